@@ -1,0 +1,345 @@
+"""The fleet file: the data contract of one fleet, typed and checked.
+
+A fleet file lies at ``conf/fleet/<name>.yaml``. It says where the raw data lies and how to read
+it, what the channels are, and what the data must satisfy. Example::
+
+    fleet = load_fleet("demo")
+    fleet.channel_names      # ['Vehicle.Speed', ...]: the column order of lake and models
+    fleet.class_of("bev-03") # 'bev'
+"""
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from amad.config._yaml import Strict, parse, read_mapping
+from amad.config.errors import ConfigError
+from amad.config.settings import Settings
+
+Kind = Literal["continuous", "counter", "categorical", "binary"]
+RESERVED = {"timestamp", "vehicle", "date", "label", "score", "alarm", "imputed"}
+
+
+class Channel(Strict):
+    """One measured quantity. Names follow the COVESA Vehicle Signal Specification where it has one.
+
+    Example: ``{name: Vehicle.Speed, unit: km/h, range: [0, 250], label: Speed}``
+    """
+
+    name: str = Field(min_length=1)
+    unit: str = ""
+    label: str | None = None  # what a person reads in plots; default: the last parts of the name
+    kind: Kind = "continuous"
+    range: tuple[float, float] | None = None  # physical limits, inclusive, in the unit
+    column: str | None = None  # its header in the raw files; default: the name
+    classes: list[str] | None = None  # only vehicles of these classes have it; default: all
+    max_flat_seconds: float | None = None  # a moving vehicle's sensor never repeats itself longer
+
+    @field_validator("name")
+    @classmethod
+    def _not_reserved(cls, name: str) -> str:
+        if name in RESERVED or "/" in name or "=" in name:
+            raise ValueError(f"'{name}' cannot name a channel (reserved, or holds '/' or '=')")
+        return name
+
+    @model_validator(mode="after")
+    def _ordered_range(self) -> "Channel":
+        if self.range is not None and not self.range[0] < self.range[1]:
+            raise ValueError(f"range {list(self.range)} must be [low, high] with low < high")
+        return self
+
+    @property
+    def header(self) -> str:
+        """The column of the raw files that holds this channel."""
+        return self.column or self.name
+
+    @property
+    def title(self) -> str:
+        """A short name for people."""
+        return self.label or self.name.removeprefix("Vehicle.")
+
+
+class FileSet(Strict):
+    """Raw files of one part: a glob below the source's folder.
+
+    ``part`` says which side of the split its rows are on; ``all`` leaves that to ``split``.
+    """
+
+    glob: str
+    part: Literal["all", "train", "test"] = "all"
+
+
+class VehicleRule(Strict):
+    """Where the vehicle id stands: a column, a part of the file's path, or one constant.
+
+    ``pattern`` is a regular expression with one group, searched in the path below the folder.
+    """
+
+    take: Literal["column", "path", "constant"] = "column"
+    column: str = "vehicle"
+    pattern: str | None = None
+    value: str | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> "VehicleRule":
+        if self.take == "path" and not self.pattern:
+            raise ValueError("take: path needs 'pattern', a regular expression with one group")
+        if self.take == "constant" and not self.value:
+            raise ValueError("take: constant needs 'value', the vehicle's id")
+        return self
+
+
+class TimestampRule(Strict):
+    """How a row's time is known.
+
+    ``column``: a timestamp column (ISO text, Arrow timestamp, or an epoch number in ``unit``).
+    ``index``: row i of a vehicle is i sampling periods after ``start``, counted over its files in
+    part order (train, then test) and name order.
+    ``time_of_day``: ``column`` holds HH:MM:SS[.fff]; the date is ``date_pattern``'s one group in
+    the path (YYYY-MM-DD); a step back of more than 12 hours is midnight.
+    """
+
+    take: Literal["column", "index", "time_of_day"] = "column"
+    column: str = "timestamp"
+    unit: Literal["s", "ms", "us", "ns"] = "us"
+    start: datetime | None = None
+    date_pattern: str | None = None
+    timezone: str = "UTC"  # IANA name of the zone in which the raw times are told
+
+    @field_validator("start")
+    @classmethod
+    def _aware(cls, start: datetime | None) -> datetime | None:
+        return start.replace(tzinfo=UTC) if start is not None and start.tzinfo is None else start
+
+    @model_validator(mode="after")
+    def _complete(self) -> "TimestampRule":
+        if self.take == "index" and self.start is None:
+            raise ValueError("take: index needs 'start', the time of row 0")
+        if self.take == "time_of_day" and not self.date_pattern:
+            raise ValueError("take: time_of_day needs 'date_pattern' to find the date in the path")
+        return self
+
+
+class SimulatorSettings(Strict):
+    """What the simulator makes for a fleet without raw data."""
+
+    vehicles: int = Field(12, ge=1)
+    days: int = Field(7, ge=1)
+    start: datetime = datetime(2026, 1, 5, tzinfo=UTC)
+    hours_per_day: float = Field(1.2, gt=0, le=24)  # of reported telemetry, in drive cycles
+    seed: int = 7
+    faults: bool = True
+    fault_free_days: int = Field(4, ge=0)  # faults start only after these
+
+
+class Source(Strict):
+    """Where the raw data lies and how to read it."""
+
+    format: Literal["parquet", "csv", "csv_sparse", "simulator"]
+    files: list[FileSet] = []
+    folder: str = "."  # relative to the data folder ($AMAD_DATA_DIR), or absolute
+    vehicle: VehicleRule = VehicleRule()
+    timestamp: TimestampRule = TimestampRule()
+    delimiter: str = Field(",", min_length=1, max_length=1)
+    encoding: str = "utf-8"
+    obtain: str = ""  # how to get the data set and where to put it; shown when it is missing
+    simulator: SimulatorSettings = SimulatorSettings()
+
+    @model_validator(mode="after")
+    def _has_files(self) -> "Source":
+        if self.format != "simulator" and not self.files:
+            raise ValueError(f"format: {self.format} needs 'files', a list of {{glob, part}}")
+        return self
+
+
+class VehicleClass(Strict):
+    """Vehicles that share channels and behaviour; ``vehicles`` are shell patterns of their ids."""
+
+    name: str
+    vehicles: list[str] = ["*"]
+
+
+class Injection(Strict):
+    """Faults put into copies of the test part of a fleet that has no labels."""
+
+    cases_per_vehicle: int = Field(12, ge=1)  # copies of the test part, one fault each
+    seed: int = 7
+
+
+class Labels(Strict):
+    """Where the truth stands, if any; read by ``evaluate`` alone.
+
+    ``column``: a 0/1 column of the raw files. ``intervals``: a CSV file of vehicle, start, end,
+    channels[, type, strength]. ``column`` and ``intervals`` may come together: the column is then
+    the truth, and the intervals name the culprits. ``injected``: none exist, faults are injected.
+    """
+
+    kind: Literal["none", "column", "intervals", "injected"] = "none"
+    column: str = "label"
+    culprits: str | None = None  # the CSV of intervals, relative to the source's folder
+    culprits_by: Literal["row", "timestamp"] = "row"  # start and end count rows of the test part
+    injection: Injection = Injection()
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Labels":
+        if self.kind == "intervals" and not self.culprits:
+            raise ValueError("kind: intervals needs 'culprits', the CSV file of intervals")
+        return self
+
+
+class Missing(Strict):
+    """What is done about values that are not there. Every filled value is flagged as imputed.
+
+    A gap up to ``max_gap_seconds`` is filled (continuous: linear in time; others: last value held);
+    a longer one ends the segment, and no window crosses it. A segment shorter than
+    ``min_segment_rows`` is not scored.
+    """
+
+    max_gap_seconds: float = Field(30.0, gt=0)
+    min_segment_rows: int = Field(100, ge=2)
+
+
+class Quality(Strict):
+    """Limits on a vehicle-day; one over a limit is quarantined with the reason.
+
+    ``max_failing_share`` of all vehicle-days over a limit stops the run. Shares are of the rows of
+    the vehicle-day, null shares count only channels that the vehicle's class has.
+    """
+
+    min_rows: int = Field(60, ge=1)
+    max_null_share: float = Field(0.2, ge=0, le=1)
+    max_out_of_range_share: float = Field(0.02, ge=0, le=1)
+    max_duplicate_share: float = Field(0.05, ge=0, le=1)
+    max_late_share: float = Field(0.1, ge=0, le=1)
+    max_gap_share: float = Field(0.5, ge=0, le=1)
+    max_failing_share: float = Field(0.2, ge=0, le=1)
+
+
+class Split(Strict):
+    """Time order of the parts of each vehicle: train, then calibration, then test.
+
+    With files marked ``part: test`` the test part is theirs; the shares then divide the rest.
+    """
+
+    calibration_share: float = Field(0.15, gt=0, lt=1)
+    test_share: float = Field(0.3, ge=0, lt=1)
+    purge_rows: int = Field(100, ge=0)  # left out at each border, so that no window spans it
+
+    @model_validator(mode="after")
+    def _leaves_train(self) -> "Split":
+        if self.calibration_share + self.test_share >= 0.95:
+            raise ValueError("calibration_share + test_share must leave at least 0.05 to train on")
+        return self
+
+
+class Evaluation(Strict):
+    """How detections are judged for this fleet."""
+
+    buffer_rows: int = Field(100, ge=1)  # of VUS: how far from an event a score still counts
+    unit: Literal["vehicle", "case"] = "vehicle"  # what the bootstrap draws
+
+
+class Fleet(Strict):
+    """The whole contract of one fleet. See the module for an example."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    description: str = ""
+    period_seconds: float = Field(1.0, gt=0)
+    channels: list[Channel] = Field(min_length=1)
+    vehicle_classes: list[VehicleClass] = [VehicleClass(name="all")]
+    source: Source
+    labels: Labels = Labels()
+    missing: Missing = Missing()
+    quality: Quality = Quality()
+    split: Split = Split()
+    evaluation: Evaluation = Evaluation()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Fleet":
+        names = [channel.name for channel in self.channels]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"channels named twice: {', '.join(twice)}")
+        classes = [item.name for item in self.vehicle_classes]
+        for channel in self.channels:
+            unknown = set(channel.classes or []) - set(classes)
+            if unknown:
+                raise ValueError(
+                    f"channel {channel.name} names unknown vehicle class "
+                    f"{', '.join(sorted(unknown))}; accepted: {', '.join(classes)}"
+                )
+        return self
+
+    @cached_property
+    def channel_names(self) -> list[str]:
+        """Channel names in column order."""
+        return [channel.name for channel in self.channels]
+
+    def class_of(self, vehicle: str) -> str:
+        """Return the name of the first vehicle class whose patterns match ``vehicle``.
+
+        Raises:
+            ConfigError: no class matches.
+        """
+        for item in self.vehicle_classes:
+            if any(fnmatchcase(vehicle, pattern) for pattern in item.vehicles):
+                return item.name
+        raise ConfigError(
+            f"fleet {self.name}: vehicle {vehicle!r} is in no vehicle class; "
+            "add a pattern for it under vehicle_classes"
+        )
+
+    def has_channel(self, vehicle_class: str) -> list[bool]:
+        """For each channel in order: does a vehicle of this class have it?"""
+        return [c.classes is None or vehicle_class in c.classes for c in self.channels]
+
+    @property
+    def period_us(self) -> int:
+        """The sampling period in microseconds."""
+        return round(self.period_seconds * 1_000_000)
+
+    def source_folder(self, settings: Settings) -> Path:
+        """The folder of the raw files; for a simulated fleet, where the simulator writes them."""
+        if self.source.format == "simulator":
+            return settings.fleet_dir(self.name) / "raw"
+        return settings.data_dir / self.source.folder
+
+    @property
+    def digest(self) -> str:
+        """A short hash of everything in the contract."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def fleet_path(name: str, settings: Settings) -> Path:
+    """The file of the fleet ``name``: itself where it is a path, else ``conf/fleet/<name>.yaml``."""
+    if name.endswith((".yaml", ".yml")):
+        return Path(name).absolute()
+    return settings.conf_dir / "fleet" / f"{name}.yaml"
+
+
+def load_fleet(name: str, settings: Settings | None = None) -> Fleet:
+    """Read a fleet by name (``demo``) or by path (``my/fleet.yaml``).
+
+    Raises:
+        ConfigError: no such fleet (the message lists those there are), or a wrong key (the message
+            names file, key and accepted values).
+    """
+    settings = settings or Settings()
+    path = fleet_path(name, settings)
+    if not path.is_file():
+        known = sorted(p.stem for p in (settings.conf_dir / "fleet").glob("*.yaml"))
+        raise ConfigError(
+            f"there is no fleet file {path}; known fleets: {', '.join(known) or 'none'}. "
+            "Write one after the pattern of conf/fleet/demo.yaml"
+        )
+    fleet = parse(Fleet, read_mapping(path), str(path))
+    if fleet.name != path.stem:
+        raise ConfigError(f"{path}: name: must equal the file's name, {path.stem!r}")
+    return fleet

@@ -1,0 +1,169 @@
+"""``params.yaml``: every setting that changes a result, typed."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from amad.config._yaml import Strict, parse, read_mapping
+from amad.config.settings import Settings
+
+Kernel = Literal["automask", "gaussian", "none"]
+MaskFamily = Literal["time", "channel", "point", "mixed", "none"]
+
+
+class PrepareParams(Strict):
+    """normalise: whose train rows the scaler is fitted on."""
+
+    normalise: Literal["vehicle", "class"] = "vehicle"
+
+
+class ModelParams(Strict):
+    """The AMAD network.
+
+    window: steps of a window (L). width: model width (D). layers: attention layers (N).
+    heads: attention heads (H). kernel: the relative-lag kernel of the local branch.
+    frequencies: F of the spectral expansion. scales: how many octave-spaced frequency banks the
+    heads share out. mixup: how local and global attention are fused.
+    """
+
+    window: int = Field(100, ge=8)
+    width: int = Field(64, ge=8)
+    layers: int = Field(2, ge=1)
+    heads: int = Field(4, ge=1)
+    kernel: Kernel = "automask"
+    frequencies: int = Field(8, ge=1)
+    scales: int = Field(4, ge=1)
+    mixup: Literal["gate", "scalar", "beta", "concat", "local"] = "gate"
+
+    @model_validator(mode="after")
+    def _divides(self) -> "ModelParams":
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} must be a multiple of heads {self.heads}")
+        return self
+
+
+class MaskParams(Strict):
+    """What is hidden from the network in training: family, share of the window, block length."""
+
+    family: MaskFamily = "mixed"
+    ratio: float = Field(0.3, ge=0, lt=1)
+    block: int = Field(10, ge=1)
+
+
+class LossParams(Strict):
+    """Weights of the losses beside the reconstruction.
+
+    maxmin: k of the Max-Min association discrepancy. contrast: weight of the Local-Global
+    contrast, temperature: its temperature; contrast_form: InfoNCE over time, or KL.
+    """
+
+    maxmin: float = Field(0.01, ge=0)
+    contrast: float = Field(0.1, ge=0)
+    temperature: float = Field(0.1, gt=0)
+    contrast_form: Literal["infonce", "kl", "none"] = "infonce"
+
+
+class TrainParams(Strict):
+    """How the network is trained. batch is the global batch, shared out over the workers."""
+
+    epochs: int = Field(6, ge=1)
+    batch: int = Field(64, ge=1)
+    stride: int = Field(25, ge=1)  # rows between the starts of neighbouring train windows
+    max_windows: int = Field(6000, ge=1)  # an epoch at the most, drawn anew each epoch by seed
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    clip: float = Field(1.0, gt=0)
+
+
+class SearchSpace(Strict):
+    """What the sweep draws from: a list is a choice, {low, high} a range drawn in the logarithm."""
+
+    kernel: list[Kernel] = ["automask", "gaussian"]
+    frequencies: list[int] = [4, 8, 16]
+    scales: list[int] = [1, 2, 4]
+    mask_family: list[MaskFamily] = ["time", "channel", "mixed"]
+    mask_ratio: tuple[float, float] = (0.1, 0.5)
+    contrast: tuple[float, float] = (0.001, 0.3)
+    temperature: tuple[float, float] = (0.05, 0.5)
+    maxmin: tuple[float, float] = (0.001, 0.1)
+
+
+class TuneParams(Strict):
+    """The sweep. Its objective injects faults into clean hold-out rows; it sees no labels."""
+
+    trials: int = Field(8, ge=1)
+    epochs: int = Field(3, ge=1)
+    grace_epochs: int = Field(1, ge=1)
+    max_windows: int = Field(1500, ge=1)
+    cases: int = Field(12, ge=2)  # injected faults that the objective detects
+    space: SearchSpace = SearchSpace()
+
+
+class DetectParams(Strict):
+    """From residuals to alarms and incidents.
+
+    members: what the detector sums. widths: box means, in rows. baseline_rows and baseline_weight:
+    the slow causal mean that is taken off for drift. alarm_budget: promised alarms (incidents) a
+    vehicle-day on normal data. merge_gap_seconds: alarms closer than this are one incident.
+    """
+
+    members: list[Literal["ridge", "ridge_long", "amad"]] = ["ridge", "ridge_long", "amad"]
+    amad_weight: float = Field(1.0, ge=0)
+    widths: list[int] = [5, 21, 81]
+    smoothing: Literal["centred", "trailing"] = "centred"
+    floor: float = Field(0.05, gt=0)  # least residual scale, in scaled units
+    folds: int = Field(4, ge=2)
+    baseline_rows: int = Field(2000, ge=1)
+    baseline_weight: float = Field(0.5, ge=0, le=1)
+    alarm_budget: float = Field(0.5, gt=0)
+    merge_gap_seconds: float = Field(60.0, ge=0)
+    hidden_block: int = Field(10, ge=1)  # length of the blocks hidden when scoring
+
+
+class EvaluateParams(Strict):
+    """baselines: detectors compared in the same harness. bootstrap: resamples of the intervals."""
+
+    baselines: list[str] = ["random", "l2", "pca", "ridge"]
+    bootstrap: int = Field(1000, ge=10)
+    confidence: float = Field(0.95, gt=0, lt=1)
+
+
+class GateParams(Strict):
+    """When the challenger becomes the champion; see docs/promotion.md.
+
+    metric: a key of the evaluation's per-unit metrics. confidence: of the paired bootstrap
+    interval against the champion. require_baseline: refuse a model below the best baseline,
+    instead of saying by how much it falls short.
+    """
+
+    metric: str = "vus_pr"
+    confidence: float = Field(0.9, gt=0, lt=1)
+    bootstrap: int = Field(2000, ge=10)
+    require_baseline: bool = False
+
+
+class Params(Strict):
+    """All of ``params.yaml``."""
+
+    fleet: str = "demo"
+    seed: int = 7
+    prepare: PrepareParams = PrepareParams()
+    model: ModelParams = ModelParams()
+    mask: MaskParams = MaskParams()
+    loss: LossParams = LossParams()
+    train: TrainParams = TrainParams()
+    tune: TuneParams = TuneParams()
+    detect: DetectParams = DetectParams()
+    evaluate: EvaluateParams = EvaluateParams()
+    gate: GateParams = GateParams()
+
+
+def load_params(path: Path | None = None) -> Params:
+    """Read ``params.yaml``.
+
+    Raises:
+        ConfigError: the file is missing or a key is wrong; names file, key and accepted values.
+    """
+    path = path or Settings().params_file
+    return parse(Params, read_mapping(path), str(path))

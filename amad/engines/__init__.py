@@ -1,0 +1,1 @@
+"""The only rooms that know Ray, MLflow or Great Expectations."""

@@ -1,0 +1,23 @@
+"""Keep every engine quiet and local: nothing calls home, no thread storms, no stray tokens."""
+
+import os
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "DVC_NO_ANALYTICS": "1",
+    "DVC_STUDIO_OFFLINE": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "GX_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "OMP_WAIT_POLICY": "passive",  # spinning threads beside another busy process cost 20 times
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def quiet() -> None:
+    """Set the variables above where they are not set; call before an engine is imported."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
