@@ -4,6 +4,7 @@ Shape legend: T rows of a vehicle, C channels.
 """
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -58,7 +59,9 @@ class Series:
 
     def with_values(self, value_TC: np.ndarray, label_T: np.ndarray | None = None) -> "Series":
         """The same rows with other values (and labels)."""
-        return replace(self, value_TC=value_TC, label_T=self.label_T if label_T is None else label_T)
+        return replace(
+            self, value_TC=value_TC, label_T=self.label_T if label_T is None else label_T
+        )
 
     def segments(self) -> list[tuple[int, int]]:
         """(first, last) row positions of each segment, last exclusive, in time order."""
@@ -66,4 +69,4 @@ class Series:
             return []
         cuts = np.flatnonzero(np.diff(self.segment_T)) + 1
         edges = [0, *cuts.tolist(), self.rows]
-        return list(zip(edges[:-1], edges[1:], strict=True))
+        return list(pairwise(edges))

@@ -1,0 +1,40 @@
+# Two commands are all: `make repro` runs the pipeline, `make test` passes the tests.
+# Either sets up .venv from the pinned lock first.
+PYTHON ?= python3.11
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export DVC_NO_ANALYTICS := 1
+
+.PHONY: setup repro test lint lock clean
+
+setup: .venv/.installed
+
+.venv/.installed: requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11, or name yours: make PYTHON=python3 ..."; exit 1; }
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+repro: setup
+	dvc repro
+	@amad summary
+
+test: setup lint
+	python -m pytest
+
+lint: setup
+	ruff check .
+	ruff format --check .
+	lint-imports
+
+# Resolve pyproject.toml anew in an empty environment and pin what came out.
+lock:
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet -e '.[dev]'
+	@{ echo "# Every package at the version that was tested together; made by 'make lock' from pyproject.toml."; \
+	   .venv-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' | sort -f; } > requirements.lock
+	rm -rf .venv-lock
+
+# What the pipeline made; the raw data and .venv stay.
+clean:
+	rm -rf data runs mlartifacts mlflow.db dvc.lock .dvc/cache .dvc/tmp

@@ -1,0 +1,182 @@
+"""The promotion gate: may the challenger become the champion?
+
+Three comparisons on one metric of the fleet's test part, each a bootstrap of the paired
+differences over the fleet's units (vehicles, or injected cases), so that an easy vehicle counts
+for both sides: against the random floor (must win), the best baseline (a shortfall is stated, and
+refuses where ``gate.require_baseline``) and the present champion, scored anew on
+the same data (must win). "Wins" means that the interval's lower bound is above zero.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+from amad.config.params import GateParams
+from amad.metrics import paired_bootstrap
+
+SEED = 20260105  # of the bootstrap: the same metrics give the same decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Ours against another's on the units both have; the interval is of the mean difference."""
+
+    units: int
+    ours: float
+    theirs: float
+    difference: float
+    low: float
+    high: float
+
+    @property
+    def wins(self) -> bool:
+        """Is the whole interval above zero?"""
+        return self.low > 0.0
+
+    def text(self, ours: str, theirs: str) -> str:
+        """One clause for a person."""
+        return (
+            f"{ours} {self.ours:.3f}, {theirs} {self.theirs:.3f}, difference "
+            f"{self.difference:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Decision:
+    """The answer, in words and in figures; both become tags of the model version.
+
+    promote: make it the champion. reasons: sentences, the deciding one last.
+    """
+
+    promote: bool = False
+    reasons: list[str] = field(default_factory=list)
+    figures: dict[str, float | int | str] = field(default_factory=dict)
+
+
+PerUnit = dict[str, dict[str, float | None]]  # unit -> metric -> value; None where undefined
+
+
+def compare(ours: PerUnit, theirs: PerUnit, params: GateParams) -> Comparison | None:
+    """Paired bootstrap of ``params.metric`` over the units that both have a value for.
+
+    None where there is no such unit.
+    """
+    pairs = []
+    for unit in sorted(set(ours) & set(theirs)):
+        a, b = ours[unit].get(params.metric), theirs[unit].get(params.metric)
+        if a is not None and b is not None and math.isfinite(a) and math.isfinite(b):
+            pairs.append((a, b))
+    if not pairs:
+        return None
+    a, b = ([pair[i] for pair in pairs] for i in (0, 1))
+    mean, low, high = paired_bootstrap(a, b, params.bootstrap, params.confidence, SEED)
+    return Comparison(
+        units=len(pairs),
+        ours=sum(a) / len(a),
+        theirs=sum(b) / len(b),
+        difference=float(mean),
+        low=float(low),
+        high=float(high),
+    )
+
+
+def decide(
+    metrics: dict,
+    champion: PerUnit | None,
+    params: GateParams,
+    *,
+    champion_version: str | None = None,
+    champion_problem: str | None = None,
+) -> Decision:
+    """Judge a challenger by its evaluation.
+
+    metrics: the challenger's ``metrics.json``. champion: the present champion's per-unit metrics
+    on the same data. champion_version: None where there is no champion yet. champion_problem: why
+    the champion cannot be scored on the present data; it then cannot defend its place.
+    """
+    decision = Decision()
+    methods = metrics["methods"]
+    ours = methods[metrics["detector"]]["per_unit"]
+    unit, metric = metrics["unit"], params.metric
+    decision.figures |= {"metric": metric, "confidence": params.confidence}
+
+    floor = compare(ours, methods[metrics["floor"]]["per_unit"], params)
+    if floor is None:
+        decision.reasons.append(
+            f"no {unit} has a value of {metric}, so nothing can be judged; promote by hand "
+            "(amad promote VERSION --force) once you trust it"
+        )
+        return decision
+    _note(decision, "floor", floor)
+    decision.figures["units"] = floor.units
+    decision.reasons.append(
+        f"{metric} over {floor.units} {unit}{'s' if floor.units > 1 else ''}: "
+        + floor.text("challenger", f"{metrics['floor']} floor")
+    )
+    if floor.units == 1:
+        decision.reasons.append(f"one {unit} gives no interval worth the name")
+    if not floor.wins:
+        decision.reasons.append("refused: it is not above the floor of random scores")
+        return decision
+
+    if not _passes_baseline(decision, metrics, params):
+        return decision
+    if champion_version is None:
+        decision.promote = True
+        decision.reasons.append("promoted: the fleet has no champion yet")
+        return decision
+    decision.figures["champion_version"] = champion_version
+    against = None if champion is None else compare(ours, champion, params)
+    if against is None:
+        problem = champion_problem or f"no {unit} in common"
+        decision.promote = True
+        decision.figures["champion_problem"] = problem
+        decision.reasons.append(
+            f"promoted: the champion, version {champion_version}, cannot be scored on the present "
+            f"data ({problem}), so it cannot serve either"
+        )
+        return decision
+    _note(decision, "champion", against)
+    decision.promote = against.wins
+    verdict = (
+        "promoted: it beats the champion" if against.wins else "refused: no proven gain on it"
+    )
+    decision.reasons.append(
+        against.text("challenger", f"champion (version {champion_version}, same data)")
+    )
+    decision.reasons.append(verdict)
+    return decision
+
+
+def _passes_baseline(decision: Decision, metrics: dict, params: GateParams) -> bool:
+    name = metrics.get("best_baseline")
+    if not name:
+        return True
+    ours = metrics["methods"][metrics["detector"]]["per_unit"]
+    baseline = compare(ours, metrics["methods"][name]["per_unit"], params)
+    if baseline is None:
+        return True
+    decision.figures["baseline_name"] = name
+    _note(decision, "baseline", baseline)
+    text = baseline.text("challenger", f"best baseline ({name})")
+    if baseline.wins:
+        decision.reasons.append(f"{text}: beats it")
+        return True
+    if baseline.difference < 0:
+        text += f": falls short of it by {-baseline.difference:.3f}"
+    else:
+        text += ": no proven gain on it"
+    decision.reasons.append(text)
+    if params.require_baseline and baseline.difference < 0:
+        decision.reasons.append("refused: gate.require_baseline is set")
+        return False
+    return True
+
+
+def _note(decision: Decision, name: str, comparison: Comparison) -> None:
+    decision.figures["challenger"] = round(comparison.ours, 6)
+    decision.figures |= {
+        name: round(comparison.theirs, 6),
+        f"{name}_difference": round(comparison.difference, 6),
+        f"{name}_low": round(comparison.low, 6),
+        f"{name}_high": round(comparison.high, 6),
+    }

@@ -1,0 +1,26 @@
+"""Honest metrics, numpy only: each takes ``(label, score)`` first and returns a float or an array.
+
+Every metric of a score depends on its order alone: a strictly increasing map changes nothing. Rows
+are in time order; ``label`` is 1 in an event. Labels of one class only, or scores that are not
+finite, raise ``ValueError("unscorable: ...")``. See docs/evaluation.md for the definitions.
+"""
+
+from amad.metrics.affiliation import affiliation_f1
+from amad.metrics.arrays import events_of
+from amad.metrics.curves import auc_pr, auc_roc, best_f1, precision_recall
+from amad.metrics.localisation import hit_rate_at, ndcg_at
+from amad.metrics.ranges import (
+    detection_delay,
+    event_f1,
+    pa_k_curve,
+    point_adjusted_f1,
+    range_f1,
+)
+from amad.metrics.statistics import bootstrap_mean, kendall_tau_b, paired_bootstrap
+from amad.metrics.volume import vus_pr, vus_roc
+
+__all__ = [
+    "affiliation_f1", "auc_pr", "auc_roc", "best_f1", "bootstrap_mean", "detection_delay",
+    "event_f1", "events_of", "hit_rate_at", "kendall_tau_b", "ndcg_at", "pa_k_curve",
+    "paired_bootstrap", "point_adjusted_f1", "precision_recall", "range_f1", "vus_pr", "vus_roc",
+]  # fmt: skip

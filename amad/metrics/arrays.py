@@ -1,0 +1,61 @@
+"""What every metric starts from: checked arrays, events, and the ranks of the scores.
+
+Shape legend: T rows, E events, K distinct scores, from the highest (rank 0) to the lowest.
+"""
+
+import numpy as np
+
+
+def scorable(label, score) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``label`` as bool (T,) and ``score`` as float64 (T,).
+
+    Raises:
+        ValueError: shapes differ, a score is not finite, or the labels hold one class only; the
+            last two messages start with ``unscorable``.
+    """
+    label_T = np.asarray(label) > 0
+    score_T = np.asarray(score, dtype=np.float64)
+    if label_T.ndim != 1 or label_T.shape != score_T.shape:
+        raise ValueError(
+            f"label {label_T.shape} and score {score_T.shape} must be one-dimensional and as long"
+        )
+    if label_T.all() or not label_T.any():
+        raise ValueError(
+            f"unscorable: the {len(label_T)} labels hold one class only, both are needed"
+        )
+    if not np.isfinite(score_T).all():
+        raise ValueError(
+            f"unscorable: {int((~np.isfinite(score_T)).sum())} of {len(score_T)} scores are not "
+            "finite"
+        )
+    return label_T, score_T
+
+
+def events_of(label) -> tuple[np.ndarray, np.ndarray]:
+    """First row (E,) and end row, exclusive, (E,) of each run of positive labels."""
+    flag_T = (np.asarray(label) > 0).astype(np.int8)
+    edge = np.diff(flag_T, prepend=0, append=0)
+    return np.flatnonzero(edge == 1), np.flatnonzero(edge == -1)
+
+
+def ranked(score_T: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rank of each row (T,), 0 the highest score and ties equal, and the scores by rank (K,)."""
+    negative_K, rank_T = np.unique(-score_T, return_inverse=True)
+    return rank_T, -negative_K
+
+
+def harmonic(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Harmonic mean, elementwise; 0 where both are 0."""
+    total = a + b
+    return np.divide(2 * a * b, total, out=np.zeros_like(total, dtype=np.float64), where=total > 0)
+
+
+def best_of(value_K: np.ndarray, score_K: np.ndarray, thresholds: np.ndarray | None) -> float:
+    """Best value over alarms ``score >= score_K[k]``, or over ``score > t`` for given thresholds.
+
+    A threshold that nothing exceeds is worth 0.
+    """
+    if thresholds is None:
+        return float(value_K.max())
+    above = np.searchsorted(-score_K, -np.asarray(thresholds, dtype=np.float64), side="left")
+    return float(np.where(above > 0, value_K[np.maximum(above, 1) - 1], 0.0).max())

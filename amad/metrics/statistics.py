@@ -1,0 +1,58 @@
+"""How sure a mean over units is, and rank correlation.
+
+Shape legend: U units (vehicles or cases).
+"""
+
+import numpy as np
+
+
+def bootstrap_mean(
+    values, n: int = 1000, confidence: float = 0.95, seed: int = 0
+) -> tuple[float, float, float]:
+    """Mean of ``values`` (U,) and its percentile bootstrap interval: (mean, low, high).
+
+    Draws ``n`` times U of the units with replacement. One unit has no spread: low = mean = high.
+
+    Raises:
+        ValueError: no values, or one that is not finite.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 1 or len(values) == 0 or not np.isfinite(values).all():
+        raise ValueError("the bootstrap needs at least one value, all of them finite")
+    draw = np.random.default_rng(seed).integers(0, len(values), size=(n, len(values)))
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(values[draw].mean(axis=1), [tail, 1 - tail])
+    return float(values.mean()), float(low), float(high)
+
+
+def paired_bootstrap(
+    a, b, n: int = 1000, confidence: float = 0.95, seed: int = 0
+) -> tuple[float, float, float]:
+    """Mean of ``a - b`` over the same units (U,), with its interval: (mean, low, high).
+
+    Raises:
+        ValueError: the units differ in number, are none, or hold a value that is not finite.
+    """
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if a.shape != b.shape:
+        raise ValueError(f"paired values must be as many: {a.shape} and {b.shape}")
+    return bootstrap_mean(a - b, n, confidence, seed)
+
+
+def kendall_tau_b(a, b) -> float:
+    """Kendall's rank correlation of ``a`` and ``b`` (U,), tau-b: corrected for ties; NaN if all tie.
+
+    Source: Kendall, "The treatment of ties in ranking problems", Biometrika 1945. Memory grows with
+    the square of U.
+
+    Raises:
+        ValueError: lengths differ or fewer than two values.
+    """
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if a.shape != b.shape or a.ndim != 1 or len(a) < 2:
+        raise ValueError("kendall_tau_b needs two arrays of one length, two values at the least")
+    upper = np.triu_indices(len(a), k=1)
+    sign_a = np.sign(a[:, None] - a)[upper]
+    sign_b = np.sign(b[:, None] - b)[upper]
+    scale = np.sqrt(float(np.sum(sign_a != 0)) * float(np.sum(sign_b != 0)))
+    return float(np.sum(sign_a * sign_b) / scale) if scale > 0 else float("nan")

@@ -1,0 +1,117 @@
+"""The AMAD network: embed a window, mix local and global attention, reconstruct what was hidden.
+
+Shape legend: B windows, L steps, C channels, D model width, N layers.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from amad.config.params import ModelParams
+from amad.model.attention import MixupAttention
+
+INPUT_LIMIT = 10.0  # train spreads: a broken sensor says no more than this to the other channels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AmadOutput:
+    """What the network says about a batch of windows.
+
+    recon_BLC: reconstruction in scaled units. discrepancy_BL: association discrepancy in [0, 1),
+    mean over layers and heads; None where it was not asked for or there is no kernel. local_BLD,
+    global_BLD: the two views of the last layer, before they are mixed.
+    """
+
+    recon_BLC: Tensor
+    discrepancy_BL: Tensor | None
+    local_BLD: Tensor
+    global_BLD: Tensor
+
+
+class Amad(nn.Module):
+    """Our reading of AMAD (arXiv 2504.06643), for windows of a fleet with ``channels`` channels.
+
+        network = Amad(channels=12, params=ModelParams())
+        network(x_BLC, hidden_BLC).recon_BLC
+
+    x_BLC: scaled windows. hidden_BLC: bool, what the network may not see; it gets zero in its
+    place and a flag that says so, which together act as a learned token for each hidden channel.
+    Every visible value is limited to +-INPUT_LIMIT.
+
+    A circular convolution of width 3 embeds values and flags, sinusoidal positions are added, N
+    layers (attention, then a GELU feed-forward, each on normalised tokens and added) follow, and a
+    linear head gives the reconstruction.
+    """
+
+    def __init__(self, channels: int, params: ModelParams) -> None:
+        super().__init__()
+        assert channels >= 1
+        self.channels, self.params = channels, params
+        self.embed = nn.Linear(3 * 2 * channels, params.width)
+        self.layers = nn.ModuleList([_Layer(params) for _ in range(params.layers)])
+        self.norm = nn.LayerNorm(params.width)
+        self.head = nn.Linear(params.width, channels)
+        position_LD = sinusoids(params.window, params.width)
+        self.register_buffer("position_LD", position_LD, persistent=False)
+
+    def forward(
+        self, x_BLC: Tensor, hidden_BLC: Tensor | None = None, need_discrepancy: bool = True
+    ) -> AmadOutput:
+        """Reconstruct; L is ``params.window``. Leave the discrepancy out where it is not used."""
+        assert x_BLC.shape[1:] == (self.params.window, self.channels), x_BLC.shape
+        token_BLD = self._embed(x_BLC, hidden_BLC)
+        distances = []
+        for layer in self.layers:
+            token_BLD, local_BLD, global_BLD, discrepancy_BL = layer(token_BLD, need_discrepancy)
+            distances.append(discrepancy_BL)
+        known = need_discrepancy and distances[0] is not None
+        return AmadOutput(
+            recon_BLC=self.head(self.norm(token_BLD)),
+            discrepancy_BL=torch.stack(distances).mean(0) if known else None,
+            local_BLD=local_BLD,
+            global_BLD=global_BLD,
+        )
+
+    def _embed(self, x_BLC: Tensor, hidden_BLC: Tensor | None) -> Tensor:
+        value_BLC = x_BLC.clamp(-INPUT_LIMIT, INPUT_LIMIT)
+        if hidden_BLC is None:
+            flag_BLC = torch.zeros_like(value_BLC)
+        else:
+            value_BLC = value_BLC.masked_fill(hidden_BLC, 0.0)
+            flag_BLC = hidden_BLC.to(value_BLC.dtype)
+        input_BLX = torch.cat([value_BLC, flag_BLC], dim=-1)
+        # The convolution as one matrix product: steps before, at and after, around the circle.
+        around_BLX = torch.cat([input_BLX.roll(1, 1), input_BLX, input_BLX.roll(-1, 1)], dim=-1)
+        return self.embed(around_BLX) + self.position_LD
+
+
+class _Layer(nn.Module):
+    def __init__(self, params: ModelParams) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(params.width)
+        self.attention = MixupAttention(params)
+        self.feed_norm = nn.LayerNorm(params.width)
+        self.feed_in = nn.Linear(params.width, 2 * params.width)
+        self.feed_out = nn.Linear(2 * params.width, params.width)
+
+    def forward(self, token_BLD: Tensor, need_discrepancy: bool):
+        mixed_BLD, local_BLD, global_BLD, discrepancy_BL = self.attention(
+            self.attention_norm(token_BLD), need_discrepancy
+        )
+        token_BLD = token_BLD + mixed_BLD
+        fed_BLD = self.feed_out(F.gelu(self.feed_in(self.feed_norm(token_BLD))))
+        return token_BLD + fed_BLD, local_BLD, global_BLD, discrepancy_BL
+
+
+def sinusoids(length: int, width: int) -> Tensor:
+    """Positions as sines and cosines of wavelengths 2 pi to 20,000 pi ("Attention is all you need",
+    section 3.5): (length, width) float32."""
+    step_L1 = torch.arange(length)[:, None]
+    rate_D = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
+    table_LD = torch.zeros(length, width)
+    table_LD[:, 0::2] = torch.sin(step_L1 * rate_D)
+    table_LD[:, 1::2] = torch.cos(step_L1 * rate_D)[:, : width // 2]
+    return table_LD

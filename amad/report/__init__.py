@@ -1,0 +1,5 @@
+"""The page of a scoring run: one HTML file that works offline."""
+
+from amad.report.build import build_report
+
+__all__ = ["build_report"]

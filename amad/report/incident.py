@@ -1,0 +1,203 @@
+"""One incident as the page shows it: facts in words, and a track of each channel to blame.
+
+Legend: T rows of one channel.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from amad.config import Channel, Fleet
+from amad.report import text
+from amad.report.plots import HEIGHT, Frame, Scale, Tick, line
+from amad.report.sources import Incident, ScoringRun
+from amad.telemetry.lake import Lake
+from amad.windows.scaler import Scaler
+
+BAND = 3.0  # half width of the normal band, in scales of the vehicle's train rows
+BLAMED, TRACKS = 0.8, 4  # channels drawn: those that carry this share of the blame, at most 4
+CONTEXT = 0.75  # of the incident's length, shown on each side of it
+CONTEXT_ROWS = (120, 3000)  # bounds of that context, in sampling periods
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blame:
+    """A channel's share in an incident; ``width`` of 100 for its bar."""
+
+    title: str
+    share: str
+    width: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Track:
+    """A plot over the incident's frame. Numbers are positions in the 1000 x 100 box."""
+
+    title: str
+    unit: str
+    share: str
+    fact: str
+    path: str
+    ticks: list[Tick]
+    band: tuple[float, float] | None = None  # y, height
+    threshold: float | None = None
+    kind: str = "channel"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """What stands under an incident's heading: its tracks on one time axis."""
+
+    tracks: list[Track]
+    ticks: list[Tick]
+    block: tuple[float, float]  # x, width of the incident
+    others: list[tuple[float, float]]  # of the vehicle's other incidents
+    frame: str
+
+
+def blame(incident: Incident, fleet: Fleet) -> list[Blame]:
+    """The channels to blame, most first, with their shares."""
+    titles = {c.name: c.title for c in fleet.channels}
+    return [
+        Blame(title=titles.get(name, name), share=text.share(part), width=round(100 * part, 1))
+        for name, part in zip(incident.channels, incident.shares, strict=True)
+    ]
+
+
+def plot(
+    incident: Incident,
+    others: list[Incident],
+    fleet: Fleet,
+    run: ScoringRun,
+    lake: Lake,
+    scaler: Scaler | None,
+    threshold: float | None,
+) -> Plot:
+    """The tracks of one incident: its score, then the channels that carry most of the blame.
+
+    others: the vehicle's incidents, for lighter blocks. threshold: of the score, where known.
+    """
+    frame = frame_of(incident, fleet)
+    values = lake.read(incident.vehicle, frame.start, frame.end)
+    tracks = [_score_track(incident, frame, fleet, run, threshold)]
+    for channel, part in _to_draw(incident, fleet):
+        track = _channel_track(incident, channel, part, frame, fleet, values, scaler)
+        if track is not None:
+            tracks.append(track)
+    return Plot(
+        tracks=tracks,
+        ticks=frame.ticks(),
+        block=frame.block(incident.start, incident.end),
+        others=[
+            frame.block(other.start, other.end)
+            for other in others
+            if other.incident_id != incident.incident_id
+            and other.start < frame.end
+            and other.end > frame.start
+        ],
+        frame=f"{text.moment(frame.start)} to {text.moment(frame.end)} UTC",
+    )
+
+
+def frame_of(incident: Incident, fleet: Fleet) -> Frame:
+    """The incident with context on both sides."""
+    low, high = (rows * fleet.period_us for rows in CONTEXT_ROWS)
+    around = int(min(high, max(low, CONTEXT * (incident.end - incident.start))))
+    return Frame(start=incident.start - around, end=incident.end + around)
+
+
+def _to_draw(incident: Incident, fleet: Fleet) -> list[tuple[Channel, float]]:
+    known = {c.name: c for c in fleet.channels}
+    found, carried = [], 0.0
+    for name, part in zip(incident.channels, incident.shares, strict=True):
+        if name in known and carried < BLAMED and len(found) < TRACKS:
+            found.append((known[name], part))
+            carried += part
+    return found
+
+
+def _score_track(
+    incident: Incident, frame: Frame, fleet: Fleet, run: ScoringRun, threshold: float | None
+) -> Track:
+    us_T, score_T = run.scores(incident.vehicle, frame.start, frame.end)
+    known_T = score_T[np.isfinite(score_T)]
+    levels = [*known_T, incident.peak_score, *([threshold] if threshold is not None else [])]
+    scale = Scale.over(np.array(levels))
+    fact = f"peak {text.number(incident.peak_score)} at {text.moment(incident.peak)[11:]}"
+    if threshold is not None:
+        fact += f", alarm above {text.number(threshold)}"
+    return Track(
+        title="Anomaly score",
+        unit="",
+        share="",
+        fact=fact,
+        path=line(us_T, score_T, frame, scale, 3 * fleet.period_us),
+        ticks=scale.ticks(2),
+        threshold=None if threshold is None else scale.y(threshold),
+        kind="score",
+    )
+
+
+def _channel_track(
+    incident: Incident,
+    channel: Channel,
+    part: float,
+    frame: Frame,
+    fleet: Fleet,
+    values: pa.Table,
+    scaler: Scaler | None,
+) -> Track | None:
+    us_T = values["timestamp"].cast(pa.int64()).to_numpy()
+    value_T = values[channel.name].cast(pa.float64()).to_numpy()
+    known_T = np.isfinite(value_T)
+    if not known_T.any():
+        return None
+    band = _band(incident, channel, fleet, scaler)
+    scale = Scale.over(value_T[known_T], band)
+    during_T = value_T[known_T & (us_T >= incident.start) & (us_T <= incident.end)]
+    box = None
+    if band is not None:
+        top, bottom = max(0.0, scale.y(band[1])), min(float(HEIGHT), scale.y(band[0]))
+        box = (round(top, 1), round(max(bottom - top, 0.5), 1))
+    gap = max(3 * fleet.period_us, round(fleet.missing.max_gap_seconds * text.SECOND))
+    return Track(
+        title=channel.title,
+        unit=channel.unit,
+        share=text.share(part),
+        fact=_fact(during_T, band, channel.unit),
+        path=line(us_T, value_T, frame, scale, gap),
+        ticks=scale.ticks(),
+        band=box,
+    )
+
+
+def _band(
+    incident: Incident, channel: Channel, fleet: Fleet, scaler: Scaler | None
+) -> tuple[float, float] | None:
+    """The normal band in engineering units; none for what has no usual level."""
+    if scaler is None or channel.kind != "continuous":
+        return None
+    mean_C, scale_C = scaler.figures(incident.vehicle, incident.vehicle_class)
+    at = fleet.channel_names.index(channel.name)
+    low, high = (float(mean_C[at] + sign * BAND * scale_C[at]) for sign in (-1, 1))
+    if channel.range is not None:
+        low, high = max(low, channel.range[0]), min(high, channel.range[1])
+    return (low, high) if low < high else None
+
+
+def _fact(during_T: np.ndarray, band: tuple[float, float] | None, unit: str) -> str:
+    """In words: where the values were in the incident, and where they usually are."""
+    if len(during_T) == 0:
+        return "not measured during the incident"
+    unit = f" {unit}" if unit else ""
+    least, most = float(during_T.min()), float(during_T.max())
+    seen = text.number(least) if least == most else f"{text.number(least)} to {text.number(most)}"
+    fact = f"{'constant at ' if least == most else ''}{seen}{unit}"
+    if band is None:
+        return fact
+    outside = float(np.mean((during_T < band[0]) | (during_T > band[1])))
+    usual = f"normal {text.number(band[0])} to {text.number(band[1])}{unit}"
+    if outside == 0:
+        return f"{fact}; within its normal band ({usual}): blamed for how it moves, not how high"
+    return f"{fact}; {usual}, outside it {text.share(outside)} of the time"

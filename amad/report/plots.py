@@ -1,0 +1,131 @@
+"""From rows to what an inline SVG draws: paths, bands and ticks, all in a 1000 x 100 box.
+
+The box is stretched to the width of the screen; ticks are percentages, so that their text keeps
+its size on a phone. Legend: T rows of one channel or score.
+"""
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+
+from amad.report.text import DAY, HOUR, MINUTE, SECOND, number
+
+WIDTH, HEIGHT = 1000, 100
+BUCKETS = 350  # columns in which a long line keeps its first, least, greatest and last row
+STEPS = [
+    *(s * SECOND for s in (1, 2, 5, 10, 15, 30)),
+    *(m * MINUTE for m in (1, 2, 5, 10, 15, 30)),
+    *(h * HOUR for h in (1, 2, 3, 6, 12)),
+    *(d * DAY for d in (1, 2, 7, 14, 28, 91, 364)),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tick:
+    """A label at ``at`` percent of an axis; ``minor`` ones give way on a phone."""
+
+    at: float
+    text: str
+    minor: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """The stretch of time that every plot of one incident shows, in microseconds."""
+
+    start: int
+    end: int
+
+    def x(self, us: int) -> float:
+        """Horizontal position of a time in the box, kept inside it."""
+        return round(WIDTH * min(1.0, max(0.0, (us - self.start) / (self.end - self.start))), 1)
+
+    def block(self, start: int, end: int) -> tuple[float, float]:
+        """(x, width) of a stretch of time; never too narrow to be seen."""
+        left, right = self.x(start), self.x(end)
+        return left, round(max(right - left, 2.0), 1)
+
+    def ticks(self, at_most: int = 6) -> list[Tick]:
+        """Round times of day; the date stands at the first tick of each day."""
+        wide = self.end - self.start
+        step = next((s for s in STEPS if wide / s <= at_most), STEPS[-1])
+        found, last_day = [], None
+        for n, us in enumerate(range(-(-self.start // step) * step, self.end + 1, step)):
+            at = datetime.fromtimestamp(us / SECOND, tz=UTC)
+            if step >= DAY:
+                text = at.strftime("%d %b")
+            else:
+                text = at.strftime("%H:%M:%S" if step < MINUTE else "%H:%M")
+                if last_day not in (None, at.date()):
+                    text = at.strftime("%d %b ") + text
+            last_day = at.date()
+            found.append(Tick(at=round(self.x(us) / WIDTH * 100, 2), text=text, minor=n % 2 == 1))
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """Values between ``low`` and ``high`` on the box's height, upwards."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def over(cls, value_T: np.ndarray, also: tuple[float, float] | None = None) -> "Scale":
+        """A scale over the values and, as far as it leaves them readable, over ``also``."""
+        low, high = float(np.min(value_T)), float(np.max(value_T))
+        if also is not None:
+            room = 1.5 * max(high - low, 0.2 * (also[1] - also[0]))
+            low, high = min(low, max(also[0], low - room)), max(high, min(also[1], high + room))
+        margin = 0.06 * (high - low) or max(abs(high) * 0.05, 0.5)
+        return cls(low=low - margin, high=high + margin)
+
+    def y(self, value: float) -> float:
+        """Vertical position of a value in the box, kept inside it (and 20 % around)."""
+        at = HEIGHT * (1 - (value - self.low) / (self.high - self.low))
+        return round(min(1.2 * HEIGHT, max(-0.2 * HEIGHT, at)), 1)
+
+    def ticks(self, about: int = 3) -> list[Tick]:
+        """Round values, from low to high."""
+        rough = (self.high - self.low) / about
+        power = 10.0 ** math.floor(math.log10(rough))
+        step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough * 0.999)
+        first, last = math.ceil(self.low / step), math.floor(self.high / step)
+        digits = max(3, math.ceil(math.log10(max(abs(self.low), abs(self.high)) / step)) + 1)
+        return [
+            Tick(at=self.y(n * step), text=number(n * step, digits)) for n in range(first, last + 1)
+        ]
+
+
+def line(
+    us_T: np.ndarray, value_T: np.ndarray, frame: Frame, scale: Scale, max_gap_us: int
+) -> str:
+    """The SVG path of a line through the finite values; gaps above ``max_gap_us`` stay open.
+
+    us_T: int64 microseconds, ascending. A row alone between gaps becomes a dot.
+    """
+    known = np.isfinite(value_T) & (us_T >= frame.start) & (us_T <= frame.end)
+    us_T, value_T = us_T[known], value_T[known]
+    if len(us_T) == 0:
+        return ""
+    parts = []
+    for piece in np.split(np.arange(len(us_T)), np.flatnonzero(np.diff(us_T) > max_gap_us) + 1):
+        kept = piece[_thinned(us_T[piece], value_T[piece], frame)]
+        points = [f"{frame.x(int(us_T[i]))} {scale.y(float(value_T[i]))}" for i in kept]
+        parts.append(f"M{'L'.join(points)}" if len(points) > 1 else f"M{points[0]}h0")
+    return "".join(parts)
+
+
+def _thinned(us_T: np.ndarray, value_T: np.ndarray, frame: Frame) -> np.ndarray:
+    """Positions to draw: all of a short line, else four of each column, so that no peak is lost."""
+    if len(us_T) <= 2 * BUCKETS:
+        return np.arange(len(us_T))
+    bucket_T = (us_T - frame.start) * BUCKETS // (frame.end - frame.start)
+    kept: set[int] = set()
+    edges = [0, *(np.flatnonzero(np.diff(bucket_T)) + 1).tolist(), len(us_T)]
+    for first, last in zip(edges[:-1], edges[1:], strict=True):
+        value = value_T[first:last]
+        kept.update((first, first + int(value.argmin()), first + int(value.argmax()), last - 1))
+    return np.array(sorted(kept))

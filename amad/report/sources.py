@@ -1,0 +1,191 @@
+"""What the page reads: the last scoring job, its incidents and its scores, one date at a time."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from amad.config import DataError, Fleet, Settings
+from amad.telemetry.schemas import INCIDENTS, SCORES, check
+
+
+@dataclass(frozen=True, kw_only=True)
+class Incident:
+    """One incident, joined over the scored dates it spans. Times are int microseconds, UTC."""
+
+    incident_id: str
+    vehicle: str
+    vehicle_class: str
+    start: int
+    end: int
+    peak: int
+    peak_score: float
+    severity: float
+    level: str
+    type: str
+    alarm_rows: int
+    channels: list[str]
+    shares: list[float]
+    continued: bool  # it began before the first date of this run
+    open: bool = False  # it was still going on in the vehicle's last scored row
+
+
+@dataclass(kw_only=True)
+class Cell:
+    """The scored rows of one vehicle in one stretch of time."""
+
+    rows: int = 0
+    scored: int = 0
+    quarantined: int = 0
+    imputed: int = 0
+    alarms: int = 0
+
+    def __iadd__(self, other: "Cell") -> "Cell":
+        for name in ("rows", "scored", "quarantined", "imputed", "alarms"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        return self
+
+
+@dataclass(kw_only=True)
+class Coverage:
+    """What was scored of one vehicle: ``cells`` by the start of their stretch, ``last`` row."""
+
+    cells: dict[int, Cell] = field(default_factory=dict)
+    last: int = 0
+
+    @property
+    def total(self) -> Cell:
+        """All cells together."""
+        total = Cell()
+        for cell in self.cells.values():
+            total += cell
+        return total
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringRun:
+    """A finished scoring job and where its tables lie."""
+
+    job: dict
+    version: str
+    dates: list[date]
+    runs: Path
+
+    @classmethod
+    def last(cls, fleet: Fleet, settings: Settings) -> "ScoringRun":
+        """The last job that scored a date.
+
+        Raises:
+            DataError: the fleet was never scored.
+        """
+        runs = settings.runs_dir(fleet.name)
+        jobs = [json.loads(p.read_text(encoding="utf-8")) for p in (runs / "jobs").glob("*.json")]
+        done = [job for job in jobs if job.get("dates") and job.get("status") == "done"]
+        if not done:
+            raise DataError(
+                f"fleet {fleet.name} was never scored (no finished job in {runs / 'jobs'}); "
+                "run 'amad score' first"
+            )
+        job = max(done, key=lambda job: (job["started"], job["id"]))
+        dates = sorted(date.fromisoformat(text) for text in job["dates"])
+        return cls(job=job, version=str(job["model_version"]), dates=dates, runs=runs)
+
+    def tables(self, kind: str, schema: pa.Schema, **options) -> Iterator[pa.Table]:
+        """The tables ``scores`` or ``incidents`` of each date, as far as there are any."""
+        for day in self.dates:
+            folder = self.runs / kind / f"model_version={self.version}" / f"date={day}"
+            for file in sorted(folder.glob("*.parquet")):
+                yield check(
+                    pq.read_table(file, partitioning=None, **options),
+                    schema if "columns" not in options else _only(schema, options["columns"]),
+                    str(file),
+                )
+
+    def incidents(self) -> list[Incident]:
+        """Every incident once, the worst first."""
+        rows: dict[str, list[dict]] = {}
+        for table in self.tables("incidents", INCIDENTS):
+            for name in ("start", "end", "peak"):
+                at = table.schema.get_field_index(name)
+                table = table.set_column(at, name, table[name].cast(pa.int64()))
+            for row in table.to_pylist():
+                rows.setdefault(row["incident_id"], []).append(row)
+        found = [_joined(sorted(parts, key=lambda r: r["start"])) for parts in rows.values()]
+        return sorted(found, key=lambda i: (-i.severity, i.start, i.vehicle, i.incident_id))
+
+    def coverage(self, stretch_us: int) -> dict[str, Coverage]:
+        """Counts of each vehicle's rows by stretches of ``stretch_us``, and its last scored row."""
+        found: dict[str, Coverage] = {}
+        columns = ["vehicle", "timestamp", "alarm", "imputed", "status"]
+        for table in self.tables("scores", SCORES, columns=columns):
+            us = table["timestamp"].cast(pa.int64())
+            stretch = pc.multiply(pc.divide(us, stretch_us), stretch_us)
+            parts = pa.table({
+                "vehicle": table["vehicle"], "stretch": stretch, "status": table["status"],
+                "us": us, "alarm": table["alarm"].cast(pa.int64()),
+                "imputed": table["imputed"].cast(pa.int64()),
+            }).group_by(["vehicle", "stretch", "status"]).aggregate(
+                [("us", "count"), ("us", "max"), ("alarm", "sum"), ("imputed", "sum")]
+            )  # fmt: skip
+            for row in parts.to_pylist():
+                coverage = found.setdefault(row["vehicle"], Coverage())
+                cell = coverage.cells.setdefault(row["stretch"], Cell())
+                scored = row["status"] == "scored"
+                cell += Cell(
+                    rows=row["us_count"],
+                    scored=row["us_count"] if scored else 0,
+                    quarantined=row["us_count"] if row["status"] == "quarantined" else 0,
+                    imputed=row["imputed_sum"] or 0,
+                    alarms=row["alarm_sum"] or 0,
+                )
+                if scored:
+                    coverage.last = max(coverage.last, row["us_max"])
+        return dict(sorted(found.items()))
+
+    def scores(self, vehicle: str, start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
+        """(timestamp_T int64 us, score_T float64, NaN where unscored) in [start, end)."""
+        wanted = [
+            ("vehicle", "==", vehicle),
+            ("timestamp", ">=", pa.scalar(start, SCORES.field("timestamp").type)),
+            ("timestamp", "<", pa.scalar(end, SCORES.field("timestamp").type)),
+        ]
+        columns = ["timestamp", "score"]
+        found = list(self.tables("scores", SCORES, columns=columns, filters=wanted))
+        if not found:
+            return np.empty(0, np.int64), np.empty(0)
+        table = pa.concat_tables(found).sort_by("timestamp")
+        return (
+            table["timestamp"].cast(pa.int64()).to_numpy(),
+            table["score"].cast(pa.float64()).to_numpy(),
+        )
+
+
+def _only(schema: pa.Schema, names: list[str]) -> pa.Schema:
+    return pa.schema([schema.field(name) for name in names])
+
+
+def _joined(parts: list[dict]) -> Incident:
+    """One incident of its rows, a row a date, in time order."""
+    worst = max(parts, key=lambda row: row["severity"])
+    peak = max(parts, key=lambda row: row["peak_score"])
+    return Incident(
+        **{k: worst[k] for k in ("incident_id", "vehicle", "vehicle_class", "severity", "level")},
+        **{k: worst[k] for k in ("type", "channels", "shares")},
+        start=min(row["start"] for row in parts),
+        end=max(row["end"] for row in parts),
+        peak=peak["peak"],
+        peak_score=peak["peak_score"],
+        alarm_rows=sum(row["alarm_rows"] for row in parts),
+        continued=bool(parts[0]["continued"]),
+    )
+
+
+def read_json(path: Path) -> dict | None:
+    """The content of a JSON artifact; None where its stage has not run."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None

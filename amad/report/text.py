@@ -1,0 +1,70 @@
+"""How the page writes numbers, shares, times and spans. All times are UTC."""
+
+import math
+from datetime import UTC, datetime
+
+SECOND = 1_000_000  # microseconds
+MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
+NO_VALUE = "–"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number with about ``digits`` significant digits and no exponent in the everyday range."""
+    if value is None or not math.isfinite(value):
+        return NO_VALUE
+    size = abs(value)
+    if size >= 1e7 or 0 < size < 1e-4:
+        return f"{value:.{digits - 1}e}"
+    decimals = 0 if size == 0 else max(0, digits - 1 - math.floor(math.log10(size)))
+    text = f"{value:,.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def share(value: float | None) -> str:
+    """A share of one as a percentage; what is not nothing never reads as 0 %."""
+    if value is None or not math.isfinite(value):
+        return NO_VALUE
+    percent = 100 * value
+    if 0 < percent < 0.1:
+        return "<0.1 %"
+    if 99.9 < percent < 100:
+        return ">99.9 %"
+    return f"{percent:.{0 if percent in (0, 100) or percent >= 10 else 1}f} %"
+
+
+def count(value: int, one: str, many: str | None = None) -> str:
+    """``1 incident``, ``1,200 incidents``."""
+    return f"{value:,} {one if value == 1 else many or one + 's'}"
+
+
+def moment(us: int, seconds: bool = True) -> str:
+    """``2026-01-10 07:12:04``."""
+    return _utc(us).strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M")
+
+
+def machine_time(us: int) -> str:
+    """ISO 8601, for ``<time datetime>``."""
+    return _utc(us).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def day(us: int) -> str:
+    """``2026-01-10``."""
+    return _utc(us).strftime("%Y-%m-%d")
+
+
+def span(us: int) -> str:
+    """A length of time in its two largest units: ``45 s``, ``2 h 10 min``, ``3 d 4 h``."""
+    if us < SECOND:
+        return f"{us / SECOND:.2g} s"
+    rest, parts = us, []
+    for size, name in ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s")):
+        many, rest = divmod(rest, size)
+        if many or parts:
+            parts.append(f"{many} {name}" if many else "")
+        if len(parts) == 2:
+            break
+    return " ".join(part for part in parts if part)
+
+
+def _utc(us: int) -> datetime:
+    return datetime.fromtimestamp(us / SECOND, tz=UTC)

@@ -1,0 +1,13 @@
+"""Windows: from the lake's rows to a memory-mapped store that every detector reads."""
+
+from amad.windows.resample import SplitBounds, row_of, split_bounds, to_series
+from amad.windows.sampler import WindowIndex, epoch_batches
+from amad.windows.scaler import Scaler
+from amad.windows.series import CALIBRATION, PURGED, TEST, TRAIN, Series
+from amad.windows.store import WindowStore, write_store
+
+__all__ = [
+    "CALIBRATION", "PURGED", "TEST", "TRAIN", "Scaler", "Series", "SplitBounds", "WindowIndex",
+    "WindowStore", "epoch_batches", "row_of", "split_bounds", "to_series",
+    "write_store",
+]  # fmt: skip

@@ -1,0 +1,84 @@
+"""The lake to the window store: two streamed passes, one vehicle in memory at a time."""
+
+import datetime
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from amad.config import DataError, Fleet
+from amad.config.console import track
+from amad.telemetry.lake import Lake
+from amad.windows.resample import split_bounds, to_series
+from amad.windows.scaler import Scaler
+from amad.windows.series import Series
+from amad.windows.store import PARTS, write_store
+
+Days = dict[str, set[datetime.date]]
+
+
+def build_store(
+    lake: Lake, fleet: Fleet, normalise: str, path: Path, quarantined: Days | None = None
+) -> dict:
+    """Write the store of a lake and return the content of its ``store.json``.
+
+    The first pass learns the scaler from the train rows, the second fills what is unknown with the
+    train mean and writes. Rows of ``quarantined`` days (vehicle -> dates) are left out, which ends
+    their segment. A vehicle with fewer train rows than ``min_segment_rows`` is kept, to be scored
+    with the figures of its class, and stands in ``meta["cold"]``.
+
+    Raises:
+        DataError: no vehicle has rows to train on.
+    """
+    quarantined = quarantined or {}
+    test_start = lake.test_start()
+    vehicles = lake.vehicles()
+
+    def all_series(what: str) -> Iterator[Series]:
+        for vehicle in track(vehicles, what):
+            table = _without(lake.read(vehicle), quarantined.get(vehicle, set()))
+            if table.num_rows:
+                timestamp_R = table["timestamp"].cast(pa.int64()).to_numpy()
+                bounds = split_bounds(timestamp_R, fleet, test_start.get(vehicle))
+                yield to_series(table, fleet, vehicle, bounds=bounds)
+
+    train_rows: dict[str, int] = {}
+
+    def counted() -> Iterator[Series]:
+        for series in all_series("learn the scaler"):
+            train_rows[series.vehicle] = int(np.sum(series.split_T == PARTS["train"]))
+            yield series
+
+    scaler = Scaler.fit(counted(), fleet, normalise)
+    enough = fleet.missing.min_segment_rows
+    if not any(rows >= enough for rows in train_rows.values()):
+        raise DataError(
+            f"fleet {fleet.name}: no vehicle has {enough} train rows left after validation; "
+            "see the quarantine in data/<fleet>/docs, or lower missing.min_segment_rows"
+        )
+    meta = {
+        "data_hash": lake.hash(),
+        "normalise": normalise,
+        "cold": sorted(v for v, rows in train_rows.items() if rows < enough),
+        "empty": sorted(set(vehicles) - set(train_rows)),
+        "quarantined_days": sum(len(days) for days in quarantined.values()),
+    }
+    filled = (scaler.fill(series) for series in all_series("write the store"))
+    return write_store(path, filled, fleet, scaler, meta)
+
+
+def quarantined_days(quarantine: pa.Table) -> Days:
+    """Vehicle -> dates, from a table of the QUARANTINE schema (several rows a day are one)."""
+    days: Days = {}
+    for row in quarantine.select(["vehicle", "date"]).to_pylist():
+        days.setdefault(row["vehicle"], set()).add(row["date"])
+    return days
+
+
+def _without(table: pa.Table, dates: set[datetime.date]) -> pa.Table:
+    if not dates:
+        return table
+    date = pc.cast(table["timestamp"], pa.date32())
+    return table.filter(pc.invert(pc.is_in(date, value_set=pa.array(sorted(dates), pa.date32()))))

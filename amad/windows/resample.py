@@ -1,0 +1,214 @@
+"""From the lake's rows to a vehicle's regular grid: binned, cut into segments, imputed, split.
+
+The grid is aligned to the epoch: bin k is [k * period, (k + 1) * period) and its timestamp is its
+start, so the same telemetry lies on the same grid whichever slice of it is read.
+
+Within a bin a continuous channel takes the mean of its values (what an anti-aliasing reader would
+report at this period), every other kind the last one (a mean of two gears is no gear).
+
+What is missing, by ``fleet.missing``:
+
+- Bins without any row: up to ``max_gap_seconds`` of them in a row are put in and imputed; more end
+  the segment.
+- A channel's gap inside a segment: linear in time where the channel is continuous and the gap is
+  up to ``max_gap_seconds``, else the last value is held. In sparse data every channel updates more
+  slowly than the grid, so that the short gaps between its updates are the linear case.
+- A channel that has no earlier value in the segment: its first value is held backwards over up to
+  ``max_gap_seconds``; what is then still unknown is NaN here, and the train mean after
+  ``Scaler.fill`` (engineering units) or ``Scaler.apply`` (scaled: 0).
+
+No value crosses a border of the split backwards: a row takes a later value only from its own part.
+
+Shape legend: R rows of the lake, K occupied bins, T rows of the grid, C channels.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from amad.config import Fleet
+from amad.windows.series import CALIBRATION, PURGED, TEST, TRAIN, Series
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitBounds:
+    """Borders of a vehicle's split, in microseconds: train < calibration_us <= ... < test_us <= ...
+
+    The purge_rows rows before each border belong to no part: the later part stays whole, so that
+    a test part given by the data keeps all its rows.
+    """
+
+    calibration_us: int
+    test_us: int
+    purge_rows: int = 0
+
+    def split(self, timestamp_T: np.ndarray) -> np.ndarray:
+        """The part of each row, uint8 (T,); timestamp_T is sorted."""
+        first, second = np.searchsorted(timestamp_T, [self.calibration_us, self.test_us])
+        split_T = np.full(len(timestamp_T), TEST, np.uint8)
+        split_T[:first] = TRAIN
+        split_T[first:second] = CALIBRATION
+        split_T[max(0, first - self.purge_rows) : first] = PURGED
+        split_T[max(first, second - self.purge_rows) : second] = PURGED
+        return split_T
+
+
+def split_bounds(timestamp_R: np.ndarray, fleet: Fleet, test_us: int | None = None) -> SplitBounds:
+    """Borders by the shares of ``fleet.split`` over the occupied bins of a vehicle.
+
+    timestamp_R: int64 microseconds, sorted. test_us: where the data itself says the test part
+    starts; train and calibration then share out what is before it in the ratio of their shares.
+    """
+    bin_K = np.unique(timestamp_R // fleet.period_us) * fleet.period_us
+    split = fleet.split
+    if test_us is None:
+        before = len(bin_K) - round(split.test_share * len(bin_K))
+        test_us = _border(bin_K, before)
+    else:
+        test_us = test_us // fleet.period_us * fleet.period_us
+        before = int(np.searchsorted(bin_K, test_us))
+    calibration = round(before * split.calibration_share / (1.0 - split.test_share))
+    return SplitBounds(
+        calibration_us=min(_border(bin_K, before - calibration), test_us),
+        test_us=test_us,
+        purge_rows=split.purge_rows,
+    )
+
+
+def _border(bin_K: np.ndarray, position: int) -> int:
+    if len(bin_K) == 0:
+        return 0
+    return int(bin_K[position]) if position < len(bin_K) else int(bin_K[-1]) + 1
+
+
+def to_series(
+    table: pa.Table, fleet: Fleet, vehicle: str, *, bounds: SplitBounds | None = None
+) -> Series:
+    """The vehicle's lake rows on the regular grid, in engineering units (see the module).
+
+    table: lake schema, sorted by timestamp. Without ``bounds`` every row is TEST.
+    NaN stands where nothing is known to impute from; channels that the class lacks are 0.
+    """
+    period = fleet.period_us
+    max_gap_bins = int(fleet.missing.max_gap_seconds * 1_000_000 // period)
+    vehicle_class = fleet.class_of(vehicle)
+    timestamp_R = table["timestamp"].cast(pa.int64()).to_numpy()
+    bin_R = timestamp_R // period
+    assert np.all(np.diff(bin_R) >= 0), "the lake's rows must be sorted by time"
+    start_K = np.flatnonzero(np.diff(bin_R, prepend=np.int64(-1) << 62))
+    bin_K = bin_R[start_K]
+
+    step_K = np.diff(bin_K, prepend=bin_K[:1] - 1)
+    new_segment_K = step_K - 1 > max_gap_bins
+    row_K = np.cumsum(np.where(new_segment_K, 1, step_K)) - 1
+    rows = int(row_K[-1]) + 1 if len(row_K) else 0
+    # The occupied bin at or before each row of the grid; rows beyond it were put in.
+    at_T = np.zeros(rows, np.int64)
+    at_T[row_K] = 1
+    at_T = np.cumsum(at_T) - 1
+    timestamp_T = (bin_K[at_T] + np.arange(rows) - row_K[at_T]) * period
+    segment_T = np.cumsum(new_segment_K)[at_T].astype(np.int32)
+    part_T = np.zeros(rows, np.uint8)
+    if bounds is not None:
+        borders = [bounds.calibration_us, bounds.test_us]
+        part_T = np.searchsorted(borders, timestamp_T, side="right").astype(np.uint8)
+
+    value_TC = np.zeros((rows, len(fleet.channels)), np.float32)
+    valid_TC = np.zeros((rows, len(fleet.channels)), np.uint8)
+    has_C = fleet.has_channel(vehicle_class)
+    for c, channel in enumerate(fleet.channels):
+        if not has_C[c]:
+            continue
+        raw_R = _floats(table[channel.name])
+        value_T = np.full(rows, np.nan, np.float32)
+        value_T[row_K] = _binned(raw_R, start_K, mean=channel.kind == "continuous")
+        valid_TC[:, c] = ~np.isnan(value_T)
+        gap = max_gap_bins
+        _impute(value_T, segment_T, part_T, gap, linear=channel.kind == "continuous")
+        value_TC[:, c] = value_T
+    label_T = None
+    if "label" in table.column_names:
+        label_R = table["label"].fill_null(0).to_numpy().astype(np.int8)
+        label_T = _reduce(np.maximum, label_R, start_K)[at_T]
+    return Series(
+        vehicle=vehicle,
+        vehicle_class=vehicle_class,
+        timestamp_T=timestamp_T,
+        value_TC=value_TC,
+        valid_TC=valid_TC,
+        segment_T=segment_T,
+        split_T=bounds.split(timestamp_T) if bounds else np.full(rows, TEST, np.uint8),
+        label_T=label_T,
+    )
+
+
+def row_of(series: Series, timestamps_us: np.ndarray) -> np.ndarray:
+    """The series row whose bin holds each timestamp (int64 microseconds); -1 where there is none.
+
+    The sampling period is read off the series; its rows of one segment are one period apart.
+    """
+    timestamps_us = np.asarray(timestamps_us, np.int64)
+    if series.rows == 0:
+        return np.full(len(timestamps_us), -1, np.int64)
+    row = np.searchsorted(series.timestamp_T, timestamps_us, side="right") - 1
+    steps = np.diff(series.timestamp_T)
+    period = int(steps.min()) if len(steps) else np.iinfo(np.int64).max
+    late = timestamps_us - series.timestamp_T[np.maximum(row, 0)] >= period
+    return np.where((row < 0) | late, -1, row)
+
+
+def _floats(column: pa.ChunkedArray) -> np.ndarray:
+    """float32 with NaN for null."""
+    return column.fill_null(float("nan")).to_numpy().astype(np.float32, copy=False)
+
+
+def _reduce(function: np.ufunc, value_R: np.ndarray, start_K: np.ndarray) -> np.ndarray:
+    """reduceat over the bins; numpy refuses it on nothing."""
+    return function.reduceat(value_R, start_K) if len(start_K) else value_R
+
+
+def _binned(raw_R: np.ndarray, start_K: np.ndarray, *, mean: bool) -> np.ndarray:
+    """One value a bin, NaN where the bin holds none: the mean, or the last in time."""
+    if len(start_K) == len(raw_R):
+        return raw_R
+    known_R = ~np.isnan(raw_R)
+    if mean:
+        total_K = _reduce(np.add, np.where(known_R, raw_R, 0.0).astype(np.float64), start_K)
+        count_K = _reduce(np.add, known_R.astype(np.int64), start_K)
+        return np.where(count_K > 0, total_K / np.maximum(count_K, 1), np.nan)
+    last_K = _reduce(np.maximum, np.where(known_R, np.arange(len(raw_R)), -1), start_K)
+    return np.where(last_K >= 0, raw_R[np.maximum(last_K, 0)], np.nan)
+
+
+def _impute(
+    value_T: np.ndarray, segment_T: np.ndarray, part_T: np.ndarray, max_gap: int, *, linear: bool
+) -> None:
+    """Fill the NaN of one channel in place, by the rules of the module.
+
+    max_gap: the most missing rows that are interpolated or held backwards.
+    """
+    known_T = ~np.isnan(value_T)
+    if known_T.all() or not known_T.any():
+        return
+    rows = len(value_T)
+    index_T = np.arange(rows)
+    hole = np.flatnonzero(~known_T)
+    before = np.maximum.accumulate(np.where(known_T, index_T, -1))[hole]
+    after = np.minimum.accumulate(np.where(known_T, index_T, rows)[::-1])[::-1][hole]
+    first = np.searchsorted(segment_T, segment_T[hole])
+    has_before = before >= first
+    safe = np.minimum(after, rows - 1)
+    usable_after = (
+        (after < rows) & (segment_T[safe] == segment_T[hole]) & (part_T[safe] == part_T[hole])
+    )
+    gap = after - np.where(has_before, before, first - 1) - 1
+    short_after = usable_after & (gap <= max_gap)
+
+    filled = np.where(has_before, value_T[np.maximum(before, 0)], np.nan)
+    filled = np.where(~has_before & short_after, value_T[safe], filled)
+    if linear:
+        share = (hole - before) / np.maximum(after - before, 1)
+        line = value_T[np.maximum(before, 0)] * (1 - share) + value_T[safe] * share
+        filled = np.where(has_before & short_after, line, filled)
+    value_T[hole] = filled

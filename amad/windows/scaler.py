@@ -1,0 +1,202 @@
+"""Each channel to about zero mean and unit spread, learnt from train rows alone.
+
+Only measured cells of TRAIN rows count. A vehicle without enough of them takes its class's figures,
+a class without any the fleet's: that is also how a vehicle never seen in training is scaled.
+
+Scale floor. A channel that hardly moves in train must not turn its first later step into a score
+of thousands, so the scale of a channel is at least a tenth of the spread of its class (all
+vehicles' train cells pooled) and at least a hundredth of its physical range. A channel that never
+moves in a vehicle's train rows takes the whole spread of its class; one that never moves in the
+fleet takes a tenth of its physical range, or 1 where the contract gives no range.
+
+Shape legend: T rows of a vehicle, C channels.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from amad.config import Fleet
+from amad.windows.series import TRAIN, Series
+
+CLASS_SHARE, RANGE_SHARE = 0.1, 0.01  # of the class's spread, of the physical range
+CONSTANT = 1e-6  # a spread below this share of the larger of range and magnitude is none
+
+
+@dataclass(slots=True)
+class _Moments:
+    """Count, mean and sum of squared deviations of each channel, float64 (C,)."""
+
+    count_C: np.ndarray
+    mean_C: np.ndarray
+    square_C: np.ndarray
+
+    @classmethod
+    def of(cls, value_TC: np.ndarray, valid_TC: np.ndarray) -> "_Moments":
+        out = cls.none(value_TC.shape[1])
+        for c in range(value_TC.shape[1]):  # a channel at a time: no float64 copy of a vehicle
+            known = value_TC[valid_TC[:, c] == 1, c].astype(np.float64)
+            if len(known):
+                out.count_C[c], out.mean_C[c] = len(known), known.mean()
+                out.square_C[c] = np.square(known - out.mean_C[c]).sum()
+        return out
+
+    @classmethod
+    def none(cls, channels: int) -> "_Moments":
+        return cls(np.zeros(channels), np.zeros(channels), np.zeros(channels))
+
+    def __add__(self, other: "_Moments") -> "_Moments":
+        """Pool two sets of cells (Chan, Golub, LeVeque 1979, pairwise update)."""
+        count_C = self.count_C + other.count_C
+        total_C = np.maximum(count_C, 1)
+        step_C = other.mean_C - self.mean_C
+        return _Moments(
+            count_C,
+            self.mean_C + step_C * other.count_C / total_C,
+            self.square_C + other.square_C + step_C**2 * self.count_C * other.count_C / total_C,
+        )
+
+    @property
+    def spread_C(self) -> np.ndarray:
+        return np.sqrt(self.square_C / np.maximum(self.count_C, 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scaler:
+    """Mean and scale of each channel, by vehicle, by class and for the fleet.
+
+    tables: ``{"vehicle": {id: (mean_C, scale_C)}, "class": {...}, "fleet": {"": ...}}``, float32.
+    has_channel: for each class, which channels it has, bool (C,).
+    """
+
+    channels: list[str]
+    tables: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]
+    has_channel: dict[str, np.ndarray]
+
+    @classmethod
+    def fit(cls, series: Iterable[Series], fleet: Fleet, normalise: str) -> "Scaler":
+        """Learn from the measured TRAIN cells of each series (other rows are not looked at).
+
+        series: one a vehicle, taken one at a time: bounded memory. normalise: ``vehicle`` or
+        ``class``, whose figures a vehicle is scaled with. A vehicle with fewer than
+        ``fleet.missing.min_segment_rows`` train rows gets no figures of its own.
+        """
+        names = fleet.channel_names
+        fleet_moments = _Moments.none(len(names))
+        class_moments: dict[str, _Moments] = {}
+        vehicle_moments: dict[str, tuple[str, _Moments]] = {}
+        for item in series:
+            train = item.split_T == TRAIN
+            moments = _Moments.of(item.value_TC[train], item.valid_TC[train])
+            fleet_moments += moments
+            kind = item.vehicle_class
+            class_moments[kind] = class_moments.get(kind, _Moments.none(len(names))) + moments
+            if normalise == "vehicle" and train.sum() >= fleet.missing.min_segment_rows:
+                vehicle_moments[item.vehicle] = (kind, moments)
+
+        width_C = np.array([c.range[1] - c.range[0] if c.range else 0.0 for c in fleet.channels])
+        middle_C = np.array([sum(c.range) / 2 if c.range else 0.0 for c in fleet.channels])
+        never_C = np.where(width_C > 0, 0.1 * width_C, 1.0)
+        top = _figures(fleet_moments, middle_C, np.zeros(len(names)), never_C, width_C)
+        classes = {
+            name: _figures(moments, top[0], top[1], top[1], width_C)
+            for name, moments in sorted(class_moments.items())
+        }
+        vehicles = {
+            name: _figures(moments, classes[kind][0], classes[kind][1], classes[kind][1], width_C)
+            for name, (kind, moments) in sorted(vehicle_moments.items())
+        }
+        has = {k.name: np.array(fleet.has_channel(k.name)) for k in fleet.vehicle_classes}
+        tables = {"vehicle": vehicles, "class": classes, "fleet": {"": top}}
+        tables = {
+            level: {k: (m.astype(np.float32), s.astype(np.float32)) for k, (m, s) in table.items()}
+            for level, table in tables.items()
+        }
+        return cls(channels=names, tables=tables, has_channel=has)
+
+    def figures(self, vehicle: str, vehicle_class: str) -> tuple[np.ndarray, np.ndarray]:
+        """(mean_C, scale_C), float32: the vehicle's, else its class's, else the fleet's."""
+        for level, key in (("vehicle", vehicle), ("class", vehicle_class)):
+            if key in self.tables[level]:
+                return self.tables[level][key]
+        return self.tables["fleet"][""]
+
+    def standardise(self, value_TC: np.ndarray, vehicle: str, vehicle_class: str) -> np.ndarray:
+        """Scaled float32 of any (..., C): 0 where the value is unknown or the channel absent."""
+        mean_C, scale_C = self.figures(vehicle, vehicle_class)
+        scaled = (value_TC - mean_C) / scale_C
+        scaled[~np.isfinite(scaled)] = 0.0
+        absent_C = ~self._has(vehicle_class)
+        if absent_C.any():
+            scaled[..., absent_C] = 0.0
+        return scaled
+
+    def apply(self, series: Series) -> Series:
+        """The series in scaled units; a new array of values, the rest shared."""
+        return replace(
+            series,
+            value_TC=self.standardise(series.value_TC, series.vehicle, series.vehicle_class),
+        )
+
+    def fill(self, series: Series) -> Series:
+        """The series in engineering units with the train mean where nothing was known."""
+        unknown_TC = ~np.isfinite(series.value_TC)
+        if not unknown_TC.any():
+            return series
+        mean_C, _ = self.figures(series.vehicle, series.vehicle_class)
+        return replace(series, value_TC=np.where(unknown_TC, mean_C, series.value_TC))
+
+    def _has(self, vehicle_class: str) -> np.ndarray:
+        return self.has_channel.get(vehicle_class, np.ones(len(self.channels), bool))
+
+    def to_json(self) -> dict:
+        """Plain lists, readable by a person; ``from_json`` gives the same float32 back."""
+        return {
+            "channels": self.channels,
+            "has_channel": {k: v.tolist() for k, v in self.has_channel.items()},
+            "tables": {
+                level: {
+                    key: {"mean": _plain(mean_C), "scale": _plain(scale_C)}
+                    for key, (mean_C, scale_C) in table.items()
+                }
+                for level, table in self.tables.items()
+            },
+        }
+
+    @classmethod
+    def from_json(cls, content: dict) -> "Scaler":
+        """The inverse of ``to_json``."""
+        tables = {
+            level: {
+                key: (np.array(v["mean"], np.float32), np.array(v["scale"], np.float32))
+                for key, v in table.items()
+            }
+            for level, table in content["tables"].items()
+        }
+        has = {k: np.array(v, bool) for k, v in content["has_channel"].items()}
+        return cls(channels=list(content["channels"]), tables=tables, has_channel=has)
+
+
+def _plain(value_C: np.ndarray) -> list[float]:
+    """The shortest decimals that read back as the same float32."""
+    return [float(str(value)) for value in value_C]
+
+
+def _figures(
+    moments: _Moments,
+    else_mean_C: np.ndarray,
+    pooled_C: np.ndarray,
+    constant_C: np.ndarray,
+    width_C: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(mean_C, scale_C) with the floors of the module.
+
+    else_mean_C, constant_C: mean where nothing was measured, scale where nothing moved.
+    pooled_C: the spread one level up, of which CLASS_SHARE is the floor.
+    """
+    mean_C = np.where(moments.count_C > 0, moments.mean_C, else_mean_C)
+    size_C = np.maximum(np.abs(mean_C), np.maximum(width_C, 1e-30))
+    moved_C = (moments.count_C > 1) & (moments.spread_C > CONSTANT * size_C)
+    floor_C = np.maximum(CLASS_SHARE * pooled_C, RANGE_SHARE * width_C)
+    return mean_C, np.where(moved_C, np.maximum(moments.spread_C, floor_C), constant_C)

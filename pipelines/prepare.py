@@ -1,0 +1,46 @@
+"""python -m pipelines.prepare
+
+The lake and the quarantine to the window store, data/<fleet>/store.
+"""
+
+import pyarrow.parquet as pq
+from amad.telemetry.lake import Lake
+
+from amad.config import DataError, Params, Settings, load_fleet
+from amad.config.console import say
+from amad.windows.build import build_store, quarantined_days
+from amad.windows.store import PARTS
+from pipelines import stage_main
+
+
+def run(params: Params, settings: Settings) -> dict:
+    """Write the store and return its ``store.json``.
+
+    Raises:
+        DataError: validate has not run, or no vehicle has rows to train on.
+    """
+    fleet = load_fleet(params.fleet, settings)
+    folder = settings.fleet_dir(fleet.name)
+    quarantine = folder / "quarantine.parquet"
+    if not quarantine.is_file():
+        raise DataError(f"there is no {quarantine}; run the stage validate first")
+    lake = Lake(folder / "lake", fleet)
+    days = quarantined_days(pq.read_table(quarantine))
+    content = build_store(lake, fleet, params.prepare.normalise, folder / "store", days)
+    vehicles, meta = content["vehicles"], content["meta"]
+    rows = {name: sum(v["parts"][name] for v in vehicles.values()) for name in PARTS}
+    say(
+        f"prepared {len(vehicles)} vehicles of fleet {fleet.name}: "
+        + ", ".join(f"{count:,} rows {name}" for name, count in rows.items())
+    )
+    for key, text in (
+        ("cold", "too few train rows, scaled like their class"),
+        ("empty", "every day quarantined"),
+    ):
+        if meta[key]:
+            say(f"  {text}: {', '.join(meta[key])}")
+    return content
+
+
+if __name__ == "__main__":
+    stage_main(run)

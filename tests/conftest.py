@@ -1,0 +1,41 @@
+"""What several tests share: the real data's folder, and a project home of a test's own."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["RAY_AUTH_MODE"] = "disabled"  # Ray would write a token into the home directory
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet_engines() -> None:
+    from amad.engines.environment import quiet
+
+    quiet()
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder of the real data sets; the test is skipped where they are not."""
+    folder = Path(os.environ.get("AMAD_DATA_DIR", "raw"))
+    if not (folder / "smd").is_dir():
+        pytest.skip("AMAD_DATA_DIR names no folder with the real data sets")
+    return folder.resolve()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project home with the shipped conf/ and params.yaml, named by AMAD_HOME."""
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copytree(ROOT / "conf", home / "conf")
+    shutil.copy(ROOT / "params.yaml", home)
+    monkeypatch.setenv("AMAD_HOME", str(home))
+    for name in ("MLFLOW_TRACKING_URI", "AMAD_MLFLOW_URI", "AMAD_CLUSTER"):
+        monkeypatch.delenv(name, raising=False)
+    return home

@@ -1,0 +1,111 @@
+"""Settings: what ships is valid, and what is wrong is told with file, key and accepted values."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amad.config import ConfigError, Settings, load_cluster, load_fleet, load_params
+from amad.config.params import Params
+
+ROOT = Path(__file__).resolve().parent.parent
+FLEETS = sorted(p.stem for p in (ROOT / "conf/fleet").glob("*.yaml"))
+PROFILES = sorted(p.stem for p in (ROOT / "conf/cluster").glob("*.yaml"))
+
+
+def edited(path: Path, change) -> None:
+    content = yaml.safe_load(path.read_text())
+    change(content)
+    path.write_text(yaml.safe_dump(content))
+
+
+def test_the_four_fleets_ship():
+    assert {"demo", "kit_obd", "smd", "asd"} <= set(FLEETS)
+
+
+@pytest.mark.parametrize("name", FLEETS)
+def test_shipped_fleet_is_valid(name, home):
+    fleet = load_fleet(name)
+    assert fleet.channel_names and fleet.period_seconds > 0
+    assert fleet.source.format == "simulator" or fleet.source.obtain, "say how to obtain the data"
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_shipped_profile_is_valid(name, home):
+    assert load_cluster(name).workers >= 0
+
+
+def test_params_file_spells_out_every_default(home):
+    """params.yaml is what DVC watches: a setting that is not in it could change unseen."""
+    written = yaml.safe_load((home / "params.yaml").read_text())
+    full = json.loads(Params.model_validate(written).model_dump_json())
+
+    def keys(tree, at=""):
+        for key, value in tree.items():
+            yield from keys(value, f"{at}{key}.") if isinstance(value, dict) else [at + key]
+
+    assert set(keys(written)) == set(keys(full))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: c.update(perid_seconds=1), ["perid_seconds", "unknown key", "period_seconds"]),
+        (lambda c: c.update(period_seconds=-1), ["period_seconds", "greater than 0", "-1"]),
+        (lambda c: c["source"].update(format="xml"), ["source.format", "'parquet'", "'xml'"]),
+        (lambda c: c["channels"][0].update(kind="real"), ["channels[0].kind", "'continuous'"]),
+        (lambda c: c["channels"][0].update(range=[3, 1]), ["channels[0]", "low < high"]),
+        (lambda c: c["channels"][0].update(name="label"), ["channels[0].name", "reserved"]),
+        (lambda c: c["channels"].append(c["channels"][0]), ["named twice"]),
+        (lambda c: c["channels"][0].update(classes=["boat"]), ["boat", "accepted"]),
+        (lambda c: c["quality"].update(min_row=3), ["quality.min_row", "accepted", "min_rows"]),
+        (lambda c: c.pop("source"), ["source", "required key is missing"]),
+        (lambda c: c.update(name="other"), ["name", "file's name"]),
+        (lambda c: c["split"].update(test_share=0.9), ["split", "0.05"]),
+    ],
+)
+def test_a_bad_fleet_file_is_told(change, said, home):
+    path = home / "conf/fleet/demo.yaml"
+    edited(path, change)
+    with pytest.raises(ConfigError) as error:
+        load_fleet("demo")
+    assert all(text in str(error.value) for text in [str(path), *said]), str(error.value)
+
+
+def test_an_unknown_fleet_lists_the_known(home):
+    with pytest.raises(ConfigError, match=r"nope\.yaml.*asd, demo"):
+        load_fleet("nope")
+
+
+def test_a_file_that_is_no_yaml_is_told(home):
+    (home / "params.yaml").write_text("a: [1")
+    with pytest.raises(ConfigError, match=r"params\.yaml: not valid YAML"):
+        load_params()
+    (home / "params.yaml").write_text("- 1")
+    with pytest.raises(ConfigError, match="expected a mapping"):
+        load_params()
+
+
+@given(st.text(min_size=1, max_size=20))
+def test_a_vehicle_outside_every_class_is_told(vehicle):
+    fleet = load_fleet("demo", Settings(home=ROOT))
+    known = {item.name for item in fleet.vehicle_classes}
+    try:
+        assert fleet.class_of(vehicle) in known
+    except ConfigError as error:
+        assert repr(vehicle) in str(error) and "vehicle_classes" in str(error)
+
+
+def test_settings_are_absolute_and_from_the_environment(home, monkeypatch):
+    monkeypatch.setenv("AMAD_DATA_DIR", "elsewhere")
+    settings = Settings()
+    assert settings.home == home and settings.data_dir == home / "elsewhere"
+
+
+def test_the_contract_digest_follows_the_contract(home):
+    before = load_fleet("demo").digest
+    edited(home / "conf/fleet/demo.yaml", lambda c: c.update(period_seconds=2.0))
+    assert load_fleet("demo").digest != before

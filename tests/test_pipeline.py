@@ -1,0 +1,145 @@
+"""The whole pipeline once, for real: a tiny fleet through `dvc repro` with Ray, MLflow and GX."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.dataset as ds
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+FLEET = "demo"
+STAGES = ["source", "ingest", "validate", "prepare", "tune", "train", "evaluate", "register",
+          "score", "report"]  # fmt: skip
+
+
+def merge(tree: dict, changes: dict) -> dict:
+    return {
+        **tree,
+        **{k: merge(tree[k], v) if isinstance(v, dict) else v for k, v in changes.items()},
+    }
+
+
+def shell(home: Path, *command: str, ok: bool = True) -> str:
+    """Run a command of the environment under test in ``home``; return all it printed."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "AMAD_"))}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    environment["PYTHONPATH"] = str(home)
+    result = subprocess.run(
+        command, cwd=home, env=environment, text=True, capture_output=True, timeout=900
+    )
+    output = result.stdout + result.stderr
+    assert (result.returncode == 0) == ok, output[-6000:]
+    return output
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout with the demo fleet made tiny."""
+    home = tmp_path_factory.mktemp("project")
+    for name in ("amad", "pipelines", "conf"):
+        shutil.copytree(ROOT / name, home / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore"):
+        shutil.copy(ROOT / name, home)
+    for path, changes in (
+        (
+            home / f"conf/fleet/{FLEET}.yaml",
+            {"source": {"simulator": {"vehicles": 3, "days": 4, "fault_free_days": 2,
+                                      "hours_per_day": 0.5}}},
+        ),
+        (
+            home / "params.yaml",
+            {"model": {"width": 16, "layers": 1}, "train": {"epochs": 2, "max_windows": 200},
+             "tune": {"trials": 2, "epochs": 1, "max_windows": 100, "cases": 2},
+             "evaluate": {"bootstrap": 50}, "gate": {"bootstrap": 50}},
+        ),
+    ):  # fmt: skip
+        path.write_text(yaml.safe_dump(merge(yaml.safe_load(path.read_text()), changes)))
+    shell(home, "git", "init", "-q")
+    shell(home, "dvc", "init", "-q")
+    shell(home, "dvc", "repro")
+    return home
+
+
+def read(project: Path, name: str) -> dict:
+    return json.loads((project / "data" / FLEET / name).read_text())
+
+
+@pytest.mark.engine
+@pytest.mark.timeout(900)
+def test_every_stage_left_what_the_next_one_reads(project: Path):
+    counts = read(project, "ingest.json")
+    assert counts["rows_in"] == counts["rows_lake"] + counts["rows_rejected"] > 0
+    assert counts["rows_rejected"] > 0, "the simulator makes duplicates and bad rows"
+    assert read(project, "validation.json")["ok"]
+    assert (project / "data" / FLEET / "docs/index.html").is_file()
+    assert {"model", "mask", "loss"} <= set(read(project, "best.json"))
+    metrics = read(project, "evaluation/metrics.json")
+    for method in ("amad", "linear", "random", "l2", "pca", "ridge"):
+        assert 0 <= metrics["methods"][method]["mean"]["vus_pr"] <= 1
+    assert (project / "data" / FLEET / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.engine
+def test_every_lake_row_of_a_scored_date_has_one_score(project: Path):
+    receipt = read(project, "scoring.json")
+    assert receipt["dates"]
+    scores = ds.dataset(project / "runs" / FLEET / "scores", partitioning="hive").to_table()
+    lake = ds.dataset(
+        project / "data" / FLEET / "lake", partitioning="hive", ignore_prefixes=["_", "."]
+    ).to_table(columns=["vehicle", "date", "timestamp"])
+    wanted = {
+        (str(r["vehicle"]), r["timestamp"])
+        for r in lake.to_pylist()
+        if str(r["date"]) in set(receipt["dates"])
+    }
+    found = [(str(r["vehicle"]), r["timestamp"]) for r in scores.to_pylist()]
+    assert len(found) == len(set(found)) and set(found) == wanted
+
+
+@pytest.mark.engine
+def test_the_first_model_is_the_champion(project: Path):
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    champion = client.get_model_version_by_alias(f"amad-{FLEET}", "champion")
+    assert str(champion.version) == str(read(project, "receipt.json")["version"])
+    assert champion.description, "the model card is the description"
+
+
+@pytest.mark.engine
+def test_a_second_run_does_nothing(project: Path):
+    output = shell(project, "dvc", "repro")
+    skipped = [stage for stage in STAGES if f"Stage '{stage}' didn't change, skipping" in output]
+    assert skipped == STAGES[1:], output
+
+
+@pytest.mark.engine
+def test_another_cluster_profile_retrains_nothing(project: Path):
+    path = project / "conf/cluster/local.yaml"
+    path.write_text(path.read_text() + "object_store_mb: 300\n")
+    assert "changed" not in shell(project, "dvc", "status", "prepare", "tune", "train")
+
+
+@pytest.mark.engine
+@pytest.mark.timeout(900)
+def test_the_same_run_from_clean_gives_the_same_metrics(project: Path):
+    names = ("ingest.json", "best.json", "evaluation/metrics.json")
+    before = {name: read(project, name) for name in names}
+    for name in ("data", "runs", "mlartifacts", ".dvc/cache"):
+        shutil.rmtree(project / name, ignore_errors=True)
+    for name in ("mlflow.db", "dvc.lock"):
+        (project / name).unlink(missing_ok=True)
+    shell(project, "dvc", "repro")
+    for name in names:
+        assert read(project, name) == before[name], name
+
+
+@pytest.mark.engine
+def test_a_stage_tells_what_is_wrong_and_where(project: Path):
+    output = shell(project, "dvc", "exp", "run", "-S", "fleet=nope", ok=False)
+    assert "nope" in output and "conf/fleet" in output

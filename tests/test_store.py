@@ -1,0 +1,105 @@
+"""The memory-mapped store: what is written is what is read, without a copy."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from windows_kit import series_of, small_fleet
+
+from amad.config import DataError
+from amad.windows.scaler import Scaler
+from amad.windows.series import TEST, TRAIN
+from amad.windows.store import WindowStore, write_store
+
+FLEET = small_fleet()
+
+
+def write(path: Path, rows: int = 50) -> list:
+    rng = np.random.default_rng(0)
+    split_T = np.array([TRAIN] * (rows - 10) + [TEST] * 10, np.uint8)
+    segment_T = np.repeat([0, 1], [20, rows - 20]).astype(np.int32)
+    series = [
+        series_of(rng.normal(size=(rows, 4)), "a-1", split_T=split_T, segment_T=segment_T),
+        series_of(rng.normal(size=(rows, 4)), "b/odd name", "b", split_T=split_T,
+                  label_T=(split_T == TEST).astype(np.int8)),
+    ]  # fmt: skip
+    scaler = Scaler.fit(series, FLEET, "vehicle")
+    write_store(path, iter(series), FLEET, scaler, {"cold": []})
+    return series
+
+
+def test_series_come_back_as_written(tmp_path: Path) -> None:
+    written = write(tmp_path / "store")
+    store = WindowStore.open(tmp_path / "store")
+    assert store.vehicles == ["a-1", "b/odd name"] and store.meta == {"cold": []}
+    assert store.channels == FLEET.channel_names
+    for series in written:
+        read = store.series(series.vehicle)
+        for name in ("timestamp_T", "value_TC", "valid_TC", "segment_T", "split_T", "label_T"):
+            one, two = getattr(series, name), getattr(read, name)
+            assert (one is None) == (two is None)
+            if one is not None:
+                np.testing.assert_array_equal(one, two)
+                assert one.dtype == two.dtype
+    assert store.content["vehicles"]["a-1"]["parts"]["train"] == 40
+    assert store.content["vehicles"]["a-1"]["segments"] == 2
+    assert store.has_channel("a-1").tolist() == [True, True, True, False]
+
+
+def test_values_are_views_into_the_mapped_file(tmp_path: Path) -> None:
+    write(tmp_path / "store")
+    series = WindowStore.open(tmp_path / "store").series("a-1")
+    window = series.value_TC[5:15]
+    for array in (series.value_TC, window, series.part(TRAIN).value_TC, series.timestamp_T):
+        assert not array.flags.owndata and not array.flags.writeable
+    assert np.shares_memory(window, series.value_TC)
+    address, length = series.value_TC.ctypes.data, series.value_TC.nbytes
+    maps = [line.split() for line in Path("/proc/self/maps").read_text().splitlines()]
+    mapped = [m for m in maps if m[-1].endswith("a-1.arrow")]
+    ranges = [tuple(int(edge, 16) for edge in m[0].split("-")) for m in mapped]
+    assert any(low <= address and address + length <= high for low, high in ranges)
+
+
+def test_two_writes_of_the_same_series_give_the_same_bytes(tmp_path: Path) -> None:
+    write(tmp_path / "one")
+    write(tmp_path / "two")
+    files = sorted(p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*.*"))
+    assert len(files) == 3
+    for file in files:
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_digest_follows_the_values(tmp_path: Path) -> None:
+    write(tmp_path / "one")
+    write(tmp_path / "two", rows=51)
+    one, two = (WindowStore.open(tmp_path / name).digest for name in ("one", "two"))
+    assert one != two
+
+
+def test_a_failed_write_leaves_the_old_store(tmp_path: Path) -> None:
+    series = write(tmp_path / "store")
+    before = WindowStore.open(tmp_path / "store").digest
+
+    def broken():
+        yield series[0]
+        raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError, match="disk full"):
+        write_store(tmp_path / "store", broken(), FLEET, Scaler.fit(series, FLEET, "class"), {})
+    assert WindowStore.open(tmp_path / "store").digest == before
+    assert [p.name for p in tmp_path.iterdir()] == ["store"]
+
+
+def test_store_json_is_plain_and_names_the_parts(tmp_path: Path) -> None:
+    write(tmp_path / "store")
+    content = json.loads((tmp_path / "store" / "store.json").read_text())
+    assert content["fleet"] == "tiny" and content["period_us"] == 1_000_000
+
+
+def test_missing_store_and_vehicle_say_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="run the stage prepare"):
+        WindowStore.open(tmp_path / "nowhere")
+    write(tmp_path / "store")
+    with pytest.raises(DataError, match="a-1"):
+        WindowStore.open(tmp_path / "store").series("z-9")
