@@ -117,17 +117,13 @@ def prepare(context: typer.Context, fleet: FleetOption = None) -> None:
 
 
 @app.command(rich_help_panel=PIPELINE)
-def tune(
-    context: typer.Context, fleet: FleetOption = None, cluster: ClusterOption = None
-) -> None:
+def tune(context: typer.Context, fleet: FleetOption = None, cluster: ClusterOption = None) -> None:
     """Sweep masks and contrastive weights with Ray Tune, without labels."""
     _stage("tune", context, fleet, cluster)
 
 
 @app.command(rich_help_panel=PIPELINE)
-def train(
-    context: typer.Context, fleet: FleetOption = None, cluster: ClusterOption = None
-) -> None:
+def train(context: typer.Context, fleet: FleetOption = None, cluster: ClusterOption = None) -> None:
     """Train AMAD with Ray Train; a run that was cut short goes on where it stopped."""
     _stage("train", context, fleet, cluster)
 
@@ -149,9 +145,7 @@ def score(
     context: typer.Context,
     date: DateOption = None,
     from_: Annotated[str | None, typer.Option("--from", metavar="YYYY-MM-DD")] = None,
-    to: Annotated[
-        str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="Inclusive.")
-    ] = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="Inclusive.")] = None,
     engine: Annotated[
         Literal["auto", "process", "ray"] | None,
         typer.Option(help="In this process or over Ray Data; default: the profile's."),

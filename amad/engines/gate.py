@@ -124,7 +124,7 @@ def decide(
         decision.promote = True
         decision.reasons.append("promoted: the fleet has no champion yet")
         return decision
-    decision.figures["champion_version"] = champion_version
+    decision.figures["champion_version"] = int(champion_version)
     against = None if champion is None else compare(ours, champion, params)
     if against is None:
         problem = champion_problem or f"no {unit} in common"
@@ -137,9 +137,7 @@ def decide(
         return decision
     _note(decision, "champion", against)
     decision.promote = against.wins
-    verdict = (
-        "promoted: it beats the champion" if against.wins else "refused: no proven gain on it"
-    )
+    verdict = "promoted: it beats the champion" if against.wins else "refused: no proven gain on it"
     decision.reasons.append(
         against.text("challenger", f"champion (version {champion_version}, same data)")
     )

@@ -16,11 +16,11 @@ import numpy as np
 
 from amad.metrics.arrays import best_of, events_of, harmonic, ranked, scorable
 
-TOLERANCE = 2e-4  # the search for the best threshold stops once no other can be better by this
+TOLERANCE = 1e-6  # the search for the best threshold stops once no other can be better by this
 
 
 def affiliation_f1(label, score, thresholds: np.ndarray | None = None) -> float:
-    """Best affiliation F1 over all thresholds, at most 2e-4 short (or exactly over those given).
+    """Best affiliation F1 over all thresholds, at most 1e-6 short (exactly over those given).
 
     Raises:
         ValueError: see ``scorable``.

@@ -40,10 +40,10 @@ def paired_bootstrap(
 
 
 def kendall_tau_b(a, b) -> float:
-    """Kendall's rank correlation of ``a`` and ``b`` (U,), tau-b: corrected for ties; NaN if all tie.
+    """Kendall's rank correlation of ``a`` and ``b`` (U,), tau-b (corrected for ties).
 
     Source: Kendall, "The treatment of ties in ranking problems", Biometrika 1945. Memory grows with
-    the square of U.
+    the square of U. NaN where all values of one side tie.
 
     Raises:
         ValueError: lengths differ or fewer than two values.

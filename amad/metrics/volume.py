@@ -23,7 +23,7 @@ def vus_pr(label, score, buffer: int = 100, thresholds: int = 250) -> float:
     Raises:
         ValueError: see ``scorable``.
     """
-    return _volumes(label, score, buffer, thresholds)[0]
+    return vus(label, score, buffer, thresholds)[0]
 
 
 def vus_roc(label, score, buffer: int = 100, thresholds: int = 250) -> float:
@@ -32,10 +32,15 @@ def vus_roc(label, score, buffer: int = 100, thresholds: int = 250) -> float:
     Raises:
         ValueError: see ``scorable``.
     """
-    return _volumes(label, score, buffer, thresholds)[1]
+    return vus(label, score, buffer, thresholds)[1]
 
 
-def _volumes(label, score, buffer: int, thresholds: int) -> tuple[float, float]:
+def vus(label, score, buffer: int = 100, thresholds: int = 250) -> tuple[float, float]:
+    """(VUS-PR, VUS-ROC) at the cost of one of them.
+
+    Raises:
+        ValueError: see ``scorable``.
+    """
     label_T, score_T = scorable(label, score)
     rows, positives = len(label_T), int(label_T.sum())
     start_E, end_E = events_of(label_T)

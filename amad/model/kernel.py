@@ -106,9 +106,7 @@ def frequency_bank(frequencies: int, length: int, scale: int) -> Tensor:
     """F angular frequencies per step (float64), log-spaced from pi / L to pi / 2^scale."""
     lowest = math.pi / length
     highest = max(math.pi / 2**scale, 4 * lowest)  # a coarse scale of a short window keeps a range
-    return torch.logspace(
-        math.log10(lowest), math.log10(highest), frequencies, dtype=torch.float64
-    )
+    return torch.logspace(math.log10(lowest), math.log10(highest), frequencies, dtype=torch.float64)
 
 
 def gaussian_coefficients(frequency_F: Tensor, sigma: float, length: int) -> Tensor:

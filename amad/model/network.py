@@ -7,8 +7,8 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from amad.config.params import ModelParams
 from amad.model.attention import MixupAttention
@@ -102,7 +102,7 @@ class _Layer(nn.Module):
             self.attention_norm(token_BLD), need_discrepancy
         )
         token_BLD = token_BLD + mixed_BLD
-        fed_BLD = self.feed_out(F.gelu(self.feed_in(self.feed_norm(token_BLD))))
+        fed_BLD = self.feed_out(functional.gelu(self.feed_in(self.feed_norm(token_BLD))))
         return token_BLD + fed_BLD, local_BLD, global_BLD, discrepancy_BL
 
 

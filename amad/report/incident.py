@@ -155,7 +155,7 @@ def _channel_track(
         return None
     band = _band(incident, channel, fleet, scaler)
     scale = Scale.over(value_T[known_T], band)
-    during_T = value_T[known_T & (us_T >= incident.start) & (us_T <= incident.end)]
+    during_T = value_T[known_T & (us_T >= incident.start) & (us_T < incident.end)]
     box = None
     if band is not None:
         top, bottom = max(0.0, scale.y(band[1])), min(float(HEIGHT), scale.y(band[0]))
@@ -199,5 +199,7 @@ def _fact(during_T: np.ndarray, band: tuple[float, float] | None, unit: str) -> 
     outside = float(np.mean((during_T < band[0]) | (during_T > band[1])))
     usual = f"normal {text.number(band[0])} to {text.number(band[1])}{unit}"
     if outside == 0:
-        return f"{fact}; within its normal band ({usual}): blamed for how it moves, not how high"
+        return (
+            f"{fact}; within its normal band ({usual}): blamed for how it moves, not for its level"
+        )
     return f"{fact}; {usual}, outside it {text.share(outside)} of the time"

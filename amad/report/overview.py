@@ -5,18 +5,21 @@ from datetime import UTC, datetime
 
 from amad.config import Fleet
 from amad.report import text
+from amad.report.plots import Tick
 from amad.report.sources import Cell, Coverage, Incident
 
 LEVELS = ["low", "medium", "high", "critical"]
 SHOWN = 200  # vehicles with a row of their own, the worst first
 HOURLY_DAYS, CELLS = 3, 62  # runs up to 3 days are shown by the hour; cells of a strip at most
+GAP = 0.6  # of a cell, where a strip leaves out time
+AXIS_ROOM = 22  # percent of a strip that a label takes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Box:
     """A cell of a strip: ``state`` is a CSS class, ``title`` its tooltip (empty: none)."""
 
-    x: int
+    x: float
     state: str
     title: str = ""
 
@@ -39,11 +42,11 @@ class VehicleRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Overview:
-    """The table, its time axis, and how many vehicles it leaves out."""
+    """The table, its time axis, and how many vehicles it leaves out. ``width``: of a strip."""
 
     rows: list[VehicleRow]
-    cells: int
-    axis: list[str]
+    width: float
+    axis: list[Tick]
     by: str
     left_out: int
 
@@ -60,21 +63,42 @@ def overview(
     of: dict[str, list[Incident]] = {vehicle: [] for vehicle in coverage}
     for incident in incidents:
         of.setdefault(incident.vehicle, []).append(incident)
-    starts = sorted({start for c in coverage.values() for start in c.cells})
-    first, last = (starts[0], starts[-1]) if starts else (0, 0)
+    place = _places(coverage, stretch)
     order = sorted(of, key=lambda v: (-max((i.severity for i in of[v]), default=0.0), v))
     rows = [
-        _row(vehicle, of[vehicle], coverage.get(vehicle, Coverage()), fleet, first, stretch)
+        _row(vehicle, of[vehicle], coverage.get(vehicle, Coverage()), fleet, place, stretch)
         for vehicle in order[:SHOWN]
     ]
-    middle = first + (last - first) // 2 // stretch * stretch
     return Overview(
         rows=rows,
-        cells=(last - first) // stretch + 1,
-        axis=[_when(us, stretch) for us in dict.fromkeys((first, middle, last))],
+        width=round(max(place.values(), default=0.0) + 1, 2),
+        axis=_axis(place),
         by="hour" if stretch == text.HOUR else "day" if stretch == text.DAY else text.span(stretch),
         left_out=max(0, len(order) - SHOWN),
     )
+
+
+def _places(coverage: dict[str, Coverage], stretch: int) -> dict[int, float]:
+    """Where each stretch of time stands on a strip: nothing is drawn where no vehicle has data."""
+    place: dict[int, float] = {}
+    at, before = 0.0, None
+    for start in sorted({start for c in coverage.values() for start in c.cells}):
+        at += 0.0 if before is None else 1.0 if start - before == stretch else 1.0 + GAP
+        place[start], before = round(at, 2), start
+    return place
+
+
+def _axis(place: dict[int, float]) -> list[Tick]:
+    """A few days by name, each where it begins, none on top of the next."""
+    width = max(place.values(), default=0.0) + 1
+    ticks: list[Tick] = []
+    for start, at in place.items():
+        label = datetime.fromtimestamp(start / text.SECOND, tz=UTC).strftime("%d %b")
+        percent = round(100 * at / width, 1)
+        new = not ticks or (label != ticks[-1].text and percent - ticks[-1].at >= AXIS_ROOM)
+        if new and percent <= 100 - AXIS_ROOM / 2:
+            ticks.append(Tick(at=percent, text=label))
+    return ticks
 
 
 def _row(
@@ -82,13 +106,13 @@ def _row(
     incidents: list[Incident],
     coverage: Coverage,
     fleet: Fleet,
-    first: int,
+    place: dict[int, float],
     stretch: int,
 ) -> VehicleRow:
     total = coverage.total
     rows = total.rows or 1
     boxes = [
-        _box(start, cell, incidents, first, stretch)
+        _box(place[start], start, cell, incidents, stretch)
         for start, cell in sorted(coverage.cells.items())
     ]
     return VehicleRow(
@@ -105,9 +129,8 @@ def _row(
     )
 
 
-def _box(start: int, cell: Cell, incidents: list[Incident], first: int, stretch: int) -> Box:
+def _box(x: float, start: int, cell: Cell, incidents: list[Incident], stretch: int) -> Box:
     here = [i for i in incidents if i.start < start + stretch and i.end >= start]
-    x = (start - first) // stretch
     when = _when(start, stretch)
     if here:
         level = max((i.level for i in here), key=LEVELS.index)

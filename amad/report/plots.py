@@ -99,9 +99,7 @@ class Scale:
         ]
 
 
-def line(
-    us_T: np.ndarray, value_T: np.ndarray, frame: Frame, scale: Scale, max_gap_us: int
-) -> str:
+def line(us_T: np.ndarray, value_T: np.ndarray, frame: Frame, scale: Scale, max_gap_us: int) -> str:
     """The SVG path of a line through the finite values; gaps above ``max_gap_us`` stay open.
 
     us_T: int64 microseconds, ascending. A row alone between gaps becomes a dot.

@@ -1,9 +1,9 @@
 """What the page reads: the last scoring job, its incidents and its scores, one date at a time."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,10 @@ from amad.telemetry.schemas import INCIDENTS, SCORES, check
 
 @dataclass(frozen=True, kw_only=True)
 class Incident:
-    """One incident, joined over the scored dates it spans. Times are int microseconds, UTC."""
+    """One incident, joined over the scored dates it spans. Times are int microseconds, UTC.
+
+    ``end`` is exclusive. ``severity`` is 0 to 100, of the whole; see amad.detect.incidents.
+    """
 
     incident_id: str
     vehicle: str
@@ -33,7 +36,7 @@ class Incident:
     channels: list[str]
     shares: list[float]
     continued: bool  # it began before the first date of this run
-    open: bool = False  # it was still going on in the vehicle's last scored row
+    open: bool = False  # the vehicle's last scored row is still in it
 
 
 @dataclass(kw_only=True)
@@ -96,9 +99,11 @@ class ScoringRun:
         dates = sorted(date.fromisoformat(text) for text in job["dates"])
         return cls(job=job, version=str(job["model_version"]), dates=dates, runs=runs)
 
-    def tables(self, kind: str, schema: pa.Schema, **options) -> Iterator[pa.Table]:
-        """The tables ``scores`` or ``incidents`` of each date, as far as there are any."""
-        for day in self.dates:
+    def tables(
+        self, kind: str, schema: pa.Schema, dates: Iterable[date] | None = None, **options
+    ) -> Iterator[pa.Table]:
+        """The tables ``scores`` or ``incidents`` of each date (default: the run's) that has one."""
+        for day in self.dates if dates is None else dates:
             folder = self.runs / kind / f"model_version={self.version}" / f"date={day}"
             for file in sorted(folder.glob("*.parquet")):
                 yield check(
@@ -149,14 +154,19 @@ class ScoringRun:
         return dict(sorted(found.items()))
 
     def scores(self, vehicle: str, start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
-        """(timestamp_T int64 us, score_T float64, NaN where unscored) in [start, end)."""
+        """(timestamp_T int64 us, score_T float64, NaN where unscored) in [start, end).
+
+        Also of dates before the run's: what leads up to an incident belongs to its plot.
+        """
         wanted = [
             ("vehicle", "==", vehicle),
             ("timestamp", ">=", pa.scalar(start, SCORES.field("timestamp").type)),
             ("timestamp", "<", pa.scalar(end, SCORES.field("timestamp").type)),
         ]
+        first, last = (datetime.fromtimestamp(us / 1e6, UTC).date() for us in (start, end))
+        dates = [first + timedelta(days=n) for n in range((last - first).days + 1)]
         columns = ["timestamp", "score"]
-        found = list(self.tables("scores", SCORES, columns=columns, filters=wanted))
+        found = list(self.tables("scores", SCORES, dates, columns=columns, filters=wanted))
         if not found:
             return np.empty(0, np.int64), np.empty(0)
         table = pa.concat_tables(found).sort_by("timestamp")

@@ -1,0 +1,251 @@
+"""The evidence chain: from the residuals of one member to calibrated log evidence.
+
+One implementation for every detector and baseline; docs/detector.md has the formulas and why.
+
+    residual_TC -> z2_TC = (residual / cross-fitted train scale)^2
+    mean term:  mean over channels of z2
+    tail term:  mean over channels of sqrt(box mean of z2 / its own train 99 % quantile)
+    each term:  box means of several widths -> robust z on train -> signed log1p -> max over widths
+    evidence  = mean of the two terms
+
+What is not there counts as ordinary. An imputed cell, a row without history, and the part of a box
+beyond its segment all enter with their train mean: they raise no alarm, they dilute one a little at
+an edge, and no rule about edges is needed.
+
+Shape legend: T rows, C channels, U usable channels, W widths, E the two terms.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from amad.config.params import DetectParams
+from amad.windows.series import Series
+
+TAIL_QUANTILE = 0.99
+TAIL_WIDTH = 21  # rows; what the tail term smooths each channel with
+TAIL_FLOOR = 1.0  # of a channel's tail, in z2: a channel that is constant in train has no tail
+SPREAD_FLOOR = 1e-2  # of the robust spread of a term's box means on train
+Z2_CAP = 1e6  # keeps running sums exact after a wild value; its logarithm stays far over any alarm
+TERMS = ("mean", "tail")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """What train rows say is ordinary for one member at one level; all float64.
+
+    A channel without a measured train row is NaN in every (C,) array and gives no evidence.
+    """
+
+    scale_C: np.ndarray  # cross-fitted root mean square residual, floored, in scaled units
+    ordinary_C: np.ndarray  # train mean of z2
+    tail_C: np.ndarray  # train 99 % quantile of smoothed z2, floored
+    tail_ordinary_C: np.ndarray  # train mean of sqrt(smoothed z2 / tail)
+    centre_EW: np.ndarray  # train median of the box means of each term
+    spread_EW: np.ndarray  # their interquartile range, floored
+
+
+class Layout:
+    """Where segments lie and which channels exist, for one series or several on end.
+
+    present_TC: bool, (1, C) where it is the same for all rows, else (T, C).
+    """
+
+    def __init__(
+        self, series: Sequence[Series], present: Sequence[np.ndarray], *, trailing: bool
+    ) -> None:
+        starts, ends, offset = [], [], 0
+        for item in series:
+            for first, last in item.segments():
+                starts.append(offset + first)
+                ends.append(offset + last)
+            offset += item.rows
+        lengths = np.subtract(ends, starts).astype(int)
+        self.rows = offset
+        self.trailing = trailing
+        self.first_T = np.repeat(np.array(starts, int), lengths)
+        self.last_T = np.repeat(np.array(ends, int), lengths)
+        if len(series) == 1:
+            self.present_TC = present[0][None]
+        else:
+            self.present_TC = np.repeat(np.stack(present), [s.rows for s in series], axis=0)
+
+    def window(self, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """First row and end (exclusive) of the box of each row, cut at its segment; int (T,)."""
+        row_T = np.arange(self.rows)
+        before, after = reach(width, trailing=self.trailing)
+        low_T = np.maximum(row_T - before, self.first_T)
+        high_T = np.minimum(row_T + after + 1, self.last_T)
+        return low_T, high_T
+
+
+def reach(width: int, *, trailing: bool) -> tuple[int, int]:
+    """Rows before and after its row that a box of ``width`` takes in."""
+    return (width - 1, 0) if trailing else ((width - 1) // 2, width // 2)
+
+
+class EvidenceChain:
+    """The chain with its settings; all that is learnt is in a ``Calibration``.
+
+    Example::
+
+        chain = EvidenceChain(params.detect)
+        layout = chain.layout([series], [present_C])
+        calibration = chain.calibrate(train_residual_TC, train_layout)
+        evidence_T, part_TC = chain.evidence(residual_TC, layout, calibration)
+    """
+
+    def __init__(self, params: DetectParams) -> None:
+        self.params = params
+        self.trailing = params.smoothing == "trailing"
+        edges = [reach(w, trailing=self.trailing) for w in (max(params.widths), TAIL_WIDTH)]
+        self.context_rows = sum(before for before, _ in edges)
+        self.lookahead_rows = sum(after for _, after in edges)
+
+    def layout(self, series: Sequence[Series], present: Sequence[np.ndarray]) -> Layout:
+        """The layout of these series; present: bool (C,) for each."""
+        return Layout(series, present, trailing=self.trailing)
+
+    def calibrate(
+        self, residual_TC: np.ndarray, layout: Layout
+    ) -> tuple[Calibration, np.ndarray] | None:
+        """Learn what is ordinary from cross-fitted train residuals (NaN where undefined).
+
+        Returns the calibration and the evidence (T,) that the same rows get under it, or None where
+        no channel has a finite residual: the member cannot serve this level.
+        """
+        known_TC = np.isfinite(residual_TC) & layout.present_TC
+        usable_C = known_TC.any(axis=0)
+        if not usable_C.any():
+            return None
+        count_C = np.where(usable_C, known_TC.sum(axis=0), np.nan)
+        z2_TC = np.square(np.where(known_TC, residual_TC, 0.0), dtype=np.float64)
+        scale_C = np.maximum(np.sqrt(z2_TC.sum(axis=0) / count_C), self.params.floor)
+        z2_TC = np.minimum(z2_TC / scale_C**2, Z2_CAP)
+        ordinary_C = np.where(known_TC, z2_TC, 0.0).sum(axis=0) / count_C
+        z2_TC = np.where(known_TC, z2_TC, np.where(usable_C, ordinary_C, 0.0))
+
+        smooth_TC = self._smooth(z2_TC, layout, ordinary_C)
+        tail_C = np.full(len(scale_C), np.nan)
+        for c in np.flatnonzero(usable_C):
+            tail_C[c] = max(np.quantile(smooth_TC[known_TC[:, c], c], TAIL_QUANTILE), TAIL_FLOOR)
+        ratio_TC = np.sqrt(smooth_TC / tail_C)
+        tail_ordinary_C = np.where(known_TC, ratio_TC, 0.0).sum(axis=0) / count_C
+
+        present_TC = (layout.present_TC & usable_C)[:, usable_C]
+        box_EWT = np.stack([
+            self._term_boxes(z2_TC[:, usable_C], ordinary_C[usable_C], present_TC, layout),
+            self._term_boxes(ratio_TC[:, usable_C], tail_ordinary_C[usable_C], present_TC, layout),
+        ])  # fmt: skip
+        low_EW, centre_EW, high_EW = np.quantile(box_EWT, [0.25, 0.5, 0.75], axis=-1)
+        spread_EW = np.maximum(high_EW - low_EW, SPREAD_FLOOR)
+        calibration = Calibration(
+            scale_C=scale_C,
+            ordinary_C=ordinary_C,
+            tail_C=tail_C,
+            tail_ordinary_C=tail_ordinary_C,
+            centre_EW=centre_EW,
+            spread_EW=spread_EW,
+        )
+        terms = [_log_evidence(box_EWT[e], centre_EW[e], spread_EW[e])[0] for e in range(2)]
+        return calibration, np.mean(terms, axis=0)
+
+    def evidence(
+        self, residual_TC: np.ndarray, layout: Layout, calibration: Calibration
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Evidence (T,) of one series and its channels' parts (T, C), both float64 and finite.
+
+        The parts of a row are >= 0 and sum to the mean of its two terms, each term no lower than 0.
+        Returns None where the member has nothing to say: no finite residual, or an infinite one.
+        """
+        usable_C = np.isfinite(calibration.scale_C) & layout.present_TC[0]
+        residual_TU = residual_TC[:, usable_C]
+        known_TU = np.isfinite(residual_TU)
+        if not known_TU.any() or np.isinf(residual_TU).any():
+            return None
+        ordinary_U = calibration.ordinary_C[usable_C]
+        z2_TU = residual_TU.astype(np.float64)
+        z2_TU /= calibration.scale_C[usable_C]
+        np.square(z2_TU, out=z2_TU)
+        np.minimum(z2_TU, Z2_CAP, out=z2_TU)
+        z2_TU = np.where(known_TU, z2_TU, ordinary_U)
+        ratio_TU = self._smooth(z2_TU, layout, ordinary_U)
+        ratio_TU /= calibration.tail_C[usable_C]
+        np.sqrt(ratio_TU, out=ratio_TU)
+
+        present_TU = np.ones((1, usable_C.sum()), bool)
+        evidence_T = np.zeros(len(residual_TC))
+        part_TC = np.zeros(residual_TC.shape)
+        tail_ordinary_U = calibration.tail_ordinary_C[usable_C]
+        for e, (x_TU, quiet_U) in enumerate(((z2_TU, ordinary_U), (ratio_TU, tail_ordinary_U))):
+            box_WT = self._term_boxes(x_TU, quiet_U, present_TU, layout)
+            term_T, best_T = _log_evidence(
+                box_WT, calibration.centre_EW[e], calibration.spread_EW[e]
+            )
+            evidence_T += term_T / len(TERMS)
+            share_TU = self._winning_boxes(x_TU, quiet_U, layout, best_T)
+            whole_T = np.maximum(share_TU.sum(axis=1), 1e-12)
+            share_TU *= (np.maximum(term_T, 0.0) / whole_T / len(TERMS))[:, None]
+            part_TC[:, usable_C] += share_TU
+        return evidence_T, part_TC
+
+    def take_off_baseline(
+        self, score_T: np.ndarray, timestamp_T: np.ndarray, *, period_us: int, ordinary: float
+    ) -> np.ndarray:
+        """Score less ``baseline_weight`` times its mean over the last ``baseline_rows`` periods.
+
+        Periods without a row (before the series, in a gap) count as ``ordinary``, the train mean:
+        what is taken off depends on a fixed stretch of time alone, whatever else was read.
+        """
+        rows = self.params.baseline_rows
+        running_T = _running(score_T - ordinary)
+        since_T = np.searchsorted(timestamp_T, timestamp_T - rows * period_us, side="right")
+        mean_T = ordinary + (running_T[1:] - running_T[since_T]) / rows
+        return score_T - self.params.baseline_weight * mean_T
+
+    def _smooth(self, z2_TC: np.ndarray, layout: Layout, ordinary_C: np.ndarray) -> np.ndarray:
+        smooth_TC = _box(_running(z2_TC), layout.window(TAIL_WIDTH), TAIL_WIDTH, ordinary_C)
+        return np.maximum(smooth_TC, 0.0, out=smooth_TC)
+
+    def _term_boxes(self, x_TU, quiet_U, present_TU, layout: Layout) -> np.ndarray:
+        """Box means (W, T) of the mean over the channels that exist (U usable channels)."""
+        mean_T = np.where(present_TU, x_TU, 0.0).sum(axis=1) / np.maximum(present_TU.sum(axis=1), 1)
+        running_T = _running(mean_T)
+        return np.stack([
+            _box(running_T, layout.window(width), width, quiet_U.mean())
+            for width in self.params.widths
+        ])  # fmt: skip
+
+    def _winning_boxes(self, x_TU, quiet_U, layout: Layout, best_T: np.ndarray) -> np.ndarray:
+        """Each channel's box mean over the width that won at its row, no lower than 0, (T, U)."""
+        rows_T = np.arange(layout.rows)
+        windows = [layout.window(width) for width in self.params.widths]
+        low_T = np.stack([low for low, _ in windows])[best_T, rows_T]
+        high_T = np.stack([high for _, high in windows])[best_T, rows_T]
+        width_T = np.array(self.params.widths)[best_T]
+        box_TU = _box(_running(x_TU), (low_T, high_T), width_T[:, None], quiet_U)
+        return np.maximum(box_TU, 0.0, out=box_TU)
+
+
+def _log_evidence(box_WT, centre_W, spread_W) -> tuple[np.ndarray, np.ndarray]:
+    """Signed log1p of the largest robust z over the widths (T,), and which width won (T,)."""
+    z_WT = (box_WT - centre_W[:, None]) / spread_W[:, None]
+    best_T = z_WT.argmax(axis=0)
+    z_T = z_WT.max(axis=0)
+    return np.copysign(np.log1p(np.abs(z_T)), z_T), best_T
+
+
+def _running(x: np.ndarray) -> np.ndarray:
+    """Sums of the first 0, 1, ..., T rows."""
+    out = np.zeros((len(x) + 1, *x.shape[1:]))
+    np.cumsum(x, axis=0, out=out[1:])
+    return out
+
+
+def _box(running, window, width, ordinary) -> np.ndarray:
+    """Mean over each row's box; the part of the box that its segment lacks is ``ordinary``."""
+    low_T, high_T = window
+    total = running[high_T] - running[low_T]
+    missing_T = width - (high_T - low_T if total.ndim == 1 else (high_T - low_T)[:, None])
+    return (total + missing_T * ordinary) / width

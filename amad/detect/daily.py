@@ -1,0 +1,190 @@
+"""One vehicle's lake rows of one day to score rows: the unit of work of every scoring job.
+
+A day (UTC) is scored with the history before it that the detector asks for, and never with a row
+after its end: whenever it is scored, the answer is the same. Quarantined days are not scored and
+are no history of another day either.
+
+``top_channels`` and ``top_shares`` are given for alarm rows, at most TOP of them, the largest
+first; the lists of all other rows are empty (they would be two thirds of the bytes).
+
+Shape legend: R rows of the lake, T rows of the series' grid, C channels.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from amad.config import DataError, Fleet
+from amad.detect.incidents import Incident, incidents_of
+from amad.telemetry.lake import Lake
+from amad.telemetry.schemas import SCORES, TIMESTAMP, check
+from amad.windows.resample import row_of, to_series
+from amad.windows.series import Series
+
+if TYPE_CHECKING:
+    from amad.detect.detector import Detector, Scored
+
+TOP = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredRows:
+    """table: schemas.SCORES, a row for each lake row. incidents: of these rows, in time order."""
+
+    table: pa.Table
+    incidents: list[Incident]
+
+
+def day_bounds(day: date) -> tuple[int, int]:
+    """The half-open interval of a UTC day in microseconds."""
+    start = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000_000
+    return start, start + int(timedelta(days=1).total_seconds()) * 1_000_000
+
+
+def history_start(day: date, detector: "Detector") -> int:
+    """The first microsecond of the history that the scores of ``day`` depend on."""
+    return day_bounds(day)[0] - detector.context_rows * detector.fleet.period_us
+
+
+def score_vehicle_day(
+    detector: "Detector",
+    fleet: Fleet,
+    lake: Lake,
+    vehicle: str,
+    day: date,
+    quarantined: Collection[date] = (),
+) -> ScoredRows:
+    """Score the lake rows of one vehicle and day.
+
+    quarantined: the vehicle's days that are kept out.
+
+    Raises:
+        DataError: the detector was made for other channels than the fleet file names.
+    """
+    check_contract(detector, fleet)
+    start, end = day_bounds(day)
+    if day in quarantined:
+        table = _unscored(lake.read_day(vehicle, day), vehicle, "quarantined")
+        return ScoredRows(table=table, incidents=[])
+    table = lake.read(vehicle, history_start(day, detector), end)
+    if quarantined:
+        kept_out = pa.array(sorted(quarantined), pa.date32())
+        dates = table["timestamp"].cast(pa.date32())
+        table = table.filter(pc.invert(pc.is_in(dates, kept_out)))
+    return score_table(detector, vehicle, table, start_us=start)
+
+
+def score_table(
+    detector: "Detector", vehicle: str, table: pa.Table, start_us: int | None = None
+) -> ScoredRows:
+    """Score the rows of ``table`` (lake columns, sorted) from ``start_us`` on; earlier is history.
+
+    ``start_us`` None: every row is scored.
+    """
+    fleet = detector.fleet
+    series = to_series(table, fleet, vehicle)
+    first = 0
+    if start_us is not None:
+        first = int(
+            np.searchsorted(series.timestamp_T, start_us // fleet.period_us * fleet.period_us)
+        )
+        table = table.filter(pc.greater_equal(table["timestamp"], pa.scalar(start_us, TIMESTAMP)))
+    if table.num_rows == 0:
+        return ScoredRows(table=SCORES.empty_table(), incidents=[])
+    scaled = detector.scaler.apply(series)
+    scored = detector.score(scaled)
+    row_R = row_of(series, table["timestamp"].cast(pa.int64()).to_numpy())
+    assert (row_R >= first).all(), "every lake row lies in a bin of the grid"
+    return ScoredRows(
+        table=_scored(table, series, scored, row_R, fleet),
+        incidents=incidents_of(scored, scaled, detector, first_row=first),
+    )
+
+
+def check_contract(detector: "Detector", fleet: Fleet) -> None:
+    """Refuse to score a fleet with a detector of other channels.
+
+    Raises:
+        DataError: names the channels that differ.
+    """
+    theirs, ours = detector.fleet.channel_names, fleet.channel_names
+    if theirs != ours:
+        differing = sorted(set(theirs) ^ set(ours)) or ["the same in another order"]
+        raise DataError(
+            f"fleet {fleet.name}: the model was made for other channels than the fleet file names "
+            f"({', '.join(differing[:6])}); train and register a model of the present contract"
+        )
+
+
+def _scored(
+    table: pa.Table, series: Series, scored: "Scored", row_R: np.ndarray, fleet: Fleet
+) -> pa.Table:
+    score_R = scored.score_T[row_R]
+    known_R = np.isfinite(score_R)
+    alarm_R = scored.alarm_T[row_R] & known_R
+    has_C = np.array(fleet.has_channel(series.vehicle_class))
+    imputed_T = (series.valid_TC[:, has_C] == 0).any(axis=1)
+    length_T = np.zeros(series.rows, np.int64)
+    for start, stop in series.segments():
+        length_T[start:stop] = stop - start
+    short_R = length_T[row_R] < fleet.missing.min_segment_rows
+    status_R = np.where(known_R, "scored", np.where(short_R, "too_short", "no_history"))
+    channels, shares = _top(scored.part_TC[row_R[alarm_R]], alarm_R, fleet.channel_names)
+    return check(
+        pa.table(
+            [
+                pa.array([series.vehicle] * table.num_rows, pa.string()),
+                table["timestamp"],
+                pa.array(score_R, pa.float32(), mask=~known_R),
+                pa.array(alarm_R),
+                pa.array(imputed_T[row_R]),
+                pa.array(status_R, pa.string()),
+                channels,
+                shares,
+            ],
+            schema=SCORES,
+        ),
+        SCORES,
+        f"scores of {series.vehicle}",
+    )
+
+
+def _top(
+    part_AC: np.ndarray, alarm_R: np.ndarray, names: list[str]
+) -> tuple[pa.ListArray, pa.ListArray]:
+    """(channels, shares) of each row: those with the largest positive parts of the alarm rows A."""
+    part_AC = np.nan_to_num(part_AC, nan=0.0, posinf=0.0, neginf=0.0)
+    top_AK = np.argsort(-part_AC, axis=1, kind="stable")[:, :TOP]
+    total_A = part_AC.sum(axis=1, dtype=np.float64, keepdims=True)
+    share_AK = np.take_along_axis(part_AC, top_AK, axis=1) / np.maximum(total_A, 1e-30)
+    used_AK = share_AK > 0
+    count_R = np.zeros(len(alarm_R), np.int32)
+    count_R[alarm_R] = used_AK.sum(axis=1)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(count_R)]), pa.int32())
+    channels = pa.array(names, pa.string()).take(pa.array(top_AK[used_AK]))
+    shares = pa.array(share_AK[used_AK].astype(np.float32))
+    return pa.ListArray.from_arrays(offsets, channels), pa.ListArray.from_arrays(offsets, shares)
+
+
+def _unscored(table: pa.Table, vehicle: str, status: str) -> pa.Table:
+    rows = table.num_rows
+    no = pa.array(np.zeros(rows, bool))
+    empty = pa.array([[]] * rows, SCORES.field("top_channels").type)
+    return pa.table(
+        [
+            pa.array([vehicle] * rows, pa.string()),
+            table["timestamp"],
+            pa.nulls(rows, pa.float32()),
+            no,
+            no,
+            pa.array([status] * rows, pa.string()),
+            empty,
+            pa.array([[]] * rows, SCORES.field("top_shares").type),
+        ],
+        schema=SCORES,
+    )

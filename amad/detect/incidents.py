@@ -1,0 +1,169 @@
+"""Incidents: alarms merged in time, with a severity, the channels to blame and a guess at the type.
+
+Severity is a number from 0 to 100 with one definition, for every detector and fleet:
+
+    severity = 100 (1 - exp(-x / 2)),  x = (peak score - threshold) + ln(1 + duration / 10 min) / 4
+
+The score is a natural logarithm, so x = 1 is a peak e times as far out as the threshold; duration
+counts for less than height. It grows with both and never with anything else. Levels: low below 25,
+medium below 50, high below 75, critical from there.
+
+Shape legend: T rows of a vehicle, C channels.
+"""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import numpy as np
+
+from amad.detect.alarms import merge_alarms
+from amad.detect.detector import Detector, Scored
+from amad.detect.shapes import guess_type
+from amad.windows.series import Series
+
+LEVELS = ((75.0, "critical"), (50.0, "high"), (25.0, "medium"), (0.0, "low"))
+TOP_CHANNELS = 5
+BLAMED_SHARE = 0.25  # a channel with less of the evidence does not decide the type
+HISTORY_ROWS = 200  # before the incident, against which a shape is judged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """One incident. Times are microseconds since the epoch, UTC; ``end`` is exclusive.
+
+    channels: at most five, the largest share of the evidence first. shares: of the evidence over
+    all channels and alarm rows, so they sum to at most 1. continued: began on an earlier day.
+    """
+
+    incident_id: str
+    vehicle: str
+    vehicle_class: str
+    start: int
+    end: int
+    peak: int
+    peak_score: float
+    severity: float
+    level: str
+    type: str
+    alarm_rows: int
+    channels: tuple[str, ...]
+    shares: tuple[float, ...]
+    continued: bool = False
+
+
+def incidents_of(
+    scored: Scored, series: Series, detector: Detector, first_row: int = 0
+) -> list[Incident]:
+    """The incidents of a scored series (scaled, as it was scored), in time order.
+
+    first_row: alarms before this row are not looked at; its rows are history for the shapes.
+    """
+    fleet = detector.fleet
+    alarm_T = scored.alarm_T.copy()
+    alarm_T[:first_row] = False
+    runs = merge_alarms(
+        alarm_T, series.timestamp_T, period_us=fleet.period_us, gap_us=detector.gap_us
+    )
+    out = []
+    for first, last in runs:
+        rows = first + np.flatnonzero(alarm_T[first:last])
+        peak = int(rows[np.argmax(scored.score_T[rows])])
+        start = int(series.timestamp_T[first])
+        end = int(series.timestamp_T[last - 1]) + fleet.period_us
+        peak_score = float(scored.score_T[peak])
+        grade = severity(peak_score - detector.threshold, (end - start) / 1e6)
+        order, share_C = blamed(scored.part_TC[rows])
+        out.append(
+            Incident(
+                incident_id=incident_id(fleet.name, series.vehicle, start),
+                vehicle=series.vehicle,
+                vehicle_class=series.vehicle_class,
+                start=start,
+                end=end,
+                peak=int(series.timestamp_T[peak]),
+                peak_score=peak_score,
+                severity=grade,
+                level=level_of(grade),
+                type=incident_type(series, first, last, order, share_C),
+                alarm_rows=len(rows),
+                channels=tuple(fleet.channel_names[c] for c in order),
+                shares=tuple(float(share_C[c]) for c in order),
+            )
+        )
+    return out
+
+
+def severity(exceedance: float, seconds: float) -> float:
+    """0 to 100 from the peak's height over the threshold (score units) and the duration."""
+    x = max(exceedance, 0.0) + 0.25 * math.log1p(seconds / 600.0)
+    return round(100.0 * (1.0 - math.exp(-x / 2.0)), 1)
+
+
+def level_of(grade: float) -> str:
+    """low, medium, high or critical."""
+    return next(name for least, name in LEVELS if grade >= least)
+
+
+def incident_id(fleet: str, vehicle: str, start: int) -> str:
+    """The same for the same fleet, vehicle and start (microseconds), whoever scores it."""
+    stamp = datetime.fromtimestamp(start / 1e6, UTC).strftime("%Y%m%dT%H%M%S")
+    digest = hashlib.sha256(f"{fleet}\0{vehicle}\0{start}".encode()).hexdigest()
+    return f"{stamp}-{digest[:10]}"
+
+
+def blamed(part_AC: np.ndarray) -> tuple[list[int], np.ndarray]:
+    """(channels to blame, largest share first; share of every channel) of some alarm rows."""
+    whole_C = part_AC.sum(axis=0, dtype=np.float64)
+    share_C = whole_C / max(float(whole_C.sum()), 1e-30)
+    order = np.argsort(-share_C, kind="stable")[:TOP_CHANNELS]
+    return [int(c) for c in order if share_C[c] > 0], share_C
+
+
+def incident_type(
+    series: Series, first: int, last: int, order: Sequence[int], share_C: np.ndarray
+) -> str:
+    """The guess for the first blamed channel whose own curve is out of the ordinary.
+
+    ``relation`` where none is: each channel looks normal, what they do together does not.
+    """
+    begin = next(a for a, b in series.segments() if a <= first < b)
+    begin = max(begin, first - HISTORY_ROWS)
+    for c in order:
+        if share_C[c] < BLAMED_SHARE and c != order[0]:
+            break
+        known_T = series.valid_TC[begin:last, c] == 1
+        before_B = series.value_TC[begin:first, c][known_T[: first - begin]]
+        inside_N = series.value_TC[first:last, c][known_T[first - begin :]]
+        if len(inside_N) and (kind := guess_type(before_B, inside_N)) != "relation":
+            return kind
+    return "relation"
+
+
+def continue_incident(
+    previous: Incident | None, current: Sequence[Incident], *, gap_us: int, threshold: float
+) -> list[Incident]:
+    """``current`` with its first incident joined to the one that was still going on before it.
+
+    previous: the last incident of the day before, None if there was none. If the first of
+    ``current`` starts at most ``gap_us`` after its end, it takes over id, start and, where higher,
+    the peak; severity is that of the whole. Type and channels are those of the day itself.
+    """
+    if previous is None or not current or current[0].start - previous.end > gap_us:
+        return list(current)
+    head = current[0]
+    higher = previous if previous.peak_score > head.peak_score else head
+    grade = severity(higher.peak_score - threshold, (head.end - previous.start) / 1e6)
+    joined = replace(
+        head,
+        incident_id=previous.incident_id,
+        start=previous.start,
+        peak=higher.peak,
+        peak_score=higher.peak_score,
+        severity=grade,
+        level=level_of(grade),
+        continued=True,
+    )
+    return [joined, *current[1:]]

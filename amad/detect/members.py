@@ -1,0 +1,213 @@
+"""Members of a detector: each turns a vehicle's series into a residual for every channel.
+
+A member learns in two steps, so that cross-fitting costs one pass over the data: ``summarise``
+says what it needs to know of a stretch of rows, ``solve`` makes coefficients of any set of such
+summaries. Both are pure. ``Member.fit`` cuts train into folds, solves once with all of them (the
+coefficients that are kept) and once without each (the residuals that calibrate the chain).
+
+A new member is a subclass with these two and ``predict_error``; see ``RidgeMember``.
+
+Shape legend: T rows of a vehicle, C channels, K lags.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from amad.windows.series import Series
+
+Arrays = dict[str, np.ndarray]
+
+
+class Member(ABC):
+    """One vote of a detector.
+
+    name: unique within a detector. weight: of its evidence in the sum. context_rows,
+    lookahead_rows: rows before and after a row that its residual depends on. coefficients: for
+    each level (a vehicle, a class, the fleet) what ``solve`` gave, float64.
+    """
+
+    context_rows: int = 0
+    lookahead_rows: int = 0
+
+    def __init__(self, name: str, weight: float = 1.0) -> None:
+        self.name = name
+        self.weight = weight
+        self.coefficients: dict[str, Arrays] = {}
+
+    @abstractmethod
+    def summarise(self, series: Series) -> Arrays:
+        """What ``solve`` needs to know of these rows (scaled series)."""
+
+    @abstractmethod
+    def solve(self, summaries: Sequence[Arrays]) -> Arrays:
+        """Coefficients from the summaries of several stretches of rows."""
+
+    @abstractmethod
+    def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
+        """Residual (T, C) float32 in scaled units, NaN where the member has no prediction."""
+
+    def fit(self, level: str, train: Sequence[Series], folds: int) -> list[np.ndarray]:
+        """Learn the coefficients of one level and return cross-fitted train residuals.
+
+        train: one series fits a vehicle; several fit a class or the fleet. Folds are contiguous
+        stretches of one series, but whole vehicles of several: the residuals of a pooled level are
+        then those of vehicles that its coefficients have not seen.
+
+        Returns: a residual (T, C) for each series, float32, as from ``residual``.
+        """
+        if len(train) == 1:
+            pieces = cut(train[0], folds)
+            groups = [[piece] for piece in pieces]
+        else:
+            groups = [list(train[k::folds]) for k in range(min(folds, len(train)))]
+        summaries = [[self.summarise(series) for series in group] for group in groups]
+        self.coefficients[level] = self.solve([s for group in summaries for s in group])
+        if len(groups) == 1:
+            return [self._masked(s, self.coefficients[level]) for s in train]
+        held_out: list[np.ndarray] = [np.empty((0, 0), np.float32)] * len(train)
+        parts = []
+        first = 0
+        for k, group in enumerate(groups):
+            others = [s for j, kept in enumerate(summaries) if j != k for s in kept]
+            coefficients = self.solve(others)
+            if len(train) == 1:  # predict with the history that precedes the fold
+                last = first + group[0].rows
+                start = max(0, first - self.context_rows)
+                rows = train[0].rows_between(start, last)
+                parts.append(self._masked(rows, coefficients)[first - start :])
+                first = last
+            else:
+                for j, series in enumerate(group):
+                    held_out[k + j * folds] = self._masked(series, coefficients)
+        return [np.concatenate(parts)] if len(train) == 1 else held_out
+
+    def residual(self, series: Series, level: str) -> np.ndarray:
+        """Residual (T, C) float32 in scaled units under the coefficients of ``level``.
+
+        NaN where the member has no prediction (too little history in the segment) and where the
+        cell was not measured: an imputed value is no evidence.
+        """
+        return self._masked(series, self.coefficients[level])
+
+    def _masked(self, series: Series, coefficients: Arrays) -> np.ndarray:
+        residual_TC = self.predict_error(series, coefficients)
+        residual_TC[series.valid_TC == 0] = np.nan
+        return residual_TC
+
+    def state(self) -> dict[str, Arrays]:
+        """Everything learnt, by level."""
+        return self.coefficients
+
+    def restore(self, state: dict[str, Arrays]) -> None:
+        """The inverse of ``state``."""
+        self.coefficients = state
+
+
+class RidgeMember(Member):
+    """Closed-form ridge autoregression: each channel from its own lags, plus an intercept.
+
+    Lags of other channels were measured to add nothing or to harm, and cost a factor C in
+    parameters. History never crosses a segment; imputed cells are no targets.
+
+    Example: ``RidgeMember("ridge", lags=range(1, 6))``
+    """
+
+    PENALTY = 1e-3  # of the squared coefficients, a row; scaled channels have about unit variance
+
+    def __init__(self, name: str, lags: Sequence[int], weight: float = 1.0) -> None:
+        super().__init__(name, weight)
+        self.lags = tuple(lags)
+        self.context_rows = max(self.lags)
+
+    def summarise(self, series: Series) -> Arrays:
+        """Gram matrix of [lags, 1, target] for each channel, (C, K + 2, K + 2) float64."""
+        channels, size = series.value_TC.shape[1], len(self.lags) + 2
+        gram = np.zeros((channels, size, size))
+        start = max(self.lags)
+        if series.rows > start:
+            target_T = np.flatnonzero(rows_into_segment(series) >= start)
+            for c in range(channels):
+                rows = target_T[series.valid_TC[target_T, c] == 1]
+                value_T = series.value_TC[:, c].astype(np.float64)
+                design = np.ones((len(rows), size))
+                for k, lag in enumerate(self.lags):
+                    design[:, k] = value_T[rows - lag]
+                design[:, -1] = value_T[rows]
+                gram[c] = design.T @ design
+        return {"gram": gram}
+
+    def solve(self, summaries: Sequence[Arrays]) -> Arrays:
+        """Coefficients (C, K + 1): of each lag, then the intercept (which is not penalised)."""
+        gram = sum(s["gram"] for s in summaries)
+        normal = gram[:, :-1, :-1].copy()
+        count_C = np.maximum(gram[:, -2, -2], 1.0)
+        diagonal = np.arange(len(self.lags))
+        normal[:, diagonal, diagonal] += self.PENALTY * count_C[:, None]
+        normal[:, -1, -1] = count_C
+        return {"lag": np.linalg.solve(normal, gram[:, :-1, -1:])[..., 0]}
+
+    def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
+        """x - x_hat; NaN in the first ``max(lags)`` rows of each segment."""
+        weight_CK = coefficients["lag"].astype(np.float32)
+        value_TC = series.value_TC
+        start = max(self.lags)
+        residual_TC = np.full(value_TC.shape, np.nan, np.float32)
+        if series.rows > start:
+            rows = series.rows
+            error = value_TC[start:] - weight_CK[:, -1]
+            for k, lag in enumerate(self.lags):
+                error -= weight_CK[:, k] * value_TC[start - lag : rows - lag]
+            residual_TC[start:] = error
+            residual_TC[rows_into_segment(series) < start] = np.nan
+        return residual_TC
+
+
+class AmadMember(Member):
+    """The attention network of a bundle: each position predicted while it is hidden.
+
+    The network is the fleet's; it is not fitted here, so its train residuals are not
+    cross-fitted. bundle: ``amad.model.bundle.Bundle``. block: length of the hidden blocks, rows.
+    """
+
+    def __init__(self, bundle, block: int, weight: float = 1.0) -> None:
+        super().__init__("amad", weight)
+        self.bundle = bundle
+        self.block = block
+        self.context_rows = self.lookahead_rows = bundle.params.model.window
+
+    def summarise(self, series: Series) -> Arrays:
+        """Nothing: the network is already trained."""
+        return {}
+
+    def solve(self, summaries: Sequence[Arrays]) -> Arrays:
+        """Nothing: the network is already trained."""
+        return {}
+
+    def fit(self, level: str, train: Sequence[Series], folds: int) -> list[np.ndarray]:
+        """Train residuals of the network as it is."""
+        self.coefficients[level] = {}
+        return [self._masked(series, {}) for series in train]
+
+    def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
+        """x - x_hat of hidden positions; NaN in segments shorter than the window."""
+        from amad.model.residual import hidden_residual
+
+        window = self.bundle.params.model.window
+        return hidden_residual(self.bundle.model, series, window, self.block)
+
+
+def cut(series: Series, pieces: int) -> list[Series]:
+    """Contiguous stretches of about equal length, in time order; none is empty."""
+    edges = np.unique(np.linspace(0, series.rows, pieces + 1).round().astype(int))
+    return [series.rows_between(int(a), int(b)) for a, b in pairwise(edges)]
+
+
+def rows_into_segment(series: Series) -> np.ndarray:
+    """For each row, how many rows of its segment precede it; int64 (T,)."""
+    first_T = np.zeros(series.rows, np.int64)
+    starts = np.flatnonzero(np.diff(series.segment_T)) + 1
+    first_T[starts] = starts
+    return np.arange(series.rows) - np.maximum.accumulate(first_T)

@@ -1,0 +1,88 @@
+"""What kind of fault a channel's own curve looks like: simple rules, a guess and named as one.
+
+The rules read the scaled values of one channel inside an incident against the rows before it. They
+are tried in this order, the first that holds gives the type; docs/detector.md has them in words.
+
+Shape legend: B rows before the incident, N rows of the incident, E both.
+"""
+
+import numpy as np
+
+TYPES = ("stuck", "noise_burst", "spike", "level_shift", "drift", "relation")
+STUCK_ROWS = 10  # the shortest run of one value that is called stuck
+NOISE_RATIO = 3.0  # typical step inside over typical step before
+SPIKE_RATIO = 6.0  # height over the usual steps before
+CHANGE_SPREADS = 3.0  # a shift or drift moves this many spreads of the rows before
+EXPLAINED = 0.5  # least share of the variance that a step or a ramp explains
+NEAR_ROWS = 30  # at least so many rows before are looked at with a change
+STEP_FLOOR, SPREAD_FLOOR = 0.02, 0.1  # in scaled units: smaller movement is none
+
+
+def guess_type(before_B: np.ndarray, inside_N: np.ndarray) -> str:
+    """One of ``TYPES`` for a channel's scaled values; ``relation`` if its own curve is ordinary.
+
+    before_B: rows of the same segment that precede the incident, may be short. inside_N: at least
+    one row.
+    """
+    if _is_stuck(before_B, inside_N):
+        return "stuck"
+    if len(before_B) < STUCK_ROWS:
+        return "relation"
+    whole_E = np.concatenate([before_B, inside_N])
+    step_B, step_N = np.abs(np.diff(before_B)), np.abs(np.diff(whole_E[len(before_B) - 1 :]))
+    usual = max(float(np.mean(step_B)), STEP_FLOOR)
+    if len(inside_N) >= 5 and float(np.median(step_N)) > NOISE_RATIO * usual:
+        return "noise_burst"
+    high = SPIKE_RATIO * max(float(np.quantile(step_B, 0.95)), STEP_FLOOR)
+    if _is_spike(whole_E, len(before_B), high):
+        return "spike"
+    spread = max(1.4826 * float(np.median(np.abs(before_B - np.median(before_B)))), SPREAD_FLOOR)
+    near = max(2 * len(inside_N), NEAR_ROWS)  # a short incident would drown in its history
+    return _change(whole_E[-(len(inside_N) + near) :], CHANGE_SPREADS * spread)
+
+
+def _is_stuck(before_B: np.ndarray, inside_N: np.ndarray) -> bool:
+    run = _longest_run(inside_N)
+    return run >= max(STUCK_ROWS, len(inside_N) / 2) and run > 2 * _longest_run(before_B)
+
+
+def _longest_run(x: np.ndarray) -> int:
+    """Length of the longest stretch of equal values."""
+    if len(x) == 0:
+        return 0
+    edges = np.flatnonzero(np.r_[True, np.diff(x) != 0, True])
+    return int(np.diff(edges).max())
+
+
+def _is_spike(whole_E: np.ndarray, start: int, high: float) -> bool:
+    """Rows that leave the median of their neighbours by ``high``: some, and few."""
+    padded = np.pad(whole_E, 3, mode="edge")
+    middle_E = np.median(np.lib.stride_tricks.sliding_window_view(padded, 7), axis=1)
+    out_N = np.abs(whole_E - middle_E)[start:] > high
+    return bool(0 < out_N.sum() <= max(3, 0.25 * len(out_N)))
+
+
+def _change(whole_E: np.ndarray, least: float) -> str:
+    """``level_shift`` or ``drift``, whichever single change fits better, or ``relation``."""
+    x = whole_E - whole_E.mean()
+    total = float(np.square(x).sum())
+    if total <= 0:
+        return "relation"
+    n = np.arange(1, len(x))
+    running = np.cumsum(x)[:-1]
+    gain = running**2 * len(x) / (n * (len(x) - n))  # variance that a step after row n explains
+    at = int(gain.argmax()) + 1
+    step_share, step = float(gain[at - 1]) / total, abs(x[at:].mean() - x[:at].mean())
+    best_share, rise = 0.0, 0.0
+    for knee in np.unique(np.linspace(0, len(x) - 3, 16).astype(int)):
+        ramp = np.maximum(np.arange(len(x)) - knee, 0.0)
+        ramp -= ramp.mean()
+        slope = float(ramp @ x / (ramp @ ramp))
+        share = slope * float(ramp @ x) / total
+        if share > best_share:
+            best_share, rise = share, abs(slope) * (len(x) - 1 - knee)
+    if step_share >= max(best_share, EXPLAINED) and step > least:
+        return "level_shift"
+    if best_share >= EXPLAINED and rise > least:
+        return "drift"
+    return "relation"

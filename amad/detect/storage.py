@@ -1,0 +1,129 @@
+"""A detector on disk: ``detector.json``, ``state.safetensors`` and, with a network, ``bundle/``.
+
+No pickle, and the same content gives the same bytes: arrays are written in the order of their
+names, JSON with sorted keys.
+"""
+
+import hashlib
+import json
+import tempfile
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+
+from amad.config import DataError, Fleet
+from amad.config.params import DetectParams
+from amad.detect.alarms import OperatingPoint
+from amad.detect.chain import Calibration
+from amad.detect.detector import Detector, Level, make_members
+from amad.telemetry.files import staged
+from amad.windows.scaler import Scaler
+
+FORMAT = 1
+CALIBRATION = "calibration"  # prefix of a calibration's arrays; a member's own are "coefficient"
+
+
+def save_detector(detector: Detector, path: Path) -> None:
+    """Write ``detector`` into the folder ``path``, in one piece."""
+    with staged(path) as stage:
+        _write(detector, stage)
+
+
+def load_detector(path: Path) -> Detector:
+    """Read what ``save_detector`` wrote.
+
+    Raises:
+        DataError: no detector at ``path``, or one of another format.
+    """
+    from safetensors.numpy import load_file
+
+    path = Path(path)
+    try:
+        content = json.loads((path / "detector.json").read_text(encoding="utf-8"))
+        arrays = load_file(path / "state.safetensors")
+    except FileNotFoundError:
+        raise DataError(f"{path}: holds no detector; run the evaluate stage to make one") from None
+    if content.get("format") != FORMAT:
+        raise DataError(
+            f"{path}: detector of format {content.get('format')}, this version reads {FORMAT}; "
+            "run the evaluate stage again"
+        )
+    bundle = None
+    if content["bundle"]:
+        from amad.model.bundle import read_bundle
+
+        bundle = read_bundle(path / "bundle")
+    params = DetectParams.model_validate(content["params"])
+    detector = Detector(
+        make_members(params, bundle),
+        params,
+        Fleet.model_validate(content["fleet"]),
+        Scaler.from_json(content["scaler"]),
+        name=content["name"],
+        bundle=bundle,
+    )
+    groups: dict[tuple[str, ...], dict[str, np.ndarray]] = {}
+    for key, value in arrays.items():
+        *group, name = key.split("/")
+        groups.setdefault(tuple(group), {})[name] = value
+    for k, (level, about) in enumerate(content["levels"].items()):
+        calibration = {}
+        for member in detector.members:
+            member.coefficients[level] = groups.get((str(k), member.name, "coefficient"), {})
+            if (found := groups.get((str(k), member.name, CALIBRATION))) is not None:
+                calibration[member.name] = Calibration(**found)
+        detector.levels[level] = Level(calibration=calibration, ordinary=about["ordinary"])
+    detector.operating_point = OperatingPoint(**content["operating_point"])
+    return detector
+
+
+def detector_digest(detector: Detector) -> str:
+    """A short hash of the bytes that ``save_detector`` would write."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "detector"
+        _write(detector, root)
+        digest = hashlib.sha256()
+        for file in sorted(p for p in root.rglob("*") if p.is_file()):
+            digest.update(file.relative_to(root).as_posix().encode() + b"\0")
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def _write(detector: Detector, folder: Path) -> None:
+    from safetensors.numpy import save_file
+
+    folder.mkdir(parents=True)
+    arrays: dict[str, np.ndarray] = {}
+    for k, (level, learnt) in enumerate(sorted(detector.levels.items())):
+        for member in detector.members:
+            for name, value in member.coefficients.get(level, {}).items():
+                arrays[f"{k}/{member.name}/coefficient/{name}"] = np.ascontiguousarray(value)
+            if (calibration := learnt.calibration.get(member.name)) is not None:
+                for field in fields(calibration):
+                    value = getattr(calibration, field.name)
+                    arrays[f"{k}/{member.name}/{CALIBRATION}/{field.name}"] = np.ascontiguousarray(
+                        value
+                    )
+    save_file(arrays, folder / "state.safetensors")
+    assert detector.operating_point is not None, "fit the detector before saving it"
+    content = {
+        "format": FORMAT,
+        "name": detector.name,
+        "params": detector.params.model_dump(mode="json"),
+        "fleet": detector.fleet.model_dump(mode="json"),
+        "scaler": detector.scaler.to_json(),
+        "levels": {
+            level: {"ordinary": learnt.ordinary}
+            for level, learnt in sorted(detector.levels.items())
+        },
+        "operating_point": detector.operating_point.to_json(),
+        "bundle": detector.bundle is not None,
+    }
+    text = json.dumps(content, indent=1, sort_keys=True) + "\n"
+    (folder / "detector.json").write_text(text, encoding="utf-8")
+    if detector.bundle is not None:
+        from amad.model.bundle import write_bundle
+
+        b = detector.bundle
+        write_bundle(folder / "bundle", b.model, b.params, b.fleet, b.scaler, b.meta)

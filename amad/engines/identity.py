@@ -1,0 +1,30 @@
+"""What a piece of work depends on, as one short hash: the name under which it can be resumed.
+
+Ray resumes a run by its name alone and asks no questions: fitting the name of a finished run again
+with other settings trains nothing and returns the old weights. So the name is the content.
+"""
+
+import hashlib
+import importlib.util
+import json
+from pathlib import Path
+
+
+def work_digest(inputs: dict, packages: tuple[str, ...]) -> str:
+    """16 hex digits of ``inputs`` (JSON-able) and of the source code of ``packages``."""
+    text = json.dumps({"inputs": inputs, "code": code_digest(*packages)}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def code_digest(*packages: str) -> str:
+    """16 hex digits of every Python file of the packages (or modules), in order of path."""
+    code = hashlib.sha256()
+    for package in packages:
+        spec = importlib.util.find_spec(package)
+        assert spec is not None and spec.origin is not None, package
+        origin = Path(spec.origin)
+        files = sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
+        for file in files:
+            code.update(f"{package} {file.relative_to(origin.parent)}\n".encode())
+            code.update(file.read_bytes())
+    return code.hexdigest()[:16]

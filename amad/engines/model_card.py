@@ -1,0 +1,159 @@
+"""The model card: what a person must know before trusting a version, in Markdown.
+
+Its last section, Promotion, is rewritten in the registry whenever the version's place changes.
+"""
+
+from amad.config import Fleet, Params
+from amad.engines.gate import Decision
+
+PROMOTION = "## Promotion"
+METRICS = ("vus_pr", "auc_pr", "vus_roc", "auc_roc", "event_f1", "range_f1", "best_f1")
+
+
+def model_card(
+    *,
+    fleet: Fleet,
+    params: Params,
+    metrics: dict,
+    validation: dict,
+    data: dict,
+    training: dict,
+    lineage: dict[str, str],
+    decision: Decision,
+) -> str:
+    """Build the card from the artifacts of the stages.
+
+    metrics: metrics.json. validation: validation.json. data: {rows, vehicles, first, last, hash}.
+    training: {epochs, loss} as far as known. lineage: the version's tags. decision: the gate's.
+    """
+    parts = [
+        f"# AMAD detector of fleet `{fleet.name}`",
+        _use(fleet),
+        _data(fleet, data, validation),
+        _training(params, training),
+        _quality(metrics, params),
+        _operating_point(metrics, params),
+        _limits(metrics, fleet),
+        "## Lineage\n" + "\n".join(f"- {key}: `{value}`" for key, value in sorted(lineage.items())),
+        PROMOTION + "\n" + "\n".join(f"- {reason}" for reason in decision.reasons),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _use(fleet: Fleet) -> str:
+    channels = ", ".join(channel.title for channel in fleet.channels[:12])
+    more = f" and {len(fleet.channels) - 12} more" if len(fleet.channels) > 12 else ""
+    return (
+        f"{fleet.description.strip() or 'Telemetry of a fleet.'}\n\n"
+        "## Intended use\n"
+        f"Finds unusual behaviour in {len(fleet.channels)} channels ({channels}{more}), one row "
+        f"every {fleet.period_seconds:g} s, and names the channels to look at. It points a person "
+        "at what to inspect; it is no safety function and gives no diagnosis."
+    )
+
+
+def _data(fleet: Fleet, data: dict, validation: dict) -> str:
+    days = validation.get("vehicle_days")
+    kept_out = validation.get("quarantined_days", 0)
+    judged = "passed" if validation.get("ok") else "failed"
+    of = f" of {days}" if days else ""
+    return (
+        "## Data\n"
+        f"- {data['rows']:,} rows of {data['vehicles']} vehicles, {data['first']} to "
+        f"{data['last']}; data hash `{data['hash']}`\n"
+        f"- vehicle classes: {', '.join(item.name for item in fleet.vehicle_classes)}\n"
+        f"- validation {judged}; {kept_out}{of} vehicle-days quarantined, kept out of training "
+        "and scoring"
+    )
+
+
+def _training(params: Params, training: dict) -> str:
+    model, mask, loss = params.model, params.mask, params.loss
+    last = training.get("epochs") or []
+    reached = ""
+    if last:
+        shown = {k: v for k, v in last[-1].items() if isinstance(v, float)}
+        reached = "\n- after the last epoch: " + ", ".join(
+            f"{key} {value:.4g}" for key, value in list(shown.items())[:4]
+        )
+    return (
+        "## Training\n"
+        f"- members {', '.join(params.detect.members)}; network: window {model.window}, width "
+        f"{model.width}, {model.layers} layers, {model.heads} heads, kernel {model.kernel}\n"
+        f"- mask {mask.family} at {mask.ratio:g}, contrast {loss.contrast:g}, Max-Min "
+        f"{loss.maxmin:g}, {params.train.epochs} epochs, seed {params.seed} (params.yaml; the "
+        "sweep's best settings take precedence where it ran)" + reached
+    )
+
+
+def _quality(metrics: dict, params: Params) -> str:
+    methods = metrics["methods"]
+    mine = methods[metrics["detector"]]["mean"]
+    columns = [name for name in METRICS if mine.get(name) is not None]
+    lines = [
+        "## Quality",
+        f"On the test part of each {metrics['unit']} ({metrics['units']}), fitted on train alone; "
+        f"mean with a {params.evaluate.confidence:.0%} bootstrap interval. "
+        f"`{metrics['floor']}` is the floor that scores without any knowledge reach.",
+        "",
+        "| method | " + " | ".join(columns) + " |",
+        "|---|" + "---|" * len(columns),
+    ]
+    order = sorted(methods, key=lambda n: -(methods[n]["mean"].get(columns[0]) or 0.0))
+    for name in order:
+        cells = []
+        for metric in columns:
+            value = methods[name]["mean"].get(metric)
+            interval = methods[name].get("interval", {}).get(metric)
+            text = "–" if value is None else f"{value:.3f}"
+            if value is not None and interval and metric == columns[0]:
+                text += f" [{interval[0]:.3f}, {interval[1]:.3f}]"
+            cells.append(text)
+        bold = "**" if name == metrics["detector"] else ""
+        lines.append(f"| {bold}{name}{bold} | " + " | ".join(cells) + " |")
+    unscorable = metrics.get("unscorable") or {}
+    if unscorable:
+        lines.append(f"\nNot scorable: {', '.join(sorted(unscorable))}.")
+    return "\n".join(lines)
+
+
+def _operating_point(metrics: dict, params: Params) -> str:
+    point = metrics.get("operating_point") or {}
+    figures = [
+        f"- {key.replace('_', ' ')}: {value:.4g}"
+        for key, value in sorted(point.items())
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    ]
+    return (
+        "## Operating point\n"
+        f"The threshold is read from train data for {params.detect.alarm_budget:g} incidents a "
+        "vehicle-day at the most.\n" + "\n".join(figures)
+    ).rstrip()
+
+
+def _limits(metrics: dict, fleet: Fleet) -> str:
+    lines = [
+        "## Limits",
+        f"- channels and units as in conf/fleet/{fleet.name}.yaml; another contract is refused",
+        f"- segments shorter than {fleet.missing.min_segment_rows} rows get no score; a vehicle "
+        "never seen is scored with the figures of its class",
+        "- the score says how unusual, not how dangerous; what was usual in training is normal to "
+        "it, faults included",
+    ]
+    linear = metrics["methods"].get("linear")
+    if linear is not None and metrics["detector"] != "linear":
+        lines.append(_share(metrics, linear))
+    if fleet.labels.kind == "injected":
+        lines.append("- measured on injected faults: real ones may look different")
+    return "\n".join(lines)
+
+
+def _share(metrics: dict, linear: dict) -> str:
+    """What the network adds to the linear members, said plainly."""
+    name = METRICS[0]
+    gain = metrics["methods"][metrics["detector"]]["mean"][name] - linear["mean"][name]
+    if gain > 0:
+        return f"- the network adds {gain:+.3f} {name} to the linear members alone"
+    return (
+        f"- the network adds nothing here: the linear members alone reach {-gain:.3f} more {name}"
+    )

@@ -1,0 +1,244 @@
+"""The model registry of a fleet: versions, their lineage, and the aliases that point at them.
+
+A version is a detector folder logged as a pickle-free pyfunc. Its tags say what it was made of;
+``@challenger`` is the newest candidate, ``@champion`` scores, ``@previous`` was champion before.
+Every move of an alias is written down on the registered model: who, when, why.
+"""
+
+import getpass
+import hashlib
+import json
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version as installed
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types.schema import Array
+
+import amad
+from amad.config import Fleet, Params, ServiceError
+from amad.engines.tracking import model_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+DESCRIPTION_LIMIT = 5000  # of MLflow's database column
+REQUIREMENTS = (
+    "mlflow", "numpy", "pandas", "pyarrow", "pydantic", "pydantic-settings", "pyyaml",
+    "safetensors", "torch",
+)  # fmt: skip
+
+
+def log_detector(
+    client: MlflowClient,
+    fleet: Fleet,
+    detector: Path,
+    *,
+    run_id: str,
+    example: "pd.DataFrame",
+    card: str,
+    tags: dict[str, str],
+    metadata: dict,
+) -> ModelVersion:
+    """Log the detector folder as a pyfunc of the active run and register it as a new version.
+
+    example: rows of the lake with a vehicle column, the model's input example. card: Markdown, an
+    artifact of the model and the version's description. tags: of the version. metadata: into the
+    MLmodel file.
+    """
+    name = model_name(fleet.name)
+    info = mlflow.pyfunc.log_model(
+        name="detector",
+        loader_module="amad.engines.pyfunc_model",
+        data_path=str(detector),
+        code_paths=[str(Path(amad.__file__).parent)],
+        signature=signature(fleet),
+        input_example=example,
+        pip_requirements=[f"{package}=={installed(package)}" for package in REQUIREMENTS],
+        metadata=metadata,
+    )
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "model_card.md"
+        file.write_text(card, encoding="utf-8")
+        client.log_model_artifact(info.model_id, str(file))
+    try:
+        client.create_registered_model(name, description=fleet.description or None)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    return client.create_model_version(
+        name,
+        source=info.model_uri,
+        run_id=run_id,
+        tags=tags,
+        description=clip(card),
+        model_id=info.model_id,
+    )
+
+
+def signature(fleet: Fleet) -> ModelSignature:
+    """Input: lake rows with their vehicle; output: score rows.
+
+    Channels are doubles, which MLflow lets float32 and integers be; the model casts to float32.
+    """
+    numbers = [ColSpec(DataType.double, name) for name in fleet.channel_names]
+    key = [ColSpec(DataType.string, "vehicle"), ColSpec(DataType.datetime, "timestamp")]
+    return ModelSignature(
+        inputs=Schema(key + numbers),
+        outputs=Schema([
+            *key,
+            ColSpec(DataType.float, "score", required=False),
+            ColSpec(DataType.boolean, "alarm"),
+            ColSpec(DataType.boolean, "imputed"),
+            ColSpec(DataType.string, "status"),
+            ColSpec(Array(DataType.string), "top_channels", required=False),
+            ColSpec(Array(DataType.float), "top_shares", required=False),
+        ]),
+    )  # fmt: skip
+
+
+def find_version(client: MlflowClient, fleet: str, tags: dict[str, str]) -> ModelVersion | None:
+    """The newest version that carries all these tags and whose artifacts are still there."""
+    wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    query = f"name = '{model_name(fleet)}' and {wanted}"
+    found = client.search_model_versions(query)
+    for version in sorted(found, key=lambda v: -int(v.version)):
+        try:
+            with fetched(client, version):
+                return version
+        except ServiceError:
+            continue
+    return None
+
+
+def alias_version(client: MlflowClient, fleet: str, alias: str) -> ModelVersion | None:
+    """The version that ``alias`` points at; None where there is none."""
+    try:
+        return client.get_model_version_by_alias(model_name(fleet), alias)
+    except MlflowException:
+        return None
+
+
+def champion_version(client: MlflowClient, fleet: str) -> ModelVersion:
+    """The champion.
+
+    Raises:
+        ServiceError: the registry has none for this fleet.
+    """
+    version = alias_version(client, fleet, CHAMPION)
+    if version is None:
+        raise ServiceError(
+            f"fleet {fleet} has no champion in {client.tracking_uri.rpartition('@')[2]}; run "
+            "'amad register', or 'amad promote VERSION' if there are versions that were refused"
+        )
+    return version
+
+
+def get_version(client: MlflowClient, fleet: str, version: str) -> ModelVersion:
+    """One version by number.
+
+    Raises:
+        ServiceError: there is no such version; lists those there are.
+    """
+    name = model_name(fleet)
+    try:
+        return client.get_model_version(name, str(version))
+    except MlflowException:
+        known = sorted(int(v.version) for v in client.search_model_versions(f"name = '{name}'"))
+        raise ServiceError(
+            f"model {name} has no version {version}; it has "
+            f"{', '.join(map(str, known)) or 'none: run amad register'}"
+        ) from None
+
+
+@contextmanager
+def fetched(client: MlflowClient, version: ModelVersion) -> Iterator[Path]:
+    """Yield the detector folder of a version, downloaded into a folder that is removed after.
+
+    Raises:
+        ServiceError: the artifacts are gone.
+    """
+    with TemporaryDirectory(prefix="amad-detector-") as folder:
+        uri = client.get_model_version_download_uri(version.name, version.version)
+        try:
+            model = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
+        except Exception as error:  # whatever the artifact store's client raises
+            raise ServiceError(
+                f"the artifacts of {version.name} version {version.version} cannot be read from "
+                f"{uri} ({' '.join(str(error).split())[:160]}); run 'amad register' anew, or "
+                "bring the artifact store back"
+            ) from error
+        yield next(p for p in (model / "data").iterdir() if p.is_dir())
+
+
+def move_alias(client: MlflowClient, fleet: str, alias: str, version: str, why: str) -> None:
+    """Point ``alias`` at ``version`` and write down who did it, when and why."""
+    name = model_name(fleet)
+    before = alias_version(client, fleet, alias)
+    if before is not None and before.version == str(version):
+        return
+    client.set_registered_model_alias(name, alias, str(version))
+    now = datetime.now(UTC)
+    past = f"version {before.version}" if before else "none"
+    text = f"{past} -> version {version}, by {person()}, {now:%Y-%m-%d %H:%M:%S} UTC: {why}"
+    key = f"{alias} moved {now:%Y%m%dT%H%M%S.%f}"
+    client.set_registered_model_tag(name, key, text[:DESCRIPTION_LIMIT])
+    client.set_model_version_tag(name, str(version), f"{alias}_since", f"{now:%Y-%m-%d %H:%M:%S}")
+    client.set_model_version_tag(name, str(version), f"{alias}_by", person())
+    client.set_model_version_tag(name, str(version), f"{alias}_why", why)
+
+
+def set_tags(client: MlflowClient, version: ModelVersion, tags: dict[str, object]) -> None:
+    """Set tags of a version; numbers and lists become text."""
+    for key, value in tags.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        client.set_model_version_tag(version.name, version.version, key, text)
+
+
+def clip(card: str, limit: int = DESCRIPTION_LIMIT) -> str:
+    """The card as a description: cut where the database cuts, saying where the whole is."""
+    note = "\n\n(the whole card: artifact model_card.md)"
+    if len(card) <= limit:
+        return card
+    return card[: limit - len(note)].rpartition("\n")[0] + note
+
+
+def person() -> str:
+    """Who does this: user@machine."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user id without a name
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"
+
+
+def git_state(home: Path) -> dict[str, str]:
+    """``git_commit`` and ``git_dirty`` of the project, ``none`` outside a repository."""
+    try:
+        commit, status = (
+            subprocess.run(
+                ["git", "-C", str(home), *arguments], capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for arguments in (("rev-parse", "HEAD"), ("status", "--porcelain"))
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return {"git_commit": "none", "git_dirty": "none"}
+    return {"git_commit": commit, "git_dirty": "true" if status else "false"}
+
+
+def params_digest(params: Params) -> str:
+    """A short hash of everything in ``params.yaml``."""
+    text = json.dumps(params.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

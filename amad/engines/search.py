@@ -1,0 +1,145 @@
+"""Optuna's search and ASHA, made to give the same sweep whatever finishes first.
+
+Asked and judged as results drop in, both depend on the order of arrival: the sampler on which
+results it has heard of, ASHA on which trials have reached a rung. With trials side by side no two
+sweeps are then alike. Here trials come in batches of a fixed size, part of the settings and not of
+the machine: a batch is drawn when every earlier one is complete, its results are told to Optuna in
+order of number, and ASHA compares a trial with those of earlier batches alone. How many trials of
+a batch run at once changes nothing but the time.
+"""
+
+from pathlib import Path
+
+from ray import cloudpickle, tune
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+from ray.tune.search.optuna import OptunaSearch
+
+EPOCH, OBJECTIVE, CURVE, NUMBER = "epoch", "objective", "curve", "trial"
+REDUCTION = 2  # ASHA's: at each rung the worse half stops
+
+
+def rungs(grace_epochs: int, epochs: int) -> list[int]:
+    """Epochs after which a trial may be stopped."""
+    found = []
+    while grace_epochs < epochs:
+        found.append(grace_epochs)
+        grace_epochs *= REDUCTION
+    return found
+
+
+class BatchedSearch(Searcher):
+    """``searcher`` in batches of ``batch`` trials, at most ``concurrent`` of them at once.
+
+    A suggestion carries its number (from 0) as ``config["trial"]``.
+    """
+
+    def __init__(self, searcher: OptunaSearch, batch: int, concurrent: int) -> None:
+        super().__init__(metric=searcher.metric, mode=searcher.mode)
+        self.inner, self.batch, self.concurrent = searcher, batch, concurrent
+        self.order: list[str] = []  # trial ids, by number
+        self.done: dict[str, tuple[dict | None, bool]] = {}
+
+    def suggest(self, trial_id: str) -> dict | None:
+        """The next trial's settings; None while it has to wait."""
+        number = len(self.order)
+        first = number - number % self.batch
+        if number - len(self.done) >= self.concurrent:
+            return None
+        if any(known not in self.done for known in self.order[:first]):
+            return None
+        if number == first:
+            for known in self.order[max(0, first - self.batch) : first]:
+                result, error = self.done[known]
+                self.inner.on_trial_complete(known, result=result, error=error)
+        config = self.inner.suggest(trial_id)
+        self.order.append(trial_id)
+        return config | {NUMBER: number}
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict | None = None, error: bool = False
+    ) -> None:
+        """Keep the result until the batch is complete."""
+        kept = None if result is None else {OBJECTIVE: result.get(OBJECTIVE)}
+        self.done[trial_id] = (kept, error)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Write the state; Tune calls it with each snapshot of the experiment."""
+        Path(checkpoint_path).write_bytes(cloudpickle.dumps(self.__dict__))
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Read the state back."""
+        self.__dict__.update(cloudpickle.loads(Path(checkpoint_path).read_bytes()))
+
+
+class BatchedAsha(FIFOScheduler):
+    """Ray's ASHA, asked anew for each report with the curves of earlier batches only.
+
+    A trial reports its whole curve of objectives so far (``curve``, an item an epoch, larger is
+    better), hence nothing has to be remembered and a restored sweep decides as the first one did.
+    """
+
+    def __init__(self, grace_epochs: int, epochs: int, batch: int) -> None:
+        super().__init__()
+        self.grace_epochs, self.epochs, self.batch = grace_epochs, epochs, batch
+
+    def on_trial_result(self, tune_controller, trial, result: dict) -> str:
+        """STOP where the trial is in the worse half at a rung, or has had all its epochs."""
+        asha = ASHAScheduler(
+            time_attr=EPOCH,
+            metric=OBJECTIVE,
+            mode="max",
+            max_t=self.epochs,
+            grace_period=self.grace_epochs,
+            reduction_factor=REDUCTION,
+        )
+        batch = trial.config[NUMBER] // self.batch
+        earlier = [
+            other
+            for other in tune_controller.get_trials()
+            if other.config[NUMBER] // self.batch < batch and other.last_result
+        ]
+        for other in sorted(earlier, key=lambda known: known.config[NUMBER]):
+            self._replay(asha, tune_controller, other, other.last_result.get(CURVE, []))
+        return self._replay(asha, tune_controller, trial, result[CURVE])
+
+    @staticmethod
+    def _replay(asha: ASHAScheduler, tune_controller, trial, curve: list[float]) -> str:
+        asha.on_trial_add(tune_controller, trial)
+        action = TrialScheduler.CONTINUE
+        for epoch, objective in enumerate(curve, start=1):
+            report = {EPOCH: epoch, OBJECTIVE: objective}
+            action = asha.on_trial_result(tune_controller, trial, report)
+        return action
+
+
+def optuna_search(space: dict, seed: int, trials: int, first: dict | None = None) -> OptunaSearch:
+    """A seeded TPE over ``space`` (name -> Optuna distribution), larger objective is better.
+
+    ``first`` is tried before all others. A quarter of the trials, at least four, are random; the
+    rest are drawn by TPE, each as if the others of its batch had done badly (constant liar), which
+    keeps a batch apart.
+    """
+    import warnings
+
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = optuna.samplers.TPESampler(
+            seed=seed, n_startup_trials=max(4, trials // 4), constant_liar=True
+        )
+    return OptunaSearch(
+        space=space,
+        metric=OBJECTIVE,
+        mode="max",
+        sampler=sampler,
+        points_to_evaluate=[first] if first else None,
+    )
+
+
+__all__ = [
+    "CURVE", "EPOCH", "NUMBER", "OBJECTIVE", "BatchedAsha", "BatchedSearch", "optuna_search",
+    "rungs", "tune",
+]  # fmt: skip

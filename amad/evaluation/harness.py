@@ -1,0 +1,183 @@
+"""Every method through one function: one split, one calibration rule, the same units.
+
+    metrics = evaluate(store, detector, fleet, params, lake.events())
+
+A method is anything with ``fit(train, calibration)`` and ``score(series) -> Scored``. It is fitted
+on train rows, its threshold is read from calibration rows, and it is judged on test rows; no series
+that it gets carries labels.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from amad.baselines import make_baseline
+from amad.config import Fleet, Params
+from amad.config.console import track
+from amad.detect.detector import Scored
+from amad.evaluation.summary import PerUnit, summarise
+from amad.evaluation.tally import Tally
+from amad.evaluation.units import Unit, fitting_parts, is_injected, units_of, unlabelled
+from amad.windows.series import CALIBRATION, PURGED, TEST, Series
+from amad.windows.store import WindowStore
+
+FLOOR, LINEAR = "random", "linear"
+RANDOM_SEEDS = 5  # the floor is the mean over this many random scores
+
+
+class Method(Protocol):
+    """What can be judged; alarms are scores above ``threshold``."""
+
+    threshold: float
+
+    def fit(self, train: list[Series], calibration: list[Series]) -> "Method":
+        """Learn from train rows; choose the threshold on calibration rows."""
+
+    def score(self, series: Series) -> Scored:
+        """Score each row."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Evaluation:
+    """What came out, and what the plots need of it.
+
+    metrics: the content of ``metrics.json``. timings: seconds, never in the metrics. tallies: by
+    method; the floor's is the mean of its seeds.
+    """
+
+    metrics: dict
+    tallies: dict[str, Tally]
+    timings: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+def evaluate(
+    store: WindowStore, detector: Method, fleet: Fleet, params: Params, events: pa.Table
+) -> dict:
+    """The content of ``metrics.json`` for a fitted detector; see ``examine``."""
+    return examine(store, detector, fleet, params, events).metrics
+
+
+def examine(
+    store: WindowStore, detector: Method, fleet: Fleet, params: Params, events: pa.Table
+) -> Evaluation:
+    """Judge the fitted ``detector``, the same without its network, and the baselines.
+
+    events: of the EVENTS schema, all vehicles; the labels stand in the store.
+    """
+    timings: dict[str, dict[str, float]] = {}
+    methods: dict[str, Method] = {"amad": detector}
+    train, calibration = fitting_parts(store)
+    for name, seed in _rivals(params):
+        started = time.perf_counter()
+        method = make_baseline(name.partition("#")[0], params, seed)
+        methods[name] = method.fit(train, calibration)
+        timings[name] = {"fit_seconds": time.perf_counter() - started}
+    del train, calibration
+    tallies, unscorable = judge(methods, store, fleet, params, events, timings)
+    tallies = _one_floor(tallies)
+    content = summarise(tallies, unscorable, fleet, params, detector="amad", floor=FLOOR)
+    return Evaluation(metrics=content, tallies=tallies, timings=timings)
+
+
+def per_unit_metrics(
+    store: WindowStore, detector: Method, fleet: Fleet, params: Params, events: pa.Table
+) -> PerUnit:
+    """Figures by unit of one fitted detector, as in ``metrics.json``: for a champion of old."""
+    tallies, unscorable = judge({"amad": detector}, store, fleet, params, events, {})
+    content = summarise(tallies, unscorable, fleet, params, detector="amad", floor="amad")
+    return content["methods"]["amad"]["per_unit"]
+
+
+def judge(
+    methods: Mapping[str, Method],
+    store: WindowStore,
+    fleet: Fleet,
+    params: Params,
+    events: pa.Table,
+    timings: dict[str, dict[str, float]],
+) -> tuple[dict[str, Tally], dict[str, str]]:
+    """A tally for each fitted method, and the units that cannot be judged, with the reason.
+
+    One vehicle at a time is in memory. ``timings`` gets each method's seconds and rows a second.
+    """
+    tallies = {name: Tally() for name in methods}
+    unscorable: dict[str, str] = {}
+    spent = dict.fromkeys(methods, 0.0)
+    scored_rows = dict.fromkeys(methods, 0)
+    gap_us = round(params.detect.merge_gap_seconds * 1e6)
+
+    def score(name: str, series: Series) -> Scored:
+        started = time.perf_counter()
+        scored = methods[name].score(series)
+        spent[name] += time.perf_counter() - started
+        scored_rows[name] += series.rows
+        return scored
+
+    for vehicle in track(store.vehicles, "judge the methods, vehicle by vehicle"):
+        whole = store.scaled(vehicle)
+        units: list[Unit] = []
+        for unit in units_of(whole, fleet, events, store.has_channel(vehicle)):
+            if isinstance(unit, Unit):
+                units.append(unit)
+            else:
+                unscorable[unit[0]] = unit[1]
+        calibration = unlabelled(whole.part(CALIBRATION))
+        test = whole.part(TEST)
+        ordinary_T = whole.timestamp_T[(whole.split_T != TEST) & (whole.split_T != PURGED)]
+        for name, tally in tallies.items():
+            if calibration.rows:
+                alarm_T = score(name, calibration).alarm_T
+                tally.count_alarms(
+                    tally.calibration, calibration, alarm_T, None, ordinary_T, fleet, gap_us
+                )
+            # The clean test part is the unit itself, except where cases are copies of it.
+            clean = score(name, unlabelled(test)) if test.rows else None
+            if clean is not None:
+                label_T = None if test.label_T is None else test.label_T > 0
+                tally.count_alarms(
+                    tally.normal, test, clean.alarm_T, label_T, test.timestamp_T, fleet, gap_us
+                )
+            for unit in units:
+                scored = score(name, unit.series) if is_injected(fleet) else clean
+                tally.judge_unit(unit, scored, methods[name].threshold, fleet, gap_us)
+    for name in methods:
+        timings.setdefault(name, {}).update(
+            score_seconds=spent[name],
+            rows_a_second=scored_rows[name] / spent[name] if spent[name] else 0.0,
+        )
+    return tallies, unscorable
+
+
+def _rivals(params: Params) -> list[tuple[str, int]]:
+    """(name, seed) of the methods beside the detector; the floor once a seed, as ``random#i``."""
+    names = dict.fromkeys([LINEAR, *params.evaluate.baselines])
+    if "amad" not in params.detect.members:
+        names.pop(LINEAR)  # the detector is its own linear form
+    names.pop(FLOOR, None)
+    floor = [(f"{FLOOR}#{i}", params.seed + i) for i in range(RANDOM_SEEDS)]
+    return [*floor, *((name, params.seed) for name in names)]
+
+
+def _one_floor(tallies: dict[str, Tally]) -> dict[str, Tally]:
+    """The random tallies as one, their figures averaged by unit; the detector stays first."""
+    random = [tally for name, tally in tallies.items() if name.startswith(f"{FLOOR}#")]
+    others = {name: t for name, t in tallies.items() if not name.startswith(f"{FLOOR}#")}
+    floor = random[0]
+    floor.per_unit = {
+        unit: {m: float(np.mean([t.per_unit[unit][m] for t in random])) for m in figures}
+        for unit, figures in floor.per_unit.items()
+    }
+    floor.point_adjusted = {
+        unit: float(np.mean([t.point_adjusted[unit] for t in random]))
+        for unit in floor.point_adjusted
+    }
+    floor.pa_k = [np.mean(curves, axis=0) for curves in zip(*(t.pa_k for t in random), strict=True)]
+    floor.precision_G = [
+        np.mean(curves, axis=0) for curves in zip(*(t.precision_G for t in random), strict=True)
+    ]
+    first = next(iter(others))
+    return {first: others.pop(first), FLOOR: floor, **others}

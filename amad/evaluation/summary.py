@@ -1,0 +1,276 @@
+"""From tallies to ``metrics.json``: means, intervals over units, floors, and no wall clock."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from amad import metrics
+from amad.config import Fleet, Params
+from amad.evaluation.tally import PRIMARY, Finding, Rate, Tally
+from amad.evaluation.units import is_injected
+
+DIGITS = 6  # of every figure written
+STRENGTHS = ("weak", "medium", "strong")  # thirds of the strengths of one fault type
+WORTHLESS = (
+    "One alarm anywhere in an event marks all of it. Where events are long a random score gets "
+    "0.8 and more: compare the random row, and quote none of these."
+)
+
+
+def summarise(
+    tallies: Mapping[str, Tally],
+    unscorable: Mapping[str, str],
+    fleet: Fleet,
+    params: Params,
+    *,
+    detector: str,
+    floor: str,
+) -> dict:
+    """The content of ``metrics.json``; see docs/evaluation.md for its keys."""
+    pooled = {name: _grouped(tally, fleet) for name, tally in tallies.items()}
+    units = sorted(pooled[floor])
+    methods = {
+        name: _method(pooled[name], pooled[floor], tallies[name], params) for name in tallies
+    }
+    rivals = [name for name in methods if name not in (detector, floor)]
+    best = None
+    if units and rivals:
+        best = max(rivals, key=lambda name: methods[name]["mean"][PRIMARY])
+    content = {
+        "fleet": fleet.name,
+        "unit": fleet.evaluation.unit,
+        "units": len(units),
+        "unscorable": dict(sorted(unscorable.items())),
+        "labels": fleet.labels.kind,
+        "buffer_rows": fleet.evaluation.buffer_rows,
+        "confidence": params.evaluate.confidence,
+        "detector": detector,
+        "floor": floor,
+        "best_baseline": best,
+        "methods": methods,
+        "share_of_amad": None,
+        "operating_point": {
+            **_operating_point(tallies[detector], fleet, params),
+            "methods": {
+                name: _operating_point(tally, fleet, params) for name, tally in tallies.items()
+            },
+        },
+        "localisation": _localisation(tallies, floor),
+        "by_fault": _by_fault(tallies, detector, one_fault_a_unit=is_injected(fleet)),
+        "severity_order": _severity_order(tallies[detector].known),
+        "point_adjusted": _point_adjusted(tallies),
+    }
+    if units and "linear" in pooled and detector != "linear":
+        content["share_of_amad"] = _differences(pooled[detector], pooled["linear"], params)
+    return rounded(content)
+
+
+def rounded(value):
+    """JSON-ready: floats to ``DIGITS`` digits, not-a-number as None, numpy as plain values."""
+    if isinstance(value, Mapping):
+        return {str(key): rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [rounded(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return round(float(value), DIGITS) if np.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value
+
+
+PerUnit = dict[str, dict[str, float]]
+
+
+def _grouped(tally: Tally, fleet: Fleet) -> PerUnit:
+    """Figures by what the bootstrap draws: as they are, or cases averaged over their vehicle."""
+    if fleet.evaluation.unit == "case":
+        return tally.per_unit
+    cases: dict[str, list[dict[str, float]]] = {}
+    for unit, figures in tally.per_unit.items():
+        cases.setdefault(tally.vehicle[unit], []).append(figures)
+    return {
+        vehicle: {m: float(np.mean([f[m] for f in figures])) for m in figures[0]}
+        for vehicle, figures in cases.items()
+    }
+
+
+def _method(per_unit: PerUnit, floor: PerUnit, tally: Tally, params: Params) -> dict:
+    names = sorted(per_unit)
+    mean, interval = {}, {}
+    for metric in per_unit[names[0]] if names else ():
+        mean[metric], low, high = metrics.bootstrap_mean(
+            [per_unit[name][metric] for name in names],
+            params.evaluate.bootstrap,
+            params.evaluate.confidence,
+            params.seed,
+        )
+        interval[metric] = [low, high]
+    return {
+        "mean": mean,
+        "interval": interval,
+        "lift": _differences(per_unit, floor, params),
+        "per_unit": {name: per_unit[name] for name in names},
+        "pa_k_curve": np.mean(tally.pa_k, axis=0) if tally.pa_k else [],
+        "rows": tally.rows,
+        "unscored_rows": tally.unscored_rows,
+    }
+
+
+def _differences(ours: PerUnit, theirs: PerUnit, params: Params) -> dict[str, list[float]]:
+    """[mean, low, high] of the paired difference over units, for each metric."""
+    names = sorted(ours)
+    return {
+        metric: list(
+            metrics.paired_bootstrap(
+                [ours[name][metric] for name in names],
+                [theirs[name][metric] for name in names],
+                params.evaluate.bootstrap,
+                params.evaluate.confidence,
+                params.seed,
+            )
+        )
+        for metric in (ours[names[0]] if names else ())
+    }
+
+
+def _operating_point(tally: Tally, fleet: Fleet, params: Params) -> dict:
+    delays = [f.delay_seconds for f in tally.truth if f.found]
+    return {
+        "alarm_budget": params.detect.alarm_budget,
+        "calibration": _rate(tally.calibration),
+        "normal_test": _rate(tally.normal),
+        "events": len(tally.truth),
+        "events_found": len(delays),
+        "event_recall": len(delays) / len(tally.truth) if tally.truth else None,
+        "median_delay_seconds": float(np.median(delays)) if delays else None,
+        "median_delay_rows": float(np.median(delays)) / fleet.period_seconds if delays else None,
+    }
+
+
+def _rate(rate: Rate) -> dict:
+    return {
+        "incidents": rate.incidents,
+        "vehicle_days": rate.days,
+        "incidents_a_vehicle_day": rate.value,
+    }
+
+
+def _localisation(tallies: Mapping[str, Tally], floor: str) -> dict:
+    """HitRate and NDCG of the channels blamed, over events whose culprits are known."""
+    found = {}
+    for name, tally in tallies.items():
+        if name == floor:
+            continue
+        known = [f for f in tally.known if _culprits(f).any()]
+        if known:
+            found[name] = {
+                "events": len(known),
+                **_hits([(_culprits(f), _blame(f)) for f in known]),
+                "of_those_found": _hits([(_culprits(f), _blame(f)) for f in known if f.found]),
+            }
+    if found:
+        events = [_culprits(f) for f in tallies[floor].known if _culprits(f).any()]
+        found["chance"] = {
+            f"hit_rate_{int(100 * share)}": np.mean(
+                [min(round(share * c.sum()), len(c)) / len(c) for c in events]
+            )
+            for share in (1.0, 1.5)
+        }
+    return found
+
+
+def _hits(pairs: list[tuple[np.ndarray, np.ndarray]]) -> dict:
+    figures = {}
+    for share in (1.0, 1.5):
+        for name, metric in (("hit_rate", metrics.hit_rate_at), ("ndcg", metrics.ndcg_at)):
+            values = [metric(culprit, blame, share) for culprit, blame in pairs]
+            figures[f"{name}_{int(100 * share)}"] = np.mean(values) if values else None
+    return figures
+
+
+def _culprits(finding: Finding) -> np.ndarray:
+    """1 where a channel is to blame, of the channels that the vehicle has."""
+    culprit_C = np.zeros(len(finding.blame_C))
+    culprit_C[list(finding.event.channels)] = 1
+    return culprit_C[np.isfinite(finding.blame_C)]
+
+
+def _blame(finding: Finding) -> np.ndarray:
+    return finding.blame_C[np.isfinite(finding.blame_C)]
+
+
+def _by_fault(tallies: Mapping[str, Tally], detector: str, *, one_fault_a_unit: bool) -> dict:
+    """Detection by fault type and by thirds of its strengths, at the threshold.
+
+    Where each unit holds one fault, the primary metric is averaged by type too.
+    """
+    table = {}
+    known = tallies[detector].known
+    for kind in sorted({f.event.type for f in known if f.event.type}):
+        own = [f for f in known if f.event.type == kind]
+        table[kind] = _detection(own) | {
+            "strengths": _by_strength(own),
+            "methods": {
+                name: _of_kind(tally, kind, one_fault_a_unit) for name, tally in tallies.items()
+            },
+        }
+    return table
+
+
+def _of_kind(tally: Tally, kind: str, one_fault_a_unit: bool) -> dict:
+    own = [f for f in tally.known if f.event.type == kind]
+    found = {"event_recall": np.mean([f.found for f in own])}
+    if one_fault_a_unit:
+        found[PRIMARY] = np.mean([tally.per_unit[f.unit][PRIMARY] for f in own])
+    return found
+
+
+def _detection(findings: list[Finding]) -> dict:
+    delays = [f.delay_seconds for f in findings if f.found]
+    return {
+        "events": len(findings),
+        "events_found": len(delays),
+        "event_recall": len(delays) / len(findings),
+        "median_delay_seconds": float(np.median(delays)) if delays else None,
+    }
+
+
+def _by_strength(findings: list[Finding]) -> dict:
+    graded = [f for f in findings if f.event.strength is not None]
+    graded.sort(key=lambda f: f.event.strength)
+    thirds = np.array_split(np.arange(len(graded)), len(STRENGTHS))
+    return {
+        name: _detection([graded[i] for i in third])
+        | {"strength": [graded[third[0]].event.strength, graded[third[-1]].event.strength]}
+        for name, third in zip(STRENGTHS, thirds, strict=True)
+        if len(third)
+    }
+
+
+def _severity_order(findings: list[Finding]) -> dict:
+    """Kendall's tau-b of strength and severity within each type, and their mean by events.
+
+    Strengths of different types are not comparable, so no tau is taken across types.
+    """
+    by_type, weight = {}, {}
+    for kind in sorted({f.event.type for f in findings if f.event.type}):
+        own = [f for f in findings if f.event.type == kind and f.event.strength is not None]
+        if len(own) >= 3:
+            tau = metrics.kendall_tau_b([f.event.strength for f in own], [f.severity for f in own])
+            if np.isfinite(tau):
+                by_type[kind], weight[kind] = tau, len(own)
+    if not by_type:
+        return {}
+    kinds = list(by_type)
+    mean = np.average([by_type[k] for k in kinds], weights=[weight[k] for k in kinds])
+    return {"tau_b": mean, "by_type": by_type, "events": weight}
+
+
+def _point_adjusted(tallies: Mapping[str, Tally]) -> dict:
+    """Never without random and PCA beside the detector: left out where they were not run."""
+    if not {"random", "pca"} <= set(tallies) or not tallies["random"].point_adjusted:
+        return {}
+    return {
+        "worthless": WORTHLESS,
+        "mean_f1": {
+            name: np.mean(list(tally.point_adjusted.values())) for name, tally in tallies.items()
+        },
+    }

@@ -1,0 +1,171 @@
+"""What one method did on all units: figures per unit, alarms, events found, channels blamed.
+
+Rows that a method gives no score (NaN) get its lowest score: a method that cannot score a row
+cannot find anything there, and pays for it where an event lies there. They are counted.
+
+Shape legend: T rows of a unit, C channels, G points of the recall grid.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from amad import metrics
+from amad.config import Fleet
+from amad.detect.alarms import merge_alarms, vehicle_days
+from amad.detect.detector import Scored
+from amad.detect.incidents import severity
+from amad.evaluation.units import Event, Unit
+from amad.windows.series import Series
+
+RECALL_G = np.linspace(0, 1, 101)
+PRIMARY = "vus_pr"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What the alarms made of one event.
+
+    found: is any row of it an alarm. delay_seconds: from its start to the first of them, NaN where
+    it is missed. severity: of the worst incident that touches it, 0 where none does. blame_C: mean
+    part of each channel over its rows, NaN for channels that the vehicle lacks.
+    """
+
+    unit: str
+    event: Event
+    found: bool
+    delay_seconds: float
+    severity: float
+    blame_C: np.ndarray
+
+
+@dataclass(slots=True, kw_only=True)
+class Rate:
+    """Incidents on normal rows, and how many vehicle-days of them there are."""
+
+    incidents: int = 0
+    days: float = 0.0
+
+    @property
+    def value(self) -> float | None:
+        """Incidents a vehicle-day."""
+        return self.incidents / self.days if self.days > 0 else None
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """Filled one unit at a time by ``judge_unit``."""
+
+    vehicle: dict[str, str] = field(default_factory=dict)  # of each unit
+    per_unit: dict[str, dict[str, float]] = field(default_factory=dict)
+    point_adjusted: dict[str, float] = field(default_factory=dict)
+    pa_k: list[np.ndarray] = field(default_factory=list)
+    precision_G: list[np.ndarray] = field(default_factory=list)
+    truth: list[Finding] = field(default_factory=list)
+    known: list[Finding] = field(default_factory=list)
+    calibration: Rate = field(default_factory=Rate)
+    normal: Rate = field(default_factory=Rate)
+    unscored_rows: int = 0
+    rows: int = 0
+
+    def judge_unit(
+        self, unit: Unit, scored: Scored, threshold: float, fleet: Fleet, gap_us: int
+    ) -> None:
+        """Add what ``scored`` says of one unit; its alarms are scores above ``threshold``."""
+        score_T = lowest_for_unscored(scored.score_T)
+        label_T = unit.label_T
+        self.vehicle[unit.name] = unit.vehicle
+        self.rows += len(label_T)
+        self.unscored_rows += int((~np.isfinite(scored.score_T)).sum())
+        self.per_unit[unit.name] = unit_metrics(label_T, score_T, fleet.evaluation.buffer_rows)
+        self.point_adjusted[unit.name] = metrics.point_adjusted_f1(label_T, score_T)
+        self.pa_k.append(metrics.pa_k_curve(label_T, score_T))
+        self.precision_G.append(_on_grid(label_T, score_T))
+        severities = _severities(scored, threshold, unit.series, fleet, gap_us)
+        for events, findings in ((unit.truth, self.truth), (unit.events, self.known)):
+            findings += [_finding(unit, event, scored, severities) for event in events]
+
+    def count_alarms(
+        self,
+        rate: Rate,
+        series: Series,
+        alarm_T: np.ndarray,
+        label_T: np.ndarray | None,
+        history_T: np.ndarray,
+        fleet: Fleet,
+        gap_us: int,
+    ) -> None:
+        """Add the incidents that touch no event, and the vehicle-days of rows in none.
+
+        history_T: timestamps that say how many rows a day of this vehicle has.
+        """
+        label_T = np.zeros(series.rows, bool) if label_T is None else label_T
+        incidents = merge_alarms(
+            alarm_T, series.timestamp_T, period_us=fleet.period_us, gap_us=gap_us
+        )
+        rate.incidents += sum(not label_T[a:b].any() for a, b in incidents)
+        rate.days += vehicle_days([series.timestamp_T[~label_T]], [history_T])
+
+
+def lowest_for_unscored(score_T: np.ndarray) -> np.ndarray:
+    """The scores with every NaN below all others (all 0 where nothing is scored)."""
+    known_T = np.isfinite(score_T)
+    if not known_T.any():
+        return np.zeros(len(score_T))
+    return np.where(known_T, score_T, score_T[known_T].min() - 1.0)
+
+
+def unit_metrics(label_T: np.ndarray, score_T: np.ndarray, buffer: int) -> dict[str, float]:
+    """The figures of one unit, each higher the better, by name."""
+    vus_pr, vus_roc = metrics.vus(label_T, score_T, buffer)
+    plain: dict[str, Callable[..., float]] = {
+        "auc_pr": metrics.auc_pr,
+        "auc_roc": metrics.auc_roc,
+        "best_f1": metrics.best_f1,
+        "range_f1": metrics.range_f1,
+        "event_f1": metrics.event_f1,
+        "affiliation_f1": metrics.affiliation_f1,
+    }
+    values = {name: metric(label_T, score_T) for name, metric in plain.items()}
+    return {PRIMARY: vus_pr, "vus_roc": vus_roc} | values
+
+
+def _on_grid(label_T: np.ndarray, score_T: np.ndarray) -> np.ndarray:
+    """Precision (G,) at the highest threshold that reaches each recall of the grid."""
+    precision_K, recall_K, _ = metrics.precision_recall(label_T, score_T)
+    return precision_K[np.searchsorted(recall_K, RECALL_G - 1e-12)]
+
+
+def _severities(
+    scored: Scored, threshold: float, series: Series, fleet: Fleet, gap_us: int
+) -> list[tuple[int, int, float]]:
+    """(first, last, severity) of each incident, last exclusive."""
+    stamp_T, period = series.timestamp_T, fleet.period_us
+    found = []
+    for first, last in merge_alarms(scored.alarm_T, stamp_T, period_us=period, gap_us=gap_us):
+        peak = float(np.nanmax(scored.score_T[first:last]))
+        seconds = (stamp_T[last - 1] + period - stamp_T[first]) / 1e6
+        found.append((first, last, severity(peak - threshold, float(seconds))))
+    return found
+
+
+def _finding(
+    unit: Unit, event: Event, scored: Scored, severities: list[tuple[int, int, float]]
+) -> Finding:
+    alarms = np.flatnonzero(scored.alarm_T[event.first : event.last])
+    delay = np.nan
+    if len(alarms):
+        stamp_T = unit.series.timestamp_T
+        delay = (stamp_T[event.first + alarms[0]] - stamp_T[event.first]) / 1e6
+    part_TC = scored.part_TC[event.first : event.last]
+    blame_C = np.nan_to_num(part_TC).mean(axis=0, dtype=np.float64)
+    touching = [s for a, b, s in severities if a < event.last and b > event.first]
+    return Finding(
+        unit=unit.name,
+        event=event,
+        found=len(alarms) > 0,
+        delay_seconds=float(delay),
+        severity=max(touching, default=0.0),
+        blame_C=np.where(unit.has_channel_C, blame_C, np.nan),
+    )

@@ -1,0 +1,113 @@
+"""The bundle: a trained network with all that scoring needs, readable by a person, no pickle.
+
+A folder of ``weights.safetensors`` and ``bundle.json`` (format, channels, params, the fleet
+contract, the scaler, the weights' digest, and meta: data hash, commit, seed, as the caller has
+them). The same content gives the same bytes.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+from safetensors.torch import load, save
+
+from amad.config import DataError, Fleet, Params
+from amad.model.network import Amad
+from amad.telemetry.files import staged, write_json
+from amad.windows.scaler import Scaler
+
+FORMAT = 1
+M = TypeVar("M", bound=BaseModel)
+WEIGHTS, CONTENT = "weights.safetensors", "bundle.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """What ``read_bundle`` returns; the model is on the CPU, in evaluation mode."""
+
+    model: Amad
+    params: Params
+    fleet: Fleet
+    scaler: Scaler
+    meta: dict
+
+
+def write_bundle(
+    path: Path, model: Amad, params: Params, fleet: Fleet, scaler: Scaler, meta: dict
+) -> None:
+    """Write the bundle folder in one piece. ``meta`` is JSON-able and holds no time of day, where
+    the bytes should be the same again."""
+    assert model.channels == len(fleet.channels), "the network's channels are the fleet's"
+    state = {name: weight.cpu().contiguous() for name, weight in model.state_dict().items()}
+    weights = save(state)
+    with staged(path) as stage:
+        stage.mkdir()
+        (stage / WEIGHTS).write_bytes(weights)
+        content = {
+            "format": FORMAT,
+            "channels": fleet.channel_names,
+            "params": params.model_dump(mode="json"),
+            "fleet": fleet.model_dump(mode="json"),
+            "scaler": scaler.to_json(),
+            "weights_sha256": hashlib.sha256(weights).hexdigest(),
+            "meta": meta,
+        }
+        write_json(stage / CONTENT, content)
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Read a bundle folder.
+
+    Raises:
+        DataError: a file is missing, incomplete, of another format, or does not fit the others;
+            the message names it.
+    """
+    path = Path(path)
+    weights, text = (_bytes(path / name) for name in (WEIGHTS, CONTENT))
+    where = path / CONTENT
+    try:
+        content = json.loads(text)
+        keys = ("format", "channels", "params", "fleet", "scaler", "weights_sha256", "meta")
+        version, channels, params, fleet, scaler, digest, meta = (content[key] for key in keys)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{where}: not a bundle's JSON ({error}); train again") from None
+    except KeyError as error:
+        raise DataError(f"{where}: incomplete, it lacks {error}; train again") from None
+    if version != FORMAT:
+        raise DataError(f"{where}: has format {version}, this version reads {FORMAT}; train again")
+    params, fleet = _typed(Params, params, where), _typed(Fleet, fleet, where)
+    scaler = Scaler.from_json(scaler)
+    if not channels == fleet.channel_names == scaler.channels:
+        raise DataError(
+            f"{where}: the channels of the weights, the fleet and the scaler differ; train again"
+        )
+    if hashlib.sha256(weights).hexdigest() != digest:
+        raise DataError(
+            f"{path / WEIGHTS}: not the weights that {CONTENT} was written with (incomplete copy?)"
+        )
+    model = Amad(len(channels), params.model)
+    try:
+        model.load_state_dict(load(weights))
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path / WEIGHTS}: does not fit params.model: {reason}") from None
+    return Bundle(model=model.eval(), params=params, fleet=fleet, scaler=scaler, meta=meta)
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError:
+        raise DataError(f"{file}: missing; the bundle is incomplete, train again") from None
+
+
+def _typed(model: type[M], content: dict, where: Path) -> M:
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise DataError(f"{where}: {model.__name__} {key}: {first['msg']}; train again") from None

@@ -1,0 +1,147 @@
+"""The training objective: reconstruct what was hidden, Max-Min, Local-Global contrast.
+
+Shape legend: B windows, L steps, C channels, D model width.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from amad.config.params import LossParams, MaskFamily
+from amad.model.network import INPUT_LIMIT, Amad
+
+NEAR = 2  # steps: neighbours this close look alike, and are no negatives of each other
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Losses:
+    """The parts of the objective, scalars. ``total`` is what is minimised.
+
+    error_sum, error_count: squared error over the counted cells, and their number, so that workers
+    can weigh their shares. discrepancy: mean bounded association discrepancy; contrast:
+    the Local-Global contrast; both 0 where they are switched off.
+    """
+
+    total: Tensor
+    error_sum: Tensor
+    error_count: Tensor
+    discrepancy: Tensor
+    contrast: Tensor
+
+
+class Objective(nn.Module):
+    """The network with its losses in one module: what is trained, and wrapped for data-parallel.
+
+        losses = Objective(network, LossParams())(x_BLC, hidden_BLC, counted_BLC)
+
+    total = reconstruction + (k / 2) D + c contrast, with k = ``params.maxmin`` and c =
+    ``params.contrast``. D carries the gradient reversal of Max-Min, so that one backward pass is
+    the mean of the Max phase (L_rec - k D(stop P, G)) and the Min phase (L_rec + k D(P, stop G)).
+    What has weight 0 is not computed.
+    """
+
+    def __init__(self, network: Amad, params: LossParams) -> None:
+        super().__init__()
+        self.network, self.params = network, params
+        two_views = network.params.kernel != "none"
+        self.use_maxmin = params.maxmin > 0 and two_views
+        self.use_contrast = params.contrast > 0 and params.contrast_form != "none" and two_views
+        if self.use_contrast:
+            width = network.params.width
+            self.project_local, self.project_global = (
+                nn.Linear(width, width),
+                nn.Linear(width, width),
+            )
+
+    def forward(
+        self,
+        x_BLC: Tensor,
+        hidden_BLC: Tensor,
+        counted_BLC: Tensor,
+        mean_count: Tensor | None = None,
+    ) -> Losses:
+        """Losses of a batch of scaled windows.
+
+        hidden_BLC, counted_BLC: bool, what the network may not see, and which cells' errors are
+        the reconstruction loss; see ``hidden_and_counted``. mean_count: what the squared error is
+        divided by; default: the counted cells of this batch. Workers give the mean of theirs,
+        which makes their averaged gradient that of the whole batch.
+        """
+        output = self.network(x_BLC, hidden_BLC, need_discrepancy=self.use_maxmin)
+        error_sum, error_count = squared_error(x_BLC, output.recon_BLC, counted_BLC)
+        count = error_count if mean_count is None else mean_count
+        total = error_sum / count.clamp_min(1)
+        discrepancy = contrast = total.new_zeros(())
+        if self.use_maxmin:
+            discrepancy = output.discrepancy_BL.mean()
+            total = total + 0.5 * self.params.maxmin * discrepancy
+        if self.use_contrast:
+            local_BLD = self.project_local(output.local_BLD)
+            global_BLD = self.project_global(output.global_BLD)
+            with torch.autocast(x_BLC.device.type, enabled=False):
+                form = info_nce if self.params.contrast_form == "infonce" else view_divergence
+                contrast = form(local_BLD.float(), global_BLD.float(), self.params.temperature)
+            total = total + self.params.contrast * contrast
+        return Losses(
+            total=total,
+            error_sum=error_sum.detach(),
+            error_count=error_count,
+            discrepancy=discrepancy.detach(),
+            contrast=contrast.detach(),
+        )
+
+
+def hidden_and_counted(
+    mask_BLC: Tensor, valid_BLC: Tensor, family: MaskFamily
+) -> tuple[Tensor, Tensor]:
+    """What the network may not see, and which cells count in the reconstruction loss (both bool).
+
+    valid_BLC: what was measured. The rest, imputed cells and channels that the vehicle lacks, is
+    hidden as well and counts nowhere. Of the measured cells the hidden ones count alone, as the
+    cheapest prediction of a visible value is its copy; without a mask (family ``none``) all do.
+    """
+    counted_BLC = valid_BLC if family == "none" else mask_BLC & valid_BLC
+    return mask_BLC | ~valid_BLC, counted_BLC
+
+
+def squared_error(x_BLC: Tensor, recon_BLC: Tensor, counted_BLC: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum of the squared errors of the cells that count, and their number.
+
+    Targets are limited like the network's input, so that one broken sensor in train does not own
+    the gradient.
+    """
+    error_BLC = recon_BLC.float() - x_BLC.clamp(-INPUT_LIMIT, INPUT_LIMIT)
+    return error_BLC.square().mul(counted_BLC).sum(), counted_BLC.sum()
+
+
+def info_nce(local_BLD: Tensor, global_BLD: Tensor, temperature: float) -> Tensor:
+    """Symmetric InfoNCE over the steps of a window: the local view of a step should know the global
+    view of the same step among those of the other steps, and the reverse. Scalar.
+
+    Steps up to NEAR away are neither positive nor negative.
+    """
+    L = local_BLD.shape[1]
+    local_BLD, global_BLD = (
+        functional.normalize(local_BLD, dim=-1),
+        functional.normalize(global_BLD, dim=-1),
+    )
+    logit_BLL = local_BLD @ global_BLD.transpose(1, 2) / temperature
+    step_L = torch.arange(L, device=logit_BLL.device)
+    lag_LL = (step_L[:, None] - step_L).abs()
+    near_LL = (lag_LL > 0) & (lag_LL <= NEAR)
+    logit_BLL = logit_BLL.masked_fill(near_LL, -math.inf)
+    same_BL = logit_BLL.diagonal(dim1=1, dim2=2)
+    forth, back = logit_BLL.logsumexp(2) - same_BL, logit_BLL.logsumexp(1) - same_BL
+    return 0.5 * (forth.mean() + back.mean())
+
+
+def view_divergence(local_BLD: Tensor, global_BLD: Tensor, temperature: float) -> Tensor:
+    """KL(local || global) + KL(global || local) of the two views of each step, as distributions
+    over the width: softmax(view / temperature). Scalar; there are no negatives."""
+    local_BLD = functional.normalize(local_BLD, dim=-1) / temperature
+    global_BLD = functional.normalize(global_BLD, dim=-1) / temperature
+    gap_BLD = local_BLD.softmax(-1) - global_BLD.softmax(-1)
+    return (gap_BLD * (local_BLD - global_BLD)).sum(-1).mean()

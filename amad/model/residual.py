@@ -1,0 +1,84 @@
+"""What the network cannot predict: the residual of each value, predicted while it was hidden.
+
+Shape legend: T rows of a vehicle, B windows in a batch, L steps in a window, C channels, K masks.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from amad.model.masks import complementary_masks
+from amad.model.network import Amad
+from amad.windows.series import Series
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A window from row ``start``, which answers for rows ``first`` to ``last`` (exclusive)."""
+
+    start: int
+    first: int
+    last: int
+
+
+@torch.inference_mode()
+def hidden_residual(
+    model: Amad, series: Series, window: int, block: int, batch: int = 64
+) -> np.ndarray:
+    """x - x_hat for each row and channel of a scaled series, (T, C) float32.
+
+    K complementary masks hide blocks of ``block`` rows (see ``complementary_masks``), all in one
+    batch; a value's prediction comes from the pass that hides it, so no residual is a copied input.
+    What was not measured (``valid_TC`` 0) is hidden in every pass and has residual 0: no evidence.
+    Rows of a segment shorter than the window are NaN.
+
+    batch: windows in one pass through the network, counting each mask. The same series gives the
+    same bytes. ``tiles`` says which window answers for which rows.
+    """
+    device = next(model.parameters()).device
+    T, C = series.value_TC.shape
+    residual_TC = np.full((T, C), np.nan, np.float32)
+    mask_KLC = complementary_masks(window, C, block).to(device)
+    todo = tiles(series, window)
+    size = max(1, batch // len(mask_KLC))
+    model.eval()
+    for at in range(0, len(todo), size):
+        part = todo[at : at + size]
+        row_BL = np.array([tile.start for tile in part])[:, None] + np.arange(window)
+        x_BLC = torch.from_numpy(series.value_TC[row_BL]).to(device)
+        valid_BLC = torch.from_numpy(series.valid_TC[row_BL] == 1).to(device)
+        hidden_KBLC = mask_KLC[:, None] | ~valid_BLC
+        x_KBLC = x_BLC.expand_as(hidden_KBLC)
+        output = model(x_KBLC.flatten(0, 1), hidden_KBLC.flatten(0, 1), need_discrepancy=False)
+        recon_KBLC = output.recon_BLC.unflatten(0, hidden_KBLC.shape[:2])
+        recon_BLC = (recon_KBLC * mask_KLC[:, None]).sum(0)
+        error_BLC = ((x_BLC - recon_BLC) * valid_BLC).cpu().numpy()
+        for tile, error_LC in zip(part, error_BLC, strict=True):
+            rows = slice(tile.first - tile.start, tile.last - tile.start)
+            residual_TC[tile.first : tile.last] = error_LC[rows]
+    return residual_TC
+
+
+def tiles(series: Series, window: int) -> list[Tile]:
+    """The windows that answer for each row of the segments of at least ``window`` rows, once.
+
+    Windows start at multiples of ``window`` sampling periods since the epoch, so that a row's
+    window does not depend on where the series was cut. The rows before the first and after the
+    last of these are answered for by windows aligned to the ends of their segment.
+    """
+    out: list[Tile] = []
+    for first, last in series.segments():
+        if last - first < window:
+            continue
+        period = int(series.timestamp_T[first + 1] - series.timestamp_T[first])
+        offset = -(int(series.timestamp_T[first]) // period) % window
+        starts = range(first + offset, last - window + 1, window)
+        covered = starts[0] if starts else first + window
+        if covered > first:
+            out.append(Tile(first, first, covered))
+        out += [Tile(start, start, start + window) for start in starts]
+        covered = starts[-1] + window if starts else covered
+        if covered < last:
+            out.append(Tile(last - window, covered, last))
+    return out

@@ -1,0 +1,295 @@
+"""The training loop: one function for this process, torchrun, Ray Train and a trial of Ray Tune.
+
+Every random choice is a function of (seed, epoch), made for the global batch and then shared out,
+so that a resumed run equals an uninterrupted one (bit for bit on a CPU) and several workers make
+the steps of one, up to the order of summation.
+
+Shape legend: B windows in a batch, L steps in a window, C channels, K complementary masks.
+"""
+
+import math
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from amad.config import ConfigError
+from amad.config.console import EVERY_SECONDS, say
+from amad.config.params import Params
+from amad.model.checkpoint import Reporter, load_checkpoint, require_digest, save_checkpoint
+from amad.model.losses import Objective, hidden_and_counted, squared_error
+from amad.model.masks import complementary_masks, draw_mask
+from amad.model.network import Amad
+from amad.windows import CALIBRATION, TRAIN, WindowIndex, WindowStore, epoch_batches
+
+WARM_UP = 0.05  # share of all steps in which the learning rate rises
+VALIDATION_WINDOWS = 512  # at the most, evenly spaced over the calibration rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainJob:
+    """What to train; the same on every worker.
+
+    store: folder of the window store. digest: of everything that the weights depend on (settings,
+    data, code); a checkpoint with another one is refused. precision: ``float32``, ``bfloat16``, or
+    ``auto``: bfloat16 on a GPU that has it. epochs, max_windows: instead of those in ``params``.
+    """
+
+    store: Path
+    params: Params
+    digest: str
+    precision: str = "float32"
+    epochs: int | None = None
+    max_windows: int | None = None
+
+
+def train(
+    job: TrainJob,
+    reporter: Reporter,
+    on_epoch: Callable[[nn.Module, int], dict] | None = None,
+) -> dict:
+    """Train, from the reporter's latest checkpoint where it has one.
+
+    With more than one worker the caller has initialised the process group. After each epoch all
+    ranks report the same metrics: epoch (from 1), loss, reconstruction, discrepancy, contrast,
+    validation (mean squared error of hidden values on calibration rows, in scaled units, each
+    hidden once), learning_rate, windows_per_second; and what ``on_epoch(network, epoch)`` adds,
+    which runs on every rank with the network in evaluation mode.
+
+    Returns {"epochs": [metrics of each], "parameters", "train_windows"}.
+
+    Raises:
+        DataError: no window fits, or the checkpoint is another run's.
+        ConfigError: the training diverged.
+    """
+    params, device = job.params, reporter.device
+    windows = _Windows(WindowStore.open(job.store), job, reporter)
+    torch.manual_seed(params.seed)
+    network = Amad(windows.channels, params.model)
+    objective = Objective(network, params.loss).to(device)
+    optimiser = make_optimiser(objective, params)
+    history = _resume(job, reporter, objective, optimiser)
+    model: nn.Module = objective
+    if reporter.world_size > 1:
+        ids = [device] if device.type == "cuda" else None
+        model = DistributedDataParallel(objective, device_ids=ids, broadcast_buffers=False)
+
+    for epoch in range(len(history), job.epochs or params.train.epochs):
+        torch.manual_seed(_seed(params.seed, epoch, reporter.rank))
+        network.train()
+        metrics = _epoch(job, reporter, model, optimiser, windows, epoch)
+        network.eval()
+        metrics |= {"validation": _validate(job, reporter, network, windows)}
+        metrics |= on_epoch(network, epoch) if on_epoch else {}
+        history.append(metrics)
+        if reporter.rank == 0:
+            say(_line(metrics, job.epochs or params.train.epochs))
+        with tempfile.TemporaryDirectory(prefix="amad-") as folder:
+            if reporter.rank == 0:
+                state = {
+                    "digest": job.digest,
+                    "channels": windows.channels,
+                    "epochs": history,
+                    "objective": objective.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                }
+                save_checkpoint(Path(folder), state)
+            reporter.report(metrics, Path(folder) if reporter.rank == 0 else None)
+    network.eval()
+    return {
+        "epochs": history,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "train_windows": len(windows.train),
+    }
+
+
+def make_optimiser(objective: Objective, params: Params) -> torch.optim.AdamW:
+    """AdamW; weight decay on matrices alone, not on biases, norms and kernel frequencies."""
+    decayed, free = [], []
+    for name, weight in objective.named_parameters():
+        plain = weight.ndim < 2 or name.endswith("log_frequency_SF")
+        (free if plain else decayed).append(weight)
+    groups = [
+        {"params": decayed, "weight_decay": params.train.weight_decay},
+        {"params": free, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=params.train.learning_rate)
+
+
+def learning_rate(step: int, steps: int, peak: float) -> float:
+    """Linear warm-up over WARM_UP of all steps, then half a cosine down to 0."""
+    warm = max(1, round(WARM_UP * steps))
+    if step < warm:
+        return peak * (step + 1) / warm
+    return 0.5 * peak * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager:
+    """Mixed precision as ``TrainJob.precision`` asks for it, on this device."""
+    fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    enabled = precision == "bfloat16" or (precision == "auto" and fast)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
+
+
+class _Windows:
+    """The train and validation windows of a store, with what was measured in each."""
+
+    def __init__(self, store: WindowStore, job: TrainJob, reporter: Reporter) -> None:
+        model, rank, world_size = job.params.model, reporter.rank, reporter.world_size
+        self.channels = len(store.channels)
+        self.train = WindowIndex(store, model.window, job.params.train.stride, TRAIN)
+        self.validation = WindowIndex(store, model.window, model.window, CALIBRATION)
+        count = min(len(self.validation), VALIDATION_WINDOWS)
+        evenly = np.linspace(0, len(self.validation) - 1, count).astype(np.int64)
+        self.validation_ids = evenly[rank::world_size]
+        self._valid = [store.series(vehicle).valid_TC for vehicle in store.vehicles]
+        self._device = reporter.device
+
+    def gather(self, index: WindowIndex, ids_B: np.ndarray) -> tuple[Tensor, Tensor]:
+        """x_BLC float32 and valid_BLC bool, on the device."""
+        valid_BLC = np.stack(
+            [
+                self._valid[vehicle][row : row + index.window] == 1
+                for vehicle, row in zip(index.vehicle_W[ids_B], index.row_W[ids_B], strict=True)
+            ]
+        )
+        x_BLC = torch.from_numpy(index.gather(ids_B))
+        return x_BLC.to(self._device), torch.from_numpy(valid_BLC).to(self._device)
+
+    def batches(self, job: TrainJob, reporter: Reporter, epoch: int) -> list[np.ndarray]:
+        """Window ids of each step of this rank."""
+        params = job.params
+        limit = job.max_windows or params.train.max_windows
+        return epoch_batches(
+            self.train, params.train.batch, params.seed, epoch, reporter.rank,
+            reporter.world_size, limit,
+        )  # fmt: skip
+
+    def steps(
+        self, job: TrainJob, reporter: Reporter, batches: list[np.ndarray], epoch: int
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """x_BLC, hidden_BLC and counted_BLC of each step; masks are drawn for the global batch."""
+        mask = job.params.mask
+        rank, world_size, window = reporter.rank, reporter.world_size, self.train.window
+        generator = torch.Generator().manual_seed(_seed(job.params.seed, epoch, -1))
+        for ids_B in batches:
+            shape = (len(ids_B) * world_size, window, self.channels)
+            mask_BLC = draw_mask(mask, shape, generator)[rank::world_size].to(self._device)
+            x_BLC, valid_BLC = self.gather(self.train, ids_B)
+            yield x_BLC, *hidden_and_counted(mask_BLC, valid_BLC, mask.family)
+
+
+def _epoch(
+    job: TrainJob,
+    reporter: Reporter,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    windows: _Windows,
+    epoch: int,
+) -> dict:
+    """One pass over the epoch's windows; the metrics, the same on every rank."""
+    batches = windows.batches(job, reporter, epoch)
+    epochs, peak = job.epochs or job.params.train.epochs, job.params.train.learning_rate
+    sums_4 = torch.zeros(4, device=reporter.device, dtype=torch.float64)
+    seen, started, shown = 0, time.perf_counter(), time.perf_counter()
+    for i, (x_BLC, hidden_BLC, counted_BLC) in enumerate(
+        windows.steps(job, reporter, batches, epoch)
+    ):
+        rate = learning_rate(epoch * len(batches) + i, epochs * len(batches), peak)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        mean_count = _sum_over_ranks(counted_BLC.sum(), reporter) / reporter.world_size
+        with autocast(job.precision, reporter.device):
+            losses = model(x_BLC, hidden_BLC, counted_BLC, mean_count)
+        optimiser.zero_grad(set_to_none=True)
+        losses.total.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), job.params.train.clip)
+        optimiser.step()
+        parts = (losses.total.detach(), losses.error_sum / mean_count.clamp_min(1),
+                 losses.discrepancy, losses.contrast)  # fmt: skip
+        sums_4 += torch.stack([part.double() for part in parts]) * len(x_BLC)
+        seen += len(x_BLC)
+        if reporter.rank == 0 and time.perf_counter() - shown > EVERY_SECONDS:
+            shown = time.perf_counter()
+            speed = seen * reporter.world_size / (shown - started)
+            say(
+                f"  epoch {epoch + 1}, step {i + 1} of {len(batches)}: "
+                f"loss {sums_4[0].item() / seen:.4f}, {speed:.0f} windows/s"
+            )
+    means = (_sum_over_ranks(sums_4, reporter) / (seen * reporter.world_size)).tolist()
+    if not math.isfinite(means[0]):
+        raise ConfigError(
+            f"the training diverged in epoch {epoch + 1}: the loss is {means[0]}; "
+            f"lower train.learning_rate (now {peak}) in params.yaml"
+        )
+    seconds = time.perf_counter() - started
+    names = ("loss", "reconstruction", "discrepancy", "contrast")
+    return {
+        "epoch": epoch + 1,
+        **dict(zip(names, means, strict=True)),
+        "learning_rate": rate,
+        "windows_per_second": seen * reporter.world_size / seconds,
+    }
+
+
+@torch.inference_mode()
+def _validate(job: TrainJob, reporter: Reporter, network: Amad, windows: _Windows) -> float:
+    """Mean squared error of hidden measured values on calibration rows, each hidden once."""
+    L, C, batch = job.params.model.window, windows.channels, job.params.train.batch
+    mask_KLC = complementary_masks(L, C, job.params.detect.hidden_block).to(reporter.device)
+    sums_2 = torch.zeros(2, device=reporter.device, dtype=torch.float64)
+    for first in range(0, len(windows.validation_ids), batch):
+        ids_B = windows.validation_ids[first : first + batch]
+        x_BLC, valid_BLC = windows.gather(windows.validation, ids_B)
+        for mask_LC in mask_KLC:
+            hidden_BLC, counted_BLC = hidden_and_counted(mask_LC, valid_BLC, "time")
+            with autocast(job.precision, reporter.device):
+                recon_BLC = network(x_BLC, hidden_BLC, need_discrepancy=False).recon_BLC
+            sums_2 += torch.stack(
+                [s.double() for s in squared_error(x_BLC, recon_BLC, counted_BLC)]
+            )
+    total, count = _sum_over_ranks(sums_2, reporter).tolist()
+    return total / max(count, 1)
+
+
+def _resume(
+    job: TrainJob, reporter: Reporter, objective: Objective, optimiser: torch.optim.Optimizer
+) -> list[dict]:
+    """Load the latest checkpoint, if any; the metrics of the epochs behind it."""
+    folder = reporter.latest()
+    if folder is None:
+        return []
+    state = load_checkpoint(folder, reporter.device)
+    require_digest(state, job.digest, folder)
+    objective.load_state_dict(state["objective"])
+    optimiser.load_state_dict(state["optimiser"])
+    if reporter.rank == 0:
+        say(f"resuming after epoch {len(state['epochs'])} from {folder}")
+    return list(state["epochs"])
+
+
+def _sum_over_ranks(value: Tensor, reporter: Reporter) -> Tensor:
+    if reporter.world_size > 1:
+        value = value.clone()
+        torch.distributed.all_reduce(value)
+    return value
+
+
+def _seed(seed: int, epoch: int, stream: int) -> int:
+    """A seed of its own for each epoch and rank (stream -1: the masks, alike on all ranks)."""
+    return int(np.random.SeedSequence([seed, epoch, stream + 1]).generate_state(1)[0])
+
+
+def _line(metrics: dict, epochs: int) -> str:
+    return (
+        f"epoch {metrics['epoch']} of {epochs}: loss {metrics['loss']:.4f}, "
+        f"hidden-position error on hold-out rows {metrics['validation']:.4f}, "
+        f"{metrics['windows_per_second']:.0f} windows/s"
+    )

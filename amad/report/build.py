@@ -1,0 +1,139 @@
+"""Build the page: read the last scoring run, lay it out, write one HTML file.
+
+The page asks for nothing from anywhere: style, script and plots are inside, and its content
+security policy allows nothing else. The same inputs give the same bytes.
+"""
+
+import base64
+import hashlib
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib import resources
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from amad.config import Fleet, Settings
+from amad.report import text
+from amad.report.incident import Blame, Plot, blame, plot
+from amad.report.overview import LEVELS, overview, stretch_us
+from amad.report.sources import Coverage, Incident, ScoringRun
+from amad.report.trust import cards
+from amad.telemetry.files import staged
+from amad.telemetry.lake import Lake
+from amad.windows.scaler import Scaler
+
+LISTED, PLOTTED = 500, 30  # incidents in the list, and with plots; the worst first
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """An incident with what the page says of it; ``plot`` is None beyond the first PLOTTED."""
+
+    incident: Incident
+    anchor: str
+    blame: list[Blame]
+    plot: Plot | None
+
+
+def build_report(fleet: Fleet, settings: Settings, out: Path) -> dict:
+    """Write the page of the fleet's last scoring run to ``out`` and return what it shows.
+
+    Returns: path, model_version, dates, vehicles, incidents, plotted.
+
+    Raises:
+        DataError: the fleet was never scored.
+    """
+    run = ScoringRun.last(fleet, settings)
+    stretch = stretch_us(len(run.dates))
+    coverage = run.coverage(stretch)
+    incidents = [_marked_open(i, coverage) for i in run.incidents()]
+    page = _environment().get_template("page.html.j2")
+    style, script = (_asset(name) for name in ("style.css", "page.js"))
+    html = page.render(
+        fleet=fleet,
+        run=run,
+        incidents=incidents,
+        entries=_entries(incidents, fleet, settings, run),
+        overview=overview(incidents, coverage, fleet, stretch),
+        cards=cards(fleet, settings, run, incidents, coverage),
+        levels=[(level, sum(i.level == level for i in incidents)) for level in reversed(LEVELS)],
+        open_count=sum(i.open for i in incidents),
+        affected=len({i.vehicle for i in incidents}),
+        vehicles=len(coverage),
+        style=style,
+        script=script,
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+    )
+    with staged(out) as stage:
+        stage.write_text(html, encoding="utf-8")
+    return {
+        "path": str(out),
+        "model_version": run.version,
+        "dates": [str(day) for day in run.dates],
+        "vehicles": len(coverage),
+        "incidents": len(incidents),
+        "plotted": min(PLOTTED, len(incidents)),
+    }
+
+
+def _marked_open(incident: Incident, coverage: dict[str, Coverage]) -> Incident:
+    """Open: the vehicle's last scored row still belongs to the incident."""
+    vehicle = coverage.get(incident.vehicle)
+    return replace(incident, open=vehicle is not None and incident.end > vehicle.last > 0)
+
+
+def _entries(
+    incidents: list[Incident], fleet: Fleet, settings: Settings, run: ScoringRun
+) -> list[Entry]:
+    folder = settings.fleet_dir(fleet.name)
+    lake, scaler = Lake(folder / "lake", fleet), _scaler(folder / "store" / "store.json")
+    entries = []
+    for n, incident in enumerate(incidents[:LISTED]):
+        drawn = None
+        if n < PLOTTED:
+            others = [i for i in incidents if i.vehicle == incident.vehicle]
+            drawn = plot(incident, others, fleet, run, lake, scaler, None)
+        entries.append(
+            Entry(
+                incident=incident,
+                anchor=f"incident-{n + 1}",
+                blame=blame(incident, fleet),
+                plot=drawn,
+            )
+        )
+    return entries
+
+
+def _scaler(path: Path) -> Scaler | None:
+    from amad.report.sources import read_json
+
+    content = read_json(path)
+    return None if content is None else Scaler.from_json(content["scaler"])
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("amad.report", "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        name: getattr(text, name)
+        for name in ("number", "share", "moment", "machine_time", "day", "span", "count")
+    }
+    environment.filters["minute"] = partial(text.moment, seconds=False)
+    return environment
+
+
+def _asset(name: str) -> str:
+    return resources.files("amad.report").joinpath("page", name).read_text(encoding="utf-8")
+
+
+def _hash(content: str) -> str:
+    """What a content security policy calls the hash of an inline style or script."""
+    digest = hashlib.sha256(content.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"

@@ -1,0 +1,1 @@
+"""From raw files to the lake and its profile: source, readers, ingest, lake, profile, simulator."""

@@ -1,0 +1,73 @@
+"""Find a channel's column in a file whose headers are spelt a little otherwise.
+
+The same logger writes ``[°C]`` in one export and ``[Â°C]`` (UTF-8 read as Latin-1 and written
+again) in the next. So headers are compared in three steps, and the first step that finds a column
+decides:
+
+1. exactly as written;
+2. tidied: mojibake repaired, Unicode compatibility forms and case folded, spaces collapsed;
+3. by the name before a trailing ``[unit]`` or ``(unit)``, where one side tells no unit.
+
+Two different units never match: a speed in mph is no speed in km/h.
+"""
+
+import re
+import unicodedata
+
+UNIT = re.compile(r"^(?P<name>.*\S)\s*[\[(](?P<unit>[^\[\]()]*)[\])]$")
+
+
+class AmbiguousHeader(ValueError):
+    """Several columns of one file match a name equally well."""
+
+
+def tidy(header: str) -> str:
+    """The header as compared: repaired, normalised (NFKC), folded, single spaces.
+
+    >>> tidy(" Intake  Air Temperature [Â°C]")
+    'intake air temperature [°c]'
+    """
+    text = header.strip().lstrip("\ufeff").strip("\"' ")
+    for _ in range(2):  # some exports were garbled twice
+        repaired = _repair(text)
+        if repaired == text:
+            break
+        text = repaired
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def find(name: str, headers: list[str]) -> int | None:
+    """Position in ``headers`` of the column ``name``; None where no header matches.
+
+    Raises:
+        AmbiguousHeader: names the columns that match equally well.
+    """
+    wanted = tidy(name)
+    base, unit = _split_unit(wanted)
+
+    def same_name(header: str) -> bool:
+        other_base, other_unit = _split_unit(tidy(header))
+        return base == other_base and (not unit or not other_unit)
+
+    for matches in (lambda h: h == name, lambda h: tidy(h) == wanted, same_name):
+        found = [position for position, header in enumerate(headers) if matches(header)]
+        if len(found) > 1:
+            columns = ", ".join(repr(headers[position]) for position in found)
+            raise AmbiguousHeader(f"columns {columns} all match {name!r}")
+        if found:
+            return found[0]
+    return None
+
+
+def _repair(text: str) -> str:
+    for encoding in ("latin-1", "cp1252"):
+        try:
+            return text.encode(encoding).decode("utf-8")
+        except UnicodeError:
+            continue
+    return text
+
+
+def _split_unit(tidied: str) -> tuple[str, str]:
+    match = UNIT.match(tidied)
+    return (match["name"], match["unit"].strip()) if match else (tidied, "")

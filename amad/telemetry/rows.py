@@ -1,0 +1,309 @@
+"""One file's batches to clean rows: vehicle, time and values read, or the row refused with a reason.
+
+Shape legend: R rows of a batch, T clean rows of it, C channels of the fleet.
+"""
+
+import datetime
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from amad.config import ConfigError, Fleet
+from amad.config.fleet import Source
+from amad.telemetry import values
+from amad.telemetry.headers import AmbiguousHeader, find
+from amad.telemetry.readers import FileRefused, RawBatch
+from amad.telemetry.source import reading_rules
+
+DAY_US = values.DAY_US
+Refuse = Callable[[np.ndarray, str], None]  # marks rows as refused, for a reason
+NO_TIME = "timestamp is missing, not readable or outside 1980 to 2200"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CleanRows:
+    """Rows that were read. Times in microseconds UTC; NaN where a channel has no value."""
+
+    vehicles: list[str]
+    code_T: np.ndarray  # int64, index into vehicles
+    timestamp_T: np.ndarray  # int64
+    value_TC: np.ndarray  # float32
+    label_T: np.ndarray | None  # int8
+    row_T: np.ndarray  # int64, number in the file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedRow:
+    """A row that was not read, and the vehicle-day it would have been of, where that is known."""
+
+    row: int
+    reason: str
+    content: str  # JSON
+    vehicle: str | None = None
+    day: int | None = None  # since 1970-01-01, of the nearest earlier row that was read
+
+
+class FileParser:
+    """Reads one file's batches in order; keeps what its clock and vehicle rule carry over rows.
+
+    index_rows: vehicle -> rows that its earlier files held, for ``take: index``; it is counted on.
+    """
+
+    def __init__(self, fleet: Fleet, path: str, part: str, index_rows: dict[str, int]) -> None:
+        self._fleet = fleet
+        self._rules: Source = reading_rules(fleet)
+        self._path = path
+        self._part = part
+        self._index_rows = index_rows
+        self._vehicle = self._vehicle_of_path()
+        self._days = values.DayCounter()
+        self._midnight = self._midnight_us()
+        self._class_of: dict[str, str | None] = {}
+        self._last_day: int | None = None
+        self.rows = 0  # parsed so far, refused ones counted
+        self._has_label = fleet.labels.kind in ("column", "intervals")
+
+    @property
+    def vehicle(self) -> str | None:
+        """The vehicle of all rows, where the path or the contract names it."""
+        return self._vehicle
+
+    def finish(self) -> None:
+        """Count the file's rows on for the vehicle's next file."""
+        if self._vehicle is not None and self._rules.timestamp.take == "index":
+            self._index_rows[self._vehicle] = self._index_rows.get(self._vehicle, 0) + self.rows
+
+    def resolve(self, headers: list[str]) -> dict[str, int]:
+        """Positions of the columns to read, by channel name or role.
+
+        Raises:
+            FileRefused: a column is missing, or several match; the message lists the headers.
+        """
+        wanted: dict[str, str] = {}
+        if self._rules.vehicle.take == "column":
+            wanted["vehicle"] = self._rules.vehicle.column
+        if self._rules.timestamp.take != "index":
+            wanted["timestamp"] = self._rules.timestamp.column
+        if self._fleet.labels.kind == "column" and self._part != "train":
+            wanted["label"] = self._fleet.labels.column
+        required = set(wanted)
+        for channel, has in zip(self._fleet.channels, self._may_lack(), strict=True):
+            wanted[channel.name] = channel.header
+            if not has:
+                required.add(channel.name)
+        if self._fleet.labels.kind == "column":
+            wanted.setdefault("label", self._fleet.labels.column)
+        try:
+            found = {name: find(header, headers) for name, header in wanted.items()}
+        except AmbiguousHeader as error:
+            raise FileRefused(f"ambiguous column: {error}") from None
+        missing = [wanted[name] for name in wanted if name in required and found[name] is None]
+        if missing:
+            raise FileRefused(
+                f"missing column: {', '.join(map(repr, missing))} not among the headers "
+                f"{', '.join(map(repr, headers))}"
+            )
+        return {name: position for name, position in found.items() if position is not None}
+
+    def parse(self, batch: RawBatch) -> tuple[CleanRows, list[RefusedRow]]:
+        """Read a batch; every row of it is in one of the two results.
+
+        Raises:
+            FileRefused: a column's type cannot hold what the contract says it holds.
+        """
+        rows = len(batch.row_R)
+        reason_R = np.zeros(rows, np.int64)  # 0: none; else 1 + the position in reasons
+        reasons: list[str] = []
+
+        def refuse(bad_R: np.ndarray, reason: str) -> None:
+            if bad_R.any():
+                reasons.append(reason)
+                reason_R[(reason_R == 0) & bad_R] = len(reasons)
+
+        vehicles, code_R = self._vehicles(batch, refuse)
+        timestamp_R, bad_R = self._times(batch, vehicles, code_R)
+        refuse(bad_R, NO_TIME)
+        value_RC = self._values(batch, vehicles, code_R, refuse)
+        label_R = self._labels(batch, rows, refuse)
+
+        good_R = reason_R == 0
+        self.rows += rows + len(batch.broken)
+        clean = CleanRows(
+            vehicles=vehicles,
+            code_T=code_R[good_R],
+            timestamp_T=timestamp_R[good_R],
+            value_TC=value_RC[good_R],
+            label_T=None if label_R is None else label_R[good_R],
+            row_T=batch.row_R[good_R],
+        )
+        known_R = [vehicles[code] if code >= 0 else None for code in code_R[~good_R]]
+        bad = np.flatnonzero(~good_R)
+        refused = [
+            (int(batch.row_R[at]), reasons[reason_R[at] - 1], _content(batch, at), vehicle)
+            for at, vehicle in zip(bad, known_R, strict=True)
+        ] + [
+            (number, "wrong number of fields", json.dumps({"line": text}), self._vehicle)
+            for number, text in batch.broken
+        ]
+        return clean, list(self._dated(refused, clean))
+
+    def _dated(self, refused: list[tuple], clean: CleanRows) -> Iterator[RefusedRow]:
+        """Give refused rows the day of the nearest earlier clean row, at a file's start the next."""
+        day_T = clean.timestamp_T // DAY_US
+        for row, reason, content, vehicle in sorted(refused):
+            at = int(np.searchsorted(clean.row_T, row)) - 1
+            day = self._last_day
+            if len(day_T) and (at >= 0 or day is None):
+                day = int(day_T[max(at, 0)])
+            yield RefusedRow(row=row, reason=reason, content=content, vehicle=vehicle, day=day)
+        if len(day_T):
+            self._last_day = int(day_T[-1])
+
+    def _vehicle_of_path(self) -> str | None:
+        rule = self._rules.vehicle
+        if rule.take == "constant":
+            return rule.value
+        if rule.take == "column":
+            return None
+        match = re.search(rule.pattern or "", self._path)
+        if match is None:
+            raise FileRefused(f"no vehicle in the path: {rule.pattern!r} does not match it")
+        return match[1] if match.groups() else match[0]
+
+    def _midnight_us(self) -> int:
+        """Local midnight of the date in the path, for ``take: time_of_day``."""
+        rule = self._rules.timestamp
+        if rule.take != "time_of_day":
+            return 0
+        match = re.search(rule.date_pattern or "", self._path)
+        text = (match[1] if match.groups() else match[0]) if match else ""
+        try:
+            return (datetime.date.fromisoformat(text) - datetime.date(1970, 1, 1)).days * DAY_US
+        except ValueError:
+            raise FileRefused(
+                f"no date in the path: {rule.date_pattern!r} finds no YYYY-MM-DD in it"
+            ) from None
+
+    def _may_lack(self) -> list[bool]:
+        """For each channel: may this file do without its column?
+
+        Only where a vehicle in it may be of a class without the channel.
+        """
+        if self._vehicle is not None:
+            kind = self._class(self._vehicle)
+            if kind is None:
+                raise FileRefused(f"unknown vehicle: {self._vehicle!r} is in no vehicle class")
+            return [not has for has in self._fleet.has_channel(kind)]
+        classes = {item.name for item in self._fleet.vehicle_classes}
+        return [c.classes is not None and set(c.classes) != classes for c in self._fleet.channels]
+
+    def _vehicles(self, batch: RawBatch, refuse: Refuse) -> tuple[list[str], np.ndarray]:
+        """The batch's vehicle ids and the index into them of each row, -1 where refused."""
+        if self._vehicle is not None:
+            return [self._vehicle], np.zeros(len(batch.row_R), np.int64)
+        column = batch.columns["vehicle"]
+        if not pa.types.is_dictionary(column.type):
+            column = pc.dictionary_encode(column)
+        names = [None if v is None else str(v).strip() for v in column.dictionary.to_pylist()]
+        code_R = pc.fill_null(column.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+        nameless = np.array([not name for name in names] + [True])  # the last is index -1
+        refuse(nameless[code_R], "vehicle id is missing")
+        strange = np.array([bool(name) and self._class(name) is None for name in names] + [False])
+        refuse(strange[code_R], "vehicle is in no vehicle class of the fleet file")
+        code_R[(nameless | strange)[code_R]] = -1
+        return [name or "" for name in names], code_R
+
+    def _times(
+        self, batch: RawBatch, vehicles: list[str], code_R: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        rule = self._rules.timestamp
+        if rule.take == "index":
+            return self._times_by_index(batch, vehicles, code_R)
+        column = batch.columns["timestamp"]
+        try:
+            if rule.take == "column":
+                return values.times(column, rule.unit, rule.timezone)
+            of_day_R, bad_R = values.times_of_day(column)
+        except values.NotReadable as error:
+            raise FileRefused(f"column {batch.headers['timestamp']!r}: {error}") from None
+        day_R = np.zeros(len(of_day_R), np.int64)
+        day_R[~bad_R] = self._days.follow(of_day_R[~bad_R])
+        local_R = self._midnight + day_R * DAY_US + of_day_R
+        return values.local_to_utc(local_R, rule.timezone), bad_R
+
+    def _times_by_index(
+        self, batch: RawBatch, vehicles: list[str], code_R: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Row i of a vehicle, whatever it holds, is i periods after the start."""
+        start = self._rules.timestamp.start
+        assert start is not None
+        start_us = round(start.timestamp() * 1e6)
+        index_R = np.zeros(len(code_R), np.int64)
+        if self._vehicle is not None:  # a broken line takes its place in time too
+            index_R = self._index_rows.get(self._vehicle, 0) + batch.row_R - 1
+        else:
+            for code, vehicle in enumerate(vehicles):
+                at = np.flatnonzero(code_R == code)
+                index_R[at] = self._index_rows.get(vehicle, 0) + np.arange(len(at))
+                self._index_rows[vehicle] = self._index_rows.get(vehicle, 0) + len(at)
+        return start_us + index_R * self._fleet.period_us, np.zeros(len(code_R), bool)
+
+    def _values(
+        self, batch: RawBatch, vehicles: list[str], code_R: np.ndarray, refuse: Refuse
+    ) -> np.ndarray:
+        """(R, C): NaN where null, where refused, and where the vehicle's class lacks the channel."""
+        value_RC = np.full((len(code_R), len(self._fleet.channels)), np.nan, np.float32)
+        lacks_VC = self._lacks(vehicles)
+        for c, channel in enumerate(self._fleet.channels):
+            lacks_R = lacks_VC[code_R, c]
+            if channel.name not in batch.columns:
+                refuse(~lacks_R & (code_R >= 0), f"the file has no column for {channel.name}")
+                continue
+            try:
+                value_R, bad_R = values.numbers(batch.columns[channel.name])
+            except values.NotReadable as error:
+                raise FileRefused(f"column {batch.headers[channel.name]!r}: {error}") from None
+            refuse(bad_R & ~lacks_R, f"{channel.name} is not a finite number")
+            value_RC[:, c] = np.where(lacks_R, np.float32(np.nan), value_R)
+        return value_RC
+
+    def _lacks(self, vehicles: list[str]) -> np.ndarray:
+        """(V + 1, C): does the vehicle's class lack the channel? The last row is index -1's."""
+        nothing = [False] * len(self._fleet.channels)
+        rows = []
+        for vehicle in vehicles:
+            kind = self._class(vehicle)
+            rows.append([not has for has in self._fleet.has_channel(kind)] if kind else nothing)
+        return np.array([*rows, nothing], bool)
+
+    def _class(self, vehicle: str) -> str | None:
+        if vehicle not in self._class_of:
+            try:
+                self._class_of[vehicle] = self._fleet.class_of(vehicle)
+            except ConfigError:
+                self._class_of[vehicle] = None
+        return self._class_of[vehicle]
+
+    def _labels(self, batch: RawBatch, rows: int, refuse: Refuse) -> np.ndarray | None:
+        """0 or 1 a row: from its column, else 0 (intervals are drawn in when the lake is written)."""
+        if not self._has_label:
+            return None
+        if "label" not in batch.columns:
+            return np.zeros(rows, np.int8)
+        try:
+            label_R, bad_R = values.numbers(batch.columns["label"])
+        except values.NotReadable as error:
+            raise FileRefused(f"column {batch.headers['label']!r}: {error}") from None
+        label_R = np.nan_to_num(label_R)
+        refuse(bad_R | ((label_R != 0) & (label_R != 1)), "label is neither 0 nor 1")
+        return label_R.astype(np.int8)
+
+
+def _content(batch: RawBatch, at: int) -> str:
+    cells = {batch.headers[name]: column[at].as_py() for name, column in batch.columns.items()}
+    return json.dumps(cells, default=str, ensure_ascii=False)

@@ -1,0 +1,120 @@
+"""Rows of many vehicles in any order, sorted into vehicle-days in bounded memory.
+
+Rows are buffered up to a limit, then written as one Arrow IPC file that holds a record batch per
+vehicle-day; each vehicle-day's batches are read back from all files, memory-mapped. So there are
+few files, however many vehicles one raw file mixes.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from amad.telemetry.rows import DAY_US, CleanRows
+
+BUFFER_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayRows:
+    """Rows of one vehicle-day in the order in which they arrived. T rows, C channels."""
+
+    timestamp_T: np.ndarray  # int64 microseconds
+    value_TC: np.ndarray  # float32, NaN: null
+    label_T: np.ndarray  # int8
+    file_T: np.ndarray  # int64, the position of the raw file in reading order
+    row_T: np.ndarray  # int64, number in the file
+
+
+class Spill:
+    """Add clean rows, then read them by vehicle-day."""
+
+    def __init__(self, folder: Path, channels: int) -> None:
+        self._folder = folder
+        self._channels = channels
+        self._pending: list[tuple[CleanRows, int, np.ndarray]] = []
+        self._pending_bytes = 0
+        self._ids: dict[str, int] = {}  # vehicle -> number
+        self._files: list[Path] = []
+        self._where: dict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
+
+    def add(self, rows: CleanRows, file: int) -> None:
+        """Take the clean rows of raw file number ``file``."""
+        if len(rows.row_T) == 0:
+            return
+        id_V = np.array([self._ids.setdefault(v, len(self._ids)) for v in rows.vehicles])
+        self._pending.append((rows, file, id_V[rows.code_T]))
+        self._pending_bytes += rows.value_TC.nbytes + 40 * len(rows.row_T)
+        if self._pending_bytes >= BUFFER_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        if not self._pending:
+            return
+        joined = DayRows(
+            timestamp_T=np.concatenate([r.timestamp_T for r, _, _ in self._pending]),
+            value_TC=np.concatenate([r.value_TC for r, _, _ in self._pending]),
+            label_T=np.concatenate([_labels(r) for r, _, _ in self._pending]),
+            file_T=np.concatenate([np.full(len(r.row_T), f) for r, f, _ in self._pending]),
+            row_T=np.concatenate([r.row_T for r, _, _ in self._pending]),
+        )
+        id_T = np.concatenate([ids for _, _, ids in self._pending])
+        self._pending, self._pending_bytes = [], 0
+        day_T = joined.timestamp_T // DAY_US
+        order_T = np.lexsort((day_T, id_T))  # stable: arrival order stays within a vehicle-day
+        cut = np.flatnonzero(np.diff(id_T[order_T]) | np.diff(day_T[order_T])) + 1
+        names = list(self._ids)
+        path = self._folder / f"{len(self._files)}.arrow"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, self._schema()) as writer:
+            for number, at_G in enumerate(np.split(order_T, cut)):
+                writer.write_batch(self._batch(joined, at_G))
+                key = (names[id_T[at_G[0]]], int(day_T[at_G[0]]))
+                self._where[key].append((len(self._files), number))
+        self._files.append(path)
+
+    def days(self) -> list[tuple[str, int]]:
+        """(vehicle, day since 1970-01-01) of everything added, sorted; call ``flush`` before."""
+        assert not self._pending, "flush before reading"
+        return sorted(self._where)
+
+    def read(self) -> Iterator[tuple[str, int, DayRows]]:
+        """Yield (vehicle, day, rows), sorted by vehicle and day; call ``flush`` before."""
+        keys = self.days()
+        readers = [pa.ipc.open_file(pa.memory_map(str(path))) for path in self._files]
+        for vehicle, day in keys:
+            batches = [readers[f].get_batch(b) for f, b in self._where[vehicle, day]]
+            table = pa.Table.from_batches(batches).combine_chunks()
+            value = table["value"].combine_chunks().flatten().to_numpy()
+            yield vehicle, day, DayRows(
+                timestamp_T=table["timestamp"].to_numpy(),
+                value_TC=value.reshape(-1, self._channels),
+                label_T=table["label"].to_numpy(),
+                file_T=table["file"].to_numpy(),
+                row_T=table["row"].to_numpy(),
+            )
+
+    def _schema(self) -> pa.Schema:
+        return pa.schema([
+            ("timestamp", pa.int64()), ("value", pa.list_(pa.float32(), self._channels)),
+            ("label", pa.int8()), ("file", pa.int64()), ("row", pa.int64()),
+        ])  # fmt: skip
+
+    def _batch(self, rows: DayRows, at_G: np.ndarray) -> pa.RecordBatch:
+        value = pa.array(rows.value_TC[at_G].reshape(-1))
+        columns = [
+            pa.array(rows.timestamp_T[at_G]),
+            pa.FixedSizeListArray.from_arrays(value, self._channels),
+            pa.array(rows.label_T[at_G]),
+            pa.array(rows.file_T[at_G].astype(np.int64)),
+            pa.array(rows.row_T[at_G]),
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=self._schema())
+
+
+def _labels(rows: CleanRows) -> np.ndarray:
+    return rows.label_T if rows.label_T is not None else np.zeros(len(rows.row_T), np.int8)

@@ -1,0 +1,137 @@
+"""Faults put into copies of a clean series: labels for what nobody labels.
+
+Shape legend: T rows of a vehicle, C channels, P coupled pairs.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from amad.telemetry.faults import FAULT_TYPES, Fault, apply_fault, settled
+from amad.windows.series import TRAIN, Series
+
+TRIES = 60
+STRENGTH = {
+    "spike": (1.0, 8.0),
+    "noise_burst": (0.3, 3.0),
+    "delay": (1.0, 8.0),
+}  # of the others: (0.5, 5); in spreads, drawn evenly in the logarithm
+ROWS = {"spike": (1, 8)}  # of the others: (10, 240)
+COUPLED = 0.5  # least correlation of two channels that are called coupled
+GOLDEN = (5**0.5 - 1) / 2
+
+
+def injected_cases(
+    series: Series,
+    has_channel_C: Sequence[bool] | np.ndarray,
+    cases: int,
+    seed: int,
+    types: Sequence[str] = FAULT_TYPES,
+    coupled_pairs: Sequence[tuple[int, int]] | None = None,
+) -> list[tuple[Series, Fault]]:
+    """Copies of ``series``, each with one fault and ``label_T`` 1 in its rows alone.
+
+    Types take turns; strengths run evenly from subtle to blatant, in units of the channel's spread
+    over the train rows in ``series`` (over all its rows where it holds none). A fault lies within
+    one segment, where at least half of what it changes was measured, and changes the data: where
+    it would not (a sensor stuck at a standstill) another place or channel is drawn. ``start`` and
+    ``end`` are its true extent. Only channels of the vehicle that vary are touched; decoupling
+    takes a channel of ``coupled_pairs``, degradation one with its partners; by default the pairs
+    are those with a correlation of at least 0.5. The same arguments give the same cases.
+
+    Returns:
+        ``cases`` pairs; fewer where the series is too short or too flat for a type.
+
+    Raises:
+        ValueError: a type is not in ``FAULT_TYPES``.
+    """
+    unknown = sorted(set(types) - set(FAULT_TYPES))
+    if unknown:
+        raise ValueError(f"unknown fault types {unknown}; accepted: {', '.join(FAULT_TYPES)}")
+    scale_C = _spread(series)
+    usable = np.flatnonzero(np.asarray(has_channel_C, bool) & (scale_C > 1e-6))
+    if len(usable) == 0 or not types:
+        return []
+    partners = _partners(series, usable, coupled_pairs)
+    offset = np.random.default_rng([seed, len(types)]).random()
+    made = []
+    for case in range(cases):
+        rng = np.random.default_rng([seed, case])
+        kind = types[case % len(types)]
+        grade = (offset + case * GOLDEN) % 1.0
+        for _ in range(TRIES):
+            fault = _draw(kind, grade, series, partners, rng)
+            if fault is None:
+                continue
+            value_TC = apply_fault(series.value_TC, fault, scale_C, rng)
+            fault = settled(fault, series.value_TC, value_TC, scale_C)
+            if fault is None:
+                continue
+            label_T = np.zeros(series.rows, np.int8)
+            label_T[fault.start : fault.end] = 1
+            made.append((series.with_values(value_TC, label_T), fault))
+            break
+    return made
+
+
+def _spread(series: Series) -> np.ndarray:
+    """Standard deviation of each channel over the train rows, or all rows where there are none."""
+    value_TC = series.value_TC[series.split_T == TRAIN]
+    if len(value_TC) == 0:
+        value_TC = series.value_TC
+    return np.std(value_TC, axis=0, dtype=np.float64) if len(value_TC) else np.zeros(0)
+
+
+def _partners(
+    series: Series, usable: np.ndarray, pairs: Sequence[tuple[int, int]] | None
+) -> dict[int, list[int]]:
+    """For each usable channel those coupled to it, the closest first."""
+    if pairs is not None:
+        both = [*pairs, *((b, a) for a, b in pairs)]
+        return {int(c): [b for a, b in both if a == c and b in usable] for c in usable}
+    r_CC = np.corrcoef(series.value_TC[:, usable], rowvar=False).reshape(len(usable), -1)
+    r_CC = np.abs(np.nan_to_num(r_CC))
+    np.fill_diagonal(r_CC, 0)
+    closest_CC = np.argsort(-r_CC, axis=1, kind="stable")
+    return {
+        int(c): [int(usable[j]) for j in closest_CC[i] if r_CC[i, j] >= COUPLED]
+        for i, c in enumerate(usable)
+    }
+
+
+def _draw(
+    kind: str, grade: float, series: Series, partners: dict[int, list[int]],
+    rng: np.random.Generator,
+) -> Fault | None:  # fmt: skip
+    """A fault at a random place, or None where there is no room or too little was measured."""
+    low, high = ROWS.get(kind, (10, 240))
+    length = round(low * (high / low) ** rng.random())
+    segments = [(a, b) for a, b in series.segments() if b - a >= 2 * length]
+    if not segments:
+        return None
+    room = np.array([b - a for a, b in segments], float)
+    first, last = segments[rng.choice(len(segments), p=room / room.sum())]
+    start = int(rng.integers(first, last - length + 1))
+    chosen = _channels(kind, partners, rng)
+    rows = slice(start, start + length)
+    measured = [c for c in sorted(chosen) if series.valid_TC[rows, c].mean() >= 0.5]
+    if not measured:
+        return None
+    low, high = STRENGTH.get(kind, (0.5, 5.0))
+    return Fault(
+        type=kind,
+        channels=tuple(measured),
+        start=start,
+        end=start + length,
+        strength=float(round(low * (high / low) ** grade, 3)),
+    )
+
+
+def _channels(kind: str, partners: dict[int, list[int]], rng: np.random.Generator) -> list[int]:
+    """Decoupling takes one that has a partner, degradation it with its partners, others any."""
+    pool = list(partners)
+    if kind in ("decoupling", "degradation"):
+        pool = [c for c in pool if partners[c]] or pool
+    count = 1 if kind in ("decoupling", "degradation") else rng.choice([1, 2, 3], p=[0.7, 0.2, 0.1])
+    chosen = rng.choice(pool, min(int(count), len(pool)), replace=False).tolist()
+    return chosen + partners[chosen[0]][:2] if kind == "degradation" else chosen

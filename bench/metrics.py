@@ -1,0 +1,141 @@
+"""python -m bench.metrics --out metrics.json --rows 20000 200000
+
+Seconds of every metric on series of given lengths, and the ratio of VUS to a straightforward loop
+over buffers and thresholds on the same series in the same run. Results as JSON, with the machine.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from amad import metrics
+
+MEASURED = (
+    metrics.vus_pr,
+    metrics.vus_roc,
+    metrics.auc_pr,
+    metrics.auc_roc,
+    metrics.best_f1,
+    metrics.range_f1,
+    metrics.event_f1,
+    metrics.affiliation_f1,
+    metrics.pa_k_curve,
+)
+
+
+def made_series(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels with about 5 % of rows in events of 5 to 400 rows, and a smoothed noisy score."""
+    rng = np.random.default_rng(seed)
+    label = np.zeros(rows, dtype=np.int8)
+    while label.mean() < 0.05:
+        start = rng.integers(0, rows - 400)
+        label[start : start + rng.integers(5, 400)] = 1
+    noise = rng.normal(size=rows) + 0.7 * label
+    return label, np.convolve(noise, np.ones(11) / 11, mode="same")
+
+
+def loop_vus(label: np.ndarray, score: np.ndarray, buffer: int = 100, thresholds: int = 250):
+    """The opponent: VUS-PR and VUS-ROC with a pass over all rows per buffer and threshold."""
+    rows = len(label)
+    starts, ends = metrics.events_of(label)
+    levels = np.sort(score)[::-1][np.linspace(0, rows - 1, thresholds).astype(int)]
+    pr = roc = 0.0
+    for size in range(buffer + 1):
+        half = size // 2
+        worth = label.astype(np.float64)
+        grown: list[list[int]] = []
+        for start, end in zip(starts, ends, strict=True):
+            after = np.arange(end, min(end + half, rows))
+            worth[after] += np.sqrt(1 - (after - end + 1) / max(size, 1))
+            before = np.arange(max(start - half, 0), start)
+            worth[before] += np.sqrt(1 - (start - before) / max(size, 1))
+            if grown and grown[-1][1] > start - half:
+                grown[-1][1] = end + half
+            else:
+                grown.append([max(start - half, 0), end + half])
+        worth = np.minimum(worth, 1)
+        recall, false, precision = [0.0], [0.0], [1.0]
+        for level in levels:
+            alarm = score >= level
+            true = np.dot(worth, alarm)
+            positive = (label.sum() + np.where(label == 1, 1, worth * alarm).sum()) / 2
+            touched = sum(alarm[start:end].any() for start, end in grown) / len(grown)
+            recall.append(min(true / positive, 1) * touched)
+            false.append((alarm.sum() - true) / (rows - positive))
+            precision.append(true / alarm.sum())
+        pr += np.sum(np.diff(recall) * precision[1:])
+        roc += np.trapezoid([*recall, 1.0], [*false, 1.0])
+    return pr / (buffer + 1), roc / (buffer + 1)
+
+
+def seconds(call: Callable[[], object], repeats: int) -> float:
+    """The fastest of ``repeats`` calls."""
+    best = float("inf")
+    for _ in range(repeats):
+        started = time.perf_counter()
+        call()
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+def machine() -> dict:
+    """What the figures were measured on."""
+    return {
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
+
+
+def main(arguments: list[str] | None = None) -> dict:
+    """Measure, write ``--out``, and return what was written."""
+    parser = argparse.ArgumentParser(prog="python -m bench.metrics", description=__doc__)
+    parser.add_argument("--out", type=Path, help="JSON file; default: standard output")
+    parser.add_argument("--rows", type=int, nargs="+", default=[20_000, 200_000])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--buffer", type=int, default=100)
+    options = parser.parse_args(arguments)
+    sizes = []
+    for rows in options.rows:
+        label, score = made_series(rows, seed=7)
+        print(f"{rows} rows", file=sys.stderr)
+        timed = {
+            metric.__name__: seconds(lambda metric=metric: metric(label, score), options.repeats)
+            for metric in MEASURED
+        }
+        both = seconds(lambda: metrics.vus(label, score, options.buffer), options.repeats)
+        started = time.perf_counter()
+        expected = loop_vus(label, score, options.buffer)
+        loop = time.perf_counter() - started
+        sizes.append({
+            "rows": rows,
+            "events": len(metrics.events_of(label)[0]),
+            "seconds": timed,
+            "vus_both_seconds": both,
+            "vus_loop_seconds": loop,
+            "vus_times_faster": loop / both,
+            "vus_largest_difference": float(
+                np.abs(np.subtract(expected, metrics.vus(label, score, options.buffer))).max()
+            ),
+        })  # fmt: skip
+    result = {"machine": machine(), "buffer": options.buffer, "sizes": sizes}
+    text = json.dumps(result, indent=2)
+    if options.out:
+        options.out.write_text(text + "\n", encoding="utf-8")
+    else:
+        print(text)
+    return result
+
+
+if __name__ == "__main__":
+    main()

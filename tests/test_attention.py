@@ -1,0 +1,151 @@
+"""Attention: two forms of one computation, the discrepancy's identity, the sides of Max-Min."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amad.config.params import ModelParams
+from amad.model.attention import (
+    LOGIT_RANGE,
+    MixupAttention,
+    association_discrepancy,
+    bounded,
+    fused,
+    reverse_gradient,
+)
+
+MIXUPS = ("gate", "scalar", "beta", "concat", "local")
+
+
+def attention(**changes: object) -> tuple[MixupAttention, torch.Tensor]:
+    torch.manual_seed(0)
+    params = ModelParams(**({"window": 30, "width": 32, "heads": 4} | changes))
+    return MixupAttention(params).eval(), torch.randn(3, 30, 32)
+
+
+@pytest.mark.parametrize("mixup", MIXUPS)
+@pytest.mark.parametrize("kernel", ["automask", "gaussian"])
+def test_fused_and_explicit_give_the_same_output(mixup: str, kernel: str) -> None:
+    layer, x_BLD = attention(mixup=mixup, kernel=kernel)
+    *explicit, discrepancy_BL = layer(x_BLD, need_discrepancy=True)
+    *fast, nothing = layer(x_BLD, need_discrepancy=False)
+    for a, b in zip(explicit, fast, strict=True):
+        # The Gaussian's factors are squares of positions, of which float32 keeps fewer digits.
+        tolerance = 1e-5 if kernel == "automask" else 3e-4
+        torch.testing.assert_close(a, b, atol=tolerance, rtol=tolerance)
+    assert discrepancy_BL.shape == (3, 30) and nothing is None
+
+
+def test_fused_and_explicit_give_the_same_gradient() -> None:
+    layer, x_BLD = attention()
+    gradients = []
+    for need_discrepancy in (True, False):
+        layer.zero_grad()
+        layer(x_BLD, need_discrepancy)[0].square().sum().backward()
+        gradients.append([weight.grad.clone() for weight in layer.parameters()])
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+
+
+def test_the_explicit_form_does_not_depend_on_how_the_batch_is_cut(monkeypatch) -> None:
+    layer, x_BLD = attention()
+    whole = layer(x_BLD)
+    monkeypatch.setattr("amad.model.attention.CACHED_MAP", 1)
+    for a, b in zip(whole, layer(x_BLD), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize(("wide", "narrow"), [(16, 8), (8, 16), (8, 8)])
+def test_fused_takes_any_widths(wide: int, narrow: int) -> None:
+    torch.manual_seed(0)
+    q, k, v = (
+        torch.randn(2, 3, 10, wide),
+        torch.randn(2, 3, 10, wide),
+        torch.randn(2, 3, 10, narrow),
+    )
+    torch.testing.assert_close(fused(q, k, v), (q @ k.mT).softmax(-1) @ v)
+
+
+def test_local_and_global_views_are_what_the_formulas_say() -> None:
+    layer, x_BLD = attention(heads=1)
+    q, k, v = layer.qkv(x_BLD).split(32, dim=-1)
+    psi, phi = layer.kernel(x_BLD)
+    s = q @ k.mT / 32**0.5
+    m = psi[:, 0] @ phi[0].mT
+    g = layer.gate(x_BLD).sigmoid()
+    local_BLD, global_BLD = (s + m).softmax(-1) @ v, s.softmax(-1) @ v
+    out = layer(x_BLD, need_discrepancy=False)
+    torch.testing.assert_close(out[1], local_BLD)
+    torch.testing.assert_close(out[2], global_BLD)
+    torch.testing.assert_close(out[0], layer.out(g * local_BLD + (1 - g) * global_BLD))
+
+
+def test_beta_mixes_at_random_in_training_alone() -> None:
+    layer, x_BLD = attention(mixup="beta")
+    assert torch.equal(layer(x_BLD)[0], layer(x_BLD)[0])
+    layer.train()
+    assert not torch.equal(layer(x_BLD)[0], layer(x_BLD)[0])
+
+
+def symmetric_kl(m: torch.Tensor, s: torch.Tensor) -> torch.Tensor:
+    """By the definition, with logarithms: the oracle."""
+    p, g = m.log_softmax(-1), s.log_softmax(-1)
+    return (p.exp() * (p - g)).sum(-1) + (g.exp() * (g - p)).sum(-1)
+
+
+@given(st.integers(0, 2**31), st.floats(0.01, 2.5))
+def test_the_discrepancy_is_the_symmetric_divergence(seed: int, size: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    m, s = size * torch.randn(2, 2, 3, 8, 8, generator=generator, dtype=torch.float64)
+    torch.testing.assert_close(
+        association_discrepancy(m, s), symmetric_kl(m, s), atol=1e-12, rtol=1e-12
+    )
+
+
+def test_the_discrepancy_is_bounded_whatever_the_logits() -> None:
+    torch.manual_seed(0)
+    m, s = 1e6 * torch.randn(2, 4, 4, 20, 20)
+    distance = association_discrepancy(m, s)
+    assert torch.isfinite(distance).all()
+    assert (distance >= 0).all() and (distance <= 2 * LOGIT_RANGE).all()
+    assert (bounded(distance) < 1).all()
+    row = torch.zeros(1, 1, 1, 5)
+    assert association_discrepancy(row, row + 3).item() == 0
+
+
+def test_each_phase_of_maxmin_reaches_its_side_alone_and_reversal_does_both_at_once() -> None:
+    torch.manual_seed(0)
+    m = torch.randn(2, 2, 6, 6, requires_grad=True)
+    s = torch.randn(2, 2, 6, 6, requires_grad=True)
+
+    def gradients(value: torch.Tensor) -> list[torch.Tensor | None]:
+        return torch.autograd.grad(value.sum(), (m, s), allow_unused=True)
+
+    least_m, least_s = gradients(association_discrepancy(m, s.detach()))
+    most_m, most_s = gradients(-association_discrepancy(m.detach(), s))
+    both_m, both_s = gradients(association_discrepancy(m, reverse_gradient(s)))
+    assert least_s is None and most_m is None
+    torch.testing.assert_close(both_m, least_m)
+    torch.testing.assert_close(both_s, most_s)
+
+
+def test_a_step_of_maxmin_moves_each_side_its_way() -> None:
+    """In a layer: the kernel's own weights go down the discrepancy, the queries and keys up it."""
+    layer, x_BLD = attention(heads=1, mixup="scalar")
+    value = layer(x_BLD)[3].mean()
+    value.backward()
+    before = value.item()
+
+    def after(names: tuple[str, ...]) -> float:
+        moved, _ = attention(heads=1, mixup="scalar")
+        with torch.no_grad():
+            for (name, weight), old in zip(
+                moved.named_parameters(), layer.parameters(), strict=True
+            ):
+                if name.startswith(names) and old.grad is not None:
+                    weight -= 1e-2 * old.grad / old.grad.norm()
+            return moved(x_BLD)[3].mean().item()
+
+    assert after(("kernel",)) < before - 1e-6
+    assert after(("qkv",)) > before + 1e-6

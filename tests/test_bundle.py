@@ -1,0 +1,99 @@
+"""The bundle: everything read back exactly, the same bytes again, errors that name the file."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from model_kit import toy_fleet, toy_params, toy_series
+
+from amad.config import DataError
+from amad.model import Amad, read_bundle, write_bundle
+from amad.windows import Scaler
+
+
+def write(path: Path) -> Amad:
+    torch.manual_seed(0)
+    params, fleet = toy_params(), toy_fleet()
+    scaler = Scaler.fit([toy_series("a-1"), toy_series("b-1", seed=1)], fleet, "vehicle")
+    model = Amad(4, params.model)
+    write_bundle(path, model, params, fleet, scaler, {"data_hash": "abc", "seed": 7})
+    return model
+
+
+def test_everything_is_read_back_exactly(tmp_path: Path) -> None:
+    model = write(tmp_path / "bundle")
+    bundle = read_bundle(tmp_path / "bundle")
+    assert sorted(p.name for p in (tmp_path / "bundle").iterdir()) == [
+        "bundle.json", "weights.safetensors",
+    ]  # fmt: skip
+    assert bundle.params == toy_params() and bundle.fleet == toy_fleet()
+    assert bundle.meta == {"data_hash": "abc", "seed": 7}
+    assert not bundle.model.training
+    x_BLC = torch.randn(2, 20, 4)
+    assert torch.equal(bundle.model(x_BLC).recon_BLC, model.eval()(x_BLC).recon_BLC)
+    series = toy_series("a-1")
+    again = bundle.scaler.apply(series).value_TC
+    fitted = Scaler.fit([series, toy_series("b-1", seed=1)], toy_fleet(), "vehicle")
+    assert again.tobytes() == fitted.apply(series).value_TC.tobytes()
+
+
+def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write(tmp_path / name)
+    for file in ("bundle.json", "weights.safetensors"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_writing_again_replaces_the_bundle(tmp_path: Path) -> None:
+    write(tmp_path / "bundle")
+    (tmp_path / "bundle" / "stray").touch()
+    write(tmp_path / "bundle")
+    assert not (tmp_path / "bundle" / "stray").exists()
+
+
+@pytest.mark.parametrize("file", ["bundle.json", "weights.safetensors"])
+def test_a_missing_file_is_named(tmp_path: Path, file: str) -> None:
+    write(tmp_path)
+    (tmp_path / file).unlink()
+    with pytest.raises(DataError, match=f"{file}: missing; the bundle is incomplete"):
+        read_bundle(tmp_path)
+
+
+def test_a_file_cut_short_is_named(tmp_path: Path) -> None:
+    write(tmp_path)
+    weights, content = tmp_path / "weights.safetensors", tmp_path / "bundle.json"
+    weights.write_bytes(weights.read_bytes()[:-10])
+    with pytest.raises(DataError, match=r"weights\.safetensors: not the weights"):
+        read_bundle(tmp_path)
+    content.write_text(content.read_text()[:100])
+    with pytest.raises(DataError, match=r"bundle\.json: not a bundle's JSON"):
+        read_bundle(tmp_path)
+
+
+def edit(path: Path, change: dict) -> None:
+    content = json.loads((path / "bundle.json").read_text())
+    (path / "bundle.json").write_text(json.dumps(content | change))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 99}, "has format 99"),
+        ({"channels": ["one"]}, "channels of the weights, the fleet and the scaler differ"),
+        ({"params": {"model": {"width": 3}}}, r"Params model\.width"),
+        ({"params": {"model": {"window": 20, "width": 32}}}, "does not fit params.model"),
+    ],
+)
+def test_what_does_not_fit_is_refused(tmp_path: Path, change: dict, message: str) -> None:
+    write(tmp_path)
+    edit(tmp_path, change)
+    with pytest.raises(DataError, match=message):
+        read_bundle(tmp_path)
+
+
+def test_a_key_that_lacks_is_named(tmp_path: Path) -> None:
+    write(tmp_path)
+    (tmp_path / "bundle.json").write_text('{"format": 1}')
+    with pytest.raises(DataError, match=r"bundle\.json: incomplete, it lacks 'channels'"):
+        read_bundle(tmp_path)

@@ -1,0 +1,112 @@
+"""The promotion gate's decision, as a pure function of metrics."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amad.config.params import GateParams
+from amad.engines.gate import compare, decide
+
+PARAMS = GateParams(bootstrap=200)
+
+
+def per_unit(values, metric="vus_pr"):
+    return {f"v{i}": {metric: value} for i, value in enumerate(values)}
+
+
+def metrics(ours, floor, baseline=None, **more):
+    methods = {"amad": {"per_unit": per_unit(ours)}, "random": {"per_unit": per_unit(floor)}}
+    if baseline is not None:
+        methods["pca"] = {"per_unit": per_unit(baseline)}
+    return {
+        "unit": "vehicle",
+        "detector": "amad",
+        "floor": "random",
+        "best_baseline": "pca" if baseline is not None else None,
+        "methods": methods,
+    } | more
+
+
+def test_the_first_model_above_the_floor_becomes_champion():
+    decision = decide(metrics([0.5, 0.6, 0.4], [0.1, 0.1, 0.2]), None, PARAMS)
+    assert decision.promote
+    assert decision.figures["floor_low"] > 0
+    assert "no champion yet" in decision.reasons[-1]
+
+
+def test_a_model_at_the_floor_is_refused_even_as_the_first():
+    decision = decide(metrics([0.1, 0.3, 0.2], [0.2, 0.2, 0.2]), None, PARAMS)
+    assert not decision.promote
+    assert "floor" in decision.reasons[-1]
+
+
+def test_one_vehicle_that_is_above_does_not_make_up_for_a_wide_interval():
+    ours, floor = [0.9, 0.1, 0.1, 0.1], [0.2, 0.15, 0.15, 0.15]
+    assert np.mean(ours) > np.mean(floor)
+    assert not decide(metrics(ours, floor), None, PARAMS).promote
+
+
+def test_the_shortfall_against_a_baseline_is_stated_and_blocks_only_on_request():
+    content = metrics([0.5, 0.5, 0.5], [0.1, 0.1, 0.1], baseline=[0.6, 0.6, 0.6])
+    allowed = decide(content, None, PARAMS)
+    assert allowed.promote
+    assert any("falls short of it by 0.100" in reason for reason in allowed.reasons)
+    assert allowed.figures["baseline_difference"] == pytest.approx(-0.1)
+    strict = PARAMS.model_copy(update={"require_baseline": True})
+    refused = decide(content, None, strict)
+    assert not refused.promote
+    assert "require_baseline" in refused.reasons[-1]
+
+
+def test_a_better_challenger_replaces_the_champion_and_an_equal_one_does_not():
+    content = metrics([0.6, 0.7, 0.5], [0.1, 0.1, 0.1])
+    better = decide(content, per_unit([0.5, 0.5, 0.4]), PARAMS, champion_version="3")
+    assert better.promote and better.figures["champion_version"] == 3
+    equal = decide(content, per_unit([0.6, 0.7, 0.5]), PARAMS, champion_version="3")
+    assert not equal.promote and "no proven gain" in equal.reasons[-1]
+    worse = decide(content, per_unit([0.7, 0.8, 0.6]), PARAMS, champion_version="3")
+    assert not worse.promote
+
+
+def test_pairing_finds_a_small_steady_gain_among_very_different_vehicles():
+    champion = [0.05, 0.5, 0.95, 0.2, 0.7]
+    ours = [value + 0.01 for value in champion]
+    decision = decide(metrics(ours, [0.01] * 5), per_unit(champion), PARAMS, champion_version="1")
+    assert decision.promote
+
+
+def test_a_champion_that_cannot_be_scored_cannot_defend_its_place_and_the_reason_is_stated():
+    decision = decide(
+        metrics([0.6, 0.7], [0.1, 0.1]),
+        None,
+        PARAMS,
+        champion_version="2",
+        champion_problem="it has other channels",
+    )
+    assert decision.promote
+    assert "other channels" in decision.reasons[-1]
+    assert decision.figures["champion_problem"] == "it has other channels"
+
+
+def test_without_a_judgeable_vehicle_nothing_is_promoted():
+    decision = decide(metrics([None, float("nan")], [0.1, 0.1]), None, PARAMS)
+    assert not decision.promote
+    assert "--force" in decision.reasons[-1]
+
+
+def test_units_are_matched_by_name():
+    ours = {"a": {"vus_pr": 0.9}, "b": {"vus_pr": 0.1}, "c": {"vus_pr": None}}
+    theirs = {"b": {"vus_pr": 0.3}, "c": {"vus_pr": 0.4}, "d": {"vus_pr": 0.5}}
+    found = compare(ours, theirs, PARAMS)
+    assert found.units == 1
+    assert found.difference == pytest.approx(-0.2)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.lists(st.floats(0, 1), min_size=8))
+def test_two_models_never_both_beat_each_other(a, b):
+    one, two = per_unit(a), per_unit(b[: len(a)])
+    forth, back = compare(one, two, PARAMS), compare(two, one, PARAMS)
+    assert not (forth.wins and back.wins)
+    assert forth.difference == pytest.approx(-back.difference)
+    assert forth.low <= forth.difference + 1e-9 and forth.difference <= forth.high + 1e-9

@@ -1,0 +1,131 @@
+"""The objective: what counts, what is skipped, and the two forms of the contrast."""
+
+import math
+
+import pytest
+import torch
+
+from amad.config.params import LossParams, ModelParams
+from amad.model import Amad
+from amad.model.losses import (
+    Objective,
+    hidden_and_counted,
+    info_nce,
+    squared_error,
+    view_divergence,
+)
+
+
+def objective(model: dict | None = None, **loss: object) -> Objective:
+    torch.manual_seed(0)
+    small = {"window": 20, "width": 16, "layers": 2, "heads": 2, "frequencies": 3}
+    return Objective(Amad(3, ModelParams(**(small | (model or {})))), LossParams(**loss))
+
+
+def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    torch.manual_seed(1)
+    x_BLC = torch.randn(4, 20, 3)
+    mask_BLC, valid_BLC = torch.rand(4, 20, 3) < 0.4, torch.rand(4, 20, 3) < 0.9
+    return x_BLC, *hidden_and_counted(mask_BLC, valid_BLC, "mixed")
+
+
+def test_what_was_not_measured_is_hidden_and_counts_nowhere() -> None:
+    mask = torch.tensor([True, True, False, False])
+    valid = torch.tensor([True, False, True, False])
+    hidden, counted = hidden_and_counted(mask, valid, "time")
+    assert hidden.tolist() == [True, True, False, True]
+    assert counted.tolist() == [True, False, False, False]
+    hidden, counted = hidden_and_counted(torch.zeros(4, dtype=torch.bool), valid, "none")
+    assert hidden.tolist() == [False, True, False, True]
+    assert counted.tolist() == [True, False, True, False]
+
+
+def test_the_error_is_of_counted_cells_alone_and_limited() -> None:
+    x = torch.tensor([[[1.0, 5.0, 1e9]]])
+    error_sum, count = squared_error(x, torch.zeros(1, 1, 3), torch.tensor([[[True, False, True]]]))
+    assert (error_sum.item(), count.item()) == (1 + 100, 2)
+
+
+def test_an_uncounted_value_changes_no_loss() -> None:
+    model, (x_BLC, hidden_BLC, counted_BLC) = objective(), batch()
+    unseen_BLC = hidden_BLC & ~counted_BLC
+    assert unseen_BLC.any()
+    a = model(x_BLC, hidden_BLC, counted_BLC).total
+    b = model(x_BLC.masked_fill(unseen_BLC, 7.0), hidden_BLC, counted_BLC).total
+    assert torch.equal(a, b)
+
+
+def test_the_total_is_the_weighted_sum_of_its_parts() -> None:
+    losses = objective(maxmin=0.3, contrast=0.2)(*batch())
+    want = losses.error_sum / losses.error_count + 0.15 * losses.discrepancy + 0.2 * losses.contrast
+    torch.testing.assert_close(losses.total.detach(), want)
+    assert 0 < losses.discrepancy < 1 and losses.contrast > 0
+
+
+@pytest.mark.parametrize(
+    "case",
+    [{"maxmin": 0, "contrast": 0}, {"maxmin": 0, "contrast_form": "none"}, {"kernel": "none"}],
+)
+def test_what_has_no_weight_is_not_computed(case: dict) -> None:
+    kernel = case.pop("kernel", "automask")
+    model = objective({"kernel": kernel}, **case)
+    asked = []
+    forward = model.network.forward
+
+    def spy(x_BLC, hidden_BLC, need_discrepancy):
+        asked.append(need_discrepancy)
+        return forward(x_BLC, hidden_BLC, need_discrepancy)
+
+    model.network.forward = spy
+    losses = model(*batch())
+    assert asked == [False]
+    assert losses.discrepancy == 0 and losses.contrast == 0
+    assert not any("project" in name for name, _ in model.named_parameters())
+    losses.total.backward()
+    assert [n for n, weight in model.named_parameters() if weight.grad is None] == []
+
+
+def test_shares_of_a_batch_add_up_to_its_gradient() -> None:
+    """What data-parallel training does: the mean of the shares' gradients is the batch's."""
+    model, data = objective(), batch()
+    model(*data).total.backward()
+    whole = [weight.grad.clone() for weight in model.parameters()]
+    mean_count = data[2].sum() / 2
+    model.zero_grad()
+    for rank in range(2):
+        (model(*(part[rank::2] for part in data), mean_count).total / 2).backward()
+    for a, weight in zip(whole, model.parameters(), strict=True):
+        torch.testing.assert_close(a, weight.grad, atol=1e-6, rtol=1e-4)
+
+
+def test_info_nce_by_its_definition() -> None:
+    torch.manual_seed(0)
+    local, world = torch.randn(1, 9, 4), torch.randn(1, 9, 4)
+    a, b = (v[0] / v[0].norm(dim=-1, keepdim=True) for v in (local, world))
+    total = 0.0
+    for i in range(9):
+        far = [j for j in range(9) if j == i or abs(i - j) > 2]
+        forth = torch.tensor([(a[i] @ b[j]).item() / 0.1 for j in far])
+        back = torch.tensor([(a[j] @ b[i]).item() / 0.1 for j in far])
+        same = (a[i] @ b[i]).item() / 0.1
+        total += (forth.logsumexp(0) - same + back.logsumexp(0) - same).item() / 2
+    assert math.isclose(info_nce(local, world, 0.1).item(), total / 9, rel_tol=1e-4)
+
+
+def test_info_nce_is_least_where_the_views_agree_and_ignores_near_neighbours() -> None:
+    torch.manual_seed(0)
+    view, other = torch.randn(2, 12, 8), torch.randn(2, 12, 8)
+    assert info_nce(view, view, 0.1) < 0.1 < info_nce(view, other, 0.1)
+    slow = torch.eye(12)[None, torch.arange(12) // 3]  # three steps alike, all within reach
+    assert info_nce(slow, slow, 0.05) < 1e-6
+
+
+def test_the_divergence_of_views_is_the_symmetric_one() -> None:
+    torch.manual_seed(0)
+    local, world = torch.randn(2, 5, 8), torch.randn(2, 5, 8)
+    p, q = ((v / v.norm(dim=-1, keepdim=True) / 0.5).log_softmax(-1) for v in (local, world))
+    want = ((p.exp() - q.exp()) * (p - q)).sum(-1).mean()
+    torch.testing.assert_close(view_divergence(local, world, 0.5), want)
+    assert view_divergence(local, local, 0.5) == 0
+    losses = objective(contrast_form="kl", contrast=0.2)(*batch())
+    assert losses.contrast > 0

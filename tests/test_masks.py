@@ -1,0 +1,75 @@
+"""Masks: families, ratio, determinism; complementary masks hide each value exactly once."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amad.config.params import MaskParams
+from amad.model import complementary_masks, draw_mask
+
+
+def draw(family: str, shape=(200, 100, 20), seed: int = 0, **changes: object) -> torch.Tensor:
+    params = MaskParams(family=family, **({"ratio": 0.3, "block": 10} | changes))
+    return draw_mask(params, shape, torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("family", ["time", "channel", "point", "mixed"])
+@pytest.mark.parametrize("ratio", [0.1, 0.3, 0.5])
+def test_the_ratio_is_hidden(family: str, ratio: float) -> None:
+    assert abs(draw(family, ratio=ratio).float().mean().item() - ratio) < 0.02
+
+
+@pytest.mark.parametrize("family", ["time", "channel", "point", "mixed", "none"])
+def test_the_same_generator_gives_the_same_mask(family: str) -> None:
+    assert torch.equal(draw(family), draw(family))
+    if family != "none":
+        assert not torch.equal(draw(family), draw(family, seed=1))
+
+
+def test_time_hides_whole_rows_in_blocks_at_a_phase_of_their_own() -> None:
+    hidden_BLC = draw("time")
+    assert torch.equal(hidden_BLC.any(2), hidden_BLC.all(2))
+    hidden_BL = hidden_BLC[:, :, 0]
+    runs = [
+        length
+        for row in hidden_BL.int().tolist()
+        for length in map(len, "".join(map(str, row)).strip("0").replace("0", " ").split())
+    ]
+    inner = [length for length in runs if length % 10 == 0]
+    assert max(runs) > 10 and len(inner) > len(runs) / 2  # whole blocks, but for the window's ends
+    assert (hidden_BL.float().mean(0) > 0.1).all()
+
+
+def test_channel_hides_whole_channels_and_leaves_one() -> None:
+    hidden_BLC = draw("channel")
+    assert torch.equal(hidden_BLC.any(1), hidden_BLC.all(1))
+    assert (hidden_BLC[:, 0].sum(1) == 6).all()
+    assert (draw("channel", (50, 10, 3), ratio=0.9)[:, 0].sum(1) == 2).all()
+    assert (draw("channel", (50, 10, 3), ratio=0.01)[:, 0].sum(1) == 1).all()
+
+
+def test_mixed_is_time_in_some_windows_and_channels_in_the_others() -> None:
+    hidden_BLC = draw("mixed")
+    rows_B = (hidden_BLC.any(2) == hidden_BLC.all(2)).all(1)
+    channels_B = (hidden_BLC.any(1) == hidden_BLC.all(1)).all(1)
+    assert (rows_B ^ channels_B).all()
+    assert 60 < rows_B.sum() < 140
+
+
+def test_nothing_is_hidden_where_nothing_should_be() -> None:
+    assert not draw("none").any()
+    assert not draw("time", ratio=0).any()
+
+
+@given(st.integers(2, 130), st.integers(1, 40), st.integers(1, 150))
+def test_complementary_masks_hide_each_value_exactly_once(L: int, C: int, block: int) -> None:
+    hidden_KLC = complementary_masks(L, C, block)
+    assert (hidden_KLC.sum(0) == 1).all()
+    assert all(0 < mask_LC.float().mean() < 1 for mask_LC in hidden_KLC)
+    run = max(
+        len(r)
+        for k in range(2)
+        for r in "".join(map(str, hidden_KLC[k, :, 0].int().tolist())).split("0")
+    )
+    assert run <= block

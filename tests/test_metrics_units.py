@@ -1,0 +1,76 @@
+"""Localisation, intervals over units, and rank correlation."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import kendalltau
+from sklearn.metrics import ndcg_score
+
+from amad import metrics
+
+
+def test_hit_rate_counts_culprits_among_the_first():
+    culprit = [[1, 1, 0, 0, 0, 0], [0, 0, 0, 1, 0, 0]]
+    blame = [[0.9, 0.1, 0.8, 0.2, 0.0, 0.0], [0, 0, 0, 1, 0, 0]]
+    assert metrics.hit_rate_at(culprit, blame) == pytest.approx((0.5 + 1) / 2)
+    assert metrics.hit_rate_at(culprit[0], blame[0], share=1.5) == pytest.approx(0.5)
+    assert metrics.hit_rate_at(culprit[0], blame[0], share=2.0) == pytest.approx(1.0)
+    assert metrics.hit_rate_at(culprit[1], blame[1], share=0.1) == 1.0  # at least one place
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 12))
+def test_ndcg_agrees_with_scikit_learn(seed, channels):
+    rng = np.random.default_rng(seed)
+    culprit = (rng.random(channels) < 0.4).astype(int)
+    culprit[rng.integers(channels)] = 1
+    blame = rng.permutation(channels).astype(float)
+    k = int(np.round(1.5 * culprit.sum()))
+    expected = ndcg_score(culprit[None], blame[None], k=k)
+    assert metrics.ndcg_at(culprit, blame, share=1.5) == pytest.approx(expected)
+
+
+def test_localisation_refuses_what_it_cannot_judge():
+    with pytest.raises(ValueError, match="unscorable"):
+        metrics.hit_rate_at([0, 0], [1.0, 2.0])
+    with pytest.raises(ValueError, match="finite"):
+        metrics.ndcg_at([0, 1], [np.nan, 2.0])
+    with pytest.raises(ValueError, match="one shape"):
+        metrics.ndcg_at([0, 1], [1.0, 2.0, 3.0])
+
+
+@given(st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=2, max_size=30))
+def test_kendall_agrees_with_scipy(pairs):
+    a, b = np.array(pairs).T
+    tied = len(set(a.tolist())) == 1 or len(set(b.tolist())) == 1
+    value = metrics.kendall_tau_b(a, b)
+    assert np.isnan(value) if tied else value == pytest.approx(kendalltau(a, b).statistic)
+
+
+def test_bootstrap_covers_the_mean_it_was_drawn_from():
+    rng = np.random.default_rng(0)
+    inside = 0
+    for seed in range(200):
+        mean, low, high = metrics.bootstrap_mean(rng.normal(2.0, 1.0, 40), 400, 0.9, seed)
+        assert low < mean < high
+        inside += low <= 2.0 <= high
+    assert 160 <= inside <= 196  # 90 % of 200, give or take four standard errors
+
+
+def test_bootstrap_is_deterministic_and_degenerate_cases_are_plain():
+    values = [0.2, 0.5, 0.9]
+    assert metrics.bootstrap_mean(values, seed=3) == metrics.bootstrap_mean(values, seed=3)
+    assert metrics.bootstrap_mean([0.4]) == (0.4, 0.4, 0.4)
+    with pytest.raises(ValueError, match="at least one"):
+        metrics.bootstrap_mean([])
+
+
+def test_paired_bootstrap_sees_what_an_unpaired_one_cannot():
+    rng = np.random.default_rng(1)
+    base = rng.uniform(0, 1, 30)
+    better = base + 0.05 + rng.normal(0, 0.01, 30)
+    mean, low, high = metrics.paired_bootstrap(better, base, 1000, 0.95, 0)
+    assert 0 < low < mean < high < 0.1
+    assert metrics.bootstrap_mean(better)[1] < metrics.bootstrap_mean(base)[2]
+    with pytest.raises(ValueError, match="as many"):
+        metrics.paired_bootstrap([1.0], [1.0, 2.0])

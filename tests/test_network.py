@@ -1,0 +1,92 @@
+"""The network: shapes, what it may see, and that it can learn."""
+
+import pytest
+import torch
+
+from amad.config.params import ModelParams
+from amad.model import Amad
+from amad.model.network import INPUT_LIMIT, sinusoids
+
+SMALL = {"window": 20, "width": 16, "layers": 2, "heads": 2, "frequencies": 3}
+
+
+def network(channels: int = 3, **changes: object) -> Amad:
+    torch.manual_seed(0)
+    return Amad(channels, ModelParams(**(SMALL | changes))).eval()
+
+
+@pytest.mark.parametrize("kernel", ["automask", "gaussian", "none"])
+@pytest.mark.parametrize("mixup", ["gate", "scalar", "beta", "concat", "local"])
+def test_shapes_for_every_setting(kernel: str, mixup: str) -> None:
+    output = network(kernel=kernel, mixup=mixup)(torch.randn(5, 20, 3))
+    assert output.recon_BLC.shape == (5, 20, 3)
+    assert output.local_BLD.shape == output.global_BLD.shape == (5, 20, 16)
+    if kernel == "none":
+        assert output.discrepancy_BL is None
+    else:
+        assert output.discrepancy_BL.shape == (5, 20)
+        assert (output.discrepancy_BL >= 0).all() and (output.discrepancy_BL < 1).all()
+
+
+def test_every_weight_takes_part() -> None:
+    model = network().train()
+    output = model(torch.randn(2, 20, 3), torch.rand(2, 20, 3) < 0.3)
+    output.recon_BLC.square().sum().backward()
+    assert [n for n, weight in model.named_parameters() if weight.grad is None] == []
+
+
+def test_the_discrepancy_changes_no_reconstruction() -> None:
+    model, x_BLC = network(), torch.randn(4, 20, 3)
+    slow, fast = model(x_BLC), model(x_BLC, need_discrepancy=False)
+    assert fast.discrepancy_BL is None
+    torch.testing.assert_close(slow.recon_BLC, fast.recon_BLC, atol=1e-5, rtol=1e-5)
+
+
+def test_a_hidden_value_is_not_seen_and_the_network_knows_that_it_is_hidden() -> None:
+    model, x_BLC = network(), torch.randn(2, 20, 3)
+    hidden_BLC = torch.zeros(2, 20, 3, dtype=torch.bool)
+    hidden_BLC[:, 4:8, 1] = True
+    other_BLC = x_BLC.masked_fill(hidden_BLC, 123.0)
+    seen = model(x_BLC, hidden_BLC).recon_BLC
+    assert torch.equal(seen, model(other_BLC, hidden_BLC).recon_BLC)
+    zero_BLC = x_BLC.masked_fill(hidden_BLC, 0.0)
+    assert not torch.allclose(seen, model(zero_BLC).recon_BLC)
+
+
+def test_a_broken_sensor_says_no_more_than_the_limit() -> None:
+    model, x_BLC = network(), torch.randn(1, 20, 3)
+    broken_BLC, limit_BLC = x_BLC.clone(), x_BLC.clone()
+    broken_BLC[0, 3, 0], limit_BLC[0, 3, 0] = 1e6, INPUT_LIMIT
+    assert torch.equal(model(broken_BLC).recon_BLC, model(limit_BLC).recon_BLC)
+
+
+def test_the_embedding_is_a_circular_convolution() -> None:
+    model, x_BLC = network(), torch.randn(2, 20, 3)
+    hidden_BLC = torch.rand(2, 20, 3) < 0.3
+    input_BLX = torch.cat([x_BLC.masked_fill(hidden_BLC, 0), hidden_BLC.float()], dim=-1)
+    weight = model.embed.weight.unflatten(1, (3, 6)).permute(0, 2, 1)
+    padded_BXL = torch.nn.functional.pad(input_BLX.mT, (1, 1), mode="circular")
+    want = torch.nn.functional.conv1d(padded_BXL, weight, model.embed.bias).mT + model.position_LD
+    torch.testing.assert_close(model._embed(x_BLC, hidden_BLC), want)
+
+
+def test_it_learns_to_fill_in_a_hidden_channel_from_the_others() -> None:
+    torch.manual_seed(0)
+    model = Amad(2, ModelParams(**SMALL)).train()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    phase_B11 = 6 * torch.rand(64, 1, 1)
+    wave_BL1 = torch.sin(torch.arange(20)[None, :, None] / 2 + phase_B11)
+    x_BLC = torch.cat([wave_BL1, -wave_BL1], dim=-1)
+    hidden_BLC = torch.zeros(x_BLC.shape, dtype=torch.bool)
+    hidden_BLC[..., 1] = True
+    for _ in range(120):
+        error = (model(x_BLC, hidden_BLC, False).recon_BLC - x_BLC)[..., 1].square().mean()
+        optimiser.zero_grad()
+        error.backward()
+        optimiser.step()
+    assert error.item() < 0.05 * x_BLC.square().mean().item()
+
+
+def test_positions_for_odd_widths() -> None:
+    assert sinusoids(7, 9).shape == (7, 9)
+    torch.testing.assert_close(sinusoids(7, 9)[:, 0], torch.sin(torch.arange(7.0)))

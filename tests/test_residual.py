@@ -1,0 +1,105 @@
+"""Hidden-position scoring: no copied input, every row once, the same bytes again."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from windows_kit import SECOND, START, series_of
+
+from amad.config.params import ModelParams
+from amad.model import Amad, complementary_masks, hidden_residual
+from amad.model.residual import tiles
+from amad.windows.series import Series
+
+L, C, BLOCK = 20, 3, 4
+
+
+@pytest.fixture(scope="module")
+def network() -> Amad:
+    torch.manual_seed(0)
+    return Amad(C, ModelParams(window=L, width=16, layers=2, heads=2, frequencies=3))
+
+
+def noise(rows: int, **changes: object) -> Series:
+    return series_of(np.random.default_rng(0).normal(size=(rows, C)), **changes)
+
+
+def test_a_prediction_does_not_depend_on_the_value_it_predicts(network: Amad) -> None:
+    series = noise(3 * L)
+    before = series.value_TC - hidden_residual(network, series, L, BLOCK)
+    changed = series.value_TC.copy()
+    t = 27  # its block: rows 24 to 27 of the window from row 20 on
+    changed[t] += 5.0
+    after = changed - hidden_residual(network, series.with_values(changed), L, BLOCK)
+    np.testing.assert_allclose(after[24:28], before[24:28], atol=1e-5)
+    assert np.abs(after[20:24] - before[20:24]).max() > 1e-3  # its neighbours do look at it
+
+
+def test_it_is_what_the_network_says_mask_by_mask(network: Amad) -> None:
+    series = noise(L)
+    x_BLC = torch.from_numpy(series.value_TC)[None]
+    want = np.zeros((L, C), np.float32)
+    for mask_LC in complementary_masks(L, C, BLOCK):
+        with torch.inference_mode():
+            recon_LC = network.eval()(x_BLC, mask_LC[None]).recon_BLC[0].numpy()
+        want[mask_LC.numpy()] = (series.value_TC - recon_LC)[mask_LC.numpy()]
+    np.testing.assert_allclose(hidden_residual(network, series, L, BLOCK), want, atol=1e-5)
+
+
+def test_what_was_not_measured_is_no_evidence_and_is_not_looked_at(network: Amad) -> None:
+    series = noise(2 * L)
+    series.valid_TC[5:8, 1] = 0
+    residual = hidden_residual(network, series, L, BLOCK)
+    assert (residual[5:8, 1] == 0).all() and (residual[5:8, 0] != 0).all()
+    changed = series.value_TC.copy()
+    changed[5:8, 1] = 9.0
+    again = hidden_residual(network, series.with_values(changed), L, BLOCK)
+    assert np.array_equal(residual, again)
+
+
+def test_short_segments_are_nan_and_no_window_crosses_a_gap(network: Amad) -> None:
+    segment_T = np.repeat([0, 1, 2], [L + 5, L - 1, L]).astype(np.int32)
+    stamp_T = START + (np.arange(len(segment_T)) + 1000 * segment_T.astype(np.int64)) * SECOND
+    series = noise(len(segment_T), segment_T=segment_T, timestamp_T=stamp_T)
+    residual = hidden_residual(network, series, L, BLOCK)
+    assert np.isnan(residual[segment_T == 1]).all()
+    assert np.isfinite(residual[segment_T != 1]).all()
+    alone = hidden_residual(network, series.rows_between(0, L + 5), L, BLOCK)
+    np.testing.assert_allclose(residual[: L + 5], alone, atol=1e-5)
+    assert np.isnan(hidden_residual(network, noise(L - 1), L, BLOCK)).all()
+    assert hidden_residual(network, noise(0), L, BLOCK).shape == (0, C)
+
+
+def test_the_same_series_gives_the_same_bytes_and_the_batch_does_not_matter(network: Amad) -> None:
+    series = noise(10 * L + 3)
+    a, b = (hidden_residual(network, series, L, BLOCK) for _ in range(2))
+    assert a.tobytes() == b.tobytes()
+    np.testing.assert_allclose(hidden_residual(network, series, L, BLOCK, batch=1), a, atol=1e-5)
+
+
+def test_a_row_does_not_depend_on_where_the_series_was_cut(network: Amad) -> None:
+    """A day scored with some rows before it gets the residuals of the whole series."""
+    series = noise(8 * L)
+    whole = hidden_residual(network, series, L, BLOCK)
+    part = hidden_residual(network, series.rows_between(2 * L - 7, 6 * L), L, BLOCK)
+    np.testing.assert_allclose(part[7:], whole[2 * L : 6 * L], atol=1e-5)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.integers(1, 90), min_size=1, max_size=5), st.integers(0, 500))
+def test_every_row_of_a_long_enough_segment_is_answered_for_once(
+    lengths: list[int], offset: int
+) -> None:
+    segment_T = np.repeat(np.arange(len(lengths)), lengths).astype(np.int32)
+    rows = len(segment_T)
+    stamp_T = START + (offset + np.arange(rows) + 137 * segment_T.astype(np.int64)) * SECOND
+    series = series_of(np.zeros((rows, 1)), segment_T=segment_T, timestamp_T=stamp_T)
+    answered_T = np.zeros(rows, int)
+    for tile in tiles(series, L):
+        inside = segment_T[tile.start : tile.start + L]
+        assert len(inside) == L and (inside == inside[0]).all()
+        assert tile.start <= tile.first < tile.last <= tile.start + L
+        answered_T[tile.first : tile.last] += 1
+    long_T = np.bincount(segment_T)[segment_T] >= L
+    assert (answered_T == long_T).all()

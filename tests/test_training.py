@@ -1,0 +1,175 @@
+"""The loop: it learns, resumes bit for bit, refuses another run's checkpoint, and several workers
+make the steps of one."""
+
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from model_kit import toy_params, toy_store
+
+from amad.config import ConfigError, DataError
+from amad.model import LocalReporter, TrainJob, restore_network, train
+from amad.model.checkpoint import load_checkpoint
+from amad.model.training import learning_rate, make_optimiser
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> TrainJob:
+    store = toy_store(tmp_path_factory.mktemp("fleet"))
+    return TrainJob(store=store.path, params=toy_params(), digest="d1")
+
+
+def plain(history: list[dict]) -> list[dict]:
+    """Metrics without the one that a clock makes."""
+    return [{k: v for k, v in m.items() if k != "windows_per_second"} for m in history]
+
+
+class Crashing(LocalReporter):
+    """Falls over after a number of reports, as a worker that is killed."""
+
+    def __init__(self, folder: Path, reports: int) -> None:
+        super().__init__(folder)
+        self.left = reports
+
+    def report(self, metrics: dict, checkpoint: Path | None) -> None:
+        super().report(metrics, checkpoint)
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+def test_it_learns_and_reports_each_epoch(job: TrainJob, tmp_path: Path) -> None:
+    params = toy_params(train={"epochs": 8, "max_windows": 64, "learning_rate": 5e-3})
+    result = train(replace(job, params=params), LocalReporter(tmp_path))
+    history = result["epochs"]
+    assert [m["epoch"] for m in history] == list(range(1, 9))
+    assert history[-1]["validation"] < 0.7 * history[0]["validation"]
+    assert all(0 < m["discrepancy"] < 1 and m["contrast"] > 0 for m in history)
+    network = restore_network(tmp_path / "checkpoint", job.params.model)
+    assert result["parameters"] == sum(p.numel() for p in network.parameters())
+
+
+@pytest.mark.parametrize("reports", [1, 2])
+@pytest.mark.parametrize("mixup", ["gate", "beta"])
+def test_a_crash_and_a_resume_equal_an_uninterrupted_run_bit_for_bit(
+    job: TrainJob, tmp_path: Path, reports: int, mixup: str
+) -> None:
+    job = replace(job, params=toy_params(model={"mixup": mixup}))
+    whole = train(job, LocalReporter(tmp_path / "whole"))
+    with pytest.raises(KeyboardInterrupt):
+        train(job, Crashing(tmp_path / "crashed", reports))
+    torch.manual_seed(99)  # whatever happened in between
+    resumed = train(job, LocalReporter(tmp_path / "crashed"))
+    assert plain(resumed["epochs"]) == plain(whole["epochs"])
+    a, b = (load_checkpoint(tmp_path / n / "checkpoint") for n in ("whole", "crashed"))
+    for name, weight in a["objective"].items():
+        assert torch.equal(weight, b["objective"][name]), name
+
+
+def test_a_finished_run_trains_no_more(job: TrainJob, tmp_path: Path) -> None:
+    first = train(job, LocalReporter(tmp_path))
+    stamp = (tmp_path / "checkpoint" / "state.pt").stat().st_mtime_ns
+    assert train(job, LocalReporter(tmp_path)) == first
+    assert (tmp_path / "checkpoint" / "state.pt").stat().st_mtime_ns == stamp
+
+
+def test_the_seed_decides(job: TrainJob, tmp_path: Path) -> None:
+    other = replace(job, params=job.params.model_copy(update={"seed": 8}), epochs=1)
+    one, again = (train(replace(job, epochs=1), LocalReporter(tmp_path / n)) for n in "ab")
+    assert plain(one["epochs"]) == plain(again["epochs"])
+    assert plain(train(other, LocalReporter(tmp_path / "c"))["epochs"]) != plain(one["epochs"])
+
+
+def test_another_runs_checkpoint_is_refused(job: TrainJob, tmp_path: Path) -> None:
+    train(replace(job, epochs=1), LocalReporter(tmp_path))
+    with pytest.raises(DataError, match="made by other settings, data or code"):
+        train(replace(job, digest="d2"), LocalReporter(tmp_path))
+    (tmp_path / "checkpoint" / "state.pt").write_bytes(b"cut short")
+    with pytest.raises(DataError, match=r"state\.pt: no readable checkpoint"):
+        train(job, LocalReporter(tmp_path))
+
+
+def test_on_epoch_sees_the_network_and_adds_its_metrics(job: TrainJob, tmp_path: Path) -> None:
+    seen = []
+
+    def on_epoch(network: torch.nn.Module, epoch: int) -> dict:
+        seen.append((network.training, epoch))
+        return {"objective": 0.5}
+
+    result = train(replace(job, epochs=2), LocalReporter(tmp_path), on_epoch)
+    assert seen == [(False, 0), (False, 1)]
+    assert all(m["objective"] == 0.5 for m in result["epochs"])
+
+
+def test_a_diverging_run_says_what_to_change(job: TrainJob, tmp_path: Path) -> None:
+    params = toy_params(train={"learning_rate": 1e30})
+    with pytest.raises(ConfigError, match=r"diverged in epoch .* lower train\.learning_rate"):
+        train(replace(job, params=params), LocalReporter(tmp_path))
+
+
+@pytest.mark.parametrize("family", ["time", "channel", "point", "none"])
+def test_every_mask_family_trains_in_mixed_precision(
+    job: TrainJob, tmp_path: Path, family: str
+) -> None:
+    params = toy_params(mask={"family": family}, train={"epochs": 1, "max_windows": 16})
+    result = train(
+        replace(job, params=params, precision="bfloat16"), LocalReporter(tmp_path / family)
+    )
+    exact = train(replace(job, params=params), LocalReporter(tmp_path / "exact"))
+    (low,), (high,) = result["epochs"], exact["epochs"]
+    assert low["validation"] != high["validation"]
+    assert low["validation"] == pytest.approx(high["validation"], rel=0.05)
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    rates = [learning_rate(step, 100, 1.0) for step in range(100)]
+    assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert all(a >= b for a, b in zip(rates[5:], rates[6:], strict=False))
+    assert 0 < rates[-1] < 0.01
+    assert learning_rate(0, 1, 1.0) == 1.0
+
+
+def test_weight_decay_is_on_matrices_alone(job: TrainJob) -> None:
+    from amad.model import Amad
+    from amad.model.losses import Objective
+
+    objective = Objective(Amad(4, job.params.model), job.params.loss)
+    names = {id(weight): name for name, weight in objective.named_parameters()}
+    decayed, free = (
+        {names[id(w)] for w in group["params"]}
+        for group in make_optimiser(objective, job.params).param_groups
+    )
+    assert "network.layers.0.attention.kernel.log_frequency_SF" in free
+    assert all(n.endswith("weight") and "norm" not in n for n in decayed)
+    assert len(decayed) + len(free) == len(names)
+
+
+def _worker(rank: int, job: TrainJob, folder: Path, port: int) -> None:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2
+    )
+    reporter = LocalReporter(folder)
+    history = train(job, reporter)["epochs"]
+    torch.save(history, folder / f"history-{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_two_workers_make_the_steps_of_one(job: TrainJob, tmp_path: Path) -> None:
+    """Real processes over gloo: same masks, same windows, gradients of the whole batch."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = tmp_path / "two"
+    folder.mkdir()
+    torch.multiprocessing.spawn(_worker, (job, folder, port), nprocs=2)
+    one = train(job, LocalReporter(tmp_path / "one"))["epochs"]
+    ranks = [torch.load(folder / f"history-{rank}.pt") for rank in range(2)]
+    assert plain(ranks[0]) == plain(ranks[1])
+    for two, alone in zip(plain(ranks[0]), plain(one), strict=True):
+        assert two == pytest.approx(alone, rel=1e-3)
+    a, b = (load_checkpoint(tmp_path / n / "checkpoint")["objective"] for n in ("one", "two"))
+    for name, weight in a.items():
+        torch.testing.assert_close(weight, b[name], atol=2e-4, rtol=1e-2)
