@@ -4,10 +4,10 @@ The lake and the quarantine to the window store, data/<fleet>/store.
 """
 
 import pyarrow.parquet as pq
-from amad.telemetry.lake import Lake
 
 from amad.config import DataError, Params, Settings, load_fleet
 from amad.config.console import say
+from amad.telemetry.lake import Lake
 from amad.windows.build import build_store, quarantined_days
 from amad.windows.store import PARTS
 from pipelines import stage_main

@@ -60,7 +60,7 @@ def test_it_holds_a_kernel_of_three_peaks_that_no_gaussian_holds() -> None:
     bias = kernel.coefficient.bias
     x_BLD = torch.zeros(1, L, 64, dtype=torch.float64)
     optimiser = torch.optim.LBFGS(
-        [bias, kernel.log_frequency_SF], max_iter=300, line_search_fn="strong_wolfe"
+        [bias, kernel.log_frequency_SF], max_iter=100, line_search_fn="strong_wolfe"
     )
     log_target_LL = target_LL.log_softmax(-1)
 

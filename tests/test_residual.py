@@ -96,7 +96,7 @@ def test_every_row_of_a_long_enough_segment_is_answered_for_once(
     stamp_T = START + (offset + np.arange(rows) + 137 * segment_T.astype(np.int64)) * SECOND
     series = series_of(np.zeros((rows, 1)), segment_T=segment_T, timestamp_T=stamp_T)
     answered_T = np.zeros(rows, int)
-    for tile in tiles(series, L):
+    for tile in tiles(series, L, BLOCK):
         inside = segment_T[tile.start : tile.start + L]
         assert len(inside) == L and (inside == inside[0]).all()
         assert tile.start <= tile.first < tile.last <= tile.start + L

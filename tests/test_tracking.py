@@ -1,13 +1,9 @@
 """The tracking store: created once, reached by URI, runs resumed or begun anew."""
 
-import os
-import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -115,54 +111,3 @@ def test_two_processes_may_meet_a_fresh_store(home: Path):
         assert process.returncode == 0, errors.decode()
     client = connect(Settings())
     assert len(client.search_runs([experiment_id(client, "demo")])) == 2
-
-
-def _postgres_binaries() -> Path | None:
-    found = shutil.which("initdb")
-    folders = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    return next((f for f in reversed(folders) if (f / "initdb").exists()), None)
-
-
-@pytest.fixture
-def postgres() -> Iterator[str]:
-    """URI of a PostgreSQL server of this test's own."""
-    binaries = _postgres_binaries()
-    if binaries is None:
-        pytest.skip("PostgreSQL is not installed")
-    # PostgreSQL refuses to run as root, and its user must reach the folder.
-    other = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    with TemporaryDirectory() as name, socket.socket() as free:
-        folder = Path(name)
-        folder.chmod(0o777)
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
-        data = folder / "data"
-        initdb = [*other, binaries / "initdb", "-D", data, "-U", "amad", "-A", "trust"]
-        made = subprocess.run(initdb, capture_output=True, cwd=folder)
-        if made.returncode:
-            pytest.skip(f"initdb does not run here: {made.stderr.decode()[-200:]}")
-        control = [*other, binaries / "pg_ctl", "-D", data, "-w"]
-        options = f"-p {port} -k {folder} -c fsync=off -c listen_addresses=127.0.0.1"
-        start = [*control, "-l", folder / "log", "-o", options, "start"]
-        subprocess.run(start, check=True, stdout=subprocess.DEVNULL, cwd=folder)
-        try:
-            yield f"postgresql://amad:secret@127.0.0.1:{port}/postgres"
-        finally:
-            stop = [*control, "-m", "immediate", "stop"]
-            subprocess.run(stop, check=True, stdout=subprocess.DEVNULL, cwd=folder)
-
-
-@pytest.mark.engine
-def test_postgresql_by_uri_alone(home: Path, postgres: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", postgres)
-    client = connect(Settings())
-    assert client.tracking_uri.startswith("postgresql+psycopg://")
-    with open_run(client, "demo", "train") as run:
-        client.log_text(run.info.run_id, "hello", "note.txt")
-    assert not (home / "mlflow.db").exists()
-    assert list((home / "mlartifacts").rglob("note.txt"))
-    wrong = postgres.replace("/postgres", "/missing")
-    with pytest.raises(ServiceError, match="cannot be opened") as caught:
-        connect(Settings(mlflow_uri=wrong))
-    assert "secret" not in str(caught.value)

@@ -40,7 +40,9 @@ def _explain(error: Exception, *, debug: bool) -> int:
     if isinstance(error, TyperException):
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "amad"
-        _complain(f"{' '.join(error.format_message().split())} See '{command} --help'.")
+        text = " ".join(error.format_message().replace("Value error, ", "").split())
+        end = "" if text.endswith((".", "?")) else "."
+        _complain(f"{text}{end} See '{command} --help'.")
         return error.exit_code
     if debug:
         traceback.print_exception(error)

@@ -1,5 +1,6 @@
 """Every command of ``amad``. A stage's command calls the same ``run`` as its DVC stage."""
 
+from datetime import date
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -7,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from amad.config import Fleet, Params, Settings
+    from amad.config import Params, Settings
 
 EXIT_CODES = """Exit codes: 0 done · 1 a bug in amad (add --debug) · 2 a wrong command, fleet file,
 params.yaml or profile · 3 data missing or against its contract · 4 the tracking store, registry
 or cluster does not answer · 5 the promotion gate refused · 6 a check of doctor failed ·
 130 interrupted"""
+
+UNHEALTHY = 6
 
 app = typer.Typer(
     help="Anomaly detection for fleets: validate telemetry, train, register, score, report.",
@@ -32,18 +35,25 @@ ClusterOption = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="A profile of conf/cluster/; default: $AMAD_CLUSTER, local."),
 ]
-DateOption = Annotated[str | None, typer.Option(metavar="YYYY-MM-DD")]
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no date like 2026-01-31.") from None
+
+
+DAY = {"metavar": "YYYY-MM-DD", "parser": _date}
+DateOption = Annotated[date | None, typer.Option(**DAY)]
 PIPELINE, REGISTRY, DAILY, LOOK = "The pipeline, in order", "Registry", "Every day", "Look"
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import PackageNotFoundError, version
+        import amad
 
-        try:
-            print(f"amad {version('amad')}")
-        except PackageNotFoundError:
-            print("amad (run from its source folder, not installed)")
+        print(f"amad {amad.__version__}")
         raise typer.Exit
 
 
@@ -144,8 +154,8 @@ def register(context: typer.Context, fleet: FleetOption = None) -> None:
 def score(
     context: typer.Context,
     date: DateOption = None,
-    from_: Annotated[str | None, typer.Option("--from", metavar="YYYY-MM-DD")] = None,
-    to: Annotated[str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="Inclusive.")] = None,
+    from_: Annotated[date | None, typer.Option("--from", **DAY)] = None,
+    to: Annotated[date | None, typer.Option("--to", help="Inclusive.", **DAY)] = None,
     engine: Annotated[
         Literal["auto", "process", "ray"] | None,
         typer.Option(help="In this process or over Ray Data; default: the profile's."),
@@ -161,20 +171,9 @@ def score(
         raise typer.BadParameter("give --date, or --from and --to, not both.")
     if bool(from_) != bool(to):
         raise typer.BadParameter("--from and --to belong together.")
-    first = _date(date or from_, "--date" if date else "--from")
-    last = _date(date or to, "--date" if date else "--to")
-    if first and last and last < first:
-        raise typer.BadParameter(f"--to {last} is before --from {first}.")
-    _stage("score", context, fleet, cluster, first=first, last=last, engine=engine)
-
-
-def _date(text: str | None, option: str):
-    from datetime import date
-
-    try:
-        return None if text is None else date.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{option} {text!r} is no date like 2026-01-31.") from None
+    if from_ and to and to < from_:
+        raise typer.BadParameter(f"--to {to} is before --from {from_}.")
+    _stage("score", context, fleet, cluster, first=date or from_, last=date or to, engine=engine)
 
 
 @app.command(rich_help_panel=DAILY)
@@ -188,3 +187,98 @@ def report(
     """Write the page of the last scoring run: one HTML file that needs no network."""
     result = _stage("report", context, fleet, out=out)
     print(result["path"])
+
+
+@app.command(rich_help_panel=REGISTRY)
+def promote(
+    context: typer.Context,
+    version: Annotated[
+        str | None, typer.Argument(help="A version of the registry; default: the challenger.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Even if the gate refused it.")] = False,
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="Why; kept in the registry with your name.")
+    ] = "",
+    fleet: FleetOption = None,
+) -> None:
+    """Make a version the champion that scores, if the gate let it."""
+    from amad.engines import promotion
+
+    if force and not reason:
+        raise typer.BadParameter("--force needs --reason: why the gate is overruled.")
+    params, settings = load(context, fleet)
+    champion = promotion.promote(settings, _name(params, settings), version, force=force)
+    print(f"{champion.name} version {champion.version} is the champion")
+
+
+@app.command(rich_help_panel=REGISTRY)
+def rollback(context: typer.Context, fleet: FleetOption = None) -> None:
+    """Make the version before the champion the champion again."""
+    from amad.engines import promotion
+
+    params, settings = load(context, fleet)
+    champion = promotion.rollback(settings, _name(params, settings))
+    print(f"{champion.name} version {champion.version} is the champion again")
+
+
+def _name(params: "Params", settings: "Settings") -> str:
+    from amad.config import load_fleet
+
+    return load_fleet(params.fleet, settings).name
+
+
+@app.command(rich_help_panel=LOOK)
+def summary(context: typer.Context, fleet: FleetOption = None) -> None:
+    """What the pipeline has done so far, how good the model is, and where to look next."""
+    from amad.cli.summary import lines
+    from amad.config import load_fleet
+
+    params, settings = load(context, fleet)
+    print("\n".join(lines(load_fleet(params.fleet, settings), settings)))
+
+
+@app.command(rich_help_panel=LOOK)
+def doctor(
+    context: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="For a monitor.")] = False,
+    fleet: FleetOption = None,
+    cluster: ClusterOption = None,
+) -> None:
+    """Check versions, data, store, registry, cluster and last job; say what to do."""
+    from amad.cli.doctor import as_json, as_table, diagnose
+    from amad.config import Settings
+    from amad.engines.environment import quiet
+
+    quiet()
+    settings = Settings(cluster=cluster) if cluster else Settings()
+    checks = list(diagnose(settings, fleet or context.obj))
+    if json:
+        print(as_json(checks))
+    else:
+        from rich.console import Console
+
+        Console(soft_wrap=False).print(as_table(checks))
+    if any(check.status == "fail" for check in checks):
+        raise typer.Exit(UNHEALTHY)
+
+
+@app.command(rich_help_panel=LOOK)
+def simulate(
+    context: typer.Context,
+    vehicles: Annotated[int | None, typer.Option(min=1, help="Default: the fleet file's.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="Default: the fleet file's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Default: the fleet file's.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Default: data/<fleet>/raw.")
+    ] = None,
+    fleet: FleetOption = None,
+) -> None:
+    """Write raw telemetry of a simulated fleet, with faults: a demonstration, or a load."""
+    from amad.cli.simulation import simulated
+
+    params, settings = load(context, fleet)
+    made = simulated(params.fleet, settings, vehicles=vehicles, days=days, seed=seed, out=out)
+    print(
+        f"{made['rows']:,} rows and {made['faults']} faults of {made['vehicles']} vehicles on "
+        f"{made['days']} days in {made['path']}"
+    )

@@ -24,7 +24,8 @@ class ModelParams(Strict):
     window: steps of a window (L). width: model width (D). layers: attention layers (N).
     heads: attention heads (H). kernel: the relative-lag kernel of the local branch.
     frequencies: F of the spectral expansion. scales: how many octave-spaced frequency banks the
-    heads share out. mixup: how local and global attention are fused.
+    heads share out. mixup: how local and global attention are fused. skip: what the network's
+    output is added to at a hidden value: the line between its visible neighbours, or nothing.
     """
 
     window: int = Field(100, ge=8)
@@ -35,6 +36,7 @@ class ModelParams(Strict):
     frequencies: int = Field(8, ge=1)
     scales: int = Field(4, ge=1)
     mixup: Literal["gate", "scalar", "beta", "concat", "local"] = "gate"
+    skip: Literal["bridge", "none"] = "bridge"
 
     @model_validator(mode="after")
     def _divides(self) -> "ModelParams":
@@ -90,9 +92,15 @@ class SearchSpace(Strict):
 
 
 class TuneParams(Strict):
-    """The sweep. Its objective injects faults into clean hold-out rows; it sees no labels."""
+    """The sweep. Its objective injects faults into clean hold-out rows; it sees no labels.
+
+    batch: trials that are drawn and judged together, knowing only earlier batches; more of them
+    can run side by side and fewer learn from others. What a machine runs at once stands in its
+    cluster profile and changes no result.
+    """
 
     trials: int = Field(8, ge=1)
+    batch: int = Field(2, ge=1)
     epochs: int = Field(3, ge=1)
     grace_epochs: int = Field(1, ge=1)
     max_windows: int = Field(1500, ge=1)

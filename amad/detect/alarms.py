@@ -86,10 +86,10 @@ def choose_threshold(
     """The lowest threshold with at most ``budget`` incidents a vehicle-day at it and above it.
 
     Walks down from the highest score, joining each row to the incidents found so far, until one
-    incident more than allowed exists. If the allowed number is under ``TAIL_INCIDENTS``, the walk
-    goes on to that many and the excesses of their peaks, taken as exponential, are extended:
-    u + mean excess * ln(incidents at u / allowed). The score is a logarithm, so an exponential tail
-    here is a power law in the residuals. Both rules agree where they meet.
+    incident more than allowed exists. If the allowed number is under ``TAIL_INCIDENTS``, too few to
+    trust, the walk goes on to that many and the excesses of their peaks, taken as exponential, are
+    extended: u + mean excess * ln(incidents at u / allowed); the higher of the two is taken. The
+    score is a logarithm, so an exponential tail here is a power law in the residuals.
 
     scores, timestamps: of the calibration rows of each vehicle; NaN scores are no rows.
     """
@@ -105,14 +105,17 @@ def choose_threshold(
     order = np.argsort(-value, kind="stable")
     most_rows = max(TAIL_INCIDENTS, int(MAX_ALARM_SHARE * len(value)))
     alarmed: list[list[int]] = [[] for _ in scores]
-    count, level = 0, float(value[order[0]])
+    count, level, kept = 0, float(value[order[0]]), None
     for i in order[:most_rows]:
         times, at = alarmed[vehicle[i]], int(time[i])
         place = bisect_left(times, at)
         before = place > 0 and at - times[place - 1] <= reach
         after = place < len(times) and times[place] - at <= reach
-        new = count + 1 - before - after
+        joined = before and after and times[place] - times[place - 1] <= reach  # already one
+        new = count + 1 - before - after + joined
         level = float(value[i])
+        if kept is None and new > allowed:
+            kept = level
         if new > wanted:
             break
         times.insert(place, at)
@@ -122,7 +125,7 @@ def choose_threshold(
     excess = float(np.mean(peaks - level)) if len(peaks) else 0.0
     threshold = level
     if len(peaks) > allowed:
-        threshold += excess * np.log(len(peaks) / allowed)
+        threshold = max(level + excess * np.log(len(peaks) / allowed), kept)
     return OperatingPoint(
         threshold=float(threshold),
         budget=budget,

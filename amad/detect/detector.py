@@ -14,6 +14,7 @@ Shape legend: T rows of a vehicle, C channels.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +25,9 @@ from amad.detect.chain import Calibration, EvidenceChain
 from amad.detect.members import AmadMember, Member, RidgeMember
 from amad.windows.scaler import Scaler
 from amad.windows.series import Series
+
+if TYPE_CHECKING:
+    from amad.model.bundle import Bundle
 
 FLEET = "fleet"
 OWN_ROWS = 500  # train rows from which a vehicle is calibrated on its own
@@ -69,11 +73,14 @@ class Detector:
         members: Sequence[Member],
         params: DetectParams,
         fleet: Fleet,
-        scaler: Scaler,
+        scaler: Scaler | None,
         name: str = "amad",
-        bundle=None,
+        bundle: "Bundle | None" = None,
     ) -> None:
-        """bundle: travels with the detector even where its network has no vote."""
+        """scaler: that the series are scaled with; travels along, needed to save.
+
+        bundle: travels with the detector even where its network has no vote.
+        """
         self.members = list(members)
         self.params = params
         self.fleet = fleet
@@ -153,8 +160,8 @@ class Detector:
         scores = [self.raw_score(s)[0] for s in calibration]
         if not any(np.isfinite(score_T).any() for score_T in scores):
             raise DataError(
-                f"fleet {self.fleet.name}: no calibration row can be scored, so no threshold can be "
-                "chosen; raise split.calibration_share or lower missing.min_segment_rows"
+                f"fleet {self.fleet.name}: no calibration row can be scored, so there is no "
+                "threshold; raise split.calibration_share or lower missing.min_segment_rows"
             )
         times = [s.timestamp_T for s in calibration]
         history = [
@@ -174,11 +181,9 @@ class Detector:
         """Score, alarm and attribution of every row of a scaled series; pure."""
         score_T, part_TC, left_out = self.raw_score(series)
         score_T = score_T.astype(np.float32)
-        with np.errstate(invalid="ignore"):
-            alarm_T = score_T > np.float32(self.threshold)
         return Scored(
             score_T=score_T,
-            alarm_T=alarm_T,
+            alarm_T=score_T > np.float32(self.threshold),
             part_TC=part_TC.astype(np.float32),
             left_out=left_out,
         )
@@ -277,7 +282,7 @@ def linear_members() -> list[Member]:
     return [RidgeMember("ridge", range(1, 6)), RidgeMember("ridge_long", range(10, 30))]
 
 
-def make_members(params: DetectParams, bundle=None) -> list[Member]:
+def make_members(params: DetectParams, bundle: "Bundle | None" = None) -> list[Member]:
     """The members named in ``params.members``; a network of weight 0 has no vote and no cost."""
     linear = {member.name: member for member in linear_members()}
     members: list[Member] = []
@@ -290,7 +295,7 @@ def make_members(params: DetectParams, bundle=None) -> list[Member]:
     return members
 
 
-def build_detector(bundle, params: DetectParams) -> Detector:
+def build_detector(bundle: "Bundle", params: DetectParams) -> Detector:
     """An unfitted detector around the bundle's network, for the bundle's fleet and scaler."""
     return Detector(
         make_members(params, bundle), params, bundle.fleet, bundle.scaler, bundle=bundle

@@ -13,10 +13,14 @@ Shape legend: T rows of a vehicle, C channels, K lags.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from amad.windows.series import Series
+
+if TYPE_CHECKING:
+    from amad.model.bundle import Bundle
 
 Arrays = dict[str, np.ndarray]
 
@@ -169,10 +173,10 @@ class AmadMember(Member):
     """The attention network of a bundle: each position predicted while it is hidden.
 
     The network is the fleet's; it is not fitted here, so its train residuals are not
-    cross-fitted. bundle: ``amad.model.bundle.Bundle``. block: length of the hidden blocks, rows.
+    cross-fitted. block: length of the hidden blocks, rows.
     """
 
-    def __init__(self, bundle, block: int, weight: float = 1.0) -> None:
+    def __init__(self, bundle: "Bundle", block: int, weight: float = 1.0) -> None:
         super().__init__("amad", weight)
         self.bundle = bundle
         self.block = block

@@ -67,7 +67,7 @@ def load_detector(path: Path) -> Detector:
     for key, value in arrays.items():
         *group, name = key.split("/")
         groups.setdefault(tuple(group), {})[name] = value
-    for k, (level, about) in enumerate(content["levels"].items()):
+    for k, (level, about) in enumerate(sorted(content["levels"].items())):
         calibration = {}
         for member in detector.members:
             member.coefficients[level] = groups.get((str(k), member.name, "coefficient"), {})
@@ -106,7 +106,7 @@ def _write(detector: Detector, folder: Path) -> None:
                         value
                     )
     save_file(arrays, folder / "state.safetensors")
-    assert detector.operating_point is not None, "fit the detector before saving it"
+    assert detector.operating_point and detector.scaler, "only a fitted detector with its scaler"
     content = {
         "format": FORMAT,
         "name": detector.name,

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from amad.config import ClusterProfile, ServiceError
+from amad.config import AmadError, ClusterProfile, ServiceError
 from amad.engines.environment import quiet
 
 # What every Ray worker gets. One thread each: the workers are the parallelism, and sums are then
@@ -55,10 +55,9 @@ def ray_session(profile: ClusterProfile) -> Iterator[None]:
 
 
 def _guard() -> None:
-    """Ray listens on the network: a token of this session alone keeps others out. Left to itself
-    Ray would write a lasting one into the home folder."""
-    if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    """Ray listens on the network, and asks a token of who comes. Left to itself it writes a lasting
+    one into the home folder; this one is of this process and its children."""
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
 def _init_arguments(profile: ClusterProfile) -> dict:
@@ -81,3 +80,15 @@ def local_cpus(profile: ClusterProfile) -> int:
     """CPUs that the local Ray counts: the machine's or the profile's, and enough for its work."""
     train = profile.workers * profile.cpus_per_worker
     return max(profile.cpus or os.cpu_count() or 1, math.ceil(max(train, profile.cpus_per_trial)))
+
+
+def told_by_worker(error: BaseException) -> AmadError | None:
+    """The sentence for the user that a worker raised, from within what Ray wraps it in."""
+    seen: list[BaseException] = [error]
+    for known in seen:
+        if isinstance(known, AmadError):
+            return type(known)(*known.args)  # Ray's own subclass prints a traceback
+        inner = [getattr(known, "cause", None), known.__cause__]
+        inner += getattr(known, "worker_failures", {}).values()
+        seen += [item for item in inner if isinstance(item, BaseException) and item not in seen]
+    return None

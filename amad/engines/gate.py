@@ -103,7 +103,7 @@ def decide(
     if floor is None:
         decision.reasons.append(
             f"no {unit} has a value of {metric}, so nothing can be judged; promote by hand "
-            "(amad promote VERSION --force) once you trust it"
+            "(amad promote VERSION --force --reason TEXT) once you trust it"
         )
         return decision
     _note(decision, "floor", floor)

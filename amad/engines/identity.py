@@ -9,6 +9,8 @@ import importlib.util
 import json
 from pathlib import Path
 
+from amad.telemetry.files import write_json
+
 
 def work_digest(inputs: dict, packages: tuple[str, ...]) -> str:
     """16 hex digits of ``inputs`` (JSON-able) and of the source code of ``packages``."""
@@ -28,3 +30,21 @@ def code_digest(*packages: str) -> str:
             code.update(f"{package} {file.relative_to(origin.parent)}\n".encode())
             code.update(file.read_bytes())
     return code.hexdigest()[:16]
+
+
+class RunState:
+    """The few facts about a named run that outlive this process: a JSON file beside its folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def get(self, key: str):
+        """The fact, or None."""
+        return self._read().get(key)
+
+    def put(self, key: str, value: object) -> None:
+        """Note the fact down at once."""
+        write_json(self.path, self._read() | {key: value})
+
+    def _read(self) -> dict:
+        return json.loads(self.path.read_text()) if self.path.is_file() else {}

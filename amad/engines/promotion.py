@@ -9,6 +9,7 @@ from mlflow.entities.model_registry import ModelVersion
 from amad.config import GateError, ServiceError, Settings
 from amad.engines import registry
 from amad.engines.gate import Decision
+from amad.engines.model_card import PROMOTION
 from amad.engines.tracking import connect, model_name
 
 
@@ -53,9 +54,16 @@ def crown(client: MlflowClient, fleet: str, version: str, why: str) -> ModelVers
 
 
 def promote(
-    settings: Settings, fleet: str, version: str | None = None, *, force: bool = False
+    settings: Settings,
+    fleet: str,
+    version: str | None = None,
+    *,
+    force: bool = False,
+    reason: str = "",
 ) -> ModelVersion:
     """Make ``version`` (default: the challenger) the champion, if the gate let it or by force.
+
+    reason: why, in the words of who does it; kept in the registry.
 
     Raises:
         GateError: the gate refused it or has not judged it, and ``force`` is not set.
@@ -77,10 +85,10 @@ def promote(
     if refused and not force:
         raise GateError(
             f"{candidate.name} version {candidate.version} may not be champion: {last}; "
-            f"'amad promote {candidate.version} --force' overrules the gate"
+            f"'amad promote {candidate.version} --force --reason TEXT' overrules the gate"
         )
-    how = "by hand, overruling the gate" if refused else "by hand"
-    return crown(client, fleet, candidate.version, f"promoted {how} ({last})")
+    how = f"by hand, overruling the gate ({last})" if refused else "by hand"
+    return crown(client, fleet, candidate.version, f"promoted {how}: {reason or 'no reason given'}")
 
 
 def rollback(settings: Settings, fleet: str) -> ModelVersion:
@@ -95,7 +103,7 @@ def rollback(settings: Settings, fleet: str) -> ModelVersion:
     if target is None:
         raise ServiceError(
             f"version {champion.version} is the first champion of fleet {fleet}: there is nothing "
-            "to roll back to; 'amad promote VERSION --force' makes another version champion"
+            "to roll back to; 'amad promote VERSION --force --reason TEXT' makes another one champion"
         )
     back = registry.get_version(client, fleet, target)
     who = registry.person()

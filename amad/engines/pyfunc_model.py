@@ -6,7 +6,7 @@ package: a scoring server needs nothing else. The frame that goes in has the lak
     model = mlflow.pyfunc.load_model("models:/amad-demo@champion")
     scores = model.predict(frame)  # vehicle, timestamp, one number a channel -> schemas.SCORES
 
-All rows given are scored, each with what was given before it as its history; give
+Timestamps are UTC and carry no zone: MLflow refuses those that do. All rows given are scored, each with what was given before it as its history; give
 ``context_rows`` (in the model's metadata) rows of history for the scores of the scheduled job.
 """
 
@@ -33,7 +33,7 @@ class DetectorModel:
     def predict(self, frame: "pd.DataFrame", params: dict | None = None) -> "pd.DataFrame":
         """Score rows of any number of vehicles; the answer has a row for each, in their order.
 
-        frame: vehicle, timestamp (UTC where it names no zone), a numeric column per channel.
+        frame: vehicle, timestamp (UTC), a numeric column per channel; NaN is a missing value.
 
         Raises:
             DataError: a column is missing, or a vehicle has two rows of one timestamp.
@@ -53,11 +53,9 @@ class DetectorModel:
                 raise DataError(f"vehicle {vehicle}: two rows of the frame have one timestamp")
             parts.append(score_table(self.detector, str(vehicle), self._lake_rows(rows)).table)
             order.append(rows.index.to_numpy())
-        if not parts:
-            return SCORES.empty_table().to_pandas()
-        scores = pa.concat_tables(parts).to_pandas()
-        scores.index = pd.Index([row for rows in order for row in rows])
-        return scores.sort_index()
+        scores = pa.concat_tables([SCORES.empty_table(), *parts]).to_pandas()
+        scores.index = pd.Index([row for rows in order for row in rows], dtype="int64")
+        return scores.assign(timestamp=scores["timestamp"].dt.tz_localize(None)).sort_index()
 
     def _lake_rows(self, rows: "pd.DataFrame") -> pa.Table:
         columns = {"timestamp": pa.array(rows["timestamp"]).cast(TIMESTAMP)}

@@ -10,7 +10,7 @@ a batch run at once changes nothing but the time.
 
 from pathlib import Path
 
-from ray import cloudpickle, tune
+from ray import cloudpickle
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
@@ -137,9 +137,3 @@ def optuna_search(space: dict, seed: int, trials: int, first: dict | None = None
         sampler=sampler,
         points_to_evaluate=[first] if first else None,
     )
-
-
-__all__ = [
-    "CURVE", "EPOCH", "NUMBER", "OBJECTIVE", "BatchedAsha", "BatchedSearch", "optuna_search",
-    "rungs", "tune",
-]  # fmt: skip

@@ -47,7 +47,7 @@ def connect(settings: Settings) -> MlflowClient:
     with _same_environment("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
-    for name in ("alembic", "mlflow.store.db.utils"):  # a line for each of 50 migrations
+    for name in ("alembic", "mlflow"):  # a line for each of 50 migrations, for each model logged
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
         if scheme not in ("http", "https"):

@@ -11,12 +11,11 @@ from mlflow import MlflowClient
 
 from amad.config import AmadError, ClusterProfile, Fleet, Params, ServiceError, Settings
 from amad.config.console import say
-from amad.engines.cluster import ray_session
+from amad.engines.cluster import ray_session, told_by_worker
 from amad.engines.curve import Curve, append_event, followed
-from amad.engines.identity import code_digest, work_digest
+from amad.engines.identity import RunState, code_digest, work_digest
 from amad.engines.tracking import connect, log_settings, open_run
 from amad.model import LocalReporter, TrainJob, restore_network, train, write_bundle
-from amad.telemetry.files import write_json
 from amad.windows import WindowStore
 
 CODE = ("amad.model", "amad.windows")  # what the weights depend on
@@ -90,25 +89,6 @@ def training_digest(params: Params, store: WindowStore, profile: ClusterProfile)
     inputs["hidden_block"] = params.detect.hidden_block
     inputs |= {"store": store.digest, "precision": profile.precision}
     return work_digest(inputs, CODE)
-
-
-class RunState:
-    """The few facts about a named run that outlive this process: a JSON file beside its folder."""
-
-    def __init__(self, path: Path) -> None:
-        import json
-
-        self._path = path
-        self._content = json.loads(path.read_text()) if path.is_file() else {}
-
-    def get(self, key: str):
-        """The fact, or None."""
-        return self._content.get(key)
-
-    def put(self, key: str, value: object) -> None:
-        """Note the fact down at once."""
-        self._content[key] = value
-        write_json(self._path, self._content)
 
 
 class RayReporter:
@@ -233,12 +213,10 @@ def _worker(config: dict) -> dict:
 
 def _explained(error: Exception, name: str, profile: ClusterProfile) -> AmadError:
     """The worker's own sentence where it has one, else what to do about the cluster."""
-    causes = list(getattr(error, "worker_failures", {}).values()) or [error]
-    for cause in causes:
-        inner = getattr(cause, "cause", cause)
-        if isinstance(inner, AmadError):
-            return inner
-    reason = " ".join(str(causes[0]).split())[:300]
+    told = told_by_worker(error)
+    if told is not None:
+        return told
+    reason = " ".join(str(error).split())[-300:]
     return ServiceError(
         f"run {name} failed after {profile.max_failures} restarts ({reason}); run the stage again "
         "to go on from its last checkpoint, or train in this process with workers: 0"

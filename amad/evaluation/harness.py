@@ -2,9 +2,8 @@
 
     metrics = evaluate(store, detector, fleet, params, lake.events())
 
-A method is anything with ``fit(train, calibration)`` and ``score(series) -> Scored``. It is fitted
-on train rows, its threshold is read from calibration rows, and it is judged on test rows; no series
-that it gets carries labels.
+Every method is a detector: fitted on train rows, its threshold read from calibration rows, judged
+on test rows. No series that it gets carries labels.
 """
 
 import time
@@ -18,27 +17,15 @@ import pyarrow as pa
 from amad.baselines import make_baseline
 from amad.config import Fleet, Params
 from amad.config.console import track
-from amad.detect.detector import Scored
-from amad.evaluation.summary import PerUnit, summarise
-from amad.evaluation.tally import Tally
+from amad.detect.detector import Detector, Scored
+from amad.evaluation.summary import PerUnit, by_unit, rounded, summarise
+from amad.evaluation.tally import Tally, lowest_for_unscored, unit_metrics
 from amad.evaluation.units import Unit, fitting_parts, is_injected, units_of, unlabelled
 from amad.windows.series import CALIBRATION, PURGED, TEST, Series
 from amad.windows.store import WindowStore
 
 FLOOR, LINEAR = "random", "linear"
 RANDOM_SEEDS = 5  # the floor is the mean over this many random scores
-
-
-class Method(Protocol):
-    """What can be judged; alarms are scores above ``threshold``."""
-
-    threshold: float
-
-    def fit(self, train: list[Series], calibration: list[Series]) -> "Method":
-        """Learn from train rows; choose the threshold on calibration rows."""
-
-    def score(self, series: Series) -> Scored:
-        """Score each row."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,25 +42,26 @@ class Evaluation:
 
 
 def evaluate(
-    store: WindowStore, detector: Method, fleet: Fleet, params: Params, events: pa.Table
+    store: WindowStore, detector: Detector, fleet: Fleet, params: Params, events: pa.Table
 ) -> dict:
     """The content of ``metrics.json`` for a fitted detector; see ``examine``."""
     return examine(store, detector, fleet, params, events).metrics
 
 
 def examine(
-    store: WindowStore, detector: Method, fleet: Fleet, params: Params, events: pa.Table
+    store: WindowStore, detector: Detector, fleet: Fleet, params: Params, events: pa.Table
 ) -> Evaluation:
     """Judge the fitted ``detector``, the same without its network, and the baselines.
 
     events: of the EVENTS schema, all vehicles; the labels stand in the store.
     """
     timings: dict[str, dict[str, float]] = {}
-    methods: dict[str, Method] = {"amad": detector}
+    methods: dict[str, Detector] = {"amad": detector}
     train, calibration = fitting_parts(store)
     for name, seed in _rivals(params):
         started = time.perf_counter()
-        method = make_baseline(name.partition("#")[0], params, seed)
+        kind = name.partition("#")[0]
+        method = make_baseline(kind, params.detect, seed, fleet, store.scaler)
         methods[name] = method.fit(train, calibration)
         timings[name] = {"fit_seconds": time.perf_counter() - started}
     del train, calibration
@@ -83,17 +71,28 @@ def examine(
     return Evaluation(metrics=content, tallies=tallies, timings=timings)
 
 
-def per_unit_metrics(
-    store: WindowStore, detector: Method, fleet: Fleet, params: Params, events: pa.Table
-) -> PerUnit:
+class Scorer(Protocol):
+    """Anything that scores series scaled by the store's scaler."""
+
+    def score(self, series: Series) -> Scored:
+        """Score each row."""
+
+
+def per_unit_metrics(store: WindowStore, scorer: Scorer, fleet: Fleet, events: pa.Table) -> PerUnit:
     """Figures by unit of one fitted detector, as in ``metrics.json``: for a champion of old."""
-    tallies, unscorable = judge({"amad": detector}, store, fleet, params, events, {})
-    content = summarise(tallies, unscorable, fleet, params, detector="amad", floor="amad")
-    return content["methods"]["amad"]["per_unit"]
+    per_unit, vehicle_of = {}, {}
+    for vehicle in track(store.vehicles, "judge one detector, vehicle by vehicle"):
+        for unit in units_of(store.scaled(vehicle), fleet, events, store.has_channel(vehicle)):
+            if isinstance(unit, Unit):
+                score_T = lowest_for_unscored(scorer.score(unit.series).score_T)
+                buffer = fleet.evaluation.buffer_rows
+                per_unit[unit.name] = unit_metrics(unit.label_T, score_T, buffer)
+                vehicle_of[unit.name] = unit.vehicle
+    return rounded(by_unit(per_unit, vehicle_of, fleet))
 
 
 def judge(
-    methods: Mapping[str, Method],
+    methods: Mapping[str, Detector],
     store: WindowStore,
     fleet: Fleet,
     params: Params,
@@ -104,7 +103,10 @@ def judge(
 
     One vehicle at a time is in memory. ``timings`` gets each method's seconds and rows a second.
     """
-    tallies = {name: Tally() for name in methods}
+    tallies = {
+        name: Tally(lookahead_seconds=method.lookahead_rows * fleet.period_seconds)
+        for name, method in methods.items()
+    }
     unscorable: dict[str, str] = {}
     spent = dict.fromkeys(methods, 0.0)
     scored_rows = dict.fromkeys(methods, 0)

@@ -9,7 +9,7 @@ import numpy as np
 
 from amad.config import DataError, Params
 from amad.detect.chain import EvidenceChain
-from amad.evaluation.units import unlabelled
+from amad.evaluation.units import types_from, unlabelled
 from amad.metrics import auc_pr
 from amad.windows.inject import injected_cases
 from amad.windows.series import CALIBRATION, TRAIN, Series
@@ -48,17 +48,25 @@ def injected_objective(
     chain = EvidenceChain(params.detect)
     values = []
     for position, vehicle in enumerate(chosen):
+        types = types_from(int(share[:position].sum()))  # every type gets its turn
         has_C = store.has_channel(vehicle)
         train = _last(store, vehicle, TRAIN, max(max_rows // 2 // len(chosen), LEAST_ROWS))
         learnt = chain.calibrate(_residual(model, train, params), chain.layout([train], [has_C]))
-        if learnt is None:
-            continue
         clean = _last(store, vehicle, CALIBRATION, stretch)
-        for series, _ in injected_cases(clean, has_C, int(share[position]), seed + position):
-            layout = chain.layout([series], [has_C])
-            found = chain.evidence(_residual(model, series, params), layout, learnt[0])
+        own = int(share[position])
+        for series, _ in injected_cases(clean, has_C, own, seed + position, types):
+            found = None
+            if learnt is not None:
+                layout = chain.layout([series], [has_C])
+                found = chain.evidence(_residual(model, series, params), layout, learnt[0])
+            # A network that diverged has nothing to say, which is worth the floor.
             score_T = np.zeros(series.rows) if found is None else found[0]
             values.append(auc_pr(series.label_T, score_T))
+    if not values:
+        raise DataError(
+            f"{store.path}: no fault can be put into the calibration rows of "
+            f"{', '.join(chosen)}; do their channels vary and are they measured?"
+        )
     return float(np.mean(values))
 
 
@@ -88,6 +96,8 @@ def _last(store: WindowStore, vehicle: str, part: int, rows: int) -> Series:
 def _residual(model: "nn.Module", series: Series, params: Params) -> np.ndarray:
     from amad.model.residual import hidden_residual
 
+    training = model.training
     residual_TC = hidden_residual(model, series, params.model.window, params.detect.hidden_block)
+    model.train(training)
     residual_TC[series.valid_TC == 0] = np.nan
     return residual_TC

@@ -19,7 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from amad.config import Fleet, Params
-from amad.detect.detector import Detector
+from amad.detect.detector import Detector, Scored
 from amad.evaluation.harness import Evaluation
 from amad.evaluation.tally import PRIMARY, RECALL_G, Finding
 from amad.evaluation.units import Unit, units_of
@@ -83,8 +83,11 @@ def _bare(axes, grid: str | None = "y") -> None:
 
 
 def _title(axes, headline: str, detail: str) -> None:
-    axes.set_title(f"{headline}\n", loc="left", fontsize=12, fontweight="bold")
-    axes.text(0, 1.02, detail, transform=axes.transAxes, fontsize=9.5, color="#4a555c")
+    axes.set_title(headline, loc="left", fontsize=12, fontweight="bold", pad=22)
+    axes.annotate(
+        detail, (0, 1), xytext=(0, 7), xycoords="axes fraction", textcoords="offset points",
+        fontsize=9.5, color="#4a555c",
+    )  # fmt: skip
 
 
 def _mean_precision(evaluation: Evaluation, name: str) -> np.ndarray:
@@ -133,7 +136,7 @@ def _curves(evaluation: Evaluation) -> Figure:
     units = _count(content["units"], content["unit"])
     _title(
         axes,
-        "How many alarms are true at each share of events found",
+        "Precision at each share of the events' rows that is found",
         f"{content['fleet']}: mean over {units}; up and right is better, dashed is chance",
     )
     return figure
@@ -213,7 +216,7 @@ def _timeline(
         transform=axes.get_yaxis_transform(),
     )  # fmt: skip
     mean_C, scale_C = store.scaler.figures(unit.vehicle, unit.series.vehicle_class)
-    for axes, channel in zip(panels[1:], _top_channels(unit, scored.part_TC), strict=False):
+    for axes, channel in zip(panels[1:], _top_channels(unit, scored), strict=False):
         value_T = unit.series.value_TC[:, channel] * scale_C[channel] + mean_C[channel]
         axes.plot(row_T, _broken(value_T, unit), color="#3f4b52", linewidth=0.8)
         entry = fleet.channels[channel]
@@ -237,7 +240,8 @@ def _timeline(
         f"The {which} {evaluation.metrics['unit']}, {unit.name}: "
         f"{METRIC_NAME[PRIMARY]} {figures[PRIMARY]:.2f}, "
         f"{found} of {_count(len(unit.truth), 'event')} found",
-        "Shaded: true events. Red: alarms. Below: the channels blamed most. Gaps are cut out.",
+        "Shaded: true events. Red: alarms. Below: the channels blamed most."
+        + (" Gaps in time are cut out." if len(unit.series.segments()) > 1 else ""),
     )
     return figure
 
@@ -249,9 +253,9 @@ def _broken(value_T: np.ndarray, unit: Unit) -> np.ndarray:
     return out
 
 
-def _top_channels(unit: Unit, part_TC: np.ndarray) -> list[int]:
-    """Blamed most over the events, for the vehicle's own channels."""
-    blame_C = np.nan_to_num(part_TC[unit.label_T]).sum(axis=0)
+def _top_channels(unit: Unit, scored: Scored) -> list[int]:
+    """Blamed most in events and alarms, of the vehicle's own channels."""
+    blame_C = np.nan_to_num(scored.part_TC[unit.label_T | scored.alarm_T]).sum(axis=0)
     blame_C = np.where(unit.has_channel_C, blame_C, -1.0)
     order = np.argsort(-blame_C, kind="stable")[:TOP_CHANNELS]
     return [int(c) for c in order if unit.has_channel_C[c]]
@@ -270,15 +274,15 @@ def _attribution(findings: list[Finding], fleet: Fleet) -> Figure:
     spread = np.unique(np.linspace(0, len(findings) - 1, MOST_EVENTS).round().astype(int))
     findings = [findings[i] for i in spread]
     blame_NC = np.stack([np.nan_to_num(f.blame_C) for f in findings])
-    share_NC = blame_NC / np.maximum(blame_NC.sum(axis=1, keepdims=True), 1e-12)
+    share_NC = blame_NC / np.maximum(blame_NC.max(axis=1, keepdims=True), 1e-12)
     channels = np.arange(share_NC.shape[1])
     if len(channels) > MOST_CHANNELS:
         culprits = {c for f in findings for c in f.event.channels}
         weight_C = share_NC.max(axis=0) + [c in culprits for c in channels]
         channels = np.sort(np.argsort(-weight_C, kind="stable")[:MOST_CHANNELS])
-    figure = _figure(3.5 + 0.3 * len(channels), 2.2 + 0.26 * len(findings))
+    figure = _figure(max(8.5, 4 + 0.3 * len(channels)), max(3.4, 2.2 + 0.26 * len(findings)))
     axes = figure.subplots()
-    image = axes.imshow(share_NC[:, channels], cmap="Blues", vmin=0, vmax=0.8, aspect="auto")
+    image = axes.imshow(share_NC[:, channels], cmap="Blues", vmin=0, vmax=1.0, aspect="auto")
     for place, finding in enumerate(findings):
         marks = [np.searchsorted(channels, c) for c in finding.event.channels if c in channels]
         axes.plot(
@@ -291,7 +295,7 @@ def _attribution(findings: list[Finding], fleet: Fleet) -> Figure:
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(image, ax=axes, shrink=0.7, pad=0.01)
-    bar.set_label("share of the evidence", fontsize=9)
+    bar.set_label("evidence, against the channel blamed most", fontsize=9)
     bar.outline.set_visible(False)
     known = any(f.event.channels for f in findings)
     _title(
@@ -305,6 +309,10 @@ def _attribution(findings: list[Finding], fleet: Fleet) -> Figure:
 
 
 def _event_name(finding: Finding) -> str:
-    kind = (finding.event.type or "event").replace("_", " ")
-    strength = "" if finding.event.strength is None else f" {finding.event.strength:.1f}"
-    return f"{finding.unit}  {kind}{strength}{'' if finding.found else ' *'}"
+    event = finding.event
+    if event.type is None:
+        text = f"{datetime.fromtimestamp(finding.start_us / 1e6, UTC):%d %b %H:%M}"
+    else:
+        strength = "" if event.strength is None else f" {event.strength:.1f}"
+        text = event.type.replace("_", " ") + strength
+    return f"{finding.unit}  {text}{'' if finding.found else ' *'}"

@@ -9,6 +9,8 @@ from amad.config import Fleet, Params
 from amad.evaluation.tally import PRIMARY, Finding, Rate, Tally
 from amad.evaluation.units import is_injected
 
+PerUnit = dict[str, dict[str, float]]  # unit -> metric -> value
+
 DIGITS = 6  # of every figure written
 STRENGTHS = ("weak", "medium", "strong")  # thirds of the strengths of one fault type
 WORTHLESS = (
@@ -27,7 +29,7 @@ def summarise(
     floor: str,
 ) -> dict:
     """The content of ``metrics.json``; see docs/evaluation.md for its keys."""
-    pooled = {name: _grouped(tally, fleet) for name, tally in tallies.items()}
+    pooled = {name: by_unit(t.per_unit, t.vehicle, fleet) for name, t in tallies.items()}
     units = sorted(pooled[floor])
     methods = {
         name: _method(pooled[name], pooled[floor], tallies[name], params) for name in tallies
@@ -76,16 +78,13 @@ def rounded(value):
     return value.item() if isinstance(value, np.generic) else value
 
 
-PerUnit = dict[str, dict[str, float]]
-
-
-def _grouped(tally: Tally, fleet: Fleet) -> PerUnit:
+def by_unit(per_unit: PerUnit, vehicle_of: Mapping[str, str], fleet: Fleet) -> PerUnit:
     """Figures by what the bootstrap draws: as they are, or cases averaged over their vehicle."""
     if fleet.evaluation.unit == "case":
-        return tally.per_unit
+        return per_unit
     cases: dict[str, list[dict[str, float]]] = {}
-    for unit, figures in tally.per_unit.items():
-        cases.setdefault(tally.vehicle[unit], []).append(figures)
+    for unit, figures in per_unit.items():
+        cases.setdefault(vehicle_of[unit], []).append(figures)
     return {
         vehicle: {m: float(np.mean([f[m] for f in figures])) for m in figures[0]}
         for vehicle, figures in cases.items()
@@ -142,6 +141,7 @@ def _operating_point(tally: Tally, fleet: Fleet, params: Params) -> dict:
         "event_recall": len(delays) / len(tally.truth) if tally.truth else None,
         "median_delay_seconds": float(np.median(delays)) if delays else None,
         "median_delay_rows": float(np.median(delays)) / fleet.period_seconds if delays else None,
+        "lookahead_seconds": tally.lookahead_seconds,
     }
 
 

@@ -27,13 +27,15 @@ PRIMARY = "vus_pr"
 class Finding:
     """What the alarms made of one event.
 
-    found: is any row of it an alarm. delay_seconds: from its start to the first of them, NaN where
-    it is missed. severity: of the worst incident that touches it, 0 where none does. blame_C: mean
-    part of each channel over its rows, NaN for channels that the vehicle lacks.
+    start_us: of the event, since the epoch. found: is any row of it an alarm. delay_seconds: from
+    its start to the first of them, NaN where it is missed. severity: of the worst incident that
+    touches it, 0 where none does. blame_C: mean part of each channel over its rows, NaN for
+    channels that the vehicle lacks.
     """
 
     unit: str
     event: Event
+    start_us: int
     found: bool
     delay_seconds: float
     severity: float
@@ -55,8 +57,12 @@ class Rate:
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """Filled one unit at a time by ``judge_unit``."""
+    """Filled one unit at a time by ``judge_unit``.
 
+    lookahead_seconds: how long after a row the detector waits before it can score it.
+    """
+
+    lookahead_seconds: float = 0.0
     vehicle: dict[str, str] = field(default_factory=dict)  # of each unit
     per_unit: dict[str, dict[str, float]] = field(default_factory=dict)
     point_adjusted: dict[str, float] = field(default_factory=dict)
@@ -164,6 +170,7 @@ def _finding(
     return Finding(
         unit=unit.name,
         event=event,
+        start_us=int(unit.series.timestamp_T[event.first]),
         found=len(alarms) > 0,
         delay_seconds=float(delay),
         severity=max(touching, default=0.0),

@@ -6,6 +6,7 @@ series that detectors get carries none.
 Shape legend: T rows, C channels.
 """
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from amad.config import Fleet
+from amad.telemetry.faults import FAULT_TYPES
 from amad.windows.inject import injected_cases
 from amad.windows.series import CALIBRATION, TEST, TRAIN, Series
 from amad.windows.store import WindowStore
@@ -129,8 +131,14 @@ def _known(test: Series, fleet: Fleet, events: pa.Table) -> list[Event]:
 
 def _injected(test: Series, fleet: Fleet, has_channel_C: np.ndarray) -> Iterator[Unit]:
     injection = fleet.labels.injection
+    # Vehicles differ in strengths and in the type they begin with, whoever else is in the fleet.
+    own = zlib.crc32(test.vehicle.encode())
     cases = injected_cases(
-        unlabelled(test), has_channel_C, injection.cases_per_vehicle, injection.seed
+        unlabelled(test),
+        has_channel_C,
+        injection.cases_per_vehicle,
+        injection.seed + own,
+        types=types_from(own),
     )
     for number, (series, fault) in enumerate(cases):
         series, shift = stretch(series, fault.start, fault.end, CASE_ROWS)
@@ -150,6 +158,12 @@ def _injected(test: Series, fleet: Fleet, has_channel_C: np.ndarray) -> Iterator
             events=[event],
             has_channel_C=has_channel_C,
         )
+
+
+def types_from(first: int) -> tuple[str, ...]:
+    """All fault types in turn, beginning with number ``first``."""
+    first %= len(FAULT_TYPES)
+    return FAULT_TYPES[first:] + FAULT_TYPES[:first]
 
 
 def stretch(series: Series, first: int, last: int, rows: int) -> tuple[Series, int]:

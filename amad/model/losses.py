@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from amad.config.params import LossParams, MaskFamily
-from amad.model.network import INPUT_LIMIT, Amad
+from amad.model.network import Amad
 
+ERROR_LIMIT = 10.0  # train spreads
 NEAR = 2  # steps: neighbours this close look alike, and are no negatives of each other
 
 
@@ -107,14 +108,18 @@ def hidden_and_counted(
     return mask_BLC | ~valid_BLC, counted_BLC
 
 
-def squared_error(x_BLC: Tensor, recon_BLC: Tensor, counted_BLC: Tensor) -> tuple[Tensor, Tensor]:
+def squared_error(
+    x_BLC: Tensor, recon_BLC: Tensor, counted_BLC: Tensor
+) -> tuple[Tensor, Tensor]:
     """Sum of the squared errors of the cells that count, and their number.
 
-    Targets are limited like the network's input, so that one broken sensor in train does not own
-    the gradient.
+    Beyond ERROR_LIMIT an error counts linearly (Huber), so that one broken sensor in train does
+    not own the gradient.
     """
-    error_BLC = recon_BLC.float() - x_BLC.clamp(-INPUT_LIMIT, INPUT_LIMIT)
-    return error_BLC.square().mul(counted_BLC).sum(), counted_BLC.sum()
+    error_BLC = functional.huber_loss(
+        recon_BLC.float(), x_BLC, delta=ERROR_LIMIT, reduction="none"
+    )
+    return 2 * error_BLC.mul(counted_BLC).sum(), counted_BLC.sum()
 
 
 def info_nce(local_BLD: Tensor, global_BLD: Tensor, temperature: float) -> Tensor:

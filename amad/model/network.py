@@ -54,6 +54,9 @@ class Amad(nn.Module):
         self.layers = nn.ModuleList([_Layer(params) for _ in range(params.layers)])
         self.norm = nn.LayerNorm(params.width)
         self.head = nn.Linear(params.width, channels)
+        if params.skip != "none":
+            nn.init.zeros_(self.head.weight)
+            nn.init.zeros_(self.head.bias)
         position_LD = sinusoids(params.window, params.width)
         self.register_buffer("position_LD", position_LD, persistent=False)
 
@@ -62,27 +65,31 @@ class Amad(nn.Module):
     ) -> AmadOutput:
         """Reconstruct; L is ``params.window``. Leave the discrepancy out where it is not used."""
         assert x_BLC.shape[1:] == (self.params.window, self.channels), x_BLC.shape
-        token_BLD = self._embed(x_BLC, hidden_BLC)
+        if hidden_BLC is None:
+            hidden_BLC = torch.zeros_like(x_BLC, dtype=torch.bool)
+        skip_BLC = self._skip(x_BLC, hidden_BLC)
+        token_BLD = self._embed(torch.where(hidden_BLC, skip_BLC, x_BLC), hidden_BLC)
         distances = []
         for layer in self.layers:
             token_BLD, local_BLD, global_BLD, discrepancy_BL = layer(token_BLD, need_discrepancy)
             distances.append(discrepancy_BL)
         known = need_discrepancy and distances[0] is not None
         return AmadOutput(
-            recon_BLC=self.head(self.norm(token_BLD)),
+            recon_BLC=skip_BLC + self.head(self.norm(token_BLD)),
             discrepancy_BL=torch.stack(distances).mean(0) if known else None,
             local_BLD=local_BLD,
             global_BLD=global_BLD,
         )
 
-    def _embed(self, x_BLC: Tensor, hidden_BLC: Tensor | None) -> Tensor:
-        value_BLC = x_BLC.clamp(-INPUT_LIMIT, INPUT_LIMIT)
-        if hidden_BLC is None:
-            flag_BLC = torch.zeros_like(value_BLC)
-        else:
-            value_BLC = value_BLC.masked_fill(hidden_BLC, 0.0)
-            flag_BLC = hidden_BLC.to(value_BLC.dtype)
-        input_BLX = torch.cat([value_BLC, flag_BLC], dim=-1)
+    def _skip(self, x_BLC: Tensor, hidden_BLC: Tensor) -> Tensor:
+        """What the head's output is added to: nothing at a visible value, or a copy would do."""
+        if self.params.skip == "none":
+            return torch.zeros_like(x_BLC)
+        return bridge(x_BLC, hidden_BLC).masked_fill(~hidden_BLC, 0.0)
+
+    def _embed(self, value_BLC: Tensor, hidden_BLC: Tensor) -> Tensor:
+        value_BLC = value_BLC.clamp(-INPUT_LIMIT, INPUT_LIMIT)
+        input_BLX = torch.cat([value_BLC, hidden_BLC.to(value_BLC.dtype)], dim=-1)
         # The convolution as one matrix product: steps before, at and after, around the circle.
         around_BLX = torch.cat([input_BLX.roll(1, 1), input_BLX, input_BLX.roll(-1, 1)], dim=-1)
         return self.embed(around_BLX) + self.position_LD
@@ -104,6 +111,26 @@ class _Layer(nn.Module):
         token_BLD = token_BLD + mixed_BLD
         fed_BLD = self.feed_out(functional.gelu(self.feed_in(self.feed_norm(token_BLD))))
         return token_BLD + fed_BLD, local_BLD, global_BLD, discrepancy_BL
+
+
+def bridge(value_BLC: Tensor, hidden_BLC: Tensor) -> Tensor:
+    """Each hidden value on the straight line, in time, between the visible ones beside it.
+
+    The nearest visible value where one side has none, 0 where the channel is hidden throughout;
+    visible values stay. Shape (B, L, C).
+    """
+    L = value_BLC.shape[1]
+    step_BLC = torch.arange(L, device=value_BLC.device)[:, None].expand_as(hidden_BLC)
+    before_BLC = step_BLC.masked_fill(hidden_BLC, -1).cummax(1).values
+    after_BLC = step_BLC.masked_fill(hidden_BLC, L).flip(1).cummin(1).values.flip(1)
+    lone_before_BLC, lone_after_BLC = after_BLC == L, before_BLC == -1
+    after_BLC = torch.where(lone_before_BLC, before_BLC, after_BLC)
+    before_BLC = torch.where(lone_after_BLC, after_BLC, before_BLC)
+    nowhere_BLC = lone_before_BLC & lone_after_BLC
+    before_BLC, after_BLC = (i.masked_fill(nowhere_BLC, 0) for i in (before_BLC, after_BLC))
+    low_BLC, high_BLC = value_BLC.gather(1, before_BLC), value_BLC.gather(1, after_BLC)
+    share_BLC = (step_BLC - before_BLC) / (after_BLC - before_BLC).clamp_min(1)
+    return (low_BLC + share_BLC * (high_BLC - low_BLC)).masked_fill(nowhere_BLC, 0.0)
 
 
 def sinusoids(length: int, width: int) -> Tensor:

@@ -4,6 +4,7 @@ Shape legend: T rows of a vehicle, B windows in a batch, L steps in a window, C 
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -40,7 +41,7 @@ def hidden_residual(
     T, C = series.value_TC.shape
     residual_TC = np.full((T, C), np.nan, np.float32)
     mask_KLC = complementary_masks(window, C, block).to(device)
-    todo = tiles(series, window)
+    todo = tiles(series, window, block)
     size = max(1, batch // len(mask_KLC))
     model.eval()
     for at in range(0, len(todo), size):
@@ -60,25 +61,30 @@ def hidden_residual(
     return residual_TC
 
 
-def tiles(series: Series, window: int) -> list[Tile]:
+def tiles(series: Series, window: int, block: int) -> list[Tile]:
     """The windows that answer for each row of the segments of at least ``window`` rows, once.
 
-    Windows start at multiples of ``window`` sampling periods since the epoch, so that a row's
-    window does not depend on where the series was cut. The rows before the first and after the
-    last of these are answered for by windows aligned to the ends of their segment.
+    A window answers for its middle; ``block`` rows on either side (a quarter of the window at the
+    most) are context, so that each hidden block has a visible one before and after it. Windows
+    start on a grid counted in sampling periods since the epoch: a row's window does not depend on
+    where the series was cut. The rows that none of these answers for, at the ends of a segment,
+    have windows aligned to its ends.
     """
+    margin = min(block, window // 4)
+    advance = window - 2 * margin
     out: list[Tile] = []
     for first, last in series.segments():
         if last - first < window:
             continue
         period = int(series.timestamp_T[first + 1] - series.timestamp_T[first])
-        offset = -(int(series.timestamp_T[first]) // period) % window
-        starts = range(first + offset, last - window + 1, window)
-        covered = starts[0] if starts else first + window
-        if covered > first:
-            out.append(Tile(first, first, covered))
-        out += [Tile(start, start, start + window) for start in starts]
-        covered = starts[-1] + window if starts else covered
-        if covered < last:
-            out.append(Tile(last - window, covered, last))
+        offset = -(int(series.timestamp_T[first]) // period) % advance
+        grid = range(first + offset, last - window + 1, advance)
+        starts = sorted({first, *grid, last - window})
+        edges = [
+            after + margin if after in grid else before + window - margin
+            for before, after in pairwise(starts)
+        ]
+        out += [
+            Tile(*tile) for tile in zip(starts, [first, *edges], [*edges, last], strict=True)
+        ]
     return out

@@ -7,6 +7,7 @@ its size on a phone. Legend: T rows of one channel or score.
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import numpy as np
 
@@ -123,7 +124,7 @@ def _thinned(us_T: np.ndarray, value_T: np.ndarray, frame: Frame) -> np.ndarray:
     bucket_T = (us_T - frame.start) * BUCKETS // (frame.end - frame.start)
     kept: set[int] = set()
     edges = [0, *(np.flatnonzero(np.diff(bucket_T)) + 1).tolist(), len(us_T)]
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in pairwise(edges):
         value = value_T[first:last]
         kept.update((first, first + int(value.argmin()), first + int(value.argmax()), last - 1))
     return np.array(sorted(kept))

@@ -20,18 +20,19 @@ SENSOR_FAULTS = ("stuck", "drift", "spike", "level_shift", "noise_burst", "delay
 SIMULATED_TYPES = (*SENSOR_FAULTS, "overheating", "alternator_failure", "tyre_leak", "decoupling")
 PER_HOUR = 1.45  # of reported time
 APART = 120  # rows between two faults
-TRIES = 40
+TRIES = 60
+VISIBLE, SHORTEST = 0.4, 30  # least strength, and rows
 
 # Strengths, drawn evenly in the logarithm: spreads of the channel; else the unit in the comment.
 STRENGTHS = {
-    "drift": (1.0, 5.0),
-    "spike": (1.0, 6.0),
-    "level_shift": (0.4, 3.0),
-    "noise_burst": (0.25, 1.5),
-    "delay": (1.0, 8.0),
-    "overheating": (4.0, 28.0),  # K of the coolant
-    "alternator_failure": (0.5, 2.2),  # V below the regulated voltage
-    "tyre_leak": (8.0, 70.0),  # kPa lost by the end of the day
+    "drift": (1.5, 8.0),
+    "spike": (1.5, 8.0),
+    "level_shift": (0.8, 5.0),
+    "noise_burst": (0.4, 2.5),
+    "delay": (1.5, 8.0),
+    "overheating": (6.0, 35.0),  # K of the coolant
+    "alternator_failure": (0.6, 2.4),  # V below the regulated voltage
+    "tyre_leak": (12.0, 90.0),  # kPa lost by the end of the day
 }
 
 
@@ -66,7 +67,7 @@ def break_down(
                 continue
             broken_TC = scene.instruments.digitised(_applied(value_TC, fault, scene, rng))
             fault = settled(fault, value_TC, broken_TC, scene.instruments.spread_C)
-            if fault is None:
+            if fault is None or fault.strength < VISIBLE or fault.end - fault.start < SHORTEST:
                 continue
             value_TC = broken_TC
             free_T[max(fault.start - APART, 0) : fault.end + APART] = False
@@ -81,7 +82,7 @@ def _draw(kind: str, scene: Scene, free_T: np.ndarray, rng: np.random.Generator)
     day = scene.day
     rows = len(free_T)
     if kind == "tyre_leak":  # starts late in the day, is mended over night
-        start, end = int(rows * rng.uniform(0.45, 0.75)), rows
+        start, end = int(rows * rng.uniform(0.5, 0.8)), rows
     else:
         first, last = day.bounds[rng.integers(len(day.bounds))]
         length = _duration(kind, rng)

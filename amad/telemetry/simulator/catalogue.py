@@ -129,7 +129,7 @@ MODELS = {
         mass=1420, drag=0.66, ratios=(13.6, 7.6, 5.1, 3.8, 3.1, 2.55),
         upshift=(19, 36, 54, 74, 98), idle_rpm=780, torque=240, loss=(11, 0.006),
         efficiency=0.37, litre=32.0, heat=45, tyre_kpa=(230, 220),
-        blocks=(0.04, 0.08, 0.48, 0.22, 0.18),
+        blocks=(0.03, 0.09, 0.48, 0.22, 0.18),
     ),
     "bev": Model(
         mass=1890, drag=0.60, ratios=(9.4,), torque=330, efficiency=0.92, heat=20,
@@ -140,7 +140,7 @@ MODELS = {
         mass=2650, drag=1.65, rolling=0.011, ratios=(16.5, 8.9, 5.7, 4.1, 3.2, 2.7),
         upshift=(17, 32, 50, 70, 92), idle_rpm=820, torque=370, loss=(18, 0.009),
         efficiency=0.41, litre=35.8, heat=70, wheel_radius=0.34, wheelbase=3.66,
-        steering_ratio=17.0, tyre_kpa=(320, 390), blocks=(0.26, 0.08, 0.48, 0.12, 0.06),
+        steering_ratio=17.0, tyre_kpa=(320, 390), blocks=(0.22, 0.10, 0.49, 0.12, 0.07),
         motorway_kmh=(88, 118),
     ),
 }  # fmt: skip

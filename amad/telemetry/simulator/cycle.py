@@ -131,14 +131,14 @@ def _trip(
     )
     speed_T = np.minimum(speed_T, np.maximum(1.2 * (rows - 12 - time), 0))  # comes to its end
     mode_T = mode_K[np.minimum(np.searchsorted(end_K, time, "right"), len(mode_K) - 1)]
-    mode_T[:5] = mode_T[-6:] = PARKED  # reports before the start and after the end
+    mode_T[:5] = mode_T[-6:] = IDLE  # it reports from the start of the engine to its stop
     return speed_T, mode_T.astype(np.int8)
 
 
 def _smooth(speed_T: np.ndarray, style: float, rng: np.random.Generator) -> np.ndarray:
     """Speed with a bounded jerk and the driver's hunting about the target."""
     hunting_T = 0.45 * style * wander(len(speed_T), 9, rng) * np.clip(speed_T / 8, 0, 1)
-    keep = 0.5  # two poles of about 1.4 s
+    keep = 0.6  # two poles of about 2 s
     speed_T = lfilter([(1 - keep) ** 2], [1, -2 * keep, keep**2], speed_T + hunting_T)
     return np.where(speed_T < 0.25, 0.0, speed_T)
 

@@ -37,21 +37,23 @@ def low_voltage(
     held_T = vehicle.regulator + warm - 0.006 * load_T + boost_T
     swing_T = held_T - lfilter([0.02], [1, -0.98], held_T, zi=[0.98 * held_T[0]])[0]
 
+    if vehicle.kind == "bev":  # the converter runs whenever the car is awake
+        on_T = np.ones(rows, bool)
     begins = np.array([first for first, _ in day.bounds])[day.trip_T]
     since_T = row_T - np.maximum(np.maximum.accumulate(np.where(on_T, 0, row_T)), begins)
-    taken_T = 0.6 + 24 * np.exp(-since_T / 260) + swing_T / 0.03
     spent_T = 4 + 0.25 * load_T
     voltage_T = np.where(on_T, held_T, 12.68 - 0.018 * spent_T)
-    current_T = np.where(on_T, taken_T, -spent_T)
-    if vehicle.kind != "bev":
-        crank_T = on_T & (since_T == 1)
-        voltage_T = voltage_T - 2.2 * crank_T
-        current_T = np.where(crank_T, -130.0, current_T)
-    charging_T = day.mode_T == CHARGING  # the converter feeds the 12 V side at the charger too
+    current_T = np.where(on_T, 0.6 + 14 * np.exp(-since_T / 260) + swing_T / 0.03, -spent_T)
+    crank_T = on_T & ~np.append(True, on_T[:-1])
     return {
-        c.VOLTAGE: np.where(charging_T, held_T, voltage_T),
-        c.CURRENT: np.where(charging_T, 0.6 + swing_T / 0.03, current_T),
+        c.VOLTAGE: _settling(voltage_T) - 1.0 * crank_T,
+        c.CURRENT: _settling(current_T) - 45.0 * crank_T,
     }
+
+
+def _settling(x_T: np.ndarray) -> np.ndarray:
+    """The alternator's load response and the battery's surface charge: steps take some seconds."""
+    return lfilter([0.2], [1, -0.8], x_T, zi=[0.8 * x_T[0]])[0]
 
 
 def _switched(rows: int, rng: np.random.Generator) -> np.ndarray:

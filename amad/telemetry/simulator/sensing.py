@@ -9,7 +9,7 @@ import numpy as np
 
 from amad.telemetry.simulator.catalogue import Sensor
 
-OUTAGE_CHANCE = 0.03  # of a vehicle-day with faults: one channel is silent for a third or more
+OUTAGE_CHANCE = 0.06  # of a vehicle-day with faults: one channel is silent for a third or more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

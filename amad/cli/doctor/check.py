@@ -1,0 +1,96 @@
+"""What a check is, and the order in which they run."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from amad.config import AmadError, ConfigError, Fleet, Params, Settings, load_fleet, load_params
+
+Status = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One finding: ``remedy`` says what to do, empty where nothing is."""
+
+    name: str
+    status: Status
+    finding: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patient:
+    """What is examined: a project home, and one fleet of it."""
+
+    settings: Settings
+    params: Params
+    fleet: Fleet
+
+
+def ok(name: str, finding: str) -> Check:
+    """Nothing to do."""
+    return Check(name=name, status="ok", finding=finding)
+
+
+def warn(name: str, finding: str, remedy: str) -> Check:
+    """Works, but not as it should."""
+    return Check(name=name, status="warn", finding=finding, remedy=remedy)
+
+
+def fail(name: str, finding: str, remedy: str) -> Check:
+    """A run will not work."""
+    return Check(name=name, status="fail", finding=finding, remedy=remedy)
+
+
+def diagnose(settings: Settings, fleet: str | None = None) -> Iterator[Check]:
+    """Run every check, each as it is found; one that breaks is a finding, not an end.
+
+    fleet: name, default that of ``params.yaml``. Without a readable ``params.yaml`` and fleet file
+    only the machine is examined.
+    """
+    from amad.cli.doctor import jobs, machine, services
+
+    for check in (machine.python, machine.packages, machine.disk):
+        yield _guarded(check, settings)
+    try:
+        params = load_params(settings.params_file)
+    except ConfigError as error:
+        yield fail("params.yaml", str(error), "mend the file, or run in the project's folder")
+        return
+    yield ok("params.yaml", f"fleet {params.fleet}, seed {params.seed}")
+    try:
+        contract = load_fleet(fleet or params.fleet, settings)
+    except ConfigError as error:
+        yield fail("fleet file", str(error), "mend the file, or name another fleet with --fleet")
+        return
+    classes = len(contract.vehicle_classes)
+    yield ok(
+        "fleet file",
+        f"{contract.name}: {len(contract.channels)} channels, "
+        f"{classes} vehicle class{'es' if classes > 1 else ''}, {contract.period_seconds:g} s",
+    )
+    patient = Patient(settings=settings, params=params, fleet=contract)
+    for check in (
+        machine.raw_data,
+        machine.lake,
+        services.tracking_store,
+        services.registry,
+        services.cluster,
+        jobs.last_scoring,
+        jobs.freshness,
+        jobs.dvc,
+        jobs.leftovers,
+    ):
+        yield _guarded(check, patient)
+
+
+def _guarded(check: Callable[..., Check], subject: object) -> Check:
+    name = check.__name__.replace("_", " ")
+    try:
+        return check(subject)
+    except AmadError as error:
+        return fail(name, str(error), "")  # its sentence says what to do
+    except Exception as error:
+        text = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        return fail(name, f"the check itself failed ({text})", "run the command with --debug")

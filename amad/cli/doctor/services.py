@@ -1,0 +1,95 @@
+"""Checks of what runs elsewhere: MLflow's store and registry, the Ray cluster."""
+
+import os
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from amad.cli.doctor.check import Check, Patient, fail, ok, warn
+from amad.config import load_cluster
+
+CONNECT_SECONDS = 3.0
+GCS_PORT = 6379  # where a Ray head listens unless told otherwise
+
+
+def tracking_store(patient: Patient) -> Check:
+    """Does MLflow's store answer, with tables of this version?"""
+    from amad.engines.tracking import connect, tracking_uri
+
+    uri = tracking_uri(patient.settings)
+    file = _sqlite_file(uri)
+    if file is not None and not file.is_file():
+        return warn("tracking store", f"there is no {file} yet", "the first 'make repro' makes it")
+    client = connect(patient.settings)
+    shown = uri.rpartition("@")[2]
+    experiment = client.get_experiment_by_name(f"amad-{patient.fleet.name}")
+    runs = "no runs of this fleet yet" if experiment is None else f"experiment {experiment.name}"
+    return ok("tracking store", f"{shown}, {runs}")
+
+
+def registry(patient: Patient) -> Check:
+    """Is there a champion, and can it be fetched?"""
+    from amad.engines.registry import CHALLENGER, CHAMPION, alias_version, fetched
+    from amad.engines.tracking import connect, tracking_uri
+
+    file = _sqlite_file(tracking_uri(patient.settings))
+    if file is not None and not file.is_file():
+        return warn("registry", "no tracking store, so no models", "run 'make repro'")
+    client, fleet = connect(patient.settings), patient.fleet.name
+    champion = alias_version(client, fleet, CHAMPION)
+    challenger = alias_version(client, fleet, CHALLENGER)
+    if champion is None:
+        remedy = "run 'amad register'" if challenger is None else "run 'amad promote'"
+        candidate = "" if challenger is None else f" (challenger: version {challenger.version})"
+        return warn("registry", f"fleet {fleet} has no champion{candidate}", remedy)
+    with fetched(client, champion):
+        finding = f"champion version {champion.version}"
+    since = champion.tags.get(f"{CHAMPION}_since")
+    finding += f" since {since}" if since else ""
+    if challenger is not None and challenger.version != champion.version:
+        finding += f", challenger version {challenger.version}"
+    return ok("registry", finding)
+
+
+def cluster(patient: Patient) -> Check:
+    """Is the profile sound, and does the Ray cluster that it names listen? Starts nothing."""
+    settings = patient.settings
+    profile = load_cluster(settings.cluster, settings)
+    if profile.address is None:
+        workers = f"{profile.workers} {profile.device} workers"
+        return ok("cluster", f"{settings.cluster}: Ray is started here when needed, {workers}")
+    address = _ray_address(profile.address)
+    remedy = "start the cluster, or choose the embedded one with AMAD_CLUSTER=local"
+    if address is None:
+        return fail("cluster", f"{settings.cluster}: no Ray runs on this machine to join", remedy)
+    host, port = address
+    try:
+        socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        reason = error.strerror or error
+        return fail(
+            "cluster", f"{settings.cluster}: {host}:{port} does not answer ({reason})", remedy
+        )
+    if profile.storage and "://" not in profile.storage and not Path(profile.storage).is_dir():
+        return warn(
+            "cluster",
+            f"{settings.cluster}: {host}:{port} answers; no folder {profile.storage} here",
+            "mount it at the same path on every node, or name an object store",
+        )
+    return ok("cluster", f"{settings.cluster}: {host}:{port} answers")
+
+
+def _ray_address(address: str) -> tuple[str, int] | None:
+    """(host, port) of a Ray head; ``auto`` is what Ray itself would join, None where nothing is."""
+    if address == "auto":
+        noted = Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / "ray_current_cluster"
+        address = os.environ.get("RAY_ADDRESS") or (noted.read_text() if noted.is_file() else "")
+    if not address.strip():
+        return None
+    text = address.strip()
+    parts = urlsplit(text if "://" in text else f"ray://{text}")
+    return (parts.hostname or "localhost", parts.port or GCS_PORT)
+
+
+def _sqlite_file(uri: str) -> Path | None:
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None

@@ -1,0 +1,90 @@
+"""Scoring jobs: one at a time a fleet, each with a log that says how it ended.
+
+The lock is the kernel's (flock): it is gone with the process that held it, however that ended, so
+it is never stale. On a shared file system without locks two jobs may overlap; partitions are then
+still whole, see ``partitions``.
+"""
+
+import json
+import os
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from amad.config import ServiceError
+from amad.telemetry.files import write_json
+
+
+@contextmanager
+def scoring_job(runs: Path, fleet: str) -> Iterator[dict]:
+    """Hold the fleet's lock and keep the job's log; yields the log's content, to be filled.
+
+    It is written at the start (``status: running``), by ``save``, and at the end (``done``, or
+    ``failed`` with the error). Jobs that died without a word are marked ``killed``.
+
+    Raises:
+        ServiceError: another job of this fleet is running; says which.
+    """
+    runs.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(runs / "scoring.lock")
+    holder = runs / "scoring.holder.json"
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ServiceError(
+            f"fleet {fleet} is being scored by another job ({_read_holder(holder)}); wait for it "
+            "or stop it, then start again"
+        ) from None
+    try:
+        _mark_killed(runs)
+        now = datetime.now(UTC)
+        log = {
+            "id": f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}",
+            "fleet": fleet,
+            "status": "running",
+            "started": now.isoformat(timespec="seconds"),
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "dates": [],
+            "error": None,
+        }
+        write_json(holder, {key: log[key] for key in ("id", "pid", "host", "started")})
+        save(runs, log)
+        try:
+            yield log
+            log["status"] = "done"
+        except BaseException as error:
+            log["status"] = "failed"
+            log["error"] = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+            raise
+        finally:
+            log["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
+            save(runs, log)
+            holder.unlink(missing_ok=True)
+    finally:
+        lock.release()
+
+
+def save(runs: Path, log: dict) -> None:
+    """Write the log as it stands."""
+    write_json(runs / "jobs" / f"{log['id']}.json", log)
+
+
+def _read_holder(holder: Path) -> str:
+    try:
+        content = json.loads(holder.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return "it has just started or is just ending"
+    return f"{content['id']}, process {content['pid']} on {content['host']}"
+
+
+def _mark_killed(runs: Path) -> None:
+    for file in (runs / "jobs").glob("*.json"):
+        log = json.loads(file.read_text(encoding="utf-8"))
+        if log.get("status") == "running":
+            write_json(file, log | {"status": "killed"})

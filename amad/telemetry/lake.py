@@ -1,0 +1,194 @@
+"""The lake: every vehicle's rows, sorted, unique, by vehicle and UTC date.
+
+    lake/vehicle=<id>/date=<YYYY-MM-DD>/part.parquet   the rows (``lake_schema``)
+    lake/_days.parquet     a row per part: rows, hash, and what ingest counted on the way
+    lake/_events.parquet   the known events (``EVENTS``)
+    lake/_manifest.json    the raw files in it, the contract it was written under, its hash
+
+Vehicle ids are percent-encoded in paths. ``Lake`` only reads; ``ingest.py`` writes.
+"""
+
+import datetime
+import hashlib
+import json
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from amad.config import DataError, Fleet
+from amad.telemetry.schemas import DATE, EVENTS, TIMESTAMP, VEHICLE, check, lake_schema
+from amad.telemetry.values import DAY_US, date_of
+
+MANIFEST, DAYS_FILE, EVENTS_FILE = "_manifest.json", "_days.parquet", "_events.parquet"
+
+# duplicates, late, unreadable: rows refused as repeated, rows that came after newer ones, rows
+# that could not be read (of the vehicle-day as far as that is known).
+DAYS = pa.schema([
+    ("vehicle", pa.string()), ("date", pa.date32()), ("rows", pa.int64()),
+    ("sha256", pa.string()), ("duplicates", pa.int64()), ("late", pa.int64()),
+    ("unreadable", pa.int64()),
+])  # fmt: skip
+
+
+class Lake:
+    """The rows of a fleet::
+
+        lake = Lake(settings.fleet_dir("demo") / "lake", fleet)
+        lake.read("bev-03", start_us, end_us)   # pa.Table of lake_schema(fleet), sorted
+
+    Raises:
+        DataError: there is no lake, or it was written under another contract.
+    """
+
+    def __init__(self, path: Path, fleet: Fleet) -> None:
+        self.path = Path(path)
+        self.fleet = fleet
+        self.schema = lake_schema(fleet)
+        manifest = read_manifest(self.path)
+        if manifest is None:
+            raise DataError(f"there is no lake in {self.path}; run `amad ingest` first")
+        if manifest["contract"] != lake_contract(fleet):
+            raise DataError(
+                f"the lake in {self.path} was written under another version of fleet "
+                f"{fleet.name}'s file; run `amad ingest` to write it anew"
+            )
+        self._manifest = manifest
+        self._day_table = pq.ParquetFile(self.path / DAYS_FILE).read()
+        self._rows_of: dict[str, dict[datetime.date, int]] = {}
+        columns = (self._day_table[name].to_pylist() for name in ("vehicle", "date", "rows"))
+        for vehicle, date, rows in zip(*columns, strict=True):
+            self._rows_of.setdefault(vehicle, {})[date] = rows
+
+    def vehicles(self) -> list[str]:
+        """Ids of all vehicles, sorted."""
+        return sorted(self._rows_of)
+
+    def dates(self, vehicle: str | None = None) -> list[datetime.date]:
+        """UTC dates on which the vehicle (default: any vehicle) has rows, sorted."""
+        if vehicle is not None:
+            return sorted(self._rows_of.get(vehicle, {}))
+        return sorted({date for dates in self._rows_of.values() for date in dates})
+
+    def days(self) -> list[tuple[str, datetime.date, int]]:
+        """(vehicle, date, rows) of every part, sorted."""
+        return [(v, d, self._rows_of[v][d]) for v in self.vehicles() for d in self.dates(v)]
+
+    def day_table(self) -> pa.Table:
+        """A row per part, of the schema DAYS."""
+        return self._day_table
+
+    def rows(self) -> int:
+        """Rows of all vehicles."""
+        return sum(rows for _, _, rows in self.days())
+
+    def part(self, vehicle: str, date: datetime.date) -> Path:
+        """The file of one vehicle-day."""
+        return self.path / part_path(vehicle, date)
+
+    def read_day(self, vehicle: str, date: datetime.date) -> pa.Table:
+        """Rows of one vehicle and UTC date, sorted; no rows where it has none."""
+        if date not in self._rows_of.get(vehicle, {}):
+            return self.schema.empty_table()
+        return read_part(self.part(vehicle, date), self.schema)
+
+    def read(
+        self, vehicle: str, start_us: int | None = None, end_us: int | None = None
+    ) -> pa.Table:
+        """Rows of one vehicle with start_us <= timestamp < end_us (microseconds, UTC), sorted.
+
+        The columns are ``lake_schema(fleet)``; an unknown vehicle has no rows.
+        """
+        dates = self.dates(vehicle)
+        if start_us is not None:
+            dates = [d for d in dates if d >= date_of(start_us // DAY_US)]
+        if end_us is not None:
+            dates = [d for d in dates if d <= date_of((end_us - 1) // DAY_US)]
+        if not dates:
+            return self.schema.empty_table()
+        table = pa.concat_tables(self.read_day(vehicle, date) for date in dates)
+        time_R = pc.cast(table["timestamp"], pa.int64()).to_numpy()
+        first = 0 if start_us is None else int(np.searchsorted(time_R, start_us))
+        last = len(time_R) if end_us is None else int(np.searchsorted(time_R, end_us))
+        return table.slice(first, max(0, last - first))
+
+    def events(self) -> pa.Table:
+        """Known events (schema EVENTS), sorted by vehicle and start; empty where none are known."""
+        return check(pq.ParquetFile(self.path / EVENTS_FILE).read(), EVENTS, EVENTS_FILE)
+
+    def test_start(self) -> dict[str, int]:
+        """Vehicle -> time (microseconds UTC) of its first row in files of part test, else {}."""
+        return dict(self._manifest["test_start"])
+
+    def hash(self) -> str:
+        """A short hash of the content: the same rows and events have the same hash."""
+        return self._manifest["hash"]
+
+
+def part_path(vehicle: str, date: datetime.date) -> Path:
+    """Where a vehicle-day lies, relative to the lake."""
+    return Path(f"{VEHICLE}={quote(vehicle, safe='')}") / f"{DATE}={date.isoformat()}/part.parquet"
+
+
+def read_part(path: Path, schema: pa.Schema) -> pa.Table:
+    """Read one part; raises DataError if it is damaged or of another schema."""
+    try:
+        with pq.ParquetFile(path) as file:  # read_table would add the hive keys
+            return check(file.read(), schema, str(path))
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(
+            f"{path} cannot be read ({error}); delete the lake and run `amad ingest` again"
+        ) from None
+
+
+def write_part(
+    path: Path, schema: pa.Schema, timestamp_T: np.ndarray, value_TC: np.ndarray, label_T
+) -> None:
+    """Write one part: timestamp_T sorted int64 microseconds, value_TC float32 with NaN for null.
+
+    The bytes depend on the rows alone. ``path`` is a staged one: it is not written in one piece.
+    """
+    value_CT = np.ascontiguousarray(value_TC.T)
+    columns = [pa.array(timestamp_T, TIMESTAMP)]
+    columns += [pa.array(value_T, pa.float32(), from_pandas=True) for value_T in value_CT]
+    if "label" in schema.names:
+        columns.append(pa.array(label_T, pa.int8()))
+    table = pa.Table.from_arrays(columns, schema=schema)
+    pq.write_table(table, path, compression="zstd", row_group_size=1 << 17)
+
+
+def read_manifest(path: Path) -> dict | None:
+    """The lake's manifest; None where there is no lake."""
+    try:
+        return json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+
+
+def lake_contract(fleet: Fleet) -> str:
+    """A hash of those parts of the fleet file that shape the lake's content."""
+    content = fleet.model_dump(
+        mode="json",
+        include={
+            "period_seconds": True,
+            "channels": {"__all__": {"name", "column", "classes"}},
+            "vehicle_classes": True,
+            "source": set(type(fleet.source).model_fields) - {"obtain", "folder"},
+            "labels": {"kind", "column", "culprits", "culprits_by"},
+        },
+    )
+    if fleet.source.timestamp.take != "index":
+        del content["period_seconds"]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def content_hash(days: pa.Table, events: pa.Table, test_start: dict[str, int]) -> str:
+    """The lake's hash, from the hashes of its parts."""
+    columns = (days[name].to_pylist() for name in ("vehicle", "date", "sha256"))
+    lines = sorted(f"{v}\0{d}\0{sha}" for v, d, sha in zip(*columns, strict=True))
+    lines += sorted(json.dumps(row, default=str) for row in events.to_pylist())
+    lines.append(json.dumps(test_start, sort_keys=True))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

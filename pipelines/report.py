@@ -1,0 +1,31 @@
+"""python -m pipelines.report
+
+The page of the fleet's last scoring run: data/<fleet>/report.html.
+"""
+
+from pathlib import Path
+
+from amad.config import Params, Settings, load_fleet
+from amad.config.console import say
+from amad.report import build_report
+from pipelines import stage_main
+
+
+def run(params: Params, settings: Settings, out: Path | None = None) -> dict:
+    """Write the page (to ``out``, default ``data/<fleet>/report.html``) and return what it shows.
+
+    Raises:
+        DataError: the fleet was never scored.
+    """
+    fleet = load_fleet(params.fleet, settings)
+    path = (out or settings.fleet_dir(fleet.name) / "report.html").absolute()
+    page = build_report(fleet, settings, path)
+    say(
+        f"report of {page['dates'][0]} to {page['dates'][-1]}: {page['incidents']} incidents on "
+        f"{page['vehicles']} vehicles, in {path}"
+    )
+    return page
+
+
+if __name__ == "__main__":
+    stage_main(run)

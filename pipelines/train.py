@@ -1,0 +1,47 @@
+"""python -m pipelines.train
+
+Train AMAD with the best settings of the sweep: data/<fleet>/bundle and data/<fleet>/train.json.
+"""
+
+import json
+
+from amad.config import DataError, Params, Settings, load_cluster, load_fleet
+from amad.config.console import say
+from amad.engines.sweep_outputs import with_settings
+from amad.engines.training import train_fleet
+from amad.telemetry.files import write_json
+from pipelines import stage_main
+
+
+def run(params: Params, settings: Settings) -> dict:
+    """Train and return the content of ``train.json``.
+
+    Raises:
+        DataError: prepare or tune has not run, or no window fits into the train rows.
+        ConfigError: the training diverged.
+        ServiceError: the cluster or the tracking store does not answer.
+    """
+    fleet = load_fleet(params.fleet, settings)
+    folder = settings.fleet_dir(fleet.name)
+    best = folder / "best.json"
+    if not best.is_file():
+        raise DataError(f"there is no {best}; run the stage tune first")
+    chosen = json.loads(best.read_text(encoding="utf-8"))
+    result = train_fleet(
+        folder / "store",
+        with_settings(params, chosen["settings"]),
+        fleet,
+        settings,
+        load_cluster(settings=settings),
+        folder / "bundle",
+    )
+    write_json(folder / "train.json", result)
+    say(
+        f"trained {result['parameters']:,} parameters for {len(result['epochs'])} epochs; "
+        f"bundle in {folder / 'bundle'}"
+    )
+    return result
+
+
+if __name__ == "__main__":
+    stage_main(run)

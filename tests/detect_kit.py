@@ -1,0 +1,55 @@
+"""A small fleet of noisy, coupled channels for the tests of the detector and the baselines."""
+
+import numpy as np
+from windows_kit import START, series_of
+
+from amad.config import Fleet
+from amad.config.params import DetectParams
+from amad.windows.series import Series
+
+C = 5
+LINEAR = DetectParams(members=["ridge", "ridge_long"], baseline_rows=300)
+
+
+def fleet_of(**changes: object) -> Fleet:
+    """Five channels at 1 Hz, the last one only of class b."""
+    channels = [{"name": f"c{i}"} for i in range(C - 1)] + [{"name": "c4", "classes": ["b"]}]
+    content = {
+        "name": "kit",
+        "channels": channels,
+        "vehicle_classes": [{"name": "b", "vehicles": ["b-*"]}, {"name": "a"}],
+        "source": {"format": "simulator"},
+        "missing": {"min_segment_rows": 20},
+    }
+    return Fleet.model_validate(content | changes)
+
+
+def waves(vehicle: str, rows: int = 2000, seed: int = 0, begin: int = 0, **changes) -> Series:
+    """Autoregressive noise on slow waves, about unit spread; class from the id's first letter."""
+    rng = np.random.default_rng([seed, *vehicle.encode()])
+    noise_TC = rng.normal(size=(rows, C))
+    for t in range(1, rows):
+        noise_TC[t] += 0.7 * noise_TC[t - 1]
+    phase_C = np.linspace(0, 2, C)
+    time_T = np.arange(begin, begin + rows)[:, None]
+    value_TC = np.sin(time_T / 40 + phase_C) + 0.5 * noise_TC
+    valid_TC = np.ones((rows, C), np.uint8)
+    if vehicle[0] == "a":
+        value_TC[:, 4], valid_TC[:, 4] = 0, 0
+    stamp_T = START + np.arange(begin, begin + rows, dtype=np.int64) * 1_000_000
+    fields = {"valid_TC": valid_TC, "timestamp_T": stamp_T}
+    return series_of(value_TC, vehicle, vehicle[0], **(fields | changes))
+
+
+def parts(vehicles: list[str], rows: int = 2000) -> tuple[list[Series], list[Series]]:
+    """Train and calibration series of each vehicle."""
+    train = [waves(v, rows, seed=1) for v in vehicles]
+    calibration = [waves(v, rows, seed=2, begin=rows) for v in vehicles]
+    return train, calibration
+
+
+def with_values(series: Series, rows: slice, channel: int, value: np.ndarray | float) -> Series:
+    """A copy with some values of one channel replaced."""
+    value_TC = series.value_TC.copy()
+    value_TC[rows, channel] = value
+    return series.with_values(value_TC)

@@ -1,0 +1,191 @@
+"""A small scored fleet for the tests of the report: real raw files, lake and store, made scores."""
+
+from dataclasses import asdict, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from amad.config import Fleet, Settings, load_fleet
+from amad.detect.incidents import Incident, incident_id, level_of
+from amad.telemetry.files import write_json, write_parquet
+from amad.telemetry.ingest import ingest
+from amad.telemetry.lake import Lake
+from amad.telemetry.schemas import INCIDENTS, SCORES, TIMESTAMP
+from amad.windows.build import build_store
+
+SECOND = 1_000_000
+FIRST_DAY = date(2026, 1, 9)
+START_OF_DAY = 6 * 3600  # seconds after midnight of a day's first row
+THRESHOLD = 5.0
+VERSION = "3"
+
+
+def write_fleet(home: Path, name: str = "kit", **changes: object) -> Fleet:
+    """A fleet file of four channels, its raw files below ``home/raw``."""
+    content = {
+        "name": name,
+        "description": "A fleet for tests.",
+        "channels": [
+            {"name": "Vehicle.Speed", "label": "Speed", "unit": "km/h", "range": [0, 250]},
+            {"name": "Vehicle.Coolant", "label": "Coolant temperature", "unit": "°C"},
+            {"name": "Vehicle.Voltage", "label": "Battery voltage", "unit": "V"},
+            {"name": "Vehicle.Gear", "label": "Gear", "kind": "categorical", "range": [0, 8]},
+        ],
+        "source": {"format": "parquet", "files": [{"glob": "*.parquet"}]},
+        "missing": {"max_gap_seconds": 30, "min_segment_rows": 50},
+    } | changes
+    path = home / "conf" / "fleet" / f"{name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
+    return load_fleet(name, Settings(home=home))
+
+
+def write_data(
+    fleet: Fleet, home: Path, vehicles: list[str], days: int = 2, rows: int = 600
+) -> Settings:
+    """Raw files, ingested and prepared: speed and gear wave, the coolant is warm."""
+    settings = Settings(home=home)
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    for number, vehicle in enumerate(vehicles):
+        rng = np.random.default_rng(number)
+        for n in range(days):
+            at = np.arange(rows)
+            speed = np.clip(60 + 40 * np.sin(at / 90 + number) + rng.normal(0, 1, rows), 0, None)
+            table = pa.table({
+                "vehicle": [vehicle] * rows,
+                "timestamp": pa.array(day_start(n) + at * SECOND, pa.int64()).view(TIMESTAMP),
+                "Vehicle.Speed": speed,
+                "Vehicle.Coolant": 88 + 2 * np.sin(at / 200) + rng.normal(0, 0.3, rows),
+                "Vehicle.Voltage": 13.8 + rng.normal(0, 0.05, rows),
+                "Vehicle.Gear": np.clip(np.round(speed / 20), 1, 6),
+            })  # fmt: skip
+            pq.write_table(table, settings.data_dir / f"{number}-{n}.parquet")
+    folder = settings.fleet_dir(fleet.name)
+    ingest(fleet, settings, folder / "lake", folder / "rejected")
+    build_store(Lake(folder / "lake", fleet), fleet, "vehicle", folder / "store")
+    return settings
+
+
+def day_start(n: int) -> int:
+    """Microseconds of the first row of day ``n``."""
+    day = datetime(FIRST_DAY.year, FIRST_DAY.month, FIRST_DAY.day, tzinfo=UTC)
+    return round((day + timedelta(days=n, seconds=START_OF_DAY)).timestamp()) * SECOND
+
+
+def an_incident(fleet: Fleet, vehicle: str, day: int, first: int, rows: int, **changes) -> Incident:
+    """Rows ``first`` to ``first + rows`` of a day are one incident; the coolant is to blame."""
+    start = day_start(day) + first * SECOND
+    found = Incident(
+        incident_id=incident_id(fleet.name, vehicle, start),
+        vehicle=vehicle,
+        vehicle_class=fleet.class_of(vehicle),
+        start=start,
+        end=start + rows * SECOND,
+        peak=start + rows // 2 * SECOND,
+        peak_score=THRESHOLD + 3,
+        severity=60.0,
+        level="high",
+        type="level_shift",
+        alarm_rows=rows,
+        channels=("Vehicle.Coolant", "Vehicle.Speed"),
+        shares=(0.7, 0.2),
+    )
+    found = replace(found, **changes)
+    return replace(found, level=level_of(found.severity))
+
+
+def write_run(
+    fleet: Fleet,
+    settings: Settings,
+    incidents: dict[int, list[Incident]],
+    *,
+    days: list[int] = (0, 1),
+    quarantined: tuple[tuple[str, int], ...] = (),
+) -> None:
+    """Score and incident tables of a finished job, as the scoring job leaves them."""
+    lake = Lake(settings.fleet_dir(fleet.name) / "lake", fleet)
+    runs = settings.runs_dir(fleet.name)
+    for n in days:
+        day = FIRST_DAY + timedelta(days=n)
+        folder = f"model_version={VERSION}/date={day}"
+        tables = [
+            _scores(lake, vehicle, day, incidents.get(n, []), (vehicle, n) in quarantined)
+            for vehicle in lake.vehicles()
+        ]
+        write_parquet(pa.concat_tables(tables), runs / "scores" / folder / "part.parquet", SCORES)
+        rows = [
+            asdict(i) | {"model_version": VERSION, "data_hash": "d", "validation": "passed"}
+            for i in incidents.get(n, [])
+        ]
+        table = pa.Table.from_pylist(rows, schema=INCIDENTS)
+        write_parquet(table, runs / "incidents" / folder / "incidents.parquet", INCIDENTS)
+    job = {
+        "id": "20260111T043000-abc123", "fleet": fleet.name, "status": "done",
+        "started": "2026-01-11T04:30:00+00:00", "ended": "2026-01-11T04:31:12+00:00",
+        "host": "node", "pid": 1, "error": None, "model_version": VERSION,
+        "threshold": THRESHOLD, "dates": [str(FIRST_DAY + timedelta(days=n)) for n in days],
+    }  # fmt: skip
+    write_json(runs / "jobs" / f"{job['id']}.json", job)
+
+
+def _scores(
+    lake: Lake, vehicle: str, day: date, incidents: list[Incident], quarantined: bool
+) -> pa.Table:
+    us_T = lake.read_day(vehicle, day)["timestamp"].cast(pa.int64()).to_numpy()
+    rows = len(us_T)
+    alarm_T = np.zeros(rows, bool)
+    for incident in incidents:
+        if incident.vehicle == vehicle:
+            alarm_T |= (us_T >= incident.start) & (us_T < incident.end)
+    score_T = np.where(alarm_T, THRESHOLD + 2, 1 + np.sin(np.arange(rows) / 10)).astype(np.float32)
+    status = "quarantined" if quarantined else "scored"
+    return pa.table(
+        [
+            pa.array([vehicle] * rows, pa.string()),
+            pa.array(us_T, pa.int64()).view(TIMESTAMP),
+            pa.array(score_T, mask=np.full(rows, quarantined)),
+            pa.array(alarm_T & (not quarantined)),
+            pa.array(np.arange(rows) % 100 == 0),
+            pa.array([status] * rows),
+            pa.array([[]] * rows, SCORES.field("top_channels").type),
+            pa.array([[]] * rows, SCORES.field("top_shares").type),
+        ],
+        schema=SCORES,
+    )
+
+
+def write_verdicts(fleet: Fleet, settings: Settings, version: str = VERSION) -> None:
+    """What the other stages say of the model and the data."""
+    folder = settings.fleet_dir(fleet.name)
+
+    def method(*values: float) -> dict:
+        mean = sum(values) / len(values)
+        return {
+            "mean": {"vus_pr": mean},
+            "interval": {"vus_pr": [min(values), max(values)]},
+            "per_unit": {f"v{n}": {"vus_pr": value} for n, value in enumerate(values)},
+        }
+
+    write_json(
+        folder / "evaluation" / "metrics.json",
+        {
+            "fleet": fleet.name, "unit": "vehicle", "units": 3, "unscorable": {},
+            "detector": "amad", "floor": "random", "best_baseline": "ridge",
+            "methods": {"amad": method(0.6, 0.7, 0.65), "ridge": method(0.5, 0.72, 0.6),
+                        "random": method(0.05, 0.06, 0.04)},
+            "operating_point": {
+                "alarm_budget": 0.5, "events": 12, "events_found": 10, "event_recall": 10 / 12,
+                "median_delay_seconds": 14.0,
+                "normal_test": {"incidents_a_vehicle_day": 0.4},
+            },
+        },
+    )  # fmt: skip
+    write_json(folder / "validation.json", {"ok": True})
+    write_json(
+        folder / "receipt.json",
+        {"version": version, "reasons": ["promoted: the fleet has no champion yet"]},
+    )

@@ -1,0 +1,170 @@
+"""A small fleet with a lake and a fitted detector, for the tests of registry and scoring.
+
+Three vehicles report every 10 s from 21:00 to 03:00, over midnight, with gaps; the last nights are
+the test part. A fault on ``b-1`` goes on over a midnight.
+"""
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from amad.config import Fleet, Params, Settings, load_fleet
+from amad.detect.detector import Detector, make_members
+from amad.evaluation.harness import evaluate
+from amad.telemetry.files import write_json
+from amad.telemetry.ingest import ingest
+from amad.telemetry.lake import Lake
+from amad.windows.resample import split_bounds, to_series
+from amad.windows.scaler import Scaler
+from amad.windows.series import CALIBRATION, TRAIN, Series
+from amad.windows.store import WindowStore, write_store
+
+VEHICLES = ("a-1", "a-2", "b-1")
+PERIOD = 10
+NIGHTS = 6
+START = date(2026, 1, 5)  # the first night begins on it
+FAULTY = START + timedelta(days=NIGHTS - 1)  # the night of the fault, 23:30 to 00:30
+CONTENT = {
+    "name": "nights",
+    "description": "A test fleet.",
+    "period_seconds": PERIOD,
+    "source": {
+        "format": "parquet",
+        "files": [{"glob": "*.parquet"}],
+        "folder": "nights",
+        "vehicle": {"take": "column", "column": "vehicle"},
+        "timestamp": {"take": "column", "column": "timestamp"},
+    },
+    "channels": [
+        {"name": "speed", "unit": "km/h", "range": [-50, 300]},
+        {"name": "torque", "range": [-50, 300]},
+        {"name": "heat"},
+        {"name": "charge", "classes": ["b"]},
+    ],
+    "vehicle_classes": [
+        {"name": "b", "vehicles": ["b-*"]},
+        {"name": "a", "vehicles": ["*"]},
+    ],
+    "missing": {"max_gap_seconds": 60, "min_segment_rows": 30},
+    "split": {"test_share": 0.3, "purge_rows": 10},
+    "quality": {"min_rows": 30},
+    "labels": {"kind": "injected", "injection": {"cases_per_vehicle": 3, "seed": 3}},
+    "evaluation": {"buffer_rows": 20, "unit": "case"},
+}
+
+
+def kit_params(**detect: object) -> Params:
+    """Linear members, short history."""
+    settings = {
+        "members": ["ridge", "ridge_long"],
+        "widths": [3, 9],
+        "baseline_rows": 200,
+        "alarm_budget": 1.0,
+    }
+    return Params.model_validate(
+        {
+            "fleet": "nights",
+            "detect": settings | detect,
+            "evaluate": {"baselines": ["l2"], "bootstrap": 50},
+            "gate": {"bootstrap": 200},
+        }
+    )
+
+
+def night(day: date, vehicle: str, seed: int = 0) -> pa.Table:
+    """The raw rows of one vehicle and night."""
+    rng = np.random.default_rng([VEHICLES.index(vehicle), day.toordinal(), seed])
+    begin = datetime(day.year, day.month, day.day, 21, tzinfo=UTC).timestamp()
+    second = np.arange(0, 6 * 3600, PERIOD)
+    kept = (second < 7200) | (second > 7500)  # a gap of five minutes
+    time = begin + second[kept]
+    speed = 60 + 30 * np.sin(time / 700) + 10 * np.sin(time / 190)
+    torque = 0.7 * speed + rng.normal(0, 1, len(time))
+    heat = 80 + 5 * np.sin(time / 3000) + rng.normal(0, 0.2, len(time))
+    if vehicle == "b-1" and day == FAULTY:
+        fault = (second[kept] >= 9000) & (second[kept] < 12600)
+        torque = np.where(fault, torque + rng.normal(0, 60, len(time)), torque)
+    charge = None if vehicle.startswith("a") else 50 - second[kept] / 900
+    return pa.table({
+        "vehicle": [vehicle] * len(time),
+        "timestamp": pa.array((time * 1e6).astype(np.int64)).cast(pa.timestamp("us", "UTC")),
+        "speed": speed + rng.normal(0, 1, len(time)),
+        "torque": torque,
+        "heat": heat,
+        "charge": pa.array([None] * len(time) if charge is None else charge, pa.float64()),
+    })  # fmt: skip
+
+
+def make_lake(home: Path, nights: int = NIGHTS) -> tuple[Fleet, Settings]:
+    """Write fleet file and raw data into the home, and ingest them."""
+    settings = Settings(home=home, data_dir=home / "raw")
+    (home / "conf" / "fleet").mkdir(parents=True, exist_ok=True)
+    text = yaml.safe_dump(CONTENT)
+    (home / "conf" / "fleet" / "nights.yaml").write_text(text, encoding="utf-8")
+    fleet = load_fleet("nights", settings)
+    add_nights(fleet, settings, [START + timedelta(days=n) for n in range(nights)])
+    return fleet, settings
+
+
+def add_nights(fleet: Fleet, settings: Settings, days: list[date], seed: int = 0) -> None:
+    """More raw files, and the lake brought up to date."""
+    folder = settings.data_dir / "nights"
+    folder.mkdir(parents=True, exist_ok=True)
+    for day in days:
+        for vehicle in VEHICLES:
+            pq.write_table(night(day, vehicle, seed), folder / f"{day}-{vehicle}-{seed}.parquet")
+    refresh(fleet, settings)
+
+
+def refresh(fleet: Fleet, settings: Settings) -> Lake:
+    """Ingest what is new and note that validation passed every day of the lake."""
+    folder = settings.fleet_dir(fleet.name)
+    ingest(fleet, settings, folder / "lake", folder / "rejected")
+    return Lake(folder / "lake", fleet)
+
+
+def series_of(fleet: Fleet, lake: Lake) -> list[Series]:
+    """Every vehicle on its grid, split in time."""
+    found = []
+    for vehicle in lake.vehicles():
+        table = lake.read(vehicle)
+        stamps = table["timestamp"].cast(pa.int64()).to_numpy()
+        found.append(to_series(table, fleet, vehicle, bounds=split_bounds(stamps, fleet)))
+    return found
+
+
+def fit_detector(fleet: Fleet, lake: Lake, **detect: object) -> Detector:
+    """A detector of linear members, fitted as the stages do it."""
+    whole = series_of(fleet, lake)
+    scaler = Scaler.fit(whole, fleet, "vehicle")
+    scaled = [scaler.apply(series) for series in whole]
+    params = kit_params(**detect).detect
+    detector = Detector(make_members(params), params, fleet, scaler)
+    return detector.fit([s.part(TRAIN) for s in scaled], [s.part(CALIBRATION) for s in scaled])
+
+
+def make_artifacts(fleet: Fleet, settings: Settings, **detect: object) -> Params:
+    """What the stages before ``register`` leave behind, from the lake as it is."""
+    folder = settings.fleet_dir(fleet.name)
+    lake = Lake(folder / "lake", fleet)
+    detector = fit_detector(fleet, lake, **detect)
+    detector.save(folder / "detector")
+    whole = [detector.scaler.fill(series) for series in series_of(fleet, lake)]
+    write_store(folder / "store", whole, fleet, detector.scaler, {})
+    params = kit_params(**detect)
+    store = WindowStore.open(folder / "store")
+    metrics = evaluate(store, detector, fleet, params, lake.events())
+    write_json(folder / "evaluation" / "metrics.json", metrics)
+    write_json(folder / "validation.json", {"ok": True})
+    write_json(folder / "train.json", {"run_id": None, "epochs": [{"loss": 0.5}]})
+    return params
+
+
+def read_json(path: Path) -> dict:
+    """Its content."""
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,200 @@
+"""The evidence chain: its invariants, and slow oracles of its parts."""
+
+import numpy as np
+import pytest
+from detect_kit import C, waves
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from amad.config.params import DetectParams
+from amad.detect.chain import TAIL_WIDTH, EvidenceChain, _box, _running
+
+ALL = np.ones(C, bool)
+
+
+def noise(rows: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(rows, C)).astype(np.float32)
+
+
+def fitted(rows: int = 3000, **settings: object):
+    chain = EvidenceChain(DetectParams(**settings))
+    layout = chain.layout([waves("b-1", rows)], [ALL])
+    calibration, train_T = chain.calibrate(noise(rows), layout)
+    return chain, calibration, train_T
+
+
+def score(chain, calibration, residual_TC, **series: object):
+    layout = chain.layout([waves("b-1", len(residual_TC), **series)], [ALL])
+    return chain.evidence(residual_TC, layout, calibration)
+
+
+@pytest.mark.parametrize("smoothing", ["centred", "trailing"])
+def test_boxes_agree_with_a_slow_loop(smoothing: str) -> None:
+    segment_T = np.repeat([0, 1, 2], [40, 4, 16]).astype(np.int32)
+    series = waves("b-1", 60, segment_T=segment_T)
+    layout = EvidenceChain(DetectParams(smoothing=smoothing)).layout([series], [ALL])
+    x_TC, ordinary_C = noise(60).astype(np.float64), np.arange(C, dtype=float)
+    width = 7
+    boxed_TC = _box(_running(x_TC), layout.window(width), width, ordinary_C)
+    before = width - 1 if smoothing == "trailing" else width // 2
+    for first, last in series.segments():
+        for t in range(first, last):
+            rows = range(t - before, t - before + width)
+            cells = [x_TC[r] if first <= r < last else ordinary_C for r in rows]
+            np.testing.assert_allclose(boxed_TC[t], np.mean(cells, axis=0), atol=1e-12)
+
+
+def test_the_train_evidence_is_the_evidence_of_the_train_rows() -> None:
+    chain, calibration, train_T = fitted()
+    evidence_T, _ = score(chain, calibration, noise(3000))
+    np.testing.assert_allclose(evidence_T, train_T, atol=1e-12)
+
+
+def test_the_scale_is_the_root_mean_square_with_a_floor() -> None:
+    chain = EvidenceChain(DetectParams(floor=0.05))
+    residual_TC = noise(1000) * np.array([1, 3, 0.001, 0, 2], np.float32)
+    residual_TC[:10] = np.nan
+    calibration, _ = chain.calibrate(residual_TC, chain.layout([waves("b-1", 1000)], [ALL]))
+    expected_C = np.sqrt(np.mean(residual_TC[10:].astype(float) ** 2, axis=0))
+    np.testing.assert_allclose(calibration.scale_C, np.maximum(expected_C, 0.05), rtol=1e-6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    unknown=st.floats(0, 0.9),
+    exponent=st.floats(-10, 30),
+    smoothing=st.sampled_from(["centred", "trailing"]),
+)
+def test_evidence_is_finite_and_its_parts_sum_to_it(seed, unknown, exponent, smoothing) -> None:
+    chain, calibration, _ = fitted(800, smoothing=smoothing)
+    rng = np.random.default_rng(seed)
+    residual_TC = noise(300, seed + 1)
+    residual_TC[rng.integers(300), rng.integers(C)] = np.float32(10.0**exponent)
+    residual_TC[rng.random(residual_TC.shape) < unknown] = np.nan
+    evidence_T, part_TC = score(chain, calibration, residual_TC)
+    assert np.isfinite(evidence_T).all() and np.isfinite(part_TC).all()
+    assert (part_TC >= 0).all()
+    assert (part_TC.sum(axis=1) >= evidence_T - 1e-9).all()
+    both_positive = evidence_T > part_TC.sum(axis=1) - 1e-9
+    np.testing.assert_allclose(part_TC.sum(axis=1)[both_positive], evidence_T[both_positive])
+
+
+def test_evidence_grows_with_the_fault_and_blames_its_channel() -> None:
+    chain, calibration, train_T = fitted()
+    peaks = []
+    for size in (0, 5, 10, 40):
+        residual_TC = noise(600, 5)
+        residual_TC[300:310, 3] += size
+        evidence_T, part_TC = score(chain, calibration, residual_TC)
+        peaks.append(evidence_T[300:310].max())
+    assert peaks == sorted(peaks) and peaks[-1] > train_T.max() + 1
+    assert part_TC[305].argmax() == 3 and part_TC[305, 3] > 0.9 * part_TC[305].sum()
+
+
+def test_an_unmeasured_cell_raises_nothing() -> None:
+    chain, calibration, _ = fitted()
+    residual_TC = noise(600, 5)
+    wild_TC = residual_TC.copy()
+    wild_TC[200:400, 2] = np.nan
+    evidence_T, _ = score(chain, calibration, residual_TC)
+    unknown_T, _ = score(chain, calibration, wild_TC)
+    assert unknown_T.max() <= evidence_T.max() + 0.3
+    wild_TC[:] = np.nan
+    wild_TC[0, 0] = 0
+    silent_T, _ = score(chain, calibration, wild_TC)
+    assert silent_T.max() < 1.0, "what is not there is ordinary"
+
+
+def test_short_segments_raise_no_alarm_at_their_edges() -> None:
+    chain, calibration, train_T = fitted()
+    rows = 3000
+    whole_T, _ = score(chain, calibration, noise(rows, 9))
+    pieces_T, _ = score(
+        chain, calibration, noise(rows, 9), segment_T=(np.arange(rows) // 30).astype(np.int32)
+    )
+    assert pieces_T.max() <= max(whole_T.max(), train_T.max()) + 0.3
+
+
+def test_trailing_evidence_never_looks_ahead() -> None:
+    chain, calibration, _ = fitted(smoothing="trailing")
+    assert chain.lookahead_rows == 0
+    residual_TC = noise(600, 5)
+    changed_TC = residual_TC.copy()
+    changed_TC[400:] = 100
+    before_T, _ = score(chain, calibration, residual_TC)
+    after_T, _ = score(chain, calibration, changed_TC)
+    np.testing.assert_array_equal(before_T[:400], after_T[:400])
+    assert (after_T[400:] > before_T[400:]).all()
+
+
+def test_a_score_depends_on_its_stated_neighbourhood_alone() -> None:
+    chain, calibration, _ = fitted()
+    residual_TC = noise(600, 5)
+    changed_TC = residual_TC.copy()
+    changed_TC[: 300 - chain.context_rows] = 7
+    changed_TC[301 + chain.lookahead_rows :] = 7
+    before_T, _ = score(chain, calibration, residual_TC)
+    after_T, _ = score(chain, calibration, changed_TC)
+    assert before_T[300] == pytest.approx(after_T[300], abs=1e-9)
+    assert (np.abs(before_T - after_T)[285:300] > 1e-3).any(), "the widest box reaches out"
+    assert chain.context_rows == 81 // 2 + TAIL_WIDTH // 2
+
+
+def test_a_wild_value_does_not_spoil_the_rows_after_it() -> None:
+    chain, calibration, _ = fitted()
+    residual_TC = noise(2000, 5)
+    wild_TC = residual_TC.copy()
+    wild_TC[100, 0] = 1e30
+    calm_T, _ = score(chain, calibration, residual_TC)
+    wild_T, _ = score(chain, calibration, wild_TC)
+    np.testing.assert_allclose(wild_T[300:], calm_T[300:], atol=1e-6)
+
+
+def test_a_channel_that_is_constant_in_train_is_judged_by_the_floors() -> None:
+    chain = EvidenceChain(DetectParams())
+    still_TC = noise(2000) * np.array([1, 1, 1, 1, 0], np.float32)
+    calibration, train_T = chain.calibrate(still_TC, chain.layout([waves("b-1")], [ALL]))
+    moved_TC = noise(600, 5) * np.array([1, 1, 1, 1, 0], np.float32)
+    small, large = moved_TC.copy(), moved_TC.copy()
+    small[300:320, 4] = 0.01
+    large[300:320, 4] = 2.0
+    assert score(chain, calibration, small)[0].max() < train_T.max() + 0.3
+    evidence_T, part_TC = score(chain, calibration, large)
+    assert evidence_T[310] > train_T.max() and part_TC[310].argmax() == 4
+
+
+def test_a_member_without_finite_residuals_says_so() -> None:
+    chain, calibration, _ = fitted()
+    empty_TC = np.full((100, C), np.nan, np.float32)
+    infinite_TC = noise(100)
+    infinite_TC[3, 1] = np.inf
+    assert score(chain, calibration, empty_TC) is None
+    assert score(chain, calibration, infinite_TC) is None
+    assert chain.calibrate(empty_TC, chain.layout([waves("b-1", 100)], [ALL])) is None
+
+
+def test_pooled_calibration_counts_only_the_channels_a_vehicle_has() -> None:
+    chain = EvidenceChain(DetectParams())
+    without = ALL.copy()
+    without[4] = False
+    series = [waves("a-1", 2000), waves("b-1", 2000)]
+    residual_TC = np.concatenate([noise(2000, 1), noise(2000, 2)])
+    calibration, _ = chain.calibrate(residual_TC, chain.layout(series, [without, ALL]))
+    assert calibration.scale_C[4] == pytest.approx(residual_TC[2000:, 4].std(), rel=0.01)
+    layout = chain.layout([series[0]], [without])
+    residual_TC[:, 4] = 100
+    evidence_T, part_TC = chain.evidence(residual_TC[:2000], layout, calibration)
+    assert evidence_T.max() < 2 and (part_TC[:, 4] == 0).all()
+
+
+def test_the_slow_baseline_agrees_with_a_slow_loop() -> None:
+    chain = EvidenceChain(DetectParams(baseline_rows=30, baseline_weight=0.5))
+    rng = np.random.default_rng(0)
+    stamp_T = np.cumsum(rng.choice([1, 1, 1, 12], 120)) * 1_000_000
+    score_T, ordinary = rng.normal(size=120) + 3, 2.5
+    ours_T = chain.take_off_baseline(score_T, stamp_T, period_us=1_000_000, ordinary=ordinary)
+    for t in range(120):
+        recent = (stamp_T > stamp_T[t] - 30_000_000) & (stamp_T <= stamp_T[t])
+        mean = (score_T[recent].sum() + (30 - recent.sum()) * ordinary) / 30
+        assert ours_T[t] == pytest.approx(score_T[t] - 0.5 * mean)

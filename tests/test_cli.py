@@ -1,0 +1,233 @@
+"""The command line: what it answers, how it fails, and that it calls the stages rightly."""
+
+import inspect
+import json
+import subprocess
+import sys
+from datetime import date
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import typer
+from report_kit import write_data, write_fleet, write_verdicts
+
+from amad.cli.__main__ import BUG, INTERRUPTED, main, run
+from amad.cli.app import EXIT_CODES, app
+from amad.cli.summary import lines
+from amad.config import AmadError, DataError, GateError, Settings, load_params
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMANDS = [
+    "simulate", "ingest", "validate", "prepare", "tune", "train", "evaluate", "register",
+    "promote", "rollback", "score", "report", "doctor", "summary",
+]  # fmt: skip
+HEAVY = ["torch", "ray", "mlflow", "great_expectations", "pandas", "pyarrow", "numpy"]
+STAGES = [name for name in COMMANDS if (ROOT / "pipelines" / f"{name}.py").is_file()]
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
+    """Stages say with what they were called instead of running; their signatures stay."""
+    calls = []
+    for name in STAGES:
+        module = import_module(f"pipelines.{name}")
+        signature = inspect.signature(module.run)
+
+        def record(*args, _name=name, _signature=signature, **options):
+            bound = _signature.bind(*args, **options)
+            calls.append((_name, *bound.args, bound.kwargs))
+            return {"path": "there"}
+
+        monkeypatch.setattr(module, "run", record)
+    return calls
+
+
+@pytest.mark.parametrize("command", [[], ["score"], ["doctor"]])
+def test_help_imports_nothing_heavy(command: list[str]):
+    code = (
+        "import sys\nfrom amad.cli.__main__ import run\n"
+        f"assert run([*{command!r}, '--help']) == 0\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert result.stdout.splitlines()[-1] == "[]", result.stdout + result.stderr
+    assert "Usage: amad" in result.stdout
+
+
+def test_help_names_every_command_and_exit_code(capsys: pytest.CaptureFixture):
+    assert run(["--help"]) == run([]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert all(f"│ {command} " in text for command in COMMANDS)
+    for error in [*AmadError.__subclasses__(), *DataError.__subclasses__()]:
+        assert f"· {error.exit_code} " in EXIT_CODES.replace("\n", " ")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture):
+    assert run([command, "--help"]) == 0
+    assert f"amad {command}" in capsys.readouterr().out
+
+
+def test_the_installed_command_is_the_same(capsys: pytest.CaptureFixture):
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out.startswith("amad 0.")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_command_calls_its_stage_with_the_fleet(stage: str, home: Path, called: list):
+    for arguments in ([stage, "--fleet", "smd"], ["--fleet", "smd", stage]):
+        assert run(arguments) == 0
+    (name, params, settings, *_), again = called
+    assert name == stage == again[0]
+    assert params.fleet == again[1].fleet == "smd"
+    assert settings.home == home
+
+
+def test_without_the_option_the_fleet_is_the_one_in_params(home: Path, called: list):
+    assert run(["ingest"]) == 0
+    assert called[0][1] == load_params(home / "params.yaml")
+
+
+@pytest.mark.skipif("score" not in STAGES, reason="pipelines/score.py is not there")
+@pytest.mark.parametrize(
+    ("arguments", "first", "last"),
+    [
+        ([], None, None),
+        (["--date", "2026-01-31"], date(2026, 1, 31), date(2026, 1, 31)),
+        (["--from", "2026-01-01", "--to", "2026-01-31"], date(2026, 1, 1), date(2026, 1, 31)),
+    ],
+)
+def test_score_takes_a_date_a_range_or_what_is_new(arguments, first, last, home, called):
+    assert run(["score", *arguments, "--engine", "process", "--cluster", "gpu-cluster"]) == 0
+    (_, _, settings, *_), options = called[0], called[0][-1]
+    values = dict(options) | dict(zip(("first", "last"), called[0][3:-1], strict=False))
+    assert (values["first"], values["last"], values["engine"]) == (first, last, "process")
+    assert settings.cluster == "gpu-cluster"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (["scor"], "score"),
+        (["score", "--date", "yesterday"], "yesterday"),
+        (["score", "--date", "2026-01-01", "--to", "2026-01-02"], "--from and --to"),
+        (["score", "--from", "2026-01-02", "--to", "2026-01-01"], "before"),
+        (["score", "--from", "2026-01-02"], "belong together"),
+        (["score", "--engine", "spark"], "'process'"),
+        (["promote", "--force"], "--reason"),
+        (["simulate", "--days", "0"], "--days"),
+        (["ingest", "--nope"], "--nope"),
+    ],
+)
+def test_a_wrong_command_is_told_in_one_sentence(arguments, names, home, capsys):
+    assert run(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and names in error and "--help'" in error
+    assert error.count("\n") == 1
+
+
+def test_an_unknown_fleet_names_the_known_ones(home: Path, capsys: pytest.CaptureFixture):
+    assert run(["ingest", "--fleet", "nope"]) == 2
+    error = capsys.readouterr().err
+    assert "nope" in error and "demo" in error and "Traceback" not in error
+
+
+def test_outside_the_project_the_way_out_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("AMAD_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert run(["ingest"]) == 2
+    assert "AMAD_HOME" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (DataError("the lake is gone"), 3),
+        (GateError("not better"), 5),
+        (KeyboardInterrupt(), INTERRUPTED),
+        (ZeroDivisionError("division by zero"), BUG),
+    ],
+)
+def test_errors_have_codes_and_one_sentence(error, code, home, monkeypatch, capsys):
+    def broken(*_args, **_options):
+        raise error
+
+    monkeypatch.setattr(import_module("pipelines.report"), "run", broken)
+    assert run(["report"]) == code
+    told = capsys.readouterr().err
+    assert str(error) in told and "Traceback" not in told
+    assert ("--debug" in told) == (code == BUG)
+
+
+def test_debug_shows_the_traceback_wherever_it_stands(home, monkeypatch, capsys):
+    def broken(*_args, **_options):
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(import_module("pipelines.report"), "run", broken)
+    for arguments in (["report", "--debug"], ["--debug", "report"]):
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        assert end.value.code == BUG
+        told = capsys.readouterr().err
+        assert "Traceback" in told and "in broken" in told and "run the command again" not in told
+
+
+def test_simulate_writes_what_was_asked_for(home: Path, tmp_path: Path, capsys):
+    out = tmp_path / "load"
+    command = ["simulate", "--vehicles", "2", "--days", "1", "--out", str(out)]
+    assert run(command) == 0
+    assert "2 vehicles" in capsys.readouterr().out
+    assert len(list(out.glob("*/*.parquet"))) == 2
+    first = {p.name: p.read_bytes() for p in sorted(out.glob("*/*.parquet"))}
+    assert (
+        run(["simulate", "--vehicles", "2", "--days", "1", "--seed", "8", "--out", str(out)]) == 0
+    )
+    assert {p.name: p.read_bytes() for p in sorted(out.glob("*/*.parquet"))} != first
+
+
+def test_a_fleet_with_real_data_is_not_simulated(home: Path, capsys: pytest.CaptureFixture):
+    assert run(["simulate", "--fleet", "smd"]) == 2
+    assert "smd" in capsys.readouterr().err
+
+
+def test_the_summary_says_what_has_not_run(home: Path):
+    fleet = write_fleet(home)
+    text = "\n".join(lines(fleet, Settings(home=home)))
+    assert text.count("not yet: run 'make repro'") == 7
+    assert "mlflow ui" not in text
+
+
+def test_the_summary_tells_the_stages_apart(home: Path):
+    fleet = write_fleet(home)
+    settings = write_data(fleet, home, ["a", "b"], days=1)
+    write_verdicts(fleet, settings)
+    folder = settings.fleet_dir(fleet.name)
+    (folder / "scoring.json").write_text(json.dumps(
+        {"dates": ["2026-01-09"], "model_version": "3", "rows": 1200, "incidents": 4}
+    ))  # fmt: skip
+    (folder / "report.html").write_text("page")
+    (settings.home / "mlflow.db").touch()
+    text = "\n".join(lines(fleet, settings))
+    assert "0.650 [0.600, 0.700]  the detector" in text
+    assert text.index("the detector") < text.index("the best baseline") < text.index("chance")
+    assert "version 3: promoted" in text and "1,200 rows, 4 incidents" in text
+    assert f"mlflow ui --backend-store-uri sqlite:///{settings.home}/mlflow.db" in text
+    assert str(folder / "report.html") in text
+
+
+@pytest.mark.engine
+def test_promote_and_rollback_say_what_is_missing(home: Path, capsys: pytest.CaptureFixture):
+    assert run(["promote"]) == 4
+    assert "amad register" in capsys.readouterr().err
+    assert run(["promote", "12"]) == 4
+    assert run(["rollback"]) == 4
+    assert "no champion" in capsys.readouterr().err
+
+
+def test_every_command_is_in_the_docs():
+    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert set(typer.main.get_command(app).commands) == set(COMMANDS)
+    assert all(f"| `amad {command}" in text for command in COMMANDS)

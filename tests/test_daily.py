@@ -1,0 +1,164 @@
+"""One vehicle-day from the lake to score rows."""
+
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from scoring_kit import (
+    CONTENT,
+    FAULTY,
+    NIGHTS,
+    START,
+    VEHICLES,
+    fit_detector,
+    make_lake,
+)
+
+from amad.config import DataError, Fleet
+from amad.detect.daily import TOP, day_bounds, score_table, score_vehicle_day
+from amad.telemetry.lake import Lake
+from amad.telemetry.schemas import SCORES, STATUSES
+
+DAYS = [START + timedelta(days=n) for n in range(NIGHTS + 1)]
+
+
+@pytest.fixture(scope="module")
+def nights(tmp_path_factory: pytest.TempPathFactory):
+    """(fleet, settings, lake, detector); no test changes them."""
+    fleet, settings = make_lake(tmp_path_factory.mktemp("daily"))
+    lake = Lake(settings.fleet_dir(fleet.name) / "lake", fleet)
+    return fleet, settings, lake, fit_detector(fleet, lake)
+
+
+def score(nights, vehicle, day, quarantined=()):
+    fleet, _, lake, detector = nights
+    return score_vehicle_day(detector, fleet, lake, vehicle, day, quarantined)
+
+
+@pytest.mark.parametrize("vehicle", VEHICLES)
+def test_every_lake_row_of_the_day_has_one_score_row(nights, vehicle):
+    lake = nights[2]
+    for day in DAYS:
+        table = score(nights, vehicle, day).table
+        assert table.schema == SCORES
+        assert table["timestamp"].equals(lake.read_day(vehicle, day)["timestamp"])
+        assert set(table["status"].to_pylist()) <= set(STATUSES)
+        scored = pc.equal(table["status"], "scored")
+        assert scored.equals(table["score"].is_valid())
+        assert not pc.any(pc.is_nan(table["score"])).as_py()
+
+
+def test_rows_after_the_day_change_nothing(nights, tmp_path):
+    fleet, _, lake, detector = nights
+    short, settings = make_lake(tmp_path / "home", nights=3)
+    last = START + timedelta(days=2)
+    before = Lake(settings.fleet_dir(short.name) / "lake", short)
+    assert before.dates()[-1] == last + timedelta(days=1) < lake.dates()[-1]
+    for vehicle in VEHICLES:
+        then = score_vehicle_day(detector, fleet, before, vehicle, last)
+        assert then.table.equals(score(nights, vehicle, last).table)
+
+
+def test_the_history_before_the_day_is_all_that_the_score_needs(nights):
+    """More history than ``context_rows`` gives the same scores."""
+    _, _, lake, detector = nights
+    day = START + timedelta(days=3)
+    start, end = day_bounds(day)
+    whole = score_table(detector, "a-1", lake.read("a-1", None, end), start_us=start)
+    daily = score(nights, "a-1", day)
+    np.testing.assert_allclose(
+        daily.table["score"].to_numpy(), whole.table["score"].to_numpy(), rtol=1e-4, atol=1e-5
+    )
+    assert [i.incident_id for i in daily.incidents] == [i.incident_id for i in whole.incidents]
+
+
+def test_the_fault_is_found_and_its_channel_named(nights):
+    result = score(nights, "b-1", FAULTY)
+    worst = max(result.incidents, key=lambda incident: incident.severity)
+    assert worst.channels[0] == "torque"
+    alarms = result.table.filter(result.table["alarm"])
+    assert alarms.num_rows > 100
+    for row in alarms.to_pylist():
+        assert 1 <= len(row["top_channels"]) == len(row["top_shares"]) <= TOP
+        assert row["top_shares"] == sorted(row["top_shares"], reverse=True)
+        assert sum(row["top_shares"]) <= 1 + 1e-5
+    quiet = result.table.filter(pc.invert(result.table["alarm"]))
+    assert pc.sum(pc.list_value_length(quiet["top_channels"])).as_py() == 0
+
+
+def test_a_class_without_a_channel_is_never_blamed_for_it(nights):
+    for day in DAYS:
+        names = score(nights, "a-2", day).table["top_channels"]
+        assert "charge" not in pc.list_flatten(names).to_pylist()
+
+
+def test_a_quarantined_day_has_rows_and_no_scores(nights):
+    result = score(nights, "b-1", FAULTY, {FAULTY})
+    assert result.table.num_rows == nights[2].read_day("b-1", FAULTY).num_rows
+    assert set(result.table["status"].to_pylist()) == {"quarantined"}
+    assert result.table["score"].null_count == result.table.num_rows
+    assert not pc.any(result.table["alarm"]).as_py()
+    assert result.incidents == []
+
+
+def test_a_quarantined_day_is_no_history(nights):
+    """The fault before midnight weighs on the morning after, unless its day is kept out."""
+    after = FAULTY + timedelta(days=1)
+    with_it, without = score(nights, "b-1", after), score(nights, "b-1", after, {FAULTY})
+    assert not with_it.table["score"].equals(without.table["score"])
+    _, _, lake, detector = nights
+    alone = score_table(detector, "b-1", lake.read_day("b-1", after))
+    assert without.table.equals(alone.table)
+
+
+def test_a_short_stretch_is_not_scored(nights):
+    fleet, _, lake, detector = nights
+    few = lake.read_day("a-1", START).slice(0, fleet.missing.min_segment_rows - 1)
+    table = score_table(detector, "a-1", few).table
+    assert set(table["status"].to_pylist()) == {"too_short"}
+    assert table["score"].null_count == table.num_rows == few.num_rows
+
+
+def test_a_vehicle_never_seen_is_scored_by_its_class(nights):
+    _, _, lake, detector = nights
+    rows = lake.read_day("b-1", START)
+    table = score_table(detector, "b-9", rows).table
+    assert set(table["status"].to_pylist()) == {"scored"}
+    assert set(table["vehicle"].to_pylist()) == {"b-9"}
+
+
+def test_filled_values_are_flagged(nights):
+    _, _, lake, detector = nights
+    rows = lake.read_day("a-1", START)
+    heat = rows["heat"].to_pylist()
+    heat[100:103] = [None] * 3
+    at = rows.schema.get_field_index("heat")
+    holed = rows.set_column(at, rows.schema.field("heat"), pa.array(heat, pa.float32()))
+    imputed = score_table(detector, "a-1", holed).table["imputed"].to_numpy()
+    assert np.flatnonzero(imputed).tolist() == [100, 101, 102]
+
+
+def test_several_rows_of_one_bin_share_its_score(nights):
+    _, _, lake, detector = nights
+    rows = lake.read_day("a-1", START)
+    later = pc.add(rows["timestamp"], pa.scalar(timedelta(seconds=4)))
+    double = rows.set_column(0, "timestamp", later.cast(rows.schema.field(0).type))
+    both = pa.concat_tables([rows, double]).sort_by("timestamp")
+    table = score_table(detector, "a-1", both).table
+    assert table.num_rows == 2 * rows.num_rows
+    score_R = table["score"].to_numpy()
+    np.testing.assert_array_equal(score_R[::2], score_R[1::2])
+
+
+def test_no_rows_are_no_error(nights):
+    result = score(nights, "a-1", START - timedelta(days=30))
+    assert result.table.num_rows == 0 and result.incidents == []
+
+
+def test_a_detector_of_other_channels_is_refused(nights):
+    _, _, lake, detector = nights
+    other = Fleet.model_validate(CONTENT | {"channels": CONTENT["channels"][:-1]})
+    with pytest.raises(DataError, match=r"other channels.*charge"):
+        score_vehicle_day(detector, other, lake, "a-1", START)

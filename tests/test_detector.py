@@ -1,0 +1,244 @@
+"""The detector as one thing: fit, levels, threshold, score, save and load."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from detect_kit import LINEAR, C, fleet_of, parts, waves, with_values
+
+from amad.config import DataError
+from amad.detect.alarms import merge_alarms
+from amad.detect.detector import (
+    OWN_ROWS,
+    POOL_ROWS,
+    POOL_VEHICLES,
+    Detector,
+    build_detector,
+    linear_members,
+    pooled,
+)
+from amad.windows import Scaler
+
+VEHICLES = ["a-1", "a-2", "b-1"]
+
+
+def linear(vehicles: list[str] = VEHICLES, rows: int = 2000, **params: object) -> Detector:
+    train, calibration = parts(vehicles, rows)
+    scaler = Scaler.fit(train, fleet_of(), "vehicle")
+    detector = Detector(linear_members(), LINEAR.model_copy(update=params), fleet_of(), scaler)
+    return detector.fit(train, calibration)
+
+
+def faulty(vehicle: str = "b-1"):
+    rng = np.random.default_rng(3)
+    return with_values(waves(vehicle, 1500, seed=4), slice(700, 730), 2, 5 * rng.normal(size=30))
+
+
+def test_a_fault_raises_an_alarm_and_names_its_channel() -> None:
+    scored = linear().score(faulty())
+    assert scored.score_T.dtype == np.float32 and scored.part_TC.dtype == np.float32
+    assert scored.alarm_T[700:730].all()
+    assert scored.alarm_T[:600].mean() < 0.02 and scored.alarm_T[830:].mean() < 0.02
+    assert (scored.part_TC[705:725].argmax(axis=1) == 2).all()
+    assert scored.left_out == ()
+
+
+def test_scoring_is_pure() -> None:
+    detector, series = linear(), faulty()
+    kept = series.value_TC.copy()
+    first = detector.score(series)
+    detector.score(waves("a-1", 300))
+    second = detector.score(series)
+    np.testing.assert_array_equal(series.value_TC, kept)
+    np.testing.assert_array_equal(first.score_T, second.score_T)
+    np.testing.assert_array_equal(first.part_TC, second.part_TC)
+
+
+@pytest.mark.parametrize("budget", [3.0, 20.0, 2000.0])
+def test_the_threshold_keeps_the_budget_on_calibration_rows(budget: float) -> None:
+    vehicles = [f"b-{i}" for i in range(4)]
+    detector = linear(vehicles, alarm_budget=budget, merge_gap_seconds=5)
+    incidents, rows = 0, 0
+    for series in parts(vehicles)[1]:
+        alarm_T = detector.score(series).alarm_T
+        incidents += len(merge_alarms(alarm_T, series.timestamp_T, period_us=1_000_000,
+                                      gap_us=5_000_000))  # fmt: skip
+        rows += series.rows
+    point = detector.operating_point
+    # every vehicle reports 4,000 rows on its one date, half of them calibration
+    assert point.vehicle_days == pytest.approx(2.0)
+    assert incidents <= budget * point.vehicle_days
+    if budget == 20.0:
+        assert incidents >= 0.9 * budget * point.vehicle_days, "the lowest such threshold"
+
+
+def test_a_lower_budget_gives_a_higher_threshold() -> None:
+    thresholds = [linear(alarm_budget=b).threshold for b in (20.0, 5.0, 0.5, 0.01)]
+    assert thresholds == sorted(thresholds) and thresholds[0] < thresholds[-1]
+    assert linear(alarm_budget=0.01).operating_point.extrapolated
+
+
+def test_levels_serve_vehicles_that_were_never_seen() -> None:
+    train, calibration = parts(VEHICLES)
+    train.append(waves("b-2", OWN_ROWS - 1))
+    detector = Detector(linear_members(), LINEAR, fleet_of(), None).fit(train, calibration)
+    assert detector.level_of(waves("a-2", 100)) == "vehicle/a-2"
+    assert detector.level_of(waves("b-2", 100)) == "class/b", "too few train rows of its own"
+    assert detector.level_of(waves("a-9", 100)) == "class/a"
+    assert detector.level_of(waves("c-1", 100)) == "fleet"
+    for vehicle in ("b-2", "a-9", "c-1"):
+        scored = detector.score(faulty(vehicle))
+        assert np.isfinite(scored.score_T).all()
+        assert scored.alarm_T[705:725].all()
+        assert scored.alarm_T[:600].mean() < 0.05
+
+
+def test_a_vehicle_without_a_channel_gets_no_blame_for_it() -> None:
+    scored = linear().score(with_values(faulty("a-1"), slice(None), 4, 99.0))
+    assert (scored.part_TC[:, 4] == 0).all() and scored.part_TC.sum() > 0
+
+
+def test_segments_that_are_too_short_are_not_scored() -> None:
+    segment_T = np.repeat([0, 1, 2], [300, 19, 181]).astype(np.int32)
+    scored = linear().score(waves("b-1", 500, segment_T=segment_T))
+    assert np.isnan(scored.score_T[300:319]).all() and not scored.alarm_T[300:319].any()
+    assert (scored.part_TC[300:319] == 0).all()
+    assert np.isfinite(np.delete(scored.score_T, np.s_[300:319])).all()
+
+
+def test_an_empty_series_scores_to_nothing() -> None:
+    scored = linear().score(waves("b-1", 0))
+    assert scored.score_T.shape == (0,) and scored.part_TC.shape == (0, C)
+
+
+@pytest.mark.parametrize("smoothing", ["centred", "trailing"])
+def test_a_day_with_its_context_scores_as_the_whole_series_does(smoothing: str) -> None:
+    detector = linear(smoothing=smoothing)
+    series = waves("b-1", 3000, seed=8)
+    whole = detector.score(series)
+    first, last = 2000, 2600
+    if smoothing == "trailing":
+        assert detector.lookahead_rows == 0
+    begin = first - detector.context_rows
+    day = detector.score(series.rows_between(begin, last + detector.lookahead_rows))
+    cut = slice(first - begin, last - begin)
+    np.testing.assert_allclose(day.score_T[cut], whole.score_T[first:last], rtol=1e-5)
+    np.testing.assert_allclose(day.part_TC[cut], whole.part_TC[first:last], rtol=1e-4, atol=1e-6)
+
+
+def test_saved_and_loaded_it_is_the_same_detector(tmp_path: Path) -> None:
+    detector, series = linear(), faulty()
+    detector.save(tmp_path / "one")
+    loaded = Detector.load(tmp_path / "one")
+    loaded.save(tmp_path / "two")
+    names = sorted(p.name for p in (tmp_path / "one").iterdir())
+    assert names == ["detector.json", "state.safetensors"]
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    assert loaded.digest() == detector.digest() == linear().digest()
+    assert loaded.digest() != linear(alarm_budget=3.0).digest()
+    for vehicle in ("b-1", "a-7"):
+        ours, theirs = detector.score(faulty(vehicle)), loaded.score(faulty(vehicle))
+        np.testing.assert_array_equal(ours.score_T, theirs.score_T)
+        np.testing.assert_array_equal(ours.part_TC, theirs.part_TC)
+        np.testing.assert_array_equal(ours.alarm_T, theirs.alarm_T)
+    assert loaded.context_rows == detector.context_rows and series.rows == 1500
+
+
+def test_what_is_no_detector_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no detector"):
+        Detector.load(tmp_path)
+    linear().save(tmp_path / "d")
+    text = (tmp_path / "d" / "detector.json").read_text().replace('"format": 1', '"format": 9')
+    (tmp_path / "d" / "detector.json").write_text(text)
+    with pytest.raises(DataError, match="format 9"):
+        Detector.load(tmp_path / "d")
+
+
+def test_without_normal_rows_the_error_names_the_way_out() -> None:
+    train, calibration = parts(["b-1"])
+    detector = Detector(linear_members(), LINEAR, fleet_of(), None)
+    with pytest.raises(DataError, match="no train rows"):
+        detector.fit([], calibration)
+    with pytest.raises(DataError, match="calibration_share"):
+        detector.fit(train, [])
+    with pytest.raises(DataError, match="min_segment_rows"):
+        detector.fit(train, [s.rows_between(0, 10) for s in calibration])
+
+
+def test_a_pooled_level_is_bounded_and_spread_over_the_vehicles() -> None:
+    train = [waves(f"b-{i:03d}", 60) for i in range(50)]
+    chosen = pooled(train)
+    assert len(chosen) <= POOL_VEHICLES and chosen[0].vehicle == "b-000"
+    assert chosen[-1].vehicle >= "b-040"
+    [long] = pooled([waves("b-1", POOL_ROWS + 10)])
+    assert long.rows == POOL_ROWS
+
+
+@pytest.fixture
+def bundle():
+    import torch
+    from model_kit import toy_fleet, toy_params, toy_series
+
+    from amad.model import Amad, Bundle
+
+    torch.manual_seed(0)
+    params = toy_params(detect={"hidden_block": 4, "baseline_rows": 50})
+    series = [toy_series(v, seed=i) for i, v in enumerate(["a-1", "b-1"])]
+    scaler = Scaler.fit(series, toy_fleet(), "vehicle")
+    model = Amad(4, params.model).eval()
+    return Bundle(model=model, params=params, fleet=toy_fleet(), scaler=scaler, meta={"seed": 1})
+
+
+def with_network(bundle, **params: object) -> tuple[Detector, object]:
+    from model_kit import toy_series
+
+    from amad.windows import CALIBRATION, TRAIN
+
+    series = [bundle.scaler.apply(toy_series(v, rows=1200, seed=i)) for i, v in
+              enumerate(["a-1", "b-1"])]  # fmt: skip
+    detector = build_detector(bundle, bundle.params.detect.model_copy(update=params))
+    detector.fit([s.part(TRAIN) for s in series], [s.part(CALIBRATION) for s in series])
+    return detector, series[1]
+
+
+def test_the_bundle_travels_inside_the_detector(bundle, tmp_path: Path) -> None:
+    detector, series = with_network(bundle)
+    assert [m.name for m in detector.members] == ["ridge", "ridge_long", "amad"]
+    detector.save(tmp_path / "one")
+    loaded = Detector.load(tmp_path / "one")
+    assert loaded.digest() == detector.digest()
+    np.testing.assert_array_equal(loaded.score(series).score_T, detector.score(series).score_T)
+    assert not [p for p in (tmp_path / "one").rglob("*") if p.suffix in (".pkl", ".pt", ".pth")]
+
+
+def test_a_network_of_weight_nought_has_no_vote_but_stays(bundle, tmp_path: Path) -> None:
+    detector, series = with_network(bundle, amad_weight=0.0)
+    assert [m.name for m in detector.members] == ["ridge", "ridge_long"]
+    detector.save(tmp_path / "d")
+    loaded = Detector.load(tmp_path / "d")
+    assert loaded.bundle is not None
+    np.testing.assert_array_equal(loaded.score(series).score_T, detector.score(series).score_T)
+
+
+def test_a_network_that_fails_is_left_out_and_named(bundle) -> None:
+    import torch
+
+    detector, series = with_network(bundle)
+    linear_only, _ = with_network(bundle, amad_weight=0.0)
+    with torch.no_grad():
+        for weight in bundle.model.parameters():
+            weight.fill_(float("nan"))
+    scored = detector.score(series)
+    assert scored.left_out == ("amad",)
+    assert np.isfinite(scored.score_T).all()
+    # the same but for the train mean of the evidence, which still counts the network's
+    expected = linear_only.score(series).score_T
+    assert np.corrcoef(scored.score_T, expected)[0, 1] > 0.99
+
+
+def test_where_no_member_serves_nothing_is_scored(bundle) -> None:
+    detector, series = with_network(bundle)
+    detector.members = []
+    scored = detector.score(series)
+    assert np.isnan(scored.score_T).all() and not scored.alarm_T.any()

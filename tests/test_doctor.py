@@ -1,0 +1,229 @@
+"""``amad doctor`` finds what is wrong, says what to do, and changes nothing."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+from filelock import FileLock
+from report_kit import FIRST_DAY, an_incident, write_data, write_fleet, write_run
+
+from amad.cli.__main__ import run
+from amad.cli.app import UNHEALTHY
+from amad.cli.doctor import Check, diagnose
+from amad.config import Settings
+from amad.telemetry.files import write_json
+
+
+def findings(home: Path, fleet: str | None = None, **settings: object) -> dict[str, Check]:
+    return {c.name: c for c in diagnose(Settings(home=home, **settings), fleet)}
+
+
+def profile(home: Path, **keys: object) -> None:
+    (home / "conf" / "cluster" / "local.yaml").write_text(yaml.safe_dump(keys))
+
+
+def job(home: Path, fleet: str, **changes: object) -> None:
+    """The log of the newest job."""
+    now = datetime.now(UTC)
+    log = {
+        "id": f"{now:%Y%m%dT%H%M%S}-ffffff", "status": "done", "dates": ["2026-01-09"],
+        "started": now.isoformat(), "ended": now.isoformat(), "host": "node", "pid": 1,
+        "error": None,
+    }  # fmt: skip
+    log |= changes
+    write_json(Settings(home=home).runs_dir(fleet) / "jobs" / f"{log['id']}.json", log)
+
+
+@pytest.fixture
+def scored(home: Path) -> Path:
+    """A home with a fleet that has data and scores."""
+    fleet = write_fleet(home)
+    settings = write_data(fleet, home, ["a", "b"])
+    write_run(fleet, settings, {0: [an_incident(fleet, "a", 0, 100, 60)]})
+    return home
+
+
+def test_a_new_project_has_warnings_and_no_failure(home: Path):
+    found = findings(home, fleet="demo")
+    assert {c.status for c in found.values()} <= {"ok", "warn"}, found
+    assert found["lake"].status == found["last scoring"].status == "warn"
+    assert "make repro" in found["tracking store"].remedy
+    assert not (home / "mlflow.db").exists(), "it only looks"
+    assert not (home / "data").exists() and not (home / "runs").exists()
+
+
+def test_everything_that_is_not_ok_says_what_to_do(home: Path):
+    for check in findings(home, fleet="demo").values():
+        assert (check.status == "ok") == (check.remedy == "")
+
+
+def test_the_exit_code_and_json_are_for_a_monitor(home: Path, capsys: pytest.CaptureFixture):
+    assert run(["doctor", "--json", "--fleet", "demo"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["ok"] and {c["name"] for c in told["checks"]} >= {"python", "registry", "dvc"}
+    (home / "conf" / "fleet" / "demo.yaml").write_text("name: demo\nchanels: []\n")
+    assert run(["doctor", "--json", "--fleet", "demo"]) == UNHEALTHY
+    told = json.loads(capsys.readouterr().out)
+    assert not told["ok"] and "chanels" in told["checks"][-1]["finding"]
+
+
+def test_the_table_shows_findings_and_remedies(home: Path, capsys: pytest.CaptureFixture):
+    assert run(["--fleet", "demo", "doctor"]) == 0
+    text = capsys.readouterr().out
+    assert "warn  lake" in text and "→ run 'make repro'" in text
+
+
+def test_a_broken_params_file_ends_the_fleet_checks(home: Path):
+    (home / "params.yaml").write_text("fleeet: demo\n")
+    found = findings(home)
+    assert found["params.yaml"].status == "fail" and "fleeet" in found["params.yaml"].finding
+    assert "registry" not in found and found["python"].status == "ok"
+
+
+def test_versions_are_held_against_the_lock(home: Path):
+    lock = home / "requirements.lock"
+    lock.write_text("# a comment\npytest==0.1\nrich==999\n")
+    assert findings(home)["packages"].status == "warn"
+    lock.write_text("no-such-package-here==1.0\n")
+    found = findings(home)["packages"]
+    assert found.status == "fail" and "no-such-package-here" in found.finding
+    lock.write_text(f"pytest=={pytest.__version__}\n")
+    assert findings(home)["packages"].status == "ok"
+
+
+def test_missing_raw_data_is_told_with_how_to_obtain_it(home: Path, tmp_path: Path):
+    source = {"format": "parquet", "files": [{"glob": "*.parquet"}], "obtain": "Ask the depot."}
+    write_fleet(home, source=source)
+    found = findings(home, fleet="kit", data_dir=tmp_path / "nowhere")["raw data"]
+    assert found.status == "fail" and "nowhere" in found.finding
+    assert "Ask the depot." in found.remedy and "AMAD_DATA_DIR" in found.remedy
+    (tmp_path / "empty").mkdir()
+    found = findings(home, fleet="kit", data_dir=tmp_path / "empty")["raw data"]
+    assert found.status == "fail" and "*.parquet" in found.finding
+
+
+def test_a_fleet_in_order(scored: Path):
+    found = findings(scored, fleet="kit")
+    assert found["raw data"].finding.startswith("4 files")
+    assert found["lake"].finding == f"2,400 rows of 2 vehicles, {FIRST_DAY} to 2026-01-10"
+    job(scored, "kit")
+    assert findings(scored, fleet="kit")["last scoring"].status == "ok"
+
+
+def test_a_lake_of_another_contract_fails(scored: Path):
+    write_fleet(scored, source={"format": "csv", "files": [{"glob": "*.csv"}]})
+    found = findings(scored, fleet="kit")["lake"]
+    assert found.status == "fail" and "amad ingest" in found.finding
+
+
+def test_how_the_last_job_ended(scored: Path):
+    long_ago = (datetime.now(UTC) - timedelta(days=9)).isoformat()
+    for changes, status, word in (
+        ({"ended": long_ago}, "warn", "216 h ago"),
+        ({"status": "failed", "error": "DataError: no rows"}, "fail", "no rows"),
+        ({"status": "killed"}, "fail", "killed"),
+        ({"status": "running"}, "fail", "killed"),
+    ):
+        job(scored, "kit", **changes)
+        found = findings(scored, fleet="kit")["last scoring"]
+        assert (found.status, word in found.finding) == (status, True), found
+    with FileLock(Settings(home=scored).runs_dir("kit") / "scoring.lock"):
+        assert findings(scored, fleet="kit")["last scoring"].status == "ok", "it is running"
+
+
+def test_dates_without_scores_are_named(scored: Path):
+    runs = Settings(home=scored).runs_dir("kit")
+    places = sorted((runs / "scores").glob("*/date=*"))
+    for place in places:
+        write_json(place / "_manifest.json", {"date": place.name})
+    assert findings(scored, fleet="kit")["freshness"].status == "ok"
+    (places[-1] / "_manifest.json").unlink()
+    found = findings(scored, fleet="kit")["freshness"]
+    assert found.status == "warn" and "2026-01-10" in found.finding
+
+
+def test_leftovers_of_killed_runs_are_named_when_they_are_old(home: Path):
+    left = Settings(home=home).fleet_dir("demo") / ".stage-abc-lake"
+    left.mkdir(parents=True)
+    assert findings(home, fleet="demo")["leftovers"].status == "ok", "a stage may be running"
+    two_hours_ago = time.time() - 7200
+    os.utime(left, (two_hours_ago, two_hours_ago))
+    found = findings(home, fleet="demo")["leftovers"]
+    assert found.status == "warn" and ".stage-abc-lake" in found.finding
+    broken = home / ".dvc" / "tmp" / "rwlock"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("{")
+    assert str(broken) in findings(home, fleet="demo")["leftovers"].remedy
+
+
+def test_a_cluster_that_does_not_listen_fails_and_nothing_is_started(home: Path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        profile(home, address=f"127.0.0.1:{port}")
+        found = findings(home, fleet="demo")["cluster"]
+        assert found.status == "fail" and str(port) in found.finding
+        probe.listen()
+        for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}"):
+            profile(home, address=address)
+            assert findings(home, fleet="demo")["cluster"].status == "ok"
+        profile(home, address=f"127.0.0.1:{port}", storage=str(home / "not-mounted"))
+        assert findings(home, fleet="demo")["cluster"].status == "warn"
+
+
+def test_auto_means_the_ray_that_runs_here(home: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    profile(home, address="auto")
+    found = findings(home, fleet="demo")["cluster"]
+    assert found.status == "fail" and "no Ray runs" in found.finding
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        probe.listen()
+        (tmp_path / "ray").mkdir()
+        noted = tmp_path / "ray" / "ray_current_cluster"
+        noted.write_text(f"127.0.0.1:{probe.getsockname()[1]}")
+        assert findings(home, fleet="demo")["cluster"].status == "ok"
+
+
+def test_a_store_that_does_not_answer_fails(home: Path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    found = findings(home, fleet="demo", mlflow_uri=uri)
+    assert found["tracking store"].status == "fail" and uri in found["tracking store"].finding
+
+
+@pytest.mark.engine
+def test_a_store_without_models_warns(home: Path):
+    from amad.engines.tracking import connect, experiment_id
+
+    client = connect(Settings(home=home))
+    experiment_id(client, "demo")
+    found = findings(home, fleet="demo")
+    assert found["tracking store"].status == "ok"
+    assert "amad-demo" in found["tracking store"].finding
+    assert found["registry"].status == "warn" and "amad register" in found["registry"].remedy
+
+
+@pytest.mark.engine
+def test_changed_stages_are_named(home: Path):
+    dvc = [sys.executable, "-m", "dvc"]
+    quiet = {"cwd": home, "check": True, "capture_output": True}
+    stage = {"cmd": "cp params.yaml copy", "deps": ["params.yaml"], "outs": ["copy"]}
+    (home / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"prepare": stage}}))
+    subprocess.run([*dvc, "init", "--no-scm"], **quiet)
+    assert findings(home, fleet="demo")["dvc"].status == "warn"
+    subprocess.run([*dvc, "repro"], **quiet)
+    assert findings(home, fleet="demo")["dvc"].status == "ok"
+    params = home / "params.yaml"
+    params.write_text(params.read_text() + "\n")
+    found = findings(home, fleet="demo")["dvc"]
+    assert found.status == "warn" and "prepare" in found.finding

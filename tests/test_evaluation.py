@@ -1,0 +1,268 @@
+"""The harness on a small fleet with the real detectors: units, tallies, and what is written."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from evaluation_kit import FAULTS, kit_events, kit_fleet, kit_params, kit_store
+
+from amad import metrics
+from amad.detect.detector import Detector, Scored, linear_members
+from amad.evaluation.harness import RANDOM_SEEDS, evaluate, examine, judge, per_unit_metrics
+from amad.evaluation.tally import Tally, lowest_for_unscored
+from amad.evaluation.units import CASE_ROWS, Unit, fitting_parts, stretch, units_of
+from amad.windows.series import CALIBRATION, TEST, TRAIN
+
+NAMES = ["vus_pr", "vus_roc", "auc_pr", "auc_roc", "best_f1", "range_f1", "event_f1"]
+
+
+def fitted(store, fleet, params) -> Detector:
+    detector = Detector(linear_members(), params.detect, fleet, store.scaler)
+    return detector.fit(*fitting_parts(store))
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    fleet, params = kit_fleet(), kit_params()
+    store = kit_store(tmp_path_factory.mktemp("kit") / "store", fleet)
+    detector = fitted(store, fleet, params)
+    return store, detector, fleet, params, examine(store, detector, fleet, params, kit_events())
+
+
+@pytest.fixture(scope="module")
+def injected(tmp_path_factory):
+    fleet, params = kit_fleet("injected", "case", cases=8), kit_params()
+    store = kit_store(tmp_path_factory.mktemp("kit") / "store", fleet)
+    detector = fitted(store, fleet, params)
+    none = kit_events().slice(0, 0)
+    return store, detector, fleet, params, examine(store, detector, fleet, params, none)
+
+
+def test_fitting_parts_hold_no_label_and_no_test_row(labelled):
+    store = labelled[0]
+    train, calibration = fitting_parts(store)
+    for series, part in [*((s, TRAIN) for s in train), *((s, CALIBRATION) for s in calibration)]:
+        assert series.label_T is None and (series.split_T == part).all()
+    assert len(train) == len(calibration) == len(FAULTS)
+
+
+def test_no_method_ever_sees_a_label(labelled):
+    store, detector, fleet, params, _ = labelled
+    seen = []
+
+    class Watched(Detector):
+        def score(self, series):
+            seen.append(series.label_T)
+            return detector.score(series)
+
+    watched = Watched([], params.detect, fleet, store.scaler)
+    watched.operating_point = detector.operating_point
+    judge({"watched": watched}, store, fleet, params, kit_events(), {})
+    assert len(seen) == 2 * len(FAULTS) and all(label is None for label in seen)
+
+
+def test_labels_change_no_score_but_the_figures(labelled):
+    store, detector, fleet, _, evaluation = labelled
+    series = store.scaled("car-1")
+    flipped = replace(series, label_T=1 - series.label_T)
+    kept, other = (
+        next(units_of(s, fleet, kit_events(), store.has_channel("car-1")))
+        for s in (series, flipped)
+    )
+    assert np.array_equal(detector.score(kept.series).score_T, detector.score(other.series).score_T)
+    found = per_unit_metrics(store, detector, fleet, kit_events())
+    assert found == evaluation.metrics["methods"]["amad"]["per_unit"]
+
+
+def test_figures_are_those_of_the_metrics(labelled):
+    store, detector, fleet, _, evaluation = labelled
+    content = evaluation.metrics
+    for vehicle in ("car-1", "car-2"):
+        test = store.scaled(vehicle).part(TEST)
+        score_T = detector.score(test).score_T
+        figures = content["methods"]["amad"]["per_unit"][vehicle]
+        buffer = fleet.evaluation.buffer_rows
+        assert figures["vus_pr"] == pytest.approx(
+            metrics.vus_pr(test.label_T, score_T, buffer), abs=1e-6
+        )
+        assert figures["event_f1"] == pytest.approx(
+            metrics.event_f1(test.label_T, score_T), abs=1e-6
+        )
+    for method in content["methods"].values():
+        for name in NAMES:
+            low, high = method["interval"][name]
+            values = [unit[name] for unit in method["per_unit"].values()]
+            assert method["mean"][name] == pytest.approx(np.mean(values), abs=1e-5)
+            assert min(values) - 1e-6 <= low <= high <= max(values) + 1e-6
+
+
+def test_every_method_is_judged_on_the_same_units(labelled, injected):
+    for content in (labelled[-1].metrics, injected[-1].metrics):
+        assert list(content["methods"])[:2] == ["amad", "random"]
+        assert {"l2", "pca", "ridge"} < set(content["methods"])
+        units = [set(method["per_unit"]) for method in content["methods"].values()]
+        assert all(unit == units[0] for unit in units) and content["units"] == len(units[0])
+        rows = {method["rows"] for method in content["methods"].values()}
+        assert len(rows) == 1
+
+
+def test_an_unscorable_vehicle_is_named_with_the_reason(labelled):
+    assert labelled[-1].metrics["unscorable"] == {"car-3": "no event in the test part"}
+
+
+def test_the_detector_beats_the_floor_and_the_lift_says_so(labelled):
+    content = labelled[-1].metrics
+    ours, floor = content["methods"]["amad"], content["methods"]["random"]
+    lift, low, high = ours["lift"]["vus_pr"]
+    assert lift == pytest.approx(ours["mean"]["vus_pr"] - floor["mean"]["vus_pr"], abs=1e-5)
+    assert 0.2 < low <= lift <= high
+    assert floor["lift"]["vus_pr"] == [0, 0, 0]
+    assert content["best_baseline"] in {"l2", "pca", "ridge"}
+
+
+def test_the_floor_is_a_mean_over_seeds(labelled):
+    store, _, fleet, params, evaluation = labelled
+    from amad.baselines import make_baseline
+
+    train, calibration = fitting_parts(store)
+    values = []
+    for seed in range(params.seed, params.seed + RANDOM_SEEDS):
+        one = make_baseline("random", params.detect, seed, fleet, store.scaler)
+        one.fit(train, calibration)
+        values.append(per_unit_metrics(store, one, fleet, kit_events())["car-1"]["auc_pr"])
+    floor = evaluation.metrics["methods"]["random"]["per_unit"]["car-1"]["auc_pr"]
+    assert np.std(values) > 0 and floor == pytest.approx(np.mean(values), abs=1e-5)
+
+
+def test_metrics_are_reproducible_json_without_a_clock(labelled):
+    store, _, fleet, params, evaluation = labelled
+    again = evaluate(store, fitted(store, fleet, params), fleet, params, kit_events())
+    text = json.dumps(evaluation.metrics, allow_nan=False, sort_keys=True)
+    assert text == json.dumps(again, sort_keys=True)
+    assert "score_seconds" not in text and "rows_a_second" not in text
+    assert evaluation.timings["amad"]["rows_a_second"] > 0
+
+
+def test_operating_point_is_counted_on_normal_rows(labelled):
+    store, detector, _, params, evaluation = labelled
+    point = evaluation.metrics["operating_point"]
+    assert point["alarm_budget"] == params.detect.alarm_budget
+    assert (point["events"], point["events_found"], point["event_recall"]) == (3, 3, 1.0)
+    assert point["calibration"]["incidents_a_vehicle_day"] <= 2 * params.detect.alarm_budget
+    alarms = 0
+    for vehicle in FAULTS:
+        test = store.scaled(vehicle).part(TEST)
+        alarms += (detector.score(test).alarm_T & (test.label_T == 0)).any()
+    assert (point["normal_test"]["incidents"] > 0) == (alarms > 0)
+    assert point["methods"]["amad"]["event_recall"] == 1.0
+
+
+def test_localisation_finds_the_shifted_channel(labelled):
+    found = labelled[-1].metrics["localisation"]
+    assert found["amad"]["events"] == 3
+    assert found["amad"]["hit_rate_100"] == found["amad"]["ndcg_150"] == 1.0
+    assert found["chance"] == {"hit_rate_100": 0.25, "hit_rate_150": 0.5}
+
+
+def test_point_adjusted_stands_apart_with_random_and_pca(labelled):
+    content = labelled[-1].metrics
+    table = content["point_adjusted"]["mean_f1"]
+    assert {"amad", "random", "pca"} <= set(table) and content["point_adjusted"]["worthless"]
+    assert all("point_adjusted_f1" not in m["mean"] for m in content["methods"].values())
+    assert table["random"] > content["methods"]["random"]["mean"]["best_f1"] + 0.1
+
+
+def test_without_pca_there_is_no_point_adjusted_table(labelled):
+    store, detector, fleet, params, _ = labelled
+    few = params.model_copy(
+        update={"evaluate": params.evaluate.model_copy(update={"baselines": ["ridge"]})}
+    )
+    content = evaluate(store, detector, fleet, few, kit_events())
+    assert content["point_adjusted"] == {} and set(content["methods"]) == {
+        "amad",
+        "random",
+        "ridge",
+    }
+
+
+def test_injected_cases_are_judged_by_type_and_strength(injected):
+    content = injected[-1].metrics
+    assert content["unit"] == "case" and content["units"] == 24 and not content["unscorable"]
+    assert sum(fault["events"] for fault in content["by_fault"].values()) == 24
+    assert {"spike", "level_shift", "drift", "decoupling"} <= set(content["by_fault"])
+    for fault in content["by_fault"].values():
+        lows = [s["strength"][0] for s in fault["strengths"].values()]
+        assert lows == sorted(lows)
+        assert 0 <= fault["methods"]["amad"]["vus_pr"] <= 1
+    assert -1 <= content["severity_order"]["tau_b"] <= 1
+
+
+def test_injected_units_hold_one_fault_and_no_label_for_detectors(injected):
+    store, _, fleet, _, _ = injected
+    units = list(units_of(store.scaled("car-3"), fleet, kit_events(), store.has_channel("car-3")))
+    clean = store.scaled("car-3").part(TEST)
+    for unit in units:
+        assert isinstance(unit, Unit) and unit.series.label_T is None
+        (event,) = unit.truth
+        assert unit.label_T[event.first : event.last].all()
+        assert unit.label_T.sum() == event.last - event.first
+        changed = np.any(unit.series.value_TC != clean.value_TC, axis=1)
+        assert changed[unit.label_T].any() and not changed[~unit.label_T].any()
+    assert len({unit.name for unit in units}) == 8
+    kinds = [unit.events[0].type for unit in units]
+    assert len(set(kinds)) == 8
+
+
+def test_cases_averaged_by_vehicle_where_the_fleet_says_so(injected):
+    store, detector, _, params, evaluation = injected
+    fleet = kit_fleet("injected", "vehicle", cases=8)
+    content = evaluate(store, detector, fleet, params, kit_events().slice(0, 0))
+    assert content["units"] == 3
+    cases = evaluation.metrics["methods"]["amad"]["per_unit"]
+    mean = np.mean([v["vus_pr"] for k, v in cases.items() if k.startswith("car-2#")])
+    averaged = content["methods"]["amad"]["per_unit"]["car-2"]["vus_pr"]
+    assert averaged == pytest.approx(mean, abs=1e-5)
+
+
+def test_a_case_is_a_stretch_around_its_fault(labelled):
+    series = labelled[0].scaled("car-1")
+    for first, last in ((10, 40), (1500, 1700), (3990, 4000)):
+        cut, shift = stretch(series, first, last, 500)
+        assert cut.rows == 500 < CASE_ROWS and shift <= first and last - shift <= cut.rows
+    whole, shift = stretch(series, 100, 3000, 500)
+    assert shift <= 100 and whole.rows >= 2900
+
+
+def test_rows_without_a_score_count_as_the_lowest(labelled):
+    store, _, fleet, _, _ = labelled
+    unit = next(units_of(store.scaled("car-2"), fleet, kit_events(), store.has_channel("car-2")))
+    rows = unit.series.rows
+    perfect = unit.label_T.astype(np.float32)
+    blind = perfect.copy()
+    blind[unit.label_T] = np.nan
+    found = {}
+    for name, score_T in (("perfect", perfect), ("blind", blind)):
+        tally = Tally()
+        scored = Scored(
+            score_T=score_T, alarm_T=score_T > 0.5, part_TC=np.ones((rows, 4), np.float32)
+        )
+        tally.judge_unit(unit, scored, 0.5, fleet, 60_000_000)
+        found[name] = tally.per_unit["car-2"]
+        assert tally.unscored_rows == np.isnan(score_T).sum()
+        assert tally.truth[0].found == (name == "perfect")
+    assert found["perfect"]["auc_pr"] == 1
+    assert found["blind"]["auc_pr"] < 0.05 and found["blind"]["auc_roc"] == 0
+    assert np.array_equal(lowest_for_unscored(np.array([np.nan, 2, 1])), [0, 2, 1])
+    assert np.array_equal(lowest_for_unscored(np.full(2, np.nan)), [0, 0])
+
+
+def test_a_fleet_without_events_is_still_reported(labelled, tmp_path):
+    _, detector, fleet, params, _ = labelled
+    quiet = kit_store(tmp_path / "store", fleet)
+    quiet.content["vehicles"] = {"car-3": quiet.content["vehicles"]["car-3"]}
+    content = evaluate(quiet, detector, fleet, params, kit_events())
+    assert content["units"] == 0 and content["best_baseline"] is None
+    assert content["unscorable"] == {"car-3": "no event in the test part"}
+    assert content["operating_point"]["normal_test"]["vehicle_days"] > 0
+    assert content["operating_point"]["event_recall"] is None

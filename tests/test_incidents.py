@@ -1,0 +1,217 @@
+"""Alarms, thresholds, incidents: merging, identity, severity, types, midnight."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from detect_kit import LINEAR, C, fleet_of, parts, waves, with_values
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from amad.detect.alarms import choose_threshold, merge_alarms, vehicle_days
+from amad.detect.detector import Detector, Scored, linear_members
+from amad.detect.incidents import (
+    blamed,
+    continue_incident,
+    incident_id,
+    incidents_of,
+    level_of,
+    severity,
+)
+from amad.detect.shapes import guess_type
+
+SECOND = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    train, calibration = parts(["a-1", "b-1"])
+    return Detector(linear_members(), LINEAR, fleet_of(), None).fit(train, calibration)
+
+
+def scored_with(rows: int, alarms: dict[int, float], detector: Detector, channel: int = 1):
+    """Rows with these exceedances over the threshold, all of them blamed on one channel."""
+    score_T = np.zeros(rows, np.float32)
+    part_TC = np.zeros((rows, C), np.float32)
+    for row, exceedance in alarms.items():
+        score_T[row] = detector.threshold + exceedance
+        part_TC[row, channel] = 3
+        part_TC[row, 0] = 1
+    return Scored(score_T=score_T, alarm_T=score_T > detector.threshold, part_TC=part_TC)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.booleans(), min_size=1, max_size=80), st.integers(0, 6), st.integers(1, 3))
+def test_merging_agrees_with_a_slow_loop(alarms, gap, period) -> None:
+    alarm_T = np.array(alarms)
+    stamp_T = np.arange(len(alarms)) * period
+    runs = merge_alarms(alarm_T, stamp_T, period_us=period, gap_us=gap)
+    expected: list[list[int]] = []
+    for row in np.flatnonzero(alarm_T):
+        if expected and stamp_T[row] - (stamp_T[expected[-1][1]] + period) <= gap:
+            expected[-1][1] = row
+        else:
+            expected.append([row, row])
+    assert runs == [(a, b + 1) for a, b in expected]
+
+
+def test_neighbouring_rows_are_one_incident_whatever_the_period() -> None:
+    alarm_T, stamp_T = np.array([1, 1, 0, 1], bool), np.arange(4) * 300 * SECOND
+    runs = merge_alarms(alarm_T, stamp_T, period_us=300 * SECOND, gap_us=60 * SECOND)
+    assert runs == [(0, 2), (3, 4)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0.1, 30), st.integers(0, 4), st.booleans())
+def test_the_chosen_threshold_is_the_lowest_that_keeps_the_budget(seed, budget, gap, tied) -> None:
+    rng = np.random.default_rng(seed)
+    scores = [rng.exponential(size=n) for n in (400, 900)]
+    if tied:
+        scores = [np.round(score_T, 1) for score_T in scores]
+    stamps = [np.cumsum(rng.integers(1, 4, len(s))) for s in scores]
+    point = choose_threshold(scores, stamps, days=3.0, budget=budget, period_us=1, gap_us=gap)
+
+    def count(threshold: float) -> int:
+        return sum(
+            len(merge_alarms(s > threshold, t, period_us=1, gap_us=gap))
+            for s, t in zip(scores, stamps, strict=True)
+        )
+
+    above = [x for x in np.unique(np.concatenate(scores)) if x >= point.threshold]
+    assert count(point.threshold) <= 3 * budget
+    assert max((count(x) for x in above), default=0) <= 3 * budget
+    alarms = sum((s >= point.threshold).sum() for s in scores)
+    if not point.extrapolated and not tied and alarms < 130:  # a tenth of the rows at the most
+        assert count(np.nextafter(point.threshold, 0)) > 3 * budget
+
+
+def test_a_budget_beyond_the_calibration_is_extrapolated_by_the_tail() -> None:
+    steps = []
+    for seed in range(30):
+        scores = [np.random.default_rng(seed).exponential(0.5, 20_000)]
+        points = [
+            choose_threshold(
+                scores, [np.arange(20_000)], days=100, budget=budget, period_us=1, gap_us=0
+            )
+            for budget in (10.0, 0.1, 0.001)
+        ]
+        assert [p.extrapolated for p in points] == [False, False, True]
+        steps.append(np.diff([p.threshold for p in points]))
+    assert np.mean(steps, axis=0) == pytest.approx([0.5 * np.log(100)] * 2, rel=0.1)
+
+
+def test_vehicle_days_count_rows_not_dates() -> None:
+    day = 86_400
+    always = np.arange(10 * day, step=600) * SECOND
+    daily_hour = np.concatenate([np.arange(d * day, d * day + 3600, 60) for d in range(10)])
+    assert vehicle_days([always[-216:]], [always]) == pytest.approx(1.5)
+    assert vehicle_days([daily_hour[-90:] * SECOND], [daily_hour * SECOND]) == pytest.approx(1.5)
+
+
+def test_incidents_say_when_how_high_and_who(detector: Detector) -> None:
+    scored = scored_with(400, {100: 0.5, 101: 2.0, 130: 1.0, 300: 0.1}, detector)
+    series = waves("b-1", 400)
+    first, second = incidents_of(scored, series, detector)
+    assert (first.start, first.end) == (series.timestamp_T[100], series.timestamp_T[130] + SECOND)
+    assert first.peak == series.timestamp_T[101]
+    assert first.peak_score == pytest.approx(detector.threshold + 2.0, abs=1e-5)
+    assert first.alarm_rows == 3 and second.alarm_rows == 1
+    assert first.channels == ("c1", "c0") and first.shares == pytest.approx((0.75, 0.25))
+    assert first.vehicle_class == "b" and not first.continued
+    assert first.severity > second.severity
+
+
+def test_history_before_the_first_row_raises_no_incident(detector: Detector) -> None:
+    scored = scored_with(400, {100: 1.0, 300: 1.0}, detector)
+    [only] = incidents_of(scored, waves("b-1", 400), detector, first_row=200)
+    assert only.start == waves("b-1", 400).timestamp_T[300]
+    assert scored.alarm_T[100], "the scored rows are left as they are"
+
+
+def test_ids_are_stable_and_differ_by_fleet_vehicle_and_start() -> None:
+    ids = {
+        incident_id(*key)
+        for key in [("f", "v", 0), ("f", "v", SECOND), ("f", "w", 0), ("g", "v", 0)]
+    }
+    assert len(ids) == 4
+    assert (
+        incident_id("f", "v", 1_767_571_200 * SECOND)
+        == "20260105T000000-" + incident_id("f", "v", 1_767_571_200 * SECOND).partition("-")[2]
+    )
+
+
+@settings(max_examples=60)
+@given(st.floats(0, 20), st.floats(0, 1e6), st.floats(0, 5), st.floats(0, 1e5))
+def test_severity_grows_with_height_and_with_duration(height, seconds, more, longer) -> None:
+    base = severity(height, seconds)
+    assert 0 <= base <= severity(height + more, seconds) <= 100
+    assert base <= severity(height, seconds + longer) <= 100
+
+
+def test_levels_follow_severity() -> None:
+    assert [level_of(s) for s in (0, 24.9, 25, 50, 74.9, 75, 100)] == [
+        "low", "low", "medium", "high", "high", "critical", "critical",
+    ]  # fmt: skip
+    assert severity(0, 0) == 0 and severity(1, 0) == pytest.approx(39.3)
+
+
+def test_blame_names_at_most_five_and_never_a_channel_without_a_part() -> None:
+    order, share_C = blamed(np.array([[0.0, 1, 0, 3, 0, 0, 0]]))
+    assert order == [3, 1] and share_C.sum() == pytest.approx(1)
+    assert blamed(np.zeros((3, 4)))[0] == []
+    assert len(blamed(np.ones((2, 9)))[0]) == 5
+
+
+def test_an_incident_that_goes_on_over_midnight_keeps_its_id(detector: Detector) -> None:
+    yesterday = scored_with(120, {100: 2.0, 101: 1.0}, detector)
+    [before] = incidents_of(yesterday, waves("b-1", 120), detector)
+    scored = scored_with(400, {100: 2.0, 101: 1.0, 140: 0.5, 399: 1.0}, detector)
+    today = incidents_of(scored, waves("b-1", 400), detector, first_row=120)
+    gap, threshold = detector.gap_us, detector.threshold
+    joined = continue_incident(before, today, gap_us=gap, threshold=threshold)
+    assert joined[0].incident_id == before.incident_id and joined[0].continued
+    assert joined[0].start == before.start and joined[0].end == today[0].end
+    assert joined[0].peak == before.peak and joined[0].severity >= before.severity
+    assert joined[1] == today[1]
+    for earlier in (None, replace(before, end=today[0].start - gap - 1)):
+        assert continue_incident(earlier, today, gap_us=gap, threshold=threshold) == today
+    assert continue_incident(before, [], gap_us=gap, threshold=threshold) == []
+
+
+SHAPES = {
+    "level_shift": lambda x, rng: x + 8,
+    "drift": lambda x, rng: x + np.linspace(0, 9, len(x)),
+    "stuck": lambda x, rng: np.full(len(x), x[0]),
+    "noise_burst": lambda x, rng: x + 8 * rng.normal(size=len(x)),
+    "spike": lambda x, rng: x + np.where(np.arange(len(x)) == len(x) // 2, 12, 0),
+    "relation": lambda x, rng: x[::-1],
+}
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_the_type_is_guessed_from_the_shape(kind: str) -> None:
+    right = 0
+    for seed in range(20):
+        series = waves("b-1", 260, seed=seed)
+        x_T = series.value_TC[:, 1]
+        rng = np.random.default_rng(seed)
+        right += guess_type(x_T[:200], SHAPES[kind](x_T[200:], rng).astype(np.float32)) == kind
+    assert right >= 15
+
+
+def test_a_type_never_comes_from_imputed_values(detector: Detector) -> None:
+    valid_TC = np.ones((400, C), np.uint8)
+    valid_TC[300:340, 1] = 0
+    series = with_values(waves("b-1", 400), slice(300, 340), 1, 0.5)
+    alarms = dict.fromkeys(range(300, 340), 1.0)
+    [stuck] = incidents_of(scored_with(400, alarms, detector), series, detector)
+    assert stuck.type == "stuck"
+    held = replace(series, valid_TC=valid_TC)
+    [unknown] = incidents_of(scored_with(400, alarms, detector), held, detector)
+    assert unknown.type == "relation"
+
+
+def test_an_incident_at_the_very_start_of_a_segment_has_a_type(detector: Detector) -> None:
+    scored = scored_with(400, {0: 1.0, 1: 1.0}, detector)
+    [incident] = incidents_of(scored, waves("b-1", 400), detector)
+    assert incident.type == "relation"

@@ -1,0 +1,264 @@
+"""The files of infra/ are right as far as that can be known without a cluster."""
+
+import configparser
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+
+from amad.cli.app import app
+from amad.config import Settings, load_cluster
+
+ROOT = Path(__file__).resolve().parent.parent
+K8S, SCHEDULE = ROOT / "infra" / "k8s", ROOT / "infra" / "schedule"
+SCRIPTS = sorted(K8S.glob("*.sh"))
+UNITS = sorted(p for p in SCHEDULE.iterdir() if p.suffix in (".service", ".timer"))
+GUIDES = [
+    ROOT / "infra" / "README.md",
+    *(ROOT / "docs" / f"{n}.md" for n in ("cli", "operations", "cluster")),
+]
+DATES = {'"$1"': "2026-01-01", '"$2"': "2026-01-02"}
+
+
+def documents(name: str) -> list[dict]:
+    """The YAML documents of a file; a RayJob's dates are filled in."""
+    text = (K8S / name).read_text(encoding="utf-8")
+    if name.endswith("rayjob.yaml"):
+        text = text.replace("FIRST_DATE", "2026-01-30").replace("LAST_DATE", "2026-01-31")
+    return list(yaml.safe_load_all(text))
+
+
+def shell_of(path: Path) -> str:
+    """The part of a file that a shell or systemd runs."""
+    text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+    if path.suffix == ".md":
+        blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
+        return "\n".join(block for language, block in blocks if not language)
+    if path.suffix == ".service":
+        return "\n".join(re.findall(r"^ExecStart=(.*)$", text, re.M))
+    return text.replace("'", " ")  # crontab: the commands stand in quotes
+
+
+def amad_commands(path: Path) -> list[list[str]]:
+    """Arguments of each ``amad ...`` in the file."""
+    found = []
+    for line in re.split(r"\n|&&|\|", shell_of(path)):
+        for mark, text in DATES.items():
+            line = line.replace(mark, text)
+        words = shlex.split(line, comments=True)
+        for i, word in enumerate(words):
+            starts = i == 0 or words[i - 1] == "-c"  # sh -c amad ingest
+            if starts and re.fullmatch(r"(/\S+/)?amad", word):
+                ends = [words.index(w) for w in (">>", "2>&1") if w in words]
+                found.append(words[i + 1 : min(ends, default=len(words))])
+    return found
+
+
+def parse(arguments: list[str]) -> None:
+    """Parse a command with the real command line, without running it."""
+    group = typer.main.get_command(app)
+    arguments = [a for a in arguments if a != "--debug"]
+    with group.make_context("amad", list(arguments)) as context:
+        name, command, rest = group.resolve_command(
+            context, [*context._protected_args, *context.args]
+        )
+        command.make_context(name, rest, parent=context)
+
+
+@pytest.mark.parametrize("path", [*SCRIPTS, *UNITS[:1], SCHEDULE / "crontab", *GUIDES], ids=str)
+def test_every_amad_command_is_one(path: Path):
+    commands = [c for c in amad_commands(path) if not any(w.isupper() for w in c)]
+    assert commands or path.name == "README.md"
+    for arguments in commands:
+        parse(arguments)
+
+
+def test_the_parser_refuses_what_is_wrong():
+    for wrong in (["scor"], ["score", "--day", "2026-01-01"], ["score", "--date", "x"]):
+        with pytest.raises(Exception, match=r"(?i)no such|invalid|no date"):
+            parse(wrong)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.name)
+def test_scripts_stop_at_the_first_failure_and_are_runnable(script: Path, tmp_path: Path):
+    assert os.access(script, os.X_OK)
+    log = tmp_path / "log"
+    stub = tmp_path / "amad"
+    stub.write_text(f'#!/bin/sh\necho "$@" >> {log}\n[ "$1" != validate ]\n')
+    stub.chmod(0o755)
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    result = subprocess.run([script, "2026-01-01", "2026-01-02"], env=path)
+    assert result.returncode != 0
+    assert log.read_text().splitlines() == ["ingest", "validate"]
+
+
+@pytest.mark.parametrize("name", ["train", "score"])
+def test_a_rayjob_ends_and_cleans_up(name: str):
+    (job,) = documents(f"{name}-rayjob.yaml")
+    spec = job["spec"]
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    assert spec["activeDeadlineSeconds"] > 0 and spec["ttlSecondsAfterFinished"] > 0
+    assert spec["shutdownAfterJobFinishes"] is True
+    cluster = spec["rayClusterSpec"]
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert f"ray=={cluster['rayVersion']}\n" in lock
+    assert cluster["authOptions"] == {"mode": "token"}
+    command, script, *_ = spec["entrypoint"].split()
+    assert command == "sh" and (ROOT / script.removeprefix("/app/")).is_file()
+    assert not set(spec["entrypoint"]) & set("&;|"), "KubeRay runs what follows elsewhere"
+
+
+@pytest.mark.parametrize("name", ["train", "score"])
+def test_every_ray_pod_has_the_volume_shared_memory_and_the_secret(name: str):
+    (job,) = documents(f"{name}-rayjob.yaml")
+    spec = job["spec"]["rayClusterSpec"]
+    (claim,) = documents("storage.yaml")
+    for group in [spec["headGroupSpec"], *spec["workerGroupSpecs"]]:
+        pod = group["template"]["spec"]
+        (container,) = pod["containers"]
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        volumes = {v["name"]: v for v in pod["volumes"]}
+        mounts = {m["mountPath"]: m["name"] for m in container["volumeMounts"]}
+        assert volumes[mounts["/dev/shm"]]["emptyDir"]["medium"] == "Memory"
+        for path in ("/app/data", "/app/runs", "/shared"):
+            used = volumes[mounts[path]]["persistentVolumeClaim"]["claimName"]
+            assert used == claim["metadata"]["name"]
+        assert container["envFrom"] == [{"secretRef": {"name": "amad"}}]
+        environment = {item["name"]: item["value"] for item in container["env"]}
+        profile = load_cluster(environment["AMAD_CLUSTER"], Settings(home=ROOT))
+        assert profile.address == "auto"
+        assert profile.storage.startswith("/shared/")
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+
+
+def test_the_training_job_brings_what_the_profile_asks_for():
+    (job,) = documents("train-rayjob.yaml")
+    profile = load_cluster("gpu-cluster", Settings(home=ROOT))
+    (group,) = job["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
+    assert group["replicas"] * limits["nvidia.com/gpu"] >= profile.workers
+    assert float(limits["cpu"]) >= profile.cpus_per_worker
+    assert profile.device == "cuda" and profile.backend == "nccl"
+
+
+def test_the_profiles_in_the_scripts_and_guides_exist():
+    known = {p.stem for p in (ROOT / "conf" / "cluster").glob("*.yaml")}
+    named = set()
+    for path in [*SCRIPTS, *GUIDES, *K8S.glob("*.yaml")]:
+        text = path.read_text(encoding="utf-8")
+        named |= set(
+            re.findall(r"(?:--cluster |AMAD_CLUSTER=|AMAD_CLUSTER, value: )([\w-]+)", text)
+        )
+    assert {"gpu-cluster"} <= named <= known
+
+
+def test_the_cronjob_never_overlaps_itself():
+    job, *_ = documents("score-cronjob.yaml")
+    spec = job["spec"]
+    assert (job["kind"], spec["concurrencyPolicy"]) == ("CronJob", "Forbid")
+    assert spec["timeZone"] == "Etc/UTC" and len(spec["schedule"].split()) == 5
+    pod = spec["jobTemplate"]["spec"]["template"]["spec"]
+    assert pod["restartPolicy"] == "Never"
+    kinds = {d["kind"]: d for d in documents("score-cronjob.yaml")}
+    assert pod["serviceAccountName"] == kinds["ServiceAccount"]["metadata"]["name"]
+    (rule,) = kinds["Role"]["rules"]
+    assert rule["resources"] == ["rayjobs"] and {"create", "get"} <= set(rule["verbs"])
+    (rayjob,) = documents("score-rayjob.yaml")
+    assert (
+        spec["jobTemplate"]["spec"]["activeDeadlineSeconds"]
+        > (rayjob["spec"]["activeDeadlineSeconds"])
+    )
+
+
+@pytest.mark.parametrize(("state", "code"), [("Complete", 0), ("Failed", 1)])
+def test_the_cronjob_scores_the_day_before_the_scheduled_one(state, code, tmp_path: Path):
+    job, *_ = documents("score-cronjob.yaml")
+    pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    *shell, script = pod["containers"][0]["command"]
+    shutil.copy(K8S / "score-rayjob.yaml", tmp_path)
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(
+        f'#!/bin/sh\n[ "$1" = create ] && cat > {tmp_path}/made.yaml && exit\n'
+        f"echo $3 > {tmp_path}/watched\nprintf {state}\n"
+    )
+    kubectl.chmod(0o755)
+    minute = 29_500_710  # 2026-02-02 11:30 UTC
+    environment = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}", "JOB": f"amad-score-{minute}", "LATE_DAYS": "2",
+    }  # fmt: skip
+    command = [*shell, script.replace("/template/", f"{tmp_path}/")]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert result.returncode == code, result.stderr
+    made = yaml.safe_load((tmp_path / "made.yaml").read_text())
+    assert made["metadata"]["name"] == "amad-score-2026-02-01"
+    assert made["spec"]["entrypoint"] == "sh /app/infra/k8s/score.sh 2026-01-30 2026-02-01"
+    assert (tmp_path / "watched").read_text().strip() == "amad-score-2026-02-01"
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
+def test_kustomize_builds():
+    result = subprocess.run(
+        ["kubectl", "kustomize", K8S], capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 0, result.stderr
+    made = list(yaml.safe_load_all(result.stdout))
+    config = next(d for d in made if d["kind"] == "ConfigMap")
+    cron = next(d for d in made if d["kind"] == "CronJob")
+    (volume,) = cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]["volumes"]
+    assert volume["configMap"]["name"] == config["metadata"]["name"]
+    assert yaml.safe_load(config["data"]["score-rayjob.yaml"])["kind"] == "RayJob"
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda p: p.name)
+def test_systemd_units_parse(path: Path):
+    unit = configparser.RawConfigParser(strict=False, delimiters="=")
+    unit.optionxform = str
+    unit.read(path)
+    assert unit.has_option("Unit", "Description")
+    if path.suffix == ".service":
+        assert unit.get("Service", "Type") == "oneshot"
+    else:
+        assert unit.getboolean("Timer", "Persistent") and unit.get("Timer", "OnCalendar")
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
+def test_systemd_accepts_the_units(tmp_path: Path):
+    program = tmp_path / "amad"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    for path in UNITS:
+        text = path.read_text().replace("/srv/amad/.venv/bin/amad", str(program))
+        (tmp_path / path.name).write_text(text)
+    result = subprocess.run(
+        ["systemd-analyze", "verify", *(tmp_path / p.name for p in UNITS)],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    ours = [line for line in result.stderr.splitlines() if "amad-score" in line]
+    assert result.returncode == 0 and not ours, result.stderr
+
+
+def test_the_crontab_has_five_fields_and_a_lock():
+    lines = (SCHEDULE / "crontab").read_text().splitlines()
+    (entry,) = [line for line in lines if line and line[0] in "0123456789*"]
+    *when, command = entry.split(maxsplit=5)
+    assert len(when) == 5 and all(re.fullmatch(r"[\d*/,-]+", field) for field in when)
+    assert "flock -n" in command and "%" not in command
+
+
+def test_the_image_copies_what_there_is_and_dockerignore_lets_it_through():
+    ignore = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    allowed = [line[1:] for line in ignore if line.startswith("!")]
+    text = (ROOT / "infra" / "docker" / "Dockerfile").read_text(encoding="utf-8")
+    copied = [name for line in re.findall(r"^COPY (.*)$", text, re.M) for name in line.split()[:-1]]
+    assert {"amad", "pipelines", "conf", "params.yaml", "requirements.lock"} <= set(copied)
+    for name in copied:
+        assert (ROOT / name).exists(), f"the Dockerfile copies {name}, which is not there"
+        assert name in allowed, f".dockerignore hides {name}"
+    assert re.search(r"^USER 10001$", text, re.M), "not as root"
+    assert "wget" in text, "KubeRay's probes call it"

@@ -1,0 +1,121 @@
+"""Members: what they learn, what they may look at, and how they are cross-fitted."""
+
+import numpy as np
+import pytest
+from detect_kit import C, waves, with_values
+
+from amad.detect.members import Member, RidgeMember, cut, rows_into_segment
+
+
+def short() -> RidgeMember:
+    return RidgeMember("ridge", range(1, 6))
+
+
+def test_ridge_recovers_the_process_it_is_shown() -> None:
+    rng = np.random.default_rng(0)
+    value_T = np.zeros(20_000)
+    for t in range(2, len(value_T)):
+        value_T[t] = 0.3 + 0.6 * value_T[t - 1] - 0.2 * value_T[t - 2] + rng.normal()
+    series = waves("a-1", len(value_T)).with_values(
+        np.repeat(value_T[:, None], C, axis=1).astype(np.float32)
+    )
+    member = RidgeMember("ridge", [1, 2])
+    member.fit("fleet", [series], 4)
+    assert member.coefficients["fleet"]["lag"][0] == pytest.approx([0.6, -0.2, 0.3], abs=0.03)
+    residual_T = member.residual(series, "fleet")[2:, 0]
+    assert residual_T.std() == pytest.approx(1.0, abs=0.03)
+
+
+def test_ridge_agrees_with_a_solver_of_somebody_else() -> None:
+    from sklearn.linear_model import Ridge
+
+    series = waves("b-1", 600)
+    member = short()
+    member.fit("fleet", [series], 4)
+    x_T = series.value_TC[:, 2].astype(np.float64)
+    pieces = [p.value_TC[:, 2].astype(np.float64) for p in cut(series, 4)]
+    design = np.concatenate([np.stack([p[5 - k : len(p) - k] for k in range(1, 6)], 1)
+                             for p in pieces])  # fmt: skip
+    target = np.concatenate([p[5:] for p in pieces])
+    theirs = Ridge(alpha=RidgeMember.PENALTY * len(target)).fit(design, target)
+    ours = member.coefficients["fleet"]["lag"][2]
+    assert ours == pytest.approx([*theirs.coef_, theirs.intercept_], abs=1e-8)
+    predicted = theirs.predict(np.stack([x_T[5 - k : len(x_T) - k] for k in range(1, 6)], 1))
+    residual_T = member.residual(series, "fleet")[:, 2]
+    np.testing.assert_allclose(residual_T[5:], x_T[5:] - predicted, atol=1e-5)
+
+
+def test_no_history_crosses_a_segment() -> None:
+    segment_T = np.repeat([0, 1, 2], [100, 3, 97]).astype(np.int32)
+    series = waves("b-1", 200, segment_T=segment_T)
+    member = short()
+    member.fit("fleet", [waves("b-1", 500)], 4)
+    before = member.residual(series, "fleet")
+    undefined_T = np.isnan(before).all(axis=1)
+    assert np.flatnonzero(undefined_T).tolist() == [*range(5), 100, 101, 102, *range(103, 108)]
+    after = member.residual(with_values(series, slice(0, 103), 1, 50.0), "fleet")
+    np.testing.assert_array_equal(before[103:], after[103:])
+
+
+def test_an_imputed_cell_has_no_residual_and_is_no_target() -> None:
+    valid_TC = np.ones((800, C), np.uint8)
+    valid_TC[300:500, 1] = 0
+    series = waves("b-1", 800, valid_TC=valid_TC)
+    member = short()
+    member.fit("fleet", [series], 4)
+    residual_TC = member.residual(series, "fleet")
+    assert np.isnan(residual_TC[300:500, 1]).all()
+    assert np.isfinite(residual_TC[500:, 1]).all()
+    counts_C = member.summarise(series)["gram"][:, -2, -2]
+    assert counts_C[1] == counts_C[0] - 200
+
+
+def test_a_vehicle_is_cross_fitted_over_time() -> None:
+    series = waves("b-1", 800)
+    wild = with_values(series, slice(200, 400), 0, 30 * np.random.default_rng(0).normal(size=200))
+    member, other = short(), short()
+    [held_out_TC] = member.fit("vehicle/b-1", [wild], 4)
+    pieces = cut(wild, 4)
+    other.coefficients["x"] = other.solve([other.summarise(pieces[k]) for k in (0, 2, 3)])
+    np.testing.assert_array_equal(held_out_TC[200:400], other.residual(wild, "x")[200:400])
+    assert np.isfinite(held_out_TC[5:]).all(), "folds see the history that precedes them"
+
+
+def test_several_vehicles_are_cross_fitted_over_vehicles() -> None:
+    train = [waves(v, 300, seed=i) for i, v in enumerate(["b-1", "b-2", "b-3", "b-4", "b-5"])]
+    member, other = short(), short()
+    held_out = member.fit("fleet", train, 4)
+    other.coefficients["x"] = other.solve([other.summarise(train[k]) for k in (1, 2, 3)])
+    for k in (0, 4):  # one fold: the first and the fifth
+        np.testing.assert_array_equal(held_out[k], other.residual(train[k], "x"))
+
+
+@pytest.mark.parametrize("rows", [1, 3, 7, 40])
+def test_few_train_rows_still_give_finite_coefficients(rows: int) -> None:
+    member = RidgeMember("ridge_long", range(10, 30))
+    [held_out_TC] = member.fit("fleet", [waves("b-1", rows)], 4)
+    assert held_out_TC.shape == (rows, C)
+    assert np.isfinite(member.coefficients["fleet"]["lag"]).all()
+
+
+def test_rows_into_segment_counts_from_each_start() -> None:
+    series = waves("b-1", 7, segment_T=np.array([0, 0, 0, 1, 1, 4, 4], np.int32))
+    assert rows_into_segment(series).tolist() == [0, 1, 2, 0, 1, 0, 1]
+
+
+def test_the_network_predicts_hidden_positions_and_leaves_out_what_was_not_measured() -> None:
+    from model_kit import toy_fleet, toy_params, toy_series
+
+    from amad.detect.members import AmadMember
+    from amad.model import Amad, Bundle
+    from amad.windows import Scaler
+
+    params, series = toy_params(), toy_series("a-1")
+    scaler = Scaler.fit([series], toy_fleet(), "vehicle")
+    bundle = Bundle(
+        model=Amad(4, params.model), params=params, fleet=toy_fleet(), scaler=scaler, meta={}
+    )
+    member: Member = AmadMember(bundle, params.detect.hidden_block)
+    [residual_TC] = member.fit("fleet", [scaler.apply(series)], 4)
+    np.testing.assert_array_equal(np.isnan(residual_TC), series.valid_TC == 0)
+    assert member.context_rows == params.model.window

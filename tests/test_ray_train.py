@@ -1,0 +1,240 @@
+"""Training: one run by content, one curve, the same weights after a kill; Ray started and left."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+from engine_kit import PROFILE, engine_params, engine_store, wait_until
+from model_kit import toy_fleet
+
+from amad.config import ClusterProfile, DataError, ServiceError, Settings
+from amad.engines.cluster import local_cpus, ray_session
+from amad.engines.curve import Curve, append_event, followed
+from amad.engines.identity import RunState, code_digest, work_digest
+from amad.engines.tracking import connect, experiment_id, open_run
+from amad.engines.training import train_fleet, training_digest
+from amad.model import read_bundle
+from amad.model.checkpoint import STATE, load_checkpoint, save_checkpoint
+from amad.windows import WindowStore
+
+ROOT = Path(__file__).resolve().parent.parent
+HERE = PROFILE.model_copy(update={"workers": 0})
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> WindowStore:
+    return engine_store(tmp_path_factory.mktemp("fleet"))
+
+
+def fit(store: WindowStore, home: Path, profile: ClusterProfile = HERE, **changes: dict) -> dict:
+    settings = Settings(home=home)
+    params = engine_params(**changes)
+    return train_fleet(store.path, params, toy_fleet(), settings, profile, home / "bundle")
+
+
+def weights(home: Path) -> bytes:
+    return (home / "bundle" / "weights.safetensors").read_bytes()
+
+
+def steps_of(home: Path, run_id: str, key: str) -> list[int]:
+    client = connect(Settings(home=home))
+    return [metric.step for metric in client.get_metric_history(run_id, key)]
+
+
+def runs_in(home: Path) -> list:
+    client = connect(Settings(home=home))
+    return client.search_runs([experiment_id(client, "toy")])
+
+
+def test_a_training_in_this_process_leaves_bundle_run_and_curve(
+    store: WindowStore, tmp_path: Path
+) -> None:
+    result = fit(store, tmp_path)
+    bundle = read_bundle(tmp_path / "bundle")
+    assert bundle.meta["digest"] == result["digest"] and bundle.meta["data_hash"] == "d0"
+    assert steps_of(tmp_path, result["run_id"], "loss") == [1, 2, 3]
+    (run,) = runs_in(tmp_path)
+    assert run.info.run_id == result["run_id"] and run.info.status == "FINISHED"
+    assert run.data.params["train.epochs"] == "3" and run.data.tags["data_hash"] == "d0"
+    json.dumps(result)
+
+
+def test_the_bundle_is_a_function_of_settings_and_data(store: WindowStore, tmp_path: Path) -> None:
+    for home in ("one", "two"):
+        fit(store, tmp_path / home)
+    files = sorted(p.name for p in (tmp_path / "one" / "bundle").iterdir())
+    for name in files:
+        one, two = ((tmp_path / home / "bundle" / name).read_bytes() for home in ("one", "two"))
+        assert one == two, name
+    fit(store, tmp_path / "one", loss={"contrast": 0.3})
+    assert weights(tmp_path / "one") != weights(tmp_path / "two")
+
+
+def test_a_finished_run_is_taken_as_it_is_in_the_same_mlflow_run(
+    store: WindowStore, tmp_path: Path
+) -> None:
+    first = fit(store, tmp_path)
+    before = weights(tmp_path)
+    again = fit(store, tmp_path)
+    assert again == first and weights(tmp_path) == before
+    assert steps_of(tmp_path, first["run_id"], "loss") == [1, 2, 3]
+    assert len(runs_in(tmp_path)) == 1
+
+
+def test_a_checkpoint_under_the_name_of_another_run_is_refused(
+    store: WindowStore, tmp_path: Path
+) -> None:
+    digest = fit(store, tmp_path)["digest"]
+    checkpoint = tmp_path / "runs" / "toy" / "ray" / f"train-{digest}" / "checkpoint"
+    save_checkpoint(checkpoint, load_checkpoint(checkpoint) | {"digest": "another"})
+    assert (checkpoint / STATE).is_file()
+    with pytest.raises(DataError, match="another"):
+        fit(store, tmp_path)
+    assert runs_in(tmp_path)[0].info.status == "FAILED"
+
+
+def test_the_name_follows_what_changes_the_weights_and_not_the_machine(store: WindowStore) -> None:
+    base = training_digest(engine_params(), store, HERE)
+    assert base == training_digest(engine_params(), store, PROFILE)
+    assert base == training_digest(engine_params(evaluate={"bootstrap": 99}), store, HERE)
+    for changes in ({"train": {"epochs": 9}}, {"mask": {"ratio": 0.2}}, {"model": {"layers": 2}}):
+        assert base != training_digest(engine_params(**changes), store, HERE)
+    other = WindowStore(path=store.path, content=store.content | {"meta": {}}, scaler=store.scaler)
+    assert base != training_digest(engine_params(), other, HERE)
+
+
+def test_code_is_part_of_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "somecode"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "a.py").write_text("x = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = code_digest("somecode")
+    assert before == code_digest("somecode") != code_digest("somecode.a")
+    (package / "a.py").write_text("x = 2\n")
+    assert code_digest("somecode") != before
+    assert work_digest({"a": 1}, ("somecode",)) != work_digest({"a": 2}, ("somecode",))
+
+
+def test_the_state_of_a_run_is_read_back(tmp_path: Path) -> None:
+    one, other = RunState(tmp_path / "s.json"), RunState(tmp_path / "s.json")
+    one.put("run_id", "r1")
+    other.put("trials", [1])
+    assert one.get("trials") == [1] and other.get("run_id") == "r1" and one.get("?") is None
+
+
+def test_a_curve_has_neither_repeats_nor_gaps_after_a_crash(tmp_path: Path) -> None:
+    client = connect(Settings(home=tmp_path))
+    epochs = [{"epoch": n, "loss": 1 / n, "note": "text"} for n in (1, 2, 3)]
+    with open_run(client, "toy", "train") as run:
+        Curve(client, run.info.run_id, "loss").log(epochs[1])  # the first was never logged
+    again = Curve(client, run.info.run_id, "loss")
+    for metrics in [*epochs, *epochs]:
+        again.log(metrics)
+    history = client.get_metric_history(run.info.run_id, "loss")
+    assert sorted((m.step, m.value) for m in history) == [(1, 1.0), (2, 1 / 2), (3, 1 / 3)]
+    assert set(client.get_run(run.info.run_id).data.metrics) == {"loss"}
+
+
+def test_every_line_of_another_process_is_handled_once(tmp_path: Path) -> None:
+    seen: list[dict] = []
+    with followed(tmp_path / "events.jsonl", seen.append):
+        for n in range(50):
+            append_event(tmp_path / "events.jsonl", {"n": n})
+    assert seen == [{"n": n} for n in range(50)]
+
+
+def test_a_local_ray_counts_enough_cpus_for_its_profile() -> None:
+    assert local_cpus(ClusterProfile(cpus=1, workers=3, cpus_per_worker=2)) == 6
+    assert local_cpus(ClusterProfile(cpus=8, workers=2)) == 8
+
+
+@pytest.mark.engine
+def test_a_cluster_that_does_not_answer_is_one_sentence() -> None:
+    profile = PROFILE.model_copy(update={"address": "127.0.0.1:1"})
+    with pytest.raises(ServiceError, match="AMAD_CLUSTER=local"), ray_session(profile):
+        pass
+
+
+@pytest.mark.engine
+def test_a_local_ray_litters_no_home_and_leaves_no_process(tmp_path: Path) -> None:
+    code = (
+        "import os, psutil, ray\n"
+        "from amad.config import ClusterProfile\n"
+        "from amad.engines.cluster import ray_session\n"
+        "with ray_session(ClusterProfile(cpus=1, workers=0, object_store_mb=100)):\n"
+        "    assert ray.get(ray.remote(lambda: 1).remote()) == 1\n"
+        "    children = psutil.Process().children(recursive=True)\n"
+        "assert not ray.is_initialized()\n"
+        "gone, alive = psutil.wait_procs(children, timeout=30)\n"
+        "print(len(gone), len(alive), os.environ.get('RAY_AUTH_MODE'))\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "RAY_AUTH_MODE"}
+    environment |= {"HOME": str(tmp_path / "h"), "PYTHONPATH": str(ROOT)}
+    (tmp_path / "h").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    gone, alive, mode = done.stdout.split()[-3:]
+    assert int(gone) > 3 and alive == "0" and mode == "token"
+    assert not (tmp_path / "h" / ".ray").exists()
+
+
+@pytest.mark.engine
+def test_a_killed_worker_changes_nothing(store: WindowStore, tmp_path: Path) -> None:
+    """SIGKILL in the middle of two workers' run: same weights, one run, one complete curve."""
+    epochs = 12
+    train = {"epochs": epochs, "batch": 8, "stride": 2, "max_windows": 400}
+    killed: list[int] = []
+
+    def kill_one() -> None:
+        def checkpoints() -> int:
+            return len(list((tmp_path / "killed").rglob(f"checkpoint_*/{STATE}")))
+
+        wait_until(lambda: checkpoints() >= 2, "no checkpoint of the run appeared")
+        for process in psutil.Process().children(recursive=True):
+            if "RayTrainWorker" in " ".join(process.cmdline()):
+                killed.append(process.pid)
+                os.kill(process.pid, signal.SIGKILL)
+                return
+
+    with ray_session(PROFILE):
+        whole = fit(store, tmp_path / "whole", PROFILE, train=train)
+        killer = threading.Thread(target=kill_one, daemon=True)
+        killer.start()
+        result = fit(store, tmp_path / "killed", PROFILE, train=train)
+        killer.join()
+
+    events = (tmp_path / "killed").rglob("train-*.jsonl")
+    lines = [json.loads(line) for file in events for line in file.read_text().splitlines()]
+    failures = [n for n, line in enumerate(lines) if "failure" in line]
+    assert killed and failures and 0 < failures[0] < len(lines) - 1, "killed in the middle"
+    assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
+    for name, run in (("whole", whole), ("killed", result)):
+        assert steps_of(tmp_path / name, run["run_id"], "loss") == list(range(1, epochs + 1))
+        assert len(runs_in(tmp_path / name)) == 1
+    drop = {"windows_per_second"}
+    one, two = (
+        [{k: v for k, v in m.items() if k not in drop} for m in r["epochs"]]
+        for r in (whole, result)
+    )
+    assert one == two
+    # In this process: the same steps, sums in another order.
+    alone = fit(store, tmp_path / "alone", HERE, train=train)
+    assert alone["digest"] == whole["digest"]
+    assert alone["epochs"][-1]["loss"] == pytest.approx(whole["epochs"][-1]["loss"], rel=1e-3)
+
+
+@pytest.mark.engine
+def test_a_worker_tells_the_user_what_is_wrong(store: WindowStore, tmp_path: Path) -> None:
+    profile = PROFILE.model_copy(update={"workers": 1, "max_failures": 0})
+    with pytest.raises(DataError, match=r"model\.window"):
+        fit(store, tmp_path, profile, model={"window": 2000})
+    assert runs_in(tmp_path)[0].info.status == "FAILED"
