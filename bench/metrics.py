@@ -97,6 +97,29 @@ def machine() -> dict:
     }
 
 
+def measure(rows: int, buffer: int, repeats: int) -> dict:
+    """Seconds of each metric, and of VUS against the loop, on one series."""
+    label, score = made_series(rows, seed=7)
+    timed = {
+        metric.__name__: seconds(lambda metric=metric: metric(label, score), repeats)
+        for metric in MEASURED
+    }
+    both = seconds(lambda: metrics.vus(label, score, buffer), repeats)
+    started = time.perf_counter()
+    expected = loop_vus(label, score, buffer)
+    loop = time.perf_counter() - started
+    difference = np.abs(np.subtract(expected, metrics.vus(label, score, buffer)))
+    return {
+        "rows": rows,
+        "events": len(metrics.events_of(label)[0]),
+        "seconds": timed,
+        "vus_both_seconds": both,
+        "vus_loop_seconds": loop,
+        "vus_times_faster": loop / both,
+        "vus_largest_difference": float(difference.max()),
+    }
+
+
 def main(arguments: list[str] | None = None) -> dict:
     """Measure, write ``--out``, and return what was written."""
     parser = argparse.ArgumentParser(prog="python -m bench.metrics", description=__doc__)
@@ -107,27 +130,8 @@ def main(arguments: list[str] | None = None) -> dict:
     options = parser.parse_args(arguments)
     sizes = []
     for rows in options.rows:
-        label, score = made_series(rows, seed=7)
         print(f"{rows} rows", file=sys.stderr)
-        timed = {
-            metric.__name__: seconds(lambda metric=metric: metric(label, score), options.repeats)
-            for metric in MEASURED
-        }
-        both = seconds(lambda: metrics.vus(label, score, options.buffer), options.repeats)
-        started = time.perf_counter()
-        expected = loop_vus(label, score, options.buffer)
-        loop = time.perf_counter() - started
-        sizes.append({
-            "rows": rows,
-            "events": len(metrics.events_of(label)[0]),
-            "seconds": timed,
-            "vus_both_seconds": both,
-            "vus_loop_seconds": loop,
-            "vus_times_faster": loop / both,
-            "vus_largest_difference": float(
-                np.abs(np.subtract(expected, metrics.vus(label, score, options.buffer))).max()
-            ),
-        })  # fmt: skip
+        sizes.append(measure(rows, options.buffer, options.repeats))
     result = {"machine": machine(), "buffer": options.buffer, "sizes": sizes}
     text = json.dumps(result, indent=2)
     if options.out:

@@ -47,7 +47,7 @@ def run(params: Params, settings: Settings) -> dict:
         stage.mkdir()
         write_json(stage / "metrics.json", evaluation.metrics)
         write_json(stage / "timings.json", evaluation.timings)
-        write_plots(evaluation, detector, store, fleet, params, events, stage)
+        write_plots(evaluation, detector, store, fleet, events, stage)
     _log(evaluation.metrics, folder / "evaluation", fleet, settings, run_id)
     _show(evaluation)
     return evaluation.metrics

@@ -47,12 +47,11 @@ def run(params: Params, settings: Settings) -> dict:
     version = registry.find_version(client, fleet.name, identity)
     champion = registry.alias_version(client, fleet.name, registry.CHAMPION)
     settled = version is not None and (
-        (champion is not None and champion.version == version.version)
-        or "rolled_back" in version.tags
+        registry.number(champion) == registry.number(version) or "rolled_back" in version.tags
     )
     decision = promotion.recorded(version) if settled else None
     if decision is None:
-        decision = _judge(client, champion, identity, metrics, fleet, params, folder, lake)
+        decision = _judge(client, champion, metrics, fleet, params, folder, lake)
     if version is None:
         version = _log(client, fleet, params, settings, detector, lake, identity, decision)
         say(f"registered {version.name} version {version.version}")
@@ -65,12 +64,11 @@ def run(params: Params, settings: Settings) -> dict:
         promotion.crown(client, fleet.name, version.version, decision.reasons[-1])
     for reason in decision.reasons:
         say(f"gate: {reason}")
+    champion = registry.alias_version(client, fleet.name, registry.CHAMPION)
     receipt = {
         "fleet": fleet.name,
-        "version": int(version.version),
-        "champion": int(registry.champion_version(client, fleet.name).version)
-        if registry.alias_version(client, fleet.name, registry.CHAMPION)
-        else None,
+        "version": registry.number(version),
+        "champion": registry.number(champion),
         "decision": "promote" if decision.promote else "refuse",
         "reasons": decision.reasons,
         "figures": decision.figures,
@@ -83,7 +81,6 @@ def run(params: Params, settings: Settings) -> dict:
 def _judge(
     client: MlflowClient,
     champion: ModelVersion | None,
-    identity: dict[str, str],
     metrics: dict,
     fleet: Fleet,
     params: Params,
@@ -93,11 +90,8 @@ def _judge(
     if champion is None:
         return decide(metrics, None, params.gate)
     store = WindowStore.open(folder / "store")
-    if champion.tags.get("detector_digest") == identity["detector_digest"]:
-        theirs, problem = metrics["methods"][metrics["detector"]]["per_unit"], None
-    else:
-        say(f"score the champion, version {champion.version}, on the same data")
-        theirs, problem = defend(client, champion, store, fleet, params, lake.events())
+    say(f"score the champion, version {champion.version}, on the same data")
+    theirs, problem = defend(client, champion, store, fleet, params, lake.events())
     return decide(
         metrics,
         theirs,
@@ -163,7 +157,9 @@ def _log(
         )
         for name, value in metrics["methods"][metrics["detector"]]["mean"].items():
             if value is not None:
-                client.log_metric(run.info.run_id, f"test_{name}", value, model_id=version.model_id)
+                client.log_metric(
+                    run.info.run_id, f"test_{name}", value, model_id=version.tags["model_id"]
+                )
     return version
 
 

@@ -184,7 +184,15 @@ def write_verdicts(fleet: Fleet, settings: Settings, version: str = VERSION) -> 
             },
         },
     )  # fmt: skip
-    write_json(folder / "validation.json", {"ok": True})
+    write_json(
+        folder / "validation.json",
+        {
+            "ok": True,
+            "vehicle_days": 4,
+            "quarantined": 1,
+            "checks": [{"check": "gaps", "failed": 1}],
+        },
+    )
     write_json(
         folder / "receipt.json",
         {"version": version, "reasons": ["promoted: the fleet has no champion yet"]},

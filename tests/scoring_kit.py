@@ -11,14 +11,18 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 import yaml
 
 from amad.config import Fleet, Params, Settings, load_fleet
-from amad.detect.detector import Detector, make_members
+from amad.detect.detector import Detector, build_detector, make_members
 from amad.evaluation.harness import evaluate
-from amad.telemetry.files import write_json
+from amad.model.bundle import Bundle
+from amad.model.network import Amad
+from amad.telemetry.files import write_json, write_parquet
 from amad.telemetry.ingest import ingest
 from amad.telemetry.lake import Lake
+from amad.telemetry.schemas import PROFILE, QUARANTINE
 from amad.windows.resample import split_bounds, to_series
 from amad.windows.scaler import Scaler
 from amad.windows.series import CALIBRATION, TRAIN, Series
@@ -53,7 +57,7 @@ CONTENT = {
     "missing": {"max_gap_seconds": 60, "min_segment_rows": 30},
     "split": {"test_share": 0.3, "purge_rows": 10},
     "quality": {"min_rows": 30},
-    "labels": {"kind": "injected", "injection": {"cases_per_vehicle": 3, "seed": 3}},
+    "labels": {"kind": "injected", "injection": {"cases_per_vehicle": 6, "seed": 3}},
     "evaluation": {"buffer_rows": 20, "unit": "case"},
 }
 
@@ -69,6 +73,7 @@ def kit_params(**detect: object) -> Params:
     return Params.model_validate(
         {
             "fleet": "nights",
+            "model": {"window": 20, "width": 16, "layers": 1, "heads": 2, "scales": 1},
             "detect": settings | detect,
             "evaluate": {"baselines": ["l2"], "bootstrap": 50},
             "gate": {"bootstrap": 200},
@@ -122,10 +127,21 @@ def add_nights(fleet: Fleet, settings: Settings, days: list[date], seed: int = 0
 
 
 def refresh(fleet: Fleet, settings: Settings) -> Lake:
-    """Ingest what is new and note that validation passed every day of the lake."""
+    """Ingest what is new."""
     folder = settings.fleet_dir(fleet.name)
     ingest(fleet, settings, folder / "lake", folder / "rejected")
     return Lake(folder / "lake", fleet)
+
+
+def validated(fleet: Fleet, settings: Settings, failed: tuple[tuple[str, date], ...] = ()) -> None:
+    """What the stage validate leaves for the lake as it is, with these days quarantined."""
+    folder = settings.fleet_dir(fleet.name)
+    days = Lake(folder / "lake", fleet).days()
+    rows = [{"vehicle": v, "date": d, "channel": "speed", "rows": n} for v, d, n in days]
+    write_parquet(pa.Table.from_pylist(rows, PROFILE), folder / "profile.parquet", PROFILE)
+    rows = [{"vehicle": v, "date": d, "check": "nulls", "reason": "a test"} for v, d in failed]
+    table = pa.Table.from_pylist(rows, QUARANTINE)
+    write_parquet(table, folder / "quarantine.parquet", QUARANTINE)
 
 
 def series_of(fleet: Fleet, lake: Lake) -> list[Series]:
@@ -139,12 +155,18 @@ def series_of(fleet: Fleet, lake: Lake) -> list[Series]:
 
 
 def fit_detector(fleet: Fleet, lake: Lake, **detect: object) -> Detector:
-    """A detector of linear members, fitted as the stages do it."""
+    """A detector, fitted as the stages do it; a network among its members is not trained."""
     whole = series_of(fleet, lake)
     scaler = Scaler.fit(whole, fleet, "vehicle")
     scaled = [scaler.apply(series) for series in whole]
-    params = kit_params(**detect).detect
-    detector = Detector(make_members(params), params, fleet, scaler)
+    params = kit_params(**detect)
+    if "amad" in params.detect.members:
+        torch.manual_seed(1)
+        network = Amad(len(fleet.channels), params.model).eval()
+        bundle = Bundle(model=network, params=params, fleet=fleet, scaler=scaler, meta={})
+        detector = build_detector(bundle, params.detect)
+    else:
+        detector = Detector(make_members(params.detect), params.detect, fleet, scaler)
     return detector.fit([s.part(TRAIN) for s in scaled], [s.part(CALIBRATION) for s in scaled])
 
 

@@ -16,6 +16,8 @@ from amad.cli.__main__ import BUG, INTERRUPTED, main, run
 from amad.cli.app import EXIT_CODES, app
 from amad.cli.summary import lines
 from amad.config import AmadError, DataError, GateError, Settings, load_params
+from amad.telemetry.files import write_json
+from amad.telemetry.ingest import ingest
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = [
@@ -205,6 +207,9 @@ def test_the_summary_tells_the_stages_apart(home: Path):
     settings = write_data(fleet, home, ["a", "b"], days=1)
     write_verdicts(fleet, settings)
     folder = settings.fleet_dir(fleet.name)
+    write_json(
+        folder / "ingest.json", ingest(fleet, settings, folder / "lake", folder / "rejected")
+    )
     (folder / "scoring.json").write_text(json.dumps(
         {"dates": ["2026-01-09"], "model_version": "3", "rows": 1200, "incidents": 4}
     ))  # fmt: skip
@@ -213,6 +218,8 @@ def test_the_summary_tells_the_stages_apart(home: Path):
     text = "\n".join(lines(fleet, settings))
     assert "0.650 [0.600, 0.700]  the detector" in text
     assert text.index("the detector") < text.index("the best baseline") < text.index("chance")
+    assert "1 of 4 vehicle-days quarantined (gaps)" in text
+    assert "1,200 rows of 2 vehicles from 2 files, 0 rejected" in text
     assert "version 3: promoted" in text and "1,200 rows, 4 incidents" in text
     assert f"mlflow ui --backend-store-uri sqlite:///{settings.home}/mlflow.db" in text
     assert str(folder / "report.html") in text

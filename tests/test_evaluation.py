@@ -266,3 +266,19 @@ def test_a_fleet_without_events_is_still_reported(labelled, tmp_path):
     assert content["unscorable"] == {"car-3": "no event in the test part"}
     assert content["operating_point"]["normal_test"]["vehicle_days"] > 0
     assert content["operating_point"]["event_recall"] is None
+
+
+def test_the_stage_says_which_stage_has_not_run(home):
+    import yaml
+
+    from amad.config import DataError, Settings
+    from pipelines.evaluate import run
+
+    fleet, settings = kit_fleet(), Settings()
+    text = yaml.safe_dump(fleet.model_dump(mode="json", exclude_none=True))
+    (home / "conf/fleet/kit.yaml").write_text(text)
+    with pytest.raises(DataError, match="prepare"):
+        run(kit_params(), settings)
+    kit_store(settings.fleet_dir("kit") / "store", fleet)
+    with pytest.raises(DataError, match="run the stage train"):
+        run(kit_params(), settings)

@@ -19,7 +19,9 @@ from amad.model.losses import (
 def objective(model: dict | None = None, **loss: object) -> Objective:
     torch.manual_seed(0)
     small = {"window": 20, "width": 16, "layers": 2, "heads": 2, "frequencies": 3}
-    return Objective(Amad(3, ModelParams(**(small | (model or {})))), LossParams(**loss))
+    network = Amad(3, ModelParams(**(small | (model or {}))))
+    torch.nn.init.normal_(network.head.weight)  # as after some training: it starts at zero
+    return Objective(network, LossParams(**loss))
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -40,10 +42,13 @@ def test_what_was_not_measured_is_hidden_and_counts_nowhere() -> None:
     assert counted.tolist() == [True, False, True, False]
 
 
-def test_the_error_is_of_counted_cells_alone_and_limited() -> None:
-    x = torch.tensor([[[1.0, 5.0, 1e9]]])
-    error_sum, count = squared_error(x, torch.zeros(1, 1, 3), torch.tensor([[[True, False, True]]]))
-    assert (error_sum.item(), count.item()) == (1 + 100, 2)
+def test_the_error_is_of_counted_cells_alone_and_linear_where_it_is_huge() -> None:
+    x, counted = torch.tensor([[[3.0, 5.0, 1e4]]]), torch.tensor([[[True, False, True]]])
+    recon = torch.zeros(1, 1, 3, requires_grad=True)
+    error_sum, count = squared_error(x, recon, counted)
+    error_sum.backward()
+    assert (error_sum.item(), count.item()) == (9 + 2 * 10 * (1e4 - 5), 2)
+    assert recon.grad.tolist() == [[[-6, 0, -20]]]
 
 
 def test_an_uncounted_value_changes_no_loss() -> None:

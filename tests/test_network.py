@@ -1,11 +1,14 @@
 """The network: shapes, what it may see, and that it can learn."""
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from amad.config.params import ModelParams
 from amad.model import Amad
-from amad.model.network import INPUT_LIMIT, sinusoids
+from amad.model.network import INPUT_LIMIT, bridge, sinusoids
 
 SMALL = {"window": 20, "width": 16, "layers": 2, "heads": 2, "frequencies": 3}
 
@@ -42,19 +45,36 @@ def test_the_discrepancy_changes_no_reconstruction() -> None:
     torch.testing.assert_close(slow.recon_BLC, fast.recon_BLC, atol=1e-5, rtol=1e-5)
 
 
-def test_a_hidden_value_is_not_seen_and_the_network_knows_that_it_is_hidden() -> None:
-    model, x_BLC = network(), torch.randn(2, 20, 3)
+def trained(**changes: object) -> Amad:
+    """A network whose head is not zero, as after some training."""
+    model = network(**changes)
+    with torch.no_grad():
+        model.head.weight.normal_()
+    return model
+
+
+@pytest.mark.parametrize("skip", ["bridge", "none"])
+def test_a_hidden_value_is_not_seen_and_the_network_knows_that_it_is_hidden(skip: str) -> None:
+    model, x_BLC = trained(skip=skip), torch.randn(2, 20, 3)
     hidden_BLC = torch.zeros(2, 20, 3, dtype=torch.bool)
     hidden_BLC[:, 4:8, 1] = True
     other_BLC = x_BLC.masked_fill(hidden_BLC, 123.0)
     seen = model(x_BLC, hidden_BLC).recon_BLC
     assert torch.equal(seen, model(other_BLC, hidden_BLC).recon_BLC)
-    zero_BLC = x_BLC.masked_fill(hidden_BLC, 0.0)
-    assert not torch.allclose(seen, model(zero_BLC).recon_BLC)
+    filled_BLC = bridge(x_BLC, hidden_BLC)
+    assert not torch.allclose(seen[:, 10:], model(filled_BLC).recon_BLC[:, 10:])
 
 
-def test_a_broken_sensor_says_no_more_than_the_limit() -> None:
-    model, x_BLC = network(), torch.randn(1, 20, 3)
+def test_it_starts_as_the_straight_line_between_visible_values() -> None:
+    model, x_BLC = network(), torch.randn(2, 20, 3)
+    hidden_BLC = torch.rand(2, 20, 3) < 0.4
+    recon_BLC = model(x_BLC, hidden_BLC).recon_BLC
+    assert torch.equal(recon_BLC[hidden_BLC], bridge(x_BLC, hidden_BLC)[hidden_BLC])
+    assert (recon_BLC[~hidden_BLC] == 0).all()  # a visible value is never copied to the output
+
+
+def test_a_broken_sensor_says_no_more_than_the_limit_to_the_others() -> None:
+    model, x_BLC = trained(), torch.randn(1, 20, 3)
     broken_BLC, limit_BLC = x_BLC.clone(), x_BLC.clone()
     broken_BLC[0, 3, 0], limit_BLC[0, 3, 0] = 1e6, INPUT_LIMIT
     assert torch.equal(model(broken_BLC).recon_BLC, model(limit_BLC).recon_BLC)
@@ -63,11 +83,26 @@ def test_a_broken_sensor_says_no_more_than_the_limit() -> None:
 def test_the_embedding_is_a_circular_convolution() -> None:
     model, x_BLC = network(), torch.randn(2, 20, 3)
     hidden_BLC = torch.rand(2, 20, 3) < 0.3
-    input_BLX = torch.cat([x_BLC.masked_fill(hidden_BLC, 0), hidden_BLC.float()], dim=-1)
+    input_BLX = torch.cat([x_BLC, hidden_BLC.float()], dim=-1)
     weight = model.embed.weight.unflatten(1, (3, 6)).permute(0, 2, 1)
     padded_BXL = torch.nn.functional.pad(input_BLX.mT, (1, 1), mode="circular")
     want = torch.nn.functional.conv1d(padded_BXL, weight, model.embed.bias).mT + model.position_LD
     torch.testing.assert_close(model._embed(x_BLC, hidden_BLC), want)
+
+
+@given(st.integers(0, 2**31), st.floats(0.05, 0.95))
+def test_the_bridge_is_linear_interpolation_channel_by_channel(seed: int, share: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    x_BLC = torch.randn(2, 15, 2, generator=generator)
+    hidden_BLC = torch.rand(2, 15, 2, generator=generator) < share
+    got = bridge(x_BLC.masked_fill(hidden_BLC, 99.0), hidden_BLC).numpy()
+    for b, c in [(0, 0), (0, 1), (1, 0), (1, 1)]:
+        seen_L = (~hidden_BLC[b, :, c]).numpy()
+        want_L = np.zeros(15)
+        if seen_L.any():
+            at_L = np.flatnonzero(seen_L)
+            want_L = np.interp(np.arange(15), at_L, x_BLC[b, :, c].numpy()[seen_L])
+        np.testing.assert_allclose(got[b, :, c], want_L, atol=1e-5)
 
 
 def test_it_learns_to_fill_in_a_hidden_channel_from_the_others() -> None:

@@ -29,7 +29,7 @@ def drawn(request, tmp_path_factory):
     evaluation = examine(store, detector, fleet, params, events)
 
     def draw(out):
-        return write_plots(evaluation, detector, store, fleet, params, events, out)
+        return write_plots(evaluation, detector, store, fleet, events, out)
 
     return evaluation, draw, draw(folder / "one"), folder
 

@@ -207,7 +207,9 @@ def promote(
     if force and not reason:
         raise typer.BadParameter("--force needs --reason: why the gate is overruled.")
     params, settings = load(context, fleet)
-    champion = promotion.promote(settings, _name(params, settings), version, force=force)
+    champion = promotion.promote(
+        settings, _name(params, settings), version, force=force, reason=reason
+    )
     print(f"{champion.name} version {champion.version} is the champion")
 
 

@@ -41,18 +41,21 @@ def _ingested(content: dict) -> list[str]:
 
 
 def _validated(content: dict) -> list[str]:
-    days, kept_out = content["vehicle_days"], content["quarantined_days"]
     verdict = "passed" if content["ok"] else "failed"
-    return [f"{verdict}, {kept_out} of {days} vehicle-days quarantined"]
+    days = f"{content['quarantined']} of {content['vehicle_days']} vehicle-days quarantined"
+    failing = [c["check"] for c in content["checks"] if c["failed"]]
+    return [f"{verdict}, {days}" + (f" ({', '.join(failing)})" if failing else "")]
 
 
 def _tuned(content: dict) -> list[str]:
-    return [f"mask {content['mask']['family']} at {content['mask']['ratio']:.2g}"]
+    return [
+        f"trial {content['trial']} of {content['trials']}, objective {content['objective']:.3f}"
+    ]
 
 
 def _trained(content: dict) -> list[str]:
-    epochs = content["epochs"]
-    return [f"{len(epochs)} epochs, MLflow run {content['run_id']}"]
+    last = content["epochs"][-1]
+    return [f"{len(content['epochs'])} epochs, hold-out error {last['validation']:.4g}"]
 
 
 def _evaluated(content: dict) -> list[str]:

@@ -208,8 +208,10 @@ class Missing(Strict):
 class Quality(Strict):
     """Limits on a vehicle-day; one over a limit is quarantined with the reason.
 
-    ``max_failing_share`` of all vehicle-days over a limit stops the run. Shares are of the rows of
-    the vehicle-day, null shares count only channels that the vehicle's class has.
+    More than ``max_failing_share`` of all vehicle-days over a limit stops the run. Shares are of the
+    rows of the vehicle-day (duplicates and unreadable rows: of those sent), null shares count only
+    channels that the vehicle's class has. Gaps are a share of the time it reports: a silence of
+    more than 20 times ``missing.max_gap_seconds`` is a rest and not counted.
     """
 
     min_rows: int = Field(60, ge=1)
@@ -217,6 +219,7 @@ class Quality(Strict):
     max_out_of_range_share: float = Field(0.02, ge=0, le=1)
     max_duplicate_share: float = Field(0.05, ge=0, le=1)
     max_late_share: float = Field(0.1, ge=0, le=1)
+    max_unreadable_share: float = Field(0.05, ge=0, le=1)
     max_gap_share: float = Field(0.5, ge=0, le=1)
     max_failing_share: float = Field(0.2, ge=0, le=1)
 

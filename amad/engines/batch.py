@@ -68,12 +68,12 @@ def score_fleet(
         partitions.recover(runs)
         client = connect(settings)
         champion = champion_version(client, fleet.name)
-        log["model_version"] = champion.version
+        log["model_version"] = str(champion.version)
         with fetched(client, champion) as folder:
             detector = Detector.load(folder)
             check_contract(detector, fleet)
             model = Model(
-                version=champion.version,
+                version=log["model_version"],
                 digest=champion.tags["detector_digest"],
                 folder=folder,
                 detector=detector,
@@ -119,11 +119,10 @@ def choose_days(
     if first is not None or last is not None:
         days = [d for d in there if (first or d) <= d <= (last or d)]
         if not days:
-            raise DataError(
-                f"{snapshot.lake.path}: no rows from {first or 'the beginning'} to "
-                f"{last or 'now'}; the lake has "
-                + (f"{there[0]} to {there[-1]}" if there else "no rows up to then")
-            )
+            all_dates = snapshot.lake.dates()
+            span = f"rows from {all_dates[0]} to {all_dates[-1]}" if all_dates else "no rows"
+            asked = f"on {first}" if first == last else f"from {first or 'the start'} to {last}"
+            raise DataError(f"{snapshot.lake.path}: no rows {asked}; the lake has {span}")
         return days
     done = partitions.manifests(runs)
     days = []

@@ -4,8 +4,10 @@ import logging
 import math
 import os
 import secrets
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from amad.config import AmadError, ClusterProfile, ServiceError
 from amad.engines.environment import quiet
@@ -13,6 +15,7 @@ from amad.engines.environment import quiet
 # What every Ray worker gets. One thread each: the workers are the parallelism, and sums are then
 # added up in the same order on every machine.
 WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+CONNECT_SECONDS = 5.0  # how long a cluster that is not there may keep us waiting
 
 
 @contextmanager
@@ -36,6 +39,8 @@ def ray_session(profile: ClusterProfile) -> Iterator[None]:
         yield
         return
     try:
+        if profile.address is not None:
+            _knock(profile.address)
         ray.init(**_init_arguments(profile))
     except Exception as error:  # ConnectionError, OSError, ValueError and Ray's own
         reason = " ".join(str(error).split())[:200]
@@ -52,6 +57,13 @@ def ray_session(profile: ClusterProfile) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Fail now where nobody listens; Ray itself would try for ten minutes. ``auto`` has no port."""
+    parts = urlsplit(address if "//" in address else f"//{address}")
+    if parts.hostname and parts.port:
+        socket.create_connection((parts.hostname, parts.port), timeout=CONNECT_SECONDS).close()
 
 
 def _guard() -> None:

@@ -10,6 +10,7 @@ QUIET = {
     "DVC_STUDIO_OFFLINE": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GX_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     "OMP_WAIT_POLICY": "passive",  # spinning threads beside another busy process cost 20 times

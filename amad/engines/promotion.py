@@ -41,7 +41,7 @@ def crown(client: MlflowClient, fleet: str, version: str, why: str) -> ModelVers
     """Make a version champion; the champion before it becomes ``@previous``."""
     before = registry.alias_version(client, fleet, registry.CHAMPION)
     new = registry.get_version(client, fleet, version)
-    if before is not None and before.version == new.version:
+    if registry.number(before) == registry.number(new):
         return new
     if before is not None:
         registry.set_tags(client, new, {"replaced": str(before.version)})

@@ -82,7 +82,7 @@ def log_detector(
         name,
         source=info.model_uri,
         run_id=run_id,
-        tags=tags,
+        tags=tags | {"model_id": info.model_id},
         description=clip(card),
         model_id=info.model_id,
     )
@@ -131,6 +131,11 @@ def alias_version(client: MlflowClient, fleet: str, alias: str) -> ModelVersion 
         return None
 
 
+def number(version: ModelVersion | None) -> int | None:
+    """Its number; MLflow gives text or an integer, by the way it was asked."""
+    return None if version is None else int(version.version)
+
+
 def champion_version(client: MlflowClient, fleet: str) -> ModelVersion:
     """The champion.
 
@@ -173,21 +178,21 @@ def fetched(client: MlflowClient, version: ModelVersion) -> Iterator[Path]:
     with TemporaryDirectory(prefix="amad-detector-") as folder:
         uri = client.get_model_version_download_uri(version.name, version.version)
         try:
-            model = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
+            data = mlflow.artifacts.download_artifacts(artifact_uri=f"{uri}/data", dst_path=folder)
         except Exception as error:  # whatever the artifact store's client raises
             raise ServiceError(
                 f"the artifacts of {version.name} version {version.version} cannot be read from "
                 f"{uri} ({' '.join(str(error).split())[:160]}); run 'amad register' anew, or "
                 "bring the artifact store back"
             ) from error
-        yield next(p for p in (model / "data").iterdir() if p.is_dir())
+        yield next(p for p in Path(data).iterdir() if p.is_dir())
 
 
 def move_alias(client: MlflowClient, fleet: str, alias: str, version: str, why: str) -> None:
     """Point ``alias`` at ``version`` and write down who did it, when and why."""
     name = model_name(fleet)
     before = alias_version(client, fleet, alias)
-    if before is not None and before.version == str(version):
+    if number(before) == int(version):
         return
     client.set_registered_model_alias(name, alias, str(version))
     now = datetime.now(UTC)

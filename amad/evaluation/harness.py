@@ -165,10 +165,13 @@ def _rivals(params: Params) -> list[tuple[str, int]]:
 
 
 def _one_floor(tallies: dict[str, Tally]) -> dict[str, Tally]:
-    """The random tallies as one, their figures averaged by unit; the detector stays first."""
+    """The random tallies as one: figures averaged by unit, alarms and findings of all seeds."""
     random = [tally for name, tally in tallies.items() if name.startswith(f"{FLOOR}#")]
     others = {name: t for name, t in tallies.items() if not name.startswith(f"{FLOOR}#")}
     floor = random[0]
+    for metric in next(iter(floor.per_unit.values()), {}):
+        means = [np.mean([f[metric] for f in t.per_unit.values()]) for t in random]
+        floor.spread[metric] = float(np.std(means, ddof=1))
     floor.per_unit = {
         unit: {m: float(np.mean([t.per_unit[unit][m] for t in random])) for m in figures}
         for unit, figures in floor.per_unit.items()
@@ -177,9 +180,17 @@ def _one_floor(tallies: dict[str, Tally]) -> dict[str, Tally]:
         unit: float(np.mean([t.point_adjusted[unit] for t in random]))
         for unit in floor.point_adjusted
     }
-    floor.pa_k = [np.mean(curves, axis=0) for curves in zip(*(t.pa_k for t in random), strict=True)]
-    floor.precision_G = [
-        np.mean(curves, axis=0) for curves in zip(*(t.precision_G for t in random), strict=True)
-    ]
+    for name in ("pa_k", "precision_G"):
+        curves = zip(*(getattr(t, name) for t in random), strict=True)
+        setattr(floor, name, [np.mean(curve, axis=0) for curve in curves])
+    for other in random[1:]:
+        floor.truth += other.truth
+        floor.known += other.known
+        for ours, theirs in (
+            (floor.calibration, other.calibration),
+            (floor.normal, other.normal),
+        ):
+            ours.incidents += theirs.incidents
+            ours.days += theirs.days
     first = next(iter(others))
     return {first: others.pop(first), FLOOR: floor, **others}

@@ -28,7 +28,7 @@ def injected_objective(
     params: Params,
     cases: int,
     seed: int,
-    max_rows: int = 24_000,
+    max_rows: int = 36_000,
 ) -> float:
     """Mean average precision over ``cases`` injected faults; higher is better.
 

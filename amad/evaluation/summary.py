@@ -105,6 +105,7 @@ def _method(per_unit: PerUnit, floor: PerUnit, tally: Tally, params: Params) -> 
     return {
         "mean": mean,
         "interval": interval,
+        "spread": tally.spread,
         "lift": _differences(per_unit, floor, params),
         "per_unit": {name: per_unit[name] for name in names},
         "pa_k_curve": np.mean(tally.pa_k, axis=0) if tally.pa_k else [],

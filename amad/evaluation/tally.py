@@ -59,10 +59,12 @@ class Rate:
 class Tally:
     """Filled one unit at a time by ``judge_unit``.
 
-    lookahead_seconds: how long after a row the detector waits before it can score it.
+    lookahead_seconds: how long after a row the detector waits before it can score it. spread: of
+    each metric's mean over seeds, for what is random.
     """
 
     lookahead_seconds: float = 0.0
+    spread: dict[str, float] = field(default_factory=dict)
     vehicle: dict[str, str] = field(default_factory=dict)  # of each unit
     per_unit: dict[str, dict[str, float]] = field(default_factory=dict)
     point_adjusted: dict[str, float] = field(default_factory=dict)

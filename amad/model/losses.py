@@ -108,17 +108,13 @@ def hidden_and_counted(
     return mask_BLC | ~valid_BLC, counted_BLC
 
 
-def squared_error(
-    x_BLC: Tensor, recon_BLC: Tensor, counted_BLC: Tensor
-) -> tuple[Tensor, Tensor]:
+def squared_error(x_BLC: Tensor, recon_BLC: Tensor, counted_BLC: Tensor) -> tuple[Tensor, Tensor]:
     """Sum of the squared errors of the cells that count, and their number.
 
     Beyond ERROR_LIMIT an error counts linearly (Huber), so that one broken sensor in train does
     not own the gradient.
     """
-    error_BLC = functional.huber_loss(
-        recon_BLC.float(), x_BLC, delta=ERROR_LIMIT, reduction="none"
-    )
+    error_BLC = functional.huber_loss(recon_BLC.float(), x_BLC, delta=ERROR_LIMIT, reduction="none")
     return 2 * error_BLC.mul(counted_BLC).sum(), counted_BLC.sum()
 
 

@@ -1,6 +1,6 @@
 """The AMAD network: embed a window, mix local and global attention, reconstruct what was hidden.
 
-Shape legend: B windows, L steps, C channels, D model width, N layers.
+Shape legend: B windows, L steps, C channels, D model width.
 """
 
 import math
@@ -37,13 +37,15 @@ class Amad(nn.Module):
         network = Amad(channels=12, params=ModelParams())
         network(x_BLC, hidden_BLC).recon_BLC
 
-    x_BLC: scaled windows. hidden_BLC: bool, what the network may not see; it gets zero in its
-    place and a flag that says so, which together act as a learned token for each hidden channel.
-    Every visible value is limited to +-INPUT_LIMIT.
+    x_BLC: scaled windows. hidden_BLC: bool, what the network may not see. In its place stands the
+    line between the visible neighbours (``bridge``; 0 with ``params.skip: none``) and a flag that
+    says so, which acts as a learned token for each hidden channel. Values are limited to
+    +-INPUT_LIMIT on their way in.
 
     A circular convolution of width 3 embeds values and flags, sinusoidal positions are added, N
-    layers (attention, then a GELU feed-forward, each on normalised tokens and added) follow, and a
-    linear head gives the reconstruction.
+    layers (attention, then a GELU feed-forward, each on normalised tokens and added) follow, and
+    the output of a linear head is added to the line. The head starts at zero: the untrained network
+    interpolates, and training can only add to that. Visible values have no such skip to copy.
     """
 
     def __init__(self, channels: int, params: ModelParams) -> None:
@@ -120,17 +122,20 @@ def bridge(value_BLC: Tensor, hidden_BLC: Tensor) -> Tensor:
     visible values stay. Shape (B, L, C).
     """
     L = value_BLC.shape[1]
-    step_BLC = torch.arange(L, device=value_BLC.device)[:, None].expand_as(hidden_BLC)
+    step_L1 = torch.arange(L, device=value_BLC.device, dtype=torch.int32)[:, None]
+    step_BLC = step_L1.expand_as(hidden_BLC)
     before_BLC = step_BLC.masked_fill(hidden_BLC, -1).cummax(1).values
     after_BLC = step_BLC.masked_fill(hidden_BLC, L).flip(1).cummin(1).values.flip(1)
-    lone_before_BLC, lone_after_BLC = after_BLC == L, before_BLC == -1
-    after_BLC = torch.where(lone_before_BLC, before_BLC, after_BLC)
-    before_BLC = torch.where(lone_after_BLC, after_BLC, before_BLC)
-    nowhere_BLC = lone_before_BLC & lone_after_BLC
-    before_BLC, after_BLC = (i.masked_fill(nowhere_BLC, 0) for i in (before_BLC, after_BLC))
-    low_BLC, high_BLC = value_BLC.gather(1, before_BLC), value_BLC.gather(1, after_BLC)
+    low_BLC = value_BLC.gather(1, before_BLC.clamp_min(0).long())
+    high_BLC = value_BLC.gather(1, after_BLC.clamp_max(L - 1).long())
+    first_BLC, last_BLC = before_BLC < 0, after_BLC == L
     share_BLC = (step_BLC - before_BLC) / (after_BLC - before_BLC).clamp_min(1)
-    return (low_BLC + share_BLC * (high_BLC - low_BLC)).masked_fill(nowhere_BLC, 0.0)
+    line_BLC = torch.lerp(
+        torch.where(first_BLC, high_BLC, low_BLC),
+        torch.where(last_BLC, low_BLC, high_BLC),
+        share_BLC.to(value_BLC.dtype),
+    )
+    return line_BLC.masked_fill(first_BLC & last_BLC, 0.0)
 
 
 def sinusoids(length: int, width: int) -> Tensor:

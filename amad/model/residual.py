@@ -84,7 +84,5 @@ def tiles(series: Series, window: int, block: int) -> list[Tile]:
             after + margin if after in grid else before + window - margin
             for before, after in pairwise(starts)
         ]
-        out += [
-            Tile(*tile) for tile in zip(starts, [first, *edges], [*edges, last], strict=True)
-        ]
+        out += [Tile(*tile) for tile in zip(starts, [first, *edges], [*edges, last], strict=True)]
     return out

@@ -94,7 +94,7 @@ def _entries(
         drawn = None
         if n < PLOTTED:
             others = [i for i in incidents if i.vehicle == incident.vehicle]
-            drawn = plot(incident, others, fleet, run, lake, scaler, None)
+            drawn = plot(incident, others, fleet, run, lake, scaler)
         entries.append(
             Entry(
                 incident=incident,

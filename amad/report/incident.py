@@ -72,15 +72,14 @@ def plot(
     run: ScoringRun,
     lake: Lake,
     scaler: Scaler | None,
-    threshold: float | None,
 ) -> Plot:
     """The tracks of one incident: its score, then the channels that carry most of the blame.
 
-    others: the vehicle's incidents, for lighter blocks. threshold: of the score, where known.
+    others: the vehicle's incidents, for lighter blocks.
     """
     frame = frame_of(incident, fleet)
     values = lake.read(incident.vehicle, frame.start, frame.end)
-    tracks = [_score_track(incident, frame, fleet, run, threshold)]
+    tracks = [_score_track(incident, frame, fleet, run)]
     for channel, part in _to_draw(incident, fleet):
         track = _channel_track(incident, channel, part, frame, fleet, values, scaler)
         if track is not None:
@@ -117,11 +116,9 @@ def _to_draw(incident: Incident, fleet: Fleet) -> list[tuple[Channel, float]]:
     return found
 
 
-def _score_track(
-    incident: Incident, frame: Frame, fleet: Fleet, run: ScoringRun, threshold: float | None
-) -> Track:
+def _score_track(incident: Incident, frame: Frame, fleet: Fleet, run: ScoringRun) -> Track:
     us_T, score_T = run.scores(incident.vehicle, frame.start, frame.end)
-    known_T = score_T[np.isfinite(score_T)]
+    known_T, threshold = score_T[np.isfinite(score_T)], run.threshold
     levels = [*known_T, incident.peak_score, *([threshold] if threshold is not None else [])]
     scale = Scale.over(np.array(levels))
     fact = f"peak {text.number(incident.peak_score)} at {text.moment(incident.peak)[11:]}"
@@ -199,7 +196,5 @@ def _fact(during_T: np.ndarray, band: tuple[float, float] | None, unit: str) -> 
     outside = float(np.mean((during_T < band[0]) | (during_T > band[1])))
     usual = f"normal {text.number(band[0])} to {text.number(band[1])}{unit}"
     if outside == 0:
-        return (
-            f"{fact}; within its normal band ({usual}): blamed for how it moves, not for its level"
-        )
-    return f"{fact}; {usual}, outside it {text.share(outside)} of the time"
+        return f"{fact}, within its {usual}: blamed for how it moves"
+    return f"{fact}, {text.share(outside)} of the time outside its {usual}"

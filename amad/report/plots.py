@@ -109,18 +109,16 @@ def line(us_T: np.ndarray, value_T: np.ndarray, frame: Frame, scale: Scale, max_
     us_T, value_T = us_T[known], value_T[known]
     if len(us_T) == 0:
         return ""
-    parts = []
+    parts, few = [], len(us_T) <= 2 * BUCKETS
     for piece in np.split(np.arange(len(us_T)), np.flatnonzero(np.diff(us_T) > max_gap_us) + 1):
-        kept = piece[_thinned(us_T[piece], value_T[piece], frame)]
+        kept = piece if few else piece[_thinned(us_T[piece], value_T[piece], frame)]
         points = [f"{frame.x(int(us_T[i]))} {scale.y(float(value_T[i]))}" for i in kept]
         parts.append(f"M{'L'.join(points)}" if len(points) > 1 else f"M{points[0]}h0")
     return "".join(parts)
 
 
 def _thinned(us_T: np.ndarray, value_T: np.ndarray, frame: Frame) -> np.ndarray:
-    """Positions to draw: all of a short line, else four of each column, so that no peak is lost."""
-    if len(us_T) <= 2 * BUCKETS:
-        return np.arange(len(us_T))
+    """Positions to draw: at most four of each column, so that no peak is lost."""
     bucket_T = (us_T - frame.start) * BUCKETS // (frame.end - frame.start)
     kept: set[int] = set()
     edges = [0, *(np.flatnonzero(np.diff(bucket_T)) + 1).tolist(), len(us_T)]

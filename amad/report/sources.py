@@ -96,8 +96,13 @@ class ScoringRun:
                 "run 'amad score' first"
             )
         job = max(done, key=lambda job: (job["started"], job["id"]))
-        dates = sorted(date.fromisoformat(text) for text in job["dates"])
+        dates = sorted({date.fromisoformat(text) for text in job["dates"]})
         return cls(job=job, version=str(job["model_version"]), dates=dates, runs=runs)
+
+    @property
+    def threshold(self) -> float | None:
+        """Scores above it are alarms; None where the job's log does not say."""
+        return self.job.get("threshold")
 
     def tables(
         self, kind: str, schema: pa.Schema, dates: Iterable[date] | None = None, **options

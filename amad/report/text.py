@@ -29,7 +29,8 @@ def share(value: float | None) -> str:
         return "<0.1 %"
     if 99.9 < percent < 100:
         return ">99.9 %"
-    return f"{percent:.{0 if percent in (0, 100) or percent >= 10 else 1}f} %"
+    whole = percent in (0, 100) or 10 <= percent < 99
+    return f"{percent:.{0 if whole else 1}f} %"
 
 
 def count(value: int, one: str, many: str | None = None) -> str:

@@ -89,7 +89,7 @@ def _detection(metrics: dict | None, receipt: dict | None, run: ScoringRun) -> C
     return _card(
         title,
         verdict,
-        f"VUS-PR {text.number(ours, 2)}"
+        f"VUS-PR {ours:.2f}"
         + (": clearly above chance" if above > 0 else ": not shown to beat chance"),
         against,
         f"Mean over {text.count(metrics['units'], metrics['unit'])} of the test part with its "
@@ -110,7 +110,7 @@ def _bar(name: str, method: dict, kind: str) -> Bar:
     mean, (low, high) = method["mean"][METRIC], method["interval"][METRIC]
     return Bar(
         name=name,
-        value=f"{text.number(mean, 2)} [{text.number(low, 2)}, {text.number(high, 2)}]",
+        value=f"{mean:.2f} [{low:.2f}, {high:.2f}]",
         at=round(100 * mean, 2),
         low=round(100 * low, 2),
         high=round(100 * high, 2),

@@ -5,7 +5,6 @@ complete, and they are moved into place. A kill before leaves the old lake, a ki
 commit that the next start carries to its end. The manifest is moved last.
 """
 
-import os
 import shutil
 from pathlib import Path
 
@@ -22,9 +21,9 @@ class Pending:
 
     pending = Pending(lake, rejected)
     pending.recover()
-    pending.start()
-    ...  # write to pending.lake_file(...) and pending.rejected_file(...)
-    pending.commit(rebuild=False)
+    with pending:
+        ...  # write to pending.lake_file(...) and pending.rejected_file(...)
+        pending.commit(rebuild=False)
     """
 
     def __init__(self, lake: Path, rejected: Path) -> None:
@@ -35,17 +34,15 @@ class Pending:
         """Finish a commit that was killed, or clear away work that never came to one."""
         if (self._folder / COMMIT).is_file():
             self._carry_out()
-        else:
-            self.discard()
-
-    def start(self) -> None:
-        """Make an empty place for new files."""
-        self.discard()
-        self._folder.mkdir(parents=True)
-
-    def discard(self) -> None:
-        """Remove what is pending."""
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> "Pending":
+        self._folder.mkdir(parents=True)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if not (self._folder / COMMIT).is_file():
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def scratch(self, name: str) -> Path:
         """A path for working files that never become part of the lake."""
@@ -60,7 +57,7 @@ class Pending:
         return self._place("rejected", relative)
 
     def commit(self, *, rebuild: bool) -> None:
-        """Put all new files in place; ``rebuild``: also remove whatever the manifest no longer lists.
+        """Put all new files in place; ``rebuild``: remove whatever the manifest no longer lists.
 
         Before, the new manifest and day table must have been written with ``lake_file``.
         """
@@ -80,19 +77,17 @@ class Pending:
             files = [path.relative_to(source) for path in source.rglob("*") if path.is_file()]
             for relative in sorted(files, key=lambda path: (path.name == MANIFEST, path)):
                 (target / relative).parent.mkdir(parents=True, exist_ok=True)
-                os.replace(source / relative, target / relative)
+                (source / relative).replace(target / relative)
         if rebuild:
             self._prune()
-        self.discard()
+        shutil.rmtree(self._folder)
 
     def _prune(self) -> None:
         lake, rejected = self._targets["lake"], self._targets["rejected"]
         manifest = read_manifest(lake)
         assert manifest is not None, "a commit holds a manifest"
         table = pq.ParquetFile(lake / DAYS_FILE).read(columns=["vehicle", "date"])
-        listed = {
-            lake / part_path(row["vehicle"], row["date"]).parent for row in table.to_pylist()
-        }
+        listed = {lake / part_path(row["vehicle"], row["date"]).parent for row in table.to_pylist()}
         for folder in lake.glob("vehicle=*/date=*"):
             if folder not in listed:
                 shutil.rmtree(folder)

@@ -58,7 +58,9 @@ def read_events(path: Path, fleet: Fleet, vehicles: set[str], rows_to_time: Rows
             "strength": _strength(line.get("strength"), where),
         })  # fmt: skip
     if strangers:
-        say(f"{path.name}: left out events of vehicles without data: {', '.join(sorted(strangers))}")
+        say(
+            f"{path.name}: left out events of vehicles without data: {', '.join(sorted(strangers))}"
+        )
     rows.sort(key=lambda row: (row["vehicle"], row["start"], row["end"]))
     columns = {name: [row[name] for row in rows] for name in EVENTS.names}
     for name in ("start", "end"):

@@ -17,7 +17,7 @@ import unicodedata
 UNIT = re.compile(r"^(?P<name>.*\S)\s*[\[(](?P<unit>[^\[\]()]*)[\])]$")
 
 
-class AmbiguousHeader(ValueError):
+class AmbiguousHeaderError(ValueError):
     """Several columns of one file match a name equally well."""
 
 
@@ -40,7 +40,7 @@ def find(name: str, headers: list[str]) -> int | None:
     """Position in ``headers`` of the column ``name``; None where no header matches.
 
     Raises:
-        AmbiguousHeader: names the columns that match equally well.
+        AmbiguousHeaderError: names the columns that match equally well.
     """
     wanted = tidy(name)
     base, unit = _split_unit(wanted)
@@ -53,7 +53,7 @@ def find(name: str, headers: list[str]) -> int | None:
         found = [position for position, header in enumerate(headers) if matches(header)]
         if len(found) > 1:
             columns = ", ".join(repr(headers[position]) for position in found)
-            raise AmbiguousHeader(f"columns {columns} all match {name!r}")
+            raise AmbiguousHeaderError(f"columns {columns} all match {name!r}")
         if found:
             return found[0]
     return None

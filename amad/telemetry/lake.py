@@ -63,6 +63,11 @@ class Lake:
         for vehicle, date, rows in zip(*columns, strict=True):
             self._rows_of.setdefault(vehicle, {})[date] = rows
 
+    @property
+    def files(self) -> dict[str, dict]:
+        """Raw file -> {bytes, sha256, part, rows, rejected: {reason: rows}, refused}."""
+        return self._manifest["files"]
+
     def vehicles(self) -> list[str]:
         """Ids of all vehicles, sorted."""
         return sorted(self._rows_of)

@@ -26,7 +26,7 @@ PARQUET_BATCH_CELLS = 1 << 21
 Resolve = Callable[[list[str]], dict[str, int]]
 
 
-class FileRefused(Exception):
+class FileRefusedError(Exception):
     """The file cannot be read (on); the message says why. It goes to ``rejected/`` as one entry."""
 
 
@@ -44,14 +44,14 @@ def read_batches(path: Path, source: Source, resolve: Resolve) -> Iterator[RawBa
     """Stream a file in the source's format.
 
     Raises:
-        FileRefused: the file is no such file, is damaged, or ``resolve`` refused its headers. What
-            was yielded before is good.
+        FileRefusedError: the file is of another format, is damaged, or ``resolve`` refused its
+            headers. What was yielded before is good.
     """
     reader = _parquet if source.format == "parquet" else _csv
     try:
         yield from reader(path, source, resolve)
     except (pa.ArrowException, OSError, UnicodeError, csv.Error) as error:
-        raise FileRefused(f"unreadable file: {' '.join(str(error).split())}") from None
+        raise FileRefusedError(f"unreadable file: {' '.join(str(error).split())}") from None
 
 
 def _parquet(path: Path, source: Source, resolve: Resolve) -> Iterator[RawBatch]:
@@ -131,5 +131,5 @@ def _csv_headers(path: Path, source: Source) -> list[str]:
     ):
         headers = next(csv.reader(text, delimiter=source.delimiter), None)
     if headers is None:
-        raise FileRefused("unreadable file: it is empty")
+        raise FileRefusedError("unreadable file: it is empty")
     return headers

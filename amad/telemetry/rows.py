@@ -1,4 +1,4 @@
-"""One file's batches to clean rows: vehicle, time and values read, or the row refused with a reason.
+"""One file's batches to clean rows: vehicle, time and values read, or refused with a reason.
 
 Shape legend: R rows of a batch, T clean rows of it, C channels of the fleet.
 """
@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 from amad.config import ConfigError, Fleet
 from amad.config.fleet import Source
 from amad.telemetry import values
-from amad.telemetry.headers import AmbiguousHeader, find
-from amad.telemetry.readers import FileRefused, RawBatch
+from amad.telemetry.headers import AmbiguousHeaderError, find
+from amad.telemetry.readers import FileRefusedError, RawBatch
 from amad.telemetry.source import reading_rules
 
 DAY_US = values.DAY_US
@@ -73,6 +73,14 @@ class FileParser:
         """The vehicle of all rows, where the path or the contract names it."""
         return self._vehicle
 
+    @property
+    def first_us(self) -> int | None:
+        """The time of the file's first row, where that is known before it is read."""
+        if self._vehicle is None or self._rules.timestamp.take != "index":
+            return None
+        row = self._index_rows.get(self._vehicle, 0)
+        return index_start_us(self._rules) + row * self._fleet.period_us
+
     def finish(self) -> None:
         """Count the file's rows on for the vehicle's next file."""
         if self._vehicle is not None and self._rules.timestamp.take == "index":
@@ -82,7 +90,7 @@ class FileParser:
         """Positions of the columns to read, by channel name or role.
 
         Raises:
-            FileRefused: a column is missing, or several match; the message lists the headers.
+            FileRefusedError: a column is missing, or several match; the message lists the headers.
         """
         wanted: dict[str, str] = {}
         if self._rules.vehicle.take == "column":
@@ -100,11 +108,11 @@ class FileParser:
             wanted.setdefault("label", self._fleet.labels.column)
         try:
             found = {name: find(header, headers) for name, header in wanted.items()}
-        except AmbiguousHeader as error:
-            raise FileRefused(f"ambiguous column: {error}") from None
+        except AmbiguousHeaderError as error:
+            raise FileRefusedError(f"ambiguous column: {error}") from None
         missing = [wanted[name] for name in wanted if name in required and found[name] is None]
         if missing:
-            raise FileRefused(
+            raise FileRefusedError(
                 f"missing column: {', '.join(map(repr, missing))} not among the headers "
                 f"{', '.join(map(repr, headers))}"
             )
@@ -114,7 +122,7 @@ class FileParser:
         """Read a batch; every row of it is in one of the two results.
 
         Raises:
-            FileRefused: a column's type cannot hold what the contract says it holds.
+            FileRefusedError: a column's type cannot hold what the contract says it holds.
         """
         rows = len(batch.row_R)
         reason_R = np.zeros(rows, np.int64)  # 0: none; else 1 + the position in reasons
@@ -153,7 +161,7 @@ class FileParser:
         return clean, list(self._dated(refused, clean))
 
     def _dated(self, refused: list[tuple], clean: CleanRows) -> Iterator[RefusedRow]:
-        """Give refused rows the day of the nearest earlier clean row, at a file's start the next."""
+        """Give refused rows the day of the nearest earlier clean row, else of the next one."""
         day_T = clean.timestamp_T // DAY_US
         for row, reason, content, vehicle in sorted(refused):
             at = int(np.searchsorted(clean.row_T, row)) - 1
@@ -172,7 +180,7 @@ class FileParser:
             return None
         match = re.search(rule.pattern or "", self._path)
         if match is None:
-            raise FileRefused(f"no vehicle in the path: {rule.pattern!r} does not match it")
+            raise FileRefusedError(f"no vehicle in the path: {rule.pattern!r} does not match it")
         return match[1] if match.groups() else match[0]
 
     def _midnight_us(self) -> int:
@@ -185,7 +193,7 @@ class FileParser:
         try:
             return (datetime.date.fromisoformat(text) - datetime.date(1970, 1, 1)).days * DAY_US
         except ValueError:
-            raise FileRefused(
+            raise FileRefusedError(
                 f"no date in the path: {rule.date_pattern!r} finds no YYYY-MM-DD in it"
             ) from None
 
@@ -197,7 +205,7 @@ class FileParser:
         if self._vehicle is not None:
             kind = self._class(self._vehicle)
             if kind is None:
-                raise FileRefused(f"unknown vehicle: {self._vehicle!r} is in no vehicle class")
+                raise FileRefusedError(f"unknown vehicle: {self._vehicle!r} is in no vehicle class")
             return [not has for has in self._fleet.has_channel(kind)]
         classes = {item.name for item in self._fleet.vehicle_classes}
         return [c.classes is not None and set(c.classes) != classes for c in self._fleet.channels]
@@ -229,8 +237,8 @@ class FileParser:
             if rule.take == "column":
                 return values.times(column, rule.unit, rule.timezone)
             of_day_R, bad_R = values.times_of_day(column)
-        except values.NotReadable as error:
-            raise FileRefused(f"column {batch.headers['timestamp']!r}: {error}") from None
+        except values.NotReadableError as error:
+            raise FileRefusedError(f"column {batch.headers['timestamp']!r}: {error}") from None
         day_R = np.zeros(len(of_day_R), np.int64)
         day_R[~bad_R] = self._days.follow(of_day_R[~bad_R])
         local_R = self._midnight + day_R * DAY_US + of_day_R
@@ -240,9 +248,6 @@ class FileParser:
         self, batch: RawBatch, vehicles: list[str], code_R: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Row i of a vehicle, whatever it holds, is i periods after the start."""
-        start = self._rules.timestamp.start
-        assert start is not None
-        start_us = round(start.timestamp() * 1e6)
         index_R = np.zeros(len(code_R), np.int64)
         if self._vehicle is not None:  # a broken line takes its place in time too
             index_R = self._index_rows.get(self._vehicle, 0) + batch.row_R - 1
@@ -251,12 +256,14 @@ class FileParser:
                 at = np.flatnonzero(code_R == code)
                 index_R[at] = self._index_rows.get(vehicle, 0) + np.arange(len(at))
                 self._index_rows[vehicle] = self._index_rows.get(vehicle, 0) + len(at)
-        return start_us + index_R * self._fleet.period_us, np.zeros(len(code_R), bool)
+        return index_start_us(self._rules) + index_R * self._fleet.period_us, np.zeros(
+            len(code_R), bool
+        )
 
     def _values(
         self, batch: RawBatch, vehicles: list[str], code_R: np.ndarray, refuse: Refuse
     ) -> np.ndarray:
-        """(R, C): NaN where null, where refused, and where the vehicle's class lacks the channel."""
+        """(R, C): NaN where null, refused, or not a channel of the vehicle's class."""
         value_RC = np.full((len(code_R), len(self._fleet.channels)), np.nan, np.float32)
         lacks_VC = self._lacks(vehicles)
         for c, channel in enumerate(self._fleet.channels):
@@ -266,8 +273,8 @@ class FileParser:
                 continue
             try:
                 value_R, bad_R = values.numbers(batch.columns[channel.name])
-            except values.NotReadable as error:
-                raise FileRefused(f"column {batch.headers[channel.name]!r}: {error}") from None
+            except values.NotReadableError as error:
+                raise FileRefusedError(f"column {batch.headers[channel.name]!r}: {error}") from None
             refuse(bad_R & ~lacks_R, f"{channel.name} is not a finite number")
             value_RC[:, c] = np.where(lacks_R, np.float32(np.nan), value_R)
         return value_RC
@@ -290,18 +297,24 @@ class FileParser:
         return self._class_of[vehicle]
 
     def _labels(self, batch: RawBatch, rows: int, refuse: Refuse) -> np.ndarray | None:
-        """0 or 1 a row: from its column, else 0 (intervals are drawn in when the lake is written)."""
+        """0 or 1 a row: from its column, else 0 (intervals are drawn in with the lake's parts)."""
         if not self._has_label:
             return None
         if "label" not in batch.columns:
             return np.zeros(rows, np.int8)
         try:
             label_R, bad_R = values.numbers(batch.columns["label"])
-        except values.NotReadable as error:
-            raise FileRefused(f"column {batch.headers['label']!r}: {error}") from None
+        except values.NotReadableError as error:
+            raise FileRefusedError(f"column {batch.headers['label']!r}: {error}") from None
         label_R = np.nan_to_num(label_R)
         refuse(bad_R | ((label_R != 0) & (label_R != 1)), "label is neither 0 nor 1")
         return label_R.astype(np.int8)
+
+
+def index_start_us(rules: Source) -> int:
+    """The time of row 0 for ``take: index``, in microseconds UTC."""
+    assert rules.timestamp.start is not None
+    return round(rules.timestamp.start.timestamp() * 1e6)
 
 
 def _content(batch: RawBatch, at: int) -> str:

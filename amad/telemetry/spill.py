@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from amad.telemetry.rows import DAY_US, CleanRows
 
-BUFFER_BYTES = 64 << 20
+BUFFER_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,12 +90,16 @@ class Spill:
             batches = [readers[f].get_batch(b) for f, b in self._where[vehicle, day]]
             table = pa.Table.from_batches(batches).combine_chunks()
             value = table["value"].combine_chunks().flatten().to_numpy()
-            yield vehicle, day, DayRows(
-                timestamp_T=table["timestamp"].to_numpy(),
-                value_TC=value.reshape(-1, self._channels),
-                label_T=table["label"].to_numpy(),
-                file_T=table["file"].to_numpy(),
-                row_T=table["row"].to_numpy(),
+            yield (
+                vehicle,
+                day,
+                DayRows(
+                    timestamp_T=table["timestamp"].to_numpy(),
+                    value_TC=value.reshape(-1, self._channels),
+                    label_T=table["label"].to_numpy(),
+                    file_T=table["file"].to_numpy(),
+                    row_T=table["row"].to_numpy(),
+                ),
             )
 
     def _schema(self) -> pa.Schema:

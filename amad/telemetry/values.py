@@ -24,7 +24,7 @@ HALF_DAY_US, DAY_US = 43_200_000_000, 86_400_000_000
 LATE_OVER_MIDNIGHT_US = 600_000_000  # a row that steps back over midnight is at most this late
 
 
-class NotReadable(ValueError):
+class NotReadableError(ValueError):
     """A whole column cannot be read as what it should be: the file is refused."""
 
 
@@ -34,7 +34,7 @@ def numbers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     Text may be a decimal number or true/false. Infinite values, and those beyond float32, are bad.
 
     Raises:
-        NotReadable: the column's type holds no numbers.
+        NotReadableError: the column's type holds no numbers.
     """
     column = _plain(column)
     bad_R = np.zeros(len(column), bool)
@@ -52,7 +52,7 @@ def numbers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         or pa.types.is_floating(column.type)
         or pa.types.is_decimal(column.type)
     ):
-        raise NotReadable(f"it holds {column.type}, not numbers")
+        raise NotReadableError(f"it holds {column.type}, not numbers")
     if pa.types.is_decimal(column.type):
         column = pc.cast(column, pa.float64())
     value_R = column.to_numpy(zero_copy_only=False)
@@ -71,7 +71,7 @@ def times(column: pa.Array, unit: str, timezone: str) -> tuple[np.ndarray, np.nd
     Text is ISO 8601, with an offset or else told in ``timezone``, or an epoch number in ``unit``.
 
     Raises:
-        NotReadable: the column's type holds no times.
+        NotReadableError: the column's type holds no times.
     """
     column = _plain(column)
     if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
@@ -80,24 +80,24 @@ def times(column: pa.Array, unit: str, timezone: str) -> tuple[np.ndarray, np.nd
         return _checked(_times_of_text(column, unit, timezone))
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
         return _checked(_times_of_epoch(column, unit))
-    raise NotReadable(f"it holds {column.type}, not times")
+    raise NotReadableError(f"it holds {column.type}, not times")
 
 
 def times_of_day(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Microseconds since midnight (R,) of HH:MM[:SS[.f]] text or an Arrow time, and which are bad.
 
     Raises:
-        NotReadable: the column's type holds no times of day.
+        NotReadableError: the column's type holds no times of day.
     """
     column = _plain(column)
     if pa.types.is_time(column.type):
-        return _checked(pc.cast(pc.cast(column, pa.time64("us"), safe=False), pa.int64()))
+        return _checked(pc.cast(pc.cast(column, pa.time64("us"), safe=False), pa.int64()), 0)
     if not _is_text(column.type):
-        raise NotReadable(f"it holds {column.type}, not times of day")
+        raise NotReadableError(f"it holds {column.type}, not times of day")
     text = pc.replace_substring(pc.utf8_trim_whitespace(column), ",", ".")
     text = pc.replace_substring_regex(text, r"^(\d):", r"0\1:")
     text = pc.binary_join_element_wise("1970-01-01", text, " ")
-    return _checked(_to_us(_parsed(text, pc.match_substring_regex(text, ISO)), "UTC"))
+    return _checked(_to_us(_parsed(text, pc.match_substring_regex(text, ISO)), "UTC"), 0)
 
 
 class DayCounter:
@@ -236,9 +236,9 @@ def _times_of_epoch(column: pa.Array, unit: str) -> pa.Array:
     return pc.cast(pc.round(pc.multiply(column, factor)), pa.int64())
 
 
-def _checked(time_R: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """int64 microseconds, 0 where bad, and which are null or outside 1980 to 2200."""
+def _checked(time_R: pa.Array, earliest_us: int = EARLIEST_US) -> tuple[np.ndarray, np.ndarray]:
+    """int64 microseconds, 0 where bad, and which are null or not from the earliest to 2200."""
     bad_R = pc.is_null(time_R).to_numpy(zero_copy_only=False)
     us_R = pc.fill_null(time_R, 0).to_numpy(zero_copy_only=False)
-    bad_R = bad_R | (us_R < EARLIEST_US) | (us_R >= LATEST_US)
+    bad_R = bad_R | (us_R < earliest_us) | (us_R >= LATEST_US)
     return np.where(bad_R, 0, us_R), bad_R

@@ -57,8 +57,9 @@ def injected_cases(
     made = []
     for case in range(cases):
         rng = np.random.default_rng([seed, case])
-        kind = types[case % len(types)]
-        grade = (offset + case * GOLDEN) % 1.0
+        turn, position = divmod(case, len(types))
+        kind = types[position]
+        grade = (offset + position / len(types) + turn * GOLDEN) % 1.0
         for _ in range(TRIES):
             fault = _draw(kind, grade, series, partners, rng)
             if fault is None:
@@ -79,7 +80,9 @@ def _spread(series: Series) -> np.ndarray:
     value_TC = series.value_TC[series.split_T == TRAIN]
     if len(value_TC) == 0:
         value_TC = series.value_TC
-    return np.std(value_TC, axis=0, dtype=np.float64) if len(value_TC) else np.zeros(0)
+    if len(value_TC) == 0:
+        return np.zeros(value_TC.shape[1])
+    return np.std(value_TC, axis=0, dtype=np.float64)
 
 
 def _partners(

@@ -2,7 +2,7 @@
 
 ``catalogue`` names what can be measured; ``cycle`` draws a day of driving; ``dynamics``,
 ``thermal`` and ``electric`` make the channels of it; ``sensing`` measures and loses rows;
-``breakdowns`` puts faults in; ``fleet`` writes the files.
+``breakdowns`` puts faults in; ``daily`` joins them to a vehicle-day; ``fleet`` writes the files.
 """
 
 from amad.telemetry.simulator.breakdowns import SIMULATED_TYPES

@@ -3,10 +3,10 @@
 Sensor faults and decoupling come from ``amad.telemetry.faults``; what breaks in the vehicle itself
 (cooling, alternator, tyre) changes the measured values here. Every fault lies in reported time.
 
-Shape legend: T rows of the day, C channels, N rows of a fault.
+Shape legend: T rows of the day, C channels, K channels of a fault, N rows of a fault.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -56,6 +56,7 @@ def break_down(
     Changed values are digitised again: a faulty sensor still has its steps and limits.
     """
     order = stream(seed, scene.vehicle.name, "fault order").permutation(SIMULATED_TYPES).tolist()
+    value_TC = value_TC.copy()
     free_T = np.ones(len(value_TC), bool)
     faults = []
     for _ in range(int(PER_HOUR * hours + rng.random())):
@@ -65,15 +66,33 @@ def break_down(
             fault = _draw(kind, scene, free_T, rng)
             if fault is None:
                 continue
-            broken_TC = scene.instruments.digitised(_applied(value_TC, fault, scene, rng))
-            fault = settled(fault, value_TC, broken_TC, scene.instruments.spread_C)
+            columns = list(fault.channels)
+            value_TK, fault = _happened(value_TC[:, columns], fault, scene, rng)
             if fault is None or fault.strength < VISIBLE or fault.end - fault.start < SHORTEST:
                 continue
-            value_TC = broken_TC
+            value_TC[:, columns] = value_TK
             free_T[max(fault.start - APART, 0) : fault.end + APART] = False
             faults.append(fault)
             break
     return value_TC, sorted(faults, key=lambda fault: fault.start)
+
+
+def _happened(
+    value_TK: np.ndarray, fault: Fault, scene: Scene, rng: np.random.Generator
+) -> tuple[np.ndarray, Fault | None]:
+    """The fault's own K channels with it in them, and the fault as it came out (None: unseen)."""
+    sensors = scene.instruments.only(list(fault.channels))
+    local = replace(fault, channels=tuple(range(len(fault.channels))))
+    change = {"overheating": _overheat, "alternator_failure": _discharge, "tyre_leak": _leak}
+    rows = slice(fault.start, fault.end)
+    if fault.type in change:
+        broken_TK = value_TK.copy()
+        change[fault.type](dict(zip(sensors.names, broken_TK[rows].T, strict=True)), fault, scene)
+    else:
+        broken_TK = apply_fault(value_TK, local, sensors.spread_C, rng)
+    broken_TK[rows] = sensors.digitised(broken_TK[rows])
+    came = settled(local, value_TK, broken_TK, sensors.spread_C)
+    return broken_TK, came and replace(came, channels=fault.channels)
 
 
 def _draw(kind: str, scene: Scene, free_T: np.ndarray, rng: np.random.Generator) -> Fault | None:
@@ -82,7 +101,8 @@ def _draw(kind: str, scene: Scene, free_T: np.ndarray, rng: np.random.Generator)
     day = scene.day
     rows = len(free_T)
     if kind == "tyre_leak":  # starts late in the day, is mended over night
-        start, end = int(rows * rng.uniform(0.5, 0.8)), rows
+        length = min(rng.uniform(0.2, 0.5) * rows, rng.uniform(3600, 10800))
+        start, end = rows - int(length), rows
     else:
         first, last = day.bounds[rng.integers(len(day.bounds))]
         length = _duration(kind, rng)
@@ -123,48 +143,33 @@ def _channels(kind: str, scene: Scene, rng: np.random.Generator) -> tuple[int, .
     return tuple(scene.index[name] for name in names if name in scene.index)
 
 
-def _applied(
-    value_TC: np.ndarray, fault: Fault, scene: Scene, rng: np.random.Generator
-) -> np.ndarray:
-    if fault.type in ("overheating", "alternator_failure", "tyre_leak"):
-        out_TC = value_TC.copy()
-        change = {
-            "overheating": _overheat, "alternator_failure": _discharge, "tyre_leak": _leak,
-        }[fault.type]  # fmt: skip
-        change(out_TC[fault.start : fault.end], fault, scene)
-        return out_TC
-    return apply_fault(value_TC, fault, scene.instruments.spread_C, rng)
-
-
-def _overheat(value_NC: np.ndarray, fault: Fault, scene: Scene) -> None:
+def _overheat(value_N: dict[str, np.ndarray], fault: Fault, scene: Scene) -> None:
     """The radiator fails: the coolant rises, the oil (or motor) follows, until the fan wins."""
-    n = len(value_NC)
+    n = fault.end - fault.start
     t_N = np.arange(1, n + 1) / n
     rise_N = (1 - np.exp(-3 * t_N)) * np.minimum((1 - t_N) / 0.15, 1)
     after_N = (1 - np.exp(-2 * t_N**2)) * np.minimum((1 - t_N) / 0.1, 1)
-    for name in (c.COOLANT, c.MOTOR_COOLANT):
-        if scene.index.get(name) in fault.channels:
-            value_NC[:, scene.index[name]] += fault.strength * rise_N
-    for name in (c.OIL, c.MOTOR_TEMPERATURE):
-        if scene.index.get(name) in fault.channels:
-            value_NC[:, scene.index[name]] += 0.8 * fault.strength * after_N
+    for name, channel_N in value_N.items():
+        first = name in (c.COOLANT, c.MOTOR_COOLANT)
+        channel_N += fault.strength * (rise_N if first else 0.8 * after_N)
 
 
-def _discharge(value_NC: np.ndarray, fault: Fault, scene: Scene) -> None:
+def _discharge(value_N: dict[str, np.ndarray], fault: Fault, scene: Scene) -> None:
     """The alternator gives too little: the voltage falls, the battery feeds the consumers."""
-    second_N = np.arange(1, len(value_NC) + 1)
-    drop_N = fault.strength * (1 - np.exp(-second_N / 15)) + 0.0006 * second_N
+    second_N = np.arange(1, fault.end - fault.start + 1)
     share = min(fault.strength / 1.6, 1.0)
-    voltage, current = scene.index.get(c.VOLTAGE), scene.index.get(c.CURRENT)
-    if voltage in fault.channels:
-        value_NC[:, voltage] -= drop_N
-    if current in fault.channels:
-        fed_N = -(scene.vehicle.consumers + 8) * share * (1 - np.exp(-second_N / 4))
-        value_NC[:, current] = (1 - share) * value_NC[:, current] + fed_N
+    for name, channel_N in value_N.items():
+        if name == c.VOLTAGE:
+            channel_N -= fault.strength * (1 - np.exp(-second_N / 15)) + 0.0006 * second_N
+        else:
+            fed_N = (scene.vehicle.consumers + 8) * share * (1 - np.exp(-second_N / 4))
+            channel_N *= 1 - share
+            channel_N -= fed_N
 
 
-def _leak(value_NC: np.ndarray, fault: Fault, scene: Scene) -> None:
+def _leak(value_N: dict[str, np.ndarray], fault: Fault, scene: Scene) -> None:
     """Gas leaves at a steady pace by the clock: the tyre goes on losing while the car is parked."""
     second_N = scene.day.second_T[fault.start : fault.end]
     share_N = (second_N - second_N[0]) / max(int(second_N[-1] - second_N[0]), 1)
-    value_NC[:, fault.channels[0]] -= fault.strength * share_N
+    for channel_N in value_N.values():
+        channel_N -= fault.strength * share_N

@@ -106,6 +106,6 @@ def arrive(rows: int, hours: float, rng: np.random.Generator) -> Arrival:
     row_R = row_R[np.argsort(key_R, kind="stable")]
     tail = rng.integers(5, 40) if rng.random() < 0.3 else 0
     clockless_R = np.zeros(len(row_R), bool)
-    if rng.random() < 0.25:
+    if rng.random() < 0.4:
         clockless_R[rng.integers(0, len(row_R), rng.integers(1, 4))] = True
     return Arrival(row_R=row_R, late_R=row_R >= rows - tail, clockless_R=clockless_R)

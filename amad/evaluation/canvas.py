@@ -1,0 +1,49 @@
+"""What the evaluation's pictures share: the canvas, its colours, titles, and writing a file."""
+
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from amad.telemetry.files import staged
+
+OURS, QUIET, FLOOR = "#0b6e99", "#7a8791", "#b9bfc4"
+EVENT, ALARM = "#f4c7ab", "#c8553d"
+METRIC_NAME = {"vus_pr": "VUS-PR"}
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a PNG in one piece; no date in it, so that the same picture is the same bytes."""
+    with staged(path) as stage:
+        figure.savefig(stage, format="png", dpi=110, metadata={"Software": None})
+    return path
+
+
+def figure_of(width: float, height: float) -> Figure:
+    """A figure of that many inches that knows no window system and no global state."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def bare(axes, grid: str | None = "y") -> None:
+    """Two spines, small ticks, and a faint grid along ``grid`` (x, y, both or none)."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=9, color=QUIET)
+    if grid:
+        axes.grid(axis=grid, color="#e6e9eb", linewidth=0.8)
+        axes.set_axisbelow(True)
+
+
+def title(axes, headline: str, detail: str) -> None:
+    """A bold line that asks or says what to see, and a quiet one that says how to read it."""
+    axes.set_title(headline, loc="left", fontsize=12, fontweight="bold", pad=22)
+    axes.annotate(
+        detail, (0, 1), xytext=(0, 7), xycoords="axes fraction", textcoords="offset points",
+        fontsize=9.5, color="#4a555c",
+    )  # fmt: skip
+
+
+def count(number: int, noun: str) -> str:
+    """``1 vehicle``, ``2 vehicles``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

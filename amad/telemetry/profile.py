@@ -1,0 +1,186 @@
+"""The profile: what a vehicle-day's rows look like, measured in one streamed pass over the lake.
+
+A row of the table per vehicle, date and channel (schema PROFILE). What it counts:
+
+- **gaps**: steps between rows longer than ``missing.max_gap_seconds``, with their total length.
+  A step longer than ``REST_FACTOR`` times that is a rest: the vehicle was switched off. It is no
+  gap, and not part of ``span_seconds``, the time over which the vehicle reported.
+- **nulls**: rows without a value of the channel. In sparse data (``csv_sparse``) most rows have
+  none, so there a row counts as null only if the channel's last value is older than
+  ``missing.max_gap_seconds``.
+- **longest_flat_seconds**: the longest time over which the channel's value did not change at all,
+  gaps and rests not counted in.
+
+Parts are read in batches, so memory does not grow with a vehicle-day. std is the population's.
+"""
+
+import datetime
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from amad.config import Channel, Fleet
+from amad.telemetry.lake import Lake
+from amad.telemetry.schemas import PROFILE
+
+REST_FACTOR = 20
+BATCH_ROWS = 1 << 17
+
+
+def profile(
+    lake: Lake, fleet: Fleet, days: Iterable[tuple[str, datetime.date]] | None = None
+) -> pa.Table:
+    """Measure the vehicle-days ``days`` (vehicle, date); default: all. Schema PROFILE, sorted."""
+    counted = {(row["vehicle"], row["date"]): row for row in lake.day_table().to_pylist()}
+    wanted = sorted(counted) if days is None else sorted(set(days) & set(counted))
+    rows = []
+    for vehicle, date in wanted:
+        has_C = fleet.has_channel(fleet.class_of(vehicle))
+        day = _Day(fleet)
+        with pq.ParquetFile(lake.part(vehicle, date)) as file:
+            for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
+                day.add(batch)
+        of_day = counted[vehicle, date]
+        shared = {
+            "vehicle": vehicle, "date": date, **day.figures(),
+            "duplicates": of_day["duplicates"], "late": of_day["late"],
+            "unreadable": of_day["unreadable"],
+        }  # fmt: skip
+        for channel, figures, has in zip(fleet.channels, day.channels, has_C, strict=True):
+            rows.append(shared | {"channel": channel.name, "expected": has} | figures.figures())
+    columns = {name: [row[name] for row in rows] for name in PROFILE.names}
+    return pa.table(columns, schema=PROFILE)
+
+
+class _Day:
+    """Figures of one vehicle-day, batch by batch in time order."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._gap_us = int(fleet.missing.max_gap_seconds * 1e6)
+        stale_us = self._gap_us if fleet.source.format == "csv_sparse" else None
+        self.channels = [_Channel(channel, stale_us) for channel in fleet.channels]
+        self._rows = self._gaps = 0
+        self._gap_total_us = self._rest_total_us = 0
+        self._first_us = self._last_us = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        if batch.num_rows == 0:
+            return
+        time_R = pc.cast(batch.column("timestamp"), pa.int64()).to_numpy()
+        if self._rows == 0:
+            self._first_us = self._last_us = int(time_R[0])
+        step_R = np.diff(time_R, prepend=self._last_us)
+        long_R = step_R[step_R > self._gap_us]
+        rest_R = long_R > REST_FACTOR * self._gap_us
+        self._gaps += int((~rest_R).sum())
+        self._gap_total_us += int(long_R[~rest_R].sum())
+        self._rest_total_us += int(long_R[rest_R].sum())
+        self._rows += len(time_R)
+        self._last_us = int(time_R[-1])
+        broken_R = np.flatnonzero(step_R > self._gap_us)
+        for channel in self.channels:
+            channel.add(batch.column(channel.name), time_R, broken_R)
+
+    def figures(self) -> dict:
+        span_us = self._last_us - self._first_us - self._rest_total_us
+        return {
+            "rows": self._rows,
+            "gaps": self._gaps,
+            "gap_seconds": self._gap_total_us / 1e6,
+            "span_seconds": span_us / 1e6,
+        }
+
+
+class _Channel:
+    """Figures of one channel of a vehicle-day."""
+
+    def __init__(self, channel: Channel, stale_us: int | None) -> None:
+        self.name = channel.name
+        self._range = channel.range
+        self._stale_us = stale_us
+        self._count = self._nulls = self._outside = 0
+        self._low, self._high = math.inf, -math.inf
+        self._mean = self._square = 0.0  # mean, and sum of squared distances from it
+        self._flat_us = 0
+        self._value: float | None = None  # the last value, since when it stands, when last seen
+        self._since_us = self._seen_us = 0
+        self._gap_ahead = False  # there was a gap after the last value
+
+    def add(self, column: pa.Array, time_R: np.ndarray, broken_R: np.ndarray) -> None:
+        """The next rows. broken_R: positions of the rows before which there was a gap."""
+        nulls = column.null_count
+        if nulls == 0:
+            value_V, time_V = column.to_numpy(), time_R
+        else:
+            valid_R = column.is_valid().to_numpy(zero_copy_only=False)
+            value_V, time_V = column.drop_null().to_numpy(), time_R[valid_R]
+            if self._stale_us is not None:
+                nulls = self._stale(valid_R, time_R)
+            # A gap lies before the first value at or after it.
+            broken_R = np.cumsum(valid_R)[broken_R] - valid_R[broken_R]
+        self._nulls += nulls
+        if self._gap_ahead:
+            broken_R = np.append(0, broken_R)
+        self._gap_ahead = bool(len(broken_R)) and int(broken_R[-1]) == len(value_V)
+        if len(value_V) == 0:
+            return
+        broken_R = broken_R[broken_R < len(value_V)]
+        bounds = pc.min_max(column).as_py()
+        low, high = bounds["min"], bounds["max"]
+        self._low, self._high = min(self._low, low), max(self._high, high)
+        if self._range is not None and (low < self._range[0] or high > self._range[1]):
+            self._outside += int(((value_V < self._range[0]) | (value_V > self._range[1])).sum())
+        self._moments(column, len(value_V))
+        self._flat(value_V, time_V, broken_R)
+
+    def figures(self) -> dict:
+        known = self._count > 0
+        return {
+            "nulls": self._nulls,
+            "out_of_range": self._outside,
+            "min": self._low if known else None,
+            "max": self._high if known else None,
+            "mean": self._mean if known else None,
+            "std": math.sqrt(max(0.0, self._square) / self._count) if known else None,
+            "longest_flat_seconds": self._flat_us / 1e6 if known else None,
+        }
+
+    def _stale(self, valid_R: np.ndarray, time_R: np.ndarray) -> int:
+        """Rows at which the channel's last value is too old to stand for it."""
+        assert self._stale_us is not None
+        at_R = np.maximum.accumulate(np.where(valid_R, np.arange(len(valid_R)), -1))
+        before = self._seen_us if self._count else -self._stale_us - 1
+        seen_R = np.where(at_R >= 0, time_R[at_R], before)
+        return int((time_R - seen_R > self._stale_us).sum())
+
+    def _moments(self, column: pa.Array, count: int) -> None:
+        """Join mean and squared distances of two sets (Chan, Golub & LeVeque 1979)."""
+        mean = pc.mean(column).as_py()
+        square = pc.variance(column, ddof=0).as_py() * count
+        total = self._count + count
+        distance = mean - self._mean
+        self._mean += distance * count / total
+        self._square += square + distance**2 * self._count * count / total
+        self._count = total
+
+    def _flat(self, value_V: np.ndarray, time_V: np.ndarray, broken_V: np.ndarray) -> None:
+        change_V = np.empty(len(value_V), bool)
+        change_V[0] = self._value is None or value_V[0] != self._value
+        np.not_equal(value_V[1:], value_V[:-1], out=change_V[1:])
+        change_V[broken_V] = True
+        start_K = np.flatnonzero(change_V)
+        if len(start_K) == 0:
+            self._seen_us = int(time_V[-1])
+        else:
+            if self._value is not None:  # the run that came in ends at or before this batch
+                end_us = int(time_V[start_K[0] - 1]) if start_K[0] else self._seen_us
+                self._flat_us = max(self._flat_us, end_us - self._since_us)
+            end_K = np.append(start_K[1:] - 1, len(value_V) - 1)
+            self._flat_us = max(self._flat_us, int((time_V[end_K] - time_V[start_K]).max()))
+            self._since_us, self._seen_us = int(time_V[start_K[-1]]), int(time_V[-1])
+        self._flat_us = max(self._flat_us, self._seen_us - self._since_us)
+        self._value = float(value_V[-1])

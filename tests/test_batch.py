@@ -1,0 +1,372 @@
+"""Scoring jobs: partitions that are whole, the same bytes again, and what is new."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from datetime import date, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+from scoring_kit import (
+    FAULTY,
+    NIGHTS,
+    START,
+    VEHICLES,
+    add_nights,
+    kit_params,
+    make_artifacts,
+    make_lake,
+    read_json,
+    validated,
+)
+
+import amad
+from amad.config import DataError, ServiceError, Settings, load_fleet
+from amad.engines import partitions, promotion
+from amad.engines.batch import score_fleet
+from amad.engines.jobs import scoring_job
+from amad.engines.tracking import connect
+from amad.telemetry.lake import Lake
+from amad.telemetry.schemas import INCIDENTS, SCORES
+from pipelines import register, score
+
+FLEET = "nights"
+ROOT = Path(amad.__file__).parents[1]
+AFTER = FAULTY + timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a champion of fleet ``nights`` and nothing scored."""
+    home = tmp_path_factory.mktemp("batch") / "home"
+    fleet, settings = make_lake(home)
+    shutil.copytree(ROOT / "conf" / "cluster", home / "conf" / "cluster")
+    validated(fleet, settings)
+    params = make_artifacts(fleet, settings, members=["ridge", "amad"])
+    register.run(params, settings)
+    return home
+
+
+@pytest.fixture
+def place(prepared: Path, tmp_path: Path):
+    """(fleet, settings) of a copy of it, for a test to change; artifacts stay where they are."""
+    home = tmp_path / "home"
+    shutil.copytree(prepared, home)
+    settings = Settings(home=home, data_dir=home / "raw")
+    return load_fleet(FLEET, settings), settings
+
+
+def digests(settings: Settings) -> dict[str, str]:
+    """The hash of every score and incident file."""
+    runs = settings.runs_dir(FLEET)
+    return {
+        str(file.relative_to(runs)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for kind in ("scores", "incidents")
+        for file in sorted((runs / kind).rglob("*"))
+        if file.is_file()
+    }
+
+
+def scores(settings: Settings, day: date, version: str = "1") -> pa.Table:
+    folder = partitions.folder(settings.runs_dir(FLEET), "scores", version, day)
+    return pq.read_table(folder / "part.parquet", partitioning=None)
+
+
+def incidents(settings: Settings, day: date, version: str = "1") -> list[dict]:
+    folder = partitions.folder(settings.runs_dir(FLEET), "incidents", version, day)
+    table = pq.read_table(folder / "incidents.parquet", partitioning=None)
+    assert table.schema == INCIDENTS
+    lines = (folder / "incidents.jsonl").read_text().splitlines()
+    assert [json.loads(line)["incident_id"] for line in lines] == table["incident_id"].to_pylist()
+    return table.to_pylist()
+
+
+def test_the_first_run_scores_the_test_part_and_the_next_finds_nothing_new(place):
+    fleet, settings = place
+    receipt = score.run(kit_params(), settings)
+    test_start = date.fromisoformat(
+        connect(settings).get_model_version("amad-nights", "1").tags["test_start"]
+    )
+    lake = Lake(settings.fleet_dir(FLEET) / "lake", fleet)
+    expected = [str(day) for day in lake.dates() if day >= test_start]
+    assert test_start > START and receipt["dates"] == expected
+    assert receipt == read_json(settings.fleet_dir(FLEET) / "scoring.json")
+    before = digests(settings)
+    assert score.run(kit_params(), settings) == receipt
+    assert digests(settings) == before
+    logs = [read_json(p) for p in (settings.runs_dir(FLEET) / "jobs").glob("*.json")]
+    assert sorted(len(log["dates"]) for log in logs) == [0, len(expected)]
+    assert {log["status"] for log in logs} == {"done"}
+
+
+def test_one_score_row_for_each_lake_row(place):
+    fleet, settings = place
+    log = score_fleet(fleet, settings, first=START, last=AFTER)
+    lake = Lake(settings.fleet_dir(FLEET) / "lake", fleet)
+    assert log["rows"] == lake.rows()
+    for day in lake.dates():
+        table = scores(settings, day)
+        assert table.schema == SCORES
+        assert table.equals(table.sort_by([("vehicle", "ascending"), ("timestamp", "ascending")]))
+        for vehicle in VEHICLES:
+            own = table.filter(pc.equal(table["vehicle"], vehicle))
+            assert own["timestamp"].equals(lake.read_day(vehicle, day)["timestamp"])
+    hive = ds.dataset(settings.runs_dir(FLEET) / "scores", partitioning="hive")
+    assert hive.count_rows() == lake.rows()
+    assert {"model_version", "date"} <= set(hive.schema.names)
+
+
+def test_the_same_date_again_gives_the_same_bytes_in_any_order(place):
+    fleet, settings = place
+    days = [START + timedelta(days=n) for n in range(NIGHTS + 1)]
+    score_fleet(fleet, settings, first=days[0], last=days[-1])
+    whole = digests(settings)
+    for day in (days[3], days[1]):
+        score_fleet(fleet, settings, first=day, last=day)
+        assert digests(settings) == whole
+    for kind in ("scores", "incidents"):
+        shutil.rmtree(settings.runs_dir(FLEET) / kind)
+    for day in days:
+        score_fleet(fleet, settings, first=day, last=day)
+    assert digests(settings) == whole
+
+
+def test_an_incident_over_midnight_keeps_its_id(place):
+    fleet, settings = place
+    score_fleet(fleet, settings, first=FAULTY, last=AFTER)
+    first = [i for i in incidents(settings, FAULTY) if i["vehicle"] == "b-1"][-1]
+    then = next(i for i in incidents(settings, AFTER) if i["vehicle"] == "b-1")
+    assert then["incident_id"] == first["incident_id"]
+    assert (first["continued"], then["continued"]) == (False, True)
+    assert then["start"] == first["start"] and then["end"] > first["end"]
+    assert first["validation"] == "passed" and first["model_version"] == "1"
+
+
+def test_the_order_of_the_days_does_not_matter_in_the_end(place):
+    """The day after was scored first: it is stale once the day before is there."""
+    fleet, settings = place
+    score_fleet(fleet, settings, first=AFTER, last=AFTER)
+    alone = next(i for i in incidents(settings, AFTER) if i["vehicle"] == "b-1")
+    assert not alone["continued"]
+    score_fleet(fleet, settings, first=FAULTY, last=FAULTY)
+    log = score_fleet(fleet, settings)
+    assert str(AFTER) in log["dates"]
+    joined = next(i for i in incidents(settings, AFTER) if i["vehicle"] == "b-1")
+    assert joined["continued"]
+    assert score_fleet(fleet, settings)["dates"] == []
+
+
+def test_late_rows_make_their_day_and_the_day_after_new_and_nothing_else(place):
+    fleet, settings = place
+    score_fleet(fleet, settings, first=START, last=AFTER)
+    before = digests(settings)
+    night = START + timedelta(days=1)
+    late = pq.read_table(settings.data_dir / FLEET / f"{night}-a-1-0.parquet").slice(0, 40)
+    shifted = pc.add(late["timestamp"], pa.scalar(timedelta(seconds=3)))
+    at = late.schema.get_field_index("timestamp")
+    late = late.set_column(at, "timestamp", shifted.cast(late.schema.field(at).type))
+    pq.write_table(late, settings.data_dir / FLEET / "late.parquet")
+    add_nights(fleet, settings, [])
+    validated(fleet, settings)
+    log = score_fleet(fleet, settings)
+    assert log["dates"] == [str(night), str(night + timedelta(days=1))]
+    after = digests(settings)
+    changed = {name.split("date=")[1][:10] for name in after if after[name] != before[name]}
+    assert changed <= set(log["dates"]) and str(night) in changed
+    assert scores(settings, night).num_rows == 40 + 3 * 2129
+
+
+def test_new_days_are_new_and_a_new_champion_rewrites_no_history(place):
+    fleet, settings = place
+    score_fleet(fleet, settings)
+    first = digests(settings)
+    make_artifacts(fleet, settings, alarm_budget=5.0)
+    register.run(kit_params(alarm_budget=5.0), settings)
+    promotion.promote(settings, FLEET, "2", force=True, reason="a test")
+    assert score_fleet(fleet, settings)["dates"] == []
+    add_nights(fleet, settings, [AFTER])
+    validated(fleet, settings)
+    log = score_fleet(fleet, settings)
+    # The night of AFTER adds evening rows to a date that was scored, and a morning that is new.
+    assert log["dates"] == [str(AFTER), str(AFTER + timedelta(days=1))]
+    assert log["model_version"] == "2"
+    again = digests(settings)
+    assert {name: again[name] for name in first} == first, "what version 1 wrote stays"
+    receipt = score.run(kit_params(), settings)
+    assert receipt["by_date"][str(FAULTY)]["model_version"] == "1"
+    assert receipt["by_date"][str(AFTER)]["model_version"] == "2"
+
+
+def test_quarantined_days_have_rows_without_scores_and_their_clearing_is_news(place):
+    fleet, settings = place
+    validated(fleet, settings, failed=(("b-1", FAULTY),))
+    score_fleet(fleet, settings, first=FAULTY, last=AFTER)
+    table = scores(settings, FAULTY)
+    out = table.filter(pc.equal(table["status"], "quarantined"))
+    assert set(out["vehicle"].to_pylist()) == {"b-1"} and out.num_rows == 2129
+    manifest = partitions.read_manifest(settings.runs_dir(FLEET), "1", FAULTY)
+    assert manifest["quarantined"] == ["b-1"]
+    assert not [i for i in incidents(settings, FAULTY) if i["vehicle"] == "b-1"]
+    validated(fleet, settings)
+    assert str(FAULTY) in score_fleet(fleet, settings)["dates"]
+    assert [i for i in incidents(settings, FAULTY) if i["vehicle"] == "b-1"]
+
+
+def test_dates_without_rows_are_a_sentence(place):
+    fleet, settings = place
+    with pytest.raises(DataError, match=r"no rows from 2025-01-01 to 2025-01-02.*2026-01-05"):
+        score_fleet(fleet, settings, first=date(2025, 1, 1), last=date(2025, 1, 2))
+    log = read_json(next((settings.runs_dir(FLEET) / "jobs").glob("*.json")))
+    assert log["status"] == "failed" and "no rows" in log["error"]
+
+
+def test_without_a_champion_the_way_out_is_named(place):
+    fleet, settings = place
+    empty = settings.model_copy(update={"mlflow_uri": f"sqlite:///{settings.home}/empty.db"})
+    with pytest.raises(ServiceError, match="amad register"):
+        score_fleet(fleet, empty)
+
+
+def test_a_second_job_of_the_fleet_is_refused_and_told_who_is_first(place):
+    fleet, settings = place
+    with (
+        scoring_job(settings.runs_dir(FLEET), FLEET) as log,
+        pytest.raises(ServiceError, match=f"{log['id']}, process {os.getpid()}"),
+    ):
+        score_fleet(fleet, settings)
+    assert score_fleet(fleet, settings, first=START, last=START)["rows"] > 0
+
+
+def test_too_few_rows_are_never_published(place):
+    """The count is checked before the partition is put in place."""
+    _, settings = place
+    runs = settings.runs_dir(FLEET)
+    from amad.engines.freshness import VehicleDay
+
+    made_of = {"a-1": VehicleDay(rows=5, history=(), quarantined=False, inputs="x")}
+    with pytest.raises(DataError, match="0 score rows of vehicle a-1 for 5 lake rows"):
+        partitions.publish(
+            runs,
+            "1",
+            START,
+            tables=[SCORES.empty_table],
+            incidents=[],
+            vehicles=made_of,
+            about={},
+        )
+    assert partitions.read_manifest(runs, "1", START) is None
+    assert not list((runs / "scores").rglob("*.parquet"))
+
+
+def test_recover_undoes_what_a_kill_between_two_renames_leaves(place):
+    fleet, settings = place
+    score_fleet(fleet, settings, first=START, last=START)
+    before = digests(settings)
+    folder = partitions.folder(settings.runs_dir(FLEET), "scores", "1", START)
+    folder.rename(folder.with_name(f".old-12345678-{folder.name}"))
+    half = folder.with_name(f".stage-12345678-{folder.name}")
+    half.mkdir()
+    (half / "part.parquet").write_bytes(b"half a file")
+    partitions.recover(settings.runs_dir(FLEET))
+    assert digests(settings) == before
+    assert not half.exists()
+
+
+KILLED = """
+import sys, time
+from amad.engines.environment import quiet; quiet()
+from datetime import date
+from pathlib import Path
+from amad.config import Settings, load_fleet
+from amad.engines import partitions, batch
+
+home = Path(sys.argv[1])
+settings = Settings(home=home, data_dir=home / "raw")
+write, dates = partitions._write_scores, []
+
+def slow(file, tables, vehicles, target):
+    counts = write(file, tables, vehicles, target)
+    dates.append(target)
+    if len(dates) == 3:
+        print("writing", flush=True)
+        time.sleep(600)
+    return counts
+
+partitions._write_scores = slow
+batch.score_fleet(load_fleet("nights", settings), settings, first=date.min, last=date.max)
+"""
+
+
+@pytest.mark.engine
+def test_a_killed_job_leaves_whole_partitions_and_the_next_one_goes_on(place):
+    fleet, settings = place
+    first, last = START, AFTER
+    score_fleet(fleet, settings, first=first, last=last)
+    whole = digests(settings)
+    for kind in ("scores", "incidents"):
+        shutil.rmtree(settings.runs_dir(FLEET) / kind)
+    job = subprocess.Popen(
+        [sys.executable, "-c", KILLED, settings.home],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert job.stdout.readline() == b"writing\n"
+    with pytest.raises(ServiceError, match="another job"):
+        score_fleet(fleet, settings)
+    job.send_signal(signal.SIGKILL)
+    job.wait()
+    job.stdout.close()
+    runs = settings.runs_dir(FLEET)
+    left = digests(settings)
+    finished = {name for name in left if "/." not in name}
+    assert len([name for name in finished if name.endswith("part.parquet")]) == 2
+    assert {name: left[name] for name in finished} == {name: whole[name] for name in finished}
+
+    score_fleet(fleet, settings, first=first, last=last)
+    assert digests(settings) == whole
+    assert not list(runs.rglob(".stage-*")) and not list(runs.rglob(".old-*"))
+    states = [read_json(p)["status"] for p in sorted((runs / "jobs").glob("*.json"))]
+    assert sorted(states) == ["done", "done", "killed"]
+
+
+@pytest.mark.engine
+def test_ray_data_writes_the_same_bytes(place):
+    fleet, settings = place
+    score_fleet(fleet, settings, first=START, last=AFTER, engine="process")
+    whole = digests(settings)
+    for kind in ("scores", "incidents"):
+        shutil.rmtree(settings.runs_dir(FLEET) / kind)
+    log = score_fleet(fleet, settings, first=START, last=AFTER, engine="ray")
+    assert log["engine"] == "ray"
+    assert digests(settings) == whole
+
+
+@pytest.mark.engine
+def test_days_that_validation_has_not_seen_are_judged(place):
+    """A day full of impossible values comes in after the validate stage has run."""
+    fleet, settings = place
+    bad = AFTER + timedelta(days=3)
+    folder = settings.data_dir / FLEET
+    table = pq.read_table(folder / f"{START}-a-1-0.parquet")
+    shift = pa.scalar(bad - START)
+    moved = pc.add(table["timestamp"], shift).cast(table.schema.field("timestamp").type)
+    table = table.set_column(table.schema.get_field_index("timestamp"), "timestamp", moved)
+    wild = pa.array([9000.0] * table.num_rows)
+    table = table.set_column(table.schema.get_field_index("speed"), "speed", wild)
+    pq.write_table(table, folder / "bad.parquet")
+    add_nights(fleet, settings, [])
+    log = score_fleet(fleet, settings, first=bad, last=bad)
+    assert log["rows"] > 0 and log["incidents"] == 0
+    assert set(scores(settings, bad)["status"].to_pylist()) == {"quarantined"}
+    judged = read_json(settings.runs_dir(FLEET) / "judged.json")["days"]
+    assert judged[f"{bad} a-1"][1], "the reason is kept"
+    assert score_fleet(fleet, settings, first=bad, last=bad)["rows"] == log["rows"]

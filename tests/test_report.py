@@ -1,0 +1,399 @@
+"""The page: what it says, that it is safe to open anywhere, and the geometry of its plots."""
+
+import base64
+import hashlib
+import re
+from datetime import timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from report_kit import (
+    FIRST_DAY,
+    SECOND,
+    VERSION,
+    an_incident,
+    day_start,
+    write_data,
+    write_fleet,
+    write_run,
+    write_verdicts,
+)
+
+from amad.config import DataError, Settings
+from amad.report import build_report, text
+from amad.report.overview import overview, stretch_us
+from amad.report.plots import BUCKETS, HEIGHT, WIDTH, Frame, Scale, line
+from amad.report.sources import Cell, Coverage, ScoringRun
+from pipelines import report as stage
+
+HOSTILE = "<script>alert('v')</script>"
+VOID = {"meta", "input", "br", "rect", "path"}
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text; fails on tags that do not close in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.html, self.open, self.tags, self.words = html, [], [], []
+        self.feed(html)
+        assert not self.open, f"never closed: {self.open}"
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID or (tag == "rect" and "/" not in self.get_starttag_text()[-2:]):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open.pop() == tag, f"{tag} closes out of order"
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def all(self, tag: str, **having: str) -> list[dict]:
+        return [a for t, a in self.tags if t == tag and having.items() <= a.items()]
+
+
+def made(home: Path, incidents: dict, vehicles=("bev-01", "van-02"), **options) -> Page:
+    """The page of a run with these incidents."""
+    fleet = write_fleet(home)
+    settings = write_data(fleet, home, list(vehicles))
+    write_run(fleet, settings, incidents, **options)
+    write_verdicts(fleet, settings)
+    build_report(fleet, settings, home / "report.html")
+    return Page((home / "report.html").read_text(encoding="utf-8"))
+
+
+def kit(home: Path):
+    return write_fleet(home)
+
+
+def test_an_incident_is_listed_with_who_when_what_how_bad_and_why(home: Path):
+    fleet = kit(home)
+    page = made(home, {0: [an_incident(fleet, "bev-01", 0, 200, 120, severity=82.0)]})
+    assert "1 incident on 1 of 2 vehicles" in page.text
+    (row,) = page.all("tr", **{"data-vehicle": "bev-01"})
+    assert (row["data-level"], float(row["data-severity"])) == ("critical", 82.0)
+    assert int(row["data-start"]) == day_start(0) + 200 * SECOND
+    assert "level shift" in page.text and "2026-01-09 06:03:20" in page.text
+    assert "Coolant temperature 70 %" in page.text and "Speed 20 %" in page.text
+    assert page.all("a", href="#incident-1") and page.all("article", id="incident-1")
+
+
+def test_the_worst_come_first_whoever_they_are(home: Path):
+    fleet = kit(home)
+    grades = {0: (30.0, 90.0), 1: (60.0,)}
+    incidents = {
+        day: [an_incident(fleet, "van-02", day, 50 + 200 * n, 60, severity=grade)
+              for n, grade in enumerate(found)]
+        for day, found in grades.items()
+    }  # fmt: skip
+    page = made(home, incidents)
+    rows = [float(a["data-severity"]) for t, a in page.tags if t == "tr" and "data-severity" in a]
+    assert rows == [90.0, 60.0, 30.0]
+    first = page.all("table", **{"class": "fleet"})[0]
+    assert first and page.text.index("van-02") < page.text.index("bev-01")
+
+
+def test_an_incident_over_midnight_is_one_with_its_true_start(home: Path):
+    fleet = kit(home)
+    begun = an_incident(fleet, "bev-01", 0, 500, 100, severity=40.0)
+    goes_on = an_incident(
+        fleet, "bev-01", 1, 0, 80, severity=55.0, start=begun.start,
+        incident_id=begun.incident_id, continued=True,
+    )  # fmt: skip
+    page = made(home, {0: [begun], 1: [goes_on]})
+    (row,) = page.all("tr", **{"data-vehicle": "bev-01"})
+    assert int(row["data-start"]) == begun.start
+    assert int(row["data-length"]) == goes_on.end - begun.start
+    assert "180 rows in alarm" in page.text
+    assert "began before the scored dates" not in page.text
+
+
+def test_an_incident_that_began_before_the_run_says_so(home: Path):
+    fleet = kit(home)
+    goes_on = an_incident(
+        fleet, "bev-01", 1, 0, 80, start=day_start(0) + 500 * SECOND, continued=True
+    )
+    page = made(home, {1: [goes_on]}, days=[1])
+    assert "began before the scored dates" in page.text
+    assert "2026-01-09 06:08:20" in page.text
+
+
+def test_an_incident_at_the_end_of_the_data_is_open(home: Path):
+    fleet = kit(home)
+    page = made(home, {1: [an_incident(fleet, "bev-01", 1, 500, 100),
+                           an_incident(fleet, "van-02", 1, 400, 100, severity=10.0)]})  # fmt: skip
+    assert "1 still open" in page.text and "still going on at the end of the data" in page.text
+    levels = [a["data-level"] for t, a in page.tags if t == "tr" and "data-level" in a]
+    assert levels == ["high open", "low"]
+
+
+def test_a_quiet_run_says_that_it_is_quiet(home: Path):
+    page = made(home, {})
+    assert "No incident on 2 vehicles" in page.text and "No incident in this run." in page.text
+    assert "Can I trust it?" in page.text and not page.all("article", **{"class": "incident"})
+
+
+def test_a_fleet_that_was_never_scored_is_told_how(home: Path):
+    fleet = kit(home)
+    settings = write_data(fleet, home, ["bev-01"])
+    with pytest.raises(DataError, match="amad score"):
+        build_report(fleet, settings, home / "report.html")
+    assert not (home / "report.html").exists()
+
+
+def test_what_the_page_shows_is_escaped(home: Path):
+    channels = [
+        {"name": "Vehicle.Speed", "label": "<img src=x onerror=alert(1)>", "unit": '"><b>'},
+        {"name": "Vehicle.Coolant", "label": "{{ 7 * 7 }}"},
+        {"name": "Vehicle.Voltage"},
+        {"name": "Vehicle.Gear"},
+    ]
+    fleet = write_fleet(home, channels=channels, description="</title><script>alert('d')</script>")
+    settings = write_data(fleet, home, [HOSTILE, "van-02"])
+    bad = an_incident(fleet, HOSTILE, 0, 200, 100, type="<svg/onload=alert(2)>")
+    write_run(fleet, settings, {0: [bad]})
+    build_report(fleet, settings, home / "report.html")
+    page = Page((home / "report.html").read_text(encoding="utf-8"))
+    assert len(page.all("script")) == 1 and not page.all("img") and not page.all("b", onclick="")
+    assert not [a for _, a in page.tags for name in a if name.startswith("on")]
+    assert HOSTILE in page.text and "{{ 7 * 7 }}" in page.text
+
+
+def test_the_page_asks_for_nothing_and_its_policy_allows_nothing(home: Path):
+    fleet = kit(home)
+    page = made(home, {0: [an_incident(fleet, "bev-01", 0, 200, 120)]})
+    policy = page.all("meta", **{"http-equiv": "Content-Security-Policy"})[0]["content"]
+    assert policy.startswith("default-src 'none';")
+    for tag in ("style", "script"):
+        (inside,) = re.findall(rf"<{tag}>(.*?)</{tag}>", page.html, re.S)
+        digest = base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+    for tag, attributes in page.tags:
+        assert not {"src", "style", "xlink:href"} & set(attributes), (tag, attributes)
+        assert attributes.get("href", "#").startswith("#")
+    assert not re.search(r"url\(|@import|https?://", page.html)
+
+
+def test_every_link_inside_the_page_leads_somewhere(home: Path):
+    fleet = kit(home)
+    incidents = [an_incident(fleet, "bev-01", 0, 100 * n, 50) for n in range(5)]
+    page = made(home, {0: incidents})
+    targets = {a["id"] for _, a in page.tags if "id" in a}
+    assert {a["href"].removeprefix("#") for a in page.all("a")} <= targets
+
+
+def test_the_same_inputs_give_the_same_bytes(home: Path):
+    fleet = kit(home)
+    made(home, {0: [an_incident(fleet, "bev-01", 0, 200, 120)]})
+    before = (home / "report.html").read_bytes()
+    build_report(fleet, Settings(home=home), home / "again.html")
+    assert (home / "again.html").read_bytes() == before
+
+
+def test_only_the_worst_are_plotted_and_the_rest_are_listed(home: Path, monkeypatch):
+    monkeypatch.setattr("amad.report.build.PLOTTED", 2)
+    monkeypatch.setattr("amad.report.build.LISTED", 3)
+    fleet = kit(home)
+    incidents = [an_incident(fleet, "bev-01", 0, 100 * n, 50, severity=20.0 + n) for n in range(5)]
+    page = made(home, {0: incidents})
+    assert len(page.all("article", **{"class": "incident"})) == 2
+    assert len([a for t, a in page.tags if t == "tr" and "data-severity" in a]) == 3
+    assert "2 milder incidents not listed" in page.text and "The 2 worst;" in page.text
+
+
+def test_plots_show_the_blamed_channels_their_band_and_the_threshold(home: Path):
+    fleet = kit(home)
+    page = made(home, {0: [an_incident(fleet, "bev-01", 0, 200, 120)]})
+    titles = [a["aria-label"] for a in page.all("svg", **{"class": "x"})]
+    assert [t.split(" of ")[0] for t in titles] == ["Anomaly score", "Coolant temperature", "Speed"]
+    assert "within its normal" in titles[1], "the coolant of the kit is always warm"
+    assert "alarm above 5" in titles[0]
+    assert len(page.all("rect", **{"class": "band"})) == 2
+    assert len(page.all("path", **{"class": "threshold"})) == 1
+    lines = [a["d"] for a in page.all("path", **{"class": "line"})]
+    assert all(d.startswith("M") and len(d) > 200 for d in lines)
+
+
+def test_a_channel_without_a_usual_level_has_no_band(home: Path):
+    fleet = kit(home)
+    odd = an_incident(
+        fleet, "bev-01", 0, 200, 120, channels=("Vehicle.Gear", "gone"), shares=(0.5, 0.4)
+    )
+    page = made(home, {0: [odd]})
+    assert not page.all("rect", **{"class": "band"})
+    assert "gone" in page.text, "a channel of an older contract is named, not drawn"
+
+
+def test_the_overview_shows_what_was_quarantined(home: Path):
+    page = made(home, {}, quarantined=(("van-02", 1),))
+    assert page.all("rect", **{"class": "quarantined"})
+    assert "50 %" in page.text, "of the vehicle's rows"
+
+
+def test_the_verdict_is_plain_and_says_whose_it_is(home: Path):
+    fleet = kit(home)
+    page = made(home, {0: [an_incident(fleet, "bev-01", 0, 200, 120)]})
+    assert "VUS-PR 0.65: clearly above chance" in page.text
+    assert "0.043 above the best simple detector, ridge, which may be chance" in page.text
+    assert f"Version {VERSION}, the champion" in page.text
+    write_verdicts(fleet, Settings(home=home), version="4")
+    build_report(fleet, Settings(home=home), home / "report.html")
+    page = Page((home / "report.html").read_text(encoding="utf-8"))
+    assert "Measured on version 4; version 3 scored." in page.text
+
+
+def test_without_the_other_stages_the_page_still_stands(home: Path):
+    fleet = kit(home)
+    settings = write_data(fleet, home, ["bev-01"])
+    write_run(fleet, settings, {0: [an_incident(fleet, "bev-01", 0, 200, 120)]})
+    (settings.fleet_dir("kit") / "store" / "store.json").unlink()
+    build_report(fleet, settings, home / "report.html")
+    page = Page((home / "report.html").read_text(encoding="utf-8"))
+    assert "Not evaluated" in page.text and "Not validated" in page.text
+    assert page.all("path", **{"class": "line"}) and not page.all("rect", **{"class": "band"})
+
+
+def test_the_stage_writes_beside_the_fleet_or_where_it_is_told(home: Path, tmp_path: Path):
+    from amad.config import load_params
+
+    fleet = kit(home)
+    made(home, {0: [an_incident(fleet, "bev-01", 0, 200, 120)]})
+    params = load_params(home / "params.yaml").model_copy(update={"fleet": "kit"})
+    told = stage.run(params, Settings(home=home))
+    assert Path(told["path"]) == home / "data" / "kit" / "report.html"
+    assert Path(told["path"]).is_file() and told["incidents"] == 1
+    assert stage.run(params, Settings(home=home), out=tmp_path / "x.html")["path"].endswith(
+        "x.html"
+    )
+
+
+def test_a_later_job_without_dates_hides_nothing(home: Path):
+    fleet = kit(home)
+    settings = write_data(fleet, home, ["bev-01"])
+    write_run(fleet, settings, {})
+    (job,) = (settings.runs_dir("kit") / "jobs").glob("*.json")
+    later = job.with_name("20260112T043000-empty.json")
+    later.write_text(
+        job.read_text().replace("2026-01-11T04", "2026-01-12T04")
+        .replace('"2026-01-09",', "").replace('"2026-01-10"', "")
+    )  # fmt: skip
+    assert ScoringRun.last(fleet, settings).dates == [FIRST_DAY, FIRST_DAY + timedelta(days=1)]
+
+
+# The geometry of the plots.
+
+
+@given(
+    rows=st.integers(1, 4000),
+    gaps=st.lists(st.integers(1, 3999), max_size=5, unique=True),
+    seed=st.integers(0, 99),
+)
+def test_a_line_breaks_at_each_gap_and_loses_no_peak(rows: int, gaps: list[int], seed: int):
+    rng = np.random.default_rng(seed)
+    step = np.full(rows, SECOND)
+    here = [g for g in gaps if g < rows]
+    step[here] = 100 * SECOND
+    us_T, value_T = np.cumsum(step), rng.normal(size=rows)
+    frame = Frame(start=int(us_T[0]), end=int(us_T[-1]) + 1)
+    scale = Scale.over(value_T)
+    path = line(us_T, value_T, frame, scale, 10 * SECOND)
+    assert path.count("M") == len(here) + 1
+    at = [float(y) for y in re.findall(r" (-?[\d.]+)", path)]
+    assert min(at) == scale.y(float(value_T.max())) and max(at) == scale.y(float(value_T.min()))
+    assert len(at) <= 4 * (BUCKETS + len(here) + 1)
+
+
+@given(
+    low=st.floats(-1e5, 1e5),
+    span=st.floats(1e-3, 1e5),
+    band=st.floats(0, 1e4),
+    seed=st.integers(0, 9),
+)
+def test_a_scale_holds_its_values_and_has_ticks_in_order(low, span, band, seed):
+    value_T = low + span * np.random.default_rng(seed).random(50)
+    scale = Scale.over(value_T, (low - band, low + band))
+    assert all(0 <= scale.y(float(v)) <= HEIGHT for v in value_T)
+    ticks = scale.ticks()
+    assert 1 <= len(ticks) <= 5 and all(0 <= t.at <= HEIGHT for t in ticks)
+    assert [t.at for t in ticks] == sorted((t.at for t in ticks), reverse=True)
+    assert len({t.text for t in ticks}) == len(ticks)
+
+
+def test_a_constant_line_is_in_the_middle():
+    for value in (0.0, -3.0, 1e6):
+        assert Scale.over(np.full(9, value)).y(value) == HEIGHT / 2
+
+
+@given(start=st.integers(0, 2 * 10**15), span=st.integers(10 * SECOND, 3 * 10**13))
+def test_times_are_round_few_and_inside(start: int, span: int):
+    frame = Frame(start=start, end=start + span)
+    ticks = frame.ticks()
+    assert 1 <= len(ticks) <= 7 and all(0 <= t.at <= 100 for t in ticks)
+    assert [t.at for t in ticks] == sorted(t.at for t in ticks)
+    left, width = frame.block(start - span, start + 2 * span)
+    assert (left, width) == (0.0, WIDTH)
+
+
+@pytest.mark.parametrize(
+    ("us", "told"),
+    [
+        (45 * SECOND, "45 s"), (60 * SECOND, "1 min"), (3723 * SECOND, "1 h 2 min"),
+        (86400 * SECOND, "1 d"), (90061 * SECOND, "1 d 1 h"), (86460 * SECOND, "1 d"),
+        (SECOND // 4, "0.25 s"),
+    ],
+)  # fmt: skip
+def test_spans_are_told_in_two_units(us: int, told: str):
+    assert text.span(us) == told
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (0, "0"), (12.345, "12.3"), (0.001234, "0.00123"), (1234567.0, "1,234,567"),
+        (-40.0, "-40"), (100.0, "100"), (None, "–"), (float("nan"), "–"), (5e8, "5.00e+08"),
+    ],
+)  # fmt: skip
+def test_numbers_are_readable(value, told: str):
+    assert text.number(value) == told
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(0, "0 %"), (1, "100 %"), (0.0004, "<0.1 %"), (0.9996, ">99.9 %"), (0.034, "3.4 %"),
+     (0.62, "62 %"), (0.998, "99.8 %")],
+)  # fmt: skip
+def test_shares_never_hide_something_as_nothing(value, told: str):
+    assert text.share(value) == told
+
+
+def test_long_runs_are_shown_in_few_cells(home: Path):
+    fleet = kit(home)
+    for days in (1, 3, 4, 62, 63, 400):
+        stretch = stretch_us(days)
+        cells = {n * stretch: Cell(rows=9, scored=9) for n in range(days * text.DAY // stretch)}
+        shown = overview([], {"bev-01": Coverage(cells=cells, last=1)}, fleet, stretch)
+        assert len(shown.rows[0].boxes) <= 72
+        assert max(box.x for box in shown.rows[0].boxes) + 1 <= shown.width
+        assert shown.axis and all(0 <= tick.at < 100 for tick in shown.axis)
+
+
+def test_a_strip_leaves_out_the_time_without_data(home: Path):
+    hours = {n * text.HOUR: Cell(rows=9, scored=9) for n in (0, 1, 9, 10, 30)}
+    coverage = {"bev-01": Coverage(cells=hours, last=1)}
+    (row,) = overview([], coverage, kit(home), text.HOUR).rows
+    steps = np.diff([box.x for box in row.boxes])
+    assert steps[0] == steps[2] == 1 and steps[1] == steps[3] > 1

@@ -1,0 +1,237 @@
+"""The sweep: reproducible, restorable, lets go of every CPU, and leaves what is read later."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from engine_kit import PROFILE, engine_params, engine_store, wait_until
+from model_kit import toy_fleet
+
+from amad.config import ConfigError, DataError, Params, ServiceError, Settings
+from amad.engines.cluster import ray_session
+from amad.engines.identity import RunState
+from amad.engines.sweep import distributions, sweep_digest, sweep_fleet
+from amad.engines.sweep_outputs import (
+    PLACES,
+    best_of,
+    described,
+    overlay,
+    present_settings,
+    with_settings,
+    write_outputs,
+)
+from amad.engines.tracking import connect, experiment_id
+from amad.windows import WindowStore
+
+ROOT = Path(__file__).resolve().parent.parent
+OUTPUTS = ("best.json", "sweep/trials.csv", "sweep/sweep.png")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> WindowStore:
+    return engine_store(tmp_path_factory.mktemp("fleet"))
+
+
+def search(store: WindowStore, home: Path, params: Params, concurrent: int = 2) -> dict:
+    profile = PROFILE.model_copy(update={"max_concurrent_trials": concurrent})
+    return sweep_fleet(
+        store.path, params, toy_fleet(), Settings(home=home), profile, home / "best.json",
+        home / "sweep",
+    )  # fmt: skip
+
+
+def outputs(home: Path) -> list[bytes]:
+    return [(home / name).read_bytes() for name in OUTPUTS]
+
+
+def trials(home: Path) -> list[dict]:
+    with (home / "sweep" / "trials.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def row(trial: int, objective: float | None, state: str = "complete", **settings) -> dict:
+    known = {
+        "kernel": "automask", "frequencies": 8, "scales": 2, "mask_family": "time",
+        "mask_ratio": 0.3, "contrast": 0.1, "temperature": 0.1, "maxmin": 0.01,
+    }  # fmt: skip
+    return {"trial": trial, **(known | settings), "objective": objective, "epochs": 2,
+            "state": state}  # fmt: skip
+
+
+def test_every_key_of_the_space_has_a_place_in_the_settings() -> None:
+    params = Params()
+    assert set(PLACES) == set(type(params.tune.space).model_fields)
+    content = params.model_dump()
+    for section, key in PLACES.values():
+        assert key in content[section]
+    assert set(distributions(params)) == set(PLACES)
+
+
+def test_settings_of_a_trial_go_over_those_of_the_file() -> None:
+    found = with_settings(Params(), overlay({"kernel": "gaussian", "contrast": 0.2}))
+    assert found.model.kernel == "gaussian" and found.loss.contrast == 0.2
+    assert found.model_copy(update={"model": Params().model, "loss": Params().loss}) == Params()
+
+
+def test_the_present_settings_are_tried_only_where_the_space_holds_them() -> None:
+    found = present_settings(Params())
+    assert found is not None and with_settings(Params(), overlay(found)) == Params()
+    outside = with_settings(Params(), {"mask": {"ratio": 0.95}})
+    assert present_settings(outside) is None
+    assert present_settings(with_settings(Params(), {"model": {"kernel": "none"}})) is None
+
+
+def test_the_best_had_all_its_epochs_and_the_first_of_equals_wins() -> None:
+    rows = [row(1, 0.5), row(2, 0.7), row(3, 0.9, "stopped"), row(4, 0.7), row(5, None, "failed")]
+    assert best_of(rows)["trial"] == 2
+    with pytest.raises(ServiceError, match="again"):
+        best_of(rows[2:3])
+
+
+def test_outputs_are_a_function_of_the_rows_without_times_and_paths(tmp_path: Path) -> None:
+    rows = [
+        row(1, 0.512345, mask_ratio=0.2),
+        row(2, 0.6, "stopped", kernel="gaussian"),
+        row(3, None, "failed", mask_family="mixed"),
+    ]
+    for home in ("one", "two"):
+        folder = tmp_path / home
+        write_outputs(rows, Params().tune.space, folder / "best.json", folder / "sweep")
+    assert outputs(tmp_path / "one") == outputs(tmp_path / "two")
+    best = json.loads((tmp_path / "one" / "best.json").read_text())
+    assert best["trial"] == 1 and best["trials"] == 3 and best["settings"]["mask"]["ratio"] == 0.2
+    table = trials(tmp_path / "one")
+    assert [r["state"] for r in table] == ["complete", "stopped", "failed"]
+    assert table[0]["objective"] == "0.512345" and table[2]["objective"] == ""
+    assert (tmp_path / "one" / "sweep" / "sweep.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_trial_is_described_in_one_line() -> None:
+    assert described(row(3, 0.5, mask_ratio=0.123456)) == (
+        "kernel=automask frequencies=8 scales=2 mask_family=time mask_ratio=0.123 contrast=0.1 "
+        "temperature=0.1 maxmin=0.01"
+    )
+
+
+def test_the_name_follows_settings_and_data(store: WindowStore) -> None:
+    base = sweep_digest(engine_params(), store)
+    assert base == sweep_digest(engine_params(gate={"bootstrap": 99}), store)
+    assert base != sweep_digest(engine_params(tune={"trials": 5, "batch": 2}), store)
+    assert base != sweep_digest(engine_params().model_copy(update={"seed": 8}), store)
+
+
+@pytest.mark.engine
+def test_a_sweep_is_reproducible_stops_early_and_lets_go(
+    store: WindowStore, tmp_path: Path
+) -> None:
+    """Twice from clean, with other concurrency: the same bytes; every CPU comes back; MLflow has a
+    parent and a child a trial."""
+    import ray
+
+    params = engine_params(
+        tune={"trials": 6, "batch": 2, "epochs": 2, "max_windows": 32, "cases": 4}
+    )
+    with ray_session(PROFILE):
+        for home, concurrent in (("one", 2), ("two", 1)):
+            search(store, tmp_path / home, params, concurrent)
+            wait_until(
+                lambda: ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"],
+                "the sweep still holds CPUs",
+            )
+    assert outputs(tmp_path / "one") == outputs(tmp_path / "two")
+    table = trials(tmp_path / "one")
+    states = {r["state"] for r in table}
+    assert states == {"complete", "stopped"}, "ASHA has stopped somebody"
+    assert all(r["epochs"] == "1" for r in table if r["state"] == "stopped")
+
+    client = connect(Settings(home=tmp_path / "one"))
+    runs = client.search_runs([experiment_id(client, "toy")])
+    parents = [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
+    children = [r for r in runs if "mlflow.parentRunId" in r.data.tags]
+    assert len(parents) == 1 and len(children) == 6
+    assert {r.data.tags["mlflow.parentRunId"] for r in children} == {parents[0].info.run_id}
+    assert {r.info.status for r in runs} == {"FINISHED"}
+    by_name = {r.info.run_name: r for r in children}
+    for known in table:
+        run = by_name[f"trial-{int(known['trial']):03d}"]
+        history = client.get_metric_history(run.info.run_id, "objective")
+        assert [m.step for m in history] == list(range(1, int(known["epochs"]) + 1))
+        assert history[-1].value == float(known["objective"])
+        assert run.data.params["kernel"] == known["kernel"]
+    best = json.loads((tmp_path / "one" / "best.json").read_text())
+    assert parents[0].data.metrics["best_objective"] == best["objective"]
+    assert {a.path for a in client.list_artifacts(parents[0].info.run_id, "sweep")} >= {
+        "sweep/sweep.png",
+        "sweep/best.json",
+    }
+    # Finished: taken as it is, without Ray.
+    before = outputs(tmp_path / "one")
+    search(store, tmp_path / "one", params)
+    assert outputs(tmp_path / "one") == before and not ray.is_initialized()
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+sys.path[:0] = [{root!r}, {tests!r}]
+from engine_kit import engine_params
+from amad.windows import WindowStore
+from test_sweep import search
+search(WindowStore.open(Path({store!r})), Path({home!r}), engine_params(tune={tune!r}))
+"""
+
+
+@pytest.mark.engine
+def test_a_killed_sweep_goes_on_where_it_stopped(store: WindowStore, tmp_path: Path) -> None:
+    """SIGKILL of the driver: finished trials are not run again, the result is the same."""
+    tune = {"trials": 6, "batch": 2, "epochs": 2, "max_windows": 400, "cases": 4}
+    params = engine_params(tune=tune)
+    home = tmp_path / "killed"
+    code = DRIVER.format(
+        root=str(ROOT), tests=str(ROOT / "tests"), store=str(store.path), home=str(home), tune=tune
+    )
+    driver = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    ray_folder = home / "runs" / "toy" / "ray"
+
+    def finished() -> list[str]:
+        client = connect(Settings(home=home))
+        ids = [experiment_id(client, "toy")]
+        runs = client.search_runs(ids, "attributes.status = 'FINISHED'")
+        return sorted(r.info.run_name for r in runs)
+
+    try:
+        wait_until(lambda: any(ray_folder.rglob("trial-003/checkpoint_*")), "no third trial began")
+        done = finished()
+    finally:
+        os.killpg(driver.pid, signal.SIGKILL)
+        driver.wait()
+    assert {"trial-001", "trial-002"} <= set(done)
+    (state,) = ray_folder.glob("sweep-*.json")
+    assert RunState(state).get("trials") is None, "killed before the end"
+
+    def checkpoints(name: str) -> set[tuple[str, int]]:
+        files = ray_folder.rglob(f"{name}/checkpoint_*/*")
+        return {(str(file), file.stat().st_mtime_ns) for file in files}
+
+    before = {name: checkpoints(name) for name in done}
+    search(store, home, params)
+    for name in done:
+        assert before[name] and checkpoints(name) == before[name], f"{name} ran again"
+    search(store, tmp_path / "whole", params)
+    assert outputs(home) == outputs(tmp_path / "whole")
+    client = connect(Settings(home=home))
+    runs = client.search_runs([experiment_id(client, "toy")])
+    assert len(runs) == 1 + tune["trials"], "no run was begun twice"
+    assert {r.info.status for r in runs} == {"FINISHED"}
+
+
+@pytest.mark.engine
+def test_a_sweep_of_which_nothing_runs_tells_why(store: WindowStore, tmp_path: Path) -> None:
+    params = engine_params(model={"window": 2000}, tune={"trials": 2, "batch": 2, "epochs": 1})
+    with pytest.raises((DataError, ConfigError), match="window"):
+        search(store, tmp_path, params)
