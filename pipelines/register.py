@@ -124,12 +124,12 @@ def _log(
             "run_id": run.info.run_id,
             "params_digest": registry.params_digest(params),
             "fleet_digest": fleet.digest,
-            "validation": "passed" if validation["ok"] else "failed",
+            "validation": _verdict(validation, identity["data_hash"]),
             "test_start": str(_test_start(WindowStore.open(folder / "store"))),
         }
         card = model_card(
             fleet=fleet,
-            params=params,
+            params=detector.bundle.params if detector.bundle else params,
             metrics=metrics,
             validation=validation,
             data={
@@ -161,6 +161,13 @@ def _log(
                     run.info.run_id, f"test_{name}", value, model_id=version.tags["model_id"]
                 )
     return version
+
+
+def _verdict(validation: dict, data_hash: str) -> str:
+    verdict = "passed" if validation["ok"] else "failed"
+    if validation["data_hash"] != data_hash:
+        verdict += ", on other data: run validate again"
+    return verdict
 
 
 def _test_start(store: WindowStore) -> datetime:

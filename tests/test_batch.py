@@ -318,6 +318,7 @@ def test_a_killed_job_leaves_whole_partitions_and_the_next_one_goes_on(place):
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        env=os.environ | {"TMPDIR": str(settings.home)},  # what a kill leaves goes with the test
     )
     assert job.stdout.readline() == b"writing\n"
     with pytest.raises(ServiceError, match="another job"):

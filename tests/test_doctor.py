@@ -117,6 +117,14 @@ def test_a_fleet_in_order(scored: Path):
     assert findings(scored, fleet="kit")["last scoring"].status == "ok"
 
 
+def test_raw_files_that_are_not_in_the_lake_are_named(scored: Path):
+    raw = Settings(home=scored).data_dir
+    (raw / "late.parquet").write_bytes((raw / "0-0.parquet").read_bytes())
+    found = findings(scored, fleet="kit")["lake"]
+    assert found.status == "warn" and "1 raw files" in found.finding
+    assert "late.parquet" in found.finding and "amad ingest" in found.remedy
+
+
 def test_a_lake_of_another_contract_fails(scored: Path):
     write_fleet(scored, source={"format": "csv", "files": [{"glob": "*.csv"}]})
     found = findings(scored, fleet="kit")["lake"]

@@ -294,6 +294,22 @@ def test_a_later_job_without_dates_hides_nothing(home: Path):
     assert ScoringRun.last(fleet, settings).dates == [FIRST_DAY, FIRST_DAY + timedelta(days=1)]
 
 
+def test_the_tables_are_read_as_the_docs_say(home: Path, monkeypatch: pytest.MonkeyPatch):
+    fleet = write_fleet(home, "demo")
+    settings = write_data(fleet, home, ["bev-01"])
+    found = an_incident(fleet, "bev-01", 0, 200, 120)
+    write_run(fleet, settings, {0: [found]})
+    folder = settings.runs_dir("demo") / "incidents" / f"model_version={VERSION}"
+    (folder / f"date={FIRST_DAY}" / "incidents.jsonl").write_text("{}")
+    guide = Path(__file__).parent.parent / "docs" / "operations.md"
+    (code,) = re.findall(r"```python\n(.*?)```", guide.read_text(encoding="utf-8"), re.S)
+    monkeypatch.chdir(home)
+    names: dict = {}
+    exec(code, names)
+    assert names["scores"].num_rows == 1200 and "date" in names["scores"].schema.names
+    assert names["incidents"]["incident_id"].to_pylist() == [found.incident_id]
+
+
 # The geometry of the plots.
 
 

@@ -48,9 +48,9 @@ class ModelParams(Strict):
 class MaskParams(Strict):
     """What is hidden from the network in training: family, share of the window, block length."""
 
-    family: MaskFamily = "mixed"
-    ratio: float = Field(0.3, ge=0, lt=1)
-    block: int = Field(10, ge=1)
+    family: MaskFamily = "time"
+    ratio: float = Field(0.5, ge=0, lt=1)
+    block: int = Field(5, ge=1)
 
 
 class LossParams(Strict):
@@ -73,7 +73,7 @@ class TrainParams(Strict):
     batch: int = Field(64, ge=1)
     stride: int = Field(25, ge=1)  # rows between the starts of neighbouring train windows
     max_windows: int = Field(6000, ge=1)  # an epoch at the most, drawn anew each epoch by seed
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(3e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     clip: float = Field(1.0, gt=0)
 
@@ -126,7 +126,7 @@ class DetectParams(Strict):
     baseline_weight: float = Field(0.5, ge=0, le=1)
     alarm_budget: float = Field(0.5, gt=0)
     merge_gap_seconds: float = Field(60.0, ge=0)
-    hidden_block: int = Field(10, ge=1)  # length of the blocks hidden when scoring
+    hidden_block: int = Field(5, ge=1)  # length of the blocks hidden when scoring
 
 
 class EvaluateParams(Strict):

@@ -82,6 +82,7 @@ def score_fleet(
             start = date.fromisoformat(champion.tags["test_start"])
             days = choose_days(snapshot, runs, model.version, start, first, last)
             chosen = _engine(engine or profile.scoring_engine, profile, snapshot, days)
+            log["threshold"] = float(detector.threshold)
             log |= {"engine": chosen, "rows": 0, "alarms": 0, "incidents": 0, "vehicle_days": 0}
             while days:
                 for manifest in score_days(snapshot, runs, model, days, chosen, profile):
@@ -162,7 +163,10 @@ def score_days(
         )
         incidents: list[Incident] = []
         tables = []
-        with TemporaryDirectory(prefix="amad-scores-") as waiting:
+        # Beside the partitions and named as they are while unfinished: a kill's rest is found.
+        place = partitions.folder(runs, "scores", model.version, day).parent
+        place.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=place, prefix=".stage-", suffix="-waiting") as waiting:
             for number, vehicle in enumerate(made_of[day]):
                 assert next(progress) == (vehicle, day)
                 table, found = next(results)

@@ -114,7 +114,7 @@ def take_snapshot(fleet: Fleet, settings: Settings, until: date | None = None) -
         if until is None or day <= until
     }
     quarantined: dict[str, set[date]] = {}
-    for vehicle, day in _kept_out(lake, fleet, settings, parts):
+    for vehicle, day in _kept_out(lake, fleet, settings, parts, until):
         quarantined.setdefault(vehicle, set()).add(day)
     return Snapshot(
         lake=lake,
@@ -124,7 +124,11 @@ def take_snapshot(fleet: Fleet, settings: Settings, until: date | None = None) -
 
 
 def _kept_out(
-    lake: Lake, fleet: Fleet, settings: Settings, parts: dict[Day, tuple[int, str]]
+    lake: Lake,
+    fleet: Fleet,
+    settings: Settings,
+    parts: dict[Day, tuple[int, str]],
+    until: date | None,
 ) -> set[Day]:
     """The quarantined days: by the validate stage where it saw the day as it is, else judged now.
 
@@ -142,11 +146,13 @@ def _kept_out(
     fresh = {day: sha for day, (rows, sha) in parts.items() if validated.get(day) != rows}
     if not fresh:
         return kept_out & set(parts)
-    verdicts = _judge(lake, fleet, settings, fresh)
+    verdicts = _judge(lake, fleet, settings, fresh, until)
     return {day for day in parts if (verdicts[day] if day in fresh else day in kept_out)}
 
 
-def _judge(lake: Lake, fleet: Fleet, settings: Settings, fresh: dict[Day, str]) -> dict[Day, bool]:
+def _judge(
+    lake: Lake, fleet: Fleet, settings: Settings, fresh: dict[Day, str], until: date | None
+) -> dict[Day, bool]:
     """Is each fresh vehicle-day to be kept out?"""
     file = settings.runs_dir(fleet.name) / "judged.json"
     known: dict[str, list] = {}
@@ -169,6 +175,10 @@ def _judge(lake: Lake, fleet: Fleet, settings: Settings, fresh: dict[Day, str]) 
             if reasons[day]:
                 say(f"quarantined {day[0]} on {day[1]}: {'; '.join(reasons[day][:3])}")
         wanted = set(named.values())
-        days = {name: entry for name, entry in known.items() if name in wanted}
+        days = {
+            name: entry
+            for name, entry in known.items()
+            if name in wanted or (until is not None and name[:10] > str(until))
+        }
         write_json(file, {"contract": fleet.digest, "days": days})
     return {day: bool(known[named[day]][1]) for day in fresh}

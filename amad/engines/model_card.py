@@ -23,8 +23,9 @@ def model_card(
 ) -> str:
     """Build the card from the artifacts of the stages.
 
-    metrics: metrics.json. validation: validation.json. data: {rows, vehicles, first, last, hash}.
-    training: {epochs, loss} as far as known. lineage: the version's tags. decision: the gate's.
+    params: as trained, with what the sweep chose. metrics: metrics.json. validation:
+    validation.json. data: {rows, vehicles, first, last, hash}. training: train.json. lineage: the
+    version's tags. decision: the gate's.
     """
     parts = [
         f"# AMAD detector of fleet `{fleet.name}`",
@@ -53,36 +54,31 @@ def _use(fleet: Fleet) -> str:
 
 
 def _data(fleet: Fleet, data: dict, validation: dict) -> str:
-    days = validation.get("vehicle_days")
-    kept_out = validation.get("quarantined_days", 0)
-    judged = "passed" if validation.get("ok") else "failed"
-    of = f" of {days}" if days else ""
+    failed = [check["check"] for check in validation.get("checks", ()) if check["failed"]]
+    judged = "passed" if validation["ok"] else "failed"
     return (
         "## Data\n"
         f"- {data['rows']:,} rows of {data['vehicles']} vehicles, {data['first']} to "
         f"{data['last']}; data hash `{data['hash']}`\n"
         f"- vehicle classes: {', '.join(item.name for item in fleet.vehicle_classes)}\n"
-        f"- validation {judged}; {kept_out}{of} vehicle-days quarantined, kept out of training "
-        "and scoring"
+        f"- validation {judged}: {validation['quarantined']} of {validation['vehicle_days']} "
+        "vehicle-days quarantined, kept out of training and scoring"
+        + (f" (checks: {', '.join(failed)})" if failed else "")
     )
 
 
 def _training(params: Params, training: dict) -> str:
     model, mask, loss = params.model, params.mask, params.loss
-    last = training.get("epochs") or []
-    reached = ""
-    if last:
-        shown = {k: v for k, v in last[-1].items() if isinstance(v, float)}
-        reached = "\n- after the last epoch: " + ", ".join(
-            f"{key} {value:.4g}" for key, value in list(shown.items())[:4]
-        )
+    last = (training.get("epochs") or [{}])[-1]
+    shown = [f"{key} {value:.4g}" for key, value in last.items() if isinstance(value, float)]
     return (
         "## Training\n"
         f"- members {', '.join(params.detect.members)}; network: window {model.window}, width "
-        f"{model.width}, {model.layers} layers, {model.heads} heads, kernel {model.kernel}\n"
-        f"- mask {mask.family} at {mask.ratio:g}, contrast {loss.contrast:g}, Max-Min "
-        f"{loss.maxmin:g}, {params.train.epochs} epochs, seed {params.seed} (params.yaml; the "
-        "sweep's best settings take precedence where it ran)" + reached
+        f"{model.width}, {model.layers} layers, {model.heads} heads, kernel {model.kernel}, "
+        f"{model.frequencies} frequencies, {model.scales} scales\n"
+        f"- mask {mask.family} at {mask.ratio:.2g}, contrast {loss.contrast:.2g} at temperature "
+        f"{loss.temperature:.2g}, Max-Min {loss.maxmin:.2g}; {params.train.epochs} epochs, seed "
+        f"{params.seed}" + (f"\n- last epoch: {', '.join(shown[:4])}" if shown else "")
     )
 
 
@@ -140,20 +136,17 @@ def _limits(metrics: dict, fleet: Fleet) -> str:
         "- the score says how unusual, not how dangerous; what was usual in training is normal to "
         "it, faults included",
     ]
-    linear = metrics["methods"].get("linear")
-    if linear is not None and metrics["detector"] != "linear":
-        lines.append(_share(metrics, linear))
+    share = (metrics.get("share_of_amad") or {}).get(METRICS[0])
+    if share:
+        lines.append(_share(*share))
     if fleet.labels.kind == "injected":
         lines.append("- measured on injected faults: real ones may look different")
     return "\n".join(lines)
 
 
-def _share(metrics: dict, linear: dict) -> str:
+def _share(mean: float, low: float, high: float) -> str:
     """What the network adds to the linear members, said plainly."""
-    name = METRICS[0]
-    gain = metrics["methods"][metrics["detector"]]["mean"][name] - linear["mean"][name]
-    if gain > 0:
-        return f"- the network adds {gain:+.3f} {name} to the linear members alone"
-    return (
-        f"- the network adds nothing here: the linear members alone reach {-gain:.3f} more {name}"
-    )
+    figures = f"{mean:+.3f} [{low:+.3f}, {high:+.3f}] {METRICS[0]}"
+    if low > 0:
+        return f"- the network adds {figures} to the linear members alone"
+    return f"- the network's gain over the linear members alone is not proven: {figures}"

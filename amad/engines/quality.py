@@ -6,6 +6,7 @@ vehicle-day and channel that the vehicle's class has.
 """
 
 import datetime
+import html
 import logging
 import tempfile
 from collections import Counter
@@ -202,8 +203,10 @@ def _validate(
             ],
         )
         validation = gx.ValidationDefinition(name=name, data=batch, suite=context.suites.add(suite))
+        # GX puts what it finds into its pages as it stands: an id must not be markup there.
+        escaped = table.assign(**{key: table[key].map(html.escape) for key in KEYS[name]})
         result = context.validation_definitions.add(validation).run(
-            batch_parameters={"dataframe": table},
+            batch_parameters={"dataframe": escaped},
             result_format={
                 "result_format": "COMPLETE",
                 "unexpected_index_column_names": KEYS[name],
@@ -214,7 +217,9 @@ def _validate(
                 raise RuntimeError(f"Great Expectations failed on {item.expectation_config}")
             check = of_table[item.expectation_config.kwargs["column"]]
             rows = item.result.get("unexpected_index_list") or []
-            failed[check.name] = [tuple(row[key] for key in KEYS[name]) for row in rows]
+            failed[check.name] = [
+                tuple(html.unescape(row[key]) for key in KEYS[name]) for row in rows
+            ]
     if with_docs:
         context.build_data_docs()
     return failed

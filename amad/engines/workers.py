@@ -5,6 +5,7 @@ the machine and its cores do not show in the bytes.
 """
 
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,6 +65,7 @@ def over_ray(
         context = ray.data.DataContext.get_current()
         context.execution_options.preserve_order = True
         context.enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         workers = max(1, min(len(units), int(ray.cluster_resources().get("CPU", 1))))
         scored = ray.data.from_items(rows, override_num_blocks=min(len(units), 8 * workers)).map(
             RayScorer,

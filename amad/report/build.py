@@ -23,7 +23,7 @@ from amad.telemetry.files import staged
 from amad.telemetry.lake import Lake
 from amad.windows.scaler import Scaler
 
-LISTED, PLOTTED = 500, 30  # incidents in the list, and with plots; the worst first
+LISTED, PLOTTED = 200, 30  # incidents in the list, and with plots; the worst first
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,18 +16,20 @@ from amad.telemetry.lake import Lake
 from amad.windows.scaler import Scaler
 
 BAND = 3.0  # half width of the normal band, in scales of the vehicle's train rows
-BLAMED, TRACKS = 0.8, 4  # channels drawn: those that carry this share of the blame, at most 4
+BLAMED, TRACKS = 0.8, 4  # channels drawn: those that carry this share of the blame, at most 4,
+MAIN = 0.25  # and none with a smaller part than this of the first one's share
 CONTEXT = 0.75  # of the incident's length, shown on each side of it
 CONTEXT_ROWS = (120, 3000)  # bounds of that context, in sampling periods
 
 
 @dataclass(frozen=True, kw_only=True)
 class Blame:
-    """A channel's share in an incident; ``width`` of 100 for its bar."""
+    """A channel's share in an incident; ``width`` of 100 for its bar. ``main``: worth a look."""
 
     title: str
     share: str
     width: float
+    main: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +62,12 @@ def blame(incident: Incident, fleet: Fleet) -> list[Blame]:
     """The channels to blame, most first, with their shares."""
     titles = {c.name: c.title for c in fleet.channels}
     return [
-        Blame(title=titles.get(name, name), share=text.share(part), width=round(100 * part, 1))
+        Blame(
+            title=titles.get(name, name),
+            share=text.share(part),
+            width=round(100 * part, 1),
+            main=part >= MAIN * incident.shares[0],
+        )
         for name, part in zip(incident.channels, incident.shares, strict=True)
     ]
 
@@ -110,7 +117,9 @@ def _to_draw(incident: Incident, fleet: Fleet) -> list[tuple[Channel, float]]:
     known = {c.name: c for c in fleet.channels}
     found, carried = [], 0.0
     for name, part in zip(incident.channels, incident.shares, strict=True):
-        if name in known and carried < BLAMED and len(found) < TRACKS:
+        if part < MAIN * incident.shares[0] or carried >= BLAMED or len(found) == TRACKS:
+            break
+        if name in known:
             found.append((known[name], part))
             carried += part
     return found

@@ -10,7 +10,9 @@ from amad.report.sources import Cell, Coverage, Incident
 
 LEVELS = ["low", "medium", "high", "critical"]
 SHOWN = 200  # vehicles with a row of their own, the worst first
-HOURLY_DAYS, CELLS = 3, 62  # runs up to 3 days are shown by the hour; cells of a strip at most
+CELLS = 72  # of a strip, at most: shorter runs are shown in finer steps
+STEPS = (1, 3, 6, 12, 24)  # hours
+NAMES = {text.HOUR: "hour by hour", text.DAY: "day by day"}
 GAP = 0.6  # of a cell, where a strip leaves out time
 AXIS_ROOM = 22  # percent of a strip that a label takes
 
@@ -52,8 +54,11 @@ class Overview:
 
 
 def stretch_us(days: int) -> int:
-    """How much time a cell of the strips covers."""
-    return text.HOUR if days <= HOURLY_DAYS else text.DAY * -(-days // CELLS)
+    """How much time a cell of the strips covers, for a run of so many days."""
+    for hours in STEPS:
+        if days * 24 / hours <= CELLS:
+            return hours * text.HOUR
+    return text.DAY * -(-days // CELLS)
 
 
 def overview(
@@ -73,7 +78,7 @@ def overview(
         rows=rows,
         width=round(max(place.values(), default=0.0) + 1, 2),
         axis=_axis(place),
-        by="hour" if stretch == text.HOUR else "day" if stretch == text.DAY else text.span(stretch),
+        by=NAMES.get(stretch, f"in steps of {text.span(stretch)}"),
         left_out=max(0, len(order) - SHOWN),
     )
 

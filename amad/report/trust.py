@@ -9,6 +9,11 @@ from amad.report.sources import Coverage, Incident, ScoringRun, read_json
 
 METRIC = "vus_pr"
 RESAMPLES, CONFIDENCE = 2000, 0.95
+SAID = {
+    "good": "clearly above chance",
+    "fair": "above chance, below a simple detector",
+    "poor": "not shown to beat chance",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +94,7 @@ def _detection(metrics: dict | None, receipt: dict | None, run: ScoringRun) -> C
     return _card(
         title,
         verdict,
-        f"VUS-PR {ours:.2f}"
-        + (": clearly above chance" if above > 0 else ": not shown to beat chance"),
+        f"VUS-PR {ours:.2f}: {SAID[verdict]}",
         against,
         f"Mean over {text.count(metrics['units'], metrics['unit'])} of the test part with its "
         "bootstrap interval. 1 is perfect; the last bar is chance.",

@@ -1,7 +1,6 @@
 """Nothing is ever half written: write beside the target, verify, rename."""
 
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -28,7 +27,7 @@ def staged(target: Path) -> Iterator[Path]:
             stage.rename(target)
             shutil.rmtree(old)
         else:
-            os.replace(stage, target)
+            stage.replace(target)
     finally:
         if stage.is_dir():
             shutil.rmtree(stage, ignore_errors=True)

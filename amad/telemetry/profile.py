@@ -120,8 +120,8 @@ class _Channel:
             value_V, time_V = column.drop_null().to_numpy(), time_R[valid_R]
             if self._stale_us is not None:
                 nulls = self._stale(valid_R, time_R)
-            # A gap lies before the first value at or after it.
-            broken_R = np.cumsum(valid_R)[broken_R] - valid_R[broken_R]
+            if len(broken_R):  # a gap lies before the first value at or after it
+                broken_R = np.cumsum(valid_R)[broken_R] - valid_R[broken_R]
         self._nulls += nulls
         if self._gap_ahead:
             broken_R = np.append(0, broken_R)
@@ -129,12 +129,11 @@ class _Channel:
         if len(value_V) == 0:
             return
         broken_R = broken_R[broken_R < len(value_V)]
-        bounds = pc.min_max(column).as_py()
-        low, high = bounds["min"], bounds["max"]
+        low, high = float(value_V.min()), float(value_V.max())
         self._low, self._high = min(self._low, low), max(self._high, high)
         if self._range is not None and (low < self._range[0] or high > self._range[1]):
             self._outside += int(((value_V < self._range[0]) | (value_V > self._range[1])).sum())
-        self._moments(column, len(value_V))
+        self._moments(value_V)
         self._flat(value_V, time_V, broken_R)
 
     def figures(self) -> dict:
@@ -157,14 +156,15 @@ class _Channel:
         seen_R = np.where(at_R >= 0, time_R[at_R], before)
         return int((time_R - seen_R > self._stale_us).sum())
 
-    def _moments(self, column: pa.Array, count: int) -> None:
+    def _moments(self, value_V: np.ndarray) -> None:
         """Join mean and squared distances of two sets (Chan, Golub & LeVeque 1979)."""
-        mean = pc.mean(column).as_py()
-        square = pc.variance(column, ddof=0).as_py() * count
+        away_V = value_V.astype(np.float64)
+        mean, count = float(away_V.mean()), len(away_V)
+        away_V -= mean
         total = self._count + count
         distance = mean - self._mean
         self._mean += distance * count / total
-        self._square += square + distance**2 * self._count * count / total
+        self._square += float(away_V @ away_V) + distance**2 * self._count * count / total
         self._count = total
 
     def _flat(self, value_V: np.ndarray, time_V: np.ndarray, broken_V: np.ndarray) -> None:
@@ -179,8 +179,12 @@ class _Channel:
             if self._value is not None:  # the run that came in ends at or before this batch
                 end_us = int(time_V[start_K[0] - 1]) if start_K[0] else self._seen_us
                 self._flat_us = max(self._flat_us, end_us - self._since_us)
-            end_K = np.append(start_K[1:] - 1, len(value_V) - 1)
-            self._flat_us = max(self._flat_us, int((time_V[end_K] - time_V[start_K]).max()))
+            length_K = np.diff(start_K, append=len(value_V))
+            long_L = np.flatnonzero(length_K > 1)
+            first_L = start_K[long_L]
+            last_L = first_L + length_K[long_L] - 1
+            flat_L = time_V[last_L] - time_V[first_L]
+            self._flat_us = max(self._flat_us, int(flat_L.max(initial=0)))
             self._since_us, self._seen_us = int(time_V[start_K[-1]]), int(time_V[-1])
         self._flat_us = max(self._flat_us, self._seen_us - self._since_us)
         self._value = float(value_V[-1])

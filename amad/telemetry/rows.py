@@ -256,9 +256,8 @@ class FileParser:
                 at = np.flatnonzero(code_R == code)
                 index_R[at] = self._index_rows.get(vehicle, 0) + np.arange(len(at))
                 self._index_rows[vehicle] = self._index_rows.get(vehicle, 0) + len(at)
-        return index_start_us(self._rules) + index_R * self._fleet.period_us, np.zeros(
-            len(code_R), bool
-        )
+        time_R = index_start_us(self._rules) + index_R * self._fleet.period_us
+        return time_R, np.zeros(len(code_R), bool)
 
     def _values(
         self, batch: RawBatch, vehicles: list[str], code_R: np.ndarray, refuse: Refuse

@@ -36,7 +36,8 @@ def last_scoring(patient: Patient) -> Check:
         where = f"process {last['pid']} on {last['host']}"
         return ok("last scoring", f"job {last['id']} is running, {where}")
     age = datetime.now(UTC) - datetime.fromisoformat(last["ended"])
-    finding = f"job {last['id']} ended well {_ago(age)}, {len(last['dates'])} dates"
+    did = f"{len(last['dates'])} dates" if last["dates"] else "nothing was new"
+    finding = f"job {last['id']} ended well {_ago(age)}, {did}"
     if age > NIGHTLY:
         remedy = "if scoring is scheduled, see why not: systemctl list-timers amad-score.timer"
         return warn("last scoring", finding, remedy)

@@ -76,8 +76,9 @@ def raw_data(patient: Patient) -> Check:
 
 
 def lake(patient: Patient) -> Check:
-    """What ingest has made of them."""
-    from amad.telemetry.lake import Lake
+    """What ingest has made of them, and what it has not seen yet."""
+    from amad.telemetry.lake import Lake, read_manifest
+    from amad.telemetry.source import reading_rules
 
     folder = patient.settings.fleet_dir(patient.fleet.name) / "lake"
     if not folder.is_dir():
@@ -86,10 +87,15 @@ def lake(patient: Patient) -> Check:
     dates = table.dates()
     if not dates:
         return fail("lake", f"{folder} holds no rows", "look into rejected/ beside it for reasons")
-    return ok(
-        "lake",
-        f"{table.rows():,} rows of {len(table.vehicles())} vehicles, {dates[0]} to {dates[-1]}",
-    )
+    held = f"{table.rows():,} rows of {len(table.vehicles())} vehicles, {dates[0]} to {dates[-1]}"
+    known = (read_manifest(folder) or {"files": {}})["files"]
+    raw = patient.fleet.source_folder(patient.settings)
+    there = [path for item in reading_rules(patient.fleet).files for path in raw.glob(item.glob)]
+    new = [path.name for path in there if path.relative_to(raw).as_posix() not in known]
+    if new:
+        files = f"{len(new):,} raw files are not in it: {_some(sorted(new))}"
+        return warn("lake", f"{held}; {files}", "run 'amad ingest'")
+    return ok("lake", held)
 
 
 def _some(names: list[str]) -> str:

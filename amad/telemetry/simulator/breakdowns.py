@@ -101,7 +101,7 @@ def _draw(kind: str, scene: Scene, free_T: np.ndarray, rng: np.random.Generator)
     day = scene.day
     rows = len(free_T)
     if kind == "tyre_leak":  # starts late in the day, is mended over night
-        length = min(rng.uniform(0.2, 0.5) * rows, rng.uniform(3600, 10800))
+        length = min(rng.uniform(0.35, 0.55) * rows, rng.uniform(3600, 10800))
         start, end = rows - int(length), rows
     else:
         first, last = day.bounds[rng.integers(len(day.bounds))]

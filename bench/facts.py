@@ -1,0 +1,31 @@
+"""What a measurement was made on: stands in every benchmark's JSON beside its figures."""
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+PACKAGES = ("numpy", "pandas", "pyarrow", "torch", "great-expectations", "ray", "scikit-learn")
+
+
+def machine_facts(packages: tuple[str, ...] = PACKAGES) -> dict:
+    """CPU model, cores this process may use, memory in GB, operating system, versions."""
+    import psutil
+
+    return {
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in packages},
+    }
+
+
+def _cpu_model() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or "unknown"

@@ -1,0 +1,76 @@
+"""Small raw files of a fleet, and what ingest makes of them."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from amad.config import Fleet, Settings
+from amad.telemetry.ingest import ingest
+from amad.telemetry.lake import Lake
+
+START = datetime(2026, 1, 5, tzinfo=UTC)
+START_US = round(START.timestamp() * 1e6)
+SECOND = 1_000_000
+
+
+def raw_fleet(**changes: object) -> Fleet:
+    """Wide CSV files in the folder raw/: vehicle, timestamp, speed, level; b-* have charge too."""
+    content = {
+        "name": "tiny",
+        "channels": [
+            {"name": "speed", "range": [0, 200]},
+            {"name": "level"},
+            {"name": "charge", "classes": ["b"]},
+        ],
+        "vehicle_classes": [
+            {"name": "b", "vehicles": ["b-*"]},
+            {"name": "a", "vehicles": ["a-*"]},
+        ],
+        "source": {"format": "csv", "folder": "raw", "files": [{"glob": "*.csv"}]},
+        "missing": {"max_gap_seconds": 5, "min_segment_rows": 10},
+    }
+    for key, value in changes.items():
+        old = content.get(key)
+        content[key] = old | value if isinstance(old, dict) and isinstance(value, dict) else value
+    return Fleet.model_validate(content)
+
+
+def at(seconds: float) -> str:
+    """ISO text of a time after START."""
+    return (START + timedelta(seconds=seconds)).isoformat()
+
+
+class Yard:
+    """A project home with raw files: write some, ingest, look."""
+
+    def __init__(self, folder: Path) -> None:
+        self.settings = Settings(home=folder / "home", data_dir=folder)
+        self.raw = folder / "raw"
+        self.raw.mkdir()
+
+    def csv(
+        self, name: str, lines: list[str], header: str = "vehicle,timestamp,speed,level"
+    ) -> None:
+        (self.raw / name).write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+
+    def parquet(self, name: str, **columns: list) -> None:
+        pq.write_table(pa.table(columns), self.raw / name)
+
+    def ingest(self, fleet: Fleet) -> tuple[dict, Lake]:
+        folder = self.settings.fleet_dir(fleet.name)
+        counts = ingest(fleet, self.settings, folder / "lake", folder / "rejected")
+        return counts, Lake(folder / "lake", fleet)
+
+    def rejected(self, fleet: Fleet) -> list[dict]:
+        """Every refused row, in the order of its file and number."""
+        folder = self.settings.fleet_dir(fleet.name) / "rejected"
+        tables = [pq.ParquetFile(path).read() for path in sorted(folder.glob("*.parquet"))]
+        rows = pa.concat_tables(tables).to_pylist()
+        return sorted(rows, key=lambda row: (row["file"], row["row"] or 0))
+
+
+def seconds_of(table: pa.Table) -> list[float]:
+    """Times of lake rows, in seconds after START."""
+    return [(us - START_US) / SECOND for us in table["timestamp"].cast(pa.int64()).to_pylist()]

@@ -1,0 +1,441 @@
+"""Raw files into the lake: everything is counted, sorted, kept once, and survives a kill."""
+
+import json
+import shutil
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from amad.config import ConfigError, DataError, Settings, load_fleet
+from amad.telemetry import commit, readers, spill
+from amad.telemetry.ingest import ingest
+from amad.telemetry.lake import Lake
+from amad.telemetry.tally import CHUNK_ROWS, RejectedLog
+from tests.ingest_kit import SECOND, START_US, Yard, at, raw_fleet, seconds_of
+
+DAY = 86_400
+INDEX = {"timestamp": {"take": "index", "start": "2026-01-05T00:00:00Z"}}
+BY_PATH = {"vehicle": {"take": "path", "pattern": r"([ab]-\d)"}}
+TRAIN_TEST = {"files": [{"glob": f"*_{part}.csv", "part": part} for part in ("train", "test")]}
+VEHICLES = ["a-1", "a-2", "b-1", "c-1", ""]
+
+
+@pytest.fixture
+def yard(tmp_path):
+    return Yard(tmp_path)
+
+
+def line(vehicle="a-1", seconds=0.0, speed=1.0, level=2.0):
+    return f"{vehicle},{at(seconds)},{speed},{level}"
+
+
+def content_of(lake: Lake) -> dict[str, list]:
+    return {vehicle: lake.read(vehicle).to_pylist() for vehicle in lake.vehicles()}
+
+
+def tree(folder) -> dict:
+    """Every file below a folder, but those that tell of the run."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in ("_manifest.json", "_days.parquet")
+    }
+
+
+def test_rows_are_sorted_typed_and_in_their_day(yard):
+    yard.csv("x.csv", [line(seconds=DAY + 1, speed=3), line(seconds=5), line(seconds=2, level="")])
+    counts, lake = yard.ingest(raw_fleet())
+    assert counts == {
+        "rows_in": 3, "rows_lake": 3, "rows_rejected": 0, "rejected_by_reason": {},
+        "vehicles": {"a-1": 3}, "files": 1, "files_refused": [], "days": 2,
+    }  # fmt: skip
+    assert seconds_of(lake.read("a-1")) == [2, 5, DAY + 1]
+    assert lake.read("a-1")["level"].to_pylist() == [None, 2, 2]
+    assert lake.read("a-1")["charge"].null_count == 3
+
+
+def test_what_cannot_be_read_is_rejected_with_file_row_and_reason(yard):
+    yard.csv(
+        "x.csv",
+        [
+            line(seconds=0),
+            "a-1,2026-01-05,1",
+            line(seconds=1, speed="fast"),
+            "a-1,yesterday,1,2",
+            "a-1,,1,2",
+            line("c-9", 2),
+            line("", 3),
+            line(seconds=4, level="inf"),
+            line(seconds=5),
+        ],
+    )
+    counts, lake = yard.ingest(raw_fleet())
+    assert seconds_of(lake.read("a-1")) == [0, 5]
+    assert counts["rows_in"] == 9 and counts["rows_rejected"] == 7
+    rejected = yard.rejected(raw_fleet())
+    assert [(row["row"], row["reason"].split(",")[0]) for row in rejected] == [
+        (2, "wrong number of fields"),
+        (3, "speed is not a finite number"),
+        (4, "timestamp is missing"),
+        (5, "timestamp is missing"),
+        (6, "vehicle is in no vehicle class of the fleet file"),
+        (7, "vehicle id is missing"),
+        (8, "level is not a finite number"),
+    ]
+    assert {row["file"] for row in rejected} == {"x.csv"}
+    assert json.loads(rejected[0]["content"]) == {"line": "a-1,2026-01-05,1"}
+    assert json.loads(rejected[1]["content"])["speed"] == "fast"
+    # Of the rows whose vehicle is known: speed, two timestamps, level.
+    assert lake.day_table()["unreadable"].to_pylist() == [4]
+
+
+cell = st.sampled_from(["1", "2.5", "", "x"])
+raw_line = st.one_of(
+    st.tuples(
+        st.sampled_from(VEHICLES), st.integers(0, 3 * DAY // 3600), cell, cell
+    ).map(lambda t: f"{t[0]},{at(3600 * t[1])},{t[2]},{t[3]}"),
+    st.sampled_from(["a-1,,1,2", "a-1", "a,b,c,d,e", ""]),
+)  # fmt: skip
+
+
+@given(files=st.lists(st.lists(raw_line, max_size=25), min_size=1, max_size=3))
+@settings(max_examples=60, deadline=None)
+def test_rows_in_are_rows_in_the_lake_or_rejected(files, tmp_path_factory):
+    yard, fleet = Yard(tmp_path_factory.mktemp("yard")), raw_fleet()
+    yard.csv("0.csv", [line()])  # there is always one good row
+    for number, lines in enumerate(files, 1):
+        yard.csv(f"{number}.csv", lines)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spill, "BUFFER_BYTES", 200)  # many spills
+        counts, lake = yard.ingest(fleet)
+    rows_in = 1 + sum(bool(text) for lines in files for text in lines)
+    assert counts["rows_in"] == rows_in == counts["rows_lake"] + counts["rows_rejected"]
+    assert counts["rows_rejected"] == len(yard.rejected(fleet))
+    assert counts["rows_lake"] == sum(
+        pq.read_metadata(p).num_rows for p in lake.path.rglob("part*")
+    )
+    for vehicle in lake.vehicles():
+        times = seconds_of(lake.read(vehicle))
+        assert times == sorted(set(times))
+
+
+def test_of_repeated_timestamps_the_first_stays(yard):
+    yard.csv("1.csv", [line(speed=1), line(speed=2), line("a-2", speed=5)])
+    yard.csv("2.csv", [line(speed=3), line(seconds=1)])
+    counts, lake = yard.ingest(raw_fleet())
+    assert lake.read("a-1")["speed"].to_pylist() == [1, 1]
+    rejected = [(row["file"], row["row"], row["reason"]) for row in yard.rejected(raw_fleet())]
+    assert rejected == [("1.csv", 2, "duplicate timestamp"), ("2.csv", 1, "duplicate timestamp")]
+    assert lake.day_table()["duplicates"].to_pylist() == [2, 0]
+    assert counts["rejected_by_reason"] == {"duplicate timestamp": 2}
+
+
+def test_late_rows_are_counted_and_a_backfill_is_not_late(yard):
+    # In its file: 2 after 3. Of an earlier file's time: 1 (its file also brings newer rows).
+    yard.csv("1.csv", [line(seconds=s) for s in (0, 3, 2, 4)])
+    yard.csv("2.csv", [line(seconds=s) for s in (1, 5, 6)])
+    yard.csv("3.csv", [line(seconds=s) for s in (3.5, 3.6)])
+    _, lake = yard.ingest(raw_fleet())
+    assert lake.day_table()["late"].to_pylist() == [2]
+    assert seconds_of(lake.read("a-1")) == [0, 1, 2, 3, 3.5, 3.6, 4, 5, 6]
+
+
+def test_an_unreadable_file_does_not_stop_the_others(yard):
+    yard.csv("1.csv", [line()])
+    (yard.raw / "2.csv").write_bytes(b"")
+    yard.csv("3.csv", [line(seconds=1)], header="vehicle,timestamp,speed,depth")
+    counts, lake = yard.ingest(raw_fleet())
+    assert lake.rows() == 1 and counts["rows_in"] == 3 and counts["rows_rejected"] == 2
+    reasons = {row["path"]: row["reason"] for row in counts["files_refused"]}
+    assert "empty" in reasons["2.csv"]
+    assert "'level'" in reasons["3.csv"] and "'depth'" in reasons["3.csv"]
+    assert [row["row"] for row in yard.rejected(raw_fleet())] == [None, None]
+
+
+def test_of_a_file_that_breaks_off_the_beginning_stays(yard, monkeypatch):
+    monkeypatch.setattr(readers, "PARQUET_BATCH_CELLS", 1)
+    fleet = raw_fleet(source={"format": "parquet", "files": [{"glob": "*.parquet"}]})
+    rows = 40_000
+    stamp = pa.array([START_US + n * SECOND for n in range(rows)], pa.timestamp("us", tz="UTC"))
+    table = pa.table({"vehicle": ["a-1"] * rows, "timestamp": stamp, "speed": [1.0] * rows,
+                      "level": list(range(rows))})  # fmt: skip
+    path = yard.raw / "x.parquet"
+    pq.write_table(table, path, row_group_size=10_000, compression="zstd")
+    content = bytearray(path.read_bytes())
+    metadata = pq.read_metadata(path)
+    torn = metadata.row_group(2).column(3).data_page_offset
+    content[torn : torn + 2000] = bytes(2000)
+    path.write_bytes(content)
+    counts, lake = yard.ingest(fleet)
+    assert 0 < lake.rows() <= 20_000 and counts["rows_in"] == lake.rows() + 1
+    assert yard.rejected(fleet)[0]["row"] == lake.rows() + 1
+
+
+def test_nothing_readable_at_all_is_an_error_that_shows_a_row(yard):
+    yard.csv("x.csv", ["a-1,1767607200,1,2"])
+    with pytest.raises(DataError, match=r"not one row of 1 raw files.*x\.csv, row 1.*1767607200"):
+        yard.ingest(raw_fleet())
+    assert not list((yard.settings.fleet_dir("tiny")).rglob("*.parquet"))
+
+
+def test_classes_differ_in_channels(yard):
+    fleet = raw_fleet()
+    yard.csv("1.csv", [line("a-1"), line("b-1")])  # has no column charge: b-1 needs it
+    header = "vehicle,timestamp,speed,level,charge"
+    yard.csv("2.csv", [f"{line('a-1', 1)},7", f"{line('b-1', 1)},7"], header=header)
+    _, lake = yard.ingest(fleet)
+    assert lake.read("a-1")["charge"].to_pylist() == [None, None]
+    assert lake.read("b-1")["charge"].to_pylist() == [7]
+    assert [row["reason"] for row in yard.rejected(fleet)] == ["the file has no column for charge"]
+
+
+def test_ids_that_no_path_can_hold(yard):
+    fleet = raw_fleet(vehicle_classes=[{"name": "a"}, {"name": "b", "vehicles": []}])
+    names = ["A/B 1", "50%=x", "..", "Ünal"]
+    yard.csv("x.csv", [line(name) for name in names])
+    _, lake = yard.ingest(fleet)
+    assert lake.vehicles() == sorted(names)
+    assert all(lake.read(name).num_rows == 1 for name in names)
+    assert all(path.parent == lake.path for path in lake.path.glob("vehicle=*"))
+
+
+def test_rows_told_by_position(yard):
+    fleet = raw_fleet(
+        source=TRAIN_TEST | INDEX | BY_PATH,
+        labels={"kind": "column", "culprits": "culprits.csv"},
+    )
+    header = "speed,level,label"
+    yard.csv("a-1_train.csv", ["1,1", "bad,1", "2,1"], header="speed,level")
+    yard.csv("a-1_test.csv", ["x,1,0", "3,1,1", "4,1,0"], header=header)
+    yard.csv("a-2_test.csv", ["5,1,", "6,1,2"], header=header)
+    yard.csv("culprits.csv", ["a-1,1,2,speed level", "c-7,0,1,speed"], "entity,start,end,channels")
+    counts, lake = yard.ingest(fleet)
+    assert seconds_of(lake.read("a-1")) == [0, 2, 4, 5]  # refused rows take their place in time
+    assert lake.read("a-1")["label"].to_pylist() == [0, 0, 1, 0]
+    assert lake.test_start() == {"a-1": START_US + 3 * SECOND, "a-2": START_US}
+    (event,) = lake.events().to_pylist()
+    assert (event["vehicle"], event["channels"]) == ("a-1", ["speed", "level"])
+    assert seconds_of(pa.table({"timestamp": lake.events()["start"]})) == [4]
+    assert seconds_of(pa.table({"timestamp": lake.events()["end"]})) == [5]
+    assert counts["rejected_by_reason"] == {
+        "label is neither 0 nor 1": 1, "speed is not a finite number": 2,
+    }  # fmt: skip
+
+
+def test_a_lost_file_leaves_no_place_for_the_next_of_its_vehicle(yard):
+    fleet = raw_fleet(source=TRAIN_TEST | INDEX | BY_PATH)
+    for vehicle in ("a-1", "a-2"):
+        yard.csv(f"{vehicle}_train.csv", ["1,1"], header="speed,level")
+        yard.csv(f"{vehicle}_test.csv", ["1,1"], header="speed,level")
+    (yard.raw / "a-1_train.csv").write_bytes(b"")
+    counts, lake = yard.ingest(fleet)
+    assert lake.vehicles() == ["a-2"] and len(counts["files_refused"]) == 2
+    assert lake.test_start() == {"a-2": START_US + SECOND}
+
+
+def test_culprits_by_row_of_a_fleet_with_times(yard):
+    fleet = raw_fleet(
+        source=TRAIN_TEST, labels={"kind": "column", "culprits": "culprits.csv"}
+    )  # fmt: skip
+    header = "vehicle,timestamp,speed,level,label"
+    yard.csv("x_train.csv", [line(seconds=s) for s in (0, 7)])
+    yard.csv("x_test.csv", [f"{line(seconds=s)},0" for s in (10, 13, 19)], header=header)
+    yard.csv("culprits.csv", ["a-1,1,2,speed", "a-1,2,3,speed"], "vehicle,start,end,channels")
+    _, lake = yard.ingest(fleet)
+    events = lake.events()
+    assert lake.test_start() == {"a-1": START_US + 10 * SECOND}
+    assert seconds_of(pa.table({"timestamp": events["start"]})) == [13, 19]
+    assert seconds_of(pa.table({"timestamp": events["end"]})) == [19, 19.000001]
+    yard.csv("culprits.csv", ["a-1,1,9,speed"], "vehicle,start,end,channels")
+    with pytest.raises(DataError, match=r"culprits\.csv, line 2: rows 1 to 9 are not in a-1"):
+        yard.ingest(fleet)
+
+
+def test_intervals_become_labels(yard):
+    labels = {"kind": "intervals", "culprits": "faults.csv", "culprits_by": "timestamp"}
+    fleet = raw_fleet(labels=labels, source={"files": [{"glob": "x*.csv"}]})
+    header = "vehicle,start,end,channels,type,strength"
+    yard.csv("faults.csv", [f"a-1,{at(1)},{at(3)},Speed,drift,0.5"], header)
+    yard.csv("x.csv", [line(seconds=s) for s in range(5)] + [line("a-2", 2)])
+    _, lake = yard.ingest(fleet)
+    assert lake.read("a-1")["label"].to_pylist() == [0, 1, 1, 0, 0]
+    assert lake.read("a-2")["label"].to_pylist() == [0]
+    assert lake.events().to_pylist()[0]["channels"] == ["speed"]
+    before = lake.hash()
+    yard.csv("faults.csv", [f"a-1,{at(4)},{at(9)},speed,drift,"], header)
+    _, lake = yard.ingest(fleet)
+    assert lake.read("a-1")["label"].to_pylist() == [0, 0, 0, 0, 1] and lake.hash() != before
+    by_row = raw_fleet(labels=labels | {"culprits_by": "row"})
+    with pytest.raises(ConfigError, match="culprits_by: timestamp"):
+        yard.ingest(by_row)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("a-1,1,3,speed", "line 2: start '1' and end '3' are not two ISO 8601 times"),
+        (f"a-1,{at(3)},{at(1)},speed", "in order"),
+        (f"a-1,{at(1)},{at(3)},depth", "'depth' is no channel of fleet tiny"),
+    ],
+)
+def test_wrong_intervals_are_told_with_their_line(row, said, yard):
+    labels = {"kind": "intervals", "culprits": "f.csv", "culprits_by": "timestamp"}
+    yard.csv("f.csv", [row], "vehicle,start,end,channels")
+    yard.csv("x.csv", [line()])
+    with pytest.raises(DataError, match=said):
+        yard.ingest(raw_fleet(labels=labels, source={"files": [{"glob": "x.csv"}]}))
+
+
+def test_sparse_rows_by_time_of_day_over_midnight(yard):
+    source = {
+        "format": "csv_sparse",
+        "vehicle": {"take": "constant", "value": "a-1"},
+        "timestamp": {"take": "time_of_day", "column": "Time", "date_pattern": r"(\d{4}-\d\d-\d\d)",
+                      "timezone": "Europe/Berlin"},
+    }  # fmt: skip
+    fleet = raw_fleet(source=source)
+    lines = ["23:59:58.5,1,", "23:59:59,,2", "00:00:01,3,", "00:00:00.5,,4", "00:00:02,,"]
+    yard.csv("trip_2026-01-05_x.csv", lines, header="Time,Speed [km/h],Level")
+    _, lake = yard.ingest(fleet)
+    midnight = DAY - 3600  # Berlin is an hour ahead
+    assert seconds_of(lake.read("a-1")) == [midnight + s for s in (-1.5, -1, 0.5, 1, 2)]
+    assert lake.read("a-1")["speed"].to_pylist() == [1, None, None, 3, None]
+    assert lake.day_table()["late"].to_pylist() == [1]
+
+
+def test_new_files_are_added_and_the_result_is_as_if_read_at_once(yard, tmp_path, capsys):
+    fleet = raw_fleet()
+    yard.csv("1.csv", [line(seconds=s) for s in (0, 2, DAY)])
+    counts, lake = yard.ingest(fleet)
+    untouched = lake.part("a-1", lake.dates()[1])
+    before = untouched.stat().st_mtime_ns
+    yard.csv("2.csv", [line(seconds=1), line(seconds=2), line("a-2")])
+    counts, lake = yard.ingest(fleet)
+    assert counts["rows_in"] == 6 and counts["rows_rejected"] == 1
+    assert untouched.stat().st_mtime_ns == before, "a part without new rows is not written again"
+    assert "read raw files: 1 done" in capsys.readouterr().err.splitlines()[-2]
+
+    other = Yard(tmp_path / "other") if (tmp_path / "other").mkdir() is None else None
+    shutil.copytree(yard.raw, other.raw, dirs_exist_ok=True)
+    at_once, lake_at_once = other.ingest(fleet)
+    assert at_once == counts and lake_at_once.hash() == lake.hash()
+    assert tree(lake_at_once.path) == tree(lake.path)
+    assert lake_at_once.day_table().equals(lake.day_table())
+
+
+def test_a_second_run_without_news_writes_nothing(yard):
+    yard.csv("1.csv", [line()])
+    counts, lake = yard.ingest(raw_fleet())
+    written = {path: path.stat().st_mtime_ns for path in lake.path.rglob("*")}
+    assert yard.ingest(raw_fleet())[0] == counts
+    assert {path: path.stat().st_mtime_ns for path in lake.path.rglob("*")} == written
+
+
+@pytest.mark.parametrize("change", ["content", "gone", "contract"])
+def test_a_change_of_what_was_read_reads_everything_anew(change, yard):
+    fleet = raw_fleet()
+    yard.csv("1.csv", [line(), line(), line(seconds=DAY)])
+    yard.csv("2.csv", [line("a-2")])
+    yard.ingest(fleet)
+    if change == "content":
+        yard.csv("1.csv", [line(seconds=7)])
+    elif change == "gone":
+        (yard.raw / "1.csv").unlink()
+    else:
+        fleet = raw_fleet(channels=[{"name": "speed"}])
+    counts, lake = yard.ingest(fleet)
+    assert counts["vehicles"] == {
+        "content": {"a-1": 1, "a-2": 1}, "gone": {"a-2": 1}, "contract": {"a-1": 2, "a-2": 1},
+    }[change]  # fmt: skip
+    assert len(list(lake.path.rglob("part.parquet"))) == len(lake.days()), "no part is left over"
+    assert counts["rows_rejected"] == len(yard.rejected(fleet)), "nor a list of rejected rows"
+
+
+class Killed(BaseException):
+    """Ends a run where no code may catch it, as a kill does."""
+
+
+def test_a_kill_at_any_moment_leaves_the_old_lake_or_one_that_the_next_run_completes(
+    yard, tmp_path, monkeypatch
+):
+    """Every write and rename of an ingest is once the last thing that happens."""
+    fleet, folder = raw_fleet(), yard.settings.fleet_dir("tiny")
+    yard.csv("1.csv", [line(seconds=s) for s in (0, 1, 1, DAY)])
+    _, lake = yard.ingest(fleet)
+    old = tree(lake.path)
+    shutil.copytree(folder, tmp_path / "before")
+    yard.csv("2.csv", [line(seconds=s) for s in (0.5, 1, 3 * DAY)] + [line("a-2")])
+    _, lake = yard.ingest(fleet)
+    done, hashed = tree(lake.path), lake.hash()
+    rename, outcomes = commit.Path.replace, set()
+
+    for moment in range(30):
+        shutil.rmtree(folder)
+        shutil.copytree(tmp_path / "before", folder)
+        left = iter(range(moment))
+
+        def dying(path, target, left=left):
+            if next(left, None) is None:
+                raise Killed
+            return rename(path, target)
+
+        monkeypatch.setattr(commit.Path, "replace", dying)
+        try:
+            yard.ingest(fleet)
+            outcomes.add("lived")
+        except Killed:
+            begun = (folder / "lake/.pending/commit.json").is_file()
+            outcomes.add("begun" if begun else "not begun")
+            assert begun or {k: v for k, v in tree(lake.path).items() if "/.p" not in k} == old
+        monkeypatch.setattr(commit.Path, "replace", rename)
+        counts, lake = yard.ingest(fleet)
+        assert tree(lake.path) == done and lake.hash() == hashed
+        assert counts["rows_in"] == 8 and counts["rows_rejected"] == 2 == len(yard.rejected(fleet))
+        if "lived" in outcomes:
+            break
+    assert {"begun", "lived"} <= outcomes
+
+
+def test_two_ingests_of_a_fleet_at_once_are_refused(yard):
+    import fcntl
+
+    yard.csv("1.csv", [line()])
+    lock = yard.settings.runs_dir("tiny") / "ingest.lock"
+    lock.parent.mkdir(parents=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(DataError, match="another ingest"):
+            yard.ingest(raw_fleet())
+
+
+def test_a_long_list_of_rejected_rows_is_written_in_chunks(tmp_path):
+    log = RejectedLog(tmp_path / "r.parquet")
+    for row in range(2 * CHUNK_ROWS + 1):
+        log.add("x", row, "bad: detail", "{}")
+    log.close()
+    assert pq.read_metadata(tmp_path / "r.parquet").num_rows == 2 * CHUNK_ROWS + 1
+    assert log.counts["x"] == {"bad": 2 * CHUNK_ROWS + 1}
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("name", "rows", "vehicles", "days", "events"),
+    [("smd", 473_895, 10, 330, 145), ("asd", 77_760, 6, 270, 38), ("kit_obd", 1_039_629, 1, 23, 0)],
+)
+def test_the_real_fleets(name, rows, vehicles, days, events, home, data_dir):
+    settings = Settings(home=home, data_dir=data_dir)
+    fleet = load_fleet(name, settings)
+    folder = settings.fleet_dir(name)
+    counts = ingest(fleet, settings, folder / "lake", folder / "rejected")
+    assert counts["rows_in"] == counts["rows_lake"] == rows and counts["rows_rejected"] == 0
+    assert (len(counts["vehicles"]), counts["days"]) == (vehicles, days)
+    lake = Lake(folder / "lake", fleet)
+    assert lake.events().num_rows == events
+    if name == "kit_obd":  # one line of a file is one row
+        lines = sum(
+            path.read_bytes().count(b"\n") - 1 for path in (data_dir / "kit_obd/raw").glob("*.csv")
+        )
+        assert lines == rows

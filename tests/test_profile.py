@@ -1,0 +1,123 @@
+"""The profile against a slow and obvious calculation in pandas, and its definitions by example."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from amad.telemetry import profile as profiles
+from amad.telemetry.profile import REST_FACTOR, profile
+from amad.telemetry.schemas import PROFILE
+from tests.ingest_kit import Yard, at, raw_fleet
+
+GAP = 5  # missing.max_gap_seconds of the fleet
+HEADER = "vehicle,timestamp,speed,level,charge"
+
+
+def measured(folder, rows, vehicle="a-1", **changes):
+    """Profile of rows (seconds, speed, level), by channel."""
+    yard = Yard(folder)
+    yard.csv("x.csv", [f"{vehicle},{at(s)},{a},{b}," for s, a, b in rows], HEADER)
+    fleet = raw_fleet(**changes)
+    table = profile(yard.ingest(fleet)[1], fleet)
+    assert table.schema == PROFILE
+    return {row["channel"]: row for row in table.to_pylist()}
+
+
+def obvious(frame, low, high):
+    """The figures of one channel; frame: seconds and value, NaN where null."""
+    known = frame.dropna()
+    flat = 0.0
+    for first in range(len(known)):
+        for last in range(first, len(known)):
+            rows = known.iloc[first : last + 1]
+            seconds = frame["s"][
+                (frame["s"] >= rows["s"].iloc[0]) & (frame["s"] <= rows["s"].iloc[-1])
+            ]
+            if rows["v"].nunique() == 1 and not (seconds.diff() > GAP).any():
+                flat = max(flat, rows["s"].iloc[-1] - rows["s"].iloc[0])
+    value = known["v"]
+    return {
+        "nulls": len(frame) - len(known),
+        "out_of_range": int(((value < low) | (value > high)).sum()),
+        "min": value.min() if len(value) else None,
+        "max": value.max() if len(value) else None,
+        "mean": value.mean() if len(value) else None,
+        "std": value.std(ddof=0) if len(value) else None,
+        "longest_flat_seconds": flat if len(value) else None,
+    }
+
+
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.sampled_from([1, 2, GAP, GAP + 1, GAP * REST_FACTOR, GAP * REST_FACTOR + 1]),
+            st.sampled_from(["", "0", "1", "-3", "250.5"]),
+        ),
+        min_size=1,
+        max_size=14,
+    ),
+    batch=st.integers(1, 6),
+)
+@settings(max_examples=40, deadline=None)
+def test_the_streamed_figures_are_the_obvious_ones(rows, batch, tmp_path_factory):
+    import pandas as pd
+
+    seconds = np.cumsum([step for step, _ in rows]).tolist()
+    folder = tmp_path_factory.mktemp("yard")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(profiles, "BATCH_ROWS", batch)  # figures must join over any batches
+        lines = [(s, v, "1") for s, (_, v) in zip(seconds, rows, strict=True)]
+        found = measured(folder, lines)["speed"]
+    frame = pd.DataFrame({"s": seconds, "v": [float(v) if v else math.nan for _, v in rows]})
+    for name, value in obvious(frame, 0, 200).items():
+        assert found[name] == (None if value is None else pytest.approx(value, abs=1e-6)), name
+    steps = frame["s"].diff().dropna()
+    rests = steps[steps > GAP * REST_FACTOR]
+    gaps = steps[(steps > GAP) & (steps <= GAP * REST_FACTOR)]
+    assert (found["rows"], found["gaps"]) == (len(frame), len(gaps))
+    assert found["gap_seconds"] == pytest.approx(gaps.sum())
+    assert found["span_seconds"] == pytest.approx(seconds[-1] - seconds[0] - rests.sum())
+
+
+def test_sparse_rows_are_null_only_where_the_last_value_is_old(tmp_path):
+    # speed comes at 0 and 8 only: it is unknown (older than 5 s) at 6 and 7.
+    rows = [(s, "1" if s in (0, 8) else "", "1") for s in range(10)]
+    for number, (form, nulls) in enumerate([("csv", 8), ("csv_sparse", 2)]):
+        (tmp_path / str(number)).mkdir()
+        found = measured(tmp_path / str(number), rows, source={"format": form})
+        assert found["speed"]["nulls"] == nulls and found["level"]["nulls"] == 0
+
+
+@pytest.mark.parametrize("batch", [1, 3, 100])
+def test_sparse_rows_over_batches(batch, tmp_path, monkeypatch):
+    monkeypatch.setattr(profiles, "BATCH_ROWS", batch)
+    rows = [(s, "1" if s in (2, 9) else "", "1") for s in range(14)]
+    found = measured(tmp_path, rows, source={"format": "csv_sparse"})["speed"]
+    assert found["nulls"] == 2 + 1  # before the first value, and at 8
+    assert found["longest_flat_seconds"] == 7
+
+
+def test_channels_a_class_lacks_are_not_expected_and_counts_come_along(tmp_path):
+    yard = Yard(tmp_path)
+    lines = [f"{v},{at(s)},1,1,2" for v in ("a-1", "b-1") for s in (0, 1, 3, 2, 2)]
+    yard.csv("x.csv", [*lines, "b-1,,1,1,1"], HEADER)
+    fleet = raw_fleet()
+    lake = yard.ingest(fleet)[1]
+    table = {(row["vehicle"], row["channel"]): row for row in profile(lake, fleet).to_pylist()}
+    assert not table["a-1", "charge"]["expected"] and table["b-1", "charge"]["expected"]
+    assert table["a-1", "charge"]["nulls"] == 4 and table["a-1", "charge"]["mean"] is None
+    counted = [table["b-1", "speed"][name] for name in ("rows", "duplicates", "late", "unreadable")]
+    assert counted == [4, 1, 2, 1]
+    assert len(table) == 6
+    day = lake.days()[1][:2]
+    assert profile(lake, fleet, days=[day])["vehicle"].to_pylist() == ["b-1"] * 3
+
+
+def test_a_large_offset_costs_no_accuracy(tmp_path, monkeypatch):
+    monkeypatch.setattr(profiles, "BATCH_ROWS", 7)
+    values = 1e6 + np.arange(50) % 3
+    found = measured(tmp_path, [(s, v, "1") for s, v in enumerate(values)])["speed"]
+    assert found["std"] == pytest.approx(values.std(), rel=1e-9)
