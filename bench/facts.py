@@ -1,5 +1,6 @@
 """What a measurement was made on: stands in every benchmark's JSON beside its figures."""
 
+import json
 import os
 import platform
 from importlib.metadata import version
@@ -9,17 +10,28 @@ PACKAGES = ("numpy", "pandas", "pyarrow", "torch", "great-expectations", "ray", 
 
 
 def machine_facts(packages: tuple[str, ...] = PACKAGES) -> dict:
-    """CPU model, cores this process may use, memory in GB, operating system, versions."""
+    """CPU model, usable cores, memory in GB, load (1 minute), operating system, versions."""
     import psutil
 
     return {
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "load": round(os.getloadavg()[0], 1),  # above the cores, something else ran beside it
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "packages": {name: version(name) for name in packages},
     }
+
+
+def write_result(result: dict, out: Path | None) -> None:
+    """Write a benchmark's result as JSON to ``out``, or print it."""
+    text = json.dumps(result, indent=2)
+    if out is None:
+        print(text)
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text + "\n", encoding="utf-8")
 
 
 def _cpu_model() -> str:

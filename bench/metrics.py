@@ -5,9 +5,6 @@ over buffers and thresholds on the same series in the same run. Results as JSON,
 """
 
 import argparse
-import json
-import os
-import platform
 import sys
 import time
 from collections.abc import Callable
@@ -16,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from amad import metrics
+from bench.facts import machine_facts, write_result
 
 MEASURED = (
     metrics.vus_pr,
@@ -85,18 +83,6 @@ def seconds(call: Callable[[], object], repeats: int) -> float:
     return best
 
 
-def machine() -> dict:
-    """What the figures were measured on."""
-    return {
-        "platform": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-    }
-
-
 def measure(rows: int, buffer: int, repeats: int) -> dict:
     """Seconds of each metric, and of VUS against the loop, on one series."""
     label, score = made_series(rows, seed=7)
@@ -132,12 +118,8 @@ def main(arguments: list[str] | None = None) -> dict:
     for rows in options.rows:
         print(f"{rows} rows", file=sys.stderr)
         sizes.append(measure(rows, options.buffer, options.repeats))
-    result = {"machine": machine(), "buffer": options.buffer, "sizes": sizes}
-    text = json.dumps(result, indent=2)
-    if options.out:
-        options.out.write_text(text + "\n", encoding="utf-8")
-    else:
-        print(text)
+    result = {"machine": machine_facts(), "buffer": options.buffer, "sizes": sizes}
+    write_result(result, options.out)
     return result
 
 

@@ -7,7 +7,6 @@ Writes into a temporary folder. Results as JSON, with the machine.
 
 import argparse
 import hashlib
-import json
 import sys
 import time
 from pathlib import Path
@@ -19,7 +18,7 @@ from amad.engines.batch import Model, score_days
 from amad.engines.environment import quiet
 from amad.engines.freshness import Snapshot
 from amad.telemetry.lake import Lake
-from bench.metrics import machine
+from bench.facts import machine_facts, write_result
 
 
 def measure(snapshot: Snapshot, model: Model, engine: str, profile) -> dict:
@@ -65,18 +64,14 @@ def main(arguments: list[str] | None = None) -> dict:
     profile = load_cluster(settings=settings)
     engines = [measure(snapshot, model, engine, profile) for engine in options.engines]
     result = {
-        "machine": machine(),
+        "machine": machine_facts(),
         "fleet": fleet.name,
         "channels": len(fleet.channels),
         "members": [member.name for member in detector.members],
         "engines": engines,
         "same_bytes": len({engine["sha256"] for engine in engines}) == 1,
     }
-    text = json.dumps(result, indent=2)
-    if options.out:
-        options.out.write_text(text + "\n", encoding="utf-8")
-    else:
-        print(text)
+    write_result(result, options.out)
     return result
 
 

@@ -103,7 +103,7 @@ def rollback(settings: Settings, fleet: str) -> ModelVersion:
     if target is None:
         raise ServiceError(
             f"version {champion.version} is the first champion of fleet {fleet}: there is nothing "
-            "to roll back to; 'amad promote VERSION --force --reason TEXT' makes another one champion"
+            "to roll back to; 'amad promote VERSION --force --reason TEXT' crowns another one"
         )
     back = registry.get_version(client, fleet, target)
     who = registry.person()

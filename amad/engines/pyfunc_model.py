@@ -6,8 +6,9 @@ package: a scoring server needs nothing else. The frame that goes in has the lak
     model = mlflow.pyfunc.load_model("models:/amad-demo@champion")
     scores = model.predict(frame)  # vehicle, timestamp, one number a channel -> schemas.SCORES
 
-Timestamps are UTC and carry no zone: MLflow refuses those that do. All rows given are scored, each with what was given before it as its history; give
-``context_rows`` (in the model's metadata) rows of history for the scores of the scheduled job.
+Timestamps are UTC and carry no zone: MLflow refuses those that do. All rows given are scored, each
+with what was given before it as its history; give ``context_rows`` (in the model's metadata) rows
+of history for the scores of the scheduled job.
 """
 
 from pathlib import Path

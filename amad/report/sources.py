@@ -12,30 +12,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from amad.config import DataError, Fleet, Settings
+from amad.detect import incidents
 from amad.telemetry.schemas import INCIDENTS, SCORES, check
 
 
 @dataclass(frozen=True, kw_only=True)
-class Incident:
-    """One incident, joined over the scored dates it spans. Times are int microseconds, UTC.
+class Incident(incidents.Incident):
+    """An incident joined over the scored dates it spans; its severity is that of the whole.
 
-    ``end`` is exclusive. ``severity`` is 0 to 100, of the whole; see amad.detect.incidents.
+    continued: it began before the first date of this run.
     """
 
-    incident_id: str
-    vehicle: str
-    vehicle_class: str
-    start: int
-    end: int
-    peak: int
-    peak_score: float
-    severity: float
-    level: str
-    type: str
-    alarm_rows: int
-    channels: list[str]
-    shares: list[float]
-    continued: bool  # it began before the first date of this run
     open: bool = False  # the vehicle's last scored row is still in it
 
 

@@ -161,10 +161,11 @@ class _Channel:
         away_V = value_V.astype(np.float64)
         mean, count = float(away_V.mean()), len(away_V)
         away_V -= mean
+        away_V *= away_V  # not a dot product: that would wake the threads of BLAS
         total = self._count + count
         distance = mean - self._mean
         self._mean += distance * count / total
-        self._square += float(away_V @ away_V) + distance**2 * self._count * count / total
+        self._square += float(away_V.sum()) + distance**2 * self._count * count / total
         self._count = total
 
     def _flat(self, value_V: np.ndarray, time_V: np.ndarray, broken_V: np.ndarray) -> None:

@@ -1,7 +1,7 @@
 """Rows of many vehicles in any order, sorted into vehicle-days in bounded memory.
 
 Rows are buffered up to a limit, then written as one Arrow IPC file that holds a record batch per
-vehicle-day; each vehicle-day's batches are read back from all files, memory-mapped. So there are
+vehicle-day; each vehicle-day's batches are read back from all files. So there are
 few files, however many vehicles one raw file mixes.
 """
 
@@ -85,7 +85,7 @@ class Spill:
     def read(self) -> Iterator[tuple[str, int, DayRows]]:
         """Yield (vehicle, day, rows), sorted by vehicle and day; call ``flush`` before."""
         keys = self.days()
-        readers = [pa.ipc.open_file(pa.memory_map(str(path))) for path in self._files]
+        readers = [pa.ipc.open_file(pa.OSFile(str(path))) for path in self._files]
         for vehicle, day in keys:
             batches = [readers[f].get_batch(b) for f, b in self._where[vehicle, day]]
             table = pa.Table.from_batches(batches).combine_chunks()
