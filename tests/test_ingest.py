@@ -2,20 +2,24 @@
 
 import json
 import shutil
+import textwrap
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amad.config import ConfigError, DataError, Settings, load_fleet
+from amad.config import ConfigError, DataError, Fleet, Settings, load_fleet
 from amad.telemetry import commit, readers, spill
 from amad.telemetry.ingest import ingest
 from amad.telemetry.lake import Lake
 from amad.telemetry.tally import CHUNK_ROWS, RejectedLog
 from tests.ingest_kit import SECOND, START_US, Yard, at, raw_fleet, seconds_of
 
+ROOT = Path(__file__).resolve().parent.parent
 DAY = 86_400
 INDEX = {"timestamp": {"take": "index", "start": "2026-01-05T00:00:00Z"}}
 BY_PATH = {"vehicle": {"take": "path", "pattern": r"([ab]-\d)"}}
@@ -352,6 +356,18 @@ def test_a_change_of_what_was_read_reads_everything_anew(change, yard):
     }[change]  # fmt: skip
     assert len(list(lake.path.rglob("part.parquet"))) == len(lake.days()), "no part is left over"
     assert counts["rows_rejected"] == len(yard.rejected(fleet)), "nor a list of rejected rows"
+
+
+def test_the_fleet_file_of_the_docs_is_read_as_told(yard):
+    text = (ROOT / "docs/data.md").read_text()
+    block = text.split("```yaml\n")[1].split("```")[0]
+    fleet = Fleet.model_validate(yaml.safe_load(textwrap.dedent(block)))
+    folder = yard.settings.data_dir / "vans/2026"
+    folder.mkdir(parents=True)
+    (folder / "x.csv").write_text("vin,Time,Speed,Coolant [°C]\nW1,2026-01-05 11:00,50,80\n")
+    _, lake = yard.ingest(fleet)
+    assert lake.read("W1")["Vehicle.Speed"].to_pylist() == [50]
+    assert seconds_of(lake.read("W1")) == [10 * 3600]
 
 
 class Killed(BaseException):

@@ -190,7 +190,7 @@ def test_a_local_ray_litters_no_home_and_leaves_no_process(tmp_path: Path) -> No
 @pytest.mark.engine
 def test_a_killed_worker_changes_nothing(store: WindowStore, tmp_path: Path) -> None:
     """SIGKILL in the middle of two workers' run: same weights, one run, one complete curve."""
-    epochs = 12
+    epochs = 8
     train = {"epochs": epochs, "batch": 8, "stride": 2, "max_windows": 400}
     killed: list[int] = []
 

@@ -38,7 +38,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> WindowStore:
 
 
 def search(store: WindowStore, home: Path, params: Params, concurrent: int = 2) -> dict:
-    profile = PROFILE.model_copy(update={"max_concurrent_trials": concurrent})
+    """A sweep into ``home``; a failed trial is not tried again."""
+    profile = PROFILE.model_copy(update={"max_concurrent_trials": concurrent, "max_failures": 0})
     return sweep_fleet(
         store.path, params, toy_fleet(), Settings(home=home), profile, home / "best.json",
         home / "sweep",

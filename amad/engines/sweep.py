@@ -214,6 +214,7 @@ class TuneReporter:
 
         self.device = torch.device(device)
         self._curve: list[float] = []
+        self._folder = tempfile.TemporaryDirectory(prefix="amad-")
 
     def report(self, metrics: dict, checkpoint: Path | None) -> None:
         """The trial ends in here where the scheduler stops it."""
@@ -229,7 +230,7 @@ class TuneReporter:
         found = tune.get_checkpoint()
         if found is None:
             return None
-        folder = Path(found.to_directory(tempfile.mkdtemp("amad")))
+        folder = Path(found.to_directory(self._folder.name))
         self._curve = [metrics[OBJECTIVE] for metrics in load_checkpoint(folder)["epochs"]]
         return folder
 

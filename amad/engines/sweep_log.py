@@ -52,7 +52,7 @@ class SweepLog(Callback):
         last = f"{objectives[-1]:.4f}" if objectives else "none"
         say(
             f"trial {trial.config[NUMBER] + 1}/{self._trials}: {described(trial.config)} "
-            f"objective={last} after {len(objectives)} epochs"
+            f"objective={last} epochs={len(objectives)}"
         )
 
     def on_trial_error(self, iteration: int, trials: list, trial, **info) -> None:

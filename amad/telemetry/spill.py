@@ -1,8 +1,8 @@
 """Rows of many vehicles in any order, sorted into vehicle-days in bounded memory.
 
 Rows are buffered up to a limit, then written as one Arrow IPC file that holds a record batch per
-vehicle-day; each vehicle-day's batches are read back from all files. So there are
-few files, however many vehicles one raw file mixes.
+vehicle-day; each vehicle-day's batches are then read back from all files. So there are few files,
+however many vehicles one raw file mixes.
 """
 
 from collections import defaultdict
