@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from amad.config import ConfigError, Settings, load_cluster, load_fleet, load_params
@@ -89,7 +89,6 @@ def test_a_file_that_is_no_yaml_is_told(home):
         load_params()
 
 
-@settings(deadline=None)
 @given(st.text(min_size=1, max_size=20))
 def test_a_vehicle_outside_every_class_is_told(vehicle):
     fleet = load_fleet("demo", Settings(home=ROOT))

@@ -208,8 +208,8 @@ class Missing(Strict):
 class Quality(Strict):
     """Limits on a vehicle-day; one over a limit is quarantined with the reason.
 
-    More than ``max_failing_share`` of all vehicle-days over a limit stops the run. Shares are of the
-    rows of the vehicle-day (duplicates and unreadable rows: of those sent), null shares count only
+    More than ``max_failing_share`` of all vehicle-days over a limit stops the run. Shares are of
+    the rows of the vehicle-day (duplicates and unreadable rows: of those sent), null shares count only
     channels that the vehicle's class has. Gaps are a share of the time it reports: a silence of
     more than 20 times ``missing.max_gap_seconds`` is a rest and not counted.
     """
@@ -321,7 +321,7 @@ class Fleet(Strict):
 
 
 def fleet_path(name: str, settings: Settings) -> Path:
-    """The file of the fleet ``name``: itself where it is a path, else ``conf/fleet/<name>.yaml``."""
+    """The file of the fleet ``name``: a path as it is, else ``conf/fleet/<name>.yaml``."""
     if name.endswith((".yaml", ".yml")):
         return Path(name).absolute()
     return settings.conf_dir / "fleet" / f"{name}.yaml"
