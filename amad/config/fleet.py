@@ -209,9 +209,9 @@ class Quality(Strict):
     """Limits on a vehicle-day; one over a limit is quarantined with the reason.
 
     More than ``max_failing_share`` of all vehicle-days over a limit stops the run. Shares are of
-    the rows of the vehicle-day (duplicates and unreadable rows: of those sent), null shares count only
-    channels that the vehicle's class has. Gaps are a share of the time it reports: a silence of
-    more than 20 times ``missing.max_gap_seconds`` is a rest and not counted.
+    the rows of the vehicle-day (duplicates and unreadable rows: of those sent), null shares count
+    only channels that the vehicle's class has. Gaps are a share of the time it reports: a silence
+    of more than 20 times ``missing.max_gap_seconds`` is a rest and not counted.
     """
 
     min_rows: int = Field(60, ge=1)
