@@ -72,7 +72,7 @@ class TrainParams(Strict):
     epochs: int = Field(6, ge=1)
     batch: int = Field(64, ge=1)
     stride: int = Field(25, ge=1)  # rows between the starts of neighbouring train windows
-    max_windows: int = Field(6000, ge=1)  # an epoch at the most, drawn anew each epoch by seed
+    max_windows: int = Field(4000, ge=1)  # an epoch at the most, drawn anew each epoch by seed
     learning_rate: float = Field(3e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     clip: float = Field(1.0, gt=0)
@@ -103,7 +103,7 @@ class TuneParams(Strict):
     batch: int = Field(2, ge=1)
     epochs: int = Field(3, ge=1)
     grace_epochs: int = Field(1, ge=1)
-    max_windows: int = Field(1500, ge=1)
+    max_windows: int = Field(1200, ge=1)
     cases: int = Field(12, ge=2)  # injected faults that the objective detects
     space: SearchSpace = SearchSpace()
 

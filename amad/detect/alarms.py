@@ -123,9 +123,9 @@ def choose_threshold(
 
     peaks = _peaks(value, time, vehicle, len(scores), level, period_us, gap_us)
     excess = float(np.mean(peaks - level)) if len(peaks) else 0.0
-    threshold = level
-    if len(peaks) > allowed:
-        threshold = max(level + excess * np.log(len(peaks) / allowed), kept)
+    rarer = excess * np.log(max(len(peaks) / allowed, 1.0))
+    # Incidents join on the way down: fewer at the end than above it do not lower the threshold.
+    threshold = level if kept is None else max(level + rarer, kept)
     return OperatingPoint(
         threshold=float(threshold),
         budget=budget,

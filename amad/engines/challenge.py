@@ -60,5 +60,8 @@ class Defender:
     def score(self, series: Series) -> Scored:
         """Score a series that ``theirs`` has scaled."""
         mean_C, scale_C = self.theirs.figures(series.vehicle, series.vehicle_class)
-        value_TC = (series.value_TC * scale_C + mean_C).astype(np.float32)
-        return self.detector.score(self.detector.scaler.apply(replace(series, value_TC=value_TC)))
+        # In float64: on a channel far from zero float32 would add noise that its rival is spared.
+        value_TC = series.value_TC.astype(np.float64) * scale_C + mean_C
+        scaled = self.detector.scaler.apply(replace(series, value_TC=value_TC))
+        value_TC = scaled.value_TC.astype(np.float32)
+        return self.detector.score(replace(scaled, value_TC=value_TC))

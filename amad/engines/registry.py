@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 DESCRIPTION_LIMIT = 5000  # of MLflow's database column
+UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # no such model; no such alias
 REQUIREMENTS = (
     "mlflow", "numpy", "pandas", "pyarrow", "pydantic", "pydantic-settings", "pyyaml",
     "safetensors", "torch",
@@ -124,11 +125,20 @@ def find_version(client: MlflowClient, fleet: str, tags: dict[str, str]) -> Mode
 
 
 def alias_version(client: MlflowClient, fleet: str, alias: str) -> ModelVersion | None:
-    """The version that ``alias`` points at; None where there is none."""
+    """The version that ``alias`` points at; None where there is none.
+
+    Raises:
+        ServiceError: the registry does not answer. Taken for "no champion", that would promote.
+    """
     try:
         return client.get_model_version_by_alias(model_name(fleet), alias)
-    except MlflowException:
-        return None
+    except MlflowException as error:
+        if error.error_code in UNKNOWN:
+            return None
+        raise ServiceError(
+            f"the registry does not say where {alias} of {model_name(fleet)} points "
+            f"({' '.join(str(error).split())[:160]}); run the command again once it answers"
+        ) from error
 
 
 def number(version: ModelVersion | None) -> int | None:

@@ -19,6 +19,7 @@ PLACES = {
     "temperature": ("loss", "temperature"),
     "maxmin": ("loss", "maxmin"),
 }
+GOLDEN = 0.618
 COMPLETE, STOPPED, FAILED = "complete", "stopped", "failed"  # states of a trial
 
 
@@ -115,7 +116,9 @@ def _plot(rows: list[dict], winner: dict, space: SearchSpace, path: Path) -> Non
         choices = getattr(space, name)
         categories = None if is_range(choices) else [str(choice) for choice in choices]
         for row in known:
-            x = row[name] if categories is None else categories.index(str(row[name]))
+            x = row[name]
+            if categories is not None:  # moved apart a little, or equal choices hide each other
+                x = categories.index(str(x)) + 0.4 * (row["trial"] * GOLDEN % 1 - 0.5)
             whole, best = row["state"] == COMPLETE, row is winner
             panel.plot(
                 x,
@@ -128,8 +131,12 @@ def _plot(rows: list[dict], winner: dict, space: SearchSpace, path: Path) -> Non
                 zorder=3 if best else 2,
             )
         if categories is None:
+            low, high = choices
             panel.set_xscale("log")
-            panel.set_xlim(choices[0] * 0.9, choices[1] * 1.1)
+            panel.set_xlim(low * (low / high) ** 0.05, high * (high / low) ** 0.05)
+            middle = (low * high) ** 0.5
+            panel.set_xticks([low, middle, high], [f"{x:.2g}" for x in (low, middle, high)])
+            panel.set_xticks([], minor=True)
         else:
             panel.set_xticks(range(len(categories)), categories)
             panel.set_xlim(-0.5, len(categories) - 0.5)
