@@ -49,8 +49,7 @@ def _fleet(name: str, settings: Settings) -> str:
         "",
         *_methods(found),
         "",
-        f"- the network's share (amad less linear, paired): VUS-PR "
-        f"{_interval(found['share_of_amad']['vus_pr'])}",
+        *_share(found.get("share_of_amad")),
         *_operating_point(found["operating_point"]),
         *_localisation(found["localisation"]),
         *_adjusted(found["point_adjusted"]["mean_f1"]),
@@ -73,8 +72,12 @@ def _methods(found: dict) -> list[str]:
     return rows
 
 
-def _interval(figures: list[float]) -> str:
-    return f"{figures[0]:+.3f} [{figures[1]:+.3f}, {figures[2]:+.3f}]"
+def _share(figures: dict | None) -> list[str]:
+    if not figures:
+        return []
+    mean, low, high = figures["vus_pr"]
+    text = f"VUS-PR {mean:+.3f} [{low:+.3f}, {high:+.3f}]"
+    return [f"- the network's share (amad less linear, paired): {text}"]
 
 
 def _operating_point(point: dict) -> list[str]:

@@ -127,9 +127,12 @@ def _log(
             "validation": _verdict(validation, identity["data_hash"]),
             "test_start": str(_test_start(WindowStore.open(folder / "store"))),
         }
+        # Of the bundle only what it was trained with: it may be older than the other settings.
+        trained = detector.bundle.params if detector.bundle else params
+        now = {"detect": detector.params, "evaluate": params.evaluate}
         card = model_card(
             fleet=fleet,
-            params=detector.bundle.params if detector.bundle else params,
+            params=trained.model_copy(update=now),
             metrics=metrics,
             validation=validation,
             data={

@@ -99,6 +99,9 @@ def test_the_first_run_scores_the_test_part_and_the_next_finds_nothing_new(place
     expected = [str(day) for day in lake.dates() if day >= test_start]
     assert test_start > START and receipt["dates"] == expected
     assert receipt == read_json(settings.fleet_dir(FLEET) / "scoring.json")
+    for day, item in receipt["by_date"].items():
+        part = partitions.folder(settings.runs_dir(FLEET), "scores", "1", date.fromisoformat(day))
+        assert item["sha256"] == hashlib.sha256((part / "part.parquet").read_bytes()).hexdigest()
     before = digests(settings)
     assert score.run(kit_params(), settings) == receipt
     assert digests(settings) == before

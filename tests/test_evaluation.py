@@ -214,6 +214,29 @@ def test_injected_units_hold_one_fault_and_no_label_for_detectors(injected):
     assert len(set(kinds)) == 8
 
 
+def test_a_vehicle_that_takes_no_fault_is_named_with_the_reason(injected):
+    store, _, fleet, _, _ = injected
+    series = store.scaled("car-3")
+    flat = series.with_values(np.zeros_like(series.value_TC))
+    ((name, reason),) = units_of(flat, fleet, kit_events(), store.has_channel("car-3"))
+    assert name == "car-3" and "no fault" in reason
+
+
+@pytest.mark.parametrize(
+    ("members", "share"),
+    [(["ridge", "ridge_long", "amad"], True), (["ridge", "amad"], False), (["ridge"], False)],
+)
+def test_the_networks_share_is_told_only_against_the_same_members(labelled, members, share):
+    store, detector, fleet, _, _ = labelled
+    params = kit_params(members=members)
+    params = params.model_copy(
+        update={"evaluate": params.evaluate.model_copy(update={"baselines": ["linear"]})}
+    )
+    content = evaluate(store, detector, fleet, params, kit_events())
+    assert "linear" in content["methods"], "a baseline that is asked for is always there"
+    assert (content["share_of_amad"] is not None) == share
+
+
 def test_cases_averaged_by_vehicle_where_the_fleet_says_so(injected):
     store, detector, _, params, evaluation = injected
     fleet = kit_fleet("injected", "vehicle", cases=8)

@@ -59,6 +59,15 @@ def test_the_shortfall_against_a_baseline_is_stated_and_blocks_only_on_request()
     assert "require_baseline" in refused.reasons[-1]
 
 
+def test_the_best_baseline_is_that_of_the_gates_own_metric():
+    content = metrics([0.5, 0.5], [0.1, 0.1], baseline=[0.2, 0.2])
+    content["methods"]["ridge"] = {"per_unit": per_unit([0.7, 0.7])}
+    strict = PARAMS.model_copy(update={"require_baseline": True})
+    decision = decide(content, None, strict)
+    assert decision.figures["baseline_name"] == "ridge"
+    assert not decision.promote
+
+
 def test_a_better_challenger_replaces_the_champion_and_an_equal_one_does_not():
     content = metrics([0.6, 0.7, 0.5], [0.1, 0.1, 0.1])
     better = decide(content, per_unit([0.5, 0.5, 0.4]), PARAMS, champion_version="3")

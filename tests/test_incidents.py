@@ -85,6 +85,18 @@ def test_the_chosen_threshold_is_the_lowest_that_keeps_the_budget(seed, budget, 
         assert count(np.nextafter(point.threshold, 0)) > 3 * budget
 
 
+def test_incidents_that_join_further_down_do_not_lower_the_threshold() -> None:
+    """Six peaks 30 rows apart on a plateau: above it they are six, on it they are one."""
+    score_T = np.zeros(2000)
+    score_T[100:260] = 1.0 + np.linspace(0, 0.01, 160)
+    score_T[100:260:30] = [5, 6, 7, 8, 9, 10]
+    point = choose_threshold(
+        [score_T], [np.arange(2000)], days=4.0, budget=1.0, period_us=1, gap_us=5
+    )
+    runs = merge_alarms(score_T > point.threshold, np.arange(2000), period_us=1, gap_us=5)
+    assert len(runs) <= 4
+
+
 def test_a_budget_beyond_the_calibration_is_extrapolated_by_the_tail() -> None:
     steps = []
     for seed in range(30):

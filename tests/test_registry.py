@@ -11,16 +11,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.exceptions import MlflowException
 from scoring_kit import VEHICLES, fit_detector, make_artifacts, make_lake, read_json
 
 import amad
 from amad.config import Fleet, GateError, ServiceError
 from amad.detect.detector import Detector
 from amad.engines import promotion, registry
-from amad.engines.challenge import defend
+from amad.engines.challenge import Defender, defend
 from amad.engines.tracking import connect
 from amad.telemetry.files import write_json
 from amad.telemetry.lake import Lake
+from amad.windows.scaler import Scaler
+from amad.windows.series import Series
 from amad.windows.store import WindowStore
 from pipelines import register
 
@@ -160,6 +163,14 @@ def test_a_better_model_replaces_the_champion_and_rollback_undoes_it(place):
     assert "rolled_back" not in champion.tags
 
 
+def test_the_card_tells_the_settings_of_the_detector_itself(place):
+    fleet, settings, params = place
+    retrain(fleet, settings, alarm_budget=2.0)
+    register.run(params, settings)
+    champion = registry.champion_version(connect(settings), FLEET)
+    assert "for 2 incidents a vehicle-day" in " ".join(champion.description.split())
+
+
 def test_the_champion_defends_itself_on_the_same_scaled_data(place):
     """Its own detector through another scaler gives its own figures."""
     fleet, settings, params = place
@@ -173,7 +184,50 @@ def test_the_champion_defends_itself_on_the_same_scaled_data(place):
     theirs, problem = defend(client, champion, store, fleet, params, lake.events())
     assert problem is None
     for unit, figures in ours.items():
-        assert theirs[unit]["vus_pr"] == pytest.approx(figures["vus_pr"], abs=1e-3)
+        assert theirs[unit] == figures
+
+
+def test_the_champion_loses_no_precision_far_from_zero(place):
+    """An odometer in metres: taken back to float32 it would be blurred by half a spread."""
+    fleet, _, _ = place
+    names = fleet.channel_names
+    figures = (np.full(len(names), 1e7, np.float32), np.full(len(names), 2.0, np.float32))
+    scaler = Scaler(
+        channels=names,
+        tables={"vehicle": {}, "class": {}, "fleet": {"": figures}},
+        has_channel={},
+    )
+    seen = []
+
+    class Watched:
+        def __init__(self) -> None:
+            self.scaler = scaler
+
+        def score(self, series):
+            seen.append(series.value_TC)
+
+    value_TC = np.random.default_rng(0).normal(size=(50, len(names))).astype(np.float32)
+    rows = np.zeros(50, np.int64)
+    series = Series(
+        vehicle="x", vehicle_class="y", timestamp_T=rows, value_TC=value_TC,
+        valid_TC=np.ones_like(value_TC, np.uint8), segment_T=rows, split_T=rows,
+    )  # fmt: skip
+    Defender(Watched(), scaler).score(series)
+    assert seen[0].dtype == np.float32
+    assert np.array_equal(seen[0], value_TC)
+
+
+def test_a_registry_that_does_not_answer_is_no_registry_without_a_champion(place, monkeypatch):
+    _, settings, params = place
+    register.run(params, settings)
+    client = connect(settings)
+
+    def refuse(*_):
+        raise MlflowException("the database is locked")
+
+    monkeypatch.setattr(client, "get_model_version_by_alias", refuse)
+    with pytest.raises(ServiceError, match="the database is locked"):
+        registry.alias_version(client, FLEET, registry.CHAMPION)
 
 
 def test_a_champion_of_other_channels_cannot_defend_itself(place):

@@ -156,9 +156,8 @@ def judge(
 
 def _rivals(params: Params) -> list[tuple[str, int]]:
     """(name, seed) of the methods beside the detector; the floor once a seed, as ``random#i``."""
-    names = dict.fromkeys([LINEAR, *params.evaluate.baselines])
-    if "amad" not in params.detect.members:
-        names.pop(LINEAR)  # the detector is its own linear form
+    network = "amad" in params.detect.members  # else the detector is its own linear form
+    names = dict.fromkeys([*([LINEAR] if network else []), *params.evaluate.baselines])
     names.pop(FLOOR, None)
     floor = [(f"{FLOOR}#{i}", params.seed + i) for i in range(RANDOM_SEEDS)]
     return [*floor, *((name, params.seed) for name in names)]

@@ -62,7 +62,9 @@ def summarise(
         "severity_order": _severity_order(tallies[detector].known),
         "point_adjusted": _point_adjusted(tallies),
     }
-    if units and "linear" in pooled and detector != "linear":
+    # Only then is the difference to ``linear`` the network's and nothing else's.
+    whole = set(params.detect.members) == {"ridge", "ridge_long", "amad"}
+    if units and whole and "linear" in pooled:
         content["share_of_amad"] = _differences(pooled[detector], pooled["linear"], params)
     return rounded(content)
 

@@ -129,7 +129,9 @@ def _known(test: Series, fleet: Fleet, events: pa.Table) -> list[Event]:
     return found
 
 
-def _injected(test: Series, fleet: Fleet, has_channel_C: np.ndarray) -> Iterator[Unit]:
+def _injected(
+    test: Series, fleet: Fleet, has_channel_C: np.ndarray
+) -> Iterator[Unit | tuple[str, str]]:
     injection = fleet.labels.injection
     # Vehicles differ in strengths and in the type they begin with, whoever else is in the fleet.
     own = zlib.crc32(test.vehicle.encode())
@@ -140,6 +142,8 @@ def _injected(test: Series, fleet: Fleet, has_channel_C: np.ndarray) -> Iterator
         injection.seed + own,
         types=types_from(own),
     )
+    if not cases:
+        yield test.vehicle, "no fault can be put into the test part: too short, flat or unmeasured"
     for number, (series, fault) in enumerate(cases):
         series, shift = stretch(series, fault.start, fault.end, CASE_ROWS)
         event = Event(
