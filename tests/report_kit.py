@@ -127,7 +127,8 @@ def write_run(
         "id": "20260111T043000-abc123", "fleet": fleet.name, "status": "done",
         "started": "2026-01-11T04:30:00+00:00", "ended": "2026-01-11T04:31:12+00:00",
         "host": "node", "pid": 1, "error": None, "model_version": VERSION,
-        "threshold": THRESHOLD, "dates": [str(FIRST_DAY + timedelta(days=n)) for n in days],
+        "threshold": THRESHOLD, "test_start": str(FIRST_DAY),
+        "dates": [str(FIRST_DAY + timedelta(days=n)) for n in days],
     }  # fmt: skip
     write_json(runs / "jobs" / f"{job['id']}.json", job)
 

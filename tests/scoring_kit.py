@@ -183,7 +183,9 @@ def make_artifacts(fleet: Fleet, settings: Settings, **detect: object) -> Params
     metrics = evaluate(store, detector, fleet, params, lake.events())
     write_json(folder / "evaluation" / "metrics.json", metrics)
     verdict = {"ok": True, "vehicle_days": len(lake.days()), "quarantined": 0, "checks": []}
-    write_json(folder / "validation.json", verdict | {"data_hash": lake.hash()})
+    write_json(
+        folder / "validation.json", verdict | {"data_hash": lake.hash(), "digest": fleet.digest}
+    )
     write_json(folder / "train.json", {"run_id": None, "epochs": [{"loss": 0.5}]})
     return params
 

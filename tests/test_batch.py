@@ -107,6 +107,7 @@ def test_the_first_run_scores_the_test_part_and_the_next_finds_nothing_new(place
     assert digests(settings) == before
     logs = [read_json(p) for p in (settings.runs_dir(FLEET) / "jobs").glob("*.json")]
     assert sorted(len(log["dates"]) for log in logs) == [0, len(expected)]
+    assert {log["test_start"] for log in logs} == {str(test_start)}
     assert {log["status"] for log in logs} == {"done"}
 
 
@@ -355,7 +356,7 @@ def test_ray_data_writes_the_same_bytes(place):
 
 
 @pytest.mark.engine
-def test_days_that_validation_has_not_seen_are_judged(place):
+def test_days_that_validation_has_not_seen_are_judged(place, capsys):
     """A day full of impossible values comes in after the validate stage has run."""
     fleet, settings = place
     bad = AFTER + timedelta(days=3)
@@ -373,4 +374,5 @@ def test_days_that_validation_has_not_seen_are_judged(place):
     assert set(scores(settings, bad)["status"].to_pylist()) == {"quarantined"}
     judged = read_json(settings.runs_dir(FLEET) / "judged.json")["days"]
     assert judged[f"{bad} a-1"][1], "the reason is kept"
+    assert capsys.readouterr().err.count(f"a-1 on {bad}") == len(judged[f"{bad} a-1"][1][:3])
     assert score_fleet(fleet, settings, first=bad, last=bad)["rows"] == log["rows"]

@@ -1,5 +1,6 @@
 """The command line: what it answers, how it fails, and that it calls the stages rightly."""
 
+import errno
 import inspect
 import json
 import subprocess
@@ -164,6 +165,16 @@ def test_errors_have_codes_and_one_sentence(error, code, home, monkeypatch, caps
     assert ("--debug" in told) == (code == BUG)
 
 
+def test_a_full_disk_is_no_bug(home, monkeypatch, capsys):
+    def full(*_args, **_options):
+        raise OSError(errno.ENOSPC, "No space left on device", "/data/part")
+
+    monkeypatch.setattr(import_module("pipelines.report"), "run", full)
+    assert run(["report"]) == DataError.exit_code
+    told = capsys.readouterr().err
+    assert told.startswith("error: /data/part: no space left on device") and "doctor" in told
+
+
 def test_debug_shows_the_traceback_wherever_it_stands(home, monkeypatch, capsys):
     def broken(*_args, **_options):
         raise ZeroDivisionError("division by zero")
@@ -211,7 +222,8 @@ def test_the_summary_tells_the_stages_apart(home: Path):
         folder / "ingest.json", ingest(fleet, settings, folder / "lake", folder / "rejected")
     )
     (folder / "scoring.json").write_text(json.dumps(
-        {"dates": ["2026-01-09"], "model_version": "3", "rows": 1200, "incidents": 4}
+        {"dates": ["2026-01-09", "2026-01-10"], "model_version": "3", "rows": 1200, "incidents": 4,
+         "by_date": {"2026-01-09": {"model_version": "10"}, "2026-01-10": {"model_version": "3"}}}
     ))  # fmt: skip
     (folder / "report.html").write_text("page")
     (settings.home / "mlflow.db").touch()
@@ -219,6 +231,7 @@ def test_the_summary_tells_the_stages_apart(home: Path):
     assert "0.650 [0.600, 0.700]  the detector" in text
     assert text.index("the detector") < text.index("the best baseline") < text.index("chance")
     assert "1 of 4 vehicle-days quarantined (gaps)" in text
+    assert "2026-01-09 to 2026-01-10 with versions 3, 10: 1,200 rows, 4 incidents" in text
     assert "1,200 rows of 2 vehicles from 2 files, 0 rejected" in text
     assert "version 3: promoted" in text and "1,200 rows, 4 incidents" in text
     assert f"mlflow ui --backend-store-uri sqlite:///{settings.home}/mlflow.db" in text

@@ -62,6 +62,7 @@ def test_params_file_spells_out_every_default(home):
         (lambda c: c["channels"].append(c["channels"][0]), ["named twice"]),
         (lambda c: c["channels"][0].update(classes=["boat"]), ["boat", "accepted"]),
         (lambda c: c["quality"].update(min_row=3), ["quality.min_row", "accepted", "min_rows"]),
+        (lambda c: c["source"].update(encoding="utf8x"), ["source.encoding", "latin-1"]),
         (lambda c: c.pop("source"), ["source", "required key is missing"]),
         (lambda c: c.update(name="other"), ["name", "file's name"]),
         (lambda c: c["split"].update(test_share=0.9), ["split", "0.05"]),

@@ -157,6 +157,15 @@ def test_dates_without_scores_are_named(scored: Path):
     assert found.status == "warn" and "2026-01-10" in found.finding
 
 
+def test_dates_that_scoring_leaves_out_by_itself_are_no_finding(scored: Path):
+    runs = Settings(home=scored).runs_dir("kit")
+    last = sorted((runs / "scores").glob("*/date=*"))[-1]
+    write_json(last / "_manifest.json", {"date": last.name})
+    assert findings(scored, fleet="kit")["freshness"].status == "warn"
+    job(scored, "kit", test_start="2026-01-10")
+    assert findings(scored, fleet="kit")["freshness"].status == "ok"
+
+
 def test_leftovers_of_killed_runs_are_named_when_they_are_old(home: Path):
     left = Settings(home=home).fleet_dir("demo") / ".stage-abc-lake"
     left.mkdir(parents=True)

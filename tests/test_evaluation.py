@@ -10,6 +10,7 @@ from evaluation_kit import FAULTS, kit_events, kit_fleet, kit_params, kit_store
 from amad import metrics
 from amad.detect.detector import Detector, Scored, linear_members
 from amad.evaluation.harness import RANDOM_SEEDS, evaluate, examine, judge, per_unit_metrics
+from amad.evaluation.summary import _point_adjusted
 from amad.evaluation.tally import Tally, lowest_for_unscored
 from amad.evaluation.units import CASE_ROWS, Unit, fitting_parts, stretch, units_of
 from amad.windows.series import CALIBRATION, TEST, TRAIN
@@ -165,10 +166,13 @@ def test_localisation_finds_the_shifted_channel(labelled):
     assert found["chance"] == {"hit_rate_100": 0.25, "hit_rate_150": 0.5}
 
 
-def test_point_adjusted_stands_apart_with_random_and_pca(labelled):
-    content = labelled[-1].metrics
-    table = content["point_adjusted"]["mean_f1"]
-    assert {"amad", "random", "pca"} <= set(table) and content["point_adjusted"]["worthless"]
+def test_point_adjusted_stands_apart_with_random_untrained_and_pca(labelled):
+    found = labelled[-1]
+    content = found.metrics
+    assert content["point_adjusted"] == {}, "no untrained network was run beside it"
+    tallies = {**found.tallies, "untrained": found.tallies["pca"]}
+    table = _point_adjusted(tallies)["mean_f1"]
+    assert {"amad", "random", "untrained", "pca"} <= set(table)
     assert all("point_adjusted_f1" not in m["mean"] for m in content["methods"].values())
     assert table["random"] > content["methods"]["random"]["mean"]["best_f1"] + 0.1
 

@@ -183,6 +183,18 @@ def test_nothing_readable_at_all_is_an_error_that_shows_a_row(yard):
     with pytest.raises(DataError, match=r"not one row of 1 raw files.*x\.csv, row 1.*1767607200"):
         yard.ingest(raw_fleet())
     assert not list((yard.settings.fleet_dir("tiny")).rglob("*.parquet"))
+    (yard.raw / "x.csv").write_text("")
+    with pytest.raises(DataError, match=r"First: x\.csv: unreadable file"):
+        yard.ingest(raw_fleet())
+
+
+def test_a_byte_order_mark_is_no_part_of_a_header(yard):
+    header = '\ufeff"speed, km/h",timestamp,level,vehicle'
+    yard.csv("x.csv", [f"1,{at(0)},2,a-1", f"bad,{at(1)},2,a-1"], header)
+    channels = [{"name": "speed", "column": "speed, km/h"}, {"name": "level"}]
+    fleet = raw_fleet(channels=channels)
+    assert yard.ingest(fleet)[1].rows() == 1
+    assert json.loads(yard.rejected(fleet)[0]["content"])["speed, km/h"] == "bad"
 
 
 def test_classes_differ_in_channels(yard):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from amad.config import DataError
 from amad.telemetry import profile as profiles
 from amad.telemetry.profile import REST_FACTOR, profile
 from amad.telemetry.schemas import PROFILE
@@ -121,3 +122,13 @@ def test_a_large_offset_costs_no_accuracy(tmp_path, monkeypatch):
     values = 1e6 + np.arange(50) % 3
     found = measured(tmp_path, [(s, v, "1") for s, v in enumerate(values)])["speed"]
     assert found["std"] == pytest.approx(values.std(), rel=1e-9)
+
+
+def test_a_damaged_part_is_told(tmp_path):
+    yard = Yard(tmp_path)
+    yard.csv("x.csv", [f"a-1,{at(s)},1,1," for s in range(5)], HEADER)
+    lake = yard.ingest(raw_fleet())[1]
+    part = lake.part(*lake.days()[0][:2])
+    part.write_bytes(part.read_bytes()[:100])
+    with pytest.raises(DataError, match=r"vehicle=a-1.*cannot be read.*amad ingest"):
+        profile(lake, raw_fleet())

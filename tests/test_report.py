@@ -249,7 +249,7 @@ def test_the_verdict_is_plain_and_says_whose_it_is(home: Path):
     page = made(home, {0: [an_incident(fleet, "bev-01", 0, 200, 120)]})
     assert "VUS-PR 0.65: clearly above chance" in page.text
     assert "0.043 above the best simple detector, ridge, which may be chance" in page.text
-    assert f"Version {VERSION}, the champion" in page.text
+    assert f"Version {VERSION}, champion when it scored" in page.text
     write_verdicts(fleet, Settings(home=home), version="4")
     build_report(fleet, Settings(home=home), home / "report.html")
     page = Page((home / "report.html").read_text(encoding="utf-8"))

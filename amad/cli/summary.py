@@ -82,10 +82,9 @@ def _scored(content: dict) -> list[str]:
     if not dates:
         return ["no date was new"]
     span = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
-    return [
-        f"{span} with version {content['model_version']}: {content['rows']:,} rows, "
-        f"{content['incidents']:,} incidents"
-    ]
+    versions = sorted({item["model_version"] for item in content["by_date"].values()}, key=int)
+    by = ("versions " if len(versions) > 1 else "version ") + ", ".join(versions)
+    return [f"{span} with {by}: {content['rows']:,} rows, {content['incidents']:,} incidents"]
 
 
 def _where(folder: Path, settings: Settings) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ it, what the channels are, and what the data must satisfy. Example::
     fleet.class_of("bev-03") # 'bev'
 """
 
+import codecs
 import hashlib
 import json
 from datetime import UTC, datetime
@@ -150,6 +151,15 @@ class Source(Strict):
     encoding: str = "utf-8"
     obtain: str = ""  # how to get the data set and where to put it; shown when it is missing
     simulator: SimulatorSettings = SimulatorSettings()
+
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, encoding: str) -> str:
+        try:
+            codecs.lookup(encoding)
+        except LookupError:
+            raise ValueError("no such encoding; utf-8, latin-1 and cp1252 are common") from None
+        return encoding
 
     @model_validator(mode="after")
     def _has_files(self) -> "Source":

@@ -80,6 +80,7 @@ def score_fleet(
             )
             snapshot = take_snapshot(fleet, settings, last)
             start = date.fromisoformat(champion.tags["test_start"])
+            log["test_start"] = str(start)
             days = choose_days(snapshot, runs, model.version, start, first, last)
             chosen = _engine(engine or profile.scoring_engine, profile, snapshot, days)
             log["threshold"] = float(detector.threshold)

@@ -132,12 +132,15 @@ def _kept_out(
 ) -> set[Day]:
     """The quarantined days: by the validate stage where it saw the day as it is, else judged now.
 
+    "As it is" means as many rows, under the present fleet file.
+
     What is judged now is remembered in ``runs/<fleet>/judged.json`` with the hash of the part.
     """
     folder = settings.fleet_dir(fleet.name)
     validated: dict[Day, int] = {}
     kept_out: set[Day] = set()
-    if (folder / "profile.parquet").is_file() and (folder / "quarantine.parquet").is_file():
+    verdict = folder / "validation.json"  # written after the two tables
+    if verdict.is_file() and json.loads(verdict.read_text())["digest"] == fleet.digest:
         table = pq.read_table(folder / "profile.parquet", columns=["vehicle", "date", "rows"])
         for row in table.group_by(["vehicle", "date"]).aggregate([("rows", "max")]).to_pylist():
             validated[row["vehicle"], row["date"]] = row["rows_max"]
@@ -173,7 +176,7 @@ def _judge(
         for day in new:
             known[named[day]] = [fresh[day], reasons[day]]
             if reasons[day]:
-                say(f"quarantined {day[0]} on {day[1]}: {'; '.join(reasons[day][:3])}")
+                say(f"quarantined: {'; '.join(reasons[day][:3])}")
         wanted = set(named.values())
         days = {
             name: entry

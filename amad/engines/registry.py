@@ -192,8 +192,8 @@ def fetched(client: MlflowClient, version: ModelVersion) -> Iterator[Path]:
         except Exception as error:  # whatever the artifact store's client raises
             raise ServiceError(
                 f"the artifacts of {version.name} version {version.version} cannot be read from "
-                f"{uri} ({' '.join(str(error).split())[:160]}); run 'amad register' anew, or "
-                "bring the artifact store back"
+                f"{uri} ({' '.join(str(error).split())[:160]}); bring the artifact store "
+                "back, or take the version's aliases away in MLflow and run 'amad register'"
             ) from error
         yield next(p for p in Path(data).iterdir() if p.is_dir())
 

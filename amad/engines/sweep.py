@@ -40,7 +40,10 @@ from amad.engines.sweep_outputs import (
 from amad.engines.tracking import connect, log_settings, open_run
 from amad.windows import WindowStore
 
-CODE = ("amad.model", "amad.windows", "amad.detect", "amad.evaluation")
+CODE = (
+    "amad.model", "amad.windows", "amad.detect", "amad.evaluation", "amad.metrics",
+    "amad.telemetry.faults",
+)  # fmt: skip
 ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no CSV, JSON and TensorBoard file a trial
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",

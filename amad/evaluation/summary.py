@@ -268,8 +268,8 @@ def _severity_order(findings: list[Finding]) -> dict:
 
 
 def _point_adjusted(tallies: Mapping[str, Tally]) -> dict:
-    """Never without random and PCA beside the detector: left out where they were not run."""
-    if not {"random", "pca"} <= set(tallies) or not tallies["random"].point_adjusted:
+    """Never without random, PCA and an untrained network: left out where they were not run."""
+    if not {"random", "untrained", "pca"} <= set(tallies) or not tallies["random"].point_adjusted:
         return {}
     return {
         "worthless": WORTHLESS,

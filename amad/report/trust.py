@@ -176,7 +176,7 @@ def _model(receipt: dict | None, run: ScoringRun) -> Card:
     return _card(
         "Which model is it?",
         "good" if same else "unknown" if receipt is None else "fair",
-        f"Version {run.version}, the champion",
+        f"Version {run.version}, champion when it scored",
         *(reasons[-1:] if same else []),
         None
         if same or receipt is None

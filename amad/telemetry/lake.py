@@ -11,6 +11,8 @@ Vehicle ids are percent-encoded in paths. ``Lake`` only reads; ``ingest.py`` wri
 import datetime
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -140,9 +142,16 @@ def part_path(vehicle: str, date: datetime.date) -> Path:
 
 def read_part(path: Path, schema: pa.Schema) -> pa.Table:
     """Read one part; raises DataError if it is damaged or of another schema."""
+    with open_part(path) as file:
+        return check(file.read(), schema, str(path))
+
+
+@contextmanager
+def open_part(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open one part to be read; raises DataError if it is damaged."""
     try:
         with pq.ParquetFile(path) as file:  # read_table would add the hive keys
-            return check(file.read(), schema, str(path))
+            yield file
     except (OSError, pa.ArrowException) as error:
         raise DataError(
             f"{path} cannot be read ({error}); delete the lake and run `amad ingest` again"

@@ -214,7 +214,8 @@ class Loading:
                 part = lakes.part_path(vehicle, day["date"])
                 pending = self._pending.lake_file(part)
                 path = pending if pending.is_file() else self._lake / part
-                column = pq.ParquetFile(path).read(columns=["timestamp"])["timestamp"]
+                with lakes.open_part(path) as file:
+                    column = file.read(columns=["timestamp"])["timestamp"]
                 times.append(pc.cast(column, pa.int64()).to_numpy())
         time_T = np.concatenate(times)
         return time_T[time_T >= self._test_start.get(vehicle, 0)]

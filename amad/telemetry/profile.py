@@ -21,10 +21,9 @@ from collections.abc import Iterable
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from amad.config import Channel, Fleet
-from amad.telemetry.lake import Lake
+from amad.telemetry.lake import Lake, open_part
 from amad.telemetry.schemas import PROFILE
 
 REST_FACTOR = 20
@@ -41,7 +40,7 @@ def profile(
     for vehicle, date in wanted:
         has_C = fleet.has_channel(fleet.class_of(vehicle))
         day = _Day(fleet)
-        with pq.ParquetFile(lake.part(vehicle, date)) as file:
+        with open_part(lake.part(vehicle, date)) as file:
             for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
                 day.add(batch)
         of_day = counted[vehicle, date]

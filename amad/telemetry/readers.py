@@ -6,6 +6,7 @@ number, and apart from them the lines that are no rows. It judges no value: that
 Row numbers count from 1; the header and empty lines are no rows.
 """
 
+import codecs
 import csv
 import io
 from collections.abc import Callable, Iterator
@@ -125,9 +126,11 @@ def _row_numbers(rows: int, done: int, broken: list[int]) -> np.ndarray:
 
 
 def _csv_headers(path: Path, source: Source) -> list[str]:
+    # A byte order mark is no part of the first header.
+    encoding = "utf-8-sig" if codecs.lookup(source.encoding).name == "utf-8" else source.encoding
     with (
         pa.input_stream(path, compression="detect") as raw,
-        io.TextIOWrapper(raw, encoding=source.encoding, newline="") as text,
+        io.TextIOWrapper(raw, encoding=encoding, newline="") as text,
     ):
         headers = next(csv.reader(text, delimiter=source.delimiter), None)
     if headers is None:

@@ -28,7 +28,8 @@ class RejectedLog:
         What follows a colon in ``reason`` is detail and not counted apart.
         """
         self.counts[file][reason.split(":")[0]] += 1
-        self.first = self.first or (f"{file}, row {row}: {reason}", content or "")
+        where = file if row is None else f"{file}, row {row}"
+        self.first = self.first or (f"{where}: {reason}", content or "")
         self._rows.append((file, row, reason, content))
         if len(self._rows) >= CHUNK_ROWS:
             self._flush()

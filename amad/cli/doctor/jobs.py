@@ -5,7 +5,8 @@ import shutil
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from itertools import product
 from pathlib import Path
 
 from amad.cli.doctor.check import Check, Patient, fail, ok, warn
@@ -19,10 +20,10 @@ DVC_SECONDS = 120.0
 def last_scoring(patient: Patient) -> Check:
     """How did the last scoring job end, and when?"""
     runs = patient.settings.runs_dir(patient.fleet.name)
-    logs = [json.loads(p.read_text(encoding="utf-8")) for p in (runs / "jobs").glob("*.json")]
+    logs = _logs(runs)
     if not logs:
         return warn("last scoring", "this fleet was never scored", "run 'amad score'")
-    last = max(logs, key=lambda log: (log["started"], log["id"]))
+    last = logs[-1]
     schedule = "look at its log: journalctl -u amad-score, runs/nightly.log or the RayJob's"
     if last["status"] == "failed":
         return fail("last scoring", f"job {last['id']} failed: {last['error']}", schedule)
@@ -45,17 +46,19 @@ def last_scoring(patient: Patient) -> Check:
 
 
 def freshness(patient: Patient) -> Check:
-    """Has every date of the lake a score?"""
+    """Has every date of the lake that ``amad score`` takes by itself a score?"""
     from amad.engines.partitions import manifests
     from amad.telemetry.lake import Lake
 
     folder = patient.settings.fleet_dir(patient.fleet.name) / "lake"
-    scored = set(manifests(patient.settings.runs_dir(patient.fleet.name)))
-    if not folder.is_dir() or not scored:
+    runs = patient.settings.runs_dir(patient.fleet.name)
+    scored = set(manifests(runs))
+    starts = [date.fromisoformat(log["test_start"]) for log in _logs(runs) if "test_start" in log]
+    if not folder.is_dir() or not scored or not starts:
         return warn("freshness", "nothing to compare yet", "run 'amad score'")
     dates = Lake(folder, patient.fleet).dates()
-    newest, first = dates[-1], min(scored)
-    behind = [day for day in dates if day > first and day not in scored]
+    newest = dates[-1]
+    behind = [day for day in dates if day >= starts[-1] and day not in scored]
     if behind:
         many = f"{len(behind)} dates of the lake have no scores: {_some(behind)}"
         return warn("freshness", many, "run 'amad score'")
@@ -98,11 +101,18 @@ def leftovers(patient: Patient) -> Check:
         return fail("leftovers", f"{rwlock} is broken, so no dvc can run", f"rm {rwlock}")
     now, name, old = time.time(), patient.fleet.name, []
     for root in (patient.settings.fleet_dir(name), patient.settings.runs_dir(name)):
-        for pattern in (".stage-*", "*/.stage-*", ".old-*", "*/.old-*"):
+        for depth, mark in product(("", "*/", "*/*/"), (".stage-*", ".old-*")):
+            pattern = depth + mark
             old += [p for p in root.glob(pattern) if now - p.stat().st_mtime > LEFT_SECONDS]
     if old:
         return warn("leftovers", f"killed runs left {_some(sorted(old))}", "remove them")
     return ok("leftovers", "none")
+
+
+def _logs(runs: Path) -> list[dict]:
+    """The logs of the fleet's scoring jobs, the newest last."""
+    logs = [json.loads(p.read_text(encoding="utf-8")) for p in (runs / "jobs").glob("*.json")]
+    return sorted(logs, key=lambda log: (log["started"], log["id"]))
 
 
 def _is_json(path: Path) -> bool:
