@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import re
 from datetime import timedelta
 from html.parser import HTMLParser
@@ -28,6 +29,7 @@ from amad.report import build_report, text
 from amad.report.overview import overview, stretch_us
 from amad.report.plots import BUCKETS, HEIGHT, WIDTH, Frame, Scale, line
 from amad.report.sources import Cell, Coverage, ScoringRun
+from amad.telemetry.files import write_json
 from pipelines import report as stage
 
 HOSTILE = "<script>alert('v')</script>"
@@ -287,10 +289,8 @@ def test_a_later_job_without_dates_hides_nothing(home: Path):
     write_run(fleet, settings, {})
     (job,) = (settings.runs_dir("kit") / "jobs").glob("*.json")
     later = job.with_name("20260112T043000-empty.json")
-    later.write_text(
-        job.read_text().replace("2026-01-11T04", "2026-01-12T04")
-        .replace('"2026-01-09",', "").replace('"2026-01-10"', "")
-    )  # fmt: skip
+    started = {"started": "2026-01-12T04:30:00+00:00", "ended": "2026-01-12T04:30:05+00:00"}
+    write_json(later, json.loads(job.read_text()) | started | {"dates": []})
     assert ScoringRun.last(fleet, settings).dates == [FIRST_DAY, FIRST_DAY + timedelta(days=1)]
 
 
