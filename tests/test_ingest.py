@@ -197,6 +197,12 @@ def test_a_byte_order_mark_is_no_part_of_a_header(yard):
     assert json.loads(yard.rejected(fleet)[0]["content"])["speed, km/h"] == "bad"
 
 
+def test_decimal_commas_are_read_where_the_fleet_file_says_so(yard):
+    yard.csv("a.csv", [f"a-1;{at(0)};12,5;-0,25"], "vehicle;timestamp;speed;level")
+    table = yard.ingest(raw_fleet(source={"delimiter": ";", "decimal": ","}))[1].read("a-1")
+    assert table["speed"].to_pylist() == [12.5] and table["level"].to_pylist() == [-0.25]
+
+
 def test_classes_differ_in_channels(yard):
     fleet = raw_fleet()
     yard.csv("1.csv", [line("a-1"), line("b-1")])  # has no column charge: b-1 needs it

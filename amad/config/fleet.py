@@ -148,6 +148,7 @@ class Source(Strict):
     vehicle: VehicleRule = VehicleRule()
     timestamp: TimestampRule = TimestampRule()
     delimiter: str = Field(",", min_length=1, max_length=1)
+    decimal: Literal[".", ","] = "."  # what stands before the fraction of a number in a CSV file
     encoding: str = "utf-8"
     obtain: str = ""  # how to get the data set and where to put it; shown when it is missing
     simulator: SimulatorSettings = SimulatorSettings()

@@ -271,7 +271,7 @@ class FileParser:
                 refuse(~lacks_R & (code_R >= 0), f"the file has no column for {channel.name}")
                 continue
             try:
-                value_R, bad_R = values.numbers(batch.columns[channel.name])
+                value_R, bad_R = values.numbers(batch.columns[channel.name], self._rules.decimal)
             except values.NotReadableError as error:
                 raise FileRefusedError(f"column {batch.headers[channel.name]!r}: {error}") from None
             refuse(bad_R & ~lacks_R, f"{channel.name} is not a finite number")

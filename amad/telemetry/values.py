@@ -28,10 +28,11 @@ class NotReadableError(ValueError):
     """A whole column cannot be read as what it should be: the file is refused."""
 
 
-def numbers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+def numbers(column: pa.Array, decimal: str = ".") -> tuple[np.ndarray, np.ndarray]:
     """Values as float32 (R,), NaN where null or NaN, and which rows are bad (R,).
 
-    Text may be a decimal number or true/false. Infinite values, and those beyond float32, are bad.
+    Text may be true, false or a number with ``decimal`` before its fraction. Infinite values, and
+    those beyond float32, are bad.
 
     Raises:
         NotReadableError: the column's type holds no numbers.
@@ -39,6 +40,8 @@ def numbers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     column = _plain(column)
     bad_R = np.zeros(len(column), bool)
     if _is_text(column.type):
+        if decimal != ".":
+            column = pc.replace_substring(column, decimal, ".")
         try:
             column = pc.cast(column, pa.float64())
         except pa.ArrowInvalid:
