@@ -142,5 +142,7 @@ def test_the_same_run_from_clean_gives_the_same_metrics(project: Path):
 
 @pytest.mark.engine
 def test_a_stage_tells_what_is_wrong_and_where(project: Path):
-    output = shell(project, "dvc", "exp", "run", "-S", "fleet=nope", ok=False)
-    assert "nope" in output and "conf/fleet" in output
+    path = project / "params.yaml"
+    path.write_text(path.read_text().replace(f"fleet: {FLEET}", "fleet: nope"))
+    output = shell(project, "dvc", "repro", ok=False)
+    assert "there is no fleet file" in output and "conf/fleet/nope.yaml" in output
