@@ -129,6 +129,20 @@ def test_a_vehicle_never_seen_is_scored_by_its_class(nights):
     assert set(table["vehicle"].to_pylist()) == {"b-9"}
 
 
+def test_a_vehicle_of_a_class_younger_than_the_detector_is_scored(nights, monkeypatch):
+    fleet, _, lake, detector = nights
+    vehicle = VEHICLES[0]
+    content = fleet.model_dump()
+    young = {"name": "young", "vehicles": [vehicle]}
+    newer = Fleet.model_validate(content | {"vehicle_classes": [young, *fleet.vehicle_classes]})
+    nobody = [{"name": c.name, "vehicles": ["nobody"]} for c in fleet.vehicle_classes]
+    older = Fleet.model_validate(content | {"vehicle_classes": nobody})
+    monkeypatch.setattr(detector, "fleet", older)  # in whose classes the vehicle is not
+    table = score_vehicle_day(detector, newer, lake, vehicle, DAYS[1]).table
+    assert table.num_rows == lake.read_day(vehicle, DAYS[1]).num_rows
+    assert "scored" in table["status"].to_pylist()
+
+
 def test_filled_values_are_flagged(nights):
     _, _, lake, detector = nights
     rows = lake.read_day("a-1", START)

@@ -76,17 +76,26 @@ def score_vehicle_day(
         kept_out = pa.array(sorted(quarantined), pa.date32())
         dates = table["timestamp"].cast(pa.date32())
         table = table.filter(pc.invert(pc.is_in(dates, kept_out)))
-    return score_table(detector, vehicle, table, start_us=start)
+    return score_table(detector, vehicle, table, start_us=start, classes_of=fleet)
 
 
 def score_table(
-    detector: "Detector", vehicle: str, table: pa.Table, start_us: int | None = None
+    detector: "Detector",
+    vehicle: str,
+    table: pa.Table,
+    start_us: int | None = None,
+    classes_of: Fleet | None = None,
 ) -> ScoredRows:
     """Score the rows of ``table`` (lake columns, sorted) from ``start_us`` on; earlier is history.
 
-    ``start_us`` None: every row is scored.
+    ``start_us`` None: every row is scored. classes_of: the fleet file that says of which class the
+    vehicle is, if not the detector's own: a class younger than the detector is scored with the
+    figures of the whole fleet.
     """
     fleet = detector.fleet
+    if classes_of is not None:
+        classes = {"vehicle_classes": classes_of.vehicle_classes}
+        fleet = fleet.model_copy(update=classes)
     series = to_series(table, fleet, vehicle)
     first = 0
     if start_us is not None:
