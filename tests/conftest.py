@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
+REAL_DATA = Path(os.environ.get("AMAD_DATA_DIR", "raw")).resolve()
 
 # A busy machine is slow, not wrong; the same examples each time make a failure repeatable.
 settings.register_profile("amad", deadline=None, derandomize=True)
@@ -27,10 +28,9 @@ def _quiet_engines() -> None:
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Folder of the real data sets; the test is skipped where they are not."""
-    folder = Path(os.environ.get("AMAD_DATA_DIR", "raw"))
-    if not (folder / "smd").is_dir():
+    if not (REAL_DATA / "smd").is_dir():
         pytest.skip("AMAD_DATA_DIR names no folder with the real data sets")
-    return folder.resolve()
+    return REAL_DATA
 
 
 @pytest.fixture
@@ -41,6 +41,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(ROOT / "conf", home / "conf")
     shutil.copy(ROOT / "params.yaml", home)
     monkeypatch.setenv("AMAD_HOME", str(home))
+    monkeypatch.setenv("AMAD_DATA_DIR", str(home / "raw"))  # tests write raw files of their own
     for name in ("MLFLOW_TRACKING_URI", "AMAD_MLFLOW_URI", "AMAD_CLUSTER"):
         monkeypatch.delenv(name, raising=False)
     return home
