@@ -94,7 +94,6 @@ def test_without_the_option_the_fleet_is_the_one_in_params(home: Path, called: l
     assert called[0][1] == load_params(home / "params.yaml")
 
 
-@pytest.mark.skipif("score" not in STAGES, reason="pipelines/score.py is not there")
 @pytest.mark.parametrize(
     ("arguments", "first", "last"),
     [

@@ -19,15 +19,6 @@ EPOCH, OBJECTIVE, CURVE, NUMBER = "epoch", "objective", "curve", "trial"
 REDUCTION = 2  # ASHA's: at each rung the worse half stops
 
 
-def rungs(grace_epochs: int, epochs: int) -> list[int]:
-    """Epochs after which a trial may be stopped."""
-    found = []
-    while grace_epochs < epochs:
-        found.append(grace_epochs)
-        grace_epochs *= REDUCTION
-    return found
-
-
 class BatchedSearch(Searcher):
     """``searcher`` in batches of ``batch`` trials, at most ``concurrent`` of them at once.
 

@@ -14,7 +14,7 @@ import heapq
 
 import numpy as np
 
-from amad.metrics.arrays import best_of, events_of, harmonic, ranked, scorable
+from amad.metrics.arrays import best_of, events_of, harmonic, ranked, running_by_group, scorable
 
 TOLERANCE = 1e-6  # the search for the best threshold stops once no other can be better by this
 
@@ -112,9 +112,8 @@ def _precision(
     zone_P, rank_P = zone_P[order], rank_P[order]
     head = np.flatnonzero(np.diff(zone_P, prepend=-1))
     size = np.diff(np.append(head, len(zone_P)))
-    worth_P, mass_P = np.cumsum(worth_P[order]), np.cumsum(length_P[order])
-    worth_P -= np.repeat(np.concatenate([[0.0], worth_P[head[1:] - 1]]), size)
-    mass_P -= np.repeat(np.concatenate([[0.0], mass_P[head[1:] - 1]]), size)
+    worth_P = running_by_group(worth_P[order], head, size)
+    mass_P = running_by_group(length_P[order], head, size)
     value_P = worth_P / mass_P
     change_P = np.diff(value_P, prepend=0.0)
     change_P[head] = value_P[head]

@@ -59,3 +59,10 @@ def best_of(value_K: np.ndarray, score_K: np.ndarray, thresholds: np.ndarray | N
         return float(value_K.max())
     above = np.searchsorted(-score_K, -np.asarray(thresholds, dtype=np.float64), side="left")
     return float(np.where(above > 0, value_K[np.maximum(above, 1) - 1], 0.0).max())
+
+
+def running_by_group(values: np.ndarray, head: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Cumulative sums that begin anew at each ``head``; ``size`` is the length of each group."""
+    total = np.cumsum(values)
+    before = np.concatenate([np.zeros(1, total.dtype), total[head[1:] - 1]])
+    return total - np.repeat(before, size)

@@ -6,7 +6,7 @@ K distinct scores from the highest (rank 0) to the lowest.
 
 import numpy as np
 
-from amad.metrics.arrays import best_of, events_of, harmonic, ranked, scorable
+from amad.metrics.arrays import best_of, events_of, harmonic, ranked, running_by_group, scorable
 from amad.metrics.curves import best_f1, precision_recall
 
 EXISTENCE = 0.2  # weight of touching an event at all in range recall; TSB-AD's alpha
@@ -129,9 +129,8 @@ def _range_recall(
     who, when = who[order], when[order]
     head = np.flatnonzero(np.diff(who, prepend=-1))
     length = np.diff(np.append(head, len(who)))
-    covered, runs = np.cumsum(covered[order]), np.cumsum(runs[order])
-    covered -= np.repeat(np.concatenate([[0.0], covered[head[1:] - 1]]), length)
-    runs -= np.repeat(np.concatenate([[0], runs[head[1:] - 1]]), length)
+    covered = running_by_group(covered[order], head, length)
+    runs = running_by_group(runs[order], head, length)
     value = EXISTENCE + (1 - EXISTENCE) * covered / np.maximum(runs, 1)
     change = np.diff(value, prepend=0.0)
     change[head] = value[head]
