@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: setup repro test lint lock clean
+.PHONY: setup repro test lint quality lock clean
 
 setup: .venv/.installed
 
@@ -26,6 +26,14 @@ lint: setup
 	ruff check .
 	ruff format --check .
 	lint-imports
+
+# Any fleet through every method under one rule, for example:
+#   make quality FLEETS="smd asd my/fleet.yaml" SEEDS=1 METHODS="linear amad"
+FLEETS ?= demo
+SEEDS ?= 3
+quality: setup
+	python -m bench.quality --fleet $(FLEETS) --seeds $(SEEDS) $(if $(METHODS),--methods $(METHODS)) \
+		--out runs/quality/quality.json
 
 # Resolve pyproject.toml anew in an empty environment and pin what came out.
 lock:

@@ -11,6 +11,7 @@ from amad.model.attention import (
     MixupAttention,
     association_discrepancy,
     bounded,
+    for_phase,
     fused,
     reverse_gradient,
 )
@@ -128,6 +129,36 @@ def test_each_phase_of_maxmin_reaches_its_side_alone_and_reversal_does_both_at_o
     assert least_s is None and most_m is None
     torch.testing.assert_close(both_m, least_m)
     torch.testing.assert_close(both_s, most_s)
+    for phase, want_m, want_s in (
+        ("both", least_m, most_s),
+        ("min", least_m, None),
+        ("max", None, most_s),
+    ):
+        got_m, got_s = gradients(association_discrepancy(*for_phase(m, s, phase)))
+        for got, want in ((got_m, want_m), (got_s, want_s)):
+            assert got is None if want is None else torch.equal(got, want)
+
+
+@pytest.mark.parametrize(("phase", "still"), [("max", "kernel"), ("min", "qkv")])
+def test_a_phase_leaves_the_other_side_of_a_layer_alone(phase: str, still: str) -> None:
+    layer, x_BLD = attention(mixup="scalar")
+    layer(x_BLD, phase=phase)[3].mean().backward()
+    moved = {n for n, w in layer.named_parameters() if w.grad is not None and w.grad.any()}
+    assert moved and not any(name.startswith(still) for name in moved)
+
+
+def test_the_bare_forms_are_one_view() -> None:
+    both, x_BLD = attention(heads=1)
+    _, local_BLD, global_BLD, _ = both(x_BLD, need_discrepancy=False)
+    weights = both.state_dict()
+    for mixup, view_BLD in (("local_only", local_BLD), ("global_only", global_BLD)):
+        layer, _ = attention(heads=1, mixup=mixup)
+        assert not layer.two_views
+        layer.load_state_dict({name: weights[name] for name in layer.state_dict()})
+        mixed, local, world, discrepancy_BL = layer(x_BLD)
+        torch.testing.assert_close(local, view_BLD)
+        assert torch.equal(local, world) and discrepancy_BL is None
+        torch.testing.assert_close(mixed, layer.out(view_BLD))
 
 
 def test_a_step_of_maxmin_moves_each_side_its_way() -> None:

@@ -1,5 +1,8 @@
 """Baselines: the detector's interface, the same chain, and what each one knows."""
 
+from collections.abc import Iterator
+from functools import cache, partial
+
 import numpy as np
 import pytest
 from detect_kit import LINEAR, fleet_of, parts, waves, with_values
@@ -8,14 +11,32 @@ from amad.baselines import baseline_names, make_baseline
 from amad.baselines.pca import PcaMember
 from amad.baselines.raw import RangeMember
 from amad.config import ConfigError
+from amad.config.params import ModelParams
 from amad.detect.detector import Detector
 
 VEHICLES = ["a-1", "a-2", "b-1"]
+SIZE = {"window": 40, "width": 16, "layers": 1, "heads": 2}
+SMALL = ModelParams(kernel="gaussian", mixup="scalar", skip="none", **SIZE)
+NO_CHAIN = ["random", "anomaly_transformer_criterion"]
 
 
-def fitted(name: str, seed: int = 0) -> Detector:
+@pytest.fixture(scope="module", autouse=True)
+def short_training() -> Iterator[None]:
+    """Networks that have learnt a little are enough for what is tested here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("amad.baselines.cnn.STEPS", 40)
+        patch.setattr("amad.baselines.transformer.STEPS", 10)
+        patch.setattr("amad.baselines.transformer.MODEL", SMALL)
+        patch.setattr("amad.baselines.registry.ModelParams", partial(ModelParams, **SIZE))
+        yield
+    fitted.cache_clear()
+
+
+@cache
+def fitted(name: str, seed: int = 0, smoothing: str = "centred") -> Detector:
     train, calibration = parts(VEHICLES)
-    return make_baseline(name, LINEAR, seed, fleet_of()).fit(train, calibration)
+    params = LINEAR.model_copy(update={"smoothing": smoothing})
+    return make_baseline(name, params, seed, fleet_of()).fit(train, calibration)
 
 
 @pytest.mark.parametrize("name", baseline_names())
@@ -33,13 +54,48 @@ def test_every_baseline_fits_and_scores_like_a_detector(name: str) -> None:
             assert (scored.part_TC[:, 4] == 0).all()
 
 
-@pytest.mark.parametrize("name", [n for n in baseline_names() if n != "random"])
-def test_every_baseline_but_the_floor_finds_a_gross_fault_and_its_channel(name: str) -> None:
+@pytest.mark.parametrize("name", [n for n in baseline_names() if n not in NO_CHAIN])
+def test_every_baseline_under_the_chain_finds_a_gross_fault_and_its_channel(name: str) -> None:
     rng = np.random.default_rng(0)
     burst = with_values(waves("b-1", 700, seed=5), slice(300, 340), 2, 8 * rng.normal(size=40))
     scored = fitted(name).score(burst)
     assert scored.alarm_T[305:335].all()
     assert (scored.part_TC[305:335].argmax(axis=1) == 2).mean() > 0.9
+
+
+@pytest.mark.parametrize("name", [n for n in baseline_names() if n != "random"])
+@pytest.mark.parametrize("smoothing", ["centred", "trailing"])
+def test_a_score_depends_on_the_rows_that_the_detector_says(name: str, smoothing: str) -> None:
+    detector = fitted(name, smoothing=smoothing)
+    series = waves("b-1", 1400, seed=5)
+    first, last = 900, 1000
+    start, end = first - detector.context_rows, last + detector.lookahead_rows
+    assert start > 0 and end < 1400
+    whole = detector.score(series)
+    alone = detector.score(series.rows_between(start, end))
+    day = slice(first - start, last - start)
+    np.testing.assert_allclose(alone.score_T[day], whole.score_T[first:last], atol=1e-4, rtol=1e-4)
+    np.testing.assert_allclose(alone.part_TC[day], whole.part_TC[first:last], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", [n for n in baseline_names() if n != "random"])
+def test_the_same_seed_gives_the_same_numbers(name: str) -> None:
+    series = waves("b-1", 300, seed=5)
+    first = fitted(name).score(series)
+    fitted.cache_clear()
+    np.testing.assert_array_equal(fitted(name).score(series).score_T, first.score_T)
+
+
+@pytest.mark.parametrize("name", ["kmeans", "knn", "cnn", "anomaly_transformer"])
+def test_what_is_random_depends_on_the_seed(name: str) -> None:
+    series = waves("a-9", 300, seed=5)
+    one, other = fitted(name).score(series).score_T, fitted(name, seed=1).score(series).score_T
+    assert not np.array_equal(one, other)
+
+
+def test_linear_kmeans_is_the_linear_pair_and_kmeans_with_one_vote_each() -> None:
+    members = fitted("linear_kmeans").members
+    assert [(m.name, m.weight) for m in members] == [("ridge", 1), ("ridge_long", 1), ("kmeans", 1)]
 
 
 def test_the_floor_knows_nothing_and_differs_by_seed_and_by_copy() -> None:
@@ -54,7 +110,10 @@ def test_the_floor_knows_nothing_and_differs_by_seed_and_by_copy() -> None:
 
 
 def test_an_unknown_name_is_answered_with_those_there_are() -> None:
-    with pytest.raises(ConfigError, match="accepted: random, l2, linear, pca"):
+    with pytest.raises(
+        ConfigError,
+        match=r"accepted: random, anomaly_transformer, .*kmeans, knn, .*linear, linear_kmeans",
+    ):
         make_baseline("isolation_forest", LINEAR, 0, fleet_of())
 
 

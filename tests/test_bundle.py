@@ -9,6 +9,7 @@ from model_kit import toy_fleet, toy_params, toy_series
 
 from amad.config import DataError
 from amad.model import Amad, read_bundle, write_bundle
+from amad.model.levels import Levels
 from amad.windows import Scaler
 
 
@@ -36,6 +37,35 @@ def test_everything_is_read_back_exactly(tmp_path: Path) -> None:
     again = bundle.scaler.apply(series).value_TC
     fitted = Scaler.fit([series, toy_series("b-1", seed=1)], toy_fleet(), "vehicle")
     assert again.tobytes() == fitted.apply(series).value_TC.tobytes()
+
+
+def test_levels_and_the_linear_skip_travel_along(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    params, fleet = toy_params(model={"skip": "linear", "context": "class"}), toy_fleet()
+    train = [toy_series("a-1"), toy_series("b-1", seed=1)]
+    scaler = Scaler.fit(train, fleet, "vehicle")
+    levels = Levels(("a", "b"), {"a-1": "a", "b-1": "b"})
+    model = Amad(4, params.model, levels, params.detect.hidden_block).eval()
+    model.linear.fit_series([scaler.apply(series) for series in train])
+    write_bundle(tmp_path, model, params, fleet, scaler, {})
+    read = read_bundle(tmp_path).model
+    assert read.levels == levels
+    x_BLC, hidden_BLC = torch.randn(2, 20, 4), torch.zeros(2, 20, 4, dtype=torch.bool)
+    hidden_BLC[0, :, 1] = hidden_BLC[1, 8:12] = True
+    level_B = torch.tensor([3, 4])
+    wanted = model(x_BLC, hidden_BLC, level_B=level_B).recon_BLC
+    assert torch.equal(read(x_BLC, hidden_BLC, level_B=level_B).recon_BLC, wanted)
+    assert not torch.equal(read(x_BLC, hidden_BLC).recon_BLC, wanted)
+
+
+def test_a_bundle_from_before_the_levels_is_still_read(tmp_path: Path) -> None:
+    model = write(tmp_path)
+    content = json.loads((tmp_path / "bundle.json").read_text())
+    del content["levels"]
+    (tmp_path / "bundle.json").write_text(json.dumps(content | {"format": 1}))
+    x_BLC = torch.randn(2, 20, 4)
+    read = read_bundle(tmp_path).model
+    assert torch.equal(read(x_BLC).recon_BLC, model.eval()(x_BLC).recon_BLC)
 
 
 def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def test_what_is_no_detector_is_refused_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no detector"):
         Detector.load(tmp_path)
     linear().save(tmp_path / "d")
-    text = (tmp_path / "d" / "detector.json").read_text().replace('"format": 1', '"format": 9')
+    text = (tmp_path / "d" / "detector.json").read_text().replace('"format": 2', '"format": 9')
     (tmp_path / "d" / "detector.json").write_text(text)
     with pytest.raises(DataError, match="format 9"):
         Detector.load(tmp_path / "d")

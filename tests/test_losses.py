@@ -1,16 +1,19 @@
 """The objective: what counts, what is skipped, and the two forms of the contrast."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 
 from amad.config.params import LossParams, ModelParams
 from amad.model import Amad
+from amad.model.augment import WEIGHT
 from amad.model.losses import (
     Objective,
     hidden_and_counted,
     info_nce,
+    masked_contrast,
     squared_error,
     view_divergence,
 )
@@ -77,7 +80,7 @@ def test_what_has_no_weight_is_not_computed(case: dict) -> None:
     asked = []
     forward = model.network.forward
 
-    def spy(x_BLC, hidden_BLC, need_discrepancy):
+    def spy(x_BLC, hidden_BLC, need_discrepancy, **_):
         asked.append(need_discrepancy)
         return forward(x_BLC, hidden_BLC, need_discrepancy)
 
@@ -134,3 +137,55 @@ def test_the_divergence_of_views_is_the_symmetric_one() -> None:
     assert view_divergence(local, local, 0.5) == 0
     losses = objective(contrast_form="kl", contrast=0.2)(*batch())
     assert losses.contrast > 0
+
+
+def test_the_masked_contrast_by_its_definition() -> None:
+    torch.manual_seed(0)
+    local, world, hard = torch.randn(3, 2, 7, 4)
+    share_B = torch.tensor([0.1, 0.5])
+
+    def distance(a: torch.Tensor, b: torch.Tensor) -> float:
+        return 1 - (a @ b / (a.norm() * b.norm())).item()
+
+    total = 0.0
+    for w in range(2):
+        for i in range(7):
+            beside = range(max(0, i - 2), min(7, i + 3))
+            near = sum(distance(local[w, j], world[w, i]) for j in beside) / len(beside)
+            far = distance(hard[w, i], world[w, i])
+            total += near + max(0.0, near - far + 0.1 + 0.9 * share_B[w].item())
+    assert math.isclose(masked_contrast(local, world, hard, share_B), total / 14, rel_tol=1e-5)
+
+
+def test_learned_masks_are_trained_with_the_objective_and_see_nothing_hidden() -> None:
+    model, (x_BLC, hidden_BLC, counted_BLC) = objective(contrast_form="latad"), batch()
+    losses = model(x_BLC, hidden_BLC, counted_BLC)
+    losses.total.backward()
+    assert [n for n, weight in model.named_parameters() if weight.grad is None] == []
+    assert any(name.startswith("masks.") for name in model.state_dict())
+    assert not any("masks" in name for name in model.network.state_dict())
+    x_BLC = x_BLC.masked_fill(hidden_BLC & ~counted_BLC, 7.0)
+    assert torch.equal(losses.total, model(x_BLC, hidden_BLC, counted_BLC).total)
+
+
+def test_the_masks_climb_the_separation_that_the_network_descends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = batch()
+
+    def gradients(opposed: Callable | None) -> tuple[torch.Tensor, torch.Tensor]:
+        model = objective(contrast_form="latad")
+        with monkeypatch.context() as patch:
+            if opposed is not None:
+                patch.setattr("amad.model.losses.opposed", opposed)
+            model(*data).total.backward()
+        return model.masks.leave.bias.grad, model.project_global.weight.grad
+
+    mask, network = gradients(None)
+    mask_down, network_down = gradients(lambda mask: mask)
+    mask_cost, _ = gradients(lambda mask: mask.detach())
+    assert (mask_down - mask_cost).abs().max() > 1e-6, "the separation reaches the masks"
+    torch.testing.assert_close(
+        mask - mask_cost, -WEIGHT * (mask_down - mask_cost), atol=1e-8, rtol=1e-3
+    )
+    assert torch.equal(network, network_down) and network.abs().max() > 0

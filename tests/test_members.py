@@ -118,4 +118,29 @@ def test_the_network_predicts_hidden_positions_and_leaves_out_what_was_not_measu
     member: Member = AmadMember(bundle, params.detect.hidden_block)
     [residual_TC] = member.fit("fleet", [scaler.apply(series)], 4)
     np.testing.assert_array_equal(np.isnan(residual_TC), series.valid_TC == 0)
-    assert member.context_rows == params.model.window
+    assert member.context_rows == member.lookahead_rows == params.model.window
+    other = AmadMember(bundle, params.detect.hidden_block, name="amad_channel", hide="channel")
+    [found_TC] = other.fit("fleet", [scaler.apply(series)], 4)
+    assert other.name == "amad_channel"
+    np.testing.assert_array_equal(np.isnan(found_TC), series.valid_TC == 0)
+    assert not np.allclose(found_TC, residual_TC, equal_nan=True)
+
+
+def test_online_the_network_looks_ahead_no_further_than_a_block() -> None:
+    from model_kit import toy_fleet, toy_params, toy_series
+
+    from amad.config import ConfigError
+    from amad.detect.members import AmadMember
+    from amad.model import Amad, Bundle
+    from amad.windows import Scaler
+
+    params = toy_params(model={"direction": "past", "skip": "linear"})
+    scaler = Scaler.fit([toy_series("a-1")], toy_fleet(), "vehicle")
+    bundle = Bundle(
+        model=Amad(4, params.model, block=4), params=params, fleet=toy_fleet(), scaler=scaler,
+        meta={},
+    )  # fmt: skip
+    assert AmadMember(bundle, 4).lookahead_rows == 0
+    assert AmadMember(bundle, 4, hide="channel").lookahead_rows == 3
+    with pytest.raises(ConfigError, match=r"detect\.hidden_block is 6, .* fitted for 4"):
+        AmadMember(bundle, 6)

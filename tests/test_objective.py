@@ -10,6 +10,7 @@ from evaluation_kit import kit_fleet, kit_params, kit_store
 from amad.config import DataError
 from amad.evaluation import objective
 from amad.evaluation.objective import injected_objective
+from amad.model.levels import Levels
 from amad.model.network import Amad
 from amad.windows.scaler import Scaler
 from amad.windows.store import WindowStore, write_store
@@ -21,8 +22,9 @@ class Interpolator(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.nothing = torch.nn.Parameter(torch.zeros(1))
+        self.params, self.levels = kit_params().model, Levels()
 
-    def forward(self, x_BLC, hidden_BLC=None, need_discrepancy=True):
+    def forward(self, x_BLC, hidden_BLC=None, need_discrepancy=True, level_B=None):
         seen_BLC = torch.where(hidden_BLC, torch.nan, x_BLC)
         guess_BL = torch.nanmean(seen_BLC[..., [0, 1]], dim=-1)
         middle_B1 = torch.nanmean(guess_BL, dim=1, keepdim=True)

@@ -9,7 +9,8 @@ from windows_kit import SECOND, START, series_of
 
 from amad.config.params import ModelParams
 from amad.model import Amad, complementary_masks, hidden_residual
-from amad.model.residual import tiles
+from amad.model.levels import Levels
+from amad.model.residual import past_tiles, tiles
 from amad.windows.series import Series
 
 L, C, BLOCK = 20, 3, 4
@@ -17,8 +18,18 @@ L, C, BLOCK = 20, 3, 4
 
 @pytest.fixture(scope="module")
 def network() -> Amad:
+    return trained()
+
+
+@pytest.fixture(scope="module")
+def online() -> Amad:
+    return trained(direction="past", skip="linear", context="class")
+
+
+def trained(**changes: str) -> Amad:
     torch.manual_seed(0)
-    model = Amad(C, ModelParams(window=L, width=16, layers=2, heads=2, frequencies=3))
+    params = ModelParams(window=L, width=16, layers=2, heads=2, frequencies=3, **changes)
+    model = Amad(C, params, block=BLOCK)
     with torch.no_grad():
         model.head.weight.normal_(std=0.3)  # as after some training: it starts at zero
     return model
@@ -121,3 +132,99 @@ def test_every_row_of_a_long_enough_segment_is_answered_for_once(
         answered_T[tile.first : tile.last] += 1
     long_T = np.bincount(segment_T)[segment_T] >= L
     assert (answered_T == long_T).all()
+
+
+def residual_of(model: Amad, series: Series, family: str = "time", **changes: int) -> np.ndarray:
+    return hidden_residual(model, series, L, BLOCK, family=family, **changes)
+
+
+@pytest.mark.parametrize("skip", ["bridge", "linear"])
+def test_a_hidden_channel_is_predicted_from_the_others_alone(skip: str) -> None:
+    model, series = trained(skip=skip), noise(3 * L + 7)
+    before = series.value_TC - residual_of(model, series, "channel")
+    assert np.isfinite(before).all()
+    changed = series.value_TC.copy()
+    changed[:, 1] += 5.0
+    after = changed - residual_of(model, series.with_values(changed), "channel")
+    np.testing.assert_allclose(after[:, 1], before[:, 1], atol=1e-5)
+    assert np.abs(after[:, [0, 2]] - before[:, [0, 2]]).max() > 0.1
+
+
+def test_whole_channels_need_no_overlap_of_windows() -> None:
+    series = noise(20 * L)
+    answered = [tile.last - tile.first for tile in tiles(series, L, 0)]
+    assert sum(answered) == series.rows and len(answered) <= 21
+
+
+@pytest.mark.parametrize("family", ["time", "channel"])
+def test_online_no_row_is_predicted_from_later_blocks(online: Amad, family: str) -> None:
+    series = noise(4 * L + 3)
+    before = series.value_TC - residual_of(online, series, family)
+    at = next(t.first for t in past_tiles(series, L, BLOCK) if t.first > 2 * L)
+    changed = series.value_TC.copy()
+    changed[at:] += 5.0
+    after = changed - residual_of(online, series.with_values(changed), family)
+    until = at + BLOCK if family == "time" else at  # a block's rows are in no prediction of it
+    np.testing.assert_allclose(after[:until], before[:until], atol=1e-5)
+    assert np.abs(after[until + BLOCK :] - before[until + BLOCK :]).max() > 0.1
+
+
+def test_online_every_row_with_a_history_is_answered_for_once_in_one_window_a_block() -> None:
+    segment_T = np.repeat([0, 1, 2], [3 * L + 1, L - 1, L]).astype(np.int32)
+    rows = len(segment_T)
+    stamp_T = START + (np.arange(rows) + 1000 * segment_T.astype(np.int64)) * SECOND
+    series = noise(rows, segment_T=segment_T, timestamp_T=stamp_T)
+    todo = past_tiles(series, L, BLOCK)
+    answered_T = np.zeros(rows, int)
+    for tile in todo:
+        assert segment_T[tile.start] == segment_T[tile.first] == segment_T[tile.last - 1]
+        assert tile.first == tile.start + L - BLOCK
+        answered_T[tile.first : tile.last] += 1
+    assert len(todo) <= rows / BLOCK
+    for segment, first in ((0, 0), (2, 4 * L)):
+        own_T = answered_T[segment_T == segment]
+        assert own_T.max() == 1 and (np.diff(own_T) >= 0).all()
+        assert L - BLOCK <= np.argmax(own_T) < L, first
+    assert not answered_T[segment_T == 1].any()
+    found = residual_of(trained(direction="past"), series)
+    np.testing.assert_array_equal(np.isfinite(found).all(1), answered_T == 1)
+
+
+@pytest.mark.parametrize("cut", [2 * L + 1, 2 * L + 2, 3 * L])
+def test_online_a_row_does_not_depend_on_where_the_series_ends_or_begins(
+    online: Amad, cut: int
+) -> None:
+    series = noise(5 * L)
+    whole = residual_of(online, series)
+    np.testing.assert_allclose(
+        residual_of(online, series.rows_between(0, cut)), whole[:cut], atol=1e-5
+    )
+    part = residual_of(online, series.rows_between(cut - L, 5 * L))
+    np.testing.assert_allclose(part[L:], whole[cut:], atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["time", "channel"])
+@pytest.mark.parametrize("direction", ["both", "past"])
+def test_a_vehicle_that_lacks_channels_is_scored_and_what_is_absent_says_nothing(
+    family: str, direction: str
+) -> None:
+    model = trained(direction=direction, skip="linear", context="class")
+    model.linear.fit_series([noise(200)])
+    series = noise(4 * L, vehicle_class="new")
+    series.valid_TC[:, 1] = 0
+    found = residual_of(model, series, family)
+    scored_T = np.isfinite(found).all(1)
+    assert scored_T[2 * L :].all() and (found[scored_T, 1] == 0).all()
+    changed = series.value_TC.copy()
+    changed[:, 1] = 77.0
+    again = residual_of(model, series.with_values(changed), family)
+    np.testing.assert_array_equal(found, again)
+
+
+def test_a_known_vehicle_takes_its_own_coefficients() -> None:
+    params = ModelParams(window=L, width=16, layers=1, heads=2, skip="linear")
+    model = Amad(C, params, Levels(("a",), {"a-1": "a"}), block=BLOCK)
+    with torch.no_grad():
+        model.linear.mean_VC[2], model.linear.spread_VC[:] = 3.0, 1.0
+    found = [residual_of(model, noise(L, vehicle=name), "channel") for name in ("a-1", "a-2")]
+    np.testing.assert_allclose(found[0], found[1] - 3.0, atol=1e-5)

@@ -13,7 +13,7 @@ from model_kit import toy_params, toy_store
 from amad.config import ConfigError, DataError
 from amad.model import LocalReporter, TrainJob, restore_network, train
 from amad.model.checkpoint import load_checkpoint
-from amad.model.training import learning_rate, make_optimiser
+from amad.model.training import learning_rate, make_optimiser, phase_of
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +54,20 @@ def test_it_learns_and_reports_each_epoch(job: TrainJob, tmp_path: Path) -> None
     assert result["parameters"] == sum(p.numel() for p in network.parameters())
 
 
+FULL = {
+    "model": {"skip": "linear", "context": "class"},
+    "mask": {"family": "mixed"},
+    "loss": {"maxmin_phases": "alternating"},
+}
+ONLINE = {"model": {"skip": "linear", "direction": "past"}, "mask": {"family": "mixed"}}
+
+
 @pytest.mark.parametrize("reports", [1, 2])
-@pytest.mark.parametrize("mixup", ["gate", "beta"])
+@pytest.mark.parametrize("changes", [{}, {"model": {"mixup": "beta"}}, FULL, ONLINE])
 def test_a_crash_and_a_resume_equal_an_uninterrupted_run_bit_for_bit(
-    job: TrainJob, tmp_path: Path, reports: int, mixup: str
+    job: TrainJob, tmp_path: Path, reports: int, changes: dict
 ) -> None:
-    job = replace(job, params=toy_params(model={"mixup": mixup}))
+    job = replace(job, params=toy_params(**changes))
     whole = train(job, LocalReporter(tmp_path / "whole"))
     with pytest.raises(KeyboardInterrupt):
         train(job, Crashing(tmp_path / "crashed", reports))
@@ -126,6 +134,47 @@ def test_every_mask_family_trains_in_mixed_precision(
     assert low["validation"] == pytest.approx(high["validation"], rel=0.05)
 
 
+@pytest.mark.parametrize("changes", [FULL, ONLINE])
+def test_on_a_linear_skip_it_starts_at_the_linear_prediction_and_adds_to_it(
+    job: TrainJob, tmp_path: Path, changes: dict
+) -> None:
+    still = {"train": {"epochs": 1, "learning_rate": 1e-12}}
+    moving = {"train": {"epochs": 6, "max_windows": 96, "learning_rate": 1e-2}}
+    bridge = changes | {"model": changes["model"] | {"skip": "bridge"}}
+    runs = {
+        name: train(replace(job, params=toy_params(**settings)), LocalReporter(tmp_path / name))
+        for name, settings in (
+            ("bridge", bridge | still), ("linear", changes | still), ("trained", changes | moving),
+        )
+    }  # fmt: skip
+    for key in ("validation", "validation_channel"):
+        line, linear, trained = (
+            runs[n]["epochs"][-1][key] for n in ("bridge", "linear", "trained")
+        )
+        assert trained < linear < line, key
+
+
+def test_alternating_phases_take_turns_and_train(job: TrainJob, tmp_path: Path) -> None:
+    loss = toy_params(loss={"maxmin_phases": "alternating"}).loss
+    assert [phase_of(step, loss) for step in range(3)] == ["max", "min", "max"]
+    assert phase_of(1, toy_params().loss) == "both"
+    one, turns = (
+        train(replace(job, params=toy_params(loss=loss)), LocalReporter(tmp_path / name))
+        for name, loss in (("a", {"maxmin": 0.1}),
+                           ("b", {"maxmin": 0.1, "maxmin_phases": "alternating"}))
+    )  # fmt: skip
+    assert plain(one["epochs"]) != plain(turns["epochs"])
+
+
+@pytest.mark.parametrize("mixup", ["local_only", "global_only"])
+def test_the_bare_forms_train_without_maxmin_and_contrast(
+    job: TrainJob, tmp_path: Path, mixup: str
+) -> None:
+    params = toy_params(model={"mixup": mixup})
+    (metrics,) = train(replace(job, params=params, epochs=1), LocalReporter(tmp_path))["epochs"]
+    assert metrics["discrepancy"] == metrics["contrast"] == 0 < metrics["validation"]
+
+
 def test_the_learning_rate_rises_and_falls() -> None:
     rates = [learning_rate(step, 100, 1.0) for step in range(100)]
     assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
@@ -160,8 +209,10 @@ def _worker(rank: int, job: TrainJob, folder: Path, port: int) -> None:
     torch.distributed.destroy_process_group()
 
 
-def test_two_workers_make_the_steps_of_one(job: TrainJob, tmp_path: Path) -> None:
+@pytest.mark.parametrize("changes", [{}, FULL])
+def test_two_workers_make_the_steps_of_one(job: TrainJob, tmp_path: Path, changes: dict) -> None:
     """Real processes over gloo: same masks, same windows, gradients of the whole batch."""
+    job = replace(job, params=toy_params(**changes))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

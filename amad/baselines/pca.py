@@ -27,9 +27,7 @@ class PcaMember(Member):
 
     def solve(self, summaries: Sequence[Arrays]) -> Arrays:
         """Mean (C,) and the projection (C, C) on what the components leave out."""
-        count = sum(s["count"] for s in summaries)
-        mean_C = sum(s["sum"] for s in summaries) / count
-        covariance = sum(s["product"] for s in summaries) / count - np.outer(mean_C, mean_C)
+        mean_C, covariance = mean_and_covariance(summaries)
         variance, vectors = np.linalg.eigh(covariance)
         variance = np.maximum(variance[::-1], 0.0)
         explained = np.cumsum(variance) / max(float(variance.sum()), 1e-30)
@@ -41,3 +39,11 @@ class PcaMember(Member):
         """x - x_hat, where x_hat lies in the plane of the components."""
         centred_TC = series.value_TC - coefficients["mean"].astype(np.float32)
         return centred_TC @ coefficients["rest"].astype(np.float32)
+
+
+def mean_and_covariance(summaries: Sequence[Arrays]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (C,) and covariance (C, C) of all rows behind the summaries of a ``PcaMember``."""
+    count = sum(s["count"] for s in summaries)
+    mean_C = sum(s["sum"] for s in summaries) / count
+    covariance = sum(s["product"] for s in summaries) / count - np.outer(mean_C, mean_C)
+    return mean_C, covariance

@@ -1,17 +1,36 @@
 """Baselines by name. A new one is a ``Member`` in a file of its own and a line here."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from amad.baselines.floor import RandomDetector
+from amad.baselines.kmeans import KMeansMember
+from amad.baselines.knn import KnnMember
+from amad.baselines.mahalanobis import MahalanobisMember
 from amad.baselines.pca import PcaMember
 from amad.baselines.raw import RangeMember, RawMember
 from amad.config import ConfigError, Fleet
-from amad.config.params import DetectParams
+from amad.config.params import DetectParams, ModelParams
 from amad.detect.detector import Detector, linear_members
 from amad.detect.members import Member
 from amad.windows.scaler import Scaler
 
-FLOOR = "random"
+FLOOR, CRITERION = "random", "anomaly_transformer_criterion"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a baseline is made from; scaler travels along, seed is of what is random in it."""
+
+    params: DetectParams
+    seed: int
+    fleet: Fleet
+    scaler: Scaler | None
+
+    @property
+    def trailing(self) -> bool:
+        """Online form: no member may look ahead."""
+        return self.params.smoothing == "trailing"
 
 
 def make_baseline(
@@ -24,28 +43,81 @@ def make_baseline(
     Raises:
         ConfigError: no baseline of that name; the message lists those there are.
     """
-    if name == FLOOR:
-        return RandomDetector(params, fleet, scaler, seed)
-    builders = _builders()
-    if name not in builders:
-        raise ConfigError(
-            f"evaluate.baselines: there is no baseline {name!r}; "
-            f"accepted: {', '.join(baseline_names())}"
-        )
-    return Detector(builders[name](seed), params, fleet, scaler, name=name)
+    order = Order(params=params, seed=seed, fleet=fleet, scaler=scaler)
+    if name in (found := _without_chain()):
+        return found[name](order)
+    if name in (found := _builders()):
+        return Detector(found[name](order), params, fleet, scaler, name=name)
+    raise ConfigError(
+        f"evaluate.baselines: there is no baseline {name!r}; "
+        f"accepted: {', '.join(baseline_names())}"
+    )
 
 
 def baseline_names() -> list[str]:
-    """All names that ``make_baseline`` knows."""
-    return [FLOOR, *sorted(_builders())]
+    """All names that ``make_baseline`` knows: the floor first, then by the alphabet."""
+    return [FLOOR, *sorted({*_without_chain(), *_builders()} - {FLOOR})]
 
 
-def _builders() -> dict[str, Callable[[int], list[Member]]]:
-    """Members of each baseline, from a seed."""
+def _without_chain() -> dict[str, Callable[[Order], Detector]]:
+    """Whole detectors: those that the evidence chain is not given to."""
     return {
-        "l2": lambda seed: [RawMember("l2")],
-        "linear": lambda seed: linear_members(),
-        "pca": lambda seed: [PcaMember("pca")],
-        "ridge": lambda seed: linear_members()[:1],
-        "sensor_range": lambda seed: [RangeMember("sensor_range")],
+        FLOOR: lambda o: RandomDetector(o.params, o.fleet, o.scaler, o.seed),
+        CRITERION: _criterion,
     }
+
+
+def _builders() -> dict[str, Callable[[Order], list[Member]]]:
+    """Members of each baseline. Those with a network are imported when asked for: torch is slow."""
+    return {
+        "anomaly_transformer": _transformer,
+        "cnn": _cnn,
+        "kmeans": lambda o: [_kmeans(o)],
+        "knn": lambda o: [KnnMember("knn", seed=o.seed)],
+        "l2": lambda o: [RawMember("l2")],
+        "latad": _latad,
+        "linear": lambda o: linear_members(),
+        "linear_kmeans": lambda o: [*linear_members(), _kmeans(o)],
+        "mahalanobis": lambda o: [MahalanobisMember("mahalanobis", floor=o.params.floor)],
+        "pca": lambda o: [PcaMember("pca")],
+        "ridge": lambda o: linear_members()[:1],
+        "sensor_range": lambda o: [RangeMember("sensor_range")],
+        "untrained": _untrained,
+    }
+
+
+def _kmeans(order: Order) -> Member:
+    return KMeansMember("kmeans", trailing=order.trailing, seed=order.seed)
+
+
+def _latad(order: Order) -> list[Member]:
+    from amad.baselines.latad import LatadMember
+
+    return [LatadMember("latad", trailing=order.trailing, seed=order.seed)]
+
+
+def _cnn(order: Order) -> list[Member]:
+    from amad.baselines.cnn import CnnMember
+
+    return [CnnMember("cnn", seed=order.seed)]
+
+
+def _transformer(order: Order) -> list[Member]:
+    from amad.baselines.transformer import TransformerMember
+
+    return [TransformerMember("anomaly_transformer", trailing=order.trailing, seed=order.seed)]
+
+
+def _criterion(order: Order) -> Detector:
+    from amad.baselines.transformer import TransformerCriterion
+
+    return TransformerCriterion(
+        order.params, order.fleet, order.scaler, name=CRITERION, seed=order.seed
+    )
+
+
+def _untrained(order: Order) -> list[Member]:
+    from amad.baselines.untrained import untrained_member
+
+    model = ModelParams(skip="bridge", direction="past" if order.trailing else "both")
+    return [untrained_member(model, order.params, order.fleet, order.scaler, order.seed)]

@@ -10,6 +10,8 @@ from amad.config.settings import Settings
 
 Kernel = Literal["automask", "gaussian", "none"]
 MaskFamily = Literal["time", "channel", "point", "mixed", "none"]
+MemberName = Literal["ridge", "ridge_long", "relation", "amad", "amad_channel"]
+Direction = Literal["both", "past"]
 
 
 class PrepareParams(Strict):
@@ -25,7 +27,10 @@ class ModelParams(Strict):
     heads: attention heads (H). kernel: the relative-lag kernel of the local branch.
     frequencies: F of the spectral expansion. scales: how many octave-spaced frequency banks the
     heads share out. mixup: how local and global attention are fused. skip: what the network's
-    output is added to at a hidden value: the line between its visible neighbours, or nothing.
+    output is added to at a hidden value: the line between its visible neighbours, a ridge
+    regression on visible values, or nothing. direction: whether a hidden block is predicted from
+    both sides (batch) or from its past alone (online). context: whether vehicle class and
+    operating mode are added to the tokens.
     """
 
     window: int = Field(100, ge=8)
@@ -35,8 +40,12 @@ class ModelParams(Strict):
     kernel: Kernel = "automask"
     frequencies: int = Field(8, ge=1)
     scales: int = Field(4, ge=1)
-    mixup: Literal["gate", "scalar", "beta", "concat", "local"] = "gate"
-    skip: Literal["bridge", "none"] = "bridge"
+    mixup: Literal["gate", "scalar", "beta", "concat", "local", "local_only", "global_only"] = (
+        "gate"
+    )
+    skip: Literal["linear", "bridge", "none"] = "linear"
+    direction: Direction = "both"
+    context: Literal["none", "class"] = "none"
 
     @model_validator(mode="after")
     def _divides(self) -> "ModelParams":
@@ -56,23 +65,26 @@ class MaskParams(Strict):
 class LossParams(Strict):
     """Weights of the losses beside the reconstruction.
 
-    maxmin: k of the Max-Min association discrepancy. contrast: weight of the Local-Global
-    contrast, temperature: its temperature; contrast_form: InfoNCE over time, or KL.
+    maxmin: k of the Max-Min association discrepancy. maxmin_phases: both phases in each step, or
+    one a step, in turn. contrast: weight of the Local-Global
+    contrast, temperature: its temperature; contrast_form: InfoNCE over time, KL, or LATAD's
+    learned-mask negatives (a second pass through the network; no temperature).
     """
 
     maxmin: float = Field(0.01, ge=0)
+    maxmin_phases: Literal["one_step", "alternating"] = "one_step"
     contrast: float = Field(0.1, ge=0)
     temperature: float = Field(0.1, gt=0)
-    contrast_form: Literal["infonce", "kl", "none"] = "infonce"
+    contrast_form: Literal["infonce", "kl", "latad", "none"] = "infonce"
 
 
 class TrainParams(Strict):
     """How the network is trained. batch is the global batch, shared out over the workers."""
 
-    epochs: int = Field(6, ge=1)
+    epochs: int = Field(4, ge=1)
     batch: int = Field(64, ge=1)
     stride: int = Field(25, ge=1)  # rows between the starts of neighbouring train windows
-    max_windows: int = Field(4000, ge=1)  # an epoch at the most, drawn anew each epoch by seed
+    max_windows: int = Field(2500, ge=1)  # an epoch at the most, drawn anew each epoch by seed
     learning_rate: float = Field(3e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     clip: float = Field(1.0, gt=0)
@@ -116,7 +128,7 @@ class DetectParams(Strict):
     vehicle-day on normal data. merge_gap_seconds: alarms closer than this are one incident.
     """
 
-    members: list[Literal["ridge", "ridge_long", "amad"]] = ["ridge", "ridge_long", "amad"]
+    members: list[MemberName] = ["ridge", "ridge_long", "relation", "amad"]
     amad_weight: float = Field(1.0, ge=0)
     widths: list[int] = [5, 21, 81]
     smoothing: Literal["centred", "trailing"] = "centred"
@@ -132,7 +144,7 @@ class DetectParams(Strict):
 class EvaluateParams(Strict):
     """baselines: detectors compared in the same harness. bootstrap: resamples of the intervals."""
 
-    baselines: list[str] = ["random", "l2", "pca", "ridge"]
+    baselines: list[str] = ["random", "l2", "pca", "ridge", "linear"]
     bootstrap: int = Field(1000, ge=10)
     confidence: float = Field(0.95, gt=0, lt=1)
 

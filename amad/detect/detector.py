@@ -11,8 +11,8 @@ Levels: a vehicle with enough train rows has coefficients and a calibration of i
 Shape legend: T rows of a vehicle, C channels.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from amad.config.params import DetectParams
 from amad.detect.alarms import OperatingPoint, choose_threshold, vehicle_days
 from amad.detect.chain import Calibration, EvidenceChain
 from amad.detect.members import AmadMember, Member, RidgeMember
+from amad.detect.relation import RelationMember
 from amad.windows.scaler import Scaler
 from amad.windows.series import Series
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 FLEET = "fleet"
 OWN_ROWS = 500  # train rows from which a vehicle is calibrated on its own
 POOL_VEHICLES = 16  # at most, spread evenly over the sorted vehicles of a class
+BAR_QUANTILE = 0.99  # of held-out evidence: what a member that joins by excess must exceed
 POOL_ROWS = 80_000  # at most, in all: bounds the time and memory of a pooled level
 
 
@@ -52,14 +54,27 @@ class Scored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
-    """The calibration of each member at one level, and the train mean of their joint evidence."""
+    """What is ordinary at one level.
+
+    calibration: of each member that serves it. ordinary: train mean of the base members' joint
+    evidence. bar: of each member that joins by excess, the ``BAR_QUANTILE`` of its evidence.
+    """
 
     calibration: dict[str, Calibration]
     ordinary: float
+    bar: dict[str, float] = field(default_factory=dict)
 
 
 class Detector:
     """Members joined by the evidence chain, with a threshold for a promised budget of alarms.
+
+        score = mean of the base members' evidence
+              + mean over the members that join by excess of max(evidence - bar, 0)
+
+    less the slow baseline; both means are weighted. Base members see what happens over time, the
+    others what happens between channels: relations wander on healthy vehicles, so such a member
+    speaks where it exceeds the bar, its 99 % quantile on held-out calibration rows, and else says
+    nothing: it neither alarms nor dilutes. Where no base member serves, the others are the base.
 
     All series are scaled (``scaler.apply``). Example::
 
@@ -124,6 +139,7 @@ class Detector:
                 "and the quarantine, and run prepare again"
             )
         self.fit_levels(train)
+        self.set_bars([s for s in calibration if s.rows])
         self.set_threshold(train, calibration)
         return self
 
@@ -141,17 +157,61 @@ class Detector:
 
     def _fit_level(self, level: str, group: list[Series]) -> Level:
         layout = self.chain.layout(group, [self.present(s) for s in group])
-        calibrations = {}
-        total_T, weight = np.zeros(layout.rows), 0.0
+        learnt, evidence = {}, {}
         for member in self.members:
             residual_TC = np.concatenate(member.fit(level, group, self.params.folds))
-            learnt = self.chain.calibrate(residual_TC, layout)
-            if learnt is not None:
-                calibrations[member.name], evidence_T = learnt
-                total_T += member.weight * evidence_T
-                weight += member.weight
-        ordinary = float(total_T.mean() / weight) if weight else 0.0
-        return Level(calibration=calibrations, ordinary=ordinary)
+            found = self.chain.calibrate(residual_TC, layout)
+            if found is not None:
+                learnt[member.name], evidence[member.name] = found
+        base = self._base(learnt)
+        total_T = sum(member.weight * evidence[member.name] for member in base)
+        weight = sum(member.weight for member in base)
+        return Level(
+            calibration=learnt,
+            ordinary=float(np.mean(total_T) / weight) if weight else 0.0,
+            bar={
+                member.name: float(np.quantile(evidence[member.name], BAR_QUANTILE))
+                for member in self.members
+                if member.name in learnt and member not in base
+            },
+        )
+
+    def _base(self, serving: Container[str]) -> list[Member]:
+        """Of the members that serve, those whose evidence counts in full."""
+        present = [member for member in self.members if member.name in serving]
+        return [member for member in present if not member.joins_by_excess] or present
+
+    def set_bars(self, calibration: Sequence[Series]) -> None:
+        """Measure the bars again on held-out rows, where a level has ``OWN_ROWS`` of them.
+
+        Train evidence is cross-fitted, but lies between the folds it was fitted on; the
+        calibration rows come after it, as everything does that will be scored.
+        """
+        groups: dict[str, list[Series]] = {}
+        for series in calibration:
+            names = {self.level_of(series), f"class/{series.vehicle_class}", FLEET}
+            for name in names & self.levels.keys():
+                groups.setdefault(name, []).append(series)
+        for name, group in sorted(groups.items()):
+            level, group = self.levels[name], pooled(group)
+            for member in self.members:
+                if member.name in level.bar and sum(s.rows for s in group) >= OWN_ROWS:
+                    found = [self._evidence(member, s, name) for s in group]
+                    known = [evidence[0] for evidence in found if evidence is not None]
+                    if known:
+                        level.bar[member.name] = float(
+                            np.quantile(np.concatenate(known), BAR_QUANTILE)
+                        )
+
+    def _evidence(
+        self, member: Member, series: Series, name: str
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Evidence (T,) and parts (T, C) of one member at a level, None where it cannot serve."""
+        calibration = self.levels[name].calibration.get(member.name)
+        if calibration is None or not series.rows:
+            return None
+        layout = self.chain.layout([series], [self.present(series)])
+        return self.chain.evidence(member.residual(series, name), layout, calibration)
 
     def set_threshold(self, train: Sequence[Series], calibration: Sequence[Series]) -> None:
         """Choose the threshold for the budget from the calibration rows."""
@@ -192,23 +252,25 @@ class Detector:
         """(score_T, part_TC, members left out) before any threshold; float64."""
         name = self.level_of(series)
         level = self.levels[name]
-        layout = self.chain.layout([series], [self.present(series)])
+        found = {member.name: self._evidence(member, series, name) for member in self.members}
+        serving = {name: evidence for name, evidence in found.items() if evidence is not None}
+        base = self._base(serving)
         score_T, part_TC = np.zeros(series.rows), np.zeros(series.value_TC.shape)
-        weight, left_out = 0.0, []
-        for member in self.members:
-            found = None
-            if member.name in level.calibration and series.rows:
-                residual_TC = member.residual(series, name)
-                found = self.chain.evidence(residual_TC, layout, level.calibration[member.name])
-            if found is None:
-                left_out.append(member.name)
-                continue
-            score_T += member.weight * found[0]
-            part_TC += member.weight * found[1]
-            weight += member.weight
+        weight = sum(member.weight for member in base)
+        for member in base:
+            score_T += member.weight / weight * serving[member.name][0]
+            part_TC += member.weight / weight * serving[member.name][1]
+        others = [m for m in self.members if m.name in serving and m not in base]
+        for member in others:
+            evidence_T, own_TC = serving[member.name]
+            share = member.weight / sum(other.weight for other in others)
+            excess_T = np.maximum(evidence_T - level.bar[member.name], 0.0)
+            score_T += share * excess_T
+            # A bar below 0 must not make a channel's part larger than the member's own.
+            spoken_T = np.clip(excess_T / np.maximum(evidence_T, 1e-12), 0.0, 1.0)
+            part_TC += share * spoken_T[:, None] * own_TC
+        left_out = [member.name for member in self.members if member.name not in serving]
         if weight:
-            score_T /= weight
-            part_TC /= weight
             score_T = self.chain.take_off_baseline(
                 score_T, series.timestamp_T,
                 period_us=self.fleet.period_us, ordinary=level.ordinary,
@@ -278,20 +340,26 @@ def pooled(train: Sequence[Series]) -> list[Series]:
 
 
 def linear_members() -> list[Member]:
-    """The two closed-form members: a short and a long horizon; what lies between adds nothing."""
+    """Closed-form members over time: a short and a long horizon; what lies between adds nothing."""
     return [RidgeMember("ridge", range(1, 6)), RidgeMember("ridge_long", range(10, 30))]
 
 
 def make_members(params: DetectParams, bundle: "Bundle | None" = None) -> list[Member]:
-    """The members named in ``params.members``; a network of weight 0 has no vote and no cost."""
-    linear = {member.name: member for member in linear_members()}
+    """The members named in ``params.members``; a network of weight 0 has no vote and no cost.
+
+    ``amad`` predicts hidden blocks of time, ``amad_channel`` hidden channels from the others.
+    """
+    linear = {member.name: member for member in [*linear_members(), RelationMember()]}
     members: list[Member] = []
     for name in params.members:
         if name in linear:
             members.append(linear[name])
         elif params.amad_weight > 0:
-            assert bundle is not None, "the member 'amad' needs a bundle"
-            members.append(AmadMember(bundle, params.hidden_block, params.amad_weight))
+            assert bundle is not None, f"the member {name!r} needs a bundle"
+            hide = "channel" if name == "amad_channel" else "time"
+            members.append(
+                AmadMember(bundle, params.hidden_block, params.amad_weight, name=name, hide=hide)
+            )
     return members
 
 

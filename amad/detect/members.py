@@ -13,10 +13,11 @@ Shape legend: T rows of a vehicle, C channels, K lags.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from amad.config import ConfigError
 from amad.windows.series import Series
 
 if TYPE_CHECKING:
@@ -29,12 +30,14 @@ class Member(ABC):
     """One vote of a detector.
 
     name: unique within a detector. weight: of its evidence in the sum. context_rows,
-    lookahead_rows: rows before and after a row that its residual depends on. coefficients: for
+    lookahead_rows: rows before and after a row that its residual depends on. joins_by_excess: only
+    what its evidence has beyond its own held-out rows counts, see ``Detector``. coefficients: for
     each level (a vehicle, a class, the fleet) what ``solve`` gave, float64.
     """
 
     context_rows: int = 0
     lookahead_rows: int = 0
+    joins_by_excess: bool = False
 
     def __init__(self, name: str, weight: float = 1.0) -> None:
         self.name = name
@@ -173,14 +176,35 @@ class AmadMember(Member):
     """The attention network of a bundle: each position predicted while it is hidden.
 
     The network is the fleet's; it is not fitted here, so its train residuals are not
-    cross-fitted. block: length of the hidden blocks, rows.
+    cross-fitted. block: length of the hidden blocks, rows. hide: blocks of ``time``, or whole
+    ``channel`` s, which are then predicted from the others: that sees a sensor that is stuck, late
+    or decoupled, where its own past cannot. Members with either can share a bundle.
+
+    Raises:
+        ConfigError: the network's linear skip was fitted for blocks of another length.
     """
 
-    def __init__(self, bundle: "Bundle", block: int, weight: float = 1.0) -> None:
-        super().__init__("amad", weight)
-        self.bundle = bundle
-        self.block = block
-        self.context_rows = self.lookahead_rows = bundle.params.model.window
+    def __init__(
+        self,
+        bundle: "Bundle",
+        block: int,
+        weight: float = 1.0,
+        *,
+        name: str = "amad",
+        hide: Literal["time", "channel"] = "time",
+    ) -> None:
+        super().__init__(name, weight)
+        model = bundle.params.model
+        if model.skip == "linear" and block != bundle.params.detect.hidden_block:
+            raise ConfigError(
+                f"detect.hidden_block is {block}, but the network's linear skip was fitted for "
+                f"{bundle.params.detect.hidden_block}; set it back or train again"
+            )
+        self.bundle, self.block, self.hide = bundle, block, hide
+        self.joins_by_excess = hide == "channel"
+        self.context_rows = self.lookahead_rows = model.window
+        if model.direction == "past":  # a hidden channel's row sees the others to its block's end
+            self.lookahead_rows = 0 if hide == "time" else block - 1
 
     def summarise(self, series: Series) -> Arrays:
         """Nothing: the network is already trained."""
@@ -196,11 +220,11 @@ class AmadMember(Member):
         return [self._masked(series, {}) for series in train]
 
     def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
-        """x - x_hat of hidden positions; NaN in segments shorter than the window."""
+        """x - x_hat of hidden positions; NaN where there is no whole window (of history)."""
         from amad.model.residual import hidden_residual
 
         window = self.bundle.params.model.window
-        return hidden_residual(self.bundle.model, series, window, self.block)
+        return hidden_residual(self.bundle.model, series, window, self.block, family=self.hide)
 
 
 def cut(series: Series, pieces: int) -> list[Series]:

@@ -20,7 +20,7 @@ from amad.detect.detector import Detector, Level, make_members
 from amad.telemetry.files import staged
 from amad.windows.scaler import Scaler
 
-FORMAT = 1
+FORMAT = 2
 CALIBRATION = "calibration"  # prefix of a calibration's arrays; a member's own are "coefficient"
 
 
@@ -73,7 +73,7 @@ def load_detector(path: Path) -> Detector:
             member.coefficients[level] = groups.get((str(k), member.name, "coefficient"), {})
             if (found := groups.get((str(k), member.name, CALIBRATION))) is not None:
                 calibration[member.name] = Calibration(**found)
-        detector.levels[level] = Level(calibration=calibration, ordinary=about["ordinary"])
+        detector.levels[level] = Level(calibration=calibration, **about)
     detector.operating_point = OperatingPoint(**content["operating_point"])
     return detector
 
@@ -114,7 +114,7 @@ def _write(detector: Detector, folder: Path) -> None:
         "fleet": detector.fleet.model_dump(mode="json"),
         "scaler": detector.scaler.to_json(),
         "levels": {
-            level: {"ordinary": learnt.ordinary}
+            level: {"ordinary": learnt.ordinary, "bar": learnt.bar}
             for level, learnt in sorted(detector.levels.items())
         },
         "operating_point": detector.operating_point.to_json(),

@@ -7,24 +7,25 @@ on test rows. No series that it gets carries labels.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
 import pyarrow as pa
 
 from amad.baselines import make_baseline
 from amad.config import Fleet, Params
 from amad.config.console import track
-from amad.detect.detector import Detector, Scored
+from amad.config.params import DetectParams
+from amad.detect.detector import Detector, Scored, make_members
 from amad.evaluation.summary import PerUnit, by_unit, rounded, summarise
-from amad.evaluation.tally import Tally, lowest_for_unscored, unit_metrics
+from amad.evaluation.tally import Tally, lowest_for_unscored, over_seeds, unit_metrics
 from amad.evaluation.units import Unit, fitting_parts, is_injected, units_of, unlabelled
+from amad.windows.scaler import Scaler
 from amad.windows.series import CALIBRATION, PURGED, TEST, Series
 from amad.windows.store import WindowStore
 
-FLOOR, LINEAR = "random", "linear"
+FLOOR, WITHOUT = "random", "amad_without_network"
 RANDOM_SEEDS = 5  # the floor is the mean over this many random scores
 
 
@@ -60,14 +61,19 @@ def examine(
     train, calibration = fitting_parts(store)
     for name, seed in _rivals(params):
         started = time.perf_counter()
-        kind = name.partition("#")[0]
-        method = make_baseline(kind, params.detect, seed, fleet, store.scaler)
+        if name == WITHOUT:
+            method = without_network(params.detect, fleet, store.scaler)
+        else:
+            kind = name.partition("#")[0]
+            method = make_baseline(kind, params.detect, seed, fleet, store.scaler)
         methods[name] = method.fit(train, calibration)
         timings[name] = {"fit_seconds": time.perf_counter() - started}
     del train, calibration
     tallies, unscorable = judge(methods, store, fleet, params, events, timings)
     tallies = _one_floor(tallies)
-    content = summarise(tallies, unscorable, fleet, params, detector="amad", floor=FLOOR)
+    content = summarise(
+        tallies, unscorable, fleet, params, detector="amad", floor=FLOOR, without=WITHOUT
+    )
     return Evaluation(metrics=content, tallies=tallies, timings=timings)
 
 
@@ -156,40 +162,30 @@ def judge(
 
 def _rivals(params: Params) -> list[tuple[str, int]]:
     """(name, seed) of the methods beside the detector; the floor once a seed, as ``random#i``."""
-    network = "amad" in params.detect.members  # else the detector is its own linear form
-    names = dict.fromkeys([*([LINEAR] if network else []), *params.evaluate.baselines])
+    members = params.detect.members
+    closed = closed_form(members)
+    rest = [WITHOUT] if closed and len(closed) < len(members) else []
+    names = dict.fromkeys([*rest, *params.evaluate.baselines])
     names.pop(FLOOR, None)
     floor = [(f"{FLOOR}#{i}", params.seed + i) for i in range(RANDOM_SEEDS)]
     return [*floor, *((name, params.seed) for name in names)]
+
+
+def without_network(params: DetectParams, fleet: Fleet, scaler: Scaler | None) -> Detector:
+    """The unfitted detector of the same members but the network's: what its share is against."""
+    params = params.model_copy(update={"members": closed_form(params.members)})
+    return Detector(make_members(params), params, fleet, scaler, name=WITHOUT)
+
+
+def closed_form(members: Sequence[str]) -> list[str]:
+    """Of the names of members, those that need no network."""
+    return [name for name in members if not name.startswith("amad")]
 
 
 def _one_floor(tallies: dict[str, Tally]) -> dict[str, Tally]:
     """The random tallies as one: figures averaged by unit, alarms and findings of all seeds."""
     random = [tally for name, tally in tallies.items() if name.startswith(f"{FLOOR}#")]
     others = {name: t for name, t in tallies.items() if not name.startswith(f"{FLOOR}#")}
-    floor = random[0]
-    for metric in next(iter(floor.per_unit.values()), {}):
-        means = [np.mean([f[metric] for f in t.per_unit.values()]) for t in random]
-        floor.spread[metric] = float(np.std(means, ddof=1))
-    floor.per_unit = {
-        unit: {m: float(np.mean([t.per_unit[unit][m] for t in random])) for m in figures}
-        for unit, figures in floor.per_unit.items()
-    }
-    floor.point_adjusted = {
-        unit: float(np.mean([t.point_adjusted[unit] for t in random]))
-        for unit in floor.point_adjusted
-    }
-    for name in ("pa_k", "precision_G"):
-        curves = zip(*(getattr(t, name) for t in random), strict=True)
-        setattr(floor, name, [np.mean(curve, axis=0) for curve in curves])
-    for other in random[1:]:
-        floor.truth += other.truth
-        floor.known += other.known
-        for ours, theirs in (
-            (floor.calibration, other.calibration),
-            (floor.normal, other.normal),
-        ):
-            ours.incidents += theirs.incidents
-            ours.days += theirs.days
+    floor = over_seeds(random)
     first = next(iter(others))
     return {first: others.pop(first), FLOOR: floor, **others}

@@ -27,14 +27,19 @@ def summarise(
     *,
     detector: str,
     floor: str,
+    without: str,
 ) -> dict:
-    """The content of ``metrics.json``; see docs/evaluation.md for its keys."""
+    """The content of ``metrics.json``; see docs/evaluation.md for its keys.
+
+    detector, floor, without: names in ``tallies``, of the detector that is judged, of the random
+    floor and of the same detector without its network (which may be absent).
+    """
     pooled = {name: by_unit(t.per_unit, t.vehicle, fleet) for name, t in tallies.items()}
     units = sorted(pooled[floor])
     methods = {
         name: _method(pooled[name], pooled[floor], tallies[name], params) for name in tallies
     }
-    rivals = [name for name in methods if name not in (detector, floor)]
+    rivals = [name for name in methods if name not in (detector, floor, without)]
     best = None
     if units and rivals:
         best = max(rivals, key=lambda name: methods[name]["mean"][PRIMARY])
@@ -62,10 +67,8 @@ def summarise(
         "severity_order": _severity_order(tallies[detector].known),
         "point_adjusted": _point_adjusted(tallies),
     }
-    # Only then is the difference to ``linear`` the network's and nothing else's.
-    whole = set(params.detect.members) == {"ridge", "ridge_long", "amad"}
-    if units and whole and "linear" in pooled:
-        content["share_of_amad"] = _differences(pooled[detector], pooled["linear"], params)
+    if units and without in pooled:
+        content["share_of_amad"] = _differences(pooled[detector], pooled[without], params)
     return rounded(content)
 
 

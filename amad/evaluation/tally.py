@@ -6,7 +6,7 @@ cannot find anything there, and pays for it where an event lies there. They are 
 Shape legend: T rows of a unit, C channels, G points of the recall grid.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -94,6 +94,14 @@ class Tally:
         for events, findings in ((unit.truth, self.truth), (unit.events, self.known)):
             findings += [_finding(unit, event, scored, severities) for event in events]
 
+    def join_findings(self, other: "Tally") -> None:
+        """Add the alarms and findings of another tally to these."""
+        self.truth += other.truth
+        self.known += other.known
+        for ours, theirs in ((self.calibration, other.calibration), (self.normal, other.normal)):
+            ours.incidents += theirs.incidents
+            ours.days += theirs.days
+
     def count_alarms(
         self,
         rate: Rate,
@@ -114,6 +122,34 @@ class Tally:
         )
         rate.incidents += sum(not label_T[a:b].any() for a, b in incidents)
         rate.days += vehicle_days([series.timestamp_T[~label_T]], [history_T])
+
+
+def over_seeds(tallies: Sequence[Tally]) -> Tally:
+    """Tallies of the same units under several seeds as one, made of the first.
+
+    Figures are averaged by unit, ``spread`` is the standard deviation of their means over the
+    seeds; alarms and findings are those of all seeds, rows those of one.
+    """
+    whole = tallies[0]
+    if len(tallies) == 1:
+        return whole
+    for metric in next(iter(whole.per_unit.values()), {}):
+        means = [np.mean([f[metric] for f in t.per_unit.values()]) for t in tallies]
+        whole.spread[metric] = float(np.std(means, ddof=1))
+    whole.per_unit = {
+        unit: {m: float(np.mean([t.per_unit[unit][m] for t in tallies])) for m in figures}
+        for unit, figures in whole.per_unit.items()
+    }
+    whole.point_adjusted = {
+        unit: float(np.mean([t.point_adjusted[unit] for t in tallies]))
+        for unit in whole.point_adjusted
+    }
+    for name in ("pa_k", "precision_G"):
+        curves = zip(*(getattr(t, name) for t in tallies), strict=True)
+        setattr(whole, name, [np.mean(curve, axis=0) for curve in curves])
+    for other in tallies[1:]:
+        whole.join_findings(other)
+    return whole
 
 
 def lowest_for_unscored(score_T: np.ndarray) -> np.ndarray:

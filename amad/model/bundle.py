@@ -1,6 +1,6 @@
 """The bundle: a trained network with all that scoring needs, readable by a person, no pickle.
 
-A folder of ``weights.safetensors`` and ``bundle.json`` (format, channels, params, the fleet
+A folder of ``weights.safetensors`` and ``bundle.json`` (format, channels, levels, params, the fleet
 contract, the scaler, the weights' digest, and meta: data hash, commit, seed, as the caller has
 them). The same content gives the same bytes.
 """
@@ -15,11 +15,13 @@ from pydantic import BaseModel, ValidationError
 from safetensors.torch import load, save
 
 from amad.config import DataError, Fleet, Params
+from amad.model.levels import Levels
 from amad.model.network import Amad
 from amad.telemetry.files import staged, write_json
 from amad.windows.scaler import Scaler
 
-FORMAT = 1
+FORMAT = 2
+WITHOUT_LEVELS = 1  # the format before; a network without levels is still read
 M = TypeVar("M", bound=BaseModel)
 WEIGHTS, CONTENT = "weights.safetensors", "bundle.json"
 
@@ -49,6 +51,7 @@ def write_bundle(
         content = {
             "format": FORMAT,
             "channels": fleet.channel_names,
+            "levels": model.levels.to_json(),
             "params": params.model_dump(mode="json"),
             "fleet": fleet.model_dump(mode="json"),
             "scaler": scaler.to_json(),
@@ -70,8 +73,21 @@ def read_bundle(path: Path) -> Bundle:
     where = path / CONTENT
     try:
         content = json.loads(text)
-        keys = ("format", "channels", "params", "fleet", "scaler", "weights_sha256", "meta")
-        version, channels, params, fleet, scaler, digest, meta = (content[key] for key in keys)
+        if content.get("format") == WITHOUT_LEVELS:
+            content |= {"format": FORMAT, "levels": Levels().to_json()}
+        keys = (
+            "format",
+            "channels",
+            "levels",
+            "params",
+            "fleet",
+            "scaler",
+            "weights_sha256",
+            "meta",
+        )
+        version, channels, levels, params, fleet, scaler, digest, meta = (
+            content[key] for key in keys
+        )
     except (ValueError, TypeError) as error:
         raise DataError(f"{where}: not a bundle's JSON ({error}); train again") from None
     except KeyError as error:
@@ -88,7 +104,8 @@ def read_bundle(path: Path) -> Bundle:
         raise DataError(
             f"{path / WEIGHTS}: not the weights that {CONTENT} was written with (incomplete copy?)"
         )
-    model = Amad(len(channels), params.model)
+    levels = Levels.from_json(levels)
+    model = Amad(len(channels), params.model, levels, params.detect.hidden_block)
     try:
         model.load_state_dict(load(weights))
     except RuntimeError as error:

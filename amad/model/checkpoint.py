@@ -14,6 +14,7 @@ import torch
 
 from amad.config import DataError
 from amad.config.params import ModelParams
+from amad.model.levels import Levels
 from amad.model.network import Amad
 from amad.telemetry.files import staged
 
@@ -104,7 +105,9 @@ def restore_network(folder: Path, params: ModelParams) -> Amad:
         DataError: there is no readable checkpoint.
     """
     state = load_checkpoint(folder)
-    network = Amad(state["channels"], params)
+    network = Amad(
+        state["channels"], params, Levels.from_json(state["levels"]), state["hidden_block"]
+    )
     weights = {
         name.removeprefix("network."): weight
         for name, weight in state["objective"].items()

@@ -1,6 +1,6 @@
 """The training objective: reconstruct what was hidden, Max-Min, Local-Global contrast.
 
-Shape legend: B windows, L steps, C channels, D model width.
+Shape legend: B windows, L steps, C channels, D model width, K learned masks.
 """
 
 import math
@@ -11,7 +11,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from amad.config.params import LossParams, MaskFamily
-from amad.model.network import Amad
+from amad.model.attention import Phase
+from amad.model.augment import (
+    LearnedMasks,
+    cosine_distance,
+    hinge,
+    margin,
+    mask_cost,
+    opposed,
+    strength,
+)
+from amad.model.network import Amad, AmadOutput
 
 ERROR_LIMIT = 10.0  # train spreads
 NEAR = 2  # steps: neighbours this close look alike, and are no negatives of each other
@@ -21,9 +31,10 @@ NEAR = 2  # steps: neighbours this close look alike, and are no negatives of eac
 class Losses:
     """The parts of the objective, scalars. ``total`` is what is minimised.
 
-    error_sum, error_count: squared error over the counted cells, and their number, so that workers
-    can weigh their shares. discrepancy: mean bounded association discrepancy; contrast:
-    the Local-Global contrast; both 0 where they are switched off.
+    error_sum, error_count: squared error over the counted cells, in the network's units (see
+    ``AmadOutput``), and their number, so that workers can weigh their shares. discrepancy: mean
+    bounded association discrepancy; contrast: the Local-Global contrast, which for ``latad``
+    includes the masks' own cost and may fall below 0; both 0 where they are switched off.
     """
 
     total: Tensor
@@ -41,13 +52,17 @@ class Objective(nn.Module):
     total = reconstruction + (k / 2) D + c contrast, with k = ``params.maxmin`` and c =
     ``params.contrast``. D carries the gradient reversal of Max-Min, so that one backward pass is
     the mean of the Max phase (L_rec - k D(stop P, G)) and the Min phase (L_rec + k D(P, stop G)).
-    What has weight 0 is not computed.
+    With a single ``phase`` it is that phase's alone, at its whole weight k. What has weight 0 is
+    not computed.
+
+    Projections and, for ``latad``, learned masks belong to the training and not to the network:
+    they are in the objective's state (a checkpoint), not in a bundle.
     """
 
     def __init__(self, network: Amad, params: LossParams) -> None:
         super().__init__()
         self.network, self.params = network, params
-        two_views = network.params.kernel != "none"
+        two_views = network.two_views
         self.use_maxmin = params.maxmin > 0 and two_views
         self.use_contrast = params.contrast > 0 and params.contrast_form != "none" and two_views
         if self.use_contrast:
@@ -56,6 +71,8 @@ class Objective(nn.Module):
                 nn.Linear(width, width),
                 nn.Linear(width, width),
             )
+            if params.contrast_form == "latad":
+                self.masks = LearnedMasks(network.channels)
 
     def forward(
         self,
@@ -63,28 +80,32 @@ class Objective(nn.Module):
         hidden_BLC: Tensor,
         counted_BLC: Tensor,
         mean_count: Tensor | None = None,
+        phase: Phase = "both",
+        **context: Tensor,
     ) -> Losses:
         """Losses of a batch of scaled windows.
 
         hidden_BLC, counted_BLC: bool, what the network may not see, and which cells' errors are
         the reconstruction loss; see ``hidden_and_counted``. mean_count: what the squared error is
         divided by; default: the counted cells of this batch. Workers give the mean of theirs,
-        which makes their averaged gradient that of the whole batch.
+        which makes their averaged gradient that of the whole batch. phase: of Max-Min. context:
+        more for the network.
         """
-        output = self.network(x_BLC, hidden_BLC, need_discrepancy=self.use_maxmin)
-        error_sum, error_count = squared_error(x_BLC, output.recon_BLC, counted_BLC)
+        output = self.network(
+            x_BLC, hidden_BLC, need_discrepancy=self.use_maxmin, phase=phase, **context
+        )
+        error_sum, error_count = squared_error(
+            x_BLC / output.unit_BLC, output.recon_BLC / output.unit_BLC, counted_BLC
+        )
         count = error_count if mean_count is None else mean_count
         total = error_sum / count.clamp_min(1)
         discrepancy = contrast = total.new_zeros(())
         if self.use_maxmin:
             discrepancy = output.discrepancy_BL.mean()
-            total = total + 0.5 * self.params.maxmin * discrepancy
+            share = 0.5 if phase == "both" else 1.0
+            total = total + share * self.params.maxmin * discrepancy
         if self.use_contrast:
-            local_BLD = self.project_local(output.local_BLD)
-            global_BLD = self.project_global(output.global_BLD)
-            with torch.autocast(x_BLC.device.type, enabled=False):
-                form = info_nce if self.params.contrast_form == "infonce" else view_divergence
-                contrast = form(local_BLD.float(), global_BLD.float(), self.params.temperature)
+            contrast = self._contrast(output, x_BLC, hidden_BLC, context)
             total = total + self.params.contrast * contrast
         return Losses(
             total=total,
@@ -93,6 +114,28 @@ class Objective(nn.Module):
             discrepancy=discrepancy.detach(),
             contrast=contrast.detach(),
         )
+
+    def _contrast(
+        self, output: AmadOutput, x_BLC: Tensor, hidden_BLC: Tensor, context: dict[str, Tensor]
+    ) -> Tensor:
+        local_BLD = self.project_local(output.local_BLD).float()
+        global_BLD = self.project_global(output.global_BLD).float()
+        if self.params.contrast_form == "latad":
+            mask_BKLC = self.masks(x_BLC.masked_fill(hidden_BLC, 0.0))
+            # One mask a window, in turn: a second pass through the network instead of K.
+            window_B = torch.arange(len(x_BLC), device=x_BLC.device)
+            mask_BLC = mask_BKLC[window_B, window_B % self.masks.masks]
+            masked = self.network(
+                opposed(mask_BLC) * x_BLC, hidden_BLC, need_discrepancy=False, **context
+            )
+            hard_BLD = self.project_local(masked.local_BLD).float()
+            with torch.autocast(x_BLC.device.type, enabled=False):
+                strength_B = strength(mask_BLC[:, None], ~hidden_BLC)[:, 0]
+                cost = mask_cost(mask_BKLC, ~hidden_BLC)
+                return masked_contrast(local_BLD, global_BLD, hard_BLD, strength_B) + cost
+        with torch.autocast(x_BLC.device.type, enabled=False):
+            form = info_nce if self.params.contrast_form == "infonce" else view_divergence
+            return form(local_BLD, global_BLD, self.params.temperature)
 
 
 def hidden_and_counted(
@@ -146,3 +189,25 @@ def view_divergence(local_BLD: Tensor, global_BLD: Tensor, temperature: float) -
     global_BLD = functional.normalize(global_BLD, dim=-1) / temperature
     gap_BLD = local_BLD.softmax(-1) - global_BLD.softmax(-1)
     return (gap_BLD * (local_BLD - global_BLD)).sum(-1).mean()
+
+
+def masked_contrast(
+    local_BLD: Tensor, global_BLD: Tensor, hard_BLD: Tensor, strength_B: Tensor
+) -> Tensor:
+    """LATAD's separation between the two views, with learned masks for hard negatives. Scalar.
+
+        mean_i d+_i + mean_i max(0, d+_i - d(hard_i, global_i) + margin)
+        d+_i = mean over |s| <= NEAR of d(local_{i+s}, global_i),    d = 1 - cosine
+
+    hard_BLD: the local view of the same window after a learned mask took ``strength_B`` (in [0, 1])
+    of it away; the margin grows with that share. The steps beside i are its temporal
+    neighbourhood: all of them count, instead of one that is drawn. The whole of ``latad`` adds
+    ``mask_cost``; which side gets which gradient is in ``amad.model.augment``.
+    """
+    unit_BLD = functional.normalize(local_BLD, dim=-1)
+    around_BLD = functional.avg_pool1d(
+        unit_BLD.transpose(1, 2), 2 * NEAR + 1, stride=1, padding=NEAR, count_include_pad=False
+    ).transpose(1, 2)
+    near_BL = 1 - (around_BLD * functional.normalize(global_BLD, dim=-1)).sum(-1)
+    far_BL = cosine_distance(hard_BLD, global_BLD)
+    return near_BL.mean() + hinge(near_BL, far_BL, margin(strength_B)[:, None])

@@ -11,7 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from amad.config.params import ModelParams
-from amad.model.attention import MixupAttention
+from amad.model.attention import MixupAttention, Phase
+from amad.model.context import Context
+from amad.model.levels import FLEET, Levels
+from amad.model.skip import LinearSkip
 
 INPUT_LIMIT = 10.0  # train spreads: a broken sensor says no more than this to the other channels
 
@@ -22,13 +25,15 @@ class AmadOutput:
 
     recon_BLC: reconstruction in scaled units. discrepancy_BL: association discrepancy in [0, 1),
     mean over layers and heads; None where it was not asked for or there is no kernel. local_BLD,
-    global_BLD: the two views of the last layer, before they are mixed.
+    global_BLD: the two views of the last layer, before they are mixed. unit_BLC: the unit of
+    each error, in scaled units: what a linear skip should miss; 1 with another.
     """
 
     recon_BLC: Tensor
     discrepancy_BL: Tensor | None
     local_BLD: Tensor
     global_BLD: Tensor
+    unit_BLC: Tensor | float = 1.0
 
 
 class Amad(nn.Module):
@@ -38,20 +43,27 @@ class Amad(nn.Module):
         network(x_BLC, hidden_BLC).recon_BLC
 
     x_BLC: scaled windows. hidden_BLC: bool, what the network may not see. In its place stands the
-    line between the visible neighbours (``bridge``; 0 with ``params.skip: none``) and a flag that
-    says so, which acts as a learned token for each hidden channel. Values are limited to
-    +-INPUT_LIMIT on their way in.
+    skip (``params.skip``: the line between the visible neighbours, ``bridge``; what linear
+    regressions predict, ``LinearSkip``; or 0) and a flag that says so, which acts as a learned
+    token for each hidden channel. Values are limited to +-INPUT_LIMIT on their way in.
 
-    A circular convolution of width 3 embeds values and flags, sinusoidal positions are added, N
-    layers (attention, then a GELU feed-forward, each on normalised tokens and added) follow, and
-    the output of a linear head is added to the line. The head starts at zero: the untrained network
-    interpolates, and training can only add to that. Visible values have no such skip to copy.
+    A circular convolution of width 3 embeds values and flags, sinusoidal positions are added (and a
+    ``Context``, with ``params.context``), N layers (attention, then a GELU feed-forward, each on
+    normalised tokens and added) follow, and the output of a linear head is added to the skip. The
+    head starts at zero: the untrained network is its skip, and training can only add to that. With
+    a linear skip it adds in units of what the skip misses. Visible values have no skip to copy.
+
+    levels: of the vehicles that the linear skip and the context are of; default: one, the fleet's.
+    block: rows of a hidden block that the linear skip is made for.
     """
 
-    def __init__(self, channels: int, params: ModelParams) -> None:
+    def __init__(
+        self, channels: int, params: ModelParams, levels: Levels | None = None, block: int = 5
+    ) -> None:
         super().__init__()
         assert channels >= 1
         self.channels, self.params = channels, params
+        self.levels = levels or Levels()
         self.embed = nn.Linear(3 * 2 * channels, params.width)
         self.layers = nn.ModuleList([_Layer(params) for _ in range(params.layers)])
         self.norm = nn.LayerNorm(params.width)
@@ -61,36 +73,74 @@ class Amad(nn.Module):
             nn.init.zeros_(self.head.bias)
         position_LD = sinusoids(params.window, params.width)
         self.register_buffer("position_LD", position_LD, persistent=False)
+        self.linear = (
+            LinearSkip(channels, self.levels, block, params.direction == "past")
+            if params.skip == "linear"
+            else None
+        )
+        self.context = (
+            Context(channels, params.width, self.levels) if params.context != "none" else None
+        )
+
+    @property
+    def two_views(self) -> bool:
+        """Whether local and global view are two, which Max-Min and the contrast compare."""
+        return self.layers[0].attention.two_views
 
     def forward(
-        self, x_BLC: Tensor, hidden_BLC: Tensor | None = None, need_discrepancy: bool = True
+        self,
+        x_BLC: Tensor,
+        hidden_BLC: Tensor | None = None,
+        need_discrepancy: bool = True,
+        level_B: Tensor | None = None,
+        phase: Phase = "both",
     ) -> AmadOutput:
-        """Reconstruct; L is ``params.window``. Leave the discrepancy out where it is not used."""
+        """Reconstruct; L is ``params.window``. Leave the discrepancy out where it is not used.
+
+        level_B: long, the number of each window's level (``levels.index``); default: the fleet's.
+        phase: of Max-Min, whose gradient the discrepancy carries.
+        """
         assert x_BLC.shape[1:] == (self.params.window, self.channels), x_BLC.shape
         if hidden_BLC is None:
             hidden_BLC = torch.zeros_like(x_BLC, dtype=torch.bool)
-        skip_BLC = self._skip(x_BLC, hidden_BLC)
-        token_BLD = self._embed(torch.where(hidden_BLC, skip_BLC, x_BLC), hidden_BLC)
+        if level_B is None:
+            level_B = torch.full((len(x_BLC),), FLEET, device=x_BLC.device)
+        skip_BLC, unit_BLC = self._skip(x_BLC, hidden_BLC, level_B)
+        value_BLC = torch.where(hidden_BLC, skip_BLC, x_BLC).clamp(-INPUT_LIMIT, INPUT_LIMIT)
+        token_BLD = self._embed(value_BLC, hidden_BLC)
+        if self.context is not None:
+            token_BLD = token_BLD + self.context(value_BLC, hidden_BLC, level_B)[:, None]
         distances = []
         for layer in self.layers:
-            token_BLD, local_BLD, global_BLD, discrepancy_BL = layer(token_BLD, need_discrepancy)
+            token_BLD, local_BLD, global_BLD, discrepancy_BL = layer(
+                token_BLD, need_discrepancy, phase
+            )
             distances.append(discrepancy_BL)
         known = need_discrepancy and distances[0] is not None
         return AmadOutput(
-            recon_BLC=skip_BLC + self.head(self.norm(token_BLD)),
+            recon_BLC=skip_BLC + unit_BLC * self.head(self.norm(token_BLD)),
+            unit_BLC=unit_BLC,
             discrepancy_BL=torch.stack(distances).mean(0) if known else None,
             local_BLD=local_BLD,
             global_BLD=global_BLD,
         )
 
-    def _skip(self, x_BLC: Tensor, hidden_BLC: Tensor) -> Tensor:
-        """What the head's output is added to: nothing at a visible value, or a copy would do."""
+    def _skip(
+        self, x_BLC: Tensor, hidden_BLC: Tensor, level_B: Tensor
+    ) -> tuple[Tensor, Tensor | float]:
+        """What the head's output is added to, and its unit.
+
+        Nothing at a visible value, or a copy would do.
+        """
+        unit_BLC = 1.0
         if self.params.skip == "none":
-            return torch.zeros_like(x_BLC)
-        return bridge(x_BLC, hidden_BLC).masked_fill(~hidden_BLC, 0.0)
+            return torch.zeros_like(x_BLC), unit_BLC
+        skip_BLC = bridge(x_BLC, hidden_BLC)
+        if self.linear is not None:
+            skip_BLC, unit_BLC = self.linear(skip_BLC, hidden_BLC, level_B)
+        return skip_BLC.masked_fill(~hidden_BLC, 0.0), unit_BLC
 
     def _embed(self, value_BLC: Tensor, hidden_BLC: Tensor) -> Tensor:
-        value_BLC = value_BLC.clamp(-INPUT_LIMIT, INPUT_LIMIT)
         input_BLX = torch.cat([value_BLC, hidden_BLC.to(value_BLC.dtype)], dim=-1)
         # The convolution as one matrix product: steps before, at and after, around the circle.
         around_BLX = torch.cat([input_BLX.roll(1, 1), input_BLX, input_BLX.roll(-1, 1)], dim=-1)
@@ -106,9 +156,9 @@ class _Layer(nn.Module):
         self.feed_in = nn.Linear(params.width, 2 * params.width)
         self.feed_out = nn.Linear(2 * params.width, params.width)
 
-    def forward(self, token_BLD: Tensor, need_discrepancy: bool):
+    def forward(self, token_BLD: Tensor, need_discrepancy: bool, phase: Phase):
         mixed_BLD, local_BLD, global_BLD, discrepancy_BL = self.attention(
-            self.attention_norm(token_BLD), need_discrepancy
+            self.attention_norm(token_BLD), need_discrepancy, phase
         )
         token_BLD = token_BLD + mixed_BLD
         fed_BLD = self.feed_out(functional.gelu(self.feed_in(self.feed_norm(token_BLD))))

@@ -3,8 +3,10 @@
 Shape legend: T rows of a vehicle, B windows in a batch, L steps in a window, C channels, K masks.
 """
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,42 +18,69 @@ from amad.windows.series import Series
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A window from row ``start``, which answers for rows ``first`` to ``last`` (exclusive)."""
+    """A window from row ``start``, which answers for rows ``first`` to ``last`` (exclusive).
+
+    end: where its segment ends; rows of the window from there on do not exist.
+    """
 
     start: int
     first: int
     last: int
+    end: int
 
 
 @torch.inference_mode()
 def hidden_residual(
-    model: Amad, series: Series, window: int, block: int, batch: int = 64
+    model: Amad,
+    series: Series,
+    window: int,
+    block: int,
+    batch: int = 64,
+    family: Literal["time", "channel"] = "time",
 ) -> np.ndarray:
     """x - x_hat for each row and channel of a scaled series, (T, C) float32.
 
-    K complementary masks hide blocks of ``block`` rows (see ``complementary_masks``), all in one
-    batch; a value's prediction comes from the pass that hides it, so no residual is a copied input.
-    What was not measured (``valid_TC`` 0) is hidden in every pass and has residual 0: no evidence.
-    Rows of a segment shorter than the window are NaN.
+    K complementary masks (see ``complementary_masks``) hide, all in one batch, blocks of ``block``
+    rows (family ``time``) or groups of channels for a whole window (``channel``); a value's
+    prediction comes from the pass that hides it, so no residual is a copied input. What was not
+    measured (``valid_TC`` 0) is hidden in every pass and has residual 0: no evidence. Rows of a
+    segment shorter than the window are NaN.
+
+    A network of direction ``past`` predicts a block of rows from the rows before it, with
+    ``channel`` from the visible channels of the block as well; the first rows of a segment, without
+    a window of history, are NaN.
 
     batch: windows in one pass through the network, counting each mask. The same series gives the
-    same bytes. ``tiles`` says which window answers for which rows.
+    same bytes. ``tiles`` and ``past_tiles`` say which window answers for which rows.
     """
     device = next(model.parameters()).device
     T, C = series.value_TC.shape
     residual_TC = np.full((T, C), np.nan, np.float32)
-    mask_KLC = complementary_masks(window, C, block).to(device)
-    todo = tiles(series, window, block)
+    direction = model.params.direction
+    mask_KLC = complementary_masks(window, C, block, family, direction).to(device)
+    if direction == "past":
+        todo = past_tiles(series, window, block)
+    else:
+        todo = tiles(series, window, block if family == "time" else 0)
+    level = model.levels.index(series.vehicle, series.vehicle_class)
     size = max(1, batch // len(mask_KLC))
     model.eval()
     for at in range(0, len(todo), size):
         part = todo[at : at + size]
         row_BL = np.array([tile.start for tile in part])[:, None] + np.arange(window)
+        inside_BL = row_BL < np.array([tile.end for tile in part])[:, None]
+        row_BL = np.minimum(row_BL, T - 1)
         x_BLC = torch.from_numpy(series.value_TC[row_BL]).to(device)
-        valid_BLC = torch.from_numpy(series.valid_TC[row_BL] == 1).to(device)
+        valid_BLC = torch.from_numpy((series.valid_TC[row_BL] == 1) & inside_BL[..., None])
+        valid_BLC = valid_BLC.to(device)
         hidden_KBLC = mask_KLC[:, None] | ~valid_BLC
         x_KBLC = x_BLC.expand_as(hidden_KBLC)
-        output = model(x_KBLC.flatten(0, 1), hidden_KBLC.flatten(0, 1), need_discrepancy=False)
+        output = model(
+            x_KBLC.flatten(0, 1),
+            hidden_KBLC.flatten(0, 1),
+            need_discrepancy=False,
+            level_B=torch.full((hidden_KBLC[..., 0, 0].numel(),), level, device=device),
+        )
         recon_KBLC = output.recon_BLC.unflatten(0, hidden_KBLC.shape[:2])
         recon_BLC = (recon_KBLC * mask_KLC[:, None]).sum(0)
         error_BLC = ((x_BLC - recon_BLC) * valid_BLC).cpu().numpy()
@@ -84,5 +113,26 @@ def tiles(series: Series, window: int, block: int) -> list[Tile]:
             after + margin if after in grid else before + window - margin
             for before, after in pairwise(starts)
         ]
-        out += [Tile(*tile) for tile in zip(starts, [first, *edges], [*edges, last], strict=True)]
+        bounds = zip(starts, [first, *edges], [*edges, last], strict=True)
+        out += [Tile(*tile, end=last) for tile in bounds]
+    return out
+
+
+def past_tiles(series: Series, window: int, block: int) -> list[Tile]:
+    """The windows that answer for the last ``block`` rows of theirs, from their history alone.
+
+    The blocks lie on a grid counted in sampling periods since the epoch. The last block of a
+    segment may end early: its window then reaches beyond the segment, into rows that are hidden
+    anyhow. Rows before the first whole history of a segment have no window.
+    """
+    block = min(block, math.ceil(window / 2))
+    out: list[Tile] = []
+    for first, last in series.segments():
+        if last - first < window:
+            continue
+        period = int(series.timestamp_T[first + 1] - series.timestamp_T[first])
+        earliest = first + window - block
+        number = int(series.timestamp_T[first]) // period + (earliest - first)
+        grid = range(earliest + -number % block, last, block)
+        out += [Tile(at + block - window, at, min(at + block, last), end=last) for at in grid]
     return out

@@ -10,27 +10,28 @@ Shape legend: B windows in a batch, L steps in a window, C channels, K complemen
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from amad.config import ConfigError
 from amad.config.console import EVERY_SECONDS, say
-from amad.config.params import Params
+from amad.config.params import LossParams, Params
+from amad.model.attention import Phase
+from amad.model.batches import Windows, seed_of
 from amad.model.checkpoint import Reporter, load_checkpoint, require_digest, save_checkpoint
 from amad.model.losses import Objective, hidden_and_counted, squared_error
-from amad.model.masks import complementary_masks, draw_mask
+from amad.model.masks import complementary_masks
 from amad.model.network import Amad
-from amad.windows import CALIBRATION, TRAIN, WindowIndex, WindowStore, epoch_batches
+from amad.windows import WindowStore
 
 WARM_UP = 0.05  # share of all steps in which the learning rate rises
-VALIDATION_WINDOWS = 512  # at the most, evenly spaced over the calibration rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +61,9 @@ def train(
     With more than one worker the caller has initialised the process group. After each epoch all
     ranks report the same metrics: epoch (from 1), loss, reconstruction, discrepancy, contrast,
     validation (mean squared error of hidden values on calibration rows, in scaled units, each
-    hidden once), learning_rate, windows_per_second; and what ``on_epoch(network, epoch)`` adds,
-    which runs on every rank with the network in evaluation mode.
+    hidden once with its row), where whole channels are trained on validation_channel (the same,
+    each hidden with its channel), learning_rate, windows_per_second; and what
+    ``on_epoch(network, epoch)`` adds, which runs on every rank with the network in evaluation mode.
 
     Returns {"epochs": [metrics of each], "parameters", "train_windows"}.
 
@@ -70,9 +72,12 @@ def train(
         ConfigError: the training diverged.
     """
     params, device = job.params, reporter.device
-    windows = _Windows(WindowStore.open(job.store), job, reporter)
+    store = WindowStore.open(job.store)
+    windows = Windows(store, params, reporter)
     torch.manual_seed(params.seed)
-    network = Amad(windows.channels, params.model)
+    network = Amad(windows.channels, params.model, windows.levels, params.detect.hidden_block)
+    if network.linear is not None and reporter.latest() is None:
+        network.linear.fit(store)  # on every rank: cheap, and the same numbers
     objective = Objective(network, params.loss).to(device)
     optimiser = make_optimiser(objective, params)
     history = _resume(job, reporter, objective, optimiser)
@@ -82,11 +87,14 @@ def train(
         model = DistributedDataParallel(objective, device_ids=ids, broadcast_buffers=False)
 
     for epoch in range(len(history), job.epochs or params.train.epochs):
-        torch.manual_seed(_seed(params.seed, epoch, reporter.rank))
+        torch.manual_seed(seed_of(params.seed, epoch, reporter.rank))
         network.train()
         metrics = _epoch(job, reporter, model, optimiser, windows, epoch)
         network.eval()
-        metrics |= {"validation": _validate(job, reporter, network, windows)}
+        metrics |= {"validation": _validate(job, reporter, network, windows, "time")}
+        if params.mask.family in ("channel", "mixed"):
+            found = _validate(job, reporter, network, windows, "channel")
+            metrics |= {"validation_channel": found}
         metrics |= on_epoch(network, epoch) if on_epoch else {}
         history.append(metrics)
         if reporter.rank == 0:
@@ -96,6 +104,8 @@ def train(
                 state = {
                     "digest": job.digest,
                     "channels": windows.channels,
+                    "levels": windows.levels.to_json(),
+                    "hidden_block": params.detect.hidden_block,
                     "epochs": history,
                     "objective": objective.state_dict(),
                     "optimiser": optimiser.state_dict(),
@@ -131,6 +141,13 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
     return 0.5 * peak * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
+def phase_of(step: int, loss: LossParams) -> Phase:
+    """The phase of Max-Min that a step makes."""
+    if loss.maxmin_phases == "one_step":
+        return "both"
+    return "max" if step % 2 == 0 else "min"
+
+
 def autocast(precision: str, device: torch.device) -> AbstractContextManager:
     """Mixed precision as ``TrainJob.precision`` asks for it, on this device."""
     fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
@@ -138,76 +155,30 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
 
 
-class _Windows:
-    """The train and validation windows of a store, with what was measured in each."""
-
-    def __init__(self, store: WindowStore, job: TrainJob, reporter: Reporter) -> None:
-        model, rank, world_size = job.params.model, reporter.rank, reporter.world_size
-        self.channels = len(store.channels)
-        self.train = WindowIndex(store, model.window, job.params.train.stride, TRAIN)
-        self.validation = WindowIndex(store, model.window, model.window, CALIBRATION)
-        count = min(len(self.validation), VALIDATION_WINDOWS)
-        evenly = np.linspace(0, len(self.validation) - 1, count).astype(np.int64)
-        self.validation_ids = evenly[rank::world_size]
-        self._valid = [store.series(vehicle).valid_TC for vehicle in store.vehicles]
-        self._device = reporter.device
-
-    def gather(self, index: WindowIndex, ids_B: np.ndarray) -> tuple[Tensor, Tensor]:
-        """x_BLC float32 and valid_BLC bool, on the device."""
-        valid_BLC = np.stack(
-            [
-                self._valid[vehicle][row : row + index.window] == 1
-                for vehicle, row in zip(index.vehicle_W[ids_B], index.row_W[ids_B], strict=True)
-            ]
-        )
-        x_BLC = torch.from_numpy(index.gather(ids_B))
-        return x_BLC.to(self._device), torch.from_numpy(valid_BLC).to(self._device)
-
-    def batches(self, job: TrainJob, reporter: Reporter, epoch: int) -> list[np.ndarray]:
-        """Window ids of each step of this rank."""
-        params = job.params
-        limit = job.max_windows or params.train.max_windows
-        return epoch_batches(
-            self.train, params.train.batch, params.seed, epoch, reporter.rank,
-            reporter.world_size, limit,
-        )  # fmt: skip
-
-    def steps(
-        self, job: TrainJob, reporter: Reporter, batches: list[np.ndarray], epoch: int
-    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """x_BLC, hidden_BLC and counted_BLC of each step; masks are drawn for the global batch."""
-        mask = job.params.mask
-        rank, world_size, window = reporter.rank, reporter.world_size, self.train.window
-        generator = torch.Generator().manual_seed(_seed(job.params.seed, epoch, -1))
-        for ids_B in batches:
-            shape = (len(ids_B) * world_size, window, self.channels)
-            mask_BLC = draw_mask(mask, shape, generator)[rank::world_size].to(self._device)
-            x_BLC, valid_BLC = self.gather(self.train, ids_B)
-            yield x_BLC, *hidden_and_counted(mask_BLC, valid_BLC, mask.family)
-
-
 def _epoch(
     job: TrainJob,
     reporter: Reporter,
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
-    windows: _Windows,
+    windows: Windows,
     epoch: int,
 ) -> dict:
     """One pass over the epoch's windows; the metrics, the same on every rank."""
-    batches = windows.batches(job, reporter, epoch)
+    batches = windows.batches(epoch, job.max_windows or job.params.train.max_windows)
     epochs, peak = job.epochs or job.params.train.epochs, job.params.train.learning_rate
     sums_4 = torch.zeros(4, device=reporter.device, dtype=torch.float64)
     seen, started, shown = 0, time.perf_counter(), time.perf_counter()
-    for i, (x_BLC, hidden_BLC, counted_BLC) in enumerate(
-        windows.steps(job, reporter, batches, epoch)
-    ):
-        rate = learning_rate(epoch * len(batches) + i, epochs * len(batches), peak)
+    for i, (x_BLC, hidden_BLC, counted_BLC, level_B) in enumerate(windows.steps(batches, epoch)):
+        step = epoch * len(batches) + i
+        rate = learning_rate(step, epochs * len(batches), peak)
         for group in optimiser.param_groups:
             group["lr"] = rate
         mean_count = _sum_over_ranks(counted_BLC.sum(), reporter) / reporter.world_size
         with autocast(job.precision, reporter.device):
-            losses = model(x_BLC, hidden_BLC, counted_BLC, mean_count)
+            losses = model(
+                x_BLC, hidden_BLC, counted_BLC, mean_count,
+                phase=phase_of(step, job.params.loss), level_B=level_B,
+            )  # fmt: skip
         optimiser.zero_grad(set_to_none=True)
         losses.total.backward()
         nn.utils.clip_grad_norm_(model.parameters(), job.params.train.clip)
@@ -240,18 +211,29 @@ def _epoch(
 
 
 @torch.inference_mode()
-def _validate(job: TrainJob, reporter: Reporter, network: Amad, windows: _Windows) -> float:
+def _validate(
+    job: TrainJob,
+    reporter: Reporter,
+    network: Amad,
+    windows: Windows,
+    family: Literal["time", "channel"],
+) -> float:
     """Mean squared error of hidden measured values on calibration rows, each hidden once."""
-    L, C, batch = job.params.model.window, windows.channels, job.params.train.batch
-    mask_KLC = complementary_masks(L, C, job.params.detect.hidden_block).to(reporter.device)
+    model, C, batch = job.params.model, windows.channels, job.params.train.batch
+    block = job.params.detect.hidden_block
+    mask_KLC = complementary_masks(model.window, C, block, family, model.direction)
+    mask_KLC = mask_KLC.to(reporter.device)
     sums_2 = torch.zeros(2, device=reporter.device, dtype=torch.float64)
     for first in range(0, len(windows.validation_ids), batch):
         ids_B = windows.validation_ids[first : first + batch]
-        x_BLC, valid_BLC = windows.gather(windows.validation, ids_B)
+        x_BLC, valid_BLC, level_B = windows.gather(windows.validation, ids_B)
         for mask_LC in mask_KLC:
-            hidden_BLC, counted_BLC = hidden_and_counted(mask_LC, valid_BLC, "time")
+            hidden_BLC, counted_BLC = hidden_and_counted(mask_LC, valid_BLC, family)
+            if model.direction == "past":
+                counted_BLC[:, :-block] = False  # what scoring looks at
             with autocast(job.precision, reporter.device):
-                recon_BLC = network(x_BLC, hidden_BLC, need_discrepancy=False).recon_BLC
+                output = network(x_BLC, hidden_BLC, need_discrepancy=False, level_B=level_B)
+            recon_BLC = output.recon_BLC
             sums_2 += torch.stack(
                 [s.double() for s in squared_error(x_BLC, recon_BLC, counted_BLC)]
             )
@@ -280,11 +262,6 @@ def _sum_over_ranks(value: Tensor, reporter: Reporter) -> Tensor:
         value = value.clone()
         torch.distributed.all_reduce(value)
     return value
-
-
-def _seed(seed: int, epoch: int, stream: int) -> int:
-    """A seed of its own for each epoch and rank (stream -1: the masks, alike on all ranks)."""
-    return int(np.random.SeedSequence([seed, epoch, stream + 1]).generate_state(1)[0])
 
 
 def _line(metrics: dict, epochs: int) -> str:

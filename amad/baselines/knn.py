@@ -1,0 +1,45 @@
+"""Nearest neighbours: how far a row lies from the train rows that are most like it.
+
+Shape legend: T rows of a vehicle, C channels, N reference rows, J neighbours.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from amad.baselines.kmeans import sample
+from amad.detect.members import Arrays, Member
+from amad.windows.series import Series
+
+NEIGHBOURS = 5  # J
+REFERENCE = 2000  # train rows that are searched, at the most
+STRETCH = 500  # of them from one stretch of rows
+
+
+class KnnMember(Member):
+    """A row less the mean of its 5 nearest among 2,000 train rows drawn by seed.
+
+    Rows as they stand, imputed cells with them. The search is exact, in scaled units.
+    """
+
+    def __init__(self, name: str, *, seed: int, weight: float = 1.0) -> None:
+        super().__init__(name, weight)
+        self.seed = seed
+
+    def summarise(self, series: Series) -> Arrays:
+        """A sample of the rows, (N, C)."""
+        return {"row": series.value_TC[sample(series.rows, STRETCH, self.seed)]}
+
+    def solve(self, summaries: Sequence[Arrays]) -> Arrays:
+        """The reference rows (N, C)."""
+        row_NC = np.concatenate([s["row"] for s in summaries])
+        return {"row": row_NC[sample(len(row_NC), REFERENCE, self.seed)].astype(np.float64)}
+
+    def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
+        """x less the mean of its neighbours."""
+        from sklearn.neighbors import NearestNeighbors
+
+        row_NC = coefficients["row"].astype(np.float32)
+        search = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(row_NC)), algorithm="brute")
+        near_TJ = search.fit(row_NC).kneighbors(series.value_TC, return_distance=False)
+        return series.value_TC - row_NC[near_TJ].mean(axis=1)

@@ -1,0 +1,97 @@
+"""LATAD behind the detector's interface: how far a window lies from the ordinary, by channel.
+
+Shape legend: T rows of a vehicle, C channels, B windows in a batch.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from amad.detect.detector import FLEET
+from amad.detect.members import Arrays, Member
+from amad.model.latad import WINDOW, Latad, LatadNetwork, cluster, gather, train_latad
+from amad.windows.series import Series
+
+STRIDE = 8  # rows between the ends of scored windows
+BATCH = 128
+STEPS = 150  # of training
+
+
+class LatadMember(Member):
+    """One network for the fleet, trained with its level, which comes first; centres for each level.
+
+    The squared residual of a channel is its share of the distance, so that their mean over
+    channels is the distance itself, in units of its train mean: residual_c^2 = C share_c distance
+    / ordinary. Like the attention network's, the train residuals are not cross-fitted.
+
+    Windows end on a grid of STRIDE sampling periods since the epoch, so that nothing depends on
+    where the series was cut. trailing: a row takes the newest window that ends at it or before, and
+    the first rows of a segment have none; else the window whose middle is nearest.
+    """
+
+    def __init__(self, name: str, *, trailing: bool, seed: int, weight: float = 1.0) -> None:
+        super().__init__(name, weight)
+        self.trailing = trailing
+        self.seed = seed
+        self.context_rows = WINDOW + STRIDE - 2
+        self.lookahead_rows = 0 if trailing else WINDOW + STRIDE - 2
+        self.network: LatadNetwork | None = None
+
+    def summarise(self, series: Series) -> Arrays:
+        """Nothing: the network learns from rows, not from sums."""
+        return {}
+
+    def solve(self, summaries: Sequence[Arrays]) -> Arrays:
+        """Nothing: the network learns from rows, not from sums."""
+        return {}
+
+    def fit(self, level: str, train: Sequence[Series], folds: int) -> list[np.ndarray]:
+        """Train the network where ``level`` is the fleet's, find the centres of any level."""
+        if level == FLEET:
+            self.network = train_latad(train, self.seed, STEPS)
+        latad = None if self.network is None else cluster(self.network, train, self.seed)
+        self.coefficients[level] = {} if latad is None else latad.arrays()
+        return [self.residual(series, level) for series in train]
+
+    def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
+        """sqrt(C share distance / ordinary), never negative; NaN where there is no window."""
+        residual_TC = np.full(series.value_TC.shape, np.nan, np.float32)
+        end_B, answer_T = window_ends(series, trailing=self.trailing)
+        if not coefficients or len(end_B) == 0:
+            return residual_TC
+        latad = Latad.restore(coefficients)
+        parts = []
+        for first in range(0, len(end_B), BATCH):
+            start_B = end_B[first : first + BATCH] - WINDOW + 1
+            x_BLC, present_BC = gather(series.value_TC, series.valid_TC, start_B)
+            distance_B, share_BC = latad.diagnose(x_BLC, present_BC)
+            count_B1 = present_BC.sum(1, keepdim=True)
+            parts.append((count_B1 * share_BC * distance_B[:, None] / latad.ordinary).sqrt())
+        known_T = answer_T >= 0
+        residual_TC[known_T] = torch.cat(parts).numpy()[answer_T[known_T]]
+        return residual_TC
+
+
+def window_ends(series: Series, *, trailing: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Last rows of the scored windows, ascending, and for each row the index of its window or -1.
+
+    Both int64, the second (T,).
+    """
+    ends, answer_T, known = [np.zeros(0, np.int64)], np.full(series.rows, -1, np.int64), 0
+    ahead = 0 if trailing else WINDOW // 2 + STRIDE // 2
+    for first, last in series.segments():
+        if last - first < WINDOW:
+            continue
+        period = int(series.timestamp_T[first + 1] - series.timestamp_T[first])
+        number = int(series.timestamp_T[first]) // period
+        earliest = first + WINDOW - 1
+        end_B = np.arange(earliest + -(number + WINDOW - 1) % STRIDE, last, STRIDE)
+        if len(end_B) == 0:
+            continue
+        row_T = np.arange(end_B[0] if trailing else first, last)
+        index_T = (row_T + ahead - end_B[0]) // STRIDE
+        answer_T[row_T] = known + np.clip(index_T, 0, len(end_B) - 1)
+        ends.append(end_B)
+        known += len(end_B)
+    return np.concatenate(ends), answer_T

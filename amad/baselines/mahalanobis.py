@@ -1,0 +1,38 @@
+"""Mahalanobis distance: how unlikely a row is under one Gaussian of the train rows.
+
+Shape legend: T rows of a vehicle, C channels.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from amad.baselines.pca import PcaMember, mean_and_covariance
+from amad.detect.members import Arrays
+
+
+class MahalanobisMember(PcaMember):
+    """Residuals whose squares sum to the Mahalanobis distance of the row, with a ridge.
+
+    With S the train covariance and f the least residual scale of the chain,
+
+        r = f (S + f^2 I)^(-1/2) (x - mean),    |r|^2 = f^2 (x - mean)' (S + f^2 I)^-1 (x - mean)
+
+    The symmetric root is the whitening that stays closest to the channels themselves (Kessy, Lewin
+    and Strimmer 2018, "Optimal whitening and decorrelation", ZCA), so the part of a channel can be
+    told. The ridge f^2 says that no direction is trusted to vary less than the chain's floor; the
+    factor f makes r the value itself where train does not vary at all, so that the chain's floor
+    means the same here as in every other member. A whitened channel has the scale f or a little
+    less, which the chain raises to f: its z2 is then the squared distance, channel by channel.
+    """
+
+    def __init__(self, name: str, *, floor: float, weight: float = 1.0) -> None:
+        super().__init__(name, weight)
+        self.floor = floor
+
+    def solve(self, summaries: Sequence[Arrays]) -> Arrays:
+        """Mean (C,) and the symmetric map (C, C) of rows to residuals."""
+        mean_C, covariance = mean_and_covariance(summaries)
+        variance, vectors = np.linalg.eigh(covariance)
+        shrink = self.floor / np.sqrt(np.maximum(variance, 0.0) + self.floor**2)
+        return {"mean": mean_C, "rest": (vectors * shrink) @ vectors.T}

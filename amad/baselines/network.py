@@ -1,0 +1,102 @@
+"""What the baselines with a trained network share: one network of the fleet, and its training.
+
+Shape legend: T rows of a vehicle, B windows in a batch, L steps in a window, C channels.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from amad.detect.detector import FLEET
+from amad.detect.members import Arrays, Member
+from amad.model.training import learning_rate
+from amad.windows.sampler import WindowIndex
+from amad.windows.series import Series
+
+CLIP = 1.0  # norm of a step's gradient
+
+
+class NetworkMember(Member):
+    """A member with one network for all vehicles, trained on the pooled rows of the fleet level.
+
+    A detector fits that level first; the others take the network as it is. As with AMAD, the
+    train residuals are those of the network that has seen these rows: not cross-fitted.
+    """
+
+    def __init__(self, name: str, *, seed: int, weight: float = 1.0) -> None:
+        super().__init__(name, weight)
+        self.seed = seed
+        self.network: nn.Module | None = None
+
+    @abstractmethod
+    def train_network(self, train: Sequence[Series]) -> nn.Module:
+        """A network fitted to these scaled series; the same seed gives the same weights."""
+
+    def summarise(self, series: Series) -> Arrays:
+        """Nothing: the network learns from the rows themselves."""
+        return {}
+
+    def solve(self, summaries: Sequence[Arrays]) -> Arrays:
+        """Nothing: the network learns from the rows themselves."""
+        return {}
+
+    def fit(self, level: str, train: Sequence[Series], folds: int) -> list[np.ndarray]:
+        """Train at the fleet's level; the residuals of the network as it is at every level."""
+        if level == FLEET:
+            self.network = self.train_network(train).eval()
+        assert self.network is not None, "the fleet's level is fitted first"
+        self.coefficients[level] = {}
+        return [self._masked(series, {}) for series in train]
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Torch's random numbers from ``seed``; those of the caller go on as if nothing had been."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def minimise(
+    parameters: Iterable[nn.Parameter],
+    loss: Callable[[Tensor, Tensor], Tensor],
+    train: Sequence[Series],
+    *,
+    window: int,
+    stride: int,
+    batch: int,
+    steps: int,
+    rate: float,
+    seed: int,
+) -> None:
+    """``steps`` of Adam on batches of train windows drawn by seed.
+
+    loss: of x_BLC (scaled, float32) and valid_BLC (bool, what was measured), a scalar. rate: the
+    highest learning rate, as in ``amad.model.training.learning_rate``.
+
+    Raises:
+        DataError: no window fits into any segment.
+    """
+    index = WindowIndex(train, window, stride)
+    parameters = [p for p in parameters if p.requires_grad]
+    optimiser = torch.optim.Adam(parameters, lr=rate)
+    rng = np.random.default_rng(seed)
+    for step in range(steps):
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(step, steps, rate)
+        ids_B = rng.integers(len(index), size=batch)
+        valid_BLC = np.stack(
+            [
+                train[vehicle].valid_TC[row : row + window] == 1
+                for vehicle, row in zip(index.vehicle_W[ids_B], index.row_W[ids_B], strict=True)
+            ]
+        )
+        value = loss(torch.from_numpy(index.gather(ids_B)), torch.from_numpy(valid_BLC))
+        optimiser.zero_grad(set_to_none=True)
+        value.backward()
+        nn.utils.clip_grad_norm_(parameters, CLIP)
+        optimiser.step()

@@ -1,0 +1,103 @@
+"""An Anomaly-Transformer-style network (arXiv 2110.02642), built from AMAD's own parts.
+
+Attention over the whole window reconstructs what it sees; beside it stands the Gaussian prior with
+a learned width for each step and head, and the Max-Min phases drive the two apart and together. Our
+size is AMAD's, not the paper's.
+
+Shape legend: T rows of a vehicle, B windows, L steps in a window, C channels.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from amad.baselines.network import NetworkMember, minimise, seeded
+from amad.config.params import LossParams, ModelParams
+from amad.detect.criterion import CriterionDetector, visible_passes
+from amad.detect.detector import pooled
+from amad.model.losses import Objective, hidden_and_counted
+from amad.model.network import Amad
+from amad.model.residual import past_tiles, tiles
+from amad.windows.series import Series
+
+MODEL = ModelParams(kernel="gaussian", mixup="scalar", skip="none")
+LOSS = LossParams(maxmin=3.0, contrast=0.0, contrast_form="none")  # k of the paper
+STRIDE = 25
+BATCH = 32
+RATE = 3e-3
+SHUT = -30.0  # of the gate to the local view: sigmoid 1e-13, nothing in float32
+STEPS = 200
+TAIL = 10  # rows that a window answers for in the trailing form
+
+
+def train_transformer(train: Sequence[Series], seed: int, steps: int) -> Amad:
+    """The network, trained on windows of these scaled series with nothing hidden but what was not
+    measured.
+
+    Its scalar gate is frozen shut: what reconstructs is the global attention alone, as in the
+    paper, and the prior acts through the association discrepancy only.
+
+    Raises:
+        DataError: no window fits into any segment.
+    """
+    with seeded(seed):
+        network = Amad(train[0].value_TC.shape[1], MODEL)
+        objective = Objective(network, LOSS)
+    for layer in network.layers:
+        layer.attention.gate_H.requires_grad_(False).fill_(SHUT)
+
+    def loss(x_BLC: Tensor, valid_BLC: Tensor) -> Tensor:
+        nothing_BLC = torch.zeros_like(valid_BLC)
+        return objective(x_BLC, *hidden_and_counted(nothing_BLC, valid_BLC, "none")).total
+
+    minimise(
+        objective.parameters(), loss, train, window=MODEL.window, stride=STRIDE,
+        batch=BATCH, steps=steps, rate=RATE, seed=seed,
+    )  # fmt: skip
+    return network.eval()
+
+
+class TransformerMember(NetworkMember):
+    """Its plain reconstruction error under the evidence chain.
+
+    Windows lie end to end, as in the paper; segments shorter than one have no residual. trailing:
+    windows overlap and each answers for its last 10 rows alone, so that a residual waits for 9 rows
+    at the most; the first 90 of a segment have none.
+    """
+
+    def __init__(self, name: str, *, trailing: bool, seed: int, weight: float = 1.0) -> None:
+        super().__init__(name, seed=seed, weight=weight)
+        self.trailing = trailing
+        self.context_rows = MODEL.window
+        self.lookahead_rows = TAIL - 1 if trailing else MODEL.window
+
+    def train_network(self, train: Sequence[Series]) -> Amad:
+        """See ``train_transformer``."""
+        return train_transformer(train, self.seed, STEPS)
+
+    def predict_error(self, series: Series, coefficients: dict) -> np.ndarray:
+        """x - x_hat of visible values."""
+        residual_TC = np.full(series.value_TC.shape, np.nan, np.float32)
+        if self.trailing:
+            todo = past_tiles(series, MODEL.window, TAIL)
+        else:
+            todo = tiles(series, MODEL.window, 0)
+        passes = visible_passes(self.network, series, todo, need_discrepancy=False)
+        for tile, error_NC, _ in passes:
+            residual_TC[tile.first : tile.last] = error_NC
+        return residual_TC
+
+
+class TransformerCriterion(CriterionDetector):
+    """The same network under the paper's own criterion, without the chain."""
+
+    def __init__(self, *args, seed: int, **kwargs) -> None:
+        super().__init__(None, *args, **kwargs)
+        self.seed = seed
+
+    def fit_levels(self, train: Sequence[Series]) -> None:
+        """Train the network on the rows that the fleet's level pools."""
+        self.network = train_transformer(pooled(train), self.seed, STEPS)
+        super().fit_levels(train)

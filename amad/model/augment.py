@@ -1,0 +1,127 @@
+"""LATAD's learnable augmentation (arXiv 2406.12260, our reading): what makes a contrast hard.
+
+Small residual convolutions look at a window and say how much of each value to keep: masks
+m_k = sigmoid(g_k(x)), and the copies x_k = m_k x are the negatives. Masks and encoder play against
+each other through one backward pass:
+
+    encoder   minimises  mean d(z, z+) + mean max(0, d(z, z+) - d(z, z_k) + margin_k)
+    masks     minimise   WEIGHT (mean(1 - m) - RHO diversity - the same hinge)
+
+so that the masks stay close to "keep everything" (else a negative is too easy), differ from each
+other, and search for the copies that the encoder cannot yet tell from the window. d = 1 - cosine.
+
+Shape legend: B windows, L steps, C channels, K masks, X convolution channels.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from amad.model.attention import reverse_gradient
+
+MASKS = 3
+WIDTH = 8  # convolution channels of each mask
+START_LOGIT = 1.5  # an untrained mask keeps about four fifths: a mild change, so a hard negative
+LOGIT_LIMIT = 4.0  # a mask stays within 0.018 and 0.982, where its gradient lives
+INPUT_LIMIT = 10.0  # train spreads
+MARGINS = (0.1, 1.0)  # of the triplet, from no change to a window that is blanked
+WEIGHT = 0.1  # lambda: of all that the masks are trained by
+RHO = 0.3  # of the diversity; more makes masks so strong that the hinge is soon 0
+
+
+class LearnedMasks(nn.Module):
+    """K masks of a window, each from a residual convolution of its own.
+
+        mask_BKLC = LearnedMasks(channels)(x_BLC)      # in (0, 1): the share that is kept
+
+    x_BLC: scaled windows; 0 where the network may not look.
+    """
+
+    def __init__(self, channels: int, masks: int = MASKS) -> None:
+        super().__init__()
+        assert masks >= 2, "diversity compares masks"
+        self.masks, inner = masks, masks * WIDTH
+        self.enter = nn.Conv1d(channels, inner, 1)
+        self.first = nn.Conv1d(inner, inner, 3, padding=1, groups=masks)
+        self.second = nn.Conv1d(inner, inner, 3, padding=1, groups=masks)
+        self.leave = nn.Conv1d(inner, masks * channels, 1, groups=masks)
+        nn.init.constant_(self.leave.bias, START_LOGIT)
+
+    def forward(self, x_BLC: Tensor) -> Tensor:
+        """mask_BKLC float32."""
+        token_BXL = self.enter(x_BLC.clamp(-INPUT_LIMIT, INPUT_LIMIT).transpose(1, 2))
+        token_BXL = token_BXL + self.second(functional.gelu(self.first(token_BXL)))
+        logit_BXL = self.leave(functional.gelu(token_BXL)).float()
+        logit_BKLC = logit_BXL.unflatten(1, (self.masks, -1)).transpose(2, 3)
+        return (LOGIT_LIMIT * torch.tanh(logit_BKLC / LOGIT_LIMIT)).sigmoid()
+
+
+def strength(mask_BKLC: Tensor, real_BLC: Tensor) -> Tensor:
+    """What share of a window each mask takes away, mean(1 - m) over the cells that are real (bool):
+    (B, K) in [0, 1]. Cells that no network sees could be masked for nothing."""
+    real_B1LC = real_BLC[:, None]
+    gone_BK = ((1 - mask_BKLC) * real_B1LC).sum((2, 3))
+    return gone_BK / real_B1LC.sum((2, 3)).clamp_min(1)
+
+
+def diversity(mask_BKLC: Tensor, real_BLC: Tensor) -> Tensor:
+    """Root mean square difference of two masks, mean over pairs and windows. Scalar in [0, 1].
+
+    The root keeps the masks alive: taking away a share p costs p and gains about sqrt(p), so that
+    the least cost lies at a share above 0, however hard the closeness pulls.
+    """
+    one_P, other_P = torch.triu_indices(*mask_BKLC.shape[1:2] * 2, offset=1)
+    gap_BPLC = (mask_BKLC[:, one_P] - mask_BKLC[:, other_P]).square() * real_BLC[:, None]
+    count_B1 = real_BLC.sum((1, 2)).clamp_min(1)[:, None]
+    return (gap_BPLC.sum((2, 3)) / count_B1 + 1e-8).sqrt().mean()
+
+
+def mask_cost(mask_BKLC: Tensor, real_BLC: Tensor) -> Tensor:
+    """WEIGHT (mean(1 - m) - RHO diversity): the part of the loss that is the masks' own. Scalar."""
+    closeness = strength(mask_BKLC, real_BLC).mean()
+    return WEIGHT * (closeness - RHO * diversity(mask_BKLC, real_BLC))
+
+
+def opposed(mask: Tensor) -> Tensor:
+    """The mask itself, whose gradient comes back with its sign changed and WEIGHT times as large.
+
+    On the way to the encoder it makes the masks climb what the encoder descends.
+    """
+    return mask.detach() + reverse_gradient(WEIGHT * (mask - mask.detach()))
+
+
+def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
+    """1 - cosine over the last dimension, in [0, 2]."""
+    return 1 - functional.cosine_similarity(a, b, dim=-1)
+
+
+def margin(strength_BK: Tensor) -> Tensor:
+    """The triplet margin of each copy: grows over MARGINS with how much of the window is gone.
+
+    A target, not a quantity to train: no gradient passes.
+    """
+    low, high = MARGINS
+    return low + (high - low) * strength_BK.detach()
+
+
+def hinge(near: Tensor, far: Tensor, margin: Tensor) -> Tensor:
+    """mean max(0, near - far + margin): 0 once every negative is a margin further off. Scalar."""
+    return functional.relu(near - far + margin).mean()
+
+
+def draw_neighbours(
+    start_B: np.ndarray,
+    first_B: np.ndarray,
+    last_B: np.ndarray,
+    eta: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Starts of the positives: windows up to ``eta`` rows away in the same segment, (B,) int64.
+
+    first_B, last_B: the first and last start that the segment of each window allows, both
+    inclusive. A window is its own positive only where its segment holds no other.
+    """
+    low_B, high_B = np.maximum(first_B, start_B - eta), np.minimum(last_B, start_B + eta)
+    drawn_B = rng.integers(low_B, np.maximum(high_B, low_B + 1))
+    return np.minimum(drawn_B + (drawn_B >= start_B), high_B)

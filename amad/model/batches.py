@@ -1,0 +1,85 @@
+"""What the steps of a training see: windows of a store, what was measured in them, and masks.
+
+Shape legend: B windows in a batch, L steps in a window, C channels, W windows of an index.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from amad.config.params import Params
+from amad.model.checkpoint import Reporter
+from amad.model.levels import Levels
+from amad.model.losses import hidden_and_counted
+from amad.model.masks import draw_mask
+from amad.windows import CALIBRATION, TRAIN, WindowIndex, WindowStore, epoch_batches
+
+VALIDATION_WINDOWS = 512  # at the most, evenly spaced over the calibration rows
+
+
+class Windows:
+    """The train and validation windows of a store, this rank's share of them, on its device."""
+
+    def __init__(self, store: WindowStore, params: Params, reporter: Reporter) -> None:
+        self.params, self.reporter = params, reporter
+        self.channels = len(store.channels)
+        self.levels = Levels.of(store)
+        self._level = np.array(
+            [self.levels.index(name, store.vehicle_class(name)) for name in store.vehicles]
+        )
+        window = params.model.window
+        stride, apart = params.train.stride, window
+        if params.model.direction == "past":  # one block a window to predict: a window for each
+            stride, apart = (min(n, params.detect.hidden_block) for n in (stride, apart))
+        self.train = WindowIndex(store, window, stride, TRAIN)
+        self.validation = WindowIndex(store, window, apart, CALIBRATION)
+        count = min(len(self.validation), VALIDATION_WINDOWS)
+        evenly = np.linspace(0, len(self.validation) - 1, count).astype(np.int64)
+        self.validation_ids = evenly[reporter.rank :: reporter.world_size]
+        self._valid = [store.series(vehicle).valid_TC for vehicle in store.vehicles]
+
+    def gather(self, index: WindowIndex, ids_B: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """x_BLC float32, valid_BLC bool and level_B (long) of some windows."""
+        valid_BLC = np.stack(
+            [
+                self._valid[vehicle][row : row + index.window] == 1
+                for vehicle, row in zip(index.vehicle_W[ids_B], index.row_W[ids_B], strict=True)
+            ]
+        )
+        level_B = self._level[index.vehicle_W[ids_B]]
+        device = self.reporter.device
+        x_BLC, valid_BLC, level_B = (
+            torch.from_numpy(part).to(device) for part in (index.gather(ids_B), valid_BLC, level_B)
+        )
+        return x_BLC, valid_BLC, level_B
+
+    def batches(self, epoch: int, limit: int) -> list[np.ndarray]:
+        """Window ids of each step of this rank; ``limit`` windows an epoch at the most."""
+        return epoch_batches(
+            self.train, self.params.train.batch, self.params.seed, epoch, self.reporter.rank,
+            self.reporter.world_size, limit,
+        )  # fmt: skip
+
+    def steps(
+        self, batches: list[np.ndarray], epoch: int
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """x_BLC, hidden_BLC, counted_BLC and level_B of each step.
+
+        Masks are drawn for the global batch.
+        """
+        mask, direction = self.params.mask, self.params.model.direction
+        rank, world_size = self.reporter.rank, self.reporter.world_size
+        generator = torch.Generator().manual_seed(seed_of(self.params.seed, epoch, -1))
+        for ids_B in batches:
+            shape = (len(ids_B) * world_size, self.train.window, self.channels)
+            mask_BLC = draw_mask(mask, shape, generator, direction)[rank::world_size]
+            x_BLC, valid_BLC, level_B = self.gather(self.train, ids_B)
+            mask_BLC = mask_BLC.to(self.reporter.device)
+            yield x_BLC, *hidden_and_counted(mask_BLC, valid_BLC, mask.family), level_B
+
+
+def seed_of(seed: int, epoch: int, stream: int) -> int:
+    """A seed of its own for each epoch and rank (stream -1: the masks, alike on all ranks)."""
+    return int(np.random.SeedSequence([seed, epoch, stream + 1]).generate_state(1)[0])

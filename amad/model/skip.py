@@ -1,0 +1,264 @@
+"""The linear skip: what ridge regressions say of a hidden value, and what the network adds to.
+
+Two parts, both in closed form from train rows, for each level (a vehicle, its class, the fleet):
+
+- *over time*, a short block hidden in a channel, from visible values of the same channel beside it;
+- *over channels*, a channel hidden for the whole window, from the other channels of the same row.
+
+Shape legend: B windows, L steps, C channels, V levels, K rows of a hidden block, W neighbours that
+a regression sees, X = W + 1 (the intercept), S = W + K rows of a stretch, N stretches, T rows.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from amad.model.levels import FLEET, Levels
+from amad.windows.series import TRAIN, Series
+from amad.windows.store import WindowStore
+
+SIDE, PAST = 5, 10  # neighbours on either side of a block; before it, where only the past counts
+PENALTY = 1e-3  # of the squared coefficients, a stretch; scaled channels have about unit variance
+SHRINKAGE = 0.03  # of the correlations, towards none
+LEAST_SPREAD = 0.05  # scaled units: a channel that hardly moved in train says little of the others
+LEAST_MISS = 0.05  # scaled units: what a channel's residual is divided by at the least
+LIMIT = 10.0  # spreads: a broken sensor says no more than this of the others
+STRETCHES = 10_000  # of a vehicle at about the most, evenly spaced: more say nothing new
+
+
+class LinearSkip(nn.Module):
+    """Linear predictions of hidden values, (B, L, C), from the visible ones.
+
+        skip = LinearSkip(channels=12, levels=levels, block=5, past_only=False)
+        skip.fit(store)
+        value_BLC, miss_BLC = skip(line_BLC, hidden_BLC, level_B)
+
+    *Over time*: a block of ``block`` hidden rows with SIDE visible values of its channel on either
+    side of it (where ``block`` is less than SIDE: ``block``); with ``past_only``, up to ``block``
+    rows after PAST visible ones. Each row of the block has a regression of its own. All other
+    hidden values keep ``line_BLC``, the bridge. Coefficients are shrunk to the bridge's: without
+    data they are the bridge.
+
+    *Over channels*: the conditional mean of a Gaussian, mu_h + S_hv S_vv^-1 (x_v - mu_v), with h
+    the channels that are hidden for the whole window and v the others that the level knows. S is
+    the train covariance with its correlations shrunk by SHRINKAGE. Hidden values of v count as
+    the first part has them.
+
+    Beside the prediction it says what it misses, (B, L, C): the root mean square on train over time
+    (the bridge's, where that serves), the root of the conditional variance over channels. That is
+    the unit which the network speaks in, so that it cannot drown a channel that is predicted well
+    in noise of its own.
+
+    Buffers travel with the weights: time_VCXK, miss_time_VC, miss_line_VC (of the bridge), mean_VC,
+    spread_VC (0: never measured in train) and correlation_VCC.
+    """
+
+    def __init__(self, channels: int, levels: Levels, block: int, past_only: bool) -> None:
+        super().__init__()
+        self.levels, self.block, self.past_only = levels, block, past_only
+        self.before = PAST if past_only else min(SIDE, block)
+        self.after = 0 if past_only else self.before
+        V, C = len(levels), channels
+        line_XK = self._bridge_coefficients()
+        self.register_buffer("time_VCXK", line_XK.expand(V, C, *line_XK.shape).clone())
+        self.register_buffer("mean_VC", torch.zeros(V, C))
+        self.register_buffer("spread_VC", torch.zeros(V, C))
+        self.register_buffer("correlation_VCC", torch.eye(C).expand(V, C, C).clone())
+        self.register_buffer("miss_time_VC", torch.ones(V, C))
+        self.register_buffer("miss_line_VC", torch.ones(V, C))
+
+    def forward(
+        self, line_BLC: Tensor, hidden_BLC: Tensor, level_B: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The prediction where hidden, the value itself where visible; and what it misses.
+
+        line_BLC: the windows with the bridge in place of hidden values. level_B: long.
+        """
+        with torch.autocast(line_BLC.device.type, enabled=False):
+            value_BLC, miss_BLC = self._over_time(line_BLC.float(), hidden_BLC, level_B)
+            return self._over_channels(value_BLC, miss_BLC, hidden_BLC, level_B)
+
+    def _over_time(
+        self, line_BLC: Tensor, hidden_BLC: Tensor, level_B: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        B, L, C = line_BLC.shape
+        K, before = self.block, self.before
+        span = before + K + self.after
+        miss_BLC = self.miss_line_VC[level_B][:, None].expand(B, L, C)
+        if span > L:
+            return line_BLC, miss_BLC
+        seen_NS = ~hidden_BLC.unfold(1, span, 1)  # (B, L - span + 1, C, S)
+        fits = seen_NS[..., :before].all(-1) & seen_NS[..., before + K :].all(-1)
+        inside = seen_NS[..., before : before + (1 if self.past_only else K)]
+        window_N, first_N, channel_N = (fits & ~inside.any(-1)).nonzero(as_tuple=True)
+        base_N = (window_N * L + first_N) * C + channel_N
+        place_S = torch.arange(span, device=line_BLC.device) * C
+        near_W = torch.cat([place_S[:before], place_S[before + K :]])
+        flat = line_BLC.flatten()
+        near_NW = flat[base_N[:, None] + near_W]
+        weight_NXK = self.time_VCXK.flatten(0, 1)[level_B[window_N] * C + channel_N]
+        found_NK = torch.baddbmm(weight_NXK[:, -1:], near_NW[:, None], weight_NXK[:, :-1])[:, 0]
+        at_NK = base_N[:, None] + place_S[before : before + K]
+        if self.past_only:  # the block may end early: what comes after it is visible
+            hidden_NK = hidden_BLC.flatten()[at_NK].int().cummin(1).values.bool()
+            at_NK, found_NK = at_NK[hidden_NK], found_NK[hidden_NK]
+        served_BLC = torch.zeros_like(hidden_BLC).flatten()
+        served_BLC[at_NK] = True
+        miss_BLC = torch.where(
+            served_BLC.view(B, L, C), self.miss_time_VC[level_B][:, None], miss_BLC
+        )
+        return flat.index_put((at_NK,), found_NK).view(B, L, C), miss_BLC
+
+    def _over_channels(
+        self, value_BLC: Tensor, miss_BLC: Tensor, hidden_BLC: Tensor, level_B: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        gone_BC = hidden_BLC.all(1)
+        at_B = (gone_BC & (self.spread_VC[level_B] > 0)).any(1).nonzero()[:, 0]
+        if len(at_B) == 0:
+            return value_BLC, miss_BLC
+        level_B, gone_BC = level_B[at_B], gone_BC[at_B]
+        mean_BC, spread_BC = self.mean_VC[level_B], self.spread_VC[level_B]
+        known_BC = ~gone_BC & (spread_BC > 0)
+        weight_BCC, left_BC = conditional(self.correlation_VCC[level_B], known_BC)
+        part_BLC = value_BLC[at_B]
+        unit_BLC = (part_BLC - mean_BC[:, None]) / spread_BC.clamp_min(LEAST_SPREAD)[:, None]
+        found_BLC = unit_BLC.clamp(-LIMIT, LIMIT) @ weight_BCC
+        found_BLC = mean_BC[:, None] + spread_BC[:, None] * found_BLC
+        out_BLC = value_BLC.clone()
+        out_BLC[at_B] = torch.where(gone_BC[:, None], found_BLC, part_BLC)
+        left_BC = (spread_BC * left_BC.sqrt()).clamp_min(LEAST_MISS)
+        miss_BLC = miss_BLC.clone()
+        miss_BLC[at_B] = torch.where(gone_BC[:, None], left_BC[:, None], miss_BLC[at_B])
+        return out_BLC, miss_BLC
+
+    def fit(self, store: WindowStore) -> None:
+        """Learn every level from the TRAIN rows of a store, one vehicle in memory at a time."""
+        self.fit_series(
+            store.scaler.apply(store.series(vehicle).part(TRAIN)) for vehicle in store.vehicles
+        )
+
+    def fit_series(self, train: Iterable[Series]) -> None:
+        """The same from scaled train series, one a vehicle."""
+        sums: dict[int, _Sums] = {}
+        for series in train:
+            own = self._summarise(series)
+            kind = self.levels.class_number(series.vehicle_class)
+            level = self.levels.index(series.vehicle, series.vehicle_class)
+            for pooled in {FLEET, kind}:
+                sums[pooled] = own if pooled not in sums else sums[pooled] + own
+            if level > len(self.levels.classes):
+                self._solve(level, own)
+        for level, summed in sums.items():
+            self._solve(level, summed)
+
+    def _summarise(self, series: Series) -> "_Sums":
+        known_TC = (series.valid_TC == 1).astype(np.float64)
+        value_TC = np.clip(series.value_TC, -LIMIT, LIMIT) * known_TC
+        return _Sums(
+            gram=self._gram(series),
+            count=known_TC.T @ known_TC,
+            total=value_TC.T @ known_TC,
+            square=value_TC.T @ value_TC,
+        )
+
+    def _gram(self, series: Series) -> np.ndarray:
+        """Sums over measured stretches [before, block, after, 1] of a channel, (C, S+1, S+1)."""
+        span, C = self.before + self.block + self.after, series.value_TC.shape[1]
+        gram = np.zeros((C, span + 1, span + 1))
+        count = series.rows - span + 1
+        if count < 1:
+            return gram
+        first_N = np.arange(0, count, -(-count // STRETCHES))
+        first_N = first_N[series.segment_T[first_N] == series.segment_T[first_N + span - 1]]
+        for c in range(C):
+            missing_T = np.concatenate([[0], np.cumsum(series.valid_TC[:, c] == 0)])
+            use_N = first_N[missing_T[first_N + span] == missing_T[first_N]]
+            stretch_NS = np.ones((len(use_N), span + 1))
+            stretch_NS[:, :-1] = series.value_TC[use_N[:, None] + np.arange(span), c]
+            gram[c] = stretch_NS.T @ stretch_NS
+        return gram
+
+    def _solve(self, level: int, sums: "_Sums") -> None:
+        K, before = self.block, self.before
+        line_XK = self._bridge_coefficients().double().numpy()
+        block_K = np.arange(before, before + K)
+        near_X = np.setdiff1d(np.arange(sums.gram.shape[1]), block_K)
+        normal_CXX = sums.gram[:, near_X[:, None], near_X]
+        cross_CXK = sums.gram[:, near_X[:, None], block_K]
+        count_C1 = np.maximum(sums.gram[:, -1, -1], 1.0)[:, None]
+        ridge_X = np.append(np.full(len(near_X) - 1, PENALTY), 1e-9)
+        ridge_CXX = (ridge_X * count_C1)[:, None] * np.eye(len(near_X))
+        bent_CXK = np.linalg.solve(normal_CXX + ridge_CXX, cross_CXK - normal_CXX @ line_XK)
+        time_CXK = line_XK + bent_CXK
+
+        def missed(weight_CXK: np.ndarray) -> np.ndarray:
+            bent_CK = np.sum(weight_CXK * (normal_CXX @ weight_CXK - 2 * cross_CXK), axis=1)
+            left_CK = sums.gram[:, block_K, block_K] + bent_CK
+            return np.sqrt(left_CK.mean(1).clip(0) / count_C1[:, 0])
+
+        own_C = np.diagonal(sums.count)
+        mean_C = np.diagonal(sums.total) / np.maximum(own_C, 1)
+        product = (
+            sums.square - sums.total * mean_C - (sums.total * mean_C).T
+            + sums.count * np.outer(mean_C, mean_C)
+        )  # fmt: skip
+        # Over the geometric mean of the counts, not the pair's own: stays positive semi-definite.
+        spread_C = np.sqrt(np.diagonal(product).clip(0) / np.maximum(own_C, 1)).clip(LEAST_SPREAD)
+        scale_C = spread_C * np.sqrt(np.maximum(own_C, 1))
+        correlation_CC = (1 - SHRINKAGE) * product / np.outer(scale_C, scale_C)
+        np.fill_diagonal(correlation_CC, 1.0)
+        for buffer, value in (
+            (self.time_VCXK, time_CXK),
+            (self.mean_VC, mean_C),
+            (self.spread_VC, np.where(own_C > 0, spread_C, 0.0)),
+            (self.correlation_VCC, correlation_CC),
+            (self.miss_time_VC, missed(time_CXK).clip(LEAST_MISS)),
+            (self.miss_line_VC, missed(line_XK[None]).clip(LEAST_MISS)),
+        ):
+            buffer[level] = torch.from_numpy(value).to(buffer)
+
+    def _bridge_coefficients(self) -> Tensor:
+        """The straight line as coefficients of [before, after, 1], (X, K)."""
+        line_XK = torch.zeros(self.before + self.after + 1, self.block)
+        share_K = torch.arange(1, self.block + 1) / (self.block + 1)
+        if self.past_only:
+            share_K = torch.zeros(self.block)
+        else:
+            line_XK[self.before] = share_K
+        line_XK[self.before - 1] = 1 - share_K
+        return line_XK
+
+
+def conditional(correlation_BCC: Tensor, known_BC: Tensor) -> tuple[Tensor, Tensor]:
+    """The conditional mean and variance of a standard Gaussian, given the known channels.
+
+    Returns weight_BCC, of known channel (row) in the mean of each channel (column), 0 in the rows
+    of the others; and the variance left_BC in [0, 1].
+    """
+    both_BCC = known_BC[:, :, None] & known_BC[:, None, :]
+    own_BC = torch.ones_like(known_BC, dtype=correlation_BCC.dtype)
+    visible_BCC = (correlation_BCC * both_BCC).diagonal_scatter(own_BC, dim1=1, dim2=2)
+    cross_BCC = correlation_BCC * known_BC[:, :, None]
+    weight_BCC = torch.cholesky_solve(cross_BCC, torch.linalg.cholesky(visible_BCC))
+    return weight_BCC, (1 - (cross_BCC * weight_BCC).sum(1)).clamp(0, 1)
+
+
+class _Sums:
+    """What the solutions need of some rows; sums of vehicles add up."""
+
+    def __init__(
+        self, *, gram: np.ndarray, count: np.ndarray, total: np.ndarray, square: np.ndarray
+    ) -> None:
+        """gram: (C, S+1, S+1). count, total, square (C, C): of rows where both channels were
+        measured, their number, the sum of the first's value and of the product."""
+        self.gram, self.count, self.total, self.square = gram, count, total, square
+
+    def __add__(self, other: "_Sums") -> "_Sums":
+        return _Sums(
+            gram=self.gram + other.gram,
+            count=self.count + other.count,
+            total=self.total + other.total,
+            square=self.square + other.square,
+        )

@@ -1,0 +1,132 @@
+"""python -m bench.quality --fleet conf/fleet/asd.yaml my/fleet.yaml --methods all --seeds 3 \
+    --out runs/quality/quality.json
+
+Any fleet file through every method under one rule: JSON (docs/quality.md has its keys) and a
+Markdown page beside it. What is finished stays in --home, so an interrupted run goes on where it
+stopped and a second one is instant.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from amad.config import AmadError, ConfigError, Params, Settings, load_params
+from amad.config.console import say
+from amad.engines.environment import quiet
+from amad.evaluation.summary import rounded
+from amad.telemetry.files import staged, write_json
+from bench.facts import machine_facts
+from bench.quality.figures import mean_of_fleets, params_digest
+from bench.quality.fleets import PROTOCOLS, Prepared, find_fleet, prepare_fleet
+from bench.quality.methods import FLOOR, FORMS, GROUPS, USUAL, chosen_methods, method_names
+from bench.quality.plan import Plan
+from bench.quality.tables import markdown
+
+
+def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line, read; lists may be written on end or by repeating the option."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.quality",
+        description="Any fleet file through every method under one rule; see docs/quality.md.",
+    )
+    several = {"nargs": "+", "action": "extend"}
+    parser.add_argument(
+        "--fleet", **several, metavar="FILE", required=True,
+        help="fleet files, or names in conf/fleet",
+    )  # fmt: skip
+    parser.add_argument(
+        "--methods", **several, metavar="NAME",
+        help=f"default: {' '.join(USUAL)}. Groups: {', '.join(GROUPS)}. "
+        f"Names: {', '.join(method_names())}",
+    )  # fmt: skip
+    parser.add_argument("--seeds", type=_positive, default=3, help="of what is random (default 3)")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file; .md goes beside it")
+    parser.add_argument("--home", type=Path, default=Path("runs/quality"), help="finished work")
+    parser.add_argument("--jobs", type=_positive, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--forms", nargs="+", choices=list(FORMS), default=list(FORMS))
+    parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=list(PROTOCOLS))
+    parser.add_argument("--params", type=Path, help="default: params.yaml")
+    parser.add_argument("--epochs", type=_positive, help="instead of train.epochs")
+    parser.add_argument("--max-windows", type=_positive, help="instead of train.max_windows")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> dict:
+    """Judge, write ``--out`` and the page beside it, and return what was written.
+
+    Raises:
+        ConfigError: an unknown method, fleet or key; two fleets of one name.
+        ServiceError: a worker was killed.
+    """
+    quiet()
+    options = options_of(arguments)
+    settings = Settings()
+    params = _params(options, settings)
+    methods = chosen_methods([FLOOR, *(options.methods or USUAL)])
+    files: dict[str, Path] = {}
+    for name in options.fleet:
+        fleet, path = find_fleet(name, settings)
+        if files.setdefault(fleet.name, path) != path:
+            raise ConfigError(f"--fleet: {files[fleet.name]} and {path} are both {fleet.name!r}")
+    home = options.home.absolute()
+    errors: dict[str, str] = {}
+    prepared: dict[str, Prepared] = {}
+    for name, path in files.items():
+        try:
+            prepared[name] = prepare_fleet(
+                path, params, home / "fleets", settings.data_dir, options.protocols
+            )
+        except AmadError as error:
+            say(f"error: {error}")
+            errors[name] = str(error)
+    plan = Plan(options, params, methods, home)
+    for fleet in prepared.values():
+        plan.add(fleet)
+    plan.run(options.jobs)
+    fleets = {
+        name: plan.report(prepared[name]) if name in prepared else {"error": errors[name]}
+        for name in files
+    }
+    protocols = {name: f["protocols"] for name, f in fleets.items() if "protocols" in f}
+    real = {n: p for n, p in protocols.items() if not fleets[n]["simulated"]}
+    report = rounded({
+        "machine": machine_facts(),
+        "params": params.model_dump(mode="json"),
+        "params_digest": params_digest(params),
+        "seeds": options.seeds,
+        "methods": methods,
+        "fleets": fleets,
+        "mean_of_fleets": mean_of_fleets(protocols, params),
+        "mean_of_real_fleets": mean_of_fleets(real, params),
+    })  # fmt: skip
+    write_json(options.out, report)
+    page = options.out.with_suffix(".md")
+    with staged(page) as stage:
+        stage.write_text(markdown(report), encoding="utf-8")
+    say(f"wrote {options.out} and {page}")
+    return report
+
+
+def _params(options: argparse.Namespace, settings: Settings) -> Params:
+    params = load_params(options.params or settings.params_file)
+    budget = {"epochs": options.epochs, "max_windows": options.max_windows}
+    budget = {key: value for key, value in budget.items() if value}
+    return params.model_copy(update={"train": params.train.model_copy(update=budget)})
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError(text)
+    return value
+
+
+if __name__ == "__main__":
+    try:
+        done = main()
+    except AmadError as problem:
+        say(f"error: {problem}")
+        sys.exit(problem.exit_code)
+    sys.exit(1 if any("error" in fleet for fleet in done["fleets"].values()) else 0)

@@ -1,0 +1,205 @@
+"""From a fleet file to window stores: the pipeline's own stages, and what each protocol hides.
+
+- test: the store as it is.
+- injected: ``CleanStretches``, of each vehicle the longest stretch of the test part without an
+  event; its labels are then those of the faults put into it.
+- unseen: two stores on disk. Each holds the train and calibration rows of one half of the
+  vehicles and the test rows of the other, and a scaler that knows the first half alone.
+
+Shape legend: T rows of a vehicle, C channels.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from amad.config import DataError, Fleet, Params, Settings, load_fleet
+from amad.config.console import say
+from amad.engines.identity import code_digest
+from amad.evaluation.units import is_injected
+from amad.metrics import events_of
+from amad.telemetry.faults import FAULT_TYPES
+from amad.telemetry.files import staged, write_json
+from amad.windows.scaler import Scaler
+from amad.windows.series import PURGED, TEST, Series
+from amad.windows.store import WindowStore, write_store
+from pipelines import ingest, prepare, source, validate
+
+CODE = ("amad.telemetry", "amad.windows")  # what a store's content depends on
+PROTOCOLS = ("test", "injected", "unseen")
+HALVES = ("unseen-0", "unseen-1")  # the two passes of the protocol ``unseen``
+CASES = 96  # injected faults in all, about
+TYPES = len(FAULT_TYPES)
+UNSEEN_VEHICLES = 4  # fewer are not halved, nor drawn by the bootstrap where there are cases
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A fleet on disk. stores: of each pass (``whole``, ``unseen-0``, ...), its folder.
+
+    skipped: protocols that this fleet does not have, with the reason.
+    """
+
+    fleet: Fleet
+    file: Path
+    folder: Path
+    stores: dict[str, Path]
+    skipped: dict[str, str]
+
+    @property
+    def store(self) -> WindowStore:
+        """The store of the whole fleet."""
+        return WindowStore.open(self.stores["whole"])
+
+
+def find_fleet(name: str, settings: Settings) -> tuple[Fleet, Path]:
+    """A fleet by path or by its name in conf/fleet, and its file.
+
+    Raises:
+        ConfigError: no such fleet file, or a wrong key in it.
+    """
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name).absolute()
+    else:
+        path = settings.conf_dir / "fleet" / f"{name}.yaml"
+    return load_fleet(str(path), settings), path
+
+
+def prepare_fleet(
+    file: Path, params: Params, home: Path, data_dir: Path, protocols: list[str]
+) -> Prepared:
+    """Run source, ingest, validate and prepare into ``home`` where that is not done already.
+
+    Raises:
+        DataError: the raw data is missing, fails its contract or leaves nothing to train on.
+        ConfigError: the contract contradicts itself.
+    """
+    fleet = load_fleet(str(file))
+    settings = Settings(home=home / f"{fleet.name}-{fleet.digest}", data_dir=data_dir)
+    params = params.model_copy(update={"fleet": str(file)})
+    folder = settings.fleet_dir(fleet.name)
+    stamp = {
+        "source": source.run(params, settings)["digest"],
+        "prepare": params.prepare.model_dump(mode="json"),
+        "code": code_digest(*CODE),
+    }
+    done = folder / "prepared.json"
+    if not done.is_file() or json.loads(done.read_text(encoding="utf-8")) != stamp:
+        for stage in (ingest, validate, prepare):
+            stage.run(params, settings)
+        write_json(done, stamp)
+    else:
+        say(f"fleet {fleet.name} is prepared already")
+    stores, skipped = {"whole": folder / "store"}, {}
+    if "injected" in protocols and is_injected(fleet):
+        skipped["injected"] = "the protocol test injects faults already: the fleet has no labels"
+    if "unseen" in protocols:
+        try:
+            stores |= halved(WindowStore.open(stores["whole"]), fleet, folder / "halves")
+        except DataError as error:
+            skipped["unseen"] = str(error)
+    return Prepared(fleet=fleet, file=file, folder=folder, stores=stores, skipped=skipped)
+
+
+class CleanStretches(WindowStore):
+    """The same store with the labels gone and the test part cut down to its longest clean stretch.
+
+    margin: rows that are kept away from an event on either side, where there is room.
+    """
+
+    @classmethod
+    def of(cls, store: WindowStore) -> "CleanStretches":
+        """View an opened store so; nothing is written."""
+        return cls(path=store.path, content=store.content, scaler=store.scaler)
+
+    def series(self, vehicle: str) -> Series:
+        """The vehicle; test rows outside the stretch are marked as purged."""
+        series = WindowStore.series(self, vehicle)
+        test = np.flatnonzero(series.split_T == TEST)
+        split_T = series.split_T.copy()
+        if series.label_T is not None and len(test):
+            first, last = longest_clean(series.label_T[test] > 0)
+            split_T[test] = PURGED
+            split_T[test[first:last]] = TEST
+        return replace(series, split_T=split_T, label_T=None)
+
+
+def longest_clean(label_T: np.ndarray) -> tuple[int, int]:
+    """First row and end (exclusive) of the longest stretch without a label."""
+    starts, ends = events_of(~label_T)
+    if len(starts) == 0:
+        return 0, 0
+    best = int(np.argmax(np.subtract(ends, starts)))
+    return int(starts[best]), int(ends[best])
+
+
+def judged_fleet(fleet: Fleet, protocol: str, vehicles: int) -> Fleet:
+    """The contract under which one protocol (or a pass of it) is judged.
+
+    ``injected`` makes about CASES faults, types in equal number where a vehicle gets enough of
+    them. Where faults are injected and vehicles are too few to draw from, the bootstrap draws
+    cases.
+    """
+    if protocol == "injected":
+        cases = max(1, round(CASES / vehicles))
+        if cases > TYPES:
+            cases = round(cases / TYPES) * TYPES
+        injection = fleet.labels.injection.model_copy(update={"cases_per_vehicle": cases})
+        labels = fleet.labels.model_copy(update={"kind": "injected", "injection": injection})
+        fleet = fleet.model_copy(update={"labels": labels})
+    unit = fleet.evaluation.unit
+    if protocol == "injected":
+        unit = "vehicle"
+    if is_injected(fleet) and vehicles < UNSEEN_VEHICLES:
+        unit = "case"
+    evaluation = fleet.evaluation.model_copy(update={"unit": unit})
+    return fleet.model_copy(update={"evaluation": evaluation})
+
+
+def halved(store: WindowStore, fleet: Fleet, folder: Path) -> dict[str, Path]:
+    """The two stores of the protocol ``unseen``, written where they are not there yet.
+
+    Vehicles alternate in order of class and name, so that both halves hold every class of two or
+    more vehicles.
+
+    Raises:
+        DataError: too few vehicles.
+    """
+    ordered = sorted(store.vehicles, key=lambda v: (store.vehicle_class(v), v))
+    if len(ordered) < UNSEEN_VEHICLES:
+        raise DataError(
+            f"it needs {UNSEEN_VEHICLES} vehicles to be halved, and there are {len(ordered)}"
+        )
+    folder = folder / store.digest
+    if not folder.is_dir():
+        with staged(folder) as stage:
+            for half, name in enumerate(HALVES):
+                known = set(ordered[half::2])
+                normalise = store.meta["normalise"]
+                scaler = Scaler.fit(_half(store, known), fleet, normalise)
+                filled = (scaler.fill(series) for series in _half(store, known))
+                meta = {"normalise": normalise, "hidden": sorted(set(ordered) - known)}
+                write_store(stage / name, filled, fleet, scaler, meta)
+    return {name: folder / name for name in HALVES}
+
+
+def _half(store: WindowStore, known: set[str]) -> Iterator[Series]:
+    """All vehicles: those known without their test part, the others without anything else.
+
+    What the whole store filled with a mean is unknown again: it was a mean of rows now hidden.
+    """
+    for vehicle in store.vehicles:
+        series = store.series(vehicle)
+        mean_C, _ = store.scaler.figures(vehicle, series.vehicle_class)
+        filled_TC = (series.valid_TC == 0) & (series.value_TC == mean_C)
+        series = series.with_values(np.where(filled_TC, np.nan, series.value_TC))
+        if vehicle not in known:
+            yield series.part(TEST)
+            continue
+        others = np.flatnonzero(series.split_T != TEST)
+        first, last = (others[0], others[-1] + 1) if len(others) else (0, 0)
+        assert last - first == len(others), "the test part stands at an end of the vehicle"
+        yield series.rows_between(int(first), int(last))

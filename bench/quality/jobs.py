@@ -1,0 +1,258 @@
+"""The work: networks first, then detectors; each job once, its result in a file of its own.
+
+A file is named by a digest of everything that its content depends on (data, settings, seed, code),
+so an interrupted run goes on where it stopped, and a second run finds everything done.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from amad.baselines import baseline_names
+from amad.config import AmadError, DataError, Fleet, Params
+from amad.detect.detector import Detector
+from amad.engines.identity import code_digest, work_digest
+from amad.evaluation.harness import judge
+from amad.evaluation.units import fitting_parts
+from amad.telemetry.files import write_json
+from amad.telemetry.lake import Lake
+from amad.windows.series import TEST
+from amad.windows.store import WindowStore
+from bench.quality.fleets import HALVES, CleanStretches, judged_fleet
+from bench.quality.memory import Memory
+from bench.quality.methods import DETERMINISTIC, alone, build, looks_ahead
+from bench.quality.records import tally_to_json
+
+NETWORK_CODE = ("amad.model", "amad.windows")
+JUDGE_CODE = (
+    "amad.detect", "amad.metrics", "amad.windows", "amad.evaluation.harness",
+    "amad.evaluation.tally", "amad.evaluation.units", "bench.quality.jobs",
+    "bench.quality.fleets", "bench.quality.memory", "bench.quality.records",
+)  # fmt: skip
+TIMED_ROWS = 5000  # of a test part, scored once more to time it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkJob:
+    """Train one network; the bundle goes to ``out``. params: those of the method."""
+
+    fleet: Fleet
+    store: Path
+    params: Params
+    out: Path
+
+    @property
+    def title(self) -> str:
+        """What a line of progress calls it."""
+        return f"{self.fleet.name} / {self.store.name} / train a network, seed {self.params.seed}"
+
+    def done(self) -> bool:
+        """Is there nothing to do?"""
+        return (self.out / "bundle").is_dir()
+
+    def run(self) -> None:
+        """Train, or go on where an earlier run stopped."""
+        from amad.model import LocalReporter, TrainJob, restore_network, train, write_bundle
+
+        started = time.perf_counter()
+        reporter = LocalReporter(self.out)
+        digest = self.out.name
+        train(TrainJob(store=self.store, params=self.params, digest=digest), reporter)
+        network = restore_network(reporter.latest(), self.params.model)
+        meta = {"digest": digest, "train_seconds": time.perf_counter() - started}
+        scaler = WindowStore.open(self.store).scaler
+        write_bundle(self.out / "bundle", network, self.params, self.fleet, scaler, meta)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeJob:
+    """Fit one method on one store and judge it.
+
+    lake: for the events. out: for each pass (``test``, ``injected``, a half of ``unseen``) the
+    file of its result. network: folder of the ``NetworkJob`` that it needs.
+    """
+
+    fleet: Fleet
+    store: Path
+    lake: Path
+    method: str
+    form: str
+    params: Params
+    network: Path | None
+    out: dict[str, Path]
+
+    @property
+    def title(self) -> str:
+        """What a line of progress calls it."""
+        passes = "+".join(self.out)
+        return (
+            f"{self.fleet.name} / {passes} / {self.form} / {self.method}, seed {self.params.seed}"
+        )
+
+    def done(self) -> bool:
+        """Is there nothing to do?"""
+        return all(path.is_file() for path in self.out.values())
+
+    def run(self) -> None:
+        """Fit once, judge in each pass, write a file each.
+
+        Raises:
+            AmadError: the method cannot be fitted, or looks ahead in the online form.
+        """
+        store = WindowStore.open(self.store)
+        bundle = self._bundle()
+        detectors, costs = self._fitted(store, bundle)
+        for name, path in self.out.items():
+            if path.is_file():
+                continue
+            view = CleanStretches.of(store) if name == "injected" else store
+            fleet = judged_fleet(self.fleet, name, len(store.vehicles))
+            events = Lake(self.lake, self.fleet).events()
+            tallies, unscorable = judge(detectors, view, fleet, self.params, events, {})
+            if name in HALVES:  # the known half has no test rows; the other pass judges it
+                hidden = store.meta["hidden"]
+                unscorable = {u: why for u, why in unscorable.items() if u in hidden}
+            content = {
+                key: {"tally": tally_to_json(tally), "unscorable": unscorable, **costs[key]}
+                for key, tally in tallies.items()
+            }
+            write_json(path, content)
+
+    def _bundle(self):
+        if self.network is None:
+            return None
+        from amad.model import read_bundle
+
+        return read_bundle(self.network / "bundle")
+
+    def _fitted(self, store: WindowStore, bundle) -> tuple[dict[str, Detector], dict[str, dict]]:
+        """The method as ``whole``, its network by itself as ``alone`` where others vote with it;
+        and what each costs."""
+        train, calibration = fitting_parts(store)
+        memory = Memory()
+        settings = {"whole": self.params}
+        if bundle is not None and (only := alone(self.params)) is not None:
+            settings = {"alone": only} | settings
+        detectors, costs, seconds = {}, {}, 0.0
+        for name, params in settings.items():
+            detector = build(self.method, params, self.fleet, store, bundle)
+            self._check(detector)
+            memory.attach(detector)
+            started = time.perf_counter()
+            try:
+                detector.fit(train, calibration)
+            except AmadError:
+                if name == "whole":
+                    raise
+                continue
+            seconds += time.perf_counter() - started  # the second finds the first's residuals
+            self._check(detector)  # some know only then what they look at
+            detectors[name] = detector
+            costs[name] = {
+                "fit_seconds": seconds,
+                "train_seconds": bundle.meta["train_seconds"] if bundle else 0.0,
+                "parameters": numbers_learnt(detector),
+            }
+        for name, detector in detectors.items():
+            memory.clear()
+            costs[name]["rows_a_second"] = _rows_a_second(detector, store)
+        memory.clear()
+        return detectors, costs
+
+    def _check(self, detector: Detector) -> None:
+        if self.form == "online" and (reason := looks_ahead(detector)):
+            raise LooksAheadError(reason)
+
+
+Job = NetworkJob | JudgeJob
+
+
+class LooksAheadError(DataError):
+    """The method looks ahead: it is left out, and nothing is wrong with it."""
+
+
+def network_job(fleet: Fleet, store: WindowStore, params: Params, home: Path) -> NetworkJob:
+    """The training that these settings need; the same for all methods that differ elsewhere."""
+    content = params.model_dump(mode="json")
+    inputs = {key: content[key] for key in ("seed", "model", "mask", "loss", "train")}
+    inputs["hidden_block"] = params.detect.hidden_block
+    inputs |= {"store": store.digest, "code": _code(NETWORK_CODE)}
+    out = home / "networks" / work_digest(inputs, ())
+    return NetworkJob(fleet=fleet, store=store.path, params=params, out=out)
+
+
+def judge_job(
+    fleet: Fleet, store: WindowStore, lake: Path, method: str, form: str, params: Params,
+    network: NetworkJob | None, passes: Sequence[str], home: Path,
+) -> JudgeJob:  # fmt: skip
+    """The judgement of one method on one store, in the passes that this store is for."""
+    content = params.model_dump(mode="json")
+    inputs = {key: content[key] for key in ("seed", "detect")}
+    inputs |= {
+        "fleet": fleet.digest,
+        "store": store.digest,
+        "method": method,
+        "form": form,
+        "network": network.out.name if network else None,
+    }
+    code = JUDGE_CODE
+    if method in baseline_names():
+        code += ("amad.baselines",) if method in DETERMINISTIC else ("amad.baselines", "amad.model")
+    digest = work_digest(inputs | {"code": _code(code)}, ())
+    out = {name: home / "jobs" / fleet.name / f"{name}-{digest}.json" for name in passes}
+    return JudgeJob(
+        fleet=fleet, store=store.path, lake=lake, method=method, form=form, params=params,
+        network=network.out if network else None, out=out,
+    )  # fmt: skip
+
+
+@lru_cache
+def _code(packages: tuple[str, ...]) -> str:
+    """Read once: what runs here was loaded once, too."""
+    return code_digest(*packages)
+
+
+def numbers_learnt(detector: Detector) -> int:
+    """Coefficients of all members at all levels, and weights of the networks that vote.
+
+    What several levels share counts once. The chain's calibration is not counted: every method
+    has the same.
+    """
+    arrays: list[np.ndarray] = []
+    for owner in (detector, *detector.members):
+        if owner is detector and detector.members:
+            continue  # its bundle travels along, whoever votes
+        bundle = getattr(owner, "bundle", None)
+        network = bundle.model if bundle is not None else getattr(owner, "network", None)
+        if network is not None:
+            arrays += [p.detach().numpy() for p in network.parameters()]
+    for member in detector.members:
+        arrays += [array for level in member.state().values() for array in level.values()]
+    distinct = {
+        hashlib.sha256(np.ascontiguousarray(array, np.float32)).digest(): array.size
+        for array in arrays
+    }
+    return sum(distinct.values())
+
+
+def _rows_a_second(detector: Detector, store: WindowStore) -> float:
+    """Of one vehicle's test part, or the beginning of it."""
+    for vehicle in store.vehicles:
+        test = store.scaled(vehicle).part(TEST)
+        if test.rows:
+            test = test.rows_between(0, min(TIMED_ROWS, test.rows))
+            started = time.perf_counter()
+            detector.score(test)
+            return test.rows / (time.perf_counter() - started)
+    return 0.0
+
+
+def read_result(path: Path) -> dict:
+    """What a finished judgement wrote."""
+    return json.loads(path.read_text(encoding="utf-8"))

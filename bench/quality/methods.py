@@ -1,0 +1,184 @@
+"""What can be judged, by name: the baselines of the registry, and AMAD whole and in its bare forms.
+
+A form of AMAD is a row of ``AMAD``: which settings of params.yaml it changes, and which members it
+keeps. Everything else is as shipped.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from amad.baselines import baseline_names, make_baseline
+from amad.config import ConfigError, Fleet, Params
+from amad.config._yaml import parse
+from amad.config.params import ModelParams
+from amad.detect.detector import Detector, build_detector, make_members
+from amad.windows.store import WindowStore
+
+if TYPE_CHECKING:
+    from amad.model.bundle import Bundle
+
+FLOOR = "random"
+NETWORK = "amad"  # how the names of the network's members begin
+DETERMINISTIC = (
+    "l2",
+    "linear",
+    "mahalanobis",
+    "pca",
+    "relation",
+    "ridge",
+    "ridge_long",
+    "sensor_range",
+)
+FORMS: dict[str, dict[str, object]] = {
+    "offline": {"detect.smoothing": "centred"},
+    "online": {"detect.smoothing": "trailing"},
+}
+CAUSAL = "direction"  # key of ``model`` that makes the network look back alone, with "past"
+ONLINE_ROWS = 10  # a network answers for a short block at its end: fewer than these it may wait
+Members = Literal["shipped", "network", "others"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """changes: dotted keys of params.yaml. members: of the shipped detector, which are kept.
+
+    criterion: scored by the paper's own criterion on the trained network, not by the chain.
+    """
+
+    changes: Mapping[str, object] = field(default_factory=dict)
+    members: Members = "shipped"
+    criterion: bool = False
+
+
+AMAD = {
+    "amad": Form(),
+    "amad_alone": Form(members="network"),
+    "amad_without_network": Form(members="others"),
+    "no_automask": Form(changes={"model.kernel": "none"}),
+    "gaussian": Form(changes={"model.kernel": "gaussian"}),
+    "no_maxmin": Form(changes={"loss.maxmin": 0.0}),
+    "no_contrast": Form(changes={"loss.contrast": 0.0}),
+    "local_only": Form(changes={"model.mixup": "local_only"}),
+    "global_only": Form(changes={"model.mixup": "global_only"}),
+    "no_masking": Form(changes={"mask.family": "none"}),
+    "mask_channel": Form(changes={"mask.family": "channel"}),
+    "mask_mixed": Form(changes={"mask.family": "mixed"}),
+    "no_skip": Form(changes={"model.skip": "none"}),
+    "criterion": Form(members="network", criterion=True),
+}
+ABLATIONS = [name for name, form in AMAD.items() if form.changes]
+VIEWS = {"amad_alone": "amad"}  # judged along with the other, as its ``alone``
+GROUPS = ("all", "baselines", "ablations")
+USUAL = ("baselines", "amad", "amad_alone", "amad_without_network", "criterion")
+
+
+def method_names() -> list[str]:
+    """Every name, baselines first."""
+    return [*baseline_names(), *(name for name in AMAD if name not in baseline_names())]
+
+
+def chosen_methods(names: Sequence[str]) -> list[str]:
+    """The methods of these names, each once; ``all``, ``baselines``, ``ablations`` are groups.
+
+    Raises:
+        ConfigError: no such method; the message lists those there are.
+    """
+    groups = {"all": method_names(), "baselines": baseline_names(), "ablations": ABLATIONS}
+    chosen: list[str] = []
+    for name in names:
+        if name not in groups and name not in method_names():
+            raise ConfigError(
+                f"--methods: there is no method {name!r}; accepted: {', '.join(method_names())}; "
+                f"or a group: {', '.join(GROUPS)}"
+            )
+        chosen += groups.get(name, [name])
+    return list(dict.fromkeys(chosen))
+
+
+def settings_of(name: str, form: str, seed: int, params: Params) -> Params:
+    """Params of one method in one form under one seed.
+
+    Raises:
+        ConfigError: this version does not accept what the method asks for.
+    """
+    changes: dict[str, object] = {"seed": seed, **FORMS[form]}
+    if name in AMAD:
+        changes |= AMAD[name].changes
+        members = list(params.detect.members)
+        network = [m for m in members if m.startswith(NETWORK)] or [NETWORK]
+        if AMAD[name].members == "network":
+            changes["detect.members"] = network
+            changes["detect.amad_weight"] = params.detect.amad_weight or 1.0
+        elif AMAD[name].members == "others":
+            changes["detect.members"] = [m for m in members if not m.startswith(NETWORK)]
+        if form == "online" and CAUSAL in ModelParams.model_fields:
+            changes[f"model.{CAUSAL}"] = "past"
+    content = params.model_dump(mode="json")
+    for key, value in changes.items():
+        *path, last = key.split(".")
+        section = content
+        for part in path:
+            section = section[part]
+        section[last] = value
+    return parse(Params, content, f"method {name}")
+
+
+def alone(params: Params) -> Params | None:
+    """The settings with the network's members alone; None where nothing else votes anyway."""
+    members = list(params.detect.members)
+    network = [m for m in members if m.startswith(NETWORK)] or [NETWORK]
+    if members == network:
+        return None
+    changes = {"members": network, "amad_weight": params.detect.amad_weight or 1.0}
+    return params.model_copy(update={"detect": params.detect.model_copy(update=changes)})
+
+
+def needs_network(name: str) -> bool:
+    """Is a network to be trained for this method?"""
+    return name in AMAD and AMAD[name].members != "others"
+
+
+def is_random(name: str, params: Params) -> bool:
+    """Does its result depend on the seed?"""
+    if name in AMAD and not needs_network(name):
+        others = settings_of(name, "offline", params.seed, params).detect.members
+        return not set(others) <= set(DETERMINISTIC)
+    return name not in DETERMINISTIC
+
+
+def left_out(name: str, form: str, params: Params, fleet: Fleet, store: WindowStore) -> str | None:
+    """Why a method has no such form, found before anything is trained; None where it has."""
+    if form != "online":
+        return None
+    if needs_network(name):
+        if CAUSAL not in ModelParams.model_fields or AMAD[name].criterion:
+            return "it looks at both sides of a row: it has no online form"
+        return None
+    return looks_ahead(build(name, params, fleet, store, None))
+
+
+def looks_ahead(detector: Detector) -> str | None:
+    """Why a detector cannot be called online; None where it can."""
+    rows = detector.lookahead_rows
+    if rows < ONLINE_ROWS:
+        return None
+    return f"a row's score depends on up to {rows} later rows: it has no online form"
+
+
+def build(
+    name: str, params: Params, fleet: Fleet, store: WindowStore, bundle: "Bundle | None"
+) -> Detector:
+    """The unfitted detector. params: from ``settings_of``. bundle: where it needs a network."""
+    if name not in AMAD:
+        return make_baseline(name, params.detect, params.seed, fleet, store.scaler)
+    if AMAD[name].criterion:
+        from amad.detect.criterion import criterion_detector
+
+        return criterion_detector(bundle, params.detect)
+    if bundle is not None:
+        return build_detector(bundle, params.detect)
+    members = make_members(params.detect)
+    if not members:
+        raise ConfigError("detect.members: without the network no member is left")
+    return Detector(members, params.detect, fleet, store.scaler, name=name)

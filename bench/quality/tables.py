@@ -1,0 +1,164 @@
+"""The report as Markdown: made from the JSON alone, never typed."""
+
+from amad.evaluation.tally import PRIMARY
+from bench.quality.figures import RELATION
+from bench.quality.methods import ABLATIONS, FLOOR
+
+COLUMNS = {
+    "auc_pr": "AUC-PR", "vus_roc": "VUS-ROC", "auc_roc": "AUC-ROC", "best_f1": "best F1",
+    "range_f1": "range F1", "event_f1": "event F1", "affiliation_f1": "affil. F1",
+}  # fmt: skip
+
+
+def markdown(report: dict) -> str:
+    """The whole page."""
+    machine = report["machine"]
+    lines = [
+        "# Detection quality",
+        "",
+        f"Made by `python -m bench.quality`; settings {report['params_digest']}, "
+        f"seeds of what is random: {report['seeds']}; {machine['cpu']}, {machine['cores']} cores. "
+        "Brackets: bootstrap intervals over units. `random` is the floor. Keys and definitions: "
+        "docs/quality.md, docs/evaluation.md.",
+        "",
+    ]
+    for name, fleet in report["fleets"].items():
+        lines += _fleet(name, fleet)
+    whole, real = report["mean_of_fleets"], report["mean_of_real_fleets"]
+    lines += _means("Mean of the fleets", whole)
+    if real != whole:
+        lines += _means("Mean of the real fleets", real)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _fleet(name: str, fleet: dict) -> list[str]:
+    lines = [f"## {name}", ""]
+    if "error" in fleet:
+        return [*lines, f"Not judged: {fleet['error']}", ""]
+    rows = ", ".join(f"{count:,} {part}" for part, count in fleet["rows"].items())
+    lines += [
+        f"{fleet['description']}. Vehicles: {len(fleet['vehicles'])}, channels: "
+        f"{len(fleet['channels'])}, a sample every {fleet['period_seconds']:g} s; rows: {rows}. "
+        f"Labels: {fleet['labels']}; VUS with a buffer of {fleet['buffer_rows']} rows.",
+        "",
+    ]
+    for protocol, reason in fleet["skipped"].items():
+        lines += [f"Protocol {protocol} left out: {reason}.", ""]
+    for protocol, forms in fleet["protocols"].items():
+        for form, content in forms.items():
+            lines += [f"### {name}, {protocol}, {form}", "", *_form(content), ""]
+    return lines
+
+
+def _form(content: dict) -> list[str]:
+    lines = []
+    if content["units"]:
+        noun = {"case": "Injected cases", "vehicle": "Vehicles"}[content["unit"]]
+        lines += [f"{noun} judged: {content['units']}.", "", *_methods(content["methods"]), ""]
+        lines += _ablations(content["methods"]) + _paired(content["methods"])
+    for unit, reason in content["unscorable"].items():
+        lines.append(f"- unscorable: {unit}: {reason}")
+    for method, reason in content["failed"].items():
+        lines.append(f"- {method} FAILED: {reason}")
+    for method, reason in content["left_out"].items():
+        lines.append(f"- {method} left out: {reason}")
+    return lines
+
+
+def _methods(methods: dict) -> list[str]:
+    relation = any(RELATION in own for own in methods.values())
+    head = [
+        "method", "VUS-PR", *COLUMNS.values(), *([RELATION] if relation else []), "recall",
+        "false/day", "fit s", "train s", "rows/s", "numbers",
+    ]  # fmt: skip
+    rows = []
+    for name in _sorted(methods):
+        own = methods[name]
+        point = own["operating_point"]
+        rows.append([
+            f"**{name}**" if name == FLOOR else name,
+            _interval([own["mean"][PRIMARY], *own["interval"][PRIMARY]]),
+            *(f"{own['mean'][metric]:.3f}" for metric in COLUMNS),
+            *([_interval(own.get(RELATION))] if relation else []),
+            _or_dash(point["event_recall"], ".2f"),
+            _or_dash(point["normal_test"]["incidents_a_vehicle_day"], ".2f"),
+            f"{own['fit_seconds']:.1f}",
+            f"{own['train_seconds']:.0f}",
+            f"{own['rows_a_second']:,.0f}",
+            f"{own['parameters']:,.0f}",
+        ])  # fmt: skip
+    return _table(head, rows)
+
+
+def _ablations(methods: dict) -> list[str]:
+    if "amad" not in methods or not any(name in methods for name in ABLATIONS):
+        return []
+    rows = []
+    for name in ("amad", *(n for n in ABLATIONS if n in methods)):
+        own = methods[name]
+        only = own.get("alone", {})
+        rows.append([
+            name,
+            f"{own['mean'][PRIMARY]:.3f}",
+            _signed(own["difference"].get("amad", {}).get(PRIMARY)),
+            _or_dash(only.get("mean", {}).get(PRIMARY), ".3f"),
+            _signed(only.get("difference", {}).get("amad", {}).get(PRIMARY)),
+            _or_dash(own["spread"].get(PRIMARY), ".3f"),
+        ])  # fmt: skip
+    head = ["form", "VUS-PR", "less amad", "network alone", "less amad's alone", "over seeds"]
+    return ["Ablations:", "", *_table(head, rows), ""]
+
+
+def _paired(methods: dict) -> list[str]:
+    """Differences of amad to linear, to linear_kmeans and to itself without the network."""
+    found = methods.get("amad", {}).get("difference")
+    if not found:
+        return []
+    metrics = [PRIMARY, "auc_pr", RELATION]
+    titles = {PRIMARY: "VUS-PR", "auc_pr": "AUC-PR", RELATION: RELATION}
+    metrics = [m for m in metrics if any(m in figures for figures in found.values())]
+    rows = [[other, *(_signed(f.get(m)) for m in metrics)] for other, f in found.items()]
+    lines = ["Paired differences, amad less:", ""]
+    return [*lines, *_table(["other", *(titles[m] for m in metrics)], rows), ""]
+
+
+def _means(title: str, table: dict) -> list[str]:
+    lines = []
+    for protocol, forms in table.items():
+        for form, content in forms.items():
+            if len(content["fleets"]) < 2:
+                continue
+            rows = [
+                [name, _interval(own[PRIMARY]), _interval(own[RELATION])]
+                + [_signed(own["difference"].get(o, {}).get(PRIMARY)) for o in ("linear", "amad")]
+                for name, own in sorted(
+                    content["methods"].items(), key=lambda item: -item[1][PRIMARY][0]
+                )
+            ]
+            head = ["method", "VUS-PR", RELATION, "less linear", "less amad"]
+            lines += [f"## {title}, {protocol}, {form}", "", ", ".join(content["fleets"]) + ".", ""]
+            lines += [*_table(head, rows), ""]
+            if left := content["not_in_all_fleets"]:
+                lines += [f"Not judged on all of them: {', '.join(left)}.", ""]
+    return lines
+
+
+def _sorted(methods: dict) -> list[str]:
+    return sorted(methods, key=lambda name: -methods[name]["mean"][PRIMARY])
+
+
+def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return ["| " + " | ".join(line) + " |" for line in lines]
+
+
+def _interval(figures: list[float] | None) -> str:
+    return "-" if not figures else "{:.3f} [{:.3f}, {:.3f}]".format(*figures)
+
+
+def _signed(figures: list[float] | None) -> str:
+    return "-" if not figures else "{:+.3f} [{:+.3f}, {:+.3f}]".format(*figures)
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)

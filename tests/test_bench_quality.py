@@ -1,0 +1,438 @@
+"""The quality benchmark: any fleet, every method, one rule; nothing done twice, nothing hidden."""
+
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from evaluation_kit import kit_events, kit_fleet, kit_params, kit_store
+from quality_kit import write_fleet, write_params
+
+from amad.baselines import baseline_names
+from amad.config import ConfigError, Settings
+from amad.detect.detector import Detector, linear_members
+from amad.evaluation.harness import judge
+from amad.evaluation.units import fitting_parts
+from amad.windows.series import CALIBRATION, TEST, TRAIN
+from amad.windows.store import WindowStore, write_store
+from bench.quality import fleets, jobs
+from bench.quality.__main__ import main, options_of
+from bench.quality.fleets import (
+    HALVES,
+    CleanStretches,
+    halved,
+    judged_fleet,
+    longest_clean,
+)
+from bench.quality.memory import Memory
+from bench.quality.methods import (
+    ABLATIONS,
+    AMAD,
+    alone,
+    chosen_methods,
+    is_random,
+    looks_ahead,
+    settings_of,
+)
+from bench.quality.records import joined, tally_from_json, tally_to_json
+
+DOCS = Path(__file__).resolve().parent.parent / "docs" / "quality.md"
+METHODS = ("l2", "pca", "linear", "amad", "amad_alone", "amad_without_network", "no_skip")
+
+
+class Run:
+    """A run of the benchmark over fleets that the repository does not have."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.fleets = [
+            str(write_fleet(folder / "raw", "pumps", 5)),
+            str(write_fleet(folder / "lone", "lone", 1, "none")),
+        ]
+        self.params = str(write_params(folder))
+        self.report = self.again()
+
+    def again(self, *more: str, methods: tuple[str, ...] = METHODS) -> dict:
+        return main([
+            "--fleet", *self.fleets, "--methods", *methods, "--seeds", "1", "--jobs", "1",
+            "--params", self.params, "--out", str(self.folder / "out.json"),
+            "--home", str(self.folder / "home"), *more,
+        ])  # fmt: skip
+
+    def methods(self, fleet: str, protocol: str, form: str = "offline") -> dict:
+        return self.report["fleets"][fleet]["protocols"][protocol][form]["methods"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Iterator[Run]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fleets, "CASES", 40)  # enough for every type
+        yield Run(tmp_path_factory.mktemp("quality"))
+
+
+def documented(after: str) -> set[str]:
+    """Keys in the first column of the table that follows a line of docs/quality.md."""
+    lines = DOCS.read_text(encoding="utf-8").split(after)[1].splitlines()[1:]
+    first = next(i for i, line in enumerate(lines) if line.startswith("|"))
+    table = itertools.takewhile(lambda line: line.startswith("|"), lines[first + 2 :])
+    cells = [line.split("|")[1] for line in table]
+    return {key.split(".")[0] for cell in cells for key in re.findall(r"`([^`]+)`", cell)}
+
+
+def test_json_has_the_documented_keys_and_no_others(run):
+    written = json.loads((run.folder / "out.json").read_text(encoding="utf-8"))
+    assert written == json.loads(json.dumps(run.report))
+    assert set(written) == documented("## Keys of the JSON")
+    fleet = written["fleets"]["pumps"]
+    assert set(fleet) == documented("Of a fleet:")
+    keys = documented("Of a method, below")
+    assert set(run.methods("pumps", "injected")["amad"]) == keys
+    injected = {"relation", "by_strength", "per_unit_relation"}
+    assert set(run.methods("pumps", "test")["amad"]) == keys - injected
+    assert set(run.methods("pumps", "test")["pca"]) == keys - injected - {"alone"}
+
+
+def test_page_has_a_row_for_each_method_and_the_ablation(run):
+    page = (run.folder / "out.md").read_text(encoding="utf-8")
+    test = page.split("### pumps, test, offline")[1].split("###")[0]
+    for name in (*METHODS, "**random**"):
+        assert f"| {name} | " in test
+    assert "Ablations:" in test and "amad less:" in test
+    assert "unscorable: unit4: no event in the test part" in test
+    assert "## Mean of the fleets, test, offline" in page
+
+
+def test_an_unknown_fleet_is_judged_in_every_protocol(run):
+    pumps = run.report["fleets"]["pumps"]
+    assert set(pumps["protocols"]) == {"test", "injected", "unseen"} and not pumps["skipped"]
+    for protocol, forms in pumps["protocols"].items():
+        for form in ("offline", "online"):
+            content = forms[form]
+            assert not content["failed"] and not content["left_out"]
+            assert set(content["methods"]) == {"random", *METHODS}
+            assert content["units"] == (5 if protocol == "injected" else 4)
+    assert run.methods("pumps", "test")["pca"]["mean"]["vus_pr"] > 0.5
+
+
+def test_one_vehicle_without_labels_is_judged_by_cases(run):
+    lone = run.report["fleets"]["lone"]
+    assert set(lone["protocols"]) == {"test"} and set(lone["skipped"]) == {"injected", "unseen"}
+    content = lone["protocols"]["test"]["offline"]
+    assert content["unit"] == "case" and content["units"] == 8
+    low, high = content["methods"]["pca"]["interval"]["vus_pr"]
+    assert low < content["methods"]["pca"]["mean"]["vus_pr"] < high
+    assert set(content["methods"]["pca"]["by_fault"]) >= {"stuck", "spike"}
+
+
+def test_without_the_network_is_linear_and_alone_is_the_network(run):
+    for protocol in ("test", "unseen"):
+        own = run.methods("pumps", protocol)
+        assert own["amad_without_network"]["per_unit"] == own["linear"]["per_unit"]
+        assert own["amad_alone"]["per_unit"] == own["amad"]["alone"]["per_unit"]
+        assert own["amad"]["mean"] != own["linear"]["mean"] != own["amad_alone"]["mean"]
+        difference = own["amad"]["difference"]["linear"]["vus_pr"][0]
+        both = [own[name]["mean"]["vus_pr"] for name in ("amad", "linear")]
+        assert difference == pytest.approx(both[0] - both[1], abs=2e-6)
+    whole = run.report["fleets"]["pumps"]["protocols"]["test"]["offline"]
+    shared = whole["methods"]["amad"]["difference"]["amad_without_network"]
+    assert whole["share_of_amad"] == shared
+
+
+def test_mean_of_fleets_weighs_fleets_alike(run):
+    table = run.report["mean_of_fleets"]["test"]["offline"]
+    assert table["fleets"] == ["lone", "pumps"]
+    means = [run.methods(fleet, "test")["pca"]["mean"]["vus_pr"] for fleet in table["fleets"]]
+    mean, low, high = table["methods"]["pca"]["vus_pr"]
+    assert mean == pytest.approx(np.mean(means), abs=2e-6) and low <= mean <= high
+    assert run.report["mean_of_fleets"]["injected"]["offline"]["fleets"] == ["pumps"]
+
+
+def test_a_second_run_finds_everything_done(run, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("done twice")
+
+    for kind in (jobs.NetworkJob, jobs.JudgeJob):
+        monkeypatch.setattr(kind, "run", refuse)
+    monkeypatch.setattr("pipelines.prepare.run", refuse)
+    report = run.again()
+    assert report["fleets"] == run.report["fleets"]
+
+
+def test_a_failing_method_stops_no_other(run, monkeypatch, capsys):
+    def build(name, *rest):
+        if name == "mahalanobis":
+            raise ZeroDivisionError("no\nway")
+        return jobs_build(name, *rest)
+
+    jobs_build = jobs.build
+    monkeypatch.setattr(jobs, "build", build)
+    report = run.again("--forms", "offline", methods=("mahalanobis", "sensor_range"))
+    content = report["fleets"]["pumps"]["protocols"]["unseen"]["offline"]
+    assert content["failed"] == {"mahalanobis": "ZeroDivisionError: no way"}
+    assert set(content["methods"]) == {"random", "sensor_range"}
+    page = (run.folder / "out.md").read_text(encoding="utf-8")
+    assert "mahalanobis FAILED: ZeroDivisionError: no way" in page
+    assert "FAILED" in capsys.readouterr().err
+
+
+def test_a_method_that_turns_out_to_look_ahead_is_left_out(run, monkeypatch):
+    class Late(Detector):
+        def fit(self, train, calibration):
+            super().fit(train, calibration)
+            self.members[0].lookahead_rows = 50
+            return self
+
+    def late(name, params, fleet, store, bundle):
+        if name != "ridge":
+            return build(name, params, fleet, store, bundle)
+        return Late(linear_members()[:1], params.detect, fleet, store.scaler)
+
+    build = jobs.build
+    monkeypatch.setattr(jobs, "build", late)
+    report = run.again("--protocols", "test", methods=("ridge",))
+    forms = report["fleets"]["pumps"]["protocols"]["test"]
+    assert "no online form" in forms["online"]["left_out"]["ridge"]
+    assert "ridge" in forms["offline"]["methods"] and not forms["online"]["failed"]
+
+
+def test_numbers_learnt_count_what_levels_share_once(store):
+    detector = Detector(linear_members()[:1], kit_params().detect, kit_fleet(), store.scaler)
+    detector.fit(*fitting_parts(store))
+    state = detector.members[0].state()
+    assert jobs.numbers_learnt(detector) == 6 * 4 * 6  # levels, channels, lags and intercept
+    state["vehicle/v-0"]["lag"] = state["fleet"]["lag"].copy()
+    assert jobs.numbers_learnt(detector) == 5 * 4 * 6
+
+
+def test_a_method_that_cannot_be_built_fails_by_itself(run, monkeypatch):
+    monkeypatch.setitem(AMAD, "amad", replace(AMAD["amad"], changes={"model.kernel": "magic"}))
+    report = run.again("--forms", "offline", "--protocols", "test", methods=("amad", "l2"))
+    content = report["fleets"]["pumps"]["protocols"]["test"]["offline"]
+    assert "model.kernel" in content["failed"]["amad"] and "l2" in content["methods"]
+
+
+def test_a_fleet_without_its_data_is_told_and_the_rest_goes_on(run, tmp_path):
+    lost = write_fleet(tmp_path / "lost", "lost", 1)
+    for file in lost.parent.glob("*.parquet"):
+        file.unlink()
+    report = main([
+        "--fleet", str(lost), run.fleets[1], "--methods", "l2", "--seeds", "1", "--jobs", "1",
+        "--params", run.params, "--out", str(tmp_path / "o.json"), "--home",
+        str(run.folder / "home"), "--forms", "offline",
+    ])  # fmt: skip
+    assert "raw data should lie in" in report["fleets"]["lost"]["error"]
+    assert "l2" in report["fleets"]["lone"]["protocols"]["test"]["offline"]["methods"]
+    assert "Not judged" in (tmp_path / "o.md").read_text(encoding="utf-8")
+
+
+def test_unknown_names_are_told_with_what_is_accepted(tmp_path):
+    with pytest.raises(ConfigError, match=r"no method 'amda'; accepted: random.*criterion"):
+        chosen_methods(["amda"])
+    with pytest.raises(ConfigError, match="there is no fleet file"):
+        main(["--fleet", str(tmp_path / "x.yaml"), "--out", str(tmp_path / "o.json")])
+
+
+def test_lists_are_written_on_end_or_by_repeating():
+    end = options_of(["--fleet", "a", "b", "--methods", "l2", "pca", "--out", "o.json"])
+    repeated = options_of(
+        ["--fleet", "a", "--methods", "l2", "--fleet", "b", "--methods", "pca", "--out", "o.json"]
+    )
+    assert end == repeated
+
+
+def test_groups_of_methods():
+    assert chosen_methods(["baselines"]) == baseline_names()
+    assert set(chosen_methods(["all"])) == {*baseline_names(), *AMAD}
+    assert chosen_methods(["l2", "l2", "ablations"]) == ["l2", *ABLATIONS]
+
+
+def test_forms_of_amad_change_what_they_say():
+    params = kit_params(members=["ridge", "ridge_long", "amad"])
+    online = settings_of("gaussian", "online", 9, params)
+    assert online.model.kernel == "gaussian" and online.seed == 9
+    assert online.detect.smoothing == "trailing" and online.model.direction == "past"
+    offline = settings_of("amad_without_network", "offline", 9, params)
+    assert offline.detect.members == ["ridge", "ridge_long"]
+    assert alone(params).detect.members == ["amad"] and alone(alone(params)) is None
+    assert is_random("amad", params) and not is_random("amad_without_network", params)
+
+
+def test_a_detector_that_waits_for_later_rows_has_no_online_form():
+    params = kit_params(smoothing="trailing").detect
+    members = linear_members()
+    detector = Detector(members, params, kit_fleet(), None)
+    assert looks_ahead(detector) is None
+    members[0].lookahead_rows = 10
+    assert "no online form" in looks_ahead(detector)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> WindowStore:
+    """Five vehicles; v-0 and v-4 have cells that nothing is known of."""
+    fleet = kit_fleet()
+    folder = tmp_path_factory.mktemp("store")
+    small = kit_store(folder / "small", fleet)
+    series = []
+    for number in range(5):
+        base = small.series("car-1")
+        value_TC = base.value_TC + number
+        valid_TC = base.valid_TC.copy()
+        mean = value_TC[base.split_T == TRAIN].mean(axis=0)
+        if number in (0, 4):
+            valid_TC[-40:, 1] = 0
+        item = replace(
+            base, vehicle=f"v-{number}", value_TC=value_TC.astype(np.float32), valid_TC=valid_TC
+        )
+        series.append((item, mean))
+    from amad.windows.scaler import Scaler
+
+    scaler = Scaler.fit([item for item, _ in series], fleet, "vehicle")
+    filled = []
+    for item, _ in series:
+        own_C = scaler.figures(item.vehicle, "all")[0]
+        value_TC = np.where(item.valid_TC == 1, item.value_TC, own_C).astype(np.float32)
+        filled.append(item.with_values(value_TC))
+    write_store(folder / "store", filled, fleet, scaler, {"normalise": "vehicle"})
+    return WindowStore.open(folder / "store")
+
+
+def test_unseen_vehicles_are_unseen(store, tmp_path):
+    fleet = kit_fleet()
+    halves = {n: WindowStore.open(p) for n, p in halved(store, fleet, tmp_path).items()}
+    assert list(halves) == list(HALVES)
+    hidden = [set(half.meta["hidden"]) for half in halves.values()]
+    assert hidden[0] | hidden[1] == set(store.vehicles) and not hidden[0] & hidden[1]
+    for half in halves.values():
+        unseen = set(half.meta["hidden"])
+        parts = {v: set(half.series(v).split_T.tolist()) for v in half.vehicles}
+        for vehicle in half.vehicles:
+            known = vehicle not in unseen
+            assert (TEST in parts[vehicle]) != known
+            assert ({TRAIN, CALIBRATION} <= parts[vehicle]) == known
+            assert (vehicle in half.scaler.tables["vehicle"]) == known
+        detector = Detector(linear_members(), kit_params().detect, fleet, half.scaler)
+        train, calibration = fitting_parts(half)
+        assert {s.vehicle for s in (*train, *calibration)} == set(half.vehicles) - unseen
+        detector.fit(train, calibration)
+        assert not {f"vehicle/{v}" for v in unseen} & set(detector.levels)
+        assert detector.level_of(half.scaled(min(unseen))) == "fleet"
+        tallies, _ = judge({"m": detector}, half, fleet, kit_params(), kit_events(), {})
+        assert set(tallies["m"].vehicle.values()) == unseen
+
+
+def test_what_was_filled_with_a_hidden_mean_is_filled_anew(store, tmp_path):
+    halves = halved(store, kit_fleet(), tmp_path)
+    for path in halves.values():
+        half = WindowStore.open(path)
+        for vehicle in {"v-0", "v-4"} & set(half.meta["hidden"]):
+            series = half.series(vehicle)
+            filled = series.value_TC[series.valid_TC == 0]
+            class_mean = half.scaler.figures(vehicle, "all")[0][1]
+            own_mean = store.scaler.figures(vehicle, "all")[0][1]
+            assert len(filled) == 40 and (filled == class_mean).all() and class_mean != own_mean
+
+
+def test_clean_stretches_hold_no_event_and_no_label(store):
+    view = CleanStretches.of(store)
+    for vehicle in store.vehicles:
+        whole, clean = store.series(vehicle), view.scaled(vehicle)
+        assert clean.label_T is None and clean.rows == whole.rows
+        assert not whole.label_T[clean.split_T == TEST].any()
+        for part in (TRAIN, CALIBRATION):
+            assert (clean.part(part).timestamp_T == whole.part(part).timestamp_T).all()
+    assert longest_clean(np.array([0, 1, 0, 0, 1], bool)) == (2, 4)
+    assert longest_clean(np.ones(3, bool)) == (0, 0)
+
+
+@pytest.mark.parametrize("vehicles", [1, 3, 5, 6, 10, 12, 40, 300])
+def test_about_as_many_faults_whatever_the_fleet(vehicles, monkeypatch):
+    monkeypatch.setattr(fleets, "CASES", 96)
+    fleet = judged_fleet(kit_fleet(), "injected", vehicles)
+    cases = fleet.labels.injection.cases_per_vehicle
+    assert 72 <= cases * vehicles <= 120 or cases == 1
+    assert cases % 8 == 0 or vehicles > 12
+    assert fleet.evaluation.unit == ("vehicle" if vehicles >= 4 else "case")
+    assert judged_fleet(kit_fleet(), "test", vehicles) == kit_fleet()
+
+
+@pytest.mark.parametrize("smoothing", ["centred", "trailing"])
+def test_remembered_residuals_are_those_of_predicting_all(store, smoothing):
+    params, fleet = kit_params(smoothing=smoothing), kit_fleet()
+    view, contract = CleanStretches.of(store), judged_fleet(fleet, "injected", 5)
+    found, predicted = [], []
+    for memory in (None, Memory()):
+        detector = Detector(linear_members(), params.detect, fleet, store.scaler)
+        rows = _count_rows(detector)
+        if memory:
+            memory.attach(detector)
+        detector.fit(*fitting_parts(store))
+        rows.clear()
+        tallies, _ = judge({"m": detector}, view, contract, params, kit_events(), {})
+        found.append(tally_to_json(tallies["m"]))
+        predicted.append(sum(rows))
+    assert found[0] == found[1]
+    assert predicted[1] < 0.7 * predicted[0]
+
+
+def _count_rows(detector: Detector) -> list[int]:
+    rows: list[int] = []
+    for member in detector.members:
+        plain = member.predict_error
+
+        def counted(series, coefficients, plain=plain):
+            rows.append(series.rows)
+            return plain(series, coefficients)
+
+        member.predict_error = counted
+    return rows
+
+
+def test_tallies_survive_their_file(store):
+    detector = Detector(linear_members(), kit_params().detect, kit_fleet(), store.scaler)
+    detector.fit(*fitting_parts(store))
+    tallies, _ = judge({"m": detector}, store, kit_fleet(), kit_params(), kit_events(), {})
+    content = tally_to_json(tallies["m"])
+    again = tally_to_json(tally_from_json(json.loads(json.dumps(content))))
+    assert again == content
+    twice = joined([content, content])
+    assert twice.normal.incidents == 2 * tallies["m"].normal.incidents
+    assert len(twice.truth) == 2 * len(tallies["m"].truth)
+
+
+def test_two_fleets_of_one_name_are_refused(run, tmp_path):
+    other = write_fleet(tmp_path, "pumps", 1)
+    with pytest.raises(ConfigError, match="are both 'pumps'"):
+        main(["--fleet", run.fleets[0], str(other), "--out", str(tmp_path / "o.json")])
+
+
+def test_results_depend_on_settings_and_store(run, store):
+    fleet, params = kit_fleet(), kit_params()
+    place = (fleet, store, run.folder, "l2", "offline")
+    one = jobs.judge_job(*place, params, None, ["test"], run.folder)
+    same = jobs.judge_job(*place, params, None, ["test"], run.folder)
+    other = jobs.judge_job(*place, kit_params(floor=0.1), None, ["test"], run.folder)
+    assert one.out == same.out != other.out
+    network = jobs.network_job(fleet, store, params, run.folder)
+    assert jobs.network_job(fleet, store, kit_params(floor=0.1), run.folder).out == network.out
+    seeded = params.model_copy(update={"seed": 8})
+    assert jobs.network_job(fleet, store, seeded, run.folder).out != network.out
+
+
+def test_several_processes_give_the_same(run, tmp_path):
+    report = main([
+        "--fleet", run.fleets[1], "--methods", "l2", "pca", "--seeds", "1", "--jobs", "2",
+        "--params", run.params, "--out", str(tmp_path / "o.json"), "--home", str(tmp_path),
+        "--forms", "offline",
+    ])  # fmt: skip
+    found = report["fleets"]["lone"]["protocols"]["test"]["offline"]["methods"]
+    assert found["pca"]["per_unit"] == run.methods("lone", "test")["pca"]["per_unit"]
+
+
+def test_only_the_home_is_written_to(run):
+    raw = sorted(p.name for p in (run.folder / "raw").iterdir())
+    assert raw == ["pumps.yaml", *(f"unit{i}.parquet" for i in range(5))]
+    assert not (Settings().home / "data" / "pumps").exists()
