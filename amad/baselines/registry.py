@@ -13,6 +13,7 @@ from amad.config import ConfigError, Fleet
 from amad.config.params import DetectParams, ModelParams
 from amad.detect.detector import Detector, linear_members
 from amad.detect.members import Member
+from amad.detect.relation import RelationMember
 from amad.windows.scaler import Scaler
 
 FLOOR, CRITERION = "random", "anomaly_transformer_criterion"
@@ -81,6 +82,7 @@ def _builders() -> dict[str, Callable[[Order], list[Member]]]:
         "mahalanobis": lambda o: [MahalanobisMember("mahalanobis", floor=o.params.floor)],
         "pca": lambda o: [PcaMember("pca")],
         "ridge": lambda o: linear_members()[:1],
+        "relation": lambda o: [RelationMember()],
         "sensor_range": lambda o: [RangeMember("sensor_range")],
         "untrained": _untrained,
     }
