@@ -139,7 +139,7 @@ class Detector:
                 "and the quarantine, and run prepare again"
             )
         self.fit_levels(train)
-        self.set_bars([s for s in calibration if s.rows])
+        self.set_bars(calibration)
         self.set_threshold(train, calibration)
         return self
 
@@ -188,7 +188,7 @@ class Detector:
         calibration rows come after it, as everything does that will be scored.
         """
         groups: dict[str, list[Series]] = {}
-        for series in calibration:
+        for series in sorted((s for s in calibration if s.rows), key=lambda s: s.vehicle):
             names = {self.level_of(series), f"class/{series.vehicle_class}", FLEET}
             for name in names & self.levels.keys():
                 groups.setdefault(name, []).append(series)

@@ -148,10 +148,11 @@ def decide(
 def _passes_baseline(decision: Decision, metrics: dict, params: GateParams) -> bool:
     methods = metrics["methods"]
     ours = methods[metrics["detector"]]["per_unit"]
+    kin = (metrics["detector"], metrics["floor"], metrics.get("without_network"))
     rivals = {  # metrics.json names the best by its primary metric, which need not be the gate's
         name: compare(ours, methods[name]["per_unit"], params)
         for name in sorted(methods)
-        if name not in (metrics["detector"], metrics["floor"])
+        if name not in kin
     }
     known = {name: found for name, found in rivals.items() if found is not None}
     if not known:

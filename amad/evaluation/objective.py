@@ -3,27 +3,31 @@
 Shape legend: T rows, C channels.
 """
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from amad.config import DataError, Params
-from amad.detect.chain import EvidenceChain
+from amad.detect.chain import Calibration, EvidenceChain
+from amad.detect.detector import BAR_QUANTILE
 from amad.evaluation.units import types_from, unlabelled
 from amad.metrics import auc_pr
+from amad.telemetry.faults import Fault
 from amad.windows.inject import injected_cases
 from amad.windows.series import CALIBRATION, TRAIN, Series
 from amad.windows.store import WindowStore
 
 if TYPE_CHECKING:
-    from torch import nn
+    from amad.model.network import Amad
 
 VEHICLES = 6  # at most, spread evenly over the store
-LEAST_ROWS = 400  # of the stretch that a fault is put into
+LEAST_ROWS = 400  # of a part of a vehicle
+Hide = Literal["time", "channel"]
 
 
 def injected_objective(
-    model: "nn.Module",
+    model: "Amad",
     store: WindowStore,
     params: Params,
     cases: int,
@@ -34,7 +38,9 @@ def injected_objective(
 
     Each fault lies in a copy of the last calibration rows of a vehicle. Both they and the train
     rows that the evidence chain is calibrated on are scored by the network alone, every position
-    predicted while it is hidden. About ``max_rows`` rows are scored, half of them train rows.
+    predicted while it is hidden, in the ways and joined as the network's members among
+    ``detect.members`` are (blocks of time where there is none). About ``max_rows`` rows are scored
+    once, half of them train rows, and those near a fault again.
     The same arguments give the same number (on one kind of device).
 
     Raises:
@@ -44,30 +50,95 @@ def injected_objective(
     share = np.full(len(chosen), cases // len(chosen)) + (
         np.arange(len(chosen)) < cases % len(chosen)
     )
-    stretch = max(max_rows // 2 // cases, LEAST_ROWS)
-    chain = EvidenceChain(params.detect)
+    rows = max(max_rows // 2 // len(chosen), LEAST_ROWS)
     values = []
     for position, vehicle in enumerate(chosen):
         types = types_from(int(share[:position].sum()))  # every type gets its turn
         has_C = store.has_channel(vehicle)
-        train = _last(store, vehicle, TRAIN, max(max_rows // 2 // len(chosen), LEAST_ROWS))
-        learnt = chain.calibrate(_residual(model, train, params), chain.layout([train], [has_C]))
-        clean = _last(store, vehicle, CALIBRATION, stretch)
-        own = int(share[position])
-        for series, _ in injected_cases(clean, has_C, own, seed + position, types):
-            found = None
-            if learnt is not None:
-                layout = chain.layout([series], [has_C])
-                found = chain.evidence(_residual(model, series, params), layout, learnt[0])
-            # A network that diverged has nothing to say, which is worth the floor.
-            score_T = np.zeros(series.rows) if found is None else found[0]
-            values.append(auc_pr(series.label_T, score_T))
+        clean = _last(store, vehicle, CALIBRATION, rows)
+        own = injected_cases(clean, has_C, int(share[position]), seed + position, types)
+        if own:
+            train = _last(store, vehicle, TRAIN, rows)
+            views = _views(model, train, clean, has_C, params)
+            values += [
+                auc_pr(series.label_T, _score(views, model, series, fault, has_C, params))
+                for series, fault in own
+            ]
     if not values:
         raise DataError(
             f"{store.path}: no fault can be put into the calibration rows of "
             f"{', '.join(chosen)}; do their channels vary and are they measured?"
         )
     return float(np.mean(values))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _View:
+    """One way of hiding on one vehicle: what is ordinary, and the residual of the clean rows.
+
+    bar: what evidence must exceed to count; None where it counts in full.
+    """
+
+    hide: Hide
+    learnt: Calibration
+    clean_TC: np.ndarray
+    bar: float | None
+
+
+def _views(
+    model: "Amad", train: Series, clean: Series, has_C: np.ndarray, params: Params
+) -> list[_View]:
+    """The network's members of the detector; none where it has nothing finite to say."""
+    hides: list[Hide] = [
+        "channel" if name == "amad_channel" else "time"
+        for name in params.detect.members
+        if name.startswith("amad")
+    ]
+    hides = hides or ["time"]
+    chain = EvidenceChain(params.detect)
+    views = []
+    for hide in hides:
+        residual_TC = _residual(model, train, params, hide)
+        found = chain.calibrate(residual_TC, chain.layout([train], [has_C]))
+        if found is None:
+            continue
+        clean_TC, bar = _residual(model, clean, params, hide), None
+        if hide == "channel" and len(hides) > 1:  # as in Detector: it joins by excess
+            heard = chain.evidence(clean_TC, chain.layout([clean], [has_C]), found[0])
+            bar = np.inf if heard is None else float(np.quantile(heard[0], BAR_QUANTILE))
+        views.append(_View(hide=hide, learnt=found[0], clean_TC=clean_TC, bar=bar))
+    return views
+
+
+def _score(
+    views: list[_View], model: "Amad", series: Series, fault: Fault, has_C: np.ndarray,
+    params: Params,
+) -> np.ndarray:  # fmt: skip
+    """Score (T,) of a case, joined as ``Detector`` joins its members.
+
+    A network that diverged has nothing to say, which is worth the floor.
+    """
+    chain = EvidenceChain(params.detect)
+    layout = chain.layout([series], [has_C])
+    score_T = np.zeros(series.rows)
+    for view in views:
+        residual_TC = _near(view, model, series, fault, params)
+        found = chain.evidence(residual_TC, layout, view.learnt)
+        if found is None:
+            continue
+        score_T += found[0] if view.bar is None else np.maximum(found[0] - view.bar, 0.0)
+    return score_T
+
+
+def _near(view: _View, model: "Amad", series: Series, fault: Fault, params: Params) -> np.ndarray:
+    """The clean rows' residual (T, C), predicted anew where the fault can reach: a window away."""
+    window = params.model.window
+    low, high = max(fault.start - window, 0), min(fault.end + window, series.rows)
+    begin, end = max(low - 2 * window, 0), min(high + 2 * window, series.rows)
+    residual_TC = view.clean_TC.copy()
+    piece_TC = _residual(model, series.rows_between(begin, end), params, view.hide)
+    residual_TC[low:high] = piece_TC[low - begin : high - begin]
+    return residual_TC
 
 
 def _vehicles(store: WindowStore, most: int, window: int) -> list[str]:
@@ -93,11 +164,13 @@ def _last(store: WindowStore, vehicle: str, part: int, rows: int) -> Series:
     return store.scaler.apply(unlabelled(cut))
 
 
-def _residual(model: "nn.Module", series: Series, params: Params) -> np.ndarray:
+def _residual(model: "Amad", series: Series, params: Params, hide: Hide) -> np.ndarray:
     from amad.model.residual import hidden_residual
 
     training = model.training
-    residual_TC = hidden_residual(model, series, params.model.window, params.detect.hidden_block)
+    residual_TC = hidden_residual(
+        model, series, params.model.window, params.detect.hidden_block, family=hide
+    )
     model.train(training)
     residual_TC[series.valid_TC == 0] = np.nan
     return residual_TC

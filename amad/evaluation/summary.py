@@ -54,6 +54,7 @@ def summarise(
         "detector": detector,
         "floor": floor,
         "best_baseline": best,
+        "without_network": without if without in methods else None,
         "methods": methods,
         "share_of_amad": None,
         "operating_point": {

@@ -8,6 +8,7 @@ import numpy as np
 
 from amad import metrics
 from amad.config import Fleet, Params
+from amad.evaluation.harness import WITHOUT
 from amad.evaluation.summary import STRENGTHS, PerUnit, by_unit, summarise
 from amad.evaluation.tally import PRIMARY, Tally, over_seeds
 from bench.quality.methods import FLOOR
@@ -15,8 +16,7 @@ from bench.quality.records import joined
 
 RELATION_TYPES = ("decoupling", "delay", "stuck")  # faults in how channels go together
 RELATION = "relation"
-AGAINST = ("linear", "linear_kmeans", "amad_without_network", "amad")
-SHARE = ("amad", "amad_without_network")
+AGAINST = ("linear", "linear_kmeans", WITHOUT, "amad")
 Results = Mapping[str, Sequence[Sequence[dict]]]  # method -> seed -> part of the units -> result
 
 
@@ -56,8 +56,7 @@ def form_figures(results: Results, fleet: Fleet, params: Params, *, one_fault: b
         if "alone" in own and name != "amad" and "alone" in content.get("amad", {}):
             theirs = content["amad"]["alone"]
             own["alone"]["difference"] = {"amad": differences(own["alone"], theirs, params)}
-    ours, without = SHARE
-    share = content[ours]["difference"].get(without) if ours in content else None
+    share = content["amad"]["difference"].get(WITHOUT) if "amad" in content else None
     return {
         "unit": fleet.evaluation.unit,
         "units": len(content[FLOOR]["per_unit"]),
@@ -136,7 +135,9 @@ def _method(
     params: Params, one_fault: bool,
 ) -> dict:  # fmt: skip
     tallies = {name: tally, FLOOR: floor}
-    whole = summarise(tallies, unscorable, fleet, params, detector=name, floor=FLOOR)
+    whole = summarise(
+        tallies, unscorable, fleet, params, detector=name, floor=FLOOR, without=WITHOUT
+    )
     point = whole["operating_point"]
     point.pop("methods")
     own = whole["methods"][name] | {

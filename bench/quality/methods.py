@@ -65,6 +65,16 @@ AMAD = {
     "mask_channel": Form(changes={"mask.family": "channel"}),
     "mask_mixed": Form(changes={"mask.family": "mixed"}),
     "no_skip": Form(changes={"model.skip": "none"}),
+    "bridge": Form(changes={"model.skip": "bridge"}),
+    "with_channel": Form(
+        changes={
+            "mask.family": "mixed",
+            "detect.members": ["ridge", "ridge_long", "relation", "amad", "amad_channel"],
+        }
+    ),
+    "context": Form(changes={"model.context": "class"}),
+    "alternating": Form(changes={"loss.maxmin_phases": "alternating"}),
+    "contrast_latad": Form(changes={"loss.contrast_form": "latad"}),
     "criterion": Form(members="network", criterion=True),
 }
 ABLATIONS = [name for name, form in AMAD.items() if form.changes]
