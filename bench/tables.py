@@ -1,130 +1,187 @@
-"""python -m bench.tables --fleets demo smd asd kit_obd
+"""python -m bench.tables
 
-Write docs/results.md from the evaluations that lie under data/<fleet>/evaluation: the tables are
-made here, never typed. Run each fleet first: dvc exp run -S fleet=NAME.
+Write docs/results.md from the measurements in bench/results: the tables are made here, never typed.
+The page says which command made each of them. docs/reading.md, what a person makes of them, is put
+on top.
 """
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
-from amad.config import DataError, Settings, load_fleet
+from amad.evaluation.tally import PRIMARY
+from bench.quality.figures import RELATION
+from bench.quality.methods import FLOOR
+from bench.quality.tables import COLUMNS, ablations, interval, or_dash, signed, table
 
-COLUMNS = ("auc_pr", "vus_roc", "best_f1", "range_f1", "event_f1", "affiliation_f1")
-HEAD = """# Results
-
-Made by `python -m bench.tables` from `data/<fleet>/evaluation/metrics.json`; each fleet by the
-command above its table, one seed. Every method has the same preprocessing, split, evidence chain
-and calibration, fitted on train alone; `random` is the floor. **amad** is the shipped detector, the
-linear pair and the network; **linear** is the same without the network. Brackets are bootstrap
-intervals over the units. Definitions, and why no point adjustment: [evaluation.md](evaluation.md).
-
-Read with care: one seed (seeds of the network differ by about 0.02), and smd and asd are not quite
-untouched: the network's interpolating skip ([model.md](model.md)) and the tail width and floor of
-the evidence chain were kept after their effect on those labels had been seen. Nothing was chosen on
-demo or kit_obd. On kit_obd, and on demo in the mean, PCA is the better detector: it sees relations
-between channels, where no stuck, delayed or decoupled channel was found by the shipped one.
-"""
+RESULTS, PAGE, READING = Path("bench/results"), Path("docs/results.md"), Path("docs/reading.md")
+MAIN = ("quality.json", "quality_baselines.json", "quality_online.json")
+TITLES = {
+    "test": "the test part, by its labels", "injected": "faults injected into clean test rows",
+    "unseen": "vehicles never seen",
+}  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--fleets", nargs="+", default=["demo", "smd", "asd", "kit_obd"])
-    parser.add_argument("--out", type=Path, default=Path("docs/results.md"))
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--reading", type=Path, default=READING)
+    parser.add_argument("--out", type=Path, default=PAGE)
     options = parser.parse_args(arguments)
-    settings = Settings()
-    pages = [_fleet(name, settings) for name in options.fleets]
-    options.out.write_text("\n".join([HEAD, *pages]), encoding="utf-8")
+    reports = [_read(options.results / name) for name in MAIN]
+    fleets = merged([report for report in reports if report])
+    lines = [options.reading.read_text(encoding="utf-8").rstrip(), ""]
+    lines += ["## The network's share", "", *_shares(fleets), ""]
+    for name, fleet in fleets.items():
+        lines += _fleet(name, fleet)
+    if ablations := _read(options.results / "quality_ablations.json"):
+        lines += _ablations(ablations)
+    rule = options.results / "members.md"
+    if rule.is_file():
+        lines += ["## Members and how they are joined, by the rule without labels", ""]
+        lines += ["`python -m bench.members`; columns on the right: afterwards, with labels.", ""]
+        lines += [rule.read_text(encoding="utf-8")]
+    options.out.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
 
 
-def _fleet(name: str, settings: Settings) -> str:
-    path = settings.fleet_dir(name) / "evaluation" / "metrics.json"
-    if not path.is_file():
-        raise DataError(f"there is no {path}; run: dvc exp run -S fleet={name}")
-    found = json.loads(path.read_text(encoding="utf-8"))
-    units = "injected faults, one a copy" if found["unit"] == "case" else "vehicles"
-    # The receipt keeps why the gate promoted or refused what was registered.
-    receipt = json.loads((settings.fleet_dir(name) / "receipt.json").read_text(encoding="utf-8"))
-    command = "dvc repro" if name == "demo" else f"dvc exp run -S fleet={name}"
-    return "\n".join([
+def merged(reports: list[dict]) -> dict:
+    """The fleets of several reports as one: methods of the same fleet, protocol and form joined."""
+    fleets: dict = {}
+    for report in reports:
+        for name, fleet in report["fleets"].items():
+            if "error" in fleet:
+                continue
+            own = fleets.setdefault(name, {**fleet, "protocols": {}})
+            for protocol, forms in fleet["protocols"].items():
+                for form, content in forms.items():
+                    there = own["protocols"].setdefault(protocol, {}).setdefault(form, content)
+                    there["methods"] = content["methods"] | there["methods"]
+    return fleets
+
+
+def _read(path: Path) -> dict | None:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _shares(fleets: Mapping[str, dict]) -> list[str]:
+    """``amad`` less the same detector without its network, wherever both were judged."""
+    rows = []
+    for name, fleet in fleets.items():
+        for protocol, forms in fleet["protocols"].items():
+            for form, content in forms.items():
+                share = content.get("share_of_amad")
+                if share:
+                    found = content["methods"]["amad"]
+                    broken = found["difference"]["amad_without_network"].get(RELATION)
+                    rows.append([
+                        f"{name}, {TITLES[protocol]}", form, signed(share[PRIMARY]),
+                        signed(broken), or_dash(found["spread"].get(PRIMARY), ".3f"),
+                    ])  # fmt: skip
+    return table(["where", "form", "VUS-PR", "relation faults", "amad over seeds"], rows)
+
+
+def _fleet(name: str, fleet: dict) -> list[str]:
+    rows = ", ".join(f"{count:,} {part}" for part, count in fleet["rows"].items())
+    lines = [
         f"## {name}",
         "",
-        f"{load_fleet(name, settings).description}. `{command}`. {found['units']} {units}; "
-        f"VUS with a buffer of {found['buffer_rows']} rows.",
+        f"{fleet['description']}. {len(fleet['vehicles'])} vehicles, {len(fleet['channels'])} "
+        f"channels; rows: {rows}. VUS with a buffer of {fleet['buffer_rows']} rows.",
         "",
-        *_methods(found),
-        "",
-        *_share(found.get("share_of_amad")),
-        *_operating_point(found["operating_point"]),
-        *_localisation(found["localisation"]),
-        *(f"- gate: {reason}" for reason in receipt["reasons"]),
-        "",
-        *_faults(found["by_fault"]),
-    ])  # fmt: skip
+    ]
+    for protocol, forms in fleet["protocols"].items():
+        for form, content in forms.items():
+            noun = "injected cases" if content["unit"] == "case" else "vehicles"
+            title = f"{name}: {TITLES[protocol]}, {form} ({content['units']} {noun})"
+            lines += [f"### {title}", "", *_methods(content["methods"]), ""]
+            if "amad" in content["methods"]:
+                lines += _details(content["methods"])
+    return lines
 
 
-def _methods(found: dict) -> list[str]:
-    rows = ["| method | VUS-PR | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 2) + "|"]
-    methods = found["methods"]
-    for name in sorted(methods, key=lambda n: -methods[n]["mean"]["vus_pr"]):
-        mean, interval = methods[name]["mean"], methods[name]["interval"]["vus_pr"]
-        title = f"**{name}**" if name == found["detector"] else name
-        first = f"{mean['vus_pr']:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
-        rows.append(
-            f"| {title} | {first} | " + " | ".join(f"{mean[c]:.3f}" for c in COLUMNS) + " |"
+def _methods(methods: Mapping[str, dict]) -> list[str]:
+    broken = any(RELATION in own for own in methods.values())
+    head = ["method", "VUS-PR", *COLUMNS.values(), *([RELATION] if broken else []), "recall"]
+    rows = []
+    for name in sorted(methods, key=lambda n: -methods[n]["mean"][PRIMARY]):
+        own = methods[name]
+        point = own["operating_point"]
+        rows.append([
+            {"amad": "**amad**", FLOOR: f"*{FLOOR}*"}.get(name, name),
+            interval([own["mean"][PRIMARY], *own["interval"][PRIMARY]]),
+            *(f"{own['mean'][metric]:.3f}" for metric in COLUMNS),
+            *([interval(own.get(RELATION))] if broken else []),
+            or_dash(point["event_recall"], ".2f"),
+            or_dash(point["normal_test"]["incidents_a_vehicle_day"], ".2f"),
+            f"{own['fit_seconds'] + own['train_seconds']:.0f}",
+            f"{own['rows_a_second']:,.0f}",
+        ])  # fmt: skip
+    return table([*head, "false/day", "fit s", "rows/s"], rows)
+
+
+def _details(methods: Mapping[str, dict]) -> list[str]:
+    """What the detector says beside the score: operating point, culprits, severity, faults."""
+    own = methods["amad"]
+    point = own["operating_point"]
+    lines = [
+        f"- alarms: {point['alarm_budget']} incidents a vehicle-day promised, "
+        f"{or_dash(point['normal_test']['incidents_a_vehicle_day'], '.2f')} on normal test rows; "
+        f"recall of events {or_dash(point['event_recall'], '.2f')}, median delay "
+        f"{or_dash(point['median_delay_rows'], '.0f')} rows, looking "
+        f"{point['lookahead_seconds']:.0f} s ahead"
+    ]
+    if (found := own["localisation"].get("amad", own["localisation"])) and "events" in found:
+        lines.append(
+            f"- culprit channels of {found['events']} events: HitRate@100 % "
+            f"{found['hit_rate_100']:.2f}, @150 % {found['hit_rate_150']:.2f}, NDCG@100 % "
+            f"{found['ndcg_100']:.2f}, @150 % {found['ndcg_150']:.2f}"
         )
-    return rows
+    if own["severity_order"]:
+        lines.append(f"- severity order: Kendall's tau-b {own['severity_order']['tau_b']:.2f}")
+    return [*lines, "", *_faults(methods)]
 
 
-def _share(figures: dict | None) -> list[str]:
-    if not figures:
-        return []
-    mean, low, high = figures["vus_pr"]
-    text = f"VUS-PR {mean:+.3f} [{low:+.3f}, {high:+.3f}]"
-    return [f"- the network's share (amad less amad_without_network, paired): {text}"]
-
-
-def _operating_point(point: dict) -> list[str]:
-    delay = point["median_delay_seconds"]
-    normal = point["normal_test"]["incidents_a_vehicle_day"]
-    rate = "no normal rows" if normal is None else f"{normal:.2f} on normal rows of the test part"
-    return [
-        f"- alarms: {point['alarm_budget']:g} incidents a vehicle-day promised, {rate}; "
-        f"{point['events_found']} of {point['events']} events found"
-        + ("" if delay is None else f", median delay {delay:.0f} s")
-    ]
-
-
-def _localisation(found: dict) -> list[str]:
-    if "amad" not in found:
-        return []
-    ours, chance = found["amad"], found["chance"]
-    return [
-        f"- culprit channels of {ours['events']} events: HitRate@100 % {ours['hit_rate_100']:.2f}, "
-        f"@150 % {ours['hit_rate_150']:.2f} (chance {chance['hit_rate_100']:.2f}, "
-        f"{chance['hit_rate_150']:.2f}), NDCG@100 % {ours['ndcg_100']:.2f}"
-    ]
-
-
-def _faults(by_fault: dict) -> list[str]:
+def _faults(methods: Mapping[str, dict]) -> list[str]:
+    """By type, and by thirds of its strengths: recall, and VUS-PR with and without the network."""
+    by_fault = methods["amad"]["by_fault"]
     if not by_fault:
         return []
-    rows = [
-        "| fault | events | found by amad | without the network | by strength |",
-        "|---|---|---|---|---|",
-    ]
+    rivals = [m for m in ("amad", "amad_without_network", "linear", "mahalanobis") if m in methods]
+    scored = any(PRIMARY in figures for figures in by_fault.values())
+    head = ["fault", "events", "recall", "weak", "medium", "strong"]
+    head += [f"VUS-PR {name}" for name in rivals] if scored else []
+    rows = []
     for kind, figures in sorted(by_fault.items()):
-        strengths = ", ".join(
-            f"{name} {part['event_recall']:.0%} of {part['events']}"
-            for name, part in figures["strengths"].items()
-        )
-        rest = figures["methods"]["amad_without_network"]["event_recall"]
-        rows.append(
-            f"| {kind} | {figures['events']} | {figures['event_recall']:.0%} | {rest:.0%} "
-            f"| {strengths} |"
-        )
-    return [*rows, ""]
+        thirds = figures["strengths"]
+        rows.append([
+            kind,
+            str(figures["events"]),
+            f"{figures['event_recall']:.2f}",
+            *(or_dash(thirds.get(t, {}).get("event_recall"), ".2f")
+              for t in ("weak", "medium", "strong")),
+            *(or_dash(methods[m]["by_fault"][kind].get(PRIMARY), ".3f")
+              for m in rivals if scored),
+        ])  # fmt: skip
+    return [*table(head, rows), ""]
+
+
+def _ablations(report: dict) -> list[str]:
+    train = report["params"]["train"]
+    lines = [
+        "## Ablations",
+        "",
+        f"`python -m bench.quality`, {report['seeds']} seeds, {train['epochs']} epochs of "
+        f"{train['max_windows']} windows. the last columns are of the network's member by itself.",
+        "",
+    ]
+    for name, fleet in report["fleets"].items():
+        for protocol, forms in fleet.get("protocols", {}).items():
+            for form, content in forms.items():
+                title = f"{name}: {TITLES[protocol]}, {form}"
+                lines += [f"### {title}", "", *ablations(content["methods"])]
+    return lines
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from amad.baselines.network import NetworkMember
 from amad.detect.detector import FLEET
-from amad.detect.members import Arrays, Member
+from amad.detect.members import Arrays
 from amad.model.latad import WINDOW, Latad, LatadNetwork, cluster, gather, train_latad
 from amad.windows.series import Series
 
@@ -18,7 +19,7 @@ BATCH = 128
 STEPS = 150  # of training
 
 
-class LatadMember(Member):
+class LatadMember(NetworkMember):
     """One network for the fleet, trained with its level, which comes first; centres for each level.
 
     The squared residual of a channel is its share of the distance, so that their mean over
@@ -31,25 +32,19 @@ class LatadMember(Member):
     """
 
     def __init__(self, name: str, *, trailing: bool, seed: int, weight: float = 1.0) -> None:
-        super().__init__(name, weight)
+        super().__init__(name, seed=seed, weight=weight)
         self.trailing = trailing
-        self.seed = seed
         self.context_rows = WINDOW + STRIDE - 2
         self.lookahead_rows = 0 if trailing else WINDOW + STRIDE - 2
-        self.network: LatadNetwork | None = None
 
-    def summarise(self, series: Series) -> Arrays:
-        """Nothing: the network learns from rows, not from sums."""
-        return {}
-
-    def solve(self, summaries: Sequence[Arrays]) -> Arrays:
-        """Nothing: the network learns from rows, not from sums."""
-        return {}
+    def train_network(self, train: Sequence[Series]) -> LatadNetwork | None:
+        """A network, or None where no window fits into the rows."""
+        return train_latad(train, self.seed, STEPS)
 
     def fit(self, level: str, train: Sequence[Series], folds: int) -> list[np.ndarray]:
         """Train the network where ``level`` is the fleet's, find the centres of any level."""
         if level == FLEET:
-            self.network = train_latad(train, self.seed, STEPS)
+            self.network = self.train_network(train)
         latad = None if self.network is None else cluster(self.network, train, self.seed)
         self.coefficients[level] = {} if latad is None else latad.arrays()
         return [self.residual(series, level) for series in train]

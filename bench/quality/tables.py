@@ -55,7 +55,7 @@ def _form(content: dict) -> list[str]:
     if content["units"]:
         noun = {"case": "Injected cases", "vehicle": "Vehicles"}[content["unit"]]
         lines += [f"{noun} judged: {content['units']}.", "", *_methods(content["methods"]), ""]
-        lines += _ablations(content["methods"]) + _paired(content["methods"])
+        lines += ablations(content["methods"]) + _paired(content["methods"])
     for unit, reason in content["unscorable"].items():
         lines.append(f"- unscorable: {unit}: {reason}")
     for method, reason in content["failed"].items():
@@ -77,20 +77,21 @@ def _methods(methods: dict) -> list[str]:
         point = own["operating_point"]
         rows.append([
             f"**{name}**" if name == FLOOR else name,
-            _interval([own["mean"][PRIMARY], *own["interval"][PRIMARY]]),
+            interval([own["mean"][PRIMARY], *own["interval"][PRIMARY]]),
             *(f"{own['mean'][metric]:.3f}" for metric in COLUMNS),
-            *([_interval(own.get(RELATION))] if relation else []),
-            _or_dash(point["event_recall"], ".2f"),
-            _or_dash(point["normal_test"]["incidents_a_vehicle_day"], ".2f"),
+            *([interval(own.get(RELATION))] if relation else []),
+            or_dash(point["event_recall"], ".2f"),
+            or_dash(point["normal_test"]["incidents_a_vehicle_day"], ".2f"),
             f"{own['fit_seconds']:.1f}",
             f"{own['train_seconds']:.0f}",
             f"{own['rows_a_second']:,.0f}",
             f"{own['parameters']:,.0f}",
         ])  # fmt: skip
-    return _table(head, rows)
+    return table(head, rows)
 
 
-def _ablations(methods: dict) -> list[str]:
+def ablations(methods: dict) -> list[str]:
+    """Forms of AMAD against AMAD: the whole detector, and the network by itself."""
     if "amad" not in methods or not any(name in methods for name in ABLATIONS):
         return []
     rows = []
@@ -100,13 +101,13 @@ def _ablations(methods: dict) -> list[str]:
         rows.append([
             name,
             f"{own['mean'][PRIMARY]:.3f}",
-            _signed(own["difference"].get("amad", {}).get(PRIMARY)),
-            _or_dash(only.get("mean", {}).get(PRIMARY), ".3f"),
-            _signed(only.get("difference", {}).get("amad", {}).get(PRIMARY)),
-            _or_dash(own["spread"].get(PRIMARY), ".3f"),
+            signed(own["difference"].get("amad", {}).get(PRIMARY)),
+            or_dash(only.get("mean", {}).get(PRIMARY), ".3f"),
+            signed(only.get("difference", {}).get("amad", {}).get(PRIMARY)),
+            or_dash(own["spread"].get(PRIMARY), ".3f"),
         ])  # fmt: skip
     head = ["form", "VUS-PR", "less amad", "network alone", "less amad's alone", "over seeds"]
-    return ["Ablations:", "", *_table(head, rows), ""]
+    return ["Ablations:", "", *table(head, rows), ""]
 
 
 def _paired(methods: dict) -> list[str]:
@@ -117,9 +118,9 @@ def _paired(methods: dict) -> list[str]:
     metrics = [PRIMARY, "auc_pr", RELATION]
     titles = {PRIMARY: "VUS-PR", "auc_pr": "AUC-PR", RELATION: RELATION}
     metrics = [m for m in metrics if any(m in figures for figures in found.values())]
-    rows = [[other, *(_signed(f.get(m)) for m in metrics)] for other, f in found.items()]
+    rows = [[other, *(signed(f.get(m)) for m in metrics)] for other, f in found.items()]
     lines = ["Paired differences, amad less:", ""]
-    return [*lines, *_table(["other", *(titles[m] for m in metrics)], rows), ""]
+    return [*lines, *table(["other", *(titles[m] for m in metrics)], rows), ""]
 
 
 def _means(title: str, table: dict) -> list[str]:
@@ -129,15 +130,15 @@ def _means(title: str, table: dict) -> list[str]:
             if len(content["fleets"]) < 2:
                 continue
             rows = [
-                [name, _interval(own[PRIMARY]), _interval(own[RELATION])]
-                + [_signed(own["difference"].get(o, {}).get(PRIMARY)) for o in ("linear", "amad")]
+                [name, interval(own[PRIMARY]), interval(own[RELATION])]
+                + [signed(own["difference"].get(o, {}).get(PRIMARY)) for o in ("linear", "amad")]
                 for name, own in sorted(
                     content["methods"].items(), key=lambda item: -item[1][PRIMARY][0]
                 )
             ]
             head = ["method", "VUS-PR", RELATION, "less linear", "less amad"]
             lines += [f"## {title}, {protocol}, {form}", "", ", ".join(content["fleets"]) + ".", ""]
-            lines += [*_table(head, rows), ""]
+            lines += [*table(head, rows), ""]
             if left := content["not_in_all_fleets"]:
                 lines += [f"Not judged on all of them: {', '.join(left)}.", ""]
     return lines
@@ -147,18 +148,22 @@ def _sorted(methods: dict) -> list[str]:
     return sorted(methods, key=lambda name: -methods[name]["mean"][PRIMARY])
 
 
-def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+def table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """Lines of a Markdown table."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return ["| " + " | ".join(line) + " |" for line in lines]
 
 
-def _interval(figures: list[float] | None) -> str:
+def interval(figures: list[float] | None) -> str:
+    """A figure with its interval, a dash where there is none."""
     return "-" if not figures else "{:.3f} [{:.3f}, {:.3f}]".format(*figures)
 
 
-def _signed(figures: list[float] | None) -> str:
+def signed(figures: list[float] | None) -> str:
+    """A difference with its interval, a dash where there is none."""
     return "-" if not figures else "{:+.3f} [{:+.3f}, {:+.3f}]".format(*figures)
 
 
-def _or_dash(value: float | None, form: str) -> str:
+def or_dash(value: float | None, form: str) -> str:
+    """The value in this format, a dash where there is none."""
     return "-" if value is None else format(value, form)

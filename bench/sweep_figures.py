@@ -1,0 +1,158 @@
+"""What the trials of ``bench.sweep`` add up to: rank correlations, what moved, and a plot.
+
+Shape legend: N trials, S seeds of the training, I draws of injected faults, K = N S networks.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from amad.config import Fleet
+from amad.evaluation.canvas import METRIC_NAME, QUIET, bare, figure_of, title
+from amad.evaluation.tally import PRIMARY
+from amad.metrics import kendall_tau_b
+
+VIEWS = {"alone": "the network alone", "detector": "the detector with it"}
+FAMILY_COLOUR = {
+    "time": "#0b6e99", "channel": "#c8553d", "mixed": "#588157", "point": "#d4a017",
+    "none": "#8e6c8a",
+}  # fmt: skip
+DRAWS = 2000  # resamples of the trials behind the interval of a rank correlation
+
+
+def fleet_figures(
+    fleet: Fleet, protocols: Sequence[str], untrained: dict, trials: list[dict], seed: int
+) -> dict:
+    """What docs/sweep.md calls the keys of a fleet."""
+    able = [trial for trial in trials if trial["failed"] is None]
+    content = {
+        "labels": fleet.labels.kind,
+        "untrained": untrained,
+        "trials": trials,
+        "correlation": {},
+        "spread": spread_of([np.array(trial["objectives"]) for trial in able]),
+        "picked": {},
+    }
+    if not able:
+        return content
+    objective = [trial["objective"] for trial in able]
+    best = able[int(np.argmax(objective))]
+    for protocol in protocols:
+        truth = {view: [trial[PRIMARY][protocol][view] for trial in able] for view in VIEWS}
+        content["correlation"][protocol] = {
+            view: rank_correlation(objective, values, seed=seed) for view, values in truth.items()
+        }
+        content["picked"][protocol] = {
+            view: {
+                "trial": best["trial"],
+                "picked": best[PRIMARY][protocol][view],
+                "first": able[0][PRIMARY][protocol][view],
+                "untrained": untrained[PRIMARY][protocol][view],
+                "mean": float(np.mean(values)),
+                "best": float(np.max(values)),
+            }
+            for view, values in truth.items()
+        }
+    return content
+
+
+def rank_correlation(a: Sequence[float], b: Sequence[float], *, seed: int) -> dict:
+    """Kendall's tau-b and Spearman's rho of two lists over the same trials, with 95 % intervals.
+
+    Percentile bootstrap over trials; resamples in which one side ties throughout are left out. NaN
+    where there are fewer than three trials or one side ties throughout.
+    """
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    found: dict = {"trials": len(a)}
+    draw = np.random.default_rng(seed).integers(0, max(len(a), 1), size=(DRAWS, len(a)))
+    for name, measure in (("kendall", kendall_tau_b), ("spearman", spearman)):
+        found[name], found[f"{name}_interval"] = np.nan, [np.nan, np.nan]
+        if len(a) < 3:
+            continue
+        found[name] = measure(a, b)
+        drawn = np.array([measure(a[index], b[index]) for index in draw])
+        if np.isfinite(drawn).any():
+            found[f"{name}_interval"] = np.nanquantile(drawn, [0.025, 0.975]).tolist()
+    return found
+
+
+def spearman(a: np.ndarray, b: np.ndarray) -> float:
+    """Correlation of the (mid-)ranks; NaN where one side ties throughout."""
+    from scipy.stats import rankdata
+
+    a, b = rankdata(a), rankdata(b)
+    if np.ptp(a) == 0 or np.ptp(b) == 0:
+        return float("nan")
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def spread_of(objectives: list[np.ndarray]) -> dict:
+    """What moves the objective. objectives: of each trial (seeds, injections).
+
+    settings: standard deviation between trials, less what the draw of faults and the seeds add to
+    it. faults: of one network's objective between draws of faults, less what the draw does to all
+    networks alike: the noise in a comparison. seeds: between trainings of the same settings.
+    reliability: share of the variance between trials that would be there again with other faults.
+    """
+    empty = dict.fromkeys(("settings", "faults", "seeds", "all_alike", "reliability"))
+    if len(objectives) < 2:
+        return empty
+    value_NSI = np.stack(objectives)
+    N, S, draws = value_NSI.shape
+    total_N = value_NSI.mean(axis=(1, 2))
+    seeds = float(np.mean(value_NSI.mean(axis=2).var(axis=1, ddof=1))) if S > 1 else None
+    if draws == 1:
+        return empty | {"settings": float(total_N.std(ddof=1)), "seeds": _root(seeds)}
+    value_KI = value_NSI.reshape(N * S, draws)
+    left_KI = value_KI - value_KI.mean(axis=1, keepdims=True) - value_KI.mean(axis=0)
+    left_KI += value_KI.mean()
+    faults = float((left_KI**2).sum() / ((N * S - 1) * (draws - 1)))
+    noise = seeds / S if seeds is not None else faults / (S * draws)
+    settings = max(float(total_N.var(ddof=1)) - noise, 0.0)
+    whole = settings + faults
+    return {
+        "settings": _root(settings),
+        "faults": _root(faults),
+        "seeds": _root(seeds),
+        "all_alike": float(value_KI.mean(axis=0).std(ddof=1)),
+        "reliability": settings / whole if whole > 0 else None,
+    }
+
+
+def _root(variance: float | None) -> float | None:
+    return None if variance is None else float(np.sqrt(variance))
+
+
+def draw_sweeps(fleets: dict[str, dict], protocol: str) -> Figure:
+    """Objective against VUS-PR, a column a fleet and a row a view; a point is a trial."""
+    figure = figure_of(1.2 + 5.0 * len(fleets), 8.4)
+    panels = figure.subplots(len(VIEWS), len(fleets), squeeze=False)
+    for column, (name, content) in zip(panels.T, fleets.items(), strict=True):
+        for axes, (view, words) in zip(column, VIEWS.items(), strict=True):
+            bare(axes, grid="both")
+            able = [trial for trial in content["trials"] if trial["failed"] is None]
+            for trial in able:
+                family = trial["settings"]["mask_family"]
+                axes.plot(
+                    trial["objective"], trial[PRIMARY][protocol][view], "o", markersize=8,
+                    color=FAMILY_COLOUR[family], label=f"{family} hidden",
+                )  # fmt: skip
+            start = content["untrained"]
+            axes.plot(
+                start["objective"], start[PRIMARY][protocol][view], "D", markersize=9,
+                color=QUIET, markerfacecolor="none", markeredgewidth=1.6, label="untrained",
+            )  # fmt: skip
+            known = content["correlation"][protocol][view]
+            low, high = known["kendall_interval"]
+            axes.set(xlabel="objective: injected faults, no labels", ylabel=METRIC_NAME[PRIMARY])
+            axes.margins(0.12)
+            tau = (
+                "no rank correlation"
+                if known["kendall"] is None
+                else (f"tau-b {known['kendall']:.2f} [{low:.2f}, {high:.2f}]")
+            )
+            title(axes, f"{name}: {words}", f"{len(able)} trials, {tau}")
+            handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+            axes.legend(handles.values(), handles.keys(), frameon=False, fontsize=9)
+    return figure
