@@ -19,7 +19,7 @@ import numpy as np
 from amad.baselines.pca import PcaMember
 from amad.config import Fleet, Params, Settings, load_params
 from amad.config.console import say, track
-from amad.detect.detector import Detector, linear_members
+from amad.detect.detector import Detector, linear_members, two_sided_member
 from amad.detect.members import Member
 from amad.detect.relation import RelationMember
 from amad.engines.environment import quiet
@@ -56,15 +56,20 @@ def pca(explained: float, *, by_excess: bool) -> Member:
 CANDIDATES: dict[str, Callable[[], list[Member]]] = {
     "ridge": lambda: linear_members()[:1],
     "pair": linear_members,
+    "two_sided": lambda: [two_sided_member()],
+    "pair + two_sided": lambda: [*linear_members(), two_sided_member()],
     "relation": lambda: [relation(by_excess=False)],
     "pca 99 %": lambda: [pca(0.99, by_excess=False)],
+    "pair + pca 99 %, excess": lambda: [*linear_members(), pca(0.99, by_excess=True)],
     "pair + relation, mean": lambda: [*linear_members(), relation(by_excess=False)],
     "pair + relation, excess": lambda: [*linear_members(), relation(by_excess=True)],
-    "pair + pca 99 %, mean": lambda: [*linear_members(), pca(0.99, by_excess=False)],
-    "pair + pca 99 %, excess": lambda: [*linear_members(), pca(0.99, by_excess=True)],
-    "ridge + relation, mean": lambda: [linear_members()[0], relation(by_excess=False)],
-    "ridge + relation, excess": lambda: [linear_members()[0], relation(by_excess=True)],
-}
+    "pair + two_sided + relation, mean": lambda: [
+        *linear_members(), two_sided_member(), relation(by_excess=False)
+    ],
+    "pair + two_sided + relation, excess": lambda: [
+        *linear_members(), two_sided_member(), relation(by_excess=True)
+    ],
+}  # fmt: skip
 
 
 def by_rule(store: WindowStore, fleet: Fleet, params: Params) -> dict[str, dict[str, float]]:

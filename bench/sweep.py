@@ -225,7 +225,7 @@ class FleetSweep:
         judged = judged_fleet(self.fleet, protocol, len(self.store.vehicles))
         found = {}
         for view, name in (("alone", "alone"), ("detector", "whole")):
-            tally = joined([result.get(name, result["whole"])])
+            tally = joined([result.get(name, result["whole"])["tally"]])
             units = by_unit(tally.per_unit, tally.vehicle, judged)
             found[view] = float(np.mean([figures[PRIMARY] for figures in units.values()]))
         return found

@@ -66,20 +66,20 @@ def _read(path: Path) -> dict | None:
 
 
 def _shares(fleets: Mapping[str, dict]) -> list[str]:
-    """``amad`` less the same detector without its network, wherever both were judged."""
+    """The detector with its network less the same without it, wherever both were judged."""
     rows = []
     for name, fleet in fleets.items():
         for protocol, forms in fleet["protocols"].items():
             for form, content in forms.items():
                 share = content.get("share_of_amad")
                 if share:
-                    found = content["methods"]["amad"]
+                    found = content["methods"]["amad_with_network"]
                     broken = found["difference"]["amad_without_network"].get(RELATION)
                     rows.append([
                         f"{name}, {TITLES[protocol]}", form, signed(share[PRIMARY]),
                         signed(broken), or_dash(found["spread"].get(PRIMARY), ".3f"),
                     ])  # fmt: skip
-    return table(["where", "form", "VUS-PR", "relation faults", "amad over seeds"], rows)
+    return table(["where", "form", "VUS-PR", "relation faults", "over seeds"], rows)
 
 
 def _fleet(name: str, fleet: dict) -> list[str]:
@@ -148,7 +148,7 @@ def _faults(methods: Mapping[str, dict]) -> list[str]:
     by_fault = methods["amad"]["by_fault"]
     if not by_fault:
         return []
-    rivals = [m for m in ("amad", "amad_without_network", "linear", "mahalanobis") if m in methods]
+    rivals = [m for m in ("amad", "amad_with_network", "linear", "mahalanobis") if m in methods]
     scored = any(PRIMARY in figures for figures in by_fault.values())
     head = ["fault", "events", "recall", "weak", "medium", "strong"]
     head += [f"VUS-PR {name}" for name in rivals] if scored else []

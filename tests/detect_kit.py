@@ -53,3 +53,27 @@ def with_values(series: Series, rows: slice, channel: int, value: np.ndarray | f
     value_TC = series.value_TC.copy()
     value_TC[rows, channel] = value
     return series.with_values(value_TC)
+
+
+def coupled(vehicle: str, rows: int = 2000, seed: int = 0, begin: int = 0, **changes) -> Series:
+    """Two slow states in four channels, each of which the others tell; c4 as ``waves`` has it."""
+    rng = np.random.default_rng([seed, *vehicle.encode()])
+    state_T2 = rng.normal(size=(rows + 200, 2))
+    for t in range(1, len(state_T2)):
+        state_T2[t] = 0.97 * state_T2[t - 1] + 0.24 * state_T2[t]
+    plain = waves(vehicle, rows, seed, begin, **changes)
+    value_TC = plain.value_TC.copy()
+    mixing_2C = np.array([[1.0, 0.0, 0.7, 0.7], [0.0, 1.0, 0.7, -0.7]])
+    value_TC[:, : C - 1] = state_T2[200:] @ mixing_2C + 0.1 * rng.normal(size=(rows, C - 1))
+    return plain.with_values(value_TC)
+
+
+def broken_relation(kind: str, series: Series, rows: slice, channel: int) -> Series:
+    """A fault that leaves the channel's own habits alone: stuck, late, or decoupled."""
+    value_T = series.value_TC[:, channel]
+    if kind == "stuck":
+        return with_values(series, rows, channel, value_T[rows.start])
+    if kind == "late":
+        return with_values(series, rows, channel, value_T[rows.start - 40 : rows.stop - 40])
+    other = coupled("somebody else", series.rows, seed=9)
+    return with_values(series, rows, channel, other.value_TC[rows, channel])

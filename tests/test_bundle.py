@@ -17,7 +17,7 @@ def write(path: Path) -> Amad:
     torch.manual_seed(0)
     params, fleet = toy_params(), toy_fleet()
     scaler = Scaler.fit([toy_series("a-1"), toy_series("b-1", seed=1)], fleet, "vehicle")
-    model = Amad(4, params.model)
+    model = Amad(4, params.model, block=params.detect.hidden_block)
     write_bundle(path, model, params, fleet, scaler, {"data_hash": "abc", "seed": 7})
     return model
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from detect_kit import LINEAR, C, fleet_of, parts, waves, with_values
+from detect_kit import LINEAR, C, broken_relation, coupled, fleet_of, parts, waves, with_values
 
 from amad.config import DataError
 from amad.detect.alarms import merge_alarms
@@ -15,6 +15,7 @@ from amad.detect.detector import (
     Detector,
     build_detector,
     linear_members,
+    make_members,
     pooled,
 )
 from amad.windows import Scaler
@@ -112,11 +113,17 @@ def test_an_empty_series_scores_to_nothing() -> None:
 
 
 @pytest.mark.parametrize("smoothing", ["centred", "trailing"])
-def test_a_day_with_its_context_scores_as_the_whole_series_does(smoothing: str) -> None:
-    detector = linear(smoothing=smoothing)
-    series = waves("b-1", 3000, seed=8)
-    whole = detector.score(series)
+@pytest.mark.parametrize("members", [["ridge", "ridge_long"], ["ridge", "relation"]])
+def test_a_day_with_its_context_scores_as_the_whole_series_does(
+    members: list[str], smoothing: str
+) -> None:
+    params = LINEAR.model_copy(update={"smoothing": smoothing, "members": members})
+    train, calibration = ([coupled(v, seed=seed) for v in VEHICLES] for seed in (1, 2))
+    detector = Detector(make_members(params), params, fleet_of(), None).fit(train, calibration)
     first, last = 2000, 2600
+    series = broken_relation("stuck", coupled("b-1", 3000, seed=8), slice(1950, 2100), 2)
+    whole = detector.score(series)
+    assert whole.alarm_T[first:last].any() == ("relation" in members)
     if smoothing == "trailing":
         assert detector.lookahead_rows == 0
     begin = first - detector.context_rows
@@ -186,7 +193,7 @@ def bundle():
     params = toy_params(detect={"hidden_block": 4, "baseline_rows": 50})
     series = [toy_series(v, seed=i) for i, v in enumerate(["a-1", "b-1"])]
     scaler = Scaler.fit(series, toy_fleet(), "vehicle")
-    model = Amad(4, params.model).eval()
+    model = Amad(4, params.model, block=params.detect.hidden_block).eval()
     return Bundle(model=model, params=params, fleet=toy_fleet(), scaler=scaler, meta={"seed": 1})
 
 
@@ -204,7 +211,8 @@ def with_network(bundle, **params: object) -> tuple[Detector, object]:
 
 def test_the_bundle_travels_inside_the_detector(bundle, tmp_path: Path) -> None:
     detector, series = with_network(bundle)
-    assert [m.name for m in detector.members] == ["ridge", "ridge_long", "amad"]
+    assert [m.name for m in detector.members] == bundle.params.detect.members
+    assert bundle.params.detect.members == ["ridge", "ridge_long", "relation", "amad"]
     detector.save(tmp_path / "one")
     loaded = Detector.load(tmp_path / "one")
     assert loaded.digest() == detector.digest()
@@ -214,7 +222,7 @@ def test_the_bundle_travels_inside_the_detector(bundle, tmp_path: Path) -> None:
 
 def test_a_network_of_weight_nought_has_no_vote_but_stays(bundle, tmp_path: Path) -> None:
     detector, series = with_network(bundle, amad_weight=0.0)
-    assert [m.name for m in detector.members] == ["ridge", "ridge_long"]
+    assert [m.name for m in detector.members] == ["ridge", "ridge_long", "relation"]
     detector.save(tmp_path / "d")
     loaded = Detector.load(tmp_path / "d")
     assert loaded.bundle is not None

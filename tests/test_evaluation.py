@@ -9,8 +9,15 @@ from evaluation_kit import FAULTS, kit_events, kit_fleet, kit_params, kit_store
 
 from amad import metrics
 from amad.detect.detector import Detector, Scored, linear_members
-from amad.evaluation.harness import RANDOM_SEEDS, evaluate, examine, judge, per_unit_metrics
-from amad.evaluation.summary import _point_adjusted
+from amad.evaluation.harness import (
+    RANDOM_SEEDS,
+    evaluate,
+    examine,
+    judge,
+    per_unit_metrics,
+    without_network,
+)
+from amad.evaluation.summary import _point_adjusted, summarise
 from amad.evaluation.tally import Tally, lowest_for_unscored
 from amad.evaluation.units import CASE_ROWS, Unit, fitting_parts, stretch, units_of
 from amad.windows.series import CALIBRATION, TEST, TRAIN
@@ -101,7 +108,7 @@ def test_figures_are_those_of_the_metrics(labelled):
 def test_every_method_is_judged_on_the_same_units(labelled, injected):
     for content in (labelled[-1].metrics, injected[-1].metrics):
         assert list(content["methods"])[:2] == ["amad", "random"]
-        assert {"l2", "pca", "ridge"} < set(content["methods"])
+        assert {"l2", "pca", "ridge", "linear"} < set(content["methods"])
         units = [set(method["per_unit"]) for method in content["methods"].values()]
         assert all(unit == units[0] for unit in units) and content["units"] == len(units[0])
         rows = {method["rows"] for method in content["methods"].values()}
@@ -119,7 +126,7 @@ def test_the_detector_beats_the_floor_and_the_lift_says_so(labelled):
     assert lift == pytest.approx(ours["mean"]["vus_pr"] - floor["mean"]["vus_pr"], abs=1e-5)
     assert 0.2 < low <= lift <= high
     assert floor["lift"]["vus_pr"] == [0, 0, 0]
-    assert content["best_baseline"] in {"l2", "pca", "ridge"}
+    assert content["best_baseline"] in {"l2", "pca", "ridge", "linear"}
 
 
 def test_the_floor_is_a_mean_over_seeds(labelled):
@@ -227,18 +234,50 @@ def test_a_vehicle_that_takes_no_fault_is_named_with_the_reason(injected):
 
 
 @pytest.mark.parametrize(
-    ("members", "share"),
-    [(["ridge", "ridge_long", "amad"], True), (["ridge", "amad"], False), (["ridge"], False)],
+    ("members", "rest"),
+    [
+        (["ridge", "ridge_long", "relation", "amad"], ["ridge", "ridge_long", "relation"]),
+        (["ridge", "amad", "amad_channel"], ["ridge"]),
+        (["ridge"], None),
+        (["amad"], None),
+    ],
 )
-def test_the_networks_share_is_told_only_against_the_same_members(labelled, members, share):
+def test_the_networks_share_is_told_against_the_other_members(labelled, members, rest):
     store, detector, fleet, _, _ = labelled
     params = kit_params(members=members)
     params = params.model_copy(
-        update={"evaluate": params.evaluate.model_copy(update={"baselines": ["linear"]})}
+        update={"evaluate": params.evaluate.model_copy(update={"baselines": ["pca"]})}
     )
     content = evaluate(store, detector, fleet, params, kit_events())
-    assert "linear" in content["methods"], "a baseline that is asked for is always there"
-    assert (content["share_of_amad"] is not None) == share
+    assert (content["share_of_amad"] is None) == (content["without_network"] is None)
+    if rest is None:
+        assert list(content["methods"]) == ["amad", "random", "pca"]
+        assert content["share_of_amad"] is None
+        return
+    name = content["without_network"]
+    assert list(content["methods"]) == ["amad", "random", name, "pca"]
+    method = without_network(params.detect, fleet, store.scaler)
+    assert [m.name for m in method.members] == rest
+    per_unit = per_unit_metrics(store, method.fit(*fitting_parts(store)), fleet, kit_events())
+    assert content["methods"][name]["per_unit"] == per_unit
+    ours = content["methods"]["amad"]["mean"]["vus_pr"]
+    share = content["share_of_amad"]["vus_pr"][0]
+    assert share == pytest.approx(ours - content["methods"][name]["mean"]["vus_pr"], abs=1e-5)
+
+
+def test_the_detector_without_its_network_is_never_the_best_baseline(labelled):
+    _, _, fleet, params, evaluation = labelled
+    tallies = {"amad": evaluation.tallies["amad"], "random": evaluation.tallies["random"],
+               "rest": evaluation.tallies["ridge"], "l2": evaluation.tallies["l2"]}  # fmt: skip
+    best = {}
+    for without in ("rest", "nothing"):
+        content = summarise(
+            tallies, {}, fleet, params, detector="amad", floor="random", without=without
+        )
+        best[without] = content["best_baseline"]
+        assert content["without_network"] == ("rest" if without == "rest" else None)
+    means = {n: m["mean"]["vus_pr"] for n, m in content["methods"].items()}
+    assert means["rest"] > means["l2"] and best == {"rest": "l2", "nothing": "rest"}
 
 
 def test_cases_averaged_by_vehicle_where_the_fleet_says_so(injected):

@@ -68,6 +68,15 @@ def test_the_best_baseline_is_that_of_the_gates_own_metric():
     assert not decision.promote
 
 
+def test_the_detector_without_its_network_is_no_baseline():
+    strict = PARAMS.model_copy(update={"require_baseline": True})
+    content = metrics([0.5, 0.5], [0.1, 0.1], baseline=[0.2, 0.2])
+    content["methods"]["rest"] = {"per_unit": per_unit([0.7, 0.7])}
+    assert not decide(content, None, strict).promote
+    decision = decide(content | {"without_network": "rest"}, None, strict)
+    assert decision.promote and decision.figures["baseline_name"] == "pca"
+
+
 def test_a_better_challenger_replaces_the_champion_and_an_equal_one_does_not():
     content = metrics([0.6, 0.7, 0.5], [0.1, 0.1, 0.1])
     better = decide(content, per_unit([0.5, 0.5, 0.4]), PARAMS, champion_version="3")

@@ -123,7 +123,8 @@ def test_on_a_linear_skip_the_network_speaks_and_errs_in_units_of_what_the_skip_
     torch.testing.assert_close(
         after.recon_BLC - skip_BLC, after.unit_BLC * (before.recon_BLC - skip_BLC)
     )
-    assert network()(x_BLC, hidden_BLC).unit_BLC == 1.0
+    for skip in ("bridge", "none"):
+        assert network(skip=skip)(x_BLC, hidden_BLC).unit_BLC == 1.0
 
 
 def test_the_context_starts_at_nothing_knows_classes_and_is_blind_to_what_is_hidden() -> None:

@@ -86,7 +86,31 @@ def test_every_fault_type_gets_its_turn(store, network, monkeypatch):
 
     monkeypatch.setattr(objective, "injected_cases", watched)
     injected_objective(network, store, kit_params(), 8, 7, 4000)
-    assert len(set(kinds)) == 8 and max(rows) <= objective.LEAST_ROWS
+    assert len(set(kinds)) == 8 and max(rows) <= 4000 // 2 // 3
+
+
+def test_predicting_anew_near_a_fault_alone_gives_what_predicting_all_gives(
+    store, network, monkeypatch
+):
+    params = kit_params(members=["ridge", "amad", "amad_channel"])
+    near = injected_objective(network, store, params, 4, 7, 3000)
+
+    def whole(view, model, series, fault, params):
+        return objective._residual(model, series, params, view.hide)
+
+    monkeypatch.setattr(objective, "_near", whole)
+    assert injected_objective(network, store, params, 4, 7, 3000) == pytest.approx(near, abs=1e-9)
+
+
+def test_it_hides_and_joins_as_the_networks_members_do(store, network):
+    found = {
+        tuple(members): injected_objective(
+            network, store, kit_params(members=["ridge", *members]), 4, 7, 3000
+        )
+        for members in ([], ["amad"], ["amad_channel"], ["amad", "amad_channel"])
+    }
+    assert found[()] == found[("amad",)], "no member of the network: blocks of time"
+    assert len(set(found.values())) == 3
 
 
 def test_a_diverged_network_is_worth_the_floor(store, network):

@@ -10,7 +10,7 @@ from amad.config.settings import Settings
 
 Kernel = Literal["automask", "gaussian", "none"]
 MaskFamily = Literal["time", "channel", "point", "mixed", "none"]
-MemberName = Literal["ridge", "ridge_long", "relation", "amad", "amad_channel"]
+MemberName = Literal["ridge", "ridge_long", "two_sided", "relation", "amad", "amad_channel"]
 Direction = Literal["both", "past"]
 
 
@@ -128,8 +128,8 @@ class DetectParams(Strict):
     vehicle-day on normal data. merge_gap_seconds: alarms closer than this are one incident.
     """
 
-    members: list[MemberName] = ["ridge", "ridge_long", "relation", "amad"]
-    amad_weight: float = Field(1.0, ge=0)
+    members: list[MemberName] = ["ridge", "ridge_long", "two_sided", "relation", "amad"]
+    amad_weight: float = Field(0.0, ge=0)  # of the network's members; 0: trained, without a vote
     widths: list[int] = [5, 21, 81]
     smoothing: Literal["centred", "trailing"] = "centred"
     floor: float = Field(0.05, gt=0)  # least residual scale, in scaled units

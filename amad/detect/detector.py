@@ -344,14 +344,27 @@ def linear_members() -> list[Member]:
     return [RidgeMember("ridge", range(1, 6)), RidgeMember("ridge_long", range(10, 30))]
 
 
+def two_sided_member() -> Member:
+    """What the middle row of a block of five should be, from the five rows on either side of it.
+
+    A closed form of what the network is asked: AMAD's linear skip, without the network.
+    """
+    return RidgeMember("two_sided", [*range(3, 8), *range(-7, -2)])
+
+
 def make_members(params: DetectParams, bundle: "Bundle | None" = None) -> list[Member]:
     """The members named in ``params.members``; a network of weight 0 has no vote and no cost.
 
     ``amad`` predicts hidden blocks of time, ``amad_channel`` hidden channels from the others.
+    ``two_sided`` sees rows to come: with ``smoothing: trailing``, which is for online use, it is
+    left out.
     """
-    linear = {member.name: member for member in [*linear_members(), RelationMember()]}
+    closed = [*linear_members(), two_sided_member(), RelationMember()]
+    linear = {member.name: member for member in closed}
     members: list[Member] = []
     for name in params.members:
+        if name == "two_sided" and params.smoothing == "trailing":
+            continue
         if name in linear:
             members.append(linear[name])
         elif params.amad_weight > 0:

@@ -80,11 +80,11 @@ class Member(ABC):
         for k, group in enumerate(groups):
             others = [s for j, kept in enumerate(summaries) if j != k for s in kept]
             coefficients = self.solve(others)
-            if len(train) == 1:  # predict with the history that precedes the fold
+            if len(train) == 1:  # predict with the rows around the fold
                 last = first + group[0].rows
                 start = max(0, first - self.context_rows)
-                rows = train[0].rows_between(start, last)
-                parts.append(self._masked(rows, coefficients)[first - start :])
+                rows = train[0].rows_between(start, last + self.lookahead_rows)
+                parts.append(self._masked(rows, coefficients)[first - start : last - start])
                 first = last
             else:
                 for j, series in enumerate(group):
@@ -114,10 +114,11 @@ class Member(ABC):
 
 
 class RidgeMember(Member):
-    """Closed-form ridge autoregression: each channel from its own lags, plus an intercept.
+    """Closed-form ridge regression of each channel on its own lags, plus an intercept.
 
-    Lags of other channels were measured to add nothing or to harm, and cost a factor C in
-    parameters. History never crosses a segment; imputed cells are no targets.
+    A negative lag is a row to come: such a member predicts from both sides. Lags of other channels
+    were measured to add nothing or to harm, and cost a factor C in parameters. No lag crosses a
+    segment; imputed cells are no targets.
 
     Example: ``RidgeMember("ridge", lags=range(1, 6))``
     """
@@ -127,15 +128,15 @@ class RidgeMember(Member):
     def __init__(self, name: str, lags: Sequence[int], weight: float = 1.0) -> None:
         super().__init__(name, weight)
         self.lags = tuple(lags)
-        self.context_rows = max(self.lags)
+        self.context_rows = max(0, *self.lags)
+        self.lookahead_rows = max(0, *(-lag for lag in self.lags))
 
     def summarise(self, series: Series) -> Arrays:
         """Gram matrix of [lags, 1, target] for each channel, (C, K + 2, K + 2) float64."""
         channels, size = series.value_TC.shape[1], len(self.lags) + 2
         gram = np.zeros((channels, size, size))
-        start = max(self.lags)
-        if series.rows > start:
-            target_T = np.flatnonzero(rows_into_segment(series) >= start)
+        target_T = np.flatnonzero(self._within(series))
+        if len(target_T):
             for c in range(channels):
                 rows = target_T[series.valid_TC[target_T, c] == 1]
                 value_T = series.value_TC[:, c].astype(np.float64)
@@ -157,19 +158,26 @@ class RidgeMember(Member):
         return {"lag": np.linalg.solve(normal, gram[:, :-1, -1:])[..., 0]}
 
     def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
-        """x - x_hat; NaN in the first ``max(lags)`` rows of each segment."""
+        """x - x_hat; NaN where a lag lies outside the segment."""
         weight_CK = coefficients["lag"].astype(np.float32)
         value_TC = series.value_TC
-        start = max(self.lags)
         residual_TC = np.full(value_TC.shape, np.nan, np.float32)
-        if series.rows > start:
-            rows = series.rows
-            error = value_TC[start:] - weight_CK[:, -1]
+        first, last = self.context_rows, series.rows - self.lookahead_rows
+        if last > first:
+            error = value_TC[first:last] - weight_CK[:, -1]
             for k, lag in enumerate(self.lags):
-                error -= weight_CK[:, k] * value_TC[start - lag : rows - lag]
-            residual_TC[start:] = error
-            residual_TC[rows_into_segment(series) < start] = np.nan
+                error -= weight_CK[:, k] * value_TC[first - lag : last - lag]
+            residual_TC[first:last] = error
+            residual_TC[~self._within(series)] = np.nan
         return residual_TC
+
+    def _within(self, series: Series) -> np.ndarray:
+        """Whether all lags of a row lie in its segment, bool (T,)."""
+        within_T = rows_into_segment(series) >= self.context_rows
+        if self.lookahead_rows and series.rows:
+            ends_T = np.repeat(*np.transpose([(b, b - a) for a, b in series.segments()]))
+            within_T &= ends_T - np.arange(series.rows) > self.lookahead_rows
+        return within_T
 
 
 class AmadMember(Member):

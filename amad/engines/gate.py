@@ -148,7 +148,7 @@ def decide(
 def _passes_baseline(decision: Decision, metrics: dict, params: GateParams) -> bool:
     methods = metrics["methods"]
     ours = methods[metrics["detector"]]["per_unit"]
-    kin = (metrics["detector"], metrics["floor"], metrics.get("without_network"))
+    kin = {metrics[key] for key in ("detector", "floor", "with_network", "without_network")}
     rivals = {  # metrics.json names the best by its primary metric, which need not be the gate's
         name: compare(ours, methods[name]["per_unit"], params)
         for name in sorted(methods)

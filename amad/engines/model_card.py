@@ -138,15 +138,15 @@ def _limits(metrics: dict, fleet: Fleet) -> str:
     ]
     share = (metrics.get("share_of_amad") or {}).get(METRICS[0])
     if share:
-        lines.append(_share(*share))
+        lines.append(_share(*share, votes=metrics["with_network"] == metrics["detector"]))
     if fleet.labels.kind == "injected":
         lines.append("- measured on injected faults: real ones may look different")
     return "\n".join(lines)
 
 
-def _share(mean: float, low: float, high: float) -> str:
-    """What the network adds to the linear members, said plainly."""
+def _share(mean: float, low: float, high: float, *, votes: bool) -> str:
+    """What the network adds to the closed-form members, and whether it is in the score."""
     figures = f"{mean:+.3f} [{low:+.3f}, {high:+.3f}] {METRICS[0]}"
-    if low > 0:
-        return f"- the network adds {figures} to the linear members alone"
-    return f"- the network's gain over the linear members alone is not proven: {figures}"
+    found = "adds" if low > 0 else "is not proven to add to"
+    end = "it votes" if votes else "it has no vote (`detect.amad_weight` gives it one)"
+    return f"- the network {found} the closed-form members: {figures}; {end}"

@@ -21,11 +21,10 @@ from amad.detect.detector import Detector, Scored, make_members
 from amad.evaluation.summary import PerUnit, by_unit, rounded, summarise
 from amad.evaluation.tally import Tally, lowest_for_unscored, over_seeds, unit_metrics
 from amad.evaluation.units import Unit, fitting_parts, is_injected, units_of, unlabelled
-from amad.windows.scaler import Scaler
 from amad.windows.series import CALIBRATION, PURGED, TEST, Series
 from amad.windows.store import WindowStore
 
-FLOOR, WITHOUT = "random", "amad_without_network"
+FLOOR, WITH, WITHOUT = "random", "amad_with_network", "amad_without_network"
 RANDOM_SEEDS = 5  # the floor is the mean over this many random scores
 
 
@@ -52,17 +51,17 @@ def evaluate(
 def examine(
     store: WindowStore, detector: Detector, fleet: Fleet, params: Params, events: pa.Table
 ) -> Evaluation:
-    """Judge the fitted ``detector``, the same without its network, and the baselines.
+    """Judge the fitted ``detector``, the same without (or with) its network, and the baselines.
 
     events: of the EVENTS schema, all vehicles; the labels stand in the store.
     """
     timings: dict[str, dict[str, float]] = {}
     methods: dict[str, Detector] = {"amad": detector}
     train, calibration = fitting_parts(store)
-    for name, seed in _rivals(params):
+    for name, seed in _rivals(params, other := _other(detector, params.detect)):
         started = time.perf_counter()
-        if name == WITHOUT:
-            method = without_network(params.detect, fleet, store.scaler)
+        if name in (WITH, WITHOUT):
+            method = other_form(detector, params.detect)
         else:
             kind = name.partition("#")[0]
             method = make_baseline(kind, params.detect, seed, fleet, store.scaler)
@@ -72,8 +71,10 @@ def examine(
     tallies, unscorable = judge(methods, store, fleet, params, events, timings)
     tallies = _one_floor(tallies)
     content = summarise(
-        tallies, unscorable, fleet, params, detector="amad", floor=FLOOR, without=WITHOUT
-    )
+        tallies, unscorable, fleet, params, detector="amad", floor=FLOOR,
+        with_network=WITH if other == WITH else "amad",
+        without_network=WITHOUT if other == WITHOUT else "amad",
+    )  # fmt: skip
     return Evaluation(metrics=content, tallies=tallies, timings=timings)
 
 
@@ -160,21 +161,28 @@ def judge(
     return tallies, unscorable
 
 
-def _rivals(params: Params) -> list[tuple[str, int]]:
+def _rivals(params: Params, other: str | None) -> list[tuple[str, int]]:
     """(name, seed) of the methods beside the detector; the floor once a seed, as ``random#i``."""
-    members = params.detect.members
-    closed = closed_form(members)
-    rest = [WITHOUT] if closed and len(closed) < len(members) else []
-    names = dict.fromkeys([*rest, *params.evaluate.baselines])
+    names = dict.fromkeys([*([other] if other else []), *params.evaluate.baselines])
     names.pop(FLOOR, None)
     floor = [(f"{FLOOR}#{i}", params.seed + i) for i in range(RANDOM_SEEDS)]
     return [*floor, *((name, params.seed) for name in names)]
 
 
-def without_network(params: DetectParams, fleet: Fleet, scaler: Scaler | None) -> Detector:
-    """The unfitted detector of the same members but the network's: what its share is against."""
-    params = params.model_copy(update={"members": closed_form(params.members)})
-    return Detector(make_members(params), params, fleet, scaler, name=WITHOUT)
+def _other(detector: Detector, params: DetectParams) -> str | None:
+    """What to judge beside the detector to know the network's share; None where it has none."""
+    closed = closed_form(params.members)
+    if detector.bundle is None or not closed or len(closed) == len(params.members):
+        return None
+    return WITHOUT if params.amad_weight > 0 else WITH
+
+
+def other_form(detector: Detector, params: DetectParams) -> Detector:
+    """The unfitted detector without its network where that votes, with it where it does not."""
+    weight = 0.0 if params.amad_weight > 0 else 1.0
+    changed = params.model_copy(update={"amad_weight": weight})
+    members = make_members(changed, detector.bundle)
+    return Detector(members, changed, detector.fleet, detector.scaler)
 
 
 def closed_form(members: Sequence[str]) -> list[str]:

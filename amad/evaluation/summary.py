@@ -27,19 +27,23 @@ def summarise(
     *,
     detector: str,
     floor: str,
-    without: str,
+    with_network: str,
+    without_network: str,
 ) -> dict:
     """The content of ``metrics.json``; see docs/evaluation.md for its keys.
 
-    detector, floor, without: names in ``tallies``, of the detector that is judged, of the random
-    floor and of the same detector without its network (which may be absent).
+    detector, floor: names in ``tallies``, of the detector that is judged and of the random floor.
+    with_network, without_network: of the same detector in both forms, one of which is the judged
+    one; the same name twice where there is no other form.
     """
     pooled = {name: by_unit(t.per_unit, t.vehicle, fleet) for name, t in tallies.items()}
     units = sorted(pooled[floor])
     methods = {
         name: _method(pooled[name], pooled[floor], tallies[name], params) for name in tallies
     }
-    rivals = [name for name in methods if name not in (detector, floor, without)]
+    rivals = [
+        name for name in methods if name not in (detector, floor, with_network, without_network)
+    ]
     best = None
     if units and rivals:
         best = max(rivals, key=lambda name: methods[name]["mean"][PRIMARY])
@@ -54,7 +58,8 @@ def summarise(
         "detector": detector,
         "floor": floor,
         "best_baseline": best,
-        "without_network": without if without in methods else None,
+        "with_network": with_network if with_network != without_network else None,
+        "without_network": without_network if with_network != without_network else None,
         "methods": methods,
         "share_of_amad": None,
         "operating_point": {
@@ -68,8 +73,9 @@ def summarise(
         "severity_order": _severity_order(tallies[detector].known),
         "point_adjusted": _point_adjusted(tallies),
     }
-    if units and without in pooled:
-        content["share_of_amad"] = _differences(pooled[detector], pooled[without], params)
+    if units and with_network != without_network:
+        both = pooled[with_network], pooled[without_network]
+        content["share_of_amad"] = _differences(*both, params)
     return rounded(content)
 
 

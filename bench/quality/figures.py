@@ -8,7 +8,7 @@ import numpy as np
 
 from amad import metrics
 from amad.config import Fleet, Params
-from amad.evaluation.harness import WITHOUT
+from amad.evaluation.harness import WITH, WITHOUT
 from amad.evaluation.summary import STRENGTHS, PerUnit, by_unit, summarise
 from amad.evaluation.tally import PRIMARY, Tally, over_seeds
 from bench.quality.methods import FLOOR
@@ -16,7 +16,7 @@ from bench.quality.records import joined
 
 RELATION_TYPES = ("decoupling", "delay", "stuck")  # faults in how channels go together
 RELATION = "relation"
-AGAINST = ("linear", "linear_kmeans", WITHOUT, "amad")
+AGAINST = ("linear", "linear_kmeans", WITHOUT, WITH, "amad")
 Results = Mapping[str, Sequence[Sequence[dict]]]  # method -> seed -> part of the units -> result
 
 
@@ -53,10 +53,10 @@ def form_figures(results: Results, fleet: Fleet, params: Params, *, one_fault: b
             for other in AGAINST
             if other in content and other != name
         }
-        if "alone" in own and name != "amad" and "alone" in content.get("amad", {}):
-            theirs = content["amad"]["alone"]
-            own["alone"]["difference"] = {"amad": differences(own["alone"], theirs, params)}
-    share = content["amad"]["difference"].get(WITHOUT) if "amad" in content else None
+        if "alone" in own and name != WITH and "alone" in content.get(WITH, {}):
+            theirs = content[WITH]["alone"]
+            own["alone"]["difference"] = {WITH: differences(own["alone"], theirs, params)}
+    share = content[WITH]["difference"].get(WITHOUT) if WITH in content else None
     return {
         "unit": fleet.evaluation.unit,
         "units": len(content[FLOOR]["per_unit"]),
@@ -136,7 +136,14 @@ def _method(
 ) -> dict:  # fmt: skip
     tallies = {name: tally, FLOOR: floor}
     whole = summarise(
-        tallies, unscorable, fleet, params, detector=name, floor=FLOOR, without=WITHOUT
+        tallies,
+        unscorable,
+        fleet,
+        params,
+        detector=name,
+        floor=FLOOR,
+        with_network=name,
+        without_network=name,
     )
     point = whole["operating_point"]
     point.pop("methods")

@@ -13,6 +13,7 @@ from amad.config import ConfigError, Fleet, Params
 from amad.config._yaml import parse
 from amad.config.params import ModelParams
 from amad.detect.detector import Detector, build_detector, make_members
+from amad.evaluation.harness import WITH
 from amad.windows.store import WindowStore
 
 if TYPE_CHECKING:
@@ -51,36 +52,41 @@ class Form:
     criterion: bool = False
 
 
+VOTE = {"detect.amad_weight": 1.0}
 AMAD = {
     "amad": Form(),
+    "amad_with_network": Form(changes=VOTE),
     "amad_alone": Form(members="network"),
     "amad_without_network": Form(members="others"),
-    "no_automask": Form(changes={"model.kernel": "none"}),
-    "gaussian": Form(changes={"model.kernel": "gaussian"}),
-    "no_maxmin": Form(changes={"loss.maxmin": 0.0}),
-    "no_contrast": Form(changes={"loss.contrast": 0.0}),
-    "local_only": Form(changes={"model.mixup": "local_only"}),
-    "global_only": Form(changes={"model.mixup": "global_only"}),
-    "no_masking": Form(changes={"mask.family": "none"}),
-    "mask_channel": Form(changes={"mask.family": "channel"}),
-    "mask_mixed": Form(changes={"mask.family": "mixed"}),
-    "no_skip": Form(changes={"model.skip": "none"}),
-    "bridge": Form(changes={"model.skip": "bridge"}),
+    "no_automask": Form(changes=VOTE | {"model.kernel": "none"}),
+    "gaussian": Form(changes=VOTE | {"model.kernel": "gaussian"}),
+    "no_maxmin": Form(changes=VOTE | {"loss.maxmin": 0.0}),
+    "no_contrast": Form(changes=VOTE | {"loss.contrast": 0.0}),
+    "local_only": Form(changes=VOTE | {"model.mixup": "local_only"}),
+    "global_only": Form(changes=VOTE | {"model.mixup": "global_only"}),
+    "no_masking": Form(changes=VOTE | {"mask.family": "none"}),
+    "mask_channel": Form(changes=VOTE | {"mask.family": "channel"}),
+    "mask_mixed": Form(changes=VOTE | {"mask.family": "mixed"}),
+    "no_skip": Form(changes=VOTE | {"model.skip": "none"}),
+    "bridge": Form(changes=VOTE | {"model.skip": "bridge"}),
     "with_channel": Form(
-        changes={
+        changes=VOTE
+        | {
             "mask.family": "mixed",
-            "detect.members": ["ridge", "ridge_long", "relation", "amad", "amad_channel"],
+            "detect.members": [
+                "ridge", "ridge_long", "two_sided", "relation", "amad", "amad_channel",
+            ],
         }
     ),
-    "context": Form(changes={"model.context": "class"}),
-    "alternating": Form(changes={"loss.maxmin_phases": "alternating"}),
-    "contrast_latad": Form(changes={"loss.contrast_form": "latad"}),
+    "context": Form(changes=VOTE | {"model.context": "class"}),
+    "alternating": Form(changes=VOTE | {"loss.maxmin_phases": "alternating"}),
+    "contrast_latad": Form(changes=VOTE | {"loss.contrast_form": "latad"}),
     "criterion": Form(members="network", criterion=True),
-}
-ABLATIONS = [name for name, form in AMAD.items() if form.changes]
-VIEWS = {"amad_alone": "amad"}  # judged along with the other, as its ``alone``
+}  # fmt: skip
+ABLATIONS = [name for name, form in AMAD.items() if form.changes and name != WITH]
+VIEWS = {"amad_alone": WITH}  # judged along with the other, as its ``alone``
 GROUPS = ("all", "baselines", "ablations")
-USUAL = ("baselines", "amad", "amad_alone", "amad_without_network", "criterion")
+USUAL = ("baselines", "amad", WITH, "amad_alone", "amad_without_network", "criterion")
 
 
 def method_names() -> list[str]:
@@ -144,16 +150,18 @@ def alone(params: Params) -> Params | None:
     return params.model_copy(update={"detect": params.detect.model_copy(update=changes)})
 
 
-def needs_network(name: str) -> bool:
-    """Is a network to be trained for this method?"""
-    return name in AMAD and AMAD[name].members != "others"
+def needs_network(name: str, params: Params) -> bool:
+    """Is a network to be trained for this method? params: as shipped."""
+    if name not in AMAD or AMAD[name].members == "others":
+        return False
+    votes = params.detect.amad_weight > 0 or name != "amad"
+    return votes and any(m.startswith(NETWORK) for m in params.detect.members)
 
 
 def is_random(name: str, params: Params) -> bool:
     """Does its result depend on the seed?"""
-    if name in AMAD and not needs_network(name):
-        others = settings_of(name, "offline", params.seed, params).detect.members
-        return not set(others) <= set(DETERMINISTIC)
+    if name in AMAD and not needs_network(name, params):
+        return False  # what is left is closed-form
     return name not in DETERMINISTIC
 
 
@@ -161,7 +169,7 @@ def left_out(name: str, form: str, params: Params, fleet: Fleet, store: WindowSt
     """Why a method has no such form, found before anything is trained; None where it has."""
     if form != "online":
         return None
-    if needs_network(name):
+    if needs_network(name, params):
         if CAUSAL not in ModelParams.model_fields or AMAD[name].criterion:
             return "it looks at both sides of a row: it has no online form"
         return None

@@ -71,7 +71,7 @@ class Plan:
     ) -> JudgeJob:  # fmt: skip
         params = settings_of(method, form, seed, self.params)
         network = None
-        if needs_network(method):
+        if needs_network(method, self.params):
             network = network_job(fleet.fleet, store, params, self.home)
             network = self.networks.setdefault(network.out, network)
         job = judge_job(

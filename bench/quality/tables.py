@@ -2,7 +2,7 @@
 
 from amad.evaluation.tally import PRIMARY
 from bench.quality.figures import RELATION
-from bench.quality.methods import ABLATIONS, FLOOR
+from bench.quality.methods import ABLATIONS, FLOOR, WITH
 
 COLUMNS = {
     "auc_pr": "AUC-PR", "vus_roc": "VUS-ROC", "auc_roc": "AUC-ROC", "best_f1": "best F1",
@@ -92,21 +92,21 @@ def _methods(methods: dict) -> list[str]:
 
 def ablations(methods: dict) -> list[str]:
     """Forms of AMAD against AMAD: the whole detector, and the network by itself."""
-    if "amad" not in methods or not any(name in methods for name in ABLATIONS):
+    if WITH not in methods or not any(name in methods for name in ABLATIONS):
         return []
     rows = []
-    for name in ("amad", *(n for n in ABLATIONS if n in methods)):
+    for name in (WITH, *(n for n in ABLATIONS if n in methods)):
         own = methods[name]
         only = own.get("alone", {})
         rows.append([
             name,
             f"{own['mean'][PRIMARY]:.3f}",
-            signed(own["difference"].get("amad", {}).get(PRIMARY)),
+            signed(own["difference"].get(WITH, {}).get(PRIMARY)),
             or_dash(only.get("mean", {}).get(PRIMARY), ".3f"),
-            signed(only.get("difference", {}).get("amad", {}).get(PRIMARY)),
+            signed(only.get("difference", {}).get(WITH, {}).get(PRIMARY)),
             or_dash(own["spread"].get(PRIMARY), ".3f"),
         ])  # fmt: skip
-    head = ["form", "VUS-PR", "less amad", "network alone", "less amad's alone", "over seeds"]
+    head = ["form", "VUS-PR", "less the first", "network alone", "less the first", "over seeds"]
     return ["Ablations:", "", *table(head, rows), ""]
 
 
