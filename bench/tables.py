@@ -1,7 +1,7 @@
 """python -m bench.tables
 
 Write docs/results.md from the measurements in bench/results: the tables are made here, never typed.
-The page says which command made each of them. docs/reading.md, what a person makes of them, is put
+The page says which command made each of them. bench/reading.md, what a person makes of them, is put
 on top.
 """
 
@@ -15,7 +15,7 @@ from bench.quality.figures import RELATION
 from bench.quality.methods import FLOOR
 from bench.quality.tables import COLUMNS, ablations, interval, or_dash, signed, table
 
-RESULTS, PAGE, READING = Path("bench/results"), Path("docs/results.md"), Path("docs/reading.md")
+RESULTS, PAGE, READING = Path("bench/results"), Path("docs/results.md"), Path("bench/reading.md")
 MAIN = ("quality.json", "quality_baselines.json", "quality_online.json")
 TITLES = {
     "test": "the test part, by its labels", "injected": "faults injected into clean test rows",

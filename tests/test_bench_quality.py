@@ -41,7 +41,9 @@ from bench.quality.methods import (
 from bench.quality.records import joined, tally_from_json, tally_to_json
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "quality.md"
-METHODS = ("l2", "pca", "linear", "amad", "amad_alone", "amad_without_network", "no_skip")
+METHODS = (
+    "l2", "pca", "linear", "amad", "amad_with_network", "amad_alone", "amad_without_network", "no_skip",
+)  # fmt: skip
 
 
 class Run:
@@ -132,13 +134,15 @@ def test_without_the_network_is_linear_and_alone_is_the_network(run):
     for protocol in ("test", "unseen"):
         own = run.methods("pumps", protocol)
         assert own["amad_without_network"]["per_unit"] == own["linear"]["per_unit"]
-        assert own["amad_alone"]["per_unit"] == own["amad"]["alone"]["per_unit"]
-        assert own["amad"]["mean"] != own["linear"]["mean"] != own["amad_alone"]["mean"]
-        difference = own["amad"]["difference"]["linear"]["vus_pr"][0]
-        both = [own[name]["mean"]["vus_pr"] for name in ("amad", "linear")]
+        assert own["amad_alone"]["per_unit"] == own["amad_with_network"]["alone"]["per_unit"]
+        assert own["amad"]["per_unit"] == own["linear"]["per_unit"]  # the network has no vote
+        voting = own["amad_with_network"]
+        assert voting["mean"] != own["linear"]["mean"] != own["amad_alone"]["mean"]
+        difference = voting["difference"]["linear"]["vus_pr"][0]
+        both = [m["mean"]["vus_pr"] for m in (voting, own["linear"])]
         assert difference == pytest.approx(both[0] - both[1], abs=2e-6)
     whole = run.report["fleets"]["pumps"]["protocols"]["test"]["offline"]
-    shared = whole["methods"]["amad"]["difference"]["amad_without_network"]
+    shared = whole["methods"]["amad_with_network"]["difference"]["amad_without_network"]
     assert whole["share_of_amad"] == shared
 
 
@@ -258,7 +262,8 @@ def test_forms_of_amad_change_what_they_say():
     offline = settings_of("amad_without_network", "offline", 9, params)
     assert offline.detect.members == ["ridge", "ridge_long"]
     assert alone(params).detect.members == ["amad"] and alone(alone(params)) is None
-    assert is_random("amad", params) and not is_random("amad_without_network", params)
+    assert is_random("amad_with_network", params)
+    assert not is_random("amad", params) and not is_random("amad_without_network", params)
 
 
 def test_a_detector_that_waits_for_later_rows_has_no_online_form():

@@ -8,18 +8,20 @@ import pytest
 from evaluation_kit import FAULTS, kit_events, kit_fleet, kit_params, kit_store
 
 from amad import metrics
-from amad.detect.detector import Detector, Scored, linear_members
+from amad.config.params import ModelParams
+from amad.detect.detector import Detector, Scored, build_detector, linear_members
 from amad.evaluation.harness import (
     RANDOM_SEEDS,
     evaluate,
     examine,
     judge,
     per_unit_metrics,
-    without_network,
+    other_form,
 )
 from amad.evaluation.summary import _point_adjusted, summarise
 from amad.evaluation.tally import Tally, lowest_for_unscored
 from amad.evaluation.units import CASE_ROWS, Unit, fitting_parts, stretch, units_of
+from amad.model import Amad, Bundle
 from amad.windows.series import CALIBRATION, TEST, TRAIN
 
 NAMES = ["vus_pr", "vus_roc", "auc_pr", "auc_roc", "best_f1", "range_f1", "event_f1"]
@@ -233,51 +235,74 @@ def test_a_vehicle_that_takes_no_fault_is_named_with_the_reason(injected):
     assert name == "car-3" and "no fault" in reason
 
 
+def with_a_network(store, fleet, params) -> Detector:
+    """Fitted around an untrained network; whether that votes is for ``params`` to say."""
+    small = ModelParams(window=20, width=8, layers=1, heads=2, frequencies=2, skip="bridge")
+    params = params.model_copy(update={"model": small})
+    model = Amad(4, small, block=params.detect.hidden_block).eval()
+    bundle = Bundle(model=model, params=params, fleet=fleet, scaler=store.scaler, meta={})
+    return build_detector(bundle, params.detect).fit(*fitting_parts(store))
+
+
 @pytest.mark.parametrize(
-    ("members", "rest"),
+    ("members", "weight", "other"),
     [
-        (["ridge", "ridge_long", "relation", "amad"], ["ridge", "ridge_long", "relation"]),
-        (["ridge", "amad", "amad_channel"], ["ridge"]),
-        (["ridge"], None),
-        (["amad"], None),
+        (["ridge", "relation", "amad"], 1.0, "amad_without_network"),
+        (["ridge", "relation", "amad"], 0.0, "amad_with_network"),
+        (["ridge"], 1.0, None),
+        (["amad"], 1.0, None),
     ],
 )
-def test_the_networks_share_is_told_against_the_other_members(labelled, members, rest):
-    store, detector, fleet, _, _ = labelled
-    params = kit_params(members=members)
+def test_the_networks_share_is_that_of_the_same_members(labelled, members, weight, other):
+    store, _, fleet, _, _ = labelled
+    params = kit_params(members=members, amad_weight=weight)
     params = params.model_copy(
         update={"evaluate": params.evaluate.model_copy(update={"baselines": ["pca"]})}
     )
+    detector = with_a_network(store, fleet, params)
     content = evaluate(store, detector, fleet, params, kit_events())
-    assert (content["share_of_amad"] is None) == (content["without_network"] is None)
-    if rest is None:
-        assert list(content["methods"]) == ["amad", "random", "pca"]
-        assert content["share_of_amad"] is None
+    assert list(content["methods"]) == ["amad", "random", *([other] if other else []), "pca"]
+    assert content["best_baseline"] == "pca", "neither form is a baseline"
+    forms = {"with": content["with_network"], "without": content["without_network"]}
+    if other is None:
+        assert forms == {"with": None, "without": None} and content["share_of_amad"] is None
         return
-    name = content["without_network"]
-    assert list(content["methods"]) == ["amad", "random", name, "pca"]
-    method = without_network(params.detect, fleet, store.scaler)
-    assert [m.name for m in method.members] == rest
-    per_unit = per_unit_metrics(store, method.fit(*fitting_parts(store)), fleet, kit_events())
-    assert content["methods"][name]["per_unit"] == per_unit
-    ours = content["methods"]["amad"]["mean"]["vus_pr"]
+    assert set(forms.values()) == {"amad", other} and forms["with" if weight else "without"] == (
+        "amad"
+    )
+    beside = other_form(detector, params.detect)
+    rest = [m.name for m in (beside if weight else detector).members]
+    both = [m.name for m in (detector if weight else beside).members]
+    assert rest == ["ridge", "relation"] and both == members
+    beside.fit(*fitting_parts(store))
+    assert content["methods"][other]["per_unit"] == per_unit_metrics(
+        store, beside, fleet, kit_events()
+    )
+    mean = {form: content["methods"][n]["mean"]["vus_pr"] for form, n in forms.items()}
     share = content["share_of_amad"]["vus_pr"][0]
-    assert share == pytest.approx(ours - content["methods"][name]["mean"]["vus_pr"], abs=1e-5)
+    assert share == pytest.approx(mean["with"] - mean["without"], abs=1e-5) and share != 0
 
 
-def test_the_detector_without_its_network_is_never_the_best_baseline(labelled):
+def test_a_detector_without_a_bundle_is_judged_without_a_share(labelled):
+    store, detector, fleet, _, _ = labelled
+    params = kit_params(members=["ridge", "amad"], amad_weight=0.0)
+    content = evaluate(store, detector, fleet, params, kit_events())
+    assert content["share_of_amad"] is None and "amad_with_network" not in content["methods"]
+
+
+@pytest.mark.parametrize(("forms", "best"), [(("amad", "rest"), "l2"), (("rest", "amad"), "l2"),
+                                             (("amad", "amad"), "rest")])  # fmt: skip
+def test_the_other_form_of_the_detector_is_never_the_best_baseline(labelled, forms, best):
     _, _, fleet, params, evaluation = labelled
-    tallies = {"amad": evaluation.tallies["amad"], "random": evaluation.tallies["random"],
-               "rest": evaluation.tallies["ridge"], "l2": evaluation.tallies["l2"]}  # fmt: skip
-    best = {}
-    for without in ("rest", "nothing"):
-        content = summarise(
-            tallies, {}, fleet, params, detector="amad", floor="random", without=without
-        )
-        best[without] = content["best_baseline"]
-        assert content["without_network"] == ("rest" if without == "rest" else None)
-    means = {n: m["mean"]["vus_pr"] for n, m in content["methods"].items()}
-    assert means["rest"] > means["l2"] and best == {"rest": "l2", "nothing": "rest"}
+    whole = evaluation.tallies
+    tallies = {"amad": whole["amad"], "random": whole["random"], "rest": whole["ridge"],
+               "l2": whole["l2"]}  # fmt: skip
+    content = summarise(
+        tallies, {}, fleet, params, detector="amad", floor="random", with_network=forms[0],
+        without_network=forms[1],
+    )  # fmt: skip
+    means = {name: method["mean"]["vus_pr"] for name, method in content["methods"].items()}
+    assert means["rest"] > means["l2"] and content["best_baseline"] == best
 
 
 def test_cases_averaged_by_vehicle_where_the_fleet_says_so(injected):

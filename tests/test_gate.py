@@ -68,12 +68,13 @@ def test_the_best_baseline_is_that_of_the_gates_own_metric():
     assert not decision.promote
 
 
-def test_the_detector_without_its_network_is_no_baseline():
+@pytest.mark.parametrize("form", ["with_network", "without_network"])
+def test_the_other_form_of_the_detector_is_no_baseline(form):
     strict = PARAMS.model_copy(update={"require_baseline": True})
     content = metrics([0.5, 0.5], [0.1, 0.1], baseline=[0.2, 0.2])
     content["methods"]["rest"] = {"per_unit": per_unit([0.7, 0.7])}
     assert not decide(content, None, strict).promote
-    decision = decide(content | {"without_network": "rest"}, None, strict)
+    decision = decide(content | {form: "rest"}, None, strict)
     assert decision.promote and decision.figures["baseline_name"] == "pca"
 
 

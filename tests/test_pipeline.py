@@ -79,7 +79,7 @@ def test_every_stage_left_what_the_next_one_reads(project: Path):
     assert (project / "data" / FLEET / "docs/index.html").is_file()
     assert {"model", "mask", "loss"} <= set(read(project, "best.json")["settings"])
     metrics = read(project, "evaluation/metrics.json")
-    for method in ("amad", "amad_without_network", "linear", "random", "l2", "pca", "ridge"):
+    for method in ("amad", "amad_with_network", "linear", "random", "l2", "pca", "ridge"):
         assert 0 <= metrics["methods"][method]["mean"]["vus_pr"] <= 1
     assert (project / "data" / FLEET / "report.html").stat().st_size > 10_000
 

@@ -116,7 +116,7 @@ class TuneParams(Strict):
     epochs: int = Field(3, ge=1)
     grace_epochs: int = Field(1, ge=1)
     max_windows: int = Field(1200, ge=1)
-    cases: int = Field(12, ge=2)  # injected faults that the objective detects
+    cases: int = Field(48, ge=2)  # injected faults that the objective detects
     space: SearchSpace = SearchSpace()
 
 

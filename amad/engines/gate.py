@@ -148,7 +148,8 @@ def decide(
 def _passes_baseline(decision: Decision, metrics: dict, params: GateParams) -> bool:
     methods = metrics["methods"]
     ours = methods[metrics["detector"]]["per_unit"]
-    kin = {metrics[key] for key in ("detector", "floor", "with_network", "without_network")}
+    names = ("detector", "floor", "with_network", "without_network")
+    kin = {metrics.get(name) for name in names}
     rivals = {  # metrics.json names the best by its primary metric, which need not be the gate's
         name: compare(ours, methods[name]["per_unit"], params)
         for name in sorted(methods)

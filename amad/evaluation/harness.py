@@ -172,9 +172,11 @@ def _rivals(params: Params, other: str | None) -> list[tuple[str, int]]:
 def _other(detector: Detector, params: DetectParams) -> str | None:
     """What to judge beside the detector to know the network's share; None where it has none."""
     closed = closed_form(params.members)
-    if detector.bundle is None or not closed or len(closed) == len(params.members):
+    if not closed or len(closed) == len(params.members):
         return None
-    return WITHOUT if params.amad_weight > 0 else WITH
+    if params.amad_weight > 0:
+        return WITHOUT
+    return WITH if detector.bundle is not None else None
 
 
 def other_form(detector: Detector, params: DetectParams) -> Detector:
