@@ -16,7 +16,10 @@ from bench.quality.methods import FLOOR
 from bench.quality.tables import COLUMNS, ablations, interval, or_dash, signed, table
 
 RESULTS, PAGE, READING = Path("bench/results"), Path("docs/results.md"), Path("bench/reading.md")
-MAIN = ("quality.json", "quality_baselines.json", "quality_online.json")
+MAIN = (
+    "quality.json", "quality_baselines.json", "quality_networks.json", "quality_online.json",
+    "quality_online_network.json",
+)  # fmt: skip
 TITLES = {
     "test": "the test part, by its labels", "injected": "faults injected into clean test rows",
     "unseen": "vehicles never seen",
