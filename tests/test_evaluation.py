@@ -15,8 +15,8 @@ from amad.evaluation.harness import (
     evaluate,
     examine,
     judge,
-    per_unit_metrics,
     other_form,
+    per_unit_metrics,
 )
 from amad.evaluation.summary import _point_adjusted, summarise
 from amad.evaluation.tally import Tally, lowest_for_unscored

@@ -123,13 +123,14 @@ class TuneParams(Strict):
 class DetectParams(Strict):
     """From residuals to alarms and incidents.
 
-    members: what the detector sums. widths: box means, in rows. baseline_rows and baseline_weight:
-    the slow causal mean that is taken off for drift. alarm_budget: promised alarms (incidents) a
+    members: what the detector joins (docs/detector.md). amad_weight: of the network's members among
+    them; at 0 the network is trained, registered and judged, and has no vote. widths: box means, in
+    rows. baseline_rows and baseline_weight: the slow causal mean that is taken off for drift. alarm_budget: promised alarms (incidents) a
     vehicle-day on normal data. merge_gap_seconds: alarms closer than this are one incident.
     """
 
     members: list[MemberName] = ["ridge", "ridge_long", "two_sided", "relation", "amad"]
-    amad_weight: float = Field(0.0, ge=0)  # of the network's members; 0: trained, without a vote
+    amad_weight: float = Field(0.0, ge=0)
     widths: list[int] = [5, 21, 81]
     smoothing: Literal["centred", "trailing"] = "centred"
     floor: float = Field(0.05, gt=0)  # least residual scale, in scaled units
