@@ -42,7 +42,8 @@ from bench.quality.records import joined, tally_from_json, tally_to_json
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "quality.md"
 METHODS = (
-    "l2", "pca", "linear", "amad", "amad_with_network", "amad_alone", "amad_without_network", "no_skip",
+    "l2", "pca", "linear", "amad", "amad_with_network", "amad_alone", "amad_without_network",
+    "no_skip",
 )  # fmt: skip
 
 

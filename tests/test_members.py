@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from detect_kit import C, waves, with_values
 
+from amad.detect.detector import two_sided_member
 from amad.detect.members import Member, RidgeMember, cut, rows_into_segment
 
 
@@ -55,6 +56,38 @@ def test_no_history_crosses_a_segment() -> None:
     assert np.flatnonzero(undefined_T).tolist() == [*range(5), 100, 101, 102, *range(103, 108)]
     after = member.residual(with_values(series, slice(0, 103), 1, 50.0), "fleet")
     np.testing.assert_array_equal(before[103:], after[103:])
+
+
+def test_a_negative_lag_is_a_row_to_come() -> None:
+    value_T = np.random.default_rng(0).normal(size=4000)
+    value_T[1::2] = 0.5 * np.roll(value_T, 3)[1::2] + 0.3 * np.roll(value_T, -3)[1::2]
+    odd_TC = np.repeat(np.arange(4000)[:, None] % 2, C, axis=1).astype(np.uint8)
+    series = waves("b-1", 4000, valid_TC=odd_TC).with_values(
+        np.repeat(value_T[:, None], C, axis=1).astype(np.float32)
+    )
+    member = RidgeMember("both", [3, -3])
+    member.fit("fleet", [series], 4)
+    assert member.coefficients["fleet"]["lag"][0] == pytest.approx([0.5, 0.3, 0], abs=0.01)
+    assert (member.context_rows, member.lookahead_rows) == (3, 3)
+
+
+def test_a_two_sided_member_stays_within_the_segment_and_is_cross_fitted_to_its_end() -> None:
+    segment_T = np.repeat([0, 1, 2], [100, 12, 88]).astype(np.int32)
+    series, member = waves("b-1", 200, segment_T=segment_T), two_sided_member()
+    assert member.context_rows == member.lookahead_rows == 7
+    [held_out_TC] = member.fit("fleet", [waves("b-1", 500)], 4)
+    assert np.flatnonzero(np.isnan(held_out_TC[:, 0])).tolist() == [*range(7), *range(493, 500)]
+    before = member.residual(series, "fleet")
+    undefined_T = np.isnan(before).all(axis=1)
+    assert np.flatnonzero(undefined_T).tolist() == [*range(7), *range(93, 119), *range(193, 200)]
+    for changed, kept in (((0, 112), (112, 200)), ((112, 200), (0, 112))):
+        after = member.residual(with_values(series, slice(*changed), 1, 50.0), "fleet")
+        np.testing.assert_array_equal(before[slice(*kept)], after[slice(*kept)])
+    bent = member.residual(with_values(series, slice(50, 51), 1, 50.0), "fleet")
+    moved = np.flatnonzero((before != bent)[:, 1] & ~undefined_T).tolist()
+    assert moved == [*range(43, 48), 50, *range(53, 58)], "the block of five is hidden"
+    assert member.residual(waves("b-1", 0), "fleet").shape == (0, C)
+    assert np.isnan(member.residual(waves("b-1", 14), "fleet")).all()
 
 
 def test_an_imputed_cell_has_no_residual_and_is_no_target() -> None:

@@ -292,7 +292,7 @@ print(json.dumps({"amad": amad.__file__, "context": model.metadata.metadata["con
 def test_the_pyfunc_loads_without_pickle_and_scores_as_the_detector_does(place, tmp_path):
     """In another process, elsewhere, with the code that travels in the model."""
     fleet, settings, params = place
-    make_artifacts(fleet, settings, members=["ridge", "amad"])
+    make_artifacts(fleet, settings, members=["ridge", "amad"], amad_weight=1.0)
     register.run(params, settings)
     lake = Lake(settings.fleet_dir(FLEET) / "lake", fleet)
     day = lake.dates()[-2]
