@@ -126,8 +126,8 @@ class DetectParams(Strict):
     members: what the detector joins (docs/detector.md). amad_weight: of the network's members among
     them; at 0 the network is trained, registered and judged, and has no vote. widths: box means, in
     rows. baseline_rows and baseline_weight: the slow causal mean that is taken off for drift.
-    alarm_budget: promised alarms (incidents) a vehicle-day on normal data. merge_gap_seconds: alarms
-    closer than this are one incident.
+    alarm_budget: promised alarms (incidents) a vehicle-day on normal data. merge_gap_seconds:
+    alarms closer than this are one incident.
     """
 
     members: list[MemberName] = ["ridge", "ridge_long", "two_sided", "relation", "amad"]
