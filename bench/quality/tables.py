@@ -123,9 +123,9 @@ def _paired(methods: dict) -> list[str]:
     return [*lines, *table(["other", *(titles[m] for m in metrics)], rows), ""]
 
 
-def _means(title: str, table: dict) -> list[str]:
+def _means(title: str, means: dict) -> list[str]:
     lines = []
-    for protocol, forms in table.items():
+    for protocol, forms in means.items():
         for form, content in forms.items():
             if len(content["fleets"]) < 2:
                 continue
