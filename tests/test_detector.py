@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from detect_kit import LINEAR, C, broken_relation, coupled, fleet_of, parts, waves, with_values
 
-from amad.config import DataError
+from amad.config import ConfigError, DataError
 from amad.detect.alarms import merge_alarms
 from amad.detect.detector import (
     OWN_ROWS,
@@ -244,6 +244,15 @@ def test_a_network_that_fails_is_left_out_and_named(bundle) -> None:
     # the same but for the train mean of the evidence, which still counts the network's
     expected = linear_only.score(series).score_T
     assert np.corrcoef(scored.score_T, expected)[0, 1] > 0.99
+
+
+@pytest.mark.parametrize(
+    ("members", "smoothing"), [([], "centred"), (["amad"], "centred"), (["two_sided"], "trailing")]
+)
+def test_a_detector_in_which_nothing_votes_is_refused(bundle, members, smoothing) -> None:
+    changes = {"members": members, "smoothing": smoothing, "amad_weight": 0.0}
+    with pytest.raises(ConfigError, match=r"detect\.members: none of .* has a vote"):
+        build_detector(bundle, bundle.params.detect.model_copy(update=changes))
 
 
 def test_where_no_member_serves_nothing_is_scored(bundle) -> None:

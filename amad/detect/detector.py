@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from amad.config import DataError, Fleet
+from amad.config import ConfigError, DataError, Fleet
 from amad.config.params import DetectParams
 from amad.detect.alarms import OperatingPoint, choose_threshold, vehicle_days
 from amad.detect.chain import Calibration, EvidenceChain
@@ -377,7 +377,15 @@ def make_members(params: DetectParams, bundle: "Bundle | None" = None) -> list[M
 
 
 def build_detector(bundle: "Bundle", params: DetectParams) -> Detector:
-    """An unfitted detector around the bundle's network, for the bundle's fleet and scaler."""
-    return Detector(
-        make_members(params, bundle), params, bundle.fleet, bundle.scaler, bundle=bundle
-    )
+    """An unfitted detector around the bundle's network, for the bundle's fleet and scaler.
+
+    Raises:
+        ConfigError: none of ``params.members`` has a vote.
+    """
+    members = make_members(params, bundle)
+    if not members:
+        raise ConfigError(
+            f"detect.members: none of {', '.join(params.members) or '(nothing)'} has a vote; name "
+            "one in closed form such as ridge, or set detect.amad_weight above 0"
+        )
+    return Detector(members, params, bundle.fleet, bundle.scaler, bundle=bundle)

@@ -7,7 +7,7 @@ on test rows. No series that it gets carries labels.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -171,8 +171,8 @@ def _rivals(params: Params, other: str | None) -> list[tuple[str, int]]:
 
 def _other(detector: Detector, params: DetectParams) -> str | None:
     """What to judge beside the detector to know the network's share; None where it has none."""
-    closed = closed_form(params.members)
-    if not closed or len(closed) == len(params.members):
+    closed = make_members(params.model_copy(update={"amad_weight": 0.0}))
+    if not closed or not any(name.startswith("amad") for name in params.members):
         return None
     if params.amad_weight > 0:
         return WITHOUT
@@ -185,11 +185,6 @@ def other_form(detector: Detector, params: DetectParams) -> Detector:
     changed = params.model_copy(update={"amad_weight": weight})
     members = make_members(changed, detector.bundle)
     return Detector(members, changed, detector.fleet, detector.scaler)
-
-
-def closed_form(members: Sequence[str]) -> list[str]:
-    """Of the names of members, those that need no network."""
-    return [name for name in members if not name.startswith("amad")]
 
 
 def _one_floor(tallies: dict[str, Tally]) -> dict[str, Tally]:
