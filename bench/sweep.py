@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from amad.config import AmadError, Fleet, Params, Settings, load_params
+from amad.config import AmadError, DataError, Fleet, Params, Settings, load_params
 from amad.config.console import say
 from amad.engines.environment import quiet
 from amad.engines.identity import code_digest, work_digest
@@ -40,6 +40,10 @@ from bench.quality.pool import Failure, run_all
 from bench.quality.records import joined
 from bench.sweep_figures import VIEWS, draw_sweeps, fleet_figures
 
+TRIAL = (
+    "trial", "settings", "failed", "objective", "objectives", "objective_seconds", PRIMARY,
+    f"{PRIMARY}_seeds",
+)  # fmt: skip
 OBJECTIVE_CODE = (
     "amad.detect", "amad.evaluation.objective", "amad.evaluation.units", "amad.metrics",
     "amad.telemetry.faults", "amad.windows",
@@ -127,13 +131,14 @@ class FleetSweep:
                 seeds, NetworkJob,
             )  # fmt: skip
             for number, trial in zip(numbers, new, strict=True):
-                found = {OBJECTIVE: trial["objective"]}
-                failed = trial["failed"] is not None
-                search.on_trial_complete(str(number), None if failed else found, error=failed)
+                found = None if trial["failed"] else {OBJECTIVE: trial["objective"]}
+                search.on_trial_complete(str(number), found, error=found is None)
             trials += new
         self._judge([*untrained, *trials])
         for trial in [*untrained, *trials]:
             del trial["work"]
+        if reason := untrained[0]["failed"]:
+            raise DataError(f"fleet {self.fleet.name}: the untrained network fails: {reason}")
         return fleet_figures(self.fleet, self.protocols, untrained[0], trials, self.params.seed)
 
     def _measured(
@@ -160,7 +165,8 @@ class FleetSweep:
         for i, (number, settings) in enumerate(drawn):
             mine = slice(i * len(seeds), (i + 1) * len(seeds))
             reasons = [failed[id(j)].reason for j in objectives[mine] if id(j) in failed]
-            trial = {"trial": number, "settings": settings, "failed": next(iter(reasons), None)}
+            trial = dict.fromkeys(TRIAL) | {"trial": number, "settings": settings}
+            trial["failed"] = reasons[0] if reasons else None
             if not reasons:
                 results = [read_result(job.out) for job in objectives[mine]]
                 values_SI = [result["objective"] for result in results]  # by seed and injection
@@ -210,10 +216,11 @@ class FleetSweep:
 
     def _judge_job(self, network: NetworkJob) -> JudgeJob:
         detect = network.params.detect
-        if not any(name.startswith(NETWORK) for name in detect.members):
-            # Where the default leaves the network out, the question is what it would do in it.
-            detect = detect.model_copy(update={"members": [*detect.members, NETWORK]})
-        detect = detect.model_copy(update={"amad_weight": detect.amad_weight or 1.0})
+        if detect.amad_weight == 0 or not any(n.startswith(NETWORK) for n in detect.members):
+            # Where the network has no vote, the question is what it would do with one.
+            others = [name for name in detect.members if not name.startswith(NETWORK)]
+            members = [*others, NETWORK, f"{NETWORK}_channel"]
+            detect = detect.model_copy(update={"members": members, "amad_weight": 1.0})
         params = network.params.model_copy(update={"detect": detect})
         params = settings_of(NETWORK, "offline", params.seed, params)
         return judge_job(
@@ -263,9 +270,8 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     })  # fmt: skip
     write_json(options.out, report)
     picture = options.plot or options.out.with_suffix(".png")
-    drawn = {name: f for name, f in report["fleets"].items() if "test" in f["correlation"]}
-    if drawn:
-        save(draw_sweeps(drawn, "test"), picture)
+    if any(fleet["correlation"] for fleet in report["fleets"].values()):
+        save(draw_sweeps(report["fleets"]), picture)
     say(f"wrote {options.out} and {picture}")
     return report
 

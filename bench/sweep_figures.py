@@ -124,35 +124,41 @@ def _root(variance: float | None) -> float | None:
     return None if variance is None else float(np.sqrt(variance))
 
 
-def draw_sweeps(fleets: dict[str, dict], protocol: str) -> Figure:
-    """Objective against VUS-PR, a column a fleet and a row a view; a point is a trial."""
-    figure = figure_of(1.2 + 5.0 * len(fleets), 8.4)
-    panels = figure.subplots(len(VIEWS), len(fleets), squeeze=False)
-    for column, (name, content) in zip(panels.T, fleets.items(), strict=True):
-        for axes, (view, words) in zip(column, VIEWS.items(), strict=True):
-            bare(axes, grid="both")
-            able = [trial for trial in content["trials"] if trial["failed"] is None]
-            for trial in able:
-                family = trial["settings"]["mask_family"]
-                axes.plot(
-                    trial["objective"], trial[PRIMARY][protocol][view], "o", markersize=8,
-                    color=FAMILY_COLOUR[family], label=f"{family} hidden",
-                )  # fmt: skip
-            start = content["untrained"]
-            axes.plot(
-                start["objective"], start[PRIMARY][protocol][view], "D", markersize=9,
-                color=QUIET, markerfacecolor="none", markeredgewidth=1.6, label="untrained",
-            )  # fmt: skip
-            known = content["correlation"][protocol][view]
-            low, high = known["kendall_interval"]
-            axes.set(xlabel="objective: injected faults, no labels", ylabel=METRIC_NAME[PRIMARY])
-            axes.margins(0.12)
-            tau = (
-                "no rank correlation"
-                if known["kendall"] is None
-                else (f"tau-b {known['kendall']:.2f} [{low:.2f}, {high:.2f}]")
-            )
-            title(axes, f"{name}: {words}", f"{len(able)} trials, {tau}")
-            handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-            axes.legend(handles.values(), handles.keys(), frameon=False, fontsize=9)
+def draw_sweeps(fleets: dict[str, dict]) -> Figure:
+    """Objective against VUS-PR: a column a fleet and protocol, a row a view; a point is a trial."""
+    columns = [
+        (name, protocol) for name, fleet in fleets.items() for protocol in fleet["correlation"]
+    ]
+    figure = figure_of(1.0 + 4.6 * len(columns), 8.4)
+    panels = figure.subplots(len(VIEWS), len(columns), squeeze=False)
+    for column, (name, protocol) in zip(panels.T, columns, strict=True):
+        for axes, view in zip(column, VIEWS, strict=True):
+            _draw_trials(axes, name, fleets[name], protocol, view)
     return figure
+
+
+def _draw_trials(axes, name: str, content: dict, protocol: str, view: str) -> None:
+    able = [trial for trial in content["trials"] if trial["failed"] is None]
+    bare(axes, grid="both")
+    for trial in able:
+        family = trial["settings"]["mask_family"]
+        axes.plot(
+            trial["objective"], trial[PRIMARY][protocol][view], "o", markersize=8,
+            color=FAMILY_COLOUR[family], label=f"{family} hidden",
+        )  # fmt: skip
+    start = content["untrained"]
+    axes.plot(
+        start["objective"], start[PRIMARY][protocol][view], "D", markersize=9,
+        color=QUIET, markerfacecolor="none", markeredgewidth=1.6, label="untrained",
+    )  # fmt: skip
+    axes.set(xlabel="objective: injected faults, no labels", ylabel=METRIC_NAME[PRIMARY])
+    axes.ticklabel_format(useOffset=False)
+    axes.margins(0.12)
+    known = content["correlation"][protocol][view]
+    words = "no rank correlation"
+    if known["kendall"] is not None:
+        low, high = known["kendall_interval"]
+        words = f"tau-b {known['kendall']:.2f} [{low:.2f}, {high:.2f}]"
+    title(axes, f"{name}, {protocol}: {VIEWS[view]}", f"{len(able)} trials, {words}")
+    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    axes.legend(handles.values(), handles.keys(), frameon=False, fontsize=9)

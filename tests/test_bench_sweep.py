@@ -126,12 +126,12 @@ def test_plot_says_the_correlation(run):
     fleets["pumps"]["correlation"]["test"]["alone"] |= {
         "kendall": 0.5, "kendall_interval": [-0.25, 0.75],
     }  # fmt: skip
-    figure = draw_sweeps(fleets, "test")
+    figure = draw_sweeps(fleets)
     texts = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert texts == ["2 trials, tau-b 0.50 [-0.25, 0.75]", "2 trials, no rank correlation"]
 
 
-def test_the_network_is_judged_where_the_default_leaves_it_out(run):
+def test_a_network_without_a_vote_is_judged_with_one(run):
     params = load_params(run.params)
     without = params.detect.model_copy(update={"members": ["ridge"], "amad_weight": 0.0})
     params = params.model_copy(update={"detect": without})
@@ -140,5 +140,5 @@ def test_the_network_is_judged_where_the_default_leaves_it_out(run):
     options = options_of(["--fleet", "x", "--out", "x.json", "--home", str(home)])
     fleet = FleetSweep(prepared, params, options)
     job = fleet._judge_job(network_job(prepared.fleet, prepared.store, params, home))
-    assert job.params.detect.members == ["ridge", "amad"]
+    assert job.params.detect.members == ["ridge", "amad", "amad_channel"]
     assert job.params.detect.amad_weight == 1.0

@@ -7,7 +7,7 @@ import pytest
 import torch
 from detect_kit import LINEAR, fleet_of, parts, waves, with_values
 
-from amad.baselines.latad import STRIDE, LatadMember, window_ends
+from amad.baselines.latad import STRIDE, LatadMember, cluster, window_ends
 from amad.detect.detector import FLEET, Detector
 from amad.model.augment import LearnedMasks, strength
 from amad.model.latad import (
@@ -17,7 +17,6 @@ from amad.model.latad import (
     Latad,
     LatadNetwork,
     _Windows,
-    cluster,
     latad_loss,
     nearest,
     train_latad,

@@ -11,7 +11,17 @@ import torch
 from amad.baselines.network import NetworkMember
 from amad.detect.detector import FLEET
 from amad.detect.members import Arrays
-from amad.model.latad import WINDOW, Latad, LatadNetwork, cluster, gather, train_latad
+from amad.model.latad import (
+    CENTRES,
+    COLLAPSED,
+    WINDOW,
+    Latad,
+    LatadNetwork,
+    gather,
+    latents,
+    nearest,
+    train_latad,
+)
 from amad.windows.series import Series
 
 STRIDE = 8  # rows between the ends of scored windows
@@ -66,6 +76,25 @@ class LatadMember(NetworkMember):
         known_T = answer_T >= 0
         residual_TC[known_T] = torch.cat(parts).numpy()[answer_T[known_T]]
         return residual_TC
+
+
+def cluster(network: LatadNetwork, train: Sequence[Series], seed: int) -> Latad | None:
+    """K-means (scikit-learn) of the series' latents; None where no window fits, or where the
+    latents have collapsed onto their centres."""
+    from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
+
+    z_SD = latents(network, train)
+    if z_SD is None:
+        return None
+    count = min(CENTRES, len(np.unique(z_SD.numpy(), axis=0)))
+    with threadpool_limits(1):  # sums in one order, whatever else runs
+        found = KMeans(count, n_init=2, random_state=seed).fit(z_SD.numpy())
+    centre_ND = torch.from_numpy(found.cluster_centers_.astype(np.float32))
+    ordinary = float(nearest(z_SD, centre_ND).mean())
+    if ordinary < COLLAPSED:
+        return None
+    return Latad(network=network, centre_ND=centre_ND, ordinary=ordinary)
 
 
 def window_ends(series: Series, *, trailing: bool) -> tuple[np.ndarray, np.ndarray]:

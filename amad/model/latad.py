@@ -215,24 +215,10 @@ def train_latad(train: Sequence[Series], seed: int, steps: int) -> LatadNetwork 
     return network.eval().requires_grad_(False)
 
 
-def cluster(network: LatadNetwork, train: Sequence[Series], seed: int) -> Latad | None:
-    """K-means (scikit-learn) of the series' latents; None where no window fits, or where the
-    latents have collapsed onto their centres."""
-    from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits
-
+def latents(network: LatadNetwork, train: Sequence[Series]) -> Tensor | None:
+    """z_SD of every window of the series that is sampled; None where no window fits."""
     windows = _Windows(train)
-    if len(windows.start_S) == 0:
-        return None
-    z_SD = windows.latents(network)
-    count = min(CENTRES, len(np.unique(z_SD.numpy(), axis=0)))
-    with threadpool_limits(1):  # sums in one order, whatever else runs
-        found = KMeans(count, n_init=2, random_state=seed).fit(z_SD.numpy())
-    centre_ND = torch.from_numpy(found.cluster_centers_.astype(np.float32))
-    ordinary = float(nearest(z_SD, centre_ND).mean())
-    if ordinary < COLLAPSED:
-        return None
-    return Latad(network=network, centre_ND=centre_ND, ordinary=ordinary)
+    return windows.latents(network) if len(windows.start_S) else None
 
 
 class _Windows:
