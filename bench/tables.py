@@ -61,6 +61,7 @@ def merged(reports: list[dict]) -> dict:
                 for form, content in forms.items():
                     there = own["protocols"].setdefault(protocol, {}).setdefault(form, content)
                     there["methods"] = content["methods"] | there["methods"]
+                    there["share_of_amad"] = there["share_of_amad"] or content["share_of_amad"]
     return fleets
 
 

@@ -87,7 +87,7 @@ def test_a_second_run_trains_nothing(run, monkeypatch):
 
 def test_a_trial_that_fails_is_told_and_the_others_count(run, monkeypatch):
     def fail(job):
-        raise ZeroDivisionError("no\nway") if job.params.seed == 7 else AssertionError
+        raise ZeroDivisionError("no\nway")
 
     monkeypatch.setattr(NetworkJob, "run", fail)
     fleet = run.again("--trials", "3")["fleets"]["pumps"]
