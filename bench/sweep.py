@@ -216,11 +216,12 @@ class FleetSweep:
 
     def _judge_job(self, network: NetworkJob) -> JudgeJob:
         detect = network.params.detect
-        if detect.amad_weight == 0 or not any(n.startswith(NETWORK) for n in detect.members):
-            # Where the network has no vote, the question is what it would do with one.
-            others = [name for name in detect.members if not name.startswith(NETWORK)]
-            members = [*others, NETWORK, f"{NETWORK}_channel"]
-            detect = detect.model_copy(update={"members": members, "amad_weight": 1.0})
+        members = list(detect.members)
+        if not any(name.startswith(NETWORK) for name in members):
+            members.append(NETWORK)
+        # Where the network has no vote, the question is what it would do with one.
+        update = {"members": members, "amad_weight": detect.amad_weight or 1.0}
+        detect = detect.model_copy(update=update)
         params = network.params.model_copy(update={"detect": detect})
         params = settings_of(NETWORK, "offline", params.seed, params)
         return judge_job(

@@ -140,5 +140,5 @@ def test_a_network_without_a_vote_is_judged_with_one(run):
     options = options_of(["--fleet", "x", "--out", "x.json", "--home", str(home)])
     fleet = FleetSweep(prepared, params, options)
     job = fleet._judge_job(network_job(prepared.fleet, prepared.store, params, home))
-    assert job.params.detect.members == ["ridge", "amad", "amad_channel"]
+    assert job.params.detect.members == ["ridge", "amad"], "what the objective judges"
     assert job.params.detect.amad_weight == 1.0
