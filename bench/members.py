@@ -39,37 +39,45 @@ FIT, HELD = 0.45, 0.55  # shares of the train rows: fitted up to FIT, bars from 
 RELATION_FAULTS = ("decoupling", "delay", "stuck")
 
 
-def relation(*, by_excess: bool) -> Member:
-    """The relation member, joined one way or the other."""
+def time() -> list[Member]:
+    """The shipped members over time."""
+    return [*linear_members()[:1], two_sided_member()]
+
+
+def relation(*, penalty: float | None = None, same_row: bool = False, in_mean: bool = False):
+    """The relation member with another penalty, of the same row alone, or one more of the mean."""
     member = RelationMember()
-    member.joins_by_excess = by_excess
+    member.PENALTY = penalty or member.PENALTY
+    member.between_channels = not in_mean
+    if same_row:
+        member.near = (0,)
     return member
 
 
-def pca(explained: float, *, by_excess: bool) -> Member:
+def pca(explained: float) -> Member:
     """What the components that explain this share of the variance leave over."""
     member = PcaMember("pca")
-    member.EXPLAINED, member.joins_by_excess = explained, by_excess
+    member.EXPLAINED, member.between_channels = explained, True
     return member
 
 
 CANDIDATES: dict[str, Callable[[], list[Member]]] = {
     "ridge": lambda: linear_members()[:1],
-    "pair": linear_members,
     "two_sided": lambda: [two_sided_member()],
-    "pair + two_sided": lambda: [*linear_members(), two_sided_member()],
-    "relation": lambda: [relation(by_excess=False)],
-    "pca 99 %": lambda: [pca(0.99, by_excess=False)],
-    "pair + pca 99 %, excess": lambda: [*linear_members(), pca(0.99, by_excess=True)],
-    "pair + relation, mean": lambda: [*linear_members(), relation(by_excess=False)],
-    "pair + relation, excess": lambda: [*linear_members(), relation(by_excess=True)],
-    "pair + two_sided + relation, mean": lambda: [
-        *linear_members(), two_sided_member(), relation(by_excess=False)
-    ],
-    "pair + two_sided + relation, excess": lambda: [
-        *linear_members(), two_sided_member(), relation(by_excess=True)
-    ],
-}  # fmt: skip
+    "ridge + two_sided": time,
+    "relation": lambda: [relation()],
+    "relation, same row": lambda: [relation(same_row=True)],
+    "relation, penalty .01": lambda: [relation(penalty=0.01)],
+    "relation, penalty .1": lambda: [relation(penalty=0.1)],
+    "pca 99 %": lambda: [pca(0.99)],
+    "ridge + two_sided, pca 99 %": lambda: [*time(), pca(0.99)],
+    "ridge + two_sided + relation, one mean": lambda: [*time(), relation(in_mean=True)],
+    "shipped: ridge + two_sided, relation": lambda: [*time(), relation()],
+    "shipped, same row": lambda: [*time(), relation(same_row=True)],
+    "shipped, penalty .01": lambda: [*time(), relation(penalty=0.01)],
+    "shipped, penalty .1": lambda: [*time(), relation(penalty=0.1)],
+    "shipped + ridge_long": lambda: [*time(), *linear_members()[1:], relation()],
+}
 
 
 def by_rule(store: WindowStore, fleet: Fleet, params: Params) -> dict[str, dict[str, float]]:

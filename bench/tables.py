@@ -10,6 +10,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from amad.evaluation.tally import PRIMARY
 from bench.quality.figures import RELATION
 from bench.quality.methods import FLOOR
@@ -36,11 +38,15 @@ def main(arguments: list[str] | None = None) -> None:
     reports = [_read(options.results / name) for name in MAIN]
     fleets = merged([report for report in reports if report])
     lines = [options.reading.read_text(encoding="utf-8").rstrip(), ""]
+    lines += ["## Every fleet at a glance", "", *_overview(fleets), ""]
     lines += ["## The network's share", "", *_shares(fleets), ""]
+    if vehicles := _read(options.results / "per_vehicle.json"):
+        lines += _per_vehicle(vehicles)
     for name, fleet in fleets.items():
         lines += _fleet(name, fleet)
     if ablations := _read(options.results / "quality_ablations.json"):
         lines += _ablations(ablations)
+    lines += _point_adjusted(fleets)
     rule = options.results / "members.md"
     if rule.is_file():
         lines += ["## Members and how they are joined, by the rule without labels", ""]
@@ -67,6 +73,82 @@ def merged(reports: list[dict]) -> dict:
 
 def _read(path: Path) -> dict | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _overview(fleets: Mapping[str, dict]) -> list[str]:
+    """Mean VUS-PR of each method, a column for each fleet and way of judging; the best in bold."""
+    columns = {
+        f"{name}, {form}" if protocol == "test" else f"{name}, {protocol}": content["methods"]
+        for protocol, form in (
+            ("test", "offline"), ("test", "online"), ("injected", "offline"), ("unseen", "offline")
+        )
+        for name, fleet in fleets.items()
+        if (content := fleet["protocols"].get(protocol, {}).get(form))
+    }  # fmt: skip
+    names = dict.fromkeys(name for methods in columns.values() for name in methods)
+    value = {
+        (name, column): methods[name]["mean"][PRIMARY]
+        for column, methods in columns.items() for name in methods
+    }  # fmt: skip
+    best = {column: max(value[n, column] for n in methods) for column, methods in columns.items()}
+    rows = [
+        [
+            {"amad": "**amad**", FLOOR: f"*{FLOOR}*"}.get(name, name),
+            *(
+                "-" if (v := value.get((name, column))) is None
+                else f"**{v:.3f}**" if v == best[column] else f"{v:.3f}"
+                for column in columns
+            ),
+        ]
+        for name in sorted(names, key=lambda n: -np.mean([value.get((n, c), 0) for c in columns]))
+    ]  # fmt: skip
+    return table(["VUS-PR", *columns], rows)
+
+
+def _per_vehicle(report: dict) -> list[str]:
+    lines = [
+        "## One network for the fleet, or one a vehicle",
+        "",
+        f"`python -m bench.per_vehicle`, {report['seeds']} seeds, the network by itself, VUS-PR. "
+        "Seconds are of all trainings of a seed.",
+        "",
+    ]
+    rows = [
+        [
+            f"{name}, {units['vehicles']} vehicles", skip, f"{own['fleet']:.3f}",
+            f"{own['vehicle']:.3f}", signed(own["difference"]),
+            f"{own['train_seconds']['fleet']:.0f}", f"{own['train_seconds']['vehicle']:.0f}",
+        ]
+        for name, units in report["fleets"].items() for skip, own in units["skip"].items()
+    ]  # fmt: skip
+    head = ["fleet", "skip", "one for all", "one each", "difference", "s, one", "s, each"]
+    return [*lines, *table(head, rows), ""]
+
+
+def _point_adjusted(fleets: Mapping[str, dict]) -> list[str]:
+    """Only where a random score, an untrained network and PCA stand beside the others."""
+    columns = {
+        name: methods
+        for name, fleet in fleets.items()
+        if (content := fleet["protocols"].get("test", {}).get("offline"))
+        and {FLOOR, "untrained", "pca"} <= (methods := content["methods"]).keys()
+    }
+    if not columns:
+        return []
+    names = dict.fromkeys(name for methods in columns.values() for name in methods)
+    rows = [
+        [name, *(or_dash(methods.get(name, {}).get("pa_k_curve", [None])[0], ".3f")
+                 for methods in columns.values())]
+        for name in names
+    ]  # fmt: skip
+    return [
+        "## Point-adjusted F1, to show that it is worthless",
+        "",
+        "An event counts as found by one lucky row. Nothing is chosen or claimed by it.",
+        "",
+        *table(["point-adjusted F1", *columns], sorted(rows, key=lambda row: row[0] != FLOOR)),
+        "",
+    ]
 
 
 def _shares(fleets: Mapping[str, dict]) -> list[str]:

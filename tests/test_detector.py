@@ -1,5 +1,7 @@
 """The detector as one thing: fit, levels, threshold, score, save and load."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from detect_kit import LINEAR, C, broken_relation, coupled, fleet_of, parts, waves, with_values
 
 from amad.config import ConfigError, DataError
+from amad.config.params import DetectParams
 from amad.detect.alarms import merge_alarms
 from amad.detect.detector import (
     OWN_ROWS,
@@ -18,6 +21,7 @@ from amad.detect.detector import (
     make_members,
     pooled,
 )
+from amad.detect.storage import FORMAT
 from amad.windows import Scaler
 
 VEHICLES = ["a-1", "a-2", "b-1"]
@@ -125,7 +129,7 @@ def test_a_day_with_its_context_scores_as_the_whole_series_does(
     whole = detector.score(series)
     assert whole.alarm_T[first:last].any() == ("relation" in members)
     if smoothing == "trailing":
-        assert "two_sided" not in {m.name for m in detector.members}
+        assert [m.name for m in detector.members] == [m for m in members if m != "two_sided"]
         assert detector.lookahead_rows == 0
     begin = first - detector.context_rows
     day = detector.score(series.rows_between(begin, last + detector.lookahead_rows))
@@ -157,9 +161,9 @@ def test_what_is_no_detector_is_refused_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no detector"):
         Detector.load(tmp_path)
     linear().save(tmp_path / "d")
-    text = (tmp_path / "d" / "detector.json").read_text().replace('"format": 2', '"format": 9')
-    (tmp_path / "d" / "detector.json").write_text(text)
-    with pytest.raises(DataError, match="format 9"):
+    file = tmp_path / "d" / "detector.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 9}))
+    with pytest.raises(DataError, match=f"detector of format 9, this version reads {FORMAT};"):
         Detector.load(tmp_path / "d")
 
 
@@ -172,6 +176,16 @@ def test_without_normal_rows_the_error_names_the_way_out() -> None:
         detector.fit(train, [])
     with pytest.raises(DataError, match="min_segment_rows"):
         detector.fit(train, [s.rows_between(0, 10) for s in calibration])
+
+
+def test_a_class_without_calibration_rows_is_served_all_the_same() -> None:
+    train, calibration = parts(VEHICLES)
+    members = make_members(LINEAR.model_copy(update={"members": ["ridge", "relation"]}))
+    detector = Detector(members, LINEAR, fleet_of(), None).fit(train, calibration[:2])
+    assert detector.level_of(waves("b-9", 100)) == "class/b"
+    assert detector.level_of(waves("b-1", 100)) == "vehicle/b-1"
+    for vehicle in ("b-1", "b-9"):
+        assert detector.score(faulty(vehicle)).alarm_T[705:725].all()
 
 
 def test_a_pooled_level_is_bounded_and_spread_over_the_vehicles() -> None:
@@ -219,6 +233,43 @@ def test_the_bundle_travels_inside_the_detector(bundle, tmp_path: Path) -> None:
     assert loaded.digest() == detector.digest()
     np.testing.assert_array_equal(loaded.score(series).score_T, detector.score(series).score_T)
     assert not [p for p in (tmp_path / "one").rglob("*") if p.suffix in (".pkl", ".pt", ".pth")]
+
+
+@pytest.mark.parametrize(
+    ("family", "names"),
+    [
+        ("time", ["amad"]),
+        ("channel", ["amad_channel"]),
+        ("mixed", ["amad", "amad_channel"]),
+        ("point", ["amad"]),
+        ("none", ["amad"]),
+    ],
+)
+def test_the_networks_members_follow_what_its_training_hid(
+    bundle, tmp_path: Path, family: str, names: list[str]
+) -> None:
+    mask = bundle.params.mask.model_copy(update={"family": family})
+    bundle = replace(bundle, params=bundle.params.model_copy(update={"mask": mask}))
+    detector, series = with_network(bundle, members=["ridge", "amad"])
+    assert [m.name for m in detector.members] == ["ridge", *names]
+    assert [m.hide for m in detector.members[1:]] == [
+        "channel" if name == "amad_channel" else "time" for name in names
+    ]
+    between = {name for name in names if name == "amad_channel"}
+    for level in detector.levels.values():
+        assert set(level.calibration) == {"ridge", *names} and set(level.bar) == between
+    scored = detector.score(series)
+    assert scored.left_out == () and np.isfinite(scored.score_T).all()
+    if family == "mixed":
+        detector.save(tmp_path / "d")
+        loaded = Detector.load(tmp_path / "d")
+        assert loaded.digest() == detector.digest()
+        np.testing.assert_array_equal(loaded.score(series).score_T, scored.score_T)
+
+
+def test_how_the_network_is_asked_is_no_name_of_a_member() -> None:
+    with pytest.raises(ValueError, match="amad_channel"):
+        DetectParams(members=["ridge", "amad_channel"])
 
 
 def test_a_network_of_weight_nought_has_no_vote_but_stays(bundle, tmp_path: Path) -> None:

@@ -4,8 +4,17 @@ import numpy as np
 import pytest
 from detect_kit import C, waves, with_values
 
+from amad.config.params import MaskFamily
 from amad.detect.detector import two_sided_member
-from amad.detect.members import Member, RidgeMember, cut, rows_into_segment
+from amad.detect.members import (
+    AmadMember,
+    Hide,
+    RidgeMember,
+    cut,
+    hidden_kinds,
+    rows_into_segment,
+    rows_to_segment_end,
+)
 
 
 def short() -> RidgeMember:
@@ -131,15 +140,18 @@ def test_few_train_rows_still_give_finite_coefficients(rows: int) -> None:
     assert np.isfinite(member.coefficients["fleet"]["lag"]).all()
 
 
-def test_rows_into_segment_counts_from_each_start() -> None:
-    series = waves("b-1", 7, segment_T=np.array([0, 0, 0, 1, 1, 4, 4], np.int32))
-    assert rows_into_segment(series).tolist() == [0, 1, 2, 0, 1, 0, 1]
+def test_rows_are_counted_from_each_start_and_to_each_end() -> None:
+    series = waves("b-1", 8, segment_T=np.array([0, 0, 0, 1, 1, 4, 4, 5], np.int32))
+    assert rows_into_segment(series).tolist() == [0, 1, 2, 0, 1, 0, 1, 0]
+    assert rows_to_segment_end(series).tolist() == [2, 1, 0, 1, 0, 1, 0, 0]
+    for count in (rows_into_segment, rows_to_segment_end):
+        none_T = count(waves("b-1", 0))
+        assert none_T.shape == (0,) and none_T.dtype == count(series).dtype == np.int64
 
 
 def test_the_network_predicts_hidden_positions_and_leaves_out_what_was_not_measured() -> None:
     from model_kit import toy_fleet, toy_params, toy_series
 
-    from amad.detect.members import AmadMember
     from amad.model import Amad, Bundle
     from amad.windows import Scaler
 
@@ -148,13 +160,14 @@ def test_the_network_predicts_hidden_positions_and_leaves_out_what_was_not_measu
     bundle = Bundle(
         model=Amad(4, params.model), params=params, fleet=toy_fleet(), scaler=scaler, meta={}
     )
-    member: Member = AmadMember(bundle, params.detect.hidden_block)
+    member = AmadMember(bundle, params.detect.hidden_block)
+    assert member.name == "amad" and not member.between_channels
     [residual_TC] = member.fit("fleet", [scaler.apply(series)], 4)
     np.testing.assert_array_equal(np.isnan(residual_TC), series.valid_TC == 0)
     assert member.context_rows == member.lookahead_rows == params.model.window
-    other = AmadMember(bundle, params.detect.hidden_block, name="amad_channel", hide="channel")
+    other = AmadMember(bundle, params.detect.hidden_block, hide="channel")
     [found_TC] = other.fit("fleet", [scaler.apply(series)], 4)
-    assert other.name == "amad_channel"
+    assert other.name == "amad_channel" and other.between_channels
     np.testing.assert_array_equal(np.isnan(found_TC), series.valid_TC == 0)
     assert not np.allclose(found_TC, residual_TC, equal_nan=True)
 
@@ -163,7 +176,6 @@ def test_online_the_network_looks_ahead_no_further_than_a_block() -> None:
     from model_kit import toy_fleet, toy_params, toy_series
 
     from amad.config import ConfigError
-    from amad.detect.members import AmadMember
     from amad.model import Amad, Bundle
     from amad.windows import Scaler
 
@@ -177,3 +189,17 @@ def test_online_the_network_looks_ahead_no_further_than_a_block() -> None:
     assert AmadMember(bundle, 4, hide="channel").lookahead_rows == 3
     with pytest.raises(ConfigError, match=r"detect\.hidden_block is 6, .* fitted for 4"):
         AmadMember(bundle, 6)
+
+
+@pytest.mark.parametrize(
+    ("family", "kinds"),
+    [
+        ("time", ["time"]),
+        ("channel", ["channel"]),
+        ("mixed", ["time", "channel"]),
+        ("point", ["time"]),
+        ("none", ["time"]),
+    ],
+)
+def test_the_network_is_asked_what_its_training_hid(family: MaskFamily, kinds: list[Hide]) -> None:
+    assert hidden_kinds(family) == kinds

@@ -7,12 +7,16 @@ import pytest
 import torch
 from evaluation_kit import kit_fleet, kit_params, kit_store
 
-from amad.config import DataError
+from amad.config import DataError, Params
+from amad.config.params import MaskFamily, MaskParams
+from amad.detect.detector import FLEET, OWN_ROWS, build_detector
 from amad.evaluation import objective
 from amad.evaluation.objective import injected_objective
+from amad.model.bundle import Bundle
 from amad.model.levels import Levels
 from amad.model.network import Amad
 from amad.windows.scaler import Scaler
+from amad.windows.series import CALIBRATION, TRAIN
 from amad.windows.store import WindowStore, write_store
 
 
@@ -45,6 +49,12 @@ def store(tmp_path_factory) -> WindowStore:
 def network() -> Amad:
     torch.manual_seed(0)
     return Amad(4, kit_params().model)
+
+
+def hiding(family: MaskFamily, **detect: object) -> Params:
+    """The kit's settings with what training hid from the network."""
+    params = kit_params(**detect)
+    return params.model_copy(update={"mask": MaskParams(family=family)})
 
 
 def test_same_arguments_same_number(store, network):
@@ -92,25 +102,55 @@ def test_every_fault_type_gets_its_turn(store, network, monkeypatch):
 def test_predicting_anew_near_a_fault_alone_gives_what_predicting_all_gives(
     store, network, monkeypatch
 ):
-    params = kit_params(members=["ridge", "amad", "amad_channel"])
+    params = hiding("mixed")
     near = injected_objective(network, store, params, 4, 7, 3000)
 
     def whole(view, model, series, fault, params):
-        return objective._residual(model, series, params, view.hide)
+        return objective._residual(model, series, params, view.name)
 
     monkeypatch.setattr(objective, "_near", whole)
     assert injected_objective(network, store, params, 4, 7, 3000) == pytest.approx(near, abs=1e-9)
 
 
-def test_it_hides_and_joins_as_the_networks_members_do(store, network):
+def test_it_hides_what_training_hid_whoever_else_is_a_member(store, network):
     found = {
-        tuple(members): injected_objective(
-            network, store, kit_params(members=["ridge", *members]), 4, 7, 3000
-        )
-        for members in ([], ["amad"], ["amad_channel"], ["amad", "amad_channel"])
+        family: injected_objective(network, store, hiding(family), 4, 7, 3000)
+        for family in ("time", "channel", "mixed", "point", "none")
     }
-    assert found[()] == found[("amad",)], "no member of the network: blocks of time"
+    assert found["point"] == found["none"] == found["time"], "then blocks of time"
     assert len(set(found.values())) == 3
+    alone = hiding("mixed", members=["amad"])
+    assert injected_objective(network, store, alone, 4, 7, 3000) == found["mixed"]
+
+
+@pytest.mark.parametrize("family", ["time", "channel", "mixed"])
+def test_a_case_is_scored_as_a_detector_of_the_network_scores_it(
+    store, network, monkeypatch, family
+):
+    params = hiding(family, members=["amad"], amad_weight=1.0, baseline_weight=0.0)
+    rows, cases = 3000, []
+    real = objective._score
+
+    def watched(views, model, series, fault, has_C, params):
+        cases.append((series, real(views, model, series, fault, has_C, params)))
+        return cases[-1][1]
+
+    monkeypatch.setattr(objective, "_score", watched)
+    injected_objective(network, store, params, 3, 7, rows)
+    bundle = Bundle(
+        model=network.eval(), params=params, fleet=kit_fleet(), scaler=store.scaler, meta={}
+    )
+    for series, score_T in cases:
+        clean, train = (
+            objective._last(store, series.vehicle, part, series.rows)
+            for part in (CALIBRATION, TRAIN)
+        )
+        detector = build_detector(bundle, params.detect).fit([train], [clean])
+        assert series.rows >= OWN_ROWS and detector.level_of(series) != FLEET
+        theirs_T, _, left_out = detector.raw_score(series)
+        assert left_out == ()
+        np.testing.assert_allclose(score_T, theirs_T, atol=1e-3)
+    assert len(cases) == 3
 
 
 def test_a_diverged_network_is_worth_the_floor(store, network):

@@ -1,4 +1,4 @@
-"""The relation member, and how a detector takes in members that join by their excess."""
+"""The relation member, and how a detector takes in members between channels."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from detect_kit import LINEAR, C, broken_relation, coupled, fleet_of, with_values
 
-from amad.detect.detector import BAR_QUANTILE, FLEET, OWN_ROWS, Detector, make_members
-from amad.detect.members import Member
+from amad.detect.detector import FLEET, OWN_ROWS, Detector, make_members
+from amad.detect.joint import BAR_QUANTILE
+from amad.detect.members import Member, cut
 from amad.detect.relation import RelationMember
 from amad.windows import Scaler
 from amad.windows.series import Series
@@ -18,99 +19,209 @@ from amad.windows.series import Series
 VEHICLES = ("a-1", "a-2", "b-1")
 PARAMS = LINEAR.model_copy(update={"baseline_weight": 0.0})  # a score is then the joint evidence
 FAULT, INSIDE = slice(600, 800), slice(640, 800)
+FORMS = pytest.mark.parametrize("trailing", [False, True], ids=["two-sided", "trailing"])
+
+
+def members_of(*names: str, smoothing: str = "centred") -> list[Member]:
+    return make_members(PARAMS.model_copy(update={"members": list(names), "smoothing": smoothing}))
 
 
 def fitted(
     members: Sequence[Member],
     train: Sequence[Series] | None = None,
     calibration: Sequence[Series] | None = None,
+    smoothing: str = "centred",
 ) -> Detector:
     train = train or [coupled(v, seed=1) for v in VEHICLES]
     calibration = calibration or [coupled(v, seed=2, begin=2000) for v in VEHICLES]
-    return Detector(members, PARAMS, fleet_of(), None).fit(train, calibration)
+    params = PARAMS.model_copy(update={"smoothing": smoothing})
+    return Detector(members, params, fleet_of(), None).fit(train, calibration)
 
 
 @cache
-def detector(*names: str) -> Detector:
-    return fitted(make_members(PARAMS.model_copy(update={"members": list(names)})))
+def detector(*names: str, smoothing: str = "centred") -> Detector:
+    return fitted(members_of(*names, smoothing=smoothing), smoothing=smoothing)
 
 
-def learnt(train: Sequence[Series]) -> RelationMember:
-    member = RelationMember()
+def joint_of(detector: Detector, series: Series) -> np.ndarray:
+    """The joint evidence (T,): the score with what a pooled level takes off put back."""
+    return detector.raw_score(series)[0] + detector.levels[detector.level_of(series)].allowance
+
+
+def learnt(train: Sequence[Series], *, trailing: bool = False) -> RelationMember:
+    member = RelationMember(trailing=trailing)
     member.fit(FLEET, train, 4)
     return member
 
 
+@pytest.mark.parametrize("smoothing", ["centred", "trailing"])
 @pytest.mark.parametrize("kind", ["stuck", "late", "decoupled"])
-def test_it_finds_what_the_own_past_does_not_and_names_the_channel(kind: str) -> None:
+def test_it_finds_what_the_own_past_does_not_and_names_the_channel(
+    kind: str, smoothing: str
+) -> None:
+    past, relation, both = (
+        detector(*names, smoothing=smoothing)
+        for names in (["ridge"], ["relation"], ["ridge", "relation"])
+    )
     series = broken_relation(kind, coupled("b-1", 1200, seed=3), FAULT, 2)
-    past, relation = detector("ridge"), detector("relation")
     quiet_T = past.score(coupled("b-1", seed=2)).score_T
     past_T = past.score(series).score_T[INSIDE]
     assert np.median(past_T) < np.quantile(quiet_T, BAR_QUANTILE)
-    bar = detector("ridge", "relation").levels["vehicle/b-1"].bar["relation"]
-    scored = relation.score(series)
+    scored, joint = relation.score(series), both.score(series)
+    bar = both.levels["vehicle/b-1"].bar["relation"]
     assert (scored.score_T[INSIDE] > bar).mean() > 0.9
-    assert scored.part_TC[INSIDE].mean(axis=0).argmax() == 2
-    joint = detector("ridge", "relation").score(series)
+    assert joint.alarm_T[INSIDE].mean() > 0.9 > 0.2 > joint.alarm_T[: FAULT.start - 100].mean()
     assert joint.score_T[INSIDE].mean() > past_T.mean() + 0.5
-    assert joint.part_TC[INSIDE].mean(axis=0).argmax() == 2
+    for found in (scored, joint):
+        assert found.part_TC[INSIDE].mean(axis=0).argmax() == 2
 
 
-def test_a_channel_is_predicted_from_its_peers_and_not_from_itself() -> None:
-    member, series = learnt([coupled("b-1")]), coupled("b-1", 300, seed=3)
-    peer_CC = member.coefficients[FLEET]["peer"]
-    assert not peer_CC.diagonal().any() and (np.abs(peer_CC) > 0.1).sum() >= 6
+@FORMS
+def test_a_channel_is_predicted_from_its_peers_nearby_and_from_itself_far_away(
+    trailing: bool,
+) -> None:
+    member, series = learnt([coupled("b-1")], trailing=trailing), coupled("b-1", 300, seed=3)
+    assert 0 in member.near and max(map(abs, member.near)) < 10 <= min(map(abs, member.distant))
+    peer_NCC, own_CK = (member.coefficients[FLEET][name] for name in ("peer", "own"))
+    assert peer_NCC.shape == (len(member.near), C, C) and own_CK.shape == (C, len(member.distant))
+    assert not np.einsum("ncc->nc", peer_NCC).any() and (np.abs(peer_NCC) > 0.1).sum() >= 6
+    assert (np.abs(peer_NCC).max(axis=(1, 2)) > 1e-3).all() and own_CK.all()
     moved = with_values(series, slice(100, 101), 2, series.value_TC[100, 2] + 1.0)
     change_TC = member.residual(moved, FLEET) - member.residual(series, FLEET)
-    assert change_TC[100] == pytest.approx(np.eye(C)[2] - peer_CC[:, 2], abs=1e-5)
-    later = sorted({int(t) for t in np.flatnonzero(np.nan_to_num(change_TC).any(axis=1))})
-    assert later == [100, *(100 + lag for lag in RelationMember.LAGS)]
-    assert not change_TC[101:, [0, 1, 3, 4]].any(), "own lags serve the channel alone"
+    expected_TC = np.zeros((300, C))
+    expected_TC[100, 2] = 1.0
+    for n, offset in enumerate(member.near):
+        expected_TC[100 + offset] -= peer_NCC[n, :, 2]
+    for k, offset in enumerate(member.distant):
+        expected_TC[100 + offset, 2] -= own_CK[2, k]
+    within = slice(member.context_rows, 300 - member.lookahead_rows)
+    np.testing.assert_allclose(change_TC[within], expected_TC[within], atol=1e-5)
+    nearby_T = np.abs(np.arange(300) - 100) < 10
+    nearby_T[100] = False
+    assert not change_TC[nearby_T, 2].any(), "a stuck or late sensor agrees with its own rows there"
+    assert not np.nan_to_num(change_TC[expected_TC == 0]).any()
 
 
-def test_it_agrees_with_a_solver_of_somebody_else() -> None:
+@pytest.mark.parametrize("form", ["two-sided", "trailing", "wide"])
+def test_it_agrees_with_a_solver_of_somebody_else(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from sklearn.linear_model import Ridge
 
+    if form == "wide":
+        monkeypatch.setattr(RelationMember, "WIDE", C - 1)
+    back, distant = {
+        "two-sided": ((-4, -2, -1, 0, 1, 2, 4), (-28, -22, -16, -10, 10, 16, 22, 28)),
+        "trailing": ((0, 1, 2, 4), (10, 13, 16, 19, 22, 25, 28)),
+        "wide": ((0,), (-28, -22, -16, -10, 10, 16, 22, 28)),
+    }[form]
     train, new = coupled("b-1", 900), coupled("b-1", 300, seed=3)
-    member, reach = RelationMember(), max(RelationMember.LAGS)
+    member = RelationMember(trailing=form == "trailing")
     member.coefficients[FLEET] = member.solve([member.summarise(train)])
 
+    def rows(series: Series) -> slice:
+        return slice(28, series.rows - (0 if form == "trailing" else 28))
+
     def design(series: Series) -> np.ndarray:
+        at_T = np.arange(series.rows)[rows(series)]
         value_TC = series.value_TC.astype(np.float64)
-        lags = [value_TC[reach - lag : len(value_TC) - lag, 1] for lag in RelationMember.LAGS]
-        return np.column_stack([np.delete(value_TC[reach:], 1, axis=1), *lags])
+        peers = [np.delete(value_TC[at_T - offset], 1, axis=1) for offset in back]
+        return np.column_stack([*peers, *(value_TC[at_T - offset, 1] for offset in distant)])
 
-    rows = train.rows - reach
-    theirs = Ridge(alpha=RelationMember.PENALTY * rows)
-    theirs.fit(design(train), train.value_TC[reach:, 1].astype(np.float64))
-    expected_T = new.value_TC[reach:, 1] - theirs.predict(design(new))
-    np.testing.assert_allclose(member.residual(new, FLEET)[reach:, 1], expected_T, atol=1e-4)
+    count = len(design(train))
+    theirs = Ridge(alpha=RelationMember.PENALTY * count)
+    theirs.fit(design(train), train.value_TC[rows(train), 1].astype(np.float64))
+    expected_T = new.value_TC[rows(new), 1] - theirs.predict(design(new))
+    found_T = member.residual(new, FLEET)[:, 1]
+    np.testing.assert_allclose(found_T[rows(new)], expected_T, atol=1e-4)
+    assert np.isfinite(found_T).sum() == len(expected_T), "and nowhere else"
 
 
-def test_no_row_is_predicted_before_its_segment_has_the_lags() -> None:
+def test_only_more_channels_than_are_wide_are_cut_to_the_same_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert RelationMember.WIDE == 96
+    for wide, near in ((C, len(RelationMember.NEAR)), (C - 1, 1)):
+        monkeypatch.setattr(RelationMember, "WIDE", wide)
+        member = learnt([coupled("b-1", 300)])
+        assert member.coefficients[FLEET]["peer"].shape == (near, C, C)
+        columns = C * (near + len(RelationMember.DISTANT) + 1) + 1
+        assert member.summarise(coupled("b-1", 300))["gram"].shape == (columns, columns)
+
+
+@FORMS
+def test_nothing_beyond_a_segment_is_touched_on_either_side(trailing: bool) -> None:
     segment_T = np.repeat([0, 1, 2], [100, 20, 130]).astype(np.int32)
-    series, reach = coupled("b-1", 250, segment_T=segment_T), max(RelationMember.LAGS)
-    member = learnt([coupled("b-1", 600)])
-    assert member.context_rows == reach == 28
+    series = coupled("b-1", 250, segment_T=segment_T)
+    member = learnt([coupled("b-1", 600)], trailing=trailing)
+    ahead = member.lookahead_rows
+    assert member.context_rows == 28 and ahead == (0 if trailing else 28)
     before = member.residual(series, FLEET)
-    missing = [*range(reach), *range(100, 120 + reach)]
-    assert np.flatnonzero(np.isnan(before).all(axis=1)).tolist() == missing
-    after = member.residual(with_values(series, slice(0, 120), 1, 9.0), FLEET)
-    np.testing.assert_array_equal(before[120:], after[120:])
-    assert member.summarise(series)["gram"][-1, -1] == (100 - reach) + (130 - reach)
-    assert not member.summarise(series.rows_between(0, reach))["gram"].any()
+    known = [*range(28, 100 - ahead), *range(148, 250 - ahead)]
+    assert np.flatnonzero(np.isfinite(before).all(axis=1)).tolist() == known
+    assert np.flatnonzero(np.isfinite(before).any(axis=1)).tolist() == known
+    for changed, kept in (((0, 120), (120, 250)), ((100, 250), (0, 100))):
+        after = member.residual(with_values(series, slice(*changed), 1, 9.0), FLEET)
+        np.testing.assert_array_equal(before[slice(*kept)], after[slice(*kept)])
+    spoilt = series.with_values(series.value_TC.copy())
+    spoilt.value_TC[100:120] = 9.0  # too short to hold a row with all its offsets
+    for one, other in zip(*(member.summarise(s).values() for s in (series, spoilt)), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert member.summarise(series)["gram"][-1, -1] == len(known)
+    assert not member.summarise(series.rows_between(0, 28 + ahead))["gram"].any()
+    assert member.residual(series.rows_between(0, 0), FLEET).shape == (0, C)
 
 
-def test_a_pooled_fit_is_that_of_the_sum_of_the_grams() -> None:
-    member, train = RelationMember(), [coupled(v, 400) for v in ("b-1", "b-2", "b-3")]
-    grams = [member.summarise(series) for series in train]
-    pooled = member.solve([{"gram": sum(g["gram"] for g in grams)}])
+def test_trailing_it_depends_on_no_later_row() -> None:
+    member, series = learnt([coupled("b-1", 600)], trailing=True), coupled("b-1", 200, seed=3)
+    whole_TC = member.residual(series, FLEET)
+    np.testing.assert_array_equal(
+        whole_TC[:120], member.residual(series.rows_between(0, 120), FLEET)
+    )
+    later = series.with_values(series.value_TC.copy())
+    later.value_TC[120:] = -9.0
+    np.testing.assert_array_equal(whole_TC[:120], member.residual(later, FLEET)[:120])
+    assert (member.residual(later, FLEET)[120:] != whole_TC[120:]).all()
+    [online] = members_of("relation", smoothing="trailing")
+    [offline] = members_of("relation")
+    assert (online.lookahead_rows, offline.lookahead_rows) == (0, 28)
+    both = detector("ridge", "relation", smoothing="trailing")
+    assert both.lookahead_rows == 0
+    score_T, part_TC, _ = both.raw_score(series)
+    later_T, later_TC, _ = both.raw_score(later)
+    np.testing.assert_array_equal(score_T[:120], later_T[:120])
+    np.testing.assert_array_equal(part_TC[:120], later_TC[:120])
+
+
+@FORMS
+def test_a_vehicle_is_cross_fitted_over_time_with_the_rows_around_each_fold(
+    trailing: bool,
+) -> None:
+    series = coupled("b-1", 802)
+    member, other = (RelationMember(trailing=trailing) for _ in range(2))
+    [held_out_TC] = member.fit(FLEET, [series], 4)
+    known = [*range(28, 802 - member.lookahead_rows)]
+    assert np.flatnonzero(np.isfinite(held_out_TC).all(axis=1)).tolist() == known
+    pieces, first = cut(series, 4), 0
+    for k, piece in enumerate(pieces):
+        rest = [other.summarise(p) for j, p in enumerate(pieces) if j != k]
+        other.coefficients[FLEET] = other.solve(rest)
+        own = slice(first, first := first + piece.rows)
+        expected_TC = other.residual(series, FLEET)[own]
+        np.testing.assert_allclose(held_out_TC[own], expected_TC, atol=1e-5)
+
+
+@FORMS
+def test_a_pooled_fit_is_that_of_the_sum_of_the_grams(trailing: bool) -> None:
+    member = RelationMember(trailing=trailing)
+    train = [coupled(v, 400) for v in ("b-1", "b-2", "b-3")]
+    parts = [member.summarise(series) for series in train]
+    pooled = member.solve([parts[0] | {"gram": sum(p["gram"] for p in parts)}])
     member.fit("class/b", train, 4)
+    assert set(member.coefficients["class/b"]) == set(pooled) == {"peer", "own", "constant"}
     for name, value in member.coefficients["class/b"].items():
-        np.testing.assert_allclose(value, pooled[name], rtol=1e-9)
-    rows = [g["gram"][-1, -1] for g in grams]
-    assert rows == [400 - max(RelationMember.LAGS)] * 3
+        np.testing.assert_allclose(value, pooled[name], rtol=1e-9, atol=1e-12)
+    assert [p["gram"][-1, -1] for p in parts] == [400 - 28 - member.lookahead_rows] * 3
 
 
 def test_a_broken_sensor_says_no_more_than_the_limit_of_the_others() -> None:
@@ -119,34 +230,36 @@ def test_a_broken_sensor_says_no_more_than_the_limit_of_the_others() -> None:
         member.residual(with_values(series, slice(200, 201), 0, value), FLEET)
         for value in (RelationMember.LIMIT, 1e6)
     ]
-    np.testing.assert_array_equal(errors[0][:, 1:], errors[1][:, 1:])
     assert errors[1][200, 0] > 1e5, "its own residual is not limited"
+    errors[0][200, 0] = errors[1][200, 0] = 0.0
+    np.testing.assert_array_equal(errors[0], errors[1])
 
 
-@pytest.mark.parametrize("rows", [1, 20, 29, 60])
-def test_few_train_rows_still_give_finite_coefficients(rows: int) -> None:
-    member = RelationMember()
+@FORMS
+@pytest.mark.parametrize("rows", [1, 20, 29, 57, 60])
+def test_few_train_rows_still_give_finite_coefficients(rows: int, trailing: bool) -> None:
+    member = RelationMember(trailing=trailing)
     [held_out_TC] = member.fit(FLEET, [coupled("b-1", rows)], 4)
     assert held_out_TC.shape == (rows, C)
     assert all(np.isfinite(value).all() for value in member.coefficients[FLEET].values())
 
 
-def test_the_score_is_the_base_and_what_exceeds_the_bar() -> None:
+def test_the_score_is_two_thirds_time_one_third_relation_and_what_exceeds_the_bar() -> None:
     series = broken_relation("stuck", coupled("b-1", 1200, seed=3), FAULT, 2)
-    base, relation = detector("ridge", "ridge_long"), detector("relation")
-    joint = detector("ridge", "ridge_long", "relation")
-    base_T, base_TC, _ = base.raw_score(series)
+    time, relation = detector("ridge", "ridge_long"), detector("relation")
+    joint = detector("ridge", "relation", "ridge_long")
+    time_T, time_TC, _ = time.raw_score(series)
     evidence_T, own_TC, _ = relation.raw_score(series)
     joint_T, joint_TC, left_out = joint.raw_score(series)
     bar = joint.levels["vehicle/b-1"].bar["relation"]
     assert left_out == () and bar > 0
-    np.testing.assert_allclose(joint_T, base_T + np.maximum(evidence_T - bar, 0), atol=1e-9)
+    mean_T, mean_TC = 2 / 3 * time_T + evidence_T / 3, 2 / 3 * time_TC + own_TC / 3
+    np.testing.assert_allclose(joint_T, mean_T + np.maximum(evidence_T - bar, 0), atol=1e-9)
     silent_T = evidence_T <= bar
     assert 0.3 < silent_T.mean() < 0.95
-    np.testing.assert_array_equal(joint_T[silent_T], base_T[silent_T])
-    np.testing.assert_array_equal(joint_TC[silent_T], base_TC[silent_T])
-    spoken_TC = joint_TC - base_TC
-    assert (spoken_TC >= 0).all() and (spoken_TC <= own_TC + 1e-9).all()
+    np.testing.assert_allclose(joint_TC[silent_T], mean_TC[silent_T], atol=1e-9)
+    spoken_TC = joint_TC - mean_TC
+    assert (spoken_TC >= -1e-9).all() and (spoken_TC <= own_TC + 1e-9).all()
     both_T = np.isclose(own_TC.sum(axis=1), evidence_T) & ~silent_T
     assert both_T[INSIDE].any()
     np.testing.assert_allclose(
@@ -154,41 +267,56 @@ def test_the_score_is_the_base_and_what_exceeds_the_bar() -> None:
     )
 
 
+def test_what_is_ordinary_is_the_mean_of_both_kinds() -> None:
+    time, relation, joint = (
+        detector(*names).levels for names in (["ridge"], ["relation"], ["ridge", "relation"])
+    )
+    assert len(joint) == 6
+    for name, level in joint.items():
+        expected = 2 / 3 * time[name].ordinary + relation[name].ordinary / 3
+        assert level.ordinary == pytest.approx(expected)
+
+
 def test_a_bar_below_nought_makes_no_part_larger_than_the_members_own() -> None:
-    joint = fitted(make_members(PARAMS.model_copy(update={"members": ["ridge", "relation"]})))
+    joint = fitted(members_of("ridge", "relation"))
     joint.levels["vehicle/b-1"].bar["relation"] = -5.0
     series = coupled("b-1", 600, seed=3)
-    base_TC, own_TC = (detector(name).raw_score(series)[1] for name in ("ridge", "relation"))
+    time_TC, own_TC = (detector(name).raw_score(series)[1] for name in ("ridge", "relation"))
     score_T, part_TC, _ = joint.raw_score(series)
-    assert (part_TC <= base_TC + own_TC + 1e-9).all() and np.isfinite(score_T).all()
+    np.testing.assert_allclose(part_TC, 2 / 3 * time_TC + 4 / 3 * own_TC, atol=1e-9)
+    assert np.isfinite(score_T).all()
 
 
-def test_several_that_join_by_excess_share_one_vote() -> None:
+def test_several_between_channels_share_one_vote() -> None:
     series = broken_relation("stuck", coupled("b-1", 1200, seed=3), FAULT, 2)
-    ridge = make_members(PARAMS.model_copy(update={"members": ["ridge"]}))
-    twice = [*ridge, RelationMember(weight=3.0), RelationMember("again")]
+    twice = [*members_of("ridge"), RelationMember(weight=3.0), RelationMember("again")]
     ours, once = fitted(twice).raw_score(series), detector("ridge", "relation").raw_score(series)
     np.testing.assert_allclose(ours[0], once[0], atol=1e-9)
     np.testing.assert_allclose(ours[1], once[1], atol=1e-9)
 
 
-def test_without_a_base_they_are_the_base() -> None:
+def test_alone_its_evidence_is_the_score() -> None:
     alone = detector("relation")
-    assert alone.levels["vehicle/b-1"].bar == {}
+    assert all(level.bar == {} for level in alone.levels.values())
     series = broken_relation("stuck", coupled("b-1", 1200, seed=3), FAULT, 2)
     scored = alone.score(series)
     assert np.isfinite(scored.score_T).all() and scored.alarm_T[INSIDE].any()
     assert scored.score_T.min() < 0, "evidence in full, not its excess"
 
 
-def test_where_the_base_has_nothing_to_say_they_take_its_place() -> None:
-    joint = fitted(make_members(PARAMS.model_copy(update={"members": ["ridge", "relation"]})))
-    for coefficients in joint.members[0].coefficients.values():
-        coefficients["lag"] = np.full_like(coefficients["lag"], np.nan)
+@pytest.mark.parametrize(("silent", "other"), [(0, "relation"), (1, "ridge")])
+def test_where_one_kind_has_nothing_to_say_the_other_is_the_score(silent: int, other: str) -> None:
+    joint = fitted(members_of("ridge", "relation"))
+    member = joint.members[silent]
+    for coefficients in member.coefficients.values():
+        for name, value in coefficients.items():
+            coefficients[name] = np.full_like(value, np.nan)
     series = coupled("b-1", 600, seed=3)
-    score_T, _, left_out = joint.raw_score(series)
-    assert left_out == ("ridge",)
-    np.testing.assert_array_equal(score_T, detector("relation").raw_score(series)[0])
+    score_T, part_TC, left_out = joint.raw_score(series)
+    assert left_out == (member.name,)
+    alone_T, alone_TC, _ = detector(other).raw_score(series)
+    np.testing.assert_array_equal(score_T, alone_T)
+    np.testing.assert_array_equal(part_TC, alone_TC)
 
 
 @pytest.mark.parametrize(("vehicle", "level"), [("b-1", "vehicle/b-1"), ("b-9", "class/b")])
@@ -196,26 +324,26 @@ def test_the_bar_is_a_quantile_of_held_out_evidence(vehicle: str, level: str) ->
     relation = detector("relation")
     held_out = replace(coupled("b-1", seed=2, begin=2000), vehicle=vehicle)
     assert relation.level_of(held_out) == level
-    evidence_T, _, _ = relation.raw_score(held_out)
     bar = detector("ridge", "relation").levels[level].bar["relation"]
-    assert bar == pytest.approx(np.quantile(evidence_T, BAR_QUANTILE))
+    expected = np.quantile(joint_of(relation, held_out), BAR_QUANTILE)
+    assert bar == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("vehicle", "level"), [("b-9", "class/b"), ("c-1", "fleet")])
 def test_a_vehicle_never_seen_has_the_bar_of_its_class_or_the_fleets(
     vehicle: str, level: str
 ) -> None:
-    base, relation, joint = detector("ridge"), detector("relation"), detector("ridge", "relation")
+    time, relation, joint = detector("ridge"), detector("relation"), detector("ridge", "relation")
     seen = coupled("b-1", 1200, seed=3)
     series = replace(
         broken_relation("stuck", seen, FAULT, 2), vehicle=vehicle, vehicle_class=vehicle[0]
     )
     assert joint.level_of(series) == level
-    excess_T = joint.raw_score(series)[0] - base.raw_score(series)[0]
-    bar = joint.levels[level].bar["relation"]
-    expected_T = np.maximum(relation.raw_score(series)[0] - bar, 0)
-    np.testing.assert_allclose(excess_T, expected_T, atol=1e-9)
-    assert expected_T[INSIDE].any()
+    time_T, evidence_T = joint_of(time, series), joint_of(relation, series)
+    excess_T = np.maximum(evidence_T - joint.levels[level].bar["relation"], 0)
+    expected_T = 2 / 3 * time_T + evidence_T / 3 + excess_T
+    np.testing.assert_allclose(joint_of(joint, series), expected_T, atol=1e-9)
+    assert excess_T[INSIDE].any()
     assert joint.levels["fleet"].bar != joint.levels["class/b"].bar
 
 
@@ -224,8 +352,7 @@ def test_what_calibration_rows_show_raises_the_bar_if_there_are_enough_of_them()
         calibration = coupled("b-1", rows, seed=2, begin=2000)
         if kind:
             calibration = broken_relation(kind, calibration, slice(100, 250), 2)
-        members = make_members(PARAMS.model_copy(update={"members": ["ridge", "relation"]}))
-        found = fitted(members, [coupled("b-1", seed=1)], [calibration])
+        found = fitted(members_of("ridge", "relation"), [coupled("b-1", seed=1)], [calibration])
         return {name: level.bar["relation"] for name, level in found.levels.items()}
 
     clean, wandering = bars(OWN_ROWS, None), bars(OWN_ROWS, "stuck")
@@ -240,15 +367,17 @@ def test_the_order_of_the_vehicles_does_not_matter() -> None:
     vehicles = [f"b-{i:02d}" for i in range(20)]
     train = [coupled(v, 200, seed=1) for v in vehicles]
     calibration = [coupled(v, 60, seed=2, begin=200) for v in vehicles]
-    members = PARAMS.model_copy(update={"members": ["ridge", "relation"]})
-    one = fitted(make_members(members), train, calibration)
-    other = fitted(make_members(members), train[::-1], calibration[::-1])
+    one = fitted(members_of("ridge", "relation"), train, calibration)
+    other = fitted(members_of("ridge", "relation"), train[::-1], calibration[::-1])
     assert one.levels[FLEET].bar == other.levels[FLEET].bar
     assert one.threshold == other.threshold
 
 
-def test_bars_are_saved(tmp_path: Path) -> None:
-    params = PARAMS.model_copy(update={"members": ["ridge", "ridge_long", "relation"]})
+@pytest.mark.parametrize("smoothing", ["centred", "trailing"])
+def test_saved_and_loaded_it_is_the_same(tmp_path: Path, smoothing: str) -> None:
+    params = PARAMS.model_copy(
+        update={"members": ["ridge", "two_sided", "relation"], "smoothing": smoothing}
+    )
     train = [coupled(v, seed=1) for v in VEHICLES]
     scaler = Scaler.fit(train, fleet_of(), "vehicle")
     ours = Detector(make_members(params), params, fleet_of(), scaler)
@@ -258,11 +387,18 @@ def test_bars_are_saved(tmp_path: Path) -> None:
     loaded.save(tmp_path / "two")
     for name in ("detector.json", "state.safetensors"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
-    assert {n: lv.bar for n, lv in loaded.levels.items()} == {
-        n: lv.bar for n, lv in ours.levels.items()
-    }
-    assert all(set(level.bar) == {"relation"} for level in loaded.levels.values())
     assert loaded.digest() == ours.digest()
+    assert loaded.levels.keys() == ours.levels.keys()
+    for name, level in loaded.levels.items():
+        assert set(level.bar) == {"relation"} and level.bar == ours.levels[name].bar
+    for a, b in zip(ours.members, loaded.members, strict=True):
+        assert (a.name, a.context_rows, a.lookahead_rows) == (b.name, b.context_rows,
+                                                              b.lookahead_rows)  # fmt: skip
+    one, two = (d.members[-1].coefficients["class/b"] for d in (ours, loaded))
+    assert set(one) == {"peer", "own", "constant"} == set(two)
+    for name, value in one.items():
+        np.testing.assert_array_equal(value, two[name])
+    assert one["peer"].shape == (4 if smoothing == "trailing" else 7, C, C)
     for vehicle in ("b-1", "b-9", "c-1"):
         series = broken_relation("late", coupled(vehicle, 1200, seed=3), FAULT, 2)
         for a, b in zip(ours.raw_score(series)[:2], loaded.raw_score(series)[:2], strict=True):

@@ -82,7 +82,7 @@ def _builders() -> dict[str, Callable[[Order], list[Member]]]:
         "mahalanobis": lambda o: [MahalanobisMember("mahalanobis", floor=o.params.floor)],
         "pca": lambda o: [PcaMember("pca")],
         "ridge": lambda o: linear_members()[:1],
-        "relation": lambda o: [RelationMember()],
+        "relation": lambda o: [RelationMember(trailing=o.trailing)],
         "sensor_range": lambda o: [RangeMember("sensor_range")],
         "untrained": _untrained,
     }

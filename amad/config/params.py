@@ -10,7 +10,7 @@ from amad.config.settings import Settings
 
 Kernel = Literal["automask", "gaussian", "none"]
 MaskFamily = Literal["time", "channel", "point", "mixed", "none"]
-MemberName = Literal["ridge", "ridge_long", "two_sided", "relation", "amad", "amad_channel"]
+MemberName = Literal["ridge", "ridge_long", "two_sided", "relation", "amad"]
 Direction = Literal["both", "past"]
 
 
@@ -71,9 +71,9 @@ class LossParams(Strict):
     learned-mask negatives (a second pass through the network; no temperature).
     """
 
-    maxmin: float = Field(0.01, ge=0)
+    maxmin: float = Field(0.0, ge=0)
     maxmin_phases: Literal["one_step", "alternating"] = "one_step"
-    contrast: float = Field(0.1, ge=0)
+    contrast: float = Field(0.0, ge=0)
     temperature: float = Field(0.1, gt=0)
     contrast_form: Literal["infonce", "kl", "latad", "none"] = "infonce"
 
@@ -91,16 +91,17 @@ class TrainParams(Strict):
 
 
 class SearchSpace(Strict):
-    """What the sweep draws from: a list is a choice, {low, high} a range drawn in the logarithm."""
+    """What the sweep draws from: a list is a choice; [low, high] a range, drawn in the logarithm
+    unless it begins at 0 (off)."""
 
     kernel: list[Kernel] = ["automask", "gaussian"]
     frequencies: list[int] = [4, 8, 16]
     scales: list[int] = [1, 2, 4]
     mask_family: list[MaskFamily] = ["time", "channel", "mixed"]
     mask_ratio: tuple[float, float] = (0.1, 0.5)
-    contrast: tuple[float, float] = (0.001, 0.3)
+    contrast: tuple[float, float] = (0.0, 0.3)
     temperature: tuple[float, float] = (0.05, 0.5)
-    maxmin: tuple[float, float] = (0.001, 0.1)
+    maxmin: tuple[float, float] = (0.0, 0.1)
 
 
 class TuneParams(Strict):
@@ -130,7 +131,7 @@ class DetectParams(Strict):
     alarms closer than this are one incident.
     """
 
-    members: list[MemberName] = ["ridge", "ridge_long", "two_sided", "relation", "amad"]
+    members: list[MemberName] = ["ridge", "two_sided", "relation", "amad"]
     amad_weight: float = Field(0.0, ge=0)
     widths: list[int] = [5, 21, 81]
     smoothing: Literal["centred", "trailing"] = "centred"

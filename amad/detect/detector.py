@@ -6,13 +6,14 @@ operating point), ``state.safetensors`` (every array) and, where a network votes
 pickle, and the same bytes for the same content.
 
 Levels: a vehicle with enough train rows has coefficients and a calibration of its own; one without
-(or never seen) takes those pooled over its class, a class never seen those of the fleet.
+(or never seen) takes those pooled over its class, a class never seen those of the fleet. A pooled
+level learns from vehicles scaled as strangers, since that is how it will meet them.
 
 Shape legend: T rows of a vehicle, C channels.
 """
 
-from collections.abc import Container, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,8 @@ from amad.config import ConfigError, DataError, Fleet
 from amad.config.params import DetectParams
 from amad.detect.alarms import OperatingPoint, choose_threshold, vehicle_days
 from amad.detect.chain import Calibration, EvidenceChain
-from amad.detect.members import AmadMember, Member, RidgeMember
+from amad.detect.joint import BAR_QUANTILE, excess_shares, join, shares
+from amad.detect.members import AmadMember, Member, RidgeMember, hidden_kinds
 from amad.detect.relation import RelationMember
 from amad.windows.scaler import Scaler
 from amad.windows.series import Series
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 FLEET = "fleet"
 OWN_ROWS = 500  # train rows from which a vehicle is calibrated on its own
 POOL_VEHICLES = 16  # at most, spread evenly over the sorted vehicles of a class
-BAR_QUANTILE = 0.99  # of held-out evidence: what a member that joins by excess must exceed
 POOL_ROWS = 80_000  # at most, in all: bounds the time and memory of a pooled level
 
 
@@ -56,25 +57,22 @@ class Scored:
 class Level:
     """What is ordinary at one level.
 
-    calibration: of each member that serves it. ordinary: train mean of the base members' joint
-    evidence. bar: of each member that joins by excess, the ``BAR_QUANTILE`` of its evidence.
+    calibration: of each member that serves it. ordinary: train mean of the members' mean evidence.
+    bar: of each member that counts by its excess as well, the ``BAR_QUANTILE`` of its evidence.
+    allowance: what is taken off a score at a pooled level, so that the one threshold keeps its
+    promise there: strangers score higher.
     """
 
     calibration: dict[str, Calibration]
     ordinary: float
     bar: dict[str, float] = field(default_factory=dict)
+    allowance: float = 0.0
 
 
 class Detector:
     """Members joined by the evidence chain, with a threshold for a promised budget of alarms.
 
-        score = mean of the base members' evidence
-              + mean over the members that join by excess of max(evidence - bar, 0)
-
-    less the slow baseline; both means are weighted. Base members see what happens over time, the
-    others what happens between channels: relations wander on healthy vehicles, so such a member
-    speaks where it exceeds the bar, its 99 % quantile on held-out calibration rows, and else says
-    nothing: it neither alarms nor dilutes. Where no base member serves, the others are the base.
+    The score is the joint evidence of ``amad.detect.joint`` less the slow baseline.
 
     All series are scaled (``scaler.apply``). Example::
 
@@ -145,15 +143,31 @@ class Detector:
 
     def fit_levels(self, train: Sequence[Series]) -> None:
         """Fit every level: the fleet, each class where there are several, each vehicle."""
-        groups = {FLEET: pooled(train)}
-        classes = sorted({s.vehicle_class for s in train})
-        if len(classes) > 1:
-            for name in classes:
-                groups[f"class/{name}"] = pooled([s for s in train if s.vehicle_class == name])
+        classes = sorted({series.vehicle_class for series in train})
+        names = [FLEET, *(f"class/{name}" for name in classes if len(classes) > 1)]
+        groups = {name: self._strangers(train, name) for name in names}
         for series in train:
             if series.rows >= OWN_ROWS:
                 groups[f"vehicle/{series.vehicle}"] = [series]
         self.levels = {level: self._fit_level(level, group) for level, group in groups.items()}
+
+    def _strangers(self, series: Sequence[Series], level: str) -> list[Series]:
+        """A bounded sample of a pooled level's vehicles, scaled as if only the rest were known.
+
+        With several classes the fleet's own level meets vehicles whose class is not known either:
+        there the rest is the other classes.
+        """
+        own = [s for s in series if level in (FLEET, f"class/{s.vehicle_class}")]
+        own = pooled(own) if own else []
+        if self.scaler is None:
+            return own
+        classes = {s.vehicle: s.vehicle_class for s in series}
+        of_class = level != FLEET or len(set(classes.values())) == 1
+        rest = [
+            [v for v, c in classes.items() if (c == s.vehicle_class) == of_class and v != s.vehicle]
+            for s in own
+        ]
+        return [self.scaler.as_stranger(*pair) for pair in zip(own, rest, strict=True)]
 
     def _fit_level(self, level: str, group: list[Series]) -> Level:
         layout = self.chain.layout(group, [self.present(s) for s in group])
@@ -163,23 +177,19 @@ class Detector:
             found = self.chain.calibrate(residual_TC, layout)
             if found is not None:
                 learnt[member.name], evidence[member.name] = found
-        base = self._base(learnt)
-        total_T = sum(member.weight * evidence[member.name] for member in base)
-        weight = sum(member.weight for member in base)
+        voices = self._serving(learnt)
+        means = {name: float(np.mean(evidence[name])) for name in learnt}
         return Level(
             calibration=learnt,
-            ordinary=float(np.mean(total_T) / weight) if weight else 0.0,
+            ordinary=sum(share * means[name] for name, share in shares(voices).items()),
             bar={
-                member.name: float(np.quantile(evidence[member.name], BAR_QUANTILE))
-                for member in self.members
-                if member.name in learnt and member not in base
+                name: float(np.quantile(evidence[name], BAR_QUANTILE))
+                for name in excess_shares(voices)
             },
         )
 
-    def _base(self, serving: Container[str]) -> list[Member]:
-        """Of the members that serve, those whose evidence counts in full."""
-        present = [member for member in self.members if member.name in serving]
-        return [member for member in present if not member.joins_by_excess] or present
+    def _serving(self, names: Container[str]) -> list[Member]:
+        return [member for member in self.members if member.name in names]
 
     def set_bars(self, calibration: Sequence[Series]) -> None:
         """Measure the bars again on held-out rows, where a level has ``OWN_ROWS`` of them.
@@ -187,13 +197,8 @@ class Detector:
         Train evidence is cross-fitted, but lies between the folds it was fitted on; the
         calibration rows come after it, as everything does that will be scored.
         """
-        groups: dict[str, list[Series]] = {}
-        for series in sorted((s for s in calibration if s.rows), key=lambda s: s.vehicle):
-            names = {self.level_of(series), f"class/{series.vehicle_class}", FLEET}
-            for name in names & self.levels.keys():
-                groups.setdefault(name, []).append(series)
-        for name, group in sorted(groups.items()):
-            level, group = self.levels[name], pooled(group)
+        for name, group in self._held_out(calibration).items():
+            level = self.levels[name]
             for member in self.members:
                 if member.name in level.bar and sum(s.rows for s in group) >= OWN_ROWS:
                     found = [self._evidence(member, s, name) for s in group]
@@ -202,6 +207,15 @@ class Detector:
                         level.bar[member.name] = float(
                             np.quantile(np.concatenate(known), BAR_QUANTILE)
                         )
+
+    def _held_out(self, calibration: Sequence[Series]) -> dict[str, list[Series]]:
+        """What to calibrate each level on: rows of its vehicle, or of vehicles as strangers."""
+        calibration = sorted((s for s in calibration if s.rows), key=lambda s: s.vehicle)
+        found = {}
+        for name in sorted(self.levels):
+            own = [s for s in calibration if name == f"vehicle/{s.vehicle}"]
+            found[name] = own if name.startswith("vehicle/") else self._strangers(calibration, name)
+        return {name: group for name, group in found.items() if group}
 
     def _evidence(
         self, member: Member, series: Series, name: str
@@ -214,24 +228,46 @@ class Detector:
         return self.chain.evidence(member.residual(series, name), layout, calibration)
 
     def set_threshold(self, train: Sequence[Series], calibration: Sequence[Series]) -> None:
-        """Choose the threshold for the budget from the calibration rows."""
-        known = {s.vehicle: s.timestamp_T for s in train}
-        calibration = sorted((s for s in calibration if s.rows), key=lambda s: s.vehicle)
-        scores = [self.raw_score(s)[0] for s in calibration]
+        """Choose the threshold for the budget from calibration rows, and the levels' allowances.
+
+        The threshold is that of vehicles with a level of their own, where there are any.
+        """
+        history = {s.vehicle: s.timestamp_T for s in train}
+        groups = self._held_out(calibration)
+        own = [group for name, group in groups.items() if name.startswith("vehicle/")]
+        known = [series for group in own for series in group]
+        known = known or sorted((s for s in calibration if s.rows), key=lambda s: s.vehicle)
+        scores = [self.raw_score(s)[0] for s in known]
         if not any(np.isfinite(score_T).any() for score_T in scores):
             raise DataError(
                 f"fleet {self.fleet.name}: no calibration row can be scored, so there is no "
                 "threshold; raise split.calibration_share or lower missing.min_segment_rows"
             )
+        self.operating_point = self._threshold(known, scores, history)
+        for name, group in groups.items():
+            if own and not name.startswith("vehicle/"):
+                scores = [self._score_at(name, s)[0] for s in group]
+                if any(np.isfinite(score_T).any() for score_T in scores):
+                    needed = self._threshold(group, scores, history).threshold
+                    allowance = max(needed - self.threshold, 0.0)
+                    self.levels[name] = replace(self.levels[name], allowance=allowance)
+
+    def _threshold(
+        self,
+        calibration: Sequence[Series],
+        scores: Sequence[np.ndarray],
+        history: Mapping[str, np.ndarray],
+    ) -> OperatingPoint:
+        """The operating point on these rows; history: timestamps of each vehicle's train rows."""
         times = [s.timestamp_T for s in calibration]
-        history = [
-            np.concatenate([known.get(s.vehicle, s.timestamp_T[:0]), s.timestamp_T])
+        whole = [
+            np.concatenate([history.get(s.vehicle, s.timestamp_T[:0]), s.timestamp_T])
             for s in calibration
         ]
-        self.operating_point = choose_threshold(
+        return choose_threshold(
             scores,
             times,
-            days=vehicle_days(times, history),
+            days=vehicle_days(times, whole),
             budget=self.params.alarm_budget,
             period_us=self.fleet.period_us,
             gap_us=self.gap_us,
@@ -251,31 +287,30 @@ class Detector:
     def raw_score(self, series: Series) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
         """(score_T, part_TC, members left out) before any threshold; float64."""
         name = self.level_of(series)
+        if self.scaler is not None and not name.startswith("vehicle/"):
+            series = self.scaler.as_stranger(series)
+        score_T, part_TC, left_out = self._score_at(name, series)
+        return score_T - self.levels[name].allowance, part_TC, left_out
+
+    def _score_at(
+        self, name: str, series: Series
+    ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+        """The same at a level, without its allowance."""
         level = self.levels[name]
         found = {member.name: self._evidence(member, series, name) for member in self.members}
         serving = {name: evidence for name, evidence in found.items() if evidence is not None}
-        base = self._base(serving)
-        score_T, part_TC = np.zeros(series.rows), np.zeros(series.value_TC.shape)
-        weight = sum(member.weight for member in base)
-        for member in base:
-            score_T += member.weight / weight * serving[member.name][0]
-            part_TC += member.weight / weight * serving[member.name][1]
-        others = [m for m in self.members if m.name in serving and m not in base]
-        for member in others:
-            evidence_T, own_TC = serving[member.name]
-            share = member.weight / sum(other.weight for other in others)
-            excess_T = np.maximum(evidence_T - level.bar[member.name], 0.0)
-            score_T += share * excess_T
-            # A bar below 0 must not make a channel's part larger than the member's own.
-            spoken_T = np.clip(excess_T / np.maximum(evidence_T, 1e-12), 0.0, 1.0)
-            part_TC += share * spoken_T[:, None] * own_TC
-        left_out = [member.name for member in self.members if member.name not in serving]
-        if weight:
+        voices = self._serving(serving)
+        if voices:
+            score_T, part_TC = join(voices, serving, level.bar)
             score_T = self.chain.take_off_baseline(
                 score_T, series.timestamp_T,
                 period_us=self.fleet.period_us, ordinary=level.ordinary,
             )  # fmt: skip
-        unscored_T = self.too_short(series) | (weight == 0)
+            unscored_T = self.too_short(series)
+        else:
+            score_T, part_TC = np.zeros(series.rows), np.zeros(series.value_TC.shape)
+            unscored_T = np.ones(series.rows, bool)
+        left_out = [member.name for member in self.members if member.name not in serving]
         score_T[unscored_T] = np.nan
         part_TC[unscored_T] = 0.0
         return score_T, part_TC, tuple(left_out)
@@ -355,24 +390,25 @@ def two_sided_member() -> Member:
 def make_members(params: DetectParams, bundle: "Bundle | None" = None) -> list[Member]:
     """The members named in ``params.members``; a network of weight 0 has no vote and no cost.
 
-    ``amad`` predicts hidden blocks of time, ``amad_channel`` hidden channels from the others.
-    ``two_sided`` sees rows to come: with ``smoothing: trailing``, which is for online use, it is
-    left out.
+    ``amad`` is asked what its training hid: blocks of time, whole channels (the member is then
+    called ``amad_channel``), or either. With ``smoothing: trailing``, which is for online use,
+    ``two_sided`` is left out, since it sees rows to come, and ``relation`` looks back alone.
     """
-    closed = [*linear_members(), two_sided_member(), RelationMember()]
+    trailing = params.smoothing == "trailing"
+    closed = [*linear_members(), two_sided_member(), RelationMember(trailing=trailing)]
     linear = {member.name: member for member in closed}
     members: list[Member] = []
     for name in params.members:
-        if name == "two_sided" and params.smoothing == "trailing":
+        if name == "two_sided" and trailing:
             continue
         if name in linear:
             members.append(linear[name])
         elif params.amad_weight > 0:
             assert bundle is not None, f"the member {name!r} needs a bundle"
-            hide = "channel" if name == "amad_channel" else "time"
-            members.append(
-                AmadMember(bundle, params.hidden_block, params.amad_weight, name=name, hide=hide)
-            )
+            members += [
+                AmadMember(bundle, params.hidden_block, params.amad_weight, hide=hide)
+                for hide in hidden_kinds(bundle.params.mask.family)
+            ]
     return members
 
 

@@ -18,26 +18,28 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from amad.config import ConfigError
+from amad.config.params import MaskFamily
 from amad.windows.series import Series
 
 if TYPE_CHECKING:
     from amad.model.bundle import Bundle
 
 Arrays = dict[str, np.ndarray]
+Hide = Literal["time", "channel"]
 
 
 class Member(ABC):
     """One vote of a detector.
 
     name: unique within a detector. weight: of its evidence in the sum. context_rows,
-    lookahead_rows: rows before and after a row that its residual depends on. joins_by_excess: only
-    what its evidence has beyond its own held-out rows counts, see ``Detector``. coefficients: for
+    lookahead_rows: rows before and after a row that its residual depends on. between_channels: it
+    predicts channels from each other, not over time, see ``amad.detect.joint``. coefficients: for
     each level (a vehicle, a class, the fleet) what ``solve`` gave, float64.
     """
 
     context_rows: int = 0
     lookahead_rows: int = 0
-    joins_by_excess: bool = False
+    between_channels: bool = False
 
     def __init__(self, name: str, weight: float = 1.0) -> None:
         self.name = name
@@ -173,11 +175,8 @@ class RidgeMember(Member):
 
     def _within(self, series: Series) -> np.ndarray:
         """Whether all lags of a row lie in its segment, bool (T,)."""
-        within_T = rows_into_segment(series) >= self.context_rows
-        if self.lookahead_rows and series.rows:
-            ends_T = np.repeat(*np.transpose([(b, b - a) for a, b in series.segments()]))
-            within_T &= ends_T - np.arange(series.rows) > self.lookahead_rows
-        return within_T
+        before_T, after_T = rows_into_segment(series), rows_to_segment_end(series)
+        return (before_T >= self.context_rows) & (after_T >= self.lookahead_rows)
 
 
 class AmadMember(Member):
@@ -185,8 +184,9 @@ class AmadMember(Member):
 
     The network is the fleet's; it is not fitted here, so its train residuals are not
     cross-fitted. block: length of the hidden blocks, rows. hide: blocks of ``time``, or whole
-    ``channel`` s, which are then predicted from the others: that sees a sensor that is stuck, late
-    or decoupled, where its own past cannot. Members with either can share a bundle.
+    ``channel`` s, which are then predicted from the others (the member's name is then
+    ``amad_channel``): that sees a sensor that is stuck, late or decoupled, where its own past
+    cannot. Members with either can share a bundle.
 
     Raises:
         ConfigError: the network's linear skip was fitted for blocks of another length.
@@ -198,10 +198,9 @@ class AmadMember(Member):
         block: int,
         weight: float = 1.0,
         *,
-        name: str = "amad",
-        hide: Literal["time", "channel"] = "time",
+        hide: Hide = "time",
     ) -> None:
-        super().__init__(name, weight)
+        super().__init__("amad" if hide == "time" else "amad_channel", weight)
         model = bundle.params.model
         if model.skip == "linear" and block != bundle.params.detect.hidden_block:
             raise ConfigError(
@@ -209,7 +208,7 @@ class AmadMember(Member):
                 f"{bundle.params.detect.hidden_block}; set it back or train again"
             )
         self.bundle, self.block, self.hide = bundle, block, hide
-        self.joins_by_excess = hide == "channel"
+        self.between_channels = hide == "channel"
         self.context_rows = self.lookahead_rows = model.window
         if model.direction == "past":  # a hidden channel's row sees the others to its block's end
             self.lookahead_rows = 0 if hide == "time" else block - 1
@@ -235,6 +234,11 @@ class AmadMember(Member):
         return hidden_residual(self.bundle.model, series, window, self.block, family=self.hide)
 
 
+def hidden_kinds(family: MaskFamily) -> list[Hide]:
+    """What is hidden at scoring from a network whose training hid ``family``."""
+    return {"channel": ["channel"], "mixed": ["time", "channel"]}.get(family, ["time"])
+
+
 def cut(series: Series, pieces: int) -> list[Series]:
     """Contiguous stretches of about equal length, in time order; none is empty."""
     edges = np.unique(np.linspace(0, series.rows, pieces + 1).round().astype(int))
@@ -247,3 +251,9 @@ def rows_into_segment(series: Series) -> np.ndarray:
     starts = np.flatnonzero(np.diff(series.segment_T)) + 1
     first_T[starts] = starts
     return np.arange(series.rows) - np.maximum.accumulate(first_T)
+
+
+def rows_to_segment_end(series: Series) -> np.ndarray:
+    """For each row, how many rows of its segment follow it; int64 (T,)."""
+    lengths = np.array([last - first for first, last in series.segments()], np.int64)
+    return np.repeat(lengths, lengths) - 1 - rows_into_segment(series)

@@ -3,79 +3,111 @@
 A sensor that is stuck, late or cut loose from what it measures stays within its habits: its own
 history predicts it well. What the other channels say of it does not agree any more.
 
-Shape legend: T rows of a vehicle, C channels, K own lags, X = C (K + 1) + 1 columns.
+Shape legend: T rows of a vehicle, C channels, N near offsets, K distant offsets,
+X = C (offsets + 1) + 1 columns.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from amad.detect.members import Arrays, Member, rows_into_segment
+from amad.detect.members import Arrays, Member, rows_into_segment, rows_to_segment_end
 from amad.windows.series import Series
 
 
 class RelationMember(Member):
-    """Closed-form ridge of each channel on the others in the same row and its own distant past.
+    """Closed-form ridge of each channel on the others nearby and its own distant rows.
 
-    The distant past (``LAGS``) stands for slow states that no other channel shows, such as a
-    temperature; the recent past is left out, since a stuck or late sensor agrees with it. It
-    joins a detector by its excess: see ``amad.detect.detector``.
+    The other channels are taken in the same row and a few rows around it (``near``): sensors answer
+    with a lag. The channel's own rows far away (``distant``) stand for slow states that no other
+    channel shows, such as a temperature; its rows nearby are left out, since a stuck or late sensor
+    agrees with them. ``near`` is cut to the same row where there are more than ``WIDE`` channels.
+
+    trailing: look back alone, for online use.
     """
 
-    LAGS = tuple(range(10, 30, 3))
-    PENALTY = 1e-2  # of the squared coefficients, a row; scaled channels have about unit variance
+    NEAR = (-4, -2, -1, 0, 1, 2, 4)
+    DISTANT = (-28, -22, -16, -10, 10, 16, 22, 28)
+    NEAR_BACK = (0, 1, 2, 4)
+    DISTANT_BACK = tuple(range(10, 30, 3))
+    PENALTY = 3e-2  # of the squared coefficients, a row; scaled channels have about unit variance
     LIMIT = 10.0  # spreads: what a broken sensor may say of the others
+    WIDE = 96  # channels: the cost grows with the square of offsets times channels
 
-    joins_by_excess = True
+    between_channels = True
 
-    def __init__(self, name: str = "relation", weight: float = 1.0) -> None:
+    def __init__(
+        self, name: str = "relation", weight: float = 1.0, *, trailing: bool = False
+    ) -> None:
         super().__init__(name, weight)
-        self.context_rows = max(self.LAGS)
+        self.near = self.NEAR_BACK if trailing else self.NEAR
+        self.distant = self.DISTANT_BACK if trailing else self.DISTANT
+        self.context_rows = max(self.distant)
+        self.lookahead_rows = max(0, -min(self.distant))
 
     def summarise(self, series: Series) -> Arrays:
-        """Gram matrix (X, X) float64 of [every channel, every channel's lags, 1]."""
-        columns = series.value_TC.shape[1] * (1 + len(self.LAGS)) + 1
+        """gram (X, X) float64 of [all channels at each offset, all channels, 1]; channels: C."""
+        channels = series.value_TC.shape[1]
+        offsets = [*self._near(channels), *self.distant, 0]
+        columns = channels * len(offsets) + 1
         gram = np.zeros((columns, columns))
-        rows = np.flatnonzero(rows_into_segment(series) >= self.context_rows)
+        rows = np.flatnonzero(self._within(series))
         value_TC = self._limited(series)
         for part in np.array_split(rows, max(1, len(rows) // 20_000)):
-            design = np.concatenate(
-                [value_TC[part], *(value_TC[part - lag] for lag in self.LAGS)], axis=1,
-                dtype=np.float64,
-            )  # fmt: skip
-            design = np.concatenate([design, np.ones((len(part), 1))], axis=1)
+            design = np.ones((len(part), columns))
+            for k, offset in enumerate(offsets):
+                design[:, k * channels : (k + 1) * channels] = value_TC[part - offset]
             gram += design.T @ design
-        return {"gram": gram}
+        return {"gram": gram, "channels": np.array(channels)}
 
     def solve(self, summaries: Sequence[Arrays]) -> Arrays:
-        """peer (C, C): of the other channels, zero on the diagonal; own (C, K); constant (C,)."""
+        """peer (N, C, C): of other channels, zero on the diagonals; own (C, K); constant (C,)."""
         gram = np.sum([s["gram"] for s in summaries], axis=0)
-        channels = (len(gram) - 1) // (1 + len(self.LAGS))
+        channels = int(summaries[0]["channels"])
+        near = len(self._near(channels))
         ridge = self.PENALTY * max(gram[-1, -1], 1.0)
-        peer_CC = np.zeros((channels, channels))
-        own_CK, constant_C = np.zeros((channels, len(self.LAGS))), np.zeros(channels)
+        peer_NCC = np.zeros((near, channels, channels))
+        own_CK, constant_C = np.zeros((channels, len(self.distant))), np.zeros(channels)
+        target = channels * (near + len(self.distant))  # where the columns to predict begin
         for c in range(channels):
             others = np.delete(np.arange(channels), c)
-            lags = channels * (1 + np.arange(len(self.LAGS))) + c
-            index = np.concatenate([others, lags, [-1]])
+            peers = (others + channels * np.arange(near)[:, None]).ravel()
+            own = channels * (near + np.arange(len(self.distant))) + c
+            index = np.concatenate([peers, own, [-1]])
             normal = gram[np.ix_(index, index)]
             normal[np.diag_indices_from(normal)] += np.append(np.full(len(index) - 1, ridge), 1e-9)
-            found = np.linalg.solve(normal, gram[index, c])
-            peer_CC[c, others], own_CK[c] = found[: len(others)], found[len(others) : -1]
-            constant_C[c] = found[-1]
-        return {"peer": peer_CC, "own": own_CK, "constant": constant_C}
+            found = np.linalg.solve(normal, gram[index, target + c])
+            peer_NCC[:, c, others] = found[: len(peers)].reshape(near, -1)
+            own_CK[c], constant_C[c] = found[len(peers) : -1], found[-1]
+        return {"peer": peer_NCC, "own": own_CK, "constant": constant_C}
 
     def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
-        """x - x_hat; NaN in the first ``context_rows`` rows of each segment."""
-        peer_CC, own_CK, constant_C = (
+        """x - x_hat; NaN in the first ``context_rows`` and last ``lookahead_rows`` of a segment."""
+        peer_NCC, own_CK, constant_C = (
             coefficients[name].astype(np.float32) for name in ("peer", "own", "constant")
         )
         value_TC = self._limited(series)
-        error_TC = series.value_TC - (value_TC @ peer_CC.T + constant_C)
-        for k, lag in enumerate(self.LAGS):
-            error_TC[lag:] -= own_CK[:, k] * value_TC[:-lag]
-        error_TC[rows_into_segment(series) < self.context_rows] = np.nan
+        channels = value_TC.shape[1]
+        error_TC = np.full(value_TC.shape, np.nan, np.float32)
+        first, last = self.context_rows, series.rows - self.lookahead_rows
+        if last <= first:
+            return error_TC
+        error = series.value_TC[first:last] - constant_C
+        for n, offset in enumerate(self._near(channels)):
+            error -= value_TC[first - offset : last - offset] @ peer_NCC[n].T
+        for k, offset in enumerate(self.distant):
+            error -= own_CK[:, k] * value_TC[first - offset : last - offset]
+        error_TC[first:last] = error
+        error_TC[~self._within(series)] = np.nan
         return error_TC
+
+    def _within(self, series: Series) -> np.ndarray:
+        """Whether all offsets of a row lie in its segment, bool (T,)."""
+        before_T, after_T = rows_into_segment(series), rows_to_segment_end(series)
+        return (before_T >= self.context_rows) & (after_T >= self.lookahead_rows)
+
+    def _near(self, channels: int) -> tuple[int, ...]:
+        return self.near if channels <= self.WIDE else (0,)
 
     def _limited(self, series: Series) -> np.ndarray:
         return np.clip(series.value_TC, -self.LIMIT, self.LIMIT)

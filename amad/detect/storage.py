@@ -20,7 +20,7 @@ from amad.detect.detector import Detector, Level, make_members
 from amad.telemetry.files import staged
 from amad.windows.scaler import Scaler
 
-FORMAT = 2
+FORMAT = 3
 CALIBRATION = "calibration"  # prefix of a calibration's arrays; a member's own are "coefficient"
 
 
@@ -114,7 +114,7 @@ def _write(detector: Detector, folder: Path) -> None:
         "fleet": detector.fleet.model_dump(mode="json"),
         "scaler": detector.scaler.to_json(),
         "levels": {
-            level: {"ordinary": learnt.ordinary, "bar": learnt.bar}
+            level: {"ordinary": learnt.ordinary, "bar": learnt.bar, "allowance": learnt.allowance}
             for level, learnt in sorted(detector.levels.items())
         },
         "operating_point": detector.operating_point.to_json(),

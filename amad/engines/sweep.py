@@ -190,14 +190,14 @@ def _new_tuner(trainable, params, fleet, settings, profile, name, storage, state
 
 
 def distributions(params: Params) -> dict:
-    """The space for Optuna: choices, and ranges drawn in the logarithm."""
+    """The space for Optuna: choices, and ranges, in the logarithm unless they begin at 0."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
     found = {}
     for name in PLACES:
         values = getattr(params.tune.space, name)
         if is_range(values):
-            found[name] = FloatDistribution(values[0], values[1], log=True)
+            found[name] = FloatDistribution(values[0], values[1], log=values[0] > 0)
         else:
             found[name] = CategoricalDistribution(values)
     return found

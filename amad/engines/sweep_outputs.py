@@ -132,9 +132,13 @@ def _plot(rows: list[dict], winner: dict, space: SearchSpace, path: Path) -> Non
             )
         if categories is None:
             low, high = choices
-            panel.set_xscale("log")
-            panel.set_xlim(low * (low / high) ** 0.05, high * (high / low) ** 0.05)
-            middle = (low * high) ** 0.5
+            if low > 0:
+                panel.set_xscale("log")
+                panel.set_xlim(low * (low / high) ** 0.05, high * (high / low) ** 0.05)
+                middle = (low * high) ** 0.5
+            else:
+                panel.set_xlim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+                middle = (low + high) / 2
             panel.set_xticks([low, middle, high], [f"{x:.2g}" for x in (low, middle, high)])
             panel.set_xticks([], minor=True)
         else:

@@ -4,13 +4,14 @@ Shape legend: T rows, C channels.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from amad.config import DataError, Params
 from amad.detect.chain import Calibration, EvidenceChain
-from amad.detect.detector import BAR_QUANTILE
+from amad.detect.joint import BAR_QUANTILE, join
+from amad.detect.members import Hide, hidden_kinds
 from amad.evaluation.units import types_from, unlabelled
 from amad.metrics import auc_pr
 from amad.telemetry.faults import Fault
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 VEHICLES = 6  # at most, spread evenly over the store
 LEAST_ROWS = 400  # of a part of a vehicle
-Hide = Literal["time", "channel"]
 
 
 def injected_objective(
@@ -38,9 +38,9 @@ def injected_objective(
 
     Each fault lies in a copy of the last calibration rows of a vehicle. Both they and the train
     rows that the evidence chain is calibrated on are scored by the network alone, every position
-    predicted while it is hidden, in the ways and joined as the network's members among
-    ``detect.members`` are (blocks of time where there is none). About ``max_rows`` rows are scored
-    once, half of them train rows, and those near a fault again.
+    predicted while it is hidden: blocks of time, whole channels or either, as ``mask.family`` hides
+    them in training, joined as in the detector. About ``max_rows`` rows are scored once, half of
+    them train rows, and those near a fault again.
     The same arguments give the same number (on one kind of device).
 
     Raises:
@@ -76,37 +76,35 @@ def injected_objective(
 class _View:
     """One way of hiding on one vehicle: what is ordinary, and the residual of the clean rows.
 
-    bar: what evidence must exceed to count; None where it counts in full.
+    bar: what evidence must exceed to count by its excess.
     """
 
-    hide: Hide
+    name: Hide
     learnt: Calibration
     clean_TC: np.ndarray
-    bar: float | None
+    bar: float
+    weight: float = 1.0
+
+    @property
+    def between_channels(self) -> bool:
+        return self.name == "channel"
 
 
 def _views(
     model: "Amad", train: Series, clean: Series, has_C: np.ndarray, params: Params
 ) -> list[_View]:
     """The network's members of the detector; none where it has nothing finite to say."""
-    hides: list[Hide] = [
-        "channel" if name == "amad_channel" else "time"
-        for name in params.detect.members
-        if name.startswith("amad")
-    ]
-    hides = hides or ["time"]
     chain = EvidenceChain(params.detect)
     views = []
-    for hide in hides:
+    for hide in hidden_kinds(params.mask.family):
         residual_TC = _residual(model, train, params, hide)
         found = chain.calibrate(residual_TC, chain.layout([train], [has_C]))
         if found is None:
             continue
-        clean_TC, bar = _residual(model, clean, params, hide), None
-        if hide == "channel" and len(hides) > 1:  # as in Detector: it joins by excess
-            heard = chain.evidence(clean_TC, chain.layout([clean], [has_C]), found[0])
-            bar = np.inf if heard is None else float(np.quantile(heard[0], BAR_QUANTILE))
-        views.append(_View(hide=hide, learnt=found[0], clean_TC=clean_TC, bar=bar))
+        clean_TC = _residual(model, clean, params, hide)
+        heard = chain.evidence(clean_TC, chain.layout([clean], [has_C]), found[0])
+        bar = np.inf if heard is None else float(np.quantile(heard[0], BAR_QUANTILE))
+        views.append(_View(name=hide, learnt=found[0], clean_TC=clean_TC, bar=bar))
     return views
 
 
@@ -120,14 +118,15 @@ def _score(
     """
     chain = EvidenceChain(params.detect)
     layout = chain.layout([series], [has_C])
-    score_T = np.zeros(series.rows)
+    evidence = {}
     for view in views:
         residual_TC = _near(view, model, series, fault, params)
-        found = chain.evidence(residual_TC, layout, view.learnt)
-        if found is None:
-            continue
-        score_T += found[0] if view.bar is None else np.maximum(found[0] - view.bar, 0.0)
-    return score_T
+        if (found := chain.evidence(residual_TC, layout, view.learnt)) is not None:
+            evidence[view.name] = found
+    heard = [view for view in views if view.name in evidence]
+    if not heard:
+        return np.zeros(series.rows)
+    return join(heard, evidence, {view.name: view.bar for view in heard})[0]
 
 
 def _near(view: _View, model: "Amad", series: Series, fault: Fault, params: Params) -> np.ndarray:
@@ -136,7 +135,7 @@ def _near(view: _View, model: "Amad", series: Series, fault: Fault, params: Para
     low, high = max(fault.start - window, 0), min(fault.end + window, series.rows)
     begin, end = max(low - 2 * window, 0), min(high + 2 * window, series.rows)
     residual_TC = view.clean_TC.copy()
-    piece_TC = _residual(model, series.rows_between(begin, end), params, view.hide)
+    piece_TC = _residual(model, series.rows_between(begin, end), params, view.name)
     residual_TC[low:high] = piece_TC[low - begin : high - begin]
     return residual_TC
 

@@ -12,7 +12,7 @@ fleet takes a tenth of its physical range, or 1 where the contract gives no rang
 Shape legend: T rows of a vehicle, C channels.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -138,6 +138,31 @@ class Scaler:
             series,
             value_TC=self.standardise(series.value_TC, series.vehicle, series.vehicle_class),
         )
+
+    def as_stranger(self, series: Series, others: Sequence[str] = ()) -> Series:
+        """A scaled series as it would be scaled if its vehicle were not known.
+
+        others: the vehicles that would be known, each weighing the same; without any that has
+        figures of its own, the figures of the class serve, as for a newcomer. Cells that nothing is
+        known of stay at 0.
+        """
+        own_mean_C, own_scale_C = self.figures(series.vehicle, series.vehicle_class)
+        known = [self.tables["vehicle"][name] for name in others if name in self.tables["vehicle"]]
+        if known:
+            mean_NC, scale_NC = (
+                np.stack(part).astype(np.float64) for part in zip(*known, strict=True)
+            )
+            mean_C = mean_NC.mean(axis=0)
+            scale_C = np.sqrt((scale_NC**2 + (mean_NC - mean_C) ** 2).mean(axis=0))
+        else:
+            mean_C, scale_C = self.figures("", series.vehicle_class)
+        factor_C, shift_C = own_scale_C / scale_C, (own_mean_C - mean_C) / scale_C
+        if (factor_C == 1).all() and not shift_C.any():
+            return series
+        value_TC = (series.value_TC * factor_C + shift_C).astype(np.float32)
+        value_TC[(series.valid_TC == 0) & (series.value_TC == 0)] = 0.0
+        value_TC[:, ~self._has(series.vehicle_class)] = 0.0
+        return series.with_values(value_TC)
 
     def fill(self, series: Series) -> Series:
         """The series in engineering units with the train mean where nothing was known."""

@@ -53,6 +53,8 @@ class Form:
 
 
 VOTE = {"detect.amad_weight": 1.0}
+MAXMIN, CONTRAST = {"loss.maxmin": 0.01}, {"loss.contrast": 0.1}
+NO_SKIP = {"model.skip": "none"}
 AMAD = {
     "amad": Form(),
     "amad_with_network": Form(changes=VOTE),
@@ -60,27 +62,22 @@ AMAD = {
     "amad_without_network": Form(members="others"),
     "no_automask": Form(changes=VOTE | {"model.kernel": "none"}),
     "gaussian": Form(changes=VOTE | {"model.kernel": "gaussian"}),
-    "no_maxmin": Form(changes=VOTE | {"loss.maxmin": 0.0}),
-    "no_contrast": Form(changes=VOTE | {"loss.contrast": 0.0}),
+    "maxmin": Form(changes=VOTE | MAXMIN),
+    "alternating": Form(changes=VOTE | MAXMIN | {"loss.maxmin_phases": "alternating"}),
+    "contrast": Form(changes=VOTE | CONTRAST),
+    "contrast_latad": Form(changes=VOTE | CONTRAST | {"loss.contrast_form": "latad"}),
     "local_only": Form(changes=VOTE | {"model.mixup": "local_only"}),
     "global_only": Form(changes=VOTE | {"model.mixup": "global_only"}),
     "no_masking": Form(changes=VOTE | {"mask.family": "none"}),
     "mask_channel": Form(changes=VOTE | {"mask.family": "channel"}),
     "mask_mixed": Form(changes=VOTE | {"mask.family": "mixed"}),
-    "no_skip": Form(changes=VOTE | {"model.skip": "none"}),
+    "no_skip": Form(changes=VOTE | NO_SKIP),
+    "no_skip_no_automask": Form(changes=VOTE | NO_SKIP | {"model.kernel": "none"}),
+    "no_skip_gaussian": Form(changes=VOTE | NO_SKIP | {"model.kernel": "gaussian"}),
+    "no_skip_maxmin": Form(changes=VOTE | NO_SKIP | MAXMIN),
+    "no_skip_contrast": Form(changes=VOTE | NO_SKIP | CONTRAST),
     "bridge": Form(changes=VOTE | {"model.skip": "bridge"}),
-    "with_channel": Form(
-        changes=VOTE
-        | {
-            "mask.family": "mixed",
-            "detect.members": [
-                "ridge", "ridge_long", "two_sided", "relation", "amad", "amad_channel",
-            ],
-        }
-    ),
     "context": Form(changes=VOTE | {"model.context": "class"}),
-    "alternating": Form(changes=VOTE | {"loss.maxmin_phases": "alternating"}),
-    "contrast_latad": Form(changes=VOTE | {"loss.contrast_form": "latad"}),
     "criterion": Form(members="network", criterion=True),
 }  # fmt: skip
 ABLATIONS = [name for name, form in AMAD.items() if form.changes and name != WITH]

@@ -1,0 +1,120 @@
+"""python -m bench.per_vehicle --fleet asd --seeds 3 --out bench/results/per_vehicle.json
+
+One network for the fleet, or one for each vehicle? Both are trained with params.yaml's settings:
+the fleet's on ``train.max_windows`` windows of all vehicles, a vehicle's on as many of its own, so
+that a vehicle's network sees all it can and the fleet of them costs as many times the training.
+Each network judges by itself, through the evidence chain, calibrated for each vehicle, on test rows
+that labels (or injected faults) say something of. Without a skip as well, since a linear skip is
+fitted for each vehicle in either case.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from amad.config import Fleet, Params, Settings, load_params
+from amad.config.console import say, track
+from amad.engines.environment import quiet
+from amad.evaluation.summary import rounded
+from amad.evaluation.tally import lowest_for_unscored
+from amad.evaluation.units import Unit, fitting_parts, units_of
+from amad.metrics import paired_bootstrap, vus_pr
+from amad.model import read_bundle
+from amad.telemetry.files import write_json
+from amad.telemetry.lake import Lake
+from amad.windows.store import WindowStore, write_store
+from bench.facts import machine_facts
+from bench.quality.fleets import Prepared, find_fleet, prepare_fleet
+from bench.quality.jobs import network_job
+from bench.quality.methods import build, settings_of
+
+SKIPS = ("linear", "none")
+
+
+def one_vehicle(store: WindowStore, vehicle: str, fleet: Fleet, folder: Path) -> WindowStore:
+    """A store of this vehicle alone, with the scaler of the whole."""
+    path = folder / store.digest / vehicle.replace("/", "_")
+    if not path.is_dir():
+        meta = {"normalise": store.meta["normalise"]}
+        write_store(path, [store.series(vehicle)], fleet, store.scaler, meta)
+    return WindowStore.open(path)
+
+
+def judged(
+    prepared: Prepared, store: WindowStore, vehicles: Sequence[str], params: Params, home: Path
+) -> tuple[dict[str, float], float]:
+    """VUS-PR of each unit of these vehicles by a network trained on ``store``; its seconds."""
+    fleet = prepared.fleet
+    job = network_job(fleet, store, params, home)
+    if not job.done():
+        job.run()
+    bundle = read_bundle(job.out / "bundle")
+    alone = settings_of("amad_alone", "offline", params.seed, params)
+    detector = build("amad_alone", alone, fleet, store, bundle)
+    detector.fit(*fitting_parts(store))
+    events = Lake(prepared.folder / "lake", fleet).events()
+    found = {}
+    for vehicle in vehicles:
+        has_C = store.has_channel(vehicle)
+        for unit in units_of(store.scaled(vehicle), fleet, events, has_C):
+            if isinstance(unit, Unit):
+                score_T = lowest_for_unscored(detector.raw_score(unit.series)[0])
+                found[unit.name] = vus_pr(unit.label_T, score_T, fleet.evaluation.buffer_rows)
+    return found, float(bundle.meta["train_seconds"])
+
+
+def compare(prepared: Prepared, params: Params, seeds: int, home: Path) -> dict:
+    """By skip: VUS-PR of both, the paired difference with its interval over units, seconds."""
+    store, figures = prepared.store, {}
+    for skip in SKIPS:
+        model = params.model.model_copy(update={"skip": skip})
+        seconds, values = {"fleet": 0.0, "vehicle": 0.0}, {"fleet": [], "vehicle": []}
+        for seed in track(range(params.seed, params.seed + seeds), f"seeds, skip {skip}"):
+            own = params.model_copy(update={"model": model, "seed": seed})
+            found, spent = judged(prepared, store, store.vehicles, own, home)
+            units = sorted(found)
+            values["fleet"].append([found[unit] for unit in units])
+            seconds["fleet"] += spent / seeds
+            alone: dict[str, float] = {}
+            for vehicle in store.vehicles:
+                single = one_vehicle(store, vehicle, prepared.fleet, prepared.folder / "single")
+                found, spent = judged(prepared, single, [vehicle], own, home)
+                alone |= found
+                seconds["vehicle"] += spent / seeds
+            values["vehicle"].append([alone[unit] for unit in units])
+        by_unit = {name: np.mean(rows, axis=0) for name, rows in values.items()}
+        figures[skip] = {
+            "fleet": float(by_unit["fleet"].mean()),
+            "vehicle": float(by_unit["vehicle"].mean()),
+            "difference": paired_bootstrap(by_unit["vehicle"], by_unit["fleet"]),
+            "train_seconds": seconds,
+        }
+    return {"vehicles": len(store.vehicles), "units": len(units), "skip": figures}
+
+
+def main(arguments: Sequence[str] | None = None) -> dict:
+    """Measure, write ``--out``, and return the content."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[2])
+    parser.add_argument("--fleet", nargs="+", required=True, metavar="FILE")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--home", type=Path, default=Path("runs/quality"), help="finished work")
+    options = parser.parse_args(arguments)
+    quiet()
+    settings, params = Settings(), load_params()
+    fleets = {}
+    for name in options.fleet:
+        _, file = find_fleet(name, settings)
+        home = options.home.absolute()
+        prepared = prepare_fleet(file, params, home / "fleets", settings.data_dir, [])
+        fleets[prepared.fleet.name] = compare(prepared, params, options.seeds, home)
+        say(f"{prepared.fleet.name}: {fleets[prepared.fleet.name]['skip']}")
+    content = rounded({"machine": machine_facts(), "seeds": options.seeds, "fleets": fleets})
+    write_json(options.out, content)
+    return content
+
+
+if __name__ == "__main__":
+    main()
