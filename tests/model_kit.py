@@ -26,10 +26,12 @@ def toy_fleet() -> Fleet:
 
 
 def toy_params(**changes: dict) -> Params:
-    """Settings of a network that trains in a moment; ``changes`` are keys of the sections."""
+    """Settings of a network that trains in a moment, with every loss switched on; ``changes`` are
+    keys of the sections."""
     content = {
         "model": {"window": 20, "width": 16, "layers": 1, "heads": 2, "frequencies": 3},
         "mask": {"block": 4},
+        "loss": {"maxmin": 0.01, "contrast": 0.1},
         "train": {"epochs": 3, "batch": 8, "stride": 5, "max_windows": 32},
         "detect": {"hidden_block": 4},
     }

@@ -1,15 +1,19 @@
 """Vehicles that the detector does not know: how they are scaled, and the promise of alarms."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from detect_kit import LINEAR, C, fleet_of, waves
+from model_kit import toy_fleet, toy_params, toy_series
 from windows_kit import series_of, small_fleet
 
 from amad.detect.alarms import merge_alarms
 from amad.detect.detector import FLEET, Detector, linear_members
+from amad.detect.members import AmadMember, RidgeMember
+from amad.model import Amad, Bundle
 from amad.windows import Scaler
 from amad.windows.series import Series
 
@@ -143,3 +147,40 @@ def test_with_several_classes_the_fleets_level_learns_from_vehicles_of_unknown_c
     assert set(met) == {"a-1", "a-2"}
     want = scaler.as_stranger(scaled[0], ["a-2"])
     np.testing.assert_array_equal(met["a-1"].value_TC, want.value_TC)
+
+
+class Shared(RidgeMember):
+    """Remembers what it was shown."""
+
+    def fit_shared(self, train: Sequence[Series]) -> None:
+        self.shown = {series.vehicle: series for series in train}
+
+
+def test_what_levels_share_is_learnt_from_vehicles_in_their_own_units() -> None:
+    train = [unlike(f"b-{i}", 1) for i in range(3)]
+    scaler = Scaler.fit(train, FLEET_OF, "vehicle")
+    member = Shared("ridge", range(1, 6))
+    scaled = [scaler.apply(item) for item in train]
+    Detector([member], PARAMS, FLEET_OF, scaler).fit_levels(scaled)
+    for series in scaled:
+        np.testing.assert_array_equal(member.shown[series.vehicle].value_TC, series.value_TC)
+
+
+def test_a_network_is_not_told_which_vehicle_a_pooled_level_meets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    params, series = toy_params(), toy_series("b-1")
+    scaler = Scaler.fit([series], toy_fleet(), "vehicle")
+    network = Amad(4, params.model)
+    bundle = Bundle(model=network, params=params, fleet=toy_fleet(), scaler=scaler, meta={})
+    member, told = AmadMember(bundle, params.detect.hidden_block), []
+
+    def hidden_residual(model, series, *args, **kwargs) -> np.ndarray:
+        told.append((series.vehicle, series.vehicle_class))
+        return np.zeros(series.value_TC.shape, np.float32)
+
+    monkeypatch.setattr("amad.model.residual.hidden_residual", hidden_residual)
+    for level in (FLEET, "class/b", "vehicle/b-1"):
+        member.fit(level, [series], 4)
+        member.residual(series, level)
+    assert told == [("", "b")] * 4 + [("b-1", "b")] * 2

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from amad.baselines.network import NetworkMember
-from amad.detect.detector import FLEET
 from amad.detect.members import Arrays
 from amad.model.latad import (
     CENTRES,
@@ -30,7 +29,7 @@ STEPS = 150  # of training
 
 
 class LatadMember(NetworkMember):
-    """One network for the fleet, trained with its level, which comes first; centres for each level.
+    """One network for the fleet, centres of its latents for each level.
 
     The squared residual of a channel is its share of the distance, so that their mean over
     channels is the distance itself, in units of its train mean: residual_c^2 = C share_c distance
@@ -51,10 +50,14 @@ class LatadMember(NetworkMember):
         """A network, or None where no window fits into the rows."""
         return train_latad(train, self.seed, STEPS)
 
+    def fit_shared(self, train: Sequence[Series]) -> None:
+        """Train the network."""
+        self.network = self.train_network(train)
+
     def fit(self, level: str, train: Sequence[Series], folds: int) -> list[np.ndarray]:
-        """Train the network where ``level`` is the fleet's, find the centres of any level."""
-        if level == FLEET:
-            self.network = self.train_network(train)
+        """Find the centres of this level."""
+        if self.network is None:
+            self.fit_shared(train)
         latad = None if self.network is None else cluster(self.network, train, self.seed)
         self.coefficients[level] = {} if latad is None else latad.arrays()
         return [self.residual(series, level) for series in train]

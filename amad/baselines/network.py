@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from amad.detect.detector import FLEET
 from amad.detect.members import Arrays, Member
 from amad.model.training import learning_rate
 from amad.windows.sampler import WindowIndex
@@ -21,10 +20,10 @@ CLIP = 1.0  # norm of a step's gradient
 
 
 class NetworkMember(Member):
-    """A member with one network for all vehicles, trained on the pooled rows of the fleet level.
+    """A member with one network for all vehicles, which every level takes as it is.
 
-    A detector fits that level first; the others take the network as it is. As with AMAD, the
-    train residuals are those of the network that has seen these rows: not cross-fitted.
+    As with AMAD, the train residuals are those of the network that has seen these rows: not
+    cross-fitted. A member that is fitted by itself, outside a detector, trains on its first level.
     """
 
     def __init__(self, name: str, *, seed: int, weight: float = 1.0) -> None:
@@ -44,11 +43,14 @@ class NetworkMember(Member):
         """Nothing: the network learns from the rows themselves."""
         return {}
 
+    def fit_shared(self, train: Sequence[Series]) -> None:
+        """Train the network."""
+        self.network = self.train_network(train).eval()
+
     def fit(self, level: str, train: Sequence[Series], folds: int) -> list[np.ndarray]:
-        """Train at the fleet's level; the residuals of the network as it is at every level."""
-        if level == FLEET:
-            self.network = self.train_network(train).eval()
-        assert self.network is not None, "the fleet's level is fitted first"
+        """The residuals of the network as it is."""
+        if self.network is None:
+            self.fit_shared(train)
         self.coefficients[level] = {}
         return [self._masked(series, {}) for series in train]
 

@@ -146,6 +146,8 @@ class Detector:
         classes = sorted({series.vehicle_class for series in train})
         names = [FLEET, *(f"class/{name}" for name in classes if len(classes) > 1)]
         groups = {name: self._strangers(train, name) for name in names}
+        for member in self.members:
+            member.fit_shared(pooled(train))
         for series in train:
             if series.rows >= OWN_ROWS:
                 groups[f"vehicle/{series.vehicle}"] = [series]

@@ -12,6 +12,7 @@ Shape legend: T rows of a vehicle, C channels, K lags.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
@@ -57,6 +58,12 @@ class Member(ABC):
     @abstractmethod
     def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
         """Residual (T, C) float32 in scaled units, NaN where the member has no prediction."""
+
+    def fit_shared(self, train: Sequence[Series]) -> None:  # noqa: B027
+        """Learn once what all levels share, such as a network, from vehicles in their own units.
+
+        train: a bounded sample of the fleet. Most members share nothing.
+        """
 
     def fit(self, level: str, train: Sequence[Series], folds: int) -> list[np.ndarray]:
         """Learn the coefficients of one level and return cross-fitted train residuals.
@@ -224,7 +231,13 @@ class AmadMember(Member):
     def fit(self, level: str, train: Sequence[Series], folds: int) -> list[np.ndarray]:
         """Train residuals of the network as it is."""
         self.coefficients[level] = {}
-        return [self._masked(series, {}) for series in train]
+        return [self.residual(series, level) for series in train]
+
+    def residual(self, series: Series, level: str) -> np.ndarray:
+        """As any member's; at a pooled level the network is not told which vehicle it is."""
+        if not level.startswith("vehicle/"):
+            series = replace(series, vehicle="")
+        return super().residual(series, level)
 
     def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
         """x - x_hat of hidden positions; NaN where there is no whole window (of history)."""
