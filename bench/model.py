@@ -26,10 +26,11 @@ from bench.facts import machine_facts
 
 BATCH, ROUNDS, SCORED_WINDOWS = 64, 12, 64
 NO_LOSSES = {"maxmin": 0.0, "contrast": 0.0}
+MAXMIN, CONTRAST = {"maxmin": 0.01}, {"contrast": 0.1}
 VARIANTS = {  # name: (model settings, loss settings)
-    "amad, every loss": ({}, {}),
+    "amad, every loss": ({}, MAXMIN | CONTRAST),
     "amad, reconstruction alone": ({}, NO_LOSSES),
-    "gaussian prior and Max-Min": ({"kernel": "gaussian"}, {"contrast": 0.0}),
+    "gaussian prior and Max-Min": ({"kernel": "gaussian"}, NO_LOSSES | MAXMIN),
     "plain transformer": ({"kernel": "none"}, NO_LOSSES),
 }
 PUBLISHED = "anomaly transformer, published form"
