@@ -101,9 +101,11 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--home", type=Path, default=Path("runs/quality"), help="finished work")
+    parser.add_argument("--params", type=Path, help="default: params.yaml")
     options = parser.parse_args(arguments)
     quiet()
-    settings, params = Settings(), load_params()
+    settings = Settings()
+    params = load_params(options.params or settings.params_file)
     fleets = {}
     for name in options.fleet:
         _, file = find_fleet(name, settings)

@@ -1,0 +1,85 @@
+"""One network a vehicle against one for all, and the page that the tables are put on."""
+
+import json
+from pathlib import Path
+
+import pytest
+from quality_kit import write_fleet, write_params
+
+from bench.per_vehicle import SKIPS
+from bench.per_vehicle import main as compare
+from bench.tables import main as write_page
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    fleet = write_fleet(folder / "raw", "trio", 3)
+    compare([
+        "--fleet", str(fleet), "--seeds", "1", "--out", str(folder / "per_vehicle.json"),
+        "--home", str(folder / "home"), "--params", str(write_params(folder)),
+    ])  # fmt: skip
+    return folder
+
+
+def test_both_kinds_are_judged_on_the_same_units(results: Path) -> None:
+    found = json.loads((results / "per_vehicle.json").read_text())["fleets"]["trio"]
+    assert (found["vehicles"], found["units"]) == (3, 2), "the last vehicle has no event"
+    assert set(found["skip"]) == set(SKIPS)
+    for own in found["skip"].values():
+        mean, low, high = own["difference"]
+        assert mean == pytest.approx(own["vehicle"] - own["fleet"], abs=1e-5)
+        assert low <= mean <= high and 0 < own["fleet"] < 1
+        assert all(seconds > 0 for seconds in own["train_seconds"].values())
+    assert found["skip"]["none"]["difference"][0] != 0, "the networks differ"
+
+
+def test_the_networks_of_vehicles_learn_from_one_vehicle_each(results: Path) -> None:
+    singles = sorted(
+        p.parent for p in results.glob("home/fleets/*/data/trio/single/*/*/store.json")
+    )
+    assert [path.name for path in singles] == ["unit0", "unit1", "unit2"]
+    for path in singles:
+        assert list(json.loads((path / "store.json").read_text())["vehicles"]) == [path.name]
+
+
+def method(vus_pr: float, adjusted: float) -> dict:
+    names = ("vus_pr", "auc_pr", "vus_roc", "auc_roc", "best_f1", "range_f1", "event_f1")
+    return {
+        "mean": dict.fromkeys((*names, "affiliation_f1"), 0.5) | {"vus_pr": vus_pr},
+        "interval": {"vus_pr": [vus_pr - 0.1, vus_pr + 0.1]},
+        "operating_point": {
+            "event_recall": 0.5, "normal_test": {"incidents_a_vehicle_day": 0.25},
+        },
+        "fit_seconds": 1.0, "train_seconds": 2.0, "rows_a_second": 1000.0,
+        "pa_k_curve": [adjusted, 0.1],
+    }  # fmt: skip
+
+
+def page(results: Path, methods: dict) -> str:
+    content = {"unit": "vehicle", "units": 3, "share_of_amad": None, "methods": methods}
+    fleet = {
+        "description": "Made up", "vehicles": ["a"], "channels": ["x"], "rows": {"test": 9},
+        "buffer_rows": 5, "protocols": {"test": {"offline": content}},
+    }  # fmt: skip
+    (results / "quality.json").write_text(json.dumps({"fleets": {"made-up": fleet}}))
+    (results / "reading.md").write_text("# Results\n")
+    out = results / "page.md"
+    write_page(
+        ["--results", str(results), "--reading", str(results / "reading.md"), "--out", str(out)]
+    )
+    return out.read_text()
+
+
+def test_the_page_has_everything_at_a_glance_and_the_best_in_bold(results: Path) -> None:
+    text = page(results, {"ridge": method(0.6, 0.7), "random": method(0.1, 0.9)})
+    assert "| ridge | **0.600** |" in text and "| *random* | 0.100 |" in text
+    assert "| trio, 3 vehicles | linear |" in text
+
+
+def test_point_adjustment_is_shown_beside_what_exposes_it_or_not_at_all(results: Path) -> None:
+    methods = {"ridge": method(0.6, 0.7), "random": method(0.1, 0.9), "pca": method(0.3, 0.6)}
+    assert "Point-adjusted" not in page(results, methods)
+    text = page(results, methods | {"untrained": method(0.2, 0.8)})
+    section = text[text.index("## Point-adjusted") :]
+    assert "| random | 0.900 |" in section and "| ridge | 0.700 |" in section
