@@ -44,7 +44,8 @@ Members = Literal["shipped", "network", "others"]
 class Form:
     """changes: dotted keys of params.yaml. members: of the shipped detector, which are kept.
 
-    criterion: scored by the paper's own criterion on the trained network, not by the chain.
+    criterion: scored by the paper's own criterion on a network trained with the paper's losses, not
+    by the chain.
     """
 
     changes: Mapping[str, object] = field(default_factory=dict)
@@ -78,9 +79,11 @@ AMAD = {
     "no_skip_contrast": Form(changes=VOTE | NO_SKIP | CONTRAST),
     "bridge": Form(changes=VOTE | {"model.skip": "bridge"}),
     "context": Form(changes=VOTE | {"model.context": "class"}),
-    "criterion": Form(members="network", criterion=True),
+    "criterion": Form(changes=MAXMIN | CONTRAST, members="network", criterion=True),
 }  # fmt: skip
-ABLATIONS = [name for name, form in AMAD.items() if form.changes and name != WITH]
+ABLATIONS = [
+    name for name, form in AMAD.items() if form.changes and name != WITH and not form.criterion
+]
 VIEWS = {"amad_alone": WITH}  # judged along with the other, as its ``alone``
 GROUPS = ("all", "baselines", "ablations")
 USUAL = ("baselines", "amad", WITH, "amad_alone", "amad_without_network", "criterion")
