@@ -1,8 +1,8 @@
 """python -m bench.per_vehicle --fleet asd --seeds 3 --out bench/results/per_vehicle.json
 
-One network for the fleet, or one for each vehicle? Both are trained with params.yaml's settings:
-the fleet's on ``train.max_windows`` windows of all vehicles, a vehicle's on as many of its own, so
-that a vehicle's network sees all it can and the fleet of them costs as many times the training.
+One network for the fleet, or one for each vehicle? Both are trained with params.yaml's settings: the
+fleet's on ``train.max_windows`` windows an epoch of all vehicles, a vehicle's on as many of its own,
+or all it has.
 Each network judges by itself, through the evidence chain, calibrated for each vehicle, on test rows
 that labels (or injected faults) say something of. Without a skip as well, since a linear skip is
 fitted for each vehicle in either case.
