@@ -1,11 +1,10 @@
 """python -m bench.per_vehicle --fleet asd --seeds 3 --out bench/results/per_vehicle.json
 
-One network for the fleet, or one for each vehicle? Both are trained with params.yaml's settings: the
-fleet's on ``train.max_windows`` windows an epoch of all vehicles, a vehicle's on as many of its own,
-or all it has.
-Each network judges by itself, through the evidence chain, calibrated for each vehicle, on test rows
-that labels (or injected faults) say something of. Without a skip as well, since a linear skip is
-fitted for each vehicle in either case.
+One network for the fleet, or one for each vehicle? Both are trained with params.yaml's settings:
+the fleet's on ``train.max_windows`` windows an epoch of all vehicles, a vehicle's on as many of its
+own, or all it has. Each network judges by itself, through the evidence chain, calibrated for each
+vehicle, on test rows that labels (or injected faults) say something of. Without a skip as well,
+since a linear skip is fitted for each vehicle in either case.
 """
 
 import argparse
