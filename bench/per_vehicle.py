@@ -42,9 +42,9 @@ def one_vehicle(store: WindowStore, vehicle: str, fleet: Fleet, folder: Path) ->
 
 
 def judged(
-    prepared: Prepared, store: WindowStore, vehicles: Sequence[str], params: Params, home: Path
+    prepared: Prepared, store: WindowStore, params: Params, home: Path
 ) -> tuple[dict[str, float], float]:
-    """VUS-PR of each unit of these vehicles by a network trained on ``store``; its seconds."""
+    """VUS-PR of each unit of ``store`` by a network trained on it; its seconds."""
     fleet = prepared.fleet
     job = network_job(fleet, store, params, home)
     if not job.done():
@@ -55,7 +55,7 @@ def judged(
     detector.fit(*fitting_parts(store))
     events = Lake(prepared.folder / "lake", fleet).events()
     found = {}
-    for vehicle in vehicles:
+    for vehicle in store.vehicles:
         has_C = store.has_channel(vehicle)
         for unit in units_of(store.scaled(vehicle), fleet, events, has_C):
             if isinstance(unit, Unit):
@@ -72,14 +72,14 @@ def compare(prepared: Prepared, params: Params, seeds: int, home: Path) -> dict:
         seconds, values = {"fleet": 0.0, "vehicle": 0.0}, {"fleet": [], "vehicle": []}
         for seed in track(range(params.seed, params.seed + seeds), f"seeds, skip {skip}"):
             own = params.model_copy(update={"model": model, "seed": seed})
-            found, spent = judged(prepared, store, store.vehicles, own, home)
+            found, spent = judged(prepared, store, own, home)
             units = sorted(found)
             values["fleet"].append([found[unit] for unit in units])
             seconds["fleet"] += spent / seeds
             alone: dict[str, float] = {}
             for vehicle in store.vehicles:
                 single = one_vehicle(store, vehicle, prepared.fleet, prepared.folder / "single")
-                found, spent = judged(prepared, single, [vehicle], own, home)
+                found, spent = judged(prepared, single, own, home)
                 alone |= found
                 seconds["vehicle"] += spent / seeds
             values["vehicle"].append([alone[unit] for unit in units])

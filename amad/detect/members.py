@@ -108,6 +108,11 @@ class Member(ABC):
         """
         return self._masked(series, self.coefficients[level])
 
+    def _within(self, series: Series) -> np.ndarray:
+        """Whether a row's segment reaches as far on either side as the member looks, bool (T,)."""
+        before_T, after_T = rows_into_segment(series), rows_to_segment_end(series)
+        return (before_T >= self.context_rows) & (after_T >= self.lookahead_rows)
+
     def _masked(self, series: Series, coefficients: Arrays) -> np.ndarray:
         residual_TC = self.predict_error(series, coefficients)
         residual_TC[series.valid_TC == 0] = np.nan
@@ -179,11 +184,6 @@ class RidgeMember(Member):
             residual_TC[first:last] = error
             residual_TC[~self._within(series)] = np.nan
         return residual_TC
-
-    def _within(self, series: Series) -> np.ndarray:
-        """Whether all lags of a row lie in its segment, bool (T,)."""
-        before_T, after_T = rows_into_segment(series), rows_to_segment_end(series)
-        return (before_T >= self.context_rows) & (after_T >= self.lookahead_rows)
 
 
 class AmadMember(Member):

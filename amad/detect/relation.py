@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from amad.detect.members import Arrays, Member, rows_into_segment, rows_to_segment_end
+from amad.detect.members import Arrays, Member
 from amad.windows.series import Series
 
 
@@ -100,11 +100,6 @@ class RelationMember(Member):
         error_TC[first:last] = error
         error_TC[~self._within(series)] = np.nan
         return error_TC
-
-    def _within(self, series: Series) -> np.ndarray:
-        """Whether all offsets of a row lie in its segment, bool (T,)."""
-        before_T, after_T = rows_into_segment(series), rows_to_segment_end(series)
-        return (before_T >= self.context_rows) & (after_T >= self.lookahead_rows)
 
     def _near(self, channels: int) -> tuple[int, ...]:
         return self.near if channels <= self.WIDE else (0,)
