@@ -44,6 +44,17 @@ def time() -> list[Member]:
     return [*linear_members()[:1], two_sided_member()]
 
 
+class ShareOfRows(RelationMember):
+    """Relation with a penalty that grows with the rows, as that of the autoregressions does."""
+
+    SHARE = 0.03
+
+    def solve(self, summaries):
+        """As any relation's, after the penalty."""
+        self.PENALTY = self.SHARE * sum(s["gram"][-1, -1] for s in summaries)
+        return super().solve(summaries)
+
+
 def relation(*, penalty: float | None = None, same_row: bool = False, in_mean: bool = False):
     """The relation member with another penalty, of the same row alone, or one more of the mean."""
     member = RelationMember()
@@ -67,15 +78,17 @@ CANDIDATES: dict[str, Callable[[], list[Member]]] = {
     "ridge + two_sided": time,
     "relation": lambda: [relation()],
     "relation, same row": lambda: [relation(same_row=True)],
-    "relation, penalty .01": lambda: [relation(penalty=0.01)],
-    "relation, penalty .1": lambda: [relation(penalty=0.1)],
+    "relation, penalty 200 rows": lambda: [relation(penalty=200)],
+    "relation, penalty 1800 rows": lambda: [relation(penalty=1800)],
+    "relation, penalty 3 % of the rows": lambda: [ShareOfRows()],
     "pca 99 %": lambda: [pca(0.99)],
     "ridge + two_sided, pca 99 %": lambda: [*time(), pca(0.99)],
     "ridge + two_sided + relation, one mean": lambda: [*time(), relation(in_mean=True)],
     "shipped: ridge + two_sided, relation": lambda: [*time(), relation()],
     "shipped, same row": lambda: [*time(), relation(same_row=True)],
-    "shipped, penalty .01": lambda: [*time(), relation(penalty=0.01)],
-    "shipped, penalty .1": lambda: [*time(), relation(penalty=0.1)],
+    "shipped, penalty 200 rows": lambda: [*time(), relation(penalty=200)],
+    "shipped, penalty 1800 rows": lambda: [*time(), relation(penalty=1800)],
+    "shipped, penalty 3 % of the rows": lambda: [*time(), ShareOfRows()],
     "shipped + ridge_long": lambda: [*time(), *linear_members()[1:], relation()],
 }
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amad.config.params import DetectParams
-from amad.detect.chain import TAIL_WIDTH, EvidenceChain, _box, _running
+from amad.detect.chain import BROKEN_Z2, TAIL_WIDTH, EvidenceChain, _box, _running
 
 ALL = np.ones(C, bool)
 
@@ -193,8 +193,44 @@ def test_the_slow_baseline_agrees_with_a_slow_loop() -> None:
     rng = np.random.default_rng(0)
     stamp_T = np.cumsum(rng.choice([1, 1, 1, 12], 120)) * 1_000_000
     score_T, ordinary = rng.normal(size=120) + 3, 2.5
-    ours_T = chain.take_off_baseline(score_T, stamp_T, period_us=1_000_000, ordinary=ordinary)
+    recent_T = chain.recent(stamp_T, period_us=1_000_000)
+    ours_T = chain.take_off_baseline(score_T, recent_T, ordinary=ordinary)
     for t in range(120):
         recent = (stamp_T > stamp_T[t] - 30_000_000) & (stamp_T <= stamp_T[t])
+        assert recent_T[t] == np.flatnonzero(recent)[0]
         mean = (score_T[recent].sum() + (30 - recent.sum()) * ordinary) / 30
         assert ours_T[t] == pytest.approx(score_T[t] - 0.5 * mean)
+
+
+def test_habituation_agrees_with_a_slow_loop_and_leaves_what_is_not_broken() -> None:
+    chain = EvidenceChain(DetectParams(baseline_rows=30))
+    rng = np.random.default_rng(0)
+    stamp_T = np.cumsum(rng.choice([1, 1, 1, 12], 120)) * 1_000_000
+    z2_TU = np.square(rng.normal(size=(120, 3)) * [1, 30, 1]) + 0.1
+    z2_TU[:, 2] = np.minimum(z2_TU[:, 2], BROKEN_Z2)
+    recent_T = chain.recent(stamp_T, period_us=1_000_000)
+    ours_TU = chain._habituated(z2_TU, recent_T)
+    for t in range(120):
+        recent = (stamp_T > stamp_T[t] - 30_000_000) & (stamp_T <= stamp_T[t])
+        broken_U = np.log(np.maximum(z2_TU[recent] / BROKEN_Z2, 1)).sum(axis=0) / 30
+        np.testing.assert_allclose(ours_TU[t], z2_TU[t] / np.exp(broken_U))
+    np.testing.assert_array_equal(ours_TU[:, 2], z2_TU[:, 2])
+
+
+def test_a_channel_that_stays_broken_does_not_drown_the_next_fault() -> None:
+    chain, calibration, _ = fitted()
+    residual_TC = noise(6000, 5)
+    residual_TC[1000:, 0] += 100
+    residual_TC[5000:5050, 3] += 10
+    series = waves("b-1", 6000)
+    layout = chain.layout([series], [ALL])
+    recent_T = chain.recent(series.timestamp_T, period_us=1_000_000)
+    before, within = slice(4000, 4900), slice(5000, 5050)
+    rises = []
+    for how in (None, recent_T):
+        evidence_T, part_TC = chain.evidence(residual_TC, layout, calibration, how)
+        assert evidence_T[1000:1100].mean() > 5, "new, it is heard either way"
+        rises.append(evidence_T[within].mean() - evidence_T[before].mean())
+        blamed = part_TC[within].mean(axis=0).argmax()
+        assert blamed == (0 if how is None else 3)
+    assert rises[0] < 0.3 < 1.0 < rises[1]

@@ -311,3 +311,19 @@ def test_where_no_member_serves_nothing_is_scored(bundle) -> None:
     detector.members = []
     scored = detector.score(series)
     assert np.isnan(scored.score_T).all() and not scored.alarm_T.any()
+
+
+@pytest.mark.parametrize("member", ["two_sided", "relation"])
+def test_members_between_channels_habituate_and_their_context_says_so(member: str) -> None:
+    params = LINEAR.model_copy(update={"members": [member]})
+    train, calibration = ([coupled(v, seed=seed) for v in VEHICLES] for seed in (1, 2))
+    detector = Detector(make_members(params), params, fleet_of(), None).fit(train, calibration)
+    between = member == "relation"
+    own = detector.chain.context_rows + detector.members[0].context_rows
+    assert detector.context_rows - own == (2 if between else 1) * params.baseline_rows
+    series = coupled("b-1", 2000, seed=8)
+    series.value_TC[500:, 2] += np.where(np.arange(1500) % 2, 30, -30)
+    scored = detector.score(series)
+    assert scored.part_TC[500:600].mean(axis=0).argmax() == 2
+    share_T = scored.part_TC[:, 2] / scored.part_TC.sum(axis=1)
+    assert (share_T[1500:1900].mean() < 0.7) == between

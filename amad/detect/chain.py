@@ -7,6 +7,8 @@ One implementation for every detector and baseline; docs/detector.md has the for
     tail term:  mean over channels of sqrt(box mean of z2 / its own train 99 % quantile)
     each term:  box means of several widths -> robust z on train -> signed log1p -> max over widths
     evidence  = mean of the two terms
+    habituation, for members between channels: z2 / exp(mean of ln max(z2 / 10, 1) over the rows of
+    the last ``baseline_rows`` periods), so that what lasts does not drown what is new
 
 What is not there counts as ordinary. An imputed cell, a row without history, and the part of a box
 beyond its segment all enter with their train mean: they raise no alarm, they dilute one a little at
@@ -27,6 +29,7 @@ TAIL_QUANTILE = 0.99
 TAIL_WIDTH = 21  # rows; what the tail term smooths each channel with
 TAIL_FLOOR = 1.0  # of a channel's tail, in z2: a channel that is constant in train has no tail
 SPREAD_FLOOR = 1e-2  # of the robust spread of a term's box means on train
+BROKEN_Z2 = 10.0  # where a channel counts as broken, for habituation
 Z2_CAP = 1e6  # keeps running sums exact after a wild value; its logarithm stays far over any alarm
 TERMS = ("mean", "tail")
 
@@ -152,10 +155,15 @@ class EvidenceChain:
         return calibration, np.mean(terms, axis=0)
 
     def evidence(
-        self, residual_TC: np.ndarray, layout: Layout, calibration: Calibration
+        self,
+        residual_TC: np.ndarray,
+        layout: Layout,
+        calibration: Calibration,
+        recent_T: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray] | None:
         """Evidence (T,) of one series and its channels' parts (T, C), both float64 and finite.
 
+        recent_T: from ``recent``, to let channels habituate; None does not.
         The parts of a row are >= 0 and sum to the mean of its two terms, each term no lower than 0.
         Returns None where the member has nothing to say: no finite residual, or an infinite one.
         """
@@ -170,6 +178,8 @@ class EvidenceChain:
         np.square(z2_TU, out=z2_TU)
         np.minimum(z2_TU, Z2_CAP, out=z2_TU)
         z2_TU = np.where(known_TU, z2_TU, ordinary_U)
+        if recent_T is not None:
+            z2_TU = self._habituated(z2_TU, recent_T)
         ratio_TU = self._smooth(z2_TU, layout, ordinary_U)
         ratio_TU /= calibration.tail_C[usable_C]
         np.sqrt(ratio_TU, out=ratio_TU)
@@ -190,19 +200,36 @@ class EvidenceChain:
             part_TC[:, usable_C] += share_TU
         return evidence_T, part_TC
 
+    def recent(self, timestamp_T: np.ndarray, *, period_us: int) -> np.ndarray:
+        """For each row, the first row of the last ``baseline_rows`` periods; int (T,)."""
+        start_T = timestamp_T - self.params.baseline_rows * period_us
+        return np.searchsorted(timestamp_T, start_T, side="right")
+
     def take_off_baseline(
-        self, score_T: np.ndarray, timestamp_T: np.ndarray, *, period_us: int, ordinary: float
+        self, score_T: np.ndarray, recent_T: np.ndarray, *, ordinary: float
     ) -> np.ndarray:
         """Score less ``baseline_weight`` times its mean over the last ``baseline_rows`` periods.
 
-        Periods without a row (before the series, in a gap) count as ``ordinary``, the train mean:
-        what is taken off depends on a fixed stretch of time alone, whatever else was read.
+        recent_T: from ``recent``. Periods without a row (before the series, in a gap) count as
+        ``ordinary``, the train mean: what is taken off depends on a fixed stretch of time alone,
+        whatever else was read.
         """
-        rows = self.params.baseline_rows
-        running_T = _running(score_T - ordinary)
-        since_T = np.searchsorted(timestamp_T, timestamp_T - rows * period_us, side="right")
-        mean_T = ordinary + (running_T[1:] - running_T[since_T]) / rows
+        mean_T = ordinary + self._recent_mean(score_T - ordinary, recent_T)
         return score_T - self.params.baseline_weight * mean_T
+
+    def _recent_mean(self, x: np.ndarray, recent_T: np.ndarray) -> np.ndarray:
+        """Mean over the last ``baseline_rows`` periods; those without a row count as 0."""
+        running = _running(x)
+        return (running[1:] - running[recent_T]) / self.params.baseline_rows
+
+    def _habituated(self, z2_TU: np.ndarray, recent_T: np.ndarray) -> np.ndarray:
+        """z2 over its recent geometric mean beyond ``BROKEN_Z2``.
+
+        A channel that came out of an incident changed, and stays so, has a z2 of thousands from
+        then on; the mean over channels would hear nothing else of that vehicle any more.
+        """
+        broken_TU = np.log(np.maximum(z2_TU / BROKEN_Z2, 1.0))
+        return z2_TU / np.exp(self._recent_mean(broken_TU, recent_T))
 
     def _smooth(self, z2_TC: np.ndarray, layout: Layout, ordinary_C: np.ndarray) -> np.ndarray:
         smooth_TC = _box(_running(z2_TC), layout.window(TAIL_WIDTH), TAIL_WIDTH, ordinary_C)

@@ -114,7 +114,9 @@ class Detector:
     def context_rows(self) -> int:
         """Periods before a row that its score depends on; read so many before a day."""
         members = max((m.context_rows for m in self.members), default=0)
-        return self.params.baseline_rows + self.chain.context_rows + members
+        habituation = any(m.between_channels for m in self.members)
+        baselines = (1 + habituation) * self.params.baseline_rows
+        return baselines + self.chain.context_rows + members
 
     @property
     def lookahead_rows(self) -> int:
@@ -227,7 +229,11 @@ class Detector:
         if calibration is None or not series.rows:
             return None
         layout = self.chain.layout([series], [self.present(series)])
-        return self.chain.evidence(member.residual(series, name), layout, calibration)
+        recent_T = self._recent(series) if member.between_channels else None
+        return self.chain.evidence(member.residual(series, name), layout, calibration, recent_T)
+
+    def _recent(self, series: Series) -> np.ndarray:
+        return self.chain.recent(series.timestamp_T, period_us=self.fleet.period_us)
 
     def set_threshold(self, train: Sequence[Series], calibration: Sequence[Series]) -> None:
         """Choose the threshold for the budget from calibration rows, and the levels' allowances.
@@ -305,9 +311,8 @@ class Detector:
         if voices:
             score_T, part_TC = join(voices, serving, level.bar)
             score_T = self.chain.take_off_baseline(
-                score_T, series.timestamp_T,
-                period_us=self.fleet.period_us, ordinary=level.ordinary,
-            )  # fmt: skip
+                score_T, self._recent(series), ordinary=level.ordinary
+            )
             unscored_T = self.too_short(series)
         else:
             score_T, part_TC = np.zeros(series.rows), np.zeros(series.value_TC.shape)

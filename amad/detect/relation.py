@@ -23,14 +23,19 @@ class RelationMember(Member):
     channel shows, such as a temperature; its rows nearby are left out, since a stuck or late sensor
     agrees with them. ``near`` is cut to the same row where there are more than ``WIDE`` channels.
 
+    The penalty is worth a fixed number of rows, not a share of them: what few rows say of a
+    relation is trusted less.
+
     trailing: look back alone, for online use.
     """
 
-    NEAR = (-4, -2, -1, 0, 1, 2, 4)
+    NEAR = (-8, -4, -2, -1, 0, 1, 2, 4, 8)
     DISTANT = (-28, -22, -16, -10, 10, 16, 22, 28)
-    NEAR_BACK = (0, 1, 2, 4)
+    NEAR_BACK = (0, 1, 2, 4, 8)
     DISTANT_BACK = tuple(range(10, 30, 3))
-    PENALTY = 3e-2  # of the squared coefficients, a row; scaled channels have about unit variance
+    PENALTY = (
+        600.0  # of the squared coefficients, in rows; scaled channels have about unit variance
+    )
     LIMIT = 10.0  # spreads: what a broken sensor may say of the others
     WIDE = 96  # channels: the cost grows with the square of offsets times channels
 
@@ -65,7 +70,6 @@ class RelationMember(Member):
         gram = np.sum([s["gram"] for s in summaries], axis=0)
         channels = int(summaries[0]["channels"])
         near = len(self._near(channels))
-        ridge = self.PENALTY * max(gram[-1, -1], 1.0)
         peer_NCC = np.zeros((near, channels, channels))
         own_CK, constant_C = np.zeros((channels, len(self.distant))), np.zeros(channels)
         target = channels * (near + len(self.distant))  # where the columns to predict begin
@@ -75,7 +79,9 @@ class RelationMember(Member):
             own = channels * (near + np.arange(len(self.distant))) + c
             index = np.concatenate([peers, own, [-1]])
             normal = gram[np.ix_(index, index)]
-            normal[np.diag_indices_from(normal)] += np.append(np.full(len(index) - 1, ridge), 1e-9)
+            slopes = np.diag_indices(len(index) - 1)
+            normal[slopes] += self.PENALTY
+            normal[-1, -1] += 1e-9  # where there is not one row
             found = np.linalg.solve(normal, gram[index, target + c])
             peer_NCC[:, c, others] = found[: len(peers)].reshape(near, -1)
             own_CK[c], constant_C[c] = found[len(peers) : -1], found[-1]
