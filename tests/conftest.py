@@ -1,6 +1,7 @@
 """What several tests share: the real data's folder, and a project home of a test's own."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -35,11 +36,15 @@ def data_dir() -> Path:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty project home with the shipped conf/ and params.yaml, named by AMAD_HOME."""
+    """An empty project home with the checkout's conf/ and params.yaml, named by AMAD_HOME.
+
+    The fleet is demo, whichever the checkout works on.
+    """
     home = tmp_path / "home"
     home.mkdir()
     shutil.copytree(ROOT / "conf", home / "conf")
-    shutil.copy(ROOT / "params.yaml", home)
+    params = re.sub("(?m)^fleet: .*$", "fleet: demo", (ROOT / "params.yaml").read_text())
+    (home / "params.yaml").write_text(params)
     monkeypatch.setenv("AMAD_HOME", str(home))
     monkeypatch.setenv("AMAD_DATA_DIR", str(home / "raw"))  # tests write raw files of their own
     for name in ("MLFLOW_TRACKING_URI", "AMAD_MLFLOW_URI", "AMAD_CLUSTER"):

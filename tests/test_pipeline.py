@@ -53,7 +53,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
         (
             home / "params.yaml",
-            {"model": {"width": 16, "layers": 1}, "train": {"epochs": 2, "max_windows": 200},
+            {"fleet": FLEET, "model": {"width": 16, "layers": 1},
+             "train": {"epochs": 2, "max_windows": 200},
              "tune": {"trials": 2, "epochs": 1, "max_windows": 100, "cases": 2},
              "evaluate": {"bootstrap": 50}, "gate": {"bootstrap": 50}},
         ),
