@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from amad.config import AmadError, Params, Settings, load_params
+from amad.config import Params, Settings, load_params, usable_error
 from amad.config.console import say
 
 
@@ -15,6 +15,8 @@ def stage_main(run: Callable[[Params, Settings], dict]) -> None:
     try:
         settings = Settings()
         run(load_params(settings.params_file), settings)
-    except AmadError as error:
-        say(f"error: {error}")
-        sys.exit(error.exit_code)
+    except Exception as error:
+        if (known := usable_error(error)) is None:
+            raise
+        say(f"error: {known}")
+        sys.exit(known.exit_code)

@@ -19,6 +19,7 @@ from amad.cli.summary import lines
 from amad.config import AmadError, DataError, GateError, Settings, load_params
 from amad.telemetry.files import write_json
 from amad.telemetry.ingest import ingest
+from pipelines import stage_main
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = [
@@ -164,7 +165,7 @@ def test_errors_have_codes_and_one_sentence(error, code, home, monkeypatch, caps
     assert ("--debug" in told) == (code == BUG)
 
 
-def test_a_full_disk_is_no_bug(home, monkeypatch, capsys):
+def test_a_full_disk_is_no_bug_in_a_command_or_a_stage(home, monkeypatch, capsys):
     def full(*_args, **_options):
         raise OSError(errno.ENOSPC, "No space left on device", "/data/part")
 
@@ -172,6 +173,9 @@ def test_a_full_disk_is_no_bug(home, monkeypatch, capsys):
     assert run(["report"]) == DataError.exit_code
     told = capsys.readouterr().err
     assert told.startswith("error: /data/part: no space left on device") and "doctor" in told
+    with pytest.raises(SystemExit) as stop:
+        stage_main(full)
+    assert stop.value.code == DataError.exit_code and capsys.readouterr().err == told
 
 
 def test_debug_shows_the_traceback_wherever_it_stands(home, monkeypatch, capsys):

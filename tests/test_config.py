@@ -83,7 +83,7 @@ def test_an_unknown_fleet_lists_the_known(home):
 
 def test_a_file_that_is_no_yaml_is_told(home):
     (home / "params.yaml").write_text("a: [1")
-    with pytest.raises(ConfigError, match=r"params\.yaml: not valid YAML"):
+    with pytest.raises(ConfigError, match=r"params\.yaml: not valid YAML in line 1, column \d+: "):
         load_params()
     (home / "params.yaml").write_text("- 1")
     with pytest.raises(ConfigError, match="expected a mapping"):

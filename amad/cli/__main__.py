@@ -1,16 +1,11 @@
 """The ``amad`` command, also ``python -m amad.cli``: run it, turn errors into one sentence each."""
 
-import errno
 import sys
 import traceback
 from collections.abc import Sequence
 
 BUG = 1  # an unexpected exception; every other code belongs to an AmadError, see `amad --help`
 INTERRUPTED = 130
-# The machine's fault and not a bug: no permission, a read-only or full disk, a file for a folder.
-UNUSABLE = {
-    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR,
-}  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -38,7 +33,7 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
 def _explain(error: Exception, *, debug: bool) -> int:
     from typer.exceptions import Abort, TyperException
 
-    from amad.config import AmadError, DataError
+    from amad.config import usable_error
 
     if isinstance(error, Abort):
         return INTERRUPTED
@@ -51,16 +46,9 @@ def _explain(error: Exception, *, debug: bool) -> int:
         return error.exit_code
     if debug:
         traceback.print_exception(error)
-    if isinstance(error, AmadError):
-        _complain(str(error))
-        return error.exit_code
-    if isinstance(error, OSError) and error.errno in UNUSABLE:
-        where = f"{error.filename}: " if error.filename else ""
-        _complain(
-            f"{where}{(error.strerror or 'not usable').lower()}; amad must be able to read and "
-            "write there: see 'amad doctor', or set AMAD_HOME to another folder"
-        )
-        return DataError.exit_code
+    if (known := usable_error(error)) is not None:
+        _complain(str(known))
+        return known.exit_code
     text = " ".join(str(error).split())
     way_out = "" if debug else "; run the command again with --debug to see where"
     _complain(f"unexpected {type(error).__name__}{': ' + text if text else ''}{way_out}")

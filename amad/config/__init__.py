@@ -1,7 +1,14 @@
 """Typed settings: the fleet contract, the parameters of a result, the machine, the cluster."""
 
 from amad.config.cluster import ClusterProfile, load_cluster
-from amad.config.errors import AmadError, ConfigError, DataError, GateError, ServiceError
+from amad.config.errors import (
+    AmadError,
+    ConfigError,
+    DataError,
+    GateError,
+    ServiceError,
+    usable_error,
+)
 from amad.config.fleet import Channel, Fleet, load_fleet
 from amad.config.params import Params, load_params
 from amad.config.settings import Settings
@@ -9,4 +16,5 @@ from amad.config.settings import Settings
 __all__ = [
     "AmadError", "Channel", "ClusterProfile", "ConfigError", "DataError", "Fleet", "GateError",
     "Params", "ServiceError", "Settings", "load_cluster", "load_fleet", "load_params",
+    "usable_error",
 ]  # fmt: skip

@@ -1,5 +1,12 @@
 """The errors a user can act on, each with the exit code the command line answers with."""
 
+import errno
+
+# The machine's fault and not a bug: no permission, a read-only or full disk, a file for a folder.
+UNUSABLE = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR,
+}  # fmt: skip
+
 
 class AmadError(Exception):
     """One readable sentence that names what is wrong and the way out.
@@ -33,3 +40,16 @@ class GateError(AmadError):
     """The promotion gate refused the model."""
 
     exit_code = 5
+
+
+def usable_error(error: BaseException) -> AmadError | None:
+    """What a user can act on: an ``AmadError`` itself, or one for an unusable file or folder."""
+    if isinstance(error, AmadError):
+        return error
+    if isinstance(error, OSError) and error.errno in UNUSABLE:
+        where = f"{error.filename}: " if error.filename else ""
+        return DataError(
+            f"{where}{(error.strerror or 'not usable').lower()}; amad must be able to read and "
+            "write there: see 'amad doctor', or set AMAD_HOME to another folder"
+        )
+    return None
