@@ -105,46 +105,46 @@ def test_predicting_anew_near_a_fault_alone_gives_what_predicting_all_gives(
     params = hiding("mixed")
     near = injected_objective(network, store, params, 4, 7, 3000)
 
-    def whole(view, model, series, fault, params):
-        return objective._residual(model, series, params, view.name)
+    def whole(self, view, series, fault):
+        return view.residual(series)
 
-    monkeypatch.setattr(objective, "_near", whole)
+    monkeypatch.setattr(objective._VehicleDetector, "_case_residual", whole)
     assert injected_objective(network, store, params, 4, 7, 3000) == pytest.approx(near, abs=1e-9)
 
 
-def test_it_hides_what_training_hid_whoever_else_is_a_member(store, network):
+def test_it_hides_what_training_hid_in_the_detector_that_the_settings_name(store, network):
     found = {
         family: injected_objective(network, store, hiding(family), 4, 7, 3000)
         for family in ("time", "channel", "mixed", "point", "none")
     }
     assert found["point"] == found["none"] == found["time"], "then blocks of time"
     assert len(set(found.values())) == 3
-    alone = hiding("mixed", members=["amad"])
-    assert injected_objective(network, store, alone, 4, 7, 3000) == found["mixed"]
+    alone = injected_objective(network, store, hiding("mixed", members=["amad"]), 4, 7, 3000)
+    silent = hiding("mixed", amad_weight=0.0)
+    assert injected_objective(network, store, silent, 4, 7, 3000) == found["mixed"] != alone
 
 
+@pytest.mark.parametrize("members", [["amad"], ["ridge", "relation", "amad"]])
 @pytest.mark.parametrize("family", ["time", "channel", "mixed"])
-def test_a_case_is_scored_as_a_detector_of_the_network_scores_it(
-    store, network, monkeypatch, family
+def test_a_case_is_scored_as_the_detector_scores_it_with_the_network_voting(
+    store, network, monkeypatch, family, members
 ):
-    params = hiding(family, members=["amad"], amad_weight=1.0, baseline_weight=0.0)
+    params = hiding(family, members=members, amad_weight=1.0, baseline_weight=0.0)
     rows, cases = 3000, []
-    real = objective._score
+    real, last = objective._VehicleDetector.score, objective._last
 
-    def watched(views, model, series, fault, has_C, params):
-        cases.append((series, real(views, model, series, fault, has_C, params)))
+    def watched(self, series, fault):
+        cases.append((series, real(self, series, fault)))
         return cases[-1][1]
 
-    monkeypatch.setattr(objective, "_score", watched)
+    monkeypatch.setattr(objective._VehicleDetector, "score", watched)
+    monkeypatch.setattr(objective, "_last", lambda s, v, part, n: last(s, v, part, min(n, 500)))
     injected_objective(network, store, params, 3, 7, rows)
     bundle = Bundle(
         model=network.eval(), params=params, fleet=kit_fleet(), scaler=store.scaler, meta={}
     )
     for series, score_T in cases:
-        clean, train = (
-            objective._last(store, series.vehicle, part, series.rows)
-            for part in (CALIBRATION, TRAIN)
-        )
+        clean, train = (last(store, series.vehicle, part, 500) for part in (CALIBRATION, TRAIN))
         detector = build_detector(bundle, params.detect).fit([train], [clean])
         assert series.rows >= OWN_ROWS and detector.level_of(series) != FLEET
         theirs_T, _, left_out = detector.raw_score(series)

@@ -3,13 +3,16 @@
 Shape legend: T rows, C channels.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from amad.config import DataError, Params
 from amad.detect.chain import Calibration, EvidenceChain
+from amad.detect.detector import make_members
 from amad.detect.joint import BAR_QUANTILE, join
 from amad.detect.members import Hide, hidden_kinds
 from amad.evaluation.units import types_from, unlabelled
@@ -36,11 +39,11 @@ def injected_objective(
 ) -> float:
     """Mean average precision over ``cases`` injected faults; higher is better.
 
-    Each fault lies in a copy of the last calibration rows of a vehicle. Both they and the train
-    rows that the evidence chain is calibrated on are scored by the network alone, every position
-    predicted while it is hidden: blocks of time, whole channels or either, as ``mask.family`` hides
-    them in training, joined as in the detector. About ``max_rows`` rows are scored once, half of
-    them train rows, and those near a fault again.
+    Each fault lies in a copy of the last calibration rows of a vehicle, and is looked for by the
+    detector as it would be with this network voting in it: what the network is worth is what it
+    adds to the closed-form members. The network predicts every position while it is hidden: blocks
+    of time, whole channels or either, as ``mask.family`` hides them in training. It scores about
+    ``max_rows`` rows once, half of them train rows, and those near a fault again.
     The same arguments give the same number (on one kind of device).
 
     Raises:
@@ -58,12 +61,10 @@ def injected_objective(
         clean = _last(store, vehicle, CALIBRATION, rows)
         own = injected_cases(clean, has_C, int(share[position]), seed + position, types)
         if own:
-            train = _last(store, vehicle, TRAIN, rows)
-            views = _views(model, train, clean, has_C, params)
-            values += [
-                auc_pr(series.label_T, _score(views, model, series, fault, has_C, params))
-                for series, fault in own
-            ]
+            detector = _VehicleDetector(params, has_C, store.content["period_us"], clean)
+            detector.add_network(model, _last(store, vehicle, TRAIN, rows))
+            detector.add_closed(_last(store, vehicle, TRAIN, store.series(vehicle).rows))
+            values += [auc_pr(case.label_T, detector.score(case, fault)) for case, fault in own]
     if not values:
         raise DataError(
             f"{store.path}: no fault can be put into the calibration rows of "
@@ -74,70 +75,90 @@ def injected_objective(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _View:
-    """One way of hiding on one vehicle: what is ordinary, and the residual of the clean rows.
+    """One member: what is ordinary, and the residual of the clean rows.
 
-    bar: what evidence must exceed to count by its excess.
+    residual: of any rows, (T, C). bar: what evidence must exceed to count by its excess. costly: do
+    not ask for rows anew that no fault can reach.
     """
 
-    name: Hide
+    name: str
+    between_channels: bool
+    costly: bool
+    residual: Callable[[Series], np.ndarray]
     learnt: Calibration
     clean_TC: np.ndarray
     bar: float
     weight: float = 1.0
 
-    @property
-    def between_channels(self) -> bool:
-        return self.name == "channel"
 
+class _VehicleDetector:
+    """The detector of one vehicle, without threshold and slow baseline, for faults in ``clean``."""
 
-def _views(
-    model: "Amad", train: Series, clean: Series, has_C: np.ndarray, params: Params
-) -> list[_View]:
-    """The network's members of the detector; none where it has nothing finite to say."""
-    chain = EvidenceChain(params.detect)
-    views = []
-    for hide in hidden_kinds(params.mask.family):
-        residual_TC = _residual(model, train, params, hide)
-        found = chain.calibrate(residual_TC, chain.layout([train], [has_C]))
-        if found is None:
-            continue
-        clean_TC = _residual(model, clean, params, hide)
-        heard = chain.evidence(clean_TC, chain.layout([clean], [has_C]), found[0])
-        bar = np.inf if heard is None else float(np.quantile(heard[0], BAR_QUANTILE))
-        views.append(_View(name=hide, learnt=found[0], clean_TC=clean_TC, bar=bar))
-    return views
+    def __init__(self, params: Params, has_C: np.ndarray, period_us: int, clean: Series) -> None:
+        self.params, self.has_C, self.period_us, self.clean = params, has_C, period_us, clean
+        self.chain = EvidenceChain(params.detect)
+        self.views: list[_View] = []
 
+    def add_network(self, model: "Amad", train: Series) -> None:
+        """The members of the network, calibrated on these train rows."""
+        for hide in hidden_kinds(self.params.mask.family):
+            ask = partial(_residual, model, params=self.params, hide=hide)
+            self._add(hide, hide == "channel", ask, train, ask(train), costly=True)
 
-def _score(
-    views: list[_View], model: "Amad", series: Series, fault: Fault, has_C: np.ndarray,
-    params: Params,
-) -> np.ndarray:  # fmt: skip
-    """Score (T,) of a case, joined as ``Detector`` joins its members.
+    def add_closed(self, train: Series) -> None:
+        """The members in closed form, fitted on these train rows."""
+        level = f"vehicle/{train.vehicle}"
+        for member in make_members(self.params.detect.model_copy(update={"amad_weight": 0.0})):
+            (train_TC,) = member.fit(level, [train], self.params.detect.folds)
+            ask = partial(member.residual, level=level)
+            self._add(member.name, member.between_channels, ask, train, train_TC, costly=False)
 
-    A network that diverged has nothing to say, which is worth the floor.
-    """
-    chain = EvidenceChain(params.detect)
-    layout = chain.layout([series], [has_C])
-    evidence = {}
-    for view in views:
-        residual_TC = _near(view, model, series, fault, params)
-        if (found := chain.evidence(residual_TC, layout, view.learnt)) is not None:
-            evidence[view.name] = found
-    heard = [view for view in views if view.name in evidence]
-    if not heard:
-        return np.zeros(series.rows)
-    return join(heard, evidence, {view.name: view.bar for view in heard})[0]
+    def _add(self, name: str, between: bool, ask, train: Series, train_TC, *, costly: bool) -> None:
+        found = self.chain.calibrate(train_TC, self.chain.layout([train], [self.has_C]))
+        if found is None:  # nothing finite to say
+            return
+        view = _View(
+            name=name, between_channels=between, costly=costly, residual=ask,
+            learnt=found[0], clean_TC=ask(self.clean), bar=np.inf,
+        )  # fmt: skip
+        heard = self._evidence(view, self.clean, view.clean_TC)
+        if heard is not None:
+            view = replace(view, bar=float(np.quantile(heard[0], BAR_QUANTILE)))
+        self.views.append(view)
 
+    def score(self, series: Series, fault: Fault) -> np.ndarray:
+        """Score (T,) of a case, joined as ``Detector`` joins its members.
 
-def _near(view: _View, model: "Amad", series: Series, fault: Fault, params: Params) -> np.ndarray:
-    """The clean rows' residual (T, C), predicted anew where the fault can reach: a window away."""
-    window = params.model.window
-    low, high = max(fault.start - window, 0), min(fault.end + window, series.rows)
-    begin, end = max(low - 2 * window, 0), min(high + 2 * window, series.rows)
-    residual_TC = view.clean_TC.copy()
-    piece_TC = _residual(model, series.rows_between(begin, end), params, view.name)
-    residual_TC[low:high] = piece_TC[low - begin : high - begin]
-    return residual_TC
+        A network that diverged has nothing to say, which is worth the floor.
+        """
+        found = {
+            view.name: self._evidence(view, series, self._case_residual(view, series, fault))
+            for view in self.views
+        }
+        evidence = {name: heard for name, heard in found.items() if heard is not None}
+        heard = [view for view in self.views if view.name in evidence]
+        if not any(view.costly for view in heard):
+            return np.zeros(series.rows)
+        return join(heard, evidence, {view.name: view.bar for view in heard})[0]
+
+    def _evidence(self, view: _View, series: Series, residual_TC: np.ndarray):
+        layout = self.chain.layout([series], [self.has_C])
+        recent_T = None
+        if view.between_channels:
+            recent_T = self.chain.recent(series.timestamp_T, period_us=self.period_us)
+        return self.chain.evidence(residual_TC, layout, view.learnt, recent_T)
+
+    def _case_residual(self, view: _View, series: Series, fault: Fault) -> np.ndarray:
+        """Residual (T, C), of a costly view predicted anew where the fault can reach alone."""
+        if not view.costly:
+            return view.residual(series)
+        window = self.params.model.window
+        low, high = max(fault.start - window, 0), min(fault.end + window, series.rows)
+        begin, end = max(low - 2 * window, 0), min(high + 2 * window, series.rows)
+        residual_TC = view.clean_TC.copy()
+        piece_TC = view.residual(series.rows_between(begin, end))
+        residual_TC[low:high] = piece_TC[low - begin : high - begin]
+        return residual_TC
 
 
 def _vehicles(store: WindowStore, most: int, window: int) -> list[str]:
@@ -163,7 +184,7 @@ def _last(store: WindowStore, vehicle: str, part: int, rows: int) -> Series:
     return store.scaler.apply(unlabelled(cut))
 
 
-def _residual(model: "Amad", series: Series, params: Params, hide: Hide) -> np.ndarray:
+def _residual(model: "Amad", series: Series, *, params: Params, hide: Hide) -> np.ndarray:
     from amad.model.residual import hidden_residual
 
     training = model.training
