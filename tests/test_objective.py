@@ -131,20 +131,23 @@ def test_a_case_is_scored_as_the_detector_scores_it_with_the_network_voting(
 ):
     params = hiding(family, members=members, amad_weight=1.0, baseline_weight=0.0)
     rows, cases = 3000, []
-    real, last = objective._VehicleDetector.score, objective._last
+    real, part = objective._VehicleDetector.score, objective._part
 
-    def watched(self, series, fault):
-        cases.append((series, real(self, series, fault)))
+    def shorter(store, vehicle, which, rows=500):
+        return part(store, vehicle, which, min(rows, 500))
+
+    def watched(self, views, series, fault):
+        cases.append((series, real(self, views, series, fault)))
         return cases[-1][1]
 
     monkeypatch.setattr(objective._VehicleDetector, "score", watched)
-    monkeypatch.setattr(objective, "_last", lambda s, v, part, n: last(s, v, part, min(n, 500)))
+    monkeypatch.setattr(objective, "_part", shorter)
     injected_objective(network, store, params, 3, 7, rows)
     bundle = Bundle(
         model=network.eval(), params=params, fleet=kit_fleet(), scaler=store.scaler, meta={}
     )
     for series, score_T in cases:
-        clean, train = (last(store, series.vehicle, part, 500) for part in (CALIBRATION, TRAIN))
+        clean, train = (shorter(store, series.vehicle, which) for which in (CALIBRATION, TRAIN))
         detector = build_detector(bundle, params.detect).fit([train], [clean])
         assert series.rows >= OWN_ROWS and detector.level_of(series) != FLEET
         theirs_T, _, left_out = detector.raw_score(series)

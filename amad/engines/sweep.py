@@ -1,7 +1,7 @@
 """The sweep under Ray Tune: AMAD's masks and loss weights, on an objective that sees no labels.
 
 Each trial trains for a few epochs through ``amad.model.training.train`` in a worker of its own and
-is judged after each by ``injected_objective``. The driver alone talks to MLflow: the sweep is a
+is judged after each by ``InjectedObjective``. The driver alone talks to MLflow: the sweep is a
 run, each trial a child of it. See docs/training.md for how the result is made reproducible.
 """
 
@@ -242,16 +242,16 @@ def run_trial(
     config: dict, *, store: str, params: Params, name: str, device: str, precision: str
 ) -> None:
     """One trial, in a worker: train a few epochs and report the objective after each."""
-    from amad.evaluation.objective import injected_objective
+    from amad.evaluation.objective import InjectedObjective
     from amad.model.training import TrainJob, train
 
     chosen = {key: value for key, value in config.items() if key != NUMBER}
     own = with_settings(params, overlay(chosen))
-    opened = WindowStore.open(Path(store))
+    objective = InjectedObjective(WindowStore.open(Path(store)), own, own.tune.cases, own.seed)
 
     def judge(network, epoch: int) -> dict:
         del epoch
-        return {OBJECTIVE: injected_objective(network, opened, own, own.tune.cases, own.seed)}
+        return {OBJECTIVE: objective(network)}
 
     job = TrainJob(
         store=Path(store),

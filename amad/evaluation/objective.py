@@ -5,7 +5,7 @@ Shape legend: T rows, C channels.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +29,59 @@ VEHICLES = 6  # at most, spread evenly over the store
 LEAST_ROWS = 400  # of a part of a vehicle
 
 
+class InjectedObjective:
+    """Mean average precision over ``cases`` injected faults; higher is better.
+
+    Each fault lies in a copy of the last calibration rows of a vehicle, and is looked for by the
+    detector as it would be with this network voting in it: what the network is worth is what it
+    adds to the closed-form members. The network predicts every position while it is hidden: blocks
+    of time, whole channels or either, as ``mask.family`` hides them in training. It scores about
+    ``max_rows`` rows once, half of them train rows, and those near a fault again.
+    The same arguments give the same number (on one kind of device). What does not depend on the
+    network is fitted once, with the first network that is asked about.
+
+    Example: ``objective = InjectedObjective(store, params, 48, seed=7)``, then ``objective(model)``
+    """
+
+    def __init__(
+        self, store: WindowStore, params: Params, cases: int, seed: int, max_rows: int = 36_000
+    ) -> None:
+        """Raises DataError where no vehicle has enough train and calibration rows."""
+        chosen = _vehicles(store, min(VEHICLES, cases), params.model.window)
+        share = np.full(len(chosen), cases // len(chosen)) + (
+            np.arange(len(chosen)) < cases % len(chosen)
+        )
+        self.store, self.seed, self.share = store, seed, share
+        rows = max(max_rows // 2 // len(chosen), LEAST_ROWS)
+        self.detectors = [_VehicleDetector(store, vehicle, params, rows) for vehicle in chosen]
+
+    def __call__(self, model: "Amad") -> float:
+        """The objective of this network.
+
+        Raises:
+            DataError: no fault can be put into the vehicles' calibration rows.
+        """
+        values = []
+        for position, detector in enumerate(self.detectors):
+            types = types_from(int(self.share[:position].sum()))  # every type gets its turn
+            own = injected_cases(
+                detector.clean, detector.has_C, int(self.share[position]), self.seed + position,
+                types,
+            )  # fmt: skip
+            if own:
+                views = detector.views(model)
+                values += [
+                    auc_pr(case.label_T, detector.score(views, case, fault)) for case, fault in own
+                ]
+        if not values:
+            raise DataError(
+                f"{self.store.path}: no fault can be put into the calibration rows of "
+                f"{', '.join(d.vehicle for d in self.detectors)}; do their channels vary and are "
+                "they measured?"
+            )
+        return float(np.mean(values))
+
+
 def injected_objective(
     model: "Amad",
     store: WindowStore,
@@ -37,53 +90,20 @@ def injected_objective(
     seed: int,
     max_rows: int = 36_000,
 ) -> float:
-    """Mean average precision over ``cases`` injected faults; higher is better.
-
-    Each fault lies in a copy of the last calibration rows of a vehicle, and is looked for by the
-    detector as it would be with this network voting in it: what the network is worth is what it
-    adds to the closed-form members. The network predicts every position while it is hidden: blocks
-    of time, whole channels or either, as ``mask.family`` hides them in training. It scores about
-    ``max_rows`` rows once, half of them train rows, and those near a fault again.
-    The same arguments give the same number (on one kind of device).
-
-    Raises:
-        DataError: no vehicle has calibration rows to put a fault into.
-    """
-    chosen = _vehicles(store, min(VEHICLES, cases), params.model.window)
-    share = np.full(len(chosen), cases // len(chosen)) + (
-        np.arange(len(chosen)) < cases % len(chosen)
-    )
-    rows = max(max_rows // 2 // len(chosen), LEAST_ROWS)
-    values = []
-    for position, vehicle in enumerate(chosen):
-        types = types_from(int(share[:position].sum()))  # every type gets its turn
-        has_C = store.has_channel(vehicle)
-        clean = _last(store, vehicle, CALIBRATION, rows)
-        own = injected_cases(clean, has_C, int(share[position]), seed + position, types)
-        if own:
-            detector = _VehicleDetector(params, has_C, store.content["period_us"], clean)
-            detector.add_network(model, _last(store, vehicle, TRAIN, rows))
-            detector.add_closed(_last(store, vehicle, TRAIN, store.series(vehicle).rows))
-            values += [auc_pr(case.label_T, detector.score(case, fault)) for case, fault in own]
-    if not values:
-        raise DataError(
-            f"{store.path}: no fault can be put into the calibration rows of "
-            f"{', '.join(chosen)}; do their channels vary and are they measured?"
-        )
-    return float(np.mean(values))
+    """``InjectedObjective`` of one network."""
+    return InjectedObjective(store, params, cases, seed, max_rows)(model)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _View:
     """One member: what is ordinary, and the residual of the clean rows.
 
-    residual: of any rows, (T, C). bar: what evidence must exceed to count by its excess. costly: do
-    not ask for rows anew that no fault can reach.
+    residual: of any rows, (T, C). bar: what evidence must exceed to count by its excess.
     """
 
     name: str
     between_channels: bool
-    costly: bool
+    of_network: bool
     residual: Callable[[Series], np.ndarray]
     learnt: Calibration
     clean_TC: np.ndarray
@@ -92,52 +112,62 @@ class _View:
 
 
 class _VehicleDetector:
-    """The detector of one vehicle, without threshold and slow baseline, for faults in ``clean``."""
+    """The detector of one vehicle, without threshold and slow baseline.
 
-    def __init__(self, params: Params, has_C: np.ndarray, period_us: int, clean: Series) -> None:
-        self.params, self.has_C, self.period_us, self.clean = params, has_C, period_us, clean
+    rows: of the clean calibration rows that faults are put into, and of the train rows that
+    calibrate the network; the closed-form members learn from all.
+    """
+
+    def __init__(self, store: WindowStore, vehicle: str, params: Params, rows: int) -> None:
+        self.store, self.vehicle, self.params, self.rows = store, vehicle, params, rows
+        self.has_C = store.has_channel(vehicle)
+        self.period_us = store.content["period_us"]
         self.chain = EvidenceChain(params.detect)
-        self.views: list[_View] = []
+        self.clean = _part(store, vehicle, CALIBRATION, rows)
 
-    def add_network(self, model: "Amad", train: Series) -> None:
-        """The members of the network, calibrated on these train rows."""
+    def views(self, model: "Amad") -> list[_View]:
+        """The members, those of this network first; without any that has nothing finite to say."""
+        train, found = _part(self.store, self.vehicle, TRAIN, self.rows), []
         for hide in hidden_kinds(self.params.mask.family):
             ask = partial(_residual, model, params=self.params, hide=hide)
-            self._add(hide, hide == "channel", ask, train, ask(train), costly=True)
+            found.append(self._view(hide, hide == "channel", True, ask, train, ask(train)))
+        return [view for view in (*found, *self._closed) if view is not None]
 
-    def add_closed(self, train: Series) -> None:
-        """The members in closed form, fitted on these train rows."""
-        level = f"vehicle/{train.vehicle}"
+    @cached_property
+    def _closed(self) -> list[_View | None]:
+        train, level, found = _part(self.store, self.vehicle, TRAIN), f"vehicle/{self.vehicle}", []
         for member in make_members(self.params.detect.model_copy(update={"amad_weight": 0.0})):
             (train_TC,) = member.fit(level, [train], self.params.detect.folds)
             ask = partial(member.residual, level=level)
-            self._add(member.name, member.between_channels, ask, train, train_TC, costly=False)
+            between = member.between_channels
+            found.append(self._view(member.name, between, False, ask, train, train_TC))
+        return found
 
-    def _add(self, name: str, between: bool, ask, train: Series, train_TC, *, costly: bool) -> None:
-        found = self.chain.calibrate(train_TC, self.chain.layout([train], [self.has_C]))
-        if found is None:  # nothing finite to say
-            return
+    def _view(
+        self, name: str, between: bool, of_network: bool, ask, train: Series, train_TC: np.ndarray
+    ) -> _View | None:
+        learnt = self.chain.calibrate(train_TC, self.chain.layout([train], [self.has_C]))
+        if learnt is None:
+            return None
         view = _View(
-            name=name, between_channels=between, costly=costly, residual=ask,
-            learnt=found[0], clean_TC=ask(self.clean), bar=np.inf,
+            name=name, between_channels=between, of_network=of_network, residual=ask,
+            learnt=learnt[0], clean_TC=ask(self.clean), bar=np.inf,
         )  # fmt: skip
         heard = self._evidence(view, self.clean, view.clean_TC)
-        if heard is not None:
-            view = replace(view, bar=float(np.quantile(heard[0], BAR_QUANTILE)))
-        self.views.append(view)
+        return view if heard is None else replace(view, bar=np.quantile(heard[0], BAR_QUANTILE))
 
-    def score(self, series: Series, fault: Fault) -> np.ndarray:
+    def score(self, views: list[_View], series: Series, fault: Fault) -> np.ndarray:
         """Score (T,) of a case, joined as ``Detector`` joins its members.
 
         A network that diverged has nothing to say, which is worth the floor.
         """
         found = {
             view.name: self._evidence(view, series, self._case_residual(view, series, fault))
-            for view in self.views
+            for view in views
         }
         evidence = {name: heard for name, heard in found.items() if heard is not None}
-        heard = [view for view in self.views if view.name in evidence]
-        if not any(view.costly for view in heard):
+        heard = [view for view in views if view.name in evidence]
+        if not any(view.of_network for view in heard):
             return np.zeros(series.rows)
         return join(heard, evidence, {view.name: view.bar for view in heard})[0]
 
@@ -149,8 +179,8 @@ class _VehicleDetector:
         return self.chain.evidence(residual_TC, layout, view.learnt, recent_T)
 
     def _case_residual(self, view: _View, series: Series, fault: Fault) -> np.ndarray:
-        """Residual (T, C), of a costly view predicted anew where the fault can reach alone."""
-        if not view.costly:
+        """Residual (T, C); the network, which costs most, is asked only where the fault reaches."""
+        if not view.of_network:
             return view.residual(series)
         window = self.params.model.window
         low, high = max(fault.start - window, 0), min(fault.end + window, series.rows)
@@ -177,11 +207,11 @@ def _vehicles(store: WindowStore, most: int, window: int) -> list[str]:
     return [able[place] for place in places]
 
 
-def _last(store: WindowStore, vehicle: str, part: int, rows: int) -> Series:
-    """The last rows of a part, scaled, without labels."""
+def _part(store: WindowStore, vehicle: str, part: int, rows: int | None = None) -> Series:
+    """A part of a vehicle, the last ``rows`` of it or all, scaled, without labels."""
     series = store.series(vehicle).part(part)
-    cut = series.rows_between(max(series.rows - rows, 0), series.rows)
-    return store.scaler.apply(unlabelled(cut))
+    first = 0 if rows is None else max(series.rows - rows, 0)
+    return store.scaler.apply(unlabelled(series.rows_between(first, series.rows)))
 
 
 def _residual(model: "Amad", series: Series, *, params: Params, hide: Hide) -> np.ndarray:
