@@ -3,12 +3,12 @@
 One implementation for every detector and baseline; docs/detector.md has the formulas and why.
 
     residual_TC -> z2_TC = (residual / cross-fitted train scale)^2
+    habituation, of members between channels alone: z2 / exp(mean of ln max(z2 / 10, 1) over the
+    last ``baseline_rows`` periods), so that what lasts does not drown what is new
     mean term:  mean over channels of z2
     tail term:  mean over channels of sqrt(box mean of z2 / its own train 99 % quantile)
     each term:  box means of several widths -> robust z on train -> signed log1p -> max over widths
     evidence  = mean of the two terms
-    habituation, for members between channels: z2 / exp(mean of ln max(z2 / 10, 1) over the rows of
-    the last ``baseline_rows`` periods), so that what lasts does not drown what is new
 
 What is not there counts as ordinary. An imputed cell, a row without history, and the part of a box
 beyond its segment all enter with their train mean: they raise no alarm, they dilute one a little at
