@@ -198,7 +198,10 @@ def test_a_killed_worker_changes_nothing(store: WindowStore, tmp_path: Path) -> 
         def checkpoints() -> int:
             return len(list((tmp_path / "killed").rglob(f"checkpoint_*/{STATE}")))
 
-        wait_until(lambda: checkpoints() >= 2, "no checkpoint of the run appeared")
+        def told() -> bool:  # the driver hears of an epoch later than the checkpoint is there
+            return any(f.stat().st_size for f in (tmp_path / "killed").rglob("train-*.jsonl"))
+
+        wait_until(lambda: checkpoints() >= 2 and told(), "no checkpoint of the run appeared")
         for process in psutil.Process().children(recursive=True):
             if "RayTrainWorker" in " ".join(process.cmdline()):
                 killed.append(process.pid)
