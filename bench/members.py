@@ -1,8 +1,8 @@
 """python -m bench.members --fleet asd smd kit_obd demo --out bench/results/members.json
 
-Which closed-form members a detector should have, and how they should be joined: by a rule that uses
-no labels, and what the labels say of it afterwards. The network is not asked here; its share is
-measured by ``bench.quality``.
+Which closed-form members a detector should have, how they should be joined and with which boxes: by
+a rule that uses no labels, and what the labels say of it afterwards. The network is not asked here;
+its share is measured by ``bench.quality``.
 
 The rule: everything is fitted on the first 45 % of a vehicle's train rows, bars are taken from the
 next 10 %, typed and graded faults are injected into the rest. So the faults lie as far from the
@@ -19,6 +19,7 @@ import numpy as np
 from amad.baselines.pca import PcaMember
 from amad.config import Fleet, Params, Settings, load_params
 from amad.config.console import say, track
+from amad.config.params import DetectParams
 from amad.detect.detector import Detector, linear_members, two_sided_member
 from amad.detect.members import Member
 from amad.detect.relation import RelationMember
@@ -34,14 +35,10 @@ from amad.windows.series import TEST, TRAIN, Series
 from amad.windows.store import WindowStore
 from bench.facts import machine_facts
 from bench.quality.fleets import CASES, find_fleet, judged_fleet, prepare_fleet
+from bench.quality.methods import FORMS, settings_of
 
 FIT, HELD = 0.45, 0.55  # shares of the train rows: fitted up to FIT, bars from there to HELD
 RELATION_FAULTS = ("decoupling", "delay", "stuck")
-
-
-def time() -> list[Member]:
-    """The shipped members over time."""
-    return [*linear_members()[:1], two_sided_member()]
 
 
 class ShareOfRows(RelationMember):
@@ -55,42 +52,79 @@ class ShareOfRows(RelationMember):
         return super().solve(summaries)
 
 
-def relation(*, penalty: float | None = None, same_row: bool = False, in_mean: bool = False):
+Members = Callable[[bool], list[Member]]  # of whether they may only look back
+
+
+def time(trailing: bool) -> list[Member]:
+    """The shipped members over time."""
+    return [*linear_members()[:1], *([] if trailing else [two_sided_member()])]
+
+
+def relation(
+    *, penalty: float | None = None, same_row: bool = False, in_mean: bool = False
+) -> Members:
     """The relation member with another penalty, of the same row alone, or one more of the mean."""
-    member = RelationMember()
-    member.PENALTY = penalty or member.PENALTY
-    member.between_channels = not in_mean
-    if same_row:
-        member.near = (0,)
-    return member
+
+    def members(trailing: bool) -> list[Member]:
+        member = RelationMember(trailing=trailing)
+        member.PENALTY = penalty or member.PENALTY
+        member.between_channels = not in_mean
+        if same_row:
+            member.near = (0,)
+        return [member]
+
+    return members
 
 
-def pca(explained: float) -> Member:
-    """What the components that explain this share of the variance leave over."""
+def share_of_rows(trailing: bool) -> list[Member]:
+    """The relation member with a penalty that grows with the rows."""
+    return [ShareOfRows(trailing=trailing)]
+
+
+def pca(trailing: bool) -> list[Member]:
+    """What the components that explain 99 % of the variance leave over."""
     member = PcaMember("pca")
-    member.EXPLAINED, member.between_channels = explained, True
-    return member
+    member.EXPLAINED, member.between_channels = 0.99, True
+    return [member]
 
 
-CANDIDATES: dict[str, Callable[[], list[Member]]] = {
-    "ridge": lambda: linear_members()[:1],
-    "two_sided": lambda: [two_sided_member()],
+def both(*kinds: Members) -> Members:
+    """The members of all of these."""
+    return lambda trailing: [member for kind in kinds for member in kind(trailing)]
+
+
+SHIPPED = both(time, relation())
+CANDIDATES: dict[str, Members] = {
+    "ridge": lambda _: linear_members()[:1],
+    "two_sided": lambda trailing: time(trailing)[1:],
     "ridge + two_sided": time,
-    "relation": lambda: [relation()],
-    "relation, same row": lambda: [relation(same_row=True)],
-    "relation, penalty 200 rows": lambda: [relation(penalty=200)],
-    "relation, penalty 1800 rows": lambda: [relation(penalty=1800)],
-    "relation, penalty 3 % of the rows": lambda: [ShareOfRows()],
-    "pca 99 %": lambda: [pca(0.99)],
-    "ridge + two_sided, pca 99 %": lambda: [*time(), pca(0.99)],
-    "ridge + two_sided + relation, one mean": lambda: [*time(), relation(in_mean=True)],
-    "shipped: ridge + two_sided, relation": lambda: [*time(), relation()],
-    "shipped, same row": lambda: [*time(), relation(same_row=True)],
-    "shipped, penalty 200 rows": lambda: [*time(), relation(penalty=200)],
-    "shipped, penalty 1800 rows": lambda: [*time(), relation(penalty=1800)],
-    "shipped, penalty 3 % of the rows": lambda: [*time(), ShareOfRows()],
-    "shipped + ridge_long": lambda: [*time(), *linear_members()[1:], relation()],
+    "relation": relation(),
+    "relation, same row": relation(same_row=True),
+    "relation, penalty 200 rows": relation(penalty=200),
+    "relation, penalty 1800 rows": relation(penalty=1800),
+    "relation, penalty 3 % of the rows": share_of_rows,
+    "pca 99 %": pca,
+    "ridge + two_sided, pca 99 %": both(time, pca),
+    "ridge + two_sided + relation, one mean": both(time, relation(in_mean=True)),
+    "shipped: ridge + two_sided, relation": SHIPPED,
+    "shipped, same row": both(time, relation(same_row=True)),
+    "shipped, penalty 200 rows": both(time, relation(penalty=200)),
+    "shipped, penalty 600 rows": both(time, relation(penalty=600)),
+    "shipped, penalty 1800 rows": both(time, relation(penalty=1800)),
+    "shipped, penalty 3 % of the rows": both(time, share_of_rows),
+    "shipped + ridge_long": both(time, lambda _: linear_members()[1:], relation()),
 }
+WIDTHS = [(5, 21, 81), (9, 41, 161), (11, 21, 41), (11, 21, 81), (21, 61), (31,), (5, 21)]
+
+
+def candidates(params: DetectParams) -> dict[str, tuple[Members, DetectParams]]:
+    """Of each candidate, its members and settings: other members, or boxes of other widths."""
+    trailing = params.smoothing == "trailing"
+    found = {name: (members, params) for name, members in CANDIDATES.items() if members(trailing)}
+    for widths in WIDTHS:
+        name = f"shipped, boxes of {', '.join(map(str, widths))} rows"
+        found[name] = (SHIPPED, params.model_copy(update={"widths": list(widths)}))
+    return found
 
 
 def by_rule(store: WindowStore, fleet: Fleet, params: Params) -> dict[str, dict[str, float]]:
@@ -135,8 +169,10 @@ def _judge(
     params: Params,
 ) -> dict[str, dict[str, float]]:  # fmt: skip
     figures = {}
-    for name, members in track(list(CANDIDATES.items()), f"candidates on {fleet.name}"):
-        detector = Detector(members(), params.detect, fleet, None, name=name)
+    found = candidates(params.detect)
+    trailing = params.detect.smoothing == "trailing"
+    for name, (members, detect) in track(list(found.items()), f"candidates on {fleet.name}"):
+        detector = Detector(members(trailing), detect, fleet, None, name=name)
         detector.fit_levels(sorted((s for s in fit if s.rows), key=lambda s: s.vehicle))
         detector.set_bars([s for s in held if s.rows])
         values, kinds = [], []
@@ -153,12 +189,12 @@ def _judge(
 
 def table(fleets: dict) -> str:
     """The figures as Markdown, best by the rule first."""
-    rule = {c: float(np.mean([f["rule"][c]["all"] for f in fleets.values()])) for c in CANDIDATES}
+    found = list(fleets.values())
+    rule = {c: float(np.mean([f["rule"][c]["all"] for f in found])) for c in found[0]["rule"]}
     head = ["candidate", "rule: mean", *(f"{name}" for name in fleets)]
     head += ["relation faults", "labels: mean", *fleets]
     rows = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for name in sorted(rule, key=lambda c: -rule[c]):
-        found = list(fleets.values())
         cells = [rule[name], *(f["rule"][name]["all"] for f in found)]
         cells.append(np.mean([f["rule"][name]["relation"] for f in found]))
         cells.append(np.mean([f["labels"][name]["all"] for f in found]))
@@ -171,11 +207,14 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     """Measure, write ``--out`` and a Markdown table beside it, and return the content."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[2])
     parser.add_argument("--fleet", nargs="+", required=True, metavar="FILE")
+    parser.add_argument(
+        "--form", choices=list(FORMS), default="offline", help="online looks back alone"
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--home", type=Path, default=Path("runs/quality"), help="finished work")
     options = parser.parse_args(arguments)
     quiet()
-    settings, params = Settings(), load_params()
+    settings, params = Settings(), settings_of("amad", options.form, 0, load_params())
     fleets = {}
     for name in options.fleet:
         _, file = find_fleet(name, settings)
@@ -185,7 +224,9 @@ def main(arguments: Sequence[str] | None = None) -> dict:
             "rule": by_rule(prepared.store, prepared.fleet, params),
             "labels": by_labels(prepared.store, prepared.fleet, params, prepared.folder / "lake"),
         }
-    content = rounded({"machine": machine_facts(), "cases": CASES, "fleets": fleets})
+    content = rounded({
+        "machine": machine_facts(), "cases": CASES, "form": options.form, "fleets": fleets
+    })  # fmt: skip
     write_json(options.out, content)
     options.out.with_suffix(".md").write_text(table(fleets), encoding="utf-8")
     say(table(fleets))

@@ -47,11 +47,12 @@ def main(arguments: list[str] | None = None) -> None:
     if ablations := _read(options.results / "quality_ablations.json"):
         lines += _ablations(ablations)
     lines += _point_adjusted(fleets)
-    rule = options.results / "members.md"
-    if rule.is_file():
-        lines += ["## Members and how they are joined, by the rule without labels", ""]
-        lines += ["`python -m bench.members`; columns on the right: afterwards, with labels.", ""]
-        lines += [rule.read_text(encoding="utf-8")]
+    for name, form in (("members", ""), ("members_online", ", online")):
+        rule = options.results / f"{name}.md"
+        if rule.is_file():
+            lines += [f"## Members and how they are joined, by the rule without labels{form}", ""]
+            lines += ["`python -m bench.members`; on the right: afterwards, with labels.", ""]
+            lines += [rule.read_text(encoding="utf-8")]
     options.out.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
 
 

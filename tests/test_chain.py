@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amad.config.params import DetectParams
-from amad.detect.chain import BROKEN_Z2, TAIL_WIDTH, EvidenceChain, _box, _running
+from amad.detect.chain import BROKEN_Z2, TAIL_WIDTH, EvidenceChain, _box_mean, _running
 
 ALL = np.ones(C, bool)
 
@@ -34,12 +34,13 @@ def test_boxes_agree_with_a_slow_loop(smoothing: str) -> None:
     series = waves("b-1", 60, segment_T=segment_T)
     layout = EvidenceChain(DetectParams(smoothing=smoothing)).layout([series], [ALL])
     x_TC, ordinary_C = noise(60).astype(np.float64), np.arange(C, dtype=float)
-    width = 7
-    boxed_TC = _box(_running(x_TC), layout.window(width), width, ordinary_C)
-    before = width - 1 if smoothing == "trailing" else width // 2
+    box = layout.box(7)
+    boxed_TC = _box_mean(_running(x_TC), box, ordinary_C)
+    after = 0 if smoothing == "trailing" else 3
+    assert box[2] == 4 + after, "a trailing box is the past half of the centred one"
     for first, last in series.segments():
         for t in range(first, last):
-            rows = range(t - before, t - before + width)
+            rows = range(t - 3, t + after + 1)
             cells = [x_TC[r] if first <= r < last else ordinary_C for r in rows]
             np.testing.assert_allclose(boxed_TC[t], np.mean(cells, axis=0), atol=1e-12)
 
@@ -138,7 +139,7 @@ def test_a_score_depends_on_its_stated_neighbourhood_alone() -> None:
     after_T, _ = score(chain, calibration, changed_TC)
     assert before_T[300] == pytest.approx(after_T[300], abs=1e-9)
     assert (np.abs(before_T - after_T)[285:300] > 1e-3).any(), "the widest box reaches out"
-    assert chain.context_rows == 81 // 2 + TAIL_WIDTH // 2
+    assert chain.context_rows == 41 // 2 + TAIL_WIDTH // 2
 
 
 def test_a_wild_value_does_not_spoil_the_rows_after_it() -> None:

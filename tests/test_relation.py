@@ -71,7 +71,7 @@ def test_it_finds_what_the_own_past_does_not_and_names_the_channel(
     scored, joint = relation.score(series), both.score(series)
     bar = both.levels["vehicle/b-1"].bar["relation"]
     assert (scored.score_T[INSIDE] > bar).mean() > 0.9
-    assert joint.alarm_T[INSIDE].mean() > 0.75 > 0.2 > joint.alarm_T[: FAULT.start - 100].mean()
+    assert joint.alarm_T[INSIDE].mean() > 0.7 > 0.2 > joint.alarm_T[: FAULT.start - 100].mean()
     assert joint.score_T[INSIDE].mean() > past_T.mean() + 0.5
     for found in (scored, joint):
         assert found.part_TC[INSIDE].mean(axis=0).argmax() == 2

@@ -125,15 +125,16 @@ class DetectParams(Strict):
     """From residuals to alarms and incidents.
 
     members: what the detector joins (docs/detector.md). amad_weight: of the network's members among
-    them; at 0 the network is trained, registered and judged, and has no vote. widths: box means, in
-    rows. baseline_rows and baseline_weight: the slow causal mean that is taken off for drift.
-    alarm_budget: promised alarms (incidents) a vehicle-day on normal data. merge_gap_seconds:
-    alarms closer than this are one incident.
+    them; at 0 the network is trained, registered and judged, and has no vote. widths: rows of the
+    box means where they are centred; a trailing box is the past half of one. baseline_rows and
+    baseline_weight: the slow causal mean that is taken off for drift. alarm_budget: promised alarms
+    (incidents) a vehicle-day on normal data. merge_gap_seconds: alarms closer than this are one
+    incident.
     """
 
     members: list[MemberName] = ["ridge", "two_sided", "relation", "amad"]
     amad_weight: float = Field(0.0, ge=0)
-    widths: list[int] = [5, 21, 81]
+    widths: list[int] = [5, 21, 41]
     smoothing: Literal["centred", "trailing"] = "centred"
     floor: float = Field(0.05, gt=0)  # least residual scale, in scaled units
     folds: int = Field(4, ge=2)

@@ -74,18 +74,25 @@ class Layout:
         else:
             self.present_TC = np.repeat(np.stack(present), [s.rows for s in series], axis=0)
 
-    def window(self, width: int) -> tuple[np.ndarray, np.ndarray]:
-        """First row and end (exclusive) of the box of each row, cut at its segment; int (T,)."""
+    def box(self, width: int) -> tuple[np.ndarray, np.ndarray, int]:
+        """First row and end (exclusive) of the box of each row, cut at its segment, int (T,).
+
+        Third, the rows of a whole box.
+        """
         row_T = np.arange(self.rows)
         before, after = reach(width, trailing=self.trailing)
         low_T = np.maximum(row_T - before, self.first_T)
         high_T = np.minimum(row_T + after + 1, self.last_T)
-        return low_T, high_T
+        return low_T, high_T, before + after + 1
 
 
 def reach(width: int, *, trailing: bool) -> tuple[int, int]:
-    """Rows before and after its row that a box of ``width`` takes in."""
-    return (width - 1, 0) if trailing else ((width - 1) // 2, width // 2)
+    """Rows before and after its row that a box of ``width`` takes in.
+
+    A trailing box is the past half of the centred one, its row included: a trailing box as long as
+    that would hold an event twice as long after it, and wait twice as long for it.
+    """
+    return (width - 1) // 2, 0 if trailing else width // 2
 
 
 class EvidenceChain:
@@ -232,7 +239,7 @@ class EvidenceChain:
         return z2_TU / np.exp(self._recent_mean(broken_TU, recent_T))
 
     def _smooth(self, z2_TC: np.ndarray, layout: Layout, ordinary_C: np.ndarray) -> np.ndarray:
-        smooth_TC = _box(_running(z2_TC), layout.window(TAIL_WIDTH), TAIL_WIDTH, ordinary_C)
+        smooth_TC = _box_mean(_running(z2_TC), layout.box(TAIL_WIDTH), ordinary_C)
         return np.maximum(smooth_TC, 0.0, out=smooth_TC)
 
     def _term_boxes(self, x_TU, quiet_U, present_TU, layout: Layout) -> np.ndarray:
@@ -240,18 +247,19 @@ class EvidenceChain:
         mean_T = np.where(present_TU, x_TU, 0.0).sum(axis=1) / np.maximum(present_TU.sum(axis=1), 1)
         running_T = _running(mean_T)
         return np.stack([
-            _box(running_T, layout.window(width), width, quiet_U.mean())
-            for width in self.params.widths
+            _box_mean(running_T, layout.box(width), quiet_U.mean()) for width in self.params.widths
         ])  # fmt: skip
 
     def _winning_boxes(self, x_TU, quiet_U, layout: Layout, best_T: np.ndarray) -> np.ndarray:
         """Each channel's box mean over the width that won at its row, no lower than 0, (T, U)."""
         rows_T = np.arange(layout.rows)
-        windows = [layout.window(width) for width in self.params.widths]
-        low_T = np.stack([low for low, _ in windows])[best_T, rows_T]
-        high_T = np.stack([high for _, high in windows])[best_T, rows_T]
-        width_T = np.array(self.params.widths)[best_T]
-        box_TU = _box(_running(x_TU), (low_T, high_T), width_T[:, None], quiet_U)
+        low, high, rows = zip(*(layout.box(width) for width in self.params.widths), strict=True)
+        best = (
+            np.stack(low)[best_T, rows_T],
+            np.stack(high)[best_T, rows_T],
+            np.array(rows)[best_T, None],
+        )
+        box_TU = _box_mean(_running(x_TU), best, quiet_U)
         return np.maximum(box_TU, 0.0, out=box_TU)
 
 
@@ -270,9 +278,9 @@ def _running(x: np.ndarray) -> np.ndarray:
     return out
 
 
-def _box(running, window, width, ordinary) -> np.ndarray:
+def _box_mean(running, box, ordinary) -> np.ndarray:
     """Mean over each row's box; the part of the box that its segment lacks is ``ordinary``."""
-    low_T, high_T = window
+    low_T, high_T, rows = box
     total = running[high_T] - running[low_T]
-    missing_T = width - (high_T - low_T if total.ndim == 1 else (high_T - low_T)[:, None])
-    return (total + missing_T * ordinary) / width
+    missing_T = rows - (high_T - low_T if total.ndim == 1 else (high_T - low_T)[:, None])
+    return (total + missing_T * ordinary) / rows

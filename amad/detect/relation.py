@@ -33,7 +33,7 @@ class RelationMember(Member):
     DISTANT = (-28, -22, -16, -10, 10, 16, 22, 28)
     NEAR_BACK = (0, 1, 2, 4, 8)
     DISTANT_BACK = tuple(range(10, 30, 3))
-    PENALTY = 600.0  # of the squared coefficients; channels have about unit variance a row
+    PENALTY = 400.0  # of the squared coefficients; channels have about unit variance a row
     LIMIT = 10.0  # spreads: what a broken sensor may say of the others
     WIDE = 96  # channels: the cost grows with the square of offsets times channels
 
