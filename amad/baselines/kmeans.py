@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from amad.detect.chain import reach
 from amad.detect.members import Arrays, Member
 from amad.windows.series import Series
 
@@ -90,7 +89,7 @@ class KMeansMember(Member):
     def _window_of(self, series: Series) -> np.ndarray:
         """First row of the window that answers for each row, int64 (T,); -1 where there is none."""
         first_T = np.full(series.rows, -1, np.int64)
-        before, _ = reach(WINDOW, trailing=self.trailing)
+        before = WINDOW - 1 if self.trailing else (WINDOW - 1) // 2
         for first, last in series.segments():
             if last - first < WINDOW:
                 continue
