@@ -114,16 +114,34 @@ CANDIDATES: dict[str, Members] = {
     "shipped, penalty 3 % of the rows": both(time, share_of_rows),
     "shipped + ridge_long": both(time, lambda _: linear_members()[1:], relation()),
 }
+WITHOUT_CHAIN = ["ridge", "ridge + two_sided", "relation"]
 WIDTHS = [(5, 21, 81), (9, 41, 161), (11, 21, 41), (11, 21, 81), (21, 61), (31,), (5, 21)]
 
 
-def candidates(params: DetectParams) -> dict[str, tuple[Members, DetectParams]]:
-    """Of each candidate, its members and settings: other members, or boxes of other widths."""
+class WithoutChain(Detector):
+    """The mean square of a row's residuals and nothing else."""
+
+    def raw_score(self, series: Series) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+        """(score_T, parts (T, C), members left out), as any detector's."""
+        level = self.level_of(series)
+        square_TC = np.sum([np.square(m.residual(series, level)) for m in self.members], axis=0)
+        known_TC = np.isfinite(square_TC)
+        count_T = known_TC.sum(axis=1)
+        part_TC = np.where(known_TC, square_TC, 0.0)
+        mean_T = part_TC.sum(axis=1) / np.maximum(count_T, 1)
+        return np.where(count_T, mean_T, np.nan), part_TC, ()
+
+
+def candidates(params: DetectParams) -> dict[str, tuple[type[Detector], Members, DetectParams]]:
+    """Of each candidate: its kind of detector, members and settings."""
     trailing = params.smoothing == "trailing"
-    found = {name: (members, params) for name, members in CANDIDATES.items() if members(trailing)}
+    named = {name: members for name, members in CANDIDATES.items() if members(trailing)}
+    found = {name: (Detector, members, params) for name, members in named.items()}
+    for name in WITHOUT_CHAIN:
+        found[f"{name}, without the chain"] = (WithoutChain, CANDIDATES[name], params)
     for widths in WIDTHS:
         name = f"shipped, boxes of {', '.join(map(str, widths))} rows"
-        found[name] = (SHIPPED, params.model_copy(update={"widths": list(widths)}))
+        found[name] = (Detector, SHIPPED, params.model_copy(update={"widths": list(widths)}))
     return found
 
 
@@ -171,8 +189,8 @@ def _judge(
     figures = {}
     found = candidates(params.detect)
     trailing = params.detect.smoothing == "trailing"
-    for name, (members, detect) in track(list(found.items()), f"candidates on {fleet.name}"):
-        detector = Detector(members(trailing), detect, fleet, None, name=name)
+    for name, (kind_of, members, detect) in track(list(found.items()), f"on {fleet.name}"):
+        detector = kind_of(members(trailing), detect, fleet, None, name=name)
         detector.fit_levels(sorted((s for s in fit if s.rows), key=lambda s: s.vehicle))
         detector.set_bars([s for s in held if s.rows])
         values, kinds = [], []

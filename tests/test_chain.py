@@ -140,6 +140,8 @@ def test_a_score_depends_on_its_stated_neighbourhood_alone() -> None:
     assert before_T[300] == pytest.approx(after_T[300], abs=1e-9)
     assert (np.abs(before_T - after_T)[285:300] > 1e-3).any(), "the widest box reaches out"
     assert chain.context_rows == 41 // 2 + TAIL_WIDTH // 2
+    trailing = EvidenceChain(DetectParams(smoothing="trailing"))
+    assert (trailing.context_rows, trailing.lookahead_rows) == (chain.context_rows, 0)
 
 
 def test_a_wild_value_does_not_spoil_the_rows_after_it() -> None:

@@ -325,5 +325,5 @@ def test_members_between_channels_habituate_and_their_context_says_so(member: st
     series.value_TC[500:, 2] += np.where(np.arange(1500) % 2, 30, -30)
     scored = detector.score(series)
     assert scored.part_TC[500:600].mean(axis=0).argmax() == 2
-    share_T = scored.part_TC[:, 2] / scored.part_TC.sum(axis=1)
-    assert (share_T[1500:1900].mean() < 0.7) == between
+    part_C = scored.part_TC[1500:1900].sum(axis=0)
+    assert (part_C[2] / part_C.sum() < 0.7) == between
