@@ -41,7 +41,9 @@ def fleet_figures(
     for protocol in protocols:
         truth = {view: [trial[PRIMARY][protocol][view] for trial in able] for view in VIEWS}
         content["correlation"][protocol] = {
-            view: rank_correlation(objective, values, seed=seed) for view, values in truth.items()
+            view: rank_correlation(objective, values, seed=seed)
+            | agreement(objective, values, noise=content["spread"]["faults"])
+            for view, values in truth.items()
         }
         content["picked"][protocol] = {
             view: {
@@ -75,6 +77,22 @@ def rank_correlation(a: Sequence[float], b: Sequence[float], *, seed: int) -> di
         if np.isfinite(drawn).any():
             found[f"{name}_interval"] = np.nanquantile(drawn, [0.025, 0.975]).tolist()
     return found
+
+
+def agreement(
+    objective: Sequence[float], truth: Sequence[float], *, noise: float | None
+) -> dict[str, int | None]:
+    """Of the pairs of trials that the objective tells apart, how many the truth orders alike.
+
+    Apart is by more than twice ``noise``: trials that lie closer have no order that would be there
+    again with other faults, and a rank correlation over them is about nothing. None without noise.
+    """
+    if noise is None:
+        return {"pairs_apart": None, "pairs_agree": None}
+    first, second = np.triu_indices(len(objective), k=1)
+    gap, same = (np.asarray(x, float)[first] - np.asarray(x)[second] for x in (objective, truth))
+    apart = np.abs(gap) > 2 * noise
+    return {"pairs_apart": int(apart.sum()), "pairs_agree": int((gap * same > 0)[apart].sum())}
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
@@ -129,7 +147,7 @@ def draw_sweeps(fleets: dict[str, dict]) -> Figure:
     columns = [
         (name, protocol) for name, fleet in fleets.items() for protocol in fleet["correlation"]
     ]
-    figure = figure_of(1.0 + 4.6 * len(columns), 8.4)
+    figure = figure_of(1.0 + 5.0 * len(columns), 8.4)
     panels = figure.subplots(len(VIEWS), len(columns), squeeze=False)
     for column, (name, protocol) in zip(panels.T, columns, strict=True):
         for axes, view in zip(column, VIEWS, strict=True):
@@ -159,6 +177,8 @@ def _draw_trials(axes, name: str, content: dict, protocol: str, view: str) -> No
     if known["kendall"] is not None:
         low, high = known["kendall_interval"]
         words = f"tau-b {known['kendall']:.2f} [{low:.2f}, {high:.2f}]"
+        if known["pairs_apart"]:
+            words += f", {known['pairs_agree']} of {known['pairs_apart']} pairs apart agree"
     title(axes, f"{name}, {protocol}: {VIEWS[view]}", f"{len(able)} trials, {words}")
     handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     axes.legend(handles.values(), handles.keys(), frameon=False, fontsize=9)

@@ -13,7 +13,7 @@ from amad.config import Settings, load_params
 from bench.quality.fleets import prepare_fleet
 from bench.quality.jobs import JudgeJob, NetworkJob, network_job
 from bench.sweep import FleetSweep, ObjectiveJob, UntrainedJob, main, options_of
-from bench.sweep_figures import draw_sweeps, rank_correlation, spread_of
+from bench.sweep_figures import agreement, draw_sweeps, rank_correlation, spread_of
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "sweep.md"
 TUNE = {"batch": 2, "epochs": 1, "max_windows": 32, "cases": 4}
@@ -121,14 +121,25 @@ def test_spread_tells_settings_from_the_draw_of_faults():
     assert still["settings"] < 0.01 and still["reliability"] < 0.5
 
 
+def test_agreement_asks_only_pairs_that_the_noise_leaves_apart():
+    objective, truth = [0.1, 0.11, 0.3, 0.31, 0.6], [3, 1, 2, 4, 0]
+    found = agreement(objective, truth, noise=0.01)
+    assert found == {"pairs_apart": 8, "pairs_agree": 3}
+    assert agreement(objective, truth, noise=1.0) == {"pairs_apart": 0, "pairs_agree": 0}
+    assert agreement(objective, truth, noise=None) == {"pairs_apart": None, "pairs_agree": None}
+
+
 def test_plot_says_the_correlation(run):
     fleets = run.report["fleets"]
     fleets["pumps"]["correlation"]["test"]["alone"] |= {
-        "kendall": 0.5, "kendall_interval": [-0.25, 0.75],
+        "kendall": 0.5, "kendall_interval": [-0.25, 0.75], "pairs_apart": 3, "pairs_agree": 2,
     }  # fmt: skip
     figure = draw_sweeps(fleets)
     texts = [text.get_text() for axes in figure.axes for text in axes.texts]
-    assert texts == ["2 trials, tau-b 0.50 [-0.25, 0.75]", "2 trials, no rank correlation"]
+    assert texts == [
+        "2 trials, tau-b 0.50 [-0.25, 0.75], 2 of 3 pairs apart agree",
+        "2 trials, no rank correlation",
+    ]
 
 
 def test_a_network_without_a_vote_is_judged_with_one(run):
