@@ -211,6 +211,14 @@ def test_the_type_is_guessed_from_the_shape(kind: str) -> None:
     assert right >= 15
 
 
+def test_a_long_shift_with_a_spike_in_it_is_a_shift() -> None:
+    x_T = waves("b-1", 800, seed=3).value_TC[:, 1].copy()
+    x_T[200:] += 8
+    x_T[500] += 12
+    assert guess_type(x_T[:200], x_T[200:]) == "level_shift"
+    assert guess_type(x_T[200:460], x_T[460:520]) == "spike"
+
+
 def test_a_type_never_comes_from_imputed_values(detector: Detector) -> None:
     valid_TC = np.ones((400, C), np.uint8)
     valid_TC[300:340, 1] = 0

@@ -12,6 +12,7 @@ TYPES = ("stuck", "noise_burst", "spike", "level_shift", "drift", "relation")
 STUCK_ROWS = 10  # the shortest run of one value that is called stuck
 NOISE_RATIO = 3.0  # typical step inside over typical step before
 SPIKE_RATIO = 6.0  # height over the usual steps before
+SPIKE_REACH = 20  # rows either side that one row alarms with the usual boxes
 CHANGE_SPREADS = 3.0  # a shift or drift moves this many spreads of the rows before
 EXPLAINED = 0.5  # least share of the variance that a step or a ramp explains
 NEAR_ROWS = 30  # at least so many rows before are looked at with a change
@@ -55,11 +56,15 @@ def _longest_run(x: np.ndarray) -> int:
 
 
 def _is_spike(whole_E: np.ndarray, start: int, high: float) -> bool:
-    """Rows that leave the median of their neighbours by ``high``: some, and few."""
+    """Rows that leave the median of their neighbours by ``high``: some, few, and near to most rows.
+
+    A long incident in which something sticks out now and then is more than its spikes.
+    """
     padded = np.pad(whole_E, 3, mode="edge")
     middle_E = np.median(np.lib.stride_tricks.sliding_window_view(padded, 7), axis=1)
     out_N = np.abs(whole_E - middle_E)[start:] > high
-    return bool(0 < out_N.sum() <= max(3, 0.25 * len(out_N)))
+    near_N = np.convolve(out_N, np.ones(2 * SPIKE_REACH + 1))[SPIKE_REACH:-SPIKE_REACH] > 0.5
+    return bool(0 < out_N.sum() <= max(3, 0.25 * len(out_N)) and near_N.mean() >= 0.5)
 
 
 def _change(whole_E: np.ndarray, least: float) -> str:
