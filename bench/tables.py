@@ -42,6 +42,8 @@ def main(arguments: list[str] | None = None) -> None:
     lines += ["## The network's share", "", *_shares(fleets), ""]
     if vehicles := _read(options.results / "per_vehicle.json"):
         lines += _per_vehicle(vehicles)
+    if sizes := _read(options.results / "fleet_size.json"):
+        lines += _fleet_size(sizes)
     for name, fleet in fleets.items():
         lines += _fleet(name, fleet)
     if ablations := _read(options.results / "quality_ablations.json"):
@@ -123,6 +125,28 @@ def _per_vehicle(report: dict) -> list[str]:
         for name, units in report["fleets"].items() for skip, own in units["skip"].items()
     ]  # fmt: skip
     head = ["fleet", "skip", "one for all", "one each", "difference", "s, one", "s, each"]
+    return [*lines, *table(head, rows), ""]
+
+
+def _fleet_size(report: dict) -> list[str]:
+    lines = [
+        "## The network's share in larger fleets",
+        "",
+        f"`python -m bench.fleet_size`, fleet {report['fleet']} with more vehicles, offline, "
+        f"{report['seeds']} seeds: VUS-PR of the detector with the network voting less the same "
+        "without it. Windows are those of an epoch.",
+        "",
+    ]
+    rows = [
+        [
+            f"{run['vehicles']}", f"{run['max_windows']:,}", TITLES[protocol],
+            signed(found["share"]), signed(found["relation"]), or_dash(found["spread"], ".3f"),
+            *(f"{found['mean'][name]:.3f}" for name in ("amad_without_network", "amad_alone")),
+        ]
+        for run in report["runs"] for protocol, found in run["protocols"].items()
+    ]  # fmt: skip
+    head = ["vehicles", "windows", "where", "share", "relation faults", "over seeds", "without",
+            "network alone"]  # fmt: skip
     return [*lines, *table(head, rows), ""]
 
 
