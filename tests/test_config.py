@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amad.config import ConfigError, Settings, load_cluster, load_fleet, load_params
+from amad.config._yaml import parse
 from amad.config.params import Params
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -110,3 +111,17 @@ def test_the_contract_digest_follows_the_contract(home):
     before = load_fleet("demo").digest
     edited(home / "conf/fleet/demo.yaml", lambda c: c.update(period_seconds=2.0))
     assert load_fleet("demo").digest != before
+
+
+def test_a_network_that_looks_ahead_has_no_vote_online() -> None:
+    online = {"detect": {"smoothing": "trailing", "amad_weight": 1.0}}
+    with pytest.raises(ConfigError, match=r"model\.direction: past and train again") as error:
+        parse(Params, online, "params.yaml")
+    assert "params.yaml" in str(error.value)
+    for harmless in (
+        {"detect": {"smoothing": "trailing"}},
+        online | {"model": {"direction": "past"}},
+        {"detect": {"amad_weight": 1.0}},
+        {"detect": online["detect"] | {"members": ["ridge"]}},
+    ):
+        assert parse(Params, harmless, "params.yaml")

@@ -13,13 +13,14 @@ from amad.config.params import DetectParams
 from amad.detect.detector import FLEET, OWN_ROWS, Detector, make_members
 from amad.detect.joint import BAR_QUANTILE
 from amad.detect.members import Member, cut
-from amad.detect.relation import RelationMember
+from amad.detect.relation import RelationMember, silent_rows
 from amad.windows import Scaler
 from amad.windows.series import Series
 
 VEHICLES = ("a-1", "a-2", "b-1")
 PARAMS = DetectParams(baseline_weight=0.0)  # a score is then the joint evidence
 FAULT, INSIDE = slice(600, 800), slice(640, 800)
+LEARNT = {"peer", "own", "constant", "patience"}
 FORMS = pytest.mark.parametrize("trailing", [False, True], ids=["two-sided", "trailing"])
 
 
@@ -95,7 +96,7 @@ def test_a_channel_is_predicted_from_its_peers_nearby_and_from_itself_far_away(
         expected_TC[100 + offset] -= peer_NCC[n, :, 2]
     for k, offset in enumerate(member.distant):
         expected_TC[100 + offset, 2] -= own_CK[2, k]
-    within = slice(member.context_rows, 300 - member.lookahead_rows)
+    within = slice(member.reach_rows, 300 - member.lookahead_rows)
     np.testing.assert_allclose(change_TC[within], expected_TC[within], atol=1e-5)
     nearby_T = np.abs(np.arange(300) - 100) < 10
     nearby_T[100] = False
@@ -155,7 +156,7 @@ def test_nothing_beyond_a_segment_is_touched_on_either_side(trailing: bool) -> N
     series = coupled("b-1", 250, segment_T=segment_T)
     member = learnt([coupled("b-1", 600)], trailing=trailing)
     ahead = member.lookahead_rows
-    assert member.context_rows == 28 and ahead == (0 if trailing else 28)
+    assert member.reach_rows == 28 and ahead == (0 if trailing else 28)
     before = member.residual(series, FLEET)
     known = [*range(28, 100 - ahead), *range(148, 250 - ahead)]
     assert np.flatnonzero(np.isfinite(before).all(axis=1)).tolist() == known
@@ -218,7 +219,7 @@ def test_a_pooled_fit_is_that_of_the_sum_of_the_grams(trailing: bool) -> None:
     parts = [member.summarise(series) for series in train]
     pooled = member.solve([parts[0] | {"gram": sum(p["gram"] for p in parts)}])
     member.fit("class/b", train, 4)
-    assert set(member.coefficients["class/b"]) == set(pooled) == {"peer", "own", "constant"}
+    assert set(member.coefficients["class/b"]) == set(pooled) == LEARNT
     for name, value in member.coefficients["class/b"].items():
         np.testing.assert_allclose(value, pooled[name], rtol=1e-9, atol=1e-12)
     assert [p["gram"][-1, -1] for p in parts] == [400 - 28 - member.lookahead_rows] * 3
@@ -233,6 +234,89 @@ def test_a_broken_sensor_says_no_more_than_the_limit_of_the_others() -> None:
     assert errors[1][200, 0] > 1e5, "its own residual is not limited"
     errors[0][200, 0] = errors[1][200, 0] = 0.0
     np.testing.assert_array_equal(errors[0], errors[1])
+
+
+def held(series: Series, rows: slice, channel: int) -> Series:
+    """The channel is silent, and its last value held."""
+    valid_TC = series.valid_TC.copy()
+    valid_TC[rows, channel] = 0
+    last = series.value_TC[rows.start - 1, channel]
+    return replace(with_values(series, rows, channel, last), valid_TC=valid_TC)
+
+
+def slow(series: Series, every: int) -> Series:
+    """Channel 0 is measured in one row of so many, and held in between."""
+    measured_T = np.arange(series.rows) // every * every
+    valid_TC = series.valid_TC.copy()
+    valid_TC[:, 0] = np.arange(series.rows) % every == 0
+    found = with_values(series, slice(None), 0, series.value_TC[measured_T, 0])
+    return replace(found, valid_TC=valid_TC)
+
+
+def test_silence_is_counted_from_the_last_measurement_or_the_segments_first_row() -> None:
+    series = coupled("b-1", 7, segment_T=np.array([0, 0, 0, 0, 1, 1, 1], np.int32))
+    valid_TC = series.valid_TC.copy()
+    valid_TC[[2, 3, 4, 5], 0] = valid_TC[:, 1] = 0
+    silent_TC = silent_rows(replace(series, valid_TC=valid_TC))
+    assert silent_TC[:, 0].tolist() == [0, 0, 1, 2, 1, 2, 0]
+    assert silent_TC[:, 1].tolist() == [1, 2, 3, 4, 1, 2, 3]
+    assert not silent_TC[:, 2:].any()
+    assert silent_rows(series.rows_between(0, 0)).shape == (0, C)
+
+
+@pytest.mark.parametrize("smoothing", ["centred", "trailing"])
+def test_a_channel_that_is_gone_does_not_blame_the_others(
+    smoothing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = detector("ridge", "relation", smoothing=smoothing)
+    member = found.members[-1]
+    quiet = coupled("b-1", 1200, seed=3)
+    gone = held(quiet, FAULT, 0)
+    before_TC, after_TC = (member.residual(s, "vehicle/b-1") for s in (quiet, gone))
+    assert np.isnan(after_TC[FAULT][:, [0, 2, 3]]).all(), "it tells both of them"
+    assert np.isfinite(after_TC[FAULT, 4]).all(), "but hardly this one"
+    beyond = FAULT.stop + max(member.distant)
+    np.testing.assert_array_equal(after_TC[beyond:], before_TC[beyond:])
+    alarms = [found.score(s).alarm_T for s in (quiet, gone)]
+    assert alarms[1].sum() <= alarms[0].sum() + 5
+    monkeypatch.setattr(RelationMember, "STALE", 2.0)  # what it is for
+    assert found.score(gone).alarm_T[FAULT].mean() > 0.3
+
+
+@pytest.mark.parametrize(("every", "patience"), [(1, 0), (5, 8), (30, 58), (52, np.inf)])
+def test_a_channel_is_stale_after_twice_its_ordinary_silence(every: int, patience: float) -> None:
+    member = RelationMember()
+    member.fit("vehicle/b-1", [slow(coupled("b-1"), every)], 4)
+    learnt_C = member.coefficients["vehicle/b-1"]["patience"]
+    assert learnt_C.tolist() == [patience, 0, 0, 0, 0]
+    ordinary_TC = member.residual(slow(coupled("b-1", 400, seed=3), every), "vehicle/b-1")
+    within = slice(member.reach_rows, 400 - member.lookahead_rows)
+    assert np.isfinite(ordinary_TC[within, 1:]).all(), "its own way of reporting loses nothing"
+
+
+def test_one_outage_in_train_is_not_ordinary_and_what_never_was_there_says_nothing() -> None:
+    member = RelationMember()
+    member.fit("vehicle/b-1", [held(coupled("b-1"), slice(1200, 1400), 0)], 4)
+    assert not member.coefficients["vehicle/b-1"]["patience"].any()
+    member.fit("vehicle/a-1", [coupled("a-1")], 4)  # it has no c4
+    assert not member.coefficients["vehicle/a-1"]["patience"].any()
+    whole_TC = member.residual(coupled("a-1", 400, seed=3), "vehicle/a-1")
+    assert np.isfinite(whole_TC[member.reach_rows : -member.lookahead_rows, :4]).all()
+
+
+@FORMS
+def test_context_rows_are_enough_history_to_know_what_is_stale(trailing: bool) -> None:
+    member = RelationMember(trailing=trailing)
+    member.fit("vehicle/b-1", [coupled("b-1")], 4)
+    member.coefficients["vehicle/b-1"]["patience"][0] = member.PATIENCE
+    series = held(coupled("b-1", 600, seed=3), slice(250, 400), 0)
+    whole_TC = member.residual(series, "vehicle/b-1")
+    silent_T = np.isnan(whole_TC[:500, 2])
+    assert silent_T[360:400].all() and not silent_T[280:340].any()
+    for first in range(300, 420, 7):
+        part = series.rows_between(first - member.context_rows, 600)
+        part_TC = member.residual(part, "vehicle/b-1")[member.context_rows :]
+        np.testing.assert_allclose(part_TC, whole_TC[first:], atol=1e-5)
 
 
 @FORMS
@@ -395,7 +479,7 @@ def test_saved_and_loaded_it_is_the_same(tmp_path: Path, smoothing: str) -> None
         assert (a.name, a.context_rows, a.lookahead_rows) == (b.name, b.context_rows,
                                                               b.lookahead_rows)  # fmt: skip
     one, two = (d.members[-1].coefficients["class/b"] for d in (ours, loaded))
-    assert set(one) == {"peer", "own", "constant"} == set(two)
+    assert set(one) == LEARNT == set(two)
     for name, value in one.items():
         np.testing.assert_array_equal(value, two[name])
     assert one["peer"].shape == (5 if smoothing == "trailing" else 9, C, C)

@@ -1,7 +1,7 @@
 """``params.yaml``: every setting that changes a result, typed."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -181,6 +181,17 @@ class Params(Strict):
     detect: DetectParams = DetectParams()
     evaluate: EvaluateParams = EvaluateParams()
     gate: GateParams = GateParams()
+
+    @model_validator(mode="after")
+    def _a_vote_online_looks_back_alone(self) -> Self:
+        votes = "amad" in self.detect.members and self.detect.amad_weight > 0
+        if votes and self.detect.smoothing == "trailing" and self.model.direction == "both":
+            raise ValueError(
+                "detect.smoothing: trailing is for online use, but the network looks at both sides "
+                "of a row (model.direction: both); set model.direction: past and train again, or "
+                "detect.amad_weight: 0"
+            )
+        return self
 
 
 def load_params(path: Path | None = None) -> Params:

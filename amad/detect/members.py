@@ -109,10 +109,14 @@ class Member(ABC):
         """
         return self._masked(series, self.coefficients[level])
 
-    def _within(self, series: Series) -> np.ndarray:
-        """Whether a row's segment reaches as far on either side as the member looks, bool (T,)."""
+    def _within(self, series: Series, reach_rows: int | None = None) -> np.ndarray:
+        """Whether a row's segment reaches as far on either side as the member looks, bool (T,).
+
+        reach_rows: how far back a prediction needs rows; usually all of ``context_rows``.
+        """
         before_T, after_T = rows_into_segment(series), rows_to_segment_end(series)
-        return (before_T >= self.context_rows) & (after_T >= self.lookahead_rows)
+        needed = self.context_rows if reach_rows is None else reach_rows
+        return (before_T >= needed) & (after_T >= self.lookahead_rows)
 
     def _masked(self, series: Series, coefficients: Arrays) -> np.ndarray:
         residual_TC = self.predict_error(series, coefficients)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from amad.detect.members import Arrays, Member
+from amad.detect.members import Arrays, Member, rows_into_segment
 from amad.windows.series import Series
 
 
@@ -26,6 +26,11 @@ class RelationMember(Member):
     The penalty is worth a fixed number of rows, not a share of them: what few rows say of a
     relation is trusted less.
 
+    What a channel was before it fell silent says less and less of the others. A cell is *stale*
+    where its channel has been silent for longer than is ordinary for it, and where a good part of
+    a prediction rests on stale cells there is none: one sensor that is gone does not blame those
+    beside it.
+
     trailing: look back alone, for online use.
     """
 
@@ -36,6 +41,8 @@ class RelationMember(Member):
     PENALTY = 400.0  # of the squared coefficients; channels have about unit variance a row
     LIMIT = 10.0  # spreads: what a broken sensor may say of the others
     WIDE = 96  # channels: the cost grows with the square of offsets times channels
+    STALE = 0.05  # of a target's squared coefficients: with more on stale cells, no residual
+    PATIENCE = 100  # rows; a channel that may well be silent for longer is never stale
 
     between_channels = True
 
@@ -45,26 +52,37 @@ class RelationMember(Member):
         super().__init__(name, weight)
         self.near = self.NEAR_BACK if trailing else self.NEAR
         self.distant = self.DISTANT_BACK if trailing else self.DISTANT
-        self.context_rows = max(self.distant)
+        self.reach_rows = max(self.distant)
+        self.context_rows = self.reach_rows + self.PATIENCE
         self.lookahead_rows = max(0, -min(self.distant))
 
     def summarise(self, series: Series) -> Arrays:
-        """gram (X, X) float64 of [all channels at each offset, all channels, 1]; channels: C."""
+        """gram (X, X) float64 of [all channels at each offset, all channels, 1]; channels: C.
+
+        silence: the most rows in a row that a channel was not measured in, float64 (C,); NaN where
+        it never was.
+        """
         channels = series.value_TC.shape[1]
         offsets = [*self._near(channels), *self.distant, 0]
         columns = channels * len(offsets) + 1
         gram = np.zeros((columns, columns))
-        rows = np.flatnonzero(self._within(series))
+        rows = np.flatnonzero(self._within(series, self.reach_rows))
         value_TC = self._limited(series)
         for part in np.array_split(rows, max(1, len(rows) // 20_000)):
             design = np.ones((len(part), columns))
             for k, offset in enumerate(offsets):
                 design[:, k * channels : (k + 1) * channels] = value_TC[part - offset]
             gram += design.T @ design
-        return {"gram": gram, "channels": np.array(channels)}
+        silence_C = silent_rows(series).max(axis=0, initial=0).astype(np.float64)
+        silence_C[~series.valid_TC.any(axis=0)] = np.nan
+        return {"gram": gram, "channels": np.array(channels), "silence": silence_C}
 
     def solve(self, summaries: Sequence[Arrays]) -> Arrays:
-        """peer (N, C, C): of other channels, zero on the diagonals; own (C, K); constant (C,)."""
+        """peer (N, C, C): of other channels, zero on the diagonals; own (C, K); constant (C,).
+
+        patience (C,): after how many rows of silence a channel is stale: twice the longest of a
+        stretch, in the median over the stretches, so that one outage in train does not count.
+        """
         gram = np.sum([s["gram"] for s in summaries], axis=0)
         channels = int(summaries[0]["channels"])
         near = len(self._near(channels))
@@ -83,17 +101,23 @@ class RelationMember(Member):
             found = np.linalg.solve(normal, gram[index, target + c])
             peer_NCC[:, c, others] = found[: len(peers)].reshape(near, -1)
             own_CK[c], constant_C[c] = found[len(peers) : -1], found[-1]
-        return {"peer": peer_NCC, "own": own_CK, "constant": constant_C}
+        silence_SC = np.ma.masked_invalid(np.stack([s["silence"] for s in summaries]))
+        patience_C = 2 * np.ma.median(silence_SC, axis=0).filled(0)
+        patience_C[patience_C > self.PATIENCE] = np.inf
+        return {"peer": peer_NCC, "own": own_CK, "constant": constant_C, "patience": patience_C}
 
     def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
-        """x - x_hat; NaN in the first ``context_rows`` and last ``lookahead_rows`` of a segment."""
+        """x - x_hat; NaN in the first ``reach_rows`` and last ``lookahead_rows`` of a segment.
+
+        NaN too where more than ``STALE`` of the target's squared coefficients are of stale cells.
+        """
         peer_NCC, own_CK, constant_C = (
             coefficients[name].astype(np.float32) for name in ("peer", "own", "constant")
         )
         value_TC = self._limited(series)
         channels = value_TC.shape[1]
         error_TC = np.full(value_TC.shape, np.nan, np.float32)
-        first, last = self.context_rows, series.rows - self.lookahead_rows
+        first, last = self.reach_rows, series.rows - self.lookahead_rows
         if last <= first:
             return error_TC
         error = series.value_TC[first:last] - constant_C
@@ -101,12 +125,41 @@ class RelationMember(Member):
             error -= value_TC[first - offset : last - offset] @ peer_NCC[n].T
         for k, offset in enumerate(self.distant):
             error -= own_CK[:, k] * value_TC[first - offset : last - offset]
+        stale_TC = silent_rows(series) > coefficients["patience"]
+        if stale_TC.any():
+            error[self._stale_share(stale_TC, peer_NCC, own_CK) > self.STALE] = np.nan
         error_TC[first:last] = error
-        error_TC[~self._within(series)] = np.nan
+        error_TC[~self._within(series, self.reach_rows)] = np.nan
         return error_TC
+
+    def _stale_share(
+        self, stale_TC: np.ndarray, peer_NCC: np.ndarray, own_CK: np.ndarray
+    ) -> np.ndarray:
+        """Of each target's squared coefficients, from row ``reach_rows`` to ``lookahead_rows``."""
+        first, last = self.reach_rows, len(stale_TC) - self.lookahead_rows
+        share = np.zeros((last - first, stale_TC.shape[1]), np.float32)
+        gone = np.flatnonzero(stale_TC.any(axis=0))
+        for n, offset in enumerate(self._near(stale_TC.shape[1])):
+            stale = stale_TC[first - offset : last - offset, gone].astype(np.float32)
+            share += stale @ peer_NCC[n].T[gone] ** 2
+        for k, offset in enumerate(self.distant):
+            share += stale_TC[first - offset : last - offset] * own_CK[:, k] ** 2
+        whole_C = (peer_NCC**2).sum(axis=(0, 2)) + (own_CK**2).sum(axis=1)
+        return share / np.maximum(whole_C, np.finfo(np.float32).tiny)
 
     def _near(self, channels: int) -> tuple[int, ...]:
         return self.near if channels <= self.WIDE else (0,)
 
     def _limited(self, series: Series) -> np.ndarray:
         return np.clip(series.value_TC, -self.LIMIT, self.LIMIT)
+
+
+def silent_rows(series: Series) -> np.ndarray:
+    """For how many rows of its segment a channel has not been measured by then; int64 (T, C).
+
+    0 where it was measured. Later rows are not looked at.
+    """
+    row_T = np.arange(series.rows)
+    begin_T = row_T - rows_into_segment(series)
+    measured_TC = np.where(series.valid_TC > 0, row_T[:, None], begin_T[:, None] - 1)
+    return row_T[:, None] - np.maximum.accumulate(measured_TC, axis=0)

@@ -20,7 +20,7 @@ from amad.detect.detector import Detector, Level, make_members
 from amad.telemetry.files import staged
 from amad.windows.scaler import Scaler
 
-FORMAT = 5
+FORMAT = 6
 CALIBRATION = "calibration"  # prefix of a calibration's arrays; a member's own are "coefficient"
 
 
