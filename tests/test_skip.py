@@ -213,13 +213,28 @@ def test_levels_fall_back_from_vehicle_to_class_to_fleet(tmp_path) -> None:
     assert Levels.of(store) == Levels(("a", "b"), {})
 
 
-def test_a_store_and_its_scaled_train_rows_give_the_same_numbers(tmp_path) -> None:
+def test_pooled_levels_of_a_store_learn_from_vehicles_as_strangers(tmp_path) -> None:
+    """A class from each of its vehicles as the rest of the class sees it, the fleet from each as
+    the other classes do; a vehicle's own level from the vehicle as it is."""
     store = toy_store(tmp_path)
-    one, two = (LinearSkip(CHANNELS, Levels.of(store), BLOCK, False) for _ in range(2))
-    one.fit(store)
-    two.fit_series(store.scaled(name).part(TRAIN) for name in store.vehicles)
-    for name, value in one.state_dict().items():
-        assert torch.equal(value, two.state_dict()[name]), name
+    scaled = {name: store.scaled(name).part(TRAIN) for name in store.vehicles}
+
+    def stranger(name: str, *others: str) -> Series:
+        return store.scaler.as_stranger(scaled[name], others)
+
+    skip = LinearSkip(CHANNELS, Levels(("a", "b"), {"b-1": "b"}), BLOCK, False)
+    skip.fit(store)
+    want = {
+        FLEET: [stranger("a-1", "b-1"), stranger("a-2", "b-1"), stranger("b-1", "a-1", "a-2")],
+        1: [stranger("a-1", "a-2"), stranger("a-2", "a-1")],
+        3: [scaled["b-1"]],
+    }
+    for level, series in want.items():
+        alone = LinearSkip(CHANNELS, Levels(), BLOCK, False)
+        alone.fit_series(series)
+        for name, value in alone.state_dict().items():
+            assert torch.equal(value[FLEET], skip.state_dict()[name][level]), (level, name)
+    assert not torch.equal(skip.mean_VC[1], torch.zeros(CHANNELS))
 
 
 def test_it_is_finite_and_exact_in_mixed_precision() -> None:

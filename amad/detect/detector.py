@@ -26,7 +26,7 @@ from amad.detect.chain import Calibration, EvidenceChain
 from amad.detect.joint import BAR_QUANTILE, excess_shares, join, shares
 from amad.detect.members import AmadMember, Member, RidgeMember, hidden_kinds
 from amad.detect.relation import RelationMember
-from amad.windows.scaler import Scaler
+from amad.windows.scaler import Scaler, Strangers
 from amad.windows.series import Series
 
 if TYPE_CHECKING:
@@ -165,13 +165,8 @@ class Detector:
         own = pooled(own) if own else []
         if self.scaler is None:
             return own
-        classes = {s.vehicle: s.vehicle_class for s in series}
-        of_class = level != FLEET or len(set(classes.values())) == 1
-        rest = [
-            [v for v, c in classes.items() if (c == s.vehicle_class) == of_class and v != s.vehicle]
-            for s in own
-        ]
-        return [self.scaler.as_stranger(*pair) for pair in zip(own, rest, strict=True)]
+        strangers = Strangers(self.scaler, {s.vehicle: s.vehicle_class for s in series})
+        return [strangers.of(s, whole_fleet=level == FLEET) for s in own]
 
     def _fit_level(self, level: str, group: list[Series]) -> Level:
         layout = self.chain.layout(group, [self.present(s) for s in group])

@@ -31,9 +31,10 @@ class AutoMask(nn.Module):
     finest detail that scale s resolves: the heads share the scales out. With
     phi_j = [cos w j, sin w j] the addition theorems make M a product of rank at most 2F.
 
-    The expansion stands in the logit domain, where eight frequencies hold every Gaussian of
-    interest and kernels of several peaks; softmax makes a distribution of it. It starts as a mild
-    Gaussian, wider for coarser scales. Our reading of AMAD (arXiv 2504.06643), AutoMask.
+    The expansion stands in the logit domain, where (in a window of 100 steps) eight frequencies
+    hold every Gaussian of interest and kernels of several peaks; softmax makes a distribution of
+    it. It starts as a mild Gaussian, wider for coarser scales. Our reading of AMAD (arXiv
+    2504.06643), AutoMask.
     """
 
     def __init__(self, params: ModelParams) -> None:

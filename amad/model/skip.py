@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from amad.model.levels import FLEET, Levels
+from amad.windows.scaler import Strangers
 from amad.windows.series import TRAIN, Series
 from amad.windows.store import WindowStore
 
@@ -134,20 +135,28 @@ class LinearSkip(nn.Module):
         return out_BLC, miss_BLC
 
     def fit(self, store: WindowStore) -> None:
-        """Learn every level from the TRAIN rows of a store, one vehicle in memory at a time."""
+        """Learn every level from the TRAIN rows of a store, one vehicle in memory at a time.
+
+        Pooled levels learn from vehicles as strangers, as the other members of a detector do.
+        """
+        classes = {vehicle: store.vehicle_class(vehicle) for vehicle in store.vehicles}
         self.fit_series(
-            store.scaler.apply(store.series(vehicle).part(TRAIN)) for vehicle in store.vehicles
+            (store.scaler.apply(store.series(vehicle).part(TRAIN)) for vehicle in store.vehicles),
+            Strangers(store.scaler, classes),
         )
 
-    def fit_series(self, train: Iterable[Series]) -> None:
-        """The same from scaled train series, one a vehicle."""
+    def fit_series(self, train: Iterable[Series], strangers: Strangers | None = None) -> None:
+        """The same from scaled train series, one a vehicle; without ``strangers`` pooled as is."""
         sums: dict[int, _Sums] = {}
         for series in train:
             own = self._summarise(series)
             kind = self.levels.class_number(series.vehicle_class)
             level = self.levels.index(series.vehicle, series.vehicle_class)
-            for pooled in {FLEET, kind}:
-                sums[pooled] = own if pooled not in sums else sums[pooled] + own
+            met = own
+            for pooled in sorted({FLEET, kind}):
+                if strangers is not None and (pooled == FLEET or len(self.levels.classes) > 1):
+                    met = self._summarise(strangers.of(series, whole_fleet=pooled == FLEET))
+                sums[pooled] = met if pooled not in sums else sums[pooled] + met
             if level > len(self.levels.classes):
                 self._solve(level, own)
         for level, summed in sums.items():

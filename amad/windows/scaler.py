@@ -12,7 +12,7 @@ fleet takes a tenth of its physical range, or 1 where the contract gives no rang
 Shape legend: T rows of a vehicle, C channels.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -201,6 +201,35 @@ class Scaler:
         }
         has = {k: np.array(v, bool) for k, v in content["has_channel"].items()}
         return cls(channels=list(content["channels"]), tables=tables, has_channel=has)
+
+
+@dataclass(frozen=True, slots=True)
+class Strangers:
+    """Vehicles as a pooled level meets them: scaled as if only the rest were known.
+
+    What learns from vehicles in their own units and then meets one that is not known finds it off
+    the middle of every channel. classes: the class of each vehicle that is known.
+
+    Example: ``Strangers(scaler, {"b-1": "b", "b-2": "b"}).of(series, whole_fleet=False)``
+    """
+
+    scaler: Scaler
+    classes: Mapping[str, str]
+
+    def of(self, series: Series, *, whole_fleet: bool) -> Series:
+        """A scaled series as a stranger to the rest of its class.
+
+        whole_fleet: to the other classes, since the fleet's level serves vehicles whose class is
+        not known either; where there is one class alone, to the rest of that.
+        """
+        own = series.vehicle_class
+        within = not whole_fleet or set(self.classes.values()) <= {own}
+        rest = [
+            name
+            for name, kind in self.classes.items()
+            if (kind == own) == within and name != series.vehicle
+        ]
+        return self.scaler.as_stranger(series, rest)
 
 
 def _plain(value_C: np.ndarray) -> list[float]:
