@@ -284,7 +284,7 @@ def _ablations(report: dict) -> list[str]:
         "## Ablations",
         "",
         f"`python -m bench.quality`, {report['seeds']} seeds, {train['epochs']} epochs of "
-        f"{train['max_windows']} windows. the last columns are of the network's member by itself.",
+        f"{train['max_windows']} windows. The last three columns are of the network by itself.",
         "",
     ]
     for name, fleet in report["fleets"].items():

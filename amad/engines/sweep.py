@@ -217,7 +217,7 @@ class TuneReporter:
 
         self.device = torch.device(device)
         self._curve: list[float] = []
-        self._folder = tempfile.TemporaryDirectory(prefix="amad-")
+        self._folder: tempfile.TemporaryDirectory | None = None
 
     def report(self, metrics: dict, checkpoint: Path | None) -> None:
         """The trial ends in here where the scheduler stops it."""
@@ -231,8 +231,9 @@ class TuneReporter:
         from amad.model.checkpoint import load_checkpoint
 
         found = tune.get_checkpoint()
-        if found is None:
+        if found is None:  # and no folder: Ray ends its workers before they could remove one
             return None
+        self._folder = self._folder or tempfile.TemporaryDirectory(prefix="amad-")
         folder = Path(found.to_directory(self._folder.name))
         self._curve = [metrics[OBJECTIVE] for metrics in load_checkpoint(folder)["epochs"]]
         return folder

@@ -101,7 +101,7 @@ class RayReporter:
         context = ray.train.get_context()
         self.rank, self.world_size = context.get_world_rank(), context.get_world_size()
         self.device = get_device()
-        self._folder = tempfile.TemporaryDirectory(prefix="amad-")
+        self._folder: tempfile.TemporaryDirectory | None = None
 
     def report(self, metrics: dict, checkpoint: Path | None) -> None:
         """A barrier of all workers; the checkpoint is copied to the run's storage."""
@@ -115,7 +115,10 @@ class RayReporter:
         import ray.train
 
         found = ray.train.get_checkpoint()
-        return None if found is None else Path(found.to_directory(self._folder.name))
+        if found is None:  # and no folder: Ray ends its workers before they could remove one
+            return None
+        self._folder = self._folder or tempfile.TemporaryDirectory(prefix="amad-")
+        return Path(found.to_directory(self._folder.name))
 
 
 class _LoggingReporter(LocalReporter):

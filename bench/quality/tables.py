@@ -102,11 +102,13 @@ def ablations(methods: dict) -> list[str]:
             name,
             f"{own['mean'][PRIMARY]:.3f}",
             signed(own["difference"].get(WITH, {}).get(PRIMARY)),
+            or_dash(own["spread"].get(PRIMARY), ".3f"),
             or_dash(only.get("mean", {}).get(PRIMARY), ".3f"),
             signed(only.get("difference", {}).get(WITH, {}).get(PRIMARY)),
-            or_dash(own["spread"].get(PRIMARY), ".3f"),
+            or_dash(only.get("spread", {}).get(PRIMARY), ".3f"),
         ])  # fmt: skip
-    head = ["form", "VUS-PR", "less the first", "network alone", "less the first", "over seeds"]
+    columns = ["less the first", "over seeds"]
+    head = ["form", "VUS-PR", *columns, "network alone", *columns]
     return ["Ablations:", "", *table(head, rows), ""]
 
 
