@@ -152,7 +152,7 @@ class LinearSkip(nn.Module):
             own = self._summarise(series)
             kind = self.levels.class_number(series.vehicle_class)
             level = self.levels.index(series.vehicle, series.vehicle_class)
-            met = own
+            met = own  # the fleet's level comes first: of one class alone, both meet the same
             for pooled in sorted({FLEET, kind}):
                 if strangers is not None and (pooled == FLEET or len(self.levels.classes) > 1):
                     met = self._summarise(strangers.of(series, whole_fleet=pooled == FLEET))
