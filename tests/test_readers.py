@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amad.config.fleet import Source
+from amad.config.source import Source
 from amad.telemetry import readers, values
 from amad.telemetry.headers import AmbiguousHeaderError, find
 from amad.telemetry.readers import FileRefusedError, read_batches

@@ -8,10 +8,8 @@ it, what the channels are, and what the data must satisfy. Example::
     fleet.class_of("bev-03") # 'bev'
 """
 
-import codecs
 import hashlib
 import json
-from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +20,7 @@ from pydantic import Field, field_validator, model_validator
 from amad.config._yaml import Strict, parse, read_mapping
 from amad.config.errors import ConfigError
 from amad.config.settings import Settings
+from amad.config.source import Source
 
 Kind = Literal["continuous", "counter", "categorical", "binary"]
 RESERVED = {"timestamp", "vehicle", "date", "label", "score", "alarm", "imputed"}
@@ -39,6 +38,7 @@ class Channel(Strict):
     kind: Kind = "continuous"
     range: tuple[float, float] | None = None  # physical limits, inclusive, in the unit
     column: str | None = None  # its header in the raw files; default: the name
+    nulls: list[float | str] = []  # raw values that mean "not available", such as 65535
     classes: list[str] | None = None  # only vehicles of these classes have it; default: all
     max_flat_seconds: float | None = None  # a moving vehicle's sensor never repeats itself longer
 
@@ -64,109 +64,6 @@ class Channel(Strict):
     def title(self) -> str:
         """A short name for people."""
         return self.label or self.name.removeprefix("Vehicle.")
-
-
-class FileSet(Strict):
-    """Raw files of one part: a glob below the source's folder.
-
-    ``part`` says which side of the split its rows are on; ``all`` leaves that to ``split``.
-    """
-
-    glob: str
-    part: Literal["all", "train", "test"] = "all"
-
-
-class VehicleRule(Strict):
-    """Where the vehicle id stands: a column, a part of the file's path, or one constant.
-
-    ``pattern`` is a regular expression with one group, searched in the path below the folder.
-    """
-
-    take: Literal["column", "path", "constant"] = "column"
-    column: str = "vehicle"
-    pattern: str | None = None
-    value: str | None = None
-
-    @model_validator(mode="after")
-    def _complete(self) -> "VehicleRule":
-        if self.take == "path" and not self.pattern:
-            raise ValueError("take: path needs 'pattern', a regular expression with one group")
-        if self.take == "constant" and not self.value:
-            raise ValueError("take: constant needs 'value', the vehicle's id")
-        return self
-
-
-class TimestampRule(Strict):
-    """How a row's time is known.
-
-    ``column``: a timestamp column (ISO text, Arrow timestamp, or an epoch number in ``unit``).
-    ``index``: row i of a vehicle is i sampling periods after ``start``, counted over its files in
-    part order (train, then test) and name order.
-    ``time_of_day``: ``column`` holds HH:MM:SS[.fff]; the date is ``date_pattern``'s one group in
-    the path (YYYY-MM-DD); a step back of more than 12 hours is midnight.
-    """
-
-    take: Literal["column", "index", "time_of_day"] = "column"
-    column: str = "timestamp"
-    unit: Literal["s", "ms", "us", "ns"] = "us"
-    start: datetime | None = None
-    date_pattern: str | None = None
-    timezone: str = "UTC"  # IANA name of the zone in which the raw times are told
-
-    @field_validator("start")
-    @classmethod
-    def _aware(cls, start: datetime | None) -> datetime | None:
-        return start.replace(tzinfo=UTC) if start is not None and start.tzinfo is None else start
-
-    @model_validator(mode="after")
-    def _complete(self) -> "TimestampRule":
-        if self.take == "index" and self.start is None:
-            raise ValueError("take: index needs 'start', the time of row 0")
-        if self.take == "time_of_day" and not self.date_pattern:
-            raise ValueError("take: time_of_day needs 'date_pattern' to find the date in the path")
-        return self
-
-
-class SimulatorSettings(Strict):
-    """What the simulator makes for a fleet without raw data."""
-
-    vehicles: int = Field(12, ge=1)
-    days: int = Field(7, ge=1)
-    start: datetime = datetime(2026, 1, 5, tzinfo=UTC)
-    hours_per_day: float = Field(1.2, gt=0, le=24)  # of reported telemetry, in drive cycles
-    seed: int = 7
-    faults: bool = True
-    fault_free_days: int = Field(4, ge=0)  # faults start only after these
-
-
-class Source(Strict):
-    """Where the raw data lies and how to read it."""
-
-    format: Literal["parquet", "csv", "csv_sparse", "simulator"]
-    files: list[FileSet] = []
-    folder: str = "."  # relative to the data folder ($AMAD_DATA_DIR), or absolute
-    vehicle: VehicleRule = VehicleRule()
-    timestamp: TimestampRule = TimestampRule()
-    delimiter: str = Field(",", min_length=1, max_length=1)
-    decimal: Literal[".", ","] = "."  # what stands before the fraction of a number in a CSV file
-    encoding: str = "utf-8"
-    obtain: str = ""  # how to get the data set and where to put it; shown when it is missing
-    simulator: SimulatorSettings = SimulatorSettings()
-
-    @field_validator("encoding")
-    @classmethod
-    def _known(cls, encoding: str) -> str:
-        try:
-            codecs.lookup(encoding)
-        except LookupError:
-            raise ValueError("no such encoding; utf-8, latin-1 and cp1252 are common") from None
-        return encoding
-
-    @model_validator(mode="after")
-    def _has_files(self) -> "Source":
-        if self.format != "simulator" and not self.files:
-            raise ValueError(f"format: {self.format} needs 'files', a list of {{glob, part}}")
-        return self
 
 
 class VehicleClass(Strict):
@@ -219,7 +116,8 @@ class Missing(Strict):
 class Quality(Strict):
     """Limits on a vehicle-day; one over a limit is quarantined with the reason.
 
-    More than ``max_failing_share`` of all vehicle-days over a limit stops the run. Shares are of
+    More than ``max_failing_share`` of all vehicle-days over a limit stops the run, and so does a
+    share of refused rows of the whole fleet above ``max_refused_share``. Shares are of
     the rows of the vehicle-day (duplicates and unreadable rows: of those sent), null shares count
     only channels that the vehicle's class has. Gaps are a share of the time it reports: a silence
     of more than 20 times ``missing.max_gap_seconds`` is a rest and not counted.
@@ -231,6 +129,7 @@ class Quality(Strict):
     max_duplicate_share: float = Field(0.05, ge=0, le=1)
     max_late_share: float = Field(0.1, ge=0, le=1)
     max_unreadable_share: float = Field(0.05, ge=0, le=1)
+    max_refused_share: float = Field(0.05, ge=0, le=1)
     max_gap_share: float = Field(0.5, ge=0, le=1)
     max_failing_share: float = Field(0.2, ge=0, le=1)
 

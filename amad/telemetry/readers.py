@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from amad.config.fleet import Source
+from amad.config.source import Source
 
 CSV_BLOCK_BYTES = 4 << 20
 PARQUET_BATCH_CELLS = 1 << 21

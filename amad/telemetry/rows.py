@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from amad.config import ConfigError, Fleet
-from amad.config.fleet import Source
+from amad.config.source import Source
 from amad.telemetry import values
 from amad.telemetry.headers import AmbiguousHeaderError, find
 from amad.telemetry.readers import FileRefusedError, RawBatch

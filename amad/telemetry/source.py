@@ -10,7 +10,7 @@ from pathlib import Path
 
 from amad.config import ConfigError, DataError, Fleet, Settings
 from amad.config.console import say
-from amad.config.fleet import FileSet, Source
+from amad.config.source import FileSet, Source
 from amad.telemetry.files import staged, write_json
 
 PARTS = ("train", "all", "test")  # the order in which a vehicle's files are read

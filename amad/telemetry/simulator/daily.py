@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from amad.config import Fleet
-from amad.config.fleet import SimulatorSettings
+from amad.config.source import SimulatorSettings
 from amad.telemetry.faults import Fault
 from amad.telemetry.schemas import TIMESTAMP
 from amad.telemetry.simulator.breakdowns import Scene, break_down

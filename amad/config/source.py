@@ -1,0 +1,156 @@
+"""The ``source`` section of a fleet file: where the raw data lies and how it is read."""
+
+import codecs
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from amad.config._yaml import Strict
+
+
+class FileSet(Strict):
+    """Raw files of one part: a glob below the source's folder.
+
+    ``part`` says which side of the split its rows are on; ``all`` leaves that to ``split``.
+    """
+
+    glob: str
+    part: Literal["all", "train", "test"] = "all"
+
+
+class VehicleRule(Strict):
+    """Where the vehicle id stands: a column, a part of the file's path, or one constant.
+
+    ``pattern`` is a regular expression with one group, searched in the path below the folder.
+    ``aliases`` joins spellings of one vehicle: ``{WDB-001: [wdb001, "WDB 001"]}``.
+    """
+
+    take: Literal["column", "path", "constant"] = "column"
+    column: str = "vehicle"
+    pattern: str | None = None
+    value: str | None = None
+    aliases: dict[str, list[str]] = {}
+
+    @model_validator(mode="after")
+    def _complete(self) -> "VehicleRule":
+        if self.take == "path" and not self.pattern:
+            raise ValueError("take: path needs 'pattern', a regular expression with one group")
+        if self.take == "constant" and not self.value:
+            raise ValueError("take: constant needs 'value', the vehicle's id")
+        return self
+
+
+class TimestampRule(Strict):
+    """How a row's time is known.
+
+    ``column``: a timestamp column: ISO text, text in the strptime form ``format``, an Arrow
+    timestamp, or an epoch number in ``unit`` (``days_1900`` and ``days_1904`` are the serial
+    numbers of spreadsheets).
+    ``index``: row i of a vehicle is i sampling periods after ``start``, counted over its files in
+    part order (train, then test) and name order. With ``gap_between_files`` each file is a
+    recording of its own, which starts that many seconds after the last row of the file before.
+    ``time_of_day``: ``column`` holds HH:MM:SS[.fff], or ``format``; the date is ``date_pattern``'s
+    one group in the path (YYYY-MM-DD, or ``date_format``); a step back of more than 12 hours is
+    midnight.
+    ``elapsed``: ``column`` holds the time since the recording started, in ``unit`` or as
+    HH:MM:SS. The start stands where ``start_from`` says: ``constant`` (``start``), or what
+    ``start_pattern`` (a regular expression with one group) finds in the ``path`` or in the
+    ``preamble`` (the lines before the header), or the first value of ``start_column``
+    (``column``), or when the file was last ``modified`` (less its last row's elapsed time).
+    ``start_format`` is its strptime form where it is not ISO.
+    """
+
+    take: Literal["column", "index", "time_of_day", "elapsed"] = "column"
+    column: str = "timestamp"
+    unit: Literal["s", "ms", "us", "ns", "min", "h", "days_1900", "days_1904"] = "us"
+    format: str | None = None  # strptime form of the column's text
+    start: datetime | None = None
+    gap_between_files: float | None = Field(None, ge=0)  # seconds
+    start_from: Literal["constant", "path", "preamble", "column", "modified"] = "constant"
+    start_pattern: str | None = None
+    start_column: str | None = None
+    start_format: str | None = None
+    date_pattern: str | None = None
+    date_format: str | None = None
+    timezone: str = "UTC"  # IANA name of the zone in which the raw times are told
+
+    @field_validator("start")
+    @classmethod
+    def _aware(cls, start: datetime | None) -> datetime | None:
+        return start.replace(tzinfo=UTC) if start is not None and start.tzinfo is None else start
+
+    @model_validator(mode="after")
+    def _complete(self) -> "TimestampRule":
+        if self.take == "index" and self.start is None:
+            raise ValueError("take: index needs 'start', the time of row 0")
+        if self.take == "time_of_day" and not self.date_pattern:
+            raise ValueError("take: time_of_day needs 'date_pattern' to find the date in the path")
+        if self.take == "elapsed":
+            needs = {
+                "constant": ("start", self.start),
+                "path": ("start_pattern", self.start_pattern),
+                "preamble": ("start_pattern", self.start_pattern),
+                "column": ("start_column", self.start_column),
+            }
+            key, value = needs.get(self.start_from, ("", True))
+            if not value:
+                raise ValueError(f"take: elapsed with start_from: {self.start_from} needs {key!r}")
+        return self
+
+
+class SimulatorSettings(Strict):
+    """What the simulator makes for a fleet without raw data."""
+
+    vehicles: int = Field(12, ge=1)
+    days: int = Field(7, ge=1)
+    start: datetime = datetime(2026, 1, 5, tzinfo=UTC)
+    hours_per_day: float = Field(1.2, gt=0, le=24)  # of reported telemetry, in drive cycles
+    seed: int = 7
+    faults: bool = True
+    fault_free_days: int = Field(4, ge=0)  # faults start only after these
+
+
+class LongRule(Strict):
+    """The columns of ``csv_long``, one measured value a row: a signal's name and its value."""
+
+    signal: str = "signal"
+    value: str = "value"
+
+
+class Source(Strict):
+    """Where the raw data lies and how to read it.
+
+    ``csv``: a row holds all channels. ``csv_sparse``: a row holds the channels that were read at
+    that moment. ``csv_long``: a row holds one value, its signal named in a column (see ``long``;
+    a channel's ``column`` is then the name of its signal). ``nulls`` adds words for "no value" to
+    those that are always known (nothing, -, ---, NaN, null, n/a and the like).
+    """
+
+    format: Literal["parquet", "csv", "csv_sparse", "csv_long", "simulator"]
+    files: list[FileSet] = []
+    folder: str = "."  # relative to the data folder ($AMAD_DATA_DIR), or absolute
+    vehicle: VehicleRule = VehicleRule()
+    timestamp: TimestampRule = TimestampRule()
+    delimiter: str = Field(",", min_length=1, max_length=1)
+    decimal: Literal[".", ","] = "."  # what stands before the fraction of a number in a CSV file
+    encoding: str = "utf-8"
+    nulls: list[str] = []
+    long: LongRule = LongRule()
+    obtain: str = ""  # how to get the data set and where to put it; shown when it is missing
+    simulator: SimulatorSettings = SimulatorSettings()
+
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, encoding: str) -> str:
+        try:
+            codecs.lookup(encoding)
+        except LookupError:
+            raise ValueError("no such encoding; utf-8, latin-1 and cp1252 are common") from None
+        return encoding
+
+    @model_validator(mode="after")
+    def _has_files(self) -> "Source":
+        if self.format != "simulator" and not self.files:
+            raise ValueError(f"format: {self.format} needs 'files', a list of {{glob, part}}")
+        return self
