@@ -11,6 +11,7 @@ Shape legend: B windows, L steps, C channels, D model width, H heads.
 import argparse
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from amad.config.params import LossParams, MaskParams, ModelParams
 from amad.model import Amad, draw_mask, hidden_residual
 from amad.model.losses import Objective
+from amad.model.training import autocast
 from amad.telemetry.files import write_json
 from amad.windows.series import TRAIN, Series
 from bench.facts import machine_facts
@@ -53,11 +55,23 @@ class AnomalyTransformerStep(nn.Module):
         step_L = torch.arange(params.window, dtype=torch.float32)
         self.register_buffer("lag_LL", (step_L[:, None] - step_L).abs())
 
-    def step(self, x_BLC: Tensor) -> None:
-        """Both backward passes of one batch; gradients are added to the weights'."""
+    def step(
+        self, x_BLC: Tensor, precision: Callable[[], AbstractContextManager] = nullcontext
+    ) -> None:
+        """Both backward passes of one batch; gradients are added to the weights'.
+
+        precision: makes the context of the forward pass.
+        """
+        with precision():
+            max_loss, min_loss = self._losses(x_BLC)
+        max_loss.backward(retain_graph=True)
+        min_loss.backward()
+
+    def _losses(self, x_BLC: Tensor) -> tuple[Tensor, Tensor]:
+        """The losses of the Max and the Min phase."""
         body, nothing_BLC = self.body, torch.zeros_like(x_BLC, dtype=torch.bool)
         token_BLD = body._embed(x_BLC, nothing_BLC)
-        prior_phase = series_phase = torch.zeros(())
+        prior_phase = series_phase = x_BLC.new_zeros(())
         for layer, to_sigma in zip(body.layers, self.sigma, strict=True):
             normed_BLD = layer.attention_norm(token_BLD)
             qkv_BHLE = layer.attention.qkv(normed_BLD).unflatten(2, (3, self.heads, -1))
@@ -75,8 +89,7 @@ class AnomalyTransformerStep(nn.Module):
             fed_BLD = layer.feed_in(layer.feed_norm(token_BLD))
             token_BLD = token_BLD + layer.feed_out(nn.functional.gelu(fed_BLD))
         error = (body.head(body.norm(token_BLD)) - x_BLC).square().mean()
-        (error - self.k * series_phase).backward(retain_graph=True)
-        (error + self.k * prior_phase).backward()
+        return error - self.k * series_phase, error + self.k * prior_phase
 
 
 def symmetric(p_BHLL: Tensor, q_BHLL: Tensor) -> Tensor:
@@ -86,28 +99,45 @@ def symmetric(p_BHLL: Tensor, q_BHLL: Tensor) -> Tensor:
     return (forth.sum(-1) + back.sum(-1)).mean()
 
 
-def training_steps(channels: int) -> dict[str, Callable[[], None]]:
-    """For each variant, a function that makes one whole step on a batch of BATCH windows."""
+def training_steps(
+    channels: int,
+    size: ModelParams | None = None,
+    *,
+    batch: int = BATCH,
+    device: str = "cpu",
+    precision: str = "float32",
+    compiled: bool = False,
+) -> dict[str, Callable[[], None]]:
+    """For each variant, a function that makes one whole step on a batch of windows.
+
+    size: of the networks. precision: as in ``TrainJob``. compiled: with ``torch.compile``.
+    """
     torch.manual_seed(0)
-    x_BLC = torch.randn(BATCH, ModelParams().window, channels)
-    hidden_BLC = draw_mask(MaskParams(), tuple(x_BLC.shape), torch.Generator().manual_seed(0))
+    size, where = size or ModelParams(), torch.device(device)
+    x_BLC = torch.randn(batch, size.window, channels, device=where)
+    mask_BLC = draw_mask(MaskParams(), tuple(x_BLC.shape), torch.Generator().manual_seed(0))
+    hidden_BLC = mask_BLC.to(where)
     steps = {}
     for name, (model, loss) in VARIANTS.items():
-        objective = Objective(Amad(channels, ModelParams(**model)), LossParams(**loss))
+        network = Amad(channels, size.model_copy(update=model))
+        objective = Objective(network, LossParams(**loss)).to(where)
         optimiser = torch.optim.AdamW(objective.parameters())
+        run = torch.compile(objective) if compiled else objective
 
-        def step(objective=objective, optimiser=optimiser) -> None:
+        def step(run=run, optimiser=optimiser) -> None:
             optimiser.zero_grad()
-            objective(x_BLC, hidden_BLC, hidden_BLC).total.backward()
+            with autocast(precision, where):
+                losses = run(x_BLC, hidden_BLC, hidden_BLC)
+            losses.total.backward()
             optimiser.step()
 
         steps[name] = step
-    opponent = AnomalyTransformerStep(channels, ModelParams())
+    opponent = AnomalyTransformerStep(channels, size).to(where)
     opponent_optimiser = torch.optim.AdamW(opponent.parameters())
 
     def published() -> None:
         opponent_optimiser.zero_grad()
-        opponent.step(x_BLC)
+        opponent.step(x_BLC, lambda: autocast(precision, where))
         opponent_optimiser.step()
 
     return steps | {PUBLISHED: published}
@@ -133,13 +163,19 @@ def scoring_passes(channels: int) -> tuple[dict[str, Callable[[], None]], int]:
     return passes, rows
 
 
-def seconds_of(work: dict[str, Callable[[], None]]) -> dict[str, float]:
-    """Seconds of each function in its best of ROUNDS rounds, after one to warm up."""
+def seconds_of(
+    work: dict[str, Callable[[], None]], finish: Callable[[], None] = lambda: None
+) -> dict[str, float]:
+    """Seconds of each function in its best of ROUNDS rounds, after one to warm up.
+
+    finish: waits for what a function has only asked for, as of a GPU.
+    """
     times: dict[str, list[float]] = {name: [] for name in work}
     for number in range(ROUNDS + 1):
         for name, function in work.items():
             started = time.perf_counter()
             function()
+            finish()
             if number:
                 times[name].append(time.perf_counter() - started)
     return {name: min(values) for name, values in times.items()}

@@ -1,0 +1,82 @@
+"""python -m bench.gpu --out bench/results/gpu.json
+
+Windows per second of a whole training step on a GPU, in float32 and in bfloat16, with and without
+torch.compile, at the default size and at width 512: AMAD against the published Anomaly Transformer
+step and a plain transformer of the same size, in the same run. Beside them what the GPU reaches in
+a plain matrix product and a plain copy. Ends with code 3 where there is no GPU.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from amad.config.params import ModelParams
+from amad.telemetry.files import write_json
+from bench.facts import machine_facts
+from bench.model import seconds_of, training_steps
+
+CHANNELS, BATCH = 38, 512
+SIZES = {
+    "default": ModelParams(),
+    "width 512": ModelParams(width=512, layers=3, heads=8),
+}
+FORMS = {  # name: precision, compiled
+    "float32": ("float32", False),
+    "bfloat16": ("bfloat16", False),
+    "bfloat16, compiled": ("bfloat16", True),
+}
+PACKAGES = ("numpy", "torch")
+
+
+def limits() -> dict[str, float]:
+    """TFLOP/s of a bfloat16 matrix product of 8192 squared, TB/s of a copy (read and written)."""
+    a, b = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    source = torch.randn(1 << 30, device="cuda")
+    target = torch.empty_like(source)
+    seconds = seconds_of(
+        {"product": lambda: a @ b, "copy": lambda: target.copy_(source)}, torch.cuda.synchronize
+    )
+    return {
+        "bfloat16_tflops": 2 * 8192**3 / seconds["product"] / 1e12,
+        "copy_terabytes_per_second": 2 * source.nbytes / seconds["copy"] / 1e12,
+    }
+
+
+def measure(size: ModelParams, precision: str, compiled: bool) -> dict[str, float]:
+    """Windows per second of each variant's training step."""
+    steps = training_steps(
+        CHANNELS, size, batch=BATCH, device="cuda", precision=precision, compiled=compiled
+    )
+    return {name: BATCH / s for name, s in seconds_of(steps, torch.cuda.synchronize).items()}
+
+
+def main() -> None:
+    """Parse the command line, measure, write the JSON and say what it holds."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[2])
+    parser.add_argument("--out", type=Path, default=Path("bench/results/gpu.json"))
+    arguments = parser.parse_args()
+    if not torch.cuda.is_available():
+        print("there is no GPU here that torch can use", file=sys.stderr)
+        sys.exit(3)
+    result = {
+        "machine": machine_facts(PACKAGES) | {"gpu": torch.cuda.get_device_name()},
+        "channels": CHANNELS,
+        "batch": BATCH,
+        "limits": limits(),
+        "sizes": {},
+    }
+    for name, size in SIZES.items():
+        entry = {"width": size.width, "layers": size.layers, "heads": size.heads, "forms": {}}
+        for form, (precision, compiled) in FORMS.items():
+            speeds = measure(size, precision, compiled)
+            entry["forms"][form] = {"windows_per_second": speeds}
+            for variant, speed in speeds.items():
+                print(f"{name:10s} {form:20s} {variant:38s} {speed:9.0f} windows/s", flush=True)
+        result["sizes"][name] = entry
+        write_json(arguments.out.absolute(), result)
+
+
+if __name__ == "__main__":
+    main()

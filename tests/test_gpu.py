@@ -1,0 +1,85 @@
+"""On a GPU: the same numbers as on the CPU, a bundle that goes there and back, an exact resume.
+
+Skipped where torch finds no GPU.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from model_kit import toy_fleet, toy_params, toy_series, toy_store
+
+from amad.model import (
+    LocalReporter,
+    TrainJob,
+    hidden_residual,
+    read_bundle,
+    restore_network,
+    train,
+    write_bundle,
+)
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU here"),
+]
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> TrainJob:
+    store = toy_store(tmp_path_factory.mktemp("fleet"))
+    return TrainJob(store=store.path, params=toy_params(), digest="d1")
+
+
+def validation(history: list[dict]) -> list[float]:
+    return [metrics["validation"] for metrics in history]
+
+
+def test_training_on_a_gpu_follows_training_on_the_cpu(job: TrainJob, tmp_path: Path) -> None:
+    on_cpu = train(job, LocalReporter(tmp_path / "cpu", "cpu"))
+    on_gpu = train(job, LocalReporter(tmp_path / "gpu", "cuda"))
+    assert validation(on_gpu["epochs"]) == pytest.approx(validation(on_cpu["epochs"]), rel=2e-2)
+
+
+def test_bfloat16_ends_near_float32(job: TrainJob, tmp_path: Path) -> None:
+    job = replace(job, params=toy_params(train={"epochs": 8}))
+    full = train(job, LocalReporter(tmp_path / "full", "cuda"))
+    half = train(replace(job, precision="bfloat16"), LocalReporter(tmp_path / "half", "cuda"))
+    assert validation(half["epochs"])[-1] == pytest.approx(validation(full["epochs"])[-1], rel=0.1)
+    assert half["epochs"][-1]["loss"] != full["epochs"][-1]["loss"]
+
+
+def test_a_bundle_scores_alike_on_the_cpu_on_the_gpu_and_back(
+    job: TrainJob, tmp_path: Path
+) -> None:
+    train(job, LocalReporter(tmp_path / "run", "cuda"))
+    network = restore_network(tmp_path / "run" / "checkpoint", job.params.model)
+    scaler = toy_store(tmp_path).scaler
+    write_bundle(tmp_path / "bundle", network, job.params, toy_fleet(), scaler, {})
+    series = toy_series("b-1", rows=300, seed=5)
+    window, block = job.params.model.window, job.params.detect.hidden_block
+    bundled = read_bundle(tmp_path / "bundle").model
+    before_TC = hidden_residual(bundled, series, window, block)
+    on_gpu_TC = hidden_residual(bundled.to("cuda"), series, window, block)
+    after_TC = hidden_residual(bundled.to("cpu"), series, window, block)
+    np.testing.assert_allclose(on_gpu_TC, before_TC, atol=2e-3)
+    np.testing.assert_array_equal(after_TC, before_TC)
+
+
+class CutShort(LocalReporter):
+    """Falls over after the first epoch, as a worker that is killed."""
+
+    def report(self, metrics: dict, checkpoint: Path | None) -> None:
+        super().report(metrics, checkpoint)
+        raise KeyboardInterrupt
+
+
+def test_a_run_cut_short_on_a_gpu_ends_as_an_undisturbed_one(job: TrainJob, tmp_path: Path) -> None:
+    whole = train(job, LocalReporter(tmp_path / "whole", "cuda"))
+    with pytest.raises(KeyboardInterrupt):
+        train(job, CutShort(tmp_path / "cut", "cuda"))
+    resumed = train(job, LocalReporter(tmp_path / "cut", "cuda"))
+    assert len(resumed["epochs"]) == len(whole["epochs"])
+    assert validation(resumed["epochs"]) == pytest.approx(validation(whole["epochs"]), rel=1e-3)
