@@ -147,7 +147,7 @@ def joined(path, source):
     for batch in read_batches(path, source, everything):
         rows += batch.row_R.tolist()
         cells += zip(*(column.to_pylist() for column in batch.columns.values()), strict=True)
-        broken += batch.broken
+        broken += [(number, text) for number, _, text in batch.broken]
     return rows, cells, broken
 
 

@@ -38,7 +38,9 @@ class RawBatch:
     row_R: np.ndarray  # int64, the rows' numbers in the file
     columns: dict[str, pa.Array]  # (R,) each, by the name asked for
     headers: dict[str, str]  # the column's own header, by the name asked for
-    broken: list[tuple[int, str]] = field(default_factory=list)  # (number, text) of lines
+    broken: list[tuple[int, str, str]] = field(default_factory=list)  # (number, reason, text)
+    preamble: list[str] = field(default_factory=list)  # the file's lines before its header
+    ignored: dict[str, int] = field(default_factory=dict)  # what is left out and no row: how many
 
 
 def read_batches(path: Path, source: Source, resolve: Resolve) -> Iterator[RawBatch]:
@@ -75,10 +77,11 @@ def _csv(path: Path, source: Source, resolve: Resolve) -> Iterator[RawBatch]:
     headers = _csv_headers(path, source)
     position = resolve(headers)
     columns = [f"f{at}" for at in range(len(headers))]
-    broken: list[tuple[int, str]] = []
+    broken: list[tuple[int, str, str]] = []
 
     def note(line: pa_csv.InvalidRow) -> str:
-        broken.append((line.number - 1, line.text))  # Arrow counts the header as line 1
+        reason = "wrong number of fields"
+        broken.append((line.number - 1, reason, line.text))  # Arrow counts the header as line 1
         return "skip"
 
     try:
@@ -104,9 +107,9 @@ def _csv(path: Path, source: Source, resolve: Resolve) -> Iterator[RawBatch]:
     names = {name: headers[at] for name, at in position.items()}
     done = 0
     for batch in stream:
-        row_R = _row_numbers(batch.num_rows, done, [number for number, _ in broken])
+        row_R = _row_numbers(batch.num_rows, done, [number for number, *_ in broken])
         done = int(row_R[-1]) if len(row_R) else done
-        count = sum(number <= done for number, _ in broken)
+        count = sum(number <= done for number, *_ in broken)
         yield RawBatch(
             row_R=row_R,
             columns=dict(zip(position, batch.columns, strict=True)),

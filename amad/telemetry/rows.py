@@ -155,8 +155,8 @@ class FileParser:
             (int(batch.row_R[at]), reasons[reason_R[at] - 1], _content(batch, at), vehicle)
             for at, vehicle in zip(bad, known_R, strict=True)
         ] + [
-            (number, "wrong number of fields", json.dumps({"line": text}), self._vehicle)
-            for number, text in batch.broken
+            (number, reason, json.dumps({"line": text}), self._vehicle)
+            for number, reason, text in batch.broken
         ]
         return clean, list(self._dated(refused, clean))
 
