@@ -149,7 +149,7 @@ def test_filled_values_are_flagged(nights):
     heat = rows["heat"].to_pylist()
     heat[100:103] = [None] * 3
     at = rows.schema.get_field_index("heat")
-    holed = rows.set_column(at, rows.schema.field("heat"), pa.array(heat, pa.float32()))
+    holed = rows.set_column(at, rows.schema.field("heat"), pa.array(heat, pa.float64()))
     imputed = score_table(detector, "a-1", holed).table["imputed"].to_numpy()
     assert np.flatnonzero(imputed).tolist() == [100, 101, 102]
 

@@ -87,7 +87,7 @@ def test_the_same_rows_make_the_same_bytes(tmp_path):
     time, value = np.arange(1000) + START_US, np.random.default_rng(1).normal(size=(1000, 3))
     value[::7] = np.nan
     for name in "ab":
-        write_part(tmp_path / name, schema, time, value.astype(np.float32), None)
+        write_part(tmp_path / name, schema, time, value, None)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert pq.read_table(tmp_path / "a")["speed"].null_count == 143
 

@@ -51,4 +51,4 @@ def test_the_lake_has_a_label_only_where_raw_data_tells_it():
         ("column", [*channels, "label"]),
     ]:
         assert lake_schema(raw_fleet(labels={"kind": kind})).names == names
-    assert {lake_schema(raw_fleet()).field(n).type for n in channels[1:]} == {pa.float32()}
+    assert {lake_schema(raw_fleet()).field(n).type for n in channels[1:]} == {pa.float64()}

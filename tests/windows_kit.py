@@ -38,7 +38,7 @@ def lake_table(seconds: list[float], **columns: list) -> pa.Table:
     stamp = (START + np.round(np.asarray(seconds, float) * SECOND)).astype(np.int64)
     data = {"timestamp": pa.array(stamp, pa.int64()).view(TIMESTAMP)}
     for name in ("speed", "level", "gear", "charge"):
-        data[name] = pa.array(columns.pop(name, [None] * rows), pa.float32())
+        data[name] = pa.array(columns.pop(name, [None] * rows), pa.float64())
     for name, values in columns.items():
         data[name] = pa.array(values, pa.int8())
     return pa.table(data)

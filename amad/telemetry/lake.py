@@ -25,6 +25,7 @@ from amad.config import DataError, Fleet
 from amad.telemetry.schemas import DATE, EVENTS, TIMESTAMP, VEHICLE, check, lake_schema
 from amad.telemetry.values import DAY_US, date_of
 
+FORMAT = 2  # of the parts: a lake of another format is written anew
 MANIFEST, DAYS_FILE, EVENTS_FILE = "_manifest.json", "_days.parquet", "_events.parquet"
 
 # duplicates, late, unreadable: rows refused as repeated, rows that came after newer ones, rows
@@ -161,13 +162,13 @@ def open_part(path: Path) -> Iterator[pq.ParquetFile]:
 def write_part(
     path: Path, schema: pa.Schema, timestamp_T: np.ndarray, value_TC: np.ndarray, label_T
 ) -> None:
-    """Write one part: timestamp_T sorted int64 microseconds, value_TC float32 with NaN for null.
+    """Write one part: timestamp_T sorted int64 microseconds, value_TC float64 with NaN for null.
 
     The bytes depend on the rows alone. ``path`` is a staged one: it is not written in one piece.
     """
     value_CT = np.ascontiguousarray(value_TC.T)
     columns = [pa.array(timestamp_T, TIMESTAMP)]
-    columns += [pa.array(value_T, pa.float32(), from_pandas=True) for value_T in value_CT]
+    columns += [pa.array(value_T, pa.float64(), from_pandas=True) for value_T in value_CT]
     if "label" in schema.names:
         columns.append(pa.array(label_T, pa.int8()))
     table = pa.Table.from_arrays(columns, schema=schema)
@@ -196,6 +197,7 @@ def lake_contract(fleet: Fleet) -> str:
     )
     if fleet.source.timestamp.take != "index":
         del content["period_seconds"]
+    content["format"] = FORMAT
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 

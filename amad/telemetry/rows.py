@@ -32,7 +32,7 @@ class CleanRows:
     vehicles: list[str]
     code_T: np.ndarray  # int64, index into vehicles
     timestamp_T: np.ndarray  # int64
-    value_TC: np.ndarray  # float32
+    value_TC: np.ndarray  # float64
     label_T: np.ndarray | None  # int8
     row_T: np.ndarray  # int64, number in the file
 
@@ -263,7 +263,7 @@ class FileParser:
         self, batch: RawBatch, vehicles: list[str], code_R: np.ndarray, refuse: Refuse
     ) -> np.ndarray:
         """(R, C): NaN where null, refused, or not a channel of the vehicle's class."""
-        value_RC = np.full((len(code_R), len(self._fleet.channels)), np.nan, np.float32)
+        value_RC = np.full((len(code_R), len(self._fleet.channels)), np.nan)
         lacks_VC = self._lacks(vehicles)
         for c, channel in enumerate(self._fleet.channels):
             lacks_R = lacks_VC[code_R, c]
@@ -275,7 +275,7 @@ class FileParser:
             except values.NotReadableError as error:
                 raise FileRefusedError(f"column {batch.headers[channel.name]!r}: {error}") from None
             refuse(bad_R & ~lacks_R, f"{channel.name} is not a finite number")
-            value_RC[:, c] = np.where(lacks_R, np.float32(np.nan), value_R)
+            value_RC[:, c] = np.where(lacks_R, np.nan, value_R)
         return value_RC
 
     def _lacks(self, vehicles: list[str]) -> np.ndarray:

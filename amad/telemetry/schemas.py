@@ -60,11 +60,11 @@ INCIDENTS = pa.schema([
 
 
 def lake_schema(fleet: Fleet) -> pa.Schema:
-    """Columns of one lake file: timestamp, a float32 per channel, and the label if there is one.
+    """Columns of one lake file: timestamp, a float64 per channel, and the label if there is one.
 
     The hive keys ``vehicle`` and ``date`` stand in the path alone.
     """
-    fields = [("timestamp", TIMESTAMP)] + [(name, pa.float32()) for name in fleet.channel_names]
+    fields = [("timestamp", TIMESTAMP)] + [(name, pa.float64()) for name in fleet.channel_names]
     if fleet.labels.kind in ("column", "intervals"):
         fields.append(("label", pa.int8()))
     return pa.schema(fields)

@@ -23,7 +23,7 @@ class DayRows:
     """Rows of one vehicle-day in the order in which they arrived. T rows, C channels."""
 
     timestamp_T: np.ndarray  # int64 microseconds
-    value_TC: np.ndarray  # float32, NaN: null
+    value_TC: np.ndarray  # float64, NaN: null
     label_T: np.ndarray  # int8
     file_T: np.ndarray  # int64, the position of the raw file in reading order
     row_T: np.ndarray  # int64, number in the file
@@ -104,7 +104,7 @@ class Spill:
 
     def _schema(self) -> pa.Schema:
         return pa.schema([
-            ("timestamp", pa.int64()), ("value", pa.list_(pa.float32(), self._channels)),
+            ("timestamp", pa.int64()), ("value", pa.list_(pa.float64(), self._channels)),
             ("label", pa.int8()), ("file", pa.int64()), ("row", pa.int64()),
         ])  # fmt: skip
 

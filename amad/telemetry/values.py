@@ -29,10 +29,10 @@ class NotReadableError(ValueError):
 
 
 def numbers(column: pa.Array, decimal: str = ".") -> tuple[np.ndarray, np.ndarray]:
-    """Values as float32 (R,), NaN where null or NaN, and which rows are bad (R,).
+    """Values as float64 (R,), NaN where null or NaN, and which rows are bad (R,).
 
     Text may be true, false or a number with ``decimal`` before its fraction. Infinite values, and
-    those beyond float32, are bad.
+    those beyond float64, are bad.
 
     Raises:
         NotReadableError: the column's type holds no numbers.
@@ -58,13 +58,11 @@ def numbers(column: pa.Array, decimal: str = ".") -> tuple[np.ndarray, np.ndarra
         raise NotReadableError(f"it holds {column.type}, not numbers")
     if pa.types.is_decimal(column.type):
         column = pc.cast(column, pa.float64())
-    value_R = column.to_numpy(zero_copy_only=False)
-    with np.errstate(over="ignore"):
-        value_R = value_R.astype(np.float32)
+    value_R = column.to_numpy(zero_copy_only=False).astype(np.float64)
     infinite_R = np.isinf(value_R)
     if infinite_R.any():
         bad_R = bad_R | infinite_R
-        value_R = np.where(infinite_R, np.float32(np.nan), value_R)
+        value_R = np.where(infinite_R, np.nan, value_R)
     return value_R, bad_R
 
 
