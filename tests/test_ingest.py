@@ -54,7 +54,9 @@ def test_rows_are_sorted_typed_and_in_their_day(yard):
     counts, lake = yard.ingest(raw_fleet())
     assert counts == {
         "rows_in": 3, "rows_lake": 3, "rows_rejected": 0, "rejected_by_reason": {},
-        "vehicles": {"a-1": 3}, "files": 1, "files_refused": [], "days": 2,
+        "vehicles": {"a-1": 3}, "files": 1, "files_refused": [], "days": 2, "rows_merged": 0,
+        "files_gone": [], "vehicles_unknown": {}, "likely_doubles": [], "nulls_by_channel": {},
+        "newest": {},
     }  # fmt: skip
     assert seconds_of(lake.read("a-1")) == [2, 5, DAY + 1]
     assert lake.read("a-1")["level"].to_pylist() == [None, 2, 2]

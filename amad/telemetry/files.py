@@ -1,19 +1,32 @@
-"""Nothing is ever half written: write beside the target, verify, rename."""
+"""Nothing is ever half written: write beside the target, verify, rename; and one reader of state.
+
+Every file of state (JSON or Parquet) that a later command depends on is read with ``read_json`` or
+``read_table``, so that a damaged one is told with its name and the way out.
+"""
 
 import json
+import os
 import shutil
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from amad.config import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @contextmanager
 def staged(target: Path) -> Iterator[Path]:
     """Yield a path beside ``target``; on success it is renamed over ``target``, else removed.
 
-    Works for a file or a folder. A folder that stands at ``target`` is swapped out first; a kill
-    between the two renames leaves the old one beside it as ``.old-*``, never a mixture.
+    Works for a file or a folder. What was written reaches the disk before the rename, and the
+    rename before this returns, so that a power loss leaves the old content or the new. A folder
+    that stands at ``target`` is swapped out first; a kill between the two renames leaves the old
+    one beside it as ``.old-*``, never a mixture.
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -21,6 +34,7 @@ def staged(target: Path) -> Iterator[Path]:
     stage = target.parent / f".stage-{token}-{target.name}"
     try:
         yield stage
+        flush(stage)
         if stage.is_dir() and target.exists():
             old = target.parent / f".old-{token}-{target.name}"
             target.rename(old)
@@ -28,11 +42,39 @@ def staged(target: Path) -> Iterator[Path]:
             shutil.rmtree(old)
         else:
             stage.replace(target)
+        flush_folder(target.parent)
     finally:
         if stage.is_dir():
             shutil.rmtree(stage, ignore_errors=True)
         else:
             stage.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Wait until a file, or a folder with all that is in it, is on the disk."""
+    if not path.is_dir():
+        _fsync(path)
+        return
+    for folder, _, names in os.walk(path):
+        for name in names:
+            _fsync(Path(folder, name))
+        flush_folder(Path(folder))
+
+
+def flush_folder(folder: Path) -> None:
+    """Wait until a folder's list of names is on the disk, where the file system can tell."""
+    with suppress(OSError):
+        _fsync(folder)
+
+
+def _fsync(path: Path) -> None:
+    if path.is_symlink() or not (path.is_file() or path.is_dir()):
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_json(path: Path, content: object) -> None:
@@ -51,3 +93,67 @@ def write_parquet(table, path: Path, schema=None, **options) -> None:
         check(table, schema, str(path))
     with staged(path) as stage:
         pq.write_table(table, stage, compression="zstd", **options)
+
+
+def read_json(
+    path: Path, remedy: str, *, keys: Iterable[str] = (), required: bool = False
+) -> dict | None:
+    """The JSON object in a file of state that must hold ``keys``; None where there is no file.
+
+    remedy: what the reader of the error should do, as the end of a sentence: "run `amad train`".
+
+    Raises:
+        DataError: the file is damaged, or missing though ``required``; names it and the remedy.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return _missing(path, remedy, required)
+    except (ValueError, RecursionError, IsADirectoryError) as error:
+        raise damaged(path, remedy, str(error)) from None
+    if not isinstance(content, dict):
+        raise damaged(path, remedy, f"it holds a {type(content).__name__}, not an object")
+    if lacks := [key for key in keys if key not in content]:
+        raise damaged(path, remedy, f"it has no {', '.join(lacks)}")
+    return content
+
+
+def read_table(
+    path: Path, schema: "pa.Schema | None", remedy: str, *, required: bool = False
+) -> "pa.Table | None":
+    """The table in a Parquet file of state, checked against ``schema``; None where there is none.
+
+    Raises:
+        DataError: the file is damaged, has other columns, or is missing though ``required``.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from amad.telemetry.schemas import check
+
+    try:
+        with pq.ParquetFile(path) as file:  # read_table would add the hive keys of its path
+            table = file.read()
+        table.validate(full=True)
+    except FileNotFoundError:
+        return _missing(path, remedy, required)
+    except PermissionError:
+        raise
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise damaged(path, remedy, str(error)) from None
+    if schema is None:
+        return table
+    try:
+        return check(table, schema, str(path))
+    except DataError as error:
+        raise DataError(f"{error}; {remedy}") from None
+
+
+def damaged(path: Path, remedy: str, why: str) -> DataError:
+    """The error for a file of state that cannot be used."""
+    return DataError(f"{path} is damaged ({' '.join(why.split())}); {remedy}")
+
+
+def _missing(path: Path, remedy: str, required: bool) -> None:
+    if required:
+        raise DataError(f"{path} is missing; {remedy}")

@@ -23,8 +23,10 @@ def ingest(fleet: Fleet, settings: Settings, lake: Path, rejected: Path) -> dict
     """Bring the lake up to date with the raw files and return the counts of the whole lake.
 
     Returns ``{rows_in, rows_lake, rows_rejected, rejected_by_reason, vehicles: {id: rows}, files,
-    files_refused: [{path, reason}], days}`` with rows_in == rows_lake + rows_rejected; days counts
-    vehicle-days. A file (or its rest) that cannot be read counts as one row in and one rejected, so
+    files_refused: [{path, reason}], files_gone: [{path, rows, days}], vehicles_unknown: {id: rows},
+    likely_doubles: [[id, id]], nulls_by_channel: {channel: values}, rows_merged, days, newest: {id:
+    ISO time}}`` with rows_in == rows_lake + rows_rejected + rows_merged; days counts vehicle-days.
+    A file (or its rest) that cannot be read counts as one row in and one rejected, so
     that rows_rejected is the number of rows in ``rejected/``.
 
     Raises:
@@ -68,7 +70,13 @@ def summary(lake: Lake) -> dict:
         "rows_rejected": sum(reasons.values()),
         "rejected_by_reason": dict(sorted(reasons.items())),
         "vehicles": dict(sorted(vehicles.items())),
+        "rows_merged": 0,
         "files": len(lake.files),
+        "files_gone": [],
+        "vehicles_unknown": {},
+        "likely_doubles": [],
+        "nulls_by_channel": {},
+        "newest": {},
         "files_refused": [
             {"path": path, "reason": file["refused"]}
             for path, file in sorted(lake.files.items())
@@ -76,7 +84,7 @@ def summary(lake: Lake) -> dict:
         ],
         "days": len(lake.days()),
     }
-    assert counts["rows_in"] == counts["rows_lake"] + counts["rows_rejected"], counts
+    assert counts["rows_in"] == sum(counts[f"rows_{n}"] for n in ("lake", "rejected", "merged"))
     return counts
 
 

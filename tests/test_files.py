@@ -1,0 +1,88 @@
+"""Files of state: written whole, read with the way out where they are damaged."""
+
+import json
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from amad.config import DataError
+from amad.telemetry import files
+from amad.telemetry.files import read_json, read_table, staged, write_json, write_parquet
+
+SCHEMA = pa.schema([("vehicle", pa.string()), ("rows", pa.int64())])
+
+
+def test_what_was_written_is_read_again(tmp_path):
+    write_json(tmp_path / "a.json", {"b": 1, "a": [None]})
+    assert read_json(tmp_path / "a.json", "run x", keys=["a", "b"]) == {"a": [None], "b": 1}
+    table = pa.table({"vehicle": ["v"], "rows": [3]}, schema=SCHEMA)
+    write_parquet(table, tmp_path / "date=1" / "a.parquet", SCHEMA)
+    assert read_table(tmp_path / "date=1" / "a.parquet", SCHEMA, "run x").equals(table)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b'{"a": 1', b"[1]", b"null", b"\xff\xfe{}", b"{}", b"[" * 100_000, b'{"b": 1}\x00'],
+)
+def test_a_damaged_json_file_is_told_with_its_name_and_the_way_out(content, tmp_path):
+    path = tmp_path / "state.json"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"state\.json is damaged \(.+\); run `amad train`"):
+        read_json(path, "run `amad train`", keys=["a"])
+
+
+def test_a_damaged_table_is_told_with_its_name_and_the_way_out(tmp_path):
+    path = tmp_path / "t.parquet"
+    write_parquet(pa.table({"vehicle": ["v"] * 999, "rows": range(999)}, schema=SCHEMA), path)
+    whole = path.read_bytes()
+    for content in (b"", whole[:-9], whole[: len(whole) // 2], b"PAR1" + bytes(99) + b"PAR1"):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"t\.parquet is damaged \(.+\); run it again"):
+            read_table(path, SCHEMA, "run it again")
+    pq.write_table(pa.table({"vehicle": ["v"]}), path)
+    with pytest.raises(DataError, match=r"t\.parquet.*missing: \['rows'\].*; run it again"):
+        read_table(path, SCHEMA, "run it again")
+
+
+def test_a_missing_file_is_none_or_told(tmp_path):
+    assert read_json(tmp_path / "a", "run x") is None
+    assert read_table(tmp_path / "a", SCHEMA, "run x") is None
+    for read in (
+        lambda: read_json(tmp_path / "a", "run x", required=True),
+        lambda: read_table(tmp_path / "a", None, "run x", required=True),
+    ):
+        with pytest.raises(DataError, match="a is missing; run x"):
+            read()
+
+
+def test_content_is_on_the_disk_before_its_name_is(tmp_path, monkeypatch):
+    """The file is flushed before the rename and its folder after it, for a folder's files too."""
+    happened = []
+    fsync, replace = os.fsync, files.Path.replace
+
+    def noted(handle):
+        happened.append(Path(f"/proc/self/fd/{handle}").readlink().name)
+        fsync(handle)
+
+    monkeypatch.setattr(files.os, "fsync", noted)
+    monkeypatch.setattr(
+        files.Path, "replace", lambda a, b: (happened.append("renamed"), replace(a, b))
+    )
+    write_json(tmp_path / "a.json", {})
+    assert happened[0].endswith("-a.json") and happened[1:] == ["renamed", tmp_path.name]
+    happened.clear()
+    with staged(tmp_path / "folder") as stage:
+        stage.mkdir()
+        (stage / "inner").write_text("x")
+    assert happened.index("inner") < happened.index("renamed")
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_beside_it(tmp_path):
+    write_json(tmp_path / "a.json", {"old": 1})
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "a.json", {"new": object()})
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    assert json.loads((tmp_path / "a.json").read_text()) == {"old": 1}
