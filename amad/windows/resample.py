@@ -150,7 +150,7 @@ def to_series(
 
 
 def made_null(table: pa.Table, fleet: Fleet, vehicle_class: str) -> dict[str, int]:
-    """Channel -> cells of these lake rows that ``to_series`` takes for null though they hold a value.
+    """Channel -> cells of these lake rows whose value ``to_series`` takes for null.
 
     Only channels of the class, and only those with such cells.
     """
