@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amad.config import ConfigError, DataError, Fleet, Settings, load_fleet
-from amad.telemetry import commit, readers, spill
+from amad.telemetry import commit, spill
 from amad.telemetry.ingest import ingest
 from amad.telemetry.lake import Lake
+from amad.telemetry.reading import parquet_file
 from amad.telemetry.tally import CHUNK_ROWS, RejectedLog
 from tests.ingest_kit import SECOND, START_US, Yard, at, raw_fleet, seconds_of
 
@@ -68,7 +69,7 @@ def test_what_cannot_be_read_is_rejected_with_file_row_and_reason(yard):
         "x.csv",
         [
             line(seconds=0),
-            "a-1,2026-01-05,1",
+            "a-1,2026-01-05,1,2,3",
             line(seconds=1, speed="fast"),
             "a-1,yesterday,1,2",
             "a-1,,1,2",
@@ -83,7 +84,7 @@ def test_what_cannot_be_read_is_rejected_with_file_row_and_reason(yard):
     assert counts["rows_in"] == 9 and counts["rows_rejected"] == 7
     rejected = yard.rejected(raw_fleet())
     assert [(row["row"], row["reason"].split(",")[0]) for row in rejected] == [
-        (2, "wrong number of fields"),
+        (2, "it has 5 fields"),
         (3, "speed is not a finite number"),
         (4, "timestamp is missing"),
         (5, "timestamp is missing"),
@@ -92,7 +93,7 @@ def test_what_cannot_be_read_is_rejected_with_file_row_and_reason(yard):
         (8, "level is not a finite number"),
     ]
     assert {row["file"] for row in rejected} == {"x.csv"}
-    assert json.loads(rejected[0]["content"]) == {"line": "a-1,2026-01-05,1"}
+    assert json.loads(rejected[0]["content"]) == {"line": "a-1,2026-01-05,1,2,3"}
     assert json.loads(rejected[1]["content"])["speed"] == "fast"
     # Of the rows whose vehicle is known: speed, two timestamps, level.
     assert lake.day_table()["unreadable"].to_pylist() == [4]
@@ -162,7 +163,7 @@ def test_an_unreadable_file_does_not_stop_the_others(yard):
 
 
 def test_of_a_file_that_breaks_off_the_beginning_stays(yard, monkeypatch):
-    monkeypatch.setattr(readers, "PARQUET_BATCH_CELLS", 1)
+    monkeypatch.setattr(parquet_file, "BATCH_CELLS", 1)
     fleet = raw_fleet(source={"format": "parquet", "files": [{"glob": "*.parquet"}]})
     rows = 40_000
     stamp = pa.array([START_US + n * SECOND for n in range(rows)], pa.timestamp("us", tz="UTC"))

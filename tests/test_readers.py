@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amad.config.source import Source
-from amad.telemetry import readers, values
+from amad.telemetry import values
 from amad.telemetry.headers import AmbiguousHeaderError, find
 from amad.telemetry.readers import FileRefusedError, read_batches
+from amad.telemetry.reading import lines as lines_module
+from amad.telemetry.reading import parquet_file
 from amad.telemetry.values import DAY_US, DayCounter, local_to_utc, numbers, times, times_of_day
 
 UTC_2026 = 1_767_607_200_000_000  # 2026-01-05 10:00
@@ -160,12 +162,15 @@ def test_every_csv_line_keeps_its_number(lines, tmp_path_factory):
     path.write_text("a,b\n" + "".join(line + "\n" for line in filled))
     numbered = [line for line in filled if line]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(readers, "CSV_BLOCK_BYTES", 64)  # many blocks
+        patch.setattr(lines_module, "BLOCK_BYTES", 64)  # many blocks
         rows, cells, broken = joined(path, csv_source())
-    assert [(row, ",".join(cell)) for row, cell in zip(rows, cells, strict=True)] == [
-        (n, line) for n, line in enumerate(numbered, 1) if line.count(",") == 1
+    told = [(row, ",".join(c or "" for c in cell)) for row, cell in zip(rows, cells, strict=True)]
+    assert told == [
+        (n, line if "," in line else line + ",")  # what a short row lacks at its end is null
+        for n, line in enumerate(numbered, 1)
+        if line.count(",") < 2
     ]
-    assert broken == [(n, line) for n, line in enumerate(numbered, 1) if line.count(",") != 1]
+    assert broken == [(n, line) for n, line in enumerate(numbered, 1) if line.count(",") == 2]
 
 
 def test_csv_dialects(tmp_path):
@@ -184,7 +189,6 @@ def test_csv_dialects(tmp_path):
     ("content", "source"),
     [
         (b"", csv_source()),
-        (b"a,b\n1,\xb0\n", csv_source()),
         (b"no parquet", csv_source(format="parquet")),
     ],
 )
@@ -195,7 +199,7 @@ def test_a_damaged_file_is_refused(content, source, tmp_path):
 
 
 def test_parquet_comes_in_batches_with_its_types(tmp_path, monkeypatch):
-    monkeypatch.setattr(readers, "PARQUET_BATCH_CELLS", 1)
+    monkeypatch.setattr(parquet_file, "BATCH_CELLS", 1)
     table = pa.table({"a": np.arange(3000), "b": ["x"] * 3000})
     pq.write_table(table, tmp_path / "x.parquet")
     batches = list(read_batches(tmp_path / "x.parquet", csv_source(format="parquet"), everything))

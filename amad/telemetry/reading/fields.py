@@ -1,0 +1,58 @@
+"""One line to fields and back, where the fast way for clean lines does not do.
+
+A line is a row, whatever its quotes say: a quote that is opened is closed in the same line, or the
+line is refused.
+"""
+
+import re
+from functools import lru_cache
+
+UNCLOSED = "a quote that is not closed in its line, or stands in the wrong place"
+
+
+class BrokenLineError(ValueError):
+    """The line is no row; the message says why."""
+
+
+def split(line: str, delimiter: str) -> list[tuple[str, bool]]:
+    """The fields of a line and whether each was quoted; quotes are taken off.
+
+    Raises:
+        BrokenLineError: a field begins with a quote that is not closed at its end.
+    """
+    if '"' not in line:
+        return [(text, False) for text in line.split(delimiter)]
+    fields: list[tuple[str, bool]] = []
+    at, field = 0, _field(delimiter)
+    while at <= len(line):
+        match = field.match(line, at)
+        assert match is not None
+        quoted, bare = match["quoted"], match["bare"]
+        if quoted is None and bare.lstrip().startswith('"'):
+            raise BrokenLineError(UNCLOSED)
+        fields.append((bare, False) if quoted is None else (quoted.replace('""', '"'), True))
+        at = match.end() + 1
+    return fields
+
+
+def join(fields: list[str], delimiter: str) -> str:
+    """The fields as one line that every CSV reader splits alike."""
+    return delimiter.join(
+        '"' + text.replace('"', '""') + '"' if '"' in text or delimiter in text else text
+        for text in fields
+    )
+
+
+def without_empty_end(fields: list[str]) -> list[str]:
+    """The fields without the empty ones at the end."""
+    count = len(fields)
+    while count and not fields[count - 1].strip():
+        count -= 1
+    return fields[:count]
+
+
+@lru_cache(maxsize=8)
+def _field(delimiter: str) -> re.Pattern:
+    d = re.escape(delimiter)
+    space = r"[^\S\t]*" if delimiter == "\t" else ("" if delimiter == " " else r"\s*")
+    return re.compile(rf'{space}"(?P<quoted>(?:[^"]|"")*)"{space}(?={d}|$)|(?P<bare>[^{d}]*)')

@@ -1,0 +1,94 @@
+"""Which lines of a block can go to Arrow as they are: many at once, without a loop over lines.
+
+Shape legend: L lines, D delimiters, Q quotes of a block.
+"""
+
+import numpy as np
+
+LINE_FEED, QUOTE = 10, 34
+
+
+def line_bounds(data: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Start and end (L,) of each line, its line feed not counted; ``data`` ends in one."""
+    end_L = np.flatnonzero(np.frombuffer(data, np.uint8) == LINE_FEED)
+    return np.concatenate([[0], end_L[:-1] + 1]), end_L
+
+
+def levelled(data: bytes, delimiter: str, width: int, *, pad: bool) -> bytes:
+    """The lines without an empty field too many at their end, or else (``pad``) with those missing.
+
+    This is ``layout.mended`` for many lines of the plain kind at once; lines with quotes or with
+    one field alone stay as they are.
+    """
+    end_L = line_bounds(data)[1]
+    byte = np.frombuffer(data, np.uint8)
+    at_D = np.flatnonzero(byte == ord(delimiter))
+    count_L = np.diff(np.searchsorted(at_D, end_L), prepend=0)
+    plain_L = count_L > 0
+    if b'"' in data:
+        plain_L[np.searchsorted(end_L, np.flatnonzero(byte == QUOTE))] = False
+    over_L = plain_L & (count_L == width) & (byte[end_L - 1] == ord(delimiter))
+    if over_L.any():
+        return np.delete(byte, end_L[over_L] - 1).tobytes()
+    under_L = plain_L & (count_L < width - 1)
+    if pad and under_L.any():
+        before = np.repeat(end_L[under_L], width - 1 - count_L[under_L])
+        return np.insert(byte, before, ord(delimiter)).tobytes()
+    return data
+
+
+def clean_lines(
+    data: bytes, start_L: np.ndarray, end_L: np.ndarray, delimiter: str, width: int
+) -> np.ndarray:
+    """True (L,) where a line has ``width`` fields, plain or in quotes that open and close them.
+
+    The lines are consecutive in ``data``. Lines with doubled or stray quotes, zeros or bytes that
+    are no UTF-8 are not clean, nor are empty ones.
+    """
+    if len(start_L) == 0:
+        return np.zeros(0, bool)
+    first, last = int(start_L[0]), int(end_L[-1]) + 1
+    data = data[first:last] if (first, last) != (0, len(data)) else data
+    start_L, end_L = start_L - first, end_L - first
+    byte = np.frombuffer(data, np.uint8)
+    at_D = np.flatnonzero(byte == ord(delimiter))
+    count_L = np.diff(np.searchsorted(at_D, end_L), prepend=0)
+    clean_L = start_L < end_L
+    if b'"' in data:
+        count_L, well_L = _outside_quotes(byte, at_D, start_L, end_L, delimiter)
+        clean_L &= well_L
+    clean_L &= count_L == width - 1
+    if b"\0" in data:
+        zero_L = np.searchsorted(end_L, np.flatnonzero(byte == 0))
+        clean_L[zero_L] = False
+    if not data.isascii() and not _is_utf8(data):
+        for line, (start, end) in enumerate(zip(start_L, end_L, strict=True)):
+            clean_L[line] &= _is_utf8(data[start:end])
+    return clean_L
+
+
+def _outside_quotes(
+    byte: np.ndarray, at_D: np.ndarray, start_L: np.ndarray, end_L: np.ndarray, delimiter: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Delimiters (L,) outside quotes, and where (L,) all quotes open or close a field."""
+    at_Q = np.flatnonzero(byte == QUOTE)
+    before_L = np.searchsorted(at_Q, start_L)  # quotes before each line
+    line_Q = np.searchsorted(end_L, at_Q)
+    opens_Q = (np.arange(len(at_Q)) - before_L[line_Q]) % 2 == 0
+    left_Q, right_Q = byte[np.maximum(at_Q - 1, 0)], byte[at_Q + 1]
+    after_border_Q = (at_Q == start_L[line_Q]) | (left_Q == ord(delimiter))
+    before_border_Q = (right_Q == LINE_FEED) | (right_Q == ord(delimiter))
+    fits_Q = np.where(opens_Q, after_border_Q, before_border_Q)
+    well_L = np.diff(np.searchsorted(at_Q, end_L), prepend=0) % 2 == 0
+    well_L[line_Q[~fits_Q]] = False
+    line_D = np.searchsorted(end_L, at_D)
+    inside_D = (np.searchsorted(at_Q, at_D) - before_L[line_D]) % 2 == 1
+    return np.bincount(line_D[~inside_D], minlength=len(end_L)), well_L
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

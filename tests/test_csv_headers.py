@@ -1,0 +1,123 @@
+"""Where the header stands, and what comes before it and again after it."""
+
+import pytest
+from reading_kit import only, seen, source
+
+from amad.telemetry.reading import lines as text_lines
+
+
+def read(tmp_path, text, resolve, **changes):
+    path = tmp_path / "log.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return seen(path, source(**changes), resolve)
+
+
+need = only("time", "speed")
+
+
+def test_lines_before_the_header_are_handed_on(tmp_path):
+    before = ["# Logger 4.2", "Start;03/04/2025 08:11", "", 'note,"a, b']
+    told = read(tmp_path, "\n".join([*before, "time, speed,x", "1,2,3"]), need)
+    assert told.rows == {1: ("1", "2")} and told.preambles == [before]
+
+
+def test_a_separator_line_of_a_spreadsheet_is_before_the_header(tmp_path):
+    assert read(tmp_path, "sep=;\ntime;speed\n1;2\n", need, delimiter=";").rows == {1: ("1", "2")}
+
+
+@pytest.mark.parametrize(("lines", "found"), [(99, True), (100, False)])
+def test_the_header_is_looked_for_in_a_hundred_lines(tmp_path, lines, found):
+    told = read(tmp_path, "# text\n" * lines + "time,speed\n1,2\n", need)
+    assert bool(told.rows) is found
+    assert found or "missing column" in told.refused
+
+
+def test_the_refusal_is_about_the_line_that_looks_like_a_header(tmp_path):
+    told = read(tmp_path, "# Logger\n\nwhen,speed,level\n1,2,3,\n", need)
+    assert "'when', 'speed', 'level'" in told.refused and "# Logger" not in told.refused
+
+
+@pytest.mark.parametrize(
+    ("mark", "written"), [(";", "';'"), ("\t", r'"\t"'), ("|", "'|'"), (",", "','")]
+)
+def test_a_wrong_delimiter_is_named_with_the_setting(tmp_path, mark, written):
+    text = f"time{mark}speed\n1{mark}2\n"
+    told = read(tmp_path, text, need, delimiter=";" if mark == "," else ",")
+    assert not told.rows and f"set source.delimiter: {written}" in told.refused
+
+
+def test_a_header_again_is_no_row(tmp_path):
+    told = read(tmp_path, 'time,speed\n1,2\nTime, "speed"\n3,4\n\ufefftime,speed,\n5,6\n', need)
+    assert told.rows == {1: ("1", "2"), 2: ("3", "4"), 3: ("5", "6")}
+    assert told.ignored == {"repeated header": 2}
+
+
+@pytest.mark.parametrize("block", [24, 1 << 20])
+def test_rows_after_another_header_are_read_under_it(tmp_path, monkeypatch, block):
+    monkeypatch.setattr(text_lines, "BLOCK_BYTES", block)
+    text = "time,speed\n1,10\n2,20\nspeed,level,time\n30,x,3\n40,x,4\ntime,speed\n5,50\n"
+    told = read(tmp_path, text, need)
+    assert told.rows == {n: (str(n), str(n * 10)) for n in range(1, 6)}
+    assert told.ignored == {"repeated header": 2}
+
+
+def test_another_header_without_a_column_refuses_the_rest(tmp_path):
+    told = read(tmp_path, "time,speed,level\n1,10,5\ntime,level\n2,6\n", need)
+    assert told.rows == {1: ("1", "10")}
+    assert "after row 1 stands another header" in told.refused and "'speed'" in told.refused
+
+
+def test_headers_of_one_letter_and_headers_that_are_numbers(tmp_path):
+    told = read(tmp_path, "t,v\n1,10\nv,t\n20,2\n", only("t", "v"))
+    assert told.rows == {1: ("1", "10"), 2: ("2", "20")}
+    told = read(tmp_path, "0,1\n0,1\n1,0\n", only("0", "1"))
+    assert told.rows == {1: ("0", "1"), 2: ("1", "0")}
+
+
+def test_a_column_name_in_the_data_is_no_header(tmp_path):
+    text = "time,speed,note\n1,10,speed\n2,20,time\n" + "3,30,speed and time\n" * 300
+    assert len(read(tmp_path, text, need).rows) == 302
+
+
+def test_recordings_one_after_the_other_have_their_own_preamble(tmp_path):
+    one = "# start = {}\ntime,speed\n0,1\n1,2\n"
+    told = read(tmp_path, one.format("8:00") + one.format("9:00"), need)
+    assert len(told.rows) == 4 and not told.broken
+    assert told.preambles == [["# start = 8:00"], ["# start = 9:00"]]
+    assert told.ignored == {"repeated header": 1, "repeated line before the header": 1}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-8-sig", "utf-32", "latin-1"])
+def test_encodings(tmp_path, encoding):
+    text = "time,speed,größe\n" + "".join(f"{n},{n},ä\n" for n in range(50))
+    told = read(tmp_path, text.encode(encoding), only("time", "größe"), encoding=encoding)
+    assert len(told.rows) == 50 and told.rows[7] == ("6", "ä")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-32"])
+def test_a_byte_order_mark_decides(tmp_path, encoding):
+    assert read(tmp_path, "time,speed\n1,2\n".encode(encoding), need).rows == {1: ("1", "2")}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_wide_text_without_a_mark_names_the_setting(tmp_path, encoding):
+    told = read(tmp_path, "time,speed\n1,2\n".encode(encoding), need)
+    assert told.refused.endswith(f"set source.encoding: {encoding}")
+
+
+def test_a_header_in_another_encoding_names_the_setting(tmp_path):
+    told = read(tmp_path, "time,größe\n1,2\n".encode("latin-1"), only("time", "größe"))
+    assert "source.encoding" in told.refused and "0xf6" in told.refused
+    # Where the column is not asked for, its name does no harm.
+    assert read(tmp_path, "time,speed,größe\n1,2,3\n".encode("latin-1"), need).rows
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "   \n"])
+def test_an_empty_file(tmp_path, text):
+    assert "empty" in read(tmp_path, text, need).refused
+
+
+@pytest.mark.parametrize("text", ["time,speed", "time,speed\n", "# a\ntime,speed\r\n\r\n"])
+def test_a_header_alone_holds_no_rows(tmp_path, text):
+    told = read(tmp_path, text, need)
+    assert not told.rows and not told.refused and not told.broken

@@ -1,0 +1,120 @@
+"""Parquet files of any writer: types, structs, names, and what is refused."""
+
+import datetime
+import decimal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from ingest_kit import SECOND, START_US, Yard, raw_fleet, seconds_of
+from reading_kit import only, seen, source
+
+from amad.telemetry.readers import read_batches
+from amad.telemetry.reading import parquet_file
+
+RULES = source(format="parquet")
+
+
+def written(tmp_path, table, **options):
+    pq.write_table(table, tmp_path / "x.parquet", **options)
+    return tmp_path / "x.parquet"
+
+
+OBD = pa.array([{"speed": 50.0, "engine": {"rpm": 900}}, None, {"speed": None, "engine": None}])
+
+
+def test_fields_of_structs_are_columns(tmp_path):
+    path = written(tmp_path, pa.table({"obd": OBD, "level": [1, 2, 3]}))
+    told = seen(path, RULES, only("obd.speed", "obd.engine.rpm", "level"))
+    assert told.rows == {1: (50.0, 900, 1), 2: (None, None, 2), 3: (None, None, 3)}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_column_of_the_same_name_wins_over_a_field(tmp_path, order):
+    columns = {"obd": OBD, "obd.speed": [1.0, 2.0, 3.0]}
+    path = written(tmp_path, pa.table(dict(list(columns.items())[::order])))
+    told = seen(path, RULES, only("obd.speed", "obd.engine.rpm"))
+    assert told.rows == {1: (1.0, 900), 2: (2.0, None), 3: (3.0, None)}
+
+
+def test_a_struct_and_a_list_are_refused_with_the_way_out(tmp_path):
+    lists = pa.array([[1.0], [2.0, 3.0], None])
+    path = written(tmp_path, pa.table({"obd": OBD, "speeds": lists, "level": [1, 2, 3]}))
+    assert "obd.speed, obd.engine, obd.engine.rpm" in seen(path, RULES, only("obd")).refused
+    told = seen(path, RULES, only("speeds"))
+    assert "'speeds'" in told.refused and "several values in a row" in told.refused
+    assert len(seen(path, RULES, only("level")).rows) == 3  # columns not asked for do no harm
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        (pa.array(["a", None]).dictionary_encode(), ["a", None]),
+        (pa.array(["a", None], pa.large_string()), ["a", None]),
+        (pa.array(["a", None], pa.string_view()), ["a", None]),
+        (pa.array([b"a", None], pa.binary()), ["a", None]),
+        (pa.array([decimal.Decimal("5.25"), None]), [decimal.Decimal("5.25"), None]),
+        (pa.array([2**64 - 1, None], pa.uint64()), [2**64 - 1, None]),
+        (pa.array(np.array([0.5, 2], np.float16)), [0.5, 2]),
+        (pa.array([True, None]), [True, None]),
+        (pa.nulls(2), [None, None]),
+    ],
+)
+def test_types_that_writers_use(tmp_path, column, expected):
+    told = seen(written(tmp_path, pa.table({"x": column})), RULES)
+    assert [row[0] for row in told.rows.values()] == expected
+
+
+def test_times_of_the_old_form_keep_their_years(tmp_path):
+    times = [datetime.datetime(2026, 1, 5), datetime.datetime(9000, 1, 1)]
+    table = pa.table({"t": pa.array(times, pa.timestamp("us"))})
+    path = written(tmp_path, table, use_deprecated_int96_timestamps=True)
+    assert seen(path, RULES).rows[1] == (times[0],)
+
+
+def test_a_file_without_rows_and_a_file_that_is_none(tmp_path):
+    path = written(tmp_path, pa.table({"x": pa.array([], pa.float64())}))
+    told = seen(path, RULES)
+    assert not told.rows and not told.refused
+    path.write_text("time,speed\n1,2\n")
+    assert "source.format: csv" in seen(path, RULES).refused
+    path.write_bytes(b"")
+    assert "empty" in seen(path, RULES).refused
+
+
+def test_what_a_library_raises_is_of_that_file_alone(tmp_path, monkeypatch):
+    path = written(tmp_path, pa.table({"x": [1]}))
+
+    def fail(*_):
+        raise KeyError("no such field")
+
+    monkeypatch.setattr(parquet_file, "_taken", fail)
+    assert seen(path, RULES).refused == "unreadable file: KeyError: 'no such field'"
+    assert "no such file" in seen(tmp_path / "gone", RULES).refused
+
+
+def test_batches_are_of_a_bounded_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet_file, "BATCH_CELLS", 1)
+    path = written(tmp_path, pa.table({"a": np.arange(3000)}))
+    sizes = [len(batch.row_R) for batch in read_batches(path, RULES, lambda _: {"a": 0})]
+    assert sizes == [1024, 1024, 952]
+
+
+def test_one_file_with_a_struct_for_vehicle_stops_no_other(tmp_path):
+    yard = Yard(tmp_path)
+    stamp = pa.array([START_US + n * SECOND for n in range(3)], pa.timestamp("us", tz="UTC"))
+    rest = {"timestamp": stamp, "speed": [1.0] * 3, "level": [1, 2, 3]}
+    pq.write_table(pa.table({"vehicle": OBD, **rest}), yard.raw / "1.parquet")
+    pq.write_table(pa.table({"vehicle": ["a-1"] * 3, **rest}), yard.raw / "2.parquet")
+    twice = pa.Table.from_arrays(
+        [pa.array(["a-1"] * 3), stamp, *[pa.array([1.0] * 3)] * 3],
+        ["vehicle", "timestamp", "speed", "speed", "level"],
+    )
+    pq.write_table(twice, yard.raw / "3.parquet")
+    fleet = raw_fleet(source={"format": "parquet", "files": [{"glob": "*.parquet"}]})
+    counts, lake = yard.ingest(fleet)
+    assert seconds_of(lake.read("a-1")) == [0, 1, 2]
+    refused = {row["path"]: row["reason"] for row in counts["files_refused"]}
+    assert "'vehicle' is a struct" in refused["1.parquet"]
+    assert "'speed', 'speed' all match" in refused["3.parquet"]

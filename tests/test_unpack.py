@@ -1,0 +1,123 @@
+"""Compressed files: told by their content, read as far as they can be."""
+
+import bz2
+import gzip
+import lzma
+import random
+import zipfile
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from reading_kit import seen, source
+
+ROWS = 3000
+# Numbers without a pattern, so that a cut file holds about as much of the rows as of the bytes.
+TEXT = "a,b\n" + "".join(f"{n},{random.Random(n).random()}\n" for n in range(1, ROWS + 1))
+
+
+def stream(codec):
+    def pack(data):
+        sink = pa.BufferOutputStream()
+        with pa.CompressedOutputStream(sink, codec) as out:
+            out.write(data)
+        return sink.getvalue().to_pybytes()
+
+    return pack
+
+
+PACKERS = {
+    "gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress,
+    "zstd": stream("zstd"), "lz4": stream("lz4"), "plain": bytes,
+}  # fmt: skip
+
+
+def read(tmp_path, content, name="log.csv"):
+    path = tmp_path / name
+    path.write_bytes(content)
+    return seen(path, source())
+
+
+@pytest.mark.parametrize("kind", PACKERS)
+@pytest.mark.parametrize("name", ["log.csv", "log.csv.gz", "log.csv.zst"])
+def test_the_content_tells_how_a_file_is_packed(tmp_path, kind, name):
+    told = read(tmp_path, PACKERS[kind](TEXT.encode()), name)
+    assert len(told.rows) == ROWS and not told.refused
+
+
+@pytest.mark.parametrize("kind", ["gzip", "bzip2", "xz", "zstd", "lz4"])
+def test_a_file_that_was_packed_in_pieces(tmp_path, kind):
+    pack, at = PACKERS[kind], TEXT.index("\n", 20_000) - 3
+    told = read(tmp_path, pack(TEXT[:at].encode()) + pack(TEXT[at:].encode()))
+    assert len(told.rows) == ROWS and not told.refused
+
+
+def test_zeros_after_and_between_gzip_members(tmp_path):
+    halves = gzip.compress(TEXT[:30_000].encode()), gzip.compress(TEXT[30_000:].encode())
+    told = read(tmp_path, halves[0] + b"\0" * 100 + halves[1] + b"\0" * 512)
+    assert len(told.rows) == ROWS and not told.refused
+
+
+@pytest.mark.parametrize("kind", ["gzip", "xz", "zstd", "lz4", "bzip2"])
+def test_of_a_cut_file_what_was_decoded_stays(tmp_path, kind):
+    data = PACKERS[kind](TEXT.encode())
+    told = read(tmp_path, data[: len(data) * 2 // 3])
+    assert "breaks off" in told.refused or not told.rows
+    if kind == "gzip":
+        assert ROWS // 2 < len(told.rows) < ROWS
+    assert not told.broken  # the last line is cut, and part of what is refused
+    assert all(row[0] == str(number) for number, row in told.rows.items())
+
+
+def test_of_gzip_that_is_damaged_in_the_middle_what_was_decoded_stays(tmp_path):
+    data = bytearray(gzip.compress(TEXT.encode()))
+    at = len(data) // 2
+    data[at : at + 64] = bytes(64)
+    told = read(tmp_path, bytes(data))
+    assert "damaged" in told.refused and len(told.rows) > ROWS // 3
+    assert told.rows[1000][0] == "1000"
+
+
+def test_what_follows_gzip_and_is_none_is_told(tmp_path):
+    told = read(tmp_path, gzip.compress(TEXT.encode()) + b"log closed")
+    assert len(told.rows) == ROWS and "follows" in told.refused
+
+
+def zipped(tmp_path, **files):
+    with zipfile.ZipFile(tmp_path / "made", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            archive.writestr(name.replace("_", "."), text)
+    return (tmp_path / "made").read_bytes()
+
+
+def test_a_zip_archive_of_one_file_is_read(tmp_path):
+    assert len(read(tmp_path, zipped(tmp_path, log_csv=TEXT), "log.zip").rows) == ROWS
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [({"b_csv": TEXT, "a_csv": TEXT}, "2 files (a.csv, b.csv)"), ({}, "0 files")],
+)
+def test_other_zip_archives_are_refused_with_the_way_out(tmp_path, files, says):
+    told = read(tmp_path, zipped(tmp_path, **files))
+    assert not told.rows and says in told.refused and "unpack it" in told.refused
+
+
+def test_a_cut_or_damaged_zip_archive_is_refused(tmp_path):
+    data = zipped(tmp_path, log_csv=TEXT)
+    assert "breaks off" in read(tmp_path, data[:-200]).refused
+    damaged = data[:2000] + bytes(500) + data[2500:]
+    assert "damaged" in read(tmp_path, damaged).refused
+
+
+def test_files_that_are_no_text_are_named(tmp_path):
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "x.parquet")
+    told = read(tmp_path, (tmp_path / "x.parquet").read_bytes())
+    assert "format: parquet" in told.refused
+    assert "SQLite" in read(tmp_path, b"SQLite format 3\0" + bytes(100)).refused
+    with zipfile.ZipFile(tmp_path / "book.xlsx", "w") as archive:
+        archive.writestr("[Content_Types].xml", "")
+        archive.writestr("xl/workbook.xml", "")
+    assert "Excel" in read(tmp_path, (tmp_path / "book.xlsx").read_bytes()).refused
+    tar = b"log.csv".ljust(257, b"\0") + b"ustar" + bytes(300)
+    assert "tar archive" in read(tmp_path, gzip.compress(tar)).refused
