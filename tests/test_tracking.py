@@ -9,7 +9,8 @@ import pytest
 
 from amad.config import ServiceError, Settings
 from amad.engines import tracking
-from amad.engines.tracking import connect, experiment_id, flatten, open_run, tracking_uri
+from amad.engines.tracking import connect, experiment_id, flatten, open_run
+from amad.engines.tracking_store import tracking_uri
 
 
 def test_the_store_and_its_artifacts_lie_in_the_home(home: Path):

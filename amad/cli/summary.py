@@ -1,6 +1,7 @@
 """``amad summary``: what the pipeline has done, from the artifacts that its stages left."""
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def _scored(content: dict) -> list[str]:
 
 def _where(folder: Path, settings: Settings) -> list[tuple[str, str]]:
     """(what, where) of what to look at next, as far as it is there."""
-    from amad.engines.tracking import tracking_uri
+    from amad.engines.tracking_store import tracking_uri
 
     uri = tracking_uri(settings)
     found = [("incidents", folder / "report.html"), ("data docs", folder / "docs" / "index.html")]
@@ -97,7 +98,8 @@ def _where(folder: Path, settings: Settings) -> list[tuple[str, str]]:
     if uri.startswith("http"):
         places.append(("models", uri))
     elif (settings.home / "mlflow.db").is_file() or not uri.startswith("sqlite"):
-        store = uri if uri.startswith("sqlite") else '"$AMAD_MLFLOW_URI"'  # it may hold a password
+        # The URI of a server may hold a password.
+        store = shlex.quote(uri) if uri.startswith("sqlite") else '"$AMAD_MLFLOW_URI"'
         places.append(("models", f"mlflow ui --backend-store-uri {store}"))
     return places
 

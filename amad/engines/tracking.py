@@ -1,4 +1,4 @@
-"""MLflow's tracking store and registry: where they lie, and runs that survive a restart.
+"""MLflow's tracking store and registry: a client for it, and runs that survive a restart.
 
 The store is a database (SQLite in the project's root by default, PostgreSQL or an MLflow server by
 URI); artifacts lie beside it, or where the server keeps them. ``mlflow ui`` started in the
@@ -7,23 +7,32 @@ project's root finds the default store by itself.
 
 import logging
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import mlflow
-from filelock import FileLock
+import requests
+import sqlalchemy.exc
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Param, Run
 from mlflow.exceptions import MlflowException
 from pydantic import BaseModel
 
-from amad.config import ServiceError, Settings
+from amad.config import AmadError, ServiceError, Settings
+from amad.engines.tracking_store import artifact_root, prepare, public, tracking_uri
 
-CONNECT_SECONDS = 5.0  # how long an unreachable server may keep us waiting
-PORTS = {"http": 80, "https": 443, "postgresql": 5432}
+# How long a server that has listened before may keep a request waiting, and how often it is asked
+# again; MLflow's own limits add up to a quarter of an hour. The environment may say otherwise.
+PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "PGCONNECT_TIMEOUT": "10",
+}
+FIRST_PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+# What a store that fails raises; other codes tell of a request that was wrong.
+FAILURES = ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "BAD_REQUEST", "REQUEST_LIMIT_EXCEEDED")
+PARAMS_AT_ONCE = 100  # what MLflow takes in one request
+KIND_TAG, KIND = "mlflow.experimentKind", "custom_model_development"  # the page opens as classic
 
 
 def connect(settings: Settings) -> MlflowClient:
@@ -36,39 +45,47 @@ def connect(settings: Settings) -> MlflowClient:
         ServiceError: the store does not answer or cannot be opened; names it without its password.
     """
     uri = tracking_uri(settings)
-    scheme = urlsplit(uri).scheme.partition("+")[0]
-    if scheme in PORTS:
-        _knock(uri, PORTS[scheme])
-    elif scheme != "sqlite":
-        raise ServiceError(
-            f"MLflow's store {_public(uri)!r} is of no known kind; set AMAD_MLFLOW_URI to "
-            "sqlite:///<absolute path>, postgresql://user:password@host/name or http(s)://host"
-        )
-    with _same_environment("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
-        mlflow.set_tracking_uri(uri)
-        mlflow.set_registry_uri(uri)
+    for name, value in PATIENCE.items():
+        os.environ.setdefault(name, value)
     for name in ("alembic", "mlflow"):  # a line for each of 50 migrations, for each model logged
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It logs the traceback of each error that it raises; here a sentence tells it.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     try:
-        if scheme not in ("http", "https"):
-            _prepare_database(uri, settings)
-        client = MlflowClient(uri, uri)
-        client.search_experiments(max_results=1)
+        prepare(uri)
+        with _same_environment("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+            mlflow.set_tracking_uri(uri)
+            mlflow.set_registry_uri(uri)
+        with _same_environment(*FIRST_PATIENCE):
+            os.environ.update(FIRST_PATIENCE)
+            client = MlflowClient(uri, uri)
+            client.search_experiments(max_results=1)
+    except AmadError:
+        raise
     except Exception as error:  # SQLAlchemy's, requests' and MLflow's own
-        reason = " ".join(str(error).split())[:200].replace(uri, _public(uri))
         raise ServiceError(
-            f"MLflow's store {_public(uri)} cannot be opened ({reason}); mend it or set "
-            "AMAD_MLFLOW_URI to another one"
+            f"MLflow's store {public(uri)} cannot be opened ({_reason(error, uri)}); mend it or "
+            "set AMAD_MLFLOW_URI to another one"
         ) from error
     return client
 
 
-def tracking_uri(settings: Settings) -> str:
-    """The store's URI, with the PostgreSQL driver that is installed here filled in."""
-    default = f"sqlite:///{settings.home / 'mlflow.db'}"
-    uri = settings.mlflow_uri or os.environ.get("MLFLOW_TRACKING_URI") or default
-    scheme, mark, rest = uri.partition("://")
-    return f"postgresql+psycopg{mark}{rest}" if scheme in ("postgres", "postgresql") else uri
+@contextmanager
+def told(uri: str) -> Iterator[None]:
+    """Turn the errors of a store that fails in the middle of a piece of work into a sentence.
+
+    Raises:
+        ServiceError: the store stopped answering, or answered with an error of its own.
+    """
+    try:
+        yield
+    except (MlflowException, sqlalchemy.exc.SQLAlchemyError, requests.RequestException) as error:
+        if isinstance(error, MlflowException) and error.error_code not in FAILURES:
+            raise
+        raise ServiceError(
+            f"MLflow's store {public(uri)} failed during the work ({_reason(error, uri)}); run the "
+            "command again once it answers: what is done is kept"
+        ) from error
 
 
 def model_name(fleet: str) -> str:
@@ -81,14 +98,18 @@ def experiment_id(client: MlflowClient, fleet: str) -> str:
     name = f"amad-{fleet}"
     found = client.get_experiment_by_name(name)
     if found is None:
+        root = artifact_root(client.tracking_uri, Settings())
+        place = None if root is None else f"{root}/{name}"
         try:
-            return client.create_experiment(name, artifact_location=_artifact_root(client, name))
+            return client.create_experiment(name, place, tags={KIND_TAG: KIND})
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
             found = client.get_experiment_by_name(name)  # another process was first
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
+    if KIND_TAG not in found.tags:  # without it MLflow asks which kind of page to show
+        client.set_experiment_tag(found.experiment_id, KIND_TAG, KIND)
     return found.experiment_id
 
 
@@ -105,19 +126,23 @@ def open_run(
 
     ``run_id`` is resumed if it still exists in this store, else a new run begins: a receipt may be
     older than the store. ``parent`` makes it a child run. It ends FINISHED, or FAILED on an error.
+
+    Raises:
+        ServiceError: the store failed while the run was open.
     """
-    experiment = experiment_id(client, fleet)
-    if not run_exists(client, run_id):
-        run_id = None
-    with mlflow.start_run(
-        run_id=run_id,
-        experiment_id=experiment,
-        run_name=None if run_id else name,
-        nested=parent is not None,
-        parent_run_id=parent,
-        tags=tags,
-    ) as run:
-        yield run
+    with told(client.tracking_uri):
+        experiment = experiment_id(client, fleet)
+        if not run_exists(client, run_id):
+            run_id = None
+        with mlflow.start_run(
+            run_id=run_id,
+            experiment_id=experiment,
+            run_name=None if run_id else name,
+            nested=parent is not None,
+            parent_run_id=parent,
+            tags=tags,
+        ) as run:
+            yield run
 
 
 def run_exists(client: MlflowClient, run_id: str | None) -> bool:
@@ -126,16 +151,19 @@ def run_exists(client: MlflowClient, run_id: str | None) -> bool:
         return False
     try:
         return client.get_run(run_id).info.lifecycle_stage == "active"
-    except MlflowException:
+    except MlflowException as error:
+        if error.error_code in FAILURES:
+            raise
         return False
 
 
 def log_settings(client: MlflowClient, run_id: str, settings: BaseModel) -> None:
     """Log a settings model as flat parameters (``train.epochs``); known ones are left alone."""
     known = client.get_run(run_id).data.params
-    for key, value in flatten(settings.model_dump(mode="json")).items():
-        if key not in known:
-            client.log_param(run_id, key, value)
+    flat = flatten(settings.model_dump(mode="json"))
+    new = [Param(key, str(value)) for key, value in flat.items() if key not in known]
+    for start in range(0, len(new), PARAMS_AT_ONCE):
+        client.log_batch(run_id, params=new[start : start + PARAMS_AT_ONCE])
 
 
 def flatten(content: dict, prefix: str = "") -> dict[str, object]:
@@ -149,67 +177,19 @@ def flatten(content: dict, prefix: str = "") -> dict[str, object]:
     return flat
 
 
-def _prepare_database(uri: str, settings: Settings) -> None:
-    """Create the tables or migrate an older MLflow's, one process at a time."""
-    from mlflow.store.db import utils
-
-    path = urlsplit(uri).path
-    if uri.startswith("sqlite"):
-        lock = Path(f"{uri.removeprefix('sqlite:///')}.lock")
-    else:
-        lock = settings.home / "runs" / f"mlflow-{path.strip('/').replace('/', '-')}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock, timeout=120):
-        engine = utils.create_sqlalchemy_engine(uri)
-        try:
-            with engine.connect():  # fails at once, where MLflow's own way retries for a minute
-                pass
-            utils._safe_initialize_tables(engine)
-            try:
-                utils._verify_schema(engine)
-            except MlflowException:
-                if not uri.startswith("sqlite"):  # a shared database is its keeper's to migrate
-                    raise
-                utils._upgrade_db(engine)
-        finally:
-            engine.dispose()
-
-
-def _artifact_root(client: MlflowClient, experiment: str) -> str | None:
-    """Where artifacts lie; None where a server decides."""
-    uri = client.tracking_uri
-    if uri.startswith("http"):
-        return None
-    beside = Path(uri.removeprefix("sqlite:///")).parent if "sqlite" in uri else Settings().home
-    root = os.environ.get("MLFLOW_DEFAULT_ARTIFACT_ROOT", (beside / "mlartifacts").as_uri())
-    return f"{root}/{experiment}"
-
-
 @contextmanager
 def _same_environment(*names: str) -> Iterator[None]:
     """MLflow exports what it is told; the next ``Settings`` must not take that for the user's."""
     before = {name: os.environ.get(name) for name in names}
-    yield
-    for name, value in before.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
-
-
-def _knock(uri: str, port: int) -> None:
-    parts = urlsplit(uri)
-    address = (parts.hostname or "localhost", parts.port or port)
     try:
-        socket.create_connection(address, timeout=CONNECT_SECONDS).close()
-    except OSError as error:
-        raise ServiceError(
-            f"MLflow's store {_public(uri)} does not answer ({error.strerror or error}); start it, "
-            "or unset AMAD_MLFLOW_URI and MLFLOW_TRACKING_URI to use the embedded one"
-        ) from None
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
-def _public(uri: str) -> str:
-    """The URI without its password."""
-    password = urlsplit(uri).password
-    return uri.replace(f":{password}@", ":***@") if password else uri
+def _reason(error: Exception, uri: str) -> str:
+    return " ".join(str(error).split())[:200].replace(uri, public(uri))

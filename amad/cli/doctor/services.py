@@ -14,25 +14,26 @@ GCS_PORT = 6379  # where a Ray head listens unless told otherwise
 
 def tracking_store(patient: Patient) -> Check:
     """Does MLflow's store answer, with tables of this version?"""
-    from amad.engines.tracking import connect, tracking_uri
+    from amad.engines.tracking import connect
+    from amad.engines.tracking_store import public, sqlite_file, tracking_uri
 
     uri = tracking_uri(patient.settings)
-    file = _sqlite_file(uri)
+    file = sqlite_file(uri)
     if file is not None and not file.is_file():
         return warn("tracking store", f"there is no {file} yet", "the first 'make repro' makes it")
     client = connect(patient.settings)
-    shown = uri.rpartition("@")[2]
     experiment = client.get_experiment_by_name(f"amad-{patient.fleet.name}")
     runs = "no runs of this fleet yet" if experiment is None else f"experiment {experiment.name}"
-    return ok("tracking store", f"{shown}, {runs}")
+    return ok("tracking store", f"{public(uri)}, {runs}")
 
 
 def registry(patient: Patient) -> Check:
     """Is there a champion, and can it be fetched?"""
     from amad.engines.registry import CHALLENGER, CHAMPION, alias_version, fetched
-    from amad.engines.tracking import connect, tracking_uri
+    from amad.engines.tracking import connect
+    from amad.engines.tracking_store import sqlite_file, tracking_uri
 
-    file = _sqlite_file(tracking_uri(patient.settings))
+    file = sqlite_file(tracking_uri(patient.settings))
     if file is not None and not file.is_file():
         return warn("registry", "no tracking store, so no models", "run 'make repro'")
     client, fleet = connect(patient.settings), patient.fleet.name
@@ -89,7 +90,3 @@ def _ray_address(address: str) -> tuple[str, int] | None:
     text = address.strip()
     parts = urlsplit(text if "://" in text else f"ray://{text}")
     return (parts.hostname or "localhost", parts.port or GCS_PORT)
-
-
-def _sqlite_file(uri: str) -> Path | None:
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
