@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     params_file = options.params or settings.params_file
     home, runs = options.home.absolute(), []
     for vehicles, training, windows in trainings(
-        options.vehicles, load_params(params_file).train.max_windows
+        options.vehicles, load_params(params_file, options.fleet).train.max_windows
     ):
         say(f"{vehicles} vehicles, {windows:,} windows an epoch")
         report = judge([

@@ -232,7 +232,10 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     parser.add_argument("--home", type=Path, default=Path("runs/quality"), help="finished work")
     options = parser.parse_args(arguments)
     quiet()
-    settings, params = Settings(), settings_of("amad", options.form, 0, load_params())
+    settings, params = (
+        Settings(),
+        settings_of("amad", options.form, 0, load_params(fleet=options.fleet[0])),
+    )
     fleets = {}
     for name in options.fleet:
         _, file = find_fleet(name, settings)

@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     options = parser.parse_args(arguments)
     quiet()
     settings = Settings()
-    params = load_params(options.params or settings.params_file)
+    params = load_params(options.params or settings.params_file, options.fleet[0])
     fleets = {}
     for name in options.fleet:
         _, file = find_fleet(name, settings)

@@ -253,7 +253,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     quiet()
     options = options_of(arguments)
     settings = Settings()
-    params = load_params(options.params or settings.params_file)
+    params = load_params(options.params or settings.params_file, options.fleet[0])
     options.trials = options.trials or params.tune.trials
     home, fleets = options.home.absolute(), {}
     for name in options.fleet:

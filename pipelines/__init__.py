@@ -1,20 +1,32 @@
 """The stages of dvc.yaml, one thin file each: read params, call the library, write outputs."""
 
+import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from amad.config import Params, Settings, load_params, usable_error
 from amad.config.console import say
 
+INTERRUPTED = 130  # what a shell tells of a program that Ctrl-C stopped
 
-def stage_main(run: Callable[[Params, Settings], dict]) -> None:
-    """Run one stage with ``params.yaml`` and the machine's settings; exit with the error's code."""
+
+def stage_main(
+    run: Callable[[Params, Settings], dict], arguments: Sequence[str] | None = None
+) -> None:
+    """Run one stage on ``--fleet NAME`` (default: the one of ``params.yaml``), with this machine's
+    settings; exit with the error's code."""
     from amad.engines.environment import quiet
 
+    parser = argparse.ArgumentParser(description=sys.modules[run.__module__].__doc__)
+    parser.add_argument("--fleet", metavar="NAME", help="default: the one of params.yaml")
+    fleet = parser.parse_args(arguments).fleet
     quiet()
     try:
         settings = Settings()
-        run(load_params(settings.params_file), settings)
+        run(load_params(settings.params_file, fleet), settings)
+    except KeyboardInterrupt:
+        say("error: interrupted; run the stage again, nothing of it is taken as finished")
+        sys.exit(INTERRUPTED)
     except Exception as error:
         if (known := usable_error(error)) is None:
             raise

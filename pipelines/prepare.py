@@ -39,6 +39,9 @@ def run(params: Params, settings: Settings) -> dict:
     ):
         if meta[key]:
             say(f"  {text}: {', '.join(meta[key])}")
+    if meta["made_null"]:
+        cells = ", ".join(f"{name} {count:,}" for name, count in meta["made_null"].items())
+        say(f"  values that cannot be (out of range, or a word for null), taken as null: {cells}")
     return content
 
 

@@ -43,7 +43,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "home"
     home.mkdir()
     shutil.copytree(ROOT / "conf", home / "conf")
-    params = re.sub("(?m)^fleet: .*$", "fleet: demo", (ROOT / "params.yaml").read_text())
+    params = (ROOT / "params.yaml").read_text()
+    params = re.sub(r"(?m)^fleets:.*(\n *- .*)*$", "fleets: [demo]", params)
     (home / "params.yaml").write_text(params)
     monkeypatch.setenv("AMAD_HOME", str(home))
     monkeypatch.setenv("AMAD_DATA_DIR", str(home / "raw"))  # tests write raw files of their own

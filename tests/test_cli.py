@@ -174,7 +174,7 @@ def test_a_full_disk_is_no_bug_in_a_command_or_a_stage(home, monkeypatch, capsys
     told = capsys.readouterr().err
     assert told.startswith("error: /data/part: no space left on device") and "doctor" in told
     with pytest.raises(SystemExit) as stop:
-        stage_main(full)
+        stage_main(full, [])
     assert stop.value.code == DataError.exit_code and capsys.readouterr().err == told
 
 

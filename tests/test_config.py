@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from amad.config import ConfigError, Settings, load_cluster, load_fleet, load_params
 from amad.config._yaml import parse
-from amad.config.params import Params
+from amad.config.params import Params, ParamsFile
 
 ROOT = Path(__file__).resolve().parent.parent
 FLEETS = sorted(p.stem for p in (ROOT / "conf/fleet").glob("*.yaml"))
@@ -42,7 +42,7 @@ def test_shipped_profile_is_valid(name, home):
 def test_params_file_spells_out_every_default(home):
     """params.yaml is what DVC watches: a setting that is not in it could change unseen."""
     written = yaml.safe_load((home / "params.yaml").read_text())
-    full = json.loads(Params.model_validate(written).model_dump_json())
+    full = json.loads(ParamsFile.model_validate(written).model_dump_json())
 
     def keys(tree, at=""):
         for key, value in tree.items():
@@ -80,6 +80,38 @@ def test_a_bad_fleet_file_is_told(change, said, home):
 def test_an_unknown_fleet_lists_the_known(home):
     with pytest.raises(ConfigError, match=r"nope\.yaml.*asd, demo"):
         load_fleet("nope")
+
+
+def test_the_fleet_is_the_one_that_is_named(home):
+    assert load_params(home / "params.yaml").fleet == "demo"
+    edited(home / "params.yaml", lambda c: c.update(fleets=["smd", "asd"]))
+    assert load_params(home / "params.yaml", "kit_obd").fleet == "kit_obd"
+    with pytest.raises(ConfigError, match=r"params\.yaml names several.*smd, asd.*--fleet"):
+        load_params(home / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("fleets", "said"),
+    [
+        ([], "at least 1"),
+        (["demo", "demo"], "named twice: demo"),
+        (["../demo"], "should match pattern"),
+        (["a; rm -rf b"], "should match pattern"),
+        ("demo", "valid list"),
+        ([7], "valid string"),
+    ],
+)
+def test_wrong_fleets_are_told(fleets, said, home):
+    edited(home / "params.yaml", lambda c: c.update(fleets=fleets))
+    with pytest.raises(ConfigError, match="fleets") as error:
+        load_params(home / "params.yaml")
+    assert said in str(error.value)
+
+
+def test_the_key_of_one_fleet_says_what_to_write_now(home):
+    edited(home / "params.yaml", lambda c: c.update(fleet=c.pop("fleets")[0]))
+    with pytest.raises(ConfigError, match=r"params\.yaml: fleet: .*'fleets: \[demo\]'"):
+        load_params(home / "params.yaml")
 
 
 def test_a_file_that_is_no_yaml_is_told(home):

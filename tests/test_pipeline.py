@@ -53,7 +53,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
         (
             home / "params.yaml",
-            {"fleet": FLEET, "model": {"width": 16, "layers": 1},
+            {"fleets": [FLEET], "model": {"width": 16, "layers": 1},
              "train": {"epochs": 2, "max_windows": 200},
              "tune": {"trials": 2, "epochs": 1, "max_windows": 100, "cases": 2},
              "evaluate": {"bootstrap": 50}, "gate": {"bootstrap": 50}},
@@ -116,7 +116,7 @@ def test_the_first_model_is_the_champion(project: Path):
 @pytest.mark.engine
 def test_a_second_run_does_nothing(project: Path):
     output = shell(project, "dvc", "repro")
-    skipped = [stage for stage in STAGES if f"Stage '{stage}' didn't change, skipping" in output]
+    skipped = [s for s in STAGES if f"Stage '{s}@{FLEET}' didn't change, skipping" in output]
     assert skipped == STAGES[1:], output
 
 
@@ -144,6 +144,7 @@ def test_the_same_run_from_clean_gives_the_same_metrics(project: Path):
 @pytest.mark.engine
 def test_a_stage_tells_what_is_wrong_and_where(project: Path):
     path = project / "params.yaml"
-    path.write_text(path.read_text().replace(f"fleet: {FLEET}", "fleet: nope"))
+    params = yaml.safe_load(path.read_text()) | {"fleets": ["nope"]}
+    path.write_text(yaml.safe_dump(params))
     output = shell(project, "dvc", "repro", ok=False)
     assert "there is no fleet file" in output and "conf/fleet/nope.yaml" in output

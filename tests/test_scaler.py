@@ -61,7 +61,7 @@ def test_a_channel_constant_in_train_does_not_explode_later() -> None:
     nowhere = values(3)
     nowhere[:, :2] = 7.0
     _, scale_C = Scaler.fit([series_of(nowhere)], FLEET, "vehicle").figures("a-1", "a")
-    assert scale_C[0] == pytest.approx(20.0)  # a tenth of the range [0, 200]
+    assert scale_C[0] == pytest.approx(20.0)  # a tenth of the range [-100, 100]
     assert scale_C[1] == 1.0
 
 
@@ -93,7 +93,7 @@ def test_absent_channels_and_unknown_values_are_zero() -> None:
     assert filled[3, 1] == scaler.figures("a-1", "a")[0][1] and np.isfinite(filled).all()
 
 
-def test_json_gives_the_same_float32_back() -> None:
+def test_json_gives_the_same_figures_back() -> None:
     scaler = Scaler.fit([series_of(values(1)), series_of(values(2), "b-1", "b")], FLEET, "vehicle")
     again = Scaler.from_json(json.loads(json.dumps(scaler.to_json())))
     for vehicle, kind in (("a-1", "a"), ("b-1", "b"), ("?", "?")):

@@ -24,6 +24,8 @@ def write(path: Path, rows: int = 50) -> list:
         series_of(rng.normal(size=(rows, 4)), "b/odd name", "b", split_T=split_T,
                   label_T=(split_T == TEST).astype(np.int8)),
     ]  # fmt: skip
+    series = [s.with_values(s.value_TC.astype(float)) for s in series]
+    series[0].value_TC[:, 1] = 200_000_000 + np.arange(rows)  # a counter keeps its units
     scaler = Scaler.fit(series, FLEET, "vehicle")
     write_store(path, iter(series), FLEET, scaler, {"cold": []})
     return series

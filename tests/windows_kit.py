@@ -16,7 +16,7 @@ def small_fleet(**changes: object) -> Fleet:
     content = {
         "name": "tiny",
         "channels": [
-            {"name": "speed", "range": [0, 200]},
+            {"name": "speed", "range": [-100, 100]},
             {"name": "level"},
             {"name": "gear", "kind": "categorical"},
             {"name": "charge", "classes": ["b"]},

@@ -92,9 +92,7 @@ def load(
             f"there is no params.yaml in {settings.home}; run amad in the project's folder, or "
             "name that folder in AMAD_HOME"
         )
-    params = load_params(settings.params_file)
-    fleet = fleet or context.obj
-    return (params.model_copy(update={"fleet": fleet}) if fleet else params), settings
+    return load_params(settings.params_file, fleet or context.obj), settings
 
 
 def _stage(

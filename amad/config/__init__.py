@@ -10,11 +10,11 @@ from amad.config.errors import (
     usable_error,
 )
 from amad.config.fleet import Channel, Fleet, load_fleet
-from amad.config.params import Params, load_params
+from amad.config.params import Params, load_params, read_params
 from amad.config.settings import Settings
 
 __all__ = [
     "AmadError", "Channel", "ClusterProfile", "ConfigError", "DataError", "Fleet", "GateError",
     "Params", "ServiceError", "Settings", "load_cluster", "load_fleet", "load_params",
-    "usable_error",
+    "read_params", "usable_error",
 ]  # fmt: skip

@@ -1,14 +1,15 @@
 """Read a YAML file into a pydantic model, with errors that name file, key and accepted values."""
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from amad.config.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
+Seed = Annotated[int, Field(ge=0, lt=2**31)]  # what every generator used here takes
 
 
 class Strict(BaseModel):

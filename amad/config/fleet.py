@@ -13,16 +13,17 @@ import json
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from amad.config._yaml import Strict, parse, read_mapping
+from amad.config._yaml import Seed, Strict, parse, read_mapping
 from amad.config.errors import ConfigError
 from amad.config.settings import Settings
 from amad.config.source import Source
 
 Kind = Literal["continuous", "counter", "categorical", "binary"]
+FleetName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=100)]
 RESERVED = {"timestamp", "vehicle", "date", "label", "score", "alarm", "imputed"}
 
 
@@ -77,7 +78,7 @@ class Injection(Strict):
     """Faults put into copies of the test part of a fleet that has no labels."""
 
     cases_per_vehicle: int = Field(12, ge=1)  # copies of the test part, one fault each
-    seed: int = 7
+    seed: Seed = 7
 
 
 class Labels(Strict):
@@ -161,7 +162,7 @@ class Evaluation(Strict):
 class Fleet(Strict):
     """The whole contract of one fleet. See the module for an example."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    name: FleetName
     description: str = ""
     period_seconds: float = Field(1.0, gt=0)
     channels: list[Channel] = Field(min_length=1)

@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from amad.config._yaml import Strict, parse, read_mapping
+from amad.config._yaml import Seed, Strict, parse, read_mapping
+from amad.config.errors import ConfigError
+from amad.config.fleet import FleetName
 from amad.config.settings import Settings
 
 Kernel = Literal["automask", "gaussian", "none"]
@@ -167,11 +169,10 @@ class GateParams(Strict):
     require_baseline: bool = False
 
 
-class Params(Strict):
-    """All of ``params.yaml``."""
+class _Results(Strict):
+    """Everything in ``params.yaml`` but the fleets."""
 
-    fleet: str = "demo"
-    seed: int = 7
+    seed: Seed = 7
     prepare: PrepareParams = PrepareParams()
     model: ModelParams = ModelParams()
     mask: MaskParams = MaskParams()
@@ -194,11 +195,56 @@ class Params(Strict):
         return self
 
 
-def load_params(path: Path | None = None) -> Params:
-    """Read ``params.yaml``.
+class Params(_Results):
+    """``params.yaml`` for a run on one fleet."""
+
+    fleet: str = "demo"
+
+
+class ParamsFile(_Results):
+    """All of ``params.yaml``. fleets: those that ``dvc repro`` runs, a stage each."""
+
+    fleets: list[FleetName] = Field(["demo"], min_length=1)
+
+    @field_validator("fleets")
+    @classmethod
+    def _named_once(cls, fleets: list[str]) -> list[str]:
+        twice = sorted({name for name in fleets if fleets.count(name) > 1})
+        if twice:
+            raise ValueError(f"named twice: {', '.join(twice)}")
+        return fleets
+
+    def of(self, fleet: str) -> Params:
+        """The settings of a run on ``fleet``, which need not be one of ``fleets``."""
+        return Params(fleet=fleet, **{name: getattr(self, name) for name in _Results.model_fields})
+
+
+def load_params(path: Path | None = None, fleet: str | None = None) -> Params:
+    """Read ``params.yaml`` for a run on ``fleet``; default: the one that the file names.
+
+    Raises:
+        ConfigError: the file is missing or a key is wrong (names file, key and accepted values), or
+            it names several fleets and ``fleet`` is None.
+    """
+    path = path or Settings().params_file
+    content = read_params(path)
+    if fleet is None and len(content.fleets) > 1:
+        raise ConfigError(
+            f"{path} names several fleets: {', '.join(content.fleets)}; say which one with "
+            "--fleet NAME"
+        )
+    return content.of(fleet or content.fleets[0])
+
+
+def read_params(path: Path) -> ParamsFile:
+    """Read ``params.yaml`` with all the fleets that it names.
 
     Raises:
         ConfigError: the file is missing or a key is wrong; names file, key and accepted values.
     """
-    path = path or Settings().params_file
-    return parse(Params, read_mapping(path), str(path))
+    content = read_mapping(path)
+    if "fleet" in content:
+        raise ConfigError(
+            f"{path}: fleet: is a list now; write 'fleets: [{content['fleet']}]' instead"
+        )
+    return parse(ParamsFile, content, str(path))

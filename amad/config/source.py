@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from amad.config._yaml import Strict
+from amad.config._yaml import Seed, Strict
 
 
 class FileSet(Strict):
@@ -106,7 +106,7 @@ class SimulatorSettings(Strict):
     days: int = Field(7, ge=1)
     start: datetime = datetime(2026, 1, 5, tzinfo=UTC)
     hours_per_day: float = Field(1.2, gt=0, le=24)  # of reported telemetry, in drive cycles
-    seed: int = 7
+    seed: Seed = 7
     faults: bool = True
     fault_free_days: int = Field(4, ge=0)  # faults start only after these
 

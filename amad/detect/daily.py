@@ -4,6 +4,8 @@ A day (UTC) is scored with the history before it that the detector asks for, and
 after its end: whenever it is scored, the answer is the same. Quarantined days are not scored and
 are no history of another day either.
 
+A vehicle that measured nothing in the rows to be scored has no score there (status ``no_values``).
+
 ``top_channels`` and ``top_shares`` are given for alarm rows, at most TOP of them, the largest
 first; the lists of all other rows are empty (they would be two thirds of the bytes).
 
@@ -11,7 +13,7 @@ Shape legend: R rows of the lake, T rows of the series' grid, C channels.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -23,7 +25,7 @@ from amad.config import DataError, Fleet
 from amad.detect.incidents import Incident, incidents_of
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import SCORES, TIMESTAMP, check
-from amad.windows.resample import row_of, to_series
+from amad.windows.resample import made_null, row_of, to_series
 from amad.windows.series import Series
 
 if TYPE_CHECKING:
@@ -34,10 +36,17 @@ TOP = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredRows:
-    """table: schemas.SCORES, a row for each lake row. incidents: of these rows, in time order."""
+    """table: schemas.SCORES, a row for each lake row. incidents: of these rows, in time order.
+
+    made_null: channel -> cells of these rows whose value cannot be and was taken for null, see
+    ``amad.telemetry.possible``. unmeasured: channels of the vehicle's class without one usable
+    value in these rows: the scores say nothing of them.
+    """
 
     table: pa.Table
     incidents: list[Incident]
+    made_null: dict[str, int] = field(default_factory=dict)
+    unmeasured: tuple[str, ...] = ()
 
 
 def day_bounds(day: date) -> tuple[int, int]:
@@ -107,11 +116,17 @@ def score_table(
         return ScoredRows(table=SCORES.empty_table(), incidents=[])
     scaled = detector.scaler.apply(series)
     scored = detector.score(scaled)
+    has_C = np.array(fleet.has_channel(series.vehicle_class))
+    seen_C = series.valid_TC[first:].any(axis=0)
+    if not seen_C[has_C].any():
+        scored = _nothing_scored(scored)
     row_R = row_of(series, table["timestamp"].cast(pa.int64()).to_numpy())
     assert (row_R >= first).all(), "every lake row lies in a bin of the grid"
     return ScoredRows(
         table=_scored(table, series, scored, row_R, fleet),
         incidents=incidents_of(scored, scaled, detector, first_row=first),
+        made_null=made_null(table, fleet, series.vehicle_class),
+        unmeasured=tuple(np.array(fleet.channel_names)[has_C & ~seen_C].tolist()),
     )
 
 
@@ -137,12 +152,15 @@ def _scored(
     known_R = np.isfinite(score_R)
     alarm_R = scored.alarm_T[row_R] & known_R
     has_C = np.array(fleet.has_channel(series.vehicle_class))
+    empty = not series.valid_TC[row_R.min() :, has_C].any()
     imputed_T = (series.valid_TC[:, has_C] == 0).any(axis=1)
     length_T = np.zeros(series.rows, np.int64)
     for start, stop in series.segments():
         length_T[start:stop] = stop - start
     short_R = length_T[row_R] < fleet.missing.min_segment_rows
     status_R = np.where(known_R, "scored", np.where(short_R, "too_short", "no_history"))
+    if empty:
+        status_R = np.full(len(row_R), "no_values")
     channels, shares = _top(scored.part_TC[row_R[alarm_R]], alarm_R, fleet.channel_names)
     return check(
         pa.table(
@@ -160,6 +178,16 @@ def _scored(
         ),
         SCORES,
         f"scores of {series.vehicle}",
+    )
+
+
+def _nothing_scored(scored: "Scored") -> "Scored":
+    """The same rows without a score, alarm or blame: nothing was measured in them."""
+    return replace(
+        scored,
+        score_T=np.full_like(scored.score_T, np.nan),
+        alarm_T=np.zeros_like(scored.alarm_T),
+        part_TC=np.zeros_like(scored.part_TC),
     )
 
 

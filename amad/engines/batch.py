@@ -5,6 +5,7 @@ work is a vehicle and a day. Both engines run the same function on the same unit
 each, and hand their tables to the same writer: they give the same bytes.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -85,17 +86,23 @@ def score_fleet(
             chosen = _engine(engine or profile.scoring_engine, profile, snapshot, days)
             log["threshold"] = float(detector.threshold)
             log |= {"engine": chosen, "rows": 0, "alarms": 0, "incidents": 0, "vehicle_days": 0}
+            log |= {"made_null": {}, "unmeasured": {}}
             while days:
                 for manifest in score_days(snapshot, runs, model, days, chosen, profile):
                     log["dates"].append(manifest["date"])
                     for name in ("rows", "alarms", "incidents", "vehicle_days"):
                         log[name] += manifest[name]
+                    _add_untold(log, manifest)
                     save(runs, log)
                 if first is not None or last is not None:
                     break
                 # An incident that now goes on over midnight makes the date after it stale.
                 days = choose_days(snapshot, runs, model.version, start)
                 days = [day for day in days if str(day) not in log["dates"]]
+    for channel, cells in log["made_null"].items():
+        say(f"{channel}: {cells:,} values that cannot be, taken as null")
+    for vehicle, channels in log["unmeasured"].items():
+        say(f"vehicle {vehicle}: scored without {', '.join(channels)}, of which it sent no value")
     if not log["dates"]:
         say("nothing to score: no date is new since the last run")
     return log
@@ -164,13 +171,19 @@ def score_days(
         )
         incidents: list[Incident] = []
         tables = []
+        cells: Counter[str] = Counter()
+        unmeasured: dict[str, list[str]] = {}
         # Beside the partitions and named as they are while unfinished: a kill's rest is found.
         place = partitions.folder(runs, "scores", model.version, day).parent
         place.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=place, prefix=".stage-", suffix="-waiting") as waiting:
             for number, vehicle in enumerate(made_of[day]):
                 assert next(progress) == (vehicle, day)
-                table, found = next(results)
+                result = next(results)
+                table, found = result.table, result.incidents
+                cells.update(result.made_null)
+                if result.unmeasured:
+                    unmeasured[vehicle] = list(result.unmeasured)
                 file = Path(waiting) / f"{number}.arrow"
                 with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, table.schema) as out:
                     out.write_table(table)
@@ -194,6 +207,8 @@ def score_days(
                     "gap_us": detector.gap_us,
                     "inputs": digest_of(made_of[day]),
                     "carried": digest_of(before),
+                    "made_null": dict(sorted(cells.items())),
+                    "unmeasured": unmeasured,
                 },
             )
     next(progress, None)
@@ -207,6 +222,14 @@ def published(settings: Settings, fleet: str, champion: str) -> dict[str, dict]:
     """
     done = partitions.manifests(settings.runs_dir(fleet))
     return {str(day): found[partitions.current(found, champion)] for day, found in done.items()}
+
+
+def _add_untold(log: dict, manifest: dict) -> None:
+    """Add to the job's log what a date's scores do not tell: values made null, silent channels."""
+    for channel, count in manifest["made_null"].items():
+        log["made_null"][channel] = log["made_null"].get(channel, 0) + count
+    for vehicle, channels in manifest["unmeasured"].items():
+        log["unmeasured"][vehicle] = sorted({*log["unmeasured"].get(vehicle, []), *channels})
 
 
 def _engine(wanted: str, profile: ClusterProfile, snapshot: Snapshot, days: list[date]) -> str:

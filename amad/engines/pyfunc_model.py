@@ -61,8 +61,8 @@ class DetectorModel:
     def _lake_rows(self, rows: "pd.DataFrame") -> pa.Table:
         columns = {"timestamp": pa.array(rows["timestamp"]).cast(TIMESTAMP)}
         for name in self.detector.fleet.channel_names:
-            values = rows[name].to_numpy(dtype="float32", na_value=float("nan"))
-            columns[name] = pa.array(values, pa.float32(), from_pandas=True)
+            values = rows[name].to_numpy(dtype="float64", na_value=float("nan"))
+            columns[name] = pa.array(values, pa.float64(), from_pandas=True)
         return pa.table(columns)
 
 

@@ -24,22 +24,19 @@ from amad.detect.incidents import Incident
 from amad.engines.freshness import Day, Snapshot
 from amad.telemetry.lake import Lake
 
-Result = tuple[pa.Table, list[Incident]]
-
 
 def in_process(
     snapshot: Snapshot, detector: Path, units: list[Day], profile: ClusterProfile
-) -> Iterator[Result]:
+) -> Iterator[ScoredRows]:
     """Score the units one after the other in this process."""
     scorer = Scorer(detector, snapshot.lake.path, snapshot.lake.fleet)
     for vehicle, day in units:
-        scored = scorer.score(vehicle, day, snapshot.quarantined.get(vehicle, ()))
-        yield scored.table, scored.incidents
+        yield scorer.score(vehicle, day, snapshot.quarantined.get(vehicle, ()))
 
 
 def over_ray(
     snapshot: Snapshot, detector: Path, units: list[Day], profile: ClusterProfile
-) -> Iterator[Result]:
+) -> Iterator[ScoredRows]:
     """Score the units over Ray Data: actors that each load the detector once.
 
     The lake must lie where every node reads it; the detector travels through Ray.
@@ -79,7 +76,13 @@ def over_ray(
                 Incident(**item | {k: tuple(item[k]) for k in ("channels", "shares")})
                 for item in json.loads(row["incidents"])
             ]
-            yield pa.ipc.open_stream(row["table"]).read_all(), incidents
+            counts = json.loads(row["counts"])
+            yield ScoredRows(
+                table=pa.ipc.open_stream(row["table"]).read_all(),
+                incidents=incidents,
+                made_null=counts["made_null"],
+                unmeasured=tuple(counts["unmeasured"]),
+            )
 
 
 @contextmanager
@@ -131,12 +134,13 @@ class RayScorer:
         try:
             scored = self.scorer.score(row["vehicle"], date.fromisoformat(row["day"]), quarantined)
         except DataError as error:
-            return {"table": b"", "incidents": "", "error": str(error)}
+            return {"table": b"", "incidents": "", "counts": "", "error": str(error)}
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, scored.table.schema) as out:
             out.write_table(scored.table)
         return {
             "table": sink.getvalue().to_pybytes(),
             "incidents": json.dumps([asdict(item) for item in scored.incidents]),
+            "counts": json.dumps({"made_null": scored.made_null, "unmeasured": scored.unmeasured}),
             "error": "",
         }

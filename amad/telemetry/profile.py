@@ -8,6 +8,9 @@ A row of the table per vehicle, date and channel (schema PROFILE). What it count
 - **nulls**: rows without a value of the channel. In sparse data (``csv_sparse``) most rows have
   none, so there a row counts as null only if the channel's last value is older than
   ``missing.max_gap_seconds``.
+  A value in the channel's ``nulls`` is a null.
+- **out_of_range**: values outside the channel's ``range``. They are told in min, max, mean and std
+  too, though models see a null in their place.
 - **longest_flat_seconds**: the longest time over which the channel's value did not change at all,
   gaps and rests not counted in.
 
@@ -24,6 +27,7 @@ import pyarrow.compute as pc
 
 from amad.config import Channel, Fleet
 from amad.telemetry.lake import Lake, open_part
+from amad.telemetry.possible import is_null_word, is_outside
 from amad.telemetry.schemas import PROFILE
 
 REST_FACTOR = 20
@@ -99,7 +103,7 @@ class _Channel:
 
     def __init__(self, channel: Channel, stale_us: int | None) -> None:
         self.name = channel.name
-        self._range = channel.range
+        self._channel = channel
         self._stale_us = stale_us
         self._count = self._nulls = self._outside = 0
         self._low, self._high = math.inf, -math.inf
@@ -111,6 +115,9 @@ class _Channel:
 
     def add(self, column: pa.Array, time_R: np.ndarray, broken_R: np.ndarray) -> None:
         """The next rows. broken_R: positions of the rows before which there was a gap."""
+        if self._channel.nulls:
+            word_R = is_null_word(column.fill_null(math.nan).to_numpy(), self._channel)
+            column = pc.if_else(pa.array(word_R), pa.scalar(None, column.type), column)
         nulls = column.null_count
         if nulls == 0:
             value_V, time_V = column.to_numpy(), time_R
@@ -130,8 +137,7 @@ class _Channel:
         broken_R = broken_R[broken_R < len(value_V)]
         low, high = float(value_V.min()), float(value_V.max())
         self._low, self._high = min(self._low, low), max(self._high, high)
-        if self._range is not None and (low < self._range[0] or high > self._range[1]):
-            self._outside += int(((value_V < self._range[0]) | (value_V > self._range[1])).sum())
+        self._outside += int(is_outside(value_V, self._channel).sum())
         self._moments(value_V)
         self._flat(value_V, time_V, broken_R)
 

@@ -46,7 +46,7 @@ SCORES = pa.schema([
     ("alarm", pa.bool_()), ("imputed", pa.bool_()), ("status", pa.string()),
     ("top_channels", pa.list_(pa.string())), ("top_shares", pa.list_(pa.float32())),
 ])  # fmt: skip
-STATUSES = ("scored", "quarantined", "too_short", "no_history")
+STATUSES = ("scored", "quarantined", "too_short", "no_history", "no_values")
 
 # A row per incident and scored date; an incident that goes on over midnight keeps its id.
 INCIDENTS = pa.schema([

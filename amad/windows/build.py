@@ -1,6 +1,7 @@
 """The lake to the window store: two streamed passes, one vehicle in memory at a time."""
 
 import datetime
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pyarrow.compute as pc
 from amad.config import DataError, Fleet
 from amad.config.console import track
 from amad.telemetry.lake import Lake
-from amad.windows.resample import split_bounds, to_series
+from amad.windows.resample import made_null, split_bounds, to_series
 from amad.windows.scaler import Scaler
 from amad.windows.series import Series
 from amad.windows.store import PARTS, write_store
@@ -27,7 +28,8 @@ def build_store(
     The first pass learns the scaler from the train rows, the second fills what is unknown with the
     train mean and writes. Rows of ``quarantined`` days (vehicle -> dates) are left out, which ends
     their segment. A vehicle with fewer train rows than ``min_segment_rows`` is kept, to be scored
-    with the figures of its class, and stands in ``meta["cold"]``.
+    with the figures of its class, and stands in ``meta["cold"]``. ``meta["made_null"]`` tells by
+    channel how many cells of the lake hold a value that cannot be, and were taken for null.
 
     Raises:
         DataError: no vehicle has rows to train on.
@@ -36,18 +38,21 @@ def build_store(
     test_start = lake.test_start()
     vehicles = lake.vehicles()
 
-    def all_series(what: str) -> Iterator[Series]:
+    def all_series(what: str, count: Counter[str] | None = None) -> Iterator[Series]:
         for vehicle in track(vehicles, what):
             table = _without(lake.read(vehicle), quarantined.get(vehicle, set()))
+            if count is not None:
+                count.update(made_null(table, fleet, fleet.class_of(vehicle)))
             if table.num_rows:
                 timestamp_R = table["timestamp"].cast(pa.int64()).to_numpy()
                 bounds = split_bounds(timestamp_R, fleet, test_start.get(vehicle))
                 yield to_series(table, fleet, vehicle, bounds=bounds)
 
     train_rows: dict[str, int] = {}
+    impossible: Counter[str] = Counter()
 
     def counted() -> Iterator[Series]:
-        for series in all_series("learn the scaler"):
+        for series in all_series("learn the scaler", impossible):
             train_rows[series.vehicle] = int(np.sum(series.split_T == PARTS["train"]))
             yield series
 
@@ -64,6 +69,7 @@ def build_store(
         "cold": sorted(v for v, rows in train_rows.items() if rows < enough),
         "empty": sorted(set(vehicles) - set(train_rows)),
         "quarantined_days": sum(len(days) for days in quarantined.values()),
+        "made_null": {c: impossible[c] for c in fleet.channel_names if c in impossible},
     }
     filled = (scaler.fill(series) for series in all_series("write the store"))
     return write_store(path, filled, fleet, scaler, meta)

@@ -3,6 +3,9 @@
 The grid is aligned to the epoch: bin k is [k * period, (k + 1) * period) and its timestamp is its
 start, so the same telemetry lies on the same grid whichever slice of it is read.
 
+A value that cannot be (``amad.telemetry.possible``: outside the channel's physical range, infinite,
+or a word for "not available") is null from here on; ``made_null`` counts such cells.
+
 Within a bin a continuous channel takes the mean of its values (what an anti-aliasing reader would
 report at this period), every other kind the last one (a mean of two gears is no gear).
 
@@ -28,6 +31,7 @@ import numpy as np
 import pyarrow as pa
 
 from amad.config import Fleet
+from amad.telemetry.possible import is_impossible
 from amad.windows.series import CALIBRATION, PURGED, TEST, TRAIN, Series
 
 
@@ -88,7 +92,8 @@ def to_series(
     """The vehicle's lake rows on the regular grid, in engineering units (see the module).
 
     table: lake schema, sorted by timestamp. Without ``bounds`` every row is TEST.
-    NaN stands where nothing is known to impute from; channels that the class lacks are 0.
+    Values are float64. Impossible ones are null. NaN stands where nothing is known to impute from;
+    channels that the class lacks are 0.
     """
     period = fleet.period_us
     max_gap_bins = int(fleet.missing.max_gap_seconds * 1_000_000 // period)
@@ -114,14 +119,15 @@ def to_series(
         borders = [bounds.calibration_us, bounds.test_us]
         part_T = np.searchsorted(borders, timestamp_T, side="right").astype(np.uint8)
 
-    value_TC = np.zeros((rows, len(fleet.channels)), np.float32)
+    value_TC = np.zeros((rows, len(fleet.channels)))
     valid_TC = np.zeros((rows, len(fleet.channels)), np.uint8)
     has_C = fleet.has_channel(vehicle_class)
     for c, channel in enumerate(fleet.channels):
         if not has_C[c]:
             continue
         raw_R = _floats(table[channel.name])
-        value_T = np.full(rows, np.nan, np.float32)
+        raw_R = np.where(is_impossible(raw_R, channel), np.nan, raw_R)
+        value_T = np.full(rows, np.nan)
         value_T[row_K] = _binned(raw_R, start_K, mean=channel.kind == "continuous")
         valid_TC[:, c] = ~np.isnan(value_T)
         gap = max_gap_bins
@@ -143,6 +149,20 @@ def to_series(
     )
 
 
+def made_null(table: pa.Table, fleet: Fleet, vehicle_class: str) -> dict[str, int]:
+    """Channel -> cells of these lake rows whose value ``to_series`` takes for null.
+
+    Only channels of the class, and only those with such cells.
+    """
+    found = {}
+    for channel, has in zip(fleet.channels, fleet.has_channel(vehicle_class), strict=True):
+        if has:
+            cells = int(is_impossible(_floats(table[channel.name]), channel).sum())
+            if cells:
+                found[channel.name] = cells
+    return found
+
+
 def row_of(series: Series, timestamps_us: np.ndarray) -> np.ndarray:
     """The series row whose bin holds each timestamp (int64 microseconds); -1 where there is none.
 
@@ -159,8 +179,8 @@ def row_of(series: Series, timestamps_us: np.ndarray) -> np.ndarray:
 
 
 def _floats(column: pa.ChunkedArray) -> np.ndarray:
-    """float32 with NaN for null."""
-    return column.fill_null(float("nan")).to_numpy().astype(np.float32, copy=False)
+    """float64 with NaN for null."""
+    return column.fill_null(float("nan")).to_numpy().astype(np.float64, copy=False)
 
 
 def _reduce(function: np.ufunc, value_R: np.ndarray, start_K: np.ndarray) -> np.ndarray:
@@ -174,7 +194,7 @@ def _binned(raw_R: np.ndarray, start_K: np.ndarray, *, mean: bool) -> np.ndarray
         return raw_R
     known_R = ~np.isnan(raw_R)
     if mean:
-        total_K = _reduce(np.add, np.where(known_R, raw_R, 0.0).astype(np.float64), start_K)
+        total_K = _reduce(np.add, np.where(known_R, raw_R, 0.0), start_K)
         count_K = _reduce(np.add, known_R.astype(np.int64), start_K)
         return np.where(count_K > 0, total_K / np.maximum(count_K, 1), np.nan)
     last_K = _reduce(np.maximum, np.where(known_R, np.arange(len(raw_R)), -1), start_K)

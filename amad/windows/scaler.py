@@ -21,7 +21,8 @@ from amad.config import Fleet
 from amad.windows.series import TRAIN, Series
 
 CLASS_SHARE, RANGE_SHARE = 0.1, 0.01  # of the class's spread, of the physical range
-CONSTANT = 1e-6  # a spread below this share of the larger of range and magnitude is none
+CONSTANT = 1e-6  # a spread below this share of the physical range is none
+DIGITS = 1e-9  # nor is one below this share of the magnitude: float64 tells that much and more
 
 
 @dataclass(slots=True)
@@ -66,7 +67,8 @@ class _Moments:
 class Scaler:
     """Mean and scale of each channel, by vehicle, by class and for the fleet.
 
-    tables: ``{"vehicle": {id: (mean_C, scale_C)}, "class": {...}, "fleet": {"": ...}}``, float32.
+    tables: ``{"vehicle": {id: (mean_C, scale_C)}, "class": {...}, "fleet": {"": ...}}``, float64:
+    the mean of a large counter has more digits than float32.
     has_channel: for each class, which channels it has, bool (C,).
     """
 
@@ -109,14 +111,10 @@ class Scaler:
         }
         has = {k.name: np.array(fleet.has_channel(k.name)) for k in fleet.vehicle_classes}
         tables = {"vehicle": vehicles, "class": classes, "fleet": {"": top}}
-        tables = {
-            level: {k: (m.astype(np.float32), s.astype(np.float32)) for k, (m, s) in table.items()}
-            for level, table in tables.items()
-        }
         return cls(channels=names, tables=tables, has_channel=has)
 
     def figures(self, vehicle: str, vehicle_class: str) -> tuple[np.ndarray, np.ndarray]:
-        """(mean_C, scale_C), float32: the vehicle's, else its class's, else the fleet's."""
+        """(mean_C, scale_C), float64: the vehicle's, else its class's, else the fleet's."""
         for level, key in (("vehicle", vehicle), ("class", vehicle_class)):
             if key in self.tables[level]:
                 return self.tables[level][key]
@@ -125,11 +123,11 @@ class Scaler:
     def standardise(self, value_TC: np.ndarray, vehicle: str, vehicle_class: str) -> np.ndarray:
         """Scaled float32 of any (..., C): 0 where the value is unknown or the channel absent."""
         mean_C, scale_C = self.figures(vehicle, vehicle_class)
-        scaled = (value_TC - mean_C) / scale_C
-        scaled[~np.isfinite(scaled)] = 0.0
-        absent_C = ~self._has(vehicle_class)
-        if absent_C.any():
-            scaled[..., absent_C] = 0.0
+        has_C = self._has(vehicle_class)
+        scaled = np.zeros(value_TC.shape, np.float32)
+        for c in np.flatnonzero(has_C):  # a channel at a time: no float64 copy of a vehicle
+            value_T = (value_TC[..., c] - mean_C[c]) / scale_C[c]
+            scaled[..., c] = np.where(np.isfinite(value_T), value_T, 0.0)
         return scaled
 
     def apply(self, series: Series) -> Series:
@@ -149,9 +147,7 @@ class Scaler:
         own_mean_C, own_scale_C = self.figures(series.vehicle, series.vehicle_class)
         known = [self.tables["vehicle"][name] for name in others if name in self.tables["vehicle"]]
         if known:
-            mean_NC, scale_NC = (
-                np.stack(part).astype(np.float64) for part in zip(*known, strict=True)
-            )
+            mean_NC, scale_NC = (np.stack(part) for part in zip(*known, strict=True))
             mean_C = mean_NC.mean(axis=0)
             scale_C = np.sqrt((scale_NC**2 + (mean_NC - mean_C) ** 2).mean(axis=0))
         else:
@@ -176,13 +172,13 @@ class Scaler:
         return self.has_channel.get(vehicle_class, np.ones(len(self.channels), bool))
 
     def to_json(self) -> dict:
-        """Plain lists, readable by a person; ``from_json`` gives the same float32 back."""
+        """Plain lists, readable by a person; ``from_json`` gives the same float64 back."""
         return {
             "channels": self.channels,
             "has_channel": {k: v.tolist() for k, v in self.has_channel.items()},
             "tables": {
                 level: {
-                    key: {"mean": _plain(mean_C), "scale": _plain(scale_C)}
+                    key: {"mean": mean_C.tolist(), "scale": scale_C.tolist()}
                     for key, (mean_C, scale_C) in table.items()
                 }
                 for level, table in self.tables.items()
@@ -194,7 +190,7 @@ class Scaler:
         """The inverse of ``to_json``."""
         tables = {
             level: {
-                key: (np.array(v["mean"], np.float32), np.array(v["scale"], np.float32))
+                key: (np.array(v["mean"], float), np.array(v["scale"], float))
                 for key, v in table.items()
             }
             for level, table in content["tables"].items()
@@ -232,11 +228,6 @@ class Strangers:
         return self.scaler.as_stranger(series, rest)
 
 
-def _plain(value_C: np.ndarray) -> list[float]:
-    """The shortest decimals that read back as the same float32."""
-    return [float(str(value)) for value in value_C]
-
-
 def _figures(
     moments: _Moments,
     else_mean_C: np.ndarray,
@@ -250,7 +241,7 @@ def _figures(
     pooled_C: the spread one level up, of which CLASS_SHARE is the floor.
     """
     mean_C = np.where(moments.count_C > 0, moments.mean_C, else_mean_C)
-    size_C = np.maximum(np.abs(mean_C), np.maximum(width_C, 1e-30))
-    moved_C = (moments.count_C > 1) & (moments.spread_C > CONSTANT * size_C)
+    least_C = np.maximum(np.maximum(DIGITS * np.abs(mean_C), CONSTANT * width_C), 1e-36)
+    moved_C = (moments.count_C > 1) & (moments.spread_C > least_C)
     floor_C = np.maximum(CLASS_SHARE * pooled_C, RANGE_SHARE * width_C)
     return mean_C, np.where(moved_C, np.maximum(moments.spread_C, floor_C), constant_C)

@@ -15,16 +15,17 @@ TRAIN, CALIBRATION, TEST, PURGED = 0, 1, 2, 3  # values of split_T
 class Series:
     """A vehicle on the fleet's regular grid.
 
-    value_TC is float32 and finite everywhere: in engineering units as the store holds it, or in
-    scaled units after ``Scaler.apply`` (about zero mean and unit spread on train; 0 where the
-    vehicle's class lacks the channel). Rows within one segment are exactly one sampling period
+    value_TC is finite everywhere: in engineering units as the store holds it (float64, so that a
+    counter of hundreds of millions keeps its units), or in scaled units after ``Scaler.apply``
+    (float32, about zero mean and unit spread on train; 0 where the vehicle's class lacks the
+    channel). Rows within one segment are exactly one sampling period
     apart; segments are numbered from 0 in time order and no window crosses one.
     """
 
     vehicle: str
     vehicle_class: str
     timestamp_T: np.ndarray  # int64, microseconds since the epoch, UTC
-    value_TC: np.ndarray  # float32
+    value_TC: np.ndarray  # float64 in engineering units, float32 in scaled ones
     valid_TC: np.ndarray  # uint8: 1 measured, 0 imputed or not there
     segment_T: np.ndarray  # int32
     split_T: np.ndarray  # uint8: TRAIN, CALIBRATION, TEST or PURGED

@@ -2,7 +2,7 @@
 
 Layout: ``store.json`` (fleet, channels, scaler, meta, a digest a vehicle) and
 ``vehicles/<id>.arrow``, each one record batch of: timestamp (us, UTC), value (fixed-size list of
-C float32, engineering units), valid (fixed-size list of C uint8), segment int32, split uint8, and
+C float64, engineering units), valid (fixed-size list of C uint8), segment int32, split uint8, and
 label int8 where there is one. Nothing is copied before a batch is gathered.
 
 Shape legend: T rows of a vehicle, C channels.
@@ -166,7 +166,7 @@ def _file_name(vehicle: str) -> str:
 def _write_vehicle(file: Path, series: Series) -> None:
     channels = series.value_TC.shape[1]
     flat = {
-        "value": np.ascontiguousarray(series.value_TC, np.float32).reshape(-1),
+        "value": np.ascontiguousarray(series.value_TC, np.float64).reshape(-1),
         "valid": np.ascontiguousarray(series.valid_TC, np.uint8).reshape(-1),
     }
     columns = {

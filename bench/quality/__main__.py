@@ -110,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
 
 
 def _params(options: argparse.Namespace, settings: Settings) -> Params:
-    params = load_params(options.params or settings.params_file)
+    params = load_params(options.params or settings.params_file, options.fleet[0])
     budget = {"epochs": options.epochs, "max_windows": options.max_windows}
     budget = {key: value for key, value in budget.items() if value}
     return params.model_copy(update={"train": params.train.model_copy(update=budget)})

@@ -4,7 +4,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from amad.config import AmadError, ConfigError, Fleet, Params, Settings, load_fleet, load_params
+from amad.config import (
+    AmadError,
+    ConfigError,
+    Fleet,
+    Params,
+    Settings,
+    load_fleet,
+    load_params,
+    read_params,
+)
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -46,21 +55,23 @@ def fail(name: str, finding: str, remedy: str) -> Check:
 def diagnose(settings: Settings, fleet: str | None = None) -> Iterator[Check]:
     """Run every check, each as it is found; one that breaks is a finding, not an end.
 
-    fleet: name, default that of ``params.yaml``. Without a readable ``params.yaml`` and fleet file
-    only the machine is examined.
+    fleet: name, default the one of ``params.yaml``. Without a readable ``params.yaml`` and fleet
+    file only the machine is examined.
     """
     from amad.cli.doctor import jobs, machine, services
 
     for check in (machine.python, machine.packages, machine.disk):
         yield _guarded(check, settings)
     try:
-        params = load_params(settings.params_file)
+        named = read_params(settings.params_file)
     except ConfigError as error:
         yield fail("params.yaml", str(error), "mend the file, or run in the project's folder")
         return
-    yield ok("params.yaml", f"fleet {params.fleet}, seed {params.seed}")
+    many = "fleet" if len(named.fleets) == 1 else "fleets"
+    yield ok("params.yaml", f"{many} {', '.join(named.fleets)}, seed {named.seed}")
     try:
-        contract = load_fleet(fleet or params.fleet, settings)
+        params = load_params(settings.params_file, fleet)
+        contract = load_fleet(params.fleet, settings)
     except ConfigError as error:
         yield fail("fleet file", str(error), "mend the file, or name another fleet with --fleet")
         return

@@ -87,7 +87,9 @@ def dvc(patient: Patient) -> Check:
         return warn("dvc", f"'dvc status' took over {DVC_SECONDS:.0f} s", "run it yourself")
     if result.returncode:
         return fail("dvc", " ".join(result.stderr.split())[:200], "run 'dvc status' yourself")
-    changed = [stage for stage in json.loads(result.stdout or "{}") if stage != "source"]
+    stages = [name.partition("@") for name in json.loads(result.stdout or "{}")]
+    ours = (patient.fleet.name, "")
+    changed = [name for name, _, fleet in stages if name != "source" and fleet in ours]
     if changed:
         many = f"changed since the last run: {_some(changed)}"
         return warn("dvc", many, "run 'dvc repro', or leave it if you schedule scoring alone")
