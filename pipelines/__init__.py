@@ -4,10 +4,9 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from amad.config import Params, Settings, load_params, usable_error
+from amad.config import InterruptionError, Params, Settings, load_params, usable_error
 from amad.config.console import say
-
-INTERRUPTED = 130  # what a shell tells of a program that Ctrl-C stopped
+from amad.config.interruption import interruptible
 
 
 def stage_main(
@@ -23,10 +22,11 @@ def stage_main(
     quiet()
     try:
         settings = Settings()
-        run(load_params(settings.params_file, fleet), settings)
+        with interruptible():
+            run(load_params(settings.params_file, fleet), settings)
     except KeyboardInterrupt:
-        say("error: interrupted; run the stage again, nothing of it is taken as finished")
-        sys.exit(INTERRUPTED)
+        say(f"error: {InterruptionError()}")
+        sys.exit(InterruptionError.exit_code)
     except Exception as error:
         if (known := usable_error(error)) is None:
             raise

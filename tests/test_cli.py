@@ -13,10 +13,10 @@ import pytest
 import typer
 from report_kit import write_data, write_fleet, write_verdicts
 
-from amad.cli.__main__ import BUG, INTERRUPTED, main, run
+from amad.cli.__main__ import BUG, main, run
 from amad.cli.app import EXIT_CODES, app
 from amad.cli.summary import lines
-from amad.config import AmadError, DataError, GateError, Settings, load_params
+from amad.config import AmadError, DataError, GateError, InterruptionError, Settings, load_params
 from amad.telemetry.files import write_json
 from amad.telemetry.ingest import ingest
 from pipelines import stage_main
@@ -150,7 +150,8 @@ def test_outside_the_project_the_way_out_is_told(tmp_path, monkeypatch, capsys):
     [
         (DataError("the lake is gone"), 3),
         (GateError("not better"), 5),
-        (KeyboardInterrupt(), INTERRUPTED),
+        (KeyboardInterrupt(), InterruptionError.exit_code),
+        (InterruptionError("sweep one was interrupted"), 130),
         (ZeroDivisionError("division by zero"), BUG),
     ],
 )

@@ -5,7 +5,6 @@ import traceback
 from collections.abc import Sequence
 
 BUG = 1  # an unexpected exception; every other code belongs to an AmadError, see `amad --help`
-INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -21,22 +20,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: list[str], *, debug: bool = False) -> int:
     """Run one command; return its exit code. What went wrong is one sentence on standard error."""
     from amad.cli.app import app
+    from amad.config import InterruptionError
+    from amad.config.interruption import interruptible
 
     try:
-        return app(arguments, prog_name="amad", standalone_mode=False) or 0
+        with interruptible():
+            code = app(arguments, prog_name="amad", standalone_mode=False) or 0
     except KeyboardInterrupt:
-        return INTERRUPTED
+        code = InterruptionError.exit_code
     except Exception as error:
         return _explain(error, debug=debug)
+    if code == InterruptionError.exit_code:  # Typer turns a KeyboardInterrupt into this code
+        _complain(str(InterruptionError()))
+    return code
 
 
 def _explain(error: Exception, *, debug: bool) -> int:
     from typer.exceptions import Abort, TyperException
 
-    from amad.config import usable_error
+    from amad.config import InterruptionError, usable_error
 
     if isinstance(error, Abort):
-        return INTERRUPTED
+        error = InterruptionError()
     if isinstance(error, TyperException):
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "amad"

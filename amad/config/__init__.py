@@ -6,6 +6,7 @@ from amad.config.errors import (
     ConfigError,
     DataError,
     GateError,
+    InterruptionError,
     ServiceError,
     usable_error,
 )
@@ -15,6 +16,6 @@ from amad.config.settings import Settings
 
 __all__ = [
     "AmadError", "Channel", "ClusterProfile", "ConfigError", "DataError", "Fleet", "GateError",
-    "Params", "ServiceError", "Settings", "load_cluster", "load_fleet", "load_params",
-    "read_params", "usable_error",
+    "InterruptionError", "Params", "ServiceError", "Settings", "load_cluster", "load_fleet",
+    "load_params", "read_params", "usable_error",
 ]  # fmt: skip

@@ -42,6 +42,19 @@ class GateError(AmadError):
     exit_code = 5
 
 
+class InterruptionError(AmadError):
+    """Ctrl-C or SIGTERM came before the work was done."""
+
+    exit_code = 130  # what a shell tells of a program that Ctrl-C stopped
+
+    def __init__(self, sentence: str = "") -> None:
+        super().__init__(
+            sentence
+            or "interrupted; what was finished is kept and nothing else is taken as "
+            "finished: run the command again to go on"
+        )
+
+
 def usable_error(error: BaseException) -> AmadError | None:
     """What a user can act on: an ``AmadError`` itself, or one for an unusable file or folder."""
     if isinstance(error, AmadError):

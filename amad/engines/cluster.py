@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from amad.config import AmadError, ClusterProfile, ServiceError
+from amad.config import AmadError, ClusterProfile, ServiceError, interruption
 from amad.engines.environment import quiet
 
 # What every Ray worker gets. One thread each: the workers are the parallelism, and sums are then
@@ -41,7 +41,8 @@ def ray_session(profile: ClusterProfile) -> Iterator[None]:
     try:
         if profile.address is not None:
             _knock(profile.address)
-        ray.init(**_init_arguments(profile))
+        with interruption.handlers_kept():  # on SIGTERM, Ray's would exit with the signal's number
+            ray.init(**_init_arguments(profile))
     except Exception as error:  # ConnectionError, OSError, ValueError and Ray's own
         reason = " ".join(str(error).split())[:200]
         if profile.address is None:

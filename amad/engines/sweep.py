@@ -6,12 +6,24 @@ run, each trial a child of it. See docs/training.md for how the result is made r
 """
 
 import os
+import signal
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ray import tune
 
-from amad.config import ClusterProfile, Fleet, Params, ServiceError, Settings
+from amad.config import (
+    ClusterProfile,
+    Fleet,
+    InterruptionError,
+    Params,
+    ServiceError,
+    Settings,
+    interruption,
+)
 from amad.config.console import say
 from amad.engines.cluster import ray_session, told_by_worker
 from amad.engines.identity import RunState, work_digest
@@ -45,6 +57,7 @@ CODE = (
     "amad.telemetry.faults",
 )  # fmt: skip
 ENVIRONMENT = {
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # it ends a sweep as if it were finished, see _stoppable
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no CSV, JSON and TensorBoard file a trial
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_AIR_NEW_OUTPUT": "0",  # the other one prints tables whatever ``verbose`` says
@@ -140,12 +153,18 @@ def _run_trials(
         say(f"sweep {name}: {params.tune.trials} trials")
         tuner = _new_tuner(trainable, params, fleet, settings, profile, name, storage, state)
     try:
-        grid = tuner.fit()
+        with _stoppable() as stopped:
+            grid = tuner.fit()
     except Exception as error:
         raise ServiceError(
             f"sweep {name} was interrupted ({' '.join(str(error).split())[:300]}); run the stage "
             "again to go on where it stopped"
         ) from error
+    if stopped or len(grid) < params.tune.trials:
+        raise InterruptionError(
+            f"sweep {name} was interrupted before its {params.tune.trials} trials were done and "
+            "has no result; run the stage again to go on with those that are left"
+        )
     rows = sorted((_row(result, params) for result in grid), key=lambda row: row["trial"])
     failed = [result.error for result in grid if result.error is not None]
     if len(failed) == len(rows):
@@ -155,6 +174,28 @@ def _run_trials(
         reason = " ".join(str(failed[0]).split())[-300:]
         raise ServiceError(f"every trial of sweep {name} failed, the first with: {reason}")
     return rows
+
+
+@contextmanager
+def _stoppable() -> Iterator[list[int]]:
+    """Let SIGINT and SIGTERM stop a running sweep in an orderly way; yields the signals that came.
+
+    Tune ends its loop on SIGUSR1, saves which trials are done and returns the results so far as if
+    they were all: the caller has to look at the list. A second signal interrupts at once.
+    """
+    came: list[int] = []
+
+    def stop(number: int, frame: object) -> None:
+        came.append(number)
+        if len(came) > 1 or not callable(signal.getsignal(signal.SIGUSR1)):
+            raise KeyboardInterrupt
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    with interruption.handlers_kept(signal.SIGUSR1):
+        if threading.current_thread() is threading.main_thread():
+            for number in interruption.SIGNALS:
+                signal.signal(number, stop)
+        yield came
 
 
 def _new_tuner(trainable, params, fleet, settings, profile, name, storage, state) -> tune.Tuner:

@@ -190,9 +190,15 @@ def _trainer(
             error = next(iter(worker_exceptions.values()))
             append_event(events, {"failure": str(error).splitlines()[0][:200]})
 
+    class Trainer(TorchTrainer):
+        """Leaves SIGINT alone: Ray's handler exits with code 0 or 1 in the middle of ``fit``."""
+
+        def _register_sigint_handler(self, controller) -> None:
+            pass
+
     gpu = profile.device == "cuda"
     storage = f"{profile.storage}/{fleet.name}" if profile.storage else str(folder)
-    return TorchTrainer(
+    return Trainer(
         _worker,
         train_loop_config={"job": job},
         torch_config=TorchConfig(backend=profile.backend),

@@ -1,0 +1,171 @@
+"""Ctrl-C and SIGTERM: exit code 130, one sentence, nothing unfinished taken for finished.
+
+The commands run as a person or DVC runs them, in a process group of their own that gets the signal
+as a terminal sends it: to everybody in it.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from engine_kit import engine_store, wait_until
+
+from amad.config import InterruptionError, Settings, interruption
+from amad.engines.identity import RunState
+from amad.engines.tracking import connect, experiment_id
+
+ROOT = Path(__file__).resolve().parent.parent
+TUNE = {"trials": 4, "batch": 2, "epochs": 2, "max_windows": 400, "cases": 4}
+TRAIN = {"epochs": 40, "batch": 8, "stride": 2, "max_windows": 400}
+
+STAGE = """
+import sys
+from pathlib import Path
+sys.path[:0] = [{root!r}, {tests!r}]
+from engine_kit import PROFILE, engine_params
+from model_kit import toy_fleet
+from amad.config import Settings
+from amad.engines.sweep import sweep_fleet
+from amad.engines.training import train_fleet
+from amad.windows import WindowStore
+import pipelines
+
+home = Path({home!r})
+store, settings = home / "store", Settings(home=home)
+
+def tune(params, settings):
+    return sweep_fleet(store, engine_params(tune={tune!r}), toy_fleet(), settings, PROFILE,
+                       home / "best.json", home / "sweep")
+
+def train(params, settings):
+    return train_fleet(store, engine_params(train={train!r}), toy_fleet(), settings, PROFILE,
+                       home / "bundle")
+
+def train_here(params, settings):
+    return train_fleet(store, engine_params(train={train!r}), toy_fleet(), settings,
+                       PROFILE.model_copy(update={{"workers": 0}}), home / "bundle")
+
+pipelines.load_params = lambda *_: None
+pipelines.stage_main({stage})
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    engine_store(tmp_path)
+    return tmp_path
+
+
+def code(home: Path, stage: str) -> str:
+    return STAGE.format(
+        root=str(ROOT), tests=str(ROOT / "tests"), home=str(home), stage=stage, tune=TUNE,
+        train=TRAIN,
+    )  # fmt: skip
+
+
+def start(home: Path, stage: str | list[str]) -> subprocess.Popen:
+    command = [sys.executable, "-c", code(home, stage)] if isinstance(stage, str) else stage
+    return subprocess.Popen(
+        command,
+        cwd=home,
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | {"AMAD_HOME": str(home)},
+    )
+
+
+def interrupt(stage: subprocess.Popen, number: int = signal.SIGINT) -> str:
+    """Send the signal, wait for the end, return what the stage said; no process is left."""
+    children = psutil.Process(stage.pid).children(recursive=True)
+    os.killpg(stage.pid, number)
+    try:
+        _, said = stage.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        os.killpg(stage.pid, signal.SIGKILL)
+        raise
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert not alive, "something goes on in the background"
+    return said
+
+
+def ray_folder(home: Path) -> Path:
+    return home / "runs" / "toy" / "ray"
+
+
+@pytest.mark.engine
+def test_a_sweep_that_is_interrupted_is_not_finished_and_goes_on(home: Path) -> None:
+    stage = start(home, "tune")
+    wait_until(lambda: any(ray_folder(home).rglob("trial-003/checkpoint_*")), "no third trial")
+    said = interrupt(stage)
+    assert stage.returncode == InterruptionError.exit_code, said
+    assert "interrupted before its 4 trials were done" in said.rstrip().splitlines()[-1], said
+    assert "Traceback" not in said
+    assert not (home / "best.json").exists()
+    (state,) = ray_folder(home).glob("sweep-*.json")
+    assert RunState(state).get("trials") is None
+    files = list(ray_folder(home).rglob("trial-00[12]/checkpoint_*/*"))
+    done = {file: file.stat().st_mtime_ns for file in files}
+    again = start(home, "tune")
+    _, said = again.communicate(timeout=120)
+    assert again.returncode == 0, said
+    assert "going on with sweep" in said and "best of 4 trials" in said
+    assert done and all(file.stat().st_mtime_ns == time for file, time in done.items())
+    client = connect(Settings(home=home))
+    assert len(client.search_runs([experiment_id(client, "toy")])) == 1 + TUNE["trials"]
+
+
+@pytest.mark.engine
+def test_dvc_stops_where_a_sweep_was_interrupted_before_any_trial_was_done(home: Path) -> None:
+    (home / "stage.py").write_text(code(home, "tune"))
+    stages = {
+        "tune": {"cmd": f"{sys.executable} stage.py", "outs": [{"best.json": {"cache": False}}]},
+        "next": {"cmd": "touch next", "deps": ["best.json"]},
+    }
+    (home / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    dvc = str(Path(sys.executable).with_name("dvc"))
+    subprocess.run([dvc, "init", "--no-scm", "-q"], cwd=home, check=True)
+    repro = start(home, [dvc, "repro"])
+    wait_until(lambda: any(ray_folder(home).rglob("trial-001/*")), "no trial began")
+    said = interrupt(repro)
+    assert repro.returncode != 0 and f"exited with {InterruptionError.exit_code}" in said, said
+    assert "interrupted" in said and "TypeError" not in said
+    assert not (home / "best.json").exists() and not (home / "next").exists()
+
+
+@pytest.mark.engine
+def test_a_training_that_is_interrupted_says_so_and_keeps_its_checkpoint(home: Path) -> None:
+    stage = start(home, "train")
+    wait_until(
+        lambda: any(f.stat().st_size for f in ray_folder(home).glob("train-*.jsonl")),
+        "no epoch was reported",
+    )
+    said = interrupt(stage)
+    assert stage.returncode == InterruptionError.exit_code, said
+    assert said.rstrip().splitlines()[-1].startswith("error: interrupted; "), said
+    assert "Traceback" not in said
+    assert not (home / "bundle").exists() and any(ray_folder(home).rglob("checkpoint_*"))
+
+
+@pytest.mark.engine
+def test_sigterm_stops_a_training_in_this_process_without_ray(home: Path) -> None:
+    stage = start(home, "train_here")
+    wait_until(lambda: any(ray_folder(home).rglob("checkpoint")), "no epoch was done")
+    said = interrupt(stage, signal.SIGTERM)
+    assert stage.returncode == InterruptionError.exit_code and "interrupted" in said, said
+    assert not (home / "bundle").exists()
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), interruption.interruptible():
+        os.kill(os.getpid(), signal.SIGTERM)
+        threading.Event().wait(5)
+    assert signal.getsignal(signal.SIGTERM) is before
