@@ -153,4 +153,6 @@ class Source(Strict):
     def _has_files(self) -> "Source":
         if self.format != "simulator" and not self.files:
             raise ValueError(f"format: {self.format} needs 'files', a list of {{glob, part}}")
+        if self.format == "csv_long" and self.timestamp.take == "index":
+            raise ValueError("format: csv_long needs a time in each row, not timestamp.take: index")
         return self

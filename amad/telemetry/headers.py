@@ -13,6 +13,7 @@ Two different units never match: a speed in mph is no speed in km/h.
 
 import re
 import unicodedata
+from functools import lru_cache
 
 UNIT = re.compile(r"^(?P<name>.*\S)\s*[\[(](?P<unit>[^\[\]()]*)[\])]$")
 
@@ -21,6 +22,7 @@ class AmbiguousHeaderError(ValueError):
     """Several columns of one file match a name equally well."""
 
 
+@lru_cache(maxsize=4096)
 def tidy(header: str) -> str:
     """The header as compared: repaired, normalised (NFKC), folded, single spaces.
 

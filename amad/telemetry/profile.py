@@ -5,7 +5,7 @@ A row of the table per vehicle, date and channel (schema PROFILE). What it count
 - **gaps**: steps between rows longer than ``missing.max_gap_seconds``, with their total length.
   A step longer than ``REST_FACTOR`` times that is a rest: the vehicle was switched off. It is no
   gap, and not part of ``span_seconds``, the time over which the vehicle reported.
-- **nulls**: rows without a value of the channel. In sparse data (``csv_sparse``) most rows have
+- **nulls**: rows without a value of the channel. In sparse data (``csv_sparse``, ``csv_long``) most rows have
   none, so there a row counts as null only if the channel's last value is older than
   ``missing.max_gap_seconds``.
   A value in the channel's ``nulls`` is a null.
@@ -64,7 +64,7 @@ class _Day:
 
     def __init__(self, fleet: Fleet) -> None:
         self._gap_us = int(fleet.missing.max_gap_seconds * 1e6)
-        stale_us = self._gap_us if fleet.source.format == "csv_sparse" else None
+        stale_us = self._gap_us if fleet.source.format in ("csv_sparse", "csv_long") else None
         self.channels = [_Channel(channel, stale_us) for channel in fleet.channels]
         self._rows = self._gaps = 0
         self._gap_total_us = self._rest_total_us = 0

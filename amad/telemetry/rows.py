@@ -17,6 +17,7 @@ from amad.config import ConfigError, Fleet
 from amad.config.source import Source
 from amad.telemetry import values
 from amad.telemetry.headers import AmbiguousHeaderError, find
+from amad.telemetry.long_rows import LongRows
 from amad.telemetry.readers import FileRefusedError, RawBatch
 from amad.telemetry.source import reading_rules
 
@@ -66,6 +67,7 @@ class FileParser:
         self._class_of: dict[str, str | None] = {}
         self._last_day: int | None = None
         self.rows = 0  # parsed so far, refused ones counted
+        self._long = LongRows(fleet) if self._rules.format == "csv_long" else None
         self._has_label = fleet.labels.kind in ("column", "intervals")
 
     @property
@@ -82,7 +84,13 @@ class FileParser:
         return index_start_us(self._rules) + row * self._fleet.period_us
 
     def finish(self) -> None:
-        """Count the file's rows on for the vehicle's next file."""
+        """Count the file's rows on for the vehicle's next file.
+
+        Raises:
+            FileRefusedError: nothing in it was of the fleet.
+        """
+        if self._long is not None:
+            self._long.finish()
         if self._vehicle is not None and self._rules.timestamp.take == "index":
             self._index_rows[self._vehicle] = self._index_rows.get(self._vehicle, 0) + self.rows
 
@@ -99,8 +107,11 @@ class FileParser:
             wanted["timestamp"] = self._rules.timestamp.column
         if self._fleet.labels.kind == "column" and self._part != "train":
             wanted["label"] = self._fleet.labels.column
+        if self._long is not None:
+            wanted |= self._long.columns()
         required = set(wanted)
-        for channel, has in zip(self._fleet.channels, self._may_lack(), strict=True):
+        channels = [] if self._long is not None else self._fleet.channels
+        for channel, has in zip(channels, self._may_lack(), strict=False):
             wanted[channel.name] = channel.header
             if not has:
                 required.add(channel.name)
@@ -124,6 +135,8 @@ class FileParser:
         Raises:
             FileRefusedError: a column's type cannot hold what the contract says it holds.
         """
+        if self._long is not None:
+            batch = self._long.spread(batch)
         rows = len(batch.row_R)
         reason_R = np.zeros(rows, np.int64)  # 0: none; else 1 + the position in reasons
         reasons: list[str] = []
