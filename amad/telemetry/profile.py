@@ -5,9 +5,9 @@ A row of the table per vehicle, date and channel (schema PROFILE). What it count
 - **gaps**: steps between rows longer than ``missing.max_gap_seconds``, with their total length.
   A step longer than ``REST_FACTOR`` times that is a rest: the vehicle was switched off. It is no
   gap, and not part of ``span_seconds``, the time over which the vehicle reported.
-- **nulls**: rows without a value of the channel. In sparse data (``csv_sparse``, ``csv_long``) most rows have
-  none, so there a row counts as null only if the channel's last value is older than
-  ``missing.max_gap_seconds``.
+- **nulls**: rows without a value of the channel. In sparse data (``csv_sparse``, ``csv_long``)
+  most rows have none, so there a row counts as null only if the channel's last value is older
+  than ``missing.max_gap_seconds``.
   A value in the channel's ``nulls`` is a null.
 - **out_of_range**: values outside the channel's ``range``. They are told in min, max, mean and std
   too, though models see a null in their place.
