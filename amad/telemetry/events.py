@@ -14,10 +14,10 @@ import pyarrow as pa
 
 from amad.config import DataError, Fleet
 from amad.config.console import say
+from amad.telemetry.clocks import utc_times
 from amad.telemetry.headers import find
 from amad.telemetry.schemas import EVENTS, TIMESTAMP
 from amad.telemetry.source import reading_rules
-from amad.telemetry.values import times
 
 # (vehicle, first row, last row exclusive) -> (start, end) in microseconds; None: unknown vehicle.
 RowsToTime = Callable[[str, int, int], tuple[int, int] | None]
@@ -103,7 +103,7 @@ def _interval(
             raise DataError(f"{where}: rows {first} to {last} are not in {vehicle}'s test part")
         return interval
     rule = reading_rules(fleet).timestamp
-    (start, end), bad = times(pa.array(texts), rule.unit, rule.timezone)
+    (start, end), bad = utc_times(pa.array(texts), rule)
     if bad.any() or not start < end:
         raise DataError(
             f"{where}: start {texts[0]!r} and end {texts[1]!r} are not two ISO 8601 times in order"

@@ -23,11 +23,12 @@ from amad.telemetry.commit import Pending
 from amad.telemetry.events import intervals_of, label_rows, read_events
 from amad.telemetry.files import write_json, write_parquet
 from amad.telemetry.readers import FileRefusedError, read_batches
-from amad.telemetry.rows import CleanRows, FileParser, index_start_us
+from amad.telemetry.rows import CleanRows, FileParser
 from amad.telemetry.schemas import EVENTS, TIMESTAMP, lake_schema
 from amad.telemetry.source import reading_rules, sha256_of
 from amad.telemetry.spill import DayRows, Spill
 from amad.telemetry.tally import Lateness, RejectedLog
+from amad.telemetry.timing import index_start_us
 from amad.telemetry.values import date_of
 
 DUPLICATE = "duplicate timestamp"
@@ -195,7 +196,7 @@ class Loading:
     def _rows_to_time(self, vehicle: str, first: int, last: int) -> tuple[int, int] | None:
         """Times of rows of the vehicle's test part (of all its rows where no file is marked)."""
         if self._rules.timestamp.take == "index":
-            period, zero_us = self._fleet.period_us, index_start_us(self._rules)
+            period, zero_us = self._fleet.period_us, index_start_us(self._rules.timestamp)
             start_us = self._test_start.get(vehicle, zero_us)
             end_us = start_us + last * period
             known_us = zero_us + self._index_rows.get(vehicle, 0) * period

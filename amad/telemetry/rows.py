@@ -3,11 +3,12 @@
 Shape legend: R rows of a batch, T clean rows of it, C channels of the fleet.
 """
 
-import datetime
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,15 +16,14 @@ import pyarrow.compute as pc
 
 from amad.config import ConfigError, Fleet
 from amad.config.source import Source
-from amad.telemetry import values
+from amad.telemetry.clocks import LocalClock
 from amad.telemetry.headers import AmbiguousHeaderError, find
 from amad.telemetry.long_rows import LongRows
+from amad.telemetry.numbers import NotReadableError, numbers
 from amad.telemetry.readers import FileRefusedError, RawBatch
 from amad.telemetry.source import reading_rules
-
-DAY_US = values.DAY_US
-Refuse = Callable[[np.ndarray, str], None]  # marks rows as refused, for a reason
-NO_TIME = "timestamp is missing, not readable or outside 1980 to 2200"
+from amad.telemetry.timing import Refuse, RowTimes
+from amad.telemetry.values import DAY_US
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,22 +52,32 @@ class RefusedRow:
 class FileParser:
     """Reads one file's batches in order; keeps what its clock and vehicle rule carry over rows.
 
-    index_rows: vehicle -> rows that its earlier files held, for ``take: index``; it is counted on.
+    index_rows: vehicle -> periods that its earlier files took, for ``take: index``; it is counted
+    on. clock: follows local times over the files of a run. file: where the file lies.
     """
 
-    def __init__(self, fleet: Fleet, path: str, part: str, index_rows: dict[str, int]) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        path: str,
+        part: str,
+        index_rows: dict[str, int],
+        clock: LocalClock | None = None,
+        file: Path | None = None,
+    ) -> None:
         self._fleet = fleet
         self._rules: Source = reading_rules(fleet)
         self._path = path
         self._part = part
-        self._index_rows = index_rows
         self._vehicle = self._vehicle_of_path()
-        self._days = values.DayCounter()
-        self._midnight = self._midnight_us()
+        self._times = RowTimes(fleet, path, self._vehicle, index_rows, clock, file)
+        told = "decimal" in self._rules.model_fields_set
+        self._decimal = self._rules.decimal if told else None
         self._class_of: dict[str, str | None] = {}
         self._last_day: int | None = None
         self.rows = 0  # parsed so far, refused ones counted
         self._long = LongRows(fleet) if self._rules.format == "csv_long" else None
+        self.nulls: Counter = Counter()  # channel -> values that stood for none, as the fleet says
         self._has_label = fleet.labels.kind in ("column", "intervals")
 
     @property
@@ -78,10 +88,7 @@ class FileParser:
     @property
     def first_us(self) -> int | None:
         """The time of the file's first row, where that is known before it is read."""
-        if self._vehicle is None or self._rules.timestamp.take != "index":
-            return None
-        row = self._index_rows.get(self._vehicle, 0)
-        return index_start_us(self._rules) + row * self._fleet.period_us
+        return self._times.first_us
 
     def finish(self) -> None:
         """Count the file's rows on for the vehicle's next file.
@@ -91,8 +98,7 @@ class FileParser:
         """
         if self._long is not None:
             self._long.finish()
-        if self._vehicle is not None and self._rules.timestamp.take == "index":
-            self._index_rows[self._vehicle] = self._index_rows.get(self._vehicle, 0) + self.rows
+        self._times.finish(self.rows)
 
     def resolve(self, headers: list[str]) -> dict[str, int]:
         """Positions of the columns to read, by channel name or role.
@@ -103,8 +109,7 @@ class FileParser:
         wanted: dict[str, str] = {}
         if self._rules.vehicle.take == "column":
             wanted["vehicle"] = self._rules.vehicle.column
-        if self._rules.timestamp.take != "index":
-            wanted["timestamp"] = self._rules.timestamp.column
+        wanted |= self._times.columns()
         if self._fleet.labels.kind == "column" and self._part != "train":
             wanted["label"] = self._fleet.labels.column
         if self._long is not None:
@@ -147,12 +152,14 @@ class FileParser:
                 reason_R[(reason_R == 0) & bad_R] = len(reasons)
 
         vehicles, code_R = self._vehicles(batch, refuse)
-        timestamp_R, bad_R = self._times(batch, vehicles, code_R)
-        refuse(bad_R, NO_TIME)
-        value_RC = self._values(batch, vehicles, code_R, refuse)
+        timestamp_R = self._times.read(batch, vehicles, code_R, refuse)
+        value_RC, null_RC = self._values(batch, vehicles, code_R, refuse)
         label_R = self._labels(batch, rows, refuse)
 
         good_R = reason_R == 0
+        for c, count in enumerate(null_RC[good_R].sum(0).tolist()):
+            if count:
+                self.nulls[self._fleet.channel_names[c]] += count
         self.rows += rows + len(batch.broken)
         clean = CleanRows(
             vehicles=vehicles,
@@ -196,20 +203,6 @@ class FileParser:
             raise FileRefusedError(f"no vehicle in the path: {rule.pattern!r} does not match it")
         return match[1] if match.groups() else match[0]
 
-    def _midnight_us(self) -> int:
-        """Local midnight of the date in the path, for ``take: time_of_day``."""
-        rule = self._rules.timestamp
-        if rule.take != "time_of_day":
-            return 0
-        match = re.search(rule.date_pattern or "", self._path)
-        text = (match[1] if match.groups() else match[0]) if match else ""
-        try:
-            return (datetime.date.fromisoformat(text) - datetime.date(1970, 1, 1)).days * DAY_US
-        except ValueError:
-            raise FileRefusedError(
-                f"no date in the path: {rule.date_pattern!r} finds no YYYY-MM-DD in it"
-            ) from None
-
     def _may_lack(self) -> list[bool]:
         """For each channel: may this file do without its column?
 
@@ -239,44 +232,13 @@ class FileParser:
         code_R[(nameless | strange)[code_R]] = -1
         return [name or "" for name in names], code_R
 
-    def _times(
-        self, batch: RawBatch, vehicles: list[str], code_R: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        rule = self._rules.timestamp
-        if rule.take == "index":
-            return self._times_by_index(batch, vehicles, code_R)
-        column = batch.columns["timestamp"]
-        try:
-            if rule.take == "column":
-                return values.times(column, rule.unit, rule.timezone)
-            of_day_R, bad_R = values.times_of_day(column)
-        except values.NotReadableError as error:
-            raise FileRefusedError(f"column {batch.headers['timestamp']!r}: {error}") from None
-        day_R = np.zeros(len(of_day_R), np.int64)
-        day_R[~bad_R] = self._days.follow(of_day_R[~bad_R])
-        local_R = self._midnight + day_R * DAY_US + of_day_R
-        return values.local_to_utc(local_R, rule.timezone), bad_R
-
-    def _times_by_index(
-        self, batch: RawBatch, vehicles: list[str], code_R: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Row i of a vehicle, whatever it holds, is i periods after the start."""
-        index_R = np.zeros(len(code_R), np.int64)
-        if self._vehicle is not None:  # a broken line takes its place in time too
-            index_R = self._index_rows.get(self._vehicle, 0) + batch.row_R - 1
-        else:
-            for code, vehicle in enumerate(vehicles):
-                at = np.flatnonzero(code_R == code)
-                index_R[at] = self._index_rows.get(vehicle, 0) + np.arange(len(at))
-                self._index_rows[vehicle] = self._index_rows.get(vehicle, 0) + len(at)
-        time_R = index_start_us(self._rules) + index_R * self._fleet.period_us
-        return time_R, np.zeros(len(code_R), bool)
-
     def _values(
         self, batch: RawBatch, vehicles: list[str], code_R: np.ndarray, refuse: Refuse
-    ) -> np.ndarray:
-        """(R, C): NaN where null, refused, or not a channel of the vehicle's class."""
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(R, C): NaN where null, refused, or not a channel of the vehicle's class; and which were
+        made null by a word or number of the fleet file."""
         value_RC = np.full((len(code_R), len(self._fleet.channels)), np.nan)
+        null_RC = np.zeros(value_RC.shape, bool)
         lacks_VC = self._lacks(vehicles)
         for c, channel in enumerate(self._fleet.channels):
             lacks_R = lacks_VC[code_R, c]
@@ -284,12 +246,19 @@ class FileParser:
                 refuse(~lacks_R & (code_R >= 0), f"the file has no column for {channel.name}")
                 continue
             try:
-                value_R, bad_R = values.numbers(batch.columns[channel.name], self._rules.decimal)
-            except values.NotReadableError as error:
+                read = numbers(
+                    batch.columns[channel.name],
+                    self._decimal,
+                    nulls=[*self._rules.nulls, *channel.nulls],
+                    unit=channel.unit,
+                )
+            except NotReadableError as error:
                 raise FileRefusedError(f"column {batch.headers[channel.name]!r}: {error}") from None
-            refuse(bad_R & ~lacks_R, f"{channel.name} is not a finite number")
-            value_RC[:, c] = np.where(lacks_R, np.nan, value_R)
-        return value_RC
+            for bad_R, why in read.refused:
+                refuse(bad_R & ~lacks_R, f"{channel.name} is not a finite number: {why}")
+            value_RC[:, c] = np.where(lacks_R, np.nan, read.value_R)
+            null_RC[:, c] = read.null_R & ~lacks_R
+        return value_RC, null_RC
 
     def _lacks(self, vehicles: list[str]) -> np.ndarray:
         """(V + 1, C): does the vehicle's class lack the channel? The last row is index -1's."""
@@ -315,18 +284,12 @@ class FileParser:
         if "label" not in batch.columns:
             return np.zeros(rows, np.int8)
         try:
-            label_R, bad_R = values.numbers(batch.columns["label"])
-        except values.NotReadableError as error:
+            read = numbers(batch.columns["label"], nulls=self._rules.nulls)
+        except NotReadableError as error:
             raise FileRefusedError(f"column {batch.headers['label']!r}: {error}") from None
-        label_R = np.nan_to_num(label_R)
-        refuse(bad_R | ((label_R != 0) & (label_R != 1)), "label is neither 0 nor 1")
+        label_R = np.nan_to_num(read.value_R)
+        refuse(read.bad_R | ((label_R != 0) & (label_R != 1)), "label is neither 0 nor 1")
         return label_R.astype(np.int8)
-
-
-def index_start_us(rules: Source) -> int:
-    """The time of row 0 for ``take: index``, in microseconds UTC."""
-    assert rules.timestamp.start is not None
-    return round(rules.timestamp.start.timestamp() * 1e6)
 
 
 def _content(batch: RawBatch, at: int) -> str:
