@@ -348,6 +348,34 @@ def test_rows_without_a_score_count_as_the_lowest(labelled):
     assert np.array_equal(lowest_for_unscored(np.full(2, np.nan)), [0, 0])
 
 
+def test_events_that_false_alarms_would_find_are_told_apart(labelled):
+    store, _, fleet, _, _ = labelled
+    unit = next(units_of(store.scaled("car-2"), fleet, kit_events(), store.has_channel("car-2")))
+    (event,) = unit.truth
+    rows, length = unit.series.rows, event.last - event.first
+    for every, chance in ((0, 0.0), (1, 1.0), (2 * length, 0.5), (length, 1.0)):
+        alarm_T = np.zeros(rows, bool)
+        if every:
+            alarm_T[::every] = True
+        alarm_T[event.first] = True  # the event itself is found, and counts for no chance
+        tally = Tally()
+        part_TC = np.ones((rows, 4), np.float32)
+        scored = Scored(score_T=alarm_T.astype(np.float32), alarm_T=alarm_T, part_TC=part_TC)
+        tally.judge_unit(unit, scored, 0.5, fleet, 0)
+        assert tally.truth[0].found
+        near = 2 * length / (rows - length)  # incidents that touch the event are not counted
+        assert tally.truth[0].chance == pytest.approx(chance, abs=near if every != 1 else 1)
+
+
+def test_chance_is_never_below_that_of_the_promised_alarms(labelled):
+    evaluation = labelled[-1]
+    point = evaluation.metrics["operating_point"]
+    days = [f.days for f in evaluation.tallies["amad"].truth]
+    assert days == pytest.approx([length / 1600 for length in (60, 100, 40)])
+    promised = np.mean([1 - np.exp(-point["alarm_budget"] * d) for d in days])
+    assert promised <= point["chance_recall"] < point["event_recall"] == 1
+
+
 def test_a_fleet_without_events_is_still_reported(labelled, tmp_path):
     _, detector, fleet, params, _ = labelled
     quiet = kit_store(tmp_path / "store", fleet)
@@ -357,6 +385,7 @@ def test_a_fleet_without_events_is_still_reported(labelled, tmp_path):
     assert content["unscorable"] == {"car-3": "no event in the test part"}
     assert content["operating_point"]["normal_test"]["vehicle_days"] > 0
     assert content["operating_point"]["event_recall"] is None
+    assert content["operating_point"]["chance_recall"] is None
 
 
 def test_the_stage_says_which_stage_has_not_run(home):

@@ -108,6 +108,49 @@ def test_a_champion_that_cannot_be_scored_cannot_defend_its_place_and_the_reason
     assert decision.figures["champion_problem"] == "it has other channels"
 
 
+def found(events, found, chance=0.01):
+    point = {"events": events, "events_found": found, "chance_recall": chance}
+    return {"operating_point": point}
+
+
+@pytest.mark.parametrize(
+    "champion",
+    [
+        {},
+        {"champion_version": "2", "champion_problem": "it has other channels"},
+        {"champion": per_unit([0.2, 0.3, 0.2]), "champion_version": "2"},
+    ],
+)
+@pytest.mark.parametrize("point", [found(12, 0), found(12, 3, chance=0.5), found(1, 0)])
+def test_who_finds_no_more_than_chance_is_never_promoted(champion, point):
+    champion = {"champion": None} | champion
+    content = metrics([0.5, 0.6, 0.4], [0.1, 0.1, 0.2])
+    decision = decide(content | point, params=PARAMS, **champion)
+    events = point["operating_point"]
+    assert not decision.promote
+    assert f"{events['events_found']} of {events['events']} known" in decision.reasons[-1]
+    assert "--force" in decision.reasons[-1]
+    assert decide(content | found(12, 5), params=PARAMS, **champion).promote
+
+
+def test_what_was_found_stands_beside_what_chance_would_find():
+    decision = decide(metrics([0.5, 0.6], [0.1, 0.1]) | found(12, 5, 0.05), None, PARAMS)
+    assert any("5 of 12 known events; alarms at random times would find 0.6" in r
+               for r in decision.reasons)  # fmt: skip
+    assert decision.figures["events_by_chance"] == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("champion", [{}, {"champion_version": "2", "champion_problem": "gone"}])
+def test_one_unit_has_no_interval_and_cannot_be_judged(champion):
+    content = metrics([0.9], [0.1]) | found(3, 3)
+    decision = decide(content, None, PARAMS, **champion)
+    assert not decision.promote
+    assert "cannot be judged, since one vehicle has no interval" in decision.reasons[-1]
+    assert "unit: case" not in decision.reasons[-1]
+    injected = decide(content | {"labels": "injected"}, None, PARAMS, **champion)
+    assert "evaluation: {unit: case}" in injected.reasons[-1]
+
+
 def test_without_a_judgeable_vehicle_nothing_is_promoted():
     decision = decide(metrics([None, float("nan")], [0.1, 0.1]), None, PARAMS)
     assert not decision.promote

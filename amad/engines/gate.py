@@ -1,10 +1,13 @@
 """The promotion gate: may the challenger become the champion?
 
-Three comparisons on one metric of the fleet's test part, each a bootstrap of the paired
+It must find known faults: more of the test part's events than alarms at random times would. Then
+come three comparisons on one metric of the fleet's test part, each a bootstrap of the paired
 differences over the fleet's units (vehicles, or injected cases), so that an easy vehicle counts
 for both sides: against the random floor (must win), the best baseline (a shortfall is stated, and
 refuses where ``gate.require_baseline``) and the present champion, scored anew on
-the same data (must win). "Wins" means that the interval's lower bound is above zero.
+the same data (must win). "Wins" means that the interval's lower bound is above zero. One unit has
+no interval and none no value: the quality cannot be judged then, and nothing is promoted. None of
+this is waived for a fleet without a champion, or with one that cannot be scored.
 """
 
 import math
@@ -13,6 +16,9 @@ from dataclasses import dataclass, field
 from amad.config.params import GateParams
 from amad.metrics import paired_bootstrap
 
+BY_HAND = (
+    "'amad promote VERSION --force --reason TEXT' makes it champion all the same, once you trust it"
+)
 SEED = 20260105  # of the bootstrap: the same metrics give the same decision
 
 
@@ -102,8 +108,7 @@ def decide(
     floor = compare(ours, methods[metrics["floor"]]["per_unit"], params)
     if floor is None:
         decision.reasons.append(
-            f"no {unit} has a value of {metric}, so nothing can be judged; promote by hand "
-            "(amad promote VERSION --force --reason TEXT) once you trust it"
+            f"refused: it cannot be judged, since no {unit} has a value of {metric}; {BY_HAND}"
         )
         return decision
     _note(decision, "floor", floor)
@@ -113,11 +118,20 @@ def decide(
         + floor.text("challenger", f"{metrics['floor']} floor")
     )
     if floor.units == 1:
-        decision.reasons.append(f"one {unit} gives no interval worth the name")
-    if not floor.wins:
-        decision.reasons.append("refused: it is not above the floor of random scores")
+        more = (
+            "; with evaluation: {unit: case} in the fleet file the injected faults are the units"
+            if metrics.get("labels") in ("injected", "none") and unit == "vehicle"
+            else ""
+        )
+        decision.reasons.append(
+            f"refused: it cannot be judged, since one {unit} has no interval{more}; {BY_HAND}"
+        )
         return decision
-
+    if not floor.wins:
+        decision.reasons.append(f"refused: it is not above the floor of random scores; {BY_HAND}")
+        return decision
+    if not _finds_events(decision, metrics.get("operating_point") or {}):
+        return decision
     if not _passes_baseline(decision, metrics, params):
         return decision
     if champion_version is None:
@@ -143,6 +157,26 @@ def decide(
     )
     decision.reasons.append(verdict)
     return decision
+
+
+def _finds_events(decision: Decision, point: dict) -> bool:
+    """Does it find more of the known events, at its threshold, than alarms at random would?"""
+    events, found = point.get("events") or 0, point.get("events_found") or 0
+    if not events:
+        decision.reasons.append("the test part holds no known event to be found")
+        return True
+    chance = point.get("chance_recall") or 0.0
+    decision.figures |= {"events": events, "events_found": found}
+    decision.figures["events_by_chance"] = round(chance * events, 3)
+    text = (
+        f"finds {found} of {events} known event{'s' if events > 1 else ''}; alarms at random "
+        f"times would find {chance * events:.2g}"
+    )
+    if found > chance * events:
+        decision.reasons.append(text)
+        return True
+    decision.reasons.append(f"refused: it {text}; {BY_HAND}")
+    return False
 
 
 def _passes_baseline(decision: Decision, metrics: dict, params: GateParams) -> bool:

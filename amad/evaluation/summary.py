@@ -1,5 +1,6 @@
 """From tallies to ``metrics.json``: means, intervals over units, floors, and no wall clock."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -145,13 +146,17 @@ def _differences(ours: PerUnit, theirs: PerUnit, params: Params) -> dict[str, li
 
 def _operating_point(tally: Tally, fleet: Fleet, params: Params) -> dict:
     delays = [f.delay_seconds for f in tally.truth if f.found]
+    # Of alarms at random times: as many as this method raised on normal rows, or as promised.
+    budget = params.detect.alarm_budget
+    chances = [max(f.chance, -math.expm1(-budget * f.days)) for f in tally.truth]
     return {
-        "alarm_budget": params.detect.alarm_budget,
+        "alarm_budget": budget,
         "calibration": _rate(tally.calibration),
         "normal_test": _rate(tally.normal),
         "events": len(tally.truth),
         "events_found": len(delays),
         "event_recall": len(delays) / len(tally.truth) if tally.truth else None,
+        "chance_recall": np.mean(chances) if chances else None,
         "median_delay_seconds": float(np.median(delays)) if delays else None,
         "median_delay_rows": float(np.median(delays)) / fleet.period_seconds if delays else None,
         "lookahead_seconds": tally.lookahead_seconds,

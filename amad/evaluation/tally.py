@@ -30,7 +30,9 @@ class Finding:
     start_us: of the event, since the epoch. found: is any row of it an alarm. delay_seconds: from
     its start to the first of them, NaN where it is missed. severity: of the worst incident that
     touches it, 0 where none does. blame_C: mean part of each channel over its rows, NaN for
-    channels that the vehicle lacks.
+    channels that the vehicle lacks. chance: of being found by a false alarm, the share of places
+    among the unit's normal rows where a stretch as long as the event holds one. days: how long it
+    is, in vehicle-days.
     """
 
     unit: str
@@ -40,6 +42,8 @@ class Finding:
     delay_seconds: float
     severity: float
     blame_C: np.ndarray
+    chance: float = 0.0
+    days: float = 0.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,9 +82,19 @@ class Tally:
     rows: int = 0
 
     def judge_unit(
-        self, unit: Unit, scored: Scored, threshold: float, fleet: Fleet, gap_us: int
+        self,
+        unit: Unit,
+        scored: Scored,
+        threshold: float,
+        fleet: Fleet,
+        gap_us: int,
+        history_T: np.ndarray | None = None,
     ) -> None:
-        """Add what ``scored`` says of one unit; its alarms are scores above ``threshold``."""
+        """Add what ``scored`` says of one unit; its alarms are scores above ``threshold``.
+
+        history_T: timestamps that say how many rows a day of this vehicle has; default: the unit's.
+        """
+        history_T = unit.series.timestamp_T if history_T is None else history_T
         score_T = lowest_for_unscored(scored.score_T)
         label_T = unit.label_T
         self.vehicle[unit.name] = unit.vehicle
@@ -91,8 +105,11 @@ class Tally:
         self.pa_k.append(metrics.pa_k_curve(label_T, score_T))
         self.precision_G.append(_on_grid(label_T, score_T))
         severities = _severities(scored, threshold, unit.series, fleet, gap_us)
+        false_N = _false_alarms(label_T, scored.alarm_T, severities)
         for events, findings in ((unit.truth, self.truth), (unit.events, self.known)):
-            findings += [_finding(unit, event, scored, severities) for event in events]
+            findings += [
+                _finding(unit, event, scored, severities, false_N, history_T) for event in events
+            ]
 
     def join_findings(self, other: "Tally") -> None:
         """Add the alarms and findings of another tally to these."""
@@ -194,8 +211,33 @@ def _severities(
     return found
 
 
+def _false_alarms(
+    label_T: np.ndarray, alarm_T: np.ndarray, incidents: list[tuple[int, int, float]]
+) -> np.ndarray:
+    """Which of the N normal rows are alarms of incidents that touch no event."""
+    false_T = alarm_T.copy()
+    for first, last, _ in incidents:
+        if label_T[first:last].any():
+            false_T[first:last] = False
+    return false_T[~label_T]
+
+
+def touched_by_chance(false_N: np.ndarray, rows: int) -> float:
+    """Share of the places where a stretch of ``rows`` of the N normal rows holds a false alarm."""
+    if len(false_N) == 0:
+        return 0.0
+    rows = max(1, min(rows, len(false_N)))
+    count = np.concatenate([[0], np.cumsum(false_N)])
+    return float(np.mean(count[rows:] > count[:-rows]))
+
+
 def _finding(
-    unit: Unit, event: Event, scored: Scored, severities: list[tuple[int, int, float]]
+    unit: Unit,
+    event: Event,
+    scored: Scored,
+    severities: list[tuple[int, int, float]],
+    false_N: np.ndarray,
+    history_T: np.ndarray,
 ) -> Finding:
     alarms = np.flatnonzero(scored.alarm_T[event.first : event.last])
     delay = np.nan
@@ -213,4 +255,6 @@ def _finding(
         delay_seconds=float(delay),
         severity=max(touching, default=0.0),
         blame_C=np.where(unit.has_channel_C, blame_C, np.nan),
+        chance=touched_by_chance(false_N, event.last - event.first),
+        days=float(vehicle_days([unit.series.timestamp_T[event.first : event.last]], [history_T])),
     )

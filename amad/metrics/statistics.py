@@ -3,6 +3,8 @@
 Shape legend: U units (vehicles or cases).
 """
 
+import math
+
 import numpy as np
 
 
@@ -37,6 +39,30 @@ def paired_bootstrap(
     if a.shape != b.shape:
         raise ValueError(f"paired values must be as many: {a.shape} and {b.shape}")
     return bootstrap_mean(a - b, n, confidence, seed)
+
+
+def chance_of_so_many(found: int, tries: int, share: float) -> float:
+    """Probability that ``found`` or more of ``tries`` succeed where each does with ``share``.
+
+    The binomial tail. For tries of unequal probability it is taken at their mean, where it is the
+    largest (Hoeffding, "On the distribution of the number of successes in independent trials",
+    1956), for all ``found`` above the mean by one or more.
+
+    Raises:
+        ValueError: found, tries or share are not in order.
+    """
+    if not 0 <= found <= tries or not 0 <= share <= 1:
+        raise ValueError(f"no such chance: {found} of {tries}, each with {share}")
+    if found == 0 or share == 1:
+        return 1.0
+    if share == 0:
+        return 0.0
+    log_ways = [
+        math.lgamma(tries + 1) - math.lgamma(k + 1) - math.lgamma(tries - k + 1)
+        + k * math.log(share) + (tries - k) * math.log1p(-share)
+        for k in range(found, tries + 1)
+    ]  # fmt: skip
+    return min(1.0, math.fsum(map(math.exp, log_ways)))
 
 
 def kendall_tau_b(a, b) -> float:

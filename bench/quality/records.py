@@ -59,6 +59,8 @@ def _finding_to_json(finding: Finding) -> dict:
         "found": finding.found,
         "delay_seconds": finding.delay_seconds if finding.found else None,
         "severity": finding.severity,
+        "chance": finding.chance,
+        "days": finding.days,
         "blame": [float(b) if np.isfinite(b) else None for b in finding.blame_C],
     }
 
@@ -73,5 +75,7 @@ def _finding_from_json(content: dict) -> Finding:
         found=content["found"],
         delay_seconds=np.nan if delay is None else delay,
         severity=content["severity"],
+        chance=content["chance"],
+        days=content["days"],
         blame_C=np.array([np.nan if b is None else b for b in content["blame"]]),
     )

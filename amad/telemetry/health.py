@@ -1,0 +1,216 @@
+"""What a reliability engineer must be told of a fleet every night until it is mended.
+
+Silent vehicles, vanished channels, vehicles and files that never got in, files that are gone,
+quarantined days: found in what ingest and validate left behind. The report, ``amad doctor`` and the
+log of each scoring job tell the same findings.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from amad.config import Fleet
+from amad.telemetry.files import read_json, read_table
+from amad.telemetry.lake import Lake
+from amad.telemetry.schemas import PROFILE, QUARANTINE
+from amad.telemetry.silence import silent_vehicles, vanished_channels
+
+NAMED = 5  # vehicles in one sentence
+INGEST, VALIDATE = "run 'amad ingest' again", "run 'amad validate' again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A kind of trouble. name: one word for logs. remedy: what a person does about it."""
+
+    name: str
+    title: str
+    remedy: str
+
+
+KINDS = (
+    Kind(
+        name="silent",
+        title="Silent vehicles",
+        remedy="look at the vehicle, its logger and its upload; name one that is out of service "
+        "under quality: retired: in the fleet file",
+    ),
+    Kind(
+        name="vanished",
+        title="Vanished channels",
+        remedy="look at the sensor and at the export; if a vehicle class has the channel no more, "
+        "say so with classes: of the channel in the fleet file",
+    ),
+    Kind(
+        name="unknown",
+        title="Vehicles of no class",
+        remedy="add a pattern for them under vehicle_classes: in the fleet file, then run "
+        "'amad ingest'",
+    ),
+    Kind(
+        name="refused",
+        title="Refused files",
+        remedy="mend the file, or the source section of the fleet file, then run 'amad ingest'",
+    ),
+    Kind(
+        name="doubles",
+        title="Likely double ids",
+        remedy="if they are one vehicle, join them under source: vehicle: aliases: in the fleet "
+        "file",
+    ),
+    Kind(
+        name="gone",
+        title="Raw files that are gone",
+        remedy="the lake keeps their rows; bring the files back, or take their rows out with "
+        "'amad ingest --rebuild'",
+    ),
+    Kind(
+        name="quarantined",
+        title="Quarantined vehicle-days",
+        remedy="they are neither trained on nor scored; see docs/index.html beside the lake, then "
+        "mend the data or the limits under quality: in the fleet file",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """One finding. kind: a name of KINDS. subject: the vehicle, channel or file. text: the rest of
+    the sentence. since: the date from which it has been so, where that is known."""
+
+    kind: str
+    subject: str
+    text: str
+    since: date | None = None
+
+    def __str__(self) -> str:
+        return f"{self.subject} {self.text}"
+
+
+def fleet_health(fleet: Fleet, folder: Path, lake: Lake | None = None) -> list[Trouble]:
+    """All troubles of the fleet, in the order of KINDS; what a stage has not written yet is none.
+
+    folder: ``data/<fleet>``. lake: the lake in it, where it is open already.
+
+    Raises:
+        DataError: there is no lake, or a file in ``folder`` is damaged; names it and the remedy.
+    """
+    lake = lake or Lake(folder / "lake", fleet)
+    counts = read_json(folder / "ingest.json", INGEST) or {}
+    profile = read_table(folder / "profile.parquet", PROFILE, VALIDATE)
+    quarantine = read_table(folder / "quarantine.parquet", QUARANTINE, VALIDATE)
+    found = _silent(lake, fleet)
+    if profile is not None:
+        found += _vanished(profile, fleet)
+    found += _from_ingest(counts)
+    if quarantine is not None:
+        found += _quarantined(quarantine.to_pylist())
+    return found
+
+
+def by_kind(troubles: Iterable[Trouble]) -> dict[Kind, list[Trouble]]:
+    """The troubles of each kind that there are any of, in the order of KINDS."""
+    table: dict[str, list[Trouble]] = {}
+    for trouble in troubles:
+        table.setdefault(trouble.kind, []).append(trouble)
+    return {kind: table[kind.name] for kind in KINDS if kind.name in table}
+
+
+def some(names: list[str], most: int = NAMED) -> str:
+    """``a, b and 3 more``."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _silent(lake: Lake, fleet: Fleet) -> list[Trouble]:
+    days = [(vehicle, day) for vehicle, day, _ in lake.days()]
+    newest = max((day for _, day in days), default=None)
+    return [
+        Trouble(
+            kind="silent",
+            subject=item.vehicle,
+            since=item.last,
+            text=f"has been silent since {item.last}, {item.days} days before the fleet's newest "
+            f"date, {newest}; it usually reports "
+            + ("every day" if item.usual == 1 else f"every {item.usual} days at the least"),
+        )
+        for item in silent_vehicles(days, newest, fleet.quality.retired)
+    ]
+
+
+def _vanished(profile, fleet: Fleet) -> list[Trouble]:
+    """One finding per channel: where many vehicles lose it, the export is at fault, no sensor."""
+    of: dict[str, list] = {}
+    for item in vanished_channels(profile, fleet.quality.retired):
+        of.setdefault(item.channel, []).append(item)
+    found = []
+    for channel, items in of.items():
+        items.sort(key=lambda item: (item.since, item.vehicle))
+        named = [f"{i.vehicle} since {i.since} ({_days(i.days)})" for i in items]
+        text = f"has had no value from {some(named)}"
+        found.append(
+            Trouble(kind="vanished", subject=channel, since=items[0].since, text=text)
+        )
+    return found
+
+
+def _from_ingest(counts: dict) -> list[Trouble]:
+    found = [
+        Trouble(
+            kind="unknown",
+            subject=vehicle,
+            text=f"is in no vehicle class of the fleet file: {_rows(rows)} refused",
+        )
+        for vehicle, rows in sorted((counts.get("vehicles_unknown") or {}).items())
+    ]
+    found += [
+        Trouble(kind="refused", subject=file["path"], text=f"was refused: {file['reason']}")
+        for file in counts.get("files_refused") or []
+    ]
+    found += [
+        Trouble(
+            kind="doubles",
+            subject=" and ".join(ids),
+            text="look like spellings of one vehicle",
+        )
+        for ids in counts.get("likely_doubles") or []
+    ]
+    found += [
+        Trouble(
+            kind="gone",
+            subject=file["path"],
+            text=f"is gone from the raw folder; the lake keeps its {_rows(file['rows'])} of "
+            + (_days(file["days"]) if isinstance(file["days"], int) else some(file["days"])),
+        )
+        for file in counts.get("files_gone") or []
+    ]
+    return found
+
+
+def _quarantined(rows: list[dict]) -> list[Trouble]:
+    """One finding per vehicle, with the newest of its quarantined days."""
+    days = Counter(vehicle for vehicle, _ in {(r["vehicle"], r["date"]) for r in rows})
+    newest: dict[str, dict] = {}
+    for row in rows:
+        if row["vehicle"] not in newest or row["date"] > newest[row["vehicle"]]["date"]:
+            newest[row["vehicle"]] = row
+    return [
+        Trouble(
+            kind="quarantined",
+            subject=vehicle,
+            since=row["date"],
+            text=f"has {_days(days[vehicle])} quarantined, the newest {row['date']}: "
+            + (row["reason"] or "").partition(": ")[2],
+        )
+        for vehicle, row in sorted(newest.items())
+    ]
+
+
+def _days(count: int) -> str:
+    return f"{count:,} day{'' if count == 1 else 's'}"
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"

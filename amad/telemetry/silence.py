@@ -1,0 +1,125 @@
+"""Who has fallen silent, by its own habit: vehicles that stopped reporting, channels that vanished.
+
+A habit is read from the gaps between the dates on which a vehicle reported. Nothing here looks at a
+clock: the newest date of the fleet stands for today.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from fnmatch import fnmatchcase
+
+import numpy as np
+import pyarrow as pa
+
+HABIT = 60  # gaps that make a habit, the newest ones: a new habit replaces an old one
+USUAL = 0.95  # quantile of the gaps that is still usual
+LEAST_DAYS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silence:
+    """A vehicle that has not reported for longer than it usually does not.
+
+    last: the last date with rows of it. days: from there to the newest date of the fleet. usual:
+    its longest usual gap between two reporting dates, in days (1: it reports every day).
+    """
+
+    vehicle: str
+    last: date
+    days: int
+    usual: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vanished:
+    """A channel that a vehicle had, and that has no value on its newest reporting dates.
+
+    last: the last date with a value. since: the first reporting date without. days: how many of its
+    reporting dates have passed without.
+    """
+
+    vehicle: str
+    channel: str
+    last: date
+    since: date
+    days: int
+
+
+def silent_vehicles(
+    days: Iterable[tuple[str, date]], newest: date | None = None, retired: Sequence[str] = ()
+) -> list[Silence]:
+    """The vehicles that are silent on ``newest``, the longest silence first.
+
+    A vehicle is silent once it has been away for longer than its longest usual gap and its median
+    gap together, and for two days at the least: one that reports daily after three days, one that
+    reports on Mondays after the second Monday without. A vehicle with a single date has no habit of
+    its own and is held against the gaps of the whole fleet.
+
+    days: (vehicle, date) of every vehicle-day with rows, in any order. newest: default, the newest
+    of these dates. retired: shell patterns of vehicles that are not expected any more.
+    """
+    dates_of: dict[str, set[date]] = {}
+    for vehicle, day in days:
+        dates_of.setdefault(vehicle, set()).add(day)
+    if not dates_of:
+        return []
+    newest = newest or max(map(max, dates_of.values()))
+    gaps_of = {v: _gaps(sorted(d.toordinal() for d in dates)) for v, dates in dates_of.items()}
+    of_all = [gap for gaps in gaps_of.values() for gap in gaps]
+    found = []
+    for vehicle, dates in dates_of.items():
+        gaps, last = gaps_of[vehicle] or of_all, max(dates)
+        if not gaps or any(fnmatchcase(vehicle, pattern) for pattern in retired):
+            continue
+        usual, away = _usual(gaps), (newest - last).days
+        if away > usual + float(np.median(gaps)) and away >= LEAST_DAYS:
+            found.append(Silence(vehicle=vehicle, last=last, days=away, usual=usual))
+    return sorted(found, key=lambda s: (-s.days, s.vehicle))
+
+
+def vanished_channels(profile: pa.Table, retired: Sequence[str] = ()) -> list[Vanished]:
+    """The channels that vehicles had in their earlier days and lack since, sorted.
+
+    A channel has vanished once the vehicle has reported on more dates without a value of it than it
+    usually does: at once, where it always had one.
+
+    profile: of the schema PROFILE. retired: as in ``silent_vehicles``.
+    """
+    columns = ("vehicle", "channel", "date", "expected", "min")
+    seen: dict[tuple[str, str], list[tuple[date, bool]]] = {}
+    for vehicle, channel, day, expected, least in zip(
+        *(profile[name].to_pylist() for name in columns), strict=True
+    ):
+        if expected:
+            seen.setdefault((vehicle, channel), []).append((day, least is not None))
+    found = []
+    for (vehicle, channel), marks in sorted(seen.items()):
+        marks.sort()
+        there = [number for number, (_, has) in enumerate(marks) if has]
+        without = len(marks) - 1 - there[-1] if there else 0
+        if not without or any(fnmatchcase(vehicle, pattern) for pattern in retired):
+            continue
+        if without >= _usual(_gaps(there) or [1]):
+            found.append(
+                Vanished(
+                    vehicle=vehicle,
+                    channel=channel,
+                    last=marks[there[-1]][0],
+                    since=marks[there[-1] + 1][0],
+                    days=without,
+                )
+            )
+    return found
+
+
+
+
+def _gaps(numbers: Sequence[int]) -> list[int]:
+    """The newest steps between sorted numbers."""
+    return np.diff(numbers)[-HABIT:].tolist()
+
+
+def _usual(gaps: Sequence[int]) -> int:
+    """The longest usual gap: a high quantile, so that one long absence excuses no other."""
+    return int(np.quantile(gaps, USUAL, method="higher"))
