@@ -15,15 +15,19 @@ def run(params: Params, settings: Settings, out: Path | None = None) -> dict:
     """Write the page (to ``out``, default ``data/<fleet>/report.html``) and return what it shows.
 
     Raises:
-        DataError: the fleet was never scored.
+        DataError: the fleet was never scored, or a file that is read is damaged.
     """
     fleet = load_fleet(params.fleet, settings)
     path = (out or settings.fleet_dir(fleet.name) / "report.html").absolute()
     page = build_report(fleet, settings, path)
-    say(
-        f"report of {page['dates'][0]} to {page['dates'][-1]}: {page['incidents']} incidents on "
-        f"{page['vehicles']} vehicles, in {path}"
-    )
+    told = f"{page['troubles']} findings under Fleet health, in {path}"
+    if page["unscored"]:
+        say(f"report without scores, since fleet {fleet.name} has no champion; {told}")
+    else:
+        say(
+            f"report of {page['dates'][0]} to {page['dates'][-1]}: {page['incidents']} incidents "
+            f"on {page['affected']} of {page['vehicles']} vehicles; {told}"
+        )
     return page
 
 

@@ -14,7 +14,8 @@ from amad.detect.incidents import Incident, incident_id, level_of
 from amad.telemetry.files import write_json, write_parquet
 from amad.telemetry.ingest import ingest
 from amad.telemetry.lake import Lake
-from amad.telemetry.schemas import INCIDENTS, SCORES, TIMESTAMP
+from amad.telemetry.profile import profile
+from amad.telemetry.schemas import INCIDENTS, QUARANTINE, SCORES, TIMESTAMP
 from amad.windows.build import build_store
 
 SECOND = 1_000_000
@@ -65,7 +66,8 @@ def write_data(
             })  # fmt: skip
             pq.write_table(table, settings.data_dir / f"{number}-{n}.parquet")
     folder = settings.fleet_dir(fleet.name)
-    ingest(fleet, settings, folder / "lake", folder / "rejected")
+    counts = ingest(fleet, settings, folder / "lake", folder / "rejected")
+    write_json(folder / "ingest.json", counts)
     build_store(Lake(folder / "lake", fleet), fleet, "vehicle", folder / "store")
     return settings
 
@@ -159,6 +161,13 @@ def _scores(
     )
 
 
+def write_profile(fleet: Fleet, settings: Settings) -> None:
+    """What the stage validate measures of the lake as it is; nothing is quarantined."""
+    folder = settings.fleet_dir(fleet.name)
+    write_parquet(profile(Lake(folder / "lake", fleet), fleet), folder / "profile.parquet")
+    write_parquet(QUARANTINE.empty_table(), folder / "quarantine.parquet")
+
+
 def write_verdicts(fleet: Fleet, settings: Settings, version: str = VERSION) -> None:
     """What the other stages say of the model and the data."""
     folder = settings.fleet_dir(fleet.name)
@@ -180,7 +189,7 @@ def write_verdicts(fleet: Fleet, settings: Settings, version: str = VERSION) -> 
                         "random": method(0.05, 0.06, 0.04)},
             "operating_point": {
                 "alarm_budget": 0.5, "events": 12, "events_found": 10, "event_recall": 10 / 12,
-                "median_delay_seconds": 14.0,
+                "chance_recall": 0.05, "median_delay_seconds": 14.0,
                 "normal_test": {"incidents_a_vehicle_day": 0.4},
             },
         },
@@ -192,9 +201,13 @@ def write_verdicts(fleet: Fleet, settings: Settings, version: str = VERSION) -> 
             "vehicle_days": 4,
             "quarantined": 1,
             "checks": [{"check": "gaps", "failed": 1}],
+            "data_hash": Lake(folder / "lake", fleet).hash(),
         },
     )
     write_json(
         folder / "receipt.json",
-        {"version": version, "reasons": ["promoted: the fleet has no champion yet"]},
-    )
+        {
+            "version": version, "champion": int(version), "decision": "promote", "figures": {},
+            "reasons": ["promoted: the fleet has no champion yet"],
+        },
+    )  # fmt: skip

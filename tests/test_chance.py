@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amad.evaluation.tally import touched_by_chance
-from amad.metrics import chance_of_so_many
+from amad.metrics import binomial_tail, poisson_tail
 
 
 @given(st.integers(1, 40), st.floats(0.01, 0.99), st.data())
@@ -16,17 +16,27 @@ def test_the_tail_is_the_sum_of_its_terms(tries: int, share: float, data: st.Dat
     exact = sum(
         comb(tries, k) * share**k * (1 - share) ** (tries - k) for k in range(found, tries + 1)
     )
-    assert chance_of_so_many(found, tries, share) == pytest.approx(exact, rel=1e-9, abs=1e-300)
+    assert binomial_tail(found, tries, share) == pytest.approx(exact, rel=1e-9, abs=1e-300)
 
 
 def test_the_ends():
-    assert chance_of_so_many(0, 12, 0.0) == 1 and chance_of_so_many(1, 12, 0.0) == 0
-    assert chance_of_so_many(12, 12, 1.0) == 1
-    assert chance_of_so_many(1, 0 + 1, 0.25) == pytest.approx(0.25)
-    assert chance_of_so_many(600, 5000, 0.1) < 1e-5, "large counts do not overflow"
+    assert binomial_tail(0, 12, 0.0) == 1 and binomial_tail(1, 12, 0.0) == 0
+    assert binomial_tail(12, 12, 1.0) == 1
+    assert binomial_tail(1, 0 + 1, 0.25) == pytest.approx(0.25)
+    assert binomial_tail(600, 5000, 0.1) < 1e-5, "large counts do not overflow"
     for wrong in ((2, 1, 0.5), (-1, 1, 0.5), (0, 1, 1.5)):
         with pytest.raises(ValueError, match="no such chance"):
-            chance_of_so_many(*wrong)
+            binomial_tail(*wrong)
+
+
+def test_counts_that_come_by_themselves():
+    assert poisson_tail(0, 3.0) == 1 and poisson_tail(1, 0.0) == 0
+    assert poisson_tail(1, 0.5) == pytest.approx(1 - 2.718281828**-0.5)
+    assert poisson_tail(700, 500.0) < 1e-6 and poisson_tail(400, 500.0) > 0.999
+    many = binomial_tail(8, 100_000, 3.0 / 100_000)
+    assert poisson_tail(8, 3.0) == pytest.approx(many, rel=1e-3), "the limit of many small chances"
+    with pytest.raises(ValueError, match="no such chance"):
+        poisson_tail(-1, 1.0)
 
 
 def test_a_stretch_longer_than_the_normal_rows_takes_them_all():

@@ -133,6 +133,7 @@ class Quality(Strict):
     max_refused_share: float = Field(0.05, ge=0, le=1)
     max_gap_share: float = Field(0.5, ge=0, le=1)
     max_failing_share: float = Field(0.2, ge=0, le=1)
+    retired: list[str] = []  # shell patterns of vehicles that are out of service: never silent
 
 
 class Split(Strict):

@@ -17,16 +17,17 @@ from amad.metrics.ranges import (
     range_f1,
 )
 from amad.metrics.statistics import (
+    binomial_tail,
     bootstrap_mean,
-    chance_of_so_many,
     kendall_tau_b,
     paired_bootstrap,
+    poisson_tail,
 )
 from amad.metrics.volume import vus, vus_pr, vus_roc
 
 __all__ = [
-    "affiliation_f1", "auc_pr", "auc_roc", "best_f1", "bootstrap_mean", "chance_of_so_many",
-    "detection_delay", "event_f1", "events_of", "hit_rate_at", "kendall_tau_b", "ndcg_at", "pa_k_curve",
-    "paired_bootstrap", "point_adjusted_f1", "precision_recall", "range_f1", "vus", "vus_pr",
-    "vus_roc",
+    "affiliation_f1", "auc_pr", "auc_roc", "best_f1", "binomial_tail", "bootstrap_mean",
+    "detection_delay", "event_f1", "events_of", "hit_rate_at", "kendall_tau_b", "ndcg_at",
+    "pa_k_curve", "paired_bootstrap", "point_adjusted_f1", "poisson_tail", "precision_recall",
+    "range_f1", "vus", "vus_pr", "vus_roc",
 ]  # fmt: skip

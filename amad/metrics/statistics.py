@@ -41,7 +41,7 @@ def paired_bootstrap(
     return bootstrap_mean(a - b, n, confidence, seed)
 
 
-def chance_of_so_many(found: int, tries: int, share: float) -> float:
+def binomial_tail(found: int, tries: int, share: float) -> float:
     """Probability that ``found`` or more of ``tries`` succeed where each does with ``share``.
 
     The binomial tail. For tries of unequal probability it is taken at their mean, where it is the
@@ -63,6 +63,20 @@ def chance_of_so_many(found: int, tries: int, share: float) -> float:
         for k in range(found, tries + 1)
     ]  # fmt: skip
     return min(1.0, math.fsum(map(math.exp, log_ways)))
+
+
+def poisson_tail(found: int, expected: float) -> float:
+    """Probability of ``found`` or more where ``expected`` come on average, each by itself.
+
+    Raises:
+        ValueError: found or expected is negative.
+    """
+    if found < 0 or expected < 0:
+        raise ValueError(f"no such chance: {found} where {expected} are expected")
+    if found == 0 or expected == 0:
+        return float(found == 0)
+    below = [k * math.log(expected) - expected - math.lgamma(k + 1) for k in range(found)]
+    return min(1.0, max(0.0, 1.0 - math.fsum(map(math.exp, below))))
 
 
 def kendall_tau_b(a, b) -> float:

@@ -18,12 +18,14 @@ from amad.report import text
 from amad.report.incident import Blame, Plot, blame, plot
 from amad.report.overview import LEVELS, overview, stretch_us
 from amad.report.sources import Coverage, Incident, ScoringRun
-from amad.report.trust import cards
-from amad.telemetry.files import staged
+from amad.report.trust import Evidence, cards
+from amad.telemetry.files import read_json, staged
+from amad.telemetry.health import fleet_health
 from amad.telemetry.lake import Lake
 from amad.windows.scaler import Scaler
 
 LISTED, PLOTTED = 200, 30  # incidents in the list, and with plots; the worst first
+TOLD = 12  # findings of one kind under Fleet health; the rest folds out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,27 +41,36 @@ class Entry:
 def build_report(fleet: Fleet, settings: Settings, out: Path) -> dict:
     """Write the page of the fleet's last scoring run to ``out`` and return what it shows.
 
-    Returns: path, model_version, dates, vehicles, incidents, plotted.
+    Of a fleet without a champion it says why nothing is scored, and all else that is known.
+
+    Returns: path, model_version, dates, vehicles, affected (vehicles with incidents), incidents,
+    plotted, troubles (findings under Fleet health), unscored (why nothing is, else empty).
 
     Raises:
-        DataError: the fleet was never scored.
+        DataError: the fleet was never scored, there is no lake, or a file that is read is damaged.
     """
     run = ScoringRun.last(fleet, settings)
+    folder = settings.fleet_dir(fleet.name)
+    lake = Lake(folder / "lake", fleet)
+    health = fleet_health(fleet, folder, lake)
     stretch = stretch_us(len(run.dates))
     coverage = run.coverage(stretch)
     incidents = [_marked_open(i, coverage) for i in run.incidents()]
+    affected = len({i.vehicle for i in incidents})
     page = _environment().get_template("page.html.j2")
     style, script = (_asset(name) for name in ("style.css", "page.js"))
     html = page.render(
         fleet=fleet,
         run=run,
         incidents=incidents,
-        entries=_entries(incidents, fleet, settings, run),
+        entries=_entries(incidents, fleet, folder, lake, run),
         overview=overview(incidents, coverage, fleet, stretch),
-        cards=cards(fleet, settings, run, incidents, coverage),
+        cards=cards(Evidence.read(fleet, settings), run, incidents, coverage, lake.hash()),
+        health=health,
+        told=TOLD,
         levels=[(level, sum(i.level == level for i in incidents)) for level in reversed(LEVELS)],
         open_count=sum(i.open for i in incidents),
-        affected=len({i.vehicle for i in incidents}),
+        affected=affected,
         vehicles=len(coverage),
         style=style,
         script=script,
@@ -73,8 +84,11 @@ def build_report(fleet: Fleet, settings: Settings, out: Path) -> dict:
         "model_version": run.version,
         "dates": [str(day) for day in run.dates],
         "vehicles": len(coverage),
+        "affected": affected,
         "incidents": len(incidents),
         "plotted": min(PLOTTED, len(incidents)),
+        "troubles": len(health.troubles),
+        "unscored": run.unscored,
     }
 
 
@@ -85,10 +99,9 @@ def _marked_open(incident: Incident, coverage: dict[str, Coverage]) -> Incident:
 
 
 def _entries(
-    incidents: list[Incident], fleet: Fleet, settings: Settings, run: ScoringRun
+    incidents: list[Incident], fleet: Fleet, folder: Path, lake: Lake, run: ScoringRun
 ) -> list[Entry]:
-    folder = settings.fleet_dir(fleet.name)
-    lake, scaler = Lake(folder / "lake", fleet), _scaler(folder / "store" / "store.json")
+    scaler = _scaler(folder / "store" / "store.json")
     entries = []
     for n, incident in enumerate(incidents[:LISTED]):
         drawn = None
@@ -107,9 +120,7 @@ def _entries(
 
 
 def _scaler(path: Path) -> Scaler | None:
-    from amad.report.sources import read_json
-
-    content = read_json(path)
+    content = read_json(path, "run 'amad prepare'", keys=["scaler"])
     return None if content is None else Scaler.from_json(content["scaler"])
 
 
@@ -125,6 +136,7 @@ def _environment() -> Environment:
         name: getattr(text, name)
         for name in ("number", "share", "moment", "machine_time", "day", "span", "count")
     }
+    environment.filters["capitalised"] = lambda line: f"{line[:1].upper()}{line[1:]}"
     environment.filters["minute"] = partial(text.moment, seconds=False)
     return environment
 

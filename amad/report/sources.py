@@ -1,6 +1,5 @@
 """What the page reads: the last scoring job, its incidents and its scores, one date at a time."""
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -12,7 +11,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from amad.config import DataError, Fleet, Settings
+from amad.config.console import say
 from amad.detect import incidents
+from amad.telemetry.files import damaged, read_json, read_table
 from amad.telemetry.schemas import INCIDENTS, SCORES, check
 
 
@@ -60,29 +61,38 @@ class Coverage:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringRun:
-    """A finished scoring job and where its tables lie."""
+    """A finished scoring job and where its tables lie.
+
+    unscored: why there is none yet, of a fleet without a champion; else empty.
+    """
 
     job: dict
     version: str
     dates: list[date]
     runs: Path
+    unscored: str = ""
 
     @classmethod
     def last(cls, fleet: Fleet, settings: Settings) -> "ScoringRun":
-        """The last job that scored a date.
+        """The last job that scored a date; of a fleet without a champion, an empty run.
 
         Raises:
-            DataError: the fleet was never scored.
+            DataError: the fleet was never scored, though it may be.
         """
         runs = settings.runs_dir(fleet.name)
-        jobs = [json.loads(p.read_text(encoding="utf-8")) for p in (runs / "jobs").glob("*.json")]
+        jobs, unreadable = job_logs(runs)
+        for path in unreadable:
+            say(f"the job log {path} is damaged and left out; delete it")
         done = [job for job in jobs if job.get("dates") and job.get("status") == "done"]
         if not done:
+            scoring = read_json(settings.fleet_dir(fleet.name) / "scoring.json", "run 'amad score'")
+            if why := (scoring or {}).get("no_champion"):
+                return cls(job={}, version="", dates=[], runs=runs, unscored=why)
             raise DataError(
                 f"fleet {fleet.name} was never scored (no finished job in {runs / 'jobs'}); "
                 "run 'amad score' first"
             )
-        job = max(done, key=lambda job: (job["started"], job["id"]))
+        job = done[-1]
         dates = sorted({date.fromisoformat(text) for text in job["dates"]})
         return cls(job=job, version=str(job["model_version"]), dates=dates, runs=runs)
 
@@ -98,11 +108,7 @@ class ScoringRun:
         for day in self.dates if dates is None else dates:
             folder = self.runs / kind / f"model_version={self.version}" / f"date={day}"
             for file in sorted(folder.glob("*.parquet")):
-                yield check(
-                    pq.read_table(file, partitioning=None, **options),
-                    schema if "columns" not in options else _only(schema, options["columns"]),
-                    str(file),
-                )
+                yield _read(file, schema, day, **options)
 
     def incidents(self) -> list[Incident]:
         """Every incident once, the worst first."""
@@ -168,8 +174,33 @@ class ScoringRun:
         )
 
 
-def _only(schema: pa.Schema, names: list[str]) -> pa.Schema:
-    return pa.schema([schema.field(name) for name in names])
+def job_logs(runs: Path) -> tuple[list[dict], list[Path]]:
+    """The logs of a fleet's scoring jobs, the newest last, and the files that are no such log."""
+    logs, unreadable = [], []
+    for path in sorted((runs / "jobs").glob("*.json")):
+        try:
+            log = read_json(path, "", keys=("id", "started", "status", "dates"))
+            assert log is not None
+            datetime.fromisoformat(log["started"])
+        except (DataError, ValueError, TypeError, AssertionError):
+            unreadable.append(path)
+        else:
+            logs.append(log)
+    return sorted(logs, key=lambda log: (log["started"], log["id"])), unreadable
+
+
+def _read(file: Path, schema: pa.Schema, day: date, **options) -> pa.Table:
+    """One table of a scored date, or the columns and rows of it that ``options`` name."""
+    remedy = f"run 'amad score --date {day}' to write it again"
+    if not options:
+        table = read_table(file, schema, remedy)
+        assert table is not None
+        return table
+    try:
+        table = pq.read_table(file, partitioning=None, **options)
+    except (OSError, pa.ArrowException) as error:
+        raise damaged(file, remedy, str(error)) from None
+    return check(table, pa.schema([schema.field(n) for n in options["columns"]]), str(file))
 
 
 def _joined(parts: list[dict]) -> Incident:
@@ -186,8 +217,3 @@ def _joined(parts: list[dict]) -> Incident:
         alarm_rows=sum(row["alarm_rows"] for row in parts),
         continued=bool(parts[0]["continued"]),
     )
-
-
-def read_json(path: Path) -> dict | None:
-    """The content of a JSON artifact; None where its stage has not run."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None

@@ -1,19 +1,23 @@
-"""Can the page be trusted: the model's measured quality, the data's verdict, what was scored."""
+"""Can the page be trusted: the model's measured quality, the run's alarms, the data's verdict.
+
+A card has a tick only for what its words name and what was measured of the version that scored.
+What was not measured has a neutral mark. ``Card.means`` says what each tick stands for.
+"""
 
 from dataclasses import dataclass
 
 from amad.config import Fleet, Settings
-from amad.metrics import paired_bootstrap
+from amad.metrics import binomial_tail, paired_bootstrap, poisson_tail
 from amad.report import text
-from amad.report.sources import Coverage, Incident, ScoringRun, read_json
+from amad.report.sources import Coverage, Incident, ScoringRun
+from amad.telemetry.files import read_json
 
 METRIC = "vus_pr"
 RESAMPLES, CONFIDENCE = 2000, 0.95
-SAID = {
-    "good": "clearly above chance",
-    "fair": "above chance, below a simple detector",
-    "poor": "not shown to beat chance",
-}
+CHANCE = 0.05  # what is as likely as this by chance alone is put down to chance
+HALF = 0.5  # of the known faults found: a tick
+FLOOD = 5.0  # times the promised incidents: more than faults explain
+SCORED = 0.95  # of the rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,76 +34,278 @@ class Bar:
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """One answer: a verdict (``good``, ``fair``, ``poor`` or ``unknown``), and why."""
+    """One answer, and why.
+
+    verdict: ``good``, ``fair`` or ``poor``, or ``unknown`` for what was not measured. means: what
+    the tick, and what stands in its place, says.
+    """
 
     title: str
     verdict: str
     headline: str
     lines: list[str]
     bars: list[Bar]
+    means: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What the stages before left; None where one has not run."""
+
+    metrics: dict | None
+    receipt: dict | None
+    validation: dict | None
+
+    @classmethod
+    def read(cls, fleet: Fleet, settings: Settings) -> "Evidence":
+        """From ``data/<fleet>``.
+
+        Raises:
+            DataError: a file is damaged; names it and the stage that writes it.
+        """
+        folder = settings.fleet_dir(fleet.name)
+        return cls(
+            metrics=read_json(
+                folder / "evaluation" / "metrics.json", "run 'amad evaluate'", keys=["methods"]
+            ),
+            receipt=read_json(folder / "receipt.json", "run 'amad register'", keys=["version"]),
+            validation=read_json(folder / "validation.json", "run 'amad validate'", keys=["ok"]),
+        )
+
+    def of_another(self, run: ScoringRun) -> str | None:
+        """Which version the figures are of, where it is not the one that scored."""
+        if self.receipt is None or not run.version or str(self.receipt["version"]) == run.version:
+            return None
+        return str(self.receipt["version"])
 
 
 def cards(
-    fleet: Fleet,
-    settings: Settings,
+    found: Evidence,
     run: ScoringRun,
     incidents: list[Incident],
     coverage: dict[str, Coverage],
+    data_hash: str,
 ) -> list[Card]:
-    """The cards of the page: detection, model, data, alarms."""
-    folder = settings.fleet_dir(fleet.name)
-    metrics = read_json(folder / "evaluation" / "metrics.json")
-    receipt = read_json(folder / "receipt.json")
-    validation = read_json(folder / "validation.json")
+    """The cards of the page: detection, faults, alarms, data, model.
+
+    data_hash: of the lake as it is.
+    """
     return [
-        _detection(metrics, receipt, run),
-        _alarms(metrics, incidents, coverage),
-        _data(validation, coverage),
-        _model(receipt, run),
+        _detection(found, run),
+        _faults(found, run),
+        _alarms(found, run, incidents, coverage),
+        _data(found, coverage, data_hash),
+        _model(found, run),
     ]
 
 
-def _card(title: str, verdict: str, headline: str, *lines: str | None, bars=()) -> Card:
+def _detection(found: Evidence, run: ScoringRun) -> Card:
+    metrics, title = found.metrics, "Is it better than chance?"
+    means = (
+        "A tick: on the test part it beats random scores with its whole interval, and no simple "
+        "detector is proven better. Without an interval there is no tick."
+    )
+    if metrics is None:
+        return _card(title, means, "unknown", "Not evaluated", "Run 'amad evaluate' for figures.")
+    methods, floor, best = metrics["methods"], metrics["floor"], metrics.get("best_baseline")
+    mine, unit = methods[metrics["detector"]], metrics["unit"]
+    ours = mine["mean"].get(METRIC)
+    if ours is None:
+        why = "No part of the test data holds both normal rows and known faults."
+        return _card(title, means, "unknown", "Cannot be measured", why)
+    kinds = {metrics["detector"]: "ours", **({best: "baseline"} if best else {}), floor: "floor"}
+    bars = [_bar(key, methods[key], kind) for key, kind in kinds.items()]
+    if metrics["units"] < 2:
+        said = f"Cannot be judged: one {unit} has no interval"
+        return _card(title, means, "unknown", said, bars=bars)
+    _, above, _ = _difference(mine, methods[floor])
+    verdict, said = ("good", "clearly above chance") if above > 0 else ("poor", "not shown to beat chance")
+    against = None
+    if best:
+        gap, low, high = _difference(mine, methods[best])
+        word = "above" if gap >= 0 else "below"
+        proven = "" if low > 0 or high < 0 else ", which may be chance"
+        against = f"{text.number(abs(gap), 2)} {word} the best simple detector, {best}{proven}."
+        if above > 0 and high < 0:
+            verdict, said = "fair", "above chance, below a simple detector"
+    headline, *other = _whose(f"VUS-PR {ours:.2f}: {said}", found, run)
+    return _card(
+        title,
+        means,
+        "unknown" if other else verdict,
+        headline,
+        *other,
+        against,
+        f"Mean over {text.count(metrics['units'], unit)} of the test part with its bootstrap "
+        "interval. 1 is perfect; the last bar is chance.",
+        bars=bars,
+    )
+
+
+def _whose(headline: str, found: Evidence, run: ScoringRun) -> list[str]:
+    """The headline alone, or what to say where the figures are of another version."""
+    version = found.of_another(run)
+    if version is None:
+        return [headline]
+    said = [
+        f"Not measured of version {run.version}, which scored",
+        f"Measured on version {version}; version {run.version} scored. {headline}.",
+    ]
+    figures = (found.receipt or {}).get("figures") or {}
+    if str(figures.get("champion_version")) == run.version and "champion" in figures:
+        said.append(
+            f"On the same test data version {run.version} has {text.number(figures['champion'])} "
+            f"({figures.get('metric', METRIC)})."
+        )
+    return said
+
+
+def _faults(found: Evidence, run: ScoringRun) -> Card:
+    point, title = (found.metrics or {}).get("operating_point") or {}, "Does it find known faults?"
+    means = (
+        "A tick: with its threshold it found at least half of the test part's known faults, and "
+        "more than alarms at random times would. A cross: it found no more than those."
+    )
+    events, known = point.get("events"), point.get("events_found")
+    if not events:
+        why = "The test part holds no known fault." if found.metrics else "Run 'amad evaluate'."
+        return _card(title, means, "unknown", "Not measured", why)
+    chance = point.get("chance_recall")
+    beyond = known > 0 and (chance is None or binomial_tail(known, events, chance) < CHANCE)
+    verdict = "poor" if not beyond else "good" if known >= HALF * events else "fair"
+    if chance is None and beyond:
+        verdict = "unknown"  # an evaluation that did not measure what chance finds
+    many = text.count(events, "known fault")
+    delay = point.get("median_delay_seconds")
+    headline, *other = _whose(f"It finds {known or 'none'} of {many}", found, run)
+    return _card(
+        title,
+        means,
+        "unknown" if other else verdict,
+        headline,
+        *other,
+        None
+        if chance is None
+        else f"Alarms at random times, as many as it raises, would find about "
+        f"{text.number(chance * events, 2)}.",
+        f"Half of those found are found within {text.span(round(1e6 * delay))}."
+        if known and delay is not None
+        else None,
+    )
+
+
+def _alarms(
+    found: Evidence, run: ScoringRun, incidents: list[Incident], coverage: dict[str, Coverage]
+) -> Card:
+    title = "Does it cry wolf?"
+    means = (
+        "A tick: this run has no more incidents per vehicle-day than the threshold promises on "
+        "normal data, nor had the test part. More may be faults, or normal that has changed; "
+        f"more than {FLOOD:g} times the promise has a cross."
+    )
+    days = sum(
+        len({us // text.DAY for us, cell in c.cells.items() if cell.scored})
+        for c in coverage.values()
+    )
+    if not days:
+        return _card(title, means, "unknown", "Not measured", "No row of this run has a score.")
+    rate = len(incidents) / days
+    headline = f"{text.number(rate, 2)} incidents per vehicle-day"
+    counted = f"{text.count(len(incidents), 'incident')} on {text.count(days, 'vehicle-day')}"
+    point = (found.metrics or {}).get("operating_point") or {}
+    promised = run.job.get("alarm_budget", point.get("alarm_budget"))
+    if promised is None:
+        return _card(title, means, "unknown", headline, f"{counted}; what is promised is unknown.")
+    normal = (point.get("normal_test") or {}).get("incidents_a_vehicle_day")
+    own = found.of_another(run) is None
+    verdict = "good"
+    if poisson_tail(len(incidents), promised * days) < CHANCE:
+        verdict = "poor" if rate > FLOOD * promised else "fair"
+    elif own and normal is not None and normal > 2 * promised:
+        verdict = "fair"
+    return _card(
+        title,
+        means,
+        verdict,
+        headline,
+        f"{counted} of this run; the threshold promises {text.number(promised, 2)} on normal data.",
+        f"The normal rows of the test part had {text.number(normal, 2)}."
+        if own and normal is not None
+        else None,
+        None
+        if verdict == "good"
+        else "More than that means faults, or that normal has changed.",
+    )
+
+
+def _data(found: Evidence, coverage: dict[str, Coverage], data_hash: str) -> Card:
+    title, validation = "Is the data sound?", found.validation
+    means = (
+        "A tick: the lake as it is passed validation, and "
+        f"{text.share(SCORED)} of this run's rows or more have a score."
+    )
+    totals = [c.total for c in coverage.values()]
+    rows = sum(t.rows for t in totals)
+    parts = [sum(getattr(t, name) for t in totals) for name in ("scored", "quarantined", "imputed")]
+    scored, kept_out, imputed = (part / (rows or 1) for part in parts)
+    if validation is None:
+        verdict, headline = "unknown", "Not validated"
+    elif not validation["ok"]:
+        verdict, headline = "poor", "The data failed validation"
+    elif validation.get("data_hash") != data_hash:
+        verdict, headline = "unknown", "The data has changed since it was validated"
+    elif not rows:
+        verdict, headline = "unknown", "The data passed validation; nothing is scored"
+    else:
+        verdict, headline = "good", "The data passed validation"
+        if scored < SCORED:
+            verdict, headline = "fair", "The data passed validation, but much of it has no score"
+    lines = [
+        f"{parts[0]:,} of {rows:,} rows have a score ({text.share(scored)}).",
+        f"{text.share(kept_out)} are quarantined, {text.share(imputed)} hold imputed values.",
+    ]
+    return _card(title, means, verdict, headline, *(lines if rows else ()))
+
+
+def _model(found: Evidence, run: ScoringRun) -> Card:
+    title, receipt = "Which model is it?", found.receipt
+    means = (
+        "A tick: the version that scored is the last one registered, whose figures stand here, and "
+        "the gate promoted it."
+    )
+    reasons = list((receipt or {}).get("reasons") or [])
+    last = _sentence(reasons[-1]) if reasons else None
+    if run.unscored:
+        return _card(title, means, "unknown", "No champion", last)
+    headline = f"Version {run.version}, champion when it scored"
+    if receipt is None:
+        return _card(title, means, "unknown", headline)
+    version = found.of_another(run)
+    if version is not None:
+        return _card(
+            title, means, "fair", headline, f"The last one registered is version {version}.", last
+        )
+    if receipt.get("decision") == "refuse":
+        overruled = "The gate refused it; a person made it champion."
+        return _card(title, means, "fair", headline, overruled, last)
+    return _card(title, means, "good", headline, last)
+
+
+def _sentence(reason: str) -> str:
+    """A reason of the gate, which begins small and ends without a point."""
+    return f"{reason[:1].upper()}{reason[1:].rstrip('.')}."
+
+
+def _card(
+    title: str, means: str, verdict: str, headline: str, *lines: str | None, bars: list[Bar] = ()
+) -> Card:
     return Card(
         title=title,
         verdict=verdict,
         headline=headline,
         lines=[entry for entry in lines if entry],
         bars=list(bars),
-    )
-
-
-def _detection(metrics: dict | None, receipt: dict | None, run: ScoringRun) -> Card:
-    title = "Does it find faults?"
-    if metrics is None:
-        return _card(title, "unknown", "Not evaluated", "Run 'amad evaluate' for figures.")
-    methods, name = metrics["methods"], metrics["detector"]
-    floor, best = metrics["floor"], metrics.get("best_baseline")
-    ours = methods[name]["mean"].get(METRIC)
-    if ours is None:
-        why = "No part of the test data holds both normal rows and known faults."
-        return _card(title, "unknown", "Cannot be measured", why)
-    kinds = {name: "ours", **({best: "baseline"} if best else {}), floor: "floor"}
-    _, above, _ = _difference(methods[name], methods[floor])
-    verdict, against = ("good", None) if above > 0 else ("poor", None)
-    if best:
-        gap, low, high = _difference(methods[name], methods[best])
-        word = "above" if gap >= 0 else "below"
-        proven = "" if low > 0 or high < 0 else ", which may be chance"
-        against = f"{text.number(abs(gap), 2)} {word} the best simple detector, {best}{proven}."
-        verdict = "fair" if above > 0 and high < 0 else verdict
-    other = None
-    if receipt is not None and str(receipt.get("version")) != run.version:
-        other = f"Measured on version {receipt.get('version')}; version {run.version} scored."
-    return _card(
-        title,
-        verdict,
-        f"VUS-PR {ours:.2f}: {SAID[verdict]}",
-        against,
-        f"Mean over {text.count(metrics['units'], metrics['unit'])} of the test part with its "
-        "bootstrap interval. 1 is perfect; the last bar is chance.",
-        other,
-        bars=[_bar(key, methods[key], kind) for key, kind in kinds.items()],
+        means=means,
     )
 
 
@@ -119,67 +325,4 @@ def _bar(name: str, method: dict, kind: str) -> Bar:
         low=round(100 * low, 2),
         high=round(100 * high, 2),
         kind=kind,
-    )
-
-
-def _alarms(metrics: dict | None, incidents: list[Incident], coverage: dict[str, Coverage]) -> Card:
-    days = sum(len({us // text.DAY for us in c.cells}) for c in coverage.values())
-    rate = len(incidents) / days if days else 0.0
-    headline = f"{text.number(rate, 2)} incidents a vehicle-day"
-    point = (metrics or {}).get("operating_point")
-    if point is None:
-        return _card("Does it cry wolf?", "unknown", headline)
-    promised, normal = point["alarm_budget"], point["normal_test"]["incidents_a_vehicle_day"]
-    kept = normal is None or normal <= 2 * promised
-    return _card(
-        "Does it cry wolf?",
-        "good" if kept else "fair",
-        headline,
-        f"The threshold promises {text.number(promised, 2)} on normal data"
-        + ("." if normal is None else f"; the test part gave {text.number(normal, 2)}.")
-        + " More than that means faults, or that normal has changed.",
-        None
-        if point["event_recall"] is None
-        else f"It finds {text.share(point['event_recall'])} of the test part's "
-        f"{text.count(point['events'], 'known fault')}, half of them within "
-        f"{text.span(round(1e6 * point['median_delay_seconds']))}."
-        if point["events_found"]
-        else f"It finds none of the test part's {text.count(point['events'], 'known fault')}.",
-    )
-
-
-def _data(validation: dict | None, coverage: dict[str, Coverage]) -> Card:
-    totals = [c.total for c in coverage.values()]
-    rows = sum(t.rows for t in totals) or 1
-    scored, imputed, kept_out = (
-        sum(getattr(t, name) for t in totals) / rows
-        for name in ("scored", "imputed", "quarantined")
-    )
-    if validation is None:
-        verdict, headline = "unknown", "Not validated"
-    elif validation["ok"]:
-        verdict, headline = ("good" if scored > 0.95 else "fair"), "The data passed validation"
-    else:
-        verdict, headline = "poor", "The data failed validation"
-    return _card(
-        "Is the data sound?",
-        verdict,
-        headline,
-        f"{text.share(scored)} of {rows:,} rows have a score.",
-        f"{text.share(kept_out)} are quarantined, {text.share(imputed)} hold imputed values.",
-    )
-
-
-def _model(receipt: dict | None, run: ScoringRun) -> Card:
-    reasons = list((receipt or {}).get("reasons") or [])
-    same = receipt is not None and str(receipt.get("version")) == run.version
-    return _card(
-        "Which model is it?",
-        "good" if same else "unknown" if receipt is None else "fair",
-        f"Version {run.version}, champion when it scored",
-        *(reasons[-1:] if same else []),
-        None
-        if same or receipt is None
-        else f"The last one trained is version {receipt.get('version')}"
-        + (f": {reasons[-1]}." if reasons else "."),
     )

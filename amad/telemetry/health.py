@@ -6,7 +6,6 @@ log of each scoring job tell the same findings.
 """
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -89,8 +88,25 @@ class Trouble:
         return f"{self.subject} {self.text}"
 
 
-def fleet_health(fleet: Fleet, folder: Path, lake: Lake | None = None) -> list[Trouble]:
-    """All troubles of the fleet, in the order of KINDS; what a stage has not written yet is none.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """What was found, in the order of KINDS. unseen: the stages whose findings are not there yet,
+    so that nothing found does not mean that nothing is wrong."""
+
+    troubles: list[Trouble]
+    unseen: list[str]
+
+    @property
+    def by_kind(self) -> dict[Kind, list[Trouble]]:
+        """The troubles of each kind that there are any of."""
+        table: dict[str, list[Trouble]] = {}
+        for trouble in self.troubles:
+            table.setdefault(trouble.kind, []).append(trouble)
+        return {kind: table[kind.name] for kind in KINDS if kind.name in table}
+
+
+def fleet_health(fleet: Fleet, folder: Path, lake: Lake | None = None) -> Health:
+    """All troubles of the fleet.
 
     folder: ``data/<fleet>``. lake: the lake in it, where it is open already.
 
@@ -98,24 +114,21 @@ def fleet_health(fleet: Fleet, folder: Path, lake: Lake | None = None) -> list[T
         DataError: there is no lake, or a file in ``folder`` is damaged; names it and the remedy.
     """
     lake = lake or Lake(folder / "lake", fleet)
-    counts = read_json(folder / "ingest.json", INGEST) or {}
+    counts = read_json(folder / "ingest.json", INGEST)
     profile = read_table(folder / "profile.parquet", PROFILE, VALIDATE)
     quarantine = read_table(folder / "quarantine.parquet", QUARANTINE, VALIDATE)
     found = _silent(lake, fleet)
     if profile is not None:
         found += _vanished(profile, fleet)
-    found += _from_ingest(counts)
+    found += _from_ingest(counts or {})
     if quarantine is not None:
         found += _quarantined(quarantine.to_pylist())
-    return found
-
-
-def by_kind(troubles: Iterable[Trouble]) -> dict[Kind, list[Trouble]]:
-    """The troubles of each kind that there are any of, in the order of KINDS."""
-    table: dict[str, list[Trouble]] = {}
-    for trouble in troubles:
-        table.setdefault(trouble.kind, []).append(trouble)
-    return {kind: table[kind.name] for kind in KINDS if kind.name in table}
+    order = [kind.name for kind in KINDS]
+    stages = {"ingest": counts, "validate": profile}
+    return Health(
+        troubles=sorted(found, key=lambda trouble: order.index(trouble.kind)),
+        unseen=[name for name, content in stages.items() if content is None],
+    )
 
 
 def some(names: list[str], most: int = NAMED) -> str:

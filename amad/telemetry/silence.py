@@ -14,7 +14,6 @@ import pyarrow as pa
 
 HABIT = 60  # gaps that make a habit, the newest ones: a new habit replaces an old one
 USUAL = 0.95  # quantile of the gaps that is still usual
-LEAST_DAYS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +51,8 @@ def silent_vehicles(
     """The vehicles that are silent on ``newest``, the longest silence first.
 
     A vehicle is silent once it has been away for longer than its longest usual gap and its median
-    gap together, and for two days at the least: one that reports daily after three days, one that
-    reports on Mondays after the second Monday without. A vehicle with a single date has no habit of
+    gap together: one that reports daily after three days, one that reports on Mondays after the
+    second Monday without. A vehicle with a single date has no habit of
     its own and is held against the gaps of the whole fleet.
 
     days: (vehicle, date) of every vehicle-day with rows, in any order. newest: default, the newest
@@ -73,7 +72,7 @@ def silent_vehicles(
         if not gaps or any(fnmatchcase(vehicle, pattern) for pattern in retired):
             continue
         usual, away = _usual(gaps), (newest - last).days
-        if away > usual + float(np.median(gaps)) and away >= LEAST_DAYS:
+        if away > usual + float(np.median(gaps)):
             found.append(Silence(vehicle=vehicle, last=last, days=away, usual=usual))
     return sorted(found, key=lambda s: (-s.days, s.vehicle))
 
@@ -111,8 +110,6 @@ def vanished_channels(profile: pa.Table, retired: Sequence[str] = ()) -> list[Va
                 )
             )
     return found
-
-
 
 
 def _gaps(numbers: Sequence[int]) -> list[int]:

@@ -1,0 +1,215 @@
+"""Each tick of the page rests on what its words name; what was not measured has none."""
+
+import json
+from pathlib import Path
+
+import pytest
+from report_kit import (
+    VERSION,
+    an_incident,
+    write_data,
+    write_fleet,
+    write_profile,
+    write_run,
+    write_verdicts,
+)
+
+from amad.config import DataError, Settings
+from amad.report import build_report
+from amad.report.sources import Cell, Coverage, ScoringRun
+from amad.report.text import DAY
+from amad.report.trust import Evidence, cards
+from amad.telemetry.files import write_json
+
+HASH = "h"
+
+
+def method(*values):
+    return {
+        "mean": {"vus_pr": sum(values) / len(values)},
+        "interval": {"vus_pr": [min(values), max(values)]},
+        "per_unit": {f"v{n}": {"vus_pr": value} for n, value in enumerate(values)},
+    }
+
+
+def evidence(ours=(0.6, 0.7, 0.65), floor=(0.05, 0.06, 0.04), receipt=None, ok=True, **point):
+    metrics = {
+        "unit": "vehicle", "units": len(ours), "detector": "amad", "floor": "random",
+        "best_baseline": None, "methods": {"amad": method(*ours), "random": method(*floor)},
+        "operating_point": {
+            "alarm_budget": 0.5, "events": 12, "events_found": 10, "chance_recall": 0.05,
+            "median_delay_seconds": 9.0, "normal_test": {"incidents_a_vehicle_day": 0.4},
+        } | point,
+    }  # fmt: skip
+    receipt = {"version": 3, "decision": "promote", "reasons": ["promoted"]} | (receipt or {})
+    return Evidence(metrics=metrics, receipt=receipt, validation={"ok": ok, "data_hash": HASH})
+
+
+def shown(found=None, incidents=0, days=10, scored=100, data_hash=HASH, job=None):
+    cell = {n * DAY: Cell(rows=100, scored=scored) for n in range(1, days + 1)}
+    run = ScoringRun(job=job or {}, version=VERSION, dates=[], runs=Path())
+    names = ("detection", "faults", "alarms", "data", "model")
+    coverage = {"v": Coverage(cells=cell, last=1)}
+    all_cards = cards(found or evidence(), run, [None] * incidents, coverage, data_hash)
+    return dict(zip(names, all_cards, strict=True))
+
+
+def test_a_sound_run_has_a_tick_on_every_card_and_each_says_what_it_means():
+    found = shown(incidents=4)
+    assert {card.verdict for card in found.values()} == {"good"}
+    assert all(card.means.startswith("A tick:") for card in found.values())
+
+
+@pytest.mark.parametrize(
+    ("events", "hit", "chance", "verdict"),
+    [
+        (12, 0, 0.0, "poor"),
+        (12, 10, 0.05, "good"),
+        (12, 4, 0.05, "fair"),
+        (12, 1, 0.1, "poor"),
+        (12, 10, 0.9, "poor"),
+        (0, 0, None, "unknown"),
+        (12, 10, None, "unknown"),
+    ],
+)
+def test_faults_found_are_held_against_chance(events, hit, chance, verdict):
+    point = {"events": events, "events_found": hit, "chance_recall": chance}
+    card = shown(evidence(**point))["faults"]
+    assert card.verdict == verdict
+    if events:
+        assert f"{hit or 'none'} of 12 known faults" in card.headline
+
+
+def test_nothing_found_has_no_tick_though_the_interval_clears_chance():
+    found = shown(evidence(events_found=0, median_delay_seconds=None))
+    assert (found["detection"].verdict, found["faults"].verdict) == ("good", "poor")
+
+
+@pytest.mark.parametrize(
+    ("incidents", "verdict"), [(0, "good"), (5, "good"), (8, "good"), (15, "fair"), (60, "poor")]
+)
+def test_alarms_of_this_run_are_held_against_the_promise(incidents, verdict):
+    card = shown(incidents=incidents)["alarms"]
+    assert card.verdict == verdict, card
+    assert f"{incidents} incident" in card.lines[0]
+
+
+def test_a_quiet_run_makes_no_tick_where_the_test_part_was_loud():
+    loud = evidence(normal_test={"incidents_a_vehicle_day": 3.0})
+    assert shown(loud)["alarms"].verdict == "fair"
+
+
+def test_the_promise_is_that_of_the_version_that_scored():
+    assert shown(incidents=15, job={"alarm_budget": 2.0})["alarms"].verdict == "good"
+
+
+def test_a_run_without_a_score_measures_nothing():
+    found = shown(scored=0, incidents=0)
+    assert found["alarms"].verdict == "unknown"
+    assert found["data"].verdict == "fair" and "no score" in found["data"].headline
+
+
+def test_one_unit_cannot_be_judged():
+    card = shown(evidence(ours=(0.9,), floor=(0.1,)))["detection"]
+    assert card.verdict == "unknown" and "one vehicle has no interval" in card.headline
+    assert card.bars
+
+
+def test_figures_of_another_version_give_no_tick():
+    figures = {"champion_version": 3, "champion": 0.41, "metric": "vus_pr"}
+    other = evidence(receipt={"version": 4, "decision": "refuse", "figures": figures})
+    found = shown(other)
+    for name in ("detection", "faults"):
+        assert found[name].verdict == "unknown"
+        assert "Measured on version 4; version 3 scored." in found[name].lines[0]
+    assert any("0.41" in line for line in found["detection"].lines)
+    assert found["model"].verdict == "fair"
+
+
+def test_a_champion_against_the_gate_has_no_tick():
+    forced = evidence(receipt={"decision": "refuse", "reasons": ["refused: no gain"]})
+    card = shown(forced)["model"]
+    assert card.verdict == "fair" and "The gate refused it" in card.lines[0]
+
+
+@pytest.mark.parametrize(
+    ("ok", "data_hash", "verdict"),
+    [(True, HASH, "good"), (False, HASH, "poor"), (True, "newer", "unknown")],
+)
+def test_the_datas_tick_is_of_the_lake_as_it_is(ok, data_hash, verdict):
+    assert shown(evidence(ok=ok), data_hash=data_hash)["data"].verdict == verdict
+
+
+def test_without_any_figures_every_mark_is_neutral():
+    nothing = Evidence(metrics=None, receipt=None, validation=None)
+    found = shown(nothing)
+    assert {card.verdict for card in found.values()} == {"unknown"}
+
+
+@pytest.mark.parametrize(
+    ("file", "stage"),
+    [
+        ("evaluation/metrics.json", "amad evaluate"),
+        ("receipt.json", "amad register"),
+        ("validation.json", "amad validate"),
+        ("store/store.json", "amad prepare"),
+        ("ingest.json", "amad ingest"),
+        ("profile.parquet", "amad validate"),
+        ("quarantine.parquet", "amad validate"),
+    ],
+)
+def test_a_damaged_file_is_named_with_the_stage_that_writes_it(home: Path, file, stage):
+    fleet = write_fleet(home)
+    settings = write_data(fleet, home, ["bev-01"])
+    write_profile(fleet, settings)
+    write_run(fleet, settings, {0: [an_incident(fleet, "bev-01", 0, 200, 120)]})
+    write_verdicts(fleet, settings)
+    path = settings.fleet_dir("kit") / file
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError) as error:
+        build_report(fleet, settings, home / "report.html")
+    assert str(path) in str(error.value) and stage in str(error.value)
+    assert not (home / "report.html").exists()
+
+
+def test_a_damaged_score_table_is_named_with_its_date(home: Path):
+    fleet = write_fleet(home)
+    settings = write_data(fleet, home, ["bev-01"])
+    write_run(fleet, settings, {0: [an_incident(fleet, "bev-01", 0, 200, 120)]})
+    for name in ("scores", "incidents"):
+        (file,) = (settings.runs_dir("kit") / name).glob("*/date=2026-01-09/*.parquet")
+        whole = file.read_bytes()
+        file.write_bytes(whole[:40])
+        with pytest.raises(DataError, match="--date 2026-01-09"):
+            build_report(fleet, settings, home / "report.html")
+        file.write_bytes(whole)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"id": 1, "started": 5}'])
+def test_a_damaged_job_log_is_left_out_with_a_word(home: Path, content, capsys):
+    fleet = write_fleet(home)
+    settings = write_data(fleet, home, ["bev-01"])
+    write_run(fleet, settings, {0: [an_incident(fleet, "bev-01", 0, 200, 120)]})
+    bad = settings.runs_dir("kit") / "jobs" / "20260112T000000-bad.json"
+    bad.write_text(content)
+    assert build_report(fleet, settings, home / "report.html")["incidents"] == 1
+    said = capsys.readouterr().err
+    assert f"the job log {bad} is damaged and left out; delete it" in said
+
+
+def test_a_fleet_without_a_champion_has_a_page_that_says_so(home: Path):
+    fleet = write_fleet(home)
+    settings = write_data(fleet, home, ["bev-01"])
+    write_verdicts(fleet, settings)
+    folder = settings.fleet_dir("kit")
+    receipt = json.loads((folder / "receipt.json").read_text())
+    why = "refused: it cannot be judged"
+    write_json(folder / "receipt.json", receipt | {"champion": None, "reasons": [why]})
+    with pytest.raises(DataError, match="amad score"):
+        build_report(fleet, settings, home / "report.html")
+    write_json(folder / "scoring.json", {"dates": [], "no_champion": "version 3 was refused"})
+    told = build_report(fleet, Settings(home=home), home / "report.html")
+    page = (home / "report.html").read_text(encoding="utf-8")
+    assert told["unscored"] and told["dates"] == []
+    assert "No champion, so nothing is scored" in page and "version 3 was refused" in page
+    assert "Fleet health" in page and "VUS-PR 0.65" in page and "The fleet," not in page
