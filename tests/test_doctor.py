@@ -12,11 +12,20 @@ from pathlib import Path
 import pytest
 import yaml
 from filelock import FileLock
-from report_kit import FIRST_DAY, an_incident, write_data, write_fleet, write_run
+from report_kit import (
+    FIRST_DAY,
+    an_incident,
+    write_data,
+    write_fleet,
+    write_profile,
+    write_run,
+    write_verdicts,
+)
 
 from amad.cli.__main__ import run
 from amad.cli.app import UNHEALTHY
 from amad.cli.doctor import Check, diagnose
+from amad.cli.doctor.health import newest_row
 from amad.config import Settings
 from amad.telemetry.files import write_json
 
@@ -244,3 +253,73 @@ def test_changed_stages_are_named(home: Path):
     params.write_text(params.read_text() + "\n")
     found = findings(home, fleet="demo")["dvc"]
     assert found.status == "warn" and "prepare" in found.finding
+
+
+def test_what_a_fleet_lacks_is_a_warning_each_with_what_to_do(home: Path):
+    fleet = write_fleet(home)
+    settings = write_data(fleet, home, ["a"], days=9)
+    write_data(fleet, home, ["b"], days=2)  # over the first two files of a, so b alone is short
+    folder = settings.fleet_dir("kit")
+    found = findings(home, fleet="kit")
+    assert found["silent vehicles"].status == "warn"
+    assert "silent since 2026-01-10" in found["silent vehicles"].finding
+    assert "quality: retired:" in found["silent vehicles"].remedy
+    assert found["vanished channels"].status == "warn"
+    assert "amad validate" in found["vanished channels"].remedy
+    write_profile(fleet, settings)
+    counts = json.loads((folder / "ingest.json").read_text())
+    found = findings(home, fleet="kit")
+    assert found["vanished channels"].status == found["refused files"].status == "ok"
+    refused = [{"path": f"{n}.csv", "reason": "missing column: 'x'"} for n in range(6)]
+    write_json(folder / "ingest.json", counts | {"files_refused": refused})
+    found = findings(home, fleet="kit")["refused files"]
+    assert found.status == "warn" and found.finding.startswith("6: 0.csv was refused: missing")
+    assert "and 2 more" in found.finding and "amad ingest" in found.remedy
+    (folder / "ingest.json").write_text("{")
+    found = findings(home, fleet="kit")["fleet health"]
+    assert found.status == "fail" and "ingest.json is damaged" in found.finding
+    assert "amad ingest" in found.finding
+
+
+def test_a_whole_fleet_that_is_silent_is_told_by_todays_date():
+    first = FIRST_DAY
+    days = [first + timedelta(days=n) for n in range(10)]
+    for away, status in ((0, "ok"), (2, "ok"), (3, "warn"), (-1, "ok"), (-9, "warn")):
+        found = newest_row(days, days[-1] + timedelta(days=away))
+        assert found.status == status, (away, found)
+    assert newest_row(days[:1], first + timedelta(days=3)).status == "warn"
+    weekly = [first + timedelta(days=7 * n) for n in range(5)]
+    assert newest_row(weekly, weekly[-1] + timedelta(days=9)).status == "ok"
+    assert newest_row([], first).status == "warn"
+
+
+def test_the_verdict_of_validation_is_told_with_the_lake_it_is_of(scored: Path):
+    fleet, settings = write_fleet(scored), Settings(home=scored)
+    assert findings(scored, fleet="kit")["validation"].remedy == "run 'amad validate'"
+    write_verdicts(fleet, settings)
+    assert findings(scored, fleet="kit")["validation"].status == "ok"
+    path = settings.fleet_dir("kit") / "validation.json"
+    content = json.loads(path.read_text())
+    write_json(path, content | {"data_hash": "another"})
+    assert "has changed since" in findings(scored, fleet="kit")["validation"].finding
+    write_json(path, content | {"ok": False, "refused_because": "96 % of the rows were refused"})
+    found = findings(scored, fleet="kit")["validation"]
+    assert found.status == "fail" and "96 % of the rows" in found.finding
+
+
+def test_a_damaged_job_log_is_named_and_hides_no_other(scored: Path):
+    job(scored, "kit")
+    bad = Settings(home=scored).runs_dir("kit") / "jobs" / "20991231T000000-bad.json"
+    bad.write_text('{"id": ')
+    found = findings(scored, fleet="kit")
+    assert found["last scoring"].status == "ok"
+    assert found["leftovers"].status == "warn" and str(bad) in found["leftovers"].finding
+
+
+def test_a_fleet_without_a_champion_is_told_as_such(home: Path):
+    fleet = write_fleet(home)
+    settings = write_data(fleet, home, ["a"])
+    write_json(settings.fleet_dir("kit") / "scoring.json", {"no_champion": "version 1 was refused"})
+    found = findings(home, fleet="kit")["last scoring"]
+    assert found.status == "warn" and "version 1 was refused" in found.finding
+    assert "--force" in found.remedy

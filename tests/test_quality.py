@@ -188,7 +188,8 @@ def test_the_stages_write_what_they_promise(stages, home):
     folder = home / "data/tiny"
     assert json.loads((folder / "validation.json").read_text()) == result
     assert set(result) == {
-        "ok", "vehicle_days", "quarantined", "checks", "profile_rows", "data_hash", "digest",
+        "ok", "vehicle_days", "quarantined", "checks", "refused", "refused_because", "warnings",
+        "profile_rows", "data_hash", "digest",
     }  # fmt: skip
     counts = json.loads((folder / "ingest.json").read_text())
     assert counts["rows_in"] == counts["rows_lake"] + counts["rows_rejected"]

@@ -1,6 +1,7 @@
 """Silence is judged by a vehicle's own habit, against the fleet's newest date, and no clock."""
 
 from datetime import date, timedelta
+from itertools import pairwise
 
 import pyarrow as pa
 import pytest
@@ -90,7 +91,7 @@ def test_the_longest_silence_comes_first():
 @given(st.lists(st.integers(0, 200), min_size=2, max_size=40, unique=True), st.integers(0, 30))
 def test_nobody_is_silent_within_the_longest_gap_of_a_short_history(numbers, more):
     numbers = sorted(numbers)
-    longest = max(b - a for a, b in zip(numbers, numbers[1:], strict=False))
+    longest = max(b - a for a, b in pairwise(numbers))
     away = min(more, longest)
     newest = MONDAY + timedelta(days=numbers[-1] + away)
     found = silent(newest=newest, v=on(*numbers))

@@ -26,6 +26,9 @@ from amad.engines.jobs import save, scoring_job
 from amad.engines.registry import champion_version, fetched
 from amad.engines.tracking import connect
 from amad.engines.workers import in_process, over_ray
+from amad.telemetry.health import fleet_health
+
+COUNTED = ("rows", "scored", "alarms", "incidents", "vehicle_days")  # of a date, and of a job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,13 +88,16 @@ def score_fleet(
             days = choose_days(snapshot, runs, model.version, start, first, last)
             chosen = _engine(engine or profile.scoring_engine, profile, snapshot, days)
             log["threshold"] = float(detector.threshold)
-            log |= {"engine": chosen, "rows": 0, "alarms": 0, "incidents": 0, "vehicle_days": 0}
+            log["alarm_budget"] = detector.params.alarm_budget
+            log["health"] = _health(fleet, settings, snapshot)
+            log |= {"engine": chosen} | dict.fromkeys(COUNTED, 0) | {"quarantined": 0}
             log |= {"made_null": {}, "unmeasured": {}}
             while days:
                 for manifest in score_days(snapshot, runs, model, days, chosen, profile):
                     log["dates"].append(manifest["date"])
-                    for name in ("rows", "alarms", "incidents", "vehicle_days"):
+                    for name in COUNTED:
                         log[name] += manifest[name]
+                    log["quarantined"] += len(manifest["quarantined"])
                     _add_untold(log, manifest)
                     save(runs, log)
                 if first is not None or last is not None:
@@ -230,6 +236,14 @@ def _add_untold(log: dict, manifest: dict) -> None:
         log["made_null"][channel] = log["made_null"].get(channel, 0) + count
     for vehicle, channels in manifest["unmeasured"].items():
         log["unmeasured"][vehicle] = sorted({*log["unmeasured"].get(vehicle, []), *channels})
+
+
+def _health(fleet: Fleet, settings: Settings, snapshot: Snapshot) -> dict[str, list[str]]:
+    """What the fleet lacks, by kind; a damaged file of an earlier stage stops no scoring."""
+    try:
+        return fleet_health(fleet, settings.fleet_dir(fleet.name), snapshot.lake).sentences()
+    except DataError as error:
+        return {"unseen": [str(error)]}
 
 
 def _engine(wanted: str, profile: ClusterProfile, snapshot: Snapshot, days: list[date]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from amad.config import Fleet
 from amad.telemetry.files import staged
+from amad.telemetry.health import Health
 
 if TYPE_CHECKING:
     from amad.engines.quality import Verdict
@@ -30,7 +31,9 @@ REMOTE = [
 LINK_AWAY = re.compile(r'href="(?!#)[^"]*"')
 
 
-def publish(site: Path, docs: Path, fleet: Fleet, verdict: "Verdict") -> None:
+def publish(
+    site: Path, docs: Path, fleet: Fleet, verdict: "Verdict", health: Health | None = None
+) -> None:
     """Write the folder ``docs`` in one piece from the pages GX rendered under ``site``."""
     import jinja2
 
@@ -51,6 +54,8 @@ def publish(site: Path, docs: Path, fleet: Fleet, verdict: "Verdict") -> None:
         verdict=verdict,
         reasons=reasons,
         unnamed=verdict.quarantine.num_rows - len(reasons),
+        health=health.by_kind if health else {},
+        most=MOST_REASONS,
         pages=list(pages),
         style=style,
     )

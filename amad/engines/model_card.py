@@ -86,6 +86,10 @@ def _quality(metrics: dict, params: Params) -> str:
     methods = metrics["methods"]
     mine = methods[metrics["detector"]]["mean"]
     columns = [name for name in METRICS if mine.get(name) is not None]
+    if not columns:
+        reasons = [f"- {unit}: {why}" for unit, why in sorted(metrics["unscorable"].items())]
+        said = f"## Quality\nNo {metrics['unit']} of the test part can be judged:"
+        return "\n".join([said, *reasons])
     lines = [
         "## Quality",
         f"On the test part of each {metrics['unit']} ({metrics['units']}), fitted on train alone; "

@@ -2,7 +2,8 @@
 
 The suites are code, built from the fleet file's ``quality`` limits; nothing is configured by hand.
 GX has no Arrow engine, so it sees the profile, not the data: a row per vehicle-day, and a row per
-vehicle-day and channel that the vehicle's class has.
+vehicle-day and channel that the vehicle's class has. Where it is asked about the intake, also a row
+per raw file, and a row per set of files with what was refused of it.
 """
 
 import datetime
@@ -18,13 +19,22 @@ import pyarrow as pa
 
 from amad.config import Fleet
 from amad.engines.datadocs import publish
+from amad.telemetry.health import Health
+from amad.telemetry.refusals import Intake
 from amad.telemetry.schemas import QUARANTINE
 
 if TYPE_CHECKING:
     import pandas as pd
 
-DAYS, CHANNELS = "vehicle-days", "channels"  # the two tables that are judged
-KEYS = {DAYS: ["vehicle", "date"], CHANNELS: ["vehicle", "date", "channel"]}
+# The tables that are judged; a failure in the last one is a failure of the fleet.
+DAYS, CHANNELS, FILES, INTAKE = "vehicle-days", "channels", "files", "intake"
+KEYS = {
+    DAYS: ["vehicle", "date"],
+    CHANNELS: ["vehicle", "date", "channel"],
+    FILES: ["path"],
+    INTAKE: ["scope"],
+}
+INTAKE_CHECKS = ("file_refused_share", "refused_share", "refused_files_share")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,22 +65,32 @@ class Check:
 class Verdict:
     """What was found.
 
-    ok: may the fleet be used? quarantined: failing vehicle-days. quarantine: table of the schema
+    quarantined: failing vehicle-days. quarantine: table of the schema
     QUARANTINE, a row per failing vehicle-day, check and channel. checks: a mapping per check of
     check, title, limit, severity, of (rows judged), failed (of them), passed, and for checks of
-    channels: channels (channel -> failing days).
+    channels: channels (channel -> failing days). days_ok, intake_ok: which of the two fails it.
     """
 
-    ok: bool
+    days_ok: bool
+    intake_ok: bool
     vehicle_days: int
     quarantined: int
     quarantine: pa.Table
     checks: list[dict[str, Any]]
 
+    @property
+    def ok(self) -> bool:
+        """May the fleet be used?"""
+        return self.days_ok and self.intake_ok
+
     def summary(self, most: int = 3) -> str:
         """A sentence for a person: how many days fail, by which checks, and the first few."""
         counted = f"{self.quarantined} of {self.vehicle_days} vehicle-days fail"
-        failing = [f"{c['check']} ({c['failed']})" for c in self.checks if c["failed"]]
+        failing = [
+            f"{c['check']} ({c['failed']})"
+            for c in self.checks
+            if c["failed"] and c["check"] not in INTAKE_CHECKS
+        ]
         if not failing:
             return counted
         reasons = self.quarantine["reason"].to_pylist()
@@ -84,18 +104,28 @@ class Verdict:
         return ", ".join(f"{vehicle} ({count})" for vehicle, count in counts.most_common(most))
 
 
-def judge(profile: pa.Table, fleet: Fleet, docs: Path | None = None) -> Verdict:
+def judge(
+    profile: pa.Table,
+    fleet: Fleet,
+    docs: Path | None = None,
+    intake: Intake | None = None,
+    health: Health | None = None,
+) -> Verdict:
     """Judge a profile (schema PROFILE) by the fleet's quality limits.
 
-    docs: folder for the Data Docs (``index.html`` is the entry); None writes none.
+    docs: folder for the Data Docs (``index.html`` is the entry); None writes none. intake: what was
+    refused of the raw files, to be judged too. health: what the Data Docs tell of what is missing.
     """
     tables = _tables(profile, fleet)
     checks = _checks(fleet)
+    if intake is not None and intake.files:
+        tables |= _intake_tables(intake)
+        checks += _intake_checks(fleet)
     with tempfile.TemporaryDirectory(prefix="amad-gx-") as folder:
         failed = _validate(tables, checks, fleet, Path(folder), with_docs=docs is not None)
         verdict = _verdict(tables, checks, failed, fleet)
         if docs is not None:
-            publish(Path(folder) / "site", docs, fleet, verdict)
+            publish(Path(folder) / "site", docs, fleet, verdict, health)
     return verdict
 
 
@@ -142,6 +172,37 @@ def _checks(fleet: Fleet) -> list[Check]:
             column="flat_ratio", ceiling="max_flat_seconds",
         ))  # fmt: skip
     return checks
+
+
+def _intake_checks(fleet: Fleet) -> list[Check]:
+    """One limit three times: a file over it is named, a set of files over it fails the fleet."""
+    limit = fleet.quality.max_refused_share
+    return [
+        Check(
+            name="file_refused_share", table=FILES, limit=limit, severity="warning",
+            title="Refused rows of a file", says="", column="refused_share",
+        ),
+        Check(
+            name="refused_share", table=INTAKE, limit=limit, severity="critical",
+            title="Refused rows", says="",
+        ),
+        Check(
+            name="refused_files_share", table=INTAKE, limit=limit, severity="critical",
+            title="Refused files", says="",
+        ),
+    ]  # fmt: skip
+
+
+def _intake_tables(intake: Intake) -> dict[str, "pd.DataFrame"]:
+    """A row a raw file, and a row a set of files."""
+    import pandas as pd
+
+    figures = ("refused_share", "refused_files_share")
+    files = [{"path": f.path, "refused_share": f.refused_share} for f in intake.files]
+    sets = [
+        {"scope": s.scope} | {name: getattr(s, name) for name in figures} for s in intake.scopes
+    ]
+    return {FILES: pd.DataFrame(files), INTAKE: pd.DataFrame(sets)}
 
 
 def _tables(profile: pa.Table, fleet: Fleet) -> dict[str, "pd.DataFrame"]:
@@ -235,7 +296,8 @@ def _verdict(
     rows, counts = [], []
     for check in checks:
         keys = sorted(failed[check.name])
-        rows += [_quarantined(check, key, indexed[check.table].loc[key]) for key in keys]
+        if check.table in (DAYS, CHANNELS):
+            rows += [_quarantined(check, key, indexed[check.table].loc[key]) for key in keys]
         count = {
             "check": check.name, "title": check.title, "severity": check.severity,
             "limit": None if check.ceiling else check.limit, "of": len(tables[check.table]),
@@ -247,7 +309,8 @@ def _verdict(
     rows.sort(key=lambda row: (row["vehicle"], row["date"], row["check"], row["channel"] or ""))
     days, quarantined = len(tables[DAYS]), len({(row["vehicle"], row["date"]) for row in rows})
     return Verdict(
-        ok=days > 0 and quarantined <= fleet.quality.max_failing_share * days,
+        days_ok=days > 0 and quarantined <= fleet.quality.max_failing_share * days,
+        intake_ok=all(not failed[check.name] for check in checks if check.table == INTAKE),
         vehicle_days=days,
         quarantined=quarantined,
         quarantine=pa.Table.from_pylist(rows, schema=QUARANTINE),

@@ -152,7 +152,9 @@ def judge(
                 )
             for unit in units:
                 scored = score(name, unit.series) if is_injected(fleet) else clean
-                tally.judge_unit(unit, scored, methods[name].threshold, fleet, gap_us, test.timestamp_T)
+                tally.judge_unit(
+                    unit, scored, methods[name].threshold, fleet, gap_us, test.timestamp_T
+                )
     for name in methods:
         timings.setdefault(name, {}).update(
             score_seconds=spent[name],

@@ -119,7 +119,9 @@ def _detection(found: Evidence, run: ScoringRun) -> Card:
         said = f"Cannot be judged: one {unit} has no interval"
         return _card(title, means, "unknown", said, bars=bars)
     _, above, _ = _difference(mine, methods[floor])
-    verdict, said = ("good", "clearly above chance") if above > 0 else ("poor", "not shown to beat chance")
+    verdict, said = (
+        ("good", "clearly above chance") if above > 0 else ("poor", "not shown to beat chance")
+    )
     against = None
     if best:
         gap, low, high = _difference(mine, methods[best])
@@ -232,9 +234,7 @@ def _alarms(
         f"The normal rows of the test part had {text.number(normal, 2)}."
         if own and normal is not None
         else None,
-        None
-        if verdict == "good"
-        else "More than that means faults, or that normal has changed.",
+        None if verdict == "good" else "More than that means faults, or that normal has changed.",
     )
 
 

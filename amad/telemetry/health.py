@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import pyarrow as pa
+
 from amad.config import Fleet
 from amad.telemetry.files import read_json, read_table
 from amad.telemetry.lake import Lake
+from amad.telemetry.refusals import intake_of
 from amad.telemetry.schemas import PROFILE, QUARANTINE
 from amad.telemetry.silence import silent_vehicles, vanished_channels
 
@@ -52,6 +55,12 @@ KINDS = (
         name="refused",
         title="Refused files",
         remedy="mend the file, or the source section of the fleet file, then run 'amad ingest'",
+    ),
+    Kind(
+        name="rows",
+        title="Files with many refused rows",
+        remedy="look into rejected/ beside the lake; mend the file, or the source section of the "
+        "fleet file, then run 'amad ingest'",
     ),
     Kind(
         name="doubles",
@@ -104,23 +113,32 @@ class Health:
             table.setdefault(trouble.kind, []).append(trouble)
         return {kind: table[kind.name] for kind in KINDS if kind.name in table}
 
+    def sentences(self) -> dict[str, list[str]]:
+        """The same for a log: name of the kind -> a sentence per finding."""
+        return {kind.name: [str(t) for t in found] for kind, found in self.by_kind.items()}
 
-def fleet_health(fleet: Fleet, folder: Path, lake: Lake | None = None) -> Health:
+
+def fleet_health(
+    fleet: Fleet, folder: Path, lake: Lake | None = None, fresh: pa.Table | None = None
+) -> Health:
     """All troubles of the fleet.
 
-    folder: ``data/<fleet>``. lake: the lake in it, where it is open already.
+    folder: ``data/<fleet>``. lake: the lake in it, where it is open already. fresh: the profile as
+    it is now, for who judges it; what was quarantined before is then left out.
 
     Raises:
         DataError: there is no lake, or a file in ``folder`` is damaged; names it and the remedy.
     """
     lake = lake or Lake(folder / "lake", fleet)
     counts = read_json(folder / "ingest.json", INGEST)
-    profile = read_table(folder / "profile.parquet", PROFILE, VALIDATE)
-    quarantine = read_table(folder / "quarantine.parquet", QUARANTINE, VALIDATE)
+    profile, quarantine = fresh, None
+    if fresh is None:
+        profile = read_table(folder / "profile.parquet", PROFILE, VALIDATE)
+        quarantine = read_table(folder / "quarantine.parquet", QUARANTINE, VALIDATE)
     found = _silent(lake, fleet)
     if profile is not None:
         found += _vanished(profile, fleet)
-    found += _from_ingest(counts or {})
+    found += _from_ingest(counts or {}) + _refused_rows(lake, fleet)
     if quarantine is not None:
         found += _quarantined(quarantine.to_pylist())
     order = [kind.name for kind in KINDS]
@@ -153,7 +171,7 @@ def _silent(lake: Lake, fleet: Fleet) -> list[Trouble]:
     ]
 
 
-def _vanished(profile, fleet: Fleet) -> list[Trouble]:
+def _vanished(profile: pa.Table, fleet: Fleet) -> list[Trouble]:
     """One finding per channel: where many vehicles lose it, the export is at fault, no sensor."""
     of: dict[str, list] = {}
     for item in vanished_channels(profile, fleet.quality.retired):
@@ -163,9 +181,7 @@ def _vanished(profile, fleet: Fleet) -> list[Trouble]:
         items.sort(key=lambda item: (item.since, item.vehicle))
         named = [f"{i.vehicle} since {i.since} ({_days(i.days)})" for i in items]
         text = f"has had no value from {some(named)}"
-        found.append(
-            Trouble(kind="vanished", subject=channel, since=items[0].since, text=text)
-        )
+        found.append(Trouble(kind="vanished", subject=channel, since=items[0].since, text=text))
     return found
 
 
@@ -200,6 +216,19 @@ def _from_ingest(counts: dict) -> list[Trouble]:
         for file in counts.get("files_gone") or []
     ]
     return found
+
+
+def _refused_rows(lake: Lake, fleet: Fleet) -> list[Trouble]:
+    return [
+        Trouble(
+            kind="rows",
+            subject=file.path,
+            text=f"has {file.refused_rows:,} of {_rows(file.rows)} refused, most often: "
+            f"{file.reason}",
+        )
+        for file in intake_of(lake).files
+        if file.whole is None and file.refused_share > fleet.quality.max_refused_share
+    ]
 
 
 def _quarantined(rows: list[dict]) -> list[Trouble]:

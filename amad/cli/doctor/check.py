@@ -58,7 +58,7 @@ def diagnose(settings: Settings, fleet: str | None = None) -> Iterator[Check]:
     fleet: name, default the one of ``params.yaml``. Without a readable ``params.yaml`` and fleet
     file only the machine is examined.
     """
-    from amad.cli.doctor import jobs, machine, services
+    from amad.cli.doctor import health, jobs, machine, services
 
     for check in (machine.python, machine.packages, machine.disk):
         yield _guarded(check, settings)
@@ -85,6 +85,7 @@ def diagnose(settings: Settings, fleet: str | None = None) -> Iterator[Check]:
     for check in (
         machine.raw_data,
         machine.lake,
+        health.validation,
         services.tracking_store,
         services.registry,
         services.cluster,
@@ -94,6 +95,8 @@ def diagnose(settings: Settings, fleet: str | None = None) -> Iterator[Check]:
         jobs.leftovers,
     ):
         yield _guarded(check, patient)
+        if check is health.validation:
+            yield from health.checks(patient)
 
 
 def _guarded(check: Callable[..., Check], subject: object) -> Check:

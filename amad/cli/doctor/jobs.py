@@ -10,6 +10,8 @@ from itertools import product
 from pathlib import Path
 
 from amad.cli.doctor.check import Check, Patient, fail, ok, warn
+from amad.report.sources import job_logs
+from amad.telemetry.files import read_json
 
 NIGHTLY = timedelta(hours=36)  # a nightly job that has not run for so long has missed a night
 LEFT_SECONDS = 3600.0  # a staging folder older than this belongs to no running stage
@@ -20,8 +22,12 @@ DVC_SECONDS = 120.0
 def last_scoring(patient: Patient) -> Check:
     """How did the last scoring job end, and when?"""
     runs = patient.settings.runs_dir(patient.fleet.name)
-    logs = _logs(runs)
+    logs, _ = job_logs(runs)
     if not logs:
+        receipt = patient.settings.fleet_dir(patient.fleet.name) / "scoring.json"
+        why = (read_json(receipt, "run 'amad score'") or {}).get("no_champion")
+        if why:
+            return warn("last scoring", why, "'amad promote VERSION --force --reason TEXT'")
         return warn("last scoring", "this fleet was never scored", "run 'amad score'")
     last = logs[-1]
     schedule = "look at its log: journalctl -u amad-score, runs/nightly.log or the RayJob's"
@@ -53,7 +59,9 @@ def freshness(patient: Patient) -> Check:
     folder = patient.settings.fleet_dir(patient.fleet.name) / "lake"
     runs = patient.settings.runs_dir(patient.fleet.name)
     scored = set(manifests(runs))
-    starts = [date.fromisoformat(log["test_start"]) for log in _logs(runs) if "test_start" in log]
+    starts = [
+        date.fromisoformat(log["test_start"]) for log in job_logs(runs)[0] if "test_start" in log
+    ]
     if not folder.is_dir() or not scored or not starts:
         return warn("freshness", "nothing to compare yet", "run 'amad score'")
     dates = Lake(folder, patient.fleet).dates()
@@ -102,6 +110,10 @@ def leftovers(patient: Patient) -> Check:
     if rwlock.is_file() and not _is_json(rwlock):  # holders that are gone DVC clears by itself
         return fail("leftovers", f"{rwlock} is broken, so no dvc can run", f"rm {rwlock}")
     now, name, old = time.time(), patient.fleet.name, []
+    _, unreadable = job_logs(patient.settings.runs_dir(name))
+    if unreadable:
+        finding = f"damaged job logs, which are left out: {_some(unreadable)}"
+        return warn("leftovers", finding, "remove them")
     for root in (patient.settings.fleet_dir(name), patient.settings.runs_dir(name)):
         for depth, mark in product(("", "*/", "*/*/"), (".stage-*", ".old-*")):
             pattern = depth + mark
@@ -109,12 +121,6 @@ def leftovers(patient: Patient) -> Check:
     if old:
         return warn("leftovers", f"killed runs left {_some(sorted(old))}", "remove them")
     return ok("leftovers", "none")
-
-
-def _logs(runs: Path) -> list[dict]:
-    """The logs of the fleet's scoring jobs, the newest last."""
-    logs = [json.loads(p.read_text(encoding="utf-8")) for p in (runs / "jobs").glob("*.json")]
-    return sorted(logs, key=lambda log: (log["started"], log["id"]))
 
 
 def _is_json(path: Path) -> bool:

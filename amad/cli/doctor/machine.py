@@ -89,12 +89,17 @@ def lake(patient: Patient) -> Check:
         return fail("lake", f"{folder} holds no rows", "look into rejected/ beside it for reasons")
     held = f"{table.rows():,} rows of {len(table.vehicles())} vehicles, {dates[0]} to {dates[-1]}"
     known = (read_manifest(folder) or {"files": {}})["files"]
+    refused = sorted(path for path, file in known.items() if file["refused"])
+    if refused:
+        held += f"; {len(refused):,} raw files were refused: {_some(refused)}"
     raw = patient.fleet.source_folder(patient.settings)
     there = [path for item in reading_rules(patient.fleet).files for path in raw.glob(item.glob)]
     new = [path.name for path in there if path.relative_to(raw).as_posix() not in known]
     if new:
         files = f"{len(new):,} raw files are not in it: {_some(sorted(new))}"
         return warn("lake", f"{held}; {files}", "run 'amad ingest'")
+    if refused:
+        return warn("lake", held, "see 'refused files' below")
     return ok("lake", held)
 
 

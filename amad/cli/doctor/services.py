@@ -3,10 +3,14 @@
 import os
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from amad.cli.doctor.check import Check, Patient, fail, ok, warn
 from amad.config import load_cluster
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
 
 CONNECT_SECONDS = 3.0
 GCS_PORT = 6379  # where a Ray head listens unless told otherwise
@@ -40,8 +44,15 @@ def registry(patient: Patient) -> Check:
     champion = alias_version(client, fleet, CHAMPION)
     challenger = alias_version(client, fleet, CHALLENGER)
     if champion is None:
-        remedy = "run 'amad register'" if challenger is None else "run 'amad promote'"
-        candidate = "" if challenger is None else f" (challenger: version {challenger.version})"
+        remedy = "run 'amad register'"
+        candidate = ""
+        if challenger is not None:
+            number, refused = challenger.version, challenger.tags.get("gate_decision") == "refuse"
+            remedy = f"'amad promote {number}{' --force --reason TEXT' if refused else ''}'"
+            candidate = f" (challenger: version {number}"
+            candidate += (
+                f", which the gate refused: {_last_reason(challenger)})" if refused else ")"
+            )
         return warn("registry", f"fleet {fleet} has no champion{candidate}", remedy)
     with fetched(client, champion):
         finding = f"champion version {champion.version}"
@@ -50,6 +61,10 @@ def registry(patient: Patient) -> Check:
     if challenger is not None and challenger.version != champion.version:
         finding += f", challenger version {challenger.version}"
     return ok("registry", finding)
+
+
+def _last_reason(version: "ModelVersion") -> str:
+    return version.tags.get("gate_reasons", "").rpartition("\n")[2].removeprefix("refused: ")
 
 
 def cluster(patient: Patient) -> Check:

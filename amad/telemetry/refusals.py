@@ -1,0 +1,185 @@
+"""How much of what was sent was refused: of the whole lake, and of the files that are new.
+
+A refused file counts with the rows it would have had: its bytes, by the bytes per row of the files
+that were read. What nobody can count is thus not taken for a single row.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from amad.config import DataError, Fleet
+from amad.telemetry.files import read_json, write_json
+from amad.telemetry.lake import Lake
+
+ALL, NEW = "all files", "files since the last validation that passed"
+BYTES_A_ROW = 50.0  # where not one file was read
+
+
+@dataclass(slots=True, kw_only=True)
+class FileRefusals:
+    """What was refused of one raw file.
+
+    rows: sent, estimated where the file could not be read whole. reason: the commonest. whole: why
+    the file, or the rest of it, was refused.
+    """
+
+    path: str
+    rows: int
+    refused_rows: int
+    reason: str = ""
+    whole: str | None = None
+
+    @property
+    def refused_share(self) -> float:
+        """Of its rows."""
+        return self.refused_rows / self.rows if self.rows else 0.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Refusals:
+    """What was refused of a set of files. reasons: reason -> rows, estimated as ``rows`` are."""
+
+    scope: str
+    files: int = 0
+    refused_files: int = 0
+    rows: int = 0
+    refused_rows: int = 0
+    reasons: Counter = field(default_factory=Counter)
+
+    @property
+    def refused_share(self) -> float:
+        """Of the rows sent."""
+        return self.refused_rows / self.rows if self.rows else 0.0
+
+    @property
+    def refused_files_share(self) -> float:
+        """Of the files."""
+        return self.refused_files / self.files if self.files else 0.0
+
+    def to_json(self) -> dict:
+        """Plain values, the shares with them."""
+        shares = ("refused_share", "refused_files_share")
+        plain = ("scope", "files", "refused_files", "rows", "refused_rows")
+        return {name: getattr(self, name) for name in (*plain, *shares)} | {
+            "reasons": dict(self.reasons.most_common())
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """Each file, and the sums: of all files, and of the new ones where they are not all."""
+
+    files: list[FileRefusals]
+    scopes: list[Refusals]
+
+
+def intake_of(lake: Lake, passed: Mapping[str, str] | None = None) -> Intake:
+    """What was refused of the lake's raw files.
+
+    passed: file -> sha256 of those in the lake when it last passed validation; None: never.
+    """
+    counted = list(_counted(lake.files))
+    scopes = [Refusals(scope=ALL)]
+    if passed is not None:
+        scopes.append(Refusals(scope=NEW))
+    for file, reasons in counted:
+        new = passed is not None and passed.get(file.path) != lake.files[file.path]["sha256"]
+        for scope in scopes[: 1 + new]:
+            scope.files += 1
+            scope.refused_files += file.whole is not None
+            scope.rows += file.rows
+            scope.refused_rows += file.refused_rows
+            scope.reasons.update(reasons)
+    return Intake(files=[file for file, _ in counted], scopes=[s for s in scopes if s.files])
+
+
+def read_passed(runs: Path) -> dict[str, str] | None:
+    """The files of the last validation that passed; None where none has."""
+    content = read_json(runs / "validated.json", "delete it", keys=["files"])
+    return None if content is None else content["files"]
+
+
+def write_passed(runs: Path, lake: Lake) -> None:
+    """Remember the lake's files: what comes after them is new."""
+    files = {path: file["sha256"] for path, file in lake.files.items()}
+    write_json(runs / "validated.json", {"files": files})
+
+
+def example(rejected: Path, reason: str) -> str | None:
+    """The first refused row of a reason in ``rejected/``, in words, with the whole reason."""
+    for path in sorted(rejected.glob("*.parquet")):
+        try:
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(columns=["file", "row", "reason"]):
+                    for row in batch.to_pylist():
+                        if row["reason"].split(":")[0] == reason:
+                            at = "" if row["row"] is None else f", row {row['row']}"
+                            return f"{row['file']}{at}: {row['reason']}"
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"{path} is damaged ({' '.join(str(error).split())}); run 'amad ingest --rebuild'"
+            ) from None
+    return None
+
+
+def too_many(intake: Intake, fleet: Fleet, rejected: Path) -> str | None:
+    """One sentence on the first set of files of which too much was refused; None where none is."""
+    limit = fleet.quality.max_refused_share
+    for scope in intake.scopes:
+        of = "" if scope.scope == ALL else f" of the {scope.scope}"
+        said = []
+        if scope.refused_share > limit:
+            said.append(
+                f"{_percent(scope.refused_share)} of the rows{of} "
+                f"({_about(intake)}{scope.refused_rows:,} of {scope.rows:,})"
+            )
+        if scope.refused_files_share > limit:
+            said.append(f"{scope.refused_files:,} of {scope.files:,} files{of}")
+        if said:
+            reason, rows = scope.reasons.most_common(1)[0]
+            shown = example(rejected, reason)
+            return (
+                f"{' and '.join(said)} were refused, most often: {reason} ({rows:,} rows)"
+                + (f"; for example {shown}" if shown else "")
+                + f". At most {_percent(limit)} may be (quality.max_refused_share); all stand in "
+                f"{rejected}. Mend the files or the source section of the fleet file, then run "
+                "'amad ingest'"
+            )
+    return None
+
+
+def _counted(files: Mapping[str, dict]) -> Iterator[tuple[FileRefusals, dict[str, int]]]:
+    """Each file and its refused rows by reason."""
+    whole = [f for f in files.values() if not f["refused"] and f["rows"]]
+    read_bytes, read_rows = (sum(f[name] for f in whole) for name in ("bytes", "rows"))
+    per_row = read_bytes / read_rows if read_rows and read_bytes else BYTES_A_ROW
+    for path, file in sorted(files.items()):
+        rows, reasons = file["rows"], dict(file["rejected"])
+        if file["refused"]:
+            more = max(rows, round(file["bytes"] / per_row)) - rows
+            name = file["refused"].split(":")[0]
+            rows += more
+            reasons[name] = reasons.get(name, 0) + more
+        yield (
+            FileRefusals(
+                path=path,
+                rows=rows,
+                refused_rows=sum(reasons.values()),
+                reason=max(reasons, key=lambda name: reasons[name], default=""),
+                whole=file["refused"],
+            ),
+            reasons,
+        )
+
+
+def _about(intake: Intake) -> str:
+    """Rows of a file that was refused whole are estimated."""
+    return "about " if any(file.whole for file in intake.files) else ""
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"

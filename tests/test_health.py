@@ -1,0 +1,118 @@
+"""What is missing is told every night: on the report, by doctor and in the job's log."""
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from amad.config import DataError
+from amad.telemetry.files import write_json, write_parquet
+from amad.telemetry.health import KINDS, fleet_health
+from amad.telemetry.profile import profile
+from amad.telemetry.schemas import QUARANTINE
+from tests.ingest_kit import START, Yard, at, raw_fleet
+
+DAY = 86_400
+
+
+def nights(vehicle: str, days, level=lambda n: "5") -> list[str]:
+    return [f"{vehicle},{at(n * DAY + s)},10,{level(n)}" for n in days for s in range(60)]
+
+
+@pytest.fixture
+def yard(tmp_path: Path) -> Yard:
+    return Yard(tmp_path)
+
+
+def health(yard: Yard, fleet=None, **counts):
+    """What is found after ingest and validate."""
+    fleet = fleet or raw_fleet()
+    found, lake = yard.ingest(fleet)
+    folder = yard.settings.fleet_dir(fleet.name)
+    write_json(folder / "ingest.json", found | counts)
+    write_parquet(profile(lake, fleet), folder / "profile.parquet")
+    return fleet_health(fleet, folder)
+
+
+def test_a_fleet_in_order_has_no_finding(yard: Yard):
+    yard.csv("x.csv", [*nights("a-1", range(5)), *nights("a-2", range(5))])
+    found = health(yard)
+    assert found.troubles == [] and found.unseen == [] and found.sentences() == {}
+
+
+def test_a_vehicle_that_stopped_is_told_with_since_when_and_its_habit(yard: Yard):
+    yard.csv("x.csv", [*nights("a-1", range(12)), *nights("a-2", range(4))])
+    (found,) = health(yard).troubles
+    last = START.date() + timedelta(days=3)
+    assert (found.kind, found.subject, found.since) == ("silent", "a-2", last)
+    assert str(found) == (
+        f"a-2 has been silent since {last}, 8 days before the fleet's newest date, 2026-01-16; it "
+        "usually reports every day"
+    )
+    assert not health(yard, raw_fleet(quality={"retired": ["a-2"]})).troubles
+
+
+def test_a_channel_that_vanished_is_told_once_with_its_vehicles(yard: Yard):
+    def gone(day):
+        return lambda n: "5" if n < day else ""
+
+    lines = [*nights("a-1", range(5), gone(3)), *nights("a-2", range(5), gone(4))]
+    yard.csv("x.csv", [*lines, *nights("a-3", range(5))])
+    (found,) = health(yard).troubles
+    assert (found.kind, found.subject, found.since) == ("vanished", "level", date(2026, 1, 8))
+    told = "has had no value from a-1 since 2026-01-08 (2 days), a-2 since 2026-01-09 (1 day)"
+    assert found.text == told
+
+
+def test_a_refused_file_is_told_until_it_is_mended(yard: Yard):
+    yard.csv("x.csv", nights("a-1", range(3)))
+    yard.csv("y.csv", ["a-2,2026-01-05T00:00:00Z,1"], "vehicle,timestamp,speed")
+    for _ in range(2):
+        (found,) = health(yard).troubles
+        assert (found.kind, found.subject) == ("refused", "y.csv")
+        assert "'level' not among the headers" in found.text
+    yard.csv("y.csv", nights("a-2", range(3)))
+    assert not health(yard).troubles
+
+
+def test_what_ingest_noticed_is_told(yard: Yard):
+    yard.csv("x.csv", nights("a-1", range(3)))
+    found = health(
+        yard,
+        vehicles_unknown={"truck": 1200},
+        likely_doubles=[["a-1", "A1"]],
+        files_gone=[{"path": "old.csv", "rows": 60, "days": 1}],
+    )
+    assert found.sentences() == {
+        "unknown": ["truck is in no vehicle class of the fleet file: 1,200 rows refused"],
+        "doubles": ["a-1 and A1 look like spellings of one vehicle"],
+        "gone": ["old.csv is gone from the raw folder; the lake keeps its 60 rows of 1 day"],
+    }
+    assert [kind.name for kind in found.by_kind] == ["unknown", "doubles", "gone"]
+    assert all(kind.remedy for kind in KINDS)
+
+
+def test_quarantined_days_are_told_by_vehicle_with_the_newest_reason(yard: Yard):
+    yard.csv("x.csv", nights("a-1", range(3)))
+    fleet = raw_fleet()
+    health(yard)
+    folder = yard.settings.fleet_dir(fleet.name)
+    rows = [
+        {"vehicle": "a-1", "date": date(2026, 1, day), "check": "rows",
+         "reason": f"a-1 on 2026-01-0{day}: has {day} rows"}
+        for day in (5, 7)
+    ]  # fmt: skip
+    pq.write_table(pa.Table.from_pylist(rows, schema=QUARANTINE), folder / "quarantine.parquet")
+    (found,) = fleet_health(fleet, folder).troubles
+    assert str(found) == "a-1 has 2 days quarantined, the newest 2026-01-07: has 7 rows"
+
+
+def test_what_no_stage_has_seen_yet_is_not_called_sound(yard: Yard):
+    yard.csv("x.csv", nights("a-1", range(3)))
+    fleet = raw_fleet()
+    yard.ingest(fleet)
+    assert fleet_health(fleet, yard.settings.fleet_dir("tiny")).unseen == ["ingest", "validate"]
+    with pytest.raises(DataError, match="amad ingest"):
+        fleet_health(fleet, yard.settings.fleet_dir("nowhere"))
