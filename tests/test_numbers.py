@@ -70,7 +70,8 @@ def test_counters_are_exact_beyond_float32():
 def test_whole_numbers_that_float64_blurs_are_refused():
     for cells in (pa.array([2**64 - 1, 3], pa.uint64()), ["18446744073709551615", "3"]):
         assert read(cells) == ["bad", 3]
-        assert read(cells, nulls=[2**64 - 1]) == [None, 3]
+        assert read(cells, nulls=[str(2**64 - 1)]) == [None, 3]
+        assert read(cells, known=[2**64 - 1]) == [2.0**64, 3], "for the profile to count"
     assert "channel's nulls" in reasons([2**60])[0]
     assert read([1e20, 3.0]) == [1e20, 3.0], "a measured value is rounded anyway"
 
@@ -126,11 +127,11 @@ def test_the_channel_s_own_unit_may_stand_behind_the_number():
 
 def test_words_and_numbers_of_the_fleet_file_are_null_and_counted():
     found = numbers(pa.array(["65535", "65535.0", "7", "ERR", "0xFFFF"]),
-                    nulls=[65535, "err", "0xffff"])  # fmt: skip
+                    nulls=["65535", "err", "0xffff"])  # fmt: skip
     assert found.null_R.tolist() == [True, True, False, True, True]
     assert found.value_R[2] == 7 and not found.bad_R.any()
     assert read(pa.array([255, 3], pa.uint8()), nulls=["255"]) == [None, 3]
-    assert read(pa.array([0.1, 3], pa.float32()), nulls=[0.1]) == [None, 3]
+    assert read(pa.array([0.1, 3], pa.float32()), nulls=["0.1"]) == [None, 3]
     assert read(["-999,0", "1"], ",", nulls=["-999"]) == [None, 1]
 
 

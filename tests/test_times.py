@@ -194,3 +194,15 @@ def test_whatever_form_a_time_is_written_in_it_is_the_same_time(moment):
     for text in (moment.isoformat(" ") + " UTC", moment.strftime("%Y%m%dT%H%M%S.%fZ"), str(us)):
         assert read([text], unit="us").us_R.tolist() == [us]
     assert times_of_day(pa.array([moment.time().isoformat()])).us_R.tolist() == [us % DAY_US]
+
+
+def test_settings_of_times_are_checked_when_the_fleet_file_is_read():
+    for form in ("%Q", "%d %d", "DD.MM.YYYY", "%"):
+        with pytest.raises(ValueError, match="strptime form"):
+            TimestampRule(format=form)
+    with pytest.raises(ValueError, match="elapsed needs a unit"):
+        TimestampRule(take="elapsed", unit="days_1900", start_from="modified")
+    assert TimestampRule(take="elapsed", start_from="modified").unit == "s"
+    local = TimestampRule(take="index", start="2026-01-05T11:00", timezone="Europe/Berlin")
+    zoned = TimestampRule(take="index", start="2026-01-05T10:00Z", timezone="Europe/Berlin")
+    assert local.start_us == zoned.start_us == UTC_2026

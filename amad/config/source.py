@@ -1,8 +1,10 @@
 """The ``source`` section of a fleet file: where the raw data lies and how it is read."""
 
 import codecs
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, tzinfo
 from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
 
@@ -45,20 +47,21 @@ class TimestampRule(Strict):
     """How a row's time is known.
 
     ``column``: a timestamp column: ISO text, text in the strptime form ``format``, an Arrow
-    timestamp, or an epoch number in ``unit`` (``days_1900`` and ``days_1904`` are the serial
-    numbers of spreadsheets).
+    timestamp, or an epoch number in ``unit`` (default us; ``days_1900`` and ``days_1904`` are the
+    serial numbers of spreadsheets).
     ``index``: row i of a vehicle is i sampling periods after ``start``, counted over its files in
     part order (train, then test) and name order. With ``gap_between_files`` each file is a
-    recording of its own, which starts that many seconds after the last row of the file before.
+    recording of its own, which starts that many seconds (rounded up to whole sampling periods)
+    after the last row of the file before.
     ``time_of_day``: ``column`` holds HH:MM:SS[.fff], or ``format``; the date is ``date_pattern``'s
     one group in the path (YYYY-MM-DD, or ``date_format``); a step back of more than 12 hours is
     midnight.
-    ``elapsed``: ``column`` holds the time since the recording started, in ``unit`` or as
-    HH:MM:SS. The start stands where ``start_from`` says: ``constant`` (``start``), or what
+    ``elapsed``: ``column`` holds the time since the recording started, in ``unit`` (default s) or
+    as HH:MM:SS. The start stands where ``start_from`` says: ``constant`` (``start``), or what
     ``start_pattern`` (a regular expression with one group) finds in the ``path`` or in the
-    ``preamble`` (the lines before the header), or the first value of ``start_column``
-    (``column``), or when the file was last ``modified`` (less its last row's elapsed time).
-    ``start_format`` is its strptime form where it is not ISO.
+    ``preamble`` (the lines before the header), or in ``start_column`` (``column``; a row without
+    one goes on from the last), or when the file was last ``modified`` (less its last row's elapsed
+    time: copies must keep the time). ``start_format`` is its strptime form where it is not ISO.
     """
 
     take: Literal["column", "index", "time_of_day", "elapsed"] = "column"
@@ -75,10 +78,24 @@ class TimestampRule(Strict):
     date_format: str | None = None
     timezone: str = "UTC"  # IANA name of the zone in which the raw times are told
 
-    @field_validator("start")
+    @model_validator(mode="before")
     @classmethod
-    def _aware(cls, start: datetime | None) -> datetime | None:
-        return start.replace(tzinfo=UTC) if start is not None and start.tzinfo is None else start
+    def _seconds(cls, content: object) -> object:
+        if isinstance(content, dict) and content.get("take") == "elapsed":
+            return {"unit": "s"} | content
+        return content
+
+    @field_validator("format", "start_format", "date_format")
+    @classmethod
+    def _is_form(cls, form: str | None) -> str | None:
+        try:
+            datetime.strptime("", (form or "").replace("%Z", "%z"))
+        except (ValueError, re.error) as error:
+            if "does not match" not in str(error):
+                raise ValueError(f"{form!r} is no strptime form: {error}") from None
+        if form is not None and "%" not in form:
+            raise ValueError(f"{form!r} is no strptime form; one is '%d.%m.%Y %H:%M:%S'")
+        return form
 
     @model_validator(mode="after")
     def _complete(self) -> "TimestampRule":
@@ -87,6 +104,8 @@ class TimestampRule(Strict):
         if self.take == "time_of_day" and not self.date_pattern:
             raise ValueError("take: time_of_day needs 'date_pattern' to find the date in the path")
         if self.take == "elapsed":
+            if self.unit.startswith("days"):
+                raise ValueError("take: elapsed needs a unit among s, ms, us, ns, min and h")
             needs = {
                 "constant": ("start", self.start),
                 "path": ("start_pattern", self.start_pattern),
@@ -97,6 +116,21 @@ class TimestampRule(Strict):
             if not value:
                 raise ValueError(f"take: elapsed with start_from: {self.start_from} needs {key!r}")
         return self
+
+    @property
+    def start_us(self) -> int:
+        """``start`` in microseconds since 1970; without an offset it is told in ``timezone``."""
+        assert self.start is not None, "the rule has a start"
+        zone = self.start.tzinfo or _zone(self.timezone)
+        return round(self.start.replace(tzinfo=zone).timestamp() * 1e6)
+
+
+def _zone(name: str) -> tzinfo:
+    """The time zone; UTC where the name is wrong, which ingest tells with what is accepted."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return UTC
 
 
 class SimulatorSettings(Strict):

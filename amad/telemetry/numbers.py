@@ -65,13 +65,16 @@ def numbers(
     column: pa.Array,
     decimal: str | None = None,
     *,
-    nulls: Iterable[float | str] = (),
+    nulls: Iterable[str] = (),
+    known: Iterable[float] = (),
     unit: str = "",
 ) -> Numbers:
     """The values of a column (R,).
 
     decimal: what stands before a fraction in text; None: a point, but nobody has said so. nulls:
-    more words, or numbers, that mean "no value". unit: of the channel; text may repeat it.
+    more words that mean "no value"; one that tells a number means that number. known: numbers that
+    mean so too, which stay as they are, for the profile to count. unit: of the channel; text may
+    repeat it.
 
     Infinite values, those beyond float32 and whole numbers beyond 2^53 are refused.
 
@@ -96,11 +99,11 @@ def numbers(
     elif not (pa.types.is_floating(column.type) or pa.types.is_null(column.type)):
         raise NotReadableError(f"it holds {column.type}, not numbers")
     value_R = pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False).copy()
-    for figure in figures:
-        null_R |= (value_R == figure) | (value_R == float(np.float32(figure)))
-    value_R[null_R] = np.nan
+    null_R |= _is_any(value_R, figures)
+    known_R = _is_any(value_R, list(known))
+    value_R[null_R | (known_R & ~np.isfinite(value_R))] = np.nan
     refused = [(rows_R & ~null_R, why) for rows_R, why in refused]
-    refused += _beyond(value_R, raw, whole)
+    refused += [(rows_R & ~known_R, why) for rows_R, why in _beyond(value_R, raw, whole)]
     for rows_R, _ in refused:
         value_R[rows_R] = np.nan
     return Numbers(value_R=value_R, null_R=null_R, refused=[r for r in refused if r[0].any()])
@@ -131,15 +134,20 @@ def shown(text: object) -> str:
     return repr(text if len(text) <= SHOWN else text[: SHOWN - 3] + "...")
 
 
-def _split(nulls: Iterable[float | str]) -> tuple[list[str], list[float]]:
+def _split(nulls: Iterable[str]) -> tuple[list[str], list[float]]:
     """Words as compared, and numbers; a word that tells a number counts as that number too."""
     words, figures = [], []
     for item in nulls:
         with contextlib.suppress(ValueError):
-            figures.append(float(item.replace(",", ".") if isinstance(item, str) else item))
-        if isinstance(item, str):
-            words.append(item.strip().lower())
+            figures.append(float(item.replace(",", ".")))
+        words.append(item.strip().lower())
     return words, figures
+
+
+def _is_any(value_R: np.ndarray, figures: list[float]) -> np.ndarray:
+    """Which values are one of the figures, also as a float32 file holds them."""
+    with np.errstate(over="ignore"):
+        return np.isin(value_R, [*figures, *np.array(figures, np.float32).astype(np.float64)])
 
 
 def _plain_numbers(column: pa.Array, decimal: str) -> pa.Array | None:

@@ -249,7 +249,8 @@ class FileParser:
                 read = numbers(
                     batch.columns[channel.name],
                     self._decimal,
-                    nulls=[*self._rules.nulls, *channel.nulls],
+                    nulls=[*self._rules.nulls, *(n for n in channel.nulls if isinstance(n, str))],
+                    known=[n for n in channel.nulls if not isinstance(n, str)],
                     unit=channel.unit,
                 )
             except NotReadableError as error:

@@ -82,7 +82,7 @@ class RowTimes:
         """The time of the file's first row, where that is known before it is read."""
         if self._vehicle is None or self._rule.take != "index":
             return None
-        return self._index_us() + self._index_rows.get(self._vehicle, 0) * self._fleet.period_us
+        return self._rule.start_us + self._index_rows.get(self._vehicle, 0) * self._fleet.period_us
 
     def finish(self, rows: int) -> None:
         """The file is read; it had so many rows."""
@@ -216,8 +216,7 @@ class RowTimes:
     def _start_us(self, batch: RawBatch) -> int:
         rule = self._rule
         if rule.start_from == "constant":
-            assert rule.start is not None
-            return round(rule.start.timestamp() * 1e6)
+            return rule.start_us
         if rule.start_from == "modified":
             return self._modified_us()
         text = self._path if rule.start_from == "path" else "\n".join(batch.preamble)
@@ -293,10 +292,7 @@ class RowTimes:
                 before = self._index_rows.get(vehicle, 0) + self._counted.get(vehicle, 0)
                 index_R[at] = before + np.arange(len(at))
                 self._counted[vehicle] = self._counted.get(vehicle, 0) + len(at)
-        return self._index_us() + index_R * self._fleet.period_us
-
-    def _index_us(self) -> int:
-        return index_start_us(self._rule)
+        return self._rule.start_us + index_R * self._fleet.period_us
 
     def _gap_periods(self) -> int:
         """Periods left out after a file, so that the next one is a recording of its own."""
@@ -306,8 +302,7 @@ class RowTimes:
 
 def index_start_us(rule: TimestampRule) -> int:
     """The time of row 0 for ``take: index``, in microseconds UTC."""
-    assert rule.start is not None
-    return round(rule.start.timestamp() * 1e6)
+    return rule.start_us
 
 
 def _iso(us: int) -> str:
