@@ -20,7 +20,8 @@ from amad.baselines.pca import PcaMember
 from amad.config import Fleet, Params, Settings, load_params
 from amad.config.console import say, track
 from amad.config.params import DetectParams
-from amad.detect.detector import Detector, linear_members, two_sided_member
+from amad.detect.detector import Detector
+from amad.detect.make import linear_members, two_sided_member
 from amad.detect.members import Member
 from amad.detect.relation import RelationMember
 from amad.engines.environment import quiet

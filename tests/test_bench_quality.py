@@ -14,7 +14,8 @@ from quality_kit import write_fleet, write_params
 
 from amad.baselines import baseline_names
 from amad.config import ConfigError, Settings
-from amad.detect.detector import Detector, linear_members
+from amad.detect.detector import Detector
+from amad.detect.make import linear_members
 from amad.evaluation.harness import judge
 from amad.evaluation.units import fitting_parts
 from amad.windows.series import CALIBRATION, TEST, TRAIN

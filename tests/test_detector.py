@@ -11,16 +11,9 @@ from detect_kit import LINEAR, C, broken_relation, coupled, fleet_of, parts, wav
 from amad.config import ConfigError, DataError
 from amad.config.params import DetectParams
 from amad.detect.alarms import merge_alarms
-from amad.detect.detector import (
-    OWN_ROWS,
-    POOL_ROWS,
-    POOL_VEHICLES,
-    Detector,
-    build_detector,
-    linear_members,
-    make_members,
-    pooled,
-)
+from amad.detect.detector import Detector, build_detector
+from amad.detect.levels import OWN_ROWS, POOL_ROWS, POOL_VEHICLES, pooled
+from amad.detect.make import linear_members, make_members
 from amad.detect.storage import FORMAT
 from amad.windows import Scaler
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amad.detect.alarms import choose_threshold, merge_alarms, vehicle_days
-from amad.detect.detector import Detector, Scored, linear_members
+from amad.detect.detector import Detector, Scored
 from amad.detect.incidents import (
     blamed,
     continue_incident,
@@ -18,6 +18,7 @@ from amad.detect.incidents import (
     level_of,
     severity,
 )
+from amad.detect.make import linear_members
 from amad.detect.shapes import guess_type
 
 SECOND = 1_000_000

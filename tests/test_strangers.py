@@ -11,7 +11,9 @@ from model_kit import toy_fleet, toy_params, toy_series
 from windows_kit import series_of, small_fleet
 
 from amad.detect.alarms import merge_alarms
-from amad.detect.detector import FLEET, Detector, linear_members
+from amad.detect.detector import Detector
+from amad.detect.levels import FLEET
+from amad.detect.make import linear_members
 from amad.detect.members import AmadMember, RidgeMember
 from amad.model import Amad, Bundle
 from amad.windows import Scaler

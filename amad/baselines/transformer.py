@@ -16,7 +16,7 @@ from torch import Tensor
 from amad.baselines.network import NetworkMember, minimise, seeded
 from amad.config.params import LossParams, ModelParams
 from amad.detect.criterion import CriterionDetector, visible_passes
-from amad.detect.detector import pooled
+from amad.detect.levels import pooled
 from amad.model.losses import Objective, hidden_and_counted
 from amad.model.network import Amad
 from amad.model.residual import past_tiles, tiles

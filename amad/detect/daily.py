@@ -56,7 +56,7 @@ def day_bounds(day: date) -> tuple[int, int]:
 
 
 def history_start(day: date, detector: "Detector") -> int:
-    """The first microsecond of the history that the scores of ``day`` depend on."""
+    """The first microsecond of which the scores of ``day`` depend on every channel."""
     return day_bounds(day)[0] - detector.context_rows * detector.fleet.period_us
 
 
@@ -80,12 +80,23 @@ def score_vehicle_day(
     if day in quarantined:
         table = _unscored(lake.read_day(vehicle, day), vehicle, "quarantined")
         return ScoredRows(table=table, incidents=[])
-    table = lake.read(vehicle, history_start(day, detector), end)
-    if quarantined:
-        kept_out = pa.array(sorted(quarantined), pa.date32())
-        dates = table["timestamp"].cast(pa.date32())
-        table = table.filter(pc.invert(pc.is_in(dates, kept_out)))
-    return score_table(detector, vehicle, table, start_us=start, classes_of=fleet)
+    table = _kept(lake.read(vehicle, history_start(day, detector), end), quarantined)
+    memory = None
+    still = detector.still_channels(vehicle, fleet.class_of(vehicle))
+    if still and table.num_rows:
+        names = ["timestamp", *(fleet.channel_names[c] for c in still)]
+        memory = _kept(lake.read(vehicle, start - detector.history_us, end, names), quarantined)
+    return score_table(
+        detector, vehicle, table, start_us=start, classes_of=fleet, still_table=memory
+    )
+
+
+def _kept(table: pa.Table, quarantined: Collection[date]) -> pa.Table:
+    """The rows that do not lie on a quarantined day."""
+    if not quarantined:
+        return table
+    kept_out = pa.array(sorted(quarantined), pa.date32())
+    return table.filter(pc.invert(pc.is_in(table["timestamp"].cast(pa.date32()), kept_out)))
 
 
 def score_table(
@@ -94,12 +105,14 @@ def score_table(
     table: pa.Table,
     start_us: int | None = None,
     classes_of: Fleet | None = None,
+    still_table: pa.Table | None = None,
 ) -> ScoredRows:
     """Score the rows of ``table`` (lake columns, sorted) from ``start_us`` on; earlier is history.
 
     ``start_us`` None: every row is scored. classes_of: the fleet file that says of which class the
     vehicle is, if not the detector's own: a class younger than the detector is scored with the
-    figures of the whole fleet.
+    figures of the whole fleet. still_table: timestamps and ``detector.still_channels`` of a longer
+    history that ends with ``table``, from which first moves are told; default: ``table``.
     """
     fleet = detector.fleet
     if classes_of is not None:
@@ -115,7 +128,12 @@ def score_table(
     if table.num_rows == 0:
         return ScoredRows(table=SCORES.empty_table(), incidents=[])
     scaled = detector.scaler.apply(series)
-    scored = detector.score(scaled)
+    memory = None
+    if still_table is not None:
+        still = detector.still_channels(vehicle, series.vehicle_class)
+        narrow = fleet.model_copy(update={"channels": [fleet.channels[c] for c in still]})
+        memory = to_series(still_table, narrow, vehicle)
+    scored = detector.score(scaled, memory)
     has_C = np.array(fleet.has_channel(series.vehicle_class))
     seen_C = series.valid_TC[first:].any(axis=0)
     if not seen_C[has_C].any():

@@ -13,7 +13,7 @@ Shape legend: T rows of a vehicle, C channels.
 """
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,57 +22,21 @@ import numpy as np
 from amad.config import ConfigError, DataError, Fleet
 from amad.config.params import DetectParams
 from amad.detect.alarms import OperatingPoint, choose_threshold, vehicle_days
-from amad.detect.chain import Calibration, EvidenceChain
+from amad.detect.chain import EvidenceChain
 from amad.detect.joint import BAR_QUANTILE, excess_shares, join, shares
-from amad.detect.members import AmadMember, Member, RidgeMember, hidden_kinds
-from amad.detect.relation import RelationMember
+from amad.detect.levels import FLEET, OWN_ROWS, Level, Scored, pooled
+from amad.detect.make import make_members
+from amad.detect.members import Member
+from amad.detect.still import MEMORY_US, hold, last_known, noise_of, still_channels, tell, told_rows
 from amad.windows.scaler import Scaler, Strangers
 from amad.windows.series import Series
 
 if TYPE_CHECKING:
     from amad.model.bundle import Bundle
 
-FLEET = "fleet"
-OWN_ROWS = 500  # train rows from which a vehicle is calibrated on its own
-POOL_VEHICLES = 16  # at most, spread evenly over the sorted vehicles of a class
-POOL_ROWS = 80_000  # at most, in all: bounds the time and memory of a pooled level
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scored:
-    """What the detector says of each row of a series.
-
-    score_T float32, NaN where the row is not scored (segment shorter than the fleet's
-    ``min_segment_rows``, or no member serves the vehicle). alarm_T bool. part_TC float32 >= 0: how
-    much of the evidence each channel gave. left_out: members that had no finite residual here.
-    """
-
-    score_T: np.ndarray
-    alarm_T: np.ndarray
-    part_TC: np.ndarray
-    left_out: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Level:
-    """What is ordinary at one level.
-
-    calibration: of each member that serves it. ordinary: train mean of the members' mean evidence.
-    bar: of each member that counts by its excess as well, the ``BAR_QUANTILE`` of its evidence.
-    allowance: what is taken off a score at a pooled level, so that the one threshold keeps its
-    promise there: strangers score higher.
-    """
-
-    calibration: dict[str, Calibration]
-    ordinary: float
-    bar: dict[str, float] = field(default_factory=dict)
-    allowance: float = 0.0
-
 
 class Detector:
     """Members joined by the evidence chain, with a threshold for a promised budget of alarms.
-
-    The score is the joint evidence of ``amad.detect.joint`` less the slow baseline.
 
     All series are scaled (``scaler.apply``). Example::
 
@@ -124,6 +88,13 @@ class Detector:
         members = max((m.lookahead_rows for m in self.members), default=0)
         return self.chain.lookahead_rows + members
 
+    @property
+    def history_us(self) -> int:
+        """Microseconds before a row that its score depends on, see ``score``."""
+        context_us = self.context_rows * self.fleet.period_us
+        moves = any(level.still for level in self.levels.values())
+        return max(context_us, MEMORY_US) if moves else context_us
+
     def fit(self, train: Sequence[Series], calibration: Sequence[Series]) -> "Detector":
         """Learn coefficients and calibrations from train rows, the threshold from calibration rows.
 
@@ -139,6 +110,7 @@ class Detector:
                 "and the quarantine, and run prepare again"
             )
         self.fit_levels(train)
+        self._set_known(calibration)
         self.set_bars(calibration)
         self.set_threshold(train, calibration)
         return self
@@ -169,10 +141,13 @@ class Detector:
         return [strangers.of(s, whole_fleet=level == FLEET) for s in own]
 
     def _fit_level(self, level: str, group: list[Series]) -> Level:
+        still = still_channels(group, noise_of(self._figures(group[0], level)))
+        group = [hold(series, still) for series in group]
         layout = self.chain.layout(group, [self.present(s) for s in group])
         learnt, evidence = {}, {}
         for member in self.members:
             residual_TC = np.concatenate(member.fit(level, group, self.params.folds))
+            residual_TC[:, list(still)] = np.nan
             found = self.chain.calibrate(residual_TC, layout)
             if found is not None:
                 learnt[member.name], evidence[member.name] = found
@@ -185,7 +160,31 @@ class Detector:
                 name: float(np.quantile(evidence[name], BAR_QUANTILE))
                 for name in excess_shares(voices)
             },
+            still=still,
         )
+
+    def _set_known(self, calibration: Sequence[Series]) -> None:
+        """Where a still channel moved for good in the calibration rows, its new value is known."""
+        for series in calibration:
+            name = f"vehicle/{series.vehicle}"
+            if name in self.levels:
+                level = self.levels[name]
+                still = last_known(level.still, series, noise_of(self._figures(series, name)))
+                self.levels[name] = replace(level, still=still)
+
+    def _as_met(self, series: Series, level: str) -> Series:
+        """A scaled series as the level meets it: a pooled one, as a stranger."""
+        if self.scaler is None or level.startswith("vehicle/"):
+            return series
+        return self.scaler.as_stranger(series)
+
+    def _figures(self, series: Series, level: str) -> tuple[np.ndarray, np.ndarray]:
+        """(mean_C, scale_C) of the series as the level meets it."""
+        if self.scaler is None:
+            channels = series.value_TC.shape[1]
+            return np.zeros(channels), np.ones(channels)
+        vehicle = series.vehicle if level.startswith("vehicle/") else ""
+        return self.scaler.figures(vehicle, series.vehicle_class)
 
     def _serving(self, names: Container[str]) -> list[Member]:
         return [member for member in self.members if member.name in names]
@@ -223,6 +222,7 @@ class Detector:
         calibration = self.levels[name].calibration.get(member.name)
         if calibration is None or not series.rows:
             return None
+        series = hold(series, self.levels[name].still)
         layout = self.chain.layout([series], [self.present(series)])
         recent_T = self._recent(series) if member.between_channels else None
         return self.chain.evidence(member.residual(series, name), layout, calibration, recent_T)
@@ -276,9 +276,24 @@ class Detector:
             gap_us=self.gap_us,
         )
 
-    def score(self, series: Series) -> Scored:
-        """Score, alarm and attribution of every row of a scaled series; pure."""
+    def score(self, series: Series, memory: Series | None = None) -> Scored:
+        """Score, alarm and attribution of every row of a scaled series; pure.
+
+        memory: a longer record of the channels ``still_channels``, in their order, in engineering
+        units, which ends with the series: what their first moves are told from, see
+        ``amad.detect.still``. Default: the series itself.
+        """
         score_T, part_TC, left_out = self.raw_score(series)
+        name = self.level_of(series)
+        told = told_rows(
+            self._as_met(series, name),
+            memory,
+            self.levels[name].still,
+            self._figures(series, name),
+            period_us=self.fleet.period_us,
+            too_short=self.too_short,
+        )
+        tell(told, score_T, part_TC, threshold=self.threshold)
         score_T = score_T.astype(np.float32)
         return Scored(
             score_T=score_T,
@@ -287,12 +302,14 @@ class Detector:
             left_out=left_out,
         )
 
+    def still_channels(self, vehicle: str, vehicle_class: str) -> list[int]:
+        """The channels that never moved in the train rows of the level that serves the vehicle."""
+        return sorted(self.levels[self.level_for(vehicle, vehicle_class)].still)
+
     def raw_score(self, series: Series) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
         """(score_T, part_TC, members left out) before any threshold; float64."""
         name = self.level_of(series)
-        if self.scaler is not None and not name.startswith("vehicle/"):
-            series = self.scaler.as_stranger(series)
-        score_T, part_TC, left_out = self._score_at(name, series)
+        score_T, part_TC, left_out = self._score_at(name, self._as_met(series, name))
         return score_T - self.levels[name].allowance, part_TC, left_out
 
     def _score_at(
@@ -311,7 +328,8 @@ class Detector:
             unscored_T = self.too_short(series)
         else:
             score_T, part_TC = np.zeros(series.rows), np.zeros(series.value_TC.shape)
-            unscored_T = np.ones(series.rows, bool)
+            # Where every channel was still in train, first moves are all that there is to tell.
+            unscored_T = self.too_short(series) if level.still else np.ones(series.rows, bool)
         left_out = [member.name for member in self.members if member.name not in serving]
         score_T[unscored_T] = np.nan
         part_TC[unscored_T] = 0.0
@@ -319,10 +337,12 @@ class Detector:
 
     def level_of(self, series: Series) -> str:
         """The level that serves this vehicle: its own, else its class's, else the fleet's."""
-        for name in (f"vehicle/{series.vehicle}", f"class/{series.vehicle_class}"):
-            if name in self.levels:
-                return name
-        return FLEET
+        return self.level_for(series.vehicle, series.vehicle_class)
+
+    def level_for(self, vehicle: str, vehicle_class: str) -> str:
+        """The same by name."""
+        names = (f"vehicle/{vehicle}", f"class/{vehicle_class}")
+        return next((name for name in names if name in self.levels), FLEET)
 
     def present(self, series: Series) -> np.ndarray:
         """Which channels the vehicle's class has, bool (C,)."""
@@ -362,56 +382,6 @@ class Detector:
         from amad.detect.storage import detector_digest
 
         return detector_digest(self)
-
-
-def pooled(train: Sequence[Series]) -> list[Series]:
-    """A bounded sample of several vehicles: some of them, and of each a stretch of its middle."""
-    step = max(1, -(-len(train) // POOL_VEHICLES))
-    chosen = list(train[::step])
-    rows = POOL_ROWS // len(chosen)
-    out = []
-    for series in chosen:
-        first = max(0, (series.rows - rows) // 2)
-        out.append(series.rows_between(first, min(series.rows, first + rows)))
-    return out
-
-
-def linear_members() -> list[Member]:
-    """Closed-form members over time: a short and a long horizon; what lies between adds nothing."""
-    return [RidgeMember("ridge", range(1, 6)), RidgeMember("ridge_long", range(10, 30))]
-
-
-def two_sided_member() -> Member:
-    """What the middle row of a block of five should be, from the five rows on either side of it.
-
-    A closed form of what the network is asked: AMAD's linear skip, without the network.
-    """
-    return RidgeMember("two_sided", [*range(3, 8), *range(-7, -2)])
-
-
-def make_members(params: DetectParams, bundle: "Bundle | None" = None) -> list[Member]:
-    """The members named in ``params.members``; a network of weight 0 has no vote and no cost.
-
-    ``amad`` is asked what its training hid: blocks of time, whole channels (the member is then
-    called ``amad_channel``), or either. With ``smoothing: trailing``, which is for online use,
-    ``two_sided`` is left out, since it sees rows to come, and ``relation`` looks back alone.
-    """
-    trailing = params.smoothing == "trailing"
-    closed = [*linear_members(), two_sided_member(), RelationMember(trailing=trailing)]
-    linear = {member.name: member for member in closed}
-    members: list[Member] = []
-    for name in params.members:
-        if name == "two_sided" and trailing:
-            continue
-        if name in linear:
-            members.append(linear[name])
-        elif params.amad_weight > 0:
-            assert bundle is not None, f"the member {name!r} needs a bundle"
-            members += [
-                AmadMember(bundle, params.hidden_block, params.amad_weight, hide=hide)
-                for hide in hidden_kinds(bundle.params.mask.family)
-            ]
-    return members
 
 
 def build_detector(bundle: "Bundle", params: DetectParams) -> Detector:

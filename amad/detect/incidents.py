@@ -62,6 +62,7 @@ def incidents_of(
     first_row: alarms before this row are not looked at; its rows are history for the shapes.
     """
     fleet = detector.fleet
+    still = detector.still_channels(series.vehicle, series.vehicle_class)
     alarm_T = scored.alarm_T.copy()
     alarm_T[:first_row] = False
     runs = merge_alarms(
@@ -87,7 +88,9 @@ def incidents_of(
                 peak_score=peak_score,
                 severity=grade,
                 level=level_of(grade),
-                type=incident_type(series, first, last, order, share_C),
+                type="first_move"
+                if order[:1] and order[0] in still
+                else incident_type(series, first, last, order, share_C),
                 alarm_rows=len(rows),
                 channels=tuple(fleet.channel_names[c] for c in order),
                 shares=tuple(float(share_C[c]) for c in order),

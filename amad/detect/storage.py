@@ -16,11 +16,13 @@ from amad.config import DataError, Fleet
 from amad.config.params import DetectParams
 from amad.detect.alarms import OperatingPoint
 from amad.detect.chain import Calibration
-from amad.detect.detector import Detector, Level, make_members
+from amad.detect.detector import Detector
+from amad.detect.levels import Level
+from amad.detect.make import make_members
 from amad.telemetry.files import staged
 from amad.windows.scaler import Scaler
 
-FORMAT = 6
+FORMAT = 7
 CALIBRATION = "calibration"  # prefix of a calibration's arrays; a member's own are "coefficient"
 
 
@@ -73,7 +75,9 @@ def load_detector(path: Path) -> Detector:
             member.coefficients[level] = groups.get((str(k), member.name, "coefficient"), {})
             if (found := groups.get((str(k), member.name, CALIBRATION))) is not None:
                 calibration[member.name] = Calibration(**found)
-        detector.levels[level] = Level(calibration=calibration, **about)
+        names = detector.fleet.channel_names
+        still = {names.index(name): tuple(values) for name, values in about.pop("still").items()}
+        detector.levels[level] = Level(calibration=calibration, still=still, **about)
     detector.operating_point = OperatingPoint(**content["operating_point"])
     return detector
 
@@ -114,7 +118,12 @@ def _write(detector: Detector, folder: Path) -> None:
         "fleet": detector.fleet.model_dump(mode="json"),
         "scaler": detector.scaler.to_json(),
         "levels": {
-            level: {"ordinary": learnt.ordinary, "bar": learnt.bar, "allowance": learnt.allowance}
+            level: {
+                "ordinary": learnt.ordinary,
+                "bar": learnt.bar,
+                "allowance": learnt.allowance,
+                "still": {detector.fleet.channel_names[c]: v for c, v in learnt.still.items()},
+            }
             for level, learnt in sorted(detector.levels.items())
         },
         "operating_point": detector.operating_point.to_json(),

@@ -46,7 +46,7 @@ class Model:
     @property
     def history_us(self) -> int:
         """How long before a day the rows that its scores depend on begin."""
-        return self.detector.context_rows * self.detector.fleet.period_us
+        return self.detector.history_us
 
 
 def score_fleet(

@@ -11,7 +11,7 @@ Vehicle ids are percent-encoded in paths. ``Lake`` only reads; ``ingest.py`` wri
 import datetime
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -97,18 +97,29 @@ class Lake:
         """The file of one vehicle-day."""
         return self.path / part_path(vehicle, date)
 
-    def read_day(self, vehicle: str, date: datetime.date) -> pa.Table:
-        """Rows of one vehicle and UTC date, sorted; no rows where it has none."""
+    def read_day(
+        self, vehicle: str, date: datetime.date, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        """Rows of one vehicle and UTC date, sorted; no rows where it has none.
+
+        columns: those to read, default all.
+        """
+        schema = self._schema_of(columns)
         if date not in self._rows_of.get(vehicle, {}):
-            return self.schema.empty_table()
-        return read_part(self.part(vehicle, date), self.schema)
+            return schema.empty_table()
+        return read_part(self.part(vehicle, date), schema, columns)
 
     def read(
-        self, vehicle: str, start_us: int | None = None, end_us: int | None = None
+        self,
+        vehicle: str,
+        start_us: int | None = None,
+        end_us: int | None = None,
+        columns: Sequence[str] | None = None,
     ) -> pa.Table:
         """Rows of one vehicle with start_us <= timestamp < end_us (microseconds, UTC), sorted.
 
-        The columns are ``lake_schema(fleet)``; an unknown vehicle has no rows.
+        columns: those to read, ``timestamp`` among them; default ``lake_schema(fleet)``. An unknown
+        vehicle has no rows.
         """
         dates = self.dates(vehicle)
         if start_us is not None:
@@ -116,12 +127,15 @@ class Lake:
         if end_us is not None:
             dates = [d for d in dates if d <= date_of((end_us - 1) // DAY_US)]
         if not dates:
-            return self.schema.empty_table()
-        table = pa.concat_tables(self.read_day(vehicle, date) for date in dates)
+            return self._schema_of(columns).empty_table()
+        table = pa.concat_tables(self.read_day(vehicle, date, columns) for date in dates)
         time_R = pc.cast(table["timestamp"], pa.int64()).to_numpy()
         first = 0 if start_us is None else int(np.searchsorted(time_R, start_us))
         last = len(time_R) if end_us is None else int(np.searchsorted(time_R, end_us))
         return table.slice(first, max(0, last - first))
+
+    def _schema_of(self, columns: Sequence[str] | None) -> pa.Schema:
+        return self.schema if columns is None else pa.schema(map(self.schema.field, columns))
 
     def events(self) -> pa.Table:
         """Known events (schema EVENTS), sorted by vehicle and start; empty where none are known."""
@@ -141,10 +155,10 @@ def part_path(vehicle: str, date: datetime.date) -> Path:
     return Path(f"{VEHICLE}={quote(vehicle, safe='')}") / f"{DATE}={date.isoformat()}/part.parquet"
 
 
-def read_part(path: Path, schema: pa.Schema) -> pa.Table:
-    """Read one part; raises DataError if it is damaged or of another schema."""
+def read_part(path: Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read one part (default: all columns); raises DataError if it is damaged or not ``schema``."""
     with open_part(path) as file:
-        return check(file.read(), schema, str(path))
+        return check(file.read(columns), schema, str(path))
 
 
 @contextmanager
