@@ -4,19 +4,28 @@ The champion scores every date that is new: runs/<fleet>/scores, runs/<fleet>/in
 receipt data/<fleet>/scoring.json, which lists what is published of each date.
 """
 
+from collections import Counter
 from datetime import date
 
-from amad.config import Fleet, Params, Settings, load_fleet
+from amad.config import DataError, Fleet, Params, Settings, load_fleet
 from amad.config.console import say
 from amad.engines.batch import published, score_fleet
+from amad.engines.plan import some
 from amad.engines.registry import CHAMPION, alias_version
 from amad.engines.tracking import connect
 from amad.telemetry.files import read_json, write_json
 from pipelines import stage_main
 
 # The hash stands for the scores themselves: the page is made anew where they alone have changed.
-SHOWN = ("model_version", "vehicle_days", "rows", "scored", "alarms", "incidents", "sha256")
-TOLD = 5  # findings of each kind on the screen; the job's log has them all
+SHOWN = (
+    "model_version", "detector", "vehicle_days", "rows", "scored", "alarms", "incidents", "sha256",
+)  # fmt: skip
+STATUS = {
+    "no_history": "without a history to judge by",
+    "no_values": "without a usable value",
+    "quarantined": "quarantined",
+    "too_short": "in too short a stretch",
+}
 
 
 def run(
@@ -26,16 +35,19 @@ def run(
     first: date | None = None,
     last: date | None = None,
     engine: str | None = None,
+    force: bool = False,
 ) -> dict:
     """Score from ``first`` to ``last`` (inclusive; None: everything new) and return the receipt.
 
-    engine: ``process``, ``ray`` or ``auto``; default: the cluster profile's.
+    engine: ``process``, ``ray`` or ``auto``; default: the cluster profile's. force: publish a date
+    though vehicles that were published of it cannot be scored any more.
     Where the gate has refused every model so far and no date is asked for, nothing is scored: the
     receipt says so under ``no_champion``.
 
     Raises:
         ServiceError: no champion, no registry, or another job of the fleet is running.
-        DataError: no rows on the dates asked for, or a model of another contract.
+        DataError: a model of another contract; or, once all else is done, that a vehicle-day could
+            not be scored or a date was left as it was.
     """
     fleet = load_fleet(params.fleet, settings)
     if first is None and last is None and (why := _without_champion(fleet, settings)):
@@ -46,7 +58,7 @@ def run(
         }  # fmt: skip
         write_json(settings.fleet_dir(fleet.name) / "scoring.json", receipt)
         return receipt
-    log = score_fleet(fleet, settings, first=first, last=last, engine=engine)
+    log = score_fleet(fleet, settings, first=first, last=last, engine=engine, force=force)
     dates = {
         day: {name: manifest[name] for name in SHOWN}
         for day, manifest in published(settings, fleet.name, log["model_version"]).items()
@@ -60,19 +72,11 @@ def run(
         "incidents": sum(item["incidents"] for item in dates.values()),
     }
     write_json(settings.fleet_dir(fleet.name) / "scoring.json", receipt)
-    if log["dates"]:
-        unscored = log["rows"] - log["scored"]
-        without = (
-            f"; {unscored:,} rows have no score ({log['quarantined']} of {log['vehicle_days']:,} "
-            "vehicle-days are quarantined; other rows lack a neighbourhood or a history)"
-        )
-        say(
-            f"scored {log['scored']:,} of {log['rows']:,} rows of {len(log['dates'])} dates with "
-            f"version {log['model_version']}: {log['incidents']} incidents"
-            + (without if unscored else "")
-        )
+    say(_done(log))
     for kind, found in log["health"].items():
-        say(f"fleet health, {kind}: {'; '.join(found[:TOLD])}" + _more(len(found) - TOLD))
+        say(f"fleet health, {kind}: {some(found, separator='; ')}")
+    if log["failed"] or log["refused"]:
+        raise DataError(_undone(log, fleet.name))
     return receipt
 
 
@@ -93,8 +97,39 @@ def _without_champion(fleet: Fleet, settings: Settings) -> str | None:
     )
 
 
-def _more(count: int) -> str:
-    return f"; and {count} more" if count > 0 else ""
+def _done(log: dict) -> str:
+    """What the job did, counted, with what it did not do beside it."""
+    if not log["dates"]:
+        asked = log["told"] or log["failed"] or log["refused"]
+        return "nothing was scored" if asked else "nothing to score: no date is new or has changed"
+    counts = (
+        f"{rows:,} {STATUS.get(name, name)}" for name, rows in sorted(log["unscored"].items())
+    )
+    left = f"; not scored: {', '.join(counts)}" if log["unscored"] else ""
+    return (
+        f"scored {log['scored']:,} of {log['rows']:,} rows in {log['vehicle_days']:,} vehicle-days "
+        f"of {len(log['dates'])} dates with version {log['model_version']}: {log['incidents']} "
+        f"incidents{left}"
+    )
+
+
+def _undone(log: dict, fleet: str) -> str:
+    """What the job could not do; all else is done and published."""
+    parts = []
+    if log["failed"]:
+        days = Counter(item["vehicle"] for item in log["failed"])
+        vehicles = some(f"{vehicle} ({count})" for vehicle, count in sorted(days.items()))
+        parts.append(
+            f"{len(log['failed'])} vehicle-days could not be scored and are tried again by the "
+            f"next job: {vehicles}; first: {log['failed'][0]['reason']}"
+        )
+    if log["refused"]:
+        dates = some(item["date"] for item in log["refused"])
+        parts.append(
+            f"{len(log['refused'])} dates were not published anew, or they would have lost "
+            f"vehicles or have none: {dates}; first: {log['refused'][0]['reason']}"
+        )
+    return f"fleet {fleet}: {'; '.join(parts)}"
 
 
 if __name__ == "__main__":

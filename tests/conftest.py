@@ -51,3 +51,29 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("MLFLOW_TRACKING_URI", "AMAD_MLFLOW_URI", "AMAD_CLUSTER"):
         monkeypatch.delenv(name, raising=False)
     return home
+
+
+@pytest.fixture(scope="session")
+def champion_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a champion of the fleet ``nights`` (see scoring_kit) and nothing scored."""
+    from scoring_kit import make_artifacts, make_lake, validated
+
+    from pipelines import register
+
+    home = tmp_path_factory.mktemp("champion") / "home"
+    fleet, settings = make_lake(home)
+    shutil.copytree(ROOT / "conf" / "cluster", home / "conf" / "cluster")
+    validated(fleet, settings)
+    register.run(make_artifacts(fleet, settings, members=["ridge", "amad"]), settings)
+    return home
+
+
+@pytest.fixture
+def place(champion_home: Path, tmp_path: Path):
+    """(fleet, settings) of a copy of it, for a test to change; artifacts stay where they are."""
+    from amad.config import Settings, load_fleet
+
+    home = tmp_path / "home"
+    shutil.copytree(champion_home, home)
+    settings = Settings(home=home, data_dir=home / "raw")
+    return load_fleet("nights", settings), settings

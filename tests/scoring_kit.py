@@ -4,6 +4,7 @@ Three vehicles report every 10 s from 21:00 to 03:00, over midnight, with gaps; 
 the test part. A fault on ``b-1`` goes on over a midnight.
 """
 
+import hashlib
 import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -16,13 +17,14 @@ import yaml
 
 from amad.config import Fleet, Params, Settings, load_fleet
 from amad.detect.detector import Detector, build_detector, make_members
+from amad.engines import partitions
 from amad.evaluation.harness import evaluate
 from amad.model.bundle import Bundle
 from amad.model.network import Amad
 from amad.telemetry.files import write_json, write_parquet
 from amad.telemetry.ingest import ingest
 from amad.telemetry.lake import Lake
-from amad.telemetry.schemas import PROFILE, QUARANTINE
+from amad.telemetry.schemas import INCIDENTS, PROFILE, QUARANTINE
 from amad.windows.resample import split_bounds, to_series
 from amad.windows.scaler import Scaler
 from amad.windows.series import CALIBRATION, TRAIN, Series
@@ -33,6 +35,8 @@ PERIOD = 10
 NIGHTS = 6
 START = date(2026, 1, 5)  # the first night begins on it
 FAULTY = START + timedelta(days=NIGHTS - 1)  # the night of the fault, 23:30 to 00:30
+AFTER = FAULTY + timedelta(days=1)
+FLEET = "nights"
 CONTENT = {
     "name": "nights",
     "description": "A test fleet.",
@@ -136,8 +140,9 @@ def refresh(fleet: Fleet, settings: Settings) -> Lake:
 def validated(fleet: Fleet, settings: Settings, failed: tuple[tuple[str, date], ...] = ()) -> None:
     """What the stage validate leaves for the lake as it is, with these days quarantined."""
     folder = settings.fleet_dir(fleet.name)
-    days = Lake(folder / "lake", fleet).days()
-    rows = [{"vehicle": v, "date": d, "channel": "speed", "rows": n} for v, d, n in days]
+    days = Lake(folder / "lake", fleet).day_table().to_pylist()
+    known = ("vehicle", "date", "rows", "sha256")
+    rows = [{name: day[name] for name in known} | {"channel": "speed"} for day in days]
     write_parquet(pa.Table.from_pylist(rows, PROFILE), folder / "profile.parquet", PROFILE)
     rows = [{"vehicle": v, "date": d, "check": "nulls", "reason": "a test"} for v, d in failed]
     table = pa.Table.from_pylist(rows, QUARANTINE)
@@ -188,6 +193,33 @@ def make_artifacts(fleet: Fleet, settings: Settings, **detect: object) -> Params
     )
     write_json(folder / "train.json", {"run_id": None, "epochs": [{"loss": 0.5}]})
     return params
+
+
+def digests(settings: Settings) -> dict[str, str]:
+    """The hash of every score and incident file."""
+    runs = settings.runs_dir(FLEET)
+    return {
+        str(file.relative_to(runs)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for kind in ("scores", "incidents")
+        for file in sorted((runs / kind).rglob("*"))
+        if file.is_file()
+    }
+
+
+def scores(settings: Settings, day: date, version: str = "1") -> pa.Table:
+    """The score table of a date."""
+    folder = partitions.folder(settings.runs_dir(FLEET), "scores", version, day)
+    return pq.read_table(folder / "part.parquet", partitioning=None)
+
+
+def incidents(settings: Settings, day: date, version: str = "1") -> list[dict]:
+    """The incidents of a date, the same in both files."""
+    folder = partitions.folder(settings.runs_dir(FLEET), "incidents", version, day)
+    table = pq.read_table(folder / "incidents.parquet", partitioning=None)
+    assert table.schema == INCIDENTS
+    lines = (folder / "incidents.jsonl").read_text().splitlines()
+    assert [json.loads(line)["incident_id"] for line in lines] == table["incident_id"].to_pylist()
+    return table.to_pylist()
 
 
 def read_json(path: Path) -> dict:

@@ -1,7 +1,6 @@
 """Scoring jobs: partitions that are whole, the same bytes again, and what is new."""
 
 import hashlib
-import json
 import os
 import shutil
 import signal
@@ -16,77 +15,33 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 from scoring_kit import (
+    AFTER,
     FAULTY,
+    FLEET,
     NIGHTS,
     START,
     VEHICLES,
     add_nights,
+    digests,
+    incidents,
     kit_params,
     make_artifacts,
-    make_lake,
     read_json,
+    scores,
     validated,
 )
 
 import amad
-from amad.config import DataError, ServiceError, Settings, load_fleet
+from amad.config import DataError, ServiceError
 from amad.engines import partitions, promotion
 from amad.engines.batch import score_fleet
 from amad.engines.jobs import scoring_job
 from amad.engines.tracking import connect
 from amad.telemetry.lake import Lake
-from amad.telemetry.schemas import INCIDENTS, SCORES
+from amad.telemetry.schemas import SCORES
 from pipelines import register, score
 
-FLEET = "nights"
 ROOT = Path(amad.__file__).parents[1]
-AFTER = FAULTY + timedelta(days=1)
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with a champion of fleet ``nights`` and nothing scored."""
-    home = tmp_path_factory.mktemp("batch") / "home"
-    fleet, settings = make_lake(home)
-    shutil.copytree(ROOT / "conf" / "cluster", home / "conf" / "cluster")
-    validated(fleet, settings)
-    params = make_artifacts(fleet, settings, members=["ridge", "amad"])
-    register.run(params, settings)
-    return home
-
-
-@pytest.fixture
-def place(prepared: Path, tmp_path: Path):
-    """(fleet, settings) of a copy of it, for a test to change; artifacts stay where they are."""
-    home = tmp_path / "home"
-    shutil.copytree(prepared, home)
-    settings = Settings(home=home, data_dir=home / "raw")
-    return load_fleet(FLEET, settings), settings
-
-
-def digests(settings: Settings) -> dict[str, str]:
-    """The hash of every score and incident file."""
-    runs = settings.runs_dir(FLEET)
-    return {
-        str(file.relative_to(runs)): hashlib.sha256(file.read_bytes()).hexdigest()
-        for kind in ("scores", "incidents")
-        for file in sorted((runs / kind).rglob("*"))
-        if file.is_file()
-    }
-
-
-def scores(settings: Settings, day: date, version: str = "1") -> pa.Table:
-    folder = partitions.folder(settings.runs_dir(FLEET), "scores", version, day)
-    return pq.read_table(folder / "part.parquet", partitioning=None)
-
-
-def incidents(settings: Settings, day: date, version: str = "1") -> list[dict]:
-    folder = partitions.folder(settings.runs_dir(FLEET), "incidents", version, day)
-    table = pq.read_table(folder / "incidents.parquet", partitioning=None)
-    assert table.schema == INCIDENTS
-    lines = (folder / "incidents.jsonl").read_text().splitlines()
-    assert [json.loads(line)["incident_id"] for line in lines] == table["incident_id"].to_pylist()
-    return table.to_pylist()
 
 
 def test_the_first_run_scores_the_test_part_and_the_next_finds_nothing_new(place):
@@ -224,12 +179,18 @@ def test_quarantined_days_have_rows_without_scores_and_their_clearing_is_news(pl
     assert [i for i in incidents(settings, FAULTY) if i["vehicle"] == "b-1"]
 
 
-def test_dates_without_rows_are_a_sentence(place):
+def test_dates_without_rows_are_said_and_are_no_error(place, capsys):
+    """A fleet that rests on a weekend does not stop the chain."""
     fleet, settings = place
-    with pytest.raises(DataError, match=r"no rows from 2025-01-01 to 2025-01-02.*2026-01-05"):
-        score_fleet(fleet, settings, first=date(2025, 1, 1), last=date(2025, 1, 2))
+    first, last = date(2025, 1, 1), date(2025, 1, 2)
+    receipt = score.run(kit_params(), settings, first=first, last=last)
+    assert receipt["dates"] == []
+    told = capsys.readouterr().err
+    assert "no rows from 2025-01-01 to 2025-01-02" in told and "rows from 2026-01-05" in told
     log = read_json(next((settings.runs_dir(FLEET) / "jobs").glob("*.json")))
-    assert log["status"] == "failed" and "no rows" in log["error"]
+    assert log["status"] == "done" and "no rows" in log["told"][0] and log["dates"] == []
+    log = score_fleet(fleet, settings, first=START - timedelta(days=1), last=START)
+    assert log["dates"] == [str(START)] and str(START - timedelta(days=1)) in log["told"][0]
 
 
 def test_without_a_champion_the_way_out_is_named(place):

@@ -158,6 +158,10 @@ def score(
         Literal["auto", "process", "ray"] | None,
         typer.Option(help="In this process or over Ray Data; default: the profile's."),
     ] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Even if published vehicles can no longer be scored."),
+    ] = False,
     fleet: FleetOption = None,
     cluster: ClusterOption = None,
 ) -> None:
@@ -171,7 +175,10 @@ def score(
         raise typer.BadParameter("--from and --to belong together.")
     if from_ and to and to < from_:
         raise typer.BadParameter(f"--to {to} is before --from {from_}.")
-    _stage("score", context, fleet, cluster, first=date or from_, last=date or to, engine=engine)
+    if force and not (date or from_):
+        raise typer.BadParameter("--force needs --date, or --from and --to: say which dates.")
+    first, last = date or from_, date or to
+    _stage("score", context, fleet, cluster, first=first, last=last, engine=engine, force=force)
 
 
 @app.command(rich_help_panel=DAILY)

@@ -21,9 +21,11 @@ from amad.detect.daily import check_contract
 from amad.detect.detector import Detector
 from amad.detect.incidents import Incident, continue_incident
 from amad.engines import partitions
+from amad.engines.checksums import Checksums
 from amad.engines.freshness import Snapshot, digest_of, take_snapshot
 from amad.engines.jobs import save, scoring_job
-from amad.engines.registry import champion_version, fetched
+from amad.engines.plan import Plan, make_plan, some
+from amad.engines.registry import champion_version, digests, fetched
 from amad.engines.tracking import connect
 from amad.engines.workers import in_process, over_ray
 from amad.telemetry.health import fleet_health
@@ -56,15 +58,20 @@ def score_fleet(
     first: date | None = None,
     last: date | None = None,
     engine: str | None = None,
+    force: bool = False,
 ) -> dict:
     """Run one scoring job and return its log (also ``runs/<fleet>/jobs/<id>.json``).
 
-    first, last: the dates to score, inclusive; None: everything new, see ``choose_days``.
-    engine: ``process``, ``ray`` or ``auto``; default: the cluster profile's.
+    first, last: the dates to score, inclusive; None: everything new, see ``make_plan``.
+    engine: ``process``, ``ray`` or ``auto``; default: the cluster profile's. force: publish a date
+    though vehicles that were published of it cannot be scored any more.
+
+    What could not be done does not stop the rest: ``failed`` in the log holds each vehicle-day that
+    could not be scored, ``refused`` each date that was left as it is, both with the reason.
 
     Raises:
         ServiceError: no champion, no registry, or another job of the fleet is running.
-        DataError: no lake, no rows on the dates asked for, or a model of another contract.
+        DataError: no lake, a damaged detector, or a model of another contract.
     """
     profile = load_cluster(settings=settings)
     runs = settings.runs_dir(fleet.name)
@@ -82,87 +89,70 @@ def score_fleet(
                 folder=folder,
                 detector=detector,
             )
+            partitions.set_aside(runs, digests(client, fleet.name))
             snapshot = take_snapshot(fleet, settings, last)
             start = date.fromisoformat(champion.tags["test_start"])
-            log["test_start"] = str(start)
-            days = choose_days(snapshot, runs, model.version, start, first, last)
-            chosen = _engine(engine or profile.scoring_engine, profile, snapshot, days)
-            log["threshold"] = float(detector.threshold)
-            log["alarm_budget"] = detector.params.alarm_budget
-            log["health"] = _health(fleet, settings, snapshot)
-            log |= {"engine": chosen} | dict.fromkeys(COUNTED, 0) | {"quarantined": 0}
-            log |= {"made_null": {}, "unmeasured": {}}
-            while days:
-                for manifest in score_days(snapshot, runs, model, days, chosen, profile):
-                    log["dates"].append(manifest["date"])
-                    for name in COUNTED:
-                        log[name] += manifest[name]
-                    log["quarantined"] += len(manifest["quarantined"])
-                    _add_untold(log, manifest)
+            sums = Checksums(runs)
+            log |= {"test_start": str(start), "threshold": float(detector.threshold)}
+            log |= {"detector": model.digest, "alarm_budget": detector.params.alarm_budget}
+            log |= {"health": _health(fleet, settings, snapshot), "engine": None, "quarantined": 0}
+            log |= dict.fromkeys(COUNTED, 0) | {"unscored": {}, "made_null": {}, "unmeasured": {}}
+            log |= {"told": [], "failed": [], "refused": []}
+            asked = {"first": first, "last": last, "force": force}
+            plan = make_plan(snapshot, runs, model.version, start, sums, **asked)
+            tried: set[date] = set()
+            while True:
+                _tell(log, plan)
+                tried |= set(plan.days) | set(plan.refused)
+                chosen = _engine(engine or profile.scoring_engine, profile, snapshot, plan)
+                log["engine"] = log["engine"] or chosen
+                for done in score_days(snapshot, runs, model, plan, sums, chosen, profile, force):
+                    _note(log, done)
                     save(runs, log)
-                if first is not None or last is not None:
+                if first is not None or last is not None or not plan.days:
                     break
                 # An incident that now goes on over midnight makes the date after it stale.
-                days = choose_days(snapshot, runs, model.version, start)
-                days = [day for day in days if str(day) not in log["dates"]]
+                plan = make_plan(snapshot, runs, model.version, start, sums, force=force)
+                plan.days = [day for day in plan.days if day not in tried]
+                plan.refused = {d: lost for d, lost in plan.refused.items() if d not in tried}
+                plan.told = []
+            sums.save()
     for channel, cells in log["made_null"].items():
         say(f"{channel}: {cells:,} values that cannot be, taken as null")
     for vehicle, channels in log["unmeasured"].items():
         say(f"vehicle {vehicle}: scored without {', '.join(channels)}, of which it sent no value")
-    if not log["dates"]:
-        say("nothing to score: no date is new since the last run")
     return log
 
 
-def choose_days(
-    snapshot: Snapshot,
-    runs: Path,
-    champion: str,
-    start: date,
-    first: date | None = None,
-    last: date | None = None,
-) -> list[date]:
-    """The dates to score, in order: those asked for, or everything new.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What became of one date. manifest: of its new partition; None where nothing was published.
 
-    New is a date from ``start`` (of the test part) on that no version has scored, and a scored date
-    whose partition is stale.
-
-    Raises:
-        DataError: dates were asked for and the lake has rows on none of them.
+    failed: the vehicles that could not be scored, and why.
     """
-    there = snapshot.dates()
-    if first is not None or last is not None:
-        days = [d for d in there if (first or d) <= d <= (last or d)]
-        if not days:
-            all_dates = snapshot.lake.dates()
-            span = f"rows from {all_dates[0]} to {all_dates[-1]}" if all_dates else "no rows"
-            asked = f"on {first}" if first == last else f"from {first or 'the start'} to {last}"
-            raise DataError(f"{snapshot.lake.path}: no rows {asked}; the lake has {span}")
-        return days
-    done = partitions.manifests(runs)
-    days = []
-    for day in there:
-        if day not in done:
-            if day >= start:
-                days.append(day)
-            continue
-        if snapshot.is_stale(runs, done[day][partitions.current(done[day], champion)]):
-            days.append(day)
-    return days
+
+    day: date
+    manifest: dict | None
+    failed: dict[str, str]
 
 
 def score_days(
     snapshot: Snapshot,
     runs: Path,
     model: Model,
-    days: list[date],
+    plan: Plan,
+    sums: Checksums,
     engine: str,
     profile: ClusterProfile,
-) -> Iterator[dict]:
-    """Score ``days``, in order, and publish each when it is complete; yield the manifests.
+    force: bool = False,
+) -> Iterator[Done]:
+    """Score the plan's days, in order, and publish each when it is complete.
 
     A score table waits on disk until the rest of its date is there: memory holds one vehicle-day.
+    A vehicle that fails is left out, and the date stays stale; where it is published already, the
+    date is left as it is.
     """
+    days = plan.days
     if not days:
         return
     detector = model.detector
@@ -173,20 +163,26 @@ def score_days(
     progress = iter(track(units, f"score {len(days)} dates, vehicle-day by vehicle-day"))
     for day in days:
         before = partitions.open_incidents(
-            runs, model.version, day - timedelta(days=1), detector.gap_us
+            runs, model.version, day - timedelta(days=1), detector.gap_us, sums
         )
         incidents: list[Incident] = []
         tables = []
+        failed: dict[str, str] = {}
         cells: Counter[str] = Counter()
         unmeasured: dict[str, list[str]] = {}
-        # Beside the partitions and named as they are while unfinished: a kill's rest is found.
+        # Uses the `.stage-*` prefix that `recover` deletes, so a killed job leaves nothing behind.
         place = partitions.folder(runs, "scores", model.version, day).parent
         place.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=place, prefix=".stage-", suffix="-waiting") as waiting:
-            for number, vehicle in enumerate(made_of[day]):
+            for number, (vehicle, wanted) in enumerate(made_of[day].items()):
                 assert next(progress) == (vehicle, day)
                 result = next(results)
-                table, found = result.table, result.incidents
+                if not isinstance(result, str) and result.table.num_rows != wanted.rows:
+                    result = partitions.miscounted(vehicle, result.table.num_rows, wanted.rows)
+                if isinstance(result, str):
+                    failed[vehicle] = result
+                    continue
+                table = result.table
                 cells.update(result.made_null)
                 if result.unmeasured:
                     unmeasured[vehicle] = list(result.unmeasured)
@@ -196,29 +192,69 @@ def score_days(
                 tables.append(partial(_read_arrow, file))
                 incidents += continue_incident(
                     before.get(vehicle),
-                    found,
+                    result.incidents,
                     gap_us=detector.gap_us,
                     threshold=detector.threshold,
                 )
-            yield partitions.publish(
+            scored = {name: item for name, item in made_of[day].items() if name not in failed}
+            if not scored or (plan.published[day] & set(failed) and not force):
+                yield Done(day=day, manifest=None, failed=failed)
+                continue
+            manifest = partitions.publish(
                 runs,
                 model.version,
                 day,
                 tables=tables,
                 incidents=incidents,
-                vehicles=made_of[day],
+                vehicles=scored,
                 about={
                     "detector": model.digest,
                     "history_us": model.history_us,
                     "gap_us": detector.gap_us,
-                    "inputs": digest_of(made_of[day]),
+                    "inputs": digest_of(scored),
                     "carried": digest_of(before),
                     "made_null": dict(sorted(cells.items())),
                     "unmeasured": unmeasured,
                 },
             )
+            yield Done(day=day, manifest=manifest, failed=failed)
     next(progress, None)
     results.close()
+
+
+def _tell(log: dict, plan: Plan) -> None:
+    """Say, and note in the log, what the plan leaves out."""
+    for sentence in plan.told:
+        say(sentence)
+        log["told"].append(sentence)
+    for day, lost in plan.refused.items():
+        reason = (
+            f"the lake has no rows any more of {some(lost)}, published before; bring them back, or "
+            f"publish without: amad score --date {day} --force"
+        )
+        say(f"{day} is left as it was published: {reason}")
+        log["refused"].append({"date": str(day), "vehicles": lost, "reason": reason})
+
+
+def _note(log: dict, done: Done) -> None:
+    """Add what became of a date to the log, and say what failed."""
+    for vehicle, reason in done.failed.items():
+        say(f"{vehicle} on {done.day} cannot be scored: {reason}")
+        log["failed"].append({"date": str(done.day), "vehicle": vehicle, "reason": reason})
+    if done.manifest is None:
+        log["refused"].append(
+            {"date": str(done.day), "vehicles": sorted(done.failed), "reason": "see failed"}
+        )
+        return
+    log["dates"].append(str(done.day))
+    for name in COUNTED:
+        log[name] += done.manifest[name]
+    log["quarantined"] += len(done.manifest["quarantined"])
+    for name in ("unscored", "made_null"):
+        for key, count in done.manifest[name].items():
+            log[name][key] = log[name].get(key, 0) + count
+    for vehicle, channels in done.manifest["unmeasured"].items():
+        log["unmeasured"][vehicle] = sorted({*log["unmeasured"].get(vehicle, []), *channels})
 
 
 def published(settings: Settings, fleet: str, champion: str) -> dict[str, dict]:
@@ -230,14 +266,6 @@ def published(settings: Settings, fleet: str, champion: str) -> dict[str, dict]:
     return {str(day): found[partitions.current(found, champion)] for day, found in done.items()}
 
 
-def _add_untold(log: dict, manifest: dict) -> None:
-    """Add to the job's log what a date's scores do not tell: values made null, silent channels."""
-    for channel, count in manifest["made_null"].items():
-        log["made_null"][channel] = log["made_null"].get(channel, 0) + count
-    for vehicle, channels in manifest["unmeasured"].items():
-        log["unmeasured"][vehicle] = sorted({*log["unmeasured"].get(vehicle, []), *channels})
-
-
 def _health(fleet: Fleet, settings: Settings, snapshot: Snapshot) -> dict[str, list[str]]:
     """What the fleet lacks, by kind; a damaged file of an earlier stage stops no scoring."""
     try:
@@ -246,10 +274,10 @@ def _health(fleet: Fleet, settings: Settings, snapshot: Snapshot) -> dict[str, l
         return {"unseen": [str(error)]}
 
 
-def _engine(wanted: str, profile: ClusterProfile, snapshot: Snapshot, days: list[date]) -> str:
+def _engine(wanted: str, profile: ClusterProfile, snapshot: Snapshot, plan: Plan) -> str:
     if wanted != "auto":
         return wanted
-    chosen = set(days)
+    chosen = set(plan.days)
     vehicle_days = sum(day in chosen for _, day in snapshot.parts)
     return "ray" if vehicle_days >= profile.ray_min_vehicle_days else "process"
 

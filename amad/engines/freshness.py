@@ -1,8 +1,9 @@
 """What there is to score: the lake as a job finds it, and which partitions are out of date.
 
 A partition is stale when what it was made of is no longer what the lake holds: rows of a scored day
-or of its history came late, a day was quarantined or cleared, an incident of the day before that
-goes on over midnight has changed. Another champion alone makes nothing stale.
+or of its history came late or were corrected, a day was quarantined or cleared, an incident of the
+day before that goes on over midnight has changed. It is stale too when one of its files is not as
+it was written. Another champion alone makes nothing stale.
 """
 
 import hashlib
@@ -11,14 +12,16 @@ from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
-from amad.config import Fleet, Settings
+from amad.config import DataError, Fleet, Settings
 from amad.config.console import say
 from amad.detect.daily import day_bounds
 from amad.engines import partitions
-from amad.telemetry.files import write_json
+from amad.engines.checksums import Checksums
+from amad.telemetry.files import read_json, read_table, write_json
 from amad.telemetry.lake import Lake
+from amad.telemetry.schemas import PROFILE, QUARANTINE
+
+VALIDATE = "run `amad validate`"
 
 Day = tuple[str, date]  # vehicle, date
 
@@ -78,15 +81,16 @@ class Snapshot:
             )
         return found
 
-    def is_stale(self, runs: Path, manifest: dict) -> bool:
-        """Would the same model write other scores or incidents today?"""
+    def is_stale(self, runs: Path, manifest: dict, sums: Checksums) -> bool:
+        """Would the same model write other files today than those that are there?"""
         day, version = date.fromisoformat(manifest["date"]), manifest["model_version"]
         before = partitions.open_incidents(
-            runs, version, day - timedelta(days=1), manifest["gap_us"]
+            runs, version, day - timedelta(days=1), manifest["gap_us"], sums
         )
         made_of = self.made_of(day, manifest["history_us"])
         return (
             manifest["contract"] != partitions.CONTRACT
+            or not partitions.is_whole(runs, manifest, sums)
             or manifest["inputs"] != digest_of(made_of)
             or manifest["carried"] != digest_of(before)
         )
@@ -104,7 +108,8 @@ def take_snapshot(fleet: Fleet, settings: Settings, until: date | None = None) -
     until: later days are left alone.
 
     Raises:
-        DataError: there is no lake, or it was written under another contract.
+        DataError: there is no lake, it was written under another contract, or what the validate
+            stage left is damaged.
     """
     lake = Lake(settings.fleet_dir(fleet.name) / "lake", fleet)
     columns = (lake.day_table()[name].to_pylist() for name in ("vehicle", "date", "rows", "sha256"))
@@ -132,21 +137,24 @@ def _kept_out(
 ) -> set[Day]:
     """The quarantined days: by the validate stage where it saw the day as it is, else judged now.
 
-    "As it is" means as many rows, under the present fleet file.
+    "As it is" means the same content, by the part's hash, under the present fleet file.
 
     What is judged now is remembered in ``runs/<fleet>/judged.json`` with the hash of the part.
+
+    Raises:
+        DataError: what the validate stage left is damaged.
     """
     folder = settings.fleet_dir(fleet.name)
-    validated: dict[Day, int] = {}
+    validated: dict[Day, str] = {}
     kept_out: set[Day] = set()
-    verdict = folder / "validation.json"  # written after the two tables
-    if verdict.is_file() and json.loads(verdict.read_text())["digest"] == fleet.digest:
-        table = pq.read_table(folder / "profile.parquet", columns=["vehicle", "date", "rows"])
-        for row in table.group_by(["vehicle", "date"]).aggregate([("rows", "max")]).to_pylist():
-            validated[row["vehicle"], row["date"]] = row["rows_max"]
-        table = pq.read_table(folder / "quarantine.parquet", columns=["vehicle", "date"])
-        kept_out = {(row["vehicle"], row["date"]) for row in table.to_pylist()}
-    fresh = {day: sha for day, (rows, sha) in parts.items() if validated.get(day) != rows}
+    verdict = read_json(folder / "validation.json", VALIDATE, keys=["digest"])
+    if verdict is not None and verdict["digest"] == fleet.digest:  # written after the two tables
+        table = read_table(folder / "profile.parquet", PROFILE, VALIDATE, required=True)
+        columns = (table[name].to_pylist() for name in ("vehicle", "date", "sha256"))
+        validated = {(vehicle, day): sha for vehicle, day, sha in zip(*columns, strict=True)}
+        table = read_table(folder / "quarantine.parquet", QUARANTINE, VALIDATE, required=True)
+        kept_out = set(zip(table["vehicle"].to_pylist(), table["date"].to_pylist(), strict=True))
+    fresh = {day: sha for day, (_, sha) in parts.items() if validated.get(day) != sha}
     if not fresh:
         return kept_out & set(parts)
     verdicts = _judge(lake, fleet, settings, fresh, until)
@@ -156,27 +164,22 @@ def _kept_out(
 def _judge(
     lake: Lake, fleet: Fleet, settings: Settings, fresh: dict[Day, str], until: date | None
 ) -> dict[Day, bool]:
-    """Is each fresh vehicle-day to be kept out?"""
+    """Is each fresh vehicle-day to be kept out? One that cannot be read is left to the scoring."""
     file = settings.runs_dir(fleet.name) / "judged.json"
     known: dict[str, list] = {}
-    if file.is_file():
-        content = json.loads(file.read_text(encoding="utf-8"))
-        known = content["days"] if content["contract"] == fleet.digest else {}
+    try:
+        content = read_json(file, "delete it", keys=["contract", "days"])
+        known = content["days"] if content and content["contract"] == fleet.digest else {}
+    except DataError as error:
+        say(f"{error}; its vehicle-days are judged again")
     named = {day: f"{day[1]} {day[0]}" for day in fresh}
     new = [day for day, sha in fresh.items() if known.get(named[day], [None])[0] != sha]
     if new:
-        from amad.engines.quality import judge
-        from amad.telemetry.profile import profile
-
-        say(f"judge {len(new)} vehicle-days that validation has not seen")
-        verdict = judge(profile(lake, fleet, days=new), fleet, None)
-        reasons: dict[Day, list[str]] = {day: [] for day in new}
-        for row in verdict.quarantine.to_pylist():
-            reasons[row["vehicle"], row["date"]].append(row["reason"])
-        for day in new:
-            known[named[day]] = [fresh[day], reasons[day]]
-            if reasons[day]:
-                say(f"quarantined: {'; '.join(reasons[day][:3])}")
+        say(f"judge {len(new)} vehicle-days that validation has not seen as they are")
+        for day, reasons in _reasons(lake, fleet, new).items():
+            known[named[day]] = [fresh[day], reasons]
+            if reasons:
+                say(f"quarantined: {'; '.join(reasons[:3])}")
         wanted = set(named.values())
         days = {
             name: entry
@@ -184,4 +187,22 @@ def _judge(
             if name in wanted or (until is not None and name[:10] > str(until))
         }
         write_json(file, {"contract": fleet.digest, "days": days})
-    return {day: bool(known[named[day]][1]) for day in fresh}
+    return {day: bool(known.get(named[day], [None, []])[1]) for day in fresh}
+
+
+def _reasons(lake: Lake, fleet: Fleet, days: list[Day]) -> dict[Day, list[str]]:
+    """Why each day is to be kept out (an empty list: it is not), without those that are damaged."""
+    from amad.engines.quality import judge
+    from amad.telemetry.profile import profile
+
+    try:
+        verdict = judge(profile(lake, fleet, days=days), fleet, None)
+    except DataError:
+        if len(days) == 1:
+            return {}
+        half = len(days) // 2
+        return _reasons(lake, fleet, days[:half]) | _reasons(lake, fleet, days[half:])
+    reasons: dict[Day, list[str]] = {day: [] for day in days}
+    for row in verdict.quarantine.to_pylist():
+        reasons[row["vehicle"], row["date"]].append(row["reason"])
+    return reasons

@@ -5,7 +5,6 @@ it is never stale. On a shared file system without locks two jobs may overlap; p
 still whole, see ``partitions``.
 """
 
-import json
 import os
 import socket
 import uuid
@@ -16,8 +15,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from amad.config import ServiceError
-from amad.telemetry.files import write_json
+from amad.config import DataError, InterruptionError, ServiceError
+from amad.config.console import say
+from amad.report.sources import job_logs
+from amad.telemetry.files import read_json, write_json
 
 
 @contextmanager
@@ -25,7 +26,8 @@ def scoring_job(runs: Path, fleet: str) -> Iterator[dict]:
     """Hold the fleet's lock and keep the job's log; yields the log's content, to be filled.
 
     It is written at the start (``status: running``), by ``save``, and at the end (``done``, or
-    ``failed`` with the error). Jobs that died without a word are marked ``killed``.
+    ``failed`` with the error, or ``killed`` after Ctrl-C or SIGTERM). Jobs that died without a word
+    are marked ``killed``.
 
     Raises:
         ServiceError: another job of this fleet is running; says which.
@@ -59,7 +61,8 @@ def scoring_job(runs: Path, fleet: str) -> Iterator[dict]:
             yield log
             log["status"] = "done"
         except BaseException as error:
-            log["status"] = "failed"
+            stopped = isinstance(error, KeyboardInterrupt | InterruptionError)
+            log["status"] = "killed" if stopped else "failed"
             log["error"] = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
             raise
         finally:
@@ -77,14 +80,16 @@ def save(runs: Path, log: dict) -> None:
 
 def _read_holder(holder: Path) -> str:
     try:
-        content = json.loads(holder.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+        content = read_json(holder, "wait", keys=["id", "pid", "host"], required=True)
+    except DataError:
         return "it has just started or is just ending"
     return f"{content['id']}, process {content['pid']} on {content['host']}"
 
 
 def _mark_killed(runs: Path) -> None:
-    for file in (runs / "jobs").glob("*.json"):
-        log = json.loads(file.read_text(encoding="utf-8"))
-        if log.get("status") == "running":
-            write_json(file, log | {"status": "killed"})
+    logs, damaged = job_logs(runs)
+    for file in damaged:
+        say(f"the job log {file} is damaged and left out; delete it")
+    for log in logs:
+        if log["status"] == "running":
+            save(runs, log | {"status": "killed"})

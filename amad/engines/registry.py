@@ -178,6 +178,12 @@ def get_version(client: MlflowClient, fleet: str, version: str) -> ModelVersion:
         ) from None
 
 
+def digests(client: MlflowClient, fleet: str) -> dict[str, str]:
+    """The digest of each version's detector, by number."""
+    found = client.search_model_versions(f"name = '{model_name(fleet)}'")
+    return {str(v.version): v.tags["detector_digest"] for v in found if "detector_digest" in v.tags}
+
+
 @contextmanager
 def fetched(client: MlflowClient, version: ModelVersion) -> Iterator[Path]:
     """Yield the detector folder of a version, downloaded into a folder that is removed after.

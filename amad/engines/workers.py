@@ -17,26 +17,28 @@ from tempfile import TemporaryDirectory
 import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
-from amad.config import ClusterProfile, DataError, Fleet
+from amad.config import ClusterProfile, Fleet, usable_error
 from amad.detect.daily import ScoredRows, score_vehicle_day
 from amad.detect.detector import Detector
 from amad.detect.incidents import Incident
 from amad.engines.freshness import Day, Snapshot
 from amad.telemetry.lake import Lake
 
+Result = ScoredRows | str  # of one unit; text: why it cannot be scored
+
 
 def in_process(
     snapshot: Snapshot, detector: Path, units: list[Day], profile: ClusterProfile
-) -> Iterator[ScoredRows]:
+) -> Iterator[Result]:
     """Score the units one after the other in this process."""
     scorer = Scorer(detector, snapshot.lake.path, snapshot.lake.fleet)
     for vehicle, day in units:
-        yield scorer.score(vehicle, day, snapshot.quarantined.get(vehicle, ()))
+        yield scorer.attempt(vehicle, day, snapshot.quarantined.get(vehicle, ()))
 
 
 def over_ray(
     snapshot: Snapshot, detector: Path, units: list[Day], profile: ClusterProfile
-) -> Iterator[ScoredRows]:
+) -> Iterator[Result]:
     """Score the units over Ray Data: actors that each load the detector once.
 
     The lake must lie where every node reads it; the detector travels through Ray.
@@ -71,7 +73,8 @@ def over_ray(
         )
         for row in scored.iter_rows():
             if row["error"]:
-                raise DataError(row["error"])
+                yield row["error"]
+                continue
             incidents = [
                 Incident(**item | {k: tuple(item[k]) for k in ("channels", "shares")})
                 for item in json.loads(row["incidents"])
@@ -114,6 +117,15 @@ class Scorer:
                 self.detector, self.lake.fleet, self.lake, vehicle, day, quarantined
             )
 
+    def attempt(self, vehicle: str, day: date, quarantined) -> Result:
+        """One unit, or why its data cannot be scored; the others go on."""
+        try:
+            return self.score(vehicle, day, quarantined)
+        except Exception as error:
+            if (known := usable_error(error)) is None:
+                raise
+            return str(known)
+
 
 class RayScorer:
     """``Scorer`` as Ray Data calls it; tables and incidents travel as bytes."""
@@ -131,10 +143,9 @@ class RayScorer:
     def __call__(self, row: dict) -> dict:
         """Score one row of {vehicle, day, quarantined}."""
         quarantined = [date.fromisoformat(text) for text in row["quarantined"]]
-        try:
-            scored = self.scorer.score(row["vehicle"], date.fromisoformat(row["day"]), quarantined)
-        except DataError as error:
-            return {"table": b"", "incidents": "", "counts": "", "error": str(error)}
+        scored = self.scorer.attempt(row["vehicle"], date.fromisoformat(row["day"]), quarantined)
+        if isinstance(scored, str):
+            return {"table": b"", "incidents": "", "counts": "", "error": scored}
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, scored.table.schema) as out:
             out.write_table(scored.table)

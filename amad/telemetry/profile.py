@@ -51,7 +51,7 @@ def profile(
         shared = {
             "vehicle": vehicle, "date": date, **day.figures(),
             "duplicates": of_day["duplicates"], "late": of_day["late"],
-            "unreadable": of_day["unreadable"],
+            "unreadable": of_day["unreadable"], "sha256": of_day["sha256"],
         }  # fmt: skip
         for channel, figures, has in zip(fleet.channels, day.channels, has_C, strict=True):
             rows.append(shared | {"channel": channel.name, "expected": has} | figures.figures())

@@ -23,8 +23,10 @@ EVENTS = pa.schema([
 
 # A row per vehicle, date and channel. ``rows`` and what follows up to ``rejected`` are of the
 # vehicle-day and repeat for each of its channels. NaN never occurs: what is unknown is null.
+# ``sha256`` is of the part that was profiled: a verdict holds for that content and no other.
 PROFILE = pa.schema([
     ("vehicle", pa.string()), ("date", pa.date32()), ("channel", pa.string()),
+    ("sha256", pa.string()),
     ("rows", pa.int64()), ("duplicates", pa.int64()), ("late", pa.int64()),
     ("unreadable", pa.int64()), ("gaps", pa.int64()), ("gap_seconds", pa.float64()),
     ("span_seconds", pa.float64()),

@@ -1,0 +1,46 @@
+"""SHA-256 of files that are looked at every night, remembered while nothing has touched them.
+
+A file is hashed again when its size, its inode or one of its times has changed. The time of the
+last change (ctime) is the kernel's: who writes to a file cannot keep it as it was.
+"""
+
+import hashlib
+from contextlib import suppress
+from pathlib import Path
+
+from amad.config import DataError
+from amad.telemetry.files import read_json, write_json
+
+
+class Checksums:
+    """Hashes of files below a folder, remembered in ``checksums.json`` there.
+
+    What is remembered saves time and nothing else: where that file is gone or damaged, all is
+    hashed again.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root, self._memory = root, root / "checksums.json"
+        self._known: dict[str, list] = {}
+        with suppress(DataError):
+            self._known = read_json(self._memory, "delete it") or {}
+        self._seen: dict[str, list] = {}
+
+    def of(self, file: Path) -> str | None:
+        """The file's hash; None where there is no such file, or it cannot be read."""
+        try:
+            found = file.stat()
+            state = [found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns]
+            name = str(file.relative_to(self._root))
+            known = self._seen.get(name) or self._known.get(name)
+            if not known or known[:-1] != state:
+                with file.open("rb") as stream:
+                    known = [*state, hashlib.file_digest(stream, "sha256").hexdigest()]
+        except OSError:
+            return None
+        self._seen[name] = known
+        return known[-1]
+
+    def save(self) -> None:
+        """Remember the files asked for since this object was made, and no others."""
+        write_json(self._memory, self._seen)
