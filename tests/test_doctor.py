@@ -27,6 +27,7 @@ from amad.cli.app import UNHEALTHY
 from amad.cli.doctor import Check, diagnose
 from amad.cli.doctor.health import newest_row
 from amad.config import Settings
+from amad.engines.partitions import sealed
 from amad.telemetry.files import write_json
 
 
@@ -146,6 +147,7 @@ def test_how_the_last_job_ended(scored: Path):
         ({"ended": long_ago}, "warn", "216 h ago"),
         ({"status": "failed", "error": "DataError: no rows"}, "fail", "no rows"),
         ({"status": "killed"}, "fail", "killed"),
+        ({"failed": [{"date": "2026-01-10", "reason": "part is cut"}]}, "warn", "part is cut"),
         ({"status": "running"}, "fail", "killed"),
     ):
         job(scored, "kit", **changes)
@@ -155,11 +157,17 @@ def test_how_the_last_job_ended(scored: Path):
         assert findings(scored, fleet="kit")["last scoring"].status == "ok", "it is running"
 
 
+def _finish(place: Path) -> None:
+    """Mark a partition as done."""
+    day, version = (part.name.partition("=")[2] for part in (place, place.parent))
+    write_json(place / "_manifest.json", sealed({"date": day, "model_version": version}))
+
+
 def test_dates_without_scores_are_named(scored: Path):
     runs = Settings(home=scored).runs_dir("kit")
     places = sorted((runs / "scores").glob("*/date=*"))
     for place in places:
-        write_json(place / "_manifest.json", {"date": place.name})
+        _finish(place)
     assert findings(scored, fleet="kit")["freshness"].status == "ok"
     (places[-1] / "_manifest.json").unlink()
     found = findings(scored, fleet="kit")["freshness"]
@@ -169,7 +177,7 @@ def test_dates_without_scores_are_named(scored: Path):
 def test_dates_that_scoring_leaves_out_by_itself_are_no_finding(scored: Path):
     runs = Settings(home=scored).runs_dir("kit")
     last = sorted((runs / "scores").glob("*/date=*"))[-1]
-    write_json(last / "_manifest.json", {"date": last.name})
+    _finish(last)
     assert findings(scored, fleet="kit")["freshness"].status == "warn"
     job(scored, "kit", test_start="2026-01-10")
     assert findings(scored, fleet="kit")["freshness"].status == "ok"

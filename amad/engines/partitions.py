@@ -96,6 +96,11 @@ def current(found: Mapping[str, object], champion: str) -> str:
     return champion if champion in found else max(found, key=int)
 
 
+def sealed(manifest: dict) -> dict:
+    """A manifest as it is written: with a hash of its own content, by which damage is known."""
+    return manifest | {"seal": _seal(manifest)}
+
+
 def is_whole(runs: Path, manifest: dict, sums: Checksums) -> bool:
     """Are all files of a partition there, with the hashes that its manifest names?"""
     day, version = date.fromisoformat(manifest["date"]), manifest["model_version"]
@@ -169,7 +174,7 @@ def publish(
             **counts,
             **about,
         }
-        write_json(stage / MANIFEST, manifest | {"seal": _seal(manifest)})
+        write_json(stage / MANIFEST, sealed(manifest))
     return manifest
 
 
@@ -282,7 +287,6 @@ def _incident(row: dict) -> Incident:
 
 
 def _seal(manifest: dict) -> str:
-    """A hash of the manifest's own content."""
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -44,6 +44,13 @@ def last_scoring(patient: Patient) -> Check:
         return ok("last scoring", f"job {last['id']} is running, {where}")
     age = datetime.now(UTC) - datetime.fromisoformat(last["ended"])
     did = f"{len(last['dates'])} dates" if last["dates"] else "nothing was new"
+    undone = [*last.get("failed", ()), *last.get("refused", ())]
+    if undone:
+        finding = (
+            f"job {last['id']} left {len(undone)} vehicle-days or dates as they were, of "
+            f"{_some(sorted({item['date'] for item in undone}))}: {undone[0]['reason']}"
+        )
+        return warn("last scoring", finding, "mend that and run 'amad score' again")
     finding = f"job {last['id']} ended well {_ago(age)}, {did}"
     if age > NIGHTLY:
         remedy = "if scoring is scheduled, see why not: systemctl list-timers amad-score.timer"
