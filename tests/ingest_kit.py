@@ -42,6 +42,29 @@ def at(seconds: float) -> str:
     return (START + timedelta(seconds=seconds)).isoformat()
 
 
+def line(vehicle: str = "a-1", seconds: float = 0.0, speed: object = 1.0, level: object = 2.0):
+    """A line of a wide CSV file of ``raw_fleet``."""
+    return f"{vehicle},{at(seconds)},{speed},{level}"
+
+
+def of_lake(counts: dict) -> dict:
+    """What ingest told of the lake, without what it told of the run."""
+    of_run = ("files_read", "rows_added", "days_changed")
+    return {key: value for key, value in counts.items() if key not in of_run}
+
+
+def tree(lake: Path) -> dict[str, bytes]:
+    """Every file of a lake, but those that tell of runs, and those that were replaced."""
+    told = ("_manifest.json", "_days.parquet")
+    return {
+        str(path.relative_to(lake)): path.read_bytes()
+        for path in sorted(lake.rglob("*"))
+        if path.is_file()
+        and path.name not in told
+        and not path.relative_to(lake).parts[0].startswith(".")
+    }
+
+
 class Yard:
     """A project home with raw files: write some, ingest, look."""
 
@@ -58,9 +81,9 @@ class Yard:
     def parquet(self, name: str, **columns: list) -> None:
         pq.write_table(pa.table(columns), self.raw / name)
 
-    def ingest(self, fleet: Fleet) -> tuple[dict, Lake]:
+    def ingest(self, fleet: Fleet, rebuild: bool = False) -> tuple[dict, Lake]:
         folder = self.settings.fleet_dir(fleet.name)
-        counts = ingest(fleet, self.settings, folder / "lake", folder / "rejected")
+        counts = ingest(fleet, self.settings, folder / "lake", folder / "rejected", rebuild=rebuild)
         return counts, Lake(folder / "lake", fleet)
 
     def rejected(self, fleet: Fleet) -> list[dict]:

@@ -76,7 +76,7 @@ def test_a_damaged_part_is_told(lake, tmp_path):
     content = path.read_bytes()
     path.write_bytes(content[:-4])
     try:
-        with pytest.raises(DataError, match=r"vehicle=b-1.*cannot be read"):
+        with pytest.raises(DataError, match=r"vehicle=b-1.*is damaged.*--rebuild"):
             lake.read("b-1")
     finally:
         path.write_bytes(content)

@@ -130,5 +130,5 @@ def test_a_damaged_part_is_told(tmp_path):
     lake = yard.ingest(raw_fleet())[1]
     part = lake.part(*lake.days()[0][:2])
     part.write_bytes(part.read_bytes()[:100])
-    with pytest.raises(DataError, match=r"vehicle=a-1.*cannot be read.*amad ingest"):
+    with pytest.raises(DataError, match=r"vehicle=a-1.*is damaged.*amad ingest"):
         profile(lake, raw_fleet())

@@ -6,7 +6,7 @@ import pytest
 
 from amad.config import ConfigError, DataError, Fleet, Settings
 from amad.telemetry import source
-from amad.telemetry.source import SIMULATED, fingerprint
+from amad.telemetry.source import SIMULATED, escaped, fingerprint, unescaped
 from tests.ingest_kit import Yard, raw_fleet
 
 
@@ -53,6 +53,39 @@ def test_an_unchanged_file_is_not_hashed_again(yard, monkeypatch):
     monkeypatch.setattr(source, "sha256_of", lambda path: hashed.append(path.name) or once(path))
     assert fingerprint(fleet, yard.settings) != before
     assert hashed == ["b.csv"]
+
+
+def test_a_file_replaced_with_the_same_size_and_time_is_seen(yard):
+    fleet = raw_fleet()
+    before = fingerprint(fleet, yard.settings)
+    path = yard.raw / "a.csv"
+    stat, text = path.stat(), path.read_text()
+    yard.csv("new", [text.splitlines()[1][::-1]])
+    (yard.raw / "new").replace(path)  # another inode
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert path.stat().st_size == stat.st_size
+    after = fingerprint(fleet, yard.settings)
+    assert after["digest"] != before["digest"]
+    path.write_text(text)  # the same inode
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert fingerprint(fleet, yard.settings) == before
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', "\x00"])
+def test_a_damaged_list_of_hashes_is_made_anew(content, yard):
+    fleet = raw_fleet()
+    before = fingerprint(fleet, yard.settings)
+    cache = yard.settings.runs_dir("tiny") / "hashes.json"
+    cache.write_text(content)
+    assert fingerprint(fleet, yard.settings) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["a.csv", "caf\udce9.csv", "a\\xe9\udce9", "\\\\", "ü\\x41", "\udcff/x"]
+)
+def test_any_name_has_a_form_that_can_be_written_and_undone(name):
+    form = escaped(name)
+    assert unescaped(form) == name and form.encode().decode() == form
 
 
 def test_missing_data_says_how_to_obtain_it(tmp_path):

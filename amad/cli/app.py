@@ -107,9 +107,18 @@ def _stage(
 
 
 @app.command(rich_help_panel=PIPELINE)
-def ingest(context: typer.Context, fleet: FleetOption = None) -> None:
+def ingest(
+    context: typer.Context,
+    rebuild: Annotated[
+        bool,
+        typer.Option(
+            "--rebuild", help="Make the lake anew; rows of raw files that are gone are lost."
+        ),
+    ] = False,
+    fleet: FleetOption = None,
+) -> None:
     """Read raw files into the lake; what is refused goes to rejected/ with its reason."""
-    _stage("ingest", context, fleet)
+    _stage("ingest", context, fleet, rebuild=rebuild)
 
 
 @app.command(rich_help_panel=PIPELINE)

@@ -43,10 +43,13 @@ def read_events(path: Path, fleet: Fleet, vehicles: set[str], rows_to_time: Rows
     if missing:
         raise DataError(f"{path}: no column {', '.join(missing)}; it has {', '.join(headers)}")
 
+    aliases = fleet.source.vehicle.aliases.items()
+    name_of = {alias.strip(): name for name, others in aliases for alias in others}
     rows, strangers = [], set()
     for number, line in lines:
         where = f"{path}, line {number}"
         vehicle = (line[vehicle_column] or "").strip()
+        vehicle = name_of.get(vehicle, vehicle)
         if vehicle not in vehicles:
             strangers.add(vehicle)
             continue

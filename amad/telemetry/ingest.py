@@ -1,36 +1,44 @@
 """Raw files into the lake: streamed, counted, and nothing dropped without a word.
 
 A second run reads only files that are new; their rows are merged into the parts. If a file that is
-in the lake has changed or gone, or the contract has, everything is read anew.
+in the lake has changed, all files are read anew. The lake only grows: the rows of raw files that
+are gone from their folder stay, until ``rebuild`` asks for a lake of what is there.
 """
 
+import datetime
 import fcntl
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from amad.config import ConfigError, DataError, Fleet, Settings
 from amad.config.console import say
 from amad.telemetry.commit import Pending
+from amad.telemetry.doubles import likely_doubles
 from amad.telemetry.lake import Lake, lake_contract, read_manifest
-from amad.telemetry.loading import Loading
-from amad.telemetry.source import CULPRITS, fingerprint, reading_rules
+from amad.telemetry.loading import Loading, Plan
+from amad.telemetry.source import CULPRITS, PARTS, fingerprint, globs_found, reading_rules
 from amad.telemetry.values import check_timezone
 
+NAMED = 5  # files in one sentence
 
-def ingest(fleet: Fleet, settings: Settings, lake: Path, rejected: Path) -> dict:
+
+def ingest(
+    fleet: Fleet, settings: Settings, lake: Path, rejected: Path, *, rebuild: bool = False
+) -> dict:
     """Bring the lake up to date with the raw files and return the counts of the whole lake.
 
-    Returns ``{rows_in, rows_lake, rows_rejected, rejected_by_reason, vehicles: {id: rows}, files,
-    files_refused: [{path, reason}], files_gone: [{path, rows, days}], vehicles_unknown: {id: rows},
-    likely_doubles: [[id, id]], nulls_by_channel: {channel: values}, rows_merged, days, newest: {id:
-    ISO time}}`` with rows_in == rows_lake + rows_rejected + rows_merged; days counts vehicle-days.
-    A file (or its rest) that cannot be read counts as one row in and one rejected, so
-    that rows_rejected is the number of rows in ``rejected/``.
+    Returns what ``summary`` does, and of this run ``{files_read, rows_added, days_changed}``.
+    rebuild: forget the lake so far, also the rows of raw files that are gone.
 
     Raises:
-        DataError: raw data is missing, or not one row of it can be read.
+        DataError: raw data is missing, not one row of it can be read, the lake is damaged, or the
+            contract has changed and files are gone that would have to be read by the new one.
         ConfigError: the contract contradicts itself.
     """
     lake, rejected = Path(lake), Path(rejected)
@@ -39,66 +47,193 @@ def ingest(fleet: Fleet, settings: Settings, lake: Path, rejected: Path) -> dict
         pending = Pending(lake, rejected)
         pending.recover()
         found = fingerprint(fleet, settings)["files"]
-        raw = [file for file in found if file["part"] != CULPRITS]
         culprits = next((f["sha256"] for f in found if f["part"] == CULPRITS), None)
-        old = read_manifest(lake)
-        if old is not None and not _fits(old, fleet, raw, culprits):
-            say("the raw files or the fleet file have changed: everything is read anew")
-            old = None
-        new = [file for file in raw if old is None or file["path"] not in old["files"]]
-        if new:
+        raw = [file for file in found if file["part"] != CULPRITS]
+        manifest = None if rebuild else read_manifest(lake)
+        raw = _readable(raw, manifest)
+        plan = _plan(fleet, settings, lake, manifest, raw, culprits)
+        done = {"files_read": 0, "rows_added": 0, "days_changed": 0}
+        if plan is not None:
             with pending:
-                loading = Loading(fleet, fleet.source_folder(settings), lake, pending, old)
-                loading.run(new, culprits)
-                pending.commit(rebuild=old is None)
-        else:
-            say(f"all {len(raw)} raw files are in the lake already")
-        return summary(Lake(lake, fleet))
+                folder = fleet.source_folder(settings)
+                done = Loading(fleet, folder, rejected, pending, plan).run()
+                pending.commit(rebuild=plan.anew)
+        return summary(Lake(lake, fleet), {file["path"] for file in raw}) | done
 
 
-def summary(lake: Lake) -> dict:
-    """The counts of a lake, as ``ingest`` returns them."""
+def summary(lake: Lake, there: set[str]) -> dict:
+    """The counts of a lake; ``there``: the raw files that are in their folder.
+
+    ``{rows_in, rows_lake, rows_merged, rows_rejected, rejected_by_reason, vehicles: {id: rows},
+    files, files_refused: [{path, reason}], files_gone: [{path, rows, days}], vehicles_unknown: {id:
+    rows}, likely_doubles: [[id, id]], nulls_by_channel: {channel: values}, days, newest: {id: ISO
+    time}}`` with rows_in == rows_lake + rows_rejected + rows_merged. days counts vehicle-days.
+    A merged row became part of another row of its time. A file (or its rest) that cannot be read
+    counts as one row in and one rejected, so that rows_rejected is the number of rows in
+    ``rejected/``. Files that are gone and gave nothing to the lake are not told.
+    """
     reasons: Counter = Counter()
+    unknown: Counter = Counter()
+    nulls: Counter = Counter()
     for file in lake.files.values():
         reasons.update(file["rejected"])
+        unknown.update(file["unknown"])
+        nulls.update(file["nulls"])
     vehicles: Counter = Counter()
     for vehicle, _, rows in lake.days():
         vehicles[vehicle] += rows
+    newest = lake.newest().items()
     counts = {
         "rows_in": sum(file["rows"] for file in lake.files.values()),
         "rows_lake": sum(vehicles.values()),
+        "rows_merged": sum(file["merged"] for file in lake.files.values()),
         "rows_rejected": sum(reasons.values()),
         "rejected_by_reason": dict(sorted(reasons.items())),
         "vehicles": dict(sorted(vehicles.items())),
-        "rows_merged": 0,
         "files": len(lake.files),
-        "files_gone": [],
-        "vehicles_unknown": {},
-        "likely_doubles": [],
-        "nulls_by_channel": {},
-        "newest": {},
         "files_refused": [
             {"path": path, "reason": file["refused"]}
             for path, file in sorted(lake.files.items())
-            if file["refused"]
+            if file["refused"] and path in there
         ],
+        "files_gone": _gone(lake, set(lake.files) - there),
+        "vehicles_unknown": dict(sorted(unknown.items())),
+        "likely_doubles": likely_doubles([*vehicles, *unknown]),
+        "nulls_by_channel": dict(sorted(nulls.items())),
         "days": len(lake.days()),
+        "newest": {vehicle: _iso(time_us) for vehicle, time_us in sorted(newest)},
     }
     assert counts["rows_in"] == sum(counts[f"rows_{n}"] for n in ("lake", "rejected", "merged"))
     return counts
 
 
-def _fits(manifest: dict, fleet: Fleet, raw: list[dict], culprits: str | None) -> bool:
-    """May new files be added to this lake?"""
-    known = manifest["files"]
-    sha_of = {file["path"]: file["sha256"] for file in raw}
-    if manifest["contract"] != lake_contract(fleet) or manifest["culprits"] != culprits:
-        return False
-    if any(sha_of.get(path) != file["sha256"] for path, file in known.items()):
-        return False
-    # Where a row is told by its position, a file that slips in before others moves their rows.
-    in_order = all(file["path"] in known for file in raw[: len(known)])
-    return in_order or reading_rules(fleet).timestamp.take != "index"
+def _plan(
+    fleet: Fleet, settings: Settings, lake: Path, manifest: dict | None, raw: list[dict],
+    culprits: str | None,
+) -> Plan | None:  # fmt: skip
+    """What to read, and what to keep; None where there is nothing to do."""
+    there = {file["path"]: file for file in raw}
+    everything = Plan(read=raw, culprits=culprits, globs=globs_found(fleet, settings))
+    if manifest is None:
+        return everything
+    if fleet.source.format == "simulator" and (
+        manifest["contract"] != lake_contract(fleet) or not set(manifest["files"]) <= set(there)
+    ):
+        return everything  # its raw files were made anew
+    way_out = (
+        f"are no longer in {fleet.source_folder(settings)}. Bring them back, or run `amad ingest "
+        "--rebuild` to make the lake of the files that are there; the rows of the others are then "
+        "lost. The lake stays as it is"
+    )
+    if manifest["contract"] != lake_contract(fleet):
+        if lost := _lost(manifest, there):
+            raise DataError(
+                f"fleet {fleet.name}: the fleet file has changed, so that all raw files must be "
+                f"read anew, but {_some(lost)} of the lake {way_out}"
+            )
+        say(f"the fleet file has changed: all {len(raw):,} raw files are read anew")
+        return everything
+    before = Lake(lake, fleet)
+    known = before.files
+    gone = {file["path"] for file in _gone(before, set(known) - set(there))}
+    changed = [path for path in known if path in there and _differs(known[path], there[path])]
+    path_of = {known[path]["sha256"]: path for path in sorted(gone)}
+    replaces = {path: path for path in changed if _rows(known[path])}
+    for file in raw:
+        if file["path"] not in known and file["sha256"] in path_of:
+            replaces[file["path"]] = path_of[file["sha256"]]
+    new = [file for file in raw if file["path"] not in known or file["path"] in changed]
+    by_index = reading_rules(fleet).timestamp.take == "index"
+    why = []
+    if replaces:
+        why.append(f"{_some(sorted(replaces))} changed or moved")
+    if manifest["culprits"] != culprits:
+        why.append(f"{fleet.labels.culprits} changed")
+    if by_index and not why and _slips_in(known, new):
+        why.append(f"{_some([file['path'] for file in new])} stand before others in the lake")
+    if not why:
+        if not new:
+            say(f"all {len(raw):,} raw files are in the lake already")
+            return None
+        stays = frozenset(set(known) - set(changed))
+        return replace(everything, read=new, before=before, stays=stays, anew=False)
+    stays = frozenset(gone - set(replaces.values()))
+    if by_index and stays:
+        raise DataError(
+            f"fleet {fleet.name}: {' and '.join(why)}, so that all raw files must be read anew, "
+            f"since their rows are told by position, but {_some(sorted(stays))} of the lake "
+            f"{way_out}"
+        )
+    kept = f"; the rows of {_some(sorted(stays))}, which are gone, are kept" if stays else ""
+    say(f"{' and '.join(why)}: all {len(raw):,} raw files are read anew{kept}")
+    return replace(everything, before=before, stays=stays, replaces=replaces)
+
+
+def _readable(raw: list[dict], manifest: dict | None) -> list[dict]:
+    """Without files that gave rows to the lake and cannot be opened now: they count as gone."""
+    known = {} if manifest is None else manifest["files"]
+    kept = []
+    for file in raw:
+        if "error" in file and _rows(known.get(file["path"])):
+            say(f"{file['path']} cannot be opened ({file['error']}); its rows stay in the lake")
+        else:
+            kept.append(file)
+    return kept
+
+
+def _rows(entry: dict | None) -> int:
+    """Rows that a raw file gave to the lake, by its entry in the manifest."""
+    return 0 if entry is None else entry["rows"] - sum(entry["rejected"].values())
+
+
+def _lost(manifest: dict, there: dict[str, dict]) -> list[str]:
+    """Raw files that gave rows to the lake, and whose content is no longer in the folder."""
+    shas = {file["sha256"] for file in there.values()}
+    return [
+        path
+        for path, file in sorted(manifest["files"].items())
+        if path not in there and file["sha256"] not in shas and _rows(file)
+    ]
+
+
+def _gone(lake: Lake, paths: set[str]) -> list[dict]:
+    """Of the files ``paths`` those that gave rows to the lake: {path, rows, days}."""
+    if not paths:
+        return []
+    table = lake.origins()
+    mine = pc.and_(pc.is_in(table["path"], pa.array(sorted(paths))), pc.greater(table["rows"], 0))
+    sums = table.filter(mine).group_by("path").aggregate([("rows", "sum"), ("rows", "count")])
+    found = [
+        {"path": row["path"], "rows": row["rows_sum"], "days": row["rows_count"]}
+        for row in sums.to_pylist()
+    ]
+    return sorted(found, key=lambda file: file["path"])
+
+
+def _differs(entry: dict, file: dict) -> bool:
+    return any(entry[key] != file[key] for key in ("sha256", "part"))
+
+
+def _slips_in(known: dict[str, dict], new: list[dict]) -> bool:
+    """Where a row is told by its position, a file that comes before others moves their rows."""
+
+    def place(path: str, file: dict) -> tuple[int, str]:
+        return PARTS.index(file["part"]), path
+
+    last = max(place(path, file) for path, file in known.items())
+    return any(place(file["path"], file) <= last for file in new)
+
+
+def _some(paths: list[str]) -> str:
+    """``3 raw files (a.csv, b.csv, c.csv)``"""
+    more = f" and {len(paths) - NAMED:,} more" if len(paths) > NAMED else ""
+    count = f"{len(paths):,} raw file{'' if len(paths) == 1 else 's'}"
+    return f"{count} ({', '.join(paths[:NAMED])}{more})"
+
+
+def _iso(time_us: int) -> str:
+    zero = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+    return (zero + datetime.timedelta(microseconds=time_us)).isoformat()
 
 
 def _check(fleet: Fleet) -> None:

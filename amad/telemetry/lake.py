@@ -1,11 +1,16 @@
 """The lake: every vehicle's rows, sorted, unique, by vehicle and UTC date.
 
     lake/vehicle=<id>/date=<YYYY-MM-DD>/part.parquet   the rows (``lake_schema``)
-    lake/_days.parquet     a row per part: rows, hash, and what ingest counted on the way
+    lake/vehicle=<id>/date=<YYYY-MM-DD>/_origins.parquet   of which files, where of several
+    lake/_days.parquet     a row per part: rows, hashes, and what ingest counted on the way
+    lake/_origins.parquet  the same counts per raw file and vehicle-day
     lake/_events.parquet   the known events (``EVENTS``)
-    lake/_manifest.json    the raw files in it, the contract it was written under, its hash
+    lake/_manifest.json    the raw files in it, its contract (``lake_contract``), its tables' hashes
 
-Vehicle ids are percent-encoded in paths. ``Lake`` only reads; ``ingest.py`` writes.
+The manifest says what the lake is: it names its tables by their hash, and the table of days names
+each part by its hash. A file that an ingest has replaced lies under ``lake/.old`` until the next
+one, so that a reader finds the lake that it opened. Vehicle ids are percent-encoded in paths.
+``Lake`` only reads; ``ingest.py`` writes.
 """
 
 import datetime
@@ -22,18 +27,32 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from amad.config import DataError, Fleet
+from amad.telemetry.files import damaged, read_json, write_json
 from amad.telemetry.schemas import DATE, EVENTS, TIMESTAMP, VEHICLE, check, lake_schema
 from amad.telemetry.values import DAY_US, date_of
 
-FORMAT = 2  # of the parts: a lake of another format is written anew
+FORMAT = 3  # of the parts and tables: a lake of another format is written anew
 MANIFEST, DAYS_FILE, EVENTS_FILE = "_manifest.json", "_days.parquet", "_events.parquet"
+ORIGINS_FILE, OLD = "_origins.parquet", ".old"
+REMEDY = (
+    "put it back from a copy, or run `amad ingest --rebuild`, which reads the raw files that are "
+    "there anew"
+)
+NAME_BYTES = 255  # the longest name that common file systems take
 
 # duplicates, late, unreadable: rows refused as repeated, rows that came after newer ones, rows
-# that could not be read (of the vehicle-day as far as that is known).
+# that could not be read (of the vehicle-day as far as that is known). origin: the raw file of all
+# its rows; null where they are of several, then origins_sha256 is the hash of its table of origins.
 DAYS = pa.schema([
     ("vehicle", pa.string()), ("date", pa.date32()), ("rows", pa.int64()),
     ("sha256", pa.string()), ("duplicates", pa.int64()), ("late", pa.int64()),
-    ("unreadable", pa.int64()),
+    ("unreadable", pa.int64()), ("origin", pa.string()), ("origins_sha256", pa.string()),
+])  # fmt: skip
+
+# A row per raw file and vehicle-day. rows: those to which the file gave something.
+ORIGINS = pa.schema([
+    ("path", pa.string()), ("vehicle", pa.string()), ("date", pa.date32()), ("rows", pa.int64()),
+    ("duplicates", pa.int64()), ("late", pa.int64()), ("unreadable", pa.int64()),
 ])  # fmt: skip
 
 
@@ -60,15 +79,27 @@ class Lake:
                 f"{fleet.name}'s file; run `amad ingest` to write it anew"
             )
         self._manifest = manifest
-        self._day_table = pq.ParquetFile(self.path / DAYS_FILE).read()
+        self._day_table = self._table(DAYS_FILE, DAYS)
         self._rows_of: dict[str, dict[datetime.date, int]] = {}
-        columns = (self._day_table[name].to_pylist() for name in ("vehicle", "date", "rows"))
-        for vehicle, date, rows in zip(*columns, strict=True):
+        self._sha_of: dict[tuple[str, datetime.date], str] = {}
+        names = ("vehicle", "date", "rows", "sha256")
+        columns = (self._day_table[name].to_pylist() for name in names)
+        for vehicle, date, rows, sha256 in zip(*columns, strict=True):
             self._rows_of.setdefault(vehicle, {})[date] = rows
+            self._sha_of[vehicle, date] = sha256
+
+    @property
+    def manifest(self) -> dict:
+        """What ``ingest`` knows of the lake and goes on with."""
+        return self._manifest
 
     @property
     def files(self) -> dict[str, dict]:
-        """Raw file -> {bytes, sha256, part, rows, rejected: {reason: rows}, refused}."""
+        """Raw file -> its entry in the manifest.
+
+        ``{bytes, sha256, part, rows, merged, rejected: {reason: rows}, refused: reason or null,
+        unknown: {vehicle: rows}, nulls: {channel: values}, test_start: {vehicle: microseconds}}``.
+        """
         return self._manifest["files"]
 
     def vehicles(self) -> list[str]:
@@ -107,7 +138,49 @@ class Lake:
         schema = self._schema_of(columns)
         if date not in self._rows_of.get(vehicle, {}):
             return schema.empty_table()
-        return read_part(self.part(vehicle, date), schema, columns)
+        with self.open_day(vehicle, date) as file:
+            return check(file.read(columns), schema, str(self.part(vehicle, date)))
+
+    @contextmanager
+    def open_day(self, vehicle: str, date: datetime.date) -> Iterator[pq.ParquetFile]:
+        """Open the part of a vehicle-day that the lake holds, to be read in batches.
+
+        Raises:
+            DataError: it is missing, or not what ingest wrote; names file, vehicle and date.
+        """
+        what = f"the rows of {vehicle} on {date}"
+        with self.open_file(part_path(vehicle, date), self._sha_of[vehicle, date], what) as file:
+            yield file
+
+    @contextmanager
+    def open_file(self, relative: Path, sha256: str, what: str) -> Iterator[pq.ParquetFile]:
+        """Open a file of the lake by its path in it and its hash: as it stands, or replaced."""
+        found = False
+        for path in (self.path / relative, self.path / OLD / relative):
+            try:
+                content = path.read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            if hashlib.sha256(content).hexdigest() == sha256:
+                with pq.ParquetFile(pa.BufferReader(content)) as file:
+                    yield file
+                return
+            found = True
+        if read_manifest(self.path) != self._manifest:
+            raise DataError(
+                f"the lake in {self.path} was changed by an ingest while it was read; run the "
+                "command again"
+            )
+        why = "its content is not what ingest wrote" if found else "it is missing"
+        raise damaged(self.path / relative, REMEDY, f"{what}: {why}")
+
+    def origins(self) -> pa.Table:
+        """What each raw file gave to each vehicle-day: a table of the schema ORIGINS."""
+        return self._table(ORIGINS_FILE, ORIGINS)
+
+    def newest(self) -> dict[str, int]:
+        """Vehicle -> time (microseconds UTC) of its newest row."""
+        return dict(self._manifest["newest"])
 
     def read(
         self,
@@ -139,7 +212,7 @@ class Lake:
 
     def events(self) -> pa.Table:
         """Known events (schema EVENTS), sorted by vehicle and start; empty where none are known."""
-        return check(pq.ParquetFile(self.path / EVENTS_FILE).read(), EVENTS, EVENTS_FILE)
+        return self._table(EVENTS_FILE, EVENTS)
 
     def test_start(self) -> dict[str, int]:
         """Vehicle -> time (microseconds UTC) of its first row in files of part test, else {}."""
@@ -149,28 +222,32 @@ class Lake:
         """A short hash of the content: the same rows and events have the same hash."""
         return self._manifest["hash"]
 
+    def _table(self, name: str, schema: pa.Schema) -> pa.Table:
+        with self.open_file(Path(name), self._manifest["tables"][name], "a table") as file:
+            return check(file.read(), schema, name)
+
+
+def id_in_path(vehicle: str, limit: int = NAME_BYTES) -> str:
+    """The vehicle's id as part of a file's name: percent-encoded, in at most ``limit`` bytes.
+
+    A longer one is cut and ends in ``+`` (which encoding never leaves) and the hash of the id.
+    """
+    encoded = quote(vehicle, safe="")
+    if len(encoded) <= limit:
+        return encoded
+    digest = hashlib.sha256(vehicle.encode()).hexdigest()[:16]
+    return f"{encoded[: limit - len(digest) - 1]}+{digest}"
+
 
 def part_path(vehicle: str, date: datetime.date) -> Path:
     """Where a vehicle-day lies, relative to the lake."""
-    return Path(f"{VEHICLE}={quote(vehicle, safe='')}") / f"{DATE}={date.isoformat()}/part.parquet"
+    folder = f"{VEHICLE}={id_in_path(vehicle, NAME_BYTES - len(VEHICLE) - 1)}"
+    return Path(folder) / f"{DATE}={date.isoformat()}/part.parquet"
 
 
-def read_part(path: Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read one part (default: all columns); raises DataError if it is damaged or not ``schema``."""
-    with open_part(path) as file:
-        return check(file.read(columns), schema, str(path))
-
-
-@contextmanager
-def open_part(path: Path) -> Iterator[pq.ParquetFile]:
-    """Open one part to be read; raises DataError if it is damaged."""
-    try:
-        with pq.ParquetFile(path) as file:  # read_table would add the hive keys
-            yield file
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(
-            f"{path} cannot be read ({error}); delete the lake and run `amad ingest` again"
-        ) from None
+def origins_path(vehicle: str, date: datetime.date) -> Path:
+    """Where the origins of a vehicle-day's rows lie, relative to the lake."""
+    return part_path(vehicle, date).with_name(ORIGINS_FILE)
 
 
 def write_part(
@@ -190,11 +267,27 @@ def write_part(
 
 
 def read_manifest(path: Path) -> dict | None:
-    """The lake's manifest; None where there is no lake."""
-    try:
-        return json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
+    """The lake's manifest; None where there is no lake.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    content = read_json(path / MANIFEST, REMEDY, keys=["contract", "files"])
+    if content is not None and "checksum" not in content:  # of a format before this one
+        content["contract"] = ""
+    elif content is not None and content["checksum"] != _checksum(content):
+        raise damaged(path / MANIFEST, REMEDY, "its content does not match its checksum")
+    return content
+
+
+def write_manifest(path: Path, content: dict) -> None:
+    """Write a lake's manifest to ``path``."""
+    write_json(path, content | {"checksum": _checksum(content)})
+
+
+def _checksum(manifest: dict) -> str:
+    content = {key: value for key, value in manifest.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def lake_contract(fleet: Fleet) -> str:

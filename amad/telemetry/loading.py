@@ -1,262 +1,349 @@
 """The two passes of ingest, into a pending change of the lake.
 
 Pass one reads every new file, refuses what cannot be read, and spills the clean rows by
-vehicle-day. Pass two sorts each vehicle-day, refuses repeated timestamps (the first row to arrive
-stays), and writes its part. Memory holds a batch, the spill's buffer and one vehicle-day.
+vehicle-day. Pass two (``parts.py``) sorts each vehicle-day, merges rows of one time, and writes its
+part. Memory holds a batch, the spill's buffer and one vehicle-day.
 
 Shape legend: T rows of a vehicle-day, C channels.
 """
 
-import json
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from amad.config import DataError, Fleet
-from amad.config.console import say, track
+from amad.config.console import track
+from amad.config.errors import AmadError
 from amad.telemetry import lake as lakes
+from amad.telemetry.clocks import LocalClock
 from amad.telemetry.commit import Pending
-from amad.telemetry.events import intervals_of, label_rows, read_events
-from amad.telemetry.files import write_json, write_parquet
-from amad.telemetry.readers import FileRefusedError, read_batches
-from amad.telemetry.rows import CleanRows, FileParser
-from amad.telemetry.schemas import EVENTS, TIMESTAMP, lake_schema
-from amad.telemetry.source import reading_rules, sha256_of
-from amad.telemetry.spill import DayRows, Spill
+from amad.telemetry.events import read_events
+from amad.telemetry.files import read_table, write_parquet
+from amad.telemetry.lake import Lake
+from amad.telemetry.parts import Parts
+from amad.telemetry.readers import FileRefusedError, read_batches, refusal
+from amad.telemetry.rows import CleanRows, FileParser, RefusedRow
+from amad.telemetry.schemas import EVENTS, REJECTED
+from amad.telemetry.source import reading_rules, sha256_of, unescaped
+from amad.telemetry.spill import Spill
 from amad.telemetry.tally import Lateness, RejectedLog
 from amad.telemetry.timing import index_start_us
 from amad.telemetry.values import date_of
 
-DUPLICATE = "duplicate timestamp"
 EVERY = "*"
 
 
-class Loading:
-    """One run of ingest: what the lake held before it (``old``: its manifest), what it finds."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is to be read, and what of the lake so far is kept.
 
-    def __init__(
-        self, fleet: Fleet, folder: Path, lake: Path, pending: Pending, old: dict | None
-    ) -> None:
+    read: files as ``fingerprint`` lists them. before: the lake so far, None to forget it. stays:
+    its raw files whose rows are kept. anew: every part is made again from both. replaces: file that
+    is read -> file of the lake whose rows it replaces, the same where its content has changed.
+    """
+
+    read: list[dict]
+    culprits: str | None = None
+    globs: list[str] = field(default_factory=list)
+    before: Lake | None = None
+    stays: frozenset[str] = frozenset()
+    anew: bool = True
+    replaces: dict[str, str] = field(default_factory=dict)
+
+
+class Loading:
+    """One run of ingest."""
+
+    def __init__(self, fleet: Fleet, folder: Path, rejected: Path, pending: Pending, plan: Plan):
         self._fleet = fleet
         self._folder = folder  # of the raw files
         self._rules = reading_rules(fleet)
-        self._schema = lake_schema(fleet)
-        self._lake = lake
+        self._rejected = rejected
         self._pending = pending
-        self._old = old or {}
-        self._index_rows: dict[str, int] = dict(self._old.get("index_rows", {}))
-        self._test_start: dict[str, int] = dict(self._old.get("test_start", {}))
-        self._lateness = Lateness(self._old.get("newest", {}))
+        self._plan = plan
+        held = plan.before.manifest if plan.before is not None else {}
+        self._held: dict[str, dict] = held.get("files", {})
+        self._stays = set(plan.stays)
+        self._files = {path: dict(self._held[path]) for path in self._stays}  # of the new manifest
+        self._held_logs: list[str] = held.get("rejected", [])
+        self._number = 1 + max((int(name.split(".")[0]) for name in self._held_logs), default=-1)
+        followed = {} if plan.anew else held
+        self._index_rows: dict[str, int] = dict(followed.get("index_rows", {}))
+        self._lateness = Lateness(followed.get("newest", {}))
+        self._clock = LocalClock(self._rules.timestamp.timezone, followed.get("newest"))
         # Vehicles whose later rows have no place in time, where rows are told by their position.
-        self._lost: set[str | None] = set(self._old.get("lost", []))
-        self._files: dict[str, dict] = {}  # new entries of the manifest
-        self._unreadable: Counter = Counter()  # (vehicle, day) -> rows
-        log_name = f"{len(self._old.get('rejected', [])):05d}.parquet"
-        self._log_names = [*self._old.get("rejected", []), log_name]
-        self._log = RejectedLog(pending.rejected_file(log_name))
+        self._lost: set[str | None] = set(followed.get("lost", []))
+        self._counts: dict[tuple, Counter] = defaultdict(Counter)  # (path, vehicle, date) -> counts
+        self._log_name = f"{self._number:05d}.parquet"
+        self._log = RejectedLog(pending.rejected_file(self._log_name))
         self._spill = Spill(pending.scratch("spill"), len(fleet.channels))
-        self._days: list[dict] = []  # rows of the schema DAYS, once written
+        self._parts = Parts(fleet, pending, plan.before, self._stays, anew=plan.anew)
 
-    def run(self, new: list[dict], culprits: str | None) -> None:
-        """Read the files ``new`` (as ``fingerprint`` lists them) and write all that changes.
+    def run(self) -> dict:
+        """Read the files of the plan and write all that changes; returns what was done.
+
+        ``{files_read, rows_added, days_changed}``: the lake's rows more than before, and the
+        vehicle-days that were written.
 
         Raises:
             DataError: the lake would be empty, or the file of culprits cannot be read.
         """
-        for number, file in enumerate(track(new, "read raw files")):
+        for number, file in enumerate(track(self._plan.read, "read raw files")):
             self._read(number, file)
         self._spill.flush()
-        if not self._spill.days() and not self._old:
-            self._say_nothing_read(new)
+        if not self._parts.vehicles(self._spill):
+            self._say_nothing_read()
         early = (
             self._fleet.labels.culprits_by == "timestamp" or self._rules.timestamp.take == "index"
         )
         events = self._events() if early else None
-        self._days = self._write_days([file["path"] for file in new], events)
+        paths = [file["path"] for file in self._plan.read]
+        self._parts.write(self._spill, paths, self._log, events)
         self._log.close()
         if events is None:  # rows of the test part are counted in the parts that are now written
             events = self._events()
-        self._write_tables(events, culprits)
+        days = self._write_tables(events)
+        before = self._plan.before.rows() if self._plan.before is not None else 0
+        return {
+            "files_read": len(paths),
+            "rows_added": sum(days["rows"].to_pylist()) - before,
+            "days_changed": self._parts.changed,
+        }
 
     def _read(self, number: int, file: dict) -> None:
-        path, rows, refused, vehicle = file["path"], 0, None, None
+        path, rows, refused, parser = file["path"], 0, None, None
+        tests: dict[str, int] = {}
         try:
-            parser = FileParser(self._fleet, path, file["part"], self._index_rows)
-            vehicle = parser.vehicle
-            if self._lost & {vehicle, EVERY}:
+            parser = self._parser(file)
+            if self._lost & {parser.vehicle, EVERY}:
                 raise FileRefusedError(
                     "no place in time: an earlier file of the vehicle was refused"
                 )
-            first_us = parser.first_us
-            for batch in read_batches(self._folder / path, self._rules, parser.resolve):
-                clean, bad = parser.parse(batch)
+            for clean, bad in self._batches(file, parser):
+                rows = parser.rows
                 self._spill.add(clean, number)
                 self._lateness.add(clean)
                 if file["part"] == "test":
-                    self._mark_test_start(clean, first_us)
+                    _mark_test_start(tests, clean, parser.first_us)
                 for row in bad:
                     self._log.add(path, row.row, row.reason, row.content)
                     if row.vehicle is not None and row.day is not None:
-                        self._unreadable[row.vehicle, row.day] += 1
-                rows = parser.rows
-            parser.finish()
+                        self._counts[path, row.vehicle, date_of(row.day)]["unreadable"] += 1
         except FileRefusedError as error:
             refused = str(error)
+            if rows == 0 and path in self._plan.replaces and self._keep(file, refused):
+                return
             self._log.add(path, rows + 1 if rows else None, refused, None)
-            say(f"refused {'the rest of ' if rows else ''}{path}: {refused}")
             if self._rules.timestamp.take == "index":
-                self._lost.add(vehicle or EVERY)
+                self._lost.add((parser and parser.vehicle) or EVERY)
             rows += 1
         self._lateness.end_file()
+        for (vehicle, day), count in self._lateness.counts.items():
+            self._counts[path, vehicle, date_of(day)]["late"] += count
+        self._lateness.counts.clear()
         self._files[path] = {
             "bytes": file["bytes"], "sha256": file["sha256"], "part": file["part"],
-            "rows": rows, "refused": refused,
+            "rows": rows, "refused": refused, "test_start": tests,
+            "unknown": dict(parser.unknown) if parser else {},
+            "nulls": dict(parser.nulls) if parser else {},
         }  # fmt: skip
 
-    def _mark_test_start(self, rows: CleanRows, first_us: int | None) -> None:
-        """first_us: of the file's first row, which counts even if it was refused."""
-        for code in np.unique(rows.code_T):
-            start_us = int(rows.timestamp_T[rows.code_T == code].min())
-            start_us = start_us if first_us is None else first_us
-            vehicle = rows.vehicles[code]
-            self._test_start[vehicle] = min(self._test_start.get(vehicle, start_us), start_us)
+    def _keep(self, file: dict, refused: str) -> bool:
+        """Keep the rows of a file that has changed and now cannot be read.
 
-    def _say_nothing_read(self, new: list[dict]) -> None:
+        Returns whether its entry is complete: a file that moved has an entry of its own.
+        """
+        old = self._plan.replaces[file["path"]]
+        if self._rules.timestamp.take == "index":
+            raise DataError(
+                f"{file['path']} has changed and cannot be read now ({refused}), and without it "
+                "later rows of its vehicle have no place in time. Mend it, or run `amad ingest "
+                "--rebuild` to make the lake without it. The lake stays as it is"
+            )
+        self._stays.add(old)
+        self._files[old] = dict(self._held[old])
+        if old != file["path"]:
+            return False
+        reason = f"it has changed and cannot be read now, so its rows of before stay: {refused}"
+        self._files[old] |= {
+            "bytes": file["bytes"], "sha256": file["sha256"], "part": file["part"],
+            "refused": reason,
+        }  # fmt: skip
+        return True
+
+    def _parser(self, file: dict) -> FileParser:
+        with _refusing():
+            if "error" in file:
+                raise FileRefusedError(f"unreadable file: {file['error']}")
+            where = self._folder / unescaped(file["path"])
+            return FileParser(
+                self._fleet, file["path"], file["part"], self._index_rows, self._clock, where
+            )
+
+    def _batches(
+        self, file: dict, parser: FileParser
+    ) -> Iterator[tuple[CleanRows, list[RefusedRow]]]:
+        with _refusing():
+            path = self._folder / unescaped(file["path"])
+            for batch in read_batches(path, self._rules, parser.resolve):
+                yield parser.parse(batch)
+            parser.finish()
+
+    def _say_nothing_read(self) -> None:
         reason, content = self._log.first or ("the files hold no rows", "")
         raise DataError(
-            f"fleet {self._fleet.name}: not one row of {len(new)} raw files could be read. "
-            f"First: {reason}. {f'The row: {content[:300]}. ' if content else ''}"
+            f"fleet {self._fleet.name}: not one row of {len(self._plan.read)} raw files could be "
+            f"read. First: {reason}. {f'The row: {content[:300]}. ' if content else ''}"
             "Mend the files, or the fleet file's source section"
         )
-
-    def _write_days(self, paths: list[str], events: pa.Table | None) -> list[dict]:
-        """Write the part of each vehicle-day that has new rows; returns rows of the schema DAYS."""
-        drawn = self._fleet.labels.kind == "intervals"
-        intervals = intervals_of(events) if drawn and events is not None else {}
-        kept = {(d["vehicle"], d["date"]): d for d in self._old_days()}
-        todo = self._spill.read()
-        for vehicle, day, rows in track(todo, "write the lake", total=len(self._spill.days())):
-            date = date_of(day)
-            part = lakes.part_path(vehicle, date)
-            before = kept.get((vehicle, date))
-            if before is not None:
-                rows = _joined(lakes.read_part(self._lake / part, self._schema), rows)
-            order_T = np.argsort(rows.timestamp_T, kind="stable")
-            time_T = rows.timestamp_T[order_T]
-            again_T = np.diff(time_T, prepend=-1) == 0
-            for at in order_T[again_T]:
-                self._refuse_again(vehicle, rows, int(at), paths)
-            order_T, time_T = order_T[~again_T], time_T[~again_T]
-            label_T = rows.label_T[order_T]
-            if drawn:
-                label_T = label_rows(time_T, intervals.get(vehicle, []))
-            target = self._pending.lake_file(part)
-            lakes.write_part(target, self._schema, time_T, rows.value_TC[order_T], label_T)
-            old_duplicates = before["duplicates"] if before else 0
-            kept[vehicle, date] = {
-                "vehicle": vehicle, "date": date, "rows": len(time_T),
-                "sha256": sha256_of(target), "duplicates": old_duplicates + int(again_T.sum()),
-                "late": before["late"] if before else 0,
-                "unreadable": before["unreadable"] if before else 0,
-            }  # fmt: skip
-        for name, counts in (("late", self._lateness.counts), ("unreadable", self._unreadable)):
-            for (vehicle, day), count in counts.items():
-                if (vehicle, date_of(day)) in kept:
-                    kept[vehicle, date_of(day)][name] += count
-        return [kept[key] for key in sorted(kept)]
-
-    def _refuse_again(self, vehicle: str, rows: DayRows, at: int, paths: list[str]) -> None:
-        names = self._fleet.channel_names
-        value_C = rows.value_TC[at]
-        when = pa.scalar(int(rows.timestamp_T[at]), TIMESTAMP).as_py()
-        content = {"vehicle": vehicle, "timestamp": when.isoformat()}
-        content |= {n: float(v) for n, v in zip(names, value_C, strict=True) if not np.isnan(v)}
-        path = paths[rows.file_T[at]]
-        self._log.add(path, int(rows.row_T[at]), DUPLICATE, json.dumps(content))
-
-    def _old_days(self) -> list[dict]:
-        if not self._old:
-            return []
-        return pq.ParquetFile(self._lake / lakes.DAYS_FILE).read().to_pylist()
 
     def _events(self) -> pa.Table:
         labels = self._fleet.labels
         if not labels.culprits:
             return EVENTS.empty_table()
-        vehicles = {vehicle for vehicle, _ in self._spill.days()}
-        vehicles |= {day["vehicle"] for day in self._old_days()}
         return read_events(
-            self._folder / labels.culprits, self._fleet, vehicles, self._rows_to_time
+            self._folder / labels.culprits,
+            self._fleet,
+            self._parts.vehicles(self._spill),
+            self._rows_to_time,
         )
+
+    def _test_start(self) -> dict[str, int]:
+        """Vehicle -> time of its first row in files of part test."""
+        found: dict[str, int] = {}
+        for file in self._files.values():
+            for vehicle, start_us in file["test_start"].items():
+                found[vehicle] = min(found.get(vehicle, start_us), start_us)
+        return found
 
     def _rows_to_time(self, vehicle: str, first: int, last: int) -> tuple[int, int] | None:
         """Times of rows of the vehicle's test part (of all its rows where no file is marked)."""
+        start_us = self._test_start().get(vehicle)
         if self._rules.timestamp.take == "index":
             period, zero_us = self._fleet.period_us, index_start_us(self._rules.timestamp)
-            start_us = self._test_start.get(vehicle, zero_us)
+            start_us = zero_us if start_us is None else start_us
             end_us = start_us + last * period
             known_us = zero_us + self._index_rows.get(vehicle, 0) * period
             return (start_us + first * period, end_us) if end_us <= known_us else None
-        time_T = self._test_times(vehicle)
+        time_T = self._parts.times(vehicle)
+        time_T = time_T[time_T >= (start_us or 0)]
         if last > len(time_T):
             return None
         end_us = time_T[last] if last < len(time_T) else time_T[-1] + 1
         return int(time_T[first]), int(end_us)
 
-    def _test_times(self, vehicle: str) -> np.ndarray:
-        """Times of the vehicle's test part, from its parts that are pending and those that stay."""
-        times = [np.zeros(0, np.int64)]
-        for day in self._days:
-            if day["vehicle"] == vehicle:
-                part = lakes.part_path(vehicle, day["date"])
-                pending = self._pending.lake_file(part)
-                path = pending if pending.is_file() else self._lake / part
-                with lakes.open_part(path) as file:
-                    column = file.read(columns=["timestamp"])["timestamp"]
-                times.append(pc.cast(column, pa.int64()).to_numpy())
-        time_T = np.concatenate(times)
-        return time_T[time_T >= self._test_start.get(vehicle, 0)]
-
-    def _write_tables(self, events: pa.Table, culprits: str | None) -> None:
-        day_table = pa.Table.from_pylist(self._days, schema=lakes.DAYS)
-        write_parquet(day_table, self._pending.lake_file(lakes.DAYS_FILE), lakes.DAYS)
+    def _write_tables(self, events: pa.Table) -> pa.Table:
+        """Write every table and the manifest; returns the table of days."""
+        origins = self._origins()
+        summed = ("duplicates", "late", "unreadable")
+        sums = origins.group_by(["vehicle", "date"]).aggregate([(name, "sum") for name in summed])
+        for row in sums.to_pylist():
+            day = self._parts.days.get((row["vehicle"], row["date"]))
+            if day is not None:
+                day.update({name: row[f"{name}_sum"] for name in summed})
+        rows = [self._parts.days[key] for key in sorted(self._parts.days)]
+        days = pa.Table.from_pylist(rows, schema=lakes.DAYS)
+        write_parquet(days, self._pending.lake_file(lakes.DAYS_FILE), lakes.DAYS)
+        write_parquet(origins, self._pending.lake_file(lakes.ORIGINS_FILE), lakes.ORIGINS)
         write_parquet(events, self._pending.lake_file(lakes.EVENTS_FILE), EVENTS)
-        for path, file in self._files.items():
-            file["rejected"] = dict(self._log.counts.get(path, {}))
-        write_json(
+        self._finish_files()
+        newest = {} if self._plan.anew or not self._plan.before else self._plan.before.newest()
+        for vehicle, newest_us in self._parts.newest.items():
+            newest[vehicle] = max(newest.get(vehicle, newest_us), newest_us)
+        names = (lakes.DAYS_FILE, lakes.ORIGINS_FILE, lakes.EVENTS_FILE)
+        lakes.write_manifest(
             self._pending.lake_file(lakes.MANIFEST),
             {
                 "fleet": self._fleet.name,
                 "contract": lakes.lake_contract(self._fleet),
-                "culprits": culprits,
-                "files": self._old.get("files", {}) | self._files,
-                "rejected": self._log_names,
-                "test_start": self._test_start,
-                "newest": self._lateness.newest,
+                "culprits": self._plan.culprits,
+                "globs": self._plan.globs,
+                "files": self._files,
+                "rejected": [*self._kept_logs(), self._log_name],
+                "test_start": self._test_start(),
+                "newest": newest,
                 "index_rows": self._index_rows,
                 "lost": sorted(v for v in self._lost if v),
-                "hash": lakes.content_hash(day_table, events, self._test_start),
+                "tables": {n: sha256_of(self._pending.lake_file(n)) for n in names},
+                "hash": lakes.content_hash(days, events, self._test_start()),
             },
         )
+        return days
+
+    def _origins(self) -> pa.Table:
+        """What each file gave to each vehicle-day: the files that stay, and those read now."""
+        for key, counts in self._parts.counts.items():
+            self._counts[key].update(counts)
+        names = ("rows", "duplicates", "late", "unreadable")
+        new = [
+            {"path": path, "vehicle": vehicle, "date": date} | {n: counts[n] for n in names}
+            for (path, vehicle, date), counts in sorted(self._counts.items())
+        ]
+        table = pa.Table.from_pylist(new, schema=lakes.ORIGINS)
+        if self._plan.before is None:
+            return table
+        held = self._plan.before.origins()
+        stays = pa.array(sorted(self._stays), pa.string())
+        return pa.concat_tables([held.filter(pc.is_in(held["path"], stays)), table])
+
+    def _finish_files(self) -> None:
+        """Complete the files' entries: what was refused, and what became part of another's row."""
+        for file in self._plan.read:
+            if file["path"] in self._stays:
+                continue
+            entry = self._files[file["path"]]
+            entry["rejected"] = dict(self._log.counts.get(file["path"], {}))
+            entry["merged"] = self._parts.merged[file["path"]]
+        if self._plan.anew:
+            for path in self._stays:
+                entry = self._files[path]
+                refused = sum(entry["rejected"].values())
+                entry["merged"] = entry["rows"] - refused - self._parts.first[path]
+
+    def _kept_logs(self) -> list[str]:
+        """The lists of refused rows so far, without the rows of files that do not stay."""
+        if set(self._held) == self._stays:
+            return self._held_logs
+        names, stays = [], pa.array(sorted(self._stays), pa.string())
+        for name in self._held_logs:
+            path = self._rejected / name
+            remedy = "run `amad ingest --rebuild` to write it anew"
+            table = read_table(path, REJECTED, remedy, required=True)
+            assert table is not None, "it is required"
+            kept = table.filter(pc.is_in(table["file"], stays))
+            if len(kept) < len(table):
+                self._number += 1
+                name = f"{self._number:05d}.parquet"
+                write_parquet(kept, self._pending.rejected_file(name), REJECTED)
+            names.append(name)
+        return names
 
 
-def _joined(old: pa.Table, rows: DayRows) -> DayRows:
-    """The rows a part holds already, then those that have come."""
-    before = len(old)
-    value_TC = np.column_stack(
-        [old[name].to_numpy() for name in old.schema.names if name not in ("timestamp", "label")]
-    )
-    label_T = old["label"].to_numpy() if "label" in old.schema.names else np.zeros(before, np.int8)
-    return DayRows(
-        timestamp_T=np.concatenate(
-            [pc.cast(old["timestamp"], pa.int64()).to_numpy(), rows.timestamp_T]
-        ),
-        value_TC=np.concatenate([value_TC, rows.value_TC]),
-        label_T=np.concatenate([label_T, rows.label_T]),
-        file_T=np.concatenate([np.full(before, -1), rows.file_T]),
-        row_T=np.concatenate([np.zeros(before, np.int64), rows.row_T]),
-    )
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Whatever goes wrong in reading a file refuses that file alone.
+
+    Raises:
+        FileRefusedError: something went wrong.
+    """
+    try:
+        yield
+    except (FileRefusedError, AmadError, MemoryError):
+        raise
+    except Exception as error:
+        raise refusal(error) from error
+
+
+def _mark_test_start(found: dict[str, int], rows: CleanRows, first_us: int | None) -> None:
+    """first_us: of the file's first row, which counts even if it was refused."""
+    for code in np.unique(rows.code_T):
+        start_us = int(rows.timestamp_T[rows.code_T == code].min())
+        start_us = start_us if first_us is None else first_us
+        vehicle = rows.vehicles[code]
+        found[vehicle] = min(found.get(vehicle, start_us), start_us)

@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from amad.config import Channel, Fleet
-from amad.telemetry.lake import Lake, open_part
+from amad.telemetry.lake import Lake
 from amad.telemetry.possible import is_null_word, is_outside
 from amad.telemetry.schemas import PROFILE
 
@@ -44,7 +44,7 @@ def profile(
     for vehicle, date in wanted:
         has_C = fleet.has_channel(fleet.class_of(vehicle))
         day = _Day(fleet)
-        with open_part(lake.part(vehicle, date)) as file:
+        with lake.open_day(vehicle, date) as file:
             for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
                 day.add(batch)
         of_day = counted[vehicle, date]

@@ -69,6 +69,9 @@ class FileParser:
         self._rules: Source = reading_rules(fleet)
         self._path = path
         self._part = part
+        aliases = self._rules.vehicle.aliases.items()
+        self._name_of = {alias.strip(): name for name, others in aliases for alias in others}
+        self.unknown: Counter = Counter()  # vehicle of no class -> its refused rows
         self._vehicle = self._vehicle_of_path()
         self._times = RowTimes(fleet, path, self._vehicle, index_rows, clock, file)
         told = "decimal" in self._rules.model_fields_set
@@ -201,7 +204,8 @@ class FileParser:
         match = re.search(rule.pattern or "", self._path)
         if match is None:
             raise FileRefusedError(f"no vehicle in the path: {rule.pattern!r} does not match it")
-        return match[1] if match.groups() else match[0]
+        name = (match[1] if match.groups() else match[0]) or ""
+        return self._name_of.get(name.strip(), name)
 
     def _may_lack(self) -> list[bool]:
         """For each channel: may this file do without its column?
@@ -211,6 +215,7 @@ class FileParser:
         if self._vehicle is not None:
             kind = self._class(self._vehicle)
             if kind is None:
+                self.unknown[self._vehicle] = 1  # an entry of its own, as the file is
                 raise FileRefusedError(f"unknown vehicle: {self._vehicle!r} is in no vehicle class")
             return [not has for has in self._fleet.has_channel(kind)]
         classes = {item.name for item in self._fleet.vehicle_classes}
@@ -223,14 +228,20 @@ class FileParser:
         column = batch.columns["vehicle"]
         if not pa.types.is_dictionary(column.type):
             column = pc.dictionary_encode(column)
-        names = [None if v is None else str(v).strip() for v in column.dictionary.to_pylist()]
-        code_R = pc.fill_null(column.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+        told = ("" if v is None else str(v).strip() for v in column.dictionary.to_pylist())
+        spelt = [self._name_of.get(name, name) for name in told]
+        names = list(dict.fromkeys(spelt))  # spellings of one vehicle have one code
+        position = {name: code for code, name in enumerate(names)}
+        code_R = pc.fill_null(column.indices, -1).to_numpy(zero_copy_only=False)
+        code_R = np.array([*(position[name] for name in spelt), -1], np.int64)[code_R]
         nameless = np.array([not name for name in names] + [True])  # the last is index -1
         refuse(nameless[code_R], "vehicle id is missing")
         strange = np.array([bool(name) and self._class(name) is None for name in names] + [False])
         refuse(strange[code_R], "vehicle is in no vehicle class of the fleet file")
+        count = np.bincount(code_R + 1, minlength=len(names) + 1)[1:]
+        self.unknown.update({names[code]: int(count[code]) for code in np.flatnonzero(strange)})
         code_R[(nameless | strange)[code_R]] = -1
-        return [name or "" for name in names], code_R
+        return names, code_R
 
     def _values(
         self, batch: RawBatch, vehicles: list[str], code_R: np.ndarray, refuse: Refuse

@@ -1,17 +1,19 @@
 """What the raw data is, right now: each file with its size and SHA-256, and one digest of all.
 
-Every pipeline run asks this, so a file is hashed again only if its size or modification time has
-changed since the last time (kept in ``runs/<fleet>/hashes.json``).
+Every pipeline run asks this, so a file is hashed again only if its size, its inode, or its time of
+modification or of change differs from the last time (kept in ``runs/<fleet>/hashes.json``).
 """
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 from amad.config import ConfigError, DataError, Fleet, Settings
 from amad.config.console import say
 from amad.config.source import FileSet, Source
-from amad.telemetry.files import staged, write_json
+from amad.telemetry.files import read_json, staged, write_json
+from amad.telemetry.lake import read_manifest
 
 PARTS = ("train", "all", "test")  # the order in which a vehicle's files are read
 CULPRITS = "culprits"  # the ``part`` of the file of intervals
@@ -28,12 +30,14 @@ def reading_rules(fleet: Fleet) -> Source:
 def fingerprint(fleet: Fleet, settings: Settings) -> dict:
     """The raw files of a fleet: ``{fleet, format, files: [...], digest}``.
 
-    Each file is ``{path, bytes, sha256, part}``, its path relative to the source's folder; files
-    stand in reading order (train, all, test; then by name), the file of culprits last. A simulated
+    Each file is ``{path, bytes, sha256, part}``, its path relative to the source's folder (see
+    ``escaped``); files stand in reading order (train, all, test; then by name), the file of
+    culprits last. One that cannot be opened has no sha256 and says why in ``error``. A simulated
     fleet is simulated first if its raw files are missing or other settings made them.
 
     Raises:
-        DataError: the folder, or what a glob names, is missing; says how to obtain it.
+        DataError: the folder, or what a glob names, is missing; says how to obtain it. A glob that
+            found files when the lake was written may find none now, unless none finds any.
         ConfigError: a file belongs to two parts.
     """
     if fleet.source.format == "simulator":
@@ -44,12 +48,20 @@ def fingerprint(fleet: Fleet, settings: Settings) -> dict:
     known = _read_cache(cache_path)
     files, cache = [], {}
     for path, part in found:
-        stat = (folder / path).stat()
-        key = [stat.st_size, stat.st_mtime_ns]
-        entry = known.get(str(folder / path))
-        sha = entry[1] if entry and entry[0] == key else sha256_of(folder / path)
-        cache[str(folder / path)] = [key, sha]
-        files.append({"path": path, "bytes": stat.st_size, "sha256": sha, "part": part})
+        file = {"path": path, "bytes": 0, "sha256": "", "part": part}
+        files.append(file)
+        real, name = folder / unescaped(path), escaped(str(folder)) + "/" + path
+        try:
+            stat = real.stat()
+            key = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+            entry = known.get(name)
+            same = isinstance(entry, list) and len(entry) == 2 and entry[0] == key
+            sha = entry[1] if same else sha256_of(real)
+        except OSError as error:
+            file["error"] = error.strerror or str(error)
+            continue
+        cache[name] = [key, sha]
+        file |= {"bytes": stat.st_size, "sha256": sha}
     if cache != known:
         write_json(cache_path, cache)
     lines = "".join(f"{f['path']}\0{f['part']}\0{f['sha256']}\n" for f in files)
@@ -67,36 +79,91 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def escaped(name: str) -> str:
+    r"""A file's name as text that any format can hold: a byte that is not UTF-8 becomes ``\xNN``.
+
+    >>> escaped("caf\udce9.csv")
+    'caf\\xe9.csv'
+    """
+    doubled = name.replace("\\", "\\\\")
+    return doubled.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def unescaped(name: str) -> str:
+    """The name that ``escaped`` made ``name`` of, to open the file with."""
+
+    def raw(match: re.Match[bytes]) -> bytes:
+        return b"\\" if match[1] == b"\\" else bytes.fromhex(match[1][1:].decode())
+
+    text = re.sub(rb"\\(\\|x[0-9a-f]{2})", raw, name.encode())
+    return text.decode("utf-8", "surrogateescape")
+
+
+def globs_found(fleet: Fleet, settings: Settings) -> list[str]:
+    """The globs of the fleet file that find a file, now or when the lake was written."""
+    folder = fleet.source_folder(settings)
+    globs = [item.glob for item in reading_rules(fleet).files]
+    held = _held(fleet, settings).get("globs", [])
+    return [glob for glob in globs if glob in held or _names(folder, glob)]
+
+
+def _names(folder: Path, glob: str) -> list[str]:
+    paths = sorted(path.relative_to(folder) for path in folder.glob(glob) if path.is_file())
+    hidden = (".", "_")
+    shown = [path for path in paths if not any(n.startswith(hidden) for n in path.parts)]
+    return [escaped(path.as_posix()) for path in shown]
+
+
 def _find(fleet: Fleet, settings: Settings) -> list[tuple[str, str]]:
     """(path below the folder, part) of each raw file in reading order, then of the culprits."""
     folder = fleet.source_folder(settings)
     if not folder.is_dir():
-        raise DataError(_missing(fleet, folder, "there is no such folder"))
+        raise DataError(_missing(fleet, settings, "there is no such folder"))
     part_of: dict[str, str] = {}
+    empty = []
     for item in reading_rules(fleet).files:
-        paths = sorted(p.relative_to(folder) for p in folder.glob(item.glob) if p.is_file())
-        names = [p.as_posix() for p in paths if not any(n.startswith((".", "_")) for n in p.parts)]
+        names = _names(folder, item.glob)
         if not names:
-            raise DataError(_missing(fleet, folder, f"no file in it matches {item.glob!r}"))
+            empty.append(item.glob)
         for name in names:
             if part_of.setdefault(name, item.part) != item.part:
                 raise ConfigError(
                     f"fleet {fleet.name}: source.files puts {name} into the parts "
                     f"{part_of[name]} and {item.part}; make the globs exclude each other"
                 )
+    never = set(empty) - set(_held(fleet, settings).get("globs", []))
+    if empty and (never or not part_of):
+        globs = ", ".join(repr(glob) for glob in sorted(never or empty))
+        raise DataError(_missing(fleet, settings, f"no file in it matches {globs}"))
     found = sorted(part_of.items(), key=lambda f: (PARTS.index(f[1]), f[0]))
     if fleet.labels.culprits:
         if not (folder / fleet.labels.culprits).is_file():
-            raise DataError(_missing(fleet, folder, f"it has no {fleet.labels.culprits}"))
+            raise DataError(_missing(fleet, settings, f"it has no {fleet.labels.culprits}"))
         found = [f for f in found if f[0] != fleet.labels.culprits]
         found.append((fleet.labels.culprits, CULPRITS))
     return found
 
 
-def _missing(fleet: Fleet, folder: Path, what: str) -> str:
+def _held(fleet: Fleet, settings: Settings) -> dict:
+    """The manifest of the fleet's lake; {} where there is none, or where ingest will tell of it."""
+    try:
+        return read_manifest(settings.fleet_dir(fleet.name) / "lake") or {}
+    except DataError:
+        return {}
+
+
+def _missing(fleet: Fleet, settings: Settings, what: str) -> str:
+    folder = fleet.source_folder(settings)
     obtain = f" {fleet.source.obtain.strip()}" if fleet.source.obtain else ""
+    held = _held(fleet, settings).get("files", {})
+    kept = (
+        f" The lake holds {len(held):,} raw files of that folder and stays as it is: mount the "
+        "folder again, or bring the files back."
+        if held
+        else ""
+    )
     return (
-        f"fleet {fleet.name}: its raw data should lie in {folder}, but {what}.{obtain} "
+        f"fleet {fleet.name}: its raw data should lie in {folder}, but {what}.{kept}{obtain} "
         "Set AMAD_DATA_DIR to the folder that holds the data sets, or source.folder in the "
         "fleet file."
     )
@@ -104,9 +171,9 @@ def _missing(fleet: Fleet, folder: Path, what: str) -> str:
 
 def _read_cache(path: Path) -> dict:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return {}
+        return read_json(path, "") or {}
+    except DataError:
+        return {}  # it is only a cache
 
 
 def _simulate_if_stale(fleet: Fleet, settings: Settings) -> None:

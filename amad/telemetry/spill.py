@@ -6,7 +6,6 @@ however many vehicles one raw file mixes.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +28,12 @@ class DayRows:
     row_T: np.ndarray  # int64, number in the file
 
 
+def joined(parts: list[DayRows]) -> DayRows:
+    """The rows of all ``parts``, in their order."""
+    names = ("timestamp_T", "value_TC", "label_T", "file_T", "row_T")
+    return DayRows(**{n: np.concatenate([getattr(part, n) for part in parts]) for n in names})
+
+
 class Spill:
     """Add clean rows, then read them by vehicle-day."""
 
@@ -39,6 +44,7 @@ class Spill:
         self._pending_bytes = 0
         self._ids: dict[str, int] = {}  # vehicle -> number
         self._files: list[Path] = []
+        self._readers: list[pa.ipc.RecordBatchFileReader] = []
         self._where: dict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
 
     def add(self, rows: CleanRows, file: int) -> None:
@@ -82,25 +88,23 @@ class Spill:
         assert not self._pending, "flush before reading"
         return sorted(self._where)
 
-    def read(self) -> Iterator[tuple[str, int, DayRows]]:
-        """Yield (vehicle, day, rows), sorted by vehicle and day; call ``flush`` before."""
-        keys = self.days()
-        readers = [pa.ipc.open_file(pa.OSFile(str(path))) for path in self._files]
-        for vehicle, day in keys:
-            batches = [readers[f].get_batch(b) for f, b in self._where[vehicle, day]]
-            table = pa.Table.from_batches(batches).combine_chunks()
-            value = table["value"].combine_chunks().flatten().to_numpy()
-            yield (
-                vehicle,
-                day,
-                DayRows(
-                    timestamp_T=table["timestamp"].to_numpy(),
-                    value_TC=value.reshape(-1, self._channels),
-                    label_T=table["label"].to_numpy(),
-                    file_T=table["file"].to_numpy(),
-                    row_T=table["row"].to_numpy(),
-                ),
-            )
+    def rows(self, vehicle: str, day: int) -> DayRows | None:
+        """The rows of one vehicle-day, None where it has none; call ``flush`` before."""
+        where = self._where.get((vehicle, day))
+        if where is None:
+            return None
+        if len(self._readers) < len(self._files):
+            self._readers = [pa.ipc.open_file(pa.OSFile(str(path))) for path in self._files]
+        batches = [self._readers[file].get_batch(number) for file, number in where]
+        table = pa.Table.from_batches(batches).combine_chunks()
+        value = table["value"].combine_chunks().flatten().to_numpy()
+        return DayRows(
+            timestamp_T=table["timestamp"].to_numpy(),
+            value_TC=value.reshape(-1, self._channels),
+            label_T=table["label"].to_numpy(),
+            file_T=table["file"].to_numpy(),
+            row_T=table["row"].to_numpy(),
+        )
 
     def _schema(self) -> pa.Schema:
         return pa.schema([

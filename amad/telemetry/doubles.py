@@ -1,0 +1,46 @@
+"""Vehicle ids that may be two spellings of one vehicle."""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
+
+SEPARATORS = re.compile(r"[\s_\-]+")
+
+
+def likely_doubles(ids: Iterable[str]) -> list[list[str]]:
+    """Groups of ids that differ only in how they are spelt, each sorted.
+
+    Case, white space, dashes, underscores, leading zeros of numbers and Unicode forms do not count.
+    Dashes between digits do if both have them, so that car-1-11 and car-11-1 are two vehicles.
+
+    >>> likely_doubles(["WDB-001", "wdb 1", "WDB-2", "car-1-11", "car-11-1"])
+    [['WDB-001', 'wdb 1']]
+    """
+    groups: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for vehicle in sorted(set(ids)):
+        levelled = _levelled(vehicle)
+        groups[levelled.replace("-", "")][levelled].append(vehicle)
+    found = []
+    for key, spellings in groups.items():
+        plain = spellings.pop(key, [])
+        if len(spellings) <= 1:
+            found.append([*plain, *(v for group in spellings.values() for v in group)])
+        else:
+            found += [plain, *spellings.values()]
+    return sorted(sorted(group) for group in found if len(group) > 1)
+
+
+def _levelled(vehicle: str) -> str:
+    """Without all that does not count; a dash between two digits stays."""
+    text = unicodedata.normalize("NFKC", vehicle).casefold()
+    text = "".join(_plain(character) for character in unicodedata.normalize("NFKC", text))
+    text = re.sub(r"(?<!\d)0+(?=\d)", "", SEPARATORS.sub("-", text.strip()))
+    return re.sub(r"(?<!\d)-|-(?!\d)", "", text)
+
+
+def _plain(character: str) -> str:
+    category = unicodedata.category(character)
+    if category == "Cf":  # invisible, such as a zero-width space
+        return ""
+    return "-" if category == "Pd" else character

@@ -1,0 +1,336 @@
+"""The lake only grows: files that are gone, changed, moved, refused or merged with others."""
+
+import os
+import shutil
+
+import pytest
+
+from amad.config import DataError
+from amad.telemetry.lake import Lake
+from pipelines.ingest import _sentences
+from tests.ingest_kit import Yard, at, line, of_lake, raw_fleet, seconds_of, tree
+
+DAY = 86_400
+HEADER = "vehicle,timestamp,speed,level"
+
+
+@pytest.fixture
+def yard(tmp_path):
+    return Yard(tmp_path)
+
+
+def balanced(counts: dict) -> bool:
+    parts = (counts[f"rows_{name}"] for name in ("lake", "merged", "rejected"))
+    return counts["rows_in"] == sum(parts)
+
+
+def content(lake: Lake) -> dict[str, list[dict]]:
+    return {vehicle: lake.read(vehicle).to_pylist() for vehicle in lake.vehicles()}
+
+
+def said(yard: Yard, counts: dict) -> str:
+    return "\n".join(_sentences("tiny", str(yard.raw), counts))
+
+
+def test_a_file_that_is_gone_is_named_every_time_and_changes_nothing(yard):
+    yard.csv("1.csv", [line(seconds=s) for s in (0, 1, DAY)] + [line("a-2")])
+    yard.csv("2.csv", [line(seconds=2 * DAY)])
+    _, lake = yard.ingest(raw_fleet())
+    before = tree(lake.path)
+    (yard.raw / "1.csv").unlink()
+    for _ in range(2):
+        counts, lake = yard.ingest(raw_fleet())
+        assert tree(lake.path) == before and balanced(counts) and counts["rows_lake"] == 5
+        assert counts["files_gone"] == [{"path": "1.csv", "rows": 4, "days": 3}]
+        told = said(yard, counts)
+        assert "1 raw files are no longer in" in told and "4 rows on 3 vehicle-days" in told
+    yard.csv("3.csv", [line(seconds=0.5), line("a-2", 1)])  # new rows of the days that are kept
+    counts, lake = yard.ingest(raw_fleet())
+    assert seconds_of(lake.read("a-1")) == [0, 0.5, 1, DAY, 2 * DAY] and balanced(counts)
+    assert (counts["files_read"], counts["rows_added"], counts["days_changed"]) == (1, 2, 2)
+    counts, lake = yard.ingest(raw_fleet(), rebuild=True)
+    assert counts["vehicles"] == {"a-1": 2, "a-2": 1} and counts["files_gone"] == []
+    assert balanced(counts) and counts["rows_added"] == 3
+    assert {str(path.parent.relative_to(lake.path)) for path in lake.path.glob("v*/*/*")} == {
+        "vehicle=a-1/date=2026-01-05",
+        "vehicle=a-1/date=2026-01-07",
+        "vehicle=a-2/date=2026-01-05",
+    }
+
+
+@pytest.mark.parametrize("how", ["empty", "absent"])
+def test_a_folder_without_any_file_is_an_error_and_the_lake_stays(how, yard):
+    yard.csv("1.csv", [line()])
+    _, lake = yard.ingest(raw_fleet())
+    before = tree(lake.path)
+    shutil.rmtree(yard.raw)
+    if how == "empty":
+        yard.raw.mkdir()
+    for rebuild in (False, True):
+        with pytest.raises(DataError, match=r"raw.*the lake holds 1 raw files.*mount|mount"):
+            yard.ingest(raw_fleet(), rebuild=rebuild)
+    assert tree(lake.path) == before
+
+
+def test_a_glob_may_find_nothing_more_if_it_once_did(yard):
+    files = [{"glob": "old*.csv"}, {"glob": "new*.csv"}]
+    fleet = raw_fleet(source={"files": files})
+    yard.csv("new1.csv", [line()])
+    with pytest.raises(DataError, match=r"'old\*\.csv'"):
+        yard.ingest(fleet)
+    yard.csv("old1.csv", [line(seconds=1)])
+    yard.ingest(fleet)
+    (yard.raw / "old1.csv").unlink()
+    counts, lake = yard.ingest(fleet)
+    assert lake.rows() == 2 and counts["files_gone"][0]["path"] == "old1.csv"
+    yard.ingest(fleet, rebuild=True)
+    assert yard.ingest(fleet)[1].rows() == 1
+
+
+def test_a_corrected_file_replaces_its_rows_while_those_of_a_gone_one_stay(yard):
+    """1 and 2 share a day, a vehicle and a moment; 2 goes, then 1 is corrected."""
+    yard.csv("1.csv", [line(seconds=s, speed=s) for s in (0, 1, 2)] + [line("a-2"), "a-1,x,1,2"])
+    yard.csv("2.csv", [line(seconds=s, speed=9) for s in (2, 3, DAY)] + [line("a-3"), "a-1,,1,2"])
+    yard.csv("3.csv", [line(seconds=4, speed=4)])
+    counts, _ = yard.ingest(raw_fleet())
+    assert counts["rejected_by_reason"]["duplicate timestamp"] == 1
+    (yard.raw / "2.csv").unlink()
+    yard.ingest(raw_fleet())
+    yard.csv("1.csv", [line(seconds=s, speed=7) for s in (0, 3, 5)])
+    counts, lake = yard.ingest(raw_fleet())
+    table = lake.read("a-1")
+    assert seconds_of(table) == [0, 3, 4, 5, DAY]  # 1 and 2 are corrected away, 3 is of file 2
+    assert table["speed"].to_pylist() == [7, 9, 4, 7, 9]
+    assert lake.vehicles() == ["a-1", "a-3"] and balanced(counts)
+    assert counts["files_gone"] == [{"path": "2.csv", "rows": 3, "days": 3}]
+    rejected = yard.rejected(raw_fleet())
+    assert [(row["file"], row["row"]) for row in rejected] == [
+        ("1.csv", 2),
+        ("2.csv", 1),
+        ("2.csv", 5),
+    ]
+    assert lake.day_table()["duplicates"].to_pylist() == [2, 0, 0]
+    assert lake.day_table()["unreadable"].to_pylist() == [1, 0, 0]
+    (yard.raw / "3.csv").unlink()  # and again, with two gone
+    yard.csv("1.csv", [line(seconds=6)])
+    counts, lake = yard.ingest(raw_fleet())
+    assert seconds_of(lake.read("a-1")) == [3, 4, 6, DAY]
+    assert balanced(counts) and len(counts["files_gone"]) == 2
+
+
+def test_merged_rows_are_taken_apart_again(yard):
+    """Three files make one row; two go, the third is corrected: their values stay."""
+    yard.csv("1.csv", [line(level=""), line(seconds=1, level="")])
+    yard.csv("2.csv", [line(speed="", level=5), line(seconds=1, speed=1, level=6)])
+    yard.csv("3.csv", [line("a-2"), line(seconds=1, speed="", level=6), line(seconds=2)])
+    counts, lake = yard.ingest(raw_fleet())
+    assert lake.read("a-1")["level"].to_pylist() == [5, 6, 2]
+    assert (counts["rows_merged"], counts["rows_rejected"]) == (2, 1) and balanced(counts)
+    assert said(yard, counts).count("2 merged into others") == 1
+    (yard.raw / "2.csv").unlink()
+    yard.csv("1.csv", [line(seconds=1, speed=3, level=""), line(seconds=5)])
+    counts, lake = yard.ingest(raw_fleet())
+    assert lake.read("a-1")["speed"].to_pylist() == [None, 1, 1, 1]
+    assert lake.read("a-1")["level"].to_pylist() == [5, 6, 2, 2]
+    assert balanced(counts)
+    rejected = {(row["file"], row["row"]) for row in yard.rejected(raw_fleet())}
+    assert rejected == {("1.csv", 1), ("3.csv", 2)}
+
+
+def test_a_correction_with_all_files_there_is_as_if_read_at_once(yard, tmp_path):
+    yard.csv("1.csv", [line(speed=1), line(seconds=1, speed=1), line(seconds=DAY)])
+    yard.csv("2.csv", [line(speed=2), line("a-2")])
+    yard.ingest(raw_fleet())
+    yard.csv("1.csv", [line(seconds=1, speed=3)])
+    counts, lake = yard.ingest(raw_fleet())
+    (tmp_path / "other").mkdir()
+    other = Yard(tmp_path / "other")
+    shutil.copytree(yard.raw, other.raw, dirs_exist_ok=True)
+    at_once, lake_at_once = other.ingest(raw_fleet())
+    assert of_lake(counts) == of_lake(at_once) and lake.hash() == lake_at_once.hash()
+    assert tree(lake.path) == tree(lake_at_once.path)
+    assert lake.read("a-1")["speed"].to_pylist() == [2, 3], "2.csv's row was a repeat before"
+
+
+def test_a_file_with_another_name_is_the_same_file(yard):
+    yard.csv("1.csv", [line(), line(seconds=DAY)])
+    yard.csv("2.csv", [line("a-2")])
+    _, lake = yard.ingest(raw_fleet())
+    before = content(lake)
+    (yard.raw / "1.csv").rename(yard.raw / "9.csv")
+    (yard.raw / "2.csv").unlink()
+    counts, lake = yard.ingest(raw_fleet())
+    assert content(lake) == before and counts["rows_rejected"] == 0
+    assert [file["path"] for file in counts["files_gone"]] == ["2.csv"]
+
+
+def test_a_file_that_changed_into_rubbish_keeps_its_rows(yard):
+    yard.csv("1.csv", [line(), "a-1,x,1,2"])
+    yard.csv("2.csv", [line("a-2")])
+    yard.csv("3.csv", [line("a-3")])
+    _, lake = yard.ingest(raw_fleet())
+    before = content(lake)
+    (yard.raw / "1.csv").write_bytes(b"")
+    (yard.raw / "2.csv").rename(yard.raw / "4.csv")
+    yard.csv("4.csv", [line("a-2")], "vehicle,timestamp,speed,depth")
+    for _ in range(2):
+        counts, lake = yard.ingest(raw_fleet())
+        assert content(lake) == before and balanced(counts)
+        assert [file["path"] for file in counts["files_refused"]] == ["1.csv", "4.csv"]
+        assert "its rows of before stay" in counts["files_refused"][0]["reason"]
+        assert counts["files_gone"] == [{"path": "2.csv", "rows": 1, "days": 1}]
+    yard.csv("1.csv", [line(seconds=7)])
+    counts, lake = yard.ingest(raw_fleet())
+    assert seconds_of(lake.read("a-1")) == [7] and lake.rows() == 3 and balanced(counts)
+
+
+def test_a_changed_fleet_file_needs_all_files(yard):
+    yard.csv("1.csv", [line()])
+    yard.csv("2.csv", [line("a-2")])
+    _, lake = yard.ingest(raw_fleet())
+    other = raw_fleet(channels=[{"name": "speed"}])
+    before = tree(lake.path)
+    (yard.raw / "1.csv").unlink()
+    with pytest.raises(DataError, match=r"1 raw file \(1\.csv\).*--rebuild"):
+        yard.ingest(other)
+    assert tree(lake.path) == before and Lake(lake.path, raw_fleet()).rows() == 2
+    counts, lake = yard.ingest(other, rebuild=True)
+    assert counts["vehicles"] == {"a-2": 1}
+
+
+def test_rows_told_by_position_need_all_files_where_one_changes(yard):
+    index = {"timestamp": {"take": "index", "start": "2026-01-05T00:00:00Z"}}
+    by_path = {"vehicle": {"take": "path", "pattern": r"([ab]-\d)"}}
+    fleet = raw_fleet(source=index | by_path)
+    for number in range(3):
+        yard.csv(f"a-1_{number}.csv", ["1,1", f"{number},2"], "speed,level")
+    _, lake = yard.ingest(fleet)
+    before = tree(lake.path)
+    (yard.raw / "a-1_0.csv").unlink()
+    yard.csv("a-1_3.csv", ["3,3"], "speed,level")
+    counts, lake = yard.ingest(fleet)  # new ones at the end have their place
+    assert seconds_of(lake.read("a-1")) == list(range(7)) and balanced(counts)
+    before = tree(lake.path)
+    yard.csv("a-1_1.csv", ["8,8"], "speed,level")
+    with pytest.raises(DataError, match=r"told by position.*a-1_0\.csv.*--rebuild"):
+        yard.ingest(fleet)
+    assert tree(lake.path) == before
+
+
+def test_refused_files_and_unknown_vehicles_are_named_until_they_are_mended(yard):
+    yard.csv("1.csv", [line(), line("c-7"), line("c-7", 1), line("c-8")])
+    yard.csv("2.csv", [line(seconds=1)], "vehicle,timestamp,speed,depth")
+    for _ in range(3):
+        counts, _ = yard.ingest(raw_fleet())
+        assert [file["path"] for file in counts["files_refused"]] == ["2.csv"]
+        assert counts["vehicles_unknown"] == {"c-7": 2, "c-8": 1}
+        told = said(yard, counts)
+        assert "2.csv: missing column: 'level'" in told and "c-7 (2 rows)" in told
+    yard.csv("2.csv", [line(seconds=1)])  # mended: it is read, the others are not read again
+    counts, lake = yard.ingest(raw_fleet())
+    assert counts["files_refused"] == [] and counts["files_read"] == 1 and lake.rows() == 2
+    assert balanced(counts) and counts["rows_rejected"] == len(yard.rejected(raw_fleet())) == 3
+    yard.csv("3.csv", [line()], "vehicle,timestamp")
+    yard.ingest(raw_fleet())
+    (yard.raw / "3.csv").unlink()  # taken away: nothing of it is missed
+    counts, _ = yard.ingest(raw_fleet())
+    assert counts["files_refused"] == [] == counts["files_gone"]
+
+
+def test_a_file_that_may_not_be_read_does_not_stop_the_others(yard, monkeypatch):
+    from amad.telemetry import source
+
+    hashed = source.sha256_of
+
+    def refusing(path):
+        if path.name == "2.csv":
+            raise PermissionError(13, "Permission denied", str(path))
+        return hashed(path)
+
+    yard.csv("1.csv", [line()])
+    yard.csv("2.csv", [line("a-2")])
+    with monkeypatch.context() as patch:
+        patch.setattr(source, "sha256_of", refusing)
+        counts, lake = yard.ingest(raw_fleet())
+        assert lake.vehicles() == ["a-1"]
+        assert "Permission denied" in counts["files_refused"][0]["reason"]
+    assert yard.ingest(raw_fleet())[1].vehicles() == ["a-1", "a-2"]
+    os.utime(yard.raw / "2.csv")
+    with monkeypatch.context() as patch:  # its rows are in the lake now
+        patch.setattr(source, "sha256_of", refusing)
+        counts, lake = yard.ingest(raw_fleet())
+        assert lake.vehicles() == ["a-1", "a-2"]
+        assert counts["files_gone"] == [{"path": "2.csv", "rows": 1, "days": 1}]
+
+
+def test_whatever_fails_in_reading_a_file_refuses_that_file(yard, monkeypatch):
+    from amad.telemetry.rows import FileParser
+
+    parse = FileParser.parse
+
+    def failing(self, batch):
+        if self._path == "2.csv":
+            raise ZeroDivisionError("no such thing")
+        return parse(self, batch)
+
+    monkeypatch.setattr(FileParser, "parse", failing)
+    yard.csv("1.csv", [line()])
+    yard.csv("2.csv", [line("a-2")])
+    counts, lake = yard.ingest(raw_fleet())
+    assert lake.vehicles() == ["a-1"] and balanced(counts)
+    assert "ZeroDivisionError: no such thing" in counts["files_refused"][0]["reason"]
+
+
+def test_names_that_are_not_utf_8(yard):
+    """The byte is kept in another form wherever the name is written, and the file is read."""
+    yard.csv("1.csv", [line()])
+    name = os.fsdecode(b"caf\xe9.csv")
+    (yard.raw / "1.csv").rename(yard.raw / name)
+    yard.csv(r"caf\xe9.csv", [line("a-2"), "a-2,x,1,2"])  # the form, as a name of its own
+    for _ in range(2):
+        counts, lake = yard.ingest(raw_fleet())
+        assert counts["files_refused"] == [] and lake.vehicles() == ["a-1", "a-2"]
+        assert set(lake.files) == {r"caf\xe9.csv", r"caf\\xe9.csv"}
+    assert yard.rejected(raw_fleet())[0]["file"] == r"caf\\xe9.csv"
+
+
+def test_ids_that_are_too_long_for_a_path(yard):
+    fleet = raw_fleet(vehicle_classes=[{"name": "a"}, {"name": "b", "vehicles": []}])
+    names = ["a" * 300, "a" * 299 + "b", "ü" * 60, "short", "x" * 247, "x" * 248]
+    yard.csv("x.csv", [line(name) for name in names])
+    counts, lake = yard.ingest(fleet)
+    assert lake.vehicles() == sorted(names) and counts["rows_lake"] == len(names)
+    assert all(lake.read(name).num_rows == 1 for name in names)
+    folders = [path.name for path in lake.path.glob("vehicle=*")]
+    assert len(folders) == len(names) and max(len(name.encode()) for name in folders) <= 255
+    assert f"vehicle={'x' * 247}" in folders
+
+
+def test_spellings_of_one_vehicle_are_named_and_joined_where_told(yard):
+    classes = [{"name": "a"}, {"name": "b", "vehicles": []}]
+    spelt = ["WDB 001", "wdb-001", "WDB_1", "wdb\u200b001", "W-2", "car-1-11", "car-11-1"]
+    yard.csv("1.csv", [line(name, seconds) for seconds, name in enumerate(spelt)])
+    counts, _ = yard.ingest(raw_fleet(vehicle_classes=classes))
+    assert counts["likely_doubles"] == [sorted(["WDB 001", "wdb-001", "WDB_1", "wdb\u200b001"])]
+    assert "'WDB 001' = 'WDB_1'" in said(yard, counts)
+    aliases = {"WDB 001": ["wdb-001", "WDB_1", "wdb\u200b001"]}
+    counts, lake = yard.ingest(
+        raw_fleet(vehicle_classes=classes, source={"vehicle": {"aliases": aliases}})
+    )
+    assert counts["likely_doubles"] == [] and seconds_of(lake.read("WDB 001")) == [0, 1, 2, 3]
+    assert (
+        "late" in lake.day_table().schema.names and sum(lake.day_table()["late"].to_pylist()) == 0
+    )
+
+
+def test_aliases_hold_in_paths_and_in_events(yard):
+    source = {
+        "vehicle": {"take": "path", "pattern": r"^([^_]+)_", "aliases": {"a-1": ["A1"]}},
+        "files": [{"glob": "*_x.csv"}],
+    }
+    labels = {"kind": "intervals", "culprits": "f.csv", "culprits_by": "timestamp"}
+    yard.csv("A1_x.csv", [f"{at(1)},1,2"], "timestamp,speed,level")
+    yard.csv("a-1_x.csv", [f"{at(0)},1,2"], "timestamp,speed,level")
+    yard.csv("f.csv", [f"A1,{at(1)},{at(2)},speed"], "vehicle,start,end,channels")
+    _, lake = yard.ingest(raw_fleet(source=source, labels=labels))
+    assert lake.vehicles() == ["a-1"] and lake.read("a-1")["label"].to_pylist() == [0, 1]
