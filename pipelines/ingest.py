@@ -43,17 +43,15 @@ def _sentences(fleet: str, folder: str, counts: dict) -> Iterator[str]:
     for reason, rows in counts["rejected_by_reason"].items():
         yield f"  rejected, {reason}: {rows:,}"
     refused = [f"{file['path']}: {file['reason']}" for file in counts["files_refused"]]
-    yield from _list("raw files are refused until they are mended", refused)
+    yield from _list("raw files refused, until they are mended", refused)
     unknown = [f"{vehicle} ({rows:,} rows)" for vehicle, rows in counts["vehicles_unknown"].items()]
-    yield from _list("vehicles are in no vehicle class of the fleet file", unknown)
+    yield from _list("vehicles in no vehicle class of the fleet file", unknown)
     doubles = [" = ".join(map(repr, ids)) for ids in counts["likely_doubles"]]
-    yield from _list(
-        "ids are likely spellings of one vehicle; source.vehicle.aliases joins them", doubles
-    )
+    yield from _list("ids that may be one vehicle, which source.vehicle.aliases joins", doubles)
     gone = counts["files_gone"]
     rows, days = (sum(file[name] for file in gone) for name in ("rows", "days"))
     yield from _list(
-        f"raw files are no longer in {folder}; the lake keeps their {rows:,} rows on {days:,} "
+        f"raw files gone from {folder}; the lake keeps their {rows:,} rows on {days:,} "
         "vehicle-days (`amad ingest --rebuild` would drop them)",
         [file["path"] for file in gone],
     )
@@ -61,7 +59,7 @@ def _sentences(fleet: str, folder: str, counts: dict) -> Iterator[str]:
 
 def _list(what: str, items: list[str]) -> Iterator[str]:
     if items:
-        yield f"{len(items):,} {what}:"
+        yield f"{what}: {len(items):,}"
         yield from (f"  {item}" for item in items[:NAMED])
     if len(items) > NAMED:
         yield f"  and {len(items) - NAMED:,} more, in ingest.json"

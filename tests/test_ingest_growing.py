@@ -43,7 +43,7 @@ def test_a_file_that_is_gone_is_named_every_time_and_changes_nothing(yard):
         assert tree(lake.path) == before and balanced(counts) and counts["rows_lake"] == 5
         assert counts["files_gone"] == [{"path": "1.csv", "rows": 4, "days": 3}]
         told = said(yard, counts)
-        assert "1 raw files are no longer in" in told and "4 rows on 3 vehicle-days" in told
+        assert "raw files gone from" in told and "4 rows on 3 vehicle-days" in told
     yard.csv("3.csv", [line(seconds=0.5), line("a-2", 1)])  # new rows of the days that are kept
     counts, lake = yard.ingest(raw_fleet())
     assert seconds_of(lake.read("a-1")) == [0, 0.5, 1, DAY, 2 * DAY] and balanced(counts)

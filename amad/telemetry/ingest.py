@@ -153,7 +153,7 @@ def _plan(
         why.append(f"{_some([file['path'] for file in new])} stand before others in the lake")
     if not why:
         if not new:
-            say(f"all {len(raw):,} raw files are in the lake already")
+            say(f"nothing new: all {len(raw):,} raw files were read before")
             return None
         stays = frozenset(set(known) - set(changed))
         return replace(everything, read=new, before=before, stays=stays, anew=False)
