@@ -25,7 +25,7 @@ from amad.telemetry.lake import Lake
 from amad.windows.scaler import Scaler
 
 LISTED, PLOTTED = 200, 30  # incidents in the list, and with plots; the worst first
-TOLD = 12  # findings of one kind under Fleet health; the rest folds out
+TOLD = 6  # findings of one kind under Fleet health; the rest folds out
 
 
 @dataclass(frozen=True, kw_only=True)
