@@ -1,32 +1,32 @@
 """``amad summary``: what the pipeline has done, from the artifacts that its stages left."""
 
-import json
 import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from amad.config import Fleet, Settings
+from amad.config import DataError, Fleet, Settings
+from amad.telemetry.files import damaged, read_json
+from amad.telemetry.health import fleet_health, some
 
 METRIC = "vus_pr"
 
 
 def lines(fleet: Fleet, settings: Settings) -> list[str]:
-    """A line or two a stage; of one that has not run, how to run it."""
+    """A line or two per stage; of one that has not run, or whose file is damaged, how to run it."""
     folder = settings.fleet_dir(fleet.name)
-    stages: list[tuple[str, str, Callable[[dict], list[str]]]] = [
-        ("ingested", "ingest.json", _ingested),
-        ("validated", "validation.json", _validated),
-        ("tuned", "best.json", _tuned),
-        ("trained", "train.json", _trained),
-        ("evaluated", "evaluation/metrics.json", _evaluated),
-        ("registered", "receipt.json", _registered),
-        ("scored", "scoring.json", _scored),
+    stages: list[tuple[str, str, str, Callable[[dict], list[str]]]] = [
+        ("ingested", "ingest", "ingest.json", _ingested),
+        ("validated", "validate", "validation.json", _validated),
+        ("tuned", "tune", "best.json", _tuned),
+        ("trained", "train", "train.json", _trained),
+        ("evaluated", "evaluate", "evaluation/metrics.json", _evaluated),
+        ("registered", "register", "receipt.json", _registered),
+        ("scored", "score", "scoring.json", _scored),
     ]
     found = [f"Fleet {fleet.name}: {fleet.description}".rstrip(": ")]
-    for name, file, told in stages:
-        content = _read(folder / file)
-        said = ["not yet: run 'make repro'"] if content is None else told(content)
-        found += [f"  {name if n == 0 else '':<12}{line}" for n, line in enumerate(said)]
+    for name, stage, file, told in stages:
+        found += _rows(name, _said(folder / file, stage, told))
+    found += _rows("health", _health(fleet, folder))
     found += ["", *(f"  {name:<12}{where}" for name, where in _where(folder, settings))]
     return found
 
@@ -35,17 +35,28 @@ def _ingested(content: dict) -> list[str]:
     reasons = content["rejected_by_reason"]
     why = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
     line = (
-        f"{content['rows_in']:,} rows of {len(content['vehicles'])} vehicles from "
-        f"{content['files']:,} files, {content['rows_rejected']:,} rejected"
+        f"{content['rows_lake']:,} rows of {len(content['vehicles'])} vehicles from "
+        f"{content['files'] - len(content['files_refused']):,} files, "
+        f"{content['rows_rejected']:,} rejected"
     )
-    return [line + (f" ({why})" if why else "")]
+    refused = [file["path"] for file in content["files_refused"]]
+    more = [f"{len(refused):,} more files were refused: {some(refused)}"] if refused else []
+    return [line + (f" ({why})" if why else ""), *more]
 
 
 def _validated(content: dict) -> list[str]:
     verdict = "passed" if content["ok"] else "failed"
     days = f"{content['quarantined']} of {content['vehicle_days']} vehicle-days quarantined"
-    failing = [c["check"] for c in content["checks"] if c["failed"]]
-    return [f"{verdict}, {days}" + (f" ({', '.join(failing)})" if failing else "")]
+    failing = [
+        c["check"]
+        for c in content["checks"]
+        if c["failed"] and not c["check"].startswith(("refused", "file_refused"))
+    ]
+    refused = content.get("refused_because")
+    return [
+        f"{verdict}, {days}" + (f" ({', '.join(failing)})" if failing else ""),
+        *([refused] if refused else []),
+    ]
 
 
 def _tuned(content: dict) -> list[str]:
@@ -80,6 +91,8 @@ def _registered(content: dict) -> list[str]:
 
 def _scored(content: dict) -> list[str]:
     dates = content["dates"]
+    if content.get("no_champion"):
+        return [f"nothing: {content['no_champion']}"]
     if not dates:
         return ["no date was new"]
     span = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
@@ -104,5 +117,31 @@ def _where(folder: Path, settings: Settings) -> list[tuple[str, str]]:
     return places
 
 
-def _read(path: Path) -> dict | None:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+def _health(fleet: Fleet, folder: Path) -> list[str]:
+    """What the fleet lacks, a line per kind."""
+    if not (folder / "lake").is_dir():
+        return []
+    try:
+        health = fleet_health(fleet, folder)
+    except DataError as error:
+        return [str(error)]
+    return [
+        f"{kind.title.lower()}: {some([t.subject for t in found])}"
+        for kind, found in health.by_kind.items()
+    ] or ["nothing is missing" if not health.unseen else "not all was looked at yet"]
+
+
+def _said(path: Path, stage: str, told: Callable[[dict], list[str]]) -> list[str]:
+    """What a stage's file says, or why it says nothing."""
+    remedy = f"run 'amad {stage}' again"
+    try:
+        content = read_json(path, remedy)
+        return ["not yet: run 'make repro'"] if content is None else told(content)
+    except DataError as error:
+        return [str(error)]
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        return [str(damaged(path, remedy, f"{type(error).__name__}: {error}"))]
+
+
+def _rows(name: str, said: list[str]) -> list[str]:
+    return [f"  {name if n == 0 else '':<12}{line}" for n, line in enumerate(said)]

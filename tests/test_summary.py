@@ -1,0 +1,58 @@
+"""``amad summary`` tells what is missing, and a damaged file does not hide the others."""
+
+import json
+from pathlib import Path
+
+import pytest
+from report_kit import write_data, write_fleet, write_profile, write_verdicts
+
+from amad.cli.summary import lines
+from amad.telemetry.files import write_json
+
+
+@pytest.fixture
+def told(home: Path):
+    fleet = write_fleet(home)
+    settings = write_data(fleet, home, ["a", "b"])
+    write_profile(fleet, settings)
+    write_verdicts(fleet, settings)
+    folder = settings.fleet_dir("kit")
+    return folder, lambda: "\n".join(lines(fleet, settings))
+
+
+@pytest.mark.parametrize(
+    ("file", "stage"),
+    [
+        ("ingest.json", "ingest"),
+        ("validation.json", "validate"),
+        ("best.json", "tune"),
+        ("train.json", "train"),
+        ("evaluation/metrics.json", "evaluate"),
+        ("receipt.json", "register"),
+        ("scoring.json", "score"),
+    ],
+)
+def test_a_damaged_file_is_named_with_its_stage_beside_the_others(told, file, stage):
+    folder, lines_of = told
+    for content in ("{", "[1]", "{}"):
+        (folder / file).write_text(content)
+        text = lines_of()
+        assert f"{folder / file} is damaged" in text and f"'amad {stage}' again" in text
+        if file != "receipt.json":
+            assert "version 3: promoted" in text
+
+
+def test_what_the_fleet_lacks_and_refuses_is_told(told):
+    folder, lines_of = told
+    assert "health      nothing is missing" in lines_of()
+    counts = json.loads((folder / "ingest.json").read_text())
+    refused = [{"path": "x.csv", "reason": "missing column: 'oil'"}]
+    write_json(folder / "ingest.json", counts | {"files": 5, "files_refused": refused})
+    validation = json.loads((folder / "validation.json").read_text())
+    because = "96 % of the rows were refused"
+    write_json(folder / "validation.json", validation | {"ok": False, "refused_because": because})
+    write_json(folder / "scoring.json", {"dates": [], "no_champion": "version 1 was refused"})
+    text = lines_of()
+    assert "from 4 files, 0 rejected" in text and "1 more files were refused: x.csv" in text
+    assert "refused files: x.csv" in text and because in text
+    assert "nothing: version 1 was refused" in text
