@@ -211,5 +211,5 @@ def test_a_fleet_without_a_champion_has_a_page_that_says_so(home: Path):
     told = build_report(fleet, Settings(home=home), home / "report.html")
     page = (home / "report.html").read_text(encoding="utf-8")
     assert told["unscored"] and told["dates"] == []
-    assert "No champion, so nothing is scored" in page and "version 3 was refused" in page
+    assert "No champion, so nothing is scored" in page and "Version 3 was refused." in page
     assert "Fleet health" in page and "VUS-PR 0.65" in page and "The fleet," not in page
