@@ -4,21 +4,21 @@ Fit the detector, judge it on the test part beside floors and baselines: data/<f
 data/<fleet>/evaluation (metrics.json, timings.json, plots).
 """
 
-import json
-from pathlib import Path
-
 from rich.console import Console
 from rich.table import Table
 
-from amad.config import DataError, Fleet, Params, Settings, load_fleet
+from amad.config import Params, Settings, load_fleet
 from amad.config.console import say
 from amad.detect.detector import build_detector
-from amad.engines.tracking import connect, open_run
+from amad.detect.storage import folder_digest
+from amad.engines.datasets import data_hash
+from amad.engines.evaluation_run import evaluation_run
+from amad.engines.tracking import connect
 from amad.evaluation.harness import Evaluation, examine
 from amad.evaluation.plots import write_plots
 from amad.evaluation.units import fitting_parts
 from amad.model.bundle import read_bundle
-from amad.telemetry.files import staged, write_json
+from amad.telemetry.files import read_json, staged, write_json
 from amad.telemetry.lake import Lake
 from amad.windows.store import WindowStore
 from pipelines import stage_main
@@ -27,7 +27,9 @@ SHOWN = ("vus_pr", "auc_pr", "vus_roc", "event_f1", "affiliation_f1")  # of the 
 
 
 def run(params: Params, settings: Settings) -> dict:
-    """Write the detector and the evaluation, log both to the training's run, return the metrics.
+    """Write the detector and the evaluation, log a run of its own, return the metrics.
+
+    The metrics name the detector (its digest) and the data (the lake's hash) that they are of.
 
     Raises:
         DataError: an earlier stage has not run, or there is nothing to fit on.
@@ -36,45 +38,28 @@ def run(params: Params, settings: Settings) -> dict:
     fleet = load_fleet(params.fleet, settings)
     folder = settings.fleet_dir(fleet.name)
     store = WindowStore.open(folder / "store")
-    run_id = _training_run(folder / "train.json")
+    training = read_json(folder / "train.json", "run the stage train", required=True)
     events = Lake(folder / "lake", fleet).events()
-    detector = build_detector(read_bundle(folder / "bundle"), params.detect)
+    bundle = read_bundle(folder / "bundle")
+    detector = build_detector(bundle, params.detect)
     say(f"fit the detector on {len(store.vehicles)} vehicles")
     detector.fit(*fitting_parts(store))
     detector.save(folder / "detector")
     evaluation = examine(store, detector, fleet, params, events)
+    metrics = evaluation.metrics | {
+        "detector_digest": folder_digest(folder / "detector"),
+        "data_hash": data_hash(store),
+    }
     with staged(folder / "evaluation") as stage:
         stage.mkdir()
-        write_json(stage / "metrics.json", evaluation.metrics)
+        write_json(stage / "metrics.json", metrics)
         write_json(stage / "timings.json", evaluation.timings)
         write_plots(evaluation, detector, store, fleet, events, stage)
-    _log(evaluation.metrics, folder / "evaluation", fleet, settings, run_id)
-    _show(evaluation)
-    return evaluation.metrics
-
-
-def _training_run(path: Path) -> str | None:
-    try:
-        return json.loads(path.read_text(encoding="utf-8")).get("run_id")
-    except FileNotFoundError:
-        raise DataError(f"there is no {path}; run the stage train first") from None
-
-
-def _log(content: dict, folder: Path, fleet: Fleet, settings: Settings, run_id: str | None) -> None:
-    """Metrics and files to the run that trained the model."""
     client = connect(settings)
-    names = {"test": content["detector"], "floor": content["floor"]}
-    if content["best_baseline"]:
-        names["baseline"] = content["best_baseline"]
-    with open_run(client, fleet.name, "evaluate", run_id=run_id) as active:
-        own = active.info.run_id
-        for prefix, name in names.items():
-            for metric, value in content["methods"][name]["mean"].items():
-                client.log_metric(own, f"{prefix}_{metric}", value)
-        for key in ("event_recall", "median_delay_seconds"):
-            if content["operating_point"][key] is not None:
-                client.log_metric(own, f"test_{key}", content["operating_point"][key])
-        client.log_artifacts(own, str(folder), "evaluation")
+    used = bundle.params.model_copy(update={"detect": params.detect, "evaluate": params.evaluate})
+    evaluation_run(client, used, store, folder, metrics, training)
+    _show(evaluation)
+    return metrics
 
 
 def _show(evaluation: Evaluation) -> None:

@@ -4,7 +4,6 @@ Register the detector in MLflow as @challenger; the gate may make it @champion:
 data/<fleet>/receipt.json. The same detector and data registered again is the same version.
 """
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,18 +15,23 @@ from mlflow.entities.model_registry import ModelVersion
 from amad.config import DataError, Fleet, Params, Settings, load_fleet
 from amad.config.console import say
 from amad.detect.detector import Detector
+from amad.detect.storage import folder_digest
 from amad.engines import promotion, registry
 from amad.engines.challenge import defend
+from amad.engines.datasets import span
+from amad.engines.evaluation_run import evaluation_run
 from amad.engines.gate import Decision, decide
 from amad.engines.model_card import model_card
+from amad.engines.registry_lock import registry_lock
 from amad.engines.tracking import connect, open_run
-from amad.telemetry.files import write_json
+from amad.telemetry.files import read_json, write_json
 from amad.telemetry.lake import Lake
 from amad.windows.series import TEST
 from amad.windows.store import WindowStore
 from pipelines import stage_main
 
 EXAMPLE_ROWS = 120
+EVALUATE = "run the stage evaluate"
 
 
 def run(params: Params, settings: Settings) -> dict:
@@ -39,32 +43,34 @@ def run(params: Params, settings: Settings) -> dict:
     """
     fleet = load_fleet(params.fleet, settings)
     folder = settings.fleet_dir(fleet.name)
-    metrics = _read(folder / "evaluation" / "metrics.json", "evaluate")
+    metrics = read_json(folder / "evaluation" / "metrics.json", EVALUATE, required=True)
+    identity = _identity(folder, metrics)
     detector = Detector.load(folder / "detector")
     lake = Lake(folder / "lake", fleet)
     client = connect(settings)
-    identity = {"detector_digest": detector.digest(), "data_hash": lake.hash()}
-    version = registry.find_version(client, fleet.name, identity)
-    champion = registry.alias_version(client, fleet.name, registry.CHAMPION)
-    settled = version is not None and (
-        registry.number(champion) == registry.number(version) or "rolled_back" in version.tags
-    )
-    decision = promotion.recorded(version) if settled else None
-    if decision is None:
-        decision = _judge(client, champion, metrics, fleet, params, folder, lake)
-    if version is None:
-        version = _log(client, fleet, params, settings, detector, lake, identity, decision)
-        say(f"registered {version.name} version {version.version}")
-    else:
-        say(f"{version.name} version {version.version} is this detector on this data already")
-    promotion.record(client, version, decision)
-    why = "the newest candidate"
-    registry.move_alias(client, fleet.name, registry.CHALLENGER, version.version, why)
-    if decision.promote and "rolled_back" not in version.tags:
-        promotion.crown(client, fleet.name, version.version, decision.reasons[-1])
+    with registry_lock(settings, fleet.name):
+        promotion.settle(client, fleet.name)
+        version = registry.find_version(client, fleet.name, identity)
+        champion = registry.alias_version(client, fleet.name, registry.CHAMPION)
+        settled = version is not None and (
+            registry.number(champion) == registry.number(version) or "rolled_back" in version.tags
+        )
+        decision = promotion.recorded(version) if settled else None
+        if decision is None:
+            decision = _judge(client, champion, metrics, fleet, params, folder, lake)
+        if version is None:
+            version = _log(client, fleet, params, settings, detector, lake, identity, decision)
+            say(f"registered {version.name} version {version.version}")
+        else:
+            say(f"{version.name} version {version.version} is this detector on this data already")
+        promotion.record(client, version, decision)
+        why = "the newest candidate"
+        registry.move_alias(client, fleet.name, registry.CHALLENGER, version.version, why)
+        if decision.promote and "rolled_back" not in version.tags:
+            promotion.crown(client, fleet.name, version.version, decision.reasons[-1])
+        champion = registry.alias_version(client, fleet.name, registry.CHAMPION)
     for reason in decision.reasons:
         say(f"gate: {reason}")
-    champion = registry.alias_version(client, fleet.name, registry.CHAMPION)
     receipt = {
         "fleet": fleet.name,
         "version": registry.number(version),
@@ -76,6 +82,22 @@ def run(params: Params, settings: Settings) -> dict:
     }
     write_json(folder / "receipt.json", receipt)
     return receipt
+
+
+def _identity(folder: Path, metrics: dict) -> dict[str, str]:
+    """What the metrics were measured on, after a look at whether it is what lies there.
+
+    Raises:
+        DataError: the detector is another one, or damaged.
+    """
+    found, measured = folder_digest(folder / "detector"), metrics.get(registry.DIGEST)
+    if found != measured:
+        raise DataError(
+            f"{folder / 'detector'} has the digest {found}, and the figures of "
+            f"{folder / 'evaluation' / 'metrics.json'} are of {measured or 'an unknown one'}: one "
+            f"of them was changed or damaged since; {EVALUATE} again"
+        )
+    return {registry.DIGEST: found, registry.DATA_HASH: metrics[registry.DATA_HASH]}
 
 
 def _judge(
@@ -111,65 +133,59 @@ def _log(
     identity: dict[str, str],
     decision: Decision,
 ) -> ModelVersion:
-    """Log the model to the training's run, with its card and lineage."""
+    """Log the model to the run of its evaluation, with its card and lineage."""
     folder = settings.fleet_dir(fleet.name)
-    metrics = _read(folder / "evaluation" / "metrics.json", "evaluate")
-    validation = _read(folder / "validation.json", "validate")
-    training = _read(folder / "train.json", "train")
-    dates = lake.dates()
-    with open_run(client, fleet.name, "register", run_id=training.get("run_id")) as run:
-        lineage = {
-            **identity,
-            **registry.git_state(settings.home),
-            "run_id": run.info.run_id,
-            "params_digest": registry.params_digest(params),
-            "fleet_digest": fleet.digest,
-            "validation": _verdict(validation, identity["data_hash"]),
-            "test_start": str(_test_start(WindowStore.open(folder / "store"))),
-        }
-        # Of the bundle only what it was trained with: it may be older than the other settings.
-        trained = detector.bundle.params if detector.bundle else params
-        now = {"detect": detector.params, "evaluate": params.evaluate}
-        card = model_card(
-            fleet=fleet,
-            params=trained.model_copy(update=now),
-            metrics=metrics,
-            validation=validation,
-            data={
-                "rows": lake.rows(),
-                "vehicles": len(lake.vehicles()),
-                "first": dates[0],
-                "last": dates[-1],
-                "hash": identity["data_hash"],
-            },
-            training=training,
-            lineage=lineage,
-            decision=decision,
-        )
-        if "test_vus_pr" not in client.get_run(run.info.run_id).data.metrics:
-            client.log_artifacts(run.info.run_id, str(folder / "evaluation"), "evaluation")
-        version = registry.log_detector(
+    metrics = read_json(folder / "evaluation" / "metrics.json", EVALUATE, required=True)
+    validation = read_json(
+        folder / "validation.json", "run the stage validate", keys=("ok",), required=True
+    )
+    training = read_json(folder / "train.json", "run the stage train", required=True)
+    store = WindowStore.open(folder / "store")
+    # Of the bundle only what it was trained with: it may be older than the other settings.
+    trained = detector.bundle.params if detector.bundle else params
+    used = trained.model_copy(update={"detect": detector.params, "evaluate": params.evaluate})
+    run_id = evaluation_run(client, used, store, folder, metrics, training)
+    lineage = {
+        **identity,
+        **registry.git_state(settings.home),
+        "run_id": run_id,
+        "training_run_id": training.get("run_id") or "none",
+        "params_digest": registry.params_digest(params),
+        "fleet_digest": fleet.digest,
+        "validation": _verdict(validation, identity[registry.DATA_HASH]),
+        "test_start": str(_test_start(store)),
+    }
+    card = model_card(
+        fleet=fleet,
+        params=used,
+        metrics=metrics,
+        validation=validation,
+        data=span(store) | {"hash": identity[registry.DATA_HASH]},
+        training=training,
+        lineage=lineage,
+        decision=decision,
+    )
+    with open_run(client, fleet.name, "register", run_id=run_id):
+        return registry.log_detector(
             client,
             fleet,
             folder / "detector",
-            run_id=run.info.run_id,
+            run_id=run_id,
             example=_example(lake),
             card=card,
             tags=lineage,
-            metadata={"context_rows": detector.context_rows, "fleet": fleet.name},
+            metadata={
+                "context_rows": detector.context_rows,
+                "fleet": fleet.name,
+                registry.DIGEST: identity[registry.DIGEST],
+            },
         )
-        for name, value in metrics["methods"][metrics["detector"]]["mean"].items():
-            if value is not None:
-                client.log_metric(
-                    run.info.run_id, f"test_{name}", value, model_id=version.tags["model_id"]
-                )
-    return version
 
 
 def _verdict(validation: dict, data_hash: str) -> str:
     verdict = "passed" if validation["ok"] else "failed"
     if validation["data_hash"] != data_hash:
-        verdict += ", on other data: run validate again"
+        verdict += ", on other data than the detector's"
     return verdict
 
 
@@ -193,13 +209,6 @@ def _example(lake: Lake):
     table = table.select(["timestamp", *lake.fleet.channel_names])
     frame = table.add_column(0, "vehicle", pa.array([vehicle] * table.num_rows)).to_pandas()
     return frame.assign(timestamp=frame["timestamp"].dt.tz_localize(None))
-
-
-def _read(path: Path, stage: str) -> dict:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"there is no {path}; run the stage {stage} first") from None
 
 
 if __name__ == "__main__":

@@ -7,9 +7,12 @@ import json
 
 from amad.config import DataError, Params, Settings, load_cluster, load_fleet
 from amad.config.console import say
+from amad.engines.datasets import log_datasets
 from amad.engines.sweep_outputs import with_settings
+from amad.engines.tracking import connect, told
 from amad.engines.training import train_fleet
 from amad.telemetry.files import write_json
+from amad.windows.store import WindowStore
 from pipelines import stage_main
 
 
@@ -35,6 +38,10 @@ def run(params: Params, settings: Settings) -> dict:
         load_cluster(settings=settings),
         folder / "bundle",
     )
+    client = connect(settings)
+    with told(client.tracking_uri):
+        store = WindowStore.open(folder / "store")
+        log_datasets(client, result["run_id"], store, folder / "lake")
     write_json(folder / "train.json", result)
     say(
         f"trained {result['parameters']:,} parameters for {len(result['epochs'])} epochs; "

@@ -182,10 +182,12 @@ def make_artifacts(fleet: Fleet, settings: Settings, **detect: object) -> Params
     detector = fit_detector(fleet, lake, **detect)
     detector.save(folder / "detector")
     whole = [detector.scaler.fill(series) for series in series_of(fleet, lake)]
-    write_store(folder / "store", whole, fleet, detector.scaler, {})
+    meta = {"data_hash": lake.hash()}
+    write_store(folder / "store", whole, fleet, detector.scaler, meta)
     params = kit_params(**detect)
     store = WindowStore.open(folder / "store")
     metrics = evaluate(store, detector, fleet, params, lake.events())
+    metrics |= {"detector_digest": detector.digest(), **meta}
     write_json(folder / "evaluation" / "metrics.json", metrics)
     verdict = {"ok": True, "vehicle_days": len(lake.days()), "quarantined": 0, "checks": []}
     write_json(

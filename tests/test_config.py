@@ -108,9 +108,11 @@ def test_wrong_fleets_are_told(fleets, said, home):
     assert said in str(error.value)
 
 
-def test_the_key_of_one_fleet_says_what_to_write_now(home):
+def test_the_key_of_one_fleet_is_read_and_not_beside_the_list(home):
     edited(home / "params.yaml", lambda c: c.update(fleet=c.pop("fleets")[0]))
-    with pytest.raises(ConfigError, match=r"params\.yaml: fleet: .*'fleets: \[demo\]'"):
+    assert load_params(home / "params.yaml").fleet == "demo"
+    edited(home / "params.yaml", lambda c: c.update(fleets=["smd"]))
+    with pytest.raises(ConfigError, match=r"params\.yaml: fleet and .*'fleets: \[demo\]'"):
         load_params(home / "params.yaml")
 
 

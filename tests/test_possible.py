@@ -33,7 +33,7 @@ def channel(**fields: object) -> Channel:
 @pytest.mark.parametrize(
     ("fields", "values", "impossible"),
     [
-        ({}, [0, NAN, INF, -INF, 1e308], [0, 0, 1, 1, 0]),
+        ({}, [0, NAN, INF, -INF, 1e308, 1e29], [0, 0, 1, 1, 1, 0]),
         ({"range": [-40, 215]}, [-40, 215, -40.1, 215.5, NAN, 255], [0, 0, 1, 1, 0, 1]),
         ({"nulls": [65535, "-", "254"]}, [65535, 65534, 254, 0], [1, 0, 1, 0]),
         ({"range": [0, 10], "nulls": [7]}, [7, 8, 11], [1, 0, 1]),

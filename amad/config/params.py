@@ -237,14 +237,16 @@ def load_params(path: Path | None = None, fleet: str | None = None) -> Params:
 
 
 def read_params(path: Path) -> ParamsFile:
-    """Read ``params.yaml`` with all the fleets that it names.
+    """Read ``params.yaml`` with all the fleets that it names; an older one names one as ``fleet``.
 
     Raises:
         ConfigError: the file is missing or a key is wrong; names file, key and accepted values.
     """
     content = read_mapping(path)
-    if "fleet" in content:
+    if "fleet" in content and "fleets" in content:
         raise ConfigError(
-            f"{path}: fleet: is a list now; write 'fleets: [{content['fleet']}]' instead"
+            f"{path}: fleet and fleets are both there; write 'fleets: [{content['fleet']}]' alone"
         )
+    if "fleet" in content:
+        content["fleets"] = [content.pop("fleet")]
     return parse(ParamsFile, content, str(path))

@@ -87,10 +87,22 @@ def detector_digest(detector: Detector) -> str:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "detector"
         _write(detector, root)
-        digest = hashlib.sha256()
-        for file in sorted(p for p in root.rglob("*") if p.is_file()):
-            digest.update(file.relative_to(root).as_posix().encode() + b"\0")
-            digest.update(hashlib.sha256(file.read_bytes()).digest())
+        return folder_digest(root)
+
+
+def folder_digest(path: Path) -> str:
+    """A short hash of a saved detector's files as they are; ``Detector.digest`` if undamaged.
+
+    Raises:
+        DataError: no detector at ``path``.
+    """
+    path = Path(path)
+    if not (path / "detector.json").is_file():
+        raise DataError(f"{path}: holds no detector; run the evaluate stage to make one")
+    digest = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()):
+        digest.update(file.relative_to(path).as_posix().encode() + b"\0")
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]
 
 

@@ -1,7 +1,14 @@
 """Who is champion, and how that changes: by the gate's decision, by hand, or back again.
 
 A version that was rolled back is not promoted by the gate again; a person can, with force.
+
+The alias ``@champion`` is moved in one step. What the next command needs to know is written on the
+versions before that step, and ``settle`` derives all else from it afterwards: whoever is killed
+before the step has changed nothing that counts, and what a kill after it left out is done by the
+next command. All of it happens under ``registry_lock``.
 """
+
+from datetime import UTC, datetime
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
@@ -10,7 +17,10 @@ from amad.config import GateError, ServiceError, Settings
 from amad.engines import registry
 from amad.engines.gate import Decision
 from amad.engines.model_card import PROMOTION
+from amad.engines.registry_lock import registry_lock
 from amad.engines.tracking import connect, model_name
+
+MOVE, BEFORE = "champion_move", "champion_before"  # tags: when, and which version it replaced then
 
 
 def record(client: MlflowClient, version: ModelVersion, decision: Decision) -> None:
@@ -39,18 +49,59 @@ def recorded(version: ModelVersion) -> Decision | None:
 
 def crown(client: MlflowClient, fleet: str, version: str, why: str) -> ModelVersion:
     """Make a version champion; the champion before it becomes ``@previous``."""
+    settle(client, fleet)
     before = registry.alias_version(client, fleet, registry.CHAMPION)
     new = registry.get_version(client, fleet, version)
-    if registry.number(before) == registry.number(new):
-        return new
-    if before is not None:
-        registry.set_tags(client, new, {"replaced": str(before.version)})
-        registry.move_alias(client, fleet, registry.PREVIOUS, before.version, why)
-    registry.move_alias(client, fleet, registry.CHAMPION, new.version, why)
     if "rolled_back" in new.tags:
         client.delete_model_version_tag(new.name, new.version, "rolled_back")
-    _describe(client, new, f"Champion since {_since(client, new)}: {why}")
+    if registry.number(before) != registry.number(new):
+        if before is not None:
+            registry.set_tags(client, new, {"replaced": str(before.version)})
+        _move(client, fleet, before, new, why)
     return new
+
+
+def settle(client: MlflowClient, fleet: str) -> None:
+    """Finish a move of ``@champion`` that was cut short; does nothing where none was.
+
+    The line in the model's history is written last: it is the mark that all is done.
+    """
+    champion = registry.alias_version(client, fleet, registry.CHAMPION)
+    if champion is None or MOVE not in champion.tags:
+        return
+    tags, name = champion.tags, model_name(fleet)
+    line = f"{registry.CHAMPION} moved {tags[MOVE]}"
+    if line in client.get_registered_model(name).tags:
+        return
+    why = tags[f"{registry.CHAMPION}_why"]
+    if "replaced" in tags:
+        registry.move_alias(client, fleet, registry.PREVIOUS, tags["replaced"], why)
+    else:
+        client.delete_registered_model_alias(name, registry.PREVIOUS)
+    if BEFORE in tags:
+        before = registry.get_version(client, fleet, tags[BEFORE])
+        if "rolled_back" in before.tags:
+            _describe(client, before, f"Rolled back {before.tags['rolled_back']}.")
+    since, who = (tags[f"{registry.CHAMPION}_{key}"] for key in ("since", "by"))
+    _describe(client, champion, f"Champion since {since} UTC: {why}")
+    past = f"version {tags[BEFORE]}" if BEFORE in tags else "none"
+    text = f"{past} -> version {champion.version}, by {who}, {since} UTC: {why}"
+    client.set_registered_model_tag(name, line, text[: registry.DESCRIPTION_LIMIT])
+
+
+def _move(
+    client: MlflowClient, fleet: str, before: ModelVersion | None, new: ModelVersion, why: str
+) -> None:
+    now = datetime.now(UTC)
+    if before is not None:
+        registry.set_tags(client, new, {BEFORE: str(before.version)})
+    elif BEFORE in new.tags:
+        client.delete_model_version_tag(new.name, new.version, BEFORE)
+    about = {"since": f"{now:%Y-%m-%d %H:%M:%S}", "by": registry.person(), "why": why}
+    tags = {f"{registry.CHAMPION}_{key}": value for key, value in about.items()}
+    registry.set_tags(client, new, tags | {MOVE: f"{now:%Y%m%dT%H%M%S.%f}"})
+    client.set_registered_model_alias(new.name, registry.CHAMPION, new.version)
+    settle(client, fleet)
 
 
 def promote(
@@ -70,59 +121,57 @@ def promote(
         ServiceError: there is no such version.
     """
     client = connect(settings)
-    if version is None:
-        candidate = registry.alias_version(client, fleet, registry.CHALLENGER)
+    with registry_lock(settings, fleet):
+        if version is not None:
+            candidate = registry.get_version(client, fleet, version)
+        else:
+            candidate = registry.alias_version(client, fleet, registry.CHALLENGER)
         if candidate is None:
             raise ServiceError(f"fleet {fleet} has no challenger; run 'amad register' first")
-    else:
-        candidate = registry.get_version(client, fleet, version)
-    decision = recorded(candidate)
-    refused = decision is None or not decision.promote
-    if "rolled_back" in candidate.tags:
-        refused, last = True, f"it was rolled back ({candidate.tags['rolled_back']})"
-    else:
-        last = decision.reasons[-1] if decision else "the gate has not judged it"
-    if refused and not force:
-        raise GateError(
-            f"{candidate.name} version {candidate.version} may not be champion: {last}; "
-            f"'amad promote {candidate.version} --force --reason TEXT' overrules the gate"
-        )
-    how = f"by hand, overruling the gate ({last})" if refused else "by hand"
-    return crown(client, fleet, candidate.version, f"promoted {how}: {reason or 'no reason given'}")
+        decision = recorded(candidate)
+        refused = decision is None or not decision.promote
+        if "rolled_back" in candidate.tags:
+            refused, last = True, f"it was rolled back ({candidate.tags['rolled_back']})"
+        else:
+            last = decision.reasons[-1] if decision else "the gate has not judged it"
+        if refused and not force:
+            raise GateError(
+                f"{candidate.name} version {candidate.version} may not be champion: {last}; "
+                f"'amad promote {candidate.version} --force --reason TEXT' overrules the gate"
+            )
+        with registry.fetched(client, candidate):  # what cannot be loaded cannot serve
+            pass
+        how = f"by hand, overruling the gate ({last})" if refused else "by hand"
+        why = f"promoted {how}: {reason or 'no reason given'}"
+        return crown(client, fleet, candidate.version, why)
 
 
 def rollback(settings: Settings, fleet: str) -> ModelVersion:
     """Make the version that the champion replaced champion again; repeat to go further back.
 
     Raises:
-        ServiceError: the champion is the first one, or there is none.
+        ServiceError: the champion is the first one, there is none, or the version before it cannot
+            be loaded any more.
     """
     client = connect(settings)
-    champion = registry.champion_version(client, fleet)
-    target = champion.tags.get("replaced")
-    if target is None:
-        raise ServiceError(
-            f"version {champion.version} is the first champion of fleet {fleet}: there is nothing "
-            "to roll back to; 'amad promote VERSION --force --reason TEXT' crowns another one"
-        )
-    back = registry.get_version(client, fleet, target)
-    who = registry.person()
-    why = f"rolled back from version {champion.version} by {who}"
-    registry.move_alias(client, fleet, registry.CHAMPION, back.version, why)
-    earlier = back.tags.get("replaced")
-    if earlier is not None:
-        registry.move_alias(client, fleet, registry.PREVIOUS, earlier, why)
-    else:
-        client.delete_registered_model_alias(model_name(fleet), registry.PREVIOUS)
-    registry.set_tags(client, champion, {"rolled_back": f"to version {back.version} by {who}"})
-    _describe(client, champion, f"Rolled back to version {back.version} by {who}.")
-    _describe(client, back, f"Champion since {_since(client, back)}: {why}")
-    return back
-
-
-def _since(client: MlflowClient, version: ModelVersion) -> str:
-    tags = client.get_model_version(version.name, version.version).tags
-    return f"{tags[f'{registry.CHAMPION}_since']} UTC"
+    with registry_lock(settings, fleet):
+        settle(client, fleet)
+        champion = registry.champion_version(client, fleet)
+        target = champion.tags.get("replaced")
+        if target is None:
+            raise ServiceError(
+                f"version {champion.version} is the first champion of fleet {fleet}: there is "
+                "nothing to roll back to; 'amad promote VERSION --force --reason TEXT' crowns "
+                "another one"
+            )
+        back = registry.get_version(client, fleet, target)
+        with registry.fetched(client, back):
+            pass
+        who = registry.person()
+        registry.set_tags(client, champion, {"rolled_back": f"to version {back.version} by {who}"})
+        why = f"rolled back from version {champion.version} by {who}"
+        _move(client, fleet, champion, back, why)
+        return back
 
 
 def _describe(client: MlflowClient, version: ModelVersion, text: str) -> None:

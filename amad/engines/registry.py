@@ -24,15 +24,17 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
-from mlflow.types.schema import Array
+from mlflow.types.schema import AnyType, Array
 
 import amad
 from amad.config import Fleet, Params, ServiceError
+from amad.detect.storage import folder_digest
 from amad.engines.tracking import model_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
+DIGEST, DATA_HASH = "detector_digest", "data_hash"  # tags: what a version is, of which data
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 DESCRIPTION_LIMIT = 5000  # of MLflow's database column
 UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # no such model; no such alias
@@ -60,6 +62,7 @@ def log_detector(
     MLmodel file.
     """
     name = model_name(fleet.name)
+    known = {number(version) for version in _same(client, fleet.name, tags)}
     info = mlflow.pyfunc.log_model(
         name="detector",
         loader_module="amad.engines.pyfunc_model",
@@ -79,7 +82,7 @@ def log_detector(
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    return client.create_model_version(
+    made = client.create_model_version(
         name,
         source=info.model_uri,
         run_id=run_id,
@@ -87,41 +90,56 @@ def log_detector(
         description=clip(card),
         model_id=info.model_id,
     )
+    # Where a store has no lock to offer, another machine may have registered the same just now.
+    rivals = [v for v in _same(client, fleet.name, tags) if number(v) not in known]
+    first = min(rivals, key=number, default=made)
+    if number(first) != number(made):
+        client.delete_model_version(name, made.version)
+        return first
+    return made
 
 
 def signature(fleet: Fleet) -> ModelSignature:
     """Input: lake rows with their vehicle; output: score rows.
 
-    Channels are doubles, which MLflow lets float32 and integers be; the model casts to float32.
+    What frames hold for numbers and times is many things (integers, booleans, text, a zone or
+    none), of which MLflow's own types refuse most before the model sees them. So the columns are
+    named and of any type, and the model reads them by the rules of ``pyfunc_model``. A channel may
+    be left out where no vehicle of the frame has it.
     """
-    numbers = [ColSpec(DataType.double, name) for name in fleet.channel_names]
-    key = [ColSpec(DataType.string, "vehicle"), ColSpec(DataType.datetime, "timestamp")]
+    inputs = [ColSpec(AnyType(), "vehicle"), ColSpec(AnyType(), "timestamp")]
+    inputs += [ColSpec(AnyType(), name, required=False) for name in fleet.channel_names]
     return ModelSignature(
-        inputs=Schema(key + numbers),
+        inputs=Schema(inputs),
         outputs=Schema([
-            *key,
+            ColSpec(DataType.string, "vehicle", required=False),
+            ColSpec(DataType.datetime, "timestamp", required=False),
             ColSpec(DataType.float, "score", required=False),
             ColSpec(DataType.boolean, "alarm"),
             ColSpec(DataType.boolean, "imputed"),
             ColSpec(DataType.string, "status"),
             ColSpec(Array(DataType.string), "top_channels", required=False),
             ColSpec(Array(DataType.float), "top_shares", required=False),
+            ColSpec(DataType.string, "message", required=False),
         ]),
     )  # fmt: skip
 
 
 def find_version(client: MlflowClient, fleet: str, tags: dict[str, str]) -> ModelVersion | None:
-    """The newest version that carries all these tags and whose artifacts are still there."""
-    wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
-    query = f"name = '{model_name(fleet)}' and {wanted}"
-    found = client.search_model_versions(query)
-    for version in sorted(found, key=lambda v: -int(v.version)):
+    """The newest version of this detector and data (``tags``) whose artifacts are still whole."""
+    for version in sorted(_same(client, fleet, tags), key=number, reverse=True):
         try:
             with fetched(client, version):
                 return version
         except ServiceError:
             continue
     return None
+
+
+def _same(client: MlflowClient, fleet: str, tags: dict[str, str]) -> list[ModelVersion]:
+    """The versions of the detector and the data that ``tags`` name."""
+    wanted = " and ".join(f"tags.`{key}` = '{tags[key]}'" for key in (DIGEST, DATA_HASH))
+    return list(client.search_model_versions(f"name = '{model_name(fleet)}' and {wanted}"))
 
 
 def alias_version(client: MlflowClient, fleet: str, alias: str) -> ModelVersion | None:
@@ -188,20 +206,33 @@ def digests(client: MlflowClient, fleet: str) -> dict[str, str]:
 def fetched(client: MlflowClient, version: ModelVersion) -> Iterator[Path]:
     """Yield the detector folder of a version, downloaded into a folder that is removed after.
 
+    Its files are compared with the digest that was noted when the version was registered: a number
+    alone does not tell two versions apart once a store was lost, nor a damaged one from a sound.
+
     Raises:
-        ServiceError: the artifacts are gone.
+        ServiceError: the artifacts are gone, or are not those that were registered.
     """
     with TemporaryDirectory(prefix="amad-detector-") as folder:
-        uri = client.get_model_version_download_uri(version.name, version.version)
         try:
+            uri = client.get_model_version_download_uri(version.name, version.version)
             data = mlflow.artifacts.download_artifacts(artifact_uri=f"{uri}/data", dst_path=folder)
+            found = next(p for p in Path(data).iterdir() if p.is_dir())
+            digest = folder_digest(found)
         except Exception as error:  # whatever the artifact store's client raises
             raise ServiceError(
-                f"the artifacts of {version.name} version {version.version} cannot be read from "
-                f"{uri} ({' '.join(str(error).split())[:160]}); bring the artifact store "
+                f"the artifacts of {version.name} version {version.version} cannot be read "
+                f"({' '.join(str(error).split())[:200]}); bring the artifact store "
                 "back, or take the version's aliases away in MLflow and run 'amad register'"
             ) from error
-        yield next(p for p in Path(data).iterdir() if p.is_dir())
+        wanted = version.tags.get(DIGEST)
+        if digest != wanted:
+            raise ServiceError(
+                f"the detector of {version.name} version {version.version} has the digest "
+                f"{digest}, and {wanted or 'none'} was registered: {uri} was damaged or replaced; "
+                "bring a backup of it back, take another version with 'amad promote' or 'amad "
+                "rollback', or run 'amad register' to register the detector anew"
+            )
+        yield found
 
 
 def move_alias(client: MlflowClient, fleet: str, alias: str, version: str, why: str) -> None:

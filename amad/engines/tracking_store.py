@@ -112,13 +112,9 @@ def database_lock(uri: str, name: str, seconds: float) -> Iterator[None]:
     with _engine(uri) as engine, engine.connect() as connection:
         connection = connection.execution_options(isolation_level="AUTOCOMMIT")
         connection.execute(text(f"SET lock_timeout = {round(1000 * seconds)}"))
-        key = {"name": f"amad {name}"}
-        connection.execute(text("SELECT pg_advisory_lock(hashtext(:name))"), key)
-        try:
-            yield
-        finally:
-            if not connection.closed and not connection.invalidated:
-                connection.execute(text("SELECT pg_advisory_unlock(hashtext(:name))"), key)
+        lock = text("SELECT pg_advisory_lock(hashtext(:name))")
+        connection.execute(lock, {"name": f"amad {name}"})
+        yield  # the lock ends with the connection
 
 
 def _prepare_sqlite(file: Path) -> None:

@@ -8,6 +8,8 @@ import numpy as np
 
 from amad.config import Channel
 
+LARGEST = 1e30  # nothing that is measured is larger; scaled to float32 it could become infinite
+
 
 def is_null_word(value_R: np.ndarray, channel: Channel) -> np.ndarray:
     """Which values stand in ``channel.nulls``, such as a bus's 65535; bool (R,).
@@ -21,11 +23,13 @@ def is_null_word(value_R: np.ndarray, channel: Channel) -> np.ndarray:
 
 
 def is_outside(value_R: np.ndarray, channel: Channel) -> np.ndarray:
-    """Which values are infinite or outside ``channel.range``; bool (R,), False for NaN.
+    """Which values are infinite, beyond ``LARGEST`` or outside ``channel.range``; bool (R,).
+
+    False for NaN.
 
     value_R: float64. A limit that is a fraction is also met as a float32 file holds it.
     """
-    outside_R = np.isinf(value_R)
+    outside_R = np.abs(value_R) > LARGEST
     if channel.range is not None:
         low, high = channel.range
         outside_R |= value_R < min(low, _as_float32(low))

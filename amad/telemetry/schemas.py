@@ -49,6 +49,7 @@ SCORES = pa.schema([
     ("top_channels", pa.list_(pa.string())), ("top_shares", pa.list_(pa.float32())),
 ])  # fmt: skip
 STATUSES = ("scored", "quarantined", "too_short", "no_history", "no_values")
+REFUSED = "refused"  # status of a row that only the registered model can meet: see pyfunc_model
 
 # A row per incident and scored date; an incident that goes on over midnight keeps its id.
 INCIDENTS = pa.schema([

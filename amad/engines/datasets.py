@@ -1,0 +1,85 @@
+"""The data that a run worked on, as MLflow lists it: a name, a hash, a span of time.
+
+The rows stay in the lake. The hash is the lake's as it was when ``prepare`` read it; each part of
+the split is a dataset of its own, with that hash.
+"""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.data.sources import LocalArtifactDatasetSource
+from mlflow.entities import DatasetInput, InputTag
+from mlflow.types import ColSpec, DataType, Schema
+
+from amad.windows.series import CALIBRATION, PURGED, TEST, TRAIN
+from amad.windows.store import WindowStore
+
+FITTED, JUDGED = (TRAIN, CALIBRATION), (TEST,)  # what a detector learns from, what it is judged on
+EVERYTHING = (TRAIN, CALIBRATION, TEST, PURGED)
+
+
+class Telemetry(MetaDataset):
+    """A part of a fleet's telemetry. profile: its rows, vehicles and span."""
+
+    def __init__(self, profile: dict, **about: object) -> None:
+        self._profile = profile
+        super().__init__(**about)
+
+    def to_dict(self) -> dict[str, str]:
+        """What MLflow stores."""
+        return super().to_dict() | {"profile": json.dumps(self._profile)}
+
+
+def data_hash(store: WindowStore) -> str:
+    """The hash of the lake that the store was made of."""
+    return str(store.meta.get("data_hash", store.digest))
+
+
+def span(store: WindowStore, parts: tuple[int, ...] = EVERYTHING) -> dict:
+    """Rows on the grid, vehicles, first and last date of some parts of the split; None if empty."""
+    rows = vehicles = 0
+    ends: list[int] = []
+    for vehicle in store.vehicles:
+        series = store.series(vehicle)
+        index = np.flatnonzero(np.isin(series.split_T, parts))
+        if len(index):
+            rows, vehicles = rows + len(index), vehicles + 1
+            ends += [int(series.timestamp_T[index[0]]), int(series.timestamp_T[index[-1]])]
+    first, last = (_day(min(ends)), _day(max(ends))) if ends else (None, None)
+    return {"rows": rows, "vehicles": vehicles, "first": first, "last": last}
+
+
+def log_datasets(
+    client: MlflowClient, run_id: str, store: WindowStore, lake: Path, *, judged: bool = False
+) -> None:
+    """List the fleet's train rows as inputs of a run; ``judged``: its test rows as well."""
+    contexts = {"train": FITTED} | ({"test": JUDGED} if judged else {})
+    inputs = [
+        DatasetInput(
+            dataset=telemetry(store, lake, context, parts)._to_mlflow_entity(),
+            tags=[InputTag("mlflow.data.context", context)],
+        )
+        for context, parts in contexts.items()
+    ]
+    client.log_inputs(run_id, inputs)
+
+
+def telemetry(store: WindowStore, lake: Path, context: str, parts: tuple[int, ...]) -> Telemetry:
+    """The dataset of one context (``train`` or ``test``)."""
+    columns = [ColSpec(DataType.string, "vehicle"), ColSpec(DataType.datetime, "timestamp")]
+    columns += [ColSpec(DataType.double, name, required=False) for name in store.channels]
+    return Telemetry(
+        span(store, parts),
+        source=LocalArtifactDatasetSource(str(lake)),
+        name=f"{store.content['fleet']}/{context}",
+        digest=data_hash(store),
+        schema=Schema(columns),
+    )
+
+
+def _day(microseconds: int) -> str:
+    return str(datetime.fromtimestamp(microseconds / 1e6, UTC).date())
