@@ -127,3 +127,21 @@ def test_a_key_that_lacks_is_named(tmp_path: Path) -> None:
     (tmp_path / "bundle.json").write_text('{"format": 1}')
     with pytest.raises(DataError, match=r"bundle\.json: incomplete, it lacks 'channels'"):
         read_bundle(tmp_path)
+
+
+def test_a_figure_that_was_altered_is_told(tmp_path: Path) -> None:
+    write(tmp_path)
+    content = json.loads((tmp_path / "bundle.json").read_text())
+    content["scaler"]["tables"]["fleet"][""]["mean"][0] += 1e-9
+    (tmp_path / "bundle.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"bundle\.json: damaged.*train again"):
+        read_bundle(tmp_path)
+
+
+def test_a_bundle_from_before_its_content_had_a_digest_is_still_read(tmp_path: Path) -> None:
+    model = write(tmp_path)
+    content = json.loads((tmp_path / "bundle.json").read_text())
+    del content["content_sha256"]
+    (tmp_path / "bundle.json").write_text(json.dumps(content | {"format": 2}))
+    x_BLC = torch.randn(2, 20, 4)
+    assert torch.equal(read_bundle(tmp_path).model(x_BLC).recon_BLC, model.eval()(x_BLC).recon_BLC)

@@ -14,7 +14,7 @@ from amad.detect.alarms import merge_alarms
 from amad.detect.detector import Detector, build_detector
 from amad.detect.levels import OWN_ROWS, POOL_ROWS, POOL_VEHICLES, pooled
 from amad.detect.make import linear_members, make_members
-from amad.detect.storage import FORMAT
+from amad.detect.storage import FORMAT, folder_digest
 from amad.windows import Scaler
 
 VEHICLES = ["a-1", "a-2", "b-1"]
@@ -137,7 +137,7 @@ def test_saved_and_loaded_it_is_the_same_detector(tmp_path: Path) -> None:
     loaded = Detector.load(tmp_path / "one")
     loaded.save(tmp_path / "two")
     names = sorted(p.name for p in (tmp_path / "one").iterdir())
-    assert names == ["detector.json", "state.safetensors"]
+    assert names == ["checksums.json", "detector.json", "state.safetensors"]
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     assert loaded.digest() == detector.digest() == linear().digest()
@@ -158,6 +158,33 @@ def test_what_is_no_detector_is_refused_in_a_sentence(tmp_path: Path) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 9}))
     with pytest.raises(DataError, match=f"detector of format 9, this version reads {FORMAT};"):
         Detector.load(tmp_path / "d")
+
+
+@pytest.mark.parametrize("name", ["detector.json", "state.safetensors", "checksums.json"])
+@pytest.mark.parametrize("where", [0.3, 0.9])
+def test_a_flipped_byte_is_told_with_file_and_way_out(
+    tmp_path: Path, name: str, where: float
+) -> None:
+    linear(["b-1"]).save(tmp_path / "d")
+    assert folder_digest(tmp_path / "d") == Detector.load(tmp_path / "d").digest()
+    file = tmp_path / "d" / name
+    content = bytearray(file.read_bytes())
+    digits = [i for i, byte in enumerate(content) if byte in b"0123456789"]
+    content[digits[int(where * len(digits))]] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=r"damaged.*take an intact copy") as told:
+        Detector.load(tmp_path / "d")
+    assert str(tmp_path / "d") in str(told.value)
+    if name != "checksums.json":
+        assert str(file) in str(told.value)
+
+
+def test_a_file_that_lacks_is_told(tmp_path: Path) -> None:
+    for name in ("state.safetensors", "checksums.json"):
+        linear(["b-1"]).save(tmp_path / "d")
+        (tmp_path / "d" / name).unlink()
+        with pytest.raises(DataError, match=name):
+            Detector.load(tmp_path / "d")
 
 
 def test_without_normal_rows_the_error_names_the_way_out() -> None:
@@ -226,6 +253,12 @@ def test_the_bundle_travels_inside_the_detector(bundle, tmp_path: Path) -> None:
     assert loaded.digest() == detector.digest()
     np.testing.assert_array_equal(loaded.score(series).score_T, detector.score(series).score_T)
     assert not [p for p in (tmp_path / "one").rglob("*") if p.suffix in (".pkl", ".pt", ".pth")]
+    weights = tmp_path / "one" / "bundle" / "weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(DataError, match=r"bundle/weights\.safetensors: damaged"):
+        Detector.load(tmp_path / "one")
 
 
 @pytest.mark.parametrize(

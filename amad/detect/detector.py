@@ -371,7 +371,7 @@ class Detector:
         """Read what ``save`` wrote.
 
         Raises:
-            DataError: no detector at ``path``, or one of another format.
+            DataError: no detector at ``path``, one of another format, or a damaged file.
         """
         from amad.detect.storage import load_detector
 

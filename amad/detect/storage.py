@@ -1,7 +1,8 @@
 """A detector on disk: ``detector.json``, ``state.safetensors`` and, with a network, ``bundle/``.
 
 No pickle, and the same content gives the same bytes: arrays are written in the order of their
-names, JSON with sorted keys.
+names, JSON with sorted keys. ``checksums.json`` holds the SHA-256 of every other file: a damaged
+one is told when the detector is loaded.
 """
 
 import hashlib
@@ -19,10 +20,14 @@ from amad.detect.chain import Calibration
 from amad.detect.detector import Detector
 from amad.detect.levels import Level
 from amad.detect.make import make_members
-from amad.telemetry.files import staged
+from amad.telemetry.files import read_json, staged, write_json
 from amad.windows.scaler import Scaler
 
 FORMAT = 7
+CONTENT, STATE, CHECKSUMS = "detector.json", "state.safetensors", "checksums.json"
+REMEDY = (
+    "take an intact copy, or run the evaluate stage again and, for a registered version, register"
+)
 CALIBRATION = "calibration"  # prefix of a calibration's arrays; a member's own are "coefficient"
 
 
@@ -36,21 +41,22 @@ def load_detector(path: Path) -> Detector:
     """Read what ``save_detector`` wrote.
 
     Raises:
-        DataError: no detector at ``path``, or one of another format.
+        DataError: no detector at ``path``, one of another format, or one of which a file is damaged
+            or missing; names the file and the way out.
     """
     from safetensors.numpy import load_file
 
     path = Path(path)
-    try:
-        content = json.loads((path / "detector.json").read_text(encoding="utf-8"))
-        arrays = load_file(path / "state.safetensors")
-    except FileNotFoundError:
-        raise DataError(f"{path}: holds no detector; run the evaluate stage to make one") from None
+    content = read_json(path / CONTENT, REMEDY)
+    if content is None:
+        raise DataError(f"{path}: holds no detector; run the evaluate stage to make one")
     if content.get("format") != FORMAT:
         raise DataError(
             f"{path}: detector of format {content.get('format')}, this version reads {FORMAT}; "
             "run the evaluate stage again"
         )
+    check_files(path)
+    arrays = load_file(path / STATE)
     bundle = None
     if content["bundle"]:
         from amad.model.bundle import read_bundle
@@ -106,7 +112,39 @@ def folder_digest(path: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def check_files(path: Path) -> None:
+    """Compare the files of a saved detector with the checksums that were written with them.
+
+    Raises:
+        DataError: a file is damaged or missing; names it and the way out.
+    """
+    sums = read_json(path / CHECKSUMS, REMEDY, keys=("files",), required=True)
+    for name, sha256 in sums["files"].items():
+        try:
+            found = _sha256(path / name)
+        except OSError as error:
+            raise DataError(f"{path / name}: {error.strerror}; {REMEDY}") from None
+        if found != sha256:
+            raise DataError(
+                f"{path / name}: damaged, its content is not what was saved (see {CHECKSUMS}); "
+                f"{REMEDY}"
+            )
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def _write(detector: Detector, folder: Path) -> None:
+    """Every file of the detector, the checksums last."""
+    _write_content(detector, folder)
+    found = sorted(file for file in folder.rglob("*") if file.is_file())
+    files = {file.relative_to(folder).as_posix(): _sha256(file) for file in found}
+    write_json(folder / CHECKSUMS, {"files": files})
+
+
+def _write_content(detector: Detector, folder: Path) -> None:
     from safetensors.numpy import save_file
 
     folder.mkdir(parents=True)
@@ -121,7 +159,7 @@ def _write(detector: Detector, folder: Path) -> None:
                     arrays[f"{k}/{member.name}/{CALIBRATION}/{field.name}"] = np.ascontiguousarray(
                         value
                     )
-    save_file(arrays, folder / "state.safetensors")
+    save_file(arrays, folder / STATE)
     assert detector.operating_point and detector.scaler, "only a fitted detector with its scaler"
     content = {
         "format": FORMAT,
@@ -142,7 +180,7 @@ def _write(detector: Detector, folder: Path) -> None:
         "bundle": detector.bundle is not None,
     }
     text = json.dumps(content, indent=1, sort_keys=True) + "\n"
-    (folder / "detector.json").write_text(text, encoding="utf-8")
+    (folder / CONTENT).write_text(text, encoding="utf-8")
     if detector.bundle is not None:
         from amad.model.bundle import write_bundle
 

@@ -1,8 +1,8 @@
 """The bundle: a trained network with all that scoring needs, readable by a person, no pickle.
 
 A folder of ``weights.safetensors`` and ``bundle.json`` (format, channels, levels, params, the fleet
-contract, the scaler, the weights' digest, and meta: data hash, commit, seed, as the caller has
-them). The same content gives the same bytes.
+contract, the scaler, the weights' digest, a digest of all these, and meta: data hash, commit, seed,
+as the caller has them). The same content gives the same bytes.
 """
 
 import hashlib
@@ -20,8 +20,9 @@ from amad.model.network import Amad
 from amad.telemetry.files import staged, write_json
 from amad.windows.scaler import Scaler
 
-FORMAT = 2
-WITHOUT_LEVELS = 1  # the format before; a network without levels is still read
+FORMAT = 3
+WITHOUT_DIGEST = 2  # the format before: no digest of bundle.json's own content; still read
+WITHOUT_LEVELS = 1  # the one before that: a network without levels
 M = TypeVar("M", bound=BaseModel)
 WEIGHTS, CONTENT = "weights.safetensors", "bundle.json"
 
@@ -58,6 +59,7 @@ def write_bundle(
             "weights_sha256": hashlib.sha256(weights).hexdigest(),
             "meta": meta,
         }
+        content["content_sha256"] = _digest_of(content)
         write_json(stage / CONTENT, content)
 
 
@@ -73,8 +75,10 @@ def read_bundle(path: Path) -> Bundle:
     where = path / CONTENT
     try:
         content = json.loads(text)
-        if content.get("format") == WITHOUT_LEVELS:
-            content |= {"format": FORMAT, "levels": Levels().to_json()}
+        intact = content.pop("content_sha256", None) == _digest_of(content)
+        if content.get("format") in (WITHOUT_LEVELS, WITHOUT_DIGEST):
+            content = {"levels": Levels().to_json()} | content | {"format": FORMAT}
+            intact = True
         keys = (
             "format",
             "channels",
@@ -111,7 +115,14 @@ def read_bundle(path: Path) -> Bundle:
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path / WEIGHTS}: does not fit params.model: {reason}") from None
+    if not intact:
+        raise DataError(f"{where}: damaged, its content is not what was written; train again")
     return Bundle(model=model.eval(), params=params, fleet=fleet, scaler=scaler, meta=meta)
+
+
+def _digest_of(content: dict) -> str:
+    content = json.loads(json.dumps(content))  # as a reader finds it
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _bytes(file: Path) -> bytes:
