@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amad.telemetry.clocks import DayCounter, LocalClock, Stopwatch, local_to_utc, stray_days
+from amad.telemetry.clocks import DayCounter, LocalClock, Stopwatch, local_to_utc
+from amad.telemetry.strays import stray_days
 from amad.telemetry.values import DAY_US
 
 SECOND = 1_000_000

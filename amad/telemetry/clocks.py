@@ -1,15 +1,13 @@
 """What a clock that tells less than a time in UTC must be followed for, row by row.
 
 ``DayCounter``: a time of day over midnights. ``LocalClock``: local times, also in the hour that
-autumn tells twice. ``Stopwatch``: time since a recording began. ``stray_days``: a clock that
-jumped, or was not yet set.
+autumn tells twice. ``Stopwatch``: time since a recording began.
 
 Shape legend: R rows of a batch, T rows of one vehicle in it.
 """
 
 import datetime
-from collections.abc import Iterable, Mapping
-from statistics import median
+from collections.abc import Mapping
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -25,18 +23,6 @@ LATE_OVER_MIDNIGHT_US = 600_000_000  # a row that steps back over midnight is at
 STEP_BACK_US = 600_000_000  # in autumn's hour: a smaller step back is a late row
 NEAR_US = 1_800_000_000  # rows closer than this follow each other
 RESTART_US = 5_000_000  # a stopwatch that steps back further was started again
-
-FAR_DAYS = 30  # days of rows further apart are no neighbours
-FEW_OF_A_DAY, FEW_OF_ALL = 0.1, 0.1  # a jumped clock's rows against those of the right days
-# Where clocks start that were never set: satellite time, its first overflow, and the year 2000;
-# with the day before each, as local time may tell it.
-NEVER_SET = {
-    (datetime.date(*date) - datetime.date(1970, 1, 1)).days
-    for date in (
-        (1980, 1, 5), (1980, 1, 6), (1999, 8, 21), (1999, 8, 22), (1999, 12, 31), (2000, 1, 1),
-    )
-}  # fmt: skip
-ROLL_OVER_DAYS = 1024 * 7  # a receiver that counts weeks in ten bits
 
 
 class DayCounter:
@@ -243,58 +229,3 @@ def _second_telling(local_H: np.ndarray, start: int, top: int) -> np.ndarray:
     if np.any(rest < np.maximum.accumulate(rest) - STEP_BACK_US):
         return np.full(len(local_H), -1)
     return (~late_H).astype(np.int64)
-
-
-def stray_days(rows_per_day: Mapping[int, int], known: Iterable[int] = ()) -> set[int]:
-    """Days on which a vehicle's clock was not set, or had jumped.
-
-    rows_per_day: of one vehicle in one file, day (since 1970-01-01) -> rows. known: days of which
-    the vehicle has rows in the files before.
-
-    Days within 30 days of each other are one stretch. One that is close to a known day is right.
-    Of the others, one is stray that begins where clocks begin that were never set, or lies 1024
-    weeks before a right day; and one that has few rows, on each of its days and all together,
-    against the stretch with the most rows. So a vehicle that is back after months of silence is
-    none.
-    """
-    known = sorted(set(known) - NEVER_SET)
-    stretches = _stretches(sorted(rows_per_day))
-    right = [s for s in stretches if _near(s, known) or not (s[0] in NEVER_SET and len(s) <= 2)]
-    days = sorted([*known, *(day for stretch in right for day in stretch)])
-    right = [
-        s for s in right if _near(s, known) or not _near([d + ROLL_OVER_DAYS for d in s], days)
-    ]
-    if right:
-        rows = [sum(rows_per_day[day] for day in stretch) for stretch in right]
-        most = max(rows)
-        usual = median(rows_per_day[day] for day in right[rows.index(most)])
-        right = [
-            stretch
-            for stretch, count in zip(right, rows, strict=True)
-            if _near(stretch, known)
-            or count > FEW_OF_ALL * most
-            or max(rows_per_day[day] for day in stretch) > FEW_OF_A_DAY * usual
-        ]
-    elif not known:  # nothing says that the clock is wrong
-        return set()
-    return set(rows_per_day) - {day for stretch in right for day in stretch}
-
-
-def _stretches(days: list[int]) -> list[list[int]]:
-    stretches: list[list[int]] = []
-    for day in days:
-        if stretches and day - stretches[-1][-1] <= FAR_DAYS:
-            stretches[-1].append(day)
-        else:
-            stretches.append([day])
-    return stretches
-
-
-def _near(days: list[int], known: list[int]) -> bool:
-    """Does any of the days lie within 30 days of a known one?"""
-    if not known:
-        return False
-    at = np.searchsorted(known, days)
-    before = np.asarray(known)[np.maximum(at - 1, 0)]
-    after = np.asarray(known)[np.minimum(at, len(known) - 1)]
-    return bool(np.any(np.minimum(abs(days - before), abs(after - days)) <= FAR_DAYS))

@@ -240,6 +240,17 @@ def _check(fleet: Fleet) -> None:
     rules = reading_rules(fleet)
     check_timezone(rules.timestamp.timezone, fleet.name)
     labels = fleet.labels
+    gap, longest = rules.timestamp.gap_between_files, fleet.missing.max_gap_seconds
+    if gap is not None and gap <= longest:
+        raise ConfigError(
+            f"fleet {fleet.name}: source.timestamp.gap_between_files: {gap:g} seconds would be "
+            f"filled as a gap; let it be more than missing.max_gap_seconds, {longest:g}"
+        )
+    if gap is not None and labels.culprits and labels.culprits_by == "row":
+        raise ConfigError(
+            f"fleet {fleet.name}: with source.timestamp.gap_between_files rows of several files "
+            "cannot be counted through; tell the intervals by time (culprits_by: timestamp)"
+        )
     by_row = labels.kind == "intervals" and labels.culprits_by == "row"
     if by_row and rules.timestamp.take != "index":
         raise ConfigError(

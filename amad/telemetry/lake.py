@@ -304,6 +304,9 @@ def lake_contract(fleet: Fleet) -> str:
     )
     if fleet.source.timestamp.take != "index":
         del content["period_seconds"]
+    for item, channel in zip(content["channels"], fleet.channels, strict=True):
+        item["nulls"] = [word for word in channel.nulls if isinstance(word, str)]
+    content["decimal_told"] = "decimal" in fleet.source.model_fields_set
     content["format"] = FORMAT
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -32,8 +31,8 @@ from amad.telemetry.rows import CleanRows, FileParser, RefusedRow
 from amad.telemetry.schemas import EVENTS, REJECTED
 from amad.telemetry.source import reading_rules, sha256_of, unescaped
 from amad.telemetry.spill import Spill
+from amad.telemetry.strays import Strays
 from amad.telemetry.tally import Lateness, RejectedLog
-from amad.telemetry.timing import index_start_us
 from amad.telemetry.values import date_of
 
 EVERY = "*"
@@ -64,6 +63,9 @@ class Loading:
         self._fleet = fleet
         self._folder = folder  # of the raw files
         self._rules = reading_rules(fleet)
+        # Where a row is told by its position, none can be told behind a file that was not read.
+        rule = self._rules.timestamp
+        self._by_position = rule.take == "index" and rule.gap_between_files is None
         self._rejected = rejected
         self._pending = pending
         self._plan = plan
@@ -75,7 +77,8 @@ class Loading:
         self._number = 1 + max((int(name.split(".")[0]) for name in self._held_logs), default=-1)
         followed = {} if plan.anew else held
         self._index_rows: dict[str, int] = dict(followed.get("index_rows", {}))
-        self._lateness = Lateness(followed.get("newest", {}))
+        self._lateness = Lateness(followed.get("newest", {}), pending.scratch("spill"))
+        self._strays = Strays(fleet, plan.before, self._stays)
         self._clock = LocalClock(self._rules.timestamp.timezone, followed.get("newest"))
         # Vehicles whose later rows have no place in time, where rows are told by their position.
         self._lost: set[str | None] = set(followed.get("lost", []))
@@ -117,10 +120,10 @@ class Loading:
         }
 
     def _read(self, number: int, file: dict) -> None:
-        path, rows, refused, parser = file["path"], 0, None, None
-        tests: dict[str, int] = {}
+        path, rows, refused, parser, first_us = file["path"], 0, None, None, None
         try:
             parser = self._parser(file)
+            first_us = parser.first_us
             if self._lost & {parser.vehicle, EVERY}:
                 raise FileRefusedError(
                     "no place in time: an earlier file of the vehicle was refused"
@@ -129,8 +132,6 @@ class Loading:
                 rows = parser.rows
                 self._spill.add(clean, number)
                 self._lateness.add(clean)
-                if file["part"] == "test":
-                    _mark_test_start(tests, clean, parser.first_us)
                 for row in bad:
                     self._log.add(path, row.row, row.reason, row.content)
                     if row.vehicle is not None and row.day is not None:
@@ -140,16 +141,21 @@ class Loading:
             if rows == 0 and path in self._plan.replaces and self._keep(file, refused):
                 return
             self._log.add(path, rows + 1 if rows else None, refused, None)
-            if self._rules.timestamp.take == "index":
+            if self._by_position:
                 self._lost.add((parser and parser.vehicle) or EVERY)
+            elif parser is not None:
+                parser.break_off()
             rows += 1
-        self._lateness.end_file()
+        days = self._lateness.days
+        stray = self._strays.withdraw(days, self._spill, self._log, (number, path))
+        self._lateness.end_file(stray)
         for (vehicle, day), count in self._lateness.counts.items():
             self._counts[path, vehicle, date_of(day)]["late"] += count
         self._lateness.counts.clear()
         self._files[path] = {
             "bytes": file["bytes"], "sha256": file["sha256"], "part": file["part"],
-            "rows": rows, "refused": refused, "test_start": tests,
+            "rows": rows, "refused": refused,
+            "test_start": _first_times(days, stray, first_us) if file["part"] == "test" else {},
             "unknown": dict(parser.unknown) if parser else {},
             "nulls": dict(parser.nulls) if parser else {},
         }  # fmt: skip
@@ -160,7 +166,7 @@ class Loading:
         Returns whether its entry is complete: a file that moved has an entry of its own.
         """
         old = self._plan.replaces[file["path"]]
-        if self._rules.timestamp.take == "index":
+        if self._by_position:
             raise DataError(
                 f"{file['path']} has changed and cannot be read now ({refused}), and without it "
                 "later rows of its vehicle have no place in time. Mend it, or run `amad ingest "
@@ -226,7 +232,7 @@ class Loading:
         """Times of rows of the vehicle's test part (of all its rows where no file is marked)."""
         start_us = self._test_start().get(vehicle)
         if self._rules.timestamp.take == "index":
-            period, zero_us = self._fleet.period_us, index_start_us(self._rules.timestamp)
+            period, zero_us = self._fleet.period_us, self._rules.timestamp.start_us
             start_us = zero_us if start_us is None else start_us
             end_us = start_us + last * period
             known_us = zero_us + self._index_rows.get(vehicle, 0) * period
@@ -340,10 +346,13 @@ def _refusing() -> Iterator[None]:
         raise refusal(error) from error
 
 
-def _mark_test_start(found: dict[str, int], rows: CleanRows, first_us: int | None) -> None:
-    """first_us: of the file's first row, which counts even if it was refused."""
-    for code in np.unique(rows.code_T):
-        start_us = int(rows.timestamp_T[rows.code_T == code].min())
-        start_us = start_us if first_us is None else first_us
-        vehicle = rows.vehicles[code]
-        found[vehicle] = min(found.get(vehicle, start_us), start_us)
+def _first_times(
+    days: dict[str, dict[int, tuple[int, int]]], stray: dict[str, set[int]], first_us: int | None
+) -> dict[str, int]:
+    """Vehicle -> time of its first row in a file; ``first_us`` counts even if it was refused."""
+    found: dict[str, int] = {}
+    for vehicle, times in days.items():
+        right = [us for day, (us, _) in times.items() if day not in stray.get(vehicle, set())]
+        if right:
+            found[vehicle] = min(right) if first_us is None else first_us
+    return found

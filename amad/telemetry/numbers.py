@@ -258,7 +258,7 @@ def _wrong(
         (matches(r"^[+-]?[\d.,' ]+$"), "has separators that are no groups of three digits"),
         (
             matches(r"^[+-]?[\d.,]+ ?[a-z%°µ/²³]+[a-z0-9%°/²³]*$"),
-            "has a unit; it is read where it is the channel's unit",
+            "has a unit; where that is the channel's unit, `amad ingest --rebuild` reads it",
         ),
         (~matches(r"\d"), "is a word; if it stands for no value, list it in source.nulls"),
         (np.ones(len(bad_R), bool), "is no number"),

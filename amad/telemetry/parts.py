@@ -4,7 +4,6 @@ Shape legend: T rows of a vehicle-day as they arrived, K different times, C chan
 """
 
 import datetime
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
@@ -21,9 +20,9 @@ from amad.telemetry.commit import Pending
 from amad.telemetry.events import intervals_of, label_rows
 from amad.telemetry.lake import Lake
 from amad.telemetry.merging import CONTRADICTS, FIRST, MERGED, REPEATS, Merged, merge
-from amad.telemetry.schemas import TIMESTAMP, lake_schema
+from amad.telemetry.schemas import lake_schema
 from amad.telemetry.source import sha256_of
-from amad.telemetry.spill import DayRows, Spill, joined
+from amad.telemetry.spill import DayRows, Spill, content_of, joined
 from amad.telemetry.tally import RejectedLog
 from amad.telemetry.values import date_of
 
@@ -120,12 +119,9 @@ class Parts:
             if at in clash_of:
                 channels = ", ".join(n for n, bad in zip(names, clash_of[at], strict=True) if bad)
                 reason = f"{DUPLICATE}: it contradicts an earlier row in {channels}"
-            when = pa.scalar(int(rows.timestamp_T[at]), TIMESTAMP).as_py()
-            told = zip(names, rows.value_TC[at].tolist(), strict=True)
-            content = {"vehicle": vehicle, "timestamp": when.isoformat()}
-            content |= {name: value for name, value in told if value == value}
             path = paths[rows.file_T[at]]
-            log.add(path, int(rows.row_T[at]), reason, json.dumps(content))
+            content = content_of(rows, at, vehicle, self._fleet)
+            log.add(path, int(rows.row_T[at]), reason, content)
             self.counts[path, vehicle, date]["duplicates"] += 1
 
     def _count(

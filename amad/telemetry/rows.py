@@ -103,6 +103,10 @@ class FileParser:
             self._long.finish()
         self._times.finish(self.rows)
 
+    def break_off(self) -> None:
+        """The file's rest cannot be read: the vehicle's next one goes on after what was read."""
+        self._times.finish(self.rows)
+
     def resolve(self, headers: list[str]) -> dict[str, int]:
         """Positions of the columns to read, by channel name or role.
 
@@ -228,7 +232,9 @@ class FileParser:
         column = batch.columns["vehicle"]
         if not pa.types.is_dictionary(column.type):
             column = pc.dictionary_encode(column)
+        nothing = {"", *(word.strip().lower() for word in self._rules.nulls)}
         told = ("" if v is None else str(v).strip() for v in column.dictionary.to_pylist())
+        told = ("" if name.lower() in nothing else name for name in told)
         spelt = [self._name_of.get(name, name) for name in told]
         names = list(dict.fromkeys(spelt))  # spellings of one vehicle have one code
         position = {name: code for code, name in enumerate(names)}

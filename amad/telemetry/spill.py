@@ -5,6 +5,7 @@ vehicle-day; each vehicle-day's batches are then read back from all files. So th
 however many vehicles one raw file mixes.
 """
 
+import json
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from amad.config import Fleet
 from amad.telemetry.rows import DAY_US, CleanRows
+from amad.telemetry.schemas import TIMESTAMP
 
 BUFFER_BYTES = 32 << 20
 
@@ -30,8 +33,20 @@ class DayRows:
 
 def joined(parts: list[DayRows]) -> DayRows:
     """The rows of all ``parts``, in their order."""
-    names = ("timestamp_T", "value_TC", "label_T", "file_T", "row_T")
+    names = DayRows.__dataclass_fields__
     return DayRows(**{n: np.concatenate([getattr(part, n) for part in parts]) for n in names})
+
+
+def content_of(rows: DayRows, at: int, vehicle: str, fleet: Fleet) -> str:
+    """Row number ``at`` as JSON, as the list of refused rows shows it."""
+    when = pa.scalar(int(rows.timestamp_T[at]), TIMESTAMP).as_py()
+    told = zip(fleet.channel_names, rows.value_TC[at].tolist(), strict=True)
+    content = {"vehicle": vehicle, "timestamp": when.isoformat()}
+    return json.dumps(content | {name: value for name, value in told if value == value})
+
+
+def _some(rows: DayRows, which_T: np.ndarray) -> DayRows:
+    return DayRows(**{n: getattr(rows, n)[which_T] for n in DayRows.__dataclass_fields__})
 
 
 class Spill:
@@ -46,6 +61,7 @@ class Spill:
         self._files: list[Path] = []
         self._readers: list[pa.ipc.RecordBatchFileReader] = []
         self._where: dict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
+        self._withdrawn: dict[tuple[str, int], set[int]] = defaultdict(set)  # numbers of raw files
 
     def add(self, rows: CleanRows, file: int) -> None:
         """Take the clean rows of raw file number ``file``."""
@@ -84,15 +100,31 @@ class Spill:
         self._files.append(path)
 
     def days(self) -> list[tuple[str, int]]:
-        """(vehicle, day since 1970-01-01) of everything added, sorted; call ``flush`` before."""
+        """(vehicle, day since 1970-01-01) of all rows, sorted; call ``flush`` before."""
         assert not self._pending, "flush before reading"
         return sorted(self._where)
+
+    def withdraw(self, vehicle: str, day: int, file: int) -> DayRows:
+        """Take back the rows of raw file number ``file`` in a vehicle-day; returns them."""
+        self.flush()
+        rows = self.rows(vehicle, day)
+        assert rows is not None, "only what was added can be withdrawn"
+        mine_T = rows.file_T == file
+        self._withdrawn[vehicle, day].add(file)
+        if mine_T.all():
+            del self._where[vehicle, day], self._withdrawn[vehicle, day]
+        return _some(rows, mine_T)
 
     def rows(self, vehicle: str, day: int) -> DayRows | None:
         """The rows of one vehicle-day, None where it has none; call ``flush`` before."""
         where = self._where.get((vehicle, day))
         if where is None:
             return None
+        rows = self._all_rows(where)
+        withdrawn = self._withdrawn.get((vehicle, day))
+        return _some(rows, ~np.isin(rows.file_T, list(withdrawn))) if withdrawn else rows
+
+    def _all_rows(self, where: list[tuple[int, int]]) -> DayRows:
         if len(self._readers) < len(self._files):
             self._readers = [pa.ipc.open_file(pa.OSFile(str(path))) for path in self._files]
         batches = [self._readers[file].get_batch(number) for file, number in where]

@@ -300,11 +300,6 @@ class RowTimes:
         return 0 if gap is None else max(0, -int(-gap * 1_000_000 // self._fleet.period_us) - 1)
 
 
-def index_start_us(rule: TimestampRule) -> int:
-    """The time of row 0 for ``take: index``, in microseconds UTC."""
-    return rule.start_us
-
-
 def _iso(us: int) -> str:
     return (values.EPOCH + datetime.timedelta(microseconds=us)).isoformat()
 

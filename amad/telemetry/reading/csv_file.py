@@ -241,7 +241,7 @@ def _parsed(data: bytes, layout: Layout, source: Source) -> dict[str, pa.Array]:
         convert_options=pa_csv.ConvertOptions(
             column_types=dict.fromkeys(columns, pa.string()),
             include_columns=[columns[at] for at in layout.position.values()],
-            null_values=[*NULLS, *source.nulls],
+            null_values=NULLS,  # the fleet file's words are counted, by numbers.py
             strings_can_be_null=True,
         ),
     )

@@ -1,0 +1,220 @@
+"""Times of raw files, from the file to the lake: forms, starts, gaps, and clocks that are wrong."""
+
+import datetime
+import json
+import os
+
+import numpy as np
+import pytest
+
+from amad.config import ConfigError
+from amad.telemetry import values
+from tests.ingest_kit import SECOND, START, Yard, at, raw_fleet, seconds_of
+
+ONE = {"vehicle": {"take": "constant", "value": "a-1"}}
+DAY = 86_400
+
+
+@pytest.fixture
+def yard(tmp_path):
+    return Yard(tmp_path)
+
+
+def fleet_of(timestamp, **changes):
+    return raw_fleet(source=ONE | {"timestamp": {"column": "time"} | timestamp}, **changes)
+
+
+def reasons(yard, fleet):
+    return [row["reason"] for row in yard.rejected(fleet)]
+
+
+def line(vehicle="a-1", seconds=0.0, speed=1.0, level=2.0):
+    return f"{vehicle},{at(seconds)},{speed},{level}"
+
+
+def test_a_form_of_the_fleet_file_is_read_and_another_refused_with_its_text(yard):
+    fleet = fleet_of({"format": "%d.%m.%Y %I:%M:%S %p", "timezone": "Europe/Berlin"})
+    lines = ["05.01.2026 01:00:00 AM,1,2", "05.01.2026 01:00:01 AM,1,2", "01/05/2026 01:00,1,2"]
+    yard.csv("x.csv", lines, "time,speed,level")
+    _, lake = yard.ingest(fleet)
+    assert seconds_of(lake.read("a-1")) == [0, 1]
+    (reason,) = reasons(yard, fleet)
+    assert reason.startswith("timestamp is not readable: '01/05/2026 01:00' is not of the form")
+    assert "%m/%d/%Y %H:%M" in reason
+
+
+def test_a_start_in_the_lines_before_the_header(yard):
+    rule = {"take": "elapsed", "start_from": "preamble",
+            "start_pattern": "began: (.*)", "start_format": "%d/%m/%Y %H:%M:%S"}  # fmt: skip
+    text = "logger 7\nbegan: 05/01/2026 00:00:10\ntime,speed,level\n0.0,1,2\n0.5,1,2\n"
+    (yard.raw / "x.csv").write_text(text)
+    assert seconds_of(yard.ingest(fleet_of(rule))[1].read("a-1")) == [10, 10.5]
+
+
+def test_starts_in_the_path_in_a_column_and_constant(yard):
+    header = "time,speed,level"
+    yard.csv("log_20260105_000100.csv", ["0:00:01,1,2", "0:00:02,1,2"], header)
+    path = {"take": "elapsed", "start_from": "path", "start_pattern": r"(\d{8}_\d{6})",
+            "start_format": "%Y%m%d_%H%M%S"}  # fmt: skip
+    assert seconds_of(yard.ingest(fleet_of(path))[1].read("a-1")) == [61, 62]
+    constant = {"take": "elapsed", "start": "2026-01-05T01:00", "timezone": "Europe/Berlin"}
+    assert seconds_of(yard.ingest(fleet_of(constant))[1].read("a-1")) == [1, 2]
+    yard.csv("log_20260105_000100.csv",
+             ["0,1,2,2026-01-05T00:00:00Z", "5,1,2,", "0,1,2,2026-01-05T00:01:00Z", "1,1,2,"],
+             "time,speed,level,begun")  # fmt: skip
+    column = {"take": "elapsed", "start_from": "column", "start_column": "begun"}
+    assert seconds_of(yard.ingest(fleet_of(column))[1].read("a-1")) == [0, 5, 60, 61]
+
+
+def test_a_start_from_when_the_file_was_last_written(yard):
+    yard.csv("x.csv", ["1.5,1,2", "4,1,2"], "time,speed,level")
+    end = START.timestamp() + 100
+    os.utime(yard.raw / "x.csv", (end, end))
+    fleet = fleet_of({"take": "elapsed", "start_from": "modified"})
+    assert seconds_of(yard.ingest(fleet)[1].read("a-1")) == [97.5, 100]
+
+
+def test_no_start_refuses_the_file_and_a_second_recording_its_rows(yard):
+    header = "time,speed,level"
+    rule = {"take": "elapsed", "start_from": "path", "start_pattern": r"(2026\S+)_"}
+    yard.csv("2026-01-05T00:00_a.csv", ["0,1,2", "7,1,2", "0,1,2", "1,1,2"], header)
+    yard.csv("b.csv", ["0,1,2"], header)
+    counts, lake = yard.ingest(fleet_of(rule))
+    assert seconds_of(lake.read("a-1")) == [0, 7]
+    assert counts["rejected_by_reason"] == {
+        "elapsed time starts again": 2, "no start of the recording": 1,
+    }  # fmt: skip
+
+
+def test_recordings_without_a_clock_are_kept_apart(yard):
+    index = {"take": "index", "start": "2026-01-05T00:00:00Z", "gap_between_files": 60}
+    for name in "abc":
+        yard.csv(f"{name}.csv", ["1,2"] * 3, "speed,level")
+    (yard.raw / "b.csv").write_bytes(b"")
+    counts, lake = yard.ingest(fleet_of(index))
+    assert seconds_of(lake.read("a-1")) == [0, 1, 2, 62, 63, 64]
+    assert len(counts["files_refused"]) == 1, "a recording that is lost takes no other with it"
+    yard.csv("d.csv", ["1,2"], "speed,level")
+    assert seconds_of(yard.ingest(fleet_of(index))[1].read("a-1"))[-1] == 124
+    with pytest.raises(ConfigError, match="gap_between_files"):
+        yard.ingest(fleet_of(index | {"gap_between_files": 5}))
+
+
+def test_the_hour_told_twice_is_resolved_over_files_and_runs(yard):
+    """Two vehicles, a file per quarter of an hour, told in local time with fractions."""
+    fleet = raw_fleet(source={"timestamp": {"timezone": "Europe/Berlin"}})
+    change = datetime.datetime(2025, 10, 26, 1, tzinfo=datetime.UTC)
+    zone = datetime.timezone
+    speed = 0
+    for quarter in range(-8, 8):
+        lines = []
+        for second in range(0, 900, 30):
+            moment = change + datetime.timedelta(seconds=quarter * 900 + second + 0.499)
+            summer = moment < change
+            told = moment.astimezone(zone(datetime.timedelta(hours=2 if summer else 1)))
+            text = told.replace(tzinfo=None).isoformat(" ")
+            lines += [f"a-1,{text},{speed},1", f"a-2,{text},{speed},1"]
+            speed += 1
+        yard.csv(f"{quarter + 20}.csv", lines)
+        if quarter == 1:
+            yard.ingest(fleet)
+    counts, lake = yard.ingest(fleet)
+    assert counts["rows_rejected"] == 0 and counts["rows_lake"] == 960
+    for vehicle in ("a-1", "a-2"):
+        table = lake.read(vehicle)
+        assert table["speed"].to_pylist() == list(range(480)), "in the order they were measured"
+        assert np.unique(np.diff(seconds_of(table))).tolist() == [30]
+
+
+def test_an_hour_that_nothing_decides_is_refused(yard):
+    fleet = raw_fleet(source={"timestamp": {"timezone": "America/New_York"}})
+    yard.csv("x.csv", [f"a-1,2025-11-02 01:{m}:00,1,2" for m in range(10, 40)])
+    yard.csv("y.csv", ["a-1,2025-03-09 02:30:00,1,2", "a-1,2025-03-09 03:30:00,1,2"])
+    counts, _ = yard.ingest(fleet)
+    assert counts["rows_lake"] == 1 and counts["rejected_by_reason"] == {
+        "timestamp is in the hour that is told twice": 30,
+        "timestamp is in the hour that summer time leaves out": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        ("2043-06-01 10:00:00", "timestamp lies in the future"),
+        ("1980-01-06 00:00:13", "timestamp lies before 1980"),
+        ("1970-01-01 00:00:01", "timestamp lies before 1980"),
+        ("2000-01-01 00:00:59", "the clock was wrong"),
+        ("2006-05-22 10:00:00", "the clock was wrong"),
+        ("2025-09-09 10:00:00", "the clock was wrong"),
+    ],
+)
+def test_one_row_of_a_wrong_clock_is_refused_and_changes_nothing_else(told, reason, yard):
+    fleet = raw_fleet(quality={"min_rows": 10})
+    rows = [line(seconds=s) for s in range(600)]
+    yard.csv("1.csv", [*rows[:7], f"a-1,{told},1,2", *rows[7:], line("a-2", 3)])
+    counts, lake = yard.ingest(fleet)
+    assert counts["rejected_by_reason"] == {reason: 1}
+    assert counts["vehicles"] == {"a-1": 600, "a-2": 1}
+    (refused,) = yard.rejected(fleet)
+    assert (refused["file"], refused["row"]) == ("1.csv", 8)
+    assert told[:10] in refused["content"] and json.loads(refused["content"])
+    assert lake.dates() == [START.date()], "the newest date is that of the right rows"
+    assert sum(lake.day_table()["late"].to_pylist()) == 0
+    # The lateness of later files is counted as if the row had never been.
+    seconds = [DAY + s for s in range(300)]
+    seconds[10:40] = seconds[40:70]
+    seconds[40:70] = [DAY + s for s in range(10, 40)]
+    yard.csv("2.csv", [line(seconds=s) for s in seconds])
+    _, lake = yard.ingest(fleet)
+    assert lake.day_table().filter([v == "a-1" for v in lake.day_table()["vehicle"].to_pylist()])[
+        "late"
+    ].to_pylist() == [0, 30]
+
+
+def test_a_vehicle_that_is_back_after_months_is_none_of_a_wrong_clock(yard):
+    days = [0, 1, 2, 3, 100, 101]
+    yard.csv("1.csv", [line(seconds=DAY * d + s) for d in days for s in range(50)])
+    counts, lake = yard.ingest(raw_fleet())
+    assert counts["rows_rejected"] == 0 and len(lake.dates()) == len(days)
+
+
+def test_a_recording_that_starts_before_its_clock_is_set(yard, tmp_path):
+    """Its time as test part, its gaps and its day are those of the rows with the right clock."""
+    fleet = raw_fleet(source={"files": [{"glob": "*.csv", "part": "test"}]})
+    unset = [f"a-1,2000-01-01 00:00:{s:02d},1,2" for s in range(20)]
+    yard.csv("1.csv", [*unset, *(line(seconds=s) for s in range(5, 20))])
+    counts, lake = yard.ingest(fleet)
+    assert counts["rows_rejected"] == 20 and counts["rows_in"] == 35
+    assert lake.test_start() == {"a-1": lake.read("a-1")["timestamp"].cast("int64")[0].as_py()}
+    assert seconds_of(lake.read("a-1"))[0] == 5
+
+
+def test_a_day_ahead_of_the_clock_of_this_machine_is_still_read(yard, monkeypatch):
+    now = values.now_us()
+    monkeypatch.setattr(values, "now_us", lambda: round(START.timestamp() * SECOND))
+    yard.csv("x.csv", [line(seconds=DAY - 1), line(seconds=DAY + 1)])
+    counts, _ = yard.ingest(raw_fleet())
+    assert now > 0 and counts["rejected_by_reason"] == {"timestamp lies in the future": 1}
+
+
+def test_words_for_no_value_are_counted_by_channel(yard):
+    fleet = raw_fleet(
+        source={"nulls": ["ERR"]},
+        channels=[{"name": "speed", "nulls": [65535, "stop"]}, {"name": "level"}],
+    )
+    yard.csv("x.csv", [line(seconds=0, speed="err"), line(seconds=1, speed="STOP", level="ERR"),
+                       line(seconds=2, speed=65535), line(seconds=3, speed="-")])  # fmt: skip
+    _, lake = yard.ingest(fleet)
+    assert lake.files["x.csv"]["nulls"] == {"speed": 2, "level": 1}
+    assert lake.read("a-1")["speed"].to_pylist() == [None, None, 65535, None]
+
+
+def test_thousands_in_a_column_of_a_file(yard):
+    header = "vehicle;timestamp;speed;level"
+    lines = [f"a-1;{at(0)};950;1.234.567,5", f"a-1;{at(1)};1.050;7", f"a-1;{at(2)};1.5;7"]
+    yard.csv("x.csv", lines, header)
+    fleet = raw_fleet(source={"delimiter": ";", "decimal": ","})
+    table = yard.ingest(fleet)[1].read("a-1")
+    assert table["speed"].to_pylist() == [950, 1050]
+    assert table["level"].to_pylist() == [1234567.5, 7]
+    assert "source.decimal" in reasons(yard, fleet)[0]
