@@ -231,6 +231,19 @@ def test_a_damaged_file_is_told_with_its_name_and_the_way_out(name, damage, yard
     assert counts["rows_lake"] == 101 and len(content(lake)["a-1"]) == len(was["a-1"]) + 1
 
 
+def test_a_damaged_list_of_refused_rows_stops_nothing(yard, capsys):
+    fleet, folder = raw_fleet(), yard.settings.fleet_dir("tiny") / "rejected"
+    yard.csv("1.csv", [line(), "a-1,x,1,2"])
+    yard.csv("2.csv", [line(seconds=1), "a-1,y,1,2"])
+    yard.ingest(fleet)
+    (yard.raw / "2.csv").unlink()
+    (folder / "00000.parquet").write_bytes(b"PAR1")
+    yard.csv("1.csv", [line(seconds=3)])
+    counts, lake = yard.ingest(fleet)
+    assert lake.rows() == 2 and counts["rows_rejected"] == 1
+    assert "00000.parquet is damaged" in capsys.readouterr().err
+
+
 def test_a_lake_that_changes_twice_while_it_is_read_is_told(yard):
     yard.csv("1.csv", [line()])
     _, reader = yard.ingest(raw_fleet())

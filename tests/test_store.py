@@ -13,6 +13,7 @@ from amad.windows.series import TEST, TRAIN
 from amad.windows.store import WindowStore, write_store
 
 FLEET = small_fleet()
+ODD = "b/odd name, too long for a file: " + "ü" * 90
 
 
 def write(path: Path, rows: int = 50) -> list:
@@ -21,7 +22,7 @@ def write(path: Path, rows: int = 50) -> list:
     segment_T = np.repeat([0, 1], [20, rows - 20]).astype(np.int32)
     series = [
         series_of(rng.normal(size=(rows, 4)), "a-1", split_T=split_T, segment_T=segment_T),
-        series_of(rng.normal(size=(rows, 4)), "b/odd name", "b", split_T=split_T,
+        series_of(rng.normal(size=(rows, 4)), ODD, "b", split_T=split_T,
                   label_T=(split_T == TEST).astype(np.int8)),
     ]  # fmt: skip
     series = [s.with_values(s.value_TC.astype(float)) for s in series]
@@ -34,7 +35,7 @@ def write(path: Path, rows: int = 50) -> list:
 def test_series_come_back_as_written(tmp_path: Path) -> None:
     written = write(tmp_path / "store")
     store = WindowStore.open(tmp_path / "store")
-    assert store.vehicles == ["a-1", "b/odd name"] and store.meta == {"cold": []}
+    assert store.vehicles == ["a-1", ODD] and store.meta == {"cold": []}
     assert store.channels == FLEET.channel_names
     for series in written:
         read = store.series(series.vehicle)

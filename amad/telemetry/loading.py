@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from amad.config import DataError, Fleet
-from amad.config.console import track
+from amad.config.console import say, track
 from amad.config.errors import AmadError
 from amad.telemetry import lake as lakes
 from amad.telemetry.clocks import LocalClock
@@ -318,9 +318,12 @@ class Loading:
             return self._held_logs
         names, stays = [], pa.array(sorted(self._stays), pa.string())
         for name in self._held_logs:
-            path = self._rejected / name
-            remedy = "run `amad ingest --rebuild` to write it anew"
-            table = read_table(path, REJECTED, remedy, required=True)
+            remedy = "only what was refused before is lost with it"
+            try:
+                table = read_table(self._rejected / name, REJECTED, remedy, required=True)
+            except DataError as error:  # the lake itself does not rest on it
+                say(str(error))
+                continue
             assert table is not None, "it is required"
             kept = table.filter(pc.is_in(table["file"], stays))
             if len(kept) < len(table):

@@ -13,13 +13,13 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
 
 from amad.config import DataError, Fleet
 from amad.telemetry.files import staged
+from amad.telemetry.lake import NAME_BYTES, id_in_path
 from amad.telemetry.schemas import TIMESTAMP
 from amad.windows.scaler import Scaler
 from amad.windows.series import CALIBRATION, PURGED, TEST, TRAIN, Series
@@ -160,7 +160,7 @@ class WindowStore:
 
 
 def _file_name(vehicle: str) -> str:
-    return quote(vehicle, safe="") + ".arrow"
+    return id_in_path(vehicle, NAME_BYTES - len(".arrow")) + ".arrow"
 
 
 def _write_vehicle(file: Path, series: Series) -> None:
