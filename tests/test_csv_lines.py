@@ -37,7 +37,8 @@ def test_a_row_with_a_field_too_many_tells_both_numbers(tmp_path):
     told = read(tmp_path, "a,b,c\n1,2,3\n1,2,3,4\n1,2,3,,5,\n")
     assert told.rows == {1: ("1", "2", "3")}
     assert told.broken == {
-        2: "it has 4 fields, the header 3", 3: "it has 5 fields, the header 3",
+        2: "wrong number of fields: it has 4, the header 3",
+        3: "wrong number of fields: it has 5, the header 3",
     }  # fmt: skip
 
 
@@ -89,7 +90,7 @@ def test_a_stray_quote_matters_only_in_a_column_that_is_read(tmp_path):
     text = 'vehicle,note,speed\nv1,5" pipe,3\nv1",x,4\nv1,x,5\n'
     told = read(tmp_path, text, only("vehicle", "speed"))
     assert told.rows == {1: ("v1", "3"), 3: ("v1", "5")}
-    assert told.broken == {2: "a stray quote in column 'vehicle'"}
+    assert told.broken == {2: "a stray quote: in column 'vehicle'"}
 
 
 cells = st.text(st.sampled_from('ab1,";| \t'), max_size=4)

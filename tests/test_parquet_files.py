@@ -116,5 +116,5 @@ def test_one_file_with_a_struct_for_vehicle_stops_no_other(tmp_path):
     counts, lake = yard.ingest(fleet)
     assert seconds_of(lake.read("a-1")) == [0, 1, 2]
     refused = {row["path"]: row["reason"] for row in counts["files_refused"]}
-    assert "'vehicle' is a struct" in refused["1.parquet"]
+    assert "one of the fields of 'vehicle'" in refused["1.parquet"]
     assert "'speed', 'speed' all match" in refused["3.parquet"]

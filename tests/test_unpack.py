@@ -69,13 +69,15 @@ def test_of_a_cut_file_what_was_decoded_stays(tmp_path, kind):
     assert all(row[0] == str(number) for number, row in told.rows.items())
 
 
-def test_of_gzip_that_is_damaged_in_the_middle_what_was_decoded_stays(tmp_path):
-    data = bytearray(gzip.compress(TEXT.encode()))
+@pytest.mark.parametrize("kind", ["gzip", "xz", "bzip2"])
+def test_of_a_damaged_file_nothing_is_taken_for_rows(tmp_path, kind):
+    # Many like rows: decoding goes on after the damage, and gives rows that were never written.
+    rows = "".join(f"{n % 97},{n * n % 251}\n" for n in range(20_000))
+    data = bytearray(PACKERS[kind](("a,b\n" + rows).encode()))
     at = len(data) // 2
-    data[at : at + 64] = bytes(64)
+    data[at : at + 50] = bytes(50)
     told = read(tmp_path, bytes(data))
-    assert "damaged" in told.refused and len(told.rows) > ROWS // 3
-    assert told.rows[1000][0] == "1000"
+    assert "damaged" in told.refused and not told.rows and not told.broken
 
 
 def test_what_follows_gzip_and_is_none_is_told(tmp_path):

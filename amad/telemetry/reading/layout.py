@@ -99,10 +99,12 @@ def mended(line: bytes, layout: Layout, source: Source, *, is_open: bool) -> byt
         raise BrokenLineError(CUT.format(f"after {len(fields)} of {layout.named} fields"))
     count = len(without_empty_end(fields))
     if count > layout.width:
-        raise BrokenLineError(f"it has {count} fields, the header {layout.named or layout.width}")
+        raise BrokenLineError(
+            f"wrong number of fields: it has {count}, the header {layout.named or layout.width}"
+        )
     for at in layout.position.values():
         if at < len(told) and '"' in told[at][0] and not told[at][1]:
-            raise BrokenLineError(f"a stray quote in column {layout.headers[at].strip()!r}")
+            raise BrokenLineError(f"a stray quote: in column {layout.headers[at].strip()!r}")
     fields = fields[: layout.width] + [""] * (layout.width - len(fields))
     return join(fields, source.delimiter).encode() or EMPTY
 

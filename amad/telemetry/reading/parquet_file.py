@@ -84,11 +84,11 @@ def _check(leaf: tuple[str, ...], kind: pa.DataType, headers: list[str]) -> None
     if pa.types.is_struct(kind):
         fields = [header for header in headers if header.startswith(name + ".")]
         raise FileRefusedError(
-            f"column {name!r} is a struct; name one of its fields: {', '.join(fields)}"
+            f"a struct is no value: name one of the fields of {name!r}: {', '.join(fields)}"
         )
     if pa.types.is_nested(kind):
         raise FileRefusedError(
-            f"column {name!r} holds {kind}, several values in a row; write one value per row"
+            f"several values in a row: column {name!r} holds {kind}; write one value per row"
         )
 
 

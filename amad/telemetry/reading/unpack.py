@@ -1,6 +1,8 @@
 """The bytes of a raw file, unpacked where it is compressed; its content tells that, not its name.
 
-What can be decoded is yielded first; then what is cut or damaged is told.
+Of a file that is cut, what can be decoded is yielded, then the cut is told. Of one that is damaged
+nothing is yielded: compressed data goes on after the damage, with other values that look like rows,
+and only the checksum behind it tells.
 """
 
 import bz2
@@ -39,15 +41,19 @@ def unpacked(path: Path) -> Iterator[bytes]:
     """Yield a file's content in pieces of up to a megabyte.
 
     Raises:
-        FileRefusedError: it is no text, or what is left of it is cut or damaged. What was yielded
-            before is good.
+        FileRefusedError: it is no text, it is damaged, or what is left of it is cut. What was
+            yielded before is good.
         OSError: the file cannot be opened or read.
     """
     with path.open("rb") as file:
         start = file.read(512)
         file.seek(0)
         _refuse_tables_of_others(start)
-        pieces = _decoder_of(start)(file)
+        decoder = _decoder_of(start)
+        if decoder is not _plain:
+            with path.open("rb") as again:  # Arrow closes what it has read
+                _verify(decoder(again))
+        pieces = decoder(file)
         first = b""
         for piece in pieces:
             if len(first) < 512:
@@ -55,6 +61,25 @@ def unpacked(path: Path) -> Iterator[bytes]:
                 if first[257:262] == b"ustar":
                     raise FileRefusedError(f"it is a tar archive: {UNPACK}")
             yield piece
+
+
+class DamagedError(FileRefusedError):
+    """Compressed data is not what was packed."""
+
+
+def _verify(pieces: Iterator[bytes]) -> None:
+    """Decode to the end, so that every checksum is compared before a row is taken.
+
+    Raises:
+        DamagedError: the data is damaged; whatever else is wrong is told when it is read.
+    """
+    try:
+        for _ in pieces:
+            pass
+    except DamagedError:
+        raise
+    except FileRefusedError:
+        return
 
 
 def _refuse_tables_of_others(start: bytes) -> None:
@@ -96,27 +121,15 @@ def _gzip(file: BinaryIO) -> Iterator[bytes]:
             if not data:
                 yield decoder.flush()
                 raise _cut("gzip")
-            before = decoder.copy()
             try:
                 piece = decoder.decompress(data, CHUNK_BYTES)
             except zlib.error:
-                yield from _up_to_the_fault(before, data)
                 raise _damaged("gzip") from None
             yield piece
             data = decoder.unconsumed_tail
         data = decoder.unused_data.lstrip(b"\0")
         while not data and (more := file.read(STEP_BYTES)):
             data = more.lstrip(b"\0")
-
-
-def _up_to_the_fault(decoder, data: bytes) -> Iterator[bytes]:
-    for at in range(len(data)):
-        try:
-            piece = decoder.decompress(data[at : at + 1])
-        except zlib.error:
-            return
-        if piece:
-            yield piece
 
 
 def _streams(file: BinaryIO, new: Callable, kind: str) -> Iterator[bytes]:
@@ -188,5 +201,7 @@ def _cut(kind: str) -> FileRefusedError:
     )
 
 
-def _damaged(kind: str) -> FileRefusedError:
-    return FileRefusedError(f"the {kind} data is damaged; what was decoded of it was read")
+def _damaged(kind: str) -> DamagedError:
+    return DamagedError(
+        f"the {kind} data is damaged, so that nothing of it can be trusted; copy the file again"
+    )
