@@ -4,13 +4,19 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
+from test_tracking_store import STOPPED
 
 from amad.config import ServiceError, Settings
 from amad.engines import tracking
+from amad.engines.registry_lock import registry_lock
 
 
 def binaries() -> Path | None:
@@ -20,9 +26,24 @@ def binaries() -> Path | None:
     return next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
 
 
-@pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[str]:
-    """The URI of a fresh PostgreSQL server of the test's own, stopped afterwards."""
+class Server:
+    """A PostgreSQL server of the test's own. uri: where it answers while it runs."""
+
+    def __init__(self, control: list, options: list, uri: str, quiet: dict) -> None:
+        self._control, self._options, self._quiet = control, options, quiet
+        self.uri = uri
+
+    def start(self) -> None:
+        subprocess.run([*self._control, *self._options, "start"], **self._quiet)
+
+    def stop(self) -> None:
+        """As a crash does it: connections are cut."""
+        subprocess.run([*self._control, "-m", "immediate", "stop"], **self._quiet)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A fresh server, running; stopped afterwards."""
     folder = binaries()
     if folder is None:
         pytest.skip("PostgreSQL is not installed")
@@ -38,22 +59,35 @@ def postgres(tmp_path: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    data = tmp_path / "pg"
-    data.mkdir()
+    # Not pytest's own folder, which the server's user cannot reach.
+    data = Path(tempfile.mkdtemp(prefix="amad-postgres-"))
     if user:
         shutil.chown(data, "postgres", "postgres")
-        for parent in data.parents:  # the server's user must be able to reach its folder
-            if parent.stat().st_uid == os.getuid() and parent != Path("/"):
-                parent.chmod(parent.stat().st_mode | 0o011)
     quiet = {"cwd": data, "check": True, "stdout": subprocess.DEVNULL, **user}
     subprocess.run([folder / "initdb", "-D", data / "db", "-U", "amad", "-A", "trust"], **quiet)
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={data}"
     control = [folder / "pg_ctl", "-D", data / "db", "-w"]
-    subprocess.run([*control, "-o", options, "-l", data / "log", "start"], **quiet)
+    server = Server(
+        control,
+        ["-o", options, "-l", data / "log"],
+        f"postgresql://amad@127.0.0.1:{port}/",
+        quiet,
+    )
+    server.start()
     try:
-        yield f"postgresql://amad@127.0.0.1:{port}/postgres"
+        yield server
     finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], **quiet)
+        server.stop()
+        shutil.rmtree(data)
+
+
+@pytest.fixture
+def postgres(server: Server, request: pytest.FixtureRequest) -> str:
+    """The URI of an empty database of the server."""
+    name = f"db_{abs(hash(request.node.name)):x}"
+    with psycopg.connect(f"{server.uri}postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return f"{server.uri}{name}"
 
 
 @pytest.mark.engine
@@ -74,3 +108,83 @@ def test_a_dead_server_is_told(home: Path, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(ServiceError, match="does not answer") as error:
         tracking.connect(Settings())
     assert "secret" not in str(error.value)
+
+
+@pytest.mark.engine
+def test_a_creation_that_is_killed_is_repeated(
+    home: Path, postgres: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Before anything is committed, between the two commits, and within the migrations."""
+    monkeypatch.setenv("AMAD_MLFLOW_URI", postgres)
+    root = Path(tracking.__file__).parents[2]
+    for number in (3, 9, 40):
+        killed = subprocess.run(
+            [sys.executable, "-c", STOPPED, "KILL", str(number)], cwd=root, timeout=120
+        )
+        assert killed.returncode == -9
+    client = tracking.connect(Settings())
+    with tracking.open_run(client, "demo", "a run"):
+        pass
+
+
+@pytest.mark.engine
+def test_an_older_mlflows_tables_are_their_keepers_to_migrate(
+    home: Path, postgres: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("AMAD_MLFLOW_URI", postgres)
+    tracking.connect(Settings())
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'bd07f7e963c5'")
+    with pytest.raises(ServiceError, match="out-of-date database schema"):
+        tracking.connect(Settings())
+
+
+@pytest.mark.engine
+def test_a_restart_in_mid_run_is_a_sentence_and_the_next_try_works(
+    home: Path, server: Server, postgres: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("AMAD_MLFLOW_URI", postgres)
+    settings = Settings()
+    client = tracking.connect(settings)
+    with tracking.open_run(client, "demo", "a run") as run:
+        client.log_metric(run.info.run_id, "loss", 1.0, step=0)
+        server.stop()
+        server.start()  # while nothing was asked of it: the work goes on
+        client.log_metric(run.info.run_id, "loss", 0.5, step=1)
+    began = time.monotonic()
+    with (
+        pytest.raises(ServiceError, match="failed during the work") as caught,
+        tracking.open_run(client, "demo", "a run", run_id=run.info.run_id),
+    ):
+        server.stop()
+        client.log_metric(run.info.run_id, "loss", 0.2, step=2)
+    assert time.monotonic() - began < 60
+    assert len(str(caught.value)) < 500
+    with pytest.raises(ServiceError, match="does not answer"):
+        tracking.connect(settings)
+    server.start()
+    client = tracking.connect(settings)
+    with tracking.open_run(client, "demo", "a run", run_id=run.info.run_id):
+        client.log_metric(run.info.run_id, "loss", 0.2, step=2)
+    assert len(client.get_metric_history(run.info.run_id, "loss")) == 3
+
+
+@pytest.mark.engine
+def test_another_machine_waits_for_the_registry(
+    home: Path, tmp_path: Path, postgres: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Two homes see no lock file of each other; the database's lock they share."""
+    monkeypatch.setenv("AMAD_MLFLOW_URI", postgres)
+    here, there = Settings(), Settings(home=tmp_path / "there")
+    with (
+        registry_lock(here, "demo"),
+        pytest.raises(ServiceError, match="lock timeout"),
+        registry_lock(there, "demo", seconds=0.3),
+    ):
+        pass
+    with registry_lock(there, "demo", seconds=0.3), registry_lock(here, "smd", seconds=0.3):
+        pass
+    with psycopg.connect(postgres) as connection:
+        assert not connection.execute(
+            "SELECT 1 FROM pg_locks WHERE locktype = 'advisory'"
+        ).fetchall()

@@ -1,11 +1,20 @@
 """The tracking store: created once, reached by URI, runs resumed or begun anew."""
 
+import os
 import socket
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import requests
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UNAVAILABLE
+from sqlalchemy.exc import OperationalError
 
 from amad.config import ServiceError, Settings
 from amad.engines import tracking
@@ -112,3 +121,78 @@ def test_two_processes_may_meet_a_fresh_store(home: Path):
         assert process.returncode == 0, errors.decode()
     client = connect(Settings())
     assert len(client.search_runs([experiment_id(client, "demo")])) == 2
+
+
+@pytest.fixture
+def failing_server() -> Iterator[str]:
+    """The address of an HTTP server that hangs on, or answers 500 to, whatever it is asked."""
+    gone = threading.Event()
+
+    class Failing(BaseHTTPRequestHandler):
+        def do_GET(self):
+            if "slow" in self.path:
+                gone.wait(60)
+            self.send_response(500)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_POST = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Failing)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        gone.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.mark.parametrize("path", ["/broken", "/slow"])
+def test_a_server_that_hangs_or_fails_is_waited_for_a_bounded_time(
+    home: Path, failing_server: str, path: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(tracking.FIRST_PATIENCE, "MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    before = dict(os.environ)
+    began = time.monotonic()
+    with pytest.raises(ServiceError, match="cannot be opened") as caught:
+        connect(Settings(mlflow_uri=failing_server + path))
+    assert time.monotonic() - began < 30
+    assert len(str(caught.value)) < 500
+    assert {n: v for n, v in os.environ.items() if n in tracking.FIRST_PATIENCE} == {
+        n: before.get(n, tracking.PATIENCE[n]) for n in tracking.FIRST_PATIENCE
+    }
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MlflowException("lost", error_code=TEMPORARILY_UNAVAILABLE), True),
+        (OperationalError("SELECT 1", {}, Exception("server closed the connection")), True),
+        (requests.ConnectionError("connection refused"), True),
+        (MlflowException("no such run", error_code=RESOURCE_DOES_NOT_EXIST), False),
+        (ZeroDivisionError(), False),
+    ],
+)
+def test_only_what_the_store_did_is_told_as_its_fault(error: Exception, told: bool):
+    wanted = ServiceError if told else type(error)
+    with pytest.raises(wanted) as caught, tracking.told("postgresql://me:secret@host/name"):
+        raise error
+    assert not told or ("failed during the work" in str(caught.value))
+    assert "secret" not in str(caught.value)
+
+
+def test_the_experiment_opens_as_one_of_models(home: Path):
+    """MLflow asks for the kind otherwise, and hides charts and runs until then."""
+    client = connect(Settings())
+    experiment = client.get_experiment(experiment_id(client, "demo"))
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    client.set_experiment_tag(experiment.experiment_id, "mlflow.experimentKind", "finetuning")
+    experiment_id(client, "demo")
+    again = client.get_experiment(experiment.experiment_id)
+    assert again.tags["mlflow.experimentKind"] == "finetuning"  # whoever chose otherwise
