@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from amad.config import ConfigError
-from amad.telemetry import values
+from amad.telemetry import tally, values
 from tests.ingest_kit import SECOND, START, Yard, at, raw_fleet, seconds_of
 
 ONE = {"vehicle": {"take": "constant", "value": "a-1"}}
@@ -171,7 +171,8 @@ def test_one_row_of_a_wrong_clock_is_refused_and_changes_nothing_else(told, reas
     ].to_pylist() == [0, 30]
 
 
-def test_a_vehicle_that_is_back_after_months_is_none_of_a_wrong_clock(yard):
+def test_a_vehicle_that_is_back_after_months_is_none_of_a_wrong_clock(yard, monkeypatch):
+    monkeypatch.setattr(tally, "KEPT_BYTES", 100)  # the times go to the disk
     days = [0, 1, 2, 3, 100, 101]
     yard.csv("1.csv", [line(seconds=DAY * d + s) for d in days for s in range(50)])
     counts, lake = yard.ingest(raw_fleet())
@@ -218,3 +219,16 @@ def test_thousands_in_a_column_of_a_file(yard):
     assert table["speed"].to_pylist() == [950, 1050]
     assert table["level"].to_pylist() == [1234567.5, 7]
     assert "source.decimal" in reasons(yard, fleet)[0]
+
+
+@pytest.mark.parametrize("date", ["2026-01-05", "20260105", "2026_01_05"])
+def test_times_of_day_on_a_12_hour_clock_with_a_date_however_written(date, yard):
+    rule = {"take": "time_of_day", "format": "%I:%M:%S %p", "date_pattern": r"(\d[\d_-]+\d)"}
+    lines = ["11:59:59 PM,1,2", "12:00:01 AM,1,2", "12:00:00 PM,1,2"]
+    yard.csv(f"trip {date}.csv", lines, "time,speed,level")
+    _, lake = yard.ingest(fleet_of(rule))
+    assert seconds_of(lake.read("a-1")) == [DAY - 1, DAY + 1, 1.5 * DAY]
+    yard.csv(f"trip {date}.csv", lines, "time,speed,level")
+    (yard.raw / f"trip {date}.csv").rename(yard.raw / "trip 05.01.26.csv")
+    day_first = rule | {"date_pattern": r"(\d\d\.\d\d\.\d\d)", "date_format": "%d.%m.%y"}
+    assert seconds_of(yard.ingest(fleet_of(day_first))[1].read("a-1"))[0] == DAY - 1

@@ -7,7 +7,7 @@ however many vehicles one raw file mixes.
 
 import json
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +61,7 @@ class Spill:
         self._files: list[Path] = []
         self._readers: list[pa.ipc.RecordBatchFileReader] = []
         self._where: dict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
+        self._flushed: set[int] = set()  # numbers of raw files
         self._withdrawn: dict[tuple[str, int], set[int]] = defaultdict(set)  # numbers of raw files
 
     def add(self, rows: CleanRows, file: int) -> None:
@@ -77,16 +78,11 @@ class Spill:
         """Write what is buffered."""
         if not self._pending:
             return
-        joined = DayRows(
-            timestamp_T=np.concatenate([r.timestamp_T for r, _, _ in self._pending]),
-            value_TC=np.concatenate([r.value_TC for r, _, _ in self._pending]),
-            label_T=np.concatenate([_labels(r) for r, _, _ in self._pending]),
-            file_T=np.concatenate([np.full(len(r.row_T), f) for r, f, _ in self._pending]),
-            row_T=np.concatenate([r.row_T for r, _, _ in self._pending]),
-        )
+        rows = _day_rows(self._pending)
+        self._flushed |= {number for _, number, _ in self._pending}
         id_T = np.concatenate([ids for _, _, ids in self._pending])
         self._pending, self._pending_bytes = [], 0
-        day_T = joined.timestamp_T // DAY_US
+        day_T = rows.timestamp_T // DAY_US
         order_T = np.lexsort((day_T, id_T))  # stable: arrival order stays within a vehicle-day
         cut = np.flatnonzero(np.diff(id_T[order_T]) | np.diff(day_T[order_T])) + 1
         names = list(self._ids)
@@ -94,7 +90,7 @@ class Spill:
         self._folder.mkdir(parents=True, exist_ok=True)
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, self._schema()) as writer:
             for number, at_G in enumerate(np.split(order_T, cut)):
-                writer.write_batch(self._batch(joined, at_G))
+                writer.write_batch(self._batch(rows, at_G))
                 key = (names[id_T[at_G[0]]], int(day_T[at_G[0]]))
                 self._where[key].append((len(self._files), number))
         self._files.append(path)
@@ -105,15 +101,24 @@ class Spill:
         return sorted(self._where)
 
     def withdraw(self, vehicle: str, day: int, file: int) -> DayRows:
-        """Take back the rows of raw file number ``file`` in a vehicle-day; returns them."""
-        self.flush()
-        rows = self.rows(vehicle, day)
-        assert rows is not None, "only what was added can be withdrawn"
-        mine_T = rows.file_T == file
-        self._withdrawn[vehicle, day].add(file)
-        if mine_T.all():
-            del self._where[vehicle, day], self._withdrawn[vehicle, day]
-        return _some(rows, mine_T)
+        """Take back what the last file, number ``file``, added to a vehicle-day; returns it."""
+        taken, kept = [], []
+        while self._pending and self._pending[-1][1] == file:  # it is the one that was read last
+            rows, _, id_T = self._pending.pop()
+            mine_T = (id_T == self._ids[vehicle]) & (rows.timestamp_T // DAY_US == day)
+            if mine_T.any():
+                taken.append(_day_rows([(_clean(rows, mine_T), file, id_T[mine_T])]))
+            if not mine_T.all():
+                kept.append((_clean(rows, ~mine_T), file, id_T[~mine_T]))
+        self._pending += reversed(kept)
+        where = self._where.get((vehicle, day), [])
+        if where and file in self._flushed:
+            rows = self._all_rows(where)
+            self._withdrawn[vehicle, day].add(file)
+            taken.append(_some(rows, rows.file_T == file))
+            if np.isin(rows.file_T, list(self._withdrawn[vehicle, day])).all():
+                del self._where[vehicle, day], self._withdrawn[vehicle, day]
+        return joined(taken[::-1])
 
     def rows(self, vehicle: str, day: int) -> DayRows | None:
         """The rows of one vehicle-day, None where it has none; call ``flush`` before."""
@@ -154,6 +159,22 @@ class Spill:
             pa.array(rows.row_T[at_G]),
         ]
         return pa.RecordBatch.from_arrays(columns, schema=self._schema())
+
+
+def _clean(rows: CleanRows, which_T: np.ndarray) -> CleanRows:
+    names = ("code_T", "timestamp_T", "value_TC", "row_T")
+    label_T = None if rows.label_T is None else rows.label_T[which_T]
+    return replace(rows, label_T=label_T, **{n: getattr(rows, n)[which_T] for n in names})
+
+
+def _day_rows(pending: list[tuple[CleanRows, int, np.ndarray]]) -> DayRows:
+    return DayRows(
+        timestamp_T=np.concatenate([rows.timestamp_T for rows, _, _ in pending]),
+        value_TC=np.concatenate([rows.value_TC for rows, _, _ in pending]),
+        label_T=np.concatenate([_labels(rows) for rows, _, _ in pending]),
+        file_T=np.concatenate([np.full(len(rows.row_T), file) for rows, file, _ in pending]),
+        row_T=np.concatenate([rows.row_T for rows, _, _ in pending]),
+    )
 
 
 def _labels(rows: CleanRows) -> np.ndarray:

@@ -40,6 +40,8 @@ class Strays:
 
     def __init__(self, fleet: Fleet, before: Lake | None, stays: set[str]) -> None:
         self._fleet = fleet
+        simulated = fleet.source.format == "simulator"
+        self._judges = fleet.source.timestamp.take != "index" and not simulated
         self._known: dict[str, set[int]] = defaultdict(set)  # vehicle -> days that it has rows of
         if before is not None:
             columns = (before.origins()[name].to_pylist() for name in ("path", "vehicle", "date"))
@@ -57,6 +59,8 @@ class Strays:
         """
         number, path = file
         stray: dict[str, set[int]] = {}
+        if not self._judges:  # the times are not told but chosen
+            return stray
         for vehicle, times in days.items():
             found = stray_days(
                 {day: rows for day, (_, rows) in times.items()}, self._known[vehicle]

@@ -85,6 +85,8 @@ class Lateness:
             first_us, before = days.get(int(day_T[at]), (int(rows.timestamp_T[at]), 0))
             days[int(day_T[at])] = (min(first_us, int(rows.timestamp_T[at])), before + count)
         if self._kept is None:
+            if self._folder is not None:
+                self._folder.mkdir(parents=True, exist_ok=True)
             self._kept = tempfile.SpooledTemporaryFile(  # noqa: SIM115 (end_file closes it)
                 KEPT_BYTES, dir=self._folder
             )

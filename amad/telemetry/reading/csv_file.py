@@ -34,7 +34,7 @@ from amad.telemetry.reading.unpack import unpacked
 HEAD_BYTES = 1 << 20  # the header is looked for in so much of the file
 KEPT_CHARACTERS = 2000  # of a refused line
 COMMON_TOKEN_LINES = 200  # a word that so many lines of a block hold is no sign of a header
-# As written in the file; values.py knows them in any case and with spaces around, too.
+# As written in the file; numbers.py knows them in any case and with spaces around, too.
 NULLS = [
     "", "-", "--", "---", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "1.#IND", "1.#QNAN",
     "-NaN", "-nan", "NaN", "nan", "NAN", "N/A", "n/a", "NA", "na", "NULL", "null", "Null",

@@ -1,0 +1,51 @@
+"""Rows by vehicle-day in bounded memory, and taken back where a clock was wrong."""
+
+import numpy as np
+import pytest
+
+from amad.telemetry import spill
+from amad.telemetry.rows import DAY_US, CleanRows
+from amad.telemetry.spill import Spill
+
+VEHICLES = ["a", "b"]
+
+
+def rows_of(codes, days, first):
+    number = np.arange(first, first + len(codes))
+    return CleanRows(
+        vehicles=VEHICLES,
+        code_T=np.array(codes),
+        timestamp_T=np.array(days) * DAY_US + number,
+        value_TC=number[:, None] * np.ones((1, 2)),
+        label_T=None,
+        row_T=number,
+    )
+
+
+@pytest.mark.parametrize("buffer", [1, 150, 1 << 20])  # all, some or nothing on the disk before
+def test_rows_are_taken_back_wherever_they_are(buffer, tmp_path, monkeypatch):
+    monkeypatch.setattr(spill, "BUFFER_BYTES", buffer)
+    held = Spill(tmp_path, 2)
+    held.add(rows_of([0, 0, 1, 0], [7, 8, 7, 7], first=0), 0)
+    held.add(rows_of([0, 1, 0], [7, 7, 9], first=10), 1)
+    held.add(rows_of([0, 0], [7, 9], first=20), 1)
+    assert held.withdraw("a", 7, 1).row_T.tolist() == [10, 20]
+    assert held.withdraw("a", 9, 1).value_TC[:, 1].tolist() == [12, 21]
+    held.add(rows_of([0], [7], first=30), 2)
+    held.flush()
+    assert held.days() == [("a", 7), ("a", 8), ("b", 7)]
+    kept = held.rows("a", 7)
+    assert kept is not None and kept.row_T.tolist() == [0, 3, 30]
+    assert kept.file_T.tolist() == [0, 0, 2]
+    assert held.rows("a", 9) is None
+
+
+def test_taking_rows_back_from_many_files_opens_none_for_each(tmp_path):
+    held = Spill(tmp_path, 2)
+    for file in range(500):
+        held.add(rows_of([0, 0], [1, 7], first=0), file)
+        held.withdraw("a", 1, file)
+    held.add(rows_of([0], [3], first=0), 500)
+    held.withdraw("a", 3, 500)
+    held.flush()
+    assert len(list(tmp_path.glob("*.arrow"))) == 1 and held.days() == [("a", 7)]
