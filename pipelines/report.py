@@ -7,7 +7,7 @@ from pathlib import Path
 
 from amad.config import Params, Settings, load_fleet
 from amad.config.console import say
-from amad.report import build_report
+from amad.report import build_report, text
 from pipelines import stage_main
 
 
@@ -20,13 +20,14 @@ def run(params: Params, settings: Settings, out: Path | None = None) -> dict:
     fleet = load_fleet(params.fleet, settings)
     path = (out or settings.fleet_dir(fleet.name) / "report.html").absolute()
     page = build_report(fleet, settings, path)
-    told = f"{page['troubles']} findings under Fleet health, in {path}"
+    told = f"{text.count(page['troubles'], 'finding')} under Fleet health, in {path}"
     if page["unscored"]:
         say(f"report without scores, since fleet {fleet.name} has no champion; {told}")
     else:
         say(
-            f"report of {page['dates'][0]} to {page['dates'][-1]}: {page['incidents']} incidents "
-            f"on {page['affected']} of {page['vehicles']} vehicles; {told}"
+            f"report of {page['dates'][0]} to {page['dates'][-1]}: "
+            f"{text.count(page['incidents'], 'incident')} on {page['affected']} of "
+            f"{text.count(page['vehicles'], 'vehicle')}; {told}"
         )
     return page
 

@@ -206,14 +206,19 @@ def _from_ingest(counts: dict) -> list[Trouble]:
         )
         for ids in counts.get("likely_doubles") or []
     ]
+    gone = counts.get("files_gone") or []
+    if len(gone) > NAMED:  # a raw folder that keeps some days only loses one a night
+        text = f"are gone from the raw folder ({some([file['path'] for file in gone])}); the lake "
+        text += f"keeps their {_rows(sum(file['rows'] for file in gone))}"
+        return [*found, Trouble(kind="gone", subject=f"{len(gone):,} files", text=text)]
     found += [
         Trouble(
             kind="gone",
             subject=file["path"],
             text=f"is gone from the raw folder; the lake keeps its {_rows(file['rows'])} of "
-            + (_days(file["days"]) if isinstance(file["days"], int) else some(file["days"])),
+            f"{_days(file['days'])}",
         )
-        for file in counts.get("files_gone") or []
+        for file in gone
     ]
     return found
 

@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 HABIT = 60  # gaps that make a habit, the newest ones: a new habit replaces an old one
 USUAL = 0.95  # quantile of the gaps that is still usual
@@ -85,19 +86,16 @@ def vanished_channels(profile: pa.Table, retired: Sequence[str] = ()) -> list[Va
 
     profile: of the schema PROFILE. retired: as in ``silent_vehicles``.
     """
-    columns = ("vehicle", "channel", "date", "expected", "min")
     seen: dict[tuple[str, str], list[tuple[date, bool]]] = {}
-    for vehicle, channel, day, expected, least in zip(
-        *(profile[name].to_pylist() for name in columns), strict=True
-    ):
-        if expected:
-            seen.setdefault((vehicle, channel), []).append((day, least is not None))
+    for row in _without_a_value_at_the_end(profile).to_pylist():
+        mark = (row["date"], row["min"] is not None)
+        seen.setdefault((row["vehicle"], row["channel"]), []).append(mark)
     found = []
     for (vehicle, channel), marks in sorted(seen.items()):
         marks.sort()
         there = [number for number, (_, has) in enumerate(marks) if has]
-        without = len(marks) - 1 - there[-1] if there else 0
-        if not without or any(fnmatchcase(vehicle, pattern) for pattern in retired):
+        without = len(marks) - 1 - there[-1]
+        if any(fnmatchcase(vehicle, pattern) for pattern in retired):
             continue
         if without >= _usual(_gaps(there) or [1]):
             found.append(
@@ -110,6 +108,17 @@ def vanished_channels(profile: pa.Table, retired: Sequence[str] = ()) -> list[Va
                 )
             )
     return found
+
+
+def _without_a_value_at_the_end(profile: pa.Table) -> pa.Table:
+    """Of the channels that had values once and none on the newest date: all their rows."""
+    pair = ["vehicle", "channel"]
+    rows = profile.filter(profile["expected"]).select([*pair, "date", "min"])
+    valued = rows.filter(pc.is_valid(rows["min"]))
+    newest, last = (t.group_by(pair).aggregate([("date", "max")]) for t in (rows, valued))
+    both = newest.join(last, pair, join_type="inner", right_suffix="_valued")
+    gone = both.filter(pc.less(both["date_max_valued"], both["date_max"]))
+    return rows.join(gone.select(pair), pair, join_type="left semi")
 
 
 def _gaps(numbers: Sequence[int]) -> list[int]:
