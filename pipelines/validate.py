@@ -30,7 +30,7 @@ def run(params: Params, settings: Settings) -> dict:
     lake = Lake(folder / "lake", fleet)
     table = profile(lake, fleet)
     intake = intake_of(lake, read_passed(runs))
-    health = fleet_health(fleet, folder, lake, fresh=table)
+    health = fleet_health(fleet, settings, lake, fresh=table)
     verdict = judge(table, fleet, folder / "docs", intake, health)
     write_parquet(table, folder / "profile.parquet", PROFILE)
     write_parquet(verdict.quarantine, folder / "quarantine.parquet", QUARANTINE)

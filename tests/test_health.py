@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from amad.config import DataError
+from amad.config import DataError, Settings
 from amad.telemetry.files import write_json, write_parquet
 from amad.telemetry.health import KINDS, fleet_health
 from amad.telemetry.profile import profile
@@ -33,7 +33,7 @@ def health(yard: Yard, fleet=None, **counts):
     folder = yard.settings.fleet_dir(fleet.name)
     write_json(folder / "ingest.json", found | counts)
     write_parquet(profile(lake, fleet), folder / "profile.parquet")
-    return fleet_health(fleet, folder)
+    return fleet_health(fleet, yard.settings)
 
 
 def test_a_fleet_in_order_has_no_finding(yard: Yard):
@@ -111,14 +111,29 @@ def test_quarantined_days_are_told_by_vehicle_with_the_newest_reason(yard: Yard)
         for day in (5, 7)
     ]  # fmt: skip
     pq.write_table(pa.Table.from_pylist(rows, schema=QUARANTINE), folder / "quarantine.parquet")
-    (found,) = fleet_health(fleet, folder).troubles
+    (found,) = fleet_health(fleet, yard.settings).troubles
     assert str(found) == "a-1 has 2 days quarantined, the newest 2026-01-07: has 7 rows"
+
+    # What a scoring job has judged since counts, as long as the day is as it was then.
+    _, lake = yard.ingest(fleet)
+    sha = {row["date"].day: row["sha256"] for row in lake.day_table().to_pylist()}
+    days = {
+        "2026-01-06 a-1": [sha[6], ["a-1 on 2026-01-06: repeats"]],
+        "2026-01-07 a-1": [sha[7], []],
+        "2026-01-05 a-1": ["older", []],
+    }
+    judged = yard.settings.runs_dir("tiny") / "judged.json"
+    write_json(judged, {"contract": fleet.digest, "days": days})
+    (found,) = fleet_health(fleet, yard.settings).troubles
+    assert str(found) == "a-1 has 2 days quarantined, the newest 2026-01-06: repeats"
+    judged.write_text("{")
+    assert "2026-01-07" in str(fleet_health(fleet, yard.settings).troubles[0])
 
 
 def test_what_no_stage_has_seen_yet_is_not_called_sound(yard: Yard):
     yard.csv("x.csv", nights("a-1", range(3)))
     fleet = raw_fleet()
     yard.ingest(fleet)
-    assert fleet_health(fleet, yard.settings.fleet_dir("tiny")).unseen == ["ingest", "validate"]
+    assert fleet_health(fleet, yard.settings).unseen == ["ingest", "validate"]
     with pytest.raises(DataError, match="amad ingest"):
-        fleet_health(fleet, yard.settings.fleet_dir("nowhere"))
+        fleet_health(fleet, Settings(home=yard.raw))

@@ -26,7 +26,7 @@ def lines(fleet: Fleet, settings: Settings) -> list[str]:
     found = [f"Fleet {fleet.name}: {fleet.description}".rstrip(": ")]
     for name, stage, file, told in stages:
         found += _rows(name, _said(folder / file, stage, told))
-    found += _rows("health", _health(fleet, folder))
+    found += _rows("health", _health(fleet, settings))
     found += ["", *(f"  {name:<12}{where}" for name, where in _where(folder, settings))]
     return found
 
@@ -117,12 +117,12 @@ def _where(folder: Path, settings: Settings) -> list[tuple[str, str]]:
     return places
 
 
-def _health(fleet: Fleet, folder: Path) -> list[str]:
+def _health(fleet: Fleet, settings: Settings) -> list[str]:
     """What the fleet lacks, a line per kind."""
-    if not (folder / "lake").is_dir():
+    if not (settings.fleet_dir(fleet.name) / "lake").is_dir():
         return []
     try:
-        health = fleet_health(fleet, folder)
+        health = fleet_health(fleet, settings)
     except DataError as error:
         return [str(error)]
     return [

@@ -269,7 +269,7 @@ def published(settings: Settings, fleet: str, champion: str) -> dict[str, dict]:
 def _health(fleet: Fleet, settings: Settings, snapshot: Snapshot) -> dict[str, list[str]]:
     """What the fleet lacks, by kind; a damaged file of an earlier stage stops no scoring."""
     try:
-        return fleet_health(fleet, settings.fleet_dir(fleet.name), snapshot.lake).sentences()
+        return fleet_health(fleet, settings, snapshot.lake).sentences()
     except DataError as error:
         return {"unseen": [str(error)]}
 

@@ -52,7 +52,7 @@ def build_report(fleet: Fleet, settings: Settings, out: Path) -> dict:
     run = ScoringRun.last(fleet, settings)
     folder = settings.fleet_dir(fleet.name)
     lake = Lake(folder / "lake", fleet)
-    health = fleet_health(fleet, folder, lake)
+    health = fleet_health(fleet, settings, lake)
     stretch = stretch_us(len(run.dates))
     coverage = run.coverage(stretch)
     incidents = [_marked_open(i, coverage) for i in run.incidents()]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from amad.config import Fleet
+from amad.config import DataError, Fleet, Settings
 from amad.telemetry.files import read_json, read_table
 from amad.telemetry.lake import Lake
 from amad.telemetry.refusals import intake_of
@@ -119,16 +119,18 @@ class Health:
 
 
 def fleet_health(
-    fleet: Fleet, folder: Path, lake: Lake | None = None, fresh: pa.Table | None = None
+    fleet: Fleet, settings: Settings, lake: Lake | None = None, fresh: pa.Table | None = None
 ) -> Health:
     """All troubles of the fleet.
 
-    folder: ``data/<fleet>``. lake: the lake in it, where it is open already. fresh: the profile as
-    it is now, for who judges it; what was quarantined before is then left out.
+    lake: the fleet's, where it is open already. fresh: the profile as it is now, for who judges it;
+    what was quarantined before is then left out.
 
     Raises:
-        DataError: there is no lake, or a file in ``folder`` is damaged; names it and the remedy.
+        DataError: there is no lake, or a file in ``data/<fleet>`` is damaged; names it and the
+            remedy.
     """
+    folder = settings.fleet_dir(fleet.name)
     lake = lake or Lake(folder / "lake", fleet)
     counts = read_json(folder / "ingest.json", INGEST)
     profile, quarantine = fresh, None
@@ -139,8 +141,11 @@ def fleet_health(
     if profile is not None:
         found += _vanished(profile, fleet)
     found += _from_ingest(counts or {}) + _refused_rows(lake, fleet)
-    if quarantine is not None:
-        found += _quarantined(quarantine.to_pylist())
+    if fresh is None:
+        judged = _judged(settings.runs_dir(fleet.name) / "judged.json", fleet, lake)
+        rows = [] if quarantine is None else quarantine.to_pylist()
+        rows = [row for row in rows if (row["vehicle"], row["date"]) not in judged]
+        found += _quarantined(rows + [row for rows in judged.values() for row in rows])
     order = [kind.name for kind in KINDS]
     stages = {"ingest": counts, "validate": profile}
     return Health(
@@ -234,6 +239,25 @@ def _refused_rows(lake: Lake, fleet: Fleet) -> list[Trouble]:
         for file in intake_of(lake).files
         if file.whole is None and file.refused_share > fleet.quality.max_refused_share
     ]
+
+
+def _judged(path: Path, fleet: Fleet, lake: Lake) -> dict[tuple[str, date], list[dict]]:
+    """The vehicle-days that a scoring job judged as they are now, with the reasons it found."""
+    try:
+        content = read_json(path, "delete it", keys=["contract", "days"])
+    except DataError:  # the next job judges its days again
+        return {}
+    if content is None or content["contract"] != fleet.digest:
+        return {}
+    columns = (lake.day_table()[name].to_pylist() for name in ("vehicle", "date", "sha256"))
+    now = {(vehicle, day): sha for vehicle, day, sha in zip(*columns, strict=True)}
+    found = {}
+    for name, (sha, reasons) in content["days"].items():
+        vehicle, day = name[11:], date.fromisoformat(name[:10])
+        if now.get((vehicle, day)) == sha:
+            rows = [{"vehicle": vehicle, "date": day, "reason": reason} for reason in reasons]
+            found[vehicle, day] = rows
+    return found
 
 
 def _quarantined(rows: list[dict]) -> list[Trouble]:

@@ -21,7 +21,7 @@ def checks(patient: Patient) -> list[Check]:
         return []
     try:
         lake = Lake(folder / "lake", patient.fleet)
-        health = fleet_health(patient.fleet, folder, lake)
+        health = fleet_health(patient.fleet, patient.settings, lake)
     except AmadError as error:
         return [fail("fleet health", str(error), "")]  # its sentence says what to do
     found = []
