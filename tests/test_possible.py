@@ -5,15 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from ingest_kit import Yard, at, raw_fleet
-from scoring_kit import START, VEHICLES, fit_detector, make_lake
+from scoring_kit import START, VEHICLES, fit_detector, make_lake, night, read_json, refresh
 from windows_kit import lake_table, small_fleet
 
 from amad.config import Channel, Fleet
 from amad.detect.daily import score_table
 from amad.detect.detector import Detector
+from amad.engines.batch import score_fleet
 from amad.engines.challenge import Defender
+from amad.engines.partitions import folder
 from amad.engines.pyfunc_model import DetectorModel
 from amad.telemetry.lake import Lake
 from amad.telemetry.possible import is_impossible, is_null_word, is_outside
@@ -114,9 +117,8 @@ def test_prepare_makes_them_null_counts_them_and_the_lake_keeps_them(tmp_path: P
         if name == "nulls":
             counted = profile(lake, fleet).filter(pa.compute.field("channel") == "level")
             assert counted["nulls"].to_pylist() == [2] * 4 and max(counted["max"].to_pylist()) == 3
-    assert stores["range"].meta["made_null"] == {"level": 8}
-    # Ingest has read the words for null as null already.
-    assert stores["nulls"].meta["made_null"] == stores["null"].meta["made_null"] == {}
+    assert stores["range"].meta["made_null"] == stores["nulls"].meta["made_null"] == {"level": 8}
+    assert stores["null"].meta["made_null"] == {}
     for store in stores.values():
         assert store.content["vehicles"] == stores["null"].content["vehicles"]
         assert store.scaler.to_json() == stores["null"].scaler.to_json()
@@ -210,3 +212,17 @@ def test_a_large_counter_keeps_its_units_to_the_store_and_back(tmp_path: Path) -
 
     back = Defender(Kept, store.scaler).score(scaled)
     np.testing.assert_allclose(back.value_TC, scaled.value_TC, rtol=1e-5, atol=1e-6)
+
+
+def test_a_scoring_job_counts_them_in_its_log_and_manifest(place, capsys) -> None:
+    fleet, settings = place
+    day = START + timedelta(days=30)
+    rows = night(day, "a-1")
+    rows = with_cells(rows, "torque", slice(100, 130), 65535.0)
+    pq.write_table(rows, settings.data_dir / "nights" / f"{day}-a-1.parquet")
+    refresh(fleet, settings)
+    log = score_fleet(fleet, settings, first=day, last=day)
+    assert log["made_null"] == {"torque": 30} and log["unmeasured"] == {}
+    manifest = read_json(folder(settings.runs_dir("nights"), "scores", "1", day) / "_manifest.json")
+    assert manifest["made_null"] == {"torque": 30}
+    assert "torque: 30 values that cannot be, taken as null" in capsys.readouterr().err
