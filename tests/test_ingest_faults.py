@@ -244,6 +244,20 @@ def test_a_damaged_list_of_refused_rows_stops_nothing(yard, capsys):
     assert "00000.parquet is damaged" in capsys.readouterr().err
 
 
+def test_a_damaged_commit_is_told_and_forgotten_by_a_rebuild(yard, monkeypatch):
+    yard.csv("1.csv", [line()])
+    _, lake = yard.ingest(raw_fleet())
+    yard.csv("2.csv", [line(seconds=1)])
+    monkeypatch.setattr(commit.Pending, "_carry_out", lambda pending: (_ for _ in ()).throw(Killed))
+    with pytest.raises(Killed):
+        yard.ingest(raw_fleet())
+    monkeypatch.undo()
+    (lake.path / ".pending/lake/_days.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"_days\.parquet is damaged.*--rebuild"):
+        yard.ingest(raw_fleet())
+    assert yard.ingest(raw_fleet(), rebuild=True)[1].rows() == 2
+
+
 def test_a_lake_that_changes_twice_while_it_is_read_is_told(yard):
     yard.csv("1.csv", [line()])
     _, reader = yard.ingest(raw_fleet())

@@ -1,5 +1,6 @@
 """The lake only grows: files that are gone, changed, moved, refused or merged with others."""
 
+import gzip
 import os
 import shutil
 
@@ -196,6 +197,39 @@ def test_a_changed_fleet_file_needs_all_files(yard):
     assert tree(lake.path) == before and Lake(lake.path, raw_fleet()).rows() == 2
     counts, lake = yard.ingest(other, rebuild=True)
     assert counts["vehicles"] == {"a-2": 1}
+
+
+def test_new_vehicle_classes_need_no_file_that_is_gone(yard):
+    """The way out for a vehicle of no class must not cost the rows of files that are gone."""
+    yard.csv("1.csv", [line(), line("c-7")])
+    yard.csv("2.csv", [line("a-2"), line("c-7")])
+    yard.ingest(raw_fleet())
+    (yard.raw / "1.csv").unlink()
+    classes = [{"name": "b", "vehicles": ["b-*"]}, {"name": "a", "vehicles": ["a-*", "c-*"]}]
+    fleet = raw_fleet(vehicle_classes=classes)
+    counts, lake = yard.ingest(fleet)
+    assert counts["vehicles"] == {"a-1": 1, "a-2": 1, "c-7": 1} and balanced(counts)
+    assert counts["vehicles_unknown"] == {"c-7": 1}, "that of the file that is gone"
+    assert yard.ingest(fleet)[0]["files_read"] == 0
+    for others in (["b-*", "a-*"], ["b-*"]):  # a-1 would be of another class, or of none
+        classes = [{"name": "b", "vehicles": others}, {"name": "a", "vehicles": ["c-*"]}]
+        with pytest.raises(DataError, match=r"1 raw file \(1\.csv\).*--rebuild"):
+            yard.ingest(raw_fleet(vehicle_classes=classes))
+        assert Lake(lake.path, fleet).rows() == 3
+
+
+def test_a_file_that_was_packed_is_the_same_file(yard):
+    fleet = raw_fleet(source={"files": [{"glob": "*.csv*"}]})
+    yard.csv("1.csv", [line(), line(seconds=1)])
+    yard.csv("2.csv", [line("a-2")])
+    yard.ingest(fleet)
+    (yard.raw / "1.csv.gz").write_bytes(gzip.compress((yard.raw / "1.csv").read_bytes()))
+    (yard.raw / "1.csv").unlink()
+    counts, lake = yard.ingest(fleet)
+    assert lake.rows() == 3 and counts["rows_rejected"] == 0 and counts["files_gone"] == []
+    (yard.raw / "1.csv.gz").write_bytes(b"")
+    counts, lake = yard.ingest(fleet)
+    assert lake.rows() == 3 and "rows of before stay" in counts["files_refused"][0]["reason"]
 
 
 def test_rows_told_by_position_need_all_files_where_one_changes(yard):

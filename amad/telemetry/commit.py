@@ -10,6 +10,7 @@ after it a commit that the next ingest carries to its end.
 import shutil
 from pathlib import Path
 
+from amad.config import DataError
 from amad.telemetry.files import flush, flush_folder, read_table, write_json
 from amad.telemetry.lake import (
     DAYS,
@@ -41,10 +42,20 @@ class Pending:
         self._folder = lake / PENDING
         self._old = lake / OLD
 
-    def recover(self) -> None:
-        """Finish a commit that was killed, or clear away work that never came to one."""
-        if (self._folder / COMMIT).is_file():
-            self._carry_out()
+    def recover(self, *, forget: bool = False) -> None:
+        """Finish a commit that was killed, or clear away work that never came to one.
+
+        forget: clear away also a commit that is damaged.
+
+        Raises:
+            DataError: a commit that was killed is damaged.
+        """
+        try:
+            if (self._folder / COMMIT).is_file():
+                self._carry_out()
+        except DataError:
+            if not forget:
+                raise
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def __enter__(self) -> "Pending":

@@ -20,12 +20,13 @@ from amad.config import ConfigError, DataError, Fleet, Settings
 from amad.config.console import say
 from amad.telemetry.commit import Pending
 from amad.telemetry.doubles import likely_doubles
-from amad.telemetry.lake import Lake, lake_contract, read_manifest
+from amad.telemetry.lake import Lake, lake_contract, read_manifest, reading_contract
 from amad.telemetry.loading import Loading, Plan
 from amad.telemetry.source import CULPRITS, PARTS, fingerprint, globs_found, reading_rules
 from amad.telemetry.values import check_timezone
 
 NAMED = 5  # files in one sentence
+PACKED = ("gz", "bz2", "xz", "zst", "lz4", "zip")
 
 
 def ingest(
@@ -45,7 +46,7 @@ def ingest(
     _check(fleet)
     with _only_one(settings.runs_dir(fleet.name) / "ingest.lock"):
         pending = Pending(lake, rejected)
-        pending.recover()
+        pending.recover(forget=rebuild)
         found = fingerprint(fleet, settings)["files"]
         culprits = next((f["sha256"] for f in found if f["part"] == CULPRITS), None)
         raw = [file for file in found if file["part"] != CULPRITS]
@@ -125,26 +126,31 @@ def _plan(
         "--rebuild` to make the lake of the files that are there; the rows of the others are then "
         "lost. The lake stays as it is"
     )
+    why = []
     if manifest["contract"] != lake_contract(fleet):
-        if lost := _lost(manifest, there):
+        lost = _lost(manifest, there)
+        if not lost:
+            say(f"the fleet file has changed: all {len(raw):,} raw files are read anew")
+            return everything
+        if not _same_for_known(manifest, fleet):
             raise DataError(
                 f"fleet {fleet.name}: the fleet file has changed, so that all raw files must be "
                 f"read anew, but {_some(lost)} of the lake {way_out}"
             )
-        say(f"the fleet file has changed: all {len(raw):,} raw files are read anew")
-        return everything
-    before = Lake(lake, fleet)
+        why.append("the vehicle classes changed")
+    before = Lake(lake, fleet, any_classes=True)
     known = before.files
     gone = {file["path"] for file in _gone(before, set(known) - set(there))}
     changed = [path for path in known if path in there and _differs(known[path], there[path])]
     path_of = {known[path]["sha256"]: path for path in sorted(gone)}
+    path_of |= {_unpacked(path): path for path in sorted(gone)}
     replaces = {path: path for path in changed if _rows(known[path])}
     for file in raw:
-        if file["path"] not in known and file["sha256"] in path_of:
-            replaces[file["path"]] = path_of[file["sha256"]]
+        keys = [key for key in (file["sha256"], _unpacked(file["path"])) if key in path_of]
+        if keys and file["path"] not in known:
+            replaces[file["path"]] = path_of[keys[0]]
     new = [file for file in raw if file["path"] not in known or file["path"] in changed]
     by_index = reading_rules(fleet).timestamp.take == "index"
-    why = []
     if replaces:
         why.append(f"{_some(sorted(replaces))} changed or moved")
     if manifest["culprits"] != culprits:
@@ -208,6 +214,22 @@ def _gone(lake: Lake, paths: set[str]) -> list[dict]:
         for row in sums.to_pylist()
     ]
     return sorted(found, key=lambda file: file["path"])
+
+
+def _same_for_known(manifest: dict, fleet: Fleet) -> bool:
+    """Would each vehicle of the lake be read as it was?"""
+    try:
+        classes = {vehicle: fleet.class_of(vehicle) for vehicle in manifest.get("class_of", {})}
+    except ConfigError:
+        return False
+    same = manifest.get("class_of") == classes
+    return same and manifest["reading"] == reading_contract(fleet)
+
+
+def _unpacked(path: str) -> str:
+    """The path without the ending of a compressed file: ``x.csv.gz`` is ``x.csv`` packed."""
+    name, dot, ending = path.rpartition(".")
+    return name if dot and ending in PACKED else path
 
 
 def _differs(entry: dict, file: dict) -> bool:

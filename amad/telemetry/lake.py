@@ -66,14 +66,16 @@ class Lake:
         DataError: there is no lake, or it was written under another contract.
     """
 
-    def __init__(self, path: Path, fleet: Fleet) -> None:
+    def __init__(self, path: Path, fleet: Fleet, *, any_classes: bool = False) -> None:
+        """any_classes: open it also if the contract differs in the vehicle classes."""
         self.path = Path(path)
         self.fleet = fleet
         self.schema = lake_schema(fleet)
         manifest = read_manifest(self.path)
         if manifest is None:
             raise DataError(f"there is no lake in {self.path}; run `amad ingest` first")
-        if manifest["contract"] != lake_contract(fleet):
+        same = manifest["contract"] == lake_contract(fleet)
+        if not same and not (any_classes and manifest["reading"] == reading_contract(fleet)):
             raise DataError(
                 f"the lake in {self.path} was written under another version of fleet "
                 f"{fleet.name}'s file; run `amad ingest` to write it anew"
@@ -274,7 +276,7 @@ def read_manifest(path: Path) -> dict | None:
     """
     content = read_json(path / MANIFEST, REMEDY, keys=["contract", "files"])
     if content is not None and "checksum" not in content:  # of a format before this one
-        content["contract"] = ""
+        content["contract"] = content["reading"] = ""
     elif content is not None and content["checksum"] != _checksum(content):
         raise damaged(path / MANIFEST, REMEDY, "its content does not match its checksum")
     return content
@@ -292,12 +294,18 @@ def _checksum(manifest: dict) -> str:
 
 def lake_contract(fleet: Fleet) -> str:
     """A hash of those parts of the fleet file that shape the lake's content."""
+    classes = fleet.model_dump(mode="json", include={"vehicle_classes"})
+    text = json.dumps([classes, reading_contract(fleet)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def reading_contract(fleet: Fleet) -> str:
+    """As ``lake_contract``, without the vehicle classes: how a row of a known vehicle is read."""
     content = fleet.model_dump(
         mode="json",
         include={
             "period_seconds": True,
             "channels": {"__all__": {"name", "column", "classes"}},
-            "vehicle_classes": True,
             "source": set(type(fleet.source).model_fields) - {"obtain", "folder"},
             "labels": {"kind", "column", "culprits", "culprits_by"},
         },

@@ -268,6 +268,8 @@ class Loading:
             {
                 "fleet": self._fleet.name,
                 "contract": lakes.lake_contract(self._fleet),
+                "reading": lakes.reading_contract(self._fleet),
+                "class_of": {v: self._fleet.class_of(v) for v, _ in sorted(self._parts.days)},
                 "culprits": self._plan.culprits,
                 "globs": self._plan.globs,
                 "files": self._files,
