@@ -81,7 +81,7 @@ def test_what_cannot_be_read_is_rejected_with_file_row_and_reason(yard):
     assert counts["rows_in"] == 9 and counts["rows_rejected"] == 7
     rejected = yard.rejected(raw_fleet())
     assert [(row["row"], row["reason"].split(":")[0].split(",")[0]) for row in rejected] == [
-        (2, "it has 5 fields"),
+        (2, "wrong number of fields"),
         (3, "speed is not a finite number"),
         (4, "timestamp is not readable"),
         (5, "timestamp is missing"),
