@@ -26,8 +26,9 @@ from amad.engines.freshness import Snapshot, digest_of, take_snapshot
 from amad.engines.jobs import save, scoring_job
 from amad.engines.plan import Plan, make_plan, some
 from amad.engines.registry import champion_version, digests, fetched
-from amad.engines.tracking import connect
+from amad.engines.tracking import connect, told
 from amad.engines.workers import in_process, over_ray
+from amad.telemetry.files import full_disk_named
 from amad.telemetry.health import fleet_health
 
 COUNTED = ("rows", "scored", "alarms", "incidents", "vehicle_days")  # of a date, and of a job
@@ -78,7 +79,9 @@ def score_fleet(
     with scoring_job(runs, fleet.name) as log:
         partitions.recover(runs)
         client = connect(settings)
-        champion = champion_version(client, fleet.name)
+        with told(client.tracking_uri):
+            champion = champion_version(client, fleet.name)
+            known = digests(client, fleet.name)
         log["model_version"] = str(champion.version)
         with fetched(client, champion) as folder:
             detector = Detector.load(folder)
@@ -89,7 +92,7 @@ def score_fleet(
                 folder=folder,
                 detector=detector,
             )
-            partitions.set_aside(runs, digests(client, fleet.name))
+            partitions.set_aside(runs, known)
             snapshot = take_snapshot(fleet, settings, last)
             start = date.fromisoformat(champion.tags["test_start"])
             sums = Checksums(runs)
@@ -187,8 +190,7 @@ def score_days(
                 if result.unmeasured:
                     unmeasured[vehicle] = list(result.unmeasured)
                 file = Path(waiting) / f"{number}.arrow"
-                with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, table.schema) as out:
-                    out.write_table(table)
+                _write_arrow(file, table)
                 tables.append(partial(_read_arrow, file))
                 incidents += continue_incident(
                     before.get(vehicle),
@@ -280,6 +282,15 @@ def _engine(wanted: str, profile: ClusterProfile, snapshot: Snapshot, plan: Plan
     chosen = set(plan.days)
     vehicle_days = sum(day in chosen for _, day in snapshot.parts)
     return "ray" if vehicle_days >= profile.ray_min_vehicle_days else "process"
+
+
+def _write_arrow(file: Path, table: pa.Table) -> None:
+    with (
+        full_disk_named(file.parent),
+        pa.OSFile(str(file), "wb") as sink,
+        pa.ipc.new_file(sink, table.schema) as out,
+    ):
+        out.write_table(table)
 
 
 def _read_arrow(file: Path) -> pa.Table:

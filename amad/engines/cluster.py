@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from amad.config import AmadError, ClusterProfile, ServiceError, interruption
+from amad.config import AmadError, ClusterProfile, ServiceError, interruption, usable_error
 from amad.engines.environment import quiet
 
 # What every Ray worker gets. One thread each: the workers are the parallelism, and sums are then
@@ -101,6 +101,8 @@ def told_by_worker(error: BaseException) -> AmadError | None:
     for known in seen:
         if isinstance(known, AmadError):
             return type(known)(*known.args)  # Ray's own subclass prints a traceback
+        if (unusable := usable_error(known)) is not None:  # a full disk
+            return unusable
         inner = [getattr(known, "cause", None), known.__cause__]
         inner += getattr(known, "worker_failures", {}).values()
         seen += [item for item in inner if isinstance(item, BaseException) and item not in seen]

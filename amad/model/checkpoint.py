@@ -16,7 +16,7 @@ from amad.config import DataError
 from amad.config.params import ModelParams
 from amad.model.levels import Levels
 from amad.model.network import Amad
-from amad.telemetry.files import staged
+from amad.telemetry.files import full_disk_named, staged
 
 STATE = "state.pt"
 
@@ -66,7 +66,8 @@ class LocalReporter:
 
 def save_checkpoint(folder: Path, state: dict) -> None:
     """Write ``state`` (tensors, numbers, strings, lists and dicts of them) into ``folder``."""
-    torch.save(state, folder / STATE)
+    with full_disk_named(folder / STATE):
+        torch.save(state, folder / STATE)
 
 
 def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> dict:

@@ -4,6 +4,7 @@ Every file of state (JSON or Parquet) that a later command depends on is read wi
 ``read_table``, so that a damaged one is told with its name and the way out.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -13,10 +14,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amad.config import DataError
+from amad.config import AmadError, DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+NO_SPACE = ("No space left on device", "Not enough free space", "disk is full")
+ROOM_BYTES = 1 << 16  # less than this free: whatever failed while writing failed for want of space
 
 
 @contextmanager
@@ -33,8 +37,9 @@ def staged(target: Path) -> Iterator[Path]:
     token = uuid.uuid4().hex[:8]
     stage = target.parent / f".stage-{token}-{target.name}"
     try:
-        yield stage
-        flush(stage)
+        with full_disk_named(target):
+            yield stage
+            flush(stage)
         if stage.is_dir() and target.exists():
             old = target.parent / f".old-{token}-{target.name}"
             target.rename(old)
@@ -48,6 +53,29 @@ def staged(target: Path) -> Iterator[Path]:
             shutil.rmtree(stage, ignore_errors=True)
         else:
             stage.unlink(missing_ok=True)
+
+
+@contextmanager
+def full_disk_named(target: Path) -> Iterator[None]:
+    """Name ``target`` in an error of the body that comes from a full disk or a failing one.
+
+    Libraries that write for us tell neither the file nor, some of them, what is wrong.
+
+    Raises:
+        OSError: with ENOSPC and the file's name, where there was no space left.
+    """
+    try:
+        yield
+    except AmadError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            error.filename = error.filename or str(target)
+            raise
+        said = any(words in str(error) for words in NO_SPACE)
+        if not said and shutil.disk_usage(Path(target).parent).free > ROOM_BYTES:
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target)) from error
 
 
 def flush(path: Path) -> None:

@@ -1,0 +1,141 @@
+"""A real full disk under ``data/`` and ``runs/``: a sentence that names the file and says why, the
+old state as it was, and a second run that works once there is room.
+"""
+
+import hashlib
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from engine_kit import PROFILE, engine_params, engine_store
+from model_kit import toy_fleet
+from scoring_kit import FAULTY, FLEET, kit_params
+
+from amad.config import DataError, Settings, usable_error
+from amad.engines.training import train_fleet
+from amad.model.checkpoint import save_checkpoint
+from amad.telemetry.files import staged, write_json
+from pipelines import prepare, score
+
+DISK_BYTES = 64 << 20
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A small file system of its own; the test is skipped where none may be mounted."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(place)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted without the rights of root")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def content_of(folder: Path) -> dict[str, str]:
+    """The hash of each file but the job logs."""
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.parent.name != "jobs" and file.suffix != ".lock"
+    }
+
+
+def fails_for_want_of_space(disk: Path, room: int, work: Callable[[], object]) -> str:
+    """Run ``work`` with ``room`` bytes left; what a person is told."""
+    ballast = disk / "ballast"
+    ballast.write_bytes(bytes(shutil.disk_usage(disk).free - room))
+    with pytest.raises((OSError, DataError)) as failure:
+        work()
+    ballast.unlink()
+    told = usable_error(failure.value)
+    assert told is not None and told.exit_code == DataError.exit_code, failure.value
+    assert "no space left on device" in str(told) and str(disk) in str(told), told
+    return str(told)
+
+
+@pytest.mark.parametrize("room", [0, 16 << 10, 60 << 10])
+def test_scoring_on_a_full_disk_leaves_the_dates_as_they_were(
+    champion_home: Path, disk: Path, room: int
+) -> None:
+    home = disk / "home"
+    shutil.copytree(champion_home, home)
+    uri = f"sqlite:///{champion_home}/mlflow.db"
+    settings = Settings(home=home, data_dir=home / "raw", mlflow_uri=uri)
+    score.run(kit_params(), settings)
+    runs = settings.runs_dir(FLEET)
+    whole = content_of(runs)
+    victim = next(runs.glob(f"scores/*/date={FAULTY}/part.parquet"))
+    victim.write_bytes(b"")
+    before = content_of(runs)
+    fails_for_want_of_space(disk, room, lambda: score.run(kit_params(), settings))
+    after = content_of(runs)
+    kept = {name: after.get(name) for name in before if "checksums" not in name}
+    assert kept == {name: before[name] for name in kept}
+    score.run(kit_params(), settings)
+    assert {k: v for k, v in content_of(runs).items() if "checksums" not in k} == {
+        k: v for k, v in whole.items() if "checksums" not in k
+    }
+
+
+def test_prepare_on_a_full_disk_keeps_the_old_store(champion_home: Path, disk: Path) -> None:
+    home = disk / "home"
+    shutil.copytree(champion_home, home)
+    settings = Settings(home=home, data_dir=home / "raw")
+    prepare.run(kit_params(), settings)
+    store = settings.fleet_dir(FLEET) / "store"
+    before = content_of(store)
+    told = fails_for_want_of_space(disk, 100 << 10, lambda: prepare.run(kit_params(), settings))
+    assert str(store) in told and content_of(store) == before
+    prepare.run(kit_params(), settings)
+    assert content_of(store) == before
+
+
+def test_training_on_a_full_disk_goes_on_once_there_is_room(tmp_path: Path, disk: Path) -> None:
+    store = engine_store(disk)
+    settings = Settings(home=disk, mlflow_uri=f"sqlite:///{tmp_path}/mlflow.db")
+    here = PROFILE.model_copy(update={"workers": 0})
+
+    def train() -> dict:
+        return train_fleet(
+            store.path, engine_params(), toy_fleet(), settings, here, disk / "bundle"
+        )
+
+    fails_for_want_of_space(disk, 16 << 10, train)
+    assert not (disk / "bundle").exists()
+    train()
+    assert (disk / "bundle" / "bundle.json").is_file()
+
+
+@pytest.mark.parametrize("room", [0, 4 << 10])
+def test_each_way_to_write_names_the_file(disk: Path, room: int) -> None:
+    """Arrow, NumPy, safetensors and torch each tell a full disk in another way, or not at all."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from safetensors.numpy import save_file
+
+    number_N = np.random.default_rng(0).random(1 << 17)
+    ways = {
+        "json": lambda file: file.write_text("x" * (1 << 20)),
+        "parquet": lambda file: pq.write_table(pa.table({"x": number_N}), file),
+        "numpy": lambda file: np.save(file.open("wb"), number_N),
+        "safetensors": lambda file: save_file({"x": number_N}, file),
+    }
+    for name, write in ways.items():
+
+        def work(name: str = name, write: Callable = write) -> None:
+            with staged(disk / name) as stage:
+                write(stage)
+
+        assert str(disk / name) in fails_for_want_of_space(disk, room, work)
+    state = {"x": torch.zeros(1 << 17)}
+    assert "state.pt" in fails_for_want_of_space(disk, room, lambda: save_checkpoint(disk, state))
+    long = {"x": "y" * (1 << 20)}
+    fails_for_want_of_space(disk, room, lambda: write_json(disk / "state.json", long))
+    assert [p.name for p in disk.iterdir() if p.name != "state.pt"] == []
