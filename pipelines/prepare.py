@@ -3,11 +3,11 @@
 The lake and the quarantine to the window store, data/<fleet>/store.
 """
 
-import pyarrow.parquet as pq
-
-from amad.config import DataError, Params, Settings, load_fleet
+from amad.config import Params, Settings, load_fleet
 from amad.config.console import say
+from amad.telemetry.files import read_table
 from amad.telemetry.lake import Lake
+from amad.telemetry.schemas import QUARANTINE
 from amad.windows.build import build_store, quarantined_days
 from amad.windows.store import PARTS
 from pipelines import stage_main
@@ -17,15 +17,14 @@ def run(params: Params, settings: Settings) -> dict:
     """Write the store and return its ``store.json``.
 
     Raises:
-        DataError: validate has not run, or no vehicle has rows to train on.
+        DataError: validate has not run or left damage, or no vehicle has rows to train on.
     """
     fleet = load_fleet(params.fleet, settings)
     folder = settings.fleet_dir(fleet.name)
-    quarantine = folder / "quarantine.parquet"
-    if not quarantine.is_file():
-        raise DataError(f"there is no {quarantine}; run the stage validate first")
+    remedy = "run `amad validate`"
+    table = read_table(folder / "quarantine.parquet", QUARANTINE, remedy, required=True)
     lake = Lake(folder / "lake", fleet)
-    days = quarantined_days(pq.read_table(quarantine))
+    days = quarantined_days(table)
     content = build_store(lake, fleet, params.prepare.normalise, folder / "store", days)
     vehicles, meta = content["vehicles"], content["meta"]
     rows = {name: sum(v["parts"][name] for v in vehicles.values()) for name in PARTS}

@@ -3,15 +3,13 @@
 Train AMAD with the best settings of the sweep: data/<fleet>/bundle and data/<fleet>/train.json.
 """
 
-import json
-
-from amad.config import DataError, Params, Settings, load_cluster, load_fleet
+from amad.config import Params, Settings, load_cluster, load_fleet
 from amad.config.console import say
 from amad.engines.datasets import log_datasets
 from amad.engines.sweep_outputs import with_settings
 from amad.engines.tracking import connect, told
 from amad.engines.training import train_fleet
-from amad.telemetry.files import write_json
+from amad.telemetry.files import damaged, read_json, write_json
 from amad.windows.store import WindowStore
 from pipelines import stage_main
 
@@ -26,13 +24,15 @@ def run(params: Params, settings: Settings) -> dict:
     """
     fleet = load_fleet(params.fleet, settings)
     folder = settings.fleet_dir(fleet.name)
-    best = folder / "best.json"
-    if not best.is_file():
-        raise DataError(f"there is no {best}; run the stage tune first")
-    chosen = json.loads(best.read_text(encoding="utf-8"))
+    best, remedy = folder / "best.json", "run `amad tune`"
+    chosen = read_json(best, remedy, keys=["settings"], required=True)
+    try:
+        params = with_settings(params, chosen["settings"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise damaged(best, remedy, str(error)) from None
     result = train_fleet(
         folder / "store",
-        with_settings(params, chosen["settings"]),
+        params,
         fleet,
         settings,
         load_cluster(settings=settings),

@@ -9,6 +9,7 @@ from model_kit import toy_fleet, toy_params, toy_series
 
 from amad.config import DataError
 from amad.model import Amad, read_bundle, write_bundle
+from amad.model.bundle import _digest_of
 from amad.model.levels import Levels
 from amad.windows import Scaler
 
@@ -102,8 +103,31 @@ def test_a_file_cut_short_is_named(tmp_path: Path) -> None:
 
 
 def edit(path: Path, change: dict) -> None:
-    content = json.loads((path / "bundle.json").read_text())
-    (path / "bundle.json").write_text(json.dumps(content | change))
+    """Change the content as a writer of another version would, its digest included."""
+    content = json.loads((path / "bundle.json").read_text()) | change
+    del content["content_sha256"]
+    content["content_sha256"] = _digest_of(content)
+    (path / "bundle.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("name", ["bundle.json", "weights.safetensors"])
+def test_a_flipped_bit_is_told_wherever_it_is(tmp_path: Path, name: str) -> None:
+    """Or it changes nothing, as one in the blanks between the keys."""
+    model = write(tmp_path).eval()
+    x_BLC = torch.randn(2, 20, 4)
+    wanted = model(x_BLC).recon_BLC
+    sound = (tmp_path / name).read_bytes()
+    told = 0
+    for at in range(0, len(sound), len(sound) // 60):
+        flipped = bytearray(sound)
+        flipped[at] ^= 1 << at % 8
+        (tmp_path / name).write_bytes(flipped)
+        try:
+            assert torch.equal(read_bundle(tmp_path).model(x_BLC).recon_BLC, wanted)
+        except DataError as error:
+            assert str(tmp_path) in str(error) and "train again" in str(error)
+            told += 1
+    assert told > 30
 
 
 @pytest.mark.parametrize(

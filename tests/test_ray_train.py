@@ -99,6 +99,23 @@ def test_a_checkpoint_under_the_name_of_another_run_is_refused(
     assert runs_in(tmp_path)[0].info.status == "FAILED"
 
 
+def test_a_flipped_bit_in_a_finished_run_is_told_with_the_way_out(
+    store: WindowStore, tmp_path: Path
+) -> None:
+    """torch itself would load it, and the weights would differ in silence."""
+    digest = fit(store, tmp_path)["digest"]
+    ray = tmp_path / "runs" / "toy" / "ray"
+    state = ray / f"train-{digest}" / "checkpoint" / STATE
+    content = bytearray(state.read_bytes())
+    content[len(content) // 2] ^= 1
+    state.write_bytes(content)
+    with pytest.raises(DataError, match=r"state\.pt: no readable checkpoint.*remove its folder"):
+        fit(store, tmp_path)
+    (ray / f"train-{digest}.json").write_text('{"run_id": "x')
+    with pytest.raises(DataError, match=rf"train-{digest}\.json is damaged.*delete it"):
+        fit(store, tmp_path)
+
+
 def test_the_name_follows_what_changes_the_weights_and_not_the_machine(store: WindowStore) -> None:
     base = training_digest(engine_params(), store, HERE)
     assert base == training_digest(engine_params(), store, PROFILE)

@@ -9,7 +9,7 @@ import importlib.util
 import json
 from pathlib import Path
 
-from amad.telemetry.files import write_json
+from amad.telemetry.files import read_json, write_json
 
 
 def work_digest(inputs: dict, packages: tuple[str, ...]) -> str:
@@ -33,7 +33,10 @@ def code_digest(*packages: str) -> str:
 
 
 class RunState:
-    """The few facts about a named run that outlive this process: a JSON file beside its folder."""
+    """The few facts about a named run that outlive this process: a JSON file beside its folder.
+
+    Reading raises DataError where the file is damaged.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -47,4 +50,4 @@ class RunState:
         write_json(self.path, self._read() | {key: value})
 
     def _read(self) -> dict:
-        return json.loads(self.path.read_text()) if self.path.is_file() else {}
+        return read_json(self.path, "delete it, and its run begins anew") or {}

@@ -17,6 +17,7 @@ from ray import tune
 
 from amad.config import (
     ClusterProfile,
+    DataError,
     Fleet,
     InterruptionError,
     Params,
@@ -146,9 +147,15 @@ def _run_trials(
     path = f"{storage}/{name}"
     if tune.Tuner.can_restore(path):
         say(f"going on with sweep {name}")
-        tuner = tune.Tuner.restore(
-            path, trainable, resume_unfinished=True, restart_errored=True, param_space={}
-        )
+        try:
+            tuner = tune.Tuner.restore(
+                path, trainable, resume_unfinished=True, restart_errored=True, param_space={}
+            )
+        except Exception as error:  # whatever reading Ray's pickles and JSON raises
+            raise DataError(
+                f"what is known of sweep {name} in {path} is damaged "
+                f"({' '.join(str(error).split())[:200]}); delete that folder, and it begins anew"
+            ) from error
     else:
         say(f"sweep {name}: {params.tune.trials} trials")
         tuner = _new_tuner(trainable, params, fleet, settings, profile, name, storage, state)

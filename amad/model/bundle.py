@@ -92,12 +92,14 @@ def read_bundle(path: Path) -> Bundle:
         version, channels, levels, params, fleet, scaler, digest, meta = (
             content[key] for key in keys
         )
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{where}: not a bundle's JSON ({error}); train again") from None
     except KeyError as error:
         raise DataError(f"{where}: incomplete, it lacks {error}; train again") from None
     if version != FORMAT:
         raise DataError(f"{where}: has format {version}, this version reads {FORMAT}; train again")
+    if not intact:
+        raise DataError(f"{where}: damaged, its content is not what was written; train again")
     params, fleet = _typed(Params, params, where), _typed(Fleet, fleet, where)
     scaler = Scaler.from_json(scaler)
     if not channels == fleet.channel_names == scaler.channels:
@@ -106,7 +108,8 @@ def read_bundle(path: Path) -> Bundle:
         )
     if hashlib.sha256(weights).hexdigest() != digest:
         raise DataError(
-            f"{path / WEIGHTS}: not the weights that {CONTENT} was written with (incomplete copy?)"
+            f"{path / WEIGHTS}: not the weights that {CONTENT} was written with (damaged, or an "
+            "incomplete copy); train again"
         )
     levels = Levels.from_json(levels)
     model = Amad(len(channels), params.model, levels, params.detect.hidden_block)
@@ -115,12 +118,11 @@ def read_bundle(path: Path) -> Bundle:
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path / WEIGHTS}: does not fit params.model: {reason}") from None
-    if not intact:
-        raise DataError(f"{where}: damaged, its content is not what was written; train again")
     return Bundle(model=model.eval(), params=params, fleet=fleet, scaler=scaler, meta=meta)
 
 
 def _digest_of(content: dict) -> str:
+    """A hash of what ``bundle.json`` holds beside it."""
     content = json.loads(json.dumps(content))  # as a reader finds it
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -1,10 +1,12 @@
 """Checkpoints of a training run, and where its epochs are reported to.
 
-A checkpoint is a folder with one file, ``state.pt``: plain tensors, numbers and strings, read
-without pickle's code. Learning rate, order of the windows, masks and random numbers are functions
+A checkpoint is a folder with ``state.pt`` (plain tensors, numbers and strings, read without
+pickle's code) and its hash in ``state.sha256``: torch reads a damaged file as if it were sound.
+Learning rate, order of the windows, masks and random numbers are functions
 of (seed, epoch), so that the weights, the optimiser and the epoch are all that a resume needs.
 """
 
+import hashlib
 import pickle
 import shutil
 from pathlib import Path
@@ -18,7 +20,7 @@ from amad.model.levels import Levels
 from amad.model.network import Amad
 from amad.telemetry.files import full_disk_named, staged
 
-STATE = "state.pt"
+STATE, HASH = "state.pt", "state.sha256"
 
 
 class Reporter(Protocol):
@@ -68,6 +70,7 @@ def save_checkpoint(folder: Path, state: dict) -> None:
     """Write ``state`` (tensors, numbers, strings, lists and dicts of them) into ``folder``."""
     with full_disk_named(folder / STATE):
         torch.save(state, folder / STATE)
+        (folder / HASH).write_text(_sha256(folder / STATE), encoding="ascii")
 
 
 def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> dict:
@@ -78,12 +81,19 @@ def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> dict:
     """
     path = Path(folder) / STATE
     try:
+        if _sha256(path) != (path.parent / HASH).read_text(encoding="ascii", errors="replace"):
+            raise OSError("its content is not what was written")
         return torch.load(path, map_location=device, weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise DataError(
             f"{path}: no readable checkpoint ({str(error).splitlines()[0]}); "
             "remove its folder to train from the start"
         ) from None
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def require_digest(state: dict, digest: str, folder: Path) -> None:
