@@ -218,11 +218,11 @@ def test_a_scoring_job_counts_them_in_its_log_and_manifest(place, capsys) -> Non
     fleet, settings = place
     day = START + timedelta(days=30)
     rows = night(day, "a-1")
-    rows = with_cells(rows, "torque", slice(100, 130), 65535.0)
+    rows = with_cells(rows, "torque", slice(100, 112), 65535.0)
     pq.write_table(rows, settings.data_dir / "nights" / f"{day}-a-1.parquet")
     refresh(fleet, settings)
     log = score_fleet(fleet, settings, first=day, last=day)
-    assert log["made_null"] == {"torque": 30} and log["unmeasured"] == {}
+    assert log["made_null"] == {"torque": 12} and log["unmeasured"] == {}
     manifest = read_json(folder(settings.runs_dir("nights"), "scores", "1", day) / "_manifest.json")
-    assert manifest["made_null"] == {"torque": 30}
-    assert "torque: 30 values that cannot be, taken as null" in capsys.readouterr().err
+    assert manifest["made_null"] == {"torque": 12}
+    assert "torque: 12 values that cannot be, taken as null" in capsys.readouterr().err
