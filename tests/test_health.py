@@ -93,8 +93,8 @@ def test_what_ingest_noticed_is_told(yard: Yard):
     many = [{"path": f"{n}.csv", "rows": 60, "days": 1} for n in range(30)]
     (gone,) = health(yard, files_gone=many).troubles
     assert str(gone) == (
-        "30 files are gone from the raw folder (0.csv, 1.csv, 2.csv, 3.csv, 4.csv and 25 more); the "
-        "lake keeps their 1,800 rows"
+        "30 files are gone from the raw folder (0.csv, 1.csv, 2.csv, 3.csv, 4.csv and 25 more); "
+        "the lake keeps their 1,800 rows"
     )
     assert [kind.name for kind in found.by_kind] == ["unknown", "doubles", "gone"]
     assert all(kind.remedy for kind in KINDS)

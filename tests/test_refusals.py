@@ -77,6 +77,7 @@ def test_rows_that_are_nearly_all_refused_fail_with_the_reason_and_an_example(ni
     assert "a-1_0.csv" in (docs / "files.html").read_text()
     page = (docs / "index.html").read_text()
     assert "✕ The fleet fails" in page and "Refused rows" in page
+    assert "96 % of the rows" in " ".join(page.split())
     checks = {c["check"]: c for c in nights.written()["checks"]}
     assert not checks["refused_share"]["passed"] and checks["refused_files_share"]["passed"]
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from amad.config import Fleet
 from amad.telemetry.files import staged
 from amad.telemetry.health import Health
+from amad.telemetry.refusals import Intake
 
 if TYPE_CHECKING:
     from amad.engines.quality import Verdict
@@ -32,7 +33,12 @@ LINK_AWAY = re.compile(r'href="(?!#)[^"]*"')
 
 
 def publish(
-    site: Path, docs: Path, fleet: Fleet, verdict: "Verdict", health: Health | None = None
+    site: Path,
+    docs: Path,
+    fleet: Fleet,
+    verdict: "Verdict",
+    intake: Intake | None = None,
+    health: Health | None = None,
 ) -> None:
     """Write the folder ``docs`` in one piece from the pages GX rendered under ``site``."""
     import jinja2
@@ -54,6 +60,7 @@ def publish(
         verdict=verdict,
         reasons=reasons,
         unnamed=verdict.quarantine.num_rows - len(reasons),
+        refused=[scope for scope in (intake.scopes if intake else ()) if scope.refused_rows],
         health=health.by_kind if health else {},
         most=MOST_REASONS,
         pages=list(pages),

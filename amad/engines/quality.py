@@ -125,7 +125,7 @@ def judge(
         failed = _validate(tables, checks, fleet, Path(folder), with_docs=docs is not None)
         verdict = _verdict(tables, checks, failed, fleet)
         if docs is not None:
-            publish(Path(folder) / "site", docs, fleet, verdict, health)
+            publish(Path(folder) / "site", docs, fleet, verdict, intake, health)
     return verdict
 
 
