@@ -133,6 +133,8 @@ def test_a_version_has_the_run_of_its_evaluation(evaluated):
     assert [output.model_id for output in run.outputs.model_outputs] == [version.tags["model_id"]]
     assert version.tags["training_run_id"] == run.data.tags["training_run_id"]
     model = client.get_logged_model(version.tags["model_id"])
+    named = json.loads(model.tags["mlflow.modelVersions"])
+    assert named == [{"name": version.name, "version": str(version.version)}]
     figures = {metric.key: metric.value for metric in model.metrics}
     assert figures["test/vus_pr"] == run.data.metrics["test/vus_pr"]
     card = Path(client.get_model_version_download_uri(version.name, "1").removeprefix("file://"))

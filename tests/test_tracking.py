@@ -188,7 +188,7 @@ def test_only_what_the_store_did_is_told_as_its_fault(error: Exception, told: bo
 
 
 def test_the_experiment_opens_as_one_of_models(home: Path):
-    """MLflow asks for the kind otherwise, and hides charts and runs until then."""
+    """Of classic machine learning, where a version of MLflow's pages goes by the experiment."""
     client = connect(Settings())
     experiment = client.get_experiment(experiment_id(client, "demo"))
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"

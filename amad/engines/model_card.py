@@ -24,17 +24,18 @@ def model_card(
     """Build the card from the artifacts of the stages.
 
     params: as trained, with what the sweep chose. metrics: metrics.json. validation:
-    validation.json. data: {rows, vehicles, first, last, hash}. training: train.json. lineage: the
-    version's tags. decision: the gate's.
+    validation.json. data: {rows, vehicles, first, last, hash} of the window store. training:
+    train.json. lineage: the version's tags. decision: the gate's.
     """
     parts = [
         f"# AMAD detector of fleet `{fleet.name}`",
         _use(fleet),
-        _data(fleet, data, validation),
+        _data(fleet, data, validation, lineage),
         _training(params, training),
         _quality(metrics, params),
         _operating_point(metrics, params),
         _limits(metrics, fleet),
+        _call(fleet),
         "## Lineage\n" + "\n".join(f"- {key}: `{value}`" for key, value in sorted(lineage.items())),
         PROMOTION + "\n" + "\n".join(f"- {reason}" for reason in decision.reasons),
     ]
@@ -53,13 +54,14 @@ def _use(fleet: Fleet) -> str:
     )
 
 
-def _data(fleet: Fleet, data: dict, validation: dict) -> str:
+def _data(fleet: Fleet, data: dict, validation: dict, lineage: dict[str, str]) -> str:
     failed = [check["check"] for check in validation.get("checks", ()) if check["failed"]]
     judged = "passed" if validation["ok"] else "failed"
     return (
         "## Data\n"
-        f"- {data['rows']:,} rows of {data['vehicles']} vehicles, {data['first']} to "
-        f"{data['last']}; data hash `{data['hash']}`\n"
+        f"- {data['rows']:,} rows (on the grid) of {data['vehicles']} vehicles, {data['first']} to "
+        f"{data['last']}; data hash `{data['hash']}`; detector digest "
+        f"`{lineage.get('detector_digest', 'none')}`\n"
         f"- vehicle classes: {', '.join(item.name for item in fleet.vehicle_classes)}\n"
         f"- validation {judged}: {validation['quarantined']} of {validation['vehicle_days']} "
         "vehicle-days quarantined, kept out of training and scoring"
@@ -146,6 +148,28 @@ def _limits(metrics: dict, fleet: Fleet) -> str:
     if fleet.labels.kind == "injected":
         lines.append("- measured on injected faults: real ones may look different")
     return "\n".join(lines)
+
+
+def _call(fleet: Fleet) -> str:
+    """What a frame may hold: the signature names the columns, and leaves their types open."""
+    classes = {item.name for item in fleet.vehicle_classes}
+    lines = []
+    for channel in fleet.channels:
+        unit = f" in {channel.unit}" if channel.unit else ""
+        range_ = "" if channel.range is None else ", {:g} to {:g}".format(*channel.range)
+        own = set(channel.classes or classes)
+        of = "" if own == classes else f", only of class {', '.join(sorted(own))}"
+        lines.append(f"- `{channel.name}`{unit}{range_}{of}")
+    return (
+        "## Calling it\n"
+        "`mlflow.pyfunc.load_model(uri).predict(frame)` answers with a row for each row, in the "
+        "frame's order and with its index; `status` and `message` tell what was wrong with one.\n"
+        "- `vehicle`: text or a number\n"
+        "- `timestamp`: with a zone, without one (UTC), or ISO 8601 text; once per vehicle\n"
+        + "\n".join(lines)
+        + "\n\nA channel is a number, a boolean or null; a column that the vehicle's class lacks "
+        "may be left out. Give `context_rows` (in the metadata) rows before those to be scored."
+    )
 
 
 def _share(mean: float, low: float, high: float, *, votes: bool) -> str:

@@ -25,6 +25,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import AnyType, Array
+from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 import amad
 from amad.config import Fleet, Params, ServiceError
@@ -96,6 +97,8 @@ def log_detector(
     if number(first) != number(made):
         client.delete_model_version(name, made.version)
         return first
+    named = [{"name": name, "version": str(made.version)}]  # the model's own page then shows it
+    client.set_logged_model_tags(info.model_id, {MLFLOW_MODEL_VERSIONS: json.dumps(named)})
     return made
 
 

@@ -32,7 +32,8 @@ FIRST_PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_
 # What a store that fails raises; other codes tell of a request that was wrong.
 FAILURES = ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "BAD_REQUEST", "REQUEST_LIMIT_EXCEEDED")
 PARAMS_AT_ONCE = 100  # what MLflow takes in one request
-KIND_TAG, KIND = "mlflow.experimentKind", "custom_model_development"  # the page opens as classic
+# Some versions of MLflow's pages go by it: classic machine learning, no language model.
+KIND_TAG, KIND = "mlflow.experimentKind", "custom_model_development"
 
 
 def connect(settings: Settings) -> MlflowClient:
@@ -108,7 +109,7 @@ def experiment_id(client: MlflowClient, fleet: str) -> str:
             found = client.get_experiment_by_name(name)  # another process was first
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
-    if KIND_TAG not in found.tags:  # without it MLflow asks which kind of page to show
+    if KIND_TAG not in found.tags:  # of an older amad
         client.set_experiment_tag(found.experiment_id, KIND_TAG, KIND)
     return found.experiment_id
 
