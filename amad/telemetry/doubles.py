@@ -11,9 +11,9 @@ SEPARATORS = re.compile(r"[\s_\-]+")
 def likely_doubles(ids: Iterable[str]) -> list[list[str]]:
     """Groups of ids that differ only in how they are spelt, each sorted.
 
-    Case, white space, dashes, underscores, leading zeros of numbers, Unicode forms, and the ``.0``
-    of a number written as a decimal do not count. Dashes between digits do if both have them, so that
-    car-1-11 and car-11-1 are two vehicles.
+    Case, white space, dashes, underscores, leading zeros of numbers and Unicode forms do not count,
+    nor the ``.0`` of a number written as a decimal. Dashes between digits do if both have them, so
+    that car-1-11 and car-11-1 are two vehicles.
 
     >>> likely_doubles(["WDB-001", "wdb 1", "WDB-2", "car-1-11", "car-11-1"])
     [['WDB-001', 'wdb 1']]
