@@ -302,7 +302,7 @@ def store(tmp_path_factory) -> WindowStore:
     filled = []
     for item, _ in series:
         own_C = scaler.figures(item.vehicle, "all")[0]
-        value_TC = np.where(item.valid_TC == 1, item.value_TC, own_C).astype(np.float32)
+        value_TC = np.where(item.valid_TC == 1, item.value_TC, own_C)
         filled.append(item.with_values(value_TC))
     write_store(folder / "store", filled, fleet, scaler, {"normalise": "vehicle"})
     return WindowStore.open(folder / "store")
