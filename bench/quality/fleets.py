@@ -194,9 +194,7 @@ def _half(store: WindowStore, known: set[str]) -> Iterator[Series]:
     for vehicle in store.vehicles:
         series = store.series(vehicle)
         mean_C, _ = store.scaler.figures(vehicle, series.vehicle_class)
-        filled_TC = (series.valid_TC == 0) & (
-            series.value_TC == mean_C.astype(series.value_TC.dtype)
-        )
+        filled_TC = (series.valid_TC == 0) & (series.value_TC == mean_C)
         series = series.with_values(np.where(filled_TC, np.nan, series.value_TC))
         if vehicle not in known:
             yield series.part(TEST)
