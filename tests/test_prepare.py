@@ -126,13 +126,9 @@ def test_the_stage_needs_validate_and_says_what_it_left_out(
     fleet = raw_fleet(split=SPLIT)
     conf = yard.settings.conf_dir / "fleet"
     conf.mkdir(parents=True)
-<<<<<<< Updated upstream
     (conf / "tiny.yaml").write_text(
         yaml.safe_dump(fleet.model_dump(mode="json", exclude_unset=True))
     )
-=======
-    (conf / "tiny.yaml").write_text(yaml.safe_dump(fleet.model_dump(mode="json", exclude_unset=True)))
->>>>>>> Stashed changes
     yard.csv("a.csv", drive("a-1", range(3), level="3") + drive("a-2", range(1), 12, level="4"))
     yard.ingest(fleet)
     with pytest.raises(DataError, match="is missing; run `amad validate`"):
