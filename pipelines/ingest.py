@@ -42,6 +42,8 @@ def _sentences(fleet: str, folder: str, counts: dict) -> Iterator[str]:
     )
     for reason, rows in counts["rejected_by_reason"].items():
         yield f"  rejected, {reason}: {rows:,}"
+    for what, lines in counts["ignored"].items():
+        yield f"  no rows and left out, {what}: {lines:,}"
     refused = [f"{file['path']}: {file['reason']}" for file in counts["files_refused"]]
     yield from _list("raw files refused, until they are mended", refused)
     unknown = [f"{vehicle} ({rows:,} rows)" for vehicle, rows in counts["vehicles_unknown"].items()]

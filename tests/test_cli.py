@@ -23,7 +23,7 @@ from pipelines import stage_main
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = [
-    "simulate", "ingest", "validate", "prepare", "tune", "train", "evaluate", "register",
+    "init", "simulate", "ingest", "validate", "prepare", "tune", "train", "evaluate", "register",
     "promote", "rollback", "score", "report", "doctor", "summary",
 ]  # fmt: skip
 HEAVY = ["torch", "ray", "mlflow", "great_expectations", "pandas", "pyarrow", "numpy"]

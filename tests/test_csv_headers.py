@@ -1,6 +1,7 @@
 """Where the header stands, and what comes before it and again after it."""
 
 import pytest
+from ingest_kit import Yard, at, raw_fleet, seconds_of
 from reading_kit import only, seen, source
 
 from amad.telemetry.reading import lines as text_lines
@@ -121,3 +122,13 @@ def test_an_empty_file(tmp_path, text):
 def test_a_header_alone_holds_no_rows(tmp_path, text):
     told = read(tmp_path, text, need)
     assert not told.rows and not told.refused and not told.broken
+
+
+def test_what_is_left_out_is_counted_in_the_ingest(tmp_path):
+    yard = Yard(tmp_path)
+    rows = [f"a-1,{at(seconds)},1,2" for seconds in range(4)]
+    header = "vehicle,timestamp,speed,level"
+    yard.csv("1.csv", [*rows[:2], header, *rows[2:], header])
+    counts, lake = yard.ingest(raw_fleet())
+    assert seconds_of(lake.read("a-1")) == [0, 1, 2, 3] and counts["rows_in"] == 4
+    assert counts["ignored"] == {"repeated header": 2}

@@ -46,6 +46,7 @@ def _date(text: str) -> date:
 
 DAY = {"metavar": "YYYY-MM-DD", "parser": _date}
 DateOption = Annotated[date | None, typer.Option(**DAY)]
+START = "A new fleet"
 PIPELINE, REGISTRY, DAILY, LOOK = "The pipeline, in order", "Registry", "Every day", "Look"
 
 
@@ -276,6 +277,19 @@ def doctor(
         Console(soft_wrap=False).print(as_table(checks))
     if any(check.status == "fail" for check in checks):
         raise typer.Exit(UNHEALTHY)
+
+
+@app.command(rich_help_panel=START)
+def init(
+    folder: Annotated[Path, typer.Argument(help="The folder of the raw files.")],
+    name: Annotated[str, typer.Option("--name", help="Of the fleet: small letters, digits, - _.")],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a fleet file.")] = False,
+) -> None:
+    """Draft conf/fleet/NAME.yaml from raw files: format, time, vehicles, channels, limits."""
+    from amad.cli.drafting import write_draft
+    from amad.config import Settings
+
+    print("\n".join(write_draft(folder, name, Settings(), force=force)))
 
 
 @app.command(rich_help_panel=LOOK)

@@ -61,6 +61,18 @@ def find(name: str, headers: list[str]) -> int | None:
     return None
 
 
+def name_and_unit(header: str) -> tuple[str, str]:
+    """A header as a person wrote it, mojibake repaired: its name, and the unit at its end or "".
+
+    >>> name_and_unit("Intake Air Temperature [Â°C]")
+    ('Intake Air Temperature', '°C')
+    """
+    text = header.strip().lstrip("\ufeff").strip("\"' ")
+    for _ in range(2):
+        text = _repair(text)
+    return _split_unit(" ".join(text.split()))
+
+
 def _repair(text: str) -> str:
     for encoding in ("latin-1", "cp1252"):
         try:

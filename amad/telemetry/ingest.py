@@ -65,21 +65,23 @@ def ingest(
 def summary(lake: Lake, there: set[str]) -> dict:
     """The counts of a lake; ``there``: the raw files that are in their folder.
 
-    ``{rows_in, rows_lake, rows_merged, rows_rejected, rejected_by_reason, vehicles: {id: rows},
-    files, files_refused: [{path, reason}], files_gone: [{path, rows, days}], vehicles_unknown: {id:
-    rows}, likely_doubles: [[id, id]], nulls_by_channel: {channel: values}, days, newest: {id: ISO
-    time}}`` with rows_in == rows_lake + rows_rejected + rows_merged. days counts vehicle-days.
-    A merged row became part of another row of its time. A file (or its rest) that cannot be read
-    counts as one row in and one rejected, so that rows_rejected is the number of rows in
-    ``rejected/``. Files that are gone and gave nothing to the lake are not told.
+    ``{rows_in, rows_lake, rows_merged, rows_rejected, rejected_by_reason, ignored: {what: lines},
+    vehicles: {id: rows}, files, files_refused: [{path, reason}], files_gone: [{path, rows, days}],
+    vehicles_unknown: {id: rows}, likely_doubles: [[id, id]], nulls_by_channel: {channel: values},
+    days, newest: {id: ISO time}}`` with rows_in == rows_lake + rows_rejected + rows_merged. days
+    counts vehicle-days. A merged row became part of another row of its time. A file (or its rest)
+    that cannot be read counts as one row in and one rejected, so that rows_rejected is the number
+    of rows in ``rejected/``. Files that are gone and gave nothing to the lake are not told.
     """
     reasons: Counter = Counter()
     unknown: Counter = Counter()
     nulls: Counter = Counter()
+    ignored: Counter = Counter()
     for file in lake.files.values():
         reasons.update(file["rejected"])
         unknown.update(file["unknown"])
         nulls.update(file["nulls"])
+        ignored.update(file.get("ignored", {}))
     vehicles: Counter = Counter()
     for vehicle, _, rows in lake.days():
         vehicles[vehicle] += rows
@@ -90,6 +92,7 @@ def summary(lake: Lake, there: set[str]) -> dict:
         "rows_merged": sum(file["merged"] for file in lake.files.values()),
         "rows_rejected": sum(reasons.values()),
         "rejected_by_reason": dict(sorted(reasons.items())),
+        "ignored": dict(sorted(ignored.items())),
         "vehicles": dict(sorted(vehicles.items())),
         "files": len(lake.files),
         "files_refused": [

@@ -158,6 +158,7 @@ class Loading:
             "test_start": _first_times(days, stray, first_us) if file["part"] == "test" else {},
             "unknown": dict(parser.unknown) if parser else {},
             "nulls": dict(parser.nulls) if parser else {},
+            "ignored": dict(parser.ignored) if parser else {},
         }  # fmt: skip
 
     def _keep(self, file: dict, refused: str) -> bool:

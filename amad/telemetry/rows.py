@@ -71,6 +71,7 @@ class FileParser:
         self._part = part
         aliases = self._rules.vehicle.aliases.items()
         self._name_of = {alias.strip(): name for name, others in aliases for alias in others}
+        self.ignored: Counter = Counter()  # what is no row, such as a repeated header -> how many
         self.unknown: Counter = Counter()  # vehicle of no class -> its refused rows
         self._vehicle = self._vehicle_of_path()
         self._times = RowTimes(fleet, path, self._vehicle, index_rows, clock, file)
@@ -149,6 +150,7 @@ class FileParser:
         """
         if self._long is not None:
             batch = self._long.spread(batch)
+        self.ignored.update(batch.ignored)
         rows = len(batch.row_R)
         reason_R = np.zeros(rows, np.int64)  # 0: none; else 1 + the position in reasons
         reasons: list[str] = []

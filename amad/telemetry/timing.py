@@ -268,7 +268,9 @@ class RowTimes:
                 at = find(self._rule.column, headers)
             except AmbiguousHeaderError:
                 at = None
-            return {} if at is None else {"timestamp": at}
+            if at is None:
+                raise FileRefusedError(f"missing column: {self._rule.column!r}")
+            return {"timestamp": at}
 
         for batch in read_batches(self._file, self._rules, resolve):
             told = values.elapsed(batch.columns["timestamp"], self._rule.unit)

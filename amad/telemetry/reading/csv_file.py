@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from amad.config.source import Source
@@ -245,10 +246,20 @@ def _parsed(data: bytes, layout: Layout, source: Source) -> dict[str, pa.Array]:
             strings_can_be_null=True,
         ),
     )
-    return {
+    told = {
         name: column.combine_chunks()
         for name, column in zip(layout.position, table.columns, strict=True)
     }
+    delimiter = source.delimiter.encode()
+    if delimiter + b" " in data or b" " + delimiter in data or data.startswith(b" "):
+        told = {name: _trimmed(column) for name, column in told.items()}
+    return told
+
+
+def _trimmed(column: pa.Array) -> pa.Array:
+    column = pc.utf8_trim_whitespace(column)
+    words = pa.array(NULLS, pa.string())
+    return pc.if_else(pc.is_in(column, words), pa.scalar(None, pa.string()), column)
 
 
 def _shortened(line: bytes) -> str:

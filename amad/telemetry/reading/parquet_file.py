@@ -39,6 +39,11 @@ def read_parquet(path: Path, source: Source, resolve: Resolve) -> Iterator[RawBa
                 done += batch.num_rows
 
 
+def columns_of(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
+    """Name and type of each column that a fleet file can name, fields of structs too."""
+    return [(".".join(leaf), _type_of(leaf, schema)) for leaf in _leaves(schema)]
+
+
 def _refuse_others(start: bytes) -> None:
     if start == MAGIC:
         return
