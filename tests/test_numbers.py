@@ -148,7 +148,7 @@ def test_a_column_of_no_numbers_is_refused_as_a_whole():
     group=st.sampled_from(["other", "'", "\u2019", *SPACES]),
     negative=st.booleans(),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_what_a_writer_groups_is_read_back(value, digits, decimal, group, negative):
     mark = {".": ",", ",": "."}[decimal] if group == "other" else group
     number = value / 10**digits

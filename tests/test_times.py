@@ -5,11 +5,12 @@ import datetime
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from amad.config.source import TimestampRule
 from amad.telemetry.guess import looks_like
+from amad.telemetry.numbers import NotReadableError, numbers
 from amad.telemetry.values import DAY_US, elapsed, times, times_of_day
 
 UTC_2026 = 1_767_607_200_000_000  # 2026-01-05 10:00
@@ -107,10 +108,13 @@ def test_a_number_that_a_spreadsheet_rounded_is_refused():
 
 
 def test_a_column_of_no_times_is_refused_as_a_whole():
-    from amad.telemetry.numbers import NotReadableError
-
-    for cells in ([[1]], [True]):
-        with pytest.raises(NotReadableError):
+    for cells, said in (
+        ([[1]], "list"),
+        ([True], "bool"),
+        ([datetime.time(7)], "time_of_day reads it"),
+        ([datetime.timedelta(1)], "elapsed reads it"),
+    ):
+        with pytest.raises(NotReadableError, match=said):
             read(cells)
 
 
@@ -186,6 +190,7 @@ def test_what_looks_like_no_time_is_not_guessed_at(cells):
     assert looks_like(cells) is None
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.datetimes(datetime.datetime(1990, 1, 1), datetime.datetime(2100, 1, 1)))
 def test_whatever_form_a_time_is_written_in_it_is_the_same_time(moment):
     us = (moment - datetime.datetime(1970, 1, 1)) // datetime.timedelta(microseconds=1)
@@ -206,3 +211,22 @@ def test_settings_of_times_are_checked_when_the_fleet_file_is_read():
     local = TimestampRule(take="index", start="2026-01-05T11:00", timezone="Europe/Berlin")
     zoned = TimestampRule(take="index", start="2026-01-05T10:00Z", timezone="Europe/Berlin")
     assert local.start_us == zoned.start_us == UTC_2026
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.text(max_size=30) | st.text("0123456789:.,-+/eE TZ", max_size=25), max_size=8))
+@example(["0E310", "0E310"])
+@example(["+0", "+1.5", "-0"])
+def test_no_text_is_more_than_unreadable(cells):
+    column = pa.array(cells, pa.string())
+    forms = ({"unit": "s"}, {"unit": "days_1900"}, {"format": "%d.%m.%Y %H:%M:%S.%f %p %Z"})
+    for told in (
+        *(times(column, TimestampRule(**rule)) for rule in forms),
+        times_of_day(column),
+        times_of_day(column, "%I:%M %p"),
+        elapsed(column, "min"),
+    ):
+        assert len(told.good_R) == len(cells) and (told.us_R[told.unreadable_R] == 0).all()
+    looks_like(cells)
+    for decimal in (None, ".", ","):
+        assert len(numbers(column, decimal, nulls=["x"], unit="%").bad_R) == len(cells)

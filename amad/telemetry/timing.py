@@ -165,7 +165,10 @@ class RowTimes:
             yield early_R, f"{EARLY}: {why}"
         ahead_R = good_R & (us_R >= self._latest)
         if ahead_R.any():
-            yield ahead_R, f"{AHEAD}: {_iso(int(us_R[ahead_R.argmax()]))} UTC"
+            yield (
+                ahead_R,
+                f"{AHEAD}: {_iso(int(us_R[ahead_R.argmax()]))} UTC, by the clock of this machine",
+            )
 
     def _why_unreadable(self, column: pa.Array, told: Times) -> str:
         if not told.unreadable_R.any():

@@ -30,8 +30,8 @@ from amad.telemetry.numbers import (
     tidied,
 )
 
-INTEGER = r"^[+-]?(\d{1,18}|[1-8]\d{18})$"
-NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)(E[+-]?\d+)?$"
+INTEGER = r"^-?(\d{1,18}|[1-8]\d{18})$"
+NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)(E[+-]?\d{1,2})?$"
 ISO = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?)?$"
 ISO_ZONED = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d(:?\d\d)?)$"
 # What is brought into the form of ISO or ISO_ZONED, in this order.
@@ -108,7 +108,9 @@ def times(column: pa.Array, rule: TimestampRule) -> Times:
     elif _is_number(kind):
         us_R, known_R = _known(_times_of_number(column, rule.unit))
     else:
-        raise NotReadableError(f"it holds {kind}, not times")
+        hint = "; source.timestamp.take: time_of_day reads it" if pa.types.is_time(kind) else ""
+        hint = "; source.timestamp.take: elapsed reads it" if pa.types.is_duration(kind) else hint
+        raise NotReadableError(f"it holds {kind}, not times{hint}")
     return _told(column, us_R, known_R, local_R, rounded_R)
 
 
