@@ -28,5 +28,5 @@ def write_draft(folder: Path, name: str, settings: Settings, *, force: bool) -> 
         *drafted.lines,
         f"written to {path}; look at what it marks as a guess",
         f"next: amad ingest --fleet {name}",
-        f"then: put {name} into 'fleets' of params.yaml and run dvc repro",
+        f"then: sed -i 's/^fleets: .*/fleets: [{name}]/' params.yaml && dvc repro",
     ]

@@ -65,9 +65,15 @@ def clock_of(samples: list[Sampled]) -> Clock:
         if clock is not None:
             found.append(((*_rank(clock, header, samples), -order), clock))
     if not found:
+        of_day = [h for h in samples[0].headers if _tells_the_hour(h, samples)]
+        why = (
+            f"column {of_day[0].strip()!r} tells the time of day, but no path tells the date"
+            if of_day
+            else "no column tells the time"
+        )
         return Clock(
             keys={"take": "index", "start": START},
-            seen="no column tells the time: row i is i sampling periods after a start chosen here",
+            seen=f"{why}: row i is i sampling periods after a start chosen here",
             guesses=["the start is made up"],
         )
     best = max(found, key=lambda item: item[0])[1]
@@ -168,6 +174,14 @@ def _is_time(header: str, samples: list[Sampled]) -> bool:
     """Does a column of such a name hold times as text (and so measures nothing)?"""
     column = samples[0].column(header)
     return column is not None and is_text(column.type) and _share_of_numbers(column) < LEAST
+
+
+def _tells_the_hour(header: str, samples: list[Sampled]) -> bool:
+    column = samples[0].column(header)
+    if column is None or not is_text(column.type):
+        return False
+    told = guess.looks_like([str(value) for value in _some(column)])
+    return told is not None and told.settings.get("take") == "time_of_day"
 
 
 def _of_day(header: str, samples: list[Sampled], settings: dict[str, str]) -> Clock | None:

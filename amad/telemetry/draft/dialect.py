@@ -1,5 +1,6 @@
 """How a text file is written: its encoding, its delimiter, and which line is the header."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from amad.telemetry.reading.lines import blocks
 from amad.telemetry.reading.unpack import unpacked
 
 DELIMITERS = ",;\t|"
+CLOCK = re.compile(r"\d:\d\d|\d{4}-\d\d-\d\d")  # a time is no name
 LINES = 400  # that are looked at
 ROWS = 50  # after a line, to see whether it is their header
 LEAST_FIT = 0.6  # of them must fit it
@@ -75,7 +77,7 @@ def _header(lines: list[str], delimiter: str) -> tuple[float, int, list[str]] | 
     rows = [_split(line, delimiter) for line in lines]
     for at, fields in enumerate(rows[:HEADER_WITHIN_LINES]):
         told = without_empty_end(fields)
-        if len(told) < 2 or any(name.strip() and NUMERIC.fullmatch(name) for name in told):
+        if len(told) < 2 or not _names(told):
             continue
         after = [row for row in rows[at + 1 :] if without_empty_end(row)][:ROWS]
         fit = [
@@ -88,6 +90,12 @@ def _header(lines: list[str], delimiter: str) -> tuple[float, int, list[str]] | 
         if share >= LEAST_FIT:
             return share * len(told), at, fields
     return None
+
+
+def _names(fields: list[str]) -> bool:
+    """Are these names, and not a row of values? A few names may be numbers."""
+    numeric = sum(bool(name.strip() and NUMERIC.fullmatch(name)) for name in fields)
+    return numeric < len(fields) / 4 and not any(CLOCK.search(name) for name in fields)
 
 
 def _split(line: str, delimiter: str) -> list[str]:

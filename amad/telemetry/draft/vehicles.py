@@ -13,9 +13,9 @@ from amad.telemetry.draft.sample import Sampled, suffix_of
 from amad.telemetry.headers import name_and_unit
 
 NAMED = re.compile(
-    r"(vehicle|car|vin|device|machine|truck|bus|van|asset|entity|unit|imei|fahrzeug|fin|plate|"
-    r"license[ _]?plate|serial|robot|turbine|host|server|service)"
-    r"([ _-]?(id|no|nr|num|number|name|code|key))?|id",
+    r"(vehicle|car|vin|device|machine|truck|van|asset|entity|imei|fahrzeug|fin|plate|"
+    r"license[ _]?plate|robot|turbine|host|server|service)"
+    r"([ _-]?(id|no|nr|num|number|name|code|key))?|(bus|unit|serial)[ _-]?(id|no|nr|number)|id",
     re.I,
 )
 # Words before a number in a file's name: of recordings of one vehicle, or of vehicles.

@@ -1,0 +1,52 @@
+"""Small folders of raw files, and what a draft makes of them."""
+
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from amad.cli.drafting import write_draft
+from amad.config import Settings, load_fleet
+from amad.telemetry.ingest import ingest
+
+ROWS = 240
+MONDAY = datetime(2026, 1, 5, 8)
+
+
+class Field:
+    """A folder of raw files, a project's home, and what a draft makes of them."""
+
+    def __init__(self, folder):
+        self.settings = Settings(home=folder / "home", data_dir=folder)
+        self.raw = folder / "raw"
+        self.raw.mkdir()
+
+    def write(self, name, lines, encoding="utf-8"):
+        path = self.raw / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(("\n".join(lines) + "\n").encode(encoding))
+
+    def draft(self, **options):
+        told = write_draft(self.raw, "vans", self.settings, force=False, **options)
+        return load_fleet("vans", self.settings), "\n".join(told)
+
+    def ingest(self, fleet):
+        folder = self.settings.fleet_dir(fleet.name)
+        return ingest(fleet, self.settings, folder / "lake", folder / "rejected")
+
+
+def wave(n, low=10.0, high=90.0):
+    return round(low + (high - low) * (0.5 + 0.5 * np.sin(n / 9)), 2)
+
+
+def stamp(seconds):
+    return (MONDAY + timedelta(seconds=seconds)).isoformat()
+
+
+def log(form="%Y-%m-%d %H:%M:%S", step=1.0, mark=",", start=MONDAY, rows=ROWS, **columns):
+    """A wide log: a time in a form, a speed, and more columns by their header."""
+    columns = {"Speed [km/h]": wave} | columns
+    lines = [mark.join(["time", *columns])]
+    for n in range(rows):
+        told = (start + timedelta(seconds=n * step)).strftime(form)
+        lines.append(mark.join([told, *(str(cell(n)) for cell in columns.values())]))
+    return lines
