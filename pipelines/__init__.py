@@ -1,29 +1,55 @@
 """The stages of dvc.yaml, one thin file each: read params, call the library, write outputs."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from amad.config import InterruptionError, Params, Settings, load_params, usable_error
+from amad.config import (
+    ConfigError,
+    InterruptionError,
+    Params,
+    Settings,
+    load_fleet,
+    load_params,
+    usable_error,
+)
 from amad.config.console import say
 from amad.config.interruption import interruptible
 
 
 def stage_main(
-    run: Callable[[Params, Settings], dict], arguments: Sequence[str] | None = None
+    run: Callable[[Params, Settings], dict],
+    arguments: Sequence[str] | None = None,
+    *,
+    lasting: str | None = None,
 ) -> None:
     """Run one stage on ``--fleet NAME`` (default: the one of ``params.yaml``), with this machine's
-    settings; exit with the error's code."""
+    settings; exit with the error's code.
+
+    lasting: the file below ``data/<fleet>`` that the stage leaves, where it acts on more than files
+    (the registry, the published scores). In a temporary experiment, which is thrown away, it does
+    not run, and that file says so.
+    """
     from amad.engines.environment import quiet
 
-    parser = argparse.ArgumentParser(description=sys.modules[run.__module__].__doc__)
+    parser = argparse.ArgumentParser(
+        description=sys.modules[run.__module__].__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--fleet", metavar="NAME", help="default: the one of params.yaml")
     fleet = parser.parse_args(arguments).fleet
     quiet()
     try:
         settings = Settings()
+        _check_place(settings)
+        params = load_params(settings.params_file, fleet)
         with interruptible():
-            run(load_params(settings.params_file, fleet), settings)
+            if lasting and settings.is_temporary:
+                _leave_out(lasting, params, settings)
+            else:
+                run(params, settings)
     except KeyboardInterrupt:
         say(f"error: {InterruptionError()}")
         sys.exit(InterruptionError.exit_code)
@@ -32,3 +58,24 @@ def stage_main(
             raise
         say(f"error: {known}")
         sys.exit(known.exit_code)
+
+
+def _check_place(settings: Settings) -> None:
+    """DVC looks for a stage's outputs in the folder in which it starts the stage."""
+    if "DVC_STAGE" in os.environ and settings.home.resolve() != Path.cwd().resolve():
+        raise ConfigError(
+            f"AMAD_HOME is {settings.home}, but dvc runs this stage in {Path.cwd()}; unset "
+            "AMAD_HOME, or run dvc in that folder"
+        )
+
+
+def _leave_out(file: str, params: Params, settings: Settings) -> None:
+    from amad.telemetry.files import write_json
+
+    reason = (
+        "left out: this is a temporary experiment. To keep it, run 'dvc exp apply' with its name, "
+        f"then 'dvc repro', in {settings.workspace}"
+    )
+    fleet = load_fleet(params.fleet, settings).name
+    write_json(settings.fleet_dir(fleet) / file, {"fleet": fleet, "left_out": reason})
+    say(reason)

@@ -1,7 +1,8 @@
 """python -m pipelines.evaluate
 
 Fit the detector, judge it on the test part beside floors and baselines: data/<fleet>/detector and
-data/<fleet>/evaluation (metrics.json, timings.json, plots).
+data/<fleet>/evaluation (metrics.json, plots). For DVC ten figures of it, data/<fleet>/metrics.json,
+and the detector's curve, data/<fleet>/precision_recall.csv.
 """
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from amad.engines.datasets import data_hash
 from amad.engines.evaluation_run import evaluation_run
 from amad.engines.tracking import connect
 from amad.evaluation.harness import Evaluation, examine
+from amad.evaluation.headline import headline, write_curve
 from amad.evaluation.plots import write_plots
 from amad.evaluation.units import fitting_parts
 from amad.model.bundle import read_bundle
@@ -53,8 +55,10 @@ def run(params: Params, settings: Settings) -> dict:
     with staged(folder / "evaluation") as stage:
         stage.mkdir()
         write_json(stage / "metrics.json", metrics)
-        write_json(stage / "timings.json", evaluation.timings)
         write_plots(evaluation, detector, store, fleet, events, stage)
+    write_curve(evaluation, folder / "precision_recall.csv")
+    write_json(folder / "metrics.json", headline(metrics))
+    write_json(settings.runs_dir(fleet.name) / "timings.json", evaluation.timings)
     client = connect(settings)
     used = bundle.params.model_copy(update={"detect": params.detect, "evaluate": params.evaluate})
     evaluation_run(client, used, store, folder, metrics, training)

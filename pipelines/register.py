@@ -19,7 +19,7 @@ from amad.detect.storage import folder_digest
 from amad.engines import promotion, registry
 from amad.engines.challenge import defend
 from amad.engines.datasets import span
-from amad.engines.evaluation_run import evaluation_run
+from amad.engines.evaluation_run import evaluation_run, training_run
 from amad.engines.gate import Decision, decide
 from amad.engines.model_card import model_card
 from amad.engines.registry_lock import registry_lock
@@ -149,7 +149,7 @@ def _log(
         **identity,
         **registry.git_state(settings.home),
         "run_id": run_id,
-        "training_run_id": training.get("run_id") or "none",
+        "training_run_id": training_run(client, fleet.name, training),
         "params_digest": registry.params_digest(params),
         "fleet_digest": fleet.digest,
         "validation": _verdict(validation, identity[registry.DATA_HASH]),
@@ -212,4 +212,4 @@ def _example(lake: Lake):
 
 
 if __name__ == "__main__":
-    stage_main(run)
+    stage_main(run, lasting="receipt.json")

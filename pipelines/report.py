@@ -33,4 +33,4 @@ def run(params: Params, settings: Settings, out: Path | None = None) -> dict:
 
 
 if __name__ == "__main__":
-    stage_main(run)
+    stage_main(run, lasting="report.html")

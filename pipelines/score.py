@@ -133,4 +133,4 @@ def _undone(log: dict, fleet: str) -> str:
 
 
 if __name__ == "__main__":
-    stage_main(run)
+    stage_main(run, lasting="scoring.json")

@@ -1,6 +1,7 @@
 """python -m pipelines.train
 
 Train AMAD with the best settings of the sweep: data/<fleet>/bundle and data/<fleet>/train.json.
+Neither holds a time or a run's id, so that the same training gives the same bytes.
 """
 
 from amad.config import Params, Settings, load_cluster, load_fleet
@@ -42,6 +43,9 @@ def run(params: Params, settings: Settings) -> dict:
     with told(client.tracking_uri):
         store = WindowStore.open(folder / "store")
         log_datasets(client, result["run_id"], store, folder / "lake")
+    del result["run_id"]
+    for metrics in result["epochs"]:
+        metrics.pop("windows_per_second", None)
     write_json(folder / "train.json", result)
     say(
         f"trained {result['parameters']:,} parameters for {len(result['epochs'])} epochs; "

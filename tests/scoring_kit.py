@@ -193,7 +193,7 @@ def make_artifacts(fleet: Fleet, settings: Settings, **detect: object) -> Params
     write_json(
         folder / "validation.json", verdict | {"data_hash": lake.hash(), "digest": fleet.digest}
     )
-    write_json(folder / "train.json", {"run_id": None, "epochs": [{"loss": 0.5}]})
+    write_json(folder / "train.json", {"digest": None, "epochs": [{"loss": 0.5}]})
     return params
 
 

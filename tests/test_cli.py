@@ -179,6 +179,44 @@ def test_a_full_disk_is_no_bug_in_a_command_or_a_stage(home, monkeypatch, capsys
     assert stop.value.code == DataError.exit_code and capsys.readouterr().err == told
 
 
+def test_nothing_that_lasts_is_done_in_a_temporary_experiment(home, monkeypatch, capsys):
+    copy = home / ".dvc" / "tmp" / "exps" / "tmp1"
+    for name in ("conf", "params.yaml"):
+        copy.mkdir(parents=True, exist_ok=True)
+        (copy / name).symlink_to(home / name)
+    monkeypatch.chdir(copy)
+    done = []
+
+    def stage(params, settings):
+        done.append(settings.home)
+
+    stage_main(stage, ["--fleet", "smd"])
+    stage_main(stage, ["--fleet", "smd"], lasting="receipt.json")
+    assert done == [copy]
+    told = json.loads((copy / "data/smd/receipt.json").read_text())["left_out"]
+    assert "dvc exp apply" in told and str(home) in told and told in capsys.readouterr().err
+    for name in ("register", "score", "report"):
+        text = (ROOT / "pipelines" / f"{name}.py").read_text(encoding="utf-8")
+        assert "stage_main(run, lasting=" in text
+
+
+def test_a_stage_of_dvc_refuses_another_home(home, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("DVC_STAGE", "train@demo")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        stage_main(lambda *_: {}, [])
+    assert stop.value.code == 2 and "AMAD_HOME" in capsys.readouterr().err
+
+
+def test_an_interrupted_stage_says_so(home, capsys):
+    def stopped(*_args):
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as stop:
+        stage_main(stopped, [])
+    assert stop.value.code == 130 and "interrupted" in capsys.readouterr().err
+
+
 def test_debug_shows_the_traceback_wherever_it_stands(home, monkeypatch, capsys):
     def broken(*_args, **_options):
         raise ZeroDivisionError("division by zero")

@@ -159,3 +159,21 @@ def test_a_network_that_looks_ahead_has_no_vote_online() -> None:
         {"detect": online["detect"] | {"members": ["ridge"]}},
     ):
         assert parse(Params, harmless, "params.yaml")
+
+
+def test_a_temporary_experiment_has_the_raw_data_and_the_store_of_its_project(home, monkeypatch):
+    copy = home / ".dvc" / "tmp" / "exps" / "standalone" / "tmp1"
+    copy.mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    monkeypatch.setenv("AMAD_DATA_DIR", "measured")
+    for named in (True, False):
+        if not named:
+            monkeypatch.delenv("AMAD_HOME")
+        settings = Settings()
+        assert settings.is_temporary and settings.home == copy
+        assert settings.workspace == home and settings.data_dir == home / "measured"
+        assert settings.fleet_dir("demo") == copy / "data" / "demo"
+    with pytest.raises(ConfigError, match="git add"):
+        load_fleet("mine", settings)
+    monkeypatch.chdir(home)
+    assert not Settings().is_temporary and Settings().workspace == home

@@ -19,6 +19,7 @@ from amad.evaluation.harness import (
     other_form,
     per_unit_metrics,
 )
+from amad.evaluation.headline import headline, write_curve
 from amad.evaluation.summary import _point_adjusted, summarise
 from amad.evaluation.tally import Tally, lowest_for_unscored
 from amad.evaluation.units import CASE_ROWS, Unit, fitting_parts, stretch, units_of
@@ -153,6 +154,20 @@ def test_metrics_are_reproducible_json_without_a_clock(labelled):
     assert text == json.dumps(again, sort_keys=True)
     assert "score_seconds" not in text and "rows_a_second" not in text
     assert evaluation.timings["amad"]["rows_a_second"] > 0
+
+
+def test_ten_figures_and_one_curve_are_for_dvc(labelled, tmp_path):
+    evaluation = labelled[4]
+    methods = evaluation.metrics["methods"]
+    figures = headline(evaluation.metrics)
+    assert len(figures) == 10 and None not in figures.values()
+    assert figures["vus_pr_low"] <= figures["vus_pr"] <= figures["vus_pr_high"]
+    best = methods[evaluation.metrics["best_baseline"]]["mean"]["vus_pr"]
+    assert figures["vus_pr_of_best_baseline"] == round(best, 4)
+    write_curve(evaluation, tmp_path / "curve.csv")
+    header, *points = (tmp_path / "curve.csv").read_text().splitlines()
+    assert header == "recall,precision" and len(points) == 101
+    assert points[-1].startswith("1.00,")
 
 
 def test_operating_point_is_counted_on_normal_rows(labelled):
@@ -381,8 +396,14 @@ def test_a_fleet_without_events_is_still_reported(labelled, tmp_path):
     _, detector, fleet, params, _ = labelled
     quiet = kit_store(tmp_path / "store", fleet)
     quiet.content["vehicles"] = {"car-3": quiet.content["vehicles"]["car-3"]}
-    content = evaluate(quiet, detector, fleet, params, kit_events())
+    evaluation = examine(quiet, detector, fleet, params, kit_events())
+    content = evaluation.metrics
     assert content["units"] == 0 and content["best_baseline"] is None
+    figures = headline(content)
+    assert figures["vus_pr"] is figures["event_recall"] is None
+    assert figures["incidents_per_vehicle_day"] is not None
+    write_curve(evaluation, tmp_path / "curve.csv")
+    assert (tmp_path / "curve.csv").read_text() == "recall,precision\n"
     assert content["unscorable"] == {"car-3": "no event in the test part"}
     assert content["operating_point"]["normal_test"]["vehicle_days"] > 0
     assert content["operating_point"]["event_recall"] is None

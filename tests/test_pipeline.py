@@ -63,7 +63,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shell(home, "git", "init", "-q")
     shell(home, "dvc", "init", "-q")
     shell(home, "dvc", "repro")
+    shell(home, "git", "add", "-A")
+    shell(home, "git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "demo")
     return home
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def read(project: Path, name: str) -> dict:
@@ -121,6 +127,37 @@ def test_a_second_run_does_nothing(project: Path):
 
 
 @pytest.mark.engine
+def test_git_has_ten_figures_that_dvc_compares(project: Path):
+    figures = read(project, "metrics.json")
+    assert len(figures) == 10
+    methods = read(project, "evaluation/metrics.json")["methods"]
+    assert figures["vus_pr"] == pytest.approx(methods["amad"]["mean"]["vus_pr"], abs=1e-4)
+    kept = shell(project, "git", "ls-files", "data", "dvc.lock").split()
+    assert kept == [f"data/{FLEET}/metrics.json", "dvc.lock"]
+    path = project / "data" / FLEET / "metrics.json"
+    before = path.read_text()
+    path.write_text(json.dumps(figures | {"vus_pr": 0.123}))
+    (line,) = [s for s in shell(project, "dvc", "metrics", "diff").splitlines() if "vus_pr" in s]
+    assert "0.123" in line
+    path.write_text(before)
+
+
+@pytest.mark.engine
+def test_what_is_cached_travels_by_push_and_pull(project: Path, tmp_path: Path):
+    data = project / "data" / FLEET
+    names = ("bundle", "detector", "evaluation", "sweep")
+    before = {name: contents(data / name) for name in names}
+    assert all(before.values())
+    shell(project, "dvc", "remote", "add", "--default", "folder", str(tmp_path / "remote"))
+    shell(project, "dvc", "push")
+    shutil.rmtree(project / ".dvc/cache")
+    for name in names:
+        shutil.rmtree(data / name)
+    assert "files fetched" in shell(project, "dvc", "pull")
+    assert {name: contents(data / name) for name in names} == before
+
+
+@pytest.mark.engine
 def test_another_cluster_profile_retrains_nothing(project: Path):
     path = project / "conf/cluster/local.yaml"
     path.write_text(path.read_text() + "object_store_mb: 300\n")
@@ -148,3 +185,18 @@ def test_a_stage_tells_what_is_wrong_and_where(project: Path):
     path.write_text(yaml.safe_dump(params))
     output = shell(project, "dvc", "repro", ok=False)
     assert "there is no fleet file" in output and "conf/fleet/nope.yaml" in output
+
+
+@pytest.mark.engine
+def test_a_switch_of_fleets_and_back_reruns_and_removes_nothing(project: Path):
+    path = project / "params.yaml"
+    before = path.read_text()
+    data = project / "data" / FLEET
+    was = contents(data)
+    for fleets in (["nope"], [FLEET, "nope"]):
+        path.write_text(yaml.safe_dump(yaml.safe_load(before) | {"fleets": fleets}))
+        shell(project, "dvc", "repro", "source", ok=False)
+    path.write_text(yaml.safe_dump(yaml.safe_load(before) | {"fleets": [FLEET]}))
+    assert "didn't change" in (output := shell(project, "dvc", "repro")), output
+    assert all(f"Running stage '{stage}@" not in output for stage in STAGES[1:])
+    assert contents(data) == was

@@ -110,7 +110,7 @@ def _where(folder: Path, settings: Settings) -> list[tuple[str, str]]:
     places = [(name, str(path)) for name, path in found if path.is_file()]
     if uri.startswith("http"):
         places.append(("models", uri))
-    elif (settings.home / "mlflow.db").is_file() or not uri.startswith("sqlite"):
+    elif (settings.workspace / "mlflow.db").is_file() or not uri.startswith("sqlite"):
         # The URI of a server may hold a password.
         store = shlex.quote(uri) if uri.startswith("sqlite") else '"$AMAD_MLFLOW_URI"'
         places.append(("models", f"mlflow ui --backend-store-uri {store}"))

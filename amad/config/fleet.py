@@ -252,7 +252,11 @@ def load_fleet(name: str, settings: Settings | None = None) -> Fleet:
         known = sorted(p.stem for p in (settings.conf_dir / "fleet").glob("*.yaml"))
         raise ConfigError(
             f"there is no fleet file {path}; known fleets: {', '.join(known) or 'none'}. "
-            "Write one after the pattern of conf/fleet/demo.yaml"
+            + (
+                "A temporary experiment has the files that git knows: git add it first"
+                if settings.is_temporary
+                else "Write one after the pattern of conf/fleet/demo.yaml"
+            )
         )
     fleet = parse(Fleet, read_mapping(path), str(path))
     if fleet.name != path.stem:

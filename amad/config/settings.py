@@ -5,6 +5,8 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+EXPERIMENTS = (".dvc", "tmp", "exps")  # where `dvc exp run --temp` and the queue make copies
+
 
 class Settings(BaseSettings):
     """Paths and addresses of this machine, each an environment variable ``AMAD_<NAME>``.
@@ -12,7 +14,8 @@ class Settings(BaseSettings):
     home: root of the project (default: the current folder); holds ``conf/``, ``data/``, ``runs/``.
     data_dir: folder of the real raw data; a fleet's ``source.folder`` is relative to it.
     cluster: cluster profile, a file under ``conf/cluster/``.
-    mlflow_uri: tracking and registry store; default: SQLite in the home, or MLFLOW_TRACKING_URI.
+    mlflow_uri: tracking and registry store; default: SQLite in the workspace, or
+    MLFLOW_TRACKING_URI.
     """
 
     model_config = SettingsConfigDict(env_prefix="AMAD_", extra="ignore")
@@ -23,9 +26,30 @@ class Settings(BaseSettings):
     mlflow_uri: str | None = None
 
     def model_post_init(self, context: object) -> None:
-        """Make every path absolute: Ray workers run in another folder."""
+        """Make every path absolute: Ray workers run in another folder.
+
+        In the copy that DVC makes for a temporary experiment the copy is the home, even where
+        AMAD_HOME names the project: DVC looks for a stage's outputs there.
+        """
         self.home = self.home.absolute()
-        self.data_dir = (self.home / self.data_dir).absolute()
+        here = Path.cwd()
+        project = _project_of(here)
+        if project is not None and self.home.resolve() == project.resolve():
+            self.home = here
+        self.data_dir = (self.workspace / self.data_dir).absolute()
+
+    @property
+    def workspace(self) -> Path:
+        """The project itself: of a temporary experiment the one it was copied from, else the home.
+
+        What must outlive the copy lies there: the tracking store and the raw data.
+        """
+        return _project_of(self.home) or self.home
+
+    @property
+    def is_temporary(self) -> bool:
+        """Is the home a copy that DVC throws away after the experiment?"""
+        return self.workspace != self.home
 
     @property
     def conf_dir(self) -> Path:
@@ -44,3 +68,12 @@ class Settings(BaseSettings):
     def runs_dir(self, fleet: str) -> Path:
         """Folder of what DVC does not own: Ray checkpoints, scores, incidents, reports."""
         return self.home / "runs" / fleet
+
+
+def _project_of(folder: Path) -> Path | None:
+    """The project of the temporary experiment that ``folder`` lies in; None for any other."""
+    parts = folder.parts
+    for n in range(len(parts) - len(EXPERIMENTS)):
+        if parts[n : n + len(EXPERIMENTS)] == EXPERIMENTS:
+            return Path(*parts[:n])
+    return None

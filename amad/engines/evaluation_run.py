@@ -15,7 +15,7 @@ from mlflow.entities import Metric, Run, RunStatus
 
 from amad.config import Params
 from amad.engines.datasets import log_datasets
-from amad.engines.tracking import experiment_id, log_settings, open_run
+from amad.engines.tracking import experiment_id, find_run, log_settings, open_run
 from amad.windows.store import WindowStore
 
 OF_THE_THRESHOLD = ("event_recall", "median_delay_seconds")  # of ``operating_point``
@@ -32,8 +32,7 @@ def evaluation_run(
     """The id of the run that holds an evaluation; logged now if it is not there, or not whole.
 
     params: those the detector was trained and judged with. folder: the fleet's, with ``lake`` and
-    ``evaluation``. metrics: metrics.json. training: train.json; the run that it names may be one of
-    another machine.
+    ``evaluation``. metrics: metrics.json. training: train.json.
 
     Raises:
         ServiceError: the tracking store does not answer.
@@ -48,7 +47,7 @@ def evaluation_run(
         "evaluation_digest": digest,
         "detector_digest": metrics["detector_digest"],
         "data_hash": metrics["data_hash"],
-        "training_run_id": training.get("run_id") or "none",
+        "training_run_id": training_run(client, fleet, training),
         "training_digest": training.get("digest") or "none",
     }
     known = found.info.run_id if found is not None else None
@@ -59,6 +58,13 @@ def evaluation_run(
         client.log_batch(run_id, metrics=points(metrics))
         client.log_artifacts(run_id, str(folder / "evaluation"), "evaluation")
     return run_id
+
+
+def training_run(client: MlflowClient, fleet: str, training: dict) -> str:
+    """The id of the run that trained what train.json tells of; ``none`` if this store has none."""
+    digest = training.get("digest")
+    found = find_run(client, fleet, {"stage": "train", "digest": digest}) if digest else None
+    return found or "none"
 
 
 def evaluation_digest(metrics: dict) -> str:

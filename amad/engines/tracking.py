@@ -146,6 +146,20 @@ def open_run(
             yield run
 
 
+def find_run(client: MlflowClient, fleet: str, tags: dict[str, str]) -> str | None:
+    """The id of the newest run of the fleet with these tags; None where this store has none.
+
+    Artifacts may come from another machine, or be older than the store.
+    """
+    found = client.search_runs(
+        [experiment_id(client, fleet)],
+        " and ".join(f"tags.{name} = '{value}'" for name, value in tags.items()),
+        max_results=1,
+        order_by=["attributes.start_time DESC"],
+    )
+    return found[0].info.run_id if found else None
+
+
 def run_exists(client: MlflowClient, run_id: str | None) -> bool:
     """Is there such a run, not deleted?"""
     if not run_id:

@@ -38,7 +38,7 @@ SIDE_FILES = ("-journal", "-wal", "-shm")  # of SQLite, beside the database
 
 def tracking_uri(settings: Settings) -> str:
     """The store's URI, with the PostgreSQL driver that is installed here filled in."""
-    default = sqlite_uri(settings.home / "mlflow.db")
+    default = sqlite_uri(settings.workspace / "mlflow.db")
     uri = settings.mlflow_uri or os.environ.get("MLFLOW_TRACKING_URI") or default
     scheme, mark, rest = uri.partition("://")
     return f"postgresql+psycopg{mark}{rest}" if scheme in ("postgres", "postgresql") else uri
@@ -72,7 +72,7 @@ def artifact_root(uri: str, settings: Settings) -> str | None:
     if kind_of(uri) in ("http", "https"):
         return None
     file = sqlite_file(uri)
-    beside = file.parent if file is not None else settings.home
+    beside = file.parent if file is not None else settings.workspace
     return os.environ.get("MLFLOW_DEFAULT_ARTIFACT_ROOT", (beside / "mlartifacts").as_uri())
 
 

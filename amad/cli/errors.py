@@ -1,0 +1,40 @@
+"""What went wrong, as one sentence on standard error, and the exit code that belongs to it."""
+
+import sys
+import traceback
+
+BUG = 1  # an unexpected exception; every other code belongs to an AmadError, see `amad --help`
+LONGEST = 2000  # characters of a message: what a file holds by the megabyte is not repeated
+
+
+def explain(error: Exception, *, debug: bool = False, fleet: str | None = None) -> int:
+    """Print the sentence and return the code. fleet: named first, where a command has several."""
+    from typer.exceptions import Abort, TyperException
+
+    from amad.config import InterruptionError, usable_error
+
+    if isinstance(error, Abort):
+        error = InterruptionError()
+    if isinstance(error, TyperException):
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "amad"
+        text = " ".join(error.format_message().replace("Value error, ", "").split())
+        end = "" if text.endswith((".", "?")) else "."
+        complain(f"{text}{end} See '{command} --help'.", fleet)
+        return error.exit_code
+    if debug:
+        traceback.print_exception(error)
+    if (known := usable_error(error)) is not None:
+        complain(str(known), fleet)
+        return known.exit_code
+    text = " ".join(str(error).split())
+    way_out = "" if debug else "; run the command again with --debug to see where"
+    complain(f"unexpected {type(error).__name__}{': ' + text if text else ''}{way_out}", fleet)
+    return BUG
+
+
+def complain(sentence: str, fleet: str | None = None) -> None:
+    """Print an error as ``amad`` does."""
+    if len(sentence) > LONGEST:
+        sentence = f"{sentence[: LONGEST // 2]} ... {sentence[-LONGEST // 2 :]}"
+    print(f"error: {f'fleet {fleet}: ' if fleet else ''}{sentence}", file=sys.stderr, flush=True)
