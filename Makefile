@@ -43,6 +43,11 @@ lock:
 	   .venv-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' | sort -f; } > requirements.lock
 	rm -rf .venv-lock
 
-# What the pipeline made; the raw data and .venv stay.
+# What the pipeline made; raw data of yours, .venv and what git keeps stay. The registry and the
+# published scores cannot be made again, so it asks first; `make clean SURE=yes` does not.
 clean:
-	rm -rf data runs mlartifacts mlflow.db dvc.lock .dvc/cache .dvc/tmp
+	@if [ "$(SURE)" != yes ] && { [ -e mlflow.db ] || [ -e runs ]; }; then \
+	   printf 'This deletes the models (mlflow.db, mlartifacts) and all scores (runs). Type yes: '; \
+	   read -r answer; [ "$$answer" = yes ] || { echo "nothing was deleted"; exit 1; }; fi
+	rm -rf runs mlartifacts mlflow.db mlflow.db.lock .dvc/cache .dvc/tmp
+	[ ! -d data ] || find data -mindepth 2 -maxdepth 2 ! -name metrics.json -exec rm -rf {} +

@@ -13,8 +13,9 @@ import pytest
 import typer
 from report_kit import write_data, write_fleet, write_verdicts
 
-from amad.cli.__main__ import BUG, main, run
+from amad.cli.__main__ import main, run
 from amad.cli.app import EXIT_CODES, app
+from amad.cli.errors import BUG
 from amad.cli.summary import lines
 from amad.config import AmadError, DataError, GateError, InterruptionError, Settings, load_params
 from amad.telemetry.files import write_json
@@ -93,6 +94,49 @@ def test_a_command_calls_its_stage_with_the_fleet(stage: str, home: Path, called
 def test_without_the_option_the_fleet_is_the_one_in_params(home: Path, called: list):
     assert run(["ingest"]) == 0
     assert called[0][1] == load_params(home / "params.yaml")
+
+
+@pytest.mark.parametrize("command", ["ingest", "validate", "score", "report"])
+def test_a_daily_command_takes_several_fleets(command: str, home: Path, called: list):
+    """Named before or after the command, each once; without any, those of params.yaml."""
+    for arguments in (["-f", "asd", command, "-f", "smd", "-f", "demo", "-f", "smd"], [command]):
+        assert run(arguments) == 0
+    assert [call[1].fleet for call in called] == ["smd", "demo", "demo"]
+    params = home / "params.yaml"
+    params.write_text(params.read_text().replace("fleets: [demo]", "fleets: [asd, kit_obd]"))
+    assert run([command]) == 0
+    assert [call[1].fleet for call in called[3:]] == ["asd", "kit_obd"]
+
+
+@pytest.mark.parametrize("codes", [{"asd": 3, "smd": 4}, {"asd": 4, "smd": 3}, {"asd": 1}])
+def test_a_fleet_that_fails_stops_no_other(codes, home, monkeypatch, capsys):
+    done = []
+
+    def stage(params, settings, **options):
+        done.append(params.fleet)
+        code = codes.get(params.fleet)
+        if code == BUG:
+            raise ZeroDivisionError("division by zero")
+        if code:
+            raise next(k for k in AmadError.__subclasses__() if k.exit_code == code)("no")
+        return {"path": "page"}
+
+    monkeypatch.setattr(import_module("pipelines.report"), "run", stage)
+    assert run(["report", "-f", "asd", "-f", "smd", "-f", "demo"]) == max(codes.values())
+    told = capsys.readouterr()
+    assert done == ["asd", "smd", "demo"] and told.out.splitlines() == ["page"] * (3 - len(codes))
+    assert all(f"error: fleet {fleet}: " in told.err for fleet in codes)
+
+
+@pytest.mark.parametrize("arguments", [["train"], ["report", "--out", "x"], ["doctor"]])
+def test_what_works_on_one_fleet_takes_one(arguments, home, capsys):
+    assert run([*arguments, "-f", "asd", "-f", "smd"]) == 2
+    assert "works on one fleet, not on asd, smd" in capsys.readouterr().err
+    params = home / "params.yaml"
+    params.write_text(params.read_text().replace("fleets: [demo]", "fleets: [asd, smd]"))
+    if arguments != ["doctor"]:  # it tells the same in its table
+        assert run(arguments) == 2
+        assert "several fleets: asd, smd" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,13 @@ K8S, SCHEDULE = ROOT / "infra" / "k8s", ROOT / "infra" / "schedule"
 SCRIPTS = sorted(K8S.glob("*.sh"))
 UNITS = sorted(p for p in SCHEDULE.iterdir() if p.suffix in (".service", ".timer"))
 GUIDES = [ROOT / "README.md", ROOT / "infra" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-DATES = {'"$1"': "2026-01-01", '"$2"': "2026-01-02"}
+MARKS = {
+    '"$first"': "2026-01-01",
+    '"$last"': "2026-01-02",
+    '"$fleet"': "demo",
+    "$fleet": "demo",
+    "%i": "demo",
+}
 
 
 def documents(name: str) -> list[dict]:
@@ -39,18 +45,18 @@ def shell_of(path: Path) -> str:
         return "\n".join(block for language, block in blocks if language in ("", "sh"))
     if path.suffix == ".service":
         return "\n".join(re.findall(r"^ExecStart=(.*)$", text, re.M))
-    return text.replace("'", " ")  # crontab: the commands stand in quotes
+    return text.replace("'", " ").replace(";", "\n")  # crontab: the commands stand in quotes
 
 
 def amad_commands(path: Path) -> list[list[str]]:
     """Arguments of each ``amad ...`` in the file."""
     found = []
     for line in re.split(r"\n|&&|\|", shell_of(path)):
-        for mark, text in DATES.items():
+        for mark, text in MARKS.items():
             line = line.replace(mark, text)
         words = shlex.split(line, comments=True)
         for i, word in enumerate(words):
-            starts = i == 0 or words[i - 1] == "-c"  # sh -c amad ingest
+            starts = i == 0 or words[i - 1] == "do"  # for fleet in ...; do amad ingest
             if starts and re.fullmatch(r"(/\S+/)?amad", word):
                 ends = [words.index(w) for w in (">>", "2>&1") if w in words]
                 found.append(words[i + 1 : min(ends, default=len(words))])
@@ -97,9 +103,20 @@ def test_scripts_stop_at_the_first_failure_and_are_runnable(script: Path, tmp_pa
     stub.write_text(f'#!/bin/sh\necho "$@" >> {log}\n[ "$1" != validate ]\n')
     stub.chmod(0o755)
     path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    result = subprocess.run([script, "2026-01-01", "2026-01-02"], env=path)
-    assert result.returncode != 0
-    assert log.read_text().splitlines() == ["ingest", "validate"]
+    dates = [] if script.name == "train.sh" else ["2026-01-01", "2026-01-02"]
+    fleets = ["demo", "smd"] if dates else ["demo"]
+    assert subprocess.run([script, *dates, *fleets], env=path).returncode != 0
+    wanted = [f"{command} --fleet {f}" for f in fleets for command in ("ingest", "validate")]
+    assert log.read_text().splitlines() == wanted
+    without = subprocess.run([script, *dates], env=path, capture_output=True)
+    assert without.returncode != 0, "nothing would be scored, and nobody told"
+
+
+def test_every_schedule_names_its_fleets():
+    """Otherwise an experiment on another fleet would change what the nightly job scores."""
+    for path in [*SCRIPTS, *UNITS[:1], SCHEDULE / "crontab"]:
+        for arguments in amad_commands(path):
+            assert {"--fleet", "-f"} & set(arguments), f"{path}: amad {' '.join(arguments)}"
 
 
 @pytest.mark.parametrize("name", ["train", "score"])
@@ -201,7 +218,7 @@ def test_the_cronjob_scores_the_day_before_the_scheduled_one(state, code, tmp_pa
     assert result.returncode == code, result.stderr
     made = yaml.safe_load((tmp_path / "made.yaml").read_text())
     assert made["metadata"]["name"] == "amad-score-2026-02-01"
-    assert made["spec"]["entrypoint"] == "sh /app/infra/k8s/score.sh 2026-01-30 2026-02-01"
+    assert made["spec"]["entrypoint"] == "sh /app/infra/k8s/score.sh 2026-01-30 2026-02-01 demo"
     assert (tmp_path / "watched").read_text().strip() == "amad-score-2026-02-01"
 
 
@@ -253,6 +270,21 @@ def test_the_crontab_has_five_fields_and_a_lock():
     *when, command = entry.split(maxsplit=5)
     assert len(when) == 5 and all(re.fullmatch(r"[\d*/,-]+", field) for field in when)
     assert "flock -n" in command and "%" not in command
+
+
+def test_make_clean_asks_before_it_deletes_models_and_scores(tmp_path: Path):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("mlflow.db", "runs/demo/scores", "data/demo/metrics.json", "data/demo/best.json"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    make = {"cwd": tmp_path, "text": True, "capture_output": True}
+    for answer in ("\n", "no\n", ""):
+        assert subprocess.run(["make", "clean"], input=answer, **make).returncode != 0
+        assert (tmp_path / "mlflow.db").exists() and (tmp_path / "data/demo/best.json").exists()
+    assert subprocess.run(["make", "clean"], input="yes\n", **make).returncode == 0
+    left = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
+    assert left == {"Makefile", "data/demo/metrics.json"}
 
 
 def test_the_image_copies_what_there_is_and_dockerignore_lets_it_through():

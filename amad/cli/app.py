@@ -1,5 +1,7 @@
 """Every command of ``amad``. A stage's command calls the same ``run`` as its DVC stage."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date
 from importlib import import_module
 from pathlib import Path
@@ -26,9 +28,18 @@ app = typer.Typer(
 )
 
 FleetOption = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--fleet", "-f", metavar="NAME", help="A fleet of conf/fleet/; default: params.yaml's."
+    ),
+]
+FleetsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fleet",
+        "-f",
+        metavar="NAME",
+        help="A fleet of conf/fleet/, or several (-f one -f two); default: those of params.yaml.",
     ),
 ]
 ClusterOption = Annotated[
@@ -50,6 +61,14 @@ START = "A new fleet"
 PIPELINE, REGISTRY, DAILY, LOOK = "The pipeline, in order", "Registry", "Every day", "Look"
 
 
+@dataclass(frozen=True)
+class Call:
+    """What stands before the command: ``amad --fleet NAME --debug COMMAND``."""
+
+    fleets: list[str]
+    debug: bool
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         import amad
@@ -61,7 +80,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def options(
     context: typer.Context,
-    fleet: FleetOption = None,
+    fleet: FleetsOption = None,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of an error; works anywhere.")
     ] = False,
@@ -69,21 +88,38 @@ def options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Keep the fleet for the command; without a command show the help."""
-    context.obj = fleet
+    """Keep the fleets for the command; without a command show the help."""
+    context.obj = Call(fleets=fleet or [], debug=debug or bool(context.obj))
     if context.invoked_subcommand is None:
         print(context.get_help())
 
 
 def load(
-    context: typer.Context, fleet: str | None, cluster: str | None = None
+    context: typer.Context, fleet: list[str] | None, cluster: str | None = None
 ) -> tuple["Params", "Settings"]:
-    """Read ``params.yaml`` and this machine's settings, with what the command line overrides.
+    """Read ``params.yaml`` and this machine's settings for a command that works on one fleet.
 
     Raises:
-        ConfigError: this is not the project's folder, or a key is wrong.
+        ConfigError: this is not the project's folder, a key is wrong, or ``params.yaml`` names
+            several fleets and the command line none.
+        BadParameter: the command line names several.
     """
-    from amad.config import ConfigError, Settings, load_params
+    from amad.config import load_params
+
+    settings = _settings(cluster)
+    return load_params(settings.params_file, one_fleet(context, fleet)), settings
+
+
+def one_fleet(context: typer.Context, fleet: list[str] | None) -> str | None:
+    """The fleet that the command line names; None for the one of ``params.yaml``."""
+    names = fleet or context.obj.fleets
+    if len(names) > 1:
+        raise typer.BadParameter(f"this command works on one fleet, not on {', '.join(names)}.")
+    return names[0] if names else None
+
+
+def _settings(cluster: str | None) -> "Settings":
+    from amad.config import ConfigError, Settings
     from amad.engines.environment import quiet
 
     quiet()
@@ -93,18 +129,49 @@ def load(
             f"there is no params.yaml in {settings.home}; run amad in the project's folder, or "
             "name that folder in AMAD_HOME"
         )
-    return load_params(settings.params_file, fleet or context.obj), settings
+    return settings
 
 
 def _stage(
     name: str,
     context: typer.Context,
-    fleet: str | None,
+    fleet: list[str] | None,
     cluster: str | None = None,
     **options: Any,
 ) -> dict:
     params, settings = load(context, fleet, cluster)
     return import_module(f"pipelines.{name}").run(params, settings, **options)
+
+
+def _daily(
+    name: str,
+    context: typer.Context,
+    fleets: list[str] | None,
+    cluster: str | None = None,
+    told: Callable[[dict], None] = lambda result: None,
+    **options: Any,
+) -> None:
+    """Run a stage on each fleet; one that fails stops no other, and the highest code is returned.
+
+    told: what to do with the result of each.
+    """
+    from amad.cli.errors import explain
+    from amad.config import load_params, read_params
+
+    settings = _settings(cluster)
+    named = read_params(settings.params_file).fleets
+    names = list(dict.fromkeys(fleets or context.obj.fleets or named))
+    run = import_module(f"pipelines.{name}").run
+    code = 0
+    for fleet in names:
+        try:
+            told(run(load_params(settings.params_file, fleet), settings, **options))
+        except Exception as error:
+            if len(names) == 1:
+                raise
+            code = max(code, explain(error, debug=context.obj.debug, fleet=fleet))
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command(rich_help_panel=PIPELINE)
@@ -116,16 +183,16 @@ def ingest(
             "--rebuild", help="Make the lake anew; rows of raw files that are gone are lost."
         ),
     ] = False,
-    fleet: FleetOption = None,
+    fleet: FleetsOption = None,
 ) -> None:
     """Read raw files into the lake; what is refused goes to rejected/ with its reason."""
-    _stage("ingest", context, fleet, rebuild=rebuild)
+    _daily("ingest", context, fleet, rebuild=rebuild)
 
 
 @app.command(rich_help_panel=PIPELINE)
-def validate(context: typer.Context, fleet: FleetOption = None) -> None:
+def validate(context: typer.Context, fleet: FleetsOption = None) -> None:
     """Judge every vehicle-day against the fleet file; quarantine those that fail."""
-    _stage("validate", context, fleet)
+    _daily("validate", context, fleet)
 
 
 @app.command(rich_help_panel=PIPELINE)
@@ -172,7 +239,7 @@ def score(
         bool,
         typer.Option("--force", help="Even if published vehicles can no longer be scored."),
     ] = False,
-    fleet: FleetOption = None,
+    fleet: FleetsOption = None,
     cluster: ClusterOption = None,
 ) -> None:
     """Score one date, a range, or (no date) everything new since the last run.
@@ -188,7 +255,7 @@ def score(
     if force and not (date or from_):
         raise typer.BadParameter("--force needs --date, or --from and --to: say which dates.")
     first, last = date or from_, date or to
-    _stage("score", context, fleet, cluster, first=first, last=last, engine=engine, force=force)
+    _daily("score", context, fleet, cluster, first=first, last=last, engine=engine, force=force)
 
 
 @app.command(rich_help_panel=DAILY)
@@ -197,11 +264,13 @@ def report(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Default: data/<fleet>/report.html.")
     ] = None,
-    fleet: FleetOption = None,
+    fleet: FleetsOption = None,
 ) -> None:
     """Write the page of the last scoring run: one HTML file that needs no network."""
-    result = _stage("report", context, fleet, out=out)
-    print(result["path"])
+    if out is None:
+        _daily("report", context, fleet, told=lambda page: print(page["path"]))
+    else:
+        print(_stage("report", context, fleet, out=out)["path"])
 
 
 @app.command(rich_help_panel=REGISTRY)
@@ -268,7 +337,7 @@ def doctor(
 
     quiet()
     settings = Settings(cluster=cluster) if cluster else Settings()
-    checks = list(diagnose(settings, fleet or context.obj))
+    checks = list(diagnose(settings, one_fleet(context, fleet)))
     if json:
         print(as_json(checks))
     else:

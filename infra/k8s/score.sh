@@ -1,8 +1,16 @@
 #!/bin/sh
-# What the scoring RayJob runs on the head: score.sh FIRST LAST, dates like 2026-01-31.
+# What the scoring RayJob runs on the head: score.sh FIRST LAST FLEET..., dates like 2026-01-31.
 # FIRST lies before LAST by as many days as files may come late; a date scored again is replaced.
+# A fleet that fails does not stop the next; the code of the last that failed is returned.
 set -eu
-amad ingest
-amad validate
-amad score --from "$1" --to "$2" --cluster gpu-cluster
-amad report
+first=$1 last=$2
+shift 2
+: "${1:?name the fleets after the dates}"
+code=0
+for fleet in "$@"; do
+  amad ingest --fleet "$fleet" &&
+    amad validate --fleet "$fleet" &&
+    amad score --fleet "$fleet" --from "$first" --to "$last" --cluster gpu-cluster &&
+    amad report --fleet "$fleet" || code=$?
+done
+exit $code

@@ -1,11 +1,12 @@
 #!/bin/sh
-# What the training RayJob runs on the head: everything from raw data to a judged model.
-# KubeRay runs only the first command of an entrypoint in the cluster, hence a script.
+# What the training RayJob runs on the head, for one fleet: everything from raw data to a judged
+# model. KubeRay runs only the first command of an entrypoint in the cluster, hence a script.
 set -eu
-amad ingest
-amad validate
-amad prepare
-amad tune --cluster gpu-cluster
-amad train --cluster gpu-cluster
-amad evaluate
-amad register
+fleet=$1
+amad ingest --fleet "$fleet"
+amad validate --fleet "$fleet"
+amad prepare --fleet "$fleet"
+amad tune --fleet "$fleet" --cluster gpu-cluster
+amad train --fleet "$fleet" --cluster gpu-cluster
+amad evaluate --fleet "$fleet"
+amad register --fleet "$fleet"

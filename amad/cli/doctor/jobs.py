@@ -30,7 +30,7 @@ def last_scoring(patient: Patient) -> Check:
             return warn("last scoring", why, "'amad promote VERSION --force --reason TEXT'")
         return warn("last scoring", "this fleet was never scored", "run 'amad score'")
     last = logs[-1]
-    schedule = "look at its log: journalctl -u amad-score, runs/nightly.log or the RayJob's"
+    schedule = "look at its log: journalctl -u 'amad-score@*', runs/nightly.log or the RayJob's"
     if last["status"] == "failed":
         return fail("last scoring", f"job {last['id']} failed: {last['error']}", schedule)
     if last["status"] == "killed" or (last["status"] == "running" and _is_free(runs)):
@@ -53,7 +53,7 @@ def last_scoring(patient: Patient) -> Check:
         return warn("last scoring", finding, "mend that and run 'amad score' again")
     finding = f"job {last['id']} ended well {_ago(age)}, {did}"
     if age > NIGHTLY:
-        remedy = "if scoring is scheduled, see why not: systemctl list-timers amad-score.timer"
+        remedy = "if scoring is scheduled, see why not: systemctl list-timers 'amad-score@*'"
         return warn("last scoring", finding, remedy)
     return ok("last scoring", finding)
 
