@@ -55,7 +55,7 @@ def test_params_file_spells_out_every_default(home):
     ("change", "said"),
     [
         (lambda c: c.update(perid_seconds=1), ["perid_seconds", "unknown key", "period_seconds"]),
-        (lambda c: c.update(period_seconds=-1), ["period_seconds", "greater than 0", "-1"]),
+        (lambda c: c.update(period_seconds=-1), ["period_seconds", "greater than", "-1"]),
         (lambda c: c["source"].update(format="xml"), ["source.format", "'parquet'", "'xml'"]),
         (lambda c: c["channels"][0].update(kind="real"), ["channels[0].kind", "'continuous'"]),
         (lambda c: c["channels"][0].update(range=[3, 1]), ["channels[0]", "low < high"]),

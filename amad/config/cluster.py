@@ -1,10 +1,11 @@
 """Cluster profiles: where the work runs. A profile changes no result and retrains nothing."""
 
+import re
 from typing import Literal
 
 from pydantic import Field
 
-from amad.config._yaml import Strict, parse, read_mapping
+from amad.config._yaml import Strict, cut, parse, read_mapping
 from amad.config.errors import ConfigError
 from amad.config.settings import Settings
 
@@ -48,6 +49,8 @@ def load_cluster(name: str | None = None, settings: Settings | None = None) -> C
     """
     settings = settings or Settings()
     name = name or settings.cluster
+    if not re.fullmatch(r"[\w.-]{1,100}", name):
+        raise ConfigError(f"{cut(repr(name))} cannot name a cluster profile of conf/cluster/")
     path = settings.conf_dir / "cluster" / f"{name}.yaml"
     if not path.is_file():
         known = sorted(p.stem for p in path.parent.glob("*.yaml"))

@@ -10,6 +10,7 @@ it, what the channels are, and what the data must satisfy. Example::
 
 import hashlib
 import json
+import re
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
@@ -17,13 +18,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from amad.config._yaml import Seed, Strict, parse, read_mapping
+from amad.config._yaml import Seconds, Seed, Strict, cut, parse, read_mapping
 from amad.config.errors import ConfigError
 from amad.config.settings import Settings
 from amad.config.source import Source
 
 Kind = Literal["continuous", "counter", "categorical", "binary"]
-FleetName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=100)]
+FLEET_NAME, LONGEST_NAME = r"[a-z0-9][a-z0-9_-]{0,99}", 100
+FleetName = Annotated[str, Field(pattern=f"^{FLEET_NAME}$")]
 RESERVED = {"timestamp", "vehicle", "date", "label", "score", "alarm", "imputed"}
 
 
@@ -41,7 +43,7 @@ class Channel(Strict):
     column: str | None = None  # its header in the raw files; default: the name
     nulls: list[float | str] = []  # raw values that mean "not available", such as 65535
     classes: list[str] | None = None  # only vehicles of these classes have it; default: all
-    max_flat_seconds: float | None = None  # a moving vehicle's sensor never repeats itself longer
+    max_flat_seconds: Seconds | None = None  # a moving vehicle's sensor never repeats itself longer
 
     @field_validator("name")
     @classmethod
@@ -110,7 +112,7 @@ class Missing(Strict):
     ``min_segment_rows`` is not scored.
     """
 
-    max_gap_seconds: float = Field(30.0, gt=0)
+    max_gap_seconds: Seconds = 30.0
     min_segment_rows: int = Field(100, ge=2)
 
 
@@ -165,7 +167,7 @@ class Fleet(Strict):
 
     name: FleetName
     description: str = ""
-    period_seconds: float = Field(1.0, gt=0)
+    period_seconds: float = Field(1.0, ge=1e-6, le=366 * 86_400)
     channels: list[Channel] = Field(min_length=1)
     vehicle_classes: list[VehicleClass] = [VehicleClass(name="all")]
     source: Source
@@ -182,6 +184,8 @@ class Fleet(Strict):
         if twice:
             raise ValueError(f"channels named twice: {', '.join(twice)}")
         classes = [item.name for item in self.vehicle_classes]
+        if not classes or len(set(classes)) < len(classes):
+            raise ValueError("vehicle_classes: at least one is needed, each named once")
         for channel in self.channels:
             unknown = set(channel.classes or []) - set(classes)
             if unknown:
@@ -247,6 +251,11 @@ def load_fleet(name: str, settings: Settings | None = None) -> Fleet:
             names file, key and accepted values).
     """
     settings = settings or Settings()
+    if not name.endswith((".yaml", ".yml")) and not re.fullmatch(FLEET_NAME, name):
+        raise ConfigError(
+            f"{cut(repr(name))} cannot name a fleet: small letters, digits, - and _, at most "
+            f"{LONGEST_NAME} of them; or the path of a fleet file that ends in .yaml"
+        )
     path = fleet_path(name, settings)
     if not path.is_file():
         known = sorted(p.stem for p in (settings.conf_dir / "fleet").glob("*.yaml"))

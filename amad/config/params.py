@@ -1,19 +1,34 @@
 """``params.yaml``: every setting that changes a result, typed."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
-from amad.config._yaml import Seed, Strict, parse, read_mapping
+from amad.config._yaml import Seed, Strict, cut, parse, read_mapping
 from amad.config.errors import ConfigError
 from amad.config.fleet import FleetName
 from amad.config.settings import Settings
 
 Kernel = Literal["automask", "gaussian", "none"]
 MaskFamily = Literal["time", "channel", "point", "mixed", "none"]
+# Names that stand elsewhere in code; tests/test_config.py compares them.
+Metric = Literal[
+    "vus_pr", "vus_roc", "auc_pr", "auc_roc", "best_f1", "range_f1", "event_f1", "affiliation_f1",
+]  # fmt: skip
+BaselineName = Literal[
+    "random", "anomaly_transformer", "anomaly_transformer_criterion", "cnn", "kmeans", "knn", "l2",
+    "latad", "linear", "linear_kmeans", "mahalanobis", "pca", "relation", "ridge", "sensor_range",
+    "untrained",
+]  # fmt: skip
 MemberName = Literal["ridge", "ridge_long", "two_sided", "relation", "amad"]
 Direction = Literal["both", "past"]
+T = TypeVar("T")
+Choices = Annotated[list[T], Field(min_length=1)]
+Count = Annotated[int, Field(ge=1)]
+Weight = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class PrepareParams(Strict):
@@ -96,14 +111,21 @@ class SearchSpace(Strict):
     """What the sweep draws from: a list is a choice; [low, high] a range, drawn in the logarithm
     unless it begins at 0 (off)."""
 
-    kernel: list[Kernel] = ["automask", "gaussian"]
-    frequencies: list[int] = [4, 8, 16]
-    scales: list[int] = [1, 2, 4]
-    mask_family: list[MaskFamily] = ["time", "channel", "mixed"]
-    mask_ratio: tuple[float, float] = (0.1, 0.5)
-    contrast: tuple[float, float] = (0.0, 0.3)
-    temperature: tuple[float, float] = (0.05, 0.5)
-    maxmin: tuple[float, float] = (0.0, 0.1)
+    kernel: Choices[Kernel] = ["automask", "gaussian"]
+    frequencies: Choices[Count] = [4, 8, 16]
+    scales: Choices[Count] = [1, 2, 4]
+    mask_family: Choices[MaskFamily] = ["time", "channel", "mixed"]
+    mask_ratio: tuple[Share, Share] = (0.1, 0.5)
+    contrast: tuple[Weight, Weight] = (0.0, 0.3)
+    temperature: tuple[Positive, Positive] = (0.05, 0.5)
+    maxmin: tuple[Weight, Weight] = (0.0, 0.1)
+
+    @field_validator("mask_ratio", "contrast", "temperature", "maxmin")
+    @classmethod
+    def _ordered(cls, ends: tuple[float, float]) -> tuple[float, float]:
+        if not ends[0] < ends[1]:
+            raise ValueError(f"{list(ends)} must be [low, high] with low < high")
+        return ends
 
 
 class TuneParams(Strict):
@@ -134,23 +156,30 @@ class DetectParams(Strict):
     incident.
     """
 
-    members: list[MemberName] = ["ridge", "two_sided", "relation", "amad"]
+    members: Choices[MemberName] = ["ridge", "two_sided", "relation", "amad"]
     amad_weight: float = Field(0.0, ge=0)
-    widths: list[int] = [5, 21, 41]
+    widths: Choices[Count] = [5, 21, 41]
     smoothing: Literal["centred", "trailing"] = "centred"
     floor: float = Field(0.05, gt=0)  # least residual scale, in scaled units
     folds: int = Field(4, ge=2)
     baseline_rows: int = Field(2000, ge=1)
     baseline_weight: float = Field(0.5, ge=0, le=1)
     alarm_budget: float = Field(0.5, gt=0)
-    merge_gap_seconds: float = Field(60.0, ge=0)
+    merge_gap_seconds: float = Field(60.0, ge=0, le=1e9)
     hidden_block: int = Field(5, ge=1)  # length of the blocks hidden when scoring
+
+    @field_validator("members")
+    @classmethod
+    def _each_once(cls, members: list[str]) -> list[str]:
+        if len(set(members)) < len(members):
+            raise ValueError("a member is named twice")
+        return members
 
 
 class EvaluateParams(Strict):
     """baselines: detectors compared in the same harness. bootstrap: resamples of the intervals."""
 
-    baselines: list[str] = ["random", "l2", "pca", "ridge", "linear"]
+    baselines: list[BaselineName] = ["random", "l2", "pca", "ridge", "linear"]
     bootstrap: int = Field(1000, ge=10)
     confidence: float = Field(0.95, gt=0, lt=1)
 
@@ -163,7 +192,7 @@ class GateParams(Strict):
     instead of saying by how much it falls short.
     """
 
-    metric: str = "vus_pr"
+    metric: Metric = "vus_pr"
     confidence: float = Field(0.9, gt=0, lt=1)
     bootstrap: int = Field(2000, ge=10)
     require_baseline: bool = False
@@ -245,7 +274,8 @@ def read_params(path: Path) -> ParamsFile:
     content = read_mapping(path)
     if "fleet" in content and "fleets" in content:
         raise ConfigError(
-            f"{path}: fleet and fleets are both there; write 'fleets: [{content['fleet']}]' alone"
+            f"{path}: fleet and fleets are both there; write "
+            f"'fleets: [{cut(str(content['fleet']))}]' alone"
         )
     if "fleet" in content:
         content["fleets"] = [content.pop("fleet")]

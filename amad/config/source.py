@@ -2,13 +2,30 @@
 
 import codecs
 import re
-from datetime import UTC, datetime, tzinfo
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from amad.config._yaml import Seed, Strict
+
+# Python knows them as encodings, but no text file is written in them.
+NO_TEXT = {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined"}
+
+
+def _one_group(pattern: str) -> str:
+    """A regular expression that finds one thing: its only group."""
+    try:
+        groups = re.compile(pattern).groups
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"no regular expression: {error}") from None
+    if groups != 1:
+        raise ValueError(
+            f"a regular expression with one group (...) is needed, not with {groups}; "
+            "(?:...) groups without counting"
+        )
+    return pattern
 
 
 class FileSet(Strict):
@@ -17,8 +34,23 @@ class FileSet(Strict):
     ``part`` says which side of the split its rows are on; ``all`` leaves that to ``split``.
     """
 
-    glob: str
+    glob: str = Field(min_length=1)
     part: Literal["all", "train", "test"] = "all"
+
+    @field_validator("glob")
+    @classmethod
+    def _below_the_folder(cls, glob: str) -> str:
+        parts = glob.replace("\\", "/").split("/")
+        if glob.startswith("/") or ":" in parts[0] or ".." in parts:
+            raise ValueError("a glob is relative to source.folder and has no '..'")
+        if any("**" in part and part != "**" for part in parts):
+            raise ValueError("'**' stands alone between slashes, as in '**/*.csv'")
+        if not parts[-1] or parts[-1] in (".", "**"):
+            raise ValueError("a glob ends in the name of a file, such as '*.csv'")
+        return glob
+
+
+Pattern = Annotated[str, AfterValidator(_one_group)]
 
 
 class VehicleRule(Strict):
@@ -30,7 +62,7 @@ class VehicleRule(Strict):
 
     take: Literal["column", "path", "constant"] = "column"
     column: str = "vehicle"
-    pattern: str | None = None
+    pattern: Pattern | None = None
     value: str | None = None
     aliases: dict[str, list[str]] = {}
 
@@ -69,12 +101,12 @@ class TimestampRule(Strict):
     unit: Literal["s", "ms", "us", "ns", "min", "h", "days_1900", "days_1904"] = "us"
     format: str | None = None  # strptime form of the column's text
     start: datetime | None = None
-    gap_between_files: float | None = Field(None, ge=0)  # seconds
+    gap_between_files: float | None = Field(None, ge=0, le=1e9)  # seconds
     start_from: Literal["constant", "path", "preamble", "column", "modified"] = "constant"
-    start_pattern: str | None = None
+    start_pattern: Pattern | None = None
     start_column: str | None = None
     start_format: str | None = None
-    date_pattern: str | None = None
+    date_pattern: Pattern | None = None
     date_format: str | None = None
     timezone: str = "UTC"  # IANA name of the zone in which the raw times are told
 
@@ -96,6 +128,31 @@ class TimestampRule(Strict):
         if form is not None and "%" not in form:
             raise ValueError(f"{form!r} is no strptime form; one is '%d.%m.%Y %H:%M:%S'")
         return form
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(
+                "no IANA time zone; 'UTC' and 'Europe/Berlin' are, and a fixed distance from UTC "
+                "is 'Etc/GMT-2' for +02:00"
+            ) from None
+        return name
+
+    @model_validator(mode="after")
+    def _forms_tell_enough(self) -> "TimestampRule":
+        """A form must read what it writes: a date in full, and a time of day that is no other."""
+        of_column = {"column": (True, True), "time_of_day": (False, True)}.get(self.take)
+        for key, of in (
+            ("format", of_column),
+            ("start_format", (True, True)),
+            ("date_format", (True, False)),
+        ):
+            if (form := getattr(self, key)) and of and (lacking := _lacks(form, *of)):
+                raise ValueError(f"{key}: {form!r} {lacking}")
+        return self
 
     @model_validator(mode="after")
     def _complete(self) -> "TimestampRule":
@@ -121,16 +178,28 @@ class TimestampRule(Strict):
     def start_us(self) -> int:
         """``start`` in microseconds since 1970; without an offset it is told in ``timezone``."""
         assert self.start is not None, "the rule has a start"
-        zone = self.start.tzinfo or _zone(self.timezone)
+        zone = self.start.tzinfo or ZoneInfo(self.timezone)
         return round(self.start.replace(tzinfo=zone).timestamp() * 1e6)
 
 
-def _zone(name: str) -> tzinfo:
-    """The time zone; UTC where the name is wrong, which ingest tells with what is accepted."""
+def _lacks(form: str, date: bool, time: bool) -> str:
+    """What of a date or a time of day the strptime ``form`` cannot tell; empty if nothing.
+
+    A form without any time of day is fine: its times are midnights.
+    """
+    moment = datetime(2026, 11, 26, 13, 14, 15, tzinfo=UTC)
+    text = moment.strftime(form)
     try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return UTC
+        told = datetime.strptime(text, form)
+    except ValueError as error:
+        return f"cannot read what it writes, {text!r}: {error}"
+    if date and told.date() != moment.date():
+        return "tells no full date: a year, a month and a day are needed"
+    if time and told.hour == 1:
+        return "tells a 12-hour clock without %p (AM or PM)"
+    if time and not date and told.hour != moment.hour:
+        return "tells no hour"
+    return ""
 
 
 class SimulatorSettings(Strict):
@@ -177,11 +246,22 @@ class Source(Strict):
     @field_validator("encoding")
     @classmethod
     def _known(cls, encoding: str) -> str:
+        sample = "a,1\n"
         try:
-            codecs.lookup(encoding)
-        except LookupError:
-            raise ValueError("no such encoding; utf-8, latin-1 and cp1252 are common") from None
+            known = codecs.lookup(encoding).name not in NO_TEXT
+            known = known and sample.encode(encoding).decode(encoding) == sample
+        except (LookupError, ValueError):
+            known = False
+        if not known:
+            raise ValueError("no encoding of text files; utf-8, latin-1 and cp1252 are common")
         return encoding
+
+    @field_validator("delimiter")
+    @classmethod
+    def _separates(cls, delimiter: str) -> str:
+        if delimiter.isalnum() or delimiter in "\"'.+-\n\r\0":
+            raise ValueError("this cannot stand between values; ',' ';' '\\t' and '|' are common")
+        return delimiter
 
     @model_validator(mode="after")
     def _has_files(self) -> "Source":

@@ -23,7 +23,6 @@ from amad.telemetry.doubles import likely_doubles
 from amad.telemetry.lake import Lake, lake_contract, read_manifest, reading_contract
 from amad.telemetry.loading import Loading, Plan
 from amad.telemetry.source import CULPRITS, PARTS, fingerprint, globs_found, reading_rules
-from amad.telemetry.values import check_timezone
 
 NAMED = 5  # files in one sentence
 PACKED = ("gz", "bz2", "xz", "zst", "lz4", "zip")
@@ -263,7 +262,6 @@ def _iso(time_us: int) -> str:
 
 def _check(fleet: Fleet) -> None:
     rules = reading_rules(fleet)
-    check_timezone(rules.timestamp.timezone, fleet.name)
     labels = fleet.labels
     gap, longest = rules.timestamp.gap_between_files, fleet.missing.max_gap_seconds
     if gap is not None and gap <= longest:

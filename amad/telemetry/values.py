@@ -13,13 +13,12 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from amad.config import ConfigError
 from amad.config.source import TimestampRule
 from amad.telemetry.numbers import (
     NotReadableError,
@@ -224,17 +223,6 @@ def strptime(form: str, timezone: str = "UTC") -> Callable[[str], tuple[int, boo
         return (told - EPOCH.replace(tzinfo=datetime.UTC)) // MICROSECOND, False
 
     return read
-
-
-def check_timezone(name: str, fleet: str) -> None:
-    """Raise ConfigError unless ``name`` is an IANA time zone."""
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ConfigError(
-            f"fleet {fleet}: source.timestamp.timezone: {name!r} is no IANA time zone such as "
-            "'UTC' or 'Europe/Berlin'"
-        ) from None
 
 
 def date_of(day: int) -> datetime.date:
