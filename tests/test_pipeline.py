@@ -39,8 +39,8 @@ def shell(home: Path, *command: str, ok: bool = True) -> str:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout with the demo fleet made tiny."""
-    home = tmp_path_factory.mktemp("project")
+    """A checkout with the demo fleet made tiny, in a folder with an odd name."""
+    home = tmp_path_factory.mktemp("a # ü & 50% of; 'it'")
     for name in ("amad", "pipelines", "conf"):
         shutil.copytree(ROOT / name, home / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore"):
@@ -113,7 +113,9 @@ def test_every_lake_row_of_a_scored_date_has_one_score(project: Path):
 def test_the_first_model_is_the_champion(project: Path):
     import mlflow
 
-    uri = f"sqlite:///{project / 'mlflow.db'}"
+    from amad.engines.tracking_store import sqlite_uri
+
+    uri = sqlite_uri(project / "mlflow.db")
     client = mlflow.MlflowClient(uri, uri)  # an earlier test may have set the registry's default
     champion = client.get_model_version_by_alias(f"amad-{FLEET}", "champion")
     assert str(champion.version) == str(read(project, "receipt.json")["version"])
