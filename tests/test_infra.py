@@ -54,6 +54,8 @@ def amad_commands(path: Path) -> list[list[str]]:
     for line in re.split(r"\n|&&|\|", shell_of(path)):
         for mark, text in MARKS.items():
             line = line.replace(mark, text)
+        if "amad" not in line:
+            continue  # what a command prints: not every apostrophe has a partner
         words = shlex.split(line, comments=True)
         for i, word in enumerate(words):
             starts = i == 0 or words[i - 1] == "do"  # for fleet in ...; do amad ingest
