@@ -18,7 +18,9 @@ from engine_kit import engine_store, wait_until
 
 from amad.config import InterruptionError, Settings, interruption
 from amad.engines.identity import RunState
+from amad.engines.jobs import scoring_job
 from amad.engines.tracking import connect, experiment_id
+from amad.report.sources import job_logs
 
 ROOT = Path(__file__).resolve().parent.parent
 TUNE = {"trials": 4, "batch": 2, "epochs": 2, "max_windows": 400, "cases": 4}
@@ -161,6 +163,44 @@ def test_sigterm_stops_a_training_in_this_process_without_ray(home: Path) -> Non
     said = interrupt(stage, signal.SIGTERM)
     assert stage.returncode == InterruptionError.exit_code and "interrupted" in said, said
     assert not (home / "bundle").exists()
+
+
+HANGS = """
+import signal, sys
+from amad.config import interruption
+from pipelines import stage_main
+
+interruption.GRACE_SECONDS = 0.5
+
+def run(params, settings):
+    try:
+        print("ready", file=sys.stderr, flush=True)
+        signal.pause()
+    finally:
+        __import__("time").sleep(600)  # as an engine whose own processes are gone
+
+import pipelines
+pipelines.load_params = lambda *_: None
+stage_main(run)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_hangs_after_the_signal_is_cut_off(tmp_path: Path, number: int) -> None:
+    stage = subprocess.Popen(
+        [sys.executable, "-c", HANGS], stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert stage.stderr is not None and "ready" in stage.stderr.readline()
+    stage.send_signal(number)
+    _, said = stage.communicate(timeout=30)
+    assert stage.returncode == InterruptionError.exit_code and "interrupted" in said
+
+
+def test_the_log_of_an_interrupted_scoring_job_says_that_it_was_stopped(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), scoring_job(tmp_path, "toy"):
+        raise KeyboardInterrupt
+    (log,), _ = job_logs(tmp_path)
+    assert log["status"] == "killed" and "KeyboardInterrupt" in log["error"]
 
 
 def test_sigterm_ends_a_command_as_ctrl_c_does() -> None:

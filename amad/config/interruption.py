@@ -1,25 +1,59 @@
 """Ctrl-C, and the SIGTERM of a scheduler: the same end for every command, with exit code 130.
 
-Python turns SIGINT into a KeyboardInterrupt; here SIGTERM becomes one too, so that locks, logs and
-staging folders are cleared up in the ordinary way. Ray puts handlers of its own in place, which
-end the process as if all were well; ``handlers_kept`` takes them away again.
+Both become a KeyboardInterrupt, so that locks, logs and staging folders are cleared up in the
+ordinary way. What hangs in that (Ray, when its processes got the signal too) is cut off after a
+grace period: all state is written in one piece, so a hard end costs nothing. Ray puts handlers of
+its own in place, which end the process as if all were well; ``handlers_kept`` takes them away.
 """
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from amad.config.errors import InterruptionError
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+GRACE_SECONDS = 30.0
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """While the body runs, SIGTERM raises KeyboardInterrupt in the main thread, as SIGINT does."""
+    """While the body runs, SIGINT and SIGTERM raise KeyboardInterrupt in the main thread.
+
+    A signal that the process was started to ignore (``nohup``, a background job) stays ignored.
+    """
+    ends: list[threading.Timer] = []
+
+    def interrupt(number: int, frame: object) -> None:
+        ends.append(end_soon())
+        raise KeyboardInterrupt
+
     with handlers_kept():
         if _in_main_thread():
-            signal.signal(signal.SIGTERM, _interrupt)
-        yield
+            for number in SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    signal.signal(number, interrupt)
+        try:
+            yield
+        finally:
+            for end in ends:
+                end.cancel()
+
+
+def end_soon() -> threading.Timer:
+    """End the process with the code of an interruption when the grace period is over."""
+
+    def end() -> None:
+        print(f"error: {InterruptionError()}", file=sys.stderr, flush=True)
+        os._exit(InterruptionError.exit_code)
+
+    timer = threading.Timer(GRACE_SECONDS, end)
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 @contextmanager
@@ -34,10 +68,6 @@ def handlers_kept(*more: signal.Signals) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _in_main_thread() -> bool:

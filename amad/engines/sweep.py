@@ -95,7 +95,7 @@ def sweep_fleet(
         state.put("run_id", run.info.run_id)
         log_settings(client, run.info.run_id, params)
         rows = state.get("trials")
-        if rows is None:
+        if rows is None or len(rows) < params.tune.trials:
             with ray_session(profile):
                 rows = _run_trials(store, params, fleet, settings, profile, name, state)
             if not any(row["state"] == FAILED for row in rows):
@@ -194,6 +194,7 @@ def _stoppable() -> Iterator[list[int]]:
 
     def stop(number: int, frame: object) -> None:
         came.append(number)
+        interruption.end_soon()
         if len(came) > 1 or not callable(signal.getsignal(signal.SIGUSR1)):
             raise KeyboardInterrupt
         os.kill(os.getpid(), signal.SIGUSR1)
