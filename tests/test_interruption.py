@@ -24,7 +24,7 @@ from amad.report.sources import job_logs
 
 ROOT = Path(__file__).resolve().parent.parent
 TUNE = {"trials": 4, "batch": 2, "epochs": 2, "max_windows": 400, "cases": 4}
-TRAIN = {"epochs": 40, "batch": 8, "stride": 2, "max_windows": 400}
+TRAIN = {"epochs": 5000, "batch": 8, "stride": 2, "max_windows": 400}
 
 STAGE = """
 import sys
