@@ -35,7 +35,7 @@ from amad.engines.batch import score_fleet
 from amad.engines.checksums import Checksums
 from amad.report.sources import job_logs
 from amad.telemetry.lake import Lake
-from pipelines import register, score
+from pipelines import register, report, score
 
 
 def flip(file: Path) -> None:
@@ -210,6 +210,9 @@ def test_a_damaged_vehicle_day_does_not_stop_the_others_and_is_tried_again(place
     assert set(scores(settings, FAULTY)["vehicle"].to_pylist()) == {"a-2", "b-1"}
     receipt = read_json(settings.fleet_dir(FLEET) / "scoring.json")
     assert receipt["by_date"][str(FAULTY)]["vehicle_days"] == 2
+    report.run(kit_params(), settings)
+    page = (settings.fleet_dir(FLEET) / "report.html").read_text(encoding="utf-8")
+    assert "Not scored, or left as it was" in page and page.count("was not scored") == 2
     # Published as it is now, it keeps what it has when another one is damaged too.
     other = lake.part("a-2", FAULTY)
     kept = other.read_bytes()

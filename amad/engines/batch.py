@@ -244,9 +244,10 @@ def _note(log: dict, done: Done) -> None:
         say(f"{vehicle} on {done.day} cannot be scored: {reason}")
         log["failed"].append({"date": str(done.day), "vehicle": vehicle, "reason": reason})
     if done.manifest is None:
-        log["refused"].append(
-            {"date": str(done.day), "vehicles": sorted(done.failed), "reason": "see failed"}
-        )
+        reason = f"{some(sorted(done.failed))} could not be scored, and nothing else was left of "
+        reason += "the date or it is published already"
+        failed = sorted(done.failed)
+        log["refused"].append({"date": str(done.day), "vehicles": failed, "reason": reason})
         return
     log["dates"].append(str(done.day))
     for name in COUNTED:

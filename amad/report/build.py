@@ -17,10 +17,10 @@ from amad.config import Fleet, Settings
 from amad.report import text
 from amad.report.incident import Blame, Plot, blame, plot
 from amad.report.overview import LEVELS, overview, stretch_us
-from amad.report.sources import Coverage, Incident, ScoringRun
+from amad.report.sources import Coverage, Incident, ScoringRun, job_logs
 from amad.report.trust import Evidence, cards
 from amad.telemetry.files import read_json, staged
-from amad.telemetry.health import fleet_health
+from amad.telemetry.health import fleet_health, left_undone
 from amad.telemetry.lake import Lake
 from amad.windows.scaler import Scaler
 
@@ -53,6 +53,8 @@ def build_report(fleet: Fleet, settings: Settings, out: Path) -> dict:
     folder = settings.fleet_dir(fleet.name)
     lake = Lake(folder / "lake", fleet)
     health = fleet_health(fleet, settings, lake)
+    if jobs := job_logs(settings.runs_dir(fleet.name))[0]:
+        health.troubles.extend(left_undone(jobs[-1]))
     stretch = stretch_us(len(run.dates))
     coverage = run.coverage(stretch)
     incidents = [_marked_open(i, coverage) for i in run.incidents()]

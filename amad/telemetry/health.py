@@ -80,6 +80,11 @@ KINDS = (
         remedy="they are neither trained on nor scored; see docs/index.html beside the lake, then "
         "mend the data or the limits under quality: in the fleet file",
     ),
+    Kind(
+        name="unscored",
+        title="Not scored, or left as it was",
+        remedy="mend what each one names; the next 'amad score' tries again",
+    ),
 )
 
 
@@ -116,6 +121,21 @@ class Health:
     def sentences(self) -> dict[str, list[str]]:
         """The same for a log: name of the kind -> a sentence per finding."""
         return {kind.name: [str(t) for t in found] for kind, found in self.by_kind.items()}
+
+
+def left_undone(job: dict) -> list[Trouble]:
+    """What the log of a scoring job says that it could not do, by vehicle or date."""
+    found = [(item["vehicle"], item) for item in job.get("failed", ())]
+    found += [(item["date"], item) for item in job.get("refused", ())]
+    return [
+        Trouble(
+            kind="unscored",
+            subject=subject,
+            text=f"was not scored: {item['reason']}",
+            since=date.fromisoformat(item["date"]),
+        )
+        for subject, item in found
+    ]
 
 
 def fleet_health(

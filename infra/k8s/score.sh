@@ -10,7 +10,7 @@ code=0
 for fleet in "$@"; do
   amad ingest --fleet "$fleet" &&
     amad validate --fleet "$fleet" &&
-    amad score --fleet "$fleet" --from "$first" --to "$last" --cluster gpu-cluster &&
-    amad report --fleet "$fleet" || code=$?
+    amad score --fleet "$fleet" --from "$first" --to "$last" --cluster gpu-cluster || code=$?
+  amad report --fleet "$fleet" || code=$? # in any case: what failed is on the page
 done
 exit $code
