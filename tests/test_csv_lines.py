@@ -167,6 +167,26 @@ def test_lines_with_zeros_or_bytes_of_another_encoding_are_refused_alone(tmp_pat
     assert "source.encoding" in told.broken[3]
 
 
+pieces = st.sampled_from([
+    b"time", b"speed", b",", b",", b'"', b'""', b"\n", b"\r\n", b"\r", b"1", b"2.5", b"\0", b"\xff",
+    b"\xc3\xa9", b" ", b"time,speed\n", b"speed,time\n", b"\xef\xbb\xbf", b";", b"x" * 40,
+])  # fmt: skip
+
+
+@given(body=st.lists(pieces, max_size=40), block=st.sampled_from([8, 40, 1 << 20]))
+@settings(max_examples=200, deadline=None)
+def test_whatever_a_file_holds_each_line_has_one_fate(body, block, tmp_path_factory):
+    path = tmp_path_factory.mktemp("csv") / "a.csv"
+    path.write_bytes(b"time,speed\n1,2\n" + b"".join(body))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_lines, "BLOCK_BYTES", block)
+        patch.setattr(unpack, "CHUNK_BYTES", block)
+        told = seen(path, source(), only("time", "speed"))
+    numbers = sorted([*told.rows, *told.broken])
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert not told.refused or "another header" in told.refused
+
+
 def test_memory_does_not_grow_with_the_file(tmp_path):
     """Blocks are cut from the stream as they come."""
     pieces = (b"1,2\n" * 1000 for _ in range(5000))

@@ -1,6 +1,7 @@
 """Bytes in any encoding to blocks of whole lines in UTF-8; a line never spans two blocks."""
 
 import codecs
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -11,6 +12,7 @@ from amad.telemetry.reading.batch import FileRefusedError
 BLOCK_BYTES = 4 << 20
 LONGEST_LINE_BYTES = 16 << 20
 KEPT_BYTES = 2000  # of a line that is longer
+MARKS = re.compile(rb"^(?:\xef\xbb\xbf)+", re.MULTILINE)
 START_BYTES = 64  # enough to tell the encoding
 
 BOMS = (
@@ -62,17 +64,22 @@ def blocks(pieces: Iterator[bytes], encoding: str) -> Iterator[Block]:
             skipping, data = at < 0, data[at + 1 :] if at >= 0 else b""
         cut = data.rfind(b"\n") + 1
         if cut:
-            yield Block(data[:cut])
+            yield Block(_without_marks(data[:cut]))
         held = data[cut:]
         if fault is not None:
             raise fault
         if ended:
             if held:
-                yield Block(held + b"\n", "open")
+                yield Block(_without_marks(held + b"\n"), "open")
             return
         if len(held) > LONGEST_LINE_BYTES:
             yield Block(held[:KEPT_BYTES] + b"\n", "long")
             held, skipping = b"", True
+
+
+def _without_marks(data: bytes) -> bytes:
+    """Lines without a byte order mark at their start, as files that were joined have them."""
+    return MARKS.sub(b"", data) if codecs.BOM_UTF8 in data else data
 
 
 def _in_utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
