@@ -19,6 +19,8 @@ from amad.telemetry.draft.trial import try_out
 from amad.telemetry.draft.write import fleet_file, summary
 
 SHOWN = 8  # columns in a message
+OTHERWISE = "it is written otherwise; draft it by itself"
+LACKS = "its columns are not those of most files, so ingest will refuse it"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,12 +48,13 @@ def draft(folder: Path, name: str, settings: Settings) -> Draft:
     if not found:
         first = next(iter(refused.items()), ("it", "no files"))
         raise DataError(f"{root}: none of {len(names)} files can be read; {first[0]}: {first[1]}")
-    samples, clock, notes = _alike(found)
+    samples, clock, strange = _alike(found)
     kept = {sample.path for sample in samples}
     looked_at = {sample.path for sample in found} | set(refused)
     endings = {suffix_of(path) for path in kept}
     paths = [p for p in names if p in kept or (p not in looked_at and suffix_of(p) in endings)]
-    others = [path for path in names if path not in paths]
+    lacking = {path for path, why in strange.items() if why == LACKS}
+    others = [path for path in names if path not in paths and path not in lacking]
     decimal = decimal_of(samples)
     owner = vehicles.owner_of(samples, name, paths)
     plan = Plan(
@@ -66,12 +69,14 @@ def draft(folder: Path, name: str, settings: Settings) -> Draft:
         owner=owner,
         columns=columns_of(samples, owner.columns | clock.columns | {_header(clock)}, decimal),
         culprits=culprits if set(vehicles.parts_of(paths).values()) != {"all"} else None,
-        notes=notes + [f"left out: {path}: {why}" for path, why in sorted(refused.items())],
+        notes=[f"left out: {path}: {why}" for path, why in sorted((strange | refused).items())],
     )
     if not plan.columns.measured:
         why = "; ".join(f"{h!r}: {w}" for h, w in list(plan.columns.left_out.items())[:SHOWN])
         raise DataError(f"{root}: no column of {samples[0].path} holds numbers to watch ({why})")
     plan.channels = named(plan.columns.measured)
+    for channel, header in zip(plan.channels, plan.columns.measured, strict=True):
+        channel.nulls = list(plan.columns.nulls.get(header, []))
     return _finished(plan)
 
 
@@ -82,7 +87,7 @@ def _finished(plan: Plan) -> Draft:
     placed = plan.clock.take == "index" or plan.clock.keys.get("start_from") == "modified"
     one = plan.owner.keys["take"] == "constant" and not placed
     if one and vehicles.overlap(trial.spans):
-        plan.owner = vehicles.each_its_own(plan.paths)
+        plan.owner = vehicles.by_undated_name(plan.paths) or vehicles.each_its_own(plan.paths)
         plan.owner.seen += " (they run at the same time, as one vehicle cannot)"
         trial = try_out(plan.fleet(), plan.root, plan.samples, parts)
     if not trial.files:
@@ -113,12 +118,18 @@ def _place_recordings(plan: Plan) -> None:
         )
 
 
-def _alike(found: list[Sampled]) -> tuple[list[Sampled], Clock, list[str]]:
-    """The largest group of files that one fleet file can read, its clock, and who is left out."""
+def _alike(found: list[Sampled]) -> tuple[list[Sampled], Clock, dict[str, str]]:
+    """The largest group of files that one fleet file can read, its clock, and why others are not.
+
+    Files that only lack columns are none of the group, but ingest finds them and names them.
+    """
     groups: dict[tuple, list[Sampled]] = {}
     for sample in found:
         groups.setdefault(sample.form, []).append(sample)
-    samples = _with_shared_headers(max(groups.values(), key=_size))
+    group = max(groups.values(), key=_size)
+    samples = _with_shared_headers(group)
+    why = dict.fromkeys((s.path for s in found if s not in group), OTHERWISE)
+    why |= dict.fromkeys((s.path for s in group if s not in samples), LACKS)
     clock = clock_of(samples)
     if clock.take == "index" and len(samples) > 1:
         clocks: dict[str, list[Sampled]] = {}
@@ -127,11 +138,9 @@ def _alike(found: list[Sampled]) -> tuple[list[Sampled], Clock, list[str]]:
             clocks.setdefault(repr({**keys, "start_pattern": 0}), []).append(sample)
         best = max(clocks.values(), key=lambda group: (len(group), _size(group)))
         if clock_of(best).take != "index":
+            why |= dict.fromkeys((s.path for s in samples if s not in best), OTHERWISE)
             samples, clock = best, clock_of(best)
-    kept = {sample.path for sample in samples}
-    rest = [sample.path for sample in found if sample.path not in kept]
-    notes = [f"left out, as it is written otherwise (draft it by itself): {p}" for p in rest]
-    return samples, clock, notes
+    return samples, clock, why
 
 
 def _size(group: list[Sampled]) -> int:

@@ -82,7 +82,7 @@ def describe(channel: Drafted, value_N: np.ndarray, file_N: np.ndarray) -> None:
     if len(value_N) == 0:
         channel.notes.append("no value in the sample")
         return
-    channel.nulls = _absent(value_N)
+    channel.nulls = sorted({*channel.nulls, *_absent(value_N)})
     kept_N = ~np.isin(value_N, channel.nulls)
     value_N, file_N = value_N[kept_N], file_N[kept_N]
     if channel.nulls:

@@ -26,6 +26,7 @@ COMMA = r"^\s*[+-]?\d+,\d+\s*$"
 POINT = r"^\s*[+-]?\d+\.\d+\s*$"
 GROUPS = r"^\s*[+-]?\d{1,3}(\.\d{3})+\s*$"
 WHOLE = r"^\s*[+-]?\d+\s*$"
+ALL_ONES = (2.0**64, 2.0**63)  # "not available", beyond what a float64 tells apart
 LEAST_NUMBERS = 0.95  # of a column's cells must be numbers
 MOST_SIGNALS = 2000
 LOOKED_AT = 5000  # cells of a column in a file
@@ -39,7 +40,7 @@ class Columns:
     label: str | None = None
     long: tuple[str, str] | None = None  # headers of signal and value
     left_out: dict[str, str] = field(default_factory=dict)  # header: why
-    units: dict[str, str] = field(default_factory=dict)
+    nulls: dict[str, list[float]] = field(default_factory=dict)  # header: numbers for no value
 
 
 def decimal_of(samples: list[Sampled]) -> str | None:
@@ -72,12 +73,13 @@ def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> 
     rest = [h for h in headers if h not in known and h != label]
     result = Columns(measured=[], label=label)
     for sample in samples:
+        result.left_out |= dict.fromkeys(sample.twice, "several columns have this name")
         for header in sample.headers:
             if tidy(header) not in there and header != label:
                 result.left_out[header] = "not in all files"
     texts = []
     for header in rest:
-        why = _why_not(header, samples, decimal)
+        why = _why_not(header, samples, decimal, result.nulls)
         if why is None:
             result.measured.append(header)
         else:
@@ -127,9 +129,12 @@ def _label(samples: list[Sampled], known: set[str]) -> str | None:
     return None
 
 
-def _why_not(header: str, samples: list[Sampled], decimal: str | None) -> str | None:
-    """Why a column is no channel; None where it holds numbers."""
-    cells = bad = known = 0
+def _why_not(
+    header: str, samples: list[Sampled], decimal: str | None, nulls: dict[str, list[float]]
+) -> str | None:
+    """Why a column is no channel; None where it holds numbers. Words of all ones go to nulls."""
+    bad = known = 0
+    reason = "it holds text"
     for sample in samples:
         column = sample.column(header)
         assert column is not None
@@ -137,16 +142,20 @@ def _why_not(header: str, samples: list[Sampled], decimal: str | None) -> str | 
         if not is_text(column.type) and pa.types.is_temporal(column.type):
             return f"it holds {column.type}"
         try:
-            told = numbers(column, decimal)
+            told = numbers(column, decimal, known=ALL_ONES)
         except NotReadableError as error:
             return str(error)
-        cells += len(column)
+        absent_R = np.isin(told.value_R, ALL_ONES)
+        if absent_R.any():
+            nulls[header] = [n for n in ALL_ONES if (told.value_R == n).any()]
+        if told.refused and not is_text(column.type):
+            reason = f"of its values {told.refused[0][1]}"
         bad += int(told.bad_R.sum())
         known += int((~np.isnan(told.value_R)).sum())
     if known + bad == 0:
         return "it is empty"
     if bad > (1 - LEAST_NUMBERS) * (known + bad):
-        return "it holds text"
+        return reason
     return None
 
 

@@ -25,7 +25,7 @@ NO_DATA = {
 PACKED = {".gz", ".bz2", ".zip", ".xz", ".zst", ".lz4"}
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Sampled:
     """The first rows of one file."""
 
@@ -34,6 +34,7 @@ class Sampled:
     dialect: Dialect | None  # None: Parquet
     headers: tuple[str, ...]  # of its columns that hold one value per row, none twice
     columns: dict[str, pa.Array]  # by the tidied header
+    twice: tuple[str, ...]  # headers that occur more than once
     preamble: list[str]
     rows: int  # of the sample
     whole: bool  # are these all rows?
@@ -136,10 +137,16 @@ def _sampled(folder: Path, name: str, files: int) -> Sampled:
         dialect=dialect,
         headers=tuple(known),
         columns=columns,
+        twice=_twice(headers),
         preamble=batches[0].preamble,
         rows=min(rows, most),
         whole=whole,
     )
+
+
+def _twice(headers: tuple[str, ...]) -> tuple[str, ...]:
+    told = [tidy(header) for header in headers]
+    return tuple(h for at, h in enumerate(headers) if told[at] and told[at] in told[:at])
 
 
 def _wanted(headers: tuple[str, ...]) -> dict[str, int]:

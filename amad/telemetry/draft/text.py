@@ -30,6 +30,8 @@ def number(value: float) -> str:
     if float(value).is_integer() and abs(value) < 1e15:
         return str(int(value))
     told = f"{value:.10g}"
+    if abs(value) > 1e15:
+        told = repr(float(value))
     return told.replace("e", ".0e") if "e" in told and "." not in told else told
 
 

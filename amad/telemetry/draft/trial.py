@@ -33,7 +33,6 @@ class Trial:
     files: list[Tried] = field(default_factory=list)
     reasons: Counter = field(default_factory=Counter)  # of refused rows
     refused: dict[str, str] = field(default_factory=dict)  # of files
-    ignored: Counter = field(default_factory=Counter)
 
     @property
     def rows(self) -> int:
@@ -53,10 +52,7 @@ def try_out(fleet: Fleet, folder: Path, samples: list[Sampled], parts: dict[str,
     index_rows: dict[str, int] = {}
     order = sorted(samples, key=lambda s: (PARTS.index(parts[s.path]), s.path))
     for sample in order:
-        try:
-            _try(fleet, folder, sample, parts[sample.path], index_rows, trial)
-        except FileRefusedError as error:
-            trial.refused[sample.path] = str(error)
+        _try(fleet, folder, sample, parts[sample.path], index_rows, trial)
     return trial
 
 
@@ -69,18 +65,24 @@ def _try(
     trial: Trial,
 ) -> None:
     path = folder / sample.path
-    parser = FileParser(fleet, sample.path, part, index_rows, file=path)
+    try:
+        parser = FileParser(fleet, sample.path, part, index_rows, file=path)
+    except FileRefusedError as error:
+        trial.refused[sample.path] = str(error)
+        return
     clean: list[CleanRows] = []
     seen = 0
-    for batch in read_batches(path, reading_rules(fleet), parser.resolve):
-        good, bad = parser.parse(batch)
-        clean.append(good)
-        trial.reasons.update(row.reason for row in bad)
-        trial.ignored.update(batch.ignored)
-        seen += len(batch.row_R)
-        if seen >= sample.rows and not sample.whole:
-            break
-    parser.finish()
+    try:
+        for batch in read_batches(path, reading_rules(fleet), parser.resolve):
+            good, bad = parser.parse(batch)
+            clean.append(good)
+            trial.reasons.update(row.reason for row in bad)
+            seen += len(batch.row_R)
+            if seen >= sample.rows and not sample.whole:
+                break
+        parser.finish()
+    except FileRefusedError as error:  # of a file that breaks off, what came before stays
+        trial.refused[sample.path] = str(error)
     names = [np.array(rows.vehicles, object)[rows.code_T] for rows in clean if len(rows.code_T)]
     kept = [rows for rows in clean if len(rows.code_T)]
     if kept:

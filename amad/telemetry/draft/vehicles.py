@@ -3,7 +3,7 @@
 import glob
 import re
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import pyarrow as pa
@@ -29,6 +29,7 @@ DATE = re.compile(
     r"(?<!\d)\d{4}[-_.]?\d\d[-_.]?\d\d(?:[T_ -]?\d\d[-.:_]?\d\d[-.:_]?\d\d)?(?!\d)"
     r"|\d\d[-.]\d\d[-.]\d{4}"
 )
+DATES = (r"\d{4}-\d\d-\d\d", r"\d{8}")  # simple forms first
 MOST_LISTED = 50  # files, where no pattern finds them and no others
 
 
@@ -182,10 +183,9 @@ def _by_part(paths: list[str]) -> Owner:
 
 
 def _by_name(paths: list[str], name: str) -> Owner:
-    stems = [Path(path).name.removesuffix(suffix_of(path)) for path in paths]
     if len(paths) == 1:
         return same_vehicle(name, paths)
-    undated = [DATE.sub("", stem).strip("_-. ") for stem in stems]
+    undated = [_undated(path) for path in paths]
     numbered = [re.fullmatch(r"(.*?)[-_ ]?\d+", stem) for stem in undated]
     words = {match[1].strip("-_ ").casefold() for match in numbered if match}
     if (all(numbered) and words <= {""}) or any(RECORDING.fullmatch(word) for word in words):
@@ -195,21 +195,31 @@ def _by_name(paths: list[str], name: str) -> Owner:
     ids = set(undated)
     alike = len({re.sub(r"\d+", "#", one) for one in ids}) == 1
     if 1 < len(ids) < len(undated) and all(ids) and (alike or len(undated) >= 3 * len(ids)):
-        return _between_dates(paths, undated)
+        return by_undated_name(paths) or same_vehicle(name, paths)
     return same_vehicle(name, paths)
 
 
-def _between_dates(paths: list[str], undated: list[str]) -> Owner:
+def by_undated_name(paths: list[str]) -> Owner | None:
     """Names of a vehicle and a date: ``2026-01-05_truck7.csv``, ``truck7_20260105.csv``."""
-    ids = sorted(set(undated))
-    pattern = f"({'|'.join(re.escape(one) for one in sorted(ids, key=len, reverse=True))})"
-    if len(ids) > MOST_LISTED:
-        return same_vehicle("vehicle-1", paths)
-    return Owner(
-        keys={"take": "path", "pattern": pattern},
-        seen=f"the file's name without its date: {_some(ids)}",
-        guesses=["these names are taken for vehicles; others would be refused"],
-    )
+    ids = {_undated(path) for path in paths}
+    if not 1 < len(ids) < len(paths):
+        return None
+    ends = "|".join(re.escape(end) for end in sorted({suffix_of(p) for p in paths}, key=len)[::-1])
+    for date, before in product((*DATES, DATE.pattern), (True, False)):
+        told = rf"([^/]+?)[_\-. ]*(?:{date})[^/]*$"
+        pattern = told if before else rf"(?:{date})[_\-. ]*([^/]+?)(?:{ends})$"
+        found = [re.search(pattern, path) for path in paths]
+        if {match[1] for match in found if match} == ids and all(found):
+            return Owner(
+                keys={"take": "path", "pattern": pattern},
+                seen=f"the file's name without its date: {_some(sorted(ids))}",
+                guesses=["these names are taken for vehicles"],
+            )
+    return None
+
+
+def _undated(path: str) -> str:
+    return DATE.sub("", Path(path).name.removesuffix(suffix_of(path))).strip("_-. ")
 
 
 def _common(names: list[str]) -> str:
