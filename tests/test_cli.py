@@ -321,6 +321,7 @@ def test_the_summary_tells_the_stages_apart(home: Path):
     assert "1,200 rows of 2 vehicles from 2 files, 0 rejected" in text
     assert "version 3: promoted" in text and "1,200 rows, 4 incidents" in text
     assert f"mlflow ui --backend-store-uri sqlite:///{settings.home}/mlflow.db" in text
+    assert "http://127.0.0.1:5000/#/models/amad-kit?workflowType=machine_learning" in text
     assert str(folder / "report.html") in text
 
 

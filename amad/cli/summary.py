@@ -27,7 +27,7 @@ def lines(fleet: Fleet, settings: Settings) -> list[str]:
     for name, stage, file, told in stages:
         found += _rows(name, _said(folder / file, stage, told))
     found += _rows("health", _health(fleet, settings))
-    found += ["", *(f"  {name:<12}{where}" for name, where in _where(folder, settings))]
+    found += ["", *(f"  {name:<12}{where}" for name, where in _where(fleet, settings))]
     return found
 
 
@@ -101,19 +101,23 @@ def _scored(content: dict) -> list[str]:
     return [f"{span} with {by}: {content['rows']:,} rows, {content['incidents']:,} incidents"]
 
 
-def _where(folder: Path, settings: Settings) -> list[tuple[str, str]]:
+def _where(fleet: Fleet, settings: Settings) -> list[tuple[str, str]]:
     """(what, where) of what to look at next, as far as it is there."""
     from amad.engines.tracking_store import tracking_uri
 
+    folder = settings.fleet_dir(fleet.name)
+    # MLflow's pages are about language models unless their address says otherwise.
+    page = f"/#/models/amad-{fleet.name}?workflowType=machine_learning"
     uri = tracking_uri(settings)
     found = [("incidents", folder / "report.html"), ("data docs", folder / "docs" / "index.html")]
     places = [(name, str(path)) for name, path in found if path.is_file()]
     if uri.startswith("http"):
-        places.append(("models", uri))
+        places.append(("models", uri.rstrip("/") + page))
     elif (settings.workspace / "mlflow.db").is_file() or not uri.startswith("sqlite"):
         # The URI of a server may hold a password.
         store = shlex.quote(uri) if uri.startswith("sqlite") else '"$AMAD_MLFLOW_URI"'
         places.append(("models", f"mlflow ui --backend-store-uri {store}"))
+        places.append(("", f"then http://127.0.0.1:5000{page}"))
     return places
 
 
