@@ -22,6 +22,24 @@ def test_lines_before_the_header_are_handed_on(tmp_path):
     assert told.rows == {1: ("1", "2")} and told.preambles == [before]
 
 
+def test_rows_before_the_header_are_refused_and_told(tmp_path):
+    """A log that goes on from the file before; and one whose earlier header lacks a column."""
+
+    def roles(headers):
+        return {"timestamp": need(headers)["time"], "speed": need(headers)["speed"]}
+
+    text = "# Logger 4.2\nRate;10\n7;71\n8;\n9;91\ntime;speed\n10;1\n"
+    told = read(tmp_path, text, roles, delimiter=";")
+    assert told.rows == {3: ("10", "1")} and sorted(told.broken) == [1, 2]
+    assert set(told.broken.values()) == {"a row before the header: nothing tells its columns"}
+    assert told.texts == ["7;71", "9;91"]
+    assert told.preambles[0] == ["# Logger 4.2", "Rate;10", "8;"], "no value, so no row"
+    text = "Start: 8:00\ntime,level\n1,x\n2,\n\n# pause\ntime,level,speed\n3,x,5\n"
+    told = read(tmp_path, text, roles)
+    assert told.rows == {3: ("3", "5")} and told.texts == ["1,x", "2,"]
+    assert told.broken[1] == "a row before the header: it stands under another one, 'time,level'"
+
+
 def test_a_separator_line_of_a_spreadsheet_is_before_the_header(tmp_path):
     assert read(tmp_path, "sep=;\ntime;speed\n1;2\n", need, delimiter=";").rows == {1: ("1", "2")}
 

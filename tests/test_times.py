@@ -50,6 +50,10 @@ def read(cells, **rule):
          {"format": "%a %b %d %H:%M:%S %Z %Y", "timezone": "Europe/Berlin"}),
         ("Mon, 05 Jan 2026 10:00:00 GMT", {"format": "%a, %d %b %Y %H:%M:%S %Z"}),
         ("05/Jan/2026:09:00:00 -0100", {"format": "%d/%b/%Y:%H:%M:%S %z"}),
+        ("2026-01-05 11:00:00 +01", {"format": "%Y-%m-%d %H:%M:%S %z"}),
+        ("20260105110000+01", {"format": "%Y%m%d%H%M%S%z"}),
+        ("2026-01-05 11:00:00 CET",
+         {"format": "%Y-%m-%d %H:%M:%S %Z", "timezone": "Europe/Berlin"}),
     ],
 )  # fmt: skip
 def test_times_that_tell_their_offset(cell, rule):

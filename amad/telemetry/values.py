@@ -61,6 +61,7 @@ DAY_ZERO_US = {"days_1900": -25_569 * DAY_US, "days_1904": -24_107 * DAY_US}
 EARLIEST_US = 3_660 * DAY_US  # 1980-01-09
 LATEST_US = 7_258_118_400_000_000  # 2200-01-01
 FRACTION = re.compile(r"([.,:]\d{6})\d+")  # finer than a microsecond
+HOURS = re.compile(r"((?:^|:\d\d(?:[.,]\d+)?|\d{6}|GMT|UTC|\s)\s?[+-]\d\d)(?=$|\s)")  # an offset: +01
 EPOCH = datetime.datetime(1970, 1, 1)
 MICROSECOND = datetime.timedelta(microseconds=1)
 
@@ -208,7 +209,7 @@ def strptime(form: str, timezone: str = "UTC") -> Callable[[str], tuple[int, boo
                 name = match[0]
                 text = text[: match.start()] + "+0000" + text[match.end() :]
         if offset:
-            text = re.sub(r"([+-]\d\d)(?=$|\s)", r"\g<1>00", text)
+            text = HOURS.sub(r"\g<1>00", text)
         try:
             told = datetime.datetime.strptime(text, form)
         except ValueError:

@@ -27,7 +27,13 @@ from amad.telemetry.reading.batch import (
     Resolve,
 )
 from amad.telemetry.reading.fields import BrokenLineError, split
-from amad.telemetry.reading.layout import HEADER_WITHIN_LINES, Layout, find_header, mended
+from amad.telemetry.reading.layout import (
+    HEADER_WITHIN_LINES,
+    Layout,
+    find_header,
+    mended,
+    rows_before,
+)
 from amad.telemetry.reading.lines import Block
 from amad.telemetry.reading.scan import clean_lines, levelled, line_bounds
 from amad.telemetry.reading.unpack import unpacked
@@ -62,9 +68,14 @@ def read_csv(path: Path, source: Source, resolve: Resolve) -> Iterator[RawBatch]
     if fault is not None and not start.strip():
         raise fault
     at, layout = find_header(first, source, resolve)
-    preamble = [line.decode(errors="replace") for line in first[:at]]
+    early = dict(rows_before(first[:at], layout, source.delimiter))
+    preamble = [
+        line.decode(errors="replace") for n, line in enumerate(first[:at]) if n not in early
+    ]
     after = sum(len(line) + 1 for line in first[: at + 1])
     reader = _Reader(source, resolve, layout, preamble)
+    if early:
+        yield reader.refused([(reason, first[line]) for line, reason in early.items()])
     for block in chain(_without(head, after), blocks if fault is None else ()):
         yield from reader.read(block)
     if fault is not None:
@@ -93,12 +104,18 @@ class _Reader:
         self._tokens = layout.tokens()
         self._rows = 0
 
+    def refused(self, lines: list[tuple[str, bytes]]) -> RawBatch:
+        """The next rows, none of which can be read: reason and text of each."""
+        broken = []
+        for reason, text in lines:
+            self._rows += 1
+            broken.append((self._rows, reason, _shortened(text)))
+        return self._batch(b"", [], broken, Counter())
+
     def read(self, block: Block) -> Iterator[RawBatch]:
         """The rows of a block, in as many batches as it has parts with different headers."""
         if block.end == "long":
-            self._rows += 1
-            text = _shortened(block.data.rstrip(b"\n"))
-            yield self._batch(b"", [], [(self._rows, "a line of over 16 MB", text)], Counter())
+            yield self.refused([("a line of over 16 MB", block.data.rstrip(b"\n"))])
             return
         pad = block.end == "line" and not self._preamble  # lines before a header stay as they are
         data = levelled(block.data, self._delimiter, self._layout.width, pad=pad)

@@ -1,10 +1,12 @@
 """Which line of a CSV file is its header, and what the header says about the lines after it."""
 
+import math
 import re
 from dataclasses import dataclass
 
 from amad.config.source import Source
 from amad.telemetry.headers import tidy
+from amad.telemetry.numbers import shown
 from amad.telemetry.reading.batch import FileRefusedError, Resolve
 from amad.telemetry.reading.fields import BrokenLineError, join, split, without_empty_end
 
@@ -12,6 +14,8 @@ HEADER_WITHIN_LINES = 100
 EMPTY = b'""'  # a row of one empty field; an empty line is no row
 CUT = "a cut row: the file ends in it, without a line end, {}"
 DELIMITERS = {",": "','", ";": "';'", "\t": r'"\t"', "|": "'|'"}
+BEFORE = "a row before the header"
+NO_VALUES = {"timestamp", "start", "vehicle", "signal", "label"}  # what columns are read as
 NUMERIC = re.compile(r"[-+\d.,eE\s]*")
 
 
@@ -52,6 +56,13 @@ class Layout:
         hits = sum(name in known for name in told)
         return hits >= min(2, len(known)) and hits > 0 and 2 * hits >= len(told)
 
+    def fits(self, fields: list[str]) -> bool:
+        """Is this line a row? Then it has digits where its time should be, and a value."""
+        cells = {name: fields[at] for name, at in self.position.items() if at < len(fields)}
+        timed = "timestamp" not in self.position or any(map(str.isdigit, cells.get("timestamp", "")))
+        values = (text for name, text in cells.items() if name not in NO_VALUES)
+        return timed and any(_is_number(text) for text in values)
+
     def tokens(self) -> list[bytes]:
         """Lower-case bytes of which a header like this one holds at least one, and rows seldom."""
         names = [self.headers[at].strip().strip('"') for at in self.position.values()]
@@ -63,6 +74,25 @@ class Layout:
         if not all(NUMERIC.fullmatch(name) for name in self.headers):
             tokens.add(self.text.encode().lower())
         return sorted(tokens)
+
+
+def rows_before(lines: list[bytes], layout: Layout, delimiter: str) -> list[tuple[int, str]]:
+    """Which of the lines before the header are rows all the same, and why they cannot be read.
+
+    Such rows stand there where a log goes on from the file before, or where an earlier header lacks
+    a column. Every other line is preamble.
+    """
+    found, under = [], None
+    for at, line in enumerate(lines):
+        text = line.decode(errors="replace")
+        fields = _fields(text, delimiter)
+        if len(fields) > 1 and layout.resembles(fields):
+            under = text.strip()
+        elif under is not None and len(fields) > 1 and any(map(str.isdigit, text)):
+            found.append((at, f"{BEFORE}: it stands under another one, {shown(under)}"))
+        elif layout.fits(fields):
+            found.append((at, f"{BEFORE}: nothing tells its columns"))
+    return found
 
 
 def mended(line: bytes, layout: Layout, source: Source, *, is_open: bool) -> bytes:
@@ -181,3 +211,10 @@ def _fields(line: str, delimiter: str) -> list[str]:
 
 def _tidied(fields: list[str]) -> list[str]:
     return without_empty_end([tidy(text) for text in fields])
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text.strip().replace(",", ".")))
+    except ValueError:
+        return False
