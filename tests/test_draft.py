@@ -21,6 +21,17 @@ def field(tmp_path):
     return Field(tmp_path)
 
 
+def test_a_date_and_a_time_of_day_in_two_columns(field):
+    lines = ["Datum;Uhrzeit;Speed [km/h]"]
+    lines += [f"14.01.2026;08:{n // 60:02d}:{n % 60:02d};{wave(n)}" for n in range(ROWS)]
+    field.write("a.csv", lines)
+    fleet, _ = field.draft()
+    rule = fleet.source.timestamp
+    assert (rule.columns, rule.format) == (["Datum", "Uhrzeit"], "%d.%m.%Y %H:%M:%S")
+    assert [channel.name for channel in fleet.channels] == ["Speed"]
+    assert field.ingest(fleet)["rows_lake"] == ROWS
+
+
 def test_a_wide_log_with_units_kinds_ranges_and_suspects(field):
     rng = np.random.default_rng(7)
     columns = {

@@ -1,8 +1,10 @@
 """Raw files into the lake: everything is counted, sorted, kept once, and survives a kill."""
 
 import json
+import math
 import shutil
 import textwrap
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,6 +22,7 @@ from amad.telemetry.reading import parquet_file
 from amad.telemetry.tally import CHUNK_ROWS, RejectedLog
 from tests.ingest_kit import (
     SECOND,
+    START,
     START_US,
     Yard,
     at,
@@ -227,6 +230,20 @@ def test_ids_that_no_path_can_hold(yard):
     assert lake.vehicles() == sorted(names)
     assert all(lake.read(name).num_rows == 1 for name in names)
     assert all(path.parent == lake.path for path in lake.path.glob("vehicle=*"))
+
+
+def test_ids_that_are_numbers_or_words_for_nothing(yard):
+    """A column of whole numbers with a gap is one of decimals, as pandas writes it."""
+    files = {"format": "parquet", "files": [{"glob": "*.parquet"}]}
+    fleet = raw_fleet(vehicle_classes=[{"name": "a"}, {"name": "b", "vehicles": []}], source=files)
+    ids = ([12, 12], [12.0, None], [12.0, math.nan], [12.5, 12.0], ["12", " None "], ["nan", "12 "])
+    for n, vehicle in enumerate(ids):
+        times = [START + timedelta(seconds=2 * n + i) for i in range(2)]
+        yard.parquet(f"{n}.parquet", vehicle=vehicle, timestamp=times, speed=[1.0] * 2,
+                     level=[2.0] * 2)  # fmt: skip
+    counts, _ = yard.ingest(fleet)
+    assert counts["vehicles"] == {"12": 7, "12.5": 1}
+    assert counts["rejected_by_reason"] == {"vehicle id is missing": 4}
 
 
 def test_rows_told_by_position(yard):

@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 
-from amad.config import ConfigError
+from amad.config import ConfigError, DataError
 from amad.telemetry import tally, values
 from tests.ingest_kit import SECOND, START, Yard, at, raw_fleet, seconds_of
 
@@ -41,6 +41,34 @@ def test_a_form_of_the_fleet_file_is_read_and_another_refused_with_its_text(yard
     (reason,) = reasons(yard, fleet)
     assert reason.startswith("timestamp is not readable: '01/05/2026 01:00' is not of the form")
     assert "%m/%d/%Y %H:%M" in reason
+
+
+def test_a_date_and_a_time_of_day_in_two_columns(yard):
+    form = {"column": ["Date", "Time"], "format": "%d.%m.%Y %H:%M:%S", "timezone": "Europe/Berlin"}
+    lines = ["05.01.2026, 01:00:00,1,2", "05.01.2026,01:00:01 ,1,2", "05.01.2026,,1,2"]
+    yard.csv("x.csv", lines, "Date, Time,speed,level")
+    _, lake = yard.ingest(fleet_of(form))
+    assert seconds_of(lake.read("a-1")) == [0, 1]
+    assert reasons(yard, fleet_of(form)) == ["timestamp is missing"]
+    days = [datetime.datetime(2026, 1, 5), datetime.date(2026, 1, 5)]
+    clock = [datetime.time(0, 0, 2), datetime.time(0, 0, 3, 500_000)]
+    for n, (day, of_day) in enumerate(zip(days, clock, strict=True)):
+        yard.parquet(f"{n}.parquet", Date=[day], Time=[of_day], speed=[1.0], level=[2.0])
+    source = {"format": "parquet", "files": [{"glob": "*.parquet"}]} | ONE
+    fleet = raw_fleet(source=source | {"timestamp": {"column": ["Date", "Time"]}})
+    assert seconds_of(yard.ingest(fleet, rebuild=True)[1].read("a-1")) == [2, 3.5]
+    yard.csv("0.csv", ["2026-01-05,08:00:00,1,2"], "Date,Time,speed,level")
+    with pytest.raises(DataError, match=r"or, where the date has .* column: \[Date, Time\]"):
+        yard.ingest(fleet_of({"column": "Time"}, name="other"))
+    with pytest.raises(ValueError, match="names two: the date's and the time's"):
+        fleet_of({"column": ["Date", "Time", "ms"]})
+
+
+def test_an_epoch_as_a_spreadsheet_writes_it_in_another_unit_is_told(yard):
+    yard.csv("x.csv", ["1.767571200000E+09,1,2"], "time,speed,level")
+    with pytest.raises(DataError, match=r"seconds since 1970; set source\.timestamp\.unit to s"):
+        yard.ingest(fleet_of({}))
+    assert yard.ingest(fleet_of({"unit": "s"}))[0]["rows_lake"] == 1
 
 
 def test_a_start_in_the_lines_before_the_header(yard):

@@ -98,11 +98,32 @@ def test_a_zip_archive_of_one_file_is_read(tmp_path):
 
 @pytest.mark.parametrize(
     ("files", "says"),
-    [({"b_csv": TEXT, "a_csv": TEXT}, "2 files (a.csv, b.csv)"), ({}, "0 files")],
+    [
+        ({"b_csv": TEXT, "a_csv": TEXT}, "of 2 (a.csv, b.csv), and only"),
+        ({"a_csv_gz": gzip.compress(TEXT.encode())}, "packed twice"),
+    ],
 )
 def test_other_zip_archives_are_refused_with_the_way_out(tmp_path, files, says):
     told = read(tmp_path, zipped(tmp_path, **files))
     assert not told.rows and says in told.refused and "unpack it" in told.refused
+
+
+def test_what_file_managers_put_into_an_archive_is_no_file_of_it(tmp_path):
+    files = {"__MACOSX/x/._log.csv": b"\0", "x/.DS.Store": b"\0", "x/": b""}
+    with zipfile.ZipFile(tmp_path / "made", "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    told = read(tmp_path, (tmp_path / "made").read_bytes(), "log.zip")
+    assert not told.rows and told.refused == "it is an empty zip archive"
+    with zipfile.ZipFile(tmp_path / "made", "a") as archive:
+        archive.writestr("x/log.csv", TEXT)
+    assert len(read(tmp_path, (tmp_path / "made").read_bytes(), "log.zip").rows) == ROWS
+
+
+def test_a_file_that_was_packed_twice_is_told(tmp_path):
+    twice = gzip.compress(gzip.compress(TEXT.encode()))
+    assert "packed twice" in read(tmp_path, twice).refused
+    assert "packed twice" in read(tmp_path, bz2.compress(zipped(tmp_path, a_csv=TEXT))).refused
 
 
 def test_a_cut_or_damaged_zip_archive_is_refused(tmp_path):

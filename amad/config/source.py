@@ -80,7 +80,8 @@ class TimestampRule(Strict):
 
     ``column``: a timestamp column: ISO text, text in the strptime form ``format``, an Arrow
     timestamp, or an epoch number in ``unit`` (default us; ``days_1900`` and ``days_1904`` are the
-    serial numbers of spreadsheets).
+    serial numbers of spreadsheets). Two columns, ``[Date, Time]``, are read as their texts with a
+    space between.
     ``index``: row i of a vehicle is i sampling periods after ``start``, counted over its files in
     part order (train, then test) and name order. With ``gap_between_files`` each file is a
     recording of its own, which starts that many seconds (rounded up to whole sampling periods)
@@ -97,7 +98,7 @@ class TimestampRule(Strict):
     """
 
     take: Literal["column", "index", "time_of_day", "elapsed"] = "column"
-    column: str = "timestamp"
+    column: str | list[str] = "timestamp"
     unit: Literal["s", "ms", "us", "ns", "min", "h", "days_1900", "days_1904"] = "us"
     format: str | None = None  # strptime form of the column's text
     start: datetime | None = None
@@ -156,6 +157,8 @@ class TimestampRule(Strict):
 
     @model_validator(mode="after")
     def _complete(self) -> "TimestampRule":
+        if isinstance(self.column, list) and (self.take != "column" or len(self.column) != 2):
+            raise ValueError("a list is for take: column, and names two: the date's and the time's")
         if self.take == "index" and self.start is None:
             raise ValueError("take: index needs 'start', the time of row 0")
         if self.take == "time_of_day" and not self.date_pattern:
@@ -173,6 +176,11 @@ class TimestampRule(Strict):
             if not value:
                 raise ValueError(f"take: elapsed with start_from: {self.start_from} needs {key!r}")
         return self
+
+    @property
+    def columns(self) -> list[str]:
+        """The column, or both."""
+        return [self.column] if isinstance(self.column, str) else self.column
 
     @property
     def start_us(self) -> int:

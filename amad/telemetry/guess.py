@@ -31,10 +31,12 @@ DATES = (
     (r"\d{1,2}([-/ ])\d{1,2}\1\d{4}", ("%d{0}%m{0}%Y", "%m{0}%d{0}%Y")),
     (r"\d{1,2}([-/ ])\d{1,2}\1\d{2}", ("%d{0}%m{0}%y", "%m{0}%d{0}%y", "%y{0}%m{0}%d")),
     (r"(?<!\d)(?:19|20)\d{6}(?!\d)", ("%Y%m%d",)),
+    (r"(?<!\d)(?:19|20)\d{2}([-/. ])\d{3}(?!\d)", ("%Y{0}%j",)),
 )
 DIGITS = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S", 17: "%Y%m%d%H%M%S%f"}
 ISO_READ = "which source.timestamp.take: column reads without a format"
-ORDER = {"d": "day", "m": "month", "b": "month", "B": "month", "y": "year", "Y": "year"}
+ORDER = {"d": "day", "m": "month", "b": "month", "B": "month", "y": "year", "Y": "year",
+         "j": "day of the year"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,12 +119,14 @@ def _text(sample: list[str]) -> Guess | None:
         settings["format"] = forms[0]
         told, also = f"{told} of a 12-hour clock", f"{also}, format to {forms[0]!r}"
     return Guess(
-        settings=settings, sentence=f"{told}{also} and tell the date in the path (date_pattern)"
+        settings=settings,
+        sentence=f"{told}{also} and tell the date in the path (date_pattern); or, where the date "
+        "has a column of its own, name both as column: [Date, Time]",
     )
 
 
 def _format(form: str, forms: list[str]) -> Guess:
-    order = "/".join(ORDER[part] for part in re.findall("%([dmbByY])", form))
+    order = "/".join(ORDER[part] for part in re.findall("%([dmbByYj])", form))
     hours = " with a 12-hour clock" if "%I" in form else ""
     told = f"looks like {order or 'a date'}{hours}; set source.timestamp.format to {form!r}"
     if "%Z" in form:

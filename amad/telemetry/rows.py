@@ -19,7 +19,7 @@ from amad.config.source import Source
 from amad.telemetry.clocks import LocalClock
 from amad.telemetry.headers import AmbiguousHeaderError, find
 from amad.telemetry.long_rows import LongRows
-from amad.telemetry.numbers import NotReadableError, numbers
+from amad.telemetry.numbers import NULL_WORDS, NotReadableError, numbers
 from amad.telemetry.readers import FileRefusedError, RawBatch
 from amad.telemetry.source import reading_rules
 from amad.telemetry.timing import Refuse, RowTimes
@@ -234,8 +234,8 @@ class FileParser:
         column = batch.columns["vehicle"]
         if not pa.types.is_dictionary(column.type):
             column = pc.dictionary_encode(column)
-        nothing = {"", *(word.strip().lower() for word in self._rules.nulls)}
-        told = ("" if v is None else str(v).strip() for v in column.dictionary.to_pylist())
+        nothing = {*NULL_WORDS, *(word.strip().lower() for word in self._rules.nulls)}
+        told = ("" if v is None else _id_of(v) for v in column.dictionary.to_pylist())
         told = ("" if name.lower() in nothing else name for name in told)
         spelt = [self._name_of.get(name, name) for name in told]
         names = list(dict.fromkeys(spelt))  # spellings of one vehicle have one code
@@ -310,6 +310,14 @@ class FileParser:
         label_R = np.nan_to_num(read.value_R)
         refuse(read.bad_R | ((label_R != 0) & (label_R != 1)), "label is neither 0 nor 1")
         return label_R.astype(np.int8)
+
+
+def _id_of(cell: object) -> str:
+    """A vehicle's id as text; a whole number is the same one where a column with gaps holds it as
+    a decimal."""
+    if isinstance(cell, float) and cell.is_integer():
+        cell = int(cell)
+    return str(cell).strip()
 
 
 def _content(batch: RawBatch, at: int) -> str:

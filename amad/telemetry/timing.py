@@ -23,6 +23,7 @@ from amad.telemetry.values import DAY_US, Times
 
 Refuse = Callable[[np.ndarray, str], None]  # marks rows as refused, for a reason
 
+SECOND = "timestamp, second"  # the role of a column of times of day beside one of dates
 LOOKED_AT = 200  # unreadable texts of a batch, to tell what they look like
 MISSING = "timestamp is missing"
 NOT_READABLE = "timestamp is not readable"
@@ -72,7 +73,7 @@ class RowTimes:
         rule = self._rule
         if rule.take == "index":
             return {}
-        wanted = {"timestamp": rule.column}
+        wanted = dict(zip(("timestamp", SECOND), rule.columns, strict=False))
         if rule.take == "elapsed" and rule.start_from == "column":
             wanted["start"] = rule.start_column or ""
         return wanted
@@ -105,6 +106,8 @@ class RowTimes:
         if rule.take == "index":
             return self._by_index(batch, vehicles, code_R)
         column = batch.columns["timestamp"]
+        if SECOND in batch.columns:
+            column = values.joined(column, batch.columns[SECOND])
         try:
             if rule.take == "column":
                 told = values.times(column, rule)
@@ -268,7 +271,7 @@ class RowTimes:
 
         def resolve(headers: list[str]) -> dict[str, int]:
             try:
-                at = find(self._rule.column, headers)
+                at = find(self._rule.columns[0], headers)
             except AmbiguousHeaderError:
                 at = None
             if at is None:
@@ -310,4 +313,4 @@ def _iso(us: int) -> str:
 
 
 def _is_number(text: str) -> bool:
-    return re.fullmatch(r"\d+([.,]\d+)?", text.strip()) is not None
+    return re.fullmatch(r"\d+([.,]\d+)?([eE]\+?\d+)?", text.strip()) is not None

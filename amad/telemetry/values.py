@@ -61,7 +61,8 @@ DAY_ZERO_US = {"days_1900": -25_569 * DAY_US, "days_1904": -24_107 * DAY_US}
 EARLIEST_US = 3_660 * DAY_US  # 1980-01-09
 LATEST_US = 7_258_118_400_000_000  # 2200-01-01
 FRACTION = re.compile(r"([.,:]\d{6})\d+")  # finer than a microsecond
-HOURS = re.compile(r"((?:^|:\d\d(?:[.,]\d+)?|\d{6}|GMT|UTC|\s)\s?[+-]\d\d)(?=$|\s)")  # an offset: +01
+# An offset of hours alone, +01, which no date is: behind a time, a name or a space.
+HOURS = re.compile(r"((?:^|:\d\d(?:[.,]\d+)?|\d{6}|GMT|UTC|\s)\s?[+-]\d\d)(?=$|\s)")
 EPOCH = datetime.datetime(1970, 1, 1)
 MICROSECOND = datetime.timedelta(microseconds=1)
 
@@ -112,6 +113,14 @@ def times(column: pa.Array, rule: TimestampRule) -> Times:
         hint = "; source.timestamp.take: elapsed reads it" if pa.types.is_duration(kind) else hint
         raise NotReadableError(f"it holds {kind}, not times{hint}")
     return _told(column, us_R, known_R, local_R, rounded_R)
+
+
+def joined(date: pa.Array, of_day: pa.Array) -> pa.Array:
+    """Two columns as one of text: dates, a space, times of day; null where either is (R,)."""
+    if pa.types.is_timestamp(date.type):  # as pandas holds a date
+        date = pc.cast(date, pa.date32(), safe=False)
+    texts = [pc.utf8_trim_whitespace(pc.cast(plain(c), pa.string())) for c in (date, of_day)]
+    return pc.binary_join_element_wise(*texts, " ")
 
 
 def times_of_day(column: pa.Array, form: str | None = None) -> Times:

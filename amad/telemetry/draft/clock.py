@@ -59,6 +59,9 @@ class Clock:
 def clock_of(samples: list[Sampled]) -> Clock:
     """The rule that reads the time of these files, or ``take: index`` where they tell none."""
     named = {h for h in samples[0].headers if h.strip() and NAMED.search(name_and_unit(h)[0])}
+    both = _of_two_columns(samples)
+    if both is not None:
+        return both
     found: list[tuple[tuple, Clock]] = []
     for order, header in enumerate(samples[0].headers):
         clock = _of_column(header, samples, named=header in named)
@@ -119,6 +122,27 @@ def _of_column(header: str, samples: list[Sampled], *, named: bool) -> Clock | N
     if "cannot be told apart" in told.sentence:
         clock.guesses.append("which is the day and which the month cannot be told in the sample")
     return clock if _reads(clock, cells) else None
+
+
+def _of_two_columns(samples: list[Sampled]) -> Clock | None:
+    """The rule for a column of dates with one of times of day beside it, if all files have both."""
+    hours = [h for h in samples[0].headers if _tells_the_hour(h, samples)]
+    dates = [h for h in samples[0].headers if h not in hours and NAMED.search(h)]
+    for date in dates:
+        for of_day in hours:
+            columns = [(s.column(date), s.column(of_day)) for s in samples]
+            if any(column is None for pair in columns for column in pair):
+                continue
+            cells = [values.joined(*(c[:LOOKED_AT] for c in pair)) for pair in columns]
+            told = guess.looks_like([text for column in cells for text in _some(column)])
+            if told is None or "take" in told.settings or "unit" in told.settings:
+                continue
+            keys = {"take": "column", "column": [date.strip(), of_day.strip()], **told.settings}
+            seen = f"columns {date.strip()!r} and {of_day.strip()!r}, {_form(told.settings)}"
+            clock = Clock(keys=keys, seen=seen, columns={date, of_day})
+            if _reads(clock, cells):
+                return clock
+    return None
 
 
 def _form(settings: dict[str, str]) -> str:

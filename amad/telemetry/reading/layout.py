@@ -15,7 +15,8 @@ EMPTY = b'""'  # a row of one empty field; an empty line is no row
 CUT = "a cut row: the file ends in it, without a line end, {}"
 DELIMITERS = {",": "','", ";": "';'", "\t": r'"\t"', "|": "'|'"}
 BEFORE = "a row before the header"
-NO_VALUES = {"timestamp", "start", "vehicle", "signal", "label"}  # what columns are read as
+# What columns are read as that hold no channel's value.
+NO_VALUES = {"timestamp", "timestamp, second", "start", "vehicle", "signal", "label"}
 NUMERIC = re.compile(r"[-+\d.,eE\s]*")
 
 
@@ -59,7 +60,8 @@ class Layout:
     def fits(self, fields: list[str]) -> bool:
         """Is this line a row? Then it has digits where its time should be, and a value."""
         cells = {name: fields[at] for name, at in self.position.items() if at < len(fields)}
-        timed = "timestamp" not in self.position or any(map(str.isdigit, cells.get("timestamp", "")))
+        time = cells.get("timestamp", "")
+        timed = "timestamp" not in self.position or any(map(str.isdigit, time))
         values = (text for name, text in cells.items() if name not in NO_VALUES)
         return timed and any(_is_number(text) for text in values)
 

@@ -60,6 +60,8 @@ def unpacked(path: Path) -> Iterator[bytes]:
                 first += piece[: 512 - len(first)]
                 if first[257:262] == b"ustar":
                     raise FileRefusedError(f"it is a tar archive: {UNPACK}")
+                if decoder is not _plain and _decoder_of(first) is not _plain:
+                    raise FileRefusedError(f"it is packed twice: {UNPACK}")
             yield piece
 
 
@@ -168,20 +170,25 @@ def _zip(file: BinaryIO) -> Iterator[bytes]:
     try:
         archive = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, NotImplementedError, ValueError):
-        raise _cut("zip") from None
+        raise FileRefusedError(
+            "the zip data breaks off (a cut or unfinished copy), and what is in it stands at its "
+            "end, so that nothing of it was read; copy the file again"
+        ) from None
     with archive:
         names = [
             info.filename
             for info in archive.infolist()
-            if not info.is_dir() and not info.filename.startswith("__MACOSX/")
+            if not info.is_dir() and not _is_hidden(info.filename)
         ]
         if "[Content_Types].xml" in names:
             raise FileRefusedError(f"it is an Excel workbook: {EXPORT}")
         if len(names) != 1:
             some = ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")
             raise FileRefusedError(
-                f"it is a zip archive of {len(names)} files{f' ({some})' if some else ''}; only an "
-                f"archive of one file is read as it is: {UNPACK}"
+                f"it is a zip archive of several files: of {len(names)} ({some}), and only one of "
+                f"one file is read as it is; {UNPACK}"
+                if names
+                else "it is an empty zip archive"
             )
         try:
             with archive.open(names[0]) as member:
@@ -193,6 +200,11 @@ def _zip(file: BinaryIO) -> Iterator[bytes]:
             raise _damaged("zip") from None
         except (NotImplementedError, RuntimeError) as error:  # a method unknown here; a password
             raise FileRefusedError(f"the zip archive cannot be read ({error}): {UNPACK}") from None
+
+
+def _is_hidden(name: str) -> bool:
+    """What file managers put into archives beside the files."""
+    return name.startswith("__MACOSX/") or name.rpartition("/")[2].startswith(".")
 
 
 def _cut(kind: str) -> FileRefusedError:
