@@ -15,18 +15,22 @@ from tempfile import TemporaryDirectory
 from amad.config import Settings, load_cluster, load_fleet
 from amad.detect.detector import Detector
 from amad.engines.batch import Model, score_days
+from amad.engines.checksums import Checksums
 from amad.engines.environment import quiet
 from amad.engines.freshness import Snapshot
+from amad.engines.plan import Plan
 from amad.telemetry.lake import Lake
 from bench.facts import machine_facts, write_result
 
 
 def measure(snapshot: Snapshot, model: Model, engine: str, profile) -> dict:
     """Seconds of one job over every date, start of the engine included, and what it wrote."""
+    plan = Plan(days=snapshot.dates())
     with TemporaryDirectory() as folder:
         runs = Path(folder)
         started, busy = time.perf_counter(), time.process_time()
-        manifests = list(score_days(snapshot, runs, model, snapshot.dates(), engine, profile))
+        done = score_days(snapshot, runs, model, plan, Checksums(runs), engine, profile)
+        manifests = [one.manifest for one in done if one.manifest is not None]
         seconds, cpu = time.perf_counter() - started, time.process_time() - busy
         content = hashlib.sha256()
         for file in sorted(runs.rglob("*.*")):

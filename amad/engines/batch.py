@@ -199,7 +199,7 @@ def score_days(
                     threshold=detector.threshold,
                 )
             scored = {name: item for name, item in made_of[day].items() if name not in failed}
-            if not scored or (plan.published[day] & set(failed) and not force):
+            if not scored or (plan.published.get(day, frozenset()) & set(failed) and not force):
                 yield Done(day=day, manifest=None, failed=failed)
                 continue
             manifest = partitions.publish(
