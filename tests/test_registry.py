@@ -375,3 +375,20 @@ def test_fit_detector_is_deterministic(place):
     fleet, settings, _ = place
     lake = Lake(settings.fleet_dir(FLEET) / "lake", fleet)
     assert fit_detector(fleet, lake).digest() == fit_detector(fleet, lake).digest()
+
+
+def test_only_what_a_person_changed_makes_the_project_dirty(tmp_path: Path) -> None:
+    def git(*arguments: str) -> None:
+        who = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+        subprocess.run(["git", "-C", str(tmp_path), *who, *arguments], check=True)
+
+    git("init", "--quiet")
+    (tmp_path / "params.yaml").write_text("seed: 7\n")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "start")
+    (tmp_path / "dvc.lock").write_text("stages: {}\n")
+    (tmp_path / "data" / "demo").mkdir(parents=True)
+    (tmp_path / "data" / "demo" / "metrics.json").write_text("{}\n")
+    assert registry.git_state(tmp_path)["git_dirty"] == "false"
+    (tmp_path / "params.yaml").write_text("seed: 8\n")
+    assert registry.git_state(tmp_path)["git_dirty"] == "true"

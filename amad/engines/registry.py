@@ -280,13 +280,17 @@ def person() -> str:
 
 
 def git_state(home: Path) -> dict[str, str]:
-    """``git_commit`` and ``git_dirty`` of the project, ``none`` outside a repository."""
+    """``git_commit`` and ``git_dirty`` of the project, ``none`` outside a repository.
+
+    What the pipeline itself writes for git to keep, figures and hashes, does not make it dirty.
+    """
+    own = ("--", ".", ":(exclude)data", ":(exclude)dvc.lock")
     try:
         commit, status = (
             subprocess.run(
                 ["git", "-C", str(home), *arguments], capture_output=True, text=True, check=True
             ).stdout.strip()
-            for arguments in (("rev-parse", "HEAD"), ("status", "--porcelain"))
+            for arguments in (("rev-parse", "HEAD"), ("status", "--porcelain", *own))
         )
     except (OSError, subprocess.CalledProcessError):
         return {"git_commit": "none", "git_dirty": "none"}
