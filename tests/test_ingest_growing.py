@@ -368,3 +368,49 @@ def test_aliases_hold_in_paths_and_in_events(yard):
     yard.csv("f.csv", [f"A1,{at(1)},{at(2)},speed"], "vehicle,start,end,channels")
     _, lake = yard.ingest(raw_fleet(source=source, labels=labels))
     assert lake.vehicles() == ["a-1"] and lake.read("a-1")["label"].to_pylist() == [0, 1]
+
+
+def test_what_falls_out_of_a_log_that_rolls_on_stays(yard, capsys):
+    """latest.csv is written anew at each noon, with what came since; 2.csv shares a moment."""
+    yard.csv("2.csv", [line(seconds=60, speed="", level=8)])
+    half = DAY // 2
+    for night in range(1, 5):
+        first = (night - 1) * DAY + (half if night > 1 else 0)
+        times = range(first, night * DAY + half, 3600)
+        yard.csv("latest.csv", [line(seconds=s + 60, speed=night, level="") for s in times])
+        counts, lake = yard.ingest(raw_fleet())
+        assert balanced(counts)
+        assert seconds_of(lake.read("a-1")) == [s + 60 for s in range(0, night * DAY + half, 3600)]
+    table = lake.read("a-1")
+    speed = dict(zip(seconds_of(table), table["speed"].to_pylist(), strict=True))
+    assert [speed[n * DAY + half + 60] for n in range(4)] == [1, 2, 3, 4]
+    assert table["level"].to_pylist()[0] == 8, "what another file gave to the same row"
+    gone = {file["path"]: file["rows"] for file in counts["files_gone"]}
+    until = {"2026-01-06": 36, "2026-01-07": 24, "2026-01-08": 24}
+    assert gone == {f"latest.csv (until {date})": rows for date, rows in until.items()}
+    assert "left the lake" not in capsys.readouterr().err
+    assert yard.ingest(raw_fleet())[0]["files_read"] == 0
+    yard.csv("latest.csv", [line(seconds=9 * DAY)])  # and nothing of the days before
+    counts, lake = yard.ingest(raw_fleet())
+    assert lake.rows() == 4 * 24 + 12 + 1 and balanced(counts)
+
+
+def test_a_file_that_holds_no_rows_any_more_keeps_those_of_before(yard):
+    yard.csv("1.csv", [line(), line(seconds=1)])
+    yard.csv("2.csv", [line("a-2")])
+    yard.ingest(raw_fleet())
+    yard.csv("1.csv", [])
+    counts, lake = yard.ingest(raw_fleet())
+    assert lake.rows() == 3 and balanced(counts)
+    assert "its rows of before stay: it holds no rows" in counts["files_refused"][0]["reason"]
+
+
+def test_vehicle_days_that_a_correction_takes_away_are_told(yard, capsys):
+    yard.csv("1.csv", [line(), line(seconds=DAY), line("a-2")])
+    yard.ingest(raw_fleet())
+    capsys.readouterr()
+    yard.csv("1.csv", [line()])
+    counts, _ = yard.ingest(raw_fleet())
+    assert counts["rows_added"] == -2
+    told = capsys.readouterr().err
+    assert "2 vehicle-days with 2 rows have left the lake (a-1 on 2026-01-06, ...)" in told

@@ -27,6 +27,14 @@ from amad.telemetry.files import read_table, write_parquet
 from amad.telemetry.lake import Lake
 from amad.telemetry.parts import Parts
 from amad.telemetry.readers import FileRefusedError, read_batches, refusal
+from amad.telemetry.rolling import (
+    days_lost,
+    entry_of,
+    first_of_days,
+    name_of,
+    rolled_on,
+    rows_before,
+)
 from amad.telemetry.rows import CleanRows, FileParser, RefusedRow
 from amad.telemetry.schemas import EVENTS, REJECTED
 from amad.telemetry.source import reading_rules, sha256_of, unescaped
@@ -65,10 +73,13 @@ class Loading:
         self._rules = reading_rules(fleet)
         # Where a row is told by its position, none can be told behind a file that was not read.
         rule = self._rules.timestamp
-        self._by_position = rule.take == "index" and rule.gap_between_files is None
+        self._by_index = rule.take == "index"
+        self._by_position = self._by_index and rule.gap_between_files is None
         self._rejected = rejected
         self._pending = pending
         self._plan = plan
+        self._paths = [file["path"] for file in plan.read]  # by number
+        self._rolled: dict[str, int] = {}  # file of the lake -> time before which its rows stay
         held = plan.before.manifest if plan.before is not None else {}
         self._held: dict[str, dict] = held.get("files", {})
         self._stays = set(plan.stays)
@@ -99,6 +110,8 @@ class Loading:
         """
         for number, file in enumerate(track(self._plan.read, "read raw files")):
             self._read(number, file)
+        for path, start_us in self._rolled.items():
+            self._keep_before(path, start_us)
         self._spill.flush()
         if not self._parts.vehicles(self._spill):
             self._say_nothing_read()
@@ -106,15 +119,16 @@ class Loading:
             self._fleet.labels.culprits_by == "timestamp" or self._rules.timestamp.take == "index"
         )
         events = self._events() if early else None
-        paths = [file["path"] for file in self._plan.read]
-        self._parts.write(self._spill, paths, self._log, events)
+        self._parts.write(self._spill, self._paths, self._log, events)
         self._log.close()
         if events is None:  # rows of the test part are counted in the parts that are now written
             events = self._events()
         days = self._write_tables(events)
         before = self._plan.before.rows() if self._plan.before is not None else 0
+        if lost := days_lost(self._plan.before, self._parts.days):
+            say(lost)
         return {
-            "files_read": len(paths),
+            "files_read": len(self._plan.read),
             "rows_added": sum(days["rows"].to_pylist()) - before,
             "days_changed": self._parts.changed,
         }
@@ -149,6 +163,11 @@ class Loading:
         days = self._lateness.days
         stray = self._strays.withdraw(days, self._spill, self._log, (number, path))
         self._lateness.end_file(stray)
+        old, before = self._plan.replaces.get(path), self._plan.before
+        if old is not None and before is not None and not self._by_index:
+            start_us = rolled_on(before, old, first_of_days(days, stray))
+            if start_us is not None:
+                self._rolled[old] = start_us
         for (vehicle, day), count in self._lateness.counts.items():
             self._counts[path, vehicle, date_of(day)]["late"] += count
         self._lateness.counts.clear()
@@ -160,6 +179,18 @@ class Loading:
             "nulls": dict(parser.nulls) if parser else {},
             "ignored": dict(parser.ignored) if parser else {},
         }  # fmt: skip
+
+    def _keep_before(self, path: str, start_us: int) -> None:
+        """Keep the older rows of a file that has rolled on, as those of a file that is gone."""
+        before, number = self._plan.before, len(self._paths)
+        assert before is not None, "the file was in the lake"
+        name = name_of(before, path, start_us)
+        self._paths.append(name)
+        drawn, kept = self._fleet.labels.kind == "intervals", 0
+        for rows in rows_before(before, path, start_us, drawn=drawn):
+            self._spill.add(rows, number)
+            kept += len(rows.timestamp_T)
+        self._files[name] = entry_of(self._held[path], kept)
 
     def _keep(self, file: dict, refused: str) -> bool:
         """Keep the rows of a file that has changed and now cannot be read.
@@ -200,6 +231,8 @@ class Loading:
             path = self._folder / unescaped(file["path"])
             for batch in read_batches(path, self._rules, parser.resolve):
                 yield parser.parse(batch)
+            if not parser.rows and file["path"] in self._plan.replaces:
+                raise FileRefusedError("it holds no rows")
             parser.finish()
 
     def _say_nothing_read(self) -> None:
@@ -303,12 +336,12 @@ class Loading:
 
     def _finish_files(self) -> None:
         """Complete the files' entries: what was refused, and what became part of another's row."""
-        for file in self._plan.read:
-            if file["path"] in self._stays:
+        for path in self._paths:
+            if path in self._stays:
                 continue
-            entry = self._files[file["path"]]
-            entry["rejected"] = dict(self._log.counts.get(file["path"], {}))
-            entry["merged"] = self._parts.merged[file["path"]]
+            entry = self._files[path]
+            entry["rejected"] = dict(self._log.counts.get(path, {}))
+            entry["merged"] = self._parts.merged[path]
         if self._plan.anew:
             for path in self._stays:
                 entry = self._files[path]

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from amad.telemetry.lake import Lake, origins_path
 from amad.telemetry.merging import FIRST, MERGED, Merged
 from amad.telemetry.spill import DayRows
 
@@ -59,6 +60,22 @@ def of_merged(rows: DayRows, merged: Merged, paths: list[str]) -> pa.Table:
         ),
     ]
     return pa.Table.from_arrays(columns, schema=schema(channels))
+
+
+def rows_in_lake(before: Lake, row: dict, codes: dict[str, int], *, drawn: bool) -> DayRows:
+    """What each of the files ``codes`` gave to a vehicle-day of the lake, as ``rows_of``.
+
+    row: the vehicle-day's row in the table of days.
+
+    Raises:
+        DataError: the part, or its list of origins, is damaged.
+    """
+    vehicle, date, whose = row["vehicle"], row["date"], row["origin"]
+    if whose is None:
+        path, what = origins_path(vehicle, date), f"the origins of {vehicle} on {date}"
+        with before.open_file(path, row["origins_sha256"], what) as file:
+            whose = file.read()
+    return rows_of(before.read_day(vehicle, date), whose, codes, drawn=drawn)
 
 
 def rows_of(

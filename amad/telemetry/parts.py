@@ -99,13 +99,8 @@ class Parts:
         row = self._old.get((vehicle, date))
         if row is None or self._before is None:
             return None
-        whose: pa.Table | str = row["origin"]
-        if row["origin"] is None:
-            path, sha = lakes.origins_path(vehicle, date), row["origins_sha256"]
-            with self._before.open_file(path, sha, f"the origins of {vehicle} on {date}") as file:
-                whose = file.read()
         drawn = self._fleet.labels.kind == "intervals"
-        return origins.rows_of(self._before.read_day(vehicle, date), whose, codes, drawn=drawn)
+        return origins.rows_in_lake(self._before, row, codes, drawn=drawn)
 
     def _refuse(
         self, vehicle: str, date: datetime.date, rows: DayRows, merged: Merged,
