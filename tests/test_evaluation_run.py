@@ -26,11 +26,17 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory):
     fleet, settings = make_lake(home)
     params = make_artifacts(fleet, settings)
     client = connect(settings)
-    with open_run(client, FLEET, "train-1", {"stage": "train"}) as run:
+    with open_run(client, FLEET, "train-1", {"stage": "train", "digest": "d1"}) as run:
         client.log_metric(run.info.run_id, "loss", 0.5, step=1)
-    train = {"run_id": run.info.run_id, "digest": "d1", "epochs": [{"loss": 0.5}]}
+    train = {"digest": "d1", "epochs": [{"loss": 0.5}]}
     write_json(settings.fleet_dir(FLEET) / "train.json", train)
     return settings, params, client
+
+
+def trained_run(client) -> str:
+    """The id of the training's run."""
+    query = "tags.stage = 'train'"
+    return client.search_runs([experiment_id(client, FLEET)], query)[0].info.run_id
 
 
 def log(evaluated, **changes: object) -> str:
@@ -55,12 +61,10 @@ def test_the_same_evaluation_is_the_same_run_and_another_one_another(evaluated):
 def test_the_run_names_what_it_is_of(evaluated):
     settings, params, client = evaluated
     folder = settings.fleet_dir(FLEET)
-    metrics, train = (
-        read_json(folder / name) for name in ("evaluation/metrics.json", "train.json")
-    )
+    metrics, trained = read_json(folder / "evaluation" / "metrics.json"), trained_run(client)
     run = client.get_run(log(evaluated))
     tags = run.data.tags
-    assert tags["training_run_id"] == train["run_id"] != run.info.run_id
+    assert tags["training_run_id"] == trained != run.info.run_id
     assert tags["detector_digest"] == metrics["detector_digest"]
     assert (
         tags["data_hash"]
@@ -74,7 +78,7 @@ def test_the_run_names_what_it_is_of(evaluated):
     assert run.data.metrics["test/vus_pr"] == pytest.approx(ours)
     assert "test/event_recall" in run.data.metrics
     assert client.list_artifacts(run.info.run_id, "evaluation")
-    assert client.get_run(train["run_id"]).data.metrics == {"loss": 0.5}  # stays as it was
+    assert client.get_run(trained).data.metrics == {"loss": 0.5}  # stays as it was
 
 
 def test_the_data_is_listed_with_its_hash_and_span(evaluated):
@@ -100,7 +104,7 @@ def test_the_data_is_listed_with_its_hash_and_span(evaluated):
 def test_a_training_lists_its_rows_alone_and_once(evaluated):
     settings, _, client = evaluated
     folder = settings.fleet_dir(FLEET)
-    store, run_id = WindowStore.open(folder / "store"), read_json(folder / "train.json")["run_id"]
+    store, run_id = WindowStore.open(folder / "store"), trained_run(client)
     for _ in range(2):  # a training that is resumed
         log_datasets(client, run_id, store, folder / "lake")
     inputs = client.get_run(run_id).inputs.dataset_inputs
@@ -153,16 +157,10 @@ def test_an_evaluation_of_another_machine_is_registered_here(evaluated, tmp_path
     """Its outputs came by ``dvc pull``: this store knows neither of its runs."""
     settings, params, _ = evaluated
     here = settings.model_copy(update={"mlflow_uri": f"sqlite:///{tmp_path}/other.db"})
-    train = settings.fleet_dir(FLEET) / "train.json"
-    before = read_json(train)
-    write_json(train, before | {"run_id": "0" * 32})
-    try:
-        receipt = register.run(params, here)
-    finally:
-        write_json(train, before)
+    receipt = register.run(params, here)
     client = connect(here)
     run = client.get_run(registry.get_version(client, FLEET, receipt["version"]).run_id)
-    assert run.data.tags["training_run_id"] == "0" * 32
+    assert run.data.tags["training_run_id"] == "none"
     assert "test/vus_pr" in run.data.metrics
 
 
