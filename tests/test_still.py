@@ -19,7 +19,15 @@ from amad.detect.detector import Detector
 from amad.detect.incidents import incidents_of
 from amad.detect.levels import FLEET, OWN_ROWS
 from amad.detect.make import make_members
-from amad.detect.still import MEMORY_DAYS, MEMORY_US, TOLD_ROWS, _first_moves, still_channels
+from amad.detect.still import (
+    MEMORY_DAYS,
+    MEMORY_US,
+    SETTLED_ROWS,
+    TOLD_ROWS,
+    _first_moves,
+    _settled_at,
+    still_channels,
+)
 from amad.windows import Scaler
 from amad.windows.resample import split_bounds, to_series
 from amad.windows.series import CALIBRATION, TRAIN, Series
@@ -101,6 +109,35 @@ def test_a_first_move_is_one_incident_of_its_channel_and_hides_nothing(name: str
     assert found_T[700 : 700 + TOLD_ROWS].all() and found_T[fault].all()
     rest_T = np.delete(T, np.s_[700 : 700 + TOLD_ROWS])
     np.testing.assert_array_equal(moved_T[rest_T], score_T[rest_T])
+
+
+@pytest.mark.parametrize(
+    "x",
+    [np.where(T < 700, 0.0, 1.0), np.where((T < 700) | (T // 100 % 2 == 0), 0.0, 1.0)],
+    ids=["for good", "on and off, for minutes each"],
+)
+def test_a_channel_that_hardly_ever_moved_settles_at_a_new_value(x: np.ndarray) -> None:
+    """It was 1 in one row of train: the members know that, and not that it may stay."""
+    detector = fitted(dict.fromkeys(("a-1", "b-1"), np.where(T == 300, 1.0, 0.0)))
+    assert detector.levels["vehicle/b-1"].usual[X][1] == SETTLED_ROWS
+    assert detector.still_channels("b-1", "b") == [X]
+    series = drive("b-1", x, seed=4, day=2)
+    series.value_TC[1500:1540, 1] += 8.0
+    _, alarm_T, incidents = told(detector, series)
+    mine = [i for i in incidents if i.channels[0] == "x"]
+    assert mine and all(i.type != "first_move" for i in mine)
+    assert SETTLED_ROWS <= alarm_T[690:900].sum() < 120 and not alarm_T[900:1450].any()
+    assert any(i.channels[0] == "c1" for i in incidents if i.end > series.timestamp_T[1500])
+
+
+def test_what_is_ordinary_is_so_for_the_memory_and_for_that_value_alone() -> None:
+    minute = 60_000_000
+    value_M = np.repeat([0.0, 1.0, 0.0, 1.0, 2.0, 1.0], [10, 8, 5, 3, 3, 2])
+    time_M = np.arange(len(value_M)) * minute
+    ordinary_M = _settled_at(time_M, value_M, 0.0, 5, 0.0)
+    assert np.flatnonzero(ordinary_M).tolist() == [15, 16, 17, 23, 24, 25, 29, 30]
+    time_M[23:] += MEMORY_US
+    assert np.flatnonzero(_settled_at(time_M, value_M, 0.0, 5, 0.0)).tolist() == [15, 16, 17]
 
 
 def test_a_move_beside_a_fault_leaves_the_fault_its_blame() -> None:
@@ -221,7 +258,8 @@ def test_the_memory_before_a_row_is_all_that_counts(seed: int, rows: int, apart:
 class Nights:
     """The lake of a vehicle that drives by night, with a channel that moves between two drives."""
 
-    def __init__(self, moves: dict[int, float]) -> None:
+    def __init__(self, moves: dict[int, float], blip: float = 0.0) -> None:
+        """moves: number of a night -> value from then on. blip: added to one row of the first."""
         channels = [c for c in CONTENT["channels"] if c["name"] != "charge"]
         self.fleet = Fleet.model_validate(CONTENT | {"channels": [*channels, {"name": "mode"}]})
         tables, value = [], 3.0
@@ -230,7 +268,8 @@ class Nights:
             table = night(START + timedelta(days=n), "a-1").select(
                 ["timestamp", "speed", "torque", "heat"]
             )
-            tables.append(table.append_column("mode", pa.array([value] * table.num_rows)))
+            mode = [value + blip * (n == 0), *[value] * (table.num_rows - 1)]
+            tables.append(table.append_column("mode", pa.array(mode)))
         self.table = pa.concat_tables(tables)
         self.reads: list[list[str] | None] = []
 
@@ -252,8 +291,9 @@ class Nights:
         return detector.fit([scaled.part(TRAIN)], [scaled.part(CALIBRATION)])
 
 
-def test_day_by_day_it_is_told_once_as_in_one_go(tmp_path: Path) -> None:
-    lake = Nights({7: 4.0})
+@pytest.mark.parametrize("blip", [0.0, 1.0])
+def test_day_by_day_it_is_told_once_as_in_one_go(blip: float) -> None:
+    lake = Nights({7: 4.0}, blip)
     detector = lake.detector()
     assert detector.history_us == MEMORY_US > detector.context_rows * detector.fleet.period_us
     days = [START + timedelta(days=n) for n in range(6, 10)]
@@ -261,7 +301,7 @@ def test_day_by_day_it_is_told_once_as_in_one_go(tmp_path: Path) -> None:
     assert ["timestamp", "mode"] in lake.reads
     moves = [[i for i in d.incidents if i.channels[0] == "mode"] for d in daily]
     assert [len(found) for found in moves] == [0, 1, 0, 0]
-    assert moves[1][0].type == "first_move"
+    assert (moves[1][0].type == "first_move") == (blip == 0)
     for day, scored in zip(days, daily, strict=True):
         start, end = day_bounds(day)
         whole = score_table(detector, "a-1", lake.read("a-1", None, end), start_us=start)
@@ -281,10 +321,12 @@ def test_a_quarantined_day_is_no_memory() -> None:
 
 def test_saved_and_loaded_it_knows_the_same(tmp_path: Path) -> None:
     detector = fitted({"b-1": 1.0, "b-2": 2.0})
+    detector.levels["vehicle/b-1"].usual[1] = (0.5, 60)
     detector.save(tmp_path / "d")
     loaded = Detector.load(tmp_path / "d")
     assert loaded.digest() == detector.digest() and loaded.history_us == detector.history_us
     for name, level in detector.levels.items():
         assert loaded.levels[name].still == level.still and X in level.still
+        assert loaded.levels[name].usual == level.usual
     series = drive("b-1", np.where(T < 700, 1.0, 2.0), seed=4)
     np.testing.assert_array_equal(told(loaded, series)[0], told(detector, series)[0])

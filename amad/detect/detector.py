@@ -19,15 +19,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from amad.config import ConfigError, DataError, Fleet
+from amad.config import DataError, Fleet
 from amad.config.params import DetectParams
+from amad.detect import still as stillness
 from amad.detect.alarms import OperatingPoint, choose_threshold, vehicle_days
 from amad.detect.chain import EvidenceChain
 from amad.detect.joint import BAR_QUANTILE, excess_shares, join, shares
 from amad.detect.levels import FLEET, OWN_ROWS, Level, Scored, pooled
-from amad.detect.make import make_members
+from amad.detect.make import make_members, with_a_vote
 from amad.detect.members import Member
-from amad.detect.still import MEMORY_US, hold, last_known, noise_of, still_channels, tell, told_rows
+from amad.detect.still import MEMORY_US, hold, noise_of, tell
 from amad.windows.scaler import Scaler, Strangers
 from amad.windows.series import Series
 
@@ -92,7 +93,7 @@ class Detector:
     def history_us(self) -> int:
         """Microseconds before a row that its score depends on, see ``score``."""
         context_us = self.context_rows * self.fleet.period_us
-        moves = any(level.still for level in self.levels.values())
+        moves = any(level.followed for level in self.levels.values())
         return max(context_us, MEMORY_US) if moves else context_us
 
     def fit(self, train: Sequence[Series], calibration: Sequence[Series]) -> "Detector":
@@ -141,7 +142,9 @@ class Detector:
         return [strangers.of(s, whole_fleet=level == FLEET) for s in own]
 
     def _fit_level(self, level: str, group: list[Series]) -> Level:
-        still = still_channels(group, noise_of(self._figures(group[0], level)))
+        noise_C = noise_of(self._figures(group[0], level))
+        still = stillness.still_channels(group, noise_C)
+        usual = stillness.hardly_moving(group, noise_C)
         group = [hold(series, still) for series in group]
         layout = self.chain.layout(group, [self.present(s) for s in group])
         learnt, evidence = {}, {}
@@ -161,15 +164,16 @@ class Detector:
                 for name in excess_shares(voices)
             },
             still=still,
+            usual=usual,
         )
 
     def _set_known(self, calibration: Sequence[Series]) -> None:
         """Where a still channel moved for good in the calibration rows, its new value is known."""
         for series in calibration:
             name = f"vehicle/{series.vehicle}"
-            if name in self.levels:
-                level = self.levels[name]
-                still = last_known(level.still, series, noise_of(self._figures(series, name)))
+            if (level := self.levels.get(name)) is not None:
+                noise_C = noise_of(self._figures(series, name))
+                still = stillness.last_known(level.still, series, noise_C)
                 self.levels[name] = replace(level, still=still)
 
     def _as_met(self, series: Series, level: str) -> Series:
@@ -181,8 +185,7 @@ class Detector:
     def _figures(self, series: Series, level: str) -> tuple[np.ndarray, np.ndarray]:
         """(mean_C, scale_C) of the series as the level meets it."""
         if self.scaler is None:
-            channels = series.value_TC.shape[1]
-            return np.zeros(channels), np.ones(channels)
+            return np.zeros(series.value_TC.shape[1]), np.ones(series.value_TC.shape[1])
         vehicle = series.vehicle if level.startswith("vehicle/") else ""
         return self.scaler.figures(vehicle, series.vehicle_class)
 
@@ -211,7 +214,7 @@ class Detector:
         calibration = sorted((s for s in calibration if s.rows), key=lambda s: s.vehicle)
         found = {}
         for name in sorted(self.levels):
-            own = [s for s in calibration if name == f"vehicle/{s.vehicle}"]
+            own = [self._settled(s) for s in calibration if name == f"vehicle/{s.vehicle}"]
             found[name] = own if name.startswith("vehicle/") else self._strangers(calibration, name)
         return {name: group for name, group in found.items() if group}
 
@@ -280,15 +283,14 @@ class Detector:
         """Score, alarm and attribution of every row of a scaled series; pure.
 
         memory: a longer record of the channels ``still_channels``, in their order, in engineering
-        units, which ends with the series: what their first moves are told from, see
-        ``amad.detect.still``. Default: the series itself.
+        units, which ends with the series, see ``amad.detect.still``. Default: the series itself.
         """
-        score_T, part_TC, left_out = self.raw_score(series)
+        score_T, part_TC, left_out = self.raw_score(self._settled(series, memory))
         name = self.level_of(series)
-        told = told_rows(
+        told = stillness.told_rows(
             self._as_met(series, name),
             memory,
-            self.levels[name].still,
+            self.levels[name],
             self._figures(series, name),
             period_us=self.fleet.period_us,
             too_short=self.too_short,
@@ -303,8 +305,12 @@ class Detector:
         )
 
     def still_channels(self, vehicle: str, vehicle_class: str) -> list[int]:
-        """The channels that never moved in the train rows of the level that serves the vehicle."""
-        return sorted(self.levels[self.level_for(vehicle, vehicle_class)].still)
+        """The channels that never or hardly ever moved in the train rows of the vehicle's level."""
+        return self.levels[self.level_for(vehicle, vehicle_class)].followed
+
+    def _settled(self, series: Series, memory: Series | None = None) -> Series:
+        name = self.level_of(series)
+        return stillness.settled(series, memory, self.levels[name], self._figures(series, name))
 
     def raw_score(self, series: Series) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
         """(score_T, part_TC, members left out) before any threshold; float64."""
@@ -390,10 +396,5 @@ def build_detector(bundle: "Bundle", params: DetectParams) -> Detector:
     Raises:
         ConfigError: none of ``params.members`` has a vote.
     """
-    members = make_members(params, bundle)
-    if not members:
-        raise ConfigError(
-            f"detect.members: none of {', '.join(params.members) or '(nothing)'} has a vote; name "
-            "one in closed form such as ridge, or set detect.amad_weight above 0"
-        )
+    members = with_a_vote(make_members(params, bundle), params)
     return Detector(members, params, bundle.fleet, bundle.scaler, bundle=bundle)

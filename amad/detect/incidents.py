@@ -62,7 +62,7 @@ def incidents_of(
     first_row: alarms before this row are not looked at; its rows are history for the shapes.
     """
     fleet = detector.fleet
-    still = detector.still_channels(series.vehicle, series.vehicle_class)
+    still = detector.levels[detector.level_of(series)].still
     alarm_T = scored.alarm_T.copy()
     alarm_T[:first_row] = False
     runs = merge_alarms(

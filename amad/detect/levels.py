@@ -40,7 +40,8 @@ class Level:
     bar: of each member that counts by its excess as well, the ``BAR_QUANTILE`` of its evidence.
     allowance: what is taken off a score at a pooled level, so that the one threshold keeps its
     promise there: strangers score higher. still: channels that never moved in train and the scaled
-    values that they are known to have, see ``amad.detect.still``.
+    values that they are known to have. usual: of a vehicle's channels that hardly ever moved, the
+    value, and the periods in which another becomes ordinary. For both see ``amad.detect.still``.
     """
 
     calibration: dict[str, Calibration]
@@ -48,6 +49,12 @@ class Level:
     bar: dict[str, float] = field(default_factory=dict)
     allowance: float = 0.0
     still: dict[int, tuple[float, ...]] = field(default_factory=dict)
+    usual: dict[int, tuple[float, int]] = field(default_factory=dict)
+
+    @property
+    def followed(self) -> list[int]:
+        """The channels whose memory is longer than that of the members, in order."""
+        return sorted({*self.still, *self.usual})
 
 
 def pooled(train: Sequence[Series]) -> list[Series]:

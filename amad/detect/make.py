@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from amad.config import ConfigError
 from amad.config.params import DetectParams
 from amad.detect.members import AmadMember, Member, RidgeMember, hidden_kinds
 from amad.detect.relation import RelationMember
@@ -45,4 +46,18 @@ def make_members(params: DetectParams, bundle: "Bundle | None" = None) -> list[M
                 AmadMember(bundle, params.hidden_block, params.amad_weight, hide=hide)
                 for hide in hidden_kinds(bundle.params.mask.family)
             ]
+    return members
+
+
+def with_a_vote(members: list[Member], params: DetectParams) -> list[Member]:
+    """The members.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    if not members:
+        raise ConfigError(
+            f"detect.members: none of {', '.join(params.members) or '(nothing)'} has a vote; name "
+            "one in closed form such as ridge, or set detect.amad_weight above 0"
+        )
     return members

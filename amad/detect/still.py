@@ -15,6 +15,12 @@ After that the new value is ordinary, and so is any other move within ``MEMORY_D
 came alive is one incident. No move is worth more than another, so that none hides the other
 channels. What is told depends on ``MEMORY_DAYS`` before a row and on nothing else.
 
+A channel that *hardly ever* moved in the train rows of a vehicle (``MOSTLY`` of them hold one
+value) is seen by the members, which know its short excursions. But they would never get used to a
+new value that stays. Once it has been measured for ``SETTLED_ROWS`` periods on end, or for as long
+as the longest excursion in train, it is ordinary for ``MEMORY_DAYS``, and the members see the usual
+value in its place.
+
 Shape legend: T rows of a vehicle, C channels, K still channels, M measured rows of one of them.
 """
 
@@ -22,6 +28,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from amad.detect.levels import Level
 from amad.windows.resample import row_of
 from amad.windows.series import Series
 
@@ -29,6 +36,8 @@ MEMORY_DAYS = 8  # a vehicle that drives on one day of the week remembers the we
 MEMORY_US = MEMORY_DAYS * 86_400_000_000
 TOLD_ROWS = 5  # periods; a move is one moment, however long the new value is kept
 TOLD_MARGIN = 1.0  # score units above the threshold: a severity of about 40, medium
+MOSTLY = 0.99  # of the measured train rows
+SETTLED_ROWS = 60  # periods
 DIGITS, FLOAT32 = 1e-12, 1e-6  # noise: of the magnitude in float64, of the scaled value
 
 Known = Mapping[int, tuple[float, ...]]  # channel -> scaled values it is known to have
@@ -61,6 +70,76 @@ def still_channels(group: Sequence[Series], noise_C: np.ndarray) -> dict[int, tu
     return found
 
 
+def hardly_moving(group: Sequence[Series], noise_C: np.ndarray) -> dict[int, tuple[float, int]]:
+    """The channels that hold one value in ``MOSTLY`` of a vehicle's train rows, but not in all.
+
+    Each with that value and the periods after which another one is ordinary. Several vehicles, as
+    a pooled level has them, have none.
+    """
+    found = {}
+    for c in range(group[0].value_TC.shape[1] if len(group) == 1 else 0):
+        value_M = group[0].value_TC[group[0].valid_TC[:, c] == 1, c]
+        usual = float(np.median(value_M)) if len(value_M) else 0.0
+        away_M = ~_near(value_M, usual, noise_C[c])
+        if len(value_M) and 0 < away_M.mean() <= 1 - MOSTLY:
+            found[c] = (usual, max(SETTLED_ROWS, _longest(away_M)))
+    return found
+
+
+def settled(
+    series: Series,
+    memory: Series | None,
+    level: Level,
+    figures: tuple[np.ndarray, np.ndarray],
+) -> Series:
+    """The series with the usual value wherever a channel that hardly moves has settled at another.
+
+    memory, level, figures: as in ``told_rows``.
+    """
+    if not level.usual or not series.rows:
+        return series
+    noise_C, value_TC = noise_of(figures), None
+    record = series if memory is None else memory
+    for c, (value, limit) in level.usual.items():
+        at = c if memory is None else level.followed.index(c)
+        rows = np.flatnonzero(record.valid_TC[:, at])
+        value_M = record.value_TC[rows, at]
+        if memory is not None:
+            value_M = ((value_M - figures[0][c]) / figures[1][c]).astype(np.float32)
+        ordinary_M = _settled_at(record.timestamp_T[rows], value_M, value, limit, noise_C[c])
+        if ordinary_M.any():
+            ordinary_T = np.zeros(record.rows, bool)
+            ordinary_T[rows] = ordinary_M
+            row_T = row_of(record, series.timestamp_T)
+            value_TC = series.value_TC.copy() if value_TC is None else value_TC
+            value_TC[ordinary_T[row_T] & (row_T >= 0), c] = value
+    return series if value_TC is None else series.with_values(value_TC)
+
+
+def _settled_at(
+    time_M: np.ndarray, value_M: np.ndarray, usual: float, limit: int, noise: float
+) -> np.ndarray:
+    """Which measured values are another one than the usual that has become ordinary, bool (M,)."""
+    ordinary_M = np.zeros(len(value_M), bool)
+    index_M = np.arange(len(value_M))
+    step_M = np.append(True, ~_near(value_M[1:], value_M[:-1], noise))[: len(value_M)]
+    since_M = np.maximum.accumulate(np.where(step_M, index_M, 0))
+    stays_M = (index_M - since_M >= limit) & ~_near(value_M, usual, noise)
+    left = np.flatnonzero(stays_M)
+    while len(left):
+        same_M = _near(value_M, value_M[left[0]], noise)
+        last_M = np.maximum.accumulate(np.where(same_M & stays_M, time_M, time_M[0] - MEMORY_US))
+        ordinary_M |= same_M & (time_M - last_M < MEMORY_US)
+        left = left[~same_M[left]]
+    return ordinary_M
+
+
+def _longest(mask_M: np.ndarray) -> int:
+    """The longest run of True."""
+    edge = np.flatnonzero(np.diff(np.concatenate([[0], mask_M.astype(np.int8), [0]])))
+    return int((edge[1::2] - edge[::2]).max(initial=0))
+
+
 def last_known(known: Known, series: Series, noise_C: np.ndarray) -> dict[int, tuple[float, ...]]:
     """``known`` with the last measured value of the (calibration) series beside that of train."""
     found = dict(known)
@@ -86,7 +165,7 @@ def hold(series: Series, channels: Iterable[int]) -> Series:
 def told_rows(
     series: Series,
     memory: Series | None,
-    known: Known,
+    level: Level,
     figures: tuple[np.ndarray, np.ndarray],
     *,
     period_us: int,
@@ -95,11 +174,12 @@ def told_rows(
     """Still channel -> in which rows a first move of it is told, bool (T,); only those that move.
 
     series: scaled with figures, (mean_C, scale_C). memory: a longer record that ends with it, of
-    the still channels alone, in their order and in engineering units; None: the series itself.
-    too_short: which rows lie in stretches too short to be scored. They are not looked at, so that
-    what moves there is told when it is next seen.
+    the channels that the level follows alone, in their order and in engineering units; None: the
+    series itself. level: that serves the vehicle. too_short: which rows lie in stretches too short
+    to be scored. They are not looked at, so that what moves there is told when it is next seen.
     """
-    channels = sorted(known)
+    channels = sorted(level.still)
+    among = [level.followed.index(c) for c in channels]
     if not channels or not series.rows:
         return {}
     if memory is None:
@@ -107,8 +187,8 @@ def told_rows(
         valid_TK = series.valid_TC[:, channels]
     else:
         mean_K, scale_K = (part[channels] for part in figures)
-        record, value_TK = memory, ((memory.value_TC - mean_K) / scale_K).astype(np.float32)
-        valid_TK = memory.valid_TC
+        value_TK = ((memory.value_TC[:, among] - mean_K) / scale_K).astype(np.float32)
+        record, valid_TK = memory, memory.valid_TC[:, among]
     usable_T = ~too_short(record)
     row_T = row_of(record, series.timestamp_T)
     told = {}
@@ -117,7 +197,7 @@ def told_rows(
     ):
         rows = np.flatnonzero((valid_T == 1) & usable_T)
         time_M = record.timestamp_T[rows]
-        first_M = _first_moves(time_M, value_T[rows], known[c], noise)
+        first_M = _first_moves(time_M, value_T[rows], level.still[c], noise)
         if first_M.any():
             begin_M = time_M[first_M]
             edge_T = np.zeros(record.rows + 1, np.int64)

@@ -83,7 +83,8 @@ def load_detector(path: Path) -> Detector:
                 calibration[member.name] = Calibration(**found)
         names = detector.fleet.channel_names
         still = {names.index(name): tuple(values) for name, values in about.pop("still").items()}
-        detector.levels[level] = Level(calibration=calibration, still=still, **about)
+        usual = {names.index(n): tuple(v) for n, v in about.pop("usual", {}).items()}
+        detector.levels[level] = Level(calibration=calibration, still=still, usual=usual, **about)
     detector.operating_point = OperatingPoint(**content["operating_point"])
     return detector
 
@@ -173,6 +174,7 @@ def _write_content(detector: Detector, folder: Path) -> None:
                 "bar": learnt.bar,
                 "allowance": learnt.allowance,
                 "still": {detector.fleet.channel_names[c]: v for c, v in learnt.still.items()},
+                "usual": {detector.fleet.channel_names[c]: v for c, v in learnt.usual.items()},
             }
             for level, learnt in sorted(detector.levels.items())
         },
