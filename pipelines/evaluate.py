@@ -39,7 +39,7 @@ def run(params: Params, settings: Settings) -> dict:
     """
     fleet = load_fleet(params.fleet, settings)
     folder = settings.fleet_dir(fleet.name)
-    store = WindowStore.open(folder / "store")
+    store = WindowStore.checked(folder / "store")
     training = read_json(folder / "train.json", "run the stage train", required=True)
     events = Lake(folder / "lake", fleet).events()
     bundle = read_bundle(folder / "bundle")
@@ -54,7 +54,7 @@ def run(params: Params, settings: Settings) -> dict:
     }
     with staged(folder / "evaluation") as stage:
         stage.mkdir()
-        write_json(stage / "metrics.json", metrics)
+        write_json(stage / "metrics.json", metrics, sealed=True)
         write_plots(evaluation, detector, store, fleet, events, stage)
     write_curve(evaluation, folder / "precision_recall.csv")
     write_json(folder / "metrics.json", headline(metrics))

@@ -22,7 +22,7 @@ def run(params: Params, settings: Settings, rebuild: bool = False) -> dict:
     fleet = load_fleet(params.fleet, settings)
     folder = settings.fleet_dir(fleet.name)
     counts = ingest(fleet, settings, folder / "lake", folder / "rejected", rebuild=rebuild)
-    write_json(folder / "ingest.json", counts)
+    write_json(folder / "ingest.json", counts, sealed=True)
     for line in _sentences(fleet.name, str(fleet.source_folder(settings)), counts):
         say(line)
     return counts

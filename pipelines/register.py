@@ -80,7 +80,7 @@ def run(params: Params, settings: Settings) -> dict:
         "figures": decision.figures,
         **identity,
     }
-    write_json(folder / "receipt.json", receipt)
+    write_json(folder / "receipt.json", receipt, sealed=True)
     return receipt
 
 
@@ -111,7 +111,7 @@ def _judge(
 ) -> Decision:
     if champion is None:
         return decide(metrics, None, params.gate)
-    store = WindowStore.open(folder / "store")
+    store = WindowStore.checked(folder / "store")
     say(f"score the champion, version {champion.version}, on the same data")
     theirs, problem = defend(client, champion, store, fleet, params, lake.events())
     return decide(
@@ -153,7 +153,7 @@ def _log(
         "params_digest": registry.params_digest(params),
         "fleet_digest": fleet.digest,
         "validation": _verdict(validation, identity[registry.DATA_HASH]),
-        "test_start": str(_test_start(store)),
+        registry.TEST_START: str(_test_start(store)),
     }
     card = model_card(
         fleet=fleet,

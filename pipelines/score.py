@@ -56,7 +56,7 @@ def run(
             "fleet": fleet.name, "model_version": None, "dates": [], "by_date": {}, "rows": 0,
             "incidents": 0, "no_champion": why,
         }  # fmt: skip
-        write_json(settings.fleet_dir(fleet.name) / "scoring.json", receipt)
+        write_json(settings.fleet_dir(fleet.name) / "scoring.json", receipt, sealed=True)
         return receipt
     log = score_fleet(fleet, settings, first=first, last=last, engine=engine, force=force)
     dates = {
@@ -71,7 +71,7 @@ def run(
         "rows": sum(item["rows"] for item in dates.values()),
         "incidents": sum(item["incidents"] for item in dates.values()),
     }
-    write_json(settings.fleet_dir(fleet.name) / "scoring.json", receipt)
+    write_json(settings.fleet_dir(fleet.name) / "scoring.json", receipt, sealed=True)
     say(_done(log))
     for kind, found in log["health"].items():
         say(f"fleet health, {kind}: {some(found, separator='; ')}")

@@ -46,7 +46,7 @@ def run(params: Params, settings: Settings) -> dict:
     del result["run_id"]
     for metrics in result["epochs"]:
         metrics.pop("windows_per_second", None)
-    write_json(folder / "train.json", result)
+    write_json(folder / "train.json", result, sealed=True)
     say(
         f"trained {result['parameters']:,} parameters for {len(result['epochs'])} epochs; "
         f"bundle in {folder / 'bundle'}"

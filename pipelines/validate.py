@@ -49,7 +49,7 @@ def run(params: Params, settings: Settings) -> dict:
         "data_hash": lake.hash(),
         "digest": fleet.digest,
     }
-    write_json(folder / "validation.json", content)
+    write_json(folder / "validation.json", content, sealed=True)
     failures = []
     if not verdict.days_ok:
         failures.append(

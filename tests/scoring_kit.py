@@ -225,5 +225,5 @@ def incidents(settings: Settings, day: date, version: str = "1") -> list[dict]:
 
 
 def read_json(path: Path) -> dict:
-    """Its content."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Its content, the seal left out."""
+    return {k: v for k, v in json.loads(path.read_text("utf-8")).items() if k != "seal"}

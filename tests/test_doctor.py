@@ -27,7 +27,6 @@ from amad.cli.app import UNHEALTHY
 from amad.cli.doctor import Check, diagnose
 from amad.cli.doctor.health import newest_row
 from amad.config import Settings
-from amad.engines.partitions import sealed
 from amad.telemetry.files import write_json
 
 
@@ -160,7 +159,8 @@ def test_how_the_last_job_ended(scored: Path):
 def _finish(place: Path) -> None:
     """Mark a partition as done."""
     day, version = (part.name.partition("=")[2] for part in (place, place.parent))
-    write_json(place / "_manifest.json", sealed({"date": day, "model_version": version}))
+    manifest = {"date": day, "model_version": version}
+    write_json(place / "_manifest.json", manifest, sealed=True)
 
 
 def test_dates_without_scores_are_named(scored: Path):

@@ -86,3 +86,26 @@ def test_a_failure_leaves_the_old_file_and_nothing_beside_it(tmp_path):
         write_json(tmp_path / "a.json", {"new": object()})
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
     assert json.loads((tmp_path / "a.json").read_text()) == {"old": 1}
+
+
+def test_a_sealed_file_knows_a_changed_digit(tmp_path):
+    path = tmp_path / "state.json"
+    write_json(path, {"rows": 1200, "share": 0.1}, sealed=True)
+    assert read_json(path, "run `amad x`") == {"rows": 1200, "share": 0.1}
+    path.write_text(path.read_text().replace("1200", "1300"))
+    with pytest.raises(DataError, match=r"state\.json is damaged .*not what was written.*amad x"):
+        read_json(path, "run `amad x`")
+
+
+def test_a_changed_bit_of_a_table_never_changes_what_is_read(tmp_path):
+    path, table = tmp_path / "state.parquet", pa.table({"value": [n / 7 for n in range(500)]})
+    write_parquet(table, path)
+    whole, told = path.read_bytes(), 0
+    for at in range(0, len(whole), 41):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+        try:
+            assert read_table(path, None, "run `amad x`") == table
+        except DataError as error:
+            assert "state.parquet is damaged" in str(error) and "amad x" in str(error)
+            told += 1
+    assert told > len(whole) / 41 / 2

@@ -185,7 +185,7 @@ stage_main(run)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", interruption.SIGNALS)
 def test_what_hangs_after_the_signal_is_cut_off(tmp_path: Path, number: int) -> None:
     stage = subprocess.Popen(
         [sys.executable, "-c", HANGS], stderr=subprocess.PIPE, text=True, cwd=ROOT

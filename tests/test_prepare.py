@@ -1,7 +1,6 @@
 """From the lake to the store: two passes, quarantine, cold vehicles, and no leak on the way."""
 
 import datetime
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import yaml
 from ingest_kit import START_US, Yard, at, raw_fleet
 
 from amad.config import DataError, Fleet, Params, Settings, load_fleet
-from amad.telemetry.files import write_parquet
+from amad.telemetry.files import read_json, write_parquet
 from amad.telemetry.ingest import ingest
 from amad.telemetry.schemas import QUARANTINE
 from amad.windows import TEST, TRAIN, WindowStore
@@ -136,7 +135,7 @@ def test_the_stage_needs_validate_and_says_what_it_left_out(
     folder = yard.settings.fleet_dir("tiny")
     write_parquet(quarantine(("a-1", 1)), folder / "quarantine.parquet", QUARANTINE)
     content = prepare.run(Params(fleet="tiny"), yard.settings)
-    assert content == json.loads((folder / "store" / "store.json").read_text())
+    assert content == read_json(folder / "store" / "store.json", "prepare")
     told = capsys.readouterr().err
     assert "2 vehicles" in told and "scaled like their class: a-2" in told
 

@@ -282,3 +282,14 @@ def test_figures_of_another_detector_register_nothing(place):
     with pytest.raises(DataError, match="changed or damaged since; run the stage evaluate"):
         register.run(params, place)
     assert len(connect(place).search_model_versions(f"name = '{NAME}'")) == 2
+
+
+def test_a_person_may_have_deleted_the_version_before_and_tags(place):
+    client, name = connect(place), f"amad-{FLEET}"
+    promotion.promote(place, FLEET, "2", force=True, reason="a test")
+    client.delete_model_version(name, "1")
+    client.delete_model_version_tag(name, "2", "champion_why")
+    assert register.run(make_params(place), place)["champion"] == 2
+    client.set_model_version_tag(name, "2", "test_start", "soon")
+    with pytest.raises(ServiceError, match=r"test_start='soon'.*such as 2026-01-31"):
+        registry.scores_from(registry.champion_version(client, FLEET))

@@ -106,3 +106,17 @@ def test_missing_store_and_vehicle_say_the_way_out(tmp_path: Path) -> None:
     write(tmp_path / "store")
     with pytest.raises(DataError, match="a-1"):
         WindowStore.open(tmp_path / "store").series("z-9")
+
+
+def test_a_changed_bit_of_a_vehicle_is_told_before_a_stage_begins(tmp_path: Path) -> None:
+    write(tmp_path / "store")
+    assert WindowStore.checked(tmp_path / "store").vehicles == ["a-1", ODD]
+    file = tmp_path / "store" / "vehicles" / "a-1.arrow"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=r"a-1\.arrow is damaged .*run the stage prepare"):
+        WindowStore.checked(tmp_path / "store")
+    file.unlink()
+    with pytest.raises(DataError, match=r"a-1\.arrow is damaged .*run the stage prepare"):
+        WindowStore.checked(tmp_path / "store")

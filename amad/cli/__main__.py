@@ -18,17 +18,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: list[str], *, debug: bool = False) -> int:
     """Run one command; return its exit code. What went wrong is one sentence on standard error."""
-    from amad.cli.app import app
-    from amad.config import InterruptionError
-    from amad.config.interruption import interruptible
+    try:  # the imports too: they take a second, and Ctrl-C may come in it
+        from amad.cli.app import app
+        from amad.config.interruption import interruptible
 
-    try:
         with interruptible():
             code = app(arguments, prog_name="amad", standalone_mode=False, obj=debug) or 0
     except KeyboardInterrupt:
-        code = InterruptionError.exit_code
+        code = None
     except Exception as error:
         return explain(error, debug=debug)
+    from amad.config import InterruptionError
+
+    code = InterruptionError.exit_code if code is None else code
     if code == InterruptionError.exit_code:  # Typer turns a KeyboardInterrupt into this code
         complain(str(InterruptionError()))
     return code

@@ -2,9 +2,12 @@
 
 import errno
 
-# The machine's fault and not a bug: no permission, a read-only or full disk, a file for a folder.
+# The machine's fault and not a bug: no permission, a read-only, full or failing disk, a file for a
+# folder or the other way round, links in a circle, too long a path, a network file system that lost
+# a file or knows no locks.
 UNUSABLE = {
-    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR,
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO,
+    errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ESTALE, errno.ENOLCK,
 }  # fmt: skip
 
 
@@ -60,7 +63,8 @@ def usable_error(error: BaseException) -> AmadError | None:
     if isinstance(error, AmadError):
         return error
     if isinstance(error, OSError) and error.errno in UNUSABLE:
-        where = f"{error.filename}: " if error.filename else ""
+        file = error.filename2 or error.filename  # of a rename the target
+        where = f"{file}: " if file else ""
         return DataError(
             f"{where}{(error.strerror or 'not usable').lower()}; amad must be able to read and "
             "write there: see 'amad doctor', or set AMAD_HOME to another folder"

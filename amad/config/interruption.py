@@ -1,6 +1,6 @@
-"""Ctrl-C, and the SIGTERM of a scheduler: the same end for every command, with exit code 130.
+"""Ctrl-C, a scheduler's SIGTERM, a closed terminal: one end for every command, exit code 130.
 
-Both become a KeyboardInterrupt, so that locks, logs and staging folders are cleared up in the
+All become a KeyboardInterrupt, so that locks, logs and staging folders are cleared up in the
 ordinary way. What hangs in that (Ray, when its processes got the signal too) is cut off after a
 grace period: all state is written in one piece, so a hard end costs nothing. Ray puts handlers of
 its own in place, which end the process as if all were well; ``handlers_kept`` takes them away.
@@ -15,13 +15,13 @@ from contextlib import contextmanager
 
 from amad.config.errors import InterruptionError
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE_SECONDS = 30.0
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """While the body runs, SIGINT and SIGTERM raise KeyboardInterrupt in the main thread.
+    """While the body runs, SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt in the main thread.
 
     A signal that the process was started to ignore (``nohup``, a background job) stays ignored.
     """
@@ -38,6 +38,12 @@ def interruptible() -> Iterator[None]:
                     signal.signal(number, interrupt)
         try:
             yield
+        except InterruptionError:
+            raise
+        except Exception as error:
+            if ends:  # an import that was cut short, for one, fails in another place
+                raise KeyboardInterrupt from error
+            raise
         finally:
             for end in ends:
                 end.cancel()
@@ -58,7 +64,7 @@ def end_soon() -> threading.Timer:
 
 @contextmanager
 def handlers_kept(*more: signal.Signals) -> Iterator[None]:
-    """Put the handlers of SIGINT, SIGTERM and ``more`` back as they were before the body."""
+    """Put the handlers of ``SIGNALS`` and ``more`` back as they were before the body."""
     if not _in_main_thread():
         yield
         return

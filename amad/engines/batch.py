@@ -25,7 +25,7 @@ from amad.engines.checksums import Checksums
 from amad.engines.freshness import Snapshot, digest_of, take_snapshot
 from amad.engines.jobs import save, scoring_job
 from amad.engines.plan import Plan, make_plan, some
-from amad.engines.registry import champion_version, digests, fetched
+from amad.engines.registry import DIGEST, champion_version, digests, fetched, scores_from
 from amad.engines.tracking import connect, told
 from amad.engines.workers import in_process, over_ray
 from amad.telemetry.files import full_disk_named
@@ -88,13 +88,13 @@ def score_fleet(
             check_contract(detector, fleet)
             model = Model(
                 version=log["model_version"],
-                digest=champion.tags["detector_digest"],
+                digest=champion.tags[DIGEST],
                 folder=folder,
                 detector=detector,
             )
             partitions.set_aside(runs, known)
             snapshot = take_snapshot(fleet, settings, last)
-            start = date.fromisoformat(champion.tags["test_start"])
+            start = scores_from(champion)
             sums = Checksums(runs)
             log |= {"test_start": str(start), "threshold": float(detector.threshold)}
             log |= {"detector": model.digest, "alarm_budget": detector.params.alarm_budget}

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from amad.config import DataError
-from amad.telemetry.files import read_json, write_json
+from amad.telemetry.files import SEAL, read_json, write_json
 
 
 class Checksums:
@@ -23,7 +23,7 @@ class Checksums:
         self._root, self._memory = root, root / "checksums.json"
         self._known: dict[str, list] = {}
         with suppress(DataError):
-            self._known = read_json(self._memory, "delete it") or {}
+            self._known = read_json(self._memory, "delete it", keys=[SEAL]) or {}
         self._seen: dict[str, list] = {}
 
     def of(self, file: Path) -> str | None:
@@ -43,4 +43,4 @@ class Checksums:
 
     def save(self) -> None:
         """Remember the files asked for since this object was made, and no others."""
-        write_json(self._memory, self._seen)
+        write_json(self._memory, self._seen, sealed=True)

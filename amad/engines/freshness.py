@@ -17,7 +17,7 @@ from amad.config.console import say
 from amad.detect.daily import day_bounds
 from amad.engines import partitions
 from amad.engines.checksums import Checksums
-from amad.telemetry.files import read_json, read_table, write_json
+from amad.telemetry.files import SEAL, read_json, read_table, write_json
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import PROFILE, QUARANTINE
 
@@ -168,7 +168,7 @@ def _judge(
     file = settings.runs_dir(fleet.name) / "judged.json"
     known: dict[str, list] = {}
     try:
-        content = read_json(file, "delete it", keys=["contract", "days"])
+        content = read_json(file, "delete it", keys=["contract", "days", SEAL])
         known = content["days"] if content and content["contract"] == fleet.digest else {}
     except DataError as error:
         say(f"{error}; its vehicle-days are judged again")
@@ -186,7 +186,7 @@ def _judge(
             for name, entry in known.items()
             if name in wanted or (until is not None and name[:10] > str(until))
         }
-        write_json(file, {"contract": fleet.digest, "days": days})
+        write_json(file, {"contract": fleet.digest, "days": days}, sealed=True)
     return {day: bool(known.get(named[day], [None, []])[1]) for day in fresh}
 
 

@@ -47,7 +47,7 @@ class RunState:
 
     def put(self, key: str, value: object) -> None:
         """Note the fact down at once."""
-        write_json(self.path, self._read() | {key: value})
+        write_json(self.path, self._read() | {key: value}, sealed=True)
 
     def _read(self) -> dict:
         return read_json(self.path, "delete it, and its run begins anew") or {}

@@ -75,7 +75,7 @@ def scoring_job(runs: Path, fleet: str) -> Iterator[dict]:
 
 def save(runs: Path, log: dict) -> None:
     """Write the log as it stands."""
-    write_json(runs / "jobs" / f"{log['id']}.json", log)
+    write_json(runs / "jobs" / f"{log['id']}.json", log, sealed=True)
 
 
 def _read_holder(holder: Path) -> str:

@@ -29,7 +29,7 @@ from amad.config.console import say
 from amad.detect.daily import day_bounds
 from amad.detect.incidents import Incident
 from amad.engines.checksums import Checksums
-from amad.telemetry.files import read_json, staged, write_json
+from amad.telemetry.files import SEAL, read_json, staged, write_json
 from amad.telemetry.schemas import INCIDENTS, SCORES, check
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ FILES = (
     ("incidents", "incidents.jsonl"),
 )
 TIMES = ("start", "end", "peak")
-OPTIONS = {"compression": "zstd", "row_group_size": 1 << 20}
+OPTIONS = {"compression": "zstd", "write_page_checksum": True}  # see ``files.write_parquet``
+ROW_GROUP = 1 << 20
 
 
 def folder(runs: Path, kind: str, version: str, day: date) -> Path:
@@ -57,10 +58,12 @@ def read_manifest(runs: Path, version: str, day: date) -> dict | None:
     It carries its own hash, so that one that was damaged or edited is as good as none.
     """
     try:
-        content = read_json(folder(runs, "scores", version, day) / MANIFEST, "score the date again")
+        content = read_json(
+            folder(runs, "scores", version, day) / MANIFEST, "score the date again", keys=[SEAL]
+        )
     except DataError:
         return None
-    if content is None or content.pop("seal", None) != _seal(content):
+    if content is None:
         return None
     same = (content["date"], content["model_version"]) == (str(day), version)
     return content if same else None
@@ -94,11 +97,6 @@ def begun(runs: Path) -> dict[date, dict[str, dict | None]]:
 def current(found: Mapping[str, object], champion: str) -> str:
     """Which version's partition of a date counts: the champion's, else the newest version's."""
     return champion if champion in found else max(found, key=int)
-
-
-def sealed(manifest: dict) -> dict:
-    """A manifest as it is written: with a hash of its own content, by which damage is known."""
-    return manifest | {"seal": _seal(manifest)}
 
 
 def is_whole(runs: Path, manifest: dict, sums: Checksums) -> bool:
@@ -174,7 +172,7 @@ def publish(
             **counts,
             **about,
         }
-        write_json(stage / MANIFEST, sealed(manifest))
+        write_json(stage / MANIFEST, manifest, sealed=True)
     return manifest
 
 
@@ -224,12 +222,12 @@ def _write_scores(
     many rows have which other status."""
     rows = alarms = 0
     statuses: Counter[str] = Counter()
-    with pq.ParquetWriter(file, SCORES, compression=OPTIONS["compression"]) as writer:
+    with pq.ParquetWriter(file, SCORES, **OPTIONS) as writer:
         for read, (vehicle, wanted) in zip(tables, vehicles.items(), strict=True):
             table = check(read(), SCORES, f"{target}, vehicle {vehicle}")
             if table.num_rows != wanted.rows:
                 raise DataError(f"{target}: {miscounted(vehicle, table.num_rows, wanted.rows)}")
-            writer.write_table(table, row_group_size=OPTIONS["row_group_size"])
+            writer.write_table(table, row_group_size=ROW_GROUP)
             rows += table.num_rows
             alarms += table["alarm"].to_numpy().sum().item()
             for item in table["status"].value_counts().to_pylist():
@@ -284,10 +282,6 @@ def _readable(row: dict) -> dict:
 def _incident(row: dict) -> Incident:
     known = {name: row[name] for name in Incident.__dataclass_fields__}
     return Incident(**known | {name: tuple(row[name]) for name in ("channels", "shares")})
-
-
-def _seal(manifest: dict) -> str:
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _sha256(file: Path) -> str:

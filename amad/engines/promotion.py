@@ -38,7 +38,7 @@ def recorded(version: ModelVersion) -> Decision | None:
         return None
     return Decision(
         promote=tags["gate_decision"] == "promote",
-        reasons=tags["gate_reasons"].split("\n"),
+        reasons=tags.get("gate_reasons", "no reason is noted").split("\n"),
         figures={
             key.removeprefix("gate_"): _number(value)
             for key, value in sorted(tags.items())
@@ -73,16 +73,16 @@ def settle(client: MlflowClient, fleet: str) -> None:
     line = f"{registry.CHAMPION} moved {tags[MOVE]}"
     if line in client.get_registered_model(name).tags:
         return
-    why = tags[f"{registry.CHAMPION}_why"]
-    if "replaced" in tags:
+    why = tags.get(f"{registry.CHAMPION}_why", "no reason is noted")
+    known = {str(v.version): v for v in client.search_model_versions(f"name = '{name}'")}
+    if tags.get("replaced") in known:  # a person may have deleted it since
         registry.move_alias(client, fleet, registry.PREVIOUS, tags["replaced"], why)
     else:
         client.delete_registered_model_alias(name, registry.PREVIOUS)
-    if BEFORE in tags:
-        before = registry.get_version(client, fleet, tags[BEFORE])
-        if "rolled_back" in before.tags:
-            _describe(client, before, f"Rolled back {before.tags['rolled_back']}.")
-    since, who = (tags[f"{registry.CHAMPION}_{key}"] for key in ("since", "by"))
+    before = known.get(tags.get(BEFORE, ""))
+    if before is not None and "rolled_back" in before.tags:
+        _describe(client, before, f"Rolled back {before.tags['rolled_back']}.")
+    since, who = (tags.get(f"{registry.CHAMPION}_{key}", "unknown") for key in ("since", "by"))
     _describe(client, champion, f"Champion since {since} UTC: {why}")
     past = f"version {tags[BEFORE]}" if BEFORE in tags else "none"
     text = f"{past} -> version {champion.version}, by {who}, {since} UTC: {why}"

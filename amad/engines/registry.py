@@ -12,7 +12,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from importlib.metadata import version as installed
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DIGEST, DATA_HASH = "detector_digest", "data_hash"  # tags: what a version is, of which data
+TEST_START = "test_start"  # tag: the first date of its test part
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 DESCRIPTION_LIMIT = 5000  # of MLflow's database column
 UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # no such model; no such alias
@@ -202,7 +203,24 @@ def get_version(client: MlflowClient, fleet: str, version: str) -> ModelVersion:
 def digests(client: MlflowClient, fleet: str) -> dict[str, str]:
     """The digest of each version's detector, by number."""
     found = client.search_model_versions(f"name = '{model_name(fleet)}'")
-    return {str(v.version): v.tags["detector_digest"] for v in found if "detector_digest" in v.tags}
+    return {str(v.version): v.tags[DIGEST] for v in found if DIGEST in v.tags}
+
+
+def scores_from(version: ModelVersion) -> date:
+    """The first date that a version scores by itself: that of its test part.
+
+    Raises:
+        ServiceError: its tag was taken away or changed.
+    """
+    told = version.tags.get(TEST_START)
+    try:
+        return date.fromisoformat(told or "")
+    except ValueError:
+        raise ServiceError(
+            f"{version.name} version {version.version} has the tag {TEST_START}={told!r}, which "
+            "must be the first date to score, such as 2026-01-31; set it in MLflow, or take "
+            "another version with 'amad promote'"
+        ) from None
 
 
 @contextmanager

@@ -84,7 +84,7 @@ def sweep_fleet(
         DataError: no window fits, or there are no rows to judge a trial on.
         ServiceError: Ray or the tracking store does not answer, or every trial failed.
     """
-    opened = WindowStore.open(store)
+    opened = WindowStore.checked(store)
     digest = sweep_digest(params, opened)
     name = f"sweep-{digest}"
     folder = settings.runs_dir(fleet.name) / "ray"

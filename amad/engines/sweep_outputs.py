@@ -101,7 +101,7 @@ def write_outputs(rows: list[dict], space: SearchSpace, best: Path, folder: Path
             writer.writeheader()
             writer.writerows(rows)
         _plot(rows, winner, space, stage / "sweep.png")
-    write_json(best, content)
+    write_json(best, content, sealed=True)
     return content
 
 

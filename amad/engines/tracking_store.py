@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+import mlflow
 from filelock import FileLock
 from mlflow.exceptions import MlflowException
 
@@ -33,6 +34,7 @@ QUIET_SECONDS = 3.0  # a half-made file that grows younger than this is being ma
 PORTS = {"http": 80, "https": 443, "postgresql": 5432}
 SEEDED = {"experiments": "experiment_id != 0", "workspaces": "name != 'default'"}  # by MLflow
 WORKING = ("sqlite_", "_alembic_tmp_")  # tables that hold nothing of their own
+UNKNOWN_VERSION = "Can't locate revision"  # what alembic says of tables newer than it knows
 SIDE_FILES = ("-journal", "-wal", "-shm")  # of SQLite, beside the database
 
 
@@ -212,6 +214,12 @@ def _migrate_sqlite(file: Path) -> None:
                 utils._verify_schema(engine)
     except Exception as error:  # alembic's, SQLAlchemy's, sqlite3's and MLflow's own
         reason = " ".join(str(error).split())[:160]
+        if UNKNOWN_VERSION in reason:
+            raise ServiceError(
+                f"{file} was written by a newer MLflow than {mlflow.__version__}, which is "
+                f"installed here ({reason}); it was left as it is: install that MLflow again, or "
+                "set AMAD_MLFLOW_URI to another store"
+            ) from error
         raise ServiceError(
             f"{file} is neither a store of this MLflow nor one that can be migrated to it "
             f"({reason}); it was left as it is: bring a backup of it back, or move it away "

@@ -43,7 +43,7 @@ def train_fleet(
         ServiceError: the cluster or the tracking store does not answer, or the workers failed more
             often than ``max_failures`` of the profile.
     """
-    opened = WindowStore.open(store)
+    opened = WindowStore.checked(store)
     digest = training_digest(params, opened, profile)
     name = f"train-{digest}"
     folder = settings.runs_dir(fleet.name) / "ray"

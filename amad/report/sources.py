@@ -16,6 +16,9 @@ from amad.detect import incidents
 from amad.telemetry.files import damaged, read_json, read_table
 from amad.telemetry.schemas import INCIDENTS, SCORES, check
 
+TABLES = {"scores": "part.parquet", "incidents": "incidents.parquet"}
+LONGEST_LOG = 64 << 20  # bytes of a job's log
+
 
 @dataclass(frozen=True, kw_only=True)
 class Incident(incidents.Incident):
@@ -83,15 +86,13 @@ class ScoringRun:
         jobs, unreadable = job_logs(runs)
         for path in unreadable:
             say(f"the job log {path} is damaged and left out; delete it")
-        done = [job for job in jobs if job.get("dates") and job.get("status") == "done"]
+        whole = [job for job in jobs if job["dates"] and job.get("model_version")]
+        done = [job for job in whole if job["status"] == "done"]
         if not done:
             scoring = read_json(settings.fleet_dir(fleet.name) / "scoring.json", "run 'amad score'")
             if why := (scoring or {}).get("no_champion"):
                 return cls(job={}, version="", dates=[], runs=runs, unscored=why)
-            raise DataError(
-                f"fleet {fleet.name} was never scored (no finished job in {runs / 'jobs'}); "
-                "run 'amad score' first"
-            )
+            raise DataError(_without_job(fleet.name, runs))
         job = done[-1]
         dates = sorted({date.fromisoformat(text) for text in job["dates"]})
         return cls(job=job, version=str(job["model_version"]), dates=dates, runs=runs)
@@ -104,10 +105,16 @@ class ScoringRun:
     def tables(
         self, kind: str, schema: pa.Schema, dates: Iterable[date] | None = None, **options
     ) -> Iterator[pa.Table]:
-        """The tables ``scores`` or ``incidents`` of each date (default: the run's) that has one."""
+        """The tables ``scores`` or ``incidents`` of the run's dates, or of those of ``dates`` that
+        have one.
+
+        Raises:
+            DataError: the table of one of the run's dates is damaged or missing.
+        """
         for day in self.dates if dates is None else dates:
             folder = self.runs / kind / f"model_version={self.version}" / f"date={day}"
-            for file in sorted(folder.glob("*.parquet")):
+            file = folder / TABLES[kind]
+            if day in self.dates or file.exists():
                 yield _read(file, schema, day, **options)
 
     def incidents(self) -> list[Incident]:
@@ -179,25 +186,43 @@ def job_logs(runs: Path) -> tuple[list[dict], list[Path]]:
     logs, unreadable = [], []
     for path in sorted((runs / "jobs").glob("*.json")):
         try:
-            log = read_json(path, "", keys=("id", "started", "status", "dates"))
-            assert log is not None
+            if path.stat().st_size > LONGEST_LOG:
+                raise DataError(f"{path} is too long")
+            log = read_json(path, "", keys=("id", "started", "status", "dates"), required=True)
             datetime.fromisoformat(log["started"])
-        except (DataError, ValueError, TypeError, AssertionError):
+            int(log.get("model_version") or 0)
+            for day in log["dates"]:
+                date.fromisoformat(day)
+        except (OSError, DataError, ValueError, TypeError):
             unreadable.append(path)
         else:
             logs.append(log)
     return sorted(logs, key=lambda log: (log["started"], log["id"])), unreadable
 
 
+def _without_job(fleet: str, runs: Path) -> str:
+    """Why there is no page: nothing was scored, or what tells of it is lost."""
+    found = {p.name.partition("=")[2] for p in (runs / "scores").glob("model_version=*/date=*")}
+    if not found:
+        return (
+            f"fleet {fleet} was never scored (no finished job in {runs / 'jobs'}); "
+            "run 'amad score' first"
+        )
+    return (
+        f"{runs / 'jobs'} holds no readable log of a finished job, though dates are scored; run "
+        f"'amad score --from {min(found)} --to {max(found)}' to score them again"
+    )
+
+
 def _read(file: Path, schema: pa.Schema, day: date, **options) -> pa.Table:
     """One table of a scored date, or the columns and rows of it that ``options`` name."""
     remedy = f"run 'amad score --date {day}' to write it again"
     if not options:
-        table = read_table(file, schema, remedy)
-        assert table is not None
-        return table
+        return read_table(file, schema, remedy, required=True)
     try:
-        table = pq.read_table(file, partitioning=None, **options)
+        table = pq.read_table(file, partitioning=None, page_checksum_verification=True, **options)
+    except PermissionError:
+        raise
     except (OSError, pa.ArrowException) as error:
         raise damaged(file, remedy, str(error)) from None
     return check(table, pa.schema([schema.field(n) for n in options["columns"]]), str(file))

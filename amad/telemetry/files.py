@@ -5,6 +5,7 @@ Every file of state (JSON or Parquet) that a later command depends on is read wi
 """
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 NO_SPACE = ("No space left on device", "Not enough free space", "disk is full")
+SEAL = "seal"  # the key of a JSON file's hash of itself
 ROOM_BYTES = 1 << 16  # less than this free: whatever failed while writing failed for want of space
 
 
@@ -105,14 +107,29 @@ def _fsync(path: Path) -> None:
         os.close(handle)
 
 
-def write_json(path: Path, content: object) -> None:
-    """Write ``content`` as JSON, sorted and indented, in one piece."""
+def write_json(path: Path, content: object, *, sealed: bool = False) -> None:
+    """Write ``content`` as JSON, sorted and indented, in one piece.
+
+    sealed: with a hash of the content under ``seal``, by which ``read_json`` knows damage that is
+    still JSON, such as another digit in a figure.
+    """
+    if sealed:
+        content = content | {SEAL: seal(content)}
     with staged(path) as stage:
         stage.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
+def seal(content: dict) -> str:
+    """A short hash of a JSON object, of all but the seal that it may hold already."""
+    kept = json.loads(json.dumps({name: v for name, v in content.items() if name != SEAL}))
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def write_parquet(table, path: Path, schema=None, **options) -> None:
-    """Write a Parquet file in one piece, after checking it against ``schema`` where given."""
+    """Write a Parquet file in one piece, after checking it against ``schema`` where given.
+
+    Each page has a checksum: ``read_table`` refuses a file of which one bit has changed.
+    """
     import pyarrow.parquet as pq
 
     from amad.telemetry.schemas import check
@@ -120,13 +137,15 @@ def write_parquet(table, path: Path, schema=None, **options) -> None:
     if schema is not None:
         check(table, schema, str(path))
     with staged(path) as stage:
-        pq.write_table(table, stage, compression="zstd", **options)
+        pq.write_table(table, stage, compression="zstd", write_page_checksum=True, **options)
 
 
 def read_json(
     path: Path, remedy: str, *, keys: Iterable[str] = (), required: bool = False
 ) -> dict | None:
     """The JSON object in a file of state that must hold ``keys``; None where there is no file.
+
+    A seal that it was written with is compared and left out of what is returned.
 
     remedy: what the reader of the error should do, as the end of a sentence: "run `amad train`".
 
@@ -137,12 +156,16 @@ def read_json(
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return _missing(path, remedy, required)
-    except (ValueError, RecursionError, IsADirectoryError) as error:
+    except PermissionError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
         raise damaged(path, remedy, str(error)) from None
     if not isinstance(content, dict):
         raise damaged(path, remedy, f"it holds a {type(content).__name__}, not an object")
     if lacks := [key for key in keys if key not in content]:
         raise damaged(path, remedy, f"it has no {', '.join(lacks)}")
+    if SEAL in content and content.pop(SEAL) != seal(content):
+        raise damaged(path, remedy, "its content is not what was written")
     return content
 
 
@@ -160,7 +183,8 @@ def read_table(
     from amad.telemetry.schemas import check
 
     try:
-        with pq.ParquetFile(path) as file:  # read_table would add the hive keys of its path
+        # Unlike pq.read_table, it does not add the keys that stand in the path.
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             table = file.read()
         table.validate(full=True)
     except FileNotFoundError:

@@ -20,6 +20,7 @@ from amad.config import ConfigError, DataError, Fleet, Settings
 from amad.config.console import say
 from amad.telemetry.commit import Pending
 from amad.telemetry.doubles import likely_doubles
+from amad.telemetry.files import full_disk_named
 from amad.telemetry.lake import Lake, lake_contract, read_manifest, reading_contract
 from amad.telemetry.loading import Loading, Plan
 from amad.telemetry.source import CULPRITS, PARTS, fingerprint, globs_found, reading_rules
@@ -54,7 +55,7 @@ def ingest(
         plan = _plan(fleet, settings, lake, manifest, raw, culprits)
         done = {"files_read": 0, "rows_added": 0, "days_changed": 0}
         if plan is not None:
-            with pending:
+            with pending, full_disk_named(lake):
                 folder = fleet.source_folder(settings)
                 done = Loading(fleet, folder, rejected, pending, plan).run()
                 pending.commit(rebuild=plan.anew)

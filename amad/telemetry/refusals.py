@@ -106,7 +106,7 @@ def read_passed(runs: Path) -> dict[str, str] | None:
 def write_passed(runs: Path, lake: Lake) -> None:
     """Remember the lake's files: what comes after them is new."""
     files = {path: file["sha256"] for path, file in lake.files.items()}
-    write_json(runs / "validated.json", {"files": files})
+    write_json(runs / "validated.json", {"files": files}, sealed=True)
 
 
 def example(rejected: Path, reason: str) -> str | None:

@@ -18,12 +18,13 @@ import numpy as np
 import pyarrow as pa
 
 from amad.config import DataError, Fleet
-from amad.telemetry.files import staged
+from amad.telemetry.files import damaged, read_json, staged, write_json
 from amad.telemetry.lake import NAME_BYTES, id_in_path
 from amad.telemetry.schemas import TIMESTAMP
 from amad.windows.scaler import Scaler
 from amad.windows.series import CALIBRATION, PURGED, TEST, TRAIN, Series
 
+REMEDY = "run the stage prepare"
 PARTS = {"train": TRAIN, "calibration": CALIBRATION, "test": TEST, "purged": PURGED}
 
 
@@ -42,15 +43,13 @@ def write_store(
             assert np.isfinite(item.value_TC).all(), f"{item.vehicle}: values must be finite"
             file = stage / "vehicles" / _file_name(item.vehicle)
             _write_vehicle(file, item)
-            with file.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()[:16]
             counts = np.bincount(item.split_T, minlength=len(PARTS))
             vehicles[item.vehicle] = {
                 "class": item.vehicle_class,
                 "rows": item.rows,
                 "segments": len(item.segments()),
                 "parts": {name: int(counts[value]) for name, value in PARTS.items()},
-                "digest": digest,
+                "digest": _digest(file),
             }
         content = {
             "fleet": fleet.name,
@@ -61,8 +60,7 @@ def write_store(
             "scaler": scaler.to_json(),
             "meta": meta,
         }
-        text = json.dumps(content, indent=1, sort_keys=True) + "\n"
-        (stage / "store.json").write_text(text, encoding="utf-8")
+        write_json(stage / "store.json", content, sealed=True)
     return content
 
 
@@ -82,17 +80,34 @@ class WindowStore:
         """Read ``store.json``; the vehicles' files are mapped when they are asked for.
 
         Raises:
-            DataError: there is no store at ``path``.
+            DataError: there is no store at ``path``, or its ``store.json`` is damaged.
         """
-        try:
-            content = json.loads((Path(path) / "store.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise DataError(f"there is no window store at {path}; run the stage prepare") from None
+        content = read_json(Path(path) / "store.json", REMEDY, keys=["vehicles", "scaler"])
+        if content is None:
+            raise DataError(f"there is no window store at {path}; {REMEDY}")
         return cls(
             path=Path(path).absolute(),
             content=content,
             scaler=Scaler.from_json(content["scaler"]),
         )
+
+    @classmethod
+    def checked(cls, path: Path) -> "WindowStore":
+        """``open`` for the driver of a stage: compares each vehicle's file with its digest first.
+
+        Raises:
+            DataError: there is no store at ``path``, or a file of it is damaged or missing.
+        """
+        store = cls.open(path)
+        for vehicle, entry in store.content["vehicles"].items():
+            file = store.path / "vehicles" / _file_name(vehicle)
+            try:
+                found = _digest(file)
+            except (FileNotFoundError, IsADirectoryError) as error:
+                raise damaged(file, REMEDY, error.strerror) from None
+            if found != entry["digest"]:
+                raise damaged(file, REMEDY, "its content is not what was written")
+        return store
 
     @property
     def vehicles(self) -> list[str]:
@@ -161,6 +176,11 @@ class WindowStore:
 
 def _file_name(vehicle: str) -> str:
     return id_in_path(vehicle, NAME_BYTES - len(".arrow")) + ".arrow"
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
 
 
 def _write_vehicle(file: Path, series: Series) -> None:

@@ -1,5 +1,6 @@
 """Checks of this machine and of the data on it."""
 
+import os
 import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -48,7 +49,11 @@ def packages(settings: Settings) -> Check:
 
 
 def disk(settings: Settings) -> Check:
-    """Free space where data and runs are written."""
+    """Free space where data and runs are written, and the right to write there."""
+    for folder in (settings.home, settings.home / "data", settings.home / "runs"):
+        if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+            remedy = "give the right to write there, or set AMAD_HOME to another folder"
+            return fail("disk", f"{folder} cannot be written to", remedy)
     free = shutil.disk_usage(settings.home).free / 1e9
     finding = f"{free:,.1f} GB free in {settings.home}"
     remedy = f"free some space, or set AMAD_HOME to a folder with {DISK_WARN_GB:g} GB"
