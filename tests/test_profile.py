@@ -132,3 +132,10 @@ def test_a_damaged_part_is_told(tmp_path):
     part.write_bytes(part.read_bytes()[:100])
     with pytest.raises(DataError, match=r"vehicle=a-1.*is damaged.*amad ingest"):
         profile(lake, raw_fleet())
+
+
+def test_a_large_counter_that_rises_by_one_is_never_flat(tmp_path):
+    rows = [(s, 4_000_000_000 + s, 987_654_321.5 + s / 10) for s in range(40)]
+    found = measured(tmp_path, rows)
+    assert found["speed"]["longest_flat_seconds"] == found["level"]["longest_flat_seconds"] == 0
+    assert (found["speed"]["min"], found["speed"]["max"]) == (4_000_000_000, 4_000_000_039)

@@ -1,7 +1,8 @@
 """Rows of one vehicle and one time: those that complement each other become one row.
 
-A logger that writes one signal per row, or one file per signal, tells a moment in several rows. In
-the order in which they arrived, each row is held against what the rows before it have made:
+A logger that writes one signal per row, or files that each fill some of the columns, tell a moment
+in several rows. In the order in which they arrived, each row is held against what the rows before
+it have made:
 
 - a channel with another value: the row *contradicts*, and is refused;
 - nothing that was not there: the row *repeats*, and is refused;
