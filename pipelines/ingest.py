@@ -46,6 +46,8 @@ def _sentences(fleet: str, folder: str, counts: dict) -> Iterator[str]:
         yield f"  no rows and left out, {what}: {lines:,}"
     refused = [f"{file['path']}: {file['reason']}" for file in counts["files_refused"]]
     yield from _list("raw files refused, until they are mended", refused)
+    twice = [f"{file['path']} is {file['original']}" for file in counts["files_twice"]]
+    yield from _list("raw files delivered twice, whose rows are refused as repeats", twice)
     unknown = [f"{vehicle} ({rows:,} rows)" for vehicle, rows in counts["vehicles_unknown"].items()]
     yield from _list("vehicles in no vehicle class of the fleet file", unknown)
     doubles = [" = ".join(map(repr, ids)) for ids in counts["likely_doubles"]]

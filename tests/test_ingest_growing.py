@@ -8,6 +8,7 @@ import pytest
 
 from amad.config import DataError
 from amad.telemetry.lake import Lake
+from amad.telemetry.refusals import intake_of
 from pipelines.ingest import _sentences
 from tests.ingest_kit import Yard, at, line, of_lake, raw_fleet, seconds_of, tree
 
@@ -414,3 +415,40 @@ def test_vehicle_days_that_a_correction_takes_away_are_told(yard, capsys):
     assert counts["rows_added"] == -2
     told = capsys.readouterr().err
     assert "2 vehicle-days with 2 rows have left the lake (a-1 on 2026-01-06, ...)" in told
+
+
+@pytest.mark.parametrize("nights", [1, 2])
+def test_a_file_that_was_delivered_twice_is_named_and_keeps_no_day_out(nights, yard):
+    source = {"vehicle": {"take": "path", "pattern": r"^(a-\d)"}}
+    fleet = raw_fleet(source=source, quality={"min_rows": 1})
+    rows = [*(line(seconds=s) for s in range(3)), "a-1,noon,1,2"]
+    yard.csv("a-1.csv", rows)
+    if nights == 2:
+        yard.ingest(fleet)
+    yard.csv("a-1_again.csv", rows)
+    yard.csv("a-2.csv", rows)
+    for _ in range(2):
+        counts, lake = yard.ingest(fleet)
+        assert counts["vehicles"] == {"a-1": 3, "a-2": 3} and balanced(counts)
+        assert counts["rejected_by_reason"]["duplicate timestamp"] == 3
+        assert counts["files_twice"] == [{"path": "a-1_again.csv", "original": "a-1.csv"}]
+        assert "delivered twice" in said(yard, counts) and "a-1_again.csv is a-1.csv" in said(
+            yard, counts
+        )
+    table = lake.day_table()
+    assert table["duplicates"].to_pylist() == [0, 0] and table["unreadable"].to_pylist() == [1, 1]
+    assert [file.path for file in intake_of(lake).files] == ["a-1.csv", "a-2.csv"]
+    (yard.raw / "a-1_again.csv").unlink()
+    assert not yard.ingest(fleet)[0]["files_twice"]
+
+
+def test_a_file_of_the_same_content_is_no_copy_where_its_path_or_place_tells_the_time(yard):
+    one = {"vehicle": {"take": "constant", "value": "a-1"}}
+    for day in (5, 6):
+        yard.csv(f"2026-01-0{day}.csv", ["08:00:00,1,2"], "timestamp,speed,level")
+    for rule in (
+        {"take": "time_of_day", "date_pattern": r"(\d{4}-\d\d-\d\d)"},
+        {"take": "index", "start": "2026-01-05T00:00:00Z"},
+    ):
+        counts, _ = yard.ingest(raw_fleet(source=one | {"timestamp": rule}), rebuild=True)
+        assert counts["rows_lake"] == 2 and not counts["files_twice"]

@@ -67,6 +67,7 @@ def summary(lake: Lake, there: set[str]) -> dict:
 
     ``{rows_in, rows_lake, rows_merged, rows_rejected, rejected_by_reason, ignored: {what: lines},
     vehicles: {id: rows}, files, files_refused: [{path, reason}], files_gone: [{path, rows, days}],
+    files_twice: [{path, original}],
     vehicles_unknown: {id: rows}, likely_doubles: [[id, id]], nulls_by_channel: {channel: values},
     days, newest: {id: ISO time}}`` with rows_in == rows_lake + rows_rejected + rows_merged. days
     counts vehicle-days. A merged row became part of another row of its time. A file (or its rest)
@@ -101,6 +102,11 @@ def summary(lake: Lake, there: set[str]) -> dict:
             if file["refused"] and path in there
         ],
         "files_gone": _gone(lake, set(lake.files) - there),
+        "files_twice": [
+            {"path": path, "original": file["copy_of"]}
+            for path, file in sorted(lake.files.items())
+            if file.get("copy_of") and path in there
+        ],
         "vehicles_unknown": dict(sorted(unknown.items())),
         "likely_doubles": likely_doubles([*vehicles, *unknown]),
         "nulls_by_channel": dict(sorted(nulls.items())),

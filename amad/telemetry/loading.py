@@ -22,6 +22,7 @@ from amad.config.errors import AmadError
 from amad.telemetry import lake as lakes
 from amad.telemetry.clocks import LocalClock
 from amad.telemetry.commit import Pending
+from amad.telemetry.copies import Copies
 from amad.telemetry.events import read_events
 from amad.telemetry.files import read_table, write_parquet
 from amad.telemetry.lake import Lake
@@ -31,6 +32,7 @@ from amad.telemetry.rolling import (
     days_lost,
     entry_of,
     first_of_days,
+    first_times,
     name_of,
     rolled_on,
     rows_before,
@@ -84,6 +86,7 @@ class Loading:
         self._held: dict[str, dict] = held.get("files", {})
         self._stays = set(plan.stays)
         self._files = {path: dict(self._held[path]) for path in self._stays}  # of the new manifest
+        self._copies = Copies(fleet, self._files, self._stays)
         self._held_logs: list[str] = held.get("rejected", [])
         self._number = 1 + max((int(name.split(".")[0]) for name in self._held_logs), default=-1)
         followed = {} if plan.anew else held
@@ -97,7 +100,9 @@ class Loading:
         self._log_name = f"{self._number:05d}.parquet"
         self._log = RejectedLog(pending.rejected_file(self._log_name))
         self._spill = Spill(pending.scratch("spill"), len(fleet.channels))
-        self._parts = Parts(fleet, pending, plan.before, self._stays, anew=plan.anew)
+        self._parts = Parts(
+            fleet, pending, plan.before, self._stays, self._copies.paths, anew=plan.anew
+        )
 
     def run(self) -> dict:
         """Read the files of the plan and write all that changes; returns what was done.
@@ -135,9 +140,11 @@ class Loading:
 
     def _read(self, number: int, file: dict) -> None:
         path, rows, refused, parser, first_us = file["path"], 0, None, None, None
+        original: str | None = None
         try:
             parser = self._parser(file)
             first_us = parser.first_us
+            original = self._copies.original_of(file)
             if self._lost & {parser.vehicle, EVERY}:
                 raise FileRefusedError(
                     "no place in time: an earlier file of the vehicle was refused"
@@ -148,7 +155,7 @@ class Loading:
                 self._lateness.add(clean)
                 for row in bad:
                     self._log.add(path, row.row, row.reason, row.content)
-                    if row.vehicle is not None and row.day is not None:
+                    if row.vehicle is not None and row.day is not None and not original:
                         self._counts[path, row.vehicle, date_of(row.day)]["unreadable"] += 1
         except FileRefusedError as error:
             refused = str(error)
@@ -173,8 +180,8 @@ class Loading:
         self._lateness.counts.clear()
         self._files[path] = {
             "bytes": file["bytes"], "sha256": file["sha256"], "part": file["part"],
-            "rows": rows, "refused": refused,
-            "test_start": _first_times(days, stray, first_us) if file["part"] == "test" else {},
+            "rows": rows, "refused": refused, "copy_of": original,
+            "test_start": first_times(days, stray, first_us) if file["part"] == "test" else {},
             "unknown": dict(parser.unknown) if parser else {},
             "nulls": dict(parser.nulls) if parser else {},
             "ignored": dict(parser.ignored) if parser else {},
@@ -383,15 +390,3 @@ def _refusing() -> Iterator[None]:
         raise
     except Exception as error:
         raise refusal(error) from error
-
-
-def _first_times(
-    days: dict[str, dict[int, tuple[int, int]]], stray: dict[str, set[int]], first_us: int | None
-) -> dict[str, int]:
-    """Vehicle -> time of its first row in a file; ``first_us`` counts even if it was refused."""
-    found: dict[str, int] = {}
-    for vehicle, times in days.items():
-        right = [us for day, (us, _) in times.items() if day not in stray.get(vehicle, set())]
-        if right:
-            found[vehicle] = min(right) if first_us is None else first_us
-    return found

@@ -34,17 +34,20 @@ class Parts:
     """Writes the parts of a pending lake, and counts what became of the rows.
 
     before: the lake so far. stays: its raw files whose rows are kept. anew: every part is written
-    again, with the rows of those files alone; else a part keeps all that it holds.
+    again, with the rows of those files alone; else a part keeps all that it holds. copies: files
+    whose rows repeat those of another, which count as no duplicates of a day.
     """
 
     def __init__(
-        self, fleet: Fleet, pending: Pending, before: Lake | None, stays: set[str], *, anew: bool
-    ) -> None:
+        self, fleet: Fleet, pending: Pending, before: Lake | None, stays: set[str],
+        copies: set[str], *, anew: bool,
+    ) -> None:  # fmt: skip
         self._fleet = fleet
         self._schema = lake_schema(fleet)
         self._pending = pending
         self._before = before
         self._stays = stays
+        self._copies = copies
         self._anew = anew
         old = before.day_table().to_pylist() if before is not None else []
         self._old: dict[Day, dict] = {(row["vehicle"], row["date"]): row for row in old}
@@ -117,7 +120,7 @@ class Parts:
             path = paths[rows.file_T[at]]
             content = content_of(rows, at, vehicle, self._fleet)
             log.add(path, int(rows.row_T[at]), reason, content)
-            self.counts[path, vehicle, date]["duplicates"] += 1
+            self.counts[path, vehicle, date]["duplicates"] += path not in self._copies
 
     def _count(
         self, vehicle: str, date: datetime.date, rows: DayRows, merged: Merged, known: int,

@@ -153,11 +153,13 @@ def too_many(intake: Intake, fleet: Fleet, rejected: Path) -> str | None:
 
 
 def _counted(files: Mapping[str, dict]) -> Iterator[tuple[FileRefusals, dict[str, int]]]:
-    """Each file and its refused rows by reason."""
+    """Each file and its refused rows by reason; not those that were delivered twice."""
     whole = [f for f in files.values() if not f["refused"] and f["rows"]]
     read_bytes, read_rows = (sum(f[name] for f in whole) for name in ("bytes", "rows"))
     per_row = read_bytes / read_rows if read_rows and read_bytes else BYTES_A_ROW
     for path, file in sorted(files.items()):
+        if file.get("copy_of"):
+            continue
         rows, reasons = file["rows"], dict(file["rejected"])
         if file["refused"]:
             more = max(rows, round(file["bytes"] / per_row)) - rows

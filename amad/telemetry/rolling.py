@@ -50,7 +50,8 @@ def entry_of(old: dict, rows: int) -> dict:
     share = rows / max(1, old["rows"])
     return {
         "bytes": round(share * old["bytes"]), "sha256": f"older rows of {old['sha256']}",
-        "part": old["part"], "rows": rows, "refused": None, "test_start": old["test_start"],
+        "part": old["part"], "rows": rows, "refused": None, "copy_of": None,
+        "test_start": old["test_start"],
         "unknown": {}, "nulls": {}, "ignored": {},
     }  # fmt: skip
 
@@ -90,6 +91,18 @@ def first_of_days(
     for vehicle, times in days.items():
         for day in set(times) - stray.get(vehicle, set()):
             found[day] = min(found.get(day, times[day][0]), times[day][0])
+    return found
+
+
+def first_times(
+    days: dict[str, dict[int, tuple[int, int]]], stray: dict[str, set[int]], first_us: int | None
+) -> dict[str, int]:
+    """Vehicle -> time of its first row in a file; ``first_us`` counts even if it was refused."""
+    found: dict[str, int] = {}
+    for vehicle, times in days.items():
+        right = [us for day, (us, _) in times.items() if day not in stray.get(vehicle, set())]
+        if right:
+            found[vehicle] = min(right) if first_us is None else first_us
     return found
 
 

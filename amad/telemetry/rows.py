@@ -69,11 +69,10 @@ class FileParser:
         self._rules: Source = reading_rules(fleet)
         self._path = path
         self._part = part
-        aliases = self._rules.vehicle.aliases.items()
-        self._name_of = {alias.strip(): name for name, others in aliases for alias in others}
+        self._name_of = _names_of(self._rules)
         self.ignored: Counter = Counter()  # what is no row, such as a repeated header -> how many
         self.unknown: Counter = Counter()  # vehicle of no class -> its refused rows
-        self._vehicle = self._vehicle_of_path()
+        self._vehicle = vehicle_of_path(self._rules, path)
         self._times = RowTimes(fleet, path, self._vehicle, index_rows, clock, file)
         told = "decimal" in self._rules.model_fields_set
         self._decimal = self._rules.decimal if told else None
@@ -201,18 +200,6 @@ class FileParser:
         if len(day_T):
             self._last_day = int(day_T[-1])
 
-    def _vehicle_of_path(self) -> str | None:
-        rule = self._rules.vehicle
-        if rule.take == "constant":
-            return rule.value
-        if rule.take == "column":
-            return None
-        match = re.search(rule.pattern or "", self._path)
-        if match is None:
-            raise FileRefusedError(f"no vehicle in the path: {rule.pattern!r} does not match it")
-        name = (match[1] if match.groups() else match[0]) or ""
-        return self._name_of.get(name.strip(), name)
-
     def _may_lack(self) -> list[bool]:
         """For each channel: may this file do without its column?
 
@@ -310,6 +297,30 @@ class FileParser:
         label_R = np.nan_to_num(read.value_R)
         refuse(read.bad_R | ((label_R != 0) & (label_R != 1)), "label is neither 0 nor 1")
         return label_R.astype(np.int8)
+
+
+def vehicle_of_path(rules: Source, path: str) -> str | None:
+    """The vehicle of all rows of a file; None where a column tells it.
+
+    Raises:
+        FileRefusedError: the path should tell it, and does not.
+    """
+    rule = rules.vehicle
+    if rule.take == "constant":
+        return rule.value
+    if rule.take == "column":
+        return None
+    match = re.search(rule.pattern or "", path)
+    if match is None:
+        raise FileRefusedError(f"no vehicle in the path: {rule.pattern!r} does not match it")
+    name = (match[1] if match.groups() else match[0]) or ""
+    return _names_of(rules).get(name.strip(), name)
+
+
+def _names_of(rules: Source) -> dict[str, str]:
+    """Spelling -> vehicle."""
+    aliases = rules.vehicle.aliases.items()
+    return {alias.strip(): name for name, others in aliases for alias in others}
 
 
 def _id_of(cell: object) -> str:
