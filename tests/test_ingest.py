@@ -57,7 +57,8 @@ def test_rows_are_sorted_typed_and_in_their_day(yard):
         "rows_in": 3, "rows_lake": 3, "rows_rejected": 0, "rejected_by_reason": {},
         "ignored": {},
         "vehicles": {"a-1": 3}, "files": 1, "files_refused": [], "days": 2, "rows_merged": 0,
-        "files_gone": [], "files_twice": [], "vehicles_unknown": {}, "likely_doubles": [], "nulls_by_channel": {},
+        "files_gone": [], "files_twice": [], "vehicles_unknown": {}, "likely_doubles": [],
+        "nulls_by_channel": {},
         "newest": {"a-1": at(DAY + 1)}, "files_read": 1, "rows_added": 3, "days_changed": 2,
     }  # fmt: skip
     assert seconds_of(lake.read("a-1")) == [2, 5, DAY + 1]

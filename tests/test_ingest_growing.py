@@ -452,3 +452,17 @@ def test_a_file_of_the_same_content_is_no_copy_where_its_path_or_place_tells_the
     ):
         counts, _ = yard.ingest(raw_fleet(source=one | {"timestamp": rule}), rebuild=True)
         assert counts["rows_lake"] == 2 and not counts["files_twice"]
+
+
+def test_a_link_to_a_folder_is_named_where_it_is_not_followed(yard, tmp_path, capsys):
+    (tmp_path / "mount").mkdir()
+    yard.csv("1.csv", [line()])
+    (tmp_path / "mount" / "2.csv").write_bytes((yard.raw / "1.csv").read_bytes() + b"\n")
+    (yard.raw / "other").symlink_to(tmp_path / "mount")
+    (yard.raw / "circle").symlink_to(yard.raw)
+    everywhere = {"glob": "**/*.csv"}
+    yard.ingest(raw_fleet(source={"files": [everywhere]}))
+    told = capsys.readouterr().err
+    assert "other is a link to a folder" in told and "circle is a link" in told
+    counts, _ = yard.ingest(raw_fleet(source={"files": [everywhere, {"glob": "other/**/*.csv"}]}))
+    assert counts["files"] == 2 and "other is a link" not in capsys.readouterr().err

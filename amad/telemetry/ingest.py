@@ -23,7 +23,14 @@ from amad.telemetry.doubles import likely_doubles
 from amad.telemetry.files import full_disk_named
 from amad.telemetry.lake import Lake, lake_contract, read_manifest, reading_contract
 from amad.telemetry.loading import Loading, Plan
-from amad.telemetry.source import CULPRITS, PARTS, fingerprint, globs_found, reading_rules
+from amad.telemetry.source import (
+    CULPRITS,
+    PARTS,
+    fingerprint,
+    globs_found,
+    links_not_followed,
+    reading_rules,
+)
 
 NAMED = 5  # files in one sentence
 PACKED = ("gz", "bz2", "xz", "zst", "lz4", "zip")
@@ -48,6 +55,11 @@ def ingest(
         pending = Pending(lake, rejected)
         pending.recover(forget=rebuild)
         found = fingerprint(fleet, settings)["files"]
+        for link in links_not_followed(fleet, settings, [file["path"] for file in found]):
+            say(
+                f"{link} is a link to a folder, which '**' does not follow: nothing in it is read. "
+                f"To read it, add a glob that begins with {link}/ to source.files"
+            )
         culprits = next((f["sha256"] for f in found if f["part"] == CULPRITS), None)
         raw = [file for file in found if file["part"] != CULPRITS]
         manifest = None if rebuild else read_manifest(lake)

@@ -6,6 +6,7 @@ modification or of change differs from the last time (kept in ``runs/<fleet>/has
 
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 
@@ -105,6 +106,25 @@ def globs_found(fleet: Fleet, settings: Settings) -> list[str]:
     globs = [item.glob for item in reading_rules(fleet).files]
     held = _held(fleet, settings).get("globs", [])
     return [glob for glob in globs if glob in held or _names(folder, glob)]
+
+
+def links_not_followed(fleet: Fleet, settings: Settings, paths: list[str]) -> list[str]:
+    """Links to folders that ``**`` in a glob passes by, since links may run in circles.
+
+    paths: of the raw files that are read. One of them in a link: another glob follows it.
+    """
+    globs = [item.glob for item in reading_rules(fleet).files]
+    if not any("**" in glob for glob in globs):
+        return []
+    folder = fleet.source_folder(settings)
+    read, found = [unescaped(path) for path in paths], []
+    for root, folders, _ in os.walk(folder):
+        for name in sorted(folders):
+            path = Path(root) / name
+            below = path.relative_to(folder).as_posix()
+            if path.is_symlink() and not any(p.startswith(below + "/") for p in read):
+                found.append(escaped(below))
+    return found
 
 
 def _names(folder: Path, glob: str) -> list[str]:
