@@ -89,11 +89,11 @@ def interrupt(stage: subprocess.Popen, number: int = signal.SIGINT) -> str:
     children = psutil.Process(stage.pid).children(recursive=True)
     os.killpg(stage.pid, number)
     try:
-        _, said = stage.communicate(timeout=60)
+        _, said = stage.communicate(timeout=180)
     except subprocess.TimeoutExpired:
         os.killpg(stage.pid, signal.SIGKILL)
         raise
-    _, alive = psutil.wait_procs(children, timeout=20)
+    _, alive = psutil.wait_procs(children, timeout=90)
     assert not alive, "something goes on in the background"
     return said
 
@@ -140,20 +140,6 @@ def test_dvc_stops_where_a_sweep_was_interrupted_before_any_trial_was_done(home:
     assert repro.returncode != 0 and f"exited with {InterruptionError.exit_code}" in said, said
     assert "interrupted" in said and "TypeError" not in said
     assert not (home / "best.json").exists() and not (home / "next").exists()
-
-
-@pytest.mark.engine
-def test_a_training_that_is_interrupted_says_so_and_keeps_its_checkpoint(home: Path) -> None:
-    stage = start(home, "train")
-    wait_until(
-        lambda: any(f.stat().st_size for f in ray_folder(home).glob("train-*.jsonl")),
-        "no epoch was reported",
-    )
-    said = interrupt(stage)
-    assert stage.returncode == InterruptionError.exit_code, said
-    assert said.rstrip().splitlines()[-1].startswith("error: interrupted; "), said
-    assert "Traceback" not in said
-    assert not (home / "bundle").exists() and any(ray_folder(home).rglob("checkpoint_*"))
 
 
 @pytest.mark.engine
