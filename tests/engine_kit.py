@@ -27,7 +27,7 @@ def engine_params(**changes: dict) -> Params:
     return toy_params(**({"tune": tune} | changes))
 
 
-def wait_until(what: Callable[[], bool], why: str, seconds: float = 120) -> None:
+def wait_until(what: Callable[[], bool], why: str, seconds: float = 300) -> None:
     """Poll; a test that waits longer fails with ``why``."""
     deadline = time.monotonic() + seconds
     while not what():

@@ -11,6 +11,7 @@ import yaml
 
 from amad.config import DataError, Params, Settings
 from amad.engines.quality import judge
+from amad.telemetry.files import read_json
 from amad.telemetry.lake import Lake
 from amad.telemetry.profile import profile
 from amad.telemetry.schemas import PROFILE, QUARANTINE
@@ -186,7 +187,7 @@ def test_a_failing_fleet_stops_the_run_after_its_outputs_are_written(stages, hom
 def test_the_stages_write_what_they_promise(stages, home):
     result = stages()
     folder = home / "data/tiny"
-    assert json.loads((folder / "validation.json").read_text()) == result
+    assert read_json(folder / "validation.json", "") == result
     assert set(result) == {
         "ok", "vehicle_days", "quarantined", "checks", "refused", "refused_because", "warnings",
         "profile_rows", "data_hash", "digest",

@@ -46,7 +46,7 @@ def scoring_job(runs: Path, fleet: str) -> Iterator[dict]:
         _mark_killed(runs)
         now = datetime.now(UTC)
         log = {
-            "id": f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}",
+            "id": f"{now:%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:6]}",
             "fleet": fleet,
             "status": "running",
             "started": now.isoformat(timespec="seconds"),
