@@ -139,3 +139,12 @@ def test_each_way_to_write_names_the_file(disk: Path, room: int) -> None:
     long = {"x": "y" * (1 << 20)}
     fails_for_want_of_space(disk, room, lambda: write_json(disk / "state.json", long))
     assert [p.name for p in disk.iterdir() if p.name != "state.pt"] == []
+
+
+def test_a_read_only_file_system_is_named(disk: Path) -> None:
+    (disk / "a.json").write_text("{}")
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    with pytest.raises(OSError) as failure:
+        write_json(disk / "a.json", {"x": 1})
+    told = str(usable_error(failure.value))
+    assert told.startswith(f"{disk}/") and "read-only file system; give the user" in told

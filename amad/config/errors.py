@@ -1,14 +1,19 @@
 """The errors a user can act on, each with the exit code the command line answers with."""
 
 import errno
+import re
+import shutil
 
 # The machine's fault and not a bug: no permission, a read-only, full or failing disk, a file for a
 # folder or the other way round, links in a circle, too long a path, a network file system that lost
 # a file or knows no locks.
-UNUSABLE = {
-    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO,
-    errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ESTALE, errno.ENOLCK,
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+UNUSABLE = NO_ROOM | CLOSED | {
+    errno.EIO, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ESTALE,
+    errno.ENOLCK,
 }  # fmt: skip
+NO_TEMPORARY = "No usable temporary directory"  # how Python's tempfile tells it
 
 
 class AmadError(Exception):
@@ -62,11 +67,49 @@ def usable_error(error: BaseException) -> AmadError | None:
     """What a user can act on: an ``AmadError`` itself, or one for an unusable file or folder."""
     if isinstance(error, AmadError):
         return error
-    if isinstance(error, OSError) and error.errno in UNUSABLE:
-        file = error.filename2 or error.filename  # of a rename the target
-        where = f"{file}: " if file else ""
+    if not isinstance(error, OSError):
+        return None
+    if NO_TEMPORARY in str(error):
         return DataError(
-            f"{where}{(error.strerror or 'not usable').lower()}; amad must be able to read and "
-            "write there: see 'amad doctor', or set AMAD_HOME to another folder"
+            f"no folder for temporary files can be written to ({error.strerror or error}); free "
+            "some space there, or set TMPDIR to a folder that has some"
         )
-    return None
+    number, reason, file = _of_the_copy(error) if isinstance(error, shutil.Error) else _told(error)
+    if number not in UNUSABLE:
+        return None
+    where = f"{file}: " if file else ""
+    return DataError(f"{where}{reason.lower()}; {_way_out(number)}")
+
+
+def _told(error: OSError) -> tuple[int | None, str, str | None]:
+    """(number, reason, file) of an error of the system."""
+    file = error.filename2 or error.filename  # of a rename the target
+    return error.errno, error.strerror or "not usable", file
+
+
+def _of_the_copy(error: shutil.Error) -> tuple[int | None, str, str | None]:
+    """The same of the first unusable file of a copied folder: shutil tells each as a text alone."""
+    listed = error.args[0] if error.args and isinstance(error.args[0], list) else []
+    for source, target, why in listed:
+        told = re.match(r"\[Errno (\d+)\] ([^:]+)", str(why))
+        if told and int(told[1]) in UNUSABLE:
+            unread = int(told[1]) not in NO_ROOM and str(target) not in str(why)
+            return int(told[1]), told[2], str(source if unread else target)
+    return None, "", None
+
+
+def _way_out(number: int | None) -> str:
+    elsewhere = "set AMAD_HOME (for temporary files TMPDIR) to a folder elsewhere"
+    if number == errno.EFBIG:
+        return f"raise the limit of a file's size (ulimit -f), or {elsewhere}"
+    if number in NO_ROOM:
+        return f"free some space there, or {elsewhere}; 'amad doctor' tells how much is free"
+    if number in CLOSED:
+        return (
+            "give the user who runs amad the right to read and write there, or set AMAD_HOME to "
+            "another folder; see 'amad doctor'"
+        )
+    return (
+        "amad must be able to read and write there: see 'amad doctor', or set AMAD_HOME to "
+        "another folder"
+    )

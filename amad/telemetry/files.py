@@ -8,6 +8,7 @@ import errno
 import hashlib
 import json
 import os
+import resource
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,15 @@ from amad.config import AmadError, DataError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-NO_SPACE = ("No space left on device", "Not enough free space", "disk is full")
+# What libraries that write for us say of a full or limited disk, where they say anything.
+NO_ROOM = {
+    "No space left on device": errno.ENOSPC,
+    "Not enough free space": errno.ENOSPC,
+    "disk is full": errno.ENOSPC,
+    "Disk quota exceeded": errno.EDQUOT,
+    "File too large": errno.EFBIG,
+}
+CUT_SHORT = (" requested and ", "unexpected pos")  # of NumPy and torch: less was written than given
 SEAL = "seal"  # the key of a JSON file's hash of itself
 ROOM_BYTES = 1 << 16  # less than this free: whatever failed while writing failed for want of space
 
@@ -64,7 +73,7 @@ def full_disk_named(target: Path) -> Iterator[None]:
     Libraries that write for us tell neither the file nor, some of them, what is wrong.
 
     Raises:
-        OSError: with ENOSPC and the file's name, where there was no space left.
+        OSError: with the file's name and what was wrong, where there was no room for it.
     """
     try:
         yield
@@ -74,10 +83,23 @@ def full_disk_named(target: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:
             error.filename = error.filename or str(target)
             raise
-        said = any(words in str(error) for words in NO_SPACE)
-        if not said and shutil.disk_usage(Path(target).parent).free > ROOM_BYTES:
+        number = _want_of_room(error, target)
+        if number is None:
             raise
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target)) from error
+        raise OSError(number, os.strerror(number), str(target)) from error
+
+
+def _want_of_room(error: Exception, target: Path) -> int | None:
+    """ENOSPC, EDQUOT or EFBIG, where that is what an error without a number comes from."""
+    for words, number in NO_ROOM.items():
+        if words in str(error):
+            return number
+    cut = any(words in str(error) for words in CUT_SHORT)
+    if cut and resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY:
+        return errno.EFBIG
+    if cut or shutil.disk_usage(Path(target).parent).free <= ROOM_BYTES:
+        return errno.ENOSPC
+    return None
 
 
 def flush(path: Path) -> None:
