@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: setup repro test lint quality lock clean
+.PHONY: setup repro test lint docs quality lock clean
 
 setup: .venv/.installed
 
@@ -26,6 +26,9 @@ lint: setup
 	ruff check .
 	ruff format --check .
 	lint-imports
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 # Any fleet through every method under one rule, for example:
 #   make quality FLEETS="smd asd my/fleet.yaml" SEEDS=1 METHODS="linear amad"

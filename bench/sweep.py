@@ -2,8 +2,8 @@
 
 Is the sweep's objective worth following? Draws settings as the sweep does, trains each at the
 sweep's budget, asks the objective, and afterwards, with labels, what each network is worth: by
-itself and in the detector. Writes the figures (docs/sweep.md has the keys) and, beside them, a
-plot. What is finished stays in --home: an interrupted run goes on where it stopped.
+itself and in the detector. Writes the figures (docs/explanation/sweep.md has the keys) and a plot
+beside them. What is finished stays in --home: an interrupted run goes on where it stopped.
 """
 
 import argparse
@@ -281,7 +281,7 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line, read."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.sweep",
-        description="Is the sweep's objective worth following? See docs/sweep.md.",
+        description="Is the sweep's objective worth following? See docs/explanation/sweep.md.",
     )
     parser.add_argument(
         "--fleet", nargs="+", action="extend", metavar="FILE", required=True,

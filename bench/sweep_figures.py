@@ -24,7 +24,7 @@ DRAWS = 2000  # resamples of the trials behind the interval of a rank correlatio
 def fleet_figures(
     fleet: Fleet, protocols: Sequence[str], untrained: dict, trials: list[dict], seed: int
 ) -> dict:
-    """What docs/sweep.md calls the keys of a fleet."""
+    """What docs/explanation/sweep.md calls the keys of a fleet."""
     able = [trial for trial in trials if trial["failed"] is None]
     content = {
         "labels": fleet.labels.kind,

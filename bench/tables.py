@@ -1,8 +1,8 @@
 """python -m bench.tables
 
-Write docs/results.md from the measurements in bench/results: the tables are made here, never typed.
-The page says which command made each of them. bench/reading.md, what a person makes of them, is put
-on top.
+Write docs/results/index.md from the measurements in bench/results. The tables are made here, never
+typed. The page says which command made each of them. bench/reading.md,
+what a person makes of them, is put on top.
 """
 
 import argparse
@@ -17,7 +17,8 @@ from bench.quality.figures import RELATION
 from bench.quality.methods import FLOOR
 from bench.quality.tables import COLUMNS, ablations, interval, or_dash, signed, table
 
-RESULTS, PAGE, READING = Path("bench/results"), Path("docs/results.md"), Path("bench/reading.md")
+RESULTS, READING = Path("bench/results"), Path("bench/reading.md")
+PAGE = Path("docs/results/index.md")
 MAIN = (
     "quality.json", "quality_baselines.json", "quality_networks.json", "quality_online.json",
     "quality_online_network.json",

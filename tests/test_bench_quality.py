@@ -41,7 +41,7 @@ from bench.quality.methods import (
 )
 from bench.quality.records import joined, tally_from_json, tally_to_json
 
-DOCS = Path(__file__).resolve().parent.parent / "docs" / "quality.md"
+DOCS = Path(__file__).resolve().parent.parent / "docs/reference/benchmark.md"
 METHODS = (
     "l2", "pca", "linear", "amad", "amad_with_network", "amad_alone", "amad_without_network",
     "no_skip",
@@ -79,7 +79,7 @@ def run(tmp_path_factory) -> Iterator[Run]:
 
 
 def documented(after: str) -> set[str]:
-    """Keys in the first column of the table that follows a line of docs/quality.md."""
+    """Keys in the first column of the table that follows a line of docs/reference/benchmark.md."""
     lines = DOCS.read_text(encoding="utf-8").split(after)[1].splitlines()[1:]
     first = next(i for i, line in enumerate(lines) if line.startswith("|"))
     table = itertools.takewhile(lambda line: line.startswith("|"), lines[first + 2 :])

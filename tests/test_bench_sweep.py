@@ -15,7 +15,7 @@ from bench.quality.jobs import JudgeJob, NetworkJob, network_job
 from bench.sweep import FleetSweep, ObjectiveJob, UntrainedJob, main, options_of
 from bench.sweep_figures import agreement, draw_sweeps, rank_correlation, spread_of
 
-DOCS = Path(__file__).resolve().parent.parent / "docs" / "sweep.md"
+DOCS = Path(__file__).resolve().parent.parent / "docs/explanation/sweep.md"
 TUNE = {"batch": 2, "epochs": 1, "max_windows": 32, "cases": 4}
 
 
@@ -43,7 +43,7 @@ def run(tmp_path_factory) -> Run:
 
 
 def documented(heading: str) -> set[str]:
-    """Keys in the first column of the table under a heading of docs/sweep.md."""
+    """Keys in the first column of the table under a heading of docs/explanation/sweep.md."""
     section = DOCS.read_text(encoding="utf-8").split(f"\n{heading}\n")[1].split("\n#")[0]
     cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("|")]
     return {key for cell in cells for key in re.findall(r"`([^`]+)`", cell)}

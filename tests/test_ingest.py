@@ -382,7 +382,7 @@ def test_a_second_run_without_news_writes_nothing(yard):
 
 
 def test_the_fleet_file_of_the_docs_is_read_as_told(yard):
-    text = (ROOT / "docs/data.md").read_text()
+    text = (ROOT / "docs/explanation/data.md").read_text()
     block = text.split("```yaml\n")[1].split("```")[0]
     fleet = Fleet.model_validate(yaml.safe_load(textwrap.dedent(block)))
     folder = yard.settings.data_dir / "vans/2026"

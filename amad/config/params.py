@@ -148,12 +148,12 @@ class TuneParams(Strict):
 class DetectParams(Strict):
     """From residuals to alarms and incidents.
 
-    members: what the detector joins (docs/detector.md). amad_weight: of the network's members among
-    them; at 0 the network is trained, registered and judged, and has no vote. widths: rows of the
-    box means where they are centred; a trailing box is the past half of one. baseline_rows and
-    baseline_weight: the slow causal mean that is taken off for drift. alarm_budget: promised alarms
-    (incidents) a vehicle-day on normal data. merge_gap_seconds: alarms closer than this are one
-    incident.
+    members: what the detector joins (docs/explanation/detector.md). amad_weight: of the network's
+    members among them; at 0 the network is trained, registered and judged, and has no vote. widths:
+    rows of the box means where they are centred; a trailing box is the past half of one.
+    baseline_rows and baseline_weight: the slow causal mean that is taken off for drift.
+    alarm_budget: promised alarms (incidents) per vehicle-day on normal data. merge_gap_seconds:
+    alarms closer than this are one incident.
     """
 
     members: Choices[MemberName] = ["ridge", "two_sided", "relation", "amad"]
@@ -185,7 +185,7 @@ class EvaluateParams(Strict):
 
 
 class GateParams(Strict):
-    """When the challenger becomes the champion; see docs/promotion.md.
+    """When the challenger becomes the champion; see docs/explanation/promotion.md.
 
     metric: a key of the evaluation's per-unit metrics. confidence: of the paired bootstrap
     interval against the champion. require_baseline: refuse a model below the best baseline,

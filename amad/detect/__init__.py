@@ -1,4 +1,7 @@
-"""From residuals to alarms and incidents: the one definition of each. See docs/detector.md."""
+"""From residuals to alarms and incidents: the one definition of each.
+
+See docs/explanation/detector.md.
+"""
 
 from amad.detect.alarms import OperatingPoint, merge_alarms
 from amad.detect.detector import Detector, Scored, build_detector

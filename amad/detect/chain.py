@@ -1,6 +1,7 @@
 """The evidence chain: from the residuals of one member to calibrated log evidence.
 
-One implementation for every detector and baseline; docs/detector.md has the formulas and why.
+One implementation for every detector and baseline; the formulas, and the reasons for
+them, are in docs/explanation/detector.md.
 
     residual_TC -> z2_TC = (residual / cross-fitted train scale)^2
     habituation, of members between channels alone: z2 / exp(mean of ln max(z2 / 10, 1) over the

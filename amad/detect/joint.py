@@ -1,4 +1,6 @@
-"""How the evidence of several members becomes one score; docs/detector.md says why it is so.
+"""How the evidence of several members becomes one score.
+
+The reasons are in docs/explanation/detector.md.
 
     score = 2/3 mean of the members over time + 1/3 mean of those between channels
             + mean over those between channels of max(evidence - bar, 0)

@@ -1,7 +1,8 @@
 """What kind of fault a channel's own curve looks like: simple rules, a guess and named as one.
 
 The rules read the scaled values of one channel inside an incident against the rows before it. They
-are tried in this order, the first that holds gives the type; docs/detector.md has them in words.
+are tried in this order, the first that holds gives the type; docs/explanation/detector.md
+has them in words.
 
 Shape legend: B rows before the incident, N rows of the incident, E both.
 """

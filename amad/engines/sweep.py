@@ -2,7 +2,8 @@
 
 Each trial trains for a few epochs through ``amad.model.training.train`` in a worker of its own and
 is judged after each by ``InjectedObjective``. The driver alone talks to MLflow: the sweep is a
-run, each trial a child of it. See docs/training.md for how the result is made reproducible.
+run, each trial a child of it. docs/explanation/training.md says how the result is
+made reproducible.
 """
 
 import os

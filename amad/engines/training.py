@@ -1,7 +1,7 @@
 """Training under Ray Train: data-parallel, resumable by content, one MLflow run with one curve.
 
 The loop is ``amad.model.training.train``; here it gets workers, a place for its checkpoints, and a
-driver that watches. See docs/training.md for why it is cut this way.
+driver that watches. See docs/explanation/training.md for why it is cut this way.
 """
 
 import tempfile

@@ -1,6 +1,7 @@
 """What of the evaluation DVC shows: ten figures that a person compares, and one curve.
 
-Both follow from ``metrics.json`` and the tallies beside it; docs/dvc.md shows them in use.
+Both follow from ``metrics.json`` and the tallies beside it; docs/explanation/dvc.md shows
+them in use.
 """
 
 import csv

@@ -31,7 +31,7 @@ def summarise(
     with_network: str,
     without_network: str,
 ) -> dict:
-    """The content of ``metrics.json``; see docs/evaluation.md for its keys.
+    """The content of ``metrics.json``; see docs/explanation/evaluation.md for its keys.
 
     detector, floor: names in ``tallies``, of the detector that is judged and of the random floor.
     with_network, without_network: of the same detector in both forms, one of which is the judged

@@ -2,7 +2,8 @@
 
 Every metric of a score depends on its order alone: a strictly increasing map changes nothing. Rows
 are in time order; ``label`` is 1 in an event. Labels of one class only, or scores that are not
-finite, raise ``ValueError("unscorable: ...")``. See docs/evaluation.md for the definitions.
+finite, raise ``ValueError("unscorable: ...")``. The definitions are in
+docs/explanation/evaluation.md.
 """
 
 from amad.metrics.affiliation import affiliation_f1

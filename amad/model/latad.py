@@ -4,8 +4,8 @@ A window becomes one latent on the unit sphere; what is far from every centre of
 is anomalous, and the gradient of that distance says which channel made it so.
 
 All negatives come from masks, so training draws the latents of whole windows close together. That
-is not what hurts (guards against it do, docs/latad.md): distances are judged relative to those of
-train. Latents that are one point but for rounding are refused.
+is not what hurts (guards against it do, docs/explanation/latad.md): distances are judged
+relative to those of train. Latents that are one point but for rounding are refused.
 
 Shape legend: B windows in a batch, L steps, C channels, D latent width, K masks, N centres,
 S window starts.

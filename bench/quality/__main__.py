@@ -1,9 +1,9 @@
 """python -m bench.quality --fleet conf/fleet/asd.yaml my/fleet.yaml --methods all --seeds 3 \
     --out runs/quality/quality.json
 
-Any fleet file through every method under one rule: JSON (docs/quality.md has its keys) and a
-Markdown page beside it. What is finished stays in --home, so an interrupted run goes on where it
-stopped and a second one is instant.
+Any fleet file through every method under one rule: JSON (docs/reference/benchmark.md has its keys)
+and a Markdown page beside it. What is finished stays in --home, so an interrupted run goes on where
+it stopped and a second one is instant.
 """
 
 import argparse
@@ -29,7 +29,8 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line, read; lists may be written on end or by repeating the option."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.quality",
-        description="Any fleet file through every method under one rule; see docs/quality.md.",
+        description="Any fleet file through every method under one rule; "
+        "see docs/reference/benchmark.md.",
     )
     several = {"nargs": "+", "action": "extend"}
     parser.add_argument(

@@ -1,4 +1,7 @@
-"""From the results of jobs to the figures of the report: see docs/quality.md for every key."""
+"""From the results of jobs to the figures of the report.
+
+docs/reference/benchmark.md explains every key.
+"""
 
 import hashlib
 import json

@@ -19,7 +19,7 @@ def markdown(report: dict) -> str:
         f"Made by `python -m bench.quality`; settings {report['params_digest']}, "
         f"seeds of what is random: {report['seeds']}; {machine['cpu']}, {machine['cores']} cores. "
         "Brackets: bootstrap intervals over units. `random` is the floor. Keys and definitions: "
-        "docs/quality.md, docs/evaluation.md.",
+        "docs/reference/benchmark.md, docs/explanation/evaluation.md.",
         "",
     ]
     for name, fleet in report["fleets"].items():
