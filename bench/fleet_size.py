@@ -15,8 +15,8 @@ import yaml
 
 from amad.config import ConfigError, Settings, load_params
 from amad.config.console import say
+from amad.evaluation.method_result import PRIMARY
 from amad.evaluation.summary import rounded
-from amad.evaluation.tally import PRIMARY
 from amad.telemetry.files import write_json
 from bench.facts import machine_facts
 from bench.quality.__main__ import main as judge

@@ -24,9 +24,9 @@ from amad.detect.detector import Detector
 from amad.detect.make import linear_members, two_sided_member
 from amad.detect.members import Member
 from amad.detect.relation import RelationMember
-from amad.engines.environment import quiet
+from amad.engines.shared.environment import quiet
+from amad.evaluation.method_result import lowest_for_unscored
 from amad.evaluation.summary import rounded
-from amad.evaluation.tally import lowest_for_unscored
 from amad.evaluation.units import Unit, fitting_parts, is_injected, units_of, unlabelled
 from amad.metrics import vus_pr
 from amad.telemetry.files import write_json

@@ -15,9 +15,9 @@ import numpy as np
 
 from amad.config import Fleet, Params, Settings, load_params
 from amad.config.console import say, track
-from amad.engines.environment import quiet
+from amad.engines.shared.environment import quiet
+from amad.evaluation.method_result import lowest_for_unscored
 from amad.evaluation.summary import rounded
-from amad.evaluation.tally import lowest_for_unscored
 from amad.evaluation.units import Unit, fitting_parts, units_of
 from amad.metrics import paired_bootstrap, vus_pr
 from amad.model import read_bundle

@@ -38,7 +38,7 @@ def bench_fleet(channels: int) -> Fleet:
 
 def make_lake(home: Path, fleet: Fleet, rows: int, seed: int) -> None:
     """Write raw files of slow random walks with 3 % nulls, a vehicle-day each, and ingest them."""
-    from amad.telemetry.ingest import ingest
+    from amad.ingest.run import ingest
 
     rng = np.random.default_rng(seed)
     (home / "raw").mkdir()
@@ -100,7 +100,7 @@ WAYS = {"streamed": streamed, "plain": plain}
 
 def measure(way: str, home: Path, fleet: Fleet) -> dict:
     """Run one way here, on one core, after its imports; print its figures as JSON."""
-    from amad.engines.environment import quiet
+    from amad.engines.shared.environment import quiet
 
     quiet()
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})

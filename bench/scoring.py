@@ -14,11 +14,11 @@ from tempfile import TemporaryDirectory
 
 from amad.config import Settings, load_cluster, load_fleet
 from amad.detect.detector import Detector
-from amad.engines.batch import Model, score_days
-from amad.engines.checksums import Checksums
-from amad.engines.environment import quiet
-from amad.engines.freshness import Snapshot
-from amad.engines.plan import Plan
+from amad.engines.score.batch import Model, score_days
+from amad.engines.score.freshness import Snapshot
+from amad.engines.score.plan import Plan
+from amad.engines.shared.environment import quiet
+from amad.scores.checksums import Checksums
 from amad.telemetry.lake import Lake
 from bench.facts import machine_facts, write_result
 

@@ -18,15 +18,15 @@ import numpy as np
 
 from amad.config import AmadError, DataError, Fleet, Params, Settings, load_params
 from amad.config.console import say
-from amad.engines.environment import quiet
-from amad.engines.identity import code_digest, work_digest
-from amad.engines.search import NUMBER, OBJECTIVE, BatchedSearch, optuna_search
-from amad.engines.sweep import distributions
-from amad.engines.sweep_outputs import PLACES, overlay, present_settings, with_settings
+from amad.engines.shared.environment import quiet
+from amad.engines.shared.identity import code_digest, work_digest
+from amad.engines.tune.search import NUMBER, OBJECTIVE, BatchedSearch, optuna_search
+from amad.engines.tune.sweep import distributions
+from amad.engines.tune.sweep_outputs import PLACES, overlay, present_settings, with_settings
 from amad.evaluation.canvas import save
+from amad.evaluation.method_result import PRIMARY
 from amad.evaluation.objective import injected_objective
 from amad.evaluation.summary import by_unit, rounded
-from amad.evaluation.tally import PRIMARY
 from amad.model import read_bundle, write_bundle
 from amad.model.levels import Levels
 from amad.model.network import Amad
@@ -46,7 +46,7 @@ TRIAL = (
 )  # fmt: skip
 OBJECTIVE_CODE = (
     "amad.detect", "amad.evaluation.objective", "amad.evaluation.units", "amad.metrics",
-    "amad.telemetry.faults", "amad.windows",
+    "amad.simulator.faults", "amad.windows",
 )  # fmt: skip
 
 

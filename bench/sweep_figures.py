@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from amad.config import Fleet
 from amad.evaluation.canvas import METRIC_NAME, QUIET, bare, figure_of, title
-from amad.evaluation.tally import PRIMARY
+from amad.evaluation.method_result import PRIMARY
 from amad.metrics import kendall_tau_b
 
 VIEWS = {"alone": "the network alone", "detector": "the detector with it"}

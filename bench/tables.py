@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from amad.evaluation.tally import PRIMARY
+from amad.evaluation.method_result import PRIMARY
 from bench.quality.figures import RELATION
 from bench.quality.methods import FLOOR
 from bench.quality.tables import COLUMNS, ablations, interval, or_dash, signed, table

@@ -32,7 +32,7 @@ def stage_main(
     (the registry, the published scores). In a temporary experiment, which is thrown away, it does
     not run, and that file says so.
     """
-    from amad.engines.environment import quiet
+    from amad.engines.shared.environment import quiet
 
     parser = argparse.ArgumentParser(
         description=sys.modules[run.__module__].__doc__,

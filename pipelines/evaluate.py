@@ -12,9 +12,9 @@ from amad.config import Params, Settings, load_fleet
 from amad.config.console import say
 from amad.detect.detector import build_detector
 from amad.detect.storage import folder_digest
-from amad.engines.datasets import data_hash
-from amad.engines.evaluation_run import evaluation_run
-from amad.engines.tracking import connect
+from amad.engines.shared.datasets import data_hash
+from amad.engines.shared.evaluation_run import evaluation_run
+from amad.engines.shared.tracking import connect
 from amad.evaluation.harness import Evaluation, examine
 from amad.evaluation.headline import headline, write_curve
 from amad.evaluation.plots import write_plots

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from amad.config import Params, Settings, load_fleet
 from amad.config.console import say
+from amad.ingest.run import ingest
 from amad.telemetry.files import write_json
-from amad.telemetry.ingest import ingest
 from pipelines import stage_main
 
 NAMED = 5  # of each kind in the messages

@@ -16,14 +16,15 @@ from amad.config import DataError, Fleet, Params, Settings, load_fleet
 from amad.config.console import say
 from amad.detect.detector import Detector
 from amad.detect.storage import folder_digest
-from amad.engines import promotion, registry
-from amad.engines.challenge import defend
-from amad.engines.datasets import span
-from amad.engines.evaluation_run import evaluation_run, training_run
-from amad.engines.gate import Decision, decide
-from amad.engines.model_card import model_card
-from amad.engines.registry_lock import registry_lock
-from amad.engines.tracking import connect, open_run
+from amad.engines.register import promotion
+from amad.engines.register.challenge import defend
+from amad.engines.register.gate import Decision, decide
+from amad.engines.register.model_card import model_card
+from amad.engines.register.registry_lock import registry_lock
+from amad.engines.shared import registry
+from amad.engines.shared.datasets import span
+from amad.engines.shared.evaluation_run import evaluation_run, training_run
+from amad.engines.shared.tracking import connect, open_run
 from amad.telemetry.files import read_json, write_json
 from amad.telemetry.lake import Lake
 from amad.windows.series import TEST

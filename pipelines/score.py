@@ -9,10 +9,10 @@ from datetime import date
 
 from amad.config import DataError, Fleet, Params, Settings, load_fleet
 from amad.config.console import say
-from amad.engines.batch import published, score_fleet
-from amad.engines.plan import some
-from amad.engines.registry import CHAMPION, alias_version
-from amad.engines.tracking import connect
+from amad.engines.score.batch import published, score_fleet
+from amad.engines.score.plan import some
+from amad.engines.shared.registry import CHAMPION, alias_version
+from amad.engines.shared.tracking import connect
 from amad.telemetry.files import read_json, write_json
 from pipelines import stage_main
 

@@ -5,8 +5,8 @@ Find the raw files (or simulate them) and write their fingerprint, data/<fleet>/
 
 from amad.config import Params, Settings, load_fleet
 from amad.config.console import say
+from amad.ingest.raw_files import fingerprint
 from amad.telemetry.files import write_json
-from amad.telemetry.source import fingerprint
 from pipelines import stage_main
 
 

@@ -6,10 +6,10 @@ Neither holds a time or a run's id, so that the same training gives the same byt
 
 from amad.config import Params, Settings, load_cluster, load_fleet
 from amad.config.console import say
-from amad.engines.datasets import log_datasets
-from amad.engines.sweep_outputs import with_settings
-from amad.engines.tracking import connect, told
-from amad.engines.training import train_fleet
+from amad.engines.shared.datasets import log_datasets
+from amad.engines.shared.tracking import connect, told
+from amad.engines.train.training import train_fleet
+from amad.engines.tune.sweep_outputs import with_settings
 from amad.telemetry.files import damaged, read_json, write_json
 from amad.windows.store import WindowStore
 from pipelines import stage_main

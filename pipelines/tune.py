@@ -4,7 +4,7 @@ Sweep AMAD's masks and loss weights: data/<fleet>/best.json and data/<fleet>/swe
 """
 
 from amad.config import Params, Settings, load_cluster, load_fleet
-from amad.engines.sweep import sweep_fleet
+from amad.engines.tune.sweep import sweep_fleet
 from pipelines import stage_main
 
 

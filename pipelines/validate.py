@@ -6,7 +6,7 @@ quarantine.parquet, validation.json and the Data Docs under data/<fleet>/docs.
 
 from amad.config import DataError, Params, Settings, load_fleet
 from amad.config.console import say
-from amad.engines.quality import judge
+from amad.engines.validate.quality import judge
 from amad.telemetry.files import write_json, write_parquet
 from amad.telemetry.health import Trouble, fleet_health
 from amad.telemetry.lake import Lake

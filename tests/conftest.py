@@ -21,7 +21,7 @@ os.environ["RAY_AUTH_MODE"] = "disabled"  # Ray would write a token into the hom
 
 @pytest.fixture(scope="session", autouse=True)
 def _quiet_engines() -> None:
-    from amad.engines.environment import quiet
+    from amad.engines.shared.environment import quiet
 
     quiet()
 

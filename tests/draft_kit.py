@@ -6,7 +6,7 @@ import numpy as np
 
 from amad.cli.drafting import write_draft
 from amad.config import Settings, load_fleet
-from amad.telemetry.ingest import ingest
+from amad.ingest.run import ingest
 
 ROWS = 240
 MONDAY = datetime(2026, 1, 5, 8)

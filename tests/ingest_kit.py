@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from amad.config import Fleet, Settings
-from amad.telemetry.ingest import ingest
+from amad.ingest.run import ingest
 from amad.telemetry.lake import Lake
 
 START = datetime(2026, 1, 5, tzinfo=UTC)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from amad.config.source import Source
-from amad.telemetry.readers import FileRefusedError, read_batches
+from amad.reading.readers import FileRefusedError, read_batches
 
 
 def source(**changes: object) -> Source:

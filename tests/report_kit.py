@@ -11,8 +11,8 @@ import yaml
 
 from amad.config import Fleet, Settings, load_fleet
 from amad.detect.incidents import Incident, incident_id, level_of
+from amad.ingest.run import ingest
 from amad.telemetry.files import write_json, write_parquet
-from amad.telemetry.ingest import ingest
 from amad.telemetry.lake import Lake
 from amad.telemetry.profile import profile
 from amad.telemetry.schemas import INCIDENTS, QUARANTINE, SCORES, TIMESTAMP

@@ -17,12 +17,12 @@ import yaml
 
 from amad.config import Fleet, Params, Settings, load_fleet
 from amad.detect.detector import Detector, build_detector, make_members
-from amad.engines import partitions
 from amad.evaluation.harness import evaluate
+from amad.ingest.run import ingest
 from amad.model.bundle import Bundle
 from amad.model.network import Amad
+from amad.scores import partitions
 from amad.telemetry.files import write_json, write_parquet
-from amad.telemetry.ingest import ingest
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import INCIDENTS, PROFILE, QUARANTINE
 from amad.windows.resample import split_bounds, to_series

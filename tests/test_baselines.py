@@ -28,7 +28,7 @@ def short_training() -> Iterator[None]:
         patch.setattr("amad.baselines.transformer.STEPS", 10)
         patch.setattr("amad.baselines.transformer.MODEL", SMALL)
         patch.setattr("amad.baselines.latad.STEPS", 60)
-        patch.setattr("amad.model.latad.BATCH", 16)
+        patch.setattr("amad.baselines.latad_network.BATCH", 16)
         patch.setattr("amad.baselines.registry.ModelParams", partial(ModelParams, **SIZE))
         yield
     fitted.cache_clear()

@@ -7,11 +7,11 @@ from detect_kit import LINEAR, C, fleet_of, parts, waves, with_values
 
 from amad.baselines import transformer
 from amad.baselines.cnn import HISTORY, CnnMember, Forecaster
+from amad.baselines.criterion import CriterionDetector, visible_passes
 from amad.baselines.network import seeded
 from amad.baselines.untrained import untrained_network
 from amad.config import ConfigError
 from amad.config.params import ModelParams
-from amad.detect.criterion import CriterionDetector, visible_passes
 from amad.model.network import Amad
 from amad.model.residual import tiles
 

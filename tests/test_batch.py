@@ -33,10 +33,11 @@ from scoring_kit import (
 
 import amad
 from amad.config import DataError, ServiceError
-from amad.engines import partitions, promotion
-from amad.engines.batch import score_fleet
-from amad.engines.jobs import scoring_job
-from amad.engines.tracking import connect
+from amad.engines.register import promotion
+from amad.engines.score.batch import score_fleet
+from amad.engines.shared.tracking import connect
+from amad.scores import partitions
+from amad.scores.job_log import scoring_job
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import SCORES
 from pipelines import register, score
@@ -214,7 +215,7 @@ def test_too_few_rows_are_never_published(place):
     """The count is checked before the partition is put in place."""
     _, settings = place
     runs = settings.runs_dir(FLEET)
-    from amad.engines.freshness import VehicleDay
+    from amad.scores.partitions import VehicleDay
 
     made_of = {"a-1": VehicleDay(rows=5, history=(), quarantined=False, inputs="x")}
     with pytest.raises(DataError, match="0 score rows of vehicle a-1 for 5 lake rows"):
@@ -251,7 +252,8 @@ from amad.engines.environment import quiet; quiet()
 from datetime import date
 from pathlib import Path
 from amad.config import Settings, load_fleet
-from amad.engines import partitions, batch
+from amad.scores import partitions
+from amad.engines.score import batch
 
 home = Path(sys.argv[1])
 settings = Settings(home=home, data_dir=home / "raw")

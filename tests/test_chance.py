@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amad.evaluation.tally import touched_by_chance
+from amad.evaluation.method_result import touched_by_chance
 from amad.metrics import binomial_tail, poisson_tail
 
 

@@ -18,8 +18,8 @@ from amad.cli.app import EXIT_CODES, app
 from amad.cli.errors import BUG
 from amad.cli.summary import lines
 from amad.config import AmadError, DataError, GateError, InterruptionError, Settings, load_params
+from amad.ingest.run import ingest
 from amad.telemetry.files import write_json
-from amad.telemetry.ingest import ingest
 from pipelines import stage_main
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amad.telemetry.clocks import DayCounter, LocalClock, Stopwatch, local_to_utc
-from amad.telemetry.strays import stray_days
-from amad.telemetry.values import DAY_US
+from amad.ingest.clock_errors import stray_days
+from amad.reading.clocks import DayCounter, LocalClock, Stopwatch, local_to_utc
+from amad.reading.times import DAY_US
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND

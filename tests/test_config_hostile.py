@@ -12,7 +12,7 @@ from amad.baselines.registry import baseline_names
 from amad.cli.__main__ import run
 from amad.config import ConfigError, Settings, load_cluster, load_fleet, load_params
 from amad.config.params import EvaluateParams, GateParams
-from amad.evaluation.tally import unit_metrics
+from amad.evaluation.method_result import unit_metrics
 
 LETTERS = "abcdefghijklm"
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(

@@ -4,7 +4,7 @@ import pytest
 from ingest_kit import Yard, at, raw_fleet, seconds_of
 from reading_kit import only, seen, source
 
-from amad.telemetry.reading import lines as text_lines
+from amad.reading import lines as text_lines
 
 
 def read(tmp_path, text, resolve, **changes):

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reading_kit import only, seen, source
 
-from amad.telemetry.reading import lines as text_lines
-from amad.telemetry.reading import unpack
-from amad.telemetry.reading.scan import clean_lines, line_bounds
+from amad.reading import lines as text_lines
+from amad.reading import unpack
+from amad.reading.scan import clean_lines, line_bounds
 
 
 def read(tmp_path, text, resolve=None, **changes):

@@ -12,7 +12,7 @@ from amad.config import ConfigError, DataError
 from amad.config.params import DetectParams
 from amad.detect.alarms import merge_alarms
 from amad.detect.detector import Detector, build_detector
-from amad.detect.levels import OWN_ROWS, POOL_ROWS, POOL_VEHICLES, pooled
+from amad.detect.detector_state import OWN_ROWS, POOL_ROWS, POOL_VEHICLES, pooled
 from amad.detect.make import linear_members, make_members
 from amad.detect.storage import FORMAT, folder_digest
 from amad.windows import Scaler

@@ -237,7 +237,7 @@ def test_a_store_that_does_not_answer_fails(home: Path):
 
 @pytest.mark.engine
 def test_a_store_without_models_warns(home: Path):
-    from amad.engines.tracking import connect, experiment_id
+    from amad.engines.shared.tracking import connect, experiment_id
 
     client = connect(Settings(home=home))
     experiment_id(client, "demo")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from amad.telemetry.doubles import likely_doubles
+from amad.ingest.vehicle_spellings import likely_doubles
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from amad.cli.app import app
 from amad.cli.drafting import write_draft
 from amad.config import ConfigError, DataError, Settings, load_fleet
-from amad.telemetry.ingest import ingest
+from amad.ingest.run import ingest
 
 
 @pytest.fixture

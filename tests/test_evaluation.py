@@ -20,8 +20,8 @@ from amad.evaluation.harness import (
     per_unit_metrics,
 )
 from amad.evaluation.headline import headline, write_curve
+from amad.evaluation.method_result import Tally, lowest_for_unscored
 from amad.evaluation.summary import _point_adjusted, summarise
-from amad.evaluation.tally import Tally, lowest_for_unscored
 from amad.evaluation.units import CASE_ROWS, Unit, fitting_parts, stretch, units_of
 from amad.model import Amad, Bundle
 from amad.windows.series import CALIBRATION, TEST, TRAIN

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from scoring_kit import make_artifacts, make_lake, read_json
 
-from amad.engines import evaluation_run as module
-from amad.engines import registry
-from amad.engines.datasets import FITTED, JUDGED, log_datasets, span
-from amad.engines.evaluation_run import evaluation_digest, evaluation_run
-from amad.engines.tracking import connect, experiment_id, open_run
+from amad.engines.shared import evaluation_run as module
+from amad.engines.shared import registry
+from amad.engines.shared.datasets import FITTED, JUDGED, log_datasets, span
+from amad.engines.shared.evaluation_run import evaluation_digest, evaluation_run
+from amad.engines.shared.tracking import connect, experiment_id, open_run
 from amad.telemetry.files import write_json
 from amad.telemetry.lake import Lake
 from amad.windows.store import WindowStore

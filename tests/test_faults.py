@@ -5,14 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amad.telemetry.faults import (
-    FAULT_TYPES,
-    LEAST_EFFECT,
-    SHAPELESS,
-    Fault,
-    apply_fault,
-    settled,
-)
+from amad.simulator.faults import FAULT_TYPES, LEAST_EFFECT, SHAPELESS, Fault, apply_fault, settled
 from amad.windows.inject import injected_cases
 from amad.windows.series import TEST, TRAIN, Series
 

@@ -15,7 +15,7 @@ from model_kit import toy_fleet
 from scoring_kit import FAULTY, FLEET, kit_params
 
 from amad.config import DataError, Settings, usable_error
-from amad.engines.training import train_fleet
+from amad.engines.train.training import train_fleet
 from amad.model.checkpoint import save_checkpoint
 from amad.telemetry.files import staged, write_json
 from pipelines import prepare, score

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amad.config.params import GateParams
-from amad.engines.gate import compare, decide
+from amad.engines.register.gate import compare, decide
 
 PARAMS = GateParams(bootstrap=200)
 

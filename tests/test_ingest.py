@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amad.config import ConfigError, DataError, Fleet, Settings, load_fleet
-from amad.telemetry import spill
-from amad.telemetry.ingest import ingest
+from amad.ingest import spill
+from amad.ingest.refused_rows import CHUNK_ROWS, RejectedLog
+from amad.ingest.run import ingest
+from amad.reading import parquet_file
 from amad.telemetry.lake import Lake
-from amad.telemetry.reading import parquet_file
-from amad.telemetry.tally import CHUNK_ROWS, RejectedLog
 from tests.ingest_kit import (
     SECOND,
     START,

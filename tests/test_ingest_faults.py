@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from amad.config import DataError
-from amad.telemetry import commit
+from amad.ingest import pending_change
 from amad.telemetry.lake import Lake, read_manifest
 from tests.ingest_kit import Yard, line, raw_fleet, tree
 
@@ -46,7 +46,7 @@ def test_a_kill_at_any_moment_leaves_the_old_lake_or_one_that_the_next_run_compl
     yard.csv("2.csv", [line(seconds=s) for s in (0.5, 1, 3 * DAY)] + [line("a-2")])
     _, lake = yard.ingest(fleet)
     done, hashed = tree(lake.path), lake.hash()
-    rename, outcomes = commit.Path.replace, set()
+    rename, outcomes = pending_change.Path.replace, set()
 
     for moment in range(60):
         shutil.rmtree(folder)
@@ -60,7 +60,7 @@ def test_a_kill_at_any_moment_leaves_the_old_lake_or_one_that_the_next_run_compl
                 raise Killed
             return rename(path, target)
 
-        monkeypatch.setattr(commit.Path, "replace", dying)
+        monkeypatch.setattr(pending_change.Path, "replace", dying)
         try:
             yard.ingest(fleet)
             outcomes.add("lived")
@@ -68,7 +68,7 @@ def test_a_kill_at_any_moment_leaves_the_old_lake_or_one_that_the_next_run_compl
             begun = (folder / "lake/.pending/commit.json").is_file()
             outcomes.add("begun" if begun else "not begun")
             assert begun or tree(lake.path) == old
-        monkeypatch.setattr(commit.Path, "replace", rename)
+        monkeypatch.setattr(pending_change.Path, "replace", rename)
         # Whoever reads now finds the old lake or the new one; who read before, still the old one.
         assert content(reader) == was
         now = Lake(lake.path, fleet)
@@ -87,7 +87,7 @@ PROGRAM = """
 import errno, os, signal, sys
 from pathlib import Path
 from amad.config import Settings
-from amad.telemetry import commit
+from amad.ingest import pending_change
 from tests.ingest_kit import Yard, raw_fleet
 yard = Yard.__new__(Yard)
 yard.settings = Settings(home=Path(sys.argv[1]) / "home", data_dir=Path(sys.argv[1]))
@@ -98,7 +98,7 @@ def dying(path, target):
     if moment < 0:
         os.kill(os.getpid(), signal.SIGKILL)
     return rename(path, target)
-commit.Path.replace = dying
+pending_change.Path.replace = dying
 yard.ingest(raw_fleet())
 """
 
@@ -248,7 +248,9 @@ def test_a_damaged_commit_is_told_and_forgotten_by_a_rebuild(yard, monkeypatch):
     yard.csv("1.csv", [line()])
     _, lake = yard.ingest(raw_fleet())
     yard.csv("2.csv", [line(seconds=1)])
-    monkeypatch.setattr(commit.Pending, "_carry_out", lambda pending: (_ for _ in ()).throw(Killed))
+    monkeypatch.setattr(
+        pending_change.Pending, "_carry_out", lambda pending: (_ for _ in ()).throw(Killed)
+    )
     with pytest.raises(Killed):
         yard.ingest(raw_fleet())
     monkeypatch.undo()

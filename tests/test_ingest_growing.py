@@ -273,9 +273,9 @@ def test_refused_files_and_unknown_vehicles_are_named_until_they_are_mended(yard
 
 
 def test_a_file_that_may_not_be_read_does_not_stop_the_others(yard, monkeypatch):
-    from amad.telemetry import source
+    from amad.ingest import raw_files
 
-    hashed = source.sha256_of
+    hashed = raw_files.sha256_of
 
     def refusing(path):
         if path.name == "2.csv":
@@ -285,21 +285,21 @@ def test_a_file_that_may_not_be_read_does_not_stop_the_others(yard, monkeypatch)
     yard.csv("1.csv", [line()])
     yard.csv("2.csv", [line("a-2")])
     with monkeypatch.context() as patch:
-        patch.setattr(source, "sha256_of", refusing)
+        patch.setattr(raw_files, "sha256_of", refusing)
         counts, lake = yard.ingest(raw_fleet())
         assert lake.vehicles() == ["a-1"]
         assert "Permission denied" in counts["files_refused"][0]["reason"]
     assert yard.ingest(raw_fleet())[1].vehicles() == ["a-1", "a-2"]
     os.utime(yard.raw / "2.csv")
     with monkeypatch.context() as patch:  # its rows are in the lake now
-        patch.setattr(source, "sha256_of", refusing)
+        patch.setattr(raw_files, "sha256_of", refusing)
         counts, lake = yard.ingest(raw_fleet())
         assert lake.vehicles() == ["a-1", "a-2"]
         assert counts["files_gone"] == [{"path": "2.csv", "rows": 1, "days": 1}]
 
 
 def test_whatever_fails_in_reading_a_file_refuses_that_file(yard, monkeypatch):
-    from amad.telemetry.rows import FileParser
+    from amad.reading.rows import FileParser
 
     parse = FileParser.parse
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from amad.config import ConfigError, DataError
-from amad.telemetry import tally, values
+from amad.ingest import refused_rows
+from amad.reading import times
 from tests.ingest_kit import SECOND, START, Yard, at, raw_fleet, seconds_of
 
 ONE = {"vehicle": {"take": "constant", "value": "a-1"}}
@@ -200,7 +201,7 @@ def test_one_row_of_a_wrong_clock_is_refused_and_changes_nothing_else(told, reas
 
 
 def test_a_vehicle_that_is_back_after_months_is_none_of_a_wrong_clock(yard, monkeypatch):
-    monkeypatch.setattr(tally, "KEPT_BYTES", 100)  # the times go to the disk
+    monkeypatch.setattr(refused_rows, "KEPT_BYTES", 100)  # the times go to the disk
     days = [0, 1, 2, 3, 100, 101]
     yard.csv("1.csv", [line(seconds=DAY * d + s) for d in days for s in range(50)])
     counts, lake = yard.ingest(raw_fleet())
@@ -219,8 +220,8 @@ def test_a_recording_that_starts_before_its_clock_is_set(yard, tmp_path):
 
 
 def test_a_day_ahead_of_the_clock_of_this_machine_is_still_read(yard, monkeypatch):
-    now = values.now_us()
-    monkeypatch.setattr(values, "now_us", lambda: round(START.timestamp() * SECOND))
+    now = times.now_us()
+    monkeypatch.setattr(times, "now_us", lambda: round(START.timestamp() * SECOND))
     yard.csv("x.csv", [line(seconds=DAY - 1), line(seconds=DAY + 1)])
     counts, _ = yard.ingest(raw_fleet())
     assert now > 0 and counts["rejected_by_reason"] == {"timestamp lies in the future": 1}

@@ -17,10 +17,9 @@ import yaml
 from engine_kit import engine_store, wait_until
 
 from amad.config import InterruptionError, Settings, interruption
-from amad.engines.identity import RunState
-from amad.engines.jobs import scoring_job
-from amad.engines.tracking import connect, experiment_id
-from amad.report.sources import job_logs
+from amad.engines.shared.identity import RunState
+from amad.engines.shared.tracking import connect, experiment_id
+from amad.scores.job_log import job_logs, scoring_job
 
 ROOT = Path(__file__).resolve().parent.parent
 TUNE = {"trials": 4, "batch": 2, "epochs": 2, "max_windows": 400, "cases": 4}
@@ -33,8 +32,8 @@ sys.path[:0] = [{root!r}, {tests!r}]
 from engine_kit import PROFILE, engine_params
 from model_kit import toy_fleet
 from amad.config import Settings
-from amad.engines.sweep import sweep_fleet
-from amad.engines.training import train_fleet
+from amad.engines.tune.sweep import sweep_fleet
+from amad.engines.train.training import train_fleet
 from amad.windows import WindowStore
 import pipelines
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from amad.detect.joint import TIME_SHARE, Voice, excess_shares, join, shares
+from amad.detect.combine import TIME_SHARE, Voice, excess_shares, join, shares
 
 T, C = 4, 3
 Evidence = dict[str, tuple[np.ndarray, np.ndarray]]

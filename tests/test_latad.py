@@ -8,9 +8,7 @@ import torch
 from detect_kit import LINEAR, fleet_of, parts, waves, with_values
 
 from amad.baselines.latad import STRIDE, LatadMember, cluster, window_ends
-from amad.detect.detector import FLEET, Detector
-from amad.model.augment import LearnedMasks, strength
-from amad.model.latad import (
+from amad.baselines.latad_network import (
     COLLAPSED,
     WINDOW,
     FeatureAttention,
@@ -21,6 +19,8 @@ from amad.model.latad import (
     nearest,
     train_latad,
 )
+from amad.detect.detector import FLEET, Detector
+from amad.model.augment import LearnedMasks, strength
 from amad.windows.series import Series
 
 VEHICLES = ["a-1", "a-2", "b-1"]
@@ -31,7 +31,7 @@ STEPS = 100
 def small_batches() -> Iterator[None]:
     """Enough to learn what is tested here, in a moment."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("amad.model.latad.BATCH", 16)
+        patch.setattr("amad.baselines.latad_network.BATCH", 16)
         patch.setattr("amad.baselines.latad.STEPS", STEPS)
         yield
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amad.telemetry.merging import CONTRADICTS, FIRST, MERGED, REPEATS, merge
-from amad.telemetry.spill import DayRows
+from amad.ingest.merging import CONTRADICTS, FIRST, MERGED, REPEATS, merge
+from amad.ingest.spill import DayRows
 
 NAN = float("nan")
 

@@ -13,8 +13,9 @@ from scoring_kit import START, make_artifacts, make_lake, night, read_json, refr
 import amad
 from amad.cli.__main__ import run as command
 from amad.config import ServiceError, Settings, load_fleet
-from amad.engines import promotion, registry
-from amad.engines.tracking import connect
+from amad.engines.register import promotion
+from amad.engines.shared import registry
+from amad.engines.shared.tracking import connect
 from amad.telemetry.files import write_json
 from pipelines import register, report, score
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amad.telemetry.numbers import NotReadableError, numbers
+from amad.reading.numbers import NotReadableError, numbers
 
 SPACES = [" ", "\u00a0", "\u202f", "\u2009"]
 

@@ -10,8 +10,8 @@ import pytest
 from ingest_kit import SECOND, START_US, Yard, raw_fleet, seconds_of
 from reading_kit import only, seen, source
 
-from amad.telemetry.readers import read_batches
-from amad.telemetry.reading import parquet_file
+from amad.reading import parquet_file
+from amad.reading.readers import read_batches
 
 RULES = source(format="parquet")
 

@@ -113,7 +113,7 @@ def test_every_lake_row_of_a_scored_date_has_one_score(project: Path):
 def test_the_first_model_is_the_champion(project: Path):
     import mlflow
 
-    from amad.engines.tracking_store import sqlite_uri
+    from amad.engines.shared.tracking_store import sqlite_uri
 
     uri = sqlite_uri(project / "mlflow.db")
     client = mlflow.MlflowClient(uri, uri)  # an earlier test may have set the registry's default

@@ -14,13 +14,13 @@ from windows_kit import lake_table, small_fleet
 from amad.config import Channel, Fleet
 from amad.detect.daily import score_table
 from amad.detect.detector import Detector
-from amad.engines.batch import score_fleet
-from amad.engines.challenge import Defender
-from amad.engines.partitions import folder
-from amad.engines.pyfunc_model import DetectorModel
+from amad.engines.register.challenge import Defender
+from amad.engines.register.pyfunc_model import DetectorModel
+from amad.engines.score.batch import score_fleet
+from amad.scores.partitions import folder
 from amad.telemetry.lake import Lake
-from amad.telemetry.possible import is_impossible, is_null_word, is_outside
 from amad.telemetry.profile import profile
+from amad.telemetry.valid_values import is_impossible, is_null_word, is_outside
 from amad.windows.build import build_store
 from amad.windows.resample import made_null, to_series
 from amad.windows.scaler import Scaler

@@ -15,8 +15,8 @@ import pytest
 from test_tracking_store import STOPPED
 
 from amad.config import ServiceError, Settings
-from amad.engines import tracking
-from amad.engines.registry_lock import registry_lock
+from amad.engines.register.registry_lock import registry_lock
+from amad.engines.shared import tracking
 
 
 def binaries() -> Path | None:

@@ -10,8 +10,8 @@ import yaml
 from ingest_kit import START_US, Yard, at, raw_fleet
 
 from amad.config import DataError, Fleet, Params, Settings, load_fleet
+from amad.ingest.run import ingest
 from amad.telemetry.files import read_json, write_parquet
-from amad.telemetry.ingest import ingest
 from amad.telemetry.schemas import QUARANTINE
 from amad.windows import TEST, TRAIN, WindowStore
 from amad.windows.build import build_store, quarantined_days

@@ -13,11 +13,12 @@ from scoring_kit import make_artifacts, make_lake, read_json
 
 import amad
 from amad.config import DataError, ServiceError, Settings, load_fleet
-from amad.engines import promotion, registry
-from amad.engines.batch import score_fleet
-from amad.engines.challenge import defend
-from amad.engines.registry_lock import registry_lock
-from amad.engines.tracking import connect
+from amad.engines.register import promotion
+from amad.engines.register.challenge import defend
+from amad.engines.register.registry_lock import registry_lock
+from amad.engines.score.batch import score_fleet
+from amad.engines.shared import registry
+from amad.engines.shared.tracking import connect
 from amad.telemetry.files import write_json
 from amad.telemetry.lake import Lake
 from amad.windows.store import WindowStore

@@ -14,8 +14,8 @@ from mlflow.models.utils import load_serving_example
 from scoring_kit import make_artifacts, make_lake, read_json
 
 from amad.config import DataError
-from amad.engines import registry
-from amad.engines.tracking import connect
+from amad.engines.shared import registry
+from amad.engines.shared.tracking import connect
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import REFUSED
 from pipelines import register
@@ -201,7 +201,7 @@ def test_a_channel_that_is_all_infinite_is_told_on_every_row(model, rows):
 
 
 def test_one_vehicle_that_cannot_be_scored_fails_alone(model, rows, monkeypatch):
-    from amad.engines import pyfunc_model
+    from amad.engines.register import pyfunc_model
 
     score_table = pyfunc_model.score_table
 

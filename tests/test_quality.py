@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from amad.config import DataError, Params, Settings
-from amad.engines.quality import judge
+from amad.engines.validate.quality import judge
 from amad.telemetry.files import read_json
 from amad.telemetry.lake import Lake
 from amad.telemetry.profile import profile

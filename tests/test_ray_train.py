@@ -14,11 +14,11 @@ from engine_kit import PROFILE, engine_params, engine_store, wait_until
 from model_kit import toy_fleet
 
 from amad.config import ClusterProfile, DataError, ServiceError, Settings
-from amad.engines.cluster import local_cpus, ray_session
-from amad.engines.curve import Curve, append_event, followed
-from amad.engines.identity import RunState, code_digest, work_digest
-from amad.engines.tracking import connect, experiment_id, open_run
-from amad.engines.training import train_fleet, training_digest
+from amad.engines.shared.cluster import local_cpus, ray_session
+from amad.engines.shared.identity import RunState, code_digest, work_digest
+from amad.engines.shared.tracking import connect, experiment_id, open_run
+from amad.engines.shared.training_curve import Curve, append_event, followed
+from amad.engines.train.training import train_fleet, training_digest
 from amad.model import read_bundle
 from amad.model.checkpoint import STATE, load_checkpoint, save_checkpoint
 from amad.windows import WindowStore
@@ -184,7 +184,7 @@ def test_a_local_ray_litters_no_home_and_leaves_no_process(tmp_path: Path) -> No
     code = (
         "import os, psutil, ray\n"
         "from amad.config import ClusterProfile\n"
-        "from amad.engines.cluster import ray_session\n"
+        "from amad.engines.shared.cluster import ray_session\n"
         "with ray_session(ClusterProfile(cpus=1, workers=0, object_store_mb=100)):\n"
         "    assert ray.get(ray.remote(lambda: 1).remote()) == 1\n"
         "    children = psutil.Process().children(recursive=True)\n"

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amad.config.source import Source
-from amad.telemetry.headers import AmbiguousHeaderError, find
-from amad.telemetry.readers import FileRefusedError, read_batches
-from amad.telemetry.reading import lines as lines_module
-from amad.telemetry.reading import parquet_file
+from amad.reading import lines as lines_module
+from amad.reading import parquet_file
+from amad.reading.headers import AmbiguousHeaderError, find
+from amad.reading.readers import FileRefusedError, read_batches
 
 
 @pytest.mark.parametrize(

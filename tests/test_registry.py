@@ -17,9 +17,10 @@ from scoring_kit import VEHICLES, fit_detector, make_artifacts, make_lake, read_
 import amad
 from amad.config import Fleet, GateError, ServiceError
 from amad.detect.detector import Detector
-from amad.engines import promotion, registry
-from amad.engines.challenge import Defender, defend
-from amad.engines.tracking import connect
+from amad.engines.register import promotion
+from amad.engines.register.challenge import Defender, defend
+from amad.engines.shared import registry
+from amad.engines.shared.tracking import connect
 from amad.telemetry.files import write_json
 from amad.telemetry.lake import Lake
 from amad.windows.scaler import Scaler

@@ -10,8 +10,8 @@ import pytest
 from detect_kit import C, broken_relation, coupled, fleet_of, with_values
 
 from amad.config.params import DetectParams
+from amad.detect.combine import BAR_QUANTILE
 from amad.detect.detector import FLEET, OWN_ROWS, Detector, make_members
-from amad.detect.joint import BAR_QUANTILE
 from amad.detect.members import Member, cut
 from amad.detect.relation import RelationMember, silent_rows
 from amad.windows import Scaler

@@ -30,10 +30,10 @@ from scoring_kit import (
 )
 
 from amad.config import DataError
-from amad.engines import partitions
-from amad.engines.batch import score_fleet
-from amad.engines.checksums import Checksums
-from amad.report.sources import job_logs
+from amad.engines.score.batch import score_fleet
+from amad.scores import partitions
+from amad.scores.checksums import Checksums
+from amad.scores.job_log import job_logs
 from amad.telemetry.lake import Lake
 from pipelines import register, report, score
 

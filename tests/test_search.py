@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ray.tune.schedulers import TrialScheduler
 
-from amad.engines.search import (
+from amad.engines.tune.search import (
     CURVE,
     EPOCH,
     NUMBER,

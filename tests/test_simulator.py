@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from amad.config import ConfigError, DataError, Fleet, Settings, load_fleet
-from amad.telemetry.simulator import SIMULATED_TYPES, simulate, vehicle_ids
-from amad.telemetry.simulator import catalogue as c
-from amad.telemetry.simulator import fleet as writer
-from amad.telemetry.simulator.breakdowns import VISIBLE
-from amad.telemetry.simulator.cycle import CHARGING, DAY_SECONDS, drive_day
-from amad.telemetry.simulator.daily import Readings, readings
-from amad.telemetry.simulator.vehicle import State, draw_vehicle, stream
+from amad.simulator import catalogue as c
+from amad.simulator import fleet as writer
+from amad.simulator.breakdowns import SIMULATED_TYPES, VISIBLE
+from amad.simulator.cycle import CHARGING, DAY_SECONDS, drive_day
+from amad.simulator.daily import Readings, readings
+from amad.simulator.fleet import simulate, vehicle_ids
+from amad.simulator.vehicle import State, draw_vehicle, stream
 
 ROOT = Path(__file__).resolve().parent.parent
 

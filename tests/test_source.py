@@ -5,8 +5,8 @@ import os
 import pytest
 
 from amad.config import ConfigError, DataError, Fleet, Settings
-from amad.telemetry import source
-from amad.telemetry.source import SIMULATED, escaped, fingerprint, unescaped
+from amad.ingest import raw_files
+from amad.ingest.raw_files import SIMULATED, escaped, fingerprint, unescaped
 from tests.ingest_kit import Yard, raw_fleet
 
 
@@ -49,8 +49,8 @@ def test_an_unchanged_file_is_not_hashed_again(yard, monkeypatch):
     before = fingerprint(fleet, yard.settings)
     yard.csv("b.csv", ["another"])
     hashed = []
-    once = source.sha256_of
-    monkeypatch.setattr(source, "sha256_of", lambda path: hashed.append(path.name) or once(path))
+    once = raw_files.sha256_of
+    monkeypatch.setattr(raw_files, "sha256_of", lambda path: hashed.append(path.name) or once(path))
     assert fingerprint(fleet, yard.settings) != before
     assert hashed == ["b.csv"]
 

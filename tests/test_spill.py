@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from amad.telemetry import spill
-from amad.telemetry.rows import DAY_US, CleanRows
-from amad.telemetry.spill import Spill
+from amad.ingest import spill
+from amad.ingest.spill import Spill
+from amad.reading.rows import DAY_US, CleanRows
 
 VEHICLES = ["a", "b"]
 

@@ -14,12 +14,7 @@ from scoring_kit import CONTENT, START, night
 
 from amad.config import Fleet
 from amad.config.params import DetectParams
-from amad.detect.daily import day_bounds, score_table, score_vehicle_day
-from amad.detect.detector import Detector
-from amad.detect.incidents import incidents_of
-from amad.detect.levels import FLEET, OWN_ROWS
-from amad.detect.make import make_members
-from amad.detect.still import (
+from amad.detect.constant_channels import (
     MEMORY_DAYS,
     MEMORY_US,
     SETTLED_ROWS,
@@ -28,6 +23,11 @@ from amad.detect.still import (
     _settled_at,
     still_channels,
 )
+from amad.detect.daily import day_bounds, score_table, score_vehicle_day
+from amad.detect.detector import Detector
+from amad.detect.detector_state import FLEET, OWN_ROWS
+from amad.detect.incidents import incidents_of
+from amad.detect.make import make_members
 from amad.windows import Scaler
 from amad.windows.resample import split_bounds, to_series
 from amad.windows.series import CALIBRATION, TRAIN, Series

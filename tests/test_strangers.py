@@ -12,7 +12,7 @@ from windows_kit import series_of, small_fleet
 
 from amad.detect.alarms import merge_alarms
 from amad.detect.detector import Detector
-from amad.detect.levels import FLEET
+from amad.detect.detector_state import FLEET
 from amad.detect.make import linear_members
 from amad.detect.members import AmadMember, RidgeMember
 from amad.model import Amad, Bundle

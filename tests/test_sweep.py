@@ -13,10 +13,11 @@ from engine_kit import PROFILE, engine_params, engine_store, wait_until
 from model_kit import toy_fleet
 
 from amad.config import ConfigError, DataError, Params, ServiceError, Settings
-from amad.engines.cluster import ray_session
-from amad.engines.identity import RunState
-from amad.engines.sweep import distributions, sweep_digest, sweep_fleet
-from amad.engines.sweep_outputs import (
+from amad.engines.shared.cluster import ray_session
+from amad.engines.shared.identity import RunState
+from amad.engines.shared.tracking import connect, experiment_id
+from amad.engines.tune.sweep import distributions, sweep_digest, sweep_fleet
+from amad.engines.tune.sweep_outputs import (
     PLACES,
     best_of,
     described,
@@ -25,7 +26,6 @@ from amad.engines.sweep_outputs import (
     with_settings,
     write_outputs,
 )
-from amad.engines.tracking import connect, experiment_id
 from amad.windows import WindowStore
 
 ROOT = Path(__file__).resolve().parent.parent

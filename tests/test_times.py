@@ -9,9 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from amad.config.source import TimestampRule
-from amad.telemetry.guess import looks_like
-from amad.telemetry.numbers import NotReadableError, numbers
-from amad.telemetry.values import DAY_US, elapsed, times, times_of_day
+from amad.reading.numbers import NotReadableError, numbers
+from amad.reading.times import DAY_US, elapsed, times, times_of_day
+from amad.reading.timestamp_guess import looks_like
 
 UTC_2026 = 1_767_607_200_000_000  # 2026-01-05 10:00
 SECOND = 1_000_000

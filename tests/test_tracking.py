@@ -17,9 +17,9 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UN
 from sqlalchemy.exc import OperationalError
 
 from amad.config import ServiceError, Settings
-from amad.engines import tracking
-from amad.engines.tracking import connect, experiment_id, flatten, open_run
-from amad.engines.tracking_store import tracking_uri
+from amad.engines.shared import tracking
+from amad.engines.shared.tracking import connect, experiment_id, flatten, open_run
+from amad.engines.shared.tracking_store import tracking_uri
 
 
 def test_the_store_and_its_artifacts_lie_in_the_home(home: Path):
@@ -105,9 +105,9 @@ def test_a_file_that_is_no_database_is_a_sentence(home: Path):
 @pytest.mark.engine
 def test_two_processes_may_meet_a_fresh_store(home: Path):
     program = (
-        "from amad.engines.environment import quiet; quiet()\n"
+        "from amad.engines.shared.environment import quiet; quiet()\n"
         "from amad.config import Settings\n"
-        "from amad.engines.tracking import connect, open_run\n"
+        "from amad.engines.shared.tracking import connect, open_run\n"
         "client = connect(Settings())\n"
         "with open_run(client, 'demo', 'race'): pass\n"
     )

@@ -14,9 +14,9 @@ from mlflow.store.db import utils
 from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
 
 from amad.config import ServiceError, Settings
-from amad.engines import tracking
-from amad.engines.tracking import connect, open_run
-from amad.engines.tracking_store import sqlite_file, sqlite_uri
+from amad.engines.shared import tracking
+from amad.engines.shared.tracking import connect, open_run
+from amad.engines.shared.tracking_store import sqlite_file, sqlite_uri
 
 ROOT = Path(tracking.__file__).parents[2]
 OLDER = "bd07f7e963c5"  # a version of MLflow's tables of 2022
@@ -26,7 +26,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from amad.config import AmadError, Settings
 from amad.config.console import say
-from amad.engines.tracking import connect
+from amad.engines.shared.tracking import connect
 
 how, number, made = sys.argv[1], int(sys.argv[2]), 0
 if how == "full":

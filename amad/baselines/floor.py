@@ -11,7 +11,7 @@ import numpy as np
 from amad.config import Fleet
 from amad.config.params import DetectParams
 from amad.detect.detector import Detector
-from amad.detect.levels import FLEET, Level
+from amad.detect.detector_state import FLEET, Level
 from amad.windows.scaler import Scaler
 from amad.windows.series import Series
 

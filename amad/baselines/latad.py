@@ -8,9 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from amad.baselines.network import NetworkMember
-from amad.detect.members import Arrays
-from amad.model.latad import (
+from amad.baselines.latad_network import (
     CENTRES,
     COLLAPSED,
     WINDOW,
@@ -21,6 +19,8 @@ from amad.model.latad import (
     nearest,
     train_latad,
 )
+from amad.baselines.network import NetworkMember
+from amad.detect.members import Arrays
 from amad.windows.series import Series
 
 STRIDE = 8  # rows between the ends of scored windows

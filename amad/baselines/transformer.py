@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from amad.baselines.criterion import CriterionDetector, visible_passes
 from amad.baselines.network import NetworkMember, minimise, seeded
 from amad.config.params import LossParams, ModelParams
-from amad.detect.criterion import CriterionDetector, visible_passes
-from amad.detect.levels import pooled
+from amad.detect.detector_state import pooled
 from amad.model.losses import Objective, hidden_and_counted
 from amad.model.network import Amad
 from amad.model.residual import past_tiles, tiles

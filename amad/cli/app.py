@@ -120,7 +120,7 @@ def one_fleet(context: typer.Context, fleet: list[str] | None) -> str | None:
 
 def _settings(cluster: str | None) -> "Settings":
     from amad.config import ConfigError, Settings
-    from amad.engines.environment import quiet
+    from amad.engines.shared.environment import quiet
 
     quiet()
     settings = Settings(cluster=cluster) if cluster else Settings()
@@ -286,7 +286,7 @@ def promote(
     fleet: FleetOption = None,
 ) -> None:
     """Make a version the champion that scores, if the gate let it."""
-    from amad.engines import promotion
+    from amad.engines.register import promotion
 
     if force and not reason:
         raise typer.BadParameter("--force needs --reason: why the gate is overruled.")
@@ -300,7 +300,7 @@ def promote(
 @app.command(rich_help_panel=REGISTRY)
 def rollback(context: typer.Context, fleet: FleetOption = None) -> None:
     """Make the version before the champion the champion again."""
-    from amad.engines import promotion
+    from amad.engines.register import promotion
 
     params, settings = load(context, fleet)
     champion = promotion.rollback(settings, _name(params, settings))
@@ -333,7 +333,7 @@ def doctor(
     """Check versions, data, store, registry, cluster and last job; say what to do."""
     from amad.cli.doctor import as_json, as_table, diagnose
     from amad.config import Settings
-    from amad.engines.environment import quiet
+    from amad.engines.shared.environment import quiet
 
     quiet()
     settings = Settings(cluster=cluster) if cluster else Settings()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from amad.config import ConfigError, Settings, load_fleet
 from amad.config.fleet import fleet_path
-from amad.telemetry.draft.build import draft
+from amad.draft.build import draft
 from amad.telemetry.files import staged
 
 

@@ -19,7 +19,7 @@ def simulated(
     Raises:
         ConfigError: the fleet has real data and ``out`` is not given, or is not simulated.
     """
-    from amad.telemetry.simulator import simulate
+    from amad.simulator.fleet import simulate
 
     fleet = load_fleet(name, settings)
     if fleet.source.format != "simulator":

@@ -103,7 +103,7 @@ def _scored(content: dict) -> list[str]:
 
 def _where(fleet: Fleet, settings: Settings) -> list[tuple[str, str]]:
     """(what, where) of what to look at next, as far as it is there."""
-    from amad.engines.tracking_store import tracking_uri
+    from amad.engines.shared.tracking_store import tracking_uri
 
     folder = settings.fleet_dir(fleet.name)
     # MLflow's pages are about language models unless their address says otherwise.

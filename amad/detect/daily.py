@@ -39,7 +39,7 @@ class ScoredRows:
     """table: schemas.SCORES, a row for each lake row. incidents: of these rows, in time order.
 
     made_null: channel -> cells of these rows whose value cannot be and was taken for null, see
-    ``amad.telemetry.possible``. unmeasured: channels of the vehicle's class without one usable
+    ``amad.telemetry.valid_values``. unmeasured: channels of the vehicle's class without one usable
     value in these rows: the scores say nothing of them.
     """
 

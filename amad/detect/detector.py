@@ -21,14 +21,14 @@ import numpy as np
 
 from amad.config import DataError, Fleet
 from amad.config.params import DetectParams
-from amad.detect import still as stillness
+from amad.detect import constant_channels as stillness
 from amad.detect.alarms import OperatingPoint, choose_threshold, vehicle_days
 from amad.detect.chain import EvidenceChain
-from amad.detect.joint import BAR_QUANTILE, excess_shares, join, shares
-from amad.detect.levels import FLEET, OWN_ROWS, Level, Scored, pooled
+from amad.detect.combine import BAR_QUANTILE, excess_shares, join, shares
+from amad.detect.constant_channels import MEMORY_US, hold, noise_of, tell
+from amad.detect.detector_state import FLEET, OWN_ROWS, Level, Scored, pooled
 from amad.detect.make import make_members, with_a_vote
 from amad.detect.members import Member
-from amad.detect.still import MEMORY_US, hold, noise_of, tell
 from amad.windows.scaler import Scaler, Strangers
 from amad.windows.series import Series
 
@@ -283,7 +283,7 @@ class Detector:
         """Score, alarm and attribution of every row of a scaled series; pure.
 
         memory: a longer record of the channels ``still_channels``, in their order, in engineering
-        units, which ends with the series, see ``amad.detect.still``. Default: the series itself.
+        units, which ends with the series, see ``constant_channels``. Default: the series itself.
         """
         score_T, part_TC, left_out = self.raw_score(self._settled(series, memory))
         name = self.level_of(series)

@@ -34,7 +34,7 @@ class Member(ABC):
 
     name: unique within a detector. weight: of its evidence in the sum. context_rows,
     lookahead_rows: rows before and after a row that its residual depends on. between_channels: it
-    predicts channels from each other, not over time, see ``amad.detect.joint``, and its channels
+    predicts channels from each other, not over time, see ``amad.detect.combine``, and its channels
     habituate, see ``amad.detect.chain``. coefficients: for each level (a vehicle, a class, the
     fleet) what ``solve`` gave, float64.
     """

@@ -18,7 +18,7 @@ from amad.config.params import DetectParams
 from amad.detect.alarms import OperatingPoint
 from amad.detect.chain import Calibration
 from amad.detect.detector import Detector
-from amad.detect.levels import Level
+from amad.detect.detector_state import Level
 from amad.detect.make import make_members
 from amad.telemetry.files import read_json, staged, write_json
 from amad.windows.scaler import Scaler

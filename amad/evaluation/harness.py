@@ -18,8 +18,8 @@ from amad.config import Fleet, Params
 from amad.config.console import track
 from amad.config.params import DetectParams
 from amad.detect.detector import Detector, Scored, make_members
+from amad.evaluation.method_result import Tally, lowest_for_unscored, over_seeds, unit_metrics
 from amad.evaluation.summary import PerUnit, by_unit, rounded, summarise
-from amad.evaluation.tally import Tally, lowest_for_unscored, over_seeds, unit_metrics
 from amad.evaluation.units import Unit, fitting_parts, is_injected, units_of, unlabelled
 from amad.windows.series import CALIBRATION, PURGED, TEST, Series
 from amad.windows.store import WindowStore

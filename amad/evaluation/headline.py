@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from amad.evaluation.harness import Evaluation
-from amad.evaluation.tally import PRIMARY, RECALL_G
+from amad.evaluation.method_result import PRIMARY, RECALL_G
 from amad.telemetry.files import staged
 
 DIGITS = 4  # what differs from machine to machine in the last bits is no difference between runs

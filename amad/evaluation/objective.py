@@ -12,12 +12,12 @@ import numpy as np
 
 from amad.config import DataError, Params
 from amad.detect.chain import Calibration, EvidenceChain
+from amad.detect.combine import BAR_QUANTILE, join
 from amad.detect.detector import make_members
-from amad.detect.joint import BAR_QUANTILE, join
 from amad.detect.members import Hide, hidden_kinds
 from amad.evaluation.units import types_from, unlabelled
 from amad.metrics import auc_pr
-from amad.telemetry.faults import Fault
+from amad.simulator.faults import Fault
 from amad.windows.inject import injected_cases
 from amad.windows.series import CALIBRATION, TRAIN, Series
 from amad.windows.store import WindowStore

@@ -30,7 +30,7 @@ from amad.evaluation.canvas import (
     title,
 )
 from amad.evaluation.harness import Evaluation
-from amad.evaluation.tally import PRIMARY, RECALL_G
+from amad.evaluation.method_result import PRIMARY, RECALL_G
 from amad.evaluation.timelines import draw_attribution, draw_timeline
 from amad.evaluation.units import Unit, units_of
 from amad.telemetry.files import staged

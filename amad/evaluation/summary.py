@@ -7,7 +7,7 @@ import numpy as np
 
 from amad import metrics
 from amad.config import Fleet, Params
-from amad.evaluation.tally import PRIMARY, Finding, Rate, Tally
+from amad.evaluation.method_result import PRIMARY, Finding, Rate, Tally
 from amad.evaluation.units import is_injected
 
 PerUnit = dict[str, dict[str, float]]  # unit -> metric -> value

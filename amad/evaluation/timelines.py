@@ -13,7 +13,7 @@ from amad.config import Fleet
 from amad.detect.detector import Detector, Scored
 from amad.evaluation.canvas import ALARM, EVENT, METRIC_NAME, OURS, bare, count, figure_of, title
 from amad.evaluation.harness import Evaluation
-from amad.evaluation.tally import PRIMARY, Finding
+from amad.evaluation.method_result import PRIMARY, Finding
 from amad.evaluation.units import Unit
 from amad.windows.store import WindowStore
 

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from amad.config import Fleet
-from amad.telemetry.faults import FAULT_TYPES
+from amad.simulator.faults import FAULT_TYPES
 from amad.windows.inject import injected_cases
 from amad.windows.series import CALIBRATION, TEST, TRAIN, Series
 from amad.windows.store import WindowStore

@@ -17,8 +17,9 @@ from amad.config import Fleet, Settings
 from amad.report import text
 from amad.report.incident import Blame, Plot, blame, plot
 from amad.report.overview import LEVELS, overview, stretch_us
-from amad.report.sources import Coverage, Incident, ScoringRun, job_logs
+from amad.report.sources import Coverage, Incident, ScoringRun
 from amad.report.trust import Evidence, cards
+from amad.scores.job_log import job_logs
 from amad.telemetry.files import read_json, staged
 from amad.telemetry.health import fleet_health, left_undone
 from amad.telemetry.lake import Lake

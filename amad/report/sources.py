@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 from amad.config import DataError, Fleet, Settings
 from amad.config.console import say
 from amad.detect import incidents
+from amad.scores.job_log import job_logs
 from amad.telemetry.files import damaged, read_json, read_table
 from amad.telemetry.schemas import INCIDENTS, SCORES, check
 
 TABLES = {"scores": "part.parquet", "incidents": "incidents.parquet"}
-LONGEST_LOG = 64 << 20  # bytes of a job's log
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,25 +179,6 @@ class ScoringRun:
             table["timestamp"].cast(pa.int64()).to_numpy(),
             table["score"].cast(pa.float64()).to_numpy(),
         )
-
-
-def job_logs(runs: Path) -> tuple[list[dict], list[Path]]:
-    """The logs of a fleet's scoring jobs, the newest last, and the files that are no such log."""
-    logs, unreadable = [], []
-    for path in sorted((runs / "jobs").glob("*.json")):
-        try:
-            if path.stat().st_size > LONGEST_LOG:
-                raise DataError(f"{path} is too long")
-            log = read_json(path, "", keys=("id", "started", "status", "dates"), required=True)
-            datetime.fromisoformat(log["started"])
-            int(log.get("model_version") or 0)
-            for day in log["dates"]:
-                date.fromisoformat(day)
-        except (OSError, DataError, ValueError, TypeError):
-            unreadable.append(path)
-        else:
-            logs.append(log)
-    return sorted(logs, key=lambda log: (log["started"], log["id"])), unreadable
 
 
 def _without_job(fleet: str, runs: Path) -> str:

@@ -231,3 +231,9 @@ def damaged(path: Path, remedy: str, why: str) -> DataError:
 def _missing(path: Path, remedy: str, required: bool) -> None:
     if required:
         raise DataError(f"{path} is missing; {remedy}")
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -27,9 +27,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from amad.config import DataError, Fleet
+from amad.reading.times import DAY_US, date_of
 from amad.telemetry.files import damaged, read_json, write_json
 from amad.telemetry.schemas import DATE, EVENTS, TIMESTAMP, VEHICLE, check, lake_schema
-from amad.telemetry.values import DAY_US, date_of
 
 FORMAT = 3  # of the parts and tables: a lake of another format is written anew
 MANIFEST, DAYS_FILE, EVENTS_FILE = "_manifest.json", "_days.parquet", "_events.parquet"

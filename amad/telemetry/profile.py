@@ -27,8 +27,8 @@ import pyarrow.compute as pc
 
 from amad.config import Channel, Fleet
 from amad.telemetry.lake import Lake
-from amad.telemetry.possible import is_null_word, is_outside
 from amad.telemetry.schemas import PROFILE
+from amad.telemetry.valid_values import is_null_word, is_outside
 
 REST_FACTOR = 20
 BATCH_ROWS = 1 << 17

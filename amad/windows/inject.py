@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from amad.telemetry.faults import FAULT_TYPES, Fault, apply_fault, settled
+from amad.simulator.faults import FAULT_TYPES, Fault, apply_fault, settled
 from amad.windows.series import TRAIN, Series
 
 TRIES = 60

@@ -3,8 +3,8 @@
 The grid is aligned to the epoch: bin k is [k * period, (k + 1) * period) and its timestamp is its
 start, so the same telemetry lies on the same grid whichever slice of it is read.
 
-A value that cannot be (``amad.telemetry.possible``: outside the channel's physical range, infinite,
-or a word for "not available") is null from here on; ``made_null`` counts such cells.
+A value that cannot be (``amad.telemetry.valid_values``: outside the channel's physical range,
+infinite, or a word for "not available") is null from here on; ``made_null`` counts such cells.
 
 Within a bin a continuous channel takes the mean of its values (what an anti-aliasing reader would
 report at this period), every other kind the last one (a mean of two gears is no gear).
@@ -31,7 +31,7 @@ import numpy as np
 import pyarrow as pa
 
 from amad.config import Fleet
-from amad.telemetry.possible import is_impossible
+from amad.telemetry.valid_values import is_impossible
 from amad.windows.series import CALIBRATION, PURGED, TEST, TRAIN, Series
 
 

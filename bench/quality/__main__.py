@@ -14,7 +14,7 @@ from pathlib import Path
 
 from amad.config import AmadError, ConfigError, Params, Settings, load_params
 from amad.config.console import say
-from amad.engines.environment import quiet
+from amad.engines.shared.environment import quiet
 from amad.evaluation.summary import rounded
 from amad.telemetry.files import staged, write_json
 from bench.facts import machine_facts

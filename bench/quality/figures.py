@@ -12,8 +12,8 @@ import numpy as np
 from amad import metrics
 from amad.config import Fleet, Params
 from amad.evaluation.harness import WITH, WITHOUT
+from amad.evaluation.method_result import PRIMARY, Tally, over_seeds
 from amad.evaluation.summary import STRENGTHS, PerUnit, by_unit, summarise
-from amad.evaluation.tally import PRIMARY, Tally, over_seeds
 from bench.quality.methods import FLOOR
 from bench.quality.records import joined
 

@@ -18,10 +18,10 @@ import numpy as np
 
 from amad.config import DataError, Fleet, Params, Settings, load_fleet
 from amad.config.console import say
-from amad.engines.identity import code_digest
+from amad.engines.shared.identity import code_digest
 from amad.evaluation.units import is_injected
 from amad.metrics import events_of
-from amad.telemetry.faults import FAULT_TYPES
+from amad.simulator.faults import FAULT_TYPES
 from amad.telemetry.files import staged, write_json
 from amad.windows.scaler import Scaler
 from amad.windows.series import PURGED, TEST, Series

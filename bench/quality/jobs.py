@@ -17,7 +17,7 @@ import numpy as np
 from amad.baselines import baseline_names
 from amad.config import AmadError, DataError, Fleet, Params
 from amad.detect.detector import Detector
-from amad.engines.identity import code_digest, work_digest
+from amad.engines.shared.identity import code_digest, work_digest
 from amad.evaluation.harness import judge
 from amad.evaluation.units import fitting_parts
 from amad.telemetry.files import write_json
@@ -32,7 +32,7 @@ from bench.quality.records import tally_to_json
 NETWORK_CODE = ("amad.model", "amad.windows")
 JUDGE_CODE = (
     "amad.detect", "amad.metrics", "amad.windows", "amad.evaluation.harness",
-    "amad.evaluation.tally", "amad.evaluation.units", "bench.quality.jobs",
+    "amad.evaluation.method_result", "amad.evaluation.units", "bench.quality.jobs",
     "bench.quality.fleets", "bench.quality.memory", "bench.quality.records",
 )  # fmt: skip
 TIMED_ROWS = 5000  # of a test part, scored once more to time it

@@ -200,7 +200,7 @@ def build(
     if name not in AMAD:
         return make_baseline(name, params.detect, params.seed, fleet, store.scaler)
     if AMAD[name].criterion:
-        from amad.detect.criterion import criterion_detector
+        from amad.baselines.criterion import criterion_detector
 
         return criterion_detector(bundle, params.detect)
     if bundle is not None:

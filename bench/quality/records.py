@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from amad.evaluation.tally import Finding, Rate, Tally
+from amad.evaluation.method_result import Finding, Rate, Tally
 from amad.evaluation.units import Event
 
 

@@ -1,6 +1,6 @@
 """The report as Markdown: made from the JSON alone, never typed."""
 
-from amad.evaluation.tally import PRIMARY
+from amad.evaluation.method_result import PRIMARY
 from bench.quality.figures import RELATION
 from bench.quality.methods import ABLATIONS, FLOOR, WITH
 

@@ -58,7 +58,7 @@ def diagnose(settings: Settings, fleet: str | None = None) -> Iterator[Check]:
     fleet: name, default the one of ``params.yaml``. Without a readable ``params.yaml`` and fleet
     file only the machine is examined.
     """
-    from amad.cli.doctor import health, jobs, machine, services
+    from amad.cli.doctor import health, machine, operation, services
 
     for check in (machine.python, machine.packages, machine.disk):
         yield _guarded(check, settings)
@@ -89,10 +89,10 @@ def diagnose(settings: Settings, fleet: str | None = None) -> Iterator[Check]:
         services.tracking_store,
         services.registry,
         services.cluster,
-        jobs.last_scoring,
-        jobs.freshness,
-        jobs.dvc,
-        jobs.leftovers,
+        operation.last_scoring,
+        operation.freshness,
+        operation.dvc,
+        operation.leftovers,
     ):
         yield _guarded(check, patient)
         if check is health.validation:

@@ -82,8 +82,8 @@ def raw_data(patient: Patient) -> Check:
 
 def lake(patient: Patient) -> Check:
     """What ingest has made of them, and what it has not seen yet."""
+    from amad.reading.rules import reading_rules
     from amad.telemetry.lake import Lake, read_manifest
-    from amad.telemetry.source import reading_rules
 
     folder = patient.settings.fleet_dir(patient.fleet.name) / "lake"
     if not folder.is_dir():

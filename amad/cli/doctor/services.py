@@ -18,8 +18,8 @@ GCS_PORT = 6379  # where a Ray head listens unless told otherwise
 
 def tracking_store(patient: Patient) -> Check:
     """Does MLflow's store answer, with tables of this version?"""
-    from amad.engines.tracking import connect
-    from amad.engines.tracking_store import public, sqlite_file, tracking_uri
+    from amad.engines.shared.tracking import connect
+    from amad.engines.shared.tracking_store import public, sqlite_file, tracking_uri
 
     uri = tracking_uri(patient.settings)
     file = sqlite_file(uri)
@@ -33,9 +33,9 @@ def tracking_store(patient: Patient) -> Check:
 
 def registry(patient: Patient) -> Check:
     """Is there a champion, and can it be fetched?"""
-    from amad.engines.registry import CHALLENGER, CHAMPION, alias_version, fetched
-    from amad.engines.tracking import connect
-    from amad.engines.tracking_store import sqlite_file, tracking_uri
+    from amad.engines.shared.registry import CHALLENGER, CHAMPION, alias_version, fetched
+    from amad.engines.shared.tracking import connect
+    from amad.engines.shared.tracking_store import sqlite_file, tracking_uri
 
     file = sqlite_file(tracking_uri(patient.settings))
     if file is not None and not file.is_file():

@@ -1,0 +1,141 @@
+"""The papers' own anomaly criterion, for comparison only: no chain, no smoothing, no calibration.
+
+    score_i = softmax_i(-D_i) e_i    over the steps i of one window; windows lie end to end
+
+with D the association discrepancy of a step and e its mean squared reconstruction error (Anomaly
+Transformer, arXiv 2110.02642, section 3.3, which our reading of AMAD takes over).
+
+Shape legend: T rows of a vehicle, B windows, L steps in a window, C channels, N rows of a tile.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from amad.config import ConfigError, Fleet
+from amad.config.params import DetectParams
+from amad.detect.detector import Detector
+from amad.detect.detector_state import FLEET, Level
+from amad.windows.scaler import Scaler
+from amad.windows.series import Series
+
+if TYPE_CHECKING:
+    from amad.model.bundle import Bundle
+    from amad.model.network import Amad
+    from amad.model.residual import Tile
+
+BATCH = 32  # windows in one pass
+
+
+class CriterionDetector(Detector):
+    """The criterion of a trained network, in a detector's clothes.
+
+        criterion_detector(bundle, params.detect).fit(train, calibration).score(series)
+
+    The error is that of visible values; what was not measured is hidden from the network and counts
+    nowhere. The network bounds its discrepancy to [0, 1); the softmax takes it unbounded again,
+    D / (1 - D), which for one layer and head is the discrepancy itself. A row's part of a channel
+    is that channel's share of the squared error. Only the threshold is learnt. Segments shorter
+    than a window have no score.
+
+    Raises:
+        ConfigError: the network has one view alone, hence no association discrepancy.
+    """
+
+    def __init__(
+        self,
+        network: "Amad | None",
+        params: DetectParams,
+        fleet: Fleet,
+        scaler: Scaler | None,
+        name: str,
+    ) -> None:
+        """network: None where a subclass trains one in ``fit_levels``."""
+        super().__init__([], params, fleet, scaler, name=name)
+        if network is not None and not network.two_views:
+            raise ConfigError(
+                f"{name}: with model.kernel {network.params.kernel!r} and model.mixup "
+                f"{network.params.mixup!r} the network has one view alone, so no association "
+                "discrepancy and no criterion; take a kernel, and a mixup of two views"
+            )
+        self.network = network
+
+    @property
+    def context_rows(self) -> int:
+        """Rows before a row that its window may begin."""
+        return self.network.params.window if self.network else 0
+
+    @property
+    def lookahead_rows(self) -> int:
+        """Rows after a row that its window may end."""
+        return self.context_rows
+
+    def fit_levels(self, train: Sequence[Series]) -> None:
+        """Nothing to learn: the network is trained."""
+        self.levels = {FLEET: Level(calibration={}, ordinary=0.0)}
+
+    def raw_score(self, series: Series) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+        """The criterion (T,) and its parts (T, C), float64; NaN and 0 where there is no window."""
+        from amad.model.residual import tiles
+
+        score_T = np.full(series.rows, np.nan)
+        part_TC = np.zeros(series.value_TC.shape)
+        todo = tiles(series, self.network.params.window, 0)
+        passes = visible_passes(self.network, series, todo, need_discrepancy=True)
+        for tile, error_NC, weight_N in passes:
+            rows = slice(tile.first, tile.last)
+            known_NC = series.valid_TC[rows] == 1
+            square_NC = np.where(known_NC, error_NC.astype(np.float64) ** 2, 0.0)
+            share_NC = square_NC / np.maximum(known_NC.sum(axis=1, keepdims=True), 1)
+            part_TC[rows] = weight_N[:, None] * share_NC
+            score_T[rows] = part_TC[rows].sum(axis=1)
+        unscored_T = self.too_short(series)
+        score_T[unscored_T] = np.nan
+        part_TC[unscored_T] = 0.0
+        return score_T, part_TC, ()
+
+
+def criterion_detector(bundle: "Bundle", params: DetectParams) -> CriterionDetector:
+    """The criterion of a bundle's network, unfitted: ``amad_criterion``."""
+    return CriterionDetector(
+        bundle.model, params, bundle.fleet, bundle.scaler, name="amad_criterion"
+    )
+
+
+def visible_passes(
+    network: "Amad", series: Series, todo: Sequence["Tile"], *, need_discrepancy: bool
+) -> Iterator[tuple["Tile", np.ndarray, np.ndarray | None]]:
+    """The network's error where it sees all that was measured.
+
+    Yields each of the tiles ``todo``, and for the rows that it answers for x - x_hat (N, C) float32
+    and, if asked for, softmax over the whole window of minus the unbounded discrepancy (N,)
+    float64.
+    """
+    import torch
+
+    window = network.params.window
+    level = network.levels.index(series.vehicle, series.vehicle_class)
+    network.eval()
+    for at in range(0, len(todo), BATCH):
+        part = todo[at : at + BATCH]
+        row_BL = np.array([tile.start for tile in part])[:, None] + np.arange(window)
+        beyond_BL = row_BL >= np.array([tile.end for tile in part])[:, None]
+        row_BL = np.minimum(row_BL, series.rows - 1)
+        x_BLC = torch.from_numpy(series.value_TC[row_BL])
+        hidden_BLC = torch.from_numpy((series.valid_TC[row_BL] == 0) | beyond_BL[..., None])
+        with torch.inference_mode():
+            output = network(
+                x_BLC,
+                hidden_BLC,
+                need_discrepancy=need_discrepancy,
+                level_B=torch.full((len(part),), level),
+            )
+            error_BLC = (x_BLC - output.recon_BLC).numpy()
+            weight_BL = None
+            if need_discrepancy:
+                bounded_BL = output.discrepancy_BL.double()
+                weight_BL = (-bounded_BL / (1 - bounded_BL)).softmax(-1).numpy()
+        for b, tile in enumerate(part):
+            rows = slice(tile.first - tile.start, tile.last - tile.start)
+            yield tile, error_BLC[b, rows], None if weight_BL is None else weight_BL[b, rows]

@@ -1,0 +1,69 @@
+"""What a detector says of a row, and what it has learnt at one level.
+
+Shape legend: T rows of a vehicle, C channels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from amad.detect.chain import Calibration
+from amad.windows.series import Series
+
+FLEET = "fleet"
+OWN_ROWS = 500  # train rows from which a vehicle is calibrated on its own
+POOL_VEHICLES = 16  # at most, spread evenly over the sorted vehicles of a class
+POOL_ROWS = 80_000  # at most, in all: bounds the time and memory of a pooled level
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """What the detector says of each row of a series.
+
+    score_T float32, NaN where the row is not scored (segment shorter than the fleet's
+    ``min_segment_rows``, or no member serves the vehicle). alarm_T bool. part_TC float32 >= 0: how
+    much of the evidence each channel gave. left_out: members that had no finite residual here.
+    """
+
+    score_T: np.ndarray
+    alarm_T: np.ndarray
+    part_TC: np.ndarray
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """What is ordinary at one level.
+
+    calibration: of each member that serves it. ordinary: train mean of the members' mean evidence.
+    bar: of each member that counts by its excess as well, the ``BAR_QUANTILE`` of its evidence.
+    allowance: what is taken off a score at a pooled level, so that the one threshold keeps its
+    promise there: strangers score higher. still: channels that never moved in train and the scaled
+    values that they are known to have. usual: of a vehicle's channels that hardly ever moved, the
+    value, and the periods in which another becomes ordinary. For both see ``constant_channels``.
+    """
+
+    calibration: dict[str, Calibration]
+    ordinary: float
+    bar: dict[str, float] = field(default_factory=dict)
+    allowance: float = 0.0
+    still: dict[int, tuple[float, ...]] = field(default_factory=dict)
+    usual: dict[int, tuple[float, int]] = field(default_factory=dict)
+
+    @property
+    def followed(self) -> list[int]:
+        """The channels whose memory is longer than that of the members, in order."""
+        return sorted({*self.still, *self.usual})
+
+
+def pooled(train: Sequence[Series]) -> list[Series]:
+    """A bounded sample of several vehicles: some of them, and of each a stretch of its middle."""
+    step = max(1, -(-len(train) // POOL_VEHICLES))
+    chosen = list(train[::step])
+    rows = POOL_ROWS // len(chosen)
+    out = []
+    for series in chosen:
+        first = max(0, (series.rows - rows) // 2)
+        out.append(series.rows_between(first, min(series.rows, first + rows)))
+    return out

@@ -1,0 +1,188 @@
+"""The draft of a fleet file: look, guess, try it on the sample, measure, write it down."""
+
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from amad.config import DataError, Settings
+from amad.draft import vehicles
+from amad.draft.channels import describe, named
+from amad.draft.clock import GAP_SECONDS, Clock, clock_of
+from amad.draft.columns import LABEL, columns_of, decimal_of
+from amad.draft.figures import figures_of, is_sparse
+from amad.draft.plan import Plan
+from amad.draft.sample import Sampled, list_files, look, suffix_of
+from amad.draft.trial import try_out
+from amad.draft.write import fleet_file, summary
+
+SHOWN = 8  # columns in a message
+OTHERWISE = "it is written otherwise; draft it by itself"
+LACKS = "its columns are not those of most files, so ingest will refuse it"
+
+
+@dataclass(slots=True, kw_only=True)
+class Draft:
+    """The text of a fleet file, and what was decided in it, a plain line each."""
+
+    text: str
+    lines: list[str]
+
+
+def draft(folder: Path, name: str, settings: Settings) -> Draft:
+    """Write a fleet file for the raw files of ``folder``.
+
+    Raises:
+        DataError: there are no files, or none of them can be read; the message says what was seen.
+    """
+    root = folder.absolute()
+    names = list_files(root)
+    culprits = next((path for path in names if _is_culprits(root / path)), None)
+    names = [path for path in names if path != culprits]
+    unnamed = [path for path in names if not _is_text(path)]
+    names = [path for path in names if _is_text(path)]
+    found, refused = look(root, names)
+    refused |= {ascii(path)[1:-1]: "its name is no UTF-8" for path in unnamed}
+    if not found:
+        first = next(iter(refused.items()), ("it", "no files"))
+        raise DataError(f"{root}: none of {len(names)} files can be read; {first[0]}: {first[1]}")
+    samples, clock, strange = _alike(found)
+    kept = {sample.path for sample in samples}
+    looked_at = {sample.path for sample in found} | set(refused)
+    endings = {suffix_of(path) for path in kept}
+    paths = [p for p in names if p in kept or (p not in looked_at and suffix_of(p) in endings)]
+    lacking = {path for path, why in strange.items() if why == LACKS}
+    others = [path for path in names if path not in paths and path not in lacking]
+    decimal = decimal_of(samples)
+    owner = vehicles.owner_of(samples, name, paths)
+    plan = Plan(
+        name=name,
+        folder=_folder(root, settings),
+        root=root,
+        samples=samples,
+        paths=paths,
+        others=others,
+        clock=clock,
+        decimal=decimal,
+        owner=owner,
+        columns=columns_of(samples, owner.columns | clock.columns | {_header(clock)}, decimal),
+        culprits=culprits if set(vehicles.parts_of(paths).values()) != {"all"} else None,
+        notes=[f"left out: {path}: {why}" for path, why in sorted((strange | refused).items())],
+    )
+    if not plan.columns.measured:
+        why = "; ".join(f"{h!r}: {w}" for h, w in list(plan.columns.left_out.items())[:SHOWN])
+        raise DataError(f"{root}: no column of {samples[0].path} holds numbers to watch ({why})")
+    plan.channels = named(plan.columns.measured)
+    for channel, header in zip(plan.channels, plan.columns.measured, strict=True):
+        channel.nulls = list(plan.columns.nulls.get(header, []))
+    return _finished(plan)
+
+
+def _finished(plan: Plan) -> Draft:
+    _place_recordings(plan)
+    parts = plan.parts
+    trial = try_out(plan.fleet(), plan.root, plan.samples, parts)
+    placed = plan.clock.take == "index" or plan.clock.keys.get("start_from") == "modified"
+    one = plan.owner.keys["take"] == "constant" and not placed
+    if one and vehicles.overlap(trial.spans):
+        plan.owner = vehicles.by_undated_name(plan.paths) or vehicles.each_its_own(plan.paths)
+        plan.owner.seen += " (they run at the same time, as one vehicle cannot)"
+        trial = try_out(plan.fleet(), plan.root, plan.samples, parts)
+    if not trial.files:
+        reason = next(iter([*trial.refused.values(), *trial.reasons]), "no rows")
+        raise DataError(f"{plan.root}: not one row of the sample can be read: {reason}")
+    value_NC = np.concatenate([file.value_TC for file in trial.files])
+    file_N = np.repeat(np.arange(len(trial.files)), [len(f.timestamp_T) for f in trial.files])
+    for channel, value_N in zip(plan.channels, value_NC.T, strict=True):
+        describe(channel, value_N, file_N)
+    plan.sparse = plan.format == "csv" and is_sparse(trial)
+    sparse = plan.format in ("csv_sparse", "csv_long")
+    fixed = plan.period if plan.clock.take == "index" else None
+    figures = figures_of(trial, sparse=sparse, period=fixed)
+    plan.period = figures.period
+    return Draft(text=fleet_file(plan, trial, figures), lines=summary(plan, trial))
+
+
+def _place_recordings(plan: Plan) -> None:
+    """Rows told by their place: several recordings of a vehicle are set apart."""
+    if plan.clock.take != "index":
+        return
+    pattern = str(plan.owner.keys.get("pattern", ""))  # of a constant: all paths are alike
+    owners = {match[0] for path in plan.paths if (match := re.search(pattern, path))}
+    if len(plan.paths) > len(owners) and not plan.has_parts:
+        plan.clock.keys["gap_between_files"] = GAP_SECONDS
+        plan.clock.guesses.append(
+            f"each file is a recording, {GAP_SECONDS} seconds after the one before"
+        )
+
+
+def _alike(found: list[Sampled]) -> tuple[list[Sampled], Clock, dict[str, str]]:
+    """The largest group of files that one fleet file can read, its clock, and why others are not.
+
+    Files that only lack columns are none of the group, but ingest finds them and names them.
+    """
+    groups: dict[tuple, list[Sampled]] = {}
+    for sample in found:
+        groups.setdefault(sample.form, []).append(sample)
+    group = max(groups.values(), key=_size)
+    samples = _with_shared_headers(group)
+    why = dict.fromkeys((s.path for s in found if s not in group), OTHERWISE)
+    why |= dict.fromkeys((s.path for s in group if s not in samples), LACKS)
+    clock = clock_of(samples)
+    if clock.take == "index" and len(samples) > 1:
+        clocks: dict[str, list[Sampled]] = {}
+        for sample in samples:
+            keys = clock_of([sample]).keys
+            clocks.setdefault(repr({**keys, "start_pattern": 0}), []).append(sample)
+        best = max(clocks.values(), key=lambda group: (len(group), _size(group)))
+        if clock_of(best).take != "index":
+            why |= dict.fromkeys((s.path for s in samples if s not in best), OTHERWISE)
+            samples, clock = best, clock_of(best)
+    return samples, clock, why
+
+
+def _size(group: list[Sampled]) -> int:
+    return sum(sample.size for sample in group)
+
+
+def _with_shared_headers(samples: list[Sampled]) -> list[Sampled]:
+    """The files that have nearly the columns of the commonest kind of file."""
+    kinds: dict[frozenset, list[Sampled]] = {}
+    for sample in samples:
+        names = frozenset(name for name in sample.columns if not LABEL.fullmatch(name))
+        kinds.setdefault(names, []).append(sample)
+    common = max(kinds.items(), key=lambda item: (_size(item[1]), len(item[1])))[0]
+    return [s for s in samples if len(common & set(s.columns)) >= 0.8 * len(common)]
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_culprits(path: Path) -> bool:
+    """A table of known events: entity, start, end, channels."""
+    if path.suffix != ".csv" or path.stat().st_size > 1 << 22:
+        return False
+    try:
+        with path.open(encoding="utf-8") as file:
+            header = next(csv.reader(file), [])
+    except (OSError, UnicodeError, csv.Error):
+        return False
+    return {"start", "end", "channels"} <= {name.strip() for name in header}
+
+
+def _header(clock: Clock) -> str:
+    return str(clock.keys.get("column", ""))
+
+
+def _folder(root: Path, settings: Settings) -> str:
+    """As ``source.folder`` has it: relative to the data folder where it lies below."""
+    if root.is_relative_to(settings.data_dir):
+        return root.relative_to(settings.data_dir).as_posix()
+    return root.as_posix()

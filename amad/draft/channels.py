@@ -1,0 +1,164 @@
+"""What the columns measure: unit, kind, range and words for "no value" of each channel.
+
+Shape legend: N values of a channel, of all files one after the other.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from amad.config.fleet import RESERVED
+from amad.reading.headers import name_and_unit
+
+UNITS = {
+    "°c": "celsius", "c": "celsius", "degc": "celsius", "deg c": "celsius", "℃": "celsius",
+    "°f": "fahrenheit", "%": "percent", "pct": "percent", "km/h": "km/h", "kmh": "km/h",
+    "kph": "km/h", "rpm": "rpm", "1/min": "rpm", "°": "degrees", "deg": "degrees",
+}  # fmt: skip
+COUNTS = re.compile(r"count|odo|mileage|distance|total|energy|hours|runtime|run_time|since|cycles",
+                    re.I)  # fmt: skip
+CATEGORY = re.compile(r"gear|mode|state|status|level_code|position_code|\bcode\b|phase", re.I)
+# What is never below zero.
+POSITIVE = re.compile(r"speed|rpm|pressure|throttle|voltage|load|flow|level|count|fuel(?!.*trim)",
+                      re.I)  # fmt: skip
+POSITIVE_UNITS = {"percent", "km/h", "rpm", "kPa", "bar", "g/s", "V", "Hz", "kg", "l", "mph", "km"}
+TEMPERATURE, COLDEST = re.compile("temp", re.I), -40.0
+FEW = 12  # values of a category
+# What buses and loggers write for "not available": all ones, and rows of nines.
+ABSENT = (
+    255, 65535, 65534, 65533, 32767, -32768, 16777215, 4294967295, 2147483647, -2147483648, 8191,
+    4095, 1023, 127, -1, -99, -999, -9999, -99999, -999999, 999, 9999, 99999, 999999, 85,
+    1e20, -1e20, 1e30, 9.96921e36, 18446744073709551615,
+)  # fmt: skip
+FEWEST_REPEATS = 3
+FAR = 0.5  # spans of the other values that such a value lies away from them
+STRAY = 20.0  # times the span of nearly all values: what lies beyond is no measured value
+VERY_FAR = 5.0  # for a value that is none of those
+
+
+@dataclass(slots=True, kw_only=True)
+class Drafted:
+    """One channel of the draft."""
+
+    header: str
+    name: str
+    label: str
+    unit: str
+    kind: str = "continuous"
+    range: tuple[float, float] | None = None
+    nulls: list[float] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def named(headers: list[str]) -> list[Drafted]:
+    """A channel per header, with a name of its own and the unit that the header tells."""
+    channels, taken = [], set(RESERVED)
+    for header in headers:
+        base, unit = name_and_unit(header)
+        base = re.sub(r"\s*[\[(]\s*[\])]$", "", base).strip()
+        name = re.sub(r"[^\w.-]+", "_", base).strip("_.") or "channel"
+        for option in (name, f"{name}_{re.sub(r'[^0-9a-zA-Z]+', '', unit)}"):
+            if option not in taken and not option.endswith("_"):
+                name = option
+                break
+        number = 2
+        while name in taken:
+            name, number = f"{name.rstrip('0123456789_')}_{number}", number + 1
+        taken.add(name)
+        told = UNITS.get(unit.casefold(), unit)
+        label = base if base != name else ""
+        channels.append(Drafted(header=header.strip(), name=name, label=label, unit=told))
+    return channels
+
+
+def describe(channel: Drafted, value_N: np.ndarray, file_N: np.ndarray) -> None:
+    """Fill in kind, range and nulls from values (N,), NaN where there is none.
+
+    file_N: the number of the file that each value is of, rising.
+    """
+    known_N = ~np.isnan(value_N)
+    value_N, file_N = value_N[known_N], file_N[known_N]
+    if len(value_N) == 0:
+        channel.notes.append("no value in the sample")
+        return
+    channel.nulls = sorted({*channel.nulls, *_absent(value_N)})
+    kept_N = ~np.isin(value_N, channel.nulls)
+    value_N, file_N = value_N[kept_N], file_N[kept_N]
+    if channel.nulls:
+        channel.notes.append("is that a word for 'not available'?")
+    distinct = np.unique(value_N)
+    whole = bool(np.all(value_N == np.round(value_N)))
+    if len(distinct) == 1:
+        channel.notes.append("did not move in the sample")
+        return
+    if set(distinct) == {0.0, 1.0}:
+        channel.kind, channel.range = "binary", None
+        return
+    if whole and 1 < len(distinct) <= FEW and CATEGORY.search(channel.name):
+        channel.kind = "categorical"
+        return
+    if whole and len(distinct) > FEW and _rises(channel, value_N, file_N):
+        channel.kind = "counter"
+        return
+    channel.range = _range(channel, value_N, distinct)
+
+
+def _absent(value_N: np.ndarray) -> list[float]:
+    """Values that repeat at an end, far from all others: suspected words for "no value"."""
+    found: list[float] = []
+    for _ in range(2):  # at the upper and at the lower end, one after the other
+        distinct, count = np.unique(value_N[~np.isin(value_N, found)], return_counts=True)
+        if len(distinct) < 8:
+            break
+        for end, rest in ((-1, distinct[:-1]), (0, distinct[1:])):
+            value = float(distinct[end])
+            span = float(np.quantile(rest, 0.999) - np.quantile(rest, 0.001)) or 1.0
+            gap = min(abs(value - float(rest[0])), abs(value - float(rest[-1])))
+            often = count[end] >= FEWEST_REPEATS and count[end] < 0.6 * len(value_N)
+            listed = any(np.isclose(value, absent, rtol=1e-6, atol=0) for absent in ABSENT)
+            if often and gap > (FAR if listed else VERY_FAR) * span:
+                found.append(value)
+                break
+        else:
+            break
+    return sorted(found)
+
+
+def _rises(channel: Drafted, value_N: np.ndarray, file_N: np.ndarray) -> bool:
+    """Does it go up and never down within a recording, in all that move at all?"""
+    moving = rising = 0
+    for number in np.unique(file_N):
+        step = np.diff(value_N[file_N == number])
+        if step.any():
+            moving += 1
+            rising += bool(np.mean(step >= 0) > 0.999)
+    return rising == moving and moving >= (1 if COUNTS.search(channel.name) else 4)
+
+
+def _range(channel: Drafted, value_N: np.ndarray, distinct: np.ndarray) -> tuple[float, float]:
+    """What was seen, on both sides wider by its span or half its size; not below what can be."""
+    low, high = float(distinct[0]), float(distinct[-1])
+    if channel.unit == "percent" and low >= 0 and high <= 100:
+        return 0.0, 100.0
+    q_low, q_high = (float(q) for q in np.quantile(value_N, (0.0005, 0.9995)))
+    if channel.unit and high - low > STRAY * (q_high - q_low) > 0:
+        low, high = max(low, 2 * q_low - q_high), min(high, 2 * q_high - q_low)
+    positive = channel.unit in POSITIVE_UNITS or bool(POSITIVE.search(channel.name))
+    margin = max(high - low, 0.5 * max(abs(low), abs(high)), 1e-3)
+    bottom, top = low - margin, high + margin
+    warm = channel.unit == "celsius" or (not channel.unit and TEMPERATURE.search(channel.name))
+    if warm and low >= COLDEST:
+        bottom = COLDEST
+    elif positive and low >= 0:
+        bottom = 0.0
+    return _outward(bottom, up=False), _outward(top, up=True)
+
+
+def _outward(value: float, *, up: bool) -> float:
+    """Two digits of it, rounded away from the values."""
+    if value == 0:
+        return 0.0
+    step = 10.0 ** (np.floor(np.log10(abs(value))) - 1)
+    told = (np.ceil if up else np.floor)(value / step) * step
+    return float(f"{told:.6g}")

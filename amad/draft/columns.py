@@ -1,0 +1,188 @@
+"""Which columns are measured values, which one is the label, and in which of three shapes they lie.
+
+The shapes: wide (a row holds all channels) and long (a row names a signal and holds its value);
+whether wide rows are sparse is seen later, in the values.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from amad.draft.sample import Sampled
+from amad.reading.headers import name_and_unit, tidy
+from amad.reading.numbers import NotReadableError, is_text, numbers
+
+LABEL = re.compile(r"labels?|(is[ _]?)?anomal(y|ies|ous)|attack|fault|is[ _]?fault", re.I)
+SIGNAL = re.compile(
+    r"signal|name|parameter|param|pid|sensor|metric|variable|channel|tag|item|key|messgr(ö|oe)sse"
+    r"|(signal|parameter|sensor|metric|variable|channel|tag)[ _]?name",
+    re.I,
+)
+VALUE = re.compile(r"(signal[ _]?)?(value|val|reading|wert|measurement|valeur)", re.I)
+COMMA = r"^\s*[+-]?\d+,\d+\s*$"
+POINT = r"^\s*[+-]?\d+\.\d+\s*$"
+GROUPS = r"^\s*[+-]?\d{1,3}(\.\d{3})+\s*$"
+WHOLE = r"^\s*[+-]?\d+\s*$"
+ALL_ONES = (2.0**64, 2.0**63)  # "not available", beyond what a float64 tells apart
+LEAST_NUMBERS = 0.95  # of a column's cells must be numbers
+MOST_SIGNALS = 2000
+LOOKED_AT = 5000  # cells of a column in a file
+
+
+@dataclass(slots=True, kw_only=True)
+class Columns:
+    """What the columns of a fleet's files hold."""
+
+    measured: list[str]  # headers, or in long files the names of signals
+    label: str | None = None
+    long: tuple[str, str] | None = None  # headers of signal and value
+    left_out: dict[str, str] = field(default_factory=dict)  # header: why
+    nulls: dict[str, list[float]] = field(default_factory=dict)  # header: numbers for no value
+
+
+def decimal_of(samples: list[Sampled]) -> str | None:
+    """The comma where it stands before fractions; None where nothing says so."""
+    if samples[0].dialect is None or samples[0].dialect.delimiter == ",":
+        return None
+    commas = points = thousands = 0
+    for sample in samples:
+        for column in sample.columns.values():
+            if not is_text(column.type):
+                continue
+            commas += _count(column, COMMA)
+            pointed = _count(column, POINT)
+            grouped = _count(column, GROUPS)
+            if grouped < pointed:
+                points += pointed
+                continue
+            told = pc.unique(pc.drop_null(column))
+            whole = told.filter(pc.match_substring_regex(told, WHOLE)).to_pylist()
+            if whole and all(len(text.strip(" +-")) <= 3 for text in whole):
+                thousands += grouped  # 998, 999, 1.000; a column of 18.250 alone may be either
+    return "," if commas > points or (thousands and not points) else None
+
+
+def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> Columns:
+    """Sort the columns beside those ``known`` to tell vehicle and time."""
+    headers = _shared(samples)
+    there = {tidy(header) for header in [*headers, *known]}
+    label = _label(samples, known)
+    rest = [h for h in headers if h not in known and h != label]
+    result = Columns(measured=[], label=label)
+    for sample in samples:
+        result.left_out |= dict.fromkeys(sample.twice, "several columns have this name")
+        for header in sample.headers:
+            if tidy(header) not in there and header != label:
+                result.left_out[header] = "not in all files"
+    texts = []
+    for header in rest:
+        why = _why_not(header, samples, decimal, result.nulls)
+        if why is None:
+            result.measured.append(header)
+        else:
+            result.left_out[header] = why
+            texts.append(header)
+    signal = [h for h in texts if SIGNAL.fullmatch(name_and_unit(h)[0].strip())]
+    value = [h for h in rest if VALUE.fullmatch(name_and_unit(h)[0].strip())]
+    if len(signal) == 1 and len(value) == 1 and samples[0].dialect is not None:
+        names = _signals(samples, signal[0], value[0], decimal)
+        if names is not None:
+            measured, others = names
+            left_out = {h: "another column of a long file" for h in rest}
+            for header in (signal[0], value[0]):
+                left_out.pop(header)
+            return Columns(
+                measured=measured, label=label, long=(signal[0], value[0]),
+                left_out=left_out | others,
+            )  # fmt: skip
+    return result
+
+
+def _count(column: pa.Array, pattern: str) -> int:
+    return pc.sum(pc.match_substring_regex(column, pattern)).as_py() or 0
+
+
+def _shared(samples: list[Sampled]) -> list[str]:
+    """Headers of the first file that all files have."""
+    return [
+        header
+        for header in samples[0].headers
+        if all(sample.column(header) is not None for sample in samples)
+    ]
+
+
+def _label(samples: list[Sampled], known: set[str]) -> str | None:
+    for sample in samples:
+        for header in sample.headers:
+            if header in known or not LABEL.fullmatch(name_and_unit(header)[0].strip()):
+                continue
+            cells = [c for s in samples if (c := s.column(header)) is not None]
+            try:
+                values = {v for c in cells for v in np.unique(numbers(c).value_R)[:4].tolist()}
+            except NotReadableError:
+                continue
+            if values and values <= {0.0, 1.0}:
+                return header
+    return None
+
+
+def _why_not(
+    header: str, samples: list[Sampled], decimal: str | None, nulls: dict[str, list[float]]
+) -> str | None:
+    """Why a column is no channel; None where it holds numbers. Words of all ones go to nulls."""
+    bad = known = 0
+    reason = "it holds text"
+    for sample in samples:
+        column = sample.column(header)
+        assert column is not None
+        column = column[:LOOKED_AT]
+        if not is_text(column.type) and pa.types.is_temporal(column.type):
+            return f"it holds {column.type}"
+        try:
+            told = numbers(column, decimal, known=ALL_ONES)
+        except NotReadableError as error:
+            return str(error)
+        absent_R = np.isin(told.value_R, ALL_ONES)
+        if absent_R.any():
+            nulls[header] = [n for n in ALL_ONES if (told.value_R == n).any()]
+        if told.refused and not is_text(column.type):
+            reason = f"of its values {told.refused[0][1]}"
+        bad += int(told.bad_R.sum())
+        known += int((~np.isnan(told.value_R)).sum())
+    if known + bad == 0:
+        return "it is empty"
+    if bad > (1 - LEAST_NUMBERS) * (known + bad):
+        return reason
+    return None
+
+
+def _signals(
+    samples: list[Sampled], signal: str, value: str, decimal: str | None
+) -> tuple[list[str], dict[str, str]] | None:
+    """Names of the signals whose values are numbers, and why others are left out."""
+    names: dict[str, list[int]] = {}
+    rows = 0
+    for sample in samples:
+        name, cells = sample.column(signal), sample.column(value)
+        assert name is not None and cells is not None
+        rows += len(name)
+        try:
+            bad_R = numbers(cells, decimal).bad_R
+        except NotReadableError:
+            return None
+        coded = pc.dictionary_encode(name)
+        code_R = pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False)
+        for code, text in enumerate(coded.dictionary.to_pylist()):
+            count = names.setdefault(str(text).strip(), [0, 0])
+            count[0] += int((code_R == code).sum())
+            count[1] += int((bad_R & (code_R == code)).sum())
+        if len(names) > MOST_SIGNALS:
+            return None
+    if len(names) < 2 or rows < 3 * len(names):
+        return None
+    measured = sorted(n for n, (told, bad) in names.items() if bad <= 0.05 * told and n)
+    others = {n: "its values are text" for n in names if n and n not in measured}
+    return (measured, others) if measured else None

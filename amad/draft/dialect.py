@@ -1,0 +1,105 @@
+"""How a text file is written: its encoding, its delimiter, and which line is the header."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from amad.reading.batch import FileRefusedError
+from amad.reading.fields import BrokenLineError, split, without_empty_end
+from amad.reading.layout import HEADER_WITHIN_LINES, NUMERIC
+from amad.reading.lines import blocks
+from amad.reading.unpack import unpacked
+
+DELIMITERS = ",;\t|"
+CLOCK = re.compile(r"\d:\d\d|\d{4}-\d\d-\d\d")  # a time is no name
+LINES = 400  # that are looked at
+ROWS = 50  # after a line, to see whether it is their header
+LEAST_FIT = 0.6  # of them must fit it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """What the source section has to say so that the file is split into fields."""
+
+    encoding: str
+    delimiter: str
+    headers: tuple[str, ...]
+    preamble: tuple[str, ...]
+
+
+def dialect_of(path: Path) -> Dialect:
+    """Look at the beginning of a text file.
+
+    Raises:
+        FileRefusedError: it is no text, or no line of it looks like a header.
+    """
+    encoding, lines = _lines(path)
+    best: tuple[float, str, int, list[str]] | None = None
+    for delimiter in DELIMITERS:
+        found = _header(lines, delimiter)
+        if found is not None and (best is None or found[0] > best[0]):
+            best = (found[0], delimiter, found[1], found[2])
+    if best is None:
+        raise FileRefusedError("no line looks like a header with rows of values below it")
+    _, delimiter, at, headers = best
+    return Dialect(
+        encoding=encoding, delimiter=delimiter, headers=tuple(headers), preamble=tuple(lines[:at])
+    )
+
+
+def _lines(path: Path) -> tuple[str, list[str]]:
+    encoding, data = "utf-8", b""
+    for encoding in ("utf-8", "utf-16-le", "utf-16-be"):
+        try:
+            data = _beginning(path, encoding)
+            break
+        except FileRefusedError as error:
+            if "UTF-16" not in str(error) or encoding == "utf-16-be":
+                raise
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        encoding = "cp1252"
+        data = _beginning(path, encoding)
+    lines = data.split(b"\n", LINES)[:LINES]
+    return encoding, [line.decode(errors="replace") for line in lines]
+
+
+def _beginning(path: Path, encoding: str) -> bytes:
+    block = next(blocks(unpacked(path), encoding), None)
+    if block is None:
+        raise FileRefusedError("it is empty")
+    return block.data
+
+
+def _header(lines: list[str], delimiter: str) -> tuple[float, int, list[str]] | None:
+    """How well, where, and with which fields a line is a header; None where none is."""
+    rows = [_split(line, delimiter) for line in lines]
+    for at, fields in enumerate(rows[:HEADER_WITHIN_LINES]):
+        told = without_empty_end(fields)
+        if len(told) < 2 or not _names(told):
+            continue
+        after = [row for row in rows[at + 1 :] if without_empty_end(row)][:ROWS]
+        fit = [
+            len(row) >= len(told)
+            and len(without_empty_end(row)) <= len(fields)
+            and any(character.isdigit() for text in row for character in text)
+            for row in after
+        ]
+        share = sum(fit) / len(fit) if fit else 0
+        if share >= LEAST_FIT:
+            return share * len(told), at, fields
+    return None
+
+
+def _names(fields: list[str]) -> bool:
+    """Are these names, and not a row of values? A few names may be numbers."""
+    numeric = sum(bool(name.strip() and NUMERIC.fullmatch(name)) for name in fields)
+    return numeric < len(fields) / 4 and not any(CLOCK.search(name) for name in fields)
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    try:
+        return [text for text, _ in split(line.lstrip("\ufeff"), delimiter)]
+    except BrokenLineError:
+        return []

@@ -1,0 +1,124 @@
+"""How often the rows come, and which limits of the fleet file fit them.
+
+Shape legend: T rows of a vehicle in time order, C channels.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from amad.draft.trial import Trial
+
+SENSIBLE = (
+    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1, 2, 5, 10, 15, 20, 30, 60, 120,
+    300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400,
+)  # fmt: skip
+ONE_AT_A_TIME = 0.15  # of the rows change one signal
+COINCIDENCES = 0.05  # of as many rows change several
+CHANGES = 50  # of a signal, to tell how often it has its turn
+REST = 20  # times the longest gap: a silence that long is a rest, as the profile counts it
+SPARSE_CELLS = 0.4  # of the cells are empty in a log whose signals take turns
+FULL_ROWS = 0.1  # and no more of its rows hold all channels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """Seconds and shares of the sample."""
+
+    period: float
+    max_gap: float
+    gap_share: float
+    null_share: float  # of the channel with most nulls
+    rows: int  # of the vehicle with the median number
+
+
+def is_sparse(trial: Trial) -> bool:
+    """Do the signals of a log take turns, so that most cells are empty?"""
+    value_TC = np.concatenate([file.value_TC for file in trial.files])
+    value_TC = value_TC[:, ~np.isnan(value_TC).all(axis=0)]
+    if value_TC.shape[1] < 2:
+        return False
+    empty_TC = np.isnan(value_TC)
+    return bool(empty_TC.mean() > SPARSE_CELLS and (~empty_TC).all(axis=1).mean() < FULL_ROWS)
+
+
+def figures_of(trial: Trial, *, sparse: bool, period: float | None = None) -> Figures:
+    """Measure the sample; ``period`` where the rows' places, not their times, tell it."""
+    steps, rows = [], []
+    for time_T, value_TC in _vehicles(trial):
+        rows.append(len(np.unique(time_T)))  # those of one time are merged
+        steps += _steps(time_T, value_TC, sparse=sparse)
+    step = np.concatenate(steps) if steps else np.zeros(0)
+    step = step[step > 0]
+    if period is None:
+        told = float(np.median(step)) if len(step) else 1.0
+        period = snapped(max(told, _turn(trial)))
+    usual = float(np.quantile(step, 0.99)) if len(step) else period
+    max_gap = snapped(max(10 * period, 1.5 * min(usual, 60 * period)), up=True)
+    gaps = step[(step > max_gap) & (step <= REST * max_gap)]
+    reported = step[step <= REST * max_gap].sum()
+    value_TC = np.concatenate([file.value_TC for file in trial.files])
+    nulls_C = np.isnan(value_TC).mean(axis=0)
+    return Figures(
+        period=period,
+        max_gap=max_gap,
+        gap_share=float(gaps.sum() / reported) if reported else 0.0,
+        null_share=0.0 if sparse else float(nulls_C.max()),
+        rows=int(np.median(rows)) if rows else 0,
+    )
+
+
+def snapped(seconds: float, *, up: bool = False) -> float:
+    """A sensible number near it (or not below it): 1.04 is 1, 59.8 is 60."""
+    if up:
+        return next((s for s in SENSIBLE if s >= seconds * 0.999), float(math.ceil(seconds)))
+    nearest = min(SENSIBLE, key=lambda s: abs(math.log(s / seconds)))
+    if abs(math.log(nearest / seconds)) < math.log(1.25):
+        return nearest
+    return float(f"{seconds:.2g}")
+
+
+def up_to(share: float) -> float:
+    """A limit with room above a share, in steps of 0.05."""
+    return min(1.0, math.ceil((share * 1.3 + 0.05) * 20) / 20)
+
+
+def _turn(trial: Trial) -> float:
+    """Seconds in which each signal has its turn, in a log that changes one at a time; else 0."""
+    ones = more = rows = 0
+    turns: list[float] = []
+    for time_T, value_TC in _vehicles(trial):
+        with np.errstate(invalid="ignore"):
+            changed_TC = np.abs(np.diff(value_TC, axis=0)) > 0
+        count_T = changed_TC.sum(axis=1)
+        ones += int((count_T == 1).sum())
+        more += int((count_T > 1).sum())
+        rows += len(count_T)
+        for changed_T in changed_TC.T:
+            between = np.diff(time_T[1:][changed_T]) / 1e6
+            if len(between) >= CHANGES:
+                turns.append(float(np.median(between)))
+    take_turns = ones > ONE_AT_A_TIME * rows and more < COINCIDENCES * ones and len(turns) >= 4
+    return min(turns) if take_turns else 0.0
+
+
+def _vehicles(trial: Trial) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Times and values of each vehicle in time order."""
+    if not trial.files:
+        return
+    vehicle = np.concatenate([file.vehicle_T for file in trial.files])
+    time_us = np.concatenate([file.timestamp_T for file in trial.files])
+    value = np.concatenate([file.value_TC for file in trial.files])
+    for name in np.unique(vehicle):
+        mine = np.flatnonzero(vehicle == name)
+        order = mine[np.argsort(time_us[mine], kind="stable")]
+        yield time_us[order], value[order]
+
+
+def _steps(time_T: np.ndarray, value_TC: np.ndarray, *, sparse: bool) -> list[np.ndarray]:
+    """Seconds between rows; of a sparse log, between the values of each channel."""
+    if not sparse:
+        return [np.diff(time_T) / 1e6]
+    return [np.diff(time_T[~np.isnan(value_T)]) / 1e6 for value_T in value_TC.T]

@@ -1,0 +1,98 @@
+"""All that is known of a fleet while it is drafted, as sections of its fleet file."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from amad.config import Fleet
+from amad.draft import vehicles
+from amad.draft.channels import Drafted
+from amad.draft.clock import Clock
+from amad.draft.columns import Columns
+from amad.draft.sample import Sampled
+from amad.draft.vehicles import Owner
+
+
+@dataclass(slots=True, kw_only=True)
+class Plan:
+    """What was found, and what follows from it."""
+
+    name: str
+    folder: str  # as the fleet file has it
+    root: Path
+    samples: list[Sampled]
+    paths: list[str]
+    others: list[str]  # files of the folder that are not this fleet's
+    clock: Clock
+    decimal: str | None
+    owner: Owner
+    columns: Columns
+    culprits: str | None
+    channels: list[Drafted] = field(default_factory=list)
+    sparse: bool = False
+    period: float = 1.0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """The part of each file."""
+        return vehicles.parts_of(self.paths)
+
+    @property
+    def has_parts(self) -> bool:
+        """Do the paths tell train from test?"""
+        return set(self.parts.values()) != {"all"}
+
+    @property
+    def format(self) -> str:
+        """The source's format."""
+        if self.samples[0].dialect is None:
+            return "parquet"
+        if self.columns.long is not None:
+            return "csv_long"
+        return "csv_sparse" if self.sparse else "csv"
+
+    def source(self) -> dict[str, object]:
+        """The ``source`` section."""
+        told: dict[str, object] = {"format": self.format, "folder": self.folder}
+        told["files"] = [
+            {"glob": item["glob"]} | ({} if item["part"] == "all" else {"part": item["part"]})
+            for item in vehicles.file_sets(self.root, self.paths, self.others)
+        ]
+        dialect = self.samples[0].dialect
+        if dialect is not None:
+            if dialect.delimiter != ",":
+                told["delimiter"] = dialect.delimiter
+            if self.decimal is not None:
+                told["decimal"] = self.decimal
+            if dialect.encoding != "utf-8":
+                told["encoding"] = dialect.encoding
+        if self.columns.long is not None:
+            told["long"] = dict(zip(("signal", "value"), self.columns.long, strict=True))
+        told["vehicle"] = dict(self.owner.keys)
+        told["timestamp"] = dict(self.clock.keys)
+        return told
+
+    def labels(self) -> dict[str, object]:
+        """The ``labels`` section."""
+        if self.columns.label is None:
+            return {"kind": "injected"}
+        told: dict[str, object] = {"kind": "column"}
+        if self.columns.label != "label":
+            told["column"] = self.columns.label
+        if self.culprits is not None:
+            told |= {"culprits": self.culprits, "culprits_by": "row"}
+        return told
+
+    def fleet(self) -> Fleet:
+        """The fleet file so far, as the pipeline reads it."""
+        return Fleet.model_validate(
+            {
+                "name": self.name,
+                "period_seconds": self.period,
+                "source": self.source(),
+                "labels": {k: v for k, v in self.labels().items() if not k.startswith("culprits")},
+                "channels": [
+                    {"name": c.name, "column": c.header, "nulls": c.nulls} for c in self.channels
+                ],
+            }
+        )

@@ -1,0 +1,178 @@
+"""A bounded look into a folder of raw files: which there are, and the first rows of some."""
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from amad.config import DataError
+from amad.config.source import Source
+from amad.draft.dialect import Dialect, dialect_of
+from amad.reading.batch import Resolve
+from amad.reading.headers import tidy
+from amad.reading.parquet_file import columns_of
+from amad.reading.readers import FileRefusedError, read_batches
+
+MOST_FILES = 80
+MOST_CELLS = {"csv": 3_000_000, "parquet": 12_000_000}  # of all files together
+FEWEST_ROWS, MOST_ROWS = 2_000, 200_000  # of a file
+NO_DATA = {
+    ".md", ".py", ".json", ".yaml", ".yml", ".html", ".pdf", ".xml", ".sh", ".png", ".jpg", ".toml",
+    ".ipynb", ".doc", ".docx", ".mat", ".pkl", ".npy", ".npz",
+}  # fmt: skip
+PACKED = {".gz", ".bz2", ".zip", ".xz", ".zst", ".lz4"}
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Sampled:
+    """The first rows of one file."""
+
+    path: str  # below the folder
+    size: int  # bytes
+    dialect: Dialect | None  # None: Parquet
+    headers: tuple[str, ...]  # of its columns that hold one value per row, none twice
+    columns: dict[str, pa.Array]  # by the tidied header
+    twice: tuple[str, ...]  # headers that occur more than once
+    preamble: list[str]
+    rows: int  # of the sample
+    whole: bool  # are these all rows?
+
+    def column(self, header: str) -> pa.Array | None:
+        """The cells of a column, however its header is spelt here."""
+        return self.columns.get(tidy(header))
+
+    @property
+    def form(self) -> tuple:
+        """How it is written; files of one fleet file are written alike."""
+        if self.dialect is None:
+            return ("parquet",)
+        return ("csv", self.dialect.delimiter, self.dialect.encoding)
+
+
+def suffix_of(path: str) -> str:
+    """The end of a file's name that tells its kind: ``.csv``, ``.csv.gz``."""
+    name = Path(path)
+    if name.suffix.lower() in PACKED and Path(name.stem).suffix:
+        return Path(name.stem).suffix + name.suffix
+    return name.suffix
+
+
+def list_files(folder: Path) -> list[str]:
+    """Paths below the folder of what may be raw data, sorted.
+
+    Raises:
+        DataError: there is no such folder, or nothing in it.
+    """
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}")
+    paths = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    names = [
+        path.as_posix()
+        for path in paths
+        if not any(part.startswith((".", "_")) for part in path.parts)
+        and path.suffix.lower() not in NO_DATA
+    ]
+    if not names:
+        raise DataError(f"{folder} holds no files that could be raw data")
+    return names
+
+
+def look(folder: Path, names: list[str]) -> tuple[list[Sampled], dict[str, str]]:
+    """Samples of some of the files, and why others could not be read.
+
+    Few files are all looked at; of many, some are drawn, always the same.
+    """
+    chosen = names
+    if len(names) > MOST_FILES:
+        drawn = random.Random(7).sample(names, MOST_FILES - 2)
+        chosen = sorted({names[0], names[-1], *drawn})
+    found: list[Sampled] = []
+    refused: dict[str, str] = {}
+    for name in chosen:
+        try:
+            found.append(_sampled(folder, name, len(chosen)))
+        except FileRefusedError as error:
+            refused[name] = str(error)
+        except OSError as error:
+            refused[name] = (error.strerror or "not readable").lower()
+    return found, refused
+
+
+def _sampled(folder: Path, name: str, files: int) -> Sampled:
+    path = folder / name
+    with path.open("rb") as file:
+        is_parquet = file.read(4) == b"PAR1"
+    dialect = None if is_parquet else dialect_of(path)
+    headers = _parquet_headers(path) if dialect is None else dialect.headers
+    known = _wanted(headers)
+    source = Source.model_validate(
+        {"format": "parquet" if dialect is None else "csv", "files": [{"glob": "*"}]}
+        | ({} if dialect is None
+           else {"delimiter": dialect.delimiter, "encoding": dialect.encoding})
+    )  # fmt: skip
+    most = MOST_CELLS[source.format] // (files * max(1, len(known)))
+    most = min(MOST_ROWS, max(FEWEST_ROWS, most))
+    batches, rows, whole = [], 0, True
+    try:
+        for batch in read_batches(path, source, _resolve(headers, dialect)):
+            batches.append(batch)
+            rows += len(batch.row_R)
+            if rows >= most:
+                whole = False
+                break
+    except FileRefusedError:
+        if not rows:
+            raise
+    if not rows:
+        raise FileRefusedError("it holds no rows")
+    columns = {
+        tidy(header): pa.concat_arrays([batch.columns[header] for batch in batches])[:most]
+        for header in known
+    }
+    return Sampled(
+        path=name,
+        size=path.stat().st_size,
+        dialect=dialect,
+        headers=tuple(known),
+        columns=columns,
+        twice=_twice(headers),
+        preamble=batches[0].preamble,
+        rows=min(rows, most),
+        whole=whole,
+    )
+
+
+def _twice(headers: tuple[str, ...]) -> tuple[str, ...]:
+    told = [tidy(header) for header in headers]
+    return tuple(h for at, h in enumerate(headers) if told[at] and told[at] in told[:at])
+
+
+def _wanted(headers: tuple[str, ...]) -> dict[str, int]:
+    """Position of each header that is not empty and does not occur twice."""
+    told = [tidy(header) for header in headers]
+    return {h: at for at, h in enumerate(headers) if told[at] and told.count(told[at]) == 1}
+
+
+def _resolve(headers: tuple[str, ...], dialect: Dialect | None) -> Resolve:
+    """Take each column of the header that was found; no other line is the header."""
+    wanted = _wanted(headers)
+
+    def resolve(told: list[str]) -> dict[str, int]:
+        if dialect is None:
+            return {header: told.index(header) for header in wanted}
+        if tuple(told) != headers:
+            raise FileRefusedError("another header")
+        return wanted
+
+    return resolve
+
+
+def _parquet_headers(path: Path) -> tuple[str, ...]:
+    """The columns that hold one value per row, fields of structs by their path."""
+    try:
+        schema = pq.read_schema(path)
+    except pa.ArrowException as error:
+        raise FileRefusedError(f"unreadable file: {error}") from None
+    return tuple(name for name, kind in columns_of(schema) if not pa.types.is_nested(kind))

@@ -1,0 +1,243 @@
+"""Whose the files are, and on which side of the split: ``source.vehicle`` and ``source.files``."""
+
+import glob
+import re
+from dataclasses import dataclass, field
+from itertools import pairwise, product
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from amad.draft.sample import Sampled, suffix_of
+from amad.reading.headers import name_and_unit
+
+NAMED = re.compile(
+    r"(vehicle|car|vin|device|machine|truck|van|asset|entity|imei|fahrzeug|fin|plate|"
+    r"license[ _]?plate|robot|turbine|host|server|service)"
+    r"([ _-]?(id|no|nr|num|number|name|code|key))?|(bus|unit|serial)[ _-]?(id|no|nr|number)|id",
+    re.I,
+)
+# Words before a number in a file's name: of recordings of one vehicle, or of vehicles.
+RECORDING = re.compile(
+    r"(drive|idle|trip|ride|route|tour|run|rec|record|recording|log|tracklog|track|csvlog|session|"
+    r"test|lap|part|chunk|data|export|file|measurement|messung|fahrt|day|week|month)s?",
+    re.I,
+)
+PART = re.compile(r"(?:^|[_\-./])(train|test)(?=[_\-./]|$)", re.I)
+DATE = re.compile(
+    r"(?<!\d)\d{4}[-_.]?\d\d[-_.]?\d\d(?:[T_ -]?\d\d[-.:_]?\d\d[-.:_]?\d\d)?(?!\d)"
+    r"|\d\d[-.]\d\d[-.]\d{4}"
+)
+DATES = (r"\d{4}-\d\d-\d\d", r"\d{8}")  # simple forms first
+MOST_LISTED = 50  # files, where no pattern finds them and no others
+
+
+@dataclass(slots=True, kw_only=True)
+class Owner:
+    """Keys of ``source.vehicle``, and what a person should know about them."""
+
+    keys: dict[str, object]
+    seen: str
+    guesses: list[str] = field(default_factory=list)
+    columns: set[str] = field(default_factory=set)
+
+
+def part_of(path: str) -> str:
+    """train or test, where the path says so; else all."""
+    found = PART.findall(path)
+    return found[-1].lower() if found else "all"
+
+
+def parts_of(paths: list[str]) -> dict[str, str]:
+    """The part of each file; all, unless both sides are there."""
+    parts = {path: part_of(path) for path in paths}
+    if {"train", "test"} <= set(parts.values()):
+        return parts
+    return dict.fromkeys(paths, "all")
+
+
+def owner_of(samples: list[Sampled], name: str, paths: list[str]) -> Owner:
+    """Whose rows they are: told by a column, by the path, or all of one vehicle."""
+    for header in samples[0].headers:
+        if NAMED.fullmatch(name_and_unit(header)[0].strip()) and _holds_ids(header, samples):
+            return Owner(
+                keys={"take": "column", "column": header.strip()},
+                seen=f"column {header.strip()!r}",
+                columns={header},
+            )
+    parts = parts_of(paths)
+    if set(parts.values()) != {"all"}:
+        return _by_part(paths)
+    folders = {path.split("/")[0] for path in paths if "/" in path}
+    if len(folders) > 1 and all("/" in path for path in paths):
+        return Owner(
+            keys={"take": "path", "pattern": "^([^/]+)/"},
+            seen=f"the folder: {_some(sorted(folders))}",
+            guesses=["each folder is taken for a vehicle"],
+        )
+    return _by_name(paths, name)
+
+
+def same_vehicle(name: str, paths: list[str]) -> Owner:
+    """All files are of one vehicle, named after what their names have in common."""
+    common = _common([Path(path).name for path in paths])
+    return Owner(
+        keys={"take": "constant", "value": common or name},
+        seen=f"nothing tells vehicles apart: all {len(paths)} files are taken for one vehicle's"
+        if len(paths) > 1
+        else "one file, one vehicle",
+        guesses=["one vehicle; tell a pattern or a column if there are several"],
+    )
+
+
+def each_its_own(paths: list[str]) -> Owner:
+    """Each file is a vehicle's own."""
+    endings = sorted({suffix_of(path) for path in paths}, key=len, reverse=True)
+    ends = "|".join(re.escape(end) for end in endings)
+    return Owner(
+        keys={"take": "path", "pattern": f"([^/]+?)(?:{ends})$"},
+        seen=f"the file's name: {_some([Path(p).name for p in paths])}",
+        guesses=["each file is taken for a vehicle's own"],
+    )
+
+
+def file_sets(folder: Path, paths: list[str], others: list[str]) -> list[dict[str, str]]:
+    """The globs that find these files and none of the others, with their part."""
+    parts = parts_of(paths)
+    sets = []
+    for part in ("train", "all", "test"):
+        mine = [path for path in paths if parts[path] == part]
+        if mine:
+            rest = [path for path in paths if parts[path] != part] + others
+            sets += [{"glob": g, "part": part} for g in _globs(folder, mine, rest)]
+    return sets
+
+
+def _globs(folder: Path, mine: list[str], others: list[str]) -> list[str]:
+    found: list[str] = []
+    for ending in sorted({suffix_of(path) for path in mine}):
+        those = {path for path in mine if suffix_of(path) == ending}
+        stem = _glob_of_common(those, ending)
+        one = [glob.escape(path) for path in those] if len(those) == 1 else []
+        for pattern in (f"*{ending}", *one, stem, f"**/*{ending}", f"**/{stem}"):
+            hits = {p.relative_to(folder).as_posix() for p in folder.glob(pattern) if p.is_file()}
+            hits = {hit for hit in hits if not any(x[0] in "._" for x in hit.split("/"))}
+            if those <= hits and not hits & set(others) and pattern not in found:
+                found.append(pattern)
+                break
+        else:
+            found += [glob.escape(path) for path in sorted(those)[:MOST_LISTED]]
+    return found
+
+
+def _glob_of_common(paths: set[str], ending: str) -> str:
+    """A pattern of what the names begin and end with: ``machine-*_test.parquet``."""
+    names = [Path(path).name.removesuffix(ending) for path in sorted(paths)]
+    head = _edge(names)
+    tail = _edge([name[::-1] for name in names])[::-1]
+    head = re.sub(r"\d+$", "", head)
+    tail = re.sub(r"^\d+", "", tail)
+    if min(map(len, names)) < len(head) + len(tail) or len(names) == 1:
+        head = ""
+        tail = PART.search(names[0])[0] if PART.search(names[0]) else names[0]
+    return f"{glob.escape(head)}*{glob.escape(tail)}{ending}"
+
+
+def _edge(names: list[str]) -> str:
+    length = 0
+    while all(len(n) > length and n[length] == names[0][length] for n in names):
+        length += 1
+    return names[0][:length]
+
+
+def _holds_ids(header: str, samples: list[Sampled]) -> bool:
+    for sample in samples:
+        column = sample.column(header)
+        if column is None or pa.types.is_floating(column.type) or pa.types.is_boolean(column.type):
+            return False
+        if column.null_count > 0.1 * len(column):
+            return False
+        if pc.count_distinct(column).as_py() > max(1, len(column) / 20):
+            return False
+    return True
+
+
+def _by_part(paths: list[str]) -> Owner:
+    """Names such as ``machine-1-1_train.parquet``: what stands before the part, or after it."""
+    before = [re.search(r"([^/]+?)[_\-.](?:train|test)(?=[_\-./])", path, re.I) for path in paths]
+    if all(before):
+        ids = sorted({match[1] for match in before if match})
+        return Owner(
+            keys={"take": "path", "pattern": r"([^/]+?)[_\-.](?i:train|test)[_\-./]"},
+            seen=f"the file's name before train or test: {_some(ids)}",
+        )
+    after = [re.search(r"(?:train|test)[/_\-]([^/]+?)\.[^/]*$", path, re.I) for path in paths]
+    ids = sorted({match[1] for match in after if match})
+    if all(after) and len(ids) > 1:
+        return Owner(
+            keys={"take": "path", "pattern": r"(?i:train|test)[/_\-]([^/]+?)\.[^/]*$"},
+            seen=f"the file's name after train or test: {_some(ids)}",
+        )
+    return same_vehicle("vehicle-1", paths)
+
+
+def _by_name(paths: list[str], name: str) -> Owner:
+    if len(paths) == 1:
+        return same_vehicle(name, paths)
+    undated = [_undated(path) for path in paths]
+    numbered = [re.fullmatch(r"(.*?)[-_ ]?\d+", stem) for stem in undated]
+    words = {match[1].strip("-_ ").casefold() for match in numbered if match}
+    if (all(numbered) and words <= {""}) or any(RECORDING.fullmatch(word) for word in words):
+        return same_vehicle(name, paths)
+    if all(numbered) and len(words) == 1:
+        return each_its_own(paths)
+    ids = set(undated)
+    alike = len({re.sub(r"\d+", "#", one) for one in ids}) == 1
+    if 1 < len(ids) < len(undated) and all(ids) and (alike or len(undated) >= 3 * len(ids)):
+        return by_undated_name(paths) or same_vehicle(name, paths)
+    return same_vehicle(name, paths)
+
+
+def by_undated_name(paths: list[str]) -> Owner | None:
+    """Names of a vehicle and a date: ``2026-01-05_truck7.csv``, ``truck7_20260105.csv``."""
+    ids = {_undated(path) for path in paths}
+    if not 1 < len(ids) < len(paths):
+        return None
+    ends = "|".join(re.escape(end) for end in sorted({suffix_of(p) for p in paths}, key=len)[::-1])
+    for date, before in product((*DATES, DATE.pattern), (True, False)):
+        told = rf"([^/]+?)[_\-. ]*(?:{date})[^/]*$"
+        pattern = told if before else rf"(?:{date})[_\-. ]*([^/]+?)(?:{ends})$"
+        found = [re.search(pattern, path) for path in paths]
+        if {match[1] for match in found if match} == ids and all(found):
+            return Owner(
+                keys={"take": "path", "pattern": pattern},
+                seen=f"the file's name without its date: {_some(sorted(ids))}",
+                guesses=["these names are taken for vehicles"],
+            )
+    return None
+
+
+def _undated(path: str) -> str:
+    return DATE.sub("", Path(path).name.removesuffix(suffix_of(path))).strip("_-. ")
+
+
+def _common(names: list[str]) -> str:
+    """The words that all names share, in order: Seat_Leon."""
+    lists = [re.findall(r"[^\W\d_]+", DATE.sub("", Path(name).stem)) for name in names]
+    if len(names) < 2 or not lists[0]:
+        return ""
+    shared = [word for word in lists[0] if all(word in other for other in lists)]
+    shared = [word for word in shared if not RECORDING.fullmatch(word) and len(word) > 1]
+    return "_".join(shared)
+
+
+def overlap(spans: list[tuple[int, int]]) -> bool:
+    """Do recordings (first, last) run at the same time, as those of one vehicle cannot?"""
+    told = sorted(span for span in spans if span[1] > span[0])
+    hits = sum(b[0] < a[1] - (a[1] - a[0]) // 10 for a, b in pairwise(told))
+    return len(told) > 1 and hits >= len(told) / 2
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f", ... ({len(names)})" if len(names) > 3 else "")

@@ -1,0 +1,142 @@
+"""The draft as the text of a fleet file, and as lines for the terminal."""
+
+from amad.draft.figures import Figures, up_to
+from amad.draft.plan import Plan
+from amad.draft.text import channel_lines, comment, flow, section
+from amad.draft.trial import Trial
+
+WINDOW_ROWS = 100  # of the models, unless params.yaml says otherwise
+NULL_SHARE, GAP_SHARE = 0.2, 0.5  # the limits of the fleet file where it tells none
+SHOWN = 8  # names in a line
+
+
+def fleet_file(plan: Plan, trial: Trial, figures: Figures) -> str:
+    """The text of the fleet file, with a comment wherever something is a guess."""
+    clock = plan.clock
+    some = f"{len(plan.samples)} of {len(plan.paths)}"
+    whole = all(sample.whole for sample in plan.samples)
+    how = "read whole" if whole else "their first rows"
+    lines = comment(
+        f"Drafted by 'amad init' from {some} files ({how}, {trial.rows:,} rows). What is marked as "
+        "a guess is one: look at it, then delete the remark."
+    )
+    lines += [f"name: {plan.name}"]
+    if clock.take == "index":
+        lines += comment("A guess: nothing in the files tells how far apart the rows are.")
+    lines += [f"period_seconds: {_plain(figures.period)}"]
+    lines += _source_lines(plan)
+    lines += _label_lines(plan)
+    if len({name for file in trial.files for name in file.vehicle_T}) < 4 and (
+        plan.columns.label is None
+    ):
+        lines += section("evaluation", {"unit": "case"})
+    lines += _limit_lines(plan, figures)
+    lines += _channel_section(plan)
+    return "\n".join(lines) + "\n"
+
+
+def _source_lines(plan: Plan) -> list[str]:
+    source = plan.source()
+    lines = ["source:"]
+    remarks = {
+        "vehicle": [plan.owner.seen, *(f"A guess: {text}" for text in plan.owner.guesses)],
+        "timestamp": [plan.clock.seen, *(f"A guess: {text}" for text in plan.clock.guesses)],
+    }
+    for key, value in source.items():
+        for remark in remarks.get(key, []):
+            lines += comment(_sentence(remark), 2)
+        if key == "files":
+            lines.append("  files:")
+            lines += [f"    - {flow(item)}" for item in value]  # type: ignore[union-attr]
+        else:
+            if key == "timestamp" and plan.clock.take != "index":
+                value = {**value, "timezone": "UTC"}  # type: ignore[dict-item]
+                lines += comment(
+                    "timezone: of times that are told without an offset; Europe/Berlin, for one", 2
+                )
+            lines += section("x", {key: value})[1:]
+    return lines
+
+
+def _label_lines(plan: Plan) -> list[str]:
+    if plan.columns.label is None:
+        remark = "No column tells anomalies, so faults are injected into copies to judge detectors."
+        content: dict[str, object] = {"kind": "injected"}
+        if plan.owner.keys["take"] == "constant":
+            content["injection"] = {"cases_per_vehicle": 48}
+        return comment(remark) + section("labels", content)
+    return section("labels", plan.labels())
+
+
+def _limit_lines(plan: Plan, figures: Figures) -> list[str]:
+    few = figures.rows < 20 * WINDOW_ROWS
+    shortest = min(WINDOW_ROWS, max(10, figures.rows // 10)) if few else WINDOW_ROWS
+    lines = section("missing", {"max_gap_seconds": figures.max_gap, "min_segment_rows": shortest})
+    quality: dict[str, object] = {"min_rows": min(60, max(1, figures.rows // 4))}
+    if figures.null_share > 0.75 * NULL_SHARE:
+        quality["max_null_share"] = up_to(figures.null_share)
+    if figures.gap_share > 0.75 * GAP_SHARE:
+        quality["max_gap_share"] = up_to(figures.gap_share)
+    if len(quality) > 1:
+        lines += comment(
+            "A guess: so wide that the sample passes. Tighten it to what you would keep out."
+        )
+    lines += section("quality", quality)
+    if few:
+        lines += section("split", {"purge_rows": max(0, figures.rows // 20)})
+    return lines
+
+
+def _channel_section(plan: Plan) -> list[str]:
+    lines = comment(
+        "Ranges are guesses: what was seen, made wider by as much. A value outside is taken for "
+        "impossible and as null, so set each to what the quantity can be."
+    )
+    lines.append("channels:")
+    for channel in plan.channels:
+        lines += channel_lines(channel)
+    for header, why in plan.columns.left_out.items():
+        lines += comment(f"left out: {header.strip()!r}: {why}", 2)
+    return lines
+
+
+def summary(plan: Plan, trial: Trial) -> list[str]:
+    """What was decided, for the terminal."""
+    source = plan.source()
+    kinds = [c.kind for c in plan.channels]
+    told = [f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds)]
+    names = {name for file in trial.files for name in file.vehicle_T}
+    refused = sum(trial.reasons.values())
+    lines = [
+        f"files: {len(plan.paths)} in the format {plan.format}"
+        + "".join(f", {key} {source[key]!r}" for key in ("delimiter", "decimal", "encoding")
+                  if key in source),
+        f"vehicle: {plan.owner.seen}",
+        f"time: {plan.clock.seen}; a row every {_plain(plan.period)} s",
+        f"channels: {len(plan.channels)} ({', '.join(told)})",
+    ]  # fmt: skip
+    if plan.columns.left_out:
+        left = [f"{h.strip()!r} ({why})" for h, why in plan.columns.left_out.items()]
+        lines.append(f"columns left out: {', '.join(left[:SHOWN])}{', ...' * (len(left) > SHOWN)}")
+    suspects = [f"{c.name} {', '.join(map(_plain, c.nulls))}" for c in plan.channels if c.nulls]
+    if suspects:
+        lines.append(f"values taken for 'not available': {'; '.join(suspects[:SHOWN])}")
+    label = plan.columns.label
+    lines.append(f"labels: column {label!r}" if label else "labels: none, faults are injected")
+    lines.append(
+        f"tried on the sample: {trial.rows:,} rows of {len(names)} vehicles read, "
+        f"{refused:,} refused"
+    )
+    lines += [f"  refused: {why}: {count:,}" for why, count in trial.reasons.most_common(3)]
+    lines += [f"  refused: {path}: {why}" for path, why in list(trial.refused.items())[:3]]
+    lines += plan.notes[:SHOWN] + ["..."] * (len(plan.notes) > SHOWN)
+    return lines
+
+
+def _sentence(text: str) -> str:
+    text = text[0].upper() + text[1:]
+    return text if text.endswith(".") else f"{text}."
+
+
+def _plain(value: float) -> str:
+    return f"{value:g}"

@@ -1,0 +1,1 @@
+"""The register stage: versions in MLflow, the promotion gate, who is champion."""

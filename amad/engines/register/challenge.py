@@ -1,0 +1,67 @@
+"""What the present champion reaches on the challenger's test data: the same rows, the same faults.
+
+The store's series, injected faults included, are scaled with the challenger's scaler. The champion
+has one of its own, so each series is taken back to engineering units and scaled anew for it.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+
+from amad.config import DataError, Fleet, Params, ServiceError
+from amad.detect.daily import check_contract
+from amad.detect.detector import Detector, Scored
+from amad.engines.register.gate import PerUnit
+from amad.engines.shared.registry import fetched
+from amad.evaluation.harness import per_unit_metrics
+from amad.windows.scaler import Scaler
+from amad.windows.series import Series
+from amad.windows.store import WindowStore
+
+
+def defend(
+    client: MlflowClient,
+    champion: ModelVersion,
+    store: WindowStore,
+    fleet: Fleet,
+    params: Params,
+    events: pa.Table,
+) -> tuple[PerUnit | None, str | None]:
+    """(the champion's metrics by unit, None), or (None, why it cannot be scored on this data)."""
+    try:
+        with fetched(client, champion) as folder:
+            detector = Detector.load(folder)
+        check_contract(detector, fleet)
+    except (DataError, ServiceError) as error:
+        return None, str(error)
+    if detector.fleet.period_us != fleet.period_us:
+        return None, (
+            f"it was made for a row every {detector.fleet.period_seconds:g} s, the fleet file now "
+            f"says {fleet.period_seconds:g} s"
+        )
+    method = Defender(detector, store.scaler)
+    return per_unit_metrics(store, method, fleet, events), None
+
+
+class Defender:
+    """A fitted detector that takes series scaled by another scaler than its own."""
+
+    def __init__(self, detector: Detector, theirs: Scaler) -> None:
+        self.detector = detector
+        self.theirs = theirs
+
+    def fit(self, train: list[Series], calibration: list[Series]) -> "Defender":
+        """Nothing is learnt anew: it is judged as it serves."""
+        return self
+
+    def score(self, series: Series) -> Scored:
+        """Score a series that ``theirs`` has scaled."""
+        mean_C, scale_C = self.theirs.figures(series.vehicle, series.vehicle_class)
+        # In float64: on a channel far from zero float32 would add noise that its rival is spared.
+        value_TC = series.value_TC.astype(np.float64) * scale_C + mean_C
+        scaled = self.detector.scaler.apply(replace(series, value_TC=value_TC))
+        value_TC = scaled.value_TC.astype(np.float32)
+        return self.detector.score(replace(scaled, value_TC=value_TC))

@@ -1,0 +1,180 @@
+"""The model card: what a person must know before trusting a version, in Markdown.
+
+Its last section, Promotion, is rewritten in the registry whenever the version's place changes.
+"""
+
+from amad.config import Fleet, Params
+from amad.engines.register.gate import Decision
+
+PROMOTION = "## Promotion"
+METRICS = ("vus_pr", "auc_pr", "vus_roc", "auc_roc", "event_f1", "range_f1", "best_f1")
+
+
+def model_card(
+    *,
+    fleet: Fleet,
+    params: Params,
+    metrics: dict,
+    validation: dict,
+    data: dict,
+    training: dict,
+    lineage: dict[str, str],
+    decision: Decision,
+) -> str:
+    """Build the card from the artifacts of the stages.
+
+    params: as trained, with what the sweep chose. metrics: metrics.json. validation:
+    validation.json. data: {rows, vehicles, first, last, hash} of the window store. training:
+    train.json. lineage: the version's tags. decision: the gate's.
+    """
+    parts = [
+        f"# AMAD detector of fleet `{fleet.name}`",
+        _use(fleet),
+        _data(fleet, data, validation, lineage),
+        _training(params, training),
+        _quality(metrics, params),
+        _operating_point(metrics, params),
+        _limits(metrics, fleet),
+        _call(fleet),
+        "## Lineage\n" + "\n".join(f"- {key}: `{value}`" for key, value in sorted(lineage.items())),
+        PROMOTION + "\n" + "\n".join(f"- {reason}" for reason in decision.reasons),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _use(fleet: Fleet) -> str:
+    channels = ", ".join(channel.title for channel in fleet.channels[:12])
+    more = f" and {len(fleet.channels) - 12} more" if len(fleet.channels) > 12 else ""
+    return (
+        f"{fleet.description.strip() or 'Telemetry of a fleet.'}\n\n"
+        "## Intended use\n"
+        f"Finds unusual behaviour in {len(fleet.channels)} channels ({channels}{more}), one row "
+        f"every {fleet.period_seconds:g} s, and names the channels to look at. It points a person "
+        "at what to inspect; it is no safety function and gives no diagnosis."
+    )
+
+
+def _data(fleet: Fleet, data: dict, validation: dict, lineage: dict[str, str]) -> str:
+    failed = [check["check"] for check in validation.get("checks", ()) if check["failed"]]
+    judged = "passed" if validation["ok"] else "failed"
+    return (
+        "## Data\n"
+        f"- {data['rows']:,} rows (on the grid) of {data['vehicles']} vehicles, {data['first']} to "
+        f"{data['last']}; data hash `{data['hash']}`; detector digest "
+        f"`{lineage.get('detector_digest', 'none')}`\n"
+        f"- vehicle classes: {', '.join(item.name for item in fleet.vehicle_classes)}\n"
+        f"- validation {judged}: {validation['quarantined']} of {validation['vehicle_days']} "
+        "vehicle-days quarantined, kept out of training and scoring"
+        + (f" (checks: {', '.join(failed)})" if failed else "")
+    )
+
+
+def _training(params: Params, training: dict) -> str:
+    model, mask, loss = params.model, params.mask, params.loss
+    last = (training.get("epochs") or [{}])[-1]
+    shown = [f"{key} {value:.4g}" for key, value in last.items() if isinstance(value, float)]
+    return (
+        "## Training\n"
+        f"- members {', '.join(params.detect.members)}; network: window {model.window}, width "
+        f"{model.width}, {model.layers} layers, {model.heads} heads, kernel {model.kernel}, "
+        f"{model.frequencies} frequencies, {model.scales} scales\n"
+        f"- mask {mask.family} at {mask.ratio:.2g}, contrast {loss.contrast:.2g} at temperature "
+        f"{loss.temperature:.2g}, Max-Min {loss.maxmin:.2g}; {params.train.epochs} epochs, seed "
+        f"{params.seed}" + (f"\n- last epoch: {', '.join(shown[:4])}" if shown else "")
+    )
+
+
+def _quality(metrics: dict, params: Params) -> str:
+    methods = metrics["methods"]
+    mine = methods[metrics["detector"]]["mean"]
+    columns = [name for name in METRICS if mine.get(name) is not None]
+    if not columns:
+        reasons = [f"- {unit}: {why}" for unit, why in sorted(metrics["unscorable"].items())]
+        said = f"## Quality\nNo {metrics['unit']} of the test part can be judged:"
+        return "\n".join([said, *reasons])
+    lines = [
+        "## Quality",
+        f"On the test part of each {metrics['unit']} ({metrics['units']}), fitted on train alone; "
+        f"mean with a {params.evaluate.confidence:.0%} bootstrap interval. "
+        f"`{metrics['floor']}` is the floor that scores without any knowledge reach.",
+        "",
+        "| method | " + " | ".join(columns) + " |",
+        "|---|" + "---|" * len(columns),
+    ]
+    order = sorted(methods, key=lambda n: -(methods[n]["mean"].get(columns[0]) or 0.0))
+    for name in order:
+        cells = []
+        for metric in columns:
+            value = methods[name]["mean"].get(metric)
+            interval = methods[name].get("interval", {}).get(metric)
+            text = "–" if value is None else f"{value:.3f}"
+            if value is not None and interval and metric == columns[0]:
+                text += f" [{interval[0]:.3f}, {interval[1]:.3f}]"
+            cells.append(text)
+        bold = "**" if name == metrics["detector"] else ""
+        lines.append(f"| {bold}{name}{bold} | " + " | ".join(cells) + " |")
+    unscorable = metrics.get("unscorable") or {}
+    if unscorable:
+        lines.append(f"\nNot scorable: {', '.join(sorted(unscorable))}.")
+    return "\n".join(lines)
+
+
+def _operating_point(metrics: dict, params: Params) -> str:
+    point = metrics.get("operating_point") or {}
+    figures = [
+        f"- {key.replace('_', ' ')}: {value:.4g}"
+        for key, value in sorted(point.items())
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    ]
+    return (
+        "## Operating point\n"
+        f"The threshold is read from train data for {params.detect.alarm_budget:g} incidents a "
+        "vehicle-day at the most.\n" + "\n".join(figures)
+    ).rstrip()
+
+
+def _limits(metrics: dict, fleet: Fleet) -> str:
+    lines = [
+        "## Limits",
+        f"- channels and units as in conf/fleet/{fleet.name}.yaml; another contract is refused",
+        f"- segments shorter than {fleet.missing.min_segment_rows} rows get no score; a vehicle "
+        "never seen is scored with the figures of its class",
+        "- the score says how unusual, not how dangerous; what was usual in training is normal to "
+        "it, faults included",
+    ]
+    share = (metrics.get("share_of_amad") or {}).get(METRICS[0])
+    if share:
+        lines.append(_share(*share, votes=metrics["with_network"] == metrics["detector"]))
+    if fleet.labels.kind == "injected":
+        lines.append("- measured on injected faults: real ones may look different")
+    return "\n".join(lines)
+
+
+def _call(fleet: Fleet) -> str:
+    """What a frame may hold: the signature names the columns, and leaves their types open."""
+    classes = {item.name for item in fleet.vehicle_classes}
+    lines = []
+    for channel in fleet.channels:
+        unit = f" in {channel.unit}" if channel.unit else ""
+        range_ = "" if channel.range is None else ", {:g} to {:g}".format(*channel.range)
+        own = set(channel.classes or classes)
+        of = "" if own == classes else f", only of class {', '.join(sorted(own))}"
+        lines.append(f"- `{channel.name}`{unit}{range_}{of}")
+    return (
+        "## Calling it\n"
+        "`mlflow.pyfunc.load_model(uri).predict(frame)` answers with a row for each row, in the "
+        "frame's order and with its index; `status` and `message` tell what was wrong with one.\n"
+        "- `vehicle`: text or a number\n"
+        "- `timestamp`: with a zone, without one (UTC), or ISO 8601 text; once per vehicle\n"
+        + "\n".join(lines)
+        + "\n\nA channel is a number, a boolean or null; a column that the vehicle's class lacks "
+        "may be left out. Give `context_rows` (in the metadata) rows before those to be scored."
+    )
+
+
+def _share(mean: float, low: float, high: float, *, votes: bool) -> str:
+    """What the network adds to the closed-form members, and whether it is in the score."""
+    figures = f"{mean:+.3f} [{low:+.3f}, {high:+.3f}] {METRICS[0]}"
+    found = "adds" if low > 0 else "is not proven to add to"
+    end = "it votes" if votes else "it has no vote (`detect.amad_weight` gives it one)"
+    return f"- the network {found} the closed-form members: {figures}; {end}"

@@ -1,0 +1,192 @@
+"""Who is champion, and how that changes: by the gate's decision, by hand, or back again.
+
+A version that was rolled back is not promoted by the gate again; a person can, with force.
+
+The alias ``@champion`` is moved in one step. What the next command needs to know is written on the
+versions before that step, and ``settle`` derives all else from it afterwards: whoever is killed
+before the step has changed nothing that counts, and what a kill after it left out is done by the
+next command. All of it happens under ``registry_lock``.
+"""
+
+from datetime import UTC, datetime
+
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+
+from amad.config import GateError, ServiceError, Settings
+from amad.engines.register.gate import Decision
+from amad.engines.register.model_card import PROMOTION
+from amad.engines.register.registry_lock import registry_lock
+from amad.engines.shared import registry
+from amad.engines.shared.tracking import connect, model_name
+
+MOVE, BEFORE = "champion_move", "champion_before"  # tags: when, and which version it replaced then
+
+
+def record(client: MlflowClient, version: ModelVersion, decision: Decision) -> None:
+    """Write the gate's decision and its figures on the version, as tags."""
+    tags = {f"gate_{key}": value for key, value in decision.figures.items()}
+    tags["gate_decision"] = "promote" if decision.promote else "refuse"
+    tags["gate_reasons"] = "\n".join(decision.reasons)
+    registry.set_tags(client, version, tags)
+
+
+def recorded(version: ModelVersion) -> Decision | None:
+    """The decision that stands on a version; None where the gate has not judged it."""
+    tags = version.tags
+    if "gate_decision" not in tags:
+        return None
+    return Decision(
+        promote=tags["gate_decision"] == "promote",
+        reasons=tags.get("gate_reasons", "no reason is noted").split("\n"),
+        figures={
+            key.removeprefix("gate_"): _number(value)
+            for key, value in sorted(tags.items())
+            if key.startswith("gate_") and key not in ("gate_decision", "gate_reasons")
+        },
+    )
+
+
+def crown(client: MlflowClient, fleet: str, version: str, why: str) -> ModelVersion:
+    """Make a version champion; the champion before it becomes ``@previous``."""
+    settle(client, fleet)
+    before = registry.alias_version(client, fleet, registry.CHAMPION)
+    new = registry.get_version(client, fleet, version)
+    if "rolled_back" in new.tags:
+        client.delete_model_version_tag(new.name, new.version, "rolled_back")
+    if registry.number(before) != registry.number(new):
+        if before is not None:
+            registry.set_tags(client, new, {"replaced": str(before.version)})
+        _move(client, fleet, before, new, why)
+    return new
+
+
+def settle(client: MlflowClient, fleet: str) -> None:
+    """Finish a move of ``@champion`` that was cut short; does nothing where none was.
+
+    The line in the model's history is written last: it is the mark that all is done.
+    """
+    champion = registry.alias_version(client, fleet, registry.CHAMPION)
+    if champion is None or MOVE not in champion.tags:
+        return
+    tags, name = champion.tags, model_name(fleet)
+    line = f"{registry.CHAMPION} moved {tags[MOVE]}"
+    if line in client.get_registered_model(name).tags:
+        return
+    why = tags.get(f"{registry.CHAMPION}_why", "no reason is noted")
+    known = {str(v.version): v for v in client.search_model_versions(f"name = '{name}'")}
+    if tags.get("replaced") in known:  # a person may have deleted it since
+        registry.move_alias(client, fleet, registry.PREVIOUS, tags["replaced"], why)
+    else:
+        client.delete_registered_model_alias(name, registry.PREVIOUS)
+    before = known.get(tags.get(BEFORE, ""))
+    if before is not None and "rolled_back" in before.tags:
+        _describe(client, before, f"Rolled back {before.tags['rolled_back']}.")
+    since, who = (tags.get(f"{registry.CHAMPION}_{key}", "unknown") for key in ("since", "by"))
+    _describe(client, champion, f"Champion since {since} UTC: {why}")
+    past = f"version {tags[BEFORE]}" if BEFORE in tags else "none"
+    text = f"{past} -> version {champion.version}, by {who}, {since} UTC: {why}"
+    client.set_registered_model_tag(name, line, text[: registry.DESCRIPTION_LIMIT])
+
+
+def _move(
+    client: MlflowClient, fleet: str, before: ModelVersion | None, new: ModelVersion, why: str
+) -> None:
+    now = datetime.now(UTC)
+    if before is not None:
+        registry.set_tags(client, new, {BEFORE: str(before.version)})
+    elif BEFORE in new.tags:
+        client.delete_model_version_tag(new.name, new.version, BEFORE)
+    about = {"since": f"{now:%Y-%m-%d %H:%M:%S}", "by": registry.person(), "why": why}
+    tags = {f"{registry.CHAMPION}_{key}": value for key, value in about.items()}
+    registry.set_tags(client, new, tags | {MOVE: f"{now:%Y%m%dT%H%M%S.%f}"})
+    client.set_registered_model_alias(new.name, registry.CHAMPION, new.version)
+    settle(client, fleet)
+
+
+def promote(
+    settings: Settings,
+    fleet: str,
+    version: str | None = None,
+    *,
+    force: bool = False,
+    reason: str = "",
+) -> ModelVersion:
+    """Make ``version`` (default: the challenger) the champion, if the gate let it or by force.
+
+    reason: why, in the words of who does it; kept in the registry.
+
+    Raises:
+        GateError: the gate refused it or has not judged it, and ``force`` is not set.
+        ServiceError: there is no such version.
+    """
+    client = connect(settings)
+    with registry_lock(settings, fleet):
+        if version is not None:
+            candidate = registry.get_version(client, fleet, version)
+        else:
+            candidate = registry.alias_version(client, fleet, registry.CHALLENGER)
+        if candidate is None:
+            raise ServiceError(f"fleet {fleet} has no challenger; run 'amad register' first")
+        decision = recorded(candidate)
+        refused = decision is None or not decision.promote
+        if "rolled_back" in candidate.tags:
+            refused, last = True, f"it was rolled back ({candidate.tags['rolled_back']})"
+        else:
+            last = decision.reasons[-1] if decision else "the gate has not judged it"
+        if refused and not force:
+            raise GateError(
+                f"{candidate.name} version {candidate.version} may not be champion: {last}; "
+                f"'amad promote {candidate.version} --force --reason TEXT' overrules the gate"
+            )
+        with registry.fetched(client, candidate):  # what cannot be loaded cannot serve
+            pass
+        how = f"by hand, overruling the gate ({last})" if refused else "by hand"
+        why = f"promoted {how}: {reason or 'no reason given'}"
+        return crown(client, fleet, candidate.version, why)
+
+
+def rollback(settings: Settings, fleet: str) -> ModelVersion:
+    """Make the version that the champion replaced champion again; repeat to go further back.
+
+    Raises:
+        ServiceError: the champion is the first one, there is none, or the version before it cannot
+            be loaded any more.
+    """
+    client = connect(settings)
+    with registry_lock(settings, fleet):
+        settle(client, fleet)
+        champion = registry.champion_version(client, fleet)
+        target = champion.tags.get("replaced")
+        if target is None:
+            raise ServiceError(
+                f"version {champion.version} is the first champion of fleet {fleet}: there is "
+                "nothing to roll back to; 'amad promote VERSION --force --reason TEXT' crowns "
+                "another one"
+            )
+        back = registry.get_version(client, fleet, target)
+        with registry.fetched(client, back):
+            pass
+        who = registry.person()
+        registry.set_tags(client, champion, {"rolled_back": f"to version {back.version} by {who}"})
+        why = f"rolled back from version {champion.version} by {who}"
+        _move(client, fleet, champion, back, why)
+        return back
+
+
+def _describe(client: MlflowClient, version: ModelVersion, text: str) -> None:
+    """Rewrite the last section of the version's card."""
+    card = (client.get_model_version(version.name, version.version).description or "").rstrip()
+    head = card.partition(PROMOTION)[0].rstrip()
+    tail = f"\n\n{PROMOTION}\n{text}\n"
+    room = registry.DESCRIPTION_LIMIT - len(tail)
+    client.update_model_version(version.name, version.version, registry.clip(head, room) + tail)
+
+
+def _number(text: str) -> float | int | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

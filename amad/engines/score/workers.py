@@ -1,0 +1,157 @@
+"""The two ways to run the units of a scoring job; both keep the order of the units.
+
+Each unit runs with one thread: sums are added up in the same order everywhere, so that the engine,
+the machine and its cores do not show in the bytes.
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow as pa
+from threadpoolctl import threadpool_limits
+
+from amad.config import ClusterProfile, Fleet, usable_error
+from amad.detect.daily import ScoredRows, score_vehicle_day
+from amad.detect.detector import Detector
+from amad.detect.incidents import Incident
+from amad.engines.score.freshness import Day, Snapshot
+from amad.telemetry.lake import Lake
+
+Result = ScoredRows | str  # of one unit; text: why it cannot be scored
+
+
+def in_process(
+    snapshot: Snapshot, detector: Path, units: list[Day], profile: ClusterProfile
+) -> Iterator[Result]:
+    """Score the units one after the other in this process."""
+    scorer = Scorer(detector, snapshot.lake.path, snapshot.lake.fleet)
+    for vehicle, day in units:
+        yield scorer.attempt(vehicle, day, snapshot.quarantined.get(vehicle, ()))
+
+
+def over_ray(
+    snapshot: Snapshot, detector: Path, units: list[Day], profile: ClusterProfile
+) -> Iterator[Result]:
+    """Score the units over Ray Data: actors that each load the detector once.
+
+    The lake must lie where every node reads it; the detector travels through Ray.
+    """
+    import ray
+
+    from amad.engines.shared.cluster import ray_session
+
+    files = {
+        str(file.relative_to(detector)): file.read_bytes()
+        for file in sorted(detector.rglob("*"))
+        if file.is_file()
+    }
+    rows = [
+        {
+            "vehicle": vehicle,
+            "day": str(day),
+            "quarantined": [str(d) for d in sorted(snapshot.quarantined.get(vehicle, ()))],
+        }
+        for vehicle, day in units
+    ]
+    with ray_session(profile):
+        context = ray.data.DataContext.get_current()
+        context.execution_options.preserve_order = True
+        context.enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        workers = max(1, min(len(units), int(ray.cluster_resources().get("CPU", 1))))
+        scored = ray.data.from_items(rows, override_num_blocks=min(len(units), 8 * workers)).map(
+            RayScorer,
+            fn_constructor_args=(ray.put(files), str(snapshot.lake.path), snapshot.lake.fleet),
+            compute=ray.data.ActorPoolStrategy(size=workers),
+        )
+        for row in scored.iter_rows():
+            if row["error"]:
+                yield row["error"]
+                continue
+            incidents = [
+                Incident(**item | {k: tuple(item[k]) for k in ("channels", "shares")})
+                for item in json.loads(row["incidents"])
+            ]
+            counts = json.loads(row["counts"])
+            yield ScoredRows(
+                table=pa.ipc.open_stream(row["table"]).read_all(),
+                incidents=incidents,
+                made_null=counts["made_null"],
+                unmeasured=tuple(counts["unmeasured"]),
+            )
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run the body with one thread in numpy's and torch's libraries."""
+    torch = sys.modules.get("torch")
+    threads = torch.get_num_threads() if torch else 1
+    with threadpool_limits(1):
+        if torch:
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            if torch:
+                torch.set_num_threads(threads)
+
+
+class Scorer:
+    """A detector and a lake, opened once."""
+
+    def __init__(self, detector: Path, lake: Path, fleet: Fleet) -> None:
+        self.detector = Detector.load(detector)
+        self.lake = Lake(lake, fleet)
+
+    def score(self, vehicle: str, day: date, quarantined) -> ScoredRows:
+        """One unit."""
+        with one_thread():
+            return score_vehicle_day(
+                self.detector, self.lake.fleet, self.lake, vehicle, day, quarantined
+            )
+
+    def attempt(self, vehicle: str, day: date, quarantined) -> Result:
+        """One unit, or why its data cannot be scored; the others go on."""
+        try:
+            return self.score(vehicle, day, quarantined)
+        except Exception as error:
+            if (known := usable_error(error)) is None:
+                raise
+            return str(known)
+
+
+class RayScorer:
+    """``Scorer`` as Ray Data calls it; tables and incidents travel as bytes."""
+
+    def __init__(self, files, lake: str, fleet: Fleet) -> None:
+        import ray
+
+        with TemporaryDirectory() as folder:
+            for name, content in ray.get(files).items():
+                path = Path(folder) / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            self.scorer = Scorer(Path(folder), Path(lake), fleet)
+
+    def __call__(self, row: dict) -> dict:
+        """Score one row of {vehicle, day, quarantined}."""
+        quarantined = [date.fromisoformat(text) for text in row["quarantined"]]
+        scored = self.scorer.attempt(row["vehicle"], date.fromisoformat(row["day"]), quarantined)
+        if isinstance(scored, str):
+            return {"table": b"", "incidents": "", "counts": "", "error": scored}
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, scored.table.schema) as out:
+            out.write_table(scored.table)
+        return {
+            "table": sink.getvalue().to_pybytes(),
+            "incidents": json.dumps([asdict(item) for item in scored.incidents]),
+            "counts": json.dumps({"made_null": scored.made_null, "unmeasured": scored.unmeasured}),
+            "error": "",
+        }

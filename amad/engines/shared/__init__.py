@@ -1,0 +1,1 @@
+"""What several stages need of an engine: MLflow, its store and registry, Ray, environment."""

@@ -1,0 +1,103 @@
+"""The MLflow run of an evaluation: its settings, data, figures and pictures, its own for ever.
+
+The run is found by the content of ``metrics.json``, which names the detector and the data: the same
+evaluation again is the same run, another one is another run. Where the evaluation came from
+elsewhere (``dvc pull``, another store), the run is logged when it is first asked for.
+"""
+
+import hashlib
+import json
+import time
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Run, RunStatus
+
+from amad.config import Params
+from amad.engines.shared.datasets import log_datasets
+from amad.engines.shared.tracking import experiment_id, find_run, log_settings, open_run
+from amad.windows.store import WindowStore
+
+OF_THE_THRESHOLD = ("event_recall", "median_delay_seconds")  # of ``operating_point``
+
+
+def evaluation_run(
+    client: MlflowClient,
+    params: Params,
+    store: WindowStore,
+    folder: Path,
+    metrics: dict,
+    training: dict,
+) -> str:
+    """The id of the run that holds an evaluation; logged now if it is not there, or not whole.
+
+    params: those the detector was trained and judged with. folder: the fleet's, with ``lake`` and
+    ``evaluation``. metrics: metrics.json. training: train.json.
+
+    Raises:
+        ServiceError: the tracking store does not answer.
+    """
+    fleet, digest = store.content["fleet"], evaluation_digest(metrics)
+    found = _find(client, fleet, digest)
+    if found is not None and found.info.status == RunStatus.to_string(RunStatus.FINISHED):
+        return found.info.run_id
+    tags = {
+        "stage": "evaluate",
+        "fleet": fleet,
+        "evaluation_digest": digest,
+        "detector_digest": metrics["detector_digest"],
+        "data_hash": metrics["data_hash"],
+        "training_run_id": training_run(client, fleet, training),
+        "training_digest": training.get("digest") or "none",
+    }
+    known = found.info.run_id if found is not None else None
+    with open_run(client, fleet, f"evaluate-{digest}", tags, known) as run:
+        run_id = run.info.run_id
+        log_settings(client, run_id, params)
+        log_datasets(client, run_id, store, folder / "lake", judged=True)
+        client.log_batch(run_id, metrics=points(metrics))
+        client.log_artifacts(run_id, str(folder / "evaluation"), "evaluation")
+    return run_id
+
+
+def training_run(client: MlflowClient, fleet: str, training: dict) -> str:
+    """The id of the run that trained what train.json tells of; ``none`` if this store has none."""
+    digest = training.get("digest")
+    found = find_run(client, fleet, {"stage": "train", "digest": digest}) if digest else None
+    return found or "none"
+
+
+def evaluation_digest(metrics: dict) -> str:
+    """16 hex digits of what ``metrics.json`` says."""
+    text = json.dumps(metrics, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def points(metrics: dict) -> list[Metric]:
+    """The means of ``metrics.json`` in groups: ``test/vus_pr``, ``floor/vus_pr``, ...
+
+    A model that is logged to the run takes them over by itself.
+    """
+    names = {"test": metrics["detector"], "floor": metrics["floor"]}
+    if metrics["best_baseline"]:
+        names["baseline"] = metrics["best_baseline"]
+    figures = {
+        f"{group}/{metric}": value
+        for group, name in names.items()
+        for metric, value in metrics["methods"][name]["mean"].items()
+    }
+    figures |= {f"test/{key}": metrics["operating_point"].get(key) for key in OF_THE_THRESHOLD}
+    dataset = f"{metrics['fleet']}/test"
+    now = int(time.time() * 1000)
+    return [
+        Metric(name, value, now, 0, dataset_name=dataset, dataset_digest=metrics["data_hash"])
+        for name, value in figures.items()
+        if value is not None
+    ]
+
+
+def _find(client: MlflowClient, fleet: str, digest: str) -> Run | None:
+    """The newest run of this evaluation."""
+    query = f"tags.stage = 'evaluate' and tags.evaluation_digest = '{digest}'"
+    runs = client.search_runs([experiment_id(client, fleet)], query, max_results=1)
+    return runs[0] if runs else None

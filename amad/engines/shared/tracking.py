@@ -1,0 +1,210 @@
+"""MLflow's tracking store and registry: a client for it, and runs that survive a restart.
+
+The store is a database (SQLite in the project's root by default, PostgreSQL or an MLflow server by
+URI); artifacts lie beside it, or where the server keeps them. ``mlflow ui`` started in the
+project's root finds the default store by itself.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import mlflow
+import requests
+import sqlalchemy.exc
+from mlflow import MlflowClient
+from mlflow.entities import Param, Run
+from mlflow.exceptions import MlflowException
+from pydantic import BaseModel
+
+from amad.config import AmadError, ServiceError, Settings
+from amad.engines.shared.tracking_store import artifact_root, prepare, public, tracking_uri
+
+# How long a server that has listened before may keep a request waiting, and how often it is asked
+# again; MLflow's own limits add up to a quarter of an hour. The environment may say otherwise.
+PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "PGCONNECT_TIMEOUT": "10",
+}
+FIRST_PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+# What a store that fails raises; other codes tell of a request that was wrong.
+FAILURES = ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "BAD_REQUEST", "REQUEST_LIMIT_EXCEEDED")
+PARAMS_AT_ONCE = 100  # what MLflow takes in one request
+# Some versions of MLflow's pages go by it: classic machine learning, no language model.
+KIND_TAG, KIND = "mlflow.experimentKind", "custom_model_development"
+
+
+def connect(settings: Settings) -> MlflowClient:
+    """Point MLflow at the store, create or migrate it where that is ours to do, return a client.
+
+    The URI is ``AMAD_MLFLOW_URI``, else ``MLFLOW_TRACKING_URI``, else SQLite in the home. Another
+    process (a Ray worker) connects by itself, with the same settings.
+
+    Raises:
+        ServiceError: the store does not answer or cannot be opened; names it without its password.
+    """
+    uri = tracking_uri(settings)
+    for name, value in PATIENCE.items():
+        os.environ.setdefault(name, value)
+    for name in ("alembic", "mlflow"):  # a line for each of 50 migrations, for each model logged
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # It logs the traceback of each error that it raises; here a sentence tells it.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    try:
+        prepare(uri)
+        with _same_environment("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+            mlflow.set_tracking_uri(uri)
+            mlflow.set_registry_uri(uri)
+        with _same_environment(*FIRST_PATIENCE):
+            os.environ.update(FIRST_PATIENCE)
+            client = MlflowClient(uri, uri)
+            client.search_experiments(max_results=1)
+    except AmadError:
+        raise
+    except Exception as error:  # SQLAlchemy's, requests' and MLflow's own
+        raise ServiceError(
+            f"MLflow's store {public(uri)} cannot be opened ({_reason(error, uri)}); mend it or "
+            "set AMAD_MLFLOW_URI to another one"
+        ) from error
+    return client
+
+
+@contextmanager
+def told(uri: str) -> Iterator[None]:
+    """Turn the errors of a store that fails in the middle of a piece of work into a sentence.
+
+    Raises:
+        ServiceError: the store stopped answering, or answered with an error of its own.
+    """
+    try:
+        yield
+    except (MlflowException, sqlalchemy.exc.SQLAlchemyError, requests.RequestException) as error:
+        if isinstance(error, MlflowException) and error.error_code not in FAILURES:
+            raise
+        raise ServiceError(
+            f"MLflow's store {public(uri)} failed during the work ({_reason(error, uri)}); run the "
+            "command again once it answers: what is done is kept"
+        ) from error
+
+
+def model_name(fleet: str) -> str:
+    """The registered model of a fleet."""
+    return f"amad-{fleet}"
+
+
+def experiment_id(client: MlflowClient, fleet: str) -> str:
+    """Return the id of the fleet's experiment ``amad-<fleet>``, created or restored as needed."""
+    name = f"amad-{fleet}"
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        root = artifact_root(client.tracking_uri, Settings())
+        place = None if root is None else f"{root}/{name}"
+        try:
+            return client.create_experiment(name, place, tags={KIND_TAG: KIND})
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = client.get_experiment_by_name(name)  # another process was first
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    if KIND_TAG not in found.tags:  # of an older amad
+        client.set_experiment_tag(found.experiment_id, KIND_TAG, KIND)
+    return found.experiment_id
+
+
+@contextmanager
+def open_run(
+    client: MlflowClient,
+    fleet: str,
+    name: str,
+    tags: dict[str, str] | None = None,
+    run_id: str | None = None,
+    parent: str | None = None,
+) -> Iterator[Run]:
+    """Yield a run of the fleet's experiment; it is the active run of MLflow's fluent calls.
+
+    ``run_id`` is resumed if it still exists in this store, else a new run begins: a receipt may be
+    older than the store. ``parent`` makes it a child run. It ends FINISHED, or FAILED on an error.
+
+    Raises:
+        ServiceError: the store failed while the run was open.
+    """
+    with told(client.tracking_uri):
+        experiment = experiment_id(client, fleet)
+        if not run_exists(client, run_id):
+            run_id = None
+        with mlflow.start_run(
+            run_id=run_id,
+            experiment_id=experiment,
+            run_name=None if run_id else name,
+            nested=parent is not None,
+            parent_run_id=parent,
+            tags=tags,
+        ) as run:
+            yield run
+
+
+def find_run(client: MlflowClient, fleet: str, tags: dict[str, str]) -> str | None:
+    """The id of the newest run of the fleet with these tags; None where this store has none.
+
+    Artifacts may come from another machine, or be older than the store.
+    """
+    found = client.search_runs(
+        [experiment_id(client, fleet)],
+        " and ".join(f"tags.{name} = '{value}'" for name, value in tags.items()),
+        max_results=1,
+        order_by=["attributes.start_time DESC"],
+    )
+    return found[0].info.run_id if found else None
+
+
+def run_exists(client: MlflowClient, run_id: str | None) -> bool:
+    """Is there such a run, not deleted?"""
+    if not run_id:
+        return False
+    try:
+        return client.get_run(run_id).info.lifecycle_stage == "active"
+    except MlflowException as error:
+        if error.error_code in FAILURES:
+            raise
+        return False
+
+
+def log_settings(client: MlflowClient, run_id: str, settings: BaseModel) -> None:
+    """Log a settings model as flat parameters (``train.epochs``); known ones are left alone."""
+    known = client.get_run(run_id).data.params
+    flat = flatten(settings.model_dump(mode="json"))
+    new = [Param(key, str(value)) for key, value in flat.items() if key not in known]
+    for start in range(0, len(new), PARAMS_AT_ONCE):
+        client.log_batch(run_id, params=new[start : start + PARAMS_AT_ONCE])
+
+
+def flatten(content: dict, prefix: str = "") -> dict[str, object]:
+    """``{"a": {"b": 1}}`` as ``{"a.b": 1}``; lists stay values."""
+    flat: dict[str, object] = {}
+    for key, value in content.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+@contextmanager
+def _same_environment(*names: str) -> Iterator[None]:
+    """MLflow exports what it is told; the next ``Settings`` must not take that for the user's."""
+    before = {name: os.environ.get(name) for name in names}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _reason(error: Exception, uri: str) -> str:
+    return " ".join(str(error).split())[:200].replace(uri, public(uri))

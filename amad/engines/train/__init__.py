@@ -1,0 +1,1 @@
+"""The train stage: training under Ray Train."""

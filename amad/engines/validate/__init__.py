@@ -1,0 +1,1 @@
+"""The validate stage: Great Expectations judges the profile of a fleet."""

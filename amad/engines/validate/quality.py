@@ -1,0 +1,342 @@
+"""Great Expectations judges the profile of a fleet: which vehicle-days may be used, and why not.
+
+The suites are code, built from the fleet file's ``quality`` limits; nothing is configured by hand.
+GX has no Arrow engine, so it sees the profile, not the data: a row per vehicle-day, and a row per
+vehicle-day and channel that the vehicle's class has. Where it is asked about the intake, also a row
+per raw file, and a row per set of files with what was refused of it.
+"""
+
+import datetime
+import html
+import logging
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from amad.config import Fleet
+from amad.engines.validate.datadocs import publish
+from amad.telemetry.health import Health
+from amad.telemetry.refusals import Intake
+from amad.telemetry.schemas import QUARANTINE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# The tables that are judged; a failure in the last one is a failure of the fleet.
+DAYS, CHANNELS, FILES, INTAKE = "vehicle-days", "channels", "files", "intake"
+KEYS = {
+    DAYS: ["vehicle", "date"],
+    CHANNELS: ["vehicle", "date", "channel"],
+    FILES: ["path"],
+    INTAKE: ["scope"],
+}
+INTAKE_CHECKS = ("file_refused_share", "refused_share", "refused_files_share")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One limit on one figure of a table: at least, or at most.
+
+    column: what GX compares; figure and ceiling: columns of the figure and its limit that people
+    are told, where they are not the column and the limit themselves.
+    """
+
+    name: str
+    table: str
+    limit: float
+    severity: str
+    title: str  # in the Data Docs
+    says: str  # of a failing vehicle-day; {value} and {limit} are filled in
+    least: bool = False
+    column: str = ""
+    ceiling: str = ""
+
+    @property
+    def judged(self) -> str:
+        """The column that GX compares with the limit."""
+        return self.column or self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What was found.
+
+    quarantined: failing vehicle-days. quarantine: table of the schema
+    QUARANTINE, a row per failing vehicle-day, check and channel. checks: a mapping per check of
+    check, title, limit, severity, of (rows judged), failed (of them), passed, and for checks of
+    channels: channels (channel -> failing days). days_ok, intake_ok: which of the two fails it.
+    """
+
+    days_ok: bool
+    intake_ok: bool
+    vehicle_days: int
+    quarantined: int
+    quarantine: pa.Table
+    checks: list[dict[str, Any]]
+
+    @property
+    def ok(self) -> bool:
+        """May the fleet be used?"""
+        return self.days_ok and self.intake_ok
+
+    def summary(self, most: int = 3) -> str:
+        """A sentence for a person: how many days fail, by which checks, and the first few."""
+        counted = f"{self.quarantined} of {self.vehicle_days} vehicle-days fail"
+        failing = [
+            f"{c['check']} ({c['failed']})"
+            for c in self.checks
+            if c["failed"] and c["check"] not in INTAKE_CHECKS
+        ]
+        if not failing:
+            return counted
+        reasons = self.quarantine["reason"].to_pylist()
+        more = f"; and {len(reasons) - most} more" if len(reasons) > most else ""
+        return f"{counted} ({', '.join(failing)}): {'; '.join(reasons[:most])}{more}"
+
+    def worst_vehicles(self, most: int = 5) -> str:
+        """The vehicles with the most failing days."""
+        days = {(row["vehicle"], row["date"]) for row in self.quarantine.to_pylist()}
+        counts = Counter(vehicle for vehicle, _ in sorted(days))
+        return ", ".join(f"{vehicle} ({count})" for vehicle, count in counts.most_common(most))
+
+
+def judge(
+    profile: pa.Table,
+    fleet: Fleet,
+    docs: Path | None = None,
+    intake: Intake | None = None,
+    health: Health | None = None,
+) -> Verdict:
+    """Judge a profile (schema PROFILE) by the fleet's quality limits.
+
+    docs: folder for the Data Docs (``index.html`` is the entry); None writes none. intake: what was
+    refused of the raw files, to be judged too. health: what the Data Docs tell of what is missing.
+    """
+    tables = _tables(profile, fleet)
+    checks = _checks(fleet)
+    if intake is not None and intake.files:
+        tables |= _intake_tables(intake)
+        checks += _intake_checks(fleet)
+    with tempfile.TemporaryDirectory(prefix="amad-gx-") as folder:
+        failed = _validate(tables, checks, fleet, Path(folder), with_docs=docs is not None)
+        verdict = _verdict(tables, checks, failed, fleet)
+        if docs is not None:
+            publish(Path(folder) / "site", docs, fleet, verdict, intake, health)
+    return verdict
+
+
+def _checks(fleet: Fleet) -> list[Check]:
+    limits = fleet.quality
+    checks = [
+        Check(
+            name="rows", table=DAYS, limit=limits.min_rows, least=True, severity="critical",
+            title="Rows of a vehicle-day", says="has {value:.0f} rows, at least {limit:.0f} needed",
+        ),
+        Check(
+            name="duplicate_share", table=DAYS, limit=limits.max_duplicate_share,
+            severity="warning", title="Repeated timestamps",
+            says="repeats the timestamp in {value} of the rows sent, limit {limit}",
+        ),
+        Check(
+            name="late_share", table=DAYS, limit=limits.max_late_share, severity="warning",
+            title="Late rows", says="has {value} of the rows late, limit {limit}",
+        ),
+        Check(
+            name="unreadable_share", table=DAYS, limit=limits.max_unreadable_share,
+            severity="warning", title="Unreadable rows",
+            says="has {value} of the rows sent unreadable, limit {limit}",
+        ),
+        Check(
+            name="gap_share", table=DAYS, limit=limits.max_gap_share, severity="warning",
+            title="Gaps in the time it reported",
+            says="is silent for {value} of the time it reports, limit {limit}",
+        ),
+        Check(
+            name="null_share", table=CHANNELS, limit=limits.max_null_share, severity="critical",
+            title="Missing values", says="null in {value} of rows, limit {limit}",
+        ),
+        Check(
+            name="out_of_range_share", table=CHANNELS, limit=limits.max_out_of_range_share,
+            severity="critical", title="Values outside the physical range",
+            says="outside its range in {value} of rows, limit {limit}",
+        ),
+    ]  # fmt: skip
+    if any(channel.max_flat_seconds is not None for channel in fleet.channels):
+        checks.append(Check(
+            name="longest_flat_seconds", table=CHANNELS, limit=1.0, severity="critical",
+            title="Stuck values", says="does not change for {value:.0f} s, limit {limit:.0f} s",
+            column="flat_ratio", ceiling="max_flat_seconds",
+        ))  # fmt: skip
+    return checks
+
+
+def _intake_checks(fleet: Fleet) -> list[Check]:
+    """One limit three times: a file over it is named, a set of files over it fails the fleet."""
+    limit = fleet.quality.max_refused_share
+    return [
+        Check(
+            name="file_refused_share", table=FILES, limit=limit, severity="warning",
+            title="Refused rows of a file", says="", column="refused_share",
+        ),
+        Check(
+            name="refused_share", table=INTAKE, limit=limit, severity="critical",
+            title="Refused rows", says="",
+        ),
+        Check(
+            name="refused_files_share", table=INTAKE, limit=limit, severity="critical",
+            title="Refused files", says="",
+        ),
+    ]  # fmt: skip
+
+
+def _intake_tables(intake: Intake) -> dict[str, "pd.DataFrame"]:
+    """A row a raw file, and a row a set of files."""
+    import pandas as pd
+
+    figures = ("refused_share", "refused_files_share")
+    files = [{"path": f.path, "refused_share": f.refused_share} for f in intake.files]
+    sets = [
+        {"scope": s.scope} | {name: getattr(s, name) for name in figures} for s in intake.scopes
+    ]
+    return {FILES: pd.DataFrame(files), INTAKE: pd.DataFrame(sets)}
+
+
+def _tables(profile: pa.Table, fleet: Fleet) -> dict[str, "pd.DataFrame"]:
+    """A row a vehicle-day, and a row a vehicle-day and channel that the vehicle has."""
+    frame = profile.to_pandas()
+    sent = frame["rows"] + frame["duplicates"] + frame["unreadable"]
+    frame["duplicate_share"] = frame["duplicates"] / sent
+    frame["unreadable_share"] = frame["unreadable"] / sent
+    frame["late_share"] = frame["late"] / sent
+    frame["gap_share"] = (frame["gap_seconds"] / frame["span_seconds"]).fillna(0.0)
+    frame["null_share"] = frame["nulls"] / frame["rows"]
+    frame["out_of_range_share"] = frame["out_of_range"] / frame["rows"]
+    limits = {channel.name: channel.max_flat_seconds for channel in fleet.channels}
+    frame["max_flat_seconds"] = frame["channel"].map(limits).astype(float)
+    frame["flat_ratio"] = frame["longest_flat_seconds"] / frame["max_flat_seconds"]
+    frame["date"] = frame["date"].astype(str)
+    days = frame.drop_duplicates(KEYS[DAYS]).reset_index(drop=True)
+    return {DAYS: days, CHANNELS: frame[frame["expected"]].reset_index(drop=True)}
+
+
+def _validate(
+    tables: dict[str, "pd.DataFrame"],
+    checks: list[Check],
+    fleet: Fleet,
+    folder: Path,
+    with_docs: bool,
+) -> dict[str, list[tuple]]:
+    """Run the suites; per check the keys of the rows that fail. Pages lie in ``folder/site``."""
+    import great_expectations as gx
+
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
+    context = gx.get_context(mode="file", project_root_dir=folder)
+    context.variables.progress_bars = {"globally": False}
+    site = {
+        "class_name": "SiteBuilder",
+        "show_how_to_buttons": False,
+        "store_backend": {
+            "class_name": "TupleFilesystemStoreBackend",
+            "base_directory": str(folder / "site"),
+        },
+        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+    }
+    context.update_data_docs_site(site_name="local_site", site_config=site)
+    source = context.data_sources.add_pandas(name=fleet.name)
+    failed: dict[str, list[tuple]] = {}
+    for name, table in tables.items():
+        batch = source.add_dataframe_asset(name=name).add_batch_definition_whole_dataframe(name)
+        of_table = {check.judged: check for check in checks if check.table == name}
+        suite = gx.ExpectationSuite(
+            name=f"{fleet.name} {name}",
+            expectations=[
+                gx.expectations.ExpectColumnValuesToBeBetween(
+                    column=check.judged,
+                    min_value=check.limit if check.least else None,
+                    max_value=None if check.least else check.limit,
+                    severity=check.severity,
+                )
+                for check in of_table.values()
+            ],
+        )
+        validation = gx.ValidationDefinition(name=name, data=batch, suite=context.suites.add(suite))
+        # GX puts what it finds into its pages as it stands: an id must not be markup there.
+        escaped = table.assign(**{key: table[key].map(html.escape) for key in KEYS[name]})
+        result = context.validation_definitions.add(validation).run(
+            batch_parameters={"dataframe": escaped},
+            result_format={
+                "result_format": "COMPLETE",
+                "unexpected_index_column_names": KEYS[name],
+            },
+        )
+        for item in result.results:
+            if item.exception_info.get("raised_exception"):
+                raise RuntimeError(f"Great Expectations failed on {item.expectation_config}")
+            check = of_table[item.expectation_config.kwargs["column"]]
+            rows = item.result.get("unexpected_index_list") or []
+            failed[check.name] = [
+                tuple(html.unescape(row[key]) for key in KEYS[name]) for row in rows
+            ]
+    if with_docs:
+        context.build_data_docs()
+    return failed
+
+
+def _verdict(
+    tables: dict[str, "pd.DataFrame"],
+    checks: list[Check],
+    failed: dict[str, list[tuple]],
+    fleet: Fleet,
+) -> Verdict:
+    indexed = {name: table.set_index(KEYS[name]) for name, table in tables.items()}
+    rows, counts = [], []
+    for check in checks:
+        keys = sorted(failed[check.name])
+        if check.table in (DAYS, CHANNELS):
+            rows += [_quarantined(check, key, indexed[check.table].loc[key]) for key in keys]
+        count = {
+            "check": check.name, "title": check.title, "severity": check.severity,
+            "limit": None if check.ceiling else check.limit, "of": len(tables[check.table]),
+            "failed": len(keys), "passed": not keys,
+        }  # fmt: skip
+        if check.table == CHANNELS:
+            count["channels"] = dict(sorted(Counter(channel for _, _, channel in keys).items()))
+        counts.append(count)
+    rows.sort(key=lambda row: (row["vehicle"], row["date"], row["check"], row["channel"] or ""))
+    days, quarantined = len(tables[DAYS]), len({(row["vehicle"], row["date"]) for row in rows})
+    return Verdict(
+        days_ok=days > 0 and quarantined <= fleet.quality.max_failing_share * days,
+        intake_ok=all(not failed[check.name] for check in checks if check.table == INTAKE),
+        vehicle_days=days,
+        quarantined=quarantined,
+        quarantine=pa.Table.from_pylist(rows, schema=QUARANTINE),
+        checks=counts,
+    )
+
+
+def _quarantined(check: Check, key: tuple, row: "pd.Series") -> dict:
+    """A row of the schema QUARANTINE."""
+    vehicle, date, *channel = key
+    value, limit = float(row[check.name]), float(row.get(check.ceiling, check.limit))
+    shown = {"value": value, "limit": limit}
+    if check.name.endswith("_share"):
+        shown = {name: _percent(share) for name, share in shown.items()}
+    about = f"{channel[0]} " if channel else ""
+    return {
+        "vehicle": vehicle,
+        "date": datetime.date.fromisoformat(date),
+        "channel": channel[0] if channel else None,
+        "check": check.name,
+        "value": value,
+        "limit": limit,
+        "reason": f"{vehicle} on {date}: {about}{check.says.format(**shown)}",
+    }
+
+
+def _percent(share: float) -> str:
+    """A share as people write it: 34 %, but 2.1 % where whole per cents would hide the excess."""
+    return f"{100 * share:.3g} %" if share < 0.1 else f"{100 * share:.0f} %"

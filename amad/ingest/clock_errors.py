@@ -1,0 +1,131 @@
+"""Rows that a clock told while it was wrong: not yet set, jumped, or overflown.
+
+Whether a day is wrong shows only beside the other days of the file. So its rows are judged when
+all of it has been read, before anything else is made of them.
+"""
+
+import datetime
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from statistics import median
+
+import numpy as np
+
+from amad.config import Fleet
+from amad.ingest.refused_rows import RejectedLog
+from amad.ingest.spill import Spill, content_of
+from amad.reading.times import date_of
+from amad.telemetry.lake import Lake
+
+FAR_DAYS = 30  # days of rows further apart are no neighbours
+FEW_OF_A_DAY, FEW_OF_ALL = 0.1, 0.1  # a jumped clock's rows against those of the right days
+# Where clocks start that were never set: satellite time, its first overflow, and the year 2000;
+# with the day before each, as local time may tell it.
+NEVER_SET = {
+    (datetime.date(*date) - datetime.date(1970, 1, 1)).days
+    for date in (
+        (1980, 1, 5), (1980, 1, 6), (1999, 8, 21), (1999, 8, 22), (1999, 12, 31), (2000, 1, 1),
+    )
+}  # fmt: skip
+ROLL_OVER_DAYS = 1024 * 7  # a receiver that counts weeks in ten bits
+
+WRONG = "the clock was wrong"
+
+
+class Strays:
+    """Takes the rows of wrong clocks out of what was read, file by file.
+
+    before, stays: the lake so far, and its raw files whose rows are kept.
+    """
+
+    def __init__(self, fleet: Fleet, before: Lake | None, stays: set[str]) -> None:
+        self._fleet = fleet
+        simulated = fleet.source.format == "simulator"
+        self._judges = fleet.source.timestamp.take != "index" and not simulated
+        self._known: dict[str, set[int]] = defaultdict(set)  # vehicle -> days that it has rows of
+        if before is not None:
+            columns = (before.origins()[name].to_pylist() for name in ("path", "vehicle", "date"))
+            for path, vehicle, date in zip(*columns, strict=True):
+                if path in stays:
+                    self._known[vehicle].add((date - datetime.date(1970, 1, 1)).days)
+
+    def withdraw(
+        self, days: dict[str, dict[int, tuple[int, int]]], spill: Spill, log: RejectedLog,
+        file: tuple[int, str],
+    ) -> dict[str, set[int]]:  # fmt: skip
+        """Refuse a file's stray rows; returns their days, by vehicle.
+
+        days: of the file, vehicle -> day -> (first time, rows). file: its number and path.
+        """
+        number, path = file
+        stray: dict[str, set[int]] = {}
+        if not self._judges:  # the times are not told but chosen
+            return stray
+        for vehicle, times in days.items():
+            found = stray_days(
+                {day: rows for day, (_, rows) in times.items()}, self._known[vehicle]
+            )
+            self._known[vehicle] |= set(times) - found
+            for day in sorted(found):
+                reason = f"{WRONG}: {date_of(day)} is far from the other days of {vehicle}"
+                rows = spill.withdraw(vehicle, day, number)
+                for at, row in enumerate(rows.row_T.tolist()):
+                    log.add(path, row, reason, content_of(rows, at, vehicle, self._fleet))
+            if found:
+                stray[vehicle] = found
+        return stray
+
+
+def stray_days(rows_per_day: Mapping[int, int], known: Iterable[int] = ()) -> set[int]:
+    """Days on which a vehicle's clock was not set, or had jumped.
+
+    rows_per_day: of one vehicle in one file, day (since 1970-01-01) -> rows. known: days of which
+    the vehicle has rows in the files before.
+
+    Days within 30 days of each other are one stretch. One that is close to a known day is right.
+    Of the others, one is stray that begins where clocks begin that were never set, or lies 1024
+    weeks before a right day; and one that has few rows, on each of its days and all together,
+    against the stretch with the most rows. So a vehicle that is back after months of silence is
+    none.
+    """
+    known = sorted(set(known) - NEVER_SET)
+    stretches = _stretches(sorted(rows_per_day))
+    right = [s for s in stretches if _near(s, known) or not (s[0] in NEVER_SET and len(s) <= 2)]
+    days = sorted([*known, *(day for stretch in right for day in stretch)])
+    right = [
+        s for s in right if _near(s, known) or not _near([d + ROLL_OVER_DAYS for d in s], days)
+    ]
+    if right:
+        rows = [sum(rows_per_day[day] for day in stretch) for stretch in right]
+        most = max(rows)
+        usual = median(rows_per_day[day] for day in right[rows.index(most)])
+        right = [
+            stretch
+            for stretch, count in zip(right, rows, strict=True)
+            if _near(stretch, known)
+            or count > FEW_OF_ALL * most
+            or max(rows_per_day[day] for day in stretch) > FEW_OF_A_DAY * usual
+        ]
+    elif not known:  # nothing says that the clock is wrong
+        return set()
+    return set(rows_per_day) - {day for stretch in right for day in stretch}
+
+
+def _stretches(days: list[int]) -> list[list[int]]:
+    stretches: list[list[int]] = []
+    for day in days:
+        if stretches and day - stretches[-1][-1] <= FAR_DAYS:
+            stretches[-1].append(day)
+        else:
+            stretches.append([day])
+    return stretches
+
+
+def _near(days: list[int], known: list[int]) -> bool:
+    """Does any of the days lie within 30 days of a known one?"""
+    if not known:
+        return False
+    at = np.searchsorted(known, days)
+    before = np.asarray(known)[np.maximum(at - 1, 0)]
+    after = np.asarray(known)[np.minimum(at, len(known) - 1)]
+    return bool(np.any(np.minimum(abs(days - before), abs(after - days)) <= FAR_DAYS))

@@ -1,0 +1,393 @@
+"""The two passes of ingest, into a pending change of the lake.
+
+Pass one reads every new file, refuses what cannot be read, and spills the clean rows by
+vehicle-day. Pass two (``parts.py``) sorts each vehicle-day, merges rows of one time, and writes its
+part. Memory holds a batch, the spill's buffer and one vehicle-day.
+
+Shape legend: T rows of a vehicle-day, C channels.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from amad.config import DataError, Fleet
+from amad.config.console import say, track
+from amad.config.errors import AmadError
+from amad.ingest.clock_errors import Strays
+from amad.ingest.duplicate_files import Copies
+from amad.ingest.events import read_events
+from amad.ingest.parts import Parts
+from amad.ingest.pending_change import Pending
+from amad.ingest.raw_files import unescaped
+from amad.ingest.refused_rows import Lateness, RejectedLog
+from amad.ingest.rolling_files import (
+    days_lost,
+    entry_of,
+    first_of_days,
+    first_times,
+    name_of,
+    rolled_on,
+    rows_before,
+)
+from amad.ingest.spill import Spill
+from amad.reading.clocks import LocalClock
+from amad.reading.readers import FileRefusedError, read_batches, refusal
+from amad.reading.rows import CleanRows, FileParser, RefusedRow
+from amad.reading.rules import reading_rules
+from amad.reading.times import date_of
+from amad.telemetry import lake as lakes
+from amad.telemetry.files import read_table, sha256_of, write_parquet
+from amad.telemetry.lake import Lake
+from amad.telemetry.schemas import EVENTS, REJECTED
+
+EVERY = "*"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is to be read, and what of the lake so far is kept.
+
+    read: files as ``fingerprint`` lists them. before: the lake so far, None to forget it. stays:
+    its raw files whose rows are kept. anew: every part is made again from both. replaces: file that
+    is read -> file of the lake whose rows it replaces, the same where its content has changed.
+    """
+
+    read: list[dict]
+    culprits: str | None = None
+    globs: list[str] = field(default_factory=list)
+    before: Lake | None = None
+    stays: frozenset[str] = frozenset()
+    anew: bool = True
+    replaces: dict[str, str] = field(default_factory=dict)
+
+
+class Loading:
+    """One run of ingest."""
+
+    def __init__(self, fleet: Fleet, folder: Path, rejected: Path, pending: Pending, plan: Plan):
+        self._fleet = fleet
+        self._folder = folder  # of the raw files
+        self._rules = reading_rules(fleet)
+        # Where a row is told by its position, none can be told behind a file that was not read.
+        rule = self._rules.timestamp
+        self._by_index = rule.take == "index"
+        self._by_position = self._by_index and rule.gap_between_files is None
+        self._rejected = rejected
+        self._pending = pending
+        self._plan = plan
+        self._paths = [file["path"] for file in plan.read]  # by number
+        self._rolled: dict[str, int] = {}  # file of the lake -> time before which its rows stay
+        held = plan.before.manifest if plan.before is not None else {}
+        self._held: dict[str, dict] = held.get("files", {})
+        self._stays = set(plan.stays)
+        self._files = {path: dict(self._held[path]) for path in self._stays}  # of the new manifest
+        self._copies = Copies(fleet, self._files, self._stays)
+        self._held_logs: list[str] = held.get("rejected", [])
+        self._number = 1 + max((int(name.split(".")[0]) for name in self._held_logs), default=-1)
+        followed = {} if plan.anew else held
+        self._index_rows: dict[str, int] = dict(followed.get("index_rows", {}))
+        self._lateness = Lateness(followed.get("newest", {}), pending.scratch("spill"))
+        self._strays = Strays(fleet, plan.before, self._stays)
+        self._clock = LocalClock(self._rules.timestamp.timezone, followed.get("newest"))
+        # Vehicles whose later rows have no place in time, where rows are told by their position.
+        self._lost: set[str | None] = set(followed.get("lost", []))
+        self._counts: dict[tuple, Counter] = defaultdict(Counter)  # (path, vehicle, date) -> counts
+        self._log_name = f"{self._number:05d}.parquet"
+        self._log = RejectedLog(pending.rejected_file(self._log_name))
+        self._spill = Spill(pending.scratch("spill"), len(fleet.channels))
+        self._parts = Parts(
+            fleet, pending, plan.before, self._stays, self._copies.paths, anew=plan.anew
+        )
+
+    def run(self) -> dict:
+        """Read the files of the plan and write all that changes; returns what was done.
+
+        ``{files_read, rows_added, days_changed}``: the lake's rows more than before, and the
+        vehicle-days that were written.
+
+        Raises:
+            DataError: the lake would be empty, or the file of culprits cannot be read.
+        """
+        for number, file in enumerate(track(self._plan.read, "read raw files")):
+            self._read(number, file)
+        for path, start_us in self._rolled.items():
+            self._keep_before(path, start_us)
+        self._spill.flush()
+        if not self._parts.vehicles(self._spill):
+            self._say_nothing_read()
+        early = (
+            self._fleet.labels.culprits_by == "timestamp" or self._rules.timestamp.take == "index"
+        )
+        events = self._events() if early else None
+        self._parts.write(self._spill, self._paths, self._log, events)
+        self._log.close()
+        if events is None:  # rows of the test part are counted in the parts that are now written
+            events = self._events()
+        days = self._write_tables(events)
+        before = self._plan.before.rows() if self._plan.before is not None else 0
+        if lost := days_lost(self._plan.before, self._parts.days):
+            say(lost)
+        return {
+            "files_read": len(self._plan.read),
+            "rows_added": sum(days["rows"].to_pylist()) - before,
+            "days_changed": self._parts.changed,
+        }
+
+    def _read(self, number: int, file: dict) -> None:
+        path, rows, refused, parser, first_us = file["path"], 0, None, None, None
+        original: str | None = None
+        try:
+            parser = self._parser(file)
+            first_us = parser.first_us
+            original = self._copies.original_of(file)
+            if self._lost & {parser.vehicle, EVERY}:
+                raise FileRefusedError(
+                    "no place in time: an earlier file of the vehicle was refused"
+                )
+            for clean, bad in self._batches(file, parser):
+                rows = parser.rows
+                self._spill.add(clean, number)
+                self._lateness.add(clean)
+                for row in bad:
+                    self._log.add(path, row.row, row.reason, row.content)
+                    if row.vehicle is not None and row.day is not None and not original:
+                        self._counts[path, row.vehicle, date_of(row.day)]["unreadable"] += 1
+        except FileRefusedError as error:
+            refused = str(error)
+            if rows == 0 and path in self._plan.replaces and self._keep(file, refused):
+                return
+            self._log.add(path, rows + 1 if rows else None, refused, None)
+            if self._by_position:
+                self._lost.add((parser and parser.vehicle) or EVERY)
+            elif parser is not None:
+                parser.break_off()
+            rows += 1
+        days = self._lateness.days
+        stray = self._strays.withdraw(days, self._spill, self._log, (number, path))
+        self._lateness.end_file(stray)
+        old, before = self._plan.replaces.get(path), self._plan.before
+        if old is not None and before is not None and not self._by_index:
+            start_us = rolled_on(before, old, first_of_days(days, stray))
+            if start_us is not None:
+                self._rolled[old] = start_us
+        for (vehicle, day), count in self._lateness.counts.items():
+            self._counts[path, vehicle, date_of(day)]["late"] += count
+        self._lateness.counts.clear()
+        self._files[path] = {
+            "bytes": file["bytes"], "sha256": file["sha256"], "part": file["part"],
+            "rows": rows, "refused": refused, "copy_of": original,
+            "test_start": first_times(days, stray, first_us) if file["part"] == "test" else {},
+            "unknown": dict(parser.unknown) if parser else {},
+            "nulls": dict(parser.nulls) if parser else {},
+            "ignored": dict(parser.ignored) if parser else {},
+        }  # fmt: skip
+
+    def _keep_before(self, path: str, start_us: int) -> None:
+        """Keep the older rows of a file that has rolled on, as those of a file that is gone."""
+        before, number = self._plan.before, len(self._paths)
+        assert before is not None, "the file was in the lake"
+        name = name_of(before, path, start_us)
+        self._paths.append(name)
+        drawn, kept = self._fleet.labels.kind == "intervals", 0
+        for rows in rows_before(before, path, start_us, drawn=drawn):
+            self._spill.add(rows, number)
+            kept += len(rows.timestamp_T)
+        self._files[name] = entry_of(self._held[path], kept)
+
+    def _keep(self, file: dict, refused: str) -> bool:
+        """Keep the rows of a file that has changed and now cannot be read.
+
+        Returns whether its entry is complete: a file that moved has an entry of its own.
+        """
+        old = self._plan.replaces[file["path"]]
+        if self._by_position:
+            raise DataError(
+                f"{file['path']} has changed and cannot be read now ({refused}), and without it "
+                "later rows of its vehicle have no place in time. Mend it, or run `amad ingest "
+                "--rebuild` to make the lake without it. The lake stays as it is"
+            )
+        self._stays.add(old)
+        self._files[old] = dict(self._held[old])
+        if old != file["path"]:
+            return False
+        reason = f"it has changed and cannot be read now, so its rows of before stay: {refused}"
+        self._files[old] |= {
+            "bytes": file["bytes"], "sha256": file["sha256"], "part": file["part"],
+            "refused": reason,
+        }  # fmt: skip
+        return True
+
+    def _parser(self, file: dict) -> FileParser:
+        with _refusing():
+            if "error" in file:
+                raise FileRefusedError(f"unreadable file: {file['error']}")
+            where = self._folder / unescaped(file["path"])
+            return FileParser(
+                self._fleet, file["path"], file["part"], self._index_rows, self._clock, where
+            )
+
+    def _batches(
+        self, file: dict, parser: FileParser
+    ) -> Iterator[tuple[CleanRows, list[RefusedRow]]]:
+        with _refusing():
+            path = self._folder / unescaped(file["path"])
+            for batch in read_batches(path, self._rules, parser.resolve):
+                yield parser.parse(batch)
+            if not parser.rows and file["path"] in self._plan.replaces:
+                raise FileRefusedError("it holds no rows")
+            parser.finish()
+
+    def _say_nothing_read(self) -> None:
+        reason, content = self._log.first or ("the files hold no rows", "")
+        raise DataError(
+            f"fleet {self._fleet.name}: not one row of {len(self._plan.read)} raw files could be "
+            f"read. First: {reason}. {f'The row: {content[:300]}. ' if content else ''}"
+            "Mend the files, or the fleet file's source section"
+        )
+
+    def _events(self) -> pa.Table:
+        labels = self._fleet.labels
+        if not labels.culprits:
+            return EVENTS.empty_table()
+        return read_events(
+            self._folder / labels.culprits,
+            self._fleet,
+            self._parts.vehicles(self._spill),
+            self._rows_to_time,
+        )
+
+    def _test_start(self) -> dict[str, int]:
+        """Vehicle -> time of its first row in files of part test."""
+        found: dict[str, int] = {}
+        for file in self._files.values():
+            for vehicle, start_us in file["test_start"].items():
+                found[vehicle] = min(found.get(vehicle, start_us), start_us)
+        return found
+
+    def _rows_to_time(self, vehicle: str, first: int, last: int) -> tuple[int, int] | None:
+        """Times of rows of the vehicle's test part (of all its rows where no file is marked)."""
+        start_us = self._test_start().get(vehicle)
+        if self._rules.timestamp.take == "index":
+            period, zero_us = self._fleet.period_us, self._rules.timestamp.start_us
+            start_us = zero_us if start_us is None else start_us
+            end_us = start_us + last * period
+            known_us = zero_us + self._index_rows.get(vehicle, 0) * period
+            return (start_us + first * period, end_us) if end_us <= known_us else None
+        time_T = self._parts.times(vehicle)
+        time_T = time_T[time_T >= (start_us or 0)]
+        if last > len(time_T):
+            return None
+        end_us = time_T[last] if last < len(time_T) else time_T[-1] + 1
+        return int(time_T[first]), int(end_us)
+
+    def _write_tables(self, events: pa.Table) -> pa.Table:
+        """Write every table and the manifest; returns the table of days."""
+        origins = self._origins()
+        summed = ("duplicates", "late", "unreadable")
+        sums = origins.group_by(["vehicle", "date"]).aggregate([(name, "sum") for name in summed])
+        for row in sums.to_pylist():
+            day = self._parts.days.get((row["vehicle"], row["date"]))
+            if day is not None:
+                day.update({name: row[f"{name}_sum"] for name in summed})
+        rows = [self._parts.days[key] for key in sorted(self._parts.days)]
+        days = pa.Table.from_pylist(rows, schema=lakes.DAYS)
+        write_parquet(days, self._pending.lake_file(lakes.DAYS_FILE), lakes.DAYS)
+        write_parquet(origins, self._pending.lake_file(lakes.ORIGINS_FILE), lakes.ORIGINS)
+        write_parquet(events, self._pending.lake_file(lakes.EVENTS_FILE), EVENTS)
+        self._finish_files()
+        newest = {} if self._plan.anew or not self._plan.before else self._plan.before.newest()
+        for vehicle, newest_us in self._parts.newest.items():
+            newest[vehicle] = max(newest.get(vehicle, newest_us), newest_us)
+        names = (lakes.DAYS_FILE, lakes.ORIGINS_FILE, lakes.EVENTS_FILE)
+        lakes.write_manifest(
+            self._pending.lake_file(lakes.MANIFEST),
+            {
+                "fleet": self._fleet.name,
+                "contract": lakes.lake_contract(self._fleet),
+                "reading": lakes.reading_contract(self._fleet),
+                "class_of": {v: self._fleet.class_of(v) for v, _ in sorted(self._parts.days)},
+                "culprits": self._plan.culprits,
+                "globs": self._plan.globs,
+                "files": self._files,
+                "rejected": [*self._kept_logs(), self._log_name],
+                "test_start": self._test_start(),
+                "newest": newest,
+                "index_rows": self._index_rows,
+                "lost": sorted(v for v in self._lost if v),
+                "tables": {n: sha256_of(self._pending.lake_file(n)) for n in names},
+                "hash": lakes.content_hash(days, events, self._test_start()),
+            },
+        )
+        return days
+
+    def _origins(self) -> pa.Table:
+        """What each file gave to each vehicle-day: the files that stay, and those read now."""
+        for key, counts in self._parts.counts.items():
+            self._counts[key].update(counts)
+        names = ("rows", "duplicates", "late", "unreadable")
+        new = [
+            {"path": path, "vehicle": vehicle, "date": date} | {n: counts[n] for n in names}
+            for (path, vehicle, date), counts in sorted(self._counts.items())
+        ]
+        table = pa.Table.from_pylist(new, schema=lakes.ORIGINS)
+        if self._plan.before is None:
+            return table
+        held = self._plan.before.origins()
+        stays = pa.array(sorted(self._stays), pa.string())
+        return pa.concat_tables([held.filter(pc.is_in(held["path"], stays)), table])
+
+    def _finish_files(self) -> None:
+        """Complete the files' entries: what was refused, and what became part of another's row."""
+        for path in self._paths:
+            if path in self._stays:
+                continue
+            entry = self._files[path]
+            entry["rejected"] = dict(self._log.counts.get(path, {}))
+            entry["merged"] = self._parts.merged[path]
+        if self._plan.anew:
+            for path in self._stays:
+                entry = self._files[path]
+                refused = sum(entry["rejected"].values())
+                entry["merged"] = entry["rows"] - refused - self._parts.first[path]
+
+    def _kept_logs(self) -> list[str]:
+        """The lists of refused rows so far, without the rows of files that do not stay."""
+        if set(self._held) == self._stays:
+            return self._held_logs
+        names, stays = [], pa.array(sorted(self._stays), pa.string())
+        for name in self._held_logs:
+            remedy = "only what was refused before is lost with it"
+            try:
+                table = read_table(self._rejected / name, REJECTED, remedy, required=True)
+            except DataError as error:  # the lake itself does not rest on it
+                say(str(error))
+                continue
+            assert table is not None, "it is required"
+            kept = table.filter(pc.is_in(table["file"], stays))
+            if len(kept) < len(table):
+                self._number += 1
+                name = f"{self._number:05d}.parquet"
+                write_parquet(kept, self._pending.rejected_file(name), REJECTED)
+            names.append(name)
+        return names
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Whatever goes wrong in reading a file refuses that file alone.
+
+    Raises:
+        FileRefusedError: something went wrong.
+    """
+    try:
+        yield
+    except (FileRefusedError, AmadError, MemoryError):
+        raise
+    except Exception as error:
+        raise refusal(error) from error

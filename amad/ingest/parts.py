@@ -1,0 +1,183 @@
+"""The second pass of ingest: each vehicle-day that has new rows is merged, sorted and written.
+
+Shape legend: T rows of a vehicle-day as they arrived, K different times, C channels.
+"""
+
+import datetime
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from amad.config import Fleet
+from amad.config.console import track
+from amad.ingest import origins
+from amad.ingest.events import intervals_of, label_rows
+from amad.ingest.merging import CONTRADICTS, FIRST, MERGED, REPEATS, Merged, merge
+from amad.ingest.pending_change import Pending
+from amad.ingest.refused_rows import RejectedLog
+from amad.ingest.spill import DayRows, Spill, content_of, joined
+from amad.reading.times import date_of
+from amad.telemetry import lake as lakes
+from amad.telemetry.files import sha256_of
+from amad.telemetry.lake import Lake
+from amad.telemetry.schemas import lake_schema
+
+DUPLICATE = "duplicate timestamp"
+Day = tuple[str, datetime.date]
+
+
+class Parts:
+    """Writes the parts of a pending lake, and counts what became of the rows.
+
+    before: the lake so far. stays: its raw files whose rows are kept. anew: every part is written
+    again, with the rows of those files alone; else a part keeps all that it holds. copies: files
+    whose rows repeat those of another, which count as no duplicates of a day.
+    """
+
+    def __init__(
+        self, fleet: Fleet, pending: Pending, before: Lake | None, stays: set[str],
+        copies: set[str], *, anew: bool,
+    ) -> None:  # fmt: skip
+        self._fleet = fleet
+        self._schema = lake_schema(fleet)
+        self._pending = pending
+        self._before = before
+        self._stays = stays
+        self._copies = copies
+        self._anew = anew
+        old = before.day_table().to_pylist() if before is not None else []
+        self._old: dict[Day, dict] = {(row["vehicle"], row["date"]): row for row in old}
+        self.days: dict[Day, dict] = {} if anew else dict(self._old)  # of the schema DAYS
+        self.changed = 0  # vehicle-days that were written
+        # (path, vehicle, date) -> {rows, duplicates} of the files that are read now
+        self.counts: dict[tuple[str, str, datetime.date], Counter] = defaultdict(Counter)
+        self.merged: Counter = Counter()  # path -> rows that became part of another's row
+        self.first: Counter = Counter()  # path of ``stays`` -> rows that it was the first to tell
+        self.newest: dict[str, int] = {}  # vehicle -> newest time in the parts that were written
+
+    def vehicles(self, spill: Spill) -> set[str]:
+        """Every vehicle of the lake to come."""
+        return {vehicle for vehicle, _ in self._keys(spill)} | {vehicle for vehicle, _ in self.days}
+
+    def write(
+        self, spill: Spill, read: list[str], log: RejectedLog, events: pa.Table | None
+    ) -> None:
+        """Write all parts with rows of the files ``read`` (in the order of their numbers)."""
+        drawn = self._fleet.labels.kind == "intervals"
+        intervals = intervals_of(events) if drawn and events is not None else {}
+        paths = [*read, *sorted(self._stays)]
+        codes = {path: len(read) + n for n, path in enumerate(sorted(self._stays))}
+        keys = self._keys(spill)
+        for vehicle, day in track(keys, "write the lake"):
+            date = date_of(day)
+            kept, new = self._kept(vehicle, date, codes), spill.rows(vehicle, day)
+            rows = joined([part for part in (kept, new) if part is not None])
+            known = 0 if kept is None else len(kept.timestamp_T)
+            merged = merge(rows, known)
+            label_K = merged.label_K
+            if drawn:
+                label_K = label_rows(merged.timestamp_K, intervals.get(vehicle, []))
+            self._refuse(vehicle, date, rows, merged, paths, log)
+            self._count(vehicle, date, rows, merged, known, paths)
+            self._write(vehicle, date, rows, merged, label_K, paths)
+
+    def _keys(self, spill: Spill) -> list[tuple[str, int]]:
+        keys = set(spill.days())
+        if self._anew and self._before is not None:
+            table = self._before.origins()
+            stays = pa.array(sorted(self._stays), pa.string())
+            wanted = pc.and_(pc.is_in(table["path"], stays), pc.greater(table["rows"], 0))
+            table = table.filter(wanted)
+            zero = datetime.date(1970, 1, 1)
+            dates = ((date - zero).days for date in table["date"].to_pylist())
+            keys |= set(zip(table["vehicle"].to_pylist(), dates, strict=True))
+        return sorted(keys)
+
+    def _kept(self, vehicle: str, date: datetime.date, codes: dict[str, int]) -> DayRows | None:
+        """What the files that stay gave to the vehicle-day."""
+        row = self._old.get((vehicle, date))
+        if row is None or self._before is None:
+            return None
+        drawn = self._fleet.labels.kind == "intervals"
+        return origins.rows_in_lake(self._before, row, codes, drawn=drawn)
+
+    def _refuse(
+        self, vehicle: str, date: datetime.date, rows: DayRows, merged: Merged,
+        paths: list[str], log: RejectedLog,
+    ) -> None:  # fmt: skip
+        names = self._fleet.channel_names
+        refused = np.flatnonzero((merged.fate_T == REPEATS) | (merged.fate_T == CONTRADICTS))
+        clash_of = dict(zip(merged.contradicting_X.tolist(), merged.clash_XC, strict=True))
+        for at in refused.tolist():
+            reason = f"{DUPLICATE}: it repeats an earlier row"
+            if at in clash_of:
+                channels = ", ".join(n for n, bad in zip(names, clash_of[at], strict=True) if bad)
+                reason = f"{DUPLICATE}: it contradicts an earlier row in {channels}"
+            path = paths[rows.file_T[at]]
+            content = content_of(rows, at, vehicle, self._fleet)
+            log.add(path, int(rows.row_T[at]), reason, content)
+            self.counts[path, vehicle, date]["duplicates"] += path not in self._copies
+
+    def _count(
+        self, vehicle: str, date: datetime.date, rows: DayRows, merged: Merged, known: int,
+        paths: list[str],
+    ) -> None:  # fmt: skip
+        new_T = np.arange(len(rows.file_T)) >= known
+        stays_T = (merged.fate_T == FIRST) | (merged.fate_T == MERGED)
+        times = len(merged.timestamp_K)
+        pair_T = rows.file_T * times + merged.at_T  # a file's rows of one time count once
+        for code, count in _counted(np.unique(pair_T[new_T & stays_T]) // times):
+            self.counts[paths[code], vehicle, date]["rows"] += count
+        for code, count in _counted(rows.file_T[new_T & (merged.fate_T == MERGED)]):
+            self.merged[paths[code]] += count
+        for code, count in _counted(rows.file_T[~new_T & (merged.fate_T == FIRST)]):
+            self.first[paths[code]] += count
+        newest = int(merged.timestamp_K[-1])
+        self.newest[vehicle] = max(self.newest.get(vehicle, newest), newest)
+
+    def _write(
+        self, vehicle: str, date: datetime.date, rows: DayRows, merged: Merged,
+        label_K: np.ndarray, paths: list[str],
+    ) -> None:  # fmt: skip
+        part = self._pending.lake_file(lakes.part_path(vehicle, date))
+        lakes.write_part(part, self._schema, merged.timestamp_K, merged.value_KC, label_K)
+        row = {
+            "vehicle": vehicle, "date": date, "rows": len(merged.timestamp_K),
+            "sha256": sha256_of(part), "origin": None, "origins_sha256": None,
+        }  # fmt: skip
+        stays_T = (merged.fate_T == FIRST) | (merged.fate_T == MERGED)
+        files = np.unique(rows.file_T[stays_T])
+        if len(files) == 1:
+            row["origin"] = paths[files[0]]
+        else:
+            table = origins.of_merged(rows, merged, paths)
+            file = self._pending.lake_file(lakes.origins_path(vehicle, date))
+            origins.write(table, file)
+            row["origins_sha256"] = sha256_of(file)
+        self.days[vehicle, date] = row
+        self.changed += 1
+
+    def times(self, vehicle: str) -> np.ndarray:
+        """int64 microseconds: times of the vehicle's rows in the pending lake, once written."""
+        found = [np.zeros(0, np.int64)]
+        for name, date in sorted(self.days):
+            if name != vehicle:
+                continue
+            path = self._pending.lake_file(lakes.part_path(vehicle, date))
+            if path.is_file():
+                with pq.ParquetFile(path) as file:
+                    column = file.read(columns=["timestamp"])["timestamp"]
+            else:
+                assert self._before is not None, "a part that is not pending was there before"
+                column = self._before.read_day(vehicle, date)["timestamp"]
+            found.append(pc.cast(column, pa.int64()).to_numpy())
+        return np.concatenate(found)
+
+
+def _counted(code_T: np.ndarray) -> Iterator[tuple[int, int]]:
+    codes, counts = np.unique(code_T, return_counts=True)
+    yield from zip(codes.tolist(), counts.tolist(), strict=True)

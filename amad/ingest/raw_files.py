@@ -1,0 +1,208 @@
+"""What the raw data is, right now: each file with its size and SHA-256, and one digest of all.
+
+Every pipeline run asks this, so a file is hashed again only if its size, its inode, or its time of
+modification or of change differs from the last time (kept in ``runs/<fleet>/hashes.json``).
+"""
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+
+from amad import simulator
+from amad.config import ConfigError, DataError, Fleet, Settings
+from amad.config.console import say
+from amad.reading.rules import PARTS, reading_rules
+from amad.telemetry.files import read_json, sha256_of, staged, write_json
+from amad.telemetry.lake import read_manifest
+
+CULPRITS = "culprits"  # the ``part`` of the file of intervals
+SIMULATED = "_simulated.json"  # beside simulated raw files: which settings made them
+
+
+def fingerprint(fleet: Fleet, settings: Settings) -> dict:
+    """The raw files of a fleet: ``{fleet, format, files: [...], digest}``.
+
+    Each file is ``{path, bytes, sha256, part}``, its path relative to the source's folder (see
+    ``escaped``); files stand in reading order (train, all, test; then by name), the file of
+    culprits last. One that cannot be opened has no sha256 and says why in ``error``. A simulated
+    fleet is simulated first if its raw files are missing or other settings made them.
+
+    Raises:
+        DataError: the folder, or what a glob names, is missing; says how to obtain it. A glob that
+            found files when the lake was written may find none now, unless none finds any.
+        ConfigError: a file belongs to two parts.
+    """
+    if fleet.source.format == "simulator":
+        _simulate_if_stale(fleet, settings)
+    found = _find(fleet, settings)
+    folder = fleet.source_folder(settings)
+    cache_path = settings.runs_dir(fleet.name) / "hashes.json"
+    known = _read_cache(cache_path)
+    files, cache = [], {}
+    for path, part in found:
+        file = {"path": path, "bytes": 0, "sha256": "", "part": part}
+        files.append(file)
+        real, name = folder / unescaped(path), escaped(str(folder)) + "/" + path
+        try:
+            stat = real.stat()
+            key = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+            entry = known.get(name)
+            same = isinstance(entry, list) and len(entry) == 2 and entry[0] == key
+            sha = entry[1] if same else sha256_of(real)
+        except OSError as error:
+            file["error"] = error.strerror or str(error)
+            continue
+        cache[name] = [key, sha]
+        file |= {"bytes": stat.st_size, "sha256": sha}
+    if cache != known:
+        write_json(cache_path, cache)
+    lines = "".join(f"{f['path']}\0{f['part']}\0{f['sha256']}\n" for f in files)
+    return {
+        "fleet": fleet.name,
+        "format": fleet.source.format,
+        "files": files,
+        "digest": hashlib.sha256(lines.encode()).hexdigest()[:16],
+    }
+
+
+def escaped(name: str) -> str:
+    r"""A file's name as text that any format can hold: a byte that is not UTF-8 becomes ``\xNN``.
+
+    >>> escaped("caf\udce9.csv")
+    'caf\\xe9.csv'
+    """
+    doubled = name.replace("\\", "\\\\")
+    return doubled.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def unescaped(name: str) -> str:
+    """The name that ``escaped`` made ``name`` of, to open the file with."""
+
+    def raw(match: re.Match[bytes]) -> bytes:
+        return b"\\" if match[1] == b"\\" else bytes.fromhex(match[1][1:].decode())
+
+    text = re.sub(rb"\\(\\|x[0-9a-f]{2})", raw, name.encode())
+    return text.decode("utf-8", "surrogateescape")
+
+
+def globs_found(fleet: Fleet, settings: Settings) -> list[str]:
+    """The globs of the fleet file that find a file, now or when the lake was written."""
+    folder = fleet.source_folder(settings)
+    globs = [item.glob for item in reading_rules(fleet).files]
+    held = _held(fleet, settings).get("globs", [])
+    return [glob for glob in globs if glob in held or _names(folder, glob)]
+
+
+def links_not_followed(fleet: Fleet, settings: Settings, paths: list[str]) -> list[str]:
+    """Links to folders that ``**`` in a glob passes by, since links may run in circles.
+
+    paths: of the raw files that are read. One of them in a link: another glob follows it.
+    """
+    globs = [item.glob for item in reading_rules(fleet).files]
+    if not any("**" in glob for glob in globs):
+        return []
+    folder = fleet.source_folder(settings)
+    read, found = [unescaped(path) for path in paths], []
+    for root, folders, _ in os.walk(folder):
+        for name in sorted(folders):
+            path = Path(root) / name
+            below = path.relative_to(folder).as_posix()
+            if path.is_symlink() and not any(p.startswith(below + "/") for p in read):
+                found.append(escaped(below))
+    return found
+
+
+def _names(folder: Path, glob: str) -> list[str]:
+    paths = sorted(path.relative_to(folder) for path in folder.glob(glob) if path.is_file())
+    hidden = (".", "_")
+    shown = [path for path in paths if not any(n.startswith(hidden) for n in path.parts)]
+    return [escaped(path.as_posix()) for path in shown]
+
+
+def _find(fleet: Fleet, settings: Settings) -> list[tuple[str, str]]:
+    """(path below the folder, part) of each raw file in reading order, then of the culprits."""
+    folder = fleet.source_folder(settings)
+    if not folder.is_dir():
+        raise DataError(_missing(fleet, settings, "there is no such folder"))
+    part_of: dict[str, str] = {}
+    empty = []
+    for item in reading_rules(fleet).files:
+        names = _names(folder, item.glob)
+        if not names:
+            empty.append(item.glob)
+        for name in names:
+            if part_of.setdefault(name, item.part) != item.part:
+                raise ConfigError(
+                    f"fleet {fleet.name}: source.files puts {name} into the parts "
+                    f"{part_of[name]} and {item.part}; make the globs exclude each other"
+                )
+    never = set(empty) - set(_held(fleet, settings).get("globs", []))
+    if empty and (never or not part_of):
+        globs = ", ".join(repr(glob) for glob in sorted(never or empty))
+        raise DataError(_missing(fleet, settings, f"no file in it matches {globs}"))
+    found = sorted(part_of.items(), key=lambda f: (PARTS.index(f[1]), f[0]))
+    if fleet.labels.culprits:
+        if not (folder / fleet.labels.culprits).is_file():
+            raise DataError(_missing(fleet, settings, f"it has no {fleet.labels.culprits}"))
+        found = [f for f in found if f[0] != fleet.labels.culprits]
+        found.append((fleet.labels.culprits, CULPRITS))
+    return found
+
+
+def _held(fleet: Fleet, settings: Settings) -> dict:
+    """The manifest of the fleet's lake; {} where there is none, or where ingest will tell of it."""
+    try:
+        return read_manifest(settings.fleet_dir(fleet.name) / "lake") or {}
+    except DataError:
+        return {}
+
+
+def _missing(fleet: Fleet, settings: Settings, what: str) -> str:
+    folder = fleet.source_folder(settings)
+    obtain = f" {fleet.source.obtain.strip()}" if fleet.source.obtain else ""
+    held = _held(fleet, settings).get("files", {})
+    kept = (
+        f" The lake holds {len(held):,} raw files of that folder and stays as it is: mount the "
+        "folder again, or bring the files back."
+        if held
+        else ""
+    )
+    return (
+        f"fleet {fleet.name}: its raw data should lie in {folder}, but {what}.{kept}{obtain} "
+        "Set AMAD_DATA_DIR to the folder that holds the data sets, or source.folder in the "
+        "fleet file."
+    )
+
+
+def _read_cache(path: Path) -> dict:
+    try:
+        return read_json(path, "") or {}
+    except DataError:
+        return {}  # it is only a cache
+
+
+def _simulate_if_stale(fleet: Fleet, settings: Settings) -> None:
+    raw = fleet.source_folder(settings)
+    wanted = {"made_by": _simulation_digest(fleet)}
+    if _read_cache(raw / SIMULATED) == wanted:
+        return
+    from amad.simulator.fleet import simulate
+
+    made = fleet.source.simulator
+    say(f"simulate {made.vehicles} vehicles for {made.days} days into {raw}")
+    with staged(raw) as stage:
+        simulate(fleet, stage)
+        write_json(stage / SIMULATED, wanted)
+
+
+def _simulation_digest(fleet: Fleet) -> str:
+    """Changes with what the simulated files depend on: their settings and the simulator's code."""
+    content = fleet.model_dump(
+        mode="json", include={"source", "channels", "vehicle_classes", "period_seconds"}
+    )
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
+    for path in sorted(Path(simulator.__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,130 @@
+"""Raw files that roll on: written anew with later rows, while the oldest ones fall out.
+
+Such as a log of the last two days, or ``latest.csv``, which holds another day every night. What
+falls out of them is no correction. The lake keeps it, as the rows of a file that is gone.
+
+Shape legend: T rows of a vehicle-day.
+"""
+
+import datetime
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pyarrow.compute as pc
+
+from amad.ingest import origins
+from amad.reading.rows import CleanRows
+from amad.reading.times import DAY_US
+from amad.telemetry.lake import Lake
+
+ZERO = datetime.date(1970, 1, 1)
+
+
+def rolled_on(before: Lake, path: str, first_us: dict[int, int]) -> int | None:
+    """The time before which the rows of the lake's file ``path`` fell out of it; None: it has not
+    rolled on.
+
+    It has if its newest date is later than before and rows of earlier times are gone.
+
+    first_us: day (since 1970-01-01) -> time of its first row, of the file as it is now.
+    """
+    held = [(date - ZERO).days for _, date in _days(before, path)]
+    if not held or not first_us or max(first_us) <= max(held):
+        return None
+    start_us = min(first_us.values())
+    return start_us if min(held) * DAY_US < start_us else None
+
+
+def name_of(before: Lake, path: str, start_us: int) -> str:
+    """What the lake calls the older part of the file: by the last date that it holds."""
+    dates = [date for _, date in _days(before, path) if (date - ZERO).days * DAY_US < start_us]
+    name, number = f"{path} (until {max(dates)})", 1
+    while name in before.files:
+        number += 1
+        name = f"{path} (until {max(dates)}, {number})"
+    return name
+
+
+def entry_of(old: dict, rows: int) -> dict:
+    """The manifest's entry of so many older rows of a file whose entry was ``old``."""
+    share = rows / max(1, old["rows"])
+    return {
+        "bytes": round(share * old["bytes"]), "sha256": f"older rows of {old['sha256']}",
+        "part": old["part"], "rows": rows, "refused": None, "copy_of": None,
+        "test_start": old["test_start"],
+        "unknown": {}, "nulls": {}, "ignored": {},
+    }  # fmt: skip
+
+
+def rows_before(before: Lake, path: str, start_us: int, *, drawn: bool) -> Iterator[CleanRows]:
+    """The rows that the file gave to the lake, as far as they are older than ``start_us``.
+
+    drawn: labels were drawn from intervals and are nobody's.
+
+    Raises:
+        DataError: a part of the lake is damaged.
+    """
+    table = {(row["vehicle"], row["date"]): row for row in before.day_table().to_pylist()}
+    for vehicle, date in _days(before, path):
+        if (date - ZERO).days * DAY_US >= start_us:
+            continue
+        rows = origins.rows_in_lake(before, table[vehicle, date], {path: 0}, drawn=drawn)
+        older_T = np.flatnonzero(rows.timestamp_T < start_us)
+        yield CleanRows(
+            vehicles=[vehicle],
+            code_T=np.zeros(len(older_T), np.int64),
+            timestamp_T=rows.timestamp_T[older_T],
+            value_TC=rows.value_TC[older_T],
+            label_T=rows.label_T[older_T],
+            row_T=np.zeros(len(older_T), np.int64),  # their numbers in the file are not kept
+        )
+
+
+def first_of_days(
+    days: Mapping[str, Mapping[int, tuple[int, int]]], stray: Mapping[str, set[int]]
+) -> dict[int, int]:
+    """Day -> time of its first row in a file, whichever vehicle it is of.
+
+    days: vehicle -> day -> (first time, rows). stray: vehicle -> days on which its clock was wrong.
+    """
+    found: dict[int, int] = {}
+    for vehicle, times in days.items():
+        for day in set(times) - stray.get(vehicle, set()):
+            found[day] = min(found.get(day, times[day][0]), times[day][0])
+    return found
+
+
+def first_times(
+    days: dict[str, dict[int, tuple[int, int]]], stray: dict[str, set[int]], first_us: int | None
+) -> dict[str, int]:
+    """Vehicle -> time of its first row in a file; ``first_us`` counts even if it was refused."""
+    found: dict[str, int] = {}
+    for vehicle, times in days.items():
+        right = [us for day, (us, _) in times.items() if day not in stray.get(vehicle, set())]
+        if right:
+            found[vehicle] = min(right) if first_us is None else first_us
+    return found
+
+
+def days_lost(before: Lake | None, days: Mapping[tuple[str, datetime.date], dict]) -> str:
+    """A sentence on the vehicle-days that are not among ``days`` any more; "" where all are.
+
+    A file that was corrected may hold less than before.
+    """
+    held = [] if before is None else before.days()
+    lost = [(vehicle, date, rows) for vehicle, date, rows in held if (vehicle, date) not in days]
+    if not lost:
+        return ""
+    vehicle, date, _ = lost[0]
+    return (
+        f"{len(lost):,} vehicle-days with {sum(rows for *_, rows in lost):,} rows have left the "
+        f"lake ({vehicle} on {date}{', ...' if len(lost) > 1 else ''}): the files that gave them "
+        "have changed and no longer hold them"
+    )
+
+
+def _days(before: Lake, path: str) -> list[tuple[str, datetime.date]]:
+    """Vehicle-days with rows of the file, in their order."""
+    table = before.origins()
+    table = table.filter(pc.and_(pc.equal(table["path"], path), pc.greater(table["rows"], 0)))
+    return sorted(zip(table["vehicle"].to_pylist(), table["date"].to_pylist(), strict=True))

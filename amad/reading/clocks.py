@@ -1,0 +1,231 @@
+"""What a clock that tells less than a time in UTC must be followed for, row by row.
+
+``DayCounter``: a time of day over midnights. ``LocalClock``: local times, also in the hour that
+autumn tells twice. ``Stopwatch``: time since a recording began.
+
+Shape legend: R rows of a batch, T rows of one vehicle in it.
+"""
+
+import datetime
+from collections.abc import Mapping
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from amad.config.source import TimestampRule
+from amad.reading.times import DAY_US, EARLIEST_US, LATEST_US, times
+
+HALF_DAY_US = DAY_US // 2
+MINUTE_US = 60_000_000
+LATE_OVER_MIDNIGHT_US = 600_000_000  # a row that steps back over midnight is at most this late
+STEP_BACK_US = 600_000_000  # in autumn's hour: a smaller step back is a late row
+NEAR_US = 1_800_000_000  # rows closer than this follow each other
+RESTART_US = 5_000_000  # a stopwatch that steps back further was started again
+
+
+class DayCounter:
+    """Follows a clock that tells only the time of day over midnight, file by file.
+
+    A step back of more than 12 hours is midnight. A step forward of nearly a day, after a
+    midnight, is a late row of the day before.
+    """
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+        self._days = 0
+
+    def follow(self, of_day_R: np.ndarray) -> np.ndarray:
+        """Days (R,) since the file's date, of the next rows: microseconds since midnight, int64."""
+        if len(of_day_R) == 0:
+            return of_day_R
+        first = self._last if self._last is not None else int(of_day_R[0])
+        step_R = np.diff(of_day_R, prepend=first)
+        change_R = np.zeros(len(of_day_R), np.int64)
+        days = self._days
+        for at in np.flatnonzero(np.abs(step_R) > HALF_DAY_US):
+            late_over_midnight = days > 0 and step_R[at] > DAY_US - LATE_OVER_MIDNIGHT_US
+            change_R[at] = 1 if step_R[at] < 0 else -int(late_over_midnight)
+            days += int(change_R[at])
+        day_R = self._days + np.cumsum(change_R)
+        self._last, self._days = int(of_day_R[-1]), days
+        return day_R
+
+
+class Stopwatch:
+    """Follows the time since a recording began through one file."""
+
+    def __init__(self) -> None:
+        self._first: int | None = None
+        self._highest = 0
+        self._started_again = False
+
+    def follow(self, elapsed_R: np.ndarray) -> np.ndarray:
+        """Which of the next rows (int64 microseconds) belong to another recording, bool (R,).
+
+        That is every row from the first one on that steps back to where the file began, or by
+        more than 5 seconds: when the second recording began, nobody has told.
+        """
+        if len(elapsed_R) == 0 or self._started_again:
+            return np.full(len(elapsed_R), self._started_again)
+        if self._first is None:
+            self._first = self._highest = int(elapsed_R[0])
+        highest_R = np.maximum.accumulate(np.concatenate([[self._highest], elapsed_R]))
+        back_R = highest_R[:-1] - elapsed_R
+        again_R = (back_R > RESTART_US) | ((elapsed_R <= self._first) & (back_R > 0))
+        self._highest = int(highest_R[-1])
+        self._started_again = bool(again_R.any())
+        return np.logical_or.accumulate(again_R)
+
+
+class LocalClock:
+    """Follows the local times of vehicles: UTC, also in the hour that autumn tells twice.
+
+    There a step back of more than 10 minutes in a vehicle's rows is the change: before it is the
+    first telling, after it the second. Without one, the rows next to the hour decide: it is the
+    telling that follows, or is followed, without a break. Where none of this tells, or the order
+    goes back and forth, the rows are refused.
+
+    last: vehicle -> UTC microseconds of the last row that is known of it.
+    """
+
+    def __init__(self, timezone: str, last: Mapping[str, int] | None = None) -> None:
+        self._timezone = timezone
+        self._zone = ZoneInfo(timezone)
+        self._last = dict(last or {})
+
+    def follow(
+        self, vehicles: list[str], code_R: np.ndarray, local_R: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """UTC (R,) of the next rows; which are told twice and not known, and which never existed.
+
+        code_R: each row's vehicle, an index. local_R: int64 microseconds since 1970 as told.
+        """
+        if self._timezone == "UTC":
+            nowhere_R = np.zeros(len(local_R), bool)
+            return local_R, nowhere_R, nowhere_R
+        first_R = local_to_utc(local_R, self._timezone)
+        second_R = local_to_utc(local_R, self._timezone, second=True)
+        twice_R, never_R = second_R > first_R, first_R > second_R
+        utc_R, unknown_R = first_R.copy(), np.zeros(len(local_R), bool)
+        for code in np.unique(code_R):
+            at_T = np.flatnonzero((code_R == code) & ~never_R) if len(vehicles) > 1 else None
+            if at_T is None:
+                at_T = np.flatnonzero(~never_R)
+            if len(at_T) == 0:
+                continue
+            if twice_R[at_T].any():
+                telling_T = self._tellings(
+                    local_R[at_T], first_R[at_T], second_R[at_T], self._last.get(vehicles[code])
+                )
+                utc_R[at_T] = np.where(telling_T == 1, second_R[at_T], first_R[at_T])
+                unknown_R[at_T] = telling_T < 0
+            known_T = at_T[~unknown_R[at_T]]
+            if len(known_T):
+                self._last[vehicles[code]] = int(utc_R[known_T[-1]])
+        return utc_R, unknown_R, never_R
+
+    def _tellings(
+        self, local_T: np.ndarray, first_T: np.ndarray, second_T: np.ndarray, last: int | None
+    ) -> np.ndarray:
+        """Of one vehicle's rows: 0 first telling or told once, 1 second, -1 unknown."""
+        if np.count_nonzero(np.diff(local_T) < 0) > len(local_T) // 2:  # newest first
+            return self._tellings(local_T[::-1], first_T[::-1], second_T[::-1], None)[::-1]
+        telling_T = np.zeros(len(local_T), np.int64)
+        twice = np.flatnonzero(second_T > first_T)
+        for day in np.unique(local_T[twice] // DAY_US):
+            at = twice[local_T[twice] // DAY_US == day]
+            before = int(first_T[at[0] - 1]) if at[0] > 0 else last
+            gap_before = None if before is None else int(first_T[at[0]]) - before
+            gap_after = None
+            if at[-1] + 1 < len(local_T):
+                gap_after = int(first_T[at[-1] + 1] - second_T[at[-1]])
+            known = self._known(before, day)
+            telling_T[at] = _tellings_of_hour(local_T[at], known, gap_before, gap_after)
+        return telling_T
+
+    def _known(self, before: int | None, day: int) -> tuple[int, int] | None:
+        """Local time and telling (0 or 1) of the row before, where it is of that very hour."""
+        if before is None:
+            return None
+        moment = datetime.datetime.fromtimestamp(before / 1e6, self._zone)
+        other = moment.replace(fold=1 - moment.fold)
+        offset = moment.utcoffset()
+        assert offset is not None
+        local = before + round(offset.total_seconds() * 1e6)
+        if other.utcoffset() == offset or local // DAY_US != day:
+            return None
+        return local, moment.fold
+
+
+def local_to_utc(local_R: np.ndarray, timezone: str, *, second: bool = False) -> np.ndarray:
+    """UTC microseconds (R,) of microseconds since 1970 told by clocks in ``timezone``.
+
+    The hour that autumn tells twice is read as its first telling, or its second. In the one that
+    spring leaves out the first lies behind the second.
+    """
+    if timezone == "UTC":
+        return local_R
+    minute_M, at_R = np.unique(local_R // MINUTE_US, return_inverse=True)  # no zone changes within
+    utc = pc.assume_timezone(
+        pa.array(minute_M * MINUTE_US, pa.timestamp("us")),
+        timezone,
+        ambiguous="latest" if second else "earliest",
+        nonexistent="earliest" if second else "latest",
+    )
+    utc_M = pc.cast(utc, pa.int64()).to_numpy()
+    return utc_M[at_R] + local_R % MINUTE_US
+
+
+def utc_times(column: pa.Array, rule: TimestampRule) -> tuple[np.ndarray, np.ndarray]:
+    """UTC microseconds (R,) of ISO text or epoch numbers, each by itself, and which are bad."""
+    told = times(column, TimestampRule(unit=rule.unit))
+    us_R = np.where(told.local_R, local_to_utc(told.us_R, rule.timezone), told.us_R)
+    return us_R, ~told.good_R | (us_R < EARLIEST_US) | (us_R >= LATEST_US)
+
+
+def _tellings_of_hour(
+    local_H: np.ndarray,
+    known: tuple[int, int] | None,
+    gap_before: int | None,
+    gap_after: int | None,
+) -> np.ndarray:
+    """Tellings (H,) of one vehicle's rows in an hour that is told twice.
+
+    known: the row before, where it is of this hour too. gap_before: to the row before, if the
+    first row is of the first telling. gap_after: to the row after, if the last one is of the
+    second.
+    """
+    if known is not None and known[1] == 1:
+        return _second_telling(local_H, known[0], int(local_H.max()))
+    start = known[0] if known is not None else int(local_H[0])
+    highest_H = np.maximum.accumulate(np.concatenate([[start], local_H]))[:-1]
+    change = np.flatnonzero(local_H < highest_H - STEP_BACK_US)
+    if len(change):
+        at = change[0]
+        second = _second_telling(local_H[at:], int(local_H[at]), int(highest_H[at]))
+        if (second < 0).any():
+            return np.full(len(local_H), -1)
+        return np.concatenate([np.zeros(at, np.int64), second])
+    if known is not None:
+        return np.zeros(len(local_H), np.int64)
+    follows = gap_before is not None and 0 <= gap_before <= NEAR_US
+    is_followed = gap_after is not None and 0 <= gap_after <= NEAR_US
+    if follows != is_followed:
+        return np.full(len(local_H), int(is_followed))
+    back = np.flatnonzero(np.diff(local_H) < 0)
+    if follows and len(back) == 1:  # a gap hides most of the step
+        return (np.arange(len(local_H)) > back[0]).astype(np.int64)
+    return np.full(len(local_H), -1)
+
+
+def _second_telling(local_H: np.ndarray, start: int, top: int) -> np.ndarray:
+    """Tellings (H,) of rows after the change: 1, but 0 for a late row of before it; -1 (all) where
+    they go back again. top: the latest time of the first telling."""
+    ahead_H = np.minimum.accumulate(local_H[::-1])[::-1]  # the earliest from here on
+    late_H = (local_H > top - STEP_BACK_US) & (ahead_H < local_H - STEP_BACK_US)
+    rest = np.concatenate([[start], local_H[~late_H]])
+    if np.any(rest < np.maximum.accumulate(rest) - STEP_BACK_US):
+        return np.full(len(local_H), -1)
+    return (~late_H).astype(np.int64)

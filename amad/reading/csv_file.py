@@ -1,0 +1,280 @@
+"""A CSV file as batches: clean lines go to Arrow's parser as they are, others are mended first.
+
+Arrow reads quotes over line ends and refuses rows by the number of their fields. So each block is
+looked at first: lines that are split as the header says stay, and those that are not are mended
+(missing or surplus empty fields at the end), left out (empty, a header again) or refused.
+
+Shape legend: L lines of a block, R rows of a batch.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+
+from amad.config.source import Source
+from amad.reading import lines as text_lines
+from amad.reading.batch import (
+    REPEATED_HEADER,
+    REPEATED_PREAMBLE,
+    FileRefusedError,
+    RawBatch,
+    Resolve,
+)
+from amad.reading.fields import BrokenLineError, split
+from amad.reading.layout import HEADER_WITHIN_LINES, Layout, find_header, mended, rows_before
+from amad.reading.lines import Block
+from amad.reading.scan import clean_lines, levelled, line_bounds
+from amad.reading.unpack import unpacked
+
+HEAD_BYTES = 1 << 20  # the header is looked for in so much of the file
+KEPT_CHARACTERS = 2000  # of a refused line
+COMMON_TOKEN_LINES = 200  # a word that so many lines of a block hold is no sign of a header
+# As written in the file; numbers.py knows them in any case and with spaces around, too.
+NULLS = [
+    "", "-", "--", "---", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "1.#IND", "1.#QNAN",
+    "-NaN", "-nan", "NaN", "nan", "NAN", "N/A", "n/a", "NA", "na", "NULL", "null", "Null",
+    "None", "none", "NONE", "nil", "NIL",
+]  # fmt: skip
+
+
+def read_csv(path: Path, source: Source, resolve: Resolve) -> Iterator[RawBatch]:
+    """Stream a CSV file; see ``readers.read_batches``."""
+    blocks = text_lines.blocks(unpacked(path), source.encoding)
+    head: list[Block] = []
+    fault: FileRefusedError | None = None
+    try:
+        while sum(block.data.count(b"\n") for block in head) < HEADER_WITHIN_LINES:
+            if sum(len(block.data) for block in head) > HEAD_BYTES:
+                break
+            head.append(next(blocks))
+    except StopIteration:
+        pass
+    except FileRefusedError as error:  # cut: what stands before is read, then it is told
+        fault = error
+    start = b"".join(block.data for block in head)
+    first = start.split(b"\n", HEADER_WITHIN_LINES)[:HEADER_WITHIN_LINES]
+    if fault is not None and not start.strip():
+        raise fault
+    at, layout = find_header(first, source, resolve)
+    early = dict(rows_before(first[:at], layout, source.delimiter))
+    preamble = [
+        line.decode(errors="replace") for n, line in enumerate(first[:at]) if n not in early
+    ]
+    after = sum(len(line) + 1 for line in first[: at + 1])
+    reader = _Reader(source, resolve, layout, preamble)
+    if early:
+        yield reader.refused([(reason, first[line]) for line, reason in early.items()])
+    for block in chain(_without(head, after), blocks if fault is None else ()):
+        yield from reader.read(block)
+    if fault is not None:
+        raise fault
+
+
+def _without(head: list[Block], drop: int) -> Iterator[Block]:
+    """The blocks without their first ``drop`` bytes."""
+    for block in head:
+        if drop < len(block.data):
+            yield Block(block.data[drop:], block.end)
+        drop = max(0, drop - len(block.data))
+
+
+class _Reader:
+    """Goes through the blocks after the header; keeps the number of rows, and the header."""
+
+    def __init__(
+        self, source: Source, resolve: Resolve, layout: Layout, preamble: list[str]
+    ) -> None:
+        self._source = source
+        self._resolve = resolve
+        self._delimiter = source.delimiter
+        self._layout = layout
+        self._preamble = preamble
+        self._tokens = layout.tokens()
+        self._rows = 0
+
+    def refused(self, lines: list[tuple[str, bytes]]) -> RawBatch:
+        """The next rows, none of which can be read: reason and text of each."""
+        broken = []
+        for reason, text in lines:
+            self._rows += 1
+            broken.append((self._rows, reason, _shortened(text)))
+        return self._batch(b"", [], broken, Counter())
+
+    def read(self, block: Block) -> Iterator[RawBatch]:
+        """The rows of a block, in as many batches as it has parts with different headers."""
+        if block.end == "long":
+            yield self.refused([("a line of over 16 MB", block.data.rstrip(b"\n"))])
+            return
+        pad = block.end == "line" and not self._preamble  # lines before a header stay as they are
+        data = levelled(block.data, self._delimiter, self._layout.width, pad=pad)
+        block = Block(data, block.end)
+        start_L, end_L = line_bounds(data)
+        left_out_L = np.zeros(len(start_L), bool)
+        ignored: Counter = Counter()
+        first = 0
+        for line, fields in self._header_lines(data, start_L, end_L):
+            same = self._layout.repeats(fields)
+            preamble = self._preamble_before(data, start_L[first:line], end_L[first:line])
+            left_out_L[line - len(preamble) : line + 1] = True
+            ignored[REPEATED_HEADER] += 1
+            ignored[REPEATED_PREAMBLE] += len(preamble)
+            if same and not preamble:
+                continue
+            part = slice(first, line + 1)
+            yield self._part(block, start_L[part], end_L[part], left_out_L[part], ignored)
+            ignored, first = Counter(), line + 1
+            self._preamble = preamble or self._preamble
+            if not same:
+                self._take(fields)
+        part = slice(first, None)
+        yield self._part(block, start_L[part], end_L[part], left_out_L[part], ignored)
+
+    def _take(self, fields: list[str]) -> None:
+        try:
+            text = self._delimiter.join(fields).strip()
+            self._layout = Layout(fields, self._resolve(fields), text)
+        except FileRefusedError as error:
+            raise FileRefusedError(
+                f"after row {self._rows} stands another header, and the rows after it cannot be "
+                f"read: {error}"
+            ) from None
+        self._tokens = self._layout.tokens()
+
+    def _header_lines(
+        self, data: bytes, start_L: np.ndarray, end_L: np.ndarray
+    ) -> list[tuple[int, list[str]]]:
+        """Lines of the block that are headers, with their fields."""
+        lower = data.lower()
+        candidates: set[int] = set()
+        for token in self._tokens:
+            found: set[int] = set()
+            at = lower.find(token)
+            while at >= 0 and len(found) <= COMMON_TOKEN_LINES:
+                line = int(np.searchsorted(end_L, at))
+                found.add(line)
+                at = lower.find(token, int(end_L[line]))
+            if len(found) <= COMMON_TOKEN_LINES:
+                candidates |= found
+        headers = []
+        for line in sorted(candidates):
+            text = data[start_L[line] : end_L[line]].decode(errors="replace").lstrip("\ufeff")
+            try:
+                fields = [field for field, _ in split(text, self._delimiter)]
+            except BrokenLineError:
+                continue
+            if self._layout.resembles(fields):
+                headers.append((line, fields))
+        return headers
+
+    def _preamble_before(self, data: bytes, start_L: np.ndarray, end_L: np.ndarray) -> list[str]:
+        """The last of these lines, where they are as those before the first header."""
+        count = len(self._preamble)
+        if not 0 < count <= len(start_L):
+            return []
+        told = [
+            data[start:end].decode(errors="replace")
+            for start, end in zip(start_L[-count:], end_L[-count:], strict=True)
+        ]
+        looks_like_rows = any(t.count(self._delimiter) + 1 == self._layout.width for t in told)
+        return [] if looks_like_rows else told
+
+    def _part(
+        self,
+        block: Block,
+        start_L: np.ndarray,
+        end_L: np.ndarray,
+        left_out_L: np.ndarray,
+        ignored: Counter,
+    ) -> RawBatch:
+        """The rows of consecutive lines under one header."""
+        data, layout = block.data, self._layout
+        good_L = clean_lines(data, start_L, end_L, self._delimiter, layout.width) & ~left_out_L
+        row_L = ~left_out_L
+        broken: dict[int, tuple[str, str]] = {}
+        pieces: list[bytes | memoryview] = []
+        view, copied = memoryview(data), int(start_L[0]) if len(start_L) else 0
+        for line in np.flatnonzero(~good_L):
+            start, end = int(start_L[line]), int(end_L[line])
+            pieces.append(view[copied:start])
+            copied = end + 1
+            text = data[start:end]
+            if left_out_L[line] or not text.strip():
+                row_L[line] = False
+                continue
+            is_open = block.end == "open" and end + 1 == len(data)
+            try:
+                pieces.append(mended(text, layout, self._source, is_open=is_open) + b"\n")
+                good_L[line] = True
+            except BrokenLineError as error:
+                broken[line] = str(error), _shortened(text)
+        if len(start_L):
+            pieces.append(view[copied : int(end_L[-1]) + 1])
+        number_L = self._rows + np.cumsum(row_L)
+        self._rows += int(row_L.sum())
+        told = [(int(number_L[line]), reason, text) for line, (reason, text) in broken.items()]
+        return self._batch(b"".join(pieces), number_L[good_L], told, ignored)
+
+    def _batch(
+        self, data: bytes, row_R, broken: list[tuple[int, str, str]], ignored: Counter
+    ) -> RawBatch:
+        layout = self._layout
+        if len(row_R):
+            columns = _parsed(data, layout, self._source)
+            assert all(len(column) == len(row_R) for column in columns.values())
+        else:
+            columns = {name: pa.nulls(0, pa.string()) for name in layout.position}
+        return RawBatch(
+            row_R=np.asarray(row_R, np.int64),
+            columns=columns,
+            headers=layout.names,
+            broken=broken,
+            preamble=self._preamble,
+            ignored={what: count for what, count in ignored.items() if count},
+        )
+
+
+def _parsed(data: bytes, layout: Layout, source: Source) -> dict[str, pa.Array]:
+    """The columns of lines that all have the layout's number of fields, as text."""
+    columns = [f"f{at}" for at in range(layout.width)]
+    table = pa_csv.read_csv(
+        pa.BufferReader(data),
+        read_options=pa_csv.ReadOptions(
+            column_names=columns, block_size=len(data) + 1, use_threads=False
+        ),
+        parse_options=pa_csv.ParseOptions(
+            delimiter=source.delimiter, quote_char='"' if b'"' in data else False
+        ),
+        convert_options=pa_csv.ConvertOptions(
+            column_types=dict.fromkeys(columns, pa.string()),
+            include_columns=[columns[at] for at in layout.position.values()],
+            null_values=NULLS,  # the fleet file's words are counted, by numbers.py
+            strings_can_be_null=True,
+        ),
+    )
+    told = {
+        name: column.combine_chunks()
+        for name, column in zip(layout.position, table.columns, strict=True)
+    }
+    delimiter = source.delimiter.encode()
+    if delimiter + b" " in data or b" " + delimiter in data or data.startswith(b" "):
+        told = {name: _trimmed(column) for name, column in told.items()}
+    return told
+
+
+def _trimmed(column: pa.Array) -> pa.Array:
+    column = pc.utf8_trim_whitespace(column)
+    words = pa.array(NULLS, pa.string())
+    return pc.if_else(pc.is_in(column, words), pa.scalar(None, pa.string()), column)
+
+
+def _shortened(line: bytes) -> str:
+    text = line.decode(errors="replace")
+    if len(text) <= KEPT_CHARACTERS:
+        return text
+    return f"{text[:KEPT_CHARACTERS]} ... ({len(line):,} bytes)"

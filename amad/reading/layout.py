@@ -1,0 +1,222 @@
+"""Which line of a CSV file is its header, and what the header says about the lines after it."""
+
+import math
+import re
+from dataclasses import dataclass
+
+from amad.config.source import Source
+from amad.reading.batch import FileRefusedError, Resolve
+from amad.reading.fields import BrokenLineError, join, split, without_empty_end
+from amad.reading.headers import tidy
+from amad.reading.numbers import shown
+
+HEADER_WITHIN_LINES = 100
+EMPTY = b'""'  # a row of one empty field; an empty line is no row
+CUT = "a cut row: the file ends in it, without a line end, {}"
+DELIMITERS = {",": "','", ";": "';'", "\t": r'"\t"', "|": "'|'"}
+BEFORE = "a row before the header"
+# What columns are read as that hold no channel's value.
+NO_VALUES = {"timestamp", "timestamp, second", "start", "vehicle", "signal", "label"}
+NUMERIC = re.compile(r"[-+\d.,eE\s]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The columns of a CSV file. The header may end in nameless columns; rows may fill them."""
+
+    headers: list[str]
+    position: dict[str, int]  # of the columns to read, by the name they are read under
+    text: str = ""  # the header's line
+
+    @property
+    def width(self) -> int:
+        """Fields that a row may fill."""
+        return len(self.headers)
+
+    @property
+    def named(self) -> int:
+        """Fields that a row should fill."""
+        return len(without_empty_end(self.headers))
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The header of each column to read, by the name it is read under."""
+        return {name: self.headers[at] for name, at in self.position.items()}
+
+    def repeats(self, fields: list[str]) -> bool:
+        """Is this line the same header again?"""
+        return _tidied(fields) == _tidied(self.headers)
+
+    def resembles(self, fields: list[str]) -> bool:
+        """Is this line a header, of the same columns or of others?
+
+        At least half of its fields name columns of this one; names that are numbers do not tell.
+        """
+        known = {name for name in _tidied(self.headers) if not NUMERIC.fullmatch(name)}
+        told = [name for name in _tidied(fields) if name]
+        hits = sum(name in known for name in told)
+        return hits >= min(2, len(known)) and hits > 0 and 2 * hits >= len(told)
+
+    def fits(self, fields: list[str]) -> bool:
+        """Is this line a row? Then it has digits where its time should be, and a value."""
+        cells = {name: fields[at] for name, at in self.position.items() if at < len(fields)}
+        time = cells.get("timestamp", "")
+        timed = "timestamp" not in self.position or any(map(str.isdigit, time))
+        values = (text for name, text in cells.items() if name not in NO_VALUES)
+        return timed and any(_is_number(text) for text in values)
+
+    def tokens(self) -> list[bytes]:
+        """Lower-case bytes of which a header like this one holds at least one, and rows seldom."""
+        names = [self.headers[at].strip().strip('"') for at in self.position.values()]
+        names = [name for name in names if not NUMERIC.fullmatch(name)]
+        chosen = sorted(names, key=len, reverse=True)[:2]
+        if "timestamp" in self.position:
+            chosen.append(self.headers[self.position["timestamp"]].strip().strip('"'))
+        tokens = {name.encode().lower() for name in chosen if name}
+        if not all(NUMERIC.fullmatch(name) for name in self.headers):
+            tokens.add(self.text.encode().lower())
+        return sorted(tokens)
+
+
+def rows_before(lines: list[bytes], layout: Layout, delimiter: str) -> list[tuple[int, str]]:
+    """Which of the lines before the header are rows all the same, and why they cannot be read.
+
+    Such rows stand there where a log goes on from the file before, or where an earlier header lacks
+    a column. Every other line is preamble.
+    """
+    found, under = [], None
+    for at, line in enumerate(lines):
+        text = line.decode(errors="replace")
+        fields = _fields(text, delimiter)
+        if len(fields) > 1 and layout.resembles(fields):
+            under = text.strip()
+        elif under is not None and len(fields) > 1 and any(map(str.isdigit, text)):
+            found.append((at, f"{BEFORE}: it stands under another one, {shown(under)}"))
+        elif layout.fits(fields):
+            found.append((at, f"{BEFORE}: nothing tells its columns"))
+    return found
+
+
+def mended(line: bytes, layout: Layout, source: Source, *, is_open: bool) -> bytes:
+    """The line with as many fields as the layout has: empty ones at its end added or taken off.
+
+    is_open: it is the last line of a file that does not end in a line end.
+
+    Raises:
+        BrokenLineError: it cannot be read; the message is the reason.
+    """
+    delimiter = source.delimiter.encode()
+    if not is_open and b'"' not in line and b"\0" not in line and line.isascii():
+        bare = line.rstrip(delimiter + b" ")
+        missing = layout.width - 1 - bare.count(delimiter)
+        if missing >= 0:
+            return bare + missing * delimiter or EMPTY
+    if b"\0" in line:
+        raise BrokenLineError(f"it holds zeros, or bytes that are no {source.encoding}")
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as error:
+        raise BrokenLineError(
+            f"it holds bytes that are no UTF-8 (0x{line[error.start]:02x}); if the file is of "
+            "another encoding, set source.encoding, such as cp1252"
+        ) from None
+    try:
+        told = split(text, source.delimiter)
+    except BrokenLineError:
+        if is_open:
+            raise BrokenLineError(CUT.format("in a quote")) from None
+        raise
+    fields = [value for value, _ in told]
+    if is_open and len(fields) < layout.named:
+        raise BrokenLineError(CUT.format(f"after {len(fields)} of {layout.named} fields"))
+    count = len(without_empty_end(fields))
+    if count > layout.width:
+        raise BrokenLineError(
+            f"wrong number of fields: it has {count}, the header {layout.named or layout.width}"
+        )
+    for at in layout.position.values():
+        if at < len(told) and '"' in told[at][0] and not told[at][1]:
+            raise BrokenLineError(f"a stray quote: in column {layout.headers[at].strip()!r}")
+    fields = fields[: layout.width] + [""] * (layout.width - len(fields))
+    return join(fields, source.delimiter).encode() or EMPTY
+
+
+def find_header(lines: list[bytes], source: Source, resolve: Resolve) -> tuple[int, Layout]:
+    """The index of the first line that holds the required columns, and its layout.
+
+    Raises:
+        FileRefusedError: none of the lines does; the message is about the one that looks most like
+            a header, and names another delimiter or encoding if that is what is missing.
+    """
+    best: tuple[int, FileRefusedError] | None = None
+    for at, line in enumerate(lines):
+        fields = _fields(line.decode(errors="replace"), source.delimiter)
+        if not fields:
+            continue
+        try:
+            return at, Layout(fields, resolve(fields), line.decode(errors="replace").strip())
+        except FileRefusedError as error:
+            count = len(without_empty_end(fields))
+            if best is None or count > best[0]:
+                best = count, error
+    if best is None:
+        raise FileRefusedError("unreadable file: it is empty")
+    _suggest_encoding(lines, source)
+    _suggest_delimiter(lines, source, resolve, best[0])
+    raise best[1]
+
+
+def _suggest_encoding(lines: list[bytes], source: Source) -> None:
+    for at, line in enumerate(lines, 1):
+        try:
+            line.decode()
+        except UnicodeDecodeError as error:
+            raise FileRefusedError(
+                f"unreadable file: byte 0x{line[error.start]:02x} in line {at} is no UTF-8; set "
+                "source.encoding to the file's (cp1252 is common, or latin-1)"
+            ) from None
+        if b"\0" in line and source.encoding != "utf-8":
+            raise FileRefusedError(
+                f"unreadable file: line {at} holds bytes that are no {source.encoding}; set "
+                "source.encoding to the file's (utf-8, cp1252 and latin-1 are common)"
+            )
+
+
+def _suggest_delimiter(lines: list[bytes], source: Source, resolve: Resolve, fields: int) -> None:
+    for delimiter, written in DELIMITERS.items():
+        if delimiter == source.delimiter:
+            continue
+        for at, line in enumerate(lines, 1):
+            headers = _fields(line.decode(errors="replace"), delimiter)
+            if len(headers) <= 1:
+                continue
+            try:
+                resolve(headers)
+            except FileRefusedError:
+                if fields > 1:
+                    continue
+            raise FileRefusedError(
+                f"wrong delimiter: line {at} does not split at {source.delimiter!r} but does at "
+                f"{delimiter!r}: set source.delimiter: {written}"
+            )
+
+
+def _fields(line: str, delimiter: str) -> list[str]:
+    """The fields of a line, or the line as one field where its quotes are broken."""
+    if not line.strip():
+        return []
+    try:
+        return [text for text, _ in split(line.lstrip("\ufeff"), delimiter)]
+    except BrokenLineError:
+        return [line]
+
+
+def _tidied(fields: list[str]) -> list[str]:
+    return without_empty_end([tidy(text) for text in fields])
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text.strip().replace(",", ".")))
+    except ValueError:
+        return False

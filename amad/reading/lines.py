@@ -1,0 +1,134 @@
+"""Bytes in any encoding to blocks of whole lines in UTF-8; a line never spans two blocks."""
+
+import codecs
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Literal
+
+from amad.reading.batch import FileRefusedError
+
+BLOCK_BYTES = 4 << 20
+LONGEST_LINE_BYTES = 16 << 20
+KEPT_BYTES = 2000  # of a line that is longer
+MARKS = re.compile(rb"^(?:\xef\xbb\xbf)+", re.MULTILINE)
+START_BYTES = 64  # enough to tell the encoding
+
+BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Whole lines in UTF-8, each ended by one line feed.
+
+    end: ``line``, or what its last line is: ``open``, the file's last one, without a line end;
+    ``long``, cut here because it is longer than a line may be.
+    """
+
+    data: bytes
+    end: Literal["line", "open", "long"] = "line"
+
+
+def blocks(pieces: Iterator[bytes], encoding: str) -> Iterator[Block]:
+    """Cut a file's content into blocks of about ``BLOCK_BYTES``.
+
+    Line ends may be any of LF, CR LF and CR. A byte order mark decides over ``encoding``. Bytes
+    that are no UTF-8 stay as they are; those that another encoding cannot decode become zeros.
+
+    Raises:
+        FileRefusedError: as ``pieces`` does, after the last whole line before the fault.
+    """
+    held = b""
+    skipping = False  # the rest of a line that is too long
+    texts = _levelled(_in_utf8(pieces, encoding))
+    while True:
+        fault = None
+        parts, size = [held], len(held)
+        try:
+            while size < len(held) + BLOCK_BYTES and (text := next(texts, None)) is not None:
+                parts.append(text)
+                size += len(text)
+        except FileRefusedError as error:
+            fault = error
+        ended = fault is None and size < len(held) + BLOCK_BYTES
+        data = b"".join(parts)
+        if skipping:
+            at = data.find(b"\n")
+            skipping, data = at < 0, data[at + 1 :] if at >= 0 else b""
+        cut = data.rfind(b"\n") + 1
+        if cut:
+            yield Block(_without_marks(data[:cut]))
+        held = data[cut:]
+        if fault is not None:
+            raise fault
+        if ended:
+            if held:
+                yield Block(_without_marks(held + b"\n"), "open")
+            return
+        if len(held) > LONGEST_LINE_BYTES:
+            yield Block(held[:KEPT_BYTES] + b"\n", "long")
+            held, skipping = b"", True
+
+
+def _without_marks(data: bytes) -> bytes:
+    """Lines without a byte order mark at their start, as files that were joined have them."""
+    return MARKS.sub(b"", data) if codecs.BOM_UTF8 in data else data
+
+
+def _in_utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    first, rest = b"", pieces
+    try:
+        while len(first) < START_BYTES and (piece := next(pieces, None)) is not None:
+            first += piece
+    except FileRefusedError as error:  # told after what came before it
+        rest = _raising(error)
+    for mark, told in BOMS:
+        if first.startswith(mark):
+            encoding = told
+            break
+    if codecs.lookup(encoding).name in ("utf-8", "utf-8-sig", "ascii"):
+        first = first.removeprefix(codecs.BOM_UTF8)
+        _refuse_wide_text(first)
+        yield first
+        yield from rest
+        return
+    decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+    for number, piece in enumerate(chain([first], rest, [b""])):
+        text = decoder.decode(piece, final=not piece).replace("\ufffd", "\0")
+        yield (text if number else text.removeprefix("\ufeff")).encode(errors="replace")
+
+
+def _raising(error: FileRefusedError) -> Iterator[bytes]:
+    raise error
+    yield b""
+
+
+def _refuse_wide_text(start: bytes) -> None:
+    """UTF-16 without its mark has a zero beside each letter of the header."""
+    start = start[:START_BYTES]
+    for at, name in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if len(start) >= 8 and start[at::2].count(0) > 0.7 * len(start[at::2]):
+            other = start[1 - at :: 2]
+            if other.count(0) < 0.3 * len(other):
+                raise FileRefusedError(f"it looks like UTF-16: set source.encoding: {name}")
+
+
+def _levelled(texts: Iterator[bytes]) -> Iterator[bytes]:
+    held = b""
+    for text in texts:
+        text = held + text
+        held = b""
+        if text.endswith(b"\r"):  # its line feed may come with the next piece
+            text, held = text[:-1], b"\r"
+        if b"\r" in text:
+            text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        yield text
+    if held:
+        yield b"\n"

@@ -1,0 +1,128 @@
+"""Rows of ``csv_long``, one measured value each, as rows that hold one channel and no other.
+
+Rows of one vehicle and time that complement each other are joined later, in the lake.
+
+Shape legend: R rows of a batch.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from amad.config import Fleet
+from amad.reading.headers import find, tidy
+from amad.reading.readers import FileRefusedError, RawBatch
+from amad.reading.rules import reading_rules
+
+SIGNAL, VALUE = "signal", "value"  # the names under which the two columns are read
+NO_CHANNEL = "signal that no channel names"
+NO_SIGNAL = "the signal's name is missing"
+LISTED = 20  # signals in a message
+
+
+class LongRows:
+    """Spreads the long rows of one file over the fleet's channels; knows the signals it saw."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._rule = reading_rules(fleet).long
+        self._headers = [channel.header for channel in fleet.channels]
+        self._channel_of: dict[str, int] = {}  # signal -> position of its channel, or -1
+        self._signal_of: dict[int, str] = {}
+
+    def columns(self) -> dict[str, str]:
+        """Headers to look for, by the name that the batches have them under."""
+        return {SIGNAL: self._rule.signal, VALUE: self._rule.value}
+
+    def spread(self, batch: RawBatch) -> RawBatch:
+        """The rows whose signal is a channel's, each with its value in that channel's column.
+
+        Other signals are counted under ``ignored``; a row without a signal's name is broken.
+
+        Raises:
+            FileRefusedError: two signals match one channel equally well.
+        """
+        signal = batch.columns[SIGNAL]
+        if not pa.types.is_dictionary(signal.type):
+            signal = pc.dictionary_encode(pc.cast(signal, pa.string()))
+        names = ["" if v is None else str(v).strip() for v in signal.dictionary.to_pylist()]
+        code_R = pc.fill_null(signal.indices, -1).to_numpy(zero_copy_only=False)
+        nameless_R = np.array([not name for name in names] + [True])[code_R]
+        channel_R = np.array([self._channel(name) for name in names] + [-1])[code_R]
+        kept_R = (channel_R >= 0) & ~nameless_R
+        kept = pa.array(kept_R)
+        columns = {
+            name: column.filter(kept)
+            for name, column in batch.columns.items()
+            if name not in (SIGNAL, VALUE)
+        }
+        value, channel_R = batch.columns[VALUE].filter(kept), channel_R[kept_R]
+        for c, channel in enumerate(self._fleet.channels):
+            is_of_c = channel_R == c
+            columns[channel.name] = (
+                pc.if_else(pa.array(is_of_c), value, pa.scalar(None, value.type))
+                if is_of_c.any()
+                else pa.nulls(len(value), value.type)
+            )
+        ignored = dict(batch.ignored)
+        if count := int((~kept_R & ~nameless_R).sum()):
+            ignored[NO_CHANNEL] = count
+        headers = {c.name: self._signal_of.get(i, c.header)
+                   for i, c in enumerate(self._fleet.channels)}  # fmt: skip
+        return replace(
+            batch,
+            row_R=batch.row_R[kept_R],
+            columns=columns,
+            headers=batch.headers | headers,
+            broken=[*batch.broken, *self._nameless(batch, np.flatnonzero(nameless_R))],
+            ignored=ignored,
+        )
+
+    def finish(self) -> None:
+        """Look back at the whole file.
+
+        Raises:
+            FileRefusedError: it holds signals, but none that a channel names.
+        """
+        if self._channel_of and not self._signal_of:
+            seen = sorted(self._channel_of)
+            some = ", ".join(map(repr, seen[:LISTED])) + (", ..." if len(seen) > LISTED else "")
+            raise FileRefusedError(
+                f"no signal of the fleet: column {self._rule.signal!r} holds {some}; a channel's "
+                "'column' names its signal"
+            )
+
+    def _channel(self, signal: str) -> int:
+        """Position of the channel that the signal is of, -1 where none names it."""
+        if not signal:
+            return -1
+        if signal not in self._channel_of:
+            self._channel_of[signal] = at = self._matching(signal)
+            known = self._signal_of.setdefault(at, signal) if at >= 0 else signal
+            if tidy(known) != tidy(signal):
+                raise FileRefusedError(
+                    f"ambiguous signal: {known!r} and {signal!r} both match the channel "
+                    f"{self._fleet.channels[at].name}; tell its unit in 'column'"
+                )
+        return self._channel_of[signal]
+
+    def _matching(self, signal: str) -> int:
+        if signal in self._headers:
+            return self._headers.index(signal)
+        found = [at for at, header in enumerate(self._headers) if find(header, [signal]) == 0]
+        exact = [at for at in found if tidy(self._headers[at]) == tidy(signal)]
+        found = exact or found
+        if len(found) > 1:
+            names = ", ".join(self._fleet.channels[at].name for at in found)
+            raise FileRefusedError(f"ambiguous signal: {signal!r} matches the channels {names}")
+        return found[0] if found else -1
+
+    def _nameless(self, batch: RawBatch, at: np.ndarray) -> list[tuple[int, str, str]]:
+        columns = [batch.columns[name].take(pa.array(at)) for name in batch.columns]
+        cells = zip(*(column.to_pylist() for column in columns), strict=True)
+        return [
+            (int(row), NO_SIGNAL, ",".join("" if cell is None else str(cell) for cell in told))
+            for row, told in zip(batch.row_R[at], cells, strict=True)
+        ]

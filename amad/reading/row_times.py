@@ -1,0 +1,322 @@
+"""When each row of a file was measured, by the rule of the fleet file (``source.timestamp``).
+
+Shape legend: R rows of a batch.
+"""
+
+import datetime
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from amad.config import Fleet
+from amad.config.source import TimestampRule
+from amad.reading import times, timestamp_guess
+from amad.reading.clocks import DayCounter, LocalClock, Stopwatch, local_to_utc
+from amad.reading.headers import AmbiguousHeaderError, find
+from amad.reading.numbers import NotReadableError, shown
+from amad.reading.readers import FileRefusedError, RawBatch, read_batches
+from amad.reading.rules import reading_rules
+from amad.reading.times import DAY_US, Times
+
+Refuse = Callable[[np.ndarray, str], None]  # marks rows as refused, for a reason
+
+SECOND = "timestamp, second"  # the role of a column of times of day beside one of dates
+LOOKED_AT = 200  # unreadable texts of a batch, to tell what they look like
+MISSING = "timestamp is missing"
+NOT_READABLE = "timestamp is not readable"
+ROUNDED = "timestamp is rounded"
+EARLY = "timestamp lies before 1980"
+AHEAD = "timestamp lies in the future"
+TWICE = "timestamp is in the hour that is told twice"
+NEVER = "timestamp is in the hour that summer time leaves out"
+AGAIN = "elapsed time starts again"
+
+
+class RowTimes:
+    """Reads the times of one file's rows, batch by batch.
+
+    vehicle: of all rows, where it is known before. index_rows: vehicle -> periods that its earlier
+    files took, for ``take: index``; it is counted on. clock: follows local times over the files of
+    a run. file: where the file lies, for ``start_from: modified``.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        path: str,
+        vehicle: str | None,
+        index_rows: dict[str, int],
+        clock: LocalClock | None = None,
+        file: Path | None = None,
+    ) -> None:
+        self._fleet = fleet
+        self._rules = reading_rules(fleet)
+        self._rule: TimestampRule = self._rules.timestamp
+        self._path = path
+        self._vehicle = vehicle
+        self._index_rows = index_rows
+        self._clock = clock or LocalClock(self._rule.timezone)
+        self._file = file
+        self._days = DayCounter()
+        self._watch = Stopwatch()
+        self._midnight = self._midnight_us() if self._rule.take == "time_of_day" else 0
+        self._start: int | None = None  # of the recording, UTC
+        self._counted: dict[str, int] = {}  # vehicle of a column -> its rows, for take: index
+        simulated = fleet.source.format == "simulator"
+        self._latest = times.LATEST_US if simulated else times.now_us() + DAY_US
+
+    def columns(self) -> dict[str, str]:
+        """Headers to look for, by the name that the batches have them under."""
+        rule = self._rule
+        if rule.take == "index":
+            return {}
+        wanted = dict(zip(("timestamp", SECOND), rule.columns, strict=False))
+        if rule.take == "elapsed" and rule.start_from == "column":
+            wanted["start"] = rule.start_column or ""
+        return wanted
+
+    @property
+    def first_us(self) -> int | None:
+        """The time of the file's first row, where that is known before it is read."""
+        if self._vehicle is None or self._rule.take != "index":
+            return None
+        return self._rule.start_us + self._index_rows.get(self._vehicle, 0) * self._fleet.period_us
+
+    def finish(self, rows: int) -> None:
+        """The file is read; it had so many rows."""
+        if self._rule.take != "index":
+            return
+        counted = self._counted if self._vehicle is None else {self._vehicle: rows}
+        for vehicle, count in counted.items():
+            gap = self._gap_periods() if count else 0
+            self._index_rows[vehicle] = self._index_rows.get(vehicle, 0) + count + gap
+
+    def read(
+        self, batch: RawBatch, vehicles: list[str], code_R: np.ndarray, refuse: Refuse
+    ) -> np.ndarray:
+        """int64 microseconds UTC (R,), whatever where ``refuse`` is called.
+
+        Raises:
+            FileRefusedError: the column's type holds no times, or the recording has no start.
+        """
+        rule = self._rule
+        if rule.take == "index":
+            return self._by_index(batch, vehicles, code_R)
+        column = batch.columns["timestamp"]
+        if SECOND in batch.columns:
+            column = times.joined(column, batch.columns[SECOND])
+        try:
+            if rule.take == "column":
+                told = times.times(column, rule)
+            elif rule.take == "time_of_day":
+                told = times.times_of_day(column, rule.format)
+            else:
+                told = times.elapsed(column, rule.unit)
+        except NotReadableError as error:
+            raise FileRefusedError(f"column {batch.headers['timestamp']!r}: {error}") from None
+        refuse(told.missing_R, MISSING)
+        refuse(told.rounded_R, self._why_rounded(column, told))
+        refuse(told.unreadable_R, self._why_unreadable(column, told))
+        good_R = told.good_R
+        us_R, local_R = told.us_R, told.local_R
+        if rule.take == "time_of_day":
+            day_R = np.zeros(len(us_R), np.int64)
+            day_R[good_R] = self._days.follow(us_R[good_R])
+            us_R, local_R = self._midnight + day_R * DAY_US + us_R, good_R
+        elif rule.take == "elapsed":
+            us_R = us_R + self._starts(batch, us_R, good_R, refuse)
+        # A day more, as local time may tell: a clock that is set wrongly tells nothing of summer.
+        near_R = good_R & (us_R >= times.EARLIEST_US - DAY_US) & (us_R < self._latest + DAY_US)
+        us_R = self._to_utc(us_R, local_R & near_R, vehicles, code_R, refuse)
+        for out_R, reason in self._outside(us_R, good_R, column):
+            refuse(out_R, reason)
+        return us_R
+
+    def _to_utc(
+        self,
+        us_R: np.ndarray,
+        local_R: np.ndarray,
+        vehicles: list[str],
+        code_R: np.ndarray,
+        refuse: Refuse,
+    ) -> np.ndarray:
+        at_L = np.flatnonzero(local_R & (code_R >= 0))
+        utc_L, unknown_L, never_L = self._clock.follow(vehicles, code_R[at_L], us_R[at_L])
+        us_R = us_R.copy()
+        us_R[at_L] = utc_L
+        zone = self._rule.timezone
+        for bad_L, reason in (
+            (unknown_L, f"{TWICE}: in {zone}, and the order of the rows does not tell which"),
+            (never_L, f"{NEVER}: in {zone}; is that the clock's source.timestamp.timezone?"),
+        ):
+            bad_R = np.zeros(len(us_R), bool)
+            bad_R[at_L] = bad_L
+            refuse(bad_R, reason)
+        return us_R
+
+    def _outside(
+        self, us_R: np.ndarray, good_R: np.ndarray, column: pa.Array
+    ) -> Iterator[tuple[np.ndarray, str]]:
+        early_R = good_R & (us_R < times.EARLIEST_US)
+        if early_R.any():
+            at = int(early_R.argmax())
+            text = str(column[at].as_py()) if self._rule.take == "column" else _iso(int(us_R[at]))
+            why = (
+                timestamp_guess.describe([text])
+                if _is_number(text)
+                else f"{text} is of a clock never set"
+            )
+            yield early_R, f"{EARLY}: {why}"
+        ahead_R = good_R & (us_R >= self._latest)
+        if ahead_R.any():
+            yield (
+                ahead_R,
+                f"{AHEAD}: {_iso(int(us_R[ahead_R.argmax()]))} UTC, by the clock of this machine",
+            )
+
+    def _why_unreadable(self, column: pa.Array, told: Times) -> str:
+        if not told.unreadable_R.any():
+            return NOT_READABLE
+        wanted = f" is not of the form {self._rule.format!r}" if self._rule.format else ""
+        return f"{NOT_READABLE}: {self._seen(column, told.unreadable_R, wanted)}"
+
+    def _why_rounded(self, column: pa.Array, told: Times) -> str:
+        if not told.rounded_R.any():
+            return ROUNDED
+        first = shown(column[int(told.rounded_R.argmax())].as_py())
+        return f"{ROUNDED}: {first} stands for many rows; write the column with all its digits"
+
+    def _seen(self, column: pa.Array, bad_R: np.ndarray, wanted: str = "") -> str:
+        """The first of the cells and what they look like."""
+        texts = [str(column[int(at)].as_py()) for at in np.flatnonzero(bad_R)[:LOOKED_AT]]
+        return timestamp_guess.describe(texts, wanted)
+
+    def _midnight_us(self) -> int:
+        """Local midnight of the date in the path, for ``take: time_of_day``."""
+        rule = self._rule
+        match = re.search(rule.date_pattern or "", self._path)
+        text = (match[1] if match.groups() else match[0]) if match else ""
+        date = timestamp_guess.date_in(text, rule.date_format)
+        if date is None:
+            found = f"finds {text!r}, which is no" if text else "finds no"
+            form = rule.date_format or "YYYY-MM-DD, YYYYMMDD or YYYY_MM_DD"
+            raise FileRefusedError(
+                f"no date in the path: {rule.date_pattern!r} {found} {form}; "
+                "source.timestamp.date_format tells other forms"
+            )
+        return (date - datetime.date(1970, 1, 1)).days * DAY_US
+
+    def _starts(
+        self, batch: RawBatch, us_R: np.ndarray, good_R: np.ndarray, refuse: Refuse
+    ) -> np.ndarray:
+        """UTC (R,) of the recording's start, for ``take: elapsed``; rows of another are refused."""
+        rule = self._rule
+        if rule.start_from == "column":
+            return self._starts_in_column(batch, refuse)
+        again_R = np.zeros(len(us_R), bool)
+        again_R[good_R] = self._watch.follow(us_R[good_R])
+        refuse(again_R, f"{AGAIN}: a second recording in one file, whose start nobody has told")
+        if self._start is None:
+            self._start = self._start_us(batch)
+        return np.full(len(us_R), self._start)
+
+    def _start_us(self, batch: RawBatch) -> int:
+        rule = self._rule
+        if rule.start_from == "constant":
+            return rule.start_us
+        if rule.start_from == "modified":
+            return self._modified_us()
+        text = self._path if rule.start_from == "path" else "\n".join(batch.preamble)
+        match = re.search(rule.start_pattern or "", text, re.MULTILINE)
+        where = "path" if rule.start_from == "path" else "lines before the header"
+        if match is None:
+            raise FileRefusedError(
+                f"no start of the recording: {rule.start_pattern!r} finds nothing in the {where}"
+            )
+        return self._parsed_start((match[1] if match.groups() else match[0]).strip())
+
+    def _starts_in_column(self, batch: RawBatch, refuse: Refuse) -> np.ndarray:
+        """Each row's start is the one that was told last."""
+        cells = batch.columns["start"].to_pylist()
+        known = {cell: None for cell in cells if cell not in (None, "")}
+        us_of = {cell: self._parsed_start(cell) for cell in known}
+        start_R = np.zeros(len(cells), np.int64)
+        for at, cell in enumerate(cells):
+            self._start = us_of.get(cell, self._start)
+            start_R[at] = self._start or 0
+        unknown_R = start_R == 0
+        refuse(unknown_R, f"{MISSING}: {self._rule.start_column} tells no start")
+        return start_R
+
+    def _parsed_start(self, cell: object) -> int:
+        """UTC microseconds of a start as it is told."""
+        rule = self._rule
+        form = rule.start_format
+        reader = TimestampRule(format=form, timezone=rule.timezone)
+        if isinstance(cell, (int, float)) or (not form and _is_number(str(cell))):
+            seen = timestamp_guess.looks_like([str(cell)])
+            unit = (seen.settings if seen else {}).get("unit", "s")
+            reader = TimestampRule(unit=unit, format=(seen.settings if seen else {}).get("format"))
+        told = times.times(pa.array([cell]), reader)
+        if not told.good_R[0] or told.us_R[0] < times.EARLIEST_US:
+            seen = timestamp_guess.describe(
+                [str(cell)], f" is not of the form {form!r}" if form else ""
+            )
+            seen = seen.replace("timestamp.format", "timestamp.start_format")
+            raise FileRefusedError(f"no start of the recording: {seen}")
+        local = told.us_R if not told.local_R[0] else local_to_utc(told.us_R, rule.timezone)
+        return int(local[0])
+
+    def _modified_us(self) -> int:
+        """When the recording began that ended as the file was last written."""
+        assert self._file is not None, "start_from: modified needs the file"
+        watch, last = Stopwatch(), 0
+
+        def resolve(headers: list[str]) -> dict[str, int]:
+            try:
+                at = find(self._rule.columns[0], headers)
+            except AmbiguousHeaderError:
+                at = None
+            if at is None:
+                raise FileRefusedError(f"missing column: {self._rule.column!r}")
+            return {"timestamp": at}
+
+        for batch in read_batches(self._file, self._rules, resolve):
+            told = times.elapsed(batch.columns["timestamp"], self._rule.unit)
+            us_G = told.us_R[told.good_R]
+            if watch.follow(us_G).any():
+                raise FileRefusedError(
+                    "no start of the recording: the elapsed time starts again in the file, and "
+                    "when it was last written tells only the end of the last recording"
+                )
+            last = max(last, int(us_G.max(initial=0)))
+        return self._file.stat().st_mtime_ns // 1000 - last
+
+    def _by_index(self, batch: RawBatch, vehicles: list[str], code_R: np.ndarray) -> np.ndarray:
+        """Row i of a vehicle, whatever it holds, is i periods after the start."""
+        index_R = np.zeros(len(code_R), np.int64)
+        if self._vehicle is not None:  # a broken line takes its place in time too
+            index_R = self._index_rows.get(self._vehicle, 0) + batch.row_R - 1
+        else:
+            for code, vehicle in enumerate(vehicles):
+                at = np.flatnonzero(code_R == code)
+                before = self._index_rows.get(vehicle, 0) + self._counted.get(vehicle, 0)
+                index_R[at] = before + np.arange(len(at))
+                self._counted[vehicle] = self._counted.get(vehicle, 0) + len(at)
+        return self._rule.start_us + index_R * self._fleet.period_us
+
+    def _gap_periods(self) -> int:
+        """Periods left out after a file, so that the next one is a recording of its own."""
+        gap = self._rule.gap_between_files
+        return 0 if gap is None else max(0, -int(-gap * 1_000_000 // self._fleet.period_us) - 1)
+
+
+def _iso(us: int) -> str:
+    return (times.EPOCH + datetime.timedelta(microseconds=us)).isoformat()
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"\d+([.,]\d+)?([eE]\+?\d+)?", text.strip()) is not None

@@ -1,0 +1,336 @@
+"""One file's batches to clean rows: vehicle, time and values read, or refused with a reason.
+
+Shape legend: R rows of a batch, T clean rows of it, C channels of the fleet.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from amad.config import ConfigError, Fleet
+from amad.config.source import Source
+from amad.reading.clocks import LocalClock
+from amad.reading.headers import AmbiguousHeaderError, find
+from amad.reading.long_rows import LongRows
+from amad.reading.numbers import NULL_WORDS, NotReadableError, numbers
+from amad.reading.readers import FileRefusedError, RawBatch
+from amad.reading.row_times import Refuse, RowTimes
+from amad.reading.rules import reading_rules
+from amad.reading.times import DAY_US
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CleanRows:
+    """Rows that were read. Times in microseconds UTC; NaN where a channel has no value."""
+
+    vehicles: list[str]
+    code_T: np.ndarray  # int64, index into vehicles
+    timestamp_T: np.ndarray  # int64
+    value_TC: np.ndarray  # float64
+    label_T: np.ndarray | None  # int8
+    row_T: np.ndarray  # int64, number in the file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedRow:
+    """A row that was not read, and the vehicle-day it would have been of, where that is known."""
+
+    row: int
+    reason: str
+    content: str  # JSON
+    vehicle: str | None = None
+    day: int | None = None  # since 1970-01-01, of the nearest earlier row that was read
+
+
+class FileParser:
+    """Reads one file's batches in order; keeps what its clock and vehicle rule carry over rows.
+
+    index_rows: vehicle -> periods that its earlier files took, for ``take: index``; it is counted
+    on. clock: follows local times over the files of a run. file: where the file lies.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        path: str,
+        part: str,
+        index_rows: dict[str, int],
+        clock: LocalClock | None = None,
+        file: Path | None = None,
+    ) -> None:
+        self._fleet = fleet
+        self._rules: Source = reading_rules(fleet)
+        self._path = path
+        self._part = part
+        self._name_of = _names_of(self._rules)
+        self.ignored: Counter = Counter()  # what is no row, such as a repeated header -> how many
+        self.unknown: Counter = Counter()  # vehicle of no class -> its refused rows
+        self._vehicle = vehicle_of_path(self._rules, path)
+        self._times = RowTimes(fleet, path, self._vehicle, index_rows, clock, file)
+        told = "decimal" in self._rules.model_fields_set
+        self._decimal = self._rules.decimal if told else None
+        self._class_of: dict[str, str | None] = {}
+        self._last_day: int | None = None
+        self.rows = 0  # parsed so far, refused ones counted
+        self._long = LongRows(fleet) if self._rules.format == "csv_long" else None
+        self.nulls: Counter = Counter()  # channel -> values that stood for none, as the fleet says
+        self._has_label = fleet.labels.kind in ("column", "intervals")
+
+    @property
+    def vehicle(self) -> str | None:
+        """The vehicle of all rows, where the path or the contract names it."""
+        return self._vehicle
+
+    @property
+    def first_us(self) -> int | None:
+        """The time of the file's first row, where that is known before it is read."""
+        return self._times.first_us
+
+    def finish(self) -> None:
+        """Count the file's rows on for the vehicle's next file.
+
+        Raises:
+            FileRefusedError: nothing in it was of the fleet.
+        """
+        if self._long is not None:
+            self._long.finish()
+        self._times.finish(self.rows)
+
+    def break_off(self) -> None:
+        """The file's rest cannot be read: the vehicle's next one goes on after what was read."""
+        self._times.finish(self.rows)
+
+    def resolve(self, headers: list[str]) -> dict[str, int]:
+        """Positions of the columns to read, by channel name or role.
+
+        Raises:
+            FileRefusedError: a column is missing, or several match; the message lists the headers.
+        """
+        wanted: dict[str, str] = {}
+        if self._rules.vehicle.take == "column":
+            wanted["vehicle"] = self._rules.vehicle.column
+        wanted |= self._times.columns()
+        if self._fleet.labels.kind == "column" and self._part != "train":
+            wanted["label"] = self._fleet.labels.column
+        if self._long is not None:
+            wanted |= self._long.columns()
+        required = set(wanted)
+        channels = [] if self._long is not None else self._fleet.channels
+        for channel, has in zip(channels, self._may_lack(), strict=False):
+            wanted[channel.name] = channel.header
+            if not has:
+                required.add(channel.name)
+        if self._fleet.labels.kind == "column":
+            wanted.setdefault("label", self._fleet.labels.column)
+        try:
+            found = {name: find(header, headers) for name, header in wanted.items()}
+        except AmbiguousHeaderError as error:
+            raise FileRefusedError(f"ambiguous column: {error}") from None
+        missing = [wanted[name] for name in wanted if name in required and found[name] is None]
+        if missing:
+            raise FileRefusedError(
+                f"missing column: {', '.join(map(repr, missing))} not among the headers "
+                f"{', '.join(map(repr, headers))}"
+            )
+        return {name: position for name, position in found.items() if position is not None}
+
+    def parse(self, batch: RawBatch) -> tuple[CleanRows, list[RefusedRow]]:
+        """Read a batch; every row of it is in one of the two results.
+
+        Raises:
+            FileRefusedError: a column's type cannot hold what the contract says it holds.
+        """
+        if self._long is not None:
+            batch = self._long.spread(batch)
+        self.ignored.update(batch.ignored)
+        rows = len(batch.row_R)
+        reason_R = np.zeros(rows, np.int64)  # 0: none; else 1 + the position in reasons
+        reasons: list[str] = []
+
+        def refuse(bad_R: np.ndarray, reason: str) -> None:
+            if bad_R.any():
+                reasons.append(reason)
+                reason_R[(reason_R == 0) & bad_R] = len(reasons)
+
+        vehicles, code_R = self._vehicles(batch, refuse)
+        timestamp_R = self._times.read(batch, vehicles, code_R, refuse)
+        value_RC, null_RC = self._values(batch, vehicles, code_R, refuse)
+        label_R = self._labels(batch, rows, refuse)
+
+        good_R = reason_R == 0
+        for c, count in enumerate(null_RC[good_R].sum(0).tolist()):
+            if count:
+                self.nulls[self._fleet.channel_names[c]] += count
+        self.rows += rows + len(batch.broken)
+        clean = CleanRows(
+            vehicles=vehicles,
+            code_T=code_R[good_R],
+            timestamp_T=timestamp_R[good_R],
+            value_TC=value_RC[good_R],
+            label_T=None if label_R is None else label_R[good_R],
+            row_T=batch.row_R[good_R],
+        )
+        known_R = [vehicles[code] if code >= 0 else None for code in code_R[~good_R]]
+        bad = np.flatnonzero(~good_R)
+        refused = [
+            (int(batch.row_R[at]), reasons[reason_R[at] - 1], _content(batch, at), vehicle)
+            for at, vehicle in zip(bad, known_R, strict=True)
+        ] + [
+            (number, reason, json.dumps({"line": text}), self._vehicle)
+            for number, reason, text in batch.broken
+        ]
+        return clean, list(self._dated(refused, clean))
+
+    def _dated(self, refused: list[tuple], clean: CleanRows) -> Iterator[RefusedRow]:
+        """Give refused rows the day of the nearest earlier clean row, else of the next one."""
+        day_T = clean.timestamp_T // DAY_US
+        for row, reason, content, vehicle in sorted(refused):
+            at = int(np.searchsorted(clean.row_T, row)) - 1
+            day = self._last_day
+            if len(day_T) and (at >= 0 or day is None):
+                day = int(day_T[max(at, 0)])
+            yield RefusedRow(row=row, reason=reason, content=content, vehicle=vehicle, day=day)
+        if len(day_T):
+            self._last_day = int(day_T[-1])
+
+    def _may_lack(self) -> list[bool]:
+        """For each channel: may this file do without its column?
+
+        Only where a vehicle in it may be of a class without the channel.
+        """
+        if self._vehicle is not None:
+            kind = self._class(self._vehicle)
+            if kind is None:
+                self.unknown[self._vehicle] = 1  # an entry of its own, as the file is
+                raise FileRefusedError(f"unknown vehicle: {self._vehicle!r} is in no vehicle class")
+            return [not has for has in self._fleet.has_channel(kind)]
+        classes = {item.name for item in self._fleet.vehicle_classes}
+        return [c.classes is not None and set(c.classes) != classes for c in self._fleet.channels]
+
+    def _vehicles(self, batch: RawBatch, refuse: Refuse) -> tuple[list[str], np.ndarray]:
+        """The batch's vehicle ids and the index into them of each row, -1 where refused."""
+        if self._vehicle is not None:
+            return [self._vehicle], np.zeros(len(batch.row_R), np.int64)
+        column = batch.columns["vehicle"]
+        if not pa.types.is_dictionary(column.type):
+            column = pc.dictionary_encode(column)
+        nothing = {*NULL_WORDS, *(word.strip().lower() for word in self._rules.nulls)}
+        told = ("" if v is None else _id_of(v) for v in column.dictionary.to_pylist())
+        told = ("" if name.lower() in nothing else name for name in told)
+        spelt = [self._name_of.get(name, name) for name in told]
+        names = list(dict.fromkeys(spelt))  # spellings of one vehicle have one code
+        position = {name: code for code, name in enumerate(names)}
+        code_R = pc.fill_null(column.indices, -1).to_numpy(zero_copy_only=False)
+        code_R = np.array([*(position[name] for name in spelt), -1], np.int64)[code_R]
+        nameless = np.array([not name for name in names] + [True])  # the last is index -1
+        refuse(nameless[code_R], "vehicle id is missing")
+        strange = np.array([bool(name) and self._class(name) is None for name in names] + [False])
+        refuse(strange[code_R], "vehicle is in no vehicle class of the fleet file")
+        count = np.bincount(code_R + 1, minlength=len(names) + 1)[1:]
+        self.unknown.update({names[code]: int(count[code]) for code in np.flatnonzero(strange)})
+        code_R[(nameless | strange)[code_R]] = -1
+        return names, code_R
+
+    def _values(
+        self, batch: RawBatch, vehicles: list[str], code_R: np.ndarray, refuse: Refuse
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(R, C): NaN where null, refused, or not a channel of the vehicle's class; and which were
+        made null by a word or number of the fleet file."""
+        value_RC = np.full((len(code_R), len(self._fleet.channels)), np.nan)
+        null_RC = np.zeros(value_RC.shape, bool)
+        lacks_VC = self._lacks(vehicles)
+        for c, channel in enumerate(self._fleet.channels):
+            lacks_R = lacks_VC[code_R, c]
+            if channel.name not in batch.columns:
+                refuse(~lacks_R & (code_R >= 0), f"the file has no column for {channel.name}")
+                continue
+            try:
+                read = numbers(
+                    batch.columns[channel.name],
+                    self._decimal,
+                    nulls=[*self._rules.nulls, *(n for n in channel.nulls if isinstance(n, str))],
+                    known=[n for n in channel.nulls if not isinstance(n, str)],
+                    unit=channel.unit,
+                )
+            except NotReadableError as error:
+                raise FileRefusedError(f"column {batch.headers[channel.name]!r}: {error}") from None
+            for bad_R, why in read.refused:
+                refuse(bad_R & ~lacks_R, f"{channel.name} is not a finite number: {why}")
+            value_RC[:, c] = np.where(lacks_R, np.nan, read.value_R)
+            null_RC[:, c] = read.null_R & ~lacks_R
+        return value_RC, null_RC
+
+    def _lacks(self, vehicles: list[str]) -> np.ndarray:
+        """(V + 1, C): does the vehicle's class lack the channel? The last row is index -1's."""
+        nothing = [False] * len(self._fleet.channels)
+        rows = []
+        for vehicle in vehicles:
+            kind = self._class(vehicle)
+            rows.append([not has for has in self._fleet.has_channel(kind)] if kind else nothing)
+        return np.array([*rows, nothing], bool)
+
+    def _class(self, vehicle: str) -> str | None:
+        if vehicle not in self._class_of:
+            try:
+                self._class_of[vehicle] = self._fleet.class_of(vehicle)
+            except ConfigError:
+                self._class_of[vehicle] = None
+        return self._class_of[vehicle]
+
+    def _labels(self, batch: RawBatch, rows: int, refuse: Refuse) -> np.ndarray | None:
+        """0 or 1 a row: from its column, else 0 (intervals are drawn in with the lake's parts)."""
+        if not self._has_label:
+            return None
+        if "label" not in batch.columns:
+            return np.zeros(rows, np.int8)
+        try:
+            read = numbers(batch.columns["label"], nulls=self._rules.nulls)
+        except NotReadableError as error:
+            raise FileRefusedError(f"column {batch.headers['label']!r}: {error}") from None
+        label_R = np.nan_to_num(read.value_R)
+        refuse(read.bad_R | ((label_R != 0) & (label_R != 1)), "label is neither 0 nor 1")
+        return label_R.astype(np.int8)
+
+
+def vehicle_of_path(rules: Source, path: str) -> str | None:
+    """The vehicle of all rows of a file; None where a column tells it.
+
+    Raises:
+        FileRefusedError: the path should tell it, and does not.
+    """
+    rule = rules.vehicle
+    if rule.take == "constant":
+        return rule.value
+    if rule.take == "column":
+        return None
+    match = re.search(rule.pattern or "", path)
+    if match is None:
+        raise FileRefusedError(f"no vehicle in the path: {rule.pattern!r} does not match it")
+    name = (match[1] if match.groups() else match[0]) or ""
+    return _names_of(rules).get(name.strip(), name)
+
+
+def _names_of(rules: Source) -> dict[str, str]:
+    """Spelling -> vehicle."""
+    aliases = rules.vehicle.aliases.items()
+    return {alias.strip(): name for name, others in aliases for alias in others}
+
+
+def _id_of(cell: object) -> str:
+    """A vehicle's id as text; a whole number is the same one where a column with gaps holds it as
+    a decimal."""
+    if isinstance(cell, float) and cell.is_integer():
+        cell = int(cell)
+    return str(cell).strip()
+
+
+def _content(batch: RawBatch, at: int) -> str:
+    cells = {batch.headers[name]: column[at].as_py() for name, column in batch.columns.items()}
+    return json.dumps(cells, default=str, ensure_ascii=False)

@@ -1,0 +1,371 @@
+"""Columns to times, all rows at once; what cannot be read is marked, not guessed.
+
+A time is read from an Arrow timestamp, from ISO text as databases and loggers write it (with or
+without an offset, ``Z`` or ``UTC``; also ``20250304T080000Z`` and ``2025/3/4 8:00``), from text in
+the strptime form that the fleet file tells, or from a number in its ``unit``.
+
+Shape legend: R rows of a batch.
+"""
+
+import datetime
+import math
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from amad.config.source import TimestampRule
+from amad.reading.numbers import NotReadableError, flags, is_text, plain, says_nothing, tidied
+
+INTEGER = r"^-?(\d{1,18}|[1-8]\d{18})$"
+NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)(E[+-]?\d{1,2})?$"
+ISO = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?)?$"
+ISO_ZONED = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d(:?\d\d)?)$"
+# What is brought into the form of ISO or ISO_ZONED, in this order.
+TO_ISO = (
+    (r"^(\d{4})[/.](\d{1,2})[/.](\d{1,2})\b", r"\1-\2-\3"),
+    (r"^(\d{4})-(\d)-", r"\1-0\2-"),
+    (r"^(\d{4}-\d\d)-(\d)([T ]|$)", r"\1-0\2\3"),
+    (r"^(\d{4}-\d\d-\d\d)[T ](\d):", r"\1T0\2:"),
+    (r"^(\d{4})-?(\d\d)-?(\d\d)[T ](\d\d)(\d\d)(\d\d)", r"\1-\2-\3T\4:\5:\6"),
+    (r"^(\d{4})-?(\d\d)-?(\d\d)[T ](\d\d)(\d\d)(Z|[+-]|$)", r"\1-\2-\3T\4:\5\6"),
+    (r"(\.\d{9})\d+", r"\1"),
+    (r"(Z|[+-]\d\d:?\d\d)\[[^\]]*\]$", r"\1"),  # Java names the zone behind the offset
+    (r"(:\d\d(?:\.\d+)?) ?(?:UTC|GMT)? ?([+-]\d\d(?::?\d\d)?)$", r"\1\2"),
+    (r"(:\d\d(?:\.\d+)?) ?(?:UTC|GMT|Z)$", r"\1Z"),
+)
+# Elapsed time; hours have no end.
+CLOCK = r"^(?P<h>\d{1,6}):(?P<m>[0-5]\d):(?P<s>[0-5]\d(?:\.\d+)?)$"
+DAY_US = 86_400_000_000
+UNIT_US = {
+    "ns": 1e-3, "us": 1.0, "ms": 1e3, "s": 1e6, "min": 6e7, "h": 3.6e9,
+    "days_1900": float(DAY_US), "days_1904": float(DAY_US),
+}  # fmt: skip
+# Day 0 of a spreadsheet's serial numbers. Those from 1900 hold a 29 February 1900 that never was:
+# from the next day on, and so for all times that are read here, they count from 1899-12-30.
+DAY_ZERO_US = {"days_1900": -25_569 * DAY_US, "days_1904": -24_107 * DAY_US}
+# Before it a clock was never set (satellite receivers start at 1980-01-06), or it is a number in
+# another unit.
+EARLIEST_US = 3_660 * DAY_US  # 1980-01-09
+LATEST_US = 7_258_118_400_000_000  # 2200-01-01
+FRACTION = re.compile(r"([.,:]\d{6})\d+")  # finer than a microsecond
+# An offset of hours alone, +01, which no date is: behind a time, a name or a space.
+HOURS = re.compile(r"((?:^|:\d\d(?:[.,]\d+)?|\d{6}|GMT|UTC|\s)\s?[+-]\d\d)(?=$|\s)")
+EPOCH = datetime.datetime(1970, 1, 1)
+MICROSECOND = datetime.timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Times:
+    """A column as times."""
+
+    us_R: np.ndarray  # int64 microseconds since 1970, 0 where there is no time
+    local_R: np.ndarray  # bool: told without an offset, by a clock of the fleet file's time zone
+    missing_R: np.ndarray  # bool
+    unreadable_R: np.ndarray  # bool
+    rounded_R: np.ndarray  # bool: a number cut to so few digits that rows share their time
+
+    @property
+    def good_R(self) -> np.ndarray:
+        """Which rows have a time."""
+        return ~(self.missing_R | self.unreadable_R | self.rounded_R)
+
+
+def now_us() -> int:
+    """The time, in microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+def times(column: pa.Array, rule: TimestampRule) -> Times:
+    """The times (R,) of a timestamp column, read by the rule's ``format`` or ``unit``.
+
+    Raises:
+        NotReadableError: the column's type holds no times.
+    """
+    column = plain(column)
+    kind = column.type
+    local_R = rounded_R = np.zeros(len(column), bool)
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        us_R, known_R = _known(_to_us(column))
+        local_R = np.full(len(column), pa.types.is_date(kind) or kind.tz is None)
+    elif rule.format and (is_text(kind) or _is_number(kind)):
+        if not is_text(kind):
+            column = pc.cast(column, pa.int64(), safe=False)
+        us_R, known_R, local_R = by_format(pc.cast(column, pa.string()), rule.format, rule.timezone)
+    elif is_text(kind):
+        us_R, known_R, local_R, rounded_R = _times_of_text(column, rule.unit)
+    elif _is_number(kind):
+        us_R, known_R = _known(_times_of_number(column, rule.unit))
+    else:
+        hint = "; source.timestamp.take: time_of_day reads it" if pa.types.is_time(kind) else ""
+        hint = "; source.timestamp.take: elapsed reads it" if pa.types.is_duration(kind) else hint
+        raise NotReadableError(f"it holds {kind}, not times{hint}")
+    return _told(column, us_R, known_R, local_R, rounded_R)
+
+
+def joined(date: pa.Array, of_day: pa.Array) -> pa.Array:
+    """Two columns as one of text: dates, a space, times of day; null where either is (R,)."""
+    if pa.types.is_timestamp(date.type):  # as pandas holds a date
+        date = pc.cast(date, pa.date32(), safe=False)
+    texts = [pc.utf8_trim_whitespace(pc.cast(plain(c), pa.string())) for c in (date, of_day)]
+    return pc.binary_join_element_wise(*texts, " ")
+
+
+def times_of_day(column: pa.Array, form: str | None = None) -> Times:
+    """Microseconds since midnight (R,) of HH:MM[:SS[.f]], of ``form``, or of an Arrow time.
+
+    Raises:
+        NotReadableError: the column's type holds no times of day.
+    """
+    column = plain(column)
+    if pa.types.is_time(column.type):
+        time64 = pc.cast(column, pa.time64("us"), safe=False)
+        us_R, known_R = _known(pc.cast(time64, pa.int64()))
+    elif not is_text(column.type):
+        raise NotReadableError(f"it holds {column.type}, not times of day")
+    elif form:
+        us_R, known_R, _ = by_format(pc.cast(column, pa.string()), form)
+        us_R = us_R % DAY_US
+    else:
+        text = pc.replace_substring(tidied(column), ",", ".")
+        text = pc.replace_substring_regex(text, r"^(\d):", r"0\1:")
+        text = pc.binary_join_element_wise("1970-01-01", text, " ")
+        us_R, known_R = _known(_to_us(_parsed(text, ISO)))
+    return _told(column, us_R, known_R)
+
+
+def elapsed(column: pa.Array, unit: str) -> Times:
+    """Microseconds (R,) since the recording started: a number in ``unit``, or HH:MM:SS[.f].
+
+    Raises:
+        NotReadableError: the column's type holds neither.
+    """
+    column = plain(column)
+    kind = column.type
+    if pa.types.is_duration(kind):
+        us_R, known_R = _known(pc.cast(pc.cast(column, pa.duration("us"), safe=False), pa.int64()))
+    elif pa.types.is_time(kind):
+        return times_of_day(column)
+    elif is_text(kind):
+        text = pc.utf8_upper(pc.replace_substring(tidied(column), ",", "."))
+        us_R, known_R = _known(_numbers_of_text(text, unit)[0])
+        clock = pc.extract_regex(text, CLOCK)
+        parts = [pc.cast(pc.struct_field(clock, name), pa.float64()) for name in "hms"]
+        second = pc.add(pc.add(pc.multiply(parts[0], 3600), pc.multiply(parts[1], 60)), parts[2])
+        clock_R, told_R = _known(pc.cast(pc.round(pc.multiply(second, 1e6)), pa.int64()))
+        us_R, known_R = np.where(told_R, clock_R, us_R), known_R | told_R
+    elif _is_number(kind):
+        us_R, known_R = _known(_times_of_number(column, unit))
+    else:
+        raise NotReadableError(f"it holds {kind}, not elapsed times")
+    return _told(column, us_R, known_R)
+
+
+def by_format(
+    text: pa.Array, form: str, timezone: str = "UTC"
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Text in a strptime form: microseconds since 1970 (R,), which are read, which are local.
+
+    Each text is parsed once; ``strptime`` below says what is read.
+    """
+    codes = pc.dictionary_encode(text)
+    uniques = codes.dictionary.to_pylist()
+    code_R = pc.fill_null(codes.indices, len(uniques)).to_numpy(zero_copy_only=False)
+    read = strptime(form, timezone)
+    found = [None if item is None else read(item) for item in uniques]
+    us_U = np.array([0 if item is None else item[0] for item in found] + [0], np.int64)
+    known_U = np.array([item is not None for item in found] + [False])
+    local_U = np.array([item is not None and item[1] for item in found] + [False])
+    return us_U[code_R], known_U[code_R], local_U[code_R]
+
+
+def strptime(form: str, timezone: str = "UTC") -> Callable[[str], tuple[int, bool] | None]:
+    """A reader of one text in a strptime form: (microseconds since 1970, is it local), or None.
+
+    Beyond Python's: ``%Z`` reads UTC, GMT, GMT+01:00, an offset, and the names that ``timezone``
+    gives its own times (CET, CEST); ``%f`` any number of digits; ``%p`` also a.m. and p.m.
+    """
+    zone = ZoneInfo(timezone)
+    named, offset, noon, fraction = ("%" + code in form for code in "Zzpf")
+    offset = offset or named
+    form = form.replace("%Z", "%z")
+
+    def read(text: str) -> tuple[int, bool] | None:
+        name = ""
+        text = text.strip()
+        if not text.isascii() or "  " in text:
+            text = " ".join(text.split())  # also the narrow space that some write before AM
+        if noon and "m." in text.lower():
+            text = re.sub(r"(?i)\b([ap])\.\s?m\.", r"\1m", text)
+        if fraction:
+            text = FRACTION.sub(r"\1", text)
+        if named:
+            text = re.sub(r"\b(?:UTC|GMT)(?=[+-]\d)", "", text)
+            text = re.sub(r"\b(?:UTC|GMT|Z)\b", "+0000", text)
+            if match := re.search(r"(?<=\d )[A-Z]{3,5}\b(?! \d{1,2} )", text):
+                name = match[0]
+                text = text[: match.start()] + "+0000" + text[match.end() :]
+        if offset:
+            text = HOURS.sub(r"\g<1>00", text)
+        try:
+            told = datetime.datetime.strptime(text, form)
+        except ValueError:
+            return None
+        if name:
+            at = (told.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
+            told = next((t for t in at if t.tzname() == name), None)
+            if told is None:
+                return None
+        if told.tzinfo is None:
+            return (told - EPOCH) // MICROSECOND, True
+        return (told - EPOCH.replace(tzinfo=datetime.UTC)) // MICROSECOND, False
+
+    return read
+
+
+def date_of(day: int) -> datetime.date:
+    """The date ``day`` days after 1970-01-01."""
+    return datetime.date(1970, 1, 1) + datetime.timedelta(days=int(day))
+
+
+def _told(
+    column: pa.Array,
+    us_R: np.ndarray,
+    known_R: np.ndarray,
+    local_R: np.ndarray | None = None,
+    rounded_R: np.ndarray | None = None,
+) -> Times:
+    nowhere_R = np.zeros(len(column), bool)
+    missing_R = flags(pc.is_null(column))
+    if is_text(column.type):
+        missing_R |= ~known_R & says_nothing(tidied(column))
+    return Times(
+        us_R=np.where(known_R, us_R, 0),
+        local_R=nowhere_R if local_R is None else local_R & known_R,
+        missing_R=missing_R,
+        unreadable_R=~known_R & ~missing_R,
+        rounded_R=nowhere_R if rounded_R is None else rounded_R & known_R,
+    )
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+
+
+def _known(us: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """An Arrow array of microseconds as int64, 0 where null, and where it is not null."""
+    return pc.fill_null(us, 0).to_numpy(zero_copy_only=False), flags(pc.is_valid(us))
+
+
+def _times_of_text(
+    column: pa.Array, unit: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Microseconds, which are read, which are local, and which were rounded too far."""
+    nowhere_R = np.zeros(len(column), bool)
+    # The quick ways, for a column that is told alike: without an offset, with one, as databases do.
+    for zone, found, iso in ((None, "", ""), ("UTC", "", ""), ("UTC", " (?:UTC|\\+0000)$", "Z")):
+        try:
+            text = pc.replace_substring_regex(column, found, iso) if found else column
+            us_R, known_R = _known(_to_us(pc.cast(text, pa.timestamp("ns", tz=zone))))
+        except pa.ArrowInvalid:
+            continue
+        return us_R, known_R, np.full(len(column), zone is None), nowhere_R
+    text = pc.utf8_upper(pc.replace_substring(tidied(column), ",", "."))
+    number, rounded_R = _numbers_of_text(text, unit)
+    for found, iso in TO_ISO:
+        text = pc.replace_substring_regex(text, found, iso)
+    naive, zoned = _parsed(text, ISO), _parsed(text, ISO_ZONED, tz="UTC")
+    us_R, known_R = _known(pc.coalesce(_to_us(naive), _to_us(zoned), number))
+    return us_R, known_R, flags(pc.is_valid(naive)), rounded_R
+
+
+def _parsed(text: pa.Array, pattern: str, tz: str | None = None) -> pa.Array:
+    """Timestamps of the texts that look right; null for the others, and for a thirteenth month."""
+    looks_right = pc.match_substring_regex(text, pattern)
+    text = pc.if_else(looks_right, text, pa.scalar(None, text.type))
+    return _cast_or_null(text, pa.timestamp("ns", tz=tz))
+
+
+def _cast_or_null(text: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Cast by bisection: a few bad texts cost a few casts more."""
+    try:
+        return pc.cast(text, kind)
+    except pa.ArrowInvalid:
+        if len(text) == 1:
+            return pa.nulls(1, kind)
+        half = len(text) // 2
+        return pa.concat_arrays(
+            [_cast_or_null(text.slice(0, half), kind), _cast_or_null(text.slice(half), kind)]
+        )
+
+
+def _to_us(time: pa.Array) -> pa.Array:
+    """Arrow timestamps or dates as int64 microseconds; null stays null."""
+    if pa.types.is_date(time.type):
+        time = pc.cast(time, pa.timestamp("us"))
+    return pc.cast(pc.cast(time, pa.timestamp("us", tz=time.type.tz), safe=False), pa.int64())
+
+
+def _numbers_of_text(text: pa.Array, unit: str) -> tuple[pa.Array, np.ndarray]:
+    """Microseconds of the texts that are numbers, null for the others; which were rounded.
+
+    The digits after the point tell how fine the clock is; the time is rounded to that.
+    """
+    nothing = pa.scalar(None, text.type)
+    whole = pc.match_substring_regex(text, INTEGER)
+    integer = pc.cast(pc.if_else(whole, text, nothing), pa.int64())
+    is_number = pc.and_(pc.match_substring_regex(text, NUMBER), pc.invert(whole))
+    number = pc.if_else(is_number, text, nothing)
+    plain_number = pc.if_else(pc.match_substring(number, "E"), nothing, number)
+    digits = pc.max(pc.utf8_length(pc.replace_substring_regex(plain_number, r"^[^.]*\.?", "")))
+    step_us = _step_us(unit, digits.as_py())
+    us = pc.coalesce(
+        _times_of_number(integer, unit),
+        _times_of_number(pc.cast(number, pa.float64()), unit, step_us),
+    )
+    return us, _rounded(number, unit)
+
+
+def _step_us(unit: str, digits: int | None) -> float:
+    """The finest step, a power of ten from 1 microsecond to 1 second, that the digits can tell."""
+    if digits is None:
+        return 1.0
+    finest = UNIT_US[unit] * 10.0**-digits
+    return float(min(1e6, max(1.0, 10.0 ** math.ceil(math.log10(finest) - 1e-9))))
+
+
+def _rounded(number: pa.Array, unit: str) -> np.ndarray:
+    """Which numbers a spreadsheet cut to a few digits (``1.74108E+12``), so that rows share one."""
+    sparse = pc.if_else(pc.match_substring(number, "E"), number, pa.scalar(None, number.type))
+    texts = [text for text in pc.unique(sparse).to_pylist() if text is not None]
+    sparse_R = flags(pc.is_valid(sparse))
+    if not texts or len(texts) == sparse_R.sum():
+        return np.zeros(len(number), bool)
+    finest = min(
+        UNIT_US[unit] * 10.0 ** (int(power) - len(mantissa.partition(".")[2]))
+        for mantissa, _, power in (text.partition("E") for text in texts)
+    )
+    return sparse_R & (finest > 1e6)
+
+
+def _times_of_number(column: pa.Array, unit: str, step_us: float = 1.0) -> pa.Array:
+    """int64 microseconds of numbers in a unit, rounded to a step; null beyond the year 2200."""
+    factor, zero = UNIT_US[unit], DAY_ZERO_US.get(unit, 0)
+    whole = pa.types.is_integer(column.type) and not zero
+    if unit.startswith("days") or unit in ("min", "h"):
+        step_us = max(step_us, 1e3) if not pa.types.is_integer(column.type) else step_us
+    column = pc.cast(column, pa.int64() if whole else pa.float64(), safe=False)
+    limit = (LATEST_US - zero) / factor
+    low = pa.scalar(-int(limit) if whole else -limit, column.type)
+    high = pa.scalar(int(limit) if whole else limit, column.type)
+    sane = pc.and_(pc.greater_equal(column, low), pc.less(column, high))
+    column = pc.if_else(sane, column, pa.scalar(None, column.type))
+    if whole:
+        return pc.multiply(column, int(factor)) if factor >= 1 else pc.divide(column, 1000)
+    steps = pc.round(pc.multiply(column, factor / step_us))
+    return pc.add(pc.cast(pc.multiply(steps, step_us), pa.int64()), zero)

@@ -1,0 +1,209 @@
+"""What the texts of a timestamp column look like, and which settings would read them."""
+
+import datetime
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from amad.config.source import TimestampRule
+from amad.reading.numbers import shown
+from amad.reading.times import DAY_US, now_us, strptime, times
+
+SAMPLE = 60  # texts that are looked at
+MOST = 0.9  # of the texts must be read by what is suggested
+YEAR_US = 365 * DAY_US
+SINCE_US = 946_684_800_000_000  # 2000-01-01: older epochs are taken for something else
+UNITS = {
+    "s": "seconds since 1970", "ms": "milliseconds since 1970", "us": "microseconds since 1970",
+    "ns": "nanoseconds since 1970", "days_1900": "the serial number of a spreadsheet",
+}  # fmt: skip
+MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
+FULL_MONTHS = "january|february|march|april|june|july|august|september|october|november|december"
+WEEKDAYS = "monday|tuesday|wednesday|thursday|friday|saturday|sunday"
+# Dates of digits alone: pattern, and the forms that it can be.
+DATES = (
+    (r"\d{4}([-/. ])\d{1,2}\1\d{1,2}", ("%Y{0}%m{0}%d",)),
+    (r"\d{1,2}(\. ?)\d{1,2}\1\d{4}", ("%d{0}%m{0}%Y",)),
+    (r"\d{1,2}(\. ?)\d{1,2}\1\d{2}", ("%d{0}%m{0}%y",)),
+    (r"\d{1,2}([-/ ])\d{1,2}\1\d{4}", ("%d{0}%m{0}%Y", "%m{0}%d{0}%Y")),
+    (r"\d{1,2}([-/ ])\d{1,2}\1\d{2}", ("%d{0}%m{0}%y", "%m{0}%d{0}%y", "%y{0}%m{0}%d")),
+    (r"(?<!\d)(?:19|20)\d{6}(?!\d)", ("%Y%m%d",)),
+    (r"(?<!\d)(?:19|20)\d{2}([-/. ])\d{3}(?!\d)", ("%Y{0}%j",)),
+)
+DIGITS = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S", 17: "%Y%m%d%H%M%S%f"}
+ISO_READ = "which source.timestamp.take: column reads without a format"
+ORDER = {"d": "day", "m": "month", "b": "month", "B": "month", "y": "year", "Y": "year",
+         "j": "day of the year"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guess:
+    """What a timestamp column looks like.
+
+    settings: keys of ``source.timestamp`` beside ``column``, to be completed where ``take`` is
+    ``elapsed`` (the start) or ``time_of_day`` (the date). sentence: for people, to follow a text.
+    """
+
+    settings: dict[str, str]
+    sentence: str
+
+
+def looks_like(texts: Iterable[str | None], now: int | None = None) -> Guess | None:
+    """The settings that read most of the texts, as far as they look like times; else None.
+
+    now: microseconds since 1970, which epochs do not exceed; default: the time.
+    """
+    now = now_us() if now is None else now
+    found = dict.fromkeys(" ".join(str(t).split()) for t in texts if t is not None)
+    sample = [text for text in found if text][:SAMPLE]
+    if not sample:
+        return None
+    read = times(pa.array(sample, pa.string()), TimestampRule())
+    if np.mean(read.good_R & read.local_R) >= MOST:
+        return Guess(settings={}, sentence=f"is ISO 8601 without an offset, {ISO_READ}")
+    zoned = [bool(re.search(r"[:T]", text)) for text in sample]
+    if np.mean(read.good_R & np.array(zoned)) >= MOST:
+        return Guess(settings={}, sentence=f"is ISO 8601 with an offset, {ISO_READ}")
+    return _number(sample, now) or _text(sample)
+
+
+def _number(sample: list[str], now: int) -> Guess | None:
+    numbers = []
+    for text in sample:
+        try:
+            numbers.append(float(text.replace(",", ".")))
+        except ValueError:
+            continue
+    if len(numbers) < MOST * len(sample):
+        return None
+    digits = [text for text in sample if text.isdigit()]
+    if len(digits) == len(sample):
+        form = DIGITS.get(len(sample[0]))
+        if form and all(_in_reach(strptime(form)(text), now) for text in sample):
+            return _format(form, [form])
+    for unit, words in UNITS.items():
+        us_R = times(pa.array(numbers), TimestampRule(unit=unit)).us_R
+        if np.mean((us_R >= SINCE_US) & (us_R <= now + YEAR_US)) >= MOST:
+            more = "" if unit != "days_1900" else " (or days_1904)"
+            return Guess(
+                settings={"unit": unit},
+                sentence=f"looks like {words}; set source.timestamp.unit to {unit}{more}",
+            )
+    if min(numbers) >= 0 and max(numbers) < 1e9:
+        return Guess(
+            settings={"take": "elapsed", "unit": "s"},
+            sentence="looks like seconds since a start; set source.timestamp.take to elapsed and "
+            "tell the start (start_from)",
+        )
+    return None
+
+
+def _text(sample: list[str]) -> Guess | None:
+    clock = re.fullmatch(r"\d{1,3}:\d\d(:\d\d([.,]\d+)?)?( ?[ap]\.? ?m\.?)?", sample[0], re.I)
+    if clock and not clock[3] and re.match(r"0{1,3}:00:0", sample[0]):
+        return Guess(
+            settings={"take": "elapsed"},
+            sentence="looks like the time since a start; set source.timestamp.take to elapsed and "
+            "tell the start (start_from)",
+        )
+    forms = [form for form in _forms(sample[0]) if _reads(form, sample)]
+    if not clock:
+        dated = [form for form in forms if re.search("%[yY]", form)]
+        return _format(dated[0], dated) if dated else None
+    told, settings = "looks like a time of day", {"take": "time_of_day"}
+    also = "; set source.timestamp.take to time_of_day"
+    if clock[3] and forms:
+        settings["format"] = forms[0]
+        told, also = f"{told} of a 12-hour clock", f"{also}, format to {forms[0]!r}"
+    return Guess(
+        settings=settings,
+        sentence=f"{told}{also} and tell the date in the path (date_pattern); or, where the date "
+        "has a column of its own, name both as column: [Date, Time]",
+    )
+
+
+def _format(form: str, forms: list[str]) -> Guess:
+    order = "/".join(ORDER[part] for part in re.findall("%([dmbByYj])", form))
+    hours = " with a 12-hour clock" if "%I" in form else ""
+    told = f"looks like {order or 'a date'}{hours}; set source.timestamp.format to {form!r}"
+    if "%Z" in form:
+        told += " and source.timestamp.timezone to the zone whose times are so named"
+    if len(forms) > 1:
+        told += f" (or, as day and month cannot be told apart here, to {forms[1]!r})"
+    return Guess(settings={"format": form}, sentence=told)
+
+
+def _reads(form: str, sample: list[str]) -> bool:
+    read = strptime(form)
+    if "%Z" in form:  # whose names nobody has told yet
+        sample = [re.sub(r"(?<=\d )[A-Z]{3,4}\b", "UTC", text) for text in sample]
+    return sum(read(text) is not None for text in sample) >= MOST * len(sample)
+
+
+def _in_reach(told: tuple[int, bool] | None, now: int) -> bool:
+    return told is not None and SINCE_US <= told[0] <= now + YEAR_US
+
+
+def _forms(text: str) -> list[str]:
+    """The strptime forms that the text may have, likely ones first."""
+    form = text.replace("%", "%%")
+    noon = re.search(r"(?<=[\d ])[ap]\.? ?m\.?(?![a-z])", form, re.I)
+    if noon:
+        form = form[: noon.start()] + "%p" + form[noon.end() :]
+    hour = "%I" if noon else "%H"
+    clock = re.search(r"(?<!\d)\d{1,2}:\d\d(:\d\d)?(?:([.,:])(\d+))?", form)
+    dotted = re.search(r"(?<=[ T_])\d{1,2}([.-])\d\d\1\d\d(?!\d)", form)
+    if clock:
+        seconds = ":%S" if clock[1] else ""
+        fraction = f"{clock[2]}%f" if clock[2] else ""
+        rest = form[clock.end() :]
+        form = form[: clock.start()] + f"{hour}:%M{seconds}{fraction}" + _zone(rest)
+    elif dotted:
+        mark = dotted[1]
+        form = form[: dotted.start()] + f"{hour}{mark}%M{mark}%S" + _zone(form[dotted.end() :])
+    for pattern, code in (
+        (rf"(?i)\b(?:{WEEKDAYS})\b", "%A"), (r"(?i)\b(?:mon|tue|wed|thu|fri|sat|sun)\b", "%a"),
+        (rf"(?i)\b(?:{FULL_MONTHS})\b", "%B"), (rf"(?i)(?<![a-z%])(?:{MONTHS})(?![a-z])", "%b"),
+    ):  # fmt: skip
+        form = re.sub(pattern, code, form, count=1)
+    if "%b" in form or "%B" in form:
+        form = re.sub(r"(?<![%\d])\d{4}(?!\d)", "%Y", form, count=1)
+        form = re.sub(r"(?<![%\d])\d{1,2}(?!\d)", "%d", form, count=1)
+        return [re.sub(r"(?<![%\d])\d{2}(?!\d)", "%y", form, count=1)]
+    for pattern, forms in DATES:
+        match = re.search(pattern, form)
+        if match:
+            mark = match[1] if match.groups() else ""
+            options = [f.format(mark) for f in forms]
+            if noon and mark == "/":  # an American habit, both
+                options[:2] = options[1::-1]
+            return [form[: match.start()] + option + form[match.end() :] for option in options]
+    return [form] if clock else []
+
+
+def _zone(rest: str) -> str:
+    rest = re.sub(r"[+-]\d\d:?\d\d", "%z", rest, count=1)
+    return rest if "%z" in rest else re.sub(r"\b(?:UTC|GMT|Z|[A-Z]{3,4})\b", "%Z", rest, count=1)
+
+
+def describe(texts: Iterable[str | None], wanted: str = "", now: int | None = None) -> str:
+    """A sentence on the first of the texts: what it is not (``wanted``), and looks like instead."""
+    known = [text for text in texts if text is not None]
+    guess = looks_like(known, now)
+    first = shown(known[0]) if known else "it"
+    if guess is None:
+        return f"{first}{wanted or ' looks like no time'}"
+    return f"{first}{wanted and wanted + '; it'} {guess.sentence}"
+
+
+def date_in(text: str, form: str | None) -> datetime.date | None:
+    """The date that a piece of a path tells: ``form``, else YYYY-MM-DD, YYYYMMDD or YYYY_MM_DD."""
+    for option in [form] if form else ["%Y-%m-%d", "%Y%m%d", "%Y_%m_%d", "%Y.%m.%d"]:
+        try:
+            return datetime.datetime.strptime(text, option).date()
+        except ValueError:
+            continue
+    return None

@@ -1,0 +1,219 @@
+"""The bytes of a raw file, unpacked where it is compressed; its content tells that, not its name.
+
+Of a file that is cut, what can be decoded is yielded, then the cut is told. Of one that is damaged
+nothing is yielded: compressed data goes on after the damage, with other values that look like rows,
+and only the checksum behind it tells.
+"""
+
+import bz2
+import lzma
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from amad.reading.batch import FileRefusedError
+
+CHUNK_BYTES = 1 << 20  # the most that is yielded at once
+STEP_BYTES = 1 << 16  # read at once of a gzip file
+SMALL_STEP_BYTES = 1 << 12  # of the others: what is decoded in a step that fails is lost
+
+EXPORT = "export its table as CSV or Parquet"
+UNPACK = "unpack it, so that each of its files lies in the folder"
+NO_TABLE = {
+    b"PAR1": "a Parquet file: set source.format: parquet, or let 'files' leave it out",
+    b"ARROW1": f"an Arrow file: {EXPORT}",
+    b"SQLite format 3\0": f"an SQLite database: {EXPORT}",
+    b"\x89HDF\r\n\x1a\n": f"an HDF5 or MATLAB file: {EXPORT}",
+    b"MATLAB 5.0": f"a MATLAB file: {EXPORT}",
+    b"MDF     ": f"an ASAM MDF recording: {EXPORT}",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": f"an Excel workbook of the old form: {EXPORT}",
+    b"%PDF-": f"a PDF document: {EXPORT}",
+    b"Rar!\x1a": f"a RAR archive: {UNPACK}",
+    b"7z\xbc\xaf\x27\x1c": f"a 7-Zip archive: {UNPACK}",
+}
+
+
+def unpacked(path: Path) -> Iterator[bytes]:
+    """Yield a file's content in pieces of up to a megabyte.
+
+    Raises:
+        FileRefusedError: it is no text, it is damaged, or what is left of it is cut. What was
+            yielded before is good.
+        OSError: the file cannot be opened or read.
+    """
+    with path.open("rb") as file:
+        start = file.read(512)
+        file.seek(0)
+        _refuse_tables_of_others(start)
+        decoder = _decoder_of(start)
+        if decoder is not _plain:
+            with path.open("rb") as again:  # Arrow closes what it has read
+                _verify(decoder(again))
+        pieces = decoder(file)
+        first = b""
+        for piece in pieces:
+            if len(first) < 512:
+                first += piece[: 512 - len(first)]
+                if first[257:262] == b"ustar":
+                    raise FileRefusedError(f"it is a tar archive: {UNPACK}")
+                if decoder is not _plain and _decoder_of(first) is not _plain:
+                    raise FileRefusedError(f"it is packed twice: {UNPACK}")
+            yield piece
+
+
+class DamagedError(FileRefusedError):
+    """Compressed data is not what was packed."""
+
+
+def _verify(pieces: Iterator[bytes]) -> None:
+    """Decode to the end, so that every checksum is compared before a row is taken.
+
+    Raises:
+        DamagedError: the data is damaged; whatever else is wrong is told when it is read.
+    """
+    try:
+        for _ in pieces:
+            pass
+    except DamagedError:
+        raise
+    except FileRefusedError:
+        return
+
+
+def _refuse_tables_of_others(start: bytes) -> None:
+    for magic, what in NO_TABLE.items():
+        if start.startswith(magic):
+            raise FileRefusedError(f"it is {what}")
+
+
+def _decoder_of(start: bytes) -> Callable[[BinaryIO], Iterator[bytes]]:
+    if start.startswith(b"\x1f\x8b"):
+        return _gzip
+    if start.startswith(b"BZh") and start[4:10] in (b"1AY&SY", b"\x17rE8P\x90"):
+        return lambda file: _streams(file, bz2.BZ2Decompressor, "bzip2")
+    if start.startswith(b"\xfd7zXZ\0"):
+        return lambda file: _streams(file, lzma.LZMADecompressor, "xz")
+    if start.startswith(b"\x28\xb5\x2f\xfd"):
+        return lambda file: _by_arrow(file, "zstd")
+    if start.startswith(b"\x04\x22\x4d\x18"):
+        return lambda file: _by_arrow(file, "lz4")
+    if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return _zip
+    return _plain
+
+
+def _plain(file: BinaryIO) -> Iterator[bytes]:
+    while data := file.read(CHUNK_BYTES):
+        yield data
+
+
+def _gzip(file: BinaryIO) -> Iterator[bytes]:
+    """The members of a gzip file, one after the other, with zeros between them or not."""
+    data = file.read(STEP_BYTES)
+    while data:
+        if not data.startswith(b"\x1f"):
+            raise FileRefusedError("what follows the gzip data is no gzip")
+        decoder = zlib.decompressobj(wbits=31)
+        while not decoder.eof:
+            data = data or file.read(STEP_BYTES)
+            if not data:
+                yield decoder.flush()
+                raise _cut("gzip")
+            try:
+                piece = decoder.decompress(data, CHUNK_BYTES)
+            except zlib.error:
+                raise _damaged("gzip") from None
+            yield piece
+            data = decoder.unconsumed_tail
+        data = decoder.unused_data.lstrip(b"\0")
+        while not data and (more := file.read(STEP_BYTES)):
+            data = more.lstrip(b"\0")
+
+
+def _streams(file: BinaryIO, new: Callable, kind: str) -> Iterator[bytes]:
+    """The streams of a bzip2 or xz file, one after the other."""
+    data = file.read(SMALL_STEP_BYTES)
+    while data:
+        decoder = new()
+        while not decoder.eof:
+            if decoder.needs_input:
+                data = data or file.read(SMALL_STEP_BYTES)
+                if not data:
+                    raise _cut(kind)
+            try:
+                piece = decoder.decompress(data, CHUNK_BYTES)
+            except (OSError, EOFError, lzma.LZMAError):
+                raise _damaged(kind) from None
+            data = b""
+            yield piece
+        data = decoder.unused_data.lstrip(b"\0") or file.read(SMALL_STEP_BYTES).lstrip(b"\0")
+
+
+def _by_arrow(file: BinaryIO, kind: str) -> Iterator[bytes]:
+    with pa.CompressedInputStream(pa.PythonFile(file, "r"), kind) as stream:
+        while True:
+            try:
+                data = stream.read(STEP_BYTES)
+            except (OSError, pa.ArrowException) as error:
+                raise (_cut if "runcated" in str(error) else _damaged)(kind) from None
+            if not data:
+                return
+            yield data
+
+
+def _zip(file: BinaryIO) -> Iterator[bytes]:
+    """The one file of a zip archive."""
+    try:
+        archive = zipfile.ZipFile(file)
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):
+        raise FileRefusedError(
+            "the zip data breaks off (a cut or unfinished copy), and what is in it stands at its "
+            "end, so that nothing of it was read; copy the file again"
+        ) from None
+    with archive:
+        names = [
+            info.filename
+            for info in archive.infolist()
+            if not info.is_dir() and not _is_hidden(info.filename)
+        ]
+        if "[Content_Types].xml" in names:
+            raise FileRefusedError(f"it is an Excel workbook: {EXPORT}")
+        if len(names) != 1:
+            some = ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")
+            raise FileRefusedError(
+                f"it is a zip archive of several files: of {len(names)} ({some}), and only one of "
+                f"one file is read as it is; {UNPACK}"
+                if names
+                else "it is an empty zip archive"
+            )
+        try:
+            with archive.open(names[0]) as member:
+                start = member.read(512)
+                _refuse_tables_of_others(start)
+                yield start
+                yield from _plain(member)
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, lzma.LZMAError):
+            raise _damaged("zip") from None
+        except (NotImplementedError, RuntimeError) as error:  # a method unknown here; a password
+            raise FileRefusedError(f"the zip archive cannot be read ({error}): {UNPACK}") from None
+
+
+def _is_hidden(name: str) -> bool:
+    """What file managers put into archives beside the files."""
+    return name.startswith("__MACOSX/") or name.rpartition("/")[2].startswith(".")
+
+
+def _cut(kind: str) -> FileRefusedError:
+    return FileRefusedError(
+        f"the {kind} data breaks off (a cut or unfinished copy); what was decoded of it was read"
+    )
+
+
+def _damaged(kind: str) -> DamagedError:
+    return DamagedError(
+        f"the {kind} data is damaged, so that nothing of it can be trusted; copy the file again"
+    )

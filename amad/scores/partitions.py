@@ -1,0 +1,299 @@
+"""Score and incident partitions on disk: written whole or not at all, and checked before use.
+
+    runs/<fleet>/scores/model_version=<v>/date=<d>/part.parquet
+    runs/<fleet>/scores/model_version=<v>/date=<d>/_manifest.json
+    runs/<fleet>/incidents/model_version=<v>/date=<d>/incidents.parquet, incidents.jsonl
+
+A partition is written beside its place, its rows are counted against the lake's, and a rename puts
+it there: incidents first, then the scores with the manifest. The manifest says what the partition
+was made of and which hashes its files have; a date is done when all of them are there as they were
+written. It holds no wall clock, so the same inputs give the same bytes. Two jobs that overlap write
+the same bytes; neither leaves a mixture.
+"""
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from amad.config import DataError
+from amad.config.console import say
+from amad.detect.daily import day_bounds
+from amad.detect.incidents import Incident
+from amad.scores.checksums import Checksums
+from amad.telemetry.files import SEAL, read_json, staged, write_json
+from amad.telemetry.schemas import INCIDENTS, SCORES, check
+
+CONTRACT = 2  # raise it when the meaning of a score row changes
+MANIFEST = "_manifest.json"
+FILES = (
+    ("scores", "part.parquet"),
+    ("incidents", "incidents.parquet"),
+    ("incidents", "incidents.jsonl"),
+)
+TIMES = ("start", "end", "peak")
+OPTIONS = {"compression": "zstd", "write_page_checksum": True}  # see ``files.write_parquet``
+ROW_GROUP = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VehicleDay:
+    """What the scores of one vehicle-day depend on, beside the detector.
+
+    history: the days before it whose rows are read. inputs: hash of the lake's parts of the day and
+    its history, and of whether the day is quarantined.
+    """
+
+    rows: int
+    history: tuple[str, ...]
+    quarantined: bool
+    inputs: str
+
+
+def folder(runs: Path, kind: str, version: str, day: date) -> Path:
+    """The partition of ``kind`` (``scores`` or ``incidents``)."""
+    return runs / kind / f"model_version={version}" / f"date={day}"
+
+
+def read_manifest(runs: Path, version: str, day: date) -> dict | None:
+    """The manifest of a finished partition; None where there is none that can be believed.
+
+    It carries its own hash, so that one that was damaged or edited is as good as none.
+    """
+    try:
+        content = read_json(
+            folder(runs, "scores", version, day) / MANIFEST, "score the date again", keys=[SEAL]
+        )
+    except DataError:
+        return None
+    if content is None:
+        return None
+    same = (content["date"], content["model_version"]) == (str(day), version)
+    return content if same else None
+
+
+def manifests(runs: Path) -> dict[date, dict[str, dict]]:
+    """The manifest of every finished partition, by date and model version."""
+    found = {
+        day: {version: manifest for version, manifest in versions.items() if manifest is not None}
+        for day, versions in begun(runs).items()
+    }
+    return {day: versions for day, versions in found.items() if versions}
+
+
+def begun(runs: Path) -> dict[date, dict[str, dict | None]]:
+    """What stands at every partition's place, by date and version; None: no believable manifest."""
+    found: dict[date, dict[str, dict | None]] = {}
+    for kind in ("scores", "incidents"):
+        for place in (runs / kind).glob("model_version=*/date=*"):
+            version = place.parent.name.removeprefix("model_version=")
+            try:
+                day, _ = date.fromisoformat(place.name.removeprefix("date=")), int(version)
+            except ValueError:  # no folder of ours
+                continue
+            versions = found.setdefault(day, {})
+            if version not in versions:
+                versions[version] = read_manifest(runs, version, day)
+    return dict(sorted(found.items()))
+
+
+def current(found: Mapping[str, object], champion: str) -> str:
+    """Which version's partition of a date counts: the champion's, else the newest version's."""
+    return champion if champion in found else max(found, key=int)
+
+
+def is_whole(runs: Path, manifest: dict, sums: Checksums) -> bool:
+    """Are all files of a partition there, with the hashes that its manifest names?"""
+    day, version = date.fromisoformat(manifest["date"]), manifest["model_version"]
+    return all(
+        sums.of(folder(runs, kind, version, day) / name) == manifest["files"].get(name)
+        for kind, name in FILES
+    )
+
+
+def set_aside(runs: Path, digests: Mapping[str, str]) -> int:
+    """Move away what another detector has scored under a number that is in use; how many dates.
+
+    digests: of the registry's detectors, by version. A registry that was lost and begun anew counts
+    from 1 again; what its predecessor's versions scored goes to ``set_aside/<digest>/``.
+    """
+    moved = 0
+    for day, versions in manifests(runs).items():
+        for version, manifest in versions.items():
+            if digests.get(version, manifest["detector"]) == manifest["detector"]:
+                continue
+            for kind in ("incidents", "scores"):  # the manifest last: a kill is made good
+                source = folder(runs, kind, version, day)
+                target = folder(runs / "set_aside" / manifest["detector"], kind, version, day)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if source.is_dir():
+                    shutil.rmtree(target, ignore_errors=True)
+                    source.rename(target)
+            moved += 1
+    if moved:
+        say(
+            f"{moved} dates were scored by other detectors under the numbers of present versions "
+            f"(the registry was begun anew?): moved to {runs / 'set_aside'}"
+        )
+    return moved
+
+
+def publish(
+    runs: Path,
+    version: str,
+    day: date,
+    *,
+    tables: Iterable[Callable[[], pa.Table]],
+    incidents: list[Incident],
+    vehicles: dict[str, VehicleDay],
+    about: dict,
+) -> dict:
+    """Write the partition of one date and return its manifest.
+
+    tables: reads one score table per vehicle, in the order of ``vehicles``, which is sorted.
+    incidents: of all vehicles. about: what else the partition was made of, for the manifest.
+
+    Raises:
+        DataError: the score rows are not as many as the lake's rows.
+    """
+    scores = folder(runs, "scores", version, day)
+    files = _publish_incidents(runs, version, day, incidents, vehicles)
+    with staged(scores) as stage:
+        stage.mkdir()
+        counts = _write_scores(stage / "part.parquet", tables, vehicles, scores)
+        files["part.parquet"] = _sha256(stage / "part.parquet")
+        manifest = {
+            "contract": CONTRACT,
+            "date": str(day),
+            "model_version": version,
+            "vehicle_days": len(vehicles),
+            "vehicles": list(vehicles),
+            "quarantined": [name for name, item in vehicles.items() if item.quarantined],
+            "incidents": len(incidents),
+            "sha256": files["part.parquet"],
+            "files": files,
+            **counts,
+            **about,
+        }
+        write_json(stage / MANIFEST, manifest, sealed=True)
+    return manifest
+
+
+def recover(runs: Path) -> None:
+    """Undo what a killed job left: half-written folders go, swapped-out ones come back.
+
+    Only under the fleet's lock: another job's staging folder would go as well.
+    """
+    for kind in ("scores", "incidents"):
+        for old in (runs / kind).glob("model_version=*/.old-*"):
+            place = old.with_name(old.name.split("-", 2)[2])
+            if place.exists():
+                shutil.rmtree(old)
+            else:
+                old.rename(place)
+        for stage in (runs / kind).glob("model_version=*/.stage-*"):
+            shutil.rmtree(stage)
+
+
+def open_incidents(
+    runs: Path, version: str, day: date, gap_us: int, sums: Checksums
+) -> dict[str, Incident]:
+    """What was still going on at the end of a date that this version scored, by vehicle.
+
+    gap_us: an incident may go on in a row at most so much after its end.
+    """
+    manifest = read_manifest(runs, version, day)
+    if manifest is None or not is_whole(runs, manifest, sums):
+        return {}
+    file = folder(runs, "incidents", version, day) / "incidents.parquet"
+    table = pq.read_table(file, partitioning=None)
+    for name in TIMES:
+        at = table.schema.get_field_index(name)
+        table = table.set_column(at, name, table[name].cast(pa.int64()))
+    end = day_bounds(day)[1]
+    going_on = [row for row in table.to_pylist() if row["end"] + gap_us >= end]
+    return {row["vehicle"]: _incident(row) for row in going_on}
+
+
+def _write_scores(
+    file: Path,
+    tables: Iterable[Callable[[], pa.Table]],
+    vehicles: dict[str, VehicleDay],
+    target: Path,
+) -> dict:
+    """One row group per vehicle; returns how many rows, scored rows and alarms there are, and how
+    many rows have which other status."""
+    rows = alarms = 0
+    statuses: Counter[str] = Counter()
+    with pq.ParquetWriter(file, SCORES, **OPTIONS) as writer:
+        for read, (vehicle, wanted) in zip(tables, vehicles.items(), strict=True):
+            table = check(read(), SCORES, f"{target}, vehicle {vehicle}")
+            if table.num_rows != wanted.rows:
+                raise DataError(f"{target}: {miscounted(vehicle, table.num_rows, wanted.rows)}")
+            writer.write_table(table, row_group_size=ROW_GROUP)
+            rows += table.num_rows
+            alarms += table["alarm"].to_numpy().sum().item()
+            for item in table["status"].value_counts().to_pylist():
+                statuses[item["values"]] += item["counts"]
+    assert pq.read_metadata(file).num_rows == rows
+    scored = statuses.pop("scored", 0)
+    return {"rows": rows, "scored": scored, "alarms": alarms, "unscored": dict(statuses)}
+
+
+def miscounted(vehicle: str, found: int, wanted: int) -> str:
+    """A vehicle-day whose score rows are not the lake's."""
+    return (
+        f"{found} score rows of vehicle {vehicle} for {wanted} lake rows; the lake changed while "
+        "it was scored: score the date again"
+    )
+
+
+def _publish_incidents(
+    runs: Path,
+    version: str,
+    day: date,
+    incidents: list[Incident],
+    vehicles: dict[str, VehicleDay],
+) -> dict[str, str]:
+    """Write the incidents; returns the hash of each file."""
+    rows = [
+        asdict(item)
+        | {
+            "channels": list(item.channels),
+            "shares": list(item.shares),
+            "model_version": version,
+            "data_hash": vehicles[item.vehicle].inputs,
+            "validation": "passed",  # a vehicle-day that fails is quarantined and has no incident
+        }
+        for item in sorted(incidents, key=lambda i: (i.vehicle, i.start))
+    ]
+    table = pa.table({name: [row[name] for row in rows] for name in INCIDENTS.names}, INCIDENTS)
+    with staged(folder(runs, "incidents", version, day)) as stage:
+        stage.mkdir()
+        pq.write_table(table, stage / "incidents.parquet", **OPTIONS)
+        lines = [json.dumps(_readable(row), sort_keys=True) + "\n" for row in rows]
+        (stage / "incidents.jsonl").write_text("".join(lines), encoding="utf-8")
+        return {file.name: _sha256(file) for file in sorted(stage.iterdir())}
+
+
+def _readable(row: dict) -> dict:
+    """Times as ISO text, for people and log shippers."""
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    return row | {name: (epoch + timedelta(microseconds=row[name])).isoformat() for name in TIMES}
+
+
+def _incident(row: dict) -> Incident:
+    known = {name: row[name] for name in Incident.__dataclass_fields__}
+    return Incident(**known | {name: tuple(row[name]) for name in ("channels", "shares")})
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
