@@ -248,7 +248,7 @@ def test_recover_undoes_what_a_kill_between_two_renames_leaves(place):
 
 KILLED = """
 import sys, time
-from amad.engines.environment import quiet; quiet()
+from amad.engines.shared.environment import quiet; quiet()
 from datetime import date
 from pathlib import Path
 from amad.config import Settings, load_fleet

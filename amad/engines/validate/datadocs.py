@@ -44,7 +44,7 @@ def publish(
     import jinja2
 
     templates = jinja2.Environment(
-        loader=jinja2.PackageLoader("amad.engines", "datadocs_page"),
+        loader=jinja2.PackageLoader("amad.engines.validate", "datadocs_page"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
