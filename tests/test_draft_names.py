@@ -6,7 +6,10 @@ from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from draft_kit import ROWS, Field, log, stamp, wave
+
+from amad.config import DataError
 
 
 def test_a_unit_column_of_a_long_log_is_no_vehicle(tmp_path):
@@ -115,3 +118,92 @@ def test_a_file_that_lacks_a_column_is_left_for_ingest_to_name(tmp_path):
     counts = field.ingest(fleet)
     assert [file["path"] for file in counts["files_refused"]] == ["van3.csv"]
     assert counts["vehicles"] == {f"van{n}": ROWS for n in range(3)}
+
+
+@pytest.mark.parametrize(
+    "name", ["truck_{n}_20260105.csv", "2026-01-05_truck{n}.csv", "truck{n}_1767600000{n}00.csv"]
+)
+def test_a_date_in_a_name_is_no_part_of_the_vehicle(tmp_path, name):
+    """Else the file of the next day would be of another vehicle."""
+    field = Field(tmp_path)
+    for n in (3, 4, 5):
+        field.write(name.format(n=n), log())
+    fleet, _ = field.draft()
+    ids = sorted(field.ingest(fleet)["vehicles"])
+    assert [one.replace("_", "") for one in ids] == ["truck3", "truck4", "truck5"]
+
+
+def test_a_serial_number_is_no_date(tmp_path):
+    field = Field(tmp_path)
+    for serial in ("10482231", "10482233", "99991777"):
+        field.write(f"{serial}.csv", log())
+    fleet, _ = field.draft()
+    assert sorted(field.ingest(fleet)["vehicles"]) == ["10482231", "10482233", "99991777"]
+
+
+@pytest.mark.parametrize(
+    ("name", "globs"),
+    [
+        ("{vehicle}/{part}.csv", ["**/*train.csv", "**/*test.csv"]),
+        ("{part}/{vehicle}.csv", ["train/**/*.csv", "test/**/*.csv"]),
+        ("{vehicle}/log_{part}.csv", ["**/*_train.csv", "**/*_test.csv"]),
+        ("vans_{part}/{vehicle}.csv", ["vans_train/**/*.csv", "vans_test/**/*.csv"]),
+        ("{vehicle}/{part}/log.csv", None),
+    ],
+)
+def test_train_and_test_in_a_path_and_whose_they_are(tmp_path, name, globs):
+    """And the globs find a file that comes later."""
+    field = Field(tmp_path)
+    for vehicle in ("m1", "m2", "k7"):
+        for part in ("train", "test"):
+            field.write(name.format(vehicle=vehicle, part=part), log())
+    fleet, _ = field.draft()
+    assert {item.part for item in fleet.source.files} == {"train", "test"}
+    if globs:
+        assert [item.glob for item in fleet.source.files] == globs
+    assert sorted(field.ingest(fleet)["vehicles"]) == ["k7", "m1", "m2"]
+
+
+def test_a_folder_of_more_files_than_a_person_would_list_loses_none(tmp_path):
+    """No pattern finds these without the ones of the other form."""
+    field = Field(tmp_path)
+    for n in range(60):
+        field.write(f"{n % 3}x{n}.csv", log(rows=40, start=datetime(2026, 1, 5, n % 24)))
+    for n in range(20):
+        field.write(f"{n % 3}x{n + 60}.csv", log(rows=40, mark=";"))
+    fleet, _ = field.draft()
+    assert field.ingest(fleet)["files"] == 60
+
+
+def test_what_is_no_raw_data_by_its_ending_is_named(tmp_path):
+    field = Field(tmp_path)
+    field.write("a.csv", log())
+    field.write("a.csv.bak", log())
+    field.write("README.md", ["a, b, c"] * 9)
+    fleet, told = field.draft()
+    assert "no raw data by their ending: README.md, a.csv.bak" in told
+    assert field.ingest(fleet)["rows_in"] == ROWS
+
+
+def test_rows_without_a_header_are_told_with_the_way_out(tmp_path):
+    field = Field(tmp_path)
+    field.write("m1.txt", [f"{wave(n)},0.5,{n}" for n in range(ROWS)])
+    with pytest.raises(DataError, match="put a line with the columns' names before them"):
+        field.draft()
+
+
+def test_a_column_without_a_name_is_named_by_its_place(tmp_path):
+    field = Field(tmp_path)
+    field.write("a.csv", [f"{n},{line}" if n else f",{line}" for n, line in enumerate(log())])
+    fleet, told = field.draft()
+    assert "'column 1' (it has no name)" in told
+    assert field.ingest(fleet)["rows_lake"] == ROWS
+
+
+def test_a_garbled_header_is_drafted_as_it_was_meant(tmp_path):
+    field = Field(tmp_path)
+    field.write("a.csv", log(**{"Air [Â°C]": wave}))
+    field.write("b.csv", log(**{"Air [°C]": wave}, start=datetime(2026, 1, 6)))
+    fleet, _ = field.draft()
+    assert fleet.channels[1].column == "Air [°C]" and fleet.channels[1].unit == "celsius"
+    assert field.ingest(fleet)["rows_lake"] == 2 * ROWS

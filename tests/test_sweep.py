@@ -128,7 +128,7 @@ def test_the_name_follows_settings_and_data(store: WindowStore) -> None:
 
 @pytest.mark.engine
 def test_a_sweep_is_reproducible_stops_early_and_lets_go(
-    store: WindowStore, tmp_path: Path
+    store: WindowStore, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     """Twice from clean, with other concurrency: the same bytes; every CPU comes back; MLflow has a
     parent and a child a trial."""
@@ -146,6 +146,8 @@ def test_a_sweep_is_reproducible_stops_early_and_lets_go(
                 lambda: ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"],
                 "the sweep still holds CPUs",
             )
+    told = capsys.readouterr().err
+    assert all(told.count(f"trial {n}/6, epoch 1: objective=") == 2 for n in range(1, 7))
     assert outputs(tmp_path / "one") == outputs(tmp_path / "two")
     table = trials(tmp_path / "one")
     states = {r["state"] for r in table}

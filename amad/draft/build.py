@@ -38,7 +38,8 @@ def draft(folder: Path, name: str, settings: Settings) -> Draft:
         DataError: there are no files, or none of them can be read; the message says what was seen.
     """
     root = folder.absolute()
-    names = list_files(root)
+    names, no_data = list_files(root)
+    no_data = [path if _is_text(path) else ascii(path)[1:-1] for path in no_data]
     culprits = next((path for path in names if _is_culprits(root / path)), None)
     names = [path for path in names if path != culprits]
     unnamed = [path for path in names if not _is_text(path)]
@@ -69,7 +70,8 @@ def draft(folder: Path, name: str, settings: Settings) -> Draft:
         owner=owner,
         columns=columns_of(samples, owner.columns | clock.columns | {_header(clock)}, decimal),
         culprits=culprits if set(vehicles.parts_of(paths).values()) != {"all"} else None,
-        notes=[f"left out: {path}: {why}" for path, why in sorted((strange | refused).items())],
+        notes=[f"left out: {path}: {why}" for path, why in sorted((strange | refused).items())]
+        + ([f"no raw data by their ending: {vehicles.some(no_data)}"] if no_data else []),
     )
     if not plan.columns.measured:
         why = "; ".join(f"{h!r}: {w}" for h, w in list(plan.columns.left_out.items())[:SHOWN])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from amad.config.fleet import RESERVED
-from amad.reading.headers import name_and_unit
+from amad.reading.headers import name_and_unit, repaired
 
 UNITS = {
     "°c": "celsius", "c": "celsius", "degc": "celsius", "deg c": "celsius", "℃": "celsius",
@@ -68,7 +68,7 @@ def named(headers: list[str]) -> list[Drafted]:
         taken.add(name)
         told = UNITS.get(unit.casefold(), unit)
         label = base if base != name else ""
-        channels.append(Drafted(header=header.strip(), name=name, label=label, unit=told))
+        channels.append(Drafted(header=repaired(header.strip()), name=name, label=label, unit=told))
     return channels
 
 

@@ -74,6 +74,7 @@ def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> 
     result = Columns(measured=[], label=label)
     for sample in samples:
         result.left_out |= dict.fromkeys(sample.twice, "several columns have this name")
+        result.left_out |= {f"column {at + 1}": "it has no name" for at in sample.nameless}
         for header in sample.headers:
             if tidy(header) not in there and header != label:
                 result.left_out[header] = "not in all files"

@@ -40,7 +40,12 @@ def dialect_of(path: Path) -> Dialect:
         if found is not None and (best is None or found[0] > best[0]):
             best = (found[0], delimiter, found[1], found[2])
     if best is None:
-        raise FileRefusedError("no line looks like a header with rows of values below it")
+        rows = [_split(line, delimiter) for delimiter in DELIMITERS for line in lines[:ROWS]]
+        bare = any(len(row) > 1 and all(map(NUMERIC.fullmatch, row)) for row in rows)
+        remedy = "; its rows begin at once: put a line with the columns' names before them"
+        raise FileRefusedError(
+            f"no line looks like a header with rows of values below it{remedy * bare}"
+        )
     _, delimiter, at, headers = best
     return Dialect(
         encoding=encoding, delimiter=delimiter, headers=tuple(headers), preamble=tuple(lines[:at])

@@ -11,6 +11,7 @@ from amad.config import DataError
 from amad.config.source import Source
 from amad.draft.dialect import Dialect, dialect_of
 from amad.reading.batch import Resolve
+from amad.reading.fields import without_empty_end
 from amad.reading.headers import tidy
 from amad.reading.parquet_file import columns_of
 from amad.reading.readers import FileRefusedError, read_batches
@@ -20,7 +21,8 @@ MOST_CELLS = {"csv": 3_000_000, "parquet": 12_000_000}  # of all files together
 FEWEST_ROWS, MOST_ROWS = 2_000, 200_000  # of a file
 NO_DATA = {
     ".md", ".py", ".json", ".yaml", ".yml", ".html", ".pdf", ".xml", ".sh", ".png", ".jpg", ".toml",
-    ".ipynb", ".doc", ".docx", ".mat", ".pkl", ".npy", ".npz",
+    ".ipynb", ".doc", ".docx", ".mat", ".pkl", ".npy", ".npz", ".bak", ".old", ".tmp", ".ini",
+    ".db",
 }  # fmt: skip
 PACKED = {".gz", ".bz2", ".zip", ".xz", ".zst", ".lz4"}
 
@@ -35,6 +37,7 @@ class Sampled:
     headers: tuple[str, ...]  # of its columns that hold one value per row, none twice
     columns: dict[str, pa.Array]  # by the tidied header
     twice: tuple[str, ...]  # headers that occur more than once
+    nameless: tuple[int, ...]  # places of columns without a header, but for those at the end
     preamble: list[str]
     rows: int  # of the sample
     whole: bool  # are these all rows?
@@ -59,8 +62,10 @@ def suffix_of(path: str) -> str:
     return name.suffix
 
 
-def list_files(folder: Path) -> list[str]:
-    """Paths below the folder of what may be raw data, sorted.
+def list_files(folder: Path) -> tuple[list[str], list[str]]:
+    """Paths below the folder: of what may be raw data, and of what its ending says is none.
+
+    Both are sorted; what begins with a point or an underline is in neither.
 
     Raises:
         DataError: there is no such folder, or nothing in it.
@@ -68,15 +73,12 @@ def list_files(folder: Path) -> list[str]:
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}")
     paths = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    names = [
-        path.as_posix()
-        for path in paths
-        if not any(part.startswith((".", "_")) for part in path.parts)
-        and path.suffix.lower() not in NO_DATA
-    ]
+    shown = [path for path in paths if not any(part[0] in "._" for part in path.parts)]
+    other = {path for path in shown if path.suffix.lower() in NO_DATA or path.name.endswith("~")}
+    names = [path.as_posix() for path in shown if path not in other]
     if not names:
         raise DataError(f"{folder} holds no files that could be raw data")
-    return names
+    return names, sorted(path.as_posix() for path in other)
 
 
 def look(folder: Path, names: list[str]) -> tuple[list[Sampled], dict[str, str]]:
@@ -138,6 +140,7 @@ def _sampled(folder: Path, name: str, files: int) -> Sampled:
         headers=tuple(known),
         columns=columns,
         twice=_twice(headers),
+        nameless=tuple(at for at, h in enumerate(without_empty_end(list(headers))) if not tidy(h)),
         preamble=batches[0].preamble,
         rows=min(rows, most),
         whole=whole,

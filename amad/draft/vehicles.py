@@ -1,6 +1,7 @@
 """Whose the files are, and on which side of the split: ``source.vehicle`` and ``source.files``."""
 
 import glob
+import os
 import re
 from dataclasses import dataclass, field
 from itertools import pairwise, product
@@ -26,11 +27,11 @@ RECORDING = re.compile(
 )
 PART = re.compile(r"(?:^|[_\-./])(train|test)(?=[_\-./]|$)", re.I)
 DATE = re.compile(
-    r"(?<!\d)\d{4}[-_.]?\d\d[-_.]?\d\d(?:[T_ -]?\d\d[-.:_]?\d\d[-.:_]?\d\d)?(?!\d)"
-    r"|\d\d[-.]\d\d[-.]\d{4}"
+    r"(?<!\d)(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d(?:[T_ -]?\d\d[-.:_]?\d\d[-.:_]?\d\d)?(?!\d)"
+    r"|[0-3]\d[-.][01]\d[-.](?:19|20)\d\d"
+    r"|(?<!\d)1\d{9}(?:\d{3})?(?!\d)"  # an epoch in seconds or milliseconds
 )
 DATES = (r"\d{4}-\d\d-\d\d", r"\d{8}")  # simple forms first
-MOST_LISTED = 50  # files, where no pattern finds them and no others
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,7 +74,7 @@ def owner_of(samples: list[Sampled], name: str, paths: list[str]) -> Owner:
     if len(folders) > 1 and all("/" in path for path in paths):
         return Owner(
             keys={"take": "path", "pattern": "^([^/]+)/"},
-            seen=f"the folder: {_some(sorted(folders))}",
+            seen=f"the folder: {some(sorted(folders))}",
             guesses=["each folder is taken for a vehicle"],
         )
     return _by_name(paths, name)
@@ -92,12 +93,15 @@ def same_vehicle(name: str, paths: list[str]) -> Owner:
 
 
 def each_its_own(paths: list[str]) -> Owner:
-    """Each file is a vehicle's own."""
+    """Each file is a vehicle's own; a date in its name is no part of the vehicle's."""
+    dated = by_undated_name(paths)
+    if dated is not None:
+        return dated
     endings = sorted({suffix_of(path) for path in paths}, key=len, reverse=True)
     ends = "|".join(re.escape(end) for end in endings)
     return Owner(
         keys={"take": "path", "pattern": f"([^/]+?)(?:{ends})$"},
-        seen=f"the file's name: {_some([Path(p).name for p in paths])}",
+        seen=f"the file's name: {some([Path(p).name for p in paths])}",
         guesses=["each file is taken for a vehicle's own"],
     )
 
@@ -120,15 +124,22 @@ def _globs(folder: Path, mine: list[str], others: list[str]) -> list[str]:
         those = {path for path in mine if suffix_of(path) == ending}
         stem = _glob_of_common(those, ending)
         one = [glob.escape(path) for path in those] if len(those) == 1 else []
-        for pattern in (f"*{ending}", *one, stem, f"**/*{ending}", f"**/{stem}"):
+        below = [f"{glob.escape(name)}/**/*{ending}" for name in _folders_of(those)]
+        for pattern in (f"*{ending}", *one, stem, *below, f"**/*{ending}", f"**/{stem}"):
             hits = {p.relative_to(folder).as_posix() for p in folder.glob(pattern) if p.is_file()}
             hits = {hit for hit in hits if not any(x[0] in "._" for x in hit.split("/"))}
             if those <= hits and not hits & set(others) and pattern not in found:
                 found.append(pattern)
                 break
         else:
-            found += [glob.escape(path) for path in sorted(those)[:MOST_LISTED]]
+            found += [glob.escape(path) for path in sorted(those)]
     return found
+
+
+def _folders_of(paths: set[str]) -> list[str]:
+    """The innermost folder that all paths lie in; none where that is the fleet's own."""
+    common = os.path.commonpath([Path(path).parent.as_posix() for path in paths])
+    return [] if common in ("", ".") else [common]
 
 
 def _glob_of_common(paths: set[str], ending: str) -> str:
@@ -164,21 +175,23 @@ def _holds_ids(header: str, samples: list[Sampled]) -> bool:
 
 
 def _by_part(paths: list[str]) -> Owner:
-    """Names such as ``machine-1-1_train.parquet``: what stands before the part, or after it."""
-    before = [re.search(r"([^/]+?)[_\-.](?:train|test)(?=[_\-./])", path, re.I) for path in paths]
-    if all(before):
-        ids = sorted({match[1] for match in before if match})
-        return Owner(
-            keys={"take": "path", "pattern": r"([^/]+?)[_\-.](?i:train|test)[_\-./]"},
-            seen=f"the file's name before train or test: {_some(ids)}",
-        )
-    after = [re.search(r"(?:train|test)[/_\-]([^/]+?)\.[^/]*$", path, re.I) for path in paths]
-    ids = sorted({match[1] for match in after if match})
-    if all(after) and len(ids) > 1:
-        return Owner(
-            keys={"take": "path", "pattern": r"(?i:train|test)[/_\-]([^/]+?)\.[^/]*$"},
-            seen=f"the file's name after train or test: {_some(ids)}",
-        )
+    """What stands before train or test in the path, or after it, where that differs.
+
+    ``machine-1-1_train.parquet``, ``machine-1-1/train.csv``, ``train/machine-1-1.csv``.
+    """
+    ways = (
+        (r"([^/]+?)[_\-.](?i:train|test)[_\-./]", "the file's name before train or test"),
+        (r"([^/]+)/(?:[^/]*[_\-.])?(?i:train|test)[_\-./]", "the folder of train and test"),
+        (r"(?i:train|test)[/_\-]([^/]+?)\.[^/]*$", "the file's name after train or test"),
+    )
+    told: list[tuple[str, str, list[str]]] = []
+    for pattern, what in ways:
+        found = [match[1] for path in paths if (match := re.search(pattern, path))]
+        if len(found) == len(paths):
+            told.append((pattern, what, sorted(set(found))))
+    several = [way for way in told if len(way[2]) > 1]
+    for pattern, what, ids in several[:1] or told[:1]:
+        return Owner(keys={"take": "path", "pattern": pattern}, seen=f"{what}: {some(ids)}")
     return same_vehicle("vehicle-1", paths)
 
 
@@ -202,7 +215,7 @@ def _by_name(paths: list[str], name: str) -> Owner:
 def by_undated_name(paths: list[str]) -> Owner | None:
     """Names of a vehicle and a date: ``2026-01-05_truck7.csv``, ``truck7_20260105.csv``."""
     ids = {_undated(path) for path in paths}
-    if not 1 < len(ids) < len(paths):
+    if len(ids) < 2 or not all(ids) or not all(DATE.search(Path(path).name) for path in paths):
         return None
     ends = "|".join(re.escape(end) for end in sorted({suffix_of(p) for p in paths}, key=len)[::-1])
     for date, before in product((*DATES, DATE.pattern), (True, False)):
@@ -212,7 +225,7 @@ def by_undated_name(paths: list[str]) -> Owner | None:
         if {match[1] for match in found if match} == ids and all(found):
             return Owner(
                 keys={"take": "path", "pattern": pattern},
-                seen=f"the file's name without its date: {_some(sorted(ids))}",
+                seen=f"the file's name without its date: {some(sorted(ids))}",
                 guesses=["these names are taken for vehicles"],
             )
     return None
@@ -239,5 +252,6 @@ def overlap(spans: list[tuple[int, int]]) -> bool:
     return len(told) > 1 and hits >= len(told) / 2
 
 
-def _some(names: list[str]) -> str:
+def some(names: list[str]) -> str:
+    """The first three of them, and how many there are."""
     return ", ".join(names[:3]) + (f", ... ({len(names)})" if len(names) > 3 else "")

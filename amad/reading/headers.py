@@ -29,12 +29,7 @@ def tidy(header: str) -> str:
     >>> tidy(" Intake  Air Temperature [Â°C]")
     'intake air temperature [°c]'
     """
-    text = header.strip().lstrip("\ufeff").strip("\"' ")
-    for _ in range(2):  # some exports were garbled twice
-        repaired = _repair(text)
-        if repaired == text:
-            break
-        text = repaired
+    text = repaired(header.strip().lstrip("\ufeff").strip("\"' "))
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
@@ -67,10 +62,19 @@ def name_and_unit(header: str) -> tuple[str, str]:
     >>> name_and_unit("Intake Air Temperature [Â°C]")
     ('Intake Air Temperature', '°C')
     """
-    text = header.strip().lstrip("\ufeff").strip("\"' ")
-    for _ in range(2):
-        text = _repair(text)
+    text = repaired(header.strip().lstrip("\ufeff").strip("\"' "))
     return _split_unit(" ".join(text.split()))
+
+
+def repaired(text: str) -> str:
+    """The text without mojibake.
+
+    >>> repaired("Air [Â°C]")
+    'Air [°C]'
+    """
+    for _ in range(2):  # some exports were garbled twice
+        text = _repair(text)
+    return text
 
 
 def _repair(text: str) -> str:

@@ -34,7 +34,11 @@ class SweepLog(Callback):
         self._curve(trial)
 
     def on_trial_result(self, iteration: int, trials: list, trial, result: dict, **info) -> None:
-        """Log the epoch."""
+        """Log the epoch and say it: a trial may take minutes."""
+        say(
+            f"trial {trial.config[NUMBER] + 1}/{self._trials}, epoch {result['epoch']}: "
+            f"objective={result[OBJECTIVE]:.4f}"
+        )
         self._curve(trial).log(
             {
                 key: result[key]
