@@ -15,7 +15,7 @@ from amad.config import (
     load_params,
     usable_error,
 )
-from amad.config.console import say
+from amad.config.console import never_silent, say
 from amad.config.interruption import interruptible
 
 
@@ -45,7 +45,7 @@ def stage_main(
         settings = Settings()
         _check_place(settings)
         params = load_params(settings.params_file, fleet)
-        with interruptible():
+        with interruptible(), never_silent():
             if lasting and settings.is_temporary:
                 _leave_out(lasting, params, settings)
             else:

@@ -20,9 +20,10 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
     """Run one command; return its exit code. What went wrong is one sentence on standard error."""
     try:  # the imports too: they take a second, and Ctrl-C may come in it
         from amad.cli.app import app
+        from amad.config.console import never_silent
         from amad.config.interruption import interruptible
 
-        with interruptible():
+        with interruptible(), never_silent():
             code = app(arguments, prog_name="amad", standalone_mode=False, obj=debug) or 0
     except KeyboardInterrupt:
         code = None

@@ -1,17 +1,53 @@
 """What a person sees while long work runs: lines on standard error, a bar on a terminal."""
 
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from contextlib import contextmanager
+from typing import ClassVar, TypeVar
 
 T = TypeVar("T")
 EVERY_SECONDS = 5.0  # how often a log (no terminal) gets a line
+LONGEST = 80  # characters of a line that is repeated
+QUIET_SECONDS = 20.0  # without a line, until a person is told that work goes on
+
+
+class _Last:
+    """The line that this process said last, and when (monotonic seconds)."""
+
+    line: ClassVar[str] = ""
+    at: ClassVar[float] = 0.0
 
 
 def say(message: str) -> None:
     """Print one line of progress to standard error."""
+    _Last.line, _Last.at = message, time.monotonic()
     print(message, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def never_silent(seconds: float = QUIET_SECONDS) -> Iterator[None]:
+    """While the body runs, say that it does whenever no line was said for ``seconds``."""
+    _Last.line, _Last.at = "", time.monotonic()
+    over = threading.Event()
+
+    def watch() -> None:
+        told = _Last.at
+        while not over.wait(max(_Last.at, told) + seconds - time.monotonic()):
+            now = time.monotonic()
+            if now - max(_Last.at, told) >= seconds:
+                after = f" after: {_Last.line[:LONGEST]}" if _Last.line else ""
+                print(f"still running, {now - _Last.at:.0f} s{after}", file=sys.stderr, flush=True)
+                told = now
+
+    watcher = threading.Thread(target=watch, name="never-silent", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
 
 
 def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
@@ -22,7 +58,9 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
         from rich.console import Console
         from rich.progress import track as bar
 
-        yield from bar(items, description=what, total=total, console=Console(stderr=True))
+        for item in bar(items, description=what, total=total, console=Console(stderr=True)):
+            yield item
+            _Last.line, _Last.at = what, time.monotonic()  # the bar tells it
         return
     started = last = time.monotonic()
     done = 0
