@@ -70,7 +70,7 @@ def _show(evaluation: Evaluation) -> None:
     content = evaluation.metrics
     console = Console(stderr=True)
     if not content["units"]:
-        console.print(f"No {content['unit']} of fleet {content['fleet']} can be judged:")
+        say(f"No {content['unit']} of fleet {content['fleet']} can be judged:")
     else:
         noun = f"{content['unit']}{'' if content['units'] == 1 else 's'}"
         table = Table(title=f"{content['fleet']}: mean over {content['units']} {noun}")
@@ -84,15 +84,15 @@ def _show(evaluation: Evaluation) -> None:
             table.add_row(name, *row, style=style)
         console.print(table)
     for unit, reason in content["unscorable"].items():
-        console.print(f"  {unit}: {reason}", highlight=False)
+        say(f"  {unit}: {reason}")
     point = content["operating_point"]
     achieved = point["normal_test"]["incidents_a_vehicle_day"]
-    text = f"Incidents a vehicle-day: {point['alarm_budget']:g} promised"
+    text = f"Incidents per vehicle-day: {point['alarm_budget']:g} promised"
     if achieved is not None:
         text += f", {achieved:.2f} on normal rows of the test part"
     if point["events"]:
         text += f"; {point['events_found']} of {point['events']} events found"
-    console.print(text, highlight=False)
+    say(text)
 
 
 if __name__ == "__main__":

@@ -122,9 +122,10 @@ def test_elapsed_times_and_where_their_start_stands(field, name, before, start_f
 def test_recordings_without_a_clock_and_with_a_trailing_comma(field):
     for name in ("drive1", "drive2", "idle1"):
         field.write(f"{name}.csv", ["rpm (),speed ()", *(f" {n}, {wave(n)}," for n in range(ROWS))])
-    fleet, _ = field.draft()
+    fleet, told = field.draft()
     rule = fleet.source.timestamp
     assert rule.take == "index" and rule.gap_between_files > 0
+    assert "guess: nothing in the files tells how far apart the rows are" in told
     assert fleet.source.vehicle.value == "vans" and fleet.evaluation.unit == "case"
     counts = field.ingest(fleet)
     assert counts["rows_lake"] == 3 * ROWS and counts["rows_rejected"] == 0
@@ -138,7 +139,8 @@ def test_train_and_test_files_with_labels(field):
                 columns["label"] = np.arange(ROWS) % 50 == 0
             pq.write_table(pa.table(columns), field.raw / f"{machine}_{part}.parquet")
     field.write("culprits.csv", ["entity,start,end,channels", "m-1,3,5,c0"])
-    fleet, _ = field.draft()
+    fleet, told = field.draft()
+    assert "labels: column 'label', and the channels to blame in culprits.csv" in told
     assert [(item.glob, item.part) for item in fleet.source.files] == [
         ("m-*_train.parquet", "train"), ("m-*_test.parquet", "test"),
     ]  # fmt: skip

@@ -25,11 +25,44 @@ def test_a_unit_column_of_a_long_log_is_no_vehicle(tmp_path):
     assert field.ingest(fleet)["rows_lake"] == ROWS
 
 
-def test_a_time_of_day_without_a_date_is_told(tmp_path):
+def test_a_time_of_day_without_a_date_tells_how_far_apart_the_rows_are(tmp_path):
     field = Field(tmp_path)
-    field.write("a.csv", log("%H:%M:%S"))
+    field.write("a.csv", log("%H:%M:%S", step=30))
     fleet, told = field.draft()
     assert fleet.source.timestamp.take == "index" and "no path tells the date" in told
+    assert fleet.period_seconds == 30 and "rows are taken as 30 s apart" in told
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us"])
+def test_epochs_under_a_name_that_says_nothing_of_time(tmp_path, unit):
+    """A large counter that rises as epochs do not is none; nor is a large number that stands."""
+    field = Field(tmp_path)
+    scale = {"s": 1, "ms": 1000, "us": 1_000_000}[unit]
+    lines = [f"{(1_767_600_000 + 5 * n) * scale},{wave(n)},{1_700_000_000},{n * n * 10_000_000}"
+             for n in range(ROWS)]  # fmt: skip
+    field.write("a.csv", ["X,speed,serial,energy", *lines])
+    fleet, told = field.draft()
+    rule = fleet.source.timestamp
+    assert (rule.column, rule.unit, fleet.period_seconds) == ("X", unit, 5)
+    assert "guess: the numbers of 'X' run as times do" in told
+    assert fleet.channel_names == ["speed", "serial", "energy"]
+
+
+def test_nanoseconds_since_1970_as_text(tmp_path):
+    field = Field(tmp_path)
+    lines = [f"{1_767_600_000_000_000_000 + n * 10**9},{wave(n)}" for n in range(ROWS)]
+    field.write("a.csv", ["timestamp,speed", *lines])
+    fleet, _ = field.draft()
+    assert (fleet.source.timestamp.unit, fleet.period_seconds) == ("ns", 1)
+    assert field.ingest(fleet)["rows_lake"] == ROWS
+
+
+def test_spaces_part_the_columns_where_nothing_else_does(tmp_path):
+    field = Field(tmp_path)
+    field.write("drive1.txt", ["rpm load", *(f"{n} {wave(n)}" for n in range(ROWS))])
+    fleet, _ = field.draft()
+    assert fleet.source.delimiter == " " and fleet.channel_names == ["rpm", "load"]
+    assert field.ingest(fleet)["rows_lake"] == ROWS
 
 
 def test_a_name_that_is_no_text_and_an_empty_file_are_told_and_left_out(tmp_path):

@@ -66,6 +66,7 @@ def draft(folder: Path, name: str, settings: Settings) -> Draft:
         paths=paths,
         others=others,
         clock=clock,
+        period=clock.period or 1.0,
         decimal=decimal,
         owner=owner,
         columns=columns_of(samples, owner.columns | clock.columns | {_header(clock)}, decimal),

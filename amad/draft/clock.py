@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from amad.config.source import TimestampRule
+from amad.draft.figures import snapped
 from amad.draft.sample import Sampled
 from amad.reading import times, timestamp_guess
 from amad.reading.headers import name_and_unit
@@ -16,8 +17,12 @@ from amad.reading.numbers import NotReadableError, is_text, numbers
 LOOKED_AT = 400  # cells of a column in a file
 LEAST = 0.97  # of the cells must be read
 LOOKED_AT_CLOSELY = 60
+TIMELIKE = r"\d\D+\d|^\s*\d{17,20}\s*$"  # or nanoseconds, more than a float64 tells apart
+LEAST_STEPS = 20  # of a column that runs as times do
 MOVING = 0.2  # of the cells of an elapsed time differ from all others, at least
-NAMED = re.compile(r"time|date|stamp|epoch|zeit|datum|uhr|heure|hora|fecha|(^|_)ts($|_)|utc", re.I)
+NAMED = re.compile(
+    r"time|date|stamp|epoch|zeit|datum|uhr|heure|hora|fecha|tijd|czas|(^|_)ts($|_)|utc|^when$", re.I
+)
 ELAPSED = re.compile(
     r"((elapsed|relative|session|log|recording|measurement)[ _]?)?"
     r"(time|t|secs?|seconds?|zeit|timer|offset|timestamps?|duration|elapsed)"
@@ -49,6 +54,7 @@ class Clock:
     seen: str
     guesses: list[str] = field(default_factory=list)
     columns: set[str] = field(default_factory=set)  # that tell time and measure nothing
+    period: float | None = None  # seconds between rows, where it is known beside the rule
 
     @property
     def take(self) -> str:
@@ -67,6 +73,11 @@ def clock_of(samples: list[Sampled]) -> Clock:
         clock = _of_column(header, samples, named=header in named)
         if clock is not None:
             found.append(((*_rank(clock, header, samples), -order), clock))
+    if not any(clock.take == "column" for _, clock in found):
+        epochs = (_of_unnamed_epochs(header, samples) for header in samples[0].headers)
+        clock = next((clock for clock in epochs if clock is not None), None)
+        if clock is not None:
+            return clock
     if not found:
         of_day = [h for h in samples[0].headers if _tells_the_hour(h, samples)]
         why = (
@@ -78,6 +89,7 @@ def clock_of(samples: list[Sampled]) -> Clock:
             keys={"take": "index", "start": START},
             seen=f"{why}: row i is i sampling periods after a start chosen here",
             guesses=["the start is made up"],
+            period=_step(of_day[0], samples) if of_day else None,
         )
     best = max(found, key=lambda item: item[0])[1]
     best.columns |= {header for header in named if _is_time(header, samples)}
@@ -105,7 +117,7 @@ def _of_column(header: str, samples: list[Sampled], *, named: bool) -> Clock | N
         return None
     at = np.unique(np.linspace(0, len(whole) - 1, LOOKED_AT_CLOSELY).astype(int))
     whole = [whole[position] for position in at]
-    if not is_number and not any(re.search(r"\d\D+\d", str(text)) for text in whole[:5]):
+    if not is_number and not any(re.search(TIMELIKE, str(text)) for text in whole[:5]):
         return None
     told = timestamp_guess.looks_like([str(value) for value in whole])
     if told is None:
@@ -122,6 +134,48 @@ def _of_column(header: str, samples: list[Sampled], *, named: bool) -> Clock | N
     if "cannot be told apart" in told.sentence:
         clock.guesses.append("which is the day and which the month cannot be told in the sample")
     return clock if _reads(clock, cells) else None
+
+
+def _of_unnamed_epochs(header: str, samples: list[Sampled]) -> Clock | None:
+    """A column of numbers whose name says nothing of time, but which run as epochs do."""
+    columns = [s.column(header) for s in samples]
+    told: list[timestamp_guess.Guess | None] = []
+    for column in columns:
+        if column is None or pa.types.is_boolean(column.type) or pa.types.is_temporal(column.type):
+            return None
+        try:
+            value_R = numbers(column).value_R
+        except NotReadableError:
+            return None
+        step = np.diff(value_R[~np.isnan(value_R)])
+        one_way = max(np.mean(step >= 0), np.mean(step <= 0)) if len(step) else 0
+        if one_way < LEAST or np.count_nonzero(step) < min(LEAST_STEPS, len(step)):
+            return None
+        told.append(timestamp_guess.looks_like([str(value) for value in _some(column)]))
+    settings = told[0].settings if told[0] is not None else {}
+    alike = all(guess == told[0] for guess in told)
+    if not alike or "take" in settings or settings.get("unit") not in ("s", "ms", "us", "ns"):
+        return None
+    clock = Clock(
+        keys=_column(header) | settings,
+        seen=f"column {header.strip()!r}, {_form(settings)}",
+        guesses=[f"the numbers of {header.strip()!r} run as times do; its name does not say so"],
+        columns={header},
+    )
+    return clock if _reads(clock, [c[:LOOKED_AT] for c in columns if c is not None]) else None
+
+
+def _step(header: str, samples: list[Sampled]) -> float | None:
+    """The usual number of seconds between the rows of a file whose column tells the hour."""
+    steps = []
+    for sample in samples:
+        try:
+            read = times.elapsed(pc.drop_null(sample.column(header)), "s")
+        except NotReadableError:
+            return None
+        steps.append(np.abs(np.diff(read.us_R[read.good_R])) / 1e6)
+    step = np.concatenate(steps)
+    return snapped(float(np.median(step[step > 0]))) if step.any() else None
 
 
 def _of_two_columns(samples: list[Sampled]) -> Clock | None:
@@ -204,7 +258,10 @@ def _tells_the_hour(header: str, samples: list[Sampled]) -> bool:
     column = samples[0].column(header)
     if column is None or not is_text(column.type):
         return False
-    told = timestamp_guess.looks_like([str(value) for value in _some(column)])
+    texts = [str(value) for value in _some(column)]
+    if not any(":" in text for text in texts):
+        return False
+    told = timestamp_guess.looks_like(texts)
     return told is not None and told.settings.get("take") == "time_of_day"
 
 

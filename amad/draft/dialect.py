@@ -39,6 +39,8 @@ def dialect_of(path: Path) -> Dialect:
         found = _header(lines, delimiter)
         if found is not None and (best is None or found[0] > best[0]):
             best = (found[0], delimiter, found[1], found[2])
+    if best is None and (found := _header(lines, " ")) is not None:
+        best = (found[0], " ", found[1], found[2])
     if best is None:
         rows = [_split(line, delimiter) for delimiter in DELIMITERS for line in lines[:ROWS]]
         bare = any(len(row) > 1 and all(map(NUMERIC.fullmatch, row)) for row in rows)

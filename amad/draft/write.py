@@ -1,5 +1,6 @@
 """The draft as the text of a fleet file, and as lines for the terminal."""
 
+from amad.draft.clock import Clock
 from amad.draft.figures import Figures, up_to
 from amad.draft.plan import Plan
 from amad.draft.text import channel_lines, comment, flow, section
@@ -8,6 +9,10 @@ from amad.draft.trial import Trial
 WINDOW_ROWS = 100  # of the models, unless params.yaml says otherwise
 NULL_SHARE, GAP_SHARE = 0.2, 0.5  # the limits of the fleet file where it tells none
 SHOWN = 8  # names in a line
+NO_PERIOD = (
+    "nothing in the files tells how far apart the rows are; if you know it, set period_seconds: "
+    "days, gaps and the promised number of incidents per vehicle-day follow from it"
+)
 
 
 def fleet_file(plan: Plan, trial: Trial, figures: Figures) -> str:
@@ -22,7 +27,7 @@ def fleet_file(plan: Plan, trial: Trial, figures: Figures) -> str:
     )
     lines += [f"name: {plan.name}"]
     if clock.take == "index":
-        lines += comment("A guess: nothing in the files tells how far apart the rows are.")
+        lines += comment(f"A guess: {_why_period(clock)}.")
     lines += [f"period_seconds: {_plain(figures.period)}"]
     lines += _source_lines(plan)
     lines += _label_lines(plan)
@@ -123,14 +128,25 @@ def summary(plan: Plan, trial: Trial) -> list[str]:
         lines.append(f"values taken for 'not available': {'; '.join(suspects[:SHOWN])}")
     label = plan.columns.label
     lines.append(f"labels: column {label!r}" if label else "labels: none, faults are injected")
+    if label and plan.culprits:
+        lines[-1] += f", and the channels to blame in {plan.culprits}"
+    guesses = [_why_period(plan.clock)] if plan.clock.take == "index" else []
+    lines += [f"guess: {guess}" for guess in guesses + plan.clock.guesses + plan.owner.guesses]
     lines.append(
-        f"tried on the sample: {trial.rows:,} rows of {len(names)} vehicles read, "
-        f"{refused:,} refused"
+        f"tried on the sample: {trial.rows:,} rows of {len(names)} "
+        f"vehicle{'s' * (len(names) != 1)} read, {refused:,} refused"
     )
     lines += [f"  refused: {why}: {count:,}" for why, count in trial.reasons.most_common(3)]
     lines += [f"  refused: {path}: {why}" for path, why in list(trial.refused.items())[:3]]
     lines += plan.notes[:SHOWN] + ["..."] * (len(plan.notes) > SHOWN)
     return lines
+
+
+def _why_period(clock: Clock) -> str:
+    """Where the seconds between rows are from, if rows are told by their place."""
+    if clock.period is None:
+        return NO_PERIOD
+    return f"rows are taken as {_plain(clock.period)} s apart, the usual step of the time of day"
 
 
 def _sentence(text: str) -> str:
