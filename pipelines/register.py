@@ -151,7 +151,7 @@ def _log(
         **registry.git_state(settings.home),
         "run_id": run_id,
         "training_run_id": training_run(client, fleet.name, training),
-        "params_digest": registry.params_digest(params),
+        "params_digest": params.digest,
         "fleet_digest": fleet.digest,
         "validation": _verdict(validation, identity[registry.DATA_HASH]),
         registry.TEST_START: str(_test_start(store)),

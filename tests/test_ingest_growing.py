@@ -275,7 +275,7 @@ def test_refused_files_and_unknown_vehicles_are_named_until_they_are_mended(yard
 def test_a_file_that_may_not_be_read_does_not_stop_the_others(yard, monkeypatch):
     from amad.ingest import raw_files
 
-    hashed = raw_files.sha256_of
+    hashed = raw_files.file_sha256
 
     def refusing(path):
         if path.name == "2.csv":
@@ -285,14 +285,14 @@ def test_a_file_that_may_not_be_read_does_not_stop_the_others(yard, monkeypatch)
     yard.csv("1.csv", [line()])
     yard.csv("2.csv", [line("a-2")])
     with monkeypatch.context() as patch:
-        patch.setattr(raw_files, "sha256_of", refusing)
+        patch.setattr(raw_files, "file_sha256", refusing)
         counts, lake = yard.ingest(raw_fleet())
         assert lake.vehicles() == ["a-1"]
         assert "Permission denied" in counts["files_refused"][0]["reason"]
     assert yard.ingest(raw_fleet())[1].vehicles() == ["a-1", "a-2"]
     os.utime(yard.raw / "2.csv")
     with monkeypatch.context() as patch:  # its rows are in the lake now
-        patch.setattr(raw_files, "sha256_of", refusing)
+        patch.setattr(raw_files, "file_sha256", refusing)
         counts, lake = yard.ingest(raw_fleet())
         assert lake.vehicles() == ["a-1", "a-2"]
         assert counts["files_gone"] == [{"path": "2.csv", "rows": 1, "days": 1}]

@@ -49,8 +49,10 @@ def test_an_unchanged_file_is_not_hashed_again(yard, monkeypatch):
     before = fingerprint(fleet, yard.settings)
     yard.csv("b.csv", ["another"])
     hashed = []
-    once = raw_files.sha256_of
-    monkeypatch.setattr(raw_files, "sha256_of", lambda path: hashed.append(path.name) or once(path))
+    once = raw_files.file_sha256
+    monkeypatch.setattr(
+        raw_files, "file_sha256", lambda path: hashed.append(path.name) or once(path)
+    )
     assert fingerprint(fleet, yard.settings) != before
     assert hashed == ["b.csv"]
 

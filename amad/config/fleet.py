@@ -8,8 +8,6 @@ it, what the channels are, and what the data must satisfy. Example::
     fleet.class_of("bev-03") # 'bev'
 """
 
-import hashlib
-import json
 import re
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -19,6 +17,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from amad.config._yaml import Seconds, Seed, Strict, cut, parse, read_mapping
+from amad.config.digest import json_digest
 from amad.config.errors import ConfigError
 from amad.config.settings import Settings
 from amad.config.source import Source
@@ -232,8 +231,7 @@ class Fleet(Strict):
     @property
     def digest(self) -> str:
         """A short hash of everything in the contract."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return json_digest(self.model_dump(mode="json"))
 
 
 def fleet_path(name: str, settings: Settings) -> Path:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import Field, field_validator, model_validator
 
 from amad.config._yaml import Seed, Strict, cut, parse, read_mapping
+from amad.config.digest import json_digest
 from amad.config.errors import ConfigError
 from amad.config.fleet import FleetName
 from amad.config.settings import Settings
@@ -228,6 +229,11 @@ class Params(_Results):
     """``params.yaml`` for a run on one fleet."""
 
     fleet: str = "demo"
+
+    @property
+    def digest(self) -> str:
+        """A short hash of every setting."""
+        return json_digest(self.model_dump(mode="json"))
 
 
 class ParamsFile(_Results):

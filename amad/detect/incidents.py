@@ -11,7 +11,6 @@ medium below 50, high below 75, critical from there.
 Shape legend: T rows of a vehicle, C channels.
 """
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from amad.config.digest import sha256_of
 from amad.detect.alarms import merge_alarms
 from amad.detect.detector import Detector, Scored
 from amad.detect.shapes import guess_type
@@ -113,7 +113,7 @@ def level_of(grade: float) -> str:
 def incident_id(fleet: str, vehicle: str, start: int) -> str:
     """The same for the same fleet, vehicle and start (microseconds), whoever scores it."""
     stamp = datetime.fromtimestamp(start / 1e6, UTC).strftime("%Y%m%dT%H%M%S")
-    digest = hashlib.sha256(f"{fleet}\0{vehicle}\0{start}".encode()).hexdigest()
+    digest = sha256_of(f"{fleet}\0{vehicle}\0{start}")
     return f"{stamp}-{digest[:10]}"
 
 

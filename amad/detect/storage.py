@@ -5,7 +5,6 @@ names, JSON with sorted keys. ``checksums.json`` holds the SHA-256 of every othe
 one is told when the detector is loaded.
 """
 
-import hashlib
 import json
 import tempfile
 from dataclasses import fields
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from amad.config import DataError, Fleet
+from amad.config.digest import file_sha256, text_digest
 from amad.config.params import DetectParams
 from amad.detect.alarms import OperatingPoint
 from amad.detect.chain import Calibration
@@ -106,11 +106,11 @@ def folder_digest(path: Path) -> str:
     path = Path(path)
     if not (path / "detector.json").is_file():
         raise DataError(f"{path}: holds no detector; run the evaluate stage to make one")
-    digest = hashlib.sha256()
+    content = b""
     for file in sorted(p for p in path.rglob("*") if p.is_file()):
-        digest.update(file.relative_to(path).as_posix().encode() + b"\0")
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()[:16]
+        content += file.relative_to(path).as_posix().encode() + b"\0"
+        content += bytes.fromhex(file_sha256(file))
+    return text_digest(content)
 
 
 def check_files(path: Path) -> None:
@@ -122,7 +122,7 @@ def check_files(path: Path) -> None:
     sums = read_json(path / CHECKSUMS, REMEDY, keys=("files",), required=True)
     for name, sha256 in sums["files"].items():
         try:
-            found = _sha256(path / name)
+            found = file_sha256(path / name)
         except OSError as error:
             raise DataError(f"{path / name}: {error.strerror}; {REMEDY}") from None
         if found != sha256:
@@ -132,16 +132,11 @@ def check_files(path: Path) -> None:
             )
 
 
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _write(detector: Detector, folder: Path) -> None:
     """Every file of the detector, the checksums last."""
     _write_content(detector, folder)
     found = sorted(file for file in folder.rglob("*") if file.is_file())
-    files = {file.relative_to(folder).as_posix(): _sha256(file) for file in found}
+    files = {file.relative_to(folder).as_posix(): file_sha256(file) for file in found}
     write_json(folder / CHECKSUMS, {"files": files})
 
 

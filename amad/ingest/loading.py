@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from amad.config import DataError, Fleet
 from amad.config.console import say, track
+from amad.config.digest import file_sha256
 from amad.config.errors import AmadError
 from amad.ingest.clock_errors import Strays
 from amad.ingest.duplicate_files import Copies
@@ -42,7 +43,7 @@ from amad.reading.rows import CleanRows, FileParser, RefusedRow
 from amad.reading.rules import reading_rules
 from amad.reading.times import date_of
 from amad.telemetry import lake as lakes
-from amad.telemetry.files import read_table, sha256_of, write_parquet
+from amad.telemetry.files import read_table, write_parquet
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import EVENTS, REJECTED
 
@@ -320,7 +321,7 @@ class Loading:
                 "newest": newest,
                 "index_rows": self._index_rows,
                 "lost": sorted(v for v in self._lost if v),
-                "tables": {n: sha256_of(self._pending.lake_file(n)) for n in names},
+                "tables": {n: file_sha256(self._pending.lake_file(n)) for n in names},
                 "hash": lakes.content_hash(days, events, self._test_start()),
             },
         )

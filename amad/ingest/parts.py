@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from amad.config import Fleet
 from amad.config.console import track
+from amad.config.digest import file_sha256
 from amad.ingest import origins
 from amad.ingest.events import intervals_of, label_rows
 from amad.ingest.merging import CONTRADICTS, FIRST, MERGED, REPEATS, Merged, merge
@@ -22,7 +23,6 @@ from amad.ingest.refused_rows import RejectedLog
 from amad.ingest.spill import DayRows, Spill, content_of, joined
 from amad.reading.times import date_of
 from amad.telemetry import lake as lakes
-from amad.telemetry.files import sha256_of
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import lake_schema
 
@@ -147,7 +147,7 @@ class Parts:
         lakes.write_part(part, self._schema, merged.timestamp_K, merged.value_KC, label_K)
         row = {
             "vehicle": vehicle, "date": date, "rows": len(merged.timestamp_K),
-            "sha256": sha256_of(part), "origin": None, "origins_sha256": None,
+            "sha256": file_sha256(part), "origin": None, "origins_sha256": None,
         }  # fmt: skip
         stays_T = (merged.fate_T == FIRST) | (merged.fate_T == MERGED)
         files = np.unique(rows.file_T[stays_T])
@@ -157,7 +157,7 @@ class Parts:
             table = origins.of_merged(rows, merged, paths)
             file = self._pending.lake_file(lakes.origins_path(vehicle, date))
             origins.write(table, file)
-            row["origins_sha256"] = sha256_of(file)
+            row["origins_sha256"] = file_sha256(file)
         self.days[vehicle, date] = row
         self.changed += 1
 

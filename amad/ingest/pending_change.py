@@ -11,7 +11,8 @@ import shutil
 from pathlib import Path
 
 from amad.config import DataError
-from amad.telemetry.files import flush, flush_folder, read_table, sha256_of, write_json
+from amad.config.digest import file_sha256
+from amad.telemetry.files import flush, flush_folder, read_table, write_json
 from amad.telemetry.lake import (
     DAYS,
     DAYS_FILE,
@@ -121,7 +122,7 @@ class Pending:
         """Put a file in place; the one that it replaces moves to ``.old``."""
         place = target / relative
         if place.is_file() and target == self._targets["lake"] and relative != Path(MANIFEST):
-            if sha256_of(place) == sha256_of(new):
+            if file_sha256(place) == file_sha256(new):
                 new.unlink()
                 return
             self._retire(relative)

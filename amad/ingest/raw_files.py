@@ -4,7 +4,6 @@ Every pipeline run asks this, so a file is hashed again only if its size, its in
 modification or of change differs from the last time (kept in ``runs/<fleet>/hashes.json``).
 """
 
-import hashlib
 import json
 import os
 import re
@@ -13,8 +12,9 @@ from pathlib import Path
 from amad import simulator
 from amad.config import ConfigError, DataError, Fleet, Settings
 from amad.config.console import say
+from amad.config.digest import file_sha256, text_digest
 from amad.reading.rules import PARTS, reading_rules
-from amad.telemetry.files import read_json, sha256_of, staged, write_json
+from amad.telemetry.files import read_json, staged, write_json
 from amad.telemetry.lake import read_manifest
 
 CULPRITS = "culprits"  # the ``part`` of the file of intervals
@@ -50,7 +50,7 @@ def fingerprint(fleet: Fleet, settings: Settings) -> dict:
             key = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
             entry = known.get(name)
             same = isinstance(entry, list) and len(entry) == 2 and entry[0] == key
-            sha = entry[1] if same else sha256_of(real)
+            sha = entry[1] if same else file_sha256(real)
         except OSError as error:
             file["error"] = error.strerror or str(error)
             continue
@@ -63,7 +63,7 @@ def fingerprint(fleet: Fleet, settings: Settings) -> dict:
         "fleet": fleet.name,
         "format": fleet.source.format,
         "files": files,
-        "digest": hashlib.sha256(lines.encode()).hexdigest()[:16],
+        "digest": text_digest(lines),
     }
 
 
@@ -202,7 +202,7 @@ def _simulation_digest(fleet: Fleet) -> str:
     content = fleet.model_dump(
         mode="json", include={"source", "channels", "vehicle_classes", "period_seconds"}
     )
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
+    code = json.dumps(content, sort_keys=True).encode()
     for path in sorted(Path(simulator.__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+        code += path.read_bytes()
+    return text_digest(code)

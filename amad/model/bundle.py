@@ -5,7 +5,6 @@ contract, the scaler, the weights' digest, a digest of all these, and meta: data
 as the caller has them). The same content gives the same bytes.
 """
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from safetensors.torch import load, save
 
 from amad.config import DataError, Fleet, Params
+from amad.config.digest import json_sha256, sha256_of
 from amad.model.levels import Levels
 from amad.model.network import Amad
 from amad.telemetry.files import staged, write_json
@@ -56,7 +56,7 @@ def write_bundle(
             "params": params.model_dump(mode="json"),
             "fleet": fleet.model_dump(mode="json"),
             "scaler": scaler.to_json(),
-            "weights_sha256": hashlib.sha256(weights).hexdigest(),
+            "weights_sha256": sha256_of(weights),
             "meta": meta,
         }
         content["content_sha256"] = _digest_of(content)
@@ -106,7 +106,7 @@ def read_bundle(path: Path) -> Bundle:
         raise DataError(
             f"{where}: the channels of the weights, the fleet and the scaler differ; train again"
         )
-    if hashlib.sha256(weights).hexdigest() != digest:
+    if sha256_of(weights) != digest:
         raise DataError(
             f"{path / WEIGHTS}: not the weights that {CONTENT} was written with (damaged, or an "
             "incomplete copy); train again"
@@ -124,7 +124,7 @@ def read_bundle(path: Path) -> Bundle:
 def _digest_of(content: dict) -> str:
     """A hash of what ``bundle.json`` holds beside it."""
     content = json.loads(json.dumps(content))  # as a reader finds it
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return json_sha256(content)
 
 
 def _bytes(file: Path) -> bytes:

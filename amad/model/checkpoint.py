@@ -6,7 +6,6 @@ Learning rate, order of the windows, masks and random numbers are functions
 of (seed, epoch), so that the weights, the optimiser and the epoch are all that a resume needs.
 """
 
-import hashlib
 import pickle
 import shutil
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Protocol
 import torch
 
 from amad.config import DataError
+from amad.config.digest import file_sha256
 from amad.config.params import ModelParams
 from amad.model.levels import Levels
 from amad.model.network import Amad
@@ -70,7 +70,7 @@ def save_checkpoint(folder: Path, state: dict) -> None:
     """Write ``state`` (tensors, numbers, strings, lists and dicts of them) into ``folder``."""
     with full_disk_named(folder / STATE):
         torch.save(state, folder / STATE)
-        (folder / HASH).write_text(_sha256(folder / STATE), encoding="ascii")
+        (folder / HASH).write_text(file_sha256(folder / STATE), encoding="ascii")
 
 
 def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> dict:
@@ -81,7 +81,7 @@ def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> dict:
     """
     path = Path(folder) / STATE
     try:
-        if _sha256(path) != (path.parent / HASH).read_text(encoding="ascii", errors="replace"):
+        if file_sha256(path) != (path.parent / HASH).read_text(encoding="ascii", errors="replace"):
             raise OSError("its content is not what was written")
         return torch.load(path, map_location=device, weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
@@ -89,11 +89,6 @@ def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> dict:
             f"{path}: no readable checkpoint ({str(error).splitlines()[0]}); "
             "remove its folder to train from the start"
         ) from None
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def require_digest(state: dict, digest: str, folder: Path) -> None:

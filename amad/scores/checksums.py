@@ -4,11 +4,11 @@ A file is hashed again when its size, its inode or one of its times has changed.
 last change (ctime) is the kernel's: who writes to a file cannot keep it as it was.
 """
 
-import hashlib
 from contextlib import suppress
 from pathlib import Path
 
 from amad.config import DataError
+from amad.config.digest import file_sha256
 from amad.telemetry.files import SEAL, read_json, write_json
 
 
@@ -34,8 +34,7 @@ class Checksums:
             name = str(file.relative_to(self._root))
             known = self._seen.get(name) or self._known.get(name)
             if not known or known[:-1] != state:
-                with file.open("rb") as stream:
-                    known = [*state, hashlib.file_digest(stream, "sha256").hexdigest()]
+                known = [*state, file_sha256(file)]
         except OSError:
             return None
         self._seen[name] = known

@@ -11,7 +11,6 @@ written. It holds no wall clock, so the same inputs give the same bytes. Two job
 the same bytes; neither leaves a mixture.
 """
 
-import hashlib
 import json
 import shutil
 from collections import Counter
@@ -25,6 +24,7 @@ import pyarrow.parquet as pq
 
 from amad.config import DataError
 from amad.config.console import say
+from amad.config.digest import file_sha256
 from amad.detect.daily import day_bounds
 from amad.detect.incidents import Incident
 from amad.scores.checksums import Checksums
@@ -168,7 +168,7 @@ def publish(
     with staged(scores) as stage:
         stage.mkdir()
         counts = _write_scores(stage / "part.parquet", tables, vehicles, scores)
-        files["part.parquet"] = _sha256(stage / "part.parquet")
+        files["part.parquet"] = file_sha256(stage / "part.parquet")
         manifest = {
             "contract": CONTRACT,
             "date": str(day),
@@ -280,7 +280,7 @@ def _publish_incidents(
         pq.write_table(table, stage / "incidents.parquet", **OPTIONS)
         lines = [json.dumps(_readable(row), sort_keys=True) + "\n" for row in rows]
         (stage / "incidents.jsonl").write_text("".join(lines), encoding="utf-8")
-        return {file.name: _sha256(file) for file in sorted(stage.iterdir())}
+        return {file.name: file_sha256(file) for file in sorted(stage.iterdir())}
 
 
 def _readable(row: dict) -> dict:
@@ -292,8 +292,3 @@ def _readable(row: dict) -> dict:
 def _incident(row: dict) -> Incident:
     known = {name: row[name] for name in Incident.__dataclass_fields__}
     return Incident(**known | {name: tuple(row[name]) for name in ("channels", "shares")})
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

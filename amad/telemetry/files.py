@@ -5,7 +5,6 @@ Every file of state (JSON or Parquet) that a later command depends on is read wi
 """
 
 import errno
-import hashlib
 import json
 import os
 import resource
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amad.config import AmadError, DataError
+from amad.config.digest import json_digest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -144,7 +144,7 @@ def write_json(path: Path, content: object, *, sealed: bool = False) -> None:
 def seal(content: dict) -> str:
     """A short hash of a JSON object, of all but the seal that it may hold already."""
     kept = json.loads(json.dumps({name: v for name, v in content.items() if name != SEAL}))
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+    return json_digest(kept)
 
 
 def write_parquet(table, path: Path, schema=None, **options) -> None:
@@ -231,9 +231,3 @@ def damaged(path: Path, remedy: str, why: str) -> DataError:
 def _missing(path: Path, remedy: str, required: bool) -> None:
     if required:
         raise DataError(f"{path} is missing; {remedy}")
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

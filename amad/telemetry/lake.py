@@ -14,7 +14,6 @@ one, so that a reader finds the lake that it opened. Vehicle ids are percent-enc
 """
 
 import datetime
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from amad.config import DataError, Fleet
+from amad.config.digest import json_digest, json_sha256, sha256_of, text_digest
 from amad.reading.times import DAY_US, date_of
 from amad.telemetry.files import damaged, read_json, write_json
 from amad.telemetry.schemas import DATE, EVENTS, TIMESTAMP, VEHICLE, check, lake_schema
@@ -163,7 +163,7 @@ class Lake:
                 content = path.read_bytes()
             except (FileNotFoundError, NotADirectoryError):
                 continue
-            if hashlib.sha256(content).hexdigest() == sha256:
+            if sha256_of(content) == sha256:
                 with pq.ParquetFile(pa.BufferReader(content)) as file:
                     yield file
                 return
@@ -237,7 +237,7 @@ def id_in_path(vehicle: str, limit: int = NAME_BYTES) -> str:
     encoded = quote(vehicle, safe="")
     if len(encoded) <= limit:
         return encoded
-    digest = hashlib.sha256(vehicle.encode()).hexdigest()[:16]
+    digest = text_digest(vehicle)
     return f"{encoded[: limit - len(digest) - 1]}+{digest}"
 
 
@@ -289,14 +289,13 @@ def write_manifest(path: Path, content: dict) -> None:
 
 def _checksum(manifest: dict) -> str:
     content = {key: value for key, value in manifest.items() if key != "checksum"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return json_sha256(content)
 
 
 def lake_contract(fleet: Fleet) -> str:
     """A hash of those parts of the fleet file that shape the lake's content."""
     classes = fleet.model_dump(mode="json", include={"vehicle_classes"})
-    text = json.dumps([classes, reading_contract(fleet)], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return json_digest([classes, reading_contract(fleet)])
 
 
 def reading_contract(fleet: Fleet) -> str:
@@ -316,7 +315,7 @@ def reading_contract(fleet: Fleet) -> str:
         item["nulls"] = [word for word in channel.nulls if isinstance(word, str)]
     content["decimal_told"] = "decimal" in fleet.source.model_fields_set
     content["format"] = FORMAT
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    return json_digest(content)
 
 
 def content_hash(days: pa.Table, events: pa.Table, test_start: dict[str, int]) -> str:
@@ -325,4 +324,4 @@ def content_hash(days: pa.Table, events: pa.Table, test_start: dict[str, int]) -
     lines = sorted(f"{v}\0{d}\0{sha}" for v, d, sha in zip(*columns, strict=True))
     lines += sorted(json.dumps(row, default=str) for row in events.to_pylist())
     lines.append(json.dumps(test_start, sort_keys=True))
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+    return text_digest("\n".join(lines))

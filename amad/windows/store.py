@@ -8,8 +8,6 @@ label int8 where there is one. Nothing is copied before a batch is gathered.
 Shape legend: T rows of a vehicle, C channels.
 """
 
-import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from amad.config import DataError, Fleet
+from amad.config.digest import DIGITS, file_sha256, json_digest
 from amad.telemetry.files import damaged, read_json, staged, write_json
 from amad.telemetry.lake import NAME_BYTES, id_in_path
 from amad.telemetry.schemas import TIMESTAMP
@@ -49,7 +48,7 @@ def write_store(
                 "rows": item.rows,
                 "segments": len(item.segments()),
                 "parts": {name: int(counts[value]) for name, value in PARTS.items()},
-                "digest": _digest(file),
+                "digest": file_sha256(file)[:DIGITS],
             }
         content = {
             "fleet": fleet.name,
@@ -102,7 +101,7 @@ class WindowStore:
         for vehicle, entry in store.content["vehicles"].items():
             file = store.path / "vehicles" / _file_name(vehicle)
             try:
-                found = _digest(file)
+                found = file_sha256(file)[:DIGITS]
             except (FileNotFoundError, IsADirectoryError) as error:
                 raise damaged(file, REMEDY, error.strerror) from None
             if found != entry["digest"]:
@@ -127,8 +126,7 @@ class WindowStore:
     @property
     def digest(self) -> str:
         """A short hash of everything in the store: the data version of what is trained on it."""
-        text = json.dumps(self.content, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return json_digest(self.content)
 
     def vehicle_class(self, vehicle: str) -> str:
         """The class that the vehicle had when the store was written."""
@@ -176,11 +174,6 @@ class WindowStore:
 
 def _file_name(vehicle: str) -> str:
     return id_in_path(vehicle, NAME_BYTES - len(".arrow")) + ".arrow"
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
 
 
 def _write_vehicle(file: Path, series: Series) -> None:

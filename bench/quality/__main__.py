@@ -18,7 +18,7 @@ from amad.engines.shared.environment import quiet
 from amad.evaluation.summary import rounded
 from amad.telemetry.files import staged, write_json
 from bench.facts import machine_facts
-from bench.quality.figures import mean_of_fleets, params_digest
+from bench.quality.figures import mean_of_fleets
 from bench.quality.fleets import PROTOCOLS, Prepared, find_fleet, prepare_fleet
 from bench.quality.methods import FLOOR, FORMS, GROUPS, USUAL, chosen_methods, method_names
 from bench.quality.plan import Plan
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     report = rounded({
         "machine": machine_facts(),
         "params": params.model_dump(mode="json"),
-        "params_digest": params_digest(params),
+        "params_digest": params.digest,
         "seeds": options.seeds,
         "methods": methods,
         "fleets": fleets,

@@ -3,8 +3,6 @@
 docs/reference/benchmark.md explains every key.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -21,12 +19,6 @@ RELATION_TYPES = ("decoupling", "delay", "stuck")  # faults in how channels go t
 RELATION = "relation"
 AGAINST = ("linear", "linear_kmeans", WITHOUT, WITH, "amad")
 Results = Mapping[str, Sequence[Sequence[dict]]]  # method -> seed -> part of the units -> result
-
-
-def params_digest(params: Params) -> str:
-    """16 hex digits of all settings."""
-    text = json.dumps(params.model_dump(mode="json"), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def form_figures(results: Results, fleet: Fleet, params: Params, *, one_fault: bool) -> dict:

@@ -6,14 +6,13 @@ day before that goes on over midnight has changed. It is stale too when one of i
 it was written. Another champion alone makes nothing stale.
 """
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
 from amad.config import DataError, Fleet, Settings
 from amad.config.console import say
+from amad.config.digest import json_digest
 from amad.detect.daily import day_bounds
 from amad.scores import partitions
 from amad.scores.checksums import Checksums
@@ -59,12 +58,11 @@ class Snapshot:
                 [] if kept else [d for d in past if (vehicle, d) in self.parts and d not in out]
             )
             hashes = [(str(d), self.parts[vehicle, d][1]) for d in [*history, day]]
-            text = json.dumps([partitions.CONTRACT, kept, hashes])
             found[vehicle] = VehicleDay(
                 rows=self.parts[vehicle, day][0],
                 history=tuple(map(str, history)),
                 quarantined=kept,
-                inputs=hashlib.sha256(text.encode()).hexdigest()[:16],
+                inputs=json_digest([partitions.CONTRACT, kept, hashes]),
             )
         return found
 
@@ -85,8 +83,7 @@ class Snapshot:
 
 def digest_of(items: dict) -> str:
     """A short hash of dataclasses by name."""
-    text = json.dumps({name: asdict(item) for name, item in items.items()}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return json_digest({name: asdict(item) for name, item in items.items()})
 
 
 def take_snapshot(fleet: Fleet, settings: Settings, until: date | None = None) -> Snapshot:

@@ -5,8 +5,6 @@ evaluation again is the same run, another one is another run. Where the evaluati
 elsewhere (``dvc pull``, another store), the run is logged when it is first asked for.
 """
 
-import hashlib
-import json
 import time
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Run, RunStatus
 
 from amad.config import Params
+from amad.config.digest import json_digest
 from amad.engines.shared.datasets import log_datasets
 from amad.engines.shared.tracking import experiment_id, find_run, log_settings, open_run
 from amad.windows.store import WindowStore
@@ -69,8 +68,7 @@ def training_run(client: MlflowClient, fleet: str, training: dict) -> str:
 
 def evaluation_digest(metrics: dict) -> str:
     """16 hex digits of what ``metrics.json`` says."""
-    text = json.dumps(metrics, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return json_digest(metrics)
 
 
 def points(metrics: dict) -> list[Metric]:

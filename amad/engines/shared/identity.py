@@ -4,32 +4,29 @@ Ray resumes a run by its name alone and asks no questions: fitting the name of a
 with other settings trains nothing and returns the old weights. So the name is the content.
 """
 
-import hashlib
 import importlib.util
-import json
 from pathlib import Path
 
+from amad.config.digest import json_digest, text_digest
 from amad.telemetry.files import read_json, write_json
 
 
 def work_digest(inputs: dict, packages: tuple[str, ...]) -> str:
     """16 hex digits of ``inputs`` (JSON-able) and of the source code of ``packages``."""
-    text = json.dumps({"inputs": inputs, "code": code_digest(*packages)}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return json_digest({"inputs": inputs, "code": code_digest(*packages)})
 
 
 def code_digest(*packages: str) -> str:
     """16 hex digits of every Python file of the packages (or modules), in order of path."""
-    code = hashlib.sha256()
+    code = b""
     for package in packages:
         spec = importlib.util.find_spec(package)
         assert spec is not None and spec.origin is not None, package
         origin = Path(spec.origin)
         files = sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
         for file in files:
-            code.update(f"{package} {file.relative_to(origin.parent)}\n".encode())
-            code.update(file.read_bytes())
-    return code.hexdigest()[:16]
+            code += f"{package} {file.relative_to(origin.parent)}\n".encode() + file.read_bytes()
+    return text_digest(code)
 
 
 class RunState:

@@ -6,7 +6,6 @@ Every move of an alias is written down on the registered model: who, when, why.
 """
 
 import getpass
-import hashlib
 import json
 import socket
 import subprocess
@@ -28,7 +27,7 @@ from mlflow.types.schema import AnyType, Array
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 import amad
-from amad.config import Fleet, Params, ServiceError
+from amad.config import Fleet, ServiceError
 from amad.detect.storage import folder_digest
 from amad.engines.shared.tracking import model_name
 
@@ -313,9 +312,3 @@ def git_state(home: Path) -> dict[str, str]:
     except (OSError, subprocess.CalledProcessError):
         return {"git_commit": "none", "git_dirty": "none"}
     return {"git_commit": commit, "git_dirty": "true" if status else "false"}
-
-
-def params_digest(params: Params) -> str:
-    """A short hash of everything in ``params.yaml``."""
-    text = json.dumps(params.model_dump(mode="json"), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
