@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from amad.config import Settings, load_cluster, load_fleet
-from amad.detect.detector import Detector
+from amad.detect.storage import detector_digest, load_detector
 from amad.engines.score.batch import Model, score_days
 from amad.engines.score.freshness import Snapshot
 from amad.engines.score.plan import Plan
@@ -58,9 +58,9 @@ def main(arguments: list[str] | None = None) -> dict:
     settings = Settings()
     fleet = load_fleet(options.fleet, settings)
     folder = settings.fleet_dir(fleet.name)
-    detector = Detector.load(folder / "detector")
+    detector = load_detector(folder / "detector")
     model = Model(
-        version="0", digest=detector.digest(), folder=folder / "detector", detector=detector
+        version="0", digest=detector_digest(detector), folder=folder / "detector", detector=detector
     )
     lake = Lake(folder / "lake", fleet)
     parts = {(vehicle, day): (rows, "") for vehicle, day, rows in lake.days()}

@@ -233,8 +233,8 @@ class FleetSweep:
         judged = judged_fleet(self.fleet, protocol, len(self.store.vehicles))
         found = {}
         for view, name in (("alone", "alone"), ("detector", "whole")):
-            tally = joined([result.get(name, result["whole"])["tally"]])
-            units = by_unit(tally.per_unit, tally.vehicle, judged)
+            method_result = joined([result.get(name, result["whole"])["method_result"]])
+            units = by_unit(method_result.per_unit, method_result.vehicle, judged)
             found[view] = float(np.mean([figures[PRIMARY] for figures in units.values()]))
         return found
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from amad.config import Params, Settings, load_fleet
 from amad.config.console import say
 from amad.detect.detector import build_detector
-from amad.detect.storage import folder_digest
+from amad.detect.storage import folder_digest, save_detector
 from amad.engines.shared.datasets import data_hash
 from amad.engines.shared.evaluation_run import evaluation_run
 from amad.engines.shared.tracking import connect
@@ -46,7 +46,7 @@ def run(params: Params, settings: Settings) -> dict:
     detector = build_detector(bundle, params.detect)
     say(f"fit the detector on {len(store.vehicles)} vehicles")
     detector.fit(*fitting_parts(store))
-    detector.save(folder / "detector")
+    save_detector(detector, folder / "detector")
     evaluation = examine(store, detector, fleet, params, events)
     metrics = evaluation.metrics | {
         "detector_digest": folder_digest(folder / "detector"),

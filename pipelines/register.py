@@ -15,7 +15,7 @@ from mlflow.entities.model_registry import ModelVersion
 from amad.config import DataError, Fleet, Params, Settings, load_fleet
 from amad.config.console import say
 from amad.detect.detector import Detector
-from amad.detect.storage import folder_digest
+from amad.detect.storage import folder_digest, load_detector
 from amad.engines.register import promotion
 from amad.engines.register.challenge import defend
 from amad.engines.register.gate import Decision, decide
@@ -46,7 +46,7 @@ def run(params: Params, settings: Settings) -> dict:
     folder = settings.fleet_dir(fleet.name)
     metrics = read_json(folder / "evaluation" / "metrics.json", EVALUATE, required=True)
     identity = _identity(folder, metrics)
-    detector = Detector.load(folder / "detector")
+    detector = load_detector(folder / "detector")
     lake = Lake(folder / "lake", fleet)
     client = connect(settings)
     with registry_lock(settings, fleet.name):

@@ -16,7 +16,9 @@ import torch
 import yaml
 
 from amad.config import Fleet, Params, Settings, load_fleet
-from amad.detect.detector import Detector, build_detector, make_members
+from amad.detect.detector import Detector, build_detector
+from amad.detect.make import make_members
+from amad.detect.storage import detector_digest, save_detector
 from amad.evaluation.harness import evaluate
 from amad.ingest.run import ingest
 from amad.model.bundle import Bundle
@@ -180,14 +182,14 @@ def make_artifacts(fleet: Fleet, settings: Settings, **detect: object) -> Params
     folder = settings.fleet_dir(fleet.name)
     lake = Lake(folder / "lake", fleet)
     detector = fit_detector(fleet, lake, **detect)
-    detector.save(folder / "detector")
+    save_detector(detector, folder / "detector")
     whole = [detector.scaler.fill(series) for series in series_of(fleet, lake)]
     meta = {"data_hash": lake.hash()}
     write_store(folder / "store", whole, fleet, detector.scaler, meta)
     params = kit_params(**detect)
     store = WindowStore.open(folder / "store")
     metrics = evaluate(store, detector, fleet, params, lake.events())
-    metrics |= {"detector_digest": detector.digest(), **meta}
+    metrics |= {"detector_digest": detector_digest(detector), **meta}
     write_json(folder / "evaluation" / "metrics.json", metrics)
     verdict = {"ok": True, "vehicle_days": len(lake.days()), "quarantined": 0, "checks": []}
     write_json(

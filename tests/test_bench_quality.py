@@ -39,7 +39,7 @@ from bench.quality.methods import (
     looks_ahead,
     settings_of,
 )
-from bench.quality.records import joined, tally_from_json, tally_to_json
+from bench.quality.records import joined, result_from_json, result_to_json
 
 DOCS = Path(__file__).resolve().parent.parent / "docs/reference/benchmark.md"
 METHODS = (
@@ -328,8 +328,8 @@ def test_unseen_vehicles_are_unseen(store, tmp_path):
         detector.fit(train, calibration)
         assert not {f"vehicle/{v}" for v in unseen} & set(detector.levels)
         assert detector.level_of(half.scaled(min(unseen))) == "fleet"
-        tallies, _ = judge({"m": detector}, half, fleet, kit_params(), kit_events(), {})
-        assert set(tallies["m"].vehicle.values()) == unseen
+        results, _ = judge({"m": detector}, half, fleet, kit_params(), kit_events(), {})
+        assert set(results["m"].vehicle.values()) == unseen
 
 
 def test_what_was_filled_with_a_hidden_mean_is_filled_anew(store, tmp_path):
@@ -379,8 +379,8 @@ def test_remembered_residuals_are_those_of_predicting_all(store, smoothing):
             memory.attach(detector)
         detector.fit(*fitting_parts(store))
         rows.clear()
-        tallies, _ = judge({"m": detector}, view, contract, params, kit_events(), {})
-        found.append(tally_to_json(tallies["m"]))
+        results, _ = judge({"m": detector}, view, contract, params, kit_events(), {})
+        found.append(result_to_json(results["m"]))
         predicted.append(sum(rows))
     assert found[0] == found[1]
     assert predicted[1] < 0.7 * predicted[0]
@@ -399,16 +399,16 @@ def _count_rows(detector: Detector) -> list[int]:
     return rows
 
 
-def test_tallies_survive_their_file(store):
+def test_results_survive_their_file(store):
     detector = Detector(linear_members(), kit_params().detect, kit_fleet(), store.scaler)
     detector.fit(*fitting_parts(store))
-    tallies, _ = judge({"m": detector}, store, kit_fleet(), kit_params(), kit_events(), {})
-    content = tally_to_json(tallies["m"])
-    again = tally_to_json(tally_from_json(json.loads(json.dumps(content))))
+    results, _ = judge({"m": detector}, store, kit_fleet(), kit_params(), kit_events(), {})
+    content = result_to_json(results["m"])
+    again = result_to_json(result_from_json(json.loads(json.dumps(content))))
     assert again == content
     twice = joined([content, content])
-    assert twice.normal.incidents == 2 * tallies["m"].normal.incidents
-    assert len(twice.truth) == 2 * len(tallies["m"].truth)
+    assert twice.normal.incidents == 2 * results["m"].normal.incidents
+    assert len(twice.truth) == 2 * len(results["m"].truth)
 
 
 def test_two_fleets_of_one_name_are_refused(run, tmp_path):

@@ -1,4 +1,4 @@
-"""The harness on a small fleet with the real detectors: units, tallies, and what is written."""
+"""The harness on a small fleet with the real detectors: units, results, and what is written."""
 
 import json
 from dataclasses import replace
@@ -9,7 +9,8 @@ from evaluation_kit import FAULTS, kit_events, kit_fleet, kit_params, kit_store
 
 from amad import metrics
 from amad.config.params import ModelParams
-from amad.detect.detector import Detector, Scored, build_detector
+from amad.detect.detector import Detector, build_detector
+from amad.detect.detector_state import Scored
 from amad.detect.make import linear_members
 from amad.evaluation.harness import (
     RANDOM_SEEDS,
@@ -20,7 +21,7 @@ from amad.evaluation.harness import (
     per_unit_metrics,
 )
 from amad.evaluation.headline import headline, write_curve
-from amad.evaluation.method_result import Tally, lowest_for_unscored
+from amad.evaluation.method_result import MethodResult, lowest_for_unscored
 from amad.evaluation.summary import _point_adjusted, summarise
 from amad.evaluation.units import CASE_ROWS, Unit, fitting_parts, stretch, units_of
 from amad.model import Amad, Bundle
@@ -195,8 +196,8 @@ def test_point_adjusted_stands_apart_with_random_untrained_and_pca(labelled):
     found = labelled[-1]
     content = found.metrics
     assert content["point_adjusted"] == {}, "no untrained network was run beside it"
-    tallies = {**found.tallies, "untrained": found.tallies["pca"]}
-    table = _point_adjusted(tallies)["mean_f1"]
+    results = {**found.results, "untrained": found.results["pca"]}
+    table = _point_adjusted(results)["mean_f1"]
     assert {"amad", "random", "untrained", "pca"} <= set(table)
     assert all("point_adjusted_f1" not in m["mean"] for m in content["methods"].values())
     assert table["random"] > content["methods"]["random"]["mean"]["best_f1"] + 0.1
@@ -310,11 +311,11 @@ def test_a_detector_without_a_bundle_is_judged_without_a_share(labelled):
                                              (("amad", "amad"), "rest")])  # fmt: skip
 def test_the_other_form_of_the_detector_is_never_the_best_baseline(labelled, forms, best):
     _, _, fleet, params, evaluation = labelled
-    whole = evaluation.tallies
-    tallies = {"amad": whole["amad"], "random": whole["random"], "rest": whole["ridge"],
+    whole = evaluation.results
+    results = {"amad": whole["amad"], "random": whole["random"], "rest": whole["ridge"],
                "l2": whole["l2"]}  # fmt: skip
     content = summarise(
-        tallies, {}, fleet, params, detector="amad", floor="random", with_network=forms[0],
+        results, {}, fleet, params, detector="amad", floor="random", with_network=forms[0],
         without_network=forms[1],
     )  # fmt: skip
     means = {name: method["mean"]["vus_pr"] for name, method in content["methods"].items()}
@@ -350,14 +351,14 @@ def test_rows_without_a_score_count_as_the_lowest(labelled):
     blind[unit.label_T] = np.nan
     found = {}
     for name, score_T in (("perfect", perfect), ("blind", blind)):
-        tally = Tally()
+        result = MethodResult()
         scored = Scored(
             score_T=score_T, alarm_T=score_T > 0.5, part_TC=np.ones((rows, 4), np.float32)
         )
-        tally.judge_unit(unit, scored, 0.5, fleet, 60_000_000)
-        found[name] = tally.per_unit["car-2"]
-        assert tally.unscored_rows == np.isnan(score_T).sum()
-        assert tally.truth[0].found == (name == "perfect")
+        result.judge_unit(unit, scored, 0.5, fleet, 60_000_000)
+        found[name] = result.per_unit["car-2"]
+        assert result.unscored_rows == np.isnan(score_T).sum()
+        assert result.truth[0].found == (name == "perfect")
     assert found["perfect"]["auc_pr"] == 1
     assert found["blind"]["auc_pr"] < 0.05 and found["blind"]["auc_roc"] == 0
     assert np.array_equal(lowest_for_unscored(np.array([np.nan, 2, 1])), [0, 2, 1])
@@ -374,19 +375,19 @@ def test_events_that_false_alarms_would_find_are_told_apart(labelled):
         if every:
             alarm_T[::every] = True
         alarm_T[event.first] = True  # the event itself is found, and counts for no chance
-        tally = Tally()
+        result = MethodResult()
         part_TC = np.ones((rows, 4), np.float32)
         scored = Scored(score_T=alarm_T.astype(np.float32), alarm_T=alarm_T, part_TC=part_TC)
-        tally.judge_unit(unit, scored, 0.5, fleet, 0)
-        assert tally.truth[0].found
+        result.judge_unit(unit, scored, 0.5, fleet, 0)
+        assert result.truth[0].found
         near = 2 * length / (rows - length)  # incidents that touch the event are not counted
-        assert tally.truth[0].chance == pytest.approx(chance, abs=near if every != 1 else 1)
+        assert result.truth[0].chance == pytest.approx(chance, abs=near if every != 1 else 1)
 
 
 def test_chance_is_never_below_that_of_the_promised_alarms(labelled):
     evaluation = labelled[-1]
     point = evaluation.metrics["operating_point"]
-    days = [f.days for f in evaluation.tallies["amad"].truth]
+    days = [f.days for f in evaluation.results["amad"].truth]
     assert days == pytest.approx([length / 1600 for length in (60, 100, 40)])
     promised = np.mean([1 - np.exp(-point["alarm_budget"] * d) for d in days])
     assert promised <= point["chance_recall"] < point["event_recall"] == 1

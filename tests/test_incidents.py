@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amad.detect.alarms import choose_threshold, merge_alarms, vehicle_days
-from amad.detect.detector import Detector, Scored
+from amad.detect.detector import Detector
+from amad.detect.detector_state import Scored
 from amad.detect.incidents import (
     blamed,
     continue_incident,

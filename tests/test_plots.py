@@ -59,5 +59,5 @@ def test_the_curve_table_holds_every_method(drawn):
     assert {row["method"] for row in rows} == set(evaluation.metrics["methods"])
     ours = [float(row["precision"]) for row in rows if row["method"] == "amad"]
     assert len(ours) == 101 and all(0 <= p <= 1 for p in ours)
-    base = np.mean([t.precision_G for t in [evaluation.tallies["random"]]], axis=(0, 1))[-1]
+    base = np.mean([t.precision_G for t in [evaluation.results["random"]]], axis=(0, 1))[-1]
     assert ours[10] > base

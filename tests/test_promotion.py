@@ -239,7 +239,7 @@ def test_a_damaged_champion_neither_scores_nor_defends_itself(place, flipped):
     assert theirs is None and "has the digest" in problem
 
 
-def test_a_damaged_version_is_not_crowned(place, flipped):
+def test_a_damaged_version_does_not_become_champion(place, flipped):
     client = connect(place)
     flipped("2")
     with pytest.raises(ServiceError, match="version 2 has the digest"):

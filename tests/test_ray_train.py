@@ -17,7 +17,7 @@ from amad.config import ClusterProfile, DataError, ServiceError, Settings
 from amad.engines.shared.cluster import local_cpus, ray_session
 from amad.engines.shared.identity import RunState, code_digest, work_digest
 from amad.engines.shared.tracking import connect, experiment_id, open_run
-from amad.engines.shared.training_curve import Curve, append_event, followed
+from amad.engines.shared.training_curve import TrainingCurve, append_event, followed
 from amad.engines.train.training import train_fleet, training_digest
 from amad.model import read_bundle
 from amad.model.checkpoint import STATE, load_checkpoint, save_checkpoint
@@ -150,8 +150,8 @@ def test_a_curve_has_neither_repeats_nor_gaps_after_a_crash(tmp_path: Path) -> N
     client = connect(Settings(home=tmp_path))
     epochs = [{"epoch": n, "loss": 1 / n, "note": "text"} for n in (1, 2, 3)]
     with open_run(client, "toy", "train") as run:
-        Curve(client, run.info.run_id, "loss").log(epochs[1])  # the first was never logged
-    again = Curve(client, run.info.run_id, "loss")
+        TrainingCurve(client, run.info.run_id, "loss").log(epochs[1])  # the first was never logged
+    again = TrainingCurve(client, run.info.run_id, "loss")
     for metrics in [*epochs, *epochs]:
         again.log(metrics)
     history = client.get_metric_history(run.info.run_id, "loss")

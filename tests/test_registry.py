@@ -16,7 +16,7 @@ from scoring_kit import VEHICLES, fit_detector, make_artifacts, make_lake, read_
 
 import amad
 from amad.config import Fleet, GateError, ServiceError
-from amad.detect.detector import Detector
+from amad.detect.storage import detector_digest, load_detector
 from amad.engines.register import promotion
 from amad.engines.register.challenge import Defender, defend
 from amad.engines.shared import registry
@@ -325,7 +325,7 @@ def test_the_pyfunc_loads_without_pickle_and_scores_as_the_detector_does(place, 
 
     from amad.windows.resample import row_of, to_series
 
-    detector = Detector.load(settings.fleet_dir(FLEET) / "detector")
+    detector = load_detector(settings.fleet_dir(FLEET) / "detector")
     assert told["context"] == detector.context_rows
     for vehicle in VEHICLES:
         table = lake.read_day(vehicle, day)
@@ -375,7 +375,7 @@ def test_fit_detector_is_deterministic(place):
     """What idempotent registration rests on."""
     fleet, settings, _ = place
     lake = Lake(settings.fleet_dir(FLEET) / "lake", fleet)
-    assert fit_detector(fleet, lake).digest() == fit_detector(fleet, lake).digest()
+    assert detector_digest(fit_detector(fleet, lake)) == detector_digest(fit_detector(fleet, lake))
 
 
 def test_only_what_a_person_changed_makes_the_project_dirty(tmp_path: Path) -> None:

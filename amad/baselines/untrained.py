@@ -3,7 +3,7 @@
 from amad.baselines.network import seeded
 from amad.config import Fleet, Params
 from amad.config.params import DetectParams, ModelParams
-from amad.detect.detector import make_members
+from amad.detect.make import make_members
 from amad.detect.members import Member
 from amad.model.bundle import Bundle
 from amad.model.network import Amad

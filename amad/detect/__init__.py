@@ -4,7 +4,8 @@ See docs/explanation/detector.md.
 """
 
 from amad.detect.alarms import OperatingPoint, merge_alarms
-from amad.detect.detector import Detector, Scored, build_detector
+from amad.detect.detector import Detector, build_detector
+from amad.detect.detector_state import Scored
 from amad.detect.incidents import Incident, continue_incident, incidents_of, severity
 
 __all__ = [

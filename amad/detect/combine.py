@@ -14,56 +14,49 @@ Shape legend: T rows, C channels.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 import numpy as np
+
+from amad.detect.members import Member
 
 TIME_SHARE = 2 / 3
 BAR_QUANTILE = 0.99  # of held-out evidence: what a member between channels must exceed
 
 
-class Voice(Protocol):
-    """What the joint needs to know of a member."""
-
-    name: str
-    weight: float
-    between_channels: bool
-
-
-def shares(voices: Sequence[Voice]) -> dict[str, float]:
+def shares(members: Sequence[Member]) -> dict[str, float]:
     """Of each member, its share of the mean; they sum to 1."""
-    kinds = [[v for v in voices if v.between_channels == kind] for kind in (False, True)]
+    kinds = [[v for v in members if v.between_channels == kind] for kind in (False, True)]
     parts = (TIME_SHARE, 1 - TIME_SHARE) if all(kinds) else (1.0, 1.0)
     return {
-        voice.name: part * voice.weight / sum(v.weight for v in kind)
+        member.name: part * member.weight / sum(v.weight for v in kind)
         for kind, part in zip(kinds, parts, strict=True)
-        for voice in kind
+        for member in kind
     }
 
 
-def excess_shares(voices: Sequence[Voice]) -> dict[str, float]:
+def excess_shares(members: Sequence[Member]) -> dict[str, float]:
     """Of each member that counts once more by its excess, the weight of that excess."""
-    between = [v for v in voices if v.between_channels]
-    if len(between) == len(voices):
+    between = [v for v in members if v.between_channels]
+    if len(between) == len(members):
         return {}
     return {v.name: v.weight / sum(b.weight for b in between) for v in between}
 
 
 def join(
-    voices: Sequence[Voice],
+    members: Sequence[Member],
     evidence: Mapping[str, tuple[np.ndarray, np.ndarray]],
     bar: Mapping[str, float],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Joint evidence (T,) and its channels' parts (T, C), float64.
 
-    voices: the members that serve, one at least. evidence: of each, evidence (T,) and parts (T, C).
+    members: those that serve, one at least. evidence: of each, evidence (T,) and parts (T, C).
     bar: of those that count by their excess.
     """
-    score_T, part_TC = (np.zeros(found.shape) for found in evidence[voices[0].name])
-    for name, share in shares(voices).items():
+    score_T, part_TC = (np.zeros(found.shape) for found in evidence[members[0].name])
+    for name, share in shares(members).items():
         score_T += share * evidence[name][0]
         part_TC += share * evidence[name][1]
-    for name, share in excess_shares(voices).items():
+    for name, share in excess_shares(members).items():
         evidence_T, own_TC = evidence[name]
         excess_T = np.maximum(evidence_T - bar[name], 0.0)
         score_T += share * excess_T

@@ -29,7 +29,8 @@ from amad.windows.resample import made_null, row_of, to_series
 from amad.windows.series import Series
 
 if TYPE_CHECKING:
-    from amad.detect.detector import Detector, Scored
+    from amad.detect.detector import Detector
+    from amad.detect.detector_state import Scored
 
 TOP = 3
 

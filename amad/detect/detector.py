@@ -14,7 +14,6 @@ Shape legend: T rows of a vehicle, C channels.
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,7 +42,7 @@ class Detector:
 
         detector = build_detector(bundle, params.detect).fit(train, calibration)
         scored = detector.score(series)      # score_T, alarm_T, part_TC
-        detector.save(path); Detector.load(path).digest() == detector.digest()
+        save_detector(detector, path); detector = load_detector(path)
     """
 
     def __init__(
@@ -154,14 +153,14 @@ class Detector:
             found = self.chain.calibrate(residual_TC, layout)
             if found is not None:
                 learnt[member.name], evidence[member.name] = found
-        voices = self._serving(learnt)
+        members = self._serving(learnt)
         means = {name: float(np.mean(evidence[name])) for name in learnt}
         return Level(
             calibration=learnt,
-            ordinary=sum(share * means[name] for name, share in shares(voices).items()),
+            ordinary=sum(share * means[name] for name, share in shares(members).items()),
             bar={
                 name: float(np.quantile(evidence[name], BAR_QUANTILE))
-                for name in excess_shares(voices)
+                for name in excess_shares(members)
             },
             still=still,
             usual=usual,
@@ -325,9 +324,9 @@ class Detector:
         level = self.levels[name]
         found = {member.name: self._evidence(member, series, name) for member in self.members}
         serving = {name: evidence for name, evidence in found.items() if evidence is not None}
-        voices = self._serving(serving)
-        if voices:
-            score_T, part_TC = join(voices, serving, level.bar)
+        members = self._serving(serving)
+        if members:
+            score_T, part_TC = join(members, serving, level.bar)
             score_T = self.chain.take_off_baseline(
                 score_T, self._recent(series), ordinary=level.ordinary
             )
@@ -365,29 +364,6 @@ class Detector:
     def gap_us(self) -> int:
         """Alarms at most this far apart are one incident, microseconds."""
         return round(self.params.merge_gap_seconds * 1_000_000)
-
-    def save(self, path: Path) -> None:
-        """Write the detector into the folder ``path``, in one piece."""
-        from amad.detect.storage import save_detector
-
-        save_detector(self, path)
-
-    @staticmethod
-    def load(path: Path) -> "Detector":
-        """Read what ``save`` wrote.
-
-        Raises:
-            DataError: no detector at ``path``, one of another format, or a damaged file.
-        """
-        from amad.detect.storage import load_detector
-
-        return load_detector(path)
-
-    def digest(self) -> str:
-        """A short hash of everything that is saved."""
-        from amad.detect.storage import detector_digest
-
-        return detector_digest(self)
 
 
 def build_detector(bundle: "Bundle", params: DetectParams) -> Detector:

@@ -20,7 +20,8 @@ import numpy as np
 
 from amad.config.digest import sha256_of
 from amad.detect.alarms import merge_alarms
-from amad.detect.detector import Detector, Scored
+from amad.detect.detector import Detector
+from amad.detect.detector_state import Scored
 from amad.detect.shapes import guess_type
 from amad.windows.series import Series
 

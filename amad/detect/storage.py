@@ -98,7 +98,7 @@ def detector_digest(detector: Detector) -> str:
 
 
 def folder_digest(path: Path) -> str:
-    """A short hash of a saved detector's files as they are; ``Detector.digest`` if undamaged.
+    """A short hash of a saved detector's files as they are; ``detector_digest`` if undamaged.
 
     Raises:
         DataError: no detector at ``path``.

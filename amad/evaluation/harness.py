@@ -17,8 +17,15 @@ from amad.baselines import make_baseline
 from amad.config import Fleet, Params
 from amad.config.console import track
 from amad.config.params import DetectParams
-from amad.detect.detector import Detector, Scored, make_members
-from amad.evaluation.method_result import Tally, lowest_for_unscored, over_seeds, unit_metrics
+from amad.detect.detector import Detector
+from amad.detect.detector_state import Scored
+from amad.detect.make import make_members
+from amad.evaluation.method_result import (
+    MethodResult,
+    lowest_for_unscored,
+    over_seeds,
+    unit_metrics,
+)
 from amad.evaluation.summary import PerUnit, by_unit, rounded, summarise
 from amad.evaluation.units import Unit, fitting_parts, is_injected, units_of, unlabelled
 from amad.windows.series import CALIBRATION, PURGED, TEST, Series
@@ -32,12 +39,12 @@ RANDOM_SEEDS = 5  # the floor is the mean over this many random scores
 class Evaluation:
     """What came out, and what the plots need of it.
 
-    metrics: the content of ``metrics.json``. timings: seconds, never in the metrics. tallies: by
+    metrics: the content of ``metrics.json``. timings: seconds, never in the metrics. results: by
     method; the floor's is the mean of its seeds.
     """
 
     metrics: dict
-    tallies: dict[str, Tally]
+    results: dict[str, MethodResult]
     timings: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
@@ -68,14 +75,14 @@ def examine(
         methods[name] = method.fit(train, calibration)
         timings[name] = {"fit_seconds": time.perf_counter() - started}
     del train, calibration
-    tallies, unscorable = judge(methods, store, fleet, params, events, timings)
-    tallies = _one_floor(tallies)
+    results, unscorable = judge(methods, store, fleet, params, events, timings)
+    results = _one_floor(results)
     content = summarise(
-        tallies, unscorable, fleet, params, detector="amad", floor=FLOOR,
+        results, unscorable, fleet, params, detector="amad", floor=FLOOR,
         with_network=WITH if other == WITH else "amad",
         without_network=WITHOUT if other == WITHOUT else "amad",
     )  # fmt: skip
-    return Evaluation(metrics=content, tallies=tallies, timings=timings)
+    return Evaluation(metrics=content, results=results, timings=timings)
 
 
 class Scorer(Protocol):
@@ -105,13 +112,13 @@ def judge(
     params: Params,
     events: pa.Table,
     timings: dict[str, dict[str, float]],
-) -> tuple[dict[str, Tally], dict[str, str]]:
-    """A tally for each fitted method, and the units that cannot be judged, with the reason.
+) -> tuple[dict[str, MethodResult], dict[str, str]]:
+    """A result for each fitted method, and the units that cannot be judged, with the reason.
 
     One vehicle at a time is in memory. ``timings`` gets each method's seconds and rows a second.
     """
-    tallies = {
-        name: Tally(lookahead_seconds=method.lookahead_rows * fleet.period_seconds)
+    results = {
+        name: MethodResult(lookahead_seconds=method.lookahead_rows * fleet.period_seconds)
         for name, method in methods.items()
     }
     unscorable: dict[str, str] = {}
@@ -137,22 +144,22 @@ def judge(
         calibration = unlabelled(whole.part(CALIBRATION))
         test = whole.part(TEST)
         ordinary_T = whole.timestamp_T[(whole.split_T != TEST) & (whole.split_T != PURGED)]
-        for name, tally in tallies.items():
+        for name, result in results.items():
             if calibration.rows:
                 alarm_T = score(name, calibration).alarm_T
-                tally.count_alarms(
-                    tally.calibration, calibration, alarm_T, None, ordinary_T, fleet, gap_us
+                result.count_alarms(
+                    result.calibration, calibration, alarm_T, None, ordinary_T, fleet, gap_us
                 )
             # The clean test part is the unit itself, except where cases are copies of it.
             clean = score(name, unlabelled(test)) if test.rows else None
             if clean is not None:
                 label_T = None if test.label_T is None else test.label_T > 0
-                tally.count_alarms(
-                    tally.normal, test, clean.alarm_T, label_T, test.timestamp_T, fleet, gap_us
+                result.count_alarms(
+                    result.normal, test, clean.alarm_T, label_T, test.timestamp_T, fleet, gap_us
                 )
             for unit in units:
                 scored = score(name, unit.series) if is_injected(fleet) else clean
-                tally.judge_unit(
+                result.judge_unit(
                     unit, scored, methods[name].threshold, fleet, gap_us, test.timestamp_T
                 )
     for name in methods:
@@ -160,7 +167,7 @@ def judge(
             score_seconds=spent[name],
             rows_a_second=scored_rows[name] / spent[name] if spent[name] else 0.0,
         )
-    return tallies, unscorable
+    return results, unscorable
 
 
 def _rivals(params: Params, other: str | None) -> list[tuple[str, int]]:
@@ -189,10 +196,10 @@ def other_form(detector: Detector, params: DetectParams) -> Detector:
     return Detector(members, changed, detector.fleet, detector.scaler)
 
 
-def _one_floor(tallies: dict[str, Tally]) -> dict[str, Tally]:
-    """The random tallies as one: figures averaged by unit, alarms and findings of all seeds."""
-    random = [tally for name, tally in tallies.items() if name.startswith(f"{FLOOR}#")]
-    others = {name: t for name, t in tallies.items() if not name.startswith(f"{FLOOR}#")}
+def _one_floor(results: dict[str, MethodResult]) -> dict[str, MethodResult]:
+    """The random results as one: figures averaged by unit, alarms and findings of all seeds."""
+    random = [result for name, result in results.items() if name.startswith(f"{FLOOR}#")]
+    others = {name: t for name, t in results.items() if not name.startswith(f"{FLOOR}#")}
     floor = over_seeds(random)
     first = next(iter(others))
     return {first: others.pop(first), FLOOR: floor, **others}

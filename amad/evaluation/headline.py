@@ -1,6 +1,6 @@
 """What of the evaluation DVC shows: ten figures that a person compares, and one curve.
 
-Both follow from ``metrics.json`` and the tallies beside it; docs/explanation/dvc.md shows
+Both follow from ``metrics.json`` and the results beside it; docs/explanation/dvc.md shows
 them in use.
 """
 
@@ -42,10 +42,10 @@ def headline(metrics: dict) -> dict[str, float | None]:
 
 def write_curve(evaluation: Evaluation, path: Path) -> None:
     """Recall and precision of the detector as CSV, averaged over units; no rows without units."""
-    tally = evaluation.tallies[evaluation.metrics["detector"]]
+    result = evaluation.results[evaluation.metrics["detector"]]
     with staged(path) as stage, stage.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["recall", "precision"])
         if evaluation.metrics["units"]:
-            pairs = zip(RECALL_G, np.mean(tally.precision_G, axis=0), strict=True)
+            pairs = zip(RECALL_G, np.mean(result.precision_G, axis=0), strict=True)
             writer.writerows([f"{recall:.2f}", f"{precision:.6f}"] for recall, precision in pairs)

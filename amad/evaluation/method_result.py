@@ -14,7 +14,7 @@ import numpy as np
 from amad import metrics
 from amad.config import Fleet
 from amad.detect.alarms import merge_alarms, vehicle_days
-from amad.detect.detector import Scored
+from amad.detect.detector_state import Scored
 from amad.detect.incidents import severity
 from amad.evaluation.units import Event, Unit
 from amad.windows.series import Series
@@ -60,7 +60,7 @@ class Rate:
 
 
 @dataclass(slots=True, kw_only=True)
-class Tally:
+class MethodResult:
     """Filled one unit at a time by ``judge_unit``.
 
     lookahead_seconds: how long after a row the detector waits before it can score it. spread: of
@@ -111,8 +111,8 @@ class Tally:
                 _finding(unit, event, scored, severities, false_N, history_T) for event in events
             ]
 
-    def join_findings(self, other: "Tally") -> None:
-        """Add the alarms and findings of another tally to these."""
+    def join_findings(self, other: "MethodResult") -> None:
+        """Add the alarms and findings of another result to these."""
         self.truth += other.truth
         self.known += other.known
         for ours, theirs in ((self.calibration, other.calibration), (self.normal, other.normal)):
@@ -141,30 +141,30 @@ class Tally:
         rate.days += vehicle_days([series.timestamp_T[~label_T]], [history_T])
 
 
-def over_seeds(tallies: Sequence[Tally]) -> Tally:
+def over_seeds(results: Sequence[MethodResult]) -> MethodResult:
     """Tallies of the same units under several seeds as one, made of the first.
 
     Figures are averaged by unit, ``spread`` is the standard deviation of their means over the
     seeds; alarms and findings are those of all seeds, rows those of one.
     """
-    whole = tallies[0]
-    if len(tallies) == 1:
+    whole = results[0]
+    if len(results) == 1:
         return whole
     for metric in next(iter(whole.per_unit.values()), {}):
-        means = [np.mean([f[metric] for f in t.per_unit.values()]) for t in tallies]
+        means = [np.mean([f[metric] for f in t.per_unit.values()]) for t in results]
         whole.spread[metric] = float(np.std(means, ddof=1))
     whole.per_unit = {
-        unit: {m: float(np.mean([t.per_unit[unit][m] for t in tallies])) for m in figures}
+        unit: {m: float(np.mean([t.per_unit[unit][m] for t in results])) for m in figures}
         for unit, figures in whole.per_unit.items()
     }
     whole.point_adjusted = {
-        unit: float(np.mean([t.point_adjusted[unit] for t in tallies]))
+        unit: float(np.mean([t.point_adjusted[unit] for t in results]))
         for unit in whole.point_adjusted
     }
     for name in ("pa_k", "precision_G"):
-        curves = zip(*(getattr(t, name) for t in tallies), strict=True)
+        curves = zip(*(getattr(t, name) for t in results), strict=True)
         setattr(whole, name, [np.mean(curve, axis=0) for curve in curves])
-    for other in tallies[1:]:
+    for other in results[1:]:
         whole.join_findings(other)
     return whole
 

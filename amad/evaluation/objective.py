@@ -13,7 +13,7 @@ import numpy as np
 from amad.config import DataError, Params
 from amad.detect.chain import Calibration, EvidenceChain
 from amad.detect.combine import BAR_QUANTILE, join
-from amad.detect.detector import make_members
+from amad.detect.make import make_members
 from amad.detect.members import Hide, hidden_kinds
 from amad.evaluation.units import types_from, unlabelled
 from amad.metrics import auc_pr

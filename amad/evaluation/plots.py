@@ -59,22 +59,22 @@ def write_plots(
         for which, unit in _best_and_worst(evaluation, store, fleet, events):
             figure = draw_timeline(unit, which, evaluation, detector, store, fleet)
             written.append(save(figure, folder / f"timeline_{which}.png"))
-    findings = [f for f in evaluation.tallies["amad"].known if f.event.channels]
-    findings = findings or evaluation.tallies["amad"].truth
+    findings = [f for f in evaluation.results["amad"].known if f.event.channels]
+    findings = findings or evaluation.results["amad"].truth
     if findings:
         written.append(save(draw_attribution(findings, fleet), folder / "attribution.png"))
     return written
 
 
 def _mean_precision(evaluation: Evaluation, name: str) -> np.ndarray:
-    return np.mean(evaluation.tallies[name].precision_G, axis=0)
+    return np.mean(evaluation.results[name].precision_G, axis=0)
 
 
 def _curve_table(evaluation: Evaluation, path: Path) -> Path:
     with staged(path) as stage, stage.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["method", "recall", "precision"])
-        for name in evaluation.tallies:
+        for name in evaluation.results:
             precision_G = _mean_precision(evaluation, name)
             writer.writerows(
                 [name, f"{r:.2f}", f"{p:.6f}"] for r, p in zip(RECALL_G, precision_G, strict=True)
@@ -93,8 +93,8 @@ def _curves(evaluation: Evaluation) -> Figure:
     figure = figure_of(8, 5.2)
     axes = figure.subplots()
     bare(axes, grid="both")
-    colours = _colours(evaluation.tallies, content)
-    order = sorted(evaluation.tallies, key=lambda n: -content["methods"][n]["mean"]["auc_pr"])
+    colours = _colours(evaluation.results, content)
+    order = sorted(evaluation.results, key=lambda n: -content["methods"][n]["mean"]["auc_pr"])
     for name in order:
         ours = name == content["detector"]
         mean = content["methods"][name]["mean"]["auc_pr"]
@@ -151,12 +151,12 @@ def _methods(content: dict) -> Figure:
 def _best_and_worst(
     evaluation: Evaluation, store: WindowStore, fleet: Fleet, events: pa.Table
 ) -> list[tuple[str, Unit]]:
-    tally = evaluation.tallies["amad"]
-    order = sorted(tally.per_unit, key=lambda unit: (tally.per_unit[unit][PRIMARY], unit))
+    result = evaluation.results["amad"]
+    order = sorted(result.per_unit, key=lambda unit: (result.per_unit[unit][PRIMARY], unit))
     chosen = [("worst", order[0])] + ([("best", order[-1])] if len(order) > 1 else [])
     found = []
     for which, name in chosen:
-        vehicle = tally.vehicle[name]
+        vehicle = result.vehicle[name]
         units = units_of(store.scaled(vehicle), fleet, events, store.has_channel(vehicle))
         found.append((which, next(u for u in units if isinstance(u, Unit) and u.name == name)))
     return found

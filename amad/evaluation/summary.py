@@ -1,4 +1,4 @@
-"""From tallies to ``metrics.json``: means, intervals over units, floors, and no wall clock."""
+"""From results to ``metrics.json``: means, intervals over units, floors, and no wall clock."""
 
 import math
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ import numpy as np
 
 from amad import metrics
 from amad.config import Fleet, Params
-from amad.evaluation.method_result import PRIMARY, Finding, Rate, Tally
+from amad.evaluation.method_result import PRIMARY, Finding, MethodResult, Rate
 from amad.evaluation.units import is_injected
 
 PerUnit = dict[str, dict[str, float]]  # unit -> metric -> value
@@ -21,7 +21,7 @@ WORTHLESS = (
 
 
 def summarise(
-    tallies: Mapping[str, Tally],
+    results: Mapping[str, MethodResult],
     unscorable: Mapping[str, str],
     fleet: Fleet,
     params: Params,
@@ -33,14 +33,14 @@ def summarise(
 ) -> dict:
     """The content of ``metrics.json``; see docs/explanation/evaluation.md for its keys.
 
-    detector, floor: names in ``tallies``, of the detector that is judged and of the random floor.
+    detector, floor: names in ``results``, of the detector that is judged and of the random floor.
     with_network, without_network: of the same detector in both forms, one of which is the judged
     one; the same name twice where there is no other form.
     """
-    pooled = {name: by_unit(t.per_unit, t.vehicle, fleet) for name, t in tallies.items()}
+    pooled = {name: by_unit(t.per_unit, t.vehicle, fleet) for name, t in results.items()}
     units = sorted(pooled[floor])
     methods = {
-        name: _method(pooled[name], pooled[floor], tallies[name], params) for name in tallies
+        name: _method(pooled[name], pooled[floor], results[name], params) for name in results
     }
     rivals = [
         name for name in methods if name not in (detector, floor, with_network, without_network)
@@ -64,15 +64,15 @@ def summarise(
         "methods": methods,
         "share_of_amad": None,
         "operating_point": {
-            **_operating_point(tallies[detector], fleet, params),
+            **_operating_point(results[detector], fleet, params),
             "methods": {
-                name: _operating_point(tally, fleet, params) for name, tally in tallies.items()
+                name: _operating_point(result, fleet, params) for name, result in results.items()
             },
         },
-        "localisation": _localisation(tallies, floor),
-        "by_fault": _by_fault(tallies, detector, one_fault_a_unit=is_injected(fleet)),
-        "severity_order": _severity_order(tallies[detector].known),
-        "point_adjusted": _point_adjusted(tallies),
+        "localisation": _localisation(results, floor),
+        "by_fault": _by_fault(results, detector, one_fault_a_unit=is_injected(fleet)),
+        "severity_order": _severity_order(results[detector].known),
+        "point_adjusted": _point_adjusted(results),
     }
     if units and with_network != without_network:
         both = pooled[with_network], pooled[without_network]
@@ -104,7 +104,7 @@ def by_unit(per_unit: PerUnit, vehicle_of: Mapping[str, str], fleet: Fleet) -> P
     }
 
 
-def _method(per_unit: PerUnit, floor: PerUnit, tally: Tally, params: Params) -> dict:
+def _method(per_unit: PerUnit, floor: PerUnit, result: MethodResult, params: Params) -> dict:
     names = sorted(per_unit)
     mean, interval = {}, {}
     for metric in per_unit[names[0]] if names else ():
@@ -118,12 +118,12 @@ def _method(per_unit: PerUnit, floor: PerUnit, tally: Tally, params: Params) -> 
     return {
         "mean": mean,
         "interval": interval,
-        "spread": tally.spread,
+        "spread": result.spread,
         "lift": _differences(per_unit, floor, params),
         "per_unit": {name: per_unit[name] for name in names},
-        "pa_k_curve": np.mean(tally.pa_k, axis=0) if tally.pa_k else [],
-        "rows": tally.rows,
-        "unscored_rows": tally.unscored_rows,
+        "pa_k_curve": np.mean(result.pa_k, axis=0) if result.pa_k else [],
+        "rows": result.rows,
+        "unscored_rows": result.unscored_rows,
     }
 
 
@@ -144,22 +144,22 @@ def _differences(ours: PerUnit, theirs: PerUnit, params: Params) -> dict[str, li
     }
 
 
-def _operating_point(tally: Tally, fleet: Fleet, params: Params) -> dict:
-    delays = [f.delay_seconds for f in tally.truth if f.found]
+def _operating_point(result: MethodResult, fleet: Fleet, params: Params) -> dict:
+    delays = [f.delay_seconds for f in result.truth if f.found]
     # Of alarms at random times: as many as this method raised on normal rows, or as promised.
     budget = params.detect.alarm_budget
-    chances = [max(f.chance, -math.expm1(-budget * f.days)) for f in tally.truth]
+    chances = [max(f.chance, -math.expm1(-budget * f.days)) for f in result.truth]
     return {
         "alarm_budget": budget,
-        "calibration": _rate(tally.calibration),
-        "normal_test": _rate(tally.normal),
-        "events": len(tally.truth),
+        "calibration": _rate(result.calibration),
+        "normal_test": _rate(result.normal),
+        "events": len(result.truth),
         "events_found": len(delays),
-        "event_recall": len(delays) / len(tally.truth) if tally.truth else None,
+        "event_recall": len(delays) / len(result.truth) if result.truth else None,
         "chance_recall": np.mean(chances) if chances else None,
         "median_delay_seconds": float(np.median(delays)) if delays else None,
         "median_delay_rows": float(np.median(delays)) / fleet.period_seconds if delays else None,
-        "lookahead_seconds": tally.lookahead_seconds,
+        "lookahead_seconds": result.lookahead_seconds,
     }
 
 
@@ -171,13 +171,13 @@ def _rate(rate: Rate) -> dict:
     }
 
 
-def _localisation(tallies: Mapping[str, Tally], floor: str) -> dict:
+def _localisation(results: Mapping[str, MethodResult], floor: str) -> dict:
     """HitRate and NDCG of the channels blamed, over events whose culprits are known."""
     found = {}
-    for name, tally in tallies.items():
+    for name, result in results.items():
         if name == floor:
             continue
-        known = [f for f in tally.known if _culprits(f).any()]
+        known = [f for f in result.known if _culprits(f).any()]
         if known:
             found[name] = {
                 "events": len(known),
@@ -185,7 +185,7 @@ def _localisation(tallies: Mapping[str, Tally], floor: str) -> dict:
                 "of_those_found": _hits([(_culprits(f), _blame(f)) for f in known if f.found]),
             }
     if found:
-        events = [_culprits(f) for f in tallies[floor].known if _culprits(f).any()]
+        events = [_culprits(f) for f in results[floor].known if _culprits(f).any()]
         found["chance"] = {
             f"hit_rate_{int(100 * share)}": np.mean(
                 [min(round(share * c.sum()), len(c)) / len(c) for c in events]
@@ -215,29 +215,31 @@ def _blame(finding: Finding) -> np.ndarray:
     return finding.blame_C[np.isfinite(finding.blame_C)]
 
 
-def _by_fault(tallies: Mapping[str, Tally], detector: str, *, one_fault_a_unit: bool) -> dict:
+def _by_fault(
+    results: Mapping[str, MethodResult], detector: str, *, one_fault_a_unit: bool
+) -> dict:
     """Detection by fault type and by thirds of its strengths, at the threshold.
 
     Where each unit holds one fault, the primary metric is averaged by type too.
     """
     table = {}
-    known = tallies[detector].known
+    known = results[detector].known
     for kind in sorted({f.event.type for f in known if f.event.type}):
         own = [f for f in known if f.event.type == kind]
         table[kind] = _detection(own) | {
             "strengths": _by_strength(own),
             "methods": {
-                name: _of_kind(tally, kind, one_fault_a_unit) for name, tally in tallies.items()
+                name: _of_kind(result, kind, one_fault_a_unit) for name, result in results.items()
             },
         }
     return table
 
 
-def _of_kind(tally: Tally, kind: str, one_fault_a_unit: bool) -> dict:
-    own = [f for f in tally.known if f.event.type == kind]
+def _of_kind(result: MethodResult, kind: str, one_fault_a_unit: bool) -> dict:
+    own = [f for f in result.known if f.event.type == kind]
     found = {"event_recall": np.mean([f.found for f in own])}
     if one_fault_a_unit:
-        found[PRIMARY] = np.mean([tally.per_unit[f.unit][PRIMARY] for f in own])
+        found[PRIMARY] = np.mean([result.per_unit[f.unit][PRIMARY] for f in own])
     return found
 
 
@@ -282,13 +284,13 @@ def _severity_order(findings: list[Finding]) -> dict:
     return {"tau_b": mean, "by_type": by_type, "events": weight}
 
 
-def _point_adjusted(tallies: Mapping[str, Tally]) -> dict:
+def _point_adjusted(results: Mapping[str, MethodResult]) -> dict:
     """Never without random, PCA and an untrained network: left out where they were not run."""
-    if not {"random", "untrained", "pca"} <= set(tallies) or not tallies["random"].point_adjusted:
+    if not {"random", "untrained", "pca"} <= set(results) or not results["random"].point_adjusted:
         return {}
     return {
         "worthless": WORTHLESS,
         "mean_f1": {
-            name: np.mean(list(tally.point_adjusted.values())) for name, tally in tallies.items()
+            name: np.mean(list(result.point_adjusted.values())) for name, result in results.items()
         },
     }

@@ -10,7 +10,8 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from amad.config import Fleet
-from amad.detect.detector import Detector, Scored
+from amad.detect.detector import Detector
+from amad.detect.detector_state import Scored
 from amad.evaluation.canvas import ALARM, EVENT, METRIC_NAME, OURS, bare, count, figure_of, title
 from amad.evaluation.harness import Evaluation
 from amad.evaluation.method_result import PRIMARY, Finding
@@ -69,7 +70,7 @@ def draw_timeline(
             width = max(event.last - event.first, unit.series.rows / 1000)
             axes.axvspan(event.first, event.first + width, color=EVENT, alpha=0.6, linewidth=0)
     _time_ticks(panels[-1], unit)
-    figures = evaluation.tallies["amad"].per_unit[unit.name]
+    figures = evaluation.results["amad"].per_unit[unit.name]
     found = sum(scored.alarm_T[e.first : e.last].any() for e in unit.truth)
     title(
         panels[0],

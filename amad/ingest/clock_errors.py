@@ -32,7 +32,7 @@ ROLL_OVER_DAYS = 1024 * 7  # a receiver that counts weeks in ten bits
 WRONG = "the clock was wrong"
 
 
-class Strays:
+class ClockErrors:
     """Takes the rows of wrong clocks out of what was read, file by file.
 
     before, stays: the lake so far, and its raw files whose rows are kept.

@@ -20,7 +20,7 @@ from amad.config import DataError, Fleet
 from amad.config.console import say, track
 from amad.config.digest import file_sha256
 from amad.config.errors import AmadError
-from amad.ingest.clock_errors import Strays
+from amad.ingest.clock_errors import ClockErrors
 from amad.ingest.duplicate_files import Copies
 from amad.ingest.events import read_events
 from amad.ingest.parts import Parts
@@ -94,7 +94,7 @@ class Loading:
         followed = {} if plan.anew else held
         self._index_rows: dict[str, int] = dict(followed.get("index_rows", {}))
         self._lateness = Lateness(followed.get("newest", {}), pending.scratch("spill"))
-        self._strays = Strays(fleet, plan.before, self._stays)
+        self._clock_errors = ClockErrors(fleet, plan.before, self._stays)
         self._clock = LocalClock(self._rules.timestamp.timezone, followed.get("newest"))
         # Vehicles whose later rows have no place in time, where rows are told by their position.
         self._lost: set[str | None] = set(followed.get("lost", []))
@@ -170,7 +170,7 @@ class Loading:
                 parser.break_off()
             rows += 1
         days = self._lateness.days
-        stray = self._strays.withdraw(days, self._spill, self._log, (number, path))
+        stray = self._clock_errors.withdraw(days, self._spill, self._log, (number, path))
         self._lateness.end_file(stray)
         old, before = self._plan.replaces.get(path), self._plan.before
         if old is not None and before is not None and not self._by_index:

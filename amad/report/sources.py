@@ -13,11 +13,10 @@ import pyarrow.parquet as pq
 from amad.config import DataError, Fleet, Settings
 from amad.config.console import say
 from amad.detect import incidents
+from amad.scores import partitions
 from amad.scores.job_log import job_logs
 from amad.telemetry.files import damaged, read_json, read_table
 from amad.telemetry.schemas import INCIDENTS, SCORES, check
-
-TABLES = {"scores": "part.parquet", "incidents": "incidents.parquet"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,8 +111,7 @@ class ScoringRun:
             DataError: the table of one of the run's dates is damaged or missing.
         """
         for day in self.dates if dates is None else dates:
-            folder = self.runs / kind / f"model_version={self.version}" / f"date={day}"
-            file = folder / TABLES[kind]
+            file = partitions.table_file(self.runs, kind, self.version, day)
             if day in self.dates or file.exists():
                 yield _read(file, schema, day, **options)
 
@@ -183,7 +181,7 @@ class ScoringRun:
 
 def _without_job(fleet: str, runs: Path) -> str:
     """Why there is no page: nothing was scored, or what tells of it is lost."""
-    found = {p.name.partition("=")[2] for p in (runs / "scores").glob("model_version=*/date=*")}
+    found = partitions.begun(runs)
     if not found:
         return (
             f"fleet {fleet} was never scored (no finished job in {runs / 'jobs'}); "

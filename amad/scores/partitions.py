@@ -33,11 +33,8 @@ from amad.telemetry.schemas import INCIDENTS, SCORES, check
 
 CONTRACT = 2  # raise it when the meaning of a score row changes
 MANIFEST = "_manifest.json"
-FILES = (
-    ("scores", "part.parquet"),
-    ("incidents", "incidents.parquet"),
-    ("incidents", "incidents.jsonl"),
-)
+TABLES = {"scores": "part.parquet", "incidents": "incidents.parquet"}
+FILES = (*TABLES.items(), ("incidents", "incidents.jsonl"))
 TIMES = ("start", "end", "peak")
 OPTIONS = {"compression": "zstd", "write_page_checksum": True}  # see ``files.write_parquet``
 ROW_GROUP = 1 << 20
@@ -60,6 +57,11 @@ class VehicleDay:
 def folder(runs: Path, kind: str, version: str, day: date) -> Path:
     """The partition of ``kind`` (``scores`` or ``incidents``)."""
     return runs / kind / f"model_version={version}" / f"date={day}"
+
+
+def table_file(runs: Path, kind: str, version: str, day: date) -> Path:
+    """The Parquet file of the partition of ``kind``."""
+    return folder(runs, kind, version, day) / TABLES[kind]
 
 
 def read_manifest(runs: Path, version: str, day: date) -> dict | None:
@@ -212,7 +214,7 @@ def open_incidents(
     manifest = read_manifest(runs, version, day)
     if manifest is None or not is_whole(runs, manifest, sums):
         return {}
-    file = folder(runs, "incidents", version, day) / "incidents.parquet"
+    file = table_file(runs, "incidents", version, day)
     table = pq.read_table(file, partitioning=None)
     for name in TIMES:
         at = table.schema.get_field_index(name)

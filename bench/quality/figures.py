@@ -10,7 +10,7 @@ import numpy as np
 from amad import metrics
 from amad.config import Fleet, Params
 from amad.evaluation.harness import WITH, WITHOUT
-from amad.evaluation.method_result import PRIMARY, Tally, over_seeds
+from amad.evaluation.method_result import PRIMARY, MethodResult, over_seeds
 from amad.evaluation.summary import STRENGTHS, PerUnit, by_unit, summarise
 from bench.quality.methods import FLOOR
 from bench.quality.records import joined
@@ -27,17 +27,17 @@ def form_figures(results: Results, fleet: Fleet, params: Params, *, one_fault: b
     results: of the floor and the methods that did not fail. one_fault: each unit holds one fault.
     Returns {"unit", "units", "unscorable", "methods", "share_of_amad"}.
     """
-    tallies = {name: _seeds(parts, "whole") for name, parts in results.items()}
+    by_method = {name: _seeds(parts, "whole") for name, parts in results.items()}
     only = {name: _seeds(parts, "alone") for name, parts in results.items() if _has(parts, "alone")}
     unscorable: dict[str, str] = {}
     for part in results[FLOOR][0]:
         unscorable |= part["whole"]["unscorable"]
     content = {
-        name: _method(name, tally, tallies[FLOOR], unscorable, fleet, params, one_fault)
-        for name, tally in tallies.items()
+        name: _method(name, result, by_method[FLOOR], unscorable, fleet, params, one_fault)
+        for name, result in by_method.items()
     }
-    for name, tally in only.items():
-        whole = _method(name, tally, tallies[FLOOR], unscorable, fleet, params, one_fault)
+    for name, result in only.items():
+        whole = _method(name, result, by_method[FLOOR], unscorable, fleet, params, one_fault)
         kept = ("mean", "interval", "spread", "lift", "per_unit", RELATION, "per_unit_relation")
         content[name]["alone"] = {key: whole[key] for key in kept if key in whole}
         content[name]["alone"] |= _costs(results[name], "alone")
@@ -117,8 +117,10 @@ def mean_of_fleets(figures: Mapping[str, dict], params: Params) -> dict:
     return table
 
 
-def _seeds(parts_by_seed: Sequence[Sequence[dict]], key: str) -> Tally:
-    return over_seeds([joined([part[key]["tally"] for part in parts]) for parts in parts_by_seed])
+def _seeds(parts_by_seed: Sequence[Sequence[dict]], key: str) -> MethodResult:
+    return over_seeds(
+        [joined([part[key]["method_result"] for part in parts]) for parts in parts_by_seed]
+    )
 
 
 def _has(parts_by_seed: Sequence[Sequence[dict]], key: str) -> bool:
@@ -126,12 +128,12 @@ def _has(parts_by_seed: Sequence[Sequence[dict]], key: str) -> bool:
 
 
 def _method(
-    name: str, tally: Tally, floor: Tally, unscorable: dict[str, str], fleet: Fleet,
+    name: str, result: MethodResult, floor: MethodResult, unscorable: dict[str, str], fleet: Fleet,
     params: Params, one_fault: bool,
 ) -> dict:  # fmt: skip
-    tallies = {name: tally, FLOOR: floor}
+    by_method = {name: result, FLOOR: floor}
     whole = summarise(
-        tallies,
+        by_method,
         unscorable,
         fleet,
         params,
@@ -152,18 +154,18 @@ def _method(
         },
     }
     if one_fault:
-        own["by_strength"] = _by_strength(tally)
-        own["per_unit_relation"] = per_unit = _relation(tally, fleet)
+        own["by_strength"] = _by_strength(result)
+        own["per_unit_relation"] = per_unit = _relation(result, fleet)
         if per_unit:
             values = [per_unit[unit] for unit in sorted(per_unit)]
             own[RELATION] = _mean(values, params)
     return own
 
 
-def _by_strength(tally: Tally) -> dict[str, float]:
+def _by_strength(result: MethodResult) -> dict[str, float]:
     """Mean VUS-PR of the weak, medium and strong third of each type's faults, types alike."""
     thirds: dict[str, list[float]] = {name: [] for name in STRENGTHS}
-    for cases in _cases(tally).values():
+    for cases in _cases(result).values():
         ordered = [value for _, value, _ in sorted(cases)]
         for name, third in zip(STRENGTHS, np.array_split(ordered, len(STRENGTHS)), strict=True):
             if len(third):
@@ -171,22 +173,22 @@ def _by_strength(tally: Tally) -> dict[str, float]:
     return {name: float(np.mean(values)) for name, values in thirds.items() if values}
 
 
-def _relation(tally: Tally, fleet: Fleet) -> dict[str, float]:
+def _relation(result: MethodResult, fleet: Fleet) -> dict[str, float]:
     """VUS-PR of each unit of the bootstrap: mean over the relation types that it has."""
     per_unit: PerUnit = {}
     for kind in RELATION_TYPES:
-        cases = {unit: {PRIMARY: value} for _, value, unit in _cases(tally).get(kind, ())}
-        for unit, figures in by_unit(cases, tally.vehicle, fleet).items():
+        cases = {unit: {PRIMARY: value} for _, value, unit in _cases(result).get(kind, ())}
+        for unit, figures in by_unit(cases, result.vehicle, fleet).items():
             per_unit.setdefault(unit, {})[kind] = figures[PRIMARY]
     return {unit: float(np.mean(list(kinds.values()))) for unit, kinds in per_unit.items()}
 
 
-def _cases(tally: Tally) -> dict[str, list[tuple[float, float, str]]]:
+def _cases(result: MethodResult) -> dict[str, list[tuple[float, float, str]]]:
     """(strength, VUS-PR, unit) of each injected case, by type; a case counts once for all seeds."""
     cases: dict[str, dict[str, tuple[float, float, str]]] = {}
-    for found in tally.known:
+    for found in result.known:
         event, unit = found.event, found.unit
-        value = tally.per_unit[unit][PRIMARY]
+        value = result.per_unit[unit][PRIMARY]
         cases.setdefault(event.type, {})[unit] = (event.strength, value, unit)
     return {kind: list(own.values()) for kind, own in cases.items()}
 

@@ -27,7 +27,7 @@ from amad.windows.store import WindowStore
 from bench.quality.fleets import HALVES, CleanStretches, judged_fleet
 from bench.quality.memory import Memory
 from bench.quality.methods import DETERMINISTIC, alone, build, looks_ahead
-from bench.quality.records import tally_to_json
+from bench.quality.records import result_to_json
 
 NETWORK_CODE = ("amad.model", "amad.windows")
 JUDGE_CODE = (
@@ -114,13 +114,17 @@ class JudgeJob:
             view = CleanStretches.of(store) if name == "injected" else store
             fleet = judged_fleet(self.fleet, name, len(store.vehicles))
             events = Lake(self.lake, self.fleet).events()
-            tallies, unscorable = judge(detectors, view, fleet, self.params, events, {})
+            results, unscorable = judge(detectors, view, fleet, self.params, events, {})
             if name in HALVES:  # the known half has no test rows; the other pass judges it
                 hidden = store.meta["hidden"]
                 unscorable = {u: why for u, why in unscorable.items() if u in hidden}
             content = {
-                key: {"tally": tally_to_json(tally), "unscorable": unscorable, **costs[key]}
-                for key, tally in tallies.items()
+                key: {
+                    "method_result": result_to_json(result),
+                    "unscorable": unscorable,
+                    **costs[key],
+                }
+                for key, result in results.items()
             }
             write_json(path, content)
 

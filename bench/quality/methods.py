@@ -12,7 +12,8 @@ from amad.baselines import baseline_names, make_baseline
 from amad.config import ConfigError, Fleet, Params
 from amad.config._yaml import parse
 from amad.config.params import ModelParams
-from amad.detect.detector import Detector, build_detector, make_members
+from amad.detect.detector import Detector, build_detector
+from amad.detect.make import make_members
 from amad.evaluation.harness import WITH
 from amad.windows.store import WindowStore
 

@@ -1,33 +1,33 @@
-"""A tally as JSON and back, so that a finished job is answered from its file."""
+"""A method's result as JSON and back, so that a finished job is answered from its file."""
 
 import numpy as np
 
-from amad.evaluation.method_result import Finding, Rate, Tally
+from amad.evaluation.method_result import Finding, MethodResult, Rate
 from amad.evaluation.units import Event
 
 
-def tally_to_json(tally: Tally) -> dict:
+def result_to_json(result: MethodResult) -> dict:
     """Plain values. Channels blamed are kept for events whose culprits are known; the curves of
     precision are left out."""
     return {
-        "lookahead_seconds": tally.lookahead_seconds,
-        "vehicle": tally.vehicle,
-        "per_unit": tally.per_unit,
-        "point_adjusted": tally.point_adjusted,
-        "pa_k": [curve.tolist() for curve in tally.pa_k],
-        "truth": [_finding_to_json(f) | {"blame": []} for f in tally.truth],
-        "known": [_finding_to_json(f) for f in tally.known],
-        "calibration": [tally.calibration.incidents, tally.calibration.days],
-        "normal": [tally.normal.incidents, tally.normal.days],
-        "unscored_rows": tally.unscored_rows,
-        "rows": tally.rows,
+        "lookahead_seconds": result.lookahead_seconds,
+        "vehicle": result.vehicle,
+        "per_unit": result.per_unit,
+        "point_adjusted": result.point_adjusted,
+        "pa_k": [curve.tolist() for curve in result.pa_k],
+        "truth": [_finding_to_json(f) | {"blame": []} for f in result.truth],
+        "known": [_finding_to_json(f) for f in result.known],
+        "calibration": [result.calibration.incidents, result.calibration.days],
+        "normal": [result.normal.incidents, result.normal.days],
+        "unscored_rows": result.unscored_rows,
+        "rows": result.rows,
     }
 
 
-def tally_from_json(content: dict) -> Tally:
-    """The inverse of ``tally_to_json``."""
+def result_from_json(content: dict) -> MethodResult:
+    """The inverse of ``result_to_json``."""
     plain = ("lookahead_seconds", "vehicle", "per_unit", "point_adjusted", "unscored_rows", "rows")
-    return Tally(
+    return MethodResult(
         **{key: content[key] for key in plain},
         pa_k=[np.array(curve) for curve in content["pa_k"]],
         truth=[_finding_from_json(f) for f in content["truth"]],
@@ -37,9 +37,9 @@ def tally_from_json(content: dict) -> Tally:
     )
 
 
-def joined(parts: list[dict]) -> Tally:
+def joined(parts: list[dict]) -> MethodResult:
     """Tallies of different units under one seed (JSON) as one."""
-    first, *others = (tally_from_json(part) for part in parts)
+    first, *others = (result_from_json(part) for part in parts)
     for other in others:
         for name in ("vehicle", "per_unit", "point_adjusted"):
             getattr(first, name).update(getattr(other, name))

@@ -1,19 +1,9 @@
-"""What a check is, and the order in which they run."""
+"""What a check is given, and what it finds."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from amad.config import (
-    AmadError,
-    ConfigError,
-    Fleet,
-    Params,
-    Settings,
-    load_fleet,
-    load_params,
-    read_params,
-)
+from amad.config import Fleet, Params, Settings
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -29,7 +19,7 @@ class Check:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patient:
+class Subject:
     """What is examined: a project home, and one fleet of it."""
 
     settings: Settings
@@ -50,61 +40,3 @@ def warn(name: str, finding: str, remedy: str) -> Check:
 def fail(name: str, finding: str, remedy: str) -> Check:
     """A run will not work."""
     return Check(name=name, status="fail", finding=finding, remedy=remedy)
-
-
-def diagnose(settings: Settings, fleet: str | None = None) -> Iterator[Check]:
-    """Run every check, each as it is found; one that breaks is a finding, not an end.
-
-    fleet: name, default the one of ``params.yaml``. Without a readable ``params.yaml`` and fleet
-    file only the machine is examined.
-    """
-    from amad.cli.doctor import health, machine, operation, services
-
-    for check in (machine.python, machine.packages, machine.disk):
-        yield _guarded(check, settings)
-    try:
-        named = read_params(settings.params_file)
-    except ConfigError as error:
-        yield fail("params.yaml", str(error), "mend the file, or run in the project's folder")
-        return
-    many = "fleet" if len(named.fleets) == 1 else "fleets"
-    yield ok("params.yaml", f"{many} {', '.join(named.fleets)}, seed {named.seed}")
-    try:
-        params = load_params(settings.params_file, fleet)
-        contract = load_fleet(params.fleet, settings)
-    except ConfigError as error:
-        yield fail("fleet file", str(error), "mend the file, or name another fleet with --fleet")
-        return
-    classes = len(contract.vehicle_classes)
-    yield ok(
-        "fleet file",
-        f"{contract.name}: {len(contract.channels)} channels, "
-        f"{classes} vehicle class{'es' if classes > 1 else ''}, {contract.period_seconds:g} s",
-    )
-    patient = Patient(settings=settings, params=params, fleet=contract)
-    for check in (
-        machine.raw_data,
-        machine.lake,
-        health.validation,
-        services.tracking_store,
-        services.registry,
-        services.cluster,
-        operation.last_scoring,
-        operation.freshness,
-        operation.dvc,
-        operation.leftovers,
-    ):
-        yield _guarded(check, patient)
-        if check is health.validation:
-            yield from health.checks(patient)
-
-
-def _guarded(check: Callable[..., Check], subject: object) -> Check:
-    name = check.__name__.replace("_", " ")
-    try:
-        return check(subject)
-    except AmadError as error:
-        return fail(name, str(error), "")  # its sentence says what to do
-    except Exception as error:
-        text = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        return fail(name, f"the check itself failed ({text})", "run the command with --debug")

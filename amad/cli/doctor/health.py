@@ -2,7 +2,7 @@
 
 from datetime import UTC, date, datetime
 
-from amad.cli.doctor.check import Check, Patient, fail, ok, warn
+from amad.cli.doctor.check import Check, Subject, fail, ok, warn
 from amad.config import AmadError
 from amad.telemetry.files import read_json
 from amad.telemetry.health import KINDS, fleet_health
@@ -14,14 +14,14 @@ STAGE = {"vanished": "validate", "quarantined": "validate"}  # of the kinds that
 NEWEST = "newest row"
 
 
-def checks(patient: Patient) -> list[Check]:
+def checks(subject: Subject) -> list[Check]:
     """A check per kind of finding; none where nothing was ingested yet."""
-    folder = patient.settings.fleet_dir(patient.fleet.name)
+    folder = subject.settings.fleet_dir(subject.fleet.name)
     if not (folder / "lake").is_dir():
         return []
     try:
-        lake = Lake(folder / "lake", patient.fleet)
-        health = fleet_health(patient.fleet, patient.settings, lake)
+        lake = Lake(folder / "lake", subject.fleet)
+        health = fleet_health(subject.fleet, subject.settings, lake)
     except AmadError as error:
         return [fail("fleet health", str(error), "")]  # its sentence says what to do
     found = []
@@ -63,9 +63,9 @@ def newest_row(dates: list[date], today: date | None = None) -> Check:
     return ok(NEWEST, finding)
 
 
-def validation(patient: Patient) -> Check:
+def validation(subject: Subject) -> Check:
     """Did the data pass, and is the verdict of the lake as it is?"""
-    folder = patient.settings.fleet_dir(patient.fleet.name)
+    folder = subject.settings.fleet_dir(subject.fleet.name)
     again = "run 'amad validate'"
     content = read_json(folder / "validation.json", again, keys=["ok", "vehicle_days"])
     if content is None:
@@ -75,6 +75,6 @@ def validation(patient: Patient) -> Check:
         why = content.get("refused_because") or "too many vehicle-days fail"
         look = f"see {folder / 'docs' / 'index.html'}"
         return fail("validation", f"failed, {days}: {why}", look)
-    if content.get("data_hash") != Lake(folder / "lake", patient.fleet).hash():
+    if content.get("data_hash") != Lake(folder / "lake", subject.fleet).hash():
         return warn("validation", f"passed, {days}, but the lake has changed since", again)
     return ok("validation", f"passed, {days}")

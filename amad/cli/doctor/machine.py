@@ -5,7 +5,7 @@ import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
-from amad.cli.doctor.check import Check, Patient, fail, ok, warn
+from amad.cli.doctor.check import Check, Subject, fail, ok, warn
 from amad.config import Settings
 
 PYTHONS = ((3, 11), (3, 13))  # from, below: requires-python of pyproject.toml
@@ -62,15 +62,15 @@ def disk(settings: Settings) -> Check:
     return warn("disk", finding, remedy) if free < DISK_WARN_GB else ok("disk", finding)
 
 
-def raw_data(patient: Patient) -> Check:
+def raw_data(subject: Subject) -> Check:
     """Are the raw files there?"""
-    fleet, source = patient.fleet, patient.fleet.source
-    folder = fleet.source_folder(patient.settings)
+    fleet, source = subject.fleet, subject.fleet.source
+    folder = fleet.source_folder(subject.settings)
     if source.format == "simulator":
         there = folder.is_dir()
         return ok("raw data", f"simulated{f', in {folder}' if there else ' at the first run'}")
     obtain = " ".join(source.obtain.split())
-    remedy = f"{obtain} Then set AMAD_DATA_DIR (now {patient.settings.data_dir})".strip()
+    remedy = f"{obtain} Then set AMAD_DATA_DIR (now {subject.settings.data_dir})".strip()
     if not folder.is_dir():
         return fail("raw data", f"there is no folder {folder}", remedy)
     counts = {item.glob: sum(1 for _ in folder.glob(item.glob)) for item in source.files}
@@ -80,15 +80,15 @@ def raw_data(patient: Patient) -> Check:
     return ok("raw data", f"{sum(counts.values()):,} files in {folder}")
 
 
-def lake(patient: Patient) -> Check:
+def lake(subject: Subject) -> Check:
     """What ingest has made of them, and what it has not seen yet."""
     from amad.reading.rules import reading_rules
     from amad.telemetry.lake import Lake, read_manifest
 
-    folder = patient.settings.fleet_dir(patient.fleet.name) / "lake"
+    folder = subject.settings.fleet_dir(subject.fleet.name) / "lake"
     if not folder.is_dir():
         return warn("lake", f"there is no {folder} yet", "run 'make repro' or 'amad ingest'")
-    table = Lake(folder, patient.fleet)
+    table = Lake(folder, subject.fleet)
     dates = table.dates()
     if not dates:
         return fail("lake", f"{folder} holds no rows", "look into rejected/ beside it for reasons")
@@ -97,8 +97,8 @@ def lake(patient: Patient) -> Check:
     refused = sorted(path for path, file in known.items() if file["refused"])
     if refused:
         held += f"; {len(refused):,} raw files were refused: {_some(refused)}"
-    raw = patient.fleet.source_folder(patient.settings)
-    there = [path for item in reading_rules(patient.fleet).files for path in raw.glob(item.glob)]
+    raw = subject.fleet.source_folder(subject.settings)
+    there = [path for item in reading_rules(subject.fleet).files for path in raw.glob(item.glob)]
     new = [path.name for path in there if path.relative_to(raw).as_posix() not in known]
     if new:
         files = f"{len(new):,} raw files are not in it: {_some(sorted(new))}"

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import product
 from pathlib import Path
 
-from amad.cli.doctor.check import Check, Patient, fail, ok, warn
+from amad.cli.doctor.check import Check, Subject, fail, ok, warn
 from amad.scores.job_log import job_logs
 from amad.telemetry.files import read_json
 
@@ -19,12 +19,12 @@ SHOWN = 4  # dates, stages or folders named in one finding
 DVC_SECONDS = 120.0
 
 
-def last_scoring(patient: Patient) -> Check:
+def last_scoring(subject: Subject) -> Check:
     """How did the last scoring job end, and when?"""
-    runs = patient.settings.runs_dir(patient.fleet.name)
+    runs = subject.settings.runs_dir(subject.fleet.name)
     logs, _ = job_logs(runs)
     if not logs:
-        receipt = patient.settings.fleet_dir(patient.fleet.name) / "scoring.json"
+        receipt = subject.settings.fleet_dir(subject.fleet.name) / "scoring.json"
         why = (read_json(receipt, "run 'amad score'") or {}).get("no_champion")
         if why:
             return warn("last scoring", why, "'amad promote VERSION --force --reason TEXT'")
@@ -58,20 +58,20 @@ def last_scoring(patient: Patient) -> Check:
     return ok("last scoring", finding)
 
 
-def freshness(patient: Patient) -> Check:
+def freshness(subject: Subject) -> Check:
     """Has every date of the lake that ``amad score`` takes by itself a score?"""
     from amad.scores.partitions import manifests
     from amad.telemetry.lake import Lake
 
-    folder = patient.settings.fleet_dir(patient.fleet.name) / "lake"
-    runs = patient.settings.runs_dir(patient.fleet.name)
+    folder = subject.settings.fleet_dir(subject.fleet.name) / "lake"
+    runs = subject.settings.runs_dir(subject.fleet.name)
     scored = set(manifests(runs))
     starts = [
         date.fromisoformat(log["test_start"]) for log in job_logs(runs)[0] if "test_start" in log
     ]
     if not folder.is_dir() or not scored or not starts:
         return warn("freshness", "nothing to compare yet", "run 'amad score'")
-    dates = Lake(folder, patient.fleet).dates()
+    dates = Lake(folder, subject.fleet).dates()
     newest = dates[-1]
     behind = [day for day in dates if day >= starts[-1] and day not in scored]
     if behind:
@@ -80,9 +80,9 @@ def freshness(patient: Patient) -> Check:
     return ok("freshness", f"the newest date of the lake, {newest}, is scored")
 
 
-def dvc(patient: Patient) -> Check:
+def dvc(subject: Subject) -> Check:
     """Is the project under DVC, and are its stages up to date? ``source`` always runs."""
-    home = patient.settings.home
+    home = subject.settings.home
     if not (home / ".dvc").is_dir():
         return warn(
             "dvc", f"{home} is no DVC project", "run 'dvc init' ('dvc init --no-scm' outside git)"
@@ -103,7 +103,7 @@ def dvc(patient: Patient) -> Check:
     if result.returncode:
         return fail("dvc", " ".join(result.stderr.split())[:200], "run 'dvc status' yourself")
     stages = [name.partition("@") for name in json.loads(result.stdout or "{}")]
-    ours = (patient.fleet.name, "")
+    ours = (subject.fleet.name, "")
     changed = [name for name, _, fleet in stages if name != "source" and fleet in ours]
     if changed:
         many = f"changed since the last run: {_some(changed)}"
@@ -111,17 +111,17 @@ def dvc(patient: Patient) -> Check:
     return ok("dvc", "every stage is up to date")
 
 
-def leftovers(patient: Patient) -> Check:
+def leftovers(subject: Subject) -> Check:
     """What a killed run left behind: a broken lock of DVC's, staging folders."""
-    rwlock = patient.settings.home / ".dvc" / "tmp" / "rwlock"
+    rwlock = subject.settings.home / ".dvc" / "tmp" / "rwlock"
     if rwlock.is_file() and not _is_json(rwlock):  # holders that are gone DVC clears by itself
         return fail("leftovers", f"{rwlock} is broken, so no dvc can run", f"rm {rwlock}")
-    now, name, old = time.time(), patient.fleet.name, []
-    _, unreadable = job_logs(patient.settings.runs_dir(name))
+    now, name, old = time.time(), subject.fleet.name, []
+    _, unreadable = job_logs(subject.settings.runs_dir(name))
     if unreadable:
         finding = f"damaged job logs, which are left out: {_some(unreadable)}"
         return warn("leftovers", finding, "remove them")
-    for root in (patient.settings.fleet_dir(name), patient.settings.runs_dir(name)):
+    for root in (subject.settings.fleet_dir(name), subject.settings.runs_dir(name)):
         for depth, mark in product(("", "*/", "*/*/"), (".stage-*", ".old-*")):
             pattern = depth + mark
             old += [p for p in root.glob(pattern) if now - p.stat().st_mtime > LEFT_SECONDS]

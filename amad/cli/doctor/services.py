@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from amad.cli.doctor.check import Check, Patient, fail, ok, warn
+from amad.cli.doctor.check import Check, Subject, fail, ok, warn
 from amad.config import load_cluster
 
 if TYPE_CHECKING:
@@ -16,31 +16,31 @@ CONNECT_SECONDS = 3.0
 GCS_PORT = 6379  # where a Ray head listens unless told otherwise
 
 
-def tracking_store(patient: Patient) -> Check:
+def tracking_store(subject: Subject) -> Check:
     """Does MLflow's store answer, with tables of this version?"""
     from amad.engines.shared.tracking import connect
     from amad.engines.shared.tracking_store import public, sqlite_file, tracking_uri
 
-    uri = tracking_uri(patient.settings)
+    uri = tracking_uri(subject.settings)
     file = sqlite_file(uri)
     if file is not None and not file.is_file():
         return warn("tracking store", f"there is no {file} yet", "the first 'make repro' makes it")
-    client = connect(patient.settings)
-    experiment = client.get_experiment_by_name(f"amad-{patient.fleet.name}")
+    client = connect(subject.settings)
+    experiment = client.get_experiment_by_name(f"amad-{subject.fleet.name}")
     runs = "no runs of this fleet yet" if experiment is None else f"experiment {experiment.name}"
     return ok("tracking store", f"{public(uri)}, {runs}")
 
 
-def registry(patient: Patient) -> Check:
+def registry(subject: Subject) -> Check:
     """Is there a champion, and can it be fetched?"""
     from amad.engines.shared.registry import CHALLENGER, CHAMPION, alias_version, fetched
     from amad.engines.shared.tracking import connect
     from amad.engines.shared.tracking_store import sqlite_file, tracking_uri
 
-    file = sqlite_file(tracking_uri(patient.settings))
+    file = sqlite_file(tracking_uri(subject.settings))
     if file is not None and not file.is_file():
         return warn("registry", "no tracking store, so no models", "run 'make repro'")
-    client, fleet = connect(patient.settings), patient.fleet.name
+    client, fleet = connect(subject.settings), subject.fleet.name
     champion = alias_version(client, fleet, CHAMPION)
     challenger = alias_version(client, fleet, CHALLENGER)
     if champion is None:
@@ -67,9 +67,9 @@ def _last_reason(version: "ModelVersion") -> str:
     return version.tags.get("gate_reasons", "").rpartition("\n")[2].removeprefix("refused: ")
 
 
-def cluster(patient: Patient) -> Check:
+def cluster(subject: Subject) -> Check:
     """Is the profile sound, and does the Ray cluster that it names listen? Starts nothing."""
-    settings = patient.settings
+    settings = subject.settings
     profile = load_cluster(settings.cluster, settings)
     if profile.address is None:
         workers = f"{profile.workers} {profile.device} workers"

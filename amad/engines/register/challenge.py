@@ -13,7 +13,9 @@ from mlflow.entities.model_registry import ModelVersion
 
 from amad.config import DataError, Fleet, Params, ServiceError
 from amad.detect.daily import check_contract
-from amad.detect.detector import Detector, Scored
+from amad.detect.detector import Detector
+from amad.detect.detector_state import Scored
+from amad.detect.storage import load_detector
 from amad.engines.register.gate import PerUnit
 from amad.engines.shared.registry import fetched
 from amad.evaluation.harness import per_unit_metrics
@@ -33,7 +35,7 @@ def defend(
     """(the champion's metrics by unit, None), or (None, why it cannot be scored on this data)."""
     try:
         with fetched(client, champion) as folder:
-            detector = Detector.load(folder)
+            detector = load_detector(folder)
         check_contract(detector, fleet)
     except (DataError, ServiceError) as error:
         return None, str(error)

@@ -47,7 +47,7 @@ def recorded(version: ModelVersion) -> Decision | None:
     )
 
 
-def crown(client: MlflowClient, fleet: str, version: str, why: str) -> ModelVersion:
+def make_champion(client: MlflowClient, fleet: str, version: str, why: str) -> ModelVersion:
     """Make a version champion; the champion before it becomes ``@previous``."""
     settle(client, fleet)
     before = registry.alias_version(client, fleet, registry.CHAMPION)
@@ -143,7 +143,7 @@ def promote(
             pass
         how = f"by hand, overruling the gate ({last})" if refused else "by hand"
         why = f"promoted {how}: {reason or 'no reason given'}"
-        return crown(client, fleet, candidate.version, why)
+        return make_champion(client, fleet, candidate.version, why)
 
 
 def rollback(settings: Settings, fleet: str) -> ModelVersion:
@@ -161,7 +161,7 @@ def rollback(settings: Settings, fleet: str) -> ModelVersion:
         if target is None:
             raise ServiceError(
                 f"version {champion.version} is the first champion of fleet {fleet}: there is "
-                "nothing to roll back to; 'amad promote VERSION --force --reason TEXT' crowns "
+                "nothing to roll back to; 'amad promote VERSION --force --reason TEXT' makes "
                 "another one"
             )
         back = registry.get_version(client, fleet, target)

@@ -1,6 +1,6 @@
 """The registered model: MLflow's ``pyfunc`` over a detector folder, without pickle.
 
-``data`` of the logged model is the folder that ``Detector.save`` wrote, ``code`` holds the amad
+``data`` of the logged model is the folder that ``save_detector`` wrote, ``code`` holds the amad
 package: a scoring server needs nothing else. The frame that goes in has the lake's columns::
 
     model = mlflow.pyfunc.load_model("models:/amad-demo@champion")
@@ -34,7 +34,7 @@ import yaml
 from amad.config import DataError
 from amad.detect.daily import score_table
 from amad.detect.detector import Detector
-from amad.detect.storage import folder_digest
+from amad.detect.storage import folder_digest, load_detector
 from amad.telemetry.schemas import REFUSED, SCORES, TIMESTAMP
 from amad.telemetry.valid_values import is_null_word, is_outside
 
@@ -180,4 +180,4 @@ def _load_pyfunc(data_path: str) -> DetectorModel:
             f"{folder}: the detector has the digest {found}, and {wanted} was registered; fetch "
             "the model again, or bring a backup of it back"
         )
-    return DetectorModel(Detector.load(folder))
+    return DetectorModel(load_detector(folder))

@@ -20,6 +20,7 @@ from amad.config.console import say, track
 from amad.detect.daily import check_contract
 from amad.detect.detector import Detector
 from amad.detect.incidents import Incident, continue_incident
+from amad.detect.storage import load_detector
 from amad.engines.score.freshness import Snapshot, digest_of, take_snapshot
 from amad.engines.score.plan import Plan, make_plan, some
 from amad.engines.score.workers import in_process, over_ray
@@ -84,7 +85,7 @@ def score_fleet(
             known = digests(client, fleet.name)
         log["model_version"] = str(champion.version)
         with fetched(client, champion) as folder:
-            detector = Detector.load(folder)
+            detector = load_detector(folder)
             check_contract(detector, fleet)
             model = Model(
                 version=log["model_version"],

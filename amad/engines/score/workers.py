@@ -19,8 +19,8 @@ from threadpoolctl import threadpool_limits
 
 from amad.config import ClusterProfile, Fleet, usable_error
 from amad.detect.daily import ScoredRows, score_vehicle_day
-from amad.detect.detector import Detector
 from amad.detect.incidents import Incident
+from amad.detect.storage import load_detector
 from amad.engines.score.freshness import Day, Snapshot
 from amad.telemetry.lake import Lake
 
@@ -107,7 +107,7 @@ class Scorer:
     """A detector and a lake, opened once."""
 
     def __init__(self, detector: Path, lake: Path, fleet: Fleet) -> None:
-        self.detector = Detector.load(detector)
+        self.detector = load_detector(detector)
         self.lake = Lake(lake, fleet)
 
     def score(self, vehicle: str, day: date, quarantined) -> ScoredRows:

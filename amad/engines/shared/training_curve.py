@@ -13,7 +13,7 @@ from mlflow.entities import Metric
 POLL_SECONDS = 0.5
 
 
-class Curve:
+class TrainingCurve:
     """Logs the metrics of each epoch once, at ``step`` = epoch.
 
     After a crash and a resume some epochs are reported again and some were never logged; both are

@@ -14,7 +14,7 @@ from amad.config.console import say
 from amad.engines.shared.cluster import ray_session, told_by_worker
 from amad.engines.shared.identity import RunState, code_digest, work_digest
 from amad.engines.shared.tracking import connect, log_settings, open_run
-from amad.engines.shared.training_curve import Curve, append_event, followed
+from amad.engines.shared.training_curve import TrainingCurve, append_event, followed
 from amad.model import LocalReporter, TrainJob, restore_network, train, write_bundle
 from amad.windows import WindowStore
 
@@ -58,7 +58,7 @@ def train_fleet(
     with open_run(client, fleet.name, name, tags, state.get("run_id")) as run:
         state.put("run_id", run.info.run_id)
         log_settings(client, run.info.run_id, params)
-        curve = Curve(client, run.info.run_id, "loss")
+        curve = TrainingCurve(client, run.info.run_id, "loss")
         if profile.workers == 0:
             result, network = _train_here(job, profile, folder / name, curve)
         else:
@@ -124,7 +124,7 @@ class RayReporter:
 class _LoggingReporter(LocalReporter):
     """In this process: the curve is logged as the epochs end."""
 
-    def __init__(self, folder: Path, device: str, curve: Curve) -> None:
+    def __init__(self, folder: Path, device: str, curve: TrainingCurve) -> None:
         super().__init__(folder, device)
         self._curve = curve
 
@@ -133,14 +133,19 @@ class _LoggingReporter(LocalReporter):
         self._curve.log(metrics)
 
 
-def _train_here(job: TrainJob, profile: ClusterProfile, folder: Path, curve: Curve):
+def _train_here(job: TrainJob, profile: ClusterProfile, folder: Path, curve: TrainingCurve):
     reporter = _LoggingReporter(folder, profile.device, curve)
     result = train(job, reporter)
     return result, restore_network(reporter.latest(), job.params.model)
 
 
 def _train_with_ray(
-    job: TrainJob, fleet: Fleet, profile: ClusterProfile, folder: Path, name: str, curve: Curve
+    job: TrainJob,
+    fleet: Fleet,
+    profile: ClusterProfile,
+    folder: Path,
+    name: str,
+    curve: TrainingCurve,
 ):
     """(what ``train`` returned on rank 0, the network of the last checkpoint)."""
     import os

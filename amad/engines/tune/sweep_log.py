@@ -9,7 +9,7 @@ from amad.config import Settings
 from amad.config.console import say
 from amad.engines.shared.identity import RunState
 from amad.engines.shared.tracking import connect, experiment_id, run_exists
-from amad.engines.shared.training_curve import Curve
+from amad.engines.shared.training_curve import TrainingCurve
 from amad.engines.tune.search import CURVE, NUMBER, OBJECTIVE
 from amad.engines.tune.sweep_outputs import described
 
@@ -24,7 +24,7 @@ class SweepLog(Callback):
     def __init__(self, settings: Settings, fleet: str, state: Path, trials: int) -> None:
         self._settings, self._fleet, self._state, self._trials = settings, fleet, state, trials
         self._client: MlflowClient | None = None
-        self._curves: dict[int, Curve] = {}
+        self._curves: dict[int, TrainingCurve] = {}
 
     def __getstate__(self) -> dict:
         return self.__dict__ | {"_client": None, "_curves": {}}
@@ -64,12 +64,12 @@ class SweepLog(Callback):
         self._end(trial, "FAILED")
         say(f"trial {trial.config[NUMBER] + 1}/{self._trials} failed: {described(trial.config)}")
 
-    def _curve(self, trial) -> Curve:
+    def _curve(self, trial) -> TrainingCurve:
         number = trial.config[NUMBER]
         if self._client is None:
             self._client = connect(self._settings)
         if number not in self._curves:
-            self._curves[number] = Curve(self._client, self._child(trial), OBJECTIVE)
+            self._curves[number] = TrainingCurve(self._client, self._child(trial), OBJECTIVE)
         return self._curves[number]
 
     def _child(self, trial) -> str:

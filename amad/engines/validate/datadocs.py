@@ -6,15 +6,12 @@ without them show an empty index. Here they keep their content, and lose whateve
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from amad.config import Fleet
+from amad.engines.validate.verdict import Verdict
 from amad.telemetry.files import staged
 from amad.telemetry.health import Health
 from amad.telemetry.refusals import Intake
-
-if TYPE_CHECKING:
-    from amad.engines.validate.quality import Verdict
 
 MOST_REASONS = 500  # on the entry page; quarantine.parquet holds them all
 # In the order in which they are cut out of a page of GX.
@@ -36,7 +33,7 @@ def publish(
     site: Path,
     docs: Path,
     fleet: Fleet,
-    verdict: "Verdict",
+    verdict: Verdict,
     intake: Intake | None = None,
     health: Health | None = None,
 ) -> None:

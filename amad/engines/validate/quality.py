@@ -13,12 +13,13 @@ import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from amad.config import Fleet
 from amad.engines.validate.datadocs import publish
+from amad.engines.validate.verdict import Verdict
 from amad.telemetry.health import Health
 from amad.telemetry.refusals import Intake
 from amad.telemetry.schemas import QUARANTINE
@@ -34,7 +35,6 @@ KEYS = {
     FILES: ["path"],
     INTAKE: ["scope"],
 }
-INTAKE_CHECKS = ("file_refused_share", "refused_share", "refused_files_share")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,49 +59,6 @@ class Check:
     def judged(self) -> str:
         """The column that GX compares with the limit."""
         return self.column or self.name
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What was found.
-
-    quarantined: failing vehicle-days. quarantine: table of the schema
-    QUARANTINE, a row per failing vehicle-day, check and channel. checks: a mapping per check of
-    check, title, limit, severity, of (rows judged), failed (of them), passed, and for checks of
-    channels: channels (channel -> failing days). days_ok, intake_ok: which of the two fails it.
-    """
-
-    days_ok: bool
-    intake_ok: bool
-    vehicle_days: int
-    quarantined: int
-    quarantine: pa.Table
-    checks: list[dict[str, Any]]
-
-    @property
-    def ok(self) -> bool:
-        """May the fleet be used?"""
-        return self.days_ok and self.intake_ok
-
-    def summary(self, most: int = 3) -> str:
-        """A sentence for a person: how many days fail, by which checks, and the first few."""
-        counted = f"{self.quarantined} of {self.vehicle_days} vehicle-days fail"
-        failing = [
-            f"{c['check']} ({c['failed']})"
-            for c in self.checks
-            if c["failed"] and c["check"] not in INTAKE_CHECKS
-        ]
-        if not failing:
-            return counted
-        reasons = self.quarantine["reason"].to_pylist()
-        more = f"; and {len(reasons) - most} more" if len(reasons) > most else ""
-        return f"{counted} ({', '.join(failing)}): {'; '.join(reasons[:most])}{more}"
-
-    def worst_vehicles(self, most: int = 5) -> str:
-        """The vehicles with the most failing days."""
-        days = {(row["vehicle"], row["date"]) for row in self.quarantine.to_pylist()}
-        counts = Counter(vehicle for vehicle, _ in sorted(days))
-        return ", ".join(f"{vehicle} ({count})" for vehicle, count in counts.most_common(most))
 
 
 def judge(

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from amad.detect.combine import TIME_SHARE, Voice, excess_shares, join, shares
+from amad.detect.combine import TIME_SHARE, excess_shares, join, shares
+from amad.detect.members import Member
 
 T, C = 4, 3
 Evidence = dict[str, tuple[np.ndarray, np.ndarray]]
@@ -16,7 +17,7 @@ Evidence = dict[str, tuple[np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True)
 class Said:
-    """A voice, with its bar."""
+    """What counts of a member, with its bar."""
 
     name: str
     weight: float
@@ -29,7 +30,7 @@ ready = st.floats(-50, 50)
 
 
 @st.composite
-def voices(draw: st.DrawFn, kinds: tuple[bool, ...] = (False, True)) -> list[Said]:
+def some_members(draw: st.DrawFn, kinds: tuple[bool, ...] = (False, True)) -> list[Said]:
     """One to three members of each of these kinds, in any order."""
     count = {kind: draw(st.integers(1, 3)) for kind in kinds}
     made = [
@@ -40,7 +41,7 @@ def voices(draw: st.DrawFn, kinds: tuple[bool, ...] = (False, True)) -> list[Sai
     return draw(st.permutations(made))
 
 
-some = st.one_of(voices(), voices((False,)), voices((True,)))
+some = st.one_of(some_members(), some_members((False,)), some_members((True,)))
 
 
 def heard(seed: int, members: list[Said], least: float = -20.0) -> Evidence:
@@ -82,7 +83,7 @@ def test_a_joint_by_hand() -> None:
     np.testing.assert_allclose(part_TC, parts)
 
 
-@given(voices())
+@given(some_members())
 def test_kinds_share_two_to_one_and_members_of_a_kind_by_weight(members: list[Said]) -> None:
     found = shares(members)
     assert set(found) == {m.name for m in members} and sum(found.values()) == pytest.approx(1)
@@ -99,7 +100,7 @@ def test_kinds_share_two_to_one_and_members_of_a_kind_by_weight(members: list[Sa
 @pytest.mark.parametrize("kind", [False, True])
 @given(st.data(), st.integers(0, 1000))
 def test_one_kind_alone_is_its_mean(kind: bool, data: st.DataObject, seed: int) -> None:
-    members = data.draw(voices((kind,)))
+    members = data.draw(some_members((kind,)))
     evidence = heard(seed, members)
     assert sum(shares(members).values()) == pytest.approx(1) and excess_shares(members) == {}
     score_T, part_TC = join(members, evidence, {})  # it needs no bar
@@ -107,7 +108,7 @@ def test_one_kind_alone_is_its_mean(kind: bool, data: st.DataObject, seed: int) 
     np.testing.assert_allclose(part_TC, average(members, evidence, 1), atol=1e-9)
 
 
-@given(voices(), st.integers(0, 1000), st.sampled_from([0.0, 1.0, np.inf]))
+@given(some_members(), st.integers(0, 1000), st.sampled_from([0.0, 1.0, np.inf]))
 def test_below_its_bar_a_member_gives_its_third_and_nothing_more(
     members: list[Said], seed: int, above: float
 ) -> None:
@@ -118,7 +119,7 @@ def test_below_its_bar_a_member_gives_its_third_and_nothing_more(
         np.testing.assert_allclose(found, 2 / 3 * time + 1 / 3 * between, atol=1e-9)
 
 
-@given(voices(), st.integers(0, 1000))
+@given(some_members(), st.integers(0, 1000))
 def test_beyond_its_bar_it_counts_once_more_by_what_it_has_beyond(
     members: list[Said], seed: int
 ) -> None:
@@ -175,12 +176,12 @@ def test_weights_scale_nothing(members: list[Said], seed: int, time: float, betw
     scaled = [
         replace(m, weight=m.weight * (between if m.between_channels else time)) for m in members
     ]
-    found = (join(voices, evidence, bars(voices)) for voices in (members, scaled))
+    found = (join(members, evidence, bars(members)) for members in (members, scaled))
     for ours, theirs in zip(*found, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
 
 
-@given(voices(), st.integers(0, 1000))
+@given(some_members(), st.integers(0, 1000))
 def test_neither_the_order_nor_who_is_silent_matters_and_nothing_is_changed(
     members: list[Said], seed: int
 ) -> None:
@@ -200,6 +201,6 @@ def test_a_member_of_a_detector_is_a_voice() -> None:
     from amad.detect.members import RidgeMember
     from amad.detect.relation import RelationMember
 
-    members: list[Voice] = [RidgeMember("ridge", [1]), RelationMember(weight=7.0)]
+    members: list[Member] = [RidgeMember("ridge", [1]), RelationMember(weight=7.0)]
     assert shares(members) == pytest.approx({"ridge": TIME_SHARE, "relation": 1 - TIME_SHARE})
     assert excess_shares(members) == {"relation": 1.0}

@@ -1,0 +1,53 @@
+"""The verdict on a fleet's data: which checks failed, and for which vehicle-days."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+# The checks of what was refused of the raw files, not of the days.
+INTAKE_CHECKS = ("file_refused_share", "refused_share", "refused_files_share")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What was found.
+
+    quarantined: failing vehicle-days. quarantine: table of the schema
+    QUARANTINE, a row per failing vehicle-day, check and channel. checks: a mapping per check of
+    check, title, limit, severity, of (rows judged), failed (of them), passed, and for checks of
+    channels: channels (channel -> failing days). days_ok, intake_ok: which of the two fails it.
+    """
+
+    days_ok: bool
+    intake_ok: bool
+    vehicle_days: int
+    quarantined: int
+    quarantine: pa.Table
+    checks: list[dict[str, Any]]
+
+    @property
+    def ok(self) -> bool:
+        """May the fleet be used?"""
+        return self.days_ok and self.intake_ok
+
+    def summary(self, most: int = 3) -> str:
+        """A sentence for a person: how many days fail, by which checks, and the first few."""
+        counted = f"{self.quarantined} of {self.vehicle_days} vehicle-days fail"
+        failing = [
+            f"{c['check']} ({c['failed']})"
+            for c in self.checks
+            if c["failed"] and c["check"] not in INTAKE_CHECKS
+        ]
+        if not failing:
+            return counted
+        reasons = self.quarantine["reason"].to_pylist()
+        more = f"; and {len(reasons) - most} more" if len(reasons) > most else ""
+        return f"{counted} ({', '.join(failing)}): {'; '.join(reasons[:most])}{more}"
+
+    def worst_vehicles(self, most: int = 5) -> str:
+        """The vehicles with the most failing days."""
+        days = {(row["vehicle"], row["date"]) for row in self.quarantine.to_pylist()}
+        counts = Counter(vehicle for vehicle, _ in sorted(days))
+        return ", ".join(f"{vehicle} ({count})" for vehicle, count in counts.most_common(most))
