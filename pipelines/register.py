@@ -68,7 +68,7 @@ def run(params: Params, settings: Settings) -> dict:
         why = "the newest candidate"
         registry.move_alias(client, fleet.name, registry.CHALLENGER, version.version, why)
         if decision.promote and "rolled_back" not in version.tags:
-            promotion.crown(client, fleet.name, version.version, decision.reasons[-1])
+            promotion.make_champion(client, fleet.name, version.version, decision.reasons[-1])
         champion = registry.alias_version(client, fleet.name, registry.CHAMPION)
     for reason in decision.reasons:
         say(f"gate: {reason}")
