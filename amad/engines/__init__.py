@@ -1,1 +1,1 @@
-"""The only rooms that know Ray, MLflow or Great Expectations."""
+"""The only folders that know Ray, MLflow, Great Expectations or Optuna: one for each stage."""

@@ -1,4 +1,5 @@
-"""A raw file becomes a stream of batches: unpacked, cut into lines, these split into fields.
+"""The bytes of a raw file become clean rows, or are refused with a reason.
 
-``readers.py`` is the way in; ``batch.py`` says what comes out.
+``readers`` is the way in: a file becomes a stream of batches (``batch``), unpacked, cut into lines,
+these split into fields. ``rows`` reads vehicle, time and values of each batch.
 """

@@ -1,1 +1,1 @@
-"""From raw files to the lake and its profile: source, readers, ingest, lake, profile, simulator."""
+"""The lake and what is known of it: its profile, its schemas, what is missing or was refused."""
