@@ -12,9 +12,10 @@ Shape legend: T rows of a vehicle, C channels.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
+from typing import Any, Self
 
 import numpy as np
 
@@ -53,6 +54,12 @@ class Incident:
     channels: tuple[str, ...]
     shares: tuple[float, ...]
     continued: bool = False
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """The incident in a row of a table or a JSON object, whose other keys are not looked at."""
+        known = {field.name: row[field.name] for field in fields(cls) if field.name in row}
+        return cls(**known | {name: tuple(row[name]) for name in ("channels", "shares")})
 
 
 def incidents_of(

@@ -1,7 +1,7 @@
 """What the page reads: the last scoring job, its incidents and its scores, one date at a time."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -117,14 +117,11 @@ class ScoringRun:
 
     def incidents(self) -> list[Incident]:
         """Every incident once, the worst first."""
-        rows: dict[str, list[dict]] = {}
+        by_date: dict[str, list[incidents.Incident]] = {}
         for table in self.tables("incidents", INCIDENTS):
-            for name in ("start", "end", "peak"):
-                at = table.schema.get_field_index(name)
-                table = table.set_column(at, name, table[name].cast(pa.int64()))
-            for row in table.to_pylist():
-                rows.setdefault(row["incident_id"], []).append(row)
-        found = [_joined(sorted(parts, key=lambda r: r["start"])) for parts in rows.values()]
+            for item in partitions.incidents_in(table):
+                by_date.setdefault(item.incident_id, []).append(item)
+        found = [_joined(sorted(own, key=lambda i: i.start)) for own in by_date.values()]
         return sorted(found, key=lambda i: (-i.severity, i.start, i.vehicle, i.incident_id))
 
     def coverage(self, stretch_us: int) -> dict[str, Coverage]:
@@ -207,17 +204,18 @@ def _read(file: Path, schema: pa.Schema, day: date, **options) -> pa.Table:
     return check(table, pa.schema([schema.field(n) for n in options["columns"]]), str(file))
 
 
-def _joined(parts: list[dict]) -> Incident:
-    """One incident of its rows, a row a date, in time order."""
-    worst = max(parts, key=lambda row: row["severity"])
-    peak = max(parts, key=lambda row: row["peak_score"])
+def _joined(by_date: list[incidents.Incident]) -> Incident:
+    """One incident of those that stand for it on each date, in time order."""
+    worst = max(by_date, key=lambda item: item.severity)
+    peak = max(by_date, key=lambda item: item.peak_score)
     return Incident(
-        **{k: worst[k] for k in ("incident_id", "vehicle", "vehicle_class", "severity", "level")},
-        **{k: worst[k] for k in ("type", "channels", "shares")},
-        start=min(row["start"] for row in parts),
-        end=max(row["end"] for row in parts),
-        peak=peak["peak"],
-        peak_score=peak["peak_score"],
-        alarm_rows=sum(row["alarm_rows"] for row in parts),
-        continued=bool(parts[0]["continued"]),
+        **asdict(worst)
+        | {
+            "start": min(item.start for item in by_date),
+            "end": max(item.end for item in by_date),
+            "peak": peak.peak,
+            "peak_score": peak.peak_score,
+            "alarm_rows": sum(item.alarm_rows for item in by_date),
+            "continued": by_date[0].continued,
+        }
     )

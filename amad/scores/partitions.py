@@ -60,7 +60,7 @@ def folder(runs: Path, kind: str, version: str, day: date) -> Path:
 
 
 def table_file(runs: Path, kind: str, version: str, day: date) -> Path:
-    """The Parquet file of the partition of ``kind``."""
+    """The Parquet file of a partition of ``kind``."""
     return folder(runs, kind, version, day) / TABLES[kind]
 
 
@@ -214,14 +214,17 @@ def open_incidents(
     manifest = read_manifest(runs, version, day)
     if manifest is None or not is_whole(runs, manifest, sums):
         return {}
-    file = table_file(runs, "incidents", version, day)
-    table = pq.read_table(file, partitioning=None)
+    table = pq.read_table(table_file(runs, "incidents", version, day), partitioning=None)
+    end = day_bounds(day)[1]
+    return {i.vehicle: i for i in incidents_in(table) if i.end + gap_us >= end}
+
+
+def incidents_in(table: pa.Table) -> list[Incident]:
+    """The incidents of a table of one date, in its order."""
     for name in TIMES:
         at = table.schema.get_field_index(name)
         table = table.set_column(at, name, table[name].cast(pa.int64()))
-    end = day_bounds(day)[1]
-    going_on = [row for row in table.to_pylist() if row["end"] + gap_us >= end]
-    return {row["vehicle"]: _incident(row) for row in going_on}
+    return [Incident.from_row(row) for row in table.to_pylist()]
 
 
 def _write_scores(
@@ -289,8 +292,3 @@ def _readable(row: dict) -> dict:
     """Times as ISO text, for people and log shippers."""
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     return row | {name: (epoch + timedelta(microseconds=row[name])).isoformat() for name in TIMES}
-
-
-def _incident(row: dict) -> Incident:
-    known = {name: row[name] for name in Incident.__dataclass_fields__}
-    return Incident(**known | {name: tuple(row[name]) for name in ("channels", "shares")})

@@ -75,10 +75,7 @@ def over_ray(
             if row["error"]:
                 yield row["error"]
                 continue
-            incidents = [
-                Incident(**item | {k: tuple(item[k]) for k in ("channels", "shares")})
-                for item in json.loads(row["incidents"])
-            ]
+            incidents = [Incident.from_row(item) for item in json.loads(row["incidents"])]
             counts = json.loads(row["counts"])
             yield ScoredRows(
                 table=pa.ipc.open_stream(row["table"]).read_all(),
