@@ -1,0 +1,243 @@
+"""python -m tools.reference [--check]
+
+Write the parts of docs/reference that follow from the code: the commands and their options, the
+keys of params.yaml, of a fleet file and of a cluster profile, and the columns of every table.
+
+A page keeps what a person wrote above the marker; everything below it is replaced. With --check
+nothing is written, and the exit code is 1 where a page is out of date.
+"""
+
+import argparse
+import inspect
+import re
+import sys
+import tokenize
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import pyarrow as pa
+import typer
+import typer.core
+from pydantic import AfterValidator, BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+PAGES = Path(__file__).resolve().parent.parent / "docs" / "reference"
+MARKER = "<!-- Below this line: made by `make reference` from the code. -->"
+BOUNDS = {"ge": "≥ {}", "gt": "> {}", "le": "≤ {}", "lt": "< {}"}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the pages, or compare them; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[1])
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    check = parser.parse_args(arguments).check
+    stale = []
+    for name, lines in pages().items():
+        path = PAGES / name
+        old = path.read_text(encoding="utf-8")
+        head = old.split(MARKER)[0].rstrip()
+        new = "\n".join([head, "", MARKER, "", *lines]).rstrip() + "\n"
+        if new != old and not check:
+            path.write_text(new, encoding="utf-8")
+        elif new != old:
+            stale.append(name)
+    for name in stale:
+        print(f"docs/reference/{name} is out of date: run make reference", file=sys.stderr)
+    return 1 if stale else 0
+
+
+def pages() -> dict[str, list[str]]:
+    """The generated lines of each page below docs/reference."""
+    from amad.config import Fleet, Params
+    from amad.config.cluster import ClusterProfile
+
+    return {
+        "cli.md": list(_commands()),
+        "params.md": list(_models(Params)),
+        "fleet-file.md": list(_models(Fleet)),
+        "cluster-profile.md": list(_models(ClusterProfile)),
+        "schemas.md": list(_schemas()),
+    }
+
+
+def _commands() -> Iterator[str]:
+    """Each command of amad: what it does, its arguments and options."""
+    from amad.cli.app import app
+
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    panels: dict[str, list[str]] = {}
+    for name, command in group.commands.items():
+        panels.setdefault(getattr(command, "rich_help_panel", None) or "Commands", []).append(name)
+    for panel, names in panels.items():
+        yield from (f"## {panel}", "")
+        for name in names:
+            yield from _command(name, group.commands[name])
+
+
+def _command(name: str, command: Any) -> Iterator[str]:
+    yield from (f"### amad {name}", "", _markdown(command.help or ""), "")
+    rows = []
+    for option in command.params:
+        names = ", ".join(f"`{n}`" for n in [*option.opts, *option.secondary_opts])
+        if isinstance(option, typer.core.TyperArgument):
+            names = f"`{option.name.upper()}`"
+        help_text = _cell(getattr(option, "help", None) or "")
+        kind = "" if getattr(option, "is_flag", False) else _kind(option)
+        rows.append([names, kind, help_text + (" Required." if option.required else "")])
+    yield from (*_table(["argument or option", "value", "meaning"], rows), "")
+
+
+def _kind(option: Any) -> str:
+    if option.metavar:
+        return f"`{option.metavar}`"
+    return _name(option.type_descriptor.annotation)
+
+
+def _models(root: type[BaseModel]) -> Iterator[str]:
+    """A table of keys for the model and for each model below it, the outermost first."""
+    queue: list[tuple[str, type[BaseModel]]] = [("", root)]
+    for path, model in queue:  # grows while it is walked
+        title = f"`{path}`" if path else "The keys at the top"
+        yield from (f"## {title}", "")
+        meanings, prose = _meanings(model)
+        if prose:
+            yield from (prose, "")
+        rows = []
+        for key, field in model.model_fields.items():
+            inner = list(_inner(field.annotation))
+            queue += [(f"{path}.{key}" if path else key, item) for item in inner]
+            rows.append([f"`{key}`", _type(field), _default(field), _cell(meanings.get(key, ""))])
+        yield from (*_table(["key", "value", "default", "meaning"], rows), "")
+
+
+def _inner(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Models in an annotation, also in a list or a union."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _inner(argument)
+
+
+def _meanings(model: type[BaseModel]) -> tuple[dict[str, str], str]:
+    """What the code says of each key, and what it says of the model as a whole.
+
+    A key is explained by its description, by "key: text" in the docstring of its class, or by the
+    comment at the end of its line.
+    """
+    keys = "|".join(sorted(model.model_fields, key=len, reverse=True))
+    head = re.compile(rf"(?:^|(?<=[.,;] ))((?:{keys})(?:(?:, | and )(?:{keys}))*): ")
+    found, prose = {}, []
+    for paragraph in inspect.cleandoc(model.__doc__ or "").split("\n\n"):
+        if paragraph.startswith("Attributes:"):
+            paragraph = inspect.cleandoc(paragraph.removeprefix("Attributes:"))
+        text = " ".join(paragraph.split())
+        pieces = [text] if text.startswith("Example") else head.split(text)
+        prose.append(_markdown(pieces[0]))
+        for names, text in zip(pieces[1::2], pieces[2::2], strict=True):
+            found |= dict.fromkeys(re.split(", | and ", names), text)
+    comments = _comments(model)
+    for key, field in model.model_fields.items():
+        own = [field.description or found.get(key, ""), comments.get(key, "")]
+        found[key] = ". ".join(text.rstrip(".,; ") for text in own if text)
+    return found, "\n\n".join(text for text in prose if text)
+
+
+def _comments(model: type[BaseModel]) -> dict[str, str]:
+    """The comment at the end of each field's line."""
+    source = inspect.getsource(model)
+    lines, comments = source.splitlines(), {}
+    for token in tokenize.generate_tokens(StringIO(source).readline):
+        if token.type == tokenize.COMMENT and (
+            field := re.match(r"\s+(\w+): ", lines[token.start[0] - 1])
+        ):
+            comments[field[1]] = token.string.lstrip("# ")
+    return {key: text for key, text in comments.items() if not text.startswith("fmt:")}
+
+
+def _type(field: FieldInfo) -> str:
+    bounds = [
+        text.format(f"{getattr(item, name):,}")
+        for item in field.metadata for name, text in BOUNDS.items()
+        if getattr(item, name, None) is not None
+    ]  # fmt: skip
+    return ", ".join([_name(field.annotation), *bounds])
+
+
+def _name(annotation: Any) -> str:
+    """A type in the words of somebody who writes YAML."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return ", ".join(f"`{choice}`" for choice in arguments)
+    if origin is Annotated:
+        pattern = any(isinstance(item, AfterValidator) for item in annotation.__metadata__)
+        return "regular expression" if pattern else _name(arguments[0])
+    if origin in (Union, UnionType):
+        return " or ".join(_name(item) for item in arguments if item is not NoneType)
+    if origin is list:
+        return f"list of {_name(arguments[0])}"
+    if origin is tuple:
+        return "[low, high]"
+    if origin is dict:
+        return "mapping"
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        return "section"
+    names = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false",
+             "Path": "path", "PurePath": "path"}  # fmt: skip
+    own = getattr(annotation, "__name__", str(annotation))
+    return names.get(own, "time" if own == "datetime" else own)
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.default if field.default is not PydanticUndefined else None
+    if isinstance(value, BaseModel) or value is None:
+        return "-" if value is None else "its defaults"
+    if isinstance(value, list) and any(isinstance(item, BaseModel) for item in value):
+        return "; ".join(str(item.model_dump(mode="json")) for item in value)
+    if isinstance(value, list | tuple):
+        return f"`[{', '.join(str(item) for item in value)}]`"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`" if value != "" else "-"
+
+
+def _schemas() -> Iterator[str]:
+    """The columns of each table whose schema is a constant, with the comment above it."""
+    from amad.telemetry import schemas
+
+    source = inspect.getsource(schemas)
+    for name, schema in vars(schemas).items():
+        if isinstance(schema, pa.Schema):
+            comment = re.search(rf"((?:^#.*\n)+){name} = ", source, re.M)
+            text = re.sub(r"^# ?", "", comment[1], flags=re.M) if comment else ""
+            yield from (f"## `{name}`", "", _markdown(" ".join(text.split())), "")
+            rows = [[f"`{column.name}`", f"`{column.type}`"] for column in schema]
+            yield from (*_table(["column", "type"], rows), "")
+
+
+def _markdown(text: str) -> str:
+    """Text of a docstring as Markdown: code in single backticks, no accidental HTML."""
+    text = " ".join(text.replace("``", "`").split())
+    parts = text.split("`")
+    parts[::2] = [part.replace("<", "&lt;") for part in parts[::2]]
+    return "`".join(parts)
+
+
+def _cell(text: str) -> str:
+    text = _markdown(text).replace("|", "\\|")
+    return text if text[1:2] == " " else text[:1].upper() + text[1:]
+
+
+def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+    return [
+        f"| {' | '.join(head)} |", f"|{'---|' * len(head)}",
+        *(f"| {' | '.join(row)} |" for row in rows),
+    ]  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())
