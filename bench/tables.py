@@ -1,13 +1,14 @@
 """python -m bench.tables
 
-Write docs/results/index.md from the measurements in bench/results. The tables are made here, never
-typed. The page says which command made each of them. bench/reading.md,
-what a person makes of them, is put on top.
+Write the pages of docs/results from the measurements in bench/results: no figure of a table is
+typed. The first page, index.md, is bench/reading.md (what a person concludes from the figures) with
+the first table at its marker. Each fleet has a page, and so have the comparison of all methods, the
+network, the ablations and the members.
 """
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,16 @@ from bench.quality.figures import RELATION
 from bench.quality.methods import FLOOR
 from bench.quality.tables import COLUMNS, ablations, interval, or_dash, signed, table
 
-RESULTS, READING = Path("bench/results"), Path("bench/reading.md")
-PAGE = Path("docs/results/index.md")
+RESULTS, READING, PAGES = Path("bench/results"), Path("bench/reading.md"), Path("docs/results")
+MARKER = "<!-- The first table stands here. -->"
+NOTE = (
+    "Made by `python -m bench.tables`. Brackets are bootstrap intervals; "
+    "[how it was measured](index.md#how-it-was-measured) explains the columns."
+)
+SIMPLE = (
+    "l2", "ridge", "linear", "pca", "mahalanobis", "relation", "sensor_range", "kmeans", "knn",
+    "linear_kmeans",
+)  # fmt: skip
 MAIN = (
     "quality.json", "quality_baselines.json", "quality_networks.json", "quality_online.json",
     "quality_online_network.json",
@@ -30,33 +39,34 @@ TITLES = {
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Write the page."""
+    """Write the pages."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--reading", type=Path, default=READING)
-    parser.add_argument("--out", type=Path, default=PAGE)
+    parser.add_argument("--out", type=Path, default=PAGES, help="the folder of the pages")
     options = parser.parse_args(arguments)
     reports = [_read(options.results / name) for name in MAIN]
     fleets = merged([report for report in reports if report])
-    lines = [options.reading.read_text(encoding="utf-8").rstrip(), ""]
-    lines += ["## Every fleet at a glance", "", *_overview(fleets), ""]
-    lines += ["## The network's share", "", *_shares(fleets), ""]
+    reading = options.reading.read_text(encoding="utf-8")
+    pages = {"index": reading.replace(MARKER, "\n".join(_headline(fleets))).splitlines()}
+    pages |= {name: _fleet(name, fleet) for name, fleet in fleets.items()}
+    pages["methods"] = [
+        "# Every method on every fleet", "", NOTE, "", *_overview(fleets), "",
+        *_point_adjusted(fleets),
+    ]  # fmt: skip
+    pages["network"] = ["# What the network adds", "", NOTE, "", *_shares(fleets), ""]
     if vehicles := _read(options.results / "per_vehicle.json"):
-        lines += _per_vehicle(vehicles)
+        pages["network"] += _per_vehicle(vehicles)
     if sizes := _read(options.results / "fleet_size.json"):
-        lines += _fleet_size(sizes)
-    for name, fleet in fleets.items():
-        lines += _fleet(name, fleet)
+        pages["network"] += _fleet_size(sizes)
     if ablations := _read(options.results / "quality_ablations.json"):
-        lines += _ablations(ablations)
-    lines += _point_adjusted(fleets)
-    for name, form in (("members", ""), ("members_online", ", online")):
-        rule = options.results / f"{name}.md"
-        if rule.is_file():
-            lines += [f"## Members and how they are joined, by the rule without labels{form}", ""]
-            lines += ["`python -m bench.members`; on the right: afterwards, with labels.", ""]
-            lines += [rule.read_text(encoding="utf-8")]
-    options.out.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+        pages["ablations"] = _ablations(ablations)
+    if members := list(_members(options.results)):
+        pages["members"] = members
+    options.out.mkdir(parents=True, exist_ok=True)
+    for name, lines in pages.items():
+        text = "\n".join(lines).rstrip() + "\n"
+        (options.out / f"{name}.md").write_text(text, encoding="utf-8")
 
 
 def merged(reports: list[dict]) -> dict:
@@ -77,6 +87,43 @@ def merged(reports: list[dict]) -> dict:
 
 def _read(path: Path) -> dict | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _headline(fleets: Mapping[str, dict]) -> list[str]:
+    """The shipped detector, the best simple baseline and the floor, on each fleet's test part."""
+    rows = []
+    for fleet, content in fleets.items():
+        methods = content["protocols"]["test"]["offline"]["methods"]
+        simple = [name for name in SIMPLE if name in methods]
+        best = max(simple, key=lambda name: methods[name]["mean"][PRIMARY], default=None)
+        for name, title in (
+            ("amad", "shipped detector"), (best, f"best simple baseline: `{best}`"),
+            (FLOOR, "random scores"),
+        ):  # fmt: skip
+            if name in methods:
+                own = methods[name]
+                rows.append([
+                    f"[{fleet}]({fleet}.md)", title,
+                    interval([own["mean"][PRIMARY], *own["interval"][PRIMARY]]),
+                    or_dash(_false_alarms(own), ".2f"), f"{own['rows_a_second']:,.0f}",
+                ])  # fmt: skip
+    head = ["fleet", "method", "VUS-PR", "false alarms per vehicle-day", "rows per second"]
+    return table(head, rows)
+
+
+def _false_alarms(method: dict) -> float | None:
+    return method["operating_point"]["normal_test"]["incidents_a_vehicle_day"]
+
+
+def _members(results: Path) -> Iterator[str]:
+    for name, form in (("members", "offline"), ("members_online", "online")):
+        rule = results / f"{name}.md"
+        if rule.is_file():
+            if form == "offline":
+                yield from ("# Members, and how they are joined, by the rule without labels", "")
+                yield f"{NOTE} `python -m bench.members` measured it. The labels of the columns "
+                yield from ("on the right were looked at afterwards.", "")
+            yield from (f"## {form.capitalize()}", "", rule.read_text(encoding="utf-8"))
 
 
 def _overview(fleets: Mapping[str, dict]) -> list[str]:
@@ -111,7 +158,7 @@ def _overview(fleets: Mapping[str, dict]) -> list[str]:
 
 def _per_vehicle(report: dict) -> list[str]:
     lines = [
-        "## One network for the fleet, or one a vehicle",
+        "## One network for the fleet, or one per vehicle",
         "",
         f"`python -m bench.per_vehicle`, {report['seeds']} seeds, the network by itself, VUS-PR. "
         "Seconds are of all trainings of a seed.",
@@ -134,7 +181,7 @@ def _fleet_size(report: dict) -> list[str]:
         "## The network's share in larger fleets",
         "",
         f"`python -m bench.fleet_size`, fleet {report['fleet']} with more vehicles, offline, "
-        f"{report['seeds']} seeds: VUS-PR of the detector with the network voting less the same "
+        f"{report['seeds']} seeds: VUS-PR of the detector with the network voting, minus the same "
         "without it. Windows are those of an epoch.",
         "",
     ]
@@ -178,7 +225,7 @@ def _point_adjusted(fleets: Mapping[str, dict]) -> list[str]:
 
 
 def _shares(fleets: Mapping[str, dict]) -> list[str]:
-    """The detector with its network less the same without it, wherever both were judged."""
+    """The detector with its network minus the same without it, wherever both were judged."""
     rows = []
     for name, fleet in fleets.items():
         for protocol, forms in fleet["protocols"].items():
@@ -197,7 +244,9 @@ def _shares(fleets: Mapping[str, dict]) -> list[str]:
 def _fleet(name: str, fleet: dict) -> list[str]:
     rows = ", ".join(f"{count:,} {part}" for part, count in fleet["rows"].items())
     lines = [
-        f"## {name}",
+        f"# The fleet {name}",
+        "",
+        NOTE,
         "",
         f"{fleet['description']}. {len(fleet['vehicles'])} vehicles, {len(fleet['channels'])} "
         f"channels; rows: {rows}. VUS with a buffer of {fleet['buffer_rows']} rows.",
@@ -206,8 +255,8 @@ def _fleet(name: str, fleet: dict) -> list[str]:
     for protocol, forms in fleet["protocols"].items():
         for form, content in forms.items():
             noun = "injected cases" if content["unit"] == "case" else "vehicles"
-            title = f"{name}: {TITLES[protocol]}, {form} ({content['units']} {noun})"
-            lines += [f"### {title}", "", *_methods(content["methods"]), ""]
+            title = f"{TITLES[protocol].capitalize()}, {form} ({content['units']} {noun})"
+            lines += [f"## {title}", "", *_methods(content["methods"]), ""]
             if "amad" in content["methods"]:
                 lines += _details(content["methods"])
     return lines
@@ -226,7 +275,7 @@ def _methods(methods: Mapping[str, dict]) -> list[str]:
             *(f"{own['mean'][metric]:.3f}" for metric in COLUMNS),
             *([interval(own.get(RELATION))] if broken else []),
             or_dash(point["event_recall"], ".2f"),
-            or_dash(point["normal_test"]["incidents_a_vehicle_day"], ".2f"),
+            or_dash(_false_alarms(own), ".2f"),
             f"{own['fit_seconds'] + own['train_seconds']:.0f}",
             f"{own['rows_a_second']:,.0f}",
         ])  # fmt: skip
@@ -238,8 +287,8 @@ def _details(methods: Mapping[str, dict]) -> list[str]:
     own = methods["amad"]
     point = own["operating_point"]
     lines = [
-        f"- alarms: {point['alarm_budget']} incidents a vehicle-day promised, "
-        f"{or_dash(point['normal_test']['incidents_a_vehicle_day'], '.2f')} on normal test rows; "
+        f"- alarms: {point['alarm_budget']} incidents per vehicle-day promised, "
+        f"{or_dash(_false_alarms(own), '.2f')} on normal test rows; "
         f"recall of events {or_dash(point['event_recall'], '.2f')}, median delay "
         f"{or_dash(point['median_delay_rows'], '.0f')} rows, looking "
         f"{point['lookahead_seconds']:.0f} s ahead"
@@ -282,7 +331,9 @@ def _faults(methods: Mapping[str, dict]) -> list[str]:
 def _ablations(report: dict) -> list[str]:
     train = report["params"]["train"]
     lines = [
-        "## Ablations",
+        "# Ablations",
+        "",
+        NOTE,
         "",
         f"`python -m bench.quality`, {report['seeds']} seeds, {train['epochs']} epochs of "
         f"{train['max_windows']} windows. The last three columns are of the network by itself.",
@@ -292,7 +343,7 @@ def _ablations(report: dict) -> list[str]:
         for protocol, forms in fleet.get("protocols", {}).items():
             for form, content in forms.items():
                 title = f"{name}: {TITLES[protocol]}, {form}"
-                lines += [f"### {title}", "", *ablations(content["methods"])]
+                lines += [f"## {title}", "", *ablations(content["methods"])]
     return lines
 
 

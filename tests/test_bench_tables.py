@@ -1,4 +1,4 @@
-"""One network a vehicle against one for all, and the page that the tables are put on."""
+"""One network a vehicle against one for all, and the pages that the tables are put on."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,8 @@ from quality_kit import write_fleet, write_params
 
 from bench.per_vehicle import SKIPS
 from bench.per_vehicle import main as compare
-from bench.tables import main as write_page
+from bench.tables import MARKER
+from bench.tables import main as write_pages
 
 
 @pytest.fixture(scope="module")
@@ -50,36 +51,52 @@ def method(vus_pr: float, adjusted: float) -> dict:
         "interval": {"vus_pr": [vus_pr - 0.1, vus_pr + 0.1]},
         "operating_point": {
             "event_recall": 0.5, "normal_test": {"incidents_a_vehicle_day": 0.25},
+            "alarm_budget": 0.5, "median_delay_rows": 3, "lookahead_seconds": 9,
         },
+        "localisation": {}, "severity_order": None, "by_fault": {},
         "fit_seconds": 1.0, "train_seconds": 2.0, "rows_a_second": 1000.0,
         "pa_k_curve": [adjusted, 0.1],
     }  # fmt: skip
 
 
-def page(results: Path, methods: dict) -> str:
+def pages(results: Path, methods: dict) -> dict[str, str]:
+    """The pages' text by name, of one fleet with these methods."""
     content = {"unit": "vehicle", "units": 3, "share_of_amad": None, "methods": methods}
     fleet = {
         "description": "Made up", "vehicles": ["a"], "channels": ["x"], "rows": {"test": 9},
         "buffer_rows": 5, "protocols": {"test": {"offline": content}},
     }  # fmt: skip
     (results / "quality.json").write_text(json.dumps({"fleets": {"made-up": fleet}}))
-    (results / "reading.md").write_text("# Results\n")
-    out = results / "page.md"
-    write_page(
+    (results / "reading.md").write_text(f"# Results\n\n{MARKER}\n")
+    out = results / "pages"
+    write_pages(
         ["--results", str(results), "--reading", str(results / "reading.md"), "--out", str(out)]
     )
-    return out.read_text()
+    return {path.stem: path.read_text() for path in out.glob("*.md")}
 
 
 def test_the_page_has_everything_at_a_glance_and_the_best_in_bold(results: Path) -> None:
-    text = page(results, {"ridge": method(0.6, 0.7), "random": method(0.1, 0.9)})
-    assert "| ridge | **0.600** |" in text and "| *random* | 0.100 |" in text
-    assert "| trio, 3 vehicles | linear |" in text
+    text = pages(results, {"ridge": method(0.6, 0.7), "random": method(0.1, 0.9)})
+    assert "| ridge | **0.600** |" in text["methods"] and "| *random* | 0.100 |" in text["methods"]
+    assert "| trio, 3 vehicles | linear |" in text["network"]
+    assert "| ridge | 0.600 [0.500, 0.700] |" in text["made-up"]
+
+
+def test_the_first_table_has_the_detector_the_best_simple_baseline_and_the_floor(results: Path):
+    methods = {
+        "amad": method(0.7, 0.7), "ridge": method(0.6, 0.7), "l2": method(0.4, 0.7),
+        "cnn": method(0.8, 0.7), "random": method(0.1, 0.9),
+    }  # fmt: skip
+    rows = [line for line in pages(results, methods)["index"].splitlines() if "made-up" in line]
+    assert [row.split("|")[2].strip() for row in rows] == [
+        "shipped detector", "best simple baseline: `ridge`", "random scores",
+    ]  # fmt: skip
+    assert "0.700 [0.600, 0.800] | 0.25 | 1,000" in rows[0]
 
 
 def test_point_adjustment_is_shown_beside_what_exposes_it_or_not_at_all(results: Path) -> None:
     methods = {"ridge": method(0.6, 0.7), "random": method(0.1, 0.9), "pca": method(0.3, 0.6)}
-    assert "Point-adjusted" not in page(results, methods)
-    text = page(results, methods | {"untrained": method(0.2, 0.8)})
+    assert "Point-adjusted" not in pages(results, methods)["methods"]
+    text = pages(results, methods | {"untrained": method(0.2, 0.8)})["methods"]
     section = text[text.index("## Point-adjusted") :]
     assert "| random | 0.900 |" in section and "| ridge | 0.700 |" in section
