@@ -1,12 +1,16 @@
-# Two commands are all: `make repro` runs the pipeline, `make test` passes the tests.
-# Either sets up .venv from the pinned lock first.
+# Two commands are all: `make repro` runs the pipeline, `make test` runs the tests.
+# Either sets up .venv from the pinned lock first. `make help` lists the others.
 PYTHON ?= python3.11
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: setup repro test lint docs quality lock clean
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test test-fast lint docs reference quality lock clean
 
-setup: .venv/.installed
+help: ## List the commands.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: .venv/.installed ## Create .venv from requirements.lock.
 
 .venv/.installed: requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11, or name yours: make PYTHON=python3 ..."; exit 1; }
@@ -15,42 +19,48 @@ setup: .venv/.installed
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@
 
-repro: setup
+repro: setup ## Run what has changed of the pipeline, for every fleet of params.yaml.
 	dvc repro
 	@amad summary
 
-test: setup lint
+test: setup lint ## Run the linters and all tests.
 	python -m pytest
 
-lint: setup
+test-fast: setup ## Run the unit tests: no Ray, MLflow or DVC, no real data, nothing slow.
+	python -m pytest -m "not engine and not real_data and not gpu and not slow"
+
+lint: setup ## Check style, imports and spelling.
 	ruff check .
 	ruff format --check .
 	lint-imports
+	codespell
 
-docs: setup
+docs: setup ## Build the documentation into site/.
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+
+reference: setup ## Write the pages of docs/reference that follow from the code.
+	python -m tools.reference
 
 # Any fleet through every method under one rule, for example:
 #   make quality FLEETS="smd asd my/fleet.yaml" SEEDS=1 METHODS="linear amad"
 FLEETS ?= demo
 SEEDS ?= 3
-quality: setup
+quality: setup ## Compare all methods on FLEETS, under one rule.
 	python -m bench.quality --fleet $(FLEETS) --seeds $(SEEDS) $(if $(METHODS),--methods $(METHODS)) \
 		--out runs/quality/quality.json
 
-# Resolve pyproject.toml anew in an empty environment and pin what came out.
-lock:
+lock: ## Resolve pyproject.toml anew in an empty environment and pin what came out.
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet -e '.[dev]'
 	@{ echo "# Every package at the version that was tested together; made by 'make lock' from pyproject.toml."; \
 	   .venv-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' | sort -f; } > requirements.lock
 	rm -rf .venv-lock
 
-# What the pipeline made; raw data of yours, .venv and what git keeps stay. The registry and the
-# published scores cannot be made again, so it asks first; `make clean SURE=yes` does not.
-clean:
+# Raw data of yours, .venv and what git keeps stay. The registry and the published scores cannot be
+# made again, so it asks before it deletes them; `make clean SURE=yes` does not ask.
+clean: ## Delete what the pipeline made; ask before deleting models and scores.
 	@if [ "$(SURE)" != yes ] && { [ -e mlflow.db ] || [ -e runs ]; }; then \
 	   printf 'This deletes the models (mlflow.db, mlartifacts) and all scores (runs). Type yes: '; \
 	   read -r answer; [ "$$answer" = yes ] || { echo "nothing was deleted"; exit 1; }; fi
-	rm -rf runs mlartifacts mlflow.db mlflow.db.lock .dvc/cache .dvc/tmp
+	rm -rf runs mlartifacts mlflow.db mlflow.db.lock .dvc/cache .dvc/tmp site
 	[ ! -d data ] || find data -mindepth 2 -maxdepth 2 ! -name metrics.json -exec rm -rf {} +

@@ -19,7 +19,10 @@ ROOT = Path(__file__).resolve().parent.parent
 K8S, SCHEDULE = ROOT / "infra" / "k8s", ROOT / "infra" / "schedule"
 SCRIPTS = sorted(K8S.glob("*.sh"))
 UNITS = sorted(p for p in SCHEDULE.iterdir() if p.suffix in (".service", ".timer"))
-GUIDES = [ROOT / "README.md", ROOT / "infra" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+GUIDES = [
+    ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "infra" / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]  # fmt: skip
 MARKS = {
     '"$first"': "2026-01-01",
     '"$last"': "2026-01-02",

@@ -1,0 +1,92 @@
+"""The documentation is built, its links lead somewhere, and what it names exists."""
+
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from markdown.extensions.toc import slugify
+from test_infra import GUIDES
+
+from tools.reference import main as reference
+
+ROOT = Path(__file__).resolve().parent.parent
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+TARGETS = set(re.findall(r"^([a-z][a-z-]*):", MAKEFILE, re.M))
+PROSE = re.compile(r"^```.*?^```$", re.M | re.S)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder]
+    environment = {"NO_MKDOCS_2_WARNING": "1", "PATH": ""}
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder
+
+
+def test_the_pages_load_nothing_from_elsewhere(site: Path):
+    pages = list(site.rglob("*.html"))
+    assert len(pages) > 20
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        loaded = re.findall(r"<(?:script|img|iframe)[^>]*\ssrc=\"?([^\s\">]+)", text)
+        for link in re.findall(r"<link[^>]*>", text):
+            if "stylesheet" in link or "preconnect" in link or "icon" in link:
+                loaded += re.findall(r"href=\"?([^\s\">]+)", link)
+        assert not [address for address in loaded if "//" in address], page
+
+
+def test_every_page_is_in_the_navigation():
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").split("\nnav:\n")[1]
+    for path in (ROOT / "docs").rglob("*.md"):
+        name = str(path.relative_to(ROOT / "docs"))
+        assert re.search(rf"[ :]{re.escape(name)}$", navigation, re.M), f"{name} is in no menu"
+
+
+def test_the_reference_says_what_the_code_says(capsys: pytest.CaptureFixture):
+    assert reference(["--check"]) == 0, capsys.readouterr().err
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors of a page's headings, as mkdocs makes them."""
+    text = PROSE.sub("", path.read_text(encoding="utf-8"))
+    return {slugify(title.replace("`", ""), "-") for title in re.findall(r"^#+ (.*)$", text, re.M)}
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_anchor_of_a_link_exists(path: Path):
+    text = PROSE.sub("", path.read_text(encoding="utf-8"))
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", text):
+        if "://" not in target:
+            page = (path.parent / target).resolve() if target else path
+            assert anchor in anchors(page), f"{path}: {target}#{anchor}"
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_make_target_and_module_that_a_guide_names_exists(path: Path):
+    text = path.read_text(encoding="utf-8")
+    named = set(re.findall(r"(?:^|`)make ([a-z][a-z-]*)(?=[ `\n])", text, re.M))
+    assert named <= TARGETS, f"{path}: {named - TARGETS}"
+    for module in set(re.findall(r"python -m ((?:bench|pipelines|tools|amad)[\w.]*)", text)):
+        assert find_spec(module), f"{path}: python -m {module}"
+
+
+def test_make_help_lists_every_target():
+    result = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True)
+    listed = {line.split()[1] for line in result.stdout.splitlines() if line.startswith("  make ")}
+    assert result.returncode == 0 and listed == TARGETS, result.stderr
+
+
+def test_paths_of_the_project_that_a_guide_names_exist():
+    """Such as ``amad/telemetry/schemas.py``; a name in capitals or brackets stands for another."""
+    folders = "amad|bench|tests|tools|infra|conf|pipelines"
+    for path in GUIDES:
+        if path.name != "experiments.md":  # which tells of what was
+            text = path.read_text(encoding="utf-8")
+            for name in set(re.findall(rf"`((?:{folders})/[^`\s]+)`", text)):
+                if not re.search(r"[<>*{}$]|[A-Z]{3}|example|/(car|vans)\.yaml", name):
+                    assert (ROOT / name.split("::")[0]).exists(), f"{path}: {name}"
