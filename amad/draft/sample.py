@@ -117,12 +117,13 @@ def _sampled(folder: Path, name: str, files: int) -> Sampled:
     most = MOST_CELLS[source.format] // (files * max(1, len(known)))
     most = min(MOST_ROWS, max(FEWEST_ROWS, most))
     batches, rows, whole = [], 0, True
+    reading = read_batches(path, source, _resolve(headers, dialect))
     try:
-        for batch in read_batches(path, source, _resolve(headers, dialect)):
+        for batch in reading:
             batches.append(batch)
             rows += len(batch.row_R)
             if rows >= most:
-                whole = False
+                whole = next(reading, None) is None
                 break
     except FileRefusedError:
         if not rows:
