@@ -4,12 +4,15 @@ import gzip
 import os
 from datetime import datetime
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 from draft_kit import ROWS, Field, log, stamp, wave
 
 from amad.config import DataError
+from amad.draft import sample
 
 
 def test_a_unit_column_of_a_long_log_is_no_vehicle(tmp_path):
@@ -240,3 +243,33 @@ def test_a_garbled_header_is_drafted_as_it_was_meant(tmp_path):
     fleet, _ = field.draft()
     assert fleet.channels[1].column == "Air [°C]" and fleet.channels[1].unit == "celsius"
     assert field.ingest(fleet)["rows_lake"] == 2 * ROWS
+
+
+def _sorted_by_vehicle(form, field):
+    """Ten vehicles one after the other, each at a level of its own; more than a draft reads."""
+    rows, channels = 30_000, 12
+    vehicle = np.repeat([f"v{n}" for n in range(10)], rows)
+    time_s = np.tile(1_767_600_000 + np.arange(rows), 10)
+    level = np.repeat(10.0 ** np.arange(10), rows)
+    noise = np.round(np.sin(np.arange(len(level)) / 7), 3)
+    columns = {"vehicle": vehicle, "time": time_s}
+    columns |= {f"c{n}": level + noise for n in range(channels)}
+    table = pa.table(columns)
+    if form == "csv":
+        pa_csv.write_csv(table, field.raw / "all.csv")
+    else:
+        pq.write_table(table, field.raw / "all.parquet", row_group_size=10_000)
+
+
+@pytest.mark.parametrize(("form", "cells"), [("csv", 400_000), ("parquet", 400_000)])
+def test_a_large_file_is_looked_at_all_over(tmp_path, monkeypatch, form, cells):
+    """The first rows are of one vehicle: its ranges would make nulls of the others' values."""
+    monkeypatch.setitem(sample.MOST_CELLS, form, cells)
+    field = Field(tmp_path)
+    _sorted_by_vehicle(form, field)
+    fleet, told = field.draft()
+    assert "of 10 vehicles read, 0 refused" in told
+    low, high = fleet.channels[0].range
+    assert low < 0 and high > 1e9 and fleet.period_seconds == 1
+    text = (field.settings.conf_dir / "fleet" / "vans.yaml").read_text()
+    assert "a part of their rows" in text

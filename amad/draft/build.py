@@ -4,6 +4,7 @@ import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -37,6 +38,11 @@ def draft(folder: Path, name: str, settings: Settings) -> Draft:
     Raises:
         DataError: there are no files, or none of them can be read; the message says what was seen.
     """
+    with TemporaryDirectory(prefix="amad-init-") as scratch:
+        return _draft(folder, name, settings, Path(scratch))
+
+
+def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
     root = folder.absolute()
     names, no_data = list_files(root)
     no_data = [path if _is_text(path) else ascii(path)[1:-1] for path in no_data]
@@ -44,7 +50,7 @@ def draft(folder: Path, name: str, settings: Settings) -> Draft:
     names = [path for path in names if path != culprits]
     unnamed = [path for path in names if not _is_text(path)]
     names = [path for path in names if _is_text(path)]
-    found, refused = look(root, names)
+    found, refused = look(root, names, scratch)
     refused |= {ascii(path)[1:-1]: "its name is no UTF-8" for path in unnamed}
     if not found:
         first = next(iter(refused.items()), ("it", "no files"))

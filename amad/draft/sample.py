@@ -1,4 +1,4 @@
-"""A bounded look into a folder of raw files: which there are, and the first rows of some."""
+"""A bounded look into a folder of raw files: which there are, and rows of some."""
 
 import random
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from amad.config import DataError
 from amad.config.source import Source
 from amad.draft.dialect import Dialect, dialect_of
+from amad.draft.excerpt import excerpt_of_parquet, excerpt_of_text
 from amad.reading.batch import Resolve
 from amad.reading.fields import without_empty_end
 from amad.reading.headers import tidy
@@ -29,9 +30,10 @@ PACKED = {".gz", ".bz2", ".zip", ".xz", ".zst", ".lz4"}
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Sampled:
-    """The first rows of one file."""
+    """Rows of one file: all, the first ones, or pieces from all over it."""
 
     path: str  # below the folder
+    file: Path  # that holds the rows: the file itself or an excerpt of it
     size: int  # bytes
     dialect: Dialect | None  # None: Parquet
     headers: tuple[str, ...]  # of its columns that hold one value per row, none twice
@@ -81,10 +83,11 @@ def list_files(folder: Path) -> tuple[list[str], list[str]]:
     return names, sorted(path.as_posix() for path in other)
 
 
-def look(folder: Path, names: list[str]) -> tuple[list[Sampled], dict[str, str]]:
+def look(folder: Path, names: list[str], scratch: Path) -> tuple[list[Sampled], dict[str, str]]:
     """Samples of some of the files, and why others could not be read.
 
-    Few files are all looked at; of many, some are drawn, always the same.
+    Few files are all looked at; of many, some are drawn, always the same. Excerpts of large files
+    are written to ``scratch``.
     """
     chosen = names
     if len(names) > MOST_FILES:
@@ -92,9 +95,9 @@ def look(folder: Path, names: list[str]) -> tuple[list[Sampled], dict[str, str]]
         chosen = sorted({names[0], names[-1], *drawn})
     found: list[Sampled] = []
     refused: dict[str, str] = {}
-    for name in chosen:
+    for number, name in enumerate(chosen):
         try:
-            found.append(_sampled(folder, name, len(chosen)))
+            found.append(_sampled(folder, name, len(chosen), scratch / str(number)))
         except FileRefusedError as error:
             refused[name] = str(error)
         except OSError as error:
@@ -102,10 +105,10 @@ def look(folder: Path, names: list[str]) -> tuple[list[Sampled], dict[str, str]]
     return found, refused
 
 
-def _sampled(folder: Path, name: str, files: int) -> Sampled:
+def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:
     path = folder / name
-    with path.open("rb") as file:
-        is_parquet = file.read(4) == b"PAR1"
+    with path.open("rb") as opened:
+        is_parquet = opened.read(4) == b"PAR1"
     dialect = None if is_parquet else dialect_of(path)
     headers = _parquet_headers(path) if dialect is None else dialect.headers
     known = _wanted(headers)
@@ -116,13 +119,15 @@ def _sampled(folder: Path, name: str, files: int) -> Sampled:
     )  # fmt: skip
     most = MOST_CELLS[source.format] // (files * max(1, len(known)))
     most = min(MOST_ROWS, max(FEWEST_ROWS, most))
-    batches, rows, whole = [], 0, True
-    reading = read_batches(path, source, _resolve(headers, dialect))
+    shorten = excerpt_of_parquet if dialect is None else excerpt_of_text
+    file = shorten(path, most, scratch)
+    batches, rows, whole = [], 0, file == path
+    reading = read_batches(file, source, _resolve(headers, dialect))
     try:
         for batch in reading:
             batches.append(batch)
             rows += len(batch.row_R)
-            if rows >= most:
+            if rows >= most and file == path:
                 whole = next(reading, None) is None
                 break
     except FileRefusedError:
@@ -136,6 +141,7 @@ def _sampled(folder: Path, name: str, files: int) -> Sampled:
     }
     return Sampled(
         path=name,
+        file=file,
         size=path.stat().st_size,
         dialect=dialect,
         headers=tuple(known),
@@ -143,7 +149,7 @@ def _sampled(folder: Path, name: str, files: int) -> Sampled:
         twice=_twice(headers),
         nameless=tuple(at for at, h in enumerate(without_empty_end(list(headers))) if not tidy(h)),
         preamble=batches[0].preamble,
-        rows=min(rows, most),
+        rows=min(rows, most) if file == path else rows,
         whole=whole,
     )
 

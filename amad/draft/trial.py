@@ -64,16 +64,15 @@ def _try(
     index_rows: dict[str, int],
     trial: Trial,
 ) -> None:
-    path = folder / sample.path
     try:
-        parser = FileParser(fleet, sample.path, part, index_rows, file=path)
+        parser = FileParser(fleet, sample.path, part, index_rows, file=folder / sample.path)
     except FileRefusedError as error:
         trial.refused[sample.path] = str(error)
         return
     clean: list[CleanRows] = []
     seen = 0
     try:
-        for batch in read_batches(path, reading_rules(fleet), parser.resolve):
+        for batch in read_batches(sample.file, reading_rules(fleet), parser.resolve):
             good, bad = parser.parse(batch)
             clean.append(good)
             trial.reasons.update(row.reason for row in bad)

@@ -20,7 +20,7 @@ def fleet_file(plan: Plan, trial: Trial, figures: Figures) -> str:
     clock = plan.clock
     some = f"{len(plan.samples)} of {len(plan.paths)}"
     whole = all(sample.whole for sample in plan.samples)
-    how = "read whole" if whole else "their first rows"
+    how = "read whole" if whole else "a part of their rows"
     lines = comment(
         f"Drafted by 'amad init' from {some} files ({how}, {trial.rows:,} rows). What is marked as "
         "a guess is one: look at it, then delete the remark."

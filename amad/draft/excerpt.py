@@ -1,0 +1,66 @@
+"""Pieces from all over a large file, as a small file of the same form.
+
+The first rows of a file may be of one vehicle, or of one day: their ranges are not the fleet's.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+PIECES = 16
+LEAST_BYTES = 4 << 20  # of an excerpt of text
+HEAD_BYTES = 64 << 10  # in which the header stands, and which tell how long a line is
+LARGE = 2  # times the excerpt: a smaller file is read from its start
+PACKED = (b"\x1f\x8b", b"PK", b"BZh", b"\xfd7zXZ", b"(\xb5/\xfd", b"\x04\x22M\x18")
+
+
+def excerpt_of_text(path: Path, rows: int, into: Path) -> Path:
+    """Write about ``rows`` lines of a text file to ``into``, the first ones among them.
+
+    Returns ``path`` itself where the file is small, packed, or not of lines of single bytes.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+        lines = head.count(b"\n")
+        if not lines or b"\0" in head or head.startswith(PACKED):
+            return path
+        wanted = max(LEAST_BYTES, rows * len(head) // lines)
+        if size <= LARGE * wanted:
+            return path
+        with into.open("wb") as excerpt:
+            for number in range(PIECES):
+                file.seek(number * (size // PIECES))
+                if number:
+                    file.readline()  # the rest of a line
+                excerpt.write(file.read(wanted // PIECES))
+                excerpt.write(file.readline())
+    return into
+
+
+def excerpt_of_parquet(path: Path, rows: int, into: Path) -> Path:
+    """Write about ``rows`` rows of a Parquet file to ``into``, from all over its row groups.
+
+    Returns ``path`` itself where the file is small, of one row group, or damaged.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            groups = file.num_row_groups
+            if groups < 2 or file.metadata.num_rows <= LARGE * rows:
+                return path
+            chosen = sorted({number * (groups - 1) // (PIECES - 1) for number in range(PIECES)})
+            with pq.ParquetWriter(into, file.schema_arrow) as writer:
+                for batch in _first_rows(file, chosen, rows // len(chosen)):
+                    writer.write_batch(batch)
+    except (pa.ArrowException, OSError):
+        return path
+    return into
+
+
+def _first_rows(file: pq.ParquetFile, groups: list[int], rows: int) -> Iterator[pa.RecordBatch]:
+    for group in groups:
+        batch = next(file.iter_batches(batch_size=rows, row_groups=[group]), None)
+        if batch is not None:
+            yield batch
