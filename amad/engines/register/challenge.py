@@ -11,13 +11,13 @@ import pyarrow as pa
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
-from amad.config import DataError, Fleet, Params, ServiceError
+from amad.config import DataError, Fleet, Params
 from amad.detect.daily import check_contract
 from amad.detect.detector import Detector
 from amad.detect.detector_state import Scored
 from amad.detect.storage import load_detector
 from amad.engines.register.gate import PerUnit
-from amad.engines.shared.registry import fetched
+from amad.engines.shared.registry import LostError, fetched
 from amad.evaluation.harness import per_unit_metrics
 from amad.windows.scaler import Scaler
 from amad.windows.series import Series
@@ -32,12 +32,20 @@ def defend(
     params: Params,
     events: pa.Table,
 ) -> tuple[PerUnit | None, str | None]:
-    """(the champion's metrics by unit, None), or (None, why it cannot be scored on this data)."""
+    """(the champion's metrics by unit, None), or (None, why it cannot be scored on this data).
+
+    Raises:
+        ServiceError: the store does not answer. Taken for a champion that cannot be scored, that
+            would promote its rival.
+    """
     try:
         with fetched(client, champion) as folder:
-            detector = load_detector(folder)
-        check_contract(detector, fleet)
-    except (DataError, ServiceError) as error:
+            try:
+                detector = load_detector(folder)
+                check_contract(detector, fleet)
+            except DataError as error:
+                return None, str(error)
+    except LostError as error:
         return None, str(error)
     if detector.fleet.period_us != fleet.period_us:
         return None, (

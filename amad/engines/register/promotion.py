@@ -50,7 +50,7 @@ def recorded(version: ModelVersion) -> Decision | None:
 def make_champion(client: MlflowClient, fleet: str, version: str, why: str) -> ModelVersion:
     """Make a version champion; the champion before it becomes ``@previous``."""
     settle(client, fleet)
-    before = registry.alias_version(client, fleet, registry.CHAMPION)
+    before = registry.standing(client, fleet, registry.CHAMPION)
     new = registry.get_version(client, fleet, version)
     if "rolled_back" in new.tags:
         client.delete_model_version_tag(new.name, new.version, "rolled_back")
@@ -66,7 +66,7 @@ def settle(client: MlflowClient, fleet: str) -> None:
 
     The line in the model's history is written last: it is the mark that all is done.
     """
-    champion = registry.alias_version(client, fleet, registry.CHAMPION)
+    champion = registry.standing(client, fleet, registry.CHAMPION)
     if champion is None or MOVE not in champion.tags:
         return
     tags, name = champion.tags, model_name(fleet)

@@ -27,9 +27,11 @@ from mlflow.types.schema import AnyType, Array
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 import amad
-from amad.config import Fleet, ServiceError
+from amad.config import AmadError, Fleet, ServiceError, usable_error
 from amad.detect.storage import folder_digest
-from amad.engines.shared.tracking import model_name
+from amad.engines.shared.tracking import model_name, public_reason
+from amad.engines.shared.tracking_store import public
+from amad.telemetry.files import full_disk_named
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,10 +41,17 @@ TEST_START = "test_start"  # tag: the first date of its test part
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 DESCRIPTION_LIMIT = 5000  # of MLflow's database column
 UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # no such model; no such alias
+# What artifacts that are no longer there are told with, by a folder and by a server.
+GONE = (FileNotFoundError, NotADirectoryError, IsADirectoryError, StopIteration)
+NOT_FOUND = ("No such artifact", "404 Client Error")
 REQUIREMENTS = (
     "mlflow", "numpy", "pandas", "pyarrow", "pydantic", "pydantic-settings", "pyyaml",
     "safetensors", "torch",
 )  # fmt: skip
+
+
+class LostError(ServiceError):
+    """What the registry names is deleted, gone or damaged: asking again does not bring it back."""
 
 
 def log_detector(
@@ -129,14 +138,32 @@ def signature(fleet: Fleet) -> ModelSignature:
 
 
 def find_version(client: MlflowClient, fleet: str, tags: dict[str, str]) -> ModelVersion | None:
-    """The newest version of this detector and data (``tags``) whose artifacts are still whole."""
-    for version in sorted(_same(client, fleet, tags), key=number, reverse=True):
+    """The version of this detector and data (``tags``) whose artifacts are still whole.
+
+    Of several the newest that the gate has judged. Others that it has not judged, and no alias
+    names, are deleted: they come of a request that was carried out and sent again, since its answer
+    was lost.
+
+    Raises:
+        ServiceError: the artifact store does not answer. Taken for "gone", that would register the
+            same detector twice.
+    """
+    same = sorted(_same(client, fleet, tags), key=number)
+    judged = [version for version in same if "gate_decision" in version.tags]
+    fresh = [version for version in same if version not in judged]
+    for version in judged[::-1] + fresh:
         try:
             with fetched(client, version):
-                return version
-        except ServiceError:
+                break
+        except LostError:
             continue
-    return None
+    else:
+        return None
+    for double in fresh:
+        # A search does not tell the aliases of a version.
+        if double != version and not get_version(client, fleet, double.version).aliases:
+            client.delete_model_version(double.name, double.version)
+    return version
 
 
 def _same(client: MlflowClient, fleet: str, tags: dict[str, str]) -> list[ModelVersion]:
@@ -149,17 +176,39 @@ def alias_version(client: MlflowClient, fleet: str, alias: str) -> ModelVersion 
     """The version that ``alias`` points at; None where there is none.
 
     Raises:
+        LostError: it points at a version that was deleted.
         ServiceError: the registry does not answer. Taken for "no champion", that would promote.
     """
+    name = model_name(fleet)
     try:
-        return client.get_model_version_by_alias(model_name(fleet), alias)
+        return client.get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        if error.error_code not in UNKNOWN:
+            raise ServiceError(
+                f"the registry {public(client.tracking_uri)} does not say where {alias} of {name} "
+                f"points ({public_reason(error, client.tracking_uri)}); run the command again "
+                "once it answers"
+            ) from error
+    try:
+        lost = client.get_registered_model(name).aliases.get(alias)
     except MlflowException as error:
         if error.error_code in UNKNOWN:
             return None
-        raise ServiceError(
-            f"the registry does not say where {alias} of {model_name(fleet)} points "
-            f"({' '.join(str(error).split())[:160]}); run the command again once it answers"
-        ) from error
+        raise
+    if lost is None:
+        return None
+    raise LostError(
+        f"the alias {alias} of {name} points at version {lost}, which was deleted; name another "
+        "one with 'amad promote VERSION', or take the alias away in MLflow and run 'amad register'"
+    )
+
+
+def standing(client: MlflowClient, fleet: str, alias: str) -> ModelVersion | None:
+    """As ``alias_version``, and None also of a deleted version: for whoever moves the alias."""
+    try:
+        return alias_version(client, fleet, alias)
+    except LostError:
+        return None
 
 
 def number(version: ModelVersion | None) -> int | None:
@@ -176,7 +225,7 @@ def champion_version(client: MlflowClient, fleet: str) -> ModelVersion:
     version = alias_version(client, fleet, CHAMPION)
     if version is None:
         raise ServiceError(
-            f"fleet {fleet} has no champion in {client.tracking_uri.rpartition('@')[2]}; run "
+            f"fleet {fleet} has no champion in {public(client.tracking_uri)}; run "
             "'amad register', or 'amad promote VERSION' if there are versions that were refused"
         )
     return version
@@ -191,7 +240,9 @@ def get_version(client: MlflowClient, fleet: str, version: str) -> ModelVersion:
     name = model_name(fleet)
     try:
         return client.get_model_version(name, str(version))
-    except MlflowException:
+    except MlflowException as error:
+        if error.error_code not in UNKNOWN:
+            raise
         known = sorted(int(v.version) for v in client.search_model_versions(f"name = '{name}'"))
         raise ServiceError(
             f"model {name} has no version {version}; it has "
@@ -230,23 +281,23 @@ def fetched(client: MlflowClient, version: ModelVersion) -> Iterator[Path]:
     alone does not tell two versions apart once a store was lost, nor a damaged one from a sound.
 
     Raises:
-        ServiceError: the artifacts are gone, or are not those that were registered.
+        LostError: the artifacts are gone, or are not those that were registered.
+        ServiceError: the artifact store does not answer.
     """
     with TemporaryDirectory(prefix="amad-detector-") as folder:
         try:
-            uri = client.get_model_version_download_uri(version.name, version.version)
-            data = mlflow.artifacts.download_artifacts(artifact_uri=f"{uri}/data", dst_path=folder)
-            found = next(p for p in Path(data).iterdir() if p.is_dir())
-            digest = folder_digest(found)
+            with full_disk_named(Path(folder) / "data"):
+                uri = client.get_model_version_download_uri(version.name, version.version)
+                data = mlflow.artifacts.download_artifacts(
+                    artifact_uri=f"{uri}/data", dst_path=folder
+                )
+                found = next(p for p in Path(data).iterdir() if p.is_dir())
+                digest = folder_digest(found)
         except Exception as error:  # whatever the artifact store's client raises
-            raise ServiceError(
-                f"the artifacts of {version.name} version {version.version} cannot be read "
-                f"({' '.join(str(error).split())[:200]}); bring the artifact store "
-                "back, or take the version's aliases away in MLflow and run 'amad register'"
-            ) from error
+            raise _unread(client, version, error) from error
         wanted = version.tags.get(DIGEST)
         if digest != wanted:
-            raise ServiceError(
+            raise LostError(
                 f"the detector of {version.name} version {version.version} has the digest "
                 f"{digest}, and {wanted or 'none'} was registered: {uri} was damaged or replaced; "
                 "bring a backup of it back, take another version with 'amad promote' or 'amad "
@@ -255,10 +306,25 @@ def fetched(client: MlflowClient, version: ModelVersion) -> Iterator[Path]:
         yield found
 
 
+def _unread(client: MlflowClient, version: ModelVersion, error: Exception) -> AmadError:
+    """Why the artifacts of a version were not fetched: gone, or not to be had just now."""
+    why = public_reason(error, client.tracking_uri)
+    what = f"the artifacts of {version.name} version {version.version} cannot be read"
+    if isinstance(error, GONE) or any(words in str(error) for words in NOT_FOUND):
+        return LostError(
+            f"{what} ({why}); bring the artifact store back, or take the version's aliases away "
+            "in MLflow and run 'amad register'"
+        )
+    return usable_error(error) or ServiceError(
+        f"{what} from {public(client.tracking_uri)} ({why}); run the command again once the store "
+        "answers"
+    )
+
+
 def move_alias(client: MlflowClient, fleet: str, alias: str, version: str, why: str) -> None:
     """Point ``alias`` at ``version`` and write down who did it, when and why."""
     name = model_name(fleet)
-    before = alias_version(client, fleet, alias)
+    before = standing(client, fleet, alias)
     if number(before) == int(version):
         return
     client.set_registered_model_alias(name, alias, str(version))

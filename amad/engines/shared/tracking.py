@@ -31,6 +31,11 @@ PATIENCE = {
 FIRST_PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 # What a store that fails raises; other codes tell of a request that was wrong.
 FAILURES = ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "BAD_REQUEST", "REQUEST_LIMIT_EXCEEDED")
+ANSWERS = "see that it answers"
+WAYS_OUT = {  # of SQLite's own words
+    "disk is full": "free some space where it lies",
+    "readonly database": "give the user who runs amad the right to write it",
+}
 PARAMS_AT_ONCE = 100  # what MLflow takes in one request
 # Some versions of MLflow's pages go by it: classic machine learning, no language model.
 KIND_TAG, KIND = "mlflow.experimentKind", "custom_model_development"
@@ -65,8 +70,8 @@ def connect(settings: Settings) -> MlflowClient:
         raise
     except Exception as error:  # SQLAlchemy's, requests' and MLflow's own
         raise ServiceError(
-            f"MLflow's store {public(uri)} cannot be opened ({_reason(error, uri)}); mend it or "
-            "set AMAD_MLFLOW_URI to another one"
+            f"MLflow's store {public(uri)} cannot be opened ({public_reason(error, uri)}); mend "
+            "it or set AMAD_MLFLOW_URI to another one"
         ) from error
     return client
 
@@ -83,9 +88,11 @@ def told(uri: str) -> Iterator[None]:
     except (MlflowException, sqlalchemy.exc.SQLAlchemyError, requests.RequestException) as error:
         if isinstance(error, MlflowException) and error.error_code not in FAILURES:
             raise
+        reason = public_reason(error, uri)
+        way_out = next((told for words, told in WAYS_OUT.items() if words in reason), ANSWERS)
         raise ServiceError(
-            f"MLflow's store {public(uri)} failed during the work ({_reason(error, uri)}); run the "
-            "command again once it answers: what is done is kept"
+            f"MLflow's store {public(uri)} failed during the work ({reason}); {way_out}, then run "
+            "the command again: what is done is kept"
         ) from error
 
 
@@ -206,5 +213,6 @@ def _same_environment(*names: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _reason(error: Exception, uri: str) -> str:
+def public_reason(error: Exception, uri: str) -> str:
+    """An error's own words, cut short and without the password of the store's URI."""
     return " ".join(str(error).split())[:200].replace(uri, public(uri))

@@ -1,0 +1,112 @@
+"""A registry that cannot be written, is of another MLflow, or names what was deleted."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from scoring_kit import FLEET, kit_params
+
+from amad.config import AmadError, ServiceError, Settings, usable_error
+from amad.engines.register import promotion
+from amad.engines.score.batch import score_fleet
+from amad.engines.shared import registry
+from amad.engines.shared.tracking import connect, open_run
+from pipelines import register
+
+NAME = "amad-nights"
+PARAMS = kit_params(members=["ridge", "amad"])
+
+
+def execute(settings: Settings, statement: str) -> None:
+    with sqlite3.connect(settings.home / "mlflow.db") as database:
+        assert database.execute(statement).rowcount > 0
+
+
+def test_an_alias_of_a_deleted_version_is_told_and_a_person_names_another(place):
+    """As a database is left that somebody has mended by hand."""
+    fleet, settings = place
+    client = connect(settings)
+    first = registry.champion_version(client, FLEET)
+    again = client.create_model_version(NAME, first.source, tags=first.tags)
+    execute(
+        settings,
+        "UPDATE model_versions SET current_stage = 'Deleted_Internal' WHERE version = 1",
+    )
+    told = r"alias champion of amad-nights points at version 1, which was deleted.*amad promote"
+    for work in (
+        lambda: score_fleet(fleet, settings),
+        lambda: register.run(PARAMS, settings),
+        lambda: promotion.rollback(settings, FLEET),
+    ):
+        with pytest.raises(ServiceError, match=told):
+            work()
+    promotion.promote(settings, FLEET, again.version, force=True, reason="the other was deleted")
+    assert score_fleet(fleet, settings)["model_version"] == str(again.version)
+    assert register.run(PARAMS, settings)["champion"] == registry.number(again)
+
+
+def test_a_champion_that_a_person_deleted_is_told(place):
+    fleet, settings = place
+    connect(settings).delete_model_version(NAME, "1")
+    with pytest.raises(ServiceError, match=r"has no champion in .*run 'amad register'"):
+        score_fleet(fleet, settings)
+    assert register.run(PARAMS, settings)["champion"] == 2
+
+
+@pytest.fixture
+def read_only(place) -> Iterator[tuple]:
+    """(fleet, settings) of a home whose database may only be read."""
+    fleet, settings = place
+    file = settings.home / "mlflow.db"
+    mounts = [["mount", "--bind", file, file], ["mount", "-o", "remount,ro,bind", file]]
+    if os.geteuid() != 0:
+        file.chmod(0o444)
+    elif any(subprocess.run(command, capture_output=True).returncode for command in mounts):
+        pytest.skip("may not mount here")
+    yield fleet, settings
+    subprocess.run(["umount", "-l", file], capture_output=True)
+    file.chmod(0o644)
+
+
+def test_a_database_that_may_only_be_read_is_told_and_still_scores(read_only):
+    fleet, settings = read_only
+    with pytest.raises(ServiceError) as caught, open_run(connect(settings), FLEET, "a run"):
+        pass
+    assert "mlflow.db" in str(caught.value) and "the right to write it" in str(caught.value)
+    assert register.run(PARAMS, settings)["champion"] == 1, "there is nothing to write"
+    assert score_fleet(fleet, settings)["dates"]
+
+
+def test_a_read_only_file_system_names_the_file(place, tmp_path: Path):
+    _, settings = place
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if shutil.which("mount") is None or os.geteuid() != 0:
+        pytest.skip("no file system can be mounted without the rights of root")
+    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("may not mount here")
+    try:
+        shutil.copy(settings.home / "mlflow.db", disk)
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        elsewhere = settings.model_copy(update={"mlflow_uri": f"sqlite:///{disk}/mlflow.db"})
+        with pytest.raises((OSError, AmadError)) as caught:
+            register.run(PARAMS, elsewhere)
+        told = str(usable_error(caught.value))
+        assert str(disk / "mlflow.db") in told and "the right to read and write" in told, told
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_store_of_a_newer_mlflow_is_named_and_left_alone(place):
+    _, settings = place
+    execute(settings, "UPDATE alembic_version SET version_num = 'ffffffffffff'")
+    file = settings.home / "mlflow.db"
+    os.utime(file, (1, 1))
+    before = file.read_bytes()
+    with pytest.raises(ServiceError, match=r"written by a newer MLflow .* install that MLflow"):
+        register.run(PARAMS, settings)
+    assert file.read_bytes() == before
