@@ -19,6 +19,7 @@ from bench.quality.methods import FLOOR
 from bench.quality.tables import COLUMNS, ablations, interval, or_dash, signed, table
 
 RESULTS, READING, PAGES = Path("bench/results"), Path("bench/reading.md"), Path("docs/results")
+NBSP = "\u00a0"  # keeps a figure and its interval on one line
 MARKER = "<!-- The first table stands here. -->"
 NOTE = (
     "Made by `python -m bench.tables`. Brackets are bootstrap intervals; "
@@ -104,11 +105,12 @@ def _headline(fleets: Mapping[str, dict]) -> list[str]:
                 own = methods[name]
                 rows.append([
                     f"[{fleet}]({fleet}.md)", title,
-                    interval([own["mean"][PRIMARY], *own["interval"][PRIMARY]]),
+                    interval([own["mean"][PRIMARY], *own["interval"][PRIMARY]]).replace(" ", NBSP),
                     or_dash(_false_alarms(own), ".2f"), f"{own['rows_a_second']:,.0f}",
                 ])  # fmt: skip
     head = ["fleet", "method", "VUS-PR", "false alarms per vehicle-day", "rows per second"]
-    return table(head, rows)
+    lines = table(head, rows)
+    return [lines[0], "| --- | --- | ---: | ---: | ---: |", *lines[2:]]
 
 
 def _false_alarms(method: dict) -> float | None:

@@ -91,7 +91,7 @@ def test_the_first_table_has_the_detector_the_best_simple_baseline_and_the_floor
     assert [row.split("|")[2].strip() for row in rows] == [
         "shipped detector", "best simple baseline: `ridge`", "random scores",
     ]  # fmt: skip
-    assert "0.700 [0.600, 0.800] | 0.25 | 1,000" in rows[0]
+    assert "0.700 [0.600, 0.800] | 0.25 | 1,000" in rows[0].replace("\u00a0", " ")
 
 
 def test_point_adjustment_is_shown_beside_what_exposes_it_or_not_at_all(results: Path) -> None:

@@ -52,12 +52,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def pages() -> dict[str, list[str]]:
     """The generated lines of each page below docs/reference."""
-    from amad.config import Fleet, Params
+    from amad.config import Fleet
     from amad.config.cluster import ClusterProfile
+    from amad.config.params import ParamsFile
 
     return {
         "cli.md": list(_commands()),
-        "params.md": list(_models(Params)),
+        "params.md": list(_models(ParamsFile)),
         "fleet-file.md": list(_models(Fleet)),
         "cluster-profile.md": list(_models(ClusterProfile)),
         "schemas.md": list(_schemas()),
@@ -109,9 +110,10 @@ def _models(root: type[BaseModel]) -> Iterator[str]:
             yield from (prose, "")
         rows = []
         for key, field in model.model_fields.items():
-            inner = list(_inner(field.annotation))
-            queue += [(f"{path}.{key}" if path else key, item) for item in inner]
-            rows.append([f"`{key}`", _type(field), _default(field), _cell(meanings.get(key, ""))])
+            name = f"{path}.{key}" if path else key
+            queue += [(name, item) for item in _inner(field.annotation)]
+            value = _type(field).replace("section", f"[section](#{name.replace('.', '')})")
+            rows.append([f"`{key}`", value, _default(field), _cell(meanings.get(key, ""))])
         yield from (*_table(["key", "value", "default", "meaning"], rows), "")
 
 
@@ -197,7 +199,7 @@ def _default(field: FieldInfo) -> str:
         return "required"
     value = field.default if field.default is not PydanticUndefined else None
     if isinstance(value, BaseModel) or value is None:
-        return "-" if value is None else "its defaults"
+        return "-"
     if isinstance(value, list) and any(isinstance(item, BaseModel) for item in value):
         return "; ".join(str(item.model_dump(mode="json")) for item in value)
     if isinstance(value, list | tuple):
