@@ -16,7 +16,6 @@ import pytest
 import yaml
 from engine_kit import engine_store, wait_until
 
-from amad.cli.__main__ import run
 from amad.config import InterruptionError, Settings, interruption
 from amad.engines.shared.identity import RunState
 from amad.engines.shared.tracking import connect, experiment_id
@@ -211,27 +210,3 @@ def test_sigterm_ends_a_command_as_ctrl_c_does() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         threading.Event().wait(5)
     assert signal.getsignal(signal.SIGTERM) is before
-
-
-def test_an_error_that_follows_from_the_signal_is_no_bug() -> None:
-    """An import that was cut short fails later, in another place."""
-    with pytest.raises(KeyboardInterrupt), interruption.interruptible():
-        try:
-            os.kill(os.getpid(), signal.SIGHUP)
-            threading.Event().wait(5)
-        except KeyboardInterrupt:
-            raise AttributeError("partially initialized module") from None
-    with pytest.raises(AttributeError), interruption.interruptible():
-        raise AttributeError
-
-
-def test_ctrl_c_while_the_command_is_still_being_imported(monkeypatch, capsys) -> None:
-    class Impatient:
-        def find_spec(self, name, *_):
-            if name == "amad.cli.app":
-                raise KeyboardInterrupt
-
-    monkeypatch.delitem(sys.modules, "amad.cli.app", raising=False)
-    monkeypatch.setattr(sys, "meta_path", [Impatient(), *sys.meta_path])
-    assert run(["doctor"]) == InterruptionError.exit_code
-    assert capsys.readouterr().err.startswith("error: interrupted")

@@ -177,29 +177,3 @@ def test_the_uri_of_a_file_leads_back_to_it(name: str):
     file = Path("/some") / name / "mlflow.db"
     assert sqlite_file(sqlite_uri(file)) == file
     assert str(file) in sqlite_uri(file)
-
-
-def test_a_store_of_a_newer_mlflow_is_told_and_left_alone(tmp_path: Path):
-    connect(Settings(home=tmp_path))
-    file = tmp_path / "mlflow.db"
-    with sqlite3.connect(file) as database:
-        database.execute("UPDATE alembic_version SET version_num = 'ffff00000000'")
-    database.close()
-    os.utime(file, (1, 1))
-    before = file.read_bytes()
-    with pytest.raises(ServiceError, match=r"written by a newer MLflow than \d.*ffff00000000"):
-        connect(Settings(home=tmp_path))
-    assert file.read_bytes() == before
-
-
-def test_a_store_that_another_program_holds_is_told(tmp_path: Path):
-    connect(Settings(home=tmp_path))
-    database = sqlite3.connect(tmp_path / "mlflow.db")
-    database.execute("BEGIN EXCLUSIVE")
-    try:
-        with pytest.raises(ServiceError, match="database is locked"):
-            connect(Settings(home=tmp_path))
-    finally:
-        database.rollback()
-        database.close()
-    connect(Settings(home=tmp_path))

@@ -213,24 +213,3 @@ def test_a_fleet_without_a_champion_has_a_page_that_says_so(home: Path):
     assert told["unscored"] and told["dates"] == []
     assert "No champion, so nothing is scored" in page and "Version 3 was refused." in page
     assert "Fleet health" in page and "VUS-PR 0.65" in page and "The fleet," not in page
-
-
-def test_a_lost_log_of_the_job_is_told_with_the_command_that_makes_a_page_possible(home: Path):
-    fleet = kit(home)
-    settings = write_data(fleet, home, ["bev-01"])
-    write_run(fleet, settings, {})
-    (log,) = (settings.runs_dir(fleet.name) / "jobs").glob("*.json")
-    log.write_bytes(bytes(70 << 20))  # neither is such a file read
-    with pytest.raises(DataError, match=r"no readable log.*amad score --from 2026-01-09 --to 2026"):
-        build_report(fleet, settings, home / "report.html")
-
-
-@pytest.mark.parametrize("kind", ["scores", "incidents"])
-def test_a_lost_table_of_the_run_is_told_and_not_left_out(home: Path, kind: str):
-    fleet = kit(home)
-    settings = write_data(fleet, home, ["bev-01"])
-    write_run(fleet, settings, {})
-    (table, *_) = sorted((settings.runs_dir(fleet.name) / kind).rglob("*.parquet"))
-    table.unlink()
-    with pytest.raises(DataError, match=r"parquet is missing; run 'amad score --date 2026-01-09'"):
-        build_report(fleet, settings, home / "report.html")
