@@ -24,8 +24,9 @@ def run(params: Params, settings: Settings, out: Path | None = None) -> dict:
     if page["unscored"]:
         say(f"report without scores, since fleet {fleet.name} has no champion; {told}")
     else:
+        dates = " to ".join(dict.fromkeys((page["dates"][0], page["dates"][-1])))
         say(
-            f"report of {page['dates'][0]} to {page['dates'][-1]}: "
+            f"report of {dates}: "
             f"{text.count(page['incidents'], 'incident')} on {page['affected']} of "
             f"{text.count(page['vehicles'], 'vehicle')}; {told}"
         )

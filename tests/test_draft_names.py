@@ -273,3 +273,15 @@ def test_a_large_file_is_looked_at_all_over(tmp_path, monkeypatch, form, cells):
     assert low < 0 and high > 1e9 and fleet.period_seconds == 1
     text = (field.settings.conf_dir / "fleet" / "vans.yaml").read_text()
     assert "a part of their rows" in text
+
+
+@pytest.mark.parametrize(("cell", "decimal"), [("{:.1f}", ","), ("{:.3f}", ","), ("{:,.0f}", ".")])
+def test_quoted_commas_in_a_comma_file(tmp_path, cell, decimal):
+    """A comma parts thousands in "1,000" and is the fraction's in "1000,250"."""
+    field = Field(tmp_path)
+    told = cell.format if "," in cell else lambda value: cell.format(value).replace(".", ",")
+    lines = [f'{stamp(n)},"{told(1000 + n * 7.25)}",{n}' for n in range(ROWS)]
+    field.write("a.csv", ["time,load,rpm", *lines])
+    fleet, _ = field.draft()
+    assert fleet.source.decimal == decimal and fleet.channels[0].range[0] > -2000
+    assert field.ingest(fleet)["rows_lake"] == ROWS

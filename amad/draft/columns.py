@@ -23,6 +23,8 @@ SIGNAL = re.compile(
 )
 VALUE = re.compile(r"(signal[ _]?)?(value|val|reading|wert|measurement|valeur)", re.I)
 COMMA = r"^\s*[+-]?\d+,\d+\s*$"
+# In a comma file, quoted: 1,5 is a fraction, but 1,500 may be a thousand and a half.
+NO_GROUPS = r"^\s*[+-]?(\d+,(\d{1,2}|\d{4,})|0,\d+|\d{4,},\d+)\s*$"
 POINT = r"^\s*[+-]?\d+\.\d+\s*$"
 GROUPS = r"^\s*[+-]?\d{1,3}(\.\d{3})+\s*$"
 WHOLE = r"^\s*[+-]?\d+\s*$"
@@ -45,14 +47,15 @@ class Columns:
 
 def decimal_of(samples: list[Sampled]) -> str | None:
     """The comma where it stands before fractions; None where nothing says so."""
-    if samples[0].dialect is None or samples[0].dialect.delimiter == ",":
+    if samples[0].dialect is None:
         return None
+    comma = COMMA if samples[0].dialect.delimiter != "," else NO_GROUPS
     commas = points = thousands = 0
     for sample in samples:
         for column in sample.columns.values():
             if not is_text(column.type):
                 continue
-            commas += _count(column, COMMA)
+            commas += _count(column, comma)
             pointed = _count(column, POINT)
             grouped = _count(column, GROUPS)
             if grouped < pointed:
