@@ -34,6 +34,7 @@ lint: setup ## Check style, imports and spelling.
 	ruff format --check .
 	lint-imports
 	codespell
+	mypy
 
 docs: setup ## Build the documentation into site/.
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict

@@ -4,7 +4,7 @@ Register the detector in MLflow as @challenger; the gate may make it @champion:
 data/<fleet>/receipt.json. The same detector and data registered again is the same version.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
@@ -53,10 +53,11 @@ def run(params: Params, settings: Settings) -> dict:
         promotion.settle(client, fleet.name)
         version = registry.find_version(client, fleet.name, identity)
         champion = registry.alias_version(client, fleet.name, registry.CHAMPION)
-        settled = version is not None and (
+        decision = None
+        if version is not None and (
             registry.number(champion) == registry.number(version) or "rolled_back" in version.tags
-        )
-        decision = promotion.recorded(version) if settled else None
+        ):
+            decision = promotion.recorded(version)
         if decision is None:
             decision = _judge(client, champion, metrics, fleet, params, folder, lake)
         if version is None:
@@ -190,7 +191,7 @@ def _verdict(validation: dict, data_hash: str) -> str:
     return verdict
 
 
-def _test_start(store: WindowStore) -> datetime:
+def _test_start(store: WindowStore) -> date:
     """The date on which the first vehicle's test part starts: scoring starts there."""
     starts = []
     for vehicle in store.vehicles:

@@ -52,7 +52,7 @@ def run(
     fleet = load_fleet(params.fleet, settings)
     if first is None and last is None and (why := _without_champion(fleet, settings)):
         say(f"nothing is scored: {why}")
-        receipt = {
+        receipt: dict = {
             "fleet": fleet.name, "model_version": None, "dates": [], "by_date": {}, "rows": 0,
             "incidents": 0, "no_champion": why,
         }  # fmt: skip

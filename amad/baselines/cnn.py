@@ -46,7 +46,7 @@ class Forecaster(nn.Module):
         return self.out(hidden_BWL).transpose(1, 2)
 
 
-class CnnMember(NetworkMember):
+class CnnMember(NetworkMember[Forecaster]):
     """The forecast's error; NaN in the first 20 rows of each segment. Causal."""
 
     context_rows = HISTORY
@@ -71,6 +71,7 @@ class CnnMember(NetworkMember):
     @torch.inference_mode()
     def predict_error(self, series: Series, coefficients: dict) -> np.ndarray:
         """x - x_hat, segment by segment."""
+        assert self.network is not None, "fit or restore comes first"
         residual_TC = np.full(series.value_TC.shape, np.nan, np.float32)
         for first, last in series.segments():
             if last - first <= HISTORY:

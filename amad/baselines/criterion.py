@@ -79,6 +79,7 @@ class CriterionDetector(Detector):
         """The criterion (T,) and its parts (T, C), float64; NaN and 0 where there is no window."""
         from amad.model.residual import tiles
 
+        assert self.network is not None, "the network is given or fitted"
         score_T = np.full(series.rows, np.nan)
         part_TC = np.zeros(series.value_TC.shape)
         todo = tiles(series, self.network.params.window, 0)
@@ -88,6 +89,7 @@ class CriterionDetector(Detector):
             known_NC = series.valid_TC[rows] == 1
             square_NC = np.where(known_NC, error_NC.astype(np.float64) ** 2, 0.0)
             share_NC = square_NC / np.maximum(known_NC.sum(axis=1, keepdims=True), 1)
+            assert weight_N is not None, "the discrepancy was asked for"
             part_TC[rows] = weight_N[:, None] * share_NC
             score_T[rows] = part_TC[rows].sum(axis=1)
         unscored_T = self.too_short(series)

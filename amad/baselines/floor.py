@@ -35,7 +35,7 @@ class RandomDetector(Detector):
 
     def raw_score(self, series: Series) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
         """Uniform in [0, 1); NaN in segments too short to be scored."""
-        content = zlib.crc32(np.ascontiguousarray(series.value_TC))
+        content = zlib.crc32(np.ascontiguousarray(series.value_TC).data)
         vehicle = zlib.crc32(series.vehicle.encode())
         rng = np.random.default_rng([self.seed, vehicle, content])
         score_T = rng.random(series.rows)

@@ -100,8 +100,8 @@ class LatadNetwork(nn.Module):
         across_BLC = self.across(smooth_BLC, present_BC)
         along_BLD = self.along(self.enter(smooth_BLC))
         token_BXL = torch.cat([across_BLC, along_BLD], dim=-1).transpose(1, 2)
-        for conv in self.causal:
-            out_BDL = functional.gelu(conv(functional.pad(token_BXL, (2 * conv.dilation[0], 0))))
+        for dilation, conv in zip(DILATIONS, self.causal, strict=True):
+            out_BDL = functional.gelu(conv(functional.pad(token_BXL, (2 * dilation, 0))))
             token_BXL = token_BXL + out_BDL if out_BDL.shape == token_BXL.shape else out_BDL
         return functional.normalize(self.leave(token_BXL[..., -1]), dim=-1)
 

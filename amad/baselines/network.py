@@ -6,6 +6,7 @@ Shape legend: T rows of a vehicle, B windows in a batch, L steps in a window, C 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -19,7 +20,10 @@ from amad.windows.series import Series
 CLIP = 1.0  # norm of a step's gradient
 
 
-class NetworkMember(Member):
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class NetworkMember(Member, Generic[Network]):
     """A member with one network for all vehicles, which every level takes as it is.
 
     As with AMAD, the train residuals are those of the network that has seen these rows: not
@@ -29,10 +33,10 @@ class NetworkMember(Member):
     def __init__(self, name: str, *, seed: int, weight: float = 1.0) -> None:
         super().__init__(name, weight)
         self.seed = seed
-        self.network: nn.Module | None = None
+        self.network: Network | None = None
 
     @abstractmethod
-    def train_network(self, train: Sequence[Series]) -> nn.Module:
+    def train_network(self, train: Sequence[Series]) -> Network:
         """A network fitted to these scaled series; the same seed gives the same weights."""
 
     def summarise(self, series: Series) -> Arrays:

@@ -4,6 +4,7 @@ Shape legend: T rows of a vehicle, C channels.
 """
 
 from collections.abc import Sequence
+from functools import reduce
 
 import numpy as np
 
@@ -44,6 +45,7 @@ class PcaMember(Member):
 def mean_and_covariance(summaries: Sequence[Arrays]) -> tuple[np.ndarray, np.ndarray]:
     """Mean (C,) and covariance (C, C) of all rows behind the summaries of a ``PcaMember``."""
     count = sum(s["count"] for s in summaries)
-    mean_C = sum(s["sum"] for s in summaries) / count
-    covariance = sum(s["product"] for s in summaries) / count - np.outer(mean_C, mean_C)
+    mean_C = reduce(np.add, (s["sum"] for s in summaries)) / count
+    covariance = reduce(np.add, (s["product"] for s in summaries)) / count
+    covariance -= np.outer(mean_C, mean_C)
     return mean_C, covariance

@@ -46,10 +46,10 @@ def make_baseline(
         ConfigError: no baseline of that name; the message lists those there are.
     """
     order = Order(params=params, seed=seed, fleet=fleet, scaler=scaler)
-    if name in (found := _without_chain()):
-        return found[name](order)
-    if name in (found := _builders()):
-        return Detector(found[name](order), params, fleet, scaler, name=name)
+    if (whole := _without_chain().get(name)) is not None:
+        return whole(order)
+    if (members := _builders().get(name)) is not None:
+        return Detector(members(order), params, fleet, scaler, name=name)
     raise ConfigError(
         f"evaluate.baselines: there is no baseline {name!r}; "
         f"accepted: {', '.join(baseline_names())}"

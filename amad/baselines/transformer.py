@@ -45,8 +45,9 @@ def train_transformer(train: Sequence[Series], seed: int, steps: int) -> Amad:
     with seeded(seed):
         network = Amad(train[0].value_TC.shape[1], MODEL)
         objective = Objective(network, LOSS)
-    for layer in network.layers:
-        layer.attention.gate_H.requires_grad_(False).fill_(SHUT)
+    for name, weight in network.named_parameters():
+        if name.endswith("attention.gate_H"):
+            weight.requires_grad_(False).fill_(SHUT)
 
     def loss(x_BLC: Tensor, valid_BLC: Tensor) -> Tensor:
         nothing_BLC = torch.zeros_like(valid_BLC)
@@ -59,7 +60,7 @@ def train_transformer(train: Sequence[Series], seed: int, steps: int) -> Amad:
     return network.eval()
 
 
-class TransformerMember(NetworkMember):
+class TransformerMember(NetworkMember[Amad]):
     """Its plain reconstruction error under the evidence chain.
 
     Windows lie end to end, as in the paper; segments shorter than one have no residual. trailing:
@@ -79,6 +80,7 @@ class TransformerMember(NetworkMember):
 
     def predict_error(self, series: Series, coefficients: dict) -> np.ndarray:
         """x - x_hat of visible values."""
+        assert self.network is not None, "fit or restore comes first"
         residual_TC = np.full(series.value_TC.shape, np.nan, np.float32)
         if self.trailing:
             todo = past_tiles(series, MODEL.window, TAIL)

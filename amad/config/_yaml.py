@@ -5,7 +5,7 @@ before it costs memory, and no message repeats more than a line of it.
 """
 
 from pathlib import Path
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -91,7 +91,7 @@ class _Loader(yaml.SafeLoader):
         self._depth = self._nodes = 0
         self._sizes: dict[int, int] = {}  # of each node that is complete, all aliases unfolded
 
-    def compose_node(self, parent: yaml.Node, index: object) -> yaml.Node:
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         mark = self.peek_event().start_mark
         self._depth += 1
         if self._depth > DEEPEST:
@@ -112,7 +112,7 @@ class _Loader(yaml.SafeLoader):
         self._depth -= 1
         return node
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         known = set()
         for key, _ in node.value:

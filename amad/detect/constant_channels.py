@@ -57,7 +57,7 @@ def still_channels(group: Sequence[Series], noise_C: np.ndarray) -> dict[int, tu
 
     No value is known where the vehicles differ in it.
     """
-    found = {}
+    found: dict[int, tuple[float, ...]] = {}
     for c in range(group[0].value_TC.shape[1]):
         values = []
         for series in group:
@@ -223,7 +223,7 @@ def tell(
     evidence = max(threshold, 0.0) + TOLD_MARGIN
     others = np.where(score_T[rows] > threshold, 0.0, part_TC[rows].sum(axis=1))
     share_K = told_TK[rows] / told_TK[rows].sum(axis=1, keepdims=True)
-    part_TC[np.ix_(rows, list(told))] += (evidence + others)[:, None] * share_K
+    part_TC[np.ix_(rows, np.array(list(told)))] += (evidence + others)[:, None] * share_K
     score_T[rows] = np.maximum(score_T[rows], threshold + TOLD_MARGIN)
 
 

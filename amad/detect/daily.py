@@ -128,6 +128,7 @@ def score_table(
         table = table.filter(pc.greater_equal(table["timestamp"], pa.scalar(start_us, TIMESTAMP)))
     if table.num_rows == 0:
         return ScoredRows(table=SCORES.empty_table(), incidents=[])
+    assert detector.scaler is not None, "a saved detector has its scaler"
     scaled = detector.scaler.apply(series)
     memory = None
     if still_table is not None:
@@ -136,7 +137,7 @@ def score_table(
         memory = to_series(still_table, narrow, vehicle)
     scored = detector.score(scaled, memory)
     has_C = np.array(fleet.has_channel(series.vehicle_class))
-    seen_C = series.valid_TC[first:].any(axis=0)
+    seen_C = (series.valid_TC[first:] != 0).any(axis=0)
     if not seen_C[has_C].any():
         scored = _nothing_scored(scored)
     row_R = row_of(series, table["timestamp"].cast(pa.int64()).to_numpy())

@@ -13,6 +13,7 @@ Shape legend: T rows of a vehicle, C channels, K lags.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
@@ -168,7 +169,7 @@ class RidgeMember(Member):
 
     def solve(self, summaries: Sequence[Arrays]) -> Arrays:
         """Coefficients (C, K + 1): of each lag, then the intercept (which is not penalised)."""
-        gram = sum(s["gram"] for s in summaries)
+        gram = reduce(np.add, (s["gram"] for s in summaries))
         normal = gram[:, :-1, :-1].copy()
         count_C = np.maximum(gram[:, -2, -2], 1.0)
         diagonal = np.arange(len(self.lags))
@@ -254,7 +255,8 @@ class AmadMember(Member):
 
 def hidden_kinds(family: MaskFamily) -> list[Hide]:
     """What is hidden at scoring from a network whose training hid ``family``."""
-    return {"channel": ["channel"], "mixed": ["time", "channel"]}.get(family, ["time"])
+    hidden: dict[str, list[Hide]] = {"channel": ["channel"], "mixed": ["time", "channel"]}
+    return hidden.get(family, ["time"])
 
 
 def cut(series: Series, pieces: int) -> list[Series]:

@@ -182,4 +182,5 @@ def _write_content(detector: Detector, folder: Path) -> None:
         from amad.model.bundle import write_bundle
 
         b = detector.bundle
+        assert b.scaler is not None, "the network was trained on scaled values"
         write_bundle(folder / "bundle", b.model, b.params, b.fleet, b.scaler, b.meta)

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -50,7 +51,7 @@ GAP_SECONDS = 3600  # between them
 class Clock:
     """Keys of ``source.timestamp``, and what a person should know about them."""
 
-    keys: dict[str, object]
+    keys: dict[str, Any]
     seen: str
     guesses: list[str] = field(default_factory=list)
     columns: set[str] = field(default_factory=set)  # that tell time and measure nothing
@@ -185,9 +186,14 @@ def _of_two_columns(samples: list[Sampled]) -> Clock | None:
     for date in dates:
         for of_day in hours:
             columns = [(s.column(date), s.column(of_day)) for s in samples]
-            if any(column is None for pair in columns for column in pair):
+            pairs = [
+                (a[:LOOKED_AT], b[:LOOKED_AT])
+                for a, b in columns
+                if a is not None and b is not None
+            ]
+            if len(pairs) < len(columns):
                 continue
-            cells = [times.joined(*(c[:LOOKED_AT] for c in pair)) for pair in columns]
+            cells = [times.joined(*pair) for pair in pairs]
             told = timestamp_guess.looks_like([text for column in cells for text in _some(column)])
             if told is None or "take" in told.settings or "unit" in told.settings:
                 continue
@@ -236,15 +242,14 @@ def _rank(clock: Clock, header: str, samples: list[Sampled]) -> tuple:
     with_date = {"column": 3, "elapsed": 2, "time_of_day": 1}[clock.take]
     if clock.take == "elapsed" and clock.keys.get("start_from") == "modified":
         with_date = 0
-    zoned = False
-    if clock.take == "column":
+    zoned, cells = False, samples[0].column(header)
+    if clock.take == "column" and cells is not None:
         rule = TimestampRule.model_validate(clock.keys)
         try:
-            read = times.times(pc.drop_null(samples[0].column(header)[:LOOKED_AT]), rule)
+            read = times.times(pc.drop_null(cells[:LOOKED_AT]), rule)
             zoned = not read.local_R.any()
         except NotReadableError:
             pass
-    cells = samples[0].column(header)
     return with_date, zoned, pc.count_distinct(cells).as_py()
 
 
@@ -294,7 +299,7 @@ def _elapsed(header: str, samples: list[Sampled], settings: dict[str, str]) -> C
             return None
         if len(us) > 1 and len(np.unique(us)) < MOVING * len(us):
             return None
-    keys = {"take": "elapsed", "column": header.strip(), "unit": unit}
+    keys: dict[str, Any] = {"take": "elapsed", "column": header.strip(), "unit": unit}
     clock = Clock(keys=keys, seen="the time since the recording started")
     start = _in_preambles(samples)
     if start is not None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from amad.config import Fleet
 from amad.draft import vehicles
@@ -51,9 +52,9 @@ class Plan:
             return "csv_long"
         return "csv_sparse" if self.sparse else "csv"
 
-    def source(self) -> dict[str, object]:
+    def source(self) -> dict[str, Any]:
         """The ``source`` section."""
-        told: dict[str, object] = {"format": self.format, "folder": self.folder}
+        told: dict[str, Any] = {"format": self.format, "folder": self.folder}
         told["files"] = [
             {"glob": item["glob"]} | ({} if item["part"] == "all" else {"part": item["part"]})
             for item in vehicles.file_sets(self.root, self.paths, self.others)

@@ -151,7 +151,8 @@ def _glob_of_common(paths: set[str], ending: str) -> str:
     tail = re.sub(r"^\d+", "", tail)
     if min(map(len, names)) < len(head) + len(tail) or len(names) == 1:
         head = ""
-        tail = PART.search(names[0])[0] if PART.search(names[0]) else names[0]
+        found = PART.search(names[0])
+        tail = found[0] if found else names[0]
     return f"{glob.escape(head)}*{glob.escape(tail)}{ending}"
 
 

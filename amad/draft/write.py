@@ -52,10 +52,10 @@ def _source_lines(plan: Plan) -> list[str]:
             lines += comment(_sentence(remark), 2)
         if key == "files":
             lines.append("  files:")
-            lines += [f"    - {flow(item)}" for item in value]  # type: ignore[union-attr]
+            lines += [f"    - {flow(item)}" for item in value]
         else:
             if key == "timestamp" and plan.clock.take != "index":
-                value = {**value, "timezone": "UTC"}  # type: ignore[dict-item]
+                value = {**value, "timezone": "UTC"}
                 lines += comment(
                     "timezone: of times that are told without an offset; Europe/Berlin, for one", 2
                 )

@@ -159,6 +159,7 @@ def judge(
                 )
             for unit in units:
                 scored = score(name, unit.series) if is_injected(fleet) else clean
+                assert scored is not None, "a unit lies in the test part"
                 result.judge_unit(
                     unit, scored, methods[name].threshold, fleet, gap_us, test.timestamp_T
                 )

@@ -6,7 +6,7 @@ Shape legend: T rows, C channels.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from amad.config import DataError, Params
 from amad.detect.chain import Calibration, EvidenceChain
 from amad.detect.combine import BAR_QUANTILE, join
 from amad.detect.make import make_members
-from amad.detect.members import Hide, hidden_kinds
+from amad.detect.members import Hide, Member, hidden_kinds
 from amad.evaluation.units import types_from, unlabelled
 from amad.metrics import auc_pr
 from amad.simulator.faults import Fault
@@ -169,7 +169,8 @@ class _VehicleDetector:
         heard = [view for view in views if view.name in evidence]
         if not any(view.of_network for view in heard):
             return np.zeros(series.rows)
-        return join(heard, evidence, {view.name: view.bar for view in heard})[0]
+        voices = cast("list[Member]", heard)  # a view has all that joining asks of a member
+        return join(voices, evidence, {view.name: view.bar for view in heard})[0]
 
     def _evidence(self, view: _View, series: Series, residual_TC: np.ndarray):
         layout = self.chain.layout([series], [self.has_C])

@@ -254,8 +254,8 @@ def _detection(findings: list[Finding]) -> dict:
 
 
 def _by_strength(findings: list[Finding]) -> dict:
-    graded = [f for f in findings if f.event.strength is not None]
-    graded.sort(key=lambda f: f.event.strength)
+    strengths = ((f.event.strength, f) for f in findings if f.event.strength is not None)
+    graded = [f for _, f in sorted(strengths, key=lambda pair: pair[0])]
     thirds = np.array_split(np.arange(len(graded)), len(STRENGTHS))
     return {
         name: _detection([graded[i] for i in third])

@@ -62,7 +62,8 @@ def unlabelled(series: Series) -> Series:
 
 def fitting_parts(store: WindowStore) -> tuple[list[Series], list[Series]]:
     """Train parts and calibration parts of all vehicles that have any: scaled, without labels."""
-    train, calibration = [], []
+    train: list[Series] = []
+    calibration: list[Series] = []
     for vehicle in store.vehicles:
         series = unlabelled(store.scaled(vehicle))
         for part, parts in ((TRAIN, train), (CALIBRATION, calibration)):
@@ -146,6 +147,7 @@ def _injected(
         yield test.vehicle, "no fault can be put into the test part: too short, flat or unmeasured"
     for number, (series, fault) in enumerate(cases):
         series, shift = stretch(series, fault.start, fault.end, CASE_ROWS)
+        assert series.label_T is not None, "a case is labelled with its fault"
         event = Event(
             first=fault.start - shift,
             last=fault.end - shift,

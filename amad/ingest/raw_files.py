@@ -49,8 +49,10 @@ def fingerprint(fleet: Fleet, settings: Settings) -> dict:
             stat = real.stat()
             key = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
             entry = known.get(name)
-            same = isinstance(entry, list) and len(entry) == 2 and entry[0] == key
-            sha = entry[1] if same else file_sha256(real)
+            if isinstance(entry, list) and len(entry) == 2 and entry[0] == key:
+                sha = entry[1]
+            else:
+                sha = file_sha256(real)
         except OSError as error:
             file["error"] = error.strerror or str(error)
             continue

@@ -44,7 +44,7 @@ class RejectedLog:
         self._writer.close()
 
     def _flush(self) -> None:
-        columns = list(zip(*self._rows, strict=True)) or [[]] * len(REJECTED)
+        columns = list(zip(*self._rows, strict=True)) or [()] * len(REJECTED)
         arrays = [pa.array(c, f.type) for c, f in zip(columns, REJECTED, strict=True)]
         self._writer.write_table(pa.Table.from_arrays(arrays, schema=REJECTED))
         self._rows = []
@@ -66,6 +66,7 @@ class Lateness:
         self.newest = dict(newest)  # vehicle -> newest time in the files before
         self.counts: Counter = Counter()  # (vehicle, day) -> late rows
         self._folder = folder
+        self._kept: tempfile.SpooledTemporaryFile | None
         self._start()
 
     def add(self, rows: CleanRows) -> None:
@@ -88,7 +89,7 @@ class Lateness:
             if self._folder is not None:
                 self._folder.mkdir(parents=True, exist_ok=True)
             self._kept = tempfile.SpooledTemporaryFile(  # noqa: SIM115 (end_file closes it)
-                KEPT_BYTES, dir=self._folder
+                KEPT_BYTES, dir=None if self._folder is None else str(self._folder)
             )
         for array in (number_T.astype(np.int32), rows.timestamp_T):
             self._kept.write(array.tobytes())
@@ -127,7 +128,7 @@ class Lateness:
     def _start(self) -> None:
         self._numbers: dict[str, int] = {}
         self._lengths: list[int] = []
-        self._kept: tempfile.SpooledTemporaryFile | None = None
+        self._kept = None
         # Of the current file: vehicle -> day since 1970-01-01 -> (first time, rows).
         self.days: dict[str, dict[int, tuple[int, int]]] = defaultdict(dict)
 

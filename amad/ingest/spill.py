@@ -113,10 +113,10 @@ class Spill:
         self._pending += reversed(kept)
         where = self._where.get((vehicle, day), [])
         if where and file in self._flushed:
-            rows = self._all_rows(where)
+            flushed = self._all_rows(where)
             self._withdrawn[vehicle, day].add(file)
-            taken.append(_some(rows, rows.file_T == file))
-            if np.isin(rows.file_T, list(self._withdrawn[vehicle, day])).all():
+            taken.append(_some(flushed, flushed.file_T == file))
+            if np.isin(flushed.file_T, list(self._withdrawn[vehicle, day])).all():
                 del self._where[vehicle, day], self._withdrawn[vehicle, day]
         return joined(taken[::-1])
 

@@ -171,7 +171,8 @@ def _steps(birth: np.ndarray, death: np.ndarray, value: np.ndarray, distinct: in
 
 def _lower_neighbours(rank: list[int]) -> tuple[np.ndarray, np.ndarray]:
     """Nearest row to the left that is as low or lower, and to the right that is lower; -1, T."""
-    left, right, stack = [-1] * len(rank), [len(rank)] * len(rank), []
+    left, right = [-1] * len(rank), [len(rank)] * len(rank)
+    stack: list[int] = []
     for row, own in enumerate(rank):
         while stack and rank[stack[-1]] < own:
             right[stack.pop()] = row

@@ -95,12 +95,10 @@ class MixupAttention(nn.Module):
         on_cpu = parts_BHLX[0].device.type == "cpu"
         chunk = max(1, CACHED_MAP // (H * L * L)) if on_cpu else B
         chunks = zip(*(part_BHLX.split(chunk) for part_BHLX in parts_BHLX), strict=True)
-        return tuple(
-            torch.cat(outputs)
-            for outputs in zip(
-                *(self._explicit_chunk(phase, *chunk) for chunk in chunks), strict=True
-            )
+        local, world, gap = zip(
+            *(self._explicit_chunk(phase, *chunk) for chunk in chunks), strict=True
         )
+        return torch.cat(local), torch.cat(world), torch.cat(gap)
 
     def _explicit_chunk(self, phase: Phase, q_BHLE, k_BHLE, v_BHLE, psi_BHLR, phi_BHLR):
         s_BHLL = q_BHLE @ k_BHLE.transpose(-1, -2)

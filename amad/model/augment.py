@@ -46,7 +46,8 @@ class LearnedMasks(nn.Module):
         self.first = nn.Conv1d(inner, inner, 3, padding=1, groups=masks)
         self.second = nn.Conv1d(inner, inner, 3, padding=1, groups=masks)
         self.leave = nn.Conv1d(inner, masks * channels, 1, groups=masks)
-        nn.init.constant_(self.leave.bias, START_LOGIT)
+        if self.leave.bias is not None:
+            nn.init.constant_(self.leave.bias, START_LOGIT)
 
     def forward(self, x_BLC: Tensor) -> Tensor:
         """mask_BKLC float32."""
@@ -71,7 +72,7 @@ def diversity(mask_BKLC: Tensor, real_BLC: Tensor) -> Tensor:
     The root keeps the masks alive: taking away a share p costs p and gains about sqrt(p), so that
     the least cost lies at a share above 0, however hard the closeness pulls.
     """
-    one_P, other_P = torch.triu_indices(*mask_BKLC.shape[1:2] * 2, offset=1)
+    one_P, other_P = torch.triu_indices(mask_BKLC.shape[1], mask_BKLC.shape[1], offset=1)
     gap_BPLC = (mask_BKLC[:, one_P] - mask_BKLC[:, other_P]).square() * real_BLC[:, None]
     count_B1 = real_BLC.sum((1, 2)).clamp_min(1)[:, None]
     return (gap_BPLC.sum((2, 3)) / count_B1 + 1e-8).sqrt().mean()

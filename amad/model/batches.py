@@ -48,12 +48,12 @@ class Windows:
                 for vehicle, row in zip(index.vehicle_W[ids_B], index.row_W[ids_B], strict=True)
             ]
         )
-        level_B = self._level[index.vehicle_W[ids_B]]
         device = self.reporter.device
-        x_BLC, valid_BLC, level_B = (
-            torch.from_numpy(part).to(device) for part in (index.gather(ids_B), valid_BLC, level_B)
+        return (
+            torch.from_numpy(index.gather(ids_B)).to(device),
+            torch.from_numpy(valid_BLC).to(device),
+            torch.from_numpy(self._level[index.vehicle_W[ids_B]]).to(device),
         )
-        return x_BLC, valid_BLC, level_B
 
     def batches(self, epoch: int, limit: int) -> list[np.ndarray]:
         """Window ids of each step of this rank; ``limit`` windows an epoch at the most."""

@@ -34,7 +34,7 @@ class Bundle:
     model: Amad
     params: Params
     fleet: Fleet
-    scaler: Scaler
+    scaler: Scaler | None  # None: of an untrained network, which is not saved
     meta: dict
 
 

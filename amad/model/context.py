@@ -20,6 +20,8 @@ class Context(nn.Module):
     hidden has no part in it. Both embeddings start at zero: the network starts without a context.
     """
 
+    class_V: Tensor
+
     def __init__(self, channels: int, width: int, levels: Levels) -> None:
         super().__init__()
         self.register_buffer("class_V", torch.tensor(levels.class_numbers()), persistent=False)

@@ -37,6 +37,8 @@ class AutoMask(nn.Module):
     2504.06643), AutoMask.
     """
 
+    scale_H: Tensor
+
     def __init__(self, params: ModelParams) -> None:
         super().__init__()
         self.heads, self.length = params.heads, params.window

@@ -65,7 +65,10 @@ class Amad(nn.Module):
         self.channels, self.params = channels, params
         self.levels = levels or Levels()
         self.embed = nn.Linear(3 * 2 * channels, params.width)
-        self.layers = nn.ModuleList([_Layer(params) for _ in range(params.layers)])
+        layers = [_Layer(params) for _ in range(params.layers)]
+        self.layers = nn.ModuleList(layers)
+        # Whether local and global view are two, which Max-Min and the contrast compare.
+        self.two_views = layers[0].attention.two_views
         self.norm = nn.LayerNorm(params.width)
         self.head = nn.Linear(params.width, channels)
         if params.skip != "none":
@@ -81,11 +84,6 @@ class Amad(nn.Module):
         self.context = (
             Context(channels, params.width, self.levels) if params.context != "none" else None
         )
-
-    @property
-    def two_views(self) -> bool:
-        """Whether local and global view are two, which Max-Min and the contrast compare."""
-        return self.layers[0].attention.two_views
 
     def forward(
         self,

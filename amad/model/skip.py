@@ -56,6 +56,13 @@ class LinearSkip(nn.Module):
     spread_VC (0: never measured in train) and correlation_VCC.
     """
 
+    time_VCXK: Tensor
+    mean_VC: Tensor
+    spread_VC: Tensor
+    correlation_VCC: Tensor
+    miss_time_VC: Tensor
+    miss_line_VC: Tensor
+
     def __init__(self, channels: int, levels: Levels, block: int, past_only: bool) -> None:
         super().__init__()
         self.levels, self.block, self.past_only = levels, block, past_only

@@ -122,7 +122,8 @@ def train(
 
 def make_optimiser(objective: Objective, params: Params) -> torch.optim.AdamW:
     """AdamW; weight decay on matrices alone, not on biases, norms and kernel frequencies."""
-    decayed, free = [], []
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
     for name, weight in objective.named_parameters():
         plain = weight.ndim < 2 or name.endswith("log_frequency_SF")
         (free if plain else decayed).append(weight)

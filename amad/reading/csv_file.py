@@ -212,7 +212,7 @@ class _Reader:
                 pieces.append(mended(text, layout, self._source, is_open=is_open) + b"\n")
                 good_L[line] = True
             except BrokenLineError as error:
-                broken[line] = str(error), _shortened(text)
+                broken[int(line)] = str(error), _shortened(text)
         if len(start_L):
             pieces.append(view[copied : int(end_L[-1]) + 1])
         number_L = self._rows + np.cumsum(row_L)

@@ -60,7 +60,7 @@ def _refuse_others(start: bytes) -> None:
 
 def _leaves(schema: pa.Schema) -> list[tuple[str, ...]]:
     """The path of each column, and of each field of a struct unless a column has its name."""
-    leaves = [(name,) for name in schema.names]
+    leaves: list[tuple[str, ...]] = [(name,) for name in schema.names]
     taken = set(schema.names)
     for field in schema:
         leaves += [leaf for leaf in _fields_of(field) if ".".join(leaf) not in taken]
@@ -70,7 +70,7 @@ def _leaves(schema: pa.Schema) -> list[tuple[str, ...]]:
 def _fields_of(field: pa.Field) -> list[tuple[str, ...]]:
     if not pa.types.is_struct(field.type):
         return []
-    leaves = []
+    leaves: list[tuple[str, ...]] = []
     for inner in field.type:
         leaves.append((field.name, inner.name))
         leaves += [(field.name, *leaf) for leaf in _fields_of(inner)]

@@ -262,11 +262,11 @@ class RowTimes:
             reader = TimestampRule(unit=unit, format=(seen.settings if seen else {}).get("format"))
         told = times.times(pa.array([cell]), reader)
         if not told.good_R[0] or told.us_R[0] < times.EARLIEST_US:
-            seen = timestamp_guess.describe(
+            why = timestamp_guess.describe(
                 [str(cell)], f" is not of the form {form!r}" if form else ""
             )
-            seen = seen.replace("timestamp.format", "timestamp.start_format")
-            raise FileRefusedError(f"no start of the recording: {seen}")
+            why = why.replace("timestamp.format", "timestamp.start_format")
+            raise FileRefusedError(f"no start of the recording: {why}")
         local = told.us_R if not told.local_R[0] else local_to_utc(told.us_R, rule.timezone)
         return int(local[0])
 

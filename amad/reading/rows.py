@@ -181,7 +181,7 @@ class FileParser:
         bad = np.flatnonzero(~good_R)
         refused = [
             (int(batch.row_R[at]), reasons[reason_R[at] - 1], _content(batch, at), vehicle)
-            for at, vehicle in zip(bad, known_R, strict=True)
+            for at, vehicle in zip(bad.tolist(), known_R, strict=True)
         ] + [
             (number, reason, json.dumps({"line": text}), self._vehicle)
             for number, reason, text in batch.broken

@@ -218,9 +218,10 @@ def strptime(form: str, timezone: str = "UTC") -> Callable[[str], tuple[int, boo
             return None
         if name:
             at = (told.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
-            told = next((t for t in at if t.tzname() == name), None)
-            if told is None:
+            in_zone = [t for t in at if t.tzname() == name]
+            if not in_zone:
                 return None
+            told = in_zone[0]
         if told.tzinfo is None:
             return (told - EPOCH) // MICROSECOND, True
         return (told - EPOCH.replace(tzinfo=datetime.UTC)) // MICROSECOND, False

@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import pyarrow as pa
 
@@ -106,7 +106,7 @@ def _decoder_of(start: bytes) -> Callable[[BinaryIO], Iterator[bytes]]:
     return _plain
 
 
-def _plain(file: BinaryIO) -> Iterator[bytes]:
+def _plain(file: IO[bytes]) -> Iterator[bytes]:
     while data := file.read(CHUNK_BYTES):
         yield data
 

@@ -115,7 +115,8 @@ def frame_of(incident: Incident, fleet: Fleet) -> Frame:
 
 def _to_draw(incident: Incident, fleet: Fleet) -> list[tuple[Channel, float]]:
     known = {c.name: c for c in fleet.channels}
-    found, carried = [], 0.0
+    found: list[tuple[Channel, float]] = []
+    carried = 0.0
     for name, part in zip(incident.channels, incident.shares, strict=True):
         if part < MAIN * incident.shares[0] or carried >= BLAMED or len(found) == TRACKS:
             break

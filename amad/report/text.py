@@ -57,7 +57,7 @@ def span(us: int) -> str:
     """A length of time in its two largest units: ``45 s``, ``2 h 10 min``, ``3 d 4 h``."""
     if us < SECOND:
         return f"{us / SECOND:.2g} s"
-    rest, parts = us, []
+    rest, parts = us, list[str]()
     for size, name in ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s")):
         many, rest = divmod(rest, size)
         if many or parts:

@@ -4,6 +4,7 @@ A card has a tick only for what its words name and what was measured of the vers
 What was not measured has a neutral mark. ``Card.means`` says what each tick stands for.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from amad.config import Fleet, Settings
@@ -168,7 +169,7 @@ def _faults(found: Evidence, run: ScoringRun) -> Card:
         "A tick: with its threshold it found at least half of the test part's known faults, and "
         "more than alarms at random times would. A cross: it found no more than those."
     )
-    events, known = point.get("events"), point.get("events_found")
+    events, known = point.get("events"), point.get("events_found") or 0
     if not events:
         why = "The test part holds no known fault." if found.metrics else "Run 'amad evaluate'."
         return _card(title, means, "unknown", "Not measured", why)
@@ -297,7 +298,12 @@ def _sentence(reason: str) -> str:
 
 
 def _card(
-    title: str, means: str, verdict: str, headline: str, *lines: str | None, bars: list[Bar] = ()
+    title: str,
+    means: str,
+    verdict: str,
+    headline: str,
+    *lines: str | None,
+    bars: Sequence[Bar] = (),
 ) -> Card:
     return Card(
         title=title,
@@ -312,8 +318,8 @@ def _card(
 def _difference(ours: dict, theirs: dict) -> tuple[float, float, float]:
     """(mean, low, high) of the paired difference over the units."""
     units = sorted(ours["per_unit"])
-    pairs = [[side["per_unit"][unit][METRIC] for unit in units] for side in (ours, theirs)]
-    return paired_bootstrap(*pairs, RESAMPLES, CONFIDENCE, 0)
+    a, b = ([side["per_unit"][unit][METRIC] for unit in units] for side in (ours, theirs))
+    return paired_bootstrap(a, b, RESAMPLES, CONFIDENCE, 0)
 
 
 def _bar(name: str, method: dict, kind: str) -> Bar:

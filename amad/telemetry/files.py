@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, overload
 
 from amad.config import AmadError, DataError
 from amad.config.digest import json_digest
@@ -129,7 +129,7 @@ def _fsync(path: Path) -> None:
         os.close(handle)
 
 
-def write_json(path: Path, content: object, *, sealed: bool = False) -> None:
+def write_json(path: Path, content: dict, *, sealed: bool = False) -> None:
     """Write ``content`` as JSON, sorted and indented, in one piece.
 
     sealed: with a hash of the content under ``seal``, by which ``read_json`` knows damage that is
@@ -162,6 +162,18 @@ def write_parquet(table, path: Path, schema=None, **options) -> None:
         pq.write_table(table, stage, compression="zstd", write_page_checksum=True, **options)
 
 
+@overload
+def read_json(
+    path: Path, remedy: str, *, keys: Iterable[str] = (), required: Literal[True]
+) -> dict: ...
+
+
+@overload
+def read_json(
+    path: Path, remedy: str, *, keys: Iterable[str] = (), required: bool = False
+) -> dict | None: ...
+
+
 def read_json(
     path: Path, remedy: str, *, keys: Iterable[str] = (), required: bool = False
 ) -> dict | None:
@@ -177,7 +189,9 @@ def read_json(
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return _missing(path, remedy, required)
+        if required:
+            raise _missing(path, remedy) from None
+        return None
     except PermissionError:
         raise
     except (OSError, ValueError, RecursionError) as error:
@@ -189,6 +203,18 @@ def read_json(
     if SEAL in content and content.pop(SEAL) != seal(content):
         raise damaged(path, remedy, "its content is not what was written")
     return content
+
+
+@overload
+def read_table(
+    path: Path, schema: "pa.Schema | None", remedy: str, *, required: Literal[True]
+) -> "pa.Table": ...
+
+
+@overload
+def read_table(
+    path: Path, schema: "pa.Schema | None", remedy: str, *, required: bool = False
+) -> "pa.Table | None": ...
 
 
 def read_table(
@@ -210,7 +236,9 @@ def read_table(
             table = file.read()
         table.validate(full=True)
     except FileNotFoundError:
-        return _missing(path, remedy, required)
+        if required:
+            raise _missing(path, remedy) from None
+        return None
     except PermissionError:
         raise
     except (OSError, ValueError, pa.ArrowException) as error:
@@ -228,6 +256,5 @@ def damaged(path: Path, remedy: str, why: str) -> DataError:
     return DataError(f"{path} is damaged ({' '.join(why.split())}); {remedy}")
 
 
-def _missing(path: Path, remedy: str, required: bool) -> None:
-    if required:
-        raise DataError(f"{path} is missing; {remedy}")
+def _missing(path: Path, remedy: str) -> DataError:
+    return DataError(f"{path} is missing; {remedy}")

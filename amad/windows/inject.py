@@ -107,8 +107,8 @@ def _draw(
     rng: np.random.Generator,
 ) -> Fault | None:  # fmt: skip
     """A fault at a random place, or None where there is no room or too little was measured."""
-    low, high = ROWS.get(kind, (10, 240))
-    length = round(low * (high / low) ** rng.random())
+    least, most = ROWS.get(kind, (10, 240))
+    length = round(least * (most / least) ** rng.random())
     segments = [(a, b) for a, b in series.segments() if b - a >= 2 * length]
     if not segments:
         return None

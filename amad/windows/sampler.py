@@ -37,12 +37,13 @@ class WindowIndex:
     ) -> None:
         self.window = window
         self._scaler = source.scaler if isinstance(source, WindowStore) else None
-        names = source.vehicles if isinstance(source, WindowStore) else range(len(source))
-        self._series: list[Series] = []
+        self._series: list[Series] = (
+            [source.series(name) for name in source.vehicles]
+            if isinstance(source, WindowStore)
+            else list(source)
+        )
         vehicle_W, row_W = [], []
-        for position, name in enumerate(names):
-            item = source.series(name) if isinstance(source, WindowStore) else source[name]
-            self._series.append(item)
+        for position, item in enumerate(self._series):
             first_W = _window_starts(item, window, stride, split)
             row_W.append(first_W)
             vehicle_W.append(np.full(len(first_W), position, np.int32))

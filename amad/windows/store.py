@@ -103,7 +103,7 @@ class WindowStore:
             try:
                 found = file_sha256(file)[:DIGITS]
             except (FileNotFoundError, IsADirectoryError) as error:
-                raise damaged(file, REMEDY, error.strerror) from None
+                raise damaged(file, REMEDY, str(error.strerror)) from None
             if found != entry["digest"]:
                 raise damaged(file, REMEDY, "its content is not what was written")
         return store

@@ -13,8 +13,8 @@ def diagnose(settings: Settings, fleet: str | None = None) -> Iterator[Check]:
     fleet: name, default the one of ``params.yaml``. Without a readable ``params.yaml`` and fleet
     file only the machine is examined.
     """
-    for check in (machine.python, machine.packages, machine.disk):
-        yield _guarded(check, settings)
+    for first in (machine.python, machine.packages, machine.disk):
+        yield _guarded(first, settings)
     try:
         named = read_params(settings.params_file)
     except ConfigError as error:

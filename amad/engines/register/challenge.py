@@ -72,6 +72,7 @@ class Defender:
         mean_C, scale_C = self.theirs.figures(series.vehicle, series.vehicle_class)
         # In float64: on a channel far from zero float32 would add noise that its rival is spared.
         value_TC = series.value_TC.astype(np.float64) * scale_C + mean_C
+        assert self.detector.scaler is not None, "a saved detector has its scaler"
         scaled = self.detector.scaler.apply(replace(series, value_TC=value_TC))
         value_TC = scaled.value_TC.astype(np.float32)
         return self.detector.score(replace(scaled, value_TC=value_TC))

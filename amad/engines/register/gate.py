@@ -11,6 +11,7 @@ this is waived for a fleet without a champion, or with one that cannot be scored
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from amad.config.params import GateParams
@@ -58,7 +59,7 @@ class Decision:
     figures: dict[str, float | int | str] = field(default_factory=dict)
 
 
-PerUnit = dict[str, dict[str, float | None]]  # unit -> metric -> value; None where undefined
+PerUnit = Mapping[str, Mapping[str, float | None]]  # unit -> metric -> value; None where undefined
 
 
 def compare(ours: PerUnit, theirs: PerUnit, params: GateParams) -> Comparison | None:
@@ -73,12 +74,12 @@ def compare(ours: PerUnit, theirs: PerUnit, params: GateParams) -> Comparison | 
             pairs.append((a, b))
     if not pairs:
         return None
-    a, b = ([pair[i] for pair in pairs] for i in (0, 1))
-    mean, low, high = paired_bootstrap(a, b, params.bootstrap, params.confidence, SEED)
+    us, them = ([pair[i] for pair in pairs] for i in (0, 1))
+    mean, low, high = paired_bootstrap(us, them, params.bootstrap, params.confidence, SEED)
     return Comparison(
         units=len(pairs),
-        ours=sum(a) / len(a),
-        theirs=sum(b) / len(b),
+        ours=sum(us) / len(us),
+        theirs=sum(them) / len(them),
         difference=float(mean),
         low=float(low),
         high=float(high),

@@ -123,7 +123,7 @@ def promote(
     client = connect(settings)
     with registry_lock(settings, fleet):
         if version is not None:
-            candidate = registry.get_version(client, fleet, version)
+            candidate: ModelVersion | None = registry.get_version(client, fleet, version)
         else:
             candidate = registry.alias_version(client, fleet, registry.CHALLENGER)
         if candidate is None:

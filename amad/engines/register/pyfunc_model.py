@@ -118,8 +118,9 @@ def _vehicles(column: pd.Series) -> pd.Series:
     def as_text(value: object) -> str | None:
         if pd.api.types.is_list_like(value) or pd.isna(value) or value == "":
             return None
-        whole = isinstance(value, float | np.floating) and float(value).is_integer()
-        return str(int(value)) if whole else str(value)
+        if isinstance(value, float | np.floating) and float(value).is_integer():
+            return str(int(value))
+        return str(value)
 
     return pd.Series([as_text(value) for value in column], dtype=object)
 

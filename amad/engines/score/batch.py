@@ -102,8 +102,8 @@ def score_fleet(
             log |= {"health": _health(fleet, settings, snapshot), "engine": None, "quarantined": 0}
             log |= dict.fromkeys(COUNTED, 0) | {"unscored": {}, "made_null": {}, "unmeasured": {}}
             log |= {"told": [], "failed": [], "refused": []}
-            asked = {"first": first, "last": last, "force": force}
-            plan = make_plan(snapshot, runs, model.version, start, sums, **asked)
+            plan_of = partial(make_plan, snapshot, runs, model.version, start, sums, force=force)
+            plan = plan_of(first=first, last=last)
             tried: set[date] = set()
             while True:
                 _tell(log, plan)
@@ -116,7 +116,7 @@ def score_fleet(
                 if first is not None or last is not None or not plan.days:
                     break
                 # An incident that now goes on over midnight makes the date after it stale.
-                plan = make_plan(snapshot, runs, model.version, start, sums, force=force)
+                plan = plan_of()
                 plan.days = [day for day in plan.days if day not in tried]
                 plan.refused = {d: lost for d, lost in plan.refused.items() if d not in tried}
                 plan.told = []

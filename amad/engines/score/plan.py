@@ -47,11 +47,12 @@ def make_plan(
     found = {
         day: versions[partitions.current(versions, champion)] for day, versions in begun.items()
     }
-    broken = {
-        day
+    whole = {
+        day: manifest
         for day, manifest in found.items()
-        if manifest is None or not partitions.is_whole(runs, manifest, sums)
+        if manifest is not None and partitions.is_whole(runs, manifest, sums)
     }
+    broken = set(found) - set(whole)
     plan = Plan()
     there = snapshot.dates()
     if first is not None or last is not None:
@@ -61,7 +62,7 @@ def make_plan(
         wanted += [
             day
             for day in there
-            if day in broken or (day in found and snapshot.is_stale(runs, found[day], sums))
+            if day in broken or (day in whole and snapshot.is_stale(runs, whole[day], sums))
         ]
         if damaged := sorted(broken & set(there)):
             plan.told.append(f"scored again, files are damaged or missing: {some(damaged)}")
@@ -94,8 +95,8 @@ def _asked(
         plan.told.append(f"no rows {asked}, so nothing to score; the lake has {span}")
         return []
     if first is not None and last is not None:
-        span = (first + timedelta(days=n) for n in range(min(366, (last - first).days + 1)))
-        empty = [day for day in span if day not in set(days)]
+        asked_for = (first + timedelta(days=n) for n in range(min(366, (last - first).days + 1)))
+        empty = [day for day in asked_for if day not in set(days)]
         if empty:
             plan.told.append(f"no rows on {some(empty)}, so nothing to score there")
     eve = days[0] - timedelta(days=1)

@@ -7,7 +7,7 @@ the machine and its cores do not show in the bytes.
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date
@@ -29,7 +29,7 @@ Result = ScoredRows | str  # of one unit; text: why it cannot be scored
 
 def in_process(
     snapshot: Snapshot, detector: Path, units: list[Day], profile: ClusterProfile
-) -> Iterator[Result]:
+) -> Generator[Result]:
     """Score the units one after the other in this process."""
     scorer = Scorer(detector, snapshot.lake.path, snapshot.lake.fleet)
     for vehicle, day in units:
@@ -38,7 +38,7 @@ def in_process(
 
 def over_ray(
     snapshot: Snapshot, detector: Path, units: list[Day], profile: ClusterProfile
-) -> Iterator[Result]:
+) -> Generator[Result]:
     """Score the units over Ray Data: actors that each load the detector once.
 
     The lake must lie where every node reads it; the detector travels through Ray.
@@ -67,7 +67,7 @@ def over_ray(
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         workers = max(1, min(len(units), int(ray.cluster_resources().get("CPU", 1))))
         scored = ray.data.from_items(rows, override_num_blocks=min(len(units), 8 * workers)).map(
-            RayScorer,
+            RayScorer,  # type: ignore[arg-type]  # with a constructor, a class is a mapper too
             fn_constructor_args=(ray.put(files), str(snapshot.lake.path), snapshot.lake.fleet),
             compute=ray.data.ActorPoolStrategy(size=workers),
         )

@@ -7,13 +7,16 @@ the split is a dataset of its own, with that hash.
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mlflow import MlflowClient
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.data.sources import LocalArtifactDatasetSource
+from mlflow.data.sources import (  # type: ignore[attr-defined]  # MLflow makes it at run time
+    LocalArtifactDatasetSource,
+)
 from mlflow.entities import DatasetInput, InputTag
-from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from amad.windows.series import CALIBRATION, PURGED, TEST, TRAIN
 from amad.windows.store import WindowStore
@@ -25,9 +28,14 @@ EVERYTHING = (TRAIN, CALIBRATION, TEST, PURGED)
 class Telemetry(MetaDataset):
     """A part of a fleet's telemetry. profile: its rows, vehicles and span."""
 
-    def __init__(self, profile: dict, **about: object) -> None:
+    def __init__(self, profile: dict, **about: Any) -> None:
         self._profile = profile
         super().__init__(**about)
+
+    @property
+    def profile(self) -> dict:
+        """Rows, vehicles and span."""
+        return self._profile
 
     def to_dict(self) -> dict[str, str]:
         """What MLflow stores."""
@@ -70,7 +78,9 @@ def log_datasets(
 
 def telemetry(store: WindowStore, lake: Path, context: str, parts: tuple[int, ...]) -> Telemetry:
     """The dataset of one context (``train`` or ``test``)."""
-    columns = [ColSpec(DataType.string, "vehicle"), ColSpec(DataType.datetime, "timestamp")]
+    columns: list[ColSpec | TensorSpec] = [
+        ColSpec(DataType.string, "vehicle"), ColSpec(DataType.datetime, "timestamp")
+    ]  # fmt: skip
     columns += [ColSpec(DataType.double, name, required=False) for name in store.channels]
     return Telemetry(
         span(store, parts),

@@ -9,20 +9,20 @@ import getpass
 import json
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from importlib.metadata import version as installed
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import AnyType, Array
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
@@ -119,7 +119,10 @@ def signature(fleet: Fleet) -> ModelSignature:
     named and of any type, and the model reads them by the rules of ``pyfunc_model``. A channel may
     be left out where no vehicle of the frame has it.
     """
-    inputs = [ColSpec(AnyType(), "vehicle"), ColSpec(AnyType(), "timestamp")]
+    inputs: list[ColSpec | TensorSpec] = [
+        ColSpec(AnyType(), "vehicle"),
+        ColSpec(AnyType(), "timestamp"),
+    ]
     inputs += [ColSpec(AnyType(), name, required=False) for name in fleet.channel_names]
     return ModelSignature(
         inputs=Schema(inputs),
@@ -209,6 +212,14 @@ def standing(client: MlflowClient, fleet: str, alias: str) -> ModelVersion | Non
         return alias_version(client, fleet, alias)
     except LostError:
         return None
+
+
+@overload
+def number(version: ModelVersion) -> int: ...
+
+
+@overload
+def number(version: ModelVersion | None) -> int | None: ...
 
 
 def number(version: ModelVersion | None) -> int | None:
@@ -338,7 +349,7 @@ def move_alias(client: MlflowClient, fleet: str, alias: str, version: str, why: 
     client.set_model_version_tag(name, str(version), f"{alias}_why", why)
 
 
-def set_tags(client: MlflowClient, version: ModelVersion, tags: dict[str, object]) -> None:
+def set_tags(client: MlflowClient, version: ModelVersion, tags: Mapping[str, object]) -> None:
     """Set tags of a version; numbers and lists become text."""
     for key, value in tags.items():
         text = value if isinstance(value, str) else json.dumps(value)

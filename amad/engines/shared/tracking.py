@@ -114,6 +114,8 @@ def experiment_id(client: MlflowClient, fleet: str) -> str:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
             found = client.get_experiment_by_name(name)  # another process was first
+            if found is None:
+                raise
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     if KIND_TAG not in found.tags:  # of an older amad

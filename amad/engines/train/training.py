@@ -136,7 +136,9 @@ class _LoggingReporter(LocalReporter):
 def _train_here(job: TrainJob, profile: ClusterProfile, folder: Path, curve: TrainingCurve):
     reporter = _LoggingReporter(folder, profile.device, curve)
     result = train(job, reporter)
-    return result, restore_network(reporter.latest(), job.params.model)
+    kept = reporter.latest()
+    assert kept is not None, "training ends with a checkpoint"
+    return result, restore_network(kept, job.params.model)
 
 
 def _train_with_ray(
@@ -204,7 +206,7 @@ def _trainer(
     gpu = profile.device == "cuda"
     storage = f"{profile.storage}/{fleet.name}" if profile.storage else str(folder)
     return Trainer(
-        _worker,
+        _worker,  # type: ignore[arg-type]  # what it returns is the result's return_value
         train_loop_config={"job": job},
         torch_config=TorchConfig(backend=profile.backend),
         scaling_config=ScalingConfig(
@@ -217,7 +219,7 @@ def _trainer(
             storage_path=storage,
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             failure_config=FailureConfig(max_failures=profile.max_failures),
-            callbacks=[Watch()],
+            callbacks=[Watch()],  # type: ignore[list-item]  # typed for the first version of Ray Train
         ),
     )
 

@@ -44,6 +44,7 @@ class BatchedSearch(Searcher):
                 result, error = self.done[known]
                 self.inner.on_trial_complete(known, result=result, error=error)
         config = self.inner.suggest(trial_id)
+        assert config is not None, "Optuna always has a suggestion"
         self.order.append(trial_id)
         return config | {NUMBER: number}
 

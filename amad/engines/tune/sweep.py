@@ -173,8 +173,9 @@ def _run_trials(
             f"sweep {name} was interrupted before its {params.tune.trials} trials were done and "
             "has no result; run the stage again to go on with those that are left"
         )
-    rows = sorted((_row(result, params) for result in grid), key=lambda row: row["trial"])
-    failed = [result.error for result in grid if result.error is not None]
+    results = [grid[i] for i in range(len(grid))]
+    rows = sorted((_row(result, params) for result in results), key=lambda row: row["trial"])
+    failed = [result.error for result in results if result.error is not None]
     if len(failed) == len(rows):
         told = told_by_worker(failed[0])
         if told is not None:
@@ -241,9 +242,13 @@ def _new_tuner(trainable, params, fleet, settings, profile, name, storage, state
 
 def distributions(params: Params) -> dict:
     """The space for Optuna: choices, and ranges, in the logarithm unless they begin at 0."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution
+    from optuna.distributions import (
+        BaseDistribution,
+        CategoricalDistribution,
+        FloatDistribution,
+    )
 
-    found = {}
+    found: dict[str, BaseDistribution] = {}
     for name in PLACES:
         values = getattr(params.tune.space, name)
         if is_range(values):

@@ -23,11 +23,11 @@ class SweepLog(Callback):
 
     def __init__(self, settings: Settings, fleet: str, state: Path, trials: int) -> None:
         self._settings, self._fleet, self._state, self._trials = settings, fleet, state, trials
-        self._client: MlflowClient | None = None
+        self._connected: MlflowClient | None = None
         self._curves: dict[int, TrainingCurve] = {}
 
     def __getstate__(self) -> dict:
-        return self.__dict__ | {"_client": None, "_curves": {}}
+        return self.__dict__ | {"_connected": None, "_curves": {}}
 
     def on_trial_start(self, iteration: int, trials: list, trial, **info) -> None:
         """Create the child run, or find it again."""
@@ -64,10 +64,14 @@ class SweepLog(Callback):
         self._end(trial, "FAILED")
         say(f"trial {trial.config[NUMBER] + 1}/{self._trials} failed: {described(trial.config)}")
 
+    @property
+    def _client(self) -> MlflowClient:
+        if self._connected is None:
+            self._connected = connect(self._settings)
+        return self._connected
+
     def _curve(self, trial) -> TrainingCurve:
         number = trial.config[NUMBER]
-        if self._client is None:
-            self._client = connect(self._settings)
         if number not in self._curves:
             self._curves[number] = TrainingCurve(self._client, self._child(trial), OBJECTIVE)
         return self._curves[number]

@@ -13,7 +13,7 @@ import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
@@ -48,7 +48,7 @@ class Check:
     name: str
     table: str
     limit: float
-    severity: str
+    severity: Literal["warning", "critical"]
     title: str  # in the Data Docs
     says: str  # of a failing vehicle-day; {value} and {limit} are filled in
     least: bool = False
@@ -189,11 +189,13 @@ def _validate(
 ) -> dict[str, list[tuple]]:
     """Run the suites; per check the keys of the rows that fail. Pages lie in ``folder/site``."""
     import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+    from great_expectations.expectations.metadata_types import FailureSeverity
 
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     context = gx.get_context(mode="file", project_root_dir=folder)
-    context.variables.progress_bars = {"globally": False}
-    site = {
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    site: Any = {
         "class_name": "SiteBuilder",
         "show_how_to_buttons": False,
         "store_backend": {
@@ -215,7 +217,7 @@ def _validate(
                     column=check.judged,
                     min_value=check.limit if check.least else None,
                     max_value=None if check.least else check.limit,
-                    severity=check.severity,
+                    severity=FailureSeverity(check.severity),
                 )
                 for check in of_table.values()
             ],
@@ -233,6 +235,7 @@ def _validate(
         for item in result.results:
             if item.exception_info.get("raised_exception"):
                 raise RuntimeError(f"Great Expectations failed on {item.expectation_config}")
+            assert item.expectation_config is not None
             check = of_table[item.expectation_config.kwargs["column"]]
             rows = item.result.get("unexpected_index_list") or []
             failed[check.name] = [
@@ -255,7 +258,7 @@ def _verdict(
         keys = sorted(failed[check.name])
         if check.table in (DAYS, CHANNELS):
             rows += [_quarantined(check, key, indexed[check.table].loc[key]) for key in keys]
-        count = {
+        count: dict[str, Any] = {
             "check": check.name, "title": check.title, "severity": check.severity,
             "limit": None if check.ceiling else check.limit, "of": len(tables[check.table]),
             "failed": len(keys), "passed": not keys,
@@ -279,7 +282,7 @@ def _quarantined(check: Check, key: tuple, row: "pd.Series") -> dict:
     """A row of the schema QUARANTINE."""
     vehicle, date, *channel = key
     value, limit = float(row[check.name]), float(row.get(check.ceiling, check.limit))
-    shown = {"value": value, "limit": limit}
+    shown: dict[str, Any] = {"value": value, "limit": limit}
     if check.name.endswith("_share"):
         shown = {name: _percent(share) for name, share in shown.items()}
     about = f"{channel[0]} " if channel else ""
