@@ -147,8 +147,10 @@ def candidates(params: DetectParams) -> dict[str, tuple[type[Detector], Members,
 
 
 def by_rule(store: WindowStore, fleet: Fleet, params: Params) -> dict[str, dict[str, float]]:
-    """For each candidate: VUS-PR of injected faults in held-out train rows, in all and of the
-    types that break a relation."""
+    """For each candidate: VUS-PR of injected faults in held-out train rows.
+
+    It is given for all faults and for those of the types that break a relation.
+    """
     fit, held, units = [], [], []
     fleet = judged_fleet(fleet, "injected", len(store.vehicles))
     for vehicle in store.vehicles:

@@ -25,8 +25,9 @@ def stage_main(
     *,
     lasting: str | None = None,
 ) -> None:
-    """Run one stage on ``--fleet NAME`` (default: the one of ``params.yaml``), with this machine's
-    settings; exit with the error's code.
+    """Run one stage as a command; an error that a user can mend ends with its exit code.
+
+    The command takes ``--fleet NAME`` (default: the one of ``params.yaml``).
 
     lasting: the file below ``data/<fleet>`` that the stage leaves, where it acts on more than files
     (the registry, the published scores). In a temporary experiment, which is thrown away, it does

@@ -1,6 +1,5 @@
 """The architecture, checked: imports point one way, modules stay small, the help stays light."""
 
-import ast
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -32,13 +31,5 @@ def test_no_imports_run_in_a_circle():
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_module_is_small_and_documented(path: Path):
-    text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 500
-    tree = ast.parse(text)
-    assert ast.get_docstring(tree), f"{path} has no docstring"
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
-            if any(getattr(decorator, "id", "") == "overload" for decorator in node.decorator_list):
-                continue
-            assert ast.get_docstring(node), f"{path}: {node.name} has no docstring"
+def test_module_is_small(path: Path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400

@@ -82,8 +82,10 @@ class LatadMember(NetworkMember):
 
 
 def cluster(network: LatadNetwork, train: Sequence[Series], seed: int) -> Latad | None:
-    """K-means (scikit-learn) of the series' latents; None where no window fits, or where the
-    latents have collapsed onto their centres."""
+    """K-means (scikit-learn) of the series' latents.
+
+    None where no window fits, or where the latents have collapsed onto their centres.
+    """
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 

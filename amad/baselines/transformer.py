@@ -33,8 +33,7 @@ TAIL = 10  # rows that a window answers for in the trailing form
 
 
 def train_transformer(train: Sequence[Series], seed: int, steps: int) -> Amad:
-    """The network, trained on windows of these scaled series with nothing hidden but what was not
-    measured.
+    """The network, trained on windows of these scaled series with every measured value visible.
 
     Its scalar gate is frozen shut: what reconstructs is the global attention alone, as in the
     paper, and the prior acts through the association discrepancy only.

@@ -109,8 +109,10 @@ class TrainParams(Strict):
 
 
 class SearchSpace(Strict):
-    """What the sweep draws from: a list is a choice; [low, high] a range, drawn in the logarithm
-    unless it begins at 0 (off)."""
+    """What the sweep draws from.
+
+    A list is a choice. [low, high] is a range, drawn in the logarithm unless it begins at 0 (off).
+    """
 
     kernel: Choices[Kernel] = ["automask", "gaussian"]
     frequencies: Choices[Count] = [4, 8, 16]

@@ -28,13 +28,15 @@ PENDING, COMMIT = ".pending", "commit.json"
 
 
 class Pending:
-    """What is to become of a lake::
+    """What is to become of a lake.
 
-    pending = Pending(lake, rejected)
-    pending.recover()
-    with pending:
-        ...  # write to pending.lake_file(...) and pending.rejected_file(...)
-        pending.commit(rebuild=False)
+    Example::
+
+        pending = Pending(lake, rejected)
+        pending.recover()
+        with pending:
+            ...  # write to pending.lake_file(...) and pending.rejected_file(...)
+            pending.commit(rebuild=False)
     """
 
     def __init__(self, lake: Path, rejected: Path) -> None:

@@ -21,10 +21,9 @@ ZERO = datetime.date(1970, 1, 1)
 
 
 def rolled_on(before: Lake, path: str, first_us: dict[int, int]) -> int | None:
-    """The time before which the rows of the lake's file ``path`` fell out of it; None: it has not
-    rolled on.
+    """The time before which rows of the lake's file ``path`` fell out of it; None if none did.
 
-    It has if its newest date is later than before and rows of earlier times are gone.
+    A file has rolled on if its newest date is later than before and rows of earlier times are gone.
 
     first_us: day (since 1970-01-01) -> time of its first row, of the file as it is now.
     """

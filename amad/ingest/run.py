@@ -262,7 +262,7 @@ def _slips_in(known: dict[str, dict], new: list[dict]) -> bool:
 
 
 def _some(paths: list[str]) -> str:
-    """``3 raw files (a.csv, b.csv, c.csv)``"""
+    """A text such as ``3 raw files (a.csv, b.csv, c.csv)``."""
     more = f" and {len(paths) - NAMED:,} more" if len(paths) > NAMED else ""
     count = f"{len(paths):,} raw file{'' if len(paths) == 1 else 's'}"
     return f"{count} ({', '.join(paths[:NAMED])}{more})"

@@ -59,8 +59,11 @@ class LearnedMasks(nn.Module):
 
 
 def strength(mask_BKLC: Tensor, real_BLC: Tensor) -> Tensor:
-    """What share of a window each mask takes away, mean(1 - m) over the cells that are real (bool):
-    (B, K) in [0, 1]. Cells that no network sees could be masked for nothing."""
+    """What share of a window each mask takes away, (B, K) in [0, 1].
+
+    It is mean(1 - m) over the cells that are real (bool): cells that no network sees could be
+    masked for nothing.
+    """
     real_B1LC = real_BLC[:, None]
     gone_BK = ((1 - mask_BKLC) * real_B1LC).sum((2, 3))
     return gone_BK / real_B1LC.sum((2, 3)).clamp_min(1)

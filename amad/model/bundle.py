@@ -41,8 +41,11 @@ class Bundle:
 def write_bundle(
     path: Path, model: Amad, params: Params, fleet: Fleet, scaler: Scaler, meta: dict
 ) -> None:
-    """Write the bundle folder in one piece. ``meta`` is JSON-able and holds no time of day, where
-    the bytes should be the same again."""
+    """Write the bundle folder in one piece.
+
+    meta: what JSON can hold, without a time of day where the same training should give the same
+    bytes.
+    """
     assert model.channels == len(fleet.channels), "the network's channels are the fleet's"
     state = {name: weight.cpu().contiguous() for name, weight in model.state_dict().items()}
     weights = save(state)

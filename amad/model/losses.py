@@ -162,9 +162,10 @@ def squared_error(x_BLC: Tensor, recon_BLC: Tensor, counted_BLC: Tensor) -> tupl
 
 
 def info_nce(local_BLD: Tensor, global_BLD: Tensor, temperature: float) -> Tensor:
-    """Symmetric InfoNCE over the steps of a window: the local view of a step should know the global
-    view of the same step among those of the other steps, and the reverse. Scalar.
+    """Symmetric InfoNCE over the steps of a window. Scalar.
 
+    The local view of a step should know the global view of the same step among those of the other
+    steps, and the reverse.
     Steps up to NEAR away are neither positive nor negative.
     """
     L = local_BLD.shape[1]
@@ -183,8 +184,10 @@ def info_nce(local_BLD: Tensor, global_BLD: Tensor, temperature: float) -> Tenso
 
 
 def view_divergence(local_BLD: Tensor, global_BLD: Tensor, temperature: float) -> Tensor:
-    """KL(local || global) + KL(global || local) of the two views of each step, as distributions
-    over the width: softmax(view / temperature). Scalar; there are no negatives."""
+    """KL(local || global) + KL(global || local) of the two views of each step. Scalar.
+
+    The views are distributions over the width: softmax(view / temperature). There are no negatives.
+    """
     local_BLD = functional.normalize(local_BLD, dim=-1) / temperature
     global_BLD = functional.normalize(global_BLD, dim=-1) / temperature
     gap_BLD = local_BLD.softmax(-1) - global_BLD.softmax(-1)

@@ -88,8 +88,10 @@ def _last_block(params: MaskParams, B: int, L: int, generator: torch.Generator) 
 
 
 def _time_blocks(params: MaskParams, B: int, L: int, generator: torch.Generator) -> Tensor:
-    """Blocks of which no two are neighbours where the ratio allows: then training hides what
-    scoring hides. hidden_BL."""
+    """hidden_BL: blocks of which no two are neighbours where the ratio allows.
+
+    Then training hides what scoring hides.
+    """
     block = min(params.block, math.ceil(L / 2))
     phase_B1 = torch.randint(2 * block, (B, 1), generator=generator)
     block_BL = (torch.arange(L) + phase_B1) // block

@@ -187,8 +187,10 @@ def bridge(value_BLC: Tensor, hidden_BLC: Tensor) -> Tensor:
 
 
 def sinusoids(length: int, width: int) -> Tensor:
-    """Positions as sines and cosines of wavelengths 2 pi to 20,000 pi ("Attention is all you need",
-    section 3.5): (length, width) float32."""
+    """Positions as sines and cosines of wavelengths 2 pi to 20,000 pi, (length, width) float32.
+
+    Source: "Attention is all you need", section 3.5.
+    """
     step_L1 = torch.arange(length)[:, None]
     rate_D = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
     table_LD = torch.zeros(length, width)

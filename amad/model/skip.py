@@ -267,8 +267,11 @@ class _Sums:
     def __init__(
         self, *, gram: np.ndarray, count: np.ndarray, total: np.ndarray, square: np.ndarray
     ) -> None:
-        """gram: (C, S+1, S+1). count, total, square (C, C): of rows where both channels were
-        measured, their number, the sum of the first's value and of the product."""
+        """Keep the sums.
+
+        gram: (C, S+1, S+1). count, total, square (C, C): of rows where both channels were
+        measured, their number, the sum of the first's value and of the product.
+        """
         self.gram, self.count, self.total, self.square = gram, count, total, square
 
     def __add__(self, other: "_Sums") -> "_Sums":

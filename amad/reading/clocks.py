@@ -221,8 +221,11 @@ def _tellings_of_hour(
 
 
 def _second_telling(local_H: np.ndarray, start: int, top: int) -> np.ndarray:
-    """Tellings (H,) of rows after the change: 1, but 0 for a late row of before it; -1 (all) where
-    they go back again. top: the latest time of the first telling."""
+    """Tellings (H,) of rows after the change.
+
+    They are 1, but 0 for a late row of before it, and -1 (all) where they go back again. top: the
+    latest time of the first telling.
+    """
     ahead_H = np.minimum.accumulate(local_H[::-1])[::-1]  # the earliest from here on
     late_H = (local_H > top - STEP_BACK_US) & (ahead_H < local_H - STEP_BACK_US)
     rest = np.concatenate([[start], local_H[~late_H]])

@@ -241,8 +241,10 @@ class FileParser:
     def _values(
         self, batch: RawBatch, vehicles: list[str], code_R: np.ndarray, refuse: Refuse
     ) -> tuple[np.ndarray, np.ndarray]:
-        """(R, C): NaN where null, refused, or not a channel of the vehicle's class; and which were
-        made null by a word or number of the fleet file."""
+        """Values (R, C), and which were made null by a word or number of the fleet file.
+
+        A value is NaN where it is null, refused, or not a channel of the vehicle's class.
+        """
         value_RC = np.full((len(code_R), len(self._fleet.channels)), np.nan)
         null_RC = np.zeros(value_RC.shape, bool)
         lacks_VC = self._lacks(vehicles)
@@ -324,8 +326,10 @@ def _names_of(rules: Source) -> dict[str, str]:
 
 
 def _id_of(cell: object) -> str:
-    """A vehicle's id as text; a whole number is the same one where a column with gaps holds it as
-    a decimal."""
+    """A vehicle's id as text.
+
+    A whole number is the same id where a column with gaps holds it as a decimal.
+    """
     if isinstance(cell, float) and cell.is_integer():
         cell = int(cell)
     return str(cell).strip()

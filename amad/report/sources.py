@@ -104,8 +104,7 @@ class ScoringRun:
     def tables(
         self, kind: str, schema: pa.Schema, dates: Iterable[date] | None = None, **options
     ) -> Iterator[pa.Table]:
-        """The tables ``scores`` or ``incidents`` of the run's dates, or of those of ``dates`` that
-        have one.
+        """The tables ``scores`` or ``incidents`` of the run's dates, or of ``dates`` with a table.
 
         Raises:
             DataError: the table of one of the run's dates is damaged or missing.

@@ -233,8 +233,11 @@ def _write_scores(
     vehicles: dict[str, VehicleDay],
     target: Path,
 ) -> dict:
-    """One row group per vehicle; returns how many rows, scored rows and alarms there are, and how
-    many rows have which other status."""
+    """Write one row group per vehicle.
+
+    Returns how many rows, scored rows and alarms there are, and how many rows have which other
+    status.
+    """
     rows = alarms = 0
     statuses: Counter[str] = Counter()
     with pq.ParquetWriter(file, SCORES, **OPTIONS) as writer:

@@ -90,8 +90,11 @@ KINDS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """One finding. kind: a name of KINDS. subject: the vehicle, channel or file. text: the rest of
-    the sentence. since: the date from which it has been so, where that is known."""
+    """One finding.
+
+    kind: a name of KINDS. subject: the vehicle, channel or file. text: the rest of the sentence.
+    since: the date from which it has been so, where that is known.
+    """
 
     kind: str
     subject: str
@@ -104,8 +107,11 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """What was found, in the order of KINDS. unseen: the stages whose findings are not there yet,
-    so that nothing found does not mean that nothing is wrong."""
+    """What was found, in the order of KINDS.
+
+    unseen: the stages whose findings are not there yet, so that nothing found does not mean that
+    nothing is wrong.
+    """
 
     troubles: list[Trouble]
     unseen: list[str]

@@ -57,7 +57,9 @@ ORIGINS = pa.schema([
 
 
 class Lake:
-    """The rows of a fleet::
+    """The rows of a fleet.
+
+    Example::
 
         lake = Lake(settings.fleet_dir("demo") / "lake", fleet)
         lake.read("bev-03", start_us, end_us)   # pa.Table of lake_schema(fleet), sorted

@@ -1,5 +1,4 @@
-"""python -m bench.quality --fleet conf/fleet/asd.yaml my/fleet.yaml --methods all --seeds 3 \
-    --out runs/quality/quality.json
+"""python -m bench.quality --fleet conf/fleet/asd.yaml my/fleet.yaml --out runs/quality/quality.json
 
 Any fleet file through every method under one rule: JSON (docs/reference/benchmark.md has its keys)
 and a Markdown page beside it. What is finished stays in --home, so an interrupted run goes on where

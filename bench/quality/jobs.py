@@ -136,8 +136,10 @@ class JudgeJob:
         return read_bundle(self.network / "bundle")
 
     def _fitted(self, store: WindowStore, bundle) -> tuple[dict[str, Detector], dict[str, dict]]:
-        """The method as ``whole``, its network by itself as ``alone`` where others vote with it;
-        and what each costs."""
+        """The method as ``whole``, and its network as ``alone`` where others vote with it.
+
+        What each costs is told too.
+        """
         train, calibration = fitting_parts(store)
         memory = Memory()
         settings = {"whole": self.params}

@@ -7,8 +7,10 @@ from amad.evaluation.units import Event
 
 
 def result_to_json(result: MethodResult) -> dict:
-    """Plain values. Channels blamed are kept for events whose culprits are known; the curves of
-    precision are left out."""
+    """Plain values, without the curves of precision.
+
+    Channels blamed are kept for events whose culprits are known.
+    """
     return {
         "lookahead_seconds": result.lookahead_seconds,
         "vehicle": result.vehicle,

@@ -68,8 +68,11 @@ def _knock(address: str) -> None:
 
 
 def _guard() -> None:
-    """Ray listens on the network, and asks a token of who comes. Left to itself it writes a lasting
-    one into the home folder; this one is of this process and its children."""
+    """Make a token that whoever connects to Ray on the network must show.
+
+    Left to itself, Ray writes a lasting token into the home folder. This one is known to this
+    process and its children only.
+    """
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
