@@ -285,3 +285,17 @@ def test_quoted_commas_in_a_comma_file(tmp_path, cell, decimal):
     fleet, _ = field.draft()
     assert fleet.source.decimal == decimal and fleet.channels[0].range[0] > -2000
     assert field.ingest(fleet)["rows_lake"] == ROWS
+
+
+def test_files_that_only_their_names_find_and_what_costs_a_channel(tmp_path):
+    field = Field(tmp_path)
+    for n in range(1, 7):
+        columns = {f"c{i}": wave for i in range(6)} | (
+            {"load": wave} if n != 4 else {"Load1": wave}
+        )
+        mark = ";" if n == 6 else ","
+        field.write(f"2026-01-0{n}_trip.csv", log(start=datetime(2026, 1, n), mark=mark, **columns))
+    fleet, told = field.draft()
+    assert "guess: no pattern finds these files without the ones left out" in told
+    assert "'load' (not in 1 of 5 files, such as 2026-01-04_trip.csv)" in told
+    assert field.ingest(fleet)["files"] == 5

@@ -80,7 +80,7 @@ def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> 
         result.left_out |= {f"column {at + 1}": "it has no name" for at in sample.nameless}
         for header in sample.headers:
             if tidy(header) not in there and header != label:
-                result.left_out[header] = "not in all files"
+                result.left_out[header] = _lacking(header, samples)
     texts = []
     for header in rest:
         why = _why_not(header, samples, decimal, result.nulls)
@@ -116,6 +116,11 @@ def _shared(samples: list[Sampled]) -> list[str]:
         for header in samples[0].headers
         if all(sample.column(header) is not None for sample in samples)
     ]
+
+
+def _lacking(header: str, samples: list[Sampled]) -> str:
+    without = [sample.path for sample in samples if sample.column(header) is None]
+    return f"not in {len(without)} of {len(samples)} files, such as {without[0]}"
 
 
 def _label(samples: list[Sampled], known: set[str]) -> str | None:

@@ -1,5 +1,7 @@
 """The draft as the text of a fleet file, and as lines for the terminal."""
 
+import glob
+
 from amad.draft.clock import Clock
 from amad.draft.figures import Figures, up_to
 from amad.draft.plan import Plan
@@ -9,6 +11,7 @@ from amad.draft.trial import Trial
 WINDOW_ROWS = 100  # of the models, unless params.yaml says otherwise
 NULL_SHARE, GAP_SHARE = 0.2, 0.5  # the limits of the fleet file where it tells none
 SHOWN = 8  # names in a line
+LISTED = "no pattern finds these files without the ones left out, so each is listed; add new ones"
 NO_PERIOD = (
     "nothing in the files tells how far apart the rows are; if you know it, set period_seconds: "
     "days, gaps and the promised number of incidents per vehicle-day follow from it"
@@ -131,6 +134,9 @@ def summary(plan: Plan, trial: Trial) -> list[str]:
     if label and plan.culprits:
         lines[-1] += f", and the channels to blame in {plan.culprits}"
     guesses = [_why_period(plan.clock)] if plan.clock.take == "index" else []
+    by_name = {glob.escape(path) for path in plan.paths}
+    if sum(item["glob"] in by_name for item in source["files"]) > 1:  # type: ignore[attr-defined]
+        guesses.append(LISTED)
     lines += [f"guess: {guess}" for guess in guesses + plan.clock.guesses + plan.owner.guesses]
     lines.append(
         f"tried on the sample: {trial.rows:,} rows of {len(names)} "
