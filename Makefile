@@ -29,7 +29,7 @@ test: setup lint ## Run the linters and all tests.
 test-fast: setup ## Run the unit tests: no Ray, MLflow or DVC, no real data, nothing slow.
 	python -m pytest -m "not engine and not real_data and not gpu and not slow"
 
-lint: setup ## Check style, imports and spelling.
+lint: setup ## Check style, imports, spelling and types.
 	ruff check .
 	ruff format --check .
 	lint-imports
