@@ -304,3 +304,19 @@ def test_the_image_copies_what_there_is_and_dockerignore_lets_it_through():
         assert name in allowed, f".dockerignore hides {name}"
     assert re.search(r"^USER 10001$", text, re.M), "not as root"
     assert "wget" in text, "KubeRay's probes call it"
+
+
+def test_the_workflow_calls_what_continuous_integration_runs():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    steps = workflow["jobs"]["test"]["steps"]
+    assert steps[-1]["run"] == ".ci/run" and os.access(ROOT / ".ci/run", os.X_OK)
+
+
+def test_the_hooks_need_no_network_and_check_what_make_lint_checks():
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    (local,) = config["repos"]
+    hooks = [hook["entry"].split() for hook in local["hooks"]]
+    assert local["repo"] == "local" and all(h["language"] == "system" for h in local["hooks"])
+    lint = (ROOT / "Makefile").read_text(encoding="utf-8").split("\nlint: ")[1].split("\n\n")[0]
+    checked = [line.split() for line in lint.splitlines()[1:]]
+    assert {Path(hook[0]).name for hook in hooks} == {command[0] for command in checked}

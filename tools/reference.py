@@ -163,7 +163,7 @@ def _comments(model: type[BaseModel]) -> dict[str, str]:
 
 def _type(field: FieldInfo) -> str:
     bounds = [
-        text.format(f"{getattr(item, name):,}")
+        text.format(f"{getattr(item, name):,}".removesuffix(".0"))
         for item in field.metadata for name, text in BOUNDS.items()
         if getattr(item, name, None) is not None
     ]  # fmt: skip

@@ -35,9 +35,9 @@ class Channel(Strict):
     """
 
     name: str = Field(min_length=1)
-    unit: str = ""
+    unit: str = ""  # of the values, such as km/h; in CSV files it may follow a number
     label: str | None = None  # what a person reads in plots; default: the last parts of the name
-    kind: Kind = "continuous"
+    kind: Kind = "continuous"  # how gaps are filled and how values may move
     range: tuple[float, float] | None = None  # physical limits, inclusive, in the unit
     column: str | None = None  # its header in the raw files; default: the name
     nulls: list[float | str] = []  # raw values that mean "not available", such as 65535
@@ -72,7 +72,7 @@ class VehicleClass(Strict):
     """Vehicles that share channels and behaviour; ``vehicles`` are shell patterns of their ids."""
 
     name: str
-    vehicles: list[str] = ["*"]
+    vehicles: list[str] = ["*"]  # shell patterns; the first class that matches counts
 
 
 class Injection(Strict):
@@ -91,7 +91,7 @@ class Labels(Strict):
     """
 
     kind: Literal["none", "column", "intervals", "injected"] = "none"
-    column: str = "label"
+    column: str = "label"  # of kind column: the 0/1 column
     culprits: str | None = None  # the CSV of intervals, relative to the source's folder
     culprits_by: Literal["row", "timestamp"] = "row"  # start and end count rows of the test part
     injection: Injection = Injection()
@@ -125,15 +125,15 @@ class Quality(Strict):
     of more than 20 times ``missing.max_gap_seconds`` is a rest and not counted.
     """
 
-    min_rows: int = Field(60, ge=1)
-    max_null_share: float = Field(0.2, ge=0, le=1)
-    max_out_of_range_share: float = Field(0.02, ge=0, le=1)
-    max_duplicate_share: float = Field(0.05, ge=0, le=1)
-    max_late_share: float = Field(0.1, ge=0, le=1)
-    max_unreadable_share: float = Field(0.05, ge=0, le=1)
-    max_refused_share: float = Field(0.05, ge=0, le=1)
-    max_gap_share: float = Field(0.5, ge=0, le=1)
-    max_failing_share: float = Field(0.2, ge=0, le=1)
+    min_rows: int = Field(60, ge=1)  # a vehicle-day with fewer rows fails
+    max_null_share: float = Field(0.2, ge=0, le=1)  # rows without a value, per channel
+    max_out_of_range_share: float = Field(0.02, ge=0, le=1)  # rows outside the range, per channel
+    max_duplicate_share: float = Field(0.05, ge=0, le=1)  # rows that repeat another row
+    max_late_share: float = Field(0.1, ge=0, le=1)  # rows that came out of order
+    max_unreadable_share: float = Field(0.05, ge=0, le=1)  # rows that could not be read
+    max_refused_share: float = Field(0.05, ge=0, le=1)  # refused rows or files of the fleet
+    max_gap_share: float = Field(0.5, ge=0, le=1)  # time in gaps, of the time it reports
+    max_failing_share: float = Field(0.2, ge=0, le=1)  # failing vehicle-days of the fleet
     retired: list[str] = []  # shell patterns of vehicles that are out of service: never silent
 
 
@@ -143,8 +143,8 @@ class Split(Strict):
     With files marked ``part: test`` the test part is theirs; the shares then divide the rest.
     """
 
-    calibration_share: float = Field(0.15, gt=0, lt=1)
-    test_share: float = Field(0.3, ge=0, lt=1)
+    calibration_share: float = Field(0.15, gt=0, lt=1)  # of the rows; the threshold is set on them
+    test_share: float = Field(0.3, ge=0, lt=1)  # of the rows; the detector is judged on them
     purge_rows: int = Field(100, ge=0)  # left out at each border, so that no window spans it
 
     @model_validator(mode="after")
@@ -164,9 +164,9 @@ class Evaluation(Strict):
 class Fleet(Strict):
     """The whole contract of one fleet. See the module for an example."""
 
-    name: FleetName
-    description: str = ""
-    period_seconds: float = Field(1.0, ge=1e-6, le=366 * 86_400)
+    name: FleetName  # equal to the name of the file
+    description: str = ""  # a sentence for reports
+    period_seconds: float = Field(1.0, ge=1e-6, le=366 * 86_400)  # of the grid that models see
     channels: list[Channel] = Field(min_length=1)
     vehicle_classes: list[VehicleClass] = [VehicleClass(name="all")]
     source: Source

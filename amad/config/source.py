@@ -101,7 +101,7 @@ class TimestampRule(Strict):
     column: str | list[str] = "timestamp"
     unit: Literal["s", "ms", "us", "ns", "min", "h", "days_1900", "days_1904"] = "us"
     format: str | None = None  # strptime form of the column's text
-    start: datetime | None = None
+    start: datetime | None = None  # the time of row 0, or of the recording
     gap_between_files: float | None = Field(None, ge=0, le=1e9)  # seconds
     start_from: Literal["constant", "path", "preamble", "column", "modified"] = "constant"
     start_pattern: Pattern | None = None
@@ -213,20 +213,20 @@ def _lacks(form: str, date: bool, time: bool) -> str:
 class SimulatorSettings(Strict):
     """What the simulator makes for a fleet without raw data."""
 
-    vehicles: int = Field(12, ge=1)
+    vehicles: int = Field(12, ge=1)  # their ids are ice-01, bev-02, van-03, ice-04, ...
     days: int = Field(7, ge=1)
     start: datetime = datetime(2026, 1, 5, tzinfo=UTC)
     hours_per_day: float = Field(1.2, gt=0, le=24)  # of reported telemetry, in drive cycles
     seed: Seed = 7
-    faults: bool = True
+    faults: bool = True  # whether faults are put in
     fault_free_days: int = Field(4, ge=0)  # faults start only after these
 
 
 class LongRule(Strict):
     """The columns of ``csv_long``, one measured value a row: a signal's name and its value."""
 
-    signal: str = "signal"
-    value: str = "value"
+    signal: str = "signal"  # the column that names the signal
+    value: str = "value"  # the column that holds its value
 
 
 class Source(Strict):
@@ -243,9 +243,9 @@ class Source(Strict):
     folder: str = "."  # relative to the data folder ($AMAD_DATA_DIR), or absolute
     vehicle: VehicleRule = VehicleRule()
     timestamp: TimestampRule = TimestampRule()
-    delimiter: str = Field(",", min_length=1, max_length=1)
+    delimiter: str = Field(",", min_length=1, max_length=1)  # between the fields of a CSV file
     decimal: Literal[".", ","] = "."  # what stands before the fraction of a number in a CSV file
-    encoding: str = "utf-8"
+    encoding: str = "utf-8"  # of CSV files without a byte order mark
     nulls: list[str] = []
     long: LongRule = LongRule()
     obtain: str = ""  # how to get the data set and where to put it; shown when it is missing
