@@ -83,6 +83,15 @@ def test_the_streamed_figures_are_the_obvious_ones(rows, batch, tmp_path_factory
     assert found["span_seconds"] == pytest.approx(seconds[-1] - seconds[0] - rests.sum())
 
 
+def test_from_one_period_to_the_next_is_no_gap(tmp_path):
+    """Also where the period is longer than the limit on gaps, as resampling has it."""
+    rows = [(60 * n + n % 2, n, 1) for n in range(9)] + [(780, 9, 1)]
+    for number, (period, gaps) in enumerate([(60, 1), (30, 9)]):
+        (tmp_path / str(number)).mkdir()
+        found = measured(tmp_path / str(number), rows, period_seconds=period)
+        assert found["speed"]["gaps"] == gaps
+
+
 def test_sparse_rows_are_null_only_where_the_last_value_is_old(tmp_path):
     # speed comes at 0 and 8 only: it is unknown (older than 5 s) at 6 and 7.
     rows = [(s, "1" if s in (0, 8) else "", "1") for s in range(10)]

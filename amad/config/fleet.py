@@ -222,6 +222,11 @@ class Fleet(Strict):
         """The sampling period in microseconds."""
         return round(self.period_seconds * 1_000_000)
 
+    @property
+    def longest_step_us(self) -> int:
+        """A longer step between two rows is a gap; from one period to the next is none."""
+        return round(max(self.missing.max_gap_seconds, 1.5 * self.period_seconds) * 1_000_000)
+
     def source_folder(self, settings: Settings) -> Path:
         """The folder of the raw files; for a simulated fleet, where the simulator writes them."""
         if self.source.format == "simulator":

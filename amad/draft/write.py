@@ -14,7 +14,7 @@ SHOWN = 8  # names in a line
 LISTED = "no pattern finds these files without the ones left out, so each is listed; add new ones"
 NO_PERIOD = (
     "nothing in the files tells how far apart the rows are; if you know it, set period_seconds: "
-    "days, gaps and the promised number of incidents per vehicle-day follow from it"
+    "days and the promised number of incidents per vehicle-day follow from it"
 )
 
 

@@ -2,7 +2,8 @@
 
 A row of the table per vehicle, date and channel (schema PROFILE). What it counts:
 
-- **gaps**: steps between rows longer than ``missing.max_gap_seconds``, with their total length.
+- **gaps**: steps between rows longer than ``missing.max_gap_seconds`` (and than a period and a
+  half), with their total length.
   A step longer than ``REST_FACTOR`` times that is a rest: the vehicle was switched off. It is no
   gap, and not part of ``span_seconds``, the time over which the vehicle reported.
 - **nulls**: rows without a value of the channel. In sparse data (``csv_sparse``, ``csv_long``)
@@ -63,7 +64,7 @@ class _Day:
     """Figures of one vehicle-day, batch by batch in time order."""
 
     def __init__(self, fleet: Fleet) -> None:
-        self._gap_us = int(fleet.missing.max_gap_seconds * 1e6)
+        self._gap_us = fleet.longest_step_us
         stale_us = self._gap_us if fleet.source.format in ("csv_sparse", "csv_long") else None
         self.channels = [_Channel(channel, stale_us) for channel in fleet.channels]
         self._rows = self._gaps = 0
