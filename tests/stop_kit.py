@@ -1,0 +1,87 @@
+"""A command in a process of its own that gets a real signal at a given moment of its work.
+
+Moments are counted: each rename of a file and each statement that changes MLflow's database is one.
+The processes are forked from one that has imported the engines, which costs seconds but once.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+SECONDS = 120
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(
+    ["stop_kit", "pipelines.register", "pipelines.evaluate", "pipelines.report", "pipelines.score"]
+)
+CHANGES = ("INSERT", "UPDATE", "DELETE")
+
+
+def stopped(
+    work: Callable, home: Path, *, number: int, where: str, at: int = 1, arguments: tuple = ()
+) -> tuple[int | None, str]:
+    """Run ``work(home, *arguments)``; (its exit code, what it said on standard error).
+
+    The signal comes right before its ``at``-th moment whose text (the two paths of a rename, the
+    statement) holds ``where``.
+    """
+    said = home.parent / f"said-{at}-{number}.txt"
+    process = CONTEXT.Process(
+        target=_run, args=(work, home, number, at, where, arguments, str(said))
+    )
+    process.start()
+    process.join(SECONDS)
+    if process.is_alive():
+        process.kill()
+        process.join()
+        raise AssertionError(f"not stopped after {SECONDS} s: {said.read_text()}")
+    return process.exitcode, said.read_text(encoding="utf-8")
+
+
+def _run(
+    work: Callable, home: Path, number: int, at: int, where: str, arguments: tuple, said: str
+) -> None:
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    os.environ |= {"AMAD_HOME": str(home), "AMAD_DATA_DIR": str(home / "raw"), "TMPDIR": str(home)}
+    os.chdir(home)
+    sys.argv = ["stage"]
+    sys.stdout = sys.stderr = Path(said).open("w", encoding="utf-8")  # noqa: SIM115
+    passed = 0
+
+    def moment(text: str) -> None:
+        nonlocal passed
+        if where in text:
+            passed += 1
+            if passed == at:
+                os.kill(os.getpid(), number)
+
+    def audit(name: str, values: tuple) -> None:
+        if name == "os.rename":
+            moment(f"{values[0]} -> {values[1]}")
+
+    @event.listens_for(Engine, "before_cursor_execute")
+    def execute(connection: object, cursor: object, statement: str, *rest: object) -> None:
+        if statement.lstrip().upper().startswith(CHANGES):
+            moment(statement)
+
+    sys.addaudithook(audit)
+    try:
+        work(home, *arguments)
+    finally:
+        sys.stderr.flush()
+
+
+def stage(home: Path, name: str) -> None:
+    """A stage as DVC and a person run it."""
+    from importlib import import_module
+
+    from pipelines import stage_main
+
+    stage_main(import_module(f"pipelines.{name}").run)
+
+
+KILL, INTERRUPTS = signal.SIGKILL, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
