@@ -62,7 +62,7 @@ class UntrainedJob(NetworkJob):
         torch.manual_seed(self.params.seed)
         network = Amad(
             len(store.channels), self.params.model, Levels.of(store),
-            self.params.detect.hidden_block,
+            self.params.mask.block,
         )  # fmt: skip
         if network.linear is not None:
             network.linear.fit(store)

@@ -14,10 +14,7 @@ from amad.evaluation.method_result import PRIMARY
 from amad.metrics import kendall_tau_b
 
 VIEWS = {"alone": "the network alone", "detector": "the detector with it"}
-FAMILY_COLOUR = {
-    "time": "#0b6e99", "channel": "#c8553d", "mixed": "#588157", "point": "#d4a017",
-    "none": "#8e6c8a",
-}  # fmt: skip
+FAMILY_COLOUR = {"time": "#0b6e99", "channel": "#c8553d", "mixed": "#588157"}
 DRAWS = 2000  # resamples of the trials behind the interval of a rank correlation
 
 

@@ -33,7 +33,6 @@ def toy_params(**changes: dict) -> Params:
         "mask": {"block": 4},
         "loss": {"maxmin": 0.01, "contrast": 0.1},
         "train": {"epochs": 3, "batch": 8, "stride": 5, "max_windows": 32},
-        "detect": {"hidden_block": 4},
     }
     for section, values in changes.items():
         content[section] = content.get(section, {}) | values

@@ -12,10 +12,10 @@ PERIOD = 7  # seconds
 ROWS = 1500  # a vehicle; the last 40 % are its test part
 PARAMS = {
     "model": {"window": 20, "width": 16, "layers": 1, "heads": 2, "frequencies": 3},
+    "mask": {"block": 4},
     "train": {"epochs": 1, "batch": 16, "stride": 10, "max_windows": 64},
     "detect": {
         "members": ["ridge", "ridge_long", "amad"],
-        "hidden_block": 4,
         "baseline_rows": 300,
         "alarm_budget": 4.0,
     },

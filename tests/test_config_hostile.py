@@ -219,10 +219,12 @@ def test_a_number_that_cannot_be_is_refused_at_load(key, value, home):
         ("detect.merge_gap_seconds", float("inf")),
         ("train.learning_rate", float("inf")),
         ("train.epochs", 10**30),
-        ("tune.space.kernel", []),
-        ("tune.space.scales", [-1]),
+        ("tune.space.mask_family", []),
+        ("tune.space.mask_family", ["point"]),
         ("tune.space.mask_ratio", [0.5, 0.1]),
         ("tune.space.mask_ratio", [0.5, 1.5]),
+        ("tune.space.mask_ratio", [0, 0.5]),
+        ("mask.ratio", 0),
         ("tune.space.temperature", [0, 0.5]),
         ("tune.space.contrast", [0, float("inf")]),
     ],
@@ -239,6 +241,31 @@ def test_a_parameter_that_cannot_work_is_refused_at_load(key, value, home):
     with pytest.raises(ConfigError) as error:
         load_params(path)
     assert str(path) in str(error.value) and last in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "way"),
+    [
+        ("model.mixup", "the gate is the only mixture; delete this line"),
+        ("model.context", "was removed; delete this line"),
+        ("loss.maxmin_phases", "each step makes both phases; delete this line"),
+        ("tune.space.kernel", "set model.kernel and delete this line"),
+        ("tune.space.scales", "set model.scales and delete this line"),
+        ("detect.hidden_block", "is mask.block now, for training and scoring; delete this line"),
+    ],
+)
+def test_a_key_of_an_earlier_version_is_refused_with_the_way_out(key, way, home):
+    path = home / "params.yaml"
+    content = yaml.safe_load(path.read_text())
+    *sections, last = key.split(".")
+    at = content
+    for section in sections:
+        at = at[section]
+    at[last] = 4
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(ConfigError) as error:
+        load_params(path)
+    assert f"{path}: {key}: " in str(error.value) and str(error.value).endswith(way)
 
 
 def test_names_in_the_settings_are_those_of_the_code():

@@ -225,10 +225,10 @@ def bundle():
     from amad.model import Amad, Bundle
 
     torch.manual_seed(0)
-    params = toy_params(detect={"hidden_block": 4, "baseline_rows": 50, "amad_weight": 1.0})
+    params = toy_params(detect={"baseline_rows": 50, "amad_weight": 1.0})
     series = [toy_series(v, seed=i) for i, v in enumerate(["a-1", "b-1"])]
     scaler = Scaler.fit(series, toy_fleet(), "vehicle")
-    model = Amad(4, params.model, block=params.detect.hidden_block).eval()
+    model = Amad(4, params.model, block=params.mask.block).eval()
     return Bundle(model=model, params=params, fleet=toy_fleet(), scaler=scaler, meta={"seed": 1})
 
 

@@ -254,9 +254,9 @@ def test_a_vehicle_that_takes_no_fault_is_named_with_the_reason(injected):
 
 def with_a_network(store, fleet, params) -> Detector:
     """Fitted around an untrained network; whether that votes is for ``params`` to say."""
-    small = ModelParams(window=20, width=8, layers=1, heads=2, frequencies=2, skip="bridge")
+    small = ModelParams(window=20, width=8, layers=1, heads=2, frequencies=2)
     params = params.model_copy(update={"model": small})
-    model = Amad(4, small, block=params.detect.hidden_block).eval()
+    model = Amad(4, small, block=params.mask.block).eval()
     bundle = Bundle(model=model, params=params, fleet=fleet, scaler=store.scaler, meta={})
     return build_detector(bundle, params.detect).fit(*fitting_parts(store))
 

@@ -59,7 +59,7 @@ def test_a_bundle_scores_alike_on_the_cpu_on_the_gpu_and_back(
     scaler = toy_store(tmp_path).scaler
     write_bundle(tmp_path / "bundle", network, job.params, toy_fleet(), scaler, {})
     series = toy_series("b-1", rows=300, seed=5)
-    window, block = job.params.model.window, job.params.detect.hidden_block
+    window, block = job.params.model.window, job.params.mask.block
     bundled = read_bundle(tmp_path / "bundle").model
     before_TC = hidden_residual(bundled, series, window, block)
     on_gpu_TC = hidden_residual(bundled.to("cuda"), series, window, block)

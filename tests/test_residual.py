@@ -23,7 +23,7 @@ def network() -> Amad:
 
 @pytest.fixture(scope="module")
 def online() -> Amad:
-    return trained(direction="past", skip="linear", context="class")
+    return trained(direction="past")
 
 
 def trained(**changes: str) -> Amad:
@@ -138,7 +138,7 @@ def residual_of(model: Amad, series: Series, family: str = "time", **changes: in
     return hidden_residual(model, series, L, BLOCK, family=family, **changes)
 
 
-@pytest.mark.parametrize("skip", ["bridge", "linear"])
+@pytest.mark.parametrize("skip", ["linear", "none"])
 def test_a_hidden_channel_is_predicted_from_the_others_alone(skip: str) -> None:
     model, series = trained(skip=skip), noise(3 * L + 7)
     before = series.value_TC - residual_of(model, series, "channel")
@@ -208,7 +208,7 @@ def test_online_a_row_does_not_depend_on_where_the_series_ends_or_begins(
 def test_a_vehicle_that_lacks_channels_is_scored_and_what_is_absent_says_nothing(
     family: str, direction: str
 ) -> None:
-    model = trained(direction=direction, skip="linear", context="class")
+    model = trained(direction=direction)
     model.linear.fit_series([noise(200)])
     series = noise(4 * L, vehicle_class="new")
     series.valid_TC[:, 1] = 0
@@ -222,7 +222,7 @@ def test_a_vehicle_that_lacks_channels_is_scored_and_what_is_absent_says_nothing
 
 
 def test_a_known_vehicle_takes_its_own_coefficients() -> None:
-    params = ModelParams(window=L, width=16, layers=1, heads=2, skip="linear")
+    params = ModelParams(window=L, width=16, layers=1, heads=2)
     model = Amad(C, params, Levels(("a",), {"a-1": "a"}), block=BLOCK)
     with torch.no_grad():
         model.linear.mean_VC[2], model.linear.spread_VC[:] = 3.0, 1.0

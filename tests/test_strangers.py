@@ -176,7 +176,7 @@ def test_a_network_is_not_told_which_vehicle_a_pooled_level_meets(
     scaler = Scaler.fit([series], toy_fleet(), "vehicle")
     network = Amad(4, params.model)
     bundle = Bundle(model=network, params=params, fleet=toy_fleet(), scaler=scaler, meta={})
-    member, told = AmadMember(bundle, params.detect.hidden_block), []
+    member, told = AmadMember(bundle), []
 
     def hidden_residual(model, series, *args, **kwargs) -> np.ndarray:
         told.append((series.vehicle, series.vehicle_class))

@@ -57,8 +57,8 @@ def trials(home: Path) -> list[dict]:
 
 def row(trial: int, objective: float | None, state: str = "complete", **settings) -> dict:
     known = {
-        "kernel": "automask", "frequencies": 8, "scales": 2, "mask_family": "time",
-        "mask_ratio": 0.3, "contrast": 0.1, "temperature": 0.1, "maxmin": 0.01,
+        "mask_family": "time", "mask_ratio": 0.3, "contrast": 0.1, "temperature": 0.1,
+        "maxmin": 0.01,
     }  # fmt: skip
     return {"trial": trial, **(known | settings), "objective": objective, "epochs": 2,
             "state": state}  # fmt: skip
@@ -74,9 +74,9 @@ def test_every_key_of_the_space_has_a_place_in_the_settings() -> None:
 
 
 def test_settings_of_a_trial_go_over_those_of_the_file() -> None:
-    found = with_settings(Params(), overlay({"kernel": "gaussian", "contrast": 0.2}))
-    assert found.model.kernel == "gaussian" and found.loss.contrast == 0.2
-    assert found.model_copy(update={"model": Params().model, "loss": Params().loss}) == Params()
+    found = with_settings(Params(), overlay({"mask_family": "mixed", "contrast": 0.2}))
+    assert found.mask.family == "mixed" and found.loss.contrast == 0.2
+    assert found.model_copy(update={"mask": Params().mask, "loss": Params().loss}) == Params()
 
 
 def test_the_present_settings_are_tried_only_where_the_space_holds_them() -> None:
@@ -84,7 +84,8 @@ def test_the_present_settings_are_tried_only_where_the_space_holds_them() -> Non
     assert found is not None and with_settings(Params(), overlay(found)) == Params()
     outside = with_settings(Params(), {"mask": {"ratio": 0.95}})
     assert present_settings(outside) is None
-    assert present_settings(with_settings(Params(), {"model": {"kernel": "none"}})) is None
+    narrow = {"space": {"mask_family": ["channel"]}}
+    assert present_settings(with_settings(Params(), {"tune": narrow})) is None
 
 
 def test_the_best_had_all_its_epochs_and_the_first_of_equals_wins() -> None:
@@ -97,7 +98,7 @@ def test_the_best_had_all_its_epochs_and_the_first_of_equals_wins() -> None:
 def test_outputs_are_a_function_of_the_rows_without_times_and_paths(tmp_path: Path) -> None:
     rows = [
         row(1, 0.512345, mask_ratio=0.2),
-        row(2, 0.6, "stopped", kernel="gaussian"),
+        row(2, 0.6, "stopped", mask_family="channel"),
         row(3, None, "failed", mask_family="mixed"),
     ]
     for home in ("one", "two"):
@@ -114,8 +115,7 @@ def test_outputs_are_a_function_of_the_rows_without_times_and_paths(tmp_path: Pa
 
 def test_a_trial_is_described_in_one_line() -> None:
     assert described(row(3, 0.5, mask_ratio=0.123456)) == (
-        "kernel=automask frequencies=8 scales=2 mask_family=time mask_ratio=0.123 contrast=0.1 "
-        "temperature=0.1 maxmin=0.01"
+        "mask_family=time mask_ratio=0.123 contrast=0.1 temperature=0.1 maxmin=0.01"
     )
 
 
@@ -167,7 +167,7 @@ def test_a_sweep_is_reproducible_stops_early_and_lets_go(
         history = client.get_metric_history(run.info.run_id, "objective")
         assert [m.step for m in history] == list(range(1, int(known["epochs"]) + 1))
         assert history[-1].value == float(known["objective"])
-        assert run.data.params["kernel"] == known["kernel"]
+        assert run.data.params["mask_family"] == known["mask_family"]
     best = json.loads((tmp_path / "one" / "best.json").read_text())
     assert parents[0].data.metrics["best_objective"] == best["objective"]
     assert {a.path for a in client.list_artifacts(parents[0].info.run_id, "sweep")} >= {

@@ -13,7 +13,7 @@ from model_kit import toy_params, toy_store
 from amad.config import ConfigError, DataError
 from amad.model import LocalReporter, TrainJob, restore_network, train
 from amad.model.checkpoint import load_checkpoint
-from amad.model.training import learning_rate, make_optimiser, phase_of
+from amad.model.training import learning_rate, make_optimiser
 
 
 @pytest.fixture(scope="module")
@@ -54,16 +54,13 @@ def test_it_learns_and_reports_each_epoch(job: TrainJob, tmp_path: Path) -> None
     assert result["parameters"] == sum(p.numel() for p in network.parameters())
 
 
-FULL = {
-    "model": {"skip": "linear", "context": "class"},
-    "mask": {"family": "mixed"},
-    "loss": {"maxmin_phases": "alternating"},
-}
-ONLINE = {"model": {"skip": "linear", "direction": "past"}, "mask": {"family": "mixed"}}
+MIXED = {"mask": {"family": "mixed"}}
+LATAD = MIXED | {"loss": {"contrast_form": "latad"}}
+ONLINE = MIXED | {"model": {"direction": "past"}}
 
 
 @pytest.mark.parametrize("reports", [1, 2])
-@pytest.mark.parametrize("changes", [{}, {"model": {"mixup": "beta"}}, FULL, ONLINE])
+@pytest.mark.parametrize("changes", [{}, {"model": {"skip": "none"}}, LATAD, ONLINE])
 def test_a_crash_and_a_resume_equal_an_uninterrupted_run_bit_for_bit(
     job: TrainJob, tmp_path: Path, reports: int, changes: dict
 ) -> None:
@@ -120,7 +117,7 @@ def test_a_diverging_run_says_what_to_change(job: TrainJob, tmp_path: Path) -> N
         train(replace(job, params=params), LocalReporter(tmp_path))
 
 
-@pytest.mark.parametrize("family", ["time", "channel", "point", "none"])
+@pytest.mark.parametrize("family", ["time", "channel", "mixed"])
 def test_every_mask_family_trains_in_mixed_precision(
     job: TrainJob, tmp_path: Path, family: str
 ) -> None:
@@ -134,43 +131,28 @@ def test_every_mask_family_trains_in_mixed_precision(
     assert low["validation"] == pytest.approx(high["validation"], rel=0.05)
 
 
-@pytest.mark.parametrize("changes", [FULL, ONLINE])
+@pytest.mark.parametrize("changes", [MIXED, ONLINE])
 def test_on_a_linear_skip_it_starts_at_the_linear_prediction_and_adds_to_it(
     job: TrainJob, tmp_path: Path, changes: dict
 ) -> None:
     still = {"train": {"epochs": 1, "learning_rate": 1e-12}}
     moving = {"train": {"epochs": 6, "max_windows": 96, "learning_rate": 1e-2}}
-    bridge = changes | {"model": changes["model"] | {"skip": "bridge"}}
+    bare = changes | {"model": changes.get("model", {}) | {"skip": "none"}}
     runs = {
         name: train(replace(job, params=toy_params(**settings)), LocalReporter(tmp_path / name))
         for name, settings in (
-            ("bridge", bridge | still), ("linear", changes | still), ("trained", changes | moving),
+            ("none", bare | still), ("linear", changes | still), ("trained", changes | moving),
         )
     }  # fmt: skip
     for key in ("validation", "validation_channel"):
-        line, linear, trained = (
-            runs[n]["epochs"][-1][key] for n in ("bridge", "linear", "trained")
-        )
-        assert trained < linear < line, key
+        none, linear, trained = (runs[n]["epochs"][-1][key] for n in ("none", "linear", "trained"))
+        assert trained < linear < none, key
 
 
-def test_alternating_phases_take_turns_and_train(job: TrainJob, tmp_path: Path) -> None:
-    loss = toy_params(loss={"maxmin_phases": "alternating"}).loss
-    assert [phase_of(step, loss) for step in range(3)] == ["max", "min", "max"]
-    assert phase_of(1, toy_params().loss) == "both"
-    one, turns = (
-        train(replace(job, params=toy_params(loss=loss)), LocalReporter(tmp_path / name))
-        for name, loss in (("a", {"maxmin": 0.1}),
-                           ("b", {"maxmin": 0.1, "maxmin_phases": "alternating"}))
-    )  # fmt: skip
-    assert plain(one["epochs"]) != plain(turns["epochs"])
-
-
-@pytest.mark.parametrize("mixup", ["local_only", "global_only"])
-def test_the_bare_forms_train_without_maxmin_and_contrast(
-    job: TrainJob, tmp_path: Path, mixup: str
+def test_without_a_kernel_it_trains_without_maxmin_and_contrast(
+    job: TrainJob, tmp_path: Path
 ) -> None:
-    params = toy_params(model={"mixup": mixup})
+    params = toy_params(model={"kernel": "none"})
     (metrics,) = train(replace(job, params=params, epochs=1), LocalReporter(tmp_path))["epochs"]
     assert metrics["discrepancy"] == metrics["contrast"] == 0 < metrics["validation"]
 
@@ -209,7 +191,7 @@ def _worker(rank: int, job: TrainJob, folder: Path, port: int) -> None:
     torch.distributed.destroy_process_group()
 
 
-@pytest.mark.parametrize("changes", [{}, FULL])
+@pytest.mark.parametrize("changes", [{}, MIXED])
 def test_two_workers_make_the_steps_of_one(job: TrainJob, tmp_path: Path, changes: dict) -> None:
     """Real processes over gloo: same masks, same windows, gradients of the whole batch."""
     job = replace(job, params=toy_params(**changes))

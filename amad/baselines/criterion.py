@@ -55,9 +55,8 @@ class CriterionDetector(Detector):
         super().__init__([], params, fleet, scaler, name=name)
         if network is not None and not network.two_views:
             raise ConfigError(
-                f"{name}: with model.kernel {network.params.kernel!r} and model.mixup "
-                f"{network.params.mixup!r} the network has one view alone, so no association "
-                "discrepancy and no criterion; take a kernel, and a mixup of two views"
+                f"{name}: with model.kernel {network.params.kernel!r} the network has one view "
+                "alone, so no association discrepancy and no criterion; take a kernel"
             )
         self.network = network
 

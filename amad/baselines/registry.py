@@ -122,5 +122,5 @@ def _criterion(order: Order) -> Detector:
 def _untrained(order: Order) -> list[Member]:
     from amad.baselines.untrained import untrained_member
 
-    model = ModelParams(skip="bridge", direction="past" if order.trailing else "both")
+    model = ModelParams(direction="past" if order.trailing else "both")
     return [untrained_member(model, order.params, order.fleet, order.scaler, order.seed)]

@@ -10,20 +10,19 @@ Shape legend: T rows of a vehicle, B windows, L steps in a window, C channels.
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from amad.baselines.criterion import CriterionDetector, visible_passes
 from amad.baselines.network import NetworkMember, minimise, seeded
 from amad.config.params import LossParams, ModelParams
 from amad.detect.detector_state import pooled
-from amad.model.losses import Objective, hidden_and_counted
+from amad.model.losses import Objective
 from amad.model.network import Amad
 from amad.model.residual import past_tiles, tiles
 from amad.windows.series import Series
 
-MODEL = ModelParams(kernel="gaussian", mixup="scalar", skip="none")
-LOSS = LossParams(maxmin=3.0, contrast=0.0, contrast_form="none")  # k of the paper
+MODEL = ModelParams(kernel="gaussian", skip="none")
+LOSS = LossParams(maxmin=3.0, contrast=0.0)  # k of the paper
 STRIDE = 25
 BATCH = 32
 RATE = 3e-3
@@ -35,7 +34,7 @@ TAIL = 10  # rows that a window answers for in the trailing form
 def train_transformer(train: Sequence[Series], seed: int, steps: int) -> Amad:
     """The network, trained on windows of these scaled series with every measured value visible.
 
-    Its scalar gate is frozen shut: what reconstructs is the global attention alone, as in the
+    Its gates are frozen shut: what reconstructs is the global attention alone, as in the
     paper, and the prior acts through the association discrepancy only.
 
     Raises:
@@ -45,12 +44,11 @@ def train_transformer(train: Sequence[Series], seed: int, steps: int) -> Amad:
         network = Amad(train[0].value_TC.shape[1], MODEL)
         objective = Objective(network, LOSS)
     for name, weight in network.named_parameters():
-        if name.endswith("attention.gate_H"):
-            weight.requires_grad_(False).fill_(SHUT)
+        if ".attention.gate." in name:
+            weight.requires_grad_(False).fill_(SHUT if name.endswith("bias") else 0.0)
 
     def loss(x_BLC: Tensor, valid_BLC: Tensor) -> Tensor:
-        nothing_BLC = torch.zeros_like(valid_BLC)
-        return objective(x_BLC, *hidden_and_counted(nothing_BLC, valid_BLC, "none")).total
+        return objective(x_BLC, hidden_BLC=~valid_BLC, counted_BLC=valid_BLC).total
 
     minimise(
         objective.parameters(), loss, train, window=MODEL.window, stride=STRIDE,

@@ -13,8 +13,8 @@ from amad.windows.scaler import Scaler
 def untrained_network(channels: int, params: ModelParams, seed: int) -> Amad:
     """A network at its random initialisation, in evaluation mode.
 
-    With a skip its head is zero: it says what the skip says, whatever the seed, and ``bridge``
-    makes it exactly an interpolation. Only with ``skip="none"`` is its output random too.
+    With a skip its head is zero: it says what the skip says, whatever the seed, and a linear skip
+    that is not fitted is an interpolation. Only with ``skip="none"`` is its output random too.
     """
     with seeded(seed):
         return Amad(channels, params).eval()

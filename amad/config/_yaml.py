@@ -4,8 +4,9 @@ A file of settings is small. One that is not, or whose aliases unfold to somethi
 before it costs memory, and no message repeats more than a line of it.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -24,8 +25,12 @@ LISTED = 10  # wrong keys in a message
 
 
 class Strict(BaseModel):
-    """Base of every settings model: unknown keys are refused and values do not change."""
+    """Base of every settings model: unknown keys are refused and values do not change.
 
+    moved: keys of earlier versions, each with what to do instead, for the message that refuses it.
+    """
+
+    moved: ClassVar[Mapping[str, str]] = {}
     model_config = ConfigDict(
         extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False
     )
@@ -158,8 +163,10 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
         key = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in item["loc"]).lstrip(".")
         message = cut(item["msg"].removeprefix("Value error, "), 1000)
         if item["type"] == "extra_forbidden":
-            names = _fields_at(model, item["loc"][:-1])
-            message = "unknown key" + (f"; accepted: {', '.join(names)}" if names else "")
+            at = _model_at(model, item["loc"][:-1])
+            names = ", ".join(getattr(at, "model_fields", {}))
+            unknown = "unknown key" + (f"; accepted: {names}" if names else "")
+            message = getattr(at, "moved", {}).get(item["loc"][-1], unknown)
         elif item["type"] == "missing":
             message = "required key is missing"
         elif "input" in item and not isinstance(item["input"], dict | list | BaseModel):
@@ -168,17 +175,17 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
     return lines
 
 
-def _fields_at(model: type[BaseModel], location: tuple) -> list[str]:
-    """Names of the fields of the model that ``location`` leads to, empty where unclear."""
-    current: object = model
+def _model_at(model: type[BaseModel], location: tuple) -> type[BaseModel] | None:
+    """The model that ``location`` leads to, None where unclear."""
+    current: type[BaseModel] | None = model
     for part in location:
         if isinstance(part, int):
             continue
         field = getattr(current, "model_fields", {}).get(part)
         if field is None:
-            return []
+            return None
         current = next((t for t in _models_in(field.annotation)), None)
-    return list(getattr(current, "model_fields", {}))
+    return current
 
 
 def _models_in(annotation: object) -> list[type[BaseModel]]:

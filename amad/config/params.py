@@ -1,7 +1,7 @@
 """``params.yaml``: every setting that changes a result, typed."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,7 +12,8 @@ from amad.config.fleet import FleetName
 from amad.config.settings import Settings
 
 Kernel = Literal["automask", "gaussian", "none"]
-MaskFamily = Literal["time", "channel", "point", "mixed", "none"]
+MaskFamily = Literal["time", "channel", "mixed"]
+Hide = Literal["time", "channel"]  # what one pass of scoring hides
 # Names that stand elsewhere in code; tests/test_config.py compares them.
 Metric = Literal[
     "vus_pr", "vus_roc", "auc_pr", "auc_roc", "best_f1", "range_f1", "event_f1", "affiliation_f1",
@@ -29,7 +30,7 @@ Choices = Annotated[list[T], Field(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, lt=1)]
+Ratio = Annotated[float, Field(gt=0, lt=1)]
 
 
 class PrepareParams(Strict):
@@ -44,13 +45,15 @@ class ModelParams(Strict):
     window: steps of a window (L). width: model width (D). layers: attention layers (N).
     heads: attention heads (H). kernel: the relative-lag kernel of the local branch.
     frequencies: F of the spectral expansion. scales: how many octave-spaced frequency banks the
-    heads share out. mixup: how local and global attention are fused. skip: what the network's
-    output is added to at a hidden value: the line between its visible neighbours, a ridge
+    heads share out. skip: what the network's output is added to at a hidden value: a ridge
     regression on visible values, or nothing. direction: whether a hidden block is predicted from
-    both sides (batch) or from its past alone (online). context: whether vehicle class and
-    operating mode are added to the tokens.
+    both sides (batch) or from its past alone (online).
     """
 
+    moved: ClassVar = {
+        "mixup": "was removed, the gate is the only mixture; delete this line",
+        "context": "was removed; delete this line",
+    }
     window: int = Field(100, ge=8)
     width: int = Field(64, ge=8)
     layers: int = Field(2, ge=1)
@@ -58,12 +61,8 @@ class ModelParams(Strict):
     kernel: Kernel = "automask"
     frequencies: int = Field(8, ge=1)
     scales: int = Field(4, ge=1)
-    mixup: Literal["gate", "scalar", "beta", "concat", "local", "local_only", "global_only"] = (
-        "gate"
-    )
-    skip: Literal["linear", "bridge", "none"] = "linear"
+    skip: Literal["linear", "none"] = "linear"
     direction: Direction = "both"
-    context: Literal["none", "class"] = "none"
 
     @model_validator(mode="after")
     def _divides(self) -> "ModelParams":
@@ -73,27 +72,31 @@ class ModelParams(Strict):
 
 
 class MaskParams(Strict):
-    """What is hidden from the network in training: family, share of the window, block length."""
+    """What is hidden from the network.
+
+    family, ratio: of a training window. block: rows of a hidden block, in training and in scoring.
+    """
 
     family: MaskFamily = "time"
-    ratio: float = Field(0.5, ge=0, lt=1)
+    ratio: Ratio = 0.5
     block: int = Field(5, ge=1)
 
 
 class LossParams(Strict):
-    """Weights of the losses beside the reconstruction.
+    """Weights of the losses beside the reconstruction; 0 switches one off.
 
-    maxmin: k of the Max-Min association discrepancy. maxmin_phases: both phases in each step, or
-    one a step, in turn. contrast: weight of the Local-Global
-    contrast, temperature: its temperature; contrast_form: InfoNCE over time, KL, or LATAD's
-    learned-mask negatives (a second pass through the network; no temperature).
+    maxmin: k of the Max-Min association discrepancy. contrast: weight of the Local-Global contrast,
+    temperature: its temperature; contrast_form: InfoNCE over time, or LATAD's learned-mask
+    negatives (a second pass through the network; no temperature).
     """
 
+    moved: ClassVar = {
+        "maxmin_phases": "was removed, each step makes both phases; delete this line"
+    }
     maxmin: float = Field(0.0, ge=0)
-    maxmin_phases: Literal["one_step", "alternating"] = "one_step"
     contrast: float = Field(0.0, ge=0)
     temperature: float = Field(0.1, gt=0)
-    contrast_form: Literal["infonce", "kl", "latad", "none"] = "infonce"
+    contrast_form: Literal["infonce", "latad"] = "infonce"
 
 
 class TrainParams(Strict):
@@ -114,11 +117,12 @@ class SearchSpace(Strict):
     A list is a choice. [low, high] is a range, drawn in the logarithm unless it begins at 0 (off).
     """
 
-    kernel: Choices[Kernel] = ["automask", "gaussian"]
-    frequencies: Choices[Count] = [4, 8, 16]
-    scales: Choices[Count] = [1, 2, 4]
+    moved: ClassVar = {
+        name: f"is not searched any more; set model.{name} and delete this line"
+        for name in ("kernel", "frequencies", "scales")
+    }
     mask_family: Choices[MaskFamily] = ["time", "channel", "mixed"]
-    mask_ratio: tuple[Share, Share] = (0.1, 0.5)
+    mask_ratio: tuple[Ratio, Ratio] = (0.1, 0.5)
     contrast: tuple[Weight, Weight] = (0.0, 0.3)
     temperature: tuple[Positive, Positive] = (0.05, 0.5)
     maxmin: tuple[Weight, Weight] = (0.0, 0.1)
@@ -159,6 +163,9 @@ class DetectParams(Strict):
     alarms closer than this are one incident.
     """
 
+    moved: ClassVar = {
+        "hidden_block": "is mask.block now, for training and scoring; delete this line"
+    }
     members: Choices[MemberName] = ["ridge", "two_sided", "relation", "amad"]
     amad_weight: float = Field(0.0, ge=0)
     widths: Choices[Count] = [5, 21, 41]
@@ -169,7 +176,6 @@ class DetectParams(Strict):
     baseline_weight: float = Field(0.5, ge=0, le=1)
     alarm_budget: float = Field(0.5, gt=0)
     merge_gap_seconds: float = Field(60.0, ge=0, le=1e9)
-    hidden_block: int = Field(5, ge=1)  # length of the blocks hidden when scoring
 
     @field_validator("members")
     @classmethod

@@ -43,7 +43,7 @@ def make_members(params: DetectParams, bundle: "Bundle | None" = None) -> list[M
         elif params.amad_weight > 0:
             assert bundle is not None, f"the member {name!r} needs a bundle"
             members += [
-                AmadMember(bundle, params.hidden_block, params.amad_weight, hide=hide)
+                AmadMember(bundle, params.amad_weight, hide=hide)
                 for hide in hidden_kinds(bundle.params.mask.family)
             ]
     return members

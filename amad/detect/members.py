@@ -15,19 +15,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from amad.config import ConfigError
-from amad.config.params import MaskFamily
+from amad.config.params import Hide, MaskFamily
 from amad.windows.series import Series
 
 if TYPE_CHECKING:
     from amad.model.bundle import Bundle
 
 Arrays = dict[str, np.ndarray]
-Hide = Literal["time", "channel"]
 
 
 class Member(ABC):
@@ -196,30 +194,15 @@ class AmadMember(Member):
     """The attention network of a bundle: each position predicted while it is hidden.
 
     The network is the fleet's; it is not fitted here, so its train residuals are not
-    cross-fitted. block: length of the hidden blocks, rows. hide: blocks of ``time``, or whole
-    ``channel`` s, which are then predicted from the others (the member's name is then
-    ``amad_channel``): that sees a sensor that is stuck, late or decoupled, where its own past
-    cannot. Members with either can share a bundle.
-
-    Raises:
-        ConfigError: the network's linear skip was fitted for blocks of another length.
+    cross-fitted. hide: blocks of ``time``, as long as in its training, or whole ``channel`` s,
+    which are then predicted from the others (the member's name is then ``amad_channel``): that sees
+    a sensor that is stuck, late or decoupled, where its own past cannot. Members with either can
+    share a bundle.
     """
 
-    def __init__(
-        self,
-        bundle: "Bundle",
-        block: int,
-        weight: float = 1.0,
-        *,
-        hide: Hide = "time",
-    ) -> None:
+    def __init__(self, bundle: "Bundle", weight: float = 1.0, *, hide: Hide = "time") -> None:
         super().__init__("amad" if hide == "time" else "amad_channel", weight)
-        model = bundle.params.model
-        if model.skip == "linear" and block != bundle.params.detect.hidden_block:
-            raise ConfigError(
-                f"detect.hidden_block is {block}, but the network's linear skip was fitted for "
-                f"{bundle.params.detect.hidden_block}; set it back or train again"
-            )
+        model, block = bundle.params.model, bundle.params.mask.block
         self.bundle, self.block, self.hide = bundle, block, hide
         self.between_channels = hide == "channel"
         self.context_rows = self.lookahead_rows = model.window

@@ -23,7 +23,7 @@ from amad.detect.make import make_members
 from amad.telemetry.files import read_json, staged, write_json
 from amad.windows.scaler import Scaler
 
-FORMAT = 7
+FORMAT = 8
 CONTENT, STATE, CHECKSUMS = "detector.json", "state.safetensors", "checksums.json"
 REMEDY = (
     "take an intact copy, or run the evaluate stage again and, for a registered version, register"

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from amad.config import DataError, Params
+from amad.config.params import Hide
 from amad.detect.chain import Calibration, EvidenceChain
 from amad.detect.combine import BAR_QUANTILE, join
 from amad.detect.make import make_members
-from amad.detect.members import Hide, Member, hidden_kinds
+from amad.detect.members import Member, hidden_kinds
 from amad.evaluation.units import types_from, unlabelled
 from amad.metrics import auc_pr
 from amad.simulator.faults import Fault
@@ -220,7 +221,7 @@ def _residual(model: "Amad", series: Series, *, params: Params, hide: Hide) -> n
 
     training = model.training
     residual_TC = hidden_residual(
-        model, series, params.model.window, params.detect.hidden_block, family=hide
+        model, series, params.model.window, params.mask.block, family=hide
     )
     model.train(training)
     residual_TC[series.valid_TC == 0] = np.nan

@@ -32,7 +32,7 @@ class Windows:
         window = params.model.window
         stride, apart = params.train.stride, window
         if params.model.direction == "past":  # one block a window to predict: a window for each
-            stride, apart = (min(n, params.detect.hidden_block) for n in (stride, apart))
+            stride, apart = (min(n, params.mask.block) for n in (stride, apart))
         self.train = WindowIndex(store, window, stride, TRAIN)
         self.validation = WindowIndex(store, window, apart, CALIBRATION)
         count = min(len(self.validation), VALIDATION_WINDOWS)
@@ -77,7 +77,7 @@ class Windows:
             mask_BLC = draw_mask(mask, shape, generator, direction)[rank::world_size]
             x_BLC, valid_BLC, level_B = self.gather(self.train, ids_B)
             mask_BLC = mask_BLC.to(self.reporter.device)
-            yield x_BLC, *hidden_and_counted(mask_BLC, valid_BLC, mask.family), level_B
+            yield x_BLC, *hidden_and_counted(mask_BLC, valid_BLC), level_B
 
 
 def seed_of(seed: int, epoch: int, stream: int) -> int:

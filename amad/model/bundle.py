@@ -20,9 +20,7 @@ from amad.model.network import Amad
 from amad.telemetry.files import staged, write_json
 from amad.windows.scaler import Scaler
 
-FORMAT = 3
-WITHOUT_DIGEST = 2  # the format before: no digest of bundle.json's own content; still read
-WITHOUT_LEVELS = 1  # the one before that: a network without levels
+FORMAT = 4
 M = TypeVar("M", bound=BaseModel)
 WEIGHTS, CONTENT = "weights.safetensors", "bundle.json"
 
@@ -79,28 +77,20 @@ def read_bundle(path: Path) -> Bundle:
     try:
         content = json.loads(text)
         intact = content.pop("content_sha256", None) == _digest_of(content)
-        if content.get("format") in (WITHOUT_LEVELS, WITHOUT_DIGEST):
-            content = {"levels": Levels().to_json()} | content | {"format": FORMAT}
-            intact = True
-        keys = (
-            "format",
-            "channels",
-            "levels",
-            "params",
-            "fleet",
-            "scaler",
-            "weights_sha256",
-            "meta",
-        )
-        version, channels, levels, params, fleet, scaler, digest, meta = (
-            content[key] for key in keys
-        )
+        if (version := content["format"]) != FORMAT:
+            raise DataError(
+                f"{where}: has format {version}, this version reads {FORMAT}; train again"
+            )
+        channels, levels, params, fleet, scaler, digest, meta = (
+            content[key]
+            for key in (
+                "channels", "levels", "params", "fleet", "scaler", "weights_sha256", "meta",
+            )
+        )  # fmt: skip
     except (ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{where}: not a bundle's JSON ({error}); train again") from None
     except KeyError as error:
         raise DataError(f"{where}: incomplete, it lacks {error}; train again") from None
-    if version != FORMAT:
-        raise DataError(f"{where}: has format {version}, this version reads {FORMAT}; train again")
     if not intact:
         raise DataError(f"{where}: damaged, its content is not what was written; train again")
     params, fleet = _typed(Params, params, where), _typed(Fleet, fleet, where)
@@ -115,7 +105,7 @@ def read_bundle(path: Path) -> Bundle:
             "incomplete copy); train again"
         )
     levels = Levels.from_json(levels)
-    model = Amad(len(channels), params.model, levels, params.detect.hidden_block)
+    model = Amad(len(channels), params.model, levels, params.mask.block)
     try:
         model.load_state_dict(load(weights))
     except RuntimeError as error:

@@ -111,9 +111,7 @@ def restore_network(folder: Path, params: ModelParams) -> Amad:
         DataError: there is no readable checkpoint.
     """
     state = load_checkpoint(folder)
-    network = Amad(
-        state["channels"], params, Levels.from_json(state["levels"]), state["hidden_block"]
-    )
+    network = Amad(state["channels"], params, Levels.from_json(state["levels"]), state["block"])
     weights = {
         name.removeprefix("network."): weight
         for name, weight in state["objective"].items()

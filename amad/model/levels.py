@@ -49,11 +49,6 @@ class Levels:
         """1 for the first class and so on; 0 for one that is not known."""
         return 1 + self.classes.index(vehicle_class) if vehicle_class in self.classes else FLEET
 
-    def class_numbers(self) -> list[int]:
-        """The class number of each level (V); 0 for the fleet's."""
-        own = [self.class_number(name) for name in self.vehicles.values()]
-        return [FLEET, *range(1, 1 + len(self.classes)), *own]
-
     def to_json(self) -> dict:
         """Plain lists and dicts, which ``from_json`` reads."""
         return {"classes": list(self.classes), "vehicles": self.vehicles}

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from amad.config.params import LossParams, MaskFamily
-from amad.model.attention import Phase
+from amad.config.params import LossParams
 from amad.model.augment import (
     LearnedMasks,
     cosine_distance,
@@ -52,8 +51,7 @@ class Objective(nn.Module):
     total = reconstruction + (k / 2) D + c contrast, with k = ``params.maxmin`` and c =
     ``params.contrast``. D carries the gradient reversal of Max-Min, so that one backward pass is
     the mean of the Max phase (L_rec - k D(stop P, G)) and the Min phase (L_rec + k D(P, stop G)).
-    With a single ``phase`` it is that phase's alone, at its whole weight k. What has weight 0 is
-    not computed.
+    What has weight 0 is not computed.
 
     Projections and, for ``latad``, learned masks belong to the training and not to the network:
     they are in the objective's state (a checkpoint), not in a bundle.
@@ -62,9 +60,8 @@ class Objective(nn.Module):
     def __init__(self, network: Amad, params: LossParams) -> None:
         super().__init__()
         self.network, self.params = network, params
-        two_views = network.two_views
-        self.use_maxmin = params.maxmin > 0 and two_views
-        self.use_contrast = params.contrast > 0 and params.contrast_form != "none" and two_views
+        self.use_maxmin = params.maxmin > 0 and network.two_views
+        self.use_contrast = params.contrast > 0 and network.two_views
         if self.use_contrast:
             width = network.params.width
             self.project_local, self.project_global = (
@@ -80,20 +77,16 @@ class Objective(nn.Module):
         hidden_BLC: Tensor,
         counted_BLC: Tensor,
         mean_count: Tensor | None = None,
-        phase: Phase = "both",
-        **context: Tensor,
+        level_B: Tensor | None = None,
     ) -> Losses:
         """Losses of a batch of scaled windows.
 
         hidden_BLC, counted_BLC: bool, what the network may not see, and which cells' errors are
         the reconstruction loss; see ``hidden_and_counted``. mean_count: what the squared error is
         divided by; default: the counted cells of this batch. Workers give the mean of theirs,
-        which makes their averaged gradient that of the whole batch. phase: of Max-Min. context:
-        more for the network.
+        which makes their averaged gradient that of the whole batch. level_B: see ``Amad``.
         """
-        output = self.network(
-            x_BLC, hidden_BLC, need_discrepancy=self.use_maxmin, phase=phase, **context
-        )
+        output = self.network(x_BLC, hidden_BLC, self.use_maxmin, level_B)
         error_sum, error_count = squared_error(
             x_BLC / output.unit_BLC, output.recon_BLC / output.unit_BLC, counted_BLC
         )
@@ -102,10 +95,9 @@ class Objective(nn.Module):
         discrepancy = contrast = total.new_zeros(())
         if self.use_maxmin:
             discrepancy = output.discrepancy_BL.mean()
-            share = 0.5 if phase == "both" else 1.0
-            total = total + share * self.params.maxmin * discrepancy
+            total = total + 0.5 * self.params.maxmin * discrepancy
         if self.use_contrast:
-            contrast = self._contrast(output, x_BLC, hidden_BLC, context)
+            contrast = self._contrast(output, x_BLC, hidden_BLC, level_B)
             total = total + self.params.contrast * contrast
         return Losses(
             total=total,
@@ -116,7 +108,7 @@ class Objective(nn.Module):
         )
 
     def _contrast(
-        self, output: AmadOutput, x_BLC: Tensor, hidden_BLC: Tensor, context: dict[str, Tensor]
+        self, output: AmadOutput, x_BLC: Tensor, hidden_BLC: Tensor, level_B: Tensor | None
     ) -> Tensor:
         local_BLD = self.project_local(output.local_BLD).float()
         global_BLD = self.project_global(output.global_BLD).float()
@@ -125,30 +117,24 @@ class Objective(nn.Module):
             # One mask a window, in turn: a second pass through the network instead of K.
             window_B = torch.arange(len(x_BLC), device=x_BLC.device)
             mask_BLC = mask_BKLC[window_B, window_B % self.masks.masks]
-            masked = self.network(
-                opposed(mask_BLC) * x_BLC, hidden_BLC, need_discrepancy=False, **context
-            )
+            masked = self.network(opposed(mask_BLC) * x_BLC, hidden_BLC, False, level_B)
             hard_BLD = self.project_local(masked.local_BLD).float()
             with torch.autocast(x_BLC.device.type, enabled=False):
                 strength_B = strength(mask_BLC[:, None], ~hidden_BLC)[:, 0]
                 cost = mask_cost(mask_BKLC, ~hidden_BLC)
                 return masked_contrast(local_BLD, global_BLD, hard_BLD, strength_B) + cost
         with torch.autocast(x_BLC.device.type, enabled=False):
-            form = info_nce if self.params.contrast_form == "infonce" else view_divergence
-            return form(local_BLD, global_BLD, self.params.temperature)
+            return info_nce(local_BLD, global_BLD, self.params.temperature)
 
 
-def hidden_and_counted(
-    mask_BLC: Tensor, valid_BLC: Tensor, family: MaskFamily
-) -> tuple[Tensor, Tensor]:
+def hidden_and_counted(mask_BLC: Tensor, valid_BLC: Tensor) -> tuple[Tensor, Tensor]:
     """What the network may not see, and which cells count in the reconstruction loss (both bool).
 
     valid_BLC: what was measured. The rest, imputed cells and channels that the vehicle lacks, is
     hidden as well and counts nowhere. Of the measured cells the hidden ones count alone, as the
-    cheapest prediction of a visible value is its copy; without a mask (family ``none``) all do.
+    cheapest prediction of a visible value is its copy.
     """
-    counted_BLC = valid_BLC if family == "none" else mask_BLC & valid_BLC
-    return mask_BLC | ~valid_BLC, counted_BLC
+    return mask_BLC | ~valid_BLC, mask_BLC & valid_BLC
 
 
 def squared_error(x_BLC: Tensor, recon_BLC: Tensor, counted_BLC: Tensor) -> tuple[Tensor, Tensor]:
@@ -181,17 +167,6 @@ def info_nce(local_BLD: Tensor, global_BLD: Tensor, temperature: float) -> Tenso
     same_BL = logit_BLL.diagonal(dim1=1, dim2=2)
     forth, back = logit_BLL.logsumexp(2) - same_BL, logit_BLL.logsumexp(1) - same_BL
     return 0.5 * (forth.mean() + back.mean())
-
-
-def view_divergence(local_BLD: Tensor, global_BLD: Tensor, temperature: float) -> Tensor:
-    """KL(local || global) + KL(global || local) of the two views of each step. Scalar.
-
-    The views are distributions over the width: softmax(view / temperature). There are no negatives.
-    """
-    local_BLD = functional.normalize(local_BLD, dim=-1) / temperature
-    global_BLD = functional.normalize(global_BLD, dim=-1) / temperature
-    gap_BLD = local_BLD.softmax(-1) - global_BLD.softmax(-1)
-    return (gap_BLD * (local_BLD - global_BLD)).sum(-1).mean()
 
 
 def masked_contrast(

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from amad.config.params import Direction, MaskFamily, MaskParams
+from amad.config.params import Direction, Hide, MaskParams
 
 GROUPS = 4  # of channels, hidden in turn when scoring
 
@@ -26,26 +26,17 @@ def draw_mask(
       direction ``past`` the last ``params.block`` steps of each window, so that nothing after a
       hidden value is seen
     - ``channel``: whole channels, for the whole window; one channel at the least stays visible
-    - ``point``: single values
-    - ``mixed``: each window is of the time or of the channel family, at even odds; points are left
-      out, as their neighbours give them away
-    - ``none``: nothing
+    - ``mixed``: each window is of the time or of the channel family, at even odds
 
-    ``params.ratio`` of the blocks, channels or points is hidden, rounded up or down at random so
-    that the mean is right, and at least one block or channel where the ratio is not 0. The same
-    generator state gives the same mask.
+    ``params.ratio`` of the blocks or channels is hidden, rounded up or down at random so that the
+    mean is right, and at least one. The same generator state gives the same mask.
     """
     B, L, C = shape
-    if params.family == "none" or params.ratio == 0:
-        return torch.zeros(shape, dtype=torch.bool)
-    if params.family == "point":
-        return torch.rand(shape, generator=generator) < params.ratio
     blocks = _time_blocks if direction == "both" else _last_block
     if params.family == "time":
         return blocks(params, B, L, generator)[:, :, None].expand(shape).clone()
     if params.family == "channel":
         return _channels(params, B, C, generator)[:, None, :].expand(shape).clone()
-    assert params.family == "mixed", params.family
     by_time_B = torch.rand(B, generator=generator) < 0.5
     time_BL = blocks(params, B, L, generator) & by_time_B[:, None]
     channel_BC = _channels(params, B, C, generator) & ~by_time_B[:, None]
@@ -56,7 +47,7 @@ def complementary_masks(
     length: int,
     channels: int,
     block: int,
-    family: MaskFamily = "time",
+    family: Hide = "time",
     direction: Direction = "both",
 ) -> Tensor:
     """Masks hidden_KLC (bool) that together hide each position to be predicted exactly once.
@@ -74,7 +65,6 @@ def complementary_masks(
         groups = min(GROUPS, channels)
         hidden_KC = torch.arange(channels) % groups == torch.arange(groups)[:, None]
         return hidden_KC[:, None, :].expand(groups, length, channels).clone()
-    assert family == "time", family
     if direction == "past":
         hidden_KL = (torch.arange(length) >= length - block)[None]
     else:

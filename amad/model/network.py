@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from amad.config.params import ModelParams
-from amad.model.attention import MixupAttention, Phase
-from amad.model.context import Context
+from amad.model.attention import MixupAttention
 from amad.model.levels import FLEET, Levels
 from amad.model.skip import LinearSkip
 
@@ -26,7 +25,7 @@ class AmadOutput:
     recon_BLC: reconstruction in scaled units. discrepancy_BL: association discrepancy in [0, 1),
     mean over layers and heads; None where it was not asked for or there is no kernel. local_BLD,
     global_BLD: the two views of the last layer, before they are mixed. unit_BLC: the unit of
-    each error, in scaled units: what a linear skip should miss; 1 with another.
+    each error, in scaled units: what the linear skip should miss; 1 without a skip.
     """
 
     recon_BLC: Tensor
@@ -43,18 +42,18 @@ class Amad(nn.Module):
         network(x_BLC, hidden_BLC).recon_BLC
 
     x_BLC: scaled windows. hidden_BLC: bool, what the network may not see. In its place stands the
-    skip (``params.skip``: the line between the visible neighbours, ``bridge``; what linear
-    regressions predict, ``LinearSkip``; or 0) and a flag that says so, which acts as a learned
-    token for each hidden channel. Values are limited to +-INPUT_LIMIT on their way in.
+    skip (``params.skip``: what linear regressions predict, ``LinearSkip``; or 0) and a flag that
+    says so, which acts as a learned token for each hidden channel. Values are limited to
+    +-INPUT_LIMIT on their way in.
 
-    A circular convolution of width 3 embeds values and flags, sinusoidal positions are added (and a
-    ``Context``, with ``params.context``), N layers (attention, then a GELU feed-forward, each on
-    normalised tokens and added) follow, and the output of a linear head is added to the skip. The
-    head starts at zero: the untrained network is its skip, and training can only add to that. With
-    a linear skip it adds in units of what the skip misses. Visible values have no skip to copy.
+    A circular convolution of width 3 embeds values and flags, sinusoidal positions are added, N
+    layers (attention, then a GELU feed-forward, each on normalised tokens and added) follow, and
+    the output of a linear head is added to the skip, in units of what the skip misses. With a skip
+    the head starts at zero: the untrained network is its skip, and training can only add to that.
+    Visible values have no skip to copy.
 
-    levels: of the vehicles that the linear skip and the context are of; default: one, the fleet's.
-    block: rows of a hidden block that the linear skip is made for.
+    levels: of the vehicles that the linear skip is of; default: one, the fleet's. block: rows of a
+    hidden block that the linear skip is made for.
     """
 
     def __init__(
@@ -71,19 +70,13 @@ class Amad(nn.Module):
         self.two_views = layers[0].attention.two_views
         self.norm = nn.LayerNorm(params.width)
         self.head = nn.Linear(params.width, channels)
-        if params.skip != "none":
-            nn.init.zeros_(self.head.weight)
-            nn.init.zeros_(self.head.bias)
         position_LD = sinusoids(params.window, params.width)
         self.register_buffer("position_LD", position_LD, persistent=False)
-        self.linear = (
-            LinearSkip(channels, self.levels, block, params.direction == "past")
-            if params.skip == "linear"
-            else None
-        )
-        self.context = (
-            Context(channels, params.width, self.levels) if params.context != "none" else None
-        )
+        self.linear = None
+        if params.skip == "linear":
+            nn.init.zeros_(self.head.weight)
+            nn.init.zeros_(self.head.bias)
+            self.linear = LinearSkip(channels, self.levels, block, params.direction == "past")
 
     def forward(
         self,
@@ -91,12 +84,10 @@ class Amad(nn.Module):
         hidden_BLC: Tensor | None = None,
         need_discrepancy: bool = True,
         level_B: Tensor | None = None,
-        phase: Phase = "both",
     ) -> AmadOutput:
         """Reconstruct; L is ``params.window``. Leave the discrepancy out where it is not used.
 
         level_B: long, the number of each window's level (``levels.index``); default: the fleet's.
-        phase: of Max-Min, whose gradient the discrepancy carries.
         """
         assert x_BLC.shape[1:] == (self.params.window, self.channels), x_BLC.shape
         if hidden_BLC is None:
@@ -106,13 +97,9 @@ class Amad(nn.Module):
         skip_BLC, unit_BLC = self._skip(x_BLC, hidden_BLC, level_B)
         value_BLC = torch.where(hidden_BLC, skip_BLC, x_BLC).clamp(-INPUT_LIMIT, INPUT_LIMIT)
         token_BLD = self._embed(value_BLC, hidden_BLC)
-        if self.context is not None:
-            token_BLD = token_BLD + self.context(value_BLC, hidden_BLC, level_B)[:, None]
         distances = []
         for layer in self.layers:
-            token_BLD, local_BLD, global_BLD, discrepancy_BL = layer(
-                token_BLD, need_discrepancy, phase
-            )
+            token_BLD, local_BLD, global_BLD, discrepancy_BL = layer(token_BLD, need_discrepancy)
             distances.append(discrepancy_BL)
         known = need_discrepancy and distances[0] is not None
         return AmadOutput(
@@ -130,12 +117,9 @@ class Amad(nn.Module):
 
         Nothing at a visible value, or a copy would do.
         """
-        unit_BLC = 1.0
-        if self.params.skip == "none":
-            return torch.zeros_like(x_BLC), unit_BLC
-        skip_BLC = bridge(x_BLC, hidden_BLC)
-        if self.linear is not None:
-            skip_BLC, unit_BLC = self.linear(skip_BLC, hidden_BLC, level_B)
+        if self.linear is None:
+            return torch.zeros_like(x_BLC), 1.0
+        skip_BLC, unit_BLC = self.linear(bridge(x_BLC, hidden_BLC), hidden_BLC, level_B)
         return skip_BLC.masked_fill(~hidden_BLC, 0.0), unit_BLC
 
     def _embed(self, value_BLC: Tensor, hidden_BLC: Tensor) -> Tensor:
@@ -154,9 +138,9 @@ class _Layer(nn.Module):
         self.feed_in = nn.Linear(params.width, 2 * params.width)
         self.feed_out = nn.Linear(2 * params.width, params.width)
 
-    def forward(self, token_BLD: Tensor, need_discrepancy: bool, phase: Phase):
+    def forward(self, token_BLD: Tensor, need_discrepancy: bool):
         mixed_BLD, local_BLD, global_BLD, discrepancy_BL = self.attention(
-            self.attention_norm(token_BLD), need_discrepancy, phase
+            self.attention_norm(token_BLD), need_discrepancy
         )
         token_BLD = token_BLD + mixed_BLD
         fed_BLD = self.feed_out(functional.gelu(self.feed_in(self.feed_norm(token_BLD))))

@@ -6,11 +6,11 @@ Shape legend: T rows of a vehicle, B windows in a batch, L steps in a window, C 
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 import torch
 
+from amad.config.params import Hide
 from amad.model.masks import complementary_masks
 from amad.model.network import Amad
 from amad.windows.series import Series
@@ -36,7 +36,7 @@ def hidden_residual(
     window: int,
     block: int,
     batch: int = 64,
-    family: Literal["time", "channel"] = "time",
+    family: Hide = "time",
 ) -> np.ndarray:
     """x - x_hat for each row and channel of a scaled series, (T, C) float32.
 

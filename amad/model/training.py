@@ -14,7 +14,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from amad.config import ConfigError
 from amad.config.console import EVERY_SECONDS, say
-from amad.config.params import LossParams, Params
-from amad.model.attention import Phase
+from amad.config.params import Hide, Params
 from amad.model.batches import Windows, seed_of
 from amad.model.checkpoint import Reporter, load_checkpoint, require_digest, save_checkpoint
 from amad.model.losses import Objective, hidden_and_counted, squared_error
@@ -75,7 +73,7 @@ def train(
     store = WindowStore.open(job.store)
     windows = Windows(store, params, reporter)
     torch.manual_seed(params.seed)
-    network = Amad(windows.channels, params.model, windows.levels, params.detect.hidden_block)
+    network = Amad(windows.channels, params.model, windows.levels, params.mask.block)
     if network.linear is not None and reporter.latest() is None:
         network.linear.fit(store)  # on every rank: cheap, and the same numbers
     objective = Objective(network, params.loss).to(device)
@@ -105,7 +103,7 @@ def train(
                     "digest": job.digest,
                     "channels": windows.channels,
                     "levels": windows.levels.to_json(),
-                    "hidden_block": params.detect.hidden_block,
+                    "block": params.mask.block,
                     "epochs": history,
                     "objective": objective.state_dict(),
                     "optimiser": optimiser.state_dict(),
@@ -142,13 +140,6 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
     return 0.5 * peak * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
-def phase_of(step: int, loss: LossParams) -> Phase:
-    """The phase of Max-Min that a step makes."""
-    if loss.maxmin_phases == "one_step":
-        return "both"
-    return "max" if step % 2 == 0 else "min"
-
-
 def autocast(precision: str, device: torch.device) -> AbstractContextManager:
     """Mixed precision as ``TrainJob.precision`` asks for it, on this device."""
     fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
@@ -176,10 +167,7 @@ def _epoch(
             group["lr"] = rate
         mean_count = _sum_over_ranks(counted_BLC.sum(), reporter) / reporter.world_size
         with autocast(job.precision, reporter.device):
-            losses = model(
-                x_BLC, hidden_BLC, counted_BLC, mean_count,
-                phase=phase_of(step, job.params.loss), level_B=level_B,
-            )  # fmt: skip
+            losses = model(x_BLC, hidden_BLC, counted_BLC, mean_count, level_B)
         optimiser.zero_grad(set_to_none=True)
         losses.total.backward()
         nn.utils.clip_grad_norm_(model.parameters(), job.params.train.clip)
@@ -213,15 +201,11 @@ def _epoch(
 
 @torch.inference_mode()
 def _validate(
-    job: TrainJob,
-    reporter: Reporter,
-    network: Amad,
-    windows: Windows,
-    family: Literal["time", "channel"],
+    job: TrainJob, reporter: Reporter, network: Amad, windows: Windows, family: Hide
 ) -> float:
     """Mean squared error of hidden measured values on calibration rows, each hidden once."""
     model, C, batch = job.params.model, windows.channels, job.params.train.batch
-    block = job.params.detect.hidden_block
+    block = job.params.mask.block
     mask_KLC = complementary_masks(model.window, C, block, family, model.direction)
     mask_KLC = mask_KLC.to(reporter.device)
     sums_2 = torch.zeros(2, device=reporter.device, dtype=torch.float64)
@@ -229,7 +213,7 @@ def _validate(
         ids_B = windows.validation_ids[first : first + batch]
         x_BLC, valid_BLC, level_B = windows.gather(windows.validation, ids_B)
         for mask_LC in mask_KLC:
-            hidden_BLC, counted_BLC = hidden_and_counted(mask_LC, valid_BLC, family)
+            hidden_BLC, counted_BLC = hidden_and_counted(mask_LC, valid_BLC)
             if model.direction == "past":
                 counted_BLC[:, :-block] = False  # what scoring looks at
             with autocast(job.precision, reporter.device):

@@ -187,7 +187,6 @@ def network_job(fleet: Fleet, store: WindowStore, params: Params, home: Path) ->
     """The training that these settings need; the same for all methods that differ elsewhere."""
     content = params.model_dump(mode="json")
     inputs = {key: content[key] for key in ("seed", "model", "mask", "loss", "train")}
-    inputs["hidden_block"] = params.detect.hidden_block
     inputs |= {"store": store.digest, "code": _code(NETWORK_CODE)}
     out = home / "networks" / work_digest(inputs, ())
     return NetworkJob(fleet=fleet, store=store.path, params=params, out=out)

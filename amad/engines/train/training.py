@@ -86,7 +86,6 @@ def training_digest(params: Params, store: WindowStore, profile: ClusterProfile)
     """
     content = params.model_dump(mode="json")
     inputs = {key: content[key] for key in ("seed", "model", "mask", "loss", "train")}
-    inputs["hidden_block"] = params.detect.hidden_block
     inputs |= {"store": store.digest, "precision": profile.precision}
     return work_digest(inputs, CODE)
 

@@ -10,9 +10,6 @@ from amad.telemetry.files import staged, write_json
 
 # name in tune.space -> where in the settings it stands
 PLACES = {
-    "kernel": ("model", "kernel"),
-    "frequencies": ("model", "frequencies"),
-    "scales": ("model", "scales"),
     "mask_family": ("mask", "family"),
     "mask_ratio": ("mask", "ratio"),
     "contrast": ("loss", "contrast"),
@@ -24,7 +21,7 @@ COMPLETE, STOPPED, FAILED = "complete", "stopped", "failed"  # states of a trial
 
 
 def overlay(settings: dict) -> dict:
-    """Settings of a trial, by name in the space, as an overlay: ``{"model": {"kernel": ...}}``."""
+    """Settings of a trial, by name in the space, as an overlay: ``{"mask": {"family": ...}}``."""
     sections: dict[str, dict] = {}
     for name, value in settings.items():
         section, key = PLACES[name]
@@ -53,7 +50,7 @@ def present_settings(params: Params) -> dict | None:
 
 
 def described(settings: dict) -> str:
-    """``kernel=automask frequencies=8 ... maxmin=0.013``, whatever else ``settings`` holds."""
+    """``mask_family=time mask_ratio=0.5 ... maxmin=0.013``, whatever else ``settings`` holds."""
     return " ".join(
         f"{name}={value:.3g}" if isinstance(value := settings[name], float) else f"{name}={value}"
         for name in PLACES
@@ -110,8 +107,8 @@ def _plot(rows: list[dict], winner: dict, space: SearchSpace, path: Path) -> Non
     from matplotlib.figure import Figure
 
     known = [row for row in rows if row["objective"] is not None]
-    figure = Figure(figsize=(11, 5.6), layout="constrained")
-    panels = figure.subplots(2, 4, sharey=True).ravel()
+    figure = Figure(figsize=(3 * len(PLACES), 3.4), layout="constrained")
+    panels = figure.subplots(1, len(PLACES), sharey=True)
     for panel, name in zip(panels, PLACES, strict=True):
         choices = getattr(space, name)
         categories = None if is_range(choices) else [str(choice) for choice in choices]
@@ -147,8 +144,7 @@ def _plot(rows: list[dict], winner: dict, space: SearchSpace, path: Path) -> Non
         panel.set_title(name.replace("_", " "), fontsize=10)
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
-    for panel in panels[::4]:
-        panel.set_ylabel("objective")
+    panels[0].set_ylabel("objective")
     figure.suptitle(
         f"{len(rows)} trials; star: the best (trial {winner['trial']}, objective "
         f"{winner['objective']:.3f}); hollow: stopped early",
