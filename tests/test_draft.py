@@ -246,7 +246,13 @@ def test_the_command_says_what_it_decided_and_what_comes_next(field, monkeypatch
     field.write("a.csv", log())
     monkeypatch.setenv("AMAD_HOME", str(field.settings.home))
     monkeypatch.setenv("AMAD_DATA_DIR", str(field.settings.data_dir))
-    result = CliRunner().invoke(app, ["init", str(field.raw), "--name", "vans"])
+    command = ["init", str(field.raw), "--name", "vans"]
+    result = CliRunner().invoke(app, command)  # in a folder that is no project's
+    assert "there is no params.yaml" in str(result.exception)
+    assert not field.settings.home.exists()
+    field.settings.home.mkdir()
+    field.settings.params_file.write_text("fleets: [demo]\n")
+    result = CliRunner().invoke(app, command)
     assert result.exit_code == 0 and "amad ingest --fleet vans" in result.output
     text = (field.settings.conf_dir / "fleet" / "vans.yaml").read_text()
     assert "folder: raw" in text and "guess" in text

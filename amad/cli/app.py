@@ -356,9 +356,8 @@ def init(
 ) -> None:
     """Draft conf/fleet/NAME.yaml from raw files: format, time, vehicles, channels, limits."""
     from amad.cli.drafting import write_draft
-    from amad.config import Settings
 
-    print("\n".join(write_draft(folder, name, Settings(), force=force)))
+    print("\n".join(write_draft(folder, name, _settings(None), force=force)))
 
 
 @app.command(rich_help_panel=LOOK)
