@@ -236,10 +236,20 @@ def test_what_stands_in_the_way_is_told(field):
     with pytest.raises(ConfigError, match="--force"):
         field.draft()
     write_draft(field.raw, "vans", field.settings, force=True)
-    with pytest.raises(ConfigError, match="plain name"):
-        write_draft(field.raw, "x/vans", field.settings, force=True)
+    for name in ("x/vans", "Vans", "", "-", "a" * 200, "../vans"):
+        with pytest.raises(ConfigError, match="plain name"):
+            write_draft(field.raw, name, field.settings, force=True)
+    with pytest.raises(DataError, match="is a file; name the folder"):
+        write_draft(field.raw / "a.csv", "other", field.settings, force=False)
     with pytest.raises(DataError, match="no folder"):
         write_draft(field.raw / "gone", "other", field.settings, force=False)
+
+
+def test_a_folder_told_by_way_of_another(field):
+    field.write("a.csv", log())
+    (field.raw / "x").mkdir()
+    write_draft(field.raw / "x" / "..", "vans", field.settings, force=False)
+    assert load_fleet("vans", field.settings).source.folder == "raw"
 
 
 def test_the_command_says_what_it_decided_and_what_comes_next(field, monkeypatch):

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from draft_kit import ROWS, Field, log, stamp, wave
 
-from amad.config import DataError
+from amad.cli.drafting import write_draft
+from amad.config import DataError, load_fleet
 from amad.draft import sample
 
 
@@ -299,3 +300,11 @@ def test_files_that_only_their_names_find_and_what_costs_a_channel(tmp_path):
     assert "guess: no pattern finds these files without the ones left out" in told
     assert "'load' (not in 1 of 5 files, such as 2026-01-04_trip.csv)" in told
     assert field.ingest(fleet)["files"] == 5
+
+
+@pytest.mark.parametrize("name", ["on", "123", "null", "1e5", "2026-01-05", "0x1f", "1_000"])
+def test_a_fleet_whose_name_yaml_would_take_for_something_else(tmp_path, name):
+    field = Field(tmp_path)
+    field.write("a.csv", log())
+    write_draft(field.raw, name, field.settings, force=False)
+    assert load_fleet(name, field.settings).source.vehicle.value == name

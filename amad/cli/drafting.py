@@ -1,9 +1,10 @@
 """``amad init``: draft a fleet file from raw files, and say what to do next."""
 
+import re
 from pathlib import Path
 
 from amad.config import ConfigError, Settings, load_fleet
-from amad.config.fleet import fleet_path
+from amad.config.fleet import FLEET_NAME, fleet_path
 from amad.draft.build import draft
 from amad.telemetry.files import staged
 
@@ -15,9 +16,12 @@ def write_draft(folder: Path, name: str, settings: Settings, *, force: bool) -> 
         ConfigError: the name is no fleet's name, or the file is there already and not ``force``.
         DataError: the folder holds nothing that can be read.
     """
+    if not re.fullmatch(FLEET_NAME, name):
+        raise ConfigError(
+            f"--name {name}: a plain name of small letters, digits, - and _, such as 'vans', which "
+            "begins with a letter or a digit"
+        )
     path = fleet_path(name, settings)
-    if path.parent != settings.conf_dir / "fleet":
-        raise ConfigError(f"--name {name}: a plain name such as 'vans', not a path")
     if path.exists() and not force:
         raise ConfigError(f"{path} is there already; name another fleet, or overwrite with --force")
     drafted = draft(folder, name, settings)

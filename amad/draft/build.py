@@ -43,7 +43,7 @@ def draft(folder: Path, name: str, settings: Settings) -> Draft:
 
 
 def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
-    root = folder.absolute()
+    root = folder.resolve() if ".." in folder.parts else folder.absolute()
     names, no_data = list_files(root)
     no_data = [path if _is_text(path) else ascii(path)[1:-1] for path in no_data]
     culprits = next((path for path in names if _is_culprits(root / path)), None)

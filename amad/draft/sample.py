@@ -72,6 +72,8 @@ def list_files(folder: Path) -> tuple[list[str], list[str]]:
     Raises:
         DataError: there is no such folder, or nothing in it.
     """
+    if folder.is_file():
+        raise DataError(f"{folder} is a file; name the folder that holds it")
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}")
     paths = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())

@@ -5,7 +5,7 @@ import glob
 from amad.draft.clock import Clock
 from amad.draft.figures import Figures, up_to
 from amad.draft.plan import Plan
-from amad.draft.text import channel_lines, comment, flow, section
+from amad.draft.text import channel_lines, comment, flow, scalar, section
 from amad.draft.trial import Trial
 
 WINDOW_ROWS = 100  # of the models, unless params.yaml says otherwise
@@ -28,7 +28,7 @@ def fleet_file(plan: Plan, trial: Trial, figures: Figures) -> str:
         f"Drafted by 'amad init' from {some} files ({how}, {trial.rows:,} rows). What is marked as "
         "a guess is one: look at it, then delete the remark."
     )
-    lines += [f"name: {plan.name}"]
+    lines += [f"name: {scalar(plan.name)}"]
     if clock.take == "index":
         lines += comment(f"A guess: {_why_period(clock)}.")
     lines += [f"period_seconds: {_plain(figures.period)}"]
