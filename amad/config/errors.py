@@ -1,6 +1,7 @@
 """The errors a user can act on, each with the exit code the command line answers with."""
 
 import errno
+import os
 import re
 import shutil
 
@@ -84,7 +85,7 @@ def usable_error(error: BaseException) -> AmadError | None:
 def _told(error: OSError) -> tuple[int | None, str, str | None]:
     """(number, reason, file) of an error of the system."""
     file = error.filename2 or error.filename  # of a rename the target
-    return error.errno, error.strerror or "not usable", file
+    return error.errno, os.strerror(error.errno or 0), file  # Arrow's own words are longer
 
 
 def _of_the_copy(error: shutil.Error) -> tuple[int | None, str, str | None]:

@@ -98,12 +98,17 @@ def local_cpus(profile: ClusterProfile) -> int:
     return max(profile.cpus or os.cpu_count() or 1, math.ceil(max(train, profile.cpus_per_trial)))
 
 
-def told_by_worker(error: BaseException) -> AmadError | None:
-    """The sentence for the user that a worker raised, from within what Ray wraps it in."""
+def told_by_worker(error: BaseException, storage: str) -> AmadError | None:
+    """The sentence for the user that a worker raised, from within what Ray wraps it in.
+
+    storage: where its checkpoints go; named where a full disk is told without a file.
+    """
     seen: list[BaseException] = [error]
     for known in seen:
         if isinstance(known, AmadError):
             return type(known)(*known.args)  # Ray's own subclass prints a traceback
+        if isinstance(known, OSError) and known.errno is not None:
+            known.filename = known.filename or storage
         if (unusable := usable_error(known)) is not None:  # a full disk
             return unusable
         inner = [getattr(known, "cause", None), known.__cause__]

@@ -173,7 +173,7 @@ def _train_with_ray(
             try:
                 result = trainer.fit()
             except Exception as error:
-                raise _explained(error, name, profile) from error
+                raise _explained(error, name, profile, trainer.run_config.storage_path) from error
         with result.checkpoint.as_directory() as kept:
             network = restore_network(Path(kept), job.params.model)
     return result.return_value, network
@@ -227,9 +227,9 @@ def _worker(config: dict) -> dict:
     return train(config["job"], RayReporter())
 
 
-def _explained(error: Exception, name: str, profile: ClusterProfile) -> AmadError:
+def _explained(error: Exception, name: str, profile: ClusterProfile, storage: str) -> AmadError:
     """The worker's own sentence where it has one, else what to do about the cluster."""
-    told = told_by_worker(error)
+    told = told_by_worker(error, storage)
     if told is not None:
         return told
     reason = " ".join(str(error).split())[-300:]

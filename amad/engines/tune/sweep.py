@@ -177,7 +177,7 @@ def _run_trials(
     rows = sorted((_row(result, params) for result in results), key=lambda row: row["trial"])
     failed = [result.error for result in results if result.error is not None]
     if len(failed) == len(rows):
-        told = told_by_worker(failed[0])
+        told = told_by_worker(failed[0], path)
         if told is not None:
             raise told
         reason = " ".join(str(failed[0]).split())[-300:]
