@@ -4,9 +4,10 @@ Which closed-form members a detector should have, how they should be joined and 
 a rule that uses no labels, and what the labels say of it afterwards. The network is not asked here;
 its share is measured by ``bench.quality``.
 
-The rule: everything is fitted on the first 45 % of a vehicle's train rows, bars are taken from the
-next 10 %, typed and graded faults are injected into the rest. So the faults lie as far from the
-fit as test rows do. A candidate's figure is the mean VUS-PR over the cases, then over the fleets.
+The rule: everything is fitted on the first 45 % of a vehicle's train rows, excess thresholds are
+measured on the next 10 %, typed and graded faults are injected into the rest. So the faults lie as
+far from the fit as test rows do. A candidate's figure is the mean VUS-PR over the cases, then over
+the fleets.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from amad.detect.detector import Detector
 from amad.detect.make import linear_members, two_sided_member
 from amad.detect.members import Member
 from amad.detect.relation import RelationMember
+from amad.detect.scorer import RawScore, by_vehicle
 from amad.engines.shared.environment import quiet
 from amad.evaluation.method_result import lowest_for_unscored
 from amad.evaluation.summary import rounded
@@ -38,7 +40,10 @@ from bench.facts import machine_facts
 from bench.quality.fleets import CASES, find_fleet, judged_fleet, prepare_fleet
 from bench.quality.methods import FORMS, settings_of
 
-FIT, HELD = 0.45, 0.55  # shares of the train rows: fitted up to FIT, bars from there to HELD
+FIT, HELD = (
+    0.45,
+    0.55,
+)  # shares of the train rows: fitted up to FIT, excess thresholds from there to HELD
 RELATION_FAULTS = ("decoupling", "delay", "stuck")
 
 
@@ -122,15 +127,15 @@ WIDTHS = [(5, 21, 81), (9, 41, 161), (11, 21, 41), (11, 21, 81), (21, 61), (31,)
 class WithoutChain(Detector):
     """The mean square of a row's residuals and nothing else."""
 
-    def raw_score(self, series: Series) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-        """(score_T, parts (T, C), members left out), as any detector's."""
+    def raw_score(self, series: Series) -> RawScore:
+        """As any detector's."""
         level = self.level_of(series)
         square_TC = np.sum([np.square(m.residual(series, level)) for m in self.members], axis=0)
         known_TC = np.isfinite(square_TC)
         count_T = known_TC.sum(axis=1)
-        part_TC = np.where(known_TC, square_TC, 0.0)
-        mean_T = part_TC.sum(axis=1) / np.maximum(count_T, 1)
-        return np.where(count_T, mean_T, np.nan), part_TC, ()
+        contribution_TC = np.where(known_TC, square_TC, 0.0)
+        mean_T = contribution_TC.sum(axis=1) / np.maximum(count_T, 1)
+        return RawScore(np.where(count_T, mean_T, np.nan), contribution_TC)
 
 
 def candidates(params: DetectParams) -> dict[str, tuple[type[Detector], Members, DetectParams]]:
@@ -194,11 +199,11 @@ def _judge(
     trailing = params.detect.smoothing == "trailing"
     for name, (kind_of, members, detect) in track(list(found.items()), f"on {fleet.name}"):
         detector = kind_of(members(trailing), detect, fleet, None, name=name)
-        detector.fit_levels(sorted((s for s in fit if s.rows), key=lambda s: s.vehicle))
-        detector.set_bars([s for s in held if s.rows])
+        detector.fit_levels(by_vehicle(fit))
+        detector.measure_excess_thresholds([s for s in held if s.rows])
         values, kinds = [], []
         for unit in units:
-            score_T = lowest_for_unscored(detector.raw_score(unit.series)[0])
+            score_T = lowest_for_unscored(detector.raw_score(unit.series).score_T)
             values.append(vus_pr(unit.label_T, score_T, fleet.evaluation.buffer_rows))
             kinds.append(unit.events[0].type if is_injected(fleet) else None)
         broken = [v for v, kind in zip(values, kinds, strict=True) if kind in RELATION_FAULTS]

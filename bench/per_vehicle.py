@@ -59,7 +59,7 @@ def judged(
         has_C = store.has_channel(vehicle)
         for unit in units_of(store.scaled(vehicle), fleet, events, has_C):
             if isinstance(unit, Unit):
-                score_T = lowest_for_unscored(detector.raw_score(unit.series)[0])
+                score_T = lowest_for_unscored(detector.raw_score(unit.series).score_T)
                 found[unit.name] = vus_pr(unit.label_T, score_T, fleet.evaluation.buffer_rows)
     return found, float(bundle.meta["train_seconds"])
 

@@ -48,12 +48,12 @@ def test_every_baseline_fits_and_scores_like_a_detector(name: str) -> None:
         series = waves(vehicle, 700, seed=5)
         scored, again = detector.score(series), detector.score(series)
         assert scored.score_T.shape == (700,) and scored.score_T.dtype == np.float32
-        assert np.isfinite(scored.score_T).all() and (scored.part_TC >= 0).all()
+        assert np.isfinite(scored.score_T).all() and (scored.contribution_TC >= 0).all()
         np.testing.assert_array_equal(scored.score_T, again.score_T)
         np.testing.assert_array_equal(scored.alarm_T, scored.score_T > detector.threshold)
         assert scored.alarm_T.mean() < 0.1
         if vehicle[0] == "a":
-            assert (scored.part_TC[:, 4] == 0).all()
+            assert (scored.contribution_TC[:, 4] == 0).all()
 
 
 @pytest.mark.parametrize("name", [n for n in baseline_names() if n not in NO_CHAIN])
@@ -63,7 +63,7 @@ def test_every_baseline_under_the_chain_finds_a_gross_fault_and_its_channel(name
     scored = fitted(name).score(burst)
     least = 0.5 if name == "latad" else 1  # its windows of 32 rows are soon used to the burst
     assert scored.alarm_T[305:335].mean() >= least
-    assert (scored.part_TC[305:335].argmax(axis=1) == 2).mean() > 0.9
+    assert (scored.contribution_TC[305:335].argmax(axis=1) == 2).mean() > 0.9
 
 
 @pytest.mark.parametrize("name", [n for n in baseline_names() if n != "random"])
@@ -78,7 +78,9 @@ def test_a_score_depends_on_the_rows_that_the_detector_says(name: str, smoothing
     alone = detector.score(series.rows_between(start, end))
     day = slice(first - start, last - start)
     np.testing.assert_allclose(alone.score_T[day], whole.score_T[first:last], atol=1e-4, rtol=1e-4)
-    np.testing.assert_allclose(alone.part_TC[day], whole.part_TC[first:last], atol=1e-4, rtol=1e-4)
+    np.testing.assert_allclose(
+        alone.contribution_TC[day], whole.contribution_TC[first:last], atol=1e-4, rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("name", [n for n in baseline_names() if n != "random"])

@@ -7,7 +7,7 @@ from detect_kit import LINEAR, C, fleet_of, parts, waves, with_values
 
 from amad.baselines import transformer
 from amad.baselines.cnn import HISTORY, CnnMember, Forecaster
-from amad.baselines.criterion import CriterionDetector, visible_passes
+from amad.baselines.criterion import CriterionScorer, visible_passes
 from amad.baselines.network import seeded
 from amad.baselines.untrained import untrained_network
 from amad.config import ConfigError
@@ -118,15 +118,15 @@ def test_a_trailing_transformer_waits_for_the_rows_of_its_tail_alone() -> None:
     assert np.isfinite(usual_TC[SMALL.window :]).all() and member.lookahead_rows == 9
 
 
-def criterion(params: ModelParams = SMALL) -> CriterionDetector:
+def criterion(params: ModelParams = SMALL) -> CriterionScorer:
     network = untrained_network(C, params, 0)
-    return CriterionDetector(network, LINEAR, fleet_of(), None, name="criterion")
+    return CriterionScorer(network, LINEAR, fleet_of(), None, name="criterion")
 
 
 def test_the_criterion_is_the_softmax_of_minus_d_times_the_squared_error() -> None:
     series = waves("b-1", 120, seed=2)
     detector = criterion()
-    score_T, part_TC, _ = detector.raw_score(series)
+    score_T, contribution_TC, _ = detector.raw_score(series)
     x_BLC = torch.from_numpy(series.value_TC.reshape(3, 40, C))
     with torch.no_grad():
         output = detector.network(x_BLC)
@@ -135,7 +135,7 @@ def test_the_criterion_is_the_softmax_of_minus_d_times_the_squared_error() -> No
     weight_BL /= weight_BL.sum(axis=1, keepdims=True)
     error_BL = (x_BLC - output.recon_BLC).square().mean(-1).numpy()
     np.testing.assert_allclose(score_T, (weight_BL * error_BL).reshape(-1), rtol=1e-5)
-    np.testing.assert_allclose(part_TC.sum(axis=1), score_T, rtol=1e-9)
+    np.testing.assert_allclose(contribution_TC.sum(axis=1), score_T, rtol=1e-9)
 
 
 def test_the_criterion_counts_what_was_measured() -> None:
@@ -143,17 +143,20 @@ def test_the_criterion_counts_what_was_measured() -> None:
     series.valid_TC[:, 2] = 0
     wild = with_values(series, slice(30, 90), 2, 40.0)
     detector = criterion()
-    (score_T, part_TC, _), (wild_T, _, _) = detector.raw_score(series), detector.raw_score(wild)
+    (score_T, contribution_TC, _), (wild_T, _, _) = (
+        detector.raw_score(series),
+        detector.raw_score(wild),
+    )
     np.testing.assert_array_equal(score_T, wild_T)
-    assert not part_TC[:, 2].any()
+    assert not contribution_TC[:, 2].any()
 
 
 def test_the_criterion_has_no_score_without_a_whole_window() -> None:
     series = waves("b-1", 130, seed=2)
     series.segment_T[100:] = 1
-    score_T, part_TC, _ = criterion().raw_score(series)
+    score_T, contribution_TC, _ = criterion().raw_score(series)
     assert np.isfinite(score_T[:100]).all() and np.isnan(score_T[100:]).all()
-    assert not part_TC[100:].any()
+    assert not contribution_TC[100:].any()
 
 
 def test_the_weights_of_a_window_sum_to_one() -> None:

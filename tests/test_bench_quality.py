@@ -16,6 +16,7 @@ from amad.baselines import baseline_names
 from amad.config import ConfigError, Settings
 from amad.detect.detector import Detector
 from amad.detect.make import linear_members
+from amad.detect.residual_cache import ResidualCache
 from amad.evaluation.harness import judge
 from amad.evaluation.units import fitting_parts
 from amad.windows.series import CALIBRATION, TEST, TRAIN
@@ -29,7 +30,6 @@ from bench.quality.fleets import (
     judged_fleet,
     longest_clean,
 )
-from bench.quality.memory import Memory
 from bench.quality.methods import (
     ABLATIONS,
     AMAD,
@@ -372,11 +372,11 @@ def test_remembered_residuals_are_those_of_predicting_all(store, smoothing):
     params, fleet = kit_params(smoothing=smoothing), kit_fleet()
     view, contract = CleanStretches.of(store), judged_fleet(fleet, "injected", 5)
     found, predicted = [], []
-    for memory in (None, Memory()):
+    for cache in (None, ResidualCache()):
         detector = Detector(linear_members(), params.detect, fleet, store.scaler)
         rows = _count_rows(detector)
-        if memory:
-            memory.attach(detector)
+        for member in detector.members:
+            member.cache = cache
         detector.fit(*fitting_parts(store))
         rows.clear()
         results, _ = judge({"m": detector}, view, contract, params, kit_events(), {})

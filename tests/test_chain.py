@@ -73,12 +73,14 @@ def test_evidence_is_finite_and_its_parts_sum_to_it(seed, unknown, exponent, smo
     residual_TC = noise(300, seed + 1)
     residual_TC[rng.integers(300), rng.integers(C)] = np.float32(10.0**exponent)
     residual_TC[rng.random(residual_TC.shape) < unknown] = np.nan
-    evidence_T, part_TC = score(chain, calibration, residual_TC)
-    assert np.isfinite(evidence_T).all() and np.isfinite(part_TC).all()
-    assert (part_TC >= 0).all()
-    assert (part_TC.sum(axis=1) >= evidence_T - 1e-9).all()
-    both_positive = evidence_T > part_TC.sum(axis=1) - 1e-9
-    np.testing.assert_allclose(part_TC.sum(axis=1)[both_positive], evidence_T[both_positive])
+    evidence_T, contribution_TC = score(chain, calibration, residual_TC)
+    assert np.isfinite(evidence_T).all() and np.isfinite(contribution_TC).all()
+    assert (contribution_TC >= 0).all()
+    assert (contribution_TC.sum(axis=1) >= evidence_T - 1e-9).all()
+    both_positive = evidence_T > contribution_TC.sum(axis=1) - 1e-9
+    np.testing.assert_allclose(
+        contribution_TC.sum(axis=1)[both_positive], evidence_T[both_positive]
+    )
 
 
 def test_evidence_grows_with_the_fault_and_blames_its_channel() -> None:
@@ -87,10 +89,13 @@ def test_evidence_grows_with_the_fault_and_blames_its_channel() -> None:
     for size in (0, 5, 10, 40):
         residual_TC = noise(600, 5)
         residual_TC[300:310, 3] += size
-        evidence_T, part_TC = score(chain, calibration, residual_TC)
+        evidence_T, contribution_TC = score(chain, calibration, residual_TC)
         peaks.append(evidence_T[300:310].max())
     assert peaks == sorted(peaks) and peaks[-1] > train_T.max() + 1
-    assert part_TC[305].argmax() == 3 and part_TC[305, 3] > 0.9 * part_TC[305].sum()
+    assert (
+        contribution_TC[305].argmax() == 3
+        and contribution_TC[305, 3] > 0.9 * contribution_TC[305].sum()
+    )
 
 
 def test_an_unmeasured_cell_raises_nothing() -> None:
@@ -163,8 +168,8 @@ def test_a_channel_that_is_constant_in_train_is_judged_by_the_floors() -> None:
     small[300:320, 4] = 0.01
     large[300:320, 4] = 2.0
     assert score(chain, calibration, small)[0].max() < train_T.max() + 0.3
-    evidence_T, part_TC = score(chain, calibration, large)
-    assert evidence_T[310] > train_T.max() and part_TC[310].argmax() == 4
+    evidence_T, contribution_TC = score(chain, calibration, large)
+    assert evidence_T[310] > train_T.max() and contribution_TC[310].argmax() == 4
 
 
 def test_a_member_without_finite_residuals_says_so() -> None:
@@ -187,8 +192,8 @@ def test_pooled_calibration_counts_only_the_channels_a_vehicle_has() -> None:
     assert calibration.scale_C[4] == pytest.approx(residual_TC[2000:, 4].std(), rel=0.01)
     layout = chain.layout([series[0]], [without])
     residual_TC[:, 4] = 100
-    evidence_T, part_TC = chain.evidence(residual_TC[:2000], layout, calibration)
-    assert evidence_T.max() < 2 and (part_TC[:, 4] == 0).all()
+    evidence_T, contribution_TC = chain.evidence(residual_TC[:2000], layout, calibration)
+    assert evidence_T.max() < 2 and (contribution_TC[:, 4] == 0).all()
 
 
 def test_the_slow_baseline_agrees_with_a_slow_loop() -> None:
@@ -231,9 +236,9 @@ def test_a_channel_that_stays_broken_does_not_drown_the_next_fault() -> None:
     before, within = slice(4000, 4900), slice(5000, 5050)
     rises = []
     for how in (None, recent_T):
-        evidence_T, part_TC = chain.evidence(residual_TC, layout, calibration, how)
+        evidence_T, contribution_TC = chain.evidence(residual_TC, layout, calibration, how)
         assert evidence_T[1000:1100].mean() > 5, "new, it is heard either way"
         rises.append(evidence_T[within].mean() - evidence_T[before].mean())
-        blamed = part_TC[within].mean(axis=0).argmax()
+        blamed = contribution_TC[within].mean(axis=0).argmax()
         assert blamed == (0 if how is None else 3)
     assert rises[0] < 0.3 < 1.0 < rises[1]

@@ -77,10 +77,10 @@ def test_a_joint_by_hand() -> None:
         "both": (np.array([1.0, 7.0]), np.array([[0.0, 1.0], [7.0, 0.0]])),
         "relation": (np.array([3.0, 12.0]), np.array([[3.0, 0.0], [6.0, 6.0]])),
     }
-    score_T, part_TC = join(members, evidence, {"relation": 4.0})
+    score_T, contribution_TC = join(members, evidence, {"relation": 4.0})
     assert score_T == pytest.approx([2 / 3 * 1 + 1, 2 / 3 * 6 + 4 + (12 - 4)])
     parts = [[2 / 3 * 0.25 + 1, 2 / 3 * 0.75], [2 / 3 * 5.25 + 2 + 4, 2 / 3 * 0.75 + 2 + 4]]
-    np.testing.assert_allclose(part_TC, parts)
+    np.testing.assert_allclose(contribution_TC, parts)
 
 
 @given(some_members())
@@ -103,9 +103,9 @@ def test_one_kind_alone_is_its_mean(kind: bool, data: st.DataObject, seed: int) 
     members = data.draw(some_members((kind,)))
     evidence = heard(seed, members)
     assert sum(shares(members).values()) == pytest.approx(1) and excess_shares(members) == {}
-    score_T, part_TC = join(members, evidence, {})  # it needs no bar
+    score_T, contribution_TC = join(members, evidence, {})  # it needs no bar
     np.testing.assert_allclose(score_T, average(members, evidence, 0), atol=1e-9)
-    np.testing.assert_allclose(part_TC, average(members, evidence, 1), atol=1e-9)
+    np.testing.assert_allclose(contribution_TC, average(members, evidence, 1), atol=1e-9)
 
 
 @given(some_members(), st.integers(0, 1000), st.sampled_from([0.0, 1.0, np.inf]))
@@ -135,11 +135,11 @@ def test_parts_are_no_less_than_nought_and_no_more_than_the_members_own(
     members: list[Said], seed: int
 ) -> None:
     evidence = heard(seed, members)
-    score_T, part_TC = join(members, evidence, bars(members))
-    assert np.isfinite(score_T).all() and (part_TC >= 0).all()
+    score_T, contribution_TC = join(members, evidence, bars(members))
+    assert np.isfinite(score_T).all() and (contribution_TC >= 0).all()
     most_TC = sum(share * evidence[name][1] for name, share in shares(members).items())
     most_TC += sum(share * evidence[name][1] for name, share in excess_shares(members).items())
-    assert (part_TC <= most_TC + 1e-9).all(), "whatever the bar"
+    assert (contribution_TC <= most_TC + 1e-9).all(), "whatever the bar"
 
 
 @given(some, st.integers(0, 1000))
@@ -147,8 +147,8 @@ def test_where_parts_sum_to_the_evidence_they_sum_to_the_joint(
     members: list[Said], seed: int
 ) -> None:
     members = [replace(m, bar=abs(m.bar)) for m in members]
-    score_T, part_TC = join(members, heard(seed, members, least=0.0), bars(members))
-    np.testing.assert_allclose(part_TC.sum(axis=1), score_T, atol=1e-9)
+    score_T, contribution_TC = join(members, heard(seed, members, least=0.0), bars(members))
+    np.testing.assert_allclose(contribution_TC.sum(axis=1), score_T, atol=1e-9)
 
 
 @given(

@@ -17,11 +17,11 @@ from amad.config.params import DetectParams
 from amad.detect.constant_channels import (
     MEMORY_DAYS,
     MEMORY_US,
+    REPORTED_ROWS,
     SETTLED_ROWS,
-    TOLD_ROWS,
     _first_moves,
     _settled_at,
-    still_channels,
+    constant_channels,
 )
 from amad.detect.daily import day_bounds, score_table, score_vehicle_day
 from amad.detect.detector import Detector
@@ -95,7 +95,7 @@ MOVES = {
 def test_a_first_move_is_one_incident_of_its_channel_and_hides_nothing(name: str) -> None:
     was, limits, x = MOVES[name]
     detector = fitted({"a-1": was, "a-2": was, "b-1": was}, limits)
-    assert detector.still_channels("a-1", "a") == [X]
+    assert detector.remembered_channels("a-1", "a") == [X]
     fault = slice(1500, 1540)
     quiet, moved = (drive("b-1", value, seed=4, day=2) for value in (was, x))
     for series in (quiet, moved):
@@ -104,11 +104,11 @@ def test_a_first_move_is_one_incident_of_its_channel_and_hides_nothing(name: str
     moved_T, found_T, incidents = told(detector, moved)
     first, second = incidents
     assert first.channels[0] == "x" and first.type == "first_move" and first.shares[0] >= 0.5
-    assert first.start == moved.timestamp_T[700] and first.alarm_rows == TOLD_ROWS
+    assert first.start == moved.timestamp_T[700] and first.alarm_rows == REPORTED_ROWS
     assert 30 < first.severity < 50
     assert second == other and other.channels[0] == "c1"
-    assert found_T[700 : 700 + TOLD_ROWS].all() and found_T[fault].all()
-    rest_T = np.delete(T, np.s_[700 : 700 + TOLD_ROWS])
+    assert found_T[700 : 700 + REPORTED_ROWS].all() and found_T[fault].all()
+    rest_T = np.delete(T, np.s_[700 : 700 + REPORTED_ROWS])
     np.testing.assert_array_equal(moved_T[rest_T], score_T[rest_T])
 
 
@@ -120,8 +120,8 @@ def test_a_first_move_is_one_incident_of_its_channel_and_hides_nothing(name: str
 def test_a_channel_that_hardly_ever_moved_settles_at_a_new_value(x: np.ndarray) -> None:
     """It was 1 in one row of train: the members know that, and not that it may stay."""
     detector = fitted(dict.fromkeys(("a-1", "b-1"), np.where(T == 300, 1.0, 0.0)))
-    assert detector.levels["vehicle/b-1"].usual[X][1] == SETTLED_ROWS
-    assert detector.still_channels("b-1", "b") == [X]
+    assert detector.levels["vehicle/b-1"].nearly_constant[X][1] == SETTLED_ROWS
+    assert detector.remembered_channels("b-1", "b") == [X]
     series = drive("b-1", x, seed=4, day=2)
     series.value_TC[1500:1540, 1] += 8.0
     _, alarm_T, incidents = told(detector, series)
@@ -152,8 +152,10 @@ def test_a_move_beside_a_fault_leaves_the_fault_its_blame() -> None:
 def test_a_channel_still_in_one_vehicle_and_lively_in_its_class() -> None:
     lively = 3 * np.random.default_rng(0).normal(size=2000)
     detector = fitted({"b-1": 0.0, "b-2": lively, "b-3": lively + 1})
-    assert detector.still_channels("b-1", "b") == [X]
-    assert detector.still_channels("b-2", "b") == detector.still_channels("b-9", "b") == []
+    assert detector.remembered_channels("b-1", "b") == [X]
+    assert (
+        detector.remembered_channels("b-2", "b") == detector.remembered_channels("b-9", "b") == []
+    )
     _, _, [incident] = told(detector, drive("b-1", np.where(T < 700, 0.0, 0.05), seed=4))
     assert incident.channels[0] == "x" and incident.type == "first_move"
 
@@ -205,12 +207,12 @@ def test_a_stretch_too_short_to_be_scored_does_not_swallow_the_move() -> None:
 
 def test_a_vehicle_never_seen_is_judged_by_what_its_class_agrees_in() -> None:
     detector = fitted({f"b-{n}": 1.0 for n in range(4)})
-    assert detector.levels[FLEET].still[X] and detector.still_channels("b-9", "b") == [X]
+    assert detector.levels[FLEET].constant[X] and detector.remembered_channels("b-9", "b") == [X]
     assert told(detector, drive("b-9", 1.0, seed=4))[2] == []
     _, _, [incident] = told(detector, drive("b-9", 2.0, seed=4))
     assert incident.channels[0] == "x"
     codes = fitted({f"b-{n}": float(n) for n in range(4)})
-    assert codes.levels[FLEET].still == {X: ()}
+    assert codes.levels[FLEET].constant == {X: ()}
     assert told(codes, drive("b-9", 77.0, seed=4))[2] == [], "a code of its own is no news"
     _, _, [incident] = told(codes, drive("b-9", np.where(T < 700, 77.0, 78.0), seed=4))
     assert incident.channels[0] == "x" and incident.type == "first_move"
@@ -226,8 +228,8 @@ def test_a_vehicle_that_stood_still_altogether_is_scored_and_told() -> None:
     assert np.isfinite(detector.score(series).score_T).all()
     series.value_TC[100:, 2] = 0.5
     scored = detector.score(series)
-    assert np.flatnonzero(scored.alarm_T).tolist() == list(range(100, 100 + TOLD_ROWS))
-    assert scored.part_TC[100].argmax() == 2 and scored.left_out == MEMBERS
+    assert np.flatnonzero(scored.alarm_T).tolist() == list(range(100, 100 + REPORTED_ROWS))
+    assert scored.contribution_TC[100].argmax() == 2 and scored.left_out == MEMBERS
 
 
 def test_what_is_still_is_measured_and_the_same_but_for_rounding() -> None:
@@ -239,7 +241,7 @@ def test_what_is_still_is_measured_and_the_same_but_for_rounding() -> None:
     one.valid_TC[:, 3] = 0
     one.value_TC[7, 4] = np.nextafter(np.float32(4), np.float32(5))
     noise_C = np.zeros(5)
-    assert still_channels([one], noise_C) == {0: (0.0,), 2: (2.0,), 4: (4.0,)}
+    assert constant_channels([one], noise_C) == {0: (0.0,), 2: (2.0,), 4: (4.0,)}
 
 
 @settings(max_examples=60)
@@ -322,7 +324,7 @@ def test_a_quarantined_day_is_no_memory() -> None:
 
 def test_saved_and_loaded_it_knows_the_same(tmp_path: Path) -> None:
     detector = fitted({"b-1": 1.0, "b-2": 2.0})
-    detector.levels["vehicle/b-1"].usual[1] = (0.5, 60)
+    detector.levels["vehicle/b-1"].nearly_constant[1] = (0.5, 60)
     save_detector(detector, tmp_path / "d")
     loaded = load_detector(tmp_path / "d")
     assert (
@@ -330,7 +332,7 @@ def test_saved_and_loaded_it_knows_the_same(tmp_path: Path) -> None:
         and loaded.history_us == detector.history_us
     )
     for name, level in detector.levels.items():
-        assert loaded.levels[name].still == level.still and X in level.still
-        assert loaded.levels[name].usual == level.usual
+        assert loaded.levels[name].constant == level.constant and X in level.constant
+        assert loaded.levels[name].nearly_constant == level.nearly_constant
     series = drive("b-1", np.where(T < 700, 1.0, 2.0), seed=4)
     np.testing.assert_array_equal(told(loaded, series)[0], told(detector, series)[0])

@@ -34,10 +34,10 @@ def faulty(vehicle: str = "b-1"):
 
 def test_a_fault_raises_an_alarm_and_names_its_channel() -> None:
     scored = linear().score(faulty())
-    assert scored.score_T.dtype == np.float32 and scored.part_TC.dtype == np.float32
+    assert scored.score_T.dtype == np.float32 and scored.contribution_TC.dtype == np.float32
     assert scored.alarm_T[700:730].all()
     assert scored.alarm_T[:600].mean() < 0.02 and scored.alarm_T[830:].mean() < 0.02
-    assert (scored.part_TC[705:725].argmax(axis=1) == 2).all()
+    assert (scored.contribution_TC[705:725].argmax(axis=1) == 2).all()
     assert scored.left_out == ()
 
 
@@ -49,7 +49,7 @@ def test_scoring_is_pure() -> None:
     second = detector.score(series)
     np.testing.assert_array_equal(series.value_TC, kept)
     np.testing.assert_array_equal(first.score_T, second.score_T)
-    np.testing.assert_array_equal(first.part_TC, second.part_TC)
+    np.testing.assert_array_equal(first.contribution_TC, second.contribution_TC)
 
 
 @pytest.mark.parametrize("budget", [3.0, 20.0, 2000.0])
@@ -93,20 +93,20 @@ def test_levels_serve_vehicles_that_were_never_seen() -> None:
 
 def test_a_vehicle_without_a_channel_gets_no_blame_for_it() -> None:
     scored = linear().score(with_values(faulty("a-1"), slice(None), 4, 99.0))
-    assert (scored.part_TC[:, 4] == 0).all() and scored.part_TC.sum() > 0
+    assert (scored.contribution_TC[:, 4] == 0).all() and scored.contribution_TC.sum() > 0
 
 
 def test_segments_that_are_too_short_are_not_scored() -> None:
     segment_T = np.repeat([0, 1, 2], [300, 19, 181]).astype(np.int32)
     scored = linear().score(waves("b-1", 500, segment_T=segment_T))
     assert np.isnan(scored.score_T[300:319]).all() and not scored.alarm_T[300:319].any()
-    assert (scored.part_TC[300:319] == 0).all()
+    assert (scored.contribution_TC[300:319] == 0).all()
     assert np.isfinite(np.delete(scored.score_T, np.s_[300:319])).all()
 
 
 def test_an_empty_series_scores_to_nothing() -> None:
     scored = linear().score(waves("b-1", 0))
-    assert scored.score_T.shape == (0,) and scored.part_TC.shape == (0, C)
+    assert scored.score_T.shape == (0,) and scored.contribution_TC.shape == (0, C)
 
 
 @pytest.mark.parametrize("smoothing", ["centred", "trailing"])
@@ -128,7 +128,9 @@ def test_a_day_with_its_context_scores_as_the_whole_series_does(
     day = detector.score(series.rows_between(begin, last + detector.lookahead_rows))
     cut = slice(first - begin, last - begin)
     np.testing.assert_allclose(day.score_T[cut], whole.score_T[first:last], rtol=1e-5)
-    np.testing.assert_allclose(day.part_TC[cut], whole.part_TC[first:last], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        day.contribution_TC[cut], whole.contribution_TC[first:last], rtol=1e-4, atol=1e-6
+    )
 
 
 def test_saved_and_loaded_it_is_the_same_detector(tmp_path: Path) -> None:
@@ -145,7 +147,7 @@ def test_saved_and_loaded_it_is_the_same_detector(tmp_path: Path) -> None:
     for vehicle in ("b-1", "a-7"):
         ours, theirs = detector.score(faulty(vehicle)), loaded.score(faulty(vehicle))
         np.testing.assert_array_equal(ours.score_T, theirs.score_T)
-        np.testing.assert_array_equal(ours.part_TC, theirs.part_TC)
+        np.testing.assert_array_equal(ours.contribution_TC, theirs.contribution_TC)
         np.testing.assert_array_equal(ours.alarm_T, theirs.alarm_T)
     assert loaded.context_rows == detector.context_rows and series.rows == 1500
 
@@ -283,7 +285,9 @@ def test_the_networks_members_follow_what_its_training_hid(
     ]
     between = {name for name in names if name == "amad_channel"}
     for level in detector.levels.values():
-        assert set(level.calibration) == {"ridge", *names} and set(level.bar) == between
+        assert (
+            set(level.calibration) == {"ridge", *names} and set(level.excess_threshold) == between
+        )
     scored = detector.score(series)
     assert scored.left_out == () and np.isfinite(scored.score_T).all()
     if family == "mixed":
@@ -350,6 +354,6 @@ def test_members_between_channels_habituate_and_their_context_says_so(member: st
     series = coupled("b-1", 2000, seed=8)
     series.value_TC[500:, 2] += np.where(np.arange(1500) % 2, 30, -30)
     scored = detector.score(series)
-    assert scored.part_TC[500:600].mean(axis=0).argmax() == 2
-    part_C = scored.part_TC[1500:1900].sum(axis=0)
+    assert scored.contribution_TC[500:600].mean(axis=0).argmax() == 2
+    part_C = scored.contribution_TC[1500:1900].sum(axis=0)
     assert (part_C[2] / part_C.sum() < 0.7) == between

@@ -353,7 +353,7 @@ def test_rows_without_a_score_count_as_the_lowest(labelled):
     for name, score_T in (("perfect", perfect), ("blind", blind)):
         result = MethodResult()
         scored = Scored(
-            score_T=score_T, alarm_T=score_T > 0.5, part_TC=np.ones((rows, 4), np.float32)
+            score_T=score_T, alarm_T=score_T > 0.5, contribution_TC=np.ones((rows, 4), np.float32)
         )
         result.judge_unit(unit, scored, 0.5, fleet, 60_000_000)
         found[name] = result.per_unit["car-2"]
@@ -376,8 +376,10 @@ def test_events_that_false_alarms_would_find_are_told_apart(labelled):
             alarm_T[::every] = True
         alarm_T[event.first] = True  # the event itself is found, and counts for no chance
         result = MethodResult()
-        part_TC = np.ones((rows, 4), np.float32)
-        scored = Scored(score_T=alarm_T.astype(np.float32), alarm_T=alarm_T, part_TC=part_TC)
+        contribution_TC = np.ones((rows, 4), np.float32)
+        scored = Scored(
+            score_T=alarm_T.astype(np.float32), alarm_T=alarm_T, contribution_TC=contribution_TC
+        )
         result.judge_unit(unit, scored, 0.5, fleet, 0)
         assert result.truth[0].found
         near = 2 * length / (rows - length)  # incidents that touch the event are not counted

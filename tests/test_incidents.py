@@ -34,12 +34,14 @@ def detector() -> Detector:
 def scored_with(rows: int, alarms: dict[int, float], detector: Detector, channel: int = 1):
     """Rows with these exceedances over the threshold, all of them blamed on one channel."""
     score_T = np.zeros(rows, np.float32)
-    part_TC = np.zeros((rows, C), np.float32)
+    contribution_TC = np.zeros((rows, C), np.float32)
     for row, exceedance in alarms.items():
         score_T[row] = detector.threshold + exceedance
-        part_TC[row, channel] = 3
-        part_TC[row, 0] = 1
-    return Scored(score_T=score_T, alarm_T=score_T > detector.threshold, part_TC=part_TC)
+        contribution_TC[row, channel] = 3
+        contribution_TC[row, 0] = 1
+    return Scored(
+        score_T=score_T, alarm_T=score_T > detector.threshold, contribution_TC=contribution_TC
+    )
 
 
 @settings(max_examples=60, deadline=None)

@@ -230,7 +230,7 @@ def test_it_fits_and_scores_as_a_detector_and_names_the_disturbed_channel(
         burst = with_values(series, slice(300, 340), channel, 8 * rng.normal(size=40))
         broken = detector.score(burst)
         assert broken.alarm_T[inside].all()
-        assert (broken.part_TC[inside].argmax(axis=1) == channel).all()
+        assert (broken.contribution_TC[inside].argmax(axis=1) == channel).all()
 
 
 def test_no_window_no_residual(train: list[Series]) -> None:

@@ -105,10 +105,10 @@ def test_predicting_anew_near_a_fault_alone_gives_what_predicting_all_gives(
     params = hiding("mixed")
     near = injected_objective(network, store, params, 4, 7, 3000)
 
-    def whole(self, view, series, fault):
-        return view.residual(series)
+    def whole(self, member, series, coefficients):
+        return member.predict_error(series, coefficients)
 
-    monkeypatch.setattr(objective._VehicleDetector, "_case_residual", whole)
+    monkeypatch.setattr(objective.ResidualCache, "error_of", whole)
     assert injected_objective(network, store, params, 4, 7, 3000) == pytest.approx(near, abs=1e-9)
 
 
@@ -135,8 +135,8 @@ def test_a_case_is_scored_as_the_detector_scores_it_with_the_network_voting(
     def shorter(store, vehicle, which, rows=500):
         return part(store, vehicle, which, min(rows, 500))
 
-    def watched(self, views, series, fault):
-        cases.append((series, real(self, views, series, fault)))
+    def watched(self, ensemble, level, series):
+        cases.append((series, real(self, ensemble, level, series)))
         return cases[-1][1]
 
     monkeypatch.setattr(objective._VehicleDetector, "score", watched)

@@ -10,7 +10,7 @@ import pytest
 from detect_kit import C, broken_relation, coupled, fleet_of, with_values
 
 from amad.config.params import DetectParams
-from amad.detect.combine import BAR_QUANTILE
+from amad.detect.combine import EXCESS_QUANTILE
 from amad.detect.detector import FLEET, OWN_ROWS, Detector
 from amad.detect.make import make_members
 from amad.detect.members import Member, cut
@@ -70,14 +70,14 @@ def test_it_finds_what_the_own_past_does_not_and_names_the_channel(
     series = broken_relation(kind, coupled("b-1", 1200, seed=3), FAULT, 2)
     quiet_T = past.score(coupled("b-1", seed=2)).score_T
     past_T = past.score(series).score_T[INSIDE]
-    assert np.median(past_T) < np.quantile(quiet_T, BAR_QUANTILE)
+    assert np.median(past_T) < np.quantile(quiet_T, EXCESS_QUANTILE)
     scored, joint = relation.score(series), both.score(series)
-    bar = both.levels["vehicle/b-1"].bar["relation"]
+    bar = both.levels["vehicle/b-1"].excess_threshold["relation"]
     assert (scored.score_T[INSIDE] > bar).mean() > 0.9
     assert joint.alarm_T[INSIDE].mean() > 0.7 > 0.2 > joint.alarm_T[: FAULT.start - 100].mean()
     assert joint.score_T[INSIDE].mean() > past_T.mean() + 0.5
     for found in (scored, joint):
-        assert found.part_TC[INSIDE].mean(axis=0).argmax() == 2
+        assert found.contribution_TC[INSIDE].mean(axis=0).argmax() == 2
 
 
 @FORMS
@@ -190,10 +190,10 @@ def test_trailing_it_depends_on_no_later_row() -> None:
     assert (online.lookahead_rows, offline.lookahead_rows) == (0, 28)
     both = detector("ridge", "relation", smoothing="trailing")
     assert both.lookahead_rows == 0
-    score_T, part_TC, _ = both.raw_score(series)
+    score_T, contribution_TC, _ = both.raw_score(series)
     later_T, later_TC, _ = both.raw_score(later)
     np.testing.assert_array_equal(score_T[:120], later_T[:120])
-    np.testing.assert_array_equal(part_TC[:120], later_TC[:120])
+    np.testing.assert_array_equal(contribution_TC[:120], later_TC[:120])
 
 
 @FORMS
@@ -317,8 +317,8 @@ def test_context_rows_are_enough_history_to_know_what_is_stale(trailing: bool) -
     assert silent_T[360:400].all() and not silent_T[280:340].any()
     for first in range(300, 420, 7):
         part = series.rows_between(first - member.context_rows, 600)
-        part_TC = member.residual(part, "vehicle/b-1")[member.context_rows :]
-        np.testing.assert_allclose(part_TC, whole_TC[first:], atol=1e-5)
+        contribution_TC = member.residual(part, "vehicle/b-1")[member.context_rows :]
+        np.testing.assert_allclose(contribution_TC, whole_TC[first:], atol=1e-5)
 
 
 @FORMS
@@ -337,7 +337,7 @@ def test_the_score_is_two_thirds_time_one_third_relation_and_what_exceeds_the_ba
     time_T, time_TC, _ = time.raw_score(series)
     evidence_T, own_TC, _ = relation.raw_score(series)
     joint_T, joint_TC, left_out = joint.raw_score(series)
-    bar = joint.levels["vehicle/b-1"].bar["relation"]
+    bar = joint.levels["vehicle/b-1"].excess_threshold["relation"]
     assert left_out == () and bar > 0
     mean_T, mean_TC = 2 / 3 * time_T + evidence_T / 3, 2 / 3 * time_TC + own_TC / 3
     np.testing.assert_allclose(joint_T, mean_T + np.maximum(evidence_T - bar, 0), atol=1e-9)
@@ -365,11 +365,11 @@ def test_what_is_ordinary_is_the_mean_of_both_kinds() -> None:
 
 def test_a_bar_below_nought_makes_no_part_larger_than_the_members_own() -> None:
     joint = fitted(members_of("ridge", "relation"))
-    joint.levels["vehicle/b-1"].bar["relation"] = -5.0
+    joint.levels["vehicle/b-1"].excess_threshold["relation"] = -5.0
     series = coupled("b-1", 600, seed=3)
     time_TC, own_TC = (detector(name).raw_score(series)[1] for name in ("ridge", "relation"))
-    score_T, part_TC, _ = joint.raw_score(series)
-    np.testing.assert_allclose(part_TC, 2 / 3 * time_TC + 4 / 3 * own_TC, atol=1e-9)
+    score_T, contribution_TC, _ = joint.raw_score(series)
+    np.testing.assert_allclose(contribution_TC, 2 / 3 * time_TC + 4 / 3 * own_TC, atol=1e-9)
     assert np.isfinite(score_T).all()
 
 
@@ -383,7 +383,7 @@ def test_several_between_channels_share_one_vote() -> None:
 
 def test_alone_its_evidence_is_the_score() -> None:
     alone = detector("relation")
-    assert all(level.bar == {} for level in alone.levels.values())
+    assert all(level.excess_threshold == {} for level in alone.levels.values())
     series = broken_relation("stuck", coupled("b-1", 1200, seed=3), FAULT, 2)
     scored = alone.score(series)
     assert np.isfinite(scored.score_T).all() and scored.alarm_T[INSIDE].any()
@@ -398,11 +398,11 @@ def test_where_one_kind_has_nothing_to_say_the_other_is_the_score(silent: int, o
         for name, value in coefficients.items():
             coefficients[name] = np.full_like(value, np.nan)
     series = coupled("b-1", 600, seed=3)
-    score_T, part_TC, left_out = joint.raw_score(series)
+    score_T, contribution_TC, left_out = joint.raw_score(series)
     assert left_out == (member.name,)
     alone_T, alone_TC, _ = detector(other).raw_score(series)
     np.testing.assert_array_equal(score_T, alone_T)
-    np.testing.assert_array_equal(part_TC, alone_TC)
+    np.testing.assert_array_equal(contribution_TC, alone_TC)
 
 
 @pytest.mark.parametrize(("vehicle", "level"), [("b-1", "vehicle/b-1"), ("b-9", "class/b")])
@@ -410,8 +410,8 @@ def test_the_bar_is_a_quantile_of_held_out_evidence(vehicle: str, level: str) ->
     relation = detector("relation")
     held_out = replace(coupled("b-1", seed=2, begin=2000), vehicle=vehicle)
     assert relation.level_of(held_out) == level
-    bar = detector("ridge", "relation").levels[level].bar["relation"]
-    expected = np.quantile(joint_of(relation, held_out), BAR_QUANTILE)
+    bar = detector("ridge", "relation").levels[level].excess_threshold["relation"]
+    expected = np.quantile(joint_of(relation, held_out), EXCESS_QUANTILE)
     assert bar == pytest.approx(expected)
 
 
@@ -426,11 +426,11 @@ def test_a_vehicle_never_seen_has_the_bar_of_its_class_or_the_fleets(
     )
     assert joint.level_of(series) == level
     time_T, evidence_T = joint_of(time, series), joint_of(relation, series)
-    excess_T = np.maximum(evidence_T - joint.levels[level].bar["relation"], 0)
+    excess_T = np.maximum(evidence_T - joint.levels[level].excess_threshold["relation"], 0)
     expected_T = 2 / 3 * time_T + evidence_T / 3 + excess_T
     np.testing.assert_allclose(joint_of(joint, series), expected_T, atol=1e-9)
     assert excess_T[INSIDE].any()
-    assert joint.levels["fleet"].bar != joint.levels["class/b"].bar
+    assert joint.levels["fleet"].excess_threshold != joint.levels["class/b"].excess_threshold
 
 
 def test_what_calibration_rows_show_raises_the_bar_if_there_are_enough_of_them() -> None:
@@ -439,7 +439,7 @@ def test_what_calibration_rows_show_raises_the_bar_if_there_are_enough_of_them()
         if kind:
             calibration = broken_relation(kind, calibration, slice(100, 250), 2)
         found = fitted(members_of("ridge", "relation"), [coupled("b-1", seed=1)], [calibration])
-        return {name: level.bar["relation"] for name, level in found.levels.items()}
+        return {name: level.excess_threshold["relation"] for name, level in found.levels.items()}
 
     clean, wandering = bars(OWN_ROWS, None), bars(OWN_ROWS, "stuck")
     assert set(clean) == {"fleet", "vehicle/b-1"}
@@ -455,7 +455,7 @@ def test_the_order_of_the_vehicles_does_not_matter() -> None:
     calibration = [coupled(v, 60, seed=2, begin=200) for v in vehicles]
     one = fitted(members_of("ridge", "relation"), train, calibration)
     other = fitted(members_of("ridge", "relation"), train[::-1], calibration[::-1])
-    assert one.levels[FLEET].bar == other.levels[FLEET].bar
+    assert one.levels[FLEET].excess_threshold == other.levels[FLEET].excess_threshold
     assert one.threshold == other.threshold
 
 
@@ -476,7 +476,10 @@ def test_saved_and_loaded_it_is_the_same(tmp_path: Path, smoothing: str) -> None
     assert detector_digest(loaded) == detector_digest(ours)
     assert loaded.levels.keys() == ours.levels.keys()
     for name, level in loaded.levels.items():
-        assert set(level.bar) == {"relation"} and level.bar == ours.levels[name].bar
+        assert (
+            set(level.excess_threshold) == {"relation"}
+            and level.excess_threshold == ours.levels[name].excess_threshold
+        )
     for a, b in zip(ours.members, loaded.members, strict=True):
         assert (a.name, a.context_rows, a.lookahead_rows) == (b.name, b.context_rows,
                                                               b.lookahead_rows)  # fmt: skip
@@ -489,5 +492,5 @@ def test_saved_and_loaded_it_is_the_same(tmp_path: Path, smoothing: str) -> None
         series = broken_relation("late", coupled(vehicle, 1200, seed=3), FAULT, 2)
         for a, b in zip(ours.raw_score(series)[:2], loaded.raw_score(series)[:2], strict=True):
             np.testing.assert_array_equal(a, b)
-    ours.levels["vehicle/b-1"].bar["relation"] += 0.1
+    ours.levels["vehicle/b-1"].excess_threshold["relation"] += 0.1
     assert detector_digest(ours) != detector_digest(loaded)

@@ -143,10 +143,10 @@ def test_with_several_classes_the_fleets_level_learns_from_vehicles_of_unknown_c
     scaler = Scaler.fit(train, FLEET_OF, "vehicle")
     found = Detector(linear_members(), PARAMS, FLEET_OF, scaler)
     scaled = [scaler.apply(item) for item in train]
-    met = {s.vehicle: s for s in found._strangers(scaled, FLEET)}
+    met = {s.vehicle: s for s in found._without_history(scaled, FLEET)}
     want = scaler.as_stranger(scaled[0], ["b-1", "b-2"])
     np.testing.assert_array_equal(met["a-1"].value_TC, want.value_TC)
-    met = {s.vehicle: s for s in found._strangers(scaled, "class/a")}
+    met = {s.vehicle: s for s in found._without_history(scaled, "class/a")}
     assert set(met) == {"a-1", "a-2"}
     want = scaler.as_stranger(scaled[0], ["a-2"])
     np.testing.assert_array_equal(met["a-1"].value_TC, want.value_TC)

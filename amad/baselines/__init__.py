@@ -1,4 +1,4 @@
-"""Simple detectors behind the detector's interface, all but the floor with its evidence chain."""
+"""Simple methods, all but the floor and the criterion with the detector's evidence chain."""
 
 from amad.baselines.registry import baseline_names, make_baseline
 

@@ -15,8 +15,7 @@ import numpy as np
 
 from amad.config import ConfigError, Fleet
 from amad.config.params import DetectParams
-from amad.detect.detector import Detector
-from amad.detect.detector_state import FLEET, Level
+from amad.detect.scorer import RawScore, Scorer
 from amad.windows.scaler import Scaler
 from amad.windows.series import Series
 
@@ -28,15 +27,15 @@ if TYPE_CHECKING:
 BATCH = 32  # windows in one pass
 
 
-class CriterionDetector(Detector):
-    """The criterion of a trained network, in a detector's clothes.
+class CriterionScorer(Scorer):
+    """The criterion of a trained network, with a threshold like any method's.
 
         criterion_detector(bundle, params.detect).fit(train, calibration).score(series)
 
     The error is that of visible values; what was not measured is hidden from the network and counts
     nowhere. The network bounds its discrepancy to [0, 1); the softmax takes it unbounded again,
-    D / (1 - D), which for one layer and head is the discrepancy itself. A row's part of a channel
-    is that channel's share of the squared error. Only the threshold is learnt. Segments shorter
+    D / (1 - D), which for one layer and head is the discrepancy itself. A channel's contribution to
+    a row is its share of the squared error. Only the threshold is learnt. Segments shorter
     than a window have no score.
 
     Raises:
@@ -51,8 +50,8 @@ class CriterionDetector(Detector):
         scaler: Scaler | None,
         name: str,
     ) -> None:
-        """network: None where a subclass trains one in ``fit_levels``."""
-        super().__init__([], params, fleet, scaler, name=name)
+        """network: None where a subclass trains one in ``learn``."""
+        super().__init__(params, fleet, scaler, name)
         if network is not None and not network.two_views:
             raise ConfigError(
                 f"{name}: with model.kernel {network.params.kernel!r} the network has one view "
@@ -70,17 +69,16 @@ class CriterionDetector(Detector):
         """Rows after a row that its window may end."""
         return self.context_rows
 
-    def fit_levels(self, train: Sequence[Series]) -> None:
-        """Nothing to learn: the network is trained."""
-        self.levels = {FLEET: Level(calibration={}, ordinary=0.0)}
+    def learn(self, train: Sequence[Series], calibration: Sequence[Series]) -> None:
+        """There is nothing to learn: the network is trained."""
 
-    def raw_score(self, series: Series) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-        """The criterion (T,) and its parts (T, C), float64; NaN and 0 where there is no window."""
+    def raw_score(self, series: Series) -> RawScore:
+        """The criterion; NaN, with contributions of 0, where there is no window."""
         from amad.model.residual import tiles
 
         assert self.network is not None, "the network is given or fitted"
         score_T = np.full(series.rows, np.nan)
-        part_TC = np.zeros(series.value_TC.shape)
+        contribution_TC = np.zeros(series.value_TC.shape)
         todo = tiles(series, self.network.params.window, 0)
         passes = visible_passes(self.network, series, todo, need_discrepancy=True)
         for tile, error_NC, weight_N in passes:
@@ -89,19 +87,14 @@ class CriterionDetector(Detector):
             square_NC = np.where(known_NC, error_NC.astype(np.float64) ** 2, 0.0)
             share_NC = square_NC / np.maximum(known_NC.sum(axis=1, keepdims=True), 1)
             assert weight_N is not None, "the discrepancy was asked for"
-            part_TC[rows] = weight_N[:, None] * share_NC
-            score_T[rows] = part_TC[rows].sum(axis=1)
-        unscored_T = self.too_short(series)
-        score_T[unscored_T] = np.nan
-        part_TC[unscored_T] = 0.0
-        return score_T, part_TC, ()
+            contribution_TC[rows] = weight_N[:, None] * share_NC
+            score_T[rows] = contribution_TC[rows].sum(axis=1)
+        return self._where_scored(score_T, contribution_TC, self.too_short(series))
 
 
-def criterion_detector(bundle: "Bundle", params: DetectParams) -> CriterionDetector:
+def criterion_detector(bundle: "Bundle", params: DetectParams) -> CriterionScorer:
     """The criterion of a bundle's network, unfitted: ``amad_criterion``."""
-    return CriterionDetector(
-        bundle.model, params, bundle.fleet, bundle.scaler, name="amad_criterion"
-    )
+    return CriterionScorer(bundle.model, params, bundle.fleet, bundle.scaler, name="amad_criterion")
 
 
 def visible_passes(

@@ -10,14 +10,14 @@ import numpy as np
 
 from amad.config import Fleet
 from amad.config.params import DetectParams
-from amad.detect.detector import Detector
-from amad.detect.detector_state import FLEET, Level
+from amad.detect.chain import EvidenceChain
+from amad.detect.scorer import RawScore, Scorer
 from amad.windows.scaler import Scaler
 from amad.windows.series import Series
 
 
-class RandomDetector(Detector):
-    """Uniform scores and parts, unsmoothed: the evidence chain has nothing to work on.
+class RandomScorer(Scorer):
+    """Uniform scores and contributions, without the evidence chain.
 
     The numbers depend on the seed and on the series itself: the same series gets the same scores,
     two copies with different faults in them do not.
@@ -26,21 +26,27 @@ class RandomDetector(Detector):
     def __init__(
         self, params: DetectParams, fleet: Fleet, scaler: Scaler | None, seed: int
     ) -> None:
-        super().__init__([], params, fleet, scaler, name="random")
+        super().__init__(params, fleet, scaler, name="random")
         self.seed = seed
 
-    def fit_levels(self, train: Sequence[Series]) -> None:
-        """Nothing to learn."""
-        self.levels = {FLEET: Level(calibration={}, ordinary=0.0)}
+    @property
+    def context_rows(self) -> int:
+        """A score depends on no row before its own."""
+        return 0
 
-    def raw_score(self, series: Series) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    @property
+    def lookahead_rows(self) -> int:
+        """As many as the evidence chain of the methods that it is compared with."""
+        return EvidenceChain(self.params).lookahead_rows
+
+    def learn(self, train: Sequence[Series], calibration: Sequence[Series]) -> None:
+        """There is nothing to learn."""
+
+    def raw_score(self, series: Series) -> RawScore:
         """Uniform in [0, 1); NaN in segments too short to be scored."""
         content = zlib.crc32(np.ascontiguousarray(series.value_TC).data)
         vehicle = zlib.crc32(series.vehicle.encode())
         rng = np.random.default_rng([self.seed, vehicle, content])
         score_T = rng.random(series.rows)
-        part_TC = rng.random(series.value_TC.shape, np.float32) * self.present(series)
-        unscored_T = self.too_short(series)
-        score_T[unscored_T] = np.nan
-        part_TC[unscored_T] = 0.0
-        return score_T, part_TC, ()
+        contribution_TC = rng.random(series.value_TC.shape, np.float32) * self.present(series)
+        return self._where_scored(score_T, contribution_TC, self.too_short(series))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from amad.baselines.floor import RandomDetector
+from amad.baselines.floor import RandomScorer
 from amad.baselines.kmeans import KMeansMember
 from amad.baselines.knn import KnnMember
 from amad.baselines.mahalanobis import MahalanobisMember
@@ -15,6 +15,7 @@ from amad.detect.detector import Detector
 from amad.detect.make import linear_members
 from amad.detect.members import Member
 from amad.detect.relation import RelationMember
+from amad.detect.scorer import Scorer
 from amad.windows.scaler import Scaler
 
 FLOOR, CRITERION = "random", "anomaly_transformer_criterion"
@@ -37,7 +38,7 @@ class Order:
 
 def make_baseline(
     name: str, params: DetectParams, seed: int, fleet: Fleet, scaler: Scaler | None = None
-) -> Detector:
+) -> Scorer:
     """An unfitted baseline; ``fit`` and ``score`` are those of every detector.
 
     seed: of what is random in it. scaler: that the series were scaled with; it only travels along.
@@ -61,10 +62,10 @@ def baseline_names() -> list[str]:
     return [FLOOR, *sorted({*_without_chain(), *_builders()} - {FLOOR})]
 
 
-def _without_chain() -> dict[str, Callable[[Order], Detector]]:
-    """Whole detectors: those that the evidence chain is not given to."""
+def _without_chain() -> dict[str, Callable[[Order], Scorer]]:
+    """The methods without members: they have no evidence chain."""
     return {
-        FLOOR: lambda o: RandomDetector(o.params, o.fleet, o.scaler, o.seed),
+        FLOOR: lambda o: RandomScorer(o.params, o.fleet, o.scaler, o.seed),
         CRITERION: _criterion,
     }
 
@@ -111,7 +112,7 @@ def _transformer(order: Order) -> list[Member]:
     return [TransformerMember("anomaly_transformer", trailing=order.trailing, seed=order.seed)]
 
 
-def _criterion(order: Order) -> Detector:
+def _criterion(order: Order) -> Scorer:
     from amad.baselines.transformer import TransformerCriterion
 
     return TransformerCriterion(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from amad.baselines.criterion import CriterionDetector, visible_passes
+from amad.baselines.criterion import CriterionScorer, visible_passes
 from amad.baselines.network import NetworkMember, minimise, seeded
 from amad.config.params import LossParams, ModelParams
 from amad.detect.detector_state import pooled
@@ -89,14 +89,13 @@ class TransformerMember(NetworkMember[Amad]):
         return residual_TC
 
 
-class TransformerCriterion(CriterionDetector):
+class TransformerCriterion(CriterionScorer):
     """The same network under the paper's own criterion, without the chain."""
 
     def __init__(self, *args, seed: int, **kwargs) -> None:
         super().__init__(None, *args, **kwargs)
         self.seed = seed
 
-    def fit_levels(self, train: Sequence[Series]) -> None:
+    def learn(self, train: Sequence[Series], calibration: Sequence[Series]) -> None:
         """Train the network on the rows that the fleet's level pools."""
         self.network = train_transformer(pooled(train), self.seed, STEPS)
-        super().fit_levels(train)

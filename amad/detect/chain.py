@@ -104,7 +104,7 @@ class EvidenceChain:
         chain = EvidenceChain(params.detect)
         layout = chain.layout([series], [present_C])
         calibration = chain.calibrate(train_residual_TC, train_layout)
-        evidence_T, part_TC = chain.evidence(residual_TC, layout, calibration)
+        evidence_T, contribution_TC = chain.evidence(residual_TC, layout, calibration)
     """
 
     def __init__(self, params: DetectParams) -> None:
@@ -169,10 +169,11 @@ class EvidenceChain:
         calibration: Calibration,
         recent_T: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray] | None:
-        """Evidence (T,) of one series and its channels' parts (T, C), both float64 and finite.
+        """Evidence (T,) of one series and the channels' contributions (T, C), float64 and finite.
 
         recent_T: from ``recent``, to let channels habituate; None does not.
-        The parts of a row are >= 0 and sum to the mean of its two terms, each term no lower than 0.
+        The contributions to a row are >= 0. Their sum is the mean of the two terms, where a term
+        below 0 counts as 0.
         Returns None where the member has nothing to say: no finite residual, or an infinite one.
         """
         usable_C = np.isfinite(calibration.scale_C) & layout.present_TC[0]
@@ -194,7 +195,7 @@ class EvidenceChain:
 
         present_TU = np.ones((1, usable_C.sum()), bool)
         evidence_T = np.zeros(len(residual_TC))
-        part_TC = np.zeros(residual_TC.shape)
+        contribution_TC = np.zeros(residual_TC.shape)
         tail_ordinary_U = calibration.tail_ordinary_C[usable_C]
         for e, (x_TU, quiet_U) in enumerate(((z2_TU, ordinary_U), (ratio_TU, tail_ordinary_U))):
             box_WT = self._term_boxes(x_TU, quiet_U, present_TU, layout)
@@ -205,8 +206,8 @@ class EvidenceChain:
             share_TU = self._winning_boxes(x_TU, quiet_U, layout, best_T)
             whole_T = np.maximum(share_TU.sum(axis=1), 1e-12)
             share_TU *= (np.maximum(term_T, 0.0) / whole_T / len(TERMS))[:, None]
-            part_TC[:, usable_C] += share_TU
-        return evidence_T, part_TC
+            contribution_TC[:, usable_C] += share_TU
+        return evidence_T, contribution_TC
 
     def recent(self, timestamp_T: np.ndarray, *, period_us: int) -> np.ndarray:
         """For each row, the first row of the last ``baseline_rows`` periods; int (T,)."""

@@ -1,27 +1,27 @@
-"""Channels that never moved in train: a first move is told once, and is then ordinary.
+"""Channels that never moved in train: a first move is reported once, and is then ordinary.
 
-Such a channel has no spread to measure a move by. In the members' means its residual would be
-whatever its scale happens to be, for as long as it keeps the new value, and drown every other
-channel; or, inside a wide physical range, nothing. So at a level where a channel is *still* the
-members see it held at 0, and one rule of its own tells when it moves:
+Such a channel has no spread to measure a move by. Its residual would depend on nothing but its
+scale, for as long as it keeps the new value: it would hide every other channel, or, inside a wide
+physical range, be invisible. So at a level where a channel is constant the members see it held at
+0, and a rule of its own reports when it moves:
 
 - A *first move* is a measured value that differs from the one value that the channel held for the
   last ``MEMORY_DAYS`` days. Where it was not measured in that time, from what it is known to have
   been: its value in train, or its last one in calibration.
-- The score of the ``TOLD_ROWS`` periods from a first move on is at least ``TOLD_MARGIN`` above the
-  threshold, and the channel is to blame.
+- The score of the ``REPORTED_ROWS`` periods from a first move on is at least ``REPORTED_MARGIN``
+  above the threshold, and the channel is to blame.
 
 After that the new value is ordinary, and so is any other move within ``MEMORY_DAYS``: a signal that
-came alive is one incident. No move is worth more than another, so that none hides the other
-channels. What is told depends on ``MEMORY_DAYS`` before a row and on nothing else.
+came alive is one incident. No move counts more than another, so that none hides the other
+channels. What is reported depends on ``MEMORY_DAYS`` before a row and on nothing else.
 
-A channel that *hardly ever* moved in the train rows of a vehicle (``MOSTLY`` of them hold one
-value) is seen by the members, which know its short excursions. But they would never get used to a
-new value that stays. Once it has been measured for ``SETTLED_ROWS`` periods on end, or for as long
-as the longest excursion in train, it is ordinary for ``MEMORY_DAYS``, and the members see the usual
-value in its place.
+A channel is *nearly constant* where ``MOSTLY`` of a vehicle's train rows hold one value. The
+members see it, and know its short excursions, but they would never get used to a new value that
+stays. Once a new value has been measured for ``SETTLED_ROWS`` periods without a break, or for as
+long as the longest excursion in train, it is ordinary for ``MEMORY_DAYS``, and the members see the
+usual value in its place.
 
-Shape legend: T rows of a vehicle, C channels, K still channels, M measured rows of one of them.
+Shape legend: T rows of a vehicle, C channels, K constant channels, M measured rows of one of them.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,8 +34,8 @@ from amad.windows.series import Series
 
 MEMORY_DAYS = 8  # a vehicle that drives on one day of the week remembers the week before
 MEMORY_US = MEMORY_DAYS * 86_400_000_000
-TOLD_ROWS = 5  # periods; a move is one moment, however long the new value is kept
-TOLD_MARGIN = 1.0  # score units above the threshold: a severity of about 40, medium
+REPORTED_ROWS = 5  # periods; a move is one moment, however long the new value is kept
+REPORTED_MARGIN = 1.0  # score units above the threshold: a severity of about 40, medium
 MOSTLY = 0.99  # of the measured train rows
 SETTLED_ROWS = 60  # periods
 DIGITS, FLOAT32 = 1e-12, 1e-6  # noise: of the magnitude in float64, of the scaled value
@@ -52,7 +52,7 @@ def noise_of(figures: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     return DIGITS * np.abs(mean_C) / scale_C
 
 
-def still_channels(group: Sequence[Series], noise_C: np.ndarray) -> dict[int, tuple[float, ...]]:
+def constant_channels(group: Sequence[Series], noise_C: np.ndarray) -> dict[int, tuple[float, ...]]:
     """The channels that hold one value in each of the train series, and that value.
 
     No value is known where the vehicles differ in it.
@@ -70,7 +70,9 @@ def still_channels(group: Sequence[Series], noise_C: np.ndarray) -> dict[int, tu
     return found
 
 
-def hardly_moving(group: Sequence[Series], noise_C: np.ndarray) -> dict[int, tuple[float, int]]:
+def nearly_constant_channels(
+    group: Sequence[Series], noise_C: np.ndarray
+) -> dict[int, tuple[float, int]]:
     """The channels that hold one value in ``MOSTLY`` of a vehicle's train rows, but not in all.
 
     Each with that value and the periods after which another one is ordinary. Several vehicles, as
@@ -94,14 +96,14 @@ def settled(
 ) -> Series:
     """The series with the usual value wherever a channel that hardly moves has settled at another.
 
-    memory, level, figures: as in ``told_rows``.
+    memory, level, figures: as in ``first_moves``.
     """
-    if not level.usual or not series.rows:
+    if not level.nearly_constant or not series.rows:
         return series
     noise_C, value_TC = noise_of(figures), None
     record = series if memory is None else memory
-    for c, (value, limit) in level.usual.items():
-        at = c if memory is None else level.followed.index(c)
+    for c, (value, limit) in level.nearly_constant.items():
+        at = c if memory is None else level.remembered.index(c)
         rows = np.flatnonzero(record.valid_TC[:, at])
         value_M = record.value_TC[rows, at]
         if memory is not None:
@@ -162,7 +164,7 @@ def hold(series: Series, channels: Iterable[int]) -> Series:
     return series.with_values(value_TC)
 
 
-def told_rows(
+def first_moves(
     series: Series,
     memory: Series | None,
     level: Level,
@@ -171,15 +173,17 @@ def told_rows(
     period_us: int,
     too_short: Callable[[Series], np.ndarray],
 ) -> dict[int, np.ndarray]:
-    """Still channel -> in which rows a first move of it is told, bool (T,); only those that move.
+    """The rows in which a first move of each constant channel is reported, bool (T,).
+
+    Channels that do not move are left out.
 
     series: scaled with figures, (mean_C, scale_C). memory: a longer record that ends with it, of
     the channels that the level follows alone, in their order and in engineering units; None: the
     series itself. level: that serves the vehicle. too_short: which rows lie in stretches too short
-    to be scored. They are not looked at, so that what moves there is told when it is next seen.
+    to be scored. They are not looked at: a move there is reported when it is next seen.
     """
-    channels = sorted(level.still)
-    among = [level.followed.index(c) for c in channels]
+    channels = sorted(level.constant)
+    among = [level.remembered.index(c) for c in channels]
     if not channels or not series.rows:
         return {}
     if memory is None:
@@ -191,40 +195,44 @@ def told_rows(
         record, valid_TK = memory, memory.valid_TC[:, among]
     usable_T = ~too_short(record)
     row_T = row_of(record, series.timestamp_T)
-    told = {}
+    moves = {}
     for c, noise, value_T, valid_T in zip(
         channels, noise_of(figures)[channels], value_TK.T, valid_TK.T, strict=True
     ):
         rows = np.flatnonzero((valid_T == 1) & usable_T)
         time_M = record.timestamp_T[rows]
-        first_M = _first_moves(time_M, value_T[rows], level.still[c], noise)
+        first_M = _first_moves(time_M, value_T[rows], level.constant[c], noise)
         if first_M.any():
             begin_M = time_M[first_M]
             edge_T = np.zeros(record.rows + 1, np.int64)
             np.add.at(edge_T, np.searchsorted(record.timestamp_T, begin_M), 1)
-            end_M = begin_M + TOLD_ROWS * period_us
+            end_M = begin_M + REPORTED_ROWS * period_us
             np.add.at(edge_T, np.searchsorted(record.timestamp_T, end_M), -1)
-            told[c] = (np.cumsum(edge_T)[:-1] > 0)[row_T] & (row_T >= 0)
-    return told
+            moves[c] = (np.cumsum(edge_T)[:-1] > 0)[row_T] & (row_T >= 0)
+    return moves
 
 
-def tell(
-    told: Mapping[int, np.ndarray], score_T: np.ndarray, part_TC: np.ndarray, *, threshold: float
+def raise_scores(
+    moves: Mapping[int, np.ndarray],
+    score_T: np.ndarray,
+    contribution_TC: np.ndarray,
+    *,
+    threshold: float,
 ) -> None:
-    """Lift scores and parts, in place, in the rows in which first moves are told.
+    """Raise scores and contributions, in place, in the rows in which first moves are reported.
 
-    A row that is an alarm for this alone has at least half of its parts from the channels that
-    moved; one that is an alarm anyway keeps its blame, with these beside it.
+    Where a row is an alarm for this reason alone, the channels that moved give at least half of its
+    score. A row that is an alarm anyway keeps its contributions, and these are added.
     """
-    if not told:
+    if not moves:
         return
-    told_TK = np.stack(list(told.values()), axis=1) & np.isfinite(score_T)[:, None]
-    rows = np.flatnonzero(told_TK.any(axis=1))
-    evidence = max(threshold, 0.0) + TOLD_MARGIN
-    others = np.where(score_T[rows] > threshold, 0.0, part_TC[rows].sum(axis=1))
-    share_K = told_TK[rows] / told_TK[rows].sum(axis=1, keepdims=True)
-    part_TC[np.ix_(rows, np.array(list(told)))] += (evidence + others)[:, None] * share_K
-    score_T[rows] = np.maximum(score_T[rows], threshold + TOLD_MARGIN)
+    moves_TK = np.stack(list(moves.values()), axis=1) & np.isfinite(score_T)[:, None]
+    rows = np.flatnonzero(moves_TK.any(axis=1))
+    evidence = max(threshold, 0.0) + REPORTED_MARGIN
+    others = np.where(score_T[rows] > threshold, 0.0, contribution_TC[rows].sum(axis=1))
+    share_K = moves_TK[rows] / moves_TK[rows].sum(axis=1, keepdims=True)
+    contribution_TC[np.ix_(rows, np.array(list(moves)))] += (evidence + others)[:, None] * share_K
+    score_T[rows] = np.maximum(score_T[rows], threshold + REPORTED_MARGIN)
 
 
 def _first_moves(
@@ -239,8 +247,8 @@ def _first_moves(
     position_M = np.where(step_M, np.arange(len(value_M)), 0)
     last_M = np.append(0, np.maximum.accumulate(position_M)[:-1])
     other_M = np.where(last_M > 0, time_M[last_M - 1], time_M[0] - MEMORY_US)
-    was_still_M = other_M <= time_M - MEMORY_US
-    first_M = step_M & remembered_M & was_still_M
+    was_constant_M = other_M <= time_M - MEMORY_US
+    first_M = step_M & remembered_M & was_constant_M
     if known:
         unknown_M = np.all([~_near(value_M, value, noise) for value in known], axis=0)
         first_M |= ~remembered_M & unknown_M

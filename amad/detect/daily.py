@@ -83,12 +83,12 @@ def score_vehicle_day(
         return ScoredRows(table=table, incidents=[])
     table = _kept(lake.read(vehicle, history_start(day, detector), end), quarantined)
     memory = None
-    still = detector.still_channels(vehicle, fleet.class_of(vehicle))
-    if still and table.num_rows:
-        names = ["timestamp", *(fleet.channel_names[c] for c in still)]
+    remembered = detector.remembered_channels(vehicle, fleet.class_of(vehicle))
+    if remembered and table.num_rows:
+        names = ["timestamp", *(fleet.channel_names[c] for c in remembered)]
         memory = _kept(lake.read(vehicle, start - detector.history_us, end, names), quarantined)
     return score_table(
-        detector, vehicle, table, start_us=start, classes_of=fleet, still_table=memory
+        detector, vehicle, table, start_us=start, classes_of=fleet, memory_table=memory
     )
 
 
@@ -106,14 +106,14 @@ def score_table(
     table: pa.Table,
     start_us: int | None = None,
     classes_of: Fleet | None = None,
-    still_table: pa.Table | None = None,
+    memory_table: pa.Table | None = None,
 ) -> ScoredRows:
     """Score the rows of ``table`` (lake columns, sorted) from ``start_us`` on; earlier is history.
 
     ``start_us`` None: every row is scored. classes_of: the fleet file that says of which class the
     vehicle is, if not the detector's own: a class younger than the detector is scored with the
-    figures of the whole fleet. still_table: timestamps and ``detector.still_channels`` of a longer
-    history that ends with ``table``, from which first moves are told; default: ``table``.
+    figures of the whole fleet. memory_table: timestamps and ``detector.remembered_channels`` of
+    a longer history that ends with ``table``, by which first moves are known; default: ``table``.
     """
     fleet = detector.fleet
     if classes_of is not None:
@@ -131,10 +131,10 @@ def score_table(
     assert detector.scaler is not None, "a saved detector has its scaler"
     scaled = detector.scaler.apply(series)
     memory = None
-    if still_table is not None:
-        still = detector.still_channels(vehicle, series.vehicle_class)
-        narrow = fleet.model_copy(update={"channels": [fleet.channels[c] for c in still]})
-        memory = to_series(still_table, narrow, vehicle)
+    if memory_table is not None:
+        remembered = detector.remembered_channels(vehicle, series.vehicle_class)
+        narrow = fleet.model_copy(update={"channels": [fleet.channels[c] for c in remembered]})
+        memory = to_series(memory_table, narrow, vehicle)
     scored = detector.score(scaled, memory)
     has_C = np.array(fleet.has_channel(series.vehicle_class))
     seen_C = (series.valid_TC[first:] != 0).any(axis=0)
@@ -181,7 +181,7 @@ def _scored(
     status_R = np.where(known_R, "scored", np.where(short_R, "too_short", "no_history"))
     if empty:
         status_R = np.full(len(row_R), "no_values")
-    channels, shares = _top(scored.part_TC[row_R[alarm_R]], alarm_R, fleet.channel_names)
+    channels, shares = _top(scored.contribution_TC[row_R[alarm_R]], alarm_R, fleet.channel_names)
     return check(
         pa.table(
             [
@@ -207,18 +207,18 @@ def _nothing_scored(scored: "Scored") -> "Scored":
         scored,
         score_T=np.full_like(scored.score_T, np.nan),
         alarm_T=np.zeros_like(scored.alarm_T),
-        part_TC=np.zeros_like(scored.part_TC),
+        contribution_TC=np.zeros_like(scored.contribution_TC),
     )
 
 
 def _top(
-    part_AC: np.ndarray, alarm_R: np.ndarray, names: list[str]
+    contribution_AC: np.ndarray, alarm_R: np.ndarray, names: list[str]
 ) -> tuple[pa.ListArray, pa.ListArray]:
-    """(channels, shares) of each row: those with the largest positive parts of the alarm rows A."""
-    part_AC = np.nan_to_num(part_AC, nan=0.0, posinf=0.0, neginf=0.0)
-    top_AK = np.argsort(-part_AC, axis=1, kind="stable")[:, :TOP]
-    total_A = part_AC.sum(axis=1, dtype=np.float64, keepdims=True)
-    share_AK = np.take_along_axis(part_AC, top_AK, axis=1) / np.maximum(total_A, 1e-30)
+    """(channels, shares) of each row: the largest positive contributions to the alarm rows A."""
+    contribution_AC = np.nan_to_num(contribution_AC, nan=0.0, posinf=0.0, neginf=0.0)
+    top_AK = np.argsort(-contribution_AC, axis=1, kind="stable")[:, :TOP]
+    total_A = contribution_AC.sum(axis=1, dtype=np.float64, keepdims=True)
+    share_AK = np.take_along_axis(contribution_AC, top_AK, axis=1) / np.maximum(total_A, 1e-30)
     used_AK = share_AK > 0
     count_R = np.zeros(len(alarm_R), np.int32)
     count_R[alarm_R] = used_AK.sum(axis=1)

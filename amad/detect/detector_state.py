@@ -22,13 +22,13 @@ class Scored:
     """What the detector says of each row of a series.
 
     score_T float32, NaN where the row is not scored (segment shorter than the fleet's
-    ``min_segment_rows``, or no member serves the vehicle). alarm_T bool. part_TC float32 >= 0: how
-    much of the evidence each channel gave. left_out: members that had no finite residual here.
+    ``min_segment_rows``, or no member serves the vehicle). alarm_T bool. contribution_TC float32
+    >= 0: how much of the evidence each channel gives. left_out: members without a finite residual.
     """
 
     score_T: np.ndarray
     alarm_T: np.ndarray
-    part_TC: np.ndarray
+    contribution_TC: np.ndarray
     left_out: tuple[str, ...] = ()
 
 
@@ -37,24 +37,25 @@ class Level:
     """What is ordinary at one level.
 
     calibration: of each member that serves it. ordinary: train mean of the members' mean evidence.
-    bar: of each member that counts by its excess as well, the ``BAR_QUANTILE`` of its evidence.
-    allowance: what is taken off a score at a pooled level, so that the one threshold keeps its
-    promise there: strangers score higher. still: channels that never moved in train and the scaled
-    values that they are known to have. usual: of a vehicle's channels that hardly ever moved, the
-    value, and the periods in which another becomes ordinary. For both see ``constant_channels``.
+    excess_threshold: of each member that also counts by its excess, the ``EXCESS_QUANTILE`` of its
+    evidence. allowance: what is taken off a score at a pooled level, so that the one threshold
+    keeps its promise there: vehicles without history score higher. constant: the channels that
+    never moved in train, and the scaled values that they are known to have. nearly_constant: of a
+    vehicle's channels that hardly ever moved, the usual value, and the periods after which another
+    becomes ordinary. For both see ``constant_channels``.
     """
 
     calibration: dict[str, Calibration]
     ordinary: float
-    bar: dict[str, float] = field(default_factory=dict)
+    excess_threshold: dict[str, float] = field(default_factory=dict)
     allowance: float = 0.0
-    still: dict[int, tuple[float, ...]] = field(default_factory=dict)
-    usual: dict[int, tuple[float, int]] = field(default_factory=dict)
+    constant: dict[int, tuple[float, ...]] = field(default_factory=dict)
+    nearly_constant: dict[int, tuple[float, int]] = field(default_factory=dict)
 
     @property
-    def followed(self) -> list[int]:
+    def remembered(self) -> list[int]:
         """The channels whose memory is longer than that of the members, in order."""
-        return sorted({*self.still, *self.usual})
+        return sorted({*self.constant, *self.nearly_constant})
 
 
 def pooled(train: Sequence[Series]) -> list[Series]:

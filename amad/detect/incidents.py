@@ -70,7 +70,7 @@ def incidents_of(
     first_row: alarms before this row are not looked at; its rows are history for the shapes.
     """
     fleet = detector.fleet
-    still = detector.levels[detector.level_of(series)].still
+    constant = detector.levels[detector.level_of(series)].constant
     alarm_T = scored.alarm_T.copy()
     alarm_T[:first_row] = False
     runs = merge_alarms(
@@ -84,7 +84,7 @@ def incidents_of(
         end = int(series.timestamp_T[last - 1]) + fleet.period_us
         peak_score = float(scored.score_T[peak])
         grade = severity(peak_score - detector.threshold, (end - start) / 1e6)
-        order, share_C = blamed(scored.part_TC[rows])
+        order, share_C = blamed(scored.contribution_TC[rows])
         out.append(
             Incident(
                 incident_id=incident_id(fleet.name, series.vehicle, start),
@@ -97,7 +97,7 @@ def incidents_of(
                 severity=grade,
                 level=level_of(grade),
                 type="first_move"
-                if order[:1] and order[0] in still
+                if order[:1] and order[0] in constant
                 else incident_type(series, first, last, order, share_C),
                 alarm_rows=len(rows),
                 channels=tuple(fleet.channel_names[c] for c in order),
@@ -125,9 +125,9 @@ def incident_id(fleet: str, vehicle: str, start: int) -> str:
     return f"{stamp}-{digest[:10]}"
 
 
-def blamed(part_AC: np.ndarray) -> tuple[list[int], np.ndarray]:
+def blamed(contribution_AC: np.ndarray) -> tuple[list[int], np.ndarray]:
     """(channels to blame, largest share first; share of every channel) of some alarm rows."""
-    whole_C = part_AC.sum(axis=0, dtype=np.float64)
+    whole_C = contribution_AC.sum(axis=0, dtype=np.float64)
     share_C = whole_C / max(float(whole_C.sum()), 1e-30)
     order = np.argsort(-share_C, kind="stable")[:TOP_CHANNELS]
     return [int(c) for c in order if share_C[c] > 0], share_C

@@ -15,17 +15,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from amad.config import Params
 from amad.config.params import Hide, MaskFamily
+from amad.detect.residual_cache import Arrays, ResidualCache
 from amad.windows.series import Series
 
 if TYPE_CHECKING:
-    from amad.model.bundle import Bundle
-
-Arrays = dict[str, np.ndarray]
+    from amad.model.network import Amad
 
 
 class Member(ABC):
@@ -34,13 +34,15 @@ class Member(ABC):
     name: unique within a detector. weight: of its evidence in the sum. context_rows,
     lookahead_rows: rows before and after a row that its residual depends on. between_channels: it
     predicts channels from each other, not over time, see ``amad.detect.combine``, and its channels
-    habituate, see ``amad.detect.chain``. coefficients: for each level (a vehicle, a class, the
-    fleet) what ``solve`` gave, float64.
+    habituate, see ``amad.detect.chain``. cache: where it looks before it predicts; None predicts
+    every time. coefficients: for each level (a vehicle, a class, the fleet) what ``solve`` gave,
+    float64.
     """
 
     context_rows: int = 0
     lookahead_rows: int = 0
     between_channels: bool = False
+    cache: ResidualCache | None = None
 
     def __init__(self, name: str, weight: float = 1.0) -> None:
         self.name = name
@@ -118,7 +120,10 @@ class Member(ABC):
         return (before_T >= needed) & (after_T >= self.lookahead_rows)
 
     def _masked(self, series: Series, coefficients: Arrays) -> np.ndarray:
-        residual_TC = self.predict_error(series, coefficients)
+        if self.cache is None:
+            residual_TC = self.predict_error(series, coefficients)
+        else:
+            residual_TC = self.cache.error_of(self, series, coefficients)
         residual_TC[series.valid_TC == 0] = np.nan
         return residual_TC
 
@@ -190,6 +195,18 @@ class RidgeMember(Member):
         return residual_TC
 
 
+class Network(Protocol):
+    """What ``AmadMember`` needs of a bundle."""
+
+    @property
+    def model(self) -> "Amad":
+        """The attention network."""
+
+    @property
+    def params(self) -> Params:
+        """The settings that it was trained with."""
+
+
 class AmadMember(Member):
     """The attention network of a bundle: each position predicted while it is hidden.
 
@@ -200,7 +217,7 @@ class AmadMember(Member):
     share a bundle.
     """
 
-    def __init__(self, bundle: "Bundle", weight: float = 1.0, *, hide: Hide = "time") -> None:
+    def __init__(self, bundle: "Network", weight: float = 1.0, *, hide: Hide = "time") -> None:
         super().__init__("amad" if hide == "time" else "amad_channel", weight)
         model, block = bundle.params.model, bundle.params.mask.block
         self.bundle, self.block, self.hide = bundle, block, hide

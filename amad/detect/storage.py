@@ -81,10 +81,17 @@ def load_detector(path: Path) -> Detector:
             member.coefficients[level] = groups.get((str(k), member.name, "coefficient"), {})
             if (found := groups.get((str(k), member.name, CALIBRATION))) is not None:
                 calibration[member.name] = Calibration(**found)
-        names = detector.fleet.channel_names
-        still = {names.index(name): tuple(values) for name, values in about.pop("still").items()}
-        usual = {names.index(n): tuple(v) for n, v in about.pop("usual", {}).items()}
-        detector.levels[level] = Level(calibration=calibration, still=still, usual=usual, **about)
+        position = {name: c for c, name in enumerate(detector.fleet.channel_names)}
+        detector.levels[level] = Level(
+            calibration=calibration,
+            ordinary=about["ordinary"],
+            excess_threshold=about["bar"],
+            allowance=about["allowance"],
+            constant={position[name]: tuple(v) for name, v in about["still"].items()},
+            nearly_constant={
+                position[name]: tuple(v) for name, v in about.get("usual", {}).items()
+            },
+        )
     detector.operating_point = OperatingPoint(**content["operating_point"])
     return detector
 
@@ -166,10 +173,12 @@ def _write_content(detector: Detector, folder: Path) -> None:
         "levels": {
             level: {
                 "ordinary": learnt.ordinary,
-                "bar": learnt.bar,
+                "bar": learnt.excess_threshold,
                 "allowance": learnt.allowance,
-                "still": {detector.fleet.channel_names[c]: v for c, v in learnt.still.items()},
-                "usual": {detector.fleet.channel_names[c]: v for c, v in learnt.usual.items()},
+                "still": {detector.fleet.channel_names[c]: v for c, v in learnt.constant.items()},
+                "usual": {
+                    detector.fleet.channel_names[c]: v for c, v in learnt.nearly_constant.items()
+                },
             }
             for level, learnt in sorted(detector.levels.items())
         },

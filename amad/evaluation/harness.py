@@ -20,6 +20,7 @@ from amad.config.params import DetectParams
 from amad.detect.detector import Detector
 from amad.detect.detector_state import Scored
 from amad.detect.make import make_members
+from amad.detect.scorer import Scorer
 from amad.evaluation.method_result import (
     MethodResult,
     lowest_for_unscored,
@@ -63,12 +64,12 @@ def examine(
     events: of the EVENTS schema, all vehicles; the labels stand in the store.
     """
     timings: dict[str, dict[str, float]] = {}
-    methods: dict[str, Detector] = {"amad": detector}
+    methods: dict[str, Scorer] = {"amad": detector}
     train, calibration = fitting_parts(store)
     for name, seed in _rivals(params, other := _other(detector, params.detect)):
         started = time.perf_counter()
         if name in (WITH, WITHOUT):
-            method = other_form(detector, params.detect)
+            method: Scorer = other_form(detector, params.detect)
         else:
             kind = name.partition("#")[0]
             method = make_baseline(kind, params.detect, seed, fleet, store.scaler)
@@ -85,14 +86,16 @@ def examine(
     return Evaluation(metrics=content, results=results, timings=timings)
 
 
-class Scorer(Protocol):
+class ScoresSeries(Protocol):
     """Anything that scores series scaled by the store's scaler."""
 
     def score(self, series: Series) -> Scored:
         """Score each row."""
 
 
-def per_unit_metrics(store: WindowStore, scorer: Scorer, fleet: Fleet, events: pa.Table) -> PerUnit:
+def per_unit_metrics(
+    store: WindowStore, scorer: ScoresSeries, fleet: Fleet, events: pa.Table
+) -> PerUnit:
     """Figures by unit of one fitted detector, as in ``metrics.json``: for a champion of old."""
     per_unit, vehicle_of = {}, {}
     for vehicle in track(store.vehicles, "judge one detector, vehicle by vehicle"):
@@ -106,7 +109,7 @@ def per_unit_metrics(store: WindowStore, scorer: Scorer, fleet: Fleet, events: p
 
 
 def judge(
-    methods: Mapping[str, Detector],
+    methods: Mapping[str, Scorer],
     store: WindowStore,
     fleet: Fleet,
     params: Params,

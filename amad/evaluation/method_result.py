@@ -29,7 +29,7 @@ class Finding:
 
     start_us: of the event, since the epoch. found: is any row of it an alarm. delay_seconds: from
     its start to the first of them, NaN where it is missed. severity: of the worst incident that
-    touches it, 0 where none does. blame_C: mean part of each channel over its rows, NaN for
+    touches it, 0 where none does. blame_C: mean contribution of each channel over its rows, NaN for
     channels that the vehicle lacks. chance: of being found by a false alarm, the share of places
     among the unit's normal rows where a stretch as long as the event holds one. days: how long it
     is, in vehicle-days.
@@ -244,8 +244,8 @@ def _finding(
     if len(alarms):
         stamp_T = unit.series.timestamp_T
         delay = (stamp_T[event.first + alarms[0]] - stamp_T[event.first]) / 1e6
-    part_TC = scored.part_TC[event.first : event.last]
-    blame_C = np.nan_to_num(part_TC).mean(axis=0, dtype=np.float64)
+    contribution_TC = scored.contribution_TC[event.first : event.last]
+    blame_C = np.nan_to_num(contribution_TC).mean(axis=0, dtype=np.float64)
     touching = [s for a, b, s in severities if a < event.last and b > event.first]
     return Finding(
         unit=unit.name,

@@ -3,22 +3,22 @@
 Shape legend: T rows, C channels.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, cast
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from amad.config import DataError, Params
-from amad.config.params import Hide
-from amad.detect.chain import Calibration, EvidenceChain
-from amad.detect.combine import BAR_QUANTILE, join
+from amad.detect.chain import EvidenceChain
+from amad.detect.combine import EXCESS_QUANTILE, Ensemble
+from amad.detect.detector_state import Level
 from amad.detect.make import make_members
-from amad.detect.members import Member, hidden_kinds
+from amad.detect.members import AmadMember, Member, hidden_kinds
+from amad.detect.residual_cache import ResidualCache
 from amad.evaluation.units import types_from, unlabelled
 from amad.metrics import auc_pr
-from amad.simulator.faults import Fault
 from amad.windows.inject import injected_cases
 from amad.windows.series import CALIBRATION, TRAIN, Series
 from amad.windows.store import WindowStore
@@ -62,7 +62,7 @@ class InjectedObjective:
         Raises:
             DataError: no fault can be put into the vehicles' calibration rows.
         """
-        values = []
+        values, training = [], model.training
         for position, detector in enumerate(self.detectors):
             types = types_from(int(self.share[:position].sum()))  # every type gets its turn
             own = injected_cases(
@@ -70,10 +70,11 @@ class InjectedObjective:
                 types,
             )  # fmt: skip
             if own:
-                views = detector.views(model)
+                ensemble, level = detector.with_network(model)
                 values += [
-                    auc_pr(case.label_T, detector.score(views, case, fault)) for case, fault in own
+                    auc_pr(case.label_T, detector.score(ensemble, level, case)) for case, _ in own
                 ]
+        model.train(training)
         if not values:
             raise DataError(
                 f"{self.store.path}: no fault can be put into the calibration rows of "
@@ -95,21 +96,11 @@ def injected_objective(
     return InjectedObjective(store, params, cases, seed, max_rows)(model)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _View:
-    """One member: what is ordinary, and the residual of the clean rows.
+class _Network(NamedTuple):
+    """What ``AmadMember`` needs of a bundle; this network is still in training."""
 
-    residual: of any rows, (T, C). bar: what evidence must exceed to count by its excess.
-    """
-
-    name: str
-    between_channels: bool
-    of_network: bool
-    residual: Callable[[Series], np.ndarray]
-    learnt: Calibration
-    clean_TC: np.ndarray
-    bar: float
-    weight: float = 1.0
+    model: "Amad"
+    params: Params
 
 
 class _VehicleDetector:
@@ -122,75 +113,54 @@ class _VehicleDetector:
     def __init__(self, store: WindowStore, vehicle: str, params: Params, rows: int) -> None:
         self.store, self.vehicle, self.params, self.rows = store, vehicle, params, rows
         self.has_C = store.has_channel(vehicle)
-        self.period_us = store.content["period_us"]
         self.chain = EvidenceChain(params.detect)
         self.clean = _part(store, vehicle, CALIBRATION, rows)
 
-    def views(self, model: "Amad") -> list[_View]:
-        """The members, those of this network first; without any that has nothing finite to say."""
-        train, found = _part(self.store, self.vehicle, TRAIN, self.rows), []
-        for hide in hidden_kinds(self.params.mask.family):
-            ask = partial(_residual, model, params=self.params, hide=hide)
-            found.append(self._view(hide, hide == "channel", True, ask, train, ask(train)))
-        return [view for view in (*found, *self._closed) if view is not None]
+    def with_network(self, model: "Amad") -> tuple[Ensemble, Level]:
+        """The members, those of this network first, and what is ordinary for them."""
+        network, params = _Network(model, self.params), self.params
+        members = [AmadMember(network, hide=hide) for hide in hidden_kinds(params.mask.family)]
+        own = self._fitted(members, _part(self.store, self.vehicle, TRAIN, self.rows))
+        (ensemble, level), (others, their_level) = own, self._closed
+        whole = replace(ensemble, members=[*members, *others.members])
+        calibration = level.calibration | their_level.calibration
+        thresholds = level.excess_threshold | their_level.excess_threshold
+        return whole, Level(calibration=calibration, ordinary=0.0, excess_threshold=thresholds)
 
     @cached_property
-    def _closed(self) -> list[_View | None]:
-        train, level, found = _part(self.store, self.vehicle, TRAIN), f"vehicle/{self.vehicle}", []
-        for member in make_members(self.params.detect.model_copy(update={"amad_weight": 0.0})):
-            (train_TC,) = member.fit(level, [train], self.params.detect.folds)
-            ask = partial(member.residual, level=level)
-            between = member.between_channels
-            found.append(self._view(member.name, between, False, ask, train, train_TC))
-        return found
+    def _closed(self) -> tuple[Ensemble, Level]:
+        members = make_members(self.params.detect.model_copy(update={"amad_weight": 0.0}))
+        return self._fitted(members, _part(self.store, self.vehicle, TRAIN))
 
-    def _view(
-        self, name: str, between: bool, of_network: bool, ask, train: Series, train_TC: np.ndarray
-    ) -> _View | None:
-        learnt = self.chain.calibrate(train_TC, self.chain.layout([train], [self.has_C]))
-        if learnt is None:
-            return None
-        view = _View(
-            name=name, between_channels=between, of_network=of_network, residual=ask,
-            learnt=learnt[0], clean_TC=ask(self.clean), bar=np.inf,
-        )  # fmt: skip
-        heard = self._evidence(view, self.clean, view.clean_TC)
-        return view if heard is None else replace(view, bar=np.quantile(heard[0], BAR_QUANTILE))
+    def _fitted(self, members: Sequence[Member], train: Series) -> tuple[Ensemble, Level]:
+        """The members fitted on train rows, their excess thresholds measured on the clean rows."""
+        cache = ResidualCache()  # a case is predicted again near its fault alone
+        for member in members:
+            member.cache = cache
+        ensemble = Ensemble(members, self.chain, self.store.content["period_us"])
+        calibration, _ = ensemble.calibrate(self._at, [train], [self.has_C])
+        level = Level(calibration=calibration, ordinary=0.0)
+        evidence = ensemble.evidence(level, self._at, self.clean, self.has_C)
+        for name in calibration:
+            threshold = (
+                np.quantile(evidence[name][0], EXCESS_QUANTILE) if name in evidence else np.inf
+            )
+            level.excess_threshold[name] = float(threshold)
+        return ensemble, level
 
-    def score(self, views: list[_View], series: Series, fault: Fault) -> np.ndarray:
+    @property
+    def _at(self) -> str:
+        return f"vehicle/{self.vehicle}"
+
+    def score(self, ensemble: Ensemble, level: Level, series: Series) -> np.ndarray:
         """Score (T,) of a case, joined as ``Detector`` joins its members.
 
         A network that diverged has nothing to say, which is worth the floor.
         """
-        found = {
-            view.name: self._evidence(view, series, self._case_residual(view, series, fault))
-            for view in views
-        }
-        evidence = {name: heard for name, heard in found.items() if heard is not None}
-        heard = [view for view in views if view.name in evidence]
-        if not any(view.of_network for view in heard):
+        evidence = ensemble.evidence(level, self._at, series, self.has_C)
+        if not any(isinstance(m, AmadMember) for m in ensemble.serving(evidence)):
             return np.zeros(series.rows)
-        voices = cast("list[Member]", heard)  # a view has all that joining asks of a member
-        return join(voices, evidence, {view.name: view.bar for view in heard})[0]
-
-    def _evidence(self, view: _View, series: Series, residual_TC: np.ndarray):
-        layout = self.chain.layout([series], [self.has_C])
-        recent_T = None
-        if view.between_channels:
-            recent_T = self.chain.recent(series.timestamp_T, period_us=self.period_us)
-        return self.chain.evidence(residual_TC, layout, view.learnt, recent_T)
-
-    def _case_residual(self, view: _View, series: Series, fault: Fault) -> np.ndarray:
-        """Residual (T, C); the network, which costs most, is asked only where the fault reaches."""
-        if not view.of_network:
-            return view.residual(series)
-        window = self.params.model.window
-        low, high = max(fault.start - window, 0), min(fault.end + window, series.rows)
-        begin, end = max(low - 2 * window, 0), min(high + 2 * window, series.rows)
-        residual_TC = view.clean_TC.copy()
-        piece_TC = view.residual(series.rows_between(begin, end))
-        residual_TC[low:high] = piece_TC[low - begin : high - begin]
-        return residual_TC
+        return ensemble.joined(level, evidence)[0]
 
 
 def _vehicles(store: WindowStore, most: int, window: int) -> list[str]:
@@ -214,15 +184,3 @@ def _part(store: WindowStore, vehicle: str, part: int, rows: int | None = None) 
     series = store.series(vehicle).part(part)
     first = 0 if rows is None else max(series.rows - rows, 0)
     return store.scaler.apply(unlabelled(series.rows_between(first, series.rows)))
-
-
-def _residual(model: "Amad", series: Series, *, params: Params, hide: Hide) -> np.ndarray:
-    from amad.model.residual import hidden_residual
-
-    training = model.training
-    residual_TC = hidden_residual(
-        model, series, params.model.window, params.mask.block, family=hide
-    )
-    model.train(training)
-    residual_TC[series.valid_TC == 0] = np.nan
-    return residual_TC

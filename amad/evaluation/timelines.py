@@ -92,7 +92,7 @@ def _broken(value_T: np.ndarray, unit: Unit) -> np.ndarray:
 
 def _top_channels(unit: Unit, scored: Scored) -> list[int]:
     """Blamed most in events and alarms, of the vehicle's own channels."""
-    blame_C = np.nan_to_num(scored.part_TC[unit.label_T | scored.alarm_T]).sum(axis=0)
+    blame_C = np.nan_to_num(scored.contribution_TC[unit.label_T | scored.alarm_T]).sum(axis=0)
     blame_C = np.where(unit.has_channel_C, blame_C, -1.0)
     order = np.argsort(-blame_C, kind="stable")[:TOP_CHANNELS]
     return [int(c) for c in order if unit.has_channel_C[c]]

@@ -17,6 +17,9 @@ import numpy as np
 from amad.baselines import baseline_names
 from amad.config import AmadError, DataError, Fleet, Params
 from amad.detect.detector import Detector
+from amad.detect.members import Member
+from amad.detect.residual_cache import ResidualCache
+from amad.detect.scorer import Scorer
 from amad.engines.shared.identity import code_digest, work_digest
 from amad.evaluation.harness import judge
 from amad.evaluation.units import fitting_parts
@@ -25,7 +28,6 @@ from amad.telemetry.lake import Lake
 from amad.windows.series import TEST
 from amad.windows.store import WindowStore
 from bench.quality.fleets import HALVES, CleanStretches, judged_fleet
-from bench.quality.memory import Memory
 from bench.quality.methods import DETERMINISTIC, alone, build, looks_ahead
 from bench.quality.records import result_to_json
 
@@ -33,7 +35,7 @@ NETWORK_CODE = ("amad.model", "amad.windows")
 JUDGE_CODE = (
     "amad.detect", "amad.metrics", "amad.windows", "amad.evaluation.harness",
     "amad.evaluation.method_result", "amad.evaluation.units", "bench.quality.jobs",
-    "bench.quality.fleets", "bench.quality.memory", "bench.quality.records",
+    "bench.quality.fleets", "bench.quality.records",
 )  # fmt: skip
 TIMED_ROWS = 5000  # of a test part, scored once more to time it
 
@@ -135,13 +137,13 @@ class JudgeJob:
 
         return read_bundle(self.network / "bundle")
 
-    def _fitted(self, store: WindowStore, bundle) -> tuple[dict[str, Detector], dict[str, dict]]:
+    def _fitted(self, store: WindowStore, bundle) -> tuple[dict[str, Scorer], dict[str, dict]]:
         """The method as ``whole``, and its network as ``alone`` where others vote with it.
 
-        What each costs is told too.
+        The second dict says what each costs.
         """
         train, calibration = fitting_parts(store)
-        memory = Memory()
+        cache = ResidualCache()
         settings = {"whole": self.params}
         if bundle is not None and (only := alone(self.params)) is not None:
             settings = {"alone": only} | settings
@@ -149,7 +151,8 @@ class JudgeJob:
         for name, params in settings.items():
             detector = build(self.method, params, self.fleet, store, bundle)
             self._check(detector)
-            memory.attach(detector)
+            for member in members_of(detector):
+                member.cache = cache
             started = time.perf_counter()
             try:
                 detector.fit(train, calibration)
@@ -166,12 +169,12 @@ class JudgeJob:
                 "parameters": numbers_learnt(detector),
             }
         for name, detector in detectors.items():
-            memory.clear()
+            cache.clear()
             costs[name]["rows_a_second"] = _rows_a_second(detector, store)
-        memory.clear()
+        cache.clear()
         return detectors, costs
 
-    def _check(self, detector: Detector) -> None:
+    def _check(self, detector: Scorer) -> None:
         if self.form == "online" and (reason := looks_ahead(detector)):
             raise LooksAheadError(reason)
 
@@ -223,21 +226,20 @@ def _code(packages: tuple[str, ...]) -> str:
     return code_digest(*packages)
 
 
-def numbers_learnt(detector: Detector) -> int:
+def numbers_learnt(detector: Scorer) -> int:
     """Coefficients of all members at all levels, and weights of the networks that vote.
 
     What several levels share counts once. The chain's calibration is not counted: every method
     has the same.
     """
     arrays: list[np.ndarray] = []
-    for owner in (detector, *detector.members):
-        if owner is detector and detector.members:
-            continue  # its bundle travels along, whoever votes
+    members = members_of(detector)
+    for owner in members or [detector]:  # the bundle of a detector travels along, whoever votes
         bundle = getattr(owner, "bundle", None)
         network = bundle.model if bundle is not None else getattr(owner, "network", None)
         if network is not None:
             arrays += [p.detach().numpy() for p in network.parameters()]
-    for member in detector.members:
+    for member in members:
         arrays += [array for level in member.state().values() for array in level.values()]
     distinct = {
         hashlib.sha256(np.ascontiguousarray(array, np.float32)).digest(): array.size
@@ -246,7 +248,12 @@ def numbers_learnt(detector: Detector) -> int:
     return sum(distinct.values())
 
 
-def _rows_a_second(detector: Detector, store: WindowStore) -> float:
+def members_of(detector: Scorer) -> list[Member]:
+    """The members of a detector; none of a method that has none."""
+    return detector.members if isinstance(detector, Detector) else []
+
+
+def _rows_a_second(detector: Scorer, store: WindowStore) -> float:
     """Of one vehicle's test part, or the beginning of it."""
     for vehicle in store.vehicles:
         test = store.scaled(vehicle).part(TEST)

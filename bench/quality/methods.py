@@ -14,6 +14,7 @@ from amad.config._yaml import parse
 from amad.config.params import ModelParams
 from amad.detect.detector import Detector, build_detector
 from amad.detect.make import make_members
+from amad.detect.scorer import Scorer
 from amad.evaluation.harness import WITH
 from amad.windows.store import WindowStore
 
@@ -171,7 +172,7 @@ def left_out(name: str, form: str, params: Params, fleet: Fleet, store: WindowSt
     return looks_ahead(build(name, params, fleet, store, None))
 
 
-def looks_ahead(detector: Detector) -> str | None:
+def looks_ahead(detector: Scorer) -> str | None:
     """Why a detector cannot be called online; None where it can."""
     rows = detector.lookahead_rows
     if rows < ONLINE_ROWS:
@@ -181,7 +182,7 @@ def looks_ahead(detector: Detector) -> str | None:
 
 def build(
     name: str, params: Params, fleet: Fleet, store: WindowStore, bundle: "Bundle | None"
-) -> Detector:
+) -> Scorer:
     """The unfitted detector. params: from ``settings_of``. bundle: where it needs a network."""
     if name not in AMAD:
         return make_baseline(name, params.detect, params.seed, fleet, store.scaler)

@@ -1,0 +1,182 @@
+"""What every method of detection is: scores of rows, and a threshold for a promised budget.
+
+A ``Scorer`` learns on normal rows and gives each row a score; the threshold is chosen here, in one
+way for all. ``Detector`` makes its scores from members. The random floor and the papers' criterion
+have no members and implement the interface themselves.
+
+Shape legend: T rows of a vehicle, C channels.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from amad.config import DataError, Fleet
+from amad.config.params import DetectParams
+from amad.detect.alarms import OperatingPoint, choose_threshold, vehicle_days
+from amad.detect.detector_state import Scored
+from amad.windows.scaler import Scaler
+from amad.windows.series import Series
+
+
+class RawScore(NamedTuple):
+    """Scores before any threshold, float64.
+
+    score_T: NaN where the row has no score. contribution_TC: how much of a row's score each channel
+    gives, >= 0. left_out: names of the members that had no finite residual.
+    """
+
+    score_T: np.ndarray
+    contribution_TC: np.ndarray
+    left_out: tuple[str, ...] = ()
+
+
+class Scorer(ABC):
+    """A method that scores the rows of scaled series, and its threshold.
+
+    A new method implements ``learn``, ``raw_score``, ``context_rows`` and ``lookahead_rows``.
+    Example: ``RandomScorer(params, fleet, scaler, seed=0).fit(train, calibration).score(series)``
+    """
+
+    def __init__(
+        self, params: DetectParams, fleet: Fleet, scaler: Scaler | None, name: str
+    ) -> None:
+        """scaler: the one that the series are scaled with; needed to save a detector."""
+        self.params, self.fleet, self.scaler, self.name = params, fleet, scaler, name
+        self.operating_point: OperatingPoint | None = None
+
+    @property
+    @abstractmethod
+    def context_rows(self) -> int:
+        """Periods before a row that its score depends on; read this many before a day."""
+
+    @property
+    @abstractmethod
+    def lookahead_rows(self) -> int:
+        """Periods after a row that its score depends on."""
+
+    @abstractmethod
+    def learn(self, train: Sequence[Series], calibration: Sequence[Series]) -> None:
+        """Learn everything but the threshold; the train series are sorted and none is empty."""
+
+    @abstractmethod
+    def raw_score(self, series: Series) -> RawScore:
+        """The scores of a scaled series before any threshold."""
+
+    @property
+    def threshold(self) -> float:
+        """Alarms are scores above it."""
+        assert self.operating_point is not None, "fit the detector first"
+        return self.operating_point.threshold
+
+    @property
+    def gap_us(self) -> int:
+        """Alarms at most this far apart are one incident, microseconds."""
+        return round(self.params.merge_gap_seconds * 1_000_000)
+
+    def fit(self, train: Sequence[Series], calibration: Sequence[Series]) -> Self:
+        """Learn from train rows, and choose the threshold on calibration rows.
+
+        train, calibration: scaled, one series per vehicle; vehicles may be missing from either.
+
+        Raises:
+            DataError: no train or no calibration rows that can be scored.
+        """
+        train = by_vehicle(train)
+        if not train:
+            raise DataError(
+                f"fleet {self.fleet.name}: no train rows to fit a detector on; check the split "
+                "and the quarantine, and run prepare again"
+            )
+        self.learn(train, calibration)
+        self.learn_threshold(calibration, {s.vehicle: s.timestamp_T for s in train})
+        return self
+
+    def learn_threshold(
+        self, calibration: Sequence[Series], history: Mapping[str, np.ndarray]
+    ) -> None:
+        """Choose the threshold for the budget on calibration rows.
+
+        history: the timestamps of each vehicle's train rows.
+
+        Raises:
+            DataError: no calibration row can be scored.
+        """
+        rows = by_vehicle(calibration)
+        self._choose_threshold(rows, [self.raw_score(s).score_T for s in rows], history)
+
+    def _choose_threshold(
+        self,
+        calibration: Sequence[Series],
+        scores: Sequence[np.ndarray],
+        history: Mapping[str, np.ndarray],
+    ) -> None:
+        point = self._operating_point(calibration, scores, history)
+        if point is None:
+            raise DataError(
+                f"fleet {self.fleet.name}: no calibration row can be scored, so there is no "
+                "threshold; raise split.calibration_share or lower missing.min_segment_rows"
+            )
+        self.operating_point = point
+
+    def _operating_point(
+        self,
+        calibration: Sequence[Series],
+        scores: Sequence[np.ndarray],
+        history: Mapping[str, np.ndarray],
+    ) -> OperatingPoint | None:
+        """The operating point on rows with these scores; None where none of them has a score."""
+        if not any(np.isfinite(score_T).any() for score_T in scores):
+            return None
+        times = [s.timestamp_T for s in calibration]
+        whole = [
+            np.concatenate([history.get(s.vehicle, s.timestamp_T[:0]), s.timestamp_T])
+            for s in calibration
+        ]
+        return choose_threshold(
+            scores,
+            times,
+            days=vehicle_days(times, whole),
+            budget=self.params.alarm_budget,
+            period_us=self.fleet.period_us,
+            gap_us=self.gap_us,
+        )
+
+    def score(self, series: Series) -> Scored:
+        """Score, alarm and attribution of every row of a scaled series; changes nothing here."""
+        return self._with_alarms(self.raw_score(series))
+
+    def _with_alarms(self, raw: RawScore) -> Scored:
+        score_T = raw.score_T.astype(np.float32)
+        return Scored(
+            score_T=score_T,
+            alarm_T=score_T > np.float32(self.threshold),
+            contribution_TC=raw.contribution_TC.astype(np.float32),
+            left_out=raw.left_out,
+        )
+
+    def _where_scored(
+        self, score_T: np.ndarray, contribution_TC: np.ndarray, unscored_T: np.ndarray
+    ) -> RawScore:
+        """These scores with NaN, and contributions of 0, in the rows ``unscored_T``."""
+        score_T[unscored_T] = np.nan
+        contribution_TC[unscored_T] = 0.0
+        return RawScore(score_T, contribution_TC)
+
+    def present(self, series: Series) -> np.ndarray:
+        """Which channels the vehicle's class has, bool (C,)."""
+        return np.array(self.fleet.has_channel(series.vehicle_class), bool)
+
+    def too_short(self, series: Series) -> np.ndarray:
+        """Rows of segments that are shorter than the fleet scores, bool (T,)."""
+        out_T = np.zeros(series.rows, bool)
+        for first, last in series.segments():
+            out_T[first:last] = last - first < self.fleet.missing.min_segment_rows
+        return out_T
+
+
+def by_vehicle(series: Sequence[Series]) -> list[Series]:
+    """The series that have rows, in the order of their vehicles' names."""
+    return sorted((s for s in series if s.rows), key=lambda s: s.vehicle)
