@@ -27,7 +27,7 @@ test: setup lint ## Run the linters and all tests.
 	python -m pytest
 
 test-fast: setup ## Run the unit tests: no Ray, MLflow or DVC, no real data, nothing slow.
-	python -m pytest -m "not engine and not real_data and not gpu and not slow"
+	python -m pytest -n 2 --dist loadfile -m "not engine and not real_data and not gpu and not slow"
 
 lint: setup ## Check style, imports, spelling and types.
 	ruff check .

@@ -66,6 +66,7 @@ def test_every_baseline_under_the_chain_finds_a_gross_fault_and_its_channel(name
     assert (scored.contribution_TC[305:335].argmax(axis=1) == 2).mean() > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in baseline_names() if n != "random"])
 @pytest.mark.parametrize("smoothing", ["centred", "trailing"])
 def test_a_score_depends_on_the_rows_that_the_detector_says(name: str, smoothing: str) -> None:
@@ -83,6 +84,7 @@ def test_a_score_depends_on_the_rows_that_the_detector_says(name: str, smoothing
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in baseline_names() if n != "random"])
 def test_the_same_seed_gives_the_same_numbers(name: str) -> None:
     series = waves("b-1", 300, seed=5)

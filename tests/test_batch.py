@@ -42,6 +42,8 @@ from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import SCORES
 from pipelines import register, score
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(amad.__file__).parents[1]
 
 

@@ -12,6 +12,8 @@ from bench.fleet_size import main as measure
 from bench.fleet_size import resized, trainings
 from bench.tables import main as write_page
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 
 

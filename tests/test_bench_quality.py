@@ -41,6 +41,8 @@ from bench.quality.methods import (
 )
 from bench.quality.records import joined, result_from_json, result_to_json
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).resolve().parent.parent / "docs/reference/benchmark.md"
 METHODS = (
     "l2", "pca", "linear", "amad", "amad_with_network", "amad_alone", "amad_without_network",

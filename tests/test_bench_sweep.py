@@ -15,6 +15,8 @@ from bench.quality.jobs import JudgeJob, NetworkJob, network_job
 from bench.sweep import FleetSweep, ObjectiveJob, UntrainedJob, main, options_of
 from bench.sweep_figures import agreement, draw_sweeps, rank_correlation, spread_of
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).resolve().parent.parent / "docs/explanation/sweep.md"
 TUNE = {"batch": 2, "epochs": 1, "max_windows": 32, "cases": 4}
 

@@ -11,6 +11,8 @@ from bench.per_vehicle import main as compare
 from bench.tables import MARKER
 from bench.tables import main as write_pages
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -20,6 +20,8 @@ from amad.model.checkpoint import save_checkpoint
 from amad.telemetry.files import staged, write_json
 from pipelines import prepare, score
 
+pytestmark = pytest.mark.slow
+
 DISK_BYTES = 64 << 20
 
 

@@ -34,6 +34,7 @@ class Killed(BaseException):
     """Ends a run where no code may catch it, as a kill does."""
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_the_old_lake_or_one_that_the_next_run_completes(
     yard, tmp_path, monkeypatch
 ):
@@ -110,6 +111,7 @@ def run(program: str, *arguments: object) -> subprocess.CompletedProcess:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", [1, 7, 9])
 def test_a_real_kill_leaves_a_lake_that_can_be_read_and_ingested(moment, yard, tmp_path):
     fleet = raw_fleet()

@@ -126,6 +126,7 @@ def test_each_side_gets_its_own_gradient(train: list[Series]) -> None:
     assert (masks.leave.bias.grad < 0).float().mean() > 0.9, "descent keeps more: harder copies"
 
 
+@pytest.mark.slow
 def test_collapsed_latents_are_refused(latad: Latad, train: list[Series]) -> None:
     """What is left of them is rounding, and its ratios would be alarms."""
     assert latad.ordinary > 10 * COLLAPSED, "training does not end there"
@@ -201,6 +202,7 @@ def detector(train: list[Series]) -> Detector:
     return Detector([member], LINEAR, fleet_of(), None, name="latad").fit(train, calibration)
 
 
+@pytest.mark.slow
 def test_the_mean_square_residual_is_the_distance(detector: Detector, train: list[Series]) -> None:
     (member,) = detector.members
     residual_TC = member.residual(train[2], "vehicle/b-1")
