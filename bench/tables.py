@@ -35,7 +35,7 @@ MAIN = (
 )  # fmt: skip
 TITLES = {
     "test": "the test part, by its labels", "injected": "faults injected into clean test rows",
-    "unseen": "vehicles never seen",
+    "unseen": "unknown vehicles",
 }  # fmt: skip
 
 
@@ -281,7 +281,7 @@ def _methods(methods: Mapping[str, dict]) -> list[str]:
             f"{own['fit_seconds'] + own['train_seconds']:.0f}",
             f"{own['rows_a_second']:,.0f}",
         ])  # fmt: skip
-    return table([*head, "false/day", "fit s", "rows/s"], rows)
+    return table([*head, "false per day", "fit s", "rows per s"], rows)
 
 
 def _details(methods: Mapping[str, dict]) -> list[str]:
