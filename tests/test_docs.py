@@ -90,3 +90,17 @@ def test_paths_of_the_project_that_a_guide_names_exist():
             for name in set(re.findall(rf"`((?:{folders})/[^`\s]+)`", text)):
                 if not re.search(r"[<>*{}$]|[A-Z]{3}|example|/(car|vans)\.yaml", name):
                     assert (ROOT / name.split("::")[0]).exists(), f"{path}: {name}"
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_option_of_a_benchmark_that_a_guide_names_exists(path: Path):
+    text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+    for module, rest in re.findall(r"python -m ((?:bench|tools)\.\w+)([^`\n]*)", text):
+        found = find_spec(module)
+        assert found and found.origin, module
+        source = Path(found.origin)
+        if source.name == "__init__.py" or not source.is_file():
+            source = source.with_name("__main__.py")
+        code = source.read_text(encoding="utf-8")
+        for option in re.findall(r"(--[a-z-]+)", rest):
+            assert f'"{option}"' in code, f"{path}: {module} {option}"
