@@ -19,6 +19,8 @@ from amad.windows.scaler import Scaler
 from amad.windows.series import CALIBRATION, TRAIN
 from amad.windows.store import WindowStore, write_store
 
+pytestmark = pytest.mark.slow
+
 
 class Interpolator(torch.nn.Module):
     """Knows the kit's second channel from its first: what a trained network would have learnt."""

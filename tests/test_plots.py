@@ -12,6 +12,8 @@ from amad.evaluation.harness import examine
 from amad.evaluation.plots import write_plots
 from amad.evaluation.units import fitting_parts
 
+pytestmark = pytest.mark.slow
+
 ALL = {
     "precision_recall.csv", "precision_recall.png", "methods.png", "timeline_worst.png",
     "timeline_best.png", "attribution.png",

@@ -24,6 +24,8 @@ from amad.telemetry.lake import Lake
 from amad.windows.store import WindowStore
 from pipelines import register
 
+pytestmark = pytest.mark.slow
+
 FLEET = "nights"
 NAME = "amad-nights"
 WRITES = (

@@ -23,6 +23,8 @@ from amad.model import read_bundle
 from amad.model.checkpoint import STATE, load_checkpoint, save_checkpoint
 from amad.windows import WindowStore
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 HERE = PROFILE.model_copy(update={"workers": 0})
 

@@ -13,6 +13,8 @@ from pipelines import ingest as ingest_stage
 from pipelines import validate as validate_stage
 from tests.ingest_kit import Yard, at, raw_fleet
 
+pytestmark = pytest.mark.slow
+
 HEADER = "vehicle,timestamp,speed,level"
 
 

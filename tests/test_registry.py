@@ -28,6 +28,8 @@ from amad.windows.series import Series
 from amad.windows.store import WindowStore
 from pipelines import register
 
+pytestmark = pytest.mark.slow
+
 FLEET = "nights"
 ROOT = Path(amad.__file__).parent
 
