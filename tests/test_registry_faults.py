@@ -17,6 +17,8 @@ from amad.engines.shared import registry
 from amad.engines.shared.tracking import connect, open_run
 from pipelines import register
 
+pytestmark = pytest.mark.slow
+
 NAME = "amad-nights"
 PARAMS = kit_params(members=["ridge", "amad"])
 

@@ -37,6 +37,8 @@ from amad.scores.job_log import job_logs
 from amad.telemetry.lake import Lake
 from pipelines import register, report, score
 
+pytestmark = pytest.mark.slow
+
 
 def flip(file: Path) -> None:
     """One bit in the middle, with size and time of modification as they were."""
