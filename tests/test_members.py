@@ -198,3 +198,22 @@ def test_online_the_network_looks_ahead_no_further_than_a_block() -> None:
 )
 def test_the_network_is_asked_what_its_training_hid(family: MaskFamily, kinds: list[Hide]) -> None:
     assert hidden_kinds(family) == kinds
+
+
+def test_a_ridge_regression_from_sums_of_products_is_that_of_the_rows() -> None:
+    from sklearn.linear_model import Ridge
+
+    from amad.windows.ridge import solve_ridge
+
+    rng = np.random.default_rng(0)
+    x_N4, prior_51 = rng.normal(size=(200, 4)), np.array([[0.5], [0.0], [-1.0], [0.0], [2.0]])
+    y_N = x_N4 @ [1.0, 0.0, -2.0, 0.3] + 0.7 + rng.normal(size=200)
+    table = np.column_stack([x_N4, np.ones(200), y_N])
+    gram, places = table.T @ table, (np.arange(5), np.array([5]))
+    penalised = {"penalty": 9.0, "intercept_penalty": 0.0}
+    for prior in (None, prior_51):
+        rest_N = y_N if prior is None else y_N - table[:, :5] @ prior[:, 0]
+        want = Ridge(alpha=9.0).fit(x_N4, rest_N)
+        want_5 = np.append(want.coef_, want.intercept_) + (0 if prior is None else prior[:, 0])
+        found_51 = solve_ridge(gram, *places, **penalised, prior_XY=prior)
+        np.testing.assert_allclose(found_51[:, 0], want_5, rtol=1e-9)

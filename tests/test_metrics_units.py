@@ -74,3 +74,9 @@ def test_paired_bootstrap_sees_what_an_unpaired_one_cannot():
     assert metrics.bootstrap_mean(better)[1] < metrics.bootstrap_mean(base)[2]
     with pytest.raises(ValueError, match="as many"):
         metrics.paired_bootstrap([1.0], [1.0, 2.0])
+
+
+def test_only_units_with_a_finite_value_on_both_sides_are_paired():
+    ours = {"b": {"f1": 2.0}, "a": {"f1": 1.0}, "c": {"f1": None}, "d": {"f1": 4.0}, "e": {}}
+    theirs = {name: {"f1": 0.5} for name in "abcef"} | {"d": {"f1": float("nan")}}
+    assert metrics.shared_values(ours, theirs, "f1") == ([1.0, 2.0], [0.5, 0.5])

@@ -26,7 +26,7 @@ from amad.detect.detector_state import FLEET, OWN_ROWS, Level, Scored, pooled
 from amad.detect.make import make_members, with_a_vote
 from amad.detect.members import Member
 from amad.detect.scorer import RawScore, Scorer, by_vehicle
-from amad.windows.scaler import Scaler, Strangers
+from amad.windows.scaler import Scaler, Strangers, serving
 from amad.windows.series import Series
 
 if TYPE_CHECKING:
@@ -268,8 +268,8 @@ class Detector(Scorer):
 
     def level_for(self, vehicle: str, vehicle_class: str) -> str:
         """The same by name."""
-        names = (f"vehicle/{vehicle}", f"class/{vehicle_class}")
-        return next((name for name in names if name in self.levels), FLEET)
+        kind, name = serving(vehicle, vehicle_class, lambda k, n: f"{k}/{n}" in self.levels)
+        return FLEET if kind == FLEET else f"{kind}/{name}"
 
 
 def build_detector(bundle: "Bundle", params: DetectParams) -> Detector:

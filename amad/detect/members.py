@@ -13,7 +13,6 @@ Shape legend: T rows of a vehicle, C channels, K lags.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import reduce
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,6 +21,7 @@ import numpy as np
 from amad.config import Params
 from amad.config.params import Hide, MaskFamily
 from amad.detect.residual_cache import Arrays, ResidualCache
+from amad.windows.ridge import solve_ridge
 from amad.windows.series import Series
 
 if TYPE_CHECKING:
@@ -172,13 +172,14 @@ class RidgeMember(Member):
 
     def solve(self, summaries: Sequence[Arrays]) -> Arrays:
         """Coefficients (C, K + 1): of each lag, then the intercept (which is not penalised)."""
-        gram = reduce(np.add, (s["gram"] for s in summaries))
-        normal = gram[:, :-1, :-1].copy()
-        count_C = np.maximum(gram[:, -2, -2], 1.0)
-        diagonal = np.arange(len(self.lags))
-        normal[:, diagonal, diagonal] += self.PENALTY * count_C[:, None]
-        normal[:, -1, -1] = count_C
-        return {"lag": np.linalg.solve(normal, gram[:, :-1, -1:])[..., 0]}
+        gram = np.sum([s["gram"] for s in summaries], axis=0)
+        column, count_C = np.arange(len(self.lags) + 2), gram[:, -2, -2]
+        weight_CK1 = solve_ridge(
+            gram, column[:-1], column[-1:],
+            penalty=self.PENALTY * np.maximum(count_C, 1.0),
+            intercept_penalty=np.maximum(1.0 - count_C, 0.0),  # where there is not one row
+        )  # fmt: skip
+        return {"lag": weight_CK1[..., 0]}
 
     def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
         """x - x_hat; NaN where a lag lies outside the segment."""

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from amad.detect.members import Arrays, Member, rows_into_segment
+from amad.windows.ridge import solve_ridge
 from amad.windows.series import Series
 
 
@@ -94,11 +95,9 @@ class RelationMember(Member):
             peers = (others + channels * np.arange(near)[:, None]).ravel()
             own = channels * (near + np.arange(len(self.distant))) + c
             index = np.concatenate([peers, own, [-1]])
-            normal = gram[np.ix_(index, index)]
-            slopes = np.diag_indices(len(index) - 1)
-            normal[slopes] += self.PENALTY
-            normal[-1, -1] += 1e-9  # where there is not one row
-            found = np.linalg.solve(normal, gram[index, target + c])
+            found = solve_ridge(  # the intercept's penalty serves where there is not one row
+                gram, index, np.array([target + c]), penalty=self.PENALTY, intercept_penalty=1e-9
+            )[:, 0]
             peer_NCC[:, c, others] = found[: len(peers)].reshape(near, -1)
             own_CK[c], constant_C[c] = found[len(peers) : -1], found[-1]
         silence_SC = np.ma.masked_invalid(np.stack([s["silence"] for s in summaries]))

@@ -76,7 +76,7 @@ def summarise(
     }
     if units and with_network != without_network:
         both = pooled[with_network], pooled[without_network]
-        content["share_of_amad"] = _differences(*both, params)
+        content["share_of_amad"] = differences(*both, params)
     return rounded(content)
 
 
@@ -119,7 +119,7 @@ def _method(per_unit: PerUnit, floor: PerUnit, result: MethodResult, params: Par
         "mean": mean,
         "interval": interval,
         "spread": result.spread,
-        "lift": _differences(per_unit, floor, params),
+        "lift": differences(per_unit, floor, params),
         "per_unit": {name: per_unit[name] for name in names},
         "pa_k_curve": np.mean(result.pa_k, axis=0) if result.pa_k else [],
         "rows": result.rows,
@@ -127,21 +127,15 @@ def _method(per_unit: PerUnit, floor: PerUnit, result: MethodResult, params: Par
     }
 
 
-def _differences(ours: PerUnit, theirs: PerUnit, params: Params) -> dict[str, list[float]]:
-    """[mean, low, high] of the paired difference over units, for each metric."""
-    names = sorted(ours)
-    return {
-        metric: list(
-            metrics.paired_bootstrap(
-                [ours[name][metric] for name in names],
-                [theirs[name][metric] for name in names],
-                params.evaluate.bootstrap,
-                params.evaluate.confidence,
-                params.seed,
-            )
+def differences(ours: PerUnit, theirs: PerUnit, params: Params) -> dict[str, list[float]]:
+    """[mean, low, high] of the paired difference over the units of both, for each metric."""
+    judged, found = params.evaluate, {}
+    for metric in next(iter(ours.values())) if set(ours) & set(theirs) else ():
+        a, b = metrics.shared_values(ours, theirs, metric)
+        found[metric] = list(
+            metrics.paired_bootstrap(a, b, judged.bootstrap, judged.confidence, params.seed)
         )
-        for metric in (ours[names[0]] if names else ())
-    }
+    return found
 
 
 def _operating_point(result: MethodResult, fleet: Fleet, params: Params) -> dict:

@@ -4,6 +4,7 @@ Shape legend: U units (vehicles or cases).
 """
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -39,6 +40,24 @@ def paired_bootstrap(
     if a.shape != b.shape:
         raise ValueError(f"paired values must be as many: {a.shape} and {b.shape}")
     return bootstrap_mean(a - b, n, confidence, seed)
+
+
+def shared_values(
+    ours: Mapping[str, Mapping[str, float | None]],
+    theirs: Mapping[str, Mapping[str, float | None]],
+    metric: str,
+) -> tuple[list[float], list[float]]:
+    """Both sides' values of a metric, of the units for which both have a finite one, by name.
+
+    ours, theirs: unit -> metric -> value.
+    """
+    pairs = [
+        (a, b)
+        for unit in sorted(set(ours) & set(theirs))
+        if (a := ours[unit].get(metric)) is not None and math.isfinite(a)
+        and (b := theirs[unit].get(metric)) is not None and math.isfinite(b)
+    ]  # fmt: skip
+    return [a for a, _ in pairs], [b for _, b in pairs]
 
 
 def binomial_tail(found: int, tries: int, share: float) -> float:

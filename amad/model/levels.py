@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from amad.windows.scaler import serving
 from amad.windows.series import TRAIN
 from amad.windows.store import WindowStore
 
@@ -41,9 +42,11 @@ class Levels:
 
     def index(self, vehicle: str, vehicle_class: str) -> int:
         """The number of the level that serves this vehicle."""
-        if vehicle in self.vehicles:
-            return 1 + len(self.classes) + list(self.vehicles).index(vehicle)
-        return self.class_number(vehicle_class)
+        known = {"vehicle": self.vehicles, "class": self.classes}
+        kind, name = serving(vehicle, vehicle_class, lambda k, n: n in known[k])
+        if kind == "vehicle":
+            return 1 + len(self.classes) + list(self.vehicles).index(name)
+        return self.class_number(name)
 
     def class_number(self, vehicle_class: str) -> int:
         """1 for the first class and so on; 0 for one that is not known."""

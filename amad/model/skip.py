@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from amad.model.levels import FLEET, Levels
+from amad.windows.ridge import solve_ridge
 from amad.windows.scaler import Strangers
 from amad.windows.series import TRAIN, Series
 from amad.windows.store import WindowStore
@@ -203,16 +204,16 @@ class LinearSkip(nn.Module):
         near_X = np.setdiff1d(np.arange(sums.gram.shape[1]), block_K)
         normal_CXX = sums.gram[:, near_X[:, None], near_X]
         cross_CXK = sums.gram[:, near_X[:, None], block_K]
-        count_C1 = np.maximum(sums.gram[:, -1, -1], 1.0)[:, None]
-        ridge_X = np.append(np.full(len(near_X) - 1, PENALTY), 1e-9)
-        ridge_CXX = (ridge_X * count_C1)[:, None] * np.eye(len(near_X))
-        bent_CXK = np.linalg.solve(normal_CXX + ridge_CXX, cross_CXK - normal_CXX @ line_XK)
-        time_CXK = line_XK + bent_CXK
+        count_C = np.maximum(sums.gram[:, -1, -1], 1.0)
+        time_CXK = solve_ridge(
+            sums.gram, near_X, block_K,
+            penalty=PENALTY * count_C, intercept_penalty=1e-9 * count_C, prior_XY=line_XK,
+        )  # fmt: skip
 
         def missed(weight_CXK: np.ndarray) -> np.ndarray:
             bent_CK = np.sum(weight_CXK * (normal_CXX @ weight_CXK - 2 * cross_CXK), axis=1)
             left_CK = sums.gram[:, block_K, block_K] + bent_CK
-            return np.sqrt(left_CK.mean(1).clip(0) / count_C1[:, 0])
+            return np.sqrt(left_CK.mean(1).clip(0) / count_C)
 
         own_C = np.diagonal(sums.count)
         mean_C = np.diagonal(sums.total) / np.maximum(own_C, 1)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from amad.config import Fleet, Settings
-from amad.metrics import binomial_tail, paired_bootstrap, poisson_tail
+from amad.metrics import binomial_tail, paired_bootstrap, poisson_tail, shared_values
 from amad.report import text
 from amad.report.sources import Coverage, Incident, ScoringRun
 from amad.telemetry.files import read_json
@@ -317,8 +317,7 @@ def _card(
 
 def _difference(ours: dict, theirs: dict) -> tuple[float, float, float]:
     """(mean, low, high) of the paired difference over the units."""
-    units = sorted(ours["per_unit"])
-    a, b = ([side["per_unit"][unit][METRIC] for unit in units] for side in (ours, theirs))
+    a, b = shared_values(ours["per_unit"], theirs["per_unit"], METRIC)
     return paired_bootstrap(a, b, RESAMPLES, CONFIDENCE, 0)
 
 

@@ -12,7 +12,7 @@ fleet takes a tenth of its physical range, or 1 where the contract gives no rang
 Shape legend: T rows of a vehicle, C channels.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +23,16 @@ from amad.windows.series import TRAIN, Series
 CLASS_SHARE, RANGE_SHARE = 0.1, 0.01  # of the class's spread, of the physical range
 CONSTANT = 1e-6  # a spread below this share of the physical range is none
 DIGITS = 1e-9  # nor is one below this share of the magnitude: float64 tells that much and more
+
+
+def serving(vehicle: str, vehicle_class: str, knows: Callable[[str, str], bool]) -> tuple[str, str]:
+    """The level that serves a vehicle: its own, else its class's, else the fleet's.
+
+    knows: whether there is a level of a kind (``vehicle`` or ``class``) and name. Returns kind and
+    name, ("fleet", "") where it knows neither.
+    """
+    own = (("vehicle", vehicle), ("class", vehicle_class))
+    return next((level for level in own if knows(*level)), ("fleet", ""))
 
 
 @dataclass(slots=True)
@@ -115,10 +125,8 @@ class Scaler:
 
     def figures(self, vehicle: str, vehicle_class: str) -> tuple[np.ndarray, np.ndarray]:
         """(mean_C, scale_C), float64: the vehicle's, else its class's, else the fleet's."""
-        for level, key in (("vehicle", vehicle), ("class", vehicle_class)):
-            if key in self.tables[level]:
-                return self.tables[level][key]
-        return self.tables["fleet"][""]
+        level, key = serving(vehicle, vehicle_class, lambda level, key: key in self.tables[level])
+        return self.tables[level][key]
 
     def standardise(self, value_TC: np.ndarray, vehicle: str, vehicle_class: str) -> np.ndarray:
         """Scaled float32 of any (..., C): 0 where the value is unknown or the channel absent."""

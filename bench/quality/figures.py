@@ -9,6 +9,7 @@ import numpy as np
 
 from amad import metrics
 from amad.config import Fleet, Params
+from amad.evaluation import summary
 from amad.evaluation.harness import WITH, WITHOUT
 from amad.evaluation.method_result import PRIMARY, MethodResult, over_seeds
 from amad.evaluation.summary import STRENGTHS, PerUnit, by_unit, summarise
@@ -63,17 +64,13 @@ def form_figures(results: Results, fleet: Fleet, params: Params, *, one_fault: b
 
 def differences(ours: dict, theirs: dict, params: Params) -> dict[str, list[float]]:
     """[mean, low, high] of the paired difference over the bootstrap's units, by metric."""
-    found = {}
-    names = sorted(set(ours["per_unit"]) & set(theirs["per_unit"]))
-    for metric in ours["per_unit"][names[0]] if names else ():
-        pairs = [[m["per_unit"][n][metric] for n in names] for m in (ours, theirs)]
-        found[metric] = _paired(*pairs, params)
-    if "per_unit_relation" in ours and "per_unit_relation" in theirs:
-        names = sorted(set(ours["per_unit_relation"]) & set(theirs["per_unit_relation"]))
-        if names:
-            pairs = [[m["per_unit_relation"][n] for n in names] for m in (ours, theirs)]
-            found[RELATION] = _paired(*pairs, params)
-    return found
+    relation = [
+        {unit: {RELATION: value} for unit, value in m.get("per_unit_relation", {}).items()}
+        for m in (ours, theirs)
+    ]
+    return summary.differences(ours["per_unit"], theirs["per_unit"], params) | (
+        summary.differences(*relation, params)
+    )
 
 
 def mean_of_fleets(figures: Mapping[str, dict], params: Params) -> dict:
@@ -210,10 +207,6 @@ def _costs(parts_by_seed: Sequence[Sequence[dict]], key: str) -> dict:
 def _mean(values: Sequence[float], params: Params) -> list[float]:
     judged = params.evaluate
     return list(metrics.bootstrap_mean(values, judged.bootstrap, judged.confidence, params.seed))
-
-
-def _paired(ours: Sequence[float], theirs: Sequence[float], params: Params) -> list[float]:
-    return _mean(np.subtract(ours, theirs), params)
 
 
 def _over_fleets(

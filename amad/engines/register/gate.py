@@ -10,12 +10,11 @@ no interval and none no value: the quality cannot be judged then, and nothing is
 this is waived for a fleet without a champion, or with one that cannot be scored.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from amad.config.params import GateParams
-from amad.metrics import paired_bootstrap
+from amad.metrics import paired_bootstrap, shared_values
 
 BY_HAND = (
     "'amad promote VERSION --force --reason TEXT' makes it champion all the same, once you trust it"
@@ -67,17 +66,12 @@ def compare(ours: PerUnit, theirs: PerUnit, params: GateParams) -> Comparison | 
 
     None where there is no such unit.
     """
-    pairs = []
-    for unit in sorted(set(ours) & set(theirs)):
-        a, b = ours[unit].get(params.metric), theirs[unit].get(params.metric)
-        if a is not None and b is not None and math.isfinite(a) and math.isfinite(b):
-            pairs.append((a, b))
-    if not pairs:
+    us, them = shared_values(ours, theirs, params.metric)
+    if not us:
         return None
-    us, them = ([pair[i] for pair in pairs] for i in (0, 1))
     mean, low, high = paired_bootstrap(us, them, params.bootstrap, params.confidence, SEED)
     return Comparison(
-        units=len(pairs),
+        units=len(us),
         ours=sum(us) / len(us),
         theirs=sum(them) / len(them),
         difference=float(mean),
