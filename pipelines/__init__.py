@@ -20,7 +20,7 @@ from amad.config.interruption import interruptible
 
 
 def stage_main(
-    run: Callable[[Params, Settings], dict],
+    run: Callable[[Params, Settings], object],
     arguments: Sequence[str] | None = None,
     *,
     lasting: str | None = None,

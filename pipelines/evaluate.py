@@ -15,12 +15,13 @@ from amad.detect.storage import folder_digest, save_detector
 from amad.engines.shared.datasets import data_hash
 from amad.engines.shared.evaluation_run import evaluation_run
 from amad.engines.shared.tracking import connect
+from amad.engines.shared.train_result import TrainResult
 from amad.evaluation.harness import Evaluation, examine
 from amad.evaluation.headline import headline, write_curve
 from amad.evaluation.plots import write_plots
 from amad.evaluation.units import fitting_parts
 from amad.model.bundle import read_bundle
-from amad.telemetry.files import read_json, staged, write_json
+from amad.telemetry.files import staged, write_json
 from amad.telemetry.lake import Lake
 from amad.windows.store import WindowStore
 from pipelines import stage_main
@@ -40,7 +41,7 @@ def run(params: Params, settings: Settings) -> dict:
     fleet = load_fleet(params.fleet, settings)
     folder = settings.fleet_dir(fleet.name)
     store = WindowStore.checked(folder / "store")
-    training = read_json(folder / "train.json", "run the stage train", required=True)
+    training = TrainResult.require(folder)
     events = Lake(folder / "lake", fleet).events()
     bundle = read_bundle(folder / "bundle")
     detector = build_detector(bundle, params.detect)

@@ -13,13 +13,10 @@ from amad.engines.score.batch import published, score_fleet
 from amad.engines.score.plan import some
 from amad.engines.shared.registry import CHAMPION, alias_version
 from amad.engines.shared.tracking import connect
-from amad.telemetry.files import read_json, write_json
+from amad.scores.job_log import JobLog
+from amad.scores.receipts import PublishedDate, RegistrationReceipt, ScoringReceipt
 from pipelines import stage_main
 
-# The hash stands for the scores themselves: the page is made anew where they alone have changed.
-SHOWN = (
-    "model_version", "detector", "vehicle_days", "rows", "scored", "alarms", "incidents", "sha256",
-)  # fmt: skip
 STATUS = {
     "no_history": "without a history to judge by",
     "no_values": "without a usable value",
@@ -36,7 +33,7 @@ def run(
     last: date | None = None,
     engine: str | None = None,
     force: bool = False,
-) -> dict:
+) -> ScoringReceipt:
     """Score from ``first`` to ``last`` (inclusive; None: everything new) and return the receipt.
 
     engine: ``process``, ``ray`` or ``auto``; default: the cluster profile's. force: publish a date
@@ -50,32 +47,34 @@ def run(
             not be scored or a date was left as it was.
     """
     fleet = load_fleet(params.fleet, settings)
+    folder = settings.fleet_dir(fleet.name)
     if first is None and last is None and (why := _without_champion(fleet, settings)):
         say(f"nothing is scored: {why}")
-        receipt: dict = {
-            "fleet": fleet.name, "model_version": None, "dates": [], "by_date": {}, "rows": 0,
-            "incidents": 0, "no_champion": why,
-        }  # fmt: skip
-        write_json(settings.fleet_dir(fleet.name) / "scoring.json", receipt, sealed=True)
+        receipt = ScoringReceipt(
+            fleet=fleet.name, model_version=None, dates=[], by_date={}, rows=0, incidents=0,
+            no_champion=why,
+        )  # fmt: skip
+        receipt.write(folder)
         return receipt
     log = score_fleet(fleet, settings, first=first, last=last, engine=engine, force=force)
+    assert log.model_version is not None
     dates = {
-        day: {name: manifest[name] for name in SHOWN}
-        for day, manifest in published(settings, fleet.name, log["model_version"]).items()
+        day: PublishedDate.model_validate(manifest)
+        for day, manifest in published(settings, fleet.name, log.model_version).items()
     }
-    receipt = {
-        "fleet": fleet.name,
-        "model_version": log["model_version"],
-        "dates": sorted(dates),
-        "by_date": dates,
-        "rows": sum(item["rows"] for item in dates.values()),
-        "incidents": sum(item["incidents"] for item in dates.values()),
-    }
-    write_json(settings.fleet_dir(fleet.name) / "scoring.json", receipt, sealed=True)
+    receipt = ScoringReceipt(
+        fleet=fleet.name,
+        model_version=log.model_version,
+        dates=sorted(dates),
+        by_date=dates,
+        rows=sum(item.rows for item in dates.values()),
+        incidents=sum(item.incidents for item in dates.values()),
+    )
+    receipt.write(folder)
     say(_done(log))
-    for kind, found in log["health"].items():
+    for kind, found in log.health.items():
         say(f"fleet health, {kind}: {some(found, separator='; ')}")
-    if log["failed"] or log["refused"]:
+    if log.failed or log.refused:
         raise DataError(_undone(log, fleet.name))
     return receipt
 
@@ -85,49 +84,46 @@ def _without_champion(fleet: Fleet, settings: Settings) -> str | None:
 
     A fleet that had a champion and has lost it is an error of the registry, not this.
     """
-    path = settings.fleet_dir(fleet.name) / "receipt.json"
-    refused = read_json(path, "run 'amad register'", keys=["version", "champion", "reasons"])
-    if refused is None or refused["champion"] is not None:
+    refused = RegistrationReceipt.read(settings.fleet_dir(fleet.name))
+    if refused is None or refused.champion is not None:
         return None
     if alias_version(connect(settings), fleet.name, CHAMPION) is not None:
         return None
     return (
-        f"fleet {fleet.name} has no champion; version {refused['version']} was not promoted "
-        f"({refused['reasons'][-1]})"
+        f"fleet {fleet.name} has no champion; version {refused.version} was not promoted "
+        f"({refused.reasons[-1]})"
     )
 
 
-def _done(log: dict) -> str:
+def _done(log: JobLog) -> str:
     """What the job did, counted, with what it did not do beside it."""
-    if not log["dates"]:
-        asked = log["told"] or log["failed"] or log["refused"]
+    if not log.dates:
+        asked = log.told or log.failed or log.refused
         return "nothing was scored" if asked else "nothing to score: no date is new or has changed"
-    counts = (
-        f"{rows:,} {STATUS.get(name, name)}" for name, rows in sorted(log["unscored"].items())
-    )
-    left = f"; not scored: {', '.join(counts)}" if log["unscored"] else ""
+    counts = (f"{rows:,} {STATUS.get(name, name)}" for name, rows in sorted(log.unscored.items()))
+    left = f"; not scored: {', '.join(counts)}" if log.unscored else ""
     return (
-        f"scored {log['scored']:,} of {log['rows']:,} rows in {log['vehicle_days']:,} vehicle-days "
-        f"of {len(log['dates'])} dates with version {log['model_version']}: {log['incidents']} "
+        f"scored {log.scored:,} of {log.rows:,} rows in {log.vehicle_days:,} vehicle-days "
+        f"of {len(log.dates)} dates with version {log.model_version}: {log.incidents} "
         f"incidents{left}"
     )
 
 
-def _undone(log: dict, fleet: str) -> str:
+def _undone(log: JobLog, fleet: str) -> str:
     """What the job could not do; all else is done and published."""
     parts = []
-    if log["failed"]:
-        days = Counter(item["vehicle"] for item in log["failed"])
+    if log.failed:
+        days = Counter(item.vehicle for item in log.failed)
         vehicles = some(f"{vehicle} ({count})" for vehicle, count in sorted(days.items()))
         parts.append(
-            f"{len(log['failed'])} vehicle-days could not be scored and are tried again by the "
-            f"next job: {vehicles}; first: {log['failed'][0]['reason']}"
+            f"{len(log.failed)} vehicle-days could not be scored and are tried again by the "
+            f"next job: {vehicles}; first: {log.failed[0].reason}"
         )
-    if log["refused"]:
-        dates = some(item["date"] for item in log["refused"])
+    if log.refused:
+        dates = some(item.date for item in log.refused)
         parts.append(
-            f"{len(log['refused'])} dates were not published anew, or they would have lost "
-            f"vehicles or have none: {dates}; first: {log['refused'][0]['reason']}"
+            f"{len(log.refused)} dates were not published anew, or they would have lost "
+            f"vehicles or have none: {dates}; first: {log.refused[0].reason}"
         )
     return f"fleet {fleet}: {'; '.join(parts)}"
 

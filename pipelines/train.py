@@ -8,14 +8,15 @@ from amad.config import Params, Settings, load_cluster, load_fleet
 from amad.config.console import say
 from amad.engines.shared.datasets import log_datasets
 from amad.engines.shared.tracking import connect, told
+from amad.engines.shared.train_result import TrainResult
 from amad.engines.train.training import train_fleet
 from amad.engines.tune.sweep_outputs import with_settings
-from amad.telemetry.files import damaged, read_json, write_json
+from amad.telemetry.files import damaged, read_json
 from amad.windows.store import WindowStore
 from pipelines import stage_main
 
 
-def run(params: Params, settings: Settings) -> dict:
+def run(params: Params, settings: Settings) -> TrainResult:
     """Train and return the content of ``train.json``.
 
     Raises:
@@ -42,13 +43,10 @@ def run(params: Params, settings: Settings) -> dict:
     client = connect(settings)
     with told(client.tracking_uri):
         store = WindowStore.open(folder / "store")
-        log_datasets(client, result["run_id"], store, folder / "lake")
-    del result["run_id"]
-    for metrics in result["epochs"]:
-        metrics.pop("windows_per_second", None)
-    write_json(folder / "train.json", result, sealed=True)
+        log_datasets(client, result.run_id, store, folder / "lake")
+    result.write(folder)
     say(
-        f"trained {result['parameters']:,} parameters for {len(result['epochs'])} epochs; "
+        f"trained {result.parameters:,} parameters for {len(result.epochs)} epochs; "
         f"bundle in {folder / 'bundle'}"
     )
     return result

@@ -7,18 +7,19 @@ quarantine.parquet, validation.json and the Data Docs under data/<fleet>/docs.
 from amad.config import DataError, Params, Settings, load_fleet
 from amad.config.console import say
 from amad.engines.validate.quality import judge
-from amad.telemetry.files import write_json, write_parquet
+from amad.telemetry.files import write_parquet
 from amad.telemetry.health import Trouble, fleet_health
 from amad.telemetry.lake import Lake
 from amad.telemetry.profile import profile
 from amad.telemetry.refusals import intake_of, read_passed, too_many, write_passed
 from amad.telemetry.schemas import PROFILE, QUARANTINE
+from amad.telemetry.validation import Validation
 from pipelines import stage_main
 
 TOLD = 10  # warnings in the sentence; validation.json and the Data Docs have them all
 
 
-def run(params: Params, settings: Settings) -> dict:
+def run(params: Params, settings: Settings) -> Validation:
     """Write the verdict and return ``validation.json``.
 
     Raises:
@@ -37,19 +38,19 @@ def run(params: Params, settings: Settings) -> dict:
     docs = folder / "docs" / "index.html"
     refused = None if verdict.intake_ok else too_many(intake, fleet, folder / "rejected")
     warned = _warned(health.troubles)
-    content = {
-        "ok": verdict.ok,
-        "vehicle_days": verdict.vehicle_days,
-        "quarantined": verdict.quarantined,
-        "checks": verdict.checks,
-        "refused": [scope.to_json() for scope in intake.scopes],
-        "refused_because": refused,
-        "warnings": health.sentences(),
-        "profile_rows": table.num_rows,
-        "data_hash": lake.hash(),
-        "digest": fleet.digest,
-    }
-    write_json(folder / "validation.json", content, sealed=True)
+    validation = Validation(
+        ok=verdict.ok,
+        vehicle_days=verdict.vehicle_days,
+        quarantined=verdict.quarantined,
+        checks=verdict.checks,
+        refused=[scope.to_json() for scope in intake.scopes],
+        refused_because=refused,
+        warnings=health.sentences(),
+        profile_rows=table.num_rows,
+        data_hash=lake.hash(),
+        digest=fleet.digest,
+    )
+    validation.write(folder)
     failures = []
     if not verdict.days_ok:
         failures.append(
@@ -66,7 +67,7 @@ def run(params: Params, settings: Settings) -> dict:
         )
     write_passed(runs, lake)
     say(f"validated fleet {fleet.name}: {verdict.summary()}; Data Docs: {docs}{warned}")
-    return content
+    return validation
 
 
 def _warned(troubles: list[Trouble]) -> str:

@@ -49,7 +49,7 @@ ROOT = Path(amad.__file__).parents[1]
 
 def test_the_first_run_scores_the_test_part_and_the_next_finds_nothing_new(place):
     fleet, settings = place
-    receipt = score.run(kit_params(), settings)
+    receipt = score.run(kit_params(), settings).content()
     test_start = date.fromisoformat(
         connect(settings).get_model_version("amad-nights", "1").tags["test_start"]
     )
@@ -61,7 +61,7 @@ def test_the_first_run_scores_the_test_part_and_the_next_finds_nothing_new(place
         part = partitions.folder(settings.runs_dir(FLEET), "scores", "1", date.fromisoformat(day))
         assert item["sha256"] == hashlib.sha256((part / "part.parquet").read_bytes()).hexdigest()
     before = digests(settings)
-    assert score.run(kit_params(), settings) == receipt
+    assert score.run(kit_params(), settings).content() == receipt
     assert digests(settings) == before
     logs = [read_json(p) for p in (settings.runs_dir(FLEET) / "jobs").glob("*.json")]
     assert sorted(len(log["dates"]) for log in logs) == [0, len(expected)]
@@ -71,7 +71,7 @@ def test_the_first_run_scores_the_test_part_and_the_next_finds_nothing_new(place
 
 def test_one_score_row_for_each_lake_row(place):
     fleet, settings = place
-    log = score_fleet(fleet, settings, first=START, last=AFTER)
+    log = score_fleet(fleet, settings, first=START, last=AFTER).content()
     lake = Lake(settings.fleet_dir(FLEET) / "lake", fleet)
     assert log["rows"] == lake.rows()
     for day in lake.dates():
@@ -119,11 +119,11 @@ def test_the_order_of_the_days_does_not_matter_in_the_end(place):
     alone = next(i for i in incidents(settings, AFTER) if i["vehicle"] == "b-1")
     assert not alone["continued"]
     score_fleet(fleet, settings, first=FAULTY, last=FAULTY)
-    log = score_fleet(fleet, settings)
+    log = score_fleet(fleet, settings).content()
     assert str(AFTER) in log["dates"]
     joined = next(i for i in incidents(settings, AFTER) if i["vehicle"] == "b-1")
     assert joined["continued"]
-    assert score_fleet(fleet, settings)["dates"] == []
+    assert score_fleet(fleet, settings).content()["dates"] == []
 
 
 def test_late_rows_make_their_day_and_the_day_after_new_and_nothing_else(place):
@@ -138,7 +138,7 @@ def test_late_rows_make_their_day_and_the_day_after_new_and_nothing_else(place):
     pq.write_table(late, settings.data_dir / FLEET / "late.parquet")
     add_nights(fleet, settings, [])
     validated(fleet, settings)
-    log = score_fleet(fleet, settings)
+    log = score_fleet(fleet, settings).content()
     assert log["dates"] == [str(night), str(night + timedelta(days=1))]
     after = digests(settings)
     changed = {name.split("date=")[1][:10] for name in after if after[name] != before[name]}
@@ -153,16 +153,16 @@ def test_new_days_are_new_and_a_new_champion_rewrites_no_history(place):
     make_artifacts(fleet, settings, alarm_budget=5.0)
     register.run(kit_params(alarm_budget=5.0), settings)
     promotion.promote(settings, FLEET, "2", force=True, reason="a test")
-    assert score_fleet(fleet, settings)["dates"] == []
+    assert score_fleet(fleet, settings).content()["dates"] == []
     add_nights(fleet, settings, [AFTER])
     validated(fleet, settings)
-    log = score_fleet(fleet, settings)
+    log = score_fleet(fleet, settings).content()
     # The night of AFTER adds evening rows to a date that was scored, and a morning that is new.
     assert log["dates"] == [str(AFTER), str(AFTER + timedelta(days=1))]
     assert log["model_version"] == "2"
     again = digests(settings)
     assert {name: again[name] for name in first} == first, "what version 1 wrote stays"
-    receipt = score.run(kit_params(), settings)
+    receipt = score.run(kit_params(), settings).content()
     assert receipt["by_date"][str(FAULTY)]["model_version"] == "1"
     assert receipt["by_date"][str(AFTER)]["model_version"] == "2"
 
@@ -178,7 +178,7 @@ def test_quarantined_days_have_rows_without_scores_and_their_clearing_is_news(pl
     assert manifest["quarantined"] == ["b-1"]
     assert not [i for i in incidents(settings, FAULTY) if i["vehicle"] == "b-1"]
     validated(fleet, settings)
-    assert str(FAULTY) in score_fleet(fleet, settings)["dates"]
+    assert str(FAULTY) in score_fleet(fleet, settings).content()["dates"]
     assert [i for i in incidents(settings, FAULTY) if i["vehicle"] == "b-1"]
 
 
@@ -186,13 +186,13 @@ def test_dates_without_rows_are_said_and_are_no_error(place, capsys):
     """A fleet that rests on a weekend does not stop the chain."""
     fleet, settings = place
     first, last = date(2025, 1, 1), date(2025, 1, 2)
-    receipt = score.run(kit_params(), settings, first=first, last=last)
+    receipt = score.run(kit_params(), settings, first=first, last=last).content()
     assert receipt["dates"] == []
     told = capsys.readouterr().err
     assert "no rows from 2025-01-01 to 2025-01-02" in told and "rows from 2026-01-05" in told
     log = read_json(next((settings.runs_dir(FLEET) / "jobs").glob("*.json")))
     assert log["status"] == "done" and "no rows" in log["told"][0] and log["dates"] == []
-    log = score_fleet(fleet, settings, first=START - timedelta(days=1), last=START)
+    log = score_fleet(fleet, settings, first=START - timedelta(days=1), last=START).content()
     assert log["dates"] == [str(START)] and str(START - timedelta(days=1)) in log["told"][0]
 
 
@@ -207,10 +207,10 @@ def test_a_second_job_of_the_fleet_is_refused_and_told_who_is_first(place):
     fleet, settings = place
     with (
         scoring_job(settings.runs_dir(FLEET), FLEET) as log,
-        pytest.raises(ServiceError, match=f"{log['id']}, process {os.getpid()}"),
+        pytest.raises(ServiceError, match=f"{log.id}, process {os.getpid()}"),
     ):
         score_fleet(fleet, settings)
-    assert score_fleet(fleet, settings, first=START, last=START)["rows"] > 0
+    assert score_fleet(fleet, settings, first=START, last=START).content()["rows"] > 0
 
 
 def test_too_few_rows_are_never_published(place):
@@ -315,7 +315,7 @@ def test_ray_data_writes_the_same_bytes(place):
     whole = digests(settings)
     for kind in ("scores", "incidents"):
         shutil.rmtree(settings.runs_dir(FLEET) / kind)
-    log = score_fleet(fleet, settings, first=START, last=AFTER, engine="ray")
+    log = score_fleet(fleet, settings, first=START, last=AFTER, engine="ray").content()
     assert log["engine"] == "ray"
     assert digests(settings) == whole
 
@@ -334,10 +334,10 @@ def test_days_that_validation_has_not_seen_are_judged(place, capsys):
     table = table.set_column(table.schema.get_field_index("speed"), "speed", wild)
     pq.write_table(table, folder / "bad.parquet")
     add_nights(fleet, settings, [])
-    log = score_fleet(fleet, settings, first=bad, last=bad)
+    log = score_fleet(fleet, settings, first=bad, last=bad).content()
     assert log["rows"] > 0 and log["incidents"] == 0
     assert set(scores(settings, bad)["status"].to_pylist()) == {"quarantined"}
     judged = read_json(settings.runs_dir(FLEET) / "judged.json")["days"]
     assert judged[f"{bad} a-1"][1], "the reason is kept"
     assert capsys.readouterr().err.count(f"a-1 on {bad}") == len(judged[f"{bad} a-1"][1][:3])
-    assert score_fleet(fleet, settings, first=bad, last=bad)["rows"] == log["rows"]
+    assert score_fleet(fleet, settings, first=bad, last=bad).content()["rows"] == log["rows"]

@@ -146,7 +146,11 @@ def test_how_the_last_job_ended(scored: Path):
         ({"ended": long_ago}, "warn", "216 h ago"),
         ({"status": "failed", "error": "DataError: no rows"}, "fail", "no rows"),
         ({"status": "killed"}, "fail", "killed"),
-        ({"failed": [{"date": "2026-01-10", "reason": "part is cut"}]}, "warn", "part is cut"),
+        (
+            {"failed": [{"date": "2026-01-10", "vehicle": "a", "reason": "part is cut"}]},
+            "warn",
+            "part is cut",
+        ),
         ({"status": "running"}, "fail", "killed"),
     ):
         job(scored, "kit", **changes)
@@ -327,7 +331,10 @@ def test_a_damaged_job_log_is_named_and_hides_no_other(scored: Path):
 def test_a_fleet_without_a_champion_is_told_as_such(home: Path):
     fleet = write_fleet(home)
     settings = write_data(fleet, home, ["a"])
-    write_json(settings.fleet_dir("kit") / "scoring.json", {"no_champion": "version 1 was refused"})
+    write_json(
+        settings.fleet_dir("kit") / "scoring.json",
+        {"dates": [], "no_champion": "version 1 was refused"},
+    )
     found = findings(home, fleet="kit")["last scoring"]
     assert found.status == "warn" and "version 1 was refused" in found.finding
     assert "--force" in found.remedy

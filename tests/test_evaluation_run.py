@@ -11,6 +11,7 @@ from amad.engines.shared import registry
 from amad.engines.shared.datasets import FITTED, JUDGED, log_datasets, span
 from amad.engines.shared.evaluation_run import evaluation_digest, evaluation_run
 from amad.engines.shared.tracking import connect, experiment_id, open_run
+from amad.engines.shared.train_result import TrainResult
 from amad.telemetry.files import write_json
 from amad.telemetry.lake import Lake
 from amad.windows.store import WindowStore
@@ -47,7 +48,7 @@ def log(evaluated, **changes: object) -> str:
     folder = settings.fleet_dir(FLEET)
     metrics = read_json(folder / "evaluation" / "metrics.json") | changes
     store = WindowStore.open(folder / "store")
-    return evaluation_run(client, params, store, folder, metrics, read_json(folder / "train.json"))
+    return evaluation_run(client, params, store, folder, metrics, TrainResult.require(folder))
 
 
 def test_the_same_evaluation_is_the_same_run_and_another_one_another(evaluated):
@@ -159,7 +160,7 @@ def test_an_evaluation_of_another_machine_is_registered_here(evaluated, tmp_path
     """Its outputs came by ``dvc pull``: this store knows neither of its runs."""
     settings, params, _ = evaluated
     here = settings.model_copy(update={"mlflow_uri": f"sqlite:///{tmp_path}/other.db"})
-    receipt = register.run(params, here)
+    receipt = register.run(params, here).content()
     client = connect(here)
     run = client.get_run(registry.get_version(client, FLEET, receipt["version"]).run_id)
     assert run.data.tags["training_run_id"] == "none"

@@ -53,11 +53,11 @@ def changed_metrics(settings, **point):
 def test_who_found_nothing_is_refused_and_score_and_report_say_so(place, capsys):
     _, settings, params = place
     changed_metrics(settings, events_found=0, event_recall=0.0)
-    receipt = register.run(params, settings)
+    receipt = register.run(params, settings).content()
     assert (receipt["decision"], receipt["champion"]) == ("refuse", None)
     assert "finds 0 of" in receipt["reasons"][-1] and "--force" in receipt["reasons"][-1]
 
-    told = score.run(params, settings)
+    told = score.run(params, settings).content()
     assert told["dates"] == [] and "finds 0 of" in told["no_champion"]
     assert "nothing is scored: fleet nights has no champion" in capsys.readouterr().err
     assert read_json(settings.fleet_dir("nights") / "scoring.json") == told
@@ -68,7 +68,7 @@ def test_who_found_nothing_is_refused_and_score_and_report_say_so(place, capsys)
         score.run(params, settings, first=START, last=START)
 
     promotion.promote(settings, "nights", "1", force=True, reason="it is all there is")
-    assert score.run(params, settings)["dates"]
+    assert score.run(params, settings).content()["dates"]
     assert report.run(params, settings)["unscored"] == ""
 
 
@@ -84,9 +84,9 @@ def test_what_cannot_be_judged_is_no_champion_though_it_is_the_first(place):
             if not units:
                 method |= {"mean": {}, "interval": {}, "lift": {}}
         write_json(path, content)
-        receipt = register.run(params, settings)
+        receipt = register.run(params, settings).content()
         assert receipt["champion"] is None and "cannot be judged" in receipt["reasons"][-1]
-        assert score.run(params, settings)["dates"] == []
+        assert score.run(params, settings).content()["dates"] == []
         assert report.run(params, settings)["unscored"]
 
 

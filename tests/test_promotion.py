@@ -191,7 +191,7 @@ def test_a_version_that_another_machine_made_meanwhile_is_taken(place, monkeypat
         return create(client, name, **about)
 
     monkeypatch.setattr(MlflowClient, "create_model_version", raced)
-    assert register.run(params, place)["version"] == 3
+    assert register.run(params, place).content()["version"] == 3
     versions = connect(place).search_model_versions(f"name = '{NAME}'")
     assert sorted(map(registry.number, versions)) == [1, 2, 3]
 
@@ -261,7 +261,7 @@ def test_a_damaged_version_is_not_rolled_back_to(place, flipped):
 
 def test_a_damaged_version_is_registered_anew(place, flipped):
     flipped("2")
-    assert register.run(make_params(place), place)["version"] == 3
+    assert register.run(make_params(place), place).content()["version"] == 3
 
 
 def test_another_detector_under_the_number_of_a_lost_one_is_no_champion(place):
@@ -292,7 +292,7 @@ def test_a_person_may_have_deleted_the_version_before_and_tags(place):
     promotion.promote(place, FLEET, "2", force=True, reason="a test")
     client.delete_model_version(name, "1")
     client.delete_model_version_tag(name, "2", "champion_why")
-    assert register.run(make_params(place), place)["champion"] == 2
+    assert register.run(make_params(place), place).content()["champion"] == 2
     client.set_model_version_tag(name, "2", "test_start", "soon")
     with pytest.raises(ServiceError, match=r"test_start='soon'.*such as 2026-01-31"):
         registry.scores_from(registry.champion_version(client, FLEET))

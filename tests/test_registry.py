@@ -64,7 +64,7 @@ def retrain(fleet, settings, **detect) -> None:
 
 def test_the_first_version_becomes_champion_and_says_why(place):
     _, settings, params = place
-    receipt = register.run(params, settings)
+    receipt = register.run(params, settings).content()
     assert receipt == read_json(settings.fleet_dir(FLEET) / "receipt.json")
     assert receipt["version"] == receipt["champion"] == 1
     client = connect(settings)
@@ -86,17 +86,17 @@ def test_the_first_version_becomes_champion_and_says_why(place):
 
 def test_registering_again_is_the_same_version_and_the_same_receipt(place):
     _, settings, params = place
-    first = register.run(params, settings)
-    assert register.run(params, settings) == first
+    first = register.run(params, settings).content()
+    assert register.run(params, settings).content() == first
     client = connect(settings)
     assert len(client.search_model_versions("name = 'amad-nights'")) == 1
 
 
 def test_an_old_receipt_beside_a_fresh_store_registers_anew(place):
     _, settings, params = place
-    first = register.run(params, settings)
+    first = register.run(params, settings).content()
     elsewhere = settings.model_copy(update={"mlflow_uri": f"sqlite:///{settings.home}/other.db"})
-    assert register.run(params, elsewhere) == first
+    assert register.run(params, elsewhere).content() == first
 
 
 def test_a_version_whose_artifacts_are_gone_is_not_found(place):
@@ -106,7 +106,7 @@ def test_a_version_whose_artifacts_are_gone_is_not_found(place):
     client = connect(settings)
     with pytest.raises(ServiceError, match="cannot be read"):
         registry.fetched(client, registry.champion_version(client, FLEET)).__enter__()
-    receipt = register.run(params, settings)
+    receipt = register.run(params, settings).content()
     assert receipt["version"] == 2
     assert "cannot be scored" in receipt["reasons"][-1]
 
@@ -124,7 +124,7 @@ def test_an_equal_model_is_registered_and_not_promoted(place):
     fleet, settings, params = place
     register.run(params, settings)
     retrain(fleet, settings, alarm_budget=2.0)  # another detector, the same scores
-    receipt = register.run(params, settings)
+    receipt = register.run(params, settings).content()
     assert (receipt["version"], receipt["champion"]) == (2, 1)
     assert receipt["decision"] == "refuse"
     assert receipt["figures"]["champion_difference"] == pytest.approx(0, abs=1e-3)
@@ -142,7 +142,7 @@ def test_a_better_model_replaces_the_champion_and_rollback_undoes_it(place):
     bad = read_json(settings.fleet_dir(FLEET) / "evaluation" / "metrics.json")
     assert bad["methods"]["amad"]["mean"]["vus_pr"] < good["methods"]["amad"]["mean"]["vus_pr"]
     retrain(fleet, settings)
-    receipt = register.run(params, settings)
+    receipt = register.run(params, settings).content()
     assert (receipt["version"], receipt["champion"]) == (2, 2)
     assert receipt["figures"]["champion_low"] > 0
     client = connect(settings)
@@ -156,7 +156,7 @@ def test_a_better_model_replaces_the_champion_and_rollback_undoes_it(place):
         promotion.rollback(settings, FLEET)
 
     # The gate does not bring back what a person took back; the person can.
-    assert register.run(params, settings)["champion"] == 1
+    assert register.run(params, settings).content()["champion"] == 1
     with pytest.raises(GateError, match="rolled back"):
         promotion.promote(settings, FLEET, "2")
     promotion.promote(settings, FLEET, "2", force=True, reason="it was the sensor after all")

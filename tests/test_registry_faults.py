@@ -47,8 +47,8 @@ def test_an_alias_of_a_deleted_version_is_told_and_a_person_names_another(place)
         with pytest.raises(ServiceError, match=told):
             work()
     promotion.promote(settings, FLEET, again.version, force=True, reason="the other was deleted")
-    assert score_fleet(fleet, settings)["model_version"] == str(again.version)
-    assert register.run(PARAMS, settings)["champion"] == registry.number(again)
+    assert score_fleet(fleet, settings).content()["model_version"] == str(again.version)
+    assert register.run(PARAMS, settings).content()["champion"] == registry.number(again)
 
 
 def test_a_champion_that_a_person_deleted_is_told(place):
@@ -56,7 +56,7 @@ def test_a_champion_that_a_person_deleted_is_told(place):
     connect(settings).delete_model_version(NAME, "1")
     with pytest.raises(ServiceError, match=r"has no champion in .*run 'amad register'"):
         score_fleet(fleet, settings)
-    assert register.run(PARAMS, settings)["champion"] == 2
+    assert register.run(PARAMS, settings).content()["champion"] == 2
 
 
 @pytest.fixture
@@ -79,8 +79,8 @@ def test_a_database_that_may_only_be_read_is_told_and_still_scores(read_only):
     with pytest.raises(ServiceError) as caught, open_run(connect(settings), FLEET, "a run"):
         pass
     assert "mlflow.db" in str(caught.value) and "the right to write it" in str(caught.value)
-    assert register.run(PARAMS, settings)["champion"] == 1, "there is nothing to write"
-    assert score_fleet(fleet, settings)["dates"]
+    assert register.run(PARAMS, settings).content()["champion"] == 1, "there is nothing to write"
+    assert score_fleet(fleet, settings).content()["dates"]
 
 
 def test_a_read_only_file_system_names_the_file(place, tmp_path: Path):

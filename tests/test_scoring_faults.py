@@ -73,7 +73,7 @@ def test_a_corrected_day_of_as_many_rows_is_judged_and_scored_anew(place):
     night = FAULTY - timedelta(days=1)
     corrected(settings, night, "a-1", lambda speed: speed * 0 + 999)
     refresh(fleet, settings)
-    log = score_fleet(fleet, settings)
+    log = score_fleet(fleet, settings).content()
     assert str(night) in log["dates"] and log["unscored"]["quarantined"] > 0
     rows = scores(settings, night).to_pylist()
     states = {row["vehicle"]: set() for row in rows}
@@ -83,9 +83,9 @@ def test_a_corrected_day_of_as_many_rows_is_judged_and_scored_anew(place):
     # Mended: sound values again, and others than the first time.
     corrected(settings, night, "a-1", lambda speed: 60 + 20 * np.sin(np.arange(len(speed)) / 90))
     refresh(fleet, settings)
-    assert str(night) in score_fleet(fleet, settings)["dates"]
+    assert str(night) in score_fleet(fleet, settings).content()["dates"]
     assert "quarantined" not in scores(settings, night)["status"].to_pylist()
-    assert score_fleet(fleet, settings)["dates"] == []
+    assert score_fleet(fleet, settings).content()["dates"] == []
 
 
 DAMAGE = {
@@ -110,11 +110,11 @@ def test_whatever_is_lost_or_damaged_of_a_date_is_scored_again_and_told(place, c
     for what, damage in DAMAGE.items():
         damage(settings)
         capsys.readouterr()
-        log = score_fleet(fleet, settings)
+        log = score_fleet(fleet, settings).content()
         assert log["dates"][0] == str(FAULTY) and len(log["dates"]) <= 2, what
         assert digests(settings) == whole, what
         assert str(FAULTY) in capsys.readouterr().err, what
-    assert score_fleet(fleet, settings)["dates"] == []
+    assert score_fleet(fleet, settings).content()["dates"] == []
     assert any(item["continued"] for item in incidents(settings, AFTER))
 
 
@@ -124,7 +124,7 @@ def test_a_date_asked_for_takes_a_damaged_day_before_along(place):
     score_fleet(fleet, settings)
     whole = digests(settings)
     shutil.rmtree(place_of(settings, "incidents"))
-    log = score_fleet(fleet, settings, first=AFTER, last=AFTER)
+    log = score_fleet(fleet, settings, first=AFTER, last=AFTER).content()
     assert log["dates"] == [str(FAULTY), str(AFTER)] and "damaged" in log["told"][0]
     assert digests(settings) == whole
 
@@ -153,12 +153,12 @@ def test_files_are_hashed_once_and_again_when_something_touched_them(tmp_path, m
 def test_scores_of_another_detector_under_the_same_number_do_not_pass_as_its_own(place, capsys):
     """The tracking store is lost, and another detector becomes version 1."""
     fleet, settings = place
-    first = score.run(kit_params(), settings)
+    first = score.run(kit_params(), settings).content()
     old = digests(settings)
     settings = settings.model_copy(update={"mlflow_uri": f"sqlite:///{settings.home}/new.db"})
     register.run(make_artifacts(fleet, settings, alarm_budget=5.0), settings)
     capsys.readouterr()
-    second = score.run(kit_params(), settings)
+    second = score.run(kit_params(), settings).content()
     assert "scored by other detectors" in capsys.readouterr().err
     assert second["model_version"] == first["model_version"] == "1"
     theirs = {item["detector"] for item in first["by_date"].values()}
@@ -185,14 +185,14 @@ def test_a_published_date_never_loses_a_vehicle_unless_asked(place):
     validated(fleet, settings)
     with pytest.raises(DataError, match=rf"were not published anew.*{AFTER}.*a-2.*--force"):
         score.run(kit_params(), settings)
-    log = job_logs(settings.runs_dir(FLEET))[0][-1]
+    log = job_logs(settings.runs_dir(FLEET))[0][-1].content()
     refused = {item["date"]: item["vehicles"] for item in log["refused"]}
     assert refused[str(AFTER)] == ["a-2"] and log["status"] == "done"
     assert str(late) in log["dates"], "the rest is scored"
     after = digests(settings)
     kept = [name for name in before if any(f"date={day}" in name for day in refused)]
     assert kept and all(after[name] == before[name] for name in kept)
-    log = score_fleet(fleet, settings, first=AFTER, last=AFTER, force=True)
+    log = score_fleet(fleet, settings, first=AFTER, last=AFTER, force=True).content()
     assert log["dates"] == [str(AFTER)] and not log["refused"]
     assert set(scores(settings, AFTER)["vehicle"].to_pylist()) == {"a-1", "b-1"}
 
@@ -205,7 +205,7 @@ def test_a_damaged_vehicle_day_does_not_stop_the_others_and_is_tried_again(place
     cut(part)
     with pytest.raises(DataError, match=r"could not be scored.*a-1 \(2\).*part\.parquet"):
         score.run(kit_params(), settings)
-    log = job_logs(settings.runs_dir(FLEET))[0][-1]
+    log = job_logs(settings.runs_dir(FLEET))[0][-1].content()
     # The day itself, and the day whose history it is.
     failed = [(item["vehicle"], item["date"]) for item in log["failed"]]
     assert failed == [("a-1", str(FAULTY)), ("a-1", str(AFTER))]
@@ -224,16 +224,16 @@ def test_a_damaged_vehicle_day_does_not_stop_the_others_and_is_tried_again(place
         score.run(kit_params(), settings)
     assert set(scores(settings, FAULTY)["vehicle"].to_pylist()) == {"a-2", "b-1"}
     other.write_bytes(kept)
-    receipt = score.run(kit_params(), settings)
+    receipt = score.run(kit_params(), settings).content()
     assert receipt["by_date"][str(FAULTY)]["vehicle_days"] == len(VEHICLES)
-    assert score_fleet(fleet, settings)["dates"] == []
+    assert score_fleet(fleet, settings).content()["dates"] == []
 
 
 def test_a_damaged_vehicle_day_that_was_not_validated_does_not_stop_the_others(place):
     fleet, settings = place
     add_nights(fleet, settings, [AFTER])
     cut(Lake(settings.fleet_dir(FLEET) / "lake", fleet).part("b-1", AFTER))
-    log = score_fleet(fleet, settings)
+    log = score_fleet(fleet, settings).content()
     assert {item["vehicle"] for item in log["failed"]} == {"b-1"}
     assert set(scores(settings, AFTER)["vehicle"].to_pylist()) == {"a-1", "a-2"}
 
@@ -251,13 +251,13 @@ def test_a_damaged_log_or_note_of_a_job_stops_nothing_and_is_named(place, capsys
         (runs / "jobs" / f"20200101T000000-{name}.json").write_text(content)
     (runs / "judged.json").write_text('{"contract": 3')
     (runs / "scoring.holder.json").write_text("\0\0")
-    log = score_fleet(fleet, settings)
+    log = score_fleet(fleet, settings).content()
     assert log["status"] == "done" and log["dates"]
     told = capsys.readouterr().err
     assert all(
         f"{name}.json is damaged and left out" in told for name in ("cut", "empty", "list", "nul")
     )
-    assert [item["status"] for item in job_logs(runs)[0]] == ["done", "done"]
+    assert [item.status for item in job_logs(runs)[0]] == ["done", "done"]
 
 
 @pytest.mark.parametrize("name", ["validation.json", "profile.parquet", "quarantine.parquet"])

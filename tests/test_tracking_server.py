@@ -75,7 +75,7 @@ def test_register_and_score_survive_a_server_that_fails_in_the_middle(served):
     proxy, settings = served
 
     def submit() -> dict:
-        return register.run(PARAMS, settings)
+        return register.run(PARAMS, settings).content()
 
     failing(proxy, settings, submit, "500", after=3)
     failing(proxy, settings, submit, "hang", where="mlflow-artifacts", after=5)
@@ -87,7 +87,7 @@ def test_register_and_score_survive_a_server_that_fails_in_the_middle(served):
     assert [receipt["version"]] == [receipt["champion"]] == versions(settings)
 
     def night() -> dict:
-        return score.run(PARAMS, settings)
+        return score.run(PARAMS, settings).content()
 
     failing(proxy, settings, night, "500", after=4)
     failing(proxy, settings, night, "hang", where="mlflow-artifacts", after=1)
@@ -98,7 +98,7 @@ def test_register_and_score_survive_a_server_that_fails_in_the_middle(served):
 def test_a_server_that_fails_is_not_one_without_the_model(served):
     """Taken for lost, the same detector would be registered twice and its rival promoted."""
     proxy, settings = served
-    receipt = register.run(PARAMS, settings)
+    receipt = register.run(PARAMS, settings).content()
     client, fleet = connect(settings), load_fleet(FLEET, settings)
     champion = registry.champion_version(client, FLEET)
     folder = settings.fleet_dir(FLEET)

@@ -19,7 +19,10 @@ from amad.report import build_report
 from amad.report.sources import Cell, Coverage, ScoringRun
 from amad.report.text import DAY
 from amad.report.trust import Evidence, cards
+from amad.scores.job_log import JobLog
+from amad.scores.receipts import RegistrationReceipt
 from amad.telemetry.files import write_json
+from amad.telemetry.validation import Validation
 
 HASH = "h"
 
@@ -41,13 +44,19 @@ def evidence(ours=(0.6, 0.7, 0.65), floor=(0.05, 0.06, 0.04), receipt=None, ok=T
             "median_delay_seconds": 9.0, "normal_test": {"incidents_a_vehicle_day": 0.4},
         } | point,
     }  # fmt: skip
-    receipt = {"version": 3, "decision": "promote", "reasons": ["promoted"]} | (receipt or {})
-    return Evidence(metrics=metrics, receipt=receipt, validation={"ok": ok, "data_hash": HASH})
+    said = {"version": 3, "decision": "promote", "reasons": ["promoted"], "figures": {}}
+    return Evidence(
+        metrics=metrics,
+        receipt=RegistrationReceipt(**said | (receipt or {})),
+        validation=Validation(ok=ok, vehicle_days=4, data_hash=HASH),
+    )
 
 
 def shown(found=None, incidents=0, days=10, scored=100, data_hash=HASH, job=None):
     cell = {n * DAY: Cell(rows=100, scored=scored) for n in range(1, days + 1)}
-    run = ScoringRun(job=job or {}, version=VERSION, dates=[], runs=Path())
+    about = {"id": "j", "status": "done", "started": "2026-01-11T04:30:00Z", "dates": []}
+    log = JobLog(**about | (job or {}))
+    run = ScoringRun(job=log, version=VERSION, dates=[], runs=Path())
     names = ("detection", "faults", "alarms", "data", "model")
     coverage = {"v": Coverage(cells=cell, last=1)}
     all_cards = cards(found or evidence(), run, [None] * incidents, coverage, data_hash)

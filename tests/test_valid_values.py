@@ -221,7 +221,7 @@ def test_a_scoring_job_counts_them_in_its_log_and_manifest(place, capsys) -> Non
     rows = with_cells(rows, "torque", slice(100, 112), 65535.0)
     pq.write_table(rows, settings.data_dir / "nights" / f"{day}-a-1.parquet")
     refresh(fleet, settings)
-    log = score_fleet(fleet, settings, first=day, last=day)
+    log = score_fleet(fleet, settings, first=day, last=day).content()
     assert log["made_null"] == {"torque": 12} and log["unmeasured"] == {}
     manifest = read_json(folder(settings.runs_dir("nights"), "scores", "1", day) / "_manifest.json")
     assert manifest["made_null"] == {"torque": 12}

@@ -2,30 +2,42 @@
 
 import shlex
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from amad.config import DataError, Fleet, Settings
+from amad.engines.shared.train_result import TrainResult
+from amad.scores.receipts import RegistrationReceipt, ScoringReceipt
+from amad.telemetry.artifact import Artifact
 from amad.telemetry.files import damaged, read_json
 from amad.telemetry.health import fleet_health, some
+from amad.telemetry.validation import Validation
 
 METRIC = "vus_pr"
+
+Kind = TypeVar("Kind", bound=Artifact)
 
 
 def lines(fleet: Fleet, settings: Settings) -> list[str]:
     """A line or two per stage; of one that has not run, or whose file is damaged, how to run it."""
     folder = settings.fleet_dir(fleet.name)
-    stages: list[tuple[str, str, str, Callable[[dict], list[str]]]] = [
-        ("ingested", "ingest", "ingest.json", _ingested),
-        ("validated", "validate", "validation.json", _validated),
-        ("tuned", "tune", "best.json", _tuned),
-        ("trained", "train", "train.json", _trained),
-        ("evaluated", "evaluate", "evaluation/metrics.json", _evaluated),
-        ("registered", "register", "receipt.json", _registered),
-        ("scored", "score", "scoring.json", _scored),
+    stages: list[tuple[str, Callable[[Path], list[str] | None]]] = [
+        ("ingested", partial(_of_file, "ingest.json", "ingest", _ingested)),
+        ("validated", partial(_of, Validation, _validated)),
+        ("tuned", partial(_of_file, "best.json", "tune", _tuned)),
+        ("trained", partial(_of, TrainResult, _trained)),
+        ("evaluated", partial(_of_file, "evaluation/metrics.json", "evaluate", _evaluated)),
+        ("registered", partial(_of, RegistrationReceipt, _registered)),
+        ("scored", partial(_of, ScoringReceipt, _scored)),
     ]
     found = [f"Fleet {fleet.name}: {fleet.description}".rstrip(": ")]
-    for name, stage, file, told in stages:
-        found += _rows(name, _said(folder / file, stage, told))
+    for name, said in stages:
+        try:
+            told = said(folder)
+        except DataError as error:
+            told = [str(error)]
+        found += _rows(name, ["not yet: run 'make repro'"] if told is None else told)
     found += _rows("health", _health(fleet, settings))
     found += ["", *(f"  {name:<12}{where}" for name, where in _where(fleet, settings))]
     return found
@@ -44,18 +56,17 @@ def _ingested(content: dict) -> list[str]:
     return [line + (f" ({why})" if why else ""), *more]
 
 
-def _validated(content: dict) -> list[str]:
-    verdict = "passed" if content["ok"] else "failed"
-    days = f"{content['quarantined']} of {content['vehicle_days']} vehicle-days quarantined"
+def _validated(verdict: Validation) -> list[str]:
+    passed = "passed" if verdict.ok else "failed"
+    days = f"{verdict.quarantined} of {verdict.vehicle_days} vehicle-days quarantined"
     failing = [
         c["check"]
-        for c in content["checks"]
+        for c in verdict.checks
         if c["failed"] and not c["check"].startswith(("refused", "file_refused"))
     ]
-    refused = content.get("refused_because")
     return [
-        f"{verdict}, {days}" + (f" ({', '.join(failing)})" if failing else ""),
-        *([refused] if refused else []),
+        f"{passed}, {days}" + (f" ({', '.join(failing)})" if failing else ""),
+        *([verdict.refused_because] if verdict.refused_because else []),
     ]
 
 
@@ -65,9 +76,8 @@ def _tuned(content: dict) -> list[str]:
     ]
 
 
-def _trained(content: dict) -> list[str]:
-    last = content["epochs"][-1]
-    return [f"{len(content['epochs'])} epochs, hold-out error {last['validation']:.4g}"]
+def _trained(result: TrainResult) -> list[str]:
+    return [f"{len(result.epochs)} epochs, hold-out error {result.epochs[-1]['validation']:.4g}"]
 
 
 def _evaluated(content: dict) -> list[str]:
@@ -85,20 +95,20 @@ def _evaluated(content: dict) -> list[str]:
     return found
 
 
-def _registered(content: dict) -> list[str]:
-    return [f"version {content['version']}: {content['reasons'][-1]}"]
+def _registered(receipt: RegistrationReceipt) -> list[str]:
+    return [f"version {receipt.version}: {receipt.reasons[-1]}"]
 
 
-def _scored(content: dict) -> list[str]:
-    dates = content["dates"]
-    if content.get("no_champion"):
-        return [f"nothing: {content['no_champion']}"]
+def _scored(receipt: ScoringReceipt) -> list[str]:
+    if receipt.no_champion:
+        return [f"nothing: {receipt.no_champion}"]
+    dates = receipt.dates
     if not dates:
         return ["no date was new"]
-    span = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
-    versions = sorted({item["model_version"] for item in content["by_date"].values()}, key=int)
+    span = f"{dates[0]}" if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    versions = sorted({item.model_version for item in receipt.by_date.values()}, key=int)
     by = ("versions " if len(versions) > 1 else "version ") + ", ".join(versions)
-    return [f"{span} with {by}: {content['rows']:,} rows, {content['incidents']:,} incidents"]
+    return [f"{span} with {by}: {receipt.rows:,} rows, {receipt.incidents:,} incidents"]
 
 
 def _where(fleet: Fleet, settings: Settings) -> list[tuple[str, str]]:
@@ -135,16 +145,28 @@ def _health(fleet: Fleet, settings: Settings) -> list[str]:
     ] or ["nothing is missing" if not health.unseen else "not all was looked at yet"]
 
 
-def _said(path: Path, stage: str, told: Callable[[dict], list[str]]) -> list[str]:
-    """What a stage's file says, or why it says nothing."""
-    remedy = f"run 'amad {stage}' again"
+def _of(kind: type[Kind], told: Callable[[Kind], list[str]], folder: Path) -> list[str] | None:
+    """What an artifact says; None where there is none."""
+    found = kind.read(folder)
+    if found is None:
+        return None
     try:
-        content = read_json(path, remedy)
-        return ["not yet: run 'make repro'"] if content is None else told(content)
-    except DataError as error:
-        return [str(error)]
+        return told(found)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise damaged(folder / kind.FILE, kind.REMEDY, why) from None
+
+
+def _of_file(
+    file: str, stage: str, told: Callable[[dict], list[str]], folder: Path
+) -> list[str] | None:
+    """What a stage's file says; None where there is none."""
+    remedy = f"run 'amad {stage}' again"
+    content = read_json(folder / file, remedy)
+    try:
+        return None if content is None else told(content)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        return [str(damaged(path, remedy, f"{type(error).__name__}: {error}"))]
+        raise damaged(folder / file, remedy, f"{type(error).__name__}: {error}") from None
 
 
 def _rows(name: str, said: list[str]) -> list[str]:

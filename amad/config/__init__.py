@@ -13,9 +13,10 @@ from amad.config.errors import (
 from amad.config.fleet import Channel, Fleet, load_fleet
 from amad.config.params import Params, load_params, read_params
 from amad.config.settings import Settings
+from amad.config.stage import Stage
 
 __all__ = [
     "AmadError", "Channel", "ClusterProfile", "ConfigError", "DataError", "Fleet", "GateError",
-    "InterruptionError", "Params", "ServiceError", "Settings", "load_cluster", "load_fleet",
-    "load_params", "read_params", "usable_error",
+    "InterruptionError", "Params", "ServiceError", "Settings", "Stage", "load_cluster",
+    "load_fleet", "load_params", "read_params", "usable_error",
 ]  # fmt: skip

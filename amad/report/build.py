@@ -19,9 +19,9 @@ from amad.report.incident import Blame, Plot, blame, plot
 from amad.report.overview import LEVELS, overview, stretch_us
 from amad.report.sources import Coverage, Incident, ScoringRun
 from amad.report.trust import Evidence, cards
-from amad.scores.job_log import job_logs
+from amad.scores.job_log import job_logs, left_undone
 from amad.telemetry.files import read_json, staged
-from amad.telemetry.health import fleet_health, left_undone
+from amad.telemetry.health import fleet_health
 from amad.telemetry.lake import Lake
 from amad.windows.scaler import Scaler
 

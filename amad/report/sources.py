@@ -14,8 +14,9 @@ from amad.config import DataError, Fleet, Settings
 from amad.config.console import say
 from amad.detect import incidents
 from amad.scores import partitions
-from amad.scores.job_log import job_logs
-from amad.telemetry.files import damaged, read_json, read_table
+from amad.scores.job_log import JobLog, job_logs
+from amad.scores.receipts import ScoringReceipt
+from amad.telemetry.files import damaged, read_table
 from amad.telemetry.schemas import INCIDENTS, SCORES, check
 
 
@@ -68,7 +69,7 @@ class ScoringRun:
     unscored: why there is none yet, of a fleet without a champion; else empty.
     """
 
-    job: dict
+    job: JobLog | None
     version: str
     dates: list[date]
     runs: Path
@@ -85,21 +86,19 @@ class ScoringRun:
         jobs, unreadable = job_logs(runs)
         for path in unreadable:
             say(f"the job log {path} is damaged and left out; delete it")
-        whole = [job for job in jobs if job["dates"] and job.get("model_version")]
-        done = [job for job in whole if job["status"] == "done"]
-        if not done:
-            scoring = read_json(settings.fleet_dir(fleet.name) / "scoring.json", "run 'amad score'")
-            if why := (scoring or {}).get("no_champion"):
-                return cls(job={}, version="", dates=[], runs=runs, unscored=why)
-            raise DataError(_without_job(fleet.name, runs))
-        job = done[-1]
-        dates = sorted({date.fromisoformat(text) for text in job["dates"]})
-        return cls(job=job, version=str(job["model_version"]), dates=dates, runs=runs)
+        for job in reversed(jobs):
+            if job.status == "done" and job.dates and job.model_version:
+                dates = sorted(set(job.dates))
+                return cls(job=job, version=job.model_version, dates=dates, runs=runs)
+        scoring = ScoringReceipt.read(settings.fleet_dir(fleet.name))
+        if scoring is not None and scoring.no_champion:
+            return cls(job=None, version="", dates=[], runs=runs, unscored=scoring.no_champion)
+        raise DataError(_without_job(fleet.name, runs))
 
     @property
     def threshold(self) -> float | None:
         """Scores above it are alarms; None where the job's log does not say."""
-        return self.job.get("threshold")
+        return None if self.job is None else self.job.threshold
 
     def tables(
         self, kind: str, schema: pa.Schema, dates: Iterable[date] | None = None, **options

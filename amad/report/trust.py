@@ -11,7 +11,9 @@ from amad.config import Fleet, Settings
 from amad.metrics import binomial_tail, paired_bootstrap, poisson_tail, shared_values
 from amad.report import text
 from amad.report.sources import Coverage, Incident, ScoringRun
+from amad.scores.receipts import RegistrationReceipt
 from amad.telemetry.files import read_json
+from amad.telemetry.validation import Validation
 
 METRIC = "vus_pr"
 RESAMPLES, CONFIDENCE = 2000, 0.95
@@ -54,8 +56,8 @@ class Evidence:
     """What the stages before left; None where one has not run."""
 
     metrics: dict | None
-    receipt: dict | None
-    validation: dict | None
+    receipt: RegistrationReceipt | None
+    validation: Validation | None
 
     @classmethod
     def read(cls, fleet: Fleet, settings: Settings) -> "Evidence":
@@ -69,15 +71,15 @@ class Evidence:
             metrics=read_json(
                 folder / "evaluation" / "metrics.json", "run 'amad evaluate'", keys=["methods"]
             ),
-            receipt=read_json(folder / "receipt.json", "run 'amad register'", keys=["version"]),
-            validation=read_json(folder / "validation.json", "run 'amad validate'", keys=["ok"]),
+            receipt=RegistrationReceipt.read(folder),
+            validation=Validation.read(folder),
         )
 
     def of_another(self, run: ScoringRun) -> str | None:
         """Which version the figures are of, where it is not the one that scored."""
-        if self.receipt is None or not run.version or str(self.receipt["version"]) == run.version:
+        if self.receipt is None or not run.version or str(self.receipt.version) == run.version:
             return None
-        return str(self.receipt["version"])
+        return str(self.receipt.version)
 
 
 def cards(
@@ -154,10 +156,11 @@ def _whose(headline: str, found: Evidence, run: ScoringRun) -> list[str]:
         f"Not measured of version {run.version}, which scored",
         f"Measured on version {version}; version {run.version} scored. {headline}.",
     ]
-    figures = (found.receipt or {}).get("figures") or {}
-    if str(figures.get("champion_version")) == run.version and "champion" in figures:
+    figures = {} if found.receipt is None else found.receipt.figures
+    theirs = figures.get("champion")
+    if str(figures.get("champion_version")) == run.version and isinstance(theirs, int | float):
         said.append(
-            f"On the same test data version {run.version} has {text.number(figures['champion'])} "
+            f"On the same test data version {run.version} has {text.number(theirs)} "
             f"({figures.get('metric', METRIC)})."
         )
     return said
@@ -216,7 +219,9 @@ def _alarms(
     headline = f"{text.number(rate, 2)} incidents per vehicle-day"
     counted = f"{text.count(len(incidents), 'incident')} on {text.count(days, 'vehicle-day')}"
     point = (found.metrics or {}).get("operating_point") or {}
-    promised = run.job.get("alarm_budget", point.get("alarm_budget"))
+    promised = point.get("alarm_budget")
+    if run.job is not None and run.job.alarm_budget is not None:
+        promised = run.job.alarm_budget
     if promised is None:
         return _card(title, means, "unknown", headline, f"{counted}; what is promised is unknown.")
     normal = (point.get("normal_test") or {}).get("incidents_a_vehicle_day")
@@ -251,9 +256,9 @@ def _data(found: Evidence, coverage: dict[str, Coverage], data_hash: str) -> Car
     scored, kept_out, imputed = (part / (rows or 1) for part in parts)
     if validation is None:
         verdict, headline = "unknown", "Not validated"
-    elif not validation["ok"]:
+    elif not validation.ok:
         verdict, headline = "poor", "The data failed validation"
-    elif validation.get("data_hash") != data_hash:
+    elif validation.data_hash != data_hash:
         verdict, headline = "unknown", "The data has changed since it was validated"
     elif not rows:
         verdict, headline = "unknown", "The data passed validation; nothing is scored"
@@ -274,7 +279,7 @@ def _model(found: Evidence, run: ScoringRun) -> Card:
         "A tick: the version that scored is the last one registered, whose figures stand here, and "
         "the gate promoted it."
     )
-    reasons = list((receipt or {}).get("reasons") or [])
+    reasons = [] if receipt is None else receipt.reasons
     last = _sentence(reasons[-1]) if reasons else None
     if run.unscored:
         return _card(title, means, "unknown", "No champion", last)
@@ -286,7 +291,7 @@ def _model(found: Evidence, run: ScoringRun) -> Card:
         return _card(
             title, means, "fair", headline, f"The last one registered is version {version}.", last
         )
-    if receipt.get("decision") == "refuse":
+    if receipt.decision == "refuse":
         overruled = "The gate refused it; a person made it champion."
         return _card(title, means, "fair", headline, overruled, last)
     return _card(title, means, "good", headline, last)

@@ -12,19 +12,120 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Annotated, ClassVar, Literal
 
 from filelock import FileLock, Timeout
+from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer, StringConstraints
 
 from amad.config import DataError, InterruptionError, ServiceError
 from amad.config.console import say
+from amad.telemetry.artifact import Artifact
 from amad.telemetry.files import read_json, write_json
+from amad.telemetry.health import Trouble
 
 LONGEST_LOG = 64 << 20  # bytes of a job's log
+COUNTED = ("rows", "scored", "alarms", "incidents", "vehicle_days")  # of a date, and of a job
+SUMMED = (*COUNTED, "quarantined", "unscored", "made_null")
+
+Moment = Annotated[AwareDatetime, PlainSerializer(lambda at: at.isoformat(timespec="seconds"))]
+Day = date
+
+
+class Failed(BaseModel):
+    """A vehicle-day that could not be scored; the next job tries again."""
+
+    date: Day
+    vehicle: str
+    reason: str
+
+
+class Refused(BaseModel):
+    """A date that was left as it was published, or has nothing published, for its vehicles."""
+
+    date: Day
+    vehicles: list[str] = []
+    reason: str
+
+
+class JobLog(Artifact):
+    """One scoring job: how it stands, and what it did. Filled by the job that it is of.
+
+    status: ``running``; ``done``; ``failed``, with the error; ``killed``, by a signal or without a
+    word. test_start: the first date that the version scores by itself. detector: its digest.
+    alarm_budget: incidents per vehicle-day that the threshold promises. dates: those published.
+    rows, scored, alarms, incidents, vehicle_days: sums over them, as are ``unscored`` (rows by
+    status) and ``made_null`` (values by channel). quarantined: vehicle-days. unmeasured: channels
+    without a value, by vehicle. health: what the fleet lacks, by kind. told: what was said.
+    """
+
+    model_config = ConfigDict(frozen=False)
+
+    FILE: ClassVar[str] = "jobs"
+    REMEDY: ClassVar[str] = "delete it"
+
+    id: str
+    fleet: str = ""
+    status: Literal["running", "done", "failed", "killed"]
+    started: Moment
+    ended: Moment | None = None
+    host: str = ""
+    pid: int = 0
+    error: str | None = None
+    model_version: Annotated[str, StringConstraints(pattern=r"^\d+$")] | None = None
+    test_start: Day | None = None
+    threshold: float | None = None
+    detector: str = ""
+    alarm_budget: float | None = None
+    engine: str | None = None
+    dates: list[Day]
+    rows: int = 0
+    scored: int = 0
+    alarms: int = 0
+    incidents: int = 0
+    vehicle_days: int = 0
+    quarantined: int = 0
+    unscored: dict[str, int] = {}
+    made_null: dict[str, int] = {}
+    unmeasured: dict[str, list[str]] = {}
+    health: dict[str, list[str]] = {}
+    told: list[str] = []
+    failed: list[Failed] = []
+    refused: list[Refused] = []
+
+    def start(
+        self,
+        *,
+        test_start: Day,
+        threshold: float,
+        detector: str,
+        alarm_budget: float,
+        health: dict[str, list[str]],
+    ) -> None:
+        """The model is there: from here on all counts stand in the file, at 0."""
+        self.test_start, self.threshold, self.detector = test_start, threshold, detector
+        self.alarm_budget, self.health = alarm_budget, health
+        for name in ("engine", *SUMMED, "unmeasured", "told", "failed", "refused"):
+            setattr(self, name, getattr(self, name))
+
+    def add(self, day: Day, manifest: dict) -> None:
+        """Add a date that was published."""
+        self.dates.append(day)
+        for name in COUNTED:
+            setattr(self, name, getattr(self, name) + manifest[name])
+        self.quarantined += len(manifest["quarantined"])
+        for counts, more in (
+            (self.unscored, manifest["unscored"]), (self.made_null, manifest["made_null"]),
+        ):  # fmt: skip
+            for key, count in more.items():
+                counts[key] = counts.get(key, 0) + count
+        for vehicle, channels in manifest["unmeasured"].items():
+            found = {*self.unmeasured.get(vehicle, []), *channels}
+            self.unmeasured[vehicle] = sorted(found)
 
 
 @contextmanager
-def scoring_job(runs: Path, fleet: str) -> Iterator[dict]:
-    """Hold the fleet's lock and keep the job's log; yields the log's content, to be filled.
+def scoring_job(runs: Path, fleet: str) -> Iterator[JobLog]:
+    """Hold the fleet's lock and keep the job's log; yields the log, to be filled.
 
     It is written at the start (``status: running``), by ``save``, and at the end (``done``, or
     ``failed`` with the error, or ``killed`` after Ctrl-C or SIGTERM). Jobs that died without a word
@@ -46,56 +147,62 @@ def scoring_job(runs: Path, fleet: str) -> Iterator[dict]:
     try:
         _mark_killed(runs)
         now = datetime.now(UTC)
-        log = {
-            "id": f"{now:%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:6]}",
-            "fleet": fleet,
-            "status": "running",
-            "started": now.isoformat(timespec="seconds"),
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "dates": [],
-            "error": None,
-        }
-        write_json(holder, {key: log[key] for key in ("id", "pid", "host", "started")})
+        log = JobLog(
+            id=f"{now:%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:6]}",
+            fleet=fleet,
+            status="running",
+            started=now,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            dates=[],
+            error=None,
+        )
+        write_json(holder, log.model_dump(mode="json", include={"id", "pid", "host", "started"}))
         save(runs, log)
         try:
             yield log
-            log["status"] = "done"
+            log.status = "done"
         except BaseException as error:
             stopped = isinstance(error, KeyboardInterrupt | InterruptionError)
-            log["status"] = "killed" if stopped else "failed"
-            log["error"] = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+            log.status = "killed" if stopped else "failed"
+            log.error = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
             raise
         finally:
-            log["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
+            log.ended = datetime.now(UTC)
             save(runs, log)
             holder.unlink(missing_ok=True)
     finally:
         lock.release()
 
 
-def save(runs: Path, log: dict) -> None:
+def save(runs: Path, log: JobLog) -> None:
     """Write the log as it stands."""
-    write_json(runs / "jobs" / f"{log['id']}.json", log, sealed=True)
+    log.write_file(runs / "jobs" / f"{log.id}.json")
 
 
-def job_logs(runs: Path) -> tuple[list[dict], list[Path]]:
+def job_logs(runs: Path) -> tuple[list[JobLog], list[Path]]:
     """The logs of a fleet's scoring jobs, the newest last, and the files that are no such log."""
     logs, unreadable = [], []
     for path in sorted((runs / "jobs").glob("*.json")):
         try:
-            if path.stat().st_size > LONGEST_LOG:
-                raise DataError(f"{path} is too long")
-            log = read_json(path, "", keys=("id", "started", "status", "dates"), required=True)
-            datetime.fromisoformat(log["started"])
-            int(log.get("model_version") or 0)
-            for day in log["dates"]:
-                date.fromisoformat(day)
-        except (OSError, DataError, ValueError, TypeError):
+            log = None if path.stat().st_size > LONGEST_LOG else JobLog.read_file(path)
+        except (OSError, DataError):
+            log = None
+        if log is None:
             unreadable.append(path)
         else:
             logs.append(log)
-    return sorted(logs, key=lambda log: (log["started"], log["id"])), unreadable
+    return sorted(logs, key=lambda log: (log.started.isoformat(), log.id)), unreadable
+
+
+def left_undone(job: JobLog) -> list[Trouble]:
+    """What a scoring job could not do, by vehicle or date."""
+    found = [(item.vehicle, item.date, item.reason) for item in job.failed]
+    found += [(str(item.date), item.date, item.reason) for item in job.refused]
+    return [
+        Trouble(kind="unscored", subject=subject, text=f"was not scored: {reason}", since=day)
+        for subject, day, reason in found
+    ]
 
 
 def _read_holder(holder: Path) -> str:
@@ -111,5 +218,6 @@ def _mark_killed(runs: Path) -> None:
     for file in damaged:
         say(f"the job log {file} is damaged and left out; delete it")
     for log in logs:
-        if log["status"] == "running":
-            save(runs, log | {"status": "killed"})
+        if log.status == "running":
+            log.status = "killed"
+            save(runs, log)

@@ -129,21 +129,6 @@ class Health:
         return {kind.name: [str(t) for t in found] for kind, found in self.by_kind.items()}
 
 
-def left_undone(job: dict) -> list[Trouble]:
-    """What the log of a scoring job says that it could not do, by vehicle or date."""
-    found = [(item["vehicle"], item) for item in job.get("failed", ())]
-    found += [(item["date"], item) for item in job.get("refused", ())]
-    return [
-        Trouble(
-            kind="unscored",
-            subject=subject,
-            text=f"was not scored: {item['reason']}",
-            since=date.fromisoformat(item["date"]),
-        )
-        for subject, item in found
-    ]
-
-
 def fleet_health(
     fleet: Fleet, settings: Settings, lake: Lake | None = None, fresh: pa.Table | None = None
 ) -> Health:

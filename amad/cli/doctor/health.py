@@ -4,10 +4,10 @@ from datetime import UTC, date, datetime
 
 from amad.cli.doctor.check import Check, Subject, fail, ok, warn
 from amad.config import AmadError
-from amad.telemetry.files import read_json
 from amad.telemetry.health import KINDS, fleet_health
 from amad.telemetry.lake import Lake
 from amad.telemetry.silence import silent_vehicles
+from amad.telemetry.validation import Validation
 
 SHOWN = 4  # findings named in one check
 STAGE = {"vanished": "validate", "quarantined": "validate"}  # of the kinds that ingest cannot tell
@@ -66,15 +66,15 @@ def newest_row(dates: list[date], today: date | None = None) -> Check:
 def validation(subject: Subject) -> Check:
     """Did the data pass, and is the verdict of the lake as it is?"""
     folder = subject.settings.fleet_dir(subject.fleet.name)
-    again = "run 'amad validate'"
-    content = read_json(folder / "validation.json", again, keys=["ok", "vehicle_days"])
-    if content is None:
+    again = Validation.REMEDY
+    verdict = Validation.read(folder)
+    if verdict is None:
         return warn("validation", "not yet", again)
-    days = f"{content['quarantined']} of {content['vehicle_days']} vehicle-days quarantined"
-    if not content["ok"]:
-        why = content.get("refused_because") or "too many vehicle-days fail"
+    days = f"{verdict.quarantined} of {verdict.vehicle_days} vehicle-days quarantined"
+    if not verdict.ok:
+        why = verdict.refused_because or "too many vehicle-days fail"
         look = f"see {folder / 'docs' / 'index.html'}"
         return fail("validation", f"failed, {days}: {why}", look)
-    if content.get("data_hash") != Lake(folder / "lake", subject.fleet).hash():
+    if verdict.data_hash != Lake(folder / "lake", subject.fleet).hash():
         return warn("validation", f"passed, {days}, but the lake has changed since", again)
     return ok("validation", f"passed, {days}")

@@ -5,13 +5,13 @@ import shutil
 import subprocess
 import sys
 import time
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
 
 from amad.cli.doctor.check import Check, Subject, fail, ok, warn
 from amad.scores.job_log import job_logs
-from amad.telemetry.files import read_json
+from amad.scores.receipts import ScoringReceipt
 
 NIGHTLY = timedelta(hours=36)  # a nightly job that has not run for so long has missed a night
 LEFT_SECONDS = 3600.0  # a staging folder older than this belongs to no running stage
@@ -24,34 +24,35 @@ def last_scoring(subject: Subject) -> Check:
     runs = subject.settings.runs_dir(subject.fleet.name)
     logs, _ = job_logs(runs)
     if not logs:
-        receipt = subject.settings.fleet_dir(subject.fleet.name) / "scoring.json"
-        why = (read_json(receipt, "run 'amad score'") or {}).get("no_champion")
-        if why:
-            return warn("last scoring", why, "'amad promote VERSION --force --reason TEXT'")
+        receipt = ScoringReceipt.read(subject.settings.fleet_dir(subject.fleet.name))
+        if receipt is not None and receipt.no_champion:
+            remedy = "'amad promote VERSION --force --reason TEXT'"
+            return warn("last scoring", receipt.no_champion, remedy)
         return warn("last scoring", "this fleet was never scored", "run 'amad score'")
     last = logs[-1]
     schedule = "look at its log: journalctl -u 'amad-score@*', runs/nightly.log or the RayJob's"
-    if last["status"] == "failed":
-        return fail("last scoring", f"job {last['id']} failed: {last['error']}", schedule)
-    if last["status"] == "killed" or (last["status"] == "running" and _is_free(runs)):
+    if last.status == "failed":
+        return fail("last scoring", f"job {last.id} failed: {last.error}", schedule)
+    if last.status == "killed" or (last.status == "running" and _is_free(runs)):
         return fail(
             "last scoring",
-            f"job {last['id']} on {last['host']} was killed",
+            f"job {last.id} on {last.host} was killed",
             f"run 'amad score': it goes on where that one stopped; {schedule}",
         )
-    if last["status"] == "running":
-        where = f"process {last['pid']} on {last['host']}"
-        return ok("last scoring", f"job {last['id']} is running, {where}")
-    age = datetime.now(UTC) - datetime.fromisoformat(last["ended"])
-    did = f"{len(last['dates'])} dates" if last["dates"] else "nothing was new"
-    undone = [*last.get("failed", ()), *last.get("refused", ())]
+    if last.status == "running":
+        where = f"process {last.pid} on {last.host}"
+        return ok("last scoring", f"job {last.id} is running, {where}")
+    age = datetime.now(UTC) - (last.ended or last.started)
+    did = f"{len(last.dates)} dates" if last.dates else "nothing was new"
+    undone = [(item.date, item.reason) for item in last.failed]
+    undone += [(item.date, item.reason) for item in last.refused]
     if undone:
         finding = (
-            f"job {last['id']} left {len(undone)} vehicle-days or dates as they were, of "
-            f"{_some(sorted({item['date'] for item in undone}))}: {undone[0]['reason']}"
+            f"job {last.id} left {len(undone)} vehicle-days or dates as they were, of "
+            f"{_some(sorted({str(day) for day, _ in undone}))}: {undone[0][1]}"
         )
         return warn("last scoring", finding, "mend that and run 'amad score' again")
-    finding = f"job {last['id']} ended well {_ago(age)}, {did}"
+    finding = f"job {last.id} ended well {_ago(age)}, {did}"
     if age > NIGHTLY:
         remedy = "if scoring is scheduled, see why not: systemctl list-timers 'amad-score@*'"
         return warn("last scoring", finding, remedy)
@@ -66,9 +67,7 @@ def freshness(subject: Subject) -> Check:
     folder = subject.settings.fleet_dir(subject.fleet.name) / "lake"
     runs = subject.settings.runs_dir(subject.fleet.name)
     scored = set(manifests(runs))
-    starts = [
-        date.fromisoformat(log["test_start"]) for log in job_logs(runs)[0] if "test_start" in log
-    ]
+    starts = [log.test_start for log in job_logs(runs)[0] if log.test_start is not None]
     if not folder.is_dir() or not scored or not starts:
         return warn("freshness", "nothing to compare yet", "run 'amad score'")
     dates = Lake(folder, subject.fleet).dates()

@@ -5,6 +5,8 @@ Its last section, Promotion, is rewritten in the registry whenever the version's
 
 from amad.config import Fleet, Params
 from amad.engines.register.gate import Decision
+from amad.engines.shared.train_result import TrainResult
+from amad.telemetry.validation import Validation
 
 PROMOTION = "## Promotion"
 METRICS = ("vus_pr", "auc_pr", "vus_roc", "auc_roc", "event_f1", "range_f1", "best_f1")
@@ -15,9 +17,9 @@ def model_card(
     fleet: Fleet,
     params: Params,
     metrics: dict,
-    validation: dict,
+    validation: Validation,
     data: dict,
-    training: dict,
+    training: TrainResult,
     lineage: dict[str, str],
     decision: Decision,
 ) -> str:
@@ -54,24 +56,24 @@ def _use(fleet: Fleet) -> str:
     )
 
 
-def _data(fleet: Fleet, data: dict, validation: dict, lineage: dict[str, str]) -> str:
-    failed = [check["check"] for check in validation.get("checks", ()) if check["failed"]]
-    judged = "passed" if validation["ok"] else "failed"
+def _data(fleet: Fleet, data: dict, validation: Validation, lineage: dict[str, str]) -> str:
+    failed = [check["check"] for check in validation.checks if check["failed"]]
+    judged = "passed" if validation.ok else "failed"
     return (
         "## Data\n"
         f"- {data['rows']:,} rows (on the grid) of {data['vehicles']} vehicles, {data['first']} to "
         f"{data['last']}; data hash `{data['hash']}`; detector digest "
         f"`{lineage.get('detector_digest', 'none')}`\n"
         f"- vehicle classes: {', '.join(item.name for item in fleet.vehicle_classes)}\n"
-        f"- validation {judged}: {validation['quarantined']} of {validation['vehicle_days']} "
+        f"- validation {judged}: {validation.quarantined} of {validation.vehicle_days} "
         "vehicle-days quarantined, kept out of training and scoring"
         + (f" (checks: {', '.join(failed)})" if failed else "")
     )
 
 
-def _training(params: Params, training: dict) -> str:
+def _training(params: Params, training: TrainResult) -> str:
     model, mask, loss = params.model, params.mask, params.loss
-    last = (training.get("epochs") or [{}])[-1]
+    last = training.epochs[-1] if training.epochs else {}
     shown = [f"{key} {value:.4g}" for key, value in last.items() if isinstance(value, float)]
     return (
         "## Training\n"

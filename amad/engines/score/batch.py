@@ -28,11 +28,9 @@ from amad.engines.shared.registry import DIGEST, champion_version, digests, fetc
 from amad.engines.shared.tracking import connect, told
 from amad.scores import partitions
 from amad.scores.checksums import Checksums
-from amad.scores.job_log import save, scoring_job
+from amad.scores.job_log import Failed, JobLog, Refused, save, scoring_job
 from amad.telemetry.files import full_disk_named
 from amad.telemetry.health import fleet_health
-
-COUNTED = ("rows", "scored", "alarms", "incidents", "vehicle_days")  # of a date, and of a job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +59,7 @@ def score_fleet(
     last: date | None = None,
     engine: str | None = None,
     force: bool = False,
-) -> dict:
+) -> JobLog:
     """Run one scoring job and return its log (also ``runs/<fleet>/jobs/<id>.json``).
 
     first, last: the dates to score, inclusive; None: everything new, see ``make_plan``.
@@ -83,12 +81,12 @@ def score_fleet(
         with told(client.tracking_uri):
             champion = champion_version(client, fleet.name)
             known = digests(client, fleet.name)
-        log["model_version"] = str(champion.version)
+        log.model_version = version = str(champion.version)
         with fetched(client, champion) as folder:
             detector = load_detector(folder)
             check_contract(detector, fleet)
             model = Model(
-                version=log["model_version"],
+                version=version,
                 digest=champion.tags[DIGEST],
                 folder=folder,
                 detector=detector,
@@ -97,11 +95,13 @@ def score_fleet(
             snapshot = take_snapshot(fleet, settings, last)
             start = scores_from(champion)
             sums = Checksums(runs)
-            log |= {"test_start": str(start), "threshold": float(detector.threshold)}
-            log |= {"detector": model.digest, "alarm_budget": detector.params.alarm_budget}
-            log |= {"health": _health(fleet, settings, snapshot), "engine": None, "quarantined": 0}
-            log |= dict.fromkeys(COUNTED, 0) | {"unscored": {}, "made_null": {}, "unmeasured": {}}
-            log |= {"told": [], "failed": [], "refused": []}
+            log.start(
+                test_start=start,
+                threshold=float(detector.threshold),
+                detector=model.digest,
+                alarm_budget=detector.params.alarm_budget,
+                health=_health(fleet, settings, snapshot),
+            )
             plan_of = partial(make_plan, snapshot, runs, model.version, start, sums, force=force)
             plan = plan_of(first=first, last=last)
             tried: set[date] = set()
@@ -109,7 +109,7 @@ def score_fleet(
                 _tell(log, plan)
                 tried |= set(plan.days) | set(plan.refused)
                 chosen = _engine(engine or profile.scoring_engine, profile, snapshot, plan)
-                log["engine"] = log["engine"] or chosen
+                log.engine = log.engine or chosen
                 for done in score_days(snapshot, runs, model, plan, sums, chosen, profile, force):
                     _note(log, done)
                     save(runs, log)
@@ -121,9 +121,9 @@ def score_fleet(
                 plan.refused = {d: lost for d, lost in plan.refused.items() if d not in tried}
                 plan.told = []
             sums.save()
-    for channel, cells in log["made_null"].items():
+    for channel, cells in log.made_null.items():
         say(f"{channel}: {cells:,} values that cannot be, taken as null")
-    for vehicle, channels in log["unmeasured"].items():
+    for vehicle, channels in log.unmeasured.items():
         say(f"vehicle {vehicle}: scored without {', '.join(channels)}, of which it sent no value")
     return log
 
@@ -225,49 +225,40 @@ def score_days(
     results.close()
 
 
-def _tell(log: dict, plan: Plan) -> None:
+def _tell(log: JobLog, plan: Plan) -> None:
     """Say, and note in the log, what the plan leaves out."""
     for sentence in plan.told:
         say(sentence)
-        log["told"].append(sentence)
+        log.told.append(sentence)
     for day, lost in plan.refused.items():
         reason = (
             f"the lake has no rows any more of {some(lost)}, published before; bring them back, or "
             f"publish without: amad score --date {day} --force"
         )
         say(f"{day} is left as it was published: {reason}")
-        log["refused"].append({"date": str(day), "vehicles": lost, "reason": reason})
+        log.refused.append(Refused(date=day, vehicles=lost, reason=reason))
 
 
-def _note(log: dict, done: Done) -> None:
+def _note(log: JobLog, done: Done) -> None:
     """Add what became of a date to the log, and say what failed."""
     for vehicle, reason in done.failed.items():
         say(f"{vehicle} on {done.day} cannot be scored: {reason}")
-        log["failed"].append({"date": str(done.day), "vehicle": vehicle, "reason": reason})
+        log.failed.append(Failed(date=done.day, vehicle=vehicle, reason=reason))
     if done.manifest is None:
         reason = f"{some(sorted(done.failed))} could not be scored, and nothing else was left of "
         reason += "the date or it is published already"
-        failed = sorted(done.failed)
-        log["refused"].append({"date": str(done.day), "vehicles": failed, "reason": reason})
+        log.refused.append(Refused(date=done.day, vehicles=sorted(done.failed), reason=reason))
         return
-    log["dates"].append(str(done.day))
-    for name in COUNTED:
-        log[name] += done.manifest[name]
-    log["quarantined"] += len(done.manifest["quarantined"])
-    for name in ("unscored", "made_null"):
-        for key, count in done.manifest[name].items():
-            log[name][key] = log[name].get(key, 0) + count
-    for vehicle, channels in done.manifest["unmeasured"].items():
-        log["unmeasured"][vehicle] = sorted({*log["unmeasured"].get(vehicle, []), *channels})
+    log.add(done.day, done.manifest)
 
 
-def published(settings: Settings, fleet: str, champion: str) -> dict[str, dict]:
+def published(settings: Settings, fleet: str, champion: str) -> dict[date, dict]:
     """What counts of each scored date: its manifest, by date in order.
 
     A date that several versions have scored counts with the champion's, else the newest version's.
     """
     done = partitions.manifests(settings.runs_dir(fleet))
-    return {str(day): found[partitions.current(found, champion)] for day, found in done.items()}
+    return {day: found[partitions.current(found, champion)] for day, found in done.items()}
 
 
 def _health(fleet: Fleet, settings: Settings, snapshot: Snapshot) -> dict[str, list[str]]:

@@ -20,6 +20,7 @@ from amad.scores.partitions import VehicleDay
 from amad.telemetry.files import SEAL, read_json, read_table, write_json
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import PROFILE, QUARANTINE
+from amad.telemetry.validation import Validation
 
 VALIDATE = "run `amad validate`"
 
@@ -131,8 +132,8 @@ def _kept_out(
     folder = settings.fleet_dir(fleet.name)
     validated: dict[Day, str] = {}
     kept_out: set[Day] = set()
-    verdict = read_json(folder / "validation.json", VALIDATE, keys=["digest"])
-    if verdict is not None and verdict["digest"] == fleet.digest:  # written after the two tables
+    verdict = Validation.read(folder)
+    if verdict is not None and verdict.digest == fleet.digest:  # written after the two tables
         table = read_table(folder / "profile.parquet", PROFILE, VALIDATE, required=True)
         columns = (table[name].to_pylist() for name in ("vehicle", "date", "sha256"))
         validated = {(vehicle, day): sha for vehicle, day, sha in zip(*columns, strict=True)}

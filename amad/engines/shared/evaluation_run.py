@@ -15,6 +15,7 @@ from amad.config import Params
 from amad.config.digest import json_digest
 from amad.engines.shared.datasets import log_datasets
 from amad.engines.shared.tracking import experiment_id, find_run, log_settings, open_run
+from amad.engines.shared.train_result import TrainResult
 from amad.windows.store import WindowStore
 
 OF_THE_THRESHOLD = ("event_recall", "median_delay_seconds")  # of ``operating_point``
@@ -26,7 +27,7 @@ def evaluation_run(
     store: WindowStore,
     folder: Path,
     metrics: dict,
-    training: dict,
+    training: TrainResult,
 ) -> str:
     """The id of the run that holds an evaluation; logged now if it is not there, or not whole.
 
@@ -47,7 +48,7 @@ def evaluation_run(
         "detector_digest": metrics["detector_digest"],
         "data_hash": metrics["data_hash"],
         "training_run_id": training_run(client, fleet, training),
-        "training_digest": training.get("digest") or "none",
+        "training_digest": training.digest or "none",
     }
     known = found.info.run_id if found is not None else None
     with open_run(client, fleet, f"evaluate-{digest}", tags, known) as run:
@@ -59,9 +60,9 @@ def evaluation_run(
     return run_id
 
 
-def training_run(client: MlflowClient, fleet: str, training: dict) -> str:
+def training_run(client: MlflowClient, fleet: str, training: TrainResult) -> str:
     """The id of the run that trained what train.json tells of; ``none`` if this store has none."""
-    digest = training.get("digest")
+    digest = training.digest
     found = find_run(client, fleet, {"stage": "train", "digest": digest}) if digest else None
     return found or "none"
 

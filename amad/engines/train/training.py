@@ -14,6 +14,7 @@ from amad.config.console import say
 from amad.engines.shared.cluster import ray_session, told_by_worker
 from amad.engines.shared.identity import RunState, code_digest, work_digest
 from amad.engines.shared.tracking import connect, log_settings, open_run
+from amad.engines.shared.train_result import TrainResult
 from amad.engines.shared.training_curve import TrainingCurve, append_event, followed
 from amad.model import LocalReporter, TrainJob, restore_network, train, write_bundle
 from amad.windows import WindowStore
@@ -29,13 +30,12 @@ def train_fleet(
     settings: Settings,
     profile: ClusterProfile,
     out_bundle: Path,
-) -> dict:
+) -> TrainResult:
     """Train the network of a fleet and write its bundle.
 
     params: with the best settings of the sweep merged in. A run with the same settings, data and
     code that was interrupted is resumed, one that was finished gives its weights at once; both go
-    on in the same MLflow run. Returns {"run_id", "digest", "epochs": [metrics of each],
-    "parameters", "train_windows"}.
+    on in the same MLflow run.
 
     Raises:
         DataError: no window fits, or a checkpoint cannot be read.
@@ -75,7 +75,9 @@ def train_fleet(
         "epochs": len(result["epochs"]),
     }
     write_bundle(out_bundle, network, params, fleet, opened.scaler, meta)
-    return {"run_id": run.info.run_id, "digest": digest, **result}
+    for metrics in result["epochs"]:
+        metrics.pop("windows_per_second", None)  # a time: another run has another
+    return TrainResult(run_id=run.info.run_id, digest=digest, **result)
 
 
 def training_digest(params: Params, store: WindowStore, profile: ClusterProfile) -> str:

@@ -1,0 +1,217 @@
+"""Registering a detector: the same detector on the same data is one version, which the gate judges.
+
+A version that is the champion already, or that was rolled back, keeps the decision that stands on
+it. Every other one is judged anew, against the champion of now on the data of now.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+import numpy as np
+import pyarrow as pa
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+
+from amad.config import DataError, Stage
+from amad.config.console import say
+from amad.detect.detector import Detector
+from amad.detect.storage import folder_digest, load_detector
+from amad.engines.register import promotion
+from amad.engines.register.challenge import defend
+from amad.engines.register.gate import Decision, decide
+from amad.engines.register.model_card import model_card
+from amad.engines.register.registry_lock import registry_lock
+from amad.engines.shared import registry
+from amad.engines.shared.datasets import span
+from amad.engines.shared.evaluation_run import evaluation_run, training_run
+from amad.engines.shared.tracking import connect, open_run
+from amad.engines.shared.train_result import TrainResult
+from amad.scores.receipts import RegistrationReceipt
+from amad.telemetry.files import read_json
+from amad.telemetry.lake import Lake
+from amad.telemetry.validation import Validation
+from amad.windows.series import TEST
+from amad.windows.store import WindowStore
+
+EXAMPLE_ROWS = 120
+EVALUATE = "run the stage evaluate"
+
+
+def register(stage: Stage) -> RegistrationReceipt:
+    """Register the fleet's detector, let the gate decide, and promote it where it may.
+
+    Raises:
+        DataError: an earlier stage has not run, or the detector is not the one that was evaluated.
+        ServiceError: the tracking store does not answer.
+    """
+    name = stage.fleet.name
+    metrics = read_json(stage.folder / "evaluation" / "metrics.json", EVALUATE, required=True)
+    candidate = _Candidate(
+        stage=stage,
+        client=connect(stage.settings),
+        metrics=metrics,
+        identity=_identity(stage, metrics),
+        detector=load_detector(stage.folder / "detector"),
+        lake=Lake(stage.folder / "lake", stage.fleet),
+    )
+    client, identity = candidate.client, candidate.identity
+    with registry_lock(stage.settings, name):
+        promotion.settle(client, name)
+        version = registry.find_version(client, name, identity)
+        champion = registry.alias_version(client, name, registry.CHAMPION)
+        decision = None
+        if version is not None and (
+            registry.number(champion) == registry.number(version) or "rolled_back" in version.tags
+        ):
+            decision = promotion.recorded(version)
+        if decision is None:
+            decision = candidate.judge(champion)
+        if version is None:
+            version = candidate.log(decision)
+            say(f"registered {version.name} version {version.version}")
+        else:
+            say(f"{version.name} version {version.version} is this detector on this data already")
+        promotion.record(client, version, decision)
+        why = "the newest candidate"
+        registry.move_alias(client, name, registry.CHALLENGER, version.version, why)
+        if decision.promote and "rolled_back" not in version.tags:
+            promotion.make_champion(client, name, version.version, decision.reasons[-1])
+        champion = registry.alias_version(client, name, registry.CHAMPION)
+    return RegistrationReceipt(
+        fleet=name,
+        version=registry.number(version),
+        champion=registry.number(champion),
+        decision="promote" if decision.promote else "refuse",
+        reasons=decision.reasons,
+        figures=decision.figures,
+        detector_digest=identity[registry.DIGEST],
+        data_hash=identity[registry.DATA_HASH],
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Candidate:
+    """A detector that may become a version.
+
+    metrics: of its evaluation. identity: the digest and the data's hash, as tags.
+    """
+
+    stage: Stage
+    client: MlflowClient
+    metrics: dict
+    identity: dict[str, str]
+    detector: Detector
+    lake: Lake
+
+    def judge(self, champion: ModelVersion | None) -> Decision:
+        """The gate's decision, with the champion scored on the same data."""
+        gate, stage = self.stage.params.gate, self.stage
+        if champion is None:
+            return decide(self.metrics, None, gate)
+        store = WindowStore.checked(stage.folder / "store")
+        say(f"score the champion, version {champion.version}, on the same data")
+        theirs, problem = defend(
+            self.client, champion, store, stage.fleet, stage.params, self.lake.events()
+        )
+        return decide(
+            self.metrics,
+            theirs,
+            gate,
+            champion_version=champion.version,
+            champion_problem=problem,
+        )
+
+    def log(self, decision: Decision) -> ModelVersion:
+        """Log the model to the run of its evaluation, with its card and lineage."""
+        stage, folder, client, fleet = self.stage, self.stage.folder, self.client, self.stage.fleet
+        detector = self.detector
+        validation, training = Validation.require(folder), TrainResult.require(folder)
+        store = WindowStore.open(folder / "store")
+        # Of the bundle only what it was trained with: it may be older than the other settings.
+        trained = detector.bundle.params if detector.bundle else stage.params
+        used = trained.model_copy(
+            update={"detect": detector.params, "evaluate": stage.params.evaluate}
+        )
+        run_id = evaluation_run(client, used, store, folder, self.metrics, training)
+        data_hash = self.identity[registry.DATA_HASH]
+        lineage = {
+            **self.identity,
+            **registry.git_state(stage.settings.home),
+            "run_id": run_id,
+            "training_run_id": training_run(client, fleet.name, training),
+            "params_digest": stage.params.digest,
+            "fleet_digest": fleet.digest,
+            "validation": _verdict(validation, data_hash),
+            registry.TEST_START: str(_test_start(store)),
+        }
+        card = model_card(
+            fleet=fleet,
+            params=used,
+            metrics=self.metrics,
+            validation=validation,
+            data=span(store) | {"hash": data_hash},
+            training=training,
+            lineage=lineage,
+            decision=decision,
+        )
+        with open_run(client, fleet.name, "register", run_id=run_id):
+            return registry.log_detector(
+                client,
+                fleet,
+                folder / "detector",
+                run_id=run_id,
+                example=_example(self.lake),
+                card=card,
+                tags=lineage,
+                metadata={
+                    "context_rows": detector.context_rows,
+                    "fleet": fleet.name,
+                    registry.DIGEST: self.identity[registry.DIGEST],
+                },
+            )
+
+
+def _identity(stage: Stage, metrics: dict) -> dict[str, str]:
+    """What the metrics were measured on, after a look at whether it is what lies there.
+
+    Raises:
+        DataError: the detector is another one, or damaged.
+    """
+    folder = stage.folder
+    found, measured = folder_digest(folder / "detector"), metrics.get(registry.DIGEST)
+    if found != measured:
+        raise DataError(
+            f"{folder / 'detector'} has the digest {found}, and the figures of "
+            f"{folder / 'evaluation' / 'metrics.json'} are of {measured or 'an unknown one'}: one "
+            f"of them was changed or damaged since; {EVALUATE} again"
+        )
+    return {registry.DIGEST: found, registry.DATA_HASH: metrics[registry.DATA_HASH]}
+
+
+def _verdict(validation: Validation, data_hash: str) -> str:
+    verdict = "passed" if validation.ok else "failed"
+    if validation.data_hash != data_hash:
+        verdict += ", on other data than the detector's"
+    return verdict
+
+
+def _test_start(store: WindowStore) -> date:
+    """The date on which the first vehicle's test part starts: scoring starts there."""
+    starts = []
+    for vehicle in store.vehicles:
+        series = store.series(vehicle)
+        test = np.flatnonzero(series.split_T == TEST)
+        if len(test):
+            starts.append(int(series.timestamp_T[test[0]]))
+    if not starts:
+        raise DataError(f"{store.path}: no vehicle has a test part; raise split.test_share")
+    return datetime.fromtimestamp(min(starts) / 1e6, UTC).date()
+
+
+def _example(lake: Lake):
+    """A few rows as the model takes them, with the first vehicle's id, as a pandas frame."""
+    vehicle = lake.vehicles()[0]
+    table = lake.read_day(vehicle, lake.dates(vehicle)[0]).slice(0, EXAMPLE_ROWS)
+    table = table.select(["timestamp", *lake.fleet.channel_names])
+    frame = table.add_column(0, "vehicle", pa.array([vehicle] * table.num_rows)).to_pandas()
+    return frame.assign(timestamp=frame["timestamp"].dt.tz_localize(None))

@@ -1,0 +1,25 @@
+"""``train.json``: what a training gave, without times: the same training gives the same bytes."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from amad.telemetry.artifact import Artifact
+
+
+class TrainResult(Artifact):
+    """The figures of a training.
+
+    digest: of all that the weights depend on. epochs: the metrics of each, see
+    ``amad.model.training.train``. parameters: of the network. train_windows: how many there were.
+    run_id: of the training's run in MLflow; it is not in the file.
+    """
+
+    FILE: ClassVar[str] = "train.json"
+    REMEDY: ClassVar[str] = "run 'amad train'"
+
+    digest: str | None = None
+    epochs: list[dict[str, int | float]]
+    parameters: int = 0
+    train_windows: int = 0
+    run_id: str = Field(default="", exclude=True)
