@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from scoring_kit import make_artifacts, make_lake, read_json
 
+from amad.config import load_fleet
 from amad.engines.shared import evaluation_run as module
 from amad.engines.shared import registry
 from amad.engines.shared.datasets import FITTED, JUDGED, log_datasets, span
@@ -72,7 +73,7 @@ def test_the_run_names_what_it_is_of(evaluated):
     assert (
         tags["data_hash"]
         == metrics["data_hash"]
-        == Lake(folder / "lake", register.load_fleet(FLEET, settings)).hash()
+        == Lake(folder / "lake", load_fleet(FLEET, settings)).hash()
     )
     assert run.data.params["evaluate.bootstrap"] == str(params.evaluate.bootstrap)
     groups = {name.partition("/")[0] for name in run.data.metrics}
