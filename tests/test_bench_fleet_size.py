@@ -74,7 +74,7 @@ def test_each_size_has_the_share_of_its_own_run(short: Path, tmp_path: Path) -> 
     (tmp_path / "reading.md").write_text("# Results\n")
     write_page([
         "--results", str(tmp_path), "--reading", str(tmp_path / "reading.md"),
-        "--out", str(tmp_path / "page.md"),
+        "--out", str(tmp_path / "pages"),
     ])  # fmt: skip
-    table = (tmp_path / "page.md").read_text()
+    table = (tmp_path / "pages/network.md").read_text()
     assert "## The network's share in larger fleets" in table and "| 3 | 96 |" in table

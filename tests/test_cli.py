@@ -335,6 +335,6 @@ def test_promote_and_rollback_say_what_is_missing(home: Path, capsys: pytest.Cap
 
 
 def test_every_command_is_in_the_docs():
-    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/reference/cli.md").read_text(encoding="utf-8")
     assert set(typer.main.get_command(app).commands) == set(COMMANDS)
-    assert all(f"| `amad {command}" in text for command in COMMANDS)
+    assert all(f"### amad {command}\n" in text for command in COMMANDS)

@@ -27,6 +27,8 @@ from amad.evaluation.units import CASE_ROWS, Unit, fitting_parts, stretch, units
 from amad.model import Amad, Bundle
 from amad.windows.series import CALIBRATION, TEST, TRAIN
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["vus_pr", "vus_roc", "auc_pr", "auc_roc", "best_f1", "range_f1", "event_f1"]
 
 

@@ -301,7 +301,7 @@ def test_the_tables_are_read_as_the_docs_say(home: Path, monkeypatch: pytest.Mon
     write_run(fleet, settings, {0: [found]})
     folder = settings.runs_dir("demo") / "incidents" / f"model_version={VERSION}"
     (folder / f"date={FIRST_DAY}" / "incidents.jsonl").write_text("{}")
-    guide = Path(__file__).parent.parent / "docs" / "operations.md"
+    guide = Path(__file__).parent.parent / "docs/reference/artifacts.md"
     (code,) = re.findall(r"```python\n(.*?)```", guide.read_text(encoding="utf-8"), re.S)
     monkeypatch.chdir(home)
     names: dict = {}

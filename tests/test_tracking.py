@@ -21,6 +21,8 @@ from amad.engines.shared import tracking
 from amad.engines.shared.tracking import connect, experiment_id, flatten, open_run
 from amad.engines.shared.tracking_store import tracking_uri
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_store_and_its_artifacts_lie_in_the_home(home: Path):
     client = connect(Settings())
