@@ -110,6 +110,9 @@ def _way_out(number: int | None) -> str:
             "give the user who runs amad the right to read and write there, or set AMAD_HOME to "
             "another folder; see 'amad doctor'"
         )
+    if number in (errno.EISDIR, errno.ENOTDIR):
+        other = "a folder" if number == errno.EISDIR else "a file"
+        return f"move away {other} that lies where none should be, and run the command again"
     return (
         "amad must be able to read and write there: see 'amad doctor', or set AMAD_HOME to "
         "another folder"
