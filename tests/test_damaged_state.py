@@ -19,6 +19,7 @@ from amad.telemetry.files import write_json
 from amad.windows.store import WindowStore
 from pipelines import evaluate, ingest, register, report, score, train, validate
 
+pytestmark = pytest.mark.slow
 PARAMS = kit_params(members=["ridge", "amad"])
 DATA, RUNS = "data/nights/", "runs/nights/"
 

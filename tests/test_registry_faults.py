@@ -19,6 +19,7 @@ from pipelines import register
 
 pytestmark = pytest.mark.slow
 
+pytestmark = pytest.mark.slow
 NAME = "amad-nights"
 PARAMS = kit_params(members=["ridge", "amad"])
 

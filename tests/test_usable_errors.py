@@ -53,6 +53,12 @@ def test_of_a_rename_the_target_is_named() -> None:
     assert str(usable_error(error)).startswith("/b: ")
 
 
+def test_a_file_that_arrow_names_in_its_words_alone_is_named() -> None:
+    words = "Failed to open local file '/a/part.parquet'. Detail: [errno 13] Permission denied"
+    told = str(usable_error(PermissionError(errno.EACCES, words)))
+    assert told.startswith("/a/part.parquet: permission denied; ")
+
+
 def test_a_fault_of_the_code_is_none_of_the_machine() -> None:
     assert usable_error(FileNotFoundError(errno.ENOENT, "no such file", "/a")) is None
     assert usable_error(shutil.Error([("/a", "/b", str(error_of(errno.ENOENT, "/a")))])) is None
@@ -117,6 +123,7 @@ for name, write in ways.items():
 """
 
 
+@pytest.mark.slow
 def test_a_limited_size_of_files_is_told_by_whatever_writes(tmp_path: Path) -> None:
     """A real limit of the system: each library tells it in another way, or not at all."""
     done = subprocess.run(

@@ -85,7 +85,9 @@ def usable_error(error: BaseException) -> AmadError | None:
 def _told(error: OSError) -> tuple[int | None, str, str | None]:
     """(number, reason, file) of an error of the system."""
     file = error.filename2 or error.filename  # of a rename the target
-    return error.errno, os.strerror(error.errno or 0), file  # Arrow's own words are longer
+    if file is None and (quoted := re.search(r"'(/[^']+)'", str(error))):
+        file = quoted[1]  # Arrow names the file in its own words alone, which are longer
+    return error.errno, os.strerror(error.errno or 0), file
 
 
 def _of_the_copy(error: shutil.Error) -> tuple[int | None, str, str | None]:
