@@ -213,20 +213,24 @@ def test_levels_fall_back_from_vehicle_to_class_to_fleet(tmp_path) -> None:
     assert Levels.of(store) == Levels(("a", "b"), {})
 
 
-def test_pooled_levels_of_a_store_learn_from_vehicles_as_strangers(tmp_path) -> None:
+def test_pooled_levels_of_a_store_learn_from_vehicles_as_if_unknown(tmp_path) -> None:
     """A class from each of its vehicles as the rest of the class sees it, the fleet from each as
     the other classes do; a vehicle's own level from the vehicle as it is."""
     store = toy_store(tmp_path)
     scaled = {name: store.scaled(name).part(TRAIN) for name in store.vehicles}
 
-    def stranger(name: str, *others: str) -> Series:
-        return store.scaler.as_stranger(scaled[name], others)
+    def as_unknown(name: str, *others: str) -> Series:
+        return store.scaler.as_unknown(scaled[name], others)
 
     skip = LinearSkip(CHANNELS, Levels(("a", "b"), {"b-1": "b"}), BLOCK, False)
     skip.fit(store)
     want = {
-        FLEET: [stranger("a-1", "b-1"), stranger("a-2", "b-1"), stranger("b-1", "a-1", "a-2")],
-        1: [stranger("a-1", "a-2"), stranger("a-2", "a-1")],
+        FLEET: [
+            as_unknown("a-1", "b-1"),
+            as_unknown("a-2", "b-1"),
+            as_unknown("b-1", "a-1", "a-2"),
+        ],
+        1: [as_unknown("a-1", "a-2"), as_unknown("a-2", "a-1")],
         3: [scaled["b-1"]],
     }
     for level, series in want.items():

@@ -23,7 +23,7 @@ class KMeansMember(Member):
 
     The residual of a channel is the root mean square, over the window's rows, of its value less the
     centre's: the squares of a row sum to the squared distance of its window (divided by 20), and
-    each channel's part in it is plain. Imputed cells enter as they stand.
+    each channel's contribution to it is known. Imputed cells enter as they stand.
 
     trailing: the window ends with its row, and the first 19 rows of a segment have none; else the
     row is in its middle, and at the ends of a segment the nearest full window stands in. Segments

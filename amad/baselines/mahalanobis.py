@@ -19,11 +19,12 @@ class MahalanobisMember(PcaMember):
         r = f (S + f^2 I)^(-1/2) (x - mean),    |r|^2 = f^2 (x - mean)' (S + f^2 I)^-1 (x - mean)
 
     The symmetric root is the whitening that stays closest to the channels themselves (Kessy, Lewin
-    and Strimmer 2018, "Optimal whitening and decorrelation", ZCA), so the part of a channel can be
-    told. The ridge f^2 says that no direction is trusted to vary less than the chain's floor; the
-    factor f makes r the value itself where train does not vary at all, so that the chain's floor
-    means the same here as in every other member. A whitened channel has the scale f or a little
-    less, which the chain raises to f: its z2 is then the squared distance, channel by channel.
+    and Strimmer 2018, "Optimal whitening and decorrelation", ZCA), so the contribution of a
+    channel is known. The ridge f^2 says that no direction is trusted to vary less than the chain's
+    floor; the factor f makes r the value itself where train does not vary at all, so that the
+    chain's floor means the same here as in every other member. A whitened channel has the scale f
+    or a little less, which the chain raises to f: its z2 is then the squared distance, channel by
+    channel.
     """
 
     def __init__(self, name: str, *, floor: float, weight: float = 1.0) -> None:

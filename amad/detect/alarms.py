@@ -1,7 +1,7 @@
 """Alarms, how they merge into incidents, and the threshold that keeps a promised budget of them.
 
 An alarm is a scored row above the threshold. Alarms closer in time than the merge gap are one
-incident. The budget is a number of incidents a vehicle-day on normal data.
+incident. The budget is a number of incidents per vehicle-day on normal data.
 
 Shape legend: T rows of a vehicle.
 """
@@ -21,7 +21,7 @@ DAY_US = 86_400_000_000
 class OperatingPoint:
     """The threshold and how it came about.
 
-    threshold: alarms are scores above it. budget: promised incidents a vehicle-day.
+    threshold: alarms are scores above it. budget: promised incidents per vehicle-day.
     vehicle_days: normal data that it was read from. tail_scale: mean excess of the highest
     incident peaks, in score units: a peak that much higher is e times rarer.
     extrapolated: the budget allows fewer incidents in the calibration than can be counted well.
@@ -83,7 +83,7 @@ def choose_threshold(
     period_us: int,
     gap_us: int,
 ) -> OperatingPoint:
-    """The lowest threshold with at most ``budget`` incidents a vehicle-day at it and above it.
+    """The lowest threshold with at most ``budget`` incidents per vehicle-day at it and above it.
 
     Walks down from the highest score, joining each row to the incidents found so far, until one
     incident more than allowed exists. If the allowed number is under ``TAIL_INCIDENTS``, too few to

@@ -1,8 +1,8 @@
-"""One vehicle's lake rows of one day to score rows: the unit of work of every scoring job.
+"""Score rows from the lake rows of one vehicle and day: the unit of work of every scoring job.
 
-A day (UTC) is scored with the history before it that the detector asks for, and never with a row
-after its end: whenever it is scored, the answer is the same. Quarantined days are not scored and
-are no history of another day either.
+A day (UTC) is scored with the history before it that the detector needs, and never with a row after
+its end, so the result is the same whenever it is scored. Quarantined days are not scored and are
+not used as history for another day.
 
 A vehicle that measured nothing in the rows to be scored has no score there (status ``no_values``).
 

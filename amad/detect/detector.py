@@ -26,7 +26,7 @@ from amad.detect.detector_state import FLEET, OWN_ROWS, Level, Scored, pooled
 from amad.detect.make import make_members, with_a_vote
 from amad.detect.members import Member
 from amad.detect.scorer import RawScore, Scorer, by_vehicle
-from amad.windows.scaler import Scaler, Strangers, serving
+from amad.windows.scaler import Scaler, UnknownVehicles, serving
 from amad.windows.series import Series
 
 if TYPE_CHECKING:
@@ -116,8 +116,8 @@ class Detector(Scorer):
         own = pooled(own) if own else []
         if self.scaler is None:
             return own
-        strangers = Strangers(self.scaler, {s.vehicle: s.vehicle_class for s in series})
-        return [strangers.of(s, whole_fleet=level == FLEET) for s in own]
+        unknown = UnknownVehicles(self.scaler, {s.vehicle: s.vehicle_class for s in series})
+        return [unknown.of(s, whole_fleet=level == FLEET) for s in own]
 
     def _fit_level(self, at: str, group: list[Series]) -> Level:
         noise_C = constant.noise_of(self._figures(group[0], at))
@@ -253,7 +253,7 @@ class Detector(Scorer):
         """A scaled series as the level takes it: a pooled one, as of a vehicle without history."""
         if self.scaler is None or level.startswith("vehicle/"):
             return series
-        return self.scaler.as_stranger(series)
+        return self.scaler.as_unknown(series)
 
     def _figures(self, series: Series, level: str) -> tuple[np.ndarray, np.ndarray]:
         """(mean_C, scale_C) that the series is scaled with for the level."""

@@ -1,4 +1,4 @@
-"""What a detector says of a row, and what it has learnt at one level.
+"""The scores of a series, and what a detector has learnt at one level.
 
 Shape legend: T rows of a vehicle, C channels.
 """
@@ -19,7 +19,7 @@ POOL_ROWS = 80_000  # at most, in all: bounds the time and memory of a pooled le
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    """What the detector says of each row of a series.
+    """The score, alarm and contributions of each row of a series.
 
     score_T float32, NaN where the row is not scored (segment shorter than the fleet's
     ``min_segment_rows``, or no member serves the vehicle). alarm_T bool. contribution_TC float32

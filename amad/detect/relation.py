@@ -1,7 +1,7 @@
 """The relation member: each channel from the others, for faults that no channel's own past shows.
 
-A sensor that is stuck, late or cut loose from what it measures stays within its habits: its own
-history predicts it well. What the other channels say of it does not agree any more.
+A sensor that is stuck, late or detached from what it measures still behaves as it usually does, so
+its own history predicts it well. But the prediction from the other channels no longer agrees.
 
 Shape legend: T rows of a vehicle, C channels, N near offsets, K distant offsets,
 X = C (offsets + 1) + 1 columns.
@@ -24,13 +24,13 @@ class RelationMember(Member):
     channel shows, such as a temperature; its rows nearby are left out, since a stuck or late sensor
     agrees with them. ``near`` is cut to the same row where there are more than ``WIDE`` channels.
 
-    The penalty is worth a fixed number of rows, not a share of them: what few rows say of a
-    relation is trusted less.
+    The penalty is a fixed number, not a share of the rows: a relation that was learnt from few rows
+    is trusted less.
 
-    What a channel was before it fell silent says less and less of the others. A cell is *stale*
-    where its channel has been silent for longer than is ordinary for it, and where a good part of
-    a prediction rests on stale cells there is none: one sensor that is gone does not blame those
-    beside it.
+    The last value of a channel says less and less about the others once it is no longer measured. A
+    cell is *stale* where its channel has been silent for longer than is ordinary for it. Where a
+    prediction depends too much on stale cells, the member has no residual: a sensor that has
+    failed does not raise alarms on the channels beside it.
 
     trailing: look back alone, for online use.
     """
@@ -154,7 +154,7 @@ class RelationMember(Member):
 
 
 def silent_rows(series: Series) -> np.ndarray:
-    """For how many rows of its segment a channel has not been measured by then; int64 (T, C).
+    """For how many rows in its segment a channel has not been measured; int64 (T, C).
 
     0 where it was measured. Later rows are not looked at.
     """

@@ -1,8 +1,8 @@
 """A detector on disk: ``detector.json``, ``state.safetensors`` and, with a network, ``bundle/``.
 
 No pickle, and the same content gives the same bytes: arrays are written in the order of their
-names, JSON with sorted keys. ``checksums.json`` holds the SHA-256 of every other file: a damaged
-one is told when the detector is loaded.
+names, JSON with sorted keys. ``checksums.json`` holds the SHA-256 of every other file, by which a
+damaged one is recognised when the detector is loaded.
 """
 
 import json

@@ -55,7 +55,7 @@ class Rate:
 
     @property
     def value(self) -> float | None:
-        """Incidents a vehicle-day."""
+        """Incidents per vehicle-day."""
         return self.incidents / self.days if self.days > 0 else None
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from amad.model.levels import FLEET, Levels
 from amad.windows.ridge import solve_ridge
-from amad.windows.scaler import Strangers
+from amad.windows.scaler import UnknownVehicles
 from amad.windows.series import TRAIN, Series
 from amad.windows.store import WindowStore
 
@@ -145,25 +145,30 @@ class LinearSkip(nn.Module):
     def fit(self, store: WindowStore) -> None:
         """Learn every level from the TRAIN rows of a store, one vehicle in memory at a time.
 
-        Pooled levels learn from vehicles as strangers, as the other members of a detector do.
+        Pooled levels learn from vehicles scaled as if they were not known, as a detector's do.
         """
         classes = {vehicle: store.vehicle_class(vehicle) for vehicle in store.vehicles}
         self.fit_series(
             (store.scaler.apply(store.series(vehicle).part(TRAIN)) for vehicle in store.vehicles),
-            Strangers(store.scaler, classes),
+            UnknownVehicles(store.scaler, classes),
         )
 
-    def fit_series(self, train: Iterable[Series], strangers: Strangers | None = None) -> None:
-        """The same from scaled train series, one a vehicle; without ``strangers`` pooled as is."""
+    def fit_series(self, train: Iterable[Series], unknown: UnknownVehicles | None = None) -> None:
+        """The same from scaled train series, one per vehicle.
+
+        unknown: how a pooled level sees a vehicle; None pools the series as they are.
+        """
         sums: dict[int, _Sums] = {}
         for series in train:
             own = self._summarise(series)
             kind = self.levels.class_number(series.vehicle_class)
             level = self.levels.index(series.vehicle, series.vehicle_class)
-            met = own  # the fleet's level comes first: of one class alone, both meet the same
+            # FLEET is visited first. In a fleet of one class, a vehicle unknown to the fleet is
+            # also unknown to the class, so the result is used again.
+            met = own
             for pooled in sorted({FLEET, kind}):
-                if strangers is not None and (pooled == FLEET or len(self.levels.classes) > 1):
-                    met = self._summarise(strangers.of(series, whole_fleet=pooled == FLEET))
+                if unknown is not None and (pooled == FLEET or len(self.levels.classes) > 1):
+                    met = self._summarise(unknown.of(series, whole_fleet=pooled == FLEET))
                 sums[pooled] = met if pooled not in sums else sums[pooled] + met
             if level > len(self.levels.classes):
                 self._solve(level, own)

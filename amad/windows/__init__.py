@@ -2,12 +2,12 @@
 
 from amad.windows.resample import SplitBounds, row_of, split_bounds, to_series
 from amad.windows.sampler import WindowIndex, epoch_batches
-from amad.windows.scaler import Scaler, Strangers
+from amad.windows.scaler import Scaler, UnknownVehicles
 from amad.windows.series import CALIBRATION, PURGED, TEST, TRAIN, Series
 from amad.windows.store import WindowStore, write_store
 
 __all__ = [
-    "CALIBRATION", "PURGED", "TEST", "TRAIN", "Scaler", "Series", "SplitBounds", "Strangers",
+    "CALIBRATION", "PURGED", "TEST", "TRAIN", "Scaler", "Series", "SplitBounds", "UnknownVehicles",
     "WindowIndex", "WindowStore", "epoch_batches", "row_of", "split_bounds", "to_series",
     "write_store",
 ]  # fmt: skip

@@ -145,7 +145,7 @@ class Scaler:
             value_TC=self.standardise(series.value_TC, series.vehicle, series.vehicle_class),
         )
 
-    def as_stranger(self, series: Series, others: Sequence[str] = ()) -> Series:
+    def as_unknown(self, series: Series, others: Sequence[str] = ()) -> Series:
         """A scaled series as it would be scaled if its vehicle were not known.
 
         others: the vehicles that would be known, each weighing the same; without any that has
@@ -208,23 +208,24 @@ class Scaler:
 
 
 @dataclass(frozen=True, slots=True)
-class Strangers:
-    """Vehicles as a pooled level meets them: scaled as if only the rest were known.
+class UnknownVehicles:
+    """Vehicles as a pooled level sees them: scaled as if only the other vehicles were known.
 
-    What learns from vehicles in their own units and then meets one that is not known finds it off
-    the middle of every channel. classes: the class of each vehicle that is known.
+    A vehicle that is not known lies off the middle of every channel, since it is scaled with the
+    figures of others. A pooled level serves such vehicles, so it learns from vehicles scaled in the
+    same way. classes: the class of each vehicle that is known.
 
-    Example: ``Strangers(scaler, {"b-1": "b", "b-2": "b"}).of(series, whole_fleet=False)``
+    Example: ``UnknownVehicles(scaler, {"b-1": "b", "b-2": "b"}).of(series, whole_fleet=False)``
     """
 
     scaler: Scaler
     classes: Mapping[str, str]
 
     def of(self, series: Series, *, whole_fleet: bool) -> Series:
-        """A scaled series as a stranger to the rest of its class.
+        """A scaled series, scaled with the figures of the other vehicles of its class.
 
-        whole_fleet: to the other classes, since the fleet's level serves vehicles whose class is
-        not known either; where there is one class alone, to the rest of that.
+        whole_fleet: with those of the other classes, since the fleet's level serves vehicles whose
+        class is not known either; in a fleet of one class, with those of its other vehicles.
         """
         own = series.vehicle_class
         within = not whole_fleet or set(self.classes.values()) <= {own}
@@ -233,7 +234,7 @@ class Strangers:
             for name, kind in self.classes.items()
             if (kind == own) == within and name != series.vehicle
         ]
-        return self.scaler.as_stranger(series, rest)
+        return self.scaler.as_unknown(series, rest)
 
 
 def _figures(

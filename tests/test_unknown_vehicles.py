@@ -38,9 +38,9 @@ def trio() -> tuple[list[Series], Scaler]:
     return series, Scaler.fit(series, small_fleet(), "vehicle")
 
 
-def test_a_stranger_is_scaled_by_the_others_alone(trio) -> None:
+def test_an_unknown_vehicle_is_scaled_by_the_others_alone(trio) -> None:
     series, scaler = trio
-    seen = scaler.as_stranger(scaler.apply(series[0]), ["b-1", "b-2", "nobody"])
+    seen = scaler.as_unknown(scaler.apply(series[0]), ["b-1", "b-2", "nobody"])
     others = np.concatenate([item.value_TC for item in series[1:]])
     want_TC = (series[0].value_TC - others.mean(0)) / others.std(0)
     np.testing.assert_allclose(seen.value_TC, want_TC, rtol=2e-3, atol=2e-3)
@@ -50,9 +50,9 @@ def test_a_stranger_is_scaled_by_the_others_alone(trio) -> None:
 def test_without_others_the_class_serves_as_for_a_newcomer(trio) -> None:
     series, scaler = trio
     newcomer = scaler.apply(replace(series[0], vehicle="b-9"))
-    seen = scaler.as_stranger(scaler.apply(series[0]))
+    seen = scaler.as_unknown(scaler.apply(series[0]))
     np.testing.assert_allclose(seen.value_TC, newcomer.value_TC, atol=1e-4)
-    assert scaler.as_stranger(newcomer) is newcomer
+    assert scaler.as_unknown(newcomer) is newcomer
 
 
 def test_what_nothing_is_known_of_stays_at_zero(trio) -> None:
@@ -60,7 +60,7 @@ def test_what_nothing_is_known_of_stays_at_zero(trio) -> None:
     scaled = scaler.apply(series[1])
     valid_TC, value_TC = scaled.valid_TC.copy(), scaled.value_TC.copy()
     valid_TC[7, 2], value_TC[7, 2] = 0, 0.0
-    seen = scaler.as_stranger(replace(scaled, valid_TC=valid_TC).with_values(value_TC), ["b-0"])
+    seen = scaler.as_unknown(replace(scaled, valid_TC=valid_TC).with_values(value_TC), ["b-0"])
     assert seen.value_TC[7, 2] == 0.0 and (seen.value_TC[:, [0, 1, 3]] != 0).all()
 
 
@@ -98,12 +98,12 @@ def incidents_a_day(found: Detector, scaler: Scaler, names: list[str]) -> float:
 
 def test_the_promise_of_alarms_holds_on_vehicles_never_seen(detector) -> None:
     found, scaler = detector
-    strangers = [f"b-{i}" for i in range(20, 28)]
-    assert all(found.level_of(unlike(name, 3)) == FLEET for name in strangers)
-    rate = incidents_a_day(found, scaler, strangers)
+    newcomers = [f"b-{i}" for i in range(20, 28)]
+    assert all(found.level_of(unlike(name, 3)) == FLEET for name in newcomers)
+    rate = incidents_a_day(found, scaler, newcomers)
     assert rate <= 2 * PARAMS.alarm_budget
     found.levels[FLEET] = replace(found.levels[FLEET], allowance=0.0)
-    assert incidents_a_day(found, scaler, strangers) >= rate
+    assert incidents_a_day(found, scaler, newcomers) >= rate
 
 
 def test_the_allowance_moves_a_newcomers_score_and_nobody_elses(detector, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_the_allowance_moves_a_newcomers_score_and_nobody_elses(detector, tmp_pa
     np.testing.assert_array_equal(again.score(new).score_T, found.score(new).score_T)
 
 
-def test_a_vehicle_with_few_rows_is_met_as_a_stranger() -> None:
+def test_a_vehicle_with_few_rows_is_scored_as_an_unknown_one() -> None:
     names = [f"b-{i}" for i in range(4)]
     train = [unlike(name, 1) for name in names] + [unlike("b-9", 1, rows=100)]
     scaler = Scaler.fit(train, FLEET_OF, "vehicle")
@@ -144,11 +144,11 @@ def test_with_several_classes_the_fleets_level_learns_from_vehicles_of_unknown_c
     found = Detector(linear_members(), PARAMS, FLEET_OF, scaler)
     scaled = [scaler.apply(item) for item in train]
     met = {s.vehicle: s for s in found._without_history(scaled, FLEET)}
-    want = scaler.as_stranger(scaled[0], ["b-1", "b-2"])
+    want = scaler.as_unknown(scaled[0], ["b-1", "b-2"])
     np.testing.assert_array_equal(met["a-1"].value_TC, want.value_TC)
     met = {s.vehicle: s for s in found._without_history(scaled, "class/a")}
     assert set(met) == {"a-1", "a-2"}
-    want = scaler.as_stranger(scaled[0], ["a-2"])
+    want = scaler.as_unknown(scaled[0], ["a-2"])
     np.testing.assert_array_equal(met["a-1"].value_TC, want.value_TC)
 
 
