@@ -104,3 +104,12 @@ def test_every_option_of_a_benchmark_that_a_guide_names_exists(path: Path):
         code = source.read_text(encoding="utf-8")
         for option in re.findall(r"(--[a-z-]+)", rest):
             assert f'"{option}"' in code, f"{path}: {module} {option}"
+
+
+def test_every_test_that_the_page_of_faults_names_exists():
+    named = re.findall(r"`(test_\w+)`", (ROOT / "docs" / "reference" / "faults.md").read_text())
+    files = (ROOT / "tests").glob("test_*.py")
+    tests = [name for f in files for name in re.findall(r"^def (test_\w+)", f.read_text(), re.M)]
+    assert len(named) > 50 and {name: tests.count(name) for name in named} == dict.fromkeys(
+        named, 1
+    )
