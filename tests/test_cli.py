@@ -307,9 +307,14 @@ def test_the_summary_tells_the_stages_apart(home: Path):
     write_json(
         folder / "ingest.json", ingest(fleet, settings, folder / "lake", folder / "rejected")
     )
+    published = {
+        "detector": "d", "vehicle_days": 2, "rows": 600, "scored": 600, "alarms": 9,
+        "incidents": 2, "sha256": "s",
+    }  # fmt: skip
+    versions = {"2026-01-09": "10", "2026-01-10": "3"}
     (folder / "scoring.json").write_text(json.dumps(
-        {"dates": ["2026-01-09", "2026-01-10"], "model_version": "3", "rows": 1200, "incidents": 4,
-         "by_date": {"2026-01-09": {"model_version": "10"}, "2026-01-10": {"model_version": "3"}}}
+        {"dates": list(versions), "model_version": "3", "rows": 1200, "incidents": 4,
+         "by_date": {day: published | {"model_version": n} for day, n in versions.items()}}
     ))  # fmt: skip
     (folder / "report.html").write_text("page")
     (settings.home / "mlflow.db").touch()
