@@ -15,6 +15,7 @@ from amad.telemetry.files import read_json
 from amad.telemetry.lake import Lake
 from amad.telemetry.profile import profile
 from amad.telemetry.schemas import PROFILE, QUARANTINE
+from amad.telemetry.validation import Validation
 from pipelines import ingest as ingest_stage
 from pipelines import source as source_stage
 from pipelines import validate as validate_stage
@@ -187,15 +188,15 @@ def test_a_failing_fleet_stops_the_run_after_its_outputs_are_written(stages, hom
 def test_the_stages_write_what_they_promise(stages, home):
     result = stages()
     folder = home / "data/tiny"
-    assert read_json(folder / "validation.json", "") == result
-    assert set(result) == {
+    assert Validation.read(folder) == result
+    assert set(read_json(folder / "validation.json", "")) == {
         "ok", "vehicle_days", "quarantined", "checks", "refused", "refused_because", "warnings",
         "profile_rows", "data_hash", "digest",
     }  # fmt: skip
     counts = json.loads((folder / "ingest.json").read_text())
     assert counts["rows_in"] == counts["rows_lake"] + counts["rows_rejected"]
     found = pq.read_table(folder / "profile.parquet")
-    assert found.schema.equals(PROFILE) and found.num_rows == result["profile_rows"] == 33
+    assert found.schema.equals(PROFILE) and found.num_rows == result.profile_rows == 33
     assert json.loads((folder / "source.json").read_text())["fleet"] == "tiny"
     fleet = raw_fleet(channels=CHANNELS, quality=QUALITY)
-    assert Lake(folder / "lake", fleet).hash() == result["data_hash"]
+    assert Lake(folder / "lake", fleet).hash() == result.data_hash
