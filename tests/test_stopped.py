@@ -83,10 +83,10 @@ def test_an_interrupted_stage_leaves_no_half_state_and_completes_the_next_time(
     run = {"register": register, "evaluate": evaluate, "report": report}[name].run
     told = run(PARAMS, place)
     if name == "register":
-        assert versions(place) == [told["version"]] == [told["champion"]]
+        assert versions(place) == [told.version] == [told.champion]
     if name == "evaluate":
         assert read_json(folder / "evaluation" / "metrics.json")["methods"] == told["methods"]
-        assert register.run(PARAMS, place)["champion"]
+        assert register.run(PARAMS, place).champion
 
 
 def test_a_register_that_is_killed_at_several_moments_makes_one_version(place: Settings) -> None:
@@ -99,7 +99,7 @@ def test_a_register_that_is_killed_at_several_moments_makes_one_version(place: S
         assert code == -KILL, (where, said)
         assert not (place.fleet_dir(FLEET) / "receipt.json").exists()
     receipt = register.run(PARAMS, place)
-    assert versions(place) == [receipt["version"]] == [receipt["champion"]]
+    assert versions(place) == [receipt.version] == [receipt.champion]
     champion = registry.champion_version(connect(place), FLEET)
     assert f"Champion since {champion.tags['champion_since']} UTC" in champion.description
 
