@@ -4,7 +4,9 @@ Train AMAD with the best settings of the sweep: data/<fleet>/bundle and data/<fl
 Neither holds a time or a run's id, so that the same training gives the same bytes.
 """
 
-from amad.config import Params, Settings, load_cluster, load_fleet
+from dataclasses import replace
+
+from amad.config import Params, Settings, Stage
 from amad.config.console import say
 from amad.engines.shared.datasets import log_datasets
 from amad.engines.shared.tracking import connect, told
@@ -24,22 +26,15 @@ def run(params: Params, settings: Settings) -> TrainResult:
         ConfigError: the training diverged.
         ServiceError: the cluster or the tracking store does not answer.
     """
-    fleet = load_fleet(params.fleet, settings)
-    folder = settings.fleet_dir(fleet.name)
+    stage = Stage.of(params, settings)
+    folder = stage.folder
     best, remedy = folder / "best.json", "run `amad tune`"
     chosen = read_json(best, remedy, keys=["settings"], required=True)
     try:
-        params = with_settings(params, chosen["settings"])
+        stage = replace(stage, params=with_settings(params, chosen["settings"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise damaged(best, remedy, str(error)) from None
-    result = train_fleet(
-        folder / "store",
-        params,
-        fleet,
-        settings,
-        load_cluster(settings=settings),
-        folder / "bundle",
-    )
+    result = train_fleet(stage)
     client = connect(settings)
     with told(client.tracking_uri):
         store = WindowStore.open(folder / "store")

@@ -1,15 +1,18 @@
 """A store that trains in a moment, for the tests that start real engines."""
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import yaml
 from model_kit import toy_fleet, toy_params, toy_series
 
-from amad.config import ClusterProfile, Params
+from amad.config import ClusterProfile, Params, Settings, Stage
 from amad.windows import Scaler, WindowStore, write_store
 
 PROFILE = ClusterProfile(cpus=2, object_store_mb=100)
+DATA = Path("data", "toy")  # in a home
 
 
 def engine_store(folder: Path, rows: int = 1600) -> WindowStore:
@@ -25,6 +28,20 @@ def engine_params(**changes: dict) -> Params:
     """``toy_params`` with a sweep of few short trials."""
     tune = {"trials": 4, "batch": 2, "epochs": 2, "max_windows": 32, "cases": 4}
     return toy_params(**({"tune": tune} | changes))
+
+
+def toy_stage(
+    home: Path, params: Params, profile: ClusterProfile = PROFILE, store: WindowStore | None = None
+) -> Stage:
+    """The toy fleet in ``home``, with ``profile`` as the cluster file and a copy of ``store``."""
+    file = home / "conf" / "cluster" / "local.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    content = profile.model_dump(mode="json", exclude_unset=True)
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    stage = Stage(fleet=toy_fleet(), settings=Settings(home=home), params=params)
+    if store is not None:
+        shutil.copytree(store.path, stage.folder / "store", dirs_exist_ok=True)
+    return stage
 
 
 def wait_until(what: Callable[[], bool], why: str, seconds: float = 300) -> None:

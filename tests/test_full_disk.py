@@ -6,12 +6,12 @@ import hashlib
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from engine_kit import PROFILE, engine_params, engine_store
-from model_kit import toy_fleet
+from engine_kit import DATA, PROFILE, engine_params, engine_store, toy_stage
 from scoring_kit import FAULTY, FLEET, kit_params
 
 from amad.config import DataError, Settings, usable_error
@@ -99,19 +99,15 @@ def test_prepare_on_a_full_disk_keeps_the_old_store(champion_home: Path, disk: P
 
 
 def test_training_on_a_full_disk_goes_on_once_there_is_room(tmp_path: Path, disk: Path) -> None:
-    store = engine_store(disk)
+    engine_store(disk / DATA)
+    stage = toy_stage(disk, engine_params(), PROFILE.model_copy(update={"workers": 0}))
     settings = Settings(home=disk, mlflow_uri=f"sqlite:///{tmp_path}/mlflow.db")
-    here = PROFILE.model_copy(update={"workers": 0})
+    stage = replace(stage, settings=settings)
 
-    def train() -> dict:
-        return train_fleet(
-            store.path, engine_params(), toy_fleet(), settings, here, disk / "bundle"
-        )
-
-    fails_for_want_of_space(disk, 16 << 10, train)
-    assert not (disk / "bundle").exists()
-    train()
-    assert (disk / "bundle" / "bundle.json").is_file()
+    fails_for_want_of_space(disk, 16 << 10, lambda: train_fleet(stage))
+    assert not (disk / DATA / "bundle").exists()
+    train_fleet(stage)
+    assert (disk / DATA / "bundle" / "bundle.json").is_file()
 
 
 @pytest.mark.parametrize("room", [0, 4 << 10])

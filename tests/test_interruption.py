@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from engine_kit import engine_store, wait_until
+from engine_kit import DATA, engine_store, wait_until
 
 from amad.config import InterruptionError, Settings, interruption
 from amad.engines.shared.identity import RunState
@@ -29,28 +29,22 @@ STAGE = """
 import sys
 from pathlib import Path
 sys.path[:0] = [{root!r}, {tests!r}]
-from engine_kit import PROFILE, engine_params
-from model_kit import toy_fleet
-from amad.config import Settings
+from engine_kit import PROFILE, engine_params, toy_stage
 from amad.engines.tune.sweep import sweep_fleet
 from amad.engines.train.training import train_fleet
-from amad.windows import WindowStore
 import pipelines
 
 home = Path({home!r})
-store, settings = home / "store", Settings(home=home)
 
 def tune(params, settings):
-    return sweep_fleet(store, engine_params(tune={tune!r}), toy_fleet(), settings, PROFILE,
-                       home / "best.json", home / "sweep")
+    return sweep_fleet(toy_stage(home, engine_params(tune={tune!r})))
 
 def train(params, settings):
-    return train_fleet(store, engine_params(train={train!r}), toy_fleet(), settings, PROFILE,
-                       home / "bundle")
+    return train_fleet(toy_stage(home, engine_params(train={train!r})))
 
 def train_here(params, settings):
-    return train_fleet(store, engine_params(train={train!r}), toy_fleet(), settings,
-                       PROFILE.model_copy(update={{"workers": 0}}), home / "bundle")
+    here = PROFILE.model_copy(update={{"workers": 0}})
+    return train_fleet(toy_stage(home, engine_params(train={train!r}), here))
 
 pipelines.load_params = lambda *_: None
 pipelines.stage_main({stage})
@@ -59,7 +53,7 @@ pipelines.stage_main({stage})
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    engine_store(tmp_path)
+    engine_store(tmp_path / DATA)
     return tmp_path
 
 
@@ -109,7 +103,7 @@ def test_a_sweep_that_is_interrupted_is_not_finished_and_goes_on(home: Path) -> 
     assert stage.returncode == InterruptionError.exit_code, said
     assert "interrupted before its 4 trials were done" in said.rstrip().splitlines()[-1], said
     assert "Traceback" not in said
-    assert not (home / "best.json").exists()
+    assert not (home / DATA / "best.json").exists()
     (state,) = ray_folder(home).glob("sweep-*.json")
     assert RunState(state).get("trials") is None
     files = list(ray_folder(home).rglob("trial-00[12]/checkpoint_*/*"))
@@ -127,8 +121,11 @@ def test_a_sweep_that_is_interrupted_is_not_finished_and_goes_on(home: Path) -> 
 def test_dvc_stops_where_a_sweep_was_interrupted_before_any_trial_was_done(home: Path) -> None:
     (home / "stage.py").write_text(code(home, "tune"))
     stages = {
-        "tune": {"cmd": f"{sys.executable} stage.py", "outs": [{"best.json": {"cache": False}}]},
-        "next": {"cmd": "touch next", "deps": ["best.json"]},
+        "tune": {
+            "cmd": f"{sys.executable} stage.py",
+            "outs": [{str(DATA / "best.json"): {"cache": False}}],
+        },
+        "next": {"cmd": "touch next", "deps": [str(DATA / "best.json")]},
     }
     (home / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
     dvc = str(Path(sys.executable).with_name("dvc"))
@@ -140,7 +137,7 @@ def test_dvc_stops_where_a_sweep_was_interrupted_before_any_trial_was_done(home:
     codes = (InterruptionError.exit_code, -signal.SIGINT)
     assert repro.returncode != 0 and any(f"exited with {code}" in said for code in codes), said
     assert "interrupted" in said and "TypeError" not in said
-    assert not (home / "best.json").exists() and not (home / "next").exists()
+    assert not (home / DATA / "best.json").exists() and not (home / "next").exists()
 
 
 @pytest.mark.engine
@@ -154,7 +151,7 @@ def test_a_training_that_is_interrupted_says_so_and_keeps_its_checkpoint(home: P
     assert stage.returncode == InterruptionError.exit_code, said
     assert said.rstrip().splitlines()[-1].startswith("error: interrupted; "), said
     assert "Traceback" not in said
-    assert not (home / "bundle").exists() and any(ray_folder(home).rglob("checkpoint_*"))
+    assert not (home / DATA / "bundle").exists() and any(ray_folder(home).rglob("checkpoint_*"))
 
 
 @pytest.mark.engine
@@ -163,7 +160,7 @@ def test_sigterm_stops_a_training_in_this_process_without_ray(home: Path) -> Non
     wait_until(lambda: any(ray_folder(home).rglob("checkpoint")), "no epoch was done")
     said = interrupt(stage, signal.SIGTERM)
     assert stage.returncode == InterruptionError.exit_code and "interrupted" in said, said
-    assert not (home / "bundle").exists()
+    assert not (home / DATA / "bundle").exists()
 
 
 HANGS = """

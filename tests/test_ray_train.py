@@ -10,8 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from engine_kit import PROFILE, engine_params, engine_store, wait_until
-from model_kit import toy_fleet
+from engine_kit import DATA, PROFILE, engine_params, engine_store, toy_stage, wait_until
 
 from amad.config import ClusterProfile, DataError, ServiceError, Settings
 from amad.engines.shared.cluster import local_cpus, ray_session
@@ -35,14 +34,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> WindowStore:
 
 
 def fit(store: WindowStore, home: Path, profile: ClusterProfile = HERE, **changes: dict) -> dict:
-    settings = Settings(home=home)
-    params = engine_params(**changes)
-    result = train_fleet(store.path, params, toy_fleet(), settings, profile, home / "bundle")
+    result = train_fleet(toy_stage(home, engine_params(**changes), profile, store))
     return {"run_id": result.run_id, **result.content()}
 
 
 def weights(home: Path) -> bytes:
-    return (home / "bundle" / "weights.safetensors").read_bytes()
+    return (home / DATA / "bundle" / "weights.safetensors").read_bytes()
 
 
 def steps_of(home: Path, run_id: str, key: str) -> list[int]:
@@ -59,7 +56,7 @@ def test_a_training_in_this_process_leaves_bundle_run_and_curve(
     store: WindowStore, tmp_path: Path
 ) -> None:
     result = fit(store, tmp_path)
-    bundle = read_bundle(tmp_path / "bundle")
+    bundle = read_bundle(tmp_path / DATA / "bundle")
     assert bundle.meta["digest"] == result["digest"] and bundle.meta["data_hash"] == "d0"
     assert steps_of(tmp_path, result["run_id"], "loss") == [1, 2, 3]
     (run,) = runs_in(tmp_path)
@@ -71,9 +68,11 @@ def test_a_training_in_this_process_leaves_bundle_run_and_curve(
 def test_the_bundle_is_a_function_of_settings_and_data(store: WindowStore, tmp_path: Path) -> None:
     for home in ("one", "two"):
         fit(store, tmp_path / home)
-    files = sorted(p.name for p in (tmp_path / "one" / "bundle").iterdir())
+    files = sorted(p.name for p in (tmp_path / "one" / DATA / "bundle").iterdir())
     for name in files:
-        one, two = ((tmp_path / home / "bundle" / name).read_bytes() for home in ("one", "two"))
+        one, two = (
+            (tmp_path / home / DATA / "bundle" / name).read_bytes() for home in ("one", "two")
+        )
         assert one == two, name
     fit(store, tmp_path / "one", loss={"contrast": 0.3})
     assert weights(tmp_path / "one") != weights(tmp_path / "two")

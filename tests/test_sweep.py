@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from engine_kit import PROFILE, engine_params, engine_store, wait_until
-from model_kit import toy_fleet
+from engine_kit import DATA, PROFILE, engine_params, engine_store, toy_stage, wait_until
 
 from amad.config import ConfigError, DataError, Params, ServiceError, Settings
 from amad.engines.shared.cluster import ray_session
@@ -40,18 +39,15 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> WindowStore:
 def search(store: WindowStore, home: Path, params: Params, concurrent: int = 2) -> dict:
     """A sweep into ``home``; a failed trial is not tried again."""
     profile = PROFILE.model_copy(update={"max_concurrent_trials": concurrent, "max_failures": 0})
-    return sweep_fleet(
-        store.path, params, toy_fleet(), Settings(home=home), profile, home / "best.json",
-        home / "sweep",
-    )  # fmt: skip
+    return sweep_fleet(toy_stage(home, params, profile, store))
 
 
 def outputs(home: Path) -> list[bytes]:
-    return [(home / name).read_bytes() for name in OUTPUTS]
+    return [(home / DATA / name).read_bytes() for name in OUTPUTS]
 
 
 def trials(home: Path) -> list[dict]:
-    with (home / "sweep" / "trials.csv").open(newline="") as stream:
+    with (home / DATA / "sweep" / "trials.csv").open(newline="") as stream:
         return list(csv.DictReader(stream))
 
 
@@ -102,15 +98,15 @@ def test_outputs_are_a_function_of_the_rows_without_times_and_paths(tmp_path: Pa
         row(3, None, "failed", mask_family="mixed"),
     ]
     for home in ("one", "two"):
-        folder = tmp_path / home
+        folder = tmp_path / home / DATA
         write_outputs(rows, Params().tune.space, folder / "best.json", folder / "sweep")
     assert outputs(tmp_path / "one") == outputs(tmp_path / "two")
-    best = json.loads((tmp_path / "one" / "best.json").read_text())
+    best = json.loads((tmp_path / "one" / DATA / "best.json").read_text())
     assert best["trial"] == 1 and best["trials"] == 3 and best["settings"]["mask"]["ratio"] == 0.2
     table = trials(tmp_path / "one")
     assert [r["state"] for r in table] == ["complete", "stopped", "failed"]
     assert table[0]["objective"] == "0.512345" and table[2]["objective"] == ""
-    assert (tmp_path / "one" / "sweep" / "sweep.png").read_bytes()[:4] == b"\x89PNG"
+    assert (tmp_path / "one" / DATA / "sweep" / "sweep.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_a_trial_is_described_in_one_line() -> None:
@@ -168,7 +164,7 @@ def test_a_sweep_is_reproducible_stops_early_and_lets_go(
         assert [m.step for m in history] == list(range(1, int(known["epochs"]) + 1))
         assert history[-1].value == float(known["objective"])
         assert run.data.params["mask_family"] == known["mask_family"]
-    best = json.loads((tmp_path / "one" / "best.json").read_text())
+    best = json.loads((tmp_path / "one" / DATA / "best.json").read_text())
     assert parents[0].data.metrics["best_objective"] == best["objective"]
     assert {a.path for a in client.list_artifacts(parents[0].info.run_id, "sweep")} >= {
         "sweep/sweep.png",

@@ -42,3 +42,10 @@ class Stage:
     def runs(self) -> Path:
         """``runs/<fleet>``: what outlives a run, such as the published scores."""
         return self.settings.runs_dir(self.fleet.name)
+
+    @property
+    def storage(self) -> str:
+        """Where Ray keeps the checkpoints of the fleet's runs."""
+        if self.profile.storage:
+            return f"{self.profile.storage}/{self.fleet.name}"
+        return str(self.runs.absolute() / "ray")

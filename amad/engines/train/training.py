@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from amad.config import AmadError, ClusterProfile, Fleet, Params, ServiceError, Settings
+from amad.config import AmadError, ClusterProfile, Params, ServiceError, Stage
 from amad.config.console import say
 from amad.engines.shared.cluster import ray_session, told_by_worker
 from amad.engines.shared.identity import RunState, code_digest, work_digest
@@ -23,19 +23,12 @@ CODE = ("amad.model", "amad.windows")  # what the weights depend on
 HEALTH_SECONDS = "0.5"  # how often Ray's controller looks at its workers; 2 by default
 
 
-def train_fleet(
-    store: Path,
-    params: Params,
-    fleet: Fleet,
-    settings: Settings,
-    profile: ClusterProfile,
-    out_bundle: Path,
-) -> TrainResult:
-    """Train the network of a fleet and write its bundle.
+def train_fleet(stage: Stage) -> TrainResult:
+    """Train the network of a fleet on its store and write its bundle.
 
-    params: with the best settings of the sweep merged in. A run with the same settings, data and
-    code that was interrupted is resumed, one that was finished gives its weights at once; both go
-    on in the same MLflow run.
+    stage: with the best settings of the sweep in its parameters. A run with the same settings, data
+    and code that was interrupted is resumed, one that was finished gives its weights at once; both
+    go on in the same MLflow run.
 
     Raises:
         DataError: no window fits, or a checkpoint cannot be read.
@@ -43,26 +36,26 @@ def train_fleet(
         ServiceError: the cluster or the tracking store does not answer, or the workers failed more
             often than ``max_failures`` of the profile.
     """
-    opened = WindowStore.checked(store)
+    fleet, params, profile = stage.fleet.name, stage.params, stage.profile
+    opened = WindowStore.checked(stage.folder / "store")
     digest = training_digest(params, opened, profile)
-    name = f"train-{digest}"
-    folder = settings.runs_dir(fleet.name) / "ray"
+    name, folder = f"train-{digest}", stage.runs / "ray"
     job = TrainJob(
-        store=Path(store).absolute(), params=params, digest=digest, precision=profile.precision
+        store=opened.path.absolute(), params=params, digest=digest, precision=profile.precision
     )
-    client = connect(settings)
+    client = connect(stage.settings)
     state = RunState(folder / f"{name}.json")
-    tags = {"stage": "train", "fleet": fleet.name, "digest": digest} | {
+    tags = {"stage": "train", "fleet": fleet, "digest": digest} | {
         key: str(opened.meta[key]) for key in ("data_hash",) if key in opened.meta
     }
-    with open_run(client, fleet.name, name, tags, state.get("run_id")) as run:
+    with open_run(client, fleet, name, tags, state.get("run_id")) as run:
         state.put("run_id", run.info.run_id)
         log_settings(client, run.info.run_id, params)
         curve = TrainingCurve(client, run.info.run_id, "loss")
         if profile.workers == 0:
             result, network = _train_here(job, profile, folder / name, curve)
         else:
-            result, network = _train_with_ray(job, fleet, profile, folder, name, curve)
+            result, network = _train_with_ray(job, stage, name, curve)
         for metrics in result["epochs"]:
             curve.log(metrics)
         _summarise(client, run.info.run_id, result)
@@ -74,7 +67,7 @@ def train_fleet(
         "seed": params.seed,
         "epochs": len(result["epochs"]),
     }
-    write_bundle(out_bundle, network, params, fleet, opened.scaler, meta)
+    write_bundle(stage.folder / "bundle", network, params, stage.fleet, opened.scaler, meta)
     for metrics in result["epochs"]:
         metrics.pop("windows_per_second", None)  # a time: another run has another
     return TrainResult(run_id=run.info.run_id, digest=digest, **result)
@@ -142,20 +135,13 @@ def _train_here(job: TrainJob, profile: ClusterProfile, folder: Path, curve: Tra
     return result, restore_network(kept, job.params.model)
 
 
-def _train_with_ray(
-    job: TrainJob,
-    fleet: Fleet,
-    profile: ClusterProfile,
-    folder: Path,
-    name: str,
-    curve: TrainingCurve,
-):
+def _train_with_ray(job: TrainJob, stage: Stage, name: str, curve: TrainingCurve):
     """(what ``train`` returned on rank 0, the network of the last checkpoint)."""
     import os
 
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", HEALTH_SECONDS)
-    epochs = job.params.train.epochs
-    events = folder / f"{name}.jsonl"
+    epochs, profile = job.params.train.epochs, stage.profile
+    events = stage.runs / "ray" / f"{name}.jsonl"
 
     def handle(event: dict) -> None:
         if "failure" in event:
@@ -170,7 +156,7 @@ def _train_with_ray(
 
     say(f"training with {profile.workers} {profile.device} workers, run {name}")
     with ray_session(profile):
-        trainer = _trainer(job, fleet, profile, folder, name, events)
+        trainer = _trainer(job, stage, name, events)
         with followed(events, handle):
             try:
                 result = trainer.fit()
@@ -181,9 +167,7 @@ def _train_with_ray(
     return result.return_value, network
 
 
-def _trainer(
-    job: TrainJob, fleet: Fleet, profile: ClusterProfile, folder: Path, name: str, events: Path
-):
+def _trainer(job: TrainJob, stage: Stage, name: str, events: Path):
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.train.v2.api.callback import UserCallback
@@ -204,8 +188,8 @@ def _trainer(
         def _register_sigint_handler(self, controller) -> None:
             pass
 
+    profile = stage.profile
     gpu = profile.device == "cuda"
-    storage = f"{profile.storage}/{fleet.name}" if profile.storage else str(folder)
     return Trainer(
         _worker,  # type: ignore[arg-type]  # what it returns is the result's return_value
         train_loop_config={"job": job},
@@ -217,7 +201,7 @@ def _trainer(
         ),
         run_config=RunConfig(
             name=name,
-            storage_path=storage,
+            storage_path=stage.storage,
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             failure_config=FailureConfig(max_failures=profile.max_failures),
             callbacks=[Watch()],  # type: ignore[list-item]  # typed for the first version of Ray Train

@@ -17,13 +17,11 @@ from pathlib import Path
 from ray import tune
 
 from amad.config import (
-    ClusterProfile,
     DataError,
-    Fleet,
     InterruptionError,
     Params,
     ServiceError,
-    Settings,
+    Stage,
     interruption,
 )
 from amad.config.console import say
@@ -66,15 +64,7 @@ ENVIRONMENT = {
 }
 
 
-def sweep_fleet(
-    store: Path,
-    params: Params,
-    fleet: Fleet,
-    settings: Settings,
-    profile: ClusterProfile,
-    out_best: Path,
-    out_folder: Path,
-) -> dict:
+def sweep_fleet(stage: Stage) -> dict:
     """Search ``params.tune.space`` and write ``best.json``, ``trials.csv`` and ``sweep.png``.
 
     A sweep of the same settings, data and code that was interrupted goes on: finished trials are
@@ -85,20 +75,20 @@ def sweep_fleet(
         DataError: no window fits, or there are no rows to judge a trial on.
         ServiceError: Ray or the tracking store does not answer, or every trial failed.
     """
-    opened = WindowStore.checked(store)
-    digest = sweep_digest(params, opened)
+    fleet, params = stage.fleet.name, stage.params
+    out_best, out_folder = stage.folder / "best.json", stage.folder / "sweep"
+    digest = sweep_digest(params, WindowStore.checked(stage.folder / "store"))
     name = f"sweep-{digest}"
-    folder = settings.runs_dir(fleet.name) / "ray"
-    state = RunState(folder / f"{name}.json")
-    client = connect(settings)
-    tags = {"stage": "tune", "fleet": fleet.name, "digest": digest}
-    with open_run(client, fleet.name, name, tags, state.get("run_id")) as run:
+    state = RunState(stage.runs / "ray" / f"{name}.json")
+    client = connect(stage.settings)
+    tags = {"stage": "tune", "fleet": fleet, "digest": digest}
+    with open_run(client, fleet, name, tags, state.get("run_id")) as run:
         state.put("run_id", run.info.run_id)
         log_settings(client, run.info.run_id, params)
         rows = state.get("trials")
         if rows is None or len(rows) < params.tune.trials:
-            with ray_session(profile):
-                rows = _run_trials(store, params, fleet, settings, profile, name, state)
+            with ray_session(stage.profile):
+                rows = _run_trials(stage, name, state)
             if not any(row["state"] == FAILED for row in rows):
                 state.put("trials", rows)
         else:
@@ -123,29 +113,19 @@ def sweep_digest(params: Params, store: WindowStore) -> str:
     return work_digest({key: content[key] for key in parts} | {"store": store.digest}, CODE)
 
 
-def _run_trials(
-    store: Path,
-    params: Params,
-    fleet: Fleet,
-    settings: Settings,
-    profile: ClusterProfile,
-    name: str,
-    state: RunState,
-) -> list[dict]:
+def _run_trials(stage: Stage, name: str, state: RunState) -> list[dict]:
     """Run what is left of the sweep; the table of all its trials, by number."""
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
-    storage = (
-        f"{profile.storage}/{fleet.name}" if profile.storage else str(state.path.parent.absolute())
-    )
+    params, profile = stage.params, stage.profile
     trainable = tune.with_resources(
         tune.with_parameters(
-            run_trial, store=str(Path(store).absolute()), params=params, name=name,
+            run_trial, store=str(stage.folder.absolute() / "store"), params=params, name=name,
             device="cuda" if profile.gpus_per_trial > 0 else "cpu", precision=profile.precision,
         ),
         {"cpu": profile.cpus_per_trial, "gpu": profile.gpus_per_trial},
     )  # fmt: skip
-    path = f"{storage}/{name}"
+    path = f"{stage.storage}/{name}"
     if tune.Tuner.can_restore(path):
         say(f"going on with sweep {name}")
         try:
@@ -159,7 +139,7 @@ def _run_trials(
             ) from error
     else:
         say(f"sweep {name}: {params.tune.trials} trials")
-        tuner = _new_tuner(trainable, params, fleet, settings, profile, name, storage, state)
+        tuner = _new_tuner(stage, trainable, name, state)
     try:
         with _stoppable() as stopped:
             grid = tuner.fit()
@@ -208,8 +188,8 @@ def _stoppable() -> Iterator[list[int]]:
         yield came
 
 
-def _new_tuner(trainable, params, fleet, settings, profile, name, storage, state) -> tune.Tuner:
-    searched = params.tune
+def _new_tuner(stage: Stage, trainable, name: str, state: RunState) -> tune.Tuner:
+    params, profile, searched = stage.params, stage.profile, stage.params.tune
     search = BatchedSearch(
         optuna_search(
             distributions(params), params.seed, searched.trials, present_settings(params)
@@ -231,10 +211,10 @@ def _new_tuner(trainable, params, fleet, settings, profile, name, storage, state
         ),
         run_config=tune.RunConfig(
             name=name,
-            storage_path=storage,
+            storage_path=stage.storage,
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
             failure_config=tune.FailureConfig(max_failures=profile.max_failures),
-            callbacks=[SweepLog(settings, fleet.name, state.path, searched.trials)],
+            callbacks=[SweepLog(stage.settings, stage.fleet.name, state.path, searched.trials)],
             verbose=0,
         ),
     )
