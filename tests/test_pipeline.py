@@ -85,7 +85,7 @@ def test_every_stage_left_what_the_next_one_reads(project: Path):
     assert counts["rows_rejected"] > 0, "the simulator makes duplicates and bad rows"
     assert read(project, "validation.json")["ok"]
     assert (project / "data" / FLEET / "docs/index.html").is_file()
-    assert {"model", "mask", "loss"} <= set(read(project, "best.json")["settings"])
+    assert {"mask", "loss"} <= set(read(project, "best.json")["settings"])
     metrics = read(project, "evaluation/metrics.json")
     for method in ("amad", "amad_with_network", "linear", "random", "l2", "pca", "ridge"):
         assert 0 <= metrics["methods"][method]["mean"]["vus_pr"] <= 1
