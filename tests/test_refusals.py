@@ -95,7 +95,7 @@ def test_a_limit_that_allows_it_lets_it_pass(nights):
     nights.file("a-1_0", bad=30)
     nights.fleet(max_refused_share=0.3)
     nights.ingest()
-    assert nights.validate()["ok"]
+    assert nights.validate().ok
     nights.fleet(max_refused_share=0.29)
     assert "30 % of the rows" in nights.fails()
 
@@ -117,7 +117,7 @@ def test_small_refusals_are_named_at_every_validate_until_mended(nights, capsys)
     nights.file("b-1_0", header="vehicle,timestamp,speed,niveau")
     nights.ingest()
     for _ in range(2):
-        assert nights.validate()["ok"]
+        assert nights.validate().ok
         said = capsys.readouterr().err
         assert "Warning: b-1_0.csv was refused: missing column: 'level'" in said
         assert "refused" in nights.written()["warnings"]
@@ -133,7 +133,7 @@ def test_an_old_good_history_hides_no_bad_night(nights):
     for night in range(25):
         nights.file(f"a-1_{night}")
     nights.ingest()
-    assert nights.validate()["ok"]
+    assert nights.validate().ok
     nights.file("a-1_25", bad=90)
     nights.ingest()
     for _ in range(2):  # to run it again makes nothing better
@@ -143,8 +143,8 @@ def test_an_old_good_history_hides_no_bad_night(nights):
     assert scopes[ALL]["refused_share"] < 0.05 < scopes[NEW]["refused_share"] == 0.9
     nights.file("a-1_25")
     nights.ingest()
-    assert nights.validate()["ok"]
-    assert [s["scope"] for s in nights.validate()["refused"]] == [ALL], "nothing is new"
+    assert nights.validate().ok
+    assert [s["scope"] for s in nights.validate().refused] == [ALL], "nothing is new"
 
 
 def test_a_file_that_breaks_off_keeps_what_was_read(nights):
