@@ -427,5 +427,5 @@ def test_the_stage_says_which_stage_has_not_run(home):
     with pytest.raises(DataError, match="prepare"):
         run(kit_params(), settings)
     kit_store(settings.fleet_dir("kit") / "store", fleet)
-    with pytest.raises(DataError, match="run .amad train."):
+    with pytest.raises(DataError, match=r"run 'amad train'"):
         run(kit_params(), settings)
