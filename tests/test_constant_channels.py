@@ -33,6 +33,8 @@ from amad.windows import Scaler
 from amad.windows.resample import split_bounds, to_series
 from amad.windows.series import CALIBRATION, TRAIN, Series
 
+pytestmark = pytest.mark.slow
+
 X = 3  # the channel that is still in train
 MEMBERS = ("ridge", "two_sided", "relation")
 PARAMS = LINEAR.model_copy(update={"members": list(MEMBERS), "alarm_budget": 0.01})
