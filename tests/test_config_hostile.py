@@ -48,6 +48,14 @@ HOSTILE = {
 }
 
 
+def set_key(content: dict, key: str, value: object) -> None:
+    """Set a key with dots, as messages name it, in the sections of a settings file."""
+    *sections, last = key.split(".")
+    for section in sections:
+        content = content.setdefault(section, {})
+    content[last] = value
+
+
 @pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE.keys())
 def test_a_hostile_file_is_refused_in_one_short_sentence(content: bytes, home: Path):
     path = home / "params.yaml"
@@ -191,11 +199,7 @@ def test_a_source_that_can_be_read_is_taken(source, home):
 )
 def test_a_number_that_cannot_be_is_refused_at_load(key, value, home):
     content = {"name": "odd", "source": {"format": "simulator"}, "channels": [{"name": "speed"}]}
-    *sections, last = key.split(".")
-    at = content
-    for section in sections:
-        at = at.setdefault(section, {})
-    at[last] = value
+    set_key(content, key, value)
     path = home / "conf/fleet/odd.yaml"
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(ConfigError) as error:
@@ -232,15 +236,11 @@ def test_a_number_that_cannot_be_is_refused_at_load(key, value, home):
 def test_a_parameter_that_cannot_work_is_refused_at_load(key, value, home):
     path = home / "params.yaml"
     content = yaml.safe_load(path.read_text())
-    *sections, last = key.split(".")
-    at = content
-    for section in sections:
-        at = at[section]
-    at[last] = value
+    set_key(content, key, value)
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(ConfigError) as error:
         load_params(path)
-    assert str(path) in str(error.value) and last in str(error.value)
+    assert str(path) in str(error.value) and key.split(".")[-1] in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -257,11 +257,7 @@ def test_a_parameter_that_cannot_work_is_refused_at_load(key, value, home):
 def test_a_key_of_an_earlier_version_is_refused_with_the_way_out(key, way, home):
     path = home / "params.yaml"
     content = yaml.safe_load(path.read_text())
-    *sections, last = key.split(".")
-    at = content
-    for section in sections:
-        at = at[section]
-    at[last] = 4
+    set_key(content, key, 4)
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(ConfigError) as error:
         load_params(path)
