@@ -42,7 +42,7 @@ def measure(snapshot: Snapshot, model: Model, engine: str, profile) -> dict:
         "vehicle_days": sum(manifest["vehicle_days"] for manifest in manifests),
         "seconds": seconds,
         "cpu_seconds_of_the_driver": cpu,
-        "rows_a_second": rows / seconds,
+        "rows_per_second": rows / seconds,
         "sha256": content.hexdigest(),
     }
 

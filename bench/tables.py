@@ -106,7 +106,7 @@ def _headline(fleets: Mapping[str, dict]) -> list[str]:
                 rows.append([
                     f"[{fleet}]({fleet}.md)", title,
                     interval([own["mean"][PRIMARY], *own["interval"][PRIMARY]]).replace(" ", NBSP),
-                    or_dash(_false_alarms(own), ".2f"), f"{own['rows_a_second']:,.0f}",
+                    or_dash(_false_alarms(own), ".2f"), f"{own['rows_per_second']:,.0f}",
                 ])  # fmt: skip
     head = ["fleet", "method", "VUS-PR", "false alarms per vehicle-day", "rows per second"]
     lines = table(head, rows)
@@ -114,7 +114,7 @@ def _headline(fleets: Mapping[str, dict]) -> list[str]:
 
 
 def _false_alarms(method: dict) -> float | None:
-    return method["operating_point"]["normal_test"]["incidents_a_vehicle_day"]
+    return method["operating_point"]["normal_test"]["incidents_per_vehicle_day"]
 
 
 def _members(results: Path) -> Iterator[str]:
@@ -279,7 +279,7 @@ def _methods(methods: Mapping[str, dict]) -> list[str]:
             or_dash(point["event_recall"], ".2f"),
             or_dash(_false_alarms(own), ".2f"),
             f"{own['fit_seconds'] + own['train_seconds']:.0f}",
-            f"{own['rows_a_second']:,.0f}",
+            f"{own['rows_per_second']:,.0f}",
         ])  # fmt: skip
     return table([*head, "false per day", "fit s", "rows per s"], rows)
 

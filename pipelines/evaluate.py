@@ -87,7 +87,7 @@ def _show(evaluation: Evaluation) -> None:
     for unit, reason in content["unscorable"].items():
         say(f"  {unit}: {reason}")
     point = content["operating_point"]
-    achieved = point["normal_test"]["incidents_a_vehicle_day"]
+    achieved = point["normal_test"]["incidents_per_vehicle_day"]
     text = f"Incidents per vehicle-day: {point['alarm_budget']:g} promised"
     if achieved is not None:
         text += f", {achieved:.2f} on normal rows of the test part"

@@ -190,7 +190,7 @@ def write_verdicts(fleet: Fleet, settings: Settings, version: str = VERSION) -> 
             "operating_point": {
                 "alarm_budget": 0.5, "events": 12, "events_found": 10, "event_recall": 10 / 12,
                 "chance_recall": 0.05, "median_delay_seconds": 14.0,
-                "normal_test": {"incidents_a_vehicle_day": 0.4},
+                "normal_test": {"incidents_per_vehicle_day": 0.4},
             },
         },
     )  # fmt: skip

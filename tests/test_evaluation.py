@@ -155,8 +155,8 @@ def test_metrics_are_reproducible_json_without_a_clock(labelled):
     again = evaluate(store, fitted(store, fleet, params), fleet, params, kit_events())
     text = json.dumps(evaluation.metrics, allow_nan=False, sort_keys=True)
     assert text == json.dumps(again, sort_keys=True)
-    assert "score_seconds" not in text and "rows_a_second" not in text
-    assert evaluation.timings["amad"]["rows_a_second"] > 0
+    assert "score_seconds" not in text and "rows_per_second" not in text
+    assert evaluation.timings["amad"]["rows_per_second"] > 0
 
 
 def test_ten_figures_and_one_curve_are_for_dvc(labelled, tmp_path):
@@ -178,7 +178,7 @@ def test_operating_point_is_counted_on_normal_rows(labelled):
     point = evaluation.metrics["operating_point"]
     assert point["alarm_budget"] == params.detect.alarm_budget
     assert (point["events"], point["events_found"], point["event_recall"]) == (3, 3, 1.0)
-    assert point["calibration"]["incidents_a_vehicle_day"] <= 2 * params.detect.alarm_budget
+    assert point["calibration"]["incidents_per_vehicle_day"] <= 2 * params.detect.alarm_budget
     alarms = 0
     for vehicle in FAULTS:
         test = store.scaled(vehicle).part(TEST)

@@ -41,7 +41,7 @@ def evidence(ours=(0.6, 0.7, 0.65), floor=(0.05, 0.06, 0.04), receipt=None, ok=T
         "best_baseline": None, "methods": {"amad": method(*ours), "random": method(*floor)},
         "operating_point": {
             "alarm_budget": 0.5, "events": 12, "events_found": 10, "chance_recall": 0.05,
-            "median_delay_seconds": 9.0, "normal_test": {"incidents_a_vehicle_day": 0.4},
+            "median_delay_seconds": 9.0, "normal_test": {"incidents_per_vehicle_day": 0.4},
         } | point,
     }  # fmt: skip
     said = {"version": 3, "decision": "promote", "reasons": ["promoted"], "figures": {}}
@@ -104,7 +104,7 @@ def test_alarms_of_this_run_are_held_against_the_promise(incidents, verdict):
 
 
 def test_a_quiet_run_makes_no_tick_where_the_test_part_was_loud():
-    loud = evidence(normal_test={"incidents_a_vehicle_day": 3.0})
+    loud = evidence(normal_test={"incidents_per_vehicle_day": 3.0})
     assert shown(loud)["alarms"].verdict == "fair"
 
 

@@ -82,7 +82,7 @@ def detector() -> tuple[Detector, Scaler]:
     return found.fit([scaler.apply(item) for item in train], held_out), scaler
 
 
-def incidents_a_day(found: Detector, scaler: Scaler, names: list[str]) -> float:
+def incidents_per_day(found: Detector, scaler: Scaler, names: list[str]) -> float:
     count, rows = 0, 0
     for name in names:
         series = scaler.apply(unlike(name, 3, 9000, HOURS))
@@ -100,10 +100,10 @@ def test_the_promise_of_alarms_holds_on_vehicles_never_seen(detector) -> None:
     found, scaler = detector
     newcomers = [f"b-{i}" for i in range(20, 28)]
     assert all(found.level_of(unlike(name, 3)) == FLEET for name in newcomers)
-    rate = incidents_a_day(found, scaler, newcomers)
+    rate = incidents_per_day(found, scaler, newcomers)
     assert rate <= 2 * PARAMS.alarm_budget
     found.levels[FLEET] = replace(found.levels[FLEET], allowance=0.0)
-    assert incidents_a_day(found, scaler, newcomers) >= rate
+    assert incidents_per_day(found, scaler, newcomers) >= rate
 
 
 def test_the_allowance_moves_a_newcomers_score_and_nobody_elses(detector, tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def judge(
     for name in methods:
         timings.setdefault(name, {}).update(
             score_seconds=spent[name],
-            rows_a_second=scored_rows[name] / spent[name] if spent[name] else 0.0,
+            rows_per_second=scored_rows[name] / spent[name] if spent[name] else 0.0,
         )
     return results, unscorable
 

@@ -34,7 +34,7 @@ def headline(metrics: dict) -> dict[str, float | None]:
         "auc_pr": ours["mean"].get("auc_pr"),
         "event_f1": ours["mean"].get("event_f1"),
         "event_recall": point["event_recall"],
-        "incidents_per_vehicle_day": point["normal_test"]["incidents_a_vehicle_day"],
+        "incidents_per_vehicle_day": point["normal_test"]["incidents_per_vehicle_day"],
         "median_delay_seconds": point["median_delay_seconds"],
     }
     return {key: None if value is None else round(value, DIGITS) for key, value in figures.items()}

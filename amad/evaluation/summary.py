@@ -70,7 +70,7 @@ def summarise(
             },
         },
         "localisation": _localisation(results, floor),
-        "by_fault": _by_fault(results, detector, one_fault_a_unit=is_injected(fleet)),
+        "by_fault": _by_fault(results, detector, one_fault_per_unit=is_injected(fleet)),
         "severity_order": _severity_order(results[detector].known),
         "point_adjusted": _point_adjusted(results),
     }
@@ -161,7 +161,7 @@ def _rate(rate: Rate) -> dict:
     return {
         "incidents": rate.incidents,
         "vehicle_days": rate.days,
-        "incidents_a_vehicle_day": rate.value,
+        "incidents_per_vehicle_day": rate.value,
     }
 
 
@@ -210,7 +210,7 @@ def _blame(finding: Finding) -> np.ndarray:
 
 
 def _by_fault(
-    results: Mapping[str, MethodResult], detector: str, *, one_fault_a_unit: bool
+    results: Mapping[str, MethodResult], detector: str, *, one_fault_per_unit: bool
 ) -> dict:
     """Detection by fault type and by thirds of its strengths, at the threshold.
 
@@ -223,16 +223,16 @@ def _by_fault(
         table[kind] = _detection(own) | {
             "strengths": _by_strength(own),
             "methods": {
-                name: _of_kind(result, kind, one_fault_a_unit) for name, result in results.items()
+                name: _of_kind(result, kind, one_fault_per_unit) for name, result in results.items()
             },
         }
     return table
 
 
-def _of_kind(result: MethodResult, kind: str, one_fault_a_unit: bool) -> dict:
+def _of_kind(result: MethodResult, kind: str, one_fault_per_unit: bool) -> dict:
     own = [f for f in result.known if f.event.type == kind]
     found = {"event_recall": np.mean([f.found for f in own])}
-    if one_fault_a_unit:
+    if one_fault_per_unit:
         found[PRIMARY] = np.mean([result.per_unit[f.unit][PRIMARY] for f in own])
     return found
 

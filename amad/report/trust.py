@@ -224,7 +224,7 @@ def _alarms(
         promised = run.job.alarm_budget
     if promised is None:
         return _card(title, means, "unknown", headline, f"{counted}; what is promised is unknown.")
-    normal = (point.get("normal_test") or {}).get("incidents_a_vehicle_day")
+    normal = (point.get("normal_test") or {}).get("incidents_per_vehicle_day")
     own = found.of_another(run) is None
     verdict = "good"
     if poisson_tail(len(incidents), promised * days) < CHANCE:

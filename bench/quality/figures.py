@@ -199,7 +199,7 @@ def _costs(parts_by_seed: Sequence[Sequence[dict]], key: str) -> dict:
     }
     means = {
         cost: float(np.mean([part[cost] for parts in seeds for part in parts]))
-        for cost in ("rows_a_second", "parameters")
+        for cost in ("rows_per_second", "parameters")
     }
     return sums | means | {"seeds": len(seeds)}
 

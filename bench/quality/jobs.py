@@ -170,7 +170,7 @@ class JudgeJob:
             }
         for name, detector in detectors.items():
             cache.clear()
-            costs[name]["rows_a_second"] = _rows_a_second(detector, store)
+            costs[name]["rows_per_second"] = _rows_per_second(detector, store)
         cache.clear()
         return detectors, costs
 
@@ -253,7 +253,7 @@ def members_of(detector: Scorer) -> list[Member]:
     return detector.members if isinstance(detector, Detector) else []
 
 
-def _rows_a_second(detector: Scorer, store: WindowStore) -> float:
+def _rows_per_second(detector: Scorer, store: WindowStore) -> float:
     """Of one vehicle's test part, or the beginning of it."""
     for vehicle in store.vehicles:
         test = store.scaled(vehicle).part(TEST)

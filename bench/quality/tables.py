@@ -81,10 +81,10 @@ def _methods(methods: dict) -> list[str]:
             *(f"{own['mean'][metric]:.3f}" for metric in COLUMNS),
             *([interval(own.get(RELATION))] if relation else []),
             or_dash(point["event_recall"], ".2f"),
-            or_dash(point["normal_test"]["incidents_a_vehicle_day"], ".2f"),
+            or_dash(point["normal_test"]["incidents_per_vehicle_day"], ".2f"),
             f"{own['fit_seconds']:.1f}",
             f"{own['train_seconds']:.0f}",
-            f"{own['rows_a_second']:,.0f}",
+            f"{own['rows_per_second']:,.0f}",
             f"{own['parameters']:,.0f}",
         ])  # fmt: skip
     return table(head, rows)
