@@ -10,6 +10,7 @@ import pytest
 from markdown.extensions.toc import slugify
 from test_infra import GUIDES
 
+from tools.reference import MARKER
 from tools.reference import main as reference
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,6 +50,13 @@ def test_every_page_is_in_the_navigation():
 
 def test_the_reference_says_what_the_code_says(capsys: pytest.CaptureFixture):
     assert reference(["--check"]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("page", ["cli", "cluster-profile", "fleet-file", "params"])
+def test_the_reference_explains_every_key_and_option(page: str):
+    text = (ROOT / "docs" / "reference" / f"{page}.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `.*$", text.split(MARKER)[1], re.M)
+    assert rows and not [row for row in rows if not row.removesuffix("|").split("|")[-1].strip()]
 
 
 def anchors(path: Path) -> set[str]:

@@ -11,9 +11,7 @@ import argparse
 import inspect
 import re
 import sys
-import tokenize
 from collections.abc import Iterator
-from io import StringIO
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -105,15 +103,15 @@ def _models(root: type[BaseModel]) -> Iterator[str]:
     for path, model in queue:  # grows while it is walked
         title = f"`{path}`" if path else "The keys at the top"
         yield from (f"## {title}", "")
-        meanings, prose = _meanings(model)
-        if prose:
-            yield from (prose, "")
+        for paragraph in (inspect.getdoc(model) or "").split("\n\n"):
+            listed = paragraph.startswith("- ")
+            yield from (paragraph.replace("``", "`") if listed else _markdown(paragraph), "")
         rows = []
         for key, field in model.model_fields.items():
             name = f"{path}.{key}" if path else key
             queue += [(name, item) for item in _inner(field.annotation)]
             value = _type(field).replace("section", f"[section](#{name.replace('.', '')})")
-            rows.append([f"`{key}`", value, _default(field), _cell(meanings.get(key, ""))])
+            rows.append([f"`{key}`", value, _default(field), _cell(_meaning(field))])
         yield from (*_table(["key", "value", "default", "meaning"], rows), "")
 
 
@@ -125,40 +123,10 @@ def _inner(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _inner(argument)
 
 
-def _meanings(model: type[BaseModel]) -> tuple[dict[str, str], str]:
-    """What the code says of each key, and what it says of the model as a whole.
-
-    A key is explained by its description, by "key: text" in the docstring of its class, or by the
-    comment at the end of its line.
-    """
-    keys = "|".join(sorted(model.model_fields, key=len, reverse=True))
-    head = re.compile(rf"(?:^|(?<=[.,;] ))((?:{keys})(?:(?:, | and )(?:{keys}))*): ")
-    found, prose = {}, []
-    for paragraph in inspect.cleandoc(model.__doc__ or "").split("\n\n"):
-        if paragraph.startswith("Attributes:"):
-            paragraph = inspect.cleandoc(paragraph.removeprefix("Attributes:"))
-        text = " ".join(paragraph.split())
-        pieces = [text] if text.startswith("Example") else head.split(text)
-        prose.append(_markdown(pieces[0]))
-        for names, text in zip(pieces[1::2], pieces[2::2], strict=True):
-            found |= dict.fromkeys(re.split(", | and ", names), text)
-    comments = _comments(model)
-    for key, field in model.model_fields.items():
-        own = [field.description or found.get(key, ""), comments.get(key, "")]
-        found[key] = ". ".join(text.rstrip(".,; ") for text in own if text)
-    return found, "\n\n".join(text for text in prose if text)
-
-
-def _comments(model: type[BaseModel]) -> dict[str, str]:
-    """The comment at the end of each field's line."""
-    source = inspect.getsource(model)
-    lines, comments = source.splitlines(), {}
-    for token in tokenize.generate_tokens(StringIO(source).readline):
-        if token.type == tokenize.COMMENT and (
-            field := re.match(r"\s+(\w+): ", lines[token.start[0] - 1])
-        ):
-            comments[field[1]] = token.string.lstrip("# ")
-    return {key: text for key, text in comments.items() if not text.startswith("fmt:")}
+def _meaning(field: FieldInfo) -> str:
+    """The description of a key, or the first line of its section's docstring."""
+    sections = [(inspect.getdoc(model) or "").split("\n")[0] for model in _inner(field.annotation)]
+    return " ".join((field.description or sections[0]).split()).rstrip(".")
 
 
 def _type(field: FieldInfo) -> str:
@@ -201,7 +169,7 @@ def _default(field: FieldInfo) -> str:
     if isinstance(value, BaseModel) or value is None:
         return "-"
     if isinstance(value, list) and any(isinstance(item, BaseModel) for item in value):
-        return "; ".join(str(item.model_dump(mode="json")) for item in value)
+        return "; ".join(f"`{item.model_dump(mode='json')}`" for item in value)
     if isinstance(value, list | tuple):
         return f"`[{', '.join(str(item) for item in value)}]`"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`" if value != "" else "-"

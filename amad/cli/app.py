@@ -56,7 +56,7 @@ def _date(text: str) -> date:
 
 
 DAY = {"metavar": "YYYY-MM-DD", "parser": _date}
-DateOption = Annotated[date | None, typer.Option(**DAY)]
+DateOption = Annotated[date | None, typer.Option(help="This date alone.", **DAY)]
 START = "A new fleet"
 PIPELINE, REGISTRY, DAILY, LOOK = "The pipeline, in order", "Registry", "Every day", "Look"
 
@@ -229,8 +229,8 @@ def register(context: typer.Context, fleet: FleetOption = None) -> None:
 def score(
     context: typer.Context,
     date: DateOption = None,
-    from_: Annotated[date | None, typer.Option("--from", **DAY)] = None,
-    to: Annotated[date | None, typer.Option("--to", help="Inclusive.", **DAY)] = None,
+    from_: Annotated[date | None, typer.Option("--from", help="First date.", **DAY)] = None,
+    to: Annotated[date | None, typer.Option("--to", help="Last date.", **DAY)] = None,
     engine: Annotated[
         Literal["auto", "process", "ray"] | None,
         typer.Option(help="In this process or over Ray Data; default: the profile's."),

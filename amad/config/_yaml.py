@@ -27,13 +27,19 @@ LISTED = 10  # wrong keys in a message
 class Strict(BaseModel):
     """Base of every settings model: unknown keys are refused and values do not change.
 
-    moved: keys of earlier versions, each with what to do instead, for the message that refuses it.
+    The text below a field is its description, which ``docs/reference`` shows. A field that is a
+    section needs none: the docstring of its class describes it.
     """
 
-    moved: ClassVar[Mapping[str, str]] = {}
     model_config = ConfigDict(
-        extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False
+        extra="forbid",
+        frozen=True,
+        protected_namespaces=(),
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
     )
+    moved: ClassVar[Mapping[str, str]] = {}
+    """Keys of earlier versions, each with what to do instead, for the message that refuses it."""
 
     @model_validator(mode="after")
     def _storable(self) -> Self:

@@ -11,34 +11,40 @@ from amad.config.settings import Settings
 
 
 class ClusterProfile(Strict):
-    """One file under ``conf/cluster/``.
-
-    address: of the Ray cluster; None starts a local one. cpus, object_store_mb: of the local one.
-    workers: data-parallel training workers; 0 trains in this process. device: what a worker
-    trains on. cpus_per_worker: CPUs Ray reserves. backend: of torch.distributed.
-    precision: ``auto`` takes bfloat16 where the device is fast at it. max_concurrent_trials,
-    cpus_per_trial, gpus_per_trial: of the sweep. storage: where Ray keeps checkpoints (a path or
-    an object-store URI all workers reach); None: under ``runs/``. max_failures: restarts of the
-    training after a crash. scoring_engine: ``auto`` scores in process up to
-    ``ray_min_vehicle_days`` and over Ray Data above.
-    """
+    """Where the work runs: one file in ``conf/cluster/``."""
 
     address: str | None = None
+    """Address of a running Ray cluster; default: a local Ray is started"""
     cpus: int | None = None
+    """CPUs of the local Ray; default: all"""
     object_store_mb: int = Field(200, ge=80)
+    """Memory of the local Ray's object store, in MB"""
     dashboard: bool = False
+    """Whether the local Ray shows its dashboard"""
     workers: int = Field(2, ge=0)
+    """Workers that train one network together; 0 trains in the process of the stage"""
     device: Literal["cpu", "cuda"] = "cpu"
+    """What a worker trains on"""
     cpus_per_worker: float = Field(1, gt=0)
+    """CPUs that Ray reserves for each worker"""
     backend: Literal["gloo", "nccl"] = "gloo"
+    """How the workers of torch.distributed communicate"""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of the training; `auto` takes bfloat16 where the device is fast at it"""
     max_concurrent_trials: int = Field(2, ge=1)
+    """Trials of the sweep that run at the same time"""
     cpus_per_trial: float = Field(1, gt=0)
+    """CPUs that Ray reserves for each trial"""
     gpus_per_trial: float = Field(0, ge=0)
+    """GPUs that Ray reserves for each trial"""
     storage: str | None = None
+    """Where Ray keeps checkpoints: a path or address all nodes reach; default: below `runs/`"""
     max_failures: int = Field(2, ge=0)
+    """How often a training is started again after a crash"""
     scoring_engine: Literal["auto", "process", "ray"] = "auto"
+    """What scores: this process, or Ray Data; `auto` decides by `ray_min_vehicle_days`"""
     ray_min_vehicle_days: int = Field(500, ge=1)
+    """Number of vehicle-days from which Ray Data scores"""
 
 
 def load_cluster(name: str | None = None, settings: Settings | None = None) -> ClusterProfile:

@@ -35,14 +35,23 @@ class Channel(Strict):
     """
 
     name: str = Field(min_length=1)
-    unit: str = ""  # of the values, such as km/h; in CSV files it may follow a number
-    label: str | None = None  # what a person reads in plots; default: the last parts of the name
-    kind: Kind = "continuous"  # how gaps are filled and how values may move
-    range: tuple[float, float] | None = None  # physical limits, inclusive, in the unit
-    column: str | None = None  # its header in the raw files; default: the name
-    nulls: list[float | str] = []  # raw values that mean "not available", such as 65535
-    classes: list[str] | None = None  # only vehicles of these classes have it; default: all
-    max_flat_seconds: Seconds | None = None  # a moving vehicle's sensor never repeats itself longer
+    """Name of the column in the lake"""
+    unit: str = ""
+    """Unit of the values, such as km/h; in CSV files it may follow a number"""
+    label: str | None = None
+    """Name in plots and in the report; default: the channel's name without `Vehicle.`"""
+    kind: Kind = "continuous"
+    """How gaps are filled and how values may move"""
+    range: tuple[float, float] | None = None
+    """Physical limits in the channel's unit, both included"""
+    column: str | None = None
+    """Header in the raw files; default: the channel's name"""
+    nulls: list[float | str] = []
+    """Raw values that mean "not available", such as 65535"""
+    classes: list[str] | None = None
+    """Vehicle classes that have the channel; default: all"""
+    max_flat_seconds: Seconds | None = None
+    """A vehicle-day fails where the value stays the same for longer than this"""
 
     @field_validator("name")
     @classmethod
@@ -69,31 +78,41 @@ class Channel(Strict):
 
 
 class VehicleClass(Strict):
-    """Vehicles that share channels and behaviour; ``vehicles`` are shell patterns of their ids."""
+    """Vehicles that share channels and behaviour."""
 
     name: str
-    vehicles: list[str] = ["*"]  # shell patterns; the first class that matches counts
+    """Name of the class"""
+    vehicles: list[str] = ["*"]
+    """Shell patterns of the vehicles' ids; the first class that matches counts"""
 
 
 class Injection(Strict):
     """Faults put into copies of the test part of a fleet that has no labels."""
 
-    cases_per_vehicle: int = Field(12, ge=1)  # copies of the test part, one fault each
+    cases_per_vehicle: int = Field(12, ge=1)
+    """Copies of each vehicle's test part, with one fault in each"""
     seed: Seed = 7
+    """Seed by which the faults are drawn"""
 
 
 class Labels(Strict):
-    """Where the truth stands, if any; read by ``evaluate`` alone.
+    """Where the labels are, if there are any. Only the evaluation reads them.
 
-    ``column``: a 0/1 column of the raw files. ``intervals``: a CSV file of vehicle, start, end,
-    channels[, type, strength]. ``column`` and ``intervals`` may come together: the column is then
-    the truth, and the intervals name the culprits. ``injected``: none exist, faults are injected.
+    The kinds are ``column``, a 0/1 column of the raw files; ``intervals``, a CSV file with the
+    columns vehicle, start, end, channels and, if known, type and strength; and ``none`` or
+    ``injected``, where faults are injected because there are no labels. With kind ``column`` the
+    intervals may be given as well: the column is then the truth, and the intervals name the
+    culprits.
     """
 
     kind: Literal["none", "column", "intervals", "injected"] = "none"
-    column: str = "label"  # of kind column: the 0/1 column
-    culprits: str | None = None  # the CSV of intervals, relative to the source's folder
-    culprits_by: Literal["row", "timestamp"] = "row"  # start and end count rows of the test part
+    """Kind of the labels"""
+    column: str = "label"
+    """Header of the 0/1 column, for kind `column`"""
+    culprits: str | None = None
+    """CSV file of the intervals, relative to the folder of the source"""
+    culprits_by: Literal["row", "timestamp"] = "row"
+    """Whether start and end are row numbers of the vehicle's test part, from 0, or timestamps"""
     injection: Injection = Injection()
 
     @model_validator(mode="after")
@@ -104,48 +123,58 @@ class Labels(Strict):
 
 
 class Missing(Strict):
-    """What is done about values that are not there. Every filled value is flagged as imputed.
+    """What is done about missing values. Every filled value is flagged as imputed.
 
-    A gap up to ``max_gap_seconds`` is filled (continuous: linear in time; others: last value held);
-    a longer one ends the segment, and no window crosses it. A segment shorter than
-    ``min_segment_rows`` is not scored.
+    Continuous channels are filled linearly in time; the others repeat the last value.
     """
 
     max_gap_seconds: Seconds = 30.0
+    """Longest gap that is filled; a longer one ends the segment, and no window crosses it"""
     min_segment_rows: int = Field(100, ge=2)
+    """Segments with fewer rows are not scored"""
 
 
 class Quality(Strict):
     """Limits on a vehicle-day; one over a limit is quarantined with the reason.
 
-    More than ``max_failing_share`` of all vehicle-days over a limit stops the run, and so does a
-    share of refused rows of the whole fleet above ``max_refused_share``. Shares are of
-    the rows of the vehicle-day (duplicates and unreadable rows: of those sent), null shares count
-    only channels that the vehicle's class has. Gaps are a share of the time it reports: a silence
-    of more than 20 times ``missing.max_gap_seconds`` is a rest and not counted.
+    Shares are of the rows of the vehicle-day; those of duplicate, late and unreadable rows are of
+    the rows that were sent.
     """
 
-    min_rows: int = Field(60, ge=1)  # a vehicle-day with fewer rows fails
-    max_null_share: float = Field(0.2, ge=0, le=1)  # rows without a value, per channel
-    max_out_of_range_share: float = Field(0.02, ge=0, le=1)  # rows outside the range, per channel
-    max_duplicate_share: float = Field(0.05, ge=0, le=1)  # rows that repeat another row
-    max_late_share: float = Field(0.1, ge=0, le=1)  # rows that came out of order
-    max_unreadable_share: float = Field(0.05, ge=0, le=1)  # rows that could not be read
-    max_refused_share: float = Field(0.05, ge=0, le=1)  # refused rows or files of the fleet
-    max_gap_share: float = Field(0.5, ge=0, le=1)  # time in gaps, of the time it reports
-    max_failing_share: float = Field(0.2, ge=0, le=1)  # failing vehicle-days of the fleet
-    retired: list[str] = []  # shell patterns of vehicles that are out of service: never silent
+    min_rows: int = Field(60, ge=1)
+    """A vehicle-day with fewer rows fails"""
+    max_null_share: float = Field(0.2, ge=0, le=1)
+    """Rows without a value, per channel that the vehicle's class has"""
+    max_out_of_range_share: float = Field(0.02, ge=0, le=1)
+    """Rows outside the range, per channel"""
+    max_duplicate_share: float = Field(0.05, ge=0, le=1)
+    """Rows that repeat another row"""
+    max_late_share: float = Field(0.1, ge=0, le=1)
+    """Rows that came out of order"""
+    max_unreadable_share: float = Field(0.05, ge=0, le=1)
+    """Rows that could not be read"""
+    max_refused_share: float = Field(0.05, ge=0, le=1)
+    """Refused rows or files of the whole fleet; more of them stop the run"""
+    max_gap_share: float = Field(0.5, ge=0, le=1)
+    """Time in gaps; a silence above 20 times `missing.max_gap_seconds` is a rest and no gap"""
+    max_failing_share: float = Field(0.2, ge=0, le=1)
+    """Failing vehicle-days of the whole fleet; more of them stop the run"""
+    retired: list[str] = []
+    """Shell patterns of vehicles that are out of service, and are not reported as silent"""
 
 
 class Split(Strict):
     """Time order of the parts of each vehicle: train, then calibration, then test.
 
-    With files marked ``part: test`` the test part is theirs; the shares then divide the rest.
+    If files are marked ``part: test``, they are the test part, and the rest is divided.
     """
 
-    calibration_share: float = Field(0.15, gt=0, lt=1)  # of the rows; the threshold is set on them
-    test_share: float = Field(0.3, ge=0, lt=1)  # of the rows; the detector is judged on them
-    purge_rows: int = Field(100, ge=0)  # left out at each border, so that no window spans it
+    calibration_share: float = Field(0.15, gt=0, lt=1)
+    """Share of the rows on which the threshold is set"""
+    test_share: float = Field(0.3, ge=0, lt=1)
+    """Share of the rows on which the detector is judged"""
+    purge_rows: int = Field(100, ge=0)
+    """Rows left out at each border, so that no window crosses it"""
 
     @model_validator(mode="after")
     def _leaves_train(self) -> "Split":
@@ -157,18 +186,25 @@ class Split(Strict):
 class Evaluation(Strict):
     """How detections are judged for this fleet."""
 
-    buffer_rows: int = Field(100, ge=1)  # of VUS: how far from an event a score still counts
-    unit: Literal["vehicle", "case"] = "vehicle"  # what the bootstrap draws
+    buffer_rows: int = Field(100, ge=1)
+    """Largest distance from an event at which VUS still credits a score"""
+    unit: Literal["vehicle", "case"] = "vehicle"
+    """What the bootstrap draws: vehicles or injected cases"""
 
 
 class Fleet(Strict):
-    """The whole contract of one fleet. See the module for an example."""
+    """The whole contract of one fleet."""
 
-    name: FleetName  # equal to the name of the file
-    description: str = ""  # a sentence for reports
-    period_seconds: float = Field(1.0, ge=1e-6, le=366 * 86_400)  # of the grid that models see
+    name: FleetName
+    """Name of the fleet, equal to the name of its file"""
+    description: str = ""
+    """A sentence for the report"""
+    period_seconds: float = Field(1.0, ge=1e-6, le=366 * 86_400)
+    """Time between two rows of the regular grid on which models work"""
     channels: list[Channel] = Field(min_length=1)
+    """The measured quantities, in the order of the lake's columns"""
     vehicle_classes: list[VehicleClass] = [VehicleClass(name="all")]
+    """The vehicle classes; by default one class has all vehicles"""
     source: Source
     labels: Labels = Labels()
     missing: Missing = Missing()

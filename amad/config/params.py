@@ -34,35 +34,37 @@ Ratio = Annotated[float, Field(gt=0, lt=1)]
 
 
 class PrepareParams(Strict):
-    """normalise: whose train rows the scaler is fitted on."""
+    """How the window store is made."""
 
     normalise: Literal["vehicle", "class"] = "vehicle"
+    """Whose train rows the scaler is fitted on: each vehicle's own, or all of its class"""
 
 
 class ModelParams(Strict):
-    """The AMAD network.
-
-    window: steps of a window (L). width: model width (D). layers: attention layers (N).
-    heads: attention heads (H). kernel: the relative-lag kernel of the local branch.
-    frequencies: F of the spectral expansion. scales: how many octave-spaced frequency banks the
-    heads share out. skip: what the network's output is added to at a hidden value: a ridge
-    regression on visible values, or nothing. direction: whether a hidden block is predicted from
-    both sides (batch) or from its past alone (online).
-    """
+    """The AMAD network."""
 
     moved: ClassVar = {
         "mixup": "was removed, the gate is the only mixture; delete this line",
         "context": "was removed; delete this line",
     }
     window: int = Field(100, ge=8)
+    """Rows in a window (L)"""
     width: int = Field(64, ge=8)
+    """Model width (D); a multiple of `heads`"""
     layers: int = Field(2, ge=1)
+    """Number of attention layers (N)"""
     heads: int = Field(4, ge=1)
+    """Attention heads in each layer (H)"""
     kernel: Kernel = "automask"
+    """Kernel of the distance in time, which shapes the local view of the attention"""
     frequencies: int = Field(8, ge=1)
+    """Frequencies of which an AutoMask kernel is composed (F)"""
     scales: int = Field(4, ge=1)
+    """Octave-spaced frequency banks, divided among the heads"""
     skip: Literal["linear", "none"] = "linear"
+    """What the network's output is added to at a hidden value: a ridge regression, or nothing"""
     direction: Direction = "both"
+    """Whether a hidden block is predicted from both sides (batch) or from its past (online)"""
 
     @model_validator(mode="after")
     def _divides(self) -> "ModelParams":
@@ -72,43 +74,49 @@ class ModelParams(Strict):
 
 
 class MaskParams(Strict):
-    """What is hidden from the network.
-
-    family, ratio: of a training window. block: rows of a hidden block, in training and in scoring.
-    """
+    """What is hidden from the network."""
 
     family: MaskFamily = "time"
+    """What training hides: blocks of time, whole channels, or either"""
     ratio: Ratio = 0.5
+    """Share of a training window that is hidden"""
     block: int = Field(5, ge=1)
+    """Rows of a hidden block, in training and in scoring"""
 
 
 class LossParams(Strict):
-    """Weights of the losses beside the reconstruction; 0 switches one off.
-
-    maxmin: k of the Max-Min association discrepancy. contrast: weight of the Local-Global contrast,
-    temperature: its temperature; contrast_form: InfoNCE over time, or LATAD's learned-mask
-    negatives (a second pass through the network; no temperature).
-    """
+    """Losses that are added to the reconstruction loss. A weight of 0 switches one off."""
 
     moved: ClassVar = {
         "maxmin_phases": "was removed, each step makes both phases; delete this line"
     }
     maxmin: float = Field(0.0, ge=0)
+    """Weight of the Max-Min association discrepancy (k)"""
     contrast: float = Field(0.0, ge=0)
+    """Weight of the Local-Global contrast"""
     temperature: float = Field(0.1, gt=0)
+    """Temperature of the contrast, for `infonce` only"""
     contrast_form: Literal["infonce", "latad"] = "infonce"
+    """InfoNCE over time, or the negatives of LATAD's learned mask, which need a second pass"""
 
 
 class TrainParams(Strict):
-    """How the network is trained. batch is the global batch, shared out over the workers."""
+    """How the network is trained."""
 
     epochs: int = Field(4, ge=1)
+    """Number of epochs"""
     batch: int = Field(64, ge=1)
-    stride: int = Field(25, ge=1)  # rows between the starts of neighbouring train windows
-    max_windows: int = Field(2500, ge=1)  # an epoch at the most, drawn anew each epoch by seed
+    """Windows per step, divided among the workers"""
+    stride: int = Field(25, ge=1)
+    """Rows between the starts of neighbouring training windows"""
+    max_windows: int = Field(2500, ge=1)
+    """Largest number of windows per epoch; where there are more, each epoch draws its own"""
     learning_rate: float = Field(3e-3, gt=0)
+    """Largest learning rate of the schedule"""
     weight_decay: float = Field(1e-4, ge=0)
+    """Weight decay of the optimiser"""
     clip: float = Field(1.0, gt=0)
+    """Largest norm of the gradient; a longer one is shortened to it"""
 
 
 class SearchSpace(Strict):
@@ -122,10 +130,15 @@ class SearchSpace(Strict):
         for name in ("kernel", "frequencies", "scales")
     }
     mask_family: Choices[MaskFamily] = ["time", "channel", "mixed"]
+    """Values of `mask.family`"""
     mask_ratio: tuple[Ratio, Ratio] = (0.1, 0.5)
+    """Range of `mask.ratio`"""
     contrast: tuple[Weight, Weight] = (0.0, 0.3)
+    """Range of `loss.contrast`"""
     temperature: tuple[Positive, Positive] = (0.05, 0.5)
+    """Range of `loss.temperature`"""
     maxmin: tuple[Weight, Weight] = (0.0, 0.1)
+    """Range of `loss.maxmin`"""
 
     @field_validator("mask_ratio", "contrast", "temperature", "maxmin")
     @classmethod
@@ -138,44 +151,50 @@ class SearchSpace(Strict):
 class TuneParams(Strict):
     """The sweep. Its objective injects faults into clean hold-out rows; it sees no labels.
 
-    batch: trials that are drawn and judged together, knowing only earlier batches; more of them
-    can run side by side and fewer learn from others. What a machine runs at once stands in its
-    cluster profile and changes no result.
+    How many trials a machine runs at once is set in its cluster profile and changes no result.
     """
 
     trials: int = Field(8, ge=1)
+    """Number of trials"""
     batch: int = Field(2, ge=1)
+    """Trials that are drawn together and learn only from earlier batches"""
     epochs: int = Field(3, ge=1)
+    """Epochs of a trial that is not stopped early"""
     grace_epochs: int = Field(1, ge=1)
+    """Epochs before a trial can be stopped early"""
     max_windows: int = Field(1200, ge=1)
-    cases: int = Field(48, ge=2)  # injected faults that the objective detects
+    """Largest number of windows per epoch of a trial"""
+    cases: int = Field(48, ge=2)
+    """Injected faults that the objective looks for"""
     space: SearchSpace = SearchSpace()
 
 
 class DetectParams(Strict):
-    """From residuals to alarms and incidents.
-
-    members: what the detector joins (docs/explanation/detector.md). amad_weight: of the network's
-    members among them; at 0 the network is trained, registered and judged, and has no vote. widths:
-    rows of the box means where they are centred; a trailing box is the past half of one.
-    baseline_rows and baseline_weight: the slow causal mean that is taken off for drift.
-    alarm_budget: promised alarms (incidents) per vehicle-day on normal data. merge_gap_seconds:
-    alarms closer than this are one incident.
-    """
+    """From residuals to alarms and incidents."""
 
     moved: ClassVar = {
         "hidden_block": "is mask.block now, for training and scoring; delete this line"
     }
     members: Choices[MemberName] = ["ridge", "two_sided", "relation", "amad"]
+    """Members of the detector; docs/explanation/detector.md describes each"""
     amad_weight: float = Field(0.0, ge=0)
+    """Vote of the network; at 0 it is trained, registered and judged, but has no vote"""
     widths: Choices[Count] = [5, 21, 41]
+    """Rows over which squared residuals are averaged; a trailing average takes the past half"""
     smoothing: Literal["centred", "trailing"] = "centred"
-    floor: float = Field(0.05, gt=0)  # least residual scale, in scaled units
+    """Whether averages take rows on both sides (batch) or past rows only (online)"""
+    floor: float = Field(0.05, gt=0)
+    """Smallest scale of a residual, in scaled units"""
     folds: int = Field(4, ge=2)
+    """Parts of the train rows; each is predicted by members that were fitted on the others"""
     baseline_rows: int = Field(2000, ge=1)
+    """Periods over which the past score is averaged, to follow slow drift"""
     baseline_weight: float = Field(0.5, ge=0, le=1)
+    """Share of this average that is subtracted from the score"""
     alarm_budget: float = Field(0.5, gt=0)
+    """Promised number of incidents per vehicle-day on normal rows"""
     merge_gap_seconds: float = Field(60.0, ge=0, le=1e9)
+    """Alarms that are closer together than this are one incident"""
 
     @field_validator("members")
     @classmethod
@@ -186,31 +205,34 @@ class DetectParams(Strict):
 
 
 class EvaluateParams(Strict):
-    """baselines: detectors compared in the same harness. bootstrap: resamples of the intervals."""
+    """How the detector is evaluated."""
 
     baselines: list[BaselineName] = ["random", "l2", "pca", "ridge", "linear"]
+    """Baselines that are evaluated in the same way"""
     bootstrap: int = Field(1000, ge=10)
+    """Resamples for each interval"""
     confidence: float = Field(0.95, gt=0, lt=1)
+    """Confidence of the intervals"""
 
 
 class GateParams(Strict):
-    """When the challenger becomes the champion; see docs/explanation/promotion.md.
-
-    metric: a key of the evaluation's per-unit metrics. confidence: of the paired bootstrap
-    interval against the champion. require_baseline: refuse a model below the best baseline,
-    instead of saying by how much it falls short.
-    """
+    """When the challenger becomes the champion; see docs/explanation/promotion.md."""
 
     metric: Metric = "vus_pr"
+    """Metric that the gate compares, per unit"""
     confidence: float = Field(0.9, gt=0, lt=1)
+    """Confidence of the paired bootstrap intervals"""
     bootstrap: int = Field(2000, ge=10)
+    """Resamples for each interval"""
     require_baseline: bool = False
+    """Refuse a model below the best baseline, instead of saying by how much it falls short"""
 
 
 class _Results(Strict):
     """Everything in ``params.yaml`` but the fleets."""
 
     seed: Seed = 7
+    """Seed of the training, the sweep, the baselines and the bootstrap"""
     prepare: PrepareParams = PrepareParams()
     model: ModelParams = ModelParams()
     mask: MaskParams = MaskParams()
@@ -237,6 +259,7 @@ class Params(_Results):
     """``params.yaml`` for a run on one fleet."""
 
     fleet: str = "demo"
+    """Name of the fleet, or the path of its file"""
 
     @property
     def digest(self) -> str:
@@ -245,9 +268,10 @@ class Params(_Results):
 
 
 class ParamsFile(_Results):
-    """All of ``params.yaml``. fleets: those that ``dvc repro`` runs, a stage each."""
+    """All of ``params.yaml``."""
 
     fleets: list[FleetName] = Field(["demo"], min_length=1)
+    """Names of the fleets that `dvc repro` runs"""
 
     @field_validator("fleets")
     @classmethod

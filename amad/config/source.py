@@ -29,13 +29,12 @@ def _one_group(pattern: str) -> str:
 
 
 class FileSet(Strict):
-    """Raw files of one part: a glob below the source's folder.
-
-    ``part`` says which side of the split its rows are on; ``all`` leaves that to ``split``.
-    """
+    """A set of raw files."""
 
     glob: str = Field(min_length=1)
+    """Pattern of the files, relative to the folder of the source"""
     part: Literal["all", "train", "test"] = "all"
+    """The part of the split that the rows belong to; `all` lets `split` divide them"""
 
     @field_validator("glob")
     @classmethod
@@ -54,17 +53,18 @@ Pattern = Annotated[str, AfterValidator(_one_group)]
 
 
 class VehicleRule(Strict):
-    """Where the vehicle id stands: a column, a part of the file's path, or one constant.
-
-    ``pattern`` is a regular expression with one group, searched in the path below the folder.
-    ``aliases`` joins spellings of one vehicle: ``{WDB-001: [wdb001, "WDB 001"]}``.
-    """
+    """How a row's vehicle is known."""
 
     take: Literal["column", "path", "constant"] = "column"
+    """Where the vehicle's id is: in a column, in the file's path, or the same for all rows"""
     column: str = "vehicle"
+    """Header of the column, for take `column`"""
     pattern: Pattern | None = None
+    """Finds the id in the path below the folder, for take `path`; the id is its only group"""
     value: str | None = None
+    """The vehicle's id, for take `constant`"""
     aliases: dict[str, list[str]] = {}
+    """Other spellings of an id, such as `{WDB-001: [wdb001, "WDB 001"]}`"""
 
     @model_validator(mode="after")
     def _complete(self) -> "VehicleRule":
@@ -78,38 +78,44 @@ class VehicleRule(Strict):
 class TimestampRule(Strict):
     """How a row's time is known.
 
-    ``column``: a timestamp column: ISO text, text in the strptime form ``format``, an Arrow
-    timestamp, or an epoch number in ``unit`` (default us; ``days_1900`` and ``days_1904`` are the
-    serial numbers of spreadsheets). Two columns, ``[Date, Time]``, are read as their texts with a
-    space between.
-    ``index``: row i of a vehicle is i sampling periods after ``start``, counted over its files in
-    part order (train, then test) and name order. With ``gap_between_files`` each file is a
-    recording of its own, which starts that many seconds (rounded up to whole sampling periods)
-    after the last row of the file before.
-    ``time_of_day``: ``column`` holds HH:MM:SS[.fff], or ``format``; the date is ``date_pattern``'s
-    one group in the path (YYYY-MM-DD, or ``date_format``); a step back of more than 12 hours is
-    midnight.
-    ``elapsed``: ``column`` holds the time since the recording started, in ``unit`` (default s) or
-    as HH:MM:SS. The start stands where ``start_from`` says: ``constant`` (``start``), or what
-    ``start_pattern`` (a regular expression with one group) finds in the ``path`` or in the
-    ``preamble`` (the lines before the header), or in ``start_column`` (``column``; a row without
-    one goes on from the last), or when the file was last ``modified`` (less its last row's elapsed
-    time: copies must keep the time). ``start_format`` is its strptime form where it is not ISO.
+    - ``column``: the time stands in a column.
+    - ``index``: row i of a vehicle is i sampling periods after ``start``. Rows are counted over the
+      vehicle's files, those of the train part first, in the order of their names.
+    - ``time_of_day``: the time of day stands in a column and the date in the path. A step back of
+      more than 12 hours is midnight.
+    - ``elapsed``: the time since the recording started stands in a column, as a number in ``unit``
+      or as HH:MM:SS. With ``start_from: modified`` the last row has the time at which the file was
+      last modified, so copies must keep that time.
     """
 
     take: Literal["column", "index", "time_of_day", "elapsed"] = "column"
+    """Which of the four ways is used"""
     column: str | list[str] = "timestamp"
+    """Header of the column; two headers, `[Date, Time]`, are read as one text"""
     unit: Literal["s", "ms", "us", "ns", "min", "h", "days_1900", "days_1904"] = "us"
-    format: str | None = None  # strptime form of the column's text
-    start: datetime | None = None  # the time of row 0, or of the recording
-    gap_between_files: float | None = Field(None, ge=0, le=1e9)  # seconds
+    """Unit of a time that is a number; for `elapsed` s is the default. `days_1900` and `days_1904`
+    are the serial numbers of spreadsheets"""
+    format: str | None = None
+    """strptime form of the column's text; default: ISO 8601, and HH:MM:SS for a time of day"""
+    start: datetime | None = None
+    """Time of row 0 for `index`, or of the start of the recording for `elapsed`"""
+    gap_between_files: float | None = Field(None, ge=0, le=1e9)
+    """For `index`: seconds from the last row of a file to the first of the next, rounded up to
+    whole periods; by default the files are one recording"""
     start_from: Literal["constant", "path", "preamble", "column", "modified"] = "constant"
+    """For `elapsed`: where the start is; `preamble` is what stands before the header"""
     start_pattern: Pattern | None = None
+    """Finds the start in the path or in the preamble; the start is its only group"""
     start_column: str | None = None
+    """Header of the start; a row without one goes on from the last"""
     start_format: str | None = None
+    """strptime form of the start; default: ISO 8601"""
     date_pattern: Pattern | None = None
+    """For `time_of_day`: finds the date in the path; the date is its only group"""
     date_format: str | None = None
-    timezone: str = "UTC"  # IANA name of the zone in which the raw times are told
+    """strptime form of the date; default: YYYY-MM-DD"""
+    timezone: str = "UTC"
+    """IANA name of the zone of times without an offset"""
 
     @model_validator(mode="before")
     @classmethod
@@ -213,42 +219,59 @@ def _lacks(form: str, date: bool, time: bool) -> str:
 class SimulatorSettings(Strict):
     """What the simulator makes for a fleet without raw data."""
 
-    vehicles: int = Field(12, ge=1)  # their ids are ice-01, bev-02, van-03, ice-04, ...
+    vehicles: int = Field(12, ge=1)
+    """Number of vehicles; their ids are ice-01, bev-02, van-03, ice-04 and so on"""
     days: int = Field(7, ge=1)
+    """Number of days"""
     start: datetime = datetime(2026, 1, 5, tzinfo=UTC)
-    hours_per_day: float = Field(1.2, gt=0, le=24)  # of reported telemetry, in drive cycles
+    """First day"""
+    hours_per_day: float = Field(1.2, gt=0, le=24)
+    """Hours per day that a vehicle drives and reports"""
     seed: Seed = 7
-    faults: bool = True  # whether faults are put in
-    fault_free_days: int = Field(4, ge=0)  # faults start only after these
+    """Seed by which vehicles, drives and faults are drawn"""
+    faults: bool = True
+    """Whether there are faults"""
+    fault_free_days: int = Field(4, ge=0)
+    """Days at the beginning that are without faults"""
 
 
 class LongRule(Strict):
-    """The columns of ``csv_long``, one measured value a row: a signal's name and its value."""
+    """The columns of the format ``csv_long``, which has one measured value per row."""
 
-    signal: str = "signal"  # the column that names the signal
-    value: str = "value"  # the column that holds its value
+    signal: str = "signal"
+    """Header of the column with the signal's name"""
+    value: str = "value"
+    """Header of the column with the measured value"""
 
 
 class Source(Strict):
-    """Where the raw data lies and how to read it.
+    """Where the raw data is and how to read it.
 
-    ``csv``: a row holds all channels. ``csv_sparse``: a row holds the channels that were read at
-    that moment. ``csv_long``: a row holds one value, its signal named in a column (see ``long``;
-    a channel's ``column`` is then the name of its signal). ``nulls`` adds words for "no value" to
-    those that are always known (nothing, -, ---, NaN, null, n/a and the like).
+    - ``parquet`` and ``csv``: a row has all channels.
+    - ``csv_sparse``: a row has the channels that were read at that moment.
+    - ``csv_long``: a row has one value, and a column names its signal. The ``column`` of a channel
+      is then the name of its signal.
     """
 
     format: Literal["parquet", "csv", "csv_sparse", "csv_long", "simulator"]
+    """Format of the files, or `simulator`, which makes them"""
     files: list[FileSet] = []
-    folder: str = "."  # relative to the data folder ($AMAD_DATA_DIR), or absolute
+    """The sets of files; needed for every format but `simulator`"""
+    folder: str = "."
+    """Folder of the files, relative to the data folder (AMAD_DATA_DIR), or absolute"""
     vehicle: VehicleRule = VehicleRule()
     timestamp: TimestampRule = TimestampRule()
-    delimiter: str = Field(",", min_length=1, max_length=1)  # between the fields of a CSV file
-    decimal: Literal[".", ","] = "."  # what stands before the fraction of a number in a CSV file
-    encoding: str = "utf-8"  # of CSV files without a byte order mark
+    delimiter: str = Field(",", min_length=1, max_length=1)
+    """Character between the fields of a CSV file"""
+    decimal: Literal[".", ","] = "."
+    """Decimal sign in a CSV file"""
+    encoding: str = "utf-8"
+    """Encoding of CSV files without a byte order mark"""
     nulls: list[str] = []
+    """Words for a missing value; an empty field, -, NaN, null, n/a and the like always are"""
     long: LongRule = LongRule()
-    obtain: str = ""  # how to get the data set and where to put it; shown when it is missing
+    obtain: str = ""
+    """How to get the data and where to put it; shown when it is missing"""
     simulator: SimulatorSettings = SimulatorSettings()
 
     @field_validator("encoding")
