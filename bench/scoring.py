@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 
 from amad.config import Settings, load_cluster, load_fleet
 from amad.detect.storage import detector_digest, load_detector
-from amad.engines.score.batch import Model, score_days
-from amad.engines.score.freshness import Snapshot
-from amad.engines.score.plan import Plan
+from amad.engines.score.fleet_scoring import Model, score_days
+from amad.engines.score.lake_snapshot import Snapshot
+from amad.engines.score.scoring_plan import Plan
 from amad.engines.shared.environment import quiet
 from amad.scores.checksums import Checksums
 from amad.telemetry.lake import Lake

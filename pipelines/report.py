@@ -7,7 +7,8 @@ from pathlib import Path
 
 from amad.config import Params, Settings, load_fleet
 from amad.config.console import say
-from amad.report import build_report, text
+from amad.report import build_report
+from amad.report import page_text as text
 from pipelines import stage_main
 
 

@@ -9,9 +9,9 @@ from datetime import date
 
 from amad.config import DataError, Fleet, Params, Settings, load_fleet
 from amad.config.console import say
-from amad.engines.score.batch import published, score_fleet
-from amad.engines.score.plan import some
-from amad.engines.shared.registry import CHAMPION, alias_version
+from amad.engines.score.fleet_scoring import published, score_fleet
+from amad.engines.score.scoring_plan import some
+from amad.engines.shared.model_registry import CHAMPION, alias_version
 from amad.engines.shared.tracking import connect
 from amad.scores.job_log import JobLog
 from amad.scores.receipts import PublishedDate, RegistrationReceipt, ScoringReceipt

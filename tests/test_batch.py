@@ -34,7 +34,7 @@ from scoring_kit import (
 import amad
 from amad.config import DataError, ServiceError
 from amad.engines.register import promotion
-from amad.engines.score.batch import score_fleet
+from amad.engines.score.fleet_scoring import score_fleet
 from amad.engines.shared.tracking import connect
 from amad.scores import partitions
 from amad.scores.job_log import scoring_job
@@ -255,7 +255,7 @@ from datetime import date
 from pathlib import Path
 from amad.config import Settings, load_fleet
 from amad.scores import partitions
-from amad.engines.score import batch
+from amad.engines.score import fleet_scoring
 
 home = Path(sys.argv[1])
 settings = Settings(home=home, data_dir=home / "raw")
@@ -270,7 +270,7 @@ def slow(file, tables, vehicles, target):
     return counts
 
 partitions._write_scores = slow
-batch.score_fleet(load_fleet("nights", settings), settings, first=date.min, last=date.max)
+fleet_scoring.score_fleet(load_fleet("nights", settings), settings, first=date.min, last=date.max)
 """
 
 

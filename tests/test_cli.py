@@ -15,8 +15,8 @@ from report_kit import write_data, write_fleet, write_verdicts
 
 from amad.cli.__main__ import main, run
 from amad.cli.app import EXIT_CODES, app
-from amad.cli.errors import BUG
-from amad.cli.summary import lines
+from amad.cli.error_sentences import BUG
+from amad.cli.pipeline_summary import lines
 from amad.config import AmadError, DataError, GateError, InterruptionError, Settings, load_params
 from amad.ingest.run import ingest
 from amad.telemetry.files import write_json

@@ -25,7 +25,7 @@ from report_kit import (
 from amad.cli.__main__ import run
 from amad.cli.app import UNHEALTHY
 from amad.cli.doctor import Check, diagnose
-from amad.cli.doctor.health import newest_row
+from amad.cli.doctor.health_checks import newest_row
 from amad.config import Settings
 from amad.telemetry.files import write_json
 

@@ -8,7 +8,7 @@ from scoring_kit import make_artifacts, make_lake, read_json
 
 from amad.config import load_fleet
 from amad.engines.shared import evaluation_run as module
-from amad.engines.shared import registry
+from amad.engines.shared import model_registry
 from amad.engines.shared.datasets import FITTED, JUDGED, log_datasets, span
 from amad.engines.shared.evaluation_run import evaluation_digest, evaluation_run
 from amad.engines.shared.tracking import connect, experiment_id, open_run
@@ -135,7 +135,7 @@ def test_a_run_that_was_cut_short_is_completed(evaluated, monkeypatch):
 def test_a_version_has_the_run_of_its_evaluation(evaluated):
     settings, params, client = evaluated
     register.run(params, settings)
-    version = registry.champion_version(client, FLEET)
+    version = model_registry.champion_version(client, FLEET)
     assert version.run_id == version.tags["run_id"] == log(evaluated)
     run = client.get_run(version.run_id)
     assert [output.model_id for output in run.outputs.model_outputs] == [version.tags["model_id"]]
@@ -154,7 +154,7 @@ def test_a_version_has_the_run_of_its_evaluation(evaluated):
     write_json(folder / "evaluation" / "metrics.json", metrics | {"confidence": 0.6})
     register.run(params, settings)
     write_json(folder / "evaluation" / "metrics.json", metrics)
-    assert registry.champion_version(client, FLEET).run_id == version.run_id
+    assert model_registry.champion_version(client, FLEET).run_id == version.run_id
 
 
 def test_an_evaluation_of_another_machine_is_registered_here(evaluated, tmp_path):
@@ -163,7 +163,7 @@ def test_an_evaluation_of_another_machine_is_registered_here(evaluated, tmp_path
     here = settings.model_copy(update={"mlflow_uri": f"sqlite:///{tmp_path}/other.db"})
     receipt = register.run(params, here).content()
     client = connect(here)
-    run = client.get_run(registry.get_version(client, FLEET, receipt["version"]).run_id)
+    run = client.get_run(model_registry.get_version(client, FLEET, receipt["version"]).run_id)
     assert run.data.tags["training_run_id"] == "none"
     assert "test/vus_pr" in run.data.metrics
 

@@ -14,7 +14,7 @@ import amad
 from amad.cli.__main__ import run as command
 from amad.config import ServiceError, Settings, load_fleet
 from amad.engines.register import promotion
-from amad.engines.shared import registry
+from amad.engines.shared import model_registry
 from amad.engines.shared.tracking import connect
 from amad.telemetry.files import write_json
 from pipelines import register, report, score
@@ -116,6 +116,6 @@ def test_a_vehicle_that_fell_silent_is_in_the_jobs_log_every_night(place, capsys
     assert "a-2" in checks["silent vehicles"]["finding"]
 
     # A champion that is lost is an error, no quiet night.
-    connect(settings).delete_registered_model_alias("amad-nights", registry.CHAMPION)
+    connect(settings).delete_registered_model_alias("amad-nights", model_registry.CHAMPION)
     assert command(["score", "--fleet", "nights"]) == 4
     assert "no champion" in capsys.readouterr().err

@@ -16,8 +16,9 @@ from amad.config import DataError, ServiceError, Settings, load_fleet
 from amad.engines.register import promotion
 from amad.engines.register.challenge import defend
 from amad.engines.register.registry_lock import registry_lock
-from amad.engines.score.batch import score_fleet
-from amad.engines.shared import registry
+from amad.engines.score.fleet_scoring import score_fleet
+from amad.engines.shared import model_registry
+from amad.engines.shared.model_registry import alias_version, get_version, number
 from amad.engines.shared.tracking import connect
 from amad.telemetry.files import write_json
 from amad.telemetry.lake import Lake
@@ -92,13 +93,13 @@ def killed_at(step: int, monkeypatch: pytest.MonkeyPatch, work) -> bool:
 
 def state(client: MlflowClient) -> tuple[int | None, ...]:
     """The champion and the one before it."""
-    aliases = (registry.CHAMPION, registry.PREVIOUS)
-    return tuple(registry.number(registry.alias_version(client, FLEET, a)) for a in aliases)
+    aliases = (model_registry.CHAMPION, model_registry.PREVIOUS)
+    return tuple(number(alias_version(client, FLEET, a)) for a in aliases)
 
 
 def whole(client: MlflowClient) -> None:
     """All that is told of the champion agrees with where the alias points."""
-    champion = registry.champion_version(client, FLEET)
+    champion = model_registry.champion_version(client, FLEET)
     assert "rolled_back" not in champion.tags
     assert f"Champion since {champion.tags['champion_since']} UTC" in champion.description
     history = client.get_registered_model(NAME).tags
@@ -119,20 +120,20 @@ def test_a_promotion_and_a_rollback_may_be_killed_at_any_step(place, monkeypatch
     stopped = True
     while stopped:
         stopped = killed_at(step, monkeypatch, promote)
-        champion = registry.number(registry.champion_version(client, FLEET))
+        champion = number(model_registry.champion_version(client, FLEET))
         assert champion in (1, 2)
         promote()
         assert state(client) == (2, 1)
         whole(client)
         killed_at(step, monkeypatch, rollback)
-        if registry.number(registry.champion_version(client, FLEET)) == 2:
+        if number(model_registry.champion_version(client, FLEET)) == 2:
             rollback()  # as whoever saw the first one die would do
         with registry_lock(place, FLEET):
             promotion.settle(client, FLEET)
         assert state(client) == (1, None)
         whole(client)
-        assert "rolled_back" in registry.get_version(client, FLEET, "2").tags
-        assert "Rolled back to version 1" in registry.get_version(client, FLEET, "2").description
+        assert "rolled_back" in get_version(client, FLEET, "2").tags
+        assert "Rolled back to version 1" in get_version(client, FLEET, "2").description
         step += 1
     assert step > 8
 
@@ -193,7 +194,7 @@ def test_a_version_that_another_machine_made_meanwhile_is_taken(place, monkeypat
     monkeypatch.setattr(MlflowClient, "create_model_version", raced)
     assert register.run(params, place).content()["version"] == 3
     versions = connect(place).search_model_versions(f"name = '{NAME}'")
-    assert sorted(map(registry.number, versions)) == [1, 2, 3]
+    assert sorted(map(number, versions)) == [1, 2, 3]
 
 
 def test_whoever_holds_the_registry_too_long_is_named(place):
@@ -211,7 +212,7 @@ def flipped(place: Settings):
     client, kept = connect(place), {}
 
     def flip(number: str) -> None:
-        version = registry.get_version(client, FLEET, number)
+        version = get_version(client, FLEET, number)
         uri = client.get_model_version_download_uri(NAME, number)
         file = Path(uri.removeprefix("file://")) / "data" / "detector" / "state.safetensors"
         kept[file] = file.read_bytes()
@@ -236,7 +237,7 @@ def test_a_damaged_champion_neither_scores_nor_defends_itself(place, flipped):
         score_fleet(fleet, place)
     client, folder = connect(place), place.fleet_dir(FLEET)
     store, events = WindowStore.open(folder / "store"), Lake(folder / "lake", fleet).events()
-    champion = registry.champion_version(client, FLEET)
+    champion = model_registry.champion_version(client, FLEET)
     theirs, problem = defend(client, champion, store, fleet, make_params(place), events)
     assert theirs is None and "has the digest" in problem
 
@@ -256,7 +257,7 @@ def test_a_damaged_version_is_not_rolled_back_to(place, flipped):
     with pytest.raises(ServiceError, match="version 1 has the digest"):
         promotion.rollback(place, FLEET)
     assert state(client) == (2, 1)
-    assert "rolled_back" not in registry.champion_version(client, FLEET).tags
+    assert "rolled_back" not in model_registry.champion_version(client, FLEET).tags
 
 
 def test_a_damaged_version_is_registered_anew(place, flipped):
@@ -295,4 +296,4 @@ def test_a_person_may_have_deleted_the_version_before_and_tags(place):
     assert register.run(make_params(place), place).content()["champion"] == 2
     client.set_model_version_tag(name, "2", "test_start", "soon")
     with pytest.raises(ServiceError, match=r"test_start='soon'.*such as 2026-01-31"):
-        registry.scores_from(registry.champion_version(client, FLEET))
+        model_registry.scores_from(model_registry.champion_version(client, FLEET))

@@ -14,7 +14,7 @@ from mlflow.models.utils import load_serving_example
 from scoring_kit import make_artifacts, make_lake, read_json
 
 from amad.config import DataError
-from amad.engines.shared import registry
+from amad.engines.shared import model_registry
 from amad.engines.shared.tracking import connect
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import REFUSED
@@ -34,7 +34,7 @@ def served(tmp_path_factory: pytest.TempPathFactory):
     fleet, settings = make_lake(home)
     register.run(make_artifacts(fleet, settings), settings)
     client = connect(settings)
-    version = registry.champion_version(client, "nights")
+    version = model_registry.champion_version(client, "nights")
     uri = client.get_model_version_download_uri(version.name, version.version)
     path = list(sys.path)
     model = mlflow.pyfunc.load_model(uri)

@@ -7,7 +7,7 @@ import pytest
 from engine_kit import DATA, PROFILE, engine_params, engine_store, toy_stage
 from test_full_disk import disk, fails_for_want_of_space  # noqa: F401
 
-from amad.engines.shared.cluster import ray_session
+from amad.engines.shared.ray_cluster import ray_session
 from amad.engines.train.training import train_fleet
 
 TRAIN = {"epochs": 3, "batch": 8, "stride": 2, "max_windows": 400}

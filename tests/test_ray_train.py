@@ -13,8 +13,8 @@ import pytest
 from engine_kit import DATA, PROFILE, engine_params, engine_store, toy_stage, wait_until
 
 from amad.config import ClusterProfile, DataError, ServiceError, Settings
-from amad.engines.shared.cluster import local_cpus, ray_session
 from amad.engines.shared.identity import RunState, code_digest, work_digest
+from amad.engines.shared.ray_cluster import local_cpus, ray_session
 from amad.engines.shared.tracking import connect, experiment_id, open_run
 from amad.engines.shared.training_curve import TrainingCurve, append_event, followed
 from amad.engines.train.training import train_fleet, training_digest
@@ -186,7 +186,7 @@ def test_a_local_ray_litters_no_home_and_leaves_no_process(tmp_path: Path) -> No
     code = (
         "import os, psutil, ray\n"
         "from amad.config import ClusterProfile\n"
-        "from amad.engines.shared.cluster import ray_session\n"
+        "from amad.engines.shared.ray_cluster import ray_session\n"
         "with ray_session(ClusterProfile(cpus=1, workers=0, object_store_mb=100)):\n"
         "    assert ray.get(ray.remote(lambda: 1).remote()) == 1\n"
         "    children = psutil.Process().children(recursive=True)\n"

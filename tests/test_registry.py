@@ -17,9 +17,11 @@ from scoring_kit import VEHICLES, fit_detector, make_artifacts, make_lake, read_
 import amad
 from amad.config import Fleet, GateError, ServiceError
 from amad.detect.storage import detector_digest, load_detector
-from amad.engines.register import promotion
+from amad.engines.register import promotion, registry_writes
 from amad.engines.register.challenge import Defender, defend
-from amad.engines.shared import registry
+from amad.engines.register.registration import git_state
+from amad.engines.shared import model_registry
+from amad.engines.shared.model_registry import alias_version, get_version, number
 from amad.engines.shared.tracking import connect
 from amad.telemetry.files import write_json
 from amad.telemetry.lake import Lake
@@ -68,8 +70,8 @@ def test_the_first_version_becomes_champion_and_says_why(place):
     assert receipt == read_json(settings.fleet_dir(FLEET) / "receipt.json")
     assert receipt["version"] == receipt["champion"] == 1
     client = connect(settings)
-    champion = registry.champion_version(client, FLEET)
-    assert registry.number(champion) == 1
+    champion = model_registry.champion_version(client, FLEET)
+    assert number(champion) == 1
     assert champion.tags["gate_decision"] == "promote"
     assert float(champion.tags["gate_floor_low"]) > 0
     assert champion.tags["validation"] == "passed"
@@ -105,7 +107,7 @@ def test_a_version_whose_artifacts_are_gone_is_not_found(place):
     shutil.rmtree(settings.home / "mlartifacts")
     client = connect(settings)
     with pytest.raises(ServiceError, match="cannot be read"):
-        registry.fetched(client, registry.champion_version(client, FLEET)).__enter__()
+        model_registry.fetched(client, model_registry.champion_version(client, FLEET)).__enter__()
     receipt = register.run(params, settings).content()
     assert receipt["version"] == 2
     assert "cannot be scored" in receipt["reasons"][-1]
@@ -115,7 +117,7 @@ def test_no_champion_is_a_sentence_with_the_way_out(place):
     _, settings, _ = place
     client = connect(settings)
     with pytest.raises(ServiceError, match="amad register"):
-        registry.champion_version(client, FLEET)
+        model_registry.champion_version(client, FLEET)
     with pytest.raises(ServiceError, match="no challenger"):
         promotion.promote(settings, FLEET)
 
@@ -129,7 +131,7 @@ def test_an_equal_model_is_registered_and_not_promoted(place):
     assert receipt["decision"] == "refuse"
     assert receipt["figures"]["champion_difference"] == pytest.approx(0, abs=1e-3)
     client = connect(settings)
-    assert registry.number(registry.alias_version(client, FLEET, registry.CHALLENGER)) == 2
+    assert number(alias_version(client, FLEET, model_registry.CHALLENGER)) == 2
     with pytest.raises(GateError, match=r"version 2 may not be champion.*--force"):
         promotion.promote(settings, FLEET)
 
@@ -146,12 +148,12 @@ def test_a_better_model_replaces_the_champion_and_rollback_undoes_it(place):
     assert (receipt["version"], receipt["champion"]) == (2, 2)
     assert receipt["figures"]["champion_low"] > 0
     client = connect(settings)
-    assert registry.number(registry.alias_version(client, FLEET, registry.PREVIOUS)) == 1
+    assert number(alias_version(client, FLEET, model_registry.PREVIOUS)) == 1
 
-    assert registry.number(promotion.rollback(settings, FLEET)) == 1
-    assert registry.number(registry.champion_version(client, FLEET)) == 1
-    assert registry.alias_version(client, FLEET, registry.PREVIOUS) is None
-    assert "Rolled back" in registry.get_version(client, FLEET, "2").description
+    assert number(promotion.rollback(settings, FLEET)) == 1
+    assert number(model_registry.champion_version(client, FLEET)) == 1
+    assert alias_version(client, FLEET, model_registry.PREVIOUS) is None
+    assert "Rolled back" in get_version(client, FLEET, "2").description
     with pytest.raises(ServiceError, match="first champion"):
         promotion.rollback(settings, FLEET)
 
@@ -160,8 +162,8 @@ def test_a_better_model_replaces_the_champion_and_rollback_undoes_it(place):
     with pytest.raises(GateError, match="rolled back"):
         promotion.promote(settings, FLEET, "2")
     promotion.promote(settings, FLEET, "2", force=True, reason="it was the sensor after all")
-    champion = registry.champion_version(client, FLEET)
-    assert registry.number(champion) == 2
+    champion = model_registry.champion_version(client, FLEET)
+    assert number(champion) == 2
     assert "sensor after all" in champion.tags["champion_why"]
     assert "rolled_back" not in champion.tags
 
@@ -170,7 +172,7 @@ def test_the_card_tells_the_settings_of_the_detector_itself(place):
     fleet, settings, params = place
     retrain(fleet, settings, alarm_budget=2.0)
     register.run(params, settings)
-    champion = registry.champion_version(connect(settings), FLEET)
+    champion = model_registry.champion_version(connect(settings), FLEET)
     assert "for 2 incidents a vehicle-day" in " ".join(champion.description.split())
 
 
@@ -183,7 +185,7 @@ def test_the_champion_defends_itself_on_the_same_scaled_data(place):
     store = WindowStore.open(folder / "store")
     lake = Lake(folder / "lake", fleet)
     client = connect(settings)
-    champion = registry.champion_version(client, FLEET)
+    champion = model_registry.champion_version(client, FLEET)
     theirs, problem = defend(client, champion, store, fleet, params, lake.events())
     assert problem is None
     for unit, figures in ours.items():
@@ -230,14 +232,14 @@ def test_a_registry_that_does_not_answer_is_no_registry_without_a_champion(place
 
     monkeypatch.setattr(client, "get_model_version_by_alias", refuse)
     with pytest.raises(ServiceError, match="the database is locked"):
-        registry.alias_version(client, FLEET, registry.CHAMPION)
+        alias_version(client, FLEET, model_registry.CHAMPION)
 
 
 def test_a_champion_of_other_channels_cannot_defend_itself(place):
     fleet, settings, params = place
     register.run(params, settings)
     client = connect(settings)
-    champion = registry.champion_version(client, FLEET)
+    champion = model_registry.champion_version(client, FLEET)
     folder = settings.fleet_dir(FLEET)
     content = fleet.model_dump(mode="json")
     content["channels"][0]["name"] = "velocity"
@@ -257,10 +259,10 @@ def test_a_missing_version_lists_those_there_are(place):
 
 def test_the_description_fits_the_database():
     long = "\n".join(f"line {n}" for n in range(2000))
-    cut = registry.clip(long)
-    assert len(cut) <= registry.DESCRIPTION_LIMIT
+    cut = registry_writes.clip(long)
+    assert len(cut) <= registry_writes.DESCRIPTION_LIMIT
     assert cut.endswith("(the whole card: artifact model_card.md)")
-    assert registry.clip("short") == "short"
+    assert registry_writes.clip("short") == "short"
 
 
 def test_the_requirements_name_what_scoring_imports():
@@ -277,7 +279,7 @@ def test_the_requirements_name_what_scoring_imports():
                     found.add(node.module.partition(".")[0])
     third_party = found - set(sys.stdlib_module_names) - {"amad", "rich"}
     packages = {"yaml": "pyyaml", "pydantic_settings": "pydantic-settings"}
-    assert {packages.get(name, name) for name in third_party} <= set(registry.REQUIREMENTS)
+    assert {packages.get(name, name) for name in third_party} <= set(registry_writes.REQUIREMENTS)
 
 
 LOADED = """
@@ -345,7 +347,7 @@ def test_the_logged_model_is_whole(place):
     _, settings, params = place
     register.run(params, settings)
     client = connect(settings)
-    version = registry.champion_version(client, FLEET)
+    version = model_registry.champion_version(client, FLEET)
     uri = client.get_model_version_download_uri(version.name, version.version)
     model = Path(uri.removeprefix("file://"))
     names = {p.name for p in model.rglob("*")}
@@ -392,6 +394,6 @@ def test_only_what_a_person_changed_makes_the_project_dirty(tmp_path: Path) -> N
     (tmp_path / "dvc.lock").write_text("stages: {}\n")
     (tmp_path / "data" / "demo").mkdir(parents=True)
     (tmp_path / "data" / "demo" / "metrics.json").write_text("{}\n")
-    assert registry.git_state(tmp_path)["git_dirty"] == "false"
+    assert git_state(tmp_path)["git_dirty"] == "false"
     (tmp_path / "params.yaml").write_text("seed: 8\n")
-    assert registry.git_state(tmp_path)["git_dirty"] == "true"
+    assert git_state(tmp_path)["git_dirty"] == "true"

@@ -12,8 +12,8 @@ from scoring_kit import FLEET, kit_params
 
 from amad.config import AmadError, ServiceError, Settings, usable_error
 from amad.engines.register import promotion
-from amad.engines.score.batch import score_fleet
-from amad.engines.shared import registry
+from amad.engines.score.fleet_scoring import score_fleet
+from amad.engines.shared import model_registry
 from amad.engines.shared.tracking import connect, open_run
 from pipelines import register
 
@@ -33,7 +33,7 @@ def test_an_alias_of_a_deleted_version_is_told_and_a_person_names_another(place)
     """As a database is left that somebody has mended by hand."""
     fleet, settings = place
     client = connect(settings)
-    first = registry.champion_version(client, FLEET)
+    first = model_registry.champion_version(client, FLEET)
     again = client.create_model_version(NAME, first.source, tags=first.tags)
     execute(
         settings,
@@ -49,7 +49,7 @@ def test_an_alias_of_a_deleted_version_is_told_and_a_person_names_another(place)
             work()
     promotion.promote(settings, FLEET, again.version, force=True, reason="the other was deleted")
     assert score_fleet(fleet, settings).content()["model_version"] == str(again.version)
-    assert register.run(PARAMS, settings).content()["champion"] == registry.number(again)
+    assert register.run(PARAMS, settings).content()["champion"] == model_registry.number(again)
 
 
 def test_a_champion_that_a_person_deleted_is_told(place):

@@ -25,10 +25,11 @@ from report_kit import (
 )
 
 from amad.config import DataError, Settings
-from amad.report import build_report, text
-from amad.report.overview import overview, stretch_us
-from amad.report.plots import BUCKETS, HEIGHT, WIDTH, Frame, Scale, line
-from amad.report.sources import Cell, Coverage, ScoringRun
+from amad.report import build_report
+from amad.report import page_text as text
+from amad.report.fleet_overview import overview, stretch_us
+from amad.report.scoring_run import Cell, Coverage, ScoringRun
+from amad.report.svg_plots import BUCKETS, HEIGHT, WIDTH, Frame, Scale, line
 from amad.telemetry.files import write_json
 from pipelines import report as stage
 
@@ -207,8 +208,8 @@ def test_the_same_inputs_give_the_same_bytes(home: Path):
 
 
 def test_only_the_worst_are_plotted_and_the_rest_are_listed(home: Path, monkeypatch):
-    monkeypatch.setattr("amad.report.build.PLOTTED", 2)
-    monkeypatch.setattr("amad.report.build.LISTED", 3)
+    monkeypatch.setattr("amad.report.report_page.PLOTTED", 2)
+    monkeypatch.setattr("amad.report.report_page.LISTED", 3)
     fleet = kit(home)
     incidents = [an_incident(fleet, "bev-01", 0, 100 * n, 50, severity=20.0 + n) for n in range(5)]
     page = made(home, {0: incidents})

@@ -30,7 +30,7 @@ from scoring_kit import (
 )
 
 from amad.config import DataError
-from amad.engines.score.batch import score_fleet
+from amad.engines.score.fleet_scoring import score_fleet
 from amad.scores import partitions
 from amad.scores.checksums import Checksums
 from amad.scores.job_log import job_logs

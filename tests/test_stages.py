@@ -15,7 +15,7 @@ EXCEPTIONS = {
     "amad/config": "what counts of the settings stands in params.yaml and in the fleet file",
     "pipelines/__init__.py": "how a stage is started",
     "amad/engines/shared/environment.py": "which messages of Ray, MLflow and others are shown",
-    "amad/engines/shared/cluster.py": "where it runs",
+    "amad/engines/shared/ray_cluster.py": "where it runs",
     "amad/engines/shared/identity.py": "the name under which a run that was cut short goes on",
     "amad/engines/shared/tracking.py": "what MLflow is told",
     "amad/engines/shared/tracking_store.py": "where MLflow's database lies",

@@ -12,8 +12,8 @@ from test_full_disk import content_of
 from amad.config import InterruptionError, Settings, load_fleet
 from amad.detect.storage import load_detector
 from amad.engines.register import promotion
-from amad.engines.score.batch import score_fleet
-from amad.engines.shared import registry
+from amad.engines.score.fleet_scoring import score_fleet
+from amad.engines.shared import model_registry
 from amad.engines.shared.tracking import connect
 from amad.model.bundle import write_bundle
 from amad.scores import partitions
@@ -41,7 +41,7 @@ def place(champion_home: Path, tmp_path: Path) -> Settings:
 
 def versions(settings: Settings) -> list[int]:
     found = connect(settings).search_model_versions(f"name = '{NAME}'")
-    return sorted(registry.number(version) for version in found)
+    return sorted(model_registry.number(version) for version in found)
 
 
 def fresh_store(settings: Settings) -> None:
@@ -100,7 +100,7 @@ def test_a_register_that_is_killed_at_several_moments_makes_one_version(place: S
         assert not (place.fleet_dir(FLEET) / "receipt.json").exists()
     receipt = register.run(PARAMS, place)
     assert versions(place) == [receipt.version] == [receipt.champion]
-    champion = registry.champion_version(connect(place), FLEET)
+    champion = model_registry.champion_version(connect(place), FLEET)
     assert f"Champion since {champion.tags['champion_since']} UTC" in champion.description
 
 
@@ -117,12 +117,12 @@ def test_a_promotion_and_a_rollback_that_are_killed_are_finished_by_the_next_run
     place: Settings,
 ) -> None:
     client = connect(place)
-    first = registry.champion_version(client, FLEET)
+    first = model_registry.champion_version(client, FLEET)
     client.create_model_version(NAME, first.source, tags=first.tags)
 
     def state() -> tuple[int | None, ...]:
-        found = (registry.standing(client, FLEET, a) for a in ("champion", "previous"))
-        return tuple(registry.number(version) for version in found)
+        found = (model_registry.standing(client, FLEET, a) for a in ("champion", "previous"))
+        return tuple(model_registry.number(version) for version in found)
 
     # Before the alias moves, between it and the alias of the one before, before the last line.
     for where, at in ((ALIASES, 1), (ALIASES, 2), ("INTO registered_model_tags", 1)):

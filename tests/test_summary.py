@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from report_kit import write_data, write_fleet, write_profile, write_verdicts
 
-from amad.cli.summary import lines
+from amad.cli.pipeline_summary import lines
 from amad.telemetry.files import write_json
 
 

@@ -12,8 +12,8 @@ import pytest
 from engine_kit import DATA, PROFILE, engine_params, engine_store, toy_stage, wait_until
 
 from amad.config import ConfigError, DataError, Params, ServiceError, Settings
-from amad.engines.shared.cluster import ray_session
 from amad.engines.shared.identity import RunState
+from amad.engines.shared.ray_cluster import ray_session
 from amad.engines.shared.tracking import connect, experiment_id
 from amad.engines.tune.sweep import distributions, sweep_digest, sweep_fleet
 from amad.engines.tune.sweep_outputs import (

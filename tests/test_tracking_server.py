@@ -14,8 +14,9 @@ from scoring_kit import FLEET, digests, kit_params
 from server_kit import Proxy, mlflow_server
 
 from amad.config import ServiceError, Settings, load_fleet
+from amad.engines.register import registry_writes
 from amad.engines.register.challenge import defend
-from amad.engines.shared import registry
+from amad.engines.shared import model_registry
 from amad.engines.shared.tracking import connect
 from amad.telemetry.lake import Lake
 from amad.windows.store import WindowStore
@@ -68,7 +69,7 @@ def failing(proxy: Proxy, settings: Settings, work, how: str, **when: object) ->
 
 def versions(settings: Settings) -> list[int]:
     found = connect(settings).search_model_versions(f"name = '{NAME}'")
-    return sorted(registry.number(version) for version in found)
+    return sorted(model_registry.number(version) for version in found)
 
 
 def test_register_and_score_survive_a_server_that_fails_in_the_middle(served):
@@ -100,11 +101,11 @@ def test_a_server_that_fails_is_not_one_without_the_model(served):
     proxy, settings = served
     receipt = register.run(PARAMS, settings).content()
     client, fleet = connect(settings), load_fleet(FLEET, settings)
-    champion = registry.champion_version(client, FLEET)
+    champion = model_registry.champion_version(client, FLEET)
     folder = settings.fleet_dir(FLEET)
     store, events = WindowStore.open(folder / "store"), Lake(folder / "lake", fleet).events()
     failing(
-        proxy, settings, lambda: registry.find_version(client, FLEET, receipt), "500",
+        proxy, settings, lambda: registry_writes.find_version(client, FLEET, receipt), "500",
         where="mlflow-artifacts",
     )  # fmt: skip
     failing(
@@ -112,11 +113,11 @@ def test_a_server_that_fails_is_not_one_without_the_model(served):
         where="mlflow-artifacts",
     )  # fmt: skip
     failing(
-        proxy, settings, lambda: registry.alias_version(client, FLEET, "champion"), "500",
+        proxy, settings, lambda: model_registry.alias_version(client, FLEET, "champion"), "500",
         where="alias",
     )  # fmt: skip
     # What is really gone is told as such, and registered anew.
     shutil.rmtree(settings.home.parent / "artifacts")
-    with pytest.raises(registry.LostError, match="bring the artifact store back"):
-        registry.fetched(client, champion).__enter__()
-    assert registry.find_version(client, FLEET, receipt) is None
+    with pytest.raises(model_registry.LostError, match="bring the artifact store back"):
+        model_registry.fetched(client, champion).__enter__()
+    assert registry_writes.find_version(client, FLEET, receipt) is None

@@ -16,9 +16,9 @@ from report_kit import (
 
 from amad.config import DataError, Settings
 from amad.report import build_report
-from amad.report.sources import Cell, Coverage, ScoringRun
-from amad.report.text import DAY
-from amad.report.trust import Evidence, cards
+from amad.report.page_text import DAY
+from amad.report.scoring_run import Cell, Coverage, ScoringRun
+from amad.report.trust_cards import Evidence, cards
 from amad.scores.job_log import JobLog
 from amad.scores.receipts import RegistrationReceipt
 from amad.telemetry.files import write_json

@@ -16,7 +16,7 @@ from amad.detect.daily import score_table
 from amad.detect.detector import Detector
 from amad.engines.register.challenge import Defender
 from amad.engines.register.pyfunc_model import DetectorModel
-from amad.engines.score.batch import score_fleet
+from amad.engines.score.fleet_scoring import score_fleet
 from amad.scores.partitions import folder
 from amad.telemetry.lake import Lake
 from amad.telemetry.profile import profile

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from amad.cli.errors import complain, explain
+from amad.cli.error_sentences import complain, explain
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

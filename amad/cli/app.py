@@ -155,7 +155,7 @@ def _daily(
 
     told: what to do with the result of each.
     """
-    from amad.cli.errors import explain
+    from amad.cli.error_sentences import explain
     from amad.config import load_params, read_params
 
     settings = _settings(cluster)
@@ -316,7 +316,7 @@ def _name(params: "Params", settings: "Settings") -> str:
 @app.command(rich_help_panel=LOOK)
 def summary(context: typer.Context, fleet: FleetOption = None) -> None:
     """What the pipeline has done so far, how good the model is, and where to look next."""
-    from amad.cli.summary import lines
+    from amad.cli.pipeline_summary import lines
     from amad.config import load_fleet
 
     params, settings = load(context, fleet)

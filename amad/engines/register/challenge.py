@@ -17,7 +17,7 @@ from amad.detect.detector import Detector
 from amad.detect.detector_state import Scored
 from amad.detect.storage import load_detector
 from amad.engines.register.gate import PerUnit
-from amad.engines.shared.registry import LostError, fetched
+from amad.engines.shared.model_registry import LostError, fetched
 from amad.evaluation.harness import per_unit_metrics
 from amad.windows.scaler import Scaler
 from amad.windows.series import Series

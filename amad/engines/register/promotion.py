@@ -17,7 +17,26 @@ from amad.config import GateError, ServiceError, Settings
 from amad.engines.register.gate import Decision
 from amad.engines.register.model_card import PROMOTION
 from amad.engines.register.registry_lock import registry_lock
-from amad.engines.shared import registry
+from amad.engines.register.registry_writes import (
+    DESCRIPTION_LIMIT,
+    clip,
+    move_alias,
+    person,
+    set_tags,
+    tenure,
+)
+from amad.engines.shared.model_registry import (
+    CHALLENGER,
+    CHAMPION,
+    PREVIOUS,
+    alias_version,
+    champion_version,
+    fetched,
+    get_version,
+    number,
+    standing,
+    versions_of,
+)
 from amad.engines.shared.tracking import connect, model_name
 
 MOVE, BEFORE = "champion_move", "champion_before"  # tags: when, and which version it replaced then
@@ -28,7 +47,7 @@ def record(client: MlflowClient, version: ModelVersion, decision: Decision) -> N
     tags = {f"gate_{key}": value for key, value in decision.figures.items()}
     tags["gate_decision"] = "promote" if decision.promote else "refuse"
     tags["gate_reasons"] = "\n".join(decision.reasons)
-    registry.set_tags(client, version, tags)
+    set_tags(client, version, tags)
 
 
 def recorded(version: ModelVersion) -> Decision | None:
@@ -50,13 +69,13 @@ def recorded(version: ModelVersion) -> Decision | None:
 def make_champion(client: MlflowClient, fleet: str, version: str, why: str) -> ModelVersion:
     """Make a version champion; the champion before it becomes ``@previous``."""
     settle(client, fleet)
-    before = registry.standing(client, fleet, registry.CHAMPION)
-    new = registry.get_version(client, fleet, version)
+    before = standing(client, fleet, CHAMPION)
+    new = get_version(client, fleet, version)
     if "rolled_back" in new.tags:
         client.delete_model_version_tag(new.name, new.version, "rolled_back")
-    if registry.number(before) != registry.number(new):
+    if number(before) != number(new):
         if before is not None:
-            registry.set_tags(client, new, {"replaced": str(before.version)})
+            set_tags(client, new, {"replaced": str(before.version)})
         _move(client, fleet, before, new, why)
     return new
 
@@ -66,27 +85,27 @@ def settle(client: MlflowClient, fleet: str) -> None:
 
     The line in the model's history is written last: it is the mark that all is done.
     """
-    champion = registry.standing(client, fleet, registry.CHAMPION)
+    champion = standing(client, fleet, CHAMPION)
     if champion is None or MOVE not in champion.tags:
         return
     tags, name = champion.tags, model_name(fleet)
-    line = f"{registry.CHAMPION} moved {tags[MOVE]}"
+    line = f"{CHAMPION} moved {tags[MOVE]}"
     if line in client.get_registered_model(name).tags:
         return
-    why = tags.get(f"{registry.CHAMPION}_why", "no reason is noted")
-    known = {str(v.version): v for v in client.search_model_versions(f"name = '{name}'")}
+    why = tags.get(f"{CHAMPION}_why", "no reason is noted")
+    known = {str(v.version): v for v in versions_of(client, fleet)}
     if tags.get("replaced") in known:  # a person may have deleted it since
-        registry.move_alias(client, fleet, registry.PREVIOUS, tags["replaced"], why)
+        move_alias(client, fleet, PREVIOUS, tags["replaced"], why)
     else:
-        client.delete_registered_model_alias(name, registry.PREVIOUS)
+        client.delete_registered_model_alias(name, PREVIOUS)
     before = known.get(tags.get(BEFORE, ""))
     if before is not None and "rolled_back" in before.tags:
         _describe(client, before, f"Rolled back {before.tags['rolled_back']}.")
-    since, who = (tags.get(f"{registry.CHAMPION}_{key}", "unknown") for key in ("since", "by"))
+    since, who = (tags.get(f"{CHAMPION}_{key}", "unknown") for key in ("since", "by"))
     _describe(client, champion, f"Champion since {since} UTC: {why}")
     past = f"version {tags[BEFORE]}" if BEFORE in tags else "none"
     text = f"{past} -> version {champion.version}, by {who}, {since} UTC: {why}"
-    client.set_registered_model_tag(name, line, text[: registry.DESCRIPTION_LIMIT])
+    client.set_registered_model_tag(name, line, text[:DESCRIPTION_LIMIT])
 
 
 def _move(
@@ -94,13 +113,11 @@ def _move(
 ) -> None:
     now = datetime.now(UTC)
     if before is not None:
-        registry.set_tags(client, new, {BEFORE: str(before.version)})
+        set_tags(client, new, {BEFORE: str(before.version)})
     elif BEFORE in new.tags:
         client.delete_model_version_tag(new.name, new.version, BEFORE)
-    about = {"since": f"{now:%Y-%m-%d %H:%M:%S}", "by": registry.person(), "why": why}
-    tags = {f"{registry.CHAMPION}_{key}": value for key, value in about.items()}
-    registry.set_tags(client, new, tags | {MOVE: f"{now:%Y%m%dT%H%M%S.%f}"})
-    client.set_registered_model_alias(new.name, registry.CHAMPION, new.version)
+    set_tags(client, new, tenure(CHAMPION, now, why) | {MOVE: f"{now:%Y%m%dT%H%M%S.%f}"})
+    client.set_registered_model_alias(new.name, CHAMPION, new.version)
     settle(client, fleet)
 
 
@@ -123,9 +140,9 @@ def promote(
     client = connect(settings)
     with registry_lock(settings, fleet):
         if version is not None:
-            candidate: ModelVersion | None = registry.get_version(client, fleet, version)
+            candidate: ModelVersion | None = get_version(client, fleet, version)
         else:
-            candidate = registry.alias_version(client, fleet, registry.CHALLENGER)
+            candidate = alias_version(client, fleet, CHALLENGER)
         if candidate is None:
             raise ServiceError(f"fleet {fleet} has no challenger; run 'amad register' first")
         decision = recorded(candidate)
@@ -139,7 +156,7 @@ def promote(
                 f"{candidate.name} version {candidate.version} may not be champion: {last}; "
                 f"'amad promote {candidate.version} --force --reason TEXT' overrules the gate"
             )
-        with registry.fetched(client, candidate):  # what cannot be loaded cannot serve
+        with fetched(client, candidate):  # what cannot be loaded cannot serve
             pass
         how = f"by hand, overruling the gate ({last})" if refused else "by hand"
         why = f"promoted {how}: {reason or 'no reason given'}"
@@ -156,7 +173,7 @@ def rollback(settings: Settings, fleet: str) -> ModelVersion:
     client = connect(settings)
     with registry_lock(settings, fleet):
         settle(client, fleet)
-        champion = registry.champion_version(client, fleet)
+        champion = champion_version(client, fleet)
         target = champion.tags.get("replaced")
         if target is None:
             raise ServiceError(
@@ -164,11 +181,11 @@ def rollback(settings: Settings, fleet: str) -> ModelVersion:
                 "nothing to roll back to; 'amad promote VERSION --force --reason TEXT' makes "
                 "another one"
             )
-        back = registry.get_version(client, fleet, target)
-        with registry.fetched(client, back):
+        back = get_version(client, fleet, target)
+        with fetched(client, back):
             pass
-        who = registry.person()
-        registry.set_tags(client, champion, {"rolled_back": f"to version {back.version} by {who}"})
+        who = person()
+        set_tags(client, champion, {"rolled_back": f"to version {back.version} by {who}"})
         why = f"rolled back from version {champion.version} by {who}"
         _move(client, fleet, champion, back, why)
         return back
@@ -179,8 +196,8 @@ def _describe(client: MlflowClient, version: ModelVersion, text: str) -> None:
     card = (client.get_model_version(version.name, version.version).description or "").rstrip()
     head = card.partition(PROMOTION)[0].rstrip()
     tail = f"\n\n{PROMOTION}\n{text}\n"
-    room = registry.DESCRIPTION_LIMIT - len(tail)
-    client.update_model_version(version.name, version.version, registry.clip(head, room) + tail)
+    room = DESCRIPTION_LIMIT - len(tail)
+    client.update_model_version(version.name, version.version, clip(head, room) + tail)
 
 
 def _number(text: str) -> float | int | str:

@@ -1,11 +1,13 @@
 """Registering a detector: the same detector on the same data is one version, which the gate judges.
 
-A version that is the champion already, or that was rolled back, keeps the decision that stands on
-it. Every other one is judged anew, against the champion of now on the data of now.
+The champion, and a version that was rolled back, keep the decision that the gate made before. Every
+other version is judged again, against the present champion on the present data.
 """
 
+import subprocess
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -21,9 +23,18 @@ from amad.engines.register.challenge import defend
 from amad.engines.register.gate import Decision, decide
 from amad.engines.register.model_card import model_card
 from amad.engines.register.registry_lock import registry_lock
-from amad.engines.shared import registry
+from amad.engines.register.registry_writes import find_version, log_detector, move_alias
 from amad.engines.shared.datasets import span
 from amad.engines.shared.evaluation_run import evaluation_run, training_run
+from amad.engines.shared.model_registry import (
+    CHALLENGER,
+    CHAMPION,
+    DATA_HASH,
+    DIGEST,
+    TEST_START,
+    alias_version,
+    number,
+)
 from amad.engines.shared.tracking import connect, open_run
 from amad.engines.shared.train_result import TrainResult
 from amad.scores.receipts import RegistrationReceipt
@@ -57,11 +68,11 @@ def register(stage: Stage) -> RegistrationReceipt:
     client, identity = candidate.client, candidate.identity
     with registry_lock(stage.settings, name):
         promotion.settle(client, name)
-        version = registry.find_version(client, name, identity)
-        champion = registry.alias_version(client, name, registry.CHAMPION)
+        version = find_version(client, name, identity)
+        champion = alias_version(client, name, CHAMPION)
         decision = None
         if version is not None and (
-            registry.number(champion) == registry.number(version) or "rolled_back" in version.tags
+            number(champion) == number(version) or "rolled_back" in version.tags
         ):
             decision = promotion.recorded(version)
         if decision is None:
@@ -73,19 +84,19 @@ def register(stage: Stage) -> RegistrationReceipt:
             say(f"{version.name} version {version.version} is this detector on this data already")
         promotion.record(client, version, decision)
         why = "the newest candidate"
-        registry.move_alias(client, name, registry.CHALLENGER, version.version, why)
+        move_alias(client, name, CHALLENGER, version.version, why)
         if decision.promote and "rolled_back" not in version.tags:
             promotion.make_champion(client, name, version.version, decision.reasons[-1])
-        champion = registry.alias_version(client, name, registry.CHAMPION)
+        champion = alias_version(client, name, CHAMPION)
     return RegistrationReceipt(
         fleet=name,
-        version=registry.number(version),
-        champion=registry.number(champion),
+        version=number(version),
+        champion=number(champion),
         decision="promote" if decision.promote else "refuse",
         reasons=decision.reasons,
         figures=decision.figures,
-        detector_digest=identity[registry.DIGEST],
-        data_hash=identity[registry.DATA_HASH],
+        detector_digest=identity[DIGEST],
+        data_hash=identity[DATA_HASH],
     )
 
 
@@ -133,16 +144,16 @@ class _Candidate:
             update={"detect": detector.params, "evaluate": stage.params.evaluate}
         )
         run_id = evaluation_run(client, used, store, folder, self.metrics, training)
-        data_hash = self.identity[registry.DATA_HASH]
+        data_hash = self.identity[DATA_HASH]
         lineage = {
             **self.identity,
-            **registry.git_state(stage.settings.home),
+            **git_state(stage.settings.home),
             "run_id": run_id,
             "training_run_id": training_run(client, fleet.name, training),
             "params_digest": stage.params.digest,
             "fleet_digest": fleet.digest,
             "validation": _verdict(validation, data_hash),
-            registry.TEST_START: str(_test_start(store)),
+            TEST_START: str(_test_start(store)),
         }
         card = model_card(
             fleet=fleet,
@@ -155,7 +166,7 @@ class _Candidate:
             decision=decision,
         )
         with open_run(client, fleet.name, "register", run_id=run_id):
-            return registry.log_detector(
+            return log_detector(
                 client,
                 fleet,
                 folder / "detector",
@@ -166,7 +177,7 @@ class _Candidate:
                 metadata={
                     "context_rows": detector.context_rows,
                     "fleet": fleet.name,
-                    registry.DIGEST: self.identity[registry.DIGEST],
+                    DIGEST: self.identity[DIGEST],
                 },
             )
 
@@ -178,14 +189,14 @@ def _identity(stage: Stage, metrics: dict) -> dict[str, str]:
         DataError: the detector is another one, or damaged.
     """
     folder = stage.folder
-    found, measured = folder_digest(folder / "detector"), metrics.get(registry.DIGEST)
+    found, measured = folder_digest(folder / "detector"), metrics.get(DIGEST)
     if found != measured:
         raise DataError(
             f"{folder / 'detector'} has the digest {found}, and the figures of "
             f"{folder / 'evaluation' / 'metrics.json'} are of {measured or 'an unknown one'}: one "
             f"of them was changed or damaged since; {EVALUATE} again"
         )
-    return {registry.DIGEST: found, registry.DATA_HASH: metrics[registry.DATA_HASH]}
+    return {DIGEST: found, DATA_HASH: metrics[DATA_HASH]}
 
 
 def _verdict(validation: Validation, data_hash: str) -> str:
@@ -215,3 +226,21 @@ def _example(lake: Lake):
     table = table.select(["timestamp", *lake.fleet.channel_names])
     frame = table.add_column(0, "vehicle", pa.array([vehicle] * table.num_rows)).to_pandas()
     return frame.assign(timestamp=frame["timestamp"].dt.tz_localize(None))
+
+
+def git_state(home: Path) -> dict[str, str]:
+    """``git_commit`` and ``git_dirty`` of the project; ``none`` outside a repository.
+
+    Changes to the figures and hashes that the pipeline itself writes for git do not count as dirty.
+    """
+    own = ("--", ".", ":(exclude)data", ":(exclude)dvc.lock")
+    try:
+        commit, status = (
+            subprocess.run(
+                ["git", "-C", str(home), *arguments], capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for arguments in (("rev-parse", "HEAD"), ("status", "--porcelain", *own))
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return {"git_commit": "none", "git_dirty": "none"}
+    return {"git_commit": commit, "git_dirty": "true" if status else "false"}

@@ -11,8 +11,8 @@ from mlflow import MlflowClient
 
 from amad.config import AmadError, ClusterProfile, Params, ServiceError, Stage
 from amad.config.console import say
-from amad.engines.shared.cluster import ray_session, told_by_worker
 from amad.engines.shared.identity import RunState, code_digest, work_digest
+from amad.engines.shared.ray_cluster import ray_session, told_by_worker
 from amad.engines.shared.tracking import connect, log_settings, open_run
 from amad.engines.shared.train_result import TrainResult
 from amad.engines.shared.training_curve import TrainingCurve, append_event, followed

@@ -25,8 +25,8 @@ from amad.config import (
     interruption,
 )
 from amad.config.console import say
-from amad.engines.shared.cluster import ray_session, told_by_worker
 from amad.engines.shared.identity import RunState, work_digest
+from amad.engines.shared.ray_cluster import ray_session, told_by_worker
 from amad.engines.shared.tracking import connect, log_settings, open_run
 from amad.engines.tune.search import (
     CURVE,

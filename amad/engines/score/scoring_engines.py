@@ -21,7 +21,7 @@ from amad.config import ClusterProfile, Fleet, usable_error
 from amad.detect.daily import ScoredRows, score_vehicle_day
 from amad.detect.incidents import Incident
 from amad.detect.storage import load_detector
-from amad.engines.score.freshness import Day, Snapshot
+from amad.engines.score.lake_snapshot import Day, Snapshot
 from amad.telemetry.lake import Lake
 
 Result = ScoredRows | str  # of one unit; text: why it cannot be scored
@@ -45,7 +45,7 @@ def over_ray(
     """
     import ray
 
-    from amad.engines.shared.cluster import ray_session
+    from amad.engines.shared.ray_cluster import ray_session
 
     files = {
         str(file.relative_to(detector)): file.read_bytes()

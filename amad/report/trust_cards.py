@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from amad.config import Fleet, Settings
 from amad.metrics import binomial_tail, paired_bootstrap, poisson_tail, shared_values
-from amad.report import text
-from amad.report.sources import Coverage, Incident, ScoringRun
+from amad.report import page_text as text
+from amad.report.scoring_run import Coverage, Incident, ScoringRun
 from amad.scores.receipts import RegistrationReceipt
 from amad.telemetry.files import read_json
 from amad.telemetry.validation import Validation

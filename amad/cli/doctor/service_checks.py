@@ -33,7 +33,7 @@ def tracking_store(subject: Subject) -> Check:
 
 def registry(subject: Subject) -> Check:
     """Is there a champion, and can it be fetched?"""
-    from amad.engines.shared.registry import CHALLENGER, CHAMPION, alias_version, fetched
+    from amad.engines.shared.model_registry import CHALLENGER, CHAMPION, alias_version, fetched
     from amad.engines.shared.tracking import connect
     from amad.engines.shared.tracking_store import sqlite_file, tracking_uri
 

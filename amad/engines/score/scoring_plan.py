@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 
-from amad.engines.score.freshness import Snapshot
+from amad.engines.score.lake_snapshot import Snapshot
 from amad.scores import partitions
 from amad.scores.checksums import Checksums
 

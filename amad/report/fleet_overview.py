@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from amad.config import Fleet
-from amad.report import text
-from amad.report.plots import Tick
-from amad.report.sources import Cell, Coverage, Incident
+from amad.report import page_text as text
+from amad.report.scoring_run import Cell, Coverage, Incident
+from amad.report.svg_plots import Tick
 
 LEVELS = ["low", "medium", "high", "critical"]
 SHOWN = 200  # vehicles with a row of their own, the worst first

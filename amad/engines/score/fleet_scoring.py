@@ -21,10 +21,16 @@ from amad.detect.daily import check_contract
 from amad.detect.detector import Detector
 from amad.detect.incidents import Incident, continue_incident
 from amad.detect.storage import load_detector
-from amad.engines.score.freshness import Snapshot, digest_of, take_snapshot
-from amad.engines.score.plan import Plan, make_plan, some
-from amad.engines.score.workers import in_process, over_ray
-from amad.engines.shared.registry import DIGEST, champion_version, digests, fetched, scores_from
+from amad.engines.score.lake_snapshot import Snapshot, digest_of, take_snapshot
+from amad.engines.score.scoring_engines import in_process, over_ray
+from amad.engines.score.scoring_plan import Plan, make_plan, some
+from amad.engines.shared.model_registry import (
+    DIGEST,
+    champion_version,
+    digests,
+    fetched,
+    scores_from,
+)
 from amad.engines.shared.tracking import connect, told
 from amad.scores import partitions
 from amad.scores.checksums import Checksums

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from amad.cli.doctor import health, machine, operation, services
+from amad.cli.doctor import health_checks, machine_checks, operation_checks, service_checks
 from amad.cli.doctor.check import Check, Subject, fail, ok
 from amad.config import AmadError, ConfigError, Settings, load_fleet, load_params, read_params
 
@@ -13,7 +13,7 @@ def diagnose(settings: Settings, fleet: str | None = None) -> Iterator[Check]:
     fleet: name, default the one of ``params.yaml``. Without a readable ``params.yaml`` and fleet
     file only the machine is examined.
     """
-    for first in (machine.python, machine.packages, machine.disk):
+    for first in (machine_checks.python, machine_checks.packages, machine_checks.disk):
         yield _guarded(first, settings)
     try:
         named = read_params(settings.params_file)
@@ -36,20 +36,20 @@ def diagnose(settings: Settings, fleet: str | None = None) -> Iterator[Check]:
     )
     subject = Subject(settings=settings, params=params, fleet=contract)
     for check in (
-        machine.raw_data,
-        machine.lake,
-        health.validation,
-        services.tracking_store,
-        services.registry,
-        services.cluster,
-        operation.last_scoring,
-        operation.freshness,
-        operation.dvc,
-        operation.leftovers,
+        machine_checks.raw_data,
+        machine_checks.lake,
+        health_checks.validation,
+        service_checks.tracking_store,
+        service_checks.registry,
+        service_checks.cluster,
+        operation_checks.last_scoring,
+        operation_checks.freshness,
+        operation_checks.dvc,
+        operation_checks.leftovers,
     ):
         yield _guarded(check, subject)
-        if check is health.validation:
-            yield from health.checks(subject)
+        if check is health_checks.validation:
+            yield from health_checks.checks(subject)
 
 
 def _guarded(check: Callable[..., Check], subject: object) -> Check:

@@ -14,11 +14,11 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from amad.config import Fleet, Settings
-from amad.report import text
-from amad.report.incident import Blame, Plot, blame, plot
-from amad.report.overview import LEVELS, overview, stretch_us
-from amad.report.sources import Coverage, Incident, ScoringRun
-from amad.report.trust import Evidence, cards
+from amad.report import page_text as text
+from amad.report.fleet_overview import LEVELS, overview, stretch_us
+from amad.report.incident_plot import Blame, Plot, blame, plot
+from amad.report.scoring_run import Coverage, Incident, ScoringRun
+from amad.report.trust_cards import Evidence, cards
 from amad.scores.job_log import job_logs, left_undone
 from amad.telemetry.files import read_json, staged
 from amad.telemetry.health import fleet_health
