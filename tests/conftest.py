@@ -53,6 +53,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return home
 
 
+@pytest.fixture
+def yard(tmp_path: Path):
+    """A project home with a folder of raw files, both empty."""
+    from ingest_kit import Yard
+
+    return Yard(tmp_path)
+
+
 @pytest.fixture(scope="session")
 def champion_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with a champion of the fleet ``nights`` (see scoring_kit) and nothing scored."""

@@ -9,10 +9,13 @@ import pyarrow.parquet as pq
 from amad.config import Fleet, Settings
 from amad.ingest.run import ingest
 from amad.telemetry.lake import Lake
+from pipelines.ingest import _sentences
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 START_US = round(START.timestamp() * 1e6)
 SECOND = 1_000_000
+DAY = 86_400  # seconds
+HEADER = "vehicle,timestamp,speed,level"
 
 
 def raw_fleet(**changes: object) -> Fleet:
@@ -73,9 +76,7 @@ class Yard:
         self.raw = folder / "raw"
         self.raw.mkdir()
 
-    def csv(
-        self, name: str, lines: list[str], header: str = "vehicle,timestamp,speed,level"
-    ) -> None:
+    def csv(self, name: str, lines: list[str], header: str = HEADER) -> None:
         (self.raw / name).write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
 
     def parquet(self, name: str, **columns: list) -> None:
@@ -97,3 +98,19 @@ class Yard:
 def seconds_of(table: pa.Table) -> list[float]:
     """Times of lake rows, in seconds after START."""
     return [(us - START_US) / SECOND for us in table["timestamp"].cast(pa.int64()).to_pylist()]
+
+
+def content_of(lake: Lake) -> dict[str, list[dict]]:
+    """All rows of each vehicle."""
+    return {vehicle: lake.read(vehicle).to_pylist() for vehicle in lake.vehicles()}
+
+
+def balanced(counts: dict) -> bool:
+    """Is every row that came in also in the lake, merged or rejected?"""
+    parts = (counts[f"rows_{name}"] for name in ("lake", "merged", "rejected"))
+    return counts["rows_in"] == sum(parts)
+
+
+def said(yard: Yard, counts: dict) -> str:
+    """What the stage prints for these counts."""
+    return "\n".join(_sentences("tiny", str(yard.raw), counts))

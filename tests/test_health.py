@@ -1,7 +1,6 @@
 """What is missing is told every night: on the report, by doctor and in the job's log."""
 
 from datetime import date, timedelta
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,11 +18,6 @@ DAY = 86_400
 
 def nights(vehicle: str, days, level=lambda n: "5") -> list[str]:
     return [f"{vehicle},{at(n * DAY + s)},10,{level(n)}" for n in days for s in range(60)]
-
-
-@pytest.fixture
-def yard(tmp_path: Path) -> Yard:
-    return Yard(tmp_path)
 
 
 def health(yard: Yard, fleet=None, **counts):

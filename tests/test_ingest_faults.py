@@ -15,19 +15,9 @@ import pytest
 from amad.config import DataError
 from amad.ingest import pending_change
 from amad.telemetry.lake import Lake, read_manifest
-from tests.ingest_kit import Yard, line, raw_fleet, tree
+from tests.ingest_kit import DAY, Yard, content_of, line, raw_fleet, tree
 
-DAY = 86_400
 ROOT = Path(__file__).resolve().parent.parent
-
-
-@pytest.fixture
-def yard(tmp_path):
-    return Yard(tmp_path)
-
-
-def content(lake: Lake) -> dict[str, list[dict]]:
-    return {vehicle: lake.read(vehicle).to_pylist() for vehicle in lake.vehicles()}
 
 
 class Killed(BaseException):
@@ -53,7 +43,7 @@ def test_a_kill_at_any_moment_leaves_the_old_lake_or_one_that_the_next_run_compl
         shutil.rmtree(folder)
         shutil.copytree(tmp_path / "before", folder)
         reader = Lake(lake.path, fleet)
-        was = content(reader)
+        was = content_of(reader)
         left = iter(range(moment))
 
         def dying(path, target, left=left):
@@ -71,9 +61,9 @@ def test_a_kill_at_any_moment_leaves_the_old_lake_or_one_that_the_next_run_compl
             assert begun or tree(lake.path) == old
         monkeypatch.setattr(pending_change.Path, "replace", rename)
         # Whoever reads now finds the old lake or the new one; who read before, still the old one.
-        assert content(reader) == was
+        assert content_of(reader) == was
         now = Lake(lake.path, fleet)
-        seen = content(now)
+        seen = content_of(now)
         assert seen == was or (now.hash() == hashed and len(seen) == 2)
         outcomes.add("old seen" if seen == was else "new seen")
         counts, lake = yard.ingest(fleet)
@@ -117,10 +107,10 @@ def test_a_real_kill_leaves_a_lake_that_can_be_read_and_ingested(moment, yard, t
     fleet = raw_fleet()
     yard.csv("1.csv", [line(seconds=s) for s in (0, DAY)])
     _, lake = yard.ingest(fleet)
-    was = content(lake)
+    was = content_of(lake)
     yard.csv("2.csv", [line(seconds=0.5), line("a-2"), line("a-2", DAY)])
     assert run(PROGRAM, tmp_path, moment).returncode == -signal.SIGKILL
-    assert content(Lake(lake.path, fleet)) == was
+    assert content_of(Lake(lake.path, fleet)) == was
     counts, lake = yard.ingest(fleet)
     assert counts["vehicles"] == {"a-1": 3, "a-2": 2}
     assert not (lake.path / ".pending").exists()
@@ -146,11 +136,11 @@ def test_a_full_disk_leaves_the_old_lake(yard, small_disk):
     fleet = raw_fleet()
     yard.csv("1.csv", [line(seconds=s) for s in (0, DAY)])
     _, lake = yard.ingest(fleet)
-    was = content(lake)
+    was = content_of(lake)
     yard.csv("2.csv", [line(seconds=s / 3, speed=s * 1.7) for s in range(40_000)])
     with pytest.raises(OSError, match="No space left"):
         yard.ingest(fleet)
-    assert content(lake) == was == content(Lake(lake.path, fleet))
+    assert content_of(lake) == was == content_of(Lake(lake.path, fleet))
     assert not (lake.path / ".pending").exists(), "what could not be finished gives its room back"
     yard.csv("2.csv", [line(seconds=1)])
     assert yard.ingest(fleet)[1].rows() == 3
@@ -165,7 +155,7 @@ def test_a_disk_that_is_full_at_any_write_leaves_the_old_lake(room, yard, monkey
     fleet = raw_fleet()
     yard.csv("1.csv", [line(seconds=s) for s in (0, DAY)])
     _, lake = yard.ingest(fleet)
-    was = content(lake)
+    was = content_of(lake)
     yard.csv("2.csv", [line(seconds=0.5), line("a-2"), "a-2,x,1,2"])
     left = iter(range(room))
     write_table, write_text = pq.write_table, files.Path.write_text
@@ -184,7 +174,7 @@ def test_a_disk_that_is_full_at_any_write_leaves_the_old_lake(room, yard, monkey
         try:
             yard.ingest(fleet)
         except OSError:
-            assert content(Lake(lake.path, fleet)) == was == content(lake)
+            assert content_of(Lake(lake.path, fleet)) == was == content_of(lake)
     assert yard.ingest(fleet)[0]["vehicles"] == {"a-1": 3, "a-2": 1}
 
 
@@ -197,7 +187,7 @@ STATE = [
 def use(yard: Yard) -> dict:
     """Read all, then add a file to the vehicle-day: whatever the lake holds is looked at."""
     lake = Lake(yard.settings.fleet_dir("tiny") / "lake", raw_fleet())
-    seen = content(lake) | {"events": lake.events().to_pylist(), "starts": lake.test_start()}
+    seen = content_of(lake) | {"events": lake.events().to_pylist(), "starts": lake.test_start()}
     yard.ingest(raw_fleet())
     return seen
 
@@ -230,7 +220,7 @@ def test_a_damaged_file_is_told_with_its_name_and_the_way_out(name, damage, yard
             use(yard)
         assert str(path) in str(error.value)
     counts, lake = yard.ingest(fleet, rebuild=True)
-    assert counts["rows_lake"] == 101 and len(content(lake)["a-1"]) == len(was["a-1"]) + 1
+    assert counts["rows_lake"] == 101 and len(content_of(lake)["a-1"]) == len(was["a-1"]) + 1
 
 
 def test_a_damaged_list_of_refused_rows_stops_nothing(yard, capsys):

@@ -1,7 +1,6 @@
 """The lake only grows: files that are gone, changed, moved, refused or merged with others."""
 
 import gzip
-import os
 import shutil
 
 import pytest
@@ -9,29 +8,18 @@ import pytest
 from amad.config import DataError
 from amad.telemetry.lake import Lake
 from amad.telemetry.refusals import intake_of
-from pipelines.ingest import _sentences
-from tests.ingest_kit import Yard, at, line, of_lake, raw_fleet, seconds_of, tree
-
-DAY = 86_400
-HEADER = "vehicle,timestamp,speed,level"
-
-
-@pytest.fixture
-def yard(tmp_path):
-    return Yard(tmp_path)
-
-
-def balanced(counts: dict) -> bool:
-    parts = (counts[f"rows_{name}"] for name in ("lake", "merged", "rejected"))
-    return counts["rows_in"] == sum(parts)
-
-
-def content(lake: Lake) -> dict[str, list[dict]]:
-    return {vehicle: lake.read(vehicle).to_pylist() for vehicle in lake.vehicles()}
-
-
-def said(yard: Yard, counts: dict) -> str:
-    return "\n".join(_sentences("tiny", str(yard.raw), counts))
+from tests.ingest_kit import (
+    DAY,
+    Yard,
+    balanced,
+    content_of,
+    line,
+    of_lake,
+    raw_fleet,
+    said,
+    seconds_of,
+    tree,
+)
 
 
 def test_a_file_that_is_gone_is_named_every_time_and_changes_nothing(yard):
@@ -158,11 +146,11 @@ def test_a_file_with_another_name_is_the_same_file(yard):
     yard.csv("1.csv", [line(), line(seconds=DAY)])
     yard.csv("2.csv", [line("a-2")])
     _, lake = yard.ingest(raw_fleet())
-    before = content(lake)
+    before = content_of(lake)
     (yard.raw / "1.csv").rename(yard.raw / "9.csv")
     (yard.raw / "2.csv").unlink()
     counts, lake = yard.ingest(raw_fleet())
-    assert content(lake) == before and counts["rows_rejected"] == 0
+    assert content_of(lake) == before and counts["rows_rejected"] == 0
     assert [file["path"] for file in counts["files_gone"]] == ["2.csv"]
 
 
@@ -171,13 +159,13 @@ def test_a_file_that_changed_into_rubbish_keeps_its_rows(yard):
     yard.csv("2.csv", [line("a-2")])
     yard.csv("3.csv", [line("a-3")])
     _, lake = yard.ingest(raw_fleet())
-    before = content(lake)
+    before = content_of(lake)
     (yard.raw / "1.csv").write_bytes(b"")
     (yard.raw / "2.csv").rename(yard.raw / "4.csv")
     yard.csv("4.csv", [line("a-2")], "vehicle,timestamp,speed,depth")
     for _ in range(2):
         counts, lake = yard.ingest(raw_fleet())
-        assert content(lake) == before and balanced(counts)
+        assert content_of(lake) == before and balanced(counts)
         assert [file["path"] for file in counts["files_refused"]] == ["1.csv", "4.csv"]
         assert "its rows of before stay" in counts["files_refused"][0]["reason"]
         assert counts["files_gone"] == [{"path": "2.csv", "rows": 1, "days": 1}]
@@ -250,125 +238,6 @@ def test_rows_told_by_position_need_all_files_where_one_changes(yard):
     with pytest.raises(DataError, match=r"told by position.*a-1_0\.csv.*--rebuild"):
         yard.ingest(fleet)
     assert tree(lake.path) == before
-
-
-def test_refused_files_and_unknown_vehicles_are_named_until_they_are_mended(yard):
-    yard.csv("1.csv", [line(), line("c-7"), line("c-7", 1), line("c-8")])
-    yard.csv("2.csv", [line(seconds=1)], "vehicle,timestamp,speed,depth")
-    for _ in range(3):
-        counts, _ = yard.ingest(raw_fleet())
-        assert [file["path"] for file in counts["files_refused"]] == ["2.csv"]
-        assert counts["vehicles_unknown"] == {"c-7": 2, "c-8": 1}
-        told = said(yard, counts)
-        assert "2.csv: missing column: 'level'" in told and "c-7 (2 rows)" in told
-    yard.csv("2.csv", [line(seconds=1)])  # mended: it is read, the others are not read again
-    counts, lake = yard.ingest(raw_fleet())
-    assert counts["files_refused"] == [] and counts["files_read"] == 1 and lake.rows() == 2
-    assert balanced(counts) and counts["rows_rejected"] == len(yard.rejected(raw_fleet())) == 3
-    yard.csv("3.csv", [line()], "vehicle,timestamp")
-    yard.ingest(raw_fleet())
-    (yard.raw / "3.csv").unlink()  # taken away: nothing of it is missed
-    counts, _ = yard.ingest(raw_fleet())
-    assert counts["files_refused"] == [] == counts["files_gone"]
-
-
-def test_a_file_that_may_not_be_read_does_not_stop_the_others(yard, monkeypatch):
-    from amad.ingest import raw_files
-
-    hashed = raw_files.file_sha256
-
-    def refusing(path):
-        if path.name == "2.csv":
-            raise PermissionError(13, "Permission denied", str(path))
-        return hashed(path)
-
-    yard.csv("1.csv", [line()])
-    yard.csv("2.csv", [line("a-2")])
-    with monkeypatch.context() as patch:
-        patch.setattr(raw_files, "file_sha256", refusing)
-        counts, lake = yard.ingest(raw_fleet())
-        assert lake.vehicles() == ["a-1"]
-        assert "Permission denied" in counts["files_refused"][0]["reason"]
-    assert yard.ingest(raw_fleet())[1].vehicles() == ["a-1", "a-2"]
-    os.utime(yard.raw / "2.csv")
-    with monkeypatch.context() as patch:  # its rows are in the lake now
-        patch.setattr(raw_files, "file_sha256", refusing)
-        counts, lake = yard.ingest(raw_fleet())
-        assert lake.vehicles() == ["a-1", "a-2"]
-        assert counts["files_gone"] == [{"path": "2.csv", "rows": 1, "days": 1}]
-
-
-def test_whatever_fails_in_reading_a_file_refuses_that_file(yard, monkeypatch):
-    from amad.reading.rows import FileParser
-
-    parse = FileParser.parse
-
-    def failing(self, batch):
-        if self._path == "2.csv":
-            raise ZeroDivisionError("no such thing")
-        return parse(self, batch)
-
-    monkeypatch.setattr(FileParser, "parse", failing)
-    yard.csv("1.csv", [line()])
-    yard.csv("2.csv", [line("a-2")])
-    counts, lake = yard.ingest(raw_fleet())
-    assert lake.vehicles() == ["a-1"] and balanced(counts)
-    assert "ZeroDivisionError: no such thing" in counts["files_refused"][0]["reason"]
-
-
-def test_names_that_are_not_utf_8(yard):
-    """The byte is kept in another form wherever the name is written, and the file is read."""
-    yard.csv("1.csv", [line()])
-    name = os.fsdecode(b"caf\xe9.csv")
-    (yard.raw / "1.csv").rename(yard.raw / name)
-    yard.csv(r"caf\xe9.csv", [line("a-2"), "a-2,x,1,2"])  # the form, as a name of its own
-    for _ in range(2):
-        counts, lake = yard.ingest(raw_fleet())
-        assert counts["files_refused"] == [] and lake.vehicles() == ["a-1", "a-2"]
-        assert set(lake.files) == {r"caf\xe9.csv", r"caf\\xe9.csv"}
-    assert yard.rejected(raw_fleet())[0]["file"] == r"caf\\xe9.csv"
-
-
-def test_ids_that_are_too_long_for_a_path(yard):
-    fleet = raw_fleet(vehicle_classes=[{"name": "a"}, {"name": "b", "vehicles": []}])
-    names = ["a" * 300, "a" * 299 + "b", "ü" * 60, "short", "x" * 247, "x" * 248]
-    yard.csv("x.csv", [line(name) for name in names])
-    counts, lake = yard.ingest(fleet)
-    assert lake.vehicles() == sorted(names) and counts["rows_lake"] == len(names)
-    assert all(lake.read(name).num_rows == 1 for name in names)
-    folders = [path.name for path in lake.path.glob("vehicle=*")]
-    assert len(folders) == len(names) and max(len(name.encode()) for name in folders) <= 255
-    assert f"vehicle={'x' * 247}" in folders
-
-
-def test_spellings_of_one_vehicle_are_named_and_joined_where_told(yard):
-    classes = [{"name": "a"}, {"name": "b", "vehicles": []}]
-    spelt = ["WDB 001", "wdb-001", "WDB_1", "wdb\u200b001", "W-2", "car-1-11", "car-11-1"]
-    yard.csv("1.csv", [line(name, seconds) for seconds, name in enumerate(spelt)])
-    counts, _ = yard.ingest(raw_fleet(vehicle_classes=classes))
-    assert counts["likely_doubles"] == [sorted(["WDB 001", "wdb-001", "WDB_1", "wdb\u200b001"])]
-    assert "'WDB 001' = 'WDB_1'" in said(yard, counts)
-    aliases = {"WDB 001": ["wdb-001", "WDB_1", "wdb\u200b001"]}
-    counts, lake = yard.ingest(
-        raw_fleet(vehicle_classes=classes, source={"vehicle": {"aliases": aliases}})
-    )
-    assert counts["likely_doubles"] == [] and seconds_of(lake.read("WDB 001")) == [0, 1, 2, 3]
-    assert (
-        "late" in lake.day_table().schema.names and sum(lake.day_table()["late"].to_pylist()) == 0
-    )
-
-
-def test_aliases_hold_in_paths_and_in_events(yard):
-    source = {
-        "vehicle": {"take": "path", "pattern": r"^([^_]+)_", "aliases": {"a-1": ["A1"]}},
-        "files": [{"glob": "*_x.csv"}],
-    }
-    labels = {"kind": "intervals", "culprits": "f.csv", "culprits_by": "timestamp"}
-    yard.csv("A1_x.csv", [f"{at(1)},1,2"], "timestamp,speed,level")
-    yard.csv("a-1_x.csv", [f"{at(0)},1,2"], "timestamp,speed,level")
-    yard.csv("f.csv", [f"A1,{at(1)},{at(2)},speed"], "vehicle,start,end,channels")
-    _, lake = yard.ingest(raw_fleet(source=source, labels=labels))
-    assert lake.vehicles() == ["a-1"] and lake.read("a-1")["label"].to_pylist() == [0, 1]
 
 
 def test_what_falls_out_of_a_log_that_rolls_on_stays(yard, capsys):

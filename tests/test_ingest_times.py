@@ -10,15 +10,10 @@ import pytest
 from amad.config import ConfigError, DataError
 from amad.ingest import refused_rows
 from amad.reading import times
-from tests.ingest_kit import SECOND, START, Yard, at, raw_fleet, seconds_of
+from tests.ingest_kit import SECOND, START, at, raw_fleet, seconds_of
 
 ONE = {"vehicle": {"take": "constant", "value": "a-1"}}
 DAY = 86_400
-
-
-@pytest.fixture
-def yard(tmp_path):
-    return Yard(tmp_path)
 
 
 def fleet_of(timestamp, **changes):

@@ -9,7 +9,9 @@ import grimp
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-MODULES = sorted(p for d in ("amad", "pipelines", "bench") for p in (ROOT / d).rglob("*.py"))
+MODULES = sorted(
+    p for d in ("amad", "pipelines", "bench", "tests", "tools") for p in (ROOT / d).rglob("*.py")
+)
 
 
 def test_imports_point_one_way():

@@ -1,14 +1,9 @@
 """One measured value a row: signals to channels, others counted, none at all refused."""
 
 import pytest
-from ingest_kit import Yard, at, raw_fleet, seconds_of
+from ingest_kit import at, raw_fleet, seconds_of
 
 HEADER = "vehicle,timestamp,signal,value"
-
-
-@pytest.fixture
-def yard(tmp_path):
-    return Yard(tmp_path)
 
 
 def long_fleet(**changes):

@@ -41,11 +41,6 @@ def quarantine(*days: tuple[str, int]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=QUARANTINE)
 
 
-@pytest.fixture
-def yard(tmp_path: Path) -> Yard:
-    return Yard(tmp_path)
-
-
 def build(yard: Yard, fleet: Fleet, *out: tuple[str, int]) -> WindowStore:
     _, lake = yard.ingest(fleet)
     path = yard.settings.fleet_dir(fleet.name) / "store"

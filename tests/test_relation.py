@@ -2,54 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from detect_kit import C, broken_relation, coupled, fleet_of, with_values
+from relation_kit import FAULT, INSIDE, PARAMS, VEHICLES, detector, members_of
 
-from amad.config.params import DetectParams
 from amad.detect.combine import EXCESS_QUANTILE
-from amad.detect.detector import FLEET, OWN_ROWS, Detector
+from amad.detect.detector import FLEET, Detector
 from amad.detect.make import make_members
-from amad.detect.members import Member, cut
+from amad.detect.members import cut
 from amad.detect.relation import RelationMember, silent_rows
 from amad.detect.storage import detector_digest, load_detector, save_detector
 from amad.windows import Scaler
 from amad.windows.series import Series
 
-VEHICLES = ("a-1", "a-2", "b-1")
-PARAMS = DetectParams(baseline_weight=0.0)  # a score is then the joint evidence
-FAULT, INSIDE = slice(600, 800), slice(640, 800)
 LEARNT = {"peer", "own", "constant", "patience"}
 FORMS = pytest.mark.parametrize("trailing", [False, True], ids=["two-sided", "trailing"])
-
-
-def members_of(*names: str, smoothing: str = "centred") -> list[Member]:
-    return make_members(PARAMS.model_copy(update={"members": list(names), "smoothing": smoothing}))
-
-
-def fitted(
-    members: Sequence[Member],
-    train: Sequence[Series] | None = None,
-    calibration: Sequence[Series] | None = None,
-    smoothing: str = "centred",
-) -> Detector:
-    train = train or [coupled(v, 4000, seed=1) for v in VEHICLES]
-    calibration = calibration or [coupled(v, seed=2, begin=2000) for v in VEHICLES]
-    params = PARAMS.model_copy(update={"smoothing": smoothing})
-    return Detector(members, params, fleet_of(), None).fit(train, calibration)
-
-
-@cache
-def detector(*names: str, smoothing: str = "centred") -> Detector:
-    return fitted(members_of(*names, smoothing=smoothing), smoothing=smoothing)
-
-
-def joint_of(detector: Detector, series: Series) -> np.ndarray:
-    """The joint evidence (T,): the score with what a pooled level takes off put back."""
-    return detector.raw_score(series)[0] + detector.levels[detector.level_of(series)].allowance
 
 
 def learnt(train: Sequence[Series], *, trailing: bool = False) -> RelationMember:
@@ -328,135 +298,6 @@ def test_few_train_rows_still_give_finite_coefficients(rows: int, trailing: bool
     [held_out_TC] = member.fit(FLEET, [coupled("b-1", rows)], 4)
     assert held_out_TC.shape == (rows, C)
     assert all(np.isfinite(value).all() for value in member.coefficients[FLEET].values())
-
-
-def test_the_score_is_two_thirds_time_one_third_relation_and_what_exceeds_the_bar() -> None:
-    series = broken_relation("stuck", coupled("b-1", 1200, seed=3), FAULT, 2)
-    time, relation = detector("ridge", "ridge_long"), detector("relation")
-    joint = detector("ridge", "relation", "ridge_long")
-    time_T, time_TC, _ = time.raw_score(series)
-    evidence_T, own_TC, _ = relation.raw_score(series)
-    joint_T, joint_TC, left_out = joint.raw_score(series)
-    bar = joint.levels["vehicle/b-1"].excess_threshold["relation"]
-    assert left_out == () and bar > 0
-    mean_T, mean_TC = 2 / 3 * time_T + evidence_T / 3, 2 / 3 * time_TC + own_TC / 3
-    np.testing.assert_allclose(joint_T, mean_T + np.maximum(evidence_T - bar, 0), atol=1e-9)
-    silent_T = evidence_T <= bar
-    assert 0.3 < silent_T.mean() < 0.95
-    np.testing.assert_allclose(joint_TC[silent_T], mean_TC[silent_T], atol=1e-9)
-    spoken_TC = joint_TC - mean_TC
-    assert (spoken_TC >= -1e-9).all() and (spoken_TC <= own_TC + 1e-9).all()
-    both_T = np.isclose(own_TC.sum(axis=1), evidence_T) & ~silent_T
-    assert both_T[INSIDE].any()
-    np.testing.assert_allclose(
-        spoken_TC.sum(axis=1)[both_T], (evidence_T - bar)[both_T], rtol=1e-6, atol=1e-9
-    )
-
-
-def test_what_is_ordinary_is_the_mean_of_both_kinds() -> None:
-    time, relation, joint = (
-        detector(*names).levels for names in (["ridge"], ["relation"], ["ridge", "relation"])
-    )
-    assert len(joint) == 6
-    for name, level in joint.items():
-        expected = 2 / 3 * time[name].ordinary + relation[name].ordinary / 3
-        assert level.ordinary == pytest.approx(expected)
-
-
-def test_a_bar_below_nought_makes_no_part_larger_than_the_members_own() -> None:
-    joint = fitted(members_of("ridge", "relation"))
-    joint.levels["vehicle/b-1"].excess_threshold["relation"] = -5.0
-    series = coupled("b-1", 600, seed=3)
-    time_TC, own_TC = (detector(name).raw_score(series)[1] for name in ("ridge", "relation"))
-    score_T, contribution_TC, _ = joint.raw_score(series)
-    np.testing.assert_allclose(contribution_TC, 2 / 3 * time_TC + 4 / 3 * own_TC, atol=1e-9)
-    assert np.isfinite(score_T).all()
-
-
-def test_several_between_channels_share_one_vote() -> None:
-    series = broken_relation("stuck", coupled("b-1", 1200, seed=3), FAULT, 2)
-    twice = [*members_of("ridge"), RelationMember(weight=3.0), RelationMember("again")]
-    ours, once = fitted(twice).raw_score(series), detector("ridge", "relation").raw_score(series)
-    np.testing.assert_allclose(ours[0], once[0], atol=1e-9)
-    np.testing.assert_allclose(ours[1], once[1], atol=1e-9)
-
-
-def test_alone_its_evidence_is_the_score() -> None:
-    alone = detector("relation")
-    assert all(level.excess_threshold == {} for level in alone.levels.values())
-    series = broken_relation("stuck", coupled("b-1", 1200, seed=3), FAULT, 2)
-    scored = alone.score(series)
-    assert np.isfinite(scored.score_T).all() and scored.alarm_T[INSIDE].any()
-    assert scored.score_T.min() < 0, "evidence in full, not its excess"
-
-
-@pytest.mark.parametrize(("silent", "other"), [(0, "relation"), (1, "ridge")])
-def test_where_one_kind_has_nothing_to_say_the_other_is_the_score(silent: int, other: str) -> None:
-    joint = fitted(members_of("ridge", "relation"))
-    member = joint.members[silent]
-    for coefficients in member.coefficients.values():
-        for name, value in coefficients.items():
-            coefficients[name] = np.full_like(value, np.nan)
-    series = coupled("b-1", 600, seed=3)
-    score_T, contribution_TC, left_out = joint.raw_score(series)
-    assert left_out == (member.name,)
-    alone_T, alone_TC, _ = detector(other).raw_score(series)
-    np.testing.assert_array_equal(score_T, alone_T)
-    np.testing.assert_array_equal(contribution_TC, alone_TC)
-
-
-@pytest.mark.parametrize(("vehicle", "level"), [("b-1", "vehicle/b-1"), ("b-9", "class/b")])
-def test_the_bar_is_a_quantile_of_held_out_evidence(vehicle: str, level: str) -> None:
-    relation = detector("relation")
-    held_out = replace(coupled("b-1", seed=2, begin=2000), vehicle=vehicle)
-    assert relation.level_of(held_out) == level
-    bar = detector("ridge", "relation").levels[level].excess_threshold["relation"]
-    expected = np.quantile(joint_of(relation, held_out), EXCESS_QUANTILE)
-    assert bar == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(("vehicle", "level"), [("b-9", "class/b"), ("c-1", "fleet")])
-def test_a_vehicle_never_seen_has_the_bar_of_its_class_or_the_fleets(
-    vehicle: str, level: str
-) -> None:
-    time, relation, joint = detector("ridge"), detector("relation"), detector("ridge", "relation")
-    seen = coupled("b-1", 1200, seed=3)
-    series = replace(
-        broken_relation("stuck", seen, FAULT, 2), vehicle=vehicle, vehicle_class=vehicle[0]
-    )
-    assert joint.level_of(series) == level
-    time_T, evidence_T = joint_of(time, series), joint_of(relation, series)
-    excess_T = np.maximum(evidence_T - joint.levels[level].excess_threshold["relation"], 0)
-    expected_T = 2 / 3 * time_T + evidence_T / 3 + excess_T
-    np.testing.assert_allclose(joint_of(joint, series), expected_T, atol=1e-9)
-    assert excess_T[INSIDE].any()
-    assert joint.levels["fleet"].excess_threshold != joint.levels["class/b"].excess_threshold
-
-
-def test_what_calibration_rows_show_raises_the_bar_if_there_are_enough_of_them() -> None:
-    def bars(rows: int, kind: str | None) -> dict[str, float]:
-        calibration = coupled("b-1", rows, seed=2, begin=2000)
-        if kind:
-            calibration = broken_relation(kind, calibration, slice(100, 250), 2)
-        found = fitted(members_of("ridge", "relation"), [coupled("b-1", seed=1)], [calibration])
-        return {name: level.excess_threshold["relation"] for name, level in found.levels.items()}
-
-    clean, wandering = bars(OWN_ROWS, None), bars(OWN_ROWS, "stuck")
-    assert set(clean) == {"fleet", "vehicle/b-1"}
-    assert all(wandering[name] > clean[name] + 0.5 for name in clean)
-    few = bars(OWN_ROWS - 1, None)
-    assert few == bars(OWN_ROWS - 1, "stuck"), "then train evidence sets it"
-    assert few != clean
-
-
-def test_the_order_of_the_vehicles_does_not_matter() -> None:
-    vehicles = [f"b-{i:02d}" for i in range(20)]
-    train = [coupled(v, 200, seed=1) for v in vehicles]
-    calibration = [coupled(v, 60, seed=2, begin=200) for v in vehicles]
-    one = fitted(members_of("ridge", "relation"), train, calibration)
-    other = fitted(members_of("ridge", "relation"), train[::-1], calibration[::-1])
-    assert one.levels[FLEET].excess_threshold == other.levels[FLEET].excess_threshold
-    assert one.threshold == other.threshold
 
 
 @pytest.mark.parametrize("smoothing", ["centred", "trailing"])

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from report_kit import (
     FIRST_DAY,
     SECOND,
@@ -29,7 +27,6 @@ from amad.report import build_report
 from amad.report import page_text as text
 from amad.report.fleet_overview import overview, stretch_us
 from amad.report.scoring_run import Cell, Coverage, ScoringRun
-from amad.report.svg_plots import BUCKETS, HEIGHT, WIDTH, Frame, Scale, line
 from amad.telemetry.files import write_json
 from pipelines import report as stage
 
@@ -312,89 +309,6 @@ def test_the_tables_are_read_as_the_docs_say(home: Path, monkeypatch: pytest.Mon
 
 
 # The geometry of the plots.
-
-
-@given(
-    rows=st.integers(1, 4000),
-    gaps=st.lists(st.integers(1, 3999), max_size=5, unique=True),
-    seed=st.integers(0, 99),
-)
-def test_a_line_breaks_at_each_gap_and_loses_no_peak(rows: int, gaps: list[int], seed: int):
-    rng = np.random.default_rng(seed)
-    step = np.full(rows, SECOND)
-    here = [g for g in gaps if g < rows]
-    step[here] = 100 * SECOND
-    us_T, value_T = np.cumsum(step), rng.normal(size=rows)
-    frame = Frame(start=int(us_T[0]), end=int(us_T[-1]) + 1)
-    scale = Scale.over(value_T)
-    path = line(us_T, value_T, frame, scale, 10 * SECOND)
-    assert path.count("M") == len(here) + 1
-    at = [float(y) for y in re.findall(r" (-?[\d.]+)", path)]
-    assert min(at) == scale.y(float(value_T.max())) and max(at) == scale.y(float(value_T.min()))
-    assert len(at) <= 4 * (BUCKETS + len(here) + 1)
-
-
-@given(
-    low=st.floats(-1e5, 1e5),
-    span=st.floats(1e-3, 1e5),
-    band=st.floats(0, 1e4),
-    seed=st.integers(0, 9),
-)
-def test_a_scale_holds_its_values_and_has_ticks_in_order(low, span, band, seed):
-    value_T = low + span * np.random.default_rng(seed).random(50)
-    scale = Scale.over(value_T, (low - band, low + band))
-    assert all(0 <= scale.y(float(v)) <= HEIGHT for v in value_T)
-    ticks = scale.ticks()
-    assert 1 <= len(ticks) <= 5 and all(0 <= t.at <= HEIGHT for t in ticks)
-    assert [t.at for t in ticks] == sorted((t.at for t in ticks), reverse=True)
-    assert len({t.text for t in ticks}) == len(ticks)
-
-
-def test_a_constant_line_is_in_the_middle():
-    for value in (0.0, -3.0, 1e6):
-        assert Scale.over(np.full(9, value)).y(value) == HEIGHT / 2
-
-
-@given(start=st.integers(0, 2 * 10**15), span=st.integers(10 * SECOND, 3 * 10**13))
-def test_times_are_round_few_and_inside(start: int, span: int):
-    frame = Frame(start=start, end=start + span)
-    ticks = frame.ticks()
-    assert 1 <= len(ticks) <= 7 and all(0 <= t.at <= 100 for t in ticks)
-    assert [t.at for t in ticks] == sorted(t.at for t in ticks)
-    left, width = frame.block(start - span, start + 2 * span)
-    assert (left, width) == (0.0, WIDTH)
-
-
-@pytest.mark.parametrize(
-    ("us", "told"),
-    [
-        (45 * SECOND, "45 s"), (60 * SECOND, "1 min"), (3723 * SECOND, "1 h 2 min"),
-        (86400 * SECOND, "1 d"), (90061 * SECOND, "1 d 1 h"), (86460 * SECOND, "1 d"),
-        (SECOND // 4, "0.25 s"),
-    ],
-)  # fmt: skip
-def test_spans_are_told_in_two_units(us: int, told: str):
-    assert text.span(us) == told
-
-
-@pytest.mark.parametrize(
-    ("value", "told"),
-    [
-        (0, "0"), (12.345, "12.3"), (0.001234, "0.00123"), (1234567.0, "1,234,567"),
-        (-40.0, "-40"), (100.0, "100"), (None, "–"), (float("nan"), "–"), (5e8, "5.00e+08"),
-    ],
-)  # fmt: skip
-def test_numbers_are_readable(value, told: str):
-    assert text.number(value) == told
-
-
-@pytest.mark.parametrize(
-    ("value", "told"),
-    [(0, "0 %"), (1, "100 %"), (0.0004, "<0.1 %"), (0.9996, ">99.9 %"), (0.034, "3.4 %"),
-     (0.62, "62 %"), (0.998, "99.8 %")],
-)  # fmt: skip
-def test_shares_never_hide_something_as_nothing(value, told: str):
-    assert text.share(value) == told
 
 
 def test_long_runs_are_shown_in_few_cells(home: Path):
