@@ -21,8 +21,8 @@ from amad.baselines.pca import PcaMember
 from amad.config import Fleet, Params, Settings, load_params
 from amad.config.console import say, track
 from amad.config.params import DetectParams
+from amad.detect.build_members import linear_members, two_sided_member
 from amad.detect.detector import Detector
-from amad.detect.make import linear_members, two_sided_member
 from amad.detect.members import Member
 from amad.detect.relation import RelationMember
 from amad.detect.scorer import RawScore, by_vehicle
@@ -129,8 +129,8 @@ class WithoutChain(Detector):
 
     def raw_score(self, series: Series) -> RawScore:
         """As any detector's."""
-        level = self.level_of(series)
-        square_TC = np.sum([np.square(m.residual(series, level)) for m in self.members], axis=0)
+        owner = self.owner_of(series)
+        square_TC = np.sum([np.square(m.residual(series, owner)) for m in self.members], axis=0)
         known_TC = np.isfinite(square_TC)
         count_T = known_TC.sum(axis=1)
         contribution_TC = np.where(known_TC, square_TC, 0.0)
@@ -199,7 +199,7 @@ def _judge(
     trailing = params.detect.smoothing == "trailing"
     for name, (kind_of, members, detect) in track(list(found.items()), f"on {fleet.name}"):
         detector = kind_of(members(trailing), detect, fleet, None, name=name)
-        detector.fit_levels(by_vehicle(fit))
+        detector.fit_figures(by_vehicle(fit))
         detector.measure_excess_thresholds([s for s in held if s.rows])
         values, kinds = [], []
         for unit in units:

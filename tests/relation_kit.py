@@ -7,18 +7,18 @@ import numpy as np
 from detect_kit import coupled, fleet_of
 
 from amad.config.params import DetectParams
+from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
-from amad.detect.make import make_members
 from amad.detect.members import Member
 from amad.windows.series import Series
 
 VEHICLES = ("a-1", "a-2", "b-1")
-PARAMS = DetectParams(baseline_weight=0.0)  # a score is then the joint evidence
+PARAMS = DetectParams(baseline_weight=0.0)  # a score is then the combined evidence
 FAULT, INSIDE = slice(600, 800), slice(640, 800)
 
 
 def members_of(*names: str, smoothing: str = "centred") -> list[Member]:
-    return make_members(PARAMS.model_copy(update={"members": list(names), "smoothing": smoothing}))
+    return build_members(PARAMS.model_copy(update={"members": list(names), "smoothing": smoothing}))
 
 
 def fitted(
@@ -38,6 +38,6 @@ def detector(*names: str, smoothing: str = "centred") -> Detector:
     return fitted(members_of(*names, smoothing=smoothing), smoothing=smoothing)
 
 
-def joint_of(detector: Detector, series: Series) -> np.ndarray:
-    """The joint evidence (T,): the score with what a pooled level takes off put back."""
-    return detector.raw_score(series)[0] + detector.levels[detector.level_of(series)].allowance
+def combined_of(detector: Detector, series: Series) -> np.ndarray:
+    """The combined evidence (T,): the score plus the allowance of pooled figures."""
+    return detector.raw_score(series)[0] + detector.figures[detector.owner_of(series)].allowance

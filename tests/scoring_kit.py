@@ -16,8 +16,8 @@ import torch
 import yaml
 
 from amad.config import Fleet, Params, Settings, load_fleet
+from amad.detect.build_members import build_members
 from amad.detect.detector import Detector, build_detector
-from amad.detect.make import make_members
 from amad.detect.storage import detector_digest, save_detector
 from amad.evaluation.harness import evaluate
 from amad.ingest.run import ingest
@@ -173,7 +173,7 @@ def fit_detector(fleet: Fleet, lake: Lake, **detect: object) -> Detector:
         bundle = Bundle(model=network, params=params, fleet=fleet, scaler=scaler, meta={})
         detector = build_detector(bundle, params.detect)
     else:
-        detector = Detector(make_members(params.detect), params.detect, fleet, scaler)
+        detector = Detector(build_members(params.detect), params.detect, fleet, scaler)
     return detector.fit([s.part(TRAIN) for s in scaled], [s.part(CALIBRATION) for s in scaled])
 
 

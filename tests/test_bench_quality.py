@@ -14,8 +14,8 @@ from quality_kit import write_fleet, write_params
 
 from amad.baselines import baseline_names
 from amad.config import ConfigError, Settings
+from amad.detect.build_members import linear_members
 from amad.detect.detector import Detector
-from amad.detect.make import linear_members
 from bench.quality import fleets, jobs
 from bench.quality.__main__ import main, options_of
 from bench.quality.methods import (

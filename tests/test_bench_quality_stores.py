@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from evaluation_kit import kit_events, kit_fleet, kit_params, kit_store
 
+from amad.detect.build_members import linear_members
 from amad.detect.detector import Detector
-from amad.detect.make import linear_members
 from amad.detect.residual_cache import ResidualCache
 from amad.evaluation.harness import judge
 from amad.evaluation.units import fitting_parts
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.slow
 def test_numbers_learnt_count_what_levels_share_once(store):
     detector = Detector(linear_members()[:1], kit_params().detect, kit_fleet(), store.scaler)
     detector.fit(*fitting_parts(store))
-    state = detector.members[0].state()
+    state = detector.members[0].coefficients
     assert jobs.numbers_learnt(detector) == 6 * 4 * 6  # levels, channels, lags and intercept
     state["vehicle/v-0"]["lag"] = state["fleet"]["lag"].copy()
     assert jobs.numbers_learnt(detector) == 5 * 4 * 6
@@ -83,8 +83,8 @@ def test_unseen_vehicles_are_unseen(store, tmp_path):
         train, calibration = fitting_parts(half)
         assert {s.vehicle for s in (*train, *calibration)} == set(half.vehicles) - unseen
         detector.fit(train, calibration)
-        assert not {f"vehicle/{v}" for v in unseen} & set(detector.levels)
-        assert detector.level_of(half.scaled(min(unseen))) == "fleet"
+        assert not {f"vehicle/{v}" for v in unseen} & set(detector.figures)
+        assert detector.owner_of(half.scaled(min(unseen))) == "fleet"
         results, _ = judge({"m": detector}, half, fleet, kit_params(), kit_events(), {})
         assert set(results["m"].vehicle.values()) == unseen
 

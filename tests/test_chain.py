@@ -202,7 +202,7 @@ def test_the_slow_baseline_agrees_with_a_slow_loop() -> None:
     stamp_T = np.cumsum(rng.choice([1, 1, 1, 12], 120)) * 1_000_000
     score_T, ordinary = rng.normal(size=120) + 3, 2.5
     recent_T = chain.recent(stamp_T, period_us=1_000_000)
-    ours_T = chain.take_off_baseline(score_T, recent_T, ordinary=ordinary)
+    ours_T = chain.subtract_baseline(score_T, recent_T, ordinary=ordinary)
     for t in range(120):
         recent = (stamp_T > stamp_T[t] - 30_000_000) & (stamp_T <= stamp_T[t])
         assert recent_T[t] == np.flatnonzero(recent)[0]

@@ -1,4 +1,4 @@
-"""The joint of several members' evidence: its shares, its excess, and whom it blames."""
+"""The combined score of several members' evidence: its shares, its excess, and whom it blames."""
 
 from dataclasses import dataclass, replace
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from amad.detect.combine import TIME_SHARE, excess_shares, join, shares
+from amad.detect.combine import TIME_SHARE, combine, excess_shares, shares
 from amad.detect.members import Member
 
 T, C = 4, 3
@@ -17,12 +17,12 @@ Evidence = dict[str, tuple[np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True)
 class Said:
-    """What counts of a member, with its bar."""
+    """What counts of a member, with its threshold."""
 
     name: str
     weight: float
     between_channels: bool
-    bar: float = 0.0
+    threshold: float = 0.0
 
 
 weights = st.floats(1e-2, 1e2)
@@ -55,8 +55,8 @@ def heard(seed: int, members: list[Said], least: float = -20.0) -> Evidence:
     return found
 
 
-def bars(members: list[Said]) -> dict[str, float]:
-    return {m.name: m.bar for m in members if m.between_channels}
+def thresholds_of(members: list[Said]) -> dict[str, float]:
+    return {m.name: m.threshold for m in members if m.between_channels}
 
 
 def average(members: list[Said], evidence: Evidence, which: int) -> np.ndarray:
@@ -70,14 +70,14 @@ def of_kind(members: list[Said], between: bool) -> list[Said]:
     return [m for m in members if m.between_channels == between]
 
 
-def test_a_joint_by_hand() -> None:
+def test_a_combined_score_by_hand() -> None:
     members = [Said("ridge", 1.0, False), Said("both", 3.0, False), Said("relation", 0.5, True)]
     evidence = {
         "ridge": (np.array([1.0, 3.0]), np.array([[1.0, 0.0], [0.0, 3.0]])),
         "both": (np.array([1.0, 7.0]), np.array([[0.0, 1.0], [7.0, 0.0]])),
         "relation": (np.array([3.0, 12.0]), np.array([[3.0, 0.0], [6.0, 6.0]])),
     }
-    score_T, contribution_TC = join(members, evidence, {"relation": 4.0})
+    score_T, contribution_TC = combine(members, evidence, {"relation": 4.0})
     assert score_T == pytest.approx([2 / 3 * 1 + 1, 2 / 3 * 6 + 4 + (12 - 4)])
     parts = [[2 / 3 * 0.25 + 1, 2 / 3 * 0.75], [2 / 3 * 5.25 + 2 + 4, 2 / 3 * 0.75 + 2 + 4]]
     np.testing.assert_allclose(contribution_TC, parts)
@@ -103,7 +103,7 @@ def test_one_kind_alone_is_its_mean(kind: bool, data: st.DataObject, seed: int) 
     members = data.draw(some_members((kind,)))
     evidence = heard(seed, members)
     assert sum(shares(members).values()) == pytest.approx(1) and excess_shares(members) == {}
-    score_T, contribution_TC = join(members, evidence, {})  # it needs no bar
+    score_T, contribution_TC = combine(members, evidence, {})  # it needs no threshold
     np.testing.assert_allclose(score_T, average(members, evidence, 0), atol=1e-9)
     np.testing.assert_allclose(contribution_TC, average(members, evidence, 1), atol=1e-9)
 
@@ -113,8 +113,8 @@ def test_below_its_bar_a_member_gives_its_third_and_nothing_more(
     members: list[Said], seed: int, above: float
 ) -> None:
     evidence = heard(seed, members)
-    bar = {m.name: evidence[m.name][0].max() + above for m in of_kind(members, True)}
-    for which, found in enumerate(join(members, evidence, bar)):
+    threshold = {m.name: evidence[m.name][0].max() + above for m in of_kind(members, True)}
+    for which, found in enumerate(combine(members, evidence, threshold)):
         time, between = (average(of_kind(members, kind), evidence, which) for kind in (False, True))
         np.testing.assert_allclose(found, 2 / 3 * time + 1 / 3 * between, atol=1e-9)
 
@@ -124,9 +124,11 @@ def test_beyond_its_bar_it_counts_once_more_by_what_it_has_beyond(
     members: list[Said], seed: int
 ) -> None:
     evidence, quiet = heard(seed, members), {m.name: np.inf for m in members}
-    more_T = join(members, evidence, bars(members))[0] - join(members, evidence, quiet)[0]
+    more_T = (
+        combine(members, evidence, thresholds_of(members))[0] - combine(members, evidence, quiet)[0]
+    )
     between = of_kind(members, True)
-    beyond = {m.name: (np.maximum(evidence[m.name][0] - m.bar, 0), 0) for m in between}
+    beyond = {m.name: (np.maximum(evidence[m.name][0] - m.threshold, 0), 0) for m in between}
     np.testing.assert_allclose(more_T, average(between, beyond, 0), atol=1e-9)
 
 
@@ -135,19 +137,21 @@ def test_parts_are_no_less_than_nought_and_no_more_than_the_members_own(
     members: list[Said], seed: int
 ) -> None:
     evidence = heard(seed, members)
-    score_T, contribution_TC = join(members, evidence, bars(members))
+    score_T, contribution_TC = combine(members, evidence, thresholds_of(members))
     assert np.isfinite(score_T).all() and (contribution_TC >= 0).all()
     most_TC = sum(share * evidence[name][1] for name, share in shares(members).items())
     most_TC += sum(share * evidence[name][1] for name, share in excess_shares(members).items())
-    assert (contribution_TC <= most_TC + 1e-9).all(), "whatever the bar"
+    assert (contribution_TC <= most_TC + 1e-9).all(), "whatever the threshold"
 
 
 @given(some, st.integers(0, 1000))
-def test_where_parts_sum_to_the_evidence_they_sum_to_the_joint(
+def test_where_contributions_sum_to_the_evidence_they_sum_to_the_combined_score(
     members: list[Said], seed: int
 ) -> None:
-    members = [replace(m, bar=abs(m.bar)) for m in members]
-    score_T, contribution_TC = join(members, heard(seed, members, least=0.0), bars(members))
+    members = [replace(m, threshold=abs(m.threshold)) for m in members]
+    score_T, contribution_TC = combine(
+        members, heard(seed, members, least=0.0), thresholds_of(members)
+    )
     np.testing.assert_allclose(contribution_TC.sum(axis=1), score_T, atol=1e-9)
 
 
@@ -161,9 +165,11 @@ def test_the_score_grows_with_the_evidence_of_each(
     members: list[Said], seed: int, more_T: np.ndarray, which: int
 ) -> None:
     evidence, name = heard(seed, members), members[which % len(members)].name
-    score_T, _ = join(members, evidence, bars(members))
+    score_T, _ = combine(members, evidence, thresholds_of(members))
     own_T, own_TC = evidence[name]
-    grown_T, _ = join(members, evidence | {name: (own_T + more_T, own_TC)}, bars(members))
+    grown_T, _ = combine(
+        members, evidence | {name: (own_T + more_T, own_TC)}, thresholds_of(members)
+    )
     least = shares(members)[name]
     most = least + excess_shares(members).get(name, 0.0)
     assert (grown_T - score_T >= least * more_T - 1e-9).all()
@@ -176,7 +182,7 @@ def test_weights_scale_nothing(members: list[Said], seed: int, time: float, betw
     scaled = [
         replace(m, weight=m.weight * (between if m.between_channels else time)) for m in members
     ]
-    found = (join(members, evidence, bars(members)) for members in (members, scaled))
+    found = (combine(members, evidence, thresholds_of(members)) for members in (members, scaled))
     for ours, theirs in zip(*found, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
 
@@ -187,10 +193,12 @@ def test_neither_the_order_nor_who_is_silent_matters_and_nothing_is_changed(
 ) -> None:
     evidence = heard(seed, members)
     kept = {name: (a.copy(), b.copy()) for name, (a, b) in evidence.items()}
-    ours = join(members, evidence, bars(members))
+    ours = combine(members, evidence, thresholds_of(members))
     for turned in (members[::-1], members[1:] + members[:1]):
         others = evidence | {"not there": (np.full(T, np.nan), np.full((T, C), np.nan))}
-        for a, b in zip(ours, join(turned, others, bars(turned) | {"not there": 0.0}), strict=True):
+        for a, b in zip(
+            ours, combine(turned, others, thresholds_of(turned) | {"not there": 0.0}), strict=True
+        ):
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
     for name, both in evidence.items():
         for a, b in zip(both, kept[name], strict=True):

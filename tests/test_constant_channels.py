@@ -14,6 +14,7 @@ from scoring_kit import CONTENT, START, night
 
 from amad.config import Fleet
 from amad.config.params import DetectParams
+from amad.detect.build_members import build_members
 from amad.detect.constant_channels import (
     MEMORY_DAYS,
     MEMORY_US,
@@ -25,9 +26,8 @@ from amad.detect.constant_channels import (
 )
 from amad.detect.daily import day_bounds, score_table, score_vehicle_day
 from amad.detect.detector import Detector
-from amad.detect.detector_state import FLEET, OWN_ROWS
 from amad.detect.incidents import incidents_of
-from amad.detect.make import make_members
+from amad.detect.learnt_figures import FLEET, OWN_ROWS
 from amad.detect.storage import detector_digest, load_detector, save_detector
 from amad.windows import Scaler
 from amad.windows.resample import split_bounds, to_series
@@ -63,7 +63,7 @@ def fitted(x: dict[str, float], limits: list[float] | None = None, **changes) ->
     train = [drive(v, value, seed=1) for v, value in x.items()]
     calibration = [drive(v, changes.get(v, x[v]), seed=2, day=1) for v in x]
     scaler = Scaler.fit(train, fleet, "vehicle")
-    detector = Detector(make_members(PARAMS), PARAMS, fleet, scaler)
+    detector = Detector(build_members(PARAMS), PARAMS, fleet, scaler)
     return detector.fit([scaler.apply(s) for s in train], [scaler.apply(s) for s in calibration])
 
 
@@ -122,7 +122,7 @@ def test_a_first_move_is_one_incident_of_its_channel_and_hides_nothing(name: str
 def test_a_channel_that_hardly_ever_moved_settles_at_a_new_value(x: np.ndarray) -> None:
     """It was 1 in one row of train: the members know that, and not that it may stay."""
     detector = fitted(dict.fromkeys(("a-1", "b-1"), np.where(T == 300, 1.0, 0.0)))
-    assert detector.levels["vehicle/b-1"].nearly_constant[X][1] == SETTLED_ROWS
+    assert detector.figures["vehicle/b-1"].nearly_constant[X][1] == SETTLED_ROWS
     assert detector.remembered_channels("b-1", "b") == [X]
     series = drive("b-1", x, seed=4, day=2)
     series.value_TC[1500:1540, 1] += 8.0
@@ -209,12 +209,12 @@ def test_a_stretch_too_short_to_be_scored_does_not_swallow_the_move() -> None:
 
 def test_a_vehicle_never_seen_is_judged_by_what_its_class_agrees_in() -> None:
     detector = fitted({f"b-{n}": 1.0 for n in range(4)})
-    assert detector.levels[FLEET].constant[X] and detector.remembered_channels("b-9", "b") == [X]
+    assert detector.figures[FLEET].constant[X] and detector.remembered_channels("b-9", "b") == [X]
     assert told(detector, drive("b-9", 1.0, seed=4))[2] == []
     _, _, [incident] = told(detector, drive("b-9", 2.0, seed=4))
     assert incident.channels[0] == "x"
     codes = fitted({f"b-{n}": float(n) for n in range(4)})
-    assert codes.levels[FLEET].constant == {X: ()}
+    assert codes.figures[FLEET].constant == {X: ()}
     assert told(codes, drive("b-9", 77.0, seed=4))[2] == [], "a code of its own is no news"
     _, _, [incident] = told(codes, drive("b-9", np.where(T < 700, 77.0, 78.0), seed=4))
     assert incident.channels[0] == "x" and incident.type == "first_move"
@@ -224,7 +224,7 @@ def test_a_vehicle_that_stood_still_altogether_is_scored_and_told() -> None:
     fleet = fleet_of()
     parked = [waves(v, OWN_ROWS, seed=1) for v in ("b-1", "b-2")]
     parked[0].value_TC[:] = 0.0
-    detector = Detector(make_members(PARAMS), PARAMS, fleet, None).fit(parked, parked)
+    detector = Detector(build_members(PARAMS), PARAMS, fleet, None).fit(parked, parked)
     series = waves("b-1", 300)
     series.value_TC[:] = 0.0
     assert np.isfinite(detector.score(series).score_T).all()
@@ -292,7 +292,7 @@ class Nights:
         series = to_series(self.table, self.fleet, "a-1", bounds=split_bounds(stamps, self.fleet))
         scaler = Scaler.fit([series], self.fleet, "vehicle")
         scaled = scaler.apply(series)
-        detector = Detector(make_members(params), params, self.fleet, scaler)
+        detector = Detector(build_members(params), params, self.fleet, scaler)
         return detector.fit([scaled.part(TRAIN)], [scaled.part(CALIBRATION)])
 
 
@@ -326,15 +326,15 @@ def test_a_quarantined_day_is_no_memory() -> None:
 
 def test_saved_and_loaded_it_knows_the_same(tmp_path: Path) -> None:
     detector = fitted({"b-1": 1.0, "b-2": 2.0})
-    detector.levels["vehicle/b-1"].nearly_constant[1] = (0.5, 60)
+    detector.figures["vehicle/b-1"].nearly_constant[1] = (0.5, 60)
     save_detector(detector, tmp_path / "d")
     loaded = load_detector(tmp_path / "d")
     assert (
         detector_digest(loaded) == detector_digest(detector)
         and loaded.history_us == detector.history_us
     )
-    for name, level in detector.levels.items():
-        assert loaded.levels[name].constant == level.constant and X in level.constant
-        assert loaded.levels[name].nearly_constant == level.nearly_constant
+    for name, figures in detector.figures.items():
+        assert loaded.figures[name].constant == figures.constant and X in figures.constant
+        assert loaded.figures[name].nearly_constant == figures.nearly_constant
     series = drive("b-1", np.where(T < 700, 1.0, 2.0), seed=4)
     np.testing.assert_array_equal(told(loaded, series)[0], told(detector, series)[0])

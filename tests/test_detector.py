@@ -1,4 +1,4 @@
-"""The detector as one thing: fit, levels, threshold, score, save and load."""
+"""The detector as one thing: fit, learnt figures, threshold, score, save and load."""
 
 import json
 from dataclasses import replace
@@ -11,9 +11,9 @@ from detect_kit import LINEAR, C, broken_relation, coupled, fleet_of, parts, wav
 from amad.config import ConfigError, DataError
 from amad.config.params import DetectParams
 from amad.detect.alarms import merge_alarms
+from amad.detect.build_members import build_members, linear_members
 from amad.detect.detector import Detector, build_detector
-from amad.detect.detector_state import OWN_ROWS, POOL_ROWS, POOL_VEHICLES, pooled
-from amad.detect.make import linear_members, make_members
+from amad.detect.learnt_figures import OWN_ROWS, POOL_ROWS, POOL_VEHICLES, pooled
 from amad.detect.storage import FORMAT, detector_digest, folder_digest, load_detector, save_detector
 from amad.windows import Scaler
 
@@ -80,10 +80,10 @@ def test_levels_serve_vehicles_that_were_never_seen() -> None:
     train, calibration = parts(VEHICLES)
     train.append(waves("b-2", OWN_ROWS - 1))
     detector = Detector(linear_members(), LINEAR, fleet_of(), None).fit(train, calibration)
-    assert detector.level_of(waves("a-2", 100)) == "vehicle/a-2"
-    assert detector.level_of(waves("b-2", 100)) == "class/b", "too few train rows of its own"
-    assert detector.level_of(waves("a-9", 100)) == "class/a"
-    assert detector.level_of(waves("c-1", 100)) == "fleet"
+    assert detector.owner_of(waves("a-2", 100)) == "vehicle/a-2"
+    assert detector.owner_of(waves("b-2", 100)) == "class/b", "too few train rows of its own"
+    assert detector.owner_of(waves("a-9", 100)) == "class/a"
+    assert detector.owner_of(waves("c-1", 100)) == "fleet"
     for vehicle in ("b-2", "a-9", "c-1"):
         scored = detector.score(faulty(vehicle))
         assert np.isfinite(scored.score_T).all()
@@ -116,7 +116,7 @@ def test_a_day_with_its_context_scores_as_the_whole_series_does(
 ) -> None:
     params = LINEAR.model_copy(update={"smoothing": smoothing, "members": members})
     train, calibration = ([coupled(v, seed=seed) for v in VEHICLES] for seed in (1, 2))
-    detector = Detector(make_members(params), params, fleet_of(), None).fit(train, calibration)
+    detector = Detector(build_members(params), params, fleet_of(), None).fit(train, calibration)
     first, last = 2000, 2600
     series = broken_relation("stuck", coupled("b-1", 3000, seed=8), slice(1950, 2100), 2)
     whole = detector.score(series)
@@ -202,10 +202,10 @@ def test_without_normal_rows_the_error_names_the_way_out() -> None:
 
 def test_a_class_without_calibration_rows_is_served_all_the_same() -> None:
     train, calibration = parts(VEHICLES)
-    members = make_members(LINEAR.model_copy(update={"members": ["ridge", "relation"]}))
+    members = build_members(LINEAR.model_copy(update={"members": ["ridge", "relation"]}))
     detector = Detector(members, LINEAR, fleet_of(), None).fit(train, calibration[:2])
-    assert detector.level_of(waves("b-9", 100)) == "class/b"
-    assert detector.level_of(waves("b-1", 100)) == "vehicle/b-1"
+    assert detector.owner_of(waves("b-9", 100)) == "class/b"
+    assert detector.owner_of(waves("b-1", 100)) == "vehicle/b-1"
     for vehicle in ("b-1", "b-9"):
         assert detector.score(faulty(vehicle)).alarm_T[705:725].all()
 
@@ -284,9 +284,10 @@ def test_the_networks_members_follow_what_its_training_hid(
         "channel" if name == "amad_channel" else "time" for name in names
     ]
     between = {name for name in names if name == "amad_channel"}
-    for level in detector.levels.values():
+    for figures in detector.figures.values():
         assert (
-            set(level.calibration) == {"ridge", *names} and set(level.excess_threshold) == between
+            set(figures.calibration) == {"ridge", *names}
+            and set(figures.excess_threshold) == between
         )
     scored = detector.score(series)
     assert scored.left_out == () and np.isfinite(scored.score_T).all()
@@ -347,7 +348,7 @@ def test_where_no_member_serves_nothing_is_scored(bundle) -> None:
 def test_members_between_channels_habituate_and_their_context_says_so(member: str) -> None:
     params = LINEAR.model_copy(update={"members": [member]})
     train, calibration = ([coupled(v, seed=seed) for v in VEHICLES] for seed in (1, 2))
-    detector = Detector(make_members(params), params, fleet_of(), None).fit(train, calibration)
+    detector = Detector(build_members(params), params, fleet_of(), None).fit(train, calibration)
     between = member == "relation"
     own = detector.chain.context_rows + detector.members[0].context_rows
     assert detector.context_rows - own == (2 if between else 1) * params.baseline_rows

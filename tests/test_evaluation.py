@@ -9,8 +9,8 @@ from evaluation_kit import FAULTS, kit_events, kit_fleet, kit_params, kit_store
 
 from amad import metrics
 from amad.config.params import ModelParams
+from amad.detect.build_members import linear_members
 from amad.detect.detector import Detector, build_detector
-from amad.detect.make import linear_members
 from amad.evaluation.harness import (
     RANDOM_SEEDS,
     evaluate,

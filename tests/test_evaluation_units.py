@@ -5,7 +5,7 @@ import pytest
 from evaluation_kit import FAULTS, kit_events, kit_fleet, kit_store
 
 from amad.config import Fleet
-from amad.detect.detector_state import Scored
+from amad.detect.scorer import Scored
 from amad.evaluation.method_result import MethodResult, lowest_for_unscored
 from amad.evaluation.units import CASE_ROWS, Unit, fitting_parts, stretch, units_of
 from amad.windows.series import CALIBRATION, TEST, TRAIN

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amad.detect.alarms import choose_threshold, merge_alarms, vehicle_days
+from amad.detect.build_members import linear_members
 from amad.detect.detector import Detector
-from amad.detect.detector_state import Scored
 from amad.detect.incidents import (
     blamed,
     continue_incident,
@@ -19,7 +19,7 @@ from amad.detect.incidents import (
     level_of,
     severity,
 )
-from amad.detect.make import linear_members
+from amad.detect.scorer import Scored
 from amad.detect.shapes import guess_type
 
 SECOND = 1_000_000

@@ -5,7 +5,7 @@ import pytest
 from detect_kit import C, waves, with_values
 
 from amad.config.params import MaskFamily
-from amad.detect.make import two_sided_member
+from amad.detect.build_members import two_sided_member
 from amad.detect.members import (
     AmadMember,
     Hide,

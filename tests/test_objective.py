@@ -150,7 +150,7 @@ def test_a_case_is_scored_as_the_detector_scores_it_with_the_network_voting(
     for series, score_T in cases:
         clean, train = (shorter(store, series.vehicle, which) for which in (CALIBRATION, TRAIN))
         detector = build_detector(bundle, params.detect).fit([train], [clean])
-        assert series.rows >= OWN_ROWS and detector.level_of(series) != FLEET
+        assert series.rows >= OWN_ROWS and detector.owner_of(series) != FLEET
         theirs_T, _, left_out = detector.raw_score(series)
         assert left_out == ()
         np.testing.assert_allclose(score_T, theirs_T, atol=1e-3)

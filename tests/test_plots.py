@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from evaluation_kit import kit_events, kit_fleet, kit_params, kit_store
 
+from amad.detect.build_members import linear_members
 from amad.detect.detector import Detector
-from amad.detect.make import linear_members
 from amad.evaluation.harness import examine
 from amad.evaluation.plots import write_plots
 from amad.evaluation.units import fitting_parts

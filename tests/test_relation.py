@@ -9,9 +9,9 @@ import pytest
 from detect_kit import C, broken_relation, coupled, fleet_of, with_values
 from relation_kit import FAULT, INSIDE, PARAMS, VEHICLES, detector, members_of
 
+from amad.detect.build_members import build_members
 from amad.detect.combine import EXCESS_QUANTILE
 from amad.detect.detector import FLEET, Detector
-from amad.detect.make import make_members
 from amad.detect.members import cut
 from amad.detect.relation import RelationMember, silent_rows
 from amad.detect.storage import detector_digest, load_detector, save_detector
@@ -41,12 +41,14 @@ def test_it_finds_what_the_own_past_does_not_and_names_the_channel(
     quiet_T = past.score(coupled("b-1", seed=2)).score_T
     past_T = past.score(series).score_T[INSIDE]
     assert np.median(past_T) < np.quantile(quiet_T, EXCESS_QUANTILE)
-    scored, joint = relation.score(series), both.score(series)
-    bar = both.levels["vehicle/b-1"].excess_threshold["relation"]
-    assert (scored.score_T[INSIDE] > bar).mean() > 0.9
-    assert joint.alarm_T[INSIDE].mean() > 0.7 > 0.2 > joint.alarm_T[: FAULT.start - 100].mean()
-    assert joint.score_T[INSIDE].mean() > past_T.mean() + 0.5
-    for found in (scored, joint):
+    scored, combined = relation.score(series), both.score(series)
+    threshold = both.figures["vehicle/b-1"].excess_threshold["relation"]
+    assert (scored.score_T[INSIDE] > threshold).mean() > 0.9
+    assert (
+        combined.alarm_T[INSIDE].mean() > 0.7 > 0.2 > combined.alarm_T[: FAULT.start - 100].mean()
+    )
+    assert combined.score_T[INSIDE].mean() > past_T.mean() + 0.5
+    for found in (scored, combined):
         assert found.contribution_TC[INSIDE].mean(axis=0).argmax() == 2
 
 
@@ -307,7 +309,7 @@ def test_saved_and_loaded_it_is_the_same(tmp_path: Path, smoothing: str) -> None
     )
     train = [coupled(v, seed=1) for v in VEHICLES]
     scaler = Scaler.fit(train, fleet_of(), "vehicle")
-    ours = Detector(make_members(params), params, fleet_of(), scaler)
+    ours = Detector(build_members(params), params, fleet_of(), scaler)
     ours.fit(train, [coupled(v, seed=2, begin=2000) for v in VEHICLES])
     save_detector(ours, tmp_path / "one")
     loaded = load_detector(tmp_path / "one")
@@ -315,11 +317,11 @@ def test_saved_and_loaded_it_is_the_same(tmp_path: Path, smoothing: str) -> None
     for name in ("detector.json", "state.safetensors"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     assert detector_digest(loaded) == detector_digest(ours)
-    assert loaded.levels.keys() == ours.levels.keys()
-    for name, level in loaded.levels.items():
+    assert loaded.figures.keys() == ours.figures.keys()
+    for name, figures in loaded.figures.items():
         assert (
-            set(level.excess_threshold) == {"relation"}
-            and level.excess_threshold == ours.levels[name].excess_threshold
+            set(figures.excess_threshold) == {"relation"}
+            and figures.excess_threshold == ours.figures[name].excess_threshold
         )
     for a, b in zip(ours.members, loaded.members, strict=True):
         assert (a.name, a.context_rows, a.lookahead_rows) == (b.name, b.context_rows,
@@ -333,5 +335,5 @@ def test_saved_and_loaded_it_is_the_same(tmp_path: Path, smoothing: str) -> None
         series = broken_relation("late", coupled(vehicle, 1200, seed=3), FAULT, 2)
         for a, b in zip(ours.raw_score(series)[:2], loaded.raw_score(series)[:2], strict=True):
             np.testing.assert_array_equal(a, b)
-    ours.levels["vehicle/b-1"].excess_threshold["relation"] += 0.1
+    ours.figures["vehicle/b-1"].excess_threshold["relation"] += 0.1
     assert detector_digest(ours) != detector_digest(loaded)

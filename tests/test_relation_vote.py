@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from detect_kit import broken_relation, coupled
-from relation_kit import FAULT, INSIDE, detector, fitted, joint_of, members_of
+from relation_kit import FAULT, INSIDE, combined_of, detector, fitted, members_of
 
 from amad.detect.combine import EXCESS_QUANTILE
 from amad.detect.detector import FLEET, OWN_ROWS
@@ -15,18 +15,20 @@ from amad.detect.relation import RelationMember
 def test_the_score_is_two_thirds_time_one_third_relation_and_what_exceeds_the_threshold() -> None:
     series = broken_relation("stuck", coupled("b-1", 1200, seed=3), FAULT, 2)
     time, relation = detector("ridge", "ridge_long"), detector("relation")
-    joint = detector("ridge", "relation", "ridge_long")
+    combined = detector("ridge", "relation", "ridge_long")
     time_T, time_TC, _ = time.raw_score(series)
     evidence_T, own_TC, _ = relation.raw_score(series)
-    joint_T, joint_TC, left_out = joint.raw_score(series)
-    threshold = joint.levels["vehicle/b-1"].excess_threshold["relation"]
+    combined_T, combined_TC, left_out = combined.raw_score(series)
+    threshold = combined.figures["vehicle/b-1"].excess_threshold["relation"]
     assert left_out == () and threshold > 0
     mean_T, mean_TC = 2 / 3 * time_T + evidence_T / 3, 2 / 3 * time_TC + own_TC / 3
-    np.testing.assert_allclose(joint_T, mean_T + np.maximum(evidence_T - threshold, 0), atol=1e-9)
+    np.testing.assert_allclose(
+        combined_T, mean_T + np.maximum(evidence_T - threshold, 0), atol=1e-9
+    )
     silent_T = evidence_T <= threshold
     assert 0.3 < silent_T.mean() < 0.95
-    np.testing.assert_allclose(joint_TC[silent_T], mean_TC[silent_T], atol=1e-9)
-    spoken_TC = joint_TC - mean_TC
+    np.testing.assert_allclose(combined_TC[silent_T], mean_TC[silent_T], atol=1e-9)
+    spoken_TC = combined_TC - mean_TC
     assert (spoken_TC >= -1e-9).all() and (spoken_TC <= own_TC + 1e-9).all()
     both_T = np.isclose(own_TC.sum(axis=1), evidence_T) & ~silent_T
     assert both_T[INSIDE].any()
@@ -36,21 +38,21 @@ def test_the_score_is_two_thirds_time_one_third_relation_and_what_exceeds_the_th
 
 
 def test_what_is_ordinary_is_the_mean_of_both_kinds() -> None:
-    time, relation, joint = (
-        detector(*names).levels for names in (["ridge"], ["relation"], ["ridge", "relation"])
+    time, relation, combined = (
+        detector(*names).figures for names in (["ridge"], ["relation"], ["ridge", "relation"])
     )
-    assert len(joint) == 6
-    for name, level in joint.items():
+    assert len(combined) == 6
+    for name, figures in combined.items():
         expected = 2 / 3 * time[name].ordinary + relation[name].ordinary / 3
-        assert level.ordinary == pytest.approx(expected)
+        assert figures.ordinary == pytest.approx(expected)
 
 
 def test_a_negative_threshold_makes_no_contribution_larger_than_the_members_own() -> None:
-    joint = fitted(members_of("ridge", "relation"))
-    joint.levels["vehicle/b-1"].excess_threshold["relation"] = -5.0
+    combined = fitted(members_of("ridge", "relation"))
+    combined.figures["vehicle/b-1"].excess_threshold["relation"] = -5.0
     series = coupled("b-1", 600, seed=3)
     time_TC, own_TC = (detector(name).raw_score(series)[1] for name in ("ridge", "relation"))
-    score_T, contribution_TC, _ = joint.raw_score(series)
+    score_T, contribution_TC, _ = combined.raw_score(series)
     np.testing.assert_allclose(contribution_TC, 2 / 3 * time_TC + 4 / 3 * own_TC, atol=1e-9)
     assert np.isfinite(score_T).all()
 
@@ -65,7 +67,7 @@ def test_several_between_channels_share_one_vote() -> None:
 
 def test_alone_its_evidence_is_the_score() -> None:
     alone = detector("relation")
-    assert all(level.excess_threshold == {} for level in alone.levels.values())
+    assert all(figures.excess_threshold == {} for figures in alone.figures.values())
     series = broken_relation("stuck", coupled("b-1", 1200, seed=3), FAULT, 2)
     scored = alone.score(series)
     assert np.isfinite(scored.score_T).all() and scored.alarm_T[INSIDE].any()
@@ -74,45 +76,51 @@ def test_alone_its_evidence_is_the_score() -> None:
 
 @pytest.mark.parametrize(("silent", "other"), [(0, "relation"), (1, "ridge")])
 def test_where_one_kind_has_nothing_to_say_the_other_is_the_score(silent: int, other: str) -> None:
-    joint = fitted(members_of("ridge", "relation"))
-    member = joint.members[silent]
+    combined = fitted(members_of("ridge", "relation"))
+    member = combined.members[silent]
     for coefficients in member.coefficients.values():
         for name, value in coefficients.items():
             coefficients[name] = np.full_like(value, np.nan)
     series = coupled("b-1", 600, seed=3)
-    score_T, contribution_TC, left_out = joint.raw_score(series)
+    score_T, contribution_TC, left_out = combined.raw_score(series)
     assert left_out == (member.name,)
     alone_T, alone_TC, _ = detector(other).raw_score(series)
     np.testing.assert_array_equal(score_T, alone_T)
     np.testing.assert_array_equal(contribution_TC, alone_TC)
 
 
-@pytest.mark.parametrize(("vehicle", "level"), [("b-1", "vehicle/b-1"), ("b-9", "class/b")])
-def test_the_threshold_is_a_quantile_of_held_out_evidence(vehicle: str, level: str) -> None:
+@pytest.mark.parametrize(("vehicle", "owner"), [("b-1", "vehicle/b-1"), ("b-9", "class/b")])
+def test_the_threshold_is_a_quantile_of_held_out_evidence(vehicle: str, owner: str) -> None:
     relation = detector("relation")
     held_out = replace(coupled("b-1", seed=2, begin=2000), vehicle=vehicle)
-    assert relation.level_of(held_out) == level
-    threshold = detector("ridge", "relation").levels[level].excess_threshold["relation"]
-    expected = np.quantile(joint_of(relation, held_out), EXCESS_QUANTILE)
+    assert relation.owner_of(held_out) == owner
+    threshold = detector("ridge", "relation").figures[owner].excess_threshold["relation"]
+    expected = np.quantile(combined_of(relation, held_out), EXCESS_QUANTILE)
     assert threshold == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(("vehicle", "level"), [("b-9", "class/b"), ("c-1", "fleet")])
+@pytest.mark.parametrize(("vehicle", "owner"), [("b-9", "class/b"), ("c-1", "fleet")])
 def test_an_unknown_vehicle_has_the_threshold_of_its_class_or_the_fleets(
-    vehicle: str, level: str
+    vehicle: str, owner: str
 ) -> None:
-    time, relation, joint = detector("ridge"), detector("relation"), detector("ridge", "relation")
+    time, relation, combined = (
+        detector("ridge"),
+        detector("relation"),
+        detector("ridge", "relation"),
+    )
     seen = coupled("b-1", 1200, seed=3)
     series = replace(
         broken_relation("stuck", seen, FAULT, 2), vehicle=vehicle, vehicle_class=vehicle[0]
     )
-    assert joint.level_of(series) == level
-    time_T, evidence_T = joint_of(time, series), joint_of(relation, series)
-    excess_T = np.maximum(evidence_T - joint.levels[level].excess_threshold["relation"], 0)
+    assert combined.owner_of(series) == owner
+    time_T, evidence_T = combined_of(time, series), combined_of(relation, series)
+    excess_T = np.maximum(evidence_T - combined.figures[owner].excess_threshold["relation"], 0)
     expected_T = 2 / 3 * time_T + evidence_T / 3 + excess_T
-    np.testing.assert_allclose(joint_of(joint, series), expected_T, atol=1e-9)
+    np.testing.assert_allclose(combined_of(combined, series), expected_T, atol=1e-9)
     assert excess_T[INSIDE].any()
-    assert joint.levels["fleet"].excess_threshold != joint.levels["class/b"].excess_threshold
+    assert (
+        combined.figures["fleet"].excess_threshold != combined.figures["class/b"].excess_threshold
+    )
 
 
 def test_what_calibration_rows_show_raises_the_threshold_if_there_are_enough_of_them() -> None:
@@ -121,7 +129,9 @@ def test_what_calibration_rows_show_raises_the_threshold_if_there_are_enough_of_
         if kind:
             calibration = broken_relation(kind, calibration, slice(100, 250), 2)
         found = fitted(members_of("ridge", "relation"), [coupled("b-1", seed=1)], [calibration])
-        return {name: level.excess_threshold["relation"] for name, level in found.levels.items()}
+        return {
+            name: figures.excess_threshold["relation"] for name, figures in found.figures.items()
+        }
 
     clean, wandering = thresholds(OWN_ROWS, None), thresholds(OWN_ROWS, "stuck")
     assert set(clean) == {"fleet", "vehicle/b-1"}
@@ -137,5 +147,5 @@ def test_the_order_of_the_vehicles_does_not_matter() -> None:
     calibration = [coupled(v, 60, seed=2, begin=200) for v in vehicles]
     one = fitted(members_of("ridge", "relation"), train, calibration)
     other = fitted(members_of("ridge", "relation"), train[::-1], calibration[::-1])
-    assert one.levels[FLEET].excess_threshold == other.levels[FLEET].excess_threshold
+    assert one.figures[FLEET].excess_threshold == other.figures[FLEET].excess_threshold
     assert one.threshold == other.threshold

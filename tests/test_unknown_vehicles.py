@@ -11,9 +11,9 @@ from model_kit import toy_fleet, toy_params, toy_series
 from windows_kit import series_of, small_fleet
 
 from amad.detect.alarms import merge_alarms
+from amad.detect.build_members import linear_members
 from amad.detect.detector import Detector
-from amad.detect.detector_state import FLEET
-from amad.detect.make import linear_members
+from amad.detect.learnt_figures import FLEET
 from amad.detect.members import AmadMember, RidgeMember
 from amad.detect.storage import detector_digest, load_detector, save_detector
 from amad.model import Amad, Bundle
@@ -99,24 +99,26 @@ def incidents_per_day(found: Detector, scaler: Scaler, names: list[str]) -> floa
 def test_the_promise_of_alarms_holds_on_vehicles_never_seen(detector) -> None:
     found, scaler = detector
     newcomers = [f"b-{i}" for i in range(20, 28)]
-    assert all(found.level_of(unlike(name, 3)) == FLEET for name in newcomers)
+    assert all(found.owner_of(unlike(name, 3)) == FLEET for name in newcomers)
     rate = incidents_per_day(found, scaler, newcomers)
     assert rate <= 2 * PARAMS.alarm_budget
-    found.levels[FLEET] = replace(found.levels[FLEET], allowance=0.0)
+    found.figures[FLEET] = replace(found.figures[FLEET], allowance=0.0)
     assert incidents_per_day(found, scaler, newcomers) >= rate
 
 
 def test_the_allowance_moves_a_newcomers_score_and_nobody_elses(detector, tmp_path: Path) -> None:
     found, scaler = detector
-    found.levels[FLEET] = replace(found.levels[FLEET], allowance=0.0)
+    found.figures[FLEET] = replace(found.figures[FLEET], allowance=0.0)
     known, new = (scaler.apply(unlike(name, 3)) for name in ("b-2", "b-20"))
     before = found.score(known).score_T, found.score(new).score_T
-    found.levels[FLEET] = replace(found.levels[FLEET], allowance=0.7)
+    found.figures[FLEET] = replace(found.figures[FLEET], allowance=0.7)
     np.testing.assert_array_equal(found.score(known).score_T, before[0])
     np.testing.assert_allclose(found.score(new).score_T, before[1] - 0.7, atol=1e-5)
     save_detector(found, tmp_path / "d")
     again = load_detector(tmp_path / "d")
-    assert again.levels[FLEET].allowance == 0.7 and detector_digest(again) == detector_digest(found)
+    assert again.figures[FLEET].allowance == 0.7 and detector_digest(again) == detector_digest(
+        found
+    )
     np.testing.assert_array_equal(again.score(new).score_T, found.score(new).score_T)
 
 
@@ -128,7 +130,7 @@ def test_a_vehicle_with_few_rows_is_scored_as_an_unknown_one() -> None:
     found = Detector(linear_members(), PARAMS, FLEET_OF, scaler)
     found.fit([scaler.apply(item) for item in train], held_out)
     young = unlike("b-9", 2, 100)
-    assert "b-9" in scaler.tables["vehicle"] and found.level_of(young) == FLEET
+    assert "b-9" in scaler.tables["vehicle"] and found.owner_of(young) == FLEET
     newcomer = replace(young, vehicle="b-99")
     np.testing.assert_allclose(
         found.score(scaler.apply(young)).score_T,
@@ -164,7 +166,7 @@ def test_what_levels_share_is_learnt_from_vehicles_in_their_own_units() -> None:
     scaler = Scaler.fit(train, FLEET_OF, "vehicle")
     member = Shared("ridge", range(1, 6))
     scaled = [scaler.apply(item) for item in train]
-    Detector([member], PARAMS, FLEET_OF, scaler).fit_levels(scaled)
+    Detector([member], PARAMS, FLEET_OF, scaler).fit_figures(scaled)
     for series in scaled:
         np.testing.assert_array_equal(member.shown[series.vehicle].value_TC, series.value_TC)
 
@@ -183,7 +185,7 @@ def test_a_network_is_not_told_which_vehicle_a_pooled_level_meets(
         return np.zeros(series.value_TC.shape, np.float32)
 
     monkeypatch.setattr("amad.model.residual.hidden_residual", hidden_residual)
-    for level in (FLEET, "class/b", "vehicle/b-1"):
-        member.fit(level, [series], 4)
-        member.residual(series, level)
+    for owner in (FLEET, "class/b", "vehicle/b-1"):
+        member.fit(owner, [series], 4)
+        member.residual(series, owner)
     assert told == [("", "b")] * 4 + [("b-1", "b")] * 2

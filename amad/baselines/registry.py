@@ -11,8 +11,8 @@ from amad.baselines.pca import PcaMember
 from amad.baselines.raw import RangeMember, RawMember
 from amad.config import ConfigError, Fleet
 from amad.config.params import DetectParams, ModelParams
+from amad.detect.build_members import linear_members
 from amad.detect.detector import Detector
-from amad.detect.make import linear_members
 from amad.detect.members import Member
 from amad.detect.relation import RelationMember
 from amad.detect.scorer import Scorer

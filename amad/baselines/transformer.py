@@ -15,7 +15,7 @@ from torch import Tensor
 from amad.baselines.criterion import CriterionScorer, visible_passes
 from amad.baselines.network import NetworkMember, minimise, seeded
 from amad.config.params import LossParams, ModelParams
-from amad.detect.detector_state import pooled
+from amad.detect.learnt_figures import pooled
 from amad.model.losses import Objective
 from amad.model.network import Amad
 from amad.model.residual import past_tiles, tiles

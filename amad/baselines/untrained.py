@@ -3,7 +3,7 @@
 from amad.baselines.network import seeded
 from amad.config import Fleet, Params
 from amad.config.params import DetectParams, ModelParams
-from amad.detect.make import make_members
+from amad.detect.build_members import build_members
 from amad.detect.members import Member
 from amad.model.bundle import Bundle
 from amad.model.network import Amad
@@ -32,5 +32,5 @@ def untrained_member(
         meta={},
     )
     alone = params.model_copy(update={"members": ["amad"], "amad_weight": 1.0})
-    (member,) = make_members(alone, bundle)
+    (member,) = build_members(alone, bundle)
     return member

@@ -1,7 +1,7 @@
-"""Alarms, how they merge into incidents, and the threshold that keeps a promised budget of them.
+"""Alarms, their merging into incidents, and the threshold that keeps a promised alarm budget.
 
-An alarm is a scored row above the threshold. Alarms closer in time than the merge gap are one
-incident. The budget is a number of incidents per vehicle-day on normal data.
+An alarm is a scored row above the threshold. Alarms with at most the merge gap between them are one
+incident. The budget is a number of incidents per vehicle-day on normal rows.
 
 Shape legend: T rows of a vehicle.
 """
@@ -12,19 +12,19 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-TAIL_INCIDENTS = 10  # the fewest incidents from which the threshold is read or extrapolated
-MAX_ALARM_SHARE = 0.1  # of calibration rows: below that score lies the body, not the tail
+TAIL_INCIDENTS = 10  # the threshold is read, or extrapolated, from at least this many incidents
+MAX_ALARM_SHARE = 0.1  # of the calibration rows: scores below the highest tenth are no tail
 DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatingPoint:
-    """The threshold and how it came about.
+    """The threshold, and how it was chosen.
 
-    threshold: alarms are scores above it. budget: promised incidents per vehicle-day.
-    vehicle_days: normal data that it was read from. tail_scale: mean excess of the highest
-    incident peaks, in score units: a peak that much higher is e times rarer.
-    extrapolated: the budget allows fewer incidents in the calibration than can be counted well.
+    threshold: a row with a score above it is an alarm. budget: promised incidents per vehicle-day.
+    vehicle_days: length of the normal rows that it was chosen on. tail_scale: mean excess of the
+    highest incident peaks, in score units; a peak higher by this much is e times as rare.
+    extrapolated: the budget allows too few incidents on those rows to count them.
     """
 
     threshold: float
@@ -43,8 +43,8 @@ def merge_alarms(
 ) -> list[tuple[int, int]]:
     """(first, last) row positions of each incident, last exclusive, in time order.
 
-    Two alarms are of one incident if at most ``gap_us`` lies between the end of the first row
-    (one period after its timestamp) and the second.
+    Two alarms belong to one incident if at most ``gap_us`` lies between the end of the first row
+    (one period after its timestamp) and the second row.
     """
     rows = np.flatnonzero(alarm_T)
     if len(rows) == 0:
@@ -59,17 +59,17 @@ def merge_alarms(
 def vehicle_days(calibration: Sequence[np.ndarray], history: Sequence[np.ndarray]) -> float:
     """How many vehicle-days the calibration rows make up.
 
-    A vehicle-day is a date on which a vehicle reports, whatever share of it. Calibration cuts
-    dates in two, so rows are counted and divided by the rows of a day of the same vehicle.
+    A vehicle-day is a date on which a vehicle reports, for however long. The calibration part cuts
+    dates in two, so its rows are divided by the rows that the vehicle has on a whole date.
 
-    calibration, history: timestamps (us) of each vehicle's calibration rows and of all its normal
-    rows (train and calibration), in the same order of vehicles.
+    calibration, history: of each vehicle, the timestamps (us) of its calibration rows and of all
+    its normal rows (train and calibration).
     """
     days = 0.0
     for rows_T, all_T in zip(calibration, history, strict=True):
         if len(rows_T):
             _, counts = np.unique(all_T // DAY_US, return_counts=True)
-            whole = counts[1:-1] if len(counts) > 3 else counts  # the outer dates are cut too
+            whole = counts[1:-1] if len(counts) > 3 else counts  # not the cut dates at the ends
             days += len(rows_T) / whole.mean()
     return days
 
@@ -83,15 +83,17 @@ def choose_threshold(
     period_us: int,
     gap_us: int,
 ) -> OperatingPoint:
-    """The lowest threshold with at most ``budget`` incidents per vehicle-day at it and above it.
+    """The lowest threshold at which, and above which, the budget of incidents is kept.
 
-    Walks down from the highest score, joining each row to the incidents found so far, until one
-    incident more than allowed exists. If the allowed number is under ``TAIL_INCIDENTS``, too few to
-    trust, the walk goes on to that many and the excesses of their peaks, taken as exponential, are
-    extended: u + mean excess * ln(incidents at u / allowed); the higher of the two is taken. The
-    score is a logarithm, so an exponential tail here is a power law in the residuals.
+    The rows are visited from the highest score down, and each joins the incidents found so far,
+    until there is one incident more than allowed. If fewer than ``TAIL_INCIDENTS`` are allowed, the
+    result would depend on luck. The walk then goes on to that many incidents, and the excesses of
+    their peaks are taken as exponential: u + mean excess * ln(incidents at u / allowed). The higher
+    of the two thresholds is used. The score is a logarithm, so an exponential tail of the score is
+    a power law in the residuals.
 
-    scores, timestamps: of the calibration rows of each vehicle; NaN scores are no rows.
+    scores, timestamps: of the calibration rows of each vehicle; rows with a NaN score are ignored.
+    days: the vehicle-days of these rows. budget: incidents per vehicle-day.
     """
     known = [np.isfinite(score_T) for score_T in scores]
     value = np.concatenate([s[k] for s, k in zip(scores, known, strict=True)])
@@ -105,27 +107,28 @@ def choose_threshold(
     order = np.argsort(-value, kind="stable")
     most_rows = max(TAIL_INCIDENTS, int(MAX_ALARM_SHARE * len(value)))
     alarmed: list[list[int]] = [[] for _ in scores]
-    count, level, kept = 0, float(value[order[0]]), None
+    count, reached, kept = 0, float(value[order[0]]), None
     for i in order[:most_rows]:
         times, at = alarmed[vehicle[i]], int(time[i])
         place = bisect_left(times, at)
         before = place > 0 and at - times[place - 1] <= reach
         after = place < len(times) and times[place] - at <= reach
-        joined = before and after and times[place] - times[place - 1] <= reach  # already one
+        # The alarms before and after this row may already be one incident.
+        joined = before and after and times[place] - times[place - 1] <= reach
         new = count + 1 - before - after + joined
-        level = float(value[i])
+        reached = float(value[i])
         if kept is None and new > allowed:
-            kept = level
+            kept = reached
         if new > wanted:
             break
         times.insert(place, at)
         count = new
 
-    peaks = _peaks(value, time, vehicle, len(scores), level, period_us, gap_us)
-    excess = float(np.mean(peaks - level)) if len(peaks) else 0.0
+    peaks = _peaks(value, time, vehicle, len(scores), reached, period_us, gap_us)
+    excess = float(np.mean(peaks - reached)) if len(peaks) else 0.0
     rarer = excess * np.log(max(len(peaks) / allowed, 1.0))
-    # Incidents join on the way down: fewer at the end than above it do not lower the threshold.
-    threshold = level if kept is None else max(level + rarer, kept)
+    # Incidents can merge on the way down; having fewer again does not lower the threshold.
+    threshold = reached if kept is None else max(reached + rarer, kept)
     return OperatingPoint(
         threshold=float(threshold),
         budget=budget,
@@ -135,11 +138,11 @@ def choose_threshold(
     )
 
 
-def _peaks(value, time, vehicle, vehicles, level, period_us, gap_us) -> np.ndarray:
-    """The highest score of each incident at the threshold ``level``."""
+def _peaks(value, time, vehicle, vehicles, reached, period_us, gap_us) -> np.ndarray:
+    """The highest score of each incident at the threshold ``reached``."""
     peaks = []
     for v in range(vehicles):
         value_T, time_T = value[vehicle == v], time[vehicle == v]
-        runs = merge_alarms(value_T > level, time_T, period_us=period_us, gap_us=gap_us)
+        runs = merge_alarms(value_T > reached, time_T, period_us=period_us, gap_us=gap_us)
         peaks += [float(value_T[a:b].max()) for a, b in runs]
     return np.array(peaks)

@@ -1,19 +1,19 @@
-"""The evidence chain: from the residuals of one member to calibrated log evidence.
+"""The evidence chain: from the residuals of one member to calibrated evidence, a logarithm.
 
-One implementation for every detector and baseline; the formulas, and the reasons for
-them, are in docs/explanation/detector.md.
+Every detector and baseline uses this one implementation. docs/explanation/detector.md has the
+formulas and the reasons for them.
 
     residual_TC -> z2_TC = (residual / cross-fitted train scale)^2
-    habituation, of members between channels alone: z2 / exp(mean of ln max(z2 / 10, 1) over the
-    last ``baseline_rows`` periods), so that what lasts does not drown what is new
+    habituation (members between channels only): z2 / exp(mean of ln max(z2 / 10, 1) over the last
+    ``baseline_rows`` periods), so that a deviation that lasts does not hide a new one
     mean term:  mean over channels of z2
     tail term:  mean over channels of sqrt(box mean of z2 / its own train 99 % quantile)
     each term:  box means of several widths -> robust z on train -> signed log1p -> max over widths
     evidence  = mean of the two terms
 
-What is not there counts as ordinary. An imputed cell, a row without history, and the part of a box
-beyond its segment all enter with their train mean: they raise no alarm, they dilute one a little at
-an edge, and no rule about edges is needed.
+Missing values count as ordinary: an imputed cell, a row without history, and the part of a box
+outside its segment all enter with their train mean. They raise no alarm and only weaken one a
+little near the end of a segment, so segment ends need no special rule.
 
 Shape legend: T rows, C channels, U usable channels, W widths, E the two terms.
 """
@@ -27,17 +27,17 @@ from amad.config.params import DetectParams
 from amad.windows.series import Series
 
 TAIL_QUANTILE = 0.99
-TAIL_WIDTH = 21  # rows; what the tail term smooths each channel with
-TAIL_FLOOR = 1.0  # of a channel's tail, in z2: a channel that is constant in train has no tail
-SPREAD_FLOOR = 1e-2  # of the robust spread of a term's box means on train
-BROKEN_Z2 = 10.0  # where a channel counts as broken, for habituation
-Z2_CAP = 1e6  # keeps running sums exact after a wild value; its logarithm stays far over any alarm
+TAIL_WIDTH = 21  # rows; the tail term smooths each channel's z2 with boxes of this width
+TAIL_FLOOR = 1.0  # the least tail of a channel, in z2; a channel that is constant in train has none
+SPREAD_FLOOR = 1e-2  # the least robust spread of a term's box means on train
+BROKEN_Z2 = 10.0  # habituation starts at this z2
+Z2_CAP = 1e6  # keeps running sums exact after a wild value; its logarithm is far above any alarm
 TERMS = ("mean", "tail")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """What train rows say is ordinary for one member at one level; all float64.
+    """What is ordinary for one member and one owner of figures, from train rows; all float64.
 
     A channel without a measured train row is NaN in every (C,) array and gives no evidence.
     """
@@ -51,9 +51,9 @@ class Calibration:
 
 
 class Layout:
-    """Where segments lie and which channels exist, for one series or several on end.
+    """Where the segments are and which channels exist, for one series or several in a row.
 
-    present_TC: bool, (1, C) where it is the same for all rows, else (T, C).
+    present_TC: bool; (1, C) for one series, (T, C) for several.
     """
 
     def __init__(
@@ -76,9 +76,9 @@ class Layout:
             self.present_TC = np.repeat(np.stack(present), [s.rows for s in series], axis=0)
 
     def box(self, width: int) -> tuple[np.ndarray, np.ndarray, int]:
-        """First row and end (exclusive) of the box of each row, cut at its segment, int (T,).
+        """The box of each row, cut at the ends of its segment.
 
-        Third, the rows of a whole box.
+        Returns: first row (T,), end row (T,) (exclusive), and the rows of a whole box.
         """
         row_T = np.arange(self.rows)
         before, after = reach(width, trailing=self.trailing)
@@ -88,16 +88,16 @@ class Layout:
 
 
 def reach(width: int, *, trailing: bool) -> tuple[int, int]:
-    """Rows before and after its row that a box of ``width`` takes in.
+    """How many rows before and after a row its box of ``width`` covers.
 
-    A trailing box is the past half of the centred one, its row included: a trailing box as long as
-    that would hold an event twice as long after it, and wait twice as long for it.
+    A trailing box is the row and the half before it. A trailing box of the full width would show an
+    event for twice as long after its end, and need twice as long to notice its start.
     """
     return (width - 1) // 2, 0 if trailing else width // 2
 
 
 class EvidenceChain:
-    """The chain with its settings; all that is learnt is in a ``Calibration``.
+    """The chain and its settings; what it learns is returned as a ``Calibration``.
 
     Example::
 
@@ -115,7 +115,7 @@ class EvidenceChain:
         self.lookahead_rows = sum(after for _, after in edges)
 
     def layout(self, series: Sequence[Series], present: Sequence[np.ndarray]) -> Layout:
-        """The layout of these series; present: bool (C,) for each."""
+        """The layout of these series; present: for each, which channels it has, bool (C,)."""
         return Layout(series, present, trailing=self.trailing)
 
     def calibrate(
@@ -123,8 +123,8 @@ class EvidenceChain:
     ) -> tuple[Calibration, np.ndarray] | None:
         """Learn what is ordinary from cross-fitted train residuals (NaN where undefined).
 
-        Returns the calibration and the evidence (T,) that the same rows get under it, or None where
-        no channel has a finite residual: the member cannot serve this level.
+        Returns: the calibration, and the evidence (T,) of the same rows under it. None if no
+        channel has a finite residual, because the member cannot be used then.
         """
         known_TC = np.isfinite(residual_TC) & layout.present_TC
         usable_C = known_TC.any(axis=0)
@@ -169,12 +169,14 @@ class EvidenceChain:
         calibration: Calibration,
         recent_T: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray] | None:
-        """Evidence (T,) of one series and the channels' contributions (T, C), float64 and finite.
+        """The evidence of one series.
 
-        recent_T: from ``recent``, to let channels habituate; None does not.
-        The contributions to a row are >= 0. Their sum is the mean of the two terms, where a term
-        below 0 counts as 0.
-        Returns None where the member has nothing to say: no finite residual, or an infinite one.
+        residual_TC: NaN where undefined. recent_T: from ``recent``, for habituation; None for no
+        habituation.
+
+        Returns: evidence (T,) and each channel's contribution (T, C), >= 0; float64 and finite. The
+        contributions to a row sum to the mean of the two terms, with a negative term counted as 0.
+        None if no residual is finite, or if one is infinite.
         """
         usable_C = np.isfinite(calibration.scale_C) & layout.present_TC[0]
         residual_TU = residual_TC[:, usable_C]
@@ -214,28 +216,27 @@ class EvidenceChain:
         start_T = timestamp_T - self.params.baseline_rows * period_us
         return np.searchsorted(timestamp_T, start_T, side="right")
 
-    def take_off_baseline(
+    def subtract_baseline(
         self, score_T: np.ndarray, recent_T: np.ndarray, *, ordinary: float
     ) -> np.ndarray:
-        """Score less ``baseline_weight`` times its mean over the last ``baseline_rows`` periods.
+        """The score minus ``baseline_weight`` times its mean over ``baseline_rows`` periods.
 
-        recent_T: from ``recent``. Periods without a row (before the series, in a gap) count as
-        ``ordinary``, the train mean: what is taken off depends on a fixed stretch of time alone,
-        whatever else was read.
+        recent_T: from ``recent``. ordinary: stands in for periods without a row (before the series,
+        in a gap), so that the result does not depend on how much history was read.
         """
         mean_T = ordinary + self._recent_mean(score_T - ordinary, recent_T)
         return score_T - self.params.baseline_weight * mean_T
 
     def _recent_mean(self, x: np.ndarray, recent_T: np.ndarray) -> np.ndarray:
-        """Mean over the last ``baseline_rows`` periods; those without a row count as 0."""
+        """Mean over the last ``baseline_rows`` periods; a period without a row counts as 0."""
         running = _running(x)
         return (running[1:] - running[recent_T]) / self.params.baseline_rows
 
     def _habituated(self, z2_TU: np.ndarray, recent_T: np.ndarray) -> np.ndarray:
-        """z2 over its recent geometric mean beyond ``BROKEN_Z2``.
+        """z2 divided by the geometric mean of how far it exceeded ``BROKEN_Z2`` recently.
 
-        A channel that came out of an incident changed, and stays so, has a z2 of thousands from
-        then on; the mean over channels would hear nothing else of that vehicle any more.
+        A channel that stays changed after an incident has a z2 of thousands from then on, and would
+        hide all other channels in the mean.
         """
         broken_TU = np.log(np.maximum(z2_TU / BROKEN_Z2, 1.0))
         return z2_TU / np.exp(self._recent_mean(broken_TU, recent_T))
@@ -245,7 +246,7 @@ class EvidenceChain:
         return np.maximum(smooth_TC, 0.0, out=smooth_TC)
 
     def _term_boxes(self, x_TU, quiet_U, present_TU, layout: Layout) -> np.ndarray:
-        """Box means (W, T) of the mean over the channels that exist (U usable channels)."""
+        """Box means (W, T) of the mean over the channels that exist."""
         mean_T = np.where(present_TU, x_TU, 0.0).sum(axis=1) / np.maximum(present_TU.sum(axis=1), 1)
         running_T = _running(mean_T)
         return np.stack([
@@ -253,7 +254,7 @@ class EvidenceChain:
         ])  # fmt: skip
 
     def _winning_boxes(self, x_TU, quiet_U, layout: Layout, best_T: np.ndarray) -> np.ndarray:
-        """Each channel's box mean over the width that won at its row, no lower than 0, (T, U)."""
+        """Each channel's box mean (T, U), >= 0, with the width that won at each row."""
         rows_T = np.arange(layout.rows)
         low, high, rows = zip(*(layout.box(width) for width in self.params.widths), strict=True)
         best = (
@@ -274,14 +275,14 @@ def _log_evidence(box_WT, centre_W, spread_W) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _running(x: np.ndarray) -> np.ndarray:
-    """Sums of the first 0, 1, ..., T rows."""
+    """Running sums (T + 1, ...): entry t is the sum of the first t rows."""
     out = np.zeros((len(x) + 1, *x.shape[1:]))
     np.cumsum(x, axis=0, out=out[1:])
     return out
 
 
 def _box_mean(running, box, ordinary) -> np.ndarray:
-    """Mean over each row's box; the part of the box that its segment lacks is ``ordinary``."""
+    """Mean over each row's box; rows that its segment lacks count as ``ordinary``."""
     low_T, high_T, rows = box
     total = running[high_T] - running[low_T]
     missing_T = rows - (high_T - low_T if total.ndim == 1 else (high_T - low_T)[:, None])

@@ -1,15 +1,15 @@
-"""How the evidence of several members is learnt and becomes one score.
+"""Combines the evidence of several members into one score.
 
-The reasons are in docs/explanation/detector.md.
+docs/explanation/detector.md gives the reasons.
 
-    score = 2/3 mean of the members over time + 1/3 mean of those between channels
-            + mean over those between channels of max(evidence - excess threshold, 0)
+    score = 2/3 mean of the members over time + 1/3 mean of the members between channels
+            + mean over the members between channels of max(evidence - excess threshold, 0)
 
-Members over time (autoregressions, blocks of time hidden from the network) and members between
-channels (each channel from the others) see different faults: one kind can break while the other is
-quiet, so a plain mean would halve it. Both give evidence all the time; a member between channels
-counts once more by what it has beyond its excess threshold. Where only one kind serves, its mean is
-the score.
+Members over time (autoregressions, a network that hides blocks of time) and members between
+channels (each channel predicted from the others) see different faults. One kind often stays quiet
+while the other is loud, and a plain mean of all members would halve the evidence. So the evidence
+of a member between channels that lies above its excess threshold is added once more. If members of
+only one kind serve a vehicle, their mean is the score.
 
 Shape legend: T rows, C channels.
 """
@@ -21,21 +21,21 @@ import numpy as np
 
 from amad.detect.chain import Calibration, EvidenceChain
 from amad.detect.constant_channels import hold
-from amad.detect.detector_state import Level
+from amad.detect.learnt_figures import LearntFigures
 from amad.detect.members import Member
 from amad.windows.series import Series
 
 TIME_SHARE = 2 / 3
-EXCESS_QUANTILE = 0.99  # of held-out evidence: what a member between channels must exceed
+EXCESS_QUANTILE = 0.99  # the excess threshold is this quantile of held-out evidence
 
-Evidence = tuple[np.ndarray, np.ndarray]  # (T,) and its channels' contributions (T, C)
+Evidence = tuple[np.ndarray, np.ndarray]  # evidence (T,), and each channel's contribution (T, C)
 
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
-    """Members under the evidence chain: the one way from residuals to a score.
+    """Members and the evidence chain: residuals in, score out.
 
-    Used by the detector, by the sweep's objective and by the benchmark alike.
+    The detector, the sweep's objective and the benchmark all use it.
     """
 
     members: Sequence[Member]
@@ -44,56 +44,57 @@ class Ensemble:
 
     def calibrate(
         self,
-        at: str,
+        owner: str,
         group: Sequence[Series],
         present: Sequence[np.ndarray],
         constant: Iterable[int] = (),
     ) -> tuple[dict[str, Calibration], dict[str, np.ndarray]]:
-        """Fit every member at a level and learn what is ordinary for it.
+        """Fit every member for an owner of figures, and learn what is ordinary for it.
 
-        at: name of the level. group: its train series. present: of each, its channels, bool (C,).
-        constant: channels that have no say, because they never move.
+        owner: see ``learnt_figures``. group: its train series. present: for each series, which
+        channels it has, bool (C,). constant: channels that never move and give no evidence.
 
-        Returns: calibration and evidence (T,) of the train rows, of each member that can serve.
+        Returns: for each member that can serve the owner, by name, its calibration and its evidence
+        (T,) on the train rows.
         """
         layout = self.chain.layout(group, present)
         calibration, evidence = {}, {}
         for member in self.members:
-            residual_TC = np.concatenate(member.fit(at, group, self.chain.params.folds))
+            residual_TC = np.concatenate(member.fit(owner, group, self.chain.params.folds))
             residual_TC[:, list(constant)] = np.nan
             if (found := self.chain.calibrate(residual_TC, layout)) is not None:
                 calibration[member.name], evidence[member.name] = found
         return calibration, evidence
 
     def evidence(
-        self, level: Level, at: str, series: Series, present_C: np.ndarray
+        self, figures: LearntFigures, owner: str, series: Series, present_C: np.ndarray
     ) -> dict[str, Evidence]:
-        """The evidence of each member that the level has a calibration of and that can serve."""
+        """The evidence of each member that is calibrated for the owner and can serve the series."""
         if not series.rows:
             return {}
-        series = hold(series, level.constant)
+        series = hold(series, figures.constant)
         layout = self.chain.layout([series], [present_C])
         found = {}
         for member in self.members:
-            if (calibration := level.calibration.get(member.name)) is None:
+            if (calibration := figures.calibration.get(member.name)) is None:
                 continue
-            residual_TC = member.residual(series, at)
+            residual_TC = member.residual(series, owner)
             recent_T = self.recent(series) if member.between_channels else None
             own = self.chain.evidence(residual_TC, layout, calibration, recent_T)
             if own is not None:
                 found[member.name] = own
         return found
 
-    def joined(self, level: Level, evidence: Mapping[str, Evidence]) -> Evidence:
-        """One score (T,) and the channels' contributions of the evidence of some members."""
-        return join(self.serving(evidence), evidence, level.excess_threshold)
+    def combined(self, figures: LearntFigures, evidence: Mapping[str, Evidence]) -> Evidence:
+        """One score (T,) and each channel's contribution (T, C), from the members' evidence."""
+        return combine(self.serving(evidence), evidence, figures.excess_threshold)
 
     def serving(self, names: Iterable[str]) -> list[Member]:
-        """The members of these names, in the ensemble's order."""
+        """The members with these names, in the order of the ensemble."""
         return [member for member in self.members if member.name in names]
 
     def recent(self, series: Series) -> np.ndarray:
-        """For each row, the first row of the stretch that its baseline is taken from, int (T,)."""
+        """For each row, the first row that counts for its baseline; int (T,)."""
         return self.chain.recent(series.timestamp_T, period_us=self.period_us)
 
 
@@ -109,21 +110,25 @@ def shares(members: Sequence[Member]) -> dict[str, float]:
 
 
 def excess_shares(members: Sequence[Member]) -> dict[str, float]:
-    """The weight of the excess of each member that counts once more by it, by name."""
+    """The weight of the excess of each member between channels, by name; they sum to 1.
+
+    Empty if there is no other kind of member, because then nothing dilutes their evidence.
+    """
     between = [m for m in members if m.between_channels]
     if len(between) == len(members):
         return {}
     return {m.name: m.weight / sum(b.weight for b in between) for m in between}
 
 
-def join(
+def combine(
     members: Sequence[Member],
     evidence: Mapping[str, Evidence],
     excess_threshold: Mapping[str, float],
 ) -> Evidence:
-    """One evidence (T,) and its channels' contributions (T, C), float64, of several members.
+    """One score (T,) and each channel's contribution (T, C), float64.
 
-    members: those that serve, at least one. excess_threshold: of those that count by their excess.
+    members: those with evidence, at least one. excess_threshold: for the members of
+    ``excess_shares``.
     """
     score_T, contribution_TC = (np.zeros(found.shape) for found in evidence[members[0].name])
     for name, share in shares(members).items():
@@ -133,7 +138,7 @@ def join(
         evidence_T, own_TC = evidence[name]
         excess_T = np.maximum(evidence_T - excess_threshold[name], 0.0)
         score_T += share * excess_T
-        # A threshold below 0 must not make a channel contribute more than the member's evidence.
+        # With a threshold below 0 the excess is more than the evidence; the contributions are not.
         counted_T = np.clip(excess_T / np.maximum(evidence_T, 1e-12), 0.0, 1.0)
         contribution_TC += share * counted_T[:, None] * own_TC
     return score_T, contribution_TC

@@ -1,25 +1,25 @@
-"""Channels that never moved in train: a first move is reported once, and is then ordinary.
+"""Channels that never moved in the train rows: their first move is reported once.
 
-Such a channel has no spread to measure a move by. Its residual would depend on nothing but its
-scale, for as long as it keeps the new value: it would hide every other channel, or, inside a wide
-physical range, be invisible. So at a level where a channel is constant the members see it held at
-0, and a rule of its own reports when it moves:
+Such a channel has no spread by which a move could be measured. Its residual would depend on its
+scale only, for as long as it keeps the new value: it would hide every other channel or, inside a
+wide physical range, not be seen. So the members see a constant channel as 0, and a rule reports
+when it moves:
 
 - A *first move* is a measured value that differs from the one value that the channel held for the
-  last ``MEMORY_DAYS`` days. Where it was not measured in that time, from what it is known to have
-  been: its value in train, or its last one in calibration.
-- The score of the ``REPORTED_ROWS`` periods from a first move on is at least ``REPORTED_MARGIN``
+  last ``MEMORY_DAYS`` days. If it was not measured in that time, the value is compared with those
+  that it is known to have had: in train, and last in calibration.
+- In the ``REPORTED_ROWS`` periods from a first move on, the score is at least ``REPORTED_MARGIN``
   above the threshold, and the channel is to blame.
 
-After that the new value is ordinary, and so is any other move within ``MEMORY_DAYS``: a signal that
-came alive is one incident. No move counts more than another, so that none hides the other
-channels. What is reported depends on ``MEMORY_DAYS`` before a row and on nothing else.
+After that the new value is ordinary, and so is every other move for ``MEMORY_DAYS`` days: a signal
+that comes alive is one incident. All moves count the same, so that none hides other channels. What
+is reported depends on the ``MEMORY_DAYS`` days before a row and on nothing else.
 
-A channel is *nearly constant* where ``MOSTLY`` of a vehicle's train rows hold one value. The
-members see it, and know its short excursions, but they would never get used to a new value that
-stays. Once a new value has been measured for ``SETTLED_ROWS`` periods without a break, or for as
-long as the longest excursion in train, it is ordinary for ``MEMORY_DAYS``, and the members see the
-usual value in its place.
+A channel is *nearly constant* if it holds one value in a share of at least ``MOSTLY`` of a
+vehicle's train rows. The members see it and know its short excursions, but would never get used to
+a new value that stays. So once a new value was measured for ``SETTLED_ROWS`` periods without a
+break, or for as long as the longest excursion in train, it is ordinary for ``MEMORY_DAYS`` days,
+and the members see the usual value instead.
 
 Shape legend: T rows of a vehicle, C channels, K constant channels, M measured rows of one of them.
 """
@@ -28,34 +28,34 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from amad.detect.detector_state import Level
+from amad.detect.learnt_figures import LearntFigures
 from amad.windows.resample import row_of
 from amad.windows.series import Series
 
-MEMORY_DAYS = 8  # a vehicle that drives on one day of the week remembers the week before
+MEMORY_DAYS = 8  # a vehicle that drives once a week remembers the week before
 MEMORY_US = MEMORY_DAYS * 86_400_000_000
-REPORTED_ROWS = 5  # periods; a move is one moment, however long the new value is kept
-REPORTED_MARGIN = 1.0  # score units above the threshold: a severity of about 40, medium
+REPORTED_ROWS = 5  # periods; a move is one moment, even if the new value stays
+REPORTED_MARGIN = 1.0  # score units above the threshold; a severity of about 40, medium
 MOSTLY = 0.99  # of the measured train rows
 SETTLED_ROWS = 60  # periods
-DIGITS, FLOAT32 = 1e-12, 1e-6  # noise: of the magnitude in float64, of the scaled value
+DIGITS, FLOAT32 = 1e-12, 1e-6  # rounding: of a value in float64, of a scaled value in float32
 
-Known = Mapping[int, tuple[float, ...]]  # channel -> scaled values it is known to have
+Known = Mapping[int, tuple[float, ...]]  # channel -> scaled values that it is known to have had
 
 
-def noise_of(figures: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """How far equal values may lie apart in scaled units by rounding alone, (C,).
+def noise_of(scaling: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """By how much equal values can differ in scaled units through rounding alone, (C,).
 
-    figures: (mean_C, scale_C) that the values were scaled with.
+    scaling: (mean_C, scale_C) that the values were scaled with.
     """
-    mean_C, scale_C = figures
+    mean_C, scale_C = scaling
     return DIGITS * np.abs(mean_C) / scale_C
 
 
 def constant_channels(group: Sequence[Series], noise_C: np.ndarray) -> dict[int, tuple[float, ...]]:
     """The channels that hold one value in each of the train series, and that value.
 
-    No value is known where the vehicles differ in it.
+    The value is left out if it differs between the vehicles.
     """
     found: dict[int, tuple[float, ...]] = {}
     for c in range(group[0].value_TC.shape[1]):
@@ -73,10 +73,10 @@ def constant_channels(group: Sequence[Series], noise_C: np.ndarray) -> dict[int,
 def nearly_constant_channels(
     group: Sequence[Series], noise_C: np.ndarray
 ) -> dict[int, tuple[float, int]]:
-    """The channels that hold one value in ``MOSTLY`` of a vehicle's train rows, but not in all.
+    """The channels that hold one value in most of a vehicle's train rows, see ``MOSTLY``.
 
-    Each with that value and the periods after which another one is ordinary. Several vehicles, as
-    a pooled level has them, have none.
+    Returns: for each such channel, the value and the number of periods after which another value is
+    ordinary. Empty for several vehicles, because pooled figures have no such channels.
     """
     found = {}
     for c in range(group[0].value_TC.shape[1] if len(group) == 1 else 0):
@@ -91,23 +91,23 @@ def nearly_constant_channels(
 def settled(
     series: Series,
     memory: Series | None,
-    level: Level,
-    figures: tuple[np.ndarray, np.ndarray],
+    learnt: LearntFigures,
+    scaling: tuple[np.ndarray, np.ndarray],
 ) -> Series:
-    """The series with the usual value wherever a channel that hardly moves has settled at another.
+    """The series with the usual value wherever a nearly constant channel settled at another one.
 
-    memory, level, figures: as in ``first_moves``.
+    memory, learnt, scaling: as in ``first_moves``.
     """
-    if not level.nearly_constant or not series.rows:
+    if not learnt.nearly_constant or not series.rows:
         return series
-    noise_C, value_TC = noise_of(figures), None
+    noise_C, value_TC = noise_of(scaling), None
     record = series if memory is None else memory
-    for c, (value, limit) in level.nearly_constant.items():
-        at = c if memory is None else level.remembered.index(c)
+    for c, (value, limit) in learnt.nearly_constant.items():
+        at = c if memory is None else learnt.remembered.index(c)
         rows = np.flatnonzero(record.valid_TC[:, at])
         value_M = record.value_TC[rows, at]
         if memory is not None:
-            value_M = ((value_M - figures[0][c]) / figures[1][c]).astype(np.float32)
+            value_M = ((value_M - scaling[0][c]) / scaling[1][c]).astype(np.float32)
         ordinary_M = _settled_at(record.timestamp_T[rows], value_M, value, limit, noise_C[c])
         if ordinary_M.any():
             ordinary_T = np.zeros(record.rows, bool)
@@ -121,7 +121,7 @@ def settled(
 def _settled_at(
     time_M: np.ndarray, value_M: np.ndarray, usual: float, limit: int, noise: float
 ) -> np.ndarray:
-    """Which measured values are another one than the usual that has become ordinary, bool (M,)."""
+    """Which measured values are unusual ones that have become ordinary, bool (M,)."""
     ordinary_M = np.zeros(len(value_M), bool)
     index_M = np.arange(len(value_M))
     step_M = np.append(True, ~_near(value_M[1:], value_M[:-1], noise))[: len(value_M)]
@@ -137,13 +137,13 @@ def _settled_at(
 
 
 def _longest(mask_M: np.ndarray) -> int:
-    """The longest run of True."""
+    """The length of the longest run of True."""
     edge = np.flatnonzero(np.diff(np.concatenate([[0], mask_M.astype(np.int8), [0]])))
     return int((edge[1::2] - edge[::2]).max(initial=0))
 
 
 def last_known(known: Known, series: Series, noise_C: np.ndarray) -> dict[int, tuple[float, ...]]:
-    """``known`` with the last measured value of the (calibration) series beside that of train."""
+    """``known`` and, where it is another value, the last measured one of the series."""
     found = dict(known)
     for c, values in known.items():
         rows = np.flatnonzero(series.valid_TC[:, c])
@@ -155,7 +155,7 @@ def last_known(known: Known, series: Series, noise_C: np.ndarray) -> dict[int, t
 
 
 def hold(series: Series, channels: Iterable[int]) -> Series:
-    """The series with these channels at 0, as they were when the members were fitted."""
+    """The series with these channels at 0, as the members saw them when they were fitted."""
     columns = list(channels)
     if not columns or not series.value_TC[:, columns].any():
         return series
@@ -167,41 +167,41 @@ def hold(series: Series, channels: Iterable[int]) -> Series:
 def first_moves(
     series: Series,
     memory: Series | None,
-    level: Level,
-    figures: tuple[np.ndarray, np.ndarray],
+    learnt: LearntFigures,
+    scaling: tuple[np.ndarray, np.ndarray],
     *,
     period_us: int,
     too_short: Callable[[Series], np.ndarray],
 ) -> dict[int, np.ndarray]:
-    """The rows in which a first move of each constant channel is reported, bool (T,).
+    """For each constant channel that moves, the rows in which a first move is reported, bool (T,).
 
-    Channels that do not move are left out.
-
-    series: scaled with figures, (mean_C, scale_C). memory: a longer record that ends with it, of
-    the channels that the level follows alone, in their order and in engineering units; None: the
-    series itself. level: that serves the vehicle. too_short: which rows lie in stretches too short
-    to be scored. They are not looked at: a move there is reported when it is next seen.
+    series: scaled with ``scaling``, (mean_C, scale_C).
+    memory: a longer record that ends with the series and holds only the channels
+    ``learnt.remembered``, in that order and in engineering units; None: the series itself.
+    learnt: the figures that serve the vehicle.
+    too_short: gives the rows of segments that are too short to be scored. They are ignored, so a
+    move in one is reported when the value is next seen.
     """
-    channels = sorted(level.constant)
-    among = [level.remembered.index(c) for c in channels]
+    channels = sorted(learnt.constant)
+    among = [learnt.remembered.index(c) for c in channels]
     if not channels or not series.rows:
         return {}
     if memory is None:
         record, value_TK = series, series.value_TC[:, channels]
         valid_TK = series.valid_TC[:, channels]
     else:
-        mean_K, scale_K = (part[channels] for part in figures)
+        mean_K, scale_K = (part[channels] for part in scaling)
         value_TK = ((memory.value_TC[:, among] - mean_K) / scale_K).astype(np.float32)
         record, valid_TK = memory, memory.valid_TC[:, among]
     usable_T = ~too_short(record)
     row_T = row_of(record, series.timestamp_T)
     moves = {}
     for c, noise, value_T, valid_T in zip(
-        channels, noise_of(figures)[channels], value_TK.T, valid_TK.T, strict=True
+        channels, noise_of(scaling)[channels], value_TK.T, valid_TK.T, strict=True
     ):
         rows = np.flatnonzero((valid_T == 1) & usable_T)
         time_M = record.timestamp_T[rows]
-        first_M = _first_moves(time_M, value_T[rows], level.constant[c], noise)
+        first_M = _first_moves(time_M, value_T[rows], learnt.constant[c], noise)
         if first_M.any():
             begin_M = time_M[first_M]
             edge_T = np.zeros(record.rows + 1, np.int64)
@@ -221,8 +221,8 @@ def raise_scores(
 ) -> None:
     """Raise scores and contributions, in place, in the rows in which first moves are reported.
 
-    Where a row is an alarm for this reason alone, the channels that moved give at least half of its
-    score. A row that is an alarm anyway keeps its contributions, and these are added.
+    If a row is an alarm only because of the moves, the channels that moved get at least half of its
+    contributions. A row that is an alarm anyway keeps its contributions, and these are added.
     """
     if not moves:
         return
@@ -256,5 +256,5 @@ def _first_moves(
 
 
 def _near(one, other, noise: float):
-    """Are these scaled values the same but for rounding?"""
+    """Whether scaled values are equal up to rounding."""
     return np.abs(one - other) <= noise + FLOAT32 * np.maximum(np.abs(one), np.abs(other))

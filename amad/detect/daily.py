@@ -1,15 +1,15 @@
-"""Score rows from the lake rows of one vehicle and day: the unit of work of every scoring job.
+"""Scores the lake rows of one vehicle and day, the unit of work of every scoring job.
 
 A day (UTC) is scored with the history before it that the detector needs, and never with a row after
-its end, so the result is the same whenever it is scored. Quarantined days are not scored and are
-not used as history for another day.
+its end, so the result does not depend on when it is scored. Quarantined days are not scored, and
+are no history for other days.
 
-A vehicle that measured nothing in the rows to be scored has no score there (status ``no_values``).
+If nothing was measured in the rows of a vehicle, they have no score and the status ``no_values``.
 
-``top_channels`` and ``top_shares`` are given for alarm rows, at most TOP of them, the largest
-first; the lists of all other rows are empty (they would be two thirds of the bytes).
+``top_channels`` and ``top_shares`` are filled in for alarm rows only, at most TOP of them and the
+largest first. Lists for all other rows would be two thirds of the bytes.
 
-Shape legend: R rows of the lake, T rows of the series' grid, C channels.
+Shape legend: R rows of the lake, A alarm rows, T rows of the series' grid, C channels.
 """
 
 from collections.abc import Collection
@@ -30,18 +30,19 @@ from amad.windows.series import Series
 
 if TYPE_CHECKING:
     from amad.detect.detector import Detector
-    from amad.detect.detector_state import Scored
+    from amad.detect.scorer import Scored
 
 TOP = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredRows:
-    """table: schemas.SCORES, a row for each lake row. incidents: of these rows, in time order.
+    """The scores of some rows of a vehicle, and their incidents.
 
-    made_null: channel -> cells of these rows whose value cannot be and was taken for null, see
-    ``amad.telemetry.valid_values``. unmeasured: channels of the vehicle's class without one usable
-    value in these rows: the scores say nothing of them.
+    table: of schemas.SCORES, one row per lake row. incidents: in time order.
+    made_null: for each channel, how many of these cells held an impossible value and were taken for
+    null, see ``amad.telemetry.valid_values``. unmeasured: channels of the vehicle's class without a
+    usable value in these rows, about which the scores say nothing.
     """
 
     table: pa.Table
@@ -51,13 +52,13 @@ class ScoredRows:
 
 
 def day_bounds(day: date) -> tuple[int, int]:
-    """The half-open interval of a UTC day in microseconds."""
+    """First microsecond of a UTC day, and first of the next day."""
     start = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000_000
     return start, start + int(timedelta(days=1).total_seconds()) * 1_000_000
 
 
 def history_start(day: date, detector: "Detector") -> int:
-    """The first microsecond of which the scores of ``day`` depend on every channel."""
+    """The first microsecond of the history that the scores of ``day`` need for every channel."""
     return day_bounds(day)[0] - detector.context_rows * detector.fleet.period_us
 
 
@@ -71,7 +72,7 @@ def score_vehicle_day(
 ) -> ScoredRows:
     """Score the lake rows of one vehicle and day.
 
-    quarantined: the vehicle's days that are kept out.
+    quarantined: quarantined days of the vehicle.
 
     Raises:
         DataError: the detector was made for other channels than the fleet file names.
@@ -93,7 +94,7 @@ def score_vehicle_day(
 
 
 def _kept(table: pa.Table, quarantined: Collection[date]) -> pa.Table:
-    """The rows that do not lie on a quarantined day."""
+    """The rows that are not on a quarantined day."""
     if not quarantined:
         return table
     kept_out = pa.array(sorted(quarantined), pa.date32())
@@ -108,12 +109,13 @@ def score_table(
     classes_of: Fleet | None = None,
     memory_table: pa.Table | None = None,
 ) -> ScoredRows:
-    """Score the rows of ``table`` (lake columns, sorted) from ``start_us`` on; earlier is history.
+    """Score the rows of ``table`` (lake columns, sorted) from ``start_us`` on.
 
-    ``start_us`` None: every row is scored. classes_of: the fleet file that says of which class the
-    vehicle is, if not the detector's own: a class younger than the detector is scored with the
-    figures of the whole fleet. memory_table: timestamps and ``detector.remembered_channels`` of
-    a longer history that ends with ``table``, by which first moves are known; default: ``table``.
+    start_us: earlier rows are history; None: every row is scored.
+    classes_of: the fleet file that says which class the vehicle has; default: the detector's. A
+    class that the detector does not know is scored with the figures of the whole fleet.
+    memory_table: a longer history that ends with ``table``, with the timestamps and the channels
+    ``detector.remembered_channels``; first moves are found in it. Default: ``table``.
     """
     fleet = detector.fleet
     if classes_of is not None:
@@ -151,10 +153,10 @@ def score_table(
 
 
 def check_contract(detector: "Detector", fleet: Fleet) -> None:
-    """Refuse to score a fleet with a detector of other channels.
+    """Check that the detector was made for the channels of the fleet file.
 
     Raises:
-        DataError: names the channels that differ.
+        DataError: it was made for others; names the channels that differ.
     """
     theirs, ours = detector.fleet.channel_names, fleet.channel_names
     if theirs != ours:
@@ -202,7 +204,7 @@ def _scored(
 
 
 def _nothing_scored(scored: "Scored") -> "Scored":
-    """The same rows without a score, alarm or blame: nothing was measured in them."""
+    """The same rows with no score, no alarm and no contributions."""
     return replace(
         scored,
         score_T=np.full_like(scored.score_T, np.nan),
@@ -214,7 +216,7 @@ def _nothing_scored(scored: "Scored") -> "Scored":
 def _top(
     contribution_AC: np.ndarray, alarm_R: np.ndarray, names: list[str]
 ) -> tuple[pa.ListArray, pa.ListArray]:
-    """(channels, shares) of each row: the largest positive contributions to the alarm rows A."""
+    """The channels with the largest positive contributions to each alarm row, and their shares."""
     contribution_AC = np.nan_to_num(contribution_AC, nan=0.0, posinf=0.0, neginf=0.0)
     top_AK = np.argsort(-contribution_AC, axis=1, kind="stable")[:, :TOP]
     total_A = contribution_AC.sum(axis=1, dtype=np.float64, keepdims=True)

@@ -1,12 +1,12 @@
-"""The detector: members under the evidence chain, and a threshold. The one definition of an alarm.
+"""The detector: members, the evidence chain that combines them, and a threshold.
 
-``fit`` learns on normal rows alone; ``score`` changes nothing. The same object serves evaluate, the
-registry and the scheduled job. ``amad.detect.storage`` has its form on disk.
+``fit`` learns from normal rows only; ``score`` changes nothing. Evaluation, the registry and the
+scheduled scoring job use the same object. ``amad.detect.storage`` saves and loads it.
 
-Levels: a vehicle with enough train rows has coefficients and a calibration of its own. A vehicle
-with fewer, or one never seen, takes those pooled over its class; where the class was never seen
-either, those of the fleet. A pooled level serves vehicles without history, so it learns from
-vehicles that are scaled as if they had none.
+Learnt figures: a vehicle with enough train rows has coefficients and a calibration of its own. A
+vehicle with fewer, or an unknown one, takes the figures pooled over its class, or those pooled over
+the fleet where the class is unknown too. Because pooled figures serve vehicles without history,
+they are learnt from vehicles that are scaled as if they had none.
 
 Shape legend: T rows of a vehicle, C channels.
 """
@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from amad.config import Fleet
+from amad.config import ConfigError, Fleet
 from amad.config.params import DetectParams
 from amad.detect import constant_channels as constant
+from amad.detect.build_members import build_members
 from amad.detect.chain import EvidenceChain
 from amad.detect.combine import EXCESS_QUANTILE, Ensemble, excess_shares, shares
-from amad.detect.detector_state import FLEET, OWN_ROWS, Level, Scored, pooled
-from amad.detect.make import make_members, with_a_vote
+from amad.detect.learnt_figures import FLEET, OWN_ROWS, LearntFigures, pooled
 from amad.detect.members import Member
-from amad.detect.scorer import RawScore, Scorer, by_vehicle
+from amad.detect.scorer import RawScore, Scored, Scorer, by_vehicle
 from amad.windows.scaler import Scaler, UnknownVehicles, serving
 from amad.windows.series import Series
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class Detector(Scorer):
-    """Members joined by the evidence chain, with a threshold for a promised budget of alarms.
+    """Members combined by the evidence chain, with a threshold that keeps the alarm budget.
 
     All series are scaled (``scaler.apply``). Example::
 
@@ -52,24 +52,24 @@ class Detector(Scorer):
         name: str = "amad",
         bundle: "Bundle | None" = None,
     ) -> None:
-        """scaler: the one that the series are scaled with; needed to save.
+        """scaler: the scaler of the series; only saving needs it.
 
-        bundle: travels with the detector even where its network has no vote.
+        bundle: is saved with the detector, even if its network has no vote.
         """
         super().__init__(params, fleet, scaler, name)
         self.members = list(members)
         self.bundle = bundle
         self.chain = EvidenceChain(params)
-        self.levels: dict[str, Level] = {}
+        self.figures: dict[str, LearntFigures] = {}  # by owner, see ``learnt_figures``
 
     @property
     def ensemble(self) -> Ensemble:
-        """The members under the evidence chain."""
+        """The members and the evidence chain."""
         return Ensemble(self.members, self.chain, self.fleet.period_us)
 
     @property
     def context_rows(self) -> int:
-        """Periods before a row that its score depends on; read this many before a day."""
+        """How many periods before a row its score depends on."""
         members = max((m.context_rows for m in self.members), default=0)
         habituation = any(m.between_channels for m in self.members)
         baselines = (1 + habituation) * self.params.baseline_rows
@@ -77,25 +77,25 @@ class Detector(Scorer):
 
     @property
     def lookahead_rows(self) -> int:
-        """Periods after a row that its score depends on; 0 for trailing linear detectors."""
+        """How many periods after a row its score depends on; 0 for trailing linear detectors."""
         members = max((m.lookahead_rows for m in self.members), default=0)
         return self.chain.lookahead_rows + members
 
     @property
     def history_us(self) -> int:
-        """Microseconds before a row that its score depends on, see ``score``."""
+        """How many microseconds before a row must be read for the ``memory`` of ``score``."""
         context_us = self.context_rows * self.fleet.period_us
-        remembers = any(level.remembered for level in self.levels.values())
+        remembers = any(figures.remembered for figures in self.figures.values())
         return max(context_us, constant.MEMORY_US) if remembers else context_us
 
     def learn(self, train: Sequence[Series], calibration: Sequence[Series]) -> None:
-        """Fit every level on train rows; measure its excess thresholds on calibration rows."""
-        self.fit_levels(train)
+        """Fit all figures on train rows; measure excess thresholds on calibration rows."""
+        self.fit_figures(train)
         self._note_last_values(calibration)
         self.measure_excess_thresholds(calibration)
 
-    def fit_levels(self, train: Sequence[Series]) -> None:
-        """Fit every level: the fleet, each class where there are several, each vehicle."""
+    def fit_figures(self, train: Sequence[Series]) -> None:
+        """Fit the figures of the fleet, of each class if there are several, and of each vehicle."""
         classes = sorted({series.vehicle_class for series in train})
         names = [FLEET, *(f"class/{name}" for name in classes if len(classes) > 1)]
         groups = {name: self._without_history(train, name) for name in names}
@@ -104,31 +104,31 @@ class Detector(Scorer):
         for series in train:
             if series.rows >= OWN_ROWS:
                 groups[f"vehicle/{series.vehicle}"] = [series]
-        self.levels = {level: self._fit_level(level, group) for level, group in groups.items()}
+        self.figures = {owner: self._fit_figures(owner, group) for owner, group in groups.items()}
 
-    def _without_history(self, series: Sequence[Series], level: str) -> list[Series]:
-        """A bounded sample of a pooled level's vehicles, scaled as if only the rest were known.
+    def _without_history(self, series: Sequence[Series], owner: str) -> list[Series]:
+        """A bounded sample of a class or the fleet, each vehicle scaled as if it were unknown.
 
-        With several classes the fleet's own level also serves vehicles whose class is not known:
-        there the rest is the other classes.
+        The figures of a fleet with several classes also serve vehicles of an unknown class, so
+        there a vehicle is scaled as if only the other classes were known.
         """
-        own = [s for s in series if level in (FLEET, f"class/{s.vehicle_class}")]
+        own = [s for s in series if owner in (FLEET, f"class/{s.vehicle_class}")]
         own = pooled(own) if own else []
         if self.scaler is None:
             return own
         unknown = UnknownVehicles(self.scaler, {s.vehicle: s.vehicle_class for s in series})
-        return [unknown.of(s, whole_fleet=level == FLEET) for s in own]
+        return [unknown.of(s, whole_fleet=owner == FLEET) for s in own]
 
-    def _fit_level(self, at: str, group: list[Series]) -> Level:
-        noise_C = constant.noise_of(self._figures(group[0], at))
+    def _fit_figures(self, owner: str, group: list[Series]) -> LearntFigures:
+        noise_C = constant.noise_of(self._scaling(group[0], owner))
         never_move = constant.constant_channels(group, noise_C)
         hardly_move = constant.nearly_constant_channels(group, noise_C)
         group = [constant.hold(series, never_move) for series in group]
         present = [self.present(s) for s in group]
-        calibration, evidence = self.ensemble.calibrate(at, group, present, never_move)
+        calibration, evidence = self.ensemble.calibrate(owner, group, present, never_move)
         members = self.ensemble.serving(calibration)
         means = {name: float(np.mean(evidence_T)) for name, evidence_T in evidence.items()}
-        return Level(
+        return LearntFigures(
             calibration=calibration,
             ordinary=sum(share * means[name] for name, share in shares(members).items()),
             excess_threshold={
@@ -140,77 +140,77 @@ class Detector(Scorer):
         )
 
     def _note_last_values(self, calibration: Sequence[Series]) -> None:
-        """Where a constant channel moved for good in the calibration rows, add its new value."""
+        """If a constant channel moved for good in the calibration rows, note its new value."""
         for series in calibration:
-            name = f"vehicle/{series.vehicle}"
-            if (level := self.levels.get(name)) is not None:
-                noise_C = constant.noise_of(self._figures(series, name))
-                known = constant.last_known(level.constant, series, noise_C)
-                self.levels[name] = replace(level, constant=known)
+            owner = f"vehicle/{series.vehicle}"
+            if (figures := self.figures.get(owner)) is not None:
+                noise_C = constant.noise_of(self._scaling(series, owner))
+                known = constant.last_known(figures.constant, series, noise_C)
+                self.figures[owner] = replace(figures, constant=known)
 
     def measure_excess_thresholds(self, calibration: Sequence[Series]) -> None:
-        """Measure the excess thresholds again where a level has ``OWN_ROWS`` calibration rows.
+        """Measure the excess thresholds again for owners with ``OWN_ROWS`` calibration rows.
 
-        Train evidence is cross-fitted, but lies between the folds it was fitted on; the
-        calibration rows come after it, as everything does that will be scored.
+        Train evidence is cross-fitted, but each fold lies between rows that it was fitted on.
+        Calibration rows come after all train rows, as the rows that will be scored do.
         """
-        for name, group in self._held_out(calibration).items():
+        for owner, group in self._held_out(calibration).items():
             if sum(s.rows for s in group) < OWN_ROWS:
                 continue
-            level = self.levels[name]
-            some = replace(self.ensemble, members=self.ensemble.serving(level.excess_threshold))
-            found = [some.evidence(level, name, s, self.present(s)) for s in group]
+            figures = self.figures[owner]
+            some = replace(self.ensemble, members=self.ensemble.serving(figures.excess_threshold))
+            found = [some.evidence(figures, owner, s, self.present(s)) for s in group]
             for member in some.members:
                 known = [evidence[member.name][0] for evidence in found if member.name in evidence]
                 if known:
-                    level.excess_threshold[member.name] = float(
+                    figures.excess_threshold[member.name] = float(
                         np.quantile(np.concatenate(known), EXCESS_QUANTILE)
                     )
 
     def _held_out(self, calibration: Sequence[Series]) -> dict[str, list[Series]]:
-        """What to calibrate each level on: rows of its vehicle, or of vehicles without history."""
+        """The calibration rows of each owner: of the vehicle, or of vehicles without history."""
         calibration = by_vehicle(calibration)
         found = {}
-        for name in sorted(self.levels):
-            if name.startswith("vehicle/"):
-                own = [self._settled(s) for s in calibration if name == f"vehicle/{s.vehicle}"]
+        for owner in sorted(self.figures):
+            if owner.startswith("vehicle/"):
+                own = [self._settled(s) for s in calibration if owner == f"vehicle/{s.vehicle}"]
             else:
-                own = self._without_history(calibration, name)
-            found[name] = own
-        return {name: group for name, group in found.items() if group}
+                own = self._without_history(calibration, owner)
+            found[owner] = own
+        return {owner: group for owner, group in found.items() if group}
 
     def learn_threshold(
         self, calibration: Sequence[Series], history: Mapping[str, np.ndarray]
     ) -> None:
-        """Choose the threshold, and the allowance of each pooled level.
+        """Choose the threshold, and the allowance of all pooled figures.
 
-        The threshold is that of vehicles with a level of their own, where there are any.
+        If any vehicle has figures of its own, the threshold is chosen on such vehicles only.
         """
         groups = self._held_out(calibration)
-        own = [s for name, group in groups.items() if name.startswith("vehicle/") for s in group]
+        own = [s for owner, group in groups.items() if owner.startswith("vehicle/") for s in group]
         rows = own or by_vehicle(calibration)
         self._choose_threshold(rows, [self.raw_score(s).score_T for s in rows], history)
-        for name, group in groups.items():
-            if own and not name.startswith("vehicle/"):
-                scores = [self._score_at(name, s).score_T for s in group]
+        for owner, group in groups.items():
+            if own and not owner.startswith("vehicle/"):
+                scores = [self._score_with(owner, s).score_T for s in group]
                 if (needed := self._operating_point(group, scores, history)) is not None:
                     allowance = max(needed.threshold - self.threshold, 0.0)
-                    self.levels[name] = replace(self.levels[name], allowance=allowance)
+                    self.figures[owner] = replace(self.figures[owner], allowance=allowance)
 
     def score(self, series: Series, memory: Series | None = None) -> Scored:
-        """Score, alarm and attribution of every row of a scaled series; changes nothing here.
+        """Score, alarm and contributions of every row of a scaled series; nothing is learnt.
 
-        memory: a longer record of the channels ``remembered_channels``, in their order, in
-        engineering units, which ends with the series, see ``constant_channels``. Default: the
-        series itself.
+        memory: a longer record that ends with the series and holds only the channels
+        ``remembered_channels``, in that order and in engineering units, see ``constant_channels``.
+        Default: the series itself.
         """
         raw = self.raw_score(self._settled(series, memory))
-        name = self.level_of(series)
+        owner = self.owner_of(series)
         moves = constant.first_moves(
-            self._scaled_for(series, name),
+            self._scaled_for(series, owner),
             memory,
-            self.levels[name],
-            self._figures(series, name),
+            self.figures[owner],
+            self._scaling(series, owner),
             period_us=self.fleet.period_us,
             too_short=self.too_short,
         )
@@ -218,65 +218,70 @@ class Detector(Scorer):
         return self._with_alarms(raw)
 
     def remembered_channels(self, vehicle: str, vehicle_class: str) -> list[int]:
-        """The channels that never or hardly ever moved in the train rows of the vehicle's level."""
-        return self.levels[self.level_for(vehicle, vehicle_class)].remembered
+        """The channels that never or hardly ever moved in the train rows that serve a vehicle."""
+        return self.figures[self.owner_for(vehicle, vehicle_class)].remembered
 
     def raw_score(self, series: Series) -> RawScore:
-        """The scores of a scaled series before any threshold, less its level's allowance."""
-        name = self.level_of(series)
-        raw = self._score_at(name, self._scaled_for(series, name))
-        return raw._replace(score_T=raw.score_T - self.levels[name].allowance)
+        """The scores of a scaled series before any threshold, with the allowance subtracted."""
+        owner = self.owner_of(series)
+        raw = self._score_with(owner, self._scaled_for(series, owner))
+        return raw._replace(score_T=raw.score_T - self.figures[owner].allowance)
 
-    def _score_at(self, name: str, series: Series) -> RawScore:
-        """The same at a level, without its allowance."""
-        level, ensemble = self.levels[name], self.ensemble
-        evidence = ensemble.evidence(level, name, series, self.present(series))
+    def _score_with(self, owner: str, series: Series) -> RawScore:
+        """The scores under the owner's figures, without the allowance."""
+        figures, ensemble = self.figures[owner], self.ensemble
+        evidence = ensemble.evidence(figures, owner, series, self.present(series))
         if evidence:
-            score_T, contribution_TC = ensemble.joined(level, evidence)
-            score_T = self.chain.take_off_baseline(
-                score_T, ensemble.recent(series), ordinary=level.ordinary
+            score_T, contribution_TC = ensemble.combined(figures, evidence)
+            score_T = self.chain.subtract_baseline(
+                score_T, ensemble.recent(series), ordinary=figures.ordinary
             )
         else:
             score_T, contribution_TC = np.zeros(series.rows), np.zeros(series.value_TC.shape)
         # Where every channel was constant in train, first moves are all that there is to report.
-        scored = bool(evidence or level.constant)
+        scored = bool(evidence or figures.constant)
         unscored_T = self.too_short(series) if scored else np.ones(series.rows, bool)
         left_out = tuple(m.name for m in self.members if m.name not in evidence)
         raw = self._where_scored(score_T, contribution_TC, unscored_T)
         return raw._replace(left_out=left_out)
 
     def _settled(self, series: Series, memory: Series | None = None) -> Series:
-        name = self.level_of(series)
-        return constant.settled(series, memory, self.levels[name], self._figures(series, name))
+        owner = self.owner_of(series)
+        return constant.settled(series, memory, self.figures[owner], self._scaling(series, owner))
 
-    def _scaled_for(self, series: Series, level: str) -> Series:
-        """A scaled series as the level takes it: a pooled one, as of a vehicle without history."""
-        if self.scaler is None or level.startswith("vehicle/"):
+    def _scaled_for(self, series: Series, owner: str) -> Series:
+        """A scaled series; if pooled figures serve it, scaled as that of an unknown vehicle."""
+        if self.scaler is None or owner.startswith("vehicle/"):
             return series
         return self.scaler.as_unknown(series)
 
-    def _figures(self, series: Series, level: str) -> tuple[np.ndarray, np.ndarray]:
-        """(mean_C, scale_C) that the series is scaled with for the level."""
+    def _scaling(self, series: Series, owner: str) -> tuple[np.ndarray, np.ndarray]:
+        """(mean_C, scale_C) that ``_scaled_for`` scales the series with."""
         if self.scaler is None:
             return np.zeros(series.value_TC.shape[1]), np.ones(series.value_TC.shape[1])
-        vehicle = series.vehicle if level.startswith("vehicle/") else ""
+        vehicle = series.vehicle if owner.startswith("vehicle/") else ""
         return self.scaler.figures(vehicle, series.vehicle_class)
 
-    def level_of(self, series: Series) -> str:
-        """The level that serves this vehicle: its own, else its class's, else the fleet's."""
-        return self.level_for(series.vehicle, series.vehicle_class)
+    def owner_of(self, series: Series) -> str:
+        """Whose figures serve this series: the vehicle's own, its class's or the fleet's."""
+        return self.owner_for(series.vehicle, series.vehicle_class)
 
-    def level_for(self, vehicle: str, vehicle_class: str) -> str:
-        """The same by name."""
-        kind, name = serving(vehicle, vehicle_class, lambda k, n: f"{k}/{n}" in self.levels)
+    def owner_for(self, vehicle: str, vehicle_class: str) -> str:
+        """``owner_of`` for a vehicle by its id and class."""
+        kind, name = serving(vehicle, vehicle_class, lambda k, n: f"{k}/{n}" in self.figures)
         return FLEET if kind == FLEET else f"{kind}/{name}"
 
 
 def build_detector(bundle: "Bundle", params: DetectParams) -> Detector:
-    """An unfitted detector around the bundle's network, for the bundle's fleet and scaler.
+    """An unfitted detector with the bundle's network, fleet and scaler.
 
     Raises:
         ConfigError: none of ``params.members`` has a vote.
     """
-    members = with_a_vote(make_members(params, bundle), params)
+    members = build_members(params, bundle)
+    if not members:
+        raise ConfigError(
+            f"detect.members: none of {', '.join(params.members) or '(nothing)'} has a vote; name "
+            "one in closed form such as ridge, or set detect.amad_weight above 0"
+        )
     return Detector(members, params, bundle.fleet, bundle.scaler, bundle=bundle)

@@ -1,14 +1,14 @@
-"""Incidents: alarms merged in time, with a severity, the channels to blame and a guess at the type.
+"""Incidents: alarms merged in time, with a severity, the channels to blame and a guessed type.
 
-Severity is a number from 0 to 100 with one definition, for every detector and fleet:
+Severity is a number from 0 to 100, with one definition for every detector and fleet:
 
     severity = 100 (1 - exp(-x / 2)),  x = (peak score - threshold) + ln(1 + duration / 10 min) / 4
 
-The score is a natural logarithm, so x = 1 is a peak e times as far out as the threshold; duration
-counts for less than height. It grows with both and never with anything else. Levels: low below 25,
-medium below 50, high below 75, critical from there.
+The score is a natural logarithm, so with x = 1 the peak is e times as far from the ordinary as the
+threshold. Severity grows with height and duration, with height faster, and with nothing else. It is
+low below 25, medium below 50, high below 75 and critical from 75 on.
 
-Shape legend: T rows of a vehicle, C channels.
+Shape legend: T rows of a vehicle, A alarm rows of an incident, C channels.
 """
 
 import math
@@ -22,22 +22,22 @@ import numpy as np
 from amad.config.digest import sha256_of
 from amad.detect.alarms import merge_alarms
 from amad.detect.detector import Detector
-from amad.detect.detector_state import Scored
+from amad.detect.scorer import Scored
 from amad.detect.shapes import guess_type
 from amad.windows.series import Series
 
 LEVELS = ((75.0, "critical"), (50.0, "high"), (25.0, "medium"), (0.0, "low"))
 TOP_CHANNELS = 5
-BLAMED_SHARE = 0.25  # a channel with less of the evidence does not decide the type
-HISTORY_ROWS = 200  # before the incident, against which a shape is judged
+BLAMED_SHARE = 0.25  # a later channel decides the type only with at least this share
+HISTORY_ROWS = 200  # rows before the incident that its shape is compared with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
     """One incident. Times are microseconds since the epoch, UTC; ``end`` is exclusive.
 
-    channels: at most five, the largest share of the evidence first. shares: of the evidence over
-    all channels and alarm rows, so they sum to at most 1. continued: began on an earlier day.
+    channels: at most five, the largest share first. shares: their shares of the evidence of all
+    channels in the alarm rows, so they sum to at most 1. continued: it began on an earlier day.
     """
 
     incident_id: str
@@ -57,7 +57,7 @@ class Incident:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
-        """The incident in a row of a table or a JSON object, whose other keys are not looked at."""
+        """The incident in a row of a table or a JSON object, whose other keys are ignored."""
         known = {field.name: row[field.name] for field in fields(cls) if field.name in row}
         return cls(**known | {name: tuple(row[name]) for name in ("channels", "shares")})
 
@@ -67,10 +67,10 @@ def incidents_of(
 ) -> list[Incident]:
     """The incidents of a scored series (scaled, as it was scored), in time order.
 
-    first_row: alarms before this row are not looked at; its rows are history for the shapes.
+    first_row: alarms before this row are ignored; the rows before it only serve as history.
     """
     fleet = detector.fleet
-    constant = detector.levels[detector.level_of(series)].constant
+    constant = detector.figures[detector.owner_of(series)].constant
     alarm_T = scored.alarm_T.copy()
     alarm_T[:first_row] = False
     runs = merge_alarms(
@@ -119,14 +119,14 @@ def level_of(grade: float) -> str:
 
 
 def incident_id(fleet: str, vehicle: str, start: int) -> str:
-    """The same for the same fleet, vehicle and start (microseconds), whoever scores it."""
+    """An id that depends on fleet, vehicle and start (microseconds) only."""
     stamp = datetime.fromtimestamp(start / 1e6, UTC).strftime("%Y%m%dT%H%M%S")
     digest = sha256_of(f"{fleet}\0{vehicle}\0{start}")
     return f"{stamp}-{digest[:10]}"
 
 
 def blamed(contribution_AC: np.ndarray) -> tuple[list[int], np.ndarray]:
-    """(channels to blame, largest share first; share of every channel) of some alarm rows."""
+    """The channels to blame, the largest share first, and the share of every channel (C,)."""
     whole_C = contribution_AC.sum(axis=0, dtype=np.float64)
     share_C = whole_C / max(float(whole_C.sum()), 1e-30)
     order = np.argsort(-share_C, kind="stable")[:TOP_CHANNELS]
@@ -136,9 +136,9 @@ def blamed(contribution_AC: np.ndarray) -> tuple[list[int], np.ndarray]:
 def incident_type(
     series: Series, first: int, last: int, order: Sequence[int], share_C: np.ndarray
 ) -> str:
-    """The guess for the first blamed channel whose own curve is out of the ordinary.
+    """The guessed type of the first blamed channel whose own curve is unusual.
 
-    ``relation`` where none is: each channel looks normal, what they do together does not.
+    ``relation`` if there is none: each channel looks ordinary, but they do not fit together.
     """
     begin = next(a for a, b in series.segments() if a <= first < b)
     begin = max(begin, first - HISTORY_ROWS)
@@ -156,11 +156,12 @@ def incident_type(
 def continue_incident(
     previous: Incident | None, current: Sequence[Incident], *, gap_us: int, threshold: float
 ) -> list[Incident]:
-    """``current`` with its first incident joined to the one that was still going on before it.
+    """``current``, with its first incident merged into the one that was going on before it.
 
-    previous: the last incident of the day before, None if there was none. If the first of
-    ``current`` starts at most ``gap_us`` after its end, it takes over id, start and, where higher,
-    the peak; severity is that of the whole. Type and channels are those of the day itself.
+    previous: the last incident of the day before; None if there was none. If the first incident of
+    ``current`` starts at most ``gap_us`` after its end, it takes over the id and the start, and the
+    peak if that is higher. Its severity is that of the whole; type and channels are those of the
+    new day.
     """
     if previous is None or not current or current[0].start - previous.end > gap_us:
         return list(current)

@@ -1,11 +1,12 @@
-"""Members of a detector: each turns a vehicle's series into a residual for every channel.
+"""Members of a detector: each predicts every channel and leaves a residual.
 
-A member learns in two steps, so that cross-fitting costs one pass over the data: ``summarise``
-says what it needs to know of a stretch of rows, ``solve`` makes coefficients of any set of such
-summaries. Both are pure. ``Member.fit`` cuts train into folds, solves once with all of them (the
-coefficients that are kept) and once without each (the residuals that calibrate the chain).
+A member learns in two steps, so that cross-fitting needs only one pass over the data. ``summarise``
+reduces a stretch of rows to what must be known about it; ``solve`` turns any set of summaries into
+coefficients. Both are pure functions. ``Member.fit`` cuts the train rows into folds and solves once
+with all folds, for the coefficients that are kept, and once without each fold, for the residuals
+that calibrate the evidence chain.
 
-A new member is a subclass with these two and ``predict_error``; see ``RidgeMember``.
+A new member is a subclass with these two methods and ``predict_error``; see ``RidgeMember``.
 
 Shape legend: T rows of a vehicle, C channels, K lags.
 """
@@ -29,14 +30,14 @@ if TYPE_CHECKING:
 
 
 class Member(ABC):
-    """One vote of a detector.
+    """One predictor of a detector, with one vote.
 
-    name: unique within a detector. weight: of its evidence in the sum. context_rows,
-    lookahead_rows: rows before and after a row that its residual depends on. between_channels: it
-    predicts channels from each other, not over time, see ``amad.detect.combine``, and its channels
-    habituate, see ``amad.detect.chain``. cache: where it looks before it predicts; None predicts
-    every time. coefficients: for each level (a vehicle, a class, the fleet) what ``solve`` gave,
-    float64.
+    name: unique within a detector. weight: of its evidence in the mean.
+    context_rows, lookahead_rows: how many rows before and after a row its residual depends on.
+    between_channels: it predicts channels from each other and not over time. Such members are
+    combined in another way (``amad.detect.combine``) and habituate (``amad.detect.chain``).
+    cache: residuals that are already known; None predicts every time.
+    coefficients: by owner of figures (a vehicle, a class or the fleet), what ``solve`` returned.
     """
 
     context_rows: int = 0
@@ -51,30 +52,31 @@ class Member(ABC):
 
     @abstractmethod
     def summarise(self, series: Series) -> Arrays:
-        """What ``solve`` needs to know of these rows (scaled series)."""
+        """What ``solve`` needs to know about the rows of a scaled series."""
 
     @abstractmethod
     def solve(self, summaries: Sequence[Arrays]) -> Arrays:
-        """Coefficients from the summaries of several stretches of rows."""
+        """Coefficients, float64, from the summaries of several stretches of rows."""
 
     @abstractmethod
     def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
         """Residual (T, C) float32 in scaled units, NaN where the member has no prediction."""
 
     def fit_shared(self, train: Sequence[Series]) -> None:  # noqa: B027
-        """Learn once what all levels share, such as a network, from vehicles in their own units.
+        """Learn what is the same for all owners, such as a network; most members learn nothing.
 
-        train: a bounded sample of the fleet. Most members share nothing.
+        train: a bounded sample of the fleet, each vehicle scaled with its own figures.
         """
 
-    def fit(self, level: str, train: Sequence[Series], folds: int) -> list[np.ndarray]:
-        """Learn the coefficients of one level and return cross-fitted train residuals.
+    def fit(self, owner: str, train: Sequence[Series], folds: int) -> list[np.ndarray]:
+        """Learn the coefficients of one owner of figures and return cross-fitted train residuals.
 
-        train: one series fits a vehicle; several fit a class or the fleet. Folds are contiguous
-        stretches of one series, but whole vehicles of several: the residuals of a pooled level are
-        then those of vehicles that its coefficients have not seen.
+        owner: see ``amad.detect.learnt_figures``. train: one series for a vehicle, several for a
+        class or the fleet. The folds of one series are contiguous stretches of it. The folds of
+        several series are whole vehicles, so the residuals of a vehicle then come from coefficients
+        that were learnt without it.
 
-        Returns: a residual (T, C) for each series, float32, as from ``residual``.
+        Returns: for each series, its residual (T, C) float32, as from ``residual``.
         """
         if len(train) == 1:
             pieces = cut(train[0], folds)
@@ -82,9 +84,9 @@ class Member(ABC):
         else:
             groups = [list(train[k::folds]) for k in range(min(folds, len(train)))]
         summaries = [[self.summarise(series) for series in group] for group in groups]
-        self.coefficients[level] = self.solve([s for group in summaries for s in group])
+        self.coefficients[owner] = self.solve([s for group in summaries for s in group])
         if len(groups) == 1:
-            return [self._masked(s, self.coefficients[level]) for s in train]
+            return [self._masked(s, self.coefficients[owner]) for s in train]
         held_out: list[np.ndarray] = [np.empty((0, 0), np.float32)] * len(train)
         parts = []
         first = 0
@@ -102,18 +104,18 @@ class Member(ABC):
                     held_out[k + j * folds] = self._masked(series, coefficients)
         return [np.concatenate(parts)] if len(train) == 1 else held_out
 
-    def residual(self, series: Series, level: str) -> np.ndarray:
-        """Residual (T, C) float32 in scaled units under the coefficients of ``level``.
+    def residual(self, series: Series, owner: str) -> np.ndarray:
+        """Residual (T, C) float32 in scaled units, with the coefficients of ``owner``.
 
-        NaN where the member has no prediction (too little history in the segment) and where the
-        cell was not measured: an imputed value is no evidence.
+        NaN where the member has no prediction (too few rows of the segment around it) and where the
+        cell was not measured, because an imputed value is no evidence.
         """
-        return self._masked(series, self.coefficients[level])
+        return self._masked(series, self.coefficients[owner])
 
     def _within(self, series: Series, reach_rows: int | None = None) -> np.ndarray:
-        """Whether a row's segment reaches as far on either side as the member looks, bool (T,).
+        """Whether the segment has enough rows before and after each row, bool (T,).
 
-        reach_rows: how far back a prediction needs rows; usually all of ``context_rows``.
+        reach_rows: how many rows before a row its prediction needs; default: ``context_rows``.
         """
         before_T, after_T = rows_into_segment(series), rows_to_segment_end(series)
         needed = self.context_rows if reach_rows is None else reach_rows
@@ -127,26 +129,18 @@ class Member(ABC):
         residual_TC[series.valid_TC == 0] = np.nan
         return residual_TC
 
-    def state(self) -> dict[str, Arrays]:
-        """Everything learnt, by level."""
-        return self.coefficients
-
-    def restore(self, state: dict[str, Arrays]) -> None:
-        """The inverse of ``state``."""
-        self.coefficients = state
-
 
 class RidgeMember(Member):
-    """Closed-form ridge regression of each channel on its own lags, plus an intercept.
+    """Closed-form ridge regression of each channel on its own lags, with an intercept.
 
-    A negative lag is a row to come: such a member predicts from both sides. Lags of other channels
-    were measured to add nothing or to harm, and cost a factor C in parameters. No lag crosses a
-    segment; imputed cells are no targets.
+    A negative lag is a later row, so a member with negative lags predicts from both sides. No lag
+    crosses a segment, and imputed cells are no targets. Lags of other channels add nothing or do
+    harm, and would multiply the number of coefficients by C.
 
     Example: ``RidgeMember("ridge", lags=range(1, 6))``
     """
 
-    PENALTY = 1e-3  # of the squared coefficients, a row; scaled channels have about unit variance
+    PENALTY = 1e-3  # of the squared coefficients, per row; scaled channels have about unit variance
 
     def __init__(self, name: str, lags: Sequence[int], weight: float = 1.0) -> None:
         super().__init__(name, weight)
@@ -155,7 +149,7 @@ class RidgeMember(Member):
         self.lookahead_rows = max(0, *(-lag for lag in self.lags))
 
     def summarise(self, series: Series) -> Arrays:
-        """Gram matrix of [lags, 1, target] for each channel, (C, K + 2, K + 2) float64."""
+        """gram: for each channel, products of [lags, 1, target], (C, K + 2, K + 2) float64."""
         channels, size = series.value_TC.shape[1], len(self.lags) + 2
         gram = np.zeros((channels, size, size))
         target_T = np.flatnonzero(self._within(series))
@@ -171,18 +165,18 @@ class RidgeMember(Member):
         return {"gram": gram}
 
     def solve(self, summaries: Sequence[Arrays]) -> Arrays:
-        """Coefficients (C, K + 1): of each lag, then the intercept (which is not penalised)."""
+        """lag: coefficients (C, K + 1) of each lag and of the intercept, which has no penalty."""
         gram = np.sum([s["gram"] for s in summaries], axis=0)
         column, count_C = np.arange(len(self.lags) + 2), gram[:, -2, -2]
         weight_CK1 = solve_ridge(
             gram, column[:-1], column[-1:],
             penalty=self.PENALTY * np.maximum(count_C, 1.0),
-            intercept_penalty=np.maximum(1.0 - count_C, 0.0),  # where there is not one row
+            intercept_penalty=np.maximum(1.0 - count_C, 0.0),  # if there is no row at all
         )  # fmt: skip
         return {"lag": weight_CK1[..., 0]}
 
     def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
-        """x - x_hat; NaN where a lag lies outside the segment."""
+        """Measured minus predicted value; NaN where a lag lies outside the segment."""
         weight_CK = coefficients["lag"].astype(np.float32)
         value_TC = series.value_TC
         residual_TC = np.full(value_TC.shape, np.nan, np.float32)
@@ -197,7 +191,7 @@ class RidgeMember(Member):
 
 
 class Network(Protocol):
-    """What ``AmadMember`` needs of a bundle."""
+    """The fields of a bundle that ``AmadMember`` uses."""
 
     @property
     def model(self) -> "Amad":
@@ -209,13 +203,12 @@ class Network(Protocol):
 
 
 class AmadMember(Member):
-    """The attention network of a bundle: each position predicted while it is hidden.
+    """The attention network of a bundle, which predicts positions while they are hidden from it.
 
-    The network is the fleet's; it is not fitted here, so its train residuals are not
-    cross-fitted. hide: blocks of ``time``, as long as in its training, or whole ``channel`` s,
-    which are then predicted from the others (the member's name is then ``amad_channel``): that sees
-    a sensor that is stuck, late or decoupled, where its own past cannot. Members with either can
-    share a bundle.
+    The network serves the whole fleet and is not fitted here, so its train residuals are not
+    cross-fitted. hide: ``time`` hides blocks of rows, as long as in its training. ``channel`` hides
+    whole channels, which are then predicted from the others; the member is called ``amad_channel``
+    and can see a sensor that is stuck, late or disconnected although its own past agrees.
     """
 
     def __init__(self, bundle: "Network", weight: float = 1.0, *, hide: Hide = "time") -> None:
@@ -224,7 +217,9 @@ class AmadMember(Member):
         self.bundle, self.block, self.hide = bundle, block, hide
         self.between_channels = hide == "channel"
         self.context_rows = self.lookahead_rows = model.window
-        if model.direction == "past":  # a hidden channel's row sees the others to its block's end
+        if (
+            model.direction == "past"
+        ):  # a hidden channel is predicted from the others up to the end of its block
             self.lookahead_rows = 0 if hide == "time" else block - 1
 
     def summarise(self, series: Series) -> Arrays:
@@ -235,19 +230,19 @@ class AmadMember(Member):
         """Nothing: the network is already trained."""
         return {}
 
-    def fit(self, level: str, train: Sequence[Series], folds: int) -> list[np.ndarray]:
-        """Train residuals of the network as it is."""
-        self.coefficients[level] = {}
-        return [self.residual(series, level) for series in train]
+    def fit(self, owner: str, train: Sequence[Series], folds: int) -> list[np.ndarray]:
+        """Residuals of the train rows; the network stays as it is."""
+        self.coefficients[owner] = {}
+        return [self.residual(series, owner) for series in train]
 
-    def residual(self, series: Series, level: str) -> np.ndarray:
-        """As any member's; at a pooled level the network is not told which vehicle it is."""
-        if not level.startswith("vehicle/"):
+    def residual(self, series: Series, owner: str) -> np.ndarray:
+        """As for any member; if pooled figures are used, the network is not told the vehicle."""
+        if not owner.startswith("vehicle/"):
             series = replace(series, vehicle="")
-        return super().residual(series, level)
+        return super().residual(series, owner)
 
     def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
-        """x - x_hat of hidden positions; NaN where there is no whole window (of history)."""
+        """Measured minus predicted value; NaN where no whole window of rows is available."""
         from amad.model.residual import hidden_residual
 
         window = self.bundle.params.model.window
@@ -255,7 +250,7 @@ class AmadMember(Member):
 
 
 def hidden_kinds(family: MaskFamily) -> list[Hide]:
-    """What is hidden at scoring from a network whose training hid ``family``."""
+    """What to hide when scoring with a network whose training hid ``family``."""
     hidden: dict[str, list[Hide]] = {"channel": ["channel"], "mixed": ["time", "channel"]}
     return hidden.get(family, ["time"])
 

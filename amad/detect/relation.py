@@ -1,7 +1,7 @@
-"""The relation member: each channel from the others, for faults that no channel's own past shows.
+"""The member that predicts each channel from the others: it sees faults that no past shows.
 
-A sensor that is stuck, late or detached from what it measures still behaves as it usually does, so
-its own history predicts it well. But the prediction from the other channels no longer agrees.
+A sensor that is stuck, late or disconnected often behaves as it usually does, so its own past
+predicts it well, but the prediction from the other channels no longer agrees.
 
 Shape legend: T rows of a vehicle, C channels, N near offsets, K distant offsets,
 X = C (offsets + 1) + 1 columns.
@@ -17,33 +17,35 @@ from amad.windows.series import Series
 
 
 class RelationMember(Member):
-    """Closed-form ridge of each channel on the others nearby and its own distant rows.
+    """Closed-form ridge regression of each channel on the other channels and its own distant rows.
 
-    The other channels are taken in the same row and a few rows around it (``near``): sensors answer
-    with a lag. The channel's own rows far away (``distant``) stand for slow states that no other
-    channel shows, such as a temperature; its rows nearby are left out, since a stuck or late sensor
-    agrees with them. ``near`` is cut to the same row where there are more than ``WIDE`` channels.
+    The other channels are used in the same row and in a few rows around it (``near``), because some
+    sensors respond later than others. With more than ``WIDE`` channels only the same row is used.
+    The channel's own rows far away (``distant``) stand for slow states that no other channel shows,
+    such as a temperature. Its rows nearby are left out, because a sensor that is stuck or late
+    agrees with them.
 
-    The penalty is a fixed number, not a share of the rows: a relation that was learnt from few rows
-    is trusted less.
+    The penalty is a fixed number and not a share of the rows, so a relation that was learnt from
+    few rows counts less.
 
-    The last value of a channel says less and less about the others once it is no longer measured. A
-    cell is *stale* where its channel has been silent for longer than is ordinary for it. Where a
-    prediction depends too much on stale cells, the member has no residual: a sensor that has
-    failed does not raise alarms on the channels beside it.
+    A cell is *stale* if its channel has not been measured for longer than is usual for it: its last
+    value then says little about the other channels. If a prediction depends too much on stale
+    cells, there is no residual, so a failed sensor raises no alarms on other channels.
 
-    trailing: look back alone, for online use.
+    trailing: look back only, for online use.
     """
 
     NEAR = (-8, -4, -2, -1, 0, 1, 2, 4, 8)
     DISTANT = (-28, -22, -16, -10, 10, 16, 22, 28)
     NEAR_BACK = (0, 1, 2, 4, 8)
     DISTANT_BACK = tuple(range(10, 30, 3))
-    PENALTY = 400.0  # of the squared coefficients; channels have about unit variance a row
-    LIMIT = 10.0  # spreads: what a broken sensor may say of the others
-    WIDE = 96  # channels: the cost grows with the square of offsets times channels
-    STALE = 0.05  # of a target's squared coefficients: with more on stale cells, no residual
-    PATIENCE = 100  # rows; a channel that may well be silent for longer is never stale
+    PENALTY = 400.0  # of the squared coefficients; scaled channels have about unit variance
+    LIMIT = (
+        10.0  # spreads; a value is cut to this, so that a broken sensor does not blame the others
+    )
+    WIDE = 96  # channels; the cost grows with the square of offsets times channels
+    STALE = 0.05  # with a larger share of the squared coefficients on stale cells: no residual
+    PATIENCE = 100  # rows; a channel that is often silent for longer is never stale
 
     between_channels = True
 
@@ -58,10 +60,10 @@ class RelationMember(Member):
         self.lookahead_rows = max(0, -min(self.distant))
 
     def summarise(self, series: Series) -> Arrays:
-        """gram (X, X) float64 of [all channels at each offset, all channels, 1]; channels: C.
+        """gram: products of [all channels at each offset, all channels, 1], (X, X) float64.
 
-        silence: the most rows in a row that a channel was not measured in, float64 (C,); NaN where
-        it never was.
+        channels: C. silence: for each channel, the longest run of rows without a measured value,
+        float64 (C,); NaN if it was never measured.
         """
         channels = series.value_TC.shape[1]
         offsets = [*self._near(channels), *self.distant, 0]
@@ -79,10 +81,11 @@ class RelationMember(Member):
         return {"gram": gram, "channels": np.array(channels), "silence": silence_C}
 
     def solve(self, summaries: Sequence[Arrays]) -> Arrays:
-        """peer (N, C, C): of other channels, zero on the diagonals; own (C, K); constant (C,).
+        """peer (N, C, C), 0 for the channel itself; own (C, K); constant (C,); patience (C,).
 
-        patience (C,): after how many rows of silence a channel is stale: twice the longest of a
-        stretch, in the median over the stretches, so that one outage in train does not count.
+        patience: a channel is stale after this many rows without a measured value: twice the
+        longest run of a stretch, in the median over the stretches, so that one outage in the train
+        rows does not count.
         """
         gram = np.sum([s["gram"] for s in summaries], axis=0)
         channels = int(summaries[0]["channels"])
@@ -95,7 +98,7 @@ class RelationMember(Member):
             peers = (others + channels * np.arange(near)[:, None]).ravel()
             own = channels * (near + np.arange(len(self.distant))) + c
             index = np.concatenate([peers, own, [-1]])
-            found = solve_ridge(  # the intercept's penalty serves where there is not one row
+            found = solve_ridge(  # without any row, the intercept's penalty keeps this solvable
                 gram, index, np.array([target + c]), penalty=self.PENALTY, intercept_penalty=1e-9
             )[:, 0]
             peer_NCC[:, c, others] = found[: len(peers)].reshape(near, -1)
@@ -106,9 +109,10 @@ class RelationMember(Member):
         return {"peer": peer_NCC, "own": own_CK, "constant": constant_C, "patience": patience_C}
 
     def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
-        """x - x_hat; NaN in the first ``reach_rows`` and last ``lookahead_rows`` of a segment.
+        """Measured minus predicted value, (T, C) float32.
 
-        NaN too where more than ``STALE`` of the target's squared coefficients are of stale cells.
+        NaN in the first ``reach_rows`` and the last ``lookahead_rows`` rows of a segment, and where
+        more than ``STALE`` of the target's squared coefficients are on stale cells.
         """
         peer_NCC, own_CK, constant_C = (
             coefficients[name].astype(np.float32) for name in ("peer", "own", "constant")
@@ -134,7 +138,7 @@ class RelationMember(Member):
     def _stale_share(
         self, stale_TC: np.ndarray, peer_NCC: np.ndarray, own_CK: np.ndarray
     ) -> np.ndarray:
-        """Of each target's squared coefficients, from row ``reach_rows`` to ``lookahead_rows``."""
+        """The share of a target's squared coefficients on stale cells, for the predicted rows."""
         first, last = self.reach_rows, len(stale_TC) - self.lookahead_rows
         share = np.zeros((last - first, stale_TC.shape[1]), np.float32)
         gone = np.flatnonzero(stale_TC.any(axis=0))
@@ -154,9 +158,9 @@ class RelationMember(Member):
 
 
 def silent_rows(series: Series) -> np.ndarray:
-    """For how many rows in its segment a channel has not been measured; int64 (T, C).
+    """For how many rows of its segment each channel has not been measured; int64 (T, C).
 
-    0 where it was measured. Later rows are not looked at.
+    0 where it was measured. Later rows are not used.
     """
     row_T = np.arange(series.rows)
     begin_T = row_T - rows_into_segment(series)

@@ -1,9 +1,9 @@
-"""Residuals that are known already are not predicted again.
+"""A cache of residuals, so that rows which were predicted before are not predicted again.
 
 An injected case is a copy of rows that were scored before, with a fault in a few of them. A
-member's residual depends on ``context_rows`` before and ``lookahead_rows`` after a row. So only the
-rows close to a change are predicted again, and those close to an end where the copy was cut; all
-others are taken from the cache. The result is the same as predicting all of them.
+member's residual depends on ``context_rows`` rows before and ``lookahead_rows`` rows after it. So
+only rows near a change, or near an end where the copy was cut, are predicted again. The result is
+the same as predicting all rows.
 
 Shape legend: T rows, C channels.
 """
@@ -16,13 +16,13 @@ import numpy as np
 
 from amad.windows.series import Series
 
-LIMIT_BYTES = 250_000_000  # of everything in the cache, series and residuals
+LIMIT_BYTES = 250_000_000  # of all series and residuals in the cache
 
 Arrays = dict[str, np.ndarray]
 
 
 class Predictor(Protocol):
-    """What the cache needs to know of a member."""
+    """The fields of a member that the cache uses."""
 
     name: str
     context_rows: int
@@ -45,9 +45,9 @@ class _Entry:
 
 
 class ResidualCache:
-    """The residuals that members have predicted, the newest last; detectors may share one.
+    """The residuals that members have predicted, the newest last; detectors may share one cache.
 
-    A cache tells members apart by name and coefficients: networks of one name need a cache each.
+    Members are told apart by name and coefficients, so two networks of one name need two caches.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class ResidualCache:
         self._entries.clear()
 
     def error_of(self, member: Predictor, series: Series, coefficients: Arrays) -> np.ndarray:
-        """``member.predict_error(series, coefficients)``, from the cache where it is known."""
+        """``member.predict_error(series, coefficients)``, from the cache where known."""
         found = self._find(member, series, coefficients)
         if found is None:
             residual_TC = member.predict_error(series, coefficients)
@@ -83,7 +83,7 @@ class ResidualCache:
     def _find(
         self, member: Predictor, series: Series, coefficients: Arrays
     ) -> tuple[_Entry, int] | None:
-        """The newest entry that holds these rows, whatever their values, and from which row."""
+        """The newest entry with these rows, whatever their values, and the row where they start."""
         for known in reversed(self._entries):
             if known.name == member.name and _equal(known.coefficients, coefficients):
                 first = _position(known.series, series)
@@ -104,7 +104,7 @@ def _equal(ours: Arrays, theirs: Arrays) -> bool:
 
 
 def _position(known: Series, series: Series) -> int | None:
-    """Row of ``known`` from which it holds the rows of ``series``, whatever their values."""
+    """The row of ``known`` where the rows of ``series`` start, whatever their values."""
     if series.rows == 0 or (known.vehicle, known.vehicle_class) != (
         series.vehicle, series.vehicle_class,
     ):  # fmt: skip
@@ -120,7 +120,7 @@ def _position(known: Series, series: Series) -> int | None:
 
 
 def _stretches(stale_T: np.ndarray, *, before: int, after: int, join: int) -> list[tuple[int, int]]:
-    """(first, end) of the runs of stale rows, widened; those nearer than ``join`` are one."""
+    """(first, end) of each widened run of stale rows; runs nearer than ``join`` are merged."""
     out: list[tuple[int, int]] = []
     rows = np.flatnonzero(stale_T)
     for run in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1) if len(rows) else ():

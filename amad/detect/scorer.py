@@ -1,14 +1,15 @@
-"""What every method of detection is: scores of rows, and a threshold for a promised budget.
+"""The interface of every detection method: scores of rows, and a threshold above which is an alarm.
 
-A ``Scorer`` learns on normal rows and gives each row a score; the threshold is chosen here, in one
-way for all. ``Detector`` makes its scores from members. The random floor and the papers' criterion
-have no members and implement the interface themselves.
+A ``Scorer`` learns from normal rows and gives each row a score. The threshold is chosen here, by
+one rule for every method. ``Detector`` computes its scores from members. The random floor and the
+published criterion of the Anomaly Transformer have no members and implement the interface directly.
 
 Shape legend: T rows of a vehicle, C channels.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -16,17 +17,29 @@ import numpy as np
 from amad.config import DataError, Fleet
 from amad.config.params import DetectParams
 from amad.detect.alarms import OperatingPoint, choose_threshold, vehicle_days
-from amad.detect.detector_state import Scored
 from amad.windows.scaler import Scaler
 from amad.windows.series import Series
 
 
-class RawScore(NamedTuple):
-    """Scores before any threshold, float64.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """The score, the alarm and the contributions of each row of a series.
 
-    score_T: NaN where the row has no score. contribution_TC: how much of a row's score each channel
-    gives, >= 0. left_out: names of the members that had no finite residual.
+    score_T: float32; NaN where the row has no score, because its segment is shorter than the
+    fleet's ``min_segment_rows`` or because no member can serve the vehicle.
+    alarm_T: bool, the score is above the threshold.
+    contribution_TC: float32, >= 0, how much of the row's evidence each channel gives.
+    left_out: names of the members that had no finite residual.
     """
+
+    score_T: np.ndarray
+    alarm_T: np.ndarray
+    contribution_TC: np.ndarray
+    left_out: tuple[str, ...] = ()
+
+
+class RawScore(NamedTuple):
+    """Scores before any threshold; the fields are those of ``Scored``, in float64."""
 
     score_T: np.ndarray
     contribution_TC: np.ndarray
@@ -43,19 +56,19 @@ class Scorer(ABC):
     def __init__(
         self, params: DetectParams, fleet: Fleet, scaler: Scaler | None, name: str
     ) -> None:
-        """scaler: the one that the series are scaled with; needed to save a detector."""
+        """scaler: the scaler of the series; only saving a detector needs it."""
         self.params, self.fleet, self.scaler, self.name = params, fleet, scaler, name
         self.operating_point: OperatingPoint | None = None
 
     @property
     @abstractmethod
     def context_rows(self) -> int:
-        """Periods before a row that its score depends on; read this many before a day."""
+        """How many periods before a row its score depends on."""
 
     @property
     @abstractmethod
     def lookahead_rows(self) -> int:
-        """Periods after a row that its score depends on."""
+        """How many periods after a row its score depends on."""
 
     @abstractmethod
     def learn(self, train: Sequence[Series], calibration: Sequence[Series]) -> None:
@@ -67,19 +80,19 @@ class Scorer(ABC):
 
     @property
     def threshold(self) -> float:
-        """Alarms are scores above it."""
+        """A row with a score above it is an alarm."""
         assert self.operating_point is not None, "fit the detector first"
         return self.operating_point.threshold
 
     @property
     def gap_us(self) -> int:
-        """Alarms at most this far apart are one incident, microseconds."""
+        """Alarms with at most this many microseconds between them are one incident."""
         return round(self.params.merge_gap_seconds * 1_000_000)
 
     def fit(self, train: Sequence[Series], calibration: Sequence[Series]) -> Self:
         """Learn from train rows, and choose the threshold on calibration rows.
 
-        train, calibration: scaled, one series per vehicle; vehicles may be missing from either.
+        train, calibration: scaled, one series per vehicle; a vehicle may be missing from either.
 
         Raises:
             DataError: no train or no calibration rows that can be scored.
@@ -127,7 +140,7 @@ class Scorer(ABC):
         scores: Sequence[np.ndarray],
         history: Mapping[str, np.ndarray],
     ) -> OperatingPoint | None:
-        """The operating point on rows with these scores; None where none of them has a score."""
+        """The operating point for these rows and scores; None if no row has a score."""
         if not any(np.isfinite(score_T).any() for score_T in scores):
             return None
         times = [s.timestamp_T for s in calibration]
@@ -145,7 +158,7 @@ class Scorer(ABC):
         )
 
     def score(self, series: Series) -> Scored:
-        """Score, alarm and attribution of every row of a scaled series; changes nothing here."""
+        """Score, alarm and contributions of every row of a scaled series; nothing is learnt."""
         return self._with_alarms(self.raw_score(series))
 
     def _with_alarms(self, raw: RawScore) -> Scored:
@@ -160,7 +173,7 @@ class Scorer(ABC):
     def _where_scored(
         self, score_T: np.ndarray, contribution_TC: np.ndarray, unscored_T: np.ndarray
     ) -> RawScore:
-        """These scores with NaN, and contributions of 0, in the rows ``unscored_T``."""
+        """The scores with NaN, and the contributions with 0, in the rows ``unscored_T``."""
         score_T[unscored_T] = np.nan
         contribution_TC[unscored_T] = 0.0
         return RawScore(score_T, contribution_TC)
@@ -170,7 +183,7 @@ class Scorer(ABC):
         return np.array(self.fleet.has_channel(series.vehicle_class), bool)
 
     def too_short(self, series: Series) -> np.ndarray:
-        """Rows of segments that are shorter than the fleet scores, bool (T,)."""
+        """Which rows lie in segments shorter than ``min_segment_rows``, bool (T,)."""
         out_T = np.zeros(series.rows, bool)
         for first, last in series.segments():
             out_T[first:last] = last - first < self.fleet.missing.min_segment_rows
@@ -178,5 +191,5 @@ class Scorer(ABC):
 
 
 def by_vehicle(series: Sequence[Series]) -> list[Series]:
-    """The series that have rows, in the order of their vehicles' names."""
+    """The series that have rows, sorted by vehicle."""
     return sorted((s for s in series if s.rows), key=lambda s: s.vehicle)

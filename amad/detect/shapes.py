@@ -1,8 +1,8 @@
-"""What kind of fault a channel's own curve looks like: simple rules, a guess and named as one.
+"""Guesses the type of a fault from a channel's own curve, by simple rules.
 
-The rules read the scaled values of one channel inside an incident against the rows before it. They
-are tried in this order, the first that holds gives the type; docs/explanation/detector.md
-has them in words.
+The rules compare the scaled values of one channel inside an incident with the rows before it. They
+are tried in the order below, and the first that holds gives the type; docs/explanation/detector.md
+describes them.
 
 Shape legend: B rows before the incident, N rows of the incident, E both.
 """
@@ -11,20 +11,19 @@ import numpy as np
 
 TYPES = ("stuck", "noise_burst", "spike", "level_shift", "drift", "relation")
 STUCK_ROWS = 10  # the shortest run of one value that is called stuck
-NOISE_RATIO = 3.0  # typical step inside over typical step before
-SPIKE_RATIO = 6.0  # height over the usual steps before
-SPIKE_REACH = 20  # rows either side that one row alarms with the usual boxes
-CHANGE_SPREADS = 3.0  # a shift or drift moves this many spreads of the rows before
-EXPLAINED = 0.5  # least share of the variance that a step or a ramp explains
-NEAR_ROWS = 30  # at least so many rows before are looked at with a change
-STEP_FLOOR, SPREAD_FLOOR = 0.02, 0.1  # in scaled units: smaller movement is none
+NOISE_RATIO = 3.0  # a noise burst has steps this many times as large as before
+SPIKE_RATIO = 6.0  # a spike is this many times as high as the usual large step before
+SPIKE_REACH = 20  # one extreme row raises alarms this many rows before and after it
+CHANGE_SPREADS = 3.0  # a shift or drift is at least this high, in spreads of the rows before
+EXPLAINED = 0.5  # a shift or drift explains at least this share of the variance
+NEAR_ROWS = 30  # a shift or drift is compared with at least this many rows before
+STEP_FLOOR, SPREAD_FLOOR = 0.02, 0.1  # scaled units; smaller steps and spreads count as this
 
 
 def guess_type(before_B: np.ndarray, inside_N: np.ndarray) -> str:
     """One of ``TYPES`` for a channel's scaled values; ``relation`` if its own curve is ordinary.
 
-    before_B: rows of the same segment that precede the incident, may be short. inside_N: at least
-    one row.
+    before_B: rows of the same segment before the incident, possibly none. inside_N: at least one.
     """
     if _is_stuck(before_B, inside_N):
         return "stuck"
@@ -39,7 +38,7 @@ def guess_type(before_B: np.ndarray, inside_N: np.ndarray) -> str:
     if _is_spike(whole_E, len(before_B), high):
         return "spike"
     spread = max(1.4826 * float(np.median(np.abs(before_B - np.median(before_B)))), SPREAD_FLOOR)
-    near = max(2 * len(inside_N), NEAR_ROWS)  # a short incident would drown in its history
+    near = max(2 * len(inside_N), NEAR_ROWS)  # a longer history would hide it
     return _change(whole_E[-(len(inside_N) + near) :], CHANGE_SPREADS * spread)
 
 
@@ -57,9 +56,10 @@ def _longest_run(x: np.ndarray) -> int:
 
 
 def _is_spike(whole_E: np.ndarray, start: int, high: float) -> bool:
-    """Rows that leave the median of their neighbours by ``high``: some, few, and near to most rows.
+    """Whether a few rows stand out from the median of their neighbours by more than ``high``.
 
-    A long incident in which something sticks out now and then is more than its spikes.
+    At least half of the incident must be near such a row: a long incident with some spikes in it is
+    more than its spikes.
     """
     padded = np.pad(whole_E, 3, mode="edge")
     middle_E = np.median(np.lib.stride_tricks.sliding_window_view(padded, 7), axis=1)
@@ -69,14 +69,14 @@ def _is_spike(whole_E: np.ndarray, start: int, high: float) -> bool:
 
 
 def _change(whole_E: np.ndarray, least: float) -> str:
-    """``level_shift`` or ``drift``, whichever single change fits better, or ``relation``."""
+    """``level_shift`` or ``drift``, whichever fits better, or ``relation`` if neither fits."""
     x = whole_E - whole_E.mean()
     total = float(np.square(x).sum())
     if total <= 0:
         return "relation"
     n = np.arange(1, len(x))
     running = np.cumsum(x)[:-1]
-    gain = running**2 * len(x) / (n * (len(x) - n))  # variance that a step after row n explains
+    gain = running**2 * len(x) / (n * (len(x) - n))  # variance explained by a step after row n
     at = int(gain.argmax()) + 1
     step_share, step = float(gain[at - 1]) / total, abs(x[at:].mean() - x[:at].mean())
     best_share, rise = 0.0, 0.0

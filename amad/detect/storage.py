@@ -1,8 +1,8 @@
-"""A detector on disk: ``detector.json``, ``state.safetensors`` and, with a network, ``bundle/``.
+"""Saves and loads a detector: ``detector.json``, ``state.safetensors`` and ``bundle/``.
 
-No pickle, and the same content gives the same bytes: arrays are written in the order of their
-names, JSON with sorted keys. ``checksums.json`` holds the SHA-256 of every other file, by which a
-damaged one is recognised when the detector is loaded.
+Nothing is pickled. The same content gives the same bytes: arrays are written in the order of their
+names, JSON with sorted keys. ``checksums.json`` holds the SHA-256 of every other file, and loading
+compares them, so that a damaged file is found.
 """
 
 import json
@@ -16,10 +16,10 @@ from amad.config import DataError, Fleet
 from amad.config.digest import file_sha256, text_digest
 from amad.config.params import DetectParams
 from amad.detect.alarms import OperatingPoint
+from amad.detect.build_members import build_members
 from amad.detect.chain import Calibration
 from amad.detect.detector import Detector
-from amad.detect.detector_state import Level
-from amad.detect.make import make_members
+from amad.detect.learnt_figures import LearntFigures
 from amad.telemetry.files import read_json, staged, write_json
 from amad.windows.scaler import Scaler
 
@@ -28,7 +28,7 @@ CONTENT, STATE, CHECKSUMS = "detector.json", "state.safetensors", "checksums.jso
 REMEDY = (
     "take an intact copy, or run the evaluate stage again and, for a registered version, register"
 )
-CALIBRATION = "calibration"  # prefix of a calibration's arrays; a member's own are "coefficient"
+CALIBRATION = "calibration"  # in the name of a calibration's arrays; a member's: "coefficient"
 
 
 def save_detector(detector: Detector, path: Path) -> None:
@@ -41,8 +41,8 @@ def load_detector(path: Path) -> Detector:
     """Read what ``save_detector`` wrote.
 
     Raises:
-        DataError: no detector at ``path``, one of another format, or one of which a file is damaged
-            or missing; names the file and the way out.
+        DataError: there is no detector at ``path``, it has another format, or a file of it is
+            damaged or missing; names the file and the way out.
     """
     from safetensors.numpy import load_file
 
@@ -64,7 +64,7 @@ def load_detector(path: Path) -> Detector:
         bundle = read_bundle(path / "bundle")
     params = DetectParams.model_validate(content["params"])
     detector = Detector(
-        make_members(params, bundle),
+        build_members(params, bundle),
         params,
         Fleet.model_validate(content["fleet"]),
         Scaler.from_json(content["scaler"]),
@@ -75,14 +75,14 @@ def load_detector(path: Path) -> Detector:
     for key, value in arrays.items():
         *group, name = key.split("/")
         groups.setdefault(tuple(group), {})[name] = value
-    for k, (level, about) in enumerate(sorted(content["levels"].items())):
+    for k, (owner, about) in enumerate(sorted(content["levels"].items())):
         calibration = {}
         for member in detector.members:
-            member.coefficients[level] = groups.get((str(k), member.name, "coefficient"), {})
+            member.coefficients[owner] = groups.get((str(k), member.name, "coefficient"), {})
             if (found := groups.get((str(k), member.name, CALIBRATION))) is not None:
                 calibration[member.name] = Calibration(**found)
         position = {name: c for c, name in enumerate(detector.fleet.channel_names)}
-        detector.levels[level] = Level(
+        detector.figures[owner] = LearntFigures(
             calibration=calibration,
             ordinary=about["ordinary"],
             excess_threshold=about["bar"],
@@ -105,7 +105,7 @@ def detector_digest(detector: Detector) -> str:
 
 
 def folder_digest(path: Path) -> str:
-    """A short hash of a saved detector's files as they are; ``detector_digest`` if undamaged.
+    """A short hash of a saved detector's files; equals ``detector_digest`` if none is damaged.
 
     Raises:
         DataError: no detector at ``path``.
@@ -121,7 +121,7 @@ def folder_digest(path: Path) -> str:
 
 
 def check_files(path: Path) -> None:
-    """Compare the files of a saved detector with the checksums that were written with them.
+    """Compare the files of a saved detector with the checksums that were saved with them.
 
     Raises:
         DataError: a file is damaged or missing; names it and the way out.
@@ -140,7 +140,7 @@ def check_files(path: Path) -> None:
 
 
 def _write(detector: Detector, folder: Path) -> None:
-    """Every file of the detector, the checksums last."""
+    """Write every file of the detector, the checksums last."""
     _write_content(detector, folder)
     found = sorted(file for file in folder.rglob("*") if file.is_file())
     files = {file.relative_to(folder).as_posix(): file_sha256(file) for file in found}
@@ -152,11 +152,11 @@ def _write_content(detector: Detector, folder: Path) -> None:
 
     folder.mkdir(parents=True)
     arrays: dict[str, np.ndarray] = {}
-    for k, (level, learnt) in enumerate(sorted(detector.levels.items())):
+    for k, (owner, figures) in enumerate(sorted(detector.figures.items())):
         for member in detector.members:
-            for name, value in member.coefficients.get(level, {}).items():
+            for name, value in member.coefficients.get(owner, {}).items():
                 arrays[f"{k}/{member.name}/coefficient/{name}"] = np.ascontiguousarray(value)
-            if (calibration := learnt.calibration.get(member.name)) is not None:
+            if (calibration := figures.calibration.get(member.name)) is not None:
                 for field in fields(calibration):
                     value = getattr(calibration, field.name)
                     arrays[f"{k}/{member.name}/{CALIBRATION}/{field.name}"] = np.ascontiguousarray(
@@ -171,16 +171,16 @@ def _write_content(detector: Detector, folder: Path) -> None:
         "fleet": detector.fleet.model_dump(mode="json"),
         "scaler": detector.scaler.to_json(),
         "levels": {
-            level: {
-                "ordinary": learnt.ordinary,
-                "bar": learnt.excess_threshold,
-                "allowance": learnt.allowance,
-                "still": {detector.fleet.channel_names[c]: v for c, v in learnt.constant.items()},
+            owner: {
+                "ordinary": figures.ordinary,
+                "bar": figures.excess_threshold,
+                "allowance": figures.allowance,
+                "still": {detector.fleet.channel_names[c]: v for c, v in figures.constant.items()},
                 "usual": {
-                    detector.fleet.channel_names[c]: v for c, v in learnt.nearly_constant.items()
+                    detector.fleet.channel_names[c]: v for c, v in figures.nearly_constant.items()
                 },
             }
-            for level, learnt in sorted(detector.levels.items())
+            for owner, figures in sorted(detector.figures.items())
         },
         "operating_point": detector.operating_point.to_json(),
         "bundle": detector.bundle is not None,

@@ -17,10 +17,9 @@ from amad.baselines import make_baseline
 from amad.config import Fleet, Params
 from amad.config.console import track
 from amad.config.params import DetectParams
+from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
-from amad.detect.detector_state import Scored
-from amad.detect.make import make_members
-from amad.detect.scorer import Scorer
+from amad.detect.scorer import Scored, Scorer
 from amad.evaluation.method_result import (
     MethodResult,
     lowest_for_unscored,
@@ -184,7 +183,7 @@ def _rivals(params: Params, other: str | None) -> list[tuple[str, int]]:
 
 def _other(detector: Detector, params: DetectParams) -> str | None:
     """What to judge beside the detector to know the network's share; None where it has none."""
-    closed = make_members(params.model_copy(update={"amad_weight": 0.0}))
+    closed = build_members(params.model_copy(update={"amad_weight": 0.0}))
     if not closed or not any(name.startswith("amad") for name in params.members):
         return None
     if params.amad_weight > 0:
@@ -196,7 +195,7 @@ def other_form(detector: Detector, params: DetectParams) -> Detector:
     """The unfitted detector without its network where that votes, with it where it does not."""
     weight = 0.0 if params.amad_weight > 0 else 1.0
     changed = params.model_copy(update={"amad_weight": weight})
-    members = make_members(changed, detector.bundle)
+    members = build_members(changed, detector.bundle)
     return Detector(members, changed, detector.fleet, detector.scaler)
 
 

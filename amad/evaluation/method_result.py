@@ -14,8 +14,8 @@ import numpy as np
 from amad import metrics
 from amad.config import Fleet
 from amad.detect.alarms import merge_alarms, vehicle_days
-from amad.detect.detector_state import Scored
 from amad.detect.incidents import severity
+from amad.detect.scorer import Scored
 from amad.evaluation.units import Event, Unit
 from amad.windows.series import Series
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from amad.config import DataError, Params
+from amad.detect.build_members import build_members
 from amad.detect.chain import EvidenceChain
 from amad.detect.combine import EXCESS_QUANTILE, Ensemble
-from amad.detect.detector_state import Level
-from amad.detect.make import make_members
+from amad.detect.learnt_figures import LearntFigures
 from amad.detect.members import AmadMember, Member, hidden_kinds
 from amad.detect.residual_cache import ResidualCache
 from amad.evaluation.units import types_from, unlabelled
@@ -70,9 +70,9 @@ class InjectedObjective:
                 types,
             )  # fmt: skip
             if own:
-                ensemble, level = detector.with_network(model)
+                ensemble, figures = detector.with_network(model)
                 values += [
-                    auc_pr(case.label_T, detector.score(ensemble, level, case)) for case, _ in own
+                    auc_pr(case.label_T, detector.score(ensemble, figures, case)) for case, _ in own
                 ]
         model.train(training)
         if not values:
@@ -116,51 +116,53 @@ class _VehicleDetector:
         self.chain = EvidenceChain(params.detect)
         self.clean = _part(store, vehicle, CALIBRATION, rows)
 
-    def with_network(self, model: "Amad") -> tuple[Ensemble, Level]:
+    def with_network(self, model: "Amad") -> tuple[Ensemble, LearntFigures]:
         """The members, those of this network first, and what is ordinary for them."""
         network, params = _Network(model, self.params), self.params
         members = [AmadMember(network, hide=hide) for hide in hidden_kinds(params.mask.family)]
         own = self._fitted(members, _part(self.store, self.vehicle, TRAIN, self.rows))
-        (ensemble, level), (others, their_level) = own, self._closed
+        (ensemble, figures), (others, theirs) = own, self._closed
         whole = replace(ensemble, members=[*members, *others.members])
-        calibration = level.calibration | their_level.calibration
-        thresholds = level.excess_threshold | their_level.excess_threshold
-        return whole, Level(calibration=calibration, ordinary=0.0, excess_threshold=thresholds)
+        calibration = figures.calibration | theirs.calibration
+        thresholds = figures.excess_threshold | theirs.excess_threshold
+        return whole, LearntFigures(
+            calibration=calibration, ordinary=0.0, excess_threshold=thresholds
+        )
 
     @cached_property
-    def _closed(self) -> tuple[Ensemble, Level]:
-        members = make_members(self.params.detect.model_copy(update={"amad_weight": 0.0}))
+    def _closed(self) -> tuple[Ensemble, LearntFigures]:
+        members = build_members(self.params.detect.model_copy(update={"amad_weight": 0.0}))
         return self._fitted(members, _part(self.store, self.vehicle, TRAIN))
 
-    def _fitted(self, members: Sequence[Member], train: Series) -> tuple[Ensemble, Level]:
+    def _fitted(self, members: Sequence[Member], train: Series) -> tuple[Ensemble, LearntFigures]:
         """The members fitted on train rows, their excess thresholds measured on the clean rows."""
         cache = ResidualCache()  # a case is predicted again near its fault alone
         for member in members:
             member.cache = cache
         ensemble = Ensemble(members, self.chain, self.store.content["period_us"])
         calibration, _ = ensemble.calibrate(self._at, [train], [self.has_C])
-        level = Level(calibration=calibration, ordinary=0.0)
-        evidence = ensemble.evidence(level, self._at, self.clean, self.has_C)
+        figures = LearntFigures(calibration=calibration, ordinary=0.0)
+        evidence = ensemble.evidence(figures, self._at, self.clean, self.has_C)
         for name in calibration:
             threshold = (
                 np.quantile(evidence[name][0], EXCESS_QUANTILE) if name in evidence else np.inf
             )
-            level.excess_threshold[name] = float(threshold)
-        return ensemble, level
+            figures.excess_threshold[name] = float(threshold)
+        return ensemble, figures
 
     @property
     def _at(self) -> str:
         return f"vehicle/{self.vehicle}"
 
-    def score(self, ensemble: Ensemble, level: Level, series: Series) -> np.ndarray:
+    def score(self, ensemble: Ensemble, figures: LearntFigures, series: Series) -> np.ndarray:
         """Score (T,) of a case, joined as ``Detector`` joins its members.
 
         A network that diverged has nothing to say, which is worth the floor.
         """
-        evidence = ensemble.evidence(level, self._at, series, self.has_C)
+        evidence = ensemble.evidence(figures, self._at, series, self.has_C)
         if not any(isinstance(m, AmadMember) for m in ensemble.serving(evidence)):
             return np.zeros(series.rows)
-        return ensemble.joined(level, evidence)[0]
+        return ensemble.combined(figures, evidence)[0]
 
 
 def _vehicles(store: WindowStore, most: int, window: int) -> list[str]:

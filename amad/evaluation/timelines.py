@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from amad.config import Fleet
 from amad.detect.detector import Detector
-from amad.detect.detector_state import Scored
+from amad.detect.scorer import Scored
 from amad.evaluation.canvas import ALARM, EVENT, METRIC_NAME, OURS, bare, count, figure_of, title
 from amad.evaluation.harness import Evaluation
 from amad.evaluation.method_result import PRIMARY, Finding

@@ -227,9 +227,9 @@ def _code(packages: tuple[str, ...]) -> str:
 
 
 def numbers_learnt(detector: Scorer) -> int:
-    """Coefficients of all members at all levels, and weights of the networks that vote.
+    """All coefficients of all members, and weights of the networks that vote.
 
-    What several levels share counts once. The chain's calibration is not counted: every method
+    What several owners share counts once. The chain's calibration is not counted: every method
     has the same.
     """
     arrays: list[np.ndarray] = []
@@ -240,7 +240,9 @@ def numbers_learnt(detector: Scorer) -> int:
         if network is not None:
             arrays += [p.detach().numpy() for p in network.parameters()]
     for member in members:
-        arrays += [array for level in member.state().values() for array in level.values()]
+        arrays += [
+            array for arrays_of in member.coefficients.values() for array in arrays_of.values()
+        ]
     distinct = {
         hashlib.sha256(np.ascontiguousarray(array, np.float32)).digest(): array.size
         for array in arrays

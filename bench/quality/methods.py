@@ -12,8 +12,8 @@ from amad.baselines import baseline_names, make_baseline
 from amad.config import ConfigError, Fleet, Params
 from amad.config._yaml import parse
 from amad.config.params import ModelParams
+from amad.detect.build_members import build_members
 from amad.detect.detector import Detector, build_detector
-from amad.detect.make import make_members
 from amad.detect.scorer import Scorer
 from amad.evaluation.harness import WITH
 from amad.windows.store import WindowStore
@@ -192,7 +192,7 @@ def build(
         return criterion_detector(bundle, params.detect)
     if bundle is not None:
         return build_detector(bundle, params.detect)
-    members = make_members(params.detect)
+    members = build_members(params.detect)
     if not members:
         raise ConfigError("detect.members: without the network no member is left")
     return Detector(members, params.detect, fleet, store.scaler, name=name)

@@ -14,7 +14,7 @@ from mlflow.entities.model_registry import ModelVersion
 from amad.config import DataError, Fleet, Params
 from amad.detect.daily import check_contract
 from amad.detect.detector import Detector
-from amad.detect.detector_state import Scored
+from amad.detect.scorer import Scored
 from amad.detect.storage import load_detector
 from amad.engines.register.gate import PerUnit
 from amad.engines.shared.model_registry import LostError, fetched

@@ -1,0 +1,50 @@
+"""Builds the members of a detector from the names in its settings."""
+
+from typing import TYPE_CHECKING
+
+from amad.config.params import DetectParams
+from amad.detect.members import AmadMember, Member, RidgeMember, hidden_kinds
+from amad.detect.relation import RelationMember
+
+if TYPE_CHECKING:
+    from amad.model.bundle import Bundle
+
+
+def linear_members() -> list[Member]:
+    """The two closed-form members that look back over time: lags 1 to 5, and lags 10 to 29."""
+    return [RidgeMember("ridge", range(1, 6)), RidgeMember("ridge_long", range(10, 30))]
+
+
+def two_sided_member() -> Member:
+    """The closed-form member that predicts a row from rows 3 to 7 before it and 3 to 7 after it.
+
+    That is the middle row of a hidden block of five. AMAD's network answers the same question, and
+    this member is the network's linear skip alone.
+    """
+    return RidgeMember("two_sided", [*range(3, 8), *range(-7, -2)])
+
+
+def build_members(params: DetectParams, bundle: "Bundle | None" = None) -> list[Member]:
+    """The members that ``params.members`` names.
+
+    The name ``amad`` stands for one member for each thing that the training of the network hid:
+    blocks of time, whole channels, or both. It is left out if ``params.amad_weight`` is 0, so a
+    network without a vote costs nothing. With ``smoothing: trailing``, the online form,
+    ``two_sided`` is left out because it looks at later rows, and ``relation`` only looks back.
+    """
+    trailing = params.smoothing == "trailing"
+    closed = [*linear_members(), two_sided_member(), RelationMember(trailing=trailing)]
+    by_name = {member.name: member for member in closed}
+    members: list[Member] = []
+    for name in params.members:
+        if name == "two_sided" and trailing:
+            continue
+        if name in by_name:
+            members.append(by_name[name])
+        elif params.amad_weight > 0:
+            assert bundle is not None, f"the member {name!r} needs a bundle"
+            members += [
+                AmadMember(bundle, params.amad_weight, hide=hide)
+                for hide in hidden_kinds(bundle.params.mask.family)
+            ]
+    return members
