@@ -1,4 +1,4 @@
-"""Windows: from the lake's rows to a memory-mapped store that every detector reads."""
+"""From the rows of the lake to the memory-mapped window store that every detector reads."""
 
 from amad.windows.resample import SplitBounds, row_of, split_bounds, to_series
 from amad.windows.sampler import WindowIndex, epoch_batches

@@ -1,4 +1,4 @@
-"""The lake to the window store: two streamed passes, one vehicle in memory at a time."""
+"""Builds the window store from the lake in two passes, with one vehicle in memory at a time."""
 
 import datetime
 from collections import Counter
@@ -25,11 +25,14 @@ def build_store(
 ) -> dict:
     """Write the store of a lake and return the content of its ``store.json``.
 
-    The first pass learns the scaler from the train rows, the second fills what is unknown with the
-    train mean and writes. Rows of ``quarantined`` days (vehicle -> dates) are left out, which ends
-    their segment. A vehicle with fewer train rows than ``min_segment_rows`` is kept, to be scored
-    with the figures of its class, and stands in ``meta["cold"]``. ``meta["made_null"]`` tells by
-    channel how many cells of the lake hold a value that cannot be, and were taken for null.
+    The first pass learns the scaler from the train rows. The second fills unknown values with the
+    train mean and writes.
+
+    quarantined: vehicle -> dates whose rows are left out; that ends their segment.
+
+    In the result, ``meta["cold"]`` lists vehicles with fewer train rows than ``min_segment_rows``;
+    they are kept and scaled with the figures of their class. ``meta["made_null"]`` is, for each
+    channel, the number of impossible values that were taken for null.
 
     Raises:
         DataError: no vehicle has rows to train on.
@@ -76,7 +79,7 @@ def build_store(
 
 
 def quarantined_days(quarantine: pa.Table) -> Days:
-    """Vehicle -> dates, from a table of the QUARANTINE schema (several rows a day are one)."""
+    """Vehicle -> dates, from a table of the QUARANTINE schema, which may name a date twice."""
     days: Days = {}
     for row in quarantine.select(["vehicle", "date"]).to_pylist():
         days.setdefault(row["vehicle"], set()).add(row["date"])

@@ -1,6 +1,6 @@
-"""Faults put into copies of a clean series: labels for what nobody labels.
+"""Injects faults into copies of a clean series, to have labels where there are none.
 
-Shape legend: T rows of a vehicle, C channels, P coupled pairs.
+Shape legend: T rows of a vehicle, C channels.
 """
 
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ import numpy as np
 from amad.simulator.faults import FAULT_TYPES, Fault, apply_fault, settled
 from amad.windows.series import TRAIN, Series
 
-TRIES = 60
+TRIES = 60  # draws of a place and channels before a case is given up
 STRENGTH = {
     "spike": (1.0, 8.0),
     "noise_burst": (0.3, 3.0),
     "delay": (1.0, 8.0),
-}  # of the others: (0.5, 5); in spreads, drawn evenly in the logarithm
-ROWS = {"spike": (1, 8)}  # of the others: (10, 240)
-COUPLED = 0.5  # least correlation of two channels that are called coupled
+}  # lowest and highest, in spreads, even in the logarithm; other types: (0.5, 5)
+ROWS = {"spike": (1, 8)}  # shortest and longest; other types: (10, 240)
+COUPLED = 0.5  # channels with at least this correlation are called coupled
 GOLDEN = (5**0.5 - 1) / 2
 
 
@@ -29,18 +29,21 @@ def injected_cases(
     types: Sequence[str] = FAULT_TYPES,
     coupled_pairs: Sequence[tuple[int, int]] | None = None,
 ) -> list[tuple[Series, Fault]]:
-    """Copies of ``series``, each with one fault and ``label_T`` 1 in its rows alone.
+    """Copies of ``series``, each with one fault and with ``label_T`` 1 in the fault's rows only.
 
-    Types take turns; strengths run evenly from subtle to blatant, in units of the channel's spread
-    over the train rows in ``series`` (over all its rows where it holds none). A fault lies within
-    one segment, where at least half of what it changes was measured, and changes the data: where
-    it would not (a sensor stuck at a standstill) another place or channel is drawn. ``start`` and
-    ``end`` are its true extent. Only channels of the vehicle that vary are touched; decoupling
-    takes a channel of ``coupled_pairs``, degradation one with its partners; by default the pairs
-    are those with a correlation of at least 0.5. The same arguments give the same cases.
+    The types take turns. Strengths run evenly from weak to strong, in units of the channel's spread
+    over the train rows of ``series``, or over all its rows if it has no train rows. A fault lies
+    within one segment, where at least half of the values that it changes were measured. If it would
+    change nothing (a stuck sensor at a standstill), another place or channel is drawn.
+
+    has_channel_C: which channels the vehicle has; of these, only channels that vary get a fault.
+    coupled_pairs: pairs of coupled channels; default: those with a correlation of at least 0.5. A
+    decoupling takes a channel of a pair, a degradation a channel with its partners.
+    seed: the same arguments give the same cases.
 
     Returns:
-        ``cases`` pairs; fewer where the series is too short or too flat for a type.
+        ``cases`` pairs of a series and its fault, whose ``start`` and ``end`` are the rows that it
+        really changes. There are fewer pairs if the series is too short or varies too little.
 
     Raises:
         ValueError: a type is not in ``FAULT_TYPES``.
@@ -76,7 +79,7 @@ def injected_cases(
 
 
 def _spread(series: Series) -> np.ndarray:
-    """Standard deviation of each channel over the train rows, or all rows where there are none."""
+    """Standard deviation of each channel over the train rows, or over all rows if none."""
     value_TC = series.value_TC[series.split_T == TRAIN]
     if len(value_TC) == 0:
         value_TC = series.value_TC
@@ -88,7 +91,7 @@ def _spread(series: Series) -> np.ndarray:
 def _partners(
     series: Series, usable: np.ndarray, pairs: Sequence[tuple[int, int]] | None
 ) -> dict[int, list[int]]:
-    """For each usable channel those coupled to it, the closest first."""
+    """For each usable channel, the channels coupled to it, the closest first."""
     if pairs is not None:
         both = [*pairs, *((b, a) for a, b in pairs)]
         return {int(c): [b for a, b in both if a == c and b in usable] for c in usable}
@@ -106,7 +109,7 @@ def _draw(
     kind: str, grade: float, series: Series, partners: dict[int, list[int]],
     rng: np.random.Generator,
 ) -> Fault | None:  # fmt: skip
-    """A fault at a random place, or None where there is no room or too little was measured."""
+    """A fault at a random place; None if there is no room or too little was measured."""
     least, most = ROWS.get(kind, (10, 240))
     length = round(least * (most / least) ** rng.random())
     segments = [(a, b) for a, b in series.segments() if b - a >= 2 * length]
@@ -131,7 +134,7 @@ def _draw(
 
 
 def _channels(kind: str, partners: dict[int, list[int]], rng: np.random.Generator) -> list[int]:
-    """Decoupling takes one that has a partner, degradation it with its partners, others any."""
+    """Decoupling: one with a partner; degradation: one and its partners; other types: any."""
     pool = list(partners)
     if kind in ("decoupling", "degradation"):
         pool = [c for c in pool if partners[c]] or pool

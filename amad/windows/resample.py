@@ -1,26 +1,27 @@
-"""From the lake's rows to a vehicle's regular grid: binned, cut into segments, imputed, split.
+"""Puts a vehicle's lake rows on its regular grid: binned, cut into segments, imputed and split.
 
-The grid is aligned to the epoch: bin k is [k * period, (k + 1) * period) and its timestamp is its
-start, so the same telemetry lies on the same grid whichever slice of it is read.
+The grid is aligned to the epoch: bin k is [k * period, (k + 1) * period), and its timestamp is its
+start. So the same rows lie on the same grid, whichever part of them is read.
 
-A value that cannot be (``amad.telemetry.valid_values``: outside the channel's physical range,
-infinite, or a word for "not available") is null from here on; ``made_null`` counts such cells.
+An impossible value (``amad.telemetry.valid_values``: outside the channel's physical range,
+infinite, or a code for "not available") is null from here on; ``made_null`` counts such cells.
 
-Within a bin a continuous channel takes the mean of its values (what an anti-aliasing reader would
-report at this period), every other kind the last one (a mean of two gears is no gear).
+The value of a bin is the mean of its values for a continuous channel, and the last value for every
+other kind, because the mean of two gears is no gear.
 
-What is missing, by ``fleet.missing``:
+Missing values are filled by ``fleet.missing``:
 
-- Bins without any row: up to ``max_gap_seconds`` of them in a row are put in and imputed; more end
+- Bins without any row: up to ``max_gap_seconds`` in a row are added and imputed; a longer gap ends
   the segment.
-- A channel's gap inside a segment: linear in time where the channel is continuous and the gap is
-  up to ``max_gap_seconds``, else the last value is held. In sparse data every channel updates more
-  slowly than the grid, so that the short gaps between its updates are the linear case.
-- A channel that has no earlier value in the segment: its first value is held backwards over up to
-  ``max_gap_seconds``; what is then still unknown is NaN here, and the train mean after
-  ``Scaler.fill`` (engineering units) or ``Scaler.apply`` (scaled: 0).
+- A gap of one channel inside a segment: linear in time if the channel is continuous and the gap is
+  at most ``max_gap_seconds``, otherwise the last value is held. (In sparse data every channel is
+  reported more rarely than the period; then the short gaps between its values are linear.)
+- A channel without an earlier value in the segment: its first value is held backwards over at most
+  ``max_gap_seconds``. What is still unknown is NaN here, and later the train mean: in engineering
+  units after ``Scaler.fill``, as 0 after ``Scaler.apply``.
 
-No value crosses a border of the split backwards: a row takes a later value only from its own part.
+Values are never carried backwards over a border of the split: a missing value is filled from later
+rows of its own part only.
 
 Shape legend: R rows of the lake, K occupied bins, T rows of the grid, C channels.
 """
@@ -37,10 +38,10 @@ from amad.windows.series import CALIBRATION, PURGED, TEST, TRAIN, Series
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitBounds:
-    """Borders of a vehicle's split, in microseconds: train < calibration_us <= ... < test_us <= ...
+    """Borders of a vehicle's split in microseconds: train < calibration_us <= ... < test_us <= ...
 
-    The purge_rows rows before each border belong to no part: the later part stays whole, so that
-    a test part given by the data keeps all its rows.
+    The purge_rows rows before each border belong to no part. They are taken from the earlier part,
+    so that a test part that the data itself defines keeps all its rows.
     """
 
     calibration_us: int
@@ -61,8 +62,8 @@ class SplitBounds:
 def split_bounds(timestamp_R: np.ndarray, fleet: Fleet, test_us: int | None = None) -> SplitBounds:
     """Borders by the shares of ``fleet.split`` over the occupied bins of a vehicle.
 
-    timestamp_R: int64 microseconds, sorted. test_us: where the data itself says the test part
-    starts; train and calibration then share out what is before it in the ratio of their shares.
+    timestamp_R: int64 microseconds, sorted. test_us: start of the test part if the data defines it;
+    the rows before it are then divided into train and calibration in the ratio of their shares.
     """
     bin_K = np.unique(timestamp_R // fleet.period_us) * fleet.period_us
     split = fleet.split
@@ -89,11 +90,10 @@ def _border(bin_K: np.ndarray, position: int) -> int:
 def to_series(
     table: pa.Table, fleet: Fleet, vehicle: str, *, bounds: SplitBounds | None = None
 ) -> Series:
-    """The vehicle's lake rows on the regular grid, in engineering units (see the module).
+    """The vehicle's lake rows on the regular grid, in engineering units, float64.
 
-    table: lake schema, sorted by timestamp. Without ``bounds`` every row is TEST.
-    Values are float64. Impossible ones are null. NaN stands where nothing is known to impute from;
-    channels that the class lacks are 0.
+    table: of the lake schema, sorted by timestamp. bounds: default: every row is in the test part.
+    Values from which nothing can be imputed are NaN; channels that the class lacks are 0.
     """
     period = fleet.period_us
     max_gap_bins = int(fleet.missing.max_gap_seconds * 1_000_000 // period)
@@ -108,7 +108,7 @@ def to_series(
     new_segment_K = step_K - 1 > max_gap_bins
     row_K = np.cumsum(np.where(new_segment_K, 1, step_K)) - 1
     rows = int(row_K[-1]) + 1 if len(row_K) else 0
-    # The occupied bin at or before each row of the grid; rows beyond it were put in.
+    # The last occupied bin up to each row of the grid; a row that is not occupied was added.
     at_T = np.zeros(rows, np.int64)
     at_T[row_K] = 1
     at_T = np.cumsum(at_T) - 1
@@ -150,7 +150,7 @@ def to_series(
 
 
 def made_null(table: pa.Table, fleet: Fleet, vehicle_class: str) -> dict[str, int]:
-    """Channel -> cells of these lake rows whose value ``to_series`` takes for null.
+    """For each channel, how many cells of these rows ``to_series`` takes for null.
 
     Only channels of the class, and only those with such cells.
     """
@@ -164,9 +164,9 @@ def made_null(table: pa.Table, fleet: Fleet, vehicle_class: str) -> dict[str, in
 
 
 def row_of(series: Series, timestamps_us: np.ndarray) -> np.ndarray:
-    """The series row whose bin holds each timestamp (int64 microseconds); -1 where there is none.
+    """The series row whose bin holds each timestamp (int64 microseconds); -1 if there is none.
 
-    The sampling period is read off the series; its rows of one segment are one period apart.
+    The period is taken from the series, whose rows within a segment are one period apart.
     """
     timestamps_us = np.asarray(timestamps_us, np.int64)
     if series.rows == 0:
@@ -184,12 +184,12 @@ def _floats(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def _reduce(function: np.ufunc, value_R: np.ndarray, start_K: np.ndarray) -> np.ndarray:
-    """reduceat over the bins; numpy refuses it on nothing."""
+    """``reduceat`` over the bins; numpy raises an error for an empty array."""
     return function.reduceat(value_R, start_K) if len(start_K) else value_R
 
 
 def _binned(raw_R: np.ndarray, start_K: np.ndarray, *, mean: bool) -> np.ndarray:
-    """One value a bin, NaN where the bin holds none: the mean, or the last in time."""
+    """One value per bin: the mean, or the last in time; NaN if the bin has none."""
     if len(start_K) == len(raw_R):
         return raw_R
     known_R = ~np.isnan(raw_R)
@@ -204,9 +204,9 @@ def _binned(raw_R: np.ndarray, start_K: np.ndarray, *, mean: bool) -> np.ndarray
 def _impute(
     value_T: np.ndarray, segment_T: np.ndarray, part_T: np.ndarray, max_gap: int, *, linear: bool
 ) -> None:
-    """Fill the NaN of one channel in place, by the rules of the module.
+    """Fill the NaN of one channel in place, by the rules in the docstring of this module.
 
-    max_gap: the most missing rows that are interpolated or held backwards.
+    max_gap: how many missing rows are interpolated or held backwards at most.
     """
     known_T = ~np.isnan(value_T)
     if known_T.all() or not known_T.any():

@@ -1,7 +1,7 @@
-"""Ridge regression in closed form, from sums of products alone.
+"""Ridge regression in closed form, from a Gram matrix (sums of products of columns).
 
-Sums of products (a Gram matrix) of several stretches of rows add up, so that one pass over the data
-serves any set of stretches.
+The Gram matrices of several stretches of rows add up, so one pass over the data is enough to fit
+any set of stretches.
 
 Shape legend: X predictors, the last of which is the intercept; Y targets; ... any leading axes.
 """
@@ -21,11 +21,11 @@ def solve_ridge(
     """Coefficients (..., X, Y) of the predictors for each target.
 
     gram: sums of products of all columns, (..., columns, columns) float64. predictors, targets:
-    which columns, int. penalty, intercept_penalty: of the squared coefficients, (...) or one
-    number. prior_XY: what the coefficients are shrunk to; default: 0.
+    indices of columns, int. penalty, intercept_penalty: on the squared coefficients, (...) or one
+    number. prior_XY: the coefficients are shrunk towards it; default: 0.
 
     Raises:
-        LinAlgError: the predictors depend on each other and the penalty is 0.
+        LinAlgError: the predictors are linearly dependent and the penalty is 0.
     """
     normal = gram[..., predictors[:, None], predictors]
     cross = gram[..., predictors[:, None], targets]

@@ -1,7 +1,7 @@
-"""Which windows a training step sees: an index of all windows and the order of each epoch.
+"""Chooses the windows of each training step: an index of all windows, and the order in each epoch.
 
-The order is a pure function of (seed, epoch), the share of a rank one of (rank, world_size): a
-resumed run sees exactly what the uninterrupted one would, and no position has to be stored.
+The order depends on (seed, epoch) only, and a rank's share of it on (rank, world_size). So a
+resumed run sees the same windows as an uninterrupted one, and no position has to be stored.
 
 Shape legend: W windows of the index, B windows in a batch, L steps in a window, C channels.
 """
@@ -16,11 +16,11 @@ from amad.windows.store import WindowStore
 
 
 class WindowIndex:
-    """All windows of ``window`` rows of one part, none across a segment, each ``stride`` rows.
+    """All windows of ``window`` rows in one part, every ``stride`` rows; none crosses a segment.
 
-    source: a store (windows are scaled as they are gathered, nothing else is held in memory), or
-    scaled series. The last window of each segment is aligned to its end, so that every row of a
-    segment of at least ``window`` rows (and stride <= window) is in some window.
+    source: a store, whose windows are scaled when they are gathered so that nothing is held in
+    memory, or scaled series. The last window of a segment ends where the segment ends, so that
+    every row of a segment of at least ``window`` rows (with stride <= window) is in a window.
 
     Example: ``index = WindowIndex(store, 100, 25); x_BLC = index.gather(np.arange(8))``
 
@@ -61,11 +61,11 @@ class WindowIndex:
 
     @property
     def vehicles(self) -> list[str]:
-        """Vehicle ids; ``vehicle_W`` counts in this list."""
+        """Vehicle ids; ``vehicle_W`` holds positions in this list."""
         return [item.vehicle for item in self._series]
 
     def gather(self, ids_B: np.ndarray) -> np.ndarray:
-        """The windows, scaled: x_BLC float32, a fresh writable array."""
+        """The windows with these numbers, scaled: x_BLC float32, a new array."""
         channels = self._series[0].value_TC.shape[1]
         x_BLC = np.empty((len(ids_B), self.window, channels), np.float32)
         for b, (vehicle, row) in enumerate(
@@ -104,13 +104,12 @@ def epoch_batches(
     world_size: int = 1,
     max_windows: int | None = None,
 ) -> list[np.ndarray]:
-    """Window ids of each step of one rank in one epoch, in order.
+    """The window numbers of each step of one rank in one epoch, in order.
 
-    A draw without replacement of at most ``max_windows``, made anew each epoch. ``batch`` is the
-    global batch: every rank takes ``max(1, batch // world_size)`` windows a step. All ranks make
-    the same number of steps with the same number of windows, and together they see each drawn
-    window once; up to ``world_size - 1`` windows that cannot be shared out evenly sit the epoch
-    out.
+    At most ``max_windows`` windows are drawn without replacement, anew in each epoch. ``batch`` is
+    the global batch: every rank takes ``max(1, batch // world_size)`` windows per step. All ranks
+    make the same number of steps with the same number of windows, and together they see each drawn
+    window once. Up to ``world_size - 1`` windows that cannot be divided evenly are left out.
 
     Raises:
         DataError: there are fewer windows than ranks.

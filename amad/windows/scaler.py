@@ -1,15 +1,16 @@
-"""Each channel to about zero mean and unit spread, learnt from train rows alone.
+"""Scales each channel to about zero mean and unit spread, learnt from train rows only.
 
-Only measured cells of TRAIN rows count. A vehicle without enough of them takes its class's figures,
-a class without any the fleet's: that is also how a vehicle never seen in training is scaled.
+Only measured cells of train rows count. A vehicle without enough of them takes the figures (mean
+and scale) of its class, and a class without any takes those of the fleet. Unknown vehicles are
+scaled in the same way.
 
-Scale floor. A channel that hardly moves in train must not turn its first later step into a score
-of thousands, so the scale of a channel is at least a tenth of the spread of its class (all
-vehicles' train cells pooled) and at least a hundredth of its physical range. A channel that never
-moves in a vehicle's train rows takes the whole spread of its class; one that never moves in the
-fleet takes a tenth of its physical range, or 1 where the contract gives no range.
+Least scale: if a channel hardly moves in the train rows, its first later step must not become a
+score of thousands. So its scale is at least a tenth of the spread of its class (the train cells of
+all vehicles pooled) and at least a hundredth of its physical range. A channel that never moves in a
+vehicle's train rows takes the spread of its class. One that never moves in the fleet takes a tenth
+of its physical range, or 1 if the fleet file gives no range.
 
-Shape legend: T rows of a vehicle, C channels.
+Shape legend: T rows of a vehicle, C channels, N vehicles.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,19 +21,20 @@ import numpy as np
 from amad.config import Fleet
 from amad.windows.series import TRAIN, Series
 
-CLASS_SHARE, RANGE_SHARE = 0.1, 0.01  # of the class's spread, of the physical range
-CONSTANT = 1e-6  # a spread below this share of the physical range is none
-DIGITS = 1e-9  # nor is one below this share of the magnitude: float64 tells that much and more
+CLASS_SHARE, RANGE_SHARE = 0.1, 0.01  # least scale, of the spread of the class and of the range
+CONSTANT = 1e-6  # a spread below this share of the physical range counts as none
+DIGITS = 1e-9  # and so does one below this share of the mean; float64 is more precise than that
 
 
 def serving(vehicle: str, vehicle_class: str, knows: Callable[[str, str], bool]) -> tuple[str, str]:
-    """The level that serves a vehicle: its own, else its class's, else the fleet's.
+    """Whose figures serve a vehicle: its own, else those of its class, else those of the fleet.
 
-    knows: whether there is a level of a kind (``vehicle`` or ``class``) and name. Returns kind and
-    name, ("fleet", "") where it knows neither.
+    knows: whether there are figures of a kind (``vehicle`` or ``class``) and name.
+
+    Returns: kind and name; ("fleet", "") if there are neither.
     """
     own = (("vehicle", vehicle), ("class", vehicle_class))
-    return next((level for level in own if knows(*level)), ("fleet", ""))
+    return next((owner for owner in own if knows(*owner)), ("fleet", ""))
 
 
 @dataclass(slots=True)
@@ -46,7 +48,9 @@ class _Moments:
     @classmethod
     def of(cls, value_TC: np.ndarray, valid_TC: np.ndarray) -> "_Moments":
         out = cls.none(value_TC.shape[1])
-        for c in range(value_TC.shape[1]):  # a channel at a time: no float64 copy of a vehicle
+        for c in range(
+            value_TC.shape[1]
+        ):  # one channel at a time, so that no float64 copy of a vehicle is made
             known = value_TC[valid_TC[:, c] == 1, c].astype(np.float64)
             if len(known):
                 out.count_C[c], out.mean_C[c] = len(known), known.mean()
@@ -58,7 +62,7 @@ class _Moments:
         return cls(np.zeros(channels), np.zeros(channels), np.zeros(channels))
 
     def __add__(self, other: "_Moments") -> "_Moments":
-        """Pool two sets of cells (Chan, Golub, LeVeque 1979, pairwise update)."""
+        """The moments of both sets of cells (Chan, Golub, LeVeque 1979, pairwise update)."""
         count_C = self.count_C + other.count_C
         total_C = np.maximum(count_C, 1)
         step_C = other.mean_C - self.mean_C
@@ -75,10 +79,10 @@ class _Moments:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scaler:
-    """Mean and scale of each channel, by vehicle, by class and for the fleet.
+    """Mean and scale of each channel, of vehicles, of classes and of the fleet.
 
-    tables: ``{"vehicle": {id: (mean_C, scale_C)}, "class": {...}, "fleet": {"": ...}}``, float64:
-    the mean of a large counter has more digits than float32.
+    tables: ``{"vehicle": {id: (mean_C, scale_C)}, "class": {...}, "fleet": {"": ...}}``. They are
+    float64, because the mean of a large counter has more digits than float32.
     has_channel: for each class, which channels it has, bool (C,).
     """
 
@@ -88,10 +92,10 @@ class Scaler:
 
     @classmethod
     def fit(cls, series: Iterable[Series], fleet: Fleet, normalise: str) -> "Scaler":
-        """Learn from the measured TRAIN cells of each series (other rows are not looked at).
+        """Learn from the measured cells of the train rows of each series.
 
-        series: one a vehicle, taken one at a time: bounded memory. normalise: ``vehicle`` or
-        ``class``, whose figures a vehicle is scaled with. A vehicle with fewer than
+        series: one per vehicle; they are taken one at a time, so memory is bounded. normalise:
+        ``vehicle`` or ``class``, whose figures a vehicle is scaled with. A vehicle with fewer than
         ``fleet.missing.min_segment_rows`` train rows gets no figures of its own.
         """
         names = fleet.channel_names
@@ -125,32 +129,34 @@ class Scaler:
 
     def figures(self, vehicle: str, vehicle_class: str) -> tuple[np.ndarray, np.ndarray]:
         """(mean_C, scale_C), float64: the vehicle's, else its class's, else the fleet's."""
-        level, key = serving(vehicle, vehicle_class, lambda level, key: key in self.tables[level])
-        return self.tables[level][key]
+        kind, name = serving(vehicle, vehicle_class, lambda kind, name: name in self.tables[kind])
+        return self.tables[kind][name]
 
     def standardise(self, value_TC: np.ndarray, vehicle: str, vehicle_class: str) -> np.ndarray:
-        """Scaled float32 of any (..., C): 0 where the value is unknown or the channel absent."""
+        """The values (..., C) scaled, float32; 0 if unknown or if the class lacks the channel."""
         mean_C, scale_C = self.figures(vehicle, vehicle_class)
         has_C = self._has(vehicle_class)
         scaled = np.zeros(value_TC.shape, np.float32)
-        for c in np.flatnonzero(has_C):  # a channel at a time: no float64 copy of a vehicle
+        for c in np.flatnonzero(
+            has_C
+        ):  # one channel at a time, so that no float64 copy of a vehicle is made
             value_T = (value_TC[..., c] - mean_C[c]) / scale_C[c]
             scaled[..., c] = np.where(np.isfinite(value_T), value_T, 0.0)
         return scaled
 
     def apply(self, series: Series) -> Series:
-        """The series in scaled units; a new array of values, the rest shared."""
+        """The series in scaled units; only the values are copied."""
         return replace(
             series,
             value_TC=self.standardise(series.value_TC, series.vehicle, series.vehicle_class),
         )
 
     def as_unknown(self, series: Series, others: Sequence[str] = ()) -> Series:
-        """A scaled series as it would be scaled if its vehicle were not known.
+        """A scaled series as it would be scaled if its vehicle were unknown.
 
-        others: the vehicles that would be known, each weighing the same; without any that has
-        figures of its own, the figures of the class serve, as for a newcomer. Cells that nothing is
-        known of stay at 0.
+        others: the vehicles that would be known, each with the same weight. If none of them has
+        figures of its own, those of the class are used, as for a new vehicle. Cells for which
+        nothing is known stay 0.
         """
         own_mean_C, own_scale_C = self.figures(series.vehicle, series.vehicle_class)
         known = [self.tables["vehicle"][name] for name in others if name in self.tables["vehicle"]]
@@ -169,7 +175,7 @@ class Scaler:
         return series.with_values(value_TC)
 
     def fill(self, series: Series) -> Series:
-        """The series in engineering units with the train mean where nothing was known."""
+        """The series in engineering units, with the train mean for unknown values."""
         unknown_TC = ~np.isfinite(series.value_TC)
         if not unknown_TC.any():
             return series
@@ -180,16 +186,16 @@ class Scaler:
         return self.has_channel.get(vehicle_class, np.ones(len(self.channels), bool))
 
     def to_json(self) -> dict:
-        """Plain lists, readable by a person; ``from_json`` gives the same float64 back."""
+        """Plain lists and dicts; ``from_json`` restores exactly the same float64."""
         return {
             "channels": self.channels,
             "has_channel": {k: v.tolist() for k, v in self.has_channel.items()},
             "tables": {
-                level: {
+                kind: {
                     key: {"mean": mean_C.tolist(), "scale": scale_C.tolist()}
                     for key, (mean_C, scale_C) in table.items()
                 }
-                for level, table in self.tables.items()
+                for kind, table in self.tables.items()
             },
         }
 
@@ -197,11 +203,11 @@ class Scaler:
     def from_json(cls, content: dict) -> "Scaler":
         """The inverse of ``to_json``."""
         tables = {
-            level: {
+            kind: {
                 key: (np.array(v["mean"], float), np.array(v["scale"], float))
                 for key, v in table.items()
             }
-            for level, table in content["tables"].items()
+            for kind, table in content["tables"].items()
         }
         has = {k: np.array(v, bool) for k, v in content["has_channel"].items()}
         return cls(channels=list(content["channels"]), tables=tables, has_channel=has)
@@ -209,11 +215,11 @@ class Scaler:
 
 @dataclass(frozen=True, slots=True)
 class UnknownVehicles:
-    """Vehicles as a pooled level sees them: scaled as if only the other vehicles were known.
+    """Scales vehicles as if they were unknown, to learn pooled figures from them.
 
-    A vehicle that is not known lies off the middle of every channel, since it is scaled with the
-    figures of others. A pooled level serves such vehicles, so it learns from vehicles scaled in the
-    same way. classes: the class of each vehicle that is known.
+    An unknown vehicle is scaled with the figures of others, so its channels are not centred. Pooled
+    figures serve such vehicles and are therefore learnt from vehicles that are
+    scaled in the same way. classes: the class of each known vehicle.
 
     Example: ``UnknownVehicles(scaler, {"b-1": "b", "b-2": "b"}).of(series, whole_fleet=False)``
     """
@@ -224,8 +230,9 @@ class UnknownVehicles:
     def of(self, series: Series, *, whole_fleet: bool) -> Series:
         """A scaled series, scaled with the figures of the other vehicles of its class.
 
-        whole_fleet: with those of the other classes, since the fleet's level serves vehicles whose
-        class is not known either; in a fleet of one class, with those of its other vehicles.
+        whole_fleet: with those of the vehicles of other classes, because the figures of the fleet
+        also serve vehicles of an unknown class. In a fleet of one class, with those of its other
+        vehicles.
         """
         own = series.vehicle_class
         within = not whole_fleet or set(self.classes.values()) <= {own}
@@ -244,10 +251,10 @@ def _figures(
     constant_C: np.ndarray,
     width_C: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(mean_C, scale_C) with the floors of the module.
+    """(mean_C, scale_C) with the least scales that the docstring of this module describes.
 
-    else_mean_C, constant_C: mean where nothing was measured, scale where nothing moved.
-    pooled_C: the spread one level up, of which CLASS_SHARE is the floor.
+    else_mean_C: the mean if nothing was measured. constant_C: the scale if nothing moved.
+    pooled_C: the spread of the class (for a class, of the fleet), which limits the scale.
     """
     mean_C = np.where(moments.count_C > 0, moments.mean_C, else_mean_C)
     least_C = np.maximum(np.maximum(DIGITS * np.abs(mean_C), CONSTANT * width_C), 1e-36)

@@ -1,4 +1,4 @@
-"""One vehicle's regular time series: what every detector is fitted on and scores.
+"""The regular time series of one vehicle, which every detector is fitted on and scores.
 
 Shape legend: T rows of a vehicle, C channels.
 """
@@ -13,13 +13,13 @@ TRAIN, CALIBRATION, TEST, PURGED = 0, 1, 2, 3  # values of split_T
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """A vehicle on the fleet's regular grid.
+    """A vehicle on the regular grid of its fleet.
 
-    value_TC is finite everywhere: in engineering units as the store holds it (float64, so that a
-    counter of hundreds of millions keeps its units), or in scaled units after ``Scaler.apply``
-    (float32, about zero mean and unit spread on train; 0 where the vehicle's class lacks the
-    channel). Rows within one segment are exactly one sampling period
-    apart; segments are numbered from 0 in time order and no window crosses one.
+    value_TC is finite everywhere. In the store it is in engineering units and float64, so that a
+    counter of hundreds of millions keeps its last digit. After ``Scaler.apply`` it is in scaled
+    units and float32, with about zero mean and unit spread on the train rows, and 0 for channels
+    that the vehicle's class lacks. Rows of one segment are exactly one period apart. Segments are
+    numbered from 0 in time order, and no window crosses one.
     """
 
     vehicle: str
@@ -29,20 +29,20 @@ class Series:
     valid_TC: np.ndarray  # uint8: 1 measured, 0 imputed or not there
     segment_T: np.ndarray  # int32
     split_T: np.ndarray  # uint8: TRAIN, CALIBRATION, TEST or PURGED
-    label_T: np.ndarray | None = None  # int8: 1 in an event; only evaluate may look
+    label_T: np.ndarray | None = None  # int8: 1 in an event; only evaluation may read it
 
     @property
     def rows(self) -> int:
-        """T."""
+        """T, the number of rows."""
         return len(self.timestamp_T)
 
     def part(self, split: int) -> "Series":
-        """The rows of one split, as views where they are contiguous (they are, in time order)."""
+        """The rows of one part of the split, as views."""
         index = np.flatnonzero(self.split_T == split)
         if len(index) == 0:
             return self.rows_between(0, 0)
         first, last = int(index[0]), int(index[-1]) + 1
-        assert last - first == len(index), "a split's rows must be contiguous in time"
+        assert last - first == len(index), "the rows of a part must be contiguous in time"
         return self.rows_between(first, last)
 
     def rows_between(self, first: int, last: int) -> "Series":

@@ -1,9 +1,9 @@
-"""The window store: one memory-mapped Arrow file a vehicle, windows are views into it.
+"""The window store: one memory-mapped Arrow file per vehicle; windows are views into it.
 
-Layout: ``store.json`` (fleet, channels, scaler, meta, a digest a vehicle) and
+Layout: ``store.json`` (fleet, channels, scaler, meta, one digest per vehicle) and
 ``vehicles/<id>.arrow``, each one record batch of: timestamp (us, UTC), value (fixed-size list of
 C float64, engineering units), valid (fixed-size list of C uint8), segment int32, split uint8, and
-label int8 where there is one. Nothing is copied before a batch is gathered.
+label int8 if there are labels. Nothing is copied before a batch is gathered.
 
 Shape legend: T rows of a vehicle, C channels.
 """
@@ -30,10 +30,10 @@ PARTS = {"train": TRAIN, "calibration": CALIBRATION, "test": TEST, "purged": PUR
 def write_store(
     path: Path, series: Iterable[Series], fleet: Fleet, scaler: Scaler, meta: dict
 ) -> dict:
-    """Write the series (engineering units, finite) one at a time; the store appears in one piece.
+    """Write the series (engineering units, finite) one at a time, or nothing if it fails.
 
-    Returns the content of ``store.json``: meta, and for each vehicle its class, rows, rows by part
-    and the digest of its file.
+    Returns: the content of ``store.json``: meta, and for each vehicle its class, its rows, its rows
+    per part and the digest of its file.
     """
     vehicles: dict[str, dict] = {}
     with staged(path) as stage:
@@ -65,7 +65,7 @@ def write_store(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowStore:
-    """An opened store; cheap to open again in each worker.
+    """An opened store; opening it again in each worker costs little.
 
     Example: ``WindowStore.open(path).scaled("bev-03").value_TC``
     """
@@ -76,7 +76,7 @@ class WindowStore:
 
     @classmethod
     def open(cls, path: Path) -> "WindowStore":
-        """Read ``store.json``; the vehicles' files are mapped when they are asked for.
+        """Read ``store.json``; the file of a vehicle is mapped when it is read.
 
         Raises:
             DataError: there is no store at ``path``, or its ``store.json`` is damaged.
@@ -92,7 +92,7 @@ class WindowStore:
 
     @classmethod
     def checked(cls, path: Path) -> "WindowStore":
-        """``open`` for the driver of a stage: compares each vehicle's file with its digest first.
+        """``open``, after comparing the file of each vehicle with its digest.
 
         Raises:
             DataError: there is no store at ``path``, or a file of it is damaged or missing.
@@ -110,22 +110,22 @@ class WindowStore:
 
     @property
     def vehicles(self) -> list[str]:
-        """Ids in order."""
+        """Vehicle ids, in order."""
         return list(self.content["vehicles"])
 
     @property
     def channels(self) -> list[str]:
-        """Channel names in column order (C)."""
+        """Channel names in the order of the columns (C)."""
         return self.content["channels"]
 
     @property
     def meta(self) -> dict:
-        """What the stage that wrote the store noted down (data hash, cold vehicles, ...)."""
+        """What ``build_store`` noted (hash of the data, cold vehicles, ...)."""
         return self.content["meta"]
 
     @property
     def digest(self) -> str:
-        """A short hash of everything in the store: the data version of what is trained on it."""
+        """A short hash of everything in the store, the data version of a trained model."""
         return json_digest(self.content)
 
     def vehicle_class(self, vehicle: str) -> str:
