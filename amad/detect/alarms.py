@@ -8,7 +8,7 @@ Shape legend: T rows of a vehicle.
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -32,10 +32,6 @@ class OperatingPoint:
     vehicle_days: float
     tail_scale: float
     extrapolated: bool
-
-    def to_json(self) -> dict:
-        """Plain values."""
-        return asdict(self)
 
 
 def merge_alarms(

@@ -14,7 +14,7 @@ Shape legend: R rows of the lake, A alarm rows, T rows of the series' grid, C ch
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,10 +22,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from amad.config import DataError, Fleet
+from amad.detect.alarms import DAY_US
 from amad.detect.incidents import Incident, incidents_of
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import SCORES, TIMESTAMP, check
-from amad.windows.resample import made_null, row_of, to_series
+from amad.windows.resample import made_null, row_of, to_series, without_days
 from amad.windows.series import Series
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class ScoredRows:
 def day_bounds(day: date) -> tuple[int, int]:
     """First microsecond of a UTC day, and first of the next day."""
     start = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000_000
-    return start, start + int(timedelta(days=1).total_seconds()) * 1_000_000
+    return start, start + DAY_US
 
 
 def history_start(day: date, detector: "Detector") -> int:
@@ -82,23 +83,16 @@ def score_vehicle_day(
     if day in quarantined:
         table = _unscored(lake.read_day(vehicle, day), vehicle, "quarantined")
         return ScoredRows(table=table, incidents=[])
-    table = _kept(lake.read(vehicle, history_start(day, detector), end), quarantined)
+    table = without_days(lake.read(vehicle, history_start(day, detector), end), quarantined)
     memory = None
     remembered = detector.remembered_channels(vehicle, fleet.class_of(vehicle))
     if remembered and table.num_rows:
         names = ["timestamp", *(fleet.channel_names[c] for c in remembered)]
-        memory = _kept(lake.read(vehicle, start - detector.history_us, end, names), quarantined)
+        memory = lake.read(vehicle, start - detector.history_us, end, names)
+        memory = without_days(memory, quarantined)
     return score_table(
         detector, vehicle, table, start_us=start, classes_of=fleet, memory_table=memory
     )
-
-
-def _kept(table: pa.Table, quarantined: Collection[date]) -> pa.Table:
-    """The rows that are not on a quarantined day."""
-    if not quarantined:
-        return table
-    kept_out = pa.array(sorted(quarantined), pa.date32())
-    return table.filter(pc.invert(pc.is_in(table["timestamp"].cast(pa.date32()), kept_out)))
 
 
 def score_table(
@@ -119,14 +113,12 @@ def score_table(
     """
     fleet = detector.fleet
     if classes_of is not None:
-        classes = {"vehicle_classes": classes_of.vehicle_classes}
-        fleet = fleet.model_copy(update=classes)
+        fleet = fleet.model_copy(update={"vehicle_classes": classes_of.vehicle_classes})
     series = to_series(table, fleet, vehicle)
     first = 0
     if start_us is not None:
-        first = int(
-            np.searchsorted(series.timestamp_T, start_us // fleet.period_us * fleet.period_us)
-        )
+        start_bin = start_us // fleet.period_us * fleet.period_us
+        first = int(np.searchsorted(series.timestamp_T, start_bin))
         table = table.filter(pc.greater_equal(table["timestamp"], pa.scalar(start_us, TIMESTAMP)))
     if table.num_rows == 0:
         return ScoredRows(table=SCORES.empty_table(), incidents=[])
@@ -138,14 +130,17 @@ def score_table(
         narrow = fleet.model_copy(update={"channels": [fleet.channels[c] for c in remembered]})
         memory = to_series(memory_table, narrow, vehicle)
     scored = detector.score(scaled, memory)
-    has_C = np.array(fleet.has_channel(series.vehicle_class))
-    seen_C = (series.valid_TC[first:] != 0).any(axis=0)
-    if not seen_C[has_C].any():
-        scored = _nothing_scored(scored)
     row_R = row_of(series, table["timestamp"].cast(pa.int64()).to_numpy())
     assert (row_R >= first).all(), "every lake row lies in a bin of the grid"
+    has_C = np.array(fleet.has_channel(series.vehicle_class))
+    seen_C = (series.valid_TC[row_R.min() :] != 0).any(axis=0)
+    status_T = np.where(detector.too_short(series), "too_short", "no_history")
+    if not seen_C[has_C].any():
+        scored = _nothing_scored(scored)
+        status_T = np.full(series.rows, "no_values")
+    status_T = np.where(np.isfinite(scored.score_T), "scored", status_T)
     return ScoredRows(
-        table=_scored(table, series, scored, row_R, fleet),
+        table=_scored(table, series, scored, row_R, status_T[row_R], fleet),
         incidents=incidents_of(scored, scaled, detector, first_row=first),
         made_null=made_null(table, fleet, series.vehicle_class),
         unmeasured=tuple(np.array(fleet.channel_names)[has_C & ~seen_C].tolist()),
@@ -168,39 +163,31 @@ def check_contract(detector: "Detector", fleet: Fleet) -> None:
 
 
 def _scored(
-    table: pa.Table, series: Series, scored: "Scored", row_R: np.ndarray, fleet: Fleet
+    table: pa.Table,
+    series: Series,
+    scored: "Scored",
+    row_R: np.ndarray,
+    status_R: np.ndarray,
+    fleet: Fleet,
 ) -> pa.Table:
+    """The scores of these lake rows, which lie in the rows ``row_R`` of the series."""
     score_R = scored.score_T[row_R]
     known_R = np.isfinite(score_R)
     alarm_R = scored.alarm_T[row_R] & known_R
     has_C = np.array(fleet.has_channel(series.vehicle_class))
-    empty = not series.valid_TC[row_R.min() :, has_C].any()
     imputed_T = (series.valid_TC[:, has_C] == 0).any(axis=1)
-    length_T = np.zeros(series.rows, np.int64)
-    for start, stop in series.segments():
-        length_T[start:stop] = stop - start
-    short_R = length_T[row_R] < fleet.missing.min_segment_rows
-    status_R = np.where(known_R, "scored", np.where(short_R, "too_short", "no_history"))
-    if empty:
-        status_R = np.full(len(row_R), "no_values")
     channels, shares = _top(scored.contribution_TC[row_R[alarm_R]], alarm_R, fleet.channel_names)
-    return check(
-        pa.table(
-            [
-                pa.array([series.vehicle] * table.num_rows, pa.string()),
-                table["timestamp"],
-                pa.array(score_R, pa.float32(), mask=~known_R),
-                pa.array(alarm_R),
-                pa.array(imputed_T[row_R]),
-                pa.array(status_R, pa.string()),
-                channels,
-                shares,
-            ],
-            schema=SCORES,
-        ),
-        SCORES,
-        f"scores of {series.vehicle}",
-    )
+    columns = {
+        "vehicle": [series.vehicle] * table.num_rows,
+        "timestamp": table["timestamp"],
+        "score": pa.array(score_R, pa.float32(), mask=~known_R),
+        "alarm": alarm_R,
+        "imputed": imputed_T[row_R],
+        "status": status_R,
+        "top_channels": channels,
+        "top_shares": shares,
+    }
+    return check(pa.table(columns, schema=SCORES), SCORES, f"scores of {series.vehicle}")
 
 
 def _nothing_scored(scored: "Scored") -> "Scored":
@@ -232,18 +219,14 @@ def _top(
 
 def _unscored(table: pa.Table, vehicle: str, status: str) -> pa.Table:
     rows = table.num_rows
-    no = pa.array(np.zeros(rows, bool))
-    empty = pa.array([[]] * rows, SCORES.field("top_channels").type)
-    return pa.table(
-        [
-            pa.array([vehicle] * rows, pa.string()),
-            table["timestamp"],
-            pa.nulls(rows, pa.float32()),
-            no,
-            no,
-            pa.array([status] * rows, pa.string()),
-            empty,
-            pa.array([[]] * rows, SCORES.field("top_shares").type),
-        ],
-        schema=SCORES,
-    )
+    columns = {
+        "vehicle": [vehicle] * rows,
+        "timestamp": table["timestamp"],
+        "score": pa.nulls(rows, pa.float32()),
+        "alarm": np.zeros(rows, bool),
+        "imputed": np.zeros(rows, bool),
+        "status": [status] * rows,
+        "top_channels": [[]] * rows,
+        "top_shares": [[]] * rows,
+    }
+    return pa.table(columns, schema=SCORES)

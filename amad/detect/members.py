@@ -78,9 +78,9 @@ class Member(ABC):
 
         Returns: for each series, its residual (T, C) float32, as from ``residual``.
         """
-        if len(train) == 1:
-            pieces = cut(train[0], folds)
-            groups = [[piece] for piece in pieces]
+        single = len(train) == 1
+        if single:
+            groups = [[piece] for piece in cut(train[0], folds)]
         else:
             groups = [list(train[k::folds]) for k in range(min(folds, len(train)))]
         summaries = [[self.summarise(series) for series in group] for group in groups]
@@ -88,21 +88,19 @@ class Member(ABC):
         if len(groups) == 1:
             return [self._masked(s, self.coefficients[owner]) for s in train]
         held_out: list[np.ndarray] = [np.empty((0, 0), np.float32)] * len(train)
-        parts = []
-        first = 0
+        pieces, first = [], 0
         for k, group in enumerate(groups):
-            others = [s for j, kept in enumerate(summaries) if j != k for s in kept]
-            coefficients = self.solve(others)
-            if len(train) == 1:  # predict with the rows around the fold
+            others = summaries[:k] + summaries[k + 1 :]
+            coefficients = self.solve([s for kept in others for s in kept])
+            if single:  # predict with the rows around the fold
                 last = first + group[0].rows
                 start = max(0, first - self.context_rows)
                 rows = train[0].rows_between(start, last + self.lookahead_rows)
-                parts.append(self._masked(rows, coefficients)[first - start : last - start])
+                pieces.append(self._masked(rows, coefficients)[first - start : last - start])
                 first = last
             else:
-                for j, series in enumerate(group):
-                    held_out[k + j * folds] = self._masked(series, coefficients)
-        return [np.concatenate(parts)] if len(train) == 1 else held_out
+                held_out[k::folds] = [self._masked(series, coefficients) for series in group]
+        return [np.concatenate(pieces)] if single else held_out
 
     def residual(self, series: Series, owner: str) -> np.ndarray:
         """Residual (T, C) float32 in scaled units, with the coefficients of ``owner``.

@@ -7,7 +7,7 @@ compares them, so that a damaged file is found.
 
 import json
 import tempfile
-from dataclasses import fields
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -157,11 +157,9 @@ def _write_content(detector: Detector, folder: Path) -> None:
             for name, value in member.coefficients.get(owner, {}).items():
                 arrays[f"{k}/{member.name}/coefficient/{name}"] = np.ascontiguousarray(value)
             if (calibration := figures.calibration.get(member.name)) is not None:
-                for field in fields(calibration):
-                    value = getattr(calibration, field.name)
-                    arrays[f"{k}/{member.name}/{CALIBRATION}/{field.name}"] = np.ascontiguousarray(
-                        value
-                    )
+                for name, value in asdict(calibration).items():
+                    key = f"{k}/{member.name}/{CALIBRATION}/{name}"
+                    arrays[key] = np.ascontiguousarray(value)
     save_file(arrays, folder / STATE)
     assert detector.operating_point and detector.scaler, "only a fitted detector with its scaler"
     content = {
@@ -182,7 +180,7 @@ def _write_content(detector: Detector, folder: Path) -> None:
             }
             for owner, figures in sorted(detector.figures.items())
         },
-        "operating_point": detector.operating_point.to_json(),
+        "operating_point": asdict(detector.operating_point),
         "bundle": detector.bundle is not None,
     }
     text = json.dumps(content, indent=1, sort_keys=True) + "\n"

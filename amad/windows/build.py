@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from amad.config import DataError, Fleet
 from amad.config.console import track
 from amad.telemetry.lake import Lake
-from amad.windows.resample import made_null, split_bounds, to_series
+from amad.windows.resample import made_null, split_bounds, to_series, without_days
 from amad.windows.scaler import Scaler
 from amad.windows.series import Series
 from amad.windows.store import PARTS, write_store
@@ -43,7 +42,7 @@ def build_store(
 
     def all_series(what: str, count: Counter[str] | None = None) -> Iterator[Series]:
         for vehicle in track(vehicles, what):
-            table = _without(lake.read(vehicle), quarantined.get(vehicle, set()))
+            table = without_days(lake.read(vehicle), quarantined.get(vehicle, ()))
             if count is not None:
                 count.update(made_null(table, fleet, fleet.class_of(vehicle)))
             if table.num_rows:
@@ -84,10 +83,3 @@ def quarantined_days(quarantine: pa.Table) -> Days:
     for row in quarantine.select(["vehicle", "date"]).to_pylist():
         days.setdefault(row["vehicle"], set()).add(row["date"])
     return days
-
-
-def _without(table: pa.Table, dates: set[datetime.date]) -> pa.Table:
-    if not dates:
-        return table
-    date = pc.cast(table["timestamp"], pa.date32())
-    return table.filter(pc.invert(pc.is_in(date, value_set=pa.array(sorted(dates), pa.date32()))))

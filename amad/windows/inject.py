@@ -80,11 +80,10 @@ def injected_cases(
 
 def _spread(series: Series) -> np.ndarray:
     """Standard deviation of each channel over the train rows, or over all rows if none."""
-    value_TC = series.value_TC[series.split_T == TRAIN]
-    if len(value_TC) == 0:
-        value_TC = series.value_TC
-    if len(value_TC) == 0:
-        return np.zeros(value_TC.shape[1])
+    if series.rows == 0:
+        return np.zeros(series.value_TC.shape[1])
+    train_T = series.split_T == TRAIN
+    value_TC = series.value_TC[train_T] if train_T.any() else series.value_TC
     return np.std(value_TC, axis=0, dtype=np.float64)
 
 
@@ -135,9 +134,10 @@ def _draw(
 
 def _channels(kind: str, partners: dict[int, list[int]], rng: np.random.Generator) -> list[int]:
     """Decoupling: one with a partner; degradation: one and its partners; other types: any."""
-    pool = list(partners)
+    pool, count = list(partners), 1
     if kind in ("decoupling", "degradation"):
         pool = [c for c in pool if partners[c]] or pool
-    count = 1 if kind in ("decoupling", "degradation") else rng.choice([1, 2, 3], p=[0.7, 0.2, 0.1])
+    else:
+        count = rng.choice([1, 2, 3], p=[0.7, 0.2, 0.1])
     chosen = rng.choice(pool, min(int(count), len(pool)), replace=False).tolist()
     return chosen + partners[chosen[0]][:2] if kind == "degradation" else chosen

@@ -26,10 +26,13 @@ rows of its own part only.
 Shape legend: R rows of the lake, K occupied bins, T rows of the grid, C channels.
 """
 
+import datetime
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from amad.config import Fleet
 from amad.telemetry.valid_values import is_impossible
@@ -130,8 +133,8 @@ def to_series(
         value_T = np.full(rows, np.nan)
         value_T[row_K] = _binned(raw_R, start_K, mean=channel.kind == "continuous")
         valid_TC[:, c] = ~np.isnan(value_T)
-        gap = max_gap_bins
-        _impute(value_T, segment_T, part_T, gap, linear=channel.kind == "continuous")
+        linear = channel.kind == "continuous"
+        _impute(value_T, segment_T, part_T, max_gap_bins, linear=linear)
         value_TC[:, c] = value_T
     label_T = None
     if "label" in table.column_names:
@@ -154,13 +157,21 @@ def made_null(table: pa.Table, fleet: Fleet, vehicle_class: str) -> dict[str, in
 
     Only channels of the class, and only those with such cells.
     """
-    found = {}
-    for channel, has in zip(fleet.channels, fleet.has_channel(vehicle_class), strict=True):
-        if has:
-            cells = int(is_impossible(_floats(table[channel.name]), channel).sum())
-            if cells:
-                found[channel.name] = cells
-    return found
+    has_C = fleet.has_channel(vehicle_class)
+    cells = {
+        channel.name: int(is_impossible(_floats(table[channel.name]), channel).sum())
+        for channel, has in zip(fleet.channels, has_C, strict=True)
+        if has
+    }
+    return {name: count for name, count in cells.items() if count}
+
+
+def without_days(table: pa.Table, days: Collection[datetime.date]) -> pa.Table:
+    """The rows of a table with a ``timestamp`` column that are on none of these dates (UTC)."""
+    if not days:
+        return table
+    left_out = pa.array(sorted(days), pa.date32())
+    return table.filter(pc.invert(pc.is_in(table["timestamp"].cast(pa.date32()), left_out)))
 
 
 def row_of(series: Series, timestamps_us: np.ndarray) -> np.ndarray:

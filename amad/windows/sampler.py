@@ -7,10 +7,12 @@ Shape legend: W windows of the index, B windows in a batch, L steps in a window,
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from amad.config import DataError
+from amad.windows.scaler import Scaler
 from amad.windows.series import TRAIN, Series
 from amad.windows.store import WindowStore
 
@@ -36,19 +38,15 @@ class WindowIndex:
         split: int = TRAIN,
     ) -> None:
         self.window = window
-        self._scaler = source.scaler if isinstance(source, WindowStore) else None
-        self._series: list[Series] = (
-            [source.series(name) for name in source.vehicles]
-            if isinstance(source, WindowStore)
-            else list(source)
-        )
-        vehicle_W, row_W = [], []
-        for position, item in enumerate(self._series):
-            first_W = _window_starts(item, window, stride, split)
-            row_W.append(first_W)
-            vehicle_W.append(np.full(len(first_W), position, np.int32))
-        self.row_W = np.concatenate([np.zeros(0, np.int64), *row_W])
-        self.vehicle_W = np.concatenate([np.zeros(0, np.int32), *vehicle_W])
+        self._scaler: Scaler | None = None
+        if isinstance(source, WindowStore):
+            self._scaler = source.scaler
+            source = [source.series(name) for name in source.vehicles]
+        self._series = list(source)
+        starts = [_window_starts(item, window, stride, split) for item in self._series]
+        self.row_W = np.concatenate([np.zeros(0, np.int64), *starts])
+        position = np.arange(len(starts), dtype=np.int32)
+        self.vehicle_W = np.repeat(position, [len(rows) for rows in starts])
         if len(self.row_W) == 0:
             raise DataError(
                 f"no window of {window} rows fits into any segment of the part asked for; "
@@ -81,18 +79,14 @@ class WindowIndex:
 
 def _window_starts(series: Series, window: int, stride: int, split: int) -> np.ndarray:
     """First rows of the windows of one series, int64, ascending."""
-    inside_T = series.split_T == split
-    run_T = np.where(inside_T, series.segment_T.astype(np.int64), -1)
-    edges = np.flatnonzero(np.diff(run_T)) + 1
-    starts = []
-    for first, last in zip(
-        np.concatenate([[0], edges]), np.concatenate([edges, [len(run_T)]]), strict=True
-    ):
-        if first == last or not inside_T[first] or last - first < window:
+    run_T = np.where(series.split_T == split, series.segment_T, -1)
+    starts = [np.zeros(0, np.int64)]
+    for first, last in replace(series, segment_T=run_T).segments():
+        if run_T[first] < 0 or last - first < window:
             continue
         here = np.arange(first, last - window + 1, stride, dtype=np.int64)
         starts.append(here if here[-1] == last - window else np.append(here, last - window))
-    return np.concatenate([np.zeros(0, np.int64), *starts])
+    return np.concatenate(starts)
 
 
 def epoch_batches(

@@ -14,7 +14,7 @@ Shape legend: T rows of a vehicle, C channels, N vehicles.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -48,9 +48,7 @@ class _Moments:
     @classmethod
     def of(cls, value_TC: np.ndarray, valid_TC: np.ndarray) -> "_Moments":
         out = cls.none(value_TC.shape[1])
-        for c in range(
-            value_TC.shape[1]
-        ):  # one channel at a time, so that no float64 copy of a vehicle is made
+        for c in range(value_TC.shape[1]):  # one at a time: no float64 copy of all channels
             known = value_TC[valid_TC[:, c] == 1, c].astype(np.float64)
             if len(known):
                 out.count_C[c], out.mean_C[c] = len(known), known.mean()
@@ -137,19 +135,15 @@ class Scaler:
         mean_C, scale_C = self.figures(vehicle, vehicle_class)
         has_C = self._has(vehicle_class)
         scaled = np.zeros(value_TC.shape, np.float32)
-        for c in np.flatnonzero(
-            has_C
-        ):  # one channel at a time, so that no float64 copy of a vehicle is made
+        for c in np.flatnonzero(has_C):  # one at a time: no float64 copy of all channels
             value_T = (value_TC[..., c] - mean_C[c]) / scale_C[c]
             scaled[..., c] = np.where(np.isfinite(value_T), value_T, 0.0)
         return scaled
 
     def apply(self, series: Series) -> Series:
         """The series in scaled units; only the values are copied."""
-        return replace(
-            series,
-            value_TC=self.standardise(series.value_TC, series.vehicle, series.vehicle_class),
-        )
+        value_TC = self.standardise(series.value_TC, series.vehicle, series.vehicle_class)
+        return series.with_values(value_TC)
 
     def as_unknown(self, series: Series, others: Sequence[str] = ()) -> Series:
         """A scaled series as it would be scaled if its vehicle were unknown.
@@ -180,7 +174,7 @@ class Scaler:
         if not unknown_TC.any():
             return series
         mean_C, _ = self.figures(series.vehicle, series.vehicle_class)
-        return replace(series, value_TC=np.where(unknown_TC, mean_C, series.value_TC))
+        return series.with_values(np.where(unknown_TC, mean_C, series.value_TC))
 
     def _has(self, vehicle_class: str) -> np.ndarray:
         return self.has_channel.get(vehicle_class, np.ones(len(self.channels), bool))
@@ -218,8 +212,8 @@ class UnknownVehicles:
     """Scales vehicles as if they were unknown, to learn pooled figures from them.
 
     An unknown vehicle is scaled with the figures of others, so its channels are not centred. Pooled
-    figures serve such vehicles and are therefore learnt from vehicles that are
-    scaled in the same way. classes: the class of each known vehicle.
+    figures serve such vehicles and are therefore learnt from vehicles that are scaled in the same
+    way. classes: the class of each known vehicle.
 
     Example: ``UnknownVehicles(scaler, {"b-1": "b", "b-2": "b"}).of(series, whole_fleet=False)``
     """
@@ -236,11 +230,8 @@ class UnknownVehicles:
         """
         own = series.vehicle_class
         within = not whole_fleet or set(self.classes.values()) <= {own}
-        rest = [
-            name
-            for name, kind in self.classes.items()
-            if (kind == own) == within and name != series.vehicle
-        ]
+        others = [name for name, kind in self.classes.items() if (kind == own) == within]
+        rest = [name for name in others if name != series.vehicle]
         return self.scaler.as_unknown(series, rest)
 
 
