@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from amad.evaluation.method_result import PRIMARY
+from amad.evaluation.summary import STRENGTHS
 from bench.quality.figures import RELATION
 from bench.quality.methods import FLOOR
 from bench.quality.tables import COLUMNS, ablations, interval, or_dash, signed, table
@@ -295,14 +296,14 @@ def _details(methods: Mapping[str, dict]) -> list[str]:
         f"{or_dash(point['median_delay_rows'], '.0f')} rows, looking "
         f"{point['lookahead_seconds']:.0f} s ahead"
     ]
-    if (found := own["localisation"].get("amad", own["localisation"])) and "events" in found:
+    if found := own["localisation"]:
         lines.append(
             f"- culprit channels of {found['events']} events: HitRate@100 % "
             f"{found['hit_rate_100']:.2f}, @150 % {found['hit_rate_150']:.2f}, NDCG@100 % "
             f"{found['ndcg_100']:.2f}, @150 % {found['ndcg_150']:.2f}"
         )
-    if own["severity_order"]:
-        lines.append(f"- severity order: Kendall's tau-b {own['severity_order']['tau_b']:.2f}")
+    if own["severity_order"] is not None:
+        lines.append(f"- severity order: Kendall's tau-b {own['severity_order']:.2f}")
     return [*lines, "", *_faults(methods)]
 
 
@@ -313,7 +314,7 @@ def _faults(methods: Mapping[str, dict]) -> list[str]:
         return []
     rivals = [m for m in ("amad", "amad_with_network", "linear", "mahalanobis") if m in methods]
     scored = any(PRIMARY in figures for figures in by_fault.values())
-    head = ["fault", "events", "recall", "weak", "medium", "strong"]
+    head = ["fault", "events", "recall", *STRENGTHS]
     head += [f"VUS-PR {name}" for name in rivals] if scored else []
     rows = []
     for kind, figures in sorted(by_fault.items()):
@@ -322,8 +323,7 @@ def _faults(methods: Mapping[str, dict]) -> list[str]:
             kind,
             str(figures["events"]),
             f"{figures['event_recall']:.2f}",
-            *(or_dash(thirds.get(t, {}).get("event_recall"), ".2f")
-              for t in ("weak", "medium", "strong")),
+            *(or_dash(thirds.get(t), ".2f") for t in STRENGTHS),
             *(or_dash(methods[m]["by_fault"][kind].get(PRIMARY), ".3f")
               for m in rivals if scored),
         ])  # fmt: skip

@@ -3,7 +3,7 @@
 The lake and the quarantine to the window store, data/<fleet>/store.
 """
 
-from amad.config import Params, Settings, load_fleet
+from amad.config import Params, Settings, Stage
 from amad.config.console import say
 from amad.telemetry.files import read_table
 from amad.telemetry.lake import Lake
@@ -19,8 +19,8 @@ def run(params: Params, settings: Settings) -> dict:
     Raises:
         DataError: validate has not run or left damage, or no vehicle has rows to train on.
     """
-    fleet = load_fleet(params.fleet, settings)
-    folder = settings.fleet_dir(fleet.name)
+    stage = Stage.of(params, settings)
+    fleet, folder = stage.fleet, stage.folder
     remedy = "run `amad validate`"
     table = read_table(folder / "quarantine.parquet", QUARANTINE, remedy, required=True)
     lake = Lake(folder / "lake", fleet)

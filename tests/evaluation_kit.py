@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from amad.config import Fleet, Params
+from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.telemetry.schemas import EVENTS
 from amad.windows.scaler import Scaler
 from amad.windows.series import CALIBRATION, PURGED, TEST, TRAIN, Series
@@ -97,3 +98,34 @@ def kit_events() -> pa.Table:
         for first, last, channel, size in faults
     ]
     return pa.Table.from_pylist(rows, schema=EVENTS)
+
+
+def method_figures(values, metric="vus_pr") -> dict:
+    """One method in an evaluation: these values, one per unit; an interval from worst to best."""
+    known = [value for value in values if value is not None]
+    return {
+        "mean": {metric: sum(known) / len(values)},
+        "interval": {metric: (min(known), max(known))},
+        "per_unit": {f"v{n}": {metric: value} for n, value in enumerate(values)},
+    }
+
+
+def evaluation_metrics(
+    methods: dict, best_baseline: str | None = None, point: dict | None = None, **more
+) -> EvaluationMetrics:
+    """An evaluation of ``amad`` beside ``random``. point: changes the operating point."""
+    units = len(methods["amad"]["per_unit"])
+    rate = {"incidents": 4, "vehicle_days": 10.0, "incidents_per_vehicle_day": 0.4}
+    operating_point = {
+        "alarm_budget": 0.5, "calibration": rate, "normal_test": rate, "events": 12,
+        "events_found": 10, "event_recall": 10 / 12, "chance_recall": 0.05,
+        "median_delay_seconds": 9.0, "median_delay_rows": 9.0, "lookahead_seconds": 3.0,
+    }  # fmt: skip
+    content = {
+        "fleet": "kit", "unit": "vehicle", "units": units, "unscorable": {}, "labels": "column",
+        "buffer_rows": 20, "confidence": 0.95, "detector": "amad", "floor": "random",
+        "best_baseline": best_baseline, "with_network": None, "without_network": None,
+        "methods": methods, "share_of_amad": None,
+        "operating_point": operating_point | (point or {}),
+    }  # fmt: skip
+    return EvaluationMetrics.model_validate(content | more)

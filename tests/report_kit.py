@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from evaluation_kit import evaluation_metrics, method_figures
 
 from amad.config import Fleet, Settings, load_fleet
 from amad.detect.incidents import Incident, incident_id, level_of
@@ -171,29 +172,13 @@ def write_profile(fleet: Fleet, settings: Settings) -> None:
 def write_verdicts(fleet: Fleet, settings: Settings, version: str = VERSION) -> None:
     """What the other stages say of the model and the data."""
     folder = settings.fleet_dir(fleet.name)
-
-    def method(*values: float) -> dict:
-        mean = sum(values) / len(values)
-        return {
-            "mean": {"vus_pr": mean},
-            "interval": {"vus_pr": [min(values), max(values)]},
-            "per_unit": {f"v{n}": {"vus_pr": value} for n, value in enumerate(values)},
-        }
-
-    write_json(
-        folder / "evaluation" / "metrics.json",
-        {
-            "fleet": fleet.name, "unit": "vehicle", "units": 3, "unscorable": {},
-            "detector": "amad", "floor": "random", "best_baseline": "ridge",
-            "methods": {"amad": method(0.6, 0.7, 0.65), "ridge": method(0.5, 0.72, 0.6),
-                        "random": method(0.05, 0.06, 0.04)},
-            "operating_point": {
-                "alarm_budget": 0.5, "events": 12, "events_found": 10, "event_recall": 10 / 12,
-                "chance_recall": 0.05, "median_delay_seconds": 14.0,
-                "normal_test": {"incidents_per_vehicle_day": 0.4},
-            },
-        },
-    )  # fmt: skip
+    methods = {
+        "amad": method_figures([0.6, 0.7, 0.65]),
+        "ridge": method_figures([0.5, 0.72, 0.6]),
+        "random": method_figures([0.05, 0.06, 0.04]),
+    }
+    point = {"median_delay_seconds": 14.0}
+    evaluation_metrics(methods, "ridge", point, fleet=fleet.name).write(folder)
     write_json(
         folder / "validation.json",
         {

@@ -19,7 +19,7 @@ from amad.config import Fleet, Params, Settings, load_fleet
 from amad.detect.build_members import build_members
 from amad.detect.detector import Detector, build_detector
 from amad.detect.storage import detector_digest, save_detector
-from amad.evaluation.harness import evaluate
+from amad.evaluation.harness import examine
 from amad.ingest.run import ingest
 from amad.model.bundle import Bundle
 from amad.model.network import Amad
@@ -188,9 +188,9 @@ def make_artifacts(fleet: Fleet, settings: Settings, **detect: object) -> Params
     write_store(folder / "store", whole, fleet, detector.scaler, meta)
     params = kit_params(**detect)
     store = WindowStore.open(folder / "store")
-    metrics = evaluate(store, detector, fleet, params, lake.events())
-    metrics |= {"detector_digest": detector_digest(detector), **meta}
-    write_json(folder / "evaluation" / "metrics.json", metrics)
+    metrics = examine(store, detector, fleet, params, lake.events()).metrics
+    named = {"detector_digest": detector_digest(detector), **meta}
+    metrics.model_copy(update=named).write(folder)
     verdict = {"ok": True, "vehicle_days": len(lake.days()), "quarantined": 0, "checks": []}
     write_json(
         folder / "validation.json", verdict | {"data_hash": lake.hash(), "digest": fleet.digest}

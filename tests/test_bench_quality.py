@@ -85,7 +85,7 @@ def test_json_has_the_documented_keys_and_no_others(run):
     keys = documented("Of a method, below")
     assert set(run.methods("pumps", "injected")["amad_with_network"]) == keys
     assert set(run.methods("pumps", "injected")["amad"]) == keys - {"alone"}
-    injected = {"relation", "by_strength", "per_unit_relation"}
+    injected = {"relation", "by_strength"}
     assert set(run.methods("pumps", "test")["amad_with_network"]) == keys - injected
     assert set(run.methods("pumps", "test")["pca"]) == keys - injected - {"alone"}
 
@@ -95,7 +95,7 @@ def test_page_has_a_row_for_each_method_and_the_ablation(run):
     test = page.split("### pumps, test, offline")[1].split("###")[0]
     for name in (*METHODS, "**random**"):
         assert f"| {name} | " in test
-    assert "Ablations:" in test and "amad less:" in test
+    assert "Ablations:" in test and "amad minus:" in test
     assert "unscorable: unit4: no event in the test part" in test
     assert "## Mean of the fleets, test, offline" in page
 

@@ -55,7 +55,7 @@ def method(vus_pr: float, adjusted: float) -> dict:
             "event_recall": 0.5, "normal_test": {"incidents_per_vehicle_day": 0.25},
             "alarm_budget": 0.5, "median_delay_rows": 3, "lookahead_seconds": 9,
         },
-        "localisation": {}, "severity_order": None, "by_fault": {},
+        "localisation": None, "severity_order": None, "by_fault": {},
         "fit_seconds": 1.0, "train_seconds": 2.0, "rows_per_second": 1000.0,
         "pa_k_curve": [adjusted, 0.1],
     }  # fmt: skip

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from evaluation_kit import evaluation_metrics, method_figures
 from scoring_kit import make_artifacts, make_lake, read_json
 
 from amad.config import load_fleet
@@ -13,6 +14,7 @@ from amad.engines.shared.datasets import FITTED, JUDGED, log_datasets, span
 from amad.engines.shared.evaluation_run import evaluation_digest, evaluation_run
 from amad.engines.shared.tracking import connect, experiment_id, open_run
 from amad.engines.shared.train_result import TrainResult
+from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.telemetry.files import write_json
 from amad.telemetry.lake import Lake
 from amad.windows.store import WindowStore
@@ -47,7 +49,7 @@ def log(evaluated, **changes: object) -> str:
     """The run of the evaluation, with figures of its own where ``changes`` are given."""
     settings, params, client = evaluated
     folder = settings.fleet_dir(FLEET)
-    metrics = read_json(folder / "evaluation" / "metrics.json") | changes
+    metrics = EvaluationMetrics.require(folder).model_copy(update=changes)
     store = WindowStore.open(folder / "store")
     return evaluation_run(client, params, store, folder, metrics, TrainResult.require(folder))
 
@@ -169,5 +171,10 @@ def test_an_evaluation_of_another_machine_is_registered_here(evaluated, tmp_path
 
 
 def test_the_digest_is_of_what_the_file_says():
-    assert evaluation_digest({"a": 1, "b": [2.5]}) == evaluation_digest({"b": [2.5], "a": 1})
-    assert evaluation_digest({"a": 1}) != evaluation_digest({"a": 2})
+    methods = {"random": method_figures([0.1, 0.2]), "amad": method_figures([0.6, 0.7])}
+    metrics = evaluation_metrics(methods)
+    same = evaluation_metrics(dict(reversed(methods.items())))
+    assert evaluation_digest(metrics) == evaluation_digest(same)
+    assert evaluation_digest(metrics) != evaluation_digest(
+        metrics.model_copy(update={"confidence": 0.9})
+    )

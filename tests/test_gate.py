@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from evaluation_kit import evaluation_metrics, method_figures
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,23 +10,17 @@ from amad.config.params import GateParams
 from amad.engines.register.gate import compare, decide
 
 PARAMS = GateParams(bootstrap=200)
+NO_EVENTS = {"events": 0, "events_found": 0, "event_recall": None, "chance_recall": None}
 
 
 def per_unit(values, metric="vus_pr"):
     return {f"v{i}": {metric: value} for i, value in enumerate(values)}
 
 
-def metrics(ours, floor, baseline=None, **more):
-    methods = {"amad": {"per_unit": per_unit(ours)}, "random": {"per_unit": per_unit(floor)}}
-    if baseline is not None:
-        methods["pca"] = {"per_unit": per_unit(baseline)}
-    return {
-        "unit": "vehicle",
-        "detector": "amad",
-        "floor": "random",
-        "best_baseline": "pca" if baseline is not None else None,
-        "methods": methods,
-    } | more
+def metrics(ours, floor, baseline=None, rest=None, point=NO_EVENTS, **more):
+    values = {"amad": ours, "random": floor, "pca": baseline, "rest": rest}
+    methods = {name: method_figures(v) for name, v in values.items() if v is not None}
+    return evaluation_metrics(methods, "pca" if baseline else None, point, **more)
 
 
 def test_the_first_model_above_the_floor_becomes_champion():
@@ -60,21 +55,20 @@ def test_the_shortfall_against_a_baseline_is_stated_and_blocks_only_on_request()
 
 
 def test_the_best_baseline_is_that_of_the_gates_own_metric():
-    content = metrics([0.5, 0.5], [0.1, 0.1], baseline=[0.2, 0.2])
-    content["methods"]["ridge"] = {"per_unit": per_unit([0.7, 0.7])}
+    content = metrics([0.5, 0.5], [0.1, 0.1], baseline=[0.2, 0.2], rest=[0.7, 0.7])
     strict = PARAMS.model_copy(update={"require_baseline": True})
     decision = decide(content, None, strict)
-    assert decision.figures["baseline_name"] == "ridge"
+    assert decision.figures["baseline_name"] == "rest"
     assert not decision.promote
 
 
 @pytest.mark.parametrize("form", ["with_network", "without_network"])
 def test_the_other_form_of_the_detector_is_no_baseline(form):
     strict = PARAMS.model_copy(update={"require_baseline": True})
-    content = metrics([0.5, 0.5], [0.1, 0.1], baseline=[0.2, 0.2])
-    content["methods"]["rest"] = {"per_unit": per_unit([0.7, 0.7])}
-    assert not decide(content, None, strict).promote
-    decision = decide(content | {form: "rest"}, None, strict)
+    values = {"baseline": [0.2, 0.2], "rest": [0.7, 0.7]}
+    assert not decide(metrics([0.5, 0.5], [0.1, 0.1], **values), None, strict).promote
+    content = metrics([0.5, 0.5], [0.1, 0.1], **values, **{form: "rest"})
+    decision = decide(content, None, strict)
     assert decision.promote and decision.figures["baseline_name"] == "pca"
 
 
@@ -109,8 +103,7 @@ def test_a_champion_that_cannot_be_scored_cannot_defend_its_place_and_the_reason
 
 
 def found(events, found, chance=0.01):
-    point = {"events": events, "events_found": found, "chance_recall": chance}
-    return {"operating_point": point}
+    return {"events": events, "events_found": found, "chance_recall": chance}
 
 
 @pytest.mark.parametrize(
@@ -124,17 +117,17 @@ def found(events, found, chance=0.01):
 @pytest.mark.parametrize("point", [found(12, 0), found(12, 3, chance=0.5), found(1, 0)])
 def test_who_finds_no_more_than_chance_is_never_promoted(champion, point):
     champion = {"champion": None} | champion
-    content = metrics([0.5, 0.6, 0.4], [0.1, 0.1, 0.2])
-    decision = decide(content | point, params=PARAMS, **champion)
-    events = point["operating_point"]
+    values = [0.5, 0.6, 0.4], [0.1, 0.1, 0.2]
+    decision = decide(metrics(*values, point=point), params=PARAMS, **champion)
     assert not decision.promote
-    assert f"{events['events_found']} of {events['events']} known" in decision.reasons[-1]
+    assert f"{point['events_found']} of {point['events']} known" in decision.reasons[-1]
     assert "--force" in decision.reasons[-1]
-    assert decide(content | found(12, 5), params=PARAMS, **champion).promote
+    assert decide(metrics(*values, point=found(12, 5)), params=PARAMS, **champion).promote
 
 
 def test_what_was_found_stands_beside_what_chance_would_find():
-    decision = decide(metrics([0.5, 0.6], [0.1, 0.1]) | found(12, 5, 0.05), None, PARAMS)
+    content = metrics([0.5, 0.6], [0.1, 0.1], point=found(12, 5, 0.05))
+    decision = decide(content, None, PARAMS)
     assert any("5 of 12 known events; alarms at random times would find 0.6" in r
                for r in decision.reasons)  # fmt: skip
     assert decision.figures["events_by_chance"] == pytest.approx(0.6)
@@ -142,12 +135,11 @@ def test_what_was_found_stands_beside_what_chance_would_find():
 
 @pytest.mark.parametrize("champion", [{}, {"champion_version": "2", "champion_problem": "gone"}])
 def test_one_unit_has_no_interval_and_cannot_be_judged(champion):
-    content = metrics([0.9], [0.1]) | found(3, 3)
-    decision = decide(content, None, PARAMS, **champion)
+    decision = decide(metrics([0.9], [0.1], point=found(3, 3)), None, PARAMS, **champion)
     assert not decision.promote
     assert "cannot be judged, since one vehicle has no interval" in decision.reasons[-1]
     assert "unit: case" not in decision.reasons[-1]
-    injected = decide(content | {"labels": "injected"}, None, PARAMS, **champion)
+    injected = decide(metrics([0.9], [0.1], labels="injected"), None, PARAMS, **champion)
     assert "evaluation: {unit: case}" in injected.reasons[-1]
 
 

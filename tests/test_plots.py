@@ -58,7 +58,7 @@ def test_the_curve_table_holds_every_method(drawn):
     with next(f for f in files if f.suffix == ".csv").open() as file:
         rows = list(csv.DictReader(file))
     assert set(rows[0]) == {"method", "recall", "precision"}
-    assert {row["method"] for row in rows} == set(evaluation.metrics["methods"])
+    assert {row["method"] for row in rows} == set(evaluation.metrics.methods)
     ours = [float(row["precision"]) for row in rows if row["method"] == "amad"]
     assert len(ours) == 101 and all(0 <= p <= 1 for p in ours)
     base = np.mean([t.precision_G for t in [evaluation.results["random"]]], axis=(0, 1))[-1]

@@ -277,13 +277,14 @@ def test_figures_of_another_detector_register_nothing(place):
     """A flipped byte of the candidate, an older metrics.json, one without a digest."""
     folder, params = place.fleet_dir(FLEET), make_params(place)
     metrics = read_json(folder / "evaluation" / "metrics.json")
-    for wrong in (metrics | {"detector_digest": "f" * 16}, {"fleet": FLEET}):
+    unnamed = {key: value for key, value in metrics.items() if key != "detector_digest"}
+    for wrong in (metrics | {"detector_digest": "f" * 16}, unnamed):
         write_json(folder / "evaluation" / "metrics.json", wrong)
-        with pytest.raises(DataError, match="changed or damaged since; run the stage evaluate"):
+        with pytest.raises(DataError, match="changed or damaged since; run 'amad evaluate' again"):
             register.run(params, place)
     write_json(folder / "evaluation" / "metrics.json", metrics)
     flip_byte(folder / "detector" / "state.safetensors")
-    with pytest.raises(DataError, match="changed or damaged since; run the stage evaluate"):
+    with pytest.raises(DataError, match="changed or damaged since; run 'amad evaluate' again"):
         register.run(params, place)
     assert len(connect(place).search_model_versions(f"name = '{NAME}'")) == 2
 

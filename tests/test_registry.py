@@ -23,7 +23,6 @@ from amad.engines.register.registration import git_state
 from amad.engines.shared import model_registry
 from amad.engines.shared.model_registry import alias_version, get_version, number
 from amad.engines.shared.tracking import connect
-from amad.telemetry.files import write_json
 from amad.telemetry.lake import Lake
 from amad.windows.scaler import Scaler
 from amad.windows.series import Series
@@ -173,7 +172,7 @@ def test_the_card_tells_the_settings_of_the_detector_itself(place):
     retrain(fleet, settings, alarm_budget=2.0)
     register.run(params, settings)
     champion = model_registry.champion_version(connect(settings), FLEET)
-    assert "for 2 incidents a vehicle-day" in " ".join(champion.description.split())
+    assert "for 2 incidents per vehicle-day" in " ".join(champion.description.split())
 
 
 def test_the_champion_defends_itself_on_the_same_scaled_data(place):
@@ -364,12 +363,14 @@ def test_the_logged_model_is_whole(place):
 
 def test_a_missing_stage_is_named(place):
     _, settings, params = place
-    (settings.fleet_dir(FLEET) / "evaluation" / "metrics.json").unlink()
+    path = settings.fleet_dir(FLEET) / "evaluation" / "metrics.json"
+    content = path.read_text()
+    path.unlink()
     from amad.config import DataError
 
-    with pytest.raises(DataError, match="run the stage evaluate"):
+    with pytest.raises(DataError, match="run 'amad evaluate'"):
         register.run(params, settings)
-    write_json(settings.fleet_dir(FLEET) / "evaluation" / "metrics.json", {})
+    path.write_text(content)
     shutil.rmtree(settings.fleet_dir(FLEET) / "detector")
     with pytest.raises(DataError, match="detector"):
         register.run(params, settings)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from scoring_kit import AFTER, FAULTY, FLEET, digests, kit_params, read_json
+from scoring_kit import AFTER, FAULTY, FLEET, digests, kit_params
 from stop_kit import INTERRUPTS, KILL, stage, stopped
 from test_full_disk import content_of
 
@@ -15,6 +15,7 @@ from amad.engines.register import promotion
 from amad.engines.score.fleet_scoring import score_fleet
 from amad.engines.shared import model_registry
 from amad.engines.shared.tracking import connect
+from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.model.bundle import write_bundle
 from amad.scores import partitions
 from pipelines import evaluate, register, report, score
@@ -85,7 +86,7 @@ def test_an_interrupted_stage_leaves_no_half_state_and_completes_the_next_time(
     if name == "register":
         assert versions(place) == [told.version] == [told.champion]
     if name == "evaluate":
-        assert read_json(folder / "evaluation" / "metrics.json")["methods"] == told["methods"]
+        assert EvaluationMetrics.require(folder) == told
         assert register.run(PARAMS, place).champion
 
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from amad.config import DataError, Fleet, Settings
 from amad.engines.shared.train_result import TrainResult
+from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.scores.receipts import RegistrationReceipt, ScoringReceipt
 from amad.telemetry.artifact import Artifact
 from amad.telemetry.files import damaged, read_json
@@ -27,7 +28,7 @@ def lines(fleet: Fleet, settings: Settings) -> list[str]:
         ("validated", partial(_of, Validation, _validated)),
         ("tuned", partial(_of_file, "best.json", "tune", _tuned)),
         ("trained", partial(_of, TrainResult, _trained)),
-        ("evaluated", partial(_of_file, "evaluation/metrics.json", "evaluate", _evaluated)),
+        ("evaluated", partial(_of, EvaluationMetrics, _evaluated)),
         ("registered", partial(_of, RegistrationReceipt, _registered)),
         ("scored", partial(_of, ScoringReceipt, _scored)),
     ]
@@ -80,17 +81,16 @@ def _trained(result: TrainResult) -> list[str]:
     return [f"{len(result.epochs)} epochs, hold-out error {result.epochs[-1]['validation']:.4g}"]
 
 
-def _evaluated(content: dict) -> list[str]:
-    if not content["units"]:
+def _evaluated(metrics: EvaluationMetrics) -> list[str]:
+    if not metrics.units:
         return ["the test part holds no known fault, so nothing can be measured"]
-    methods, best = content["methods"], content["best_baseline"]
-    roles = {content["detector"]: "the detector", content["floor"]: "chance"}
-    if best:
-        roles[best] = "the best baseline"
-    count = f"{content['units']} {content['unit']}{'s' if content['units'] != 1 else ''}"
-    found = [f"VUS-PR, mean over {count} of the test part with its interval:"]
-    for name in sorted(roles, key=lambda n: -methods[n]["mean"][METRIC]):
-        mean, (low, high) = methods[name]["mean"][METRIC], methods[name]["interval"][METRIC]
+    methods = metrics.methods
+    roles = {metrics.detector: "the detector", metrics.floor: "chance"}
+    if metrics.best_baseline:
+        roles[metrics.best_baseline] = "the best baseline"
+    found = [f"VUS-PR, mean over {metrics.units_text} of the test part with its interval:"]
+    for name in sorted(roles, key=lambda n: -methods[n].mean[METRIC]):
+        mean, (low, high) = methods[name].mean[METRIC], methods[name].interval[METRIC]
         found.append(f"  {name:<10}{mean:.3f} [{low:.3f}, {high:.3f}]  {roles[name]}")
     return found
 

@@ -1,6 +1,6 @@
 """Every method through one function: one split, one calibration rule, the same units.
 
-    metrics = evaluate(store, detector, fleet, params, lake.events())
+    metrics = examine(store, detector, fleet, params, lake.events()).metrics
 
 Every method is a detector: fitted on train rows, its threshold read from calibration rows, judged
 on test rows. No series that it gets carries labels.
@@ -20,6 +20,7 @@ from amad.config.params import DetectParams
 from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
 from amad.detect.scorer import Scored, Scorer
+from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.evaluation.method_result import (
     MethodResult,
     lowest_for_unscored,
@@ -37,22 +38,15 @@ RANDOM_SEEDS = 5  # the floor is the mean over this many random scores
 
 @dataclass(slots=True, kw_only=True)
 class Evaluation:
-    """What came out, and what the plots need of it.
+    """The figures of an evaluation, and what the plots need beside them.
 
-    metrics: the content of ``metrics.json``. timings: seconds, never in the metrics. results: by
-    method; the floor's is the mean of its seeds.
+    results: by method; the floor's is the mean of its seeds. timings: seconds and rows per second
+    by method; the metrics hold none, so that they can be reproduced.
     """
 
-    metrics: dict
+    metrics: EvaluationMetrics
     results: dict[str, MethodResult]
     timings: dict[str, dict[str, float]] = field(default_factory=dict)
-
-
-def evaluate(
-    store: WindowStore, detector: Detector, fleet: Fleet, params: Params, events: pa.Table
-) -> dict:
-    """The content of ``metrics.json`` for a fitted detector; see ``examine``."""
-    return examine(store, detector, fleet, params, events).metrics
 
 
 def examine(
@@ -79,8 +73,8 @@ def examine(
     results = _one_floor(results)
     content = summarise(
         results, unscorable, fleet, params, detector="amad", floor=FLOOR,
-        with_network=WITH if other == WITH else "amad",
-        without_network=WITHOUT if other == WITHOUT else "amad",
+        with_network=WITH if other == WITH else "amad" if other else None,
+        without_network=WITHOUT if other == WITHOUT else "amad" if other else None,
     )  # fmt: skip
     return Evaluation(metrics=content, results=results, timings=timings)
 

@@ -1,7 +1,6 @@
-"""What of the evaluation DVC shows: ten figures that a person compares, and one curve.
+"""What DVC shows of an evaluation: ten figures that a person compares, and one curve.
 
-Both follow from ``metrics.json`` and the results beside it; docs/explanation/dvc.md shows
-them in use.
+docs/explanation/dvc.md shows them in use.
 """
 
 import csv
@@ -9,43 +8,43 @@ from pathlib import Path
 
 import numpy as np
 
+from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.evaluation.harness import Evaluation
 from amad.evaluation.method_result import PRIMARY, RECALL_G
 from amad.telemetry.files import staged
 
-DIGITS = 4  # what differs from machine to machine in the last bits is no difference between runs
+DIGITS = 4  # fewer than in metrics.json, so that rounding on another machine shows no difference
 
 
-def headline(metrics: dict) -> dict[str, float | None]:
-    """The ten figures of the detector in the content of ``metrics.json``; None where unknown.
+def headline(metrics: EvaluationMetrics) -> dict[str, float | None]:
+    """The ten figures of the detector, None where unknown.
 
     Shares and areas are between 0 and 1; delays are seconds.
     """
-    methods, point = metrics["methods"], metrics["operating_point"]
-    ours = methods[metrics["detector"]]
-    best = methods.get(metrics["best_baseline"], {})
-    low, high = ours["interval"].get(PRIMARY) or (None, None)
+    ours, point = metrics.ours, metrics.operating_point
+    best = metrics.methods[metrics.best_baseline] if metrics.best_baseline else None
+    low, high = ours.interval.get(PRIMARY, (None, None))
     figures = {
-        PRIMARY: ours["mean"].get(PRIMARY),
+        PRIMARY: ours.mean.get(PRIMARY),
         f"{PRIMARY}_low": low,
         f"{PRIMARY}_high": high,
-        f"{PRIMARY}_of_chance": methods[metrics["floor"]]["mean"].get(PRIMARY),
-        f"{PRIMARY}_of_best_baseline": best.get("mean", {}).get(PRIMARY),
-        "auc_pr": ours["mean"].get("auc_pr"),
-        "event_f1": ours["mean"].get("event_f1"),
-        "event_recall": point["event_recall"],
-        "incidents_per_vehicle_day": point["normal_test"]["incidents_per_vehicle_day"],
-        "median_delay_seconds": point["median_delay_seconds"],
+        f"{PRIMARY}_of_chance": metrics.methods[metrics.floor].mean.get(PRIMARY),
+        f"{PRIMARY}_of_best_baseline": best.mean.get(PRIMARY) if best else None,
+        "auc_pr": ours.mean.get("auc_pr"),
+        "event_f1": ours.mean.get("event_f1"),
+        "event_recall": point.event_recall,
+        "incidents_per_vehicle_day": point.normal_test.incidents_per_vehicle_day,
+        "median_delay_seconds": point.median_delay_seconds,
     }
     return {key: None if value is None else round(value, DIGITS) for key, value in figures.items()}
 
 
 def write_curve(evaluation: Evaluation, path: Path) -> None:
     """Recall and precision of the detector as CSV, averaged over units; no rows without units."""
-    result = evaluation.results[evaluation.metrics["detector"]]
+    result = evaluation.results[evaluation.metrics.detector]
     with staged(path) as stage, stage.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["recall", "precision"])
-        if evaluation.metrics["units"]:
+        if evaluation.metrics.units:
             pairs = zip(RECALL_G, np.mean(result.precision_G, axis=0), strict=True)
             writer.writerows([f"{recall:.2f}", f"{precision:.6f}"] for recall, precision in pairs)

@@ -24,11 +24,11 @@ from amad.evaluation.canvas import (
     OURS,
     QUIET,
     bare,
-    count,
     figure_of,
     save,
     title,
 )
+from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.evaluation.harness import Evaluation
 from amad.evaluation.method_result import PRIMARY, RECALL_G
 from amad.evaluation.timelines import draw_attribution, draw_timeline
@@ -50,7 +50,7 @@ def write_plots(
     """Draw everything there is something to draw for; returns the files written."""
     content = evaluation.metrics
     written = []
-    if content["units"]:
+    if content.units:
         written += [
             _curve_table(evaluation, folder / "precision_recall.csv"),
             save(_curves(evaluation), folder / "precision_recall.png"),
@@ -82,10 +82,10 @@ def _curve_table(evaluation: Evaluation, path: Path) -> Path:
     return path
 
 
-def _colours(names: Iterable[str], content: dict) -> dict[str, str]:
-    others = [n for n in names if n not in (content["detector"], content["floor"])]
+def _colours(names: Iterable[str], content: EvaluationMetrics) -> dict[str, str]:
+    others = [n for n in names if n not in (content.detector, content.floor)]
     colours = {n: OTHERS[i % len(OTHERS)] for i, n in enumerate(others)}
-    return {content["detector"]: OURS, content["floor"]: FLOOR, **colours}
+    return {content.detector: OURS, content.floor: FLOOR, **colours}
 
 
 def _curves(evaluation: Evaluation) -> Figure:
@@ -94,56 +94,55 @@ def _curves(evaluation: Evaluation) -> Figure:
     axes = figure.subplots()
     bare(axes, grid="both")
     colours = _colours(evaluation.results, content)
-    order = sorted(evaluation.results, key=lambda n: -content["methods"][n]["mean"]["auc_pr"])
+    order = sorted(evaluation.results, key=lambda n: -content.methods[n].mean["auc_pr"])
     for name in order:
-        ours = name == content["detector"]
-        mean = content["methods"][name]["mean"]["auc_pr"]
+        ours = name == content.detector
+        mean = content.methods[name].mean["auc_pr"]
         axes.plot(
             RECALL_G,
             _mean_precision(evaluation, name),
             color=colours[name],
             linewidth=2.6 if ours else 1.5,
-            linestyle="--" if name == content["floor"] else "-",
+            linestyle="--" if name == content.floor else "-",
             zorder=3 if ours else 2,
             label=f"{name}  {mean:.2f}",
         )
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="Recall of rows in events", ylabel="Precision")
     axes.legend(title="method, mean AUC-PR", frameon=False, fontsize=9, title_fontsize=9)
-    units = count(content["units"], content["unit"])
     title(
         axes,
         "Precision at each share of the events' rows that is found",
-        f"{content['fleet']}: mean over {units}; up and right is better, dashed is chance",
+        f"{content.fleet}: mean over {content.units_text}; up and right is better, "
+        "dashed is chance",
     )
     return figure
 
 
-def _methods(content: dict) -> Figure:
-    methods = content["methods"]
-    order = sorted(methods, key=lambda name: methods[name]["mean"][PRIMARY])
+def _methods(content: EvaluationMetrics) -> Figure:
+    methods = content.methods
+    order = sorted(methods, key=lambda name: methods[name].mean[PRIMARY])
     figure = figure_of(8, 1.5 + 0.45 * len(order))
     axes = figure.subplots()
     bare(axes, grid="x")
     colours = _colours(methods, content)
     for place, name in enumerate(order):
-        mean = methods[name]["mean"][PRIMARY]
-        low, high = methods[name]["interval"][PRIMARY]
-        shade = colours[name] if name in (content["detector"], content["floor"]) else "#9db4c0"
+        mean = methods[name].mean[PRIMARY]
+        low, high = methods[name].interval[PRIMARY]
+        shade = colours[name] if name in (content.detector, content.floor) else "#9db4c0"
         axes.barh(place, mean, color=shade, height=0.62)
         axes.plot([low, high], [place, place], color="#2b3338", linewidth=1.4)
         axes.text(high + 0.008, place, f"{mean:.3f}", va="center", fontsize=9)
-    floor = methods[content["floor"]]["mean"][PRIMARY]
+    floor = methods[content.floor].mean[PRIMARY]
     axes.axvline(floor, color=QUIET, linestyle="--", linewidth=1.2)
     axes.set_yticks(range(len(order)), order)
-    axes.get_yticklabels()[order.index(content["detector"])].set_fontweight("bold")
-    axes.set_xlim(0, min(1.08, max(m["interval"][PRIMARY][1] for m in methods.values()) + 0.12))
-    axes.set_xlabel(f"{METRIC_NAME[PRIMARY]}, buffer {content['buffer_rows']} rows")
-    units = count(content["units"], content["unit"])
+    axes.get_yticklabels()[order.index(content.detector)].set_fontweight("bold")
+    axes.set_xlim(0, min(1.08, max(m.interval[PRIMARY][1] for m in methods.values()) + 0.12))
+    axes.set_xlabel(f"{METRIC_NAME[PRIMARY]}, buffer {content.buffer_rows} rows")
     title(
         axes,
         "Is the detector better than chance and than simple methods?",
-        f"{content['fleet']}: mean over {units}, {content['confidence']:.0%} bootstrap interval; "
-        "dashed is chance",
+        f"{content.fleet}: mean over {content.units_text}, {content.confidence:.0%} bootstrap "
+        "interval; dashed is chance",
     )
     return figure
 

@@ -74,7 +74,7 @@ def draw_timeline(
     found = sum(scored.alarm_T[e.first : e.last].any() for e in unit.truth)
     title(
         panels[0],
-        f"The {which} {evaluation.metrics['unit']}, {unit.name}: "
+        f"The {which} {evaluation.metrics.unit}, {unit.name}: "
         f"{METRIC_NAME[PRIMARY]} {figures[PRIMARY]:.2f}, "
         f"{found} of {count(len(unit.truth), 'event')} found",
         "Shaded: true events. Red: alarms. Below: the channels blamed most."

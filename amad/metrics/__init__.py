@@ -20,6 +20,7 @@ from amad.metrics.ranges import (
 from amad.metrics.statistics import (
     binomial_tail,
     bootstrap_mean,
+    bootstrap_mean_of_groups,
     kendall_tau_b,
     paired_bootstrap,
     poisson_tail,
@@ -29,7 +30,7 @@ from amad.metrics.volume import vus, vus_pr, vus_roc
 
 __all__ = [
     "affiliation_f1", "auc_pr", "auc_roc", "best_f1", "binomial_tail", "bootstrap_mean",
-    "detection_delay", "event_f1", "events_of", "hit_rate_at", "kendall_tau_b", "ndcg_at",
-    "pa_k_curve", "paired_bootstrap", "point_adjusted_f1", "poisson_tail", "precision_recall",
-    "range_f1", "shared_values", "vus", "vus_pr", "vus_roc",
+    "bootstrap_mean_of_groups", "detection_delay", "event_f1", "events_of", "hit_rate_at",
+    "kendall_tau_b", "ndcg_at", "pa_k_curve", "paired_bootstrap", "point_adjusted_f1",
+    "poisson_tail", "precision_recall", "range_f1", "shared_values", "vus", "vus_pr", "vus_roc",
 ]  # fmt: skip

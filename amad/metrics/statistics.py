@@ -4,7 +4,7 @@ Shape legend: U units (vehicles or cases).
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -19,13 +19,30 @@ def bootstrap_mean(
     Raises:
         ValueError: no values, or one that is not finite.
     """
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 1 or len(values) == 0 or not np.isfinite(values).all():
-        raise ValueError("the bootstrap needs at least one value, all of them finite")
-    draw = np.random.default_rng(seed).integers(0, len(values), size=(n, len(values)))
+    return bootstrap_mean_of_groups([values], n, confidence, seed)
+
+
+def bootstrap_mean_of_groups(
+    groups: Sequence, n: int = 1000, confidence: float = 0.95, seed: int = 0
+) -> tuple[float, float, float]:
+    """Mean of the means of groups of units, all weighing the same, with its interval.
+
+    groups: arrays (U,) of values. The bootstrap draws units within each group. Returns (mean, low,
+    high).
+
+    Raises:
+        ValueError: no values, or one that is not finite.
+    """
+    rng, means, draws = np.random.default_rng(seed), [], []
+    for group in groups:
+        values = np.asarray(group, dtype=np.float64)
+        if values.ndim != 1 or len(values) == 0 or not np.isfinite(values).all():
+            raise ValueError("the bootstrap needs at least one value, all of them finite")
+        means.append(values.mean())
+        draws.append(values[rng.integers(0, len(values), size=(n, len(values)))].mean(axis=1))
     tail = (1 - confidence) / 2
-    low, high = np.quantile(values[draw].mean(axis=1), [tail, 1 - tail])
-    return float(values.mean()), float(low), float(high)
+    low, high = np.quantile(np.mean(draws, axis=0), [tail, 1 - tail])
+    return float(np.mean(means)), float(low), float(high)
 
 
 def paired_bootstrap(

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from amad.config import Fleet, Settings
+from amad.evaluation.evaluation_metrics import EvaluationMetrics, MethodFigures
 from amad.metrics import binomial_tail, paired_bootstrap, poisson_tail, shared_values
 from amad.report import page_text as text
 from amad.report.scoring_run import Coverage, Incident, ScoringRun
 from amad.scores.receipts import RegistrationReceipt
-from amad.telemetry.files import read_json
 from amad.telemetry.validation import Validation
 
 METRIC = "vus_pr"
@@ -55,7 +55,7 @@ class Card:
 class Evidence:
     """What the stages before left; None where one has not run."""
 
-    metrics: dict | None
+    metrics: EvaluationMetrics | None
     receipt: RegistrationReceipt | None
     validation: Validation | None
 
@@ -68,9 +68,7 @@ class Evidence:
         """
         folder = settings.fleet_dir(fleet.name)
         return cls(
-            metrics=read_json(
-                folder / "evaluation" / "metrics.json", "run 'amad evaluate'", keys=["methods"]
-            ),
+            metrics=EvaluationMetrics.read(folder),
             receipt=RegistrationReceipt.read(folder),
             validation=Validation.read(folder),
         )
@@ -110,18 +108,17 @@ def _detection(found: Evidence, run: ScoringRun) -> Card:
     )
     if metrics is None:
         return _card(title, means, "unknown", "Not evaluated", "Run 'amad evaluate' for figures.")
-    methods, floor, best = metrics["methods"], metrics["floor"], metrics.get("best_baseline")
-    mine, unit = methods[metrics["detector"]], metrics["unit"]
-    ours = mine["mean"].get(METRIC)
-    if ours is None:
+    methods, mine, best = metrics.methods, metrics.ours, metrics.best_baseline
+    if METRIC not in mine.mean:
         why = "No part of the test data holds both normal rows and known faults."
         return _card(title, means, "unknown", "Cannot be measured", why)
-    kinds = {metrics["detector"]: "ours", **({best: "baseline"} if best else {}), floor: "floor"}
+    kinds = {metrics.detector: "ours"} | ({best: "baseline"} if best else {})
+    kinds[metrics.floor] = "floor"
     bars = [_bar(key, methods[key], kind) for key, kind in kinds.items()]
-    if metrics["units"] < 2:
-        said = f"Cannot be judged: one {unit} has no interval"
+    if metrics.units < 2:
+        said = f"Cannot be judged: one {metrics.unit} has no interval"
         return _card(title, means, "unknown", said, bars=bars)
-    _, above, _ = _difference(mine, methods[floor])
+    _, above, _ = _difference(mine, methods[metrics.floor])
     verdict, said = (
         ("good", "clearly above chance") if above > 0 else ("poor", "not shown to beat chance")
     )
@@ -133,7 +130,7 @@ def _detection(found: Evidence, run: ScoringRun) -> Card:
         against = f"{text.number(abs(gap), 2)} {word} the best simple detector, {best}{proven}."
         if above > 0 and high < 0:
             verdict, said = "fair", "above chance, below a simple detector"
-    headline, *other = _whose(f"VUS-PR {ours:.2f}: {said}", found, run)
+    headline, *other = _whose(f"VUS-PR {mine.mean[METRIC]:.2f}: {said}", found, run)
     return _card(
         title,
         means,
@@ -141,7 +138,7 @@ def _detection(found: Evidence, run: ScoringRun) -> Card:
         headline,
         *other,
         against,
-        f"Mean over {text.count(metrics['units'], unit)} of the test part with its bootstrap "
+        f"Mean over {metrics.units_text} of the test part with its bootstrap "
         "interval. 1 is perfect; the last bar is chance.",
         bars=bars,
     )
@@ -167,22 +164,19 @@ def _whose(headline: str, found: Evidence, run: ScoringRun) -> list[str]:
 
 
 def _faults(found: Evidence, run: ScoringRun) -> Card:
-    point, title = (found.metrics or {}).get("operating_point") or {}, "Does it find known faults?"
+    title = "Does it find known faults?"
     means = (
         "A tick: with its threshold it found at least half of the test part's known faults, and "
         "more than alarms at random times would. A cross: it found no more than those."
     )
-    events, known = point.get("events"), point.get("events_found") or 0
-    if not events:
-        why = "The test part holds no known fault." if found.metrics else "Run 'amad evaluate'."
+    point = found.metrics.operating_point if found.metrics else None
+    if point is None or point.chance_recall is None:
+        why = "The test part holds no known fault." if point else "Run 'amad evaluate'."
         return _card(title, means, "unknown", "Not measured", why)
-    chance = point.get("chance_recall")
-    beyond = known > 0 and (chance is None or binomial_tail(known, events, chance) < CHANCE)
+    events, known, delay = point.events, point.events_found, point.median_delay_seconds
+    beyond = known > 0 and binomial_tail(known, events, point.chance_recall) < CHANCE
     verdict = "poor" if not beyond else "good" if known >= HALF * events else "fair"
-    if chance is None and beyond:
-        verdict = "unknown"  # an evaluation that did not measure what chance finds
     many = text.count(events, "known fault")
-    delay = point.get("median_delay_seconds")
     headline, *other = _whose(f"It finds {known or 'none'} of {many}", found, run)
     return _card(
         title,
@@ -190,12 +184,10 @@ def _faults(found: Evidence, run: ScoringRun) -> Card:
         "unknown" if other else verdict,
         headline,
         *other,
-        None
-        if chance is None
-        else f"Alarms at random times, as many as it raises, would find about "
-        f"{text.number(chance * events, 2)}.",
+        f"Alarms at random times, as many as it raises, would find about "
+        f"{text.number(point.chance_recall * events, 2)}.",
         f"Half of those found are found within {text.span(round(1e6 * delay))}."
-        if known and delay is not None
+        if delay is not None
         else None,
     )
 
@@ -218,13 +210,14 @@ def _alarms(
     rate = len(incidents) / days
     headline = f"{text.number(rate, 2)} incidents per vehicle-day"
     counted = f"{text.count(len(incidents), 'incident')} on {text.count(days, 'vehicle-day')}"
-    point = (found.metrics or {}).get("operating_point") or {}
-    promised = point.get("alarm_budget")
+    promised = normal = None
+    if found.metrics:
+        promised = found.metrics.operating_point.alarm_budget
+        normal = found.metrics.operating_point.normal_test.incidents_per_vehicle_day
     if run.job is not None and run.job.alarm_budget is not None:
         promised = run.job.alarm_budget
     if promised is None:
         return _card(title, means, "unknown", headline, f"{counted}; what is promised is unknown.")
-    normal = (point.get("normal_test") or {}).get("incidents_per_vehicle_day")
     own = found.of_another(run) is None
     verdict = "good"
     if poisson_tail(len(incidents), promised * days) < CHANCE:
@@ -320,14 +313,14 @@ def _card(
     )
 
 
-def _difference(ours: dict, theirs: dict) -> tuple[float, float, float]:
+def _difference(ours: MethodFigures, theirs: MethodFigures) -> tuple[float, float, float]:
     """(mean, low, high) of the paired difference over the units."""
-    a, b = shared_values(ours["per_unit"], theirs["per_unit"], METRIC)
+    a, b = shared_values(ours.per_unit, theirs.per_unit, METRIC)
     return paired_bootstrap(a, b, RESAMPLES, CONFIDENCE, 0)
 
 
-def _bar(name: str, method: dict, kind: str) -> Bar:
-    mean, (low, high) = method["mean"][METRIC], method["interval"][METRIC]
+def _bar(name: str, method: MethodFigures, kind: str) -> Bar:
+    mean, (low, high) = method.mean[METRIC], method.interval[METRIC]
     return Bar(
         name=name,
         value=f"{mean:.2f} [{low:.2f}, {high:.2f}]",

@@ -6,6 +6,7 @@ it stopped and a second one is instant.
 """
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from amad.config import AmadError, ConfigError, Params, Settings, load_params
 from amad.config.console import say
 from amad.engines.shared.environment import quiet
 from amad.evaluation.summary import rounded
-from amad.telemetry.files import staged, write_json
+from amad.telemetry.files import staged
 from bench.facts import machine_facts
 from bench.quality.figures import mean_of_fleets
 from bench.quality.fleets import PROTOCOLS, Prepared, find_fleet, prepare_fleet
@@ -101,10 +102,12 @@ def main(arguments: Sequence[str] | None = None) -> dict:
         "mean_of_fleets": mean_of_fleets(protocols, params),
         "mean_of_real_fleets": mean_of_fleets(real, params),
     })  # fmt: skip
-    write_json(options.out, report)
     page = options.out.with_suffix(".md")
-    with staged(page) as stage:
-        stage.write_text(markdown(report), encoding="utf-8")
+    # One space of indentation: the lists are deep, and two would make the file half as large again.
+    written = json.dumps(report, indent=1, sort_keys=True) + "\n"
+    for path, text in ((options.out, written), (page, markdown(report))):
+        with staged(path) as stage:
+            stage.write_text(text, encoding="utf-8")
     say(f"wrote {options.out} and {page}")
     return report
 

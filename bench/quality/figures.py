@@ -9,16 +9,16 @@ import numpy as np
 
 from amad import metrics
 from amad.config import Fleet, Params
-from amad.evaluation import summary
 from amad.evaluation.harness import WITH, WITHOUT
 from amad.evaluation.method_result import PRIMARY, MethodResult, over_seeds
-from amad.evaluation.summary import STRENGTHS, PerUnit, by_unit, summarise
+from amad.evaluation.summary import STRENGTHS, PerUnit, by_unit, differences, summarise
 from bench.quality.methods import FLOOR
 from bench.quality.records import joined
 
 RELATION_TYPES = ("decoupling", "delay", "stuck")  # faults in how channels go together
-RELATION = "relation"
+RELATION = "relation"  # the mean of VUS-PR over these types, a metric beside the others
 AGAINST = ("linear", "linear_kmeans", WITHOUT, WITH, "amad")
+ALONE = ("mean", "interval", "spread", "per_unit", RELATION)
 Results = Mapping[str, Sequence[Sequence[dict]]]  # method -> seed -> part of the units -> result
 
 
@@ -28,30 +28,28 @@ def form_figures(results: Results, fleet: Fleet, params: Params, *, one_fault: b
     results: of the floor and the methods that did not fail. one_fault: each unit holds one fault.
     Returns {"unit", "units", "unscorable", "methods", "share_of_amad"}.
     """
-    by_method = {name: _seeds(parts, "whole") for name, parts in results.items()}
-    only = {name: _seeds(parts, "alone") for name, parts in results.items() if _has(parts, "alone")}
     unscorable: dict[str, str] = {}
     for part in results[FLOOR][0]:
         unscorable |= part["whole"]["unscorable"]
-    content = {
-        name: _method(name, result, by_method[FLOOR], unscorable, fleet, params, one_fault)
-        for name, result in by_method.items()
-    }
-    for name, result in only.items():
-        whole = _method(name, result, by_method[FLOOR], unscorable, fleet, params, one_fault)
-        kept = ("mean", "interval", "spread", "lift", "per_unit", RELATION, "per_unit_relation")
-        content[name]["alone"] = {key: whole[key] for key in kept if key in whole}
-        content[name]["alone"] |= _costs(results[name], "alone")
+    floor, content = _over_seeds(results[FLOOR], "whole"), {}
+    for name, parts in results.items():
+        whole = _method(name, _over_seeds(parts, "whole"), floor, fleet, params, one_fault)
+        content[name] = whole | _costs(parts, "whole")
+        if all("alone" in part for seed in parts for part in seed):
+            alone = _method(name, _over_seeds(parts, "alone"), floor, fleet, params, one_fault)
+            alone = {key: alone[key] for key in ALONE if key in alone}
+            content[name]["alone"] = alone | _costs(parts, "alone")
     for name, own in content.items():
-        own |= _costs(results[name], "whole")
         own["difference"] = {
-            other: differences(own, content[other], params)
+            other: differences(own["per_unit"], content[other]["per_unit"], params)
             for other in AGAINST
             if other in content and other != name
         }
         if "alone" in own and name != WITH and "alone" in content.get(WITH, {}):
-            theirs = content[WITH]["alone"]
-            own["alone"]["difference"] = {WITH: differences(own["alone"], theirs, params)}
+            theirs = content[WITH]["alone"]["per_unit"]
+            own["alone"]["difference"] = {
+                WITH: differences(own["alone"]["per_unit"], theirs, params)
+            }
     share = content[WITH]["difference"].get(WITHOUT) if WITH in content else None
     return {
         "unit": fleet.evaluation.unit,
@@ -60,17 +58,6 @@ def form_figures(results: Results, fleet: Fleet, params: Params, *, one_fault: b
         "methods": content,
         "share_of_amad": share,
     }
-
-
-def differences(ours: dict, theirs: dict, params: Params) -> dict[str, list[float]]:
-    """[mean, low, high] of the paired difference over the bootstrap's units, by metric."""
-    relation = [
-        {unit: {RELATION: value} for unit, value in m.get("per_unit_relation", {}).items()}
-        for m in (ours, theirs)
-    ]
-    return summary.differences(ours["per_unit"], theirs["per_unit"], params) | (
-        summary.differences(*relation, params)
-    )
 
 
 def mean_of_fleets(figures: Mapping[str, dict], params: Params) -> dict:
@@ -83,7 +70,7 @@ def mean_of_fleets(figures: Mapping[str, dict], params: Params) -> dict:
     places = {(p, f) for fleet in figures.values() for p, forms in fleet.items() for f in forms}
     for protocol, form in sorted(places):
         cells = {
-            name: fleet[protocol][form]["methods"]
+            name: {m: own["per_unit"] for m, own in fleet[protocol][form]["methods"].items()}
             for name, fleet in sorted(figures.items())
             if form in fleet.get(protocol, {}) and fleet[protocol][form]["units"]
         }
@@ -92,20 +79,15 @@ def mean_of_fleets(figures: Mapping[str, dict], params: Params) -> dict:
         shared = set.intersection(*(set(methods) for methods in cells.values()))
         rows = {}
         for method in sorted(shared):
-            own = {fleet: methods[method] for fleet, methods in cells.items()}
-            rows[method] = {
-                PRIMARY: _over_fleets(own, None, params),
-                RELATION: _over_fleets(own, None, params, relation=True),
-                "difference": {
-                    other: {
-                        PRIMARY: _over_fleets(own, {f: m[other] for f, m in cells.items()}, params),
-                        RELATION: _over_fleets(
-                            own, {f: m[other] for f, m in cells.items()}, params, relation=True
-                        ),
-                    }
-                    for other in AGAINST
-                    if other in shared and other != method
-                },
+            own = [methods[method] for methods in cells.values()]
+            rows[method] = {m: _over_fleets(own, None, m, params) for m in (PRIMARY, RELATION)}
+            rows[method]["difference"] = {
+                other: {
+                    m: _over_fleets(own, [methods[other] for methods in cells.values()], m, params)
+                    for m in (PRIMARY, RELATION)
+                }
+                for other in AGAINST
+                if other in shared and other != method
             }
         left = sorted({m for methods in cells.values() for m in methods} - shared)
         table.setdefault(protocol, {})[form] = {
@@ -114,49 +96,44 @@ def mean_of_fleets(figures: Mapping[str, dict], params: Params) -> dict:
     return table
 
 
-def _seeds(parts_by_seed: Sequence[Sequence[dict]], key: str) -> MethodResult:
+def _over_seeds(parts_by_seed: Sequence[Sequence[dict]], key: str) -> MethodResult:
+    """One method on all units, as ``whole`` or ``alone``."""
     return over_seeds(
         [joined([part[key]["method_result"] for part in parts]) for parts in parts_by_seed]
     )
 
 
-def _has(parts_by_seed: Sequence[Sequence[dict]], key: str) -> bool:
-    return all(key in part for parts in parts_by_seed for part in parts)
-
-
 def _method(
-    name: str, result: MethodResult, floor: MethodResult, unscorable: dict[str, str], fleet: Fleet,
-    params: Params, one_fault: bool,
+    name: str, result: MethodResult, floor: MethodResult, fleet: Fleet, params: Params,
+    one_fault: bool,
 ) -> dict:  # fmt: skip
-    by_method = {name: result, FLOOR: floor}
-    whole = summarise(
-        by_method,
-        unscorable,
-        fleet,
-        params,
-        detector=name,
-        floor=FLOOR,
-        with_network=name,
-        without_network=name,
-    )
-    point = whole["operating_point"]
-    point.pop("methods")
-    own = whole["methods"][name] | {
-        "operating_point": point,
-        "localisation": whole["localisation"].get(name),
-        "severity_order": whole["severity_order"],
+    found = summarise(
+        {name: result, FLOOR: floor}, {}, fleet, params, detector=name, floor=FLOOR
+    )  # fmt: skip
+    localisation = found.localisation.get(name)
+    figures = found.ours.model_dump(mode="json", exclude={"lift", "per_unit"}) | {
+        "per_unit": {unit: {PRIMARY: own[PRIMARY]} for unit, own in found.ours.per_unit.items()},
+        "operating_point": found.operating_point.methods[name].model_dump(mode="json"),
+        "localisation": localisation and localisation.model_dump(exclude={"of_those_found"}),
+        "severity_order": found.severity_order.tau_b,
         "by_fault": {
-            kind: figures | figures.pop("methods")[name]
-            for kind, figures in whole["by_fault"].items()
+            kind: fault.methods[name] | {
+                "events": fault.events,
+                "strengths": {key: third.event_recall for key, third in fault.strengths.items()},
+            }
+            for kind, fault in found.by_fault.items()
         },
-    }
+    }  # fmt: skip
     if one_fault:
-        own["by_strength"] = _by_strength(result)
-        own["per_unit_relation"] = per_unit = _relation(result, fleet)
-        if per_unit:
-            values = [per_unit[unit] for unit in sorted(per_unit)]
-            own[RELATION] = _mean(values, params)
-    return own
+        figures["by_strength"] = _by_strength(result)
+        if relation := _relation(result, fleet):
+            for unit, value in relation.items():
+                figures["per_unit"][unit][RELATION] = value
+            judged, values = params.evaluate, [relation[unit] for unit in sorted(relation)]
+            figures[RELATION] = metrics.bootstrap_mean(
+                values, judged.bootstrap, judged.confidence, params.seed
+            )
+    return figures
 
 
 def _by_strength(result: MethodResult) -> dict[str, float]:
@@ -204,37 +181,18 @@ def _costs(parts_by_seed: Sequence[Sequence[dict]], key: str) -> dict:
     return sums | means | {"seeds": len(seeds)}
 
 
-def _mean(values: Sequence[float], params: Params) -> list[float]:
-    judged = params.evaluate
-    return list(metrics.bootstrap_mean(values, judged.bootstrap, judged.confidence, params.seed))
-
-
 def _over_fleets(
-    ours: Mapping[str, dict], theirs: Mapping[str, dict] | None, params: Params, *,
-    relation: bool = False,
-) -> list[float] | None:  # fmt: skip
-    """[mean, low, high] over fleets of a figure, or of its paired difference to ``theirs``."""
-    rng = np.random.default_rng(params.seed)
-    point, draws = [], []
-    for fleet, method in ours.items():
-        own = _values(method, relation)
-        if theirs is not None:
-            others = _values(theirs[fleet], relation)
-            own = {unit: own[unit] - others[unit] for unit in own if unit in others}
-        if not own:
-            continue
-        values = np.array([own[unit] for unit in sorted(own)])
-        drawn = rng.integers(0, len(values), (params.evaluate.bootstrap, len(values)))
-        point.append(values.mean())
-        draws.append(values[drawn].mean(axis=1))
-    if not point:
+    ours: Sequence[PerUnit], theirs: Sequence[PerUnit] | None, metric: str, params: Params
+) -> tuple[float, float, float] | None:
+    """(mean, low, high) over fleets of a metric, or of its paired difference to ``theirs``."""
+    if theirs is None:
+        groups = [metrics.shared_values(own, own, metric)[0] for own in ours]
+    else:
+        pairs = zip(ours, theirs, strict=True)
+        groups = [np.subtract(*metrics.shared_values(*pair, metric)) for pair in pairs]
+    groups, judged = [group for group in groups if len(group)], params.evaluate
+    if not groups:
         return None
-    tail = (1 - params.evaluate.confidence) / 2
-    low, high = np.quantile(np.mean(draws, axis=0), [tail, 1 - tail])
-    return [float(np.mean(point)), float(low), float(high)]
-
-
-def _values(method: dict, relation: bool) -> dict[str, float]:
-    if relation:
-        return method.get("per_unit_relation", {})
-    return {unit: figures[PRIMARY] for unit, figures in method["per_unit"].items()}
+    return metrics.bootstrap_mean_of_groups(
+        groups, judged.bootstrap, judged.confidence, params.seed
+    )

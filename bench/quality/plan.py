@@ -97,7 +97,6 @@ class Plan:
         fleet, store = prepared.fleet, prepared.store
         content = {
             "description": fleet.description,
-            "file": str(prepared.file),
             "digest": fleet.digest,
             "simulated": fleet.source.format == "simulator",
             "period_seconds": fleet.period_seconds,

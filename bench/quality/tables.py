@@ -107,7 +107,7 @@ def ablations(methods: dict) -> list[str]:
             signed(only.get("difference", {}).get(WITH, {}).get(PRIMARY)),
             or_dash(only.get("spread", {}).get(PRIMARY), ".3f"),
         ])  # fmt: skip
-    columns = ["less the first", "over seeds"]
+    columns = ["minus the first", "over seeds"]
     head = ["form", "VUS-PR", *columns, "network alone", *columns]
     return ["Ablations:", "", *table(head, rows), ""]
 
@@ -117,11 +117,10 @@ def _paired(methods: dict) -> list[str]:
     found = methods.get("amad", {}).get("difference")
     if not found:
         return []
-    metrics = [PRIMARY, "auc_pr", RELATION]
-    titles = {PRIMARY: "VUS-PR", "auc_pr": "AUC-PR", RELATION: RELATION}
-    metrics = [m for m in metrics if any(m in figures for figures in found.values())]
+    titles = {PRIMARY: "VUS-PR", RELATION: RELATION}
+    metrics = [m for m in titles if any(m in figures for figures in found.values())]
     rows = [[other, *(signed(f.get(m)) for m in metrics)] for other, f in found.items()]
-    lines = ["Paired differences, amad less:", ""]
+    lines = ["Paired differences, amad minus:", ""]
     return [*lines, *table(["other", *(titles[m] for m in metrics)], rows), ""]
 
 
@@ -138,7 +137,7 @@ def _means(title: str, means: dict) -> list[str]:
                     content["methods"].items(), key=lambda item: -item[1][PRIMARY][0]
                 )
             ]
-            head = ["method", "VUS-PR", RELATION, "less linear", "less amad"]
+            head = ["method", "VUS-PR", RELATION, "minus linear", "minus amad"]
             lines += [f"## {title}, {protocol}, {form}", "", ", ".join(content["fleets"]) + ".", ""]
             lines += [*table(head, rows), ""]
             if left := content["not_in_all_fleets"]:

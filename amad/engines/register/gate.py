@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from amad.config.params import GateParams
+from amad.evaluation.evaluation_metrics import EvaluationMetrics, OperatingPoint
 from amad.metrics import paired_bootstrap, shared_values
 
 BY_HAND = (
@@ -81,7 +82,7 @@ def compare(ours: PerUnit, theirs: PerUnit, params: GateParams) -> Comparison | 
 
 
 def decide(
-    metrics: dict,
+    metrics: EvaluationMetrics,
     champion: PerUnit | None,
     params: GateParams,
     *,
@@ -90,17 +91,15 @@ def decide(
 ) -> Decision:
     """Judge a challenger by its evaluation.
 
-    metrics: the challenger's ``metrics.json``. champion: the present champion's per-unit metrics
+    metrics: of the challenger. champion: the present champion's per-unit metrics
     on the same data. champion_version: None where there is no champion yet. champion_problem: why
     the champion cannot be scored on the present data; it then cannot defend its place.
     """
     decision = Decision()
-    methods = metrics["methods"]
-    ours = methods[metrics["detector"]]["per_unit"]
-    unit, metric = metrics["unit"], params.metric
+    ours, unit, metric = metrics.ours.per_unit, metrics.unit, params.metric
     decision.figures |= {"metric": metric, "confidence": params.confidence}
 
-    floor = compare(ours, methods[metrics["floor"]]["per_unit"], params)
+    floor = compare(ours, metrics.methods[metrics.floor].per_unit, params)
     if floor is None:
         decision.reasons.append(
             f"refused: it cannot be judged, since no {unit} has a value of {metric}; {BY_HAND}"
@@ -110,12 +109,12 @@ def decide(
     decision.figures["units"] = floor.units
     decision.reasons.append(
         f"{metric} over {floor.units} {unit}{'s' if floor.units > 1 else ''}: "
-        + floor.text("challenger", f"{metrics['floor']} floor")
+        + floor.text("challenger", f"{metrics.floor} floor")
     )
     if floor.units == 1:
         more = (
             "; with evaluation: {unit: case} in the fleet file the injected faults are the units"
-            if metrics.get("labels") in ("injected", "none") and unit == "vehicle"
+            if metrics.labels in ("injected", "none") and unit == "vehicle"
             else ""
         )
         decision.reasons.append(
@@ -125,7 +124,7 @@ def decide(
     if not floor.wins:
         decision.reasons.append(f"refused: it is not above the floor of random scores; {BY_HAND}")
         return decision
-    if not _finds_events(decision, metrics.get("operating_point") or {}):
+    if not _finds_events(decision, metrics.operating_point):
         return decision
     if not _passes_baseline(decision, metrics, params):
         return decision
@@ -154,13 +153,12 @@ def decide(
     return decision
 
 
-def _finds_events(decision: Decision, point: dict) -> bool:
+def _finds_events(decision: Decision, point: OperatingPoint) -> bool:
     """Does it find more of the known events, at its threshold, than alarms at random would?"""
-    events, found = point.get("events") or 0, point.get("events_found") or 0
+    events, found, chance = point.events, point.events_found, point.chance_recall or 0.0
     if not events:
         decision.reasons.append("the test part holds no known event to be found")
         return True
-    chance = point.get("chance_recall") or 0.0
     decision.figures |= {"events": events, "events_found": found}
     decision.figures["events_by_chance"] = round(chance * events, 3)
     text = (
@@ -174,14 +172,11 @@ def _finds_events(decision: Decision, point: dict) -> bool:
     return False
 
 
-def _passes_baseline(decision: Decision, metrics: dict, params: GateParams) -> bool:
-    methods = metrics["methods"]
-    ours = methods[metrics["detector"]]["per_unit"]
-    names = ("detector", "floor", "with_network", "without_network")
-    kin = {metrics.get(name) for name in names}
+def _passes_baseline(decision: Decision, metrics: EvaluationMetrics, params: GateParams) -> bool:
+    kin = (metrics.detector, metrics.floor, metrics.with_network, metrics.without_network)
     rivals = {  # metrics.json names the best by its primary metric, which need not be the gate's
-        name: compare(ours, methods[name]["per_unit"], params)
-        for name in sorted(methods)
+        name: compare(metrics.ours.per_unit, method.per_unit, params)
+        for name, method in sorted(metrics.methods.items())
         if name not in kin
     }
     known = {name: found for name, found in rivals.items() if found is not None}

@@ -6,6 +6,7 @@ Its last section, Promotion, is rewritten in the registry whenever the version's
 from amad.config import Fleet, Params
 from amad.engines.register.gate import Decision
 from amad.engines.shared.train_result import TrainResult
+from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.telemetry.validation import Validation
 
 PROMOTION = "## Promotion"
@@ -16,7 +17,7 @@ def model_card(
     *,
     fleet: Fleet,
     params: Params,
-    metrics: dict,
+    metrics: EvaluationMetrics,
     validation: Validation,
     data: dict,
     training: TrainResult,
@@ -25,7 +26,7 @@ def model_card(
 ) -> str:
     """Build the card from the artifacts of the stages.
 
-    params: as trained, with what the sweep chose. metrics: metrics.json. validation:
+    params: as trained, with what the sweep chose. validation:
     validation.json. data: {rows, vehicles, first, last, hash} of the window store. training:
     train.json. lineage: the version's tags. decision: the gate's.
     """
@@ -86,56 +87,46 @@ def _training(params: Params, training: TrainResult) -> str:
     )
 
 
-def _quality(metrics: dict, params: Params) -> str:
-    methods = metrics["methods"]
-    mine = methods[metrics["detector"]]["mean"]
-    columns = [name for name in METRICS if mine.get(name) is not None]
+def _quality(metrics: EvaluationMetrics, params: Params) -> str:
+    methods = metrics.methods
+    columns = [name for name in METRICS if name in metrics.ours.mean]
     if not columns:
-        reasons = [f"- {unit}: {why}" for unit, why in sorted(metrics["unscorable"].items())]
-        said = f"## Quality\nNo {metrics['unit']} of the test part can be judged:"
+        reasons = [f"- {unit}: {why}" for unit, why in sorted(metrics.unscorable.items())]
+        said = f"## Quality\nNo {metrics.unit} of the test part can be judged:"
         return "\n".join([said, *reasons])
     lines = [
         "## Quality",
-        f"On the test part of each {metrics['unit']} ({metrics['units']}), fitted on train alone; "
+        f"On the test part of each {metrics.unit} ({metrics.units}), fitted on train alone; "
         f"mean with a {params.evaluate.confidence:.0%} bootstrap interval. "
-        f"`{metrics['floor']}` is the floor that scores without any knowledge reach.",
+        f"`{metrics.floor}` is the floor that scores without any knowledge reach.",
         "",
         "| method | " + " | ".join(columns) + " |",
         "|---|" + "---|" * len(columns),
     ]
-    order = sorted(methods, key=lambda n: -(methods[n]["mean"].get(columns[0]) or 0.0))
-    for name in order:
-        cells = []
-        for metric in columns:
-            value = methods[name]["mean"].get(metric)
-            interval = methods[name].get("interval", {}).get(metric)
-            text = "–" if value is None else f"{value:.3f}"
-            if value is not None and interval and metric == columns[0]:
-                text += f" [{interval[0]:.3f}, {interval[1]:.3f}]"
-            cells.append(text)
-        bold = "**" if name == metrics["detector"] else ""
+    for name in sorted(methods, key=lambda name: -methods[name].mean[columns[0]]):
+        cells = [f"{methods[name].mean[metric]:.3f}" for metric in columns]
+        cells[0] += " [{:.3f}, {:.3f}]".format(*methods[name].interval[columns[0]])
+        bold = "**" if name == metrics.detector else ""
         lines.append(f"| {bold}{name}{bold} | " + " | ".join(cells) + " |")
-    unscorable = metrics.get("unscorable") or {}
-    if unscorable:
-        lines.append(f"\nNot scorable: {', '.join(sorted(unscorable))}.")
+    if metrics.unscorable:
+        lines.append(f"\nNot scorable: {', '.join(sorted(metrics.unscorable))}.")
     return "\n".join(lines)
 
 
-def _operating_point(metrics: dict, params: Params) -> str:
-    point = metrics.get("operating_point") or {}
+def _operating_point(metrics: EvaluationMetrics, params: Params) -> str:
     figures = [
         f"- {key.replace('_', ' ')}: {value:.4g}"
-        for key, value in sorted(point.items())
-        if isinstance(value, int | float) and not isinstance(value, bool)
+        for key, value in sorted(metrics.operating_point)
+        if isinstance(value, int | float)
     ]
     return (
         "## Operating point\n"
-        f"The threshold is read from train data for {params.detect.alarm_budget:g} incidents a "
+        f"The threshold is read from train data for {params.detect.alarm_budget:g} incidents per "
         "vehicle-day at the most.\n" + "\n".join(figures)
     ).rstrip()
 
 
-def _limits(metrics: dict, fleet: Fleet) -> str:
+def _limits(metrics: EvaluationMetrics, fleet: Fleet) -> str:
     lines = [
         "## Limits",
         f"- channels and units as in conf/fleet/{fleet.name}.yaml; another contract is refused",
@@ -144,9 +135,9 @@ def _limits(metrics: dict, fleet: Fleet) -> str:
         "- the score says how unusual, not how dangerous; what was usual in training is normal to "
         "it, faults included",
     ]
-    share = (metrics.get("share_of_amad") or {}).get(METRICS[0])
-    if share:
-        lines.append(_share(*share, votes=metrics["with_network"] == metrics["detector"]))
+    if metrics.share_of_amad:
+        votes = metrics.with_network == metrics.detector
+        lines.append(_share(*metrics.share_of_amad[METRICS[0]], votes=votes))
     if fleet.labels.kind == "injected":
         lines.append("- measured on injected faults: real ones may look different")
     return "\n".join(lines)

@@ -37,15 +37,14 @@ from amad.engines.shared.model_registry import (
 )
 from amad.engines.shared.tracking import connect, open_run
 from amad.engines.shared.train_result import TrainResult
+from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.scores.receipts import RegistrationReceipt
-from amad.telemetry.files import read_json
 from amad.telemetry.lake import Lake
 from amad.telemetry.validation import Validation
 from amad.windows.series import TEST
 from amad.windows.store import WindowStore
 
 EXAMPLE_ROWS = 120
-EVALUATE = "run the stage evaluate"
 
 
 def register(stage: Stage) -> RegistrationReceipt:
@@ -56,7 +55,7 @@ def register(stage: Stage) -> RegistrationReceipt:
         ServiceError: the tracking store does not answer.
     """
     name = stage.fleet.name
-    metrics = read_json(stage.folder / "evaluation" / "metrics.json", EVALUATE, required=True)
+    metrics = EvaluationMetrics.require(stage.folder)
     candidate = _Candidate(
         stage=stage,
         client=connect(stage.settings),
@@ -109,7 +108,7 @@ class _Candidate:
 
     stage: Stage
     client: MlflowClient
-    metrics: dict
+    metrics: EvaluationMetrics
     identity: dict[str, str]
     detector: Detector
     lake: Lake
@@ -182,21 +181,21 @@ class _Candidate:
             )
 
 
-def _identity(stage: Stage, metrics: dict) -> dict[str, str]:
+def _identity(stage: Stage, metrics: EvaluationMetrics) -> dict[str, str]:
     """What the metrics were measured on, after a look at whether it is what lies there.
 
     Raises:
         DataError: the detector is another one, or damaged.
     """
     folder = stage.folder
-    found, measured = folder_digest(folder / "detector"), metrics.get(DIGEST)
+    found, measured = folder_digest(folder / "detector"), metrics.detector_digest
     if found != measured:
         raise DataError(
             f"{folder / 'detector'} has the digest {found}, and the figures of "
-            f"{folder / 'evaluation' / 'metrics.json'} are of {measured or 'an unknown one'}: one "
-            f"of them was changed or damaged since; {EVALUATE} again"
+            f"{folder / metrics.FILE} are of {measured or 'an unknown one'}: one "
+            f"of them was changed or damaged since; {metrics.REMEDY} again"
         )
-    return {DIGEST: found, DATA_HASH: metrics[DATA_HASH]}
+    return {DIGEST: found, DATA_HASH: metrics.data_hash}
 
 
 def _verdict(validation: Validation, data_hash: str) -> str:

@@ -16,6 +16,7 @@ from amad.config.digest import json_digest
 from amad.engines.shared.datasets import log_datasets
 from amad.engines.shared.tracking import experiment_id, find_run, log_settings, open_run
 from amad.engines.shared.train_result import TrainResult
+from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.windows.store import WindowStore
 
 OF_THE_THRESHOLD = ("event_recall", "median_delay_seconds")  # of ``operating_point``
@@ -26,13 +27,13 @@ def evaluation_run(
     params: Params,
     store: WindowStore,
     folder: Path,
-    metrics: dict,
+    metrics: EvaluationMetrics,
     training: TrainResult,
 ) -> str:
     """The id of the run that holds an evaluation; logged now if it is not there, or not whole.
 
     params: those the detector was trained and judged with. folder: the fleet's, with ``lake`` and
-    ``evaluation``. metrics: metrics.json. training: train.json.
+    ``evaluation``. training: whose network the detector has.
 
     Raises:
         ServiceError: the tracking store does not answer.
@@ -45,8 +46,8 @@ def evaluation_run(
         "stage": "evaluate",
         "fleet": fleet,
         "evaluation_digest": digest,
-        "detector_digest": metrics["detector_digest"],
-        "data_hash": metrics["data_hash"],
+        "detector_digest": metrics.detector_digest,
+        "data_hash": metrics.data_hash,
         "training_run_id": training_run(client, fleet, training),
         "training_digest": training.digest or "none",
     }
@@ -67,29 +68,29 @@ def training_run(client: MlflowClient, fleet: str, training: TrainResult) -> str
     return found or "none"
 
 
-def evaluation_digest(metrics: dict) -> str:
+def evaluation_digest(metrics: EvaluationMetrics) -> str:
     """16 hex digits of what ``metrics.json`` says."""
-    return json_digest(metrics)
+    return json_digest(metrics.content())
 
 
-def points(metrics: dict) -> list[Metric]:
+def points(metrics: EvaluationMetrics) -> list[Metric]:
     """The means of ``metrics.json`` in groups: ``test/vus_pr``, ``floor/vus_pr``, ...
 
     A model that is logged to the run takes them over by itself.
     """
-    names = {"test": metrics["detector"], "floor": metrics["floor"]}
-    if metrics["best_baseline"]:
-        names["baseline"] = metrics["best_baseline"]
+    names = {"test": metrics.detector, "floor": metrics.floor}
+    if metrics.best_baseline:
+        names["baseline"] = metrics.best_baseline
     figures = {
         f"{group}/{metric}": value
         for group, name in names.items()
-        for metric, value in metrics["methods"][name]["mean"].items()
+        for metric, value in metrics.methods[name].mean.items()
     }
-    figures |= {f"test/{key}": metrics["operating_point"].get(key) for key in OF_THE_THRESHOLD}
-    dataset = f"{metrics['fleet']}/test"
+    figures |= {f"test/{key}": getattr(metrics.operating_point, key) for key in OF_THE_THRESHOLD}
+    dataset = f"{metrics.fleet}/test"
     now = int(time.time() * 1000)
     return [
-        Metric(name, value, now, 0, dataset_name=dataset, dataset_digest=metrics["data_hash"])
+        Metric(name, value, now, 0, dataset_name=dataset, dataset_digest=metrics.data_hash)
         for name, value in figures.items()
         if value is not None
     ]

@@ -1,0 +1,167 @@
+"""``evaluation/metrics.json``: every figure of an evaluation, as a typed value.
+
+docs/explanation/evaluation.md explains the figures. The file holds no time of day: the same data,
+parameters and code give the same bytes.
+"""
+
+from typing import Annotated, ClassVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from amad.telemetry.artifact import Artifact
+
+DIGITS = 6  # of every figure that is written
+
+Figure = Annotated[float, AfterValidator(lambda value: round(float(value), DIGITS))]
+Difference = tuple[Figure, Figure, Figure]  # mean, low, high of a paired difference
+
+
+class Figures(BaseModel):
+    """A part of the file."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class MethodFigures(Figures):
+    """One method on the test part.
+
+    mean, interval: by metric, over units; the interval is (low, high). spread: standard deviation
+    of the mean over seeds, for what is random. lift: paired difference to the floor, by metric.
+    per_unit: unit -> metric -> value, None where it has none. pa_k_curve: see
+    ``amad.metrics.pa_k_curve``. unscored_rows: how many of ``rows`` got no score.
+    """
+
+    mean: dict[str, Figure]
+    interval: dict[str, tuple[Figure, Figure]]
+    spread: dict[str, Figure] = {}
+    lift: dict[str, Difference] = {}
+    per_unit: dict[str, dict[str, Figure | None]]
+    pa_k_curve: list[Figure] = []
+    rows: int = 0
+    unscored_rows: int = 0
+
+
+class IncidentRate(Figures):
+    """Incidents on rows that touch no event; the rate is None where there are no such rows."""
+
+    incidents: int
+    vehicle_days: Figure
+    incidents_per_vehicle_day: Figure | None
+
+
+class Detection(Figures):
+    """How many of the known events hold an alarm, and how soon after their start."""
+
+    events: int
+    events_found: int
+    event_recall: Figure | None
+    median_delay_seconds: Figure | None
+
+
+class OperatingPoint(Detection):
+    """What a method does at its threshold.
+
+    alarm_budget: promised incidents per vehicle-day. chance_recall: share of the events that as
+    many alarms at random times would find.
+    """
+
+    alarm_budget: Figure
+    calibration: IncidentRate
+    normal_test: IncidentRate
+    chance_recall: Figure | None
+    median_delay_rows: Figure | None
+    lookahead_seconds: Figure
+
+
+class OperatingPoints(OperatingPoint):
+    """The detector's operating point, and that of every method."""
+
+    methods: dict[str, OperatingPoint] = {}
+
+
+class Hits(Figures):
+    """How many of the culprit channels are among those blamed most: HitRate and NDCG."""
+
+    hit_rate_100: Figure | None
+    hit_rate_150: Figure | None
+    ndcg_100: Figure | None = None
+    ndcg_150: Figure | None = None
+
+
+class Localisation(Hits):
+    """Hits over all events whose culprits are known, and over those of them that were found."""
+
+    events: int
+    of_those_found: Hits
+
+
+class StrengthFigures(Detection):
+    """Detection of a third of a fault type's strengths; ``strength`` is the lowest and highest."""
+
+    strength: tuple[Figure, Figure]
+
+
+class FaultFigures(Detection):
+    """Detection of one fault type: by thirds of its strengths, and by method and metric."""
+
+    strengths: dict[str, StrengthFigures]
+    methods: dict[str, dict[str, Figure]]
+
+
+class SeverityOrder(Figures):
+    """Kendall's tau-b of strength and severity, by type and in the mean; empty where unknown."""
+
+    tau_b: Figure | None = None
+    by_type: dict[str, Figure] = {}
+    events: dict[str, int] = {}
+
+
+class PointAdjusted(Figures):
+    """Point-adjusted F1 by method, with a warning; empty where it would mislead."""
+
+    worthless: str = ""
+    mean_f1: dict[str, Figure] = {}
+
+
+class EvaluationMetrics(Artifact):
+    """An evaluation of a detector beside floor and baselines.
+
+    detector, floor, best_baseline: names in ``methods``. with_network, without_network: the names
+    of the detector's two forms, None where there is one; share_of_amad: their paired difference by
+    metric. detector_digest, data_hash: the detector and the lake that the figures are of.
+    """
+
+    FILE: ClassVar[str] = "evaluation/metrics.json"
+    REMEDY: ClassVar[str] = "run 'amad evaluate'"
+
+    fleet: str
+    unit: str
+    units: int
+    unscorable: dict[str, str]
+    labels: str
+    buffer_rows: int
+    confidence: Figure
+    detector: str
+    floor: str
+    best_baseline: str | None
+    with_network: str | None
+    without_network: str | None
+    methods: dict[str, MethodFigures]
+    share_of_amad: dict[str, Difference] | None
+    operating_point: OperatingPoints
+    localisation: dict[str, Localisation | Hits] = {}
+    by_fault: dict[str, FaultFigures] = {}
+    severity_order: SeverityOrder = SeverityOrder()
+    point_adjusted: PointAdjusted = PointAdjusted()
+    detector_digest: str = ""
+    data_hash: str = ""
+
+    @property
+    def ours(self) -> MethodFigures:
+        """The figures of the judged detector."""
+        return self.methods[self.detector]
+
+    @property
+    def units_text(self) -> str:
+        """The number of units in words: ``1 vehicle``, ``12 cases``."""
+        return f"{self.units} {self.unit}{'' if self.units == 1 else 's'}"
