@@ -42,7 +42,6 @@ def reasons(cells, decimal=None, **more):
         ([1.5, float("nan"), float("inf"), 1e39], [1.5, None, "bad", "bad"]),
         ([None, None], [None, None]),
         ([decimal.Decimal("1.25"), None], [1.25, None]),
-        ([b"5", b"2.5"], [5, 2.5]),
     ],
 )
 def test_numbers_of_any_column(cells, expected):

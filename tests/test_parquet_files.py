@@ -54,6 +54,7 @@ def test_a_struct_and_a_list_are_refused_with_the_way_out(tmp_path):
         (pa.array(["a", None], pa.large_string()), ["a", None]),
         (pa.array(["a", None], pa.string_view()), ["a", None]),
         (pa.array([b"a", None], pa.binary()), ["a", None]),
+        (pa.array([b"5", b"2.5"], pa.large_binary()), ["5", "2.5"]),
         (pa.array([decimal.Decimal("5.25"), None]), [decimal.Decimal("5.25"), None]),
         (pa.array([2**64 - 1, None], pa.uint64()), [2**64 - 1, None]),
         (pa.array(np.array([0.5, 2], np.float16)), [0.5, 2]),
@@ -71,6 +72,11 @@ def test_times_of_the_old_form_keep_their_years(tmp_path):
     table = pa.table({"t": pa.array(times, pa.timestamp("us"))})
     path = written(tmp_path, table, use_deprecated_int96_timestamps=True)
     assert seen(path, RULES).rows[1] == (times[0],)
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path):
+    path = written(tmp_path, pa.table({"x": [b"\xff", b"1"]}))
+    assert seen(path, RULES).refused == "unreadable file: Invalid UTF8 payload"
 
 
 def test_a_file_without_rows_and_a_file_that_is_none(tmp_path):

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-
 from amad.config import DataError, Settings
 from amad.draft import vehicles
 from amad.draft.channels import describe, named
@@ -96,16 +94,14 @@ def _finished(plan: Plan) -> Draft:
     placed = plan.clock.take == "index" or plan.clock.keys.get("start_from") == "modified"
     one = plan.owner.keys["take"] == "constant" and not placed
     if one and vehicles.overlap(trial.spans):
-        plan.owner = vehicles.by_undated_name(plan.paths) or vehicles.each_its_own(plan.paths)
+        plan.owner = vehicles.each_its_own(plan.paths)
         plan.owner.seen += " (they run at the same time, as one vehicle cannot)"
         trial = try_out(plan.fleet(), plan.root, plan.samples, parts)
-    if not trial.files:
+    if not trial.rows:
         reason = next(iter([*trial.refused.values(), *trial.reasons]), "no rows")
         raise DataError(f"{plan.root}: not one row of the sample can be read: {reason}")
-    value_NC = np.concatenate([file.value_TC for file in trial.files])
-    file_N = np.repeat(np.arange(len(trial.files)), [len(f.timestamp_T) for f in trial.files])
-    for channel, value_N in zip(plan.channels, value_NC.T, strict=True):
-        describe(channel, value_N, file_N)
+    for channel, value_N in zip(plan.channels, trial.value_NC.T, strict=True):
+        describe(channel, value_N, trial.file_N)
     plan.sparse = plan.format == "csv" and is_sparse(trial)
     sparse = plan.format in ("csv_sparse", "csv_long")
     fixed = plan.period if plan.clock.take == "index" else None

@@ -34,7 +34,7 @@ ELAPSED_UNITS = {"s": "s", "sec": "s", "seconds": "s", "ms": "ms", "us": "us", "
                  "min": "min", "h": "h"}  # fmt: skip
 # A date, with or without a time of day, in a path: what to look for, and its strptime forms.
 IN_PATH = (
-    (r"(\d{4}-\d\d-\d\d)[T_ -]?(\d\d[-.:_]?\d\d[-.:_]?\d\d)", None),
+    (r"(\d{4}-\d\d-\d\d[T_ -]?\d\d[-.:_]?\d\d[-.:_]?\d\d)", None),
     (r"(?<!\d)(\d{8}[-_T ]?\d{6})(?!\d)", None),
     (r"(\d{4}-\d\d-\d\d)", "%Y-%m-%d"),
     (r"(?<!\d)((?:19|20)\d{6})(?!\d)", "%Y%m%d"),
@@ -277,7 +277,7 @@ def _of_day(header: str, samples: list[Sampled], settings: dict[str, str]) -> Cl
     if dated is None:
         return None
     keys["date_pattern"] = dated[0]
-    if dated[1] not in ("%Y-%m-%d", None):
+    if dated[1] != "%Y-%m-%d":
         keys["date_format"] = dated[1]
     return Clock(keys=keys, seen="the time of day, with the date in the file's path")
 
@@ -338,38 +338,21 @@ def _in_preambles(samples: list[Sampled]) -> dict[str, str] | None:
     return None
 
 
-def _in_paths(paths: list[str], *, dates_only: bool = False) -> tuple[str, str | None] | None:
+def _in_paths(paths: list[str], *, dates_only: bool = False) -> tuple[str, str] | None:
     """Pattern and strptime form of the date (and time) that each path tells."""
     for pattern, form in IN_PATH:
-        if form is None and dates_only:
+        matches = [re.search(pattern, path) for path in paths]
+        texts = [match[1] for match in matches if match]
+        if len(texts) < len(paths) or (form is None and dates_only):
             continue
-        texts = [re.search(pattern, path) for path in paths]
-        if not all(texts):
-            continue
-        if form is None:
-            whole = pattern.replace("(", "(?:").replace("(?:?", "(?")
-            told = re.search(whole, paths[0])
-            assert told is not None
-            form = _form_of(told[0])
-            pattern = f"({whole})"
-            if form is None:
-                continue
+        form = form or _form_of(texts[0])
         read = times.strptime(form)
-        found = [re.search(pattern, path) for path in paths]
-        if all(match is not None and read(match[1]) is not None for match in found):
+        if all(read(text) is not None for text in texts):
             return pattern, form
     return None
 
 
-def _form_of(text: str) -> str | None:
+def _form_of(text: str) -> str:
     """The strptime form of a date and time of digits, whatever stands between them."""
     codes = iter(("%Y", "%m", "%d", "%H", "%M", "%S"))
-    sizes = iter((4, 2, 2, 2, 2, 2))
-    form, at = "", 0
-    for code, size in zip(codes, sizes, strict=True):
-        while at < len(text) and not text[at].isdigit():
-            form += text[at]
-            at += 1
-        form += code
-        at += size
-    return form if at == len(text) else None
+    return re.sub(r"^\d{4}|\d\d", lambda _: next(codes), text)

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 from amad.reading.batch import FileRefusedError
@@ -34,24 +35,24 @@ def dialect_of(path: Path) -> Dialect:
         FileRefusedError: it is no text, or no line of it looks like a header.
     """
     encoding, lines = _lines(path)
-    best: tuple[float, str, int, list[str]] | None = None
-    for delimiter in DELIMITERS:
-        found = _header(lines, delimiter)
-        if found is not None and (best is None or found[0] > best[0]):
-            best = (found[0], delimiter, found[1], found[2])
-    if best is None and (found := _header(lines, " ")) is not None:
-        best = (found[0], " ", found[1], found[2])
-    if best is None:
+    found = _headers(lines, DELIMITERS) or _headers(lines, " ")
+    if not found:
         rows = [_split(line, delimiter) for delimiter in DELIMITERS for line in lines[:ROWS]]
         bare = any(len(row) > 1 and all(map(NUMERIC.fullmatch, row)) for row in rows)
         remedy = "; its rows begin at once: put a line with the columns' names before them"
         raise FileRefusedError(
             f"no line looks like a header with rows of values below it{remedy * bare}"
         )
-    _, delimiter, at, headers = best
+    _, at, headers, delimiter = max(found, key=itemgetter(0))
     return Dialect(
         encoding=encoding, delimiter=delimiter, headers=tuple(headers), preamble=tuple(lines[:at])
     )
+
+
+def _headers(lines: list[str], delimiters: str) -> list[tuple[float, int, list[str], str]]:
+    """How well, where, with which fields, and split at which of the delimiters."""
+    found = ((_header(lines, delimiter), delimiter) for delimiter in delimiters)
+    return [(*header, delimiter) for header, delimiter in found if header is not None]
 
 
 def _lines(path: Path) -> tuple[str, list[str]]:

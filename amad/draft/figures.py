@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from amad.draft.trial import Trial
 
@@ -36,12 +37,11 @@ class Figures:
 
 def is_sparse(trial: Trial) -> bool:
     """Do the signals of a log take turns, so that most cells are empty?"""
-    value_TC = np.concatenate([file.value_TC for file in trial.files])
-    value_TC = value_TC[:, ~np.isnan(value_TC).all(axis=0)]
-    if value_TC.shape[1] < 2:
+    empty_NC = np.isnan(trial.value_NC)
+    empty_NC = empty_NC[:, ~empty_NC.all(axis=0)]
+    if empty_NC.shape[1] < 2:
         return False
-    empty_TC = np.isnan(value_TC)
-    return bool(empty_TC.mean() > SPARSE_CELLS and (~empty_TC).all(axis=1).mean() < FULL_ROWS)
+    return bool(empty_NC.mean() > SPARSE_CELLS and (~empty_NC).all(axis=1).mean() < FULL_ROWS)
 
 
 def figures_of(trial: Trial, *, sparse: bool, period: float | None = None) -> Figures:
@@ -50,7 +50,7 @@ def figures_of(trial: Trial, *, sparse: bool, period: float | None = None) -> Fi
     for time_T, value_TC in _vehicles(trial):
         rows.append(len(np.unique(time_T)))  # those of one time are merged
         steps += _steps(time_T, value_TC, sparse=sparse)
-    step = np.concatenate(steps) if steps else np.zeros(0)
+    step = np.concatenate(steps)
     step = step[step > 0]
     if period is None:
         told = float(np.median(step)) if len(step) else 1.0
@@ -59,14 +59,13 @@ def figures_of(trial: Trial, *, sparse: bool, period: float | None = None) -> Fi
     max_gap = snapped(max(10 * period, 1.5 * min(usual, 60 * period)), up=True)
     gaps = step[(step > max_gap) & (step <= REST * max_gap)]
     reported = step[step <= REST * max_gap].sum()
-    value_TC = np.concatenate([file.value_TC for file in trial.files])
-    nulls_C = np.isnan(value_TC).mean(axis=0)
+    nulls_C = np.isnan(trial.value_NC).mean(axis=0)
     return Figures(
         period=period,
         max_gap=max_gap,
         gap_share=float(gaps.sum() / reported) if reported else 0.0,
         null_share=0.0 if sparse else float(nulls_C.max()),
-        rows=int(np.median(rows)) if rows else 0,
+        rows=int(np.median(rows)),
     )
 
 
@@ -106,15 +105,9 @@ def _turn(trial: Trial) -> float:
 
 def _vehicles(trial: Trial) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Times and values of each vehicle in time order."""
-    if not trial.files:
-        return
-    vehicle = np.concatenate([file.vehicle_T for file in trial.files])
-    time_us = np.concatenate([file.timestamp_T for file in trial.files])
-    value = np.concatenate([file.value_TC for file in trial.files])
-    for name in np.unique(vehicle):
-        mine = np.flatnonzero(vehicle == name)
-        order = mine[np.argsort(time_us[mine], kind="stable")]
-        yield time_us[order], value[order]
+    for at in pd.Series(trial.time_N).groupby(trial.vehicle_N).indices.values():
+        order = at[np.argsort(trial.time_N[at], kind="stable")]
+        yield trial.time_N[order], trial.value_NC[order]
 
 
 def _steps(time_T: np.ndarray, value_TC: np.ndarray, *, sparse: bool) -> list[np.ndarray]:

@@ -14,7 +14,7 @@ from amad.draft.excerpt import excerpt_of_parquet, excerpt_of_text
 from amad.reading.batch import Resolve
 from amad.reading.fields import without_empty_end
 from amad.reading.headers import tidy
-from amad.reading.parquet_file import columns_of
+from amad.reading.parquet_file import fields_of
 from amad.reading.readers import FileRefusedError, read_batches
 
 MOST_FILES = 80
@@ -187,4 +187,4 @@ def _parquet_headers(path: Path) -> tuple[str, ...]:
         schema = pq.read_schema(path)
     except pa.ArrowException as error:
         raise FileRefusedError(f"unreadable file: {error}") from None
-    return tuple(name for name, kind in columns_of(schema) if not pa.types.is_nested(kind))
+    return tuple(".".join(path) for path, kind in fields_of(schema) if not pa.types.is_nested(kind))

@@ -1,13 +1,12 @@
-"""The draft tried on the sample: what ingest would read of it, and what it would refuse.
-
-Shape legend: T clean rows of a file, C channels of the draft.
-"""
+"""The draft tried on the sample: what ingest would read of it, and what it would refuse."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from amad.config import Fleet
 from amad.draft.sample import Sampled
@@ -16,80 +15,73 @@ from amad.reading.rows import CleanRows, FileParser
 from amad.reading.rules import PARTS, reading_rules
 
 
-@dataclass(slots=True, kw_only=True)
-class Tried:
-    """One file's rows, as ingest reads them."""
-
-    path: str
-    vehicle_T: np.ndarray  # str
-    timestamp_T: np.ndarray  # int64 microseconds
-    value_TC: np.ndarray
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What came of all files."""
+    """N clean rows of all files, file after file, with the values of the draft's C channels."""
 
-    files: list[Tried] = field(default_factory=list)
-    reasons: Counter = field(default_factory=Counter)  # of refused rows
-    refused: dict[str, str] = field(default_factory=dict)  # of files
+    file_N: np.ndarray  # int64, the number of the file, rising
+    vehicle_N: np.ndarray  # str
+    time_N: np.ndarray  # int64 microseconds UTC
+    value_NC: np.ndarray  # float64, NaN where there is no value
+    reasons: Counter  # reason -> refused rows
+    refused: dict[str, str]  # path of a refused file -> why
 
     @property
     def rows(self) -> int:
         """Rows that were read."""
-        return sum(len(file.timestamp_T) for file in self.files)
+        return len(self.time_N)
+
+    @property
+    def vehicles(self) -> int:
+        """Vehicles whose rows were read."""
+        return len(np.unique(self.vehicle_N))
 
     @property
     def spans(self) -> list[tuple[int, int]]:
         """First and last time of each file."""
-        told = [file.timestamp_T for file in self.files if len(file.timestamp_T)]
-        return [(int(time_T.min()), int(time_T.max())) for time_T in told]
+        of_files = pd.Series(self.time_N).groupby(self.file_N).agg(["min", "max"])
+        return list(of_files.itertuples(index=False, name=None))
 
 
 def try_out(fleet: Fleet, folder: Path, samples: list[Sampled], parts: dict[str, str]) -> Trial:
     """Read the samples with the fleet file; ``parts`` tells the part of each file."""
-    trial = Trial()
+    reasons: Counter = Counter()
+    refused: dict[str, str] = {}
     index_rows: dict[str, int] = {}
+    file: list[int] = []
+    read: list[CleanRows] = []
     order = sorted(samples, key=lambda s: (PARTS.index(parts[s.path]), s.path))
-    for sample in order:
-        _try(fleet, folder, sample, parts[sample.path], index_rows, trial)
-    return trial
+    for number, sample in enumerate(order):
+        part = parts[sample.path]
+        try:
+            parser = FileParser(fleet, sample.path, part, index_rows, file=folder / sample.path)
+            for rows in _rows(parser, fleet, sample, reasons):
+                file.append(number)
+                read.append(rows)
+        except FileRefusedError as error:  # the rows before the fault stay
+            refused[sample.path] = str(error)
+    names = [np.array(rows.vehicles, object)[rows.code_T] for rows in read]
+    values = [rows.value_TC for rows in read]
+    times = [np.zeros(0, np.int64), *(rows.timestamp_T for rows in read)]
+    return Trial(
+        file_N=np.repeat(np.array(file, np.int64), [len(rows.timestamp_T) for rows in read]),
+        vehicle_N=np.concatenate([np.zeros(0, object), *names]).astype(str),
+        time_N=np.concatenate(times),
+        value_NC=np.concatenate([np.zeros((0, len(fleet.channels))), *values]),
+        reasons=reasons,
+        refused=refused,
+    )
 
 
-def _try(
-    fleet: Fleet,
-    folder: Path,
-    sample: Sampled,
-    part: str,
-    index_rows: dict[str, int],
-    trial: Trial,
-) -> None:
-    try:
-        parser = FileParser(fleet, sample.path, part, index_rows, file=folder / sample.path)
-    except FileRefusedError as error:
-        trial.refused[sample.path] = str(error)
-        return
-    clean: list[CleanRows] = []
+def _rows(
+    parser: FileParser, fleet: Fleet, sample: Sampled, reasons: Counter
+) -> Iterator[CleanRows]:
     seen = 0
-    try:
-        for batch in read_batches(sample.file, reading_rules(fleet), parser.resolve):
-            good, bad = parser.parse(batch)
-            clean.append(good)
-            trial.reasons.update(row.reason for row in bad)
-            seen += len(batch.row_R)
-            if seen >= sample.rows and not sample.whole:
-                break
-        parser.finish()
-    except FileRefusedError as error:  # of a file that breaks off, what came before stays
-        trial.refused[sample.path] = str(error)
-    names = [np.array(rows.vehicles, object)[rows.code_T] for rows in clean if len(rows.code_T)]
-    kept = [rows for rows in clean if len(rows.code_T)]
-    if kept:
-        trial.files.append(
-            Tried(
-                path=sample.path,
-                vehicle_T=np.concatenate(names).astype(str),
-                timestamp_T=np.concatenate([rows.timestamp_T for rows in kept]),
-                value_TC=np.concatenate([rows.value_TC for rows in kept]),
-            )
-        )
+    for batch in read_batches(sample.file, reading_rules(fleet), parser.resolve):
+        clean, bad = parser.parse(batch)
+        yield clean
+        reasons.update(row.reason for row in bad)
+        seen += len(batch.row_R)
+        if seen >= sample.rows and not sample.whole:
+            break
+    parser.finish()

@@ -94,13 +94,8 @@ def same_vehicle(name: str, paths: list[str]) -> Owner:
 
 def each_its_own(paths: list[str]) -> Owner:
     """Each file is a vehicle's own; a date in its name is no part of the vehicle's."""
-    dated = by_undated_name(paths)
-    if dated is not None:
-        return dated
-    endings = sorted({suffix_of(path) for path in paths}, key=len, reverse=True)
-    ends = "|".join(re.escape(end) for end in endings)
-    return Owner(
-        keys={"take": "path", "pattern": f"([^/]+?)(?:{ends})$"},
+    return by_undated_name(paths) or Owner(
+        keys={"take": "path", "pattern": f"([^/]+?)(?:{_endings(paths)})$"},
         seen=f"the file's name: {some([Path(p).name for p in paths])}",
         guesses=["each file is taken for a vehicle's own"],
     )
@@ -145,22 +140,14 @@ def _folders_of(paths: set[str]) -> list[str]:
 def _glob_of_common(paths: set[str], ending: str) -> str:
     """A pattern of what the names begin and end with: ``machine-*_test.parquet``."""
     names = [Path(path).name.removesuffix(ending) for path in sorted(paths)]
-    head = _edge(names)
-    tail = _edge([name[::-1] for name in names])[::-1]
-    head = re.sub(r"\d+$", "", head)
-    tail = re.sub(r"^\d+", "", tail)
+    # Names are compared character by character here, not folder by folder.
+    start, end = map(os.path.commonprefix, (names, [n[::-1] for n in names]))  # noqa: RUF071
+    head, tail = re.sub(r"\d+$", "", start), re.sub(r"^\d+", "", end[::-1])
     if min(map(len, names)) < len(head) + len(tail) or len(names) == 1:
         head = ""
         found = PART.search(names[0])
         tail = found[0] if found else names[0]
     return f"{glob.escape(head)}*{glob.escape(tail)}{ending}"
-
-
-def _edge(names: list[str]) -> str:
-    length = 0
-    while all(len(n) > length and n[length] == names[0][length] for n in names):
-        length += 1
-    return names[0][:length]
 
 
 def _holds_ids(header: str, samples: list[Sampled]) -> bool:
@@ -218,10 +205,9 @@ def by_undated_name(paths: list[str]) -> Owner | None:
     ids = {_undated(path) for path in paths}
     if len(ids) < 2 or not all(ids) or not all(DATE.search(Path(path).name) for path in paths):
         return None
-    ends = "|".join(re.escape(end) for end in sorted({suffix_of(p) for p in paths}, key=len)[::-1])
     for date, before in product((*DATES, DATE.pattern), (True, False)):
         told = rf"([^/]+?)[_\-. ]*(?:{date})[^/]*$"
-        pattern = told if before else rf"(?:{date})[_\-. ]*([^/]+?)(?:{ends})$"
+        pattern = told if before else rf"(?:{date})[_\-. ]*([^/]+?)(?:{_endings(paths)})$"
         found = [re.search(pattern, path) for path in paths]
         if {match[1] for match in found if match} == ids and all(found):
             return Owner(
@@ -230,6 +216,12 @@ def by_undated_name(paths: list[str]) -> Owner | None:
                 guesses=["these names are taken for vehicles"],
             )
     return None
+
+
+def _endings(paths: list[str]) -> str:
+    """A pattern of the endings of these paths, longer ones first: ``.csv.gz`` before ``.gz``."""
+    endings = sorted({suffix_of(path) for path in paths}, key=lambda end: (-len(end), end))
+    return "|".join(map(re.escape, endings))
 
 
 def _undated(path: str) -> str:

@@ -5,8 +5,8 @@ import glob
 from amad.draft.clock import Clock
 from amad.draft.figures import Figures, up_to
 from amad.draft.plan import Plan
-from amad.draft.text import channel_lines, comment, flow, scalar, section
 from amad.draft.trial import Trial
+from amad.draft.yaml_text import channel_line, comment, flow, section
 
 WINDOW_ROWS = 100  # of the models, unless params.yaml says otherwise
 NULL_SHARE, GAP_SHARE = 0.2, 0.5  # the limits of the fleet file where it tells none
@@ -28,15 +28,13 @@ def fleet_file(plan: Plan, trial: Trial, figures: Figures) -> str:
         f"Drafted by 'amad init' from {some} files ({how}, {trial.rows:,} rows). What is marked as "
         "a guess is one: look at it, then delete the remark."
     )
-    lines += [f"name: {scalar(plan.name)}"]
+    lines += [f"name: {flow(plan.name)}"]
     if clock.take == "index":
         lines += comment(f"A guess: {_why_period(clock)}.")
     lines += [f"period_seconds: {_plain(figures.period)}"]
     lines += _source_lines(plan)
     lines += _label_lines(plan)
-    if len({name for file in trial.files for name in file.vehicle_T}) < 4 and (
-        plan.columns.label is None
-    ):
+    if trial.vehicles < 4 and plan.columns.label is None:
         lines += section("evaluation", {"unit": "case"})
     lines += _limit_lines(plan, figures)
     lines += _channel_section(plan)
@@ -101,8 +99,7 @@ def _channel_section(plan: Plan) -> list[str]:
         "impossible and as null, so set each to what the quantity can be."
     )
     lines.append("channels:")
-    for channel in plan.channels:
-        lines += channel_lines(channel)
+    lines += map(channel_line, plan.channels)
     for header, why in plan.columns.left_out.items():
         lines += comment(f"left out: {header.strip()!r}: {why}", 2)
     return lines
@@ -113,7 +110,6 @@ def summary(plan: Plan, trial: Trial) -> list[str]:
     source = plan.source()
     kinds = [c.kind for c in plan.channels]
     told = [f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds)]
-    names = {name for file in trial.files for name in file.vehicle_T}
     refused = sum(trial.reasons.values())
     lines = [
         f"files: {len(plan.paths)} in the format {plan.format}"
@@ -139,8 +135,8 @@ def summary(plan: Plan, trial: Trial) -> list[str]:
         guesses.append(LISTED)
     lines += [f"guess: {guess}" for guess in guesses + plan.clock.guesses + plan.owner.guesses]
     lines.append(
-        f"tried on the sample: {trial.rows:,} rows of {len(names)} "
-        f"vehicle{'s' * (len(names) != 1)} read, {refused:,} refused"
+        f"tried on the sample: {trial.rows:,} rows of {trial.vehicles} "
+        f"vehicle{'s' * (trial.vehicles != 1)} read, {refused:,} refused"
     )
     lines += [f"  refused: {why}: {count:,}" for why, count in trial.reasons.most_common(3)]
     lines += [f"  refused: {path}: {why}" for path, why in list(trial.refused.items())[:3]]

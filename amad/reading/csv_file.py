@@ -9,7 +9,6 @@ Shape legend: L lines of a block, R rows of a batch.
 
 from collections import Counter
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +31,6 @@ from amad.reading.lines import Block
 from amad.reading.scan import clean_lines, levelled, line_bounds
 from amad.reading.unpack import unpacked
 
-HEAD_BYTES = 1 << 20  # the header is looked for in so much of the file
 KEPT_CHARACTERS = 2000  # of a refused line
 COMMON_TOKEN_LINES = 200  # a word that so many lines of a block hold is no sign of a header
 # As written in the file; numbers.py knows them in any case and with spaces around, too.
@@ -46,21 +44,8 @@ NULLS = [
 def read_csv(path: Path, source: Source, resolve: Resolve) -> Iterator[RawBatch]:
     """Stream a CSV file; see ``readers.read_batches``."""
     blocks = text_lines.blocks(unpacked(path), source.encoding)
-    head: list[Block] = []
-    fault: FileRefusedError | None = None
-    try:
-        while sum(block.data.count(b"\n") for block in head) < HEADER_WITHIN_LINES:
-            if sum(len(block.data) for block in head) > HEAD_BYTES:
-                break
-            head.append(next(blocks))
-    except StopIteration:
-        pass
-    except FileRefusedError as error:  # cut: what stands before is read, then it is told
-        fault = error
-    start = b"".join(block.data for block in head)
-    first = start.split(b"\n", HEADER_WITHIN_LINES)[:HEADER_WITHIN_LINES]
-    if fault is not None and not start.strip():
-        raise fault
+    head = next(blocks, Block(b""))
+    first = head.data.split(b"\n", HEADER_WITHIN_LINES)[:HEADER_WITHIN_LINES]
     at, layout = find_header(first, source, resolve)
     early = dict(rows_before(first[:at], layout, source.delimiter))
     preamble = [
@@ -70,18 +55,10 @@ def read_csv(path: Path, source: Source, resolve: Resolve) -> Iterator[RawBatch]
     reader = _Reader(source, resolve, layout, preamble)
     if early:
         yield reader.refused([(reason, first[line]) for line, reason in early.items()])
-    for block in chain(_without(head, after), blocks if fault is None else ()):
+    if after < len(head.data):
+        yield from reader.read(Block(head.data[after:], head.end))
+    for block in blocks:
         yield from reader.read(block)
-    if fault is not None:
-        raise fault
-
-
-def _without(head: list[Block], drop: int) -> Iterator[Block]:
-    """The blocks without their first ``drop`` bytes."""
-    for block in head:
-        if drop < len(block.data):
-            yield Block(block.data[drop:], block.end)
-        drop = max(0, drop - len(block.data))
 
 
 class _Reader:
@@ -241,18 +218,18 @@ class _Reader:
 
 def _parsed(data: bytes, layout: Layout, source: Source) -> dict[str, pa.Array]:
     """The columns of lines that all have the layout's number of fields, as text."""
-    columns = [f"f{at}" for at in range(layout.width)]
+    columns = [f"f{at}" for at in layout.position.values()]  # Arrow's own names
     table = pa_csv.read_csv(
         pa.BufferReader(data),
         read_options=pa_csv.ReadOptions(
-            column_names=columns, block_size=len(data) + 1, use_threads=False
+            autogenerate_column_names=True, block_size=len(data) + 1, use_threads=False
         ),
         parse_options=pa_csv.ParseOptions(
             delimiter=source.delimiter, quote_char='"' if b'"' in data else False
         ),
         convert_options=pa_csv.ConvertOptions(
             column_types=dict.fromkeys(columns, pa.string()),
-            include_columns=[columns[at] for at in layout.position.values()],
+            include_columns=columns,
             null_values=NULLS,  # the fleet file's words are counted, by numbers.py
             strings_can_be_null=True,
         ),

@@ -62,6 +62,9 @@ def blocks(pieces: Iterator[bytes], encoding: str) -> Iterator[Block]:
         if skipping:
             at = data.find(b"\n")
             skipping, data = at < 0, data[at + 1 :] if at >= 0 else b""
+        if ended and data and not data.endswith(b"\n"):
+            yield Block(_without_marks(data + b"\n"), "open")
+            return
         cut = data.rfind(b"\n") + 1
         if cut:
             yield Block(_without_marks(data[:cut]))
@@ -69,8 +72,6 @@ def blocks(pieces: Iterator[bytes], encoding: str) -> Iterator[Block]:
         if fault is not None:
             raise fault
         if ended:
-            if held:
-                yield Block(_without_marks(held + b"\n"), "open")
             return
         if len(held) > LONGEST_LINE_BYTES:
             yield Block(held[:KEPT_BYTES] + b"\n", "long")

@@ -17,8 +17,10 @@ Shape legend: R rows of a batch.
 """
 
 import contextlib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -81,7 +83,6 @@ def numbers(
     Raises:
         NotReadableError: the column's type holds no numbers.
     """
-    column = plain(column)
     words, figures = _split(nulls)
     refused: list[tuple[np.ndarray, str]] = []
     null_R = np.zeros(len(column), bool)
@@ -107,18 +108,6 @@ def numbers(
     for rows_R, _ in refused:
         value_R[rows_R] = np.nan
     return Numbers(value_R=value_R, null_R=null_R, refused=[r for r in refused if r[0].any()])
-
-
-def plain(column: pa.Array) -> pa.Array:
-    """The column without dictionary encoding; bytes as text where they are UTF-8."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
-        try:
-            column = pc.cast(column, pa.string())
-        except pa.ArrowInvalid:
-            raise NotReadableError("it holds bytes that are no text") from None
-    return column
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -177,9 +166,7 @@ def tidied(column: pa.Array) -> pa.Array:
 def says_nothing(text: pa.Array) -> np.ndarray:
     """Which tidied texts are words for no value, bool (R,)."""
     text = pc.fill_null(text, "")
-    return flags(
-        pc.or_(pc.is_in(text, pa.array(NULL_WORDS)), pc.match_substring_regex(text, "^-+$"))
-    )
+    return flags(pc.is_in(text, pa.array(NULL_WORDS))) | _matches(text, "^-+$")
 
 
 def flags(mask: pa.Array) -> np.ndarray:
@@ -187,25 +174,27 @@ def flags(mask: pa.Array) -> np.ndarray:
     return pc.fill_null(mask, False).to_numpy(zero_copy_only=False)
 
 
+def _matches(text: pa.Array, pattern: str) -> np.ndarray:
+    """Which texts hold the pattern, bool (R,); null does not."""
+    return flags(pc.match_substring_regex(text, pattern))
+
+
 def _of_text(
     text: pa.Array, raw: pa.Array, decimal: str | None, unit: str, null_R: np.ndarray
 ) -> tuple[pa.Array, list[tuple[np.ndarray, str]]]:
     """The slow way: tidied text as float64, null where it is no number, and what is wrong."""
-
-    def matches(pattern: str) -> np.ndarray:
-        return flags(pc.match_substring_regex(number, pattern))
-
     nothing = pa.scalar(None, text.type)
     text = pc.if_else(pa.array(says_nothing(text) | null_R), nothing, text)
     known_R = flags(pc.is_valid(text))
     number = pc.if_else(pc.is_in(text, pa.array(TRUE_WORDS)), "1", text)
     number = pc.if_else(pc.is_in(number, pa.array(FALSE_WORDS)), "0", number)
     if unit:
-        spellings = "|".join(map(_escaped, _spellings(unit)))
+        spellings = "|".join(map(re.escape, _spellings(unit)))
         number = pc.replace_substring_regex(number, rf"^({FIGURES}) ?(?:{spellings})$", r"\1")
 
+    matches = partial(_matches, number)
     point, other = (",", ".") if decimal == "," else (".", ",")
-    point, other = _escaped(point), _escaped(other)
+    point, other = re.escape(point), re.escape(other)
     plain_R = matches(rf"^[+-]?(\d+{point}?\d*|{point}\d+)([ed][+-]?\d+)?$")
     lone_R = matches(rf"^[+-]?[1-9]\d{{0,2}}{other}\d{{3}}$")
     proof_R = matches(rf"^[+-]?[1-9]\d{{0,2}}({other}\d{{3}})+({point}\d*)?$") & ~lone_R
@@ -239,10 +228,7 @@ def _wrong(
     decimal: str | None,
 ) -> Iterator[tuple[np.ndarray, str]]:
     """Why cells are no numbers, kind by kind: rows, and a sentence that shows the first of them."""
-
-    def matches(pattern: str) -> np.ndarray:
-        return flags(pc.match_substring_regex(number, pattern))
-
+    matches = partial(_matches, number)
     other = "," if decimal != "," else "."
     names = {",": "comma", ".": "point"}
     mark, wanted = names[other], "." if other == "," else ","
@@ -281,7 +267,7 @@ def _beyond(value_R: np.ndarray, raw: pa.Array, whole: bool) -> Iterator[tuple[n
         yield huge_R, f"{first} is infinite, or beyond 3.4e38"
     inexact_R = large_R & ~huge_R
     if is_text(raw.type):
-        inexact_R &= flags(pc.match_substring_regex(tidied(raw), r"^[+-]?\d+$"))
+        inexact_R &= _matches(tidied(raw), r"^[+-]?\d+$")
     elif not whole:
         return
     if inexact_R.any():
@@ -299,7 +285,3 @@ def _spellings(unit: str) -> list[str]:
         if unit in group:
             return list(group)
     return [unit]
-
-
-def _escaped(text: str) -> str:
-    return "".join(c if c.isalnum() or ord(c) > 127 else "\\" + c for c in text)

@@ -10,10 +10,13 @@ import pyarrow.parquet as pq
 
 from amad.config.source import Source
 from amad.reading.batch import FileRefusedError, RawBatch, Resolve
+from amad.reading.numbers import is_text
 from amad.reading.unpack import UNPACK
 
 BATCH_CELLS = 1 << 21
 MAGIC = b"PAR1"
+
+Field = tuple[str, ...]  # the name of a column, then of the fields down into its structs
 
 
 def read_parquet(path: Path, source: Source, resolve: Resolve) -> Iterator[RawBatch]:
@@ -21,27 +24,28 @@ def read_parquet(path: Path, source: Source, resolve: Resolve) -> Iterator[RawBa
     with path.open("rb") as raw:
         _refuse_others(raw.read(4))
         with pq.ParquetFile(raw, coerce_int96_timestamp_unit="us") as file:
-            leaves = _leaves(file.schema_arrow)
-            headers = [".".join(leaf) for leaf in leaves]
+            fields = fields_of(file.schema_arrow)
+            headers = [".".join(path) for path, _ in fields]
             position = resolve(headers)
-            chosen = {name: leaves[at] for name, at in position.items()}
-            for leaf in chosen.values():
-                _check(leaf, _type_of(leaf, file.schema_arrow), headers)
+            names = {name: headers[at] for name, at in position.items()}
+            for at in position.values():
+                _check(headers[at], fields[at][1], headers)
             size = max(1024, BATCH_CELLS // max(1, len(position)))
             done = 0
-            columns = sorted({".".join(leaf) for leaf in chosen.values()})
-            for batch in file.iter_batches(batch_size=size, columns=columns):
+            for batch in file.iter_batches(batch_size=size, columns=sorted(set(names.values()))):
                 yield RawBatch(
                     row_R=np.arange(done + 1, done + 1 + batch.num_rows),
-                    columns={name: _plain(_taken(batch, leaf)) for name, leaf in chosen.items()},
-                    headers={name: ".".join(leaf) for name, leaf in chosen.items()},
+                    columns={name: _taken(batch, fields[at][0]) for name, at in position.items()},
+                    headers=names,
                 )
                 done += batch.num_rows
 
 
-def columns_of(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
-    """Name and type of each column that a fleet file can name, fields of structs too."""
-    return [(".".join(leaf), _type_of(leaf, schema)) for leaf in _leaves(schema)]
+def fields_of(schema: pa.Schema) -> list[tuple[Field, pa.DataType]]:
+    """Path and type of each column, then of each field of a struct unless a column has its name."""
+    columns: list[tuple[Field, pa.DataType]] = [((field.name,), field.type) for field in schema]
+    inner = [found for path, kind in columns for found in _fields_of(path, kind)]
+    return columns + [(path, kind) for path, kind in inner if ".".join(path) not in schema.names]
 
 
 def _refuse_others(start: bytes) -> None:
@@ -58,34 +62,14 @@ def _refuse_others(start: bytes) -> None:
     )
 
 
-def _leaves(schema: pa.Schema) -> list[tuple[str, ...]]:
-    """The path of each column, and of each field of a struct unless a column has its name."""
-    leaves: list[tuple[str, ...]] = [(name,) for name in schema.names]
-    taken = set(schema.names)
-    for field in schema:
-        leaves += [leaf for leaf in _fields_of(field) if ".".join(leaf) not in taken]
-    return leaves
+def _fields_of(path: Field, kind: pa.DataType) -> Iterator[tuple[Field, pa.DataType]]:
+    for field in kind if pa.types.is_struct(kind) else ():
+        inner = (*path, field.name)
+        yield inner, field.type
+        yield from _fields_of(inner, field.type)
 
 
-def _fields_of(field: pa.Field) -> list[tuple[str, ...]]:
-    if not pa.types.is_struct(field.type):
-        return []
-    leaves: list[tuple[str, ...]] = []
-    for inner in field.type:
-        leaves.append((field.name, inner.name))
-        leaves += [(field.name, *leaf) for leaf in _fields_of(inner)]
-    return leaves
-
-
-def _type_of(leaf: tuple[str, ...], schema: pa.Schema) -> pa.DataType:
-    kind = schema.field(schema.names.index(leaf[0])).type
-    for name in leaf[1:]:
-        kind = kind.field(name).type
-    return kind
-
-
-def _check(leaf: tuple[str, ...], kind: pa.DataType, headers: list[str]) -> None:
-    name = ".".join(leaf)
+def _check(name: str, kind: pa.DataType, headers: list[str]) -> None:
     if pa.types.is_struct(kind):
         fields = [header for header in headers if header.startswith(name + ".")]
         raise FileRefusedError(
@@ -97,26 +81,17 @@ def _check(leaf: tuple[str, ...], kind: pa.DataType, headers: list[str]) -> None
         )
 
 
-def _taken(batch: pa.RecordBatch, leaf: tuple[str, ...]) -> pa.Array:
-    column = batch.column(batch.schema.names.index(leaf[0]))
-    for name in leaf[1:]:
-        column = pc.struct_field(column, column.type.get_field_index(name))
-    return column
-
-
-def _plain(column: pa.Array) -> pa.Array:
-    """The column without what only tells how it was stored; text is ``string``."""
+def _taken(batch: pa.RecordBatch, path: Field) -> pa.Array:
+    """A column without what only tells how it was stored; text is ``string``."""
+    column = batch.column(batch.schema.names.index(path[0]))
+    if len(path) > 1:
+        column = pc.struct_field(column, path[1:])
     if isinstance(column.type, pa.BaseExtensionType):
         column = column.storage
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    kind = column.type
-    if (
-        pa.types.is_large_string(kind)
-        or pa.types.is_string_view(kind)
-        or pa.types.is_binary(kind)  # text of writers that do not say that it is text
-        or pa.types.is_large_binary(kind)
-        or pa.types.is_binary_view(kind)
-    ):
+    # Some writers store text as bytes.
+    is_bytes = pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view
+    if is_text(column.type) or any(is_kind(column.type) for is_kind in is_bytes):
         column = pc.cast(column, pa.string())
     return column

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from amad.config.source import TimestampRule
-from amad.reading.numbers import NotReadableError, flags, is_text, plain, says_nothing, tidied
+from amad.reading.numbers import NotReadableError, flags, is_text, says_nothing, tidied
 
 INTEGER = r"^-?(\d{1,18}|[1-8]\d{18})$"
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)(E[+-]?\d{1,2})?$"
@@ -87,7 +87,6 @@ def times(column: pa.Array, rule: TimestampRule) -> Times:
     Raises:
         NotReadableError: the column's type holds no times.
     """
-    column = plain(column)
     kind = column.type
     local_R = rounded_R = np.zeros(len(column), bool)
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
@@ -112,7 +111,7 @@ def joined(date: pa.Array, of_day: pa.Array) -> pa.Array:
     """Two columns as one of text: dates, a space, times of day; null where either is (R,)."""
     if pa.types.is_timestamp(date.type):  # as pandas holds a date
         date = pc.cast(date, pa.date32(), safe=False)
-    texts = [pc.utf8_trim_whitespace(pc.cast(plain(c), pa.string())) for c in (date, of_day)]
+    texts = [pc.utf8_trim_whitespace(pc.cast(c, pa.string())) for c in (date, of_day)]
     return pc.binary_join_element_wise(*texts, " ")
 
 
@@ -122,7 +121,6 @@ def times_of_day(column: pa.Array, form: str | None = None) -> Times:
     Raises:
         NotReadableError: the column's type holds no times of day.
     """
-    column = plain(column)
     if pa.types.is_time(column.type):
         time64 = pc.cast(column, pa.time64("us"), safe=False)
         us_R, known_R = _known(pc.cast(time64, pa.int64()))
@@ -145,7 +143,6 @@ def elapsed(column: pa.Array, unit: str) -> Times:
     Raises:
         NotReadableError: the column's type holds neither.
     """
-    column = plain(column)
     kind = column.type
     if pa.types.is_duration(kind):
         us_R, known_R = _known(pc.cast(pc.cast(column, pa.duration("us"), safe=False), pa.int64()))
