@@ -141,7 +141,7 @@ def _glob_of_common(paths: set[str], ending: str) -> str:
     """A pattern of what the names begin and end with: ``machine-*_test.parquet``."""
     names = [Path(path).name.removesuffix(ending) for path in sorted(paths)]
     # Names are compared character by character here, not folder by folder.
-    start, end = map(os.path.commonprefix, (names, [n[::-1] for n in names]))  # noqa: RUF071
+    start, end = map(os.path.commonprefix, (names, [n[::-1] for n in names]))
     head, tail = re.sub(r"\d+$", "", start), re.sub(r"^\d+", "", end[::-1])
     if min(map(len, names)) < len(head) + len(tail) or len(names) == 1:
         head = ""
