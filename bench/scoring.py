@@ -35,11 +35,11 @@ def measure(snapshot: Snapshot, model: Model, engine: str, profile) -> dict:
         content = hashlib.sha256()
         for file in sorted(runs.rglob("*.*")):
             content.update(file.read_bytes())
-    rows = sum(manifest["rows"] for manifest in manifests)
+    rows = sum(manifest.rows for manifest in manifests)
     return {
         "engine": engine,
         "rows": rows,
-        "vehicle_days": sum(manifest["vehicle_days"] for manifest in manifests),
+        "vehicle_days": sum(manifest.vehicle_days for manifest in manifests),
         "seconds": seconds,
         "cpu_seconds_of_the_driver": cpu,
         "rows_per_second": rows / seconds,

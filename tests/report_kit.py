@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import yaml
 from evaluation_kit import evaluation_metrics, method_figures
 
-from amad.config import Fleet, Settings, load_fleet
+from amad.config import Fleet, Params, Settings, Stage, load_fleet
 from amad.detect.incidents import Incident, incident_id, level_of
 from amad.ingest.run import ingest
 from amad.telemetry.files import write_json, write_parquet
@@ -71,6 +71,11 @@ def write_data(
     write_json(folder / "ingest.json", counts)
     build_store(Lake(folder / "lake", fleet), fleet, "vehicle", folder / "store")
     return settings
+
+
+def stage_of(fleet: Fleet, settings: Settings) -> Stage:
+    """What the stage ``report`` is given; it reads no parameters."""
+    return Stage(fleet=fleet, settings=settings, params=Params(fleet=fleet.name))
 
 
 def day_start(n: int) -> int:

@@ -15,15 +15,18 @@ import pyarrow.parquet as pq
 import torch
 import yaml
 
-from amad.config import Fleet, Params, Settings, load_fleet
+from amad.config import Fleet, Params, Settings, Stage, load_fleet
 from amad.detect.build_members import build_members
 from amad.detect.detector import Detector, build_detector
 from amad.detect.storage import detector_digest, save_detector
+from amad.engines.score.fleet_scoring import score_fleet
+from amad.engines.score.scoring_plan import ScoringRequest
 from amad.evaluation.harness import examine
 from amad.ingest.run import ingest
 from amad.model.bundle import Bundle
 from amad.model.network import Amad
 from amad.scores import partitions
+from amad.scores.job_log import JobLog
 from amad.telemetry.files import write_json, write_parquet
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import INCIDENTS, PROFILE, QUARANTINE
@@ -197,6 +200,20 @@ def make_artifacts(fleet: Fleet, settings: Settings, **detect: object) -> Params
     )
     write_json(folder / "train.json", {"digest": None, "epochs": [{"loss": 0.5}]})
     return params
+
+
+def run_job(
+    fleet: Fleet,
+    settings: Settings,
+    *,
+    first: date | None = None,
+    last: date | None = None,
+    **request: object,
+) -> JobLog:
+    """A scoring job over some dates, or over everything new."""
+    dates = (first, last) if first and last else None
+    stage = Stage(fleet=fleet, settings=settings, params=kit_params())
+    return score_fleet(stage, ScoringRequest(dates=dates, **request))
 
 
 def digests(settings: Settings) -> dict[str, str]:

@@ -27,6 +27,7 @@ from scoring_kit import (
     kit_params,
     make_artifacts,
     read_json,
+    run_job,
     scores,
     validated,
 )
@@ -34,7 +35,7 @@ from scoring_kit import (
 import amad
 from amad.config import DataError, ServiceError
 from amad.engines.register import promotion
-from amad.engines.score.fleet_scoring import score_fleet
+from amad.engines.score.scoring_plan import ScoringRequest
 from amad.engines.shared.tracking import connect
 from amad.scores import partitions
 from amad.scores.job_log import scoring_job
@@ -71,7 +72,7 @@ def test_the_first_run_scores_the_test_part_and_the_next_finds_nothing_new(place
 
 def test_one_score_row_for_each_lake_row(place):
     fleet, settings = place
-    log = score_fleet(fleet, settings, first=START, last=AFTER).content()
+    log = run_job(fleet, settings, first=START, last=AFTER).content()
     lake = Lake(settings.fleet_dir(FLEET) / "lake", fleet)
     assert log["rows"] == lake.rows()
     for day in lake.dates():
@@ -89,21 +90,21 @@ def test_one_score_row_for_each_lake_row(place):
 def test_the_same_date_again_gives_the_same_bytes_in_any_order(place):
     fleet, settings = place
     days = [START + timedelta(days=n) for n in range(NIGHTS + 1)]
-    score_fleet(fleet, settings, first=days[0], last=days[-1])
+    run_job(fleet, settings, first=days[0], last=days[-1])
     whole = digests(settings)
     for day in (days[3], days[1]):
-        score_fleet(fleet, settings, first=day, last=day)
+        run_job(fleet, settings, first=day, last=day)
         assert digests(settings) == whole
     for kind in ("scores", "incidents"):
         shutil.rmtree(settings.runs_dir(FLEET) / kind)
     for day in days:
-        score_fleet(fleet, settings, first=day, last=day)
+        run_job(fleet, settings, first=day, last=day)
     assert digests(settings) == whole
 
 
 def test_an_incident_over_midnight_keeps_its_id(place):
     fleet, settings = place
-    score_fleet(fleet, settings, first=FAULTY, last=AFTER)
+    run_job(fleet, settings, first=FAULTY, last=AFTER)
     first = [i for i in incidents(settings, FAULTY) if i["vehicle"] == "b-1"][-1]
     then = next(i for i in incidents(settings, AFTER) if i["vehicle"] == "b-1")
     assert then["incident_id"] == first["incident_id"]
@@ -115,20 +116,20 @@ def test_an_incident_over_midnight_keeps_its_id(place):
 def test_the_order_of_the_days_does_not_matter_in_the_end(place):
     """The day after was scored first: it is stale once the day before is there."""
     fleet, settings = place
-    score_fleet(fleet, settings, first=AFTER, last=AFTER)
+    run_job(fleet, settings, first=AFTER, last=AFTER)
     alone = next(i for i in incidents(settings, AFTER) if i["vehicle"] == "b-1")
     assert not alone["continued"]
-    score_fleet(fleet, settings, first=FAULTY, last=FAULTY)
-    log = score_fleet(fleet, settings).content()
+    run_job(fleet, settings, first=FAULTY, last=FAULTY)
+    log = run_job(fleet, settings).content()
     assert str(AFTER) in log["dates"]
     joined = next(i for i in incidents(settings, AFTER) if i["vehicle"] == "b-1")
     assert joined["continued"]
-    assert score_fleet(fleet, settings).content()["dates"] == []
+    assert run_job(fleet, settings).content()["dates"] == []
 
 
 def test_late_rows_make_their_day_and_the_day_after_new_and_nothing_else(place):
     fleet, settings = place
-    score_fleet(fleet, settings, first=START, last=AFTER)
+    run_job(fleet, settings, first=START, last=AFTER)
     before = digests(settings)
     night = START + timedelta(days=1)
     late = pq.read_table(settings.data_dir / FLEET / f"{night}-a-1-0.parquet").slice(0, 40)
@@ -138,7 +139,7 @@ def test_late_rows_make_their_day_and_the_day_after_new_and_nothing_else(place):
     pq.write_table(late, settings.data_dir / FLEET / "late.parquet")
     add_nights(fleet, settings, [])
     validated(fleet, settings)
-    log = score_fleet(fleet, settings).content()
+    log = run_job(fleet, settings).content()
     assert log["dates"] == [str(night), str(night + timedelta(days=1))]
     after = digests(settings)
     changed = {name.split("date=")[1][:10] for name in after if after[name] != before[name]}
@@ -148,15 +149,15 @@ def test_late_rows_make_their_day_and_the_day_after_new_and_nothing_else(place):
 
 def test_new_days_are_new_and_a_new_champion_rewrites_no_history(place):
     fleet, settings = place
-    score_fleet(fleet, settings)
+    run_job(fleet, settings)
     first = digests(settings)
     make_artifacts(fleet, settings, alarm_budget=5.0)
     register.run(kit_params(alarm_budget=5.0), settings)
     promotion.promote(settings, FLEET, "2", force=True, reason="a test")
-    assert score_fleet(fleet, settings).content()["dates"] == []
+    assert run_job(fleet, settings).content()["dates"] == []
     add_nights(fleet, settings, [AFTER])
     validated(fleet, settings)
-    log = score_fleet(fleet, settings).content()
+    log = run_job(fleet, settings).content()
     # The night of AFTER adds evening rows to a date that was scored, and a morning that is new.
     assert log["dates"] == [str(AFTER), str(AFTER + timedelta(days=1))]
     assert log["model_version"] == "2"
@@ -170,15 +171,15 @@ def test_new_days_are_new_and_a_new_champion_rewrites_no_history(place):
 def test_quarantined_days_have_rows_without_scores_and_their_clearing_is_news(place):
     fleet, settings = place
     validated(fleet, settings, failed=(("b-1", FAULTY),))
-    score_fleet(fleet, settings, first=FAULTY, last=AFTER)
+    run_job(fleet, settings, first=FAULTY, last=AFTER)
     table = scores(settings, FAULTY)
     out = table.filter(pc.equal(table["status"], "quarantined"))
     assert set(out["vehicle"].to_pylist()) == {"b-1"} and out.num_rows == 2129
     manifest = partitions.read_manifest(settings.runs_dir(FLEET), "1", FAULTY)
-    assert manifest["quarantined"] == ["b-1"]
+    assert manifest.quarantined == ["b-1"]
     assert not [i for i in incidents(settings, FAULTY) if i["vehicle"] == "b-1"]
     validated(fleet, settings)
-    assert str(FAULTY) in score_fleet(fleet, settings).content()["dates"]
+    assert str(FAULTY) in run_job(fleet, settings).content()["dates"]
     assert [i for i in incidents(settings, FAULTY) if i["vehicle"] == "b-1"]
 
 
@@ -186,13 +187,13 @@ def test_dates_without_rows_are_said_and_are_no_error(place, capsys):
     """A fleet that rests on a weekend does not stop the chain."""
     fleet, settings = place
     first, last = date(2025, 1, 1), date(2025, 1, 2)
-    receipt = score.run(kit_params(), settings, first=first, last=last).content()
+    receipt = score.run(kit_params(), settings, ScoringRequest(dates=(first, last))).content()
     assert receipt["dates"] == []
     told = capsys.readouterr().err
     assert "no rows from 2025-01-01 to 2025-01-02" in told and "rows from 2026-01-05" in told
     log = read_json(next((settings.runs_dir(FLEET) / "jobs").glob("*.json")))
     assert log["status"] == "done" and "no rows" in log["told"][0] and log["dates"] == []
-    log = score_fleet(fleet, settings, first=START - timedelta(days=1), last=START).content()
+    log = run_job(fleet, settings, first=START - timedelta(days=1), last=START).content()
     assert log["dates"] == [str(START)] and str(START - timedelta(days=1)) in log["told"][0]
 
 
@@ -200,7 +201,7 @@ def test_without_a_champion_the_way_out_is_named(place):
     fleet, settings = place
     empty = settings.model_copy(update={"mlflow_uri": f"sqlite:///{settings.home}/empty.db"})
     with pytest.raises(ServiceError, match="amad register"):
-        score_fleet(fleet, empty)
+        run_job(fleet, empty)
 
 
 def test_a_second_job_of_the_fleet_is_refused_and_told_who_is_first(place):
@@ -209,14 +210,15 @@ def test_a_second_job_of_the_fleet_is_refused_and_told_who_is_first(place):
         scoring_job(settings.runs_dir(FLEET), FLEET) as log,
         pytest.raises(ServiceError, match=f"{log.id}, process {os.getpid()}"),
     ):
-        score_fleet(fleet, settings)
-    assert score_fleet(fleet, settings, first=START, last=START).content()["rows"] > 0
+        run_job(fleet, settings)
+    assert run_job(fleet, settings, first=START, last=START).content()["rows"] > 0
 
 
 def test_too_few_rows_are_never_published(place):
     """The count is checked before the partition is put in place."""
     _, settings = place
     runs = settings.runs_dir(FLEET)
+    from amad.scores.partition_manifest import Provenance
     from amad.scores.partitions import VehicleDay
 
     made_of = {"a-1": VehicleDay(rows=5, history=(), quarantined=False, inputs="x")}
@@ -228,7 +230,15 @@ def test_too_few_rows_are_never_published(place):
             tables=[SCORES.empty_table],
             incidents=[],
             vehicles=made_of,
-            about={},
+            provenance=Provenance(
+                detector="d",
+                history_us=0,
+                gap_us=0,
+                inputs="",
+                carried="",
+                made_null={},
+                unmeasured={},
+            ),
         )
     assert partitions.read_manifest(runs, "1", START) is None
     assert not list((runs / "scores").rglob("*.parquet"))
@@ -236,7 +246,7 @@ def test_too_few_rows_are_never_published(place):
 
 def test_recover_undoes_what_a_kill_between_two_renames_leaves(place):
     fleet, settings = place
-    score_fleet(fleet, settings, first=START, last=START)
+    run_job(fleet, settings, first=START, last=START)
     before = digests(settings)
     folder = partitions.folder(settings.runs_dir(FLEET), "scores", "1", START)
     folder.rename(folder.with_name(f".old-12345678-{folder.name}"))
@@ -250,12 +260,13 @@ def test_recover_undoes_what_a_kill_between_two_renames_leaves(place):
 
 KILLED = """
 import sys, time
+sys.path.insert(0, "tests")
 from amad.engines.shared.environment import quiet; quiet()
 from datetime import date
 from pathlib import Path
 from amad.config import Settings, load_fleet
 from amad.scores import partitions
-from amad.engines.score import fleet_scoring
+from scoring_kit import run_job
 
 home = Path(sys.argv[1])
 settings = Settings(home=home, data_dir=home / "raw")
@@ -270,7 +281,7 @@ def slow(file, tables, vehicles, target):
     return counts
 
 partitions._write_scores = slow
-fleet_scoring.score_fleet(load_fleet("nights", settings), settings, first=date.min, last=date.max)
+run_job(load_fleet("nights", settings), settings, first=date.min, last=date.max)
 """
 
 
@@ -278,7 +289,7 @@ fleet_scoring.score_fleet(load_fleet("nights", settings), settings, first=date.m
 def test_a_killed_job_leaves_whole_partitions_and_the_next_one_goes_on(place):
     fleet, settings = place
     first, last = START, AFTER
-    score_fleet(fleet, settings, first=first, last=last)
+    run_job(fleet, settings, first=first, last=last)
     whole = digests(settings)
     for kind in ("scores", "incidents"):
         shutil.rmtree(settings.runs_dir(FLEET) / kind)
@@ -291,7 +302,7 @@ def test_a_killed_job_leaves_whole_partitions_and_the_next_one_goes_on(place):
     )
     assert job.stdout.readline() == b"writing\n"
     with pytest.raises(ServiceError, match="another job"):
-        score_fleet(fleet, settings)
+        run_job(fleet, settings)
     job.send_signal(signal.SIGKILL)
     job.wait()
     job.stdout.close()
@@ -301,7 +312,7 @@ def test_a_killed_job_leaves_whole_partitions_and_the_next_one_goes_on(place):
     assert len([name for name in finished if name.endswith("part.parquet")]) == 2
     assert {name: left[name] for name in finished} == {name: whole[name] for name in finished}
 
-    score_fleet(fleet, settings, first=first, last=last)
+    run_job(fleet, settings, first=first, last=last)
     assert digests(settings) == whole
     assert not list(runs.rglob(".stage-*")) and not list(runs.rglob(".old-*"))
     states = [read_json(p)["status"] for p in sorted((runs / "jobs").glob("*.json"))]
@@ -311,11 +322,11 @@ def test_a_killed_job_leaves_whole_partitions_and_the_next_one_goes_on(place):
 @pytest.mark.engine
 def test_ray_data_writes_the_same_bytes(place):
     fleet, settings = place
-    score_fleet(fleet, settings, first=START, last=AFTER, engine="process")
+    run_job(fleet, settings, first=START, last=AFTER, engine="process")
     whole = digests(settings)
     for kind in ("scores", "incidents"):
         shutil.rmtree(settings.runs_dir(FLEET) / kind)
-    log = score_fleet(fleet, settings, first=START, last=AFTER, engine="ray").content()
+    log = run_job(fleet, settings, first=START, last=AFTER, engine="ray").content()
     assert log["engine"] == "ray"
     assert digests(settings) == whole
 
@@ -334,10 +345,10 @@ def test_days_that_validation_has_not_seen_are_judged(place, capsys):
     table = table.set_column(table.schema.get_field_index("speed"), "speed", wild)
     pq.write_table(table, folder / "bad.parquet")
     add_nights(fleet, settings, [])
-    log = score_fleet(fleet, settings, first=bad, last=bad).content()
+    log = run_job(fleet, settings, first=bad, last=bad).content()
     assert log["rows"] > 0 and log["incidents"] == 0
     assert set(scores(settings, bad)["status"].to_pylist()) == {"quarantined"}
     judged = read_json(settings.runs_dir(FLEET) / "judged.json")["days"]
     assert judged[f"{bad} a-1"][1], "the reason is kept"
     assert capsys.readouterr().err.count(f"a-1 on {bad}") == len(judged[f"{bad} a-1"][1][:3])
-    assert score_fleet(fleet, settings, first=bad, last=bad).content()["rows"] == log["rows"]
+    assert run_job(fleet, settings, first=bad, last=bad).content()["rows"] == log["rows"]

@@ -8,6 +8,7 @@ import sys
 from datetime import date
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -42,7 +43,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
         def record(*args, _name=name, _signature=signature, **options):
             bound = _signature.bind(*args, **options)
             calls.append((_name, *bound.args, bound.kwargs))
-            return {"path": "there"}
+            return SimpleNamespace(path="there")
 
         monkeypatch.setattr(module, "run", record)
     return calls
@@ -119,7 +120,7 @@ def test_a_fleet_that_fails_stops_no_other(codes, home, monkeypatch, capsys):
             raise ZeroDivisionError("division by zero")
         if code:
             raise next(k for k in AmadError.__subclasses__() if k.exit_code == code)("no")
-        return {"path": "page"}
+        return SimpleNamespace(path="page")
 
     monkeypatch.setattr(import_module("pipelines.report"), "run", stage)
     assert run(["report", "-f", "asd", "-f", "smd", "-f", "demo"]) == max(codes.values())
@@ -149,9 +150,9 @@ def test_what_works_on_one_fleet_takes_one(arguments, home, capsys):
 )
 def test_score_takes_a_date_a_range_or_what_is_new(arguments, first, last, home, called):
     assert run(["score", *arguments, "--engine", "process", "--cluster", "gpu-cluster"]) == 0
-    (_, _, settings, *_), options = called[0], called[0][-1]
-    values = dict(options) | dict(zip(("first", "last"), called[0][3:-1], strict=False))
-    assert (values["first"], values["last"], values["engine"]) == (first, last, "process")
+    _, _, settings, request, _ = called[0]
+    assert request.dates == (None if first is None else (first, last))
+    assert request.engine == "process" and not request.force
     assert settings.cluster == "gpu-cluster"
 
 

@@ -27,6 +27,8 @@ from amad.cli.app import UNHEALTHY
 from amad.cli.doctor import Check, diagnose
 from amad.cli.doctor.health_checks import newest_row
 from amad.config import Settings
+from amad.scores.partition_manifest import PartitionManifest
+from amad.scores.partitions import CONTRACT
 from amad.telemetry.files import write_json
 
 
@@ -163,8 +165,11 @@ def test_how_the_last_job_ended(scored: Path):
 def _finish(place: Path) -> None:
     """Mark a partition as done."""
     day, version = (part.name.partition("=")[2] for part in (place, place.parent))
-    manifest = {"date": day, "model_version": version}
-    write_json(place / "_manifest.json", manifest, sealed=True)
+    PartitionManifest(
+        contract=CONTRACT, date=day, model_version=version, detector="d", history_us=0, gap_us=0,
+        inputs="", carried="", made_null={}, unmeasured={}, vehicle_days=0, vehicles=[],
+        quarantined=[], rows=0, scored=0, alarms=0, incidents=0, unscored={}, files={}, sha256="",
+    ).write(place)  # fmt: skip
 
 
 def test_dates_without_scores_are_named(scored: Path):

@@ -117,7 +117,7 @@ def test_quarantined_days_are_told_by_vehicle_with_the_newest_reason(yard: Yard)
         "2026-01-05 a-1": ["older", []],
     }
     judged = yard.settings.runs_dir("tiny") / "judged.json"
-    write_json(judged, {"contract": fleet.digest, "days": days})
+    write_json(judged, {"contract": fleet.digest, "days": days}, sealed=True)
     (found,) = fleet_health(fleet, yard.settings).troubles
     assert str(found) == "a-1 has 2 days quarantined, the newest 2026-01-06: repeats"
     judged.write_text("{")

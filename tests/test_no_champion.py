@@ -14,6 +14,7 @@ import amad
 from amad.cli.__main__ import run as command
 from amad.config import ServiceError, Settings, load_fleet
 from amad.engines.register import promotion
+from amad.engines.score.scoring_plan import ScoringRequest
 from amad.engines.shared import model_registry
 from amad.engines.shared.tracking import connect
 from amad.telemetry.files import write_json
@@ -62,14 +63,14 @@ def test_who_found_nothing_is_refused_and_score_and_report_say_so(place, capsys)
     assert "nothing is scored: fleet nights has no champion" in capsys.readouterr().err
     assert read_json(settings.fleet_dir("nights") / "scoring.json") == told
     page = report.run(params, settings)
-    assert "finds 0 of" in page["unscored"]
+    assert "finds 0 of" in page.unscored
     assert "without scores, since fleet nights has no champion" in capsys.readouterr().err
     with pytest.raises(ServiceError, match="no champion"):
-        score.run(params, settings, first=START, last=START)
+        score.run(params, settings, ScoringRequest(dates=(START, START)))
 
     promotion.promote(settings, "nights", "1", force=True, reason="it is all there is")
     assert score.run(params, settings).content()["dates"]
-    assert report.run(params, settings)["unscored"] == ""
+    assert report.run(params, settings).unscored == ""
 
 
 def test_what_cannot_be_judged_is_no_champion_though_it_is_the_first(place):
@@ -87,7 +88,7 @@ def test_what_cannot_be_judged_is_no_champion_though_it_is_the_first(place):
         receipt = register.run(params, settings).content()
         assert receipt["champion"] is None and "cannot be judged" in receipt["reasons"][-1]
         assert score.run(params, settings).content()["dates"] == []
-        assert report.run(params, settings)["unscored"]
+        assert report.run(params, settings).unscored
 
 
 def test_a_vehicle_that_fell_silent_is_in_the_jobs_log_every_night(place, capsys):

@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 from mlflow import MlflowClient
-from scoring_kit import make_artifacts, make_lake, read_json
+from scoring_kit import make_artifacts, make_lake, read_json, run_job
 
 import amad
 from amad.config import DataError, ServiceError, Settings, load_fleet
 from amad.engines.register import promotion
 from amad.engines.register.challenge import defend
 from amad.engines.register.registry_lock import registry_lock
-from amad.engines.score.fleet_scoring import score_fleet
 from amad.engines.shared import model_registry
 from amad.engines.shared.model_registry import alias_version, get_version, number
 from amad.engines.shared.tracking import connect
@@ -234,7 +233,7 @@ def test_a_damaged_champion_neither_scores_nor_defends_itself(place, flipped):
     fleet = load_fleet(FLEET, place)
     flipped("1")
     with pytest.raises(ServiceError, match=r"version 1 has the digest .* damaged or replaced"):
-        score_fleet(fleet, place)
+        run_job(fleet, place)
     client, folder = connect(place), place.fleet_dir(FLEET)
     store, events = WindowStore.open(folder / "store"), Lake(folder / "lake", fleet).events()
     champion = model_registry.champion_version(client, FLEET)
@@ -270,7 +269,7 @@ def test_another_detector_under_the_number_of_a_lost_one_is_no_champion(place):
     client = connect(place)
     client.set_model_version_tag(NAME, "1", "detector_digest", "0123456789abcdef")
     with pytest.raises(ServiceError, match="and 0123456789abcdef was registered"):
-        score_fleet(load_fleet(FLEET, place), place)
+        run_job(load_fleet(FLEET, place), place)
 
 
 def test_figures_of_another_detector_register_nothing(place):

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from scoring_kit import FLEET, kit_params
+from scoring_kit import FLEET, kit_params, run_job
 
 from amad.config import AmadError, ServiceError, Settings, usable_error
 from amad.engines.register import promotion
-from amad.engines.score.fleet_scoring import score_fleet
 from amad.engines.shared import model_registry
 from amad.engines.shared.tracking import connect, open_run
 from pipelines import register
@@ -41,14 +40,14 @@ def test_an_alias_of_a_deleted_version_is_told_and_a_person_names_another(place)
     )
     told = r"alias champion of amad-nights points at version 1, which was deleted.*amad promote"
     for work in (
-        lambda: score_fleet(fleet, settings),
+        lambda: run_job(fleet, settings),
         lambda: register.run(PARAMS, settings),
         lambda: promotion.rollback(settings, FLEET),
     ):
         with pytest.raises(ServiceError, match=told):
             work()
     promotion.promote(settings, FLEET, again.version, force=True, reason="the other was deleted")
-    assert score_fleet(fleet, settings).content()["model_version"] == str(again.version)
+    assert run_job(fleet, settings).content()["model_version"] == str(again.version)
     assert register.run(PARAMS, settings).content()["champion"] == model_registry.number(again)
 
 
@@ -56,7 +55,7 @@ def test_a_champion_that_a_person_deleted_is_told(place):
     fleet, settings = place
     connect(settings).delete_model_version(NAME, "1")
     with pytest.raises(ServiceError, match=r"has no champion in .*run 'amad register'"):
-        score_fleet(fleet, settings)
+        run_job(fleet, settings)
     assert register.run(PARAMS, settings).content()["champion"] == 2
 
 
@@ -81,7 +80,7 @@ def test_a_database_that_may_only_be_read_is_told_and_still_scores(read_only):
         pass
     assert "mlflow.db" in str(caught.value) and "the right to write it" in str(caught.value)
     assert register.run(PARAMS, settings).content()["champion"] == 1, "there is nothing to write"
-    assert score_fleet(fleet, settings).content()["dates"]
+    assert run_job(fleet, settings).content()["dates"]
 
 
 def test_a_read_only_file_system_names_the_file(place, tmp_path: Path):

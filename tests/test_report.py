@@ -16,6 +16,7 @@ from report_kit import (
     VERSION,
     an_incident,
     day_start,
+    stage_of,
     write_data,
     write_fleet,
     write_run,
@@ -72,7 +73,7 @@ def made(home: Path, incidents: dict, vehicles=("bev-01", "van-02"), **options) 
     settings = write_data(fleet, home, list(vehicles))
     write_run(fleet, settings, incidents, **options)
     write_verdicts(fleet, settings)
-    build_report(fleet, settings, home / "report.html")
+    build_report(stage_of(fleet, settings), home / "report.html")
     return Page((home / "report.html").read_text(encoding="utf-8"))
 
 
@@ -151,7 +152,7 @@ def test_a_fleet_that_was_never_scored_is_told_how(home: Path):
     fleet = kit(home)
     settings = write_data(fleet, home, ["bev-01"])
     with pytest.raises(DataError, match="amad score"):
-        build_report(fleet, settings, home / "report.html")
+        build_report(stage_of(fleet, settings), home / "report.html")
     assert not (home / "report.html").exists()
 
 
@@ -166,7 +167,7 @@ def test_what_the_page_shows_is_escaped(home: Path):
     settings = write_data(fleet, home, [HOSTILE, "van-02"])
     bad = an_incident(fleet, HOSTILE, 0, 200, 100, type="<svg/onload=alert(2)>")
     write_run(fleet, settings, {0: [bad]})
-    build_report(fleet, settings, home / "report.html")
+    build_report(stage_of(fleet, settings), home / "report.html")
     page = Page((home / "report.html").read_text(encoding="utf-8"))
     assert len(page.all("script")) == 1 and not page.all("img") and not page.all("b", onclick="")
     assert not [a for _, a in page.tags for name in a if name.startswith("on")]
@@ -200,7 +201,7 @@ def test_the_same_inputs_give_the_same_bytes(home: Path):
     fleet = kit(home)
     made(home, {0: [an_incident(fleet, "bev-01", 0, 200, 120)]})
     before = (home / "report.html").read_bytes()
-    build_report(fleet, Settings(home=home), home / "again.html")
+    build_report(stage_of(fleet, Settings(home=home)), home / "again.html")
     assert (home / "again.html").read_bytes() == before
 
 
@@ -251,7 +252,7 @@ def test_the_verdict_is_plain_and_says_whose_it_is(home: Path):
     assert "0.043 above the best simple detector, ridge, which may be chance" in page.text
     assert f"Version {VERSION}, champion when it scored" in page.text
     write_verdicts(fleet, Settings(home=home), version="4")
-    build_report(fleet, Settings(home=home), home / "report.html")
+    build_report(stage_of(fleet, Settings(home=home)), home / "report.html")
     page = Page((home / "report.html").read_text(encoding="utf-8"))
     assert "Measured on version 4; version 3 scored." in page.text
 
@@ -261,7 +262,7 @@ def test_without_the_other_stages_the_page_still_stands(home: Path):
     settings = write_data(fleet, home, ["bev-01"])
     write_run(fleet, settings, {0: [an_incident(fleet, "bev-01", 0, 200, 120)]})
     (settings.fleet_dir("kit") / "store" / "store.json").unlink()
-    build_report(fleet, settings, home / "report.html")
+    build_report(stage_of(fleet, settings), home / "report.html")
     page = Page((home / "report.html").read_text(encoding="utf-8"))
     assert "Not evaluated" in page.text and "Not validated" in page.text
     assert page.all("path", **{"class": "line"}) and not page.all("rect", **{"class": "band"})
@@ -274,11 +275,10 @@ def test_the_stage_writes_beside_the_fleet_or_where_it_is_told(home: Path, tmp_p
     made(home, {0: [an_incident(fleet, "bev-01", 0, 200, 120)]})
     params = load_params(home / "params.yaml").model_copy(update={"fleet": "kit"})
     told = stage.run(params, Settings(home=home))
-    assert Path(told["path"]) == home / "data" / "kit" / "report.html"
-    assert Path(told["path"]).is_file() and told["incidents"] == 1
-    assert stage.run(params, Settings(home=home), out=tmp_path / "x.html")["path"].endswith(
-        "x.html"
-    )
+    assert told.path == home / "data" / "kit" / "report.html"
+    assert told.path.is_file() and told.incidents == 1
+    page = stage.run(params, Settings(home=home), out=tmp_path / "x.html")
+    assert str(page.path).endswith("x.html")
 
 
 def test_a_later_job_without_dates_hides_nothing(home: Path):
@@ -289,7 +289,10 @@ def test_a_later_job_without_dates_hides_nothing(home: Path):
     later = job.with_name("20260112T043000-empty.json")
     started = {"started": "2026-01-12T04:30:00+00:00", "ended": "2026-01-12T04:30:05+00:00"}
     write_json(later, json.loads(job.read_text()) | started | {"dates": []})
-    assert ScoringRun.last(fleet, settings).dates == [FIRST_DAY, FIRST_DAY + timedelta(days=1)]
+    assert ScoringRun.last(stage_of(fleet, settings)).dates == [
+        FIRST_DAY,
+        FIRST_DAY + timedelta(days=1),
+    ]
 
 
 def test_the_tables_are_read_as_the_docs_say(home: Path, monkeypatch: pytest.MonkeyPatch):

@@ -25,12 +25,12 @@ from scoring_kit import (
     make_artifacts,
     read_json,
     refresh,
+    run_job,
     scores,
     validated,
 )
 
 from amad.config import DataError
-from amad.engines.score.fleet_scoring import score_fleet
 from amad.scores import partitions
 from amad.scores.checksums import Checksums
 from amad.scores.job_log import job_logs
@@ -69,11 +69,11 @@ def corrected(settings, day: date, vehicle: str, change: Callable) -> None:
 def test_a_corrected_day_of_as_many_rows_is_judged_and_scored_anew(place):
     """Validation has seen the day, with other values: its verdict says nothing of these."""
     fleet, settings = place
-    score_fleet(fleet, settings)
+    run_job(fleet, settings)
     night = FAULTY - timedelta(days=1)
     corrected(settings, night, "a-1", lambda speed: speed * 0 + 999)
     refresh(fleet, settings)
-    log = score_fleet(fleet, settings).content()
+    log = run_job(fleet, settings).content()
     assert str(night) in log["dates"] and log["unscored"]["quarantined"] > 0
     rows = scores(settings, night).to_pylist()
     states = {row["vehicle"]: set() for row in rows}
@@ -83,9 +83,9 @@ def test_a_corrected_day_of_as_many_rows_is_judged_and_scored_anew(place):
     # Mended: sound values again, and others than the first time.
     corrected(settings, night, "a-1", lambda speed: 60 + 20 * np.sin(np.arange(len(speed)) / 90))
     refresh(fleet, settings)
-    assert str(night) in score_fleet(fleet, settings).content()["dates"]
+    assert str(night) in run_job(fleet, settings).content()["dates"]
     assert "quarantined" not in scores(settings, night)["status"].to_pylist()
-    assert score_fleet(fleet, settings).content()["dates"] == []
+    assert run_job(fleet, settings).content()["dates"] == []
 
 
 DAMAGE = {
@@ -105,26 +105,26 @@ DAMAGE = {
 
 def test_whatever_is_lost_or_damaged_of_a_date_is_scored_again_and_told(place, capsys):
     fleet, settings = place
-    score_fleet(fleet, settings)
+    run_job(fleet, settings)
     whole = digests(settings)
     for what, damage in DAMAGE.items():
         damage(settings)
         capsys.readouterr()
-        log = score_fleet(fleet, settings).content()
+        log = run_job(fleet, settings).content()
         assert log["dates"][0] == str(FAULTY) and len(log["dates"]) <= 2, what
         assert digests(settings) == whole, what
         assert str(FAULTY) in capsys.readouterr().err, what
-    assert score_fleet(fleet, settings).content()["dates"] == []
+    assert run_job(fleet, settings).content()["dates"] == []
     assert any(item["continued"] for item in incidents(settings, AFTER))
 
 
 def test_a_date_asked_for_takes_a_damaged_day_before_along(place):
     """Else an incident over midnight would begin anew, with another id."""
     fleet, settings = place
-    score_fleet(fleet, settings)
+    run_job(fleet, settings)
     whole = digests(settings)
     shutil.rmtree(place_of(settings, "incidents"))
-    log = score_fleet(fleet, settings, first=AFTER, last=AFTER).content()
+    log = run_job(fleet, settings, first=AFTER, last=AFTER).content()
     assert log["dates"] == [str(FAULTY), str(AFTER)] and "damaged" in log["told"][0]
     assert digests(settings) == whole
 
@@ -173,7 +173,7 @@ def test_a_published_date_never_loses_a_vehicle_unless_asked(place):
     fleet, settings = place
     add_nights(fleet, settings, [AFTER])
     validated(fleet, settings)
-    score_fleet(fleet, settings)
+    run_job(fleet, settings)
     before = digests(settings)
     folder = settings.fleet_dir(FLEET)
     for day in (FAULTY, AFTER):
@@ -192,7 +192,7 @@ def test_a_published_date_never_loses_a_vehicle_unless_asked(place):
     after = digests(settings)
     kept = [name for name in before if any(f"date={day}" in name for day in refused)]
     assert kept and all(after[name] == before[name] for name in kept)
-    log = score_fleet(fleet, settings, first=AFTER, last=AFTER, force=True).content()
+    log = run_job(fleet, settings, first=AFTER, last=AFTER, force=True).content()
     assert log["dates"] == [str(AFTER)] and not log["refused"]
     assert set(scores(settings, AFTER)["vehicle"].to_pylist()) == {"a-1", "b-1"}
 
@@ -226,14 +226,14 @@ def test_a_damaged_vehicle_day_does_not_stop_the_others_and_is_tried_again(place
     other.write_bytes(kept)
     receipt = score.run(kit_params(), settings).content()
     assert receipt["by_date"][str(FAULTY)]["vehicle_days"] == len(VEHICLES)
-    assert score_fleet(fleet, settings).content()["dates"] == []
+    assert run_job(fleet, settings).content()["dates"] == []
 
 
 def test_a_damaged_vehicle_day_that_was_not_validated_does_not_stop_the_others(place):
     fleet, settings = place
     add_nights(fleet, settings, [AFTER])
     cut(Lake(settings.fleet_dir(FLEET) / "lake", fleet).part("b-1", AFTER))
-    log = score_fleet(fleet, settings).content()
+    log = run_job(fleet, settings).content()
     assert {item["vehicle"] for item in log["failed"]} == {"b-1"}
     assert set(scores(settings, AFTER)["vehicle"].to_pylist()) == {"a-1", "a-2"}
 
@@ -241,7 +241,7 @@ def test_a_damaged_vehicle_day_that_was_not_validated_does_not_stop_the_others(p
 def test_a_damaged_log_or_note_of_a_job_stops_nothing_and_is_named(place, capsys):
     fleet, settings = place
     runs = settings.runs_dir(FLEET)
-    score_fleet(fleet, settings, first=START, last=START)
+    run_job(fleet, settings, first=START, last=START)
     for name, content in (
         ("cut", '{"id": "x", "sta'),
         ("empty", ""),
@@ -251,7 +251,7 @@ def test_a_damaged_log_or_note_of_a_job_stops_nothing_and_is_named(place, capsys
         (runs / "jobs" / f"20200101T000000-{name}.json").write_text(content)
     (runs / "judged.json").write_text('{"contract": 3')
     (runs / "scoring.holder.json").write_text("\0\0")
-    log = score_fleet(fleet, settings).content()
+    log = run_job(fleet, settings).content()
     assert log["status"] == "done" and log["dates"]
     told = capsys.readouterr().err
     assert all(
@@ -265,4 +265,4 @@ def test_what_validation_left_is_named_with_its_remedy_when_it_is_damaged(place,
     fleet, settings = place
     cut(settings.fleet_dir(FLEET) / name)
     with pytest.raises(DataError, match=rf"{name} is damaged.*amad validate"):
-        score_fleet(fleet, settings)
+        run_job(fleet, settings)

@@ -5,14 +5,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from scoring_kit import AFTER, FAULTY, FLEET, digests, kit_params
+from scoring_kit import AFTER, FAULTY, FLEET, digests, kit_params, run_job
 from stop_kit import INTERRUPTS, KILL, stage, stopped
 from test_full_disk import content_of
 
 from amad.config import InterruptionError, Settings, load_fleet
 from amad.detect.storage import load_detector
 from amad.engines.register import promotion
-from amad.engines.score.fleet_scoring import score_fleet
 from amad.engines.shared import model_registry
 from amad.engines.shared.tracking import connect
 from amad.evaluation.evaluation_metrics import EvaluationMetrics
@@ -142,7 +141,7 @@ def test_a_promotion_and_a_rollback_that_are_killed_are_finished_by_the_next_run
 
 def night(home: Path) -> None:
     settings = Settings(home=home, data_dir=home / "raw")
-    score_fleet(load_fleet(FLEET, settings), settings, first=FAULTY, last=FAULTY, force=True)
+    run_job(load_fleet(FLEET, settings), settings, first=FAULTY, last=FAULTY, force=True)
 
 
 def test_a_kill_at_any_rename_of_a_published_date_is_mended_by_the_next_job(
@@ -150,7 +149,7 @@ def test_a_kill_at_any_rename_of_a_published_date_is_mended_by_the_next_job(
 ) -> None:
     """A date that is replaced: out of its place, into it, for incidents and for scores."""
     fleet = load_fleet(FLEET, place)
-    score_fleet(fleet, place, first=FAULTY, last=AFTER)
+    run_job(fleet, place, first=FAULTY, last=AFTER)
     whole, runs = digests(place), place.runs_dir(FLEET)
     for at in (1, 2, 3, 4, 5):
         part = partitions.folder(runs, "scores", "1", FAULTY) / "part.parquet"
@@ -158,6 +157,6 @@ def test_a_kill_at_any_rename_of_a_published_date_is_mended_by_the_next_job(
         code, said = stopped(night, place.home, number=KILL, at=at, where=f"date={FAULTY}")
         assert code == -KILL, said
         assert any(runs.rglob(".old-*")) == (at in (2, 5)), "between two renames"
-        score_fleet(fleet, place)
+        run_job(fleet, place)
         assert {name: digests(place)[name] for name in whole} == whole
         assert not any(runs.rglob(".old-*")) and not any(runs.rglob(".stage-*"))

@@ -8,6 +8,7 @@ from evaluation_kit import evaluation_metrics, method_figures
 from report_kit import (
     VERSION,
     an_incident,
+    stage_of,
     write_data,
     write_fleet,
     write_profile,
@@ -163,7 +164,7 @@ def test_a_damaged_file_is_named_with_the_stage_that_writes_it(home: Path, file,
     path = settings.fleet_dir("kit") / file
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(DataError) as error:
-        build_report(fleet, settings, home / "report.html")
+        build_report(stage_of(fleet, settings), home / "report.html")
     assert str(path) in str(error.value) and stage in str(error.value)
     assert not (home / "report.html").exists()
 
@@ -177,7 +178,7 @@ def test_a_damaged_score_table_is_named_with_its_date(home: Path):
         whole = file.read_bytes()
         file.write_bytes(whole[:40])
         with pytest.raises(DataError, match="--date 2026-01-09"):
-            build_report(fleet, settings, home / "report.html")
+            build_report(stage_of(fleet, settings), home / "report.html")
         file.write_bytes(whole)
 
 
@@ -188,7 +189,7 @@ def test_a_damaged_job_log_is_left_out_with_a_word(home: Path, content, capsys):
     write_run(fleet, settings, {0: [an_incident(fleet, "bev-01", 0, 200, 120)]})
     bad = settings.runs_dir("kit") / "jobs" / "20260112T000000-bad.json"
     bad.write_text(content)
-    assert build_report(fleet, settings, home / "report.html")["incidents"] == 1
+    assert build_report(stage_of(fleet, settings), home / "report.html").incidents == 1
     said = capsys.readouterr().err
     assert f"the job log {bad} is damaged and left out; delete it" in said
 
@@ -202,10 +203,10 @@ def test_a_fleet_without_a_champion_has_a_page_that_says_so(home: Path):
     why = "refused: it cannot be judged"
     write_json(folder / "receipt.json", receipt | {"champion": None, "reasons": [why]})
     with pytest.raises(DataError, match="amad score"):
-        build_report(fleet, settings, home / "report.html")
+        build_report(stage_of(fleet, settings), home / "report.html")
     write_json(folder / "scoring.json", {"dates": [], "no_champion": "version 3 was refused"})
-    told = build_report(fleet, Settings(home=home), home / "report.html")
+    told = build_report(stage_of(fleet, Settings(home=home)), home / "report.html")
     page = (home / "report.html").read_text(encoding="utf-8")
-    assert told["unscored"] and told["dates"] == []
+    assert told.unscored and told.dates == []
     assert "No champion, so nothing is scored" in page and "Version 3 was refused." in page
     assert "Fleet health" in page and "VUS-PR 0.65" in page and "The fleet," not in page

@@ -8,7 +8,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from ingest_kit import Yard, at, raw_fleet
-from scoring_kit import START, VEHICLES, fit_detector, make_lake, night, read_json, refresh
+from scoring_kit import (
+    START,
+    VEHICLES,
+    fit_detector,
+    make_lake,
+    night,
+    read_json,
+    refresh,
+    run_job,
+)
 from windows_kit import lake_table, small_fleet
 
 from amad.config import Channel, Fleet
@@ -16,7 +25,6 @@ from amad.detect.daily import score_table
 from amad.detect.detector import Detector
 from amad.engines.register.challenge import Defender
 from amad.engines.register.pyfunc_model import DetectorModel
-from amad.engines.score.fleet_scoring import score_fleet
 from amad.scores.partitions import folder
 from amad.telemetry.lake import Lake
 from amad.telemetry.profile import profile
@@ -221,8 +229,8 @@ def test_a_scoring_job_counts_them_in_its_log_and_manifest(place, capsys) -> Non
     rows = with_cells(rows, "torque", slice(100, 112), 65535.0)
     pq.write_table(rows, settings.data_dir / "nights" / f"{day}-a-1.parquet")
     refresh(fleet, settings)
-    log = score_fleet(fleet, settings, first=day, last=day).content()
+    log = run_job(fleet, settings, first=day, last=day).content()
     assert log["made_null"] == {"torque": 12} and log["unmeasured"] == {}
     manifest = read_json(folder(settings.runs_dir("nights"), "scores", "1", day) / "_manifest.json")
     assert manifest["made_null"] == {"torque": 12}
-    assert "torque: 12 values that cannot be, taken as null" in capsys.readouterr().err
+    assert "torque: 12 impossible values taken as null" in capsys.readouterr().err

@@ -138,7 +138,7 @@ def _stage(
     fleet: list[str] | None,
     cluster: str | None = None,
     **options: Any,
-) -> dict:
+) -> Any:
     params, settings = load(context, fleet, cluster)
     return import_module(f"pipelines.{name}").run(params, settings, **options)
 
@@ -148,7 +148,7 @@ def _daily(
     context: typer.Context,
     fleets: list[str] | None,
     cluster: str | None = None,
-    told: Callable[[dict], None] = lambda result: None,
+    told: Callable[[Any], None] = lambda result: None,
     **options: Any,
 ) -> None:
     """Run a stage on each fleet; one that fails stops no other, and the highest code is returned.
@@ -254,8 +254,13 @@ def score(
         raise typer.BadParameter(f"--to {to} is before --from {from_}.")
     if force and not (date or from_):
         raise typer.BadParameter("--force needs --date, or --from and --to: say which dates.")
+    from amad.engines.score.scoring_plan import ScoringRequest
+
     first, last = date or from_, date or to
-    _daily("score", context, fleet, cluster, first=first, last=last, engine=engine, force=force)
+    request = ScoringRequest(
+        dates=(first, last) if first and last else None, engine=engine, force=force
+    )
+    _daily("score", context, fleet, cluster, request=request)
 
 
 @app.command(rich_help_panel=DAILY)
@@ -268,9 +273,9 @@ def report(
 ) -> None:
     """Write the page of the last scoring run: one HTML file that needs no network."""
     if out is None:
-        _daily("report", context, fleet, told=lambda page: print(page["path"]))
+        _daily("report", context, fleet, told=lambda page: print(page.path))
     else:
-        print(_stage("report", context, fleet, out=out)["path"])
+        print(_stage("report", context, fleet, out=out).path)
 
 
 @app.command(rich_help_panel=REGISTRY)

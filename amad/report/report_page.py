@@ -1,19 +1,20 @@
 """Build the page: read the last scoring run, lay it out, write one HTML file.
 
-The page asks for nothing from anywhere: style, script and plots are inside, and its content
+The page loads nothing from elsewhere: it contains its style, script and plots, and its content
 security policy allows nothing else. The same inputs give the same bytes.
 """
 
 import base64
 import hashlib
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import partial
 from importlib import resources
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from amad.config import Fleet, Settings
+from amad.config import Stage
 from amad.report import page_text as text
 from amad.report.fleet_overview import LEVELS, overview, stretch_us
 from amad.report.incident_plot import Blame, Plot, blame, plot
@@ -25,13 +26,13 @@ from amad.telemetry.health import fleet_health
 from amad.telemetry.lake import Lake
 from amad.windows.scaler import Scaler
 
-LISTED, PLOTTED = 200, 30  # incidents in the list, and with plots; the worst first
-TOLD = 6  # findings of one kind under Fleet health; the rest folds out
+LISTED, PLOTTED = 200, 30  # incidents in the list, and incidents with plots; the worst first
+TOLD = 6  # findings of one kind that Fleet health shows at once; the others can be unfolded
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """An incident with what the page says of it; ``plot`` is None beyond the first PLOTTED."""
+    """An incident as the page shows it; ``plot`` is None after the first PLOTTED incidents."""
 
     incident: Incident
     anchor: str
@@ -39,22 +40,47 @@ class Entry:
     plot: Plot | None
 
 
-def build_report(fleet: Fleet, settings: Settings, out: Path) -> dict:
-    """Write the page of the fleet's last scoring run to ``out`` and return what it shows.
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a page shows.
 
-    Of a fleet without a champion it says why nothing is scored, and all else that is known.
+    affected: vehicles with incidents. troubles: findings under Fleet health. unscored: why nothing
+    is scored, empty where something is.
+    """
 
-    Returns: path, model_version, dates, vehicles, affected (vehicles with incidents), incidents,
-    plotted, troubles (findings under Fleet health), unscored (why nothing is, else empty).
+    fleet: str
+    path: Path
+    dates: list[date]
+    vehicles: int
+    affected: int
+    incidents: int
+    troubles: int
+    unscored: str
+
+    def __str__(self) -> str:
+        health = f"{text.count(self.troubles, 'finding')} under Fleet health, in {self.path}"
+        if self.unscored:
+            return f"report without scores, since fleet {self.fleet} has no champion; {health}"
+        dates = " to ".join(dict.fromkeys((str(self.dates[0]), str(self.dates[-1]))))
+        return (
+            f"report of {dates}: {text.count(self.incidents, 'incident')} on {self.affected} of "
+            f"{text.count(self.vehicles, 'vehicle')}; {health}"
+        )
+
+
+def build_report(stage: Stage, out: Path | None = None) -> Report:
+    """Write the page of the fleet's last scoring run (to ``out``, default ``report.html``).
+
+    For a fleet without a champion, the page says why nothing is scored, and all else that is known.
 
     Raises:
         DataError: the fleet was never scored, there is no lake, or a file that is read is damaged.
     """
-    run = ScoringRun.last(fleet, settings)
-    folder = settings.fleet_dir(fleet.name)
-    lake = Lake(folder / "lake", fleet)
-    health = fleet_health(fleet, settings, lake)
-    if jobs := job_logs(settings.runs_dir(fleet.name))[0]:
+    fleet, out = stage.fleet, (out or stage.folder / "report.html").absolute()
+    run = ScoringRun.last(stage)
+    lake = Lake(stage.folder / "lake", fleet)
+    health = fleet_health(fleet, stage.settings, lake)
+    if jobs := job_logs(stage.runs)[0]:
         health.troubles.extend(left_undone(jobs[-1]))
     stretch = stretch_us(len(run.dates))
     coverage = run.coverage(stretch)
@@ -66,9 +92,9 @@ def build_report(fleet: Fleet, settings: Settings, out: Path) -> dict:
         fleet=fleet,
         run=run,
         incidents=incidents,
-        entries=_entries(incidents, fleet, folder, lake, run),
+        entries=_entries(incidents, stage, lake, run),
         overview=overview(incidents, coverage, fleet, stretch),
-        cards=cards(Evidence.read(fleet, settings), run, incidents, coverage, lake.hash()),
+        cards=cards(Evidence.read(stage.folder), run, incidents, coverage, lake.hash()),
         health=health,
         told=TOLD,
         levels=[(level, sum(i.level == level for i in incidents)) for level in reversed(LEVELS)],
@@ -80,43 +106,37 @@ def build_report(fleet: Fleet, settings: Settings, out: Path) -> dict:
         style_hash=_hash(style),
         script_hash=_hash(script),
     )
-    with staged(out) as stage:
-        stage.write_text(html, encoding="utf-8")
-    return {
-        "path": str(out),
-        "model_version": run.version,
-        "dates": [str(day) for day in run.dates],
-        "vehicles": len(coverage),
-        "affected": affected,
-        "incidents": len(incidents),
-        "plotted": min(PLOTTED, len(incidents)),
-        "troubles": len(health.troubles),
-        "unscored": run.unscored,
-    }
+    with staged(out) as unfinished:
+        unfinished.write_text(html, encoding="utf-8")
+    return Report(
+        fleet=fleet.name,
+        path=out,
+        dates=run.dates,
+        vehicles=len(coverage),
+        affected=affected,
+        incidents=len(incidents),
+        troubles=len(health.troubles),
+        unscored=run.unscored,
+    )
 
 
 def _marked_open(incident: Incident, coverage: dict[str, Coverage]) -> Incident:
-    """Open: the vehicle's last scored row still belongs to the incident."""
+    """The incident, ``open`` if the vehicle's last scored row still belongs to it."""
     vehicle = coverage.get(incident.vehicle)
     return replace(incident, open=vehicle is not None and incident.end > vehicle.last > 0)
 
 
-def _entries(
-    incidents: list[Incident], fleet: Fleet, folder: Path, lake: Lake, run: ScoringRun
-) -> list[Entry]:
-    scaler = _scaler(folder / "store" / "store.json")
+def _entries(incidents: list[Incident], stage: Stage, lake: Lake, run: ScoringRun) -> list[Entry]:
+    fleet, scaler = stage.fleet, _scaler(stage.folder / "store" / "store.json")
     entries = []
     for n, incident in enumerate(incidents[:LISTED]):
-        drawn = None
-        if n < PLOTTED:
-            others = [i for i in incidents if i.vehicle == incident.vehicle]
-            drawn = plot(incident, others, fleet, run, lake, scaler)
+        others = [i for i in incidents if i.vehicle == incident.vehicle]
         entries.append(
             Entry(
                 incident=incident,
                 anchor=f"incident-{n + 1}",
                 blame=blame(incident, fleet),
-                plot=drawn,
+                plot=plot(incident, others, fleet, run, lake, scaler) if n < PLOTTED else None,
             )
         )
     return entries

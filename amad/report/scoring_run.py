@@ -4,13 +4,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from amad.config import DataError, Fleet, Settings
+from amad.config import DataError, Stage
 from amad.config.console import say
 from amad.detect import incidents
 from amad.scores import partitions
@@ -76,13 +77,13 @@ class ScoringRun:
     unscored: str = ""
 
     @classmethod
-    def last(cls, fleet: Fleet, settings: Settings) -> "ScoringRun":
-        """The last job that scored a date; of a fleet without a champion, an empty run.
+    def last(cls, stage: Stage) -> Self:
+        """The last job that scored a date; an empty run for a fleet without a champion.
 
         Raises:
-            DataError: the fleet was never scored, though it may be.
+            DataError: the fleet was never scored, though it has a champion.
         """
-        runs = settings.runs_dir(fleet.name)
+        runs = stage.runs
         jobs, unreadable = job_logs(runs)
         for path in unreadable:
             say(f"the job log {path} is damaged and left out; delete it")
@@ -90,10 +91,10 @@ class ScoringRun:
             if job.status == "done" and job.dates and job.model_version:
                 dates = sorted(set(job.dates))
                 return cls(job=job, version=job.model_version, dates=dates, runs=runs)
-        scoring = ScoringReceipt.read(settings.fleet_dir(fleet.name))
+        scoring = ScoringReceipt.read(stage.folder)
         if scoring is not None and scoring.no_champion:
             return cls(job=None, version="", dates=[], runs=runs, unscored=scoring.no_champion)
-        raise DataError(_without_job(fleet.name, runs))
+        raise DataError(_without_job(stage.fleet.name, runs))
 
     @property
     def threshold(self) -> float | None:

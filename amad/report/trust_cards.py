@@ -6,8 +6,9 @@ What was not measured has a neutral mark. ``Card.means`` says what each tick sta
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
-from amad.config import Fleet, Settings
 from amad.evaluation.evaluation_metrics import EvaluationMetrics, MethodFigures
 from amad.metrics import binomial_tail, paired_bootstrap, poisson_tail, shared_values
 from amad.report import page_text as text
@@ -60,13 +61,12 @@ class Evidence:
     validation: Validation | None
 
     @classmethod
-    def read(cls, fleet: Fleet, settings: Settings) -> "Evidence":
+    def read(cls, folder: Path) -> Self:
         """From ``data/<fleet>``.
 
         Raises:
             DataError: a file is damaged; names it and the stage that writes it.
         """
-        folder = settings.fleet_dir(fleet.name)
         return cls(
             metrics=EvaluationMetrics.read(folder),
             receipt=RegistrationReceipt.read(folder),

@@ -1,1 +1,1 @@
-"""Where scores, incidents and the logs of scoring jobs lie on disk, and how they are written."""
+"""Scores, incidents and the logs of scoring jobs on disk: where they are, how they are written."""

@@ -1,7 +1,7 @@
-"""SHA-256 of files that are looked at every night, remembered while nothing has touched them.
+"""SHA-256 of files that are checked every night, remembered as long as a file is not changed.
 
-A file is hashed again when its size, its inode or one of its times has changed. The time of the
-last change (ctime) is the kernel's: who writes to a file cannot keep it as it was.
+A file is hashed again when its size, its inode or one of its times has changed. The kernel sets the
+time of the last change (ctime), so no writer can keep the old one.
 """
 
 from contextlib import suppress
@@ -15,8 +15,7 @@ from amad.telemetry.files import SEAL, read_json, write_json
 class Checksums:
     """Hashes of files below a folder, remembered in ``checksums.json`` there.
 
-    What is remembered saves time and nothing else: where that file is gone or damaged, all is
-    hashed again.
+    If that file is missing or damaged, every file is hashed again.
     """
 
     def __init__(self, root: Path) -> None:
@@ -27,7 +26,7 @@ class Checksums:
         self._seen: dict[str, list] = {}
 
     def of(self, file: Path) -> str | None:
-        """The file's hash; None where there is no such file, or it cannot be read."""
+        """The file's hash; None if the file is missing or cannot be read."""
         try:
             found = file.stat()
             state = [found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns]

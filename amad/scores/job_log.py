@@ -1,13 +1,14 @@
-"""Scoring jobs: one at a time a fleet, each with a log that says how it ended.
+"""Scoring jobs: one at a time per fleet, each with a log that says how it ended.
 
-The lock is the kernel's (flock): it is gone with the process that held it, however that ended, so
-it is never stale. On a shared file system without locks two jobs may overlap; partitions are then
-still whole, see ``partitions``.
+The lock is the kernel's (flock). It ends with the process that holds it, so it is never stale. On a
+shared file system without locks two jobs may overlap; even then no partition is a mixture, see
+``partitions``.
 """
 
 import os
 import socket
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -19,13 +20,13 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer, Stri
 
 from amad.config import DataError, InterruptionError, ServiceError
 from amad.config.console import say
+from amad.scores.partition_manifest import PartitionManifest
 from amad.telemetry.artifact import Artifact
 from amad.telemetry.files import read_json, write_json
 from amad.telemetry.health import Trouble
 
 LONGEST_LOG = 64 << 20  # bytes of a job's log
-COUNTED = ("rows", "scored", "alarms", "incidents", "vehicle_days")  # of a date, and of a job
-SUMMED = (*COUNTED, "quarantined", "unscored", "made_null")
+COUNTED = ("rows", "scored", "alarms", "incidents", "vehicle_days")  # per date and per job
 
 Moment = Annotated[AwareDatetime, PlainSerializer(lambda at: at.isoformat(timespec="seconds"))]
 Day = date
@@ -40,7 +41,7 @@ class Failed(BaseModel):
 
 
 class Refused(BaseModel):
-    """A date that was left as it was published, or has nothing published, for its vehicles."""
+    """A date of which nothing new was published, with the vehicles that are the reason."""
 
     date: Day
     vehicles: list[str] = []
@@ -48,14 +49,15 @@ class Refused(BaseModel):
 
 
 class JobLog(Artifact):
-    """One scoring job: how it stands, and what it did. Filled by the job that it is of.
+    """The state of one scoring job and what it did. The job fills it while it runs.
 
-    status: ``running``; ``done``; ``failed``, with the error; ``killed``, by a signal or without a
-    word. test_start: the first date that the version scores by itself. detector: its digest.
-    alarm_budget: incidents per vehicle-day that the threshold promises. dates: those published.
-    rows, scored, alarms, incidents, vehicle_days: sums over them, as are ``unscored`` (rows by
-    status) and ``made_null`` (values by channel). quarantined: vehicle-days. unmeasured: channels
-    without a value, by vehicle. health: what the fleet lacks, by kind. told: what was said.
+    status: ``running``, ``done``, ``failed`` (with the error) or ``killed`` (by a signal, or the
+    process ended without writing its status). test_start: the first date that is scored without
+    being asked for. detector: its digest. alarm_budget: incidents per vehicle-day that the
+    threshold promises. dates: those published. rows, scored, alarms, incidents, vehicle_days: sums
+    over these dates; so are ``unscored`` (rows by status) and ``made_null`` (values by channel).
+    quarantined: vehicle-days. unmeasured: channels without a value, by vehicle. health: what the
+    fleet lacks, by kind. told: the sentences that were printed about dates.
     """
 
     model_config = ConfigDict(frozen=False)
@@ -92,47 +94,32 @@ class JobLog(Artifact):
     failed: list[Failed] = []
     refused: list[Refused] = []
 
-    def start(
-        self,
-        *,
-        test_start: Day,
-        threshold: float,
-        detector: str,
-        alarm_budget: float,
-        health: dict[str, list[str]],
-    ) -> None:
-        """The model is there: from here on all counts stand in the file, at 0."""
-        self.test_start, self.threshold, self.detector = test_start, threshold, detector
-        self.alarm_budget, self.health = alarm_budget, health
-        for name in ("engine", *SUMMED, "unmeasured", "told", "failed", "refused"):
-            setattr(self, name, getattr(self, name))
+    def content(self) -> dict:
+        """All fields, also those that still have their default."""
+        return self.model_dump(mode="json")
 
-    def add(self, day: Day, manifest: dict) -> None:
+    def add(self, manifest: PartitionManifest) -> None:
         """Add a date that was published."""
-        self.dates.append(day)
+        self.dates.append(manifest.date)
         for name in COUNTED:
-            setattr(self, name, getattr(self, name) + manifest[name])
-        self.quarantined += len(manifest["quarantined"])
-        for counts, more in (
-            (self.unscored, manifest["unscored"]), (self.made_null, manifest["made_null"]),
-        ):  # fmt: skip
-            for key, count in more.items():
-                counts[key] = counts.get(key, 0) + count
-        for vehicle, channels in manifest["unmeasured"].items():
+            setattr(self, name, getattr(self, name) + getattr(manifest, name))
+        self.quarantined += len(manifest.quarantined)
+        self.unscored = dict(Counter(self.unscored) + Counter(manifest.unscored))
+        self.made_null = dict(Counter(self.made_null) + Counter(manifest.made_null))
+        for vehicle, channels in manifest.unmeasured.items():
             found = {*self.unmeasured.get(vehicle, []), *channels}
             self.unmeasured[vehicle] = sorted(found)
 
 
 @contextmanager
 def scoring_job(runs: Path, fleet: str) -> Iterator[JobLog]:
-    """Hold the fleet's lock and keep the job's log; yields the log, to be filled.
+    """Hold the fleet's lock and keep the job's log; yields the log, for the body to fill.
 
-    It is written at the start (``status: running``), by ``save``, and at the end (``done``, or
-    ``failed`` with the error, or ``killed`` after Ctrl-C or SIGTERM). Jobs that died without a word
-    are marked ``killed``.
+    The log is written at the start, by ``save``, and at the end. Earlier jobs whose log still says
+    ``running`` are marked as ``killed``.
 
     Raises:
-        ServiceError: another job of this fleet is running; says which.
+        ServiceError: another job of this fleet is running; the message says which.
     """
     runs.mkdir(parents=True, exist_ok=True)
     lock = FileLock(runs / "scoring.lock")
@@ -155,7 +142,6 @@ def scoring_job(runs: Path, fleet: str) -> Iterator[JobLog]:
             host=socket.gethostname(),
             pid=os.getpid(),
             dates=[],
-            error=None,
         )
         write_json(holder, log.model_dump(mode="json", include={"id", "pid", "host", "started"}))
         save(runs, log)
@@ -181,7 +167,7 @@ def save(runs: Path, log: JobLog) -> None:
 
 
 def job_logs(runs: Path) -> tuple[list[JobLog], list[Path]]:
-    """The logs of a fleet's scoring jobs, the newest last, and the files that are no such log."""
+    """The logs of a fleet's scoring jobs, the newest last, and the files that cannot be read."""
     logs, unreadable = [], []
     for path in sorted((runs / "jobs").glob("*.json")):
         try:
@@ -196,7 +182,7 @@ def job_logs(runs: Path) -> tuple[list[JobLog], list[Path]]:
 
 
 def left_undone(job: JobLog) -> list[Trouble]:
-    """What a scoring job could not do, by vehicle or date."""
+    """A finding for each vehicle-day or date that a job could not score."""
     found = [(item.vehicle, item.date, item.reason) for item in job.failed]
     found += [(str(item.date), item.date, item.reason) for item in job.refused]
     return [

@@ -1,20 +1,20 @@
-"""Score and incident partitions on disk: written whole or not at all, and checked before use.
+"""Score and incident partitions on disk: written as a whole or not at all, checked before use.
 
     runs/<fleet>/scores/model_version=<v>/date=<d>/part.parquet
     runs/<fleet>/scores/model_version=<v>/date=<d>/_manifest.json
     runs/<fleet>/incidents/model_version=<v>/date=<d>/incidents.parquet, incidents.jsonl
 
-A partition is written beside its place, its rows are counted against the lake's, and a rename puts
-it there: incidents first, then the scores with the manifest. The manifest says what the partition
-was made of and which hashes its files have; a date is done when all of them are there as they were
-written. It holds no wall clock, so the same inputs give the same bytes. Two jobs that overlap write
-the same bytes; neither leaves a mixture.
+A partition is written beside its final place. Its rows are counted against the lake's, and a
+rename puts it in place: the incidents first, then the scores with the manifest. A date is done when
+all files that the manifest names have the hashes that it names. Two jobs that overlap write the
+same bytes, so neither leaves a mixture.
 """
 
 import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -25,14 +25,15 @@ import pyarrow.parquet as pq
 from amad.config import DataError
 from amad.config.console import say
 from amad.config.digest import file_sha256
+from amad.config.wording import count
 from amad.detect.daily import day_bounds
 from amad.detect.incidents import Incident
 from amad.scores.checksums import Checksums
-from amad.telemetry.files import SEAL, read_json, staged, write_json
+from amad.scores.partition_manifest import PartitionManifest, Provenance
+from amad.telemetry.files import staged
 from amad.telemetry.schemas import INCIDENTS, SCORES, check
 
 CONTRACT = 2  # raise it when the meaning of a score row changes
-MANIFEST = "_manifest.json"
 TABLES = {"scores": "part.parquet", "incidents": "incidents.parquet"}
 FILES = (*TABLES.items(), ("incidents", "incidents.jsonl"))
 TIMES = ("start", "end", "peak")
@@ -42,9 +43,9 @@ ROW_GROUP = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VehicleDay:
-    """What the scores of one vehicle-day depend on, beside the detector.
+    """What the scores of one vehicle-day depend on, apart from the detector.
 
-    history: the days before it whose rows are read. inputs: hash of the lake's parts of the day and
+    history: the days before it whose rows are read. inputs: hash of the lake's files of the day and
     its history, and of whether the day is quarantined.
     """
 
@@ -64,24 +65,16 @@ def table_file(runs: Path, kind: str, version: str, day: date) -> Path:
     return folder(runs, kind, version, day) / TABLES[kind]
 
 
-def read_manifest(runs: Path, version: str, day: date) -> dict | None:
-    """The manifest of a finished partition; None where there is none that can be believed.
-
-    It carries its own hash, so that one that was damaged or edited is as good as none.
-    """
-    try:
-        content = read_json(
-            folder(runs, "scores", version, day) / MANIFEST, "score the date again", keys=[SEAL]
-        )
-    except DataError:
-        return None
-    if content is None:
-        return None
-    same = (content["date"], content["model_version"]) == (str(day), version)
-    return content if same else None
+def read_manifest(runs: Path, version: str, day: date) -> PartitionManifest | None:
+    """The manifest of a finished partition; None where there is none, or a damaged one."""
+    with suppress(DataError):
+        found = PartitionManifest.read(folder(runs, "scores", version, day))
+        if found is not None and (found.date, found.model_version) == (day, version):
+            return found
+    return None
 
 
-def manifests(runs: Path) -> dict[date, dict[str, dict]]:
+def manifests(runs: Path) -> dict[date, dict[str, PartitionManifest]]:
     """The manifest of every finished partition, by date and model version."""
     found = {
         day: {version: manifest for version, manifest in versions.items() if manifest is not None}
@@ -90,15 +83,15 @@ def manifests(runs: Path) -> dict[date, dict[str, dict]]:
     return {day: versions for day, versions in found.items() if versions}
 
 
-def begun(runs: Path) -> dict[date, dict[str, dict | None]]:
-    """What stands at every partition's place, by date and version; None: no believable manifest."""
-    found: dict[date, dict[str, dict | None]] = {}
+def begun(runs: Path) -> dict[date, dict[str, PartitionManifest | None]]:
+    """The manifest of every partition folder, by date and version; None: see ``read_manifest``."""
+    found: dict[date, dict[str, PartitionManifest | None]] = {}
     for kind in ("scores", "incidents"):
         for place in (runs / kind).glob("model_version=*/date=*"):
             version = place.parent.name.removeprefix("model_version=")
             try:
                 day, _ = date.fromisoformat(place.name.removeprefix("date=")), int(version)
-            except ValueError:  # no folder of ours
+            except ValueError:  # a folder of another program
                 continue
             versions = found.setdefault(day, {})
             if version not in versions:
@@ -111,29 +104,33 @@ def current(found: Mapping[str, object], champion: str) -> str:
     return champion if champion in found else max(found, key=int)
 
 
-def is_whole(runs: Path, manifest: dict, sums: Checksums) -> bool:
+def is_whole(runs: Path, manifest: PartitionManifest, sums: Checksums) -> bool:
     """Are all files of a partition there, with the hashes that its manifest names?"""
-    day, version = date.fromisoformat(manifest["date"]), manifest["model_version"]
     return all(
-        sums.of(folder(runs, kind, version, day) / name) == manifest["files"].get(name)
+        sums.of(folder(runs, kind, manifest.model_version, manifest.date) / name)
+        == manifest.files.get(name)
         for kind, name in FILES
     )
 
 
-def set_aside(runs: Path, digests: Mapping[str, str]) -> int:
-    """Move away what another detector has scored under a number that is in use; how many dates.
+def set_aside(runs: Path, digests: Mapping[str, str]) -> None:
+    """Move away what another detector scored under a version number that is in use again.
 
-    digests: of the registry's detectors, by version. A registry that was lost and begun anew counts
-    from 1 again; what its predecessor's versions scored goes to ``set_aside/<digest>/``.
+    A registry that was lost and begun anew counts from 1 again. The scores of the earlier versions
+    go to ``set_aside/<digest>/``.
+
+    digests: of the registry's detectors, by version.
     """
     moved = 0
     for day, versions in manifests(runs).items():
         for version, manifest in versions.items():
-            if digests.get(version, manifest["detector"]) == manifest["detector"]:
+            if digests.get(version, manifest.detector) == manifest.detector:
                 continue
-            for kind in ("incidents", "scores"):  # the manifest last: a kill is made good
+            # The scores hold the manifest and are moved last, so that the next job continues here
+            # after a kill.
+            for kind in ("incidents", "scores"):
                 source = folder(runs, kind, version, day)
-                target = folder(runs / "set_aside" / manifest["detector"], kind, version, day)
+                target = folder(runs / "set_aside" / manifest.detector, kind, version, day)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if source.is_dir():
                     shutil.rmtree(target, ignore_errors=True)
@@ -141,10 +138,9 @@ def set_aside(runs: Path, digests: Mapping[str, str]) -> int:
             moved += 1
     if moved:
         say(
-            f"{moved} dates were scored by other detectors under the numbers of present versions "
-            f"(the registry was begun anew?): moved to {runs / 'set_aside'}"
+            f"{count(moved, 'date was', 'dates were')} scored by other detectors under the numbers "
+            f"of present versions (the registry was begun anew?): moved to {runs / 'set_aside'}"
         )
-    return moved
 
 
 def publish(
@@ -155,15 +151,15 @@ def publish(
     tables: Iterable[Callable[[], pa.Table]],
     incidents: list[Incident],
     vehicles: dict[str, VehicleDay],
-    about: dict,
-) -> dict:
+    provenance: Provenance,
+) -> PartitionManifest:
     """Write the partition of one date and return its manifest.
 
-    tables: reads one score table per vehicle, in the order of ``vehicles``, which is sorted.
-    incidents: of all vehicles. about: what else the partition was made of, for the manifest.
+    tables: functions that each read the score table of one vehicle, in the order of ``vehicles``,
+    which is sorted. incidents: of all vehicles.
 
     Raises:
-        DataError: the score rows are not as many as the lake's rows.
+        DataError: a vehicle has more or fewer score rows than lake rows.
     """
     scores = folder(runs, "scores", version, day)
     files = _publish_incidents(runs, version, day, incidents, vehicles)
@@ -171,27 +167,27 @@ def publish(
         stage.mkdir()
         counts = _write_scores(stage / "part.parquet", tables, vehicles, scores)
         files["part.parquet"] = file_sha256(stage / "part.parquet")
-        manifest = {
-            "contract": CONTRACT,
-            "date": str(day),
-            "model_version": version,
-            "vehicle_days": len(vehicles),
-            "vehicles": list(vehicles),
-            "quarantined": [name for name, item in vehicles.items() if item.quarantined],
-            "incidents": len(incidents),
-            "sha256": files["part.parquet"],
-            "files": files,
+        manifest = PartitionManifest(
+            contract=CONTRACT,
+            date=day,
+            model_version=version,
+            vehicle_days=len(vehicles),
+            vehicles=list(vehicles),
+            quarantined=[name for name, item in vehicles.items() if item.quarantined],
+            incidents=len(incidents),
+            sha256=files["part.parquet"],
+            files=files,
             **counts,
-            **about,
-        }
-        write_json(stage / MANIFEST, manifest, sealed=True)
+            **provenance.model_dump(),
+        )
+        manifest.write(stage)
     return manifest
 
 
 def recover(runs: Path) -> None:
-    """Undo what a killed job left: half-written folders go, swapped-out ones come back.
+    """Clean up after a killed job: delete half-written folders, bring swapped-out ones back.
 
-    Only under the fleet's lock: another job's staging folder would go as well.
+    The caller holds the fleet's lock, or the staging folder of a running job would be deleted.
     """
     for kind in ("scores", "incidents"):
         for old in (runs / kind).glob("model_version=*/.old-*"):
@@ -207,9 +203,9 @@ def recover(runs: Path) -> None:
 def open_incidents(
     runs: Path, version: str, day: date, gap_us: int, sums: Checksums
 ) -> dict[str, Incident]:
-    """What was still going on at the end of a date that this version scored, by vehicle.
+    """The incidents still open at the end of a date that this version scored, by vehicle.
 
-    gap_us: an incident may go on in a row at most so much after its end.
+    gap_us: an incident may go on in a row at most this long after its end.
     """
     manifest = read_manifest(runs, version, day)
     if manifest is None or not is_whole(runs, manifest, sums):
@@ -233,11 +229,7 @@ def _write_scores(
     vehicles: dict[str, VehicleDay],
     target: Path,
 ) -> dict:
-    """Write one row group per vehicle.
-
-    Returns how many rows, scored rows and alarms there are, and how many rows have which other
-    status.
-    """
+    """Write one row group per vehicle and return the counts that the manifest holds."""
     rows = alarms = 0
     statuses: Counter[str] = Counter()
     with pq.ParquetWriter(file, SCORES, **OPTIONS) as writer:
@@ -256,7 +248,7 @@ def _write_scores(
 
 
 def miscounted(vehicle: str, found: int, wanted: int) -> str:
-    """A vehicle-day whose score rows are not the lake's."""
+    """The message for a vehicle-day with more or fewer score rows than lake rows."""
     return (
         f"{found} score rows of vehicle {vehicle} for {wanted} lake rows; the lake changed while "
         "it was scored: score the date again"
@@ -270,7 +262,7 @@ def _publish_incidents(
     incidents: list[Incident],
     vehicles: dict[str, VehicleDay],
 ) -> dict[str, str]:
-    """Write the incidents; returns the hash of each file."""
+    """Write the incidents and return the hash of each file."""
     rows = [
         asdict(item)
         | {
@@ -278,7 +270,7 @@ def _publish_incidents(
             "shares": list(item.shares),
             "model_version": version,
             "data_hash": vehicles[item.vehicle].inputs,
-            "validation": "passed",  # a vehicle-day that fails is quarantined and has no incident
+            "validation": "passed",  # a quarantined vehicle-day has no incidents
         }
         for item in sorted(incidents, key=lambda i: (i.vehicle, i.start))
     ]
@@ -292,6 +284,6 @@ def _publish_incidents(
 
 
 def _readable(row: dict) -> dict:
-    """Times as ISO text, for people and log shippers."""
+    """The row with its times as ISO text, for people and log shippers."""
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     return row | {name: (epoch + timedelta(microseconds=row[name])).isoformat() for name in TIMES}

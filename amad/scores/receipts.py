@@ -1,4 +1,4 @@
-"""What the stages ``register`` and ``score`` leave of what they did to registry and scores."""
+"""The receipts of the stages ``register`` and ``score``, for the stages that come after them."""
 
 from datetime import date
 from typing import ClassVar, Literal
@@ -9,11 +9,10 @@ from amad.telemetry.artifact import Artifact
 
 
 class RegistrationReceipt(Artifact):
-    """Which version is this detector on this data, and what the gate said of it.
+    """The version of this detector on this data, and the gate's decision.
 
-    version, champion: numbers in the registry; champion: None where the fleet has none. reasons:
-    the gate's, the deciding one last. figures: what it compared. detector_digest, data_hash: what
-    was registered.
+    version, champion: numbers in the registry; champion is None where the fleet has none. reasons:
+    those of the gate, the deciding one last. figures: what the gate compared.
     """
 
     FILE: ClassVar[str] = "receipt.json"
@@ -32,7 +31,7 @@ class RegistrationReceipt(Artifact):
 class PublishedDate(BaseModel):
     """What is published of one date.
 
-    sha256: of the scores themselves, so that the page is made anew where they alone have changed.
+    sha256: of the score table, so that the report runs again when only the scores have changed.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
@@ -48,9 +47,9 @@ class PublishedDate(BaseModel):
 
 
 class ScoringReceipt(Artifact):
-    """What is published of every date, with the version that the last job scored with.
+    """What is published of every date. model_version: the version that the last job scored with.
 
-    no_champion: why nothing is scored, of a fleet whose models the gate has refused so far.
+    no_champion: why nothing is scored, where the gate has refused every version so far.
     """
 
     FILE: ClassVar[str] = "scoring.json"

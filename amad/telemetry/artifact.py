@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from amad.config import DataError
-from amad.telemetry.files import damaged, read_json, write_json
+from amad.telemetry.files import SEAL, damaged, read_json, write_json
 
 
 class Artifact(BaseModel):
@@ -16,13 +16,14 @@ class Artifact(BaseModel):
     file. Keys that are unknown, of another version of amad, are left out when a file is read.
 
     FILE: where the file lies in the fleet's folder. REMEDY: what the reader of an error should do,
-    as the end of a sentence: "run 'amad train'".
+    as the end of a sentence: "run 'amad train'". SEALED: whether a file without a seal is damaged.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
 
     FILE: ClassVar[str]
     REMEDY: ClassVar[str]
+    SEALED: ClassVar[bool] = False
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
@@ -48,7 +49,7 @@ class Artifact(BaseModel):
     @classmethod
     def read_file(cls, path: Path) -> Self | None:
         """The artifact in a file of any name; see ``read``."""
-        content = read_json(path, cls.REMEDY)
+        content = read_json(path, cls.REMEDY, keys=[SEAL] if cls.SEALED else [])
         if content is None:
             return None
         if why := content.get("left_out"):

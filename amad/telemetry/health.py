@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from amad.config import DataError, Fleet, Settings
 from amad.telemetry.files import read_json, read_table
+from amad.telemetry.judged_days import JudgedDays
 from amad.telemetry.lake import Lake
 from amad.telemetry.refusals import intake_of
 from amad.telemetry.schemas import PROFILE, QUARANTINE
@@ -153,7 +154,7 @@ def fleet_health(
         found += _vanished(profile, fleet)
     found += _from_ingest(counts or {}) + _refused_rows(lake, fleet)
     if fresh is None:
-        judged = _judged(settings.runs_dir(fleet.name) / "judged.json", fleet, lake)
+        judged = _judged(settings.runs_dir(fleet.name), fleet, lake)
         rows = [] if quarantine is None else quarantine.to_pylist()
         rows = [row for row in rows if (row["vehicle"], row["date"]) not in judged]
         found += _quarantined(rows + [row for rows in judged.values() for row in rows])
@@ -252,18 +253,16 @@ def _refused_rows(lake: Lake, fleet: Fleet) -> list[Trouble]:
     ]
 
 
-def _judged(path: Path, fleet: Fleet, lake: Lake) -> dict[tuple[str, date], list[dict]]:
+def _judged(runs: Path, fleet: Fleet, lake: Lake) -> dict[tuple[str, date], list[dict]]:
     """The vehicle-days that a scoring job judged as they are now, with the reasons it found."""
     try:
-        content = read_json(path, "delete it", keys=["contract", "days"])
+        days = JudgedDays.under(fleet.digest, runs)
     except DataError:  # the next job judges its days again
-        return {}
-    if content is None or content["contract"] != fleet.digest:
         return {}
     columns = (lake.day_table()[name].to_pylist() for name in ("vehicle", "date", "sha256"))
     now = {(vehicle, day): sha for vehicle, day, sha in zip(*columns, strict=True)}
     found = {}
-    for name, (sha, reasons) in content["days"].items():
+    for name, (sha, reasons) in days.items():
         vehicle, day = name[11:], date.fromisoformat(name[:10])
         if now.get((vehicle, day)) == sha:
             rows = [{"vehicle": vehicle, "date": day, "reason": reason} for reason in reasons]

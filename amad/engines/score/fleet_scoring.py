@@ -1,8 +1,8 @@
-"""The scheduled job: which dates to score, with which model, in process or over Ray Data.
+"""The scoring job: score a fleet with its champion and publish one date after the other.
 
-One job scores with one version of the model: the alias is resolved once, at the start. The unit of
-work is a vehicle and a day. Both engines run the same function on the same units with one thread
-each, and hand their tables to the same writer: they give the same bytes.
+The alias of the champion is resolved once, at the start, so that one job scores with one version.
+The unit of work is a vehicle and a day. Both engines run the same function on the same units with
+one thread each and hand their tables to the same writer, so they give the same bytes.
 """
 
 from collections import Counter
@@ -15,15 +15,16 @@ from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 
-from amad.config import ClusterProfile, DataError, Fleet, Settings, load_cluster
+from amad.config import ClusterProfile, DataError, Stage
 from amad.config.console import say, track
+from amad.config.wording import count, some
 from amad.detect.daily import check_contract
 from amad.detect.detector import Detector
 from amad.detect.incidents import Incident, continue_incident
 from amad.detect.storage import load_detector
 from amad.engines.score.lake_snapshot import Snapshot, digest_of, take_snapshot
 from amad.engines.score.scoring_engines import in_process, over_ray
-from amad.engines.score.scoring_plan import Plan, make_plan, some
+from amad.engines.score.scoring_plan import EVERYTHING_NEW, Plan, ScoringRequest, make_plan
 from amad.engines.shared.model_registry import (
     DIGEST,
     champion_version,
@@ -35,15 +36,16 @@ from amad.engines.shared.tracking import connect, told
 from amad.scores import partitions
 from amad.scores.checksums import Checksums
 from amad.scores.job_log import Failed, JobLog, Refused, save, scoring_job
+from amad.scores.partition_manifest import PartitionManifest, Provenance
 from amad.telemetry.files import full_disk_named
 from amad.telemetry.health import fleet_health
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """One version of the model as a job holds it.
+    """The version of the model that a job scores with.
 
-    folder: where ``detector`` was read from; Ray's workers read it anew. digest: the detector's.
+    folder: where ``detector`` was read from; Ray's workers read it again. digest: the detector's.
     """
 
     version: str
@@ -51,39 +53,21 @@ class Model:
     folder: Path
     detector: Detector
 
-    @property
-    def history_us(self) -> int:
-        """How long before a day the rows that its scores depend on begin."""
-        return self.detector.history_us
 
-
-def score_fleet(
-    fleet: Fleet,
-    settings: Settings,
-    *,
-    first: date | None = None,
-    last: date | None = None,
-    engine: str | None = None,
-    force: bool = False,
-) -> JobLog:
+def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLog:
     """Run one scoring job and return its log (also ``runs/<fleet>/jobs/<id>.json``).
 
-    first, last: the dates to score, inclusive; None: everything new, see ``make_plan``.
-    engine: ``process``, ``ray`` or ``auto``; default: the cluster profile's. force: publish a date
-    though vehicles that were published of it cannot be scored any more.
-
-    What could not be done does not stop the rest: ``failed`` in the log holds each vehicle-day that
+    What cannot be scored does not stop the rest: ``failed`` in the log holds each vehicle-day that
     could not be scored, ``refused`` each date that was left as it is, both with the reason.
 
     Raises:
         ServiceError: no champion, no registry, or another job of the fleet is running.
         DataError: no lake, a damaged detector, or a model of another contract.
     """
-    profile = load_cluster(settings=settings)
-    runs = settings.runs_dir(fleet.name)
+    fleet, runs, profile = stage.fleet, stage.runs, stage.profile
     with scoring_job(runs, fleet.name) as log:
         partitions.recover(runs)
-        client = connect(settings)
+        client = connect(stage.settings)
         with told(client.tracking_uri):
             champion = champion_version(client, fleet.name)
             known = digests(client, fleet.name)
@@ -92,43 +76,36 @@ def score_fleet(
             detector = load_detector(folder)
             check_contract(detector, fleet)
             model = Model(
-                version=version,
-                digest=champion.tags[DIGEST],
-                folder=folder,
-                detector=detector,
+                version=version, digest=champion.tags[DIGEST], folder=folder, detector=detector
             )
             partitions.set_aside(runs, known)
-            snapshot = take_snapshot(fleet, settings, last)
-            start = scores_from(champion)
+            snapshot = take_snapshot(stage, request.dates and request.dates[1])
+            log.test_start = start = scores_from(champion)
+            log.threshold, log.detector = float(detector.threshold), model.digest
+            log.alarm_budget = detector.params.alarm_budget
+            log.health = _health(stage, snapshot)
             sums = Checksums(runs)
-            log.start(
-                test_start=start,
-                threshold=float(detector.threshold),
-                detector=model.digest,
-                alarm_budget=detector.params.alarm_budget,
-                health=_health(fleet, settings, snapshot),
-            )
-            plan_of = partial(make_plan, snapshot, runs, model.version, start, sums, force=force)
-            plan = plan_of(first=first, last=last)
+            plan = make_plan(snapshot, runs, version, start, sums, request)
             tried: set[date] = set()
             while True:
                 _tell(log, plan)
                 tried |= set(plan.days) | set(plan.refused)
-                chosen = _engine(engine or profile.scoring_engine, profile, snapshot, plan)
-                log.engine = log.engine or chosen
-                for done in score_days(snapshot, runs, model, plan, sums, chosen, profile, force):
+                engine = _engine(request.engine or profile.scoring_engine, profile, snapshot, plan)
+                log.engine = log.engine or engine
+                force = request.force
+                for done in score_days(snapshot, runs, model, plan, sums, engine, profile, force):
                     _note(log, done)
                     save(runs, log)
-                if first is not None or last is not None or not plan.days:
+                if request.dates is not None or not plan.days:
                     break
-                # An incident that now goes on over midnight makes the date after it stale.
-                plan = plan_of()
+                # An incident that now continues over midnight makes the date after it stale.
+                plan = make_plan(snapshot, runs, version, start, sums, request)
                 plan.days = [day for day in plan.days if day not in tried]
                 plan.refused = {d: lost for d, lost in plan.refused.items() if d not in tried}
                 plan.told = []
             sums.save()
     for channel, cells in log.made_null.items():
-        say(f"{channel}: {cells:,} values that cannot be, taken as null")
+        say(f"{channel}: {count(cells, 'impossible value')} taken as null")
     for vehicle, channels in log.unmeasured.items():
         say(f"vehicle {vehicle}: scored without {', '.join(channels)}, of which it sent no value")
     return log
@@ -136,13 +113,13 @@ def score_fleet(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """What became of one date. manifest: of its new partition; None where nothing was published.
+    """The result for one date. manifest: of its new partition; None where nothing was published.
 
     failed: the vehicles that could not be scored, and why.
     """
 
     day: date
-    manifest: dict | None
+    manifest: PartitionManifest | None
     failed: dict[str, str]
 
 
@@ -158,19 +135,19 @@ def score_days(
 ) -> Iterator[Done]:
     """Score the plan's days, in order, and publish each when it is complete.
 
-    A score table waits on disk until the rest of its date is there: memory holds one vehicle-day.
-    A vehicle that fails is left out, and the date stays stale; where it is published already, the
-    date is left as it is.
+    Each score table is kept on disk until its date is complete, so memory holds one vehicle-day. A
+    vehicle that fails is left out, and its date stays stale. Where such a vehicle is published
+    already, the whole date is left as it is.
     """
     days = plan.days
     if not days:
         return
     detector = model.detector
-    made_of = {day: snapshot.made_of(day, model.history_us) for day in days}
+    made_of = {day: snapshot.made_of(day, detector.history_us) for day in days}
     units = [(vehicle, day) for day in days for vehicle in made_of[day]]
     run = over_ray if engine == "ray" else in_process
     results = run(snapshot, model.folder, units, profile)
-    progress = iter(track(units, f"score {len(days)} dates, vehicle-day by vehicle-day"))
+    progress = iter(track(units, f"score {count(len(days), 'date')}, vehicle-day by vehicle-day"))
     for day in days:
         before = partitions.open_incidents(
             runs, model.version, day - timedelta(days=1), detector.gap_us, sums
@@ -192,12 +169,11 @@ def score_days(
                 if isinstance(result, str):
                     failed[vehicle] = result
                     continue
-                table = result.table
                 cells.update(result.made_null)
                 if result.unmeasured:
                     unmeasured[vehicle] = list(result.unmeasured)
                 file = Path(waiting) / f"{number}.arrow"
-                _write_arrow(file, table)
+                _write_arrow(file, result.table)
                 tables.append(partial(_read_arrow, file))
                 incidents += continue_incident(
                     before.get(vehicle),
@@ -216,15 +192,15 @@ def score_days(
                 tables=tables,
                 incidents=incidents,
                 vehicles=scored,
-                about={
-                    "detector": model.digest,
-                    "history_us": model.history_us,
-                    "gap_us": detector.gap_us,
-                    "inputs": digest_of(scored),
-                    "carried": digest_of(before),
-                    "made_null": dict(sorted(cells.items())),
-                    "unmeasured": unmeasured,
-                },
+                provenance=Provenance(
+                    detector=model.digest,
+                    history_us=detector.history_us,
+                    gap_us=detector.gap_us,
+                    inputs=digest_of(scored),
+                    carried=digest_of(before),
+                    made_null=dict(sorted(cells.items())),
+                    unmeasured=unmeasured,
+                ),
             )
             yield Done(day=day, manifest=manifest, failed=failed)
     next(progress, None)
@@ -232,45 +208,38 @@ def score_days(
 
 
 def _tell(log: JobLog, plan: Plan) -> None:
-    """Say, and note in the log, what the plan leaves out."""
+    """Print what the plan leaves out, and note it in the log."""
     for sentence in plan.told:
         say(sentence)
         log.told.append(sentence)
     for day, lost in plan.refused.items():
         reason = (
-            f"the lake has no rows any more of {some(lost)}, published before; bring them back, or "
-            f"publish without: amad score --date {day} --force"
+            f"the lake no longer has rows of {some(lost)}, published before; bring them back, or "
+            f"publish without them: amad score --date {day} --force"
         )
         say(f"{day} is left as it was published: {reason}")
         log.refused.append(Refused(date=day, vehicles=lost, reason=reason))
 
 
 def _note(log: JobLog, done: Done) -> None:
-    """Add what became of a date to the log, and say what failed."""
+    """Add the result for a date to the log, and print what failed."""
     for vehicle, reason in done.failed.items():
         say(f"{vehicle} on {done.day} cannot be scored: {reason}")
         log.failed.append(Failed(date=done.day, vehicle=vehicle, reason=reason))
     if done.manifest is None:
-        reason = f"{some(sorted(done.failed))} could not be scored, and nothing else was left of "
-        reason += "the date or it is published already"
+        reason = (
+            f"{some(sorted(done.failed))} could not be scored, and either the date has no other "
+            "vehicle, or it is published already"
+        )
         log.refused.append(Refused(date=done.day, vehicles=sorted(done.failed), reason=reason))
         return
-    log.add(done.day, done.manifest)
+    log.add(done.manifest)
 
 
-def published(settings: Settings, fleet: str, champion: str) -> dict[date, dict]:
-    """What counts of each scored date: its manifest, by date in order.
-
-    A date that several versions have scored counts with the champion's, else the newest version's.
-    """
-    done = partitions.manifests(settings.runs_dir(fleet))
-    return {day: found[partitions.current(found, champion)] for day, found in done.items()}
-
-
-def _health(fleet: Fleet, settings: Settings, snapshot: Snapshot) -> dict[str, list[str]]:
-    """What the fleet lacks, by kind; a damaged file of an earlier stage stops no scoring."""
+def _health(stage: Stage, snapshot: Snapshot) -> dict[str, list[str]]:
+    """What the fleet lacks, by kind. A damaged file of an earlier stage does not stop the job."""
     try:
-        return fleet_health(fleet, settings, snapshot.lake).sentences()
+        return fleet_health(stage.fleet, stage.settings, snapshot.lake).sentences()
     except DataError as error:
         return {"unseen": [str(error)]}
 

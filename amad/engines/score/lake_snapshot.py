@@ -1,28 +1,29 @@
-"""What there is to score: the lake as a job finds it, and which partitions are out of date.
+"""The lake as a scoring job finds it, and which partitions of scores are stale.
 
-A partition is stale when what it was made of is no longer what the lake holds: rows of a scored day
-or of its history came late or were corrected, a day was quarantined or cleared, an incident of the
-day before that goes on over midnight has changed. It is stale too when one of its files is not as
-it was written. Another champion alone makes nothing stale.
+A partition is stale when it was made of something else than the lake holds now: rows of the scored
+day or of its history came late or were corrected, a day was quarantined or cleared, or an incident
+of the day before that continues over midnight has changed. It is also stale when one of its files
+has changed. Another champion alone makes no partition stale.
 """
 
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from amad.config import DataError, Fleet, Settings
+from amad.config import DataError, Fleet, Stage
 from amad.config.console import say
 from amad.config.digest import json_digest
+from amad.config.wording import count
 from amad.detect.daily import day_bounds
 from amad.scores import partitions
 from amad.scores.checksums import Checksums
+from amad.scores.partition_manifest import PartitionManifest
 from amad.scores.partitions import VehicleDay
-from amad.telemetry.files import SEAL, read_json, read_table, write_json
+from amad.telemetry.files import read_table
+from amad.telemetry.judged_days import JudgedDays
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import PROFILE, QUARANTINE
 from amad.telemetry.validation import Validation
-
-VALIDATE = "run `amad validate`"
 
 Day = tuple[str, date]  # vehicle, date
 
@@ -45,7 +46,7 @@ class Snapshot:
     def made_of(self, day: date, history_us: int) -> dict[str, VehicleDay]:
         """The vehicles that have rows on ``day``, sorted, and what their scores depend on.
 
-        history_us: how long before the day rows are read.
+        history_us: how long before the day the rows that count begin.
         """
         start = day_bounds(day)[0]
         span = range(1, 1 + -(-history_us // 86_400_000_000))
@@ -54,31 +55,33 @@ class Snapshot:
         found = {}
         for vehicle in sorted(v for v, d in self.parts if d == day):
             out = self.quarantined.get(vehicle, frozenset())
-            kept = day in out
-            history = (
-                [] if kept else [d for d in past if (vehicle, d) in self.parts and d not in out]
-            )
+            kept_out = day in out
+            history = [d for d in past if (vehicle, d) in self.parts and d not in out]
+            if kept_out:
+                history = []
             hashes = [(str(d), self.parts[vehicle, d][1]) for d in [*history, day]]
             found[vehicle] = VehicleDay(
                 rows=self.parts[vehicle, day][0],
                 history=tuple(map(str, history)),
-                quarantined=kept,
-                inputs=json_digest([partitions.CONTRACT, kept, hashes]),
+                quarantined=kept_out,
+                inputs=json_digest([partitions.CONTRACT, kept_out, hashes]),
             )
         return found
 
-    def is_stale(self, runs: Path, manifest: dict, sums: Checksums) -> bool:
+    def is_stale(self, runs: Path, manifest: PartitionManifest, sums: Checksums) -> bool:
         """Would the same model write other files today than those that are there?"""
-        day, version = date.fromisoformat(manifest["date"]), manifest["model_version"]
         before = partitions.open_incidents(
-            runs, version, day - timedelta(days=1), manifest["gap_us"], sums
+            runs,
+            manifest.model_version,
+            manifest.date - timedelta(days=1),
+            manifest.gap_us,
+            sums,
         )
-        made_of = self.made_of(day, manifest["history_us"])
         return (
-            manifest["contract"] != partitions.CONTRACT
+            manifest.contract != partitions.CONTRACT
             or not partitions.is_whole(runs, manifest, sums)
-            or manifest["inputs"] != digest_of(made_of)
-            or manifest["carried"] != digest_of(before)
+            or manifest.inputs != digest_of(self.made_of(manifest.date, manifest.history_us))
+            or manifest.carried != digest_of(before)
         )
 
 
@@ -87,16 +90,16 @@ def digest_of(items: dict) -> str:
     return json_digest({name: asdict(item) for name, item in items.items()})
 
 
-def take_snapshot(fleet: Fleet, settings: Settings, until: date | None = None) -> Snapshot:
-    """Read the lake's state; judge the vehicle-days that validation has not seen as they are.
+def take_snapshot(stage: Stage, until: date | None = None) -> Snapshot:
+    """Read the state of the lake; judge the vehicle-days that validation has not seen as they are.
 
-    until: later days are left alone.
+    until: later days are left out.
 
     Raises:
         DataError: there is no lake, it was written under another contract, or what the validate
             stage left is damaged.
     """
-    lake = Lake(settings.fleet_dir(fleet.name) / "lake", fleet)
+    lake = Lake(stage.folder / "lake", stage.fleet)
     columns = (lake.day_table()[name].to_pylist() for name in ("vehicle", "date", "rows", "sha256"))
     parts = {
         (vehicle, day): (rows, sha256)
@@ -104,7 +107,7 @@ def take_snapshot(fleet: Fleet, settings: Settings, until: date | None = None) -
         if until is None or day <= until
     }
     quarantined: dict[str, set[date]] = {}
-    for vehicle, day in _kept_out(lake, fleet, settings, parts, until):
+    for vehicle, day in _kept_out(lake, stage, parts, until):
         quarantined.setdefault(vehicle, set()).add(day)
     return Snapshot(
         lake=lake,
@@ -114,55 +117,49 @@ def take_snapshot(fleet: Fleet, settings: Settings, until: date | None = None) -
 
 
 def _kept_out(
-    lake: Lake,
-    fleet: Fleet,
-    settings: Settings,
-    parts: dict[Day, tuple[int, str]],
-    until: date | None,
+    lake: Lake, stage: Stage, parts: dict[Day, tuple[int, str]], until: date | None
 ) -> set[Day]:
-    """The quarantined days: by the validate stage where it saw the day as it is, else judged now.
+    """The quarantined days.
 
-    "As it is" means the same content, by the part's hash, under the present fleet file.
-
-    What is judged now is remembered in ``runs/<fleet>/judged.json`` with the hash of the part.
+    The verdict of the validate stage counts where it saw the same content (by the file's hash)
+    under the present fleet file. Every other day is judged now.
 
     Raises:
         DataError: what the validate stage left is damaged.
     """
-    folder = settings.fleet_dir(fleet.name)
     validated: dict[Day, str] = {}
     kept_out: set[Day] = set()
-    verdict = Validation.read(folder)
-    if verdict is not None and verdict.digest == fleet.digest:  # written after the two tables
-        table = read_table(folder / "profile.parquet", PROFILE, VALIDATE, required=True)
-        columns = (table[name].to_pylist() for name in ("vehicle", "date", "sha256"))
+    verdict = Validation.read(stage.folder)
+    if verdict is not None and verdict.digest == stage.fleet.digest:  # written after the two tables
+        profile, quarantine = (
+            read_table(stage.folder / name, schema, Validation.REMEDY, required=True)
+            for name, schema in (("profile.parquet", PROFILE), ("quarantine.parquet", QUARANTINE))
+        )
+        columns = (profile[name].to_pylist() for name in ("vehicle", "date", "sha256"))
         validated = {(vehicle, day): sha for vehicle, day, sha in zip(*columns, strict=True)}
-        table = read_table(folder / "quarantine.parquet", QUARANTINE, VALIDATE, required=True)
-        kept_out = set(zip(table["vehicle"].to_pylist(), table["date"].to_pylist(), strict=True))
+        columns = (quarantine[name].to_pylist() for name in ("vehicle", "date"))
+        kept_out = set(zip(*columns, strict=True))
     fresh = {day: sha for day, (_, sha) in parts.items() if validated.get(day) != sha}
-    if not fresh:
-        return kept_out & set(parts)
-    verdicts = _judge(lake, fleet, settings, fresh, until)
-    return {day for day in parts if (verdicts[day] if day in fresh else day in kept_out)}
+    judged = _judge(lake, stage, fresh, until) if fresh else {}
+    return {day for day in parts if judged.get(day, day in kept_out)}
 
 
-def _judge(
-    lake: Lake, fleet: Fleet, settings: Settings, fresh: dict[Day, str], until: date | None
-) -> dict[Day, bool]:
-    """Is each fresh vehicle-day to be kept out? One that cannot be read is left to the scoring."""
-    file = settings.runs_dir(fleet.name) / "judged.json"
-    known: dict[str, list] = {}
+def _judge(lake: Lake, stage: Stage, fresh: dict[Day, str], until: date | None) -> dict[Day, bool]:
+    """Is each fresh vehicle-day to be kept out? Days that cannot be read are not; scoring says why.
+
+    The verdicts are remembered in ``judged.json``.
+    """
+    known: dict[str, tuple[str, list[str]]] = {}
     try:
-        content = read_json(file, "delete it", keys=["contract", "days", SEAL])
-        known = content["days"] if content and content["contract"] == fleet.digest else {}
+        known = JudgedDays.under(stage.fleet.digest, stage.runs)
     except DataError as error:
         say(f"{error}; its vehicle-days are judged again")
-    named = {day: f"{day[1]} {day[0]}" for day in fresh}
-    new = [day for day, sha in fresh.items() if known.get(named[day], [None])[0] != sha]
+    named = {day: JudgedDays.name_of(*day) for day in fresh}
+    new = [day for day, sha in fresh.items() if known.get(named[day], ("", []))[0] != sha]
     if new:
-        say(f"judge {len(new)} vehicle-days that validation has not seen as they are")
-        for day, reasons in _reasons(lake, fleet, new).items():
-            known[named[day]] = [fresh[day], reasons]
+        say(f"judge {count(len(new), 'vehicle-day')} that validation has not seen as they are")
+        for day, reasons in _reasons(lake, stage.fleet, new).items():
+            known[named[day]] = (fresh[day], reasons)
             if reasons:
                 say(f"quarantined: {'; '.join(reasons[:3])}")
         wanted = set(named.values())
@@ -171,12 +168,12 @@ def _judge(
             for name, entry in known.items()
             if name in wanted or (until is not None and name[:10] > str(until))
         }
-        write_json(file, {"contract": fleet.digest, "days": days}, sealed=True)
-    return {day: bool(known.get(named[day], [None, []])[1]) for day in fresh}
+        JudgedDays(contract=stage.fleet.digest, days=days).write(stage.runs)
+    return {day: bool(known.get(named[day], ("", []))[1]) for day in fresh}
 
 
 def _reasons(lake: Lake, fleet: Fleet, days: list[Day]) -> dict[Day, list[str]]:
-    """Why each day is to be kept out (an empty list: it is not), without those that are damaged."""
+    """The reasons to keep each day out, none for a sound day; damaged days are left out."""
     from amad.engines.validate.quality import judge
     from amad.telemetry.profile import profile
 

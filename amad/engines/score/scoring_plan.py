@@ -1,15 +1,30 @@
-"""Which dates a scoring job takes on, which it refuses, and what it has to say about the others."""
+"""Which dates a scoring job scores, which it refuses, and what it has to say about the others."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 
+from amad.config.wording import some
 from amad.engines.score.lake_snapshot import Snapshot
 from amad.scores import partitions
 from amad.scores.checksums import Checksums
 
-SHOWN = 5  # vehicles or dates named in one sentence
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoringRequest:
+    """What a scoring job is asked to do.
+
+    dates: the first and the last date to score, both included; None for everything new, see
+    ``make_plan``. engine: ``process``, ``ray`` or ``auto``; None for the cluster profile's. force:
+    publish a date even if vehicles that are published of it can no longer be scored.
+    """
+
+    dates: tuple[date, date] | None = None
+    engine: str | None = None
+    force: bool = False
+
+
+EVERYTHING_NEW = ScoringRequest()
 
 
 @dataclass(kw_only=True)
@@ -17,7 +32,7 @@ class Plan:
     """days: to be scored, in order. published: the vehicles of each that are published now.
 
     refused: dates that would lose published vehicles, with these vehicles. told: sentences about
-    what was asked for and is not done, or is done though nobody asked.
+    dates that were asked for and are not scored, or are scored without being asked for.
     """
 
     days: list[date] = field(default_factory=list)
@@ -32,20 +47,16 @@ def make_plan(
     champion: str,
     start: date,
     sums: Checksums,
-    *,
-    first: date | None = None,
-    last: date | None = None,
-    force: bool = False,
+    request: ScoringRequest = EVERYTHING_NEW,
 ) -> Plan:
     """The dates to score: those asked for, or everything new.
 
     New is a date from ``start`` (of the test part) on that no version has scored, and a scored date
-    whose partition is stale, incomplete or damaged. force: also where vehicles that are published
-    have no rows in the lake any more.
+    whose partition is stale, incomplete or damaged.
     """
-    begun = partitions.begun(runs)
     found = {
-        day: versions[partitions.current(versions, champion)] for day, versions in begun.items()
+        day: versions[partitions.current(versions, champion)]
+        for day, versions in partitions.begun(runs).items()
     }
     whole = {
         day: manifest
@@ -55,8 +66,8 @@ def make_plan(
     broken = set(found) - set(whole)
     plan = Plan()
     there = snapshot.dates()
-    if first is not None or last is not None:
-        wanted = _asked(there, snapshot, broken, plan, first, last)
+    if request.dates is not None:
+        wanted = _asked(there, snapshot, broken, plan, *request.dates)
     else:
         wanted = [day for day in there if day not in found and day >= start]
         wanted += [
@@ -68,9 +79,9 @@ def make_plan(
             plan.told.append(f"scored again, files are damaged or missing: {some(damaged)}")
     for day in sorted(wanted):
         manifest = found.get(day)
-        before = frozenset(manifest["vehicles"] if manifest else ())
+        before = frozenset(manifest.vehicles if manifest else ())
         lost = sorted(before - {vehicle for vehicle, d in snapshot.parts if d == day})
-        if lost and not force:
+        if lost and not request.force:
             plan.refused[day] = lost
         else:
             plan.days.append(day)
@@ -79,26 +90,19 @@ def make_plan(
 
 
 def _asked(
-    there: list[date],
-    snapshot: Snapshot,
-    broken: set[date],
-    plan: Plan,
-    first: date | None,
-    last: date | None,
+    there: list[date], snapshot: Snapshot, broken: set[date], plan: Plan, first: date, last: date
 ) -> list[date]:
-    """The dates asked for that have rows."""
-    days = [day for day in there if (first or day) <= day <= (last or day)]
+    """The dates from ``first`` to ``last`` that have rows."""
+    days = [day for day in there if first <= day <= last]
     if not days:
-        asked = f"on {first}" if first == last else f"from {first or 'the start'} to {last}"
+        asked = f"on {first}" if first == last else f"from {first} to {last}"
         dates = snapshot.lake.dates()
         span = f"rows from {dates[0]} to {dates[-1]}" if dates else "no rows"
         plan.told.append(f"no rows {asked}, so nothing to score; the lake has {span}")
         return []
-    if first is not None and last is not None:
-        asked_for = (first + timedelta(days=n) for n in range(min(366, (last - first).days + 1)))
-        empty = [day for day in asked_for if day not in set(days)]
-        if empty:
-            plan.told.append(f"no rows on {some(empty)}, so nothing to score there")
+    asked_for = (first + timedelta(days=n) for n in range(min(366, (last - first).days + 1)))
+    if empty := [day for day in asked_for if day not in set(days)]:
+        plan.told.append(f"no rows on {some(empty)}, so nothing to score there")
     eve = days[0] - timedelta(days=1)
     if eve in broken and eve in there:
         plan.told.append(
@@ -107,10 +111,3 @@ def _asked(
         )
         days = [eve, *days]
     return days
-
-
-def some(items: Iterable[object], most: int = SHOWN, separator: str = ", ") -> str:
-    """``a, b and 3 more``."""
-    texts = [str(item) for item in items]
-    more = f" and {len(texts) - most} more" if len(texts) > most else ""
-    return separator.join(texts[:most]) + more

@@ -1,0 +1,119 @@
+"""The stage ``score``: run a scoring job, write the receipt, and say what was done."""
+
+from collections import Counter
+from datetime import date
+from pathlib import Path
+
+from amad.config import DataError, Stage
+from amad.config.console import say
+from amad.config.wording import count, some
+from amad.engines.score.fleet_scoring import score_fleet
+from amad.engines.score.scoring_plan import ScoringRequest
+from amad.engines.shared.model_registry import CHAMPION, alias_version
+from amad.engines.shared.tracking import connect
+from amad.scores import partitions
+from amad.scores.job_log import JobLog
+from amad.scores.receipts import PublishedDate, RegistrationReceipt, ScoringReceipt
+
+STATUS = {
+    "no_history": "without a history to judge by",
+    "no_values": "without a usable value",
+    "quarantined": "quarantined",
+    "too_short": "in too short a stretch",
+}
+
+
+def score(stage: Stage, request: ScoringRequest) -> ScoringReceipt:
+    """Run one scoring job, write its receipt and return it.
+
+    Where the gate has refused every version so far and no date is asked for, nothing is scored, and
+    the receipt says why under ``no_champion``.
+
+    Raises:
+        ServiceError: no champion, no registry, or another job of the fleet is running.
+        DataError: no lake, or a model of another contract; or, after all else is done, that a
+            vehicle-day could not be scored or a date was left as it was.
+    """
+    name = stage.fleet.name
+    if request.dates is None and (why := _without_champion(stage)):
+        say(f"nothing is scored: {why}")
+        receipt = ScoringReceipt(
+            fleet=name, model_version=None, dates=[], by_date={}, rows=0, incidents=0,
+            no_champion=why,
+        )  # fmt: skip
+        receipt.write(stage.folder)
+        return receipt
+    log = score_fleet(stage, request)
+    assert log.model_version is not None
+    dates = published(stage.runs, log.model_version)
+    receipt = ScoringReceipt(
+        fleet=name,
+        model_version=log.model_version,
+        dates=sorted(dates),
+        by_date=dates,
+        rows=sum(item.rows for item in dates.values()),
+        incidents=sum(item.incidents for item in dates.values()),
+    )
+    receipt.write(stage.folder)
+    say(_done(log))
+    for kind, found in log.health.items():
+        say(f"fleet health, {kind}: {some(found, separator='; ')}")
+    if log.failed or log.refused:
+        raise DataError(_undone(log, name))
+    return receipt
+
+
+def published(runs: Path, champion: str) -> dict[date, PublishedDate]:
+    """What is published of each date: by the champion, else by the newest version."""
+    found = partitions.manifests(runs)
+    current = {day: item[partitions.current(item, champion)] for day, item in found.items()}
+    return {day: PublishedDate.model_validate(item.content()) for day, item in current.items()}
+
+
+def _without_champion(stage: Stage) -> str | None:
+    """Why the fleet has no champion, if the gate has refused every version; else None.
+
+    A fleet whose champion was lost is not meant: that is an error of the registry.
+    """
+    refused = RegistrationReceipt.read(stage.folder)
+    if refused is None or refused.champion is not None:
+        return None
+    if alias_version(connect(stage.settings), stage.fleet.name, CHAMPION) is not None:
+        return None
+    return (
+        f"fleet {stage.fleet.name} has no champion; version {refused.version} was not promoted "
+        f"({refused.reasons[-1]})"
+    )
+
+
+def _done(log: JobLog) -> str:
+    """What the job scored, and how many rows it did not score and why."""
+    if not log.dates:
+        asked = log.told or log.failed or log.refused
+        return "nothing was scored" if asked else "nothing to score: no date is new or has changed"
+    counts = (f"{rows:,} {STATUS.get(name, name)}" for name, rows in sorted(log.unscored.items()))
+    left = f"; not scored: {', '.join(counts)}" if log.unscored else ""
+    return (
+        f"scored {log.scored:,} of {count(log.rows, 'row')} in "
+        f"{count(log.vehicle_days, 'vehicle-day')} of {count(len(log.dates), 'date')} with version "
+        f"{log.model_version}: {count(log.incidents, 'incident')}{left}"
+    )
+
+
+def _undone(log: JobLog, fleet: str) -> str:
+    """What the job could not do; all else is done and published."""
+    parts = []
+    if log.failed:
+        days = Counter(item.vehicle for item in log.failed)
+        vehicles = some(f"{vehicle} ({number})" for vehicle, number in sorted(days.items()))
+        parts.append(
+            f"{count(len(log.failed), 'vehicle-day')} could not be scored, and the next job tries "
+            f"again: {vehicles}; first: {log.failed[0].reason}"
+        )
+    if log.refused:
+        dates = some(item.date for item in log.refused)
+        parts.append(
+            f"{count(len(log.refused), 'date was', 'dates were')} not published anew, as vehicles "
+            f"would be lost or none would be left: {dates}; first: {log.refused[0].reason}"
+        )
+    return f"fleet {fleet}: {'; '.join(parts)}"

@@ -1,0 +1,59 @@
+"""``_manifest.json``: what a partition of scores was made of, and the hashes of its files."""
+
+from datetime import date
+from typing import ClassVar
+
+from pydantic import BaseModel
+
+from amad.telemetry.artifact import Artifact
+
+Day = date
+
+
+class Provenance(BaseModel):
+    """What a partition was made of.
+
+    detector: its digest. history_us: how long before the day the rows that count begin. gap_us: an
+    incident may go on in a row at most this long after its end. inputs: digest of the vehicle-days.
+    carried: digest of the incidents that were still open at the end of the day before. made_null:
+    impossible values that were taken as null, by channel. unmeasured: channels without a value, by
+    vehicle.
+    """
+
+    detector: str
+    history_us: int
+    gap_us: int
+    inputs: str
+    carried: str
+    made_null: dict[str, int]
+    unmeasured: dict[str, list[str]]
+
+
+class PartitionManifest(Provenance, Artifact):
+    """The manifest of one date, scored by one version.
+
+    contract: the meaning of a score row, see ``partitions.CONTRACT``. vehicles: those with rows.
+    quarantined: those of them that are not scored. unscored: rows by status, other than
+    ``scored``. files: SHA-256 of each file of the partition; sha256: that of the score table.
+
+    The manifest holds no time of writing, so that the same inputs give the same bytes. It must hold
+    its seal: a manifest that was damaged or edited counts as none.
+    """
+
+    FILE: ClassVar[str] = "_manifest.json"
+    REMEDY: ClassVar[str] = "score the date again"
+    SEALED: ClassVar[bool] = True
+
+    contract: int
+    date: Day
+    model_version: str
+    vehicle_days: int
+    vehicles: list[str]
+    quarantined: list[str]
+    rows: int
+    scored: int
+    alarms: int
+    incidents: int
+    unscored: dict[str, int]
+    files: dict[str, str]
+    sha256: str
