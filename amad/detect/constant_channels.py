@@ -100,22 +100,36 @@ def settled(
     """
     if not learnt.nearly_constant or not series.rows:
         return series
-    noise_C, value_TC = noise_of(scaling), None
     record = series if memory is None else memory
-    for c, (value, limit) in learnt.nearly_constant.items():
-        at = c if memory is None else learnt.remembered.index(c)
-        rows = np.flatnonzero(record.valid_TC[:, at])
-        value_M = record.value_TC[rows, at]
-        if memory is not None:
-            value_M = ((value_M - scaling[0][c]) / scaling[1][c]).astype(np.float32)
-        ordinary_M = _settled_at(record.timestamp_T[rows], value_M, value, limit, noise_C[c])
-        if ordinary_M.any():
-            ordinary_T = np.zeros(record.rows, bool)
-            ordinary_T[rows] = ordinary_M
-            row_T = row_of(record, series.timestamp_T)
+    noise_C, row_T = noise_of(scaling), row_of(record, series.timestamp_T)
+    value_TC = None
+    for c, (usual, limit) in learnt.nearly_constant.items():
+        recorded_T, valid_T = _recorded(record, memory, learnt, scaling, c)
+        rows = np.flatnonzero(valid_T)
+        ordinary_T = np.zeros(record.rows, bool)
+        ordinary_T[rows] = _settled_at(
+            record.timestamp_T[rows], recorded_T[rows], usual, limit, noise_C[c]
+        )
+        if ordinary_T.any():
             value_TC = series.value_TC.copy() if value_TC is None else value_TC
-            value_TC[ordinary_T[row_T] & (row_T >= 0), c] = value
+            value_TC[ordinary_T[row_T] & (row_T >= 0), c] = usual
     return series if value_TC is None else series.with_values(value_TC)
+
+
+def _recorded(
+    record: Series,
+    memory: Series | None,
+    learnt: LearntFigures,
+    scaling: tuple[np.ndarray, np.ndarray],
+    channel: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The scaled values of one channel in the record, and whether they were measured, (T,) each."""
+    if memory is None:
+        return record.value_TC[:, channel], record.valid_TC[:, channel]
+    column = learnt.remembered.index(channel)
+    mean_C, scale_C = scaling
+    value_T = (record.value_TC[:, column] - mean_C[channel]) / scale_C[channel]
+    return value_T.astype(np.float32), record.valid_TC[:, column]
 
 
 def _settled_at(
@@ -182,33 +196,24 @@ def first_moves(
     too_short: gives the rows of segments that are too short to be scored. They are ignored, so a
     move in one is reported when the value is next seen.
     """
-    channels = sorted(learnt.constant)
-    among = [learnt.remembered.index(c) for c in channels]
-    if not channels or not series.rows:
+    if not learnt.constant or not series.rows:
         return {}
-    if memory is None:
-        record, value_TK = series, series.value_TC[:, channels]
-        valid_TK = series.valid_TC[:, channels]
-    else:
-        mean_K, scale_K = (part[channels] for part in scaling)
-        value_TK = ((memory.value_TC[:, among] - mean_K) / scale_K).astype(np.float32)
-        record, valid_TK = memory, memory.valid_TC[:, among]
+    record = series if memory is None else memory
+    noise_C, row_T = noise_of(scaling), row_of(record, series.timestamp_T)
     usable_T = ~too_short(record)
-    row_T = row_of(record, series.timestamp_T)
     moves = {}
-    for c, noise, value_T, valid_T in zip(
-        channels, noise_of(scaling)[channels], value_TK.T, valid_TK.T, strict=True
-    ):
+    for c in sorted(learnt.constant):
+        recorded_T, valid_T = _recorded(record, memory, learnt, scaling, c)
         rows = np.flatnonzero((valid_T == 1) & usable_T)
         time_M = record.timestamp_T[rows]
-        first_M = _first_moves(time_M, value_T[rows], learnt.constant[c], noise)
+        first_M = _first_moves(time_M, recorded_T[rows], learnt.constant[c], noise_C[c])
         if first_M.any():
             begin_M = time_M[first_M]
-            edge_T = np.zeros(record.rows + 1, np.int64)
-            np.add.at(edge_T, np.searchsorted(record.timestamp_T, begin_M), 1)
-            end_M = begin_M + REPORTED_ROWS * period_us
-            np.add.at(edge_T, np.searchsorted(record.timestamp_T, end_M), -1)
-            moves[c] = (np.cumsum(edge_T)[:-1] > 0)[row_T] & (row_T >= 0)
+            begun_T = np.searchsorted(begin_M, record.timestamp_T, side="right")
+            ended_T = np.searchsorted(
+                begin_M + REPORTED_ROWS * period_us, record.timestamp_T, side="right"
+            )
+            moves[c] = (begun_T > ended_T)[row_T] & (row_T >= 0)
     return moves
 
 

@@ -176,8 +176,9 @@ class Detector(Scorer):
                 own = [self._settled(s) for s in calibration if owner == f"vehicle/{s.vehicle}"]
             else:
                 own = self._without_history(calibration, owner)
-            found[owner] = own
-        return {owner: group for owner, group in found.items() if group}
+            if own:
+                found[owner] = own
+        return found
 
     def learn_threshold(
         self, calibration: Sequence[Series], history: Mapping[str, np.ndarray]

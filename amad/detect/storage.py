@@ -141,13 +141,6 @@ def check_files(path: Path) -> None:
 
 def _write(detector: Detector, folder: Path) -> None:
     """Write every file of the detector, the checksums last."""
-    _write_content(detector, folder)
-    found = sorted(file for file in folder.rglob("*") if file.is_file())
-    files = {file.relative_to(folder).as_posix(): file_sha256(file) for file in found}
-    write_json(folder / CHECKSUMS, {"files": files})
-
-
-def _write_content(detector: Detector, folder: Path) -> None:
     from safetensors.numpy import save_file
 
     folder.mkdir(parents=True)
@@ -191,3 +184,6 @@ def _write_content(detector: Detector, folder: Path) -> None:
         b = detector.bundle
         assert b.scaler is not None, "the network was trained on scaled values"
         write_bundle(folder / "bundle", b.model, b.params, b.fleet, b.scaler, b.meta)
+    found = sorted(file for file in folder.rglob("*") if file.is_file())
+    files = {file.relative_to(folder).as_posix(): file_sha256(file) for file in found}
+    write_json(folder / CHECKSUMS, {"files": files})
