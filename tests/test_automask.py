@@ -49,6 +49,7 @@ def test_eight_frequencies_hold_the_gaussian_prior(sigma: float, scale: int) -> 
     assert divergence(-(LAG_LL**2) / (2 * sigma**2), logit_LL) < 1e-3
 
 
+@pytest.mark.slow
 def test_it_holds_a_kernel_of_three_peaks_that_no_gaussian_holds() -> None:
     """Peaks at the step itself and a period before and after: a periodic signal's association."""
     share_LL = sum(

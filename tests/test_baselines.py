@@ -17,6 +17,10 @@ from amad.detect.detector import Detector
 VEHICLES = ["a-1", "a-2", "b-1"]
 SIZE = {"window": 40, "width": 16, "layers": 1, "heads": 2}
 SMALL = ModelParams(kernel="gaussian", skip="none", **SIZE)
+NAMES = [
+    pytest.param(name, marks=pytest.mark.slow) if name == "latad" else name
+    for name in baseline_names()
+]
 NO_CHAIN = ["random", "anomaly_transformer_criterion"]
 
 
@@ -41,7 +45,7 @@ def fitted(name: str, seed: int = 0, smoothing: str = "centred") -> Detector:
     return make_baseline(name, params, seed, fleet_of()).fit(train, calibration)
 
 
-@pytest.mark.parametrize("name", baseline_names())
+@pytest.mark.parametrize("name", NAMES)
 def test_every_baseline_fits_and_scores_like_a_detector(name: str) -> None:
     detector = fitted(name)
     for vehicle in ("a-1", "b-1", "b-9"):
@@ -56,7 +60,7 @@ def test_every_baseline_fits_and_scores_like_a_detector(name: str) -> None:
             assert (scored.contribution_TC[:, 4] == 0).all()
 
 
-@pytest.mark.parametrize("name", [n for n in baseline_names() if n not in NO_CHAIN])
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in NO_CHAIN])
 def test_every_baseline_under_the_chain_finds_a_gross_fault_and_its_channel(name: str) -> None:
     rng = np.random.default_rng(0)
     burst = with_values(waves("b-1", 700, seed=5), slice(300, 340), 2, 8 * rng.normal(size=40))
@@ -67,7 +71,7 @@ def test_every_baseline_under_the_chain_finds_a_gross_fault_and_its_channel(name
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n in baseline_names() if n != "random"])
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "random"])
 @pytest.mark.parametrize("smoothing", ["centred", "trailing"])
 def test_a_score_depends_on_the_rows_that_the_detector_says(name: str, smoothing: str) -> None:
     detector = fitted(name, smoothing=smoothing)
@@ -85,7 +89,7 @@ def test_a_score_depends_on_the_rows_that_the_detector_says(name: str, smoothing
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n in baseline_names() if n != "random"])
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "random"])
 def test_the_same_seed_gives_the_same_numbers(name: str) -> None:
     series = waves("b-1", 300, seed=5)
     again = fitted.__wrapped__(name)

@@ -1,6 +1,7 @@
 """Settings: what ships is valid, and what is wrong is told with file, key and accepted values."""
 
 import json
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amad.config import ConfigError, Settings, load_cluster, load_fleet, load_params
+from amad.config import ConfigError, Fleet, Settings, load_cluster, load_fleet, load_params
 from amad.config._yaml import parse
 from amad.config.params import Params, ParamsFile
 
@@ -125,9 +126,14 @@ def test_a_file_that_is_no_yaml_is_told(home):
         load_params()
 
 
+@cache
+def shipped_demo() -> Fleet:
+    return load_fleet("demo", Settings(home=ROOT))
+
+
 @given(st.text(min_size=1, max_size=20))
 def test_a_vehicle_outside_every_class_is_told(vehicle):
-    fleet = load_fleet("demo", Settings(home=ROOT))
+    fleet = shipped_demo()
     known = {item.name for item in fleet.vehicle_classes}
     try:
         assert fleet.class_of(vehicle) in known

@@ -29,6 +29,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_pages_load_nothing_from_elsewhere(site: Path):
     pages = list(site.rglob("*.html"))
     assert len(pages) > 20

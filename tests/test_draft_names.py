@@ -262,6 +262,7 @@ def _sorted_by_vehicle(form, field):
         pq.write_table(table, field.raw / "all.parquet", row_group_size=10_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "cells"), [("csv", 400_000), ("parquet", 400_000)])
 def test_a_large_file_is_looked_at_all_over(tmp_path, monkeypatch, form, cells):
     """The first rows are of one vehicle: its ranges would make nulls of the others' values."""

@@ -127,6 +127,7 @@ def test_each_side_gets_its_own_gradient(train: list[Series]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_collapsed_latents_are_refused(latad: Latad, train: list[Series]) -> None:
     """What is left of them is rounding, and its ratios would be alarms."""
     assert latad.ordinary > 10 * COLLAPSED, "training does not end there"
@@ -145,6 +146,7 @@ def test_one_seed_gives_one_network_and_leaves_torch_alone(train: list[Series]) 
     assert not torch.equal(one.leave.weight, other.leave.weight)
 
 
+@pytest.mark.slow
 def test_the_diagnosis_is_the_gradient_of_the_distance(latad: Latad) -> None:
     x_BLC, present_BC = windows(2)
     present_BC[:, 4] = False
@@ -168,6 +170,7 @@ def test_the_diagnosis_is_the_gradient_of_the_distance(latad: Latad) -> None:
     torch.testing.assert_close(share_BC, want_BC, atol=1e-3, rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_it_comes_back_from_its_arrays(latad: Latad) -> None:
     again = Latad.restore(latad.arrays())
     for a, b in zip(again.diagnose(*windows()), latad.diagnose(*windows()), strict=True):
@@ -203,6 +206,7 @@ def detector(train: list[Series]) -> Detector:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_the_mean_square_residual_is_the_distance(detector: Detector, train: list[Series]) -> None:
     (member,) = detector.members
     residual_TC = member.residual(train[2], "vehicle/b-1")
@@ -212,6 +216,7 @@ def test_the_mean_square_residual_is_the_distance(detector: Detector, train: lis
     assert np.isnan(absent_TC[:, 4]).all() and np.isfinite(absent_TC[:, :4]).all()
 
 
+@pytest.mark.slow
 def test_levels_share_the_network_and_have_centres_of_their_own(detector: Detector) -> None:
     learnt = detector.members[0].coefficients
     assert {FLEET, "class/a", "vehicle/a-1", "vehicle/b-1"} <= set(learnt)
@@ -220,6 +225,7 @@ def test_levels_share_the_network_and_have_centres_of_their_own(detector: Detect
         assert same == name.startswith("network."), name
 
 
+@pytest.mark.slow
 def test_it_fits_and_scores_as_a_detector_and_names_the_disturbed_channel(
     detector: Detector,
 ) -> None:

@@ -76,6 +76,7 @@ def test_rows_of_the_lake_are_never_refused():
     assert result.fate_T.tolist() == [FIRST, MERGED, REPEATS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "count"), [("signal per row", 1_000_000), ("clock stands still", 300_000)]
 )

@@ -151,6 +151,7 @@ def test_the_bridge_is_linear_interpolation_channel_by_channel(seed: int, share:
         np.testing.assert_allclose(got[b, :, c], want_L, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_it_learns_to_fill_in_a_hidden_channel_from_the_others() -> None:
     torch.manual_seed(0)
     model = Amad(2, ModelParams(**SMALL)).train()

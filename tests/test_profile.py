@@ -51,6 +51,8 @@ def obvious(frame, low, high):
     }
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 @given(
     rows=st.lists(
         st.tuples(

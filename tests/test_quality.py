@@ -83,6 +83,7 @@ def judged(tmp_path_factory):
     return fleet, judge(profile(lake, fleet), fleet, folder / "docs"), folder / "docs"
 
 
+@pytest.mark.slow
 def test_each_limit_catches_its_vehicle_day_and_says_so(judged):
     _, verdict, _ = judged
     found = {row["vehicle"]: row for row in verdict.quarantine.to_pylist()}
@@ -100,6 +101,7 @@ def test_each_limit_catches_its_vehicle_day_and_says_so(judged):
     assert verdict.quarantine.schema == QUARANTINE
 
 
+@pytest.mark.slow
 def test_the_checks_are_counted_by_what_was_judged(judged):
     _, verdict, _ = judged
     assert (verdict.ok, verdict.vehicle_days, verdict.quarantined) == (True, 11, 9)
@@ -113,6 +115,7 @@ def test_the_checks_are_counted_by_what_was_judged(judged):
     assert "9 of 11 vehicle-days fail" in verdict.summary()
 
 
+@pytest.mark.slow
 def test_a_sound_fleet_has_an_empty_quarantine(judged):
     fleet, _, _ = judged
     table = pa.Table.from_pylist([sound(fleet, n) for n in range(3)], schema=PROFILE)
@@ -131,6 +134,7 @@ def sound(fleet, channel):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_data_docs_tell_everything_and_load_nothing_from_elsewhere(judged):
     _, verdict, docs = judged
     pages = {path.name: path.read_text() for path in docs.iterdir()}
@@ -143,6 +147,7 @@ def test_the_data_docs_tell_everything_and_load_nothing_from_elsewhere(judged):
     assert "a-null" in pages["channels.html"] and "a-rows" in pages["vehicle-days.html"]
 
 
+@pytest.mark.slow
 def test_what_data_says_is_no_markup_in_the_pages(judged, tmp_path):
     fleet, _, _ = judged
     vehicle = "a-<svg onload=alert(1)>&lt;"

@@ -1,6 +1,7 @@
 """The regular grid: bins, segments, imputation, the split, and what must not leak."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from windows_kit import SECOND, START, lake_table, small_fleet
@@ -139,6 +140,7 @@ def test_the_grid_is_regular_and_keeps_every_measured_bin(data: tuple) -> None:
 
 
 @settings(max_examples=200)
+@pytest.mark.slow
 @given(tables(), st.integers(1, 30), st.integers(0, 15), st.integers(0, 2**32 - 1))
 def test_no_row_of_a_later_part_changes_an_earlier_one(
     data: tuple, calibration: int, length: int, seed: int

@@ -88,6 +88,7 @@ def test_a_creation_that_is_cut_short_leaves_nothing_in_the_way(
         assert {file.name for file in home.iterdir()} <= {"mlflow.db", "mlflow.db.lock"}
 
 
+@pytest.mark.slow
 def test_a_half_made_store_without_content_is_made_anew(tmp_path: Path):
     """As ``mlflow ui`` leaves it when it is stopped, or older versions of amad."""
     file = tmp_path / "mlflow.db"
@@ -100,6 +101,7 @@ def test_a_half_made_store_without_content_is_made_anew(tmp_path: Path):
     use(tmp_path)
 
 
+@pytest.mark.slow
 def test_an_older_store_is_migrated_and_keeps_what_it_holds(tmp_path: Path):
     file = older_store(tmp_path)
     client = connect(Settings(home=tmp_path))
@@ -154,6 +156,7 @@ def older_store(home: Path) -> Path:
 ODD = ("a b", "50% off", "a#b", "größe", "it's", '"quoted"', "a&b;c", "a+b", "[x]", "a:b@c")
 
 
+@pytest.mark.slow
 def test_the_home_may_have_almost_any_name(tmp_path: Path):
     home = tmp_path / " ".join(ODD)
     home.mkdir()

@@ -41,6 +41,8 @@ class Crashing(LocalReporter):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 def test_it_learns_and_reports_each_epoch(job: TrainJob, tmp_path: Path) -> None:
     params = toy_params(
         mask={"family": "time"}, train={"epochs": 8, "max_windows": 96, "learning_rate": 1e-2}
@@ -131,6 +133,8 @@ def test_every_mask_family_trains_in_mixed_precision(
     assert low["validation"] == pytest.approx(high["validation"], rel=0.05)
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [MIXED, ONLINE])
 def test_on_a_linear_skip_it_starts_at_the_linear_prediction_and_adds_to_it(
     job: TrainJob, tmp_path: Path, changes: dict
@@ -191,6 +195,8 @@ def _worker(rank: int, job: TrainJob, folder: Path, port: int) -> None:
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, MIXED])
 def test_two_workers_make_the_steps_of_one(job: TrainJob, tmp_path: Path, changes: dict) -> None:
     """Real processes over gloo: same masks, same windows, gradients of the whole batch."""

@@ -222,6 +222,8 @@ def test_a_large_counter_keeps_its_units_to_the_store_and_back(tmp_path: Path) -
     np.testing.assert_allclose(back.value_TC, scaled.value_TC, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 def test_a_scoring_job_counts_them_in_its_log_and_manifest(place, capsys) -> None:
     fleet, settings = place
     day = START + timedelta(days=30)
