@@ -38,7 +38,7 @@ def bench_fleet(channels: int) -> Fleet:
 
 def make_lake(home: Path, fleet: Fleet, rows: int, seed: int) -> None:
     """Write raw files of slow random walks with 3 % nulls, a vehicle-day each, and ingest them."""
-    from amad.ingest.run import ingest
+    from amad.ingest.ingestion import ingest
 
     rng = np.random.default_rng(seed)
     (home / "raw").mkdir()
@@ -56,8 +56,7 @@ def make_lake(home: Path, fleet: Fleet, rows: int, seed: int) -> None:
             value = np.cumsum(rng.normal(size=count)).astype(np.float32) / 20
             columns[name] = pa.array(value, mask=rng.random(count) < 0.03)
         pq.write_table(pa.table(columns), home / "raw" / f"{number:03d}.parquet")
-    folder = home / "data" / "bench"
-    ingest(fleet, Settings(home=home, data_dir=home), folder / "lake", folder / "rejected")
+    ingest(fleet, Settings(home=home, data_dir=home))
 
 
 def streamed(home: Path, fleet: Fleet) -> int:

@@ -3,21 +3,24 @@
 Find the raw files (or simulate them) and write their fingerprint, data/<fleet>/source.json.
 """
 
-from amad.config import Params, Settings, load_fleet
+from amad.config import Params, Settings, Stage
 from amad.config.console import say
-from amad.ingest.raw_files import fingerprint
-from amad.telemetry.files import write_json
+from amad.ingest.raw_files import Source, fingerprint
 from pipelines import stage_main
 
 
-def run(params: Params, settings: Settings) -> dict:
-    """Write the fingerprint and return it."""
-    fleet = load_fleet(params.fleet, settings)
-    content = fingerprint(fleet, settings)
-    write_json(settings.fleet_dir(fleet.name) / "source.json", content)
-    size = sum(file["bytes"] for file in content["files"]) / 1e6
-    say(f"source of fleet {fleet.name}: {len(content['files'])} files, {size:.1f} MB")
-    return content
+def run(params: Params, settings: Settings) -> Source:
+    """Write the fingerprint and return it.
+
+    Raises:
+        DataError: raw data is missing.
+    """
+    stage = Stage.of(params, settings)
+    source = fingerprint(stage.fleet, settings)
+    source.write(stage.folder)
+    size = sum(file.bytes for file in source.files) / 1e6
+    say(f"source of fleet {stage.fleet.name}: {len(source.files)} files, {size:.1f} MB")
+    return source
 
 
 if __name__ == "__main__":

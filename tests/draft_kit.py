@@ -6,7 +6,7 @@ import numpy as np
 
 from amad.cli.drafting import write_draft
 from amad.config import Settings, load_fleet
-from amad.ingest.run import ingest
+from amad.ingest.ingestion import ingest
 
 ROWS = 240
 MONDAY = datetime(2026, 1, 5, 8)
@@ -30,8 +30,7 @@ class Field:
         return load_fleet("vans", self.settings), "\n".join(told)
 
     def ingest(self, fleet):
-        folder = self.settings.fleet_dir(fleet.name)
-        return ingest(fleet, self.settings, folder / "lake", folder / "rejected")
+        return ingest(fleet, self.settings)
 
 
 def wave(n, low=10.0, high=90.0):

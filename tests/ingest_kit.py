@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from amad.config import Fleet, Settings
-from amad.ingest.run import ingest
+from amad.ingest.ingestion import ingest, sentences
+from amad.telemetry.ingest_result import IngestResult
 from amad.telemetry.lake import Lake
-from pipelines.ingest import _sentences
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 START_US = round(START.timestamp() * 1e6)
@@ -50,10 +50,10 @@ def line(vehicle: str = "a-1", seconds: float = 0.0, speed: object = 1.0, level:
     return f"{vehicle},{at(seconds)},{speed},{level}"
 
 
-def of_lake(counts: dict) -> dict:
+def of_lake(counts: IngestResult) -> dict:
     """What ingest told of the lake, without what it told of the run."""
     of_run = ("files_read", "rows_added", "days_changed")
-    return {key: value for key, value in counts.items() if key not in of_run}
+    return {key: value for key, value in counts.content().items() if key not in of_run}
 
 
 def tree(lake: Path) -> dict[str, bytes]:
@@ -82,9 +82,9 @@ class Yard:
     def parquet(self, name: str, **columns: list) -> None:
         pq.write_table(pa.table(columns), self.raw / name)
 
-    def ingest(self, fleet: Fleet, rebuild: bool = False) -> tuple[dict, Lake]:
+    def ingest(self, fleet: Fleet, rebuild: bool = False) -> tuple[IngestResult, Lake]:
         folder = self.settings.fleet_dir(fleet.name)
-        counts = ingest(fleet, self.settings, folder / "lake", folder / "rejected", rebuild=rebuild)
+        counts = ingest(fleet, self.settings, rebuild=rebuild)
         return counts, Lake(folder / "lake", fleet)
 
     def rejected(self, fleet: Fleet) -> list[dict]:
@@ -105,12 +105,11 @@ def content_of(lake: Lake) -> dict[str, list[dict]]:
     return {vehicle: lake.read(vehicle).to_pylist() for vehicle in lake.vehicles()}
 
 
-def balanced(counts: dict) -> bool:
+def balanced(counts: IngestResult) -> bool:
     """Is every row that came in also in the lake, merged or rejected?"""
-    parts = (counts[f"rows_{name}"] for name in ("lake", "merged", "rejected"))
-    return counts["rows_in"] == sum(parts)
+    return counts.rows_in == counts.rows_lake + counts.rows_merged + counts.rows_rejected
 
 
-def said(yard: Yard, counts: dict) -> str:
+def said(yard: Yard, counts: IngestResult) -> str:
     """What the stage prints for these counts."""
-    return "\n".join(_sentences("tiny", str(yard.raw), counts))
+    return "\n".join(sentences(counts, "tiny", yard.raw))

@@ -12,7 +12,7 @@ from evaluation_kit import evaluation_metrics, method_figures
 
 from amad.config import Fleet, Params, Settings, Stage, load_fleet
 from amad.detect.incidents import Incident, incident_id, level_of
-from amad.ingest.run import ingest
+from amad.ingest.ingestion import ingest
 from amad.telemetry.files import write_json, write_parquet
 from amad.telemetry.lake import Lake
 from amad.telemetry.profile import profile
@@ -67,8 +67,8 @@ def write_data(
             })  # fmt: skip
             pq.write_table(table, settings.data_dir / f"{number}-{n}.parquet")
     folder = settings.fleet_dir(fleet.name)
-    counts = ingest(fleet, settings, folder / "lake", folder / "rejected")
-    write_json(folder / "ingest.json", counts)
+    counts = ingest(fleet, settings)
+    counts.write(folder)
     build_store(Lake(folder / "lake", fleet), fleet, "vehicle", folder / "store")
     return settings
 

@@ -22,7 +22,7 @@ from amad.detect.storage import detector_digest, save_detector
 from amad.engines.score.fleet_scoring import score_fleet
 from amad.engines.score.scoring_plan import ScoringRequest
 from amad.evaluation.harness import examine
-from amad.ingest.run import ingest
+from amad.ingest.ingestion import ingest
 from amad.model.bundle import Bundle
 from amad.model.network import Amad
 from amad.scores import partitions
@@ -138,7 +138,7 @@ def add_nights(fleet: Fleet, settings: Settings, days: list[date], seed: int = 0
 def refresh(fleet: Fleet, settings: Settings) -> Lake:
     """Ingest what is new."""
     folder = settings.fleet_dir(fleet.name)
-    ingest(fleet, settings, folder / "lake", folder / "rejected")
+    ingest(fleet, settings)
     return Lake(folder / "lake", fleet)
 
 

@@ -19,8 +19,7 @@ from amad.cli.app import EXIT_CODES, app
 from amad.cli.error_sentences import BUG
 from amad.cli.pipeline_summary import lines
 from amad.config import AmadError, DataError, GateError, InterruptionError, Settings, load_params
-from amad.ingest.run import ingest
-from amad.telemetry.files import write_json
+from amad.ingest.ingestion import ingest
 from pipelines import stage_main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -305,9 +304,7 @@ def test_the_summary_tells_the_stages_apart(home: Path):
     settings = write_data(fleet, home, ["a", "b"], days=1)
     write_verdicts(fleet, settings)
     folder = settings.fleet_dir(fleet.name)
-    write_json(
-        folder / "ingest.json", ingest(fleet, settings, folder / "lake", folder / "rejected")
-    )
+    ingest(fleet, settings).write(folder)
     published = {
         "detector": "d", "vehicle_days": 2, "rows": 600, "scored": 600, "alarms": 9,
         "incidents": 2, "sha256": "s",

@@ -148,5 +148,5 @@ def test_what_is_left_out_is_counted_in_the_ingest(tmp_path):
     header = "vehicle,timestamp,speed,level"
     yard.csv("1.csv", [*rows[:2], header, *rows[2:], header])
     counts, lake = yard.ingest(raw_fleet())
-    assert seconds_of(lake.read("a-1")) == [0, 1, 2, 3] and counts["rows_in"] == 4
-    assert counts["ignored"] == {"repeated header": 2}
+    assert seconds_of(lake.read("a-1")) == [0, 1, 2, 3] and counts.rows_in == 4
+    assert counts.ignored == {"repeated header": 2}

@@ -96,7 +96,7 @@ STATE: list[tuple[str, Callable[[Settings], None], str]] = [
     (RUNS + "hashes.json", load, UNREAD),
     (DATA + "ingest.json", night, ALL),
     (DATA + "ingest.json", show, "deleted"),
-    (RUNS + "validated.json", check, "deleted"),
+    (RUNS + "validated.json", check, UNREAD),
     (DATA + "validation.json", night, "deleted"),
     (DATA + "profile.parquet", night, NOTHING),
     (DATA + "quarantine.parquet", night, NOTHING),

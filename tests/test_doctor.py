@@ -29,7 +29,7 @@ from amad.cli.doctor.health_checks import newest_row
 from amad.config import Settings
 from amad.scores.partition_manifest import PartitionManifest
 from amad.scores.partitions import CONTRACT
-from amad.telemetry.files import write_json
+from amad.telemetry.files import read_json, write_json
 
 
 def findings(home: Path, fleet: str | None = None, **settings: object) -> dict[str, Check]:
@@ -284,7 +284,7 @@ def test_what_a_fleet_lacks_is_a_warning_each_with_what_to_do(home: Path):
     assert found["vanished channels"].status == "warn"
     assert "amad validate" in found["vanished channels"].remedy
     write_profile(fleet, settings)
-    counts = json.loads((folder / "ingest.json").read_text())
+    counts = read_json(folder / "ingest.json", "")
     found = findings(home, fleet="kit")
     assert found["vanished channels"].status == found["refused files"].status == "ok"
     refused = [{"path": f"{n}.csv", "reason": "missing column: 'x'"} for n in range(6)]

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from amad.cli.app import app
 from amad.cli.drafting import write_draft
 from amad.config import ConfigError, DataError, Settings, load_fleet
-from amad.ingest.run import ingest
+from amad.ingest.ingestion import ingest
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_a_date_and_a_time_of_day_in_two_columns(field):
     rule = fleet.source.timestamp
     assert (rule.columns, rule.format) == (["Datum", "Uhrzeit"], "%d.%m.%Y %H:%M:%S")
     assert [channel.name for channel in fleet.channels] == ["Speed"]
-    assert field.ingest(fleet)["rows_lake"] == ROWS
+    assert field.ingest(fleet).rows_lake == ROWS
 
 
 def test_a_wide_log_with_units_kinds_ranges_and_suspects(field):
@@ -57,7 +57,7 @@ def test_a_wide_log_with_units_kinds_ranges_and_suspects(field):
     assert fleet.period_seconds == 1 and fleet.labels.kind == "injected"
     assert "'note' (it holds text)" in told and "torque 65535" in told
     counts = field.ingest(fleet)
-    assert counts["rows_lake"] == ROWS and counts["rows_rejected"] == 0
+    assert counts.rows_lake == ROWS and counts.rows_rejected == 0
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_forms_of_time(field, form, settings):
     for key, value in settings.items():
         assert getattr(fleet.source.timestamp, key) == value
     assert fleet.period_seconds == 2
-    assert field.ingest(fleet)["rows_lake"] == ROWS
+    assert field.ingest(fleet).rows_lake == ROWS
 
 
 def test_a_day_after_the_twelfth_tells_day_from_month(field):
@@ -84,7 +84,7 @@ def test_a_day_after_the_twelfth_tells_day_from_month(field):
         field.write(f"{day}.csv", log("%d/%m/%Y %H:%M:%S", start=datetime(2026, 2, day)))
     fleet, _ = field.draft()
     assert fleet.source.timestamp.format == "%d/%m/%Y %H:%M:%S"
-    assert field.ingest(fleet)["rows_lake"] == 3 * ROWS
+    assert field.ingest(fleet).rows_lake == 3 * ROWS
 
 
 def test_a_time_of_day_with_the_date_in_the_name(field):
@@ -94,8 +94,8 @@ def test_a_time_of_day_with_the_date_in_the_name(field):
     rule = fleet.source.timestamp
     assert rule.take == "time_of_day" and rule.date_format == "%Y%m%d"
     counts = field.ingest(fleet)
-    assert counts["rows_lake"] == 2 * ROWS and counts["vehicles"] == {"golf_north": 2 * ROWS}
-    assert counts["days"] == 2
+    assert counts.rows_lake == 2 * ROWS and counts.vehicles == {"golf_north": 2 * ROWS}
+    assert counts.days == 2
 
 
 @pytest.mark.parametrize(
@@ -114,9 +114,9 @@ def test_elapsed_times_and_where_their_start_stands(field, name, before, start_f
     assert fleet.source.timestamp.take == "elapsed" and fleet.period_seconds == 0.5
     assert fleet.source.timestamp.start_from == start_from
     counts = field.ingest(fleet)
-    assert counts["rows_lake"] == ROWS
+    assert counts.rows_lake == ROWS
     if start_from != "modified":
-        assert next(iter(counts["newest"].values())).startswith("2026-01-05T08:01:59")
+        assert next(iter(counts.newest.values())).startswith("2026-01-05T08:01:59")
 
 
 def test_recordings_without_a_clock_and_with_a_trailing_comma(field):
@@ -128,7 +128,7 @@ def test_recordings_without_a_clock_and_with_a_trailing_comma(field):
     assert "guess: nothing in the files tells how far apart the rows are" in told
     assert fleet.source.vehicle.value == "vans" and fleet.evaluation.unit == "case"
     counts = field.ingest(fleet)
-    assert counts["rows_lake"] == 3 * ROWS and counts["rows_rejected"] == 0
+    assert counts.rows_lake == 3 * ROWS and counts.rows_rejected == 0
 
 
 def test_train_and_test_files_with_labels(field):
@@ -147,14 +147,14 @@ def test_train_and_test_files_with_labels(field):
     assert fleet.labels.kind == "column" and fleet.labels.culprits == "culprits.csv"
     assert fleet.source.timestamp.gap_between_files is None
     counts = field.ingest(fleet)
-    assert counts["vehicles"] == {"m-1": 2 * ROWS, "m-2": 2 * ROWS}
+    assert counts.vehicles == {"m-1": 2 * ROWS, "m-2": 2 * ROWS}
 
 
 def test_each_folder_is_a_vehicle(field):
     for n in range(3):
         field.write(f"van{n}/2026-01-05.csv", log())
     fleet, _ = field.draft()
-    assert field.ingest(fleet)["vehicles"] == {f"van{n}": ROWS for n in range(3)}
+    assert field.ingest(fleet).vehicles == {f"van{n}": ROWS for n in range(3)}
 
 
 def test_a_vehicle_column_is_found(field):
@@ -162,14 +162,14 @@ def test_a_vehicle_column_is_found(field):
     (field.raw / "all.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
     fleet, _ = field.draft()
     assert fleet.source.vehicle.column == "VIN" and fleet.period_seconds == 1
-    assert len(field.ingest(fleet)["vehicles"]) == 3
+    assert len(field.ingest(fleet).vehicles) == 3
 
 
 def test_files_that_run_at_the_same_time_are_of_several_vehicles(field):
     for name in ("alpha", "beta"):
         field.write(f"{name}.csv", log())
     fleet, told = field.draft()
-    assert field.ingest(fleet)["vehicles"] == {"alpha": ROWS, "beta": ROWS}
+    assert field.ingest(fleet).vehicles == {"alpha": ROWS, "beta": ROWS}
     assert "run at the same time" in told
 
 
@@ -213,7 +213,7 @@ def test_sparse_and_long_logs(field):
     fleet, _ = field.draft()
     assert fleet.source.format == "csv_long" and len(fleet.channels) == 4
     assert fleet.period_seconds == 1
-    assert field.ingest(fleet)["rows_lake"] == ROWS
+    assert field.ingest(fleet).rows_lake == ROWS
 
 
 def test_a_folder_of_several_forms_takes_one_and_names_the_others(field):
@@ -221,7 +221,7 @@ def test_a_folder_of_several_forms_takes_one_and_names_the_others(field):
         field.write(f"log{n}.csv", log(start=MONDAY + timedelta(hours=n)))
     field.write("other.csv", ["a;b", *(f"{n};{n}" for n in range(30))])
     fleet, told = field.draft()
-    assert field.ingest(fleet)["rows_lake"] == 3 * ROWS
+    assert field.ingest(fleet).rows_lake == 3 * ROWS
     assert "other.csv: it is written otherwise" in told
 
 
@@ -282,9 +282,9 @@ def test_real_folders_are_read_whole_with_no_hand_edit(folder, rows, refused, ve
     write_draft(data_dir / folder, "drafted", settings, force=False)
     fleet = load_fleet("drafted", settings)
     assert fleet.source.folder == folder
-    counts = ingest(fleet, settings, tmp_path / "lake", tmp_path / "rejected")
-    assert (counts["rows_lake"], counts["rows_rejected"]) == (rows, refused)
-    assert len(counts["vehicles"]) == vehicles
+    counts = ingest(fleet, settings)
+    assert (counts.rows_lake, counts.rows_rejected) == (rows, refused)
+    assert len(counts.vehicles) == vehicles
 
 
 @pytest.mark.real_data

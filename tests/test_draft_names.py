@@ -26,7 +26,7 @@ def test_a_unit_column_of_a_long_log_is_no_vehicle(tmp_path):
     field.write("a.csv", ["time,signal,value,unit", *rows])
     fleet, _ = field.draft()
     assert fleet.source.format == "csv_long" and fleet.source.vehicle.take == "constant"
-    assert field.ingest(fleet)["rows_lake"] == ROWS
+    assert field.ingest(fleet).rows_lake == ROWS
 
 
 def test_a_time_of_day_without_a_date_tells_how_far_apart_the_rows_are(tmp_path):
@@ -58,7 +58,7 @@ def test_nanoseconds_since_1970_as_text(tmp_path):
     field.write("a.csv", ["timestamp,speed", *lines])
     fleet, _ = field.draft()
     assert (fleet.source.timestamp.unit, fleet.period_seconds) == ("ns", 1)
-    assert field.ingest(fleet)["rows_lake"] == ROWS
+    assert field.ingest(fleet).rows_lake == ROWS
 
 
 def test_spaces_part_the_columns_where_nothing_else_does(tmp_path):
@@ -66,7 +66,7 @@ def test_spaces_part_the_columns_where_nothing_else_does(tmp_path):
     field.write("drive1.txt", ["rpm load", *(f"{n} {wave(n)}" for n in range(ROWS))])
     fleet, _ = field.draft()
     assert fleet.source.delimiter == " " and fleet.channel_names == ["rpm", "load"]
-    assert field.ingest(fleet)["rows_lake"] == ROWS
+    assert field.ingest(fleet).rows_lake == ROWS
 
 
 def test_a_name_that_is_no_text_and_an_empty_file_are_told_and_left_out(tmp_path):
@@ -78,7 +78,7 @@ def test_a_name_that_is_no_text_and_an_empty_file_are_told_and_left_out(tmp_path
         file.write("\n".join(log()) + "\n")
     fleet, told = field.draft()
     assert "none.csv" in told and "caf" in told
-    assert field.ingest(fleet)["vehicles"] == {"vans": ROWS}
+    assert field.ingest(fleet).vehicles == {"vans": ROWS}
 
 
 def test_names_that_yaml_would_take_for_something_else(tmp_path):
@@ -96,7 +96,7 @@ def test_names_that_yaml_would_take_for_something_else(tmp_path):
     fleet, _ = field.draft()
     headers = {channel.header for channel in fleet.channels}
     assert {"yes", "a: b", "it's #1", "on"} <= headers
-    assert field.ingest(fleet)["rows_lake"] == ROWS
+    assert field.ingest(fleet).rows_lake == ROWS
 
 
 def test_several_recordings_of_each_vehicle_are_set_apart(tmp_path):
@@ -106,7 +106,7 @@ def test_several_recordings_of_each_vehicle_are_set_apart(tmp_path):
             field.write(f"{vehicle}/{name}", ["rpm,load", *(f"{n},{wave(n)}" for n in range(ROWS))])
     fleet, _ = field.draft()
     assert fleet.source.timestamp.gap_between_files
-    assert field.ingest(fleet)["vehicles"] == {"v1": 2 * ROWS, "v2": 2 * ROWS}
+    assert field.ingest(fleet).vehicles == {"v1": 2 * ROWS, "v2": 2 * ROWS}
 
 
 def test_a_vehicle_has_a_file_per_day(tmp_path):
@@ -115,10 +115,10 @@ def test_a_vehicle_has_a_file_per_day(tmp_path):
         for day in (5, 6):
             field.write(f"{vehicle}_2026-01-0{day}.csv", log(start=datetime(2026, 1, day)))
     fleet, told = field.draft()
-    assert field.ingest(fleet)["vehicles"] == {"golf": 2 * ROWS, "polo": 2 * ROWS}
+    assert field.ingest(fleet).vehicles == {"golf": 2 * ROWS, "polo": 2 * ROWS}
     assert "without its date" in told
     field.write("up_2026-01-07.csv", log(start=datetime(2026, 1, 7)))  # one that comes later
-    assert field.ingest(fleet)["vehicles"]["up"] == ROWS
+    assert field.ingest(fleet).vehicles["up"] == ROWS
 
 
 def test_a_cut_file_counts_with_what_can_be_read(tmp_path):
@@ -126,7 +126,7 @@ def test_a_cut_file_counts_with_what_can_be_read(tmp_path):
     whole = gzip.compress("\n".join(log(rows=2000, noise=lambda n: hash(str(n)))).encode())
     (field.raw / "a.csv.gz").write_bytes(whole[: len(whole) // 2])
     fleet, told = field.draft()
-    assert "breaks off" in told and field.ingest(fleet)["rows_lake"] > 100
+    assert "breaks off" in told and field.ingest(fleet).rows_lake > 100
 
 
 def test_parquet_names_that_occur_twice_and_values_of_all_ones(tmp_path):
@@ -142,7 +142,7 @@ def test_parquet_names_that_occur_twice_and_values_of_all_ones(tmp_path):
     fleet, told = field.draft()
     assert [channel.header for channel in fleet.channels] == ["level", "obd.v"]
     assert fleet.channels[0].nulls == [2.0**64] and "several columns have this name" in told
-    assert field.ingest(fleet)["rows_lake"] == ROWS
+    assert field.ingest(fleet).rows_lake == ROWS
 
 
 def test_a_file_that_lacks_a_column_is_left_for_ingest_to_name(tmp_path):
@@ -153,8 +153,8 @@ def test_a_file_that_lacks_a_column_is_left_for_ingest_to_name(tmp_path):
     fleet, told = field.draft()
     assert [item.glob for item in fleet.source.files] == ["*.csv"] and "van3.csv" in told
     counts = field.ingest(fleet)
-    assert [file["path"] for file in counts["files_refused"]] == ["van3.csv"]
-    assert counts["vehicles"] == {f"van{n}": ROWS for n in range(3)}
+    assert [file.path for file in counts.files_refused] == ["van3.csv"]
+    assert counts.vehicles == {f"van{n}": ROWS for n in range(3)}
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_date_in_a_name_is_no_part_of_the_vehicle(tmp_path, name):
     for n in (3, 4, 5):
         field.write(name.format(n=n), log())
     fleet, _ = field.draft()
-    ids = sorted(field.ingest(fleet)["vehicles"])
+    ids = sorted(field.ingest(fleet).vehicles)
     assert [one.replace("_", "") for one in ids] == ["truck3", "truck4", "truck5"]
 
 
@@ -175,7 +175,7 @@ def test_a_serial_number_is_no_date(tmp_path):
     for serial in ("10482231", "10482233", "99991777"):
         field.write(f"{serial}.csv", log())
     fleet, _ = field.draft()
-    assert sorted(field.ingest(fleet)["vehicles"]) == ["10482231", "10482233", "99991777"]
+    assert sorted(field.ingest(fleet).vehicles) == ["10482231", "10482233", "99991777"]
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_train_and_test_in_a_path_and_whose_they_are(tmp_path, name, globs):
     assert {item.part for item in fleet.source.files} == {"train", "test"}
     if globs:
         assert [item.glob for item in fleet.source.files] == globs
-    assert sorted(field.ingest(fleet)["vehicles"]) == ["k7", "m1", "m2"]
+    assert sorted(field.ingest(fleet).vehicles) == ["k7", "m1", "m2"]
 
 
 def test_a_folder_of_more_files_than_a_person_would_list_loses_none(tmp_path):
@@ -209,7 +209,7 @@ def test_a_folder_of_more_files_than_a_person_would_list_loses_none(tmp_path):
     for n in range(20):
         field.write(f"{n % 3}x{n + 60}.csv", log(rows=40, mark=";"))
     fleet, _ = field.draft()
-    assert field.ingest(fleet)["files"] == 60
+    assert field.ingest(fleet).files == 60
 
 
 def test_what_is_no_raw_data_by_its_ending_is_named(tmp_path):
@@ -219,7 +219,7 @@ def test_what_is_no_raw_data_by_its_ending_is_named(tmp_path):
     field.write("README.md", ["a, b, c"] * 9)
     fleet, told = field.draft()
     assert "no raw data by their ending: README.md, a.csv.bak" in told
-    assert field.ingest(fleet)["rows_in"] == ROWS
+    assert field.ingest(fleet).rows_in == ROWS
 
 
 def test_rows_without_a_header_are_told_with_the_way_out(tmp_path):
@@ -234,7 +234,7 @@ def test_a_column_without_a_name_is_named_by_its_place(tmp_path):
     field.write("a.csv", [f"{n},{line}" if n else f",{line}" for n, line in enumerate(log())])
     fleet, told = field.draft()
     assert "'column 1' (it has no name)" in told
-    assert field.ingest(fleet)["rows_lake"] == ROWS
+    assert field.ingest(fleet).rows_lake == ROWS
 
 
 def test_a_garbled_header_is_drafted_as_it_was_meant(tmp_path):
@@ -243,7 +243,7 @@ def test_a_garbled_header_is_drafted_as_it_was_meant(tmp_path):
     field.write("b.csv", log(**{"Air [°C]": wave}, start=datetime(2026, 1, 6)))
     fleet, _ = field.draft()
     assert fleet.channels[1].column == "Air [°C]" and fleet.channels[1].unit == "celsius"
-    assert field.ingest(fleet)["rows_lake"] == 2 * ROWS
+    assert field.ingest(fleet).rows_lake == 2 * ROWS
 
 
 def _sorted_by_vehicle(form, field):
@@ -286,7 +286,7 @@ def test_quoted_commas_in_a_comma_file(tmp_path, cell, decimal):
     field.write("a.csv", ["time,load,rpm", *lines])
     fleet, _ = field.draft()
     assert fleet.source.decimal == decimal and fleet.channels[0].range[0] > -2000
-    assert field.ingest(fleet)["rows_lake"] == ROWS
+    assert field.ingest(fleet).rows_lake == ROWS
 
 
 def test_files_that_only_their_names_find_and_what_costs_a_channel(tmp_path):
@@ -300,7 +300,7 @@ def test_files_that_only_their_names_find_and_what_costs_a_channel(tmp_path):
     fleet, told = field.draft()
     assert "guess: no pattern finds these files without the ones left out" in told
     assert "'load' (not in 1 of 5 files, such as 2026-01-04_trip.csv)" in told
-    assert field.ingest(fleet)["files"] == 5
+    assert field.ingest(fleet).files == 5
 
 
 @pytest.mark.parametrize("name", ["on", "123", "null", "1e5", "2026-01-05", "0x1f", "1_000"])

@@ -25,7 +25,7 @@ def health(yard: Yard, fleet=None, **counts):
     fleet = fleet or raw_fleet()
     found, lake = yard.ingest(fleet)
     folder = yard.settings.fleet_dir(fleet.name)
-    write_json(folder / "ingest.json", found | counts)
+    write_json(folder / "ingest.json", found.content() | counts)
     write_parquet(profile(lake, fleet), folder / "profile.parquet")
     return fleet_health(fleet, yard.settings)
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from amad.config import DataError, Fleet, Settings, load_fleet
 from amad.ingest import spill
+from amad.ingest.ingestion import ingest
 from amad.ingest.refused_rows import CHUNK_ROWS, RejectedLog
-from amad.ingest.run import ingest
 from amad.reading import parquet_file
 from amad.telemetry.lake import Lake
 from tests.ingest_kit import (
@@ -44,7 +44,7 @@ VEHICLES = ["a-1", "a-2", "b-1", "c-1", ""]
 def test_rows_are_sorted_typed_and_in_their_day(yard):
     yard.csv("x.csv", [line(seconds=DAY + 1, speed=3), line(seconds=5), line(seconds=2, level="")])
     counts, lake = yard.ingest(raw_fleet())
-    assert counts == {
+    assert counts.content() == {
         "rows_in": 3, "rows_lake": 3, "rows_rejected": 0, "rejected_by_reason": {},
         "ignored": {},
         "vehicles": {"a-1": 3}, "files": 1, "files_refused": [], "days": 2, "rows_merged": 0,
@@ -74,7 +74,7 @@ def test_what_cannot_be_read_is_rejected_with_file_row_and_reason(yard):
     )
     counts, lake = yard.ingest(raw_fleet())
     assert seconds_of(lake.read("a-1")) == [0, 5]
-    assert counts["rows_in"] == 9 and counts["rows_rejected"] == 7
+    assert counts.rows_in == 9 and counts.rows_rejected == 7
     rejected = yard.rejected(raw_fleet())
     assert [(row["row"], row["reason"].split(":")[0].split(",")[0]) for row in rejected] == [
         (2, "wrong number of fields"),
@@ -113,12 +113,10 @@ def test_rows_in_are_rows_in_the_lake_or_rejected(files, tmp_path_factory):
         patch.setattr(spill, "BUFFER_BYTES", 200)  # many spills
         counts, lake = yard.ingest(fleet)
     rows_in = 1 + sum(bool(text) for lines in files for text in lines)
-    assert counts["rows_in"] == rows_in
-    assert rows_in == counts["rows_lake"] + counts["rows_rejected"] + counts["rows_merged"]
-    assert counts["rows_rejected"] == len(yard.rejected(fleet))
-    assert counts["rows_lake"] == sum(
-        pq.read_metadata(p).num_rows for p in lake.path.rglob("part*")
-    )
+    assert counts.rows_in == rows_in
+    assert rows_in == counts.rows_lake + counts.rows_rejected + counts.rows_merged
+    assert counts.rows_rejected == len(yard.rejected(fleet))
+    assert counts.rows_lake == sum(pq.read_metadata(p).num_rows for p in lake.path.rglob("part*"))
     for vehicle in lake.vehicles():
         times = seconds_of(lake.read(vehicle))
         assert times == sorted(set(times))
@@ -135,7 +133,7 @@ def test_of_repeated_timestamps_the_first_stays(yard):
         ("2.csv", 1, "duplicate timestamp: it repeats an earlier row"),
     ]
     assert lake.day_table()["duplicates"].to_pylist() == [2, 0]
-    assert counts["rejected_by_reason"] == {"duplicate timestamp": 2}
+    assert counts.rejected_by_reason == {"duplicate timestamp": 2}
 
 
 def test_late_rows_are_counted_and_a_backfill_is_not_late(yard):
@@ -153,8 +151,8 @@ def test_an_unreadable_file_does_not_stop_the_others(yard):
     (yard.raw / "2.csv").write_bytes(b"")
     yard.csv("3.csv", [line(seconds=1)], header="vehicle,timestamp,speed,depth")
     counts, lake = yard.ingest(raw_fleet())
-    assert lake.rows() == 1 and counts["rows_in"] == 3 and counts["rows_rejected"] == 2
-    reasons = {row["path"]: row["reason"] for row in counts["files_refused"]}
+    assert lake.rows() == 1 and counts.rows_in == 3 and counts.rows_rejected == 2
+    reasons = {file.path: file.reason for file in counts.files_refused}
     assert "empty" in reasons["2.csv"]
     assert "'level'" in reasons["3.csv"] and "'depth'" in reasons["3.csv"]
     assert [row["row"] for row in yard.rejected(raw_fleet())] == [None, None]
@@ -175,7 +173,7 @@ def test_of_a_file_that_breaks_off_the_beginning_stays(yard, monkeypatch):
     content[torn : torn + 2000] = bytes(2000)
     path.write_bytes(content)
     counts, lake = yard.ingest(fleet)
-    assert 0 < lake.rows() <= 20_000 and counts["rows_in"] == lake.rows() + 1
+    assert 0 < lake.rows() <= 20_000 and counts.rows_in == lake.rows() + 1
     assert yard.rejected(fleet)[0]["row"] == lake.rows() + 1
 
 
@@ -235,8 +233,8 @@ def test_ids_that_are_numbers_or_words_for_nothing(yard):
         yard.parquet(f"{n}.parquet", vehicle=vehicle, timestamp=times, speed=[1.0] * 2,
                      level=[2.0] * 2)  # fmt: skip
     counts, _ = yard.ingest(fleet)
-    assert counts["vehicles"] == {"12": 7, "12.5": 1}
-    assert counts["rejected_by_reason"] == {"vehicle id is missing": 4}
+    assert counts.vehicles == {"12": 7, "12.5": 1}
+    assert counts.rejected_by_reason == {"vehicle id is missing": 4}
 
 
 def test_sparse_rows_by_time_of_day_over_midnight(yard):
@@ -264,7 +262,7 @@ def test_new_files_are_added_and_the_result_is_as_if_read_at_once(yard, tmp_path
     before = untouched.stat().st_mtime_ns
     yard.csv("2.csv", [line(seconds=1), line(seconds=2), line("a-2")])
     counts, lake = yard.ingest(fleet)
-    assert counts["rows_in"] == 6 and counts["rows_rejected"] == 1
+    assert counts.rows_in == 6 and counts.rows_rejected == 1
     assert untouched.stat().st_mtime_ns == before, "a part without new rows is not written again"
     assert "read raw files: 1 done" in capsys.readouterr().err.splitlines()[-2]
 
@@ -282,7 +280,7 @@ def test_a_second_run_without_news_writes_nothing(yard):
     written = {path: path.stat().st_mtime_ns for path in lake.path.rglob("*")}
     again = yard.ingest(raw_fleet())[0]
     assert of_lake(again) == of_lake(counts)
-    assert (again["files_read"], again["rows_added"], again["days_changed"]) == (0, 0, 0)
+    assert (again.files_read, again.rows_added, again.days_changed) == (0, 0, 0)
     assert {path: path.stat().st_mtime_ns for path in lake.path.rglob("*")} == written
 
 
@@ -328,9 +326,9 @@ def test_the_real_fleets(name, rows, vehicles, days, events, home, data_dir):
     settings = Settings(home=home, data_dir=data_dir)
     fleet = load_fleet(name, settings)
     folder = settings.fleet_dir(name)
-    counts = ingest(fleet, settings, folder / "lake", folder / "rejected")
-    assert counts["rows_in"] == counts["rows_lake"] == rows and counts["rows_rejected"] == 0
-    assert (len(counts["vehicles"]), counts["days"]) == (vehicles, days)
+    counts = ingest(fleet, settings)
+    assert counts.rows_in == counts.rows_lake == rows and counts.rows_rejected == 0
+    assert (len(counts.vehicles), counts.days) == (vehicles, days)
     lake = Lake(folder / "lake", fleet)
     assert lake.events().num_rows == events
     if name == "kit_obd":  # one line of a file is one row

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from amad.config import DataError
+from amad.telemetry.ingest_result import GoneFile, RepeatedFile
 from amad.telemetry.lake import Lake
 from amad.telemetry.refusals import intake_of
 from tests.ingest_kit import (
@@ -30,17 +31,17 @@ def test_a_file_that_is_gone_is_named_every_time_and_changes_nothing(yard):
     (yard.raw / "1.csv").unlink()
     for _ in range(2):
         counts, lake = yard.ingest(raw_fleet())
-        assert tree(lake.path) == before and balanced(counts) and counts["rows_lake"] == 5
-        assert counts["files_gone"] == [{"path": "1.csv", "rows": 4, "days": 3}]
+        assert tree(lake.path) == before and balanced(counts) and counts.rows_lake == 5
+        assert counts.files_gone == [GoneFile(path="1.csv", rows=4, days=3)]
         told = said(yard, counts)
         assert "raw files gone from" in told and "4 rows on 3 vehicle-days" in told
     yard.csv("3.csv", [line(seconds=0.5), line("a-2", 1)])  # new rows of the days that are kept
     counts, lake = yard.ingest(raw_fleet())
     assert seconds_of(lake.read("a-1")) == [0, 0.5, 1, DAY, 2 * DAY] and balanced(counts)
-    assert (counts["files_read"], counts["rows_added"], counts["days_changed"]) == (1, 2, 2)
+    assert (counts.files_read, counts.rows_added, counts.days_changed) == (1, 2, 2)
     counts, lake = yard.ingest(raw_fleet(), rebuild=True)
-    assert counts["vehicles"] == {"a-1": 2, "a-2": 1} and counts["files_gone"] == []
-    assert balanced(counts) and counts["rows_added"] == 3
+    assert counts.vehicles == {"a-1": 2, "a-2": 1} and counts.files_gone == []
+    assert balanced(counts) and counts.rows_added == 3
     assert {str(path.parent.relative_to(lake.path)) for path in lake.path.glob("v*/*/*")} == {
         "vehicle=a-1/date=2026-01-05",
         "vehicle=a-1/date=2026-01-07",
@@ -72,7 +73,7 @@ def test_a_glob_may_find_nothing_more_if_it_once_did(yard):
     yard.ingest(fleet)
     (yard.raw / "old1.csv").unlink()
     counts, lake = yard.ingest(fleet)
-    assert lake.rows() == 2 and counts["files_gone"][0]["path"] == "old1.csv"
+    assert lake.rows() == 2 and counts.files_gone[0].path == "old1.csv"
     yard.ingest(fleet, rebuild=True)
     assert yard.ingest(fleet)[1].rows() == 1
 
@@ -83,7 +84,7 @@ def test_a_corrected_file_replaces_its_rows_while_those_of_a_gone_one_stay(yard)
     yard.csv("2.csv", [line(seconds=s, speed=9) for s in (2, 3, DAY)] + [line("a-3"), "a-1,,1,2"])
     yard.csv("3.csv", [line(seconds=4, speed=4)])
     counts, _ = yard.ingest(raw_fleet())
-    assert counts["rejected_by_reason"]["duplicate timestamp"] == 1
+    assert counts.rejected_by_reason["duplicate timestamp"] == 1
     (yard.raw / "2.csv").unlink()
     yard.ingest(raw_fleet())
     yard.csv("1.csv", [line(seconds=s, speed=7) for s in (0, 3, 5)])
@@ -92,7 +93,7 @@ def test_a_corrected_file_replaces_its_rows_while_those_of_a_gone_one_stay(yard)
     assert seconds_of(table) == [0, 3, 4, 5, DAY]  # 1 and 2 are corrected away, 3 is of file 2
     assert table["speed"].to_pylist() == [7, 9, 4, 7, 9]
     assert lake.vehicles() == ["a-1", "a-3"] and balanced(counts)
-    assert counts["files_gone"] == [{"path": "2.csv", "rows": 3, "days": 3}]
+    assert counts.files_gone == [GoneFile(path="2.csv", rows=3, days=3)]
     rejected = yard.rejected(raw_fleet())
     assert [(row["file"], row["row"]) for row in rejected] == [
         ("1.csv", 2),
@@ -105,7 +106,7 @@ def test_a_corrected_file_replaces_its_rows_while_those_of_a_gone_one_stay(yard)
     yard.csv("1.csv", [line(seconds=6)])
     counts, lake = yard.ingest(raw_fleet())
     assert seconds_of(lake.read("a-1")) == [3, 4, 6, DAY]
-    assert balanced(counts) and len(counts["files_gone"]) == 2
+    assert balanced(counts) and len(counts.files_gone) == 2
 
 
 def test_merged_rows_are_taken_apart_again(yard):
@@ -115,7 +116,7 @@ def test_merged_rows_are_taken_apart_again(yard):
     yard.csv("3.csv", [line("a-2"), line(seconds=1, speed="", level=6), line(seconds=2)])
     counts, lake = yard.ingest(raw_fleet())
     assert lake.read("a-1")["level"].to_pylist() == [5, 6, 2]
-    assert (counts["rows_merged"], counts["rows_rejected"]) == (2, 1) and balanced(counts)
+    assert (counts.rows_merged, counts.rows_rejected) == (2, 1) and balanced(counts)
     assert said(yard, counts).count("2 merged into others") == 1
     (yard.raw / "2.csv").unlink()
     yard.csv("1.csv", [line(seconds=1, speed=3, level=""), line(seconds=5)])
@@ -150,8 +151,8 @@ def test_a_file_with_another_name_is_the_same_file(yard):
     (yard.raw / "1.csv").rename(yard.raw / "9.csv")
     (yard.raw / "2.csv").unlink()
     counts, lake = yard.ingest(raw_fleet())
-    assert content_of(lake) == before and counts["rows_rejected"] == 0
-    assert [file["path"] for file in counts["files_gone"]] == ["2.csv"]
+    assert content_of(lake) == before and counts.rows_rejected == 0
+    assert [file.path for file in counts.files_gone] == ["2.csv"]
 
 
 def test_a_file_that_changed_into_rubbish_keeps_its_rows(yard):
@@ -166,9 +167,9 @@ def test_a_file_that_changed_into_rubbish_keeps_its_rows(yard):
     for _ in range(2):
         counts, lake = yard.ingest(raw_fleet())
         assert content_of(lake) == before and balanced(counts)
-        assert [file["path"] for file in counts["files_refused"]] == ["1.csv", "4.csv"]
-        assert "its rows of before stay" in counts["files_refused"][0]["reason"]
-        assert counts["files_gone"] == [{"path": "2.csv", "rows": 1, "days": 1}]
+        assert [file.path for file in counts.files_refused] == ["1.csv", "4.csv"]
+        assert "its rows of before stay" in counts.files_refused[0].reason
+        assert counts.files_gone == [GoneFile(path="2.csv", rows=1, days=1)]
     yard.csv("1.csv", [line(seconds=7)])
     counts, lake = yard.ingest(raw_fleet())
     assert seconds_of(lake.read("a-1")) == [7] and lake.rows() == 3 and balanced(counts)
@@ -185,7 +186,7 @@ def test_a_changed_fleet_file_needs_all_files(yard):
         yard.ingest(other)
     assert tree(lake.path) == before and Lake(lake.path, raw_fleet()).rows() == 2
     counts, lake = yard.ingest(other, rebuild=True)
-    assert counts["vehicles"] == {"a-2": 1}
+    assert counts.vehicles == {"a-2": 1}
 
 
 def test_new_vehicle_classes_need_no_file_that_is_gone(yard):
@@ -197,9 +198,9 @@ def test_new_vehicle_classes_need_no_file_that_is_gone(yard):
     classes = [{"name": "b", "vehicles": ["b-*"]}, {"name": "a", "vehicles": ["a-*", "c-*"]}]
     fleet = raw_fleet(vehicle_classes=classes)
     counts, lake = yard.ingest(fleet)
-    assert counts["vehicles"] == {"a-1": 1, "a-2": 1, "c-7": 1} and balanced(counts)
-    assert counts["vehicles_unknown"] == {"c-7": 1}, "that of the file that is gone"
-    assert yard.ingest(fleet)[0]["files_read"] == 0
+    assert counts.vehicles == {"a-1": 1, "a-2": 1, "c-7": 1} and balanced(counts)
+    assert counts.vehicles_unknown == {"c-7": 1}, "that of the file that is gone"
+    assert yard.ingest(fleet)[0].files_read == 0
     for others in (["b-*", "a-*"], ["b-*"]):  # a-1 would be of another class, or of none
         classes = [{"name": "b", "vehicles": others}, {"name": "a", "vehicles": ["c-*"]}]
         with pytest.raises(DataError, match=r"1 raw file \(1\.csv\).*--rebuild"):
@@ -215,10 +216,10 @@ def test_a_file_that_was_packed_is_the_same_file(yard):
     (yard.raw / "1.csv.gz").write_bytes(gzip.compress((yard.raw / "1.csv").read_bytes()))
     (yard.raw / "1.csv").unlink()
     counts, lake = yard.ingest(fleet)
-    assert lake.rows() == 3 and counts["rows_rejected"] == 0 and counts["files_gone"] == []
+    assert lake.rows() == 3 and counts.rows_rejected == 0 and counts.files_gone == []
     (yard.raw / "1.csv.gz").write_bytes(b"")
     counts, lake = yard.ingest(fleet)
-    assert lake.rows() == 3 and "rows of before stay" in counts["files_refused"][0]["reason"]
+    assert lake.rows() == 3 and "rows of before stay" in counts.files_refused[0].reason
 
 
 def test_rows_told_by_position_need_all_files_where_one_changes(yard):
@@ -255,11 +256,11 @@ def test_what_falls_out_of_a_log_that_rolls_on_stays(yard, capsys):
     speed = dict(zip(seconds_of(table), table["speed"].to_pylist(), strict=True))
     assert [speed[n * DAY + half + 60] for n in range(4)] == [1, 2, 3, 4]
     assert table["level"].to_pylist()[0] == 8, "what another file gave to the same row"
-    gone = {file["path"]: file["rows"] for file in counts["files_gone"]}
+    gone = {file.path: file.rows for file in counts.files_gone}
     until = {"2026-01-06": 36, "2026-01-07": 24, "2026-01-08": 24}
     assert gone == {f"latest.csv (until {date})": rows for date, rows in until.items()}
     assert "left the lake" not in capsys.readouterr().err
-    assert yard.ingest(raw_fleet())[0]["files_read"] == 0
+    assert yard.ingest(raw_fleet())[0].files_read == 0
     yard.csv("latest.csv", [line(seconds=9 * DAY)])  # and nothing of the days before
     counts, lake = yard.ingest(raw_fleet())
     assert lake.rows() == 4 * 24 + 12 + 1 and balanced(counts)
@@ -272,7 +273,7 @@ def test_a_file_that_holds_no_rows_any_more_keeps_those_of_before(yard):
     yard.csv("1.csv", [])
     counts, lake = yard.ingest(raw_fleet())
     assert lake.rows() == 3 and balanced(counts)
-    assert "its rows of before stay: it holds no rows" in counts["files_refused"][0]["reason"]
+    assert "its rows of before stay: it holds no rows" in counts.files_refused[0].reason
 
 
 def test_vehicle_days_that_a_correction_takes_away_are_told(yard, capsys):
@@ -281,7 +282,7 @@ def test_vehicle_days_that_a_correction_takes_away_are_told(yard, capsys):
     capsys.readouterr()
     yard.csv("1.csv", [line()])
     counts, _ = yard.ingest(raw_fleet())
-    assert counts["rows_added"] == -2
+    assert counts.rows_added == -2
     told = capsys.readouterr().err
     assert "2 vehicle-days with 2 rows have left the lake (a-1 on 2026-01-06, ...)" in told
 
@@ -298,9 +299,9 @@ def test_a_file_that_was_delivered_twice_is_named_and_keeps_no_day_out(nights, y
     yard.csv("a-2.csv", rows)
     for _ in range(2):
         counts, lake = yard.ingest(fleet)
-        assert counts["vehicles"] == {"a-1": 3, "a-2": 3} and balanced(counts)
-        assert counts["rejected_by_reason"]["duplicate timestamp"] == 3
-        assert counts["files_twice"] == [{"path": "a-1_again.csv", "original": "a-1.csv"}]
+        assert counts.vehicles == {"a-1": 3, "a-2": 3} and balanced(counts)
+        assert counts.rejected_by_reason["duplicate timestamp"] == 3
+        assert counts.files_twice == [RepeatedFile(path="a-1_again.csv", original="a-1.csv")]
         assert "delivered twice" in said(yard, counts) and "a-1_again.csv is a-1.csv" in said(
             yard, counts
         )
@@ -308,7 +309,7 @@ def test_a_file_that_was_delivered_twice_is_named_and_keeps_no_day_out(nights, y
     assert table["duplicates"].to_pylist() == [0, 0] and table["unreadable"].to_pylist() == [1, 1]
     assert [file.path for file in intake_of(lake).files] == ["a-1.csv", "a-2.csv"]
     (yard.raw / "a-1_again.csv").unlink()
-    assert not yard.ingest(fleet)[0]["files_twice"]
+    assert not yard.ingest(fleet)[0].files_twice
 
 
 def test_a_file_of_the_same_content_is_no_copy_where_its_path_or_place_tells_the_time(yard):
@@ -320,7 +321,7 @@ def test_a_file_of_the_same_content_is_no_copy_where_its_path_or_place_tells_the
         {"take": "index", "start": "2026-01-05T00:00:00Z"},
     ):
         counts, _ = yard.ingest(raw_fleet(source=one | {"timestamp": rule}), rebuild=True)
-        assert counts["rows_lake"] == 2 and not counts["files_twice"]
+        assert counts.rows_lake == 2 and not counts.files_twice
 
 
 def test_a_link_to_a_folder_is_named_where_it_is_not_followed(yard, tmp_path, capsys):
@@ -334,4 +335,4 @@ def test_a_link_to_a_folder_is_named_where_it_is_not_followed(yard, tmp_path, ca
     told = capsys.readouterr().err
     assert "other is a link to a folder" in told and "circle is a link" in told
     counts, _ = yard.ingest(raw_fleet(source={"files": [everywhere, {"glob": "other/**/*.csv"}]}))
-    assert counts["files"] == 2 and "other is a link" not in capsys.readouterr().err
+    assert counts.files == 2 and "other is a link" not in capsys.readouterr().err

@@ -40,7 +40,7 @@ def test_rows_told_by_position(yard):
     assert (event["vehicle"], event["channels"]) == ("a-1", ["speed", "level"])
     assert seconds_of(pa.table({"timestamp": lake.events()["start"]})) == [4]
     assert seconds_of(pa.table({"timestamp": lake.events()["end"]})) == [5]
-    assert counts["rejected_by_reason"] == {
+    assert counts.rejected_by_reason == {
         "label is neither 0 nor 1": 1, "speed is not a finite number": 2,
     }  # fmt: skip
 
@@ -52,7 +52,7 @@ def test_a_lost_file_leaves_no_place_for_the_next_of_its_vehicle(yard):
         yard.csv(f"{vehicle}_test.csv", ["1,1"], header="speed,level")
     (yard.raw / "a-1_train.csv").write_bytes(b"")
     counts, lake = yard.ingest(fleet)
-    assert lake.vehicles() == ["a-2"] and len(counts["files_refused"]) == 2
+    assert lake.vehicles() == ["a-2"] and len(counts.files_refused) == 2
     assert lake.test_start() == {"a-2": START_US + SECOND}
 
 

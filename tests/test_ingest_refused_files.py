@@ -2,6 +2,7 @@
 
 import os
 
+from amad.telemetry.ingest_result import GoneFile
 from tests.ingest_kit import (
     at,
     balanced,
@@ -17,19 +18,19 @@ def test_refused_files_and_unknown_vehicles_are_named_until_they_are_mended(yard
     yard.csv("2.csv", [line(seconds=1)], "vehicle,timestamp,speed,depth")
     for _ in range(3):
         counts, _ = yard.ingest(raw_fleet())
-        assert [file["path"] for file in counts["files_refused"]] == ["2.csv"]
-        assert counts["vehicles_unknown"] == {"c-7": 2, "c-8": 1}
+        assert [file.path for file in counts.files_refused] == ["2.csv"]
+        assert counts.vehicles_unknown == {"c-7": 2, "c-8": 1}
         told = said(yard, counts)
         assert "2.csv: missing column: 'level'" in told and "c-7 (2 rows)" in told
     yard.csv("2.csv", [line(seconds=1)])  # mended: it is read, the others are not read again
     counts, lake = yard.ingest(raw_fleet())
-    assert counts["files_refused"] == [] and counts["files_read"] == 1 and lake.rows() == 2
-    assert balanced(counts) and counts["rows_rejected"] == len(yard.rejected(raw_fleet())) == 3
+    assert counts.files_refused == [] and counts.files_read == 1 and lake.rows() == 2
+    assert balanced(counts) and counts.rows_rejected == len(yard.rejected(raw_fleet())) == 3
     yard.csv("3.csv", [line()], "vehicle,timestamp")
     yard.ingest(raw_fleet())
     (yard.raw / "3.csv").unlink()  # taken away: nothing of it is missed
     counts, _ = yard.ingest(raw_fleet())
-    assert counts["files_refused"] == [] == counts["files_gone"]
+    assert counts.files_refused == [] == counts.files_gone
 
 
 def test_a_file_that_may_not_be_read_does_not_stop_the_others(yard, monkeypatch):
@@ -48,14 +49,14 @@ def test_a_file_that_may_not_be_read_does_not_stop_the_others(yard, monkeypatch)
         patch.setattr(raw_files, "file_sha256", refusing)
         counts, lake = yard.ingest(raw_fleet())
         assert lake.vehicles() == ["a-1"]
-        assert "Permission denied" in counts["files_refused"][0]["reason"]
+        assert "Permission denied" in counts.files_refused[0].reason
     assert yard.ingest(raw_fleet())[1].vehicles() == ["a-1", "a-2"]
     os.utime(yard.raw / "2.csv")
     with monkeypatch.context() as patch:  # its rows are in the lake now
         patch.setattr(raw_files, "file_sha256", refusing)
         counts, lake = yard.ingest(raw_fleet())
         assert lake.vehicles() == ["a-1", "a-2"]
-        assert counts["files_gone"] == [{"path": "2.csv", "rows": 1, "days": 1}]
+        assert counts.files_gone == [GoneFile(path="2.csv", rows=1, days=1)]
 
 
 def test_whatever_fails_in_reading_a_file_refuses_that_file(yard, monkeypatch):
@@ -73,7 +74,7 @@ def test_whatever_fails_in_reading_a_file_refuses_that_file(yard, monkeypatch):
     yard.csv("2.csv", [line("a-2")])
     counts, lake = yard.ingest(raw_fleet())
     assert lake.vehicles() == ["a-1"] and balanced(counts)
-    assert "ZeroDivisionError: no such thing" in counts["files_refused"][0]["reason"]
+    assert "ZeroDivisionError: no such thing" in counts.files_refused[0].reason
 
 
 def test_names_that_are_not_utf_8(yard):
@@ -84,7 +85,7 @@ def test_names_that_are_not_utf_8(yard):
     yard.csv(r"caf\xe9.csv", [line("a-2"), "a-2,x,1,2"])  # the form, as a name of its own
     for _ in range(2):
         counts, lake = yard.ingest(raw_fleet())
-        assert counts["files_refused"] == [] and lake.vehicles() == ["a-1", "a-2"]
+        assert counts.files_refused == [] and lake.vehicles() == ["a-1", "a-2"]
         assert set(lake.files) == {r"caf\xe9.csv", r"caf\\xe9.csv"}
     assert yard.rejected(raw_fleet())[0]["file"] == r"caf\\xe9.csv"
 
@@ -94,7 +95,7 @@ def test_ids_that_are_too_long_for_a_path(yard):
     names = ["a" * 300, "a" * 299 + "b", "ü" * 60, "short", "x" * 247, "x" * 248]
     yard.csv("x.csv", [line(name) for name in names])
     counts, lake = yard.ingest(fleet)
-    assert lake.vehicles() == sorted(names) and counts["rows_lake"] == len(names)
+    assert lake.vehicles() == sorted(names) and counts.rows_lake == len(names)
     assert all(lake.read(name).num_rows == 1 for name in names)
     folders = [path.name for path in lake.path.glob("vehicle=*")]
     assert len(folders) == len(names) and max(len(name.encode()) for name in folders) <= 255
@@ -106,13 +107,13 @@ def test_spellings_of_one_vehicle_are_named_and_joined_where_told(yard):
     spelt = ["WDB 001", "wdb-001", "WDB_1", "wdb\u200b001", "W-2", "car-1-11", "car-11-1"]
     yard.csv("1.csv", [line(name, seconds) for seconds, name in enumerate(spelt)])
     counts, _ = yard.ingest(raw_fleet(vehicle_classes=classes))
-    assert counts["likely_doubles"] == [sorted(["WDB 001", "wdb-001", "WDB_1", "wdb\u200b001"])]
+    assert counts.likely_doubles == [sorted(["WDB 001", "wdb-001", "WDB_1", "wdb\u200b001"])]
     assert "'WDB 001' = 'WDB_1'" in said(yard, counts)
     aliases = {"WDB 001": ["wdb-001", "WDB_1", "wdb\u200b001"]}
     counts, lake = yard.ingest(
         raw_fleet(vehicle_classes=classes, source={"vehicle": {"aliases": aliases}})
     )
-    assert counts["likely_doubles"] == [] and seconds_of(lake.read("WDB 001")) == [0, 1, 2, 3]
+    assert counts.likely_doubles == [] and seconds_of(lake.read("WDB 001")) == [0, 1, 2, 3]
     assert (
         "late" in lake.day_table().schema.names and sum(lake.day_table()["late"].to_pylist()) == 0
     )

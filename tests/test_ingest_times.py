@@ -64,7 +64,7 @@ def test_an_epoch_as_a_spreadsheet_writes_it_in_another_unit_is_told(yard):
     yard.csv("x.csv", ["1.767571200000E+09,1,2"], "time,speed,level")
     with pytest.raises(DataError, match=r"seconds since 1970; set source\.timestamp\.unit to s"):
         yard.ingest(fleet_of({}))
-    assert yard.ingest(fleet_of({"unit": "s"}))[0]["rows_lake"] == 1
+    assert yard.ingest(fleet_of({"unit": "s"}))[0].rows_lake == 1
 
 
 def test_a_start_in_the_lines_before_the_header(yard):
@@ -105,7 +105,7 @@ def test_no_start_refuses_the_file_and_a_second_recording_its_rows(yard):
     yard.csv("b.csv", ["0,1,2"], header)
     counts, lake = yard.ingest(fleet_of(rule))
     assert seconds_of(lake.read("a-1")) == [0, 7]
-    assert counts["rejected_by_reason"] == {
+    assert counts.rejected_by_reason == {
         "elapsed time starts again": 2, "no start of the recording": 1,
     }  # fmt: skip
 
@@ -117,7 +117,7 @@ def test_recordings_without_a_clock_are_kept_apart(yard):
     (yard.raw / "b.csv").write_bytes(b"")
     counts, lake = yard.ingest(fleet_of(index))
     assert seconds_of(lake.read("a-1")) == [0, 1, 2, 62, 63, 64]
-    assert len(counts["files_refused"]) == 1, "a recording that is lost takes no other with it"
+    assert len(counts.files_refused) == 1, "a recording that is lost takes no other with it"
     yard.csv("d.csv", ["1,2"], "speed,level")
     assert seconds_of(yard.ingest(fleet_of(index))[1].read("a-1"))[-1] == 124
     with pytest.raises(ConfigError, match="gap_between_files"):
@@ -143,7 +143,7 @@ def test_the_hour_told_twice_is_resolved_over_files_and_runs(yard):
         if quarter == 1:
             yard.ingest(fleet)
     counts, lake = yard.ingest(fleet)
-    assert counts["rows_rejected"] == 0 and counts["rows_lake"] == 960
+    assert counts.rows_rejected == 0 and counts.rows_lake == 960
     for vehicle in ("a-1", "a-2"):
         table = lake.read(vehicle)
         assert table["speed"].to_pylist() == list(range(480)), "in the order they were measured"
@@ -155,7 +155,7 @@ def test_an_hour_that_nothing_decides_is_refused(yard):
     yard.csv("x.csv", [f"a-1,2025-11-02 01:{m}:00,1,2" for m in range(10, 40)])
     yard.csv("y.csv", ["a-1,2025-03-09 02:30:00,1,2", "a-1,2025-03-09 03:30:00,1,2"])
     counts, _ = yard.ingest(fleet)
-    assert counts["rows_lake"] == 1 and counts["rejected_by_reason"] == {
+    assert counts.rows_lake == 1 and counts.rejected_by_reason == {
         "timestamp is in the hour that is told twice": 30,
         "timestamp is in the hour that summer time leaves out": 1,
     }
@@ -177,8 +177,8 @@ def test_one_row_of_a_wrong_clock_is_refused_and_changes_nothing_else(told, reas
     rows = [line(seconds=s) for s in range(600)]
     yard.csv("1.csv", [*rows[:7], f"a-1,{told},1,2", *rows[7:], line("a-2", 3)])
     counts, lake = yard.ingest(fleet)
-    assert counts["rejected_by_reason"] == {reason: 1}
-    assert counts["vehicles"] == {"a-1": 600, "a-2": 1}
+    assert counts.rejected_by_reason == {reason: 1}
+    assert counts.vehicles == {"a-1": 600, "a-2": 1}
     (refused,) = yard.rejected(fleet)
     assert (refused["file"], refused["row"]) == ("1.csv", 8)
     assert told[:10] in refused["content"] and json.loads(refused["content"])
@@ -200,7 +200,7 @@ def test_a_vehicle_that_is_back_after_months_is_none_of_a_wrong_clock(yard, monk
     days = [0, 1, 2, 3, 100, 101]
     yard.csv("1.csv", [line(seconds=DAY * d + s) for d in days for s in range(50)])
     counts, lake = yard.ingest(raw_fleet())
-    assert counts["rows_rejected"] == 0 and len(lake.dates()) == len(days)
+    assert counts.rows_rejected == 0 and len(lake.dates()) == len(days)
 
 
 def test_a_recording_that_starts_before_its_clock_is_set(yard, tmp_path):
@@ -209,7 +209,7 @@ def test_a_recording_that_starts_before_its_clock_is_set(yard, tmp_path):
     unset = [f"a-1,2000-01-01 00:00:{s:02d},1,2" for s in range(20)]
     yard.csv("1.csv", [*unset, *(line(seconds=s) for s in range(5, 20))])
     counts, lake = yard.ingest(fleet)
-    assert counts["rows_rejected"] == 20 and counts["rows_in"] == 35
+    assert counts.rows_rejected == 20 and counts.rows_in == 35
     assert lake.test_start() == {"a-1": lake.read("a-1")["timestamp"].cast("int64")[0].as_py()}
     assert seconds_of(lake.read("a-1"))[0] == 5
 
@@ -219,7 +219,7 @@ def test_a_day_ahead_of_the_clock_of_this_machine_is_still_read(yard, monkeypatc
     monkeypatch.setattr(times, "now_us", lambda: round(START.timestamp() * SECOND))
     yard.csv("x.csv", [line(seconds=DAY - 1), line(seconds=DAY + 1)])
     counts, _ = yard.ingest(raw_fleet())
-    assert now > 0 and counts["rejected_by_reason"] == {"timestamp lies in the future": 1}
+    assert now > 0 and counts.rejected_by_reason == {"timestamp lies in the future": 1}
 
 
 def test_words_for_no_value_are_counted_by_channel(yard):
@@ -230,7 +230,7 @@ def test_words_for_no_value_are_counted_by_channel(yard):
     yard.csv("x.csv", [line(seconds=0, speed="err"), line(seconds=1, speed="STOP", level="ERR"),
                        line(seconds=2, speed=65535), line(seconds=3, speed="-")])  # fmt: skip
     _, lake = yard.ingest(fleet)
-    assert lake.files["x.csv"]["nulls"] == {"speed": 2, "level": 1}
+    assert lake.files["x.csv"].nulls == {"speed": 2, "level": 1}
     assert lake.read("a-1")["speed"].to_pylist() == [None, None, 65535, None]
 
 

@@ -24,7 +24,7 @@ def test_each_row_fills_the_channel_of_its_signal(yard):
     yard.csv("1.csv", [*rows[:3], "", rows[4]], header=HEADER)
     counts, lake = yard.ingest(long_fleet())
     table = lake.read("a-1")
-    assert seconds_of(table) == [0, 1, 2] and counts["rows_rejected"] == 1
+    assert seconds_of(table) == [0, 1, 2] and counts.rows_rejected == 1
     assert table["level"].to_pylist() == [7, None, None]
     assert table["speed"].to_pylist() == [None, 50, None]
     refused = yard.rejected(long_fleet())[0]
@@ -36,7 +36,7 @@ def test_signals_of_no_channel_are_ignored_and_not_refused(yard):
     yard.csv("1.csv", [*rows, f"a-1,{at(10)},,5"], header=HEADER)
     counts, lake = yard.ingest(long_fleet())
     assert lake.read("a-1")["level"].to_pylist() == [0, 2, 4, 6, 8]
-    assert counts["rows_in"] == 6 and counts["rows_rejected"] == 1
+    assert counts.rows_in == 6 and counts.rows_rejected == 1
     assert yard.rejected(long_fleet())[0]["row"] == 11
     assert "signal's name is missing" in yard.rejected(long_fleet())[0]["reason"]
 
@@ -46,8 +46,8 @@ def test_a_file_with_none_of_the_signals_is_refused_with_those_it_has(yard):
     yard.csv("2.csv", log((1, "Latitude", 48.7), (2, "Longitude", 9.1)), header=HEADER)
     counts, lake = yard.ingest(long_fleet())
     assert lake.rows() == 1
-    reason = counts["files_refused"][0]["reason"]
-    assert counts["files_refused"][0]["path"] == "2.csv"
+    reason = counts.files_refused[0].reason
+    assert counts.files_refused[0].path == "2.csv"
     assert "'Latitude', 'Longitude'" in reason and "'signal'" in reason
 
 
@@ -56,7 +56,7 @@ def test_two_signals_of_one_channel_are_told(yard):
     yard.csv("1.csv", rows, header=HEADER)
     yard.csv("2.csv", log((5, "FuelLevel", 1)), header=HEADER)
     counts, _ = yard.ingest(long_fleet())
-    assert "ambiguous signal" in counts["files_refused"][0]["reason"]
+    assert "ambiguous signal" in counts.files_refused[0].reason
 
 
 def test_columns_by_other_names(yard):
@@ -65,7 +65,7 @@ def test_columns_by_other_names(yard):
     counts, _ = yard.ingest(fleet.model_copy(
         update={"source": fleet.source.model_copy(update={"decimal": ","})}
     ))  # fmt: skip
-    assert counts["rows_lake"] == 1
+    assert counts.rows_lake == 1
 
 
 def test_a_long_file_needs_times():

@@ -121,6 +121,6 @@ def test_one_file_with_a_struct_for_vehicle_stops_no_other(tmp_path):
     fleet = raw_fleet(source={"format": "parquet", "files": [{"glob": "*.parquet"}]})
     counts, lake = yard.ingest(fleet)
     assert seconds_of(lake.read("a-1")) == [0, 1, 2]
-    refused = {row["path"]: row["reason"] for row in counts["files_refused"]}
+    refused = {file.path: file.reason for file in counts.files_refused}
     assert "one of the fields of 'vehicle'" in refused["1.parquet"]
     assert "'speed', 'speed' all match" in refused["3.parquet"]

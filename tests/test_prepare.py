@@ -10,7 +10,7 @@ import yaml
 from ingest_kit import START_US, Yard, at, raw_fleet
 
 from amad.config import DataError, Fleet, Params, Settings, load_fleet
-from amad.ingest.run import ingest
+from amad.ingest.ingestion import ingest
 from amad.telemetry.files import read_json, write_parquet
 from amad.telemetry.schemas import QUARANTINE
 from amad.windows import TEST, TRAIN, WindowStore
@@ -141,7 +141,7 @@ def test_real_fleets_become_regular_finite_series(name: str, data_dir: Path, hom
     settings = Settings(home=home, data_dir=data_dir)
     fleet = load_fleet(name, settings)
     folder = settings.fleet_dir(name)
-    ingest(fleet, settings, folder / "lake", folder / "rejected")
+    ingest(fleet, settings)
     write_parquet(quarantine(), folder / "quarantine.parquet", QUARANTINE)
     prepare.run(Params(fleet=name), settings)
     store = WindowStore.open(folder / "store")

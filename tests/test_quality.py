@@ -12,6 +12,7 @@ import yaml
 from amad.config import DataError, Params, Settings
 from amad.engines.validate.quality import judge
 from amad.telemetry.files import read_json
+from amad.telemetry.ingest_result import IngestResult
 from amad.telemetry.lake import Lake
 from amad.telemetry.profile import profile
 from amad.telemetry.schemas import PROFILE, QUARANTINE
@@ -198,8 +199,8 @@ def test_the_stages_write_what_they_promise(stages, home):
         "ok", "vehicle_days", "quarantined", "checks", "refused", "refused_because", "warnings",
         "profile_rows", "data_hash", "digest",
     }  # fmt: skip
-    counts = json.loads((folder / "ingest.json").read_text())
-    assert counts["rows_in"] == counts["rows_lake"] + counts["rows_rejected"]
+    counts = IngestResult.require(folder)
+    assert counts.rows_in == counts.rows_lake + counts.rows_rejected
     found = pq.read_table(folder / "profile.parquet")
     assert found.schema.equals(PROFILE) and found.num_rows == result.profile_rows == 33
     assert json.loads((folder / "source.json").read_text())["fleet"] == "tiny"

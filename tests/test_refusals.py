@@ -1,6 +1,7 @@
 """Refused rows and files are not quiet: too many of them fail validation, the rest is named."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,10 @@ import yaml
 
 from amad.cli.__main__ import run as command
 from amad.config import DataError, Params, Settings
+from amad.telemetry.ingest_result import IngestResult
+from amad.telemetry.manifest import IngestedFile
 from amad.telemetry.refusals import ALL, NEW, example, intake_of
+from amad.telemetry.validation import Validation
 from pipelines import ingest as ingest_stage
 from pipelines import validate as validate_stage
 from tests.ingest_kit import Yard, at, raw_fleet
@@ -40,10 +44,10 @@ class Nights:
         ]  # fmt: skip
         self.yard.csv(f"{name}.csv", lines, header)
 
-    def ingest(self) -> dict:
+    def ingest(self) -> IngestResult:
         return ingest_stage.run(Params(fleet="tiny"), self.settings)
 
-    def validate(self) -> dict:
+    def validate(self) -> Validation:
         return validate_stage.run(Params(fleet="tiny"), self.settings)
 
     def written(self) -> dict:
@@ -105,7 +109,7 @@ def test_a_refused_file_weighs_what_its_bytes_say(nights):
         nights.file(name)
     nights.file("a-3_0", header="vehicle,timestamp,speed,niveau")
     counts = nights.ingest()
-    assert counts["rows_rejected"] == 1, "nobody can count the rows of a file that is refused"
+    assert counts.rows_rejected == 1, "nobody can count the rows of a file that is refused"
     said = nights.fails()
     assert "33.3 % of the rows (about 100 of 300)" in said and "1 of 3 files were refused" in said
     assert "missing column" in said and "a-3_0.csv" in said and "'niveau'" in said
@@ -148,11 +152,13 @@ def test_an_old_good_history_hides_no_bad_night(nights):
 
 
 def test_a_file_that_breaks_off_keeps_what_was_read(nights):
+    raw = partial(IngestedFile, sha256="", part="all")
+
     class FakeLake:
         files = {
-            "good": {"bytes": 1000, "rows": 100, "rejected": {"x": 5}, "refused": None},
-            "cut": {"bytes": 800, "rows": 41, "rejected": {"cut: off": 1}, "refused": "cut: off"},
-            "empty": {"bytes": 0, "rows": 1, "rejected": {"empty": 1}, "refused": "empty"},
+            "good": raw(bytes=1000, rows=100, rejected={"x": 5}),
+            "cut": raw(bytes=800, rows=41, rejected={"cut: off": 1}, refused="cut: off"),
+            "empty": raw(bytes=0, rows=1, rejected={"empty": 1}, refused="empty"),
         }
 
     intake = intake_of(FakeLake())

@@ -26,13 +26,13 @@ def test_files_stand_in_reading_order_with_the_culprits_last(yard):
         source={"files": FILES}, labels={"kind": "column", "culprits": "f_faults.csv"}
     )
     found = fingerprint(fleet, yard.settings)
-    assert [(file["path"], file["part"]) for file in found["files"]] == [
+    assert [(file.path, file.part) for file in found.files] == [
         ("a.csv", "train"), ("b.csv", "train"), ("b_test.csv", "test"),
         ("f_faults.csv", "culprits"),
     ]  # fmt: skip
-    assert found["fleet"] == "tiny" and found["format"] == "csv"
-    first = found["files"][0]
-    assert first["bytes"] == (yard.raw / "a.csv").stat().st_size and len(first["sha256"]) == 64
+    assert found.fleet == "tiny" and found.format == "csv"
+    first = found.files[0]
+    assert first.bytes == (yard.raw / "a.csv").stat().st_size and len(first.sha256) == 64
 
 
 def test_the_digest_follows_the_content_alone(yard):
@@ -41,7 +41,7 @@ def test_the_digest_follows_the_content_alone(yard):
     os.utime(yard.raw / "a.csv")
     assert fingerprint(fleet, yard.settings) == before
     yard.csv("a.csv", ["other"])
-    assert fingerprint(fleet, yard.settings)["digest"] != before["digest"]
+    assert fingerprint(fleet, yard.settings).digest != before.digest
 
 
 def test_an_unchanged_file_is_not_hashed_again(yard, monkeypatch):
@@ -67,7 +67,7 @@ def test_a_file_replaced_with_the_same_size_and_time_is_seen(yard):
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert path.stat().st_size == stat.st_size
     after = fingerprint(fleet, yard.settings)
-    assert after["digest"] != before["digest"]
+    assert after.digest != before.digest
     path.write_text(text)  # the same inode
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert fingerprint(fleet, yard.settings) == before
@@ -124,10 +124,10 @@ def test_a_simulated_fleet_is_simulated_when_it_must_be(home):
     settings = Settings(home=home)
     found = fingerprint(demo_of(home), settings)
     raw = settings.fleet_dir("demo") / "raw"
-    assert [file["part"] for file in found["files"]] == ["all"] * 3 + ["culprits"]
+    assert [file.part for file in found.files] == ["all"] * 3 + ["culprits"]
     made = (raw / SIMULATED).stat().st_mtime_ns
     assert fingerprint(demo_of(home), settings) == found
     assert (raw / SIMULATED).stat().st_mtime_ns == made, "nothing changed, nothing is simulated"
     other = fingerprint(demo_of(home, seed=8), settings)
-    assert other["digest"] != found["digest"] and len(other["files"]) == 4
+    assert other.digest != found.digest and len(other.files) == 4
     assert fingerprint(demo_of(home), settings) == found, "the same settings make the same files"

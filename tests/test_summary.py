@@ -7,7 +7,7 @@ import pytest
 from report_kit import write_data, write_fleet, write_profile, write_verdicts
 
 from amad.cli.pipeline_summary import lines
-from amad.telemetry.files import write_json
+from amad.telemetry.files import read_json, write_json
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_a_damaged_file_is_named_with_its_stage_beside_the_others(told, file, st
 def test_what_the_fleet_lacks_and_refuses_is_told(told):
     folder, lines_of = told
     assert "health      nothing is missing" in lines_of()
-    counts = json.loads((folder / "ingest.json").read_text())
+    counts = read_json(folder / "ingest.json", "")
     refused = [{"path": "x.csv", "reason": "missing column: 'oil'"}]
     write_json(folder / "ingest.json", counts | {"files": 5, "files_refused": refused})
     validation = json.loads((folder / "validation.json").read_text())

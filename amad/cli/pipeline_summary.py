@@ -13,6 +13,7 @@ from amad.scores.receipts import RegistrationReceipt, ScoringReceipt
 from amad.telemetry.artifact import Artifact
 from amad.telemetry.files import damaged, read_json
 from amad.telemetry.health import fleet_health, some
+from amad.telemetry.ingest_result import IngestResult
 from amad.telemetry.validation import Validation
 
 METRIC = "vus_pr"
@@ -24,7 +25,7 @@ def lines(fleet: Fleet, settings: Settings) -> list[str]:
     """A line or two per stage; of one that has not run, or whose file is damaged, how to run it."""
     folder = settings.fleet_dir(fleet.name)
     stages: list[tuple[str, Callable[[Path], list[str] | None]]] = [
-        ("ingested", partial(_of_file, "ingest.json", "ingest", _ingested)),
+        ("ingested", partial(_of, IngestResult, _ingested)),
         ("validated", partial(_of, Validation, _validated)),
         ("tuned", partial(_of_file, "best.json", "tune", _tuned)),
         ("trained", partial(_of, TrainResult, _trained)),
@@ -44,15 +45,13 @@ def lines(fleet: Fleet, settings: Settings) -> list[str]:
     return found
 
 
-def _ingested(content: dict) -> list[str]:
-    reasons = content["rejected_by_reason"]
-    why = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
+def _ingested(result: IngestResult) -> list[str]:
+    why = ", ".join(f"{rows:,} {reason}" for reason, rows in result.rejected_by_reason.items())
     line = (
-        f"{content['rows_lake']:,} rows of {len(content['vehicles'])} vehicles from "
-        f"{content['files'] - len(content['files_refused']):,} files, "
-        f"{content['rows_rejected']:,} rejected"
+        f"{result.rows_lake:,} rows of {len(result.vehicles)} vehicles from "
+        f"{result.files - len(result.files_refused):,} files, {result.rows_rejected:,} rejected"
     )
-    refused = [file["path"] for file in content["files_refused"]]
+    refused = [file.path for file in result.files_refused]
     more = [f"{len(refused):,} more files were refused: {some(refused)}"] if refused else []
     return [line + (f" ({why})" if why else ""), *more]
 

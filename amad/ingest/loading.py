@@ -10,7 +10,6 @@ Shape legend: T rows of a vehicle-day, C channels.
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,7 +24,8 @@ from amad.ingest.duplicate_files import Copies
 from amad.ingest.events import read_events
 from amad.ingest.parts import Parts
 from amad.ingest.pending_change import Pending
-from amad.ingest.raw_files import unescaped
+from amad.ingest.raw_files import RawFile, unescaped
+from amad.ingest.reading_plan import Plan
 from amad.ingest.refused_rows import Lateness, RejectedLog
 from amad.ingest.rolling_files import (
     days_lost,
@@ -44,28 +44,10 @@ from amad.reading.rules import reading_rules
 from amad.reading.times import date_of
 from amad.telemetry import lake as lakes
 from amad.telemetry.files import read_table, write_parquet
-from amad.telemetry.lake import Lake
+from amad.telemetry.manifest import IngestedFile, Manifest
 from amad.telemetry.schemas import EVENTS, REJECTED
 
 EVERY = "*"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What is to be read, and what of the lake so far is kept.
-
-    read: files as ``fingerprint`` lists them. before: the lake so far, None to forget it. stays:
-    its raw files whose rows are kept. anew: every part is made again from both. replaces: file that
-    is read -> file of the lake whose rows it replaces, the same where its content has changed.
-    """
-
-    read: list[dict]
-    culprits: str | None = None
-    globs: list[str] = field(default_factory=list)
-    before: Lake | None = None
-    stays: frozenset[str] = frozenset()
-    anew: bool = True
-    replaces: dict[str, str] = field(default_factory=dict)
 
 
 class Loading:
@@ -82,22 +64,23 @@ class Loading:
         self._rejected = rejected
         self._pending = pending
         self._plan = plan
-        self._paths = [file["path"] for file in plan.read]  # by number
+        self._paths = [file.path for file in plan.read]  # by number
         self._rolled: dict[str, int] = {}  # file of the lake -> time before which its rows stay
-        held = plan.before.manifest if plan.before is not None else {}
-        self._held: dict[str, dict] = held.get("files", {})
+        nothing = Manifest(contract="", files={})
+        self._held = plan.before.manifest if plan.before is not None else nothing
         self._stays = set(plan.stays)
-        self._files = {path: dict(self._held[path]) for path in self._stays}  # of the new manifest
+        self._files = {path: self._held.files[path] for path in self._stays}  # of the new manifest
         self._copies = Copies(fleet, self._files, self._stays)
-        self._held_logs: list[str] = held.get("rejected", [])
-        self._number = 1 + max((int(name.split(".")[0]) for name in self._held_logs), default=-1)
-        followed = {} if plan.anew else held
-        self._index_rows: dict[str, int] = dict(followed.get("index_rows", {}))
-        self._lateness = Lateness(followed.get("newest", {}), pending.scratch("spill"))
+        names = self._held.rejected
+        self._number = 1 + max((int(name.split(".")[0]) for name in names), default=-1)
+        followed = nothing if plan.anew else self._held
+        self._index_rows = dict(followed.index_rows)
+        self._newest = dict(followed.newest)
+        self._lateness = Lateness(followed.newest, pending.scratch("spill"))
         self._clock_errors = ClockErrors(fleet, plan.before, self._stays)
-        self._clock = LocalClock(self._rules.timestamp.timezone, followed.get("newest"))
+        self._clock = LocalClock(self._rules.timestamp.timezone, followed.newest)
         # Vehicles whose later rows have no place in time, where rows are told by their position.
-        self._lost: set[str | None] = set(followed.get("lost", []))
+        self._lost: set[str | None] = set(followed.lost)
         self._counts: dict[tuple, Counter] = defaultdict(Counter)  # (path, vehicle, date) -> counts
         self._log_name = f"{self._number:05d}.parquet"
         self._log = RejectedLog(pending.rejected_file(self._log_name))
@@ -140,8 +123,8 @@ class Loading:
             "days_changed": self._parts.changed,
         }
 
-    def _read(self, number: int, file: dict) -> None:
-        path, rows, refused, parser, first_us = file["path"], 0, None, None, None
+    def _read(self, number: int, file: RawFile) -> None:
+        path, rows, refused, parser, first_us = file.path, 0, None, None, None
         original: str | None = None
         try:
             parser = self._parser(file)
@@ -180,14 +163,18 @@ class Loading:
         for (vehicle, day), count in self._lateness.counts.items():
             self._counts[path, vehicle, date_of(day)]["late"] += count
         self._lateness.counts.clear()
-        self._files[path] = {
-            "bytes": file["bytes"], "sha256": file["sha256"], "part": file["part"],
-            "rows": rows, "refused": refused, "copy_of": original,
-            "test_start": first_times(days, stray, first_us) if file["part"] == "test" else {},
-            "unknown": dict(parser.unknown) if parser else {},
-            "nulls": dict(parser.nulls) if parser else {},
-            "ignored": dict(parser.ignored) if parser else {},
-        }  # fmt: skip
+        self._files[path] = IngestedFile(
+            bytes=file.bytes,
+            sha256=file.sha256,
+            part=file.part,
+            rows=rows,
+            refused=refused,
+            copy_of=original,
+            test_start=first_times(days, stray, first_us) if file.part == "test" else {},
+            unknown=dict(parser.unknown) if parser else {},
+            nulls=dict(parser.nulls) if parser else {},
+            ignored=dict(parser.ignored) if parser else {},
+        )
 
     def _keep_before(self, path: str, start_us: int) -> None:
         """Keep the older rows of a file that has rolled on, as those of a file that is gone."""
@@ -199,48 +186,46 @@ class Loading:
         for rows in rows_before(before, path, start_us, drawn=drawn):
             self._spill.add(rows, number)
             kept += len(rows.timestamp_T)
-        self._files[name] = entry_of(self._held[path], kept)
+        self._files[name] = entry_of(self._held.files[path], kept)
 
-    def _keep(self, file: dict, refused: str) -> bool:
+    def _keep(self, file: RawFile, refused: str) -> bool:
         """Keep the rows of a file that has changed and now cannot be read.
 
         Returns whether its entry is complete: a file that moved has an entry of its own.
         """
-        old = self._plan.replaces[file["path"]]
+        old = self._plan.replaces[file.path]
         if self._by_position:
             raise DataError(
-                f"{file['path']} has changed and cannot be read now ({refused}), and without it "
+                f"{file.path} has changed and cannot be read now ({refused}), and without it "
                 "later rows of its vehicle have no place in time. Mend it, or run `amad ingest "
                 "--rebuild` to make the lake without it. The lake stays as it is"
             )
         self._stays.add(old)
-        self._files[old] = dict(self._held[old])
-        if old != file["path"]:
+        self._files[old] = self._held.files[old]
+        if old != file.path:
             return False
         reason = f"it has changed and cannot be read now, so its rows of before stay: {refused}"
-        self._files[old] |= {
-            "bytes": file["bytes"], "sha256": file["sha256"], "part": file["part"],
-            "refused": reason,
-        }  # fmt: skip
+        now = {"bytes": file.bytes, "sha256": file.sha256, "part": file.part, "refused": reason}
+        self._files[old] = self._files[old].model_copy(update=now)
         return True
 
-    def _parser(self, file: dict) -> FileParser:
+    def _parser(self, file: RawFile) -> FileParser:
         with _refusing():
-            if "error" in file:
-                raise FileRefusedError(f"unreadable file: {file['error']}")
-            where = self._folder / unescaped(file["path"])
+            if file.error:
+                raise FileRefusedError(f"unreadable file: {file.error}")
+            where = self._folder / unescaped(file.path)
             return FileParser(
-                self._fleet, file["path"], file["part"], self._index_rows, self._clock, where
+                self._fleet, file.path, file.part, self._index_rows, self._clock, where
             )
 
     def _batches(
-        self, file: dict, parser: FileParser
+        self, file: RawFile, parser: FileParser
     ) -> Iterator[tuple[CleanRows, list[RefusedRow]]]:
         with _refusing():
-            path = self._folder / unescaped(file["path"])
+            path = self._folder / unescaped(file.path)
             for batch in read_batches(path, self._rules, parser.resolve):
                 yield parser.parse(batch)
-            if not parser.rows and file["path"] in self._plan.replaces:
+            if not parser.rows and file.path in self._plan.replaces:
                 raise FileRefusedError("it holds no rows")
             parser.finish()
 
@@ -267,7 +252,7 @@ class Loading:
         """Vehicle -> time of its first row in files of part test."""
         found: dict[str, int] = {}
         for file in self._files.values():
-            for vehicle, start_us in file["test_start"].items():
+            for vehicle, start_us in file.test_start.items():
                 found[vehicle] = min(found.get(vehicle, start_us), start_us)
         return found
 
@@ -302,29 +287,26 @@ class Loading:
         write_parquet(origins, self._pending.lake_file(lakes.ORIGINS_FILE), lakes.ORIGINS)
         write_parquet(events, self._pending.lake_file(lakes.EVENTS_FILE), EVENTS)
         self._finish_files()
-        newest = {} if self._plan.anew or not self._plan.before else self._plan.before.newest()
         for vehicle, newest_us in self._parts.newest.items():
-            newest[vehicle] = max(newest.get(vehicle, newest_us), newest_us)
+            self._newest[vehicle] = max(self._newest.get(vehicle, newest_us), newest_us)
         names = (lakes.DAYS_FILE, lakes.ORIGINS_FILE, lakes.EVENTS_FILE)
-        lakes.write_manifest(
-            self._pending.lake_file(lakes.MANIFEST),
-            {
-                "fleet": self._fleet.name,
-                "contract": lakes.lake_contract(self._fleet),
-                "reading": lakes.reading_contract(self._fleet),
-                "class_of": {v: self._fleet.class_of(v) for v, _ in sorted(self._parts.days)},
-                "culprits": self._plan.culprits,
-                "globs": self._plan.globs,
-                "files": self._files,
-                "rejected": [*self._kept_logs(), self._log_name],
-                "test_start": self._test_start(),
-                "newest": newest,
-                "index_rows": self._index_rows,
-                "lost": sorted(v for v in self._lost if v),
-                "tables": {n: file_sha256(self._pending.lake_file(n)) for n in names},
-                "hash": lakes.content_hash(days, events, self._test_start()),
-            },
+        manifest = Manifest(
+            fleet=self._fleet.name,
+            contract=lakes.lake_contract(self._fleet),
+            reading=lakes.reading_contract(self._fleet),
+            class_of={v: self._fleet.class_of(v) for v, _ in sorted(self._parts.days)},
+            culprits=self._plan.culprits,
+            globs=self._plan.globs,
+            files=self._files,
+            rejected=[*self._kept_logs(), self._log_name],
+            test_start=self._test_start(),
+            newest=self._newest,
+            index_rows=self._index_rows,
+            lost=sorted(v for v in self._lost if v),
+            tables={n: file_sha256(self._pending.lake_file(n)) for n in names},
+            hash=lakes.content_hash(days, events, self._test_start()),
         )
+        manifest.write_file(self._pending.lake_file(Manifest.FILE))
         return days
 
     def _origins(self) -> pa.Table:
@@ -345,31 +327,27 @@ class Loading:
 
     def _finish_files(self) -> None:
         """Complete the files' entries: what was refused, and what became part of another's row."""
-        for path in self._paths:
-            if path in self._stays:
-                continue
-            entry = self._files[path]
-            entry["rejected"] = dict(self._log.counts.get(path, {}))
-            entry["merged"] = self._parts.merged[path]
+        for path in set(self._paths) - self._stays:
+            rejected, merged = dict(self._log.counts.get(path, {})), self._parts.merged[path]
+            now = {"rejected": rejected, "merged": merged}
+            self._files[path] = self._files[path].model_copy(update=now)
         if self._plan.anew:
             for path in self._stays:
-                entry = self._files[path]
-                refused = sum(entry["rejected"].values())
-                entry["merged"] = entry["rows"] - refused - self._parts.first[path]
+                merged = self._files[path].rows_given - self._parts.first[path]
+                self._files[path] = self._files[path].model_copy(update={"merged": merged})
 
     def _kept_logs(self) -> list[str]:
         """The lists of refused rows so far, without the rows of files that do not stay."""
-        if set(self._held) == self._stays:
-            return self._held_logs
+        if set(self._held.files) == self._stays:
+            return self._held.rejected
         names, stays = [], pa.array(sorted(self._stays), pa.string())
-        for name in self._held_logs:
+        for name in self._held.rejected:
             remedy = "only what was refused before is lost with it"
             try:
                 table = read_table(self._rejected / name, REJECTED, remedy, required=True)
             except DataError as error:  # the lake itself does not rest on it
                 say(str(error))
                 continue
-            assert table is not None, "it is required"
             kept = table.filter(pc.is_in(table["file"], stays))
             if len(kept) < len(table):
                 self._number += 1

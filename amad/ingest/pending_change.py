@@ -13,16 +13,8 @@ from pathlib import Path
 from amad.config import DataError
 from amad.config.digest import file_sha256
 from amad.telemetry.files import flush, flush_folder, read_table, write_json
-from amad.telemetry.lake import (
-    DAYS,
-    DAYS_FILE,
-    MANIFEST,
-    OLD,
-    REMEDY,
-    origins_path,
-    part_path,
-    read_manifest,
-)
+from amad.telemetry.lake import DAYS, DAYS_FILE, OLD, origins_path, part_path
+from amad.telemetry.manifest import Manifest
 
 PENDING, COMMIT = ".pending", "commit.json"
 
@@ -99,7 +91,7 @@ class Pending:
 
     def _carry_out(self) -> None:
         rebuild = '"rebuild": true' in (self._folder / COMMIT).read_text(encoding="utf-8")
-        manifest, touched = Path(MANIFEST), set()
+        manifest, touched = Path(Manifest.FILE), set()
         for name, target in self._targets.items():
             target.mkdir(parents=True, exist_ok=True)
             source = self._folder / name
@@ -123,7 +115,7 @@ class Pending:
     def _move(self, new: Path, target: Path, relative: Path) -> None:
         """Put a file in place; the one that it replaces moves to ``.old``."""
         place = target / relative
-        if place.is_file() and target == self._targets["lake"] and relative != Path(MANIFEST):
+        if place.is_file() and target == self._targets["lake"] and relative != Path(Manifest.FILE):
             if file_sha256(place) == file_sha256(new):
                 new.unlink()
                 return
@@ -138,13 +130,12 @@ class Pending:
 
     def _prune(self, rebuild: bool) -> None:
         lake, rejected = self._targets["lake"], self._targets["rejected"]
-        manifest = read_manifest(lake)
-        assert manifest is not None, "a commit holds a manifest"
+        manifest = Manifest.require(lake)
         for path in rejected.glob("*.parquet"):
-            if path.name not in manifest["rejected"]:
+            if path.name not in manifest.rejected:
                 path.unlink()
-        table = read_table(lake / DAYS_FILE, DAYS, REMEDY, required=True)
-        if not rebuild or table is None:
+        table = read_table(lake / DAYS_FILE, DAYS, Manifest.REMEDY, required=True)
+        if not rebuild:
             return
         listed = set()
         for row in table.to_pylist():

@@ -1,33 +1,64 @@
 """What the raw data is, right now: each file with its size and SHA-256, and one digest of all.
 
-Every pipeline run asks this, so a file is hashed again only if its size, its inode, or its time of
-modification or of change differs from the last time (kept in ``runs/<fleet>/hashes.json``).
+Every run of the pipeline asks this. A file is hashed again only if its size, its inode, its time of
+modification or its time of change differs from the last time (``runs/<fleet>/hashes.json``).
 """
 
 import json
 import os
 import re
 from pathlib import Path
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
 
 from amad import simulator
 from amad.config import ConfigError, DataError, Fleet, Settings
 from amad.config.console import say
 from amad.config.digest import file_sha256, text_digest
 from amad.reading.rules import PARTS, reading_rules
+from amad.telemetry.artifact import Artifact
 from amad.telemetry.files import read_json, staged, write_json
-from amad.telemetry.lake import read_manifest
+from amad.telemetry.manifest import Manifest
 
 CULPRITS = "culprits"  # the ``part`` of the file of intervals
 SIMULATED = "_simulated.json"  # beside simulated raw files: which settings made them
 
 
-def fingerprint(fleet: Fleet, settings: Settings) -> dict:
-    """The raw files of a fleet: ``{fleet, format, files: [...], digest}``.
+class RawFile(BaseModel):
+    """One raw file. path: relative to the source's folder (see ``escaped``).
 
-    Each file is ``{path, bytes, sha256, part}``, its path relative to the source's folder (see
-    ``escaped``); files stand in reading order (train, all, test; then by name), the file of
-    culprits last. One that cannot be opened has no sha256 and says why in ``error``. A simulated
-    fleet is simulated first if its raw files are missing or other settings made them.
+    error: why it cannot be opened; such a file has no sha256.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    part: str
+    bytes: int = 0
+    sha256: str = ""
+    error: str | None = None
+
+
+class Source(Artifact):
+    """``source.json``: the raw files of a fleet, and a digest of their names and contents.
+
+    files: in reading order (train, all, test; then by name), the file of culprits last.
+    """
+
+    FILE: ClassVar[str] = "source.json"
+    REMEDY: ClassVar[str] = "run 'amad ingest'"
+
+    fleet: str
+    format: str
+    files: list[RawFile]
+    digest: str
+
+
+def fingerprint(fleet: Fleet, settings: Settings) -> Source:
+    """Find the raw files of a fleet and hash them.
+
+    A simulated fleet is simulated first if its raw files are missing or other settings made them.
 
     Raises:
         DataError: the folder, or what a glob names, is missing; says how to obtain it. A glob that
@@ -36,37 +67,32 @@ def fingerprint(fleet: Fleet, settings: Settings) -> dict:
     """
     if fleet.source.format == "simulator":
         _simulate_if_stale(fleet, settings)
-    found = _find(fleet, settings)
     folder = fleet.source_folder(settings)
     cache_path = settings.runs_dir(fleet.name) / "hashes.json"
     known = _read_cache(cache_path)
     files, cache = [], {}
-    for path, part in found:
-        file = {"path": path, "bytes": 0, "sha256": "", "part": part}
-        files.append(file)
-        real, name = folder / unescaped(path), escaped(str(folder)) + "/" + path
+    for path, part in _find(fleet, settings):
+        real, name = folder / unescaped(path), f"{escaped(str(folder))}/{path}"
         try:
             stat = real.stat()
             key = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
             entry = known.get(name)
             if isinstance(entry, list) and len(entry) == 2 and entry[0] == key:
-                sha = entry[1]
+                sha256 = entry[1]
             else:
-                sha = file_sha256(real)
+                sha256 = file_sha256(real)
         except OSError as error:
-            file["error"] = error.strerror or str(error)
+            why = error.strerror or str(error)
+            files.append(RawFile(path=path, part=part, bytes=0, sha256="", error=why))
             continue
-        cache[name] = [key, sha]
-        file |= {"bytes": stat.st_size, "sha256": sha}
+        cache[name] = [key, sha256]
+        files.append(RawFile(path=path, part=part, bytes=stat.st_size, sha256=sha256))
     if cache != known:
         write_json(cache_path, cache)
-    lines = "".join(f"{f['path']}\0{f['part']}\0{f['sha256']}\n" for f in files)
-    return {
-        "fleet": fleet.name,
-        "format": fleet.source.format,
-        "files": files,
-        "digest": text_digest(lines),
-    }
+    lines = "".join(f"{file.path}\0{file.part}\0{file.sha256}\n" for file in files)
+    return Source(
+        fleet=fleet.name, format=fleet.source.format, files=files, digest=text_digest(lines)
+    )
 
 
 def escaped(name: str) -> str:
@@ -93,7 +119,7 @@ def globs_found(fleet: Fleet, settings: Settings) -> list[str]:
     """The globs of the fleet file that find a file, now or when the lake was written."""
     folder = fleet.source_folder(settings)
     globs = [item.glob for item in reading_rules(fleet).files]
-    held = _held(fleet, settings).get("globs", [])
+    held = _held(fleet, settings).globs
     return [glob for glob in globs if glob in held or _names(folder, glob)]
 
 
@@ -140,7 +166,7 @@ def _find(fleet: Fleet, settings: Settings) -> list[tuple[str, str]]:
                     f"fleet {fleet.name}: source.files puts {name} into the parts "
                     f"{part_of[name]} and {item.part}; make the globs exclude each other"
                 )
-    never = set(empty) - set(_held(fleet, settings).get("globs", []))
+    never = set(empty) - set(_held(fleet, settings).globs)
     if empty and (never or not part_of):
         globs = ", ".join(repr(glob) for glob in sorted(never or empty))
         raise DataError(_missing(fleet, settings, f"no file in it matches {globs}"))
@@ -153,18 +179,22 @@ def _find(fleet: Fleet, settings: Settings) -> list[tuple[str, str]]:
     return found
 
 
-def _held(fleet: Fleet, settings: Settings) -> dict:
-    """The manifest of the fleet's lake; {} where there is none, or where ingest will tell of it."""
+def _held(fleet: Fleet, settings: Settings) -> Manifest:
+    """The manifest of the lake; an empty one where there is none, or a damaged one.
+
+    Ingest itself tells of the damage.
+    """
     try:
-        return read_manifest(settings.fleet_dir(fleet.name) / "lake") or {}
+        found = Manifest.read(settings.fleet_dir(fleet.name) / "lake")
     except DataError:
-        return {}
+        found = None
+    return found or Manifest(contract="", files={})
 
 
 def _missing(fleet: Fleet, settings: Settings, what: str) -> str:
     folder = fleet.source_folder(settings)
     obtain = f" {fleet.source.obtain.strip()}" if fleet.source.obtain else ""
-    held = _held(fleet, settings).get("files", {})
+    held = _held(fleet, settings).files
     kept = (
         f" The lake holds {len(held):,} raw files of that folder and stays as it is: mount the "
         "folder again, or bring the files back."

@@ -16,6 +16,7 @@ from amad.ingest import origins
 from amad.reading.rows import CleanRows
 from amad.reading.times import DAY_US
 from amad.telemetry.lake import Lake
+from amad.telemetry.manifest import IngestedFile
 
 ZERO = datetime.date(1970, 1, 1)
 
@@ -44,15 +45,15 @@ def name_of(before: Lake, path: str, start_us: int) -> str:
     return name
 
 
-def entry_of(old: dict, rows: int) -> dict:
+def entry_of(old: IngestedFile, rows: int) -> IngestedFile:
     """The manifest's entry of so many older rows of a file whose entry was ``old``."""
-    share = rows / max(1, old["rows"])
-    return {
-        "bytes": round(share * old["bytes"]), "sha256": f"older rows of {old['sha256']}",
-        "part": old["part"], "rows": rows, "refused": None, "copy_of": None,
-        "test_start": old["test_start"],
-        "unknown": {}, "nulls": {}, "ignored": {},
-    }  # fmt: skip
+    return IngestedFile(
+        bytes=round(rows / max(1, old.rows) * old.bytes),
+        sha256=f"older rows of {old.sha256}",
+        part=old.part,
+        rows=rows,
+        test_start=old.test_start,
+    )
 
 
 def rows_before(before: Lake, path: str, start_us: int, *, drawn: bool) -> Iterator[CleanRows]:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from amad.config import DataError, Fleet, Settings
-from amad.telemetry.files import read_json, read_table
+from amad.telemetry.files import read_table
+from amad.telemetry.ingest_result import IngestResult
 from amad.telemetry.judged_days import JudgedDays
 from amad.telemetry.lake import Lake
 from amad.telemetry.refusals import intake_of
@@ -21,7 +22,7 @@ from amad.telemetry.schemas import PROFILE, QUARANTINE
 from amad.telemetry.silence import silent_vehicles, vanished_channels
 
 NAMED = 5  # vehicles in one sentence
-INGEST, VALIDATE = "run 'amad ingest' again", "run 'amad validate' again"
+VALIDATE = "run 'amad validate' again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +145,7 @@ def fleet_health(
     """
     folder = settings.fleet_dir(fleet.name)
     lake = lake or Lake(folder / "lake", fleet)
-    counts = read_json(folder / "ingest.json", INGEST)
+    ingested = IngestResult.read(folder)
     profile, quarantine = fresh, None
     if fresh is None:
         profile = read_table(folder / "profile.parquet", PROFILE, VALIDATE)
@@ -152,14 +153,16 @@ def fleet_health(
     found = _silent(lake, fleet)
     if profile is not None:
         found += _vanished(profile, fleet)
-    found += _from_ingest(counts or {}) + _refused_rows(lake, fleet)
+    if ingested is not None:
+        found += _from_ingest(ingested)
+    found += _refused_rows(lake, fleet)
     if fresh is None:
         judged = _judged(settings.runs_dir(fleet.name), fleet, lake)
         rows = [] if quarantine is None else quarantine.to_pylist()
         rows = [row for row in rows if (row["vehicle"], row["date"]) not in judged]
         found += _quarantined(rows + [row for rows in judged.values() for row in rows])
     order = [kind.name for kind in KINDS]
-    stages = {"ingest": counts, "validate": profile}
+    stages = {"ingest": ingested, "validate": profile}
     return Health(
         troubles=sorted(found, key=lambda trouble: order.index(trouble.kind)),
         unseen=[name for name, content in stages.items() if content is None],
@@ -202,42 +205,35 @@ def _vanished(profile: pa.Table, fleet: Fleet) -> list[Trouble]:
     return found
 
 
-def _from_ingest(counts: dict) -> list[Trouble]:
-    found = [
-        Trouble(
-            kind="unknown",
-            subject=vehicle,
-            text=f"is in no vehicle class of the fleet file: {_rows(rows)} refused",
-        )
-        for vehicle, rows in sorted((counts.get("vehicles_unknown") or {}).items())
+def _from_ingest(ingested: IngestResult) -> list[Trouble]:
+    unknown = [
+        (vehicle, f"is in no vehicle class of the fleet file: {_rows(rows)} refused")
+        for vehicle, rows in sorted(ingested.vehicles_unknown.items())
     ]
-    found += [
-        Trouble(kind="refused", subject=file["path"], text=f"was refused: {file['reason']}")
-        for file in counts.get("files_refused") or []
+    refused = [(file.path, f"was refused: {file.reason}") for file in ingested.files_refused]
+    doubles = [
+        (" and ".join(ids), "look like spellings of one vehicle") for ids in ingested.likely_doubles
     ]
-    found += [
-        Trouble(
-            kind="doubles",
-            subject=" and ".join(ids),
-            text="look like spellings of one vehicle",
-        )
-        for ids in counts.get("likely_doubles") or []
+    files = ingested.files_gone
+    if len(files) > NAMED:  # a raw folder that keeps only some days loses one every night
+        paths, rows = some([file.path for file in files]), sum(file.rows for file in files)
+        text = f"are gone from the raw folder ({paths}); the lake keeps their {_rows(rows)}"
+        gone = [(f"{len(files):,} files", text)]
+    else:
+        gone = [
+            (
+                file.path,
+                f"is gone from the raw folder; the lake keeps its {_rows(file.rows)} of "
+                f"{_days(file.days)}",
+            )
+            for file in files
+        ]
+    kinds = {"unknown": unknown, "refused": refused, "doubles": doubles, "gone": gone}
+    return [
+        Trouble(kind=kind, subject=subject, text=text)
+        for kind, found in kinds.items()
+        for subject, text in found
     ]
-    gone = counts.get("files_gone") or []
-    if len(gone) > NAMED:  # a raw folder that keeps some days only loses one a night
-        text = f"are gone from the raw folder ({some([file['path'] for file in gone])}); the lake "
-        text += f"keeps their {_rows(sum(file['rows'] for file in gone))}"
-        return [*found, Trouble(kind="gone", subject=f"{len(gone):,} files", text=text)]
-    found += [
-        Trouble(
-            kind="gone",
-            subject=file["path"],
-            text=f"is gone from the raw folder; the lake keeps its {_rows(file['rows'])} of "
-            f"{_days(file['days'])}",
-        )
-        for file in gone
-    ]
-    return found
 
 
 def _refused_rows(lake: Lake, fleet: Fleet) -> list[Trouble]:

@@ -5,7 +5,7 @@
     lake/_days.parquet     a row per part: rows, hashes, and what ingest counted on the way
     lake/_origins.parquet  the same counts per raw file and vehicle-day
     lake/_events.parquet   the known events (``EVENTS``)
-    lake/_manifest.json    the raw files in it, its contract (``lake_contract``), its tables' hashes
+    lake/_manifest.json    the raw files in it, its contract, its tables' hashes (``Manifest``)
 
 The manifest says what the lake is: it names its tables by their hash, and the table of days names
 each part by its hash. A file that an ingest has replaced lies under ``lake/.old`` until the next
@@ -26,18 +26,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from amad.config import DataError, Fleet
-from amad.config.digest import json_digest, json_sha256, sha256_of, text_digest
+from amad.config.digest import json_digest, sha256_of, text_digest
 from amad.reading.times import DAY_US, date_of
-from amad.telemetry.files import damaged, read_json, write_json
+from amad.telemetry.files import damaged
+from amad.telemetry.manifest import IngestedFile, Manifest
 from amad.telemetry.schemas import DATE, EVENTS, TIMESTAMP, VEHICLE, check, lake_schema
 
 FORMAT = 3  # of the parts and tables: a lake of another format is written anew
-MANIFEST, DAYS_FILE, EVENTS_FILE = "_manifest.json", "_days.parquet", "_events.parquet"
-ORIGINS_FILE, OLD = "_origins.parquet", ".old"
-REMEDY = (
-    "put it back from a copy, or run `amad ingest --rebuild`, which reads the raw files that are "
-    "there anew"
-)
+DAYS_FILE, EVENTS_FILE, ORIGINS_FILE = "_days.parquet", "_events.parquet", "_origins.parquet"
+OLD = ".old"  # the folder of the files that the last ingest has replaced
 NAME_BYTES = 255  # the longest name that common file systems take
 
 # duplicates, late, unreadable: rows refused as repeated, rows that came after newer ones, rows
@@ -73,16 +70,16 @@ class Lake:
         self.path = Path(path)
         self.fleet = fleet
         self.schema = lake_schema(fleet)
-        manifest = read_manifest(self.path)
+        manifest = Manifest.read(self.path)
         if manifest is None:
             raise DataError(f"there is no lake in {self.path}; run `amad ingest` first")
-        same = manifest["contract"] == lake_contract(fleet)
-        if not same and not (any_classes and manifest["reading"] == reading_contract(fleet)):
+        same = manifest.contract == lake_contract(fleet)
+        if not same and not (any_classes and manifest.reading == reading_contract(fleet)):
             raise DataError(
                 f"the lake in {self.path} was written under another version of fleet "
                 f"{fleet.name}'s file; run `amad ingest` to write it anew"
             )
-        self._manifest = manifest
+        self.manifest = manifest
         self._day_table = self._table(DAYS_FILE, DAYS)
         self._rows_of: dict[str, dict[datetime.date, int]] = {}
         self._sha_of: dict[tuple[str, datetime.date], str] = {}
@@ -93,18 +90,9 @@ class Lake:
             self._sha_of[vehicle, date] = sha256
 
     @property
-    def manifest(self) -> dict:
-        """What ``ingest`` knows of the lake and goes on with."""
-        return self._manifest
-
-    @property
-    def files(self) -> dict[str, dict]:
-        """Raw file -> its entry in the manifest.
-
-        ``{bytes, sha256, part, rows, merged, rejected: {reason: rows}, refused: reason or null,
-        unknown: {vehicle: rows}, nulls: {channel: values}, test_start: {vehicle: microseconds}}``.
-        """
-        return self._manifest["files"]
+    def files(self) -> dict[str, IngestedFile]:
+        """Raw file -> what the lake knows of it."""
+        return self.manifest.files
 
     def vehicles(self) -> list[str]:
         """Ids of all vehicles, sorted."""
@@ -170,13 +158,13 @@ class Lake:
                     yield file
                 return
             found = True
-        if read_manifest(self.path) != self._manifest:
+        if Manifest.read(self.path) != self.manifest:
             raise DataError(
                 f"the lake in {self.path} was changed by an ingest while it was read; run the "
                 "command again"
             )
         why = "its content is not what ingest wrote" if found else "it is missing"
-        raise damaged(self.path / relative, REMEDY, f"{what}: {why}")
+        raise damaged(self.path / relative, Manifest.REMEDY, f"{what}: {why}")
 
     def origins(self) -> pa.Table:
         """What each raw file gave to each vehicle-day: a table of the schema ORIGINS."""
@@ -184,7 +172,7 @@ class Lake:
 
     def newest(self) -> dict[str, int]:
         """Vehicle -> time (microseconds UTC) of its newest row."""
-        return dict(self._manifest["newest"])
+        return dict(self.manifest.newest)
 
     def read(
         self,
@@ -220,14 +208,14 @@ class Lake:
 
     def test_start(self) -> dict[str, int]:
         """Vehicle -> time (microseconds UTC) of its first row in files of part test, else {}."""
-        return dict(self._manifest["test_start"])
+        return dict(self.manifest.test_start)
 
     def hash(self) -> str:
         """A short hash of the content: the same rows and events have the same hash."""
-        return self._manifest["hash"]
+        return self.manifest.hash
 
     def _table(self, name: str, schema: pa.Schema) -> pa.Table:
-        with self.open_file(Path(name), self._manifest["tables"][name], "a table") as file:
+        with self.open_file(Path(name), self.manifest.tables[name], "a table") as file:
             return check(file.read(), schema, name)
 
 
@@ -268,30 +256,6 @@ def write_part(
         columns.append(pa.array(label_T, pa.int8()))
     table = pa.Table.from_arrays(columns, schema=schema)
     pq.write_table(table, path, compression="zstd", row_group_size=1 << 17)
-
-
-def read_manifest(path: Path) -> dict | None:
-    """The lake's manifest; None where there is no lake.
-
-    Raises:
-        DataError: it is damaged.
-    """
-    content = read_json(path / MANIFEST, REMEDY, keys=["contract", "files"])
-    if content is not None and "checksum" not in content:  # of a format before this one
-        content["contract"] = content["reading"] = ""
-    elif content is not None and content["checksum"] != _checksum(content):
-        raise damaged(path / MANIFEST, REMEDY, "its content does not match its checksum")
-    return content
-
-
-def write_manifest(path: Path, content: dict) -> None:
-    """Write a lake's manifest to ``path``."""
-    write_json(path, content | {"checksum": _checksum(content)})
-
-
-def _checksum(manifest: dict) -> str:
-    content = {key: value for key, value in manifest.items() if key != "checksum"}
-    return json_sha256(content)
 
 
 def lake_contract(fleet: Fleet) -> str:

@@ -8,12 +8,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar, Self
 
 import pyarrow.parquet as pq
 
 from amad.config import DataError, Fleet
-from amad.telemetry.files import read_json, write_json
+from amad.telemetry.artifact import Artifact
 from amad.telemetry.lake import Lake
+from amad.telemetry.manifest import IngestedFile
 
 ALL, NEW = "all files", "files since the last validation that passed"
 BYTES_A_ROW = 50.0  # where not one file was read
@@ -77,17 +79,38 @@ class Intake:
     scopes: list[Refusals]
 
 
-def intake_of(lake: Lake, passed: Mapping[str, str] | None = None) -> Intake:
+class PassedFiles(Artifact):
+    """The raw files of the lake when it last passed validation: path -> SHA-256.
+
+    The file lies in ``runs/<fleet>``, so that a lake that is made anew does not lose it.
+    """
+
+    FILE: ClassVar[str] = "validated.json"
+    REMEDY: ClassVar[str] = (
+        "the next validation that passes makes it anew; until then new files are not judged apart "
+        "from all files"
+    )
+
+    files: dict[str, str]
+
+    @classmethod
+    def of(cls, lake: Lake) -> Self:
+        """The files that are in the lake now."""
+        return cls(files={path: file.sha256 for path, file in lake.files.items()})
+
+
+def intake_of(lake: Lake, passed: PassedFiles | None = None) -> Intake:
     """What was refused of the lake's raw files.
 
-    passed: file -> sha256 of those in the lake when it last passed validation; None: never.
+    passed: the files of the last validation that passed; None: none has.
     """
     counted = list(_counted(lake.files))
     scopes = [Refusals(scope=ALL)]
     if passed is not None:
         scopes.append(Refusals(scope=NEW))
     for file, reasons in counted:
-        new = passed is not None and passed.get(file.path) != lake.files[file.path]["sha256"]
+        sha256 = lake.files[file.path].sha256
+        new = passed is not None and passed.files.get(file.path) != sha256
         for scope in scopes[: 1 + new]:
             scope.files += 1
             scope.refused_files += file.whole is not None
@@ -95,18 +118,6 @@ def intake_of(lake: Lake, passed: Mapping[str, str] | None = None) -> Intake:
             scope.refused_rows += file.refused_rows
             scope.reasons.update(reasons)
     return Intake(files=[file for file, _ in counted], scopes=[s for s in scopes if s.files])
-
-
-def read_passed(runs: Path) -> dict[str, str] | None:
-    """The files of the last validation that passed; None where none has."""
-    content = read_json(runs / "validated.json", "delete it", keys=["files"])
-    return None if content is None else content["files"]
-
-
-def write_passed(runs: Path, lake: Lake) -> None:
-    """Remember the lake's files: what comes after them is new."""
-    files = {path: file["sha256"] for path, file in lake.files.items()}
-    write_json(runs / "validated.json", {"files": files}, sealed=True)
 
 
 def example(rejected: Path, reason: str) -> str | None:
@@ -152,18 +163,18 @@ def too_many(intake: Intake, fleet: Fleet, rejected: Path) -> str | None:
     return None
 
 
-def _counted(files: Mapping[str, dict]) -> Iterator[tuple[FileRefusals, dict[str, int]]]:
+def _counted(files: Mapping[str, IngestedFile]) -> Iterator[tuple[FileRefusals, dict[str, int]]]:
     """Each file and its refused rows by reason; not those that were delivered twice."""
-    whole = [f for f in files.values() if not f["refused"] and f["rows"]]
-    read_bytes, read_rows = (sum(f[name] for f in whole) for name in ("bytes", "rows"))
+    whole = [file for file in files.values() if not file.refused and file.rows]
+    read_bytes, read_rows = sum(file.bytes for file in whole), sum(file.rows for file in whole)
     per_row = read_bytes / read_rows if read_rows and read_bytes else BYTES_A_ROW
     for path, file in sorted(files.items()):
-        if file.get("copy_of"):
+        if file.copy_of:
             continue
-        rows, reasons = file["rows"], dict(file["rejected"])
-        if file["refused"]:
-            more = max(rows, round(file["bytes"] / per_row)) - rows
-            name = file["refused"].split(":")[0]
+        rows, reasons = file.rows, dict(file.rejected)
+        if file.refused:
+            more = max(rows, round(file.bytes / per_row)) - rows
+            name = file.refused.split(":")[0]
             rows += more
             reasons[name] = reasons.get(name, 0) + more
         yield (
@@ -172,7 +183,7 @@ def _counted(files: Mapping[str, dict]) -> Iterator[tuple[FileRefusals, dict[str
                 rows=rows,
                 refused_rows=sum(reasons.values()),
                 reason=max(reasons, key=lambda name: reasons[name], default=""),
-                whole=file["refused"],
+                whole=file.refused,
             ),
             reasons,
         )

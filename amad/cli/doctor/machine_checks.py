@@ -83,7 +83,7 @@ def raw_data(subject: Subject) -> Check:
 def lake(subject: Subject) -> Check:
     """What ingest has made of them, and what it has not seen yet."""
     from amad.reading.rules import reading_rules
-    from amad.telemetry.lake import Lake, read_manifest
+    from amad.telemetry.lake import Lake
 
     folder = subject.settings.fleet_dir(subject.fleet.name) / "lake"
     if not folder.is_dir():
@@ -93,8 +93,8 @@ def lake(subject: Subject) -> Check:
     if not dates:
         return fail("lake", f"{folder} holds no rows", "look into rejected/ beside it for reasons")
     held = f"{table.rows():,} rows of {len(table.vehicles())} vehicles, {dates[0]} to {dates[-1]}"
-    known = (read_manifest(folder) or {"files": {}})["files"]
-    refused = sorted(path for path, file in known.items() if file["refused"])
+    known = table.files
+    refused = sorted(path for path, file in known.items() if file.refused)
     if refused:
         held += f"; {len(refused):,} raw files were refused: {_some(refused)}"
     raw = subject.fleet.source_folder(subject.settings)

@@ -1,0 +1,70 @@
+"""The counts of a whole lake, from its tables and its manifest."""
+
+import datetime
+from collections import Counter
+from collections.abc import Collection, Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from amad.ingest.vehicle_spellings import likely_doubles
+from amad.telemetry.ingest_result import GoneFile, IngestResult, RefusedFile, RepeatedFile
+from amad.telemetry.lake import Lake
+
+
+def count_lake(lake: Lake, there: set[str], done: Mapping[str, int]) -> IngestResult:
+    """Count a lake.
+
+    there: the raw files that are in their folder. done: files_read, rows_added and days_changed of
+    the last run.
+    """
+    sums: dict[str, Counter] = {
+        name: Counter() for name in ("rejected", "unknown", "nulls", "ignored")
+    }
+    for file in lake.files.values():
+        for name, counter in sums.items():
+            counter.update(getattr(file, name))
+    sorted_sums = {name: dict(sorted(counter.items())) for name, counter in sums.items()}
+    vehicles: Counter = Counter()
+    for vehicle, _, rows in lake.days():
+        vehicles[vehicle] += rows
+    here = [(path, file) for path, file in sorted(lake.files.items()) if path in there]
+    result = IngestResult(
+        rows_in=sum(file.rows for file in lake.files.values()),
+        rows_lake=sum(vehicles.values()),
+        rows_merged=sum(file.merged for file in lake.files.values()),
+        rows_rejected=sum(sums["rejected"].values()),
+        rejected_by_reason=sorted_sums["rejected"],
+        ignored=sorted_sums["ignored"],
+        vehicles=dict(sorted(vehicles.items())),
+        files=len(lake.files),
+        files_refused=[RefusedFile(path=p, reason=f.refused) for p, f in here if f.refused],
+        files_gone=gone_files(lake, set(lake.files) - there),
+        files_twice=[RepeatedFile(path=p, original=f.copy_of) for p, f in here if f.copy_of],
+        vehicles_unknown=sorted_sums["unknown"],
+        likely_doubles=likely_doubles([*vehicles, *sums["unknown"]]),
+        nulls_by_channel=sorted_sums["nulls"],
+        days=len(lake.days()),
+        newest={vehicle: _iso(time_us) for vehicle, time_us in sorted(lake.newest().items())},
+        **done,
+    )
+    assert result.rows_in == result.rows_lake + result.rows_rejected + result.rows_merged
+    return result
+
+
+def gone_files(lake: Lake, paths: Collection[str]) -> list[GoneFile]:
+    """Of the files ``paths`` those that gave rows to the lake, sorted."""
+    if not paths:
+        return []
+    table = lake.origins()
+    mine = pc.and_(pc.is_in(table["path"], pa.array(sorted(paths))), pc.greater(table["rows"], 0))
+    sums = table.filter(mine).group_by("path").aggregate([("rows", "sum"), ("rows", "count")])
+    return [
+        GoneFile(path=row["path"], rows=row["rows_sum"], days=row["rows_count"])
+        for row in sums.sort_by("path").to_pylist()
+    ]
+
+
+def _iso(time_us: int) -> str:
+    zero = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+    return (zero + datetime.timedelta(microseconds=time_us)).isoformat()

@@ -1,0 +1,157 @@
+"""Which raw files a run of ingest reads, and what it keeps of the lake so far."""
+
+from dataclasses import dataclass, field, replace
+
+from amad.config import ConfigError, DataError, Fleet, Settings
+from amad.config.console import say
+from amad.ingest.lake_counts import gone_files
+from amad.ingest.raw_files import RawFile, globs_found
+from amad.reading.rules import PARTS, reading_rules
+from amad.telemetry.lake import Lake, lake_contract, reading_contract
+from amad.telemetry.manifest import Manifest
+
+NAMED = 5  # files in one sentence
+PACKED = ("gz", "bz2", "xz", "zst", "lz4", "zip")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is to be read, and what of the lake so far is kept.
+
+    culprits: SHA-256 of the file of intervals. globs: those that find a file. before: the lake so
+    far, None to forget it. stays: its raw files whose rows are kept. anew: every part is made again
+    from both. replaces: file that is read -> file of the lake whose rows it replaces, the same
+    where its content has changed.
+    """
+
+    read: list[RawFile]
+    culprits: str | None
+    globs: list[str]
+    before: Lake | None = None
+    stays: frozenset[str] = frozenset()
+    anew: bool = True
+    replaces: dict[str, str] = field(default_factory=dict)
+
+
+def without_unreadable(raw: list[RawFile], manifest: Manifest | None) -> list[RawFile]:
+    """Leave out files that gave rows to the lake and cannot be opened now: they count as gone."""
+    known = {} if manifest is None else manifest.files
+    kept = []
+    for file in raw:
+        if file.error and file.path in known and known[file.path].rows_given:
+            say(f"{file.path} cannot be opened ({file.error}); its rows stay in the lake")
+        else:
+            kept.append(file)
+    return kept
+
+
+def make_plan(
+    fleet: Fleet, settings: Settings, manifest: Manifest | None, raw: list[RawFile],
+    culprits: str | None,
+) -> Plan | None:  # fmt: skip
+    """What to read of the files ``raw``, and what to keep; None where there is nothing to do.
+
+    manifest: of the lake so far, None to forget it.
+
+    Raises:
+        DataError: all files must be read anew, and some of them are gone.
+    """
+    there = {file.path: file for file in raw}
+    everything = Plan(read=raw, culprits=culprits, globs=globs_found(fleet, settings))
+    if manifest is None:
+        return everything
+    changed_contract = manifest.contract != lake_contract(fleet)
+    if fleet.source.format == "simulator" and (
+        changed_contract or not set(manifest.files) <= set(there)
+    ):
+        return everything  # its raw files were made anew
+    way_out = (
+        f"are no longer in {fleet.source_folder(settings)}. Bring them back, or run `amad ingest "
+        "--rebuild` to make the lake of the files that are there; the rows of the others are then "
+        "lost. The lake stays as it is"
+    )
+    why = []
+    if changed_contract:
+        lost = _lost(manifest, there)
+        if not lost:
+            say(f"the fleet file has changed: all {len(raw):,} raw files are read anew")
+            return everything
+        if not _same_for_known(manifest, fleet):
+            raise DataError(
+                f"fleet {fleet.name}: the fleet file has changed, so that all raw files must be "
+                f"read anew, but {_some(lost)} of the lake {way_out}"
+            )
+        why.append("the vehicle classes changed")
+    before = Lake(settings.fleet_dir(fleet.name) / "lake", fleet, any_classes=True)
+    known = before.files
+    gone = [file.path for file in gone_files(before, set(known) - set(there))]
+    changed = [
+        path
+        for path, old in known.items()
+        if path in there and (old.sha256, old.part) != (there[path].sha256, there[path].part)
+    ]
+    path_of = {known[path].sha256: path for path in gone}
+    path_of |= {_unpacked(path): path for path in gone}
+    replaces = {path: path for path in changed if known[path].rows_given}
+    for file in raw:
+        keys = [key for key in (file.sha256, _unpacked(file.path)) if key in path_of]
+        if keys and file.path not in known:
+            replaces[file.path] = path_of[keys[0]]
+    new = [file for file in raw if file.path not in known or file.path in changed]
+    by_index = reading_rules(fleet).timestamp.take == "index"
+    if replaces:
+        why.append(f"{_some(sorted(replaces))} changed or moved")
+    if manifest.culprits != culprits:
+        why.append(f"{fleet.labels.culprits} changed")
+    if by_index and not why and new:  # rows behind a file that slips in would change their times
+        last = max((PARTS.index(file.part), path) for path, file in known.items())
+        if any((PARTS.index(file.part), file.path) <= last for file in new):
+            why.append(f"{_some([file.path for file in new])} stand before others in the lake")
+    if not why:
+        if not new:
+            say(f"nothing new: all {len(raw):,} raw files were read before")
+            return None
+        stays = frozenset(set(known) - set(changed))
+        return replace(everything, read=new, before=before, stays=stays, anew=False)
+    stays = frozenset(gone) - set(replaces.values())
+    if by_index and stays:
+        raise DataError(
+            f"fleet {fleet.name}: {' and '.join(why)}, so that all raw files must be read anew, "
+            f"since their rows are told by position, but {_some(sorted(stays))} of the lake "
+            f"{way_out}"
+        )
+    kept = f"; the rows of {_some(sorted(stays))}, which are gone, are kept" if stays else ""
+    say(f"{' and '.join(why)}: all {len(raw):,} raw files are read anew{kept}")
+    return replace(everything, before=before, stays=stays, replaces=replaces)
+
+
+def _lost(manifest: Manifest, there: dict[str, RawFile]) -> list[str]:
+    """Raw files that gave rows to the lake, and whose content is no longer in the folder."""
+    hashes = {file.sha256 for file in there.values()}
+    return [
+        path
+        for path, file in sorted(manifest.files.items())
+        if path not in there and file.sha256 not in hashes and file.rows_given
+    ]
+
+
+def _same_for_known(manifest: Manifest, fleet: Fleet) -> bool:
+    """Would each vehicle of the lake be read as it was?"""
+    try:
+        classes = {vehicle: fleet.class_of(vehicle) for vehicle in manifest.class_of}
+    except ConfigError:
+        return False
+    return manifest.class_of == classes and manifest.reading == reading_contract(fleet)
+
+
+def _unpacked(path: str) -> str:
+    """The path without the ending of a compressed file: ``x.csv.gz`` is ``x.csv`` packed."""
+    name, dot, ending = path.rpartition(".")
+    return name if dot and ending in PACKED else path
+
+
+def _some(paths: list[str]) -> str:
+    """A text such as ``3 raw files (a.csv, b.csv, c.csv)``."""
+    more = f" and {len(paths) - NAMED:,} more" if len(paths) > NAMED else ""
+    count = f"{len(paths):,} raw file{'' if len(paths) == 1 else 's'}"
+    return f"{count} ({', '.join(paths[:NAMED])}{more})"

@@ -1,0 +1,72 @@
+"""The manifest of a lake: the raw files in it and the hashes of its tables."""
+
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from amad.telemetry.artifact import Artifact
+
+
+class IngestedFile(BaseModel):
+    """What the lake knows of one raw file.
+
+    part: train, all or test. rows: sent, the refused ones counted. refused: why the file, or its
+    rest, could not be read. copy_of: the file that it repeats. test_start: vehicle -> time
+    (microseconds UTC) of its first row in a file of part test. unknown: vehicle of no class ->
+    refused rows. nulls: channel -> values that stood for none. ignored: what is no row -> lines.
+    rejected: reason -> rows. merged: rows that became part of another row of their time.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    bytes: int
+    sha256: str
+    part: str
+    rows: int
+    refused: str | None = None
+    copy_of: str | None = None
+    test_start: dict[str, int] = {}
+    unknown: dict[str, int] = {}
+    nulls: dict[str, int] = {}
+    ignored: dict[str, int] = {}
+    rejected: dict[str, int] = {}
+    merged: int = 0
+
+    @property
+    def rows_given(self) -> int:
+        """Rows that the file gave to the lake."""
+        return self.rows - sum(self.rejected.values())
+
+
+class Manifest(Artifact):
+    """What ingest knows of a lake and goes on with.
+
+    contract, reading: ``lake_contract`` and ``reading_contract`` of the fleet file under which it
+    was written. class_of: vehicle -> class. culprits: SHA-256 of the file of intervals. globs:
+    those of the fleet file that found a file. rejected: files in ``rejected/``. test_start: vehicle
+    -> time (microseconds UTC) of its first test row. newest: vehicle -> time of its newest row.
+    index_rows: vehicle -> periods taken so far, where rows are told by their position. lost:
+    vehicles whose later rows then have no place in time. tables: file -> SHA-256. hash: of the
+    rows and events.
+    """
+
+    FILE: ClassVar[str] = "_manifest.json"
+    REMEDY: ClassVar[str] = (
+        "put it back from a copy, or run `amad ingest --rebuild`, which reads the raw files that "
+        "are there anew"
+    )
+
+    fleet: str = ""
+    contract: str
+    reading: str = ""
+    class_of: dict[str, str] = {}
+    culprits: str | None = None
+    globs: list[str] = []
+    files: dict[str, IngestedFile]
+    rejected: list[str] = []
+    test_start: dict[str, int] = {}
+    newest: dict[str, int] = {}
+    index_rows: dict[str, int] = {}
+    lost: list[str] = []
+    tables: dict[str, str] = {}
+    hash: str = ""
