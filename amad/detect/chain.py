@@ -59,17 +59,17 @@ class Layout:
     def __init__(
         self, series: Sequence[Series], present: Sequence[np.ndarray], *, trailing: bool
     ) -> None:
-        starts, ends, offset = [], [], 0
-        for item in series:
-            for first, last in item.segments():
-                starts.append(offset + first)
-                ends.append(offset + last)
-            offset += item.rows
-        lengths = np.subtract(ends, starts).astype(int)
-        self.rows = offset
+        offsets = np.cumsum([0, *(item.rows for item in series)])
+        segments = [
+            (offset + first, offset + last)
+            for item, offset in zip(series, offsets, strict=False)
+            for first, last in item.segments()
+        ]
+        starts, ends = np.array(segments, int).reshape(-1, 2).T
+        self.rows = int(offsets[-1])
         self.trailing = trailing
-        self.first_T = np.repeat(np.array(starts, int), lengths)
-        self.last_T = np.repeat(np.array(ends, int), lengths)
+        self.first_T = np.repeat(starts, ends - starts)
+        self.last_T = np.repeat(ends, ends - starts)
         if len(series) == 1:
             self.present_TC = present[0][None]
         else:
