@@ -10,18 +10,26 @@ Shape legend: T rows, C channels.
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from amad.windows.series import Series
 
-if TYPE_CHECKING:
-    from amad.detect.members import Member
-
 LIMIT_BYTES = 250_000_000  # of all series and residuals in the cache
 
 Arrays = dict[str, np.ndarray]
+
+
+class Predictor(Protocol):
+    """The fields of a member that the cache uses."""
+
+    name: str
+    context_rows: int
+    lookahead_rows: int
+
+    def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
+        """Residual (T, C) float32, see ``amad.detect.members``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +57,7 @@ class ResidualCache:
         """Forget everything."""
         self._entries.clear()
 
-    def error_of(self, member: "Member", series: Series, coefficients: Arrays) -> np.ndarray:
+    def error_of(self, member: Predictor, series: Series, coefficients: Arrays) -> np.ndarray:
         """``member.predict_error(series, coefficients)``, from the cache where known."""
         found = self._find(member, series, coefficients)
         if found is None:
@@ -73,7 +81,7 @@ class ResidualCache:
         return residual_TC
 
     def _find(
-        self, member: "Member", series: Series, coefficients: Arrays
+        self, member: Predictor, series: Series, coefficients: Arrays
     ) -> tuple[_Entry, int] | None:
         """The newest entry with these rows, whatever their values, and the row where they start."""
         for known in reversed(self._entries):
