@@ -132,7 +132,7 @@ def test_raw_files_that_are_not_in_the_lake_are_named(scored: Path):
     raw = Settings(home=scored).data_dir
     (raw / "late.parquet").write_bytes((raw / "0-0.parquet").read_bytes())
     found = findings(scored, fleet="kit")["lake"]
-    assert found.status == "warn" and "1 raw files" in found.finding
+    assert found.status == "warn" and "1 raw file is not in it" in found.finding
     assert "late.parquet" in found.finding and "amad ingest" in found.remedy
 
 
@@ -302,12 +302,12 @@ def test_a_whole_fleet_that_is_silent_is_told_by_todays_date():
     first = FIRST_DAY
     days = [first + timedelta(days=n) for n in range(10)]
     for away, status in ((0, "ok"), (2, "ok"), (3, "warn"), (-1, "ok"), (-9, "warn")):
-        found = newest_row(days, days[-1] + timedelta(days=away))
+        found = Check("", *newest_row(days, days[-1] + timedelta(days=away)))
         assert found.status == status, (away, found)
-    assert newest_row(days[:1], first + timedelta(days=3)).status == "warn"
+    assert newest_row(days[:1], first + timedelta(days=3))[0] == "warn"
     weekly = [first + timedelta(days=7 * n) for n in range(5)]
-    assert newest_row(weekly, weekly[-1] + timedelta(days=9)).status == "ok"
-    assert newest_row([], first).status == "warn"
+    assert newest_row(weekly, weekly[-1] + timedelta(days=9))[0] == "ok"
+    assert newest_row([], first)[0] == "warn"
 
 
 def test_the_verdict_of_validation_is_told_with_the_lake_it_is_of(scored: Path):

@@ -1,11 +1,12 @@
-"""Can the page be trusted: the model's measured quality, the run's alarms, the data's verdict.
+"""Can the page be trusted: the quality of the model, the alarms of the run, the state of the data.
 
-A card has a tick only for what its words name and what was measured of the version that scored.
-What was not measured has a neutral mark. ``Card.means`` says what each tick stands for.
+A card has a tick only for what was measured on the version that scored. What was not measured has a
+neutral mark. ``Card.means`` says what the tick of each card means.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -18,10 +19,10 @@ from amad.telemetry.validation import Validation
 
 METRIC = "vus_pr"
 RESAMPLES, CONFIDENCE = 2000, 0.95
-CHANCE = 0.05  # what is as likely as this by chance alone is put down to chance
-HALF = 0.5  # of the known faults found: a tick
-FLOOD = 5.0  # times the promised incidents: more than faults explain
-SCORED = 0.95  # of the rows
+CHANCE = 0.05  # a result at least this likely by chance alone counts as chance
+HALF = 0.5  # share of the known faults that must be found for a tick
+FLOOD = 5.0  # times the promised incidents; faults do not explain more than that
+SCORED = 0.95  # share of the rows that must have a score for a tick
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +39,10 @@ class Bar:
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """One answer, and why.
+    """One question with its answer, and the reasons.
 
     verdict: ``good``, ``fair`` or ``poor``, or ``unknown`` for what was not measured. means: what
-    the tick, and what stands in its place, says.
+    a tick, and the mark in its place, mean.
     """
 
     title: str
@@ -54,7 +55,7 @@ class Card:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What the stages before left; None where one has not run."""
+    """The artifacts of the earlier stages; None where a stage has not run."""
 
     metrics: EvaluationMetrics | None
     receipt: RegistrationReceipt | None
@@ -74,7 +75,7 @@ class Evidence:
         )
 
     def of_another(self, run: ScoringRun) -> str | None:
-        """Which version the figures are of, where it is not the one that scored."""
+        """The version that the figures belong to, if another one has scored; else None."""
         if self.receipt is None or not run.version or str(self.receipt.version) == run.version:
             return None
         return str(self.receipt.version)
@@ -101,23 +102,25 @@ def cards(
 
 
 def _detection(found: Evidence, run: ScoringRun) -> Card:
-    metrics, title = found.metrics, "Is it better than chance?"
-    means = (
+    metrics = found.metrics
+    card = partial(
+        _card,
+        "Is it better than chance?",
         "A tick: on the test part it beats random scores with its whole interval, and no simple "
-        "detector is proven better. Without an interval there is no tick."
+        "detector is proven better. Without an interval there is no tick.",
     )
     if metrics is None:
-        return _card(title, means, "unknown", "Not evaluated", "Run 'amad evaluate' for figures.")
+        return card("unknown", "Not evaluated", "Run 'amad evaluate' for figures.")
     methods, mine, best = metrics.methods, metrics.ours, metrics.best_baseline
     if METRIC not in mine.mean:
         why = "No part of the test data holds both normal rows and known faults."
-        return _card(title, means, "unknown", "Cannot be measured", why)
+        return card("unknown", "Cannot be measured", why)
     kinds = {metrics.detector: "ours"} | ({best: "baseline"} if best else {})
     kinds[metrics.floor] = "floor"
     bars = [_bar(key, methods[key], kind) for key, kind in kinds.items()]
     if metrics.units < 2:
         said = f"Cannot be judged: one {metrics.unit} has no interval"
-        return _card(title, means, "unknown", said, bars=bars)
+        return card("unknown", said, bars=bars)
     _, above, _ = _difference(mine, methods[metrics.floor])
     verdict, said = (
         ("good", "clearly above chance") if above > 0 else ("poor", "not shown to beat chance")
@@ -131,9 +134,7 @@ def _detection(found: Evidence, run: ScoringRun) -> Card:
         if above > 0 and high < 0:
             verdict, said = "fair", "above chance, below a simple detector"
     headline, *other = _whose(f"VUS-PR {mine.mean[METRIC]:.2f}: {said}", found, run)
-    return _card(
-        title,
-        means,
+    return card(
         "unknown" if other else verdict,
         headline,
         *other,
@@ -145,7 +146,7 @@ def _detection(found: Evidence, run: ScoringRun) -> Card:
 
 
 def _whose(headline: str, found: Evidence, run: ScoringRun) -> list[str]:
-    """The headline alone, or what to say where the figures are of another version."""
+    """The headline alone; if the figures belong to another version, the sentences that say so."""
     version = found.of_another(run)
     if version is None:
         return [headline]
@@ -164,23 +165,22 @@ def _whose(headline: str, found: Evidence, run: ScoringRun) -> list[str]:
 
 
 def _faults(found: Evidence, run: ScoringRun) -> Card:
-    title = "Does it find known faults?"
-    means = (
+    card = partial(
+        _card,
+        "Does it find known faults?",
         "A tick: with its threshold it found at least half of the test part's known faults, and "
-        "more than alarms at random times would. A cross: it found no more than those."
+        "more than alarms at random times would. A cross: it found no more than those.",
     )
     point = found.metrics.operating_point if found.metrics else None
     if point is None or point.chance_recall is None:
         why = "The test part holds no known fault." if point else "Run 'amad evaluate'."
-        return _card(title, means, "unknown", "Not measured", why)
+        return card("unknown", "Not measured", why)
     events, known, delay = point.events, point.events_found, point.median_delay_seconds
     beyond = known > 0 and binomial_tail(known, events, point.chance_recall) < CHANCE
     verdict = "poor" if not beyond else "good" if known >= HALF * events else "fair"
     many = text.count(events, "known fault")
     headline, *other = _whose(f"It finds {known or 'none'} of {many}", found, run)
-    return _card(
-        title,
-        means,
+    return card(
         "unknown" if other else verdict,
         headline,
         *other,
@@ -195,18 +195,19 @@ def _faults(found: Evidence, run: ScoringRun) -> Card:
 def _alarms(
     found: Evidence, run: ScoringRun, incidents: list[Incident], coverage: dict[str, Coverage]
 ) -> Card:
-    title = "Does it cry wolf?"
-    means = (
+    card = partial(
+        _card,
+        "Does it raise false alarms?",
         "A tick: this run has no more incidents per vehicle-day than the threshold promises on "
-        "normal data, nor had the test part. More may be faults, or normal that has changed; "
-        f"more than {FLOOD:g} times the promise has a cross."
+        "normal data, nor had the test part. More may be faults, or normal behaviour that has "
+        f"changed; more than {FLOOD:g} times the promise has a cross.",
     )
     days = sum(
         len({us // text.DAY for us, cell in c.cells.items() if cell.scored})
         for c in coverage.values()
     )
     if not days:
-        return _card(title, means, "unknown", "Not measured", "No row of this run has a score.")
+        return card("unknown", "Not measured", "No row of this run has a score.")
     rate = len(incidents) / days
     headline = f"{text.number(rate, 2)} incidents per vehicle-day"
     counted = f"{text.count(len(incidents), 'incident')} on {text.count(days, 'vehicle-day')}"
@@ -217,31 +218,33 @@ def _alarms(
     if run.job is not None and run.job.alarm_budget is not None:
         promised = run.job.alarm_budget
     if promised is None:
-        return _card(title, means, "unknown", headline, f"{counted}; what is promised is unknown.")
+        return card("unknown", headline, f"{counted}; what is promised is unknown.")
     own = found.of_another(run) is None
     verdict = "good"
     if poisson_tail(len(incidents), promised * days) < CHANCE:
         verdict = "poor" if rate > FLOOD * promised else "fair"
     elif own and normal is not None and normal > 2 * promised:
         verdict = "fair"
-    return _card(
-        title,
-        means,
+    return card(
         verdict,
         headline,
         f"{counted} of this run; the threshold promises {text.number(promised, 2)} on normal data.",
         f"The normal rows of the test part had {text.number(normal, 2)}."
         if own and normal is not None
         else None,
-        None if verdict == "good" else "More than that means faults, or that normal has changed.",
+        None
+        if verdict == "good"
+        else "More than that means faults, or that normal behaviour has changed.",
     )
 
 
 def _data(found: Evidence, coverage: dict[str, Coverage], data_hash: str) -> Card:
-    title, validation = "Is the data sound?", found.validation
-    means = (
+    validation = found.validation
+    card = partial(
+        _card,
+        "Is the data sound?",
         "A tick: the lake as it is passed validation, and "
-        f"{text.share(SCORED)} of this run's rows or more have a score."
+        f"{text.share(SCORED)} of this run's rows or more have a score.",
     )
     totals = [c.total for c in coverage.values()]
     rows = sum(t.rows for t in totals)
@@ -263,35 +266,35 @@ def _data(found: Evidence, coverage: dict[str, Coverage], data_hash: str) -> Car
         f"{parts[0]:,} of {rows:,} rows have a score ({text.share(scored)}).",
         f"{text.share(kept_out)} are quarantined, {text.share(imputed)} hold imputed values.",
     ]
-    return _card(title, means, verdict, headline, *(lines if rows else ()))
+    return card(verdict, headline, *(lines if rows else ()))
 
 
 def _model(found: Evidence, run: ScoringRun) -> Card:
-    title, receipt = "Which model is it?", found.receipt
-    means = (
-        "A tick: the version that scored is the last one registered, whose figures stand here, and "
-        "the gate promoted it."
+    receipt = found.receipt
+    card = partial(
+        _card,
+        "Which model is it?",
+        "A tick: the version that scored is the last one registered, whose figures are shown here, "
+        "and the gate promoted it.",
     )
     reasons = [] if receipt is None else receipt.reasons
     last = _sentence(reasons[-1]) if reasons else None
     if run.unscored:
-        return _card(title, means, "unknown", "No champion", last)
+        return card("unknown", "No champion", last)
     headline = f"Version {run.version}, champion when it scored"
     if receipt is None:
-        return _card(title, means, "unknown", headline)
+        return card("unknown", headline)
     version = found.of_another(run)
     if version is not None:
-        return _card(
-            title, means, "fair", headline, f"The last one registered is version {version}.", last
-        )
+        return card("fair", headline, f"The last one registered is version {version}.", last)
     if receipt.decision == "refuse":
         overruled = "The gate refused it; a person made it champion."
-        return _card(title, means, "fair", headline, overruled, last)
-    return _card(title, means, "good", headline, last)
+        return card("fair", headline, overruled, last)
+    return card("good", headline, last)
 
 
 def _sentence(reason: str) -> str:
-    """A reason of the gate, which begins small and ends without a point."""
+    """A reason of the gate as a sentence; the reason has no capital letter and no full stop."""
     return f"{reason[:1].upper()}{reason[1:].rstrip('.')}."
 
 

@@ -1,16 +1,15 @@
-"""What a check is given, and what it finds."""
+"""The result of a check."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from amad.config import Fleet, Params, Settings
-
 Status = Literal["ok", "warn", "fail"]
+Finding = tuple[Status, str, str]  # status, what was found, what to do about it
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Check:
-    """One finding: ``remedy`` says what to do, empty where nothing is."""
+    """A check with its result: ``remedy`` says what to do, empty where nothing is to be done."""
 
     name: str
     status: Status
@@ -18,25 +17,16 @@ class Check:
     remedy: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Subject:
-    """What is examined: a project home, and one fleet of it."""
-
-    settings: Settings
-    params: Params
-    fleet: Fleet
-
-
-def ok(name: str, finding: str) -> Check:
+def ok(finding: str) -> Finding:
     """Nothing to do."""
-    return Check(name=name, status="ok", finding=finding)
+    return "ok", finding, ""
 
 
-def warn(name: str, finding: str, remedy: str) -> Check:
-    """Works, but not as it should."""
-    return Check(name=name, status="warn", finding=finding, remedy=remedy)
+def warn(finding: str, remedy: str) -> Finding:
+    """It works, but not as it should."""
+    return "warn", finding, remedy
 
 
-def fail(name: str, finding: str, remedy: str) -> Check:
+def fail(finding: str, remedy: str) -> Finding:
     """A run will not work."""
-    return Check(name=name, status="fail", finding=finding, remedy=remedy)
+    return "fail", finding, remedy

@@ -1,4 +1,4 @@
-"""The findings as a table for a person, or as JSON for a monitor."""
+"""The results of all checks as a table for a person, or as JSON for a monitor."""
 
 import json
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
 def as_table(checks: Sequence[Check]) -> "Table":
-    """A row a check; what to do stands under the finding."""
+    """One row per check; the remedy stands under the finding."""
     from rich.table import Table
     from rich.text import Text
 

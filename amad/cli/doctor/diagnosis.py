@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterator
 
 from amad.cli.doctor import health_checks, machine_checks, operation_checks, service_checks
-from amad.cli.doctor.check import Check, Subject, fail, ok
-from amad.config import AmadError, ConfigError, Settings, load_fleet, load_params, read_params
+from amad.cli.doctor.check import Check, Finding, fail, ok
+from amad.config import AmadError, ConfigError, Settings, Stage, load_params, read_params
+from amad.config.wording import count
 
 
 def diagnose(settings: Settings, fleet: str | None = None) -> Iterator[Check]:
-    """Run every check, each as it is found; one that breaks is a finding, not an end.
+    """Run every check and yield its result at once; a check that breaks is a result too.
 
     fleet: name, default the one of ``params.yaml``. Without a readable ``params.yaml`` and fleet
     file only the machine is examined.
@@ -18,23 +19,22 @@ def diagnose(settings: Settings, fleet: str | None = None) -> Iterator[Check]:
     try:
         named = read_params(settings.params_file)
     except ConfigError as error:
-        yield fail("params.yaml", str(error), "mend the file, or run in the project's folder")
+        remedy = "mend the file, or run in the project's folder"
+        yield Check("params.yaml", *fail(str(error), remedy))
         return
     many = "fleet" if len(named.fleets) == 1 else "fleets"
-    yield ok("params.yaml", f"{many} {', '.join(named.fleets)}, seed {named.seed}")
+    yield Check("params.yaml", *ok(f"{many} {', '.join(named.fleets)}, seed {named.seed}"))
     try:
-        params = load_params(settings.params_file, fleet)
-        contract = load_fleet(params.fleet, settings)
+        stage = Stage.of(load_params(settings.params_file, fleet), settings)
     except ConfigError as error:
-        yield fail("fleet file", str(error), "mend the file, or name another fleet with --fleet")
+        remedy = "mend the file, or name another fleet with --fleet"
+        yield Check("fleet file", *fail(str(error), remedy))
         return
-    classes = len(contract.vehicle_classes)
-    yield ok(
-        "fleet file",
-        f"{contract.name}: {len(contract.channels)} channels, "
-        f"{classes} vehicle class{'es' if classes > 1 else ''}, {contract.period_seconds:g} s",
-    )
-    subject = Subject(settings=settings, params=params, fleet=contract)
+    about = stage.fleet
+    classes = count(len(about.vehicle_classes), "vehicle class", "vehicle classes")
+    channels = count(len(about.channels), "channel")
+    finding = f"{about.name}: {channels}, {classes}, {about.period_seconds:g} s"
+    yield Check("fleet file", *ok(finding))
     for check in (
         machine_checks.raw_data,
         machine_checks.lake,
@@ -47,17 +47,18 @@ def diagnose(settings: Settings, fleet: str | None = None) -> Iterator[Check]:
         operation_checks.dvc,
         operation_checks.leftovers,
     ):
-        yield _guarded(check, subject)
+        yield _guarded(check, stage)
         if check is health_checks.validation:
-            yield from health_checks.checks(subject)
+            yield from health_checks.checks(stage)
 
 
-def _guarded(check: Callable[..., Check], subject: object) -> Check:
+def _guarded(check: Callable[..., Finding], subject: Stage | Settings) -> Check:
     name = check.__name__.replace("_", " ")
     try:
-        return check(subject)
+        return Check(name, *check(subject))
     except AmadError as error:
-        return fail(name, str(error), "")  # its sentence says what to do
+        return Check(name, *fail(str(error), ""))  # the message says what to do
     except Exception as error:
         text = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        return fail(name, f"the check itself failed ({text})", "run the command with --debug")
+        remedy = "run the command with --debug"
+        return Check(name, *fail(f"the check itself failed ({text})", remedy))

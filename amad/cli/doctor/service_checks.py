@@ -1,4 +1,4 @@
-"""Checks of what runs elsewhere: MLflow's store and registry, the Ray cluster."""
+"""Checks of the services: MLflow's store and registry, the Ray cluster."""
 
 import os
 import socket
@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from amad.cli.doctor.check import Check, Subject, fail, ok, warn
-from amad.config import load_cluster
+from amad.cli.doctor.check import Finding, fail, ok, warn
+from amad.config import Stage
+from amad.config.wording import count
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -16,31 +17,31 @@ CONNECT_SECONDS = 3.0
 GCS_PORT = 6379  # where a Ray head listens unless told otherwise
 
 
-def tracking_store(subject: Subject) -> Check:
+def tracking_store(stage: Stage) -> Finding:
     """Does MLflow's store answer, with tables of this version?"""
     from amad.engines.shared.tracking import connect
     from amad.engines.shared.tracking_store import public, sqlite_file, tracking_uri
 
-    uri = tracking_uri(subject.settings)
+    uri = tracking_uri(stage.settings)
     file = sqlite_file(uri)
     if file is not None and not file.is_file():
-        return warn("tracking store", f"there is no {file} yet", "the first 'make repro' makes it")
-    client = connect(subject.settings)
-    experiment = client.get_experiment_by_name(f"amad-{subject.fleet.name}")
+        return warn(f"there is no {file} yet", "the first 'make repro' makes it")
+    client = connect(stage.settings)
+    experiment = client.get_experiment_by_name(f"amad-{stage.fleet.name}")
     runs = "no runs of this fleet yet" if experiment is None else f"experiment {experiment.name}"
-    return ok("tracking store", f"{public(uri)}, {runs}")
+    return ok(f"{public(uri)}, {runs}")
 
 
-def registry(subject: Subject) -> Check:
+def registry(stage: Stage) -> Finding:
     """Is there a champion, and can it be fetched?"""
     from amad.engines.shared.model_registry import CHALLENGER, CHAMPION, alias_version, fetched
     from amad.engines.shared.tracking import connect
     from amad.engines.shared.tracking_store import sqlite_file, tracking_uri
 
-    file = sqlite_file(tracking_uri(subject.settings))
+    file = sqlite_file(tracking_uri(stage.settings))
     if file is not None and not file.is_file():
-        return warn("registry", "no tracking store, so no models", "run 'make repro'")
-    client, fleet = connect(subject.settings), subject.fleet.name
+        return warn("no tracking store, so no models", "run 'make repro'")
+    client, fleet = connect(stage.settings), stage.fleet.name
     champion = alias_version(client, fleet, CHAMPION)
     challenger = alias_version(client, fleet, CHALLENGER)
     if champion is None:
@@ -49,54 +50,48 @@ def registry(subject: Subject) -> Check:
         if challenger is not None:
             number, refused = challenger.version, challenger.tags.get("gate_decision") == "refuse"
             remedy = f"'amad promote {number}{' --force --reason TEXT' if refused else ''}'"
-            candidate = f" (challenger: version {number}"
-            candidate += (
-                f", which the gate refused: {_last_reason(challenger)})" if refused else ")"
-            )
-        return warn("registry", f"fleet {fleet} has no champion{candidate}", remedy)
+            why = f", which the gate refused: {_last_reason(challenger)}" if refused else ""
+            candidate = f" (challenger: version {number}{why})"
+        return warn(f"fleet {fleet} has no champion{candidate}", remedy)
     with fetched(client, champion):
         finding = f"champion version {champion.version}"
     since = champion.tags.get(f"{CHAMPION}_since")
     finding += f" since {since}" if since else ""
     if challenger is not None and challenger.version != champion.version:
         finding += f", challenger version {challenger.version}"
-    return ok("registry", finding)
+    return ok(finding)
 
 
 def _last_reason(version: "ModelVersion") -> str:
     return version.tags.get("gate_reasons", "").rpartition("\n")[2].removeprefix("refused: ")
 
 
-def cluster(subject: Subject) -> Check:
+def cluster(stage: Stage) -> Finding:
     """Is the profile sound, and does the Ray cluster that it names listen? Starts nothing."""
-    settings = subject.settings
-    profile = load_cluster(settings.cluster, settings)
+    settings, profile = stage.settings, stage.profile
     if profile.address is None:
-        workers = f"{profile.workers} {profile.device} workers"
-        return ok("cluster", f"{settings.cluster}: Ray is started here when needed, {workers}")
+        workers = count(profile.workers, f"{profile.device} worker")
+        return ok(f"{settings.cluster}: Ray is started here when needed, {workers}")
     address = _ray_address(profile.address)
     remedy = "start the cluster, or choose the embedded one with AMAD_CLUSTER=local"
     if address is None:
-        return fail("cluster", f"{settings.cluster}: no Ray runs on this machine to join", remedy)
+        return fail(f"{settings.cluster}: no Ray runs on this machine to join", remedy)
     host, port = address
     try:
         socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
     except OSError as error:
         reason = error.strerror or error
-        return fail(
-            "cluster", f"{settings.cluster}: {host}:{port} does not answer ({reason})", remedy
-        )
+        return fail(f"{settings.cluster}: {host}:{port} does not answer ({reason})", remedy)
     if profile.storage and "://" not in profile.storage and not Path(profile.storage).is_dir():
         return warn(
-            "cluster",
             f"{settings.cluster}: {host}:{port} answers; no folder {profile.storage} here",
             "mount it at the same path on every node, or name an object store",
         )
-    return ok("cluster", f"{settings.cluster}: {host}:{port} answers")
+    return ok(f"{settings.cluster}: {host}:{port} answers")
 
 
 def _ray_address(address: str) -> tuple[str, int] | None:
-    """(host, port) of a Ray head; ``auto`` is what Ray itself would join, None where nothing is."""
+    """(host, port) of a Ray head; None where ``auto`` finds no cluster that Ray would join."""
     if address == "auto":
         noted = Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / "ray_current_cluster"
         address = os.environ.get("RAY_ADDRESS") or (noted.read_text() if noted.is_file() else "")
