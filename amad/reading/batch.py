@@ -1,4 +1,4 @@
-"""What a reader yields, and what it raises."""
+"""What a reader of raw files yields and raises."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-# Given the headers of a file, the position of each column to read, by the name it is read under.
+# Takes the headers of a file; returns the name of each column to read -> its position.
 Resolve = Callable[[list[str]], dict[str, int]]
 
 REPEATED_HEADER = "repeated header"
@@ -14,20 +14,23 @@ REPEATED_PREAMBLE = "repeated line before the header"
 
 
 class FileRefusedError(Exception):
-    """The file cannot be read (on); the message says why. It goes to ``rejected/`` as one entry."""
+    """The file, or the rest of it, cannot be read; the message says why.
+
+    It becomes one entry in ``rejected/``.
+    """
 
 
 @dataclass(slots=True, kw_only=True)
 class RawBatch:
-    """Some consecutive rows of a file. R rows.
+    """R consecutive rows of a file.
 
-    ``ignored`` counts what is no row and is left out, such as a repeated header. Where a file is
-    several recordings one after the other, ``preamble`` is that of the batch's own recording.
+    ``ignored`` counts lines that are no rows, such as a repeated header. Where a file holds several
+    recordings one after the other, ``preamble`` is that of the batch's own recording.
     """
 
     row_R: np.ndarray  # int64, the rows' numbers in the file
-    columns: dict[str, pa.Array]  # (R,) each, by the name asked for
-    headers: dict[str, str]  # the column's own header, by the name asked for
-    broken: list[tuple[int, str, str]] = field(default_factory=list)  # (number, reason, text)
+    columns: dict[str, pa.Array]  # name asked for -> cells (R,)
+    headers: dict[str, str]  # name asked for -> the column's header in the file
+    broken: list[tuple[int, str, str]] = field(default_factory=list)  # row number, reason, text
     preamble: list[str] = field(default_factory=list)  # the lines before the header
-    ignored: dict[str, int] = field(default_factory=dict)  # what: how many
+    ignored: dict[str, int] = field(default_factory=dict)  # kind of line -> how many

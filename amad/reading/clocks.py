@@ -1,9 +1,10 @@
-"""What a clock that tells less than a time in UTC must be followed for, row by row.
+"""Clocks whose readings become times only in the order of the rows.
 
-``DayCounter``: a time of day over midnights. ``LocalClock``: local times, also in the hour that
-autumn tells twice. ``Stopwatch``: time since a recording began.
+``DayCounter`` follows a time of day over midnight. ``LocalClock`` follows local times, also through
+the hour that is repeated when summer time ends. ``Stopwatch`` follows the time since a recording
+began.
 
-Shape legend: R rows of a batch, T rows of one vehicle in it.
+Shape legend: R rows of a batch, T rows of one vehicle in it, H rows of it in a repeated hour.
 """
 
 import datetime
@@ -19,16 +20,16 @@ from amad.reading.times import DAY_US, EARLIEST_US, LATEST_US, times
 
 HALF_DAY_US = DAY_US // 2
 MINUTE_US = 60_000_000
-LATE_OVER_MIDNIGHT_US = 600_000_000  # a row that steps back over midnight is at most this late
-STEP_BACK_US = 600_000_000  # in autumn's hour: a smaller step back is a late row
-NEAR_US = 1_800_000_000  # rows closer than this follow each other
+LATE_OVER_MIDNIGHT_US = 600_000_000  # a late row may step back over midnight by this much
+STEP_BACK_US = 600_000_000  # in a repeated hour, a smaller step back is a late row
+NEAR_US = 1_800_000_000  # rows that are closer than this follow each other without a break
 RESTART_US = 5_000_000  # a stopwatch that steps back further was started again
 
 
 class DayCounter:
-    """Follows a clock that tells only the time of day over midnight, file by file.
+    """Counts the midnights of one file whose clock shows only the time of day.
 
-    A step back of more than 12 hours is midnight. A step forward of nearly a day, after a
+    A step back of more than 12 hours is a midnight. A step forward of nearly a day, after a
     midnight, is a late row of the day before.
     """
 
@@ -37,7 +38,10 @@ class DayCounter:
         self._days = 0
 
     def follow(self, of_day_R: np.ndarray) -> np.ndarray:
-        """Days (R,) since the file's date, of the next rows: microseconds since midnight, int64."""
+        """Days since the file's date (R,) of the next rows.
+
+        of_day_R: int64 microseconds since midnight.
+        """
         if len(of_day_R) == 0:
             return of_day_R
         first = self._last if self._last is not None else int(of_day_R[0])
@@ -62,10 +66,12 @@ class Stopwatch:
         self._started_again = False
 
     def follow(self, elapsed_R: np.ndarray) -> np.ndarray:
-        """Which of the next rows (int64 microseconds) belong to another recording, bool (R,).
+        """Which of the next rows belong to another recording, bool (R,).
 
-        That is every row from the first one on that steps back to where the file began, or by
-        more than 5 seconds: when the second recording began, nobody has told.
+        These are all rows from the first step back to where the file began, or by more than 5
+        seconds. The start of the second recording is not known.
+
+        elapsed_R: int64 microseconds since the start.
         """
         if len(elapsed_R) == 0 or self._started_again:
             return np.full(len(elapsed_R), self._started_again)
@@ -80,14 +86,15 @@ class Stopwatch:
 
 
 class LocalClock:
-    """Follows the local times of vehicles: UTC, also in the hour that autumn tells twice.
+    """Turns the local times of vehicles into UTC, also in the hour that is repeated in autumn.
 
-    There a step back of more than 10 minutes in a vehicle's rows is the change: before it is the
-    first telling, after it the second. Without one, the rows next to the hour decide: it is the
-    telling that follows, or is followed, without a break. Where none of this tells, or the order
-    goes back and forth, the rows are refused.
+    In that hour a step back of more than 10 minutes in a vehicle's rows marks the change: rows
+    before it are of the first pass through the hour, rows after it of the second. Without such a
+    step, the rows are of the pass that follows the row before the hour, or is followed by the row
+    after it, without a break. If this does not decide, or the order goes back and forth, the rows
+    are refused.
 
-    last: vehicle -> UTC microseconds of the last row that is known of it.
+    last: vehicle -> UTC microseconds of its last known row.
     """
 
     def __init__(self, timezone: str, last: Mapping[str, int] | None = None) -> None:
@@ -98,9 +105,16 @@ class LocalClock:
     def follow(
         self, vehicles: list[str], code_R: np.ndarray, local_R: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """UTC (R,) of the next rows; which are told twice and not known, and which never existed.
+        """Read the next rows.
 
-        code_R: each row's vehicle, an index. local_R: int64 microseconds since 1970 as told.
+        Args:
+            vehicles: the vehicles of the batch.
+            code_R: index of each row's vehicle.
+            local_R: int64 local microseconds since 1970.
+
+        Returns:
+            UTC microseconds; whether it is unknown which pass through the hour a row is of;
+            whether the local time never existed; each (R,).
         """
         if self._timezone == "UTC":
             nowhere_R = np.zeros(len(local_R), bool)
@@ -110,29 +124,27 @@ class LocalClock:
         twice_R, never_R = second_R > first_R, first_R > second_R
         utc_R, unknown_R = first_R.copy(), np.zeros(len(local_R), bool)
         for code in np.unique(code_R):
-            at_T = np.flatnonzero((code_R == code) & ~never_R) if len(vehicles) > 1 else None
-            if at_T is None:
-                at_T = np.flatnonzero(~never_R)
+            at_T = np.flatnonzero((code_R == code) & ~never_R)
             if len(at_T) == 0:
                 continue
             if twice_R[at_T].any():
-                telling_T = self._tellings(
+                pass_T = self._passes(
                     local_R[at_T], first_R[at_T], second_R[at_T], self._last.get(vehicles[code])
                 )
-                utc_R[at_T] = np.where(telling_T == 1, second_R[at_T], first_R[at_T])
-                unknown_R[at_T] = telling_T < 0
+                utc_R[at_T] = np.where(pass_T == 1, second_R[at_T], first_R[at_T])
+                unknown_R[at_T] = pass_T < 0
             known_T = at_T[~unknown_R[at_T]]
             if len(known_T):
                 self._last[vehicles[code]] = int(utc_R[known_T[-1]])
         return utc_R, unknown_R, never_R
 
-    def _tellings(
+    def _passes(
         self, local_T: np.ndarray, first_T: np.ndarray, second_T: np.ndarray, last: int | None
     ) -> np.ndarray:
-        """Of one vehicle's rows: 0 first telling or told once, 1 second, -1 unknown."""
+        """The pass (T,) of one vehicle's rows: 0 first or only one, 1 second, -1 unknown."""
         if np.count_nonzero(np.diff(local_T) < 0) > len(local_T) // 2:  # newest first
-            return self._tellings(local_T[::-1], first_T[::-1], second_T[::-1], None)[::-1]
-        telling_T = np.zeros(len(local_T), np.int64)
+            return self._passes(local_T[::-1], first_T[::-1], second_T[::-1], None)[::-1]
+        pass_T = np.zeros(len(local_T), np.int64)
         twice = np.flatnonzero(second_T > first_T)
         for day in np.unique(local_T[twice] // DAY_US):
             at = twice[local_T[twice] // DAY_US == day]
@@ -142,11 +154,11 @@ class LocalClock:
             if at[-1] + 1 < len(local_T):
                 gap_after = int(first_T[at[-1] + 1] - second_T[at[-1]])
             known = self._known(before, day)
-            telling_T[at] = _tellings_of_hour(local_T[at], known, gap_before, gap_after)
-        return telling_T
+            pass_T[at] = _passes_of_hour(local_T[at], known, gap_before, gap_after)
+        return pass_T
 
     def _known(self, before: int | None, day: int) -> tuple[int, int] | None:
-        """Local time and telling (0 or 1) of the row before, where it is of that very hour."""
+        """Local time and pass (0 or 1) of the row before, if it is of the same hour; else None."""
         if before is None:
             return None
         moment = datetime.datetime.fromtimestamp(before / 1e6, self._zone)
@@ -160,14 +172,15 @@ class LocalClock:
 
 
 def local_to_utc(local_R: np.ndarray, timezone: str, *, second: bool = False) -> np.ndarray:
-    """UTC microseconds (R,) of microseconds since 1970 told by clocks in ``timezone``.
+    """UTC microseconds (R,) of local microseconds since 1970 in ``timezone``.
 
-    The hour that autumn tells twice is read as its first telling, or its second. In the one that
-    spring leaves out the first lies behind the second.
+    The hour that is repeated in autumn is read as its first pass, or as its second. In the hour
+    that is left out in spring, the first lies after the second.
     """
     if timezone == "UTC":
         return local_R
-    minute_M, at_R = np.unique(local_R // MINUTE_US, return_inverse=True)  # no zone changes within
+    # The offset of a zone changes only at full minutes.
+    minute_M, at_R = np.unique(local_R // MINUTE_US, return_inverse=True)
     utc = pc.assume_timezone(
         pa.array(minute_M * MINUTE_US, pa.timestamp("us")),
         timezone,
@@ -179,32 +192,32 @@ def local_to_utc(local_R: np.ndarray, timezone: str, *, second: bool = False) ->
 
 
 def utc_times(column: pa.Array, rule: TimestampRule) -> tuple[np.ndarray, np.ndarray]:
-    """UTC microseconds (R,) of ISO text or epoch numbers, each by itself, and which are bad."""
+    """UTC microseconds of ISO text or epoch numbers, each by itself; and which are bad; (R,)."""
     told = times(column, TimestampRule(unit=rule.unit))
     us_R = np.where(told.local_R, local_to_utc(told.us_R, rule.timezone), told.us_R)
     return us_R, ~told.good_R | (us_R < EARLIEST_US) | (us_R >= LATEST_US)
 
 
-def _tellings_of_hour(
+def _passes_of_hour(
     local_H: np.ndarray,
     known: tuple[int, int] | None,
     gap_before: int | None,
     gap_after: int | None,
 ) -> np.ndarray:
-    """Tellings (H,) of one vehicle's rows in an hour that is told twice.
+    """The passes (H,) of one vehicle's rows through a repeated hour.
 
-    known: the row before, where it is of this hour too. gap_before: to the row before, if the
-    first row is of the first telling. gap_after: to the row after, if the last one is of the
-    second.
+    known: local time and pass of the row before, if it is of this hour. gap_before: microseconds
+    from the row before, if the first row is of the first pass. gap_after: microseconds to the row
+    after, if the last row is of the second pass.
     """
     if known is not None and known[1] == 1:
-        return _second_telling(local_H, known[0], int(local_H.max()))
+        return _second_pass(local_H, known[0], int(local_H.max()))
     start = known[0] if known is not None else int(local_H[0])
     highest_H = np.maximum.accumulate(np.concatenate([[start], local_H]))[:-1]
     change = np.flatnonzero(local_H < highest_H - STEP_BACK_US)
     if len(change):
         at = change[0]
-        second = _second_telling(local_H[at:], int(local_H[at]), int(highest_H[at]))
+        second = _second_pass(local_H[at:], int(local_H[at]), int(highest_H[at]))
         if (second < 0).any():
             return np.full(len(local_H), -1)
         return np.concatenate([np.zeros(at, np.int64), second])
@@ -215,16 +228,15 @@ def _tellings_of_hour(
     if follows != is_followed:
         return np.full(len(local_H), int(is_followed))
     back = np.flatnonzero(np.diff(local_H) < 0)
-    if follows and len(back) == 1:  # a gap hides most of the step
+    if follows and len(back) == 1:  # the one small step back is the change; a gap hid the rest
         return (np.arange(len(local_H)) > back[0]).astype(np.int64)
     return np.full(len(local_H), -1)
 
 
-def _second_telling(local_H: np.ndarray, start: int, top: int) -> np.ndarray:
-    """Tellings (H,) of rows after the change.
+def _second_pass(local_H: np.ndarray, start: int, top: int) -> np.ndarray:
+    """The passes (H,) of rows after the change: 1, or 0 for a late row of the first pass.
 
-    They are 1, but 0 for a late row of before it, and -1 (all) where they go back again. top: the
-    latest time of the first telling.
+    All are -1 if the times step back again. top: the latest time of the first pass.
     """
     ahead_H = np.minimum.accumulate(local_H[::-1])[::-1]  # the earliest from here on
     late_H = (local_H > top - STEP_BACK_US) & (ahead_H < local_H - STEP_BACK_US)

@@ -1,8 +1,8 @@
-"""A CSV file as batches: clean lines go to Arrow's parser as they are, others are mended first.
+"""A CSV file as batches: Arrow parses clean lines as they are, others are mended first.
 
-Arrow reads quotes over line ends and refuses rows by the number of their fields. So each block is
-looked at first: lines that are split as the header says stay, and those that are not are mended
-(missing or surplus empty fields at the end), left out (empty, a header again) or refused.
+Arrow reads quotes across line ends, and one row with a wrong number of fields fails a whole block.
+So each block is checked first: a line that does not have the header's number of fields is mended
+(empty fields at its end are added or removed), left out (empty, or a repeated header) or refused.
 
 Shape legend: L lines of a block, R rows of a batch.
 """
@@ -31,9 +31,10 @@ from amad.reading.lines import Block
 from amad.reading.scan import clean_lines, levelled, line_bounds
 from amad.reading.unpack import unpacked
 
-KEPT_CHARACTERS = 2000  # of a refused line
-COMMON_TOKEN_LINES = 200  # a word that so many lines of a block hold is no sign of a header
-# As written in the file; numbers.py knows them in any case and with spaces around, too.
+KEPT_CHARACTERS = 2000  # kept of a refused line
+COMMON_TOKEN_LINES = 200  # a word that more lines of a block hold is no sign of a header
+# Words for "no value" that Arrow makes null. ``numbers`` also knows them in any case and with
+# spaces around them.
 NULLS = [
     "", "-", "--", "---", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "1.#IND", "1.#QNAN",
     "-NaN", "-nan", "NaN", "nan", "NAN", "N/A", "n/a", "NA", "na", "NULL", "null", "Null",
@@ -62,7 +63,7 @@ def read_csv(path: Path, source: Source, resolve: Resolve) -> Iterator[RawBatch]
 
 
 class _Reader:
-    """Goes through the blocks after the header; keeps the number of rows, and the header."""
+    """Reads the blocks after the header; keeps the current header and the number of rows."""
 
     def __init__(
         self, source: Source, resolve: Resolve, layout: Layout, preamble: list[str]
@@ -76,7 +77,7 @@ class _Reader:
         self._rows = 0
 
     def refused(self, lines: list[tuple[str, bytes]]) -> RawBatch:
-        """The next rows, none of which can be read: reason and text of each."""
+        """A batch of rows none of which can be read, from the reason and the text of each."""
         broken = []
         for reason, text in lines:
             self._rows += 1
@@ -84,11 +85,11 @@ class _Reader:
         return self._batch(b"", [], broken, Counter())
 
     def read(self, block: Block) -> Iterator[RawBatch]:
-        """The rows of a block, in as many batches as it has parts with different headers."""
+        """The rows of a block, one batch for each part that has a header of its own."""
         if block.end == "long":
             yield self.refused([("a line of over 16 MB", block.data.rstrip(b"\n"))])
             return
-        pad = block.end == "line" and not self._preamble  # lines before a header stay as they are
+        pad = block.end == "line" and not self._preamble  # a preamble is compared as it is
         data = levelled(block.data, self._delimiter, self._layout.width, pad=pad)
         block = Block(data, block.end)
         start_L, end_L = line_bounds(data)
@@ -126,7 +127,7 @@ class _Reader:
     def _header_lines(
         self, data: bytes, start_L: np.ndarray, end_L: np.ndarray
     ) -> list[tuple[int, list[str]]]:
-        """Lines of the block that are headers, with their fields."""
+        """The numbers and the fields of the lines of the block that are headers."""
         lower = data.lower()
         candidates: set[int] = set()
         for token in self._tokens:
@@ -150,7 +151,7 @@ class _Reader:
         return headers
 
     def _preamble_before(self, data: bytes, start_L: np.ndarray, end_L: np.ndarray) -> list[str]:
-        """The last of these lines, where they are as those before the first header."""
+        """The last of these lines, if they can be the preamble of another recording."""
         count = len(self._preamble)
         if not 0 < count <= len(start_L):
             return []
@@ -169,7 +170,7 @@ class _Reader:
         left_out_L: np.ndarray,
         ignored: Counter,
     ) -> RawBatch:
-        """The rows of consecutive lines under one header."""
+        """The rows of consecutive lines under one header, without the lines left out."""
         data, layout = block.data, self._layout
         good_L = clean_lines(data, start_L, end_L, self._delimiter, layout.width) & ~left_out_L
         row_L = ~left_out_L
@@ -217,7 +218,7 @@ class _Reader:
 
 
 def _parsed(data: bytes, layout: Layout, source: Source) -> dict[str, pa.Array]:
-    """The columns of lines that all have the layout's number of fields, as text."""
+    """The columns to read as text; all lines must have the layout's number of fields."""
     columns = [f"f{at}" for at in layout.position.values()]  # Arrow's own names
     table = pa_csv.read_csv(
         pa.BufferReader(data),
@@ -230,7 +231,7 @@ def _parsed(data: bytes, layout: Layout, source: Source) -> dict[str, pa.Array]:
         convert_options=pa_csv.ConvertOptions(
             column_types=dict.fromkeys(columns, pa.string()),
             include_columns=columns,
-            null_values=NULLS,  # the fleet file's words are counted, by numbers.py
+            null_values=NULLS,  # ``numbers`` looks for the fleet file's own words and counts them
             strings_can_be_null=True,
         ),
     )

@@ -1,7 +1,7 @@
-"""One line to fields and back, where the fast way for clean lines does not do.
+"""One line is split into fields and joined again: the slow way, for lines that are not clean.
 
-A line is a row, whatever its quotes say: a quote that is opened is closed in the same line, or the
-line is refused.
+A quote must be closed in the line that opens it; otherwise the line is refused. So a stray quote
+never takes the lines after it along.
 """
 
 import re
@@ -36,7 +36,7 @@ def split(line: str, delimiter: str) -> list[tuple[str, bool]]:
 
 
 def join(fields: list[str], delimiter: str) -> str:
-    """The fields as one line that every CSV reader splits alike."""
+    """The fields as one line, with quotes where a CSV reader needs them."""
     return delimiter.join(
         '"' + text.replace('"', '""') + '"' if '"' in text or delimiter in text else text
         for text in fields

@@ -1,14 +1,13 @@
-"""Find a channel's column in a file whose headers are spelt a little otherwise.
+"""Find a channel's column in a file whose headers are spelt slightly differently.
 
-The same logger writes ``[°C]`` in one export and ``[Â°C]`` (UTF-8 read as Latin-1 and written
-again) in the next. So headers are compared in three steps, and the first step that finds a column
-decides:
+The same logger writes ``[°C]`` in one export and ``[Â°C]`` in the next (UTF-8 that was read as
+Latin-1). So headers are compared in three steps, and the first step that finds a column decides:
 
 1. exactly as written;
 2. tidied: mojibake repaired, Unicode compatibility forms and case folded, spaces collapsed;
-3. by the name before a trailing ``[unit]`` or ``(unit)``, where one side tells no unit.
+3. by the name before a trailing ``[unit]`` or ``(unit)``, where one of the two names no unit.
 
-Two different units never match: a speed in mph is no speed in km/h.
+Two different units never match: a speed in mph is not a speed in km/h.
 """
 
 import re
@@ -24,7 +23,7 @@ class AmbiguousHeaderError(ValueError):
 
 @lru_cache(maxsize=4096)
 def tidy(header: str) -> str:
-    """The header as compared: repaired, normalised (NFKC), folded, single spaces.
+    """The header in the form that is compared: repaired, normalised (NFKC), folded, single spaces.
 
     >>> tidy(" Intake  Air Temperature [Â°C]")
     'intake air temperature [°c]'
@@ -57,7 +56,7 @@ def find(name: str, headers: list[str]) -> int | None:
 
 
 def name_and_unit(header: str) -> tuple[str, str]:
-    """A header as a person wrote it, mojibake repaired: its name, and the unit at its end or "".
+    """The name in a header, and the unit at its end or ""; mojibake is repaired.
 
     >>> name_and_unit("Intake Air Temperature [Â°C]")
     ('Intake Air Temperature', '°C')
@@ -67,7 +66,7 @@ def name_and_unit(header: str) -> tuple[str, str]:
 
 
 def repaired(text: str) -> str:
-    """The text without mojibake.
+    """The text with mojibake repaired.
 
     >>> repaired("Air [Â°C]")
     'Air [°C]'

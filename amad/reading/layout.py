@@ -1,4 +1,4 @@
-"""Which line of a CSV file is its header, and what the header says about the lines after it."""
+"""The header of a CSV file: which line it is, and how the lines after it are split into fields."""
 
 import math
 import re
@@ -11,36 +11,36 @@ from amad.reading.headers import tidy
 from amad.reading.numbers import shown
 
 HEADER_WITHIN_LINES = 100
-EMPTY = b'""'  # a row of one empty field; an empty line is no row
+EMPTY = b'""'  # a row with one empty field, because an empty line is no row
 CUT = "a cut row: the file ends in it, without a line end, {}"
 DELIMITERS = {",": "','", ";": "';'", "\t": r'"\t"', "|": "'|'"}
 BEFORE = "a row before the header"
-# What columns are read as that hold no channel's value.
+# The names under which columns are read that hold no channel's value.
 NO_VALUES = {"timestamp", "timestamp, second", "start", "vehicle", "signal", "label"}
 NUMERIC = re.compile(r"[-+\d.,eE\s]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The columns of a CSV file. The header may end in nameless columns; rows may fill them."""
+    """The columns of a CSV file; the last ones may have no name, and rows may still fill them."""
 
     headers: list[str]
-    position: dict[str, int]  # of the columns to read, by the name they are read under
+    position: dict[str, int]  # name under which a column is read -> its position
     text: str = ""  # the header's line
 
     @property
     def width(self) -> int:
-        """Fields that a row may fill."""
+        """The most fields that a row may have."""
         return len(self.headers)
 
     @property
     def named(self) -> int:
-        """Fields that a row should fill."""
+        """The number of fields that a row should have."""
         return len(without_empty_end(self.headers))
 
     @property
     def names(self) -> dict[str, str]:
-        """The header of each column to read, by the name it is read under."""
+        """Name under which a column is read -> its header."""
         return {name: self.headers[at] for name, at in self.position.items()}
 
     def repeats(self, fields: list[str]) -> bool:
@@ -50,7 +50,8 @@ class Layout:
     def resembles(self, fields: list[str]) -> bool:
         """Is this line a header, of the same columns or of others?
 
-        At least half of its fields name columns of this one; names that are numbers do not tell.
+        It is one if at least half of its fields are headers of this layout; headers that are
+        numbers do not count.
         """
         known = {name for name in _tidied(self.headers) if not NUMERIC.fullmatch(name)}
         told = [name for name in _tidied(fields) if name]
@@ -58,7 +59,7 @@ class Layout:
         return hits >= min(2, len(known)) and hits > 0 and 2 * hits >= len(told)
 
     def fits(self, fields: list[str]) -> bool:
-        """Is this line a row? Then it has digits where its time should be, and a value."""
+        """Is this line a row? A row has a digit in its time, and a number in a channel's column."""
         cells = {name: fields[at] for name, at in self.position.items() if at < len(fields)}
         time = cells.get("timestamp", "")
         timed = "timestamp" not in self.position or any(map(str.isdigit, time))
@@ -66,7 +67,7 @@ class Layout:
         return timed and any(_is_number(text) for text in values)
 
     def tokens(self) -> list[bytes]:
-        """Lower-case bytes of which a header like this one holds at least one, and rows seldom."""
+        """Lower-case texts: each header like this one holds at least one, and few rows hold any."""
         names = [self.headers[at].strip().strip('"') for at in self.position.values()]
         names = [name for name in names if not NUMERIC.fullmatch(name)]
         chosen = sorted(names, key=len, reverse=True)[:2]
@@ -79,10 +80,10 @@ class Layout:
 
 
 def rows_before(lines: list[bytes], layout: Layout, delimiter: str) -> list[tuple[int, str]]:
-    """Which of the lines before the header are rows all the same, and why they cannot be read.
+    """The lines before the header that are rows, each with the reason why it cannot be read.
 
-    Such rows stand there where a log goes on from the file before, or where an earlier header lacks
-    a column. Every other line is preamble.
+    Rows come before the header where a log continues from the file before, or where an earlier
+    header lacks a column. Every other line belongs to the preamble.
     """
     found, under = [], None
     for at, line in enumerate(lines):
@@ -98,12 +99,12 @@ def rows_before(lines: list[bytes], layout: Layout, delimiter: str) -> list[tupl
 
 
 def mended(line: bytes, layout: Layout, source: Source, *, is_open: bool) -> bytes:
-    """The line with as many fields as the layout has: empty ones at its end added or taken off.
+    """The line with the layout's number of fields: empty ones at its end are added or removed.
 
     is_open: it is the last line of a file that does not end in a line end.
 
     Raises:
-        BrokenLineError: it cannot be read; the message is the reason.
+        BrokenLineError: the line cannot be read; the message is the reason.
     """
     delimiter = source.delimiter.encode()
     if not is_open and b'"' not in line and b"\0" not in line and line.isascii():
@@ -145,8 +146,8 @@ def find_header(lines: list[bytes], source: Source, resolve: Resolve) -> tuple[i
     """The index of the first line that holds the required columns, and its layout.
 
     Raises:
-        FileRefusedError: none of the lines does; the message is about the one that looks most like
-            a header, and names another delimiter or encoding if that is what is missing.
+        FileRefusedError: no line does. The message is about the line with most fields, or names
+            the delimiter or the encoding that should be set.
     """
     best: tuple[int, FileRefusedError] | None = None
     for at, line in enumerate(lines):
@@ -202,7 +203,7 @@ def _suggest_delimiter(lines: list[bytes], source: Source, resolve: Resolve, fie
 
 
 def _fields(line: str, delimiter: str) -> list[str]:
-    """The fields of a line, or the line as one field where its quotes are broken."""
+    """The fields of a line; the whole line as one field if its quotes are broken."""
     if not line.strip():
         return []
     try:

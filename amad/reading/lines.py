@@ -1,4 +1,4 @@
-"""Bytes in any encoding to blocks of whole lines in UTF-8; a line never spans two blocks."""
+"""Bytes in any encoding are cut into blocks of whole lines in UTF-8."""
 
 import codecs
 import re
@@ -11,7 +11,7 @@ from amad.reading.batch import FileRefusedError
 
 BLOCK_BYTES = 4 << 20
 LONGEST_LINE_BYTES = 16 << 20
-KEPT_BYTES = 2000  # of a line that is longer
+KEPT_BYTES = 2000  # kept of a line that is longer than that
 MARKS = re.compile(rb"^(?:\xef\xbb\xbf)+", re.MULTILINE)
 START_BYTES = 64  # enough to tell the encoding
 
@@ -26,10 +26,10 @@ BOMS = (
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Whole lines in UTF-8, each ended by one line feed.
+    """Whole lines in UTF-8, each with one line feed at its end.
 
-    end: ``line``, or what its last line is: ``open``, the file's last one, without a line end;
-    ``long``, cut here because it is longer than a line may be.
+    end: ``open`` if the last line is the file's last one and has no line end in the file; ``long``
+    if the block is the beginning of a line that is longer than a line may be; otherwise ``line``.
     """
 
     data: bytes
@@ -39,14 +39,14 @@ class Block:
 def blocks(pieces: Iterator[bytes], encoding: str) -> Iterator[Block]:
     """Cut a file's content into blocks of about ``BLOCK_BYTES``.
 
-    Line ends may be any of LF, CR LF and CR. A byte order mark decides over ``encoding``. Bytes
-    that are no UTF-8 stay as they are; those that another encoding cannot decode become zeros.
+    Lines may end in LF, CR LF or CR. A byte order mark takes precedence over ``encoding``. Bytes
+    that are not UTF-8 are kept; bytes that another encoding cannot decode become zeros.
 
     Raises:
-        FileRefusedError: as ``pieces`` does, after the last whole line before the fault.
+        FileRefusedError: ``pieces`` raised it; the whole lines before the fault were yielded.
     """
     held = b""
-    skipping = False  # the rest of a line that is too long
+    skipping = False  # True inside a line that is too long
     texts = _levelled(_in_utf8(pieces, encoding))
     while True:
         fault = None
@@ -79,7 +79,7 @@ def blocks(pieces: Iterator[bytes], encoding: str) -> Iterator[Block]:
 
 
 def _without_marks(data: bytes) -> bytes:
-    """Lines without a byte order mark at their start, as files that were joined have them."""
+    """Lines without the byte order marks that joined files leave at the start of a line."""
     return MARKS.sub(b"", data) if codecs.BOM_UTF8 in data else data
 
 
@@ -88,7 +88,7 @@ def _in_utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
     try:
         while len(first) < START_BYTES and (piece := next(pieces, None)) is not None:
             first += piece
-    except FileRefusedError as error:  # told after what came before it
+    except FileRefusedError as error:  # raised after the bytes before it were yielded
         rest = _raising(error)
     for mark, told in BOMS:
         if first.startswith(mark):
@@ -112,7 +112,7 @@ def _raising(error: FileRefusedError) -> Iterator[bytes]:
 
 
 def _refuse_wide_text(start: bytes) -> None:
-    """UTF-16 without its mark has a zero beside each letter of the header."""
+    """Refuse UTF-16 without a byte order mark: each letter of the header has a zero beside it."""
     start = start[:START_BYTES]
     for at, name in ((1, "utf-16-le"), (0, "utf-16-be")):
         if len(start) >= 8 and start[at::2].count(0) > 0.7 * len(start[at::2]):
@@ -126,7 +126,7 @@ def _levelled(texts: Iterator[bytes]) -> Iterator[bytes]:
     for text in texts:
         text = held + text
         held = b""
-        if text.endswith(b"\r"):  # its line feed may come with the next piece
+        if text.endswith(b"\r"):  # its line feed may be in the next piece
             text, held = text[:-1], b"\r"
         if b"\r" in text:
             text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")

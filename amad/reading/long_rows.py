@@ -1,6 +1,6 @@
-"""Rows of ``csv_long``, one measured value each, as rows that hold one channel and no other.
+"""Rows of ``csv_long`` with one measured value each become rows with a value in one channel.
 
-Rows of one vehicle and time that complement each other are joined later, in the lake.
+Rows of one vehicle and one time that complement each other are merged later, in the lake.
 
 Shape legend: R rows of a batch.
 """
@@ -23,7 +23,7 @@ LISTED = 20  # signals in a message
 
 
 class LongRows:
-    """Spreads the long rows of one file over the fleet's channels; knows the signals it saw."""
+    """Spreads the long rows of one file over the fleet's channels, and keeps the signals it saw."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
@@ -33,13 +33,13 @@ class LongRows:
         self._signal_of: dict[int, str] = {}
 
     def columns(self) -> dict[str, str]:
-        """Headers to look for, by the name that the batches have them under."""
+        """Name of a batch's column -> the header to look for."""
         return {SIGNAL: self._rule.signal, VALUE: self._rule.value}
 
     def spread(self, batch: RawBatch) -> RawBatch:
-        """The rows whose signal is a channel's, each with its value in that channel's column.
+        """The rows whose signal is a channel, each with its value in that channel's column.
 
-        Other signals are counted under ``ignored``; a row without a signal's name is broken.
+        Rows of other signals are counted in ``ignored``; a row without a signal's name is broken.
 
         Raises:
             FileRefusedError: two signals match one channel equally well.
@@ -81,10 +81,10 @@ class LongRows:
         )
 
     def finish(self) -> None:
-        """Look back at the whole file.
+        """Check the signals of the whole file.
 
         Raises:
-            FileRefusedError: it holds signals, but none that a channel names.
+            FileRefusedError: the file holds signals, but none that a channel names.
         """
         if self._channel_of and not self._signal_of:
             seen = sorted(self._channel_of)
@@ -95,7 +95,7 @@ class LongRows:
             )
 
     def _channel(self, signal: str) -> int:
-        """Position of the channel that the signal is of, -1 where none names it."""
+        """Position of the signal's channel; -1 if no channel names it."""
         if not signal:
             return -1
         if signal not in self._channel_of:

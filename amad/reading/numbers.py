@@ -1,17 +1,18 @@
-"""Columns to numbers: what loggers, databases and spreadsheets write is read, or refused with why.
+"""Columns become numbers, or their cells are refused with a reason.
 
-Raw columns are Arrow arrays: text from a CSV file, any type from Parquet. Read are:
+A raw column is an Arrow array: text from a CSV file, any type from a Parquet file. Accepted are:
 
 - ``12``, ``+1.5``, ``-.5``, ``1e3``, ``1.5D+03``, with ``decimal`` before the fraction, and the
   minus signs of typesetters;
-- thousands in groups of three, set apart by the other one of point and comma (``1.234.567,8`` where
+- thousands in groups of three, separated by the mark that is not ``decimal`` (``1.234.567,8`` if
   ``decimal`` is a comma), an apostrophe or a space; and ``1,00,000`` as written in India;
 - true, false, t, f, yes, no, y, n, on and off, as 1 and 0;
 - a number with the channel's own unit behind it (``45 %``);
-- words for no value, as null: nothing, -, ---, NaN, null, n/a and the like, and the fleet file's.
+- words for "no value", as null: an empty cell, -, ---, NaN, null, n/a and the like, and the words
+  that the fleet file lists.
 
-A lone group (``1,234``) may as well be a fraction of three digits. It is taken for thousands where
-the fleet file tells ``decimal``, or where the column shows that it has no fractions.
+A lone group (``1,234``) may also be a fraction of three digits. It is read as thousands if the
+fleet file sets ``decimal``, or if other cells show that the column has no fractions.
 
 Shape legend: R rows of a batch.
 """
@@ -26,7 +27,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# As compared: trimmed, in small letters; any number of hyphens is such a word too.
+# Cells are compared with these after they are trimmed and put in lower case. Any number of hyphens
+# also means "no value".
 NULL_WORDS = (
     "", "nan", "+nan", "-nan", "nan(ind)", "-nan(ind)", "1.#qnan", "-1.#qnan", "1.#ind", "-1.#ind",
     "null", "(null)", "<null>", "#null", "none", "nil", "\\n", "na", "n/a", "n.a.", "#n/a", "#na",
@@ -35,16 +37,16 @@ NULL_WORDS = (
 FIGURES = r"[+-]?[\d.,' ]*\d[.,]?(?:e[+-]?\d+)?"
 TRUE_WORDS = ("true", "t", "yes", "y", "on")
 FALSE_WORDS = ("false", "f", "no", "n", "off")
-# Other spellings of a unit than the fleet file's.
+# Spellings of one unit.
 UNITS = (("%", "percent", "pct"), ("°c", "celsius", "degc", "deg c", "c"), ("km/h", "kph", "kmh"))
 
 LARGEST = float(np.finfo(np.float32).max)  # windows and models hold float32
-EXACT = 2.0**53  # beyond it a float64 does not tell neighbouring whole numbers apart
+EXACT = 2.0**53  # above it a float64 cannot hold every whole number
 SHOWN = 60  # characters of a cell in a reason
 
 
 class NotReadableError(ValueError):
-    """A whole column cannot be read as what it should be: the file is refused."""
+    """A column has a type that cannot be read as numbers or times, so the file is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +54,12 @@ class Numbers:
     """A column as numbers."""
 
     value_R: np.ndarray  # float64, NaN where null or refused
-    null_R: np.ndarray  # bool: stood for "no value" by a word or number of the fleet file
-    refused: list[tuple[np.ndarray, str]]  # rows (R,) bool, and what is wrong with them
+    null_R: np.ndarray  # bool: a word or number that the fleet file lists as "no value"
+    refused: list[tuple[np.ndarray, str]]  # rows, bool (R,), and what is wrong with them
 
     @property
     def bad_R(self) -> np.ndarray:
-        """Which rows are refused, for whatever reason."""
+        """The rows that are refused for any reason, bool (R,)."""
         return np.logical_or.reduce(
             [np.zeros(len(self.value_R), bool), *(r for r, _ in self.refused)]
         )
@@ -71,14 +73,15 @@ def numbers(
     known: Iterable[float] = (),
     unit: str = "",
 ) -> Numbers:
-    """The values of a column (R,).
+    """Read a column of R cells. Infinite values and numbers that cannot be held are refused.
 
-    decimal: what stands before a fraction in text; None: a point, but nobody has said so. nulls:
-    more words that mean "no value"; one that tells a number means that number. known: numbers that
-    mean so too, which stay as they are, for the profile to count. unit: of the channel; text may
-    repeat it.
-
-    Infinite values, those beyond float32 and whole numbers beyond 2^53 are refused.
+    Args:
+        column: text, or a type of numbers.
+        decimal: the mark before a fraction in text; None is a point that the fleet file does not
+            set.
+        nulls: more words for "no value"; a word that is a number also stands for that number.
+        known: numbers for "no value" that are kept, so that the profile can count them.
+        unit: the channel's unit, which may follow a number in text.
 
     Raises:
         NotReadableError: the column's type holds no numbers.
@@ -124,7 +127,7 @@ def shown(text: object) -> str:
 
 
 def _split(nulls: Iterable[str]) -> tuple[list[str], list[float]]:
-    """Words as compared, and numbers; a word that tells a number counts as that number too."""
+    """The words in lower case, and the numbers among them."""
     words, figures = [], []
     for item in nulls:
         with contextlib.suppress(ValueError):
@@ -134,13 +137,13 @@ def _split(nulls: Iterable[str]) -> tuple[list[str], list[float]]:
 
 
 def _is_any(value_R: np.ndarray, figures: list[float]) -> np.ndarray:
-    """Which values are one of the figures, also as a float32 file holds them."""
+    """Which values are one of the figures, or a figure rounded to float32, bool (R,)."""
     with np.errstate(over="ignore"):
         return np.isin(value_R, [*figures, *np.array(figures, np.float32).astype(np.float64)])
 
 
 def _plain_numbers(column: pa.Array, decimal: str) -> pa.Array | None:
-    """The quick way, for a batch that holds nothing but plain numbers; None where it does not."""
+    """The quick way, for text that holds only plain numbers; None if there is any other text."""
     if decimal == ",":
         if pc.any(pc.match_substring(column, ".")).as_py():
             return None
@@ -152,7 +155,7 @@ def _plain_numbers(column: pa.Array, decimal: str) -> pa.Array | None:
 
 
 def tidied(column: pa.Array) -> pa.Array:
-    """The text trimmed, in small letters, with one spelling of minus, apostrophe and space."""
+    """The text trimmed, in lower case, with one spelling of minus, apostrophe and space."""
     text = pc.utf8_lower(pc.utf8_trim_whitespace(pc.cast(column, pa.string())))
     for found, tidy in (
         ("[\u2212\u2012\u2013\u2014]", "-"),
@@ -164,7 +167,7 @@ def tidied(column: pa.Array) -> pa.Array:
 
 
 def says_nothing(text: pa.Array) -> np.ndarray:
-    """Which tidied texts are words for no value, bool (R,)."""
+    """Which tidied texts are words for "no value", bool (R,)."""
     text = pc.fill_null(text, "")
     return flags(pc.is_in(text, pa.array(NULL_WORDS))) | _matches(text, "^-+$")
 
@@ -182,7 +185,7 @@ def _matches(text: pa.Array, pattern: str) -> np.ndarray:
 def _of_text(
     text: pa.Array, raw: pa.Array, decimal: str | None, unit: str, null_R: np.ndarray
 ) -> tuple[pa.Array, list[tuple[np.ndarray, str]]]:
-    """The slow way: tidied text as float64, null where it is no number, and what is wrong."""
+    """The slow way: tidied text as float64, null if it is no number, and which rows are refused."""
     nothing = pa.scalar(None, text.type)
     text = pc.if_else(pa.array(says_nothing(text) | null_R), nothing, text)
     known_R = flags(pc.is_valid(text))
@@ -205,7 +208,7 @@ def _of_text(
     if proof_R.any():
         lone_read = True
     elif decimal is None:
-        # A writer of fractions with three digits would not write 850, nor 850.5.
+        # A logger that writes three digits after the point writes neither 850 nor 850.5.
         no_fraction_R = matches(rf"^[+-]?\d{{1,3}}({point}\d+)?$")
         lone_read = bool(no_fraction_R.any()) and not swapped_R.any()
     else:
@@ -227,7 +230,7 @@ def _wrong(
     lone_R: np.ndarray,
     decimal: str | None,
 ) -> Iterator[tuple[np.ndarray, str]]:
-    """Why cells are no numbers, kind by kind: rows, and a sentence that shows the first of them."""
+    """The rows of each kind of fault, and a sentence that quotes the first of them."""
     matches = partial(_matches, number)
     other = "," if decimal != "," else "."
     names = {",": "comma", ".": "point"}
@@ -257,7 +260,10 @@ def _wrong(
 
 
 def _beyond(value_R: np.ndarray, raw: pa.Array, whole: bool) -> Iterator[tuple[np.ndarray, str]]:
-    """Numbers that cannot be held. whole: the column's type is one of whole numbers."""
+    """Numbers beyond float32, and whole numbers beyond 2^53, which a float64 does not hold exactly.
+
+    whole: the column's type holds only whole numbers.
+    """
     large_R = np.abs(value_R) >= EXACT
     if not large_R.any():
         return

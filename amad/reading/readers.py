@@ -1,10 +1,9 @@
-"""Raw files as a stream of batches, whatever their format; a batch is a few megabytes.
+"""Raw files as a stream of batches of a few megabytes, whatever their format.
 
-A reader yields the columns that the contract asks for as they stand in the file, each row with its
-number, and apart from them the lines that are no rows. It judges no value: that is ``rows.py``.
+A reader yields the cells of the columns that the fleet file asks for as they are in the file, and
+apart from them the lines that are no rows. Whether a cell is a valid value is decided in ``rows``.
 
-Row numbers count from 1. No rows, and without a number, are: the lines before the header, the
-header wherever it stands, and empty lines.
+Rows are numbered from 1. Lines before the header, headers and empty lines have no number.
 """
 
 import re
@@ -24,20 +23,20 @@ def read_batches(path: Path, source: Source, resolve: Resolve) -> Iterator[RawBa
     """Stream a file in the source's format.
 
     Raises:
-        FileRefusedError: the file is of another format, is damaged, or ``resolve`` refused its
-            headers. What was yielded before is good.
+        FileRefusedError: the file has another format, is damaged, or ``resolve`` refused its
+            headers. The batches yielded before remain valid.
     """
     reader = read_parquet if source.format == "parquet" else read_csv
     try:
         yield from reader(path, source, resolve)
     except (FileRefusedError, AmadError, MemoryError):
         raise
-    except Exception as error:  # whatever a library raises is of this file alone
+    except Exception as error:  # no error of a library may stop the other files
         raise refusal(error) from error
 
 
 def refusal(error: Exception) -> FileRefusedError:
-    """Why a file is refused, for an error that says nothing of files."""
+    """The refusal of a file for an error whose message does not speak of a file."""
     if isinstance(error, OSError) and error.strerror:
         return FileRefusedError(f"unreadable file: {error.strerror.lower()}")
     text = re.sub(r"\s+", " ", str(error)).strip()

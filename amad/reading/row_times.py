@@ -5,7 +5,7 @@ Shape legend: R rows of a batch.
 
 import datetime
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,8 @@ from amad.reading.times import DAY_US, Times
 
 Refuse = Callable[[np.ndarray, str], None]  # marks rows as refused, for a reason
 
-SECOND = "timestamp, second"  # the role of a column of times of day beside one of dates
-LOOKED_AT = 200  # unreadable texts of a batch, to tell what they look like
+SECOND = "timestamp, second"  # the column of times of day, where dates have a column of their own
+LOOKED_AT = 200  # unreadable texts of a batch that are looked at to tell what they look like
 MISSING = "timestamp is missing"
 NOT_READABLE = "timestamp is not readable"
 ROUNDED = "timestamp is rounded"
@@ -38,9 +38,14 @@ AGAIN = "elapsed time starts again"
 class RowTimes:
     """Reads the times of one file's rows, batch by batch.
 
-    vehicle: of all rows, where it is known before. index_rows: vehicle -> periods that its earlier
-    files took, for ``take: index``; it is counted on. clock: follows local times over the files of
-    a run. file: where the file lies, for ``start_from: modified``.
+    Args:
+        fleet: its ``source.timestamp`` is the rule.
+        path: the file's path below the fleet's folder, which may tell a date.
+        vehicle: the vehicle of all rows, or None where a column names it.
+        index_rows: vehicle -> periods that its earlier files took, for ``take: index``. The
+            periods of this file are added.
+        clock: follows local times over the files of a run; by default over this file alone.
+        file: where the file is, for ``start_from: modified``.
     """
 
     def __init__(
@@ -69,7 +74,7 @@ class RowTimes:
         self._latest = times.LATEST_US if simulated else times.now_us() + DAY_US
 
     def columns(self) -> dict[str, str]:
-        """Headers to look for, by the name that the batches have them under."""
+        """Name of a batch's column -> the header to look for."""
         rule = self._rule
         if rule.take == "index":
             return {}
@@ -86,7 +91,7 @@ class RowTimes:
         return self._rule.start_us + self._index_rows.get(self._vehicle, 0) * self._fleet.period_us
 
     def finish(self, rows: int) -> None:
-        """The file is read; it had so many rows."""
+        """Count the periods of the file, which had so many rows, for the vehicle's next file."""
         if self._rule.take != "index":
             return
         counted = self._counted if self._vehicle is None else {self._vehicle: rows}
@@ -97,7 +102,16 @@ class RowTimes:
     def read(
         self, batch: RawBatch, vehicles: list[str], code_R: np.ndarray, refuse: Refuse
     ) -> np.ndarray:
-        """int64 microseconds UTC (R,), whatever where ``refuse`` is called.
+        """Read the times of a batch and call ``refuse`` for rows that have none.
+
+        Args:
+            batch: R rows.
+            vehicles: the batch's vehicles.
+            code_R: the index of each row's vehicle, -1 where it is refused.
+            refuse: marks rows (bool, (R,)) as refused, for a reason.
+
+        Returns:
+            int64 microseconds UTC (R,); without meaning in refused rows.
 
         Raises:
             FileRefusedError: the column's type holds no times, or the recording has no start.
@@ -117,9 +131,7 @@ class RowTimes:
                 told = times.elapsed(column, rule.unit)
         except NotReadableError as error:
             raise FileRefusedError(f"column {batch.headers['timestamp']!r}: {error}") from None
-        refuse(told.missing_R, MISSING)
-        refuse(told.rounded_R, self._why_rounded(column, told))
-        refuse(told.unreadable_R, self._why_unreadable(column, told))
+        self._refuse_untold(told, column, refuse)
         good_R = told.good_R
         us_R, local_R = told.us_R, told.local_R
         if rule.take == "time_of_day":
@@ -128,11 +140,11 @@ class RowTimes:
             us_R, local_R = self._midnight + day_R * DAY_US + us_R, good_R
         elif rule.take == "elapsed":
             us_R = us_R + self._starts(batch, us_R, good_R, refuse)
-        # A day more, as local time may tell: a clock that is set wrongly tells nothing of summer.
+        # Times far outside of what is accepted are no evidence of when summer time ended. A local
+        # time differs from UTC by less than a day, so a day more is let through here.
         near_R = good_R & (us_R >= times.EARLIEST_US - DAY_US) & (us_R < self._latest + DAY_US)
         us_R = self._to_utc(us_R, local_R & near_R, vehicles, code_R, refuse)
-        for out_R, reason in self._outside(us_R, good_R, column):
-            refuse(out_R, reason)
+        self._refuse_outside(us_R, good_R, column, refuse)
         return us_R
 
     def _to_utc(
@@ -152,47 +164,38 @@ class RowTimes:
             (unknown_L, f"{TWICE}: in {zone}, and the order of the rows does not tell which"),
             (never_L, f"{NEVER}: in {zone}; is that the clock's source.timestamp.timezone?"),
         ):
-            bad_R = np.zeros(len(us_R), bool)
-            bad_R[at_L] = bad_L
-            refuse(bad_R, reason)
+            refuse(np.isin(np.arange(len(us_R)), at_L[bad_L]), reason)
         return us_R
 
-    def _outside(
-        self, us_R: np.ndarray, good_R: np.ndarray, column: pa.Array
-    ) -> Iterator[tuple[np.ndarray, str]]:
+    def _refuse_untold(self, told: Times, column: pa.Array, refuse: Refuse) -> None:
+        """Refuse the rows whose cell tells no time."""
+        refuse(told.missing_R, MISSING)
+        if told.rounded_R.any():
+            first = shown(column[int(told.rounded_R.argmax())].as_py())
+            why = f"{first} stands for many rows; write the column with all its digits"
+            refuse(told.rounded_R, f"{ROUNDED}: {why}")
+        if told.unreadable_R.any():
+            at = np.flatnonzero(told.unreadable_R)[:LOOKED_AT]
+            texts = [str(cell) for cell in column.take(pa.array(at)).to_pylist()]
+            form = self._rule.format
+            why = timestamp_guess.describe(texts, f" is not of the form {form!r}" if form else "")
+            refuse(told.unreadable_R, f"{NOT_READABLE}: {why}")
+
+    def _refuse_outside(
+        self, us_R: np.ndarray, good_R: np.ndarray, column: pa.Array, refuse: Refuse
+    ) -> None:
+        """Refuse the rows whose time lies before 1980 or in the future."""
         early_R = good_R & (us_R < times.EARLIEST_US)
         if early_R.any():
             at = int(early_R.argmax())
             text = str(column[at].as_py()) if self._rule.take == "column" else _iso(int(us_R[at]))
-            why = (
-                timestamp_guess.describe([text])
-                if _is_number(text)
-                else f"{text} is of a clock never set"
-            )
-            yield early_R, f"{EARLY}: {why}"
+            unset = f"{text} is of a clock that was never set"
+            why = timestamp_guess.describe([text]) if _is_number(text) else unset
+            refuse(early_R, f"{EARLY}: {why}")
         ahead_R = good_R & (us_R >= self._latest)
         if ahead_R.any():
-            yield (
-                ahead_R,
-                f"{AHEAD}: {_iso(int(us_R[ahead_R.argmax()]))} UTC, by the clock of this machine",
-            )
-
-    def _why_unreadable(self, column: pa.Array, told: Times) -> str:
-        if not told.unreadable_R.any():
-            return NOT_READABLE
-        wanted = f" is not of the form {self._rule.format!r}" if self._rule.format else ""
-        return f"{NOT_READABLE}: {self._seen(column, told.unreadable_R, wanted)}"
-
-    def _why_rounded(self, column: pa.Array, told: Times) -> str:
-        if not told.rounded_R.any():
-            return ROUNDED
-        first = shown(column[int(told.rounded_R.argmax())].as_py())
-        return f"{ROUNDED}: {first} stands for many rows; write the column with all its digits"
-
-    def _seen(self, column: pa.Array, bad_R: np.ndarray, wanted: str = "") -> str:
-        """The first of the cells and what they look like."""
-        texts = [str(column[int(at)].as_py()) for at in np.flatnonzero(bad_R)[:LOOKED_AT]]
-        return timestamp_guess.describe(texts, wanted)
+            first = _iso(int(us_R[ahead_R.argmax()]))
+            refuse(ahead_R, f"{AHEAD}: {first} UTC, by the clock of this machine")
 
     def _midnight_us(self) -> int:
         """Local midnight of the date in the path, for ``take: time_of_day``."""
@@ -212,7 +215,7 @@ class RowTimes:
     def _starts(
         self, batch: RawBatch, us_R: np.ndarray, good_R: np.ndarray, refuse: Refuse
     ) -> np.ndarray:
-        """UTC (R,) of the recording's start, for ``take: elapsed``; rows of another are refused."""
+        """UTC (R,) of the recording's start; rows of a second recording are refused."""
         rule = self._rule
         if rule.start_from == "column":
             return self._starts_in_column(batch, refuse)
@@ -239,7 +242,7 @@ class RowTimes:
         return self._parsed_start((match[1] if match.groups() else match[0]).strip())
 
     def _starts_in_column(self, batch: RawBatch, refuse: Refuse) -> np.ndarray:
-        """Each row's start is the one that was told last."""
+        """UTC (R,) of each row's start: what its cell or the last filled cell before it tells."""
         cells = batch.columns["start"].to_pylist()
         known = {cell: None for cell in cells if cell not in (None, "")}
         us_of = {cell: self._parsed_start(cell) for cell in known}
@@ -252,14 +255,14 @@ class RowTimes:
         return start_R
 
     def _parsed_start(self, cell: object) -> int:
-        """UTC microseconds of a start as it is told."""
+        """UTC microseconds of a start, from its text or its number."""
         rule = self._rule
         form = rule.start_format
         reader = TimestampRule(format=form, timezone=rule.timezone)
         if isinstance(cell, (int, float)) or (not form and _is_number(str(cell))):
             seen = timestamp_guess.looks_like([str(cell)])
-            unit = (seen.settings if seen else {}).get("unit", "s")
-            reader = TimestampRule(unit=unit, format=(seen.settings if seen else {}).get("format"))
+            settings = seen.settings if seen else {}
+            reader = TimestampRule(unit=settings.get("unit", "s"), format=settings.get("format"))
         told = times.times(pa.array([cell]), reader)
         if not told.good_R[0] or told.us_R[0] < times.EARLIEST_US:
             why = timestamp_guess.describe(
@@ -267,11 +270,11 @@ class RowTimes:
             )
             why = why.replace("timestamp.format", "timestamp.start_format")
             raise FileRefusedError(f"no start of the recording: {why}")
-        local = told.us_R if not told.local_R[0] else local_to_utc(told.us_R, rule.timezone)
-        return int(local[0])
+        start_1 = local_to_utc(told.us_R, rule.timezone) if told.local_R[0] else told.us_R
+        return int(start_1[0])
 
     def _modified_us(self) -> int:
-        """When the recording began that ended as the file was last written."""
+        """The recording's start, if it ended when the file was last written."""
         assert self._file is not None, "start_from: modified needs the file"
         watch, last = Stopwatch(), 0
 
@@ -296,9 +299,9 @@ class RowTimes:
         return self._file.stat().st_mtime_ns // 1000 - last
 
     def _by_index(self, batch: RawBatch, vehicles: list[str], code_R: np.ndarray) -> np.ndarray:
-        """Row i of a vehicle, whatever it holds, is i periods after the start."""
+        """UTC (R,): row i of a vehicle is i periods after the start, whatever it holds."""
         index_R = np.zeros(len(code_R), np.int64)
-        if self._vehicle is not None:  # a broken line takes its place in time too
+        if self._vehicle is not None:  # a line that was no row takes its place in time, too
             index_R = self._index_rows.get(self._vehicle, 0) + batch.row_R - 1
         else:
             for code, vehicle in enumerate(vehicles):
@@ -309,7 +312,7 @@ class RowTimes:
         return self._rule.start_us + index_R * self._fleet.period_us
 
     def _gap_periods(self) -> int:
-        """Periods left out after a file, so that the next one is a recording of its own."""
+        """Periods to leave out after a file, which make the next one a recording of its own."""
         gap = self._rule.gap_between_files
         return 0 if gap is None else max(0, -int(-gap * 1_000_000 // self._fleet.period_us) - 1)
 

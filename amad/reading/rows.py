@@ -1,4 +1,4 @@
-"""One file's batches to clean rows: vehicle, time and values read, or refused with a reason.
+"""The batches of one file become clean rows with vehicle, time and values, or are refused.
 
 Shape legend: R rows of a batch, T clean rows of it, C channels of the fleet.
 """
@@ -28,32 +28,38 @@ from amad.reading.times import DAY_US
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CleanRows:
-    """Rows that were read. Times in microseconds UTC; NaN where a channel has no value."""
+    """T rows that were read, with the values of C channels."""
 
     vehicles: list[str]
     code_T: np.ndarray  # int64, index into vehicles
-    timestamp_T: np.ndarray  # int64
-    value_TC: np.ndarray  # float64
+    timestamp_T: np.ndarray  # int64, microseconds UTC
+    value_TC: np.ndarray  # float64, NaN where a channel has no value
     label_T: np.ndarray | None  # int8
-    row_T: np.ndarray  # int64, number in the file
+    row_T: np.ndarray  # int64, the row's number in the file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefusedRow:
-    """A row that was not read, and the vehicle-day it would have been of, where that is known."""
+    """A row that was not read, with its vehicle and its day as far as they are known."""
 
     row: int
     reason: str
     content: str  # JSON
     vehicle: str | None = None
-    day: int | None = None  # since 1970-01-01, of the nearest earlier row that was read
+    day: int | None = None  # days since 1970-01-01, from the nearest earlier row that was read
 
 
 class FileParser:
-    """Reads one file's batches in order; keeps what its clock and vehicle rule carry over rows.
+    """Reads the batches of one file in order.
 
-    index_rows: vehicle -> periods that its earlier files took, for ``take: index``; it is counted
-    on. clock: follows local times over the files of a run. file: where the file lies.
+    Args:
+        fleet: the fleet file.
+        path: the file's path below the fleet's folder.
+        part: ``train``, ``test`` or ``all``.
+        index_rows: vehicle -> periods that its earlier files took, for ``take: index``. The
+            periods of this file are added.
+        clock: follows local times over the files of a run; by default over this file alone.
+        file: where the file is.
     """
 
     def __init__(
@@ -70,48 +76,48 @@ class FileParser:
         self._path = path
         self._part = part
         self._name_of = _names_of(self._rules)
-        self.ignored: Counter = Counter()  # what is no row, such as a repeated header -> how many
-        self.unknown: Counter = Counter()  # vehicle of no class -> its refused rows
+        self.ignored: Counter = Counter()  # kind of line that is no row -> how many
+        self.unknown: Counter = Counter()  # vehicle in no vehicle class -> its refused rows
         self._vehicle = vehicle_of_path(self._rules, path)
         self._times = RowTimes(fleet, path, self._vehicle, index_rows, clock, file)
-        told = "decimal" in self._rules.model_fields_set
-        self._decimal = self._rules.decimal if told else None
+        is_set = "decimal" in self._rules.model_fields_set
+        self._decimal = self._rules.decimal if is_set else None
         self._class_of: dict[str, str | None] = {}
         self._last_day: int | None = None
-        self.rows = 0  # parsed so far, refused ones counted
+        self.rows = 0  # parsed so far, with the refused ones
         self._long = LongRows(fleet) if self._rules.format == "csv_long" else None
-        self.nulls: Counter = Counter()  # channel -> values that stood for none, as the fleet says
+        self.nulls: Counter = Counter()  # channel -> values that the fleet file lists as "no value"
         self._has_label = fleet.labels.kind in ("column", "intervals")
 
     @property
     def vehicle(self) -> str | None:
-        """The vehicle of all rows, where the path or the contract names it."""
+        """The vehicle of all rows; None if a column names it."""
         return self._vehicle
 
     @property
     def first_us(self) -> int | None:
-        """The time of the file's first row, where that is known before it is read."""
+        """UTC microseconds of the file's first row, if that is known before it is read."""
         return self._times.first_us
 
     def finish(self) -> None:
-        """Count the file's rows on for the vehicle's next file.
+        """End the file, so that the vehicle's next file continues after it.
 
         Raises:
-            FileRefusedError: nothing in it was of the fleet.
+            FileRefusedError: nothing in the file was of the fleet.
         """
         if self._long is not None:
             self._long.finish()
         self._times.finish(self.rows)
 
     def break_off(self) -> None:
-        """The file's rest cannot be read: the vehicle's next one goes on after what was read."""
+        """End a file that cannot be read on; the next file continues after the rows read."""
         self._times.finish(self.rows)
 
     def resolve(self, headers: list[str]) -> dict[str, int]:
-        """Positions of the columns to read, by channel name or role.
+        """Find the columns to read: channel's name or role -> position.
 
         Raises:
-            FileRefusedError: a column is missing, or several match; the message lists the headers.
+            FileRefusedError: a column is missing, or several match; the message names the headers.
         """
         wanted: dict[str, str] = {}
         if self._rules.vehicle.take == "column":
@@ -145,7 +151,7 @@ class FileParser:
         """Read a batch; every row of it is in one of the two results.
 
         Raises:
-            FileRefusedError: a column's type cannot hold what the contract says it holds.
+            FileRefusedError: a column's type cannot hold what the fleet file says it holds.
         """
         if self._long is not None:
             batch = self._long.spread(batch)
@@ -189,7 +195,7 @@ class FileParser:
         return clean, list(self._dated(refused, clean))
 
     def _dated(self, refused: list[tuple], clean: CleanRows) -> Iterator[RefusedRow]:
-        """Give refused rows the day of the nearest earlier clean row, else of the next one."""
+        """Refused rows with the day of the nearest earlier clean row, or else of the next one."""
         day_T = clean.timestamp_T // DAY_US
         for row, reason, content, vehicle in sorted(refused):
             at = int(np.searchsorted(clean.row_T, row)) - 1
@@ -201,21 +207,21 @@ class FileParser:
             self._last_day = int(day_T[-1])
 
     def _may_lack(self) -> list[bool]:
-        """For each channel: may this file do without its column?
+        """For each channel: may its column be missing?
 
-        Only where a vehicle in it may be of a class without the channel.
+        It may if the file can hold rows of a vehicle whose class lacks the channel.
         """
         if self._vehicle is not None:
             kind = self._class(self._vehicle)
             if kind is None:
-                self.unknown[self._vehicle] = 1  # an entry of its own, as the file is
+                self.unknown[self._vehicle] = 1  # the refused file counts as one row
                 raise FileRefusedError(f"unknown vehicle: {self._vehicle!r} is in no vehicle class")
             return [not has for has in self._fleet.has_channel(kind)]
         classes = {item.name for item in self._fleet.vehicle_classes}
         return [c.classes is not None and set(c.classes) != classes for c in self._fleet.channels]
 
     def _vehicles(self, batch: RawBatch, refuse: Refuse) -> tuple[list[str], np.ndarray]:
-        """The batch's vehicle ids and the index into them of each row, -1 where refused."""
+        """The batch's vehicles, and the index of each row's vehicle (R,), -1 where refused."""
         if self._vehicle is not None:
             return [self._vehicle], np.zeros(len(batch.row_R), np.int64)
         column = batch.columns["vehicle"]
@@ -225,7 +231,7 @@ class FileParser:
         told = ("" if v is None else _id_of(v) for v in column.dictionary.to_pylist())
         told = ("" if name.lower() in nothing else name for name in told)
         spelt = [self._name_of.get(name, name) for name in told]
-        names = list(dict.fromkeys(spelt))  # spellings of one vehicle have one code
+        names = list(dict.fromkeys(spelt))  # all spellings of a vehicle share one code
         position = {name: code for code, name in enumerate(names)}
         code_R = pc.fill_null(column.indices, -1).to_numpy(zero_copy_only=False)
         code_R = np.array([*(position[name] for name in spelt), -1], np.int64)[code_R]
@@ -241,9 +247,9 @@ class FileParser:
     def _values(
         self, batch: RawBatch, vehicles: list[str], code_R: np.ndarray, refuse: Refuse
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Values (R, C), and which were made null by a word or number of the fleet file.
+        """Values (R, C), and which are null because the fleet file lists them as "no value".
 
-        A value is NaN where it is null, refused, or not a channel of the vehicle's class.
+        A value is NaN if it is null, refused, or of a channel that the vehicle's class lacks.
         """
         value_RC = np.full((len(code_R), len(self._fleet.channels)), np.nan)
         null_RC = np.zeros(value_RC.shape, bool)
@@ -270,7 +276,7 @@ class FileParser:
         return value_RC, null_RC
 
     def _lacks(self, vehicles: list[str]) -> np.ndarray:
-        """(V + 1, C): does the vehicle's class lack the channel? The last row is index -1's."""
+        """Does a vehicle's class lack a channel? (V + 1, C); the last row is for code -1."""
         nothing = [False] * len(self._fleet.channels)
         rows = []
         for vehicle in vehicles:
@@ -287,7 +293,7 @@ class FileParser:
         return self._class_of[vehicle]
 
     def _labels(self, batch: RawBatch, rows: int, refuse: Refuse) -> np.ndarray | None:
-        """0 or 1 a row: from its column, else 0 (intervals are drawn in with the lake's parts)."""
+        """0 or 1 per row (R,) from the label column, or 0 where intervals are drawn in later."""
         if not self._has_label:
             return None
         if "label" not in batch.columns:
@@ -302,10 +308,10 @@ class FileParser:
 
 
 def vehicle_of_path(rules: Source, path: str) -> str | None:
-    """The vehicle of all rows of a file; None where a column tells it.
+    """The vehicle of all rows of a file; None if a column names it.
 
     Raises:
-        FileRefusedError: the path should tell it, and does not.
+        FileRefusedError: the vehicle's pattern does not match the path.
     """
     rule = rules.vehicle
     if rule.take == "constant":
@@ -326,10 +332,7 @@ def _names_of(rules: Source) -> dict[str, str]:
 
 
 def _id_of(cell: object) -> str:
-    """A vehicle's id as text.
-
-    A whole number is the same id where a column with gaps holds it as a decimal.
-    """
+    """A vehicle's id as text; 7.0, as a column with gaps holds the number 7, becomes 7."""
     if isinstance(cell, float) and cell.is_integer():
         cell = int(cell)
     return str(cell).strip()

@@ -1,4 +1,4 @@
-"""By which rules the raw files of a fleet are read."""
+"""The rules by which the raw files of a fleet are read."""
 
 from amad.config import Fleet
 from amad.config.source import FileSet, Source
@@ -7,7 +7,7 @@ PARTS = ("train", "all", "test")  # the order in which a vehicle's files are rea
 
 
 def reading_rules(fleet: Fleet) -> Source:
-    """How the raw files are read; those of a simulated fleet have one fixed form."""
+    """The fleet's ``source`` section; for a simulated fleet, the fixed form of its files."""
     if fleet.source.format != "simulator":
         return fleet.source
     return Source(format="parquet", files=[FileSet(glob="*/*.parquet")])

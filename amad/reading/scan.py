@@ -1,4 +1,4 @@
-"""Which lines of a block can go to Arrow as they are: many at once, without a loop over lines.
+"""Find the lines of a block that Arrow can parse as they are, without a loop over lines.
 
 Shape legend: L lines, D delimiters, Q quotes of a block.
 """
@@ -9,16 +9,16 @@ LINE_FEED, QUOTE = 10, 34
 
 
 def line_bounds(data: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """Start and end (L,) of each line, its line feed not counted; ``data`` ends in one."""
+    """Start and end (L,) of each line without its line feed; ``data`` must end in a line feed."""
     end_L = np.flatnonzero(np.frombuffer(data, np.uint8) == LINE_FEED)
     return np.concatenate([[0], end_L[:-1] + 1]), end_L
 
 
 def levelled(data: bytes, delimiter: str, width: int, *, pad: bool) -> bytes:
-    """The lines without an empty field too many at their end, or else (``pad``) with those missing.
+    """Bring the lines to ``width`` fields: drop a surplus empty one, or add missing ones (``pad``).
 
-    This is ``layout.mended`` for many lines of the plain kind at once; lines with quotes or with
-    one field alone stay as they are.
+    This does for many plain lines at once what ``layout.mended`` does for one. Lines with quotes
+    and lines with a single field are not changed.
     """
     end_L = line_bounds(data)[1]
     byte = np.frombuffer(data, np.uint8)
@@ -40,10 +40,10 @@ def levelled(data: bytes, delimiter: str, width: int, *, pad: bool) -> bytes:
 def clean_lines(
     data: bytes, start_L: np.ndarray, end_L: np.ndarray, delimiter: str, width: int
 ) -> np.ndarray:
-    """True (L,) where a line has ``width`` fields, plain or in quotes that open and close them.
+    """True (L,) where a line has ``width`` fields, each plain or enclosed in quotes.
 
-    The lines are consecutive in ``data``. Lines with doubled or stray quotes, zeros or bytes that
-    are no UTF-8 are not clean, nor are empty ones.
+    The lines are consecutive in ``data``. A line is not clean if it is empty or holds doubled or
+    stray quotes, zeros, or bytes that are not UTF-8.
     """
     if len(start_L) == 0:
         return np.zeros(0, bool)
@@ -70,7 +70,7 @@ def clean_lines(
 def _outside_quotes(
     byte: np.ndarray, at_D: np.ndarray, start_L: np.ndarray, end_L: np.ndarray, delimiter: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Delimiters (L,) outside quotes, and where (L,) all quotes open or close a field."""
+    """The number of delimiters outside quotes, and whether all quotes enclose fields, each (L,)."""
     at_Q = np.flatnonzero(byte == QUOTE)
     before_L = np.searchsorted(at_Q, start_L)  # quotes before each line
     line_Q = np.searchsorted(end_L, at_Q)

@@ -1,8 +1,8 @@
-"""Columns to times, all rows at once; what cannot be read is marked, not guessed.
+"""Columns become times, all rows at once; a cell that cannot be read is marked, never guessed.
 
 A time is read from an Arrow timestamp, from ISO text as databases and loggers write it (with or
 without an offset, ``Z`` or ``UTC``; also ``20250304T080000Z`` and ``2025/3/4 8:00``), from text in
-the strptime form that the fleet file tells, or from a number in its ``unit``.
+the fleet file's strptime form, or from a number in its ``unit``.
 
 Shape legend: R rows of a batch.
 """
@@ -26,7 +26,7 @@ INTEGER = r"^-?(\d{1,18}|[1-8]\d{18})$"
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)(E[+-]?\d{1,2})?$"
 ISO = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?)?$"
 ISO_ZONED = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d(:?\d\d)?)$"
-# What is brought into the form of ISO or ISO_ZONED, in this order.
+# Replacements, in this order, that bring other spellings into the form of ISO or ISO_ZONED.
 TO_ISO = (
     (r"^(\d{4})[/.](\d{1,2})[/.](\d{1,2})\b", r"\1-\2-\3"),
     (r"^(\d{4})-(\d)-", r"\1-0\2-"),
@@ -35,26 +35,26 @@ TO_ISO = (
     (r"^(\d{4})-?(\d\d)-?(\d\d)[T ](\d\d)(\d\d)(\d\d)", r"\1-\2-\3T\4:\5:\6"),
     (r"^(\d{4})-?(\d\d)-?(\d\d)[T ](\d\d)(\d\d)(Z|[+-]|$)", r"\1-\2-\3T\4:\5\6"),
     (r"(\.\d{9})\d+", r"\1"),
-    (r"(Z|[+-]\d\d:?\d\d)\[[^\]]*\]$", r"\1"),  # Java names the zone behind the offset
+    (r"(Z|[+-]\d\d:?\d\d)\[[^\]]*\]$", r"\1"),  # Java writes the zone's name after the offset
     (r"(:\d\d(?:\.\d+)?) ?(?:UTC|GMT)? ?([+-]\d\d(?::?\d\d)?)$", r"\1\2"),
     (r"(:\d\d(?:\.\d+)?) ?(?:UTC|GMT|Z)$", r"\1Z"),
 )
-# Elapsed time; hours have no end.
+# Elapsed time, whose hours may exceed 24.
 CLOCK = r"^(?P<h>\d{1,6}):(?P<m>[0-5]\d):(?P<s>[0-5]\d(?:\.\d+)?)$"
 DAY_US = 86_400_000_000
 UNIT_US = {
     "ns": 1e-3, "us": 1.0, "ms": 1e3, "s": 1e6, "min": 6e7, "h": 3.6e9,
     "days_1900": float(DAY_US), "days_1904": float(DAY_US),
 }  # fmt: skip
-# Day 0 of a spreadsheet's serial numbers. Those from 1900 hold a 29 February 1900 that never was:
-# from the next day on, and so for all times that are read here, they count from 1899-12-30.
+# Day 0 of a spreadsheet's serial numbers. Those from 1900 count a 29 February 1900, which did not
+# exist, so all later dates are counted from 1899-12-30.
 DAY_ZERO_US = {"days_1900": -25_569 * DAY_US, "days_1904": -24_107 * DAY_US}
-# Before it a clock was never set (satellite receivers start at 1980-01-06), or it is a number in
-# another unit.
+# An earlier time is of a clock that was never set (satellite receivers start at 1980-01-06), or a
+# number in another unit.
 EARLIEST_US = 3_660 * DAY_US  # 1980-01-09
 LATEST_US = 7_258_118_400_000_000  # 2200-01-01
 FRACTION = re.compile(r"([.,:]\d{6})\d+")  # finer than a microsecond
-# An offset of hours alone, +01, which no date is: behind a time, a name or a space.
+# An offset in hours alone, +01, after a time, a name or a space, where it cannot be part of a date.
 HOURS = re.compile(r"((?:^|:\d\d(?:[.,]\d+)?|\d{6}|GMT|UTC|\s)\s?[+-]\d\d)(?=$|\s)")
 EPOCH = datetime.datetime(1970, 1, 1)
 MICROSECOND = datetime.timedelta(microseconds=1)
@@ -65,14 +65,14 @@ class Times:
     """A column as times."""
 
     us_R: np.ndarray  # int64 microseconds since 1970, 0 where there is no time
-    local_R: np.ndarray  # bool: told without an offset, by a clock of the fleet file's time zone
+    local_R: np.ndarray  # bool: without an offset, so a time in the fleet file's time zone
     missing_R: np.ndarray  # bool
     unreadable_R: np.ndarray  # bool
-    rounded_R: np.ndarray  # bool: a number cut to so few digits that rows share their time
+    rounded_R: np.ndarray  # bool: a number with so few digits that several rows share it
 
     @property
     def good_R(self) -> np.ndarray:
-        """Which rows have a time."""
+        """The rows that have a time, bool (R,)."""
         return ~(self.missing_R | self.unreadable_R | self.rounded_R)
 
 
@@ -82,7 +82,7 @@ def now_us() -> int:
 
 
 def times(column: pa.Array, rule: TimestampRule) -> Times:
-    """The times (R,) of a timestamp column, read by the rule's ``format`` or ``unit``.
+    """Read a column of R timestamps by the rule's ``format`` or ``unit``.
 
     Raises:
         NotReadableError: the column's type holds no times.
@@ -108,15 +108,15 @@ def times(column: pa.Array, rule: TimestampRule) -> Times:
 
 
 def joined(date: pa.Array, of_day: pa.Array) -> pa.Array:
-    """Two columns as one of text: dates, a space, times of day; null where either is (R,)."""
-    if pa.types.is_timestamp(date.type):  # as pandas holds a date
+    """Text (R,) of a date, a space and a time of day; null where either is null."""
+    if pa.types.is_timestamp(date.type):  # pandas stores dates so
         date = pc.cast(date, pa.date32(), safe=False)
     texts = [pc.utf8_trim_whitespace(pc.cast(c, pa.string())) for c in (date, of_day)]
     return pc.binary_join_element_wise(*texts, " ")
 
 
 def times_of_day(column: pa.Array, form: str | None = None) -> Times:
-    """Microseconds since midnight (R,) of HH:MM[:SS[.f]], of ``form``, or of an Arrow time.
+    """Read microseconds since midnight (R,) from HH:MM[:SS[.f]], ``form`` or an Arrow time.
 
     Raises:
         NotReadableError: the column's type holds no times of day.
@@ -138,7 +138,7 @@ def times_of_day(column: pa.Array, form: str | None = None) -> Times:
 
 
 def elapsed(column: pa.Array, unit: str) -> Times:
-    """Microseconds (R,) since the recording started: a number in ``unit``, or HH:MM:SS[.f].
+    """Read microseconds since the recording's start (R,) from a number in ``unit`` or HH:MM:SS[.f].
 
     Raises:
         NotReadableError: the column's type holds neither.
@@ -166,9 +166,10 @@ def elapsed(column: pa.Array, unit: str) -> Times:
 def by_format(
     text: pa.Array, form: str, timezone: str = "UTC"
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Text in a strptime form: microseconds since 1970 (R,), which are read, which are local.
+    """Read text in a strptime form; each distinct text is parsed once, by ``strptime`` below.
 
-    Each text is parsed once; ``strptime`` below says what is read.
+    Returns:
+        Microseconds since 1970, whether the text was read, whether it is a local time; each (R,).
     """
     codes = pc.dictionary_encode(text)
     uniques = codes.dictionary.to_pylist()
@@ -182,10 +183,10 @@ def by_format(
 
 
 def strptime(form: str, timezone: str = "UTC") -> Callable[[str], tuple[int, bool] | None]:
-    """A reader of one text in a strptime form: (microseconds since 1970, is it local), or None.
+    """Return a function that reads one text: (microseconds since 1970, is it local), or None.
 
-    Beyond Python's: ``%Z`` reads UTC, GMT, GMT+01:00, an offset, and the names that ``timezone``
-    gives its own times (CET, CEST); ``%f`` any number of digits; ``%p`` also a.m. and p.m.
+    It accepts more than Python's ``strptime``: ``%Z`` also reads UTC, GMT, GMT+01:00, an offset and
+    the names of ``timezone`` (CET, CEST); ``%f`` reads any number of digits; ``%p`` reads a.m.
     """
     zone = ZoneInfo(timezone)
     named, offset, noon, fraction = ("%" + code in form for code in "Zzpf")
@@ -196,7 +197,7 @@ def strptime(form: str, timezone: str = "UTC") -> Callable[[str], tuple[int, boo
         name = ""
         text = text.strip()
         if not text.isascii() or "  " in text:
-            text = " ".join(text.split())  # also the narrow space that some write before AM
+            text = " ".join(text.split())  # also a narrow space before AM
         if noon and "m." in text.lower():
             text = re.sub(r"(?i)\b([ap])\.\s?m\.", r"\1m", text)
         if fraction:
@@ -256,16 +257,17 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def _known(us: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """An Arrow array of microseconds as int64, 0 where null, and where it is not null."""
+    """An Arrow array of microseconds as int64 with 0 for null, and where it is not null."""
     return pc.fill_null(us, 0).to_numpy(zero_copy_only=False), flags(pc.is_valid(us))
 
 
 def _times_of_text(
     column: pa.Array, unit: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Microseconds, which are read, which are local, and which were rounded too far."""
+    """Microseconds; whether a text was read, is a local time, was rounded too far; each (R,)."""
     nowhere_R = np.zeros(len(column), bool)
-    # The quick ways, for a column that is told alike: without an offset, with one, as databases do.
+    # The quick ways, for a column whose texts are all alike: without an offset, with one, and with
+    # the " UTC" or " +0000" of databases.
     for zone, found, iso in ((None, "", ""), ("UTC", "", ""), ("UTC", " (?:UTC|\\+0000)$", "Z")):
         try:
             text = pc.replace_substring_regex(column, found, iso) if found else column
@@ -283,14 +285,14 @@ def _times_of_text(
 
 
 def _parsed(text: pa.Array, pattern: str, tz: str | None = None) -> pa.Array:
-    """Timestamps of the texts that look right; null for the others, and for a thirteenth month."""
+    """Timestamps of the texts that match the pattern; null for others and for impossible dates."""
     looks_right = pc.match_substring_regex(text, pattern)
     text = pc.if_else(looks_right, text, pa.scalar(None, text.type))
     return _cast_or_null(text, pa.timestamp("ns", tz=tz))
 
 
 def _cast_or_null(text: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Cast by bisection: a few bad texts cost a few casts more."""
+    """Cast with null for bad texts, by bisection, so that a few bad texts cost a few casts more."""
     try:
         return pc.cast(text, kind)
     except pa.ArrowInvalid:
@@ -303,16 +305,16 @@ def _cast_or_null(text: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _to_us(time: pa.Array) -> pa.Array:
-    """Arrow timestamps or dates as int64 microseconds; null stays null."""
+    """Arrow timestamps or dates as int64 microseconds, with nulls."""
     if pa.types.is_date(time.type):
         time = pc.cast(time, pa.timestamp("us"))
     return pc.cast(pc.cast(time, pa.timestamp("us", tz=time.type.tz), safe=False), pa.int64())
 
 
 def _numbers_of_text(text: pa.Array, unit: str) -> tuple[pa.Array, np.ndarray]:
-    """Microseconds of the texts that are numbers, null for the others; which were rounded.
+    """Microseconds of the texts that are numbers, null for others; and which were rounded too far.
 
-    The digits after the point tell how fine the clock is; the time is rounded to that.
+    The number of digits after the point shows the resolution of the clock. Times are rounded to it.
     """
     nothing = pa.scalar(None, text.type)
     whole = pc.match_substring_regex(text, INTEGER)
@@ -330,7 +332,7 @@ def _numbers_of_text(text: pa.Array, unit: str) -> tuple[pa.Array, np.ndarray]:
 
 
 def _step_us(unit: str, digits: int | None) -> float:
-    """The finest step, a power of ten from 1 microsecond to 1 second, that the digits can tell."""
+    """The resolution of so many digits: a power of ten from 1 microsecond to 1 second."""
     if digits is None:
         return 1.0
     finest = UNIT_US[unit] * 10.0**-digits
@@ -338,7 +340,7 @@ def _step_us(unit: str, digits: int | None) -> float:
 
 
 def _rounded(number: pa.Array, unit: str) -> np.ndarray:
-    """Which numbers a spreadsheet cut to a few digits (``1.74108E+12``), so that rows share one."""
+    """Which numbers a spreadsheet cut to so few digits (``1.74108E+12``) that rows share one."""
     sparse = pc.if_else(pc.match_substring(number, "E"), number, pa.scalar(None, number.type))
     texts = [text for text in pc.unique(sparse).to_pylist() if text is not None]
     sparse_R = flags(pc.is_valid(sparse))
@@ -352,7 +354,7 @@ def _rounded(number: pa.Array, unit: str) -> np.ndarray:
 
 
 def _times_of_number(column: pa.Array, unit: str, step_us: float = 1.0) -> pa.Array:
-    """int64 microseconds of numbers in a unit, rounded to a step; null beyond the year 2200."""
+    """int64 microseconds of numbers in a unit, rounded to a step; null after the year 2200."""
     factor, zero = UNIT_US[unit], DAY_ZERO_US.get(unit, 0)
     whole = pa.types.is_integer(column.type) and not zero
     if unit.startswith("days") or unit in ("min", "h"):

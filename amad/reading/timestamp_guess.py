@@ -1,5 +1,6 @@
-"""What the texts of a timestamp column look like, and which settings would read them."""
+"""Guess what the texts of a timestamp column are, and which settings would read them."""
 
+import contextlib
 import datetime
 import re
 from collections.abc import Iterable
@@ -13,9 +14,9 @@ from amad.reading.numbers import shown
 from amad.reading.times import DAY_US, now_us, strptime, times
 
 SAMPLE = 60  # texts that are looked at
-MOST = 0.9  # of the texts must be read by what is suggested
+MOST = 0.9  # share of the texts that a suggestion must read
 YEAR_US = 365 * DAY_US
-SINCE_US = 946_684_800_000_000  # 2000-01-01: older epochs are taken for something else
+SINCE_US = 946_684_800_000_000  # 2000-01-01: an older time is not taken for an epoch
 UNITS = {
     "s": "seconds since 1970", "ms": "milliseconds since 1970", "us": "microseconds since 1970",
     "ns": "nanoseconds since 1970", "days_1900": "the serial number of a spreadsheet",
@@ -23,7 +24,7 @@ UNITS = {
 MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 FULL_MONTHS = "january|february|march|april|june|july|august|september|october|november|december"
 WEEKDAYS = "monday|tuesday|wednesday|thursday|friday|saturday|sunday"
-# Dates of digits alone: pattern, and the forms that it can be.
+# Dates made of digits: a pattern, and the strptime forms that it may have.
 DATES = (
     (r"\d{4}([-/. ])\d{1,2}\1\d{1,2}", ("%Y{0}%m{0}%d",)),
     (r"\d{1,2}(\. ?)\d{1,2}\1\d{4}", ("%d{0}%m{0}%Y",)),
@@ -43,8 +44,8 @@ ORDER = {"d": "day", "m": "month", "b": "month", "B": "month", "y": "year", "Y":
 class Guess:
     """What a timestamp column looks like.
 
-    settings: keys of ``source.timestamp`` beside ``column``, to be completed where ``take`` is
-    ``elapsed`` (the start) or ``time_of_day`` (the date). sentence: for people, to follow a text.
+    settings: keys of ``source.timestamp`` except ``column``. If ``take`` is ``elapsed``, the start
+    must be added; if it is ``time_of_day``, the date. sentence: for people, written after the text.
     """
 
     settings: dict[str, str]
@@ -52,9 +53,9 @@ class Guess:
 
 
 def looks_like(texts: Iterable[str | None], now: int | None = None) -> Guess | None:
-    """The settings that read most of the texts, as far as they look like times; else None.
+    """The settings that read most of the texts; None if they do not look like times.
 
-    now: microseconds since 1970, which epochs do not exceed; default: the time.
+    now: microseconds since 1970; no time may lie more than a year after it. Default: the present.
     """
     now = now_us() if now is None else now
     found = dict.fromkeys(" ".join(str(t).split()) for t in texts if t is not None)
@@ -73,10 +74,8 @@ def looks_like(texts: Iterable[str | None], now: int | None = None) -> Guess | N
 def _number(sample: list[str], now: int) -> Guess | None:
     numbers = []
     for text in sample:
-        try:
+        with contextlib.suppress(ValueError):
             numbers.append(float(text.replace(",", ".")))
-        except ValueError:
-            continue
     if len(numbers) < MOST * len(sample):
         return None
     digits = [text for text in sample if text.isdigit()]
@@ -138,7 +137,7 @@ def _format(form: str, forms: list[str]) -> Guess:
 
 def _reads(form: str, sample: list[str]) -> bool:
     read = strptime(form)
-    if "%Z" in form:  # whose names nobody has told yet
+    if "%Z" in form:  # the zone's names are not known yet
         sample = [re.sub(r"(?<=\d )[A-Z]{3,4}\b", "UTC", text) for text in sample]
     return sum(read(text) is not None for text in sample) >= MOST * len(sample)
 
@@ -148,7 +147,7 @@ def _in_reach(told: tuple[int, bool] | None, now: int) -> bool:
 
 
 def _forms(text: str) -> list[str]:
-    """The strptime forms that the text may have, likely ones first."""
+    """The strptime forms that the text may have, the likeliest first."""
     form = text.replace("%", "%%")
     noon = re.search(r"(?<=[\d ])[ap]\.? ?m\.?(?![a-z])", form, re.I)
     if noon:
@@ -178,7 +177,7 @@ def _forms(text: str) -> list[str]:
         if match:
             mark = match[1] if match.groups() else ""
             options = [f.format(mark) for f in forms]
-            if noon and mark == "/":  # an American habit, both
+            if noon and mark == "/":  # American writers use both, and put the month first
                 options[:2] = options[1::-1]
             return [form[: match.start()] + option + form[match.end() :] for option in options]
     return [form] if clock else []
@@ -190,7 +189,7 @@ def _zone(rest: str) -> str:
 
 
 def describe(texts: Iterable[str | None], wanted: str = "", now: int | None = None) -> str:
-    """A sentence on the first of the texts: what it is not (``wanted``), and looks like instead."""
+    """A sentence on the first text: that it is not as wanted, and what it looks like instead."""
     known = [text for text in texts if text is not None]
     guess = looks_like(known, now)
     first = shown(known[0]) if known else "it"
@@ -200,7 +199,7 @@ def describe(texts: Iterable[str | None], wanted: str = "", now: int | None = No
 
 
 def date_in(text: str, form: str | None) -> datetime.date | None:
-    """The date that a piece of a path tells: ``form``, else YYYY-MM-DD, YYYYMMDD or YYYY_MM_DD."""
+    """The date in a part of a path, in ``form`` or else in the order year, month, day."""
     for option in [form] if form else ["%Y-%m-%d", "%Y%m%d", "%Y_%m_%d", "%Y.%m.%d"]:
         try:
             return datetime.datetime.strptime(text, option).date()

@@ -1,8 +1,8 @@
-"""The bytes of a raw file, unpacked where it is compressed; its content tells that, not its name.
+"""The bytes of a raw file, unpacked if its content (not its name) shows that it is compressed.
 
-Of a file that is cut, what can be decoded is yielded, then the cut is told. Of one that is damaged
-nothing is yielded: compressed data goes on after the damage, with other values that look like rows,
-and only the checksum behind it tells.
+If a file is cut, what can be decoded is yielded before the error is raised. If it is damaged,
+nothing is yielded: decoding may go on after the damage with wrong values that look like rows, and
+only the checksum at the end shows it.
 """
 
 import bz2
@@ -18,8 +18,8 @@ import pyarrow as pa
 from amad.reading.batch import FileRefusedError
 
 CHUNK_BYTES = 1 << 20  # the most that is yielded at once
-STEP_BYTES = 1 << 16  # read at once of a gzip file
-SMALL_STEP_BYTES = 1 << 12  # of the others: what is decoded in a step that fails is lost
+STEP_BYTES = 1 << 16  # read at once
+SMALL_STEP_BYTES = 1 << 12  # read at once of bzip2 and xz, whose decoders lose a step that fails
 
 EXPORT = "export its table as CSV or Parquet"
 UNPACK = "unpack it, so that each of its files lies in the folder"
@@ -41,8 +41,8 @@ def unpacked(path: Path) -> Iterator[bytes]:
     """Yield a file's content in pieces of up to a megabyte.
 
     Raises:
-        FileRefusedError: it is no text, it is damaged, or what is left of it is cut. What was
-            yielded before is good.
+        FileRefusedError: it is no text, it is damaged, or it is cut. The pieces yielded before
+            remain valid.
         OSError: the file cannot be opened or read.
     """
     with path.open("rb") as file:
@@ -51,7 +51,7 @@ def unpacked(path: Path) -> Iterator[bytes]:
         _refuse_tables_of_others(start)
         decoder = _decoder_of(start)
         if decoder is not _plain:
-            with path.open("rb") as again:  # Arrow closes what it has read
+            with path.open("rb") as again:  # Arrow closes the file that it has read
                 _verify(decoder(again))
         pieces = decoder(file)
         first = b""
@@ -66,14 +66,14 @@ def unpacked(path: Path) -> Iterator[bytes]:
 
 
 class DamagedError(FileRefusedError):
-    """Compressed data is not what was packed."""
+    """The compressed data was changed after it was packed."""
 
 
 def _verify(pieces: Iterator[bytes]) -> None:
-    """Decode to the end, so that every checksum is compared before a row is taken.
+    """Decode to the end, so that every checksum is compared before a row is used.
 
     Raises:
-        DamagedError: the data is damaged; whatever else is wrong is told when it is read.
+        DamagedError: the data is damaged. Other faults are raised when the data is read.
     """
     try:
         for _ in pieces:
@@ -203,7 +203,7 @@ def _zip(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _is_hidden(name: str) -> bool:
-    """What file managers put into archives beside the files."""
+    """Is it something that a file manager added to the archive?"""
     return name.startswith("__MACOSX/") or name.rpartition("/")[2].startswith(".")
 
 
