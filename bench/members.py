@@ -178,16 +178,14 @@ def by_labels(
     units = [
         unit
         for vehicle in store.vehicles
-        for unit in units_of(store.scaled(vehicle), fleet, events, store.has_channel(vehicle))
-        if isinstance(unit, Unit)
+        for unit in units_of(store.scaled(vehicle), fleet, events, store.has_channel(vehicle))[0]
     ]
     return _judge(fit, held, units, fleet, params)
 
 
 def _cases(series: Series, fleet: Fleet, store: WindowStore) -> list[Unit]:
     test = replace(series, split_T=np.full(series.rows, TEST, np.uint8))  # where faults are put
-    found = units_of(test, fleet, EVENTS.empty_table(), store.has_channel(series.vehicle))
-    return [unit for unit in found if isinstance(unit, Unit)]
+    return units_of(test, fleet, EVENTS.empty_table(), store.has_channel(series.vehicle))[0]
 
 
 def _judge(

@@ -18,7 +18,7 @@ from amad.config.console import say, track
 from amad.engines.shared.environment import quiet
 from amad.evaluation.method_result import lowest_for_unscored
 from amad.evaluation.summary import rounded
-from amad.evaluation.units import Unit, fitting_parts, units_of
+from amad.evaluation.units import fitting_parts, units_of
 from amad.metrics import paired_bootstrap, vus_pr
 from amad.model import read_bundle
 from amad.telemetry.files import write_json
@@ -57,10 +57,9 @@ def judged(
     found = {}
     for vehicle in store.vehicles:
         has_C = store.has_channel(vehicle)
-        for unit in units_of(store.scaled(vehicle), fleet, events, has_C):
-            if isinstance(unit, Unit):
-                score_T = lowest_for_unscored(detector.raw_score(unit.series).score_T)
-                found[unit.name] = vus_pr(unit.label_T, score_T, fleet.evaluation.buffer_rows)
+        for unit in units_of(store.scaled(vehicle), fleet, events, has_C)[0]:
+            score_T = lowest_for_unscored(detector.raw_score(unit.series).score_T)
+            found[unit.name] = vus_pr(unit.label_T, score_T, fleet.evaluation.buffer_rows)
     return found, float(bundle.meta["train_seconds"])
 
 

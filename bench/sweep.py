@@ -25,7 +25,7 @@ from amad.engines.tune.sweep import distributions
 from amad.engines.tune.sweep_outputs import PLACES, overlay, present_settings, with_settings
 from amad.evaluation.canvas import save
 from amad.evaluation.method_result import PRIMARY
-from amad.evaluation.objective import injected_objective
+from amad.evaluation.objective import InjectedObjective
 from amad.evaluation.summary import by_unit, rounded
 from amad.model import read_bundle, write_bundle
 from amad.model.levels import Levels
@@ -95,7 +95,8 @@ class ObjectiveJob:
         """Evaluate it and write the file."""
         store, network = WindowStore.open(self.store), read_bundle(self.network / "bundle").model
         cases, started = self.params.tune.cases, time.perf_counter()
-        values = [injected_objective(network, store, self.params, cases, s) for s in self.seeds]
+        objectives = [InjectedObjective(store, self.params, cases, seed) for seed in self.seeds]
+        values = [objective(network) for objective in objectives]
         seconds = (time.perf_counter() - started) / len(values)
         write_json(self.out, {"objective": values, "seconds": seconds})
 

@@ -76,7 +76,7 @@ def test_labels_change_no_score_but_the_figures(labelled):
     series = store.scaled("car-1")
     flipped = replace(series, label_T=1 - series.label_T)
     kept, other = (
-        next(units_of(s, fleet, kit_events(), store.has_channel("car-1")))
+        units_of(s, fleet, kit_events(), store.has_channel("car-1"))[0][0]
         for s in (series, flipped)
     )
     assert np.array_equal(detector.score(kept.series).score_T, detector.score(other.series).score_T)

@@ -7,7 +7,7 @@ from evaluation_kit import FAULTS, kit_events, kit_fleet, kit_store
 from amad.config import Fleet
 from amad.detect.scorer import Scored
 from amad.evaluation.method_result import MethodResult, lowest_for_unscored
-from amad.evaluation.units import CASE_ROWS, Unit, fitting_parts, stretch, units_of
+from amad.evaluation.units import CASE_ROWS, fitting_parts, stretch, units_of
 from amad.windows.series import CALIBRATION, TEST, TRAIN
 from amad.windows.store import WindowStore
 
@@ -34,10 +34,10 @@ def test_fitting_parts_hold_no_label_and_no_test_row(labelled):
 
 def test_injected_units_hold_one_fault_and_no_label_for_detectors(injected):
     store, fleet = injected
-    units = list(units_of(store.scaled("car-3"), fleet, kit_events(), store.has_channel("car-3")))
+    units = units_of(store.scaled("car-3"), fleet, kit_events(), store.has_channel("car-3"))[0]
     clean = store.scaled("car-3").part(TEST)
     for unit in units:
-        assert isinstance(unit, Unit) and unit.series.label_T is None
+        assert unit.series.label_T is None
         (event,) = unit.truth
         assert unit.label_T[event.first : event.last].all()
         assert unit.label_T.sum() == event.last - event.first
@@ -52,8 +52,8 @@ def test_a_vehicle_that_takes_no_fault_is_named_with_the_reason(injected):
     store, fleet = injected
     series = store.scaled("car-3")
     flat = series.with_values(np.zeros_like(series.value_TC))
-    ((name, reason),) = units_of(flat, fleet, kit_events(), store.has_channel("car-3"))
-    assert name == "car-3" and "no fault" in reason
+    units, reason = units_of(flat, fleet, kit_events(), store.has_channel("car-3"))
+    assert not units and "no fault" in reason
 
 
 def test_a_case_is_a_stretch_around_its_fault(labelled):
@@ -67,7 +67,7 @@ def test_a_case_is_a_stretch_around_its_fault(labelled):
 
 def test_rows_without_a_score_count_as_the_lowest(labelled):
     store, fleet = labelled
-    unit = next(units_of(store.scaled("car-2"), fleet, kit_events(), store.has_channel("car-2")))
+    (unit,), _ = units_of(store.scaled("car-2"), fleet, kit_events(), store.has_channel("car-2"))
     rows = unit.series.rows
     perfect = unit.label_T.astype(np.float32)
     blind = perfect.copy()
@@ -90,7 +90,7 @@ def test_rows_without_a_score_count_as_the_lowest(labelled):
 
 def test_events_that_false_alarms_would_find_are_told_apart(labelled):
     store, fleet = labelled
-    unit = next(units_of(store.scaled("car-2"), fleet, kit_events(), store.has_channel("car-2")))
+    (unit,), _ = units_of(store.scaled("car-2"), fleet, kit_events(), store.has_channel("car-2"))
     (event,) = unit.truth
     rows, length = unit.series.rows, event.last - event.first
     for every, chance in ((0, 0.0), (1, 1.0), (2 * length, 0.5), (length, 1.0)):

@@ -11,7 +11,7 @@ from amad.config import DataError, Params
 from amad.config.params import MaskFamily, MaskParams
 from amad.detect.detector import FLEET, OWN_ROWS, build_detector
 from amad.evaluation import objective
-from amad.evaluation.objective import injected_objective
+from amad.evaluation.objective import InjectedObjective
 from amad.model.bundle import Bundle
 from amad.model.levels import Levels
 from amad.model.network import Amad
@@ -51,6 +51,10 @@ def store(tmp_path_factory) -> WindowStore:
 def network() -> Amad:
     torch.manual_seed(0)
     return Amad(4, kit_params().model)
+
+
+def injected_objective(model, store, params, cases, seed, max_rows=36_000) -> float:
+    return InjectedObjective(store, params, cases, seed, max_rows)(model)
 
 
 def hiding(family: MaskFamily, **detect: object) -> Params:
@@ -132,16 +136,21 @@ def test_a_case_is_scored_as_the_detector_scores_it_with_the_network_voting(
 ):
     params = hiding(family, members=members, amad_weight=1.0, baseline_weight=0.0)
     rows, cases = 3000, []
-    real, part = objective._VehicleDetector.score, objective._part
+    real, part = objective._VehicleDetector.with_network, objective._part
 
     def shorter(store, vehicle, which, rows=500):
         return part(store, vehicle, which, min(rows, 500))
 
-    def watched(self, ensemble, level, series):
-        cases.append((series, real(self, ensemble, level, series)))
-        return cases[-1][1]
+    def watched(self, model):
+        score = real(self, model)
 
-    monkeypatch.setattr(objective._VehicleDetector, "score", watched)
+        def kept(case):
+            cases.append((case, score(case)))
+            return cases[-1][1]
+
+        return kept
+
+    monkeypatch.setattr(objective._VehicleDetector, "with_network", watched)
     monkeypatch.setattr(objective, "_part", shorter)
     injected_objective(network, store, params, 3, 7, rows)
     bundle = Bundle(

@@ -1,9 +1,9 @@
-"""Every method through one function: one split, one calibration rule, the same units.
+"""Judges every method in one way: one split, one rule for the threshold, the same units.
 
-    metrics = examine(store, detector, fleet, params, lake.events()).metrics
+    evaluation = examine(store, detector, fleet, params, lake.events())
 
-Every method is a detector: fitted on train rows, its threshold read from calibration rows, judged
-on test rows. No series that it gets carries labels.
+Every method is fitted on train rows, gets its threshold from calibration rows and is judged on test
+rows. The series that it is given have no labels.
 """
 
 import time
@@ -28,12 +28,12 @@ from amad.evaluation.method_result import (
     unit_metrics,
 )
 from amad.evaluation.summary import PerUnit, by_unit, rounded, summarise
-from amad.evaluation.units import Unit, fitting_parts, is_injected, units_of, unlabelled
+from amad.evaluation.units import fitting_parts, is_injected, units_of, unlabelled
 from amad.windows.series import CALIBRATION, PURGED, TEST, Series
 from amad.windows.store import WindowStore
 
 FLOOR, WITH, WITHOUT = "random", "amad_with_network", "amad_without_network"
-RANDOM_SEEDS = 5  # the floor is the mean over this many random scores
+RANDOM_SEEDS = 5  # the floor is the mean over so many random scores
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,16 +52,17 @@ class Evaluation:
 def examine(
     store: WindowStore, detector: Detector, fleet: Fleet, params: Params, events: pa.Table
 ) -> Evaluation:
-    """Judge the fitted ``detector``, the same without (or with) its network, and the baselines.
+    """Judge a fitted detector, the same without (or with) its network, the floor and the baselines.
 
-    events: of the EVENTS schema, all vehicles; the labels stand in the store.
+    events: of the EVENTS schema, of all vehicles; the labels are in the store.
     """
     timings: dict[str, dict[str, float]] = {}
     methods: dict[str, Scorer] = {"amad": detector}
     train, calibration = fitting_parts(store)
-    for name, seed in _rivals(params, other := _other(detector, params.detect)):
+    other = _other(detector, params.detect)
+    for name, seed in _rivals(params, other):
         started = time.perf_counter()
-        if name in (WITH, WITHOUT):
+        if name == other:
             method: Scorer = other_form(detector, params.detect)
         else:
             kind = name.partition("#")[0]
@@ -71,16 +72,16 @@ def examine(
     del train, calibration
     results, unscorable = judge(methods, store, fleet, params, events, timings)
     results = _one_floor(results)
+    forms = {WITH: (WITH, "amad"), WITHOUT: ("amad", WITHOUT), None: (None, None)}[other]
     content = summarise(
-        results, unscorable, fleet, params, detector="amad", floor=FLOOR,
-        with_network=WITH if other == WITH else "amad" if other else None,
-        without_network=WITHOUT if other == WITHOUT else "amad" if other else None,
+        results, unscorable, fleet, params, detector="amad", floor=FLOOR, with_network=forms[0],
+        without_network=forms[1],
     )  # fmt: skip
     return Evaluation(metrics=content, results=results, timings=timings)
 
 
 class ScoresSeries(Protocol):
-    """Anything that scores series scaled by the store's scaler."""
+    """Anything that scores series which the store's scaler has scaled."""
 
     def score(self, series: Series) -> Scored:
         """Score each row."""
@@ -89,15 +90,15 @@ class ScoresSeries(Protocol):
 def per_unit_metrics(
     store: WindowStore, scorer: ScoresSeries, fleet: Fleet, events: pa.Table
 ) -> PerUnit:
-    """Figures by unit of one fitted detector, as in ``metrics.json``: for a champion of old."""
+    """The figures by unit of one fitted detector, such as the present champion."""
     per_unit, vehicle_of = {}, {}
     for vehicle in track(store.vehicles, "judge one detector, vehicle by vehicle"):
-        for unit in units_of(store.scaled(vehicle), fleet, events, store.has_channel(vehicle)):
-            if isinstance(unit, Unit):
-                score_T = lowest_for_unscored(scorer.score(unit.series).score_T)
-                buffer = fleet.evaluation.buffer_rows
-                per_unit[unit.name] = unit_metrics(unit.label_T, score_T, buffer)
-                vehicle_of[unit.name] = unit.vehicle
+        whole = store.scaled(vehicle)
+        for unit in units_of(whole, fleet, events, store.has_channel(vehicle))[0]:
+            score_T = lowest_for_unscored(scorer.score(unit.series).score_T)
+            buffer = fleet.evaluation.buffer_rows
+            per_unit[unit.name] = unit_metrics(unit.label_T, score_T, buffer)
+            vehicle_of[unit.name] = unit.vehicle
     return rounded(by_unit(per_unit, vehicle_of, fleet))
 
 
@@ -109,9 +110,11 @@ def judge(
     events: pa.Table,
     timings: dict[str, dict[str, float]],
 ) -> tuple[dict[str, MethodResult], dict[str, str]]:
-    """A result for each fitted method, and the units that cannot be judged, with the reason.
+    """Judge fitted methods, with one vehicle at a time in memory.
 
-    One vehicle at a time is in memory. ``timings`` gets each method's seconds and rows a second.
+    timings: each method's seconds and rows per second are added to it.
+
+    Returns: the result of each method, and the vehicles that cannot be judged, with the reason.
     """
     results = {
         name: MethodResult(lookahead_seconds=method.lookahead_rows * fleet.period_seconds)
@@ -131,31 +134,24 @@ def judge(
 
     for vehicle in track(store.vehicles, "judge the methods, vehicle by vehicle"):
         whole = store.scaled(vehicle)
-        units: list[Unit] = []
-        for unit in units_of(whole, fleet, events, store.has_channel(vehicle)):
-            if isinstance(unit, Unit):
-                units.append(unit)
-            else:
-                unscorable[unit[0]] = unit[1]
-        calibration = unlabelled(whole.part(CALIBRATION))
-        test = whole.part(TEST)
+        units, reason = units_of(whole, fleet, events, store.has_channel(vehicle))
+        if reason:
+            unscorable[vehicle] = reason
+        calibration, test = unlabelled(whole.part(CALIBRATION)), whole.part(TEST)
         ordinary_T = whole.timestamp_T[(whole.split_T != TEST) & (whole.split_T != PURGED)]
         for name, result in results.items():
             if calibration.rows:
                 alarm_T = score(name, calibration).alarm_T
                 result.count_alarms(
-                    result.calibration, calibration, alarm_T, None, ordinary_T, fleet, gap_us
+                    result.calibration, calibration, alarm_T, ordinary_T, fleet, gap_us
                 )
-            # The clean test part is the unit itself, except where cases are copies of it.
-            clean = score(name, unlabelled(test)) if test.rows else None
-            if clean is not None:
-                label_T = None if test.label_T is None else test.label_T > 0
-                result.count_alarms(
-                    result.normal, test, clean.alarm_T, label_T, test.timestamp_T, fleet, gap_us
-                )
+            if not test.rows:
+                continue
+            clean = score(name, unlabelled(test))
+            result.count_alarms(result.normal, test, clean.alarm_T, test.timestamp_T, fleet, gap_us)
             for unit in units:
+                # By labels the unit is the test part itself; an injected case is a changed copy.
                 scored = score(name, unit.series) if is_injected(fleet) else clean
-                assert scored is not None, "a unit lies in the test part"
                 result.judge_unit(
                     unit, scored, methods[name].threshold, fleet, gap_us, test.timestamp_T
                 )
@@ -168,15 +164,14 @@ def judge(
 
 
 def _rivals(params: Params, other: str | None) -> list[tuple[str, int]]:
-    """(name, seed) of the methods beside the detector; the floor once a seed, as ``random#i``."""
-    names = dict.fromkeys([*([other] if other else []), *params.evaluate.baselines])
-    names.pop(FLOOR, None)
+    """Name and seed of each method beside the detector; the floor is there once per seed."""
+    names = dict.fromkeys([other, *params.evaluate.baselines])
     floor = [(f"{FLOOR}#{i}", params.seed + i) for i in range(RANDOM_SEEDS)]
-    return [*floor, *((name, params.seed) for name in names)]
+    return [*floor, *((name, params.seed) for name in names if name and name != FLOOR)]
 
 
 def _other(detector: Detector, params: DetectParams) -> str | None:
-    """What to judge beside the detector to know the network's share; None where it has none."""
+    """The name of the detector's other form; None where it has no network, or nothing else."""
     closed = build_members(params.model_copy(update={"amad_weight": 0.0}))
     if not closed or not any(name.startswith("amad") for name in params.members):
         return None
@@ -194,9 +189,7 @@ def other_form(detector: Detector, params: DetectParams) -> Detector:
 
 
 def _one_floor(results: dict[str, MethodResult]) -> dict[str, MethodResult]:
-    """The random results as one: figures averaged by unit, alarms and findings of all seeds."""
+    """The results with those of all random scores joined to one, in second place."""
     random = [result for name, result in results.items() if name.startswith(f"{FLOOR}#")]
-    others = {name: t for name, t in results.items() if not name.startswith(f"{FLOOR}#")}
-    floor = over_seeds(random)
-    first = next(iter(others))
-    return {first: others.pop(first), FLOOR: floor, **others}
+    others = {name: own for name, own in results.items() if not name.startswith(f"{FLOOR}#")}
+    return {"amad": others.pop("amad"), FLOOR: over_seeds(random), **others}

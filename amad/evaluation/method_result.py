@@ -1,7 +1,7 @@
 """What one method did on all units: figures per unit, alarms, events found, channels blamed.
 
-Rows that a method gives no score (NaN) get its lowest score: a method that cannot score a row
-cannot find anything there, and pays for it where an event lies there. They are counted.
+A row without a score (NaN) counts as the lowest score of all, because a method finds nothing in a
+row that it cannot score. Such rows are also counted.
 
 Shape legend: T rows of a unit, C channels, G points of the recall grid.
 """
@@ -25,14 +25,13 @@ PRIMARY = "vus_pr"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What the alarms made of one event.
+    """Whether and how a method found one event.
 
-    start_us: of the event, since the epoch. found: is any row of it an alarm. delay_seconds: from
-    its start to the first of them, NaN where it is missed. severity: of the worst incident that
+    start_us: of the event, since the epoch. found: is any of its rows an alarm? delay_seconds: from
+    its start to its first alarm, NaN where it is missed. severity: of the worst incident that
     touches it, 0 where none does. blame_C: mean contribution of each channel over its rows, NaN for
-    channels that the vehicle lacks. chance: of being found by a false alarm, the share of places
-    among the unit's normal rows where a stretch as long as the event holds one. days: how long it
-    is, in vehicle-days.
+    channels that the vehicle lacks. chance: probability that a false alarm finds it, see
+    ``touched_by_chance``. days: its length in vehicle-days.
     """
 
     unit: str
@@ -48,7 +47,7 @@ class Finding:
 
 @dataclass(slots=True, kw_only=True)
 class Rate:
-    """Incidents on normal rows, and how many vehicle-days of them there are."""
+    """The number of incidents on normal rows, and of vehicle-days of such rows."""
 
     incidents: int = 0
     days: float = 0.0
@@ -61,15 +60,18 @@ class Rate:
 
 @dataclass(slots=True, kw_only=True)
 class MethodResult:
-    """Filled one unit at a time by ``judge_unit``.
+    """The result of one method; ``judge_unit`` and ``count_alarms`` fill it.
 
-    lookahead_seconds: how long after a row the detector waits before it can score it. spread: of
-    each metric's mean over seeds, for what is random.
+    lookahead_seconds: how long after a row the detector waits before it can score it. spread:
+    standard deviation over seeds of each metric's mean, for what is random. vehicle: of each unit.
+    per_unit: unit -> metric -> value. point_adjusted: by unit. pa_k, precision_G: a curve per unit.
+    truth: a finding per event of the labels; known: per event of which more is known. calibration,
+    normal: incidents on calibration rows and on normal test rows.
     """
 
     lookahead_seconds: float = 0.0
     spread: dict[str, float] = field(default_factory=dict)
-    vehicle: dict[str, str] = field(default_factory=dict)  # of each unit
+    vehicle: dict[str, str] = field(default_factory=dict)
     per_unit: dict[str, dict[str, float]] = field(default_factory=dict)
     point_adjusted: dict[str, float] = field(default_factory=dict)
     pa_k: list[np.ndarray] = field(default_factory=list)
@@ -90,9 +92,16 @@ class MethodResult:
         gap_us: int,
         history_T: np.ndarray | None = None,
     ) -> None:
-        """Add what ``scored`` says of one unit; its alarms are scores above ``threshold``.
+        """Add one unit.
 
-        history_T: timestamps that say how many rows a day of this vehicle has; default: the unit's.
+        Args:
+            unit: what was scored.
+            scored: the scores, alarms and contributions of its rows.
+            threshold: above which a score is an alarm.
+            fleet: gives the period and the buffer of VUS.
+            gap_us: alarms at most so far apart are one incident, microseconds.
+            history_T: timestamps that say how many rows a day of this vehicle has; by default
+                those of the unit.
         """
         history_T = unit.series.timestamp_T if history_T is None else history_T
         score_T = lowest_for_unscored(scored.score_T)
@@ -112,7 +121,7 @@ class MethodResult:
             ]
 
     def join_findings(self, other: "MethodResult") -> None:
-        """Add the alarms and findings of another result to these."""
+        """Add the alarms and findings of another result."""
         self.truth += other.truth
         self.known += other.known
         for ours, theirs in ((self.calibration, other.calibration), (self.normal, other.normal)):
@@ -124,16 +133,21 @@ class MethodResult:
         rate: Rate,
         series: Series,
         alarm_T: np.ndarray,
-        label_T: np.ndarray | None,
         history_T: np.ndarray,
         fleet: Fleet,
         gap_us: int,
     ) -> None:
-        """Add the incidents that touch no event, and the vehicle-days of rows in none.
+        """Add the incidents that touch no event, and the vehicle-days of the rows in no event.
 
-        history_T: timestamps that say how many rows a day of this vehicle has.
+        Args:
+            rate: of this result, which is changed.
+            series: whose labels, if it has any, are the events.
+            alarm_T: of its rows.
+            history_T: timestamps that say how many rows a day of this vehicle has.
+            fleet: gives the period.
+            gap_us: alarms at most so far apart are one incident, microseconds.
         """
-        label_T = np.zeros(series.rows, bool) if label_T is None else label_T
+        label_T = np.zeros(series.rows, bool) if series.label_T is None else series.label_T > 0
         incidents = merge_alarms(
             alarm_T, series.timestamp_T, period_us=fleet.period_us, gap_us=gap_us
         )
@@ -142,10 +156,10 @@ class MethodResult:
 
 
 def over_seeds(results: Sequence[MethodResult]) -> MethodResult:
-    """Tallies of the same units under several seeds as one, made of the first.
+    """The results of the same units under several seeds as one; the first is changed and returned.
 
-    Figures are averaged by unit, ``spread`` is the standard deviation of their means over the
-    seeds; alarms and findings are those of all seeds, rows those of one.
+    Figures are averaged by unit, and ``spread`` is the standard deviation of their means over the
+    seeds. Alarms and findings are those of all seeds together, rows those of one seed.
     """
     whole = results[0]
     if len(results) == 1:
@@ -170,7 +184,7 @@ def over_seeds(results: Sequence[MethodResult]) -> MethodResult:
 
 
 def lowest_for_unscored(score_T: np.ndarray) -> np.ndarray:
-    """The scores with every NaN below all others (all 0 where nothing is scored)."""
+    """The scores (T,) with each NaN replaced by a value below all others; all 0 if all are NaN."""
     known_T = np.isfinite(score_T)
     if not known_T.any():
         return np.zeros(len(score_T))
@@ -178,7 +192,7 @@ def lowest_for_unscored(score_T: np.ndarray) -> np.ndarray:
 
 
 def unit_metrics(label_T: np.ndarray, score_T: np.ndarray, buffer: int) -> dict[str, float]:
-    """The figures of one unit, each higher the better, by name."""
+    """Every metric of one unit, by name; higher is better."""
     vus_pr, vus_roc = metrics.vus(label_T, score_T, buffer)
     plain: dict[str, Callable[..., float]] = {
         "auc_pr": metrics.auc_pr,
@@ -193,7 +207,7 @@ def unit_metrics(label_T: np.ndarray, score_T: np.ndarray, buffer: int) -> dict[
 
 
 def _on_grid(label_T: np.ndarray, score_T: np.ndarray) -> np.ndarray:
-    """Precision (G,) at the highest threshold that reaches each recall of the grid."""
+    """Precision (G,) at the highest threshold that reaches each recall of ``RECALL_G``."""
     precision_K, recall_K, _ = metrics.precision_recall(label_T, score_T)
     return precision_K[np.searchsorted(recall_K, RECALL_G - 1e-12)]
 
@@ -201,7 +215,7 @@ def _on_grid(label_T: np.ndarray, score_T: np.ndarray) -> np.ndarray:
 def _severities(
     scored: Scored, threshold: float, series: Series, fleet: Fleet, gap_us: int
 ) -> list[tuple[int, int, float]]:
-    """(first, last, severity) of each incident, last exclusive."""
+    """First row, last row (exclusive) and severity of each incident."""
     stamp_T, period = series.timestamp_T, fleet.period_us
     found = []
     for first, last in merge_alarms(scored.alarm_T, stamp_T, period_us=period, gap_us=gap_us):
@@ -214,7 +228,7 @@ def _severities(
 def _false_alarms(
     label_T: np.ndarray, alarm_T: np.ndarray, incidents: list[tuple[int, int, float]]
 ) -> np.ndarray:
-    """Which of the N normal rows are alarms of incidents that touch no event."""
+    """Which of the N normal rows are alarms of an incident that touches no event, bool (N,)."""
     false_T = alarm_T.copy()
     for first, last, _ in incidents:
         if label_T[first:last].any():
@@ -223,7 +237,10 @@ def _false_alarms(
 
 
 def touched_by_chance(false_N: np.ndarray, rows: int) -> float:
-    """Share of the places where a stretch of ``rows`` of the N normal rows holds a false alarm."""
+    """Share of all stretches of ``rows`` normal rows that hold a false alarm.
+
+    It is the probability that the false alarms find an event of this length at a random place.
+    """
     if len(false_N) == 0:
         return 0.0
     rows = max(1, min(rows, len(false_N)))

@@ -1,9 +1,9 @@
-"""The sweep's objective: does the network find faults put into clean rows? It sees no labels.
+"""The sweep's objective: does the network find faults put into clean rows? It uses no labels.
 
 Shape legend: T rows, C channels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from amad.model.network import Amad
 
 VEHICLES = 6  # at most, spread evenly over the store
-LEAST_ROWS = 400  # of a part of a vehicle
+LEAST_ROWS = 400  # of a vehicle's part, also where max_rows would give it fewer
 
 
 class InjectedObjective:
-    """Mean average precision over ``cases`` injected faults; higher is better.
+    """How well a network finds injected faults: mean average precision, higher is better.
 
-    Each fault lies in a copy of the last calibration rows of a vehicle, and is looked for by the
-    detector as it would be with this network voting in it: what the network is worth is what it
-    adds to the closed-form members. The network predicts every position while it is hidden: blocks
-    of time, whole channels or either, as ``mask.family`` hides them in training. It scores about
-    ``max_rows`` rows once, half of them train rows, and those near a fault again.
-    The same arguments give the same number (on one kind of device). What does not depend on the
-    network is fitted once, with the first network that is asked about.
+    Each case is a copy of the last calibration rows of a vehicle with one fault. It is scored by
+    the detector of that vehicle with this network voting, so the objective measures what the
+    network adds to the closed-form members. The network predicts every position while it is
+    hidden: in blocks of time, in whole channels or in both, as ``mask.family`` hides them in
+    training. The same arguments give the same number on the same kind of device.
+
+    The closed-form members are fitted once, when the first network is judged.
 
     Example: ``objective = InjectedObjective(store, params, 48, seed=7)``, then ``objective(model)``
     """
@@ -47,12 +47,22 @@ class InjectedObjective:
     def __init__(
         self, store: WindowStore, params: Params, cases: int, seed: int, max_rows: int = 36_000
     ) -> None:
-        """Raises DataError where no vehicle has enough train and calibration rows."""
+        """Choose the vehicles.
+
+        Args:
+            store: of the fleet.
+            params: of the network and of the detector.
+            cases: how many faults, spread evenly over the vehicles.
+            seed: of the faults.
+            max_rows: about how many rows the network scores, half of them train rows. The rows
+                near a fault come on top, since they are scored again in each case.
+
+        Raises:
+            DataError: no vehicle has enough train and calibration rows.
+        """
         chosen = _vehicles(store, min(VEHICLES, cases), params.model.window)
-        share = np.full(len(chosen), cases // len(chosen)) + (
-            np.arange(len(chosen)) < cases % len(chosen)
-        )
-        self.store, self.seed, self.share = store, seed, share
+        self.store, self.seed = store, seed
+        self.numbers = np.array_split(np.arange(cases), len(chosen))  # of each vehicle's cases
         rows = max(max_rows // 2 // len(chosen), LEAST_ROWS)
         self.detectors = [_VehicleDetector(store, vehicle, params, rows) for vehicle in chosen]
 
@@ -63,17 +73,15 @@ class InjectedObjective:
             DataError: no fault can be put into the vehicles' calibration rows.
         """
         values, training = [], model.training
-        for position, detector in enumerate(self.detectors):
-            types = types_from(int(self.share[:position].sum()))  # every type gets its turn
-            own = injected_cases(
-                detector.clean, detector.has_C, int(self.share[position]), self.seed + position,
-                types,
-            )  # fmt: skip
-            if own:
-                ensemble, figures = detector.with_network(model)
-                values += [
-                    auc_pr(case.label_T, detector.score(ensemble, figures, case)) for case, _ in own
-                ]
+        pairs = zip(self.detectors, self.numbers, strict=True)
+        for position, (detector, numbers) in enumerate(pairs):
+            types = types_from(int(numbers[0]))  # so that every type occurs
+            cases = injected_cases(
+                detector.clean, detector.has_C, len(numbers), self.seed + position, types
+            )
+            if cases:
+                score = detector.with_network(model)
+                values += [auc_pr(case.label_T, score(case)) for case, _ in cases]
         model.train(training)
         if not values:
             raise DataError(
@@ -84,50 +92,51 @@ class InjectedObjective:
         return float(np.mean(values))
 
 
-def injected_objective(
-    model: "Amad",
-    store: WindowStore,
-    params: Params,
-    cases: int,
-    seed: int,
-    max_rows: int = 36_000,
-) -> float:
-    """``InjectedObjective`` of one network."""
-    return InjectedObjective(store, params, cases, seed, max_rows)(model)
-
-
 class _Network(NamedTuple):
-    """What ``AmadMember`` needs of a bundle; this network is still in training."""
+    """A network in training, in the form that ``AmadMember`` expects of a bundle."""
 
     model: "Amad"
     params: Params
 
 
 class _VehicleDetector:
-    """The detector of one vehicle, without threshold and slow baseline.
+    """The detector of one vehicle, without a threshold and without the slow baseline.
 
-    rows: of the clean calibration rows that faults are put into, and of the train rows that
-    calibrate the network; the closed-form members learn from all.
+    rows: at most so many calibration rows get faults, and at most so many train rows calibrate the
+    network. The closed-form members learn from all train rows.
     """
 
     def __init__(self, store: WindowStore, vehicle: str, params: Params, rows: int) -> None:
         self.store, self.vehicle, self.params, self.rows = store, vehicle, params, rows
+        self.owner = f"vehicle/{vehicle}"
         self.has_C = store.has_channel(vehicle)
         self.chain = EvidenceChain(params.detect)
         self.clean = _part(store, vehicle, CALIBRATION, rows)
 
-    def with_network(self, model: "Amad") -> tuple[Ensemble, LearntFigures]:
-        """The members, those of this network first, and what is ordinary for them."""
-        network, params = _Network(model, self.params), self.params
-        members = [AmadMember(network, hide=hide) for hide in hidden_kinds(params.mask.family)]
-        own = self._fitted(members, _part(self.store, self.vehicle, TRAIN, self.rows))
-        (ensemble, figures), (others, theirs) = own, self._closed
-        whole = replace(ensemble, members=[*members, *others.members])
-        calibration = figures.calibration | theirs.calibration
-        thresholds = figures.excess_threshold | theirs.excess_threshold
-        return whole, LearntFigures(
-            calibration=calibration, ordinary=0.0, excess_threshold=thresholds
+    def with_network(self, model: "Amad") -> Callable[[Series], np.ndarray]:
+        """A function from a case to its scores (T,), with this network among the members.
+
+        Where the network gives no finite residual, every score is 0, the worst objective there is.
+        """
+        network = _Network(model, self.params)
+        kinds = hidden_kinds(self.params.mask.family)
+        members = [AmadMember(network, hide=hide) for hide in kinds]
+        ensemble, own = self._fitted(members, _part(self.store, self.vehicle, TRAIN, self.rows))
+        others, theirs = self._closed
+        ensemble = replace(ensemble, members=[*members, *others.members])
+        figures = LearntFigures(
+            calibration=own.calibration | theirs.calibration,
+            ordinary=0.0,
+            excess_threshold=own.excess_threshold | theirs.excess_threshold,
         )
+
+        def score(case: Series) -> np.ndarray:
+            evidence = ensemble.evidence(figures, self.owner, case, self.has_C)
+            if not any(isinstance(m, AmadMember) for m in ensemble.serving(evidence)):
+                return np.zeros(case.rows)
+            return ensemble.combined(figures, evidence)[0]
+
+        return score
 
     @cached_property
     def _closed(self) -> tuple[Ensemble, LearntFigures]:
@@ -136,33 +145,20 @@ class _VehicleDetector:
 
     def _fitted(self, members: Sequence[Member], train: Series) -> tuple[Ensemble, LearntFigures]:
         """The members fitted on train rows, their excess thresholds measured on the clean rows."""
-        cache = ResidualCache()  # a case is predicted again near its fault alone
+        cache = ResidualCache()  # of a case, only the rows near its fault are predicted again
         for member in members:
             member.cache = cache
         ensemble = Ensemble(members, self.chain, self.store.content["period_us"])
-        calibration, _ = ensemble.calibrate(self._at, [train], [self.has_C])
+        calibration, _ = ensemble.calibrate(self.owner, [train], [self.has_C])
         figures = LearntFigures(calibration=calibration, ordinary=0.0)
-        evidence = ensemble.evidence(figures, self._at, self.clean, self.has_C)
+        evidence = ensemble.evidence(figures, self.owner, self.clean, self.has_C)
         for name in calibration:
-            threshold = (
-                np.quantile(evidence[name][0], EXCESS_QUANTILE) if name in evidence else np.inf
+            figures.excess_threshold[name] = (
+                float(np.quantile(evidence[name][0], EXCESS_QUANTILE))
+                if name in evidence
+                else np.inf
             )
-            figures.excess_threshold[name] = float(threshold)
         return ensemble, figures
-
-    @property
-    def _at(self) -> str:
-        return f"vehicle/{self.vehicle}"
-
-    def score(self, ensemble: Ensemble, figures: LearntFigures, series: Series) -> np.ndarray:
-        """Score (T,) of a case, joined as ``Detector`` joins its members.
-
-        A network that diverged has nothing to say, which is worth the floor.
-        """
-        evidence = ensemble.evidence(figures, self._at, series, self.has_C)
-        if not any(isinstance(m, AmadMember) for m in ensemble.serving(evidence)):
-            return np.zeros(series.rows)
-        return ensemble.combined(figures, evidence)[0]
 
 
 def _vehicles(store: WindowStore, most: int, window: int) -> list[str]:
@@ -182,7 +178,7 @@ def _vehicles(store: WindowStore, most: int, window: int) -> list[str]:
 
 
 def _part(store: WindowStore, vehicle: str, part: int, rows: int | None = None) -> Series:
-    """A part of a vehicle, the last ``rows`` of it or all, scaled, without labels."""
+    """A vehicle's train or calibration part (its last ``rows``, or all), scaled, without labels."""
     series = store.series(vehicle).part(part)
     first = 0 if rows is None else max(series.rows - rows, 0)
     return store.scaler.apply(unlabelled(series.rows_between(first, series.rows)))

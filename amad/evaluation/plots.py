@@ -156,6 +156,6 @@ def _best_and_worst(
     found = []
     for which, name in chosen:
         vehicle = result.vehicle[name]
-        units = units_of(store.scaled(vehicle), fleet, events, store.has_channel(vehicle))
-        found.append((which, next(u for u in units if isinstance(u, Unit) and u.name == name)))
+        units, _ = units_of(store.scaled(vehicle), fleet, events, store.has_channel(vehicle))
+        found.append((which, next(unit for unit in units if unit.name == name)))
     return found

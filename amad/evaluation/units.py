@@ -1,30 +1,33 @@
 """What is judged: the test part of a vehicle with its labels, or copies of it with a fault each.
 
-Everything here is in scaled units and rows of the test part. Labels stay in ``Unit.label_T``; the
-series that detectors get carries none.
+Values are scaled, and rows count from the start of the unit. Labels are in ``Unit.label_T`` alone:
+the series that a detector gets has none.
 
 Shape legend: T rows, C channels.
 """
 
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
 from amad.config import Fleet
+from amad.metrics import events_of
 from amad.simulator.faults import FAULT_TYPES
 from amad.windows.inject import injected_cases
 from amad.windows.series import CALIBRATION, TEST, TRAIN, Series
 from amad.windows.store import WindowStore
 
-CASE_ROWS = 6000  # of an injected case: a stretch of the test part around the fault
+CASE_ROWS = 6000  # of an injected case: the test part around the fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One event: rows first to last (exclusive) and, where known, what is to blame and how much."""
+    """An event in rows ``first`` to ``last`` (exclusive).
+
+    channels: the culprits; type, strength: of the fault. Empty or None where they are not known.
+    """
 
     first: int
     last: int
@@ -35,10 +38,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
-    """One thing that gets a figure of its own; intervals are over these.
+    """What gets a figure of its own; intervals are over units.
 
-    series: scaled, without labels. label_T: bool. truth: runs of the label, the events that must
-    be found. events: those with known channels, type or strength; may differ from the runs.
+    series: scaled, without labels. label_T: bool. truth: the events that must be found, as runs of
+    the label. events: the events whose channels, type or strength is known, which may differ from
+    the runs. has_channel_C: the channels that the vehicle reports, bool.
     """
 
     name: str
@@ -51,7 +55,7 @@ class Unit:
 
 
 def is_injected(fleet: Fleet) -> bool:
-    """Are this fleet's labels made by injection? So for fleets without any."""
+    """Are the labels of this fleet injected faults? They are for a fleet without labels, too."""
     return fleet.labels.kind in ("injected", "none")
 
 
@@ -61,7 +65,10 @@ def unlabelled(series: Series) -> Series:
 
 
 def fitting_parts(store: WindowStore) -> tuple[list[Series], list[Series]]:
-    """Train parts and calibration parts of all vehicles that have any: scaled, without labels."""
+    """The train parts and the calibration parts of all vehicles, scaled and without labels.
+
+    A part without rows is left out.
+    """
     train: list[Series] = []
     calibration: list[Series] = []
     for vehicle in store.vehicles:
@@ -75,66 +82,64 @@ def fitting_parts(store: WindowStore) -> tuple[list[Series], list[Series]]:
 
 def units_of(
     series: Series, fleet: Fleet, events: pa.Table, has_channel_C: np.ndarray
-) -> Iterator[Unit | tuple[str, str]]:
-    """The units of one vehicle, or (name, reason) for one that cannot be judged.
+) -> tuple[list[Unit], str]:
+    """The units of one vehicle; where there is none, why it cannot be judged.
 
-    series: the whole vehicle, scaled. events: of the EVENTS schema, of all vehicles.
+    Args:
+        series: the whole vehicle, scaled.
+        fleet: says whether the labels count or faults are injected.
+        events: of the EVENTS schema, of all vehicles.
+        has_channel_C: the channels that the vehicle reports, bool.
     """
     test = series.part(TEST)
-    name = series.vehicle
     if test.rows == 0:
-        yield name, "no rows in the test part"
-    elif is_injected(fleet):
-        yield from _injected(test, fleet, has_channel_C)
-    elif test.label_T is None or not (test.label_T > 0).any():
-        yield name, "no event in the test part"
-    elif (test.label_T > 0).all():
-        yield name, "nothing but events in the test part"
-    else:
-        yield Unit(
-            name=name,
-            vehicle=name,
-            series=unlabelled(test),
-            label_T=test.label_T > 0,
-            truth=_runs(test.label_T),
-            events=_known(test, fleet, events),
-            has_channel_C=has_channel_C,
-        )
-
-
-def _runs(label_T: np.ndarray) -> list[Event]:
-    from amad.metrics import events_of
-
-    return [Event(first=int(a), last=int(b)) for a, b in zip(*events_of(label_T), strict=True)]
+        return [], "no rows in the test part"
+    if is_injected(fleet):
+        cases = _injected(test, fleet, has_channel_C)
+        reason = "no fault can be put into the test part: too short, flat or unmeasured"
+        return cases, "" if cases else reason
+    if test.label_T is None or not (test.label_T > 0).any():
+        return [], "no event in the test part"
+    if (test.label_T > 0).all():
+        return [], "nothing but events in the test part"
+    runs = zip(*events_of(test.label_T), strict=True)
+    unit = Unit(
+        name=series.vehicle,
+        vehicle=series.vehicle,
+        series=unlabelled(test),
+        label_T=test.label_T > 0,
+        truth=[Event(first=int(first), last=int(last)) for first, last in runs],
+        events=_known(test, fleet, events),
+        has_channel_C=has_channel_C,
+    )
+    return [unit], ""
 
 
 def _known(test: Series, fleet: Fleet, events: pa.Table) -> list[Event]:
     """The known events that have rows in the test part."""
     found = []
-    position = {name: c for c, name in enumerate(fleet.channel_names)}
     own = events.filter(pa.compute.equal(events["vehicle"], test.vehicle))
-    start = own["start"].cast(pa.int64()).to_numpy()
-    end = own["end"].cast(pa.int64()).to_numpy()
-    for row, (a, b) in enumerate(zip(start, end, strict=True)):
-        first, last = np.searchsorted(test.timestamp_T, [a, b])
+    known = own.select(["channels", "type", "strength"]).to_pylist()
+    bounds = [own[name].cast(pa.int64()).to_pylist() for name in ("start", "end")]
+    for event, start_us, end_us in zip(known, *bounds, strict=True):
+        first, last = np.searchsorted(test.timestamp_T, [start_us, end_us])
         if first < last:
+            channels = event["channels"] or ()
             found.append(
                 Event(
                     first=int(first),
                     last=int(last),
-                    channels=tuple(position[c] for c in own["channels"][row].as_py() or ()),
-                    type=own["type"][row].as_py(),
-                    strength=own["strength"][row].as_py(),
+                    channels=tuple(fleet.channel_names.index(name) for name in channels),
+                    type=event["type"],
+                    strength=event["strength"],
                 )
             )
     return found
 
 
-def _injected(
-    test: Series, fleet: Fleet, has_channel_C: np.ndarray
-) -> Iterator[Unit | tuple[str, str]]:
-    injection = fleet.labels.injection
-    # Vehicles differ in strengths and in the type they begin with, whoever else is in the fleet.
+def _injected(test: Series, fleet: Fleet, has_channel_C: np.ndarray) -> list[Unit]:
+    injection, units = fleet.labels.injection, []
+    # A vehicle's faults depend on its own name alone, not on which vehicles the fleet has.
     own = zlib.crc32(test.vehicle.encode())
     cases = injected_cases(
         unlabelled(test),
@@ -143,8 +148,6 @@ def _injected(
         injection.seed + own,
         types=types_from(own),
     )
-    if not cases:
-        yield test.vehicle, "no fault can be put into the test part: too short, flat or unmeasured"
     for number, (series, fault) in enumerate(cases):
         series, shift = stretch(series, fault.start, fault.end, CASE_ROWS)
         assert series.label_T is not None, "a case is labelled with its fault"
@@ -155,27 +158,31 @@ def _injected(
             type=fault.type,
             strength=fault.strength,
         )
-        yield Unit(
-            name=f"{test.vehicle}#{number:02d}",
-            vehicle=test.vehicle,
-            series=unlabelled(series),
-            label_T=series.label_T > 0,
-            truth=[event],
-            events=[event],
-            has_channel_C=has_channel_C,
+        units.append(
+            Unit(
+                name=f"{test.vehicle}#{number:02d}",
+                vehicle=test.vehicle,
+                series=unlabelled(series),
+                label_T=series.label_T > 0,
+                truth=[event],
+                events=[event],
+                has_channel_C=has_channel_C,
+            )
         )
+    return units
 
 
 def types_from(first: int) -> tuple[str, ...]:
-    """All fault types in turn, beginning with number ``first``."""
+    """All fault types in their order, beginning with number ``first``."""
     first %= len(FAULT_TYPES)
     return FAULT_TYPES[first:] + FAULT_TYPES[:first]
 
 
 def stretch(series: Series, first: int, last: int, rows: int) -> tuple[Series, int]:
-    """About ``rows`` rows of the series around rows first to last, and where they begin.
+    """The rows ``first`` to ``last`` of a series with rows around them, and the row they begin at.
 
-    Three quarters of what is added lies before, as history; the event stays whole.
+    About ``rows`` rows in all, never less than the event. Three quarters of the others lie before
+    it, since a detector needs history.
     """
     spare = max(rows - (last - first), 0)
     begin = max(min(first - spare * 3 // 4, series.rows - rows), 0)
