@@ -1,9 +1,11 @@
 """python -m bench.fleet_size --vehicles 12 48 96 --seeds 3 --out bench/results/fleet_size.json
 
-What is the network worth in a larger fleet? The simulated fleet of ``--fleet`` with more and more
-vehicles, each size with two trainings: as many windows an epoch as params.yaml says (``same``: the
-same number of steps, of more vehicles), and as many for each vehicle as the smallest fleet has
-(``scaled``). Everything else is ``bench.quality``, whose page of each run stays in ``--home``.
+What is the network worth in a larger fleet?
+
+This runs the simulated fleet of ``--fleet`` with several numbers of vehicles. Each number gets two
+trainings: with as many windows per epoch as params.yaml says (``same``), and with as many windows
+per vehicle as the smallest fleet has (``scaled``). ``bench.quality`` does the rest; its page of
+each run stays in ``--home``.
 """
 
 import argparse
@@ -28,7 +30,7 @@ FORM = "offline"
 
 
 def resized(file: Path, vehicles: int, home: Path) -> Path:
-    """The fleet file with so many vehicles, under a name of its own in ``home``.
+    """Write a copy of the fleet file with so many vehicles into ``home``, and return its path.
 
     Raises:
         ConfigError: the fleet is not simulated.
@@ -46,7 +48,7 @@ def resized(file: Path, vehicles: int, home: Path) -> Path:
 
 
 def trainings(vehicles: Sequence[int], windows: int) -> Iterator[tuple[int, str, int]]:
-    """(vehicles, name of the training, windows an epoch) of each run, the smallest fleet first."""
+    """Vehicles, name of the training and windows per epoch of each run, smallest fleet first."""
     least = min(vehicles)
     for count in sorted(set(vehicles)):
         yield count, "same", windows
@@ -55,9 +57,9 @@ def trainings(vehicles: Sequence[int], windows: int) -> Iterator[tuple[int, str,
 
 
 def figures(report: dict) -> dict:
-    """By protocol: the mean of each method, and the network's share, whole and of relations.
+    """By protocol: each method's mean, the network's share, and its share of relation faults.
 
-    A protocol in which no vehicle can be scored is left out; the run's page says why.
+    A protocol in which no vehicle can be scored is left out; the page of the run says why.
     """
     (fleet,) = report["fleets"].values()
     if "error" in fleet:
@@ -95,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     for vehicles, training, windows in trainings(
         options.vehicles, load_params(params_file, options.fleet).train.max_windows
     ):
-        say(f"{vehicles} vehicles, {windows:,} windows an epoch")
+        say(f"{vehicles} vehicles, {windows:,} windows per epoch")
         report = judge([
             "--fleet", str(resized(file, vehicles, home / "sizes")),
             "--methods", *METHODS, "--forms", FORM, "--protocols", *options.protocols,

@@ -1,9 +1,9 @@
 """python -m bench.gpu --out bench/results/gpu.json
 
-Windows per second of a whole training step on a GPU, in float32 and in bfloat16, with and without
-torch.compile, at the default size and at width 512: AMAD against the published Anomaly Transformer
-step and a plain transformer of the same size, in the same run. Beside them what the GPU reaches in
-a plain matrix product and a plain copy. Ends with code 3 where there is no GPU.
+Measures whole training steps on a GPU in windows per second: AMAD, the published step of the
+Anomaly Transformer and a plain transformer of the same size, all in one run. They are measured in
+float32 and bfloat16, with and without torch.compile, at the default size and at width 512. A plain
+matrix product and a plain copy show what the GPU can reach. Without a GPU it ends with code 3.
 """
 
 import argparse
@@ -31,7 +31,7 @@ PACKAGES = ("numpy", "torch")
 
 
 def limits() -> dict[str, float]:
-    """TFLOP/s of a bfloat16 matrix product of 8192 squared, TB/s of a copy (read and written)."""
+    """TFLOP/s of a bfloat16 product of 8192 x 8192 matrices, TB/s read and written by a copy."""
     a, b = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))
     source = torch.randn(1 << 30, device="cuda")
     target = torch.empty_like(source)
@@ -53,7 +53,7 @@ def measure(size: ModelParams, precision: str, compiled: bool) -> dict[str, floa
 
 
 def main() -> None:
-    """Parse the command line, measure, write the JSON and say what it holds."""
+    """Measure, write ``--out`` and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[2])
     parser.add_argument("--out", type=Path, default=Path("bench/results/gpu.json"))
     arguments = parser.parse_args()

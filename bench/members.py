@@ -1,13 +1,14 @@
 """python -m bench.members --fleet asd smd kit_obd demo --out bench/results/members.json
 
-Which closed-form members a detector should have, how they should be joined and with which boxes: by
-a rule that uses no labels, and what the labels say of it afterwards. The network is not asked here;
-its share is measured by ``bench.quality``.
+Which closed-form members should a detector have, how should they be joined, and with which boxes?
 
-The rule: everything is fitted on the first 45 % of a vehicle's train rows, excess thresholds are
-measured on the next 10 %, typed and graded faults are injected into the rest. So the faults lie as
-far from the fit as test rows do. A candidate's figure is the mean VUS-PR over the cases, then over
-the fleets.
+This answers by a rule without labels, and shows beside it what the labels say. ``bench.quality``
+measures the share of the network, which is not part of this.
+
+The rule: members are fitted on the first 45 % of a vehicle's train rows, excess thresholds are
+measured on the next 10 %, and faults of all types and strengths are injected into the rest. So the
+faults are as far from the fitted rows as test rows are. A candidate's figure is its VUS-PR, as the
+mean over the cases and then over the fleets.
 """
 
 import argparse
@@ -40,20 +41,18 @@ from bench.facts import machine_facts
 from bench.quality.fleets import CASES, find_fleet, judged_fleet, prepare_fleet
 from bench.quality.methods import FORMS, settings_of
 
-FIT, HELD = (
-    0.45,
-    0.55,
-)  # shares of the train rows: fitted up to FIT, excess thresholds from there to HELD
+# Shares of the train rows: fitted up to FIT, excess thresholds measured from there to HELD.
+FIT, HELD = 0.45, 0.55
 RELATION_FAULTS = ("decoupling", "delay", "stuck")
 
 
 class ShareOfRows(RelationMember):
-    """Relation with a penalty that grows with the rows, as that of the autoregressions does."""
+    """The relation member with a penalty that grows with the rows, as in the autoregressions."""
 
     SHARE = 0.03
 
     def solve(self, summaries):
-        """As any relation's, after the penalty."""
+        """Set the penalty, then solve as the relation member does."""
         self.PENALTY = self.SHARE * sum(s["gram"][-1, -1] for s in summaries)
         return super().solve(summaries)
 
@@ -69,7 +68,7 @@ def time(trailing: bool) -> list[Member]:
 def relation(
     *, penalty: float | None = None, same_row: bool = False, in_mean: bool = False
 ) -> Members:
-    """The relation member with another penalty, of the same row alone, or one more of the mean."""
+    """The relation member with another penalty, of the same row alone, or as a member over time."""
 
     def members(trailing: bool) -> list[Member]:
         member = RelationMember(trailing=trailing)
@@ -88,7 +87,7 @@ def share_of_rows(trailing: bool) -> list[Member]:
 
 
 def pca(trailing: bool) -> list[Member]:
-    """What the components that explain 99 % of the variance leave over."""
+    """The residual of the components that explain 99 % of the variance."""
     member = PcaMember("pca")
     member.EXPLAINED, member.between_channels = 0.99, True
     return [member]
@@ -125,10 +124,10 @@ WIDTHS = [(5, 21, 81), (9, 41, 161), (11, 21, 41), (11, 21, 81), (21, 61), (31,)
 
 
 class WithoutChain(Detector):
-    """The mean square of a row's residuals and nothing else."""
+    """A detector without the evidence chain: a score is the mean square of a row's residuals."""
 
     def raw_score(self, series: Series) -> RawScore:
-        """As any detector's."""
+        """The mean square of each row's residuals."""
         owner = self.owner_of(series)
         square_TC = np.sum([np.square(m.residual(series, owner)) for m in self.members], axis=0)
         known_TC = np.isfinite(square_TC)
@@ -139,7 +138,7 @@ class WithoutChain(Detector):
 
 
 def candidates(params: DetectParams) -> dict[str, tuple[type[Detector], Members, DetectParams]]:
-    """Of each candidate: its kind of detector, members and settings."""
+    """The kind of detector, the members and the settings of each candidate."""
     trailing = params.smoothing == "trailing"
     named = {name: members for name, members in CANDIDATES.items() if members(trailing)}
     found = {name: (Detector, members, params) for name, members in named.items()}
@@ -152,9 +151,9 @@ def candidates(params: DetectParams) -> dict[str, tuple[type[Detector], Members,
 
 
 def by_rule(store: WindowStore, fleet: Fleet, params: Params) -> dict[str, dict[str, float]]:
-    """For each candidate: VUS-PR of injected faults in held-out train rows.
+    """VUS-PR of each candidate on faults injected into held-out train rows.
 
-    It is given for all faults and for those of the types that break a relation.
+    It is given for all faults, and for the faults that break a relation.
     """
     fit, held, units = [], [], []
     fleet = judged_fleet(fleet, "injected", len(store.vehicles))
@@ -172,7 +171,7 @@ def by_rule(store: WindowStore, fleet: Fleet, params: Params) -> dict[str, dict[
 def by_labels(
     store: WindowStore, fleet: Fleet, params: Params, lake: Path
 ) -> dict[str, dict[str, float]]:
-    """The same on the test part, by the fleet's labels (or its injected faults), for afterwards."""
+    """VUS-PR of each candidate on the test part, by the fleet's labels or by injected faults."""
     fit, held = fitting_parts(store)
     events = Lake(lake, fleet).events()
     units = [
@@ -184,7 +183,9 @@ def by_labels(
 
 
 def _cases(series: Series, fleet: Fleet, store: WindowStore) -> list[Unit]:
-    test = replace(series, split_T=np.full(series.rows, TEST, np.uint8))  # where faults are put
+    test = replace(
+        series, split_T=np.full(series.rows, TEST, np.uint8)
+    )  # faults are put into the test part
     return units_of(test, fleet, EVENTS.empty_table(), store.has_channel(series.vehicle))[0]
 
 

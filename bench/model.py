@@ -1,9 +1,10 @@
 """python -m bench.model --out bench/results/model.json --channels 18 38
 
-Windows a second of a training step and of hidden-position scoring, against an Anomaly-Transformer
-step and a plain transformer of the same size in the same run. Every round times each variant once,
-in turn, and the best round counts, so that the ratios survive a busy machine. Results as JSON, with
-the machine.
+Measures training steps and the scoring of hidden positions, in windows per second.
+
+Beside AMAD it measures a step of the Anomaly Transformer and a plain transformer of the same size,
+in the same run. Every round times each variant once, and the best round counts, so that a busy
+machine hardly changes the ratios.
 
 Shape legend: B windows, L steps, C channels, D model width, H heads.
 """
@@ -39,10 +40,10 @@ PUBLISHED = "anomaly transformer, published form"
 
 
 class AnomalyTransformerStep(nn.Module):
-    """The opponent: the published Max-Min step (arXiv 2110.02642) on our embedding and layers.
+    """The published Max-Min step (arXiv 2110.02642) on our embedding and layers.
 
-    Explicit prior and series maps, both divergences by logarithms with a small constant, each with
-    a stopped copy, and one backward pass for each phase.
+    It has explicit maps of prior and series, computes both divergences by logarithms with a small
+    constant, each with one side detached, and runs one backward pass per phase.
     """
 
     def __init__(self, channels: int, params: ModelParams, k: float = 3.0) -> None:
@@ -58,9 +59,9 @@ class AnomalyTransformerStep(nn.Module):
     def step(
         self, x_BLC: Tensor, precision: Callable[[], AbstractContextManager] = nullcontext
     ) -> None:
-        """Both backward passes of one batch; gradients are added to the weights'.
+        """Run both backward passes of one batch; they add to the gradients of the weights.
 
-        precision: makes the context of the forward pass.
+        precision: returns the context of the forward pass.
         """
         with precision():
             max_loss, min_loss = self._losses(x_BLC)
@@ -144,7 +145,7 @@ def training_steps(
 
 
 def scoring_passes(channels: int) -> tuple[dict[str, Callable[[], None]], int]:
-    """For each kernel, a function that scores a series; and the series' rows."""
+    """For each kernel, a function that scores a series; and the number of rows of that series."""
     params = ModelParams()
     rows = SCORED_WINDOWS * params.window
     series = Series(
@@ -166,9 +167,9 @@ def scoring_passes(channels: int) -> tuple[dict[str, Callable[[], None]], int]:
 def seconds_of(
     work: dict[str, Callable[[], None]], finish: Callable[[], None] = lambda: None
 ) -> dict[str, float]:
-    """Seconds of each function in its best of ROUNDS rounds, after one to warm up.
+    """Seconds of each function in the best of ``ROUNDS`` rounds, after one round to warm up.
 
-    finish: waits for what a function has only asked for, as of a GPU.
+    finish: waits until the work of a function is done, for a GPU, which works in the background.
     """
     times: dict[str, list[float]] = {name: [] for name in work}
     for number in range(ROUNDS + 1):
@@ -197,7 +198,7 @@ def measure(channels: int) -> dict:
 
 
 def main() -> None:
-    """Parse the command line, measure, write the JSON and say what it holds."""
+    """Measure, write ``--out`` and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[2])
     parser.add_argument("--out", type=Path, default=Path("bench/results/model.json"))
     parser.add_argument("--channels", type=int, nargs="+", default=[18, 38])

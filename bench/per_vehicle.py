@@ -1,10 +1,11 @@
 """python -m bench.per_vehicle --fleet asd --seeds 3 --out bench/results/per_vehicle.json
 
-One network for the fleet, or one for each vehicle? Both are trained with params.yaml's settings:
-the fleet's on ``train.max_windows`` windows an epoch of all vehicles, a vehicle's on as many of its
-own, or all it has. Each network judges by itself, through the evidence chain, calibrated for each
-vehicle, on test rows that labels (or injected faults) say something of. Without a skip as well,
-since a linear skip is fitted for each vehicle in either case.
+Is one network for the fleet better than one for each vehicle?
+
+Both are trained with the settings of params.yaml: the network of the fleet on ``train.max_windows``
+windows per epoch of all vehicles, that of a vehicle on as many of its own, or on all it has. Each
+network is judged alone, through the evidence chain, calibrated for each vehicle. It is measured
+with the linear skip, which is fitted for each vehicle in either case, and without a skip.
 """
 
 import argparse
@@ -33,7 +34,7 @@ SKIPS = ("linear", "none")
 
 
 def one_vehicle(store: WindowStore, vehicle: str, fleet: Fleet, folder: Path) -> WindowStore:
-    """A store of this vehicle alone, with the scaler of the whole."""
+    """A store of this vehicle alone, with the scaler of the whole fleet."""
     path = folder / store.digest / vehicle.replace("/", "_")
     if not path.is_dir():
         meta = {"normalise": store.meta["normalise"]}
@@ -44,7 +45,7 @@ def one_vehicle(store: WindowStore, vehicle: str, fleet: Fleet, folder: Path) ->
 def judged(
     prepared: Prepared, store: WindowStore, params: Params, home: Path
 ) -> tuple[dict[str, float], float]:
-    """VUS-PR of each unit of ``store`` by a network trained on it; its seconds."""
+    """VUS-PR of each unit of ``store`` by a network trained on it, and the training's seconds."""
     fleet = prepared.fleet
     job = network_job(fleet, store, params, home)
     if not job.done():
@@ -64,7 +65,7 @@ def judged(
 
 
 def compare(prepared: Prepared, params: Params, seeds: int, home: Path) -> dict:
-    """By skip: VUS-PR of both, the paired difference with its interval over units, seconds."""
+    """By skip: mean VUS-PR of both kinds, their paired difference over units, and the seconds."""
     store, figures = prepared.store, {}
     for skip in SKIPS:
         model = params.model.model_copy(update={"skip": skip})

@@ -1,8 +1,8 @@
 """python -m bench.scoring --fleet demo --engines process ray --out scoring.json
 
-Rows a second of a scoring job over the whole lake of a fleet that has a detector
-(data/<fleet>/detector), one thread a unit, by engine; and whether all engines wrote the same bytes.
-Writes into a temporary folder. Results as JSON, with the machine.
+Measures a scoring job over the whole lake of a fleet in rows per second, with each engine, one
+thread per worker, and whether all engines wrote the same bytes. The fleet must have a detector
+(data/<fleet>/detector). Scores go to a temporary folder.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from bench.facts import machine_facts, write_result
 
 
 def measure(snapshot: Snapshot, model: Model, engine: str, profile) -> dict:
-    """Seconds of one job over every date, start of the engine included, and what it wrote."""
+    """Seconds of one job over every date, with the engine's start, and a hash of its output."""
     plan = Plan(days=snapshot.dates())
     with TemporaryDirectory() as folder:
         runs = Path(folder)

@@ -1,9 +1,10 @@
 """python -m bench.sweep --fleet asd demo --trials 10 --seeds 1 --out bench/results/sweep.json
 
-Is the sweep's objective worth following? Draws settings as the sweep does, trains each at the
-sweep's budget, asks the objective, and afterwards, with labels, what each network is worth: by
-itself and in the detector. Writes the figures (docs/explanation/sweep.md has the keys) and a plot
-beside them. What is finished stays in --home: an interrupted run goes on where it stopped.
+Is the sweep's objective worth following? This draws settings as the sweep does, trains a network
+with each at the budget of the sweep, and computes the objective. Afterwards it measures, with
+labels, what each network is worth by itself and in the detector. It writes the figures
+(docs/explanation/sweep.md has the keys) and a plot beside them. What is finished stays in --home,
+so an interrupted run goes on where it stopped.
 """
 
 import argparse
@@ -52,7 +53,7 @@ OBJECTIVE_CODE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UntrainedJob(NetworkJob):
-    """The network before its first step: with the linear skip, that skip and nothing else."""
+    """The network before its first step: with the linear skip it predicts what the skip does."""
 
     def run(self) -> None:
         """Write its bundle."""
@@ -73,7 +74,7 @@ class UntrainedJob(NetworkJob):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectiveJob:
-    """The objective of a trained network, once for each of ``seeds`` (of the injected faults)."""
+    """The objective of a trained network, for each of ``seeds``, which draw the injected faults."""
 
     fleet: Fleet
     store: Path
@@ -84,15 +85,15 @@ class ObjectiveJob:
 
     @property
     def title(self) -> str:
-        """What a line of progress calls it."""
+        """The name of the job in a line of progress."""
         return f"{self.fleet.name} / objective of {self.network.name}"
 
     def done(self) -> bool:
-        """Is there nothing to do?"""
+        """Is the result there already?"""
         return self.out.is_file()
 
     def run(self) -> None:
-        """Evaluate it and write the file."""
+        """Compute the objective and write the file."""
         store, network = WindowStore.open(self.store), read_bundle(self.network / "bundle").model
         cases, started = self.params.tune.cases, time.perf_counter()
         objectives = [InjectedObjective(store, self.params, cases, seed) for seed in self.seeds]
@@ -102,7 +103,7 @@ class ObjectiveJob:
 
 
 class FleetSweep:
-    """The trials of one fleet. options: as from the command line."""
+    """The trials of one fleet. options: the command line."""
 
     def __init__(self, prepared: Prepared, params: Params, options: argparse.Namespace) -> None:
         self.prepared, self.options, self.home = prepared, options, options.home.absolute()
@@ -112,7 +113,7 @@ class FleetSweep:
         self.protocols = [p for p in options.protocols if p not in prepared.skipped]
 
     def run(self) -> dict:
-        """Draw, train, ask the objective, judge. Returns the fleet's part of the report."""
+        """Draw settings, train, compute objectives, judge; return the report on the fleet."""
         untrained = self._measured([(0, {})], (self.params.seed,), UntrainedJob)
         trials: list[dict] = []
         count, batch = self.options.trials, self.params.tune.batch
@@ -145,7 +146,7 @@ class FleetSweep:
     def _measured(
         self, drawn: Sequence[tuple[int, dict]], seeds: tuple[int, ...], kind: type[NetworkJob]
     ) -> list[dict]:
-        """Train the networks of these (trial, settings) and ask the objective."""
+        """Train the networks of these (trial, settings) and compute their objectives."""
         networks, objectives = [], []
         for _, settings in drawn:
             for seed in seeds:
@@ -181,7 +182,9 @@ class FleetSweep:
         return found
 
     def _objective(self, network: NetworkJob) -> ObjectiveJob:
-        first = self.params.seed  # the faults of the sweep's objective, whatever seed was trained
+        first = (
+            self.params.seed
+        )  # the faults of the sweep's objective do not depend on the training's seed
         seeds = tuple(range(first, first + self.options.injections))
         inputs = {
             "network": network.out.name,
@@ -197,7 +200,7 @@ class FleetSweep:
         )  # fmt: skip
 
     def _judge(self, trials: list[dict]) -> None:
-        """With labels, afterwards: each trial's VUS-PR, by protocol and view."""
+        """Add the VUS-PR of each trial by protocol and view, which takes labels."""
         able = [trial for trial in trials if trial["failed"] is None]
         jobs = {trial["trial"]: [self._judge_job(n) for n in trial["work"]] for trial in able}
         order = [job for mine in jobs.values() for job in mine]
@@ -220,7 +223,7 @@ class FleetSweep:
         members = list(detect.members)
         if not any(name.startswith(NETWORK) for name in members):
             members.append(NETWORK)
-        # Where the network has no vote, the question is what it would do with one.
+        # A network without a vote gets one here, to measure what it would be worth.
         update = {"members": members, "amad_weight": detect.amad_weight or 1.0}
         detect = detect.model_copy(update=update)
         params = network.params.model_copy(update={"detect": detect})
@@ -279,7 +282,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
 
 
 def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line, read."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.sweep",
         description="Is the sweep's objective worth following? See docs/explanation/sweep.md.",

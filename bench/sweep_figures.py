@@ -1,4 +1,4 @@
-"""What the trials of ``bench.sweep`` add up to: rank correlations, what moved, and a plot.
+"""Figures over the trials of ``bench.sweep``: rank correlations, spread, and a plot.
 
 Shape legend: N trials, S seeds of the training, I draws of injected faults, K = N S networks.
 """
@@ -15,13 +15,13 @@ from amad.metrics import kendall_tau_b
 
 VIEWS = {"alone": "the network alone", "detector": "the detector with it"}
 FAMILY_COLOUR = {"time": "#0b6e99", "channel": "#c8553d", "mixed": "#588157"}
-DRAWS = 2000  # resamples of the trials behind the interval of a rank correlation
+DRAWS = 2000  # bootstrap resamples for the interval of a rank correlation
 
 
 def fleet_figures(
     fleet: Fleet, protocols: Sequence[str], untrained: dict, trials: list[dict], seed: int
 ) -> dict:
-    """What docs/explanation/sweep.md calls the keys of a fleet."""
+    """The report on one fleet; docs/explanation/sweep.md explains its keys."""
     able = [trial for trial in trials if trial["failed"] is None]
     content = {
         "labels": fleet.labels.kind,
@@ -59,8 +59,9 @@ def fleet_figures(
 def rank_correlation(a: Sequence[float], b: Sequence[float], *, seed: int) -> dict:
     """Kendall's tau-b and Spearman's rho of two lists over the same trials, with 95 % intervals.
 
-    Percentile bootstrap over trials; resamples in which one side ties throughout are left out. NaN
-    where there are fewer than three trials or one side ties throughout.
+    The intervals are from a percentile bootstrap over trials, without the resamples in which all
+    values of one side are equal. Figures are NaN with fewer than three trials, or where all values
+    of one side are equal.
     """
     a, b = np.asarray(a, float), np.asarray(b, float)
     found: dict = {"trials": len(a)}
@@ -79,10 +80,10 @@ def rank_correlation(a: Sequence[float], b: Sequence[float], *, seed: int) -> di
 def agreement(
     objective: Sequence[float], truth: Sequence[float], *, noise: float | None
 ) -> dict[str, int | None]:
-    """Of the pairs of trials that the objective tells apart, how many the truth orders alike.
+    """How many pairs of trials the objective tells apart, and how many of those the truth confirms.
 
-    Apart is by more than twice ``noise``: trials that lie closer have no order that would be there
-    again with other faults, and a rank correlation over them is about nothing. None without noise.
+    A pair is told apart if its objectives differ by more than twice ``noise``. The order of closer
+    trials would change with other faults. The counts are None where the noise is not known.
     """
     if noise is None:
         return {"pairs_apart": None, "pairs_agree": None}
@@ -93,7 +94,7 @@ def agreement(
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """Correlation of the (mid-)ranks; NaN where one side ties throughout."""
+    """Correlation of the (mid-)ranks; NaN where all values of one side are equal."""
     from scipy.stats import rankdata
 
     a, b = rankdata(a), rankdata(b)
@@ -103,12 +104,15 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def spread_of(objectives: list[np.ndarray]) -> dict:
-    """What moves the objective. objectives: of each trial (seeds, injections).
+    """Standard deviations of the objective by their cause.
 
-    settings: standard deviation between trials, less what the draw of faults and the seeds add to
-    it. faults: of one network's objective between draws of faults, less what the draw does to all
-    networks alike: the noise in a comparison. seeds: between trainings of the same settings.
-    reliability: share of the variance between trials that would be there again with other faults.
+    objectives: of each trial, an array (seeds, injections).
+
+    Returns: settings: between trials, without what faults and seeds add to it. faults: between
+    draws of faults, without the part that is the same for all networks, so it is the noise in a
+    comparison. seeds: between trainings of the same settings. all_alike: between draws of faults,
+    the part that is the same for all networks. reliability: share of the variance between trials
+    that would stay with other faults.
     """
     empty = dict.fromkeys(("settings", "faults", "seeds", "all_alike", "reliability"))
     if len(objectives) < 2:
@@ -140,7 +144,7 @@ def _root(variance: float | None) -> float | None:
 
 
 def draw_sweeps(fleets: dict[str, dict]) -> Figure:
-    """Objective against VUS-PR: a column a fleet and protocol, a row a view; a point is a trial."""
+    """Plot objective against VUS-PR, a point per trial, for each fleet, protocol and view."""
     columns = [
         (name, protocol) for name, fleet in fleets.items() for protocol in fleet["correlation"]
     ]

@@ -1,4 +1,4 @@
-"""What the evaluation's pictures share: the canvas, its colours, titles, and writing a file."""
+"""What all pictures of an evaluation share: canvas, colours, titles, and writing the file."""
 
 from pathlib import Path
 
@@ -13,21 +13,21 @@ METRIC_NAME = {"vus_pr": "VUS-PR"}
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a PNG in one piece; no date in it, so that the same picture is the same bytes."""
+    """Write a PNG in one piece, without a date, so that the same picture gives the same bytes."""
     with staged(path) as stage:
         figure.savefig(stage, format="png", dpi=110, metadata={"Software": None})
     return path
 
 
 def figure_of(width: float, height: float) -> Figure:
-    """A figure of that many inches that knows no window system and no global state."""
+    """A figure of so many inches that needs no window system and no global state of matplotlib."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def bare(axes, grid: str | None = "y") -> None:
-    """Two spines, small ticks, and a faint grid along ``grid`` (x, y, both or none)."""
+    """Leave two spines and small ticks; ``grid`` names the axis of a faint grid: x, y or both."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=9, color=QUIET)
     if grid:
@@ -36,7 +36,7 @@ def bare(axes, grid: str | None = "y") -> None:
 
 
 def title(axes, headline: str, detail: str) -> None:
-    """A bold line that asks or says what to see, and a quiet one that says how to read it."""
+    """Write a bold line that says what to see, and a quiet one below: how to read the picture."""
     axes.set_title(headline, loc="left", fontsize=12, fontweight="bold", pad=22)
     axes.annotate(
         detail, (0, 1), xytext=(0, 7), xycoords="axes fraction", textcoords="offset points",

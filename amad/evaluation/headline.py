@@ -6,8 +6,6 @@ docs/explanation/dvc.md shows them in use.
 import csv
 from pathlib import Path
 
-import numpy as np
-
 from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.evaluation.harness import Evaluation
 from amad.evaluation.method_result import PRIMARY, RECALL_G
@@ -46,5 +44,5 @@ def write_curve(evaluation: Evaluation, path: Path) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["recall", "precision"])
         if evaluation.metrics.units:
-            pairs = zip(RECALL_G, np.mean(result.precision_G, axis=0), strict=True)
+            pairs = zip(RECALL_G, result.mean_precision_G, strict=True)
             writer.writerows([f"{recall:.2f}", f"{precision:.6f}"] for recall, precision in pairs)

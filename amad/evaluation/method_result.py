@@ -83,6 +83,11 @@ class MethodResult:
     unscored_rows: int = 0
     rows: int = 0
 
+    @property
+    def mean_precision_G(self) -> np.ndarray:
+        """Precision at each recall of ``RECALL_G``, as the mean over units; (G,)."""
+        return np.mean(self.precision_G, axis=0)
+
     def judge_unit(
         self,
         unit: Unit,

@@ -1,18 +1,13 @@
-"""The evaluation's pictures: PNG files by matplotlib's Agg, and the curve's CSV for DVC.
+"""The pictures of an evaluation as PNG files, and its curves as CSV.
 
-    write_plots(evaluation, detector, store, fleet, events, folder) -> list of files
-
-precision_recall.png and .csv, methods.png, timeline_best.png and timeline_worst.png,
-attribution.png; those that the fleet has nothing for are left out.
-
-Shape legend: G points of the recall grid.
+``write_plots`` writes precision_recall.png, precision_recall.csv, methods.png, timeline_best.png,
+timeline_worst.png and attribution.png.
 """
 
 import csv
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 from matplotlib.figure import Figure
 
@@ -47,7 +42,10 @@ def write_plots(
     events: pa.Table,
     folder: Path,
 ) -> list[Path]:
-    """Draw everything there is something to draw for; returns the files written."""
+    """Write the pictures, without those for which the evaluation has no figures.
+
+    Returns: the files that were written.
+    """
     content = evaluation.metrics
     written = []
     if content.units:
@@ -66,18 +64,14 @@ def write_plots(
     return written
 
 
-def _mean_precision(evaluation: Evaluation, name: str) -> np.ndarray:
-    return np.mean(evaluation.results[name].precision_G, axis=0)
-
-
 def _curve_table(evaluation: Evaluation, path: Path) -> Path:
     with staged(path) as stage, stage.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["method", "recall", "precision"])
-        for name in evaluation.results:
-            precision_G = _mean_precision(evaluation, name)
+        for name, result in evaluation.results.items():
+            pairs = zip(RECALL_G, result.mean_precision_G, strict=True)
             writer.writerows(
-                [name, f"{r:.2f}", f"{p:.6f}"] for r, p in zip(RECALL_G, precision_G, strict=True)
+                [name, f"{recall:.2f}", f"{precision:.6f}"] for recall, precision in pairs
             )
     return path
 
@@ -100,7 +94,7 @@ def _curves(evaluation: Evaluation) -> Figure:
         mean = content.methods[name].mean["auc_pr"]
         axes.plot(
             RECALL_G,
-            _mean_precision(evaluation, name),
+            evaluation.results[name].mean_precision_G,
             color=colours[name],
             linewidth=2.6 if ours else 1.5,
             linestyle="--" if name == content.floor else "-",

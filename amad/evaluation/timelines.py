@@ -1,4 +1,4 @@
-"""Pictures of scores over time and of the channels blamed for each event.
+"""Two kinds of picture: the scores of a unit over time, and the channels blamed for each event.
 
 Shape legend: T rows, C channels, N events.
 """
@@ -18,7 +18,7 @@ from amad.evaluation.method_result import PRIMARY, Finding
 from amad.evaluation.units import Unit
 from amad.windows.store import WindowStore
 
-TOP_CHANNELS = 3  # under a timeline
+TOP_CHANNELS = 3  # shown under a timeline
 MOST_EVENTS, MOST_CHANNELS = 30, 40  # in the heat map
 
 
@@ -30,9 +30,9 @@ def draw_timeline(
     store: WindowStore,
     fleet: Fleet,
 ) -> Figure:
-    """Score, threshold, alarms and events of one unit; below, the channels blamed most.
+    """Draw score, threshold, alarms and events of one unit, and below the channels blamed most.
 
-    which: ``best`` or ``worst``, for the title. Values are in engineering units.
+    which: ``best`` or ``worst``, for the title. The channels are in engineering units.
     """
     scored = detector.score(unit.series)
     row_T = np.arange(unit.series.rows)
@@ -47,7 +47,7 @@ def draw_timeline(
     alarms = np.flatnonzero(scored.alarm_T)
     axes.plot(alarms, scored.score_T[alarms], ".", color=ALARM, markersize=3)
     axes.set_ylabel("score", fontsize=9)
-    axes.margins(y=0.09)  # room for the word over the line
+    axes.margins(y=0.09)  # leaves room for the word above the line
     axes.text(
         0.995, detector.threshold, "threshold", color=ALARM, fontsize=8.5, ha="right", va="bottom",
         transform=axes.get_yaxis_transform(),
@@ -66,7 +66,7 @@ def draw_timeline(
     for axes in panels:
         bare(axes)
         axes.set_xlim(-0.005 * unit.series.rows, 1.005 * unit.series.rows)
-        for event in unit.truth:  # thin events stay visible: at least a thousandth of the width
+        for event in unit.truth:  # a short event is widened so that it can be seen
             width = max(event.last - event.first, unit.series.rows / 1000)
             axes.axvspan(event.first, event.first + width, color=EVENT, alpha=0.6, linewidth=0)
     _time_ticks(panels[-1], unit)
@@ -84,14 +84,14 @@ def draw_timeline(
 
 
 def _broken(value_T: np.ndarray, unit: Unit) -> np.ndarray:
-    """The values with NaN at the first row of each segment, so that no line crosses a gap."""
+    """The values (T,) with NaN at the first row of each segment, so that no line crosses a gap."""
     out = np.asarray(value_T, dtype=np.float64).copy()
     out[[first for first, _ in unit.series.segments()[1:]]] = np.nan
     return out
 
 
 def _top_channels(unit: Unit, scored: Scored) -> list[int]:
-    """Blamed most in events and alarms, of the vehicle's own channels."""
+    """The channels of the vehicle that are blamed most in its events and alarms."""
     blame_C = np.nan_to_num(scored.contribution_TC[unit.label_T | scored.alarm_T]).sum(axis=0)
     blame_C = np.where(unit.has_channel_C, blame_C, -1.0)
     order = np.argsort(-blame_C, kind="stable")[:TOP_CHANNELS]
@@ -108,7 +108,7 @@ def _time_ticks(axes, unit: Unit) -> None:
 
 
 def draw_attribution(findings: list[Finding], fleet: Fleet) -> Figure:
-    """Events by channels: how dark a channel is blamed, and which ones truly are to blame."""
+    """Draw a heat map of events and channels: the share of the blame, and the true culprits."""
     spread = np.unique(np.linspace(0, len(findings) - 1, MOST_EVENTS).round().astype(int))
     findings = [findings[i] for i in spread]
     blame_NC = np.ma.masked_invalid(np.stack([f.blame_C for f in findings]))

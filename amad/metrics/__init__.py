@@ -1,4 +1,4 @@
-"""Honest metrics, numpy only: each takes ``(label, score)`` first and returns a float or an array.
+"""Metrics of scores, with numpy alone: each takes ``(label, score)`` and gives a float or an array.
 
 Every metric of a score depends on its order alone: a strictly increasing map changes nothing. Rows
 are in time order; ``label`` is 1 in an event. Labels of one class only, or scores that are not

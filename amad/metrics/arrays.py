@@ -1,4 +1,4 @@
-"""What every metric starts from: checked arrays, events, and the ranks of the scores.
+"""What every metric begins with: checked arrays, events, and the ranks of the scores.
 
 Shape legend: T rows, E events, K distinct scores, from the highest (rank 0) to the lowest.
 """

@@ -1,6 +1,6 @@
-"""Metrics of events: an event is a run of positive labels, an alarm run is one of alarms.
+"""Metrics of events. An event is a run of positive labels, an alarm run is a run of alarms.
 
-All look at every distinct score as a threshold, in one sweep. Shape legend: T rows, E events,
+Every distinct score is tried as a threshold, all in one pass. Shape legend: T rows, E events,
 K distinct scores from the highest (rank 0) to the lowest.
 """
 
@@ -45,9 +45,10 @@ def event_f1(label, score, thresholds: np.ndarray | None = None) -> float:
 
 
 def point_adjusted_f1(label, score, thresholds: np.ndarray | None = None) -> float:
-    """Best F1 of rows after one alarm in an event has marked the whole event. Worthless.
+    """Best F1 of rows after one alarm in an event has marked the whole event.
 
-    A random score reaches 0.8 and more where events are long; it is here to show that.
+    It is worthless: a random score reaches 0.8 and more where events are long. It is computed to
+    show that.
 
     Raises:
         ValueError: see ``scorable``.
@@ -94,17 +95,18 @@ def _peaks(score_T: np.ndarray, start_E: np.ndarray, end_E: np.ndarray) -> np.nd
 
 
 def _adjusted(label_T: np.ndarray, score_T: np.ndarray, share: float) -> np.ndarray:
-    """Scores whose plain alarms equal the adjusted alarms: in an event, at least its own bar.
+    """Scores (T,) that give, without adjustment, the alarms of the adjusted ones at any threshold.
 
-    The bar is the highest threshold at which more than ``share`` of the event's rows are alarms.
+    In an event no score is below the highest threshold at which more than ``share`` of its rows are
+    alarms.
     """
     adjusted_T = score_T.copy()
     for start, end in zip(*events_of(label_T), strict=True):
         needed = int(np.floor(share * (end - start) + 1e-9)) + 1
         if needed <= end - start:
             part = score_T[start:end]
-            bar = np.partition(part, len(part) - needed)[len(part) - needed]
-            adjusted_T[start:end] = np.maximum(part, bar)
+            least = np.partition(part, len(part) - needed)[len(part) - needed]
+            adjusted_T[start:end] = np.maximum(part, least)
     return adjusted_T
 
 
@@ -144,15 +146,16 @@ def _offsets(length_E: np.ndarray) -> np.ndarray:
 def _range_precision(
     rank_T: np.ndarray, distinct: int, label_T: np.ndarray, start_E: np.ndarray, end_E: np.ndarray
 ) -> np.ndarray:
-    """Range precision (K,): every alarm run there can be, and between which ranks it exists.
+    """Range precision (K,), from every alarm run that occurs at any threshold.
 
-    A run is born with the lowest of its rows and ends when a neighbour joins it, so all of them
-    follow from the nearest lower row on either side of each row.
+    While the threshold falls, a run begins when the lowest of its rows becomes an alarm and ends
+    when a neighbouring row joins it. So each run follows from the nearest lower rows on either side
+    of its lowest row.
     """
     left, right = _lower_neighbours(rank_T.tolist())
     bounded = np.append(rank_T, distinct)  # position -1 and T: nothing, never an alarm
     death = np.minimum(bounded[left], bounded[right])
-    # Of equal lowest rows in one run only the first stands for it.
+    # Where several rows of a run are equally low, the run is counted for the first of them.
     own = np.flatnonzero(death > rank_T)
     birth, death, left, right = rank_T[own], death[own], left[own] + 1, right[own]
     inside = np.concatenate([[0], np.cumsum(label_T)])
@@ -170,7 +173,10 @@ def _steps(birth: np.ndarray, death: np.ndarray, value: np.ndarray, distinct: in
 
 
 def _lower_neighbours(rank: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Nearest row to the left that is as low or lower, and to the right that is lower; -1, T."""
+    """The nearest row to the left that is as low or lower, and to the right that is lower.
+
+    Rows (T,) each; -1 and T where there is none.
+    """
     left, right = [-1] * len(rank), [len(rank)] * len(rank)
     stack: list[int] = []
     for row, own in enumerate(rank):

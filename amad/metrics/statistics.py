@@ -85,7 +85,7 @@ def binomial_tail(found: int, tries: int, share: float) -> float:
     1956), for all ``found`` above the mean by one or more.
 
     Raises:
-        ValueError: found, tries or share are not in order.
+        ValueError: found is not within 0 to tries, or share not within 0 to 1.
     """
     if not 0 <= found <= tries or not 0 <= share <= 1:
         raise ValueError(f"no such chance: {found} of {tries}, each with {share}")

@@ -5,9 +5,9 @@ Source: Paparrizos et al., "Volume Under the Surface", VLDB 2022, section 4, in 
 each side, worth sqrt(1 - d / b) at distance d; recall is weighted by the share of (merged) grown
 events that are touched at all.
 
-Why it is fast: a border is worth at least sqrt(1/2), so a row within reach of two events is worth
-1, and the worth of a row follows from the distances to its two nearest events. What is left per
-buffer is one histogram over the thresholds.
+It is fast because a border row is worth at least sqrt(1/2), so a row in the borders of two events
+is worth 1: the distances to the two nearest events are all that is needed. Per buffer one histogram
+over the thresholds remains.
 
 Shape legend: T rows, E events, K thresholds, N rows near an event but outside, B the buffer.
 """
