@@ -53,6 +53,6 @@ def test_what_the_fleet_lacks_and_refuses_is_told(told):
     write_json(folder / "validation.json", validation | {"ok": False, "refused_because": because})
     write_json(folder / "scoring.json", {"dates": [], "no_champion": "version 1 was refused"})
     text = lines_of()
-    assert "from 4 files, 0 rejected" in text and "1 more files were refused: x.csv" in text
+    assert "from 4 files, 0 rejected" in text and "1 more file was refused: x.csv" in text
     assert "refused files: x.csv" in text and because in text
     assert "nothing: version 1 was refused" in text

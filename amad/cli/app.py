@@ -1,4 +1,4 @@
-"""Every command of ``amad``. A stage's command calls the same ``run`` as its DVC stage."""
+"""Every command of ``amad``. The command of a stage calls the same ``run`` as its DVC stage."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ PIPELINE, REGISTRY, DAILY, LOOK = "The pipeline, in order", "Registry", "Every d
 
 @dataclass(frozen=True)
 class Call:
-    """What stands before the command: ``amad --fleet NAME --debug COMMAND``."""
+    """The options before the command: ``amad --fleet NAME --debug COMMAND``."""
 
     fleets: list[str]
     debug: bool
@@ -88,7 +88,7 @@ def options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Keep the fleets for the command; without a command show the help."""
+    """Keep the options for the command; without a command show the help."""
     context.obj = Call(fleets=fleet or [], debug=debug or bool(context.obj))
     if context.invoked_subcommand is None:
         print(context.get_help())
@@ -151,9 +151,9 @@ def _daily(
     told: Callable[[Any], None] = lambda result: None,
     **options: Any,
 ) -> None:
-    """Run a stage on each fleet; one that fails stops no other, and the highest code is returned.
+    """Run a stage on each fleet; a failure does not stop the others. Exits with the highest code.
 
-    told: what to do with the result of each.
+    told: what to do with the result of each fleet.
     """
     from amad.cli.error_sentences import explain
     from amad.config import load_params, read_params

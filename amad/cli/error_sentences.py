@@ -1,14 +1,14 @@
-"""What went wrong, as one sentence on standard error, and the exit code that belongs to it."""
+"""Errors of a command: one sentence on standard error, and the exit code."""
 
 import sys
 import traceback
 
 BUG = 1  # an unexpected exception; every other code belongs to an AmadError, see `amad --help`
-LONGEST = 2000  # characters of a message: what a file holds by the megabyte is not repeated
+LONGEST = 2000  # characters of a message, which may quote the content of a file
 
 
 def explain(error: Exception, *, debug: bool = False, fleet: str | None = None) -> int:
-    """Print the sentence and return the code. fleet: named first, where a command has several."""
+    """Print the error and return its exit code. fleet: named if the command runs on several."""
     from typer.exceptions import Abort, TyperException
 
     from amad.config import InterruptionError, usable_error
@@ -34,7 +34,7 @@ def explain(error: Exception, *, debug: bool = False, fleet: str | None = None) 
 
 
 def complain(sentence: str, fleet: str | None = None) -> None:
-    """Print an error as ``amad`` does."""
+    """Print an error to standard error."""
     if len(sentence) > LONGEST:
         sentence = f"{sentence[: LONGEST // 2]} ... {sentence[-LONGEST // 2 :]}"
     print(f"error: {f'fleet {fleet}: ' if fleet else ''}{sentence}", file=sys.stderr, flush=True)

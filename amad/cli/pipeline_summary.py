@@ -1,4 +1,4 @@
-"""``amad summary``: what the pipeline has done, from the artifacts that its stages left."""
+"""``amad summary``: what the pipeline has done, read from the artifacts of its stages."""
 
 import shlex
 from collections.abc import Callable
@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from amad.config import DataError, Fleet, Settings
+from amad.config.wording import count, some
 from amad.engines.shared.train_result import TrainResult
 from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.scores.receipts import RegistrationReceipt, ScoringReceipt
 from amad.telemetry.artifact import Artifact
 from amad.telemetry.files import damaged, read_json
-from amad.telemetry.health import fleet_health, some
+from amad.telemetry.health import fleet_health
 from amad.telemetry.ingest_result import IngestResult
 from amad.telemetry.validation import Validation
 
@@ -22,7 +23,7 @@ Kind = TypeVar("Kind", bound=Artifact)
 
 
 def lines(fleet: Fleet, settings: Settings) -> list[str]:
-    """A line or two per stage; of one that has not run, or whose file is damaged, how to run it."""
+    """A line or two per stage; for a stage without a readable file, how to run it."""
     folder = settings.fleet_dir(fleet.name)
     stages: list[tuple[str, Callable[[Path], list[str] | None]]] = [
         ("ingested", partial(_of, IngestResult, _ingested)),
@@ -48,17 +49,19 @@ def lines(fleet: Fleet, settings: Settings) -> list[str]:
 def _ingested(result: IngestResult) -> list[str]:
     why = ", ".join(f"{rows:,} {reason}" for reason, rows in result.rejected_by_reason.items())
     line = (
-        f"{result.rows_lake:,} rows of {len(result.vehicles)} vehicles from "
-        f"{result.files - len(result.files_refused):,} files, {result.rows_rejected:,} rejected"
+        f"{count(result.rows_lake, 'row')} of {count(len(result.vehicles), 'vehicle')} from "
+        f"{count(result.files - len(result.files_refused), 'file')}, "
+        f"{result.rows_rejected:,} rejected"
     )
     refused = [file.path for file in result.files_refused]
-    more = [f"{len(refused):,} more files were refused: {some(refused)}"] if refused else []
+    many = count(len(refused), "more file was", "more files were")
+    more = [f"{many} refused: {some(refused)}"] if refused else []
     return [line + (f" ({why})" if why else ""), *more]
 
 
 def _validated(verdict: Validation) -> list[str]:
     passed = "passed" if verdict.ok else "failed"
-    days = f"{verdict.quarantined} of {verdict.vehicle_days} vehicle-days quarantined"
+    days = f"{verdict.quarantined} of {count(verdict.vehicle_days, 'vehicle-day')} quarantined"
     failing = [
         c["check"]
         for c in verdict.checks
@@ -77,7 +80,8 @@ def _tuned(content: dict) -> list[str]:
 
 
 def _trained(result: TrainResult) -> list[str]:
-    return [f"{len(result.epochs)} epochs, hold-out error {result.epochs[-1]['validation']:.4g}"]
+    error = result.epochs[-1]["validation"]
+    return [f"{count(len(result.epochs), 'epoch')}, hold-out error {error:.4g}"]
 
 
 def _evaluated(metrics: EvaluationMetrics) -> list[str]:
@@ -104,18 +108,19 @@ def _scored(receipt: ScoringReceipt) -> list[str]:
     dates = receipt.dates
     if not dates:
         return ["no date was new"]
-    span = f"{dates[0]}" if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    span = " to ".join(dict.fromkeys((str(dates[0]), str(dates[-1]))))
     versions = sorted({item.model_version for item in receipt.by_date.values()}, key=int)
     by = ("versions " if len(versions) > 1 else "version ") + ", ".join(versions)
-    return [f"{span} with {by}: {receipt.rows:,} rows, {receipt.incidents:,} incidents"]
+    rows, incidents = count(receipt.rows, "row"), count(receipt.incidents, "incident")
+    return [f"{span} with {by}: {rows}, {incidents}"]
 
 
 def _where(fleet: Fleet, settings: Settings) -> list[tuple[str, str]]:
-    """(what, where) of what to look at next, as far as it is there."""
+    """(what, where) of the pages and models that are there to be looked at."""
     from amad.engines.shared.tracking_store import tracking_uri
 
     folder = settings.fleet_dir(fleet.name)
-    # MLflow's pages are about language models unless their address says otherwise.
+    # Without this part of the address, MLflow shows its pages for language models.
     page = f"/#/models/amad-{fleet.name}?workflowType=machine_learning"
     uri = tracking_uri(settings)
     found = [("incidents", folder / "report.html"), ("data docs", folder / "docs" / "index.html")]

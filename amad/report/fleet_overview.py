@@ -1,4 +1,4 @@
-"""The fleet at a glance: a row a vehicle, with a strip of what happened when."""
+"""The table of the fleet: one row per vehicle, with a strip that shows what happened when."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,11 +10,11 @@ from amad.report.svg_plots import Tick
 
 LEVELS = ["low", "medium", "high", "critical"]
 SHOWN = 200  # vehicles with a row of their own, the worst first
-CELLS = 72  # of a strip, at most: shorter runs are shown in finer steps
+CELLS = 72  # the most cells of a strip; a shorter run is shown in finer steps
 STEPS = (1, 3, 6, 12, 24)  # hours
 NAMES = {text.HOUR: "hour by hour", text.DAY: "day by day"}
-GAP = 0.6  # of a cell, where a strip leaves out time
-AXIS_ROOM = 22  # percent of a strip that a label takes
+GAP = 0.6  # width in cells of the gap where a strip leaves out time
+AXIS_ROOM = 22  # percent of a strip that the label of a tick needs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Box:
 
 @dataclass(frozen=True, kw_only=True)
 class VehicleRow:
-    """What the overview says of one vehicle."""
+    """The row of one vehicle."""
 
     vehicle: str
     vehicle_class: str
@@ -44,7 +44,7 @@ class VehicleRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Overview:
-    """The table, its time axis, and how many vehicles it leaves out. ``width``: of a strip."""
+    """The table and its time axis. width: of a strip, in cells. left_out: number of vehicles."""
 
     rows: list[VehicleRow]
     width: float
@@ -54,7 +54,7 @@ class Overview:
 
 
 def stretch_us(days: int) -> int:
-    """How much time a cell of the strips covers, for a run of so many days."""
+    """How much time one cell of a strip covers, for a run of ``days`` days."""
     for hours in STEPS:
         if days * 24 / hours <= CELLS:
             return hours * text.HOUR
@@ -84,7 +84,7 @@ def overview(
 
 
 def _places(coverage: dict[str, Coverage], stretch: int) -> dict[int, float]:
-    """Where each stretch of time stands on a strip: nothing is drawn where no vehicle has data."""
+    """The position of each stretch of time on a strip; times without any data are left out."""
     place: dict[int, float] = {}
     at, before = 0.0, None
     for start in sorted({start for c in coverage.values() for start in c.cells}):
@@ -94,7 +94,7 @@ def _places(coverage: dict[str, Coverage], stretch: int) -> dict[int, float]:
 
 
 def _axis(place: dict[int, float]) -> list[Tick]:
-    """A few days by name, each where it begins, none on top of the next."""
+    """The names of a few days, each where the day begins, without overlap."""
     width = max(place.values(), default=0.0) + 1
     ticks: list[Tick] = []
     for start, at in place.items():

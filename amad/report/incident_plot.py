@@ -1,4 +1,4 @@
-"""One incident as the page shows it: facts in words, and a track of each channel to blame.
+"""One incident as the page shows it: facts in words, and a plot of each channel to blame.
 
 Legend: T rows of one channel.
 """
@@ -16,15 +16,16 @@ from amad.telemetry.lake import Lake
 from amad.windows.scaler import Scaler
 
 BAND = 3.0  # half width of the normal band, in scales of the vehicle's train rows
-BLAMED, TRACKS = 0.8, 4  # channels drawn: those that carry this share of the blame, at most 4,
-MAIN = 0.25  # and none with a smaller part than this of the first one's share
-CONTEXT = 0.75  # of the incident's length, shown on each side of it
-CONTEXT_ROWS = (120, 3000)  # bounds of that context, in sampling periods
+# Channels are drawn until their contributions add up to BLAMED, at most TRACKS of them, and only if
+# their contribution is at least MAIN of the largest.
+BLAMED, TRACKS, MAIN = 0.8, 4, 0.25
+CONTEXT = 0.75  # share of the incident's length that is shown on each side of it
+CONTEXT_ROWS = (120, 3000)  # limits of that context, in sampling periods
 
 
 @dataclass(frozen=True, kw_only=True)
 class Blame:
-    """A channel's share in an incident; ``width`` of 100 for its bar. ``main``: worth a look."""
+    """A channel's contribution. width: of its bar, of 100. main: large enough to look at."""
 
     title: str
     share: str
@@ -34,7 +35,7 @@ class Blame:
 
 @dataclass(frozen=True, kw_only=True)
 class Track:
-    """A plot over the incident's frame. Numbers are positions in the 1000 x 100 box."""
+    """One plot over the incident's frame. Numbers are positions in the 1000 x 100 box."""
 
     title: str
     unit: str
@@ -49,7 +50,7 @@ class Track:
 
 @dataclass(frozen=True, kw_only=True)
 class Plot:
-    """What stands under an incident's heading: its tracks on one time axis."""
+    """The plots under an incident's heading, on one time axis."""
 
     tracks: list[Track]
     ticks: list[Tick]
@@ -59,7 +60,7 @@ class Plot:
 
 
 def blame(incident: Incident, fleet: Fleet) -> list[Blame]:
-    """The channels to blame, most first, with their shares."""
+    """The channels to blame with their contributions, the largest first."""
     titles = {c.name: c.title for c in fleet.channels}
     return [
         Blame(
@@ -80,9 +81,9 @@ def plot(
     lake: Lake,
     scaler: Scaler | None,
 ) -> Plot:
-    """The tracks of one incident: its score, then the channels that carry most of the blame.
+    """The plots of one incident: its score, then the channels with the largest contributions.
 
-    others: the vehicle's incidents, for lighter blocks.
+    others: all incidents of the vehicle, which the plots show as lighter blocks.
     """
     frame = frame_of(incident, fleet)
     values = lake.read(incident.vehicle, frame.start, frame.end)
@@ -182,7 +183,7 @@ def _channel_track(
 def _band(
     incident: Incident, channel: Channel, fleet: Fleet, scaler: Scaler | None
 ) -> tuple[float, float] | None:
-    """The normal band in engineering units; none for what has no usual level."""
+    """The normal band in engineering units; None for a channel without a usual level."""
     if scaler is None or channel.kind != "continuous":
         return None
     mean_C, scale_C = scaler.figures(incident.vehicle, incident.vehicle_class)
@@ -194,7 +195,7 @@ def _band(
 
 
 def _fact(during_T: np.ndarray, band: tuple[float, float] | None, unit: str) -> str:
-    """In words: where the values were in the incident, and where they usually are."""
+    """The values during the incident and the normal ones, in words."""
     if len(during_T) == 0:
         return "not measured during the incident"
     unit = f" {unit}" if unit else ""

@@ -1,7 +1,11 @@
-"""How the page writes numbers, shares, times and spans. All times are UTC."""
+"""How the page writes numbers, shares, times and lengths of time. All times are UTC."""
 
 import math
 from datetime import UTC, datetime
+
+from amad.config.wording import count
+
+__all__ = ["count", "day", "machine_time", "moment", "number", "share", "span"]
 
 SECOND = 1_000_000  # microseconds
 MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
@@ -21,7 +25,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def share(value: float | None) -> str:
-    """A share of one as a percentage; what is not nothing never reads as 0 %."""
+    """A share of one as a percentage; a share above zero is never written as 0 %."""
     if value is None or not math.isfinite(value):
         return NO_VALUE
     percent = 100 * value
@@ -31,11 +35,6 @@ def share(value: float | None) -> str:
         return ">99.9 %"
     whole = percent in (0, 100) or 10 <= percent < 99
     return f"{percent:.{0 if whole else 1}f} %"
-
-
-def count(value: int, one: str, many: str | None = None) -> str:
-    """``1 incident``, ``1,200 incidents``."""
-    return f"{value:,} {one if value == 1 else many or one + 's'}"
 
 
 def moment(us: int, seconds: bool = True) -> str:

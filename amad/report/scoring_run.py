@@ -1,4 +1,4 @@
-"""What the page reads: the last scoring job, its incidents and its scores, one date at a time."""
+"""The last scoring job with its incidents and scores, read one date at a time."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -23,7 +23,7 @@ from amad.telemetry.schemas import INCIDENTS, SCORES, check
 
 @dataclass(frozen=True, kw_only=True)
 class Incident(incidents.Incident):
-    """An incident joined over the scored dates it spans; its severity is that of the whole.
+    """An incident joined over the dates it spans, with the severity of the whole.
 
     continued: it began before the first date of this run.
     """
@@ -49,7 +49,7 @@ class Cell:
 
 @dataclass(kw_only=True)
 class Coverage:
-    """What was scored of one vehicle: ``cells`` by the start of their stretch, ``last`` row."""
+    """The scored rows of one vehicle. cells: by the start of their stretch. last: newest row."""
 
     cells: dict[int, Cell] = field(default_factory=dict)
     last: int = 0
@@ -65,9 +65,9 @@ class Coverage:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringRun:
-    """A finished scoring job and where its tables lie.
+    """A finished scoring job and the folder of its tables.
 
-    unscored: why there is none yet, of a fleet without a champion; else empty.
+    unscored: why there is no job yet, for a fleet without a champion; else empty.
     """
 
     job: JobLog | None
@@ -155,7 +155,7 @@ class ScoringRun:
     def scores(self, vehicle: str, start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
         """(timestamp_T int64 us, score_T float64, NaN where unscored) in [start, end).
 
-        Also of dates before the run's: what leads up to an incident belongs to its plot.
+        Dates before the run are included, since a plot shows the time before its incident.
         """
         wanted = [
             ("vehicle", "==", vehicle),
@@ -176,7 +176,7 @@ class ScoringRun:
 
 
 def _without_job(fleet: str, runs: Path) -> str:
-    """Why there is no page: nothing was scored, or what tells of it is lost."""
+    """Why there is no page: nothing was scored, or the logs of the jobs are lost."""
     found = partitions.begun(runs)
     if not found:
         return (
@@ -190,7 +190,7 @@ def _without_job(fleet: str, runs: Path) -> str:
 
 
 def _read(file: Path, schema: pa.Schema, day: date, **options) -> pa.Table:
-    """One table of a scored date, or the columns and rows of it that ``options`` name."""
+    """One table of a scored date, or the columns and rows that ``options`` select."""
     remedy = f"run 'amad score --date {day}' to write it again"
     if not options:
         return read_table(file, schema, remedy, required=True)
@@ -204,7 +204,7 @@ def _read(file: Path, schema: pa.Schema, day: date, **options) -> pa.Table:
 
 
 def _joined(by_date: list[incidents.Incident]) -> Incident:
-    """One incident of those that stand for it on each date, in time order."""
+    """The parts of an incident, one per date in time order, as one incident."""
     worst = max(by_date, key=lambda item: item.severity)
     peak = max(by_date, key=lambda item: item.peak_score)
     return Incident(

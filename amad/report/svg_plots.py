@@ -1,7 +1,7 @@
-"""From rows to what an inline SVG draws: paths, bands and ticks, all in a 1000 x 100 box.
+"""From rows to the parts of an inline SVG: paths, bands and ticks, all in a 1000 x 100 box.
 
-The box is stretched to the width of the screen; ticks are percentages, so that their text keeps
-its size on a phone. Legend: T rows of one channel or score.
+The box is stretched to the width of the screen. The positions of ticks are percentages, so that
+their text keeps its size on a phone. Legend: T rows of one channel or score.
 """
 
 import math
@@ -14,7 +14,7 @@ import numpy as np
 from amad.report.page_text import DAY, HOUR, MINUTE, SECOND, number
 
 WIDTH, HEIGHT = 1000, 100
-BUCKETS = 350  # columns in which a long line keeps its first, least, greatest and last row
+BUCKETS = 350  # columns; a long line keeps the first, least, greatest and last row of each
 STEPS = [
     *(s * SECOND for s in (1, 2, 5, 10, 15, 30)),
     *(m * MINUTE for m in (1, 2, 5, 10, 15, 30)),
@@ -25,7 +25,7 @@ STEPS = [
 
 @dataclass(frozen=True, kw_only=True)
 class Tick:
-    """A label at ``at`` percent of an axis; ``minor`` ones give way on a phone."""
+    """A label at ``at`` percent of an axis; ``minor`` ones are hidden on a phone."""
 
     at: float
     text: str
@@ -44,12 +44,12 @@ class Frame:
         return round(WIDTH * min(1.0, max(0.0, (us - self.start) / (self.end - self.start))), 1)
 
     def block(self, start: int, end: int) -> tuple[float, float]:
-        """(x, width) of a stretch of time; never too narrow to be seen."""
+        """(x, width) of a stretch of time, at least wide enough to be seen."""
         left, right = self.x(start), self.x(end)
         return left, round(max(right - left, 2.0), 1)
 
     def ticks(self, at_most: int = 6) -> list[Tick]:
-        """Round times of day; the date stands at the first tick of each day."""
+        """Ticks at round times of day, with the date at the first tick of each day."""
         wide = self.end - self.start
         step = next((s for s in STEPS if wide / s <= at_most), STEPS[-1])
         found, last_day = [], None
@@ -118,7 +118,7 @@ def line(us_T: np.ndarray, value_T: np.ndarray, frame: Frame, scale: Scale, max_
 
 
 def _thinned(us_T: np.ndarray, value_T: np.ndarray, frame: Frame) -> np.ndarray:
-    """Positions to draw: at most four of each column, so that no peak is lost."""
+    """Indices of the rows to draw: at most four per column, so that no peak is lost."""
     bucket_T = (us_T - frame.start) * BUCKETS // (frame.end - frame.start)
     kept: set[int] = set()
     edges = [0, *(np.flatnonzero(np.diff(bucket_T)) + 1).tolist(), len(us_T)]

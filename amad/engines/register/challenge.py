@@ -1,7 +1,7 @@
-"""What the present champion reaches on the challenger's test data: the same rows, the same faults.
+"""The metrics of the present champion on the challenger's test data: same rows, same faults.
 
 The store's series, injected faults included, are scaled with the challenger's scaler. The champion
-has one of its own, so each series is taken back to engineering units and scaled anew for it.
+has its own scaler, so each series is converted to engineering units and scaled again for it.
 """
 
 from dataclasses import replace
@@ -35,8 +35,8 @@ def defend(
     """(the champion's metrics by unit, None), or (None, why it cannot be scored on this data).
 
     Raises:
-        ServiceError: the store does not answer. Taken for a champion that cannot be scored, that
-            would promote its rival.
+        ServiceError: the store does not answer. It must not be mistaken for a champion that cannot
+            be scored, or the challenger would be promoted.
     """
     try:
         with fetched(client, champion) as folder:
@@ -57,20 +57,21 @@ def defend(
 
 
 class Defender:
-    """A fitted detector that takes series scaled by another scaler than its own."""
+    """A fitted detector that scores series scaled by another scaler than its own."""
 
     def __init__(self, detector: Detector, theirs: Scaler) -> None:
         self.detector = detector
         self.theirs = theirs
 
     def fit(self, train: list[Series], calibration: list[Series]) -> "Defender":
-        """Nothing is learnt anew: it is judged as it serves."""
+        """Learns nothing: the champion is judged as it is in service."""
         return self
 
     def score(self, series: Series) -> Scored:
         """Score a series that ``theirs`` has scaled."""
         mean_C, scale_C = self.theirs.figures(series.vehicle, series.vehicle_class)
-        # In float64: on a channel far from zero float32 would add noise that its rival is spared.
+        # In float64: on a channel far from zero, float32 would add noise to this detector's input
+        # and not to the challenger's.
         value_TC = series.value_TC.astype(np.float64) * scale_C + mean_C
         assert self.detector.scaler is not None, "a saved detector has its scaler"
         scaled = self.detector.scaler.apply(replace(series, value_TC=value_TC))

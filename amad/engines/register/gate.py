@@ -1,19 +1,25 @@
 """The promotion gate: may the challenger become the champion?
 
-It must find known faults: more of the test part's events than alarms at random times would. Then
-come three comparisons on one metric of the fleet's test part, each a bootstrap of the paired
-differences over the fleet's units (vehicles, or injected cases), so that an easy vehicle counts
-for both sides: against the random floor (must win), the best baseline (a shortfall is stated, and
-refuses where ``gate.require_baseline``) and the present champion, scored anew on
-the same data (must win). "Wins" means that the interval's lower bound is above zero. One unit has
-no interval and none no value: the quality cannot be judged then, and nothing is promoted. None of
-this is waived for a fleet without a champion, or with one that cannot be scored.
+It must find more of the test part's known events than alarms at random times would. Then it is
+compared on one metric of the test part with three others:
+
+- the random floor: it must win;
+- the best baseline: a shortfall is stated, and refuses it where ``gate.require_baseline`` is set;
+- the present champion, scored again on the same data: it must win.
+
+Each comparison is a bootstrap of the paired differences over the units (vehicles, or injected
+cases), so that an easy vehicle counts for both sides. To win means that the lower bound of the
+interval is above zero. With fewer than two units there is no interval, so the quality cannot be
+judged and nothing is promoted. All of this also holds for a fleet without a champion, or with one
+that cannot be scored.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 from amad.config.params import GateParams
+from amad.config.wording import count
 from amad.evaluation.evaluation_metrics import EvaluationMetrics, OperatingPoint
 from amad.metrics import paired_bootstrap, shared_values
 
@@ -25,7 +31,7 @@ SEED = 20260105  # of the bootstrap: the same metrics give the same decision
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Ours against another's on the units both have; the interval is of the mean difference."""
+    """Our value and another's on the units both have, and the interval of the mean difference."""
 
     units: int
     ours: float
@@ -57,6 +63,12 @@ class Decision:
     promote: bool = False
     reasons: list[str] = field(default_factory=list)
     figures: dict[str, float | int | str] = field(default_factory=dict)
+
+    def end(self, promote: bool, why: str) -> Self:
+        """The decision with its deciding reason."""
+        self.promote = promote
+        self.reasons.append(f"{'promoted' if promote else 'refused'}: {why}")
+        return self
 
 
 PerUnit = Mapping[str, Mapping[str, float | None]]  # unit -> metric -> value; None where undefined
@@ -91,9 +103,9 @@ def decide(
 ) -> Decision:
     """Judge a challenger by its evaluation.
 
-    metrics: of the challenger. champion: the present champion's per-unit metrics
-    on the same data. champion_version: None where there is no champion yet. champion_problem: why
-    the champion cannot be scored on the present data; it then cannot defend its place.
+    metrics: of the challenger. champion: the present champion's metrics per unit on the same data.
+    champion_version: None where there is no champion yet. champion_problem: why the champion cannot
+    be scored on the present data; the challenger then takes its place.
     """
     decision = Decision()
     ours, unit, metric = metrics.ours.per_unit, metrics.unit, params.metric
@@ -101,56 +113,44 @@ def decide(
 
     floor = compare(ours, metrics.methods[metrics.floor].per_unit, params)
     if floor is None:
-        decision.reasons.append(
-            f"refused: it cannot be judged, since no {unit} has a value of {metric}; {BY_HAND}"
-        )
-        return decision
+        why = f"it cannot be judged, since no {unit} has a value of {metric}"
+        return decision.end(False, f"{why}; {BY_HAND}")
     _note(decision, "floor", floor)
     decision.figures["units"] = floor.units
     decision.reasons.append(
-        f"{metric} over {floor.units} {unit}{'s' if floor.units > 1 else ''}: "
+        f"{metric} over {count(floor.units, unit)}: "
         + floor.text("challenger", f"{metrics.floor} floor")
     )
     if floor.units == 1:
-        more = (
-            "; with evaluation: {unit: case} in the fleet file the injected faults are the units"
-            if metrics.labels in ("injected", "none") and unit == "vehicle"
-            else ""
-        )
-        decision.reasons.append(
-            f"refused: it cannot be judged, since one {unit} has no interval{more}; {BY_HAND}"
-        )
-        return decision
+        why = f"it cannot be judged, since one {unit} has no interval"
+        if metrics.labels in ("injected", "none") and unit == "vehicle":
+            why += (
+                "; with evaluation: {unit: case} in the fleet file the injected faults are the "
+                "units"
+            )
+        return decision.end(False, f"{why}; {BY_HAND}")
     if not floor.wins:
-        decision.reasons.append(f"refused: it is not above the floor of random scores; {BY_HAND}")
-        return decision
+        return decision.end(False, f"it is not above the floor of random scores; {BY_HAND}")
     if not _finds_events(decision, metrics.operating_point):
         return decision
     if not _passes_baseline(decision, metrics, params):
         return decision
     if champion_version is None:
-        decision.promote = True
-        decision.reasons.append("promoted: the fleet has no champion yet")
-        return decision
+        return decision.end(True, "the fleet has no champion yet")
     decision.figures["champion_version"] = int(champion_version)
     against = None if champion is None else compare(ours, champion, params)
     if against is None:
         problem = champion_problem or f"no {unit} in common"
-        decision.promote = True
         decision.figures["champion_problem"] = problem
-        decision.reasons.append(
-            f"promoted: the champion, version {champion_version}, cannot be scored on the present "
-            f"data ({problem}), so it cannot serve either"
-        )
-        return decision
+        why = f"the champion, version {champion_version}, cannot be scored on the present data"
+        return decision.end(True, f"{why} ({problem}), so it cannot serve either")
     _note(decision, "champion", against)
-    decision.promote = against.wins
-    verdict = "promoted: it beats the champion" if against.wins else "refused: no proven gain on it"
     decision.reasons.append(
         against.text("challenger", f"champion (version {champion_version}, same data)")
     )
-    decision.reasons.append(verdict)
-    return decision
+    return decision.end(
+        against.wins, "it beats the champion" if against.wins else "no proven gain on it"
+    )
 
 
 def _finds_events(decision: Decision, point: OperatingPoint) -> bool:
@@ -162,19 +162,20 @@ def _finds_events(decision: Decision, point: OperatingPoint) -> bool:
     decision.figures |= {"events": events, "events_found": found}
     decision.figures["events_by_chance"] = round(chance * events, 3)
     text = (
-        f"finds {found} of {events} known event{'s' if events > 1 else ''}; alarms at random "
-        f"times would find {chance * events:.2g}"
+        f"finds {found} of {count(events, 'known event')}; alarms at random times would find "
+        f"{chance * events:.2g}"
     )
     if found > chance * events:
         decision.reasons.append(text)
         return True
-    decision.reasons.append(f"refused: it {text}; {BY_HAND}")
+    decision.end(False, f"it {text}; {BY_HAND}")
     return False
 
 
 def _passes_baseline(decision: Decision, metrics: EvaluationMetrics, params: GateParams) -> bool:
+    """Does nothing about the best baseline, by the metric of the gate, refuse it?"""
     kin = (metrics.detector, metrics.floor, metrics.with_network, metrics.without_network)
-    rivals = {  # metrics.json names the best by its primary metric, which need not be the gate's
+    rivals = {
         name: compare(metrics.ours.per_unit, method.per_unit, params)
         for name, method in sorted(metrics.methods.items())
         if name not in kin
@@ -185,17 +186,15 @@ def _passes_baseline(decision: Decision, metrics: EvaluationMetrics, params: Gat
     name, baseline = max(known.items(), key=lambda item: item[1].theirs)
     decision.figures["baseline_name"] = name
     _note(decision, "baseline", baseline)
-    text = baseline.text("challenger", f"best baseline ({name})")
+    result = "no proven gain on it"
     if baseline.wins:
-        decision.reasons.append(f"{text}: beats it")
-        return True
-    if baseline.difference < 0:
-        text += f": falls short of it by {-baseline.difference:.3f}"
-    else:
-        text += ": no proven gain on it"
-    decision.reasons.append(text)
+        result = "beats it"
+    elif baseline.difference < 0:
+        result = f"falls short of it by {-baseline.difference:.3f}"
+    text = baseline.text("challenger", f"best baseline ({name})")
+    decision.reasons.append(f"{text}: {result}")
     if params.require_baseline and baseline.difference < 0:
-        decision.reasons.append("refused: gate.require_baseline is set")
+        decision.end(False, "gate.require_baseline is set")
         return False
     return True
 

@@ -1,6 +1,6 @@
 """The model card: what a person must know before trusting a version, in Markdown.
 
-Its last section, Promotion, is rewritten in the registry whenever the version's place changes.
+Its last section, Promotion, is rewritten in the registry whenever an alias of the version changes.
 """
 
 from amad.config import Fleet, Params
@@ -26,9 +26,8 @@ def model_card(
 ) -> str:
     """Build the card from the artifacts of the stages.
 
-    params: as trained, with what the sweep chose. validation:
-    validation.json. data: {rows, vehicles, first, last, hash} of the window store. training:
-    train.json. lineage: the version's tags. decision: the gate's.
+    params: as trained, with the values that the sweep chose. data: {rows, vehicles, first, last,
+    hash} of the window store. lineage: the version's tags. decision: the gate's.
     """
     parts = [
         f"# AMAD detector of fleet `{fleet.name}`",
@@ -96,9 +95,9 @@ def _quality(metrics: EvaluationMetrics, params: Params) -> str:
         return "\n".join([said, *reasons])
     lines = [
         "## Quality",
-        f"On the test part of each {metrics.unit} ({metrics.units}), fitted on train alone; "
+        f"On the test part of each {metrics.unit} ({metrics.units}), fitted on train rows alone; "
         f"mean with a {params.evaluate.confidence:.0%} bootstrap interval. "
-        f"`{metrics.floor}` is the floor that scores without any knowledge reach.",
+        f"`{metrics.floor}` is the floor: random scores under the same rule.",
         "",
         "| method | " + " | ".join(columns) + " |",
         "|---|" + "---|" * len(columns),

@@ -1,11 +1,11 @@
-"""Who is champion, and how that changes: by the gate's decision, by hand, or back again.
+"""How a version becomes champion: by the gate's decision, by hand, or by a rollback.
 
-A version that was rolled back is not promoted by the gate again; a person can, with force.
+The gate does not promote a version again that was rolled back; a person can, with ``force``.
 
-The alias ``@champion`` is moved in one step. What the next command needs to know is written on the
-versions before that step, and ``settle`` derives all else from it afterwards: whoever is killed
-before the step has changed nothing that counts, and what a kill after it left out is done by the
-next command. All of it happens under ``registry_lock``.
+The alias ``@champion`` is moved in one step. The tags from which ``settle`` derives all the rest
+are written before that step. A command that is killed before the step has changed nothing that
+counts; what a kill after the step leaves undone, the next command does. All of this happens under
+``registry_lock``.
 """
 
 from datetime import UTC, datetime
@@ -39,7 +39,7 @@ from amad.engines.shared.model_registry import (
 )
 from amad.engines.shared.tracking import connect, model_name
 
-MOVE, BEFORE = "champion_move", "champion_before"  # tags: when, and which version it replaced then
+MOVE, BEFORE = "champion_move", "champion_before"  # tags: time of the move, version before it
 
 
 def record(client: MlflowClient, version: ModelVersion, decision: Decision) -> None:
@@ -51,7 +51,7 @@ def record(client: MlflowClient, version: ModelVersion, decision: Decision) -> N
 
 
 def recorded(version: ModelVersion) -> Decision | None:
-    """The decision that stands on a version; None where the gate has not judged it."""
+    """The decision in a version's tags; None where the gate has not judged it."""
     tags = version.tags
     if "gate_decision" not in tags:
         return None
@@ -81,9 +81,9 @@ def make_champion(client: MlflowClient, fleet: str, version: str, why: str) -> M
 
 
 def settle(client: MlflowClient, fleet: str) -> None:
-    """Finish a move of ``@champion`` that was cut short; does nothing where none was.
+    """Finish a move of ``@champion`` that was cut short, if there is one.
 
-    The line in the model's history is written last: it is the mark that all is done.
+    The line in the model's history is written last and marks the move as complete.
     """
     champion = standing(client, fleet, CHAMPION)
     if champion is None or MOVE not in champion.tags:
@@ -131,7 +131,7 @@ def promote(
 ) -> ModelVersion:
     """Make ``version`` (default: the challenger) the champion, if the gate let it or by force.
 
-    reason: why, in the words of who does it; kept in the registry.
+    reason: the user's own words; kept in the registry.
 
     Raises:
         GateError: the gate refused it or has not judged it, and ``force`` is not set.
@@ -156,7 +156,7 @@ def promote(
                 f"{candidate.name} version {candidate.version} may not be champion: {last}; "
                 f"'amad promote {candidate.version} --force --reason TEXT' overrules the gate"
             )
-        with fetched(client, candidate):  # what cannot be loaded cannot serve
+        with fetched(client, candidate):  # a version that cannot be loaded cannot score
             pass
         how = f"by hand, overruling the gate ({last})" if refused else "by hand"
         why = f"promoted {how}: {reason or 'no reason given'}"

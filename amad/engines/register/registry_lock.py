@@ -1,9 +1,9 @@
 """One command at a time changes the versions and aliases of a fleet.
 
-The lock is the kernel's, beside an SQLite store or in the fleet's folder under ``runs/``, and a
-PostgreSQL store's own as well, which other machines see. Both are gone with the process that held
-them. An MLflow server has no lock to offer: there ``registry.log_detector`` tells of a version that
-another machine made at the same time.
+The lock is a file lock of the kernel, beside an SQLite store or in ``runs/<fleet>``. For a
+PostgreSQL store its own lock, which other machines see, is held as well. Both end with the process
+that holds them. An MLflow server has no lock; there ``log_detector`` notices a version that another
+machine registered at the same time.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ WAIT_SECONDS = 1800.0  # the other command may be scoring the champion on a larg
 
 @contextmanager
 def registry_lock(settings: Settings, fleet: str, seconds: float = WAIT_SECONDS) -> Iterator[None]:
-    """Hold the fleet's registry; errors of the store in the body become sentences.
+    """Hold the lock of the fleet's registry; errors of the store become a ServiceError.
 
     Raises:
         ServiceError: another command has held it for ``seconds``, or the store failed.

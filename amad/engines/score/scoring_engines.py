@@ -1,7 +1,7 @@
-"""The two ways to run the units of a scoring job; both keep the order of the units.
+"""The two engines that run the units of a scoring job; both keep the order of the units.
 
-Each unit runs with one thread: sums are added up in the same order everywhere, so that the engine,
-the machine and its cores do not show in the bytes.
+Each unit runs with one thread. Sums are then added up in the same order everywhere, so that the
+bytes depend neither on the engine nor on the machine and its cores.
 """
 
 import json
@@ -24,7 +24,7 @@ from amad.detect.storage import load_detector
 from amad.engines.score.lake_snapshot import Day, Snapshot
 from amad.telemetry.lake import Lake
 
-Result = ScoredRows | str  # of one unit; text: why it cannot be scored
+Result = ScoredRows | str  # of one unit; the text says why it cannot be scored
 
 
 def in_process(
@@ -115,7 +115,7 @@ class Scorer:
             )
 
     def attempt(self, vehicle: str, day: date, quarantined) -> Result:
-        """One unit, or why its data cannot be scored; the others go on."""
+        """One unit, or why it cannot be scored, so that the other units are still scored."""
         try:
             return self.score(vehicle, day, quarantined)
         except Exception as error:

@@ -1,1 +1,1 @@
-"""What several stages need of an engine: MLflow, its store and registry, Ray, environment."""
+"""What several stages share: MLflow, its store and registry, Ray, the environment."""

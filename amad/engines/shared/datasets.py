@@ -1,7 +1,7 @@
-"""The data that a run worked on, as MLflow lists it: a name, a hash, a span of time.
+"""The data of a run as MLflow lists it: a name, a hash and a span of time.
 
-The rows stay in the lake. The hash is the lake's as it was when ``prepare`` read it; each part of
-the split is a dataset of its own, with that hash.
+The rows stay in the lake. The hash is that of the lake when ``prepare`` read it. The train and test
+parts are two datasets with the same hash.
 """
 
 import json
@@ -21,12 +21,12 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from amad.windows.series import CALIBRATION, PURGED, TEST, TRAIN
 from amad.windows.store import WindowStore
 
-FITTED, JUDGED = (TRAIN, CALIBRATION), (TEST,)  # what a detector learns from, what it is judged on
+FITTED, JUDGED = (TRAIN, CALIBRATION), (TEST,)  # parts to fit a detector on, and to judge it on
 EVERYTHING = (TRAIN, CALIBRATION, TEST, PURGED)
 
 
 class Telemetry(MetaDataset):
-    """A part of a fleet's telemetry. profile: its rows, vehicles and span."""
+    """A part of a fleet's telemetry. profile: its rows, vehicles, first and last date."""
 
     def __init__(self, profile: dict, **about: Any) -> None:
         self._profile = profile
@@ -34,7 +34,7 @@ class Telemetry(MetaDataset):
 
     @property
     def profile(self) -> dict:
-        """Rows, vehicles and span."""
+        """Rows, vehicles, first and last date."""
         return self._profile
 
     def to_dict(self) -> dict[str, str]:
@@ -48,7 +48,7 @@ def data_hash(store: WindowStore) -> str:
 
 
 def span(store: WindowStore, parts: tuple[int, ...] = EVERYTHING) -> dict:
-    """Rows on the grid, vehicles, first and last date of some parts of the split; None if empty."""
+    """Rows on the grid, vehicles, first and last date of ``parts``; the dates are None if empty."""
     rows = vehicles = 0
     ends: list[int] = []
     for vehicle in store.vehicles:

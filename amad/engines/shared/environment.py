@@ -1,4 +1,4 @@
-"""Keep every engine quiet and local: nothing calls home, no thread storms, no stray tokens."""
+"""Environment variables that keep the engines quiet: no telemetry, no spinning threads."""
 
 import os
 
@@ -13,7 +13,7 @@ QUIET = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GX_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
-    "OMP_WAIT_POLICY": "passive",  # spinning threads beside another busy process cost 20 times
+    "OMP_WAIT_POLICY": "passive",  # spinning threads are 20 times slower beside another process
     "GIT_PYTHON_REFRESH": "quiet",
 }
 

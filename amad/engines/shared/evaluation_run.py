@@ -1,8 +1,8 @@
-"""The MLflow run of an evaluation: its settings, data, figures and pictures, its own for ever.
+"""The MLflow run of an evaluation: its settings, data, figures and pictures.
 
-The run is found by the content of ``metrics.json``, which names the detector and the data: the same
-evaluation again is the same run, another one is another run. Where the evaluation came from
-elsewhere (``dvc pull``, another store), the run is logged when it is first asked for.
+The run is found by the content of ``metrics.json``, which names the detector and the data. The same
+evaluation is therefore always the same run. Where the evaluation came from elsewhere (``dvc pull``,
+another store), the run is logged when it is first needed.
 """
 
 import time
@@ -30,10 +30,10 @@ def evaluation_run(
     metrics: EvaluationMetrics,
     training: TrainResult,
 ) -> str:
-    """The id of the run that holds an evaluation; logged now if it is not there, or not whole.
+    """The id of the run that holds an evaluation; logged now if it is missing or not finished.
 
-    params: those the detector was trained and judged with. folder: the fleet's, with ``lake`` and
-    ``evaluation``. training: whose network the detector has.
+    params: those that the detector was trained and judged with. folder: the fleet's, with ``lake``
+    and ``evaluation``. training: the one that gave the detector its network.
 
     Raises:
         ServiceError: the tracking store does not answer.

@@ -1,7 +1,7 @@
-"""What a piece of work depends on, as one short hash: the name under which it can be resumed.
+"""A short hash of all that a piece of work depends on: the name under which it can be resumed.
 
-Ray resumes a run by its name alone and asks no questions: fitting the name of a finished run again
-with other settings trains nothing and returns the old weights. So the name is the content.
+Ray resumes a run by its name alone. A run with the name of a finished run but other settings would
+train nothing and return the old weights, so the name follows from the content.
 """
 
 import importlib.util
@@ -30,9 +30,9 @@ def code_digest(*packages: str) -> str:
 
 
 class RunState:
-    """The few facts about a named run that outlive this process: a JSON file beside its folder.
+    """Facts about a named run that outlive this process, in a JSON file beside the run's folder.
 
-    Reading raises DataError where the file is damaged.
+    Reading raises DataError if the file is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -43,7 +43,7 @@ class RunState:
         return self._read().get(key)
 
     def put(self, key: str, value: object) -> None:
-        """Note the fact down at once."""
+        """Write the fact to the file at once."""
         write_json(self.path, self._read() | {key: value}, sealed=True)
 
     def _read(self) -> dict:

@@ -1,4 +1,4 @@
-"""Ray, started or joined as the cluster profile says, and left as it was found."""
+"""Ray, started or joined as the cluster profile says, and left as it was before."""
 
 import logging
 import math
@@ -12,23 +12,21 @@ from urllib.parse import urlsplit
 from amad.config import AmadError, ClusterProfile, ServiceError, interruption, usable_error
 from amad.engines.shared.environment import quiet
 
-# What every Ray worker gets. One thread each: the workers are the parallelism, and sums are then
-# added up in the same order on every machine.
+# Each Ray worker runs with one thread: the work is spread over workers, and sums are added up in
+# the same order on every machine.
 WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-CONNECT_SECONDS = 5.0  # how long a cluster that is not there may keep us waiting
+CONNECT_SECONDS = 5.0  # the longest wait for a cluster that does not answer
 
 
 @contextmanager
 def ray_session(profile: ClusterProfile) -> Iterator[None]:
-    """Run the body with Ray: a local one of the profile's size, or a running cluster's.
+    """Run the body with Ray: a local instance of the profile's size, or a running cluster.
 
-    A Ray that this process already has is used and left alone; what was started or joined here is
-    shut down or left at the end, also after an error. The local one counts at least as many CPUs
-    as the profile's workers and trials ask for, so that a profile made for a larger machine is
-    slow on a small one and never waits for ever.
+    If this process has a Ray session already, it is used and stays open. A session that was opened
+    here is closed at the end, also after an error. For the local instance see ``local_cpus``.
 
     Raises:
-        ServiceError: the cluster does not answer, or Ray cannot start here.
+        ServiceError: the cluster does not answer, or Ray cannot start on this machine.
     """
     quiet()
     if profile.address is None:
@@ -61,17 +59,17 @@ def ray_session(profile: ClusterProfile) -> Iterator[None]:
 
 
 def _knock(address: str) -> None:
-    """Fail now where nobody listens; Ray itself would try for ten minutes. ``auto`` has no port."""
+    """Fail at once if the address does not answer; Ray would try for ten minutes."""
     parts = urlsplit(address if "//" in address else f"//{address}")
     if parts.hostname and parts.port:
         socket.create_connection((parts.hostname, parts.port), timeout=CONNECT_SECONDS).close()
 
 
 def _guard() -> None:
-    """Make a token that whoever connects to Ray on the network must show.
+    """Make the token that every client of this Ray must send.
 
-    Left to itself, Ray writes a lasting token into the home folder. This one is known to this
-    process and its children only.
+    Ray's own default is a permanent token in the home folder. This token is known only to this
+    process and its children.
     """
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
@@ -93,15 +91,19 @@ def _init_arguments(profile: ClusterProfile) -> dict:
 
 
 def local_cpus(profile: ClusterProfile) -> int:
-    """CPUs that the local Ray counts: the machine's or the profile's, and enough for its work."""
+    """The number of CPUs that the local Ray is told: the profile's, else the machine's.
+
+    It is at least what the workers and trials of the profile ask for. A profile made for a larger
+    machine is then slow on a small one, but does not wait for ever.
+    """
     train = profile.workers * profile.cpus_per_worker
     return max(profile.cpus or os.cpu_count() or 1, math.ceil(max(train, profile.cpus_per_trial)))
 
 
 def told_by_worker(error: BaseException, storage: str) -> AmadError | None:
-    """The sentence for the user that a worker raised, from within what Ray wraps it in.
+    """The error for the user that a worker raised, found inside Ray's own exceptions.
 
-    storage: where its checkpoints go; named where a full disk is told without a file.
+    storage: where checkpoints go; named when an error about a full disk names no file.
     """
     seen: list[BaseException] = [error]
     for known in seen:

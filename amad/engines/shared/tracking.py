@@ -1,8 +1,8 @@
-"""MLflow's tracking store and registry: a client for it, and runs that survive a restart.
+"""MLflow's tracking store and registry: a client, and runs that can be continued.
 
-The store is a database (SQLite in the project's root by default, PostgreSQL or an MLflow server by
-URI); artifacts lie beside it, or where the server keeps them. ``mlflow ui`` started in the
-project's root finds the default store by itself.
+The store is a database: SQLite in the project's root by default, or PostgreSQL or an MLflow server
+by URI. Artifacts are beside it, or where the server keeps them. ``mlflow ui``, started in the
+project's root, finds the default store.
 """
 
 import logging
@@ -21,31 +21,31 @@ from pydantic import BaseModel
 from amad.config import AmadError, ServiceError, Settings
 from amad.engines.shared.tracking_store import artifact_root, prepare, public, tracking_uri
 
-# How long a server that has listened before may keep a request waiting, and how often it is asked
-# again; MLflow's own limits add up to a quarter of an hour. The environment may say otherwise.
+# How long a request may wait, and how often it is repeated, after the server has answered once;
+# MLflow's own limits add up to a quarter of an hour. Values in the environment come first.
 PATIENCE = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "PGCONNECT_TIMEOUT": "10",
 }
 FIRST_PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
-# What a store that fails raises; other codes tell of a request that was wrong.
+# The error codes of a store that fails; other codes mean that the request was wrong.
 FAILURES = ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "BAD_REQUEST", "REQUEST_LIMIT_EXCEEDED")
 ANSWERS = "see that it answers"
-WAYS_OUT = {  # of SQLite's own words
+WAYS_OUT = {  # by the words of SQLite's message
     "disk is full": "free some space where it lies",
     "readonly database": "give the user who runs amad the right to write it",
 }
 PARAMS_AT_ONCE = 100  # what MLflow takes in one request
-# Some versions of MLflow's pages go by it: classic machine learning, no language model.
+# Tells MLflow's pages that this is classic machine learning and not a language model.
 KIND_TAG, KIND = "mlflow.experimentKind", "custom_model_development"
 
 
 def connect(settings: Settings) -> MlflowClient:
-    """Point MLflow at the store, create or migrate it where that is ours to do, return a client.
+    """Point MLflow at the store, create or migrate it if needed, and return a client.
 
-    The URI is ``AMAD_MLFLOW_URI``, else ``MLFLOW_TRACKING_URI``, else SQLite in the home. Another
-    process (a Ray worker) connects by itself, with the same settings.
+    The URI is ``AMAD_MLFLOW_URI``, else ``MLFLOW_TRACKING_URI``, else SQLite in the home. Every
+    process, such as a Ray worker, must connect itself.
 
     Raises:
         ServiceError: the store does not answer or cannot be opened; names it without its password.
@@ -53,9 +53,9 @@ def connect(settings: Settings) -> MlflowClient:
     uri = tracking_uri(settings)
     for name, value in PATIENCE.items():
         os.environ.setdefault(name, value)
-    for name in ("alembic", "mlflow"):  # a line for each of 50 migrations, for each model logged
+    for name in ("alembic", "mlflow"):  # they log a line for each of 50 migrations and each model
         logging.getLogger(name).setLevel(logging.WARNING)
-    # It logs the traceback of each error that it raises; here a sentence tells it.
+    # It logs a traceback for each error that it raises; here the message of the error is enough.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     try:
         prepare(uri)
@@ -78,7 +78,7 @@ def connect(settings: Settings) -> MlflowClient:
 
 @contextmanager
 def told(uri: str) -> Iterator[None]:
-    """Turn the errors of a store that fails in the middle of a piece of work into a sentence.
+    """Turn the errors of a store that fails during the work into a ServiceError.
 
     Raises:
         ServiceError: the store stopped answering, or answered with an error of its own.
@@ -134,8 +134,8 @@ def open_run(
 ) -> Iterator[Run]:
     """Yield a run of the fleet's experiment; it is the active run of MLflow's fluent calls.
 
-    ``run_id`` is resumed if it still exists in this store, else a new run begins: a receipt may be
-    older than the store. ``parent`` makes it a child run. It ends FINISHED, or FAILED on an error.
+    ``run_id`` is continued if it exists in this store; a receipt may be older than the store, and
+    then a new run begins. ``parent`` makes it a child run. It ends FINISHED, or FAILED on an error.
 
     Raises:
         ServiceError: the store failed while the run was open.
@@ -156,10 +156,7 @@ def open_run(
 
 
 def find_run(client: MlflowClient, fleet: str, tags: dict[str, str]) -> str | None:
-    """The id of the newest run of the fleet with these tags; None where this store has none.
-
-    Artifacts may come from another machine, or be older than the store.
-    """
+    """The id of the newest run of the fleet with these tags; None if this store has none."""
     found = client.search_runs(
         [experiment_id(client, fleet)],
         " and ".join(f"tags.{name} = '{value}'" for name, value in tags.items()),
@@ -182,7 +179,7 @@ def run_exists(client: MlflowClient, run_id: str | None) -> bool:
 
 
 def log_settings(client: MlflowClient, run_id: str, settings: BaseModel) -> None:
-    """Log a settings model as flat parameters (``train.epochs``); known ones are left alone."""
+    """Log settings as flat parameters (``train.epochs``), except those that are logged already."""
     known = client.get_run(run_id).data.params
     flat = flatten(settings.model_dump(mode="json"))
     new = [Param(key, str(value)) for key, value in flat.items() if key not in known]
@@ -203,7 +200,7 @@ def flatten(content: dict, prefix: str = "") -> dict[str, object]:
 
 @contextmanager
 def _same_environment(*names: str) -> Iterator[None]:
-    """MLflow exports what it is told; the next ``Settings`` must not take that for the user's."""
+    """Restore variables that MLflow sets; the next ``Settings`` would read them as the user's."""
     before = {name: os.environ.get(name) for name in names}
     try:
         yield
@@ -216,5 +213,5 @@ def _same_environment(*names: str) -> Iterator[None]:
 
 
 def public_reason(error: Exception, uri: str) -> str:
-    """An error's own words, cut short and without the password of the store's URI."""
+    """The error's message, shortened and without the password of the store's URI."""
     return " ".join(str(error).split())[:200].replace(uri, public(uri))

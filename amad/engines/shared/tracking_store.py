@@ -1,8 +1,8 @@
-"""MLflow's store: where it lies, and how its database comes to be, whole or not at all.
+"""MLflow's store: where it is, and how its database is created or migrated as a whole.
 
-An SQLite store is made (or migrated, after an update of MLflow) in a file beside its place and
-renamed: a kill or a full disk leaves what was there before. PostgreSQL does the same in one
-transaction. Whatever a creation that was cut short left behind is recognised and made anew, as
+An SQLite store is created (or migrated, after an update of MLflow) in a file beside its final place
+and renamed, so a kill or a full disk leaves what was there before. PostgreSQL does the same in one
+transaction. A half-made store of a creation that was cut short is recognised and created again, as
 long as nothing was ever logged to it.
 """
 
@@ -28,13 +28,14 @@ from amad.telemetry.files import staged
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
-CONNECT_SECONDS = 5.0  # how long an unreachable server may keep us waiting
-CREATE_SECONDS = 120.0  # how long another process may take to create or migrate the store
-QUIET_SECONDS = 3.0  # a half-made file that grows younger than this is being made by somebody else
+CONNECT_SECONDS = 5.0  # the longest wait for a server that does not answer
+CREATE_SECONDS = 120.0  # the longest wait for another process to create or migrate the store
+QUIET_SECONDS = 3.0  # a half-made file written more recently is being made by another process
 PORTS = {"http": 80, "https": 443, "postgresql": 5432}
-SEEDED = {"experiments": "experiment_id != 0", "workspaces": "name != 'default'"}  # by MLflow
-WORKING = ("sqlite_", "_alembic_tmp_")  # tables that hold nothing of their own
-UNKNOWN_VERSION = "Can't locate revision"  # what alembic says of tables newer than it knows
+# Tables in which MLflow itself writes a first row, with the condition for all other rows.
+SEEDED = {"experiments": "experiment_id != 0", "workspaces": "name != 'default'"}
+WORKING = ("sqlite_", "_alembic_tmp_")  # prefixes of tables without data of a user
+UNKNOWN_VERSION = "Can't locate revision"  # what alembic says about tables newer than it knows
 SIDE_FILES = ("-journal", "-wal", "-shm")  # of SQLite, beside the database
 
 
@@ -49,15 +50,15 @@ def tracking_uri(settings: Settings) -> str:
 def sqlite_uri(file: Path) -> str:
     """The URI of an SQLite store at ``file``.
 
-    Only what SQLAlchemy would take for its own is encoded: MLflow makes the folder that it reads in
-    the URI as it is.
+    Only the characters that SQLAlchemy would decode are encoded, because MLflow creates the folder
+    exactly as it stands in the URI.
     """
     path = re.sub("%(?=[0-9a-fA-F]{2})", "%25", str(file)).replace("?", "%3F")
     return f"sqlite:///{path}"
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """Where the SQLite store of a URI lies; None for another kind of store."""
+    """The file of an SQLite store; None for another kind of store."""
     if kind_of(uri) != "sqlite":
         return None
     path = unquote(uri.partition("://")[2].partition("?")[0].removeprefix("/"))
@@ -70,7 +71,7 @@ def kind_of(uri: str) -> str:
 
 
 def artifact_root(uri: str, settings: Settings) -> str | None:
-    """Where the artifacts of a store lie, as a URI; None where a server decides."""
+    """The URI of the folder for a store's artifacts; None where a server decides."""
     if kind_of(uri) in ("http", "https"):
         return None
     file = sqlite_file(uri)
@@ -108,7 +109,7 @@ def prepare(uri: str) -> None:
 
 @contextmanager
 def database_lock(uri: str, name: str, seconds: float) -> Iterator[None]:
-    """Hold a lock of a PostgreSQL store; it is gone with this process, however that ends."""
+    """Hold a lock of a PostgreSQL store; it ends with this process at the latest."""
     from sqlalchemy import text
 
     with _engine(uri) as engine, engine.connect() as connection:
@@ -155,9 +156,9 @@ def _is_current(file: Path) -> bool:
 
 
 def _wait_for_another_maker(file: Path) -> bool:
-    """True once the file is current. An ``mlflow ui`` may be making it, and knows no lock of ours.
+    """Wait while another program, such as ``mlflow ui``, creates the file without our lock.
 
-    False as soon as nobody has written to it for a while.
+    Returns whether the file is current; False as soon as nothing was written to it for a while.
     """
     end = time.monotonic() + CREATE_SECONDS
     while not (current := _is_current(file)) and time.monotonic() < end:
@@ -172,7 +173,7 @@ def _wait_for_another_maker(file: Path) -> bool:
 
 
 def _holds_nothing(file: Path) -> bool:
-    """Was nothing ever logged to it? Tables of somebody else's count as something."""
+    """Was nothing ever logged to it? A table of another program counts as something."""
     if not file.is_file():
         return True
     from mlflow.store.db.base_sql_model import Base
@@ -189,7 +190,7 @@ def _holds_nothing(file: Path) -> bool:
             try:
                 if database.execute(some).fetchone():
                     return False
-            except sqlite3.OperationalError:  # a table of that name, and not MLflow's
+            except sqlite3.OperationalError:  # another program's table with a name of MLflow's
                 return False
     return True
 
@@ -229,7 +230,7 @@ def _migrate_sqlite(file: Path) -> None:
 
 @contextmanager
 def _beside(file: Path) -> Iterator[Path]:
-    """Yield where to make a database; it takes the place of ``file`` once it is whole."""
+    """Yield where to make a database; it replaces ``file`` once it is complete."""
     with staged(file) as stage:
         try:
             yield stage
@@ -241,10 +242,10 @@ def _beside(file: Path) -> Iterator[Path]:
 
 
 def _prepare_postgres(uri: str) -> None:
-    """Create the tables, one machine at a time; an older MLflow's are its keeper's to migrate.
+    """Create the tables, one machine at a time. Older tables are left for their owner to migrate.
 
-    The tables of MLflow's first version are committed before all later changes, which are one
-    transaction: a database without a version is one whose creation was cut short.
+    MLflow commits the tables of its first version, and then all later changes in one transaction.
+    A database without a version number is therefore one whose creation was cut short.
     """
     from mlflow.store.db import utils
 

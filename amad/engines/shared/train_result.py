@@ -1,4 +1,4 @@
-"""``train.json``: what a training gave, without times: the same training gives the same bytes."""
+"""``train.json``: the result of a training, without times, so that it is the same every time."""
 
 from typing import ClassVar
 

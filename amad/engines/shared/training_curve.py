@@ -1,4 +1,4 @@
-"""One complete curve a run, whoever reports an epoch and however often."""
+"""One complete training curve per run, even if an epoch is reported several times."""
 
 import json
 import threading
@@ -16,17 +16,17 @@ POLL_SECONDS = 0.5
 class TrainingCurve:
     """Logs the metrics of each epoch once, at ``step`` = epoch.
 
-    After a crash and a resume some epochs are reported again and some were never logged; both are
-    put right by logging the whole list at the end.
+    After a crash and a resume, some epochs are reported again and some were never logged. Logging
+    the whole list at the end corrects both.
     """
 
     def __init__(self, client: MlflowClient, run_id: str, key: str) -> None:
-        """``key``: a metric of every epoch, by which those already logged are known."""
+        """``key``: a metric that every epoch has; it shows which epochs are logged already."""
         self._client, self._run_id = client, run_id
         self._known = {metric.step for metric in client.get_metric_history(run_id, key)}
 
     def log(self, metrics: dict) -> None:
-        """Log an epoch; ``metrics["epoch"]`` counts from 1, what is no number is left out."""
+        """Log the numbers of an epoch; ``metrics["epoch"]`` counts from 1."""
         epoch = int(metrics["epoch"])
         if epoch in self._known:
             return
@@ -51,8 +51,8 @@ def append_event(path: Path, event: dict) -> None:
 def followed(path: Path, handle: Callable[[dict], None]) -> Iterator[None]:
     """While the body runs, call ``handle`` in a thread with each line that is added to ``path``.
 
-    Ray's controller is another process on this machine; it writes, and this process alone talks to
-    the tracking store. An error of ``handle`` ends the following and not the body.
+    Ray's controller, another process on this machine, writes the file, so that only this process
+    talks to the tracking store. An error of ``handle`` ends the thread and not the body.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("", encoding="utf-8")
