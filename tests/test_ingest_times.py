@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from amad.config import ConfigError, DataError
-from amad.ingest import refused_rows
+from amad.ingest import late_rows
 from amad.reading import times
 from tests.ingest_kit import SECOND, START, at, raw_fleet, seconds_of
 
@@ -196,7 +196,7 @@ def test_one_row_of_a_wrong_clock_is_refused_and_changes_nothing_else(told, reas
 
 
 def test_a_vehicle_that_is_back_after_months_is_none_of_a_wrong_clock(yard, monkeypatch):
-    monkeypatch.setattr(refused_rows, "KEPT_BYTES", 100)  # the times go to the disk
+    monkeypatch.setattr(late_rows, "KEPT_BYTES", 100)  # the times go to the disk
     days = [0, 1, 2, 3, 100, 101]
     yard.csv("1.csv", [line(seconds=DAY * d + s) for d in days for s in range(50)])
     counts, lake = yard.ingest(raw_fleet())
