@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amad.ingest.clock_errors import stray_days
+from amad.ingest.clock_errors import wrong_days
 from amad.reading.clocks import DayCounter, LocalClock, Stopwatch, local_to_utc
 from amad.reading.times import DAY_US
 
@@ -174,4 +174,4 @@ TODAY = day_of("2025-06-10")
     ],
 )  # fmt: skip
 def test_days_of_a_clock_that_was_wrong(rows, known, stray):
-    assert stray_days(rows, known) == stray
+    assert wrong_days(rows, known) == stray

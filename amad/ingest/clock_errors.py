@@ -53,18 +53,17 @@ class ClockErrors:
         self, days: dict[str, dict[int, tuple[int, int]]], spill: Spill, log: RejectedLog,
         file: tuple[int, str],
     ) -> dict[str, set[int]]:  # fmt: skip
-        """Refuse a file's stray rows; returns their days, by vehicle.
+        """Refuse the rows of a file that a wrong clock told; returns their days, by vehicle.
 
         days: of the file, vehicle -> day -> (first time, rows). file: its number and path.
         """
         number, path = file
-        stray: dict[str, set[int]] = {}
-        if not self._judges:  # the times are not told but chosen
-            return stray
+        wrong: dict[str, set[int]] = {}
+        if not self._judges:  # the times were chosen, and no clock told them
+            return wrong
         for vehicle, times in days.items():
-            found = stray_days(
-                {day: rows for day, (_, rows) in times.items()}, self._known[vehicle]
-            )
+            rows_per_day = {day: rows for day, (_, rows) in times.items()}
+            found = wrong_days(rows_per_day, self._known[vehicle])
             self._known[vehicle] |= set(times) - found
             for day in sorted(found):
                 reason = f"{WRONG}: {date_of(day)} is far from the other days of {vehicle}"
@@ -72,21 +71,21 @@ class ClockErrors:
                 for at, row in enumerate(rows.row_T.tolist()):
                     log.add(path, row, reason, content_of(rows, at, vehicle, self._fleet))
             if found:
-                stray[vehicle] = found
-        return stray
+                wrong[vehicle] = found
+        return wrong
 
 
-def stray_days(rows_per_day: Mapping[int, int], known: Iterable[int] = ()) -> set[int]:
+def wrong_days(rows_per_day: Mapping[int, int], known: Iterable[int] = ()) -> set[int]:
     """Days on which a vehicle's clock was not set, or had jumped.
 
     rows_per_day: of one vehicle in one file, day (since 1970-01-01) -> rows. known: days of which
     the vehicle has rows in the files before.
 
-    Days within 30 days of each other are one stretch. One that is close to a known day is right.
-    Of the others, one is stray that begins where clocks begin that were never set, or lies 1024
-    weeks before a right day; and one that has few rows, on each of its days and all together,
-    against the stretch with the most rows. So a vehicle that is back after months of silence is
-    none.
+    Days within 30 days of each other are one stretch. A stretch that is close to a known day is
+    right. Another stretch is wrong if it begins where clocks begin that were never set, if it lies
+    1024 weeks before a right day, or if it has few rows, on each of its days and in total, compared
+    with the stretch that has the most. So a vehicle that reports again after months of silence is
+    not taken for one with a wrong clock.
     """
     known = sorted(set(known) - NEVER_SET)
     stretches = _stretches(sorted(rows_per_day))

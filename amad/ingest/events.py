@@ -45,13 +45,13 @@ def read_events(path: Path, fleet: Fleet, vehicles: set[str], rows_to_time: Rows
 
     aliases = fleet.source.vehicle.aliases.items()
     name_of = {alias.strip(): name for name, others in aliases for alias in others}
-    rows, strangers = [], set()
+    rows, unknown = [], set()
     for number, line in lines:
         where = f"{path}, line {number}"
         vehicle = (line[vehicle_column] or "").strip()
         vehicle = name_of.get(vehicle, vehicle)
         if vehicle not in vehicles:
-            strangers.add(vehicle)
+            unknown.add(vehicle)
             continue
         start, end = _interval(line, fleet, vehicle, rows_to_time, where)
         rows.append({
@@ -60,10 +60,9 @@ def read_events(path: Path, fleet: Fleet, vehicles: set[str], rows_to_time: Rows
             "type": (line.get("type") or "").strip() or None,
             "strength": _strength(line.get("strength"), where),
         })  # fmt: skip
-    if strangers:
-        say(
-            f"{path.name}: left out events of vehicles without data: {', '.join(sorted(strangers))}"
-        )
+    if unknown:
+        names = ", ".join(sorted(unknown))
+        say(f"{path.name}: left out events of vehicles without data: {names}")
     rows.sort(key=lambda row: (row["vehicle"], row["start"], row["end"]))
     columns = {name: [row[name] for row in rows] for name in EVENTS.names}
     for name in ("start", "end"):

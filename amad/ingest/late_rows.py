@@ -28,6 +28,7 @@ class Lateness:
         self.newest = dict(newest)  # vehicle -> newest time in the files before
         self.counts: Counter = Counter()  # (vehicle, day) -> late rows
         self._folder = folder
+        self._kept: tempfile.SpooledTemporaryFile | None
         folder.mkdir(parents=True, exist_ok=True)
         self._start()
 
@@ -95,7 +96,7 @@ class Lateness:
     def _start(self) -> None:
         self._numbers: dict[str, int] = {}
         self._batches = 0
-        self._kept: tempfile.SpooledTemporaryFile | None = None
+        self._kept = None
         # Of the current file: vehicle -> day since 1970-01-01 -> (first time, rows).
         self.days: dict[str, dict[int, tuple[int, int]]] = defaultdict(dict)
 

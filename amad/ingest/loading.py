@@ -32,7 +32,6 @@ from amad.ingest.rolling_files import (
     days_lost,
     entry_of,
     first_of_days,
-    first_times,
     name_of,
     rolled_on,
     rows_before,
@@ -154,16 +153,31 @@ class Loading:
                 parser.break_off()
             rows += 1
         days = self._lateness.days
-        stray = self._clock_errors.withdraw(days, self._spill, self._log, (number, path))
-        self._lateness.end_file(stray)
+        wrong = self._clock_errors.withdraw(days, self._spill, self._log, (number, path))
+        self._lateness.end_file(wrong)
+        first_of = {  # vehicle -> day -> time of the first row
+            vehicle: {
+                day: day_us
+                for day, (day_us, _) in times.items()
+                if day not in wrong.get(vehicle, ())
+            }
+            for vehicle, times in days.items()
+        }
         old, before = self._plan.replaces.get(path), self._plan.before
         if old is not None and before is not None and not self._by_index:
-            start_us = rolled_on(before, old, first_of_days(days, stray))
+            start_us = rolled_on(before, old, first_of_days(first_of))
             if start_us is not None:
                 self._rolled[old] = start_us
         for (vehicle, day), count in self._lateness.counts.items():
             self._counts[path, vehicle, date_of(day)]["late"] += count
         self._lateness.counts.clear()
+        test_start = {}
+        if file.part == "test":  # a time that is told before the rows counts even if they do not
+            test_start = {
+                vehicle: min(times.values()) if first_us is None else first_us
+                for vehicle, times in first_of.items()
+                if times
+            }
         self._files[path] = IngestedFile(
             bytes=file.bytes,
             sha256=file.sha256,
@@ -171,7 +185,7 @@ class Loading:
             rows=rows,
             refused=refused,
             copy_of=original,
-            test_start=first_times(days, stray, first_us) if file.part == "test" else {},
+            test_start=test_start,
             unknown=dict(parser.unknown) if parser else {},
             nulls=dict(parser.nulls) if parser else {},
             ignored=dict(parser.ignored) if parser else {},

@@ -33,6 +33,11 @@ class Merged:
     contradicting_X: np.ndarray  # int64, positions among the T
     clash_XC: np.ndarray  # bool, the channels in which they contradict
 
+    @property
+    def stays_T(self) -> np.ndarray:
+        """Which rows the lake holds, by themselves or merged into another; the rest is refused."""
+        return (self.fate_T == FIRST) | (self.fate_T == MERGED)
+
 
 def merge(rows: DayRows, known: int = 0) -> Merged:
     """Make one row per time of ``rows``.

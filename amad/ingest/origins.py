@@ -7,14 +7,11 @@ files made has an entry for each, with the channels it gave.
 Shape legend: T rows of a part, N entries, C channels and, as a last one, the label.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from amad.ingest.merging import FIRST, MERGED, Merged
+from amad.ingest.merging import Merged
 from amad.ingest.spill import DayRows
 from amad.telemetry.lake import Lake, origins_path
 
@@ -29,7 +26,7 @@ def schema(channels: int) -> pa.Schema:
 
 def of_merged(rows: DayRows, merged: Merged, paths: list[str]) -> pa.Table:
     """The entries of a part made of ``rows``, sorted by row; ``paths`` names the files by code."""
-    stays = np.flatnonzero((merged.fate_T == FIRST) | (merged.fate_T == MERGED))
+    stays = np.flatnonzero(merged.stays_T)
     used, code_N = np.unique(rows.file_T[stays], return_inverse=True)
     names = sorted(paths[code] for code in used)  # the same entries have the same bytes
     rank = np.array([names.index(paths[code]) for code in used])
@@ -106,11 +103,6 @@ def rows_of(
     value_NC = np.where(bits_NC[:, :-1], value_TC[row_N], np.nan)
     label_N = np.where(bits_NC[:, -1], label_T[row_N], 0).astype(np.int8)
     return _rows(time_T[row_N], value_NC, label_N, file_N[mine])
-
-
-def write(table: pa.Table, path: Path) -> None:
-    """Write a part's entries; ``path`` is a staged one."""
-    pq.write_table(table, path, compression="zstd")
 
 
 def _rows(time_N: np.ndarray, value_NC: np.ndarray, label_N: np.ndarray, file_N) -> DayRows:

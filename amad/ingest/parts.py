@@ -6,6 +6,7 @@ Shape legend: T rows of a vehicle-day as they arrived, K different times, C chan
 import datetime
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,7 @@ from amad.config.console import track
 from amad.config.digest import file_sha256
 from amad.ingest import origins
 from amad.ingest.events import intervals_of, label_rows
-from amad.ingest.merging import CONTRADICTS, FIRST, MERGED, REPEATS, Merged, merge
+from amad.ingest.merging import FIRST, MERGED, Merged, merge
 from amad.ingest.pending_change import Pending
 from amad.ingest.refused_rows import RejectedLog
 from amad.ingest.spill import DayRows, Spill, content_of, joined
@@ -70,20 +71,25 @@ class Parts:
         drawn = self._fleet.labels.kind == "intervals"
         intervals = intervals_of(events) if drawn and events is not None else {}
         paths = [*read, *sorted(self._stays)]
-        codes = {path: len(read) + n for n, path in enumerate(sorted(self._stays))}
-        keys = self._keys(spill)
-        for vehicle, day in track(keys, "write the lake"):
+        codes = {path: number for number, path in enumerate(paths) if path in self._stays}
+        for vehicle, day in track(self._keys(spill), "write the lake"):
             date = date_of(day)
-            kept, new = self._kept(vehicle, date, codes), spill.rows(vehicle, day)
-            rows = joined([part for part in (kept, new) if part is not None])
-            known = 0 if kept is None else len(kept.timestamp_T)
-            merged = merge(rows, known)
+            old, new = self._old.get((vehicle, date)), spill.rows(vehicle, day)
+            rows = [] if new is None else [new]
+            known = 0  # rows of files that stay
+            if old is not None and self._before is not None:
+                kept = origins.rows_in_lake(self._before, old, codes, drawn=drawn)
+                rows.insert(0, kept)
+                known = len(kept.timestamp_T)
+            all_rows = joined(rows)
+            merged = merge(all_rows, known)
             label_K = merged.label_K
             if drawn:
                 label_K = label_rows(merged.timestamp_K, intervals.get(vehicle, []))
-            self._refuse(vehicle, date, rows, merged, paths, log)
-            self._count(vehicle, date, rows, merged, known, paths)
-            self._write(vehicle, date, rows, merged, label_K, paths)
+            part = _Part(vehicle=vehicle, date=date, rows=all_rows, merged=merged, paths=paths)
+            self._refuse(part, log)
+            self._count(part, known)
+            self._write(part, label_K)
 
     def _keys(self, spill: Spill) -> list[tuple[str, int]]:
         keys = set(spill.days())
@@ -97,66 +103,49 @@ class Parts:
             keys |= set(zip(table["vehicle"].to_pylist(), dates, strict=True))
         return sorted(keys)
 
-    def _kept(self, vehicle: str, date: datetime.date, codes: dict[str, int]) -> DayRows | None:
-        """What the files that stay gave to the vehicle-day."""
-        row = self._old.get((vehicle, date))
-        if row is None or self._before is None:
-            return None
-        drawn = self._fleet.labels.kind == "intervals"
-        return origins.rows_in_lake(self._before, row, codes, drawn=drawn)
-
-    def _refuse(
-        self, vehicle: str, date: datetime.date, rows: DayRows, merged: Merged,
-        paths: list[str], log: RejectedLog,
-    ) -> None:  # fmt: skip
-        names = self._fleet.channel_names
-        refused = np.flatnonzero((merged.fate_T == REPEATS) | (merged.fate_T == CONTRADICTS))
+    def _refuse(self, part: "_Part", log: RejectedLog) -> None:
+        names, merged, rows = self._fleet.channel_names, part.merged, part.rows
         clash_of = dict(zip(merged.contradicting_X.tolist(), merged.clash_XC, strict=True))
-        for at in refused.tolist():
+        for at in np.flatnonzero(~merged.stays_T).tolist():
             reason = f"{DUPLICATE}: it repeats an earlier row"
             if at in clash_of:
                 channels = ", ".join(n for n, bad in zip(names, clash_of[at], strict=True) if bad)
                 reason = f"{DUPLICATE}: it contradicts an earlier row in {channels}"
-            path = paths[rows.file_T[at]]
-            content = content_of(rows, at, vehicle, self._fleet)
+            path = part.paths[rows.file_T[at]]
+            content = content_of(rows, at, part.vehicle, self._fleet)
             log.add(path, int(rows.row_T[at]), reason, content)
-            self.counts[path, vehicle, date]["duplicates"] += path not in self._copies
+            duplicates = path not in self._copies
+            self.counts[path, part.vehicle, part.date]["duplicates"] += duplicates
 
-    def _count(
-        self, vehicle: str, date: datetime.date, rows: DayRows, merged: Merged, known: int,
-        paths: list[str],
-    ) -> None:  # fmt: skip
+    def _count(self, part: "_Part", known: int) -> None:
+        rows, merged = part.rows, part.merged
         new_T = np.arange(len(rows.file_T)) >= known
-        stays_T = (merged.fate_T == FIRST) | (merged.fate_T == MERGED)
         times = len(merged.timestamp_K)
         pair_T = rows.file_T * times + merged.at_T  # a file's rows of one time count once
-        for code, count in _counted(np.unique(pair_T[new_T & stays_T]) // times):
-            self.counts[paths[code], vehicle, date]["rows"] += count
-        for code, count in _counted(rows.file_T[new_T & (merged.fate_T == MERGED)]):
-            self.merged[paths[code]] += count
-        for code, count in _counted(rows.file_T[~new_T & (merged.fate_T == FIRST)]):
-            self.first[paths[code]] += count
+        for path, count in part.counted(np.unique(pair_T[new_T & merged.stays_T]) // times):
+            self.counts[path, part.vehicle, part.date]["rows"] += count
+        for path, count in part.counted(rows.file_T[new_T & (merged.fate_T == MERGED)]):
+            self.merged[path] += count
+        for path, count in part.counted(rows.file_T[~new_T & (merged.fate_T == FIRST)]):
+            self.first[path] += count
         newest = int(merged.timestamp_K[-1])
-        self.newest[vehicle] = max(self.newest.get(vehicle, newest), newest)
+        self.newest[part.vehicle] = max(self.newest.get(part.vehicle, newest), newest)
 
-    def _write(
-        self, vehicle: str, date: datetime.date, rows: DayRows, merged: Merged,
-        label_K: np.ndarray, paths: list[str],
-    ) -> None:  # fmt: skip
-        part = self._pending.lake_file(lakes.part_path(vehicle, date))
-        lakes.write_part(part, self._schema, merged.timestamp_K, merged.value_KC, label_K)
+    def _write(self, part: "_Part", label_K: np.ndarray) -> None:
+        vehicle, date, merged = part.vehicle, part.date, part.merged
+        file = self._pending.lake_file(lakes.part_path(vehicle, date))
+        lakes.write_part(file, self._schema, merged.timestamp_K, merged.value_KC, label_K)
         row = {
             "vehicle": vehicle, "date": date, "rows": len(merged.timestamp_K),
-            "sha256": file_sha256(part), "origin": None, "origins_sha256": None,
+            "sha256": file_sha256(file), "origin": None, "origins_sha256": None,
         }  # fmt: skip
-        stays_T = (merged.fate_T == FIRST) | (merged.fate_T == MERGED)
-        files = np.unique(rows.file_T[stays_T])
-        if len(files) == 1:
-            row["origin"] = paths[files[0]]
+        codes = np.unique(part.rows.file_T[merged.stays_T])
+        if len(codes) == 1:
+            row["origin"] = part.paths[codes[0]]
         else:
-            table = origins.of_merged(rows, merged, paths)
             file = self._pending.lake_file(lakes.origins_path(vehicle, date))
-            origins.write(table, file)
+            table = origins.of_merged(part.rows, merged, part.paths)
+            pq.write_table(table, file, compression="zstd")
             row["origins_sha256"] = file_sha256(file)
         self.days[vehicle, date] = row
         self.changed += 1
@@ -178,6 +167,18 @@ class Parts:
         return np.concatenate(found)
 
 
-def _counted(code_T: np.ndarray) -> Iterator[tuple[int, int]]:
-    codes, counts = np.unique(code_T, return_counts=True)
-    yield from zip(codes.tolist(), counts.tolist(), strict=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """One vehicle-day: its rows as they arrived, what they make, and the paths of the files."""
+
+    vehicle: str
+    date: datetime.date
+    rows: DayRows
+    merged: Merged
+    paths: list[str]  # by the numbers in ``rows.file_T``
+
+    def counted(self, code_N: np.ndarray) -> Iterator[tuple[str, int]]:
+        """How often each file's number occurs in ``code_N``."""
+        codes, counts = np.unique(code_N, return_counts=True)
+        for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
+            yield self.paths[code], count

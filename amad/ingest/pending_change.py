@@ -99,11 +99,7 @@ class Pending:
             for relative in sorted(files):
                 if relative != manifest:
                     self._move(source / relative, target, relative)
-                    touched |= {
-                        target,
-                        (target / relative).parent,
-                        (target / relative).parent.parent,
-                    }
+                    touched |= {target, *list((target / relative).parents)[:2]}
         for folder in touched:  # the new names are on the disk before the manifest tells of them
             flush_folder(folder)
         if (self._folder / "lake" / manifest).is_file():
@@ -145,9 +141,7 @@ class Pending:
         for path in sorted(lake.glob("vehicle=*/date=*/*.parquet")):
             if path.relative_to(lake) not in listed:
                 self._retire(path.relative_to(lake))
-        for folder in lake.glob("vehicle=*/date=*"):
-            if not any(folder.iterdir()):
-                folder.rmdir()
-        for folder in lake.glob("vehicle=*"):
-            if not any(folder.iterdir()):
-                folder.rmdir()
+        for pattern in ("vehicle=*/date=*", "vehicle=*"):
+            for folder in lake.glob(pattern):
+                if not any(folder.iterdir()):
+                    folder.rmdir()

@@ -80,29 +80,15 @@ def rows_before(before: Lake, path: str, start_us: int, *, drawn: bool) -> Itera
         )
 
 
-def first_of_days(
-    days: Mapping[str, Mapping[int, tuple[int, int]]], stray: Mapping[str, set[int]]
-) -> dict[int, int]:
+def first_of_days(first_of: Mapping[str, Mapping[int, int]]) -> dict[int, int]:
     """Day -> time of its first row in a file, whichever vehicle it is of.
 
-    days: vehicle -> day -> (first time, rows). stray: vehicle -> days on which its clock was wrong.
+    first_of: vehicle -> day -> time of its first row.
     """
     found: dict[int, int] = {}
-    for vehicle, times in days.items():
-        for day in set(times) - stray.get(vehicle, set()):
-            found[day] = min(found.get(day, times[day][0]), times[day][0])
-    return found
-
-
-def first_times(
-    days: dict[str, dict[int, tuple[int, int]]], stray: dict[str, set[int]], first_us: int | None
-) -> dict[str, int]:
-    """Vehicle -> time of its first row in a file; ``first_us`` counts even if it was refused."""
-    found: dict[str, int] = {}
-    for vehicle, times in days.items():
-        right = [us for day, (us, _) in times.items() if day not in stray.get(vehicle, set())]
-        if right:
-            found[vehicle] = min(right) if first_us is None else first_us
+    for times in first_of.values():
+        for day, first_us in times.items():
+            found[day] = min(found.get(day, first_us), first_us)
     return found
 
 

@@ -3,7 +3,7 @@
 Shape legend: T rows of the day, C channels, R rows as they arrive.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -27,18 +27,15 @@ class Instruments:
 
     @classmethod
     def of(cls, sensors: dict[str, Sensor], noise_factor: float) -> "Instruments":
-        """Stack the sensors of a vehicle's kind."""
-        rows = list(sensors.values())
-        return cls(
-            names=list(sensors),
-            noise_C=np.array([s.noise for s in rows]) * noise_factor,
-            step_C=np.array([s.step for s in rows]),
-            low_C=np.array([s.low for s in rows]),
-            high_C=np.array([s.high for s in rows]),
-            spread_C=np.array([s.spread for s in rows]),
-            zero_C=np.array([s.zero for s in rows]),
-            faulty_C=np.array([s.faulty for s in rows]),
-        )
+        """Stack the sensors of a vehicle's kind; ``noise_factor`` scales their noise."""
+        stacked = {
+            f"{field.name}_C": np.array(
+                [getattr(sensor, field.name) for sensor in sensors.values()]
+            )
+            for field in fields(Sensor)
+        }
+        stacked["noise_C"] = stacked["noise_C"] * noise_factor
+        return cls(names=list(sensors), **stacked)
 
     def only(self, columns: list[int]) -> "Instruments":
         """The sensors of these columns."""

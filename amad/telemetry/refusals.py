@@ -6,7 +6,7 @@ that were read. What nobody can count is thus not taken for a single row.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -64,10 +64,10 @@ class Refusals:
 
     def to_json(self) -> dict:
         """Plain values, the shares with them."""
-        shares = ("refused_share", "refused_files_share")
-        plain = ("scope", "files", "refused_files", "rows", "refused_rows")
-        return {name: getattr(self, name) for name in (*plain, *shares)} | {
-            "reasons": dict(self.reasons.most_common())
+        return asdict(self) | {
+            "refused_share": self.refused_share,
+            "refused_files_share": self.refused_files_share,
+            "reasons": dict(self.reasons),
         }
 
 
