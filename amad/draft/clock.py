@@ -1,7 +1,8 @@
-"""How the rows of a fleet's files tell their time: the ``source.timestamp`` of the draft."""
+"""The ``source.timestamp`` of the draft: how the rows of the files tell their time."""
 
 import re
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -10,17 +11,17 @@ import pyarrow.compute as pc
 
 from amad.config.source import TimestampRule
 from amad.draft.figures import snapped
-from amad.draft.sample import Sampled
+from amad.draft.sample import Sampled, shared_columns
 from amad.reading import times, timestamp_guess
 from amad.reading.headers import name_and_unit
 from amad.reading.numbers import NotReadableError, is_text, numbers
 
-LOOKED_AT = 400  # cells of a column in a file
-LEAST = 0.97  # of the cells must be read
-LOOKED_AT_CLOSELY = 60
+LOOKED_AT = 400  # cells of a column in a file that a rule is tried on
+LEAST = 0.97  # share of the cells that a rule must read
+LOOKED_AT_CLOSELY = 60  # cells that the form of the times is guessed from
 TIMELIKE = r"\d\D+\d|^\s*\d{17,20}\s*$"  # or nanoseconds, more than a float64 tells apart
-LEAST_STEPS = 20  # of a column that runs as times do
-MOVING = 0.2  # of the cells of an elapsed time differ from all others, at least
+LEAST_STEPS = 20  # changes of a column that runs as times do
+MOVING = 0.2  # least share of distinct values in a column of elapsed times
 NAMED = re.compile(
     r"time|date|stamp|epoch|zeit|datum|uhr|heure|hora|fecha|tijd|czas|(^|_)ts($|_)|utc|^when$", re.I
 )
@@ -32,7 +33,8 @@ ELAPSED = re.compile(
 )
 ELAPSED_UNITS = {"s": "s", "sec": "s", "seconds": "s", "ms": "ms", "us": "us", "µs": "us",
                  "min": "min", "h": "h"}  # fmt: skip
-# A date, with or without a time of day, in a path: what to look for, and its strptime forms.
+# Patterns of a date in a path, and their strptime forms; None for a date with a time of day, whose
+# form follows from the separators.
 IN_PATH = (
     (r"(\d{4}-\d\d-\d\d[T_ -]?\d\d[-.:_]?\d\d[-.:_]?\d\d)", None),
     (r"(?<!\d)(\d{8}[-_T ]?\d{6})(?!\d)", None),
@@ -43,8 +45,8 @@ IN_PATH = (
     (r"(?<!\d)(\d\d-\d\d-\d{4})(?!\d)", "%d-%m-%Y"),
     (r"(?<!\d)(\d\d\.\d\d\.\d{4})(?!\d)", "%d.%m.%Y"),
 )
-START = "2020-01-01T00:00:00Z"  # of recordings without a clock
-GAP_SECONDS = 3600  # between them
+START = "2020-01-01T00:00:00Z"  # start of the first recording, where there is no clock
+GAP_SECONDS = 3600  # between two recordings without a clock
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,8 +56,8 @@ class Clock:
     keys: dict[str, Any]
     seen: str
     guesses: list[str] = field(default_factory=list)
-    columns: set[str] = field(default_factory=set)  # that tell time and measure nothing
-    period: float | None = None  # seconds between rows, where it is known beside the rule
+    columns: set[str] = field(default_factory=set)  # headers of columns that only tell the time
+    period: float | None = None  # seconds between rows, if the files tell it without a date
 
     @property
     def take(self) -> str:
@@ -64,23 +66,24 @@ class Clock:
 
 
 def clock_of(samples: list[Sampled]) -> Clock:
-    """The rule that reads the time of these files, or ``take: index`` where they tell none."""
-    named = {h for h in samples[0].headers if h.strip() and NAMED.search(name_and_unit(h)[0])}
-    both = _of_two_columns(samples)
+    """The rule that reads the time of these files; ``take: index`` if they do not tell the time."""
+    columns = shared_columns(samples)
+    named = {h for h in columns if h.strip() and NAMED.search(name_and_unit(h)[0])}
+    both = _of_two_columns(columns)
     if both is not None:
         return both
     found: list[tuple[tuple, Clock]] = []
-    for order, header in enumerate(samples[0].headers):
-        clock = _of_column(header, samples, named=header in named)
+    for order, (header, cells) in enumerate(columns.items()):
+        clock = _of_column(header, cells, samples, named=header in named)
         if clock is not None:
-            found.append(((*_rank(clock, header, samples), -order), clock))
+            found.append(((*_rank(clock, cells[0]), -order), clock))
     if not any(clock.take == "column" for _, clock in found):
-        epochs = (_of_unnamed_epochs(header, samples) for header in samples[0].headers)
+        epochs = (_of_unnamed_epochs(header, cells) for header, cells in columns.items())
         clock = next((clock for clock in epochs if clock is not None), None)
         if clock is not None:
             return clock
     if not found:
-        of_day = [h for h in samples[0].headers if _tells_the_hour(h, samples)]
+        of_day = [header for header, cells in columns.items() if _tells_the_hour(cells[0])]
         why = (
             f"column {of_day[0].strip()!r} tells the time of day, but no path tells the date"
             if of_day
@@ -90,43 +93,38 @@ def clock_of(samples: list[Sampled]) -> Clock:
             keys={"take": "index", "start": START},
             seen=f"{why}: row i is i sampling periods after a start chosen here",
             guesses=["the start is made up"],
-            period=_step(of_day[0], samples) if of_day else None,
+            period=_step(columns[of_day[0]]) if of_day else None,
         )
     best = max(found, key=lambda item: item[0])[1]
-    best.columns |= {header for header in named if _is_time(header, samples)}
+    best.columns |= {header for header in named if _is_time(columns[header][0])}
     return best
 
 
-def _of_column(header: str, samples: list[Sampled], *, named: bool) -> Clock | None:
-    """How a column tells the time in all files, if it does."""
-    columns = [s.column(header) for s in samples]
-    cells = [column[:LOOKED_AT] for column in columns if column is not None]
-    if len(cells) < len(samples):
+def _of_column(
+    header: str, columns: list[pa.Array], samples: list[Sampled], *, named: bool
+) -> Clock | None:
+    """How a column, given by its cells in each file, tells the time; None if it does not."""
+    kind = columns[0].type
+    is_number = not is_text(kind) or _share_of_numbers(columns[0][:LOOKED_AT]) > LEAST
+    if is_number and not named and not pa.types.is_temporal(kind):
         return None
-    first = cells[0]
-    is_number = not is_text(first.type) or _share_of_numbers(first) > LEAST
-    if is_number and not named and not pa.types.is_temporal(first.type):
-        return None
-    if pa.types.is_timestamp(first.type) or pa.types.is_date(first.type):
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return Clock(keys=_column(header), seen=f"column {header.strip()!r}")
-    if pa.types.is_time(first.type):
+    if pa.types.is_time(kind):
         return _of_day(header, samples, {})
-    if pa.types.is_boolean(first.type) or pa.types.is_null(first.type):
+    if pa.types.is_boolean(kind) or pa.types.is_null(kind):
         return None
-    whole = [value for column in columns if column is not None for value in _some(column)]
-    if not whole:
+    cells = [str(value) for column in columns for value in _some(column)]
+    texts = [cells[at] for at in _spread(len(cells))]
+    if not is_number and not any(re.search(TIMELIKE, text) for text in texts[:5]):
         return None
-    at = np.unique(np.linspace(0, len(whole) - 1, LOOKED_AT_CLOSELY).astype(int))
-    whole = [whole[position] for position in at]
-    if not is_number and not any(re.search(TIMELIKE, str(text)) for text in whole[:5]):
-        return None
-    told = timestamp_guess.looks_like([str(value) for value in whole])
+    told = timestamp_guess.looks_like(texts)
     if told is None:
         return None
     settings = dict(told.settings)
     take = settings.pop("take", "column")
     if take == "elapsed":
-        return _elapsed(header, samples, settings)
+        return _elapsed(header, columns, samples, settings)
     if take == "time_of_day":
         return _of_day(header, samples, settings)
     clock = Clock(
@@ -134,15 +132,14 @@ def _of_column(header: str, samples: list[Sampled], *, named: bool) -> Clock | N
     )
     if "cannot be told apart" in told.sentence:
         clock.guesses.append("which is the day and which the month cannot be told in the sample")
-    return clock if _reads(clock, cells) else None
+    return clock if _reads(clock, columns) else None
 
 
-def _of_unnamed_epochs(header: str, samples: list[Sampled]) -> Clock | None:
-    """A column of numbers whose name says nothing of time, but which run as epochs do."""
-    columns = [s.column(header) for s in samples]
+def _of_unnamed_epochs(header: str, columns: list[pa.Array]) -> Clock | None:
+    """A column of numbers that run as epochs do, although its name does not say so."""
     told: list[timestamp_guess.Guess | None] = []
     for column in columns:
-        if column is None or pa.types.is_boolean(column.type) or pa.types.is_temporal(column.type):
+        if pa.types.is_boolean(column.type) or pa.types.is_temporal(column.type):
             return None
         try:
             value_R = numbers(column).value_R
@@ -163,15 +160,15 @@ def _of_unnamed_epochs(header: str, samples: list[Sampled]) -> Clock | None:
         guesses=[f"the numbers of {header.strip()!r} run as times do; its name does not say so"],
         columns={header},
     )
-    return clock if _reads(clock, [c[:LOOKED_AT] for c in columns if c is not None]) else None
+    return clock if _reads(clock, columns) else None
 
 
-def _step(header: str, samples: list[Sampled]) -> float | None:
+def _step(columns: list[pa.Array]) -> float | None:
     """The usual number of seconds between the rows of a file whose column tells the hour."""
     steps = []
-    for sample in samples:
+    for column in columns:
         try:
-            read = times.elapsed(pc.drop_null(sample.column(header)), "s")
+            read = times.elapsed(pc.drop_null(column), "s")
         except NotReadableError:
             return None
         steps.append(np.abs(np.diff(read.us_R[read.good_R])) / 1e6)
@@ -179,29 +176,21 @@ def _step(header: str, samples: list[Sampled]) -> float | None:
     return snapped(float(np.median(step[step > 0]))) if step.any() else None
 
 
-def _of_two_columns(samples: list[Sampled]) -> Clock | None:
-    """The rule for a column of dates with one of times of day beside it, if all files have both."""
-    hours = [h for h in samples[0].headers if _tells_the_hour(h, samples)]
-    dates = [h for h in samples[0].headers if h not in hours and NAMED.search(h)]
-    for date in dates:
-        for of_day in hours:
-            columns = [(s.column(date), s.column(of_day)) for s in samples]
-            pairs = [
-                (a[:LOOKED_AT], b[:LOOKED_AT])
-                for a, b in columns
-                if a is not None and b is not None
-            ]
-            if len(pairs) < len(columns):
-                continue
-            cells = [times.joined(*pair) for pair in pairs]
-            told = timestamp_guess.looks_like([text for column in cells for text in _some(column)])
-            if told is None or "take" in told.settings or "unit" in told.settings:
-                continue
-            keys = {"take": "column", "column": [date.strip(), of_day.strip()], **told.settings}
-            seen = f"columns {date.strip()!r} and {of_day.strip()!r}, {_form(told.settings)}"
-            clock = Clock(keys=keys, seen=seen, columns={date, of_day})
-            if _reads(clock, cells):
-                return clock
+def _of_two_columns(columns: dict[str, list[pa.Array]]) -> Clock | None:
+    """The rule for a column of dates and one of times of day; None if there are no such columns."""
+    hours = [header for header, cells in columns.items() if _tells_the_hour(cells[0])]
+    dates = [header for header in columns if header not in hours and NAMED.search(header)]
+    for date, of_day in product(dates, hours):
+        pairs = zip(columns[date], columns[of_day], strict=True)
+        cells = [times.joined(a[:LOOKED_AT], b[:LOOKED_AT]) for a, b in pairs]
+        told = timestamp_guess.looks_like([text for column in cells for text in _some(column)])
+        if told is None or "take" in told.settings or "unit" in told.settings:
+            continue
+        keys = {"take": "column", "column": [date.strip(), of_day.strip()], **told.settings}
+        seen = f"columns {date.strip()!r} and {of_day.strip()!r}, {_form(told.settings)}"
+        clock = Clock(keys=keys, seen=seen, columns={date, of_day})
+        if _reads(clock, cells):
+            return clock
     return None
 
 
@@ -215,55 +204,51 @@ def _column(header: str) -> dict[str, object]:
     return {"take": "column", "column": header.strip()}
 
 
+def _spread(count: int) -> np.ndarray:
+    """Positions from all over so many cells."""
+    return np.linspace(0, count - 1, min(count, LOOKED_AT_CLOSELY)).astype(int)
+
+
 def _some(column: pa.Array) -> list:
-    """Cells from all over the column: days before and after the twelfth are among them."""
+    """Cells from all over the column, so that days before and after the twelfth are among them."""
     known = pc.drop_null(column)
-    at = np.unique(np.linspace(0, len(known) - 1, LOOKED_AT_CLOSELY).astype(int))
-    told = known.take(pa.array(at)).to_pylist() if len(known) else []
-    return [value for value in told if str(value).strip()]
+    cells = known.take(pa.array(_spread(len(known)))).to_pylist()
+    return [value for value in cells if str(value).strip()]
 
 
-def _share_of_numbers(column: pa.Array) -> float:
-    try:
-        return 1 - float(np.mean(numbers(column).bad_R)) if len(column) else 0.0
-    except NotReadableError:
-        return 0.0
+def _share_of_numbers(text: pa.Array) -> float:
+    return 1 - float(np.mean(numbers(text).bad_R))
 
 
-def _reads(clock: Clock, cells: list[pa.Array]) -> bool:
+def _reads(clock: Clock, columns: list[pa.Array]) -> bool:
+    """Does the rule read nearly all of the first cells in each file?"""
     rule = TimestampRule.model_validate(clock.keys)
-    read = [times.times(pc.drop_null(column), rule) for column in cells]
+    read = [times.times(pc.drop_null(column[:LOOKED_AT]), rule) for column in columns]
     good = sum(int(told.good_R.sum()) for told in read)
     return good >= LEAST * sum(len(told.good_R) for told in read) > 0
 
 
-def _rank(clock: Clock, header: str, samples: list[Sampled]) -> tuple:
-    """Which of several columns to take: a date before a time of day, an offset before none."""
+def _rank(clock: Clock, column: pa.Array) -> tuple:
+    """The order of several columns: a date before a time of day, times with an offset first."""
     with_date = {"column": 3, "elapsed": 2, "time_of_day": 1}[clock.take]
     if clock.take == "elapsed" and clock.keys.get("start_from") == "modified":
         with_date = 0
-    zoned, cells = False, samples[0].column(header)
-    if clock.take == "column" and cells is not None:
+    zoned = False
+    if clock.take == "column":
         rule = TimestampRule.model_validate(clock.keys)
-        try:
-            read = times.times(pc.drop_null(cells[:LOOKED_AT]), rule)
-            zoned = not read.local_R.any()
-        except NotReadableError:
-            pass
-    return with_date, zoned, pc.count_distinct(cells).as_py()
+        zoned = not times.times(pc.drop_null(column[:LOOKED_AT]), rule).local_R.any()
+    return with_date, zoned, pc.count_distinct(column).as_py()
 
 
-def _is_time(header: str, samples: list[Sampled]) -> bool:
-    """Does a column of such a name hold times as text (and so measures nothing)?"""
-    column = samples[0].column(header)
-    return column is not None and is_text(column.type) and _share_of_numbers(column) < LEAST
+def _is_time(column: pa.Array) -> bool:
+    """Does a column with the name of a time hold text, so that it measures nothing?"""
+    return is_text(column.type) and _share_of_numbers(column) < LEAST
 
 
-def _tells_the_hour(header: str, samples: list[Sampled]) -> bool:
-    column = samples[0].column(header)
-    if column is None or not is_text(column.type):
+def _tells_the_hour(column: pa.Array) -> bool:
+    if not is_text(column.type):
         return False
-    texts = [str(value) for value in _some(column)]
+    texts = _some(column)
     if not any(":" in text for text in texts):
         return False
     told = timestamp_guess.looks_like(texts)
@@ -282,16 +267,18 @@ def _of_day(header: str, samples: list[Sampled], settings: dict[str, str]) -> Cl
     return Clock(keys=keys, seen="the time of day, with the date in the file's path")
 
 
-def _elapsed(header: str, samples: list[Sampled], settings: dict[str, str]) -> Clock | None:
+def _elapsed(
+    header: str, columns: list[pa.Array], samples: list[Sampled], settings: dict[str, str]
+) -> Clock | None:
     name, unit = name_and_unit(header)
     if not ELAPSED.fullmatch(name.strip()):
         return None
     unit = ELAPSED_UNITS.get(unit.casefold(), settings.get("unit", "s"))
     if re.search(r"(^|[ _])ms$", name):
         unit = "ms"
-    for sample in samples:
+    for column in columns:
         try:
-            read = times.elapsed(pc.drop_null(sample.column(header)), unit)
+            read = times.elapsed(pc.drop_null(column), unit)
         except NotReadableError:
             return None
         us = read.us_R[read.good_R]
@@ -321,7 +308,7 @@ def _elapsed(header: str, samples: list[Sampled], settings: dict[str, str]) -> C
 
 
 def _in_preambles(samples: list[Sampled]) -> dict[str, str] | None:
-    """Pattern and form of a start that stands before the header of each file."""
+    """Pattern and form of a start in the lines before the header of each file."""
     for line in samples[0].preamble:
         for mark in re.finditer(r"[:=;,\t]", line):
             before, text = line[: mark.end()].strip(), line[mark.end() :].strip().strip('"')
@@ -339,7 +326,7 @@ def _in_preambles(samples: list[Sampled]) -> dict[str, str] | None:
 
 
 def _in_paths(paths: list[str], *, dates_only: bool = False) -> tuple[str, str] | None:
-    """Pattern and strptime form of the date (and time) that each path tells."""
+    """Pattern and strptime form of the date (and time) in each path; None if there is none."""
     for pattern, form in IN_PATH:
         matches = [re.search(pattern, path) for path in paths]
         texts = [match[1] for match in matches if match]
@@ -353,6 +340,6 @@ def _in_paths(paths: list[str], *, dates_only: bool = False) -> tuple[str, str] 
 
 
 def _form_of(text: str) -> str:
-    """The strptime form of a date and time of digits, whatever stands between them."""
+    """The strptime form of a date and a time in digits, with any separators."""
     codes = iter(("%Y", "%m", "%d", "%H", "%M", "%S"))
     return re.sub(r"^\d{4}|\d\d", lambda _: next(codes), text)

@@ -8,10 +8,11 @@ import re
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from amad.draft.sample import Sampled
+from amad.draft.sample import Sampled, shared_columns
 from amad.reading.headers import name_and_unit, tidy
 from amad.reading.numbers import NotReadableError, is_text, numbers
 
@@ -70,10 +71,10 @@ def decimal_of(samples: list[Sampled]) -> str | None:
 
 def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> Columns:
     """Sort the columns beside those ``known`` to tell vehicle and time."""
-    headers = _shared(samples)
-    there = {tidy(header) for header in [*headers, *known]}
+    shared = shared_columns(samples)
+    there = {tidy(header) for header in [*shared, *known]}
     label = _label(samples, known)
-    rest = [h for h in headers if h not in known and h != label]
+    rest = [h for h in shared if h not in known and h != label]
     result = Columns(measured=[], label=label)
     for sample in samples:
         result.left_out |= dict.fromkeys(sample.twice, "several columns have this name")
@@ -83,7 +84,7 @@ def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> 
                 result.left_out[header] = _lacking(header, samples)
     texts = []
     for header in rest:
-        why = _why_not(header, samples, decimal, result.nulls)
+        why = _why_not(header, shared[header], decimal, result.nulls)
         if why is None:
             result.measured.append(header)
         else:
@@ -92,7 +93,7 @@ def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> 
     signal = [h for h in texts if SIGNAL.fullmatch(name_and_unit(h)[0].strip())]
     value = [h for h in rest if VALUE.fullmatch(name_and_unit(h)[0].strip())]
     if len(signal) == 1 and len(value) == 1 and samples[0].dialect is not None:
-        names = _signals(samples, signal[0], value[0], decimal)
+        names = _signals(shared[signal[0]], shared[value[0]], decimal)
         if names is not None:
             measured, others = names
             left_out = {h: "another column of a long file" for h in rest}
@@ -107,15 +108,6 @@ def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> 
 
 def _count(column: pa.Array, pattern: str) -> int:
     return pc.sum(pc.match_substring_regex(column, pattern)).as_py() or 0
-
-
-def _shared(samples: list[Sampled]) -> list[str]:
-    """Headers of the first file that all files have."""
-    return [
-        header
-        for header in samples[0].headers
-        if all(sample.column(header) is not None for sample in samples)
-    ]
 
 
 def _lacking(header: str, samples: list[Sampled]) -> str:
@@ -139,15 +131,16 @@ def _label(samples: list[Sampled], known: set[str]) -> str | None:
 
 
 def _why_not(
-    header: str, samples: list[Sampled], decimal: str | None, nulls: dict[str, list[float]]
+    header: str, columns: list[pa.Array], decimal: str | None, nulls: dict[str, list[float]]
 ) -> str | None:
-    """Why a column is no channel; None where it holds numbers. Words of all ones go to nulls."""
+    """Why a column is no channel; None if it holds numbers. Adds its numbers of all ones to nulls.
+
+    columns: its cells in each file.
+    """
     bad = known = 0
     reason = "it holds text"
-    for sample in samples:
-        column = sample.column(header)
-        assert column is not None
-        column = column[:LOOKED_AT]
+    for cells in columns:
+        column = cells[:LOOKED_AT]
         if not is_text(column.type) and pa.types.is_temporal(column.type):
             return f"it holds {column.type}"
         try:
@@ -169,29 +162,21 @@ def _why_not(
 
 
 def _signals(
-    samples: list[Sampled], signal: str, value: str, decimal: str | None
+    names: list[pa.Array], values: list[pa.Array], decimal: str | None
 ) -> tuple[list[str], dict[str, str]] | None:
-    """Names of the signals whose values are numbers, and why others are left out."""
-    names: dict[str, list[int]] = {}
-    rows = 0
-    for sample in samples:
-        name, cells = sample.column(signal), sample.column(value)
-        assert name is not None and cells is not None
-        rows += len(name)
-        try:
-            bad_R = numbers(cells, decimal).bad_R
-        except NotReadableError:
-            return None
-        coded = pc.dictionary_encode(name)
-        code_R = pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False)
-        for code, text in enumerate(coded.dictionary.to_pylist()):
-            count = names.setdefault(str(text).strip(), [0, 0])
-            count[0] += int((code_R == code).sum())
-            count[1] += int((bad_R & (code_R == code)).sum())
-        if len(names) > MOST_SIGNALS:
-            return None
-    if len(names) < 2 or rows < 3 * len(names):
+    """Names of the signals whose values are numbers, and why others are left out.
+
+    names, values: the cells of the two columns in each file.
+    """
+    try:
+        bad_N = np.concatenate([numbers(cells, decimal).bad_R for cells in values])
+    except NotReadableError:
         return None
-    measured = sorted(n for n, (told, bad) in names.items() if bad <= 0.05 * told and n)
-    others = {n: "its values are text" for n in names if n and n not in measured}
+    name_N = [None if n is None else str(n).strip() for c in names for n in c.to_pylist()]
+    bad = pd.Series(bad_N).groupby(pd.Series(name_N, dtype=object)).mean()  # share per signal
+    if not 2 <= len(bad) <= min(MOST_SIGNALS, len(bad_N) / 3):
+        return None
+    is_measured = bad <= 1 - LEAST_NUMBERS
+    measured = [name for name in bad.index[is_measured] if name]
+    others = {name: "its values are text" for name in bad.index[~is_measured] if name}
     return (measured, others) if measured else None

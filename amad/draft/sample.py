@@ -56,6 +56,12 @@ class Sampled:
         return ("csv", self.dialect.delimiter, self.dialect.encoding)
 
 
+def shared_columns(samples: list[Sampled]) -> dict[str, list[pa.Array]]:
+    """Header of the first file -> the column in each file, for the columns that all files have."""
+    columns = {header: [s.column(header) for s in samples] for header in samples[0].headers}
+    return {header: cells for header, cells in columns.items() if all(c is not None for c in cells)}
+
+
 def suffix_of(path: str) -> str:
     """The end of a file's name that tells its kind: ``.csv``, ``.csv.gz``."""
     name = Path(path)

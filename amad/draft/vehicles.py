@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from amad.draft.sample import Sampled, suffix_of
+from amad.draft.sample import Sampled, shared_columns, suffix_of
 from amad.reading.headers import name_and_unit
 
 NAMED = re.compile(
@@ -60,8 +60,8 @@ def parts_of(paths: list[str]) -> dict[str, str]:
 
 def owner_of(samples: list[Sampled], name: str, paths: list[str]) -> Owner:
     """Whose rows they are: told by a column, by the path, or all of one vehicle."""
-    for header in samples[0].headers:
-        if NAMED.fullmatch(name_and_unit(header)[0].strip()) and _holds_ids(header, samples):
+    for header, columns in shared_columns(samples).items():
+        if NAMED.fullmatch(name_and_unit(header)[0].strip()) and all(map(_holds_ids, columns)):
             return Owner(
                 keys={"take": "column", "column": header.strip()},
                 seen=f"column {header.strip()!r}",
@@ -150,16 +150,13 @@ def _glob_of_common(paths: set[str], ending: str) -> str:
     return f"{glob.escape(head)}*{glob.escape(tail)}{ending}"
 
 
-def _holds_ids(header: str, samples: list[Sampled]) -> bool:
-    for sample in samples:
-        column = sample.column(header)
-        if column is None or pa.types.is_floating(column.type) or pa.types.is_boolean(column.type):
-            return False
-        if column.null_count > 0.1 * len(column):
-            return False
-        if pc.count_distinct(column).as_py() > max(1, len(column) / 20):
-            return False
-    return True
+def _holds_ids(column: pa.Array) -> bool:
+    """Does it hold few different values and hardly a null, none of them fractions or truths?"""
+    if pa.types.is_floating(column.type) or pa.types.is_boolean(column.type):
+        return False
+    if column.null_count > 0.1 * len(column):
+        return False
+    return pc.count_distinct(column).as_py() <= max(1, len(column) / 20)
 
 
 def _by_part(paths: list[str]) -> Owner:
