@@ -1,5 +1,5 @@
-"""A first fleet file from raw files: what they are, when and of whom, and what they measure.
+"""A first fleet file, drafted from raw files for ``amad init``.
 
-``build.draft`` is the way in. Everything is judged on a bounded sample, read by the same code that
-ingest reads with; what is a guess is marked as one.
+``build.draft`` looks at a bounded sample of the files with the code that ingest reads with, and
+guesses how times, vehicles and channels are written. It marks what is a guess.
 """

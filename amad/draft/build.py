@@ -1,4 +1,4 @@
-"""The draft of a fleet file: look, guess, try it on the sample, measure, write it down."""
+"""The draft of a fleet file: look at a sample, guess, try the guess, write it down."""
 
 import csv
 import re
@@ -24,7 +24,7 @@ LACKS = "its columns are not those of most files, so ingest will refuse it"
 
 @dataclass(slots=True, kw_only=True)
 class Draft:
-    """The text of a fleet file, and what was decided in it, a plain line each."""
+    """The text of a fleet file, and lines for the terminal that say what was decided in it."""
 
     text: str
     lines: list[str]
@@ -34,7 +34,7 @@ def draft(folder: Path, name: str, settings: Settings) -> Draft:
     """Write a fleet file for the raw files of ``folder``.
 
     Raises:
-        DataError: there are no files, or none of them can be read; the message says what was seen.
+        DataError: there are no files, or none of them can be read; the message says why.
     """
     with TemporaryDirectory(prefix="amad-init-") as scratch:
         return _draft(folder, name, settings, Path(scratch))
@@ -111,10 +111,10 @@ def _finished(plan: Plan) -> Draft:
 
 
 def _place_recordings(plan: Plan) -> None:
-    """Rows told by their place: several recordings of a vehicle are set apart."""
+    """Where a row's place tells its time, put a gap between the recordings of a vehicle."""
     if plan.clock.take != "index":
         return
-    pattern = str(plan.owner.keys.get("pattern", ""))  # of a constant: all paths are alike
+    pattern = str(plan.owner.keys.get("pattern", ""))  # a constant vehicle has no pattern
     owners = {match[0] for path in plan.paths if (match := re.search(pattern, path))}
     if len(plan.paths) > len(owners) and not plan.has_parts:
         plan.clock.keys["gap_between_files"] = GAP_SECONDS
@@ -124,9 +124,9 @@ def _place_recordings(plan: Plan) -> None:
 
 
 def _alike(found: list[Sampled]) -> tuple[list[Sampled], Clock, dict[str, str]]:
-    """The largest group of files that one fleet file can read, its clock, and why others are not.
+    """The largest group of files that one fleet file can read, its clock, and why others differ.
 
-    Files that only lack columns are none of the group, but ingest finds them and names them.
+    Files that only lack columns are not in the group, but ingest will find and refuse them.
     """
     groups: dict[tuple, list[Sampled]] = {}
     for sample in found:
@@ -153,7 +153,7 @@ def _size(group: list[Sampled]) -> int:
 
 
 def _with_shared_headers(samples: list[Sampled]) -> list[Sampled]:
-    """The files that have nearly the columns of the commonest kind of file."""
+    """The files with at least 80 % of the columns of the commonest kind of file."""
     kinds: dict[frozenset, list[Sampled]] = {}
     for sample in samples:
         names = frozenset(name for name in sample.columns if not LABEL.fullmatch(name))
@@ -171,7 +171,7 @@ def _is_text(path: str) -> bool:
 
 
 def _is_culprits(path: Path) -> bool:
-    """A table of known events: entity, start, end, channels."""
+    """Is it a table of known events, with the columns entity, start, end and channels?"""
     if path.suffix != ".csv" or path.stat().st_size > 1 << 22:
         return False
     try:
@@ -187,7 +187,7 @@ def _header(clock: Clock) -> str:
 
 
 def _folder(root: Path, settings: Settings) -> str:
-    """As ``source.folder`` has it: relative to the data folder where it lies below."""
+    """The value of ``source.folder``: relative to the data folder if it is below it."""
     if root.is_relative_to(settings.data_dir):
         return root.relative_to(settings.data_dir).as_posix()
     return root.as_posix()

@@ -1,6 +1,6 @@
-"""What the columns measure: unit, kind, range and words for "no value" of each channel.
+"""What the columns measure: unit, kind, range and numbers for "no value" of each channel.
 
-Shape legend: N values of a channel, of all files one after the other.
+Shape legend: N values of a channel, file after file.
 """
 
 import re
@@ -19,22 +19,22 @@ UNITS = {
 COUNTS = re.compile(r"count|odo|mileage|distance|total|energy|hours|runtime|run_time|since|cycles",
                     re.I)  # fmt: skip
 CATEGORY = re.compile(r"gear|mode|state|status|level_code|position_code|\bcode\b|phase", re.I)
-# What is never below zero.
+# Names of quantities that are never below zero.
 POSITIVE = re.compile(r"speed|rpm|pressure|throttle|voltage|load|flow|level|count|fuel(?!.*trim)",
                       re.I)  # fmt: skip
 POSITIVE_UNITS = {"percent", "km/h", "rpm", "kPa", "bar", "g/s", "V", "Hz", "kg", "l", "mph", "km"}
 TEMPERATURE, COLDEST = re.compile("temp", re.I), -40.0
-FEW = 12  # values of a category
-# What buses and loggers write for "not available": all ones, and rows of nines.
+FEW = 12  # most values of a categorical channel
+# What vehicle buses and loggers write for "not available": all bits set, or only nines.
 ABSENT = (
     255, 65535, 65534, 65533, 32767, -32768, 16777215, 4294967295, 2147483647, -2147483648, 8191,
     4095, 1023, 127, -1, -99, -999, -9999, -99999, -999999, 999, 9999, 99999, 999999, 85,
     1e20, -1e20, 1e30, 9.96921e36, 18446744073709551615,
 )  # fmt: skip
 FEWEST_REPEATS = 3
-FAR = 0.5  # spans of the other values that such a value lies away from them
-STRAY = 20.0  # times the span of nearly all values: what lies beyond is no measured value
-VERY_FAR = 5.0  # for a value that is none of those
+FAR = 0.5  # least distance of such a value from the others, in spans of the others
+VERY_FAR = 5.0  # the same for a value that is not in the list
+STRAY = 20.0  # a span so many times that of nearly all values comes from values never measured
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,7 +52,7 @@ class Drafted:
 
 
 def named(headers: list[str]) -> list[Drafted]:
-    """A channel per header, with a name of its own and the unit that the header tells."""
+    """One channel per header, with a name that no other has and the unit from the header."""
     channels, taken = [], set(RESERVED)
     for header in headers:
         base, unit = name_and_unit(header)
@@ -75,7 +75,7 @@ def named(headers: list[str]) -> list[Drafted]:
 def describe(channel: Drafted, value_N: np.ndarray, file_N: np.ndarray) -> None:
     """Fill in kind, range and nulls from values (N,), NaN where there is none.
 
-    file_N: the number of the file that each value is of, rising.
+    file_N: the number of each value's file, rising.
     """
     known_N = ~np.isnan(value_N)
     value_N, file_N = value_N[known_N], file_N[known_N]
@@ -105,9 +105,9 @@ def describe(channel: Drafted, value_N: np.ndarray, file_N: np.ndarray) -> None:
 
 
 def _absent(value_N: np.ndarray) -> list[float]:
-    """Values that repeat at an end, far from all others: suspected words for "no value"."""
+    """Repeated lowest or highest values, far from all others, that may stand for "no value"."""
     found: list[float] = []
-    for _ in range(2):  # at the upper and at the lower end, one after the other
+    for _ in range(2):  # one value at each end at most
         distinct, count = np.unique(value_N[~np.isin(value_N, found)], return_counts=True)
         if len(distinct) < 8:
             break
@@ -126,7 +126,7 @@ def _absent(value_N: np.ndarray) -> list[float]:
 
 
 def _rises(channel: Drafted, value_N: np.ndarray, file_N: np.ndarray) -> bool:
-    """Does it go up and never down within a recording, in all that move at all?"""
+    """Does it rise and never fall within each recording in which it changes?"""
     moving = rising = 0
     for number in np.unique(file_N):
         step = np.diff(value_N[file_N == number])
@@ -137,7 +137,7 @@ def _rises(channel: Drafted, value_N: np.ndarray, file_N: np.ndarray) -> bool:
 
 
 def _range(channel: Drafted, value_N: np.ndarray, distinct: np.ndarray) -> tuple[float, float]:
-    """What was seen, on both sides wider by its span or half its size; not below what can be."""
+    """The range seen, wider by its span or half its size, but never below what can be."""
     low, high = float(distinct[0]), float(distinct[-1])
     if channel.unit == "percent" and low >= 0 and high <= 100:
         return 0.0, 100.0
@@ -156,7 +156,7 @@ def _range(channel: Drafted, value_N: np.ndarray, distinct: np.ndarray) -> tuple
 
 
 def _outward(value: float, *, up: bool) -> float:
-    """Two digits of it, rounded away from the values."""
+    """The value with two digits, rounded up or down."""
     if value == 0:
         return 0.0
     step = 10.0 ** (np.floor(np.log10(abs(value))) - 1)

@@ -1,7 +1,7 @@
-"""Which columns are measured values, which one is the label, and in which of three shapes they lie.
+"""Which columns hold measured values, which one is the label, and whether the rows are long.
 
-The shapes: wide (a row holds all channels) and long (a row names a signal and holds its value);
-whether wide rows are sparse is seen later, in the values.
+A wide row holds all channels; a long row names a signal and holds its value. Whether wide rows are
+sparse is seen later, in the values.
 """
 
 import re
@@ -24,30 +24,30 @@ SIGNAL = re.compile(
 )
 VALUE = re.compile(r"(signal[ _]?)?(value|val|reading|wert|measurement|valeur)", re.I)
 COMMA = r"^\s*[+-]?\d+,\d+\s*$"
-# In a comma file, quoted: 1,5 is a fraction, but 1,500 may be a thousand and a half.
+# For quoted cells of a file with comma as delimiter: 1,5 is a fraction, but 1,500 may be 1500.
 NO_GROUPS = r"^\s*[+-]?(\d+,(\d{1,2}|\d{4,})|0,\d+|\d{4,},\d+)\s*$"
 POINT = r"^\s*[+-]?\d+\.\d+\s*$"
 GROUPS = r"^\s*[+-]?\d{1,3}(\.\d{3})+\s*$"
 WHOLE = r"^\s*[+-]?\d+\s*$"
-ALL_ONES = (2.0**64, 2.0**63)  # "not available", beyond what a float64 tells apart
-LEAST_NUMBERS = 0.95  # of a column's cells must be numbers
-MOST_SIGNALS = 2000
-LOOKED_AT = 5000  # cells of a column in a file
+ALL_ONES = (2.0**64, 2.0**63)  # "not available" in 64 bits, as a float64 holds it
+LEAST_NUMBERS = 0.95  # share of a column's cells that must be numbers
+MOST_SIGNALS = 2000  # names of more signals are not names of signals
+LOOKED_AT = 5000  # cells of a column in a file that are looked at
 
 
 @dataclass(slots=True, kw_only=True)
 class Columns:
-    """What the columns of a fleet's files hold."""
+    """What the columns of the files hold."""
 
     measured: list[str]  # headers, or in long files the names of signals
     label: str | None = None
     long: tuple[str, str] | None = None  # headers of signal and value
-    left_out: dict[str, str] = field(default_factory=dict)  # header: why
-    nulls: dict[str, list[float]] = field(default_factory=dict)  # header: numbers for no value
+    left_out: dict[str, str] = field(default_factory=dict)  # header -> why
+    nulls: dict[str, list[float]] = field(default_factory=dict)  # header -> numbers for "no value"
 
 
 def decimal_of(samples: list[Sampled]) -> str | None:
-    """The comma where it stands before fractions; None where nothing says so."""
+    """A comma if it is the mark before fractions; None if nothing shows that it is."""
     if samples[0].dialect is None:
         return None
     comma = COMMA if samples[0].dialect.delimiter != "," else NO_GROUPS
@@ -65,12 +65,12 @@ def decimal_of(samples: list[Sampled]) -> str | None:
             told = pc.unique(pc.drop_null(column))
             whole = told.filter(pc.match_substring_regex(told, WHOLE)).to_pylist()
             if whole and all(len(text.strip(" +-")) <= 3 for text in whole):
-                thousands += grouped  # 998, 999, 1.000; a column of 18.250 alone may be either
+                thousands += grouped  # as in 998, 999, 1.000; 18.250 alone may be either
     return "," if commas > points or (thousands and not points) else None
 
 
 def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> Columns:
-    """Sort the columns beside those ``known`` to tell vehicle and time."""
+    """Sort all columns except those ``known`` to tell the vehicle or the time."""
     shared = shared_columns(samples)
     there = {tidy(header) for header in [*shared, *known]}
     label = _label(samples, known)

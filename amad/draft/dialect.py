@@ -1,4 +1,4 @@
-"""How a text file is written: its encoding, its delimiter, and which line is the header."""
+"""How a text file is written: its encoding, its delimiter, and which line is its header."""
 
 import re
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from amad.reading.lines import blocks
 from amad.reading.unpack import unpacked
 
 DELIMITERS = ",;\t|"
-CLOCK = re.compile(r"\d:\d\d|\d{4}-\d\d-\d\d")  # a time is no name
-LINES = 400  # that are looked at
-ROWS = 50  # after a line, to see whether it is their header
-LEAST_FIT = 0.6  # of them must fit it
+CLOCK = re.compile(r"\d:\d\d|\d{4}-\d\d-\d\d")  # a header holds no times
+LINES = 400  # lines that are looked at
+ROWS = 50  # rows after a line that show whether it is their header
+LEAST_FIT = 0.6  # share of these rows that must fit it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """What the source section has to say so that the file is split into fields."""
+    """What ``source`` must say so that the file is split into fields, and its first lines."""
 
     encoding: str
     delimiter: str
@@ -50,7 +50,7 @@ def dialect_of(path: Path) -> Dialect:
 
 
 def _headers(lines: list[str], delimiters: str) -> list[tuple[float, int, list[str], str]]:
-    """How well, where, with which fields, and split at which of the delimiters."""
+    """For each delimiter with a header: how well it fits, its line, its fields, the delimiter."""
     found = ((_header(lines, delimiter), delimiter) for delimiter in delimiters)
     return [(*header, delimiter) for header, delimiter in found if header is not None]
 
@@ -81,7 +81,7 @@ def _beginning(path: Path, encoding: str) -> bytes:
 
 
 def _header(lines: list[str], delimiter: str) -> tuple[float, int, list[str]] | None:
-    """How well, where, and with which fields a line is a header; None where none is."""
+    """How well the first header fits its rows, its line and its fields; None if there is none."""
     rows = [_split(line, delimiter) for line in lines]
     for at, fields in enumerate(rows[:HEADER_WITHIN_LINES]):
         told = without_empty_end(fields)
@@ -101,7 +101,7 @@ def _header(lines: list[str], delimiter: str) -> tuple[float, int, list[str]] | 
 
 
 def _names(fields: list[str]) -> bool:
-    """Are these names, and not a row of values? A few names may be numbers."""
+    """Are these names and not a row of values? A few names may be numbers."""
     numeric = sum(bool(name.strip() and NUMERIC.fullmatch(name)) for name in fields)
     return numeric < len(fields) / 4 and not any(CLOCK.search(name) for name in fields)
 

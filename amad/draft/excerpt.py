@@ -1,6 +1,6 @@
-"""Pieces from all over a large file, as a small file of the same form.
+"""A small file with pieces from all over a large one.
 
-The first rows of a file may be of one vehicle, or of one day: their ranges are not the fleet's.
+The first rows of a file may be of one vehicle or one day, so their ranges are not the fleet's.
 """
 
 from collections.abc import Iterator
@@ -10,16 +10,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 PIECES = 16
-LEAST_BYTES = 4 << 20  # of an excerpt of text
-HEAD_BYTES = 64 << 10  # in which the header stands, and which tell how long a line is
-LARGE = 2  # times the excerpt: a smaller file is read from its start
+LEAST_BYTES = 4 << 20  # least size of an excerpt of text
+HEAD_BYTES = 64 << 10  # first bytes, which hold the header and show how long a line is
+LARGE = 2  # a file with less than so many times the excerpt's size is read from its start
 PACKED = (b"\x1f\x8b", b"PK", b"BZh", b"\xfd7zXZ", b"(\xb5/\xfd", b"\x04\x22M\x18")
 
 
 def excerpt_of_text(path: Path, rows: int, into: Path) -> Path:
     """Write about ``rows`` lines of a text file to ``into``, the first ones among them.
 
-    Returns ``path`` itself where the file is small, packed, or not of lines of single bytes.
+    Returns ``path`` itself if the file is small, compressed or in an encoding with zero bytes.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -43,7 +43,7 @@ def excerpt_of_text(path: Path, rows: int, into: Path) -> Path:
 def excerpt_of_parquet(path: Path, rows: int, into: Path) -> Path:
     """Write about ``rows`` rows of a Parquet file to ``into``, from all over its row groups.
 
-    Returns ``path`` itself where the file is small, of one row group, or damaged.
+    Returns ``path`` itself if the file is small, has one row group or is damaged.
     """
     try:
         with pq.ParquetFile(path) as file:

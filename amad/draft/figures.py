@@ -1,6 +1,6 @@
-"""How often the rows come, and which limits of the fleet file fit them.
+"""The period of the rows, and the limits of the fleet file that fit them.
 
-Shape legend: T rows of a vehicle in time order, C channels.
+Shape legend: N rows of the sample, T rows of a vehicle in time order, C channels.
 """
 
 import math
@@ -16,27 +16,31 @@ SENSIBLE = (
     0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1, 2, 5, 10, 15, 20, 30, 60, 120,
     300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400,
 )  # fmt: skip
-ONE_AT_A_TIME = 0.15  # of the rows change one signal
-COINCIDENCES = 0.05  # of as many rows change several
-CHANGES = 50  # of a signal, to tell how often it has its turn
-REST = 20  # times the longest gap: a silence that long is a rest, as the profile counts it
-SPARSE_CELLS = 0.4  # of the cells are empty in a log whose signals take turns
-FULL_ROWS = 0.1  # and no more of its rows hold all channels
+# Signals take turns if more than this share of the rows changes exactly one of them,
+ONE_AT_A_TIME = 0.15
+# and fewer rows than this share of those change several.
+COINCIDENCES = 0.05
+CHANGES = 50  # changes of a signal that show how often it has its turn
+REST = 20  # longest gaps that a silence must exceed to be a rest, as in the profile
+# A log is sparse if more than this share of its cells is empty,
+SPARSE_CELLS = 0.4
+# and less than this share of its rows holds all channels.
+FULL_ROWS = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """Seconds and shares of the sample."""
+    """Figures of the sample, in seconds and shares."""
 
     period: float
     max_gap: float
     gap_share: float
-    null_share: float  # of the channel with most nulls
-    rows: int  # of the vehicle with the median number
+    null_share: float  # of the channel with the most nulls
+    rows: int  # median over the vehicles
 
 
 def is_sparse(trial: Trial) -> bool:
-    """Do the signals of a log take turns, so that most cells are empty?"""
+    """Do the signals take turns, so that most cells are empty?"""
     empty_NC = np.isnan(trial.value_NC)
     empty_NC = empty_NC[:, ~empty_NC.all(axis=0)]
     if empty_NC.shape[1] < 2:
@@ -45,10 +49,10 @@ def is_sparse(trial: Trial) -> bool:
 
 
 def figures_of(trial: Trial, *, sparse: bool, period: float | None = None) -> Figures:
-    """Measure the sample; ``period`` where the rows' places, not their times, tell it."""
+    """Measure the sample. Give ``period`` if the times of the rows were made from it."""
     steps, rows = [], []
     for time_T, value_TC in _vehicles(trial):
-        rows.append(len(np.unique(time_T)))  # those of one time are merged
+        rows.append(len(np.unique(time_T)))  # rows of one time are merged
         steps += _steps(time_T, value_TC, sparse=sparse)
     step = np.concatenate(steps)
     step = step[step > 0]
@@ -70,7 +74,7 @@ def figures_of(trial: Trial, *, sparse: bool, period: float | None = None) -> Fi
 
 
 def snapped(seconds: float, *, up: bool = False) -> float:
-    """A sensible number near it (or not below it): 1.04 is 1, 59.8 is 60."""
+    """A usual period near these seconds (or not below them): 1.04 becomes 1, 59.8 becomes 60."""
     if up:
         return next((s for s in SENSIBLE if s >= seconds * 0.999), float(math.ceil(seconds)))
     nearest = min(SENSIBLE, key=lambda s: abs(math.log(s / seconds)))
@@ -85,7 +89,7 @@ def up_to(share: float) -> float:
 
 
 def _turn(trial: Trial) -> float:
-    """Seconds in which each signal has its turn, in a log that changes one at a time; else 0."""
+    """Seconds in which each signal has its turn; 0 if the signals do not take turns."""
     ones = more = rows = 0
     turns: list[float] = []
     for time_T, value_TC in _vehicles(trial):
@@ -104,14 +108,14 @@ def _turn(trial: Trial) -> float:
 
 
 def _vehicles(trial: Trial) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Times and values of each vehicle in time order."""
+    """Times (T,) and values (T, C) of each vehicle in time order."""
     for at in pd.Series(trial.time_N).groupby(trial.vehicle_N).indices.values():
         order = at[np.argsort(trial.time_N[at], kind="stable")]
         yield trial.time_N[order], trial.value_NC[order]
 
 
 def _steps(time_T: np.ndarray, value_TC: np.ndarray, *, sparse: bool) -> list[np.ndarray]:
-    """Seconds between rows; of a sparse log, between the values of each channel."""
+    """Seconds between rows; in a sparse log, between the values of each channel."""
     if not sparse:
         return [np.diff(time_T) / 1e6]
     return [np.diff(time_T[~np.isnan(value_T)]) / 1e6 for value_T in value_TC.T]

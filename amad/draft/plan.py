@@ -1,4 +1,4 @@
-"""All that is known of a fleet while it is drafted, as sections of its fleet file."""
+"""What is known of a fleet while it is drafted, and the sections of its fleet file."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,14 +15,14 @@ from amad.draft.vehicles import Owner
 
 @dataclass(slots=True, kw_only=True)
 class Plan:
-    """What was found, and what follows from it."""
+    """What was found in the files, and the sections that follow from it."""
 
     name: str
-    folder: str  # as the fleet file has it
+    folder: str  # the value of ``source.folder``
     root: Path
     samples: list[Sampled]
     paths: list[str]
-    others: list[str]  # files of the folder that are not this fleet's
+    others: list[str]  # files of the folder that are not of this fleet
     clock: Clock
     decimal: str | None
     owner: Owner

@@ -1,4 +1,4 @@
-"""A bounded look into a folder of raw files: which there are, and rows of some."""
+"""A bounded look into a folder of raw files: which files there are, and rows of some."""
 
 import random
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ from amad.reading.parquet_file import fields_of
 from amad.reading.readers import FileRefusedError, read_batches
 
 MOST_FILES = 80
-MOST_CELLS = {"csv": 3_000_000, "parquet": 12_000_000}  # of all files together
-FEWEST_ROWS, MOST_ROWS = 2_000, 200_000  # of a file
+MOST_CELLS = {"csv": 3_000_000, "parquet": 12_000_000}  # in all files together
+FEWEST_ROWS, MOST_ROWS = 2_000, 200_000  # in one file
 NO_DATA = {
     ".md", ".py", ".json", ".yaml", ".yml", ".html", ".pdf", ".xml", ".sh", ".png", ".jpg", ".toml",
     ".ipynb", ".doc", ".docx", ".mat", ".pkl", ".npy", ".npz", ".bak", ".old", ".tmp", ".ini",
@@ -33,24 +33,24 @@ class Sampled:
     """Rows of one file: all, the first ones, or pieces from all over it."""
 
     path: str  # below the folder
-    file: Path  # that holds the rows: the file itself or an excerpt of it
+    file: Path  # the file itself, or an excerpt that holds the rows
     size: int  # bytes
-    dialect: Dialect | None  # None: Parquet
-    headers: tuple[str, ...]  # of its columns that hold one value per row, none twice
-    columns: dict[str, pa.Array]  # by the tidied header
+    dialect: Dialect | None  # None for Parquet
+    headers: tuple[str, ...]  # of columns with one value per row and a header that occurs once
+    columns: dict[str, pa.Array]  # tidied header -> cells
     twice: tuple[str, ...]  # headers that occur more than once
-    nameless: tuple[int, ...]  # places of columns without a header, but for those at the end
-    preamble: list[str]
+    nameless: tuple[int, ...]  # positions of columns without a header, except the last ones
+    preamble: list[str]  # lines before the header
     rows: int  # of the sample
-    whole: bool  # are these all rows?
+    whole: bool  # does the sample hold all rows of the file?
 
     def column(self, header: str) -> pa.Array | None:
-        """The cells of a column, however its header is spelt here."""
+        """The cells of a column, whose header may be spelt differently here; None if not found."""
         return self.columns.get(tidy(header))
 
     @property
     def form(self) -> tuple:
-        """How it is written; files of one fleet file are written alike."""
+        """Format, delimiter and encoding, which the files of one fleet file must share."""
         if self.dialect is None:
             return ("parquet",)
         return ("csv", self.dialect.delimiter, self.dialect.encoding)
@@ -63,7 +63,7 @@ def shared_columns(samples: list[Sampled]) -> dict[str, list[pa.Array]]:
 
 
 def suffix_of(path: str) -> str:
-    """The end of a file's name that tells its kind: ``.csv``, ``.csv.gz``."""
+    """The ending of a file's name that shows its format: ``.csv``, ``.csv.gz``."""
     name = Path(path)
     if name.suffix.lower() in PACKED and Path(name.stem).suffix:
         return Path(name.stem).suffix + name.suffix
@@ -71,9 +71,9 @@ def suffix_of(path: str) -> str:
 
 
 def list_files(folder: Path) -> tuple[list[str], list[str]]:
-    """Paths below the folder: of what may be raw data, and of what its ending says is none.
+    """Sorted paths below the folder: files that may be raw data, and files whose ending says not.
 
-    Both are sorted; what begins with a point or an underline is in neither.
+    Files and folders whose names begin with a point or an underscore are in neither.
 
     Raises:
         DataError: there is no such folder, or nothing in it.
@@ -94,8 +94,8 @@ def list_files(folder: Path) -> tuple[list[str], list[str]]:
 def look(folder: Path, names: list[str], scratch: Path) -> tuple[list[Sampled], dict[str, str]]:
     """Samples of some of the files, and why others could not be read.
 
-    Few files are all looked at; of many, some are drawn, always the same. Excerpts of large files
-    are written to ``scratch``.
+    If there are many files, some are drawn at random, the same ones every time. Excerpts of large
+    files are written to ``scratch``.
     """
     chosen = names
     if len(names) > MOST_FILES:
@@ -174,7 +174,7 @@ def _wanted(headers: tuple[str, ...]) -> dict[str, int]:
 
 
 def _resolve(headers: tuple[str, ...], dialect: Dialect | None) -> Resolve:
-    """Take each column of the header that was found; no other line is the header."""
+    """A function that accepts only the header that was found, and asks for all its columns."""
     wanted = _wanted(headers)
 
     def resolve(told: list[str]) -> dict[str, int]:
@@ -188,7 +188,7 @@ def _resolve(headers: tuple[str, ...], dialect: Dialect | None) -> Resolve:
 
 
 def _parquet_headers(path: Path) -> tuple[str, ...]:
-    """The columns that hold one value per row, fields of structs by their path."""
+    """The columns with one value per row; the fields of a struct are named by their paths."""
     try:
         schema = pq.read_schema(path)
     except pa.ArrowException as error:

@@ -1,4 +1,4 @@
-"""Whose the files are, and on which side of the split: ``source.vehicle`` and ``source.files``."""
+"""Which vehicle and which part each file is of: ``source.vehicle`` and ``source.files``."""
 
 import glob
 import os
@@ -19,7 +19,7 @@ NAMED = re.compile(
     r"([ _-]?(id|no|nr|num|number|name|code|key))?|(bus|unit|serial)[ _-]?(id|no|nr|number)|id",
     re.I,
 )
-# Words before a number in a file's name: of recordings of one vehicle, or of vehicles.
+# Words that, before a number in a file's name, name a recording and not a vehicle.
 RECORDING = re.compile(
     r"(drive|idle|trip|ride|route|tour|run|rec|record|recording|log|tracklog|track|csvlog|session|"
     r"test|lap|part|chunk|data|export|file|measurement|messung|fahrt|day|week|month)s?",
@@ -31,7 +31,7 @@ DATE = re.compile(
     r"|[0-3]\d[-.][01]\d[-.](?:19|20)\d\d"
     r"|(?<!\d)1\d{9}(?:\d{3})?(?!\d)"  # an epoch in seconds or milliseconds
 )
-DATES = (r"\d{4}-\d\d-\d\d", r"\d{8}")  # simple forms first
+DATES = (r"\d{4}-\d\d-\d\d", r"\d{8}")  # simple patterns, tried before DATE
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,17 +41,17 @@ class Owner:
     keys: dict[str, object]
     seen: str
     guesses: list[str] = field(default_factory=list)
-    columns: set[str] = field(default_factory=set)
+    columns: set[str] = field(default_factory=set)  # headers of columns that name the vehicle
 
 
 def part_of(path: str) -> str:
-    """train or test, where the path says so; else all."""
+    """``train`` or ``test`` if the path says so, else ``all``."""
     found = PART.findall(path)
     return found[-1].lower() if found else "all"
 
 
 def parts_of(paths: list[str]) -> dict[str, str]:
-    """The part of each file; all, unless both sides are there."""
+    """The part of each file; ``all`` unless both train and test are there."""
     parts = {path: part_of(path) for path in paths}
     if {"train", "test"} <= set(parts.values()):
         return parts
@@ -59,7 +59,7 @@ def parts_of(paths: list[str]) -> dict[str, str]:
 
 
 def owner_of(samples: list[Sampled], name: str, paths: list[str]) -> Owner:
-    """Whose rows they are: told by a column, by the path, or all of one vehicle."""
+    """The vehicle of the rows: named by a column or by the path, or one vehicle for all."""
     for header, columns in shared_columns(samples).items():
         if NAMED.fullmatch(name_and_unit(header)[0].strip()) and all(map(_holds_ids, columns)):
             return Owner(
@@ -81,7 +81,7 @@ def owner_of(samples: list[Sampled], name: str, paths: list[str]) -> Owner:
 
 
 def same_vehicle(name: str, paths: list[str]) -> Owner:
-    """All files are of one vehicle, named after what their names have in common."""
+    """All files are of one vehicle, whose name is what the files' names have in common."""
     common = _common([Path(path).name for path in paths])
     return Owner(
         keys={"take": "constant", "value": common or name},
@@ -93,7 +93,7 @@ def same_vehicle(name: str, paths: list[str]) -> Owner:
 
 
 def each_its_own(paths: list[str]) -> Owner:
-    """Each file is a vehicle's own; a date in its name is no part of the vehicle's."""
+    """Each file is of a vehicle of its own, named after the file without the date in its name."""
     return by_undated_name(paths) or Owner(
         keys={"take": "path", "pattern": f"([^/]+?)(?:{_endings(paths)})$"},
         seen=f"the file's name: {some([Path(p).name for p in paths])}",
@@ -102,7 +102,7 @@ def each_its_own(paths: list[str]) -> Owner:
 
 
 def file_sets(folder: Path, paths: list[str], others: list[str]) -> list[dict[str, str]]:
-    """The globs that find these files and none of the others, with their part."""
+    """The globs that find these files and none of the others, each with its part."""
     parts = parts_of(paths)
     sets = []
     for part in ("train", "all", "test"):
@@ -132,13 +132,13 @@ def _globs(folder: Path, mine: list[str], others: list[str]) -> list[str]:
 
 
 def _folders_of(paths: set[str]) -> list[str]:
-    """The innermost folder that all paths lie in; none where that is the fleet's own."""
+    """The innermost folder that holds all paths; empty if that is the fleet's own folder."""
     common = os.path.commonpath([Path(path).parent.as_posix() for path in paths])
     return [] if common in ("", ".") else [common]
 
 
 def _glob_of_common(paths: set[str], ending: str) -> str:
-    """A pattern of what the names begin and end with: ``machine-*_test.parquet``."""
+    """A glob of what all names begin and end with: ``machine-*_test.parquet``."""
     names = [Path(path).name.removesuffix(ending) for path in sorted(paths)]
     # Names are compared character by character here, not folder by folder.
     start, end = map(os.path.commonprefix, (names, [n[::-1] for n in names]))
@@ -160,7 +160,7 @@ def _holds_ids(column: pa.Array) -> bool:
 
 
 def _by_part(paths: list[str]) -> Owner:
-    """What stands before train or test in the path, or after it, where that differs.
+    """The part of the path before or after train or test that differs between files.
 
     ``machine-1-1_train.parquet``, ``machine-1-1/train.csv``, ``train/machine-1-1.csv``.
     """
@@ -198,7 +198,10 @@ def _by_name(paths: list[str], name: str) -> Owner:
 
 
 def by_undated_name(paths: list[str]) -> Owner | None:
-    """Names of a vehicle and a date: ``2026-01-05_truck7.csv``, ``truck7_20260105.csv``."""
+    """Files named after a vehicle and a date: ``2026-01-05_truck7.csv``, ``truck7_20260105.csv``.
+
+    Returns None if the names are not all of this form.
+    """
     ids = {_undated(path) for path in paths}
     if len(ids) < 2 or not all(ids) or not all(DATE.search(Path(path).name) for path in paths):
         return None
@@ -226,7 +229,7 @@ def _undated(path: str) -> str:
 
 
 def _common(names: list[str]) -> str:
-    """The words that all names share, in order: Seat_Leon."""
+    """The words that all names share, in their order: ``Seat_Leon``."""
     lists = [re.findall(r"[^\W\d_]+", DATE.sub("", Path(name).stem)) for name in names]
     if len(names) < 2 or not lists[0]:
         return ""
@@ -236,12 +239,12 @@ def _common(names: list[str]) -> str:
 
 
 def overlap(spans: list[tuple[int, int]]) -> bool:
-    """Do recordings (first, last) run at the same time, as those of one vehicle cannot?"""
+    """Do recordings (first, last) overlap in time, as those of one vehicle cannot?"""
     told = sorted(span for span in spans if span[1] > span[0])
     hits = sum(b[0] < a[1] - (a[1] - a[0]) // 10 for a, b in pairwise(told))
     return len(told) > 1 and hits >= len(told) / 2
 
 
 def some(names: list[str]) -> str:
-    """The first three of them, and how many there are."""
+    """The first three names, and how many there are if there are more."""
     return ", ".join(names[:3]) + (f", ... ({len(names)})" if len(names) > 3 else "")

@@ -8,8 +8,8 @@ from amad.draft.plan import Plan
 from amad.draft.trial import Trial
 from amad.draft.yaml_text import channel_line, comment, flow, section
 
-WINDOW_ROWS = 100  # of the models, unless params.yaml says otherwise
-NULL_SHARE, GAP_SHARE = 0.2, 0.5  # the limits of the fleet file where it tells none
+WINDOW_ROWS = 100  # rows in a window, unless params.yaml says otherwise
+NULL_SHARE, GAP_SHARE = 0.2, 0.5  # the limits if the fleet file sets none
 SHOWN = 8  # names in a line
 LISTED = "no pattern finds these files without the ones left out, so each is listed; add new ones"
 NO_PERIOD = (
@@ -145,7 +145,7 @@ def summary(plan: Plan, trial: Trial) -> list[str]:
 
 
 def _why_period(clock: Clock) -> str:
-    """Where the seconds between rows are from, if rows are told by their place."""
+    """Where the period comes from, if a row's place tells its time."""
     if clock.period is None:
         return NO_PERIOD
     return f"rows are taken as {_plain(clock.period)} s apart, the usual step of the time of day"
