@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 import typer
-from report_kit import write_data, write_fleet, write_verdicts
+from report_kit import stage_of, write_data, write_fleet, write_verdicts
 
 from amad.cli.__main__ import main, run
 from amad.cli.app import EXIT_CODES, app
@@ -294,7 +294,7 @@ def test_a_fleet_with_real_data_is_not_simulated(home: Path, capsys: pytest.Capt
 
 def test_the_summary_says_what_has_not_run(home: Path):
     fleet = write_fleet(home)
-    text = "\n".join(lines(fleet, Settings(home=home)))
+    text = "\n".join(lines(stage_of(fleet, Settings(home=home))))
     assert text.count("not yet: run 'make repro'") == 7
     assert "mlflow ui" not in text
 
@@ -316,7 +316,7 @@ def test_the_summary_tells_the_stages_apart(home: Path):
     ))  # fmt: skip
     (folder / "report.html").write_text("page")
     (settings.home / "mlflow.db").touch()
-    text = "\n".join(lines(fleet, settings))
+    text = "\n".join(lines(stage_of(fleet, settings)))
     assert "0.650 [0.600, 0.700]  the detector" in text
     assert text.index("the detector") < text.index("the best baseline") < text.index("chance")
     assert "1 of 4 vehicle-days quarantined (gaps)" in text

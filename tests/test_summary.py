@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from report_kit import write_data, write_fleet, write_profile, write_verdicts
+from report_kit import stage_of, write_data, write_fleet, write_profile, write_verdicts
 
 from amad.cli.pipeline_summary import lines
 from amad.telemetry.files import read_json, write_json
@@ -17,7 +17,7 @@ def told(home: Path):
     write_profile(fleet, settings)
     write_verdicts(fleet, settings)
     folder = settings.fleet_dir("kit")
-    return folder, lambda: "\n".join(lines(fleet, settings))
+    return folder, lambda: "\n".join(lines(stage_of(fleet, settings)))
 
 
 @pytest.mark.parametrize(

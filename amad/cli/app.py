@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from amad.config import Params, Settings
+    from amad.config import Settings, Stage
 
 EXIT_CODES = """Exit codes: 0 done · 1 a bug in amad (add --debug) · 2 a wrong command, fleet file,
 params.yaml or profile · 3 data missing or against its contract · 4 the tracking store, registry
@@ -94,23 +94,21 @@ def options(
         print(context.get_help())
 
 
-def load(
-    context: typer.Context, fleet: list[str] | None, cluster: str | None = None
-) -> tuple["Params", "Settings"]:
-    """Read ``params.yaml`` and this machine's settings for a command that works on one fleet.
+def load(context: typer.Context, fleet: list[str] | None, cluster: str | None = None) -> "Stage":
+    """Read fleet file, ``params.yaml`` and settings for a command that works on one fleet.
 
     Raises:
         ConfigError: this is not the project's folder, a key is wrong, or ``params.yaml`` names
             several fleets and the command line none.
         BadParameter: the command line names several.
     """
-    from amad.config import load_params
+    from amad.config import Stage, load_params
 
     settings = _settings(cluster)
-    return load_params(settings.params_file, one_fleet(context, fleet)), settings
+    return Stage.of(load_params(settings.params_file, _one_fleet(context, fleet)), settings)
 
 
-def one_fleet(context: typer.Context, fleet: list[str] | None) -> str | None:
+def _one_fleet(context: typer.Context, fleet: list[str] | None) -> str | None:
     """The fleet that the command line names; None for the one of ``params.yaml``."""
     names = fleet or context.obj.fleets
     if len(names) > 1:
@@ -118,13 +116,13 @@ def one_fleet(context: typer.Context, fleet: list[str] | None) -> str | None:
     return names[0] if names else None
 
 
-def _settings(cluster: str | None) -> "Settings":
+def _settings(cluster: str | None, needs_params: bool = True) -> "Settings":
     from amad.config import ConfigError, Settings
     from amad.engines.shared.environment import quiet
 
     quiet()
     settings = Settings(cluster=cluster) if cluster else Settings()
-    if not settings.params_file.is_file():
+    if needs_params and not settings.params_file.is_file():
         raise ConfigError(
             f"there is no params.yaml in {settings.home}; run amad in the project's folder, or "
             "name that folder in AMAD_HOME"
@@ -139,8 +137,8 @@ def _stage(
     cluster: str | None = None,
     **options: Any,
 ) -> Any:
-    params, settings = load(context, fleet, cluster)
-    return import_module(f"pipelines.{name}").run(params, settings, **options)
+    stage = load(context, fleet, cluster)
+    return import_module(f"pipelines.{name}").run(stage.params, stage.settings, **options)
 
 
 def _daily(
@@ -295,9 +293,9 @@ def promote(
 
     if force and not reason:
         raise typer.BadParameter("--force needs --reason: why the gate is overruled.")
-    params, settings = load(context, fleet)
+    stage = load(context, fleet)
     champion = promotion.promote(
-        settings, _name(params, settings), version, force=force, reason=reason
+        stage.settings, stage.fleet.name, version, force=force, reason=reason
     )
     print(f"{champion.name} version {champion.version} is the champion")
 
@@ -307,25 +305,17 @@ def rollback(context: typer.Context, fleet: FleetOption = None) -> None:
     """Make the version before the champion the champion again."""
     from amad.engines.register import promotion
 
-    params, settings = load(context, fleet)
-    champion = promotion.rollback(settings, _name(params, settings))
+    stage = load(context, fleet)
+    champion = promotion.rollback(stage.settings, stage.fleet.name)
     print(f"{champion.name} version {champion.version} is the champion again")
-
-
-def _name(params: "Params", settings: "Settings") -> str:
-    from amad.config import load_fleet
-
-    return load_fleet(params.fleet, settings).name
 
 
 @app.command(rich_help_panel=LOOK)
 def summary(context: typer.Context, fleet: FleetOption = None) -> None:
     """What the pipeline has done so far, how good the model is, and where to look next."""
     from amad.cli.pipeline_summary import lines
-    from amad.config import load_fleet
 
-    params, settings = load(context, fleet)
-    print("\n".join(lines(load_fleet(params.fleet, settings), settings)))
+    print("\n".join(lines(load(context, fleet))))
 
 
 @app.command(rich_help_panel=LOOK)
@@ -337,12 +327,9 @@ def doctor(
 ) -> None:
     """Check versions, data, store, registry, cluster and last job; say what to do."""
     from amad.cli.doctor import as_json, as_table, diagnose
-    from amad.config import Settings
-    from amad.engines.shared.environment import quiet
 
-    quiet()
-    settings = Settings(cluster=cluster) if cluster else Settings()
-    checks = list(diagnose(settings, one_fleet(context, fleet)))
+    settings = _settings(cluster, needs_params=False)
+    checks = list(diagnose(settings, _one_fleet(context, fleet)))
     if json:
         print(as_json(checks))
     else:
@@ -379,9 +366,5 @@ def simulate(
     """Write raw telemetry of a simulated fleet, with faults: a demonstration, or a load."""
     from amad.cli.simulation import simulated
 
-    params, settings = load(context, fleet)
-    made = simulated(params.fleet, settings, vehicles=vehicles, days=days, seed=seed, out=out)
-    print(
-        f"{made['rows']:,} rows and {made['faults']} faults of {made['vehicles']} vehicles on "
-        f"{made['days']} days in {made['path']}"
-    )
+    stage = load(context, fleet)
+    print(simulated(stage, vehicles=vehicles, days=days, seed=seed, out=out))

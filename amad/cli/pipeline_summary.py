@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from amad.config import DataError, Fleet, Settings
+from amad.config import DataError, Stage
 from amad.config.wording import count, some
 from amad.engines.shared.train_result import TrainResult
 from amad.evaluation.evaluation_metrics import EvaluationMetrics
@@ -22,9 +22,8 @@ METRIC = "vus_pr"
 Kind = TypeVar("Kind", bound=Artifact)
 
 
-def lines(fleet: Fleet, settings: Settings) -> list[str]:
+def lines(stage: Stage) -> list[str]:
     """A line or two per stage; for a stage without a readable file, how to run it."""
-    folder = settings.fleet_dir(fleet.name)
     stages: list[tuple[str, Callable[[Path], list[str] | None]]] = [
         ("ingested", partial(_of, IngestResult, _ingested)),
         ("validated", partial(_of, Validation, _validated)),
@@ -34,15 +33,15 @@ def lines(fleet: Fleet, settings: Settings) -> list[str]:
         ("registered", partial(_of, RegistrationReceipt, _registered)),
         ("scored", partial(_of, ScoringReceipt, _scored)),
     ]
-    found = [f"Fleet {fleet.name}: {fleet.description}".rstrip(": ")]
+    found = [f"Fleet {stage.fleet.name}: {stage.fleet.description}".rstrip(": ")]
     for name, said in stages:
         try:
-            told = said(folder)
+            told = said(stage.folder)
         except DataError as error:
             told = [str(error)]
         found += _rows(name, ["not yet: run 'make repro'"] if told is None else told)
-    found += _rows("health", _health(fleet, settings))
-    found += ["", *(f"  {name:<12}{where}" for name, where in _where(fleet, settings))]
+    found += _rows("health", _health(stage))
+    found += ["", *(f"  {name:<12}{where}" for name, where in _where(stage))]
     return found
 
 
@@ -115,19 +114,19 @@ def _scored(receipt: ScoringReceipt) -> list[str]:
     return [f"{span} with {by}: {rows}, {incidents}"]
 
 
-def _where(fleet: Fleet, settings: Settings) -> list[tuple[str, str]]:
+def _where(stage: Stage) -> list[tuple[str, str]]:
     """(what, where) of the pages and models that are there to be looked at."""
     from amad.engines.shared.tracking_store import tracking_uri
 
-    folder = settings.fleet_dir(fleet.name)
     # Without this part of the address, MLflow shows its pages for language models.
-    page = f"/#/models/amad-{fleet.name}?workflowType=machine_learning"
-    uri = tracking_uri(settings)
-    found = [("incidents", folder / "report.html"), ("data docs", folder / "docs" / "index.html")]
-    places = [(name, str(path)) for name, path in found if path.is_file()]
+    page = f"/#/models/amad-{stage.fleet.name}?workflowType=machine_learning"
+    uri = tracking_uri(stage.settings)
+    found = [("incidents", "report.html"), ("data docs", "docs/index.html")]
+    paths = [(name, stage.folder / file) for name, file in found]
+    places = [(name, str(path)) for name, path in paths if path.is_file()]
     if uri.startswith("http"):
         places.append(("models", uri.rstrip("/") + page))
-    elif (settings.workspace / "mlflow.db").is_file() or not uri.startswith("sqlite"):
+    elif (stage.settings.workspace / "mlflow.db").is_file() or not uri.startswith("sqlite"):
         # The URI of a server may hold a password.
         store = shlex.quote(uri) if uri.startswith("sqlite") else '"$AMAD_MLFLOW_URI"'
         places.append(("models", f"mlflow ui --backend-store-uri {store}"))
@@ -135,12 +134,12 @@ def _where(fleet: Fleet, settings: Settings) -> list[tuple[str, str]]:
     return places
 
 
-def _health(fleet: Fleet, settings: Settings) -> list[str]:
+def _health(stage: Stage) -> list[str]:
     """What the fleet lacks, a line per kind."""
-    if not (settings.fleet_dir(fleet.name) / "lake").is_dir():
+    if not (stage.folder / "lake").is_dir():
         return []
     try:
-        health = fleet_health(fleet, settings)
+        health = fleet_health(stage.fleet, stage.settings)
     except DataError as error:
         return [str(error)]
     return [

@@ -6,10 +6,8 @@ other version is judged again, against the present champion on the present data.
 
 import subprocess
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
@@ -82,8 +80,7 @@ def register(stage: Stage) -> RegistrationReceipt:
         else:
             say(f"{version.name} version {version.version} is this detector on this data already")
         promotion.record(client, version, decision)
-        why = "the newest candidate"
-        move_alias(client, name, CHALLENGER, version.version, why)
+        move_alias(client, name, CHALLENGER, version.version, "the newest candidate")
         if decision.promote and "rolled_back" not in version.tags:
             promotion.make_champion(client, name, version.version, decision.reasons[-1])
         champion = alias_version(client, name, CHAMPION)
@@ -115,9 +112,9 @@ class _Candidate:
 
     def judge(self, champion: ModelVersion | None) -> Decision:
         """The gate's decision, with the champion scored on the same data."""
-        gate, stage = self.stage.params.gate, self.stage
+        stage = self.stage
         if champion is None:
-            return decide(self.metrics, None, gate)
+            return decide(self.metrics, None, stage.params.gate)
         store = WindowStore.checked(stage.folder / "store")
         say(f"score the champion, version {champion.version}, on the same data")
         theirs, problem = defend(
@@ -126,7 +123,7 @@ class _Candidate:
         return decide(
             self.metrics,
             theirs,
-            gate,
+            stage.params.gate,
             champion_version=champion.version,
             champion_problem=problem,
         )
@@ -137,7 +134,7 @@ class _Candidate:
         detector = self.detector
         validation, training = Validation.require(folder), TrainResult.require(folder)
         store = WindowStore.open(folder / "store")
-        # Of the bundle only what it was trained with: it may be older than the other settings.
+        # The bundle may be older than the present settings: training is described by its own.
         trained = detector.bundle.params if detector.bundle else stage.params
         used = trained.model_copy(
             update={"detect": detector.params, "evaluate": stage.params.evaluate}
@@ -152,7 +149,7 @@ class _Candidate:
             "params_digest": stage.params.digest,
             "fleet_digest": fleet.digest,
             "validation": _verdict(validation, data_hash),
-            TEST_START: str(_test_start(store)),
+            TEST_START: _test_start(store),
         }
         card = model_card(
             fleet=fleet,
@@ -182,7 +179,7 @@ class _Candidate:
 
 
 def _identity(stage: Stage, metrics: EvaluationMetrics) -> dict[str, str]:
-    """What the metrics were measured on, after a look at whether it is what lies there.
+    """The detector and the data that were evaluated, after a check that the detector is the same.
 
     Raises:
         DataError: the detector is another one, or damaged.
@@ -205,17 +202,12 @@ def _verdict(validation: Validation, data_hash: str) -> str:
     return verdict
 
 
-def _test_start(store: WindowStore) -> date:
+def _test_start(store: WindowStore) -> str:
     """The date on which the first vehicle's test part starts: scoring starts there."""
-    starts = []
-    for vehicle in store.vehicles:
-        series = store.series(vehicle)
-        test = np.flatnonzero(series.split_T == TEST)
-        if len(test):
-            starts.append(int(series.timestamp_T[test[0]]))
-    if not starts:
+    first = span(store, (TEST,))["first"]
+    if first is None:
         raise DataError(f"{store.path}: no vehicle has a test part; raise split.test_share")
-    return datetime.fromtimestamp(min(starts) / 1e6, UTC).date()
+    return first
 
 
 def _example(lake: Lake):

@@ -4,22 +4,19 @@ Each unit runs with one thread. Sums are then added up in the same order everywh
 bytes depend neither on the engine nor on the machine and its cores.
 """
 
-import json
 import logging
+import pickle
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
 from amad.config import ClusterProfile, Fleet, usable_error
 from amad.detect.daily import ScoredRows, score_vehicle_day
-from amad.detect.incidents import Incident
 from amad.detect.storage import load_detector
 from amad.engines.score.lake_snapshot import Day, Snapshot
 from amad.telemetry.lake import Lake
@@ -33,7 +30,7 @@ def in_process(
     """Score the units one after the other in this process."""
     scorer = Scorer(detector, snapshot.lake.path, snapshot.lake.fleet)
     for vehicle, day in units:
-        yield scorer.attempt(vehicle, day, snapshot.quarantined.get(vehicle, ()))
+        yield scorer.score(vehicle, day, snapshot.quarantined.get(vehicle, ()))
 
 
 def over_ray(
@@ -53,11 +50,7 @@ def over_ray(
         if file.is_file()
     }
     rows = [
-        {
-            "vehicle": vehicle,
-            "day": str(day),
-            "quarantined": [str(d) for d in sorted(snapshot.quarantined.get(vehicle, ()))],
-        }
+        {"unit": pickle.dumps((vehicle, day, snapshot.quarantined.get(vehicle, frozenset())))}
         for vehicle, day in units
     ]
     with ray_session(profile):
@@ -72,17 +65,7 @@ def over_ray(
             compute=ray.data.ActorPoolStrategy(size=workers),
         )
         for row in scored.iter_rows():
-            if row["error"]:
-                yield row["error"]
-                continue
-            incidents = [Incident.from_row(item) for item in json.loads(row["incidents"])]
-            counts = json.loads(row["counts"])
-            yield ScoredRows(
-                table=pa.ipc.open_stream(row["table"]).read_all(),
-                incidents=incidents,
-                made_null=counts["made_null"],
-                unmeasured=tuple(counts["unmeasured"]),
-            )
+            yield pickle.loads(row["result"])
 
 
 @contextmanager
@@ -107,17 +90,13 @@ class Scorer:
         self.detector = load_detector(detector)
         self.lake = Lake(lake, fleet)
 
-    def score(self, vehicle: str, day: date, quarantined) -> ScoredRows:
-        """One unit."""
-        with one_thread():
-            return score_vehicle_day(
-                self.detector, self.lake.fleet, self.lake, vehicle, day, quarantined
-            )
-
-    def attempt(self, vehicle: str, day: date, quarantined) -> Result:
+    def score(self, vehicle: str, day: date, quarantined: Collection[date]) -> Result:
         """One unit, or why it cannot be scored, so that the other units are still scored."""
         try:
-            return self.score(vehicle, day, quarantined)
+            with one_thread():
+                return score_vehicle_day(
+                    self.detector, self.lake.fleet, self.lake, vehicle, day, quarantined
+                )
         except Exception as error:
             if (known := usable_error(error)) is None:
                 raise
@@ -125,7 +104,7 @@ class Scorer:
 
 
 class RayScorer:
-    """``Scorer`` as Ray Data calls it; tables and incidents travel as bytes."""
+    """``Scorer`` as Ray Data calls it; units and results are sent as bytes."""
 
     def __init__(self, files, lake: str, fleet: Fleet) -> None:
         import ray
@@ -138,17 +117,5 @@ class RayScorer:
             self.scorer = Scorer(Path(folder), Path(lake), fleet)
 
     def __call__(self, row: dict) -> dict:
-        """Score one row of {vehicle, day, quarantined}."""
-        quarantined = [date.fromisoformat(text) for text in row["quarantined"]]
-        scored = self.scorer.attempt(row["vehicle"], date.fromisoformat(row["day"]), quarantined)
-        if isinstance(scored, str):
-            return {"table": b"", "incidents": "", "counts": "", "error": scored}
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, scored.table.schema) as out:
-            out.write_table(scored.table)
-        return {
-            "table": sink.getvalue().to_pybytes(),
-            "incidents": json.dumps([asdict(item) for item in scored.incidents]),
-            "counts": json.dumps({"made_null": scored.made_null, "unmeasured": scored.unmeasured}),
-            "error": "",
-        }
+        """Score the unit of one row."""
+        return {"result": pickle.dumps(self.scorer.score(*pickle.loads(row["unit"])))}
