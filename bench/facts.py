@@ -1,4 +1,4 @@
-"""What a measurement was made on: stands in every benchmark's JSON beside its figures."""
+"""The machine of a measurement, which is written beside the figures of every benchmark."""
 
 import json
 import os

@@ -1,9 +1,9 @@
 """python -m bench.tables
 
-Write the pages of docs/results from the measurements in bench/results: no figure of a table is
-typed. The first page, index.md, is bench/reading.md (what a person concludes from the figures) with
-the first table at its marker. Each fleet has a page, and so have the comparison of all methods, the
-network, the ablations and the members.
+Writes the pages of docs/results from the measurements in bench/results, so that no figure of a
+table is typed. The first page, index.md, is bench/reading.md, which says what the figures mean, with the
+first table at its marker. There is a page per fleet, and one each for the comparison of all
+methods, the network, the ablations and the members.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def merged(reports: list[dict]) -> dict:
-    """The fleets of several reports as one: methods of the same fleet, protocol and form joined."""
+    """The fleets of several reports, with the methods of a fleet, protocol and form joined."""
     fleets: dict = {}
     for report in reports:
         for name, fleet in report["fleets"].items():
@@ -92,7 +92,7 @@ def _read(path: Path) -> dict | None:
 
 
 def _headline(fleets: Mapping[str, dict]) -> list[str]:
-    """The shipped detector, the best simple baseline and the floor, on each fleet's test part."""
+    """A table of the shipped detector, the best simple baseline and the floor on each fleet."""
     rows = []
     for fleet, content in fleets.items():
         methods = content["protocols"]["test"]["offline"]["methods"]
@@ -130,7 +130,7 @@ def _members(results: Path) -> Iterator[str]:
 
 
 def _overview(fleets: Mapping[str, dict]) -> list[str]:
-    """Mean VUS-PR of each method, a column for each fleet and way of judging; the best in bold."""
+    """A table of mean VUS-PR by method, a column per fleet and protocol, with the best in bold."""
     columns = {
         f"{name}, {form}" if protocol == "test" else f"{name}, {protocol}": content["methods"]
         for protocol, form in (
@@ -202,7 +202,7 @@ def _fleet_size(report: dict) -> list[str]:
 
 
 def _point_adjusted(fleets: Mapping[str, dict]) -> list[str]:
-    """Only where a random score, an untrained network and PCA stand beside the others."""
+    """A table of the fleets on which random scores, an untrained network and PCA were judged."""
     columns = {
         name: methods
         for name, fleet in fleets.items()
@@ -228,7 +228,7 @@ def _point_adjusted(fleets: Mapping[str, dict]) -> list[str]:
 
 
 def _shares(fleets: Mapping[str, dict]) -> list[str]:
-    """The detector with its network minus the same without it, wherever both were judged."""
+    """A table of the network's share, wherever the detector was judged with and without it."""
     rows = []
     for name, fleet in fleets.items():
         for protocol, forms in fleet["protocols"].items():
@@ -286,7 +286,7 @@ def _methods(methods: Mapping[str, dict]) -> list[str]:
 
 
 def _details(methods: Mapping[str, dict]) -> list[str]:
-    """What the detector says beside the score: operating point, culprits, severity, faults."""
+    """Operating point, culprits, severity and faults of the detector."""
     own = methods["amad"]
     point = own["operating_point"]
     lines = [
@@ -308,7 +308,7 @@ def _details(methods: Mapping[str, dict]) -> list[str]:
 
 
 def _faults(methods: Mapping[str, dict]) -> list[str]:
-    """By type, and by thirds of its strengths: recall, and VUS-PR with and without the network."""
+    """A table by fault type: recall, recall by thirds of the strength, VUS-PR of some methods."""
     by_fault = methods["amad"]["by_fault"]
     if not by_fault:
         return []

@@ -1,1 +1,1 @@
-"""Any fleet file through every method under one rule: ``python -m bench.quality``."""
+"""Judges any fleet file with every method under one rule: ``python -m bench.quality``."""

@@ -1,8 +1,8 @@
 """python -m bench.quality --fleet conf/fleet/asd.yaml my/fleet.yaml --out runs/quality/quality.json
 
-Any fleet file through every method under one rule: JSON (docs/reference/benchmark.md has its keys)
-and a Markdown page beside it. What is finished stays in --home, so an interrupted run goes on where
-it stopped and a second one is instant.
+Judges any fleet file with every method under one rule. It writes JSON (docs/reference/benchmark.md
+has its keys) and a Markdown page beside it. What is finished stays in --home, so an interrupted run
+goes on where it stopped, and a second run has nothing to do.
 """
 
 import argparse
@@ -26,10 +26,10 @@ from bench.quality.tables import markdown
 
 
 def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line, read; lists may be written on end or by repeating the option."""
+    """Read the command line. A list may follow its option, or the option may be repeated."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.quality",
-        description="Any fleet file through every method under one rule; "
+        description="Judges any fleet file with every method under one rule; "
         "see docs/reference/benchmark.md.",
     )
     several = {"nargs": "+", "action": "extend"}

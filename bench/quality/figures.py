@@ -1,4 +1,4 @@
-"""From the results of jobs to the figures of the report.
+"""The figures of the report, from the results of the jobs.
 
 docs/reference/benchmark.md explains every key.
 """
@@ -23,10 +23,10 @@ Results = Mapping[str, Sequence[Sequence[dict]]]  # method -> seed -> part of th
 
 
 def form_figures(results: Results, fleet: Fleet, params: Params, *, one_fault: bool) -> dict:
-    """Everything about one fleet under one protocol in one form.
+    """The report on one fleet under one protocol in one form.
 
-    results: of the floor and the methods that did not fail. one_fault: each unit holds one fault.
-    Returns {"unit", "units", "unscorable", "methods", "share_of_amad"}.
+    results: of the floor and the methods that did not fail. one_fault: does each unit hold one
+    fault? Returns {"unit", "units", "unscorable", "methods", "share_of_amad"}.
     """
     unscorable: dict[str, str] = {}
     for part in results[FLOOR][0]:
@@ -61,10 +61,11 @@ def form_figures(results: Results, fleet: Fleet, params: Params, *, one_fault: b
 
 
 def mean_of_fleets(figures: Mapping[str, dict], params: Params) -> dict:
-    """Protocol -> form -> method -> the mean over fleets, of those that have them all.
+    """Means over fleets, as protocol -> form -> method -> figures.
 
-    figures: by fleet, each protocol -> form -> ``form_figures``. The bootstrap draws units within
-    each fleet; every fleet weighs the same.
+    Only methods that were judged on every fleet get one. Every fleet weighs the same, and the
+    bootstrap draws units within each fleet. figures: by fleet, protocol -> form ->
+    ``form_figures``.
     """
     table: dict = {}
     places = {(p, f) for fleet in figures.values() for p, forms in fleet.items() for f in forms}
@@ -97,7 +98,7 @@ def mean_of_fleets(figures: Mapping[str, dict], params: Params) -> dict:
 
 
 def _over_seeds(parts_by_seed: Sequence[Sequence[dict]], key: str) -> MethodResult:
-    """One method on all units, as ``whole`` or ``alone``."""
+    """The result of one method on all units over all seeds. key: ``whole`` or ``alone``."""
     return over_seeds(
         [joined([part[key]["method_result"] for part in parts]) for parts in parts_by_seed]
     )
@@ -137,7 +138,7 @@ def _method(
 
 
 def _by_strength(result: MethodResult) -> dict[str, float]:
-    """Mean VUS-PR of the weak, medium and strong third of each type's faults, types alike."""
+    """Mean VUS-PR of the weak, medium and strong third of the faults; types weigh the same."""
     thirds: dict[str, list[float]] = {name: [] for name in STRENGTHS}
     for cases in _cases(result).values():
         ordered = [value for _, value, _ in sorted(cases)]
@@ -148,7 +149,7 @@ def _by_strength(result: MethodResult) -> dict[str, float]:
 
 
 def _relation(result: MethodResult, fleet: Fleet) -> dict[str, float]:
-    """VUS-PR of each unit of the bootstrap: mean over the relation types that it has."""
+    """VUS-PR of each unit of the bootstrap, as the mean over the relation types that it has."""
     per_unit: PerUnit = {}
     for kind in RELATION_TYPES:
         cases = {unit: {PRIMARY: value} for _, value, unit in _cases(result).get(kind, ())}
@@ -158,7 +159,7 @@ def _relation(result: MethodResult, fleet: Fleet) -> dict[str, float]:
 
 
 def _cases(result: MethodResult) -> dict[str, list[tuple[float, float, str]]]:
-    """(strength, VUS-PR, unit) of each injected case, by type; a case counts once for all seeds."""
+    """Strength, VUS-PR and unit of each injected case, by type; a case counts once, not per seed."""
     cases: dict[str, dict[str, tuple[float, float, str]]] = {}
     for found in result.known:
         event, unit = found.event, found.unit
@@ -168,7 +169,7 @@ def _cases(result: MethodResult) -> dict[str, list[tuple[float, float, str]]]:
 
 
 def _costs(parts_by_seed: Sequence[Sequence[dict]], key: str) -> dict:
-    """Means over seeds; seconds of the two halves of ``unseen`` are added up."""
+    """Costs as means over seeds; the seconds of the two halves of ``unseen`` are added up."""
     seeds = [[part[key] for part in parts] for parts in parts_by_seed]
     sums = {
         cost: float(np.mean([sum(part[cost] for part in parts) for parts in seeds]))

@@ -1,10 +1,10 @@
-"""From a fleet file to window stores: the pipeline's own stages, and what each protocol hides.
+"""From a fleet file to window stores, by the stages of the pipeline, one store per protocol.
 
 - test: the store as it is.
-- injected: ``CleanStretches``, of each vehicle the longest stretch of the test part without an
-  event; its labels are then those of the faults put into it.
-- unseen: two stores on disk. Each holds the train and calibration rows of one half of the
-  vehicles and the test rows of the other, and a scaler that knows the first half alone.
+- injected: ``CleanStretches``, which has the longest stretch of each test part without an event;
+  its labels are then those of the injected faults.
+- unseen: two stores. Each has the train and calibration rows of one half of the vehicles, the test
+  rows of the other half, and a scaler fitted on the first half alone.
 
 Shape legend: T rows of a vehicle, C channels.
 """
@@ -28,19 +28,20 @@ from amad.windows.series import PURGED, TEST, Series
 from amad.windows.store import WindowStore, write_store
 from pipelines import ingest, prepare, source, validate
 
-CODE = ("amad.telemetry", "amad.windows")  # what a store's content depends on
+CODE = ("amad.telemetry", "amad.windows")  # the content of a store depends on it
 PROTOCOLS = ("test", "injected", "unseen")
 HALVES = ("unseen-0", "unseen-1")  # the two passes of the protocol ``unseen``
-CASES = 96  # injected faults in all, about
+CASES = 96  # about so many injected faults in all
 TYPES = len(FAULT_TYPES)
 UNSEEN_VEHICLES = 4  # fewer are not halved, nor drawn by the bootstrap where there are cases
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A fleet on disk. stores: of each pass (``whole``, ``unseen-0``, ...), its folder.
+    """A fleet on disk.
 
-    skipped: protocols that this fleet does not have, with the reason.
+    stores: the folder of each store: ``whole``, and ``unseen-0`` and ``unseen-1`` where the fleet
+    can be halved. skipped: protocols that this fleet does not have, with the reason.
     """
 
     fleet: Fleet
@@ -105,14 +106,11 @@ def prepare_fleet(
 
 
 class CleanStretches(WindowStore):
-    """The same store with the labels gone and the test part cut down to its longest clean stretch.
-
-    margin: rows that are kept away from an event on either side, where there is room.
-    """
+    """A store without labels whose test parts are cut down to their longest clean stretch."""
 
     @classmethod
     def of(cls, store: WindowStore) -> "CleanStretches":
-        """View an opened store so; nothing is written."""
+        """View an opened store in this way; nothing is written."""
         return cls(path=store.path, content=store.content, scaler=store.scaler)
 
     def series(self, vehicle: str) -> Series:
@@ -137,11 +135,10 @@ def longest_clean(label_T: np.ndarray) -> tuple[int, int]:
 
 
 def judged_fleet(fleet: Fleet, protocol: str, vehicles: int) -> Fleet:
-    """The contract under which one protocol (or a pass of it) is judged.
+    """The fleet file under which a protocol, or a half of ``unseen``, is judged.
 
-    ``injected`` makes about CASES faults, types in equal number where a vehicle gets enough of
-    them. Where faults are injected and vehicles are too few to draw from, the bootstrap draws
-    cases.
+    ``injected`` makes about ``CASES`` faults, with equally many of each type where a vehicle gets
+    enough of them. The bootstrap draws cases where faults are injected and vehicles are too few.
     """
     if protocol == "injected":
         cases = max(1, round(CASES / vehicles))
@@ -160,7 +157,7 @@ def judged_fleet(fleet: Fleet, protocol: str, vehicles: int) -> Fleet:
 
 
 def halved(store: WindowStore, fleet: Fleet, folder: Path) -> dict[str, Path]:
-    """The two stores of the protocol ``unseen``, written where they are not there yet.
+    """Write the two stores of the protocol ``unseen`` where they are missing; their folders.
 
     Vehicles alternate in order of class and name, so that both halves hold every class of two or
     more vehicles.
@@ -187,9 +184,10 @@ def halved(store: WindowStore, fleet: Fleet, folder: Path) -> dict[str, Path]:
 
 
 def _half(store: WindowStore, known: set[str]) -> Iterator[Series]:
-    """All vehicles: those known without their test part, the others without anything else.
+    """Known vehicles without their test part, and the test parts of the others.
 
-    What the whole store filled with a mean is unknown again: it was a mean of rows now hidden.
+    Values that the whole store filled with a mean are missing again, because that mean was computed
+    from rows that are hidden here.
     """
     for vehicle in store.vehicles:
         series = store.series(vehicle)

@@ -1,7 +1,7 @@
-"""The work: networks first, then detectors; each job once, its result in a file of its own.
+"""The jobs of the benchmark: they train a network, or judge a detector, and write one result file.
 
-A file is named by a digest of everything that its content depends on (data, settings, seed, code),
-so an interrupted run goes on where it stopped, and a second run finds everything done.
+The file's name is a digest of everything that its content depends on: data, settings, seed, code.
+So an interrupted run goes on where it stopped, and a second run finds everything done.
 """
 
 import hashlib
@@ -37,12 +37,12 @@ JUDGE_CODE = (
     "amad.evaluation.method_result", "amad.evaluation.units", "bench.quality.jobs",
     "bench.quality.fleets", "bench.quality.records",
 )  # fmt: skip
-TIMED_ROWS = 5000  # of a test part, scored once more to time it
+TIMED_ROWS = 5000  # of a test part, scored once more to measure the time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkJob:
-    """Train one network; the bundle goes to ``out``. params: those of the method."""
+    """Train one network with the ``params`` of its method; the bundle goes to ``out``."""
 
     fleet: Fleet
     store: Path
@@ -51,15 +51,15 @@ class NetworkJob:
 
     @property
     def title(self) -> str:
-        """What a line of progress calls it."""
+        """The name of the job in a line of progress."""
         return f"{self.fleet.name} / {self.store.name} / train a network, seed {self.params.seed}"
 
     def done(self) -> bool:
-        """Is there nothing to do?"""
+        """Is the result there already?"""
         return (self.out / "bundle").is_dir()
 
     def run(self) -> None:
-        """Train, or go on where an earlier run stopped."""
+        """Train the network, going on where an earlier run stopped."""
         from amad.model import LocalReporter, TrainJob, restore_network, train, write_bundle
 
         started = time.perf_counter()
@@ -76,8 +76,8 @@ class NetworkJob:
 class JudgeJob:
     """Fit one method on one store and judge it.
 
-    lake: for the events. out: for each pass (``test``, ``injected``, a half of ``unseen``) the
-    file of its result. network: folder of the ``NetworkJob`` that it needs.
+    lake: has the events. out: the file of the result of each pass: ``test``, ``injected`` or a half
+    of ``unseen``. network: the folder of the ``NetworkJob`` that the method needs.
     """
 
     fleet: Fleet
@@ -91,18 +91,18 @@ class JudgeJob:
 
     @property
     def title(self) -> str:
-        """What a line of progress calls it."""
+        """The name of the job in a line of progress."""
         passes = "+".join(self.out)
         return (
             f"{self.fleet.name} / {passes} / {self.form} / {self.method}, seed {self.params.seed}"
         )
 
     def done(self) -> bool:
-        """Is there nothing to do?"""
+        """Is the result there already?"""
         return all(path.is_file() for path in self.out.values())
 
     def run(self) -> None:
-        """Fit once, judge in each pass, write a file each.
+        """Fit the method once, judge it in each pass, and write a file per pass.
 
         Raises:
             AmadError: the method cannot be fitted, or looks ahead in the online form.
@@ -117,7 +117,9 @@ class JudgeJob:
             fleet = judged_fleet(self.fleet, name, len(store.vehicles))
             events = Lake(self.lake, self.fleet).events()
             results, unscorable = judge(detectors, view, fleet, self.params, events, {})
-            if name in HALVES:  # the known half has no test rows; the other pass judges it
+            if (
+                name in HALVES
+            ):  # the known vehicles have no test rows here; the other half judges them
                 hidden = store.meta["hidden"]
                 unscorable = {u: why for u, why in unscorable.items() if u in hidden}
             content = {
@@ -138,9 +140,9 @@ class JudgeJob:
         return read_bundle(self.network / "bundle")
 
     def _fitted(self, store: WindowStore, bundle) -> tuple[dict[str, Scorer], dict[str, dict]]:
-        """The method as ``whole``, and its network as ``alone`` where others vote with it.
+        """The fitted method as ``whole``, and as ``alone`` its network without other members.
 
-        The second dict says what each costs.
+        Returns: the detectors, and what each costs. There is no ``alone`` without other members.
         """
         train, calibration = fitting_parts(store)
         cache = ResidualCache()
@@ -160,8 +162,10 @@ class JudgeJob:
                 if name == "whole":
                     raise
                 continue
-            seconds += time.perf_counter() - started  # the second finds the first's residuals
-            self._check(detector)  # some know only then what they look at
+            seconds += (
+                time.perf_counter() - started
+            )  # the second detector finds the residuals of the first
+            self._check(detector)  # some know only after the fit how far they look ahead
             detectors[name] = detector
             costs[name] = {
                 "fit_seconds": seconds,
@@ -183,11 +187,11 @@ Job = NetworkJob | JudgeJob
 
 
 class LooksAheadError(DataError):
-    """The method looks ahead: it is left out, and nothing is wrong with it."""
+    """The method looks ahead, so it is left out of the online form, which is no failure."""
 
 
 def network_job(fleet: Fleet, store: WindowStore, params: Params, home: Path) -> NetworkJob:
-    """The training that these settings need; the same for all methods that differ elsewhere."""
+    """The training that these settings need; methods with the same network share it."""
     content = params.model_dump(mode="json")
     inputs = {key: content[key] for key in ("seed", "model", "mask", "loss", "train")}
     inputs |= {"store": store.digest, "code": _code(NETWORK_CODE)}
@@ -199,7 +203,7 @@ def judge_job(
     fleet: Fleet, store: WindowStore, lake: Path, method: str, form: str, params: Params,
     network: NetworkJob | None, passes: Sequence[str], home: Path,
 ) -> JudgeJob:  # fmt: skip
-    """The judgement of one method on one store, in the passes that this store is for."""
+    """The job that judges one method on one store in these passes."""
     content = params.model_dump(mode="json")
     inputs = {key: content[key] for key in ("seed", "detect")}
     inputs |= {
@@ -222,7 +226,7 @@ def judge_job(
 
 @lru_cache
 def _code(packages: tuple[str, ...]) -> str:
-    """Read once: what runs here was loaded once, too."""
+    """The digest of the code, read once, because the code that runs was also loaded once."""
     return code_digest(*packages)
 
 
@@ -251,12 +255,12 @@ def numbers_learnt(detector: Scorer) -> int:
 
 
 def members_of(detector: Scorer) -> list[Member]:
-    """The members of a detector; none of a method that has none."""
+    """The members of a detector; an empty list for a method without members."""
     return detector.members if isinstance(detector, Detector) else []
 
 
 def _rows_per_second(detector: Scorer, store: WindowStore) -> float:
-    """Of one vehicle's test part, or the beginning of it."""
+    """Rows per second of scoring the first ``TIMED_ROWS`` test rows of a vehicle."""
     for vehicle in store.vehicles:
         test = store.scaled(vehicle).part(TEST)
         if test.rows:
@@ -268,5 +272,5 @@ def _rows_per_second(detector: Scorer, store: WindowStore) -> float:
 
 
 def read_result(path: Path) -> dict:
-    """What a finished judgement wrote."""
+    """Read what a finished judgement wrote."""
     return json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""What can be judged, by name: the baselines of the registry, and AMAD whole and in its bare forms.
+"""The methods that can be judged, by name: the baselines, and AMAD as shipped and in other forms.
 
 A form of AMAD is a row of ``AMAD``: which settings of params.yaml it changes, and which members it
 keeps. Everything else is as shipped.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from amad.model.bundle import Bundle
 
 FLOOR = "random"
-NETWORK = "amad"  # how the names of the network's members begin
+NETWORK = "amad"  # the names of the network's members begin with it
 DETERMINISTIC = (
     "l2",
     "linear",
@@ -37,17 +37,17 @@ FORMS: dict[str, dict[str, object]] = {
     "offline": {"detect.smoothing": "centred"},
     "online": {"detect.smoothing": "trailing"},
 }
-CAUSAL = "direction"  # key of ``model`` that makes the network look back alone, with "past"
-ONLINE_ROWS = 10  # a network answers for a short block at its end: fewer than these it may wait
+CAUSAL = "direction"  # key of ``model``: with "past" the network only looks back
+ONLINE_ROWS = 10  # a score that waits for so many later rows is not online
 Members = Literal["shipped", "network", "others"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """changes: dotted keys of params.yaml. members: of the shipped detector, which are kept.
+    """A form of AMAD.
 
-    criterion: scored by the paper's own criterion on a network trained with the paper's losses, not
-    by the chain.
+    changes: new values by dotted key of params.yaml. members: which members of the shipped detector
+    are kept. criterion: the score is the paper's own criterion, not that of the evidence chain.
     """
 
     changes: Mapping[str, object] = field(default_factory=dict)
@@ -80,7 +80,7 @@ AMAD = {
 ABLATIONS = [
     name for name, form in AMAD.items() if form.changes and name != WITH and not form.criterion
 ]
-VIEWS = {"amad_alone": WITH}  # judged along with the other, as its ``alone``
+VIEWS = {"amad_alone": WITH}  # its result is the ``alone`` of the other method
 GROUPS = ("all", "baselines", "ablations")
 USUAL = ("baselines", "amad", WITH, "amad_alone", "amad_without_network", "criterion")
 
@@ -91,7 +91,7 @@ def method_names() -> list[str]:
 
 
 def chosen_methods(names: Sequence[str]) -> list[str]:
-    """The methods of these names, each once; ``all``, ``baselines``, ``ablations`` are groups.
+    """The methods of these names and groups, each once.
 
     Raises:
         ConfigError: no such method; the message lists those there are.
@@ -109,7 +109,7 @@ def chosen_methods(names: Sequence[str]) -> list[str]:
 
 
 def settings_of(name: str, form: str, seed: int, params: Params) -> Params:
-    """Params of one method in one form under one seed.
+    """The params of one method in one form with one seed.
 
     Raises:
         ConfigError: this version does not accept what the method asks for.
@@ -137,7 +137,7 @@ def settings_of(name: str, form: str, seed: int, params: Params) -> Params:
 
 
 def alone(params: Params) -> Params | None:
-    """The settings with the network's members alone; None where nothing else votes anyway."""
+    """The settings with the network's members alone; None where there are no other members."""
     members = list(params.detect.members)
     network = [m for m in members if m.startswith(NETWORK)] or [NETWORK]
     if members == network:
@@ -157,12 +157,12 @@ def needs_network(name: str, params: Params) -> bool:
 def is_random(name: str, params: Params) -> bool:
     """Does its result depend on the seed?"""
     if name in AMAD and not needs_network(name, params):
-        return False  # what is left is closed-form
+        return False  # its members are all fitted in closed form
     return name not in DETERMINISTIC
 
 
 def left_out(name: str, form: str, params: Params, fleet: Fleet, store: WindowStore) -> str | None:
-    """Why a method has no such form, found before anything is trained; None where it has."""
+    """Why a method has no such form, found before anything is trained; None where it has it."""
     if form != "online":
         return None
     if needs_network(name, params):
@@ -183,7 +183,7 @@ def looks_ahead(detector: Scorer) -> str | None:
 def build(
     name: str, params: Params, fleet: Fleet, store: WindowStore, bundle: "Bundle | None"
 ) -> Scorer:
-    """The unfitted detector. params: from ``settings_of``. bundle: where it needs a network."""
+    """Build the unfitted detector. params: from ``settings_of``. bundle: None without a network."""
     if name not in AMAD:
         return make_baseline(name, params.detect, params.seed, fleet, store.scaler)
     if AMAD[name].criterion:

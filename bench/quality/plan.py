@@ -1,4 +1,4 @@
-"""Which jobs a run needs, where their results stand, and the report that they add up to."""
+"""Which jobs a run needs, where their results are, and the report on a fleet from them."""
 
 import argparse
 from pathlib import Path
@@ -22,14 +22,14 @@ from bench.quality.pool import Failure, run_all, sentence
 
 
 class Plan:
-    """Which jobs there are, and where the result of each stands."""
+    """All jobs of a run, and where their results are."""
 
     def __init__(
         self, options: argparse.Namespace, params: Params, methods: list[str], home: Path
     ) -> None:
         self.options, self.params, self.methods, self.home = options, params, methods, home
         self.networks: dict[Path, NetworkJob] = {}
-        self.jobs: dict[tuple[Path, ...], JudgeJob] = {}  # by where their results go
+        self.jobs: dict[tuple[Path, ...], JudgeJob] = {}  # by the files of their results
         self.judgements: dict[tuple, list[JudgeJob]] = {}  # (fleet, form, method)
         self.refused: dict[tuple, str] = {}  # (fleet, form, method)
         self.impossible: dict[tuple, str] = {}
@@ -56,7 +56,7 @@ class Plan:
                         for seed in self._seeds(method)
                         for store, passes in stores
                     ]
-                except Exception as error:  # a method that cannot be built fails by itself
+                except Exception as error:  # a method that cannot be built stops no other
                     self.impossible[key] = sentence(error)
 
     def _seeds(self, method: str) -> range:
@@ -81,7 +81,7 @@ class Plan:
         return self.jobs.setdefault(tuple(job.out.values()), job)
 
     def run(self, processes: int) -> None:
-        """Networks first, then the judgements whose network is there."""
+        """Train the networks, then judge with those that are there."""
         networks = list(self.networks.values())
         broken = {
             networks[i].out: error for i, error in run_all(networks, processes, "networks").items()
@@ -93,7 +93,7 @@ class Plan:
             self.failed[id(jobs[i])] = error
 
     def report(self, prepared: Prepared) -> dict:
-        """Everything about one fleet."""
+        """The report on one fleet."""
         fleet, store = prepared.fleet, prepared.store
         content = {
             "description": fleet.description,

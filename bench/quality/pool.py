@@ -1,4 +1,4 @@
-"""Jobs side by side in processes of one thread each; what fails is told and stops nothing."""
+"""Runs jobs in processes of one thread each. A job that fails is reported and stops no other."""
 
 import contextlib
 import io
@@ -18,14 +18,14 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARROW_
 
 
 class Failure(NamedTuple):
-    """Why there is no result: a sentence, and whether the method has no such form at all."""
+    """Why a job has no result. left_out: the method does not have this form, so nothing failed."""
 
     reason: str
     left_out: bool = False
 
 
 def run_all(jobs: Sequence[Job], processes: int, what: str) -> dict[int, Failure]:
-    """Run what is not done; what came of each job that has no result, by its position.
+    """Run the jobs that are not done; the failures, by the position of the job.
 
     Raises:
         ServiceError: a process was killed from outside, as when memory runs out.
@@ -70,7 +70,7 @@ def _outcomes(
 
 
 def attempt(job: Job) -> tuple[Failure | None, float]:
-    """Run one job quietly: what went wrong, or None; and its seconds."""
+    """Run one job without its output; its failure or None, and its seconds."""
     started = time.perf_counter()
     failure = None
     with contextlib.redirect_stderr(io.StringIO()):
@@ -97,7 +97,7 @@ def _worker() -> None:
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """In this process: seconds are then those of one thread, as in a worker."""
+    """Limit this process to one thread, so that its seconds are comparable to those of a worker."""
     import torch
     from threadpoolctl import threadpool_limits
 

@@ -1,4 +1,4 @@
-"""A method's result as JSON and back, so that a finished job is answered from its file."""
+"""Turns a ``MethodResult`` to JSON and back, so that a finished job need not run again."""
 
 import numpy as np
 
@@ -7,9 +7,9 @@ from amad.evaluation.units import Event
 
 
 def result_to_json(result: MethodResult) -> dict:
-    """Plain values, without the curves of precision.
+    """The result as plain values, without the curves of precision.
 
-    Channels blamed are kept for events whose culprits are known.
+    The channels blamed are kept for the known events alone.
     """
     return {
         "lookahead_seconds": result.lookahead_seconds,
@@ -40,7 +40,7 @@ def result_from_json(content: dict) -> MethodResult:
 
 
 def joined(parts: list[dict]) -> MethodResult:
-    """Tallies of different units under one seed (JSON) as one."""
+    """The results of different units with one seed, as JSON, joined to one."""
     first, *others = (result_from_json(part) for part in parts)
     for other in others:
         for name in ("vehicle", "per_unit", "point_adjusted"):

@@ -1,4 +1,4 @@
-"""The report as Markdown: made from the JSON alone, never typed."""
+"""The report as a Markdown page, made from the JSON alone."""
 
 from amad.evaluation.method_result import PRIMARY
 from bench.quality.figures import RELATION
@@ -11,7 +11,7 @@ COLUMNS = {
 
 
 def markdown(report: dict) -> str:
-    """The whole page."""
+    """The page of a report."""
     machine = report["machine"]
     lines = [
         "# Detection quality",
@@ -91,7 +91,7 @@ def _methods(methods: dict) -> list[str]:
 
 
 def ablations(methods: dict) -> list[str]:
-    """Forms of AMAD against AMAD: the whole detector, and the network by itself."""
+    """A table of forms of AMAD against AMAD: the whole detector, and its network alone."""
     if WITH not in methods or not any(name in methods for name in ABLATIONS):
         return []
     rows = []
@@ -113,7 +113,7 @@ def ablations(methods: dict) -> list[str]:
 
 
 def _paired(methods: dict) -> list[str]:
-    """Differences of amad to linear, to linear_kmeans and to itself without the network."""
+    """A table of the paired differences of amad to other methods."""
     found = methods.get("amad", {}).get("difference")
     if not found:
         return []
@@ -150,7 +150,7 @@ def _sorted(methods: dict) -> list[str]:
 
 
 def table(head: list[str], rows: list[list[str]]) -> list[str]:
-    """Lines of a Markdown table."""
+    """The lines of a Markdown table."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return ["| " + " | ".join(line) + " |" for line in lines]
 
