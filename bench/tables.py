@@ -1,9 +1,9 @@
 """python -m bench.tables
 
 Writes the pages of docs/results from the measurements in bench/results, so that no figure of a
-table is typed. The first page, index.md, is bench/reading.md, which says what the figures mean, with the
-first table at its marker. There is a page per fleet, and one each for the comparison of all
-methods, the network, the ablations and the members.
+table is typed. The first page, index.md, is bench/reading.md, which says what the figures mean,
+with the first table at its marker. There is a page per fleet, and one each for the comparison of
+all methods, the network, the ablations and the members.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from amad.evaluation.method_result import PRIMARY
 from amad.evaluation.summary import STRENGTHS
 from bench.quality.figures import RELATION
 from bench.quality.methods import FLOOR
-from bench.quality.tables import COLUMNS, ablations, interval, or_dash, signed, table
+from bench.quality.tables import ablations, interval, methods_table, or_dash, signed, table
 
 RESULTS, READING, PAGES = Path("bench/results"), Path("bench/reading.md"), Path("docs/results")
 NBSP = "\u00a0"  # keeps a figure and its interval on one line
@@ -259,30 +259,10 @@ def _fleet(name: str, fleet: dict) -> list[str]:
         for form, content in forms.items():
             noun = "injected cases" if content["unit"] == "case" else "vehicles"
             title = f"{TITLES[protocol].capitalize()}, {form} ({content['units']} {noun})"
-            lines += [f"## {title}", "", *_methods(content["methods"]), ""]
+            lines += [f"## {title}", "", *methods_table(content["methods"]), ""]
             if "amad" in content["methods"]:
                 lines += _details(content["methods"])
     return lines
-
-
-def _methods(methods: Mapping[str, dict]) -> list[str]:
-    broken = any(RELATION in own for own in methods.values())
-    head = ["method", "VUS-PR", *COLUMNS.values(), *([RELATION] if broken else []), "recall"]
-    rows = []
-    for name in sorted(methods, key=lambda n: -methods[n]["mean"][PRIMARY]):
-        own = methods[name]
-        point = own["operating_point"]
-        rows.append([
-            {"amad": "**amad**", FLOOR: f"*{FLOOR}*"}.get(name, name),
-            interval([own["mean"][PRIMARY], *own["interval"][PRIMARY]]),
-            *(f"{own['mean'][metric]:.3f}" for metric in COLUMNS),
-            *([interval(own.get(RELATION))] if broken else []),
-            or_dash(point["event_recall"], ".2f"),
-            or_dash(_false_alarms(own), ".2f"),
-            f"{own['fit_seconds'] + own['train_seconds']:.0f}",
-            f"{own['rows_per_second']:,.0f}",
-        ])  # fmt: skip
-    return table([*head, "false per day", "fit s", "rows per s"], rows)
 
 
 def _details(methods: Mapping[str, dict]) -> list[str]:

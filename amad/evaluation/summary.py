@@ -118,13 +118,11 @@ def by_unit(per_unit: PerUnit, vehicle_of: Mapping[str, str], fleet: Fleet) -> P
 def _method(
     per_unit: PerUnit, floor: PerUnit, result: MethodResult, params: Params
 ) -> MethodFigures:
-    judged, names = params.evaluate, sorted(per_unit)
+    names = sorted(per_unit)
     mean, interval = {}, {}
     for metric in per_unit[names[0]] if names else ():
         values = [per_unit[name][metric] for name in names]
-        mean[metric], *interval[metric] = metrics.bootstrap_mean(
-            values, judged.bootstrap, judged.confidence, params.seed
-        )
+        mean[metric], *interval[metric] = bootstrap([values], params)
     return MethodFigures(
         mean=mean,
         interval=interval,
@@ -141,14 +139,20 @@ def differences(
     ours: PerUnit, theirs: PerUnit, params: Params
 ) -> dict[str, tuple[float, float, float]]:
     """(mean, low, high) of the paired difference over the units of both, for each metric."""
-    judged, found = params.evaluate, {}
+    found = {}
     for metric in dict.fromkeys(metric for figures in ours.values() for metric in figures):
         a, b = metrics.shared_values(ours, theirs, metric)
         if a:
-            found[metric] = metrics.paired_bootstrap(
-                a, b, judged.bootstrap, judged.confidence, params.seed
-            )
+            found[metric] = bootstrap([np.subtract(a, b)], params)
     return found
+
+
+def bootstrap(groups: Sequence, params: Params) -> tuple[float, float, float]:
+    """Mean over groups of units and its interval, with the resamples and the seed of params."""
+    judged = params.evaluate
+    return metrics.bootstrap_mean_of_groups(
+        groups, judged.bootstrap, judged.confidence, params.seed
+    )
 
 
 def _operating_point(result: MethodResult, fleet: Fleet, params: Params) -> OperatingPoint:

@@ -11,7 +11,14 @@ from amad import metrics
 from amad.config import Fleet, Params
 from amad.evaluation.harness import WITH, WITHOUT
 from amad.evaluation.method_result import PRIMARY, MethodResult, over_seeds
-from amad.evaluation.summary import STRENGTHS, PerUnit, by_unit, differences, summarise
+from amad.evaluation.summary import (
+    STRENGTHS,
+    PerUnit,
+    bootstrap,
+    by_unit,
+    differences,
+    summarise,
+)
 from bench.quality.methods import FLOOR
 from bench.quality.records import joined
 
@@ -130,10 +137,8 @@ def _method(
         if relation := _relation(result, fleet):
             for unit, value in relation.items():
                 figures["per_unit"][unit][RELATION] = value
-            judged, values = params.evaluate, [relation[unit] for unit in sorted(relation)]
-            figures[RELATION] = metrics.bootstrap_mean(
-                values, judged.bootstrap, judged.confidence, params.seed
-            )
+            values = [relation[unit] for unit in sorted(relation)]
+            figures[RELATION] = bootstrap([values], params)
     return figures
 
 
@@ -159,7 +164,7 @@ def _relation(result: MethodResult, fleet: Fleet) -> dict[str, float]:
 
 
 def _cases(result: MethodResult) -> dict[str, list[tuple[float, float, str]]]:
-    """Strength, VUS-PR and unit of each injected case, by type; a case counts once, not per seed."""
+    """Strength, VUS-PR and unit of each injected case, by type; each once, not per seed."""
     cases: dict[str, dict[str, tuple[float, float, str]]] = {}
     for found in result.known:
         event, unit = found.event, found.unit
@@ -191,9 +196,5 @@ def _over_fleets(
     else:
         pairs = zip(ours, theirs, strict=True)
         groups = [np.subtract(*metrics.shared_values(*pair, metric)) for pair in pairs]
-    groups, judged = [group for group in groups if len(group)], params.evaluate
-    if not groups:
-        return None
-    return metrics.bootstrap_mean_of_groups(
-        groups, judged.bootstrap, judged.confidence, params.seed
-    )
+    groups = [group for group in groups if len(group)]
+    return bootstrap(groups, params) if groups else None

@@ -54,7 +54,12 @@ def _form(content: dict) -> list[str]:
     lines = []
     if content["units"]:
         noun = {"case": "Injected cases", "vehicle": "Vehicles"}[content["unit"]]
-        lines += [f"{noun} judged: {content['units']}.", "", *_methods(content["methods"]), ""]
+        lines += [
+            f"{noun} judged: {content['units']}.",
+            "",
+            *methods_table(content["methods"], costs=True),
+            "",
+        ]
         lines += ablations(content["methods"]) + _paired(content["methods"])
     for unit, reason in content["unscorable"].items():
         lines.append(f"- unscorable: {unit}: {reason}")
@@ -65,27 +70,26 @@ def _form(content: dict) -> list[str]:
     return lines
 
 
-def _methods(methods: dict) -> list[str]:
+def methods_table(methods: dict, *, costs: bool = False) -> list[str]:
+    """A table of all methods, best first. costs: with the training and the numbers learnt."""
     relation = any(RELATION in own for own in methods.values())
     head = [
         "method", "VUS-PR", *COLUMNS.values(), *([RELATION] if relation else []), "recall",
-        "false/day", "fit s", "train s", "rows/s", "numbers",
+        "false per day", "fit s", "rows per s", *(["train s", "numbers"] if costs else []),
     ]  # fmt: skip
     rows = []
-    for name in _sorted(methods):
-        own = methods[name]
+    for name, own in sorted(methods.items(), key=lambda item: -item[1]["mean"][PRIMARY]):
         point = own["operating_point"]
         rows.append([
-            f"**{name}**" if name == FLOOR else name,
+            {"amad": "**amad**", FLOOR: f"*{FLOOR}*"}.get(name, name),
             interval([own["mean"][PRIMARY], *own["interval"][PRIMARY]]),
             *(f"{own['mean'][metric]:.3f}" for metric in COLUMNS),
             *([interval(own.get(RELATION))] if relation else []),
             or_dash(point["event_recall"], ".2f"),
             or_dash(point["normal_test"]["incidents_per_vehicle_day"], ".2f"),
-            f"{own['fit_seconds']:.1f}",
-            f"{own['train_seconds']:.0f}",
+            f"{own['fit_seconds'] + own['train_seconds']:.0f}",
             f"{own['rows_per_second']:,.0f}",
-            f"{own['parameters']:,.0f}",
+            *([f"{own['train_seconds']:.0f}", f"{own['parameters']:,.0f}"] if costs else []),
         ])  # fmt: skip
     return table(head, rows)
 
@@ -143,10 +147,6 @@ def _means(title: str, means: dict) -> list[str]:
             if left := content["not_in_all_fleets"]:
                 lines += [f"Not judged on all of them: {', '.join(left)}.", ""]
     return lines
-
-
-def _sorted(methods: dict) -> list[str]:
-    return sorted(methods, key=lambda name: -methods[name]["mean"][PRIMARY])
 
 
 def table(head: list[str], rows: list[list[str]]) -> list[str]:
