@@ -83,7 +83,7 @@ def prepare_fleet(
     params = params.model_copy(update={"fleet": str(file)})
     folder = settings.fleet_dir(fleet.name)
     stamp = {
-        "source": source.run(params, settings)["digest"],
+        "source": source.run(params, settings).digest,
         "prepare": params.prepare.model_dump(mode="json"),
         "code": code_digest(*CODE),
     }
