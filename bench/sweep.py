@@ -23,12 +23,18 @@ from amad.engines.shared.environment import quiet
 from amad.engines.shared.identity import code_digest, work_digest
 from amad.engines.tune.search import NUMBER, OBJECTIVE, BatchedSearch, optuna_search
 from amad.engines.tune.sweep import distributions
-from amad.engines.tune.sweep_outputs import PLACES, overlay, present_settings, with_settings
+from amad.engines.tune.sweep_result import (
+    PLACES,
+    overlay,
+    present_settings,
+    with_settings,
+    with_trial_budget,
+)
 from amad.evaluation.canvas import save
 from amad.evaluation.method_result import PRIMARY
 from amad.evaluation.objective import InjectedObjective
 from amad.evaluation.summary import by_unit, rounded
-from amad.model import read_bundle, write_bundle
+from amad.model import Bundle, read_bundle, write_bundle
 from amad.model.levels import Levels
 from amad.model.network import Amad
 from amad.telemetry.files import write_json
@@ -68,8 +74,11 @@ class UntrainedJob(NetworkJob):
         if network.linear is not None:
             network.linear.fit(store)
         meta = {"digest": self.out.name, "train_seconds": 0.0}
-        bundle = self.out / "bundle"
-        write_bundle(bundle, network.eval(), self.params, self.fleet, store.scaler, meta)
+        bundle = Bundle(
+            model=network.eval(), params=self.params, fleet=self.fleet, scaler=store.scaler,
+            meta=meta,
+        )  # fmt: skip
+        write_bundle(self.out / "bundle", bundle)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +117,7 @@ class FleetSweep:
     def __init__(self, prepared: Prepared, params: Params, options: argparse.Namespace) -> None:
         self.prepared, self.options, self.home = prepared, options, options.home.absolute()
         self.fleet, self.store = prepared.fleet, prepared.store
-        budget = {"epochs": params.tune.epochs, "max_windows": params.tune.max_windows}
-        self.params = params.model_copy(update={"train": params.train.model_copy(update=budget)})
+        self.params = with_trial_budget(params)
         self.protocols = [p for p in options.protocols if p not in prepared.skipped]
 
     def run(self) -> dict:

@@ -1,7 +1,8 @@
 """python -m pipelines.train
 
-Train AMAD with the best settings of the sweep: data/<fleet>/bundle and data/<fleet>/train.json.
-Neither holds a time or a run's id, so that the same training gives the same bytes.
+Train AMAD with the best settings of the sweep. Writes data/<fleet>/bundle and
+data/<fleet>/train.json. Neither holds a time or the id of a run, so the same training gives the
+same bytes.
 """
 
 from dataclasses import replace
@@ -12,14 +13,14 @@ from amad.engines.shared.datasets import log_datasets
 from amad.engines.shared.tracking import connect, told
 from amad.engines.shared.train_result import TrainResult
 from amad.engines.train.training import train_fleet
-from amad.engines.tune.sweep_outputs import with_settings
-from amad.telemetry.files import damaged, read_json
+from amad.engines.tune.sweep_result import SweepResult, with_settings
+from amad.telemetry.files import damaged
 from amad.windows.store import WindowStore
 from pipelines import stage_main
 
 
 def run(params: Params, settings: Settings) -> TrainResult:
-    """Train and return the content of ``train.json``.
+    """Train the network of a fleet.
 
     Raises:
         DataError: prepare or tune has not run, or no window fits into the train rows.
@@ -28,12 +29,11 @@ def run(params: Params, settings: Settings) -> TrainResult:
     """
     stage = Stage.of(params, settings)
     folder = stage.folder
-    best, remedy = folder / "best.json", "run `amad tune`"
-    chosen = read_json(best, remedy, keys=["settings"], required=True)
+    best = SweepResult.require(folder)
     try:
-        stage = replace(stage, params=with_settings(params, chosen["settings"]))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise damaged(best, remedy, str(error)) from None
+        stage = replace(stage, params=with_settings(params, best.settings))
+    except (KeyError, ValueError) as error:
+        raise damaged(folder / best.FILE, best.REMEDY, str(error)) from None
     result = train_fleet(stage)
     client = connect(settings)
     with told(client.tracking_uri):

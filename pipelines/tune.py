@@ -1,15 +1,17 @@
 """python -m pipelines.tune
 
-Sweep AMAD's masks and loss weights: data/<fleet>/best.json and data/<fleet>/sweep/.
+Search for the best masks and loss weights of AMAD. Writes data/<fleet>/best.json and
+data/<fleet>/sweep/.
 """
 
 from amad.config import Params, Settings, Stage
 from amad.engines.tune.sweep import sweep_fleet
+from amad.engines.tune.sweep_result import SweepResult
 from pipelines import stage_main
 
 
-def run(params: Params, settings: Settings) -> dict:
-    """Run the sweep and return the content of ``best.json``.
+def run(params: Params, settings: Settings) -> SweepResult:
+    """Run the sweep.
 
     Raises:
         DataError: prepare has not run, or its rows are too few to judge a trial on.

@@ -29,7 +29,7 @@ def toy_params(**changes: dict) -> Params:
     """Settings of a network that trains in a moment, with every loss switched on; ``changes`` are
     keys of the sections."""
     content = {
-        "model": {"window": 20, "width": 16, "layers": 1, "heads": 2, "frequencies": 3},
+        "model": {"window": 20, "width": 16, "layers": 1, "heads": 2},
         "mask": {"block": 4},
         "loss": {"maxmin": 0.01, "contrast": 0.1},
         "train": {"epochs": 3, "batch": 8, "stride": 5, "max_windows": 32},

@@ -11,7 +11,7 @@ START_US = 1_767_571_200_000_000  # 2026-01-05, a midnight
 PERIOD = 7  # seconds
 ROWS = 1500  # a vehicle; the last 40 % are its test part
 PARAMS = {
-    "model": {"window": 20, "width": 16, "layers": 1, "heads": 2, "frequencies": 3},
+    "model": {"window": 20, "width": 16, "layers": 1, "heads": 2},
     "mask": {"block": 4},
     "train": {"epochs": 1, "batch": 16, "stride": 10, "max_windows": 64},
     "detect": {

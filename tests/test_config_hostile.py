@@ -250,7 +250,9 @@ def test_a_parameter_that_cannot_work_is_refused_at_load(key, value, home):
         ("model.context", "was removed; delete this line"),
         ("loss.maxmin_phases", "each step makes both phases; delete this line"),
         ("tune.space.kernel", "set model.kernel and delete this line"),
-        ("tune.space.scales", "set model.scales and delete this line"),
+        ("model.frequencies", "a kernel always has 8; delete this line"),
+        ("model.scales", "the heads always share out 4; delete this line"),
+        ("tune.space.scales", "was removed; delete this line"),
         ("detect.hidden_block", "is mask.block now, for training and scoring; delete this line"),
     ],
 )

@@ -14,8 +14,8 @@ from scoring_kit import FLEET, digests, kit_params
 from amad.config import AmadError, Settings, usable_error
 from amad.detect.storage import load_detector
 from amad.engines.shared.identity import RunState
+from amad.engines.tune.sweep_result import SweepResult
 from amad.model.bundle import read_bundle, write_bundle
-from amad.telemetry.files import write_json
 from amad.windows.store import WindowStore
 from pipelines import evaluate, ingest, register, report, score, train, validate
 
@@ -137,8 +137,8 @@ def home(champion_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = Settings(home=home, data_dir=home / "raw")
     path = settings.fleet_dir(FLEET)
     made = load_detector(path / "detector").bundle
-    write_bundle(path / "bundle", made.model, made.params, made.fleet, made.scaler, made.meta)
-    write_json(path / "best.json", {"settings": {}}, sealed=True)
+    write_bundle(path / "bundle", made)
+    SweepResult(settings={}, objective=0.5, trial=1, trials=1).write(path)
     RunState(settings.runs_dir(FLEET) / "ray" / "train-1.json").put("run_id", "1")
     for stage in (ingest, validate, score, report):
         stage.run(PARAMS, settings)

@@ -226,7 +226,7 @@ def test_injected_cases_are_judged_by_type_and_strength(injected):
 
 def with_a_network(store, fleet, params) -> Detector:
     """Fitted around an untrained network; whether that votes is for ``params`` to say."""
-    small = ModelParams(window=20, width=8, layers=1, heads=2, frequencies=2)
+    small = ModelParams(window=20, width=8, layers=1, heads=2)
     params = params.model_copy(update={"model": small})
     model = Amad(4, small, block=params.mask.block).eval()
     bundle = Bundle(model=model, params=params, fleet=fleet, scaler=store.scaler, meta={})

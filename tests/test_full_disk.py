@@ -16,7 +16,8 @@ from scoring_kit import FAULTY, FLEET, kit_params
 
 from amad.config import DataError, Settings, usable_error
 from amad.engines.train.training import train_fleet
-from amad.model.checkpoint import save_checkpoint
+from amad.model.checkpoint import Checkpoint
+from amad.model.levels import Levels
 from amad.telemetry.files import staged, write_json
 from pipelines import prepare, score
 
@@ -132,8 +133,11 @@ def test_each_way_to_write_names_the_file(disk: Path, room: int) -> None:
                 write(stage)
 
         assert str(disk / name) in fails_for_want_of_space(disk, room, work)
-    state = {"x": torch.zeros(1 << 17)}
-    assert "state.pt" in fails_for_want_of_space(disk, room, lambda: save_checkpoint(disk, state))
+    checkpoint = Checkpoint(
+        digest="d1", channels=1, levels=Levels(), block=1, epochs=[],
+        objective={"x": torch.zeros(1 << 17)}, optimiser={},
+    )  # fmt: skip
+    assert "state.pt" in fails_for_want_of_space(disk, room, lambda: checkpoint.write(disk))
     long = {"x": "y" * (1 << 20)}
     fails_for_want_of_space(disk, room, lambda: write_json(disk / "state.json", long))
     assert [p.name for p in disk.iterdir() if p.name != "state.pt"] == []

@@ -12,11 +12,12 @@ import torch
 from model_kit import toy_fleet, toy_params, toy_series, toy_store
 
 from amad.model import (
+    Bundle,
+    Checkpoint,
     LocalReporter,
     TrainJob,
     hidden_residual,
     read_bundle,
-    restore_network,
     train,
     write_bundle,
 )
@@ -40,24 +41,25 @@ def validation(history: list[dict]) -> list[float]:
 def test_training_on_a_gpu_follows_training_on_the_cpu(job: TrainJob, tmp_path: Path) -> None:
     on_cpu = train(job, LocalReporter(tmp_path / "cpu", "cpu"))
     on_gpu = train(job, LocalReporter(tmp_path / "gpu", "cuda"))
-    assert validation(on_gpu["epochs"]) == pytest.approx(validation(on_cpu["epochs"]), rel=2e-2)
+    assert validation(on_gpu.epochs) == pytest.approx(validation(on_cpu.epochs), rel=2e-2)
 
 
 def test_bfloat16_ends_near_float32(job: TrainJob, tmp_path: Path) -> None:
     job = replace(job, params=toy_params(train={"epochs": 8}))
     full = train(job, LocalReporter(tmp_path / "full", "cuda"))
     half = train(replace(job, precision="bfloat16"), LocalReporter(tmp_path / "half", "cuda"))
-    assert validation(half["epochs"])[-1] == pytest.approx(validation(full["epochs"])[-1], rel=0.1)
-    assert half["epochs"][-1]["loss"] != full["epochs"][-1]["loss"]
+    assert validation(half.epochs)[-1] == pytest.approx(validation(full.epochs)[-1], rel=0.1)
+    assert half.epochs[-1]["loss"] != full.epochs[-1]["loss"]
 
 
 def test_a_bundle_scores_alike_on_the_cpu_on_the_gpu_and_back(
     job: TrainJob, tmp_path: Path
 ) -> None:
     train(job, LocalReporter(tmp_path / "run", "cuda"))
-    network = restore_network(tmp_path / "run" / "checkpoint", job.params.model)
+    network = Checkpoint.read(tmp_path / "run" / "checkpoint").network(job.params.model)
     scaler = toy_store(tmp_path).scaler
-    write_bundle(tmp_path / "bundle", network, job.params, toy_fleet(), scaler, {})
+    bundle = Bundle(model=network, params=job.params, fleet=toy_fleet(), scaler=scaler, meta={})
+    write_bundle(tmp_path / "bundle", bundle)
     series = toy_series("b-1", rows=300, seed=5)
     window, block = job.params.model.window, job.params.mask.block
     bundled = read_bundle(tmp_path / "bundle").model
@@ -81,5 +83,5 @@ def test_a_run_cut_short_on_a_gpu_ends_as_an_undisturbed_one(job: TrainJob, tmp_
     with pytest.raises(KeyboardInterrupt):
         train(job, CutShort(tmp_path / "cut", "cuda"))
     resumed = train(job, LocalReporter(tmp_path / "cut", "cuda"))
-    assert len(resumed["epochs"]) == len(whole["epochs"])
-    assert validation(resumed["epochs"]) == pytest.approx(validation(whole["epochs"]), rel=1e-3)
+    assert len(resumed.epochs) == len(whole.epochs)
+    assert validation(resumed.epochs) == pytest.approx(validation(whole.epochs), rel=1e-3)

@@ -20,7 +20,7 @@ from amad.model.losses import (
 
 def objective(model: dict | None = None, **loss: object) -> Objective:
     torch.manual_seed(0)
-    small = {"window": 20, "width": 16, "layers": 2, "heads": 2, "frequencies": 3}
+    small = {"window": 20, "width": 16, "layers": 2, "heads": 2}
     network = Amad(3, ModelParams(**(small | (model or {}))))
     torch.nn.init.normal_(network.head.weight)  # as after some training: it starts at zero
     return Objective(network, LossParams(**({"maxmin": 0.01, "contrast": 0.1} | loss)))

@@ -10,7 +10,7 @@ from amad.config.params import ModelParams
 from amad.model import Amad
 from amad.model.network import INPUT_LIMIT, bridge, sinusoids
 
-SMALL = {"window": 20, "width": 16, "layers": 2, "heads": 2, "frequencies": 3}
+SMALL = {"window": 20, "width": 16, "layers": 2, "heads": 2}
 
 
 def network(channels: int = 3, **changes: object) -> Amad:

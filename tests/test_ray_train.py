@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -19,7 +20,7 @@ from amad.engines.shared.tracking import connect, experiment_id, open_run
 from amad.engines.shared.training_curve import TrainingCurve, append_event, followed
 from amad.engines.train.training import train_fleet, training_digest
 from amad.model import read_bundle
-from amad.model.checkpoint import STATE, load_checkpoint, save_checkpoint
+from amad.model.checkpoint import STATE, Checkpoint
 from amad.windows import WindowStore
 
 pytestmark = pytest.mark.slow
@@ -94,7 +95,7 @@ def test_a_checkpoint_under_the_name_of_another_run_is_refused(
 ) -> None:
     digest = fit(store, tmp_path)["digest"]
     checkpoint = tmp_path / "runs" / "toy" / "ray" / f"train-{digest}" / "checkpoint"
-    save_checkpoint(checkpoint, load_checkpoint(checkpoint) | {"digest": "another"})
+    replace(Checkpoint.read(checkpoint), digest="another").write(checkpoint)
     assert (checkpoint / STATE).is_file()
     with pytest.raises(DataError, match="another"):
         fit(store, tmp_path)

@@ -28,7 +28,7 @@ def online() -> Amad:
 
 def trained(**changes: str) -> Amad:
     torch.manual_seed(0)
-    params = ModelParams(window=L, width=16, layers=2, heads=2, frequencies=3, **changes)
+    params = ModelParams(window=L, width=16, layers=2, heads=2, **changes)
     model = Amad(C, params, block=BLOCK)
     with torch.no_grad():
         model.head.weight.normal_(std=0.3)  # as after some training: it starts at zero

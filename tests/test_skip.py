@@ -208,7 +208,6 @@ def test_levels_fall_back_from_vehicle_to_class_to_fleet(tmp_path) -> None:
     assert [LEVELS.index(*pair) for pair in
             (("b-1", "b"), ("b-9", "b"), ("a-7", "a"), ("z", "z"))] == [5, 2, 1, FLEET]  # fmt: skip
     assert len(LEVELS) == 6
-    assert Levels.from_json(LEVELS.to_json()) == LEVELS
     store = toy_store(tmp_path)  # 200 train rows each: too few for levels of their own
     assert Levels.of(store) == Levels(("a", "b"), {})
 

@@ -32,10 +32,7 @@ def place(champion_home: Path, tmp_path: Path) -> Settings:
     settings = Settings(home=home, data_dir=home / "raw")
     (home / "params.yaml").write_text(yaml.safe_dump(PARAMS.model_dump(mode="json")))
     folder = settings.fleet_dir(FLEET)
-    bundle = load_detector(folder / "detector").bundle
-    write_bundle(
-        folder / "bundle", bundle.model, bundle.params, bundle.fleet, bundle.scaler, bundle.meta
-    )
+    write_bundle(folder / "bundle", load_detector(folder / "detector").bundle)
     return settings
 
 

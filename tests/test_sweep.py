@@ -16,14 +16,15 @@ from amad.engines.shared.identity import RunState
 from amad.engines.shared.ray_cluster import ray_session
 from amad.engines.shared.tracking import connect, experiment_id
 from amad.engines.tune.sweep import distributions, sweep_digest, sweep_fleet
-from amad.engines.tune.sweep_outputs import (
+from amad.engines.tune.sweep_outputs import best_of, write_outputs
+from amad.engines.tune.sweep_result import (
     PLACES,
-    best_of,
+    SweepResult,
+    Trial,
     described,
     overlay,
     present_settings,
     with_settings,
-    write_outputs,
 )
 from amad.windows import WindowStore
 
@@ -36,7 +37,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> WindowStore:
     return engine_store(tmp_path_factory.mktemp("fleet"))
 
 
-def search(store: WindowStore, home: Path, params: Params, concurrent: int = 2) -> dict:
+def search(store: WindowStore, home: Path, params: Params, concurrent: int = 2) -> SweepResult:
     """A sweep into ``home``; a failed trial is not tried again."""
     profile = PROFILE.model_copy(update={"max_concurrent_trials": concurrent, "max_failures": 0})
     return sweep_fleet(toy_stage(home, params, profile, store))
@@ -51,13 +52,12 @@ def trials(home: Path) -> list[dict]:
         return list(csv.DictReader(stream))
 
 
-def row(trial: int, objective: float | None, state: str = "complete", **settings) -> dict:
+def trial(number: int, objective: float | None, state: str = "complete", **settings) -> Trial:
     known = {
         "mask_family": "time", "mask_ratio": 0.3, "contrast": 0.1, "temperature": 0.1,
         "maxmin": 0.01,
     }  # fmt: skip
-    return {"trial": trial, **(known | settings), "objective": objective, "epochs": 2,
-            "state": state}  # fmt: skip
+    return Trial(trial=number, objective=objective, epochs=2, state=state, **(known | settings))
 
 
 def test_every_key_of_the_space_has_a_place_in_the_settings() -> None:
@@ -85,21 +85,24 @@ def test_the_present_settings_are_tried_only_where_the_space_holds_them() -> Non
 
 
 def test_the_best_had_all_its_epochs_and_the_first_of_equals_wins() -> None:
-    rows = [row(1, 0.5), row(2, 0.7), row(3, 0.9, "stopped"), row(4, 0.7), row(5, None, "failed")]
-    assert best_of(rows)["trial"] == 2
+    found = [
+        trial(1, 0.5), trial(2, 0.7), trial(3, 0.9, "stopped"), trial(4, 0.7),
+        trial(5, None, "failed"),
+    ]  # fmt: skip
+    assert best_of(found).trial == 2
     with pytest.raises(ServiceError, match="again"):
-        best_of(rows[2:3])
+        best_of(found[2:3])
 
 
-def test_outputs_are_a_function_of_the_rows_without_times_and_paths(tmp_path: Path) -> None:
-    rows = [
-        row(1, 0.512345, mask_ratio=0.2),
-        row(2, 0.6, "stopped", mask_family="channel"),
-        row(3, None, "failed", mask_family="mixed"),
+def test_outputs_are_a_function_of_the_trials_without_times_and_paths(tmp_path: Path) -> None:
+    found = [
+        trial(1, 0.512345, mask_ratio=0.2),
+        trial(2, 0.6, "stopped", mask_family="channel"),
+        trial(3, None, "failed", mask_family="mixed"),
     ]
     for home in ("one", "two"):
-        folder = tmp_path / home / DATA
-        write_outputs(rows, Params().tune.space, folder / "best.json", folder / "sweep")
+        result = write_outputs(found, Params().tune.space, tmp_path / home / DATA)
+        assert SweepResult.read(tmp_path / home / DATA) == result
     assert outputs(tmp_path / "one") == outputs(tmp_path / "two")
     best = json.loads((tmp_path / "one" / DATA / "best.json").read_text())
     assert best["trial"] == 1 and best["trials"] == 3 and best["settings"]["mask"]["ratio"] == 0.2
@@ -110,7 +113,7 @@ def test_outputs_are_a_function_of_the_rows_without_times_and_paths(tmp_path: Pa
 
 
 def test_a_trial_is_described_in_one_line() -> None:
-    assert described(row(3, 0.5, mask_ratio=0.123456)) == (
+    assert described(trial(3, 0.5, mask_ratio=0.123456).settings) == (
         "mask_family=time mask_ratio=0.123 contrast=0.1 temperature=0.1 maxmin=0.01"
     )
 

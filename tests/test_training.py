@@ -11,8 +11,7 @@ import torch
 from model_kit import toy_params, toy_store
 
 from amad.config import ConfigError, DataError
-from amad.model import LocalReporter, TrainJob, restore_network, train
-from amad.model.checkpoint import load_checkpoint
+from amad.model import Checkpoint, LocalReporter, TrainJob, train
 from amad.model.training import learning_rate, make_optimiser
 
 
@@ -20,6 +19,12 @@ from amad.model.training import learning_rate, make_optimiser
 def job(tmp_path_factory: pytest.TempPathFactory) -> TrainJob:
     store = toy_store(tmp_path_factory.mktemp("fleet"))
     return TrainJob(store=store.path, params=toy_params(), digest="d1")
+
+
+def of_epochs(job: TrainJob, epochs: int) -> TrainJob:
+    """The job with another number of epochs."""
+    train = job.params.train.model_copy(update={"epochs": epochs})
+    return replace(job, params=job.params.model_copy(update={"train": train}))
 
 
 def plain(history: list[dict]) -> list[dict]:
@@ -48,12 +53,12 @@ def test_it_learns_and_reports_each_epoch(job: TrainJob, tmp_path: Path) -> None
         mask={"family": "time"}, train={"epochs": 8, "max_windows": 96, "learning_rate": 1e-2}
     )
     result = train(replace(job, params=params), LocalReporter(tmp_path))
-    history = result["epochs"]
+    history = result.epochs
     assert [m["epoch"] for m in history] == list(range(1, 9))
     assert history[-1]["validation"] < 0.7 * history[0]["validation"]
     assert all(0 < m["discrepancy"] < 1 and m["contrast"] > 0 for m in history)
-    network = restore_network(tmp_path / "checkpoint", job.params.model)
-    assert result["parameters"] == sum(p.numel() for p in network.parameters())
+    network = Checkpoint.read(tmp_path / "checkpoint").network(job.params.model)
+    assert result.parameters == sum(p.numel() for p in network.parameters())
 
 
 MIXED = {"mask": {"family": "mixed"}}
@@ -72,10 +77,11 @@ def test_a_crash_and_a_resume_equal_an_uninterrupted_run_bit_for_bit(
         train(job, Crashing(tmp_path / "crashed", reports))
     torch.manual_seed(99)  # whatever happened in between
     resumed = train(job, LocalReporter(tmp_path / "crashed"))
-    assert plain(resumed["epochs"]) == plain(whole["epochs"])
-    a, b = (load_checkpoint(tmp_path / n / "checkpoint") for n in ("whole", "crashed"))
-    for name, weight in a["objective"].items():
-        assert torch.equal(weight, b["objective"][name]), name
+    assert plain(resumed.epochs) == plain(whole.epochs)
+    a, b = (Checkpoint.read(tmp_path / n / "checkpoint") for n in ("whole", "crashed"))
+    assert a.levels == b.levels
+    for name, weight in a.objective.items():
+        assert torch.equal(weight, b.objective[name]), name
 
 
 def test_a_finished_run_trains_no_more(job: TrainJob, tmp_path: Path) -> None:
@@ -86,14 +92,15 @@ def test_a_finished_run_trains_no_more(job: TrainJob, tmp_path: Path) -> None:
 
 
 def test_the_seed_decides(job: TrainJob, tmp_path: Path) -> None:
-    other = replace(job, params=job.params.model_copy(update={"seed": 8}), epochs=1)
-    one, again = (train(replace(job, epochs=1), LocalReporter(tmp_path / n)) for n in "ab")
-    assert plain(one["epochs"]) == plain(again["epochs"])
-    assert plain(train(other, LocalReporter(tmp_path / "c"))["epochs"]) != plain(one["epochs"])
+    job = of_epochs(job, 1)
+    other = replace(job, params=job.params.model_copy(update={"seed": 8}))
+    one, again = (train(job, LocalReporter(tmp_path / n)) for n in "ab")
+    assert plain(one.epochs) == plain(again.epochs)
+    assert plain(train(other, LocalReporter(tmp_path / "c")).epochs) != plain(one.epochs)
 
 
 def test_another_runs_checkpoint_is_refused(job: TrainJob, tmp_path: Path) -> None:
-    train(replace(job, epochs=1), LocalReporter(tmp_path))
+    train(of_epochs(job, 1), LocalReporter(tmp_path))
     with pytest.raises(DataError, match="made by other settings, data or code"):
         train(replace(job, digest="d2"), LocalReporter(tmp_path))
     (tmp_path / "checkpoint" / "state.pt").write_bytes(b"cut short")
@@ -104,13 +111,13 @@ def test_another_runs_checkpoint_is_refused(job: TrainJob, tmp_path: Path) -> No
 def test_on_epoch_sees_the_network_and_adds_its_metrics(job: TrainJob, tmp_path: Path) -> None:
     seen = []
 
-    def on_epoch(network: torch.nn.Module, epoch: int) -> dict:
-        seen.append((network.training, epoch))
+    def on_epoch(network: torch.nn.Module) -> dict:
+        seen.append(network.training)
         return {"objective": 0.5}
 
-    result = train(replace(job, epochs=2), LocalReporter(tmp_path), on_epoch)
-    assert seen == [(False, 0), (False, 1)]
-    assert all(m["objective"] == 0.5 for m in result["epochs"])
+    result = train(of_epochs(job, 2), LocalReporter(tmp_path), on_epoch)
+    assert seen == [False, False]
+    assert all(m["objective"] == 0.5 for m in result.epochs)
 
 
 def test_a_diverging_run_says_what_to_change(job: TrainJob, tmp_path: Path) -> None:
@@ -128,7 +135,7 @@ def test_every_mask_family_trains_in_mixed_precision(
         replace(job, params=params, precision="bfloat16"), LocalReporter(tmp_path / family)
     )
     exact = train(replace(job, params=params), LocalReporter(tmp_path / "exact"))
-    (low,), (high,) = result["epochs"], exact["epochs"]
+    (low,), (high,) = result.epochs, exact.epochs
     assert low["validation"] != high["validation"]
     assert low["validation"] == pytest.approx(high["validation"], rel=0.05)
 
@@ -149,7 +156,7 @@ def test_on_a_linear_skip_it_starts_at_the_linear_prediction_and_adds_to_it(
         )
     }  # fmt: skip
     for key in ("validation", "validation_channel"):
-        none, linear, trained = (runs[n]["epochs"][-1][key] for n in ("none", "linear", "trained"))
+        none, linear, trained = (runs[n].epochs[-1][key] for n in ("none", "linear", "trained"))
         assert trained < linear < none, key
 
 
@@ -157,7 +164,8 @@ def test_without_a_kernel_it_trains_without_maxmin_and_contrast(
     job: TrainJob, tmp_path: Path
 ) -> None:
     params = toy_params(model={"kernel": "none"})
-    (metrics,) = train(replace(job, params=params, epochs=1), LocalReporter(tmp_path))["epochs"]
+    job = of_epochs(replace(job, params=params), 1)
+    (metrics,) = train(job, LocalReporter(tmp_path)).epochs
     assert metrics["discrepancy"] == metrics["contrast"] == 0 < metrics["validation"]
 
 
@@ -190,7 +198,7 @@ def _worker(rank: int, job: TrainJob, folder: Path, port: int) -> None:
         "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2
     )
     reporter = LocalReporter(folder)
-    history = train(job, reporter)["epochs"]
+    history = train(job, reporter).epochs
     torch.save(history, folder / f"history-{rank}.pt")
     torch.distributed.destroy_process_group()
 
@@ -207,11 +215,11 @@ def test_two_workers_make_the_steps_of_one(job: TrainJob, tmp_path: Path, change
     folder = tmp_path / "two"
     folder.mkdir()
     torch.multiprocessing.spawn(_worker, (job, folder, port), nprocs=2)
-    one = train(job, LocalReporter(tmp_path / "one"))["epochs"]
+    one = train(job, LocalReporter(tmp_path / "one")).epochs
     ranks = [torch.load(folder / f"history-{rank}.pt") for rank in range(2)]
     assert plain(ranks[0]) == plain(ranks[1])
     for two, alone in zip(plain(ranks[0]), plain(one), strict=True):
         assert two == pytest.approx(alone, rel=1e-3)
-    a, b = (load_checkpoint(tmp_path / n / "checkpoint")["objective"] for n in ("one", "two"))
+    a, b = (Checkpoint.read(tmp_path / n / "checkpoint").objective for n in ("one", "two"))
     for name, weight in a.items():
         torch.testing.assert_close(weight, b[name], atol=2e-4, rtol=1e-2)

@@ -92,7 +92,8 @@ from pathlib import Path
 import numpy as np, pyarrow as pa, pyarrow.parquet as pq, torch
 from safetensors.numpy import save_file
 from amad.config import usable_error
-from amad.model.checkpoint import save_checkpoint
+from amad.model.checkpoint import Checkpoint
+from amad.model.levels import Levels
 from amad.telemetry.files import staged, write_json
 
 place, number_N = Path(sys.argv[1]), np.random.default_rng(0).random(1 << 17)
@@ -107,12 +108,16 @@ def within(write):
             write(stage)
     return work
 
+checkpoint = Checkpoint(
+    digest="d1", channels=1, levels=Levels(), block=1, epochs=[],
+    objective={"x": torch.zeros(1 << 17)}, optimiser={},
+)
 ways = {
     "json": lambda name: write_json(place / name, {"x": "y" * (1 << 20)}),
     "parquet": within(lambda file: pq.write_table(pa.table({"x": number_N}), file)),
     "numpy": within(lambda file: np.save(file.open("wb"), number_N)),
     "safetensors": within(lambda file: save_file({"x": number_N}, file)),
-    "state.pt": lambda name: save_checkpoint(place, {"x": torch.zeros(1 << 17)}),
+    "state.pt": lambda name: checkpoint.write(place),
     "copy": lambda name: shutil.copytree(place / "from", place / name),
 }
 for name, write in ways.items():

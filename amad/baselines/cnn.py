@@ -16,7 +16,7 @@ from amad.model.network import INPUT_LIMIT
 from amad.windows.series import Series
 
 HISTORY = 20  # rows that a forecast sees
-TARGETS = 32  # forecasts of one train window
+TARGETS = 32  # forecasts per train window
 WIDTH = 64
 BATCH = 64
 RATE = 3e-3
@@ -28,8 +28,8 @@ class Forecaster(nn.Module):
 
         forecast_BLC = Forecaster(channels=38)(x_BLC)      # of rows 20 to L, L - 19 of them
 
-    The first convolution sees 5 rows, the second joins 4 of its outputs that lie 5 rows apart: 20
-    rows, each in one place. No padding, so nothing but history is seen.
+    The first convolution sees 5 rows. The second joins 4 of its outputs, 5 rows apart, and so sees
+    each of 20 rows once. There is no padding, so it sees history alone.
     """
 
     def __init__(self, channels: int) -> None:
@@ -39,7 +39,7 @@ class Forecaster(nn.Module):
         self.out = nn.Conv1d(WIDTH, channels, kernel_size=1)
 
     def forward(self, x_BLC: Tensor) -> Tensor:
-        """Forecasts of the rows that follow each 20 rows, the last one beyond the window."""
+        """Forecasts of the row after each 20 rows; the last one is of the row after the window."""
         x_BCL = x_BLC.clamp(-INPUT_LIMIT, INPUT_LIMIT).transpose(1, 2)
         hidden_BWL = functional.gelu(self.near(x_BCL))
         hidden_BWL = functional.gelu(self.far(hidden_BWL))
@@ -66,7 +66,7 @@ class CnnMember(NetworkMember[Forecaster]):
             network.parameters(), loss, train, window=HISTORY + TARGETS, stride=HISTORY,
             batch=BATCH, steps=STEPS, rate=RATE, seed=self.seed,
         )  # fmt: skip
-        return network
+        return network.eval()
 
     @torch.inference_mode()
     def predict_error(self, series: Series, coefficients: dict) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The papers' own anomaly criterion, for comparison only: no chain, no smoothing, no calibration.
 
-    score_i = softmax_i(-D_i) e_i    over the steps i of one window; windows lie end to end
+    score_i = softmax_i(-D_i) e_i    over the steps i of one window; windows do not overlap
 
 with D the association discrepancy of a step and e its mean squared reconstruction error (Anomaly
 Transformer, arXiv 2110.02642, section 3.3, which our reading of AMAD takes over).
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from amad.model.network import Amad
     from amad.model.residual import Tile
 
-BATCH = 32  # windows in one pass
+BATCH = 32  # windows per pass through the network
 
 
 class CriterionScorer(Scorer):
@@ -33,10 +33,10 @@ class CriterionScorer(Scorer):
         criterion_detector(bundle, params.detect).fit(train, calibration).score(series)
 
     The error is that of visible values; what was not measured is hidden from the network and counts
-    nowhere. The network bounds its discrepancy to [0, 1); the softmax takes it unbounded again,
+    nowhere. The network bounds its discrepancy to [0, 1). The softmax takes the unbounded one,
     D / (1 - D), which for one layer and head is the discrepancy itself. A channel's contribution to
-    a row is its share of the squared error. Only the threshold is learnt. Segments shorter
-    than a window have no score.
+    a row is its share of the squared error. Only the threshold is learnt. Segments shorter than a
+    window have no score.
 
     Raises:
         ConfigError: the network has one view alone, hence no association discrepancy.
@@ -55,18 +55,18 @@ class CriterionScorer(Scorer):
         if network is not None and not network.two_views:
             raise ConfigError(
                 f"{name}: with model.kernel {network.params.kernel!r} the network has one view "
-                "alone, so no association discrepancy and no criterion; take a kernel"
+                "alone, so no association discrepancy and no criterion; choose a kernel"
             )
         self.network = network
 
     @property
     def context_rows(self) -> int:
-        """Rows before a row that its window may begin."""
+        """How many rows before a row its window may begin."""
         return self.network.params.window if self.network else 0
 
     @property
     def lookahead_rows(self) -> int:
-        """Rows after a row that its window may end."""
+        """How many rows after a row its window may end."""
         return self.context_rows
 
     def learn(self, train: Sequence[Series], calibration: Sequence[Series]) -> None:
@@ -82,7 +82,7 @@ class CriterionScorer(Scorer):
         todo = tiles(series, self.network.params.window, 0)
         passes = visible_passes(self.network, series, todo, need_discrepancy=True)
         for tile, error_NC, weight_N in passes:
-            rows = slice(tile.first, tile.last)
+            rows = tile.rows
             known_NC = series.valid_TC[rows] == 1
             square_NC = np.where(known_NC, error_NC.astype(np.float64) ** 2, 0.0)
             share_NC = square_NC / np.maximum(known_NC.sum(axis=1, keepdims=True), 1)
@@ -100,7 +100,7 @@ def criterion_detector(bundle: "Bundle", params: DetectParams) -> CriterionScore
 def visible_passes(
     network: "Amad", series: Series, todo: Sequence["Tile"], *, need_discrepancy: bool
 ) -> Iterator[tuple["Tile", np.ndarray, np.ndarray | None]]:
-    """The network's error where it sees all that was measured.
+    """The network's error where it sees everything that was measured.
 
     Yields each of the tiles ``todo``, and for the rows that it answers for x - x_hat (N, C) float32
     and, if asked for, softmax over the whole window of minus the unbounded discrepancy (N,)
@@ -108,20 +108,18 @@ def visible_passes(
     """
     import torch
 
+    from amad.model.residual import gather_tiles
+
     window = network.params.window
     level = network.levels.index(series.vehicle, series.vehicle_class)
     network.eval()
     for at in range(0, len(todo), BATCH):
         part = todo[at : at + BATCH]
-        row_BL = np.array([tile.start for tile in part])[:, None] + np.arange(window)
-        beyond_BL = row_BL >= np.array([tile.end for tile in part])[:, None]
-        row_BL = np.minimum(row_BL, series.rows - 1)
-        x_BLC = torch.from_numpy(series.value_TC[row_BL])
-        hidden_BLC = torch.from_numpy((series.valid_TC[row_BL] == 0) | beyond_BL[..., None])
+        x_BLC, valid_BLC = gather_tiles(series, part, window)
         with torch.inference_mode():
             output = network(
                 x_BLC,
-                hidden_BLC,
+                ~valid_BLC,
                 need_discrepancy=need_discrepancy,
                 level_B=torch.full((len(part),), level),
             )
@@ -131,5 +129,5 @@ def visible_passes(
                 bounded_BL = output.discrepancy_BL.double()
                 weight_BL = (-bounded_BL / (1 - bounded_BL)).softmax(-1).numpy()
         for b, tile in enumerate(part):
-            rows = slice(tile.first - tile.start, tile.last - tile.start)
-            yield tile, error_BLC[b, rows], None if weight_BL is None else weight_BL[b, rows]
+            weight_N = None if weight_BL is None else weight_BL[b, tile.steps]
+            yield tile, error_BLC[b, tile.steps], weight_N

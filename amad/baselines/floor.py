@@ -19,8 +19,8 @@ from amad.windows.series import Series
 class RandomScorer(Scorer):
     """Uniform scores and contributions, without the evidence chain.
 
-    The numbers depend on the seed and on the series itself: the same series gets the same scores,
-    two copies with different faults in them do not.
+    The numbers depend on the seed and on the series itself: the same series always has the same
+    scores, and two copies with different faults have different ones.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class RandomScorer(Scorer):
 
     @property
     def lookahead_rows(self) -> int:
-        """As many as the evidence chain of the methods that it is compared with."""
+        """As many as for the methods that it is compared with."""
         return EvidenceChain(self.params).lookahead_rows
 
     def learn(self, train: Sequence[Series], calibration: Sequence[Series]) -> None:

@@ -1,4 +1,4 @@
-"""K-means on windows: how far the last rows together lie from anything that was usual in train.
+"""K-means on windows: how far some rows together are from what was usual in train.
 
 Shape legend: T rows of a vehicle, C channels, N windows, L rows of a window, K centres.
 """
@@ -13,25 +13,25 @@ from amad.windows.series import Series
 
 WINDOW = 20  # rows, L
 CENTRES = 20  # K
-SAMPLE = 4000  # windows that the centres are fitted on, at the most
-STRETCH = 1000  # of them from one stretch of rows
+SAMPLE = 4000  # the most windows that the centres are fitted on
+STRETCH = 1000  # the most of them from one stretch of rows
 ITERATIONS = 30
 
 
 class KMeansMember(Member):
     """Distance of a window of 20 rows to the nearest of 20 centres of train windows.
 
-    The residual of a channel is the root mean square, over the window's rows, of its value less the
-    centre's: the squares of a row sum to the squared distance of its window (divided by 20), and
-    each channel's contribution to it is known. Imputed cells enter as they stand.
+    The residual of a channel is the root mean square, over the window's rows, of its value minus
+    the centre's. So the squares of a row sum to the squared distance of its window (divided by 20),
+    and each channel's contribution to it is known. Imputed cells count as they are.
 
-    trailing: the window ends with its row, and the first 19 rows of a segment have none; else the
-    row is in its middle, and at the ends of a segment the nearest full window stands in. Segments
-    shorter than a window have no residual.
+    The row is in the middle of its window; at the ends of a segment the nearest full window is
+    used. With ``trailing`` the window ends with its row, and the first 19 rows of a segment have
+    none. Segments shorter than a window have no residual.
     """
 
-    def __init__(self, name: str, *, trailing: bool, seed: int, weight: float = 1.0) -> None:
-        super().__init__(name, weight)
+    def __init__(self, name: str, *, trailing: bool, seed: int) -> None:
+        super().__init__(name)
         self.trailing = trailing
         self.seed = seed
         self.context_rows = WINDOW - 1
@@ -60,8 +60,10 @@ class KMeansMember(Member):
         if N == 0:
             return {"centre": np.zeros((0, L, C))}
         kmeans = KMeans(min(CENTRES, N), n_init=1, max_iter=ITERATIONS, random_state=self.seed)
-        with threadpool_limits(1), warnings.catch_warnings():  # sums in one order, whatever runs
-            warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct windows: no harm
+        # One thread keeps the order of summation, and so the result, the same.
+        with threadpool_limits(1), warnings.catch_warnings():
+            # It warns where there are fewer distinct windows than centres, which does no harm.
+            warnings.simplefilter("ignore", ConvergenceWarning)
             kmeans.fit(window_NLC.reshape(N, -1))
         return {"centre": kmeans.cluster_centers_.reshape(-1, L, C).astype(np.float64)}
 
@@ -72,7 +74,7 @@ class KMeansMember(Member):
         windows = series.rows - WINDOW + 1
         if windows < 1 or len(centre_KLC) == 0:
             return residual_TC
-        # Lag by lag: as flat vectors the windows would take 20 times the memory of the series.
+        # Lag by lag, as all windows at once would need 20 times the memory of the series.
         lagged = [series.value_TC[lag : lag + windows] for lag in range(WINDOW)]
         far_NK = np.square(centre_KLC).sum(axis=(1, 2))[None] - 2 * sum(
             x_NC @ centre_KLC[:, lag].T for lag, x_NC in enumerate(lagged)
@@ -102,7 +104,7 @@ class KMeansMember(Member):
 
 
 def sample(count: int, limit: int, seed: int) -> np.ndarray:
-    """At most ``limit`` of the numbers below ``count``, drawn by seed, ascending; int64."""
+    """At most ``limit`` of the numbers below ``count``, drawn by seed, in order; int64."""
     if count <= limit:
         return np.arange(count)
     return np.sort(np.random.default_rng(seed).choice(count, limit, replace=False))

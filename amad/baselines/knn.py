@@ -1,4 +1,4 @@
-"""Nearest neighbours: how far a row lies from the train rows that are most like it.
+"""Nearest neighbours: how far a row is from the train rows that are most like it.
 
 Shape legend: T rows of a vehicle, C channels, N reference rows, J neighbours.
 """
@@ -12,18 +12,18 @@ from amad.detect.members import Arrays, Member
 from amad.windows.series import Series
 
 NEIGHBOURS = 5  # J
-REFERENCE = 2000  # train rows that are searched, at the most
-STRETCH = 500  # of them from one stretch of rows
+REFERENCE = 2000  # the most train rows that are searched
+STRETCH = 500  # the most of them from one stretch of rows
 
 
 class KnnMember(Member):
-    """A row less the mean of its 5 nearest among 2,000 train rows drawn by seed.
+    """A row minus the mean of its 5 nearest among 2,000 train rows drawn by seed.
 
-    Rows as they stand, imputed cells with them. The search is exact, in scaled units.
+    Imputed cells count as they are. The search is exact, in scaled units.
     """
 
-    def __init__(self, name: str, *, seed: int, weight: float = 1.0) -> None:
-        super().__init__(name, weight)
+    def __init__(self, name: str, *, seed: int) -> None:
+        super().__init__(name)
         self.seed = seed
 
     def summarise(self, series: Series) -> Arrays:
@@ -36,7 +36,7 @@ class KnnMember(Member):
         return {"row": row_NC[sample(len(row_NC), REFERENCE, self.seed)].astype(np.float64)}
 
     def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
-        """x less the mean of its neighbours."""
+        """x minus the mean of its neighbours."""
         from sklearn.neighbors import NearestNeighbors
 
         row_NC = coefficients["row"].astype(np.float32)

@@ -1,6 +1,7 @@
 """LATAD behind the detector's interface: how far a window lies from the ordinary, by channel.
 
-Shape legend: T rows of a vehicle, C channels, B windows in a batch.
+Shape legend: T rows of a vehicle, C channels, B windows in a batch, L steps, D latent width,
+N centres, S latents.
 """
 
 from collections.abc import Sequence
@@ -21,27 +22,29 @@ from amad.baselines.latad_network import (
 )
 from amad.baselines.network import NetworkMember
 from amad.detect.members import Arrays
+from amad.model.residual import numbered_segments
 from amad.windows.series import Series
 
 STRIDE = 8  # rows between the ends of scored windows
-BATCH = 128
+BATCH = 128  # windows that are scored at once
 STEPS = 150  # of training
 
 
 class LatadMember(NetworkMember):
     """One network for the fleet, centres of its latents for each level.
 
-    The squared residual of a channel is its share of the distance, so that their mean over
-    channels is the distance itself, in units of its train mean: residual_c^2 = C share_c distance
-    / ordinary. Like the attention network's, the train residuals are not cross-fitted.
+    The squared residual of a channel is its share of the distance, in units of its train mean:
+    residual_c^2 = C share_c distance / ordinary. So the mean over channels is the distance itself.
+    The train residuals are not cross-fitted, as with AMAD.
 
     Windows end on a grid of STRIDE sampling periods since the epoch, so that nothing depends on
-    where the series was cut. trailing: a row takes the newest window that ends at it or before, and
-    the first rows of a segment have none; else the window whose middle is nearest.
+    where the series was cut. A row has the residual of the window whose middle is nearest. With
+    ``trailing`` it has that of the newest window that ends at it or before, and the first rows of a
+    segment have none.
     """
 
-    def __init__(self, name: str, *, trailing: bool, seed: int, weight: float = 1.0) -> None:
-        super().__init__(name, seed=seed, weight=weight)
+    def __init__(self, name: str, *, trailing: bool, seed: int) -> None:
+        super().__init__(name, seed=seed)
         self.trailing = trailing
         self.context_rows = WINDOW + STRIDE - 2
         self.lookahead_rows = 0 if trailing else WINDOW + STRIDE - 2
@@ -49,10 +52,6 @@ class LatadMember(NetworkMember):
     def train_network(self, train: Sequence[Series]) -> LatadNetwork | None:
         """A network, or None where no window fits into the rows."""
         return train_latad(train, self.seed, STEPS)
-
-    def fit_shared(self, train: Sequence[Series]) -> None:
-        """Train the network."""
-        self.network = self.train_network(train)
 
     def fit(self, level: str, train: Sequence[Series], folds: int) -> list[np.ndarray]:
         """Find the centres of this level."""
@@ -93,7 +92,7 @@ def cluster(network: LatadNetwork, train: Sequence[Series], seed: int) -> Latad 
     if z_SD is None:
         return None
     count = min(CENTRES, len(np.unique(z_SD.numpy(), axis=0)))
-    with threadpool_limits(1):  # sums in one order, whatever else runs
+    with threadpool_limits(1):  # keeps the order of summation, and so the result, the same
         found = KMeans(count, n_init=2, random_state=seed).fit(z_SD.numpy())
     centre_ND = torch.from_numpy(found.cluster_centers_.astype(np.float32))
     ordinary = float(nearest(z_SD, centre_ND).mean())
@@ -109,11 +108,7 @@ def window_ends(series: Series, *, trailing: bool) -> tuple[np.ndarray, np.ndarr
     """
     ends, answer_T, known = [np.zeros(0, np.int64)], np.full(series.rows, -1, np.int64), 0
     ahead = 0 if trailing else WINDOW // 2 + STRIDE // 2
-    for first, last in series.segments():
-        if last - first < WINDOW:
-            continue
-        period = int(series.timestamp_T[first + 1] - series.timestamp_T[first])
-        number = int(series.timestamp_T[first]) // period
+    for first, last, number in numbered_segments(series, WINDOW):
         earliest = first + WINDOW - 1
         end_B = np.arange(earliest + -(number + WINDOW - 1) % STRIDE, last, STRIDE)
         if len(end_B) == 0:

@@ -1,14 +1,14 @@
 """LATAD as a detector of its own: our reading of arXiv 2406.12260.
 
-A window becomes one latent on the unit sphere; what is far from every centre of the train latents
+A window becomes one latent on the unit sphere. A latent far from every centre of the train latents
 is anomalous, and the gradient of that distance says which channel made it so.
 
-All negatives come from masks, so training draws the latents of whole windows close together. That
-is not what hurts (guards against it do, docs/explanation/latad.md): distances are judged
-relative to those of train. Latents that are one point but for rounding are refused.
+All negatives come from masks, so training draws the latents of whole windows close together. This
+does no harm, as distances are compared with those of train, and guards against it made the results
+worse (docs/explanation/latad.md). Latents that are all one point, up to rounding, are refused.
 
 Shape legend: B windows in a batch, L steps, C channels, D latent width, K masks, N centres,
-S window starts.
+S window starts, T rows, X channels of a convolution or copies of a batch.
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from amad.baselines.network import CLIP, seeded
 from amad.model.augment import (
     INPUT_LIMIT,
     LearnedMasks,
@@ -30,26 +31,26 @@ from amad.model.augment import (
     opposed,
     strength,
 )
-from amad.model.training import learning_rate
+from amad.model.training import learning_rate, minimising_step
 from amad.windows.series import Series
 
-WINDOW = 32  # rows; what the four dilations of the causal convolution reach back over
+WINDOW = 32  # rows, about as many as the causal convolutions together see
 WIDTH = 32
 HEADS = 2
 DILATIONS = (1, 2, 4, 8)
 LEAK = 0.2  # LeakyReLU of the graph attention
-ETA = 8  # rows: positives lie at most so far away
+ETA = 8  # rows: the largest distance of a positive
 BATCH = 64
 PEAK_RATE = 3e-3
 CENTRES = 20
-CLUSTERED = 4000  # train latents that K-means sees at the most
-COLLAPSED = 1e-4  # a mean distance below it is the rounding of float32
+CLUSTERED = 4000  # the most train latents that K-means sees
+COLLAPSED = 1e-4  # a smaller mean distance is the rounding of float32
 
 
 class FeatureAttention(nn.Module):
     """Graph attention over the channels of a window, complete graph, one head.
 
-    A node is the L values of a channel. Channels that are not present are no one's neighbour.
+    A node is the L values of a channel. Channels that are not present are no node's neighbour.
     """
 
     def __init__(self, length: int) -> None:
@@ -73,8 +74,8 @@ class LatadNetwork(nn.Module):
 
         z_BD = LatadNetwork(channels)(x_BLC, present_BC)
 
-    A convolution of width 7 over time, then attention over channels and a transformer encoder over
-    time side by side, then causal dilated convolutions over both; the last step is the latent.
+    A convolution of width 7 over time, then attention over channels and, in parallel, a transformer
+    encoder over time, then causal dilated convolutions over both. The last step is the latent.
     present_BC: bool, channels that were measured in the window; the others have no influence.
     """
 
@@ -94,7 +95,7 @@ class LatadNetwork(nn.Module):
         self.leave = nn.Linear(WIDTH, WIDTH)
 
     def forward(self, x_BLC: Tensor, present_BC: Tensor) -> Tensor:
-        """z_BD; values beyond INPUT_LIMIT are the caller's to limit."""
+        """z_BD. The caller limits the values to INPUT_LIMIT."""
         here_B1C = present_BC[:, None].to(x_BLC.dtype)
         smooth_BLC = self.smooth((x_BLC * here_B1C).transpose(1, 2)).transpose(1, 2) * here_B1C
         across_BLC = self.across(smooth_BLC, present_BC)
@@ -120,10 +121,10 @@ class Latad:
     def diagnose(self, x_BLC: Tensor, present_BC: Tensor) -> tuple[Tensor, Tensor]:
         """Distance of each window to the nearest centre (B,), and each channel's share (B, C).
 
-        The share is sum over steps of |x d distance / d x|, divided by its sum over channels: how
-        much of the distance, to first order, comes from the channel's departure from its train mean
-        (0 in scaled units). The slope alone says where the network is steep, not what happened.
-        Both are taken at the limited values, as a value beyond the limit would have no slope.
+        The share is the sum over steps of |x d distance / d x|, divided by its sum over channels:
+        how much of the distance, to first order, comes from the channel's difference from its train
+        mean (0 in scaled units). The slope alone says where the network is steep, not what
+        happened. Both are taken at the limited values, as a value beyond the limit has no slope.
         """
         x_BLC = x_BLC.clamp(-INPUT_LIMIT, INPUT_LIMIT).requires_grad_()
         z_BD = self.network(x_BLC, present_BC)
@@ -168,7 +169,7 @@ def latad_loss(
     near_BLC: Tensor,
     present_BC: Tensor,
 ) -> Tensor:
-    """What network and masks are trained by, a scalar; the masks climb the hinge.
+    """What network and masks minimise, a scalar; but the masks maximise the hinge.
 
         mean d(z, z+) + mean_k max(0, d(z, z+) - d(z, z_k) + margin_k)
         + lambda (mean(1 - m) - rho diversity)                      the masks' own
@@ -199,30 +200,31 @@ def train_latad(train: Sequence[Series], seed: int, steps: int) -> LatadNetwork 
     if len(windows.start_S) == 0:
         return None
     rng = np.random.default_rng(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         network, masks = LatadNetwork(windows.channels), LearnedMasks(windows.channels)
     weights = [*network.parameters(), *masks.parameters()]
     optimiser = torch.optim.AdamW(weights, weight_decay=1e-4)
     for step in range(steps):
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, steps, PEAK_RATE)
         loss = latad_loss(network, masks, *windows.draw(rng))
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(weights, 1.0)
-        optimiser.step()
+        rate = learning_rate(step, steps, PEAK_RATE)
+        minimising_step(optimiser, weights, loss, rate=rate, clip=CLIP)
     return network.eval().requires_grad_(False)
 
 
+@torch.inference_mode()
 def latents(network: LatadNetwork, train: Sequence[Series]) -> Tensor | None:
-    """z_SD of every window of the series that is sampled; None where no window fits."""
+    """z_SD of at most CLUSTERED windows, evenly spread; None where no window fits."""
     windows = _Windows(train)
-    return windows.latents(network) if len(windows.start_S) else None
+    count = min(CLUSTERED, len(windows.start_S))
+    if count == 0:
+        return None
+    evenly = np.linspace(0, len(windows.start_S) - 1, count).astype(np.int64)
+    parts = np.array_split(windows.start_S[evenly], -(-count // (4 * BATCH)))
+    return torch.cat([network(*windows.gather(part_B)) for part_B in parts]).clone()
 
 
 class _Windows:
-    """Every window of several series, and the starts that its segment allows."""
+    """Every window of several series, with the first and last start that its segment allows."""
 
     def __init__(self, series: Sequence[Series]) -> None:
         self.value_TC = np.concatenate([s.value_TC for s in series])
@@ -243,7 +245,7 @@ class _Windows:
         self.last_S = np.repeat(np.array([b for _, b in bounds], np.int64), counts)
 
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """What ``latad_loss`` wants to know of BATCH windows that are drawn at random."""
+        """x_BLC, near_BLC and present_BC of BATCH windows that are drawn at random."""
         ids_B = rng.integers(len(self.start_S), size=BATCH)
         start_B = self.start_S[ids_B]
         near_B = draw_neighbours(start_B, self.first_S[ids_B], self.last_S[ids_B], ETA, rng)
@@ -253,14 +255,6 @@ class _Windows:
     def gather(self, start_B: np.ndarray) -> tuple[Tensor, Tensor]:
         """Limited windows x_BLC and present_BC."""
         return gather(self.value_TC, self.valid_TC, start_B)
-
-    @torch.inference_mode()
-    def latents(self, network: LatadNetwork) -> Tensor:
-        """Of at most CLUSTERED windows, evenly spread, (S, D)."""
-        count = min(CLUSTERED, len(self.start_S))
-        start_S = self.start_S[np.linspace(0, len(self.start_S) - 1, count).astype(np.int64)]
-        parts = np.array_split(start_S, -(-count // (4 * BATCH)))
-        return torch.cat([network(*self.gather(part_B)) for part_B in parts]).clone()
 
 
 def gather(

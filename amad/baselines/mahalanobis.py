@@ -20,15 +20,14 @@ class MahalanobisMember(PcaMember):
 
     The symmetric root is the whitening that stays closest to the channels themselves (Kessy, Lewin
     and Strimmer 2018, "Optimal whitening and decorrelation", ZCA), so the contribution of a
-    channel is known. The ridge f^2 says that no direction is trusted to vary less than the chain's
-    floor; the factor f makes r the value itself where train does not vary at all, so that the
-    chain's floor means the same here as in every other member. A whitened channel has the scale f
-    or a little less, which the chain raises to f: its z2 is then the squared distance, channel by
-    channel.
+    channel is known. With the ridge f^2 no direction varies less than the chain's floor. The factor
+    f makes r the value itself where train does not vary at all, so the floor means the same here as
+    in every other member. A whitened channel has the scale f or a little less, which the chain
+    raises to f, so its z2 is the channel's part of the squared distance.
     """
 
-    def __init__(self, name: str, *, floor: float, weight: float = 1.0) -> None:
-        super().__init__(name, weight)
+    def __init__(self, name: str, *, floor: float) -> None:
+        super().__init__(name)
         self.floor = floor
 
     def solve(self, summaries: Sequence[Arrays]) -> Arrays:

@@ -13,31 +13,34 @@ import torch
 from torch import Tensor, nn
 
 from amad.detect.members import Arrays, Member
-from amad.model.training import learning_rate
+from amad.model.batches import measured
+from amad.model.training import learning_rate, minimising_step
 from amad.windows.sampler import WindowIndex
 from amad.windows.series import Series
 
-CLIP = 1.0  # norm of a step's gradient
-
+CLIP = 1.0  # the largest norm of a step's gradient
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
 class NetworkMember(Member, Generic[Network]):
-    """A member with one network for all vehicles, which every level takes as it is.
+    """A member with one network for all vehicles and levels.
 
-    As with AMAD, the train residuals are those of the network that has seen these rows: not
-    cross-fitted. A member that is fitted by itself, outside a detector, trains on its first level.
+    As with AMAD, the network has seen the rows of the train residuals: they are not cross-fitted. A
+    member that is fitted by itself, outside a detector, trains on its first level.
     """
 
-    def __init__(self, name: str, *, seed: int, weight: float = 1.0) -> None:
-        super().__init__(name, weight)
+    def __init__(self, name: str, *, seed: int) -> None:
+        super().__init__(name)
         self.seed = seed
         self.network: Network | None = None
 
     @abstractmethod
-    def train_network(self, train: Sequence[Series]) -> Network:
-        """A network fitted to these scaled series; the same seed gives the same weights."""
+    def train_network(self, train: Sequence[Series]) -> Network | None:
+        """A network fitted to these scaled series, in evaluation mode.
+
+        The same seed gives the same weights. None where the series are too short to train on.
+        """
 
     def summarise(self, series: Series) -> Arrays:
         """Nothing: the network learns from the rows themselves."""
@@ -49,7 +52,7 @@ class NetworkMember(Member, Generic[Network]):
 
     def fit_shared(self, train: Sequence[Series]) -> None:
         """Train the network."""
-        self.network = self.train_network(train).eval()
+        self.network = self.train_network(train)
 
     def fit(self, level: str, train: Sequence[Series], folds: int) -> list[np.ndarray]:
         """The residuals of the network as it is."""
@@ -61,7 +64,7 @@ class NetworkMember(Member, Generic[Network]):
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Torch's random numbers from ``seed``; those of the caller go on as if nothing had been."""
+    """Seed torch's random numbers within the body; those of the caller stay as they are."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
@@ -81,7 +84,7 @@ def minimise(
 ) -> None:
     """``steps`` of Adam on batches of train windows drawn by seed.
 
-    loss: of x_BLC (scaled, float32) and valid_BLC (bool, what was measured), a scalar. rate: the
+    loss: a scalar of x_BLC (scaled, float32) and valid_BLC (bool, what was measured). rate: the
     highest learning rate, as in ``amad.model.training.learning_rate``.
 
     Raises:
@@ -91,18 +94,11 @@ def minimise(
     parameters = [p for p in parameters if p.requires_grad]
     optimiser = torch.optim.Adam(parameters, lr=rate)
     rng = np.random.default_rng(seed)
+    valid = [series.valid_TC for series in train]
     for step in range(steps):
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, steps, rate)
         ids_B = rng.integers(len(index), size=batch)
-        valid_BLC = np.stack(
-            [
-                train[vehicle].valid_TC[row : row + window] == 1
-                for vehicle, row in zip(index.vehicle_W[ids_B], index.row_W[ids_B], strict=True)
-            ]
-        )
+        valid_BLC = measured(index, valid, ids_B)
         value = loss(torch.from_numpy(index.gather(ids_B)), torch.from_numpy(valid_BLC))
-        optimiser.zero_grad(set_to_none=True)
-        value.backward()
-        nn.utils.clip_grad_norm_(parameters, CLIP)
-        optimiser.step()
+        minimising_step(
+            optimiser, parameters, value, rate=learning_rate(step, steps, rate), clip=CLIP
+        )

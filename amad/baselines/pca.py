@@ -18,7 +18,7 @@ class PcaMember(Member):
     EXPLAINED = 0.9
 
     def summarise(self, series: Series) -> Arrays:
-        """Number of rows, sums (C,) and sums of products (C, C); imputed cells as they stand."""
+        """Number of rows, sums (C,) and sums of products (C, C); imputed cells as they are."""
         value_TC = series.value_TC.astype(np.float64)
         return {
             "count": np.array(series.rows, np.float64),
@@ -27,7 +27,7 @@ class PcaMember(Member):
         }
 
     def solve(self, summaries: Sequence[Arrays]) -> Arrays:
-        """Mean (C,) and the projection (C, C) on what the components leave out."""
+        """Mean (C,) and the projection (C, C) on what the components do not explain."""
         mean_C, covariance = mean_and_covariance(summaries)
         variance, vectors = np.linalg.eigh(covariance)
         variance = np.maximum(variance[::-1], 0.0)
@@ -37,7 +37,7 @@ class PcaMember(Member):
         return {"mean": mean_C, "rest": np.eye(len(mean_C)) - basis @ basis.T}
 
     def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
-        """x - x_hat, where x_hat lies in the plane of the components."""
+        """x - x_hat, where x_hat is in the plane of the components."""
         centred_TC = series.value_TC - coefficients["mean"].astype(np.float32)
         return centred_TC @ coefficients["rest"].astype(np.float32)
 

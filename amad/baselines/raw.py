@@ -1,4 +1,4 @@
-"""Baselines that look at the values themselves: no model at all.
+"""Baselines without a model, on the values themselves.
 
 Shape legend: T rows of a vehicle, C channels.
 """
@@ -28,7 +28,7 @@ class RawMember(Member):
 
 
 class RangeMember(Member):
-    """How far a value lies outside the range that it has kept in train; 0 inside."""
+    """How far a value is outside the range of its channel in train; 0 inside."""
 
     def summarise(self, series: Series) -> Arrays:
         """Lowest and highest measured value of each channel, inf and -inf where there is none."""

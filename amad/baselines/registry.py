@@ -23,7 +23,7 @@ FLOOR, CRITERION = "random", "anomaly_transformer_criterion"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What a baseline is made from; scaler travels along, seed is of what is random in it."""
+    """What a baseline is made from; see ``make_baseline``."""
 
     params: DetectParams
     seed: int
@@ -32,16 +32,17 @@ class Order:
 
     @property
     def trailing(self) -> bool:
-        """Online form: no member may look ahead."""
+        """Whether this is the online form, in which no member may look ahead."""
         return self.params.smoothing == "trailing"
 
 
 def make_baseline(
     name: str, params: DetectParams, seed: int, fleet: Fleet, scaler: Scaler | None = None
 ) -> Scorer:
-    """An unfitted baseline; ``fit`` and ``score`` are those of every detector.
+    """An unfitted baseline; it is fitted and scores like every detector.
 
-    seed: of what is random in it. scaler: that the series were scaled with; it only travels along.
+    seed: of the random numbers of the baseline. scaler: with which the series were scaled; it is
+    kept with the baseline.
 
     Raises:
         ConfigError: no baseline of that name; the message lists those there are.
@@ -58,12 +59,12 @@ def make_baseline(
 
 
 def baseline_names() -> list[str]:
-    """All names that ``make_baseline`` knows: the floor first, then by the alphabet."""
+    """All names that ``make_baseline`` knows: the floor first, the others in alphabetical order."""
     return [FLOOR, *sorted({*_without_chain(), *_builders()} - {FLOOR})]
 
 
 def _without_chain() -> dict[str, Callable[[Order], Scorer]]:
-    """The methods without members: they have no evidence chain."""
+    """The methods that have no members, and so no evidence chain."""
     return {
         FLOOR: lambda o: RandomScorer(o.params, o.fleet, o.scaler, o.seed),
         CRITERION: _criterion,
@@ -71,7 +72,7 @@ def _without_chain() -> dict[str, Callable[[Order], Scorer]]:
 
 
 def _builders() -> dict[str, Callable[[Order], list[Member]]]:
-    """Members of each baseline. Those with a network are imported when asked for: torch is slow."""
+    """The members of each baseline. Networks are imported on demand, as importing torch is slow."""
     return {
         "anomaly_transformer": _transformer,
         "cnn": _cnn,

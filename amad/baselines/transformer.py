@@ -1,10 +1,10 @@
 """An Anomaly-Transformer-style network (arXiv 2110.02642), built from AMAD's own parts.
 
-Attention over the whole window reconstructs what it sees; beside it stands the Gaussian prior with
-a learned width for each step and head, and the Max-Min phases drive the two apart and together. Our
-size is AMAD's, not the paper's.
+Attention over the whole window reconstructs what it sees. The Max-Min phases drive it away from and
+towards a Gaussian prior with a learned width for each step and head. The size is AMAD's, not the
+paper's.
 
-Shape legend: T rows of a vehicle, B windows, L steps in a window, C channels.
+Shape legend: T rows of a vehicle, B windows in a batch, L steps, C channels, N rows of a tile.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ LOSS = LossParams(maxmin=3.0, contrast=0.0)  # k of the paper
 STRIDE = 25
 BATCH = 32
 RATE = 3e-3
-SHUT = -30.0  # of the gate to the local view: sigmoid 1e-13, nothing in float32
+SHUT = -30.0  # bias of the gate to the local view: its sigmoid, 1e-13, is nothing in float32
 STEPS = 200
 TAIL = 10  # rows that a window answers for in the trailing form
 
@@ -34,8 +34,8 @@ TAIL = 10  # rows that a window answers for in the trailing form
 def train_transformer(train: Sequence[Series], seed: int, steps: int) -> Amad:
     """The network, trained on windows of these scaled series with every measured value visible.
 
-    Its gates are frozen shut: what reconstructs is the global attention alone, as in the
-    paper, and the prior acts through the association discrepancy only.
+    Its gates are frozen shut: only the global attention reconstructs, as in the paper, and the
+    prior acts through the association discrepancy alone.
 
     Raises:
         DataError: no window fits into any segment.
@@ -58,15 +58,15 @@ def train_transformer(train: Sequence[Series], seed: int, steps: int) -> Amad:
 
 
 class TransformerMember(NetworkMember[Amad]):
-    """Its plain reconstruction error under the evidence chain.
+    """The reconstruction error of the network as a residual, under the evidence chain.
 
-    Windows lie end to end, as in the paper; segments shorter than one have no residual. trailing:
-    windows overlap and each answers for its last 10 rows alone, so that a residual waits for 9 rows
-    at the most; the first 90 of a segment have none.
+    Windows do not overlap, as in the paper; segments shorter than one have no residual. With
+    ``trailing`` windows overlap and each answers for its last 10 rows alone: a residual waits for
+    at most 9 rows, and the first 90 rows of a segment have none.
     """
 
-    def __init__(self, name: str, *, trailing: bool, seed: int, weight: float = 1.0) -> None:
-        super().__init__(name, seed=seed, weight=weight)
+    def __init__(self, name: str, *, trailing: bool, seed: int) -> None:
+        super().__init__(name, seed=seed)
         self.trailing = trailing
         self.context_rows = MODEL.window
         self.lookahead_rows = TAIL - 1 if trailing else MODEL.window
@@ -85,7 +85,7 @@ class TransformerMember(NetworkMember[Amad]):
             todo = tiles(series, MODEL.window, 0)
         passes = visible_passes(self.network, series, todo, need_discrepancy=False)
         for tile, error_NC, _ in passes:
-            residual_TC[tile.first : tile.last] = error_NC
+            residual_TC[tile.rows] = error_NC
         return residual_TC
 
 
@@ -97,5 +97,5 @@ class TransformerCriterion(CriterionScorer):
         self.seed = seed
 
     def learn(self, train: Sequence[Series], calibration: Sequence[Series]) -> None:
-        """Train the network on the rows that the fleet's level pools."""
+        """Train the network on the rows of the fleet's level."""
         self.network = train_transformer(pooled(train), self.seed, STEPS)

@@ -1,10 +1,9 @@
-"""AMAD at its random initialisation under the chain: what training must add to."""
+"""AMAD at its random initialisation, under the evidence chain: the start of a training."""
 
 from amad.baselines.network import seeded
 from amad.config import Fleet, Params
 from amad.config.params import DetectParams, ModelParams
-from amad.detect.build_members import build_members
-from amad.detect.members import Member
+from amad.detect.members import AmadMember, Member
 from amad.model.bundle import Bundle
 from amad.model.network import Amad
 from amad.windows.scaler import Scaler
@@ -13,8 +12,8 @@ from amad.windows.scaler import Scaler
 def untrained_network(channels: int, params: ModelParams, seed: int) -> Amad:
     """A network at its random initialisation, in evaluation mode.
 
-    With a skip its head is zero: it says what the skip says, whatever the seed, and a linear skip
-    that is not fitted is an interpolation. Only with ``skip="none"`` is its output random too.
+    With a skip its head is zero, so it predicts what the skip predicts, whatever the seed; a linear
+    skip that is not fitted interpolates. Only with ``skip="none"`` is its output random too.
     """
     with seeded(seed):
         return Amad(channels, params).eval()
@@ -31,6 +30,4 @@ def untrained_member(
         scaler=scaler,
         meta={},
     )
-    alone = params.model_copy(update={"members": ["amad"], "amad_weight": 1.0})
-    (member,) = build_members(alone, bundle)
-    return member
+    return AmadMember(bundle)

@@ -9,10 +9,11 @@ from typing import TypeVar
 from amad.config import DataError, Stage
 from amad.config.wording import count, some
 from amad.engines.shared.train_result import TrainResult
+from amad.engines.tune.sweep_result import SweepResult
 from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.scores.receipts import RegistrationReceipt, ScoringReceipt
 from amad.telemetry.artifact import Artifact
-from amad.telemetry.files import damaged, read_json
+from amad.telemetry.files import damaged
 from amad.telemetry.health import fleet_health
 from amad.telemetry.ingest_result import IngestResult
 from amad.telemetry.validation import Validation
@@ -27,7 +28,7 @@ def lines(stage: Stage) -> list[str]:
     stages: list[tuple[str, Callable[[Path], list[str] | None]]] = [
         ("ingested", partial(_of, IngestResult, _ingested)),
         ("validated", partial(_of, Validation, _validated)),
-        ("tuned", partial(_of_file, "best.json", "tune", _tuned)),
+        ("tuned", partial(_of, SweepResult, _tuned)),
         ("trained", partial(_of, TrainResult, _trained)),
         ("evaluated", partial(_of, EvaluationMetrics, _evaluated)),
         ("registered", partial(_of, RegistrationReceipt, _registered)),
@@ -72,10 +73,8 @@ def _validated(verdict: Validation) -> list[str]:
     ]
 
 
-def _tuned(content: dict) -> list[str]:
-    return [
-        f"trial {content['trial']} of {content['trials']}, objective {content['objective']:.3f}"
-    ]
+def _tuned(result: SweepResult) -> list[str]:
+    return [f"trial {result.trial} of {result.trials}, objective {result.objective:.3f}"]
 
 
 def _trained(result: TrainResult) -> list[str]:
@@ -158,18 +157,6 @@ def _of(kind: type[Kind], told: Callable[[Kind], list[str]], folder: Path) -> li
     except (KeyError, IndexError, TypeError, ValueError) as error:
         why = f"{type(error).__name__}: {error}"
         raise damaged(folder / kind.FILE, kind.REMEDY, why) from None
-
-
-def _of_file(
-    file: str, stage: str, told: Callable[[dict], list[str]], folder: Path
-) -> list[str] | None:
-    """What a stage's file says; None where there is none."""
-    remedy = f"run 'amad {stage}' again"
-    content = read_json(folder / file, remedy)
-    try:
-        return None if content is None else told(content)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise damaged(folder / file, remedy, f"{type(error).__name__}: {error}") from None
 
 
 def _rows(name: str, said: list[str]) -> list[str]:

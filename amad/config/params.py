@@ -46,6 +46,8 @@ class ModelParams(Strict):
     moved: ClassVar = {
         "mixup": "was removed, the gate is the only mixture; delete this line",
         "context": "was removed; delete this line",
+        "frequencies": "was removed, a kernel always has 8; delete this line",
+        "scales": "was removed, the heads always share out 4; delete this line",
     }
     window: int = Field(100, ge=8)
     """Rows in a window (L)"""
@@ -57,10 +59,6 @@ class ModelParams(Strict):
     """Attention heads in each layer (H)"""
     kernel: Kernel = "automask"
     """Kernel of the distance in time, which shapes the local view of the attention"""
-    frequencies: int = Field(8, ge=1)
-    """Frequencies of which an AutoMask kernel is composed (F)"""
-    scales: int = Field(4, ge=1)
-    """Octave-spaced frequency banks, divided among the heads"""
     skip: Literal["linear", "none"] = "linear"
     """What the network's output is added to at a hidden value: a ridge regression, or nothing"""
     direction: Direction = "both"
@@ -126,8 +124,9 @@ class SearchSpace(Strict):
     """
 
     moved: ClassVar = {
-        name: f"is not searched any more; set model.{name} and delete this line"
-        for name in ("kernel", "frequencies", "scales")
+        "kernel": "is not searched any more; set model.kernel and delete this line",
+        "frequencies": "was removed; delete this line",
+        "scales": "was removed; delete this line",
     }
     mask_family: Choices[MaskFamily] = ["time", "channel", "mixed"]
     """Values of `mask.family`"""

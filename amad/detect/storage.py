@@ -181,9 +181,7 @@ def _write(detector: Detector, folder: Path) -> None:
     if detector.bundle is not None:
         from amad.model.bundle import write_bundle
 
-        b = detector.bundle
-        assert b.scaler is not None, "the network was trained on scaled values"
-        write_bundle(folder / "bundle", b.model, b.params, b.fleet, b.scaler, b.meta)
+        write_bundle(folder / "bundle", detector.bundle)
     found = sorted(file for file in folder.rglob("*") if file.is_file())
     files = {file.relative_to(folder).as_posix(): file_sha256(file) for file in found}
     write_json(folder / CHECKSUMS, {"files": files})

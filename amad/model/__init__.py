@@ -1,13 +1,14 @@
 """AMAD: masks from a spectral kernel, local and global attention mixed, trained without labels."""
 
 from amad.model.bundle import Bundle, read_bundle, write_bundle
-from amad.model.checkpoint import LocalReporter, Reporter, restore_network
+from amad.model.checkpoint import Checkpoint, LocalReporter, Reporter
 from amad.model.masks import complementary_masks, draw_mask
 from amad.model.network import Amad, AmadOutput
 from amad.model.residual import hidden_residual
-from amad.model.training import TrainJob, train
+from amad.model.training import Trained, TrainJob, train
 
 __all__ = [
-    "Amad", "AmadOutput", "Bundle", "LocalReporter", "Reporter", "TrainJob", "complementary_masks",
-    "draw_mask", "hidden_residual", "read_bundle", "restore_network", "train", "write_bundle",
+    "Amad", "AmadOutput", "Bundle", "Checkpoint", "LocalReporter", "Reporter", "TrainJob",
+    "Trained", "complementary_masks", "draw_mask", "hidden_residual", "read_bundle", "train",
+    "write_bundle",
 ]  # fmt: skip

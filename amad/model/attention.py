@@ -4,12 +4,12 @@ With S the scaled logits Q K^T, M those of the kernel, and softmax over j:
 
     global G = softmax(S)    local A = softmax(S + M)    kernel P = softmax(M)
 
-Where the association discrepancy is asked for, the maps are formed (faster on a CPU at the lengths
-in use); else local and global attention are one fused call each, the local one with queries
-[Q, psi] and keys [K, phi], in memory linear in L. Both ways give the same output.
+Where the association discrepancy is asked for, the maps are formed, which is faster on a CPU at the
+lengths in use. Otherwise local and global attention are one fused call each, the local one with
+queries [Q, psi] and keys [K, phi], in memory linear in L. Both ways give the same output.
 
 Shape legend: B windows, L steps, D model width, H heads, E width of a head (D / H), R rank of the
-kernel's factors, i query step, j key step.
+kernel's factors, X any of E, R and E + R, i query step, j key step.
 """
 
 import torch
@@ -19,15 +19,15 @@ from torch.nn import functional
 from amad.config.params import ModelParams
 from amad.model.kernel import make_kernel
 
-LOGIT_RANGE = 20.0  # below the row's largest; what is cut off weighs under 1e-8 beside it
-CACHED_MAP = 2**18  # elements of a map that a CPU core keeps at hand: 1.6 times faster than without
+LOGIT_RANGE = 20.0  # below the largest of a row; what is cut off has less than 1e-8 of its weight
+CACHED_MAP = 2**18  # elements of a map that the cache of a CPU core holds: 1.6 times faster
 
 
 class MixupAttention(nn.Module):
     """One attention layer that mixes a local and a global view of the window.
 
     Input: tokens x_BLD. Output: (mixed_BLD, local_BLD, global_BLD, discrepancy_BL), the last None
-    unless it is asked for and there is a kernel. The mixture of each query is a gate's:
+    unless it is asked for and there is a kernel. A gate mixes the views of each query:
     g local + (1 - g) global with g = sigmoid(linear(token)), one g per head.
 
     Without a kernel there is one view, the global one (``two_views`` is false), and all three
@@ -47,10 +47,10 @@ class MixupAttention(nn.Module):
     def forward(
         self, x_BLD: Tensor, need_discrepancy: bool = True
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Attend; see the class. ``need_discrepancy`` chooses the explicit form."""
+        """Attend; see the class. With ``need_discrepancy`` the maps are formed."""
         B, L, _ = x_BLD.shape
         qkv_BHLE = self.qkv(x_BLD).view(B, L, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        # Logits in float32 whatever the autocast: a kernel's are small differences of large terms.
+        # In float32 even under autocast, as a kernel's logits are small differences of large terms.
         with torch.autocast(x_BLD.device.type, enabled=False):
             q_BHLE, k_BHLE, v_BHLE = qkv_BHLE.float()
             q_BHLE = q_BHLE * q_BHLE.shape[-1] ** -0.5
@@ -59,14 +59,16 @@ class MixupAttention(nn.Module):
                 return self.out(global_BLD), global_BLD, global_BLD, None
             psi_BHLR, phi_HLR = self.kernel(x_BLD.float())
             phi_BHLR = phi_HLR.expand_as(psi_BHLR)
-            parts_BHLX = (q_BHLE, k_BHLE, v_BHLE, psi_BHLR, phi_BHLR)
             if need_discrepancy:
-                local_BHLE, global_BHLE, discrepancy_BL = self._explicit(*parts_BHLX)
+                local_BHLE, global_BHLE, discrepancy_BL = self._explicit(
+                    q_BHLE, k_BHLE, v_BHLE, psi_BHLR, phi_BHLR
+                )
             else:
-                local_BHLE, discrepancy_BL = self._local(*parts_BHLX), None
-                global_BHLE = fused(q_BHLE, k_BHLE, v_BHLE)
-        g_BHL1 = self.gate(x_BLD).sigmoid().transpose(1, 2)[..., None]
-        mixed_BLD = _merge(global_BHLE + g_BHL1 * (local_BHLE - global_BHLE))
+                query_BHLX = torch.cat([q_BHLE, psi_BHLR], dim=-1)
+                local_BHLE = fused(query_BHLX, torch.cat([k_BHLE, phi_BHLR], dim=-1), v_BHLE)
+                global_BHLE, discrepancy_BL = fused(q_BHLE, k_BHLE, v_BHLE), None
+        gate_BHL = self.gate(x_BLD).sigmoid().transpose(1, 2)
+        mixed_BLD = _merge(global_BHLE + gate_BHL[..., None] * (local_BHLE - global_BHLE))
         return self.out(mixed_BLD), _merge(local_BHLE), _merge(global_BHLE), discrepancy_BL
 
     def _explicit(self, *parts_BHLX: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -87,24 +89,15 @@ class MixupAttention(nn.Module):
         distance_BHL = association_discrepancy(m_BHLL, reverse_gradient(s_BHLL))
         return local_BHLE, global_BHLE, bounded(distance_BHL).mean(1)
 
-    @staticmethod
-    def _local(q_BHLE, k_BHLE, v_BHLE, psi_BHLR, phi_BHLR) -> Tensor:
-        query_BHLX = torch.cat([q_BHLE, psi_BHLR], dim=-1)
-        return fused(query_BHLX, torch.cat([k_BHLE, phi_BHLR], dim=-1), v_BHLE)
-
 
 def fused(q_BHLX: Tensor, k_BHLX: Tensor, v_BHLE: Tensor) -> Tensor:
-    """softmax(q k^T) v in O(L) memory: no scaling; any widths of q and of v.
+    """softmax(q k^T) v in O(L) memory, without scaling; v is at most as wide as q.
 
-    Zeros pad the narrower side, as the fused kernels of a CPU want one width for both.
+    Zeros pad v, as the fused kernels of a CPU need one width for both.
     """
-    gap = q_BHLX.shape[-1] - v_BHLE.shape[-1]
-    width = v_BHLE.shape[-1]
-    if gap > 0:
-        v_BHLE = functional.pad(v_BHLE, (0, gap))
-    elif gap < 0:
-        q_BHLX, k_BHLX = functional.pad(q_BHLX, (0, -gap)), functional.pad(k_BHLX, (0, -gap))
-    return functional.scaled_dot_product_attention(q_BHLX, k_BHLX, v_BHLE, scale=1.0)[..., :width]
+    E, X = v_BHLE.shape[-1], q_BHLX.shape[-1]
+    v_BHLX = functional.pad(v_BHLE, (0, X - E)) if X > E else v_BHLE
+    return functional.scaled_dot_product_attention(q_BHLX, k_BHLX, v_BHLX, scale=1.0)[..., :E]
 
 
 def association_discrepancy(m_BHLL: Tensor, s_BHLL: Tensor) -> Tensor:
@@ -120,7 +113,7 @@ def association_discrepancy(m_BHLL: Tensor, s_BHLL: Tensor) -> Tensor:
 
 
 def bounded(distance: Tensor) -> Tensor:
-    """d / (1 + d), in [0, 1): a discrepancy that the Max phase cannot make swamp the loss."""
+    """d / (1 + d), in [0, 1): the Max phase cannot make this discrepancy dominate the loss."""
     return distance / (1 + distance)
 
 
@@ -137,9 +130,9 @@ class _ReverseGradient(torch.autograd.Function):
 def reverse_gradient(x: Tensor) -> Tensor:
     """``x`` itself, whose gradient changes sign on the way back.
 
-    On the global logits of the discrepancy it makes one backward pass of +k D do both phases of
-    Max-Min: the kernel gets the gradient of +k D (P approaches G), the global attention that of
-    -k D (G leaves P).
+    On the global logits of the discrepancy, it lets one backward pass of +k D do both phases of
+    Max-Min: the kernel gets the gradient of +k D, so P approaches G, and the global attention that
+    of -k D, so G moves away from P.
     """
     return _ReverseGradient.apply(x)
 

@@ -1,16 +1,17 @@
-"""LATAD's learnable augmentation (arXiv 2406.12260, our reading): what makes a contrast hard.
+"""LATAD's learnable augmentation (arXiv 2406.12260, our reading): hard negatives of a contrast.
 
 Small residual convolutions look at a window and say how much of each value to keep: masks
-m_k = sigmoid(g_k(x)), and the copies x_k = m_k x are the negatives. Masks and encoder play against
-each other through one backward pass:
+m_k = sigmoid(g_k(x)). The copies x_k = m_k x are the negatives. Masks and encoder are trained
+against each other in one backward pass:
 
     encoder   minimises  mean d(z, z+) + mean max(0, d(z, z+) - d(z, z_k) + margin_k)
     masks     minimise   WEIGHT (mean(1 - m) - RHO diversity - the same hinge)
 
-so that the masks stay close to "keep everything" (else a negative is too easy), differ from each
-other, and search for the copies that the encoder cannot yet tell from the window. d = 1 - cosine.
+The masks stay close to "keep everything", as a negative is otherwise too easy. They differ from
+each other, and search for the copies that the encoder cannot yet tell from the window.
+d = 1 - cosine.
 
-Shape legend: B windows, L steps, C channels, K masks, X convolution channels.
+Shape legend: B windows, L steps, C channels, K masks, P pairs of masks, X convolution channels.
 """
 
 import numpy as np
@@ -20,14 +21,14 @@ from torch.nn import functional
 
 from amad.model.attention import reverse_gradient
 
-MASKS = 3
+MASKS = 3  # K
 WIDTH = 8  # convolution channels of each mask
 START_LOGIT = 1.5  # an untrained mask keeps about four fifths: a mild change, so a hard negative
-LOGIT_LIMIT = 4.0  # a mask stays within 0.018 and 0.982, where its gradient lives
+LOGIT_LIMIT = 4.0  # keeps a mask between 0.018 and 0.982, where it has a gradient
 INPUT_LIMIT = 10.0  # train spreads
-MARGINS = (0.1, 1.0)  # of the triplet, from no change to a window that is blanked
-WEIGHT = 0.1  # lambda: of all that the masks are trained by
-RHO = 0.3  # of the diversity; more makes masks so strong that the hinge is soon 0
+MARGINS = (0.1, 1.0)  # of the triplet, from no change to a window of zeros
+WEIGHT = 0.1  # lambda, the weight of everything that the masks are trained by
+RHO = 0.3  # weight of the diversity; with more, masks are so strong that the hinge is soon 0
 
 
 class LearnedMasks(nn.Module):
@@ -38,31 +39,29 @@ class LearnedMasks(nn.Module):
     x_BLC: scaled windows; 0 where the network may not look.
     """
 
-    def __init__(self, channels: int, masks: int = MASKS) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        assert masks >= 2, "diversity compares masks"
-        self.masks, inner = masks, masks * WIDTH
+        inner = MASKS * WIDTH
         self.enter = nn.Conv1d(channels, inner, 1)
-        self.first = nn.Conv1d(inner, inner, 3, padding=1, groups=masks)
-        self.second = nn.Conv1d(inner, inner, 3, padding=1, groups=masks)
-        self.leave = nn.Conv1d(inner, masks * channels, 1, groups=masks)
-        if self.leave.bias is not None:
-            nn.init.constant_(self.leave.bias, START_LOGIT)
+        self.first = nn.Conv1d(inner, inner, 3, padding=1, groups=MASKS)
+        self.second = nn.Conv1d(inner, inner, 3, padding=1, groups=MASKS)
+        self.leave = nn.Conv1d(inner, MASKS * channels, 1, groups=MASKS)
+        assert self.leave.bias is not None
+        nn.init.constant_(self.leave.bias, START_LOGIT)
 
     def forward(self, x_BLC: Tensor) -> Tensor:
         """mask_BKLC float32."""
         token_BXL = self.enter(x_BLC.clamp(-INPUT_LIMIT, INPUT_LIMIT).transpose(1, 2))
         token_BXL = token_BXL + self.second(functional.gelu(self.first(token_BXL)))
         logit_BXL = self.leave(functional.gelu(token_BXL)).float()
-        logit_BKLC = logit_BXL.unflatten(1, (self.masks, -1)).transpose(2, 3)
+        logit_BKLC = logit_BXL.unflatten(1, (MASKS, -1)).transpose(2, 3)
         return (LOGIT_LIMIT * torch.tanh(logit_BKLC / LOGIT_LIMIT)).sigmoid()
 
 
 def strength(mask_BKLC: Tensor, real_BLC: Tensor) -> Tensor:
-    """What share of a window each mask takes away, (B, K) in [0, 1].
+    """The share of a window that each mask takes away, (B, K) in [0, 1].
 
-    It is mean(1 - m) over the cells that are real (bool): cells that no network sees could be
-    masked for nothing.
+    It is mean(1 - m) over the real cells (bool), as masking the others has no effect.
     """
     real_B1LC = real_BLC[:, None]
     gone_BK = ((1 - mask_BKLC) * real_B1LC).sum((2, 3))
@@ -72,8 +71,8 @@ def strength(mask_BKLC: Tensor, real_BLC: Tensor) -> Tensor:
 def diversity(mask_BKLC: Tensor, real_BLC: Tensor) -> Tensor:
     """Root mean square difference of two masks, mean over pairs and windows. Scalar in [0, 1].
 
-    The root keeps the masks alive: taking away a share p costs p and gains about sqrt(p), so that
-    the least cost lies at a share above 0, however hard the closeness pulls.
+    The root keeps the masks from taking nothing away: a share p costs p and gains about sqrt(p), so
+    the least cost is always at a share above 0.
     """
     one_P, other_P = torch.triu_indices(mask_BKLC.shape[1], mask_BKLC.shape[1], offset=1)
     gap_BPLC = (mask_BKLC[:, one_P] - mask_BKLC[:, other_P]).square() * real_BLC[:, None]
@@ -82,15 +81,15 @@ def diversity(mask_BKLC: Tensor, real_BLC: Tensor) -> Tensor:
 
 
 def mask_cost(mask_BKLC: Tensor, real_BLC: Tensor) -> Tensor:
-    """WEIGHT (mean(1 - m) - RHO diversity): the part of the loss that is the masks' own. Scalar."""
+    """WEIGHT (mean(1 - m) - RHO diversity): the masks' own term of the loss. Scalar."""
     closeness = strength(mask_BKLC, real_BLC).mean()
     return WEIGHT * (closeness - RHO * diversity(mask_BKLC, real_BLC))
 
 
 def opposed(mask: Tensor) -> Tensor:
-    """The mask itself, whose gradient comes back with its sign changed and WEIGHT times as large.
+    """The mask itself; on the way back its gradient is multiplied by -WEIGHT.
 
-    On the way to the encoder it makes the masks climb what the encoder descends.
+    So the masks maximise what the encoder, which comes after it, minimises.
     """
     return mask.detach() + reverse_gradient(WEIGHT * (mask - mask.detach()))
 
@@ -101,16 +100,16 @@ def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 def margin(strength_BK: Tensor) -> Tensor:
-    """The triplet margin of each copy: grows over MARGINS with how much of the window is gone.
+    """The triplet margin of each copy, from one of MARGINS to the other, as the masks take more.
 
-    A target, not a quantity to train: no gradient passes.
+    It is a target and is not trained: no gradient passes.
     """
     low, high = MARGINS
     return low + (high - low) * strength_BK.detach()
 
 
 def hinge(near: Tensor, far: Tensor, margin: Tensor) -> Tensor:
-    """mean max(0, near - far + margin): 0 once every negative is a margin further off. Scalar."""
+    """mean max(0, near - far + margin): 0 once every negative is a margin further away. Scalar."""
     return functional.relu(near - far + margin).mean()
 
 

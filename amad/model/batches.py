@@ -1,9 +1,9 @@
 """What the steps of a training see: windows of a store, what was measured in them, and masks.
 
-Shape legend: B windows in a batch, L steps in a window, C channels, W windows of an index.
+Shape legend: T rows of a vehicle, B windows in a batch, L steps, C channels, W windows of an index.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from amad.model.losses import hidden_and_counted
 from amad.model.masks import draw_mask
 from amad.windows import CALIBRATION, TRAIN, WindowIndex, WindowStore, epoch_batches
 
-VALIDATION_WINDOWS = 512  # at the most, evenly spaced over the calibration rows
+VALIDATION_WINDOWS = 512  # at most, evenly spaced over the calibration rows
 
 
 class Windows:
@@ -31,7 +31,8 @@ class Windows:
         )
         window = params.model.window
         stride, apart = params.train.stride, window
-        if params.model.direction == "past":  # one block a window to predict: a window for each
+        if params.model.direction == "past":
+            # Only the last block of a window is predicted, so windows start at most a block apart.
             stride, apart = (min(n, params.mask.block) for n in (stride, apart))
         self.train = WindowIndex(store, window, stride, TRAIN)
         self.validation = WindowIndex(store, window, apart, CALIBRATION)
@@ -42,24 +43,19 @@ class Windows:
 
     def gather(self, index: WindowIndex, ids_B: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         """x_BLC float32, valid_BLC bool and level_B (long) of some windows."""
-        valid_BLC = np.stack(
-            [
-                self._valid[vehicle][row : row + index.window] == 1
-                for vehicle, row in zip(index.vehicle_W[ids_B], index.row_W[ids_B], strict=True)
-            ]
-        )
         device = self.reporter.device
         return (
             torch.from_numpy(index.gather(ids_B)).to(device),
-            torch.from_numpy(valid_BLC).to(device),
+            torch.from_numpy(measured(index, self._valid, ids_B)).to(device),
             torch.from_numpy(self._level[index.vehicle_W[ids_B]]).to(device),
         )
 
-    def batches(self, epoch: int, limit: int) -> list[np.ndarray]:
-        """Window ids of each step of this rank; ``limit`` windows an epoch at the most."""
+    def batches(self, epoch: int) -> list[np.ndarray]:
+        """Window ids of each step of this rank."""
+        train = self.params.train
         return epoch_batches(
-            self.train, self.params.train.batch, self.params.seed, epoch, self.reporter.rank,
-            self.reporter.world_size, limit,
+            self.train, train.batch, self.params.seed, epoch, self.reporter.rank,
+            self.reporter.world_size, train.max_windows,
         )  # fmt: skip
 
     def steps(
@@ -78,6 +74,12 @@ class Windows:
             x_BLC, valid_BLC, level_B = self.gather(self.train, ids_B)
             mask_BLC = mask_BLC.to(self.reporter.device)
             yield x_BLC, *hidden_and_counted(mask_BLC, valid_BLC), level_B
+
+
+def measured(index: WindowIndex, valid: Sequence[np.ndarray], ids_B: np.ndarray) -> np.ndarray:
+    """Which cells of some windows were measured, bool (B, L, C). valid: valid_TC per vehicle."""
+    pairs = zip(index.vehicle_W[ids_B], index.row_W[ids_B], strict=True)
+    return np.stack([valid[vehicle][row : row + index.window] == 1 for vehicle, row in pairs])
 
 
 def seed_of(seed: int, epoch: int, stream: int) -> int:

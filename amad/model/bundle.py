@@ -1,136 +1,119 @@
 """The bundle: a trained network with all that scoring needs, readable by a person, no pickle.
 
-A folder of ``weights.safetensors`` and ``bundle.json`` (format, channels, levels, params, the fleet
-contract, the scaler, the weights' digest, a digest of all these, and meta: data hash, commit, seed,
-as the caller has them). The same content gives the same bytes.
+A folder of ``weights.safetensors`` and ``bundle.json``. The same content gives the same bytes.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors.torch import load, save
 
 from amad.config import DataError, Fleet, Params
-from amad.config.digest import json_sha256, sha256_of
+from amad.config.digest import sha256_of
 from amad.model.levels import Levels
 from amad.model.network import Amad
-from amad.telemetry.files import staged, write_json
+from amad.telemetry.files import damaged, read_json, staged, write_json
 from amad.windows.scaler import Scaler
 
-FORMAT = 4
-M = TypeVar("M", bound=BaseModel)
+FORMAT = 5
 WEIGHTS, CONTENT = "weights.safetensors", "bundle.json"
+REMEDY = "train again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
-    """What ``read_bundle`` returns; the model is on the CPU, in evaluation mode."""
+    """A trained network; as ``read_bundle`` gives it, on the CPU and in evaluation mode.
+
+    scaler: None for an untrained network, which is not saved. meta: where it comes from, such as
+    the data hash and the seed. It holds what JSON can, and no time of day where the same training
+    should give the same bytes.
+    """
 
     model: Amad
     params: Params
     fleet: Fleet
-    scaler: Scaler | None  # None: of an untrained network, which is not saved
+    scaler: Scaler | None
     meta: dict
 
 
-def write_bundle(
-    path: Path, model: Amad, params: Params, fleet: Fleet, scaler: Scaler, meta: dict
-) -> None:
-    """Write the bundle folder in one piece.
+class _Content(BaseModel):
+    """``bundle.json``, beside its seal."""
 
-    meta: what JSON can hold, without a time of day where the same training should give the same
-    bytes.
-    """
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int
+    channels: list[str]
+    levels: Levels
+    params: Params
+    fleet: Fleet
+    scaler: dict
+    weights_sha256: str
+    meta: dict
+
+
+def write_bundle(path: Path, bundle: Bundle) -> None:
+    """Write the bundle folder in one piece."""
+    model, fleet = bundle.model, bundle.fleet
     assert model.channels == len(fleet.channels), "the network's channels are the fleet's"
-    state = {name: weight.cpu().contiguous() for name, weight in model.state_dict().items()}
-    weights = save(state)
+    assert bundle.scaler is not None, "the network was trained on scaled values"
+    weights = save({name: w.cpu().contiguous() for name, w in model.state_dict().items()})
+    content = _Content(
+        format=FORMAT,
+        channels=fleet.channel_names,
+        levels=model.levels,
+        params=bundle.params,
+        fleet=fleet,
+        scaler=bundle.scaler.to_json(),
+        weights_sha256=sha256_of(weights),
+        meta=bundle.meta,
+    )
     with staged(path) as stage:
         stage.mkdir()
         (stage / WEIGHTS).write_bytes(weights)
-        content = {
-            "format": FORMAT,
-            "channels": fleet.channel_names,
-            "levels": model.levels.to_json(),
-            "params": params.model_dump(mode="json"),
-            "fleet": fleet.model_dump(mode="json"),
-            "scaler": scaler.to_json(),
-            "weights_sha256": sha256_of(weights),
-            "meta": meta,
-        }
-        content["content_sha256"] = _digest_of(content)
-        write_json(stage / CONTENT, content)
+        write_json(stage / CONTENT, content.model_dump(mode="json"), sealed=True)
 
 
 def read_bundle(path: Path) -> Bundle:
     """Read a bundle folder.
 
     Raises:
-        DataError: a file is missing, incomplete, of another format, or does not fit the others;
-            the message names it.
+        DataError: a file is missing, damaged, of another format, or does not fit the others; the
+            message names it.
     """
-    path = Path(path)
-    weights, text = (_bytes(path / name) for name in (WEIGHTS, CONTENT))
-    where = path / CONTENT
+    where, file = path / CONTENT, path / WEIGHTS
+    stored = read_json(where, REMEDY, keys=["format"], required=True)
+    if stored["format"] != FORMAT:
+        raise DataError(
+            f"{where}: has format {stored['format']}, this version reads {FORMAT}; {REMEDY}"
+        )
     try:
-        content = json.loads(text)
-        intact = content.pop("content_sha256", None) == _digest_of(content)
-        if (version := content["format"]) != FORMAT:
-            raise DataError(
-                f"{where}: has format {version}, this version reads {FORMAT}; train again"
-            )
-        channels, levels, params, fleet, scaler, digest, meta = (
-            content[key]
-            for key in (
-                "channels", "levels", "params", "fleet", "scaler", "weights_sha256", "meta",
-            )
-        )  # fmt: skip
-    except (ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{where}: not a bundle's JSON ({error}); train again") from None
-    except KeyError as error:
-        raise DataError(f"{where}: incomplete, it lacks {error}; train again") from None
-    if not intact:
-        raise DataError(f"{where}: damaged, its content is not what was written; train again")
-    params, fleet = _typed(Params, params, where), _typed(Fleet, fleet, where)
-    scaler = Scaler.from_json(scaler)
-    if not channels == fleet.channel_names == scaler.channels:
+        content = _Content.model_validate(stored)
+    except ValidationError as error:
+        first = error.errors()[0]
+        why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise damaged(where, REMEDY, why) from None
+    scaler = Scaler.from_json(content.scaler)
+    if not content.channels == content.fleet.channel_names == scaler.channels:
         raise DataError(
-            f"{where}: the channels of the weights, the fleet and the scaler differ; train again"
+            f"{where}: the channels of the weights, the fleet and the scaler differ; {REMEDY}"
         )
-    if sha256_of(weights) != digest:
+    try:
+        weights = file.read_bytes()
+    except OSError:
+        raise DataError(f"{file} is missing; the bundle is incomplete, {REMEDY}") from None
+    if sha256_of(weights) != content.weights_sha256:
         raise DataError(
-            f"{path / WEIGHTS}: not the weights that {CONTENT} was written with (damaged, or an "
-            "incomplete copy); train again"
+            f"{file}: not the weights that {CONTENT} was written with (damaged, or an incomplete "
+            f"copy); {REMEDY}"
         )
-    levels = Levels.from_json(levels)
-    model = Amad(len(channels), params.model, levels, params.mask.block)
+    params = content.params
+    model = Amad(len(content.channels), params.model, content.levels, params.mask.block)
     try:
         model.load_state_dict(load(weights))
     except RuntimeError as error:
         reason = " ".join(str(error).split())
-        raise DataError(f"{path / WEIGHTS}: does not fit params.model: {reason}") from None
-    return Bundle(model=model.eval(), params=params, fleet=fleet, scaler=scaler, meta=meta)
-
-
-def _digest_of(content: dict) -> str:
-    """A hash of what ``bundle.json`` holds beside it."""
-    content = json.loads(json.dumps(content))  # as a reader finds it
-    return json_sha256(content)
-
-
-def _bytes(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError:
-        raise DataError(f"{file}: missing; the bundle is incomplete, train again") from None
-
-
-def _typed(model: type[M], content: dict, where: Path) -> M:
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"{where}: {model.__name__} {key}: {first['msg']}; train again") from None
+        raise DataError(f"{file}: does not fit params.model: {reason}") from None
+    return Bundle(
+        model=model.eval(), params=params, fleet=content.fleet, scaler=scaler, meta=content.meta
+    )

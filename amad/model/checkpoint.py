@@ -1,13 +1,12 @@
 """Checkpoints of a training run, and where its epochs are reported to.
 
-A checkpoint is a folder with ``state.pt`` (plain tensors, numbers and strings, read without
-pickle's code) and its hash in ``state.sha256``: torch reads a damaged file as if it were sound.
-Learning rate, order of the windows, masks and random numbers are functions
-of (seed, epoch), so that the weights, the optimiser and the epoch are all that a resume needs.
+The learning rate, the order of the windows, the masks and the random numbers are functions of
+(seed, epoch), so the weights, the optimiser and the epochs so far are all that a resume needs.
 """
 
 import pickle
 import shutil
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -20,7 +19,73 @@ from amad.model.levels import Levels
 from amad.model.network import Amad
 from amad.telemetry.files import full_disk_named, staged
 
+# The hash is needed because torch reads a damaged file as if it were sound.
 STATE, HASH = "state.pt", "state.sha256"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A training after some of its epochs.
+
+    digest: of everything that the weights depend on. channels, levels, block: what ``Amad`` is
+    built with, beside its settings. epochs: the metrics of each. objective, optimiser: their state
+    dicts.
+    """
+
+    digest: str
+    channels: int
+    levels: Levels
+    block: int
+    epochs: list[dict]
+    objective: dict
+    optimiser: dict
+
+    def write(self, folder: Path) -> None:
+        """Write the files of the checkpoint into a folder that exists."""
+        with full_disk_named(folder / STATE):
+            torch.save(vars(self) | {"levels": asdict(self.levels)}, folder / STATE)
+            (folder / HASH).write_text(file_sha256(folder / STATE), encoding="ascii")
+
+    @classmethod
+    def read(
+        cls, folder: Path, device: torch.device | str = "cpu", digest: str | None = None
+    ) -> "Checkpoint":
+        """Read what ``write`` wrote, without the code that a pickle may hold.
+
+        digest: that the checkpoint must have; default: any.
+
+        Raises:
+            DataError: a file is missing or damaged, or the digest is another.
+        """
+        path = Path(folder) / STATE
+        try:
+            known = (path.parent / HASH).read_text(encoding="ascii", errors="replace")
+            if file_sha256(path) != known:
+                raise OSError("its content is not what was written")
+            content = torch.load(path, map_location=device, weights_only=True)
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            raise DataError(
+                f"{path}: no readable checkpoint ({str(error).splitlines()[0]}); "
+                "remove its folder to train from the start"
+            ) from None
+        if digest is not None and content["digest"] != digest:
+            raise DataError(
+                f"{folder}: the checkpoint was made by other settings, data or code (digest "
+                f"{content['digest']}, this run's is {digest}); give the run another folder, or "
+                "remove it"
+            )
+        return cls(**content | {"levels": Levels(**content["levels"])})
+
+    def network(self, params: ModelParams) -> Amad:
+        """The trained network, on the CPU, ready to score. params: those it was trained with."""
+        network = Amad(self.channels, params, self.levels, self.block)
+        weights = {
+            name.removeprefix("network."): weight
+            for name, weight in self.objective.items()
+            if name.startswith("network.")
+        }
+        network.load_state_dict(weights)
+        return network.eval()
 
 
 class Reporter(Protocol):
@@ -36,11 +101,15 @@ class Reporter(Protocol):
     def report(self, metrics: dict, checkpoint: Path | None) -> None:
         """Take the metrics of an epoch and, from rank 0, a checkpoint folder to keep a copy of.
 
-        Every rank calls it once an epoch; it may wait for the others.
+        Every rank calls it once per epoch; it may wait for the others.
         """
 
-    def latest(self) -> Path | None:
-        """The folder of the checkpoint to go on from; None at the start."""
+    def latest(self, digest: str) -> Checkpoint | None:
+        """The checkpoint to go on from, with this digest; None at the start.
+
+        Raises:
+            DataError: it cannot be read, or has another digest.
+        """
 
 
 class LocalReporter:
@@ -61,61 +130,6 @@ class LocalReporter:
         if self.world_size > 1:
             torch.distributed.barrier()
 
-    def latest(self) -> Path | None:
-        """The kept checkpoint, if there is one."""
-        return self._kept if self._kept.is_dir() else None
-
-
-def save_checkpoint(folder: Path, state: dict) -> None:
-    """Write ``state`` (tensors, numbers, strings, lists and dicts of them) into ``folder``."""
-    with full_disk_named(folder / STATE):
-        torch.save(state, folder / STATE)
-        (folder / HASH).write_text(file_sha256(folder / STATE), encoding="ascii")
-
-
-def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> dict:
-    """Read what ``save_checkpoint`` wrote.
-
-    Raises:
-        DataError: the file is missing or broken.
-    """
-    path = Path(folder) / STATE
-    try:
-        if file_sha256(path) != (path.parent / HASH).read_text(encoding="ascii", errors="replace"):
-            raise OSError("its content is not what was written")
-        return torch.load(path, map_location=device, weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise DataError(
-            f"{path}: no readable checkpoint ({str(error).splitlines()[0]}); "
-            "remove its folder to train from the start"
-        ) from None
-
-
-def require_digest(state: dict, digest: str, folder: Path) -> None:
-    """Refuse a checkpoint that other settings, data or code have made.
-
-    Raises:
-        DataError: the digests differ.
-    """
-    if state["digest"] != digest:
-        raise DataError(
-            f"{folder}: the checkpoint was made by other settings, data or code (digest "
-            f"{state['digest']}, this run's is {digest}); give the run another folder, or remove it"
-        )
-
-
-def restore_network(folder: Path, params: ModelParams) -> Amad:
-    """The network of a checkpoint, on the CPU, ready to score.
-
-    Raises:
-        DataError: there is no readable checkpoint.
-    """
-    state = load_checkpoint(folder)
-    network = Amad(state["channels"], params, Levels.from_json(state["levels"]), state["block"])
-    weights = {
-        name.removeprefix("network."): weight
-        for name, weight in state["objective"].items()
-        if name.startswith("network.")
-    }
-    network.load_state_dict(weights)
-    return network.eval()
+    def latest(self, digest: str) -> Checkpoint | None:
+        """The kept checkpoint, if there is one; see ``Reporter``."""
+        return Checkpoint.read(self._kept, self.device, digest) if self._kept.is_dir() else None

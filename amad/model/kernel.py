@@ -1,13 +1,13 @@
-"""Relative-lag kernels of the local attention branch, as factors of their logits.
+"""Kernels of the distance in time for the local view of the attention, as factors of their logits.
 
 A kernel adds the logits M_ij to those of the attention. Both kernels here factor,
 
     M_ij = psi_i . phi_j + (a number that depends on i alone, which a softmax over j ignores),
 
-so no L x L map is needed to use one: append psi to the queries and phi to the keys.
+so no L x L map is needed to use one: psi is appended to the queries and phi to the keys.
 
 Shape legend: B windows, L steps, D model width, H heads, S scales, F frequencies, R rank of the
-factors (2F or 2), i query step, j key step.
+factors (2F or 2), K lags, i query step, j key step.
 """
 
 import math
@@ -17,23 +17,26 @@ from torch import Tensor, nn
 
 from amad.config.params import ModelParams
 
+FREQUENCIES = 8  # F
+SCALES = 4  # S, or as many as there are heads: a scale without a head would have no use
 FINEST_SIGMA = 5.0  # steps: width of the Gaussian in which the finest scale starts
-LEAST_SIGMA = 0.1  # narrower, the nearest neighbour weighs under 1e-21: the same kernel in float32
+# With a narrower peak the nearest neighbour weighs less than 1e-21: the same kernel in float32.
+LEAST_SIGMA = 0.1
 
 
 class AutoMask(nn.Module):
-    """Any relative-lag kernel up to a truncated spectral expansion, chosen by the token itself.
+    """Any kernel of the lag, up to a truncated spectral expansion, chosen by the token itself.
 
         M_ij = sum_m a_im cos(w_m (i - j)) + b_im sin(w_m (i - j))
 
     The coefficients [a_i, b_i] are a linear map of token i, per head. The F frequencies of a head
-    are learned and start log-spaced from pi / L, half a period in the window, to pi / 2^s, the
-    finest detail that scale s resolves: the heads share the scales out. With
+    are learned. They start log-spaced from pi / L, half a period in the window, to pi / 2^s, the
+    finest detail that scale s resolves; the scales are divided among the heads. With
     phi_j = [cos w j, sin w j] the addition theorems make M a product of rank at most 2F.
 
-    The expansion stands in the logit domain, where (in a window of 100 steps) eight frequencies
-    hold every Gaussian of interest and kernels of several peaks; softmax makes a distribution of
-    it. It starts as a mild Gaussian, wider for coarser scales. Our reading of AMAD (arXiv
+    The expansion is of the logits. In a window of 100 steps, eight frequencies then approximate
+    every Gaussian of interest and kernels of several peaks; the softmax makes a distribution of
+    them. Each head starts as a mild Gaussian, wider for coarser scales. Our reading of AMAD (arXiv
     2504.06643), AutoMask.
     """
 
@@ -41,32 +44,30 @@ class AutoMask(nn.Module):
 
     def __init__(self, params: ModelParams) -> None:
         super().__init__()
-        self.heads, self.length = params.heads, params.window
-        scales = min(params.scales, params.heads)  # a scale without a head would be dead weight
-        frequency_SF = torch.stack(
-            [frequency_bank(params.frequencies, params.window, scale) for scale in range(scales)]
-        )
+        self.heads = params.heads
+        scales = min(SCALES, self.heads)
+        frequency_SF = torch.stack([frequency_bank(params.window, s) for s in range(scales)])
         self.log_frequency_SF = nn.Parameter(frequency_SF.log().float())
-        scale_H = torch.arange(params.heads) * scales // params.heads
+        scale_H = torch.arange(self.heads) * scales // self.heads
         self.register_buffer("scale_H", scale_H, persistent=False)
-        self.coefficient = nn.Linear(params.width, params.heads * 2 * params.frequencies)
+        self.coefficient = nn.Linear(params.width, self.heads * 2 * FREQUENCIES)
         with torch.no_grad():
-            bias_H2F = self.coefficient.bias.view(params.heads, 2, params.frequencies)
+            bias_H2F = self.coefficient.bias.view(self.heads, 2, FREQUENCIES)
             bias_H2F.zero_()
             for head, scale in enumerate(scale_H.tolist()):
                 sigma = min(FINEST_SIGMA * 2**scale, params.window / 2)
-                bias_H2F[head, 0] = gaussian_coefficients(frequency_SF[scale], sigma, self.length)
-            self.coefficient.weight.mul_(0.1)  # the token bends the Gaussian, it does not drown it
+                bias_H2F[head, 0] = gaussian_coefficients(frequency_SF[scale], sigma, params.window)
+            # The token bends the Gaussian and does not drown it.
+            self.coefficient.weight.mul_(0.1)
 
     def forward(self, x_BLD: Tensor) -> tuple[Tensor, Tensor]:
-        """Return psi_BHLR and phi_HLR with R = 2F; x_BLD are the layer's (normalised) tokens."""
+        """Return psi_BHLR and phi_HLR with R = 2F; x_BLD are the layer's normalised tokens."""
         B, L, _ = x_BLD.shape
         frequency_HF = self.log_frequency_SF.exp()[self.scale_H]
-        step_L = torch.arange(L, device=x_BLD.device, dtype=frequency_HF.dtype) - (L - 1) / 2
-        angle_HLF = step_L[None, :, None] * frequency_HF[:, None, :]
+        angle_HLF = centred_steps(x_BLD)[None, :, None] * frequency_HF[:, None, :]
         cos_HLF, sin_HLF = angle_HLF.cos(), angle_HLF.sin()
-        a_BHLF, b_BHLF = self.coefficient(x_BLD).view(B, L, self.heads, 2, -1).unbind(3)
-        a_BHLF, b_BHLF = a_BHLF.transpose(1, 2), b_BHLF.transpose(1, 2)
+        coefficient_BHL2F = self.coefficient(x_BLD).view(B, L, self.heads, 2, -1).transpose(1, 2)
+        a_BHLF, b_BHLF = coefficient_BHL2F.unbind(3)
         psi_BHLR = torch.cat(
             [a_BHLF * cos_HLF + b_BHLF * sin_HLF, a_BHLF * sin_HLF - b_BHLF * cos_HLF], dim=-1
         )
@@ -88,15 +89,14 @@ class GaussianPrior(nn.Module):
         self.width_of_peak = nn.Linear(params.width, params.heads)
 
     def forward(self, x_BLD: Tensor) -> tuple[Tensor, Tensor]:
-        """Return psi_BHL2 and phi_HL2; x_BLD are the layer's (normalised) tokens."""
-        L = x_BLD.shape[1]
+        """Return psi_BHLR and phi_HLR with R = 2; x_BLD are the layer's normalised tokens."""
         s_BHL = self.width_of_peak(x_BLD).transpose(1, 2)
         sigma_BHL = (3.0 ** (torch.sigmoid(5 * s_BHL) + 1e-5) - 1).clamp_min(LEAST_SIGMA)
-        step_L = torch.arange(L, device=x_BLD.device, dtype=sigma_BHL.dtype) - (L - 1) / 2
+        step_L = centred_steps(x_BLD)
         slope_BHL = sigma_BHL.square().reciprocal()
-        psi_BHL2 = torch.stack([slope_BHL * step_L, -0.5 * slope_BHL], dim=-1)
-        phi_L2 = torch.stack([step_L, step_L.square()], dim=-1)
-        return psi_BHL2, phi_L2.expand(s_BHL.shape[1], L, 2)
+        psi_BHLR = torch.stack([slope_BHL * step_L, -0.5 * slope_BHL], dim=-1)
+        phi_LR = torch.stack([step_L, step_L.square()], dim=-1)
+        return psi_BHLR, phi_LR.expand(s_BHL.shape[1], *phi_LR.shape)
 
 
 def make_kernel(params: ModelParams) -> nn.Module | None:
@@ -105,27 +105,36 @@ def make_kernel(params: ModelParams) -> nn.Module | None:
     return kinds[params.kernel](params) if params.kernel != "none" else None
 
 
-def frequency_bank(frequencies: int, length: int, scale: int) -> Tensor:
-    """F angular frequencies per step (float64), log-spaced from pi / L to pi / 2^scale."""
+def centred_steps(x_BLD: Tensor) -> Tensor:
+    """The numbers of the steps (L,) float32, 0 in the middle of the window."""
+    L = x_BLD.shape[1]
+    return torch.arange(L, device=x_BLD.device, dtype=x_BLD.dtype) - (L - 1) / 2
+
+
+def frequency_bank(length: int, scale: int) -> Tensor:
+    """F angular frequencies per step (float64), log-spaced from pi / L to pi / 2^scale.
+
+    length: L. In a short window a coarse scale still spans two octaves.
+    """
     lowest = math.pi / length
-    highest = max(math.pi / 2**scale, 4 * lowest)  # a coarse scale of a short window keeps a range
-    return torch.logspace(math.log10(lowest), math.log10(highest), frequencies, dtype=torch.float64)
+    highest = max(math.pi / 2**scale, 4 * lowest)
+    return torch.logspace(math.log10(lowest), math.log10(highest), FREQUENCIES, dtype=torch.float64)
 
 
 def gaussian_coefficients(frequency_F: Tensor, sigma: float, length: int) -> Tensor:
     """The cosine coefficients a_F whose kernel is a Gaussian of width ``sigma`` steps.
 
-    Least squares of sum_m a_m cos(w_m d) + constant on -d^2 / (2 sigma^2) over all lags |d| < L,
-    weighted by what the lag weighs in the softmax (and a little everywhere, so that far lags stay
-    far). The ridge keeps the coefficients small where several do.
+    Least squares of sum_m a_m cos(w_m d) + constant on -d^2 / (2 sigma^2) over all lags |d| < L.
+    Each lag has its weight in the softmax, and a little more, so that far lags stay far. The ridge
+    keeps the coefficients small where several sets of them would do.
     """
-    lag_d = torch.arange(length, dtype=torch.float64)
-    logit_d = -lag_d.square() / (2 * sigma**2)
-    weight_d = (logit_d / 2).exp() + 1e-6
-    base_dF = torch.cat(
-        [(lag_d[:, None] * frequency_F.double()).cos(), torch.ones(length, 1).double()], dim=1
+    lag_K = torch.arange(length, dtype=torch.float64)
+    logit_K = -lag_K.square() / (2 * sigma**2)
+    weight_K = (logit_K / 2).exp() + 1e-6
+    base_KF = torch.cat(
+        [(lag_K[:, None] * frequency_F.double()).cos(), torch.ones(length, 1).double()], dim=1
     )
-    left = base_dF.T @ (weight_d[:, None] * base_dF)
+    left = base_KF.T @ (weight_K[:, None] * base_KF)
     left += 1e-9 * torch.eye(len(left), dtype=torch.float64)
-    right = base_dF.T @ (weight_d * logit_d)
+    right = base_KF.T @ (weight_K * logit_K)
     return torch.linalg.solve(left, right)[:-1]

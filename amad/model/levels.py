@@ -8,7 +8,7 @@ from amad.windows.scaler import serving
 from amad.windows.series import TRAIN
 from amad.windows.store import WindowStore
 
-FLEET = 0  # the index of the fleet's level
+FLEET = 0  # the number of the fleet's level
 OWN_ROWS = 500  # train rows from which a vehicle has a level of its own
 
 
@@ -17,7 +17,7 @@ class Levels:
     """The levels of a network, numbered: the fleet is 0, then the classes, then the vehicles.
 
     classes: names in order. vehicles: the class of each vehicle with a level of its own. A vehicle
-    without one takes its class's, one of an unknown class the fleet's.
+    without one takes that of its class, and where the class is not known, the fleet's.
 
     Example: ``Levels.of(store).index("bev-03", "bev")``
     """
@@ -28,13 +28,13 @@ class Levels:
     @classmethod
     def of(cls, store: WindowStore) -> "Levels":
         """The levels of a store: its classes, and its vehicles with OWN_ROWS train rows."""
+        classes = {vehicle: store.vehicle_class(vehicle) for vehicle in store.vehicles}
         own = {
-            vehicle: store.vehicle_class(vehicle)
-            for vehicle in store.vehicles
+            vehicle: name
+            for vehicle, name in classes.items()
             if np.sum(store.series(vehicle).split_T == TRAIN) >= OWN_ROWS
         }
-        classes = sorted({store.vehicle_class(vehicle) for vehicle in store.vehicles})
-        return cls(tuple(classes), own)
+        return cls(tuple(sorted(set(classes.values()))), own)
 
     def __len__(self) -> int:
         """V, the number of levels."""
@@ -49,14 +49,5 @@ class Levels:
         return self.class_number(name)
 
     def class_number(self, vehicle_class: str) -> int:
-        """1 for the first class and so on; 0 for one that is not known."""
+        """1 for the first class and so on; 0, the fleet's, for a class that is not known."""
         return 1 + self.classes.index(vehicle_class) if vehicle_class in self.classes else FLEET
-
-    def to_json(self) -> dict:
-        """Plain lists and dicts, which ``from_json`` reads."""
-        return {"classes": list(self.classes), "vehicles": self.vehicles}
-
-    @classmethod
-    def from_json(cls, content: dict) -> "Levels":
-        """The inverse of ``to_json``."""
-        return cls(tuple(content["classes"]), dict(content["vehicles"]))

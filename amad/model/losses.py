@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from amad.config.params import LossParams
 from amad.model.augment import (
+    MASKS,
     LearnedMasks,
     cosine_distance,
     hinge,
@@ -23,17 +24,17 @@ from amad.model.augment import (
 from amad.model.network import Amad, AmadOutput
 
 ERROR_LIMIT = 10.0  # train spreads
-NEAR = 2  # steps: neighbours this close look alike, and are no negatives of each other
+NEAR = 2  # steps: such close neighbours look alike, so they are no negatives of each other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Losses:
-    """The parts of the objective, scalars. ``total`` is what is minimised.
+    """The terms of the objective, scalars. ``total`` is what is minimised.
 
     error_sum, error_count: squared error over the counted cells, in the network's units (see
-    ``AmadOutput``), and their number, so that workers can weigh their shares. discrepancy: mean
-    bounded association discrepancy; contrast: the Local-Global contrast, which for ``latad``
-    includes the masks' own cost and may fall below 0; both 0 where they are switched off.
+    ``AmadOutput``), and their number, by which workers weight their shares. discrepancy: mean
+    bounded association discrepancy. contrast: the Local-Global contrast, which for ``latad``
+    includes the masks' own cost and may fall below 0. Both are 0 where they are switched off.
     """
 
     total: Tensor
@@ -44,17 +45,17 @@ class Losses:
 
 
 class Objective(nn.Module):
-    """The network with its losses in one module: what is trained, and wrapped for data-parallel.
+    """The network with its losses: the module that is trained, and wrapped for several workers.
 
         losses = Objective(network, LossParams())(x_BLC, hidden_BLC, counted_BLC)
 
     total = reconstruction + (k / 2) D + c contrast, with k = ``params.maxmin`` and c =
-    ``params.contrast``. D carries the gradient reversal of Max-Min, so that one backward pass is
-    the mean of the Max phase (L_rec - k D(stop P, G)) and the Min phase (L_rec + k D(P, stop G)).
-    What has weight 0 is not computed.
+    ``params.contrast``. D has the gradient reversal of Max-Min, so one backward pass is the mean of
+    the Max phase (L_rec - k D(stop P, G)) and the Min phase (L_rec + k D(P, stop G)). What has
+    weight 0 is not computed.
 
     Projections and, for ``latad``, learned masks belong to the training and not to the network:
-    they are in the objective's state (a checkpoint), not in a bundle.
+    they are in the objective's state, which a checkpoint holds and a bundle does not.
     """
 
     def __init__(self, network: Amad, params: LossParams) -> None:
@@ -64,10 +65,8 @@ class Objective(nn.Module):
         self.use_contrast = params.contrast > 0 and network.two_views
         if self.use_contrast:
             width = network.params.width
-            self.project_local, self.project_global = (
-                nn.Linear(width, width),
-                nn.Linear(width, width),
-            )
+            self.project_local = nn.Linear(width, width)
+            self.project_global = nn.Linear(width, width)
             if params.contrast_form == "latad":
                 self.masks = LearnedMasks(network.channels)
 
@@ -81,10 +80,10 @@ class Objective(nn.Module):
     ) -> Losses:
         """Losses of a batch of scaled windows.
 
-        hidden_BLC, counted_BLC: bool, what the network may not see, and which cells' errors are
+        hidden_BLC, counted_BLC: bool, what the network may not see, and the cells whose errors are
         the reconstruction loss; see ``hidden_and_counted``. mean_count: what the squared error is
-        divided by; default: the counted cells of this batch. Workers give the mean of theirs,
-        which makes their averaged gradient that of the whole batch. level_B: see ``Amad``.
+        divided by; default: the counted cells of this batch. Several workers give the mean over all
+        of them, so that their averaged gradient is that of the whole batch. level_B: see ``Amad``.
         """
         output = self.network(x_BLC, hidden_BLC, self.use_maxmin, level_B)
         error_sum, error_count = squared_error(
@@ -114,9 +113,9 @@ class Objective(nn.Module):
         global_BLD = self.project_global(output.global_BLD).float()
         if self.params.contrast_form == "latad":
             mask_BKLC = self.masks(x_BLC.masked_fill(hidden_BLC, 0.0))
-            # One mask a window, in turn: a second pass through the network instead of K.
+            # One mask per window, in turn, costs one more pass through the network instead of K.
             window_B = torch.arange(len(x_BLC), device=x_BLC.device)
-            mask_BLC = mask_BKLC[window_B, window_B % self.masks.masks]
+            mask_BLC = mask_BKLC[window_B, window_B % MASKS]
             masked = self.network(opposed(mask_BLC) * x_BLC, hidden_BLC, False, level_B)
             hard_BLD = self.project_local(masked.local_BLD).float()
             with torch.autocast(x_BLC.device.type, enabled=False):
@@ -131,8 +130,8 @@ def hidden_and_counted(mask_BLC: Tensor, valid_BLC: Tensor) -> tuple[Tensor, Ten
     """What the network may not see, and which cells count in the reconstruction loss (both bool).
 
     valid_BLC: what was measured. The rest, imputed cells and channels that the vehicle lacks, is
-    hidden as well and counts nowhere. Of the measured cells the hidden ones count alone, as the
-    cheapest prediction of a visible value is its copy.
+    hidden as well and counts nowhere. Of the measured cells only the hidden ones count, as a
+    visible value could simply be copied.
     """
     return mask_BLC | ~valid_BLC, mask_BLC & valid_BLC
 
@@ -141,7 +140,7 @@ def squared_error(x_BLC: Tensor, recon_BLC: Tensor, counted_BLC: Tensor) -> tupl
     """Sum of the squared errors of the cells that count, and their number.
 
     Beyond ERROR_LIMIT an error counts linearly (Huber), so that one broken sensor in train does
-    not own the gradient.
+    not dominate the gradient.
     """
     error_BLC = functional.huber_loss(recon_BLC.float(), x_BLC, delta=ERROR_LIMIT, reduction="none")
     return 2 * error_BLC.mul(counted_BLC).sum(), counted_BLC.sum()
@@ -150,17 +149,13 @@ def squared_error(x_BLC: Tensor, recon_BLC: Tensor, counted_BLC: Tensor) -> tupl
 def info_nce(local_BLD: Tensor, global_BLD: Tensor, temperature: float) -> Tensor:
     """Symmetric InfoNCE over the steps of a window. Scalar.
 
-    The local view of a step should know the global view of the same step among those of the other
-    steps, and the reverse.
-    Steps up to NEAR away are neither positive nor negative.
+    The local view of a step should be closest to the global view of the same step, among those of
+    all steps, and the reverse. Other steps up to NEAR away are neither positive nor negative.
     """
-    L = local_BLD.shape[1]
-    local_BLD, global_BLD = (
-        functional.normalize(local_BLD, dim=-1),
-        functional.normalize(global_BLD, dim=-1),
-    )
+    local_BLD = functional.normalize(local_BLD, dim=-1)
+    global_BLD = functional.normalize(global_BLD, dim=-1)
     logit_BLL = local_BLD @ global_BLD.transpose(1, 2) / temperature
-    step_L = torch.arange(L, device=logit_BLL.device)
+    step_L = torch.arange(local_BLD.shape[1], device=logit_BLL.device)
     lag_LL = (step_L[:, None] - step_L).abs()
     near_LL = (lag_LL > 0) & (lag_LL <= NEAR)
     logit_BLL = logit_BLL.masked_fill(near_LL, -math.inf)
@@ -172,15 +167,15 @@ def info_nce(local_BLD: Tensor, global_BLD: Tensor, temperature: float) -> Tenso
 def masked_contrast(
     local_BLD: Tensor, global_BLD: Tensor, hard_BLD: Tensor, strength_B: Tensor
 ) -> Tensor:
-    """LATAD's separation between the two views, with learned masks for hard negatives. Scalar.
+    """LATAD's separation of the two views, with hard negatives by learned masks. Scalar.
 
         mean_i d+_i + mean_i max(0, d+_i - d(hard_i, global_i) + margin)
         d+_i = mean over |s| <= NEAR of d(local_{i+s}, global_i),    d = 1 - cosine
 
     hard_BLD: the local view of the same window after a learned mask took ``strength_B`` (in [0, 1])
     of it away; the margin grows with that share. The steps beside i are its temporal
-    neighbourhood: all of them count, instead of one that is drawn. The whole of ``latad`` adds
-    ``mask_cost``; which side gets which gradient is in ``amad.model.augment``.
+    neighbourhood. All of them count, where LATAD draws one. The contrast form ``latad`` adds
+    ``mask_cost``; ``amad.model.augment`` says which side gets which gradient.
     """
     unit_BLD = functional.normalize(local_BLD, dim=-1)
     around_BLD = functional.avg_pool1d(

@@ -21,15 +21,15 @@ def draw_mask(
 ) -> Tensor:
     """Draw hidden_BLC (bool, CPU) for a batch of windows of ``shape`` (B, L, C).
 
-    - ``time``: blocks of ``params.block`` steps, in all channels at once, at a phase of their own
-      in each window, and up to a ratio of 1/2 no two beside each other, as in scoring; for
-      direction ``past`` the last ``params.block`` steps of each window, so that nothing after a
-      hidden value is seen
-    - ``channel``: whole channels, for the whole window; one channel at the least stays visible
-    - ``mixed``: each window is of the time or of the channel family, at even odds
+    - ``time``: blocks of ``params.block`` steps, in all channels at once, with a random phase in
+      each window. Up to a ratio of 1/2 no two blocks are neighbours, as in scoring. For direction
+      ``past`` the last ``params.block`` steps of each window, so that nothing after a hidden value
+      is seen
+    - ``channel``: whole channels, for the whole window; at least one channel stays visible
+    - ``mixed``: each window is of the time or of the channel family, with equal probability
 
     ``params.ratio`` of the blocks or channels is hidden, rounded up or down at random so that the
-    mean is right, and at least one. The same generator state gives the same mask.
+    mean is right, but at least one. The same generator state gives the same mask.
     """
     B, L, C = shape
     blocks = _time_blocks if direction == "both" else _last_block
@@ -53,12 +53,12 @@ def complementary_masks(
     """Masks hidden_KLC (bool) that together hide each position to be predicted exactly once.
 
     - ``time``: K = 2, each hides every other block of ``block`` steps in all channels, so that a
-      hidden value is predicted from the blocks before and after it and never from itself. Where one
-      block would cover the window, half of it stands in its place.
+      hidden value is predicted from the blocks before and after it and never from itself. A block
+      is at most half a window.
     - ``time``, direction ``past``: K = 1, the last ``block`` steps, the only ones predicted.
     - ``channel``: K = min(GROUPS, C) groups of channels, each hidden for the whole window once and
-      predicted from the others. Channels beside each other in the fleet's list, often of one kind,
-      are in different groups.
+      predicted from the others. Neighbours in the fleet's list of channels, which are often of one
+      kind, are in different groups.
     """
     block = min(block, math.ceil(length / 2))
     if family == "channel":
@@ -78,10 +78,7 @@ def _last_block(params: MaskParams, B: int, L: int, generator: torch.Generator) 
 
 
 def _time_blocks(params: MaskParams, B: int, L: int, generator: torch.Generator) -> Tensor:
-    """hidden_BL: blocks of which no two are neighbours where the ratio allows.
-
-    Then training hides what scoring hides.
-    """
+    """hidden_BL: blocks, as scoring hides them: no two are neighbours where the ratio allows it."""
     block = min(params.block, math.ceil(L / 2))
     phase_B1 = torch.randint(2 * block, (B, 1), generator=generator)
     block_BL = (torch.arange(L) + phase_B1) // block
@@ -98,7 +95,7 @@ def _channels(params: MaskParams, B: int, C: int, generator: torch.Generator) ->
 
 
 def _choose(ratio: float, among_BN: Tensor, generator: torch.Generator) -> Tensor:
-    """chosen_BN: at random ratio of those in each row, at least 1, at most N - 1 (where N > 1)."""
+    """chosen_BN: a random share of those in each row, at least 1, at most N - 1 (where N > 1)."""
     B, N = among_BN.shape
     count_B1 = among_BN.sum(1, keepdim=True)
     wanted_B1 = (ratio * count_B1 + torch.rand(B, 1, generator=generator)).floor()

@@ -1,6 +1,6 @@
 """The AMAD network: embed a window, mix local and global attention, reconstruct what was hidden.
 
-Shape legend: B windows, L steps, C channels, D model width.
+Shape legend: B windows, L steps, C channels, D model width, X inputs of the embedding.
 """
 
 import math
@@ -15,7 +15,7 @@ from amad.model.attention import MixupAttention
 from amad.model.levels import FLEET, Levels
 from amad.model.skip import LinearSkip
 
-INPUT_LIMIT = 10.0  # train spreads: a broken sensor says no more than this to the other channels
+INPUT_LIMIT = 10.0  # train spreads; limits what a broken sensor does to the other channels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class AmadOutput:
     recon_BLC: reconstruction in scaled units. discrepancy_BL: association discrepancy in [0, 1),
     mean over layers and heads; None where it was not asked for or there is no kernel. local_BLD,
     global_BLD: the two views of the last layer, before they are mixed. unit_BLC: the unit of
-    each error, in scaled units: what the linear skip should miss; 1 without a skip.
+    each error, in scaled units: the error that the linear skip should have; 1 without a skip.
     """
 
     recon_BLC: Tensor
@@ -41,19 +41,18 @@ class Amad(nn.Module):
         network = Amad(channels=12, params=ModelParams())
         network(x_BLC, hidden_BLC).recon_BLC
 
-    x_BLC: scaled windows. hidden_BLC: bool, what the network may not see. In its place stands the
-    skip (``params.skip``: what linear regressions predict, ``LinearSkip``; or 0) and a flag that
-    says so, which acts as a learned token for each hidden channel. Values are limited to
-    +-INPUT_LIMIT on their way in.
+    x_BLC: scaled windows. hidden_BLC: bool, what the network may not see. It is replaced by the
+    skip (``params.skip``: what linear regressions predict, ``LinearSkip``; or 0). A flag says so,
+    which acts as a learned token for each hidden channel. Inputs are limited to +-INPUT_LIMIT.
 
-    A circular convolution of width 3 embeds values and flags, sinusoidal positions are added, N
-    layers (attention, then a GELU feed-forward, each on normalised tokens and added) follow, and
-    the output of a linear head is added to the skip, in units of what the skip misses. With a skip
-    the head starts at zero: the untrained network is its skip, and training can only add to that.
-    Visible values have no skip to copy.
+    A circular convolution of width 3 embeds values and flags, and sinusoidal positions are added.
+    The layers follow, each with attention and a GELU feed-forward, both on normalised tokens and
+    added to them. The output of a linear head is added to the skip, in units of the skip's error.
+    With a skip the head starts at zero: the untrained network is its skip, and training can only
+    add to that. At visible values there is no skip, which could simply be copied.
 
-    levels: of the vehicles that the linear skip is of; default: one, the fleet's. block: rows of a
-    hidden block that the linear skip is made for.
+    levels: those of the linear skip; default: one, the fleet's. block: rows of a hidden block that
+    the linear skip is made for.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class Amad(nn.Module):
         self.embed = nn.Linear(3 * 2 * channels, params.width)
         layers = [_Layer(params) for _ in range(params.layers)]
         self.layers = nn.ModuleList(layers)
-        # Whether local and global view are two, which Max-Min and the contrast compare.
+        # Whether there are a local and a global view, which Max-Min and the contrast compare.
         self.two_views = layers[0].attention.two_views
         self.norm = nn.LayerNorm(params.width)
         self.head = nn.Linear(params.width, channels)
@@ -85,9 +84,10 @@ class Amad(nn.Module):
         need_discrepancy: bool = True,
         level_B: Tensor | None = None,
     ) -> AmadOutput:
-        """Reconstruct; L is ``params.window``. Leave the discrepancy out where it is not used.
+        """Reconstruct; L is ``params.window``.
 
-        level_B: long, the number of each window's level (``levels.index``); default: the fleet's.
+        need_discrepancy: without it the pass needs less memory. level_B: long, the number of each
+        window's level (``levels.index``); default: the fleet's.
         """
         assert x_BLC.shape[1:] == (self.params.window, self.channels), x_BLC.shape
         if hidden_BLC is None:
@@ -113,10 +113,7 @@ class Amad(nn.Module):
     def _skip(
         self, x_BLC: Tensor, hidden_BLC: Tensor, level_B: Tensor
     ) -> tuple[Tensor, Tensor | float]:
-        """What the head's output is added to, and its unit.
-
-        Nothing at a visible value, or a copy would do.
-        """
+        """What the head's output is added to, and its unit."""
         if self.linear is None:
             return torch.zeros_like(x_BLC), 1.0
         skip_BLC, unit_BLC = self.linear(bridge(x_BLC, hidden_BLC), hidden_BLC, level_B)
@@ -124,7 +121,7 @@ class Amad(nn.Module):
 
     def _embed(self, value_BLC: Tensor, hidden_BLC: Tensor) -> Tensor:
         input_BLX = torch.cat([value_BLC, hidden_BLC.to(value_BLC.dtype)], dim=-1)
-        # The convolution as one matrix product: steps before, at and after, around the circle.
+        # The circular convolution as one matrix product of the steps before, at and after.
         around_BLX = torch.cat([input_BLX.roll(1, 1), input_BLX, input_BLX.roll(-1, 1)], dim=-1)
         return self.embed(around_BLX) + self.position_LD
 
@@ -148,10 +145,10 @@ class _Layer(nn.Module):
 
 
 def bridge(value_BLC: Tensor, hidden_BLC: Tensor) -> Tensor:
-    """Each hidden value on the straight line, in time, between the visible ones beside it.
+    """Hidden values interpolated linearly in time between the visible ones; (B, L, C).
 
-    The nearest visible value where one side has none, 0 where the channel is hidden throughout;
-    visible values stay. Shape (B, L, C).
+    Where one side has no visible value, the nearest on the other side; 0 where the whole channel is
+    hidden. Visible values stay.
     """
     L = value_BLC.shape[1]
     step_L1 = torch.arange(L, device=value_BLC.device, dtype=torch.int32)[:, None]

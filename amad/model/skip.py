@@ -1,15 +1,17 @@
-"""The linear skip: what ridge regressions say of a hidden value, and what the network adds to.
+"""The linear skip: what ridge regressions predict for hidden values; the network adds to it.
 
-Two parts, both in closed form from train rows, for each level (a vehicle, its class, the fleet):
+Two predictions, both in closed form from train rows, for each level (a vehicle, its class, the
+fleet):
 
-- *over time*, a short block hidden in a channel, from visible values of the same channel beside it;
-- *over channels*, a channel hidden for the whole window, from the other channels of the same row.
+- *over time*: a short block hidden in a channel, from visible values of the same channel beside it;
+- *over channels*: a channel hidden for the whole window, from the other channels of the same row.
 
 Shape legend: B windows, L steps, C channels, V levels, K rows of a hidden block, W neighbours that
 a regression sees, X = W + 1 (the intercept), S = W + K rows of a stretch, N stretches, T rows.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -21,13 +23,14 @@ from amad.windows.scaler import UnknownVehicles
 from amad.windows.series import TRAIN, Series
 from amad.windows.store import WindowStore
 
-SIDE, PAST = 5, 10  # neighbours on either side of a block; before it, where only the past counts
-PENALTY = 1e-3  # of the squared coefficients, a stretch; scaled channels have about unit variance
-SHRINKAGE = 0.03  # of the correlations, towards none
-LEAST_SPREAD = 0.05  # scaled units: a channel that hardly moved in train says little of the others
-LEAST_MISS = 0.05  # scaled units: what a channel's residual is divided by at the least
-LIMIT = 10.0  # spreads: a broken sensor says no more than this of the others
-STRETCHES = 10_000  # of a vehicle at about the most, evenly spaced: more say nothing new
+SIDE = 5  # neighbours on either side of a block
+PAST = 10  # neighbours before a block, where only the past counts
+PENALTY = 1e-3  # of the squared coefficients, per stretch; scaled channels have about variance 1
+SHRINKAGE = 0.03  # share by which correlations are shrunk towards 0
+LEAST_SPREAD = 0.05  # scaled units; limits the influence of channels that hardly moved in train
+LEAST_MISS = 0.05  # scaled units; the least unit of a residual
+LIMIT = 10.0  # spreads; limits what a broken sensor does to the other channels
+STRETCHES = 10_000  # about the most per vehicle, evenly spaced; more would add nothing
 
 
 class LinearSkip(nn.Module):
@@ -40,21 +43,21 @@ class LinearSkip(nn.Module):
     *Over time*: a block of ``block`` hidden rows with SIDE visible values of its channel on either
     side of it (where ``block`` is less than SIDE: ``block``); with ``past_only``, up to ``block``
     rows after PAST visible ones. Each row of the block has a regression of its own. All other
-    hidden values keep ``line_BLC``, the bridge. Coefficients are shrunk to the bridge's: without
-    data they are the bridge.
+    hidden values keep ``line_BLC``, the bridge. Coefficients are shrunk to those of the bridge, so
+    without data the prediction is the bridge.
 
     *Over channels*: the conditional mean of a Gaussian, mu_h + S_hv S_vv^-1 (x_v - mu_v), with h
     the channels that are hidden for the whole window and v the others that the level knows. S is
-    the train covariance with its correlations shrunk by SHRINKAGE. Hidden values of v count as
-    the first part has them.
+    the train covariance with its correlations shrunk by SHRINKAGE. Hidden values of v are those
+    predicted over time.
 
-    Beside the prediction it says what it misses, (B, L, C): the root mean square on train over time
-    (the bridge's, where that serves), the root of the conditional variance over channels. That is
-    the unit which the network speaks in, so that it cannot drown a channel that is predicted well
-    in noise of its own.
+    Beside the prediction it gives its expected error ``miss_BLC``: over time the root mean square
+    on train (of the bridge, where the bridge is used), over channels the root of the conditional
+    variance. This is the unit of the network's output, so that the network adds little noise to a
+    channel that is predicted well.
 
-    Buffers travel with the weights: time_VCXK, miss_time_VC, miss_line_VC (of the bridge), mean_VC,
-    spread_VC (0: never measured in train) and correlation_VCC.
+    Buffers are saved with the weights: time_VCXK, miss_time_VC, miss_line_VC (of the bridge),
+    mean_VC, spread_VC (0: never measured in train) and correlation_VCC.
     """
 
     time_VCXK: Tensor
@@ -81,7 +84,7 @@ class LinearSkip(nn.Module):
     def forward(
         self, line_BLC: Tensor, hidden_BLC: Tensor, level_B: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The prediction where hidden, the value itself where visible; and what it misses.
+        """The prediction where hidden, the value itself where visible; and its expected error.
 
         line_BLC: the windows with the bridge in place of hidden values. level_B: long.
         """
@@ -110,7 +113,7 @@ class LinearSkip(nn.Module):
         weight_NXK = self.time_VCXK.flatten(0, 1)[level_B[window_N] * C + channel_N]
         found_NK = torch.baddbmm(weight_NXK[:, -1:], near_NW[:, None], weight_NXK[:, :-1])[:, 0]
         at_NK = base_N[:, None] + place_S[before : before + K]
-        if self.past_only:  # the block may end early: what comes after it is visible
+        if self.past_only:  # the block may end early, and what comes after it is visible
             hidden_NK = hidden_BLC.flatten()[at_NK].int().cummin(1).values.bool()
             at_NK, found_NK = at_NK[hidden_NK], found_NK[hidden_NK]
         served_BLC = torch.zeros_like(hidden_BLC).flatten()
@@ -145,7 +148,7 @@ class LinearSkip(nn.Module):
     def fit(self, store: WindowStore) -> None:
         """Learn every level from the TRAIN rows of a store, one vehicle in memory at a time.
 
-        Pooled levels learn from vehicles scaled as if they were not known, as a detector's do.
+        Pooled levels learn from vehicles scaled as if they were unknown, as in a detector.
         """
         classes = {vehicle: store.vehicle_class(vehicle) for vehicle in store.vehicles}
         self.fit_series(
@@ -154,7 +157,7 @@ class LinearSkip(nn.Module):
         )
 
     def fit_series(self, train: Iterable[Series], unknown: UnknownVehicles | None = None) -> None:
-        """The same from scaled train series, one per vehicle.
+        """Learn every level from scaled train series, one per vehicle.
 
         unknown: how a pooled level sees a vehicle; None pools the series as they are.
         """
@@ -179,19 +182,19 @@ class LinearSkip(nn.Module):
         known_TC = (series.valid_TC == 1).astype(np.float64)
         value_TC = np.clip(series.value_TC, -LIMIT, LIMIT) * known_TC
         return _Sums(
-            gram=self._gram(series),
-            count=known_TC.T @ known_TC,
-            total=value_TC.T @ known_TC,
-            square=value_TC.T @ value_TC,
+            gram_CSS=self._gram(series),
+            count_CC=known_TC.T @ known_TC,
+            total_CC=value_TC.T @ known_TC,
+            square_CC=value_TC.T @ value_TC,
         )
 
     def _gram(self, series: Series) -> np.ndarray:
         """Sums over measured stretches [before, block, after, 1] of a channel, (C, S+1, S+1)."""
         span, C = self.before + self.block + self.after, series.value_TC.shape[1]
-        gram = np.zeros((C, span + 1, span + 1))
+        gram_CSS = np.zeros((C, span + 1, span + 1))
         count = series.rows - span + 1
         if count < 1:
-            return gram
+            return gram_CSS
         first_N = np.arange(0, count, -(-count // STRETCHES))
         first_N = first_N[series.segment_T[first_N] == series.segment_T[first_N + span - 1]]
         for c in range(C):
@@ -199,37 +202,39 @@ class LinearSkip(nn.Module):
             use_N = first_N[missing_T[first_N + span] == missing_T[first_N]]
             stretch_NS = np.ones((len(use_N), span + 1))
             stretch_NS[:, :-1] = series.value_TC[use_N[:, None] + np.arange(span), c]
-            gram[c] = stretch_NS.T @ stretch_NS
-        return gram
+            gram_CSS[c] = stretch_NS.T @ stretch_NS
+        return gram_CSS
 
     def _solve(self, level: int, sums: "_Sums") -> None:
-        K, before = self.block, self.before
+        gram_CSS, count_CC, total_CC = sums.gram_CSS, sums.count_CC, sums.total_CC
         line_XK = self._bridge_coefficients().double().numpy()
-        block_K = np.arange(before, before + K)
-        near_X = np.setdiff1d(np.arange(sums.gram.shape[1]), block_K)
-        normal_CXX = sums.gram[:, near_X[:, None], near_X]
-        cross_CXK = sums.gram[:, near_X[:, None], block_K]
-        count_C = np.maximum(sums.gram[:, -1, -1], 1.0)
+        block_K = np.arange(self.before, self.before + self.block)
+        near_X = np.setdiff1d(np.arange(gram_CSS.shape[1]), block_K)
+        normal_CXX = gram_CSS[:, near_X[:, None], near_X]
+        cross_CXK = gram_CSS[:, near_X[:, None], block_K]
+        count_C = np.maximum(gram_CSS[:, -1, -1], 1.0)
         time_CXK = solve_ridge(
-            sums.gram, near_X, block_K,
+            gram_CSS, near_X, block_K,
             penalty=PENALTY * count_C, intercept_penalty=1e-9 * count_C, prior_XY=line_XK,
         )  # fmt: skip
 
         def missed(weight_CXK: np.ndarray) -> np.ndarray:
             bent_CK = np.sum(weight_CXK * (normal_CXX @ weight_CXK - 2 * cross_CXK), axis=1)
-            left_CK = sums.gram[:, block_K, block_K] + bent_CK
+            left_CK = gram_CSS[:, block_K, block_K] + bent_CK
             return np.sqrt(left_CK.mean(1).clip(0) / count_C)
 
-        own_C = np.diagonal(sums.count)
-        mean_C = np.diagonal(sums.total) / np.maximum(own_C, 1)
-        product = (
-            sums.square - sums.total * mean_C - (sums.total * mean_C).T
-            + sums.count * np.outer(mean_C, mean_C)
+        own_C = np.diagonal(count_CC)
+        mean_C = np.diagonal(total_CC) / np.maximum(own_C, 1)
+        product_CC = (
+            sums.square_CC - total_CC * mean_C - (total_CC * mean_C).T
+            + count_CC * np.outer(mean_C, mean_C)
         )  # fmt: skip
-        # Over the geometric mean of the counts, not the pair's own: stays positive semi-definite.
-        spread_C = np.sqrt(np.diagonal(product).clip(0) / np.maximum(own_C, 1)).clip(LEAST_SPREAD)
+        spread_C = np.sqrt(np.diagonal(product_CC).clip(0) / np.maximum(own_C, 1))
+        spread_C = spread_C.clip(LEAST_SPREAD)
+        # The geometric mean of the counts of a pair, unlike the count of their common rows, keeps
+        # the matrix positive semi-definite.
         scale_C = spread_C * np.sqrt(np.maximum(own_C, 1))
-        correlation_CC = (1 - SHRINKAGE) * product / np.outer(scale_C, scale_C)
+        correlation_CC = (1 - SHRINKAGE) * product_CC / np.outer(scale_C, scale_C)
         np.fill_diagonal(correlation_CC, 1.0)
         for buffer, value in (
             (self.time_VCXK, time_CXK),
@@ -267,23 +272,19 @@ def conditional(correlation_BCC: Tensor, known_BC: Tensor) -> tuple[Tensor, Tens
     return weight_BCC, (1 - (cross_BCC * weight_BCC).sum(1)).clamp(0, 1)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Sums:
-    """What the solutions need of some rows; sums of vehicles add up."""
+    """What the solutions need to know of some rows; sums of vehicles are added up.
 
-    def __init__(
-        self, *, gram: np.ndarray, count: np.ndarray, total: np.ndarray, square: np.ndarray
-    ) -> None:
-        """Keep the sums.
+    gram_CSS: (C, S+1, S+1). count_CC, total_CC, square_CC: of the rows where both channels were
+    measured, their number, the sum of the first channel's value and of the product.
+    """
 
-        gram: (C, S+1, S+1). count, total, square (C, C): of rows where both channels were
-        measured, their number, the sum of the first's value and of the product.
-        """
-        self.gram, self.count, self.total, self.square = gram, count, total, square
+    gram_CSS: np.ndarray
+    count_CC: np.ndarray
+    total_CC: np.ndarray
+    square_CC: np.ndarray
 
     def __add__(self, other: "_Sums") -> "_Sums":
-        return _Sums(
-            gram=self.gram + other.gram,
-            count=self.count + other.count,
-            total=self.total + other.total,
-            square=self.square + other.square,
-        )
+        names = [item.name for item in fields(self)]
+        return _Sums(**{name: getattr(self, name) + getattr(other, name) for name in names})

@@ -1,10 +1,10 @@
 """The training loop: one function for this process, torchrun, Ray Train and a trial of Ray Tune.
 
-Every random choice is a function of (seed, epoch), made for the global batch and then shared out,
-so that a resumed run equals an uninterrupted one (bit for bit on a CPU) and several workers make
-the steps of one, up to the order of summation.
+Every random choice is a function of (seed, epoch), made for the global batch and then shared out.
+So a resumed run equals an uninterrupted one (bit for bit on a CPU), and several workers make the
+steps of one, up to the order of summation.
 
-Shape legend: B windows in a batch, L steps in a window, C channels, K complementary masks.
+Shape legend: B windows in a batch, L steps, C channels, K complementary masks.
 """
 
 import math
@@ -23,7 +23,7 @@ from amad.config import ConfigError
 from amad.config.console import EVERY_SECONDS, say
 from amad.config.params import Hide, Params
 from amad.model.batches import Windows, seed_of
-from amad.model.checkpoint import Reporter, load_checkpoint, require_digest, save_checkpoint
+from amad.model.checkpoint import Checkpoint, Reporter
 from amad.model.losses import Objective, hidden_and_counted, squared_error
 from amad.model.masks import complementary_masks
 from amad.model.network import Amad
@@ -38,32 +38,41 @@ class TrainJob:
 
     store: folder of the window store. digest: of everything that the weights depend on (settings,
     data, code); a checkpoint with another one is refused. precision: ``float32``, ``bfloat16``, or
-    ``auto``: bfloat16 on a GPU that has it. epochs, max_windows: instead of those in ``params``.
+    ``auto``: bfloat16 on a GPU that has it.
     """
 
     store: Path
     params: Params
     digest: str
     precision: str = "float32"
-    epochs: int | None = None
-    max_windows: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """What a training gave, beside its last checkpoint.
+
+    epochs: the metrics of each, see ``train``. parameters: of the network. train_windows: how many
+    there are in the store.
+    """
+
+    epochs: list[dict]
+    parameters: int
+    train_windows: int
 
 
 def train(
     job: TrainJob,
     reporter: Reporter,
-    on_epoch: Callable[[nn.Module, int], dict] | None = None,
-) -> dict:
+    on_epoch: Callable[[Amad], dict] | None = None,
+) -> Trained:
     """Train, from the reporter's latest checkpoint where it has one.
 
     With more than one worker the caller has initialised the process group. After each epoch all
     ranks report the same metrics: epoch (from 1), loss, reconstruction, discrepancy, contrast,
     validation (mean squared error of hidden values on calibration rows, in scaled units, each
     hidden once with its row), where whole channels are trained on validation_channel (the same,
-    each hidden with its channel), learning_rate, windows_per_second; and what
-    ``on_epoch(network, epoch)`` adds, which runs on every rank with the network in evaluation mode.
-
-    Returns {"epochs": [metrics of each], "parameters", "train_windows"}.
+    each hidden with its channel), learning_rate, windows_per_second; and what ``on_epoch(network)``
+    adds, which runs on every rank with the network in evaluation mode.
 
     Raises:
         DataError: no window fits, or the checkpoint is another run's.
@@ -74,48 +83,62 @@ def train(
     windows = Windows(store, params, reporter)
     torch.manual_seed(params.seed)
     network = Amad(windows.channels, params.model, windows.levels, params.mask.block)
-    if network.linear is not None and reporter.latest() is None:
-        network.linear.fit(store)  # on every rank: cheap, and the same numbers
     objective = Objective(network, params.loss).to(device)
     optimiser = make_optimiser(objective, params)
-    history = _resume(job, reporter, objective, optimiser)
+    history: list[dict] = []
+    if (latest := reporter.latest(job.digest)) is not None:
+        objective.load_state_dict(latest.objective)
+        optimiser.load_state_dict(latest.optimiser)
+        history = latest.epochs
+        if reporter.rank == 0:
+            say(f"resuming run {job.digest} after epoch {len(history)}")
+    elif network.linear is not None:
+        network.linear.fit(store)  # on every rank: it is cheap and gives the same numbers
     model: nn.Module = objective
     if reporter.world_size > 1:
         ids = [device] if device.type == "cuda" else None
         model = DistributedDataParallel(objective, device_ids=ids, broadcast_buffers=False)
 
-    for epoch in range(len(history), job.epochs or params.train.epochs):
+    for epoch in range(len(history), params.train.epochs):
         torch.manual_seed(seed_of(params.seed, epoch, reporter.rank))
         network.train()
-        metrics = _epoch(job, reporter, model, optimiser, windows, epoch)
+        metrics = _train_epoch(job, reporter, model, optimiser, windows, epoch)
         network.eval()
-        metrics |= {"validation": _validate(job, reporter, network, windows, "time")}
+        metrics["validation"] = _validate(job, reporter, network, windows, "time")
         if params.mask.family in ("channel", "mixed"):
-            found = _validate(job, reporter, network, windows, "channel")
-            metrics |= {"validation_channel": found}
-        metrics |= on_epoch(network, epoch) if on_epoch else {}
+            metrics["validation_channel"] = _validate(job, reporter, network, windows, "channel")
+        metrics |= on_epoch(network) if on_epoch else {}
         history.append(metrics)
         if reporter.rank == 0:
-            say(_line(metrics, job.epochs or params.train.epochs))
-        with tempfile.TemporaryDirectory(prefix="amad-") as folder:
-            if reporter.rank == 0:
-                state = {
-                    "digest": job.digest,
-                    "channels": windows.channels,
-                    "levels": windows.levels.to_json(),
-                    "block": params.mask.block,
-                    "epochs": history,
-                    "objective": objective.state_dict(),
-                    "optimiser": optimiser.state_dict(),
-                }
-                save_checkpoint(Path(folder), state)
-            reporter.report(metrics, Path(folder) if reporter.rank == 0 else None)
+            say(epoch_line(metrics, params.train.epochs))
+        with tempfile.TemporaryDirectory(prefix="amad-") as name:
+            folder = Path(name) if reporter.rank == 0 else None
+            if folder is not None:
+                Checkpoint(
+                    digest=job.digest,
+                    channels=windows.channels,
+                    levels=windows.levels,
+                    block=params.mask.block,
+                    epochs=history,
+                    objective=objective.state_dict(),
+                    optimiser=optimiser.state_dict(),
+                ).write(folder)
+            reporter.report(metrics, folder)
     network.eval()
-    return {
-        "epochs": history,
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "train_windows": len(windows.train),
-    }
+    return Trained(
+        epochs=history,
+        parameters=sum(p.numel() for p in network.parameters()),
+        train_windows=len(windows.train),
+    )
+
+
+def epoch_line(metrics: dict, epochs: int) -> str:
+    """What the person who waits is told of an epoch. epochs: of the whole training."""
+    return (
+        f"epoch {metrics['epoch']} of {epochs}: loss {metrics['loss']:.4f}, "
+        f"hidden-position error on hold-out rows {metrics['validation']:.4f}, "
+        f"{metrics['windows_per_second']:.0f} windows/s"
+    )
 
 
 def make_optimiser(objective: Objective, params: Params) -> torch.optim.AdamW:
@@ -140,6 +163,19 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
     return 0.5 * peak * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
+def minimising_step(
+    optimiser: torch.optim.Optimizer, parameters: list[nn.Parameter], loss: Tensor,
+    *, rate: float, clip: float,
+) -> None:  # fmt: skip
+    """One step down the gradient of ``loss``. clip: the largest norm of the gradient."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(parameters, clip)
+    optimiser.step()
+
+
 def autocast(precision: str, device: torch.device) -> AbstractContextManager:
     """Mixed precision as ``TrainJob.precision`` asks for it, on this device."""
     fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
@@ -147,7 +183,7 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
 
 
-def _epoch(
+def _train_epoch(
     job: TrainJob,
     reporter: Reporter,
     model: nn.Module,
@@ -156,38 +192,33 @@ def _epoch(
     epoch: int,
 ) -> dict:
     """One pass over the epoch's windows; the metrics, the same on every rank."""
-    batches = windows.batches(epoch, job.max_windows or job.params.train.max_windows)
-    epochs, peak = job.epochs or job.params.train.epochs, job.params.train.learning_rate
+    settings, world_size = job.params.train, reporter.world_size
+    batches, parameters = windows.batches(epoch), list(model.parameters())
     sums_4 = torch.zeros(4, device=reporter.device, dtype=torch.float64)
     seen, started, shown = 0, time.perf_counter(), time.perf_counter()
     for i, (x_BLC, hidden_BLC, counted_BLC, level_B) in enumerate(windows.steps(batches, epoch)):
-        step = epoch * len(batches) + i
-        rate = learning_rate(step, epochs * len(batches), peak)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        mean_count = _sum_over_ranks(counted_BLC.sum(), reporter) / reporter.world_size
+        steps = settings.epochs * len(batches)
+        rate = learning_rate(epoch * len(batches) + i, steps, settings.learning_rate)
+        mean_count = _sum_over_ranks(counted_BLC.sum(), reporter) / world_size
         with autocast(job.precision, reporter.device):
             losses = model(x_BLC, hidden_BLC, counted_BLC, mean_count, level_B)
-        optimiser.zero_grad(set_to_none=True)
-        losses.total.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), job.params.train.clip)
-        optimiser.step()
+        minimising_step(optimiser, parameters, losses.total, rate=rate, clip=settings.clip)
         parts = (losses.total.detach(), losses.error_sum / mean_count.clamp_min(1),
                  losses.discrepancy, losses.contrast)  # fmt: skip
         sums_4 += torch.stack([part.double() for part in parts]) * len(x_BLC)
         seen += len(x_BLC)
         if reporter.rank == 0 and time.perf_counter() - shown > EVERY_SECONDS:
             shown = time.perf_counter()
-            speed = seen * reporter.world_size / (shown - started)
+            speed = seen * world_size / (shown - started)
             say(
                 f"  epoch {epoch + 1}, step {i + 1} of {len(batches)}: "
                 f"loss {sums_4[0].item() / seen:.4f}, {speed:.0f} windows/s"
             )
-    means = (_sum_over_ranks(sums_4, reporter) / (seen * reporter.world_size)).tolist()
+    means = (_sum_over_ranks(sums_4, reporter) / (seen * world_size)).tolist()
     if not math.isfinite(means[0]):
         raise ConfigError(
             f"the training diverged in epoch {epoch + 1}: the loss is {means[0]}; "
-            f"lower train.learning_rate (now {peak}) in params.yaml"
+            f"lower train.learning_rate (now {settings.learning_rate}) in params.yaml"
         )
     seconds = time.perf_counter() - started
     names = ("loss", "reconstruction", "discrepancy", "contrast")
@@ -195,7 +226,7 @@ def _epoch(
         "epoch": epoch + 1,
         **dict(zip(names, means, strict=True)),
         "learning_rate": rate,
-        "windows_per_second": seen * reporter.world_size / seconds,
+        "windows_per_second": seen * world_size / seconds,
     }
 
 
@@ -204,10 +235,10 @@ def _validate(
     job: TrainJob, reporter: Reporter, network: Amad, windows: Windows, family: Hide
 ) -> float:
     """Mean squared error of hidden measured values on calibration rows, each hidden once."""
-    model, C, batch = job.params.model, windows.channels, job.params.train.batch
-    block = job.params.mask.block
-    mask_KLC = complementary_masks(model.window, C, block, family, model.direction)
-    mask_KLC = mask_KLC.to(reporter.device)
+    model, batch, block = job.params.model, job.params.train.batch, job.params.mask.block
+    mask_KLC = complementary_masks(
+        model.window, windows.channels, block, family, model.direction
+    ).to(reporter.device)
     sums_2 = torch.zeros(2, device=reporter.device, dtype=torch.float64)
     for first in range(0, len(windows.validation_ids), batch):
         ids_B = windows.validation_ids[first : first + batch]
@@ -215,31 +246,13 @@ def _validate(
         for mask_LC in mask_KLC:
             hidden_BLC, counted_BLC = hidden_and_counted(mask_LC, valid_BLC)
             if model.direction == "past":
-                counted_BLC[:, :-block] = False  # what scoring looks at
+                counted_BLC[:, :-block] = False  # scoring looks at the last block alone
             with autocast(job.precision, reporter.device):
                 output = network(x_BLC, hidden_BLC, need_discrepancy=False, level_B=level_B)
-            recon_BLC = output.recon_BLC
-            sums_2 += torch.stack(
-                [s.double() for s in squared_error(x_BLC, recon_BLC, counted_BLC)]
-            )
+            sums = squared_error(x_BLC, output.recon_BLC, counted_BLC)
+            sums_2 += torch.stack([s.double() for s in sums])
     total, count = _sum_over_ranks(sums_2, reporter).tolist()
     return total / max(count, 1)
-
-
-def _resume(
-    job: TrainJob, reporter: Reporter, objective: Objective, optimiser: torch.optim.Optimizer
-) -> list[dict]:
-    """Load the latest checkpoint, if any; the metrics of the epochs behind it."""
-    folder = reporter.latest()
-    if folder is None:
-        return []
-    state = load_checkpoint(folder, reporter.device)
-    require_digest(state, job.digest, folder)
-    objective.load_state_dict(state["objective"])
-    optimiser.load_state_dict(state["optimiser"])
-    if reporter.rank == 0:
-        say(f"resuming after epoch {len(state['epochs'])} from {folder}")
-    return list(state["epochs"])
 
 
 def _sum_over_ranks(value: Tensor, reporter: Reporter) -> Tensor:
@@ -247,11 +260,3 @@ def _sum_over_ranks(value: Tensor, reporter: Reporter) -> Tensor:
         value = value.clone()
         torch.distributed.all_reduce(value)
     return value
-
-
-def _line(metrics: dict, epochs: int) -> str:
-    return (
-        f"epoch {metrics['epoch']} of {epochs}: loss {metrics['loss']:.4f}, "
-        f"hidden-position error on hold-out rows {metrics['validation']:.4f}, "
-        f"{metrics['windows_per_second']:.0f} windows/s"
-    )

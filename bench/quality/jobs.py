@@ -60,16 +60,19 @@ class NetworkJob:
 
     def run(self) -> None:
         """Train the network, going on where an earlier run stopped."""
-        from amad.model import LocalReporter, TrainJob, restore_network, train, write_bundle
+        from amad.model import Bundle, LocalReporter, TrainJob, train, write_bundle
 
         started = time.perf_counter()
         reporter = LocalReporter(self.out)
         digest = self.out.name
         train(TrainJob(store=self.store, params=self.params, digest=digest), reporter)
-        network = restore_network(reporter.latest(), self.params.model)
+        network = reporter.latest(digest).network(self.params.model)
         meta = {"digest": digest, "train_seconds": time.perf_counter() - started}
         scaler = WindowStore.open(self.store).scaler
-        write_bundle(self.out / "bundle", network, self.params, self.fleet, scaler, meta)
+        bundle = Bundle(
+            model=network, params=self.params, fleet=self.fleet, scaler=scaler, meta=meta
+        )
+        write_bundle(self.out / "bundle", bundle)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,8 +78,7 @@ def _training(params: Params, training: TrainResult) -> str:
     return (
         "## Training\n"
         f"- members {', '.join(params.detect.members)}; network: window {model.window}, width "
-        f"{model.width}, {model.layers} layers, {model.heads} heads, kernel {model.kernel}, "
-        f"{model.frequencies} frequencies, {model.scales} scales\n"
+        f"{model.width}, {model.layers} layers, {model.heads} heads, kernel {model.kernel}\n"
         f"- mask {mask.family} at {mask.ratio:.2g}, contrast {loss.contrast:.2g} at temperature "
         f"{loss.temperature:.2g}, Max-Min {loss.maxmin:.2g}; {params.train.epochs} epochs, seed "
         f"{params.seed}" + (f"\n- last epoch: {', '.join(shown[:4])}" if shown else "")

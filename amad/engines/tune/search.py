@@ -1,11 +1,11 @@
 """Optuna's search and ASHA, made to give the same sweep whatever finishes first.
 
-Asked and judged as results drop in, both depend on the order of arrival: the sampler on which
-results it has heard of, ASHA on which trials have reached a rung. With trials side by side no two
-sweeps are then alike. Here trials come in batches of a fixed size, part of the settings and not of
-the machine: a batch is drawn when every earlier one is complete, its results are told to Optuna in
-order of number, and ASHA compares a trial with those of earlier batches alone. How many trials of
-a batch run at once changes nothing but the time.
+Asked and judged as results arrive, both depend on the order of arrival: the sampler on the results
+it knows, ASHA on the trials that have reached a rung. With several trials at once no two sweeps
+would be alike. So trials come in batches, whose size is one of the settings and does not depend on
+the machine. A batch is drawn when every earlier one is complete, its results are told to Optuna in
+the order of their numbers, and ASHA compares a trial only with those of earlier batches. How many
+trials of a batch run at once changes nothing but the time.
 """
 
 from pathlib import Path
@@ -16,13 +16,13 @@ from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 EPOCH, OBJECTIVE, CURVE, NUMBER = "epoch", "objective", "curve", "trial"
-REDUCTION = 2  # ASHA's: at each rung the worse half stops
+REDUCTION = 2  # of ASHA: at each rung the worse half stops
 
 
 class BatchedSearch(Searcher):
     """``searcher`` in batches of ``batch`` trials, at most ``concurrent`` of them at once.
 
-    A suggestion carries its number (from 0) as ``config["trial"]``.
+    A suggestion has its number (from 0) as ``config["trial"]``.
     """
 
     def __init__(self, searcher: OptunaSearch, batch: int, concurrent: int) -> None:
@@ -65,10 +65,10 @@ class BatchedSearch(Searcher):
 
 
 class BatchedAsha(FIFOScheduler):
-    """Ray's ASHA, asked anew for each report with the curves of earlier batches only.
+    """Ray's ASHA, built anew for each report from the curves of earlier batches.
 
-    A trial reports its whole curve of objectives so far (``curve``, an item an epoch, larger is
-    better), hence nothing has to be remembered and a restored sweep decides as the first one did.
+    A trial reports all its objectives so far (``curve``, one per epoch, larger is better). So
+    nothing has to be remembered, and a restored sweep decides as the interrupted one would have.
     """
 
     def __init__(self, grace_epochs: int, epochs: int, batch: int) -> None:
@@ -106,11 +106,11 @@ class BatchedAsha(FIFOScheduler):
 
 
 def optuna_search(space: dict, seed: int, trials: int, first: dict | None = None) -> OptunaSearch:
-    """A seeded TPE over ``space`` (name -> Optuna distribution), larger objective is better.
+    """A seeded TPE over ``space`` (name -> Optuna distribution); a larger objective is better.
 
-    ``first`` is tried before all others. A quarter of the trials, at least four, are random; the
-    rest are drawn by TPE, each as if the others of its batch had done badly (constant liar), which
-    keeps a batch apart.
+    ``first`` is tried before all others. A quarter of the trials, at least four, are random. TPE
+    draws the rest, each as if the others of its batch had been bad (constant liar), so that the
+    trials of a batch differ.
     """
     import warnings
 
@@ -129,3 +129,8 @@ def optuna_search(space: dict, seed: int, trials: int, first: dict | None = None
         sampler=sampler,
         points_to_evaluate=[first] if first else None,
     )
+
+
+def trial_name(trial) -> str:
+    """``trial-001`` for the first; the name of its folder and of its run in MLflow."""
+    return f"trial-{trial.config[NUMBER] + 1:03d}"

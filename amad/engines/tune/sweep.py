@@ -1,18 +1,17 @@
 """The sweep under Ray Tune: AMAD's masks and loss weights, on an objective that sees no labels.
 
-Each trial trains for a few epochs through ``amad.model.training.train`` in a worker of its own and
-is judged after each by ``InjectedObjective``. The driver alone talks to MLflow: the sweep is a
-run, each trial a child of it. docs/explanation/training.md says how the result is
-made reproducible.
+Each trial trains for a few epochs with ``amad.model.training.train`` in a worker of its own, and is
+judged after each by ``InjectedObjective``. Only the driver talks to MLflow: the sweep is a run, and
+each trial a child of it. docs/explanation/training.md says how the result is made reproducible.
 """
 
 import os
 import signal
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ray import tune
 
@@ -35,22 +34,26 @@ from amad.engines.tune.search import (
     BatchedAsha,
     BatchedSearch,
     optuna_search,
+    trial_name,
 )
 from amad.engines.tune.sweep_log import SweepLog
-from amad.engines.tune.sweep_outputs import (
-    COMPLETE,
-    FAILED,
+from amad.engines.tune.sweep_outputs import best_of, write_outputs
+from amad.engines.tune.sweep_result import (
     PLACES,
-    STOPPED,
-    best_of,
+    State,
+    SweepResult,
+    Trial,
     described,
     is_range,
     overlay,
     present_settings,
     with_settings,
-    write_outputs,
+    with_trial_budget,
 )
 from amad.windows import WindowStore
+
+if TYPE_CHECKING:
+    from amad.model.checkpoint import Checkpoint
 
 CODE = (
     "amad.model", "amad.windows", "amad.detect", "amad.evaluation", "amad.metrics",
@@ -58,25 +61,23 @@ CODE = (
 )  # fmt: skip
 ENVIRONMENT = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # it ends a sweep as if it were finished, see _stoppable
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no CSV, JSON and TensorBoard file a trial
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no CSV, JSON and TensorBoard file per trial
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",  # the other one prints tables whatever ``verbose`` says
+    "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints tables even with ``verbose=0``
 }
 
 
-def sweep_fleet(stage: Stage) -> dict:
+def sweep_fleet(stage: Stage) -> SweepResult:
     """Search ``params.tune.space`` and write ``best.json``, ``trials.csv`` and ``sweep.png``.
 
-    A sweep of the same settings, data and code that was interrupted goes on: finished trials are
-    not run again, failed ones are. One that was finished is taken as it is. Returns the content of
-    ``best.json``.
+    An interrupted sweep of the same settings, data and code goes on: finished trials are not run
+    again, failed ones are. The result of a finished one is used again.
 
     Raises:
         DataError: no window fits, or there are no rows to judge a trial on.
         ServiceError: Ray or the tracking store does not answer, or every trial failed.
     """
     fleet, params = stage.fleet.name, stage.params
-    out_best, out_folder = stage.folder / "best.json", stage.folder / "sweep"
     digest = sweep_digest(params, WindowStore.checked(stage.folder / "store"))
     name = f"sweep-{digest}"
     state = RunState(stage.runs / "ray" / f"{name}.json")
@@ -85,36 +86,35 @@ def sweep_fleet(stage: Stage) -> dict:
     with open_run(client, fleet, name, tags, state.get("run_id")) as run:
         state.put("run_id", run.info.run_id)
         log_settings(client, run.info.run_id, params)
-        rows = state.get("trials")
-        if rows is None or len(rows) < params.tune.trials:
+        trials = [Trial.model_validate(known) for known in state.get("trials") or []]
+        if len(trials) < params.tune.trials:
             with ray_session(stage.profile):
-                rows = _run_trials(stage, name, state)
-            if not any(row["state"] == FAILED for row in rows):
-                state.put("trials", rows)
+                trials = _run_trials(stage, name, state)
+            if not any(trial.state == "failed" for trial in trials):
+                state.put("trials", [trial.model_dump() for trial in trials])
         else:
-            say(f"sweep {name} was finished before; taking its {len(rows)} trials")
-        content = write_outputs(rows, params.tune.space, out_best, out_folder)
-        client.log_metric(run.info.run_id, "best_objective", content["objective"])
-        client.set_tag(run.info.run_id, "best_trial", str(content["trial"]))
-        client.log_artifacts(run.info.run_id, str(out_folder), "sweep")
-        client.log_artifact(run.info.run_id, str(out_best), "sweep")
-    winner = best_of(rows)
+            say(f"sweep {name} was finished before; taking its {len(trials)} trials")
+        result = write_outputs(trials, params.tune.space, stage.folder)
+        client.log_metric(run.info.run_id, "best_objective", result.objective)
+        client.set_tag(run.info.run_id, "best_trial", str(result.trial))
+        client.log_artifacts(run.info.run_id, str(stage.folder / "sweep"), "sweep")
+        client.log_artifact(run.info.run_id, str(stage.folder / SweepResult.FILE), "sweep")
     say(
-        f"best of {len(rows)} trials: trial {winner['trial']}, objective "
-        f"{winner['objective']:.4f}, {described(winner)}"
+        f"best of {result.trials} trials: trial {result.trial}, objective "
+        f"{result.objective:.4f}, {described(best_of(trials).settings)}"
     )
-    return content
+    return result
 
 
 def sweep_digest(params: Params, store: WindowStore) -> str:
     """Name of the sweep: what its result depends on."""
-    content = params.model_dump(mode="json")
-    parts = ("seed", "model", "mask", "loss", "train", "tune", "detect")
-    return work_digest({key: content[key] for key in parts} | {"store": store.digest}, CODE)
+    sections = {"seed", "model", "mask", "loss", "train", "tune", "detect"}
+    content = params.model_dump(mode="json", include=sections)
+    return work_digest(content | {"store": store.digest}, CODE)
 
 
-def _run_trials(stage: Stage, name: str, state: RunState) -> list[dict]:
-    """Run what is left of the sweep; the table of all its trials, by number."""
+def _run_trials(stage: Stage, name: str, state: RunState) -> list[Trial]:
+    """Run what is left of the sweep; all its trials, in the order of their numbers."""
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     params, profile = stage.params, stage.profile
@@ -132,7 +132,7 @@ def _run_trials(stage: Stage, name: str, state: RunState) -> list[dict]:
             tuner = tune.Tuner.restore(
                 path, trainable, resume_unfinished=True, restart_errored=True, param_space={}
             )
-        except Exception as error:  # whatever reading Ray's pickles and JSON raises
+        except Exception as error:  # reading Ray's pickles and JSON may raise anything
             raise DataError(
                 f"what is known of sweep {name} in {path} is damaged "
                 f"({' '.join(str(error).split())[:200]}); delete that folder, and it begins anew"
@@ -154,23 +154,24 @@ def _run_trials(stage: Stage, name: str, state: RunState) -> list[dict]:
             "has no result; run the stage again to go on with those that are left"
         )
     results = [grid[i] for i in range(len(grid))]
-    rows = sorted((_row(result, params) for result in results), key=lambda row: row["trial"])
     failed = [result.error for result in results if result.error is not None]
-    if len(failed) == len(rows):
+    if len(failed) == len(results):
         told = told_by_worker(failed[0], path)
         if told is not None:
             raise told
         reason = " ".join(str(failed[0]).split())[-300:]
         raise ServiceError(f"every trial of sweep {name} failed, the first with: {reason}")
-    return rows
+    trials = [_trial_of(result, params.tune.epochs) for result in results]
+    return sorted(trials, key=lambda trial: trial.trial)
 
 
 @contextmanager
 def _stoppable() -> Iterator[list[int]]:
-    """Let SIGINT and SIGTERM stop a running sweep in an orderly way; yields the signals that came.
+    """Let SIGINT and SIGTERM stop a running sweep in order; yields the list of these signals.
 
-    Tune ends its loop on SIGUSR1, saves which trials are done and returns the results so far as if
-    they were all: the caller has to look at the list. A second signal interrupts at once.
+    On SIGUSR1, Tune ends its loop, saves which trials are done and returns the results so far as if
+    the sweep were finished, so the caller has to look at the list. A second signal interrupts at
+    once.
     """
     came: list[int] = []
 
@@ -205,9 +206,9 @@ def _new_tuner(stage: Stage, trainable, name: str, state: RunState) -> tune.Tune
                 min(searched.grace_epochs, searched.epochs), searched.epochs, searched.batch
             ),
             num_samples=searched.trials,
-            reuse_actors=True,  # 5 s a trial, most of it to import torch
-            trial_dirname_creator=_trial_name,
-            trial_name_creator=_trial_name,
+            reuse_actors=True,  # a new one costs 5 s per trial, most of it to import torch
+            trial_dirname_creator=trial_name,
+            trial_name_creator=trial_name,
         ),
         run_config=tune.RunConfig(
             name=name,
@@ -221,12 +222,8 @@ def _new_tuner(stage: Stage, trainable, name: str, state: RunState) -> tune.Tune
 
 
 def distributions(params: Params) -> dict:
-    """The space for Optuna: choices, and ranges, in the logarithm unless they begin at 0."""
-    from optuna.distributions import (
-        BaseDistribution,
-        CategoricalDistribution,
-        FloatDistribution,
-    )
+    """The space for Optuna: choices, and ranges, which are logarithmic unless they begin at 0."""
+    from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
     found: dict[str, BaseDistribution] = {}
     for name in PLACES:
@@ -238,12 +235,8 @@ def distributions(params: Params) -> dict:
     return found
 
 
-def _trial_name(trial) -> str:
-    return f"trial-{trial.config[NUMBER] + 1:03d}"
-
-
 class TuneReporter:
-    """``amad.model.Reporter`` inside a trial; knows the objectives of all epochs so far."""
+    """``amad.model.Reporter`` inside a trial; it reports the objectives of all epochs so far."""
 
     rank, world_size = 0, 1
 
@@ -252,66 +245,55 @@ class TuneReporter:
 
         self.device = torch.device(device)
         self._curve: list[float] = []
-        self._folder: tempfile.TemporaryDirectory | None = None
 
     def report(self, metrics: dict, checkpoint: Path | None) -> None:
-        """The trial ends in here where the scheduler stops it."""
+        """Report an epoch; this call does not return where the scheduler stops the trial."""
         self._curve.append(metrics[OBJECTIVE])
         assert checkpoint is not None
         kept = tune.Checkpoint.from_directory(str(checkpoint))
         tune.report(metrics | {CURVE: list(self._curve)}, checkpoint=kept)
 
-    def latest(self) -> Path | None:
-        """A local copy of the trial's checkpoint, after a restart."""
-        from amad.model.checkpoint import load_checkpoint
+    def latest(self, digest: str) -> "Checkpoint | None":
+        """The trial's checkpoint, after a restart."""
+        from amad.model.checkpoint import Checkpoint
 
         found = tune.get_checkpoint()
-        if found is None:  # and no folder: Ray ends its workers before they could remove one
+        if found is None:
             return None
-        self._folder = self._folder or tempfile.TemporaryDirectory(prefix="amad-")
-        folder = Path(found.to_directory(self._folder.name))
-        self._curve = [metrics[OBJECTIVE] for metrics in load_checkpoint(folder)["epochs"]]
-        return folder
+        with found.as_directory() as folder:
+            checkpoint = Checkpoint.read(Path(folder), self.device, digest)
+        self._curve = [metrics[OBJECTIVE] for metrics in checkpoint.epochs]
+        return checkpoint
 
 
 def run_trial(
     config: dict, *, store: str, params: Params, name: str, device: str, precision: str
 ) -> None:
-    """One trial, in a worker: train a few epochs and report the objective after each."""
+    """One trial, in a worker: train for a few epochs and report the objective after each."""
     from amad.evaluation.objective import InjectedObjective
     from amad.model.training import TrainJob, train
 
     chosen = {key: value for key, value in config.items() if key != NUMBER}
     own = with_settings(params, overlay(chosen))
     objective = InjectedObjective(WindowStore.open(Path(store)), own, own.tune.cases, own.seed)
-
-    def judge(network, epoch: int) -> dict:
-        del epoch
-        return {OBJECTIVE: objective(network)}
-
     job = TrainJob(
         store=Path(store),
-        params=own,
+        params=with_trial_budget(own),
         digest=f"{name}-{config[NUMBER]}",
         precision=precision,
-        epochs=own.tune.epochs,
-        max_windows=own.tune.max_windows,
     )
-    train(job, TuneReporter(device), judge)
+    train(job, TuneReporter(device), lambda network: {OBJECTIVE: objective(network)})
 
 
-def _row(result, params: Params) -> dict:
-    """The table's row of one trial."""
+def _trial_of(result, epochs: int) -> Trial:
+    """A trial from what Tune says of it. epochs: of a trial that is not stopped early."""
     metrics = result.metrics or {}
-    epochs = len(metrics.get(CURVE, []))
-    if result.error is not None:
-        state = FAILED
-    else:
-        state = COMPLETE if epochs >= params.tune.epochs else STOPPED
-    return {
-        "trial": result.config[NUMBER] + 1,
+    objectives = metrics.get(CURVE, [])
+    state: State = "complete" if len(objectives) >= epochs else "stopped"
+    return Trial(
+        trial=result.config[NUMBER] + 1,
         **{name: result.config[name] for name in PLACES},
-        "objective": metrics.get(OBJECTIVE),
-        "epochs": epochs,
-        "state": state,
-    }
+        objective=metrics.get(OBJECTIVE),
+        epochs=len(objectives),
+        state="failed" if result.error is not None else state,
+    )

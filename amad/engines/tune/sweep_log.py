@@ -10,15 +10,15 @@ from amad.config.console import say
 from amad.engines.shared.identity import RunState
 from amad.engines.shared.tracking import connect, experiment_id, run_exists
 from amad.engines.shared.training_curve import TrainingCurve
-from amad.engines.tune.search import CURVE, NUMBER, OBJECTIVE
-from amad.engines.tune.sweep_outputs import described
+from amad.engines.tune.search import CURVE, NUMBER, OBJECTIVE, trial_name
+from amad.engines.tune.sweep_result import described
 
 
 class SweepLog(Callback):
-    """Each trial a child run of the sweep's: settings as parameters, a point an epoch.
+    """Each trial is a child run of the sweep's run: settings as parameters, a point per epoch.
 
-    Ray keeps a copy of its callbacks to restore a sweep with, so everything that must outlive this
-    process (run ids) stands in the sweep's state file, and the client is made when it is needed.
+    Ray pickles its callbacks to restore a sweep. So the run ids, which must outlive this process,
+    are in the sweep's state file, and the client is made when it is needed.
     """
 
     def __init__(self, settings: Settings, fleet: str, state: Path, trials: int) -> None:
@@ -34,35 +34,32 @@ class SweepLog(Callback):
         self._curve(trial)
 
     def on_trial_result(self, iteration: int, trials: list, trial, result: dict, **info) -> None:
-        """Log the epoch and say it: a trial may take minutes."""
-        say(
-            f"trial {trial.config[NUMBER] + 1}/{self._trials}, epoch {result['epoch']}: "
-            f"objective={result[OBJECTIVE]:.4f}"
-        )
-        self._curve(trial).log(
-            {
-                key: result[key]
-                for key in ("epoch", OBJECTIVE, "loss", "validation", "windows_per_second")
-            }
-        )
+        """Log each epoch and say it, as a trial may take minutes."""
+        objective = f"objective={result[OBJECTIVE]:.4f}"
+        say(f"{self._position(trial)}, epoch {result['epoch']}: {objective}")
+        names = ("epoch", OBJECTIVE, "loss", "validation", "windows_per_second")
+        self._curve(trial).log({name: result[name] for name in names})
 
     def on_trial_complete(self, iteration: int, trials: list, trial, **info) -> None:
-        """Close the child run and say how the trial did."""
-        curve = self._curve(trial)
+        """Close the child run and say the result of the trial."""
         objectives = trial.last_result.get(CURVE, [])
-        for epoch, value in enumerate(objectives, start=1):  # what a kill kept from being logged
-            curve.log({"epoch": epoch, OBJECTIVE: value})
+        # After a kill, some of them may not have been logged.
+        for epoch, value in enumerate(objectives, start=1):
+            self._curve(trial).log({"epoch": epoch, OBJECTIVE: value})
         self._end(trial, "FINISHED")
         last = f"{objectives[-1]:.4f}" if objectives else "none"
         say(
-            f"trial {trial.config[NUMBER] + 1}/{self._trials}: {described(trial.config)} "
-            f"objective={last} epochs={len(objectives)}"
+            f"{self._position(trial)}: {described(trial.config)} objective={last} "
+            f"epochs={len(objectives)}"
         )
 
     def on_trial_error(self, iteration: int, trials: list, trial, **info) -> None:
         """Close the child run as failed."""
         self._end(trial, "FAILED")
-        say(f"trial {trial.config[NUMBER] + 1}/{self._trials} failed: {described(trial.config)}")
+        say(f"{self._position(trial)} failed: {described(trial.config)}")
+
+    def _position(self, trial) -> str:
+        return f"trial {trial.config[NUMBER] + 1}/{self._trials}"
 
     @property
     def _client(self) -> MlflowClient:
@@ -77,28 +74,25 @@ class SweepLog(Callback):
         return self._curves[number]
 
     def _child(self, trial) -> str:
-        """Id of the trial's run."""
-        state = RunState(self._state)
-        key = f"trial-{trial.config[NUMBER] + 1:03d}"
-        known = state.get(key)
+        """Id of the trial's run, which is created where it does not exist."""
+        state, name = RunState(self._state), trial_name(trial)
+        known = state.get(name)
         if run_exists(self._client, known):
             return known
         run = self._client.create_run(
             experiment_id(self._client, self._fleet),
-            run_name=key,
+            run_name=name,
             tags={
                 "mlflow.parentRunId": state.get("run_id"),
                 "stage": "trial",
                 "fleet": self._fleet,
             },
         )
-        for name, value in trial.config.items():
-            if name != NUMBER:
-                self._client.log_param(run.info.run_id, name, value)
-        state.put(key, run.info.run_id)
+        for key, value in trial.config.items():
+            if key != NUMBER:
+                self._client.log_param(run.info.run_id, key, value)
+        state.put(name, run.info.run_id)
         return run.info.run_id
 
     def _end(self, trial, status: str) -> None:
-        self._curve(trial)
-        run_id = RunState(self._state).get(f"trial-{trial.config[NUMBER] + 1:03d}")
-        self._client.set_terminated(run_id, status)
+        self._client.set_terminated(self._child(trial), status)
