@@ -22,7 +22,7 @@ def run(params: Params, settings: Settings) -> dict:
     stage = Stage.of(params, settings)
     fleet, folder = stage.fleet, stage.folder
     remedy = "run `amad validate`"
-    table = read_table(folder / "quarantine.parquet", QUARANTINE, remedy, required=True)
+    table = read_table(folder / "quarantine.parquet", QUARANTINE, remedy)
     lake = Lake(folder / "lake", fleet)
     days = quarantined_days(table)
     content = build_store(lake, fleet, params.prepare.normalise, folder / "store", days)

@@ -49,10 +49,10 @@ def test_a_damaged_table_is_told_with_its_name_and_the_way_out(tmp_path):
 
 def test_a_missing_file_is_none_or_told(tmp_path):
     assert read_json(tmp_path / "a", "run x") is None
-    assert read_table(tmp_path / "a", SCHEMA, "run x") is None
     for read in (
         lambda: read_json(tmp_path / "a", "run x", required=True),
-        lambda: read_table(tmp_path / "a", None, "run x", required=True),
+        lambda: read_table(tmp_path / "a", None, "run x"),
+        lambda: read_table(tmp_path / "a", SCHEMA, "run x"),
     ):
         with pytest.raises(DataError, match="a is missing; run x"):
             read()

@@ -1,7 +1,7 @@
-"""Rows that a clock told while it was wrong: not yet set, jumped, or overflown.
+"""Rows whose clock was wrong: it was not yet set, it had jumped, or it had overflowed.
 
-Whether a day is wrong shows only beside the other days of the file. So its rows are judged when
-all of it has been read, before anything else is made of them.
+Whether a day is wrong can be told only by comparison with the other days of the file. So the rows
+of a file are judged once all of it has been read, before anything else is done with them.
 """
 
 import datetime
@@ -17,10 +17,10 @@ from amad.ingest.spill import Spill, content_of
 from amad.reading.times import date_of
 from amad.telemetry.lake import Lake
 
-FAR_DAYS = 30  # days of rows further apart are no neighbours
-FEW_OF_A_DAY, FEW_OF_ALL = 0.1, 0.1  # a jumped clock's rows against those of the right days
-# Where clocks start that were never set: satellite time, its first overflow, and the year 2000;
-# with the day before each, as local time may tell it.
+FAR_DAYS = 30  # days with rows that are further apart are not neighbours
+FEW_PER_DAY, FEW_OF_ALL = 0.1, 0.1  # shares of the rows of the right days
+# Clocks that were never set start here: at the start of satellite time, at its first overflow, or
+# in the year 2000. The day before each is among them, since it is the same time in western zones.
 NEVER_SET = {
     (datetime.date(*date) - datetime.date(1970, 1, 1)).days
     for date in (
@@ -103,7 +103,7 @@ def wrong_days(rows_per_day: Mapping[int, int], known: Iterable[int] = ()) -> se
             for stretch, count in zip(right, rows, strict=True)
             if _near(stretch, known)
             or count > FEW_OF_ALL * most
-            or max(rows_per_day[day] for day in stretch) > FEW_OF_A_DAY * usual
+            or max(rows_per_day[day] for day in stretch) > FEW_PER_DAY * usual
         ]
     elif not known:  # nothing says that the clock is wrong
         return set()

@@ -1,4 +1,4 @@
-"""Raw files into the lake: streamed, counted, and nothing dropped without a word.
+"""Bring raw files into the lake: every row is counted, and none is dropped silently.
 
 A second run reads only files that are new; their rows are merged into the parts. If a file that is
 in the lake has changed, all files are read anew. The lake only grows: the rows of raw files that
@@ -27,7 +27,7 @@ NAMED = 5  # of each kind in the messages
 
 
 def ingest_fleet(stage: Stage, *, rebuild: bool = False) -> IngestResult:
-    """The stage ``ingest``: bring the lake up to date, write ``ingest.json``, and say what is so.
+    """The stage ``ingest``: bring the lake up to date, write ``ingest.json``, say what was done.
 
     rebuild, and what it raises: see ``ingest``.
     """

@@ -359,7 +359,7 @@ class Loading:
         for name in self._held.rejected:
             remedy = "only what was refused before is lost with it"
             try:
-                table = read_table(self._rejected / name, REJECTED, remedy, required=True)
+                table = read_table(self._rejected / name, REJECTED, remedy)
             except DataError as error:  # the lake itself does not rest on it
                 say(str(error))
                 continue

@@ -97,17 +97,17 @@ def _merge_shared(
     head_G = np.flatnonzero(np.diff(group_M, prepend=-1))
     made_GC = np.fmin.reduceat(value_MC, head_G)
     differ_GC = made_GC != np.fmax.reduceat(value_MC, head_G)
-    quarrel_G = (differ_GC & ~np.isnan(made_GC)).any(axis=1)
+    contradict_G = (differ_GC & ~np.isnan(made_GC)).any(axis=1)
     fate_M = np.full(len(group_M), REPEATS, np.int8)
-    for value_M in value_MC.T:  # where no row contradicts, who tells a channel first is merged
+    for value_M in value_MC.T:  # where no row contradicts, the first that tells a channel is merged
         told = np.flatnonzero(~np.isnan(value_M))
         fate_M[told[np.diff(group_M[told], prepend=-1) != 0]] = MERGED
     clash_XC = np.zeros((0, value_MC.shape[1]), bool)
-    if quarrel_G.any():
-        at = np.flatnonzero(quarrel_G[group_M])
-        number_G = np.cumsum(quarrel_G) - 1
+    if contradict_G.any():
+        at = np.flatnonzero(contradict_G[group_M])
+        number_G = np.cumsum(contradict_G) - 1
         made, fate_M[at], clash_XC = _merge_one_by_one(value_MC[at], number_G[group_M[at]])
-        made_GC[quarrel_G] = made
+        made_GC[contradict_G] = made
     fate_M[head_G] = FIRST
     return made_GC, fate_M, clash_XC
 

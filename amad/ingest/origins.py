@@ -81,7 +81,7 @@ def rows_of(
     """What each of the files ``codes`` (path -> code) gave to a part: a row per entry of theirs.
 
     origins: the part's entries, or the one file that all of it is of. drawn: the labels were drawn
-    from intervals and are nobody's.
+    from intervals, so that no file gave them.
     """
     names = [name for name in part.schema.names if name not in ("timestamp", "label")]
     value_TC = np.column_stack([part[name].to_numpy() for name in names])

@@ -61,7 +61,7 @@ class Parts:
         self.newest: dict[str, int] = {}  # vehicle -> newest time in the parts that were written
 
     def vehicles(self, spill: Spill) -> set[str]:
-        """Every vehicle of the lake to come."""
+        """Every vehicle that the new lake will hold."""
         return {vehicle for vehicle, _ in self._keys(spill)} | {vehicle for vehicle, _ in self.days}
 
     def write(

@@ -20,7 +20,7 @@ PENDING, COMMIT = ".pending", "commit.json"
 
 
 class Pending:
-    """What is to become of a lake.
+    """A change of a lake that is being prepared.
 
     Example::
 
@@ -130,7 +130,7 @@ class Pending:
         for path in rejected.glob("*.parquet"):
             if path.name not in manifest.rejected:
                 path.unlink()
-        table = read_table(lake / DAYS_FILE, DAYS, Manifest.REMEDY, required=True)
+        table = read_table(lake / DAYS_FILE, DAYS, Manifest.REMEDY)
         if not rebuild:
             return
         listed = set()

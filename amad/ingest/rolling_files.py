@@ -1,7 +1,8 @@
-"""Raw files that roll on: written anew with later rows, while the oldest ones fall out.
+"""Raw files that roll on: they are written anew with later rows and without their oldest ones.
 
-Such as a log of the last two days, or ``latest.csv``, which holds another day every night. What
-falls out of them is no correction. The lake keeps it, as the rows of a file that is gone.
+Examples are a log of the last two days, and a ``latest.csv`` that holds another day every night.
+The rows that such a file no longer holds were not corrected, so the lake keeps them like the rows
+of a file that is gone.
 
 Shape legend: T rows of a vehicle-day.
 """
@@ -22,7 +23,7 @@ ZERO = datetime.date(1970, 1, 1)
 
 
 def rolled_on(before: Lake, path: str, first_us: dict[int, int]) -> int | None:
-    """The time before which rows of the lake's file ``path`` fell out of it; None if none did.
+    """The time before which ``path`` no longer holds the rows that it gave to the lake, else None.
 
     A file has rolled on if its newest date is later than before and rows of earlier times are gone.
 
@@ -59,7 +60,7 @@ def entry_of(old: IngestedFile, rows: int) -> IngestedFile:
 def rows_before(before: Lake, path: str, start_us: int, *, drawn: bool) -> Iterator[CleanRows]:
     """The rows that the file gave to the lake, as far as they are older than ``start_us``.
 
-    drawn: labels were drawn from intervals and are nobody's.
+    drawn: labels were drawn from intervals, so that no file gave them.
 
     Raises:
         DataError: a part of the lake is damaged.

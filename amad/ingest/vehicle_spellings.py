@@ -20,8 +20,8 @@ def likely_doubles(ids: Iterable[str]) -> list[list[str]]:
     """
     groups: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for vehicle in sorted(set(ids)):
-        levelled = _levelled(vehicle)
-        groups[levelled.replace("-", "")][levelled].append(vehicle)
+        normalised = _normalised(vehicle)
+        groups[normalised.replace("-", "")][normalised].append(vehicle)
     found = []
     for key, spellings in groups.items():
         plain = spellings.pop(key, [])
@@ -32,8 +32,8 @@ def likely_doubles(ids: Iterable[str]) -> list[list[str]]:
     return sorted(sorted(group) for group in found if len(group) > 1)
 
 
-def _levelled(vehicle: str) -> str:
-    """Without all that does not count; a dash between two digits stays."""
+def _normalised(vehicle: str) -> str:
+    """The id without the differences that do not count; a dash between two digits stays."""
     text = unicodedata.normalize("NFKC", vehicle).casefold()
     text = "".join(_plain(character) for character in unicodedata.normalize("NFKC", text))
     text = re.sub(r"(?<=\d)\.0$", "", text.strip())

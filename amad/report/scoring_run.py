@@ -193,7 +193,7 @@ def _read(file: Path, schema: pa.Schema, day: date, **options) -> pa.Table:
     """One table of a scored date, or the columns and rows that ``options`` select."""
     remedy = f"run 'amad score --date {day}' to write it again"
     if not options:
-        return read_table(file, schema, remedy, required=True)
+        return read_table(file, schema, remedy)
     try:
         table = pq.read_table(file, partitioning=None, page_checksum_verification=True, **options)
     except PermissionError:

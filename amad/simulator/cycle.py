@@ -1,6 +1,6 @@
 """A day of driving: when the vehicle reports, in which mode, how fast, and along what road.
 
-Shape legend: T rows of the day (one a second), K knots of the speed profile, N trips.
+Shape legend: T rows of the day (one per second), K knots of the speed profile, N trips.
 """
 
 from dataclasses import dataclass

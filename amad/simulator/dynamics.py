@@ -17,7 +17,7 @@ from amad.simulator.vehicle import Individual, State
 
 G, AIR_DENSITY = 9.81, 1.22
 ACCESSORIES = 12.0  # Nm at the crankshaft for pumps, alternator and air conditioning
-RPM = 60 / (2 * np.pi)  # revolutions per minute in a radian per second
+RPM = 60 / (2 * np.pi)  # revolutions per minute for one radian per second
 
 
 def day_of(

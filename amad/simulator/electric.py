@@ -108,7 +108,7 @@ def _charge(
     vehicle: Individual, day: Day, state: State, gaps: list[float], draw_T: np.ndarray
 ) -> np.ndarray:
     """State of charge, percent: integrated, fast charging tapers, a long rest is at home."""
-    percent = 100 / (vehicle.model.battery_kwh * 3.6e6)  # in a joule
+    percent = 100 / (vehicle.model.battery_kwh * 3.6e6)  # per joule
     charge = state.charge
     parts = []
     for (first, last), gap in zip(day.bounds, gaps, strict=True):

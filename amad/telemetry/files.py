@@ -1,4 +1,6 @@
-"""Nothing is ever half written: write beside the target, verify, rename; and one reader of state.
+"""Write files so that none is ever half written, and read them so that damage is noticed.
+
+A file is written beside its place, flushed to the disk, and then renamed.
 
 Every file of state (JSON or Parquet) that a later command depends on is read with ``read_json`` or
 ``read_table``, so that a damaged one is told with its name and the way out.
@@ -21,7 +23,7 @@ from amad.config.digest import json_digest
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# What libraries that write for us say of a full or limited disk, where they say anything.
+# Messages by which libraries tell of a full or limited disk.
 NO_ROOM = {
     "No space left on device": errno.ENOSPC,
     "Not enough free space": errno.ENOSPC,
@@ -29,7 +31,7 @@ NO_ROOM = {
     "Disk quota exceeded": errno.EDQUOT,
     "File too large": errno.EFBIG,
 }
-CUT_SHORT = (" requested and ", "unexpected pos")  # of NumPy and torch: less was written than given
+CUT_SHORT = (" requested and ", "unexpected pos")  # NumPy and torch: less was written than asked
 SEAL = "seal"  # the key of a JSON file's hash of itself
 ROOM_BYTES = 1 << 16  # less than this free: whatever failed while writing failed for want of space
 
@@ -205,25 +207,11 @@ def read_json(
     return content
 
 
-@overload
-def read_table(
-    path: Path, schema: "pa.Schema | None", remedy: str, *, required: Literal[True]
-) -> "pa.Table": ...
-
-
-@overload
-def read_table(
-    path: Path, schema: "pa.Schema | None", remedy: str, *, required: bool = False
-) -> "pa.Table | None": ...
-
-
-def read_table(
-    path: Path, schema: "pa.Schema | None", remedy: str, *, required: bool = False
-) -> "pa.Table | None":
-    """The table in a Parquet file of state, checked against ``schema``; None where there is none.
+def read_table(path: Path, schema: "pa.Schema | None", remedy: str) -> "pa.Table":
+    """The table in a Parquet file of state, checked against ``schema`` where given.
 
     Raises:
-        DataError: the file is damaged, has other columns, or is missing though ``required``.
+        DataError: the file is missing or damaged, or it has other columns; names it and the remedy.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -236,9 +224,7 @@ def read_table(
             table = file.read()
         table.validate(full=True)
     except FileNotFoundError:
-        if required:
-            raise _missing(path, remedy) from None
-        return None
+        raise _missing(path, remedy) from None
     except PermissionError:
         raise
     except (OSError, ValueError, pa.ArrowException) as error:

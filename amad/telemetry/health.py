@@ -136,8 +136,8 @@ def fleet_health(
 ) -> Health:
     """All troubles of the fleet.
 
-    lake: the fleet's, where it is open already. fresh: the profile as it is now, for who judges it;
-    what was quarantined before is then left out.
+    lake: the fleet's, where it is open already. fresh: the profile as it is now, given by
+    the stage that judges it; what was quarantined before is then left out.
 
     Raises:
         DataError: there is no lake, or a file in ``data/<fleet>`` is damaged; names it and the
@@ -148,8 +148,10 @@ def fleet_health(
     ingested = IngestResult.read(folder)
     profile, quarantine = fresh, None
     if fresh is None:
-        profile = read_table(folder / "profile.parquet", PROFILE, VALIDATE)
-        quarantine = read_table(folder / "quarantine.parquet", QUARANTINE, VALIDATE)
+        profile, quarantine = (
+            read_table(folder / name, schema, VALIDATE) if (folder / name).exists() else None
+            for name, schema in (("profile.parquet", PROFILE), ("quarantine.parquet", QUARANTINE))
+        )
     found = _silent(lake, fleet)
     if profile is not None:
         found += _vanished(profile, fleet)

@@ -1,4 +1,4 @@
-"""The lake: every vehicle's rows, sorted, unique, by vehicle and UTC date.
+"""The lake: the rows of every vehicle by UTC date, sorted and without repeats.
 
     lake/vehicle=<id>/date=<YYYY-MM-DD>/part.parquet   the rows (``lake_schema``)
     lake/vehicle=<id>/date=<YYYY-MM-DD>/_origins.parquet   of which files, where of several
@@ -10,7 +10,7 @@
 The manifest says what the lake is: it names its tables by their hash, and the table of days names
 each part by its hash. A file that an ingest has replaced lies under ``lake/.old`` until the next
 one, so that a reader finds the lake that it opened. Vehicle ids are percent-encoded in paths.
-``Lake`` only reads; ``ingest.py`` writes.
+``Lake`` only reads; ``amad.ingest`` writes.
 """
 
 import datetime

@@ -1,7 +1,7 @@
 """How much of what was sent was refused: of the whole lake, and of the files that are new.
 
-A refused file counts with the rows it would have had: its bytes, by the bytes per row of the files
-that were read. What nobody can count is thus not taken for a single row.
+A refused file counts with the rows that it would have had: its size divided by the bytes per row of
+the files that were read. Otherwise a file of many rows would weigh as little as a single row.
 """
 
 from collections import Counter
@@ -18,15 +18,15 @@ from amad.telemetry.lake import Lake
 from amad.telemetry.manifest import IngestedFile
 
 ALL, NEW = "all files", "files since the last validation that passed"
-BYTES_A_ROW = 50.0  # where not one file was read
+BYTES_PER_ROW = 50.0  # where no file was read whole
 
 
 @dataclass(slots=True, kw_only=True)
 class FileRefusals:
     """What was refused of one raw file.
 
-    rows: sent, estimated where the file could not be read whole. reason: the commonest. whole: why
-    the file, or the rest of it, was refused.
+    rows: sent, estimated where the file could not be read whole. reason: the most frequent
+    one. whole: why the file, or the rest of it, was refused.
     """
 
     path: str
@@ -167,7 +167,7 @@ def _counted(files: Mapping[str, IngestedFile]) -> Iterator[tuple[FileRefusals, 
     """Each file and its refused rows by reason; not those that were delivered twice."""
     whole = [file for file in files.values() if not file.refused and file.rows]
     read_bytes, read_rows = sum(file.bytes for file in whole), sum(file.rows for file in whole)
-    per_row = read_bytes / read_rows if read_rows and read_bytes else BYTES_A_ROW
+    per_row = read_bytes / read_rows if read_rows and read_bytes else BYTES_PER_ROW
     for path, file in sorted(files.items()):
         if file.copy_of:
             continue

@@ -1,4 +1,4 @@
-"""Who has fallen silent, by its own habit: vehicles that stopped reporting, channels that vanished.
+"""Vehicles that stopped reporting and channels that vanished, each judged by its own habit.
 
 A habit is read from the gaps between the dates on which a vehicle reported. Nothing here looks at a
 clock: the newest date of the fleet stands for today.

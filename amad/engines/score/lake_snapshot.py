@@ -132,7 +132,7 @@ def _kept_out(
     verdict = Validation.read(stage.folder)
     if verdict is not None and verdict.digest == stage.fleet.digest:  # written after the two tables
         profile, quarantine = (
-            read_table(stage.folder / name, schema, Validation.REMEDY, required=True)
+            read_table(stage.folder / name, schema, Validation.REMEDY)
             for name, schema in (("profile.parquet", PROFILE), ("quarantine.parquet", QUARANTINE))
         )
         columns = (profile[name].to_pylist() for name in ("vehicle", "date", "sha256"))

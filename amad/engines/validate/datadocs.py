@@ -1,7 +1,7 @@
-"""Data Docs that open anywhere: an entry page for people, Great Expectations' own pages behind it.
+"""Data Docs that open anywhere: an entry page for people, and the pages of Great Expectations.
 
-The pages that GX renders load styles, scripts and pictures from nine servers on the internet, and
-without them show an empty index. Here they keep their content, and lose whatever is remote.
+The pages that Great Expectations renders load styles, scripts and pictures from nine servers on the
+internet, and show an empty index without them. Here they keep their content alone.
 """
 
 import re

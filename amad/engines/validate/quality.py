@@ -132,7 +132,7 @@ def _checks(fleet: Fleet) -> list[Check]:
 
 
 def _intake_checks(fleet: Fleet) -> list[Check]:
-    """One limit three times: a file over it is named, a set of files over it fails the fleet."""
+    """The same limit twice: a file above it is named, a set of files above it fails the fleet."""
     limit = fleet.quality.max_refused_share
     return [
         Check(
@@ -151,7 +151,7 @@ def _intake_checks(fleet: Fleet) -> list[Check]:
 
 
 def _intake_tables(intake: Intake) -> dict[str, "pd.DataFrame"]:
-    """A row a raw file, and a row a set of files."""
+    """A row per raw file, and a row per set of files."""
     import pandas as pd
 
     figures = ("refused_share", "refused_files_share")
@@ -163,7 +163,7 @@ def _intake_tables(intake: Intake) -> dict[str, "pd.DataFrame"]:
 
 
 def _tables(profile: pa.Table, fleet: Fleet) -> dict[str, "pd.DataFrame"]:
-    """A row a vehicle-day, and a row a vehicle-day and channel that the vehicle has."""
+    """A row per vehicle-day, and a row per vehicle-day and channel that the vehicle has."""
     frame = profile.to_pandas()
     sent = frame["rows"] + frame["duplicates"] + frame["unreadable"]
     frame["duplicate_share"] = frame["duplicates"] / sent
