@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amad.config import ConfigError, Fleet, Settings, load_cluster, load_fleet, load_params
-from amad.config._yaml import parse
 from amad.config.params import Params, ParamsFile
+from amad.config.yaml_file import parse
 
 ROOT = Path(__file__).resolve().parent.parent
 FLEETS = sorted(p.stem for p in (ROOT / "conf/fleet").glob("*.yaml"))

@@ -19,9 +19,12 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import pyarrow as pa
 import typer
 import typer.core
-from pydantic import AfterValidator, BaseModel
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
+
+from amad.config.source import Pattern
+from amad.config.yaml_file import models_in
 
 PAGES = Path(__file__).resolve().parent.parent / "docs" / "reference"
 MARKER = "<!-- Below this line: made by `make reference` from the code. -->"
@@ -109,24 +112,17 @@ def _models(root: type[BaseModel]) -> Iterator[str]:
         rows = []
         for key, field in model.model_fields.items():
             name = f"{path}.{key}" if path else key
-            queue += [(name, item) for item in _inner(field.annotation)]
+            queue += [(name, item) for item in models_in(field.annotation)]
             value = _type(field).replace("section", f"[section](#{name.replace('.', '')})")
             rows.append([f"`{key}`", value, _default(field), _cell(_meaning(field))])
         yield from (*_table(["key", "value", "default", "meaning"], rows), "")
 
 
-def _inner(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Models in an annotation, also in a list or a union."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _inner(argument)
-
-
 def _meaning(field: FieldInfo) -> str:
     """The description of a key, or the first line of its section's docstring."""
-    sections = [(inspect.getdoc(model) or "").split("\n")[0] for model in _inner(field.annotation)]
-    return " ".join((field.description or sections[0]).split()).rstrip(".")
+    section = next(models_in(field.annotation), None)
+    text = field.description or (inspect.getdoc(section) or "").split("\n")[0]
+    return " ".join(text.split()).rstrip(".")
 
 
 def _type(field: FieldInfo) -> str:
@@ -144,8 +140,7 @@ def _name(annotation: Any) -> str:
     if origin is Literal:
         return ", ".join(f"`{choice}`" for choice in arguments)
     if origin is Annotated:
-        pattern = any(isinstance(item, AfterValidator) for item in annotation.__metadata__)
-        return "regular expression" if pattern else _name(arguments[0])
+        return "regular expression" if annotation == Pattern else _name(arguments[0])
     if origin in (Union, UnionType):
         return " or ".join(_name(item) for item in arguments if item is not NoneType)
     if origin is list:

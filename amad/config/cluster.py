@@ -5,9 +5,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from amad.config._yaml import Strict, cut, parse, read_mapping
 from amad.config.errors import ConfigError
 from amad.config.settings import Settings
+from amad.config.yaml_file import Strict, cut, parse, read_mapping
 
 
 class ClusterProfile(Strict):

@@ -16,11 +16,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from amad.config._yaml import Seconds, Seed, Strict, cut, parse, read_mapping
 from amad.config.digest import json_digest
 from amad.config.errors import ConfigError
 from amad.config.settings import Settings
 from amad.config.source import Source
+from amad.config.yaml_file import Ordered, Seconds, Seed, Strict, cut, parse, read_mapping
 
 Kind = Literal["continuous", "counter", "categorical", "binary"]
 FLEET_NAME, LONGEST_NAME = r"[a-z0-9][a-z0-9_-]{0,99}", 100
@@ -42,7 +42,7 @@ class Channel(Strict):
     """Name in plots and in the report; default: the channel's name without `Vehicle.`"""
     kind: Kind = "continuous"
     """How gaps are filled and how values may move"""
-    range: tuple[float, float] | None = None
+    range: Annotated[tuple[float, float], Ordered] | None = None
     """Physical limits in the channel's unit, both included"""
     column: str | None = None
     """Header in the raw files; default: the channel's name"""
@@ -59,12 +59,6 @@ class Channel(Strict):
         if name in RESERVED or "/" in name or "=" in name:
             raise ValueError(f"'{name}' cannot name a channel (reserved, or holds '/' or '=')")
         return name
-
-    @model_validator(mode="after")
-    def _ordered_range(self) -> "Channel":
-        if self.range is not None and not self.range[0] < self.range[1]:
-            raise ValueError(f"range {list(self.range)} must be [low, high] with low < high")
-        return self
 
     @property
     def header(self) -> str:

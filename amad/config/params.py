@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from amad.config._yaml import Seed, Strict, cut, parse, read_mapping
 from amad.config.digest import json_digest
 from amad.config.errors import ConfigError
 from amad.config.fleet import FleetName
 from amad.config.settings import Settings
+from amad.config.yaml_file import EachOnce, Ordered, Seed, Strict, cut, parse, read_mapping
 
 Kernel = Literal["automask", "gaussian", "none"]
 MaskFamily = Literal["time", "channel", "mixed"]
@@ -130,21 +130,14 @@ class SearchSpace(Strict):
     }
     mask_family: Choices[MaskFamily] = ["time", "channel", "mixed"]
     """Values of `mask.family`"""
-    mask_ratio: tuple[Ratio, Ratio] = (0.1, 0.5)
+    mask_ratio: Annotated[tuple[Ratio, Ratio], Ordered] = (0.1, 0.5)
     """Range of `mask.ratio`"""
-    contrast: tuple[Weight, Weight] = (0.0, 0.3)
+    contrast: Annotated[tuple[Weight, Weight], Ordered] = (0.0, 0.3)
     """Range of `loss.contrast`"""
-    temperature: tuple[Positive, Positive] = (0.05, 0.5)
+    temperature: Annotated[tuple[Positive, Positive], Ordered] = (0.05, 0.5)
     """Range of `loss.temperature`"""
-    maxmin: tuple[Weight, Weight] = (0.0, 0.1)
+    maxmin: Annotated[tuple[Weight, Weight], Ordered] = (0.0, 0.1)
     """Range of `loss.maxmin`"""
-
-    @field_validator("mask_ratio", "contrast", "temperature", "maxmin")
-    @classmethod
-    def _ordered(cls, ends: tuple[float, float]) -> tuple[float, float]:
-        if not ends[0] < ends[1]:
-            raise ValueError(f"{list(ends)} must be [low, high] with low < high")
-        return ends
 
 
 class TuneParams(Strict):
@@ -174,7 +167,7 @@ class DetectParams(Strict):
     moved: ClassVar = {
         "hidden_block": "is mask.block now, for training and scoring; delete this line"
     }
-    members: Choices[MemberName] = ["ridge", "two_sided", "relation", "amad"]
+    members: Annotated[Choices[MemberName], EachOnce] = ["ridge", "two_sided", "relation", "amad"]
     """Members of the detector; docs/explanation/detector.md describes each"""
     amad_weight: float = Field(0.0, ge=0)
     """Vote of the network; at 0 it is trained, registered and judged, but has no vote"""
@@ -194,13 +187,6 @@ class DetectParams(Strict):
     """Promised number of incidents per vehicle-day on normal rows"""
     merge_gap_seconds: float = Field(60.0, ge=0, le=1e9)
     """Alarms that are closer together than this are one incident"""
-
-    @field_validator("members")
-    @classmethod
-    def _each_once(cls, members: list[str]) -> list[str]:
-        if len(set(members)) < len(members):
-            raise ValueError("a member is named twice")
-        return members
 
 
 class EvaluateParams(Strict):
@@ -269,16 +255,8 @@ class Params(_Results):
 class ParamsFile(_Results):
     """All of ``params.yaml``."""
 
-    fleets: list[FleetName] = Field(["demo"], min_length=1)
+    fleets: Annotated[Choices[FleetName], EachOnce] = ["demo"]
     """Names of the fleets that `dvc repro` runs"""
-
-    @field_validator("fleets")
-    @classmethod
-    def _named_once(cls, fleets: list[str]) -> list[str]:
-        twice = sorted({name for name in fleets if fleets.count(name) > 1})
-        if twice:
-            raise ValueError(f"named twice: {', '.join(twice)}")
-        return fleets
 
     def of(self, fleet: str) -> Params:
         """The settings of a run on ``fleet``, which need not be one of ``fleets``."""

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from amad.config._yaml import Seed, Strict
+from amad.config.yaml_file import Seed, Strict
 
 # Python knows them as encodings, but no text file is written in them.
 NO_TEXT = {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined"}

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 from amad.baselines import baseline_names, make_baseline
 from amad.config import ConfigError, Fleet, Params
-from amad.config._yaml import parse
 from amad.config.params import ModelParams
+from amad.config.yaml_file import parse
 from amad.detect.build_members import build_members
 from amad.detect.detector import Detector, build_detector
 from amad.detect.scorer import Scorer

@@ -4,24 +4,41 @@ A file of settings is small. One that is not, or whose aliases unfold to somethi
 before it costs memory, and no message repeats more than a line of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from amad.config.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
 Seed = Annotated[int, Field(ge=0, lt=2**31)]  # what every generator used here takes
 Seconds = Annotated[float, Field(gt=0, le=1e9)]  # 30 years: in microseconds it stays an int64
+Name = TypeVar("Name", bound=str)
 LARGEST_BYTES = 1_000_000
 DEEPEST = 30  # levels of lists and mappings in each other
 MOST_NODES = 100_000  # values of a file, each alias counted with all that it stands for
 LARGEST_INT = 2**53
 SHOWN = 80  # characters of a value in a message
 LISTED = 10  # wrong keys in a message
+
+
+def _named_once(names: list[Name]) -> list[Name]:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"named twice: {', '.join(twice)}")
+    return names
+
+
+def _low_below_high(ends: tuple[float, float]) -> tuple[float, float]:
+    if not ends[0] < ends[1]:
+        raise ValueError(f"{list(ends)} must be [low, high] with low < high")
+    return ends
+
+
+EachOnce = AfterValidator(_named_once)
+Ordered = AfterValidator(_low_below_high)
 
 
 class Strict(BaseModel):
@@ -190,14 +207,13 @@ def _model_at(model: type[BaseModel], location: tuple) -> type[BaseModel] | None
         field = getattr(current, "model_fields", {}).get(part)
         if field is None:
             return None
-        current = next((t for t in _models_in(field.annotation)), None)
+        current = next(models_in(field.annotation), None)
     return current
 
 
-def _models_in(annotation: object) -> list[type[BaseModel]]:
+def models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    """The models in the annotation of a field, also in a list or a union."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    found = []
-    for argument in getattr(annotation, "__args__", ()):
-        found += _models_in(argument)
-    return found
+        yield annotation
+    for argument in get_args(annotation):
+        yield from models_in(argument)
