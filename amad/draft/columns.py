@@ -79,30 +79,26 @@ def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> 
     for sample in samples:
         result.left_out |= dict.fromkeys(sample.twice, "several columns have this name")
         result.left_out |= {f"column {at + 1}": "it has no name" for at in sample.nameless}
-        for header in sample.headers:
-            if tidy(header) not in there and header != label:
-                result.left_out[header] = _lacking(header, samples)
-    texts = []
+        others = [h for h in sample.headers if tidy(h) not in there and h != label]
+        result.left_out |= {header: _lacking(header, samples) for header in others}
     for header in rest:
         why = _why_not(header, shared[header], decimal, result.nulls)
         if why is None:
             result.measured.append(header)
         else:
             result.left_out[header] = why
-            texts.append(header)
+    texts = [h for h in rest if h not in result.measured]
     signal = [h for h in texts if SIGNAL.fullmatch(name_and_unit(h)[0].strip())]
     value = [h for h in rest if VALUE.fullmatch(name_and_unit(h)[0].strip())]
     if len(signal) == 1 and len(value) == 1 and samples[0].dialect is not None:
         names = _signals(shared[signal[0]], shared[value[0]], decimal)
         if names is not None:
-            measured, others = names
-            left_out = {h: "another column of a long file" for h in rest}
-            for header in (signal[0], value[0]):
-                left_out.pop(header)
+            measured, left_out = names
+            beside = [h for h in rest if h not in (signal[0], value[0])]
+            left_out = dict.fromkeys(beside, "another column of a long file") | left_out
             return Columns(
-                measured=measured, label=label, long=(signal[0], value[0]),
-                left_out=left_out | others,
-            )  # fmt: skip
+                measured=measured, label=label, long=(signal[0], value[0]), left_out=left_out
+            )
     return result
 
 

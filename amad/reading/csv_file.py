@@ -73,7 +73,6 @@ class _Reader:
         self._delimiter = source.delimiter
         self._layout = layout
         self._preamble = preamble
-        self._tokens = layout.tokens()
         self._rows = 0
 
     def refused(self, lines: list[tuple[str, bytes]]) -> RawBatch:
@@ -122,7 +121,6 @@ class _Reader:
                 f"after row {self._rows} stands another header, and the rows after it cannot be "
                 f"read: {error}"
             ) from None
-        self._tokens = self._layout.tokens()
 
     def _header_lines(
         self, data: bytes, start_L: np.ndarray, end_L: np.ndarray
@@ -130,7 +128,7 @@ class _Reader:
         """The numbers and the fields of the lines of the block that are headers."""
         lower = data.lower()
         candidates: set[int] = set()
-        for token in self._tokens:
+        for token in self._layout.tokens():
             found: set[int] = set()
             at = lower.find(token)
             while at >= 0 and len(found) <= COMMON_TOKEN_LINES:

@@ -59,13 +59,10 @@ class LongRows:
             if name not in (SIGNAL, VALUE)
         }
         value, channel_R = batch.columns[VALUE].filter(kept), channel_R[kept_R]
+        nothing = pa.scalar(None, value.type)
         for c, channel in enumerate(self._fleet.channels):
-            is_of_c = channel_R == c
-            columns[channel.name] = (
-                pc.if_else(pa.array(is_of_c), value, pa.scalar(None, value.type))
-                if is_of_c.any()
-                else pa.nulls(len(value), value.type)
-            )
+            is_of_c = pa.array(channel_R == c)
+            columns[channel.name] = pc.if_else(is_of_c, value, nothing)
         ignored = dict(batch.ignored)
         if count := int((~kept_R & ~nameless_R).sum()):
             ignored[NO_CHANNEL] = count

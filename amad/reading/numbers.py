@@ -285,9 +285,6 @@ def _beyond(value_R: np.ndarray, raw: pa.Array, whole: bool) -> Iterator[tuple[n
         )
 
 
-def _spellings(unit: str) -> list[str]:
+def _spellings(unit: str) -> tuple[str, ...]:
     unit = unit.strip().lower()
-    for group in UNITS:
-        if unit in group:
-            return list(group)
-    return [unit]
+    return next((group for group in UNITS if unit in group), (unit,))

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +20,7 @@ from amad.config.source import Source
 from amad.reading.clocks import LocalClock
 from amad.reading.headers import AmbiguousHeaderError, find
 from amad.reading.long_rows import LongRows
-from amad.reading.numbers import NULL_WORDS, NotReadableError, numbers
+from amad.reading.numbers import NULL_WORDS, NotReadableError, Numbers, numbers
 from amad.reading.readers import FileRefusedError, RawBatch
 from amad.reading.row_times import Refuse, RowTimes
 from amad.reading.rules import reading_rules
@@ -156,7 +157,7 @@ class FileParser:
         if self._long is not None:
             batch = self._long.spread(batch)
         self.ignored.update(batch.ignored)
-        rows = len(batch.row_R)
+        row_R, rows = batch.row_R, len(batch.row_R)
         reason_R = np.zeros(rows, np.int64)  # 0: none; else 1 + the position in reasons
         reasons: list[str] = []
 
@@ -181,13 +182,12 @@ class FileParser:
             timestamp_T=timestamp_R[good_R],
             value_TC=value_RC[good_R],
             label_T=None if label_R is None else label_R[good_R],
-            row_T=batch.row_R[good_R],
+            row_T=row_R[good_R],
         )
-        known_R = [vehicles[code] if code >= 0 else None for code in code_R[~good_R]]
-        bad = np.flatnonzero(~good_R)
+        name_of = [*vehicles, None]  # code -1 is the last one
         refused = [
-            (int(batch.row_R[at]), reasons[reason_R[at] - 1], _content(batch, at), vehicle)
-            for at, vehicle in zip(bad.tolist(), known_R, strict=True)
+            (int(row_R[at]), reasons[reason_R[at] - 1], _content(batch, at), name_of[code_R[at]])
+            for at in np.flatnonzero(~good_R).tolist()
         ] + [
             (number, reason, json.dumps({"line": text}), self._vehicle)
             for number, reason, text in batch.broken
@@ -259,16 +259,14 @@ class FileParser:
             if channel.name not in batch.columns:
                 refuse(~lacks_R & (code_R >= 0), f"the file has no column for {channel.name}")
                 continue
-            try:
-                read = numbers(
-                    batch.columns[channel.name],
-                    self._decimal,
-                    nulls=[*self._rules.nulls, *(n for n in channel.nulls if isinstance(n, str))],
-                    known=[n for n in channel.nulls if not isinstance(n, str)],
-                    unit=channel.unit,
-                )
-            except NotReadableError as error:
-                raise FileRefusedError(f"column {batch.headers[channel.name]!r}: {error}") from None
+            read = _numbers(
+                batch,
+                channel.name,
+                self._decimal,
+                nulls=[*self._rules.nulls, *(n for n in channel.nulls if isinstance(n, str))],
+                known=[n for n in channel.nulls if not isinstance(n, str)],
+                unit=channel.unit,
+            )
             for bad_R, why in read.refused:
                 refuse(bad_R & ~lacks_R, f"{channel.name} is not a finite number: {why}")
             value_RC[:, c] = np.where(lacks_R, np.nan, read.value_R)
@@ -298,13 +296,17 @@ class FileParser:
             return None
         if "label" not in batch.columns:
             return np.zeros(rows, np.int8)
-        try:
-            read = numbers(batch.columns["label"], nulls=self._rules.nulls)
-        except NotReadableError as error:
-            raise FileRefusedError(f"column {batch.headers['label']!r}: {error}") from None
+        read = _numbers(batch, "label", None, nulls=self._rules.nulls)
         label_R = np.nan_to_num(read.value_R)
         refuse(read.bad_R | ((label_R != 0) & (label_R != 1)), "label is neither 0 nor 1")
         return label_R.astype(np.int8)
+
+
+def _numbers(batch: RawBatch, name: str, decimal: str | None, **words: Any) -> Numbers:
+    try:
+        return numbers(batch.columns[name], decimal, **words)
+    except NotReadableError as error:
+        raise FileRefusedError(f"column {batch.headers[name]!r}: {error}") from None
 
 
 def vehicle_of_path(rules: Source, path: str) -> str | None:

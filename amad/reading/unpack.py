@@ -78,10 +78,9 @@ def _verify(pieces: Iterator[bytes]) -> None:
     try:
         for _ in pieces:
             pass
-    except DamagedError:
-        raise
-    except FileRefusedError:
-        return
+    except FileRefusedError as error:
+        if isinstance(error, DamagedError):
+            raise
 
 
 def _refuse_tables_of_others(start: bytes) -> None:
