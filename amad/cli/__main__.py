@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: list[str], *, debug: bool = False) -> int:
     """Run one command; return its exit code. What went wrong is one sentence on standard error."""
-    try:  # the imports too: they take a second, and Ctrl-C may come in it
+    try:  # also around the imports, which take a second in which Ctrl-C may be pressed
         from amad.cli.app import app
         from amad.config.console import never_silent
         from amad.config.interruption import interruptible

@@ -148,7 +148,7 @@ def _health(stage: Stage) -> list[str]:
 
 
 def _of(kind: type[Kind], told: Callable[[Kind], list[str]], folder: Path) -> list[str] | None:
-    """What an artifact says; None where there is none."""
+    """The lines for an artifact; None if its stage has not run."""
     found = kind.read(folder)
     if found is None:
         return None

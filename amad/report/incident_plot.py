@@ -65,11 +65,11 @@ def blame(incident: Incident, fleet: Fleet) -> list[Blame]:
     return [
         Blame(
             title=titles.get(name, name),
-            share=text.share(part),
-            width=round(100 * part, 1),
-            main=part >= MAIN * incident.shares[0],
+            share=text.share(contribution),
+            width=round(100 * contribution, 1),
+            main=contribution >= MAIN * incident.shares[0],
         )
-        for name, part in zip(incident.channels, incident.shares, strict=True)
+        for name, contribution in zip(incident.channels, incident.shares, strict=True)
     ]
 
 
@@ -88,8 +88,8 @@ def plot(
     frame = frame_of(incident, fleet)
     values = lake.read(incident.vehicle, frame.start, frame.end)
     tracks = [_score_track(incident, frame, fleet, run)]
-    for channel, part in _to_draw(incident, fleet):
-        track = _channel_track(incident, channel, part, frame, fleet, values, scaler)
+    for channel, contribution in _to_draw(incident, fleet):
+        track = _channel_track(incident, channel, contribution, frame, fleet, values, scaler)
         if track is not None:
             tracks.append(track)
     return Plot(
@@ -118,12 +118,12 @@ def _to_draw(incident: Incident, fleet: Fleet) -> list[tuple[Channel, float]]:
     known = {c.name: c for c in fleet.channels}
     found: list[tuple[Channel, float]] = []
     carried = 0.0
-    for name, part in zip(incident.channels, incident.shares, strict=True):
-        if part < MAIN * incident.shares[0] or carried >= BLAMED or len(found) == TRACKS:
+    for name, contribution in zip(incident.channels, incident.shares, strict=True):
+        if contribution < MAIN * incident.shares[0] or carried >= BLAMED or len(found) == TRACKS:
             break
         if name in known:
-            found.append((known[name], part))
-            carried += part
+            found.append((known[name], contribution))
+            carried += contribution
     return found
 
 
@@ -150,7 +150,7 @@ def _score_track(incident: Incident, frame: Frame, fleet: Fleet, run: ScoringRun
 def _channel_track(
     incident: Incident,
     channel: Channel,
-    part: float,
+    contribution: float,
     frame: Frame,
     fleet: Fleet,
     values: pa.Table,
@@ -172,7 +172,7 @@ def _channel_track(
     return Track(
         title=channel.title,
         unit=channel.unit,
-        share=text.share(part),
+        share=text.share(contribution),
         fact=_fact(during_T, band, channel.unit),
         path=line(us_T, value_T, frame, scale, gap),
         ticks=scale.ticks(),

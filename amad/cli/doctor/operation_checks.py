@@ -38,7 +38,7 @@ def last_scoring(stage: Stage) -> Finding:
     if last.status == "killed" or (last.status == "running" and _is_free(runs)):
         return fail(
             f"job {last.id} on {last.host} was killed",
-            f"run 'amad score': it goes on where that one stopped; {schedule}",
+            f"run 'amad score': it continues where that one stopped; {schedule}",
         )
     if last.status == "running":
         where = f"process {last.pid} on {last.host}"

@@ -1,25 +1,26 @@
 """The registered model: MLflow's ``pyfunc`` over a detector folder, without pickle.
 
-``data`` of the logged model is the folder that ``save_detector`` wrote, ``code`` holds the amad
-package: a scoring server needs nothing else. The frame that goes in has the lake's columns::
+``data`` of the logged model is the folder that ``save_detector`` wrote, and ``code`` holds the amad
+package, so a scoring server needs nothing else. The input frame has the columns of the lake::
 
     model = mlflow.pyfunc.load_model("models:/amad-demo@champion")
     scores = model.predict(frame)  # vehicle, timestamp, a column per channel
 
-What comes out has a row for each row that went in, in the same order and with the same index: the
-columns of ``schemas.SCORES`` and ``message``, which tells what was wrong with a row, or is None.
-A row that cannot be scored has the status ``refused``; it keeps no other row from its score.
+The result has one row per input row, in the same order and with the same index. Its columns are
+those of ``schemas.SCORES`` and ``message``, which says what was wrong with a row, or is None. A row
+that cannot be scored has the status ``refused``; the other rows are still scored.
 
-- vehicle: text, a number or a category. Rows without one are refused.
-- timestamp: with a zone or without (then it is UTC), or ISO 8601 text. Rows without a readable one
-  are refused, and so are those that repeat a time of their vehicle; the first of them is scored.
-- channels: numbers of any type, booleans, or text that is a number. What is no number, infinite, or
-  impossible for the channel counts as missing, and the row says so.
-- A channel that the vehicle's class lacks may be left out of the frame. Where it has the channel,
-  the vehicle's rows are refused: a column of nulls says that nothing was measured.
+- vehicle: text, a number or a category. Rows without a vehicle are refused.
+- timestamp: with a zone or without (then it is UTC), or ISO 8601 text. Rows without a readable
+  timestamp are refused. If rows of a vehicle have the same time, the first one is scored and the
+  others are refused.
+- channels: numbers of any type, booleans, or text that is a number. Values that are no number,
+  infinite, or impossible for the channel count as missing, and ``message`` says so.
+- A channel may be missing from the frame if the vehicle's class does not have it. If the class has
+  it, the vehicle's rows are refused; give a column of nulls where nothing was measured.
 
-All rows given are scored, each with what was given before it as its history; give ``context_rows``
-(in the model's metadata) rows of history for the scores of the scheduled job.
+All given rows are scored, each with the rows before it as its history. To get the scores of the
+scheduled job, give ``context_rows`` (in the model's metadata) rows of history.
 """
 
 import logging
@@ -73,7 +74,7 @@ class DetectorModel:
                 parts.append(score_table(self.detector, vehicle, table).table)
                 order.append(own.index.to_numpy())
                 message[own.index] = notes
-            except Exception as error:  # one vehicle's trouble is no other's
+            except Exception as error:  # the rows of other vehicles are still scored
                 if not isinstance(error, DataError):
                     logger.exception("vehicle %s cannot be scored", vehicle)
                 reason = " ".join(str(error).split()) or type(error).__name__
@@ -89,7 +90,7 @@ class DetectorModel:
     def _lake_rows(
         self, vehicle: str, frame: pd.DataFrame, timestamp: pd.Series
     ) -> tuple[pa.Table, np.ndarray]:
-        """The rows of one vehicle as the lake would hold them, and what to tell of each."""
+        """The rows of one vehicle as the lake would hold them, and the message for each."""
         fleet = self.detector.fleet
         has_C = fleet.has_channel(fleet.class_of(vehicle))
         own = [channel for channel, has in zip(fleet.channels, has_C, strict=True) if has]
@@ -113,7 +114,7 @@ class DetectorModel:
 
 
 def _vehicles(column: pd.Series) -> pd.Series:
-    """Ids as text, None where there is none; 7 and 7.0 are the same vehicle."""
+    """Ids as text, None where there is no id; 7 and 7.0 are the same vehicle."""
 
     def as_text(value: object) -> str | None:
         if pd.api.types.is_list_like(value) or pd.isna(value) or value == "":
@@ -126,7 +127,7 @@ def _vehicles(column: pd.Series) -> pd.Series:
 
 
 def _timestamps(column: pd.Series) -> pd.Series:
-    """Times in UTC, microseconds; NaT where a value is none. A number is none: of which unit?"""
+    """Times in UTC, microseconds; NaT where there is no time, or a number, which has no unit."""
     if not pd.api.types.is_datetime64_any_dtype(column):
         times = [None if isinstance(value, Number) else value for value in column]
         column = pd.Series(times, dtype=object)
@@ -135,7 +136,7 @@ def _timestamps(column: pd.Series) -> pd.Series:
 
 
 def _numbers(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """(float64 with NaN for null, which values are something and no number)."""
+    """(float64 with NaN for null, True for values that are not null but no number)."""
     if pd.api.types.is_numeric_dtype(column):
         value_R = column.astype("float64" if isinstance(column.dtype, np.dtype) else "Float64")
     else:

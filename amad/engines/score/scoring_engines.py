@@ -38,7 +38,7 @@ def over_ray(
 ) -> Generator[Result]:
     """Score the units over Ray Data: actors that each load the detector once.
 
-    The lake must lie where every node reads it; the detector travels through Ray.
+    Every node must be able to read the lake; the detector is sent through Ray.
     """
     import ray
 

@@ -62,7 +62,7 @@ def evaluation_run(
 
 
 def training_run(client: MlflowClient, fleet: str, training: TrainResult) -> str:
-    """The id of the run that trained what train.json tells of; ``none`` if this store has none."""
+    """The id of the run of this training; ``none`` if this store has no such run."""
     digest = training.digest
     found = find_run(client, fleet, {"stage": "train", "digest": digest}) if digest else None
     return found or "none"

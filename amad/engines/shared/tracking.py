@@ -33,7 +33,7 @@ FIRST_PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_
 FAILURES = ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "BAD_REQUEST", "REQUEST_LIMIT_EXCEEDED")
 ANSWERS = "see that it answers"
 WAYS_OUT = {  # by the words of SQLite's message
-    "disk is full": "free some space where it lies",
+    "disk is full": "free some space on its disk",
     "readonly database": "give the user who runs amad the right to write it",
 }
 PARAMS_AT_ONCE = 100  # what MLflow takes in one request
