@@ -135,7 +135,7 @@ def time_rule(**rule: object) -> dict:
         (time_rule(format="%Q"), ["source.timestamp.format", "no strptime form"]),
         (
             time_rule(take="time_of_day", date_pattern="(x)", format="%M:%S"),
-            ["source.timestamp", "tells no hour"],
+            ["source.timestamp", "has no hour"],
         ),
         (
             time_rule(take="time_of_day", date_pattern="(x)", date_format="%m-%d"),

@@ -1,4 +1,4 @@
-"""What a person sees while long work runs: lines on standard error, a bar on a terminal."""
+"""What a person sees while long work runs: lines on standard error, or a progress bar."""
 
 import sys
 import threading
@@ -60,7 +60,7 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
 
         for item in bar(items, description=what, total=total, console=Console(stderr=True)):
             yield item
-            _Last.line, _Last.at = what, time.monotonic()  # the bar tells it
+            _Last.line, _Last.at = what, time.monotonic()  # the progress bar shows it
         return
     started = last = time.monotonic()
     done = 0

@@ -5,16 +5,16 @@ import os
 import re
 import shutil
 
-# The machine's fault and not a bug: no permission, a read-only, full or failing disk, a file for a
-# folder or the other way round, links in a circle, too long a path, a network file system that lost
-# a file or knows no locks.
+# These are faults of the machine and not bugs: no permission, a read-only, full or failing disk, a
+# file in place of a folder or the other way round, links in a circle, a path that is too long, and
+# a network file system that lost a file or has no locks.
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 UNUSABLE = NO_ROOM | CLOSED | {
     errno.EIO, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ESTALE,
     errno.ENOLCK,
 }  # fmt: skip
-NO_TEMPORARY = "No usable temporary directory"  # how Python's tempfile tells it
+NO_TEMPORARY = "No usable temporary directory"  # the message of Python's tempfile
 
 
 class AmadError(Exception):
@@ -75,23 +75,23 @@ def usable_error(error: BaseException) -> AmadError | None:
             f"no folder for temporary files can be written to ({error.strerror or error}); free "
             "some space there, or set TMPDIR to a folder that has some"
         )
-    number, reason, file = _of_the_copy(error) if isinstance(error, shutil.Error) else _told(error)
+    number, reason, file = _copy_cause(error) if isinstance(error, shutil.Error) else _cause(error)
     if number not in UNUSABLE:
         return None
     where = f"{file}: " if file else ""
     return DataError(f"{where}{reason.lower()}; {_way_out(number)}")
 
 
-def _told(error: OSError) -> tuple[int | None, str, str | None]:
-    """(number, reason, file) of an error of the system."""
+def _cause(error: OSError) -> tuple[int | None, str, str | None]:
+    """Return number, reason and file of an error of the operating system."""
     file = error.filename2 or error.filename  # of a rename the target
     if file is None and (quoted := re.search(r"'(/[^']+)'", str(error))):
-        file = quoted[1]  # Arrow names the file in its own words alone, which are longer
+        file = quoted[1]  # Arrow names the file only in its message
     return error.errno, os.strerror(error.errno or 0), file
 
 
-def _of_the_copy(error: shutil.Error) -> tuple[int | None, str, str | None]:
-    """The same of the first unusable file of a copied folder: shutil tells each as a text alone."""
+def _copy_cause(error: shutil.Error) -> tuple[int | None, str, str | None]:
+    """Return them for the first unusable file of a copied folder, from the text of shutil."""
     listed = error.args[0] if error.args and isinstance(error.args[0], list) else []
     for source, target, why in listed:
         told = re.match(r"\[Errno (\d+)\] ([^:]+)", str(why))

@@ -1,9 +1,9 @@
-"""Ctrl-C, a scheduler's SIGTERM, a closed terminal: one end for every command, exit code 130.
+"""Ctrl-C, SIGTERM and a closed terminal end every command in the same way, with exit code 130.
 
-All become a KeyboardInterrupt, so that locks, logs and staging folders are cleared up in the
-ordinary way. What hangs in that (Ray, when its processes got the signal too) is cut off after a
-grace period: all state is written in one piece, so a hard end costs nothing. Ray puts handlers of
-its own in place, which end the process as if all were well; ``handlers_kept`` takes them away.
+Each becomes a KeyboardInterrupt, so that locks, logs and staging folders are cleaned up as usual.
+If the cleaning up hangs (as Ray does when its processes got the signal too), the process is ended
+after a grace period. This loses nothing, because all state is written in one piece. Ray installs
+signal handlers that end the process as if all were well; ``handlers_kept`` removes them.
 """
 
 import os
@@ -41,7 +41,7 @@ def interruptible() -> Iterator[None]:
         except InterruptionError:
             raise
         except Exception as error:
-            if ends:  # an import that was cut short, for one, fails in another place
+            if ends:  # such as an import that was cut short
                 raise KeyboardInterrupt from error
             raise
         finally:

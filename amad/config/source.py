@@ -150,7 +150,7 @@ class TimestampRule(Strict):
 
     @model_validator(mode="after")
     def _forms_tell_enough(self) -> "TimestampRule":
-        """A form must read what it writes: a date in full, and a time of day that is no other."""
+        """A form must read what it writes: a full date, and a time of day without ambiguity."""
         of_column = {"column": (True, True), "time_of_day": (False, True)}.get(self.take)
         for key, of in (
             ("format", of_column),
@@ -197,9 +197,9 @@ class TimestampRule(Strict):
 
 
 def _lacks(form: str, date: bool, time: bool) -> str:
-    """What of a date or a time of day the strptime ``form`` cannot tell; empty if nothing.
+    """What the strptime ``form`` lacks to give a date or a time of day; empty if nothing.
 
-    A form without any time of day is fine: its times are midnights.
+    A form without a time of day is accepted: its times are midnights.
     """
     moment = datetime(2026, 11, 26, 13, 14, 15, tzinfo=UTC)
     text = moment.strftime(form)
@@ -208,11 +208,11 @@ def _lacks(form: str, date: bool, time: bool) -> str:
     except ValueError as error:
         return f"cannot read what it writes, {text!r}: {error}"
     if date and told.date() != moment.date():
-        return "tells no full date: a year, a month and a day are needed"
+        return "has no full date: a year, a month and a day are needed"
     if time and told.hour == 1:
-        return "tells a 12-hour clock without %p (AM or PM)"
+        return "has a 12-hour clock without %p (AM or PM)"
     if time and not date and told.hour != moment.hour:
-        return "tells no hour"
+        return "has no hour"
     return ""
 
 

@@ -1,7 +1,7 @@
 """Read a YAML file into a pydantic model, with errors that name file, key and accepted values.
 
-A file of settings is small. One that is not, or whose aliases unfold to something large, is refused
-before it costs memory, and no message repeats more than a line of it.
+A file of settings is small. A large file, or one whose aliases unfold to something large, is
+refused before it takes much memory, and a message shows only the beginning of a value.
 """
 
 from collections.abc import Iterator, Mapping
