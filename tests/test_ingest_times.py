@@ -156,8 +156,8 @@ def test_an_hour_that_nothing_decides_is_refused(yard):
     yard.csv("y.csv", ["a-1,2025-03-09 02:30:00,1,2", "a-1,2025-03-09 03:30:00,1,2"])
     counts, _ = yard.ingest(fleet)
     assert counts.rows_lake == 1 and counts.rejected_by_reason == {
-        "timestamp is in the hour that is told twice": 30,
-        "timestamp is in the hour that summer time leaves out": 1,
+        "timestamp is in the hour that is repeated when summer time ends": 30,
+        "timestamp is in the hour that is left out when summer time begins": 1,
     }
 
 

@@ -131,7 +131,7 @@ def _of_column(
         keys=_column(header) | settings, seen=f"column {header.strip()!r}, {_form(settings)}"
     )
     if "cannot be told apart" in told.sentence:
-        clock.guesses.append("which is the day and which the month cannot be told in the sample")
+        clock.guesses.append("the sample does not show which is the day and which the month")
     return clock if _reads(clock, columns) else None
 
 
@@ -157,7 +157,7 @@ def _of_unnamed_epochs(header: str, columns: list[pa.Array]) -> Clock | None:
     clock = Clock(
         keys=_column(header) | settings,
         seen=f"column {header.strip()!r}, {_form(settings)}",
-        guesses=[f"the numbers of {header.strip()!r} run as times do; its name does not say so"],
+        guesses=[f"the numbers of {header.strip()!r} run as times do, but its name is of no time"],
         columns={header},
     )
     return clock if _reads(clock, columns) else None
@@ -299,10 +299,10 @@ def _elapsed(
         clock.seen += ", its start in the file's path"
         return clock
     keys["start_from"] = "modified"
-    clock.seen += "; its start is told nowhere, so the file's modification time is taken"
+    clock.seen += "; no path or line tells its start, so the file's modification time is taken"
     clock.guesses.append(
-        "copying a file may change when it was modified; set a "
-        "start_pattern if path or preamble tell the start, or constant and a start"
+        "copying a file may change its modification time; set a start_pattern if the path or the "
+        "preamble tells the start, or start_from: constant and a start"
     )
     return clock
 

@@ -25,8 +25,8 @@ def fleet_file(plan: Plan, trial: Trial, figures: Figures) -> str:
     whole = all(sample.whole for sample in plan.samples)
     how = "read whole" if whole else "a part of their rows"
     lines = comment(
-        f"Drafted by 'amad init' from {some} files ({how}, {trial.rows:,} rows). What is marked as "
-        "a guess is one: look at it, then delete the remark."
+        f"Drafted by 'amad init' from {some} files ({how}, {trial.rows:,} rows). Check each line "
+        "that is marked as a guess, then delete the remark."
     )
     lines += [f"name: {flow(plan.name)}"]
     if clock.take == "index":
@@ -58,7 +58,7 @@ def _source_lines(plan: Plan) -> list[str]:
             if key == "timestamp" and plan.clock.take != "index":
                 value = {**value, "timezone": "UTC"}
                 lines += comment(
-                    "timezone: of times that are told without an offset; Europe/Berlin, for one", 2
+                    "timezone: of times without an offset, for example Europe/Berlin", 2
                 )
             lines += section("x", {key: value})[1:]
     return lines
@@ -95,8 +95,8 @@ def _limit_lines(plan: Plan, figures: Figures) -> list[str]:
 
 def _channel_section(plan: Plan) -> list[str]:
     lines = comment(
-        "Ranges are guesses: what was seen, made wider by as much. A value outside is taken for "
-        "impossible and as null, so set each to what the quantity can be."
+        "Ranges are guesses: what was seen, wider by as much on both sides. A value outside its "
+        "range is read as null, so set each range to what the quantity can be."
     )
     lines.append("channels:")
     lines += map(channel_line, plan.channels)

@@ -118,7 +118,7 @@ class _Reader:
             self._layout = Layout(fields, self._resolve(fields), text)
         except FileRefusedError as error:
             raise FileRefusedError(
-                f"after row {self._rows} stands another header, and the rows after it cannot be "
+                f"there is another header after row {self._rows}, and the rows below it cannot be "
                 f"read: {error}"
             ) from None
 

@@ -30,8 +30,8 @@ NOT_READABLE = "timestamp is not readable"
 ROUNDED = "timestamp is rounded"
 EARLY = "timestamp lies before 1980"
 AHEAD = "timestamp lies in the future"
-TWICE = "timestamp is in the hour that is told twice"
-NEVER = "timestamp is in the hour that summer time leaves out"
+REPEATED = "timestamp is in the hour that is repeated when summer time ends"
+LEFT_OUT = "timestamp is in the hour that is left out when summer time begins"
 AGAIN = "elapsed time starts again"
 
 
@@ -161,8 +161,8 @@ class RowTimes:
         us_R[at_L] = utc_L
         zone = self._rule.timezone
         for bad_L, reason in (
-            (unknown_L, f"{TWICE}: in {zone}, and the order of the rows does not tell which"),
-            (never_L, f"{NEVER}: in {zone}; is that the clock's source.timestamp.timezone?"),
+            (unknown_L, f"{REPEATED}: in {zone}, and the order of the rows does not show which"),
+            (never_L, f"{LEFT_OUT}: in {zone}; is that the clock's source.timestamp.timezone?"),
         ):
             refuse(np.isin(np.arange(len(us_R)), at_L[bad_L]), reason)
         return us_R
@@ -221,7 +221,7 @@ class RowTimes:
             return self._starts_in_column(batch, refuse)
         again_R = np.zeros(len(us_R), bool)
         again_R[good_R] = self._watch.follow(us_R[good_R])
-        refuse(again_R, f"{AGAIN}: a second recording in one file, whose start nobody has told")
+        refuse(again_R, f"{AGAIN}: a second recording in the file, whose start is not known")
         if self._start is None:
             self._start = self._start_us(batch)
         return np.full(len(us_R), self._start)
