@@ -228,9 +228,9 @@ class Loading:
         with _refusing():
             if file.error:
                 raise FileRefusedError(f"unreadable file: {file.error}")
-            where = self._folder / unescaped(file.path)
+            path = self._folder / unescaped(file.path)
             return FileParser(
-                self._fleet, file.path, file.part, self._index_rows, self._clock, where
+                self._fleet, file.path, file.part, self._index_rows, self._clock, path
             )
 
     def _batches(

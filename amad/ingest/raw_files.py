@@ -10,14 +10,12 @@ import re
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict
-
 from amad import simulator
 from amad.config import ConfigError, DataError, Fleet, Settings
 from amad.config.console import say
 from amad.config.digest import file_sha256, text_digest
 from amad.reading.rules import PARTS, reading_rules
-from amad.telemetry.artifact import Artifact
+from amad.telemetry.artifact import Artifact, Entry
 from amad.telemetry.files import read_json, staged, write_json
 from amad.telemetry.manifest import Manifest
 
@@ -25,13 +23,11 @@ CULPRITS = "culprits"  # the ``part`` of the file of intervals
 SIMULATED = "_simulated.json"  # beside simulated raw files: which settings made them
 
 
-class RawFile(BaseModel):
+class RawFile(Entry):
     """One raw file. path: relative to the source's folder (see ``escaped``).
 
     error: why it cannot be opened; such a file has no sha256.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     path: str
     part: str

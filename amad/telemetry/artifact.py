@@ -9,6 +9,12 @@ from amad.config import DataError
 from amad.telemetry.files import SEAL, damaged, read_json, write_json
 
 
+class Entry(BaseModel):
+    """A typed part of an artifact."""
+
+    model_config = ConfigDict(frozen=True)
+
+
 class Artifact(BaseModel):
     """The content of a file below ``data/<fleet>``; its keys are the fields.
 

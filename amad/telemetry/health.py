@@ -173,7 +173,7 @@ def fleet_health(
 
 def some(names: list[str], most: int = NAMED) -> str:
     """``a, b and 3 more``."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 

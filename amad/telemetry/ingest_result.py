@@ -2,34 +2,26 @@
 
 from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict
-
-from amad.telemetry.artifact import Artifact
+from amad.telemetry.artifact import Artifact, Entry
 
 
-class RefusedFile(BaseModel):
+class RefusedFile(Entry):
     """A raw file that is in its folder and could not be read, or not to its end."""
-
-    model_config = ConfigDict(frozen=True)
 
     path: str
     reason: str
 
 
-class GoneFile(BaseModel):
+class GoneFile(Entry):
     """A raw file that is gone from its folder; the lake keeps its rows. days: vehicle-days."""
-
-    model_config = ConfigDict(frozen=True)
 
     path: str
     rows: int
     days: int
 
 
-class RepeatedFile(BaseModel):
+class RepeatedFile(Entry):
     """A raw file with the content of another one."""
-
-    model_config = ConfigDict(frozen=True)
 
     path: str
     original: str

@@ -2,12 +2,10 @@
 
 from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict
-
-from amad.telemetry.artifact import Artifact
+from amad.telemetry.artifact import Artifact, Entry
 
 
-class IngestedFile(BaseModel):
+class IngestedFile(Entry):
     """What the lake knows of one raw file.
 
     part: train, all or test. rows: sent, the refused ones counted. refused: why the file, or its
@@ -16,8 +14,6 @@ class IngestedFile(BaseModel):
     refused rows. nulls: channel -> values that stood for none. ignored: what is no row -> lines.
     rejected: reason -> rows. merged: rows that became part of another row of their time.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     bytes: int
     sha256: str
