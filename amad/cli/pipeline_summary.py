@@ -2,9 +2,7 @@
 
 import shlex
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from amad.config import DataError, Stage
 from amad.config.wording import count, some
@@ -20,27 +18,21 @@ from amad.telemetry.validation import Validation
 
 METRIC = "vus_pr"
 
-Kind = TypeVar("Kind", bound=Artifact)
-
 
 def lines(stage: Stage) -> list[str]:
     """A line or two per stage; for a stage without a readable file, how to run it."""
-    stages: list[tuple[str, Callable[[Path], list[str] | None]]] = [
-        ("ingested", partial(_of, IngestResult, _ingested)),
-        ("validated", partial(_of, Validation, _validated)),
-        ("tuned", partial(_of, SweepResult, _tuned)),
-        ("trained", partial(_of, TrainResult, _trained)),
-        ("evaluated", partial(_of, EvaluationMetrics, _evaluated)),
-        ("registered", partial(_of, RegistrationReceipt, _registered)),
-        ("scored", partial(_of, ScoringReceipt, _scored)),
+    stages: list[tuple[str, type[Artifact], Callable[..., list[str]]]] = [
+        ("ingested", IngestResult, _ingested),
+        ("validated", Validation, _validated),
+        ("tuned", SweepResult, _tuned),
+        ("trained", TrainResult, _trained),
+        ("evaluated", EvaluationMetrics, _evaluated),
+        ("registered", RegistrationReceipt, _registered),
+        ("scored", ScoringReceipt, _scored),
     ]
     found = [f"Fleet {stage.fleet.name}: {stage.fleet.description}".rstrip(": ")]
-    for name, said in stages:
-        try:
-            told = said(stage.folder)
-        except DataError as error:
-            told = [str(error)]
-        found += _rows(name, ["not yet: run 'make repro'"] if told is None else told)
+    for name, kind, said in stages:
+        found += _rows(name, _of(kind, said, stage.folder))
     found += _rows("health", _health(stage))
     found += ["", *(f"  {name:<12}{where}" for name, where in _where(stage))]
     return found
@@ -147,16 +139,16 @@ def _health(stage: Stage) -> list[str]:
     ] or ["nothing is missing" if not health.unseen else "not all was looked at yet"]
 
 
-def _of(kind: type[Kind], told: Callable[[Kind], list[str]], folder: Path) -> list[str] | None:
-    """The lines for an artifact; None if its stage has not run."""
-    found = kind.read(folder)
-    if found is None:
-        return None
+def _of(kind: type[Artifact], said: Callable[..., list[str]], folder: Path) -> list[str]:
+    """The lines for an artifact, or why there are none."""
     try:
-        return told(found)
+        found = kind.read(folder)
+        return ["not yet: run 'make repro'"] if found is None else said(found)
+    except DataError as error:
+        return [str(error)]
     except (KeyError, IndexError, TypeError, ValueError) as error:
         why = f"{type(error).__name__}: {error}"
-        raise damaged(folder / kind.FILE, kind.REMEDY, why) from None
+        return [str(damaged(folder / kind.FILE, kind.REMEDY, why))]
 
 
 def _rows(name: str, said: list[str]) -> list[str]:
