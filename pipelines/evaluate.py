@@ -7,6 +7,7 @@ and the detector's curve, data/<fleet>/precision_recall.csv.
 
 from amad.config import Params, Settings, Stage
 from amad.config.console import say
+from amad.config.wording import count
 from amad.detect.detector import build_detector
 from amad.detect.storage import folder_digest, save_detector
 from amad.engines.shared.datasets import data_hash
@@ -42,7 +43,7 @@ def run(params: Params, settings: Settings) -> EvaluationMetrics:
     events = Lake(folder / "lake", fleet).events()
     bundle = read_bundle(folder / "bundle")
     detector = build_detector(bundle, params.detect)
-    say(f"fit the detector on {len(store.vehicles)} vehicles")
+    say(f"fit the detector on {count(len(store.vehicles), 'vehicle')}")
     detector.fit(*fitting_parts(store))
     save_detector(detector, folder / "detector")
     evaluation = examine(store, detector, fleet, params, events)

@@ -5,6 +5,7 @@ The lake and the quarantine to the window store, data/<fleet>/store.
 
 from amad.config import Params, Settings, Stage
 from amad.config.console import say
+from amad.config.wording import count
 from amad.telemetry.files import read_table
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import QUARANTINE
@@ -29,8 +30,8 @@ def run(params: Params, settings: Settings) -> dict:
     vehicles, meta = content["vehicles"], content["meta"]
     rows = {name: sum(v["parts"][name] for v in vehicles.values()) for name in PARTS}
     say(
-        f"prepared {len(vehicles)} vehicles of fleet {fleet.name}: "
-        + ", ".join(f"{count:,} rows {name}" for name, count in rows.items())
+        f"prepared {count(len(vehicles), 'vehicle')} of fleet {fleet.name}: "
+        + ", ".join(f"{number:,} rows {name}" for name, number in rows.items())
     )
     for key, text in (
         ("cold", "too few train rows, scaled like their class"),
@@ -39,8 +40,8 @@ def run(params: Params, settings: Settings) -> dict:
         if meta[key]:
             say(f"  {text}: {', '.join(meta[key])}")
     if meta["made_null"]:
-        cells = ", ".join(f"{name} {count:,}" for name, count in meta["made_null"].items())
-        say(f"  values that cannot be (out of range, or a word for null), taken as null: {cells}")
+        cells = ", ".join(f"{name} {number:,}" for name, number in meta["made_null"].items())
+        say(f"  impossible values (out of range, or a word for null), read as null: {cells}")
     return content
 
 

@@ -42,8 +42,3 @@ def title(axes, headline: str, detail: str) -> None:
         detail, (0, 1), xytext=(0, 7), xycoords="axes fraction", textcoords="offset points",
         fontsize=9.5, color="#4a555c",
     )  # fmt: skip
-
-
-def count(number: int, noun: str) -> str:
-    """``1 vehicle``, ``2 vehicles``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
+from amad.config.wording import count
 from amad.telemetry.artifact import Artifact
 
 DIGITS = 6  # of every figure that is written
@@ -164,4 +165,4 @@ class EvaluationMetrics(Artifact):
     @property
     def units_text(self) -> str:
         """The number of units in words: ``1 vehicle``, ``12 cases``."""
-        return f"{self.units} {self.unit}{'' if self.units == 1 else 's'}"
+        return count(self.units, self.unit)

@@ -10,9 +10,10 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from amad.config import Fleet
+from amad.config.wording import count
 from amad.detect.detector import Detector
 from amad.detect.scorer import Scored
-from amad.evaluation.canvas import ALARM, EVENT, METRIC_NAME, OURS, bare, count, figure_of, title
+from amad.evaluation.canvas import ALARM, EVENT, METRIC_NAME, OURS, bare, figure_of, title
 from amad.evaluation.harness import Evaluation
 from amad.evaluation.method_result import PRIMARY, Finding
 from amad.evaluation.units import Unit
