@@ -86,10 +86,10 @@ def dvc(stage: Stage) -> Finding:
         return warn(f"{home} is no DVC project", "run 'dvc init' ('dvc init --no-scm' outside git)")
     if not (home / "dvc.lock").is_file():
         return warn("no stage has run yet", "run 'make repro'")
-    command = [shutil.which("dvc") or str(Path(sys.executable).with_name("dvc"))]
+    command = shutil.which("dvc") or str(Path(sys.executable).with_name("dvc"))
     try:
         result = subprocess.run(
-            [*command, "status", "--json"],
+            [command, "status", "--json"],
             cwd=home,
             capture_output=True,
             text=True,
@@ -111,19 +111,16 @@ def dvc(stage: Stage) -> Finding:
 def leftovers(stage: Stage) -> Finding:
     """What a killed run left behind: a broken lock of DVC, staging folders."""
     rwlock = stage.settings.home / ".dvc" / "tmp" / "rwlock"
-    if rwlock.is_file() and not _is_json(
-        rwlock
-    ):  # a lock of a process that is gone, DVC removes itself
+    # DVC itself removes a sound lock whose process is gone.
+    if rwlock.is_file() and not _is_json(rwlock):
         return fail(f"{rwlock} is broken, so no dvc can run", f"rm {rwlock}")
-    now, old = time.time(), []
     _, unreadable = job_logs(stage.runs)
     if unreadable:
         finding = f"damaged job logs, which are left out: {some(unreadable, SHOWN)}"
         return warn(finding, "remove them")
-    for root in (stage.folder, stage.runs):
-        for depth, mark in product(("", "*/", "*/*/"), (".stage-*", ".old-*")):
-            pattern = depth + mark
-            old += [p for p in root.glob(pattern) if now - p.stat().st_mtime > LEFT_SECONDS]
+    places = product((stage.folder, stage.runs), ("", "*/", "*/*/"), (".stage-*", ".old-*"))
+    found = (path for root, depth, mark in places for path in root.glob(depth + mark))
+    old = [path for path in found if time.time() - path.stat().st_mtime > LEFT_SECONDS]
     if old:
         return warn(f"killed runs left {some(sorted(old), SHOWN)}", "remove them")
     return ok("none")
