@@ -39,7 +39,7 @@ class CriterionScorer(Scorer):
     window have no score.
 
     Raises:
-        ConfigError: the network has one view alone, hence no association discrepancy.
+        ConfigError: the network has only one view, so there is no association discrepancy.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""LATAD behind the detector's interface: how far a window lies from the ordinary, by channel.
+"""LATAD as a member: how far a window is from what was usual in train, by channel.
 
 Shape legend: T rows of a vehicle, C channels, B windows in a batch, L steps, D latent width,
 N centres, S latents.

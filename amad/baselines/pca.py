@@ -1,4 +1,4 @@
-"""The usual baseline: what the principal components of the channels do not explain.
+"""A common baseline: what the principal components of the channels do not explain.
 
 Shape legend: T rows of a vehicle, C channels.
 """

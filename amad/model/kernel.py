@@ -57,7 +57,7 @@ class AutoMask(nn.Module):
             for head, scale in enumerate(scale_H.tolist()):
                 sigma = min(FINEST_SIGMA * 2**scale, params.window / 2)
                 bias_H2F[head, 0] = gaussian_coefficients(frequency_SF[scale], sigma, params.window)
-            # The token bends the Gaussian and does not drown it.
+            # At the start a token changes the shape of the Gaussian only a little.
             self.coefficient.weight.mul_(0.1)
 
     def forward(self, x_BLD: Tensor) -> tuple[Tensor, Tensor]:

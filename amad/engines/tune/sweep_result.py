@@ -20,7 +20,7 @@ State = Literal["complete", "stopped", "failed"]
 
 
 class Trial(BaseModel):
-    """A trial and what it gave; the fields are the columns of ``trials.csv``.
+    """A trial and its result; the fields are the columns of ``trials.csv``.
 
     trial: its number, from 1. mask_family to maxmin: its settings, by name in ``tune.space``.
     objective: after its last epoch; None where it had none.
