@@ -24,8 +24,8 @@ def edited(path: Path, change) -> None:
     path.write_text(yaml.safe_dump(content))
 
 
-def test_the_four_fleets_ship():
-    assert {"demo", "kit_obd", "smd", "asd"} <= set(FLEETS)
+def test_the_eight_fleets_ship():
+    assert {"asd", "car_obd", "demo", "js2", "kit_obd", "msl", "smap", "smd"} <= set(FLEETS)
 
 
 @pytest.mark.parametrize("name", FLEETS)
@@ -79,7 +79,7 @@ def test_a_bad_fleet_file_is_told(change, said, home):
 
 
 def test_an_unknown_fleet_lists_the_known(home):
-    with pytest.raises(ConfigError, match=r"nope\.yaml.*asd, demo"):
+    with pytest.raises(ConfigError, match=r"nope\.yaml.*asd, car_obd, demo"):
         load_fleet("nope")
 
 

@@ -320,7 +320,14 @@ def test_a_long_list_of_rejected_rows_is_written_in_chunks(tmp_path):
 @pytest.mark.real_data
 @pytest.mark.parametrize(
     ("name", "rows", "vehicles", "days", "events"),
-    [("smd", 473_895, 10, 330, 145), ("asd", 77_760, 6, 270, 38), ("kit_obd", 1_039_629, 1, 23, 0)],
+    [
+        ("smd", 473_895, 10, 330, 145),
+        ("asd", 77_760, 6, 270, 38),
+        ("kit_obd", 1_039_629, 1, 23, 0),
+        ("js2", 194_400, 15, 675, 0),
+        ("smap", 290_926, 27, 210, 0),
+        ("msl", 70_667, 14, 58, 0),
+    ],
 )
 def test_the_real_fleets(name, rows, vehicles, days, events, home, data_dir):
     settings = Settings(home=home, data_dir=data_dir)
