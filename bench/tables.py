@@ -3,7 +3,7 @@
 Writes the pages of docs/results from the measurements in bench/results, so that no figure of a
 table is typed. The first page, index.md, is bench/reading.md, which says what the figures mean,
 with the first table at its marker. There is a page per fleet, and one each for the comparison of
-all methods, the network, the ablations and the members.
+all methods, how they carry over, the network, the ablations and the members.
 """
 
 import argparse
@@ -15,9 +15,18 @@ import numpy as np
 
 from amad.evaluation.method_result import PRIMARY
 from amad.evaluation.summary import STRENGTHS
+from bench.carry_over_tables import carry_over_tables
 from bench.quality.figures import RELATION
-from bench.quality.methods import FLOOR
-from bench.quality.tables import ablations, interval, methods_table, or_dash, signed, table
+from bench.quality.methods import FLOOR, simple_baselines
+from bench.quality.tables import (
+    ablations,
+    interval,
+    methods_table,
+    named,
+    or_dash,
+    signed,
+    table,
+)
 
 RESULTS, READING, PAGES = Path("bench/results"), Path("bench/reading.md"), Path("docs/results")
 NBSP = "\u00a0"  # keeps a figure and its interval on one line
@@ -26,10 +35,6 @@ NOTE = (
     "Made by `python -m bench.tables`. Brackets are bootstrap intervals; "
     "[how it was measured](index.md#how-it-was-measured) explains the columns."
 )
-SIMPLE = (
-    "l2", "ridge", "linear", "pca", "mahalanobis", "relation", "sensor_range", "kmeans", "knn",
-    "linear_kmeans",
-)  # fmt: skip
 MAIN = (
     "quality.json", "quality_baselines.json", "quality_networks.json", "quality_online.json",
     "quality_online_network.json",
@@ -63,6 +68,11 @@ def main(arguments: list[str] | None = None) -> None:
         pages["network"] += _fleet_size(sizes)
     if ablations := _read(options.results / "quality_ablations.json"):
         pages["ablations"] = _ablations(ablations)
+    pages["carry_over"] = ["# Does it carry over?", "", NOTE, ""]
+    if carry_over := _read(options.results / "carry_over.json"):
+        pages["carry_over"] += carry_over_tables(carry_over)
+    else:
+        pages["carry_over"].append("Not measured yet: `python -m bench.carry_over` does it.")
     if members := list(_members(options.results)):
         pages["members"] = members
     options.out.mkdir(parents=True, exist_ok=True)
@@ -96,7 +106,7 @@ def _headline(fleets: Mapping[str, dict]) -> list[str]:
     rows = []
     for fleet, content in fleets.items():
         methods = content["protocols"]["test"]["offline"]["methods"]
-        simple = [name for name in SIMPLE if name in methods]
+        simple = [name for name in simple_baselines() if name in methods]
         best = max(simple, key=lambda name: methods[name]["mean"][PRIMARY], default=None)
         for name, title in (
             ("amad", "shipped detector"), (best, f"best simple baseline: `{best}`"),
@@ -147,7 +157,7 @@ def _overview(fleets: Mapping[str, dict]) -> list[str]:
     best = {column: max(value[n, column] for n in methods) for column, methods in columns.items()}
     rows = [
         [
-            {"amad": "**amad**", FLOOR: f"*{FLOOR}*"}.get(name, name),
+            named(name),
             *(
                 "-" if (v := value.get((name, column))) is None
                 else f"**{v:.3f}**" if v == best[column] else f"{v:.3f}"

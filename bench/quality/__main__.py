@@ -12,14 +12,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from amad.config import AmadError, ConfigError, Params, Settings, load_params
+from amad.config import AmadError, Params, Settings, load_params
 from amad.config.console import say
 from amad.engines.shared.environment import quiet
 from amad.evaluation.summary import rounded
 from amad.telemetry.files import staged
 from bench.facts import machine_facts
 from bench.quality.figures import mean_of_fleets
-from bench.quality.fleets import PROTOCOLS, Prepared, find_fleet, prepare_fleet
+from bench.quality.fleets import PROTOCOLS, prepare_fleets
 from bench.quality.methods import FLOOR, FORMS, GROUPS, USUAL, chosen_methods, method_names
 from bench.quality.plan import Plan
 from bench.quality.tables import markdown
@@ -66,30 +66,16 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     settings = Settings()
     params = _params(options, settings)
     methods = chosen_methods([FLOOR, *(options.methods or USUAL)])
-    files: dict[str, Path] = {}
-    for name in options.fleet:
-        fleet, path = find_fleet(name, settings)
-        if files.setdefault(fleet.name, path) != path:
-            raise ConfigError(f"--fleet: {files[fleet.name]} and {path} are both {fleet.name!r}")
     home = options.home.absolute()
-    errors: dict[str, str] = {}
-    prepared: dict[str, Prepared] = {}
-    for name, path in files.items():
-        try:
-            prepared[name] = prepare_fleet(
-                path, params, home / "fleets", settings.data_dir, options.protocols
-            )
-        except AmadError as error:
-            say(f"error: {error}")
-            errors[name] = str(error)
+    prepared, errors = prepare_fleets(
+        options.fleet, params, home / "fleets", settings, options.protocols
+    )
     plan = Plan(options, params, methods, home)
     for fleet in prepared.values():
         plan.add(fleet)
     plan.run(options.jobs)
-    fleets = {
-        name: plan.report(prepared[name]) if name in prepared else {"error": errors[name]}
-        for name in files
-    }
+    fleets = {name: plan.report(fleet) for name, fleet in prepared.items()}
+    fleets |= {name: {"error": error} for name, error in errors.items()}
     protocols = {name: f["protocols"] for name, f in fleets.items() if "protocols" in f}
     real = {n: p for n, p in protocols.items() if not fleets[n]["simulated"]}
     report = rounded({

@@ -88,10 +88,10 @@ def mean_of_fleets(figures: Mapping[str, dict], params: Params) -> dict:
         rows = {}
         for method in sorted(shared):
             own = [methods[method] for methods in cells.values()]
-            rows[method] = {m: _over_fleets(own, None, m, params) for m in (PRIMARY, RELATION)}
+            rows[method] = {m: over_fleets(own, None, m, params) for m in (PRIMARY, RELATION)}
             rows[method]["difference"] = {
                 other: {
-                    m: _over_fleets(own, [methods[other] for methods in cells.values()], m, params)
+                    m: over_fleets(own, [methods[other] for methods in cells.values()], m, params)
                     for m in (PRIMARY, RELATION)
                 }
                 for other in AGAINST
@@ -187,7 +187,7 @@ def _costs(parts_by_seed: Sequence[Sequence[dict]], key: str) -> dict:
     return sums | means | {"seeds": len(seeds)}
 
 
-def _over_fleets(
+def over_fleets(
     ours: Sequence[PerUnit], theirs: Sequence[PerUnit] | None, metric: str, params: Params
 ) -> tuple[float, float, float] | None:
     """(mean, low, high) over fleets of a metric, or of its paired difference to ``theirs``."""

@@ -10,13 +10,13 @@ Shape legend: T rows of a vehicle, C channels.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from amad.config import DataError, Fleet, Params, Settings, load_fleet
+from amad.config import AmadError, ConfigError, DataError, Fleet, Params, Settings, load_fleet
 from amad.config.console import say
 from amad.engines.shared.identity import code_digest
 from amad.evaluation.units import is_injected
@@ -103,6 +103,32 @@ def prepare_fleet(
         except DataError as error:
             skipped["unseen"] = str(error)
     return Prepared(fleet=fleet, file=file, folder=folder, stores=stores, skipped=skipped)
+
+
+def prepare_fleets(
+    names: Sequence[str], params: Params, home: Path, settings: Settings, protocols: list[str]
+) -> tuple[dict[str, Prepared], dict[str, str]]:
+    """Prepare fleets, named by path or by a name in conf/fleet, each once and in their order.
+
+    Returns: the fleets by name, and the errors of those that could not be prepared.
+
+    Raises:
+        ConfigError: an unknown fleet or key; two fleets of one name.
+    """
+    files: dict[str, Path] = {}
+    for given in names:
+        fleet, path = find_fleet(given, settings)
+        if files.setdefault(fleet.name, path) != path:
+            raise ConfigError(f"--fleet: {files[fleet.name]} and {path} are both {fleet.name!r}")
+    prepared: dict[str, Prepared] = {}
+    errors: dict[str, str] = {}
+    for name, path in files.items():
+        try:
+            prepared[name] = prepare_fleet(path, params, home, settings.data_dir, protocols)
+        except AmadError as error:
+            say(f"error: {error}")
+            errors[name] = str(error)
+    return prepared, errors
 
 
 class CleanStretches(WindowStore):

@@ -80,7 +80,8 @@ class JudgeJob:
     """Fit one method on one store and judge it.
 
     lake: has the events. out: the file of the result of each pass: ``test``, ``injected`` or a half
-    of ``unseen``. network: the folder of the ``NetworkJob`` that the method needs.
+    of ``unseen``. network: the folder of the ``NetworkJob`` that the method needs. candidate: the
+    name of the settings, where these are not the shipped ones.
     """
 
     fleet: Fleet
@@ -91,14 +92,13 @@ class JudgeJob:
     params: Params
     network: Path | None
     out: dict[str, Path]
+    candidate: str | None = None
 
     @property
     def title(self) -> str:
         """The name of the job in a line of progress."""
-        passes = "+".join(self.out)
-        return (
-            f"{self.fleet.name} / {passes} / {self.form} / {self.method}, seed {self.params.seed}"
-        )
+        passes, method = "+".join(self.out), self.candidate or self.method
+        return f"{self.fleet.name} / {passes} / {self.form} / {method}, seed {self.params.seed}"
 
     def done(self) -> bool:
         """Is the result there already?"""

@@ -21,7 +21,7 @@ from amad.windows.store import WindowStore
 if TYPE_CHECKING:
     from amad.model.bundle import Bundle
 
-FLOOR = "random"
+DETECTOR, FLOOR = "amad", "random"
 NETWORK = "amad"  # the names of the network's members begin with it
 DETERMINISTIC = (
     "l2",
@@ -32,6 +32,13 @@ DETERMINISTIC = (
     "ridge",
     "ridge_long",
     "sensor_range",
+)
+NETWORK_BASELINES = (
+    "anomaly_transformer",
+    "anomaly_transformer_criterion",
+    "cnn",
+    "latad",
+    "untrained",
 )
 FORMS: dict[str, dict[str, object]] = {
     "offline": {"detect.smoothing": "centred"},
@@ -81,7 +88,7 @@ ABLATIONS = [
     name for name, form in AMAD.items() if form.changes and name != WITH and not form.criterion
 ]
 VIEWS = {"amad_alone": WITH}  # its result is the ``alone`` of the other method
-GROUPS = ("all", "baselines", "ablations")
+GROUPS = ("all", "baselines", "simple", "ablations")
 USUAL = ("baselines", "amad", WITH, "amad_alone", "amad_without_network", "criterion")
 
 
@@ -90,13 +97,21 @@ def method_names() -> list[str]:
     return [*baseline_names(), *(name for name in AMAD if name not in baseline_names())]
 
 
+def simple_baselines() -> list[str]:
+    """The baselines that train no network, without the floor."""
+    return [name for name in baseline_names() if name not in (FLOOR, *NETWORK_BASELINES)]
+
+
 def chosen_methods(names: Sequence[str]) -> list[str]:
     """The methods of these names and groups, each once.
 
     Raises:
         ConfigError: no such method; the message lists those there are.
     """
-    groups = {"all": method_names(), "baselines": baseline_names(), "ablations": ABLATIONS}
+    groups = {
+        "all": method_names(), "baselines": baseline_names(), "simple": simple_baselines(),
+        "ablations": ABLATIONS,
+    }  # fmt: skip
     chosen: list[str] = []
     for name in names:
         if name not in groups and name not in method_names():
@@ -126,14 +141,23 @@ def settings_of(name: str, form: str, seed: int, params: Params) -> Params:
             changes["detect.members"] = [m for m in members if not m.startswith(NETWORK)]
         if form == "online" and CAUSAL in ModelParams.model_fields:
             changes[f"model.{CAUSAL}"] = "past"
+    return changed(params, changes, f"method {name}")
+
+
+def changed(params: Params, changes: Mapping[str, object], what: str) -> Params:
+    """The params with new values by dotted key. what: begins the message of an error.
+
+    Raises:
+        ConfigError: there is no such key, or it does not accept the value.
+    """
     content = params.model_dump(mode="json")
     for key, value in changes.items():
         *path, last = key.split(".")
         section = content
         for part in path:
-            section = section[part]
+            section = section.setdefault(part, {})  # an unknown section is refused below
         section[last] = value
-    return parse(Params, content, f"method {name}")
+    return parse(Params, content, what)
 
 
 def alone(params: Params) -> Params | None:

@@ -1,6 +1,8 @@
 """Which jobs a run needs, where their results are, and the report on a fleet from them."""
 
 import argparse
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from amad.config import Fleet, Params
@@ -11,6 +13,7 @@ from bench.quality.figures import form_figures
 from bench.quality.fleets import HALVES, Prepared, judged_fleet
 from bench.quality.jobs import JudgeJob, NetworkJob, judge_job, network_job, read_result
 from bench.quality.methods import (
+    DETECTOR,
     FLOOR,
     VIEWS,
     is_random,
@@ -22,12 +25,17 @@ from bench.quality.pool import Failure, run_all, sentence
 
 
 class Plan:
-    """All jobs of a run, and where their results are."""
+    """All jobs of a run, and where their results are.
+
+    candidates: other settings of the method ``amad``, by a name that stands among the methods.
+    """
 
     def __init__(
-        self, options: argparse.Namespace, params: Params, methods: list[str], home: Path
-    ) -> None:
+        self, options: argparse.Namespace, params: Params, methods: list[str], home: Path,
+        candidates: Mapping[str, Params] | None = None,
+    ) -> None:  # fmt: skip
         self.options, self.params, self.methods, self.home = options, params, methods, home
+        self.candidates = candidates or {}
         self.networks: dict[Path, NetworkJob] = {}
         self.jobs: dict[tuple[Path, ...], JudgeJob] = {}  # by the files of their results
         self.judgements: dict[tuple, list[JudgeJob]] = {}  # (fleet, form, method)
@@ -46,21 +54,27 @@ class Plan:
             for method in self.methods:
                 key = (fleet.fleet.name, form, method)
                 try:
-                    params = settings_of(method, form, self.params.seed, self.params)
-                    if reason := left_out(method, form, params, fleet.fleet, fleet.store):
+                    name, shipped = self._named(method)
+                    params = settings_of(name, form, shipped.seed, shipped)
+                    if reason := left_out(name, form, params, fleet.fleet, fleet.store):
                         self.refused[key] = reason
                         continue
-                    judged = VIEWS.get(method, method)
                     self.judgements[key] = [
-                        self._job(fleet, store, passes, form, judged, seed)
+                        self._job(fleet, store, passes, form, VIEWS.get(method, method), seed)
                         for seed in self._seeds(method)
                         for store, passes in stores
                     ]
                 except Exception as error:  # a method that cannot be built stops no other
                     self.impossible[key] = sentence(error)
 
+    def _named(self, method: str) -> tuple[str, Params]:
+        """The name under which a method is built, and its settings before any form changes them."""
+        if method in self.candidates:
+            return DETECTOR, self.candidates[method]
+        return method, self.params
+
     def _seeds(self, method: str) -> range:
-        count = self.options.seeds if is_random(method, self.params) else 1
+        count = self.options.seeds if is_random(*self._named(method)) else 1
         if method == FLOOR:
             count = max(count, RANDOM_SEEDS)
         return range(self.params.seed, self.params.seed + count)
@@ -69,15 +83,18 @@ class Plan:
         self, fleet: Prepared, store: WindowStore, passes: list[str], form: str, method: str,
         seed: int,
     ) -> JudgeJob:  # fmt: skip
-        params = settings_of(method, form, seed, self.params)
+        name, shipped = self._named(method)
+        params = settings_of(name, form, seed, shipped)
         network = None
-        if needs_network(method, self.params):
+        if needs_network(name, shipped):
             network = network_job(fleet.fleet, store, params, self.home)
             network = self.networks.setdefault(network.out, network)
         job = judge_job(
-            fleet.fleet, store, fleet.folder / "lake", method, form, params, network, passes,
+            fleet.fleet, store, fleet.folder / "lake", name, form, params, network, passes,
             self.home,
         )  # fmt: skip
+        if method in self.candidates:
+            job = replace(job, candidate=method)
         return self.jobs.setdefault(tuple(job.out.values()), job)
 
     def run(self, processes: int) -> None:

@@ -2,7 +2,7 @@
 
 from amad.evaluation.method_result import PRIMARY
 from bench.quality.figures import RELATION
-from bench.quality.methods import ABLATIONS, FLOOR, WITH
+from bench.quality.methods import ABLATIONS, DETECTOR, FLOOR, WITH
 
 COLUMNS = {
     "auc_pr": "AUC-PR", "vus_roc": "VUS-ROC", "auc_roc": "AUC-ROC", "best_f1": "best F1",
@@ -81,7 +81,7 @@ def methods_table(methods: dict, *, costs: bool = False) -> list[str]:
     for name, own in sorted(methods.items(), key=lambda item: -item[1]["mean"][PRIMARY]):
         point = own["operating_point"]
         rows.append([
-            {"amad": "**amad**", FLOOR: f"*{FLOOR}*"}.get(name, name),
+            named(name),
             interval([own["mean"][PRIMARY], *own["interval"][PRIMARY]]),
             *(f"{own['mean'][metric]:.3f}" for metric in COLUMNS),
             *([interval(own.get(RELATION))] if relation else []),
@@ -153,6 +153,11 @@ def table(head: list[str], rows: list[list[str]]) -> list[str]:
     """The lines of a Markdown table."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return ["| " + " | ".join(line) + " |" for line in lines]
+
+
+def named(method: str) -> str:
+    """The name of a method in a table, where the detector and the floor stand out."""
+    return {DETECTOR: f"**{DETECTOR}**", FLOOR: f"*{FLOOR}*"}.get(method, method)
 
 
 def interval(figures: list[float] | None) -> str:
