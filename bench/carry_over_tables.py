@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from amad.evaluation.method_result import PRIMARY
 from bench.quality.methods import DETECTOR
 from bench.quality.tables import named, or_dash, signed, table
 
@@ -18,9 +17,11 @@ def carry_over_tables(report: Mapping) -> list[str]:
     injected = [name for name, fleet in fleets.items() if fleet["labels"] == "injected"]
     lines = [
         f"`python -m bench.carry_over`, {len(fleets)} fleets that weigh the same, "
-        f"{report['seeds']} seeds of what is random, VUS-PR. False alarms are incidents per "
+        f"seeds of what is random: {report['seeds']}, VUS-PR. False alarms are incidents per "
         "vehicle-day on normal test rows, as the mean over the fleets and as the highest of a "
-        f"fleet; {report['alarm_budget'][DETECTOR]} were promised.",
+        f"fleet; {report['alarm_budget'][DETECTOR]} were promised. Least and largest are "
+        "differences of the means with a fleet left out: where the least is below zero, a lead "
+        "hangs on that fleet.",
         "",
     ]
     if injected:
@@ -81,10 +82,7 @@ def _left_out(found: Mapping, names: list[str]) -> list[str]:
 
 
 def _differences(found: Mapping, ours: str) -> list[str]:
-    """The paired difference to each other method, and its least and largest with a fleet left out.
-
-    Below zero with one fleet left out, a lead hangs on that fleet.
-    """
+    """The paired difference to each other method, and the ends of it with a fleet left out."""
     own, rows = found["mean_without"][ours], []
     others = found["difference"][ours]
     for other in sorted(others, key=lambda name: others[name][0]):
@@ -94,7 +92,7 @@ def _differences(found: Mapping, ours: str) -> list[str]:
         rows.append([
             named(other), signed(others[other]), *((ends[0], ends[-1]) if ends else ("-", "-"))
         ])  # fmt: skip
-    head = ["other", f"difference of {PRIMARY.upper().replace('_', '-')}", "least", "largest"]
+    head = ["other", "difference of VUS-PR", "least", "largest"]
     return table(head, rows)
 
 
