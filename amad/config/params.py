@@ -23,7 +23,7 @@ BaselineName = Literal[
     "latad", "linear", "linear_kmeans", "mahalanobis", "pca", "relation", "ridge", "sensor_range",
     "untrained",
 ]  # fmt: skip
-MemberName = Literal["ridge", "ridge_long", "two_sided", "relation", "amad"]
+MemberName = Literal["ridge", "ridge_long", "two_sided", "relation", "window_range", "amad"]
 Direction = Literal["both", "past"]
 T = TypeVar("T")
 Choices = Annotated[list[T], Field(min_length=1)]
@@ -167,7 +167,9 @@ class DetectParams(Strict):
     moved: ClassVar = {
         "hidden_block": "is mask.block now, for training and scoring; delete this line"
     }
-    members: Annotated[Choices[MemberName], EachOnce] = ["ridge", "two_sided", "relation", "amad"]
+    members: Annotated[Choices[MemberName], EachOnce] = [
+        "ridge", "two_sided", "relation", "window_range", "amad",
+    ]  # fmt: skip
     """Members of the detector; docs/explanation/detector.md describes each"""
     amad_weight: float = Field(0.0, ge=0)
     """Vote of the network; at 0 it is trained, registered and judged, but has no vote"""

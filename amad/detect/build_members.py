@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from amad.config.params import DetectParams
 from amad.detect.members import AmadMember, Member, RidgeMember, hidden_kinds
 from amad.detect.relation import RelationMember
+from amad.detect.window_range import WINDOWS, WindowRangeMember
 
 if TYPE_CHECKING:
     from amad.model.bundle import Bundle
@@ -27,7 +28,8 @@ def two_sided_member() -> Member:
 def build_members(params: DetectParams, bundle: "Bundle | None" = None) -> list[Member]:
     """The members that ``params.members`` names.
 
-    The name ``amad`` stands for one member for each thing that the training of the network hid:
+    The name ``window_range`` stands for one member for each width of its windows. The name ``amad``
+    stands for one member for each thing that the training of the network hid:
     blocks of time, whole channels, or both. It is left out if ``params.amad_weight`` is 0, so a
     network without a vote costs nothing. With ``smoothing: trailing``, the online form,
     ``two_sided`` is left out because it looks at later rows, and ``relation`` only looks back.
@@ -41,6 +43,8 @@ def build_members(params: DetectParams, bundle: "Bundle | None" = None) -> list[
             continue
         if name in by_name:
             members.append(by_name[name])
+        elif name == "window_range":
+            members += [WindowRangeMember(window, trailing=trailing) for window in WINDOWS]
         elif params.amad_weight > 0:
             assert bundle is not None, f"the member {name!r} needs a bundle"
             members += [

@@ -2,14 +2,21 @@
 
 docs/explanation/detector.md gives the reasons.
 
-    score = 2/3 mean of the members over time + 1/3 mean of the members between channels
-            + mean over the members between channels of max(evidence - excess threshold, 0)
+    predicted = 2/3 mean of the members over time + 1/3 mean of the members between channels
+                + mean over the members between channels of max(evidence - excess threshold, 0)
+    range     = mean over the window range members of max(evidence - excess threshold, 0)
+    score     = (1 - w) predicted + w range,  w = (1 - R2)^2 / ((1 - R2)^2 + R2^2)
 
 Members over time (autoregressions, a network that hides blocks of time) and members between
 channels (each channel predicted from the others) see different faults. One kind often stays quiet
 while the other is loud, and a plain mean of all members would halve the evidence. So the evidence
 of a member between channels that lies above its excess threshold is added once more. If members of
 only one kind serve a vehicle, their mean is the score.
+
+R2 is the share of the variance that the predicting members explain in the train rows, cross-fitted.
+The error of a prediction is evidence as far as there is something to predict: where the members
+explain most of what a vehicle does, w is near 0; where they explain next to nothing, it is near 1,
+and leaving the range of the train rows is what counts. No label is needed for it.
 
 Shape legend: T rows, C channels.
 """
@@ -27,6 +34,8 @@ from amad.windows.series import Series
 
 TIME_SHARE = 2 / 3
 EXCESS_QUANTILE = 0.99  # the excess threshold is this quantile of held-out evidence
+LEAST_ROWS = 30  # train rows of a channel that tell how much of it is explained
+LEAST_VARIANCE = 1e-8  # in scaled units: a channel with less does not vary
 
 Evidence = tuple[np.ndarray, np.ndarray]  # evidence (T,), and each channel's contribution (T, C)
 
@@ -48,23 +57,25 @@ class Ensemble:
         group: Sequence[Series],
         present: Sequence[np.ndarray],
         constant: Iterable[int] = (),
-    ) -> tuple[dict[str, Calibration], dict[str, np.ndarray]]:
+    ) -> tuple[dict[str, Calibration], dict[str, np.ndarray], float]:
         """Fit every member for an owner of figures, and learn what is ordinary for it.
 
         owner: see ``learnt_figures``. group: its train series. present: for each series, which
         channels it has, bool (C,). constant: channels that never move and give no evidence.
 
         Returns: for each member that can serve the owner, by name, its calibration and its evidence
-        (T,) on the train rows.
+        (T,) on the train rows. Third, the share of the variance that the members explain.
         """
         layout = self.chain.layout(group, present)
-        calibration, evidence = {}, {}
+        calibration, evidence, explained = {}, {}, []
         for member in self.members:
             residual_TC = np.concatenate(member.fit(owner, group, self.chain.params.folds))
             residual_TC[:, list(constant)] = np.nan
             if (found := self.chain.calibrate(residual_TC, layout)) is not None:
                 calibration[member.name], evidence[member.name] = found
-        return calibration, evidence
+                if member.predicts:
+                    explained.append(explained_share(residual_TC, group))
+        return calibration, evidence, float(np.mean(explained)) if explained else 0.0
 
     def evidence(
         self, figures: LearntFigures, owner: str, series: Series, present_C: np.ndarray
@@ -87,7 +98,8 @@ class Ensemble:
 
     def combined(self, figures: LearntFigures, evidence: Mapping[str, Evidence]) -> Evidence:
         """One score (T,) and each channel's contribution (T, C), from the members' evidence."""
-        return combine(self.serving(evidence), evidence, figures.excess_threshold)
+        members = self.serving(evidence)
+        return combine(members, evidence, figures.excess_threshold, figures.explained)
 
     def serving(self, names: Iterable[str]) -> list[Member]:
         """The members with these names, in the order of the ensemble."""
@@ -99,8 +111,10 @@ class Ensemble:
 
 
 def shares(members: Sequence[Member]) -> dict[str, float]:
-    """Each member's share of the mean, by name; the shares sum to 1."""
-    kinds = [[m for m in members if m.between_channels == kind] for kind in (False, True)]
+    """Each predicting member's share of the mean, by name; the shares sum to 1."""
+    kinds = [
+        [m for m in members if m.predicts and m.between_channels == kind] for kind in (False, True)
+    ]
     of_kind = (TIME_SHARE, 1 - TIME_SHARE) if all(kinds) else (1.0, 1.0)
     return {
         member.name: share * member.weight / sum(m.weight for m in kind)
@@ -109,32 +123,73 @@ def shares(members: Sequence[Member]) -> dict[str, float]:
     }
 
 
+def range_weight(members: Sequence[Member], explained: float) -> float:
+    """The weight w of the window range members, 0 to 1; explained: R2, 0 to 1.
+
+    It is 0 if there is no such member, and 1 if there is no other.
+    """
+    predicting = [m.predicts for m in members]
+    if all(predicting) or not any(predicting):
+        return float(not any(predicting))
+    rest = (1.0 - explained) ** 2
+    return rest / (rest + explained**2)
+
+
+def explained_share(residual_TC: np.ndarray, group: Sequence[Series]) -> float:
+    """R2 of a member's residuals: the mean over the channels that vary, each no lower than 0.
+
+    residual_TC: of the series of the group, one after the other; NaN where there is none.
+    """
+    value_TC = np.concatenate([series.value_TC for series in group])
+    shares = []
+    for residual_T, value_T in zip(residual_TC.T, value_TC.T, strict=True):
+        known_T = np.isfinite(residual_T)
+        if known_T.sum() < LEAST_ROWS:
+            continue
+        variance = float(np.var(value_T[known_T], dtype=np.float64))
+        if variance > LEAST_VARIANCE:
+            error = float(np.mean(np.square(residual_T[known_T], dtype=np.float64)))
+            shares.append(max(1.0 - error / variance, 0.0))
+    return float(np.mean(shares)) if shares else 0.0
+
+
 def excess_shares(members: Sequence[Member]) -> dict[str, float]:
     """The weight of the excess of each member between channels, by name; they sum to 1.
 
-    Empty if there is no other kind of member, because then nothing dilutes their evidence.
+    Empty if there is no other predicting member, because then nothing dilutes their evidence.
     """
-    between = [m for m in members if m.between_channels]
-    if len(between) == len(members):
+    predicting = [m for m in members if m.predicts]
+    between = [m for m in predicting if m.between_channels]
+    if len(between) == len(predicting):
         return {}
     return {m.name: m.weight / sum(b.weight for b in between) for m in between}
+
+
+def range_shares(members: Sequence[Member]) -> dict[str, float]:
+    """The weight of the excess of each window range member, by name; they sum to 1."""
+    ranges = [m for m in members if not m.predicts]
+    return {m.name: m.weight / sum(r.weight for r in ranges) for m in ranges}
 
 
 def combine(
     members: Sequence[Member],
     evidence: Mapping[str, Evidence],
     excess_threshold: Mapping[str, float],
+    explained: float = 1.0,
 ) -> Evidence:
     """One score (T,) and each channel's contribution (T, C), float64.
 
     members: those with evidence, at least one. excess_threshold: for the members of
-    ``excess_shares``.
+    ``excess_shares`` and ``range_shares``. explained: see ``range_weight``.
     """
     score_T, contribution_TC = (np.zeros(found.shape) for found in evidence[members[0].name])
+    weight = range_weight(members, explained)
     for name, share in shares(members).items():
-        score_T += share * evidence[name][0]
-        contribution_TC += share * evidence[name][1]
-    for name, share in excess_shares(members).items():
+        score_T += (1 - weight) * share * evidence[name][0]
+        contribution_TC += (1 - weight) * share * evidence[name][1]
+    counted = {name: (1 - weight) * share for name, share in excess_shares(members).items()}
+    counted |= {name: weight * share for name, share in range_shares(members).items()}
+    for name, share in counted.items():
         evidence_T, own_TC = evidence[name]
         excess_T = np.maximum(evidence_T - excess_threshold[name], 0.0)
         score_T += share * excess_T

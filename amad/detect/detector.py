@@ -22,7 +22,14 @@ from amad.config.params import DetectParams
 from amad.detect import constant_channels as constant
 from amad.detect.build_members import build_members
 from amad.detect.chain import EvidenceChain
-from amad.detect.combine import EXCESS_QUANTILE, Ensemble, excess_shares, shares
+from amad.detect.combine import (
+    EXCESS_QUANTILE,
+    Ensemble,
+    excess_shares,
+    range_shares,
+    range_weight,
+    shares,
+)
 from amad.detect.learnt_figures import FLEET, OWN_ROWS, LearntFigures, pooled
 from amad.detect.members import Member
 from amad.detect.scorer import RawScore, Scored, Scorer, by_vehicle
@@ -125,15 +132,19 @@ class Detector(Scorer):
         hardly_move = constant.nearly_constant_channels(group, noise_C)
         group = [constant.hold(series, never_move) for series in group]
         present = [self.present(s) for s in group]
-        calibration, evidence = self.ensemble.calibrate(owner, group, present, never_move)
+        calibration, evidence, explained = self.ensemble.calibrate(
+            owner, group, present, never_move
+        )
         members = self.ensemble.serving(calibration)
         means = {name: float(np.mean(evidence_T)) for name, evidence_T in evidence.items()}
         return LearntFigures(
             calibration=calibration,
-            ordinary=sum(share * means[name] for name, share in shares(members).items()),
+            ordinary=(1 - range_weight(members, explained))
+            * sum(share * means[name] for name, share in shares(members).items()),
+            explained=explained,
             excess_threshold={
                 name: float(np.quantile(evidence[name], EXCESS_QUANTILE))
-                for name in excess_shares(members)
+                for name in (*excess_shares(members), *range_shares(members))
             },
             constant=never_move,
             nearly_constant=hardly_move,

@@ -11,7 +11,7 @@ from amad.detect.chain import Calibration
 from amad.windows.series import Series
 
 FLEET = "fleet"
-OWN_ROWS = 500  # a vehicle with at least this many train rows has figures of its own
+OWN_ROWS = 60  # a vehicle with at least this many train rows has figures of its own
 POOL_VEHICLES = 16  # pooled figures are learnt from at most this many vehicles
 POOL_ROWS = 80_000  # and from at most this many rows, which bounds time and memory
 
@@ -22,6 +22,8 @@ class LearntFigures:
 
     calibration: of each member that can serve the owner, by the member's name.
     ordinary: mean over the train rows of the members' mean evidence.
+    explained: share of the variance of the train rows that the predicting members explain, 0 to 1,
+    cross-fitted; ``amad.detect.combine`` weighs the window range members by it.
     excess_threshold: for each member whose excess counts, the ``EXCESS_QUANTILE`` of its evidence.
     allowance: subtracted from every score, in score units. It is above 0 for pooled figures only:
     vehicles without history have higher scores, and one threshold serves all vehicles.
@@ -35,6 +37,7 @@ class LearntFigures:
 
     calibration: dict[str, Calibration]
     ordinary: float
+    explained: float = 1.0
     excess_threshold: dict[str, float] = field(default_factory=dict)
     allowance: float = 0.0
     constant: dict[int, tuple[float, ...]] = field(default_factory=dict)

@@ -36,6 +36,8 @@ class Member(ABC):
     context_rows, lookahead_rows: how many rows before and after a row its residual depends on.
     between_channels: it predicts channels from each other and not over time. Such members are
     combined in another way (``amad.detect.combine``) and habituate (``amad.detect.chain``).
+    predicts: its residual is the error of a prediction. Of a member that does not predict, such as
+    ``window_range``, only the excess counts, by what the others leave unexplained.
     cache: residuals that are already known; None predicts every time.
     coefficients: by owner of figures (a vehicle, a class or the fleet), what ``solve`` returned.
     """
@@ -43,6 +45,7 @@ class Member(ABC):
     context_rows: int = 0
     lookahead_rows: int = 0
     between_channels: bool = False
+    predicts: bool = True
     cache: ResidualCache | None = None
 
     def __init__(self, name: str, weight: float = 1.0) -> None:

@@ -4,7 +4,7 @@ A sensor that is stuck, late or disconnected often behaves as it usually does, s
 predicts it well, but the prediction from the other channels no longer agrees.
 
 Shape legend: T rows of a vehicle, C channels, N near offsets, K distant offsets,
-X = C (offsets + 1) + 1 columns.
+P products of two channels, X = C (offsets + 1) + P + 1 columns.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,8 @@ from amad.detect.members import Arrays, Member, rows_into_segment
 from amad.windows.ridge import solve_ridge
 from amad.windows.series import Series
 
+CHUNK = 20_000  # rows; what is computed at once
+
 
 class RelationMember(Member):
     """Closed-form ridge regression of each channel on the other channels and its own distant rows.
@@ -24,6 +26,10 @@ class RelationMember(Member):
     The channel's own rows far away (``distant``) stand for slow states that no other channel shows,
     such as a temperature. Its rows nearby are left out, because a sensor that is stuck or late
     agrees with them.
+
+    Much of physics is a product, such as power, which is torque times speed. So the products of two
+    channels in the same row, squares included, also predict the channels that are not in them. Each
+    factor is cut to ``FACTOR_LIMIT``. With more than ``PRODUCT_CHANNELS`` channels there are none.
 
     The penalty is a fixed number and not a share of the rows, so a relation that was learnt from
     few rows counts less.
@@ -44,6 +50,9 @@ class RelationMember(Member):
         10.0  # spreads; a value is cut to this, so that a broken sensor does not blame the others
     )
     WIDE = 96  # channels; the cost grows with the square of offsets times channels
+    PRODUCT_CHANNELS = 32  # channels; there are about half their square of products
+    FACTOR_LIMIT = 3.0  # spreads
+    PRODUCT_SCALE = 20.0**-0.5  # of a product's column: as if its penalty were 20 times as large
     STALE = 0.05  # with a larger share of the squared coefficients on stale cells: no residual
     PATIENCE = 100  # rows; a channel that is often silent for longer is never stale
 
@@ -60,21 +69,28 @@ class RelationMember(Member):
         self.lookahead_rows = max(0, -min(self.distant))
 
     def summarise(self, series: Series) -> Arrays:
-        """gram: products of [all channels at each offset, all channels, 1], (X, X) float64.
+        """gram: sums of products of the columns, (X, X) float64.
+
+        The columns are all channels at each offset, the products of channels, all channels, and 1.
 
         channels: C. silence: for each channel, the longest run of rows without a measured value,
         float64 (C,); NaN if it was never measured.
         """
         channels = series.value_TC.shape[1]
         offsets = [*self._near(channels), *self.distant, 0]
-        columns = channels * len(offsets) + 1
+        products = len(self._pairs(channels)[0])
+        columns = channels * len(offsets) + products + 1
         gram = np.zeros((columns, columns))
         rows = np.flatnonzero(self._within(series, self.reach_rows))
         value_TC = self._limited(series)
-        for part in np.array_split(rows, max(1, len(rows) // 20_000)):
+        for part in np.array_split(rows, max(1, len(rows) // CHUNK)):
             design = np.ones((len(part), columns))
-            for k, offset in enumerate(offsets):
-                design[:, k * channels : (k + 1) * channels] = value_TC[part - offset]
+            first = 0
+            for offset in offsets[:-1]:
+                design[:, first : first + channels] = value_TC[part - offset]
+                first += channels
+            design[:, first : first + products] = self._products(value_TC[part])
+            design[:, first + products : -1] = value_TC[part]
             gram += design.T @ design
         silence_C = silent_rows(series).max(axis=0, initial=0).astype(np.float64)
         silence_C[~series.valid_TC.any(axis=0)] = np.nan
@@ -82,6 +98,8 @@ class RelationMember(Member):
 
     def solve(self, summaries: Sequence[Arrays]) -> Arrays:
         """peer (N, C, C), 0 for the channel itself; own (C, K); constant (C,); patience (C,).
+
+        product (C, P), 0 for products with the channel itself.
 
         patience: a channel is stale after this many rows without a measured value: twice the
         longest run of a stretch, in the median over the stretches, so that one outage in the train
@@ -92,21 +110,33 @@ class RelationMember(Member):
         near = len(self._near(channels))
         peer_NCC = np.zeros((near, channels, channels))
         own_CK, constant_C = np.zeros((channels, len(self.distant))), np.zeros(channels)
-        target = channels * (near + len(self.distant))  # where the columns to predict begin
+        product = channels * (near + len(self.distant))  # where the columns of products begin
+        one_P, other_P = self._pairs(channels)
+        product_CP = np.zeros((channels, len(one_P)))
+        target = product + len(one_P)  # where the columns to predict begin
         for c in range(channels):
             others = np.delete(np.arange(channels), c)
             peers = (others + channels * np.arange(near)[:, None]).ravel()
             own = channels * (near + np.arange(len(self.distant))) + c
-            index = np.concatenate([peers, own, [-1]])
+            foreign = np.flatnonzero((one_P != c) & (other_P != c))
+            index = np.concatenate([peers, own, product + foreign, [-1]])
             found = solve_ridge(  # without any row, the intercept's penalty keeps this solvable
                 gram, index, np.array([target + c]), penalty=self.PENALTY, intercept_penalty=1e-9
             )[:, 0]
             peer_NCC[:, c, others] = found[: len(peers)].reshape(near, -1)
-            own_CK[c], constant_C[c] = found[len(peers) : -1], found[-1]
+            own_CK[c] = found[len(peers) : len(peers) + len(own)]
+            product_CP[c, foreign] = found[len(peers) + len(own) : -1]
+            constant_C[c] = found[-1]
         silence_SC = np.ma.masked_invalid(np.stack([s["silence"] for s in summaries]))
         patience_C = 2 * np.ma.median(silence_SC, axis=0).filled(0)
         patience_C[patience_C > self.PATIENCE] = np.inf
-        return {"peer": peer_NCC, "own": own_CK, "constant": constant_C, "patience": patience_C}
+        return {
+            "peer": peer_NCC,
+            "own": own_CK,
+            "product": product_CP,
+            "constant": constant_C,
+            "patience": patience_C,
+        }
 
     def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
         """Measured minus predicted value, (T, C) float32.
@@ -114,8 +144,8 @@ class RelationMember(Member):
         NaN in the first ``reach_rows`` and the last ``lookahead_rows`` rows of a segment, and where
         more than ``STALE`` of the target's squared coefficients are on stale cells.
         """
-        peer_NCC, own_CK, constant_C = (
-            coefficients[name].astype(np.float32) for name in ("peer", "own", "constant")
+        peer_NCC, own_CK, product_CP, constant_C = (
+            coefficients[name].astype(np.float32) for name in ("peer", "own", "product", "constant")
         )
         value_TC = self._limited(series)
         channels = value_TC.shape[1]
@@ -128,15 +158,22 @@ class RelationMember(Member):
             error -= value_TC[first - offset : last - offset] @ peer_NCC[n].T
         for k, offset in enumerate(self.distant):
             error -= own_CK[:, k] * value_TC[first - offset : last - offset]
+        for begin in range(0, len(error) if product_CP.size else 0, CHUNK):
+            part = slice(first + begin, min(first + begin + CHUNK, last))
+            error[begin : begin + CHUNK] -= self._products(value_TC[part]) @ product_CP.T
         stale_TC = silent_rows(series) > coefficients["patience"]
         if stale_TC.any():
-            error[self._stale_share(stale_TC, peer_NCC, own_CK) > self.STALE] = np.nan
+            error[self._stale_share(stale_TC, peer_NCC, own_CK, product_CP) > self.STALE] = np.nan
         error_TC[first:last] = error
         error_TC[~self._within(series, self.reach_rows)] = np.nan
         return error_TC
 
     def _stale_share(
-        self, stale_TC: np.ndarray, peer_NCC: np.ndarray, own_CK: np.ndarray
+        self,
+        stale_TC: np.ndarray,
+        peer_NCC: np.ndarray,
+        own_CK: np.ndarray,
+        product_CP: np.ndarray,
     ) -> np.ndarray:
         """The share of a target's squared coefficients on stale cells, for the predicted rows."""
         first, last = self.reach_rows, len(stale_TC) - self.lookahead_rows
@@ -147,11 +184,25 @@ class RelationMember(Member):
             share += stale @ peer_NCC[n].T[gone] ** 2
         for k, offset in enumerate(self.distant):
             share += stale_TC[first - offset : last - offset] * own_CK[:, k] ** 2
-        whole_C = (peer_NCC**2).sum(axis=(0, 2)) + (own_CK**2).sum(axis=1)
+        for channel in gone:
+            involved_P = np.any(np.equal(self._pairs(stale_TC.shape[1]), channel), axis=0)
+            stale = stale_TC[first:last, channel, None].astype(np.float32)
+            share += stale * (product_CP[:, involved_P] ** 2).sum(axis=1)
+        whole_C = sum((x**2).sum(axis=-1) for x in (*peer_NCC, own_CK, product_CP))
         return share / np.maximum(whole_C, np.finfo(np.float32).tiny)
 
     def _near(self, channels: int) -> tuple[int, ...]:
         return self.near if channels <= self.WIDE else (0,)
+
+    def _pairs(self, channels: int) -> tuple[np.ndarray, np.ndarray]:
+        """The two channels of each product, int (P,) each."""
+        return np.triu_indices(channels if channels <= self.PRODUCT_CHANNELS else 0)
+
+    def _products(self, value_TC: np.ndarray) -> np.ndarray:
+        """The products of channels in these rows, times ``PRODUCT_SCALE``; (T, P) float32."""
+        factor_TC = np.clip(value_TC, -self.FACTOR_LIMIT, self.FACTOR_LIMIT)
+        one_P, other_P = self._pairs(value_TC.shape[1])
+        return factor_TC[:, one_P] * (factor_TC[:, other_P] * np.float32(self.PRODUCT_SCALE))
 
     def _limited(self, series: Series) -> np.ndarray:
         return np.clip(series.value_TC, -self.LIMIT, self.LIMIT)

@@ -23,7 +23,7 @@ from amad.detect.learnt_figures import LearntFigures
 from amad.telemetry.files import read_json, staged, write_json
 from amad.windows.scaler import Scaler
 
-FORMAT = 8
+FORMAT = 9
 CONTENT, STATE, CHECKSUMS = "detector.json", "state.safetensors", "checksums.json"
 REMEDY = (
     "take an intact copy, or run the evaluate stage again and, for a registered version, register"
@@ -75,7 +75,7 @@ def load_detector(path: Path) -> Detector:
     for key, value in arrays.items():
         *group, name = key.split("/")
         groups.setdefault(tuple(group), {})[name] = value
-    for k, (owner, about) in enumerate(sorted(content["levels"].items())):
+    for k, (owner, about) in enumerate(sorted(content["figures"].items())):
         calibration = {}
         for member in detector.members:
             member.coefficients[owner] = groups.get((str(k), member.name, "coefficient"), {})
@@ -85,11 +85,12 @@ def load_detector(path: Path) -> Detector:
         detector.figures[owner] = LearntFigures(
             calibration=calibration,
             ordinary=about["ordinary"],
-            excess_threshold=about["bar"],
+            explained=about["explained"],
+            excess_threshold=about["excess_threshold"],
             allowance=about["allowance"],
-            constant={position[name]: tuple(v) for name, v in about["still"].items()},
+            constant={position[name]: tuple(v) for name, v in about["constant"].items()},
             nearly_constant={
-                position[name]: tuple(v) for name, v in about.get("usual", {}).items()
+                position[name]: tuple(v) for name, v in about["nearly_constant"].items()
             },
         )
     detector.operating_point = OperatingPoint(**content["operating_point"])
@@ -161,13 +162,16 @@ def _write(detector: Detector, folder: Path) -> None:
         "params": detector.params.model_dump(mode="json"),
         "fleet": detector.fleet.model_dump(mode="json"),
         "scaler": detector.scaler.to_json(),
-        "levels": {
+        "figures": {
             owner: {
                 "ordinary": figures.ordinary,
-                "bar": figures.excess_threshold,
+                "explained": figures.explained,
+                "excess_threshold": figures.excess_threshold,
                 "allowance": figures.allowance,
-                "still": {detector.fleet.channel_names[c]: v for c, v in figures.constant.items()},
-                "usual": {
+                "constant": {
+                    detector.fleet.channel_names[c]: v for c, v in figures.constant.items()
+                },
+                "nearly_constant": {
                     detector.fleet.channel_names[c]: v for c, v in figures.nearly_constant.items()
                 },
             }

@@ -127,6 +127,7 @@ class _VehicleDetector:
         figures = LearntFigures(
             calibration=own.calibration | theirs.calibration,
             ordinary=0.0,
+            explained=theirs.explained,
             excess_threshold=own.excess_threshold | theirs.excess_threshold,
         )
 
@@ -149,8 +150,8 @@ class _VehicleDetector:
         for member in members:
             member.cache = cache
         ensemble = Ensemble(members, self.chain, self.store.content["period_us"])
-        calibration, _ = ensemble.calibrate(self.owner, [train], [self.has_C])
-        figures = LearntFigures(calibration=calibration, ordinary=0.0)
+        calibration, _, explained = ensemble.calibrate(self.owner, [train], [self.has_C])
+        figures = LearntFigures(calibration=calibration, ordinary=0.0, explained=explained)
         evidence = ensemble.evidence(figures, self.owner, self.clean, self.has_C)
         for name in calibration:
             figures.excess_threshold[name] = (
