@@ -145,9 +145,12 @@ class EvidenceChain:
         tail_ordinary_C = np.where(known_TC, ratio_TC, 0.0).sum(axis=0) / count_C
 
         present_TC = (layout.present_TC & usable_C)[:, usable_C]
+        terms = ((z2_TC, ordinary_C), (ratio_TC, tail_ordinary_C))
         box_EWT = np.stack([
-            self._term_boxes(z2_TC[:, usable_C], ordinary_C[usable_C], present_TC, layout),
-            self._term_boxes(ratio_TC[:, usable_C], tail_ordinary_C[usable_C], present_TC, layout),
+            self._term_boxes(
+                _mean_of_present(x_TC[:, usable_C], present_TC), quiet_C[usable_C], layout
+            )
+            for x_TC, quiet_C in terms
         ])  # fmt: skip
         low_EW, centre_EW, high_EW = np.quantile(box_EWT, [0.25, 0.5, 0.75], axis=-1)
         spread_EW = np.maximum(high_EW - low_EW, SPREAD_FLOOR)
@@ -159,8 +162,8 @@ class EvidenceChain:
             centre_EW=centre_EW,
             spread_EW=spread_EW,
         )
-        terms = [_log_evidence(box_EWT[e], centre_EW[e], spread_EW[e])[0] for e in range(2)]
-        return calibration, np.mean(terms, axis=0)
+        found = [_log_evidence(box_EWT[e], centre_EW[e], spread_EW[e])[0] for e in range(2)]
+        return calibration, np.mean(found, axis=0)
 
     def evidence(
         self,
@@ -195,20 +198,22 @@ class EvidenceChain:
         ratio_TU /= calibration.tail_C[usable_C]
         np.sqrt(ratio_TU, out=ratio_TU)
 
-        present_TU = np.ones((1, usable_C.sum()), bool)
         evidence_T = np.zeros(len(residual_TC))
-        contribution_TC = np.zeros(residual_TC.shape)
+        contribution_TU = np.zeros(z2_TU.shape)
         tail_ordinary_U = calibration.tail_ordinary_C[usable_C]
         for e, (x_TU, quiet_U) in enumerate(((z2_TU, ordinary_U), (ratio_TU, tail_ordinary_U))):
-            box_WT = self._term_boxes(x_TU, quiet_U, present_TU, layout)
+            box_WT = self._term_boxes(x_TU.mean(axis=1), quiet_U, layout)
             term_T, best_T = _log_evidence(
                 box_WT, calibration.centre_EW[e], calibration.spread_EW[e]
             )
             evidence_T += term_T / len(TERMS)
-            share_TU = self._winning_boxes(x_TU, quiet_U, layout, best_T)
-            whole_T = np.maximum(share_TU.sum(axis=1), 1e-12)
-            share_TU *= (np.maximum(term_T, 0.0) / whole_T / len(TERMS))[:, None]
-            contribution_TC[:, usable_C] += share_TU
+            rows = np.flatnonzero(term_T > 0)  # in all others no channel contributes
+            share_RU = self._winning_boxes(x_TU, quiet_U, layout, best_T, rows)
+            whole_R = np.maximum(share_RU.sum(axis=1), 1e-12)
+            share_RU *= (term_T[rows] / whole_R / len(TERMS))[:, None]
+            contribution_TU[rows] += share_RU
+        contribution_TC = np.zeros(residual_TC.shape)
+        contribution_TC[:, usable_C] = contribution_TU
         return evidence_T, contribution_TC
 
     def recent(self, timestamp_T: np.ndarray, *, period_us: int) -> np.ndarray:
@@ -245,25 +250,26 @@ class EvidenceChain:
         smooth_TC = _box_mean(_running(z2_TC), layout.box(TAIL_WIDTH), ordinary_C)
         return np.maximum(smooth_TC, 0.0, out=smooth_TC)
 
-    def _term_boxes(self, x_TU, quiet_U, present_TU, layout: Layout) -> np.ndarray:
-        """Box means (W, T) of the mean over the channels that exist."""
-        mean_T = np.where(present_TU, x_TU, 0.0).sum(axis=1) / np.maximum(present_TU.sum(axis=1), 1)
+    def _term_boxes(self, mean_T: np.ndarray, quiet_U, layout: Layout) -> np.ndarray:
+        """Box means (W, T) of the mean over the channels."""
         running_T = _running(mean_T)
         return np.stack([
             _box_mean(running_T, layout.box(width), quiet_U.mean()) for width in self.params.widths
         ])  # fmt: skip
 
-    def _winning_boxes(self, x_TU, quiet_U, layout: Layout, best_T: np.ndarray) -> np.ndarray:
-        """Each channel's box mean (T, U), >= 0, with the width that won at each row."""
-        rows_T = np.arange(layout.rows)
-        low, high, rows = zip(*(layout.box(width) for width in self.params.widths), strict=True)
+    def _winning_boxes(
+        self, x_TU, quiet_U, layout: Layout, best_T: np.ndarray, rows_R: np.ndarray
+    ) -> np.ndarray:
+        """Each channel's box mean in some rows (R, U), >= 0, with the width that won there."""
+        best_R = best_T[rows_R]
+        low, high, width = zip(*(layout.box(width) for width in self.params.widths), strict=True)
         best = (
-            np.stack(low)[best_T, rows_T],
-            np.stack(high)[best_T, rows_T],
-            np.array(rows)[best_T, None],
+            np.stack(low)[best_R, rows_R],
+            np.stack(high)[best_R, rows_R],
+            np.array(width)[best_R, None],
         )
-        box_TU = _box_mean(_running(x_TU), best, quiet_U)
-        return np.maximum(box_TU, 0.0, out=box_TU)
+        box_RU = _box_mean(_running(x_TU), best, quiet_U)
+        return np.maximum(box_RU, 0.0, out=box_RU)
 
 
 def _log_evidence(box_WT, centre_W, spread_W) -> tuple[np.ndarray, np.ndarray]:
@@ -272,6 +278,11 @@ def _log_evidence(box_WT, centre_W, spread_W) -> tuple[np.ndarray, np.ndarray]:
     best_T = z_WT.argmax(axis=0)
     z_T = z_WT.max(axis=0)
     return np.copysign(np.log1p(np.abs(z_T)), z_T), best_T
+
+
+def _mean_of_present(x_TU: np.ndarray, present_TU: np.ndarray) -> np.ndarray:
+    """Mean over the channels that exist in each row, (T,)."""
+    return np.where(present_TU, x_TU, 0.0).sum(axis=1) / np.maximum(present_TU.sum(axis=1), 1)
 
 
 def _running(x: np.ndarray) -> np.ndarray:

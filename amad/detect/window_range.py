@@ -14,7 +14,7 @@ import numpy as np
 from amad.detect.members import Arrays, Member, rows_into_segment, rows_to_segment_end
 from amad.windows.series import Series
 
-WINDOWS = (16, 64, 256)  # rows; a short window tells short events, a long one tells lasting ones
+WINDOWS = (32, 256)  # rows; the short one tells short events, the long one tells lasting ones
 LIMIT = 1e6  # in scaled units: one wild value must not cost the running sums their digits
 
 
@@ -40,52 +40,59 @@ class WindowRangeMember(Member):
         self.context_rows, self.lookahead_rows = self.before + 1, self.after
 
     def summarise(self, series: Series) -> Arrays:
-        """low, high: least and greatest of each statistic, (C, S) float64; NaN without a window."""
-        statistic_TCS = self._statistics(series)
-        known_TCS = statistic_TCS[np.isfinite(statistic_TCS).all(axis=(1, 2))]
-        if not len(known_TCS):
-            none_CS = np.full(statistic_TCS.shape[1:], np.nan)
-            return {"low": none_CS, "high": none_CS}
+        """low, high: least and greatest of each statistic, (S, C) float64; NaN without a window."""
+        known_T = self._known(series)
+        statistics = [statistic_TC[known_T] for statistic_TC in self._statistics(series)]
+        if not known_T.any():
+            none_SC = np.full((len(statistics), series.value_TC.shape[1]), np.nan)
+            return {"low": none_SC, "high": none_SC}
         return {
-            "low": known_TCS.min(axis=0).astype(np.float64),
-            "high": known_TCS.max(axis=0).astype(np.float64),
+            "low": np.stack([x_TC.min(axis=0) for x_TC in statistics]).astype(np.float64),
+            "high": np.stack([x_TC.max(axis=0) for x_TC in statistics]).astype(np.float64),
         }
 
     def solve(self, summaries: Sequence[Arrays]) -> Arrays:
-        """low, high: of all stretches together, (C, S) float64."""
-        low_NCS = np.stack([summary["low"] for summary in summaries])
-        high_NCS = np.stack([summary["high"] for summary in summaries])
-        return {"low": np.fmin.reduce(low_NCS), "high": np.fmax.reduce(high_NCS)}
+        """low, high: of all stretches together, (S, C) float64."""
+        return {
+            "low": np.fmin.reduce([summary["low"] for summary in summaries]),
+            "high": np.fmax.reduce([summary["high"] for summary in summaries]),
+        }
 
     def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
         """Distance to the train ranges, >= 0, (T, C) float32; NaN without half a window of rows."""
-        statistic_TCS = self._statistics(series)
-        outside_TCS = np.maximum(statistic_TCS - coefficients["high"].astype(np.float32), 0.0)
-        outside_TCS += np.maximum(coefficients["low"].astype(np.float32) - statistic_TCS, 0.0)
-        return np.sqrt(np.square(outside_TCS, out=outside_TCS).sum(axis=2))
+        low_SC, high_SC = (coefficients[name].astype(np.float32) for name in ("low", "high"))
+        square_TC = np.zeros(series.value_TC.shape, np.float32)
+        for statistic_TC, low_C, high_C in zip(
+            self._statistics(series), low_SC, high_SC, strict=True
+        ):
+            square_TC += np.square(statistic_TC - np.clip(statistic_TC, low_C, high_C))
+        square_TC[~self._known(series)] = np.nan
+        return np.sqrt(square_TC, out=square_TC)
 
-    def _statistics(self, series: Series) -> np.ndarray:
-        """(T, C, S) float32, NaN in rows with less than half a window inside their segment."""
-        from scipy.ndimage import maximum_filter1d, minimum_filter1d
-
-        rows, channels = series.value_TC.shape
-        statistic_TCS = np.full((rows, channels, 5), np.nan, np.float32)
-        shift = self.before - self.window // 2
-        for first, last in series.segments():
-            value_TC = np.clip(series.value_TC[first:last], -LIMIT, LIMIT)
-            low_TC, high_TC = (
-                extreme(value_TC, self.window, axis=0, mode="nearest", origin=shift)
-                for extreme in (minimum_filter1d, maximum_filter1d)
-            )
-            step_TC = np.abs(np.diff(value_TC, axis=0, prepend=value_TC[:1]))
-            statistic_TCS[first:last] = np.stack(
-                [self._mean(value_TC), low_TC, high_TC, high_TC - low_TC, self._mean(step_TC)],
-                axis=2,
-            )
+    def _known(self, series: Series) -> np.ndarray:
+        """Whether at least half of a row's window lies inside its segment, bool (T,)."""
         before_T = np.minimum(rows_into_segment(series), self.before)
         after_T = np.minimum(rows_to_segment_end(series), self.after)
-        statistic_TCS[before_T + after_T + 1 < self.window / 2] = np.nan
-        return statistic_TCS
+        return before_T + after_T + 1 >= self.window / 2
+
+    def _statistics(self, series: Series) -> list[np.ndarray]:
+        """The statistics of the window of each row, cut at its segment, each (T, C) float32."""
+        from scipy.ndimage import maximum_filter1d, minimum_filter1d
+
+        statistics = [np.empty(series.value_TC.shape, np.float32) for _ in range(5)]
+        mean_TC, low_TC, high_TC, range_TC, step_TC = statistics
+        shift = self.before - self.window // 2
+        for first, last in series.segments():
+            rows = slice(first, last)
+            value_TC = np.clip(series.value_TC[rows], -LIMIT, LIMIT)
+            mean_TC[rows] = self._mean(value_TC)
+            for extreme, out_TC in ((minimum_filter1d, low_TC), (maximum_filter1d, high_TC)):
+                extreme(
+                    value_TC, self.window, axis=0, output=out_TC[rows], mode="nearest", origin=shift
+                )
+            step_TC[rows] = self._mean(np.abs(np.diff(value_TC, axis=0, prepend=value_TC[:1])))
+        np.subtract(high_TC, low_TC, out=range_TC)
+        return statistics
 
     def _mean(self, value_TC: np.ndarray) -> np.ndarray:
         """Mean over the part of each row's window that lies in these rows, (T, C)."""
