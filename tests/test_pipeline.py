@@ -81,8 +81,8 @@ def read(project: Path, name: str) -> dict:
 @pytest.mark.timeout(900)
 def test_every_stage_left_what_the_next_one_reads(project: Path):
     counts = read(project, "ingest.json")
-    assert counts.rows_in == counts.rows_lake + counts.rows_rejected > 0
-    assert counts.rows_rejected > 0, "the simulator makes duplicates and bad rows"
+    assert counts["rows_in"] == counts["rows_lake"] + counts["rows_rejected"] > 0
+    assert counts["rows_rejected"] > 0, "the simulator makes duplicates and bad rows"
     assert read(project, "validation.json")["ok"]
     assert (project / "data" / FLEET / "docs/index.html").is_file()
     assert {"mask", "loss"} <= set(read(project, "best.json")["settings"])
