@@ -5,7 +5,7 @@ docs/explanation/detector.md gives the reasons.
     predicted = 2/3 mean of the members over time + 1/3 mean of the members between channels
                 + mean over the members between channels of max(evidence - excess threshold, 0)
     range     = mean over the window range members of max(evidence - excess threshold, 0)
-    score     = (1 - w) predicted + w range,  w = (1 - R2)^2 / ((1 - R2)^2 + R2^2)
+    score     = R2 predicted + max(1 - R2, 0.3) range
 
 Members over time (autoregressions, a network that hides blocks of time) and members between
 channels (each channel predicted from the others) see different faults. One kind often stays quiet
@@ -14,9 +14,9 @@ of a member between channels that lies above its excess threshold is added once 
 only one kind serve a vehicle, their mean is the score.
 
 R2 is the share of the variance that the predicting members explain in the train rows, cross-fitted.
-The error of a prediction is evidence as far as there is something to predict: where the members
-explain most of what a vehicle does, w is near 0; where they explain next to nothing, it is near 1,
-and leaving the range of the train rows is what counts. No label is needed for it.
+The error of a prediction is evidence as far as there is something to predict. If the members
+explain most of what a vehicle does, their errors make the score. If they explain next to nothing,
+leaving the range of the train rows is what counts. No label is needed for it.
 
 Shape legend: T rows, C channels.
 """
@@ -34,6 +34,7 @@ from amad.windows.series import Series
 
 TIME_SHARE = 2 / 3
 EXCESS_QUANTILE = 0.99  # the excess threshold is this quantile of held-out evidence
+LEAST_RANGE_WEIGHT = 0.3  # of the window range members, however much the others explain
 LEAST_ROWS = 30  # train rows of a channel that tell how much of it is explained
 LEAST_VARIANCE = 1e-8  # in scaled units: a channel with less does not vary
 
@@ -123,16 +124,15 @@ def shares(members: Sequence[Member]) -> dict[str, float]:
     }
 
 
-def range_weight(members: Sequence[Member], explained: float) -> float:
-    """The weight w of the window range members, 0 to 1; explained: R2, 0 to 1.
+def kind_weights(members: Sequence[Member], explained: float) -> tuple[float, float]:
+    """The weights of the predicting members together, and of the window range members.
 
-    It is 0 if there is no such member, and 1 if there is no other.
+    explained: R2, 0 to 1. If the members are of one kind, its weight is 1 and the other's is 0.
     """
     predicting = [m.predicts for m in members]
     if all(predicting) or not any(predicting):
-        return float(not any(predicting))
-    rest = (1.0 - explained) ** 2
-    return rest / (rest + explained**2)
+        return float(all(predicting)), float(not any(predicting))
+    return explained, max(1.0 - explained, LEAST_RANGE_WEIGHT)
 
 
 def explained_share(residual_TC: np.ndarray, group: Sequence[Series]) -> float:
@@ -180,15 +180,15 @@ def combine(
     """One score (T,) and each channel's contribution (T, C), float64.
 
     members: those with evidence, at least one. excess_threshold: for the members of
-    ``excess_shares`` and ``range_shares``. explained: see ``range_weight``.
+    ``excess_shares`` and ``range_shares``. explained: see ``kind_weights``.
     """
     score_T, contribution_TC = (np.zeros(found.shape) for found in evidence[members[0].name])
-    weight = range_weight(members, explained)
+    predicted, ranged = kind_weights(members, explained)
     for name, share in shares(members).items():
-        score_T += (1 - weight) * share * evidence[name][0]
-        contribution_TC += (1 - weight) * share * evidence[name][1]
-    counted = {name: (1 - weight) * share for name, share in excess_shares(members).items()}
-    counted |= {name: weight * share for name, share in range_shares(members).items()}
+        score_T += predicted * share * evidence[name][0]
+        contribution_TC += predicted * share * evidence[name][1]
+    counted = {name: predicted * share for name, share in excess_shares(members).items()}
+    counted |= {name: ranged * share for name, share in range_shares(members).items()}
     for name, share in counted.items():
         evidence_T, own_TC = evidence[name]
         excess_T = np.maximum(evidence_T - excess_threshold[name], 0.0)

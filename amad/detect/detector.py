@@ -26,8 +26,8 @@ from amad.detect.combine import (
     EXCESS_QUANTILE,
     Ensemble,
     excess_shares,
+    kind_weights,
     range_shares,
-    range_weight,
     shares,
 )
 from amad.detect.learnt_figures import FLEET, OWN_ROWS, LearntFigures, pooled
@@ -139,7 +139,7 @@ class Detector(Scorer):
         means = {name: float(np.mean(evidence_T)) for name, evidence_T in evidence.items()}
         return LearntFigures(
             calibration=calibration,
-            ordinary=(1 - range_weight(members, explained))
+            ordinary=kind_weights(members, explained)[0]
             * sum(share * means[name] for name, share in shares(members).items()),
             explained=explained,
             excess_threshold={
