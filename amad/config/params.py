@@ -23,6 +23,7 @@ BaselineName = Literal[
     "latad", "linear", "linear_kmeans", "mahalanobis", "pca", "relation", "ridge", "sensor_range",
     "untrained",
 ]  # fmt: skip
+MERGED_PERIODS = 12  # alarms of one incident are at least allowed to be this far apart
 MemberName = Literal["ridge", "ridge_long", "two_sided", "relation", "window_range", "amad"]
 Direction = Literal["both", "past"]
 T = TypeVar("T")
@@ -188,7 +189,14 @@ class DetectParams(Strict):
     alarm_budget: float = Field(0.5, gt=0)
     """Promised number of incidents per vehicle-day on normal rows"""
     merge_gap_seconds: float = Field(60.0, ge=0, le=1e9)
-    """Alarms that are closer together than this are one incident"""
+    """Alarms that are closer together than this, or than 12 periods, are one incident"""
+
+    def merge_gap_us(self, period_us: int) -> int:
+        """How far apart alarms of one incident may be, microseconds: at least 12 periods.
+
+        A score that wavers about the threshold for a few samples is one incident.
+        """
+        return max(round(self.merge_gap_seconds * 1e6), MERGED_PERIODS * period_us)
 
 
 class EvaluateParams(Strict):

@@ -107,34 +107,33 @@ class RelationMember(Member):
         """
         gram = np.sum([s["gram"] for s in summaries], axis=0)
         channels = int(summaries[0]["channels"])
-        near = len(self._near(channels))
-        peer_NCC = np.zeros((near, channels, channels))
-        own_CK, constant_C = np.zeros((channels, len(self.distant))), np.zeros(channels)
-        product = channels * (near + len(self.distant))  # where the columns of products begin
         one_P, other_P = self._pairs(channels)
-        product_CP = np.zeros((channels, len(one_P)))
-        target = product + len(one_P)  # where the columns to predict begin
-        for c in range(channels):
+        near, distant = len(self._near(channels)), len(self.distant)
+        first_own = channels * near  # where the columns of distant rows begin
+        first_product = first_own + channels * distant
+        target = first_product + len(one_P)  # where the columns to predict begin
+        moves_X = np.diag(gram) > 0  # a column of zeros predicts nothing
+        coefficient_CX = np.zeros((channels, len(gram)))
+        for c in np.flatnonzero(moves_X[target:-1]):
             others = np.delete(np.arange(channels), c)
             peers = (others + channels * np.arange(near)[:, None]).ravel()
-            own = channels * (near + np.arange(len(self.distant))) + c
-            foreign = np.flatnonzero((one_P != c) & (other_P != c))
-            index = np.concatenate([peers, own, product + foreign, [-1]])
-            found = solve_ridge(  # without any row, the intercept's penalty keeps this solvable
+            own = first_own + channels * np.arange(distant) + c
+            foreign = first_product + np.flatnonzero((one_P != c) & (other_P != c))
+            index = np.concatenate([peers, own, foreign])
+            index = np.append(index[moves_X[index]], len(gram) - 1)
+            coefficient_CX[c, index] = solve_ridge(
                 gram, index, np.array([target + c]), penalty=self.PENALTY, intercept_penalty=1e-9
             )[:, 0]
-            peer_NCC[:, c, others] = found[: len(peers)].reshape(near, -1)
-            own_CK[c] = found[len(peers) : len(peers) + len(own)]
-            product_CP[c, foreign] = found[len(peers) + len(own) : -1]
-            constant_C[c] = found[-1]
+        own_CKC = coefficient_CX[:, first_own:first_product].reshape(channels, distant, channels)
         silence_SC = np.ma.masked_invalid(np.stack([s["silence"] for s in summaries]))
         patience_C = 2 * np.ma.median(silence_SC, axis=0).filled(0)
         patience_C[patience_C > self.PATIENCE] = np.inf
+        peer_CNC = coefficient_CX[:, :first_own].reshape(channels, near, channels)
         return {
-            "peer": peer_NCC,
-            "own": own_CK,
-            "product": product_CP,
-            "constant": constant_C,
+            "peer": peer_CNC.transpose(1, 0, 2).copy(),
+            "own": own_CKC[np.arange(channels), :, np.arange(channels)],
+            "product": coefficient_CX[:, first_product:target],
+            "constant": coefficient_CX[:, -1],
             "patience": patience_C,
         }
 

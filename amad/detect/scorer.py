@@ -87,7 +87,7 @@ class Scorer(ABC):
     @property
     def gap_us(self) -> int:
         """Alarms with at most this many microseconds between them are one incident."""
-        return round(self.params.merge_gap_seconds * 1_000_000)
+        return self.params.merge_gap_us(self.fleet.period_us)
 
     def fit(self, train: Sequence[Series], calibration: Sequence[Series]) -> Self:
         """Learn from train rows, and choose the threshold on calibration rows.

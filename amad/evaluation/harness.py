@@ -123,7 +123,7 @@ def judge(
     unscorable: dict[str, str] = {}
     spent = dict.fromkeys(methods, 0.0)
     scored_rows = dict.fromkeys(methods, 0)
-    gap_us = round(params.detect.merge_gap_seconds * 1e6)
+    gap_us = params.detect.merge_gap_us(fleet.period_us)
 
     def score(name: str, series: Series) -> Scored:
         started = time.perf_counter()
