@@ -1,4 +1,4 @@
-"""The combined score of several members' evidence: its shares, its excess, and whom it blames."""
+"""The combined score of the members' evidence: shares, excess, what is explained, and the blame."""
 
 from dataclasses import dataclass, replace
 
@@ -7,8 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from windows_kit import series_of
 
-from amad.detect.combine import TIME_SHARE, combine, excess_shares, shares
+from amad.detect.combine import (
+    LEAST_ROWS,
+    TIME_SHARE,
+    combine,
+    excess_shares,
+    explained_share,
+    range_shares,
+    range_weight,
+    shares,
+)
 from amad.detect.members import Member
 
 T, C = 4, 3
@@ -23,6 +33,7 @@ class Said:
     weight: float
     between_channels: bool
     threshold: float = 0.0
+    predicts: bool = True
 
 
 weights = st.floats(1e-2, 1e2)
@@ -41,7 +52,20 @@ def some_members(draw: st.DrawFn, kinds: tuple[bool, ...] = (False, True)) -> li
     return draw(st.permutations(made))
 
 
-some = st.one_of(some_members(), some_members((False,)), some_members((True,)))
+@st.composite
+def with_ranges(draw: st.DrawFn, predicting: st.SearchStrategy[list[Said]]) -> list[Said]:
+    """These members and one to three that do not predict, in any order."""
+    ranges = [
+        Said(f"range{k}", draw(weights), False, draw(ready), predicts=False)
+        for k in range(draw(st.integers(1, 3)))
+    ]
+    return draw(st.permutations([*draw(predicting), *ranges]))
+
+
+predicting = st.one_of(some_members(), some_members((False,)), some_members((True,)))
+mixed = with_ranges(predicting)
+some = st.one_of(predicting, mixed, with_ranges(st.just([])))
+part = st.floats(0, 1)
 
 
 def heard(seed: int, members: list[Said], least: float = -20.0) -> Evidence:
@@ -56,7 +80,7 @@ def heard(seed: int, members: list[Said], least: float = -20.0) -> Evidence:
 
 
 def thresholds_of(members: list[Said]) -> dict[str, float]:
-    return {m.name: m.threshold for m in members if m.between_channels}
+    return {m.name: m.threshold for m in members if m.between_channels or not m.predicts}
 
 
 def average(members: list[Said], evidence: Evidence, which: int) -> np.ndarray:
@@ -67,7 +91,17 @@ def average(members: list[Said], evidence: Evidence, which: int) -> np.ndarray:
 
 
 def of_kind(members: list[Said], between: bool) -> list[Said]:
-    return [m for m in members if m.between_channels == between]
+    return [m for m in members if m.predicts and m.between_channels == between]
+
+
+def limits(members: list[Said], explained: float) -> dict[str, tuple[float, float]]:
+    """For each member, by how much the score grows with its evidence, at least and at most."""
+    weight = range_weight(members, explained)
+    least = {name: (1 - weight) * share for name, share in shares(members).items()}
+    more = {name: (1 - weight) * share for name, share in excess_shares(members).items()}
+    more |= {name: weight * share for name, share in range_shares(members).items()}
+    return {m.name: (least.get(m.name, 0), least.get(m.name, 0) + more.get(m.name, 0))
+            for m in members}  # fmt: skip
 
 
 def test_a_combined_score_by_hand() -> None:
@@ -132,25 +166,24 @@ def test_beyond_its_bar_it_counts_once_more_by_what_it_has_beyond(
     np.testing.assert_allclose(more_T, average(between, beyond, 0), atol=1e-9)
 
 
-@given(some, st.integers(0, 1000))
+@given(some, st.integers(0, 1000), part)
 def test_parts_are_no_less_than_nought_and_no_more_than_the_members_own(
-    members: list[Said], seed: int
+    members: list[Said], seed: int, explained: float
 ) -> None:
     evidence = heard(seed, members)
-    score_T, contribution_TC = combine(members, evidence, thresholds_of(members))
+    score_T, contribution_TC = combine(members, evidence, thresholds_of(members), explained)
     assert np.isfinite(score_T).all() and (contribution_TC >= 0).all()
-    most_TC = sum(share * evidence[name][1] for name, share in shares(members).items())
-    most_TC += sum(share * evidence[name][1] for name, share in excess_shares(members).items())
+    most_TC = sum(most * evidence[n][1] for n, (_, most) in limits(members, explained).items())
     assert (contribution_TC <= most_TC + 1e-9).all(), "whatever the threshold"
 
 
-@given(some, st.integers(0, 1000))
+@given(some, st.integers(0, 1000), part)
 def test_where_contributions_sum_to_the_evidence_they_sum_to_the_combined_score(
-    members: list[Said], seed: int
+    members: list[Said], seed: int, explained: float
 ) -> None:
     members = [replace(m, threshold=abs(m.threshold)) for m in members]
     score_T, contribution_TC = combine(
-        members, heard(seed, members, least=0.0), thresholds_of(members)
+        members, heard(seed, members, least=0.0), thresholds_of(members), explained
     )
     np.testing.assert_allclose(contribution_TC.sum(axis=1), score_T, atol=1e-9)
 
@@ -159,56 +192,167 @@ def test_where_contributions_sum_to_the_evidence_they_sum_to_the_combined_score(
     some,
     st.integers(0, 1000),
     arrays(np.float64, T, elements=st.floats(0, 30)),
-    st.integers(0, 5),
+    st.integers(0, 8),
+    part,
 )
 def test_the_score_grows_with_the_evidence_of_each(
-    members: list[Said], seed: int, more_T: np.ndarray, which: int
+    members: list[Said], seed: int, more_T: np.ndarray, which: int, explained: float
 ) -> None:
     evidence, name = heard(seed, members), members[which % len(members)].name
-    score_T, _ = combine(members, evidence, thresholds_of(members))
+    score_T, _ = combine(members, evidence, thresholds_of(members), explained)
     own_T, own_TC = evidence[name]
     grown_T, _ = combine(
-        members, evidence | {name: (own_T + more_T, own_TC)}, thresholds_of(members)
+        members, evidence | {name: (own_T + more_T, own_TC)}, thresholds_of(members), explained
     )
-    least = shares(members)[name]
-    most = least + excess_shares(members).get(name, 0.0)
+    least, most = limits(members, explained)[name]
     assert (grown_T - score_T >= least * more_T - 1e-9).all()
     assert (grown_T - score_T <= most * more_T + 1e-9).all()
 
 
-@given(some, st.integers(0, 1000), weights, weights)
-def test_weights_scale_nothing(members: list[Said], seed: int, time: float, between: float) -> None:
+@given(some, st.integers(0, 1000), weights, weights, weights, part)
+def test_weights_scale_nothing(
+    members: list[Said], seed: int, time: float, between: float, ranges: float, explained: float
+) -> None:
     evidence = heard(seed, members)
-    scaled = [
-        replace(m, weight=m.weight * (between if m.between_channels else time)) for m in members
-    ]
-    found = (combine(members, evidence, thresholds_of(members)) for members in (members, scaled))
+    factor = {(True, False): time, (True, True): between, (False, False): ranges}
+    scaled = [replace(m, weight=m.weight * factor[m.predicts, m.between_channels]) for m in members]
+    found = (
+        combine(members, evidence, thresholds_of(members), explained)
+        for members in (members, scaled)
+    )
     for ours, theirs in zip(*found, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
 
 
-@given(some_members(), st.integers(0, 1000))
+@given(st.one_of(some_members(), mixed), st.integers(0, 1000))
 def test_neither_the_order_nor_who_is_silent_matters_and_nothing_is_changed(
     members: list[Said], seed: int
 ) -> None:
     evidence = heard(seed, members)
     kept = {name: (a.copy(), b.copy()) for name, (a, b) in evidence.items()}
-    ours = combine(members, evidence, thresholds_of(members))
+    ours = combine(members, evidence, thresholds_of(members), 0.4)
     for turned in (members[::-1], members[1:] + members[:1]):
         others = evidence | {"not there": (np.full(T, np.nan), np.full((T, C), np.nan))}
-        for a, b in zip(
-            ours, combine(turned, others, thresholds_of(turned) | {"not there": 0.0}), strict=True
-        ):
+        thresholds = thresholds_of(turned) | {"not there": 0.0}
+        for a, b in zip(ours, combine(turned, others, thresholds, 0.4), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
     for name, both in evidence.items():
         for a, b in zip(both, kept[name], strict=True):
             np.testing.assert_array_equal(a, b)
 
 
+def test_a_combined_score_with_window_ranges_by_hand() -> None:
+    members = [
+        Said("ridge", 1.0, False),
+        Said("relation", 1.0, True),
+        Said("range_16", 1.0, False, predicts=False),
+        Said("range_64", 3.0, False, predicts=False),
+    ]
+    evidence = {
+        "ridge": (np.array([3.0, 3.0]), np.array([[3.0, 0.0], [0.0, 3.0]])),
+        "relation": (np.array([6.0, 6.0]), np.array([[6.0, 0.0], [0.0, 6.0]])),
+        "range_16": (np.array([1.0, 10.0]), np.array([[1.0, 0.0], [10.0, 0.0]])),
+        "range_64": (np.array([1.0, 4.0]), np.array([[0.0, 1.0], [0.0, 4.0]])),
+    }
+    thresholds = {"relation": 4.0, "range_16": 2.0, "range_64": 2.0}
+    # R2 = 1/3: what is left unexplained is twice that, so w = 4/5.
+    score_T, contribution_TC = combine(members, evidence, thresholds, 1 / 3)
+    predicted = 2 / 3 * 3 + 1 / 3 * 6 + (6 - 4)
+    assert score_T == pytest.approx([predicted / 5, predicted / 5 + 4 / 5 * (8 / 4 + 2 * 3 / 4)])
+    np.testing.assert_allclose(
+        contribution_TC,
+        [[predicted / 5, 0.0], [4 / 5 * 8 / 4, predicted / 5 + 4 / 5 * 2 * 3 / 4]],
+    )
+
+
+@given(mixed, st.integers(0, 1000), part)
+def test_it_is_the_score_without_ranges_and_the_mean_excess_of_ranges_shared_by_the_weight(
+    members: list[Said], seed: int, explained: float
+) -> None:
+    evidence, weight = heard(seed, members), range_weight(members, explained)
+    others, ranges = ([m for m in members if m.predicts == kind] for kind in (True, False))
+    excess = {m.name: (np.maximum(evidence[m.name][0] - m.threshold, 0), 0) for m in ranges}
+    without_T, without_TC = combine(others, evidence, thresholds_of(others))
+    score_T, contribution_TC = combine(members, evidence, thresholds_of(members), explained)
+    expected_T = (1 - weight) * without_T + weight * average(ranges, excess, 0)
+    np.testing.assert_allclose(score_T, expected_T, atol=1e-9)
+    assert (contribution_TC >= (1 - weight) * without_TC - 1e-9).all()
+
+
+@given(mixed, st.integers(0, 1000))
+def test_a_range_that_train_rows_keep_adds_nothing(members: list[Said], seed: int) -> None:
+    evidence = heard(seed, members)
+    threshold = {m.name: evidence[m.name][0].max() for m in members if not m.predicts}
+    others = [m for m in members if m.predicts]
+    found = combine(members, evidence, thresholds_of(others) | threshold, 0.5)
+    for ours, theirs in zip(found, combine(others, evidence, thresholds_of(others)), strict=True):
+        np.testing.assert_allclose(ours, theirs / 2, atol=1e-9)
+
+
+@given(predicting, part)
+def test_without_range_members_nothing_is_weighed(members: list[Said], explained: float) -> None:
+    assert range_weight(members, explained) == 0.0 and range_shares(members) == {}
+
+
+@given(with_ranges(st.just([])), part)
+def test_range_members_alone_have_the_whole_weight(members: list[Said], explained: float) -> None:
+    assert range_weight(members, explained) == 1.0
+    assert shares(members) == {} == excess_shares(members)
+    assert sum(range_shares(members).values()) == pytest.approx(1)
+    assert range_shares(members).keys() == {m.name for m in members}
+
+
+@given(mixed, part, part)
+def test_the_more_is_explained_the_less_ranges_count(
+    members: list[Said], one: float, other: float
+) -> None:
+    less, more = sorted([one, other])
+    assert 0.0 <= range_weight(members, more) <= range_weight(members, less) <= 1.0
+    assert [range_weight(members, at) for at in (0.0, 0.5, 1.0)] == [1.0, 0.5, 0.0]
+    assert range_weight(members, 0.9) == pytest.approx(1 / 82)
+    assert range_weight(members, 1 - less) == pytest.approx(1 - range_weight(members, less))
+
+
+def test_explained_is_the_share_of_the_variance_that_the_residual_leaves_out() -> None:
+    rng = np.random.default_rng(0)
+    value_TC = np.array([2.0, 1.0, 5.0, 1.0]) * rng.normal(size=(4000, 4)) + 3.0
+    value_TC[:, 2] = 3.0  # it does not vary, so there is nothing to explain
+    residual_TC = rng.normal(size=(4000, 4))
+    residual_TC[:, 3] *= 3.0  # worse than the mean, which counts as nothing explained
+    group = [series_of(value_TC[:1500]), series_of(value_TC[1500:])]
+    for values_TC in (value_TC, value_TC - 100):
+        found = explained_share(residual_TC, [series_of(values_TC)])
+        assert found == pytest.approx((3 / 4 + 0 + 0) / 3, abs=0.02)
+    assert explained_share(residual_TC, group) == pytest.approx(1 / 4, abs=0.02)
+    assert explained_share(0.0 * residual_TC, group) == 1.0
+    by_hand = 1 - np.mean(residual_TC[:, 0] ** 2) / np.var(value_TC[:, 0])
+    alone_TC = np.where(np.arange(4) == 0, residual_TC, np.nan)
+    assert explained_share(alone_TC, group) == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_only_measured_rows_say_what_is_explained_and_few_say_nothing() -> None:
+    rng = np.random.default_rng(0)
+    value_TC = rng.normal(size=(2000, 2))
+    residual_TC = 0.5 * rng.normal(size=(2000, 2))
+    residual_TC[LEAST_ROWS:, 1] = np.nan
+    expected = explained_share(residual_TC, [series_of(value_TC)])
+    value_TC[LEAST_ROWS:, 1] = 1e6
+    assert explained_share(residual_TC, [series_of(value_TC)]) == expected
+    residual_TC[LEAST_ROWS - 1, 1] = np.nan
+    found = explained_share(residual_TC, [series_of(value_TC)])
+    assert found == pytest.approx(3 / 4, abs=0.02) and found != expected
+    nothing_TC = np.full((2000, 2), np.nan)
+    assert explained_share(nothing_TC, [series_of(value_TC)]) == 0.0
+
+
 def test_a_member_of_a_detector_is_a_voice() -> None:
     from amad.detect.members import RidgeMember
     from amad.detect.relation import RelationMember
+    from amad.detect.window_range import WindowRangeMember
 
     members: list[Member] = [RidgeMember("ridge", [1]), RelationMember(weight=7.0)]
-    assert shares(members) == pytest.approx({"ridge": TIME_SHARE, "relation": 1 - TIME_SHARE})
-    assert excess_shares(members) == {"relation": 1.0}
+    for some in (members, [*members, WindowRangeMember(16), WindowRangeMember(64)]):
+        assert shares(some) == pytest.approx({"ridge": TIME_SHARE, "relation": 1 - TIME_SHARE})
+        assert excess_shares(some) == {"relation": 1.0}
+    assert range_shares(some) == {"window_range_16": 0.5, "window_range_64": 0.5}
+    assert range_weight(some, 0.5) == 0.5

@@ -1,0 +1,306 @@
+"""The window range members: what they measure, what they learn, and how they enter the score."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from detect_kit import C, coupled, fleet_of, waves, with_values
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from relation_kit import PARAMS, VEHICLES, fitted, members_of
+
+from amad.detect.build_members import build_members
+from amad.detect.detector import FLEET, Detector
+from amad.detect.learnt_figures import OWN_ROWS
+from amad.detect.members import cut
+from amad.detect.storage import detector_digest, load_detector, save_detector
+from amad.detect.window_range import LIMIT, WINDOWS, WindowRangeMember
+from amad.windows import Scaler
+from amad.windows.series import Series
+
+NAMES = tuple(f"window_range_{window}" for window in WINDOWS)
+FORMS = pytest.mark.parametrize("trailing", [False, True], ids=["centred", "trailing"])
+S = 5  # mean, least, greatest, range, mean absolute step
+
+
+def plain_statistics(series: Series, window: int, *, trailing: bool) -> np.ndarray:
+    """(T, C, S) float64 by a loop over the rows, every window cut at the ends of its segment."""
+    before = window - 1 if trailing else window // 2
+    found_TCS = np.full((*series.value_TC.shape, S), np.nan)
+    for first, last in series.segments():
+        value_TC = series.value_TC[first:last].astype(np.float64)
+        step_TC = np.zeros_like(value_TC)
+        step_TC[1:] = np.abs(value_TC[1:] - value_TC[:-1])
+        for row in range(last - first):
+            rows = slice(max(row - before, 0), min(row - before + window, last - first))
+            part = value_TC[rows]
+            if 2 * len(part) >= window:
+                low_C, high_C = part.min(axis=0), part.max(axis=0)
+                mean_C, step_C = part.mean(axis=0), step_TC[rows].mean(axis=0)
+                found_TCS[first + row] = np.stack([mean_C, low_C, high_C, high_C - low_C, step_C]).T
+    return found_TCS
+
+
+def in_segments(*lengths: int, seed: int = 0) -> Series:
+    segment_T = np.repeat(np.arange(len(lengths)), lengths).astype(np.int32)
+    return waves("b-1", sum(lengths), seed, segment_T=segment_T)
+
+
+def learnt(*train: Series, window: int = 16, trailing: bool = False) -> WindowRangeMember:
+    """Learnt from whole series, so that every window of them is known."""
+    member = WindowRangeMember(window, trailing=trailing)
+    member.coefficients[FLEET] = member.solve([member.summarise(series) for series in train])
+    return member
+
+
+@FORMS
+@pytest.mark.parametrize("window", [5, 16, 64])
+def test_it_measures_what_a_plain_loop_measures_and_nothing_beyond_a_segment(
+    window: int, trailing: bool
+) -> None:
+    train, new = in_segments(200, 7, 90, 1, 40), in_segments(120, 9, 70, seed=1)
+    member = learnt(train, window=window, trailing=trailing)
+    known_TCS, new_TCS = (plain_statistics(s, window, trailing=trailing) for s in (train, new))
+    low_CS, high_CS = np.nanmin(known_TCS, axis=0), np.nanmax(known_TCS, axis=0)
+    for name, expected_CS in (("low", low_CS), ("high", high_CS)):
+        assert member.coefficients[FLEET][name].shape == (C, S)
+        np.testing.assert_allclose(member.coefficients[FLEET][name], expected_CS, atol=1e-5)
+    outside_TCS = np.maximum(new_TCS - high_CS, 0) + np.maximum(low_CS - new_TCS, 0)
+    expected_TC = np.sqrt(np.square(outside_TCS).sum(axis=2))
+    assert (expected_TC[np.isfinite(expected_TC)] > 0.1).any(), "the test would see nothing"
+    residual_TC = member.residual(new, FLEET)
+    assert residual_TC.dtype == np.float32 and residual_TC.shape == expected_TC.shape
+    np.testing.assert_allclose(residual_TC, expected_TC, atol=1e-5)
+
+
+@FORMS
+def test_a_row_needs_half_a_window_of_its_segment(trailing: bool) -> None:
+    member = learnt(in_segments(100), trailing=trailing)
+    residual_TC = member.residual(in_segments(7, 8, 40), FLEET)
+    known = np.flatnonzero(np.isfinite(residual_TC).all(axis=1)).tolist()
+    assert known == np.flatnonzero(np.isfinite(residual_TC).any(axis=1)).tolist()
+    # With windows of 16: a trailing one has 8 rows from the eighth row on; a centred one has them
+    # in the last row too, for it then holds the 8 rows before and the row itself.
+    assert known == ([14, *range(22, 55)] if trailing else [*range(7, 15), *range(15, 55)])
+
+
+@FORMS
+@pytest.mark.parametrize("window", WINDOWS)
+def test_train_rows_lie_within_their_own_range(window: int, trailing: bool) -> None:
+    train = [waves(v, 900, seed=1) for v in ("b-1", "b-2")]
+    member = learnt(*train, window=window, trailing=trailing)
+    for series in train:
+        residual_TC = member.residual(series, FLEET)
+        assert (residual_TC[np.isfinite(residual_TC)] == 0).all()
+        assert np.isfinite(residual_TC[window // 2 : -(window // 2)]).all()
+    shifted = train[0].with_values(train[0].value_TC + 9)
+    assert (member.residual(shifted, FLEET)[window:-window] > 0).all()
+
+
+@FORMS
+def test_each_statistic_is_seen_where_the_others_are_ordinary(trailing: bool) -> None:
+    """A flat line has too small a range; one that alternates has too large steps, and no more."""
+    rng = np.random.default_rng(0)
+    train = waves("b-1", 600).with_values(rng.uniform(-1, 1, (600, C)).astype(np.float32))
+    member = learnt(train, trailing=trailing)
+    for value_T in (np.zeros(200), (-1.0) ** np.arange(200)):
+        series = waves("b-1", 200)
+        series.value_TC[:] = 0.9 * value_T[:, None]
+        assert (member.residual(series, FLEET)[20:-20] > 0.1).all()
+
+
+@FORMS
+def test_a_vehicle_is_cross_fitted_over_time(trailing: bool) -> None:
+    series = with_values(waves("b-1", 800), slice(300, 320), 0, 20.0)
+    member, other = (WindowRangeMember(16, trailing=trailing) for _ in range(2))
+    [held_out_TC] = member.fit("vehicle/b-1", [series], 4)
+    pieces = cut(series, 4)
+    other.coefficients["x"] = other.solve([other.summarise(pieces[k]) for k in (0, 2, 3)])
+    np.testing.assert_array_equal(held_out_TC[200:400], other.residual(series, "x")[200:400])
+    assert (held_out_TC[305:315, 0] > 15).all(), "the other folds do not know the value"
+    own_TC = member.residual(series, "vehicle/b-1")
+    assert not own_TC[216:384].any(), "but all folds together do"
+
+
+@FORMS
+def test_pooled_ranges_are_those_of_all_stretches(trailing: bool) -> None:
+    train = [waves(v, 300, seed=k) for k, v in enumerate(("b-1", "b-2", "b-3", "b-4", "b-5"))]
+    short = waves("b-6", 5)  # less than half a window, so nothing is known from it
+    member = WindowRangeMember(16, trailing=trailing)
+    member.fit("class/b", [*train, short], 4)
+    each = [member.summarise(series) for series in train]
+    found = member.coefficients["class/b"]
+    np.testing.assert_array_equal(found["low"], np.min([s["low"] for s in each], axis=0))
+    np.testing.assert_array_equal(found["high"], np.max([s["high"] for s in each], axis=0))
+    assert np.isnan(member.summarise(short)["low"]).all()
+
+
+@FORMS
+@pytest.mark.parametrize("window", [16, 64])
+@settings(max_examples=25)
+@given(st.data())
+def test_the_rows_that_it_asks_for_are_all_that_counts(
+    window: int, trailing: bool, data: st.DataObject
+) -> None:
+    """Batch and daily agree to the last bit: whatever lies further away changes nothing."""
+    member = _of_thousandths(window, trailing=trailing)
+    assert member.lookahead_rows == (0 if trailing else window // 2 - 1)
+    gap = data.draw(st.integers(1, 299))
+    series = in_segments(gap, 300 - gap, seed=data.draw(st.integers(0, 99)))
+    series = series.with_values(_thousandths(series))
+    first = data.draw(st.integers(0, 299))
+    last = data.draw(st.integers(first + 1, 300))
+    begin = max(first - member.context_rows, 0)
+    part = series.rows_between(begin, min(last + member.lookahead_rows, 300))
+    found_TC = member.residual(part, FLEET)[first - begin : last - begin]
+    assert found_TC.tobytes() == member.residual(series, FLEET)[first:last].tobytes()
+
+
+def _thousandths(series: Series) -> np.ndarray:
+    """The values in whole thousandths (of 1,024), so that their sums have no rounding error."""
+    return (np.round(series.value_TC * 1024) / 1024).astype(np.float32)
+
+
+def _of_thousandths(window: int, *, trailing: bool) -> WindowRangeMember:
+    train = in_segments(400, seed=1)
+    return learnt(train.with_values(_thousandths(train)), window=window, trailing=trailing)
+
+
+@FORMS
+def test_rows_wherever_they_are_cut_differ_by_no_more_than_rounding(trailing: bool) -> None:
+    member = learnt(in_segments(400, seed=1), trailing=trailing)
+    series = in_segments(900, 600)
+    whole_TC = member.residual(series, FLEET)
+    for first in range(100, 1400, 111):
+        part = series.rows_between(first - member.context_rows, 1500)
+        found_TC = member.residual(part, FLEET)[member.context_rows :]
+        np.testing.assert_allclose(found_TC, whole_TC[first:], rtol=1e-5, atol=1e-6)
+
+
+def test_trailing_it_depends_on_no_later_row() -> None:
+    members = members_of("window_range", smoothing="trailing")
+    assert [m.name for m in members] == list(NAMES)
+    assert [m.lookahead_rows for m in members] == [0, 0, 0]
+    assert [m.context_rows for m in members] == list(WINDOWS)
+    series = waves("b-1", 900, seed=3)
+    later = series.with_values(series.value_TC.copy())
+    later.value_TC[500:] = -9.0
+    for member in members:
+        member.fit(FLEET, [waves("b-1", 1500)], 4)
+        whole_TC, later_TC = (member.residual(s, FLEET) for s in (series, later))
+        np.testing.assert_array_equal(whole_TC[:500], later_TC[:500])
+        assert (later_TC[500:] != whole_TC[500:]).all()
+    assert [m.lookahead_rows for m in members_of("window_range")] == [7, 31, 127]
+
+
+@FORMS
+@pytest.mark.parametrize("value", [1e12, -1e12, 3e38])
+def test_a_wild_value_does_not_spoil_later_rows(value: float, trailing: bool) -> None:
+    member, series = learnt(waves("b-1", 1500), trailing=trailing), waves("b-1", 3000, seed=3)
+    wild = with_values(series, slice(700, 701), 2, value)
+    quiet_TC, wild_TC = (member.residual(s, FLEET) for s in (series, wild))
+    assert np.isfinite(wild_TC[7:]).all() and (wild_TC[700:708, 2] >= 0.9 * LIMIT).all()
+    np.testing.assert_array_equal(np.delete(wild_TC, 2, axis=1), np.delete(quiet_TC, 2, axis=1))
+    assert quiet_TC[717:, 2].any()
+    np.testing.assert_allclose(wild_TC[717:, 2], quiet_TC[717:, 2], atol=1e-5)
+
+
+def test_an_imputed_cell_has_no_residual() -> None:
+    valid_TC = np.ones((400, C), np.uint8)
+    valid_TC[150:200, 1] = 0
+    series = replace(waves("b-1", 400, seed=3), valid_TC=valid_TC)
+    np.testing.assert_array_equal(
+        np.isnan(learnt(waves("b-1", 900)).residual(series, FLEET)), valid_TC == 0
+    )
+
+
+@pytest.mark.parametrize("rows", [0, 1, 7])
+def test_few_rows_give_no_residual_and_no_range(rows: int) -> None:
+    member = WindowRangeMember(16)
+    few = waves("b-1", rows)
+    for series in (few, waves("b-1", 100)):
+        member.coefficients[FLEET] = member.solve([member.summarise(few)])
+        residual_TC = member.residual(series, FLEET)
+        assert residual_TC.shape == series.value_TC.shape and np.isnan(residual_TC).all()
+
+
+def test_a_window_that_a_vehicle_never_fills_is_left_out_and_the_others_serve_it() -> None:
+    train = [coupled("b-1", seed=1), coupled("b-2", 100, seed=1)]
+    detector = fitted(members_of("ridge", "window_range"), train, [coupled("b-1", seed=2)])
+    assert set(detector.figures["vehicle/b-1"].calibration) == {"ridge", *NAMES}
+    # 100 rows are cut into four folds of 25 rows, less than half a window of 64.
+    assert set(detector.figures["vehicle/b-2"].calibration) == {"ridge", NAMES[0]}
+    scored = detector.score(coupled("b-2", 300, seed=3))
+    assert scored.left_out == NAMES[1:] and np.isfinite(scored.score_T).all()
+    scored = detector.score(in_segments(40, 40))
+    assert scored.left_out == NAMES[2:] and np.isfinite(scored.score_T).all()
+
+
+def test_a_level_shift_keeps_its_evidence_for_as_long_as_it_lasts() -> None:
+    detector = fitted(members_of("ridge", "window_range"))
+    series = coupled("b-1", 4500, seed=3)
+    shift = slice(1000, 4000)
+    series = with_values(series, shift, 1, series.value_TC[shift, 1] + 12.0)
+    figures = detector.figures["vehicle/b-1"]
+    evidence = detector.ensemble.evidence(figures, "vehicle/b-1", series, np.ones(C, bool))
+    for name in NAMES:
+        evidence_T, contribution_TC = evidence[name]
+        early, late = (np.median(evidence_T[a:b]) for a, b in ((1200, 1500), (3500, 3800)))
+        assert early > figures.excess_threshold[name] + 1 and late == pytest.approx(early, abs=0.3)
+        assert (contribution_TC[1200:3800].argmax(axis=1) == 1).all()
+        assert np.median(evidence_T[4300:]) < figures.excess_threshold[name]
+    past_T = evidence["ridge"][0]
+    assert np.median(past_T[3500:3800]) < past_T[1000:1010].max() - 2, "its own past soon explains"
+
+
+def test_it_counts_where_nothing_predicts_and_hardly_where_the_others_explain_the_rows() -> None:
+    """The same shift, in a vehicle that is noise and in one that two slow states explain."""
+    found = {}
+    for vehicle in ("b-1", "b-2"):
+        rng = np.random.default_rng(5)
+        train, calibration, new = (coupled(vehicle, 2000, seed=k) for k in range(3))
+        if vehicle == "b-1":
+            train, calibration, new = (
+                s.with_values(rng.normal(size=s.value_TC.shape).astype(np.float32))
+                for s in (train, calibration, new)
+            )
+        detector = fitted(members_of("ridge", "window_range"), [train], [calibration])
+        assert detector.owner_of(new) == f"vehicle/{vehicle}"
+        found[vehicle] = detector.figures[f"vehicle/{vehicle}"].explained
+    assert found["b-1"] < 0.02 and found["b-2"] > 0.6
+
+
+@pytest.mark.parametrize("smoothing", ["centred", "trailing"])
+def test_saved_and_loaded_it_is_the_same(tmp_path: Path, smoothing: str) -> None:
+    params = PARAMS.model_copy(
+        update={
+            "members": ["ridge", "two_sided", "relation", "window_range"],
+            "smoothing": smoothing,
+        }
+    )
+    train = [coupled(v, seed=1) for v in VEHICLES] + [coupled("b-2", OWN_ROWS, seed=1)]
+    scaler = Scaler.fit(train, fleet_of(), "vehicle")
+    ours = Detector(build_members(params), params, fleet_of(), scaler)
+    ours.fit(train, [coupled(v, seed=2, begin=2000) for v in VEHICLES])
+    save_detector(ours, tmp_path / "one")
+    loaded = load_detector(tmp_path / "one")
+    save_detector(loaded, tmp_path / "two")
+    for name in ("detector.json", "state.safetensors"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    assert detector_digest(loaded) == detector_digest(ours)
+    for owner, figures in ours.figures.items():
+        assert loaded.figures[owner].explained == figures.explained
+        assert loaded.figures[owner].excess_threshold == figures.excess_threshold
+        assert set(figures.excess_threshold) <= {"relation", *NAMES}
+    for a, b in zip(ours.members, loaded.members, strict=True):
+        assert (a.name, a.context_rows, a.lookahead_rows) == (
+            b.name, b.context_rows, b.lookahead_rows,
+        )  # fmt: skip
+    for vehicle in ("b-1", "b-2", "b-9", "c-1"):
+        series = with_values(coupled(vehicle, 1200, seed=3), slice(600, 900), 2, 7.0)
+        for a, b in zip(ours.raw_score(series), loaded.raw_score(series), strict=True):
+            np.testing.assert_array_equal(a, b)
+    figures = ours.figures["vehicle/b-1"]
+    ours.figures["vehicle/b-1"] = replace(figures, explained=figures.explained - 0.01)
+    assert detector_digest(ours) != detector_digest(loaded)
