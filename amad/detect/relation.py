@@ -178,6 +178,7 @@ class RelationMember(Member):
         first, last = self.reach_rows, len(stale_TC) - self.lookahead_rows
         share = np.zeros((last - first, stale_TC.shape[1]), np.float32)
         gone = np.flatnonzero(stale_TC.any(axis=0))
+        product_CP = product_CP * np.float32(self.PRODUCT_SCALE)  # of the product, not its column
         for n, offset in enumerate(self._near(stale_TC.shape[1])):
             stale = stale_TC[first - offset : last - offset, gone].astype(np.float32)
             share += stale @ peer_NCC[n].T[gone] ** 2
