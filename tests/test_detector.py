@@ -18,6 +18,9 @@ from amad.detect.storage import FORMAT, detector_digest, folder_digest, load_det
 from amad.windows import Scaler
 
 VEHICLES = ["a-1", "a-2", "b-1"]
+CLOSED_FORM = [
+    "ridge", "two_sided", "relation", "window_range_16", "window_range_64", "window_range_256",
+]  # fmt: skip
 
 
 def linear(vehicles: list[str] = VEHICLES, rows: int = 2000, **params: object) -> Detector:
@@ -91,6 +94,28 @@ def test_levels_serve_vehicles_that_were_never_seen() -> None:
         assert scored.alarm_T[:600].mean() < 0.05
 
 
+@pytest.mark.parametrize("rows", [OWN_ROWS, 100])
+def test_a_short_history_gives_figures_of_its_own(rows: int) -> None:
+    params = DetectParams(baseline_rows=300)
+    train, calibration = ([coupled(v, seed=k, begin=2000 * k) for v in VEHICLES] for k in (1, 2))
+    young = coupled("b-2", rows, seed=1)
+    train.append(young.with_values(young.value_TC + 4))
+    detector = Detector(build_members(params), params, fleet_of(), None).fit(train, calibration)
+    figures = detector.figures["vehicle/b-2"]
+    assert detector.owner_of(young) == "vehicle/b-2"
+    assert {"ridge", "two_sided", "relation", "window_range_16"} == set(figures.calibration)
+    assert 0.0 <= figures.explained < detector.figures["vehicle/b-1"].explained <= 1.0
+    assert set(figures.excess_threshold) == {"relation", "window_range_16"}
+    new = coupled("b-2", 600, seed=3)
+    scored = detector.score(new.with_values(new.value_TC + 4))
+    assert np.isfinite(scored.score_T).all()
+    assert set(scored.left_out) == {"window_range_64", "window_range_256"}
+    fault = with_values(new, slice(300, 360), 2, 9.0)
+    fault = detector.score(fault.with_values(fault.value_TC + 4))
+    assert (fault.contribution_TC[300:360].argmax(axis=1) == 2).mean() > 0.9
+    assert fault.score_T[300:360].mean() > scored.score_T[300:360].mean() + 1
+
+
 def test_a_vehicle_without_a_channel_gets_no_blame_for_it() -> None:
     scored = linear().score(with_values(faulty("a-1"), slice(None), 4, 99.0))
     assert (scored.contribution_TC[:, 4] == 0).all() and scored.contribution_TC.sum() > 0
@@ -110,7 +135,15 @@ def test_an_empty_series_scores_to_nothing() -> None:
 
 
 @pytest.mark.parametrize("smoothing", ["centred", "trailing"])
-@pytest.mark.parametrize("members", [["ridge", "ridge_long"], ["ridge", "two_sided", "relation"]])
+@pytest.mark.parametrize(
+    "members",
+    [
+        ["ridge", "ridge_long"],
+        ["ridge", "two_sided", "relation"],
+        ["ridge", "two_sided", "relation", "window_range"],
+        ["window_range"],
+    ],
+)
 def test_a_day_with_its_context_scores_as_the_whole_series_does(
     members: list[str], smoothing: str
 ) -> None:
@@ -120,9 +153,11 @@ def test_a_day_with_its_context_scores_as_the_whole_series_does(
     first, last = 2000, 2600
     series = broken_relation("stuck", coupled("b-1", 3000, seed=8), slice(1950, 2100), 2)
     whole = detector.score(series)
-    assert whole.alarm_T[first:last].any() == ("relation" in members)
+    assert whole.alarm_T[first:last].any() == (members != ["ridge", "ridge_long"])
     if smoothing == "trailing":
-        assert [m.name for m in detector.members] == [m for m in members if m != "two_sided"]
+        names = [name for name in members if name not in ("two_sided", "window_range")]
+        names += CLOSED_FORM[3:] if "window_range" in members else []
+        assert [m.name for m in detector.members] == names
         assert detector.lookahead_rows == 0
     begin = first - detector.context_rows
     day = detector.score(series.rows_between(begin, last + detector.lookahead_rows))
@@ -157,8 +192,9 @@ def test_what_is_no_detector_is_refused_in_a_sentence(tmp_path: Path) -> None:
         load_detector(tmp_path)
     save_detector(linear(), tmp_path / "d")
     file = tmp_path / "d" / "detector.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 9}))
-    with pytest.raises(DataError, match=f"detector of format 9, this version reads {FORMAT};"):
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"format": FORMAT - 1}))
+    expected = f"detector of format {FORMAT - 1}, this version reads {FORMAT}; run the evaluate"
+    with pytest.raises(DataError, match=expected):
         load_detector(tmp_path / "d")
 
 
@@ -248,8 +284,7 @@ def with_network(bundle, **params: object) -> tuple[Detector, object]:
 
 def test_the_bundle_travels_inside_the_detector(bundle, tmp_path: Path) -> None:
     detector, series = with_network(bundle)
-    assert [m.name for m in detector.members] == bundle.params.detect.members
-    assert {"two_sided", "relation", "amad"} <= {m.name for m in detector.members}
+    assert [m.name for m in detector.members] == [*CLOSED_FORM, "amad"]
     save_detector(detector, tmp_path / "one")
     loaded = load_detector(tmp_path / "one")
     assert detector_digest(loaded) == detector_digest(detector)
@@ -305,7 +340,7 @@ def test_how_the_network_is_asked_is_no_name_of_a_member() -> None:
 
 def test_a_network_of_weight_nought_has_no_vote_but_stays(bundle, tmp_path: Path) -> None:
     detector, series = with_network(bundle, amad_weight=0.0)
-    assert [m.name for m in detector.members] == bundle.params.detect.members[:-1]
+    assert [m.name for m in detector.members] == CLOSED_FORM
     save_detector(detector, tmp_path / "d")
     loaded = load_detector(tmp_path / "d")
     assert loaded.bundle is not None

@@ -127,18 +127,20 @@ def test_what_calibration_rows_show_raises_the_threshold_if_there_are_enough_of_
     def thresholds(rows: int, kind: str | None) -> dict[str, float]:
         calibration = coupled("b-1", rows, seed=2, begin=2000)
         if kind:
-            calibration = broken_relation(kind, calibration, slice(100, 250), 2)
+            calibration = broken_relation(kind, calibration, slice(rows // 5, rows // 2), 2)
         found = fitted(members_of("ridge", "relation"), [coupled("b-1", seed=1)], [calibration])
         return {
             name: figures.excess_threshold["relation"] for name, figures in found.figures.items()
         }
 
-    clean, wandering = thresholds(OWN_ROWS, None), thresholds(OWN_ROWS, "stuck")
+    clean, wandering = thresholds(500, None), thresholds(500, "stuck")
     assert set(clean) == {"fleet", "vehicle/b-1"}
     assert all(wandering[name] > clean[name] + 0.5 for name in clean)
+    enough, spoilt = thresholds(OWN_ROWS, None), thresholds(OWN_ROWS, "stuck")
+    assert all(spoilt[name] != enough[name] for name in clean)
     few = thresholds(OWN_ROWS - 1, None)
     assert few == thresholds(OWN_ROWS - 1, "stuck"), "then train evidence sets it"
-    assert few != clean
+    assert few != clean and few != enough
 
 
 def test_the_order_of_the_vehicles_does_not_matter() -> None:
