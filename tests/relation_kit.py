@@ -1,19 +1,22 @@
 """Detectors with a member between channels, fitted on the small fleet of ``detect_kit``."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
-from detect_kit import coupled, fleet_of
+from detect_kit import C, coupled, fleet_of, with_values
 
 from amad.config.params import DetectParams
 from amad.detect.build_members import build_members
-from amad.detect.detector import Detector
+from amad.detect.detector import FLEET, Detector
 from amad.detect.members import Member
+from amad.detect.relation import RelationMember
 from amad.windows.series import Series
 
 VEHICLES = ("a-1", "a-2", "b-1")
 PARAMS = DetectParams(baseline_weight=0.0)  # a score is then the combined evidence
+PAIRS = [(i, j) for i in range(C) for j in range(i, C)]  # of each product of two channels
 FAULT, INSIDE = slice(600, 800), slice(640, 800)
 
 
@@ -41,3 +44,23 @@ def detector(*names: str, smoothing: str = "centred") -> Detector:
 def combined_of(detector: Detector, series: Series) -> np.ndarray:
     """The combined evidence (T,): the score plus the allowance of pooled figures."""
     return detector.raw_score(series)[0] + detector.figures[detector.owner_of(series)].allowance
+
+
+def learnt(train: Sequence[Series], *, trailing: bool = False) -> RelationMember:
+    member = RelationMember(trailing=trailing)
+    member.fit(FLEET, train, 4)
+    return member
+
+
+def held(series: Series, rows: slice, channel: int) -> Series:
+    """The channel is silent, and its last value held."""
+    valid_TC = series.valid_TC.copy()
+    valid_TC[rows, channel] = 0
+    last = series.value_TC[rows.start - 1, channel]
+    return replace(with_values(series, rows, channel, last), valid_TC=valid_TC)
+
+
+def products(value_TC: np.ndarray) -> np.ndarray:
+    """(T, P) float64: of each pair of channels, cut and weighed by plain numbers."""
+    cut_TC = np.clip(value_TC.astype(np.float64), -3, 3)
+    return np.stack([cut_TC[:, i] * cut_TC[:, j] / np.sqrt(20) for i, j in PAIRS], axis=1)
