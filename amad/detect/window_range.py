@@ -95,10 +95,11 @@ class WindowRangeMember(Member):
         return statistics
 
     def _mean(self, value_TC: np.ndarray) -> np.ndarray:
-        """Mean over the part of each row's window that lies in these rows, (T, C)."""
+        """Mean over the part of each row's window that lies in these rows, (T, C) float32."""
         running_TC = np.zeros((len(value_TC) + 1, value_TC.shape[1]))
         np.cumsum(value_TC, axis=0, dtype=np.float64, out=running_TC[1:])
         row_T = np.arange(len(value_TC))
         low_T = np.maximum(row_T - self.before, 0)
         high_T = np.minimum(row_T + self.after + 1, len(value_TC))
-        return (running_TC[high_T] - running_TC[low_T]) / (high_T - low_T)[:, None]
+        total_TC = running_TC[high_T] - running_TC[low_T]
+        return (total_TC / (high_T - low_T)[:, None]).astype(np.float32)
