@@ -10,13 +10,14 @@ from hypothesis.extra.numpy import arrays
 from windows_kit import series_of
 
 from amad.detect.combine import (
+    LEAST_RANGE_WEIGHT,
     LEAST_ROWS,
     TIME_SHARE,
     combine,
     excess_shares,
     explained_share,
+    kind_weights,
     range_shares,
-    range_weight,
     shares,
 )
 from amad.detect.members import Member
@@ -96,10 +97,10 @@ def of_kind(members: list[Said], between: bool) -> list[Said]:
 
 def limits(members: list[Said], explained: float) -> dict[str, tuple[float, float]]:
     """For each member, by how much the score grows with its evidence, at least and at most."""
-    weight = range_weight(members, explained)
-    least = {name: (1 - weight) * share for name, share in shares(members).items()}
-    more = {name: (1 - weight) * share for name, share in excess_shares(members).items()}
-    more |= {name: weight * share for name, share in range_shares(members).items()}
+    predicted, ranged = kind_weights(members, explained)
+    least = {name: predicted * share for name, share in shares(members).items()}
+    more = {name: predicted * share for name, share in excess_shares(members).items()}
+    more |= {name: ranged * share for name, share in range_shares(members).items()}
     return {m.name: (least.get(m.name, 0), least.get(m.name, 0) + more.get(m.name, 0))
             for m in members}  # fmt: skip
 
@@ -255,28 +256,29 @@ def test_a_combined_score_with_window_ranges_by_hand() -> None:
         "range_64": (np.array([1.0, 4.0]), np.array([[0.0, 1.0], [0.0, 4.0]])),
     }
     thresholds = {"relation": 4.0, "range_16": 2.0, "range_64": 2.0}
-    # R2 = 1/3: what is left unexplained is twice that, so w = 4/5.
-    score_T, contribution_TC = combine(members, evidence, thresholds, 1 / 3)
     predicted = 2 / 3 * 3 + 1 / 3 * 6 + (6 - 4)
-    assert score_T == pytest.approx([predicted / 5, predicted / 5 + 4 / 5 * (8 / 4 + 2 * 3 / 4)])
-    np.testing.assert_allclose(
-        contribution_TC,
-        [[predicted / 5, 0.0], [4 / 5 * 8 / 4, predicted / 5 + 4 / 5 * 2 * 3 / 4]],
-    )
+    for explained, ranged in ((0.2, 0.8), (0.9, 0.3)):
+        score_T, contribution_TC = combine(members, evidence, thresholds, explained)
+        own = explained * predicted
+        assert score_T == pytest.approx([own, own + ranged * (8 / 4 + 2 * 3 / 4)])
+        np.testing.assert_allclose(
+            contribution_TC, [[own, 0.0], [ranged * 8 / 4, own + ranged * 2 * 3 / 4]]
+        )
 
 
 @given(mixed, st.integers(0, 1000), part)
-def test_it_is_the_score_without_ranges_and_the_mean_excess_of_ranges_shared_by_the_weight(
+def test_it_is_the_weighted_sum_of_the_score_without_ranges_and_the_mean_excess_of_ranges(
     members: list[Said], seed: int, explained: float
 ) -> None:
-    evidence, weight = heard(seed, members), range_weight(members, explained)
+    evidence = heard(seed, members)
+    predicted, ranged = kind_weights(members, explained)
     others, ranges = ([m for m in members if m.predicts == kind] for kind in (True, False))
     excess = {m.name: (np.maximum(evidence[m.name][0] - m.threshold, 0), 0) for m in ranges}
     without_T, without_TC = combine(others, evidence, thresholds_of(others))
     score_T, contribution_TC = combine(members, evidence, thresholds_of(members), explained)
-    expected_T = (1 - weight) * without_T + weight * average(ranges, excess, 0)
+    expected_T = predicted * without_T + ranged * average(ranges, excess, 0)
     np.testing.assert_allclose(score_T, expected_T, atol=1e-9)
-    assert (contribution_TC >= (1 - weight) * without_TC - 1e-9).all()
+    assert (contribution_TC >= predicted * without_TC - 1e-9).all()
 
 
 @given(mixed, st.integers(0, 1000))
@@ -291,12 +293,12 @@ def test_a_range_that_train_rows_keep_adds_nothing(members: list[Said], seed: in
 
 @given(predicting, part)
 def test_without_range_members_nothing_is_weighed(members: list[Said], explained: float) -> None:
-    assert range_weight(members, explained) == 0.0 and range_shares(members) == {}
+    assert kind_weights(members, explained) == (1.0, 0.0) and range_shares(members) == {}
 
 
 @given(with_ranges(st.just([])), part)
 def test_range_members_alone_have_the_whole_weight(members: list[Said], explained: float) -> None:
-    assert range_weight(members, explained) == 1.0
+    assert kind_weights(members, explained) == (0.0, 1.0)
     assert shares(members) == {} == excess_shares(members)
     assert sum(range_shares(members).values()) == pytest.approx(1)
     assert range_shares(members).keys() == {m.name for m in members}
@@ -307,10 +309,12 @@ def test_the_more_is_explained_the_less_ranges_count(
     members: list[Said], one: float, other: float
 ) -> None:
     less, more = sorted([one, other])
-    assert 0.0 <= range_weight(members, more) <= range_weight(members, less) <= 1.0
-    assert [range_weight(members, at) for at in (0.0, 0.5, 1.0)] == [1.0, 0.5, 0.0]
-    assert range_weight(members, 0.9) == pytest.approx(1 / 82)
-    assert range_weight(members, 1 - less) == pytest.approx(1 - range_weight(members, less))
+    (_, ranged), (_, ranged_less) = (kind_weights(members, at) for at in (less, more))
+    assert LEAST_RANGE_WEIGHT <= ranged_less <= ranged <= 1.0
+    assert kind_weights(members, less)[0] == less
+    found = [kind_weights(members, at) for at in (0.0, 0.5, 0.7, 0.9, 1.0)]
+    assert [one for one, _ in found] == [0.0, 0.5, 0.7, 0.9, 1.0]
+    assert [other for _, other in found] == pytest.approx([1.0, 0.5, 0.3, 0.3, 0.3])
 
 
 def test_explained_is_the_share_of_the_variance_that_the_residual_leaves_out() -> None:
@@ -355,4 +359,4 @@ def test_a_member_of_a_detector_is_a_voice() -> None:
         assert shares(some) == pytest.approx({"ridge": TIME_SHARE, "relation": 1 - TIME_SHARE})
         assert excess_shares(some) == {"relation": 1.0}
     assert range_shares(some) == {"window_range_16": 0.5, "window_range_64": 0.5}
-    assert range_weight(some, 0.5) == 0.5
+    assert kind_weights(some, 0.5) == (0.5, 0.5)

@@ -7,7 +7,7 @@ import pytest
 from detect_kit import broken_relation, coupled
 from relation_kit import FAULT, INSIDE, combined_of, detector, fitted, members_of
 
-from amad.detect.combine import EXCESS_QUANTILE, range_weight
+from amad.detect.combine import EXCESS_QUANTILE, kind_weights
 from amad.detect.detector import FLEET, OWN_ROWS
 from amad.detect.relation import RelationMember
 
@@ -47,9 +47,9 @@ def test_what_is_ordinary_is_the_mean_of_both_kinds() -> None:
         assert figures.ordinary == pytest.approx(expected)
     with_ranges = detector("ridge", "relation", "window_range")
     for name, figures in with_ranges.figures.items():
-        weight = range_weight(with_ranges.members, figures.explained)
-        assert 0.001 < weight < 0.5 and figures.explained == combined[name].explained
-        assert figures.ordinary == pytest.approx((1 - weight) * combined[name].ordinary)
+        weight, _ = kind_weights(with_ranges.members, figures.explained)
+        assert 0.5 < weight < 0.99 and figures.explained == combined[name].explained
+        assert figures.ordinary == pytest.approx(weight * combined[name].ordinary)
 
 
 def test_a_negative_threshold_makes_no_contribution_larger_than_the_members_own() -> None:
