@@ -30,7 +30,7 @@ from amad.detect.combine import (
     range_shares,
     shares,
 )
-from amad.detect.learnt_figures import FLEET, OWN_ROWS, LearntFigures, pooled
+from amad.detect.learnt_figures import FLEET, SHORT_ROWS, LearntFigures, own_rows, pooled
 from amad.detect.members import Member
 from amad.detect.scorer import RawScore, Scored, Scorer, by_vehicle
 from amad.windows.scaler import Scaler, UnknownVehicles, serving
@@ -108,8 +108,9 @@ class Detector(Scorer):
         groups = {name: self._without_history(train, name) for name in names}
         for member in self.members:
             member.fit_shared(pooled(train))
+        least_rows = own_rows(train)
         for series in train:
-            if series.rows >= OWN_ROWS:
+            if series.rows >= least_rows:
                 groups[f"vehicle/{series.vehicle}"] = [series]
         self.figures = {owner: self._fit_figures(owner, group) for owner, group in groups.items()}
 
@@ -160,13 +161,13 @@ class Detector(Scorer):
                 self.figures[owner] = replace(figures, constant=known)
 
     def measure_excess_thresholds(self, calibration: Sequence[Series]) -> None:
-        """Measure the excess thresholds again for owners with ``OWN_ROWS`` calibration rows.
+        """Measure the excess thresholds again for owners with ``SHORT_ROWS`` calibration rows.
 
         Train evidence is cross-fitted, but each fold lies between rows that it was fitted on.
         Calibration rows come after all train rows, as the rows that will be scored do.
         """
         for owner, group in self._held_out(calibration).items():
-            if sum(s.rows for s in group) < OWN_ROWS:
+            if sum(s.rows for s in group) < SHORT_ROWS:
                 continue
             figures = self.figures[owner]
             some = replace(self.ensemble, members=self.ensemble.serving(figures.excess_threshold))

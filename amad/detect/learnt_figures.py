@@ -11,7 +11,8 @@ from amad.detect.chain import Calibration
 from amad.windows.series import Series
 
 FLEET = "fleet"
-OWN_ROWS = 60  # a vehicle with at least this many train rows has figures of its own
+OWN_ROWS = 500  # a vehicle with at least this many train rows has figures of its own
+SHORT_ROWS = 60  # in a fleet where no vehicle has that many, these are enough
 POOL_VEHICLES = 16  # pooled figures are learnt from at most this many vehicles
 POOL_ROWS = 80_000  # and from at most this many rows, which bounds time and memory
 
@@ -47,6 +48,16 @@ class LearntFigures:
     def remembered(self) -> list[int]:
         """Channels whose history is read further back than the members need, in order."""
         return sorted({*self.constant, *self.nearly_constant})
+
+
+def own_rows(train: Sequence[Series]) -> int:
+    """From how many train rows on a vehicle of this fleet has figures of its own.
+
+    Figures from few rows give higher scores. One threshold serves all vehicles, so it can keep its
+    promise if all histories are short, but not for a few short ones among long ones: these are
+    better served by pooled figures.
+    """
+    return OWN_ROWS if any(series.rows >= OWN_ROWS for series in train) else SHORT_ROWS
 
 
 def pooled(train: Sequence[Series]) -> list[Series]:
