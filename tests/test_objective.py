@@ -9,7 +9,8 @@ from evaluation_kit import kit_fleet, kit_params, kit_store
 
 from amad.config import DataError, Params
 from amad.config.params import MaskFamily, MaskParams
-from amad.detect.detector import FLEET, OWN_ROWS, build_detector
+from amad.detect.detector import FLEET, build_detector
+from amad.detect.learnt_figures import OWN_ROWS
 from amad.evaluation import objective
 from amad.evaluation.objective import InjectedObjective
 from amad.model.bundle import Bundle

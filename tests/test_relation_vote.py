@@ -8,7 +8,7 @@ from detect_kit import broken_relation, coupled
 from relation_kit import FAULT, INSIDE, combined_of, detector, fitted, members_of
 
 from amad.detect.combine import EXCESS_QUANTILE, kind_weights
-from amad.detect.detector import FLEET, OWN_ROWS
+from amad.detect.detector import FLEET, SHORT_ROWS
 from amad.detect.relation import RelationMember
 
 
@@ -141,10 +141,10 @@ def test_what_calibration_rows_show_raises_the_threshold_if_there_are_enough_of_
     clean, wandering = thresholds(500, None), thresholds(500, "stuck")
     assert set(clean) == {"fleet", "vehicle/b-1"}
     assert all(wandering[name] > clean[name] + 0.5 for name in clean)
-    enough, spoilt = thresholds(OWN_ROWS, None), thresholds(OWN_ROWS, "stuck")
+    enough, spoilt = thresholds(SHORT_ROWS, None), thresholds(SHORT_ROWS, "stuck")
     assert all(spoilt[name] != enough[name] for name in clean)
-    few = thresholds(OWN_ROWS - 1, None)
-    assert few == thresholds(OWN_ROWS - 1, "stuck"), "then train evidence sets it"
+    few = thresholds(SHORT_ROWS - 1, None)
+    assert few == thresholds(SHORT_ROWS - 1, "stuck"), "then train evidence sets it"
     assert few != clean and few != enough
 
 

@@ -226,9 +226,11 @@ def test_few_rows_give_no_residual_and_no_range(rows: int) -> None:
 
 
 def test_a_window_that_a_vehicle_never_fills_is_left_out_and_the_others_serve_it() -> None:
-    train = [coupled("b-1", seed=1), coupled("b-2", 100, seed=1)]
-    detector = fitted(members_of("ridge", "window_range"), train, [coupled("b-1", seed=2)])
+    members, healthy = members_of("ridge", "window_range"), [coupled("b-1", seed=2)]
+    detector = fitted(members, [coupled("b-1", seed=1)], healthy)
     assert set(detector.figures["vehicle/b-1"].calibration) == {"ridge", *NAMES}
+    members = members_of("ridge", "window_range")
+    detector = fitted(members, [coupled(v, 100, seed=1) for v in ("b-1", "b-2")], healthy)
     # 100 rows are cut into four folds of 25 rows, less than half a window of 256.
     assert set(detector.figures["vehicle/b-2"].calibration) == {"ridge", NAMES[0]}
     scored = detector.score(coupled("b-2", 300, seed=3))
