@@ -123,11 +123,12 @@ class _VehicleDetector:
         members = [AmadMember(network, hide=hide) for hide in kinds]
         ensemble, own = self._fitted(members, _part(self.store, self.vehicle, TRAIN, self.rows))
         others, theirs = self._closed
+        predicting = [len(members), sum(m.predicts for m in others.serving(theirs.calibration))]
         ensemble = replace(ensemble, members=[*members, *others.members])
         figures = LearntFigures(
             calibration=own.calibration | theirs.calibration,
             ordinary=0.0,
-            explained=theirs.explained,
+            explained=float(np.average([own.explained, theirs.explained], weights=predicting)),
             excess_threshold=own.excess_threshold | theirs.excess_threshold,
         )
 
