@@ -10,6 +10,7 @@ P products of two channels, X = C (offsets + 1) + P + 1 columns.
 from collections.abc import Sequence
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from amad.detect.members import Arrays, Member, rows_into_segment
 from amad.windows.ridge import solve_ridge
@@ -114,16 +115,21 @@ class RelationMember(Member):
         target = first_product + len(one_P)  # where the columns to predict begin
         moves_X = np.diag(gram) > 0  # a column of zeros predicts nothing
         coefficient_CX = np.zeros((channels, len(gram)))
-        for c in np.flatnonzero(moves_X[target:-1]):
-            others = np.delete(np.arange(channels), c)
-            peers = (others + channels * np.arange(near)[:, None]).ravel()
-            own = first_own + channels * np.arange(distant) + c
-            foreign = first_product + np.flatnonzero((one_P != c) & (other_P != c))
-            index = np.concatenate([peers, own, foreign])
-            index = np.append(index[moves_X[index]], len(gram) - 1)
-            coefficient_CX[c, index] = solve_ridge(
-                gram, index, np.array([target + c]), penalty=self.PENALTY, intercept_penalty=1e-9
-            )[:, 0]
+        with threadpool_limits(1):  # for many small systems, threads cost more than they give
+            for c in np.flatnonzero(moves_X[target:-1]):
+                others = np.delete(np.arange(channels), c)
+                peers = (others + channels * np.arange(near)[:, None]).ravel()
+                own = first_own + channels * np.arange(distant) + c
+                foreign = first_product + np.flatnonzero((one_P != c) & (other_P != c))
+                index = np.concatenate([peers, own, foreign])
+                index = np.append(index[moves_X[index]], len(gram) - 1)
+                coefficient_CX[c, index] = solve_ridge(
+                    gram,
+                    index,
+                    np.array([target + c]),
+                    penalty=self.PENALTY,
+                    intercept_penalty=1e-9,
+                )[:, 0]
         own_CKC = coefficient_CX[:, first_own:first_product].reshape(channels, distant, channels)
         silence_SC = np.ma.masked_invalid(np.stack([s["silence"] for s in summaries]))
         patience_C = 2 * np.ma.median(silence_SC, axis=0).filled(0)

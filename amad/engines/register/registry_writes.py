@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 DESCRIPTION_LIMIT = 5000  # characters, of MLflow's database column
 REQUIREMENTS = (
     "mlflow", "numpy", "pandas", "pyarrow", "pydantic", "pydantic-settings", "pyyaml",
-    "safetensors", "scipy", "torch",
+    "safetensors", "scipy", "threadpoolctl", "torch",
 )  # fmt: skip
 
 
