@@ -7,6 +7,7 @@ from amad.config import Fleet
 from amad.config.params import DetectParams
 from amad.windows.series import Series
 
+CLOSED_FORM = ["ridge", "two_sided", "relation", "window_range_32", "window_range_256"]
 C = 5
 LINEAR = DetectParams(members=["ridge", "ridge_long"], baseline_rows=300)
 
