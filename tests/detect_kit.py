@@ -1,10 +1,14 @@
 """A small fleet of noisy, coupled channels for the tests of the detector and the baselines."""
 
+from pathlib import Path
+
 import numpy as np
 from windows_kit import START, series_of
 
 from amad.config import Fleet
 from amad.config.params import DetectParams
+from amad.detect.detector import Detector
+from amad.detect.storage import detector_digest, load_detector, save_detector
 from amad.windows.series import Series
 
 CLOSED_FORM = ["ridge", "two_sided", "relation", "window_range_32", "window_range_256"]
@@ -78,3 +82,14 @@ def broken_relation(kind: str, series: Series, rows: slice, channel: int) -> Ser
         return with_values(series, rows, channel, value_T[rows.start - 40 : rows.stop - 40])
     other = coupled("somebody else", series.rows, seed=9)
     return with_values(series, rows, channel, other.value_TC[rows, channel])
+
+
+def saved_and_loaded(detector: Detector, folder: Path) -> Detector:
+    """The detector after it was saved and loaded; saved again it has the same bytes and digest."""
+    save_detector(detector, folder / "one")
+    loaded = load_detector(folder / "one")
+    save_detector(loaded, folder / "two")
+    for name in ("detector.json", "state.safetensors"):
+        assert (folder / "one" / name).read_bytes() == (folder / "two" / name).read_bytes()
+    assert detector_digest(loaded) == detector_digest(detector)
+    return loaded

@@ -35,9 +35,6 @@ from tests.ingest_kit import (
 )
 
 ROOT = Path(__file__).resolve().parent.parent
-INDEX = {"timestamp": {"take": "index", "start": "2026-01-05T00:00:00Z"}}
-BY_PATH = {"vehicle": {"take": "path", "pattern": r"([ab]-\d)"}}
-TRAIN_TEST = {"files": [{"glob": f"*_{part}.csv", "part": part} for part in ("train", "test")]}
 VEHICLES = ["a-1", "a-2", "b-1", "c-1", ""]
 
 

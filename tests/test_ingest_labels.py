@@ -1,7 +1,5 @@
 """Rows that are known by their position, and labels that are given as intervals."""
 
-from pathlib import Path
-
 import pyarrow as pa
 import pytest
 
@@ -15,11 +13,9 @@ from tests.ingest_kit import (
     seconds_of,
 )
 
-ROOT = Path(__file__).resolve().parent.parent
 INDEX = {"timestamp": {"take": "index", "start": "2026-01-05T00:00:00Z"}}
 BY_PATH = {"vehicle": {"take": "path", "pattern": r"([ab]-\d)"}}
 TRAIN_TEST = {"files": [{"glob": f"*_{part}.csv", "part": part} for part in ("train", "test")]}
-VEHICLES = ["a-1", "a-2", "b-1", "c-1", ""]
 
 
 def test_rows_told_by_position(yard):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from detect_kit import C, coupled, fleet_of, waves, with_values
+from detect_kit import C, coupled, fleet_of, saved_and_loaded, waves, with_values
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from relation_kit import PARAMS, VEHICLES, fitted, members_of
@@ -14,7 +14,7 @@ from amad.detect.build_members import build_members
 from amad.detect.detector import FLEET, Detector
 from amad.detect.learnt_figures import OWN_ROWS
 from amad.detect.members import cut
-from amad.detect.storage import detector_digest, load_detector, save_detector
+from amad.detect.storage import detector_digest
 from amad.detect.window_range import LIMIT, WINDOWS, WindowRangeMember
 from amad.windows import Scaler
 from amad.windows.series import Series
@@ -285,12 +285,7 @@ def test_saved_and_loaded_it_is_the_same(tmp_path: Path, smoothing: str) -> None
     scaler = Scaler.fit(train, fleet_of(), "vehicle")
     ours = Detector(build_members(params), params, fleet_of(), scaler)
     ours.fit(train, [coupled(v, seed=2, begin=2000) for v in VEHICLES])
-    save_detector(ours, tmp_path / "one")
-    loaded = load_detector(tmp_path / "one")
-    save_detector(loaded, tmp_path / "two")
-    for name in ("detector.json", "state.safetensors"):
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
-    assert detector_digest(loaded) == detector_digest(ours)
+    loaded = saved_and_loaded(ours, tmp_path)
     for owner, figures in ours.figures.items():
         assert loaded.figures[owner].explained == figures.explained
         assert loaded.figures[owner].excess_threshold == figures.excess_threshold
