@@ -8,6 +8,7 @@ it, what the channels are, and what the data must satisfy. Example::
     fleet.class_of("bev-03") # 'bev'
 """
 
+import math
 import re
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -22,7 +23,8 @@ from amad.config.settings import Settings
 from amad.config.source import Source
 from amad.config.yaml_file import Ordered, Seconds, Seed, Strict, cut, parse, read_mapping
 
-Kind = Literal["continuous", "counter", "categorical", "binary"]
+Kind = Literal["continuous", "counter", "angle", "categorical", "binary"]
+TURNS = (360.0, 2 * math.pi)  # degrees, radians; a range within 1 % of one is a whole turn
 FLEET_NAME, LONGEST_NAME = r"[a-z0-9][a-z0-9_-]{0,99}", 100
 FleetName = Annotated[str, Field(pattern=f"^{FLEET_NAME}$")]
 RESERVED = {"timestamp", "vehicle", "date", "label", "score", "alarm", "imputed"}
@@ -41,7 +43,7 @@ class Channel(Strict):
     label: str | None = None
     """Name in plots and in the report; default: the channel's name without `Vehicle.`"""
     kind: Kind = "continuous"
-    """How gaps are filled and how values may move"""
+    """What the values are, which says how gaps are filled and what models see"""
     range: Annotated[tuple[float, float], Ordered] | None = None
     """Physical limits in the channel's unit, both included"""
     column: str | None = None
@@ -69,6 +71,17 @@ class Channel(Strict):
     def title(self) -> str:
         """A short name for people."""
         return self.label or self.name.removeprefix("Vehicle.")
+
+    @property
+    def is_increment(self) -> bool:
+        """Whether models see how fast it moves, and not where it is."""
+        return self.kind in ("counter", "angle")
+
+    @property
+    def turn(self) -> float:
+        """The whole turn of an angle: the width of its range, 360 if it has none."""
+        width = 360.0 if self.range is None else self.range[1] - self.range[0]
+        return next((turn for turn in TURNS if math.isclose(width, turn, rel_tol=0.01)), width)
 
 
 class VehicleClass(Strict):

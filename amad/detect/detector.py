@@ -33,6 +33,7 @@ from amad.detect.combine import (
 from amad.detect.learnt_figures import FLEET, SHORT_ROWS, LearntFigures, own_rows, pooled
 from amad.detect.members import Member
 from amad.detect.scorer import RawScore, Scored, Scorer, by_vehicle
+from amad.windows.increments import history_rows
 from amad.windows.scaler import Scaler, UnknownVehicles, serving
 from amad.windows.series import Series
 
@@ -80,7 +81,7 @@ class Detector(Scorer):
         members = max((m.context_rows for m in self.members), default=0)
         habituation = any(m.between_channels for m in self.members)
         baselines = (1 + habituation) * self.params.baseline_rows
-        return baselines + self.chain.context_rows + members
+        return baselines + self.chain.context_rows + members + history_rows(self.fleet)
 
     @property
     def lookahead_rows(self) -> int:

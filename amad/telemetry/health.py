@@ -6,13 +6,14 @@ log of each scoring job tell the same findings.
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
 
 from amad.config import DataError, Fleet, Settings
+from amad.telemetry.counter_findings import CounterFinding, counter_findings
 from amad.telemetry.files import read_table
 from amad.telemetry.ingest_result import IngestResult
 from amad.telemetry.judged_days import JudgedDays
@@ -46,6 +47,12 @@ KINDS = (
         title="Vanished channels",
         remedy="look at the sensor and at the export; if a vehicle class has the channel no more, "
         "say so with classes: of the channel in the fleet file",
+    ),
+    Kind(
+        name="backwards",
+        title="Counters that ran backwards",
+        remedy="look at the unit and at the export; if the channel may fall, it is no counter: "
+        "change its kind: in the fleet file",
     ),
     Kind(
         name="unknown",
@@ -112,11 +119,12 @@ class Health:
     """What was found, in the order of KINDS.
 
     unseen: the stages whose findings are not there yet, so that nothing found does not mean that
-    nothing is wrong.
+    nothing is wrong. events: what happened to the data and needs no remedy, in sentences.
     """
 
     troubles: list[Trouble]
     unseen: list[str]
+    events: list[str] = field(default_factory=list)
 
     @property
     def by_kind(self) -> dict[Kind, list[Trouble]]:
@@ -152,9 +160,11 @@ def fleet_health(
             read_table(folder / name, schema, VALIDATE) if (folder / name).exists() else None
             for name, schema in (("profile.parquet", PROFILE), ("quarantine.parquet", QUARANTINE))
         )
-    found = _silent(lake, fleet)
+    found, events = _silent(lake, fleet), []
     if profile is not None:
-        found += _vanished(profile, fleet)
+        counters = counter_findings(profile)
+        found += _vanished(profile, fleet) + _backwards(counters)
+        events = _resets(counters)
     if ingested is not None:
         found += _from_ingest(ingested)
     found += _refused_rows(lake, fleet)
@@ -168,6 +178,7 @@ def fleet_health(
     return Health(
         troubles=sorted(found, key=lambda trouble: order.index(trouble.kind)),
         unseen=[name for name, content in stages.items() if content is None],
+        events=events,
     )
 
 
@@ -205,6 +216,34 @@ def _vanished(profile: pa.Table, fleet: Fleet) -> list[Trouble]:
         text = f"has had no value from {some(named)}"
         found.append(Trouble(kind="vanished", subject=channel, since=items[0].since, text=text))
     return found
+
+
+def _backwards(counters: list[CounterFinding]) -> list[Trouble]:
+    return [
+        Trouble(
+            kind="backwards",
+            subject=item.channel,
+            since=item.since,
+            text=f"ran backwards, which no counter can, on {_by_vehicle(item.decreases)}",
+        )
+        for item in counters
+        if item.decreases.total()
+    ]
+
+
+def _resets(counters: list[CounterFinding]) -> list[str]:
+    """Sentences; a reset is ordinary, and its increment is missing."""
+    return [
+        f"{item.channel} was reset on {_by_vehicle(item.resets)}"
+        for item in counters
+        if item.resets.total()
+    ]
+
+
+def _by_vehicle(times: Counter[str]) -> str:
+    often = [f"{name} ({number:,} time{'s' * (number != 1)})" for name, number in
+             times.most_common() if number]  # fmt: skip
+    return some(often)
 
 
 def _from_ingest(ingested: IngestResult) -> list[Trouble]:

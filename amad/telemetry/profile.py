@@ -14,6 +14,8 @@ A row of the table per vehicle, date and channel (schema PROFILE). What it count
   too, though models see a null in their place.
 - **longest_flat_seconds**: the longest time over which the channel's value did not change at all,
   gaps and rests not counted in.
+- **resets, decreases**: how often a counter was reset, and how often it ran backwards, as
+  ``amad.telemetry.counter_events`` tells them apart; null for other kinds.
 
 Parts are read in batches, so memory does not grow with a vehicle-day. std is the population's.
 """
@@ -27,6 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from amad.config import Channel, Fleet
+from amad.telemetry.counter_events import CountedDay
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import PROFILE
 from amad.telemetry.valid_values import is_null_word, is_outside
@@ -113,6 +116,7 @@ class _Channel:
         self._value: float | None = None  # the last value, since when it stands, when last seen
         self._since_us = self._seen_us = 0
         self._gap_ahead = False  # there was a gap after the last value
+        self._counted = CountedDay(channel) if channel.kind == "counter" else None
 
     def add(self, column: pa.Array, time_R: np.ndarray, broken_R: np.ndarray) -> None:
         """The next rows. broken_R: positions of the rows before which there was a gap."""
@@ -140,6 +144,8 @@ class _Channel:
         self._low, self._high = min(self._low, low), max(self._high, high)
         self._outside += int(is_outside(value_V, self._channel).sum())
         self._moments(value_V)
+        if self._counted is not None:
+            self._counted.add(value_V, time_V, broken_R)
         self._flat(value_V, time_V, broken_R)
 
     def figures(self) -> dict:
@@ -152,6 +158,8 @@ class _Channel:
             "mean": self._mean if known else None,
             "std": math.sqrt(max(0.0, self._square) / self._count) if known else None,
             "longest_flat_seconds": self._flat_us / 1e6 if known else None,
+            "resets": None if self._counted is None else self._counted.resets,
+            "decreases": None if self._counted is None else self._counted.decreases,
         }
 
     def _stale(self, valid_R: np.ndarray, time_R: np.ndarray) -> int:

@@ -32,7 +32,8 @@ PROFILE = pa.schema([
     ("span_seconds", pa.float64()),
     ("nulls", pa.int64()), ("out_of_range", pa.int64()), ("min", pa.float64()),
     ("max", pa.float64()), ("mean", pa.float64()), ("std", pa.float64()),
-    ("longest_flat_seconds", pa.float64()), ("expected", pa.bool_()),
+    ("longest_flat_seconds", pa.float64()), ("resets", pa.int64()), ("decreases", pa.int64()),
+    ("expected", pa.bool_()),
 ])  # fmt: skip
 
 # Vehicle-days kept out of training and scoring, and why.

@@ -10,7 +10,8 @@ class Validation(Artifact):
 
     vehicle_days: judged; quarantined: kept out. checks: see ``Verdict.checks``. refused: what was
     refused on the way into the lake, by scope; refused_because: where that is too much, why.
-    warnings: what the fleet lacks, by kind. digest: of the fleet file.
+    warnings: what the fleet lacks, by kind. events: resets of counters, in sentences. digest: of
+    the fleet file.
     """
 
     FILE: ClassVar[str] = "validation.json"
@@ -23,6 +24,7 @@ class Validation(Artifact):
     refused: list[dict[str, Any]] = []
     refused_because: str | None = None
     warnings: dict[str, list[str]] = {}
+    events: list[str] = []
     profile_rows: int = 0
     data_hash: str = ""
     digest: str = ""

@@ -7,15 +7,17 @@ An impossible value (``amad.telemetry.valid_values``: outside the channel's phys
 infinite, or a code for "not available") is null from here on; ``made_null`` counts such cells.
 
 The value of a bin is the mean of its values for a continuous channel, and the last value for every
-other kind, because the mean of two gears is no gear.
+other kind, because the mean of two gears is no gear. Of counters and angles, what follows is then
+the increment per period (``amad.windows.increments``).
 
 Missing values are filled by ``fleet.missing``:
 
 - Bins without any row: up to ``max_gap_seconds`` in a row are added and imputed; a longer gap ends
   the segment.
-- A gap of one channel inside a segment: linear in time if the channel is continuous and the gap is
-  at most ``max_gap_seconds``, otherwise the last value is held. (In sparse data every channel is
-  reported more rarely than the period; then the short gaps between its values are linear.)
+- A gap of one channel inside a segment: linear in time if the channel is continuous, a counter or
+  an angle and the gap is at most ``max_gap_seconds``, otherwise the last value is held. (In sparse
+  data every channel is reported more rarely than the period; then the short gaps between its values
+  are linear.)
 - A channel without an earlier value in the segment: its first value is held backwards over at most
   ``max_gap_seconds``. What is still unknown is NaN here, and later the train mean: in engineering
   units after ``Scaler.fill``, as 0 after ``Scaler.apply``.
@@ -36,6 +38,7 @@ import pyarrow.compute as pc
 
 from amad.config import Fleet
 from amad.telemetry.valid_values import is_impossible
+from amad.windows.increments import increments
 from amad.windows.series import CALIBRATION, PURGED, TEST, TRAIN, Series
 
 
@@ -95,6 +98,8 @@ def to_series(
 ) -> Series:
     """The vehicle's lake rows on the regular grid, in engineering units, float64.
 
+    Counters and angles are given as their increment per period.
+
     table: of the lake schema, sorted by timestamp. bounds: default: every row is in the test part.
     Values from which nothing can be imputed are NaN; channels that the class lacks are 0.
     """
@@ -132,8 +137,10 @@ def to_series(
         raw_R = np.where(is_impossible(raw_R, channel), np.nan, raw_R)
         value_T = np.full(rows, np.nan)
         value_T[row_K] = _binned(raw_R, start_K, mean=channel.kind == "continuous")
+        if channel.is_increment:
+            value_T, _ = increments(value_T, segment_T, channel)
         valid_TC[:, c] = ~np.isnan(value_T)
-        linear = channel.kind == "continuous"
+        linear = channel.kind == "continuous" or channel.is_increment
         _impute(value_T, segment_T, part_T, max_gap_bins, linear=linear)
         value_TC[:, c] = value_T
     label_T = None

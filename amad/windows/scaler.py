@@ -8,7 +8,8 @@ Least scale: if a channel hardly moves in the train rows, its first later step m
 score of thousands. So its scale is at least a tenth of the spread of its class (the train cells of
 all vehicles pooled) and at least a hundredth of its physical range. A channel that never moves in a
 vehicle's train rows takes the spread of its class. One that never moves in the fleet takes a tenth
-of its physical range, or 1 if the fleet file gives no range.
+of its physical range, or 1 if the fleet file gives no range. The range of a counter or an angle is
+none of its increments, which is what is scaled here.
 
 Shape legend: T rows of a vehicle, C channels, N vehicles.
 """
@@ -109,8 +110,9 @@ class Scaler:
             if normalise == "vehicle" and train.sum() >= fleet.missing.min_segment_rows:
                 vehicle_moments[item.vehicle] = (kind, moments)
 
-        width_C = np.array([c.range[1] - c.range[0] if c.range else 0.0 for c in fleet.channels])
-        middle_C = np.array([sum(c.range) / 2 if c.range else 0.0 for c in fleet.channels])
+        ranges = [None if c.is_increment else c.range for c in fleet.channels]
+        width_C = np.array([limits[1] - limits[0] if limits else 0.0 for limits in ranges])
+        middle_C = np.array([sum(limits) / 2 if limits else 0.0 for limits in ranges])
         never_C = np.where(width_C > 0, 0.1 * width_C, 1.0)
         top = _figures(fleet_moments, middle_C, np.zeros(len(names)), never_C, width_C)
         classes = {

@@ -59,6 +59,7 @@ def publish(
         unnamed=verdict.quarantine.num_rows - len(reasons),
         refused=[scope for scope in (intake.scopes if intake else ()) if scope.refused_rows],
         health=health.by_kind if health else {},
+        events=health.events if health else [],
         most=MOST_REASONS,
         pages=list(pages),
         style=style,

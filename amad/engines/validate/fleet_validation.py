@@ -38,6 +38,7 @@ def validate_fleet(stage: Stage) -> Validation:
         refused=[scope.to_json() for scope in intake.scopes],
         refused_because=refused,
         warnings=health.sentences(),
+        events=health.events,
         profile_rows=table.num_rows,
         data_hash=lake.hash(),
         digest=fleet.digest,
@@ -47,6 +48,7 @@ def validate_fleet(stage: Stage) -> Validation:
     troubles = [str(trouble) for trouble in health.troubles]
     more = f"; and {len(troubles) - NAMED} more" if len(troubles) > NAMED else ""
     warned = f". Warning: {'; '.join(troubles[:NAMED])}{more}" if troubles else ""
+    told = f". {'; '.join(health.events[:NAMED])}" if health.events else ""
     failures = [refused] if refused else []
     if not verdict.days_ok:
         days = (
@@ -61,7 +63,7 @@ def validate_fleet(stage: Stage) -> Validation:
             f"fleet {fleet.name} fails its contract: {'. And '.join(failures)}. See {docs}{warned}"
         )
     PassedFiles.of(lake).write(stage.runs)
-    say(f"validated fleet {fleet.name}: {verdict.summary()}; Data Docs: {docs}{warned}")
+    say(f"validated fleet {fleet.name}: {verdict.summary()}; Data Docs: {docs}{told}{warned}")
     return validation
 
 

@@ -1,0 +1,76 @@
+"""What models see of counters and angles: how fast they move, per period, and not where they are.
+
+The level of an odometer tells nothing but the age of the vehicle, and the step of a heading from
+359 to 1 degree is no jump. So both kinds are replaced by their increment per period on the grid. A
+gap that does not end the segment spreads the increment over its time. Nothing is known across the
+border of a segment, so a vehicle that starts after a night shows no jump.
+
+- **Angle**: the shortest turn since the last measured value, divided by the periods between them.
+- **Counter**: the step since the last change, divided by the periods that it took. Many counters
+  are coarser than the period (kilometres, minutes), and their plain differences would be rare
+  spikes. So the pace of the last step holds until the next one; where that is late, the pace falls
+  to the step divided by the time waited, and to 0 after ``LONGEST`` periods. A counter that is
+  stuck is therefore seen to slow down and stop. At the beginning of a segment and after a reset,
+  the pace is unknown until the count has changed twice, because nobody knows how old the first
+  value was. See ``amad.telemetry.counter_events`` for resets and wraps.
+
+A row depends on at most ``HISTORY_ROWS`` rows before it.
+
+Shape legend: T rows of the grid, M of them with a measured value, K changes of a counter.
+"""
+
+import numpy as np
+
+from amad.config import Channel, Fleet
+from amad.telemetry.counter_events import Count, count_of
+
+LONGEST = 300  # periods; a step that took longer counts as if it had taken this long
+HISTORY_ROWS = 2 * LONGEST + 1
+
+
+def history_rows(fleet: Fleet) -> int:
+    """How many rows before a row its values depend on."""
+    return HISTORY_ROWS if any(channel.is_increment for channel in fleet.channels) else 0
+
+
+def increments(
+    value_T: np.ndarray, segment_T: np.ndarray, channel: Channel
+) -> tuple[np.ndarray, Count | None]:
+    """The increment per period in each row, (T,) float64; NaN where it is unknown.
+
+    value_T: NaN where nothing was measured. Returns also the changes of a counter.
+    """
+    row_M = np.flatnonzero(~np.isnan(value_T))
+    value_M, segment_M = value_T[row_M], segment_T[row_M]
+    silent_M = np.diff(row_M, prepend=row_M[:1]) > LONGEST
+    broken_M = silent_M | (np.diff(segment_M, prepend=segment_M[:1]) != 0)
+    out_T = np.full(len(value_T), np.nan)
+    if channel.kind == "angle":
+        broken_M[:1] = True
+        turn_M = np.diff(value_M, prepend=value_M[:1])
+        half = channel.turn / 2
+        turn_M = np.mod(turn_M + half, channel.turn) - half
+        step_M = np.maximum(np.diff(row_M, prepend=row_M[:1]), 1)
+        out_T[row_M] = np.where(broken_M, np.nan, turn_M / step_M)
+        return out_T, None
+    count = count_of(value_M, row_M, broken_M, channel)
+    if len(row_M):
+        out_T[row_M] = _pace(row_M, count)
+    return out_T, count
+
+
+def _pace(row_M: np.ndarray, count: Count) -> np.ndarray:
+    """The pace of a counter at each measured row, per period; NaN where it is unknown."""
+    row_K = row_M[count.index_K]
+    took_K = np.diff(row_K, prepend=row_K[:1])
+    begins_K = ~(count.step_K >= 0)  # also after a step backwards
+    after_begin_K = np.append(True, begins_K[:-1])
+    step_K = np.where(begins_K | (after_begin_K & (took_K <= LONGEST)), np.nan, count.step_K)
+    took_K = np.clip(took_K, 1, LONGEST)
+    k_M = np.searchsorted(count.index_K, np.arange(len(row_M)), side="right") - 1
+    waited_M = row_M - row_K[k_M]
+    pace_M = step_K[k_M] / np.maximum(took_K[k_M], waited_M)
+    pace_M[waited_M > LONGEST] = 0.0
+    back = count.step_K < 0
+    pace_M[count.index_K[back]] = count.step_K[back] / took_K[back]
+    return pace_M
