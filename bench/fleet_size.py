@@ -3,8 +3,8 @@
 What is the network worth in a larger fleet?
 
 This runs the simulated fleet of ``--fleet`` with several numbers of vehicles. Each number gets two
-trainings: with as many windows per epoch as params.yaml says (``same``), and with as many windows
-per vehicle as the smallest fleet has (``scaled``). ``bench.quality`` does the rest; its page of
+trainings: with as many windows per epoch as the smallest fleet has by params.yaml (``same``), and
+with as many per vehicle (``scaled``). ``bench.quality`` does the rest; its page of
 each run stays in ``--home``.
 """
 
@@ -94,8 +94,9 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     _, file = find_fleet(options.fleet, settings)
     params_file = options.params or settings.params_file
     home, runs = options.home.absolute(), []
+    training_params = load_params(params_file, options.fleet).train
     for vehicles, training, windows in trainings(
-        options.vehicles, load_params(params_file, options.fleet).train.max_windows
+        options.vehicles, training_params.windows_per_epoch(min(options.vehicles))
     ):
         say(f"{vehicles} vehicles, {windows:,} windows per epoch")
         report = judge([

@@ -2,10 +2,10 @@
 
 Is one network for the fleet better than one for each vehicle?
 
-Both are trained with the settings of params.yaml: the network of the fleet on ``train.max_windows``
-windows per epoch of all vehicles, that of a vehicle on as many of its own, or on all it has. Each
-network is judged alone, through the evidence chain, calibrated for each vehicle. It is measured
-with the linear skip, which is fitted for each vehicle in either case, and without a skip.
+Both are trained with the settings of params.yaml: the network of the fleet on the windows per epoch
+that ``train.max_windows`` gives it, that of a vehicle on those of a fleet of one, or on all it has.
+Each network is judged alone, through the evidence chain, calibrated for each vehicle. It is
+measured with the linear skip, which is fitted for each vehicle in either case, and without a skip.
 """
 
 import argparse

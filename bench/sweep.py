@@ -117,7 +117,7 @@ class FleetSweep:
     def __init__(self, prepared: Prepared, params: Params, options: argparse.Namespace) -> None:
         self.prepared, self.options, self.home = prepared, options, options.home.absolute()
         self.fleet, self.store = prepared.fleet, prepared.store
-        self.params = with_trial_budget(params)
+        self.params = with_trial_budget(params, len(self.store.vehicles))
         self.protocols = [p for p in options.protocols if p not in prepared.skipped]
 
     def run(self) -> dict:

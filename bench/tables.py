@@ -322,13 +322,15 @@ def _faults(methods: Mapping[str, dict]) -> list[str]:
 
 def _ablations(report: dict) -> list[str]:
     train = report["params"]["train"]
+    windows = train["max_windows"]
+    windows = "200 windows per vehicle" if windows == "auto" else f"{windows} windows"
     lines = [
         "# Ablations",
         "",
         NOTE,
         "",
         f"`python -m bench.quality`, {report['seeds']} seeds, {train['epochs']} epochs of "
-        f"{train['max_windows']} windows. The last three columns are of the network by itself.",
+        f"{windows}. The last three columns are of the network by itself.",
         "",
     ]
     for name, fleet in report["fleets"].items():

@@ -26,7 +26,7 @@ def engine_store(folder: Path, rows: int = 1600) -> WindowStore:
 
 def engine_params(**changes: dict) -> Params:
     """``toy_params`` with a sweep of few short trials."""
-    tune = {"trials": 4, "batch": 2, "epochs": 2, "max_windows": 32, "cases": 4}
+    tune = {"trials": 4, "batch": 2, "epochs": 2, "cases": 4}
     return toy_params(**({"tune": tune} | changes))
 
 

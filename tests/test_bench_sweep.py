@@ -18,7 +18,7 @@ from bench.sweep_figures import agreement, draw_sweeps, rank_correlation, spread
 pytestmark = pytest.mark.slow
 
 DOCS = Path(__file__).resolve().parent.parent / "docs/explanation/sweep.md"
-TUNE = {"batch": 2, "epochs": 1, "max_windows": 32, "cases": 4}
+TUNE = {"batch": 2, "epochs": 1, "cases": 4}
 
 
 class Run:

@@ -153,6 +153,24 @@ def test_the_contract_digest_follows_the_contract(home):
     assert load_fleet("demo").digest != before
 
 
+def test_the_windows_of_an_epoch_follow_the_fleet_unless_a_number_is_given() -> None:
+    train = load_params_of(train={}).train
+    found = [train.windows_per_epoch(vehicles) for vehicles in (1, 12, 28, 100, 5000)]
+    assert found == [2400, 2400, 5600, 20_000, 20_000]
+    assert load_params_of(train={"max_windows": 64}).train.windows_per_epoch(28) == 64
+    with pytest.raises(ConfigError) as error:
+        load_params_of(train={"max_windows": "most"})
+    told = str(error.value)
+    assert "train.max_windows: Input should be 'auto', or: Input should be a valid integer" in told
+    assert told.count("train.max_windows") == told.count("got 'most'") == 1
+    with pytest.raises(ConfigError, match=r"half of train\.max_windows now; delete this line"):
+        load_params_of(tune={"max_windows": 1200})
+
+
+def load_params_of(**sections: dict) -> Params:
+    return parse(Params, sections, "params.yaml")
+
+
 def test_a_network_that_looks_ahead_has_no_vote_online() -> None:
     online = {"detect": {"smoothing": "trailing", "amad_weight": 1.0}}
     with pytest.raises(ConfigError, match=r"model\.direction: past and train again") as error:

@@ -22,8 +22,8 @@ from amad.engines.shared.tracking import connect, experiment_id
 from amad.scores.job_log import job_logs, scoring_job
 
 ROOT = Path(__file__).resolve().parent.parent
-TUNE = {"trials": 4, "batch": 2, "epochs": 2, "max_windows": 400, "cases": 4}
-TRAIN = {"epochs": 5000, "batch": 8, "stride": 2, "max_windows": 400}
+TUNE = {"trials": 4, "batch": 2, "epochs": 2, "cases": 4}
+TRAIN = {"epochs": 5000, "batch": 8, "stride": 2, "max_windows": 800}
 
 STAGE = """
 import sys

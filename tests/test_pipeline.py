@@ -55,7 +55,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             home / "params.yaml",
             {"fleets": [FLEET], "model": {"width": 16, "layers": 1},
              "train": {"epochs": 2, "max_windows": 200},
-             "tune": {"trials": 2, "epochs": 1, "max_windows": 100, "cases": 2},
+             "tune": {"trials": 2, "epochs": 1, "cases": 2},
              "detect": {"alarm_budget": 2.0},  # else it finds none of so few faults: no champion
              "evaluate": {"bootstrap": 50}, "gate": {"bootstrap": 50}},
         ),

@@ -135,7 +135,7 @@ def test_a_sweep_is_reproducible_stops_early_and_lets_go(
 
     # Beside members in closed form so small a network changes nothing, and none would be stopped.
     params = engine_params(
-        tune={"trials": 6, "batch": 2, "epochs": 2, "max_windows": 32, "cases": 4},
+        tune={"trials": 6, "batch": 2, "epochs": 2, "cases": 4},
         detect={"members": ["amad"]},
     )
     with ray_session(PROFILE):
@@ -186,19 +186,21 @@ sys.path[:0] = [{root!r}, {tests!r}]
 from engine_kit import engine_params
 from amad.windows import WindowStore
 from test_sweep import search
-search(WindowStore.open(Path({store!r})), Path({home!r}), engine_params(tune={tune!r}))
+params = engine_params(tune={tune!r}, train={train!r})
+search(WindowStore.open(Path({store!r})), Path({home!r}), params)
 """
 
 
 @pytest.mark.engine
 def test_a_killed_sweep_goes_on_where_it_stopped(store: WindowStore, tmp_path: Path) -> None:
     """SIGKILL of the driver: finished trials are not run again, the result is the same."""
-    tune = {"trials": 6, "batch": 2, "epochs": 2, "max_windows": 400, "cases": 4}
-    params = engine_params(tune=tune)
+    tune, train = {"trials": 6, "batch": 2, "epochs": 2, "cases": 4}, {"max_windows": 800}
+    params = engine_params(tune=tune, train=train)
     home = tmp_path / "killed"
     code = DRIVER.format(
-        root=str(ROOT), tests=str(ROOT / "tests"), store=str(store.path), home=str(home), tune=tune
-    )
+        root=str(ROOT), tests=str(ROOT / "tests"), store=str(store.path), home=str(home), tune=tune,
+        train=train,
+    )  # fmt: skip
     driver = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
     ray_folder = home / "runs" / "toy" / "ray"
 

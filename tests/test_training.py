@@ -223,3 +223,16 @@ def test_two_workers_make_the_steps_of_one(job: TrainJob, tmp_path: Path, change
     a, b = (Checkpoint.read(tmp_path / n / "checkpoint").objective for n in ("one", "two"))
     for name, weight in a.items():
         torch.testing.assert_close(weight, b[name], atol=2e-4, rtol=1e-2)
+
+
+@pytest.mark.slow
+def test_each_epoch_draws_as_many_windows_as_the_settings_give_the_fleet(
+    job: TrainJob, tmp_path: Path
+) -> None:
+    found = {}
+    for most in (16, "auto"):
+        params = toy_params(train={"epochs": 1, "max_windows": most})
+        result = train(replace(job, params=params), LocalReporter(tmp_path / str(most)))
+        found[most] = result.epoch_windows
+        assert result.train_windows > 16
+    assert found == {16: 16, "auto": result.train_windows}  # fewer than 2,400 there are

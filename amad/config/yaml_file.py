@@ -4,6 +4,7 @@ A file of settings is small. A large file, or one whose aliases unfold to someth
 refused before it takes much memory, and a message shows only the beginning of a value.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args
@@ -23,6 +24,8 @@ MOST_NODES = 100_000  # values of a file, each alias counted with all that it st
 LARGEST_INT = 2**53
 SHOWN = 80  # characters of a value in a message
 LISTED = 10  # wrong keys in a message
+UNION_MEMBER = re.compile(r"literal\[.*\]|constrained-\w+")  # as Pydantic names it after the key
+GOT = re.compile(r" \(got .*\)$", re.S)
 
 
 def _named_once(names: list[Name]) -> list[Name]:
@@ -181,8 +184,10 @@ def cut(text: str, limit: int = SHOWN) -> str:
 
 
 def _explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    lines = []
+    lines: dict[str, str] = {}  # by key; of the members of a union, the messages are joined
     for item in error.errors(include_url=False, include_context=False):
+        if UNION_MEMBER.fullmatch(str(item["loc"][-1] if item["loc"] else "")):
+            item["loc"] = item["loc"][:-1]
         key = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in item["loc"]).lstrip(".")
         message = cut(item["msg"].removeprefix("Value error, "), 1000)
         if item["type"] == "extra_forbidden":
@@ -194,8 +199,11 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
             message = "required key is missing"
         elif "input" in item and not isinstance(item["input"], dict | list | BaseModel):
             message += f" (got {shown(item['input'])})"
-        lines.append(f"{cut(key, 200) or '(top level)'}: {message}")
-    return lines
+        key = cut(key, 200) or "(top level)"
+        if (first := lines.get(key)) is not None:
+            message = f"{GOT.sub('', first)}, or: {message}"
+        lines[key] = message
+    return [f"{key}: {message}" for key, message in lines.items()]
 
 
 def _model_at(model: type[BaseModel], location: tuple) -> type[BaseModel] | None:

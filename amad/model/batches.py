@@ -39,6 +39,7 @@ class Windows:
         count = min(len(self.validation), VALIDATION_WINDOWS)
         evenly = np.linspace(0, len(self.validation) - 1, count).astype(np.int64)
         self.validation_ids = evenly[reporter.rank :: reporter.world_size]
+        self.per_epoch = min(params.train.windows_per_epoch(len(store.vehicles)), len(self.train))
         self._valid = [store.series(vehicle).valid_TC for vehicle in store.vehicles]
 
     def gather(self, index: WindowIndex, ids_B: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
@@ -52,10 +53,9 @@ class Windows:
 
     def batches(self, epoch: int) -> list[np.ndarray]:
         """Window ids of each step of this rank."""
-        train = self.params.train
         return epoch_batches(
-            self.train, train.batch, self.params.seed, epoch, self.reporter.rank,
-            self.reporter.world_size, train.max_windows,
+            self.train, self.params.train.batch, self.params.seed, epoch, self.reporter.rank,
+            self.reporter.world_size, self.per_epoch,
         )  # fmt: skip
 
     def steps(

@@ -52,12 +52,13 @@ class Trained:
     """What a training gave, beside its last checkpoint.
 
     epochs: the metrics of each, see ``train``. parameters: of the network. train_windows: how many
-    there are in the store.
+    there are in the store. epoch_windows: how many of them each epoch drew.
     """
 
     epochs: list[dict]
     parameters: int
     train_windows: int
+    epoch_windows: int
 
 
 def train(
@@ -129,6 +130,7 @@ def train(
         epochs=history,
         parameters=sum(p.numel() for p in network.parameters()),
         train_windows=len(windows.train),
+        epoch_windows=windows.per_epoch,
     )
 
 

@@ -80,8 +80,9 @@ def _training(params: Params, training: TrainResult) -> str:
         f"- members {', '.join(params.detect.members)}; network: window {model.window}, width "
         f"{model.width}, {model.layers} layers, {model.heads} heads, kernel {model.kernel}\n"
         f"- mask {mask.family} at {mask.ratio:.2g}, contrast {loss.contrast:.2g} at temperature "
-        f"{loss.temperature:.2g}, Max-Min {loss.maxmin:.2g}; {params.train.epochs} epochs, seed "
-        f"{params.seed}" + (f"\n- last epoch: {', '.join(shown[:4])}" if shown else "")
+        f"{loss.temperature:.2g}, Max-Min {loss.maxmin:.2g}; {params.train.epochs} epochs of "
+        f"{training.epoch_windows:,} of {training.train_windows:,} windows, seed {params.seed}"
+        + (f"\n- last epoch: {', '.join(shown[:4])}" if shown else "")
     )
 
 

@@ -12,6 +12,7 @@ class TrainResult(Artifact):
 
     digest: of all that the weights depend on. epochs: the metrics of each, see
     ``amad.model.training.train``. parameters: of the network. train_windows: how many there were.
+    epoch_windows: how many of them each epoch drew, see ``train.max_windows``.
     run_id: of the training's run in MLflow; it is not in the file.
     """
 
@@ -22,4 +23,5 @@ class TrainResult(Artifact):
     epochs: list[dict[str, int | float]]
     parameters: int = 0
     train_windows: int = 0
+    epoch_windows: int = 0
     run_id: str = Field(default="", exclude=True)

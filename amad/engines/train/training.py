@@ -68,6 +68,7 @@ def train_fleet(stage: Stage) -> TrainResult:
             curve.log(metrics)
         client.log_metric(run.info.run_id, "parameters", trained.parameters)
         client.log_metric(run.info.run_id, "train_windows", trained.train_windows)
+        client.log_metric(run.info.run_id, "epoch_windows", trained.epoch_windows)
     meta = {
         "digest": digest,
         "code": code_digest(*CODE),

@@ -275,10 +275,11 @@ def run_trial(
 
     chosen = {key: value for key, value in config.items() if key != NUMBER}
     own = with_settings(params, overlay(chosen))
-    objective = InjectedObjective(WindowStore.open(Path(store)), own, own.tune.cases, own.seed)
+    opened = WindowStore.open(Path(store))
+    objective = InjectedObjective(opened, own, own.tune.cases, own.seed)
     job = TrainJob(
-        store=Path(store),
-        params=with_trial_budget(own),
+        store=opened.path,
+        params=with_trial_budget(own, len(opened.vehicles)),
         digest=f"{name}-{config[NUMBER]}",
         precision=precision,
     )

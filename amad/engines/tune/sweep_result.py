@@ -81,9 +81,13 @@ def with_settings(params: Params, sections: dict[str, dict]) -> Params:
     return Params.model_validate(content)
 
 
-def with_trial_budget(params: Params) -> Params:
-    """``params`` with the epochs and windows of a trial in place of those of a training."""
-    budget = {"epochs": params.tune.epochs, "max_windows": params.tune.max_windows}
+def with_trial_budget(params: Params, vehicles: int) -> Params:
+    """``params`` with the epochs and windows of a trial in place of those of a training.
+
+    An epoch of a trial draws half of the windows. vehicles: how many the fleet has.
+    """
+    windows = max(params.train.windows_per_epoch(vehicles) // 2, 1)
+    budget = {"epochs": params.tune.epochs, "max_windows": windows}
     return params.model_copy(update={"train": params.train.model_copy(update=budget)})
 
 
