@@ -53,7 +53,7 @@ def test_the_reference_says_what_the_code_says(capsys: pytest.CaptureFixture):
     assert reference(["--check"]) == 0, capsys.readouterr().err
 
 
-@pytest.mark.parametrize("page", ["cli", "cluster-profile", "fleet-file", "params"])
+@pytest.mark.parametrize("page", ["cli", "cluster-profile", "fleet-file", "notify-file", "params"])
 def test_the_reference_explains_every_key_and_option(page: str):
     text = (ROOT / "docs" / "reference" / f"{page}.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `.*$", text.split(MARKER)[1], re.M)

@@ -1,7 +1,8 @@
 """python -m tools.reference [--check]
 
 Write the parts of docs/reference that follow from the code: the commands and their options, the
-keys of params.yaml, of a fleet file and of a cluster profile, and the columns of every table.
+keys of params.yaml, of a fleet file, of a cluster profile and of a file of sinks, and the columns
+of every table.
 
 A page keeps what a person wrote above the marker; everything below it is replaced. With --check
 nothing is written, and the exit code is 1 where a page is out of date.
@@ -56,12 +57,14 @@ def pages() -> dict[str, list[str]]:
     from amad.config import Fleet
     from amad.config.cluster import ClusterProfile
     from amad.config.params import ParamsFile
+    from amad.config.sinks import Sinks
 
     return {
         "cli.md": list(_commands()),
         "params.md": list(_models(ParamsFile)),
         "fleet-file.md": list(_models(Fleet)),
         "cluster-profile.md": list(_models(ClusterProfile)),
+        "notify-file.md": list(_models(Sinks)),
         "schemas.md": list(_schemas()),
     }
 

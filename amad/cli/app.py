@@ -1,21 +1,29 @@
 """Every command of ``amad``. The command of a stage calls the same ``run`` as its DVC stage."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-if TYPE_CHECKING:
-    from amad.config import Settings, Stage
+from amad.cli.running import (
+    DAY,
+    Call,
+    ClusterOption,
+    DateOption,
+    FleetOption,
+    FleetsOption,
+    load,
+    one_fleet,
+    run_daily,
+    run_stage,
+    settings_of,
+)
 
 EXIT_CODES = """Exit codes: 0 done · 1 a bug in amad (add --debug) · 2 a wrong command, fleet file,
 params.yaml or profile · 3 data missing or against its contract · 4 the tracking store, registry
 or cluster does not answer · 5 the promotion gate refused · 6 a check of doctor failed ·
-130 interrupted"""
+7 all is done, but somebody could not be told · 130 interrupted"""
 
 UNHEALTHY = 6
 
@@ -27,46 +35,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-FleetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--fleet", "-f", metavar="NAME", help="A fleet of conf/fleet/; default: params.yaml's."
-    ),
-]
-FleetsOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--fleet",
-        "-f",
-        metavar="NAME",
-        help="A fleet of conf/fleet/, or several (-f one -f two); default: those of params.yaml.",
-    ),
-]
-ClusterOption = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="A profile of conf/cluster/; default: $AMAD_CLUSTER, local."),
-]
-
-
-def _date(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is no date like 2026-01-31.") from None
-
-
-DAY = {"metavar": "YYYY-MM-DD", "parser": _date}
-DateOption = Annotated[date | None, typer.Option(help="This date alone.", **DAY)]
 START = "A new fleet"
 PIPELINE, REGISTRY, DAILY, LOOK = "The pipeline, in order", "Registry", "Every day", "Look"
-
-
-@dataclass(frozen=True)
-class Call:
-    """The options before the command: ``amad --fleet NAME --debug COMMAND``."""
-
-    fleets: list[str]
-    debug: bool
 
 
 def _print_version(wanted: bool) -> None:
@@ -94,84 +64,6 @@ def options(
         print(context.get_help())
 
 
-def load(context: typer.Context, fleet: list[str] | None, cluster: str | None = None) -> "Stage":
-    """Read fleet file, ``params.yaml`` and settings for a command that works on one fleet.
-
-    Raises:
-        ConfigError: this is not the project's folder, a key is wrong, or ``params.yaml`` names
-            several fleets and the command line none.
-        BadParameter: the command line names several.
-    """
-    from amad.config import Stage, load_params
-
-    settings = _settings(cluster)
-    return Stage.of(load_params(settings.params_file, _one_fleet(context, fleet)), settings)
-
-
-def _one_fleet(context: typer.Context, fleet: list[str] | None) -> str | None:
-    """The fleet that the command line names; None for the one of ``params.yaml``."""
-    names = fleet or context.obj.fleets
-    if len(names) > 1:
-        raise typer.BadParameter(f"this command works on one fleet, not on {', '.join(names)}.")
-    return names[0] if names else None
-
-
-def _settings(cluster: str | None, needs_params: bool = True) -> "Settings":
-    from amad.config import ConfigError, Settings
-    from amad.engines.shared.environment import quiet
-
-    quiet()
-    settings = Settings(cluster=cluster) if cluster else Settings()
-    if needs_params and not settings.params_file.is_file():
-        raise ConfigError(
-            f"there is no params.yaml in {settings.home}; run amad in the project's folder, or "
-            "name that folder in AMAD_HOME"
-        )
-    return settings
-
-
-def _stage(
-    name: str,
-    context: typer.Context,
-    fleet: list[str] | None,
-    cluster: str | None = None,
-    **options: Any,
-) -> Any:
-    stage = load(context, fleet, cluster)
-    return import_module(f"pipelines.{name}").run(stage.params, stage.settings, **options)
-
-
-def _daily(
-    name: str,
-    context: typer.Context,
-    fleets: list[str] | None,
-    cluster: str | None = None,
-    told: Callable[[Any], None] = lambda result: None,
-    **options: Any,
-) -> None:
-    """Run a stage on each fleet; a failure does not stop the others. Exits with the highest code.
-
-    told: what to do with the result of each fleet.
-    """
-    from amad.cli.error_sentences import explain
-    from amad.config import load_params, read_params
-
-    settings = _settings(cluster)
-    named = read_params(settings.params_file).fleets
-    names = list(dict.fromkeys(fleets or context.obj.fleets or named))
-    run = import_module(f"pipelines.{name}").run
-    code = 0
-    for fleet in names:
-        try:
-            told(run(load_params(settings.params_file, fleet), settings, **options))
-        except Exception as error:
-            if len(names) == 1:
-                raise
-            code = max(code, explain(error, debug=context.obj.debug, fleet=fleet))
-    if code:
-        raise typer.Exit(code)
-
-
 @app.command(rich_help_panel=PIPELINE)
 def ingest(
     context: typer.Context,
@@ -184,43 +76,43 @@ def ingest(
     fleet: FleetsOption = None,
 ) -> None:
     """Read raw files into the lake; what is refused goes to rejected/ with its reason."""
-    _daily("ingest", context, fleet, rebuild=rebuild)
+    run_daily("ingest", context, fleet, rebuild=rebuild)
 
 
 @app.command(rich_help_panel=PIPELINE)
 def validate(context: typer.Context, fleet: FleetsOption = None) -> None:
     """Judge every vehicle-day against the fleet file; quarantine those that fail."""
-    _daily("validate", context, fleet)
+    run_daily("validate", context, fleet)
 
 
 @app.command(rich_help_panel=PIPELINE)
 def prepare(context: typer.Context, fleet: FleetOption = None) -> None:
     """Resample, impute with flags, split by time, and write the window store."""
-    _stage("prepare", context, fleet)
+    run_stage("prepare", context, fleet)
 
 
 @app.command(rich_help_panel=PIPELINE)
 def tune(context: typer.Context, fleet: FleetOption = None, cluster: ClusterOption = None) -> None:
     """Sweep masks and contrastive weights with Ray Tune, without labels."""
-    _stage("tune", context, fleet, cluster)
+    run_stage("tune", context, fleet, cluster)
 
 
 @app.command(rich_help_panel=PIPELINE)
 def train(context: typer.Context, fleet: FleetOption = None, cluster: ClusterOption = None) -> None:
     """Train AMAD with Ray Train; a run that was cut short goes on where it stopped."""
-    _stage("train", context, fleet, cluster)
+    run_stage("train", context, fleet, cluster)
 
 
 @app.command(rich_help_panel=PIPELINE)
 def evaluate(context: typer.Context, fleet: FleetOption = None) -> None:
     """Calibrate, score the test part, and compare with the floor and the baselines."""
-    _stage("evaluate", context, fleet)
+    run_stage("evaluate", context, fleet)
 
 
 @app.command(rich_help_panel=PIPELINE)
 def register(context: typer.Context, fleet: FleetOption = None) -> None:
     """Put the detector into the MLflow registry and ask the gate to promote it."""
-    _stage("register", context, fleet)
+    run_stage("register", context, fleet)
 
 
 @app.command(rich_help_panel=DAILY)
@@ -242,7 +134,8 @@ def score(
 ) -> None:
     """Score one date, a range, or (no date) everything new since the last run.
 
-    The champion of the fleet scores. The same date scored again gives the same bytes.
+    The champion of the fleet scores. The same date scored again gives the same bytes. Then the
+    sinks of conf/notify/ are told what changed.
     """
     if date and (from_ or to):
         raise typer.BadParameter("give --date, or --from and --to, not both.")
@@ -252,13 +145,14 @@ def score(
         raise typer.BadParameter(f"--to {to} is before --from {from_}.")
     if force and not (date or from_):
         raise typer.BadParameter("--force needs --date, or --from and --to: say which dates.")
+    from amad.cli import alerts
     from amad.engines.score.scoring_plan import ScoringRequest
 
     first, last = date or from_, date or to
     request = ScoringRequest(
         dates=(first, last) if first and last else None, engine=engine, force=force
     )
-    _daily("score", context, fleet, cluster, request=request)
+    alerts.score(context, fleet, cluster, request)
 
 
 @app.command(rich_help_panel=DAILY)
@@ -271,9 +165,26 @@ def report(
 ) -> None:
     """Write the page of the last scoring run: one HTML file that needs no network."""
     if out is None:
-        _daily("report", context, fleet, told=lambda page: print(page.path))
+        run_daily("report", context, fleet, told=lambda page: print(page.path))
     else:
-        print(_stage("report", context, fleet, out=out).path)
+        print(run_stage("report", context, fleet, out=out).path)
+
+
+@app.command(rich_help_panel=DAILY)
+def notify(
+    context: typer.Context,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what each sink would be told; tell nobody.")
+    ] = False,
+    fleet: FleetsOption = None,
+) -> None:
+    """Tell the sinks of conf/notify/ what changed, and what they could not be told before.
+
+    `amad score` does the same after each job, so this is for a server that was down.
+    """
+    from amad.cli import alerts
+
+    alerts.notify(context, fleet, dry_run=dry_run)
 
 
 @app.command(rich_help_panel=REGISTRY)
@@ -328,8 +239,8 @@ def doctor(
     """Check versions, data, store, registry, cluster and last job; say what to do."""
     from amad.cli.doctor import as_json, as_table, diagnose
 
-    settings = _settings(cluster, needs_params=False)
-    checks = list(diagnose(settings, _one_fleet(context, fleet)))
+    settings = settings_of(cluster, needs_params=False)
+    checks = list(diagnose(settings, one_fleet(context, fleet)))
     if json:
         print(as_json(checks))
     else:
@@ -349,7 +260,7 @@ def init(
     """Draft conf/fleet/NAME.yaml from raw files: format, time, vehicles, channels, limits."""
     from amad.cli.drafting import write_draft
 
-    print("\n".join(write_draft(folder, name, _settings(None), force=force)))
+    print("\n".join(write_draft(folder, name, settings_of(None), force=force)))
 
 
 @app.command(rich_help_panel=LOOK)

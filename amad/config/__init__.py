@@ -7,6 +7,7 @@ from amad.config.errors import (
     DataError,
     GateError,
     InterruptionError,
+    NotifyError,
     ServiceError,
     usable_error,
 )
@@ -17,6 +18,6 @@ from amad.config.stage import Stage
 
 __all__ = [
     "AmadError", "Channel", "ClusterProfile", "ConfigError", "DataError", "Fleet", "GateError",
-    "InterruptionError", "Params", "ServiceError", "Settings", "Stage", "load_cluster",
-    "load_fleet", "load_params", "read_params", "usable_error",
+    "InterruptionError", "NotifyError", "Params", "ServiceError", "Settings", "Stage",
+    "load_cluster", "load_fleet", "load_params", "read_params", "usable_error",
 ]  # fmt: skip

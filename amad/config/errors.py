@@ -51,6 +51,12 @@ class GateError(AmadError):
     exit_code = 5
 
 
+class NotifyError(AmadError):
+    """All else is done, but somebody could not be told of it; the next job tells them."""
+
+    exit_code = 7
+
+
 class InterruptionError(AmadError):
     """Ctrl-C or SIGTERM came before the work was done."""
 

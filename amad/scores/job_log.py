@@ -57,7 +57,8 @@ class JobLog(Artifact):
     threshold promises. dates: those published. rows, scored, alarms, incidents, vehicle_days: sums
     over these dates; so are ``unscored`` (rows by status) and ``made_null`` (values by channel).
     quarantined: vehicle-days. unmeasured: channels without a value, by vehicle. health: what the
-    fleet lacks, by kind. told: the sentences that were printed about dates.
+    fleet lacks, by kind. told: the sentences that were printed about dates. sinks: by sink, what
+    became of telling it what changed; empty where nobody is told.
     """
 
     model_config = ConfigDict(frozen=False)
@@ -93,6 +94,7 @@ class JobLog(Artifact):
     told: list[str] = []
     failed: list[Failed] = []
     refused: list[Refused] = []
+    sinks: dict[str, str] = {}
 
     def content(self) -> dict:
         """All fields, also those that still have their default."""

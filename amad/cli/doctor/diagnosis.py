@@ -2,7 +2,13 @@
 
 from collections.abc import Callable, Iterator
 
-from amad.cli.doctor import health_checks, machine_checks, operation_checks, service_checks
+from amad.cli.doctor import (
+    health_checks,
+    machine_checks,
+    operation_checks,
+    service_checks,
+    sink_checks,
+)
 from amad.cli.doctor.check import Check, Finding, fail, ok
 from amad.config import AmadError, ConfigError, Settings, Stage, load_params, read_params
 from amad.config.wording import count
@@ -43,6 +49,7 @@ def diagnose(settings: Settings, fleet: str | None = None) -> Iterator[Check]:
         service_checks.registry,
         service_checks.cluster,
         operation_checks.last_scoring,
+        sink_checks.sinks,
         operation_checks.freshness,
         operation_checks.dvc,
         operation_checks.leftovers,

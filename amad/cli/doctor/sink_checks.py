@@ -1,0 +1,21 @@
+"""The check of the sinks: are they named rightly, are their secrets there, were they told?"""
+
+from amad.cli.doctor.check import Finding, fail, ok, warn
+from amad.config import Stage
+from amad.config.sinks import load_sinks, missing_secrets
+from amad.scores.job_log import job_logs
+
+
+def sinks(stage: Stage) -> Finding:
+    """Who is told what changed, and could everybody be told after the last job?"""
+    file = stage.settings.conf_dir / "notify" / f"{stage.fleet.name}.yaml"
+    found = load_sinks(stage.fleet.name, stage.settings)
+    if found is None:
+        return ok(f"nobody is told: there is no {file}")
+    if missing := missing_secrets(found):
+        return fail(f"{file} needs {', '.join(missing)}", "set them where 'amad score' runs")
+    jobs = [job for job in job_logs(stage.runs)[0] if job.sinks]
+    told = jobs[-1].sinks if jobs else {}
+    if failed := [f"{name} {line}" for name, line in told.items() if line.startswith("failed")]:
+        return warn("; ".join(failed), "mend that, then run 'amad notify'")
+    return ok(f"{', '.join(told)} were told after job {jobs[-1].id}" if told else "not told yet")

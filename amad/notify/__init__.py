@@ -1,0 +1,1 @@
+"""Tell people what changed: from published incidents to messages that are sent once."""

@@ -1,0 +1,169 @@
+"""What changed since somebody was told: the published incidents against a ledger.
+
+An incident is told once when it is new, and again when its level rises, when it goes on although it
+was told to be over, when it is over, and when a later run no longer finds it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from amad.detect.incidents import LEVELS, Incident
+from amad.notify.published import Published, Window
+from amad.telemetry.artifact import Entry
+
+State = Literal["new", "ongoing", "over", "withdrawn"]
+RANK = {name: rank for rank, (_, name) in enumerate(reversed(LEVELS))}
+
+
+class Told(Entry):
+    """What was told of an incident last.
+
+    highest: the highest level told. changes: how often it was told. last: the newest date with a
+    part of it. The rest is what a message says of an incident that is not found any more.
+    """
+
+    state: Literal["open", "over", "withdrawn"]
+    level: str
+    highest: str
+    changes: int
+    last: date
+    vehicle: str
+    vehicle_class: str
+    start: int
+    end: int
+    severity: float
+    type: str
+    channels: list[str]
+    shares: list[float]
+    model_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A change of the state of one incident.
+
+    told: as the ledger says once it is told. before: as it says now; None: nothing yet. replaces:
+    for a new incident, the id of the withdrawn one of its vehicle that overlaps it in time.
+    """
+
+    incident_id: str
+    state: State
+    told: Told
+    before: Told | None
+    replaces: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Names this change and no other: the incident, the number of the change, the state."""
+        return f"{self.incident_id}-{self.told.changes}-{self.state}"
+
+    @property
+    def ongoing(self) -> bool:
+        """Does the incident still go on?"""
+        return self.told.state == "open"
+
+
+def find_changes(told: Mapping[str, Told], window: Window, least_level: str) -> list[Change]:
+    """What changed, in the order of the incidents' start.
+
+    least_level: an incident that is below it, and of which nobody was told, is left out.
+    """
+    found = []
+    for name, item in window.incidents.items():
+        before = told.get(name)
+        known = before is not None and before.state != "withdrawn"
+        if not known and RANK[item.incident.level] < RANK[least_level]:
+            continue
+        state = _state(before, item)
+        if state is not None:
+            found.append(_change(name, state, _told(item, before), before))
+    for name, before in told.items():
+        gone = before.state != "withdrawn" and name not in window.incidents
+        if gone and before.last in window.dates:
+            after = before.model_copy(
+                update={"state": "withdrawn", "changes": before.changes + 1},
+            )
+            found.append(_change(name, "withdrawn", after, before))
+    return _with_replaced(sorted(found, key=lambda c: (c.told.start, c.incident_id)))
+
+
+def brought_up_to_date(told: Mapping[str, Told], window: Window) -> dict[str, Told]:
+    """What was told, with the dates and figures of now, and without what is too old to be told of.
+
+    An incident that goes on for weeks changes nothing that is told, and stays known all the same.
+    """
+    first = window.first
+    found = {}
+    for name, item in told.items():
+        now = window.incidents.get(name)
+        if now is not None and item.state != "withdrawn":
+            kept = {name: getattr(item, name) for name in ("state", "highest", "changes")}
+            item = _told(now, item).model_copy(update=kept)
+        if first is None or item.last >= first:
+            found[name] = item
+    return found
+
+
+def _state(before: Told | None, now: Published) -> State | None:
+    """What is to be told of an incident that is published; None: nothing."""
+    if before is None or before.state == "withdrawn":
+        return "new"
+    if before.state == "open" and not now.ongoing:
+        return "over"
+    if before.state == "over" and now.ongoing:
+        return "ongoing"
+    if RANK[now.incident.level] > RANK[before.highest]:
+        return "ongoing" if now.ongoing else "over"
+    return None
+
+
+def _told(now: Published, before: Told | None) -> Told:
+    item: Incident = now.incident
+    known = before is not None and before.state != "withdrawn"
+    levels = [item.level, *([before.highest] if before is not None and known else [])]
+    return Told(
+        state="open" if now.ongoing else "over",
+        level=item.level,
+        highest=max(levels, key=RANK.__getitem__),
+        changes=1 + (before.changes if before is not None else 0),
+        last=now.last,
+        vehicle=item.vehicle,
+        vehicle_class=item.vehicle_class,
+        start=item.start,
+        end=item.end,
+        severity=item.severity,
+        type=item.type,
+        channels=list(item.channels),
+        shares=list(item.shares),
+        model_version=now.model_version,
+    )
+
+
+def _change(name: str, state: State, told: Told, before: Told | None) -> Change:
+    return Change(incident_id=name, state=state, told=told, before=before)
+
+
+def _with_replaced(changes: list[Change]) -> list[Change]:
+    """The changes; one that is new names the withdrawn one that it stands for, if there is one."""
+    gone = [c for c in changes if c.state == "withdrawn"]
+    taken: set[str] = set()
+    found = []
+    for change in changes:
+        if change.state == "new":
+            for old in gone:
+                overlaps = old.told.start < change.told.end and change.told.start < old.told.end
+                same = old.told.vehicle == change.told.vehicle
+                if same and overlaps and old.incident_id not in taken:
+                    taken.add(old.incident_id)
+                    change = Change(
+                        incident_id=change.incident_id,
+                        state=change.state,
+                        told=change.told,
+                        before=change.before,
+                        replaces=old.incident_id,
+                    )
+                    break
+        found.append(change)
+    return found

@@ -1,0 +1,106 @@
+"""The sinks that a fleet's file names: some get notices, some get the state of the job."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from amad.config import Stage
+from amad.config.sinks import Secrets, Sinks
+from amad.notify.ledger import Parcel
+from amad.notify.metrics import job_metrics, push, write_textfile
+from amad.notify.published import Window
+from amad.notify.sinks import chat, http, json_lines, mail, webhook
+from amad.scores.job_log import JobLog
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channel:
+    """A sink of notices.
+
+    single: whether a parcel has one notice; else it has all notices of a job. send: sends a parcel
+    and returns what a person should know about it, mostly nothing.
+    """
+
+    name: str
+    single: bool
+    send: Callable[[Parcel], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of telling one sink. text: what was done, or why it failed."""
+
+    failed: bool
+    text: str
+
+    def __str__(self) -> str:
+        return f"failed: {self.text}" if self.failed else self.text
+
+
+def channels(sinks: Sinks, stage: Stage) -> list[Channel]:
+    """The sinks of notices that the file names; a file first, because it seldom fails."""
+    fleet, seconds, secrets = stage.fleet.name, sinks.timeout_seconds, Secrets()
+    found = []
+    if (lines := sinks.file) is not None:
+
+        def to_file(parcel: Parcel) -> str:
+            path = stage.settings.home / lines.path.replace("{fleet}", fleet)
+            json_lines.append(parcel, path)
+            return ""
+
+        found.append(Channel(name="file", single=False, send=to_file))
+    if (hook := sinks.webhook) is not None:
+
+        def to_webhook(parcel: Parcel) -> str:
+            url = hook.url.replace("{fleet}", fleet) if hook.url else ""
+            url = url or secrets.need("webhook_url", fleet)
+            webhook.post(parcel, url, secrets.need("webhook_key", fleet), seconds)
+            return ""
+
+        found.append(Channel(name="webhook", single=True, send=to_webhook))
+    if (digest := sinks.mail) is not None:
+
+        def to_mail(parcel: Parcel) -> str:
+            password = secrets.need("mail_password", fleet) if digest.user else None
+            refused = mail.send(parcel, digest, password, seconds)
+            return f"the server refused {', '.join(refused)}" if refused else ""
+
+        found.append(Channel(name="mail", single=False, send=to_mail))
+    if sinks.chat:
+
+        def to_chat(parcel: Parcel) -> str:
+            chat.send(parcel, secrets.need("chat_urls", fleet))
+            return ""
+
+        found.append(Channel(name="chat", single=False, send=to_chat))
+    return found
+
+
+def watchers(
+    sinks: Sinks, stage: Stage, jobs: list[JobLog], window: Window, outcomes: dict[str, Outcome]
+) -> dict[str, Callable[[], str]]:
+    """By sink, the work that tells it the state of the last job; the heartbeat comes last.
+
+    jobs: the logs of those that have ended, the newest last. outcomes: of the sinks before, which
+    are filled in while the work is done.
+    """
+    fleet, seconds, wanted = stage.fleet.name, sinks.timeout_seconds, sinks.prometheus
+    found: dict[str, Callable[[], str]] = {}
+    if wanted is not None:
+        state = job_metrics(stage, jobs, window, {n: not o.failed for n, o in outcomes.items()})
+        if (path := wanted.textfile) is not None:
+            place = stage.settings.home / path.replace("{fleet}", fleet)
+            found["textfile"] = lambda: write_textfile(state, place)
+        if (address := wanted.pushgateway) is not None:
+            found["pushgateway"] = lambda: push(state, address, fleet, seconds)
+    if sinks.heartbeat:
+
+        def beat() -> str:
+            if not jobs or jobs[-1].status != "done":
+                return "left out, since the last job failed"
+            if any(outcome.failed for outcome in outcomes.values()):
+                return "left out, since another sink failed"
+            http.send("GET", Secrets().need("heartbeat_url", fleet), seconds)
+            return "sent"
+
+        found["heartbeat"] = beat
+    return found

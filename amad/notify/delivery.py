@@ -1,0 +1,181 @@
+"""After a scoring job: tell every sink of the fleet what changed, each change once.
+
+A sink that fails stops neither the job nor another sink. It is told again by the next job.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from amad.config import AmadError, InterruptionError, NotifyError, Stage, usable_error
+from amad.config.console import say
+from amad.config.digest import json_digest
+from amad.config.sinks import Sinks, load_sinks
+from amad.config.wording import count
+from amad.notify.changes import brought_up_to_date, find_changes
+from amad.notify.channels import Channel, Outcome, channels, watchers
+from amad.notify.grouping import grouped
+from amad.notify.ledger import Ledger, Parcel, after, ledger_file, read_ledger
+from amad.notify.published import Window, read_window
+from amad.notify.sinks.outcome import NotTakenError, RefusedError
+from amad.notify.wording import Notice, notice_of
+from amad.scores.job_log import JobLog, job_logs, save
+
+LOCK_SECONDS = 120.0  # how long a job waits for another one that tells the same fleet's sinks
+
+
+def tell(stage: Stage, *, scored: bool = True) -> dict[str, Outcome]:
+    """Tell the fleet's sinks what changed, and return what became of each.
+
+    A fleet without a file of sinks tells nobody.
+
+    scored: whether a job has just ended; else its state (metrics, heartbeat) is not told again.
+
+    Raises:
+        NotifyError: after all else is done, the sinks that failed and why.
+        ConfigError: the file of sinks is wrong.
+    """
+    sinks = load_sinks(stage.fleet.name, stage.settings)
+    if sinks is None:
+        return {}
+    outcomes: dict[str, Outcome] = {}
+    with _lock(stage.runs, stage.fleet.name):
+        jobs = _ended(stage.runs)
+        window = read_window(stage.runs, _champion(jobs))
+        for channel in channels(sinks, stage):
+            outcomes[channel.name] = _guarded(_deliver, channel, stage, sinks, window)
+        if scored:
+            for name, work in watchers(sinks, stage, jobs, window, outcomes).items():
+                outcomes[name] = _guarded(work)
+        for name, outcome in outcomes.items():
+            say(f"{name}: {outcome}")
+        if jobs:
+            jobs[-1].sinks |= {name: str(outcome) for name, outcome in outcomes.items()}
+            save(stage.runs, jobs[-1])
+    failed = [f"{name}: {outcome.text}" for name, outcome in outcomes.items() if outcome.failed]
+    if failed:
+        raise NotifyError(
+            f"fleet {stage.fleet.name}: {count(len(failed), 'sink')} failed, and the next job, or "
+            f"'amad notify', tells them again: {'; '.join(failed)}"
+        )
+    return outcomes
+
+
+def preview(stage: Stage) -> Iterator[tuple[str, list[Notice]]]:
+    """Each sink of notices, and what it would be told now; nobody is told.
+
+    Raises:
+        ConfigError: the file of sinks is wrong.
+        DataError: the ledger of a sink is damaged.
+    """
+    sinks = load_sinks(stage.fleet.name, stage.settings)
+    if sinks is None:
+        return
+    window = read_window(stage.runs, _champion(_ended(stage.runs)))
+    for channel in channels(sinks, stage):
+        ledger = read_ledger(stage.runs, channel.name)
+        ledger = _with_news(ledger, channel, stage, sinks, window)
+        yield channel.name, [notice for parcel in ledger.parcels for notice in parcel.notices]
+
+
+def _deliver(channel: Channel, stage: Stage, sinks: Sinks, window: Window) -> str:
+    """Send what waits for the sink since an earlier job, then what is new; say what was done.
+
+    Raises:
+        NotTakenError: it is not known whether the sink has taken a parcel, which is kept.
+        RefusedError: the sink has refused parcels; the others were sent.
+    """
+    file = ledger_file(stage.runs, channel.name)
+    ledger = read_ledger(stage.runs, channel.name)
+    sent, said, refused = 0, list[str](), list[str]()
+    for fresh in (False, True):
+        if fresh and (news := _with_news(ledger, channel, stage, sinks, window)) != ledger:
+            ledger = news
+            ledger.write_file(file)
+        for parcel in ledger.parcels:
+            try:
+                said.append(channel.send(parcel))
+                sent += len(parcel.notices)
+                ledger = ledger.taken(parcel)
+            except RefusedError as error:
+                refused.append(str(error))
+                ledger = ledger.taken_back(parcel)
+            ledger.write_file(file)
+        if refused:  # what is new now is told by the next job, together with what was refused
+            break
+    done = f"{count(sent, 'notice')} sent" if sent or refused else "nothing to tell"
+    if refused:
+        raise RefusedError(f"{'; '.join(dict.fromkeys(refused))} ({done})")
+    return "; ".join([done, *filter(None, said)])
+
+
+def _with_news(
+    ledger: Ledger, channel: Channel, stage: Stage, sinks: Sinks, window: Window
+) -> Ledger:
+    """The ledger with a parcel, or a parcel per notice, of what is to be told now."""
+    told = brought_up_to_date(ledger.told, window)
+    changes = find_changes(told, window, sinks.least_level)
+    groups = grouped(changes, window)
+    report = sinks.report_url or str(stage.folder / "report.html")
+    report = report.replace("{fleet}", stage.fleet.name)
+    step = 1 if channel.single else max(1, len(groups))
+    parcels = []
+    for first in range(0, len(groups), step):
+        own = groups[first : first + step]
+        before = {c.incident_id: c.before for group in own for c in group.changes}
+        keys = [change.key for group in own for change in group.changes]
+        parcels.append(
+            Parcel(
+                key=keys[0] if channel.single else json_digest(keys),
+                notices=[notice_of(group, stage.fleet, report) for group in own],
+                before=before,
+            )
+        )
+    return ledger.with_parcels(after(told, changes), parcels)
+
+
+def _guarded(work: Callable[..., str], *arguments: object) -> Outcome:
+    """Do the work and say what became of it. A bug, and an interruption, are not caught."""
+    try:
+        return Outcome(failed=False, text=work(*arguments))
+    except InterruptionError:
+        raise
+    except (NotTakenError, RefusedError, AmadError) as error:
+        return Outcome(failed=True, text=str(error))
+    except OSError as error:
+        if (known := usable_error(error)) is None:
+            raise
+        return Outcome(failed=True, text=str(known))
+
+
+def _ended(runs: Path) -> list[JobLog]:
+    """The logs of the jobs that have ended, the newest last."""
+    return [job for job in job_logs(runs)[0] if job.ended is not None]
+
+
+def _champion(jobs: list[JobLog]) -> str | None:
+    """The version that the newest job scored with; its partitions count."""
+    return next((job.model_version for job in reversed(jobs) if job.model_version), None)
+
+
+@contextmanager
+def _lock(runs: Path, fleet: str) -> Iterator[None]:
+    """Let one job at a time tell a fleet's sinks.
+
+    Raises:
+        NotifyError: another one has done so for ``LOCK_SECONDS``.
+    """
+    runs.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(runs / "told.lock")
+    try:
+        lock.acquire(timeout=LOCK_SECONDS)
+    except Timeout:
+        raise NotifyError(
+            f"fleet {fleet}: another job is telling its sinks; 'amad notify' tells what is left"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,114 @@
+"""Changes that a person reads as one: of one vehicle, or of the whole fleet at one time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from amad.notify.changes import Change
+from amad.notify.published import Window
+
+NEAR_US = 6 * 3_600_000_000  # changes of one vehicle at most this far apart are told as one
+TOGETHER_US = 3_600_000_000  # incidents of several vehicles that begin this near begin together
+MAIN_SHARE = 0.25  # a channel counts with this share of the evidence, and the first one always
+FLEET_SHARE, FLEET_LEAST = 0.5, 3  # of the vehicles that report, and how many at the least
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Changes that are told as one. reporting: vehicles, if this is one of the whole fleet; else 0.
+
+    channels: those that all changes share, the largest share first; of a single change its own.
+    """
+
+    changes: list[Change]
+    channels: list[str]
+    reporting: int = 0
+
+    @property
+    def vehicles(self) -> list[str]:
+        """The vehicles, sorted."""
+        return sorted({change.told.vehicle for change in self.changes})
+
+
+def grouped(changes: Sequence[Change], window: Window) -> list[Group]:
+    """The changes in groups, the ones to look at first in front. Each change is in one group.
+
+    Only changes to the same state are told together, but for an incident that a new one replaces.
+    """
+    replaced = {change.replaces: change for change in changes if change.replaces}
+    main = [change for change in changes if change.incident_id not in replaced]
+    by_fleet, rest = _of_fleet(main, window)
+    groups = [*by_fleet, *(_group(own) for own in _connected(rest, _of_one_vehicle))]
+    old = {c.incident_id: c for c in changes if c.incident_id in replaced}
+    found = []
+    for group in groups:
+        more = [old[c.replaces] for c in group.changes if c.replaces]
+        found.append(
+            Group(changes=group.changes + more, channels=group.channels, reporting=group.reporting)
+        )
+    return sorted(found, key=_order)
+
+
+def _order(group: Group) -> tuple:
+    severity = max(change.told.severity for change in group.changes)
+    states = ["new", "ongoing", "over", "withdrawn"]
+    first = group.changes[0]
+    return (states.index(first.state), not group.reporting, -severity, first.key)
+
+
+def _of_fleet(changes: list[Change], window: Window) -> tuple[list[Group], list[Change]]:
+    """The groups of many vehicles, and the changes that belong to none."""
+    groups, taken = [], set[str]()
+    for own in _connected(changes, _together):
+        vehicles = {change.told.vehicle for change in own}
+        reporting = set().union(*(window.dates.get(c.told.last, frozenset()) for c in own))
+        reporting |= vehicles
+        if len(vehicles) >= max(FLEET_LEAST, FLEET_SHARE * len(reporting)):
+            groups.append(_group(own, len(reporting)))
+            taken |= {change.key for change in own}
+    return groups, [change for change in changes if change.key not in taken]
+
+
+def _group(changes: list[Change], reporting: int = 0) -> Group:
+    shared = set.intersection(*(set(change.told.channels) for change in changes))
+    weight: dict[str, float] = {}
+    for change in changes:
+        for name, share in zip(change.told.channels, change.told.shares, strict=True):
+            if name in shared:
+                weight[name] = weight.get(name, 0.0) + share
+    channels = sorted(weight, key=lambda name: (-weight[name], name))
+    return Group(changes=changes, channels=channels, reporting=reporting)
+
+
+def _connected(changes: list[Change], related) -> list[list[Change]]:
+    """The changes in sets in which each is related to another one, in their order."""
+    owner = list(range(len(changes)))
+    for a, b in combinations(range(len(changes)), 2):
+        if owner[a] != owner[b] and related(changes[a], changes[b]):
+            low, high = sorted((owner[a], owner[b]))
+            owner = [low if held == high else held for held in owner]
+    sets: dict[int, list[Change]] = {}
+    for held, change in zip(owner, changes, strict=True):
+        sets.setdefault(held, []).append(change)
+    return list(sets.values())
+
+
+def _of_one_vehicle(a: Change, b: Change) -> bool:
+    if a.told.vehicle != b.told.vehicle or a.state != b.state:
+        return False
+    apart = max(a.told.start, b.told.start) - min(a.told.end, b.told.end)
+    return apart <= NEAR_US and bool(_main(a) & _main(b))
+
+
+def _together(a: Change, b: Change) -> bool:
+    same = a.told.channels[:1] == b.told.channels[:1] != []
+    if a.state != b.state or not same:
+        return False
+    return abs(a.told.start - b.told.start) <= TOGETHER_US
+
+
+def _main(change: Change) -> set[str]:
+    """The channels that the incident is mostly about."""
+    told = change.told
+    pairs = zip(told.channels, told.shares, strict=True)
+    return {name for n, (name, share) in enumerate(pairs) if n == 0 or share >= MAIN_SHARE}

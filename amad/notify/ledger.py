@@ -1,0 +1,80 @@
+"""What each sink was told, in a small file: ``runs/<fleet>/told/<sink>.json``.
+
+A message is written here before it is sent, and removed once the other side has taken it. A job
+that is killed in between, or gets no answer, leaves it here, and the next job sends the same
+message with the same key again.
+"""
+
+from pathlib import Path
+from typing import ClassVar
+
+from amad.notify.changes import Change, Told
+from amad.notify.published import DAYS
+from amad.notify.wording import Notice
+from amad.telemetry.artifact import Artifact, Entry
+
+
+class Parcel(Entry):
+    """A message that is on its way: nobody knows yet whether the other side has taken it.
+
+    key: names it, also to the other side. before: what the sink was told of these incidents before;
+    None for an incident of which it was told nothing.
+    """
+
+    key: str
+    notices: list[Notice]
+    before: dict[str, Told | None]
+
+
+class Ledger(Artifact):
+    """What one sink was told. told: by incident, as if every parcel had arrived."""
+
+    FILE: ClassVar[str] = "told"
+    REMEDY: ClassVar[str] = (
+        f"delete it; the incidents of the newest {DAYS} days are then told once more, with the "
+        "same keys"
+    )
+    SEALED: ClassVar[bool] = True
+
+    told: dict[str, Told] = {}
+    parcels: list[Parcel] = []
+
+    def content(self) -> dict:
+        """All fields, also those that still have their default."""
+        return self.model_dump(mode="json")
+
+    def with_parcels(self, told: dict[str, Told], parcels: list[Parcel]) -> "Ledger":
+        """The ledger once these parcels are on their way."""
+        return Ledger(told=told, parcels=[*self.parcels, *parcels])
+
+    def taken(self, parcel: Parcel) -> "Ledger":
+        """The ledger once the other side has taken the parcel."""
+        return Ledger(told=self.told, parcels=[p for p in self.parcels if p.key != parcel.key])
+
+    def taken_back(self, parcel: Parcel) -> "Ledger":
+        """The ledger once it is known that the parcel was not taken and never will be.
+
+        Its changes count as not told, so the next job tells what is then to be told.
+        """
+        told = {name: item for name, item in self.told.items() if name not in parcel.before}
+        told |= {name: item for name, item in parcel.before.items() if item is not None}
+        return Ledger(told=told, parcels=[p for p in self.parcels if p.key != parcel.key])
+
+
+def ledger_file(runs: Path, sink: str) -> Path:
+    """Where the ledger of a sink lies."""
+    return runs / Ledger.FILE / f"{sink}.json"
+
+
+def read_ledger(runs: Path, sink: str) -> Ledger:
+    """The ledger of a sink; an empty one where nothing was ever told.
+
+    Raises:
+        DataError: the file is damaged; names it and the way out.
+    """
+    return Ledger.read_file(ledger_file(runs, sink)) or Ledger()
+
+
+def after(told: dict[str, Told], changes: list[Change]) -> dict[str, Told]:
+    """What the sink was told, once it is told these changes."""
+    return told | {change.incident_id: change.told for change in changes}

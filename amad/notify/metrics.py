@@ -1,0 +1,127 @@
+"""Figures of the last scoring job for Prometheus: a text file, or a Pushgateway."""
+
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+
+from amad.config import DataError, Stage
+from amad.notify.changes import RANK
+from amad.notify.published import Window
+from amad.notify.sinks import http
+from amad.scores import partitions
+from amad.scores.job_log import JobLog
+from amad.telemetry.files import staged
+from amad.telemetry.ingest_result import IngestResult
+
+QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
+
+
+class _Gauges:
+    """Gauges with the label ``fleet``, each made when its first value comes."""
+
+    def __init__(self, fleet: str) -> None:
+        self.registry = CollectorRegistry()
+        self._fleet, self._known = fleet, dict[str, Gauge]()
+
+    def set(self, name: str, meaning: str, value: float | None, **labels: str) -> None:
+        """Set ``amad_<name>``; a value that is not known is left out."""
+        if value is None:
+            return
+        if name not in self._known:
+            names = ["fleet", *labels]
+            self._known[name] = Gauge(f"amad_{name}", meaning, names, registry=self.registry)
+        self._known[name].labels(fleet=self._fleet, **labels).set(value)
+
+
+def job_metrics(
+    stage: Stage, jobs: list[JobLog], window: Window, took: dict[str, bool]
+) -> CollectorRegistry:
+    """The figures after a job.
+
+    jobs: the logs of those that have ended, the newest last. took: whether each sink of notices
+    took what it was sent.
+    """
+    gauges = _Gauges(stage.fleet.name)
+    done = [job for job in jobs if job.status == "done" and job.ended is not None]
+    if done and done[-1].ended is not None:
+        gauges.set(
+            "last_success_timestamp_seconds", "End of the last job that ended well",
+            done[-1].ended.timestamp(),
+        )  # fmt: skip
+    if jobs:
+        _of_job(gauges, jobs[-1])
+    with suppress(DataError):  # a damaged file of an earlier stage is told by `amad doctor`
+        _of_input(gauges, IngestResult.read(stage.folder))
+    open_ = [item.incident.level for item in window.incidents.values() if item.ongoing]
+    for level in RANK:
+        gauges.set("open_incidents", "Incidents that go on", open_.count(level), level=level)
+    for name, value in _quantiles(stage.runs, window).items():
+        gauges.set("score", "Quantiles of the newest date's scores", value, quantile=name)
+    for sink, well in took.items():
+        gauges.set("sink_ok", "1: the sink took what it was sent", well, sink=sink)
+    return gauges.registry
+
+
+def write_textfile(registry: CollectorRegistry, path: Path) -> str:
+    """Write the figures for the textfile collector, in one piece; say what was done.
+
+    Raises:
+        OSError: the file cannot be written; names it.
+    """
+    with staged(path) as stage:
+        stage.write_bytes(generate_latest(registry))
+        stage.chmod(0o644)  # the collector is another user
+    return f"written to {path}"
+
+
+def push(registry: CollectorRegistry, address: str, fleet: str, timeout: float) -> str:
+    """Replace the fleet's figures in a Pushgateway; raises as ``http.send`` does."""
+    url = f"{address.rstrip('/')}/metrics/job/amad/fleet/{fleet}"
+    headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+    http.send("PUT", url, timeout, data=generate_latest(registry), headers=headers)
+    return "pushed"
+
+
+def _of_job(gauges: _Gauges, job: JobLog) -> None:
+    if job.ended is not None:
+        seconds = (job.ended - job.started).total_seconds()
+        gauges.set("job_seconds", "Duration of the last job", seconds)
+    gauges.set("job_ok", "1: the last job ended well", job.status == "done")
+    gauges.set("job_dates", "Dates that the last job published", len(job.dates))
+    gauges.set("job_rows", "Rows of these dates", job.rows)
+    gauges.set("job_scored_rows", "Rows of them with a score", job.scored)
+    gauges.set("job_alarms", "Rows of them over the threshold", job.alarms)
+    gauges.set("job_incidents", "Incidents of these dates", job.incidents)
+    gauges.set("job_failed_vehicle_days", "Vehicle-days that have no scores", len(job.failed))
+    gauges.set("threshold", "Scores above it are alarms", job.threshold)
+    version = None if job.model_version is None else float(job.model_version)
+    gauges.set("model_version", "Version that the last job scored with", version)
+    gauges.set("silent_vehicles", "Silent vehicles", len(job.health.get("silent", [])))
+
+
+def _of_input(gauges: _Gauges, ingested: IngestResult | None) -> None:
+    if ingested is None:
+        return
+    if ingested.newest:
+        newest = max(datetime.fromisoformat(at).timestamp() for at in ingested.newest.values())
+        gauges.set("newest_row_timestamp_seconds", "Time of the newest row of the lake", newest)
+    share = ingested.rows_rejected / ingested.rows_in if ingested.rows_in else 0.0
+    gauges.set("refused_share", "Share of the rows that ingest refused", share)
+
+
+def _quantiles(runs: Path, window: Window) -> dict[str, float]:
+    """Quantiles of the scores of the newest date; none where nothing was scored."""
+    if not window.dates:
+        return {}
+    day = max(window.dates)
+    file = partitions.table_file(runs, "scores", window.versions[day], day)
+    score = pq.read_table(file, columns=["score"], partitioning=None)["score"]
+    if score.null_count == len(score):
+        return {}
+    values = pc.quantile(score.cast(pa.float64()), list(QUANTILES)).to_pylist()
+    return dict(zip((f"{q:g}" for q in QUANTILES), values, strict=True))

@@ -1,0 +1,158 @@
+"""The incidents that are published now, of the newest dates, each joined over its dates."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from amad.detect.incidents import Incident
+from amad.scores import partitions
+from amad.scores.checksums import Checksums
+from amad.scores.partition_manifest import PartitionManifest
+from amad.telemetry.files import read_table
+from amad.telemetry.schemas import INCIDENTS, TIMESTAMP
+
+DAYS = 14  # of what is older nobody is told, whatever a later run finds in it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """An incident as it is published now.
+
+    last: the newest date with a part of it. ongoing: no scored row of the vehicle shows its end.
+    model_version: the version that scored that date.
+    """
+
+    incident: Incident
+    last: date
+    ongoing: bool
+    model_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """The newest dates with scores, and the incidents in them.
+
+    dates: the published ones among the newest ``DAYS`` days, with the vehicles that report on each.
+    A date whose files are damaged or missing is not among them. versions: which scored each date.
+    incidents: by id.
+    """
+
+    dates: dict[date, frozenset[str]]
+    versions: dict[date, str]
+    incidents: dict[str, Published]
+
+    @property
+    def first(self) -> date | None:
+        """The first day that counts; None where nothing is published."""
+        return max(self.dates) - timedelta(days=DAYS - 1) if self.dates else None
+
+
+def read_window(runs: Path, champion: str | None) -> Window:
+    """The published incidents of the newest dates of a fleet.
+
+    champion: the version whose partition of a date counts; where there is none, the newest one's.
+    """
+    sums = Checksums(runs)
+    found = partitions.manifests(runs)
+    newest = max(found, default=None)
+    if newest is None:
+        return Window(dates={}, versions={}, incidents={})
+    first = newest - timedelta(days=DAYS - 1)
+    current = {
+        day: versions[partitions.current(versions, champion or "")]
+        for day, versions in found.items()
+        if day >= first
+    }
+    whole = {day: item for day, item in current.items() if partitions.is_whole(runs, item, sums)}
+    parts: dict[str, list[tuple[date, Incident]]] = {}
+    for day, manifest in whole.items():
+        for item in _incidents(runs, manifest):
+            parts.setdefault(item.incident_id, []).append((day, item))
+    joined = {name: _joined(own) for name, own in parts.items()}
+    last = {name: max(day for day, _ in own) for name, own in parts.items()}
+    open_ = _ongoing(runs, whole, joined, last)
+    return Window(
+        dates={day: frozenset(manifest.vehicles) for day, manifest in whole.items()},
+        versions={day: manifest.model_version for day, manifest in whole.items()},
+        incidents={
+            name: Published(
+                incident=item,
+                last=last[name],
+                ongoing=name in open_,
+                model_version=whole[last[name]].model_version,
+            )
+            for name, item in joined.items()
+        },
+    )
+
+
+def _incidents(runs: Path, manifest: PartitionManifest) -> list[Incident]:
+    file = partitions.table_file(runs, "incidents", manifest.model_version, manifest.date)
+    remedy = f"run 'amad score --date {manifest.date}' to write it again"
+    return partitions.incidents_in(read_table(file, INCIDENTS, remedy))
+
+
+def _joined(parts: Iterable[tuple[date, Incident]]) -> Incident:
+    """The parts of an incident, one per date, as one; the worst part says type and channels."""
+    items = [item for _, item in parts]
+    worst = max(items, key=lambda item: item.severity)
+    peak = max(items, key=lambda item: item.peak_score)
+    return replace(
+        worst,
+        start=min(item.start for item in items),
+        end=max(item.end for item in items),
+        peak=peak.peak,
+        peak_score=peak.peak_score,
+        alarm_rows=sum(item.alarm_rows for item in items),
+    )
+
+
+def _ongoing(
+    runs: Path,
+    whole: Mapping[date, PartitionManifest],
+    incidents: Mapping[str, Incident],
+    last: Mapping[str, date],
+) -> set[str]:
+    """The ids of the incidents whose end no scored row shows: nothing is known of what follows.
+
+    An incident goes on in a row at most ``gap_us`` after its end. So a scored row later than that,
+    which did not become part of it, ends it.
+    """
+    newest: dict[str, str] = {}  # of each vehicle, its last incident
+    for name, item in incidents.items():
+        held = newest.get(item.vehicle)
+        if held is None or (item.end, name) > (incidents[held].end, held):
+            newest[item.vehicle] = name
+    after = {
+        vehicle: incidents[name].end + whole[last[name]].gap_us for vehicle, name in newest.items()
+    }
+    open_ = dict(newest)
+    for day in sorted(whole):
+        wanted = [vehicle for vehicle, name in open_.items() if last[name] <= day]
+        if not wanted:
+            continue
+        file = partitions.table_file(runs, "scores", whole[day].model_version, day)
+        for vehicle, us in _last_scored(file, wanted, min(after[v] for v in wanted)).items():
+            if us >= after[vehicle]:
+                del open_[vehicle]
+    return set(open_.values())
+
+
+def _last_scored(file: Path, vehicles: list[str], start: int) -> dict[str, int]:
+    """The newest scored row (us) of each of the vehicles that has one from ``start`` on."""
+    table = pq.read_table(
+        file,
+        columns=["vehicle", "timestamp"],
+        filters=(pc.field("vehicle").isin(vehicles))
+        & (pc.field("timestamp") >= pa.scalar(start, TIMESTAMP))
+        & (pc.field("status") == "scored"),
+        partitioning=None,
+    )
+    newest = table.group_by("vehicle").aggregate([("timestamp", "max")])
+    us = newest["timestamp_max"].cast(pa.int64()).to_pylist()
+    return dict(zip(newest["vehicle"].to_pylist(), us, strict=True))

@@ -1,0 +1,79 @@
+"""Requests to a server, repeated with growing pauses while it is in trouble.
+
+An address may be a secret, so an error says the host and what happened, and never the address.
+"""
+
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from amad.notify.sinks.outcome import NotTakenError, RefusedError
+
+ATTEMPTS = 4  # of one request in one job
+PAUSE_SECONDS = 1.0  # before the second attempt is repeated; it doubles each time
+LONGEST_PAUSE = 30  # also if the server asks for a longer one
+IN_TROUBLE = (408, 425, 429, 500, 502, 503, 504)  # the same request may be taken later
+
+
+def send(
+    method: str,
+    url: str,
+    timeout: float,
+    *,
+    data: bytes | None = None,
+    headers: dict[str, str] | None = None,
+) -> None:
+    """Send one request until it is taken or ``ATTEMPTS`` are used up.
+
+    Raises:
+        RefusedError: the server answered that it does not take this request.
+        NotTakenError: no answer, or one that says that the server is in trouble.
+    """
+    host = urlsplit(url).hostname or "the server"
+    retry = Retry(
+        total=ATTEMPTS - 1,
+        backoff_factor=PAUSE_SECONDS,
+        backoff_max=LONGEST_PAUSE,
+        retry_after_max=LONGEST_PAUSE,
+        status_forcelist=IN_TROUBLE,
+        allowed_methods=None,
+        raise_on_status=False,
+        redirect=False,
+    )
+    with requests.Session() as session:
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, HTTPAdapter(max_retries=retry))
+        try:
+            answer = session.request(
+                method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False
+            )
+        except requests.exceptions.SSLError:
+            raise NotTakenError(f"{host} has no certificate that this machine trusts") from None
+        except requests.exceptions.RequestException as error:
+            raise NotTakenError(f"{host} {_trouble(error, timeout)}") from None
+    status = answer.status_code
+    if status in IN_TROUBLE:
+        raise NotTakenError(f"{host} answered {status}, {ATTEMPTS} times")
+    if not 200 <= status < 300:
+        raise RefusedError(f"{host} answered {status}")
+
+
+def _trouble(error: requests.exceptions.RequestException, timeout: float) -> str:
+    """What happened, from the kinds of the errors alone: their texts hold the address."""
+    chain = set[str]()
+    at: BaseException | None = error
+    while at is not None and len(chain) < 20:
+        chain.add(type(at).__name__)
+        inner = [getattr(at, "reason", None), *at.args]
+        at = next((item for item in inner if isinstance(item, BaseException)), None)
+    if {"ReadTimeout", "ReadTimeoutError"} & chain:
+        return f"did not answer within {timeout:g} s, {ATTEMPTS} times"
+    if {"InvalidURL", "InvalidSchema", "MissingSchema", "LocationParseError"} & chain:
+        return "has an address that cannot be used"
+    if "NameResolutionError" in chain:
+        return "is not known by that name"
+    if {"NewConnectionError", "ConnectTimeoutError", "ConnectTimeout"} & chain:
+        return f"cannot be reached, {ATTEMPTS} times"
+    return f"broke off the connection, {ATTEMPTS} times"

@@ -1,0 +1,109 @@
+"""One mail per job: all notices as plain text and as HTML."""
+
+import smtplib
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.utils import format_datetime
+from html import escape
+
+from amad.config.sinks import Mail
+from amad.notify.ledger import Parcel
+from amad.notify.sinks.outcome import NotTakenError, RefusedError
+from amad.notify.wording import Notice, plain_text, subject
+
+# Later the same mail may be taken: a mailbox is full, the server asks for patience.
+FOR_NOW = range(400, 500)
+
+
+def send(parcel: Parcel, mail: Mail, password: str | None, timeout: float) -> list[str]:
+    """Send the parcel as one mail; return the addresses that the server refused.
+
+    The mail's ``Message-ID`` is made of the parcel's key, so a mail that is sent twice because its
+    answer was lost has the same one, by which mail programs show it once.
+
+    Raises:
+        RefusedError: the server answered that it does not take this mail.
+        NotTakenError: no answer, or one that says that it may be taken later.
+    """
+    message = compose(parcel, mail)
+    try:
+        with _connected(mail, timeout) as server:
+            if mail.security == "starttls":
+                server.starttls(context=ssl.create_default_context())
+            if mail.user is not None:
+                server.login(mail.user, password or "")
+            return sorted(server.send_message(message))
+    except smtplib.SMTPRecipientsRefused as error:
+        codes = [code for code, _ in error.recipients.values()]
+        kind = NotTakenError if any(code in FOR_NOW for code in codes) else RefusedError
+        raise kind(f"{mail.host} refused every address ({codes[0]})") from None
+    except smtplib.SMTPAuthenticationError as error:
+        raise NotTakenError(
+            f"{mail.host} did not let {mail.user} log in ({error.smtp_code}); see "
+            "AMAD_NOTIFY_MAIL_PASSWORD"
+        ) from None
+    except smtplib.SMTPResponseException as error:
+        kind = NotTakenError if error.smtp_code in FOR_NOW or error.smtp_code < 0 else RefusedError
+        raise kind(f"{mail.host} answered {error.smtp_code}") from None
+    except smtplib.SMTPNotSupportedError:
+        what = "STARTTLS" if mail.security == "starttls" else "a log-in"
+        raise NotTakenError(
+            f"{mail.host} does not offer {what}; see mail.security and mail.user"
+        ) from None
+    except TimeoutError:
+        raise NotTakenError(f"{mail.host} did not answer within {timeout:g} s") from None
+    except (OSError, smtplib.SMTPException) as error:
+        raise NotTakenError(
+            f"{mail.host}:{mail.port} cannot be reached, or broke off ({type(error).__name__})"
+        ) from None
+
+
+def compose(parcel: Parcel, mail: Mail) -> EmailMessage:
+    """The mail of a parcel."""
+    notices = parcel.notices
+    message = EmailMessage()
+    message["Subject"] = subject(notices, notices[0].fleet)
+    message["From"] = mail.sender
+    message["To"] = ", ".join(mail.to)
+    message["Date"] = format_datetime(datetime.now(UTC))
+    message["Message-ID"] = f"<{parcel.key}@{mail.sender.partition('@')[2]}>"
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(plain_text(notices))
+    message.add_alternative(html(notices), subtype="html")
+    return message
+
+
+def html(notices: list[Notice]) -> str:
+    """The notices as a page of HTML that loads nothing."""
+    blocks = []
+    for notice in notices:
+        lines = "".join(f"<li>{escape(line)}</li>" for line in notice.sentences[:-1])
+        blocks.append(f"<h3>{escape(notice.headline)}</h3>\n<ul>{lines}</ul>")
+    report = notices[0].report
+    link = f'<a href="{escape(report)}">{escape(report)}</a>' if "://" in report else escape(report)
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"></head>'
+        '<body style="font-family: sans-serif">\n'
+        + "\n".join(blocks)
+        + f"\n<p>Report: {link}</p>\n</body></html>\n"
+    )
+
+
+@contextmanager
+def _connected(mail: Mail, timeout: float) -> Iterator[smtplib.SMTP]:
+    """A connection; what goes wrong in the farewell does not undo a mail that was taken."""
+    server: smtplib.SMTP
+    if mail.security == "tls":
+        context = ssl.create_default_context()
+        server = smtplib.SMTP_SSL(mail.host, mail.port, timeout=timeout, context=context)
+    else:
+        server = smtplib.SMTP(mail.host, mail.port, timeout=timeout)
+    try:
+        yield server
+        with suppress(OSError, smtplib.SMTPException):
+            server.quit()
+    finally:
+        server.close()

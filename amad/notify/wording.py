@@ -1,0 +1,227 @@
+"""Notices: the sentences that a reliability engineer gets, and the same facts for a program."""
+
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from amad.config import Fleet
+from amad.config.wording import count, some
+from amad.detect.incidents import LEVELS
+from amad.notify.changes import RANK, Change, State, Told
+from amad.notify.grouping import Group
+from amad.report.page_text import machine_time, moment, share, span
+from amad.telemetry.artifact import Entry
+
+LISTED = 10  # incidents of a group that are listed one by one
+MEANING = {
+    "first_move": "a channel that never moved in training has moved",
+    "stuck": "one value for much longer than ever before",
+    "noise_burst": "the steps between rows are much larger than before",
+    "spike": "a few rows far away from their neighbours",
+    "level_shift": "a step to another level",
+    "drift": "a ramp",
+    "relation": "each channel looks ordinary, but what they do together does not",
+}
+AFTER = {
+    "new": "new incident",
+    "ongoing": "known incident, now worse or going on again",
+    "over": "incident over",
+    "withdrawn": "incident withdrawn",
+}
+
+
+class NoticeIncident(Entry):
+    """One incident of a notice, for a program. key: of its change. Times: ISO 8601, UTC.
+
+    ongoing: no row yet shows its end. replaces: the withdrawn incident that it stands for.
+    """
+
+    key: str
+    incident_id: str
+    state: State
+    vehicle: str
+    vehicle_class: str
+    start: str
+    end: str
+    ongoing: bool
+    severity: float
+    level: str
+    type: str
+    channels: list[str]
+    shares: list[float]
+    model_version: str
+    replaces: str | None = None
+
+
+class Notice(Entry):
+    """What is told as one. key: of its first change; the same key is never used for another notice.
+
+    level: of the worst incident. vehicles_reporting: for an incident of the whole fleet, else None.
+    """
+
+    key: str
+    fleet: str
+    state: State
+    level: str
+    headline: str
+    sentences: list[str]
+    report: str
+    vehicles_reporting: int | None = None
+    incidents: list[NoticeIncident] = Field(min_length=1)
+
+
+def notice_of(group: Group, fleet: Fleet, report: str) -> Notice:
+    """The notice of a group. report: path or address of the page that shows the incidents."""
+    first = group.changes[0]
+    main = [change for change in group.changes if change.state == first.state]
+    worst = max(main, key=lambda change: (RANK[change.told.level], change.told.severity))
+    return Notice(
+        key=first.key,
+        fleet=fleet.name,
+        state=first.state,
+        level=worst.told.level,
+        headline=_headline(group, main, worst, fleet),
+        sentences=[*_sentences(group, main, worst, fleet), f"Report: {report}"],
+        report=report,
+        vehicles_reporting=group.reporting or None,
+        incidents=[_for_programs(change) for change in group.changes],
+    )
+
+
+def subject(notices: Sequence[Notice], fleet: str) -> str:
+    """The subject of a digest: how many of which state, and the worst level."""
+    parts = []
+    for state, name in (("new", "new"), ("ongoing", "changed"), ("over", "over"),
+                        ("withdrawn", "withdrawn")):  # fmt: skip
+        many = sum(i.state == state for notice in notices for i in notice.incidents)
+        parts += [f"{many:,} {name}"] if many else []
+    worst = max(
+        (n.level for n in notices if n.state != "withdrawn"), key=RANK.__getitem__, default=None
+    )
+    return f"amad {fleet}: incidents {', '.join(parts)}" + (f"; worst {worst}" if worst else "")
+
+
+def plain_text(notices: Sequence[Notice]) -> str:
+    """The notices as text, the report named once at the end."""
+    blocks = []
+    for number, notice in enumerate(notices, 1):
+        body = notice.sentences[:-1]
+        blocks.append("\n".join([f"{number}. {notice.headline}", *(f"   {s}" for s in body)]))
+    return "\n\n".join([*blocks, notices[0].sentences[-1]]) + "\n"
+
+
+def _headline(group: Group, main: list[Change], worst: Change, fleet: Fleet) -> str:
+    state, level = main[0].state, worst.told.level
+    if group.reporting:
+        vehicles = {change.told.vehicle for change in main}
+        where = f"{len(vehicles)} of {count(group.reporting, 'vehicle')}"
+        on = _title(group.channels[0], fleet)
+        return f"Whole fleet: {AFTER[state]} on {where} at the same time, on {on}; worst {level}"
+    vehicle = main[0].told.vehicle
+    if len(main) > 1:
+        return f"{vehicle}: {AFTER[state]}, {len(main)} on the same sensors; worst {level}"
+    going = "; still going on" if main[0].ongoing and state in ("new", "ongoing") else ""
+    was = {"withdrawn": f"; it was {level}"}.get(state, f"; {level}")
+    return f"{vehicle}: {AFTER[state]}{was}{going}"
+
+
+def _sentences(group: Group, main: list[Change], worst: Change, fleet: Fleet) -> list[str]:
+    state, told = main[0].state, worst.told
+    found = []
+    if state == "withdrawn":
+        found.append(
+            f"A later run scored {'its date' if len(main) == 1 else 'their dates'} again and no "
+            "longer finds it; its rows have changed, or another version of the model scored them."
+        )
+    if group.reporting:
+        found.append(
+            f"Vehicles: {some(group.vehicles, LISTED)}. Look first at what they share, such as "
+            "units, software or the export of the data, and then at each vehicle."
+        )
+    if len(main) == 1:
+        found.append(_when(main[0]))
+    else:
+        found += [f"{c.told.vehicle}: {_when(c)} Level {c.told.level}." for c in main[:LISTED]]
+        if len(main) > LISTED:
+            found.append(f"And {len(main) - LISTED:,} more.")
+    if state != "withdrawn":
+        found.append(_severity(main, worst))
+        found.append(f"Sensors: {_sensors(group, main, told, fleet)}.")
+        found.append(f"Type: {told.type}{_meaning(told.type)}.")
+    for change in main:
+        if change.replaces:
+            found.append(
+                f"It replaces incident {change.replaces}, told before, which a later run no longer "
+                "finds."
+            )
+    ids = some([change.incident_id for change in main], LISTED)
+    return [*found, f"Incident {ids}, model version {told.model_version}."]
+
+
+def _when(change: Change) -> str:
+    """Since when, or how long it lasted."""
+    told = change.told
+    start, end = moment(told.start, seconds=False), moment(told.end, seconds=False)
+    if change.state == "withdrawn":
+        return f"It had been told from {start} to {end} UTC."
+    if change.ongoing:
+        return f"It began on {start} UTC and goes on in the newest scored row, {end} UTC."
+    return f"It lasted {span(told.end - told.start)}, from {start} to {end} UTC, and is over."
+
+
+def _severity(main: list[Change], worst: Change) -> str:
+    told = worst.told
+    bounds = {name: (least, upper) for (least, name), upper in _with_upper()}
+    least, upper = bounds[told.level]
+    where = f"from {least:g} on" if upper is None else f"from {least:g} to below {upper:g}"
+    before = worst.before if len(main) == 1 and worst.state != "new" else None
+    changed = before is not None and before.level != told.level
+    was = f"; it was told as {before.level}" if before is not None and changed else ""
+    of = "Severity" if len(main) == 1 else f"Worst severity, of {told.vehicle}:"
+    return f"{of} {told.severity:g} of 100; level {told.level} is {where}{was}."
+
+
+def _with_upper() -> list[tuple[tuple[float, str], float | None]]:
+    """Each level with the lower bound of the next one."""
+    return list(zip(LEVELS, [None, *(least for least, _ in LEVELS)], strict=False))
+
+
+def _sensors(group: Group, main: list[Change], told: Told, fleet: Fleet) -> str:
+    """The channels with their shares; of several incidents those that they have in common."""
+    if len(main) > 1 and group.channels:
+        return f"{some([_title(name, fleet) for name in group.channels])} (in all of them)"
+    pairs = zip(told.channels, told.shares, strict=True)
+    return ", ".join(f"{_title(name, fleet)} {share(part)}" for name, part in pairs) + (
+        " of the evidence"
+    )
+
+
+def _meaning(kind: str) -> str:
+    return f", {MEANING[kind]}" if kind in MEANING else ""
+
+
+def _title(name: str, fleet: Fleet) -> str:
+    """The channel's name for people, with its own name where that differs."""
+    title = next((c.title for c in fleet.channels if c.name == name), name)
+    return title if title in (name, name.removeprefix("Vehicle.")) else f"{title} ({name})"
+
+
+def _for_programs(change: Change) -> NoticeIncident:
+    told = change.told
+    return NoticeIncident(
+        key=change.key,
+        incident_id=change.incident_id,
+        state=change.state,
+        vehicle=told.vehicle,
+        vehicle_class=told.vehicle_class,
+        start=machine_time(told.start),
+        end=machine_time(told.end),
+        ongoing=change.ongoing,
+        severity=told.severity,
+        level=told.level,
+        type=told.type,
+        channels=told.channels,
+        shares=told.shares,
+        model_version=told.model_version,
+        replaces=change.replaces,
+    )

@@ -1,0 +1,291 @@
+"""A fleet whose published incidents a test writes night by night, and real servers to tell.
+
+The servers run on loopback in threads of the test's process. Each can be told to fail: ``500`` or
+``451``, ``hang`` (no answer), ``lost`` (the message is taken, and the answer is not sent) and
+``400`` or ``554`` (never taken).
+"""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from email import message_from_bytes
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import yaml
+from report_kit import stage_of, write_fleet
+
+from amad.config import Fleet, Settings, Stage
+from amad.detect.incidents import Incident, incident_id, level_of
+from amad.scores import partitions
+from amad.scores.job_log import JobLog, save
+from amad.scores.partition_manifest import Provenance
+from amad.telemetry.schemas import SCORES, TIMESTAMP
+
+DAY = date(2026, 1, 10)
+MINUTE = 60_000_000
+HOUR = 60 * MINUTE
+GAP = 30 * MINUTE
+COOLANT, SPEED, VOLTAGE = "Vehicle.Coolant", "Vehicle.Speed", "Vehicle.Voltage"
+HOST = "127.0.0.1"
+
+
+def at(n: int, hour: float = 0.0) -> int:
+    """Microseconds of an hour of night ``n``, counted from ``DAY``."""
+    start = datetime(DAY.year, DAY.month, DAY.day, tzinfo=UTC) + timedelta(days=n)
+    return round(start.timestamp()) * 1_000_000 + round(hour * HOUR)
+
+
+def an_incident(
+    vehicle: str = "van-1",
+    night: int = 0,
+    hour: float = 7.0,
+    hours: float = 0.5,
+    severity: float = 60.0,
+    channels: dict[str, float] | None = None,
+    **changes: object,
+) -> Incident:
+    """An incident of the fleet ``kit``; on the coolant, where no channels are given."""
+    channels = channels or {COOLANT: 0.7, SPEED: 0.2}
+    start = at(night, hour)
+    made = Incident(
+        incident_id=incident_id("kit", vehicle, start),
+        vehicle=vehicle,
+        vehicle_class="all",
+        start=start,
+        end=start + round(hours * HOUR),
+        peak=start,
+        peak_score=8.0,
+        severity=severity,
+        level=level_of(severity),
+        type="level_shift",
+        alarm_rows=10,
+        channels=tuple(channels),
+        shares=tuple(channels.values()),
+    )
+    return replace(made, **changes)
+
+
+@dataclass
+class Yard:
+    """A home with the fleet ``kit`` and what a scoring job leaves there."""
+
+    home: Path
+    vehicles: list[str] = field(default_factory=lambda: ["van-1", "van-2", "van-3", "van-4"])
+
+    def __post_init__(self) -> None:
+        self.fleet: Fleet = write_fleet(self.home)
+        self.settings = Settings(home=self.home)
+        (self.home / "params.yaml").write_text("fleets: [kit]\n", encoding="utf-8")
+
+    @property
+    def stage(self) -> Stage:
+        return stage_of(self.fleet, self.settings)
+
+    @property
+    def runs(self) -> Path:
+        return self.settings.runs_dir("kit")
+
+    def sinks(self, **content: object) -> None:
+        """Write ``conf/notify/kit.yaml``."""
+        path = self.home / "conf" / "notify" / "kit.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(content), encoding="utf-8")
+
+    def publish(
+        self, night: int, *incidents: Incident, until: float = 24.0, version: str = "1"
+    ) -> None:
+        """Publish a date and the log of its job. until: the hour of each vehicle's newest row."""
+        day = DAY + timedelta(days=night)
+        us_T = np.arange(at(night), at(night, until), 10 * MINUTE)
+        tables = [self._scores(vehicle, us_T, incidents) for vehicle in self.vehicles]
+        item = partitions.VehicleDay(rows=len(us_T), history=(), quarantined=False, inputs="i")
+        partitions.publish(
+            self.runs,
+            version,
+            day,
+            tables=[lambda table=table: table for table in tables],
+            incidents=list(incidents),
+            vehicles=dict.fromkeys(self.vehicles, item),
+            provenance=Provenance(
+                detector="d", history_us=0, gap_us=GAP, inputs="i", carried="c", made_null={},
+                unmeasured={},
+            ),
+        )  # fmt: skip
+        self.log(night, version, rows=len(us_T) * len(self.vehicles), incidents=len(incidents))
+
+    def log(self, night: int, version: str = "1", **changes: object) -> JobLog:
+        """Write the log of a job that ended well."""
+        started = datetime(DAY.year, DAY.month, DAY.day, 4, tzinfo=UTC) + timedelta(days=night + 1)
+        values = {
+            "id": f"{started:%Y%m%dT%H%M%S}-{version}", "fleet": "kit", "status": "done",
+            "started": started, "ended": started + timedelta(seconds=90), "threshold": 5.0,
+            "model_version": version, "dates": [DAY + timedelta(days=night)],
+        }  # fmt: skip
+        log = JobLog(**values | changes)
+        save(self.runs, log)
+        return log
+
+    @staticmethod
+    def _scores(vehicle: str, us_T: np.ndarray, incidents: tuple[Incident, ...]) -> pa.Table:
+        alarm_T = np.zeros(len(us_T), bool)
+        for item in incidents:
+            if item.vehicle == vehicle:
+                alarm_T |= (us_T >= item.start) & (us_T < item.end)
+        rows = len(us_T)
+        return pa.table(
+            [
+                pa.array([vehicle] * rows, pa.string()),
+                pa.array(us_T, pa.int64()).view(TIMESTAMP),
+                pa.array(np.where(alarm_T, 7.0, 1.0).astype(np.float32)),
+                pa.array(alarm_T),
+                pa.array(np.zeros(rows, bool)),
+                pa.array(["scored"] * rows),
+                pa.array([[]] * rows, SCORES.field("top_channels").type),
+                pa.array([[]] * rows, SCORES.field("top_shares").type),
+            ],
+            schema=SCORES,
+        )
+
+
+@dataclass
+class Request:
+    """A request that a server got. taken: whether it kept what it got."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    taken: bool
+
+    @property
+    def json(self) -> dict:
+        return json.loads(self.body)
+
+
+class HttpServer:
+    """A real HTTP server. fail: how it answers the next requests, in order; then it is well."""
+
+    def __init__(self) -> None:
+        self.got: list[Request] = []
+        self.fail: list[str] = []
+        self._gone = threading.Event()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                outer._answer(self)
+
+            do_GET = do_PUT = do_POST
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer((HOST, 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self._server.server_port}"
+
+    @property
+    def taken(self) -> list[Request]:
+        """The messages that it has, each key once, as a receiver that knows the keys has them."""
+        found: dict[str, Request] = {}
+        for request in self.got:
+            if request.taken:
+                found.setdefault(request.headers.get("idempotency-key", request.path), request)
+        return list(found.values())
+
+    def close(self) -> None:
+        self._gone.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _answer(self, request: BaseHTTPRequestHandler) -> None:
+        body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        how = self.fail.pop(0) if self.fail else "200"
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        taken = how in ("200", "lost")
+        self.got.append(Request(request.command, request.path, headers, body, taken))
+        if how == "hang":
+            self._gone.wait(20)
+        if how in ("hang", "lost"):
+            request.close_connection = True
+            request.connection.shutdown(socket.SHUT_RDWR)
+            return
+        request.send_response(int(how))
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+
+
+class SmtpServer:
+    """A real SMTP server. fail: as of the HTTP server."""
+
+    def __init__(self) -> None:
+        from aiosmtpd.controller import Controller
+
+        self.got: list[Message] = []
+        self.fail: list[str] = []
+        outer = self
+
+        class Handler:
+            async def handle_DATA(self, server, session, envelope) -> str:
+                how = outer.fail.pop(0) if outer.fail else "250"
+                if how in ("250", "lost"):
+                    outer.got.append(message_from_bytes(envelope.content))
+                if how == "lost":
+                    server.transport.abort()
+                if how == "hang":
+                    import asyncio
+
+                    await asyncio.sleep(1.0)
+                return {"250": "250 taken", "451": "451 later", "554": "554 never"}.get(
+                    how, "250 x"
+                )
+
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            self.port: int = probe.getsockname()[1]
+        self._controller = Controller(Handler(), hostname=HOST, port=self.port)
+        self._controller.start()
+
+    @property
+    def ids(self) -> list[str]:
+        return [str(message["Message-ID"]) for message in self.got]
+
+    def close(self) -> None:
+        self._controller.stop()
+
+    def mail(self, **changes: object) -> dict:
+        """The section ``mail`` for this server."""
+        return {
+            "host": HOST, "port": self.port, "security": "none", "sender": "amad@fleet.example",
+            "to": ["night@fleet.example"],
+        } | changes  # fmt: skip
+
+
+@contextmanager
+def closing(server) -> Iterator:
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def text_of(message: Message, kind: str = "plain") -> str:
+    """The part of a mail that is text/plain or text/html."""
+    part = next(p for p in message.walk() if p.get_content_type() == f"text/{kind}")
+    return part.get_payload(decode=True).decode()

@@ -1,0 +1,279 @@
+"""Which changes of incidents are told, as what they are grouped, and in which words."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from notify_kit import COOLANT, DAY, SPEED, VOLTAGE, Yard, an_incident, at
+
+from amad.detect.incidents import level_of
+from amad.notify.changes import brought_up_to_date, find_changes
+from amad.notify.grouping import grouped
+from amad.notify.ledger import after
+from amad.notify.published import DAYS, Published, Window, read_window
+from amad.notify.wording import notice_of, plain_text, subject
+
+FLEET = frozenset({"van-1", "van-2", "van-3", "van-4"})
+
+
+@pytest.fixture
+def yard(tmp_path) -> Yard:
+    return Yard(tmp_path / "home")
+
+
+def window(*published: Published, nights: int = 1, vehicles: frozenset = FLEET) -> Window:
+    dates = {DAY + timedelta(days=n): vehicles for n in range(nights)}
+    return Window(
+        dates=dates,
+        versions=dict.fromkeys(dates, "1"),
+        incidents={item.incident.incident_id: item for item in published},
+    )
+
+
+def published(incident=None, ongoing: bool = False, night: int = 0) -> Published:
+    last = DAY + timedelta(days=night)
+    return Published(
+        incident=incident or an_incident(), last=last, ongoing=ongoing, model_version="1"
+    )
+
+
+def told_after(told: dict, now: Window, least: str = "low") -> tuple[list, dict]:
+    told = brought_up_to_date(told, now)
+    changes = find_changes(told, now, least)
+    return changes, after(told, changes)
+
+
+def history(*windows: Window) -> list[list[str]]:
+    """The states that are told in each of the windows, one after the other."""
+    told, states = {}, []
+    for now in windows:
+        changes, told = told_after(told, now)
+        states.append([change.state for change in changes])
+        assert told_after(told, now)[0] == [], "nothing is told twice"
+    return states
+
+
+def test_an_incident_is_told_when_it_is_new_worse_and_over():
+    low, high = an_incident(severity=10), an_incident(severity=80)
+    assert history(
+        window(published(low, ongoing=True)),
+        window(published(low, ongoing=True)),
+        window(published(high, ongoing=True)),
+        window(published(low, ongoing=True)),
+        window(published(high, ongoing=True)),
+        window(published(high)),
+        window(published(high)),
+    ) == [["new"], [], ["ongoing"], [], [], ["over"], []]
+
+
+def test_one_that_was_over_when_it_was_found_is_told_once():
+    assert history(window(published()), window(published())) == [["new"], []]
+    worse = window(published(an_incident(severity=90)))
+    assert history(window(published()), worse) == [["new"], ["over"]]
+
+
+def test_one_that_goes_on_after_all_is_told():
+    assert history(window(published()), window(published(ongoing=True)), window(published())) == [
+        ["new"],
+        ["ongoing"],
+        ["over"],
+    ]
+
+
+def test_one_that_a_later_run_does_not_find_is_withdrawn_and_may_come_back():
+    there, gone = window(published()), window()
+    assert history(there, gone, gone, there, gone) == [
+        ["new"], ["withdrawn"], [], ["new"], ["withdrawn"],
+    ]  # fmt: skip
+    told, keys = {}, []
+    for now in (there, gone, there, gone):
+        changes, told = told_after(told, now)
+        keys += [change.key for change in changes]
+    assert len(set(keys)) == 4, "the other side does not take the second one for a repetition"
+
+
+def test_a_date_that_is_not_published_withdraws_nothing():
+    """Its files are damaged, or another run is writing them."""
+    without = Window(
+        dates={DAY + timedelta(days=1): FLEET},
+        versions={DAY + timedelta(days=1): "1"},
+        incidents={},
+    )
+    assert history(window(published()), without) == [["new"], []]
+
+
+def test_what_is_old_is_neither_told_nor_withdrawn():
+    long_ago = window(published())
+    later = Window(
+        dates={DAY + timedelta(days=n): FLEET for n in (0, DAYS)},
+        versions={},
+        incidents={},
+    )
+    assert history(long_ago, later) == [["new"], []]
+    _, told = told_after({}, long_ago)
+    assert brought_up_to_date(told, later) == {}
+
+
+def test_one_that_goes_on_for_weeks_stays_known():
+    nights = [window(published(ongoing=True, night=n), nights=n + 1) for n in range(0, 3 * DAYS, 4)]
+    assert history(*nights) == [["new"], *[[]] * (len(nights) - 1)]
+
+
+def test_below_the_least_level_nobody_is_told_until_it_is_reached():
+    low, high = published(an_incident(severity=10)), published(an_incident(severity=60))
+    told = {}
+    states = []
+    for now in (window(low), window(high), window(low), window()):
+        changes, told = told_after(told, now, "high")
+        states.append([change.state for change in changes])
+    assert states == [[], ["new"], [], ["withdrawn"]]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 99)), max_size=12))
+def test_after_any_history_the_ledger_says_what_is_published(nights):
+    told = {}
+    for there, ongoing, severity in nights:
+        item = an_incident(severity=severity, level=level_of(severity))
+        now = window(*[published(item, ongoing)] * there)
+        changes, told = told_after(told, now)
+        assert len(changes) <= 1
+        state = told[item.incident_id].state if told else None
+        assert state == ("open" if ongoing else "over") if there else state in (None, "withdrawn")
+
+
+def groups(*changes_of: Published, vehicles: frozenset = FLEET) -> list:
+    now = window(*changes_of, vehicles=vehicles)
+    return grouped(find_changes({}, now, "low"), now)
+
+
+def test_incidents_of_one_vehicle_on_shared_channels_within_hours_are_one():
+    near = [an_incident(hour=h) for h in (7, 9, 14)]  # each within 6 hours of the next
+    other = an_incident(hour=8, channels={VOLTAGE: 0.9})
+    far, elsewhere = an_incident(hour=23), an_incident(vehicle="van-2", hour=12)
+    found = groups(*(published(i) for i in [*near, other, far, elsewhere]))
+    sizes = sorted(len(group.changes) for group in found)
+    assert sizes == [1, 1, 1, 3]
+    (three,) = (group for group in found if len(group.changes) == 3)
+    assert three.channels[0] == COOLANT and three.vehicles == ["van-1"] and not three.reporting
+
+
+@pytest.mark.parametrize(("affected", "whole"), [(4, True), (3, True), (2, False)])
+def test_the_same_channel_on_many_vehicles_at_one_time_is_one_of_the_fleet(affected, whole):
+    found = groups(
+        *(published(an_incident(f"van-{n + 1}", hour=7 + n / 4)) for n in range(affected))
+    )
+    assert len(found) == (1 if whole else affected)
+    if whole:
+        notice = notice_of(found[0], kit_fleet(), "report.html")
+        assert notice.headline.startswith(
+            f"Whole fleet: new incident on {affected} of 4 vehicles at the same time"
+        )
+        assert "on Coolant temperature (Vehicle.Coolant)" in notice.headline
+        assert notice.vehicles_reporting == 4 and len(notice.incidents) == affected
+
+
+def test_three_of_twelve_vehicles_are_not_the_fleet():
+    many = frozenset(f"van-{n}" for n in range(12))
+    found = groups(*(published(an_incident(f"van-{n}")) for n in range(3)), vehicles=many)
+    assert [group.reporting for group in found] == [0, 0, 0]
+
+
+def test_other_channels_or_another_time_are_not_the_same():
+    found = groups(
+        published(an_incident("van-1")),
+        published(an_incident("van-2", hour=12)),
+        published(an_incident("van-3", channels={SPEED: 0.8, COOLANT: 0.2})),
+    )
+    assert len(found) == 3
+
+
+def test_one_that_moved_replaces_the_old_one_in_one_notice():
+    old, new = an_incident(), an_incident(hour=7.1)
+    _, told = told_after({}, window(published(old)))
+    now = window(published(new))
+    (group,) = grouped(find_changes(told, now, "low"), now)
+    notice = notice_of(group, kit_fleet(), "report.html")
+    assert notice.state == "new" and len(notice.incidents) == 2
+    assert any(f"replaces incident {old.incident_id}" in line for line in notice.sentences)
+
+
+def kit_fleet():
+    """The fleet file of the kit, without a home."""
+    from amad.config import Channel, Fleet
+
+    channels = [
+        Channel(name=COOLANT, label="Coolant temperature"), Channel(name=SPEED, label="Speed"),
+        Channel(name=VOLTAGE),
+    ]  # fmt: skip
+    source = {"format": "parquet", "files": [{"glob": "*"}]}
+    return Fleet(name="kit", channels=channels, source=source)
+
+
+def test_a_notice_says_what_a_person_acts_on():
+    (group,) = groups(published(an_incident(severity=62.0), ongoing=True))
+    notice = notice_of(group, kit_fleet(), "data/kit/report.html")
+    assert notice.headline == "van-1: new incident; high; still going on"
+    text = plain_text([notice])
+    for words in (
+        "It began on 2026-01-10 07:00 UTC and goes on in the newest scored row",
+        "Severity 62 of 100; level high is from 50 to below 75.",
+        "Sensors: Coolant temperature (Vehicle.Coolant) 70 %, Speed 20 % of the evidence.",
+        "Type: level_shift, a step to another level.",
+        f"Incident {an_incident().incident_id}, model version 1.",
+        "Report: data/kit/report.html",
+    ):
+        assert words in text, words
+    assert subject([notice], "kit") == "amad kit: incidents 1 new; worst high"
+
+
+def test_a_rise_and_an_end_say_what_was_told_before():
+    _, told = told_after({}, window(published(an_incident(severity=30), ongoing=True)))
+    now = window(published(an_incident(severity=90)))
+    (group,) = grouped(find_changes(told, now, "low"), now)
+    notice = notice_of(group, kit_fleet(), "r")
+    assert notice.headline == "van-1: incident over; critical"
+    assert any("level critical is from 75 on; it was told as medium" in s for s in notice.sentences)
+    assert any("It lasted 30 min, from 2026-01-10 07:00 to" in s for s in notice.sentences)
+
+
+def test_the_published_incidents_are_read_and_joined_over_midnight(yard):
+    evening = an_incident(hour=23.5, hours=0.5, severity=30)
+    morning = replace(
+        evening, end=at(1, 0.5), severity=55.0, level="high", alarm_rows=4, continued=True
+    )
+    yard.publish(0, evening)
+    (first,) = read_window(yard.runs, "1").incidents.values()
+    assert first.ongoing and first.last == DAY
+    yard.publish(1, morning)
+    (joined,) = read_window(yard.runs, "1").incidents.values()
+    assert not joined.ongoing and joined.last == DAY + timedelta(days=1)
+    assert (joined.incident.start, joined.incident.end) == (evening.start, morning.end)
+    assert joined.incident.level == "high" and joined.incident.alarm_rows == 14
+
+
+def test_an_incident_goes_on_until_a_scored_row_shows_its_end(yard):
+    """The vehicle stops within the gap after the end; the row that ends it comes a night later."""
+    yard.publish(0, an_incident(hour=7, hours=1), until=8.4)
+    assert [i.ongoing for i in read_window(yard.runs, "1").incidents.values()] == [True]
+    yard.publish(0, an_incident(hour=7, hours=1), until=9)
+    assert [i.ongoing for i in read_window(yard.runs, "1").incidents.values()] == [False]
+    yard.publish(0, an_incident(hour=7, hours=1), until=8.4)
+    yard.publish(1)
+    assert [i.ongoing for i in read_window(yard.runs, "1").incidents.values()] == [False]
+
+
+def test_the_champions_partition_counts_and_a_damaged_one_is_left_out(yard):
+    yard.publish(0, an_incident(), version="1")
+    yard.publish(0, version="2")
+    assert read_window(yard.runs, "2").incidents == {}
+    assert len(read_window(yard.runs, "1").incidents) == 1
+    file = yard.runs / "incidents" / "model_version=1" / f"date={DAY}" / "incidents.parquet"
+    file.write_bytes(file.read_bytes()[:-3])
+    damaged = read_window(yard.runs, "1")
+    assert damaged.dates == {} and damaged.incidents == {}
+
+
+def test_a_fleet_without_scores_has_nothing_to_tell(yard):
+    assert read_window(yard.runs, None).incidents == {}

@@ -1,0 +1,137 @@
+"""``amad score`` tells the sinks after its job, and ``amad notify`` tells what is left."""
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from notify_kit import HttpServer, Yard, an_incident, closing
+from scoring_kit import AFTER, FAULTY, run_job
+from stop_kit import KILL, stopped
+
+from amad.cli.__main__ import run
+from amad.cli.doctor import diagnose
+from amad.config import DataError, ServiceError
+from amad.notify.sinks import http
+
+
+@pytest.fixture
+def yard(home, monkeypatch) -> Yard:
+    """In the home of the command line; scoring publishes one night instead of running a model."""
+    monkeypatch.setenv("AMAD_NOTIFY_WEBHOOK_KEY", "key")
+    monkeypatch.setattr(http, "PAUSE_SECONDS", 0.01)
+    return Yard(home)
+
+
+@pytest.fixture
+def web():
+    with closing(HttpServer()) as server:
+        yield server
+
+
+def scoring(yard: Yard, monkeypatch, error: Exception | None = None) -> None:
+    def stage(params, settings, request):
+        yard.publish(0, an_incident("van-1"))
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(import_module("pipelines.score"), "run", stage)
+
+
+def test_score_tells_the_sinks_after_the_job(yard, web, monkeypatch, capsys):
+    scoring(yard, monkeypatch)
+    assert run(["score"]) == 0 and web.got == []
+    yard.sinks(webhook={"url": web.url})
+    assert run(["score"]) == run(["score"]) == 0
+    assert len(web.got) == 1
+    assert "webhook: 1 notice sent" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "error", [DataError("van-9 cannot be scored"), ServiceError("no registry")]
+)
+def test_what_a_job_did_before_it_failed_is_told_and_its_error_counts(
+    error, yard, web, monkeypatch, capsys
+):
+    yard.sinks(webhook={"url": web.url})
+    scoring(yard, monkeypatch, error)
+    assert run(["score"]) == error.exit_code
+    assert len(web.taken) == 1
+    web.fail = ["400"]
+    (yard.runs / "told" / "webhook.json").unlink()
+    assert run(["score"]) == error.exit_code
+    told = capsys.readouterr().err
+    assert "webhook: 127.0.0.1 answered 400" in told and str(error) in told
+
+
+def test_a_sink_that_fails_has_an_exit_code_of_its_own_and_notify_tells_it(
+    yard, web, monkeypatch, capsys
+):
+    yard.sinks(webhook={"url": web.url})
+    scoring(yard, monkeypatch)
+    web.fail = ["500"] * http.ATTEMPTS
+    assert run(["score"]) == 7
+    assert "1 sink failed, and the next job, or 'amad notify'" in capsys.readouterr().err
+    assert run(["notify"]) == 0 and len(web.taken) == 1
+    assert run(["notify"]) == 0 and len(web.got) == http.ATTEMPTS + 1
+
+
+def test_notify_shows_what_it_would_send(yard, web, capsys):
+    assert run(["notify", "--dry-run"]) == run(["notify"]) == 0
+    assert capsys.readouterr().out.count("has no sinks of notices; name them in") == 2
+    yard.sinks(webhook={"url": web.url}, file={})
+    yard.publish(0, an_incident("van-1"))
+    assert run(["notify", "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("1. van-1: new incident; high") == 2 and "webhook: amad kit:" in shown
+    assert not web.got
+    assert run(["notify"]) == run(["notify", "--dry-run"]) == 0
+    assert "webhook: nothing to tell" in capsys.readouterr().out
+
+
+def score_and_tell(home: Path) -> None:
+    import sys
+
+    sys.exit(run(["score", "-f", "nights"]))
+
+
+@pytest.mark.engine
+def test_a_real_job_that_is_killed_between_scoring_and_telling_is_told_by_the_next_one(
+    place, web, monkeypatch
+):
+    fleet, settings = place
+    home = settings.home
+    for name, value in {"HOME": home, "DATA_DIR": home / "raw", "NOTIFY_WEBHOOK_KEY": "k"}.items():
+        monkeypatch.setenv(f"AMAD_{name}", str(value))
+    (home / "params.yaml").write_text("fleets: [nights]\n", encoding="utf-8")
+    (home / "conf" / "notify").mkdir()
+    file = home / "conf" / "notify" / "nights.yaml"
+    file.write_text(f"webhook: {{url: '{web.url}'}}\nfile: {{}}\n", encoding="utf-8")
+    code, said = stopped(score_and_tell, home, number=KILL, where="told/", at=1)
+    assert code == -KILL and web.got == [], said
+    assert run(["score", "-f", "nights"]) == 0
+    told = [r.json["incidents"] for r in web.taken]
+    faulty = [i for incidents in told for i in incidents if i["vehicle"] == "b-1"]
+    assert any(
+        i["start"].startswith(str(FAULTY)) and i["end"].startswith(str(AFTER)) for i in faulty
+    )
+    again = len(web.got)
+    run_job(fleet, settings, first=FAULTY, last=AFTER)
+    assert run(["notify", "-f", "nights"]) == 0
+    assert len(web.got) == again, "the same dates scored again change nothing that is told"
+
+
+def test_doctor_names_a_missing_secret_and_a_sink_that_was_not_told(yard, web, monkeypatch):
+    def found():
+        (check,) = (c for c in diagnose(yard.settings, "kit") if c.name == "sinks")
+        return check.status, f"{check.finding} {check.remedy}"
+
+    assert found()[0] == "ok" and "nobody is told" in found()[1]
+    yard.sinks(webhook={"url": web.url}, heartbeat=True)
+    assert found()[0] == "fail" and "AMAD_NOTIFY_HEARTBEAT_URL" in found()[1]
+    yard.sinks(webhook={"url": web.url})
+    scoring(yard, monkeypatch)
+    web.fail = ["400"]
+    assert run(["score"]) == 7
+    assert found()[0] == "warn" and "answered 400" in found()[1]
+    assert run(["notify"]) == 0
+    assert found()[0] == "ok" and "webhook were told" in found()[1]

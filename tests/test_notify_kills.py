@@ -1,0 +1,128 @@
+"""Whatever is killed, run again or run at the same time: each change reaches a person once.
+
+The processes are real, and so is SIGKILL: it comes right before a rename, and every step of telling
+(the ledger says what is on its way; it was sent; the ledger says so) ends in a rename.
+"""
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+from notify_kit import HttpServer, SmtpServer, Yard, an_incident, closing
+from stop_kit import KILL, stopped
+
+from amad.config import NotifyError
+from amad.notify import delivery
+from amad.notify.delivery import tell
+from amad.notify.sinks import http
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def yard(tmp_path, monkeypatch) -> Yard:
+    monkeypatch.setenv("AMAD_NOTIFY_WEBHOOK_KEY", "key")
+    monkeypatch.setattr(http, "PAUSE_SECONDS", 0.01)
+    return Yard(tmp_path / "home")
+
+
+@pytest.fixture
+def web():
+    with closing(HttpServer()) as server:
+        yield server
+
+
+@pytest.fixture
+def post():
+    with closing(SmtpServer()) as server:
+        yield server
+
+
+def tell_kit(home: Path) -> None:
+    """What the process does that is killed."""
+    tell(Yard(home).stage)
+
+
+def keys_in(file: Path) -> list[str]:
+    return [json.loads(line)["key"] for line in file.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("where", ["told/", "jobs/"])
+def test_a_kill_at_any_step_of_telling_loses_and_repeats_nothing(yard, web, post, where):
+    """Two notices for the webhook, a digest, two lines; each kill comes at another rename."""
+    yard.sinks(webhook={"url": web.url}, mail=post.mail(), file={})
+    yard.publish(0, an_incident("van-1"), an_incident("van-2", hour=12))
+    kills = 0
+    while stopped(tell_kit, yard.home, number=KILL, where=where, at=1 + kills % 3)[0] != 0:
+        kills += 1
+        assert kills < 12
+    assert kills >= (5 if where == "told/" else 1)
+    expected = {"van-1", "van-2"}
+    assert (
+        len(web.taken) == 2 and {r.json["incidents"][0]["vehicle"] for r in web.taken} == expected
+    )
+    bodies: dict[str, set] = {}
+    for request in web.got:
+        bodies.setdefault(request.headers["idempotency-key"], set()).add(request.body)
+    assert all(len(same) == 1 for same in bodies.values()), "the same key is the same message"
+    assert len(set(post.ids)) == 1
+    assert len(keys_in(yard.runs / "alerts.jsonl")) == 2
+    before = len(web.got), len(post.got)
+    tell(yard.stage)
+    assert (len(web.got), len(post.got)) == before
+
+
+def test_nights_with_kills_tell_each_change_once(yard, web):
+    """New, worse, over and withdrawn, with a kill in every night and a run after it."""
+    yard.sinks(webhook={"url": web.url}, file={})
+    a = an_incident("van-1", hour=23.5, hours=0.5, severity=30)
+    rest = an_incident("van-1", hour=23.5, hours=8.0, severity=80)
+    gone = an_incident("van-2", hour=10)
+    nights = [
+        (0, [a, gone]),
+        (1, [an_incident("van-1", hour=23.5, hours=24.4, severity=80)]),
+        (0, [a]),
+        (1, [rest]),
+    ]
+    for step, (night, incidents) in enumerate(nights):
+        yard.publish(night, *incidents)
+        code, said = stopped(tell_kit, yard.home, number=KILL, where="told/", at=1 + step % 4)
+        assert code == -KILL, said
+        tell(yard.stage)
+    states = [r.json["incidents"][0]["state"] for r in web.taken]
+    assert states == ["new", "new", "ongoing", "withdrawn", "over"]
+    lines = [json.loads(x) for x in (yard.runs / "alerts.jsonl").read_text().splitlines()]
+    assert sorted(line["key"] for line in lines) == sorted(r.json["key"] for r in web.taken)
+
+
+def test_a_kill_after_the_answer_was_lost_sends_the_same_key_again(yard, web):
+    yard.sinks(webhook={"url": web.url})
+    yard.publish(0, an_incident())
+    web.fail = ["lost"]
+    assert stopped(tell_kit, yard.home, number=KILL, where="told/", at=2)[0] == -KILL
+    tell(yard.stage)
+    assert len(web.got) == 3 and len(web.taken) == 1
+
+
+def test_two_jobs_at_once_tell_each_change_once(yard, web, post):
+    """The second waits for the first, which the server keeps waiting for a moment."""
+    yard.sinks(webhook={"url": web.url}, mail=post.mail())
+    yard.publish(0, an_incident("van-1"), an_incident("van-2", hour=12))
+    web.fail = ["503", "503"]
+    jobs = [threading.Thread(target=tell, args=(yard.stage,)) for _ in range(2)]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
+    assert len(web.got) == 4 and len(web.taken) == 2 and len(post.got) == 1
+
+
+def test_a_job_does_not_wait_for_ever_for_another_one(yard, web, monkeypatch):
+    yard.sinks(webhook={"url": web.url})
+    yard.publish(0, an_incident())
+    monkeypatch.setattr(delivery, "LOCK_SECONDS", 0.1)
+    with delivery._lock(yard.runs, "kit"), pytest.raises(NotifyError, match="another job"):
+        tell(yard.stage)
+    tell(yard.stage)
+    assert len(web.got) == 1
