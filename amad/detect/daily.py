@@ -43,13 +43,15 @@ class ScoredRows:
     table: of schemas.SCORES, one row per lake row. incidents: in time order.
     made_null: for each channel, how many of these cells held an impossible value and were taken for
     null, see ``amad.telemetry.valid_values``. unmeasured: channels of the vehicle's class without a
-    usable value in these rows, about which the scores say nothing.
+    usable value in these rows, about which the scores say nothing. unseen: rows of the grid with a
+    code that no train row had, by channel and code.
     """
 
     table: pa.Table
     incidents: list[Incident]
     made_null: dict[str, int] = field(default_factory=dict)
     unmeasured: tuple[str, ...] = ()
+    unseen: dict[str, int] = field(default_factory=dict)
 
 
 def day_bounds(day: date) -> tuple[int, int]:
@@ -129,6 +131,7 @@ def score_table(
         remembered = detector.remembered_channels(vehicle, series.vehicle_class)
         narrow = fleet.model_copy(update={"channels": [fleet.channels[c] for c in remembered]})
         memory = to_series(memory_table, narrow, vehicle)
+        memory = detector.scaler.placed(memory, narrow.channel_names)
     scored = detector.score(scaled, memory)
     row_R = row_of(series, table["timestamp"].cast(pa.int64()).to_numpy())
     assert (row_R >= first).all(), "every lake row lies in a bin of the grid"
@@ -144,6 +147,7 @@ def score_table(
         incidents=incidents_of(scored, scaled, detector, first_row=first),
         made_null=made_null(table, fleet, series.vehicle_class),
         unmeasured=tuple(np.array(fleet.channel_names)[has_C & ~seen_C].tolist()),
+        unseen=detector.scaler.unseen_codes(series.rows_between(int(row_R.min()), series.rows)),
     )
 
 

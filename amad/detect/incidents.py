@@ -24,6 +24,7 @@ from amad.detect.alarms import merge_alarms
 from amad.detect.detector import Detector
 from amad.detect.scorer import Scored
 from amad.detect.shapes import guess_type
+from amad.windows.scaler import is_unseen
 from amad.windows.series import Series
 
 LEVELS = ((75.0, "critical"), (50.0, "high"), (25.0, "medium"), (0.0, "low"))
@@ -98,6 +99,8 @@ def incidents_of(
                 level=level_of(grade),
                 type="first_move"
                 if order[:1] and order[0] in constant
+                else "unseen_code"
+                if order[:1] and _unseen(series, first, last, order[0], detector)
                 else incident_type(series, first, last, order, share_C),
                 alarm_rows=len(rows),
                 channels=tuple(fleet.channel_names[c] for c in order),
@@ -105,6 +108,15 @@ def incidents_of(
             )
         )
     return out
+
+
+def _unseen(series: Series, first: int, last: int, channel: int, detector: Detector) -> bool:
+    """Whether a categorical channel has a code in these rows that no train row had."""
+    name, scaler = detector.fleet.channel_names[channel], detector.scaler
+    if scaler is None or name not in scaler.codes:
+        return False
+    measured_T = series.valid_TC[first:last, channel] == 1
+    return bool((measured_T & is_unseen(series.value_TC[first:last, channel])).any())
 
 
 def severity(exceedance: float, seconds: float) -> float:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from amad.config.fleet import RESERVED
+from amad.config.fleet import RESERVED, Channel
 from amad.reading.headers import name_and_unit, repaired
+from amad.telemetry.counter_events import count_of
 
 UNITS = {
     "°c": "celsius", "c": "celsius", "degc": "celsius", "deg c": "celsius", "℃": "celsius",
@@ -18,12 +19,17 @@ UNITS = {
 }  # fmt: skip
 COUNTS = re.compile(r"count|odo|mileage|distance|total|energy|hours|runtime|run_time|since|cycles",
                     re.I)  # fmt: skip
+ANGLE = re.compile(r"heading|course|bearing|azimuth|direction|compass", re.I)
 CATEGORY = re.compile(r"gear|mode|state|status|level_code|position_code|\bcode\b|phase", re.I)
 # Names of quantities that are never below zero.
 POSITIVE = re.compile(r"speed|rpm|pressure|throttle|voltage|load|flow|level|count|fuel(?!.*trim)",
                       re.I)  # fmt: skip
 POSITIVE_UNITS = {"percent", "km/h", "rpm", "kPa", "bar", "g/s", "V", "Hz", "kg", "l", "mph", "km"}
 TEMPERATURE, COLDEST = re.compile("temp", re.I), -40.0
+CIRCLES = ((0.0, 360.0), (-180.0, 180.0))  # degrees
+FEWEST_WRAPS = 2  # jumps of more than half a turn; a name that says angle needs none
+LARGEST_TURN = 45.0  # degrees; of an angle, nearly all turns from row to row are smaller
+FEWEST_RISES = 20  # per reset of a counter
 FEW = 12  # most values of a categorical channel
 # What vehicle buses and loggers write for "not available": all bits set, or only nines.
 ABSENT = (
@@ -98,8 +104,18 @@ def describe(channel: Drafted, value_N: np.ndarray, file_N: np.ndarray) -> None:
     if whole and 1 < len(distinct) <= FEW and CATEGORY.search(channel.name):
         channel.kind = "categorical"
         return
-    if whole and len(distinct) > FEW and _rises(channel, value_N, file_N):
-        channel.kind = "counter"
+    if len(distinct) > FEW and (whole or COUNTS.search(channel.name)):
+        resets = _resets(channel, value_N, file_N)
+        if resets is not None:
+            channel.kind = "counter"
+            if resets:
+                told = f"reset {resets} time{'s' * (resets != 1)} in the sample"
+                channel.notes.append(f"a guess: a counter, {told}")
+            return
+    circle = _circle(channel, value_N, file_N)
+    if circle is not None:
+        channel.kind, channel.range = "angle", circle
+        channel.notes.append("a guess: an angle, which goes on at the other end of its range")
         return
     channel.range = _range(channel, value_N, distinct)
 
@@ -125,15 +141,43 @@ def _absent(value_N: np.ndarray) -> list[float]:
     return sorted(found)
 
 
-def _rises(channel: Drafted, value_N: np.ndarray, file_N: np.ndarray) -> bool:
-    """Does it rise and never fall within each recording in which it changes?"""
-    moving = rising = 0
+def _resets(channel: Drafted, value_N: np.ndarray, file_N: np.ndarray) -> int | None:
+    """How often it is reset if it is a counter; None if it is none.
+
+    A counter rises in each recording in which it changes. It falls only where it is reset or wraps.
+    """
+    moving = rising = resets = 0
+    counter = Channel(name=channel.name, kind="counter")
     for number in np.unique(file_N):
-        step = np.diff(value_N[file_N == number])
-        if step.any():
-            moving += 1
-            rising += bool(np.mean(step >= 0) > 0.999)
-    return rising == moving and moving >= (1 if COUNTS.search(channel.name) else 4)
+        own_N = value_N[file_N == number]
+        if not np.diff(own_N).any():
+            continue
+        count = count_of(own_N, np.arange(len(own_N)), np.zeros(len(own_N), bool), counter)
+        rises = int((count.step_K > 0).sum())
+        moving += 1
+        resets += count.resets
+        enough = rises >= FEWEST_RISES * count.resets
+        rising += enough and count.decreases <= 0.001 * len(own_N)
+    enough = moving >= (1 if COUNTS.search(channel.name) else 4)
+    return resets if rising == moving and enough else None
+
+
+def _circle(
+    channel: Drafted, value_N: np.ndarray, file_N: np.ndarray
+) -> tuple[float, float] | None:
+    """The range of an angle in degrees; None if it is no angle."""
+    low, high = float(value_N.min()), float(value_N.max())
+    step_N = np.diff(value_N)[np.diff(file_N) == 0]
+    turn_N = np.abs(np.mod(step_N + 180, 360) - 180)
+    wraps = int((np.abs(step_N) > 180).sum())
+    for bottom, top in CIRCLES:
+        inside = bottom <= low and high <= top
+        named = bool(ANGLE.search(channel.name)) and high - low > 180
+        goes_around = wraps >= FEWEST_WRAPS and low < bottom + 30 and high > top - 30
+        steady = len(turn_N) > 0 and float(np.quantile(turn_N, 0.95)) < LARGEST_TURN
+        if inside and steady and (named or goes_around):
+            return bottom, top
+    return None
 
 
 def _range(channel: Drafted, value_N: np.ndarray, distinct: np.ndarray) -> tuple[float, float]:

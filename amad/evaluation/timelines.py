@@ -53,10 +53,10 @@ def draw_timeline(
         0.995, detector.threshold, "threshold", color=ALARM, fontsize=8.5, ha="right", va="bottom",
         transform=axes.get_yaxis_transform(),
     )  # fmt: skip
-    mean_C, scale_C = store.scaler.figures(unit.vehicle, unit.series.vehicle_class)
+    value_TC = store.scaler.unscaled(unit.series)
+    value_TC[np.isinf(value_TC)] = np.nan  # codes that no train row had
     for axes, channel in zip(panels[1:], _top_channels(unit, scored), strict=False):
-        value_T = unit.series.value_TC[:, channel] * scale_C[channel] + mean_C[channel]
-        axes.plot(row_T, _broken(value_T, unit), color="#3f4b52", linewidth=0.8)
+        axes.plot(row_T, _broken(value_TC[:, channel], unit), color="#3f4b52", linewidth=0.8)
         entry = fleet.channels[channel]
         culprit = any(channel in e.channels for e in unit.events)
         text = f"{entry.title}{f' [{entry.unit}]' if entry.unit else ''}"

@@ -19,6 +19,7 @@ BAND = 3.0  # half width of the normal band, in scales of the vehicle's train ro
 # Channels are drawn until their contributions add up to BLAMED, at most TRACKS of them, and only if
 # their contribution is at least MAIN of the largest.
 BLAMED, TRACKS, MAIN = 0.8, 4, 0.25
+CODES = 5  # codes that are named
 CONTEXT = 0.75  # share of the incident's length that is shown on each side of it
 CONTEXT_ROWS = (120, 3000)  # limits of that context, in sampling periods
 
@@ -173,7 +174,7 @@ def _channel_track(
         title=channel.title,
         unit=channel.unit,
         share=text.share(contribution),
-        fact=_fact(during_T, band, channel.unit),
+        fact=_fact(during_T, band, channel.unit) + _unseen(during_T, channel, scaler),
         path=line(us_T, value_T, frame, scale, gap),
         ticks=scale.ticks(),
         band=box,
@@ -192,6 +193,16 @@ def _band(
     if channel.range is not None:
         low, high = max(low, channel.range[0]), min(high, channel.range[1])
     return (low, high) if low < high else None
+
+
+def _unseen(during_T: np.ndarray, channel: Channel, scaler: Scaler | None) -> str:
+    """The codes during the incident that no train row had, in words."""
+    codes = None if scaler is None else scaler.codes.get(channel.name)
+    if codes is None:
+        return ""
+    strange = np.unique(during_T[~codes.known(during_T)]).tolist()
+    told = ", ".join(f"{code:g}" for code in strange[:CODES])
+    return f"; code {told} was never seen in training" if strange else ""
 
 
 def _fact(during_T: np.ndarray, band: tuple[float, float] | None, unit: str) -> str:

@@ -55,10 +55,10 @@ class JobLog(Artifact):
     process ended without writing its status). test_start: the first date that is scored without
     being asked for. detector: its digest. alarm_budget: incidents per vehicle-day that the
     threshold promises. dates: those published. rows, scored, alarms, incidents, vehicle_days: sums
-    over these dates; so are ``unscored`` (rows by status) and ``made_null`` (values by channel).
-    quarantined: vehicle-days. unmeasured: channels without a value, by vehicle. health: what the
-    fleet lacks, by kind. told: the sentences that were printed about dates. sinks: by sink, what
-    became of telling it what changed; empty where nobody is told.
+    over these dates; so are ``unscored`` (rows by status), ``made_null`` (values by channel) and
+    ``unseen`` (rows by channel and code). quarantined: vehicle-days. unmeasured: channels without a
+    value, by vehicle. health: what the fleet lacks, by kind. told: the sentences that were printed
+    about dates. sinks: by sink, what became of telling it what changed; empty where nobody is told.
     """
 
     model_config = ConfigDict(frozen=False)
@@ -90,6 +90,7 @@ class JobLog(Artifact):
     unscored: dict[str, int] = {}
     made_null: dict[str, int] = {}
     unmeasured: dict[str, list[str]] = {}
+    unseen: dict[str, int] = {}
     health: dict[str, list[str]] = {}
     told: list[str] = []
     failed: list[Failed] = []
@@ -108,6 +109,7 @@ class JobLog(Artifact):
         self.quarantined += len(manifest.quarantined)
         self.unscored = dict(Counter(self.unscored) + Counter(manifest.unscored))
         self.made_null = dict(Counter(self.made_null) + Counter(manifest.made_null))
+        self.unseen = dict(Counter(self.unseen) + Counter(manifest.unseen))
         for vehicle, channels in manifest.unmeasured.items():
             found = {*self.unmeasured.get(vehicle, []), *channels}
             self.unmeasured[vehicle] = sorted(found)

@@ -17,7 +17,7 @@ class Provenance(BaseModel):
     incident may go on in a row at most this long after its end. inputs: digest of the vehicle-days.
     carried: digest of the incidents that were still open at the end of the day before. made_null:
     impossible values that were taken as null, by channel. unmeasured: channels without a value, by
-    vehicle.
+    vehicle. unseen: rows with a code that no train row had, by channel and code.
     """
 
     detector: str
@@ -27,6 +27,7 @@ class Provenance(BaseModel):
     carried: str
     made_null: dict[str, int]
     unmeasured: dict[str, list[str]]
+    unseen: dict[str, int] = {}
 
 
 class PartitionManifest(Provenance, Artifact):

@@ -15,11 +15,12 @@ Shape legend: T rows of a vehicle, C channels, N vehicles.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from amad.config import Fleet
+from amad.windows.codes import UNSEEN, CodeCounts, Codes, places
 from amad.windows.series import TRAIN, Series
 
 CLASS_SHARE, RANGE_SHARE = 0.1, 0.01  # least scale, of the spread of the class and of the range
@@ -82,12 +83,14 @@ class Scaler:
 
     tables: ``{"vehicle": {id: (mean_C, scale_C)}, "class": {...}, "fleet": {"": ...}}``. They are
     float64, because the mean of a large counter has more digits than float32.
-    has_channel: for each class, which channels it has, bool (C,).
+    has_channel: for each class, which channels it has, bool (C,). codes: of categorical channels,
+    whose places are scaled and not the codes (``amad.windows.codes``).
     """
 
     channels: list[str]
     tables: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]
     has_channel: dict[str, np.ndarray]
+    codes: dict[str, Codes] = field(default_factory=dict)
 
     @classmethod
     def fit(cls, series: Iterable[Series], fleet: Fleet, normalise: str) -> "Scaler":
@@ -98,19 +101,31 @@ class Scaler:
         ``fleet.missing.min_segment_rows`` train rows gets no figures of its own.
         """
         names = fleet.channel_names
+        categorical = [c for c, item in enumerate(fleet.channels) if item.kind == "categorical"]
+        counts: dict[int, list[CodeCounts]] = {c: [] for c in categorical}
+        learnt: list[tuple[str, str, int, _Moments]] = []  # vehicle, class, train rows
+        for item in series:
+            train = item.split_T == TRAIN
+            value_TC, valid_TC = item.value_TC[train], item.valid_TC[train]
+            moments = _Moments.of(value_TC, valid_TC)
+            learnt.append((item.vehicle, item.vehicle_class, len(value_TC), moments))
+            for c in categorical:
+                counts[c].append(CodeCounts.of(value_TC, valid_TC, c))
+        codes = _placed(counts, [moments for *_, moments in learnt])
+
         fleet_moments = _Moments.none(len(names))
         class_moments: dict[str, _Moments] = {}
         vehicle_moments: dict[str, tuple[str, _Moments]] = {}
-        for item in series:
-            train = item.split_T == TRAIN
-            moments = _Moments.of(item.value_TC[train], item.valid_TC[train])
+        for vehicle, kind, rows, moments in learnt:
             fleet_moments += moments
-            kind = item.vehicle_class
             class_moments[kind] = class_moments.get(kind, _Moments.none(len(names))) + moments
-            if normalise == "vehicle" and train.sum() >= fleet.missing.min_segment_rows:
-                vehicle_moments[item.vehicle] = (kind, moments)
+            if normalise == "vehicle" and rows >= fleet.missing.min_segment_rows:
+                vehicle_moments[vehicle] = (kind, moments)
 
-        ranges = [None if c.is_increment else c.range for c in fleet.channels]
+        ranges = [
+            None if item.is_increment or c in codes else item.range
+            for c, item in enumerate(fleet.channels)
+        ]
         width_C = np.array([limits[1] - limits[0] if limits else 0.0 for limits in ranges])
         middle_C = np.array([sum(limits) / 2 if limits else 0.0 for limits in ranges])
         never_C = np.where(width_C > 0, 0.1 * width_C, 1.0)
@@ -125,7 +140,8 @@ class Scaler:
         }
         has = {k.name: np.array(fleet.has_channel(k.name)) for k in fleet.vehicle_classes}
         tables = {"vehicle": vehicles, "class": classes, "fleet": {"": top}}
-        return cls(channels=names, tables=tables, has_channel=has)
+        named = {names[c]: known for c, known in codes.items()}
+        return cls(channels=names, tables=tables, has_channel=has, codes=named)
 
     def figures(self, vehicle: str, vehicle_class: str) -> tuple[np.ndarray, np.ndarray]:
         """(mean_C, scale_C), float64: the vehicle's, else its class's, else the fleet's."""
@@ -138,7 +154,10 @@ class Scaler:
         has_C = self._has(vehicle_class)
         scaled = np.zeros(value_TC.shape, np.float32)
         for c in np.flatnonzero(has_C):  # one at a time: no float64 copy of all channels
-            value_T = (value_TC[..., c] - mean_C[c]) / scale_C[c]
+            value_T = value_TC[..., c]
+            if (codes := self.codes.get(self.channels[c])) is not None:
+                value_T = codes.placed(value_T, mean_C[c] + UNSEEN * scale_C[c])
+            value_T = (value_T - mean_C[c]) / scale_C[c]
             scaled[..., c] = np.where(np.isfinite(value_T), value_T, 0.0)
         return scaled
 
@@ -146,6 +165,44 @@ class Scaler:
         """The series in scaled units; only the values are copied."""
         value_TC = self.standardise(series.value_TC, series.vehicle, series.vehicle_class)
         return series.with_values(value_TC)
+
+    def unscaled(self, series: Series) -> np.ndarray:
+        """The values of a scaled series in engineering units, float64 (T, C).
+
+        A code that no train row had is infinite, because nothing is known of it any more.
+        """
+        mean_C, scale_C = self.figures(series.vehicle, series.vehicle_class)
+        value_TC = series.value_TC.astype(np.float64) * scale_C + mean_C
+        for c, name in enumerate(self.channels):
+            if (codes := self.codes.get(name)) is not None:
+                code_T = codes.code_at(value_TC[:, c])
+                value_TC[:, c] = np.where(is_unseen(series.value_TC[:, c]), np.inf, code_T)
+        return value_TC
+
+    def placed(self, series: Series, channels: Sequence[str]) -> Series:
+        """A series of these channels in engineering units, with places in the place of codes."""
+        value_TC = series.value_TC.copy()
+        mean_C, scale_C = self.figures(series.vehicle, series.vehicle_class)
+        for column, name in enumerate(channels):
+            if (codes := self.codes.get(name)) is not None:
+                c = self.channels.index(name)
+                unseen = mean_C[c] + UNSEEN * scale_C[c]
+                value_TC[:, column] = codes.placed(value_TC[:, column], unseen)
+        return series.with_values(value_TC)
+
+    def unseen_codes(self, series: Series) -> dict[str, int]:
+        """How many measured cells have a code that no train row had, by channel and code.
+
+        series: in engineering units. Example of a key: ``Vehicle.Gear: code 7``.
+        """
+        found = {}
+        for name, codes in self.codes.items():
+            c = self.channels.index(name)
+            value_M = series.value_TC[series.valid_TC[:, c] == 1, c]
+            for code, cells in zip(*np.unique(value_M[~codes.known(value_M)], return_counts=True),
+                                   strict=True):  # fmt: skip
+                found[f"{name}: code {code:g}"] = int(cells)
+        return found
 
     def as_unknown(self, series: Series, others: Sequence[str] = ()) -> Series:
         """A scaled series as it would be scaled if its vehicle were unknown.
@@ -171,11 +228,13 @@ class Scaler:
         return series.with_values(value_TC)
 
     def fill(self, series: Series) -> Series:
-        """The series in engineering units, with the train mean for unknown values."""
+        """The series in engineering units, with the train mean or usual code for unknown values."""
         unknown_TC = ~np.isfinite(series.value_TC)
         if not unknown_TC.any():
             return series
-        mean_C, _ = self.figures(series.vehicle, series.vehicle_class)
+        mean_C = self.figures(series.vehicle, series.vehicle_class)[0].copy()
+        for name, codes in self.codes.items():
+            mean_C[self.channels.index(name)] = codes.usual
         return series.with_values(np.where(unknown_TC, mean_C, series.value_TC))
 
     def _has(self, vehicle_class: str) -> np.ndarray:
@@ -186,6 +245,7 @@ class Scaler:
         return {
             "channels": self.channels,
             "has_channel": {k: v.tolist() for k, v in self.has_channel.items()},
+            "codes": {name: codes.to_json() for name, codes in self.codes.items()},
             "tables": {
                 kind: {
                     key: {"mean": mean_C.tolist(), "scale": scale_C.tolist()}
@@ -206,7 +266,8 @@ class Scaler:
             for kind, table in content["tables"].items()
         }
         has = {k: np.array(v, bool) for k, v in content["has_channel"].items()}
-        return cls(channels=list(content["channels"]), tables=tables, has_channel=has)
+        codes = {name: Codes.from_json(rows) for name, rows in content.get("codes", {}).items()}
+        return cls(channels=list(content["channels"]), tables=tables, has_channel=has, codes=codes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +296,31 @@ class UnknownVehicles:
         others = [name for name, kind in self.classes.items() if (kind == own) == within]
         rest = [name for name in others if name != series.vehicle]
         return self.scaler.as_unknown(series, rest)
+
+
+def is_unseen(value: np.ndarray) -> np.ndarray:
+    """Which scaled values of a categorical channel stand for a code that no train row had."""
+    return np.isclose(value, UNSEEN, rtol=1e-5, atol=0)
+
+
+def _placed(
+    counts: Mapping[int, list[CodeCounts]], moments: Sequence[_Moments]
+) -> dict[int, Codes]:
+    """The codes of each categorical channel; its moments become those of its places, in place."""
+    found = {}
+    mean_VC = np.array([m.mean_C for m in moments])
+    spread_VC = np.array([m.spread_C for m in moments])
+    spread_VC[:, list(counts)] = 0.0  # the numbers of other codes tell nothing
+    for c, of_vehicles in counts.items():
+        if not (placed := places(of_vehicles, mean_VC, spread_VC)):
+            continue
+        found[c] = codes = Codes.of(placed)
+        for own, item in zip(of_vehicles, moments, strict=True):
+            place_K = codes.placed(own.code_K, 0.0)
+            rows = max(int(own.count_K.sum()), 1)
+            item.mean_C[c] = own.count_K @ place_K / rows
+            item.square_C[c] = own.count_K @ np.square(place_K - item.mean_C[c])
+    return found
 
 
 def _figures(

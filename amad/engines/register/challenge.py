@@ -69,10 +69,9 @@ class Defender:
 
     def score(self, series: Series) -> Scored:
         """Score a series that ``theirs`` has scaled."""
-        mean_C, scale_C = self.theirs.figures(series.vehicle, series.vehicle_class)
         # In float64: on a channel far from zero, float32 would add noise to this detector's input
         # and not to the challenger's.
-        value_TC = series.value_TC.astype(np.float64) * scale_C + mean_C
+        value_TC = self.theirs.unscaled(series)
         assert self.detector.scaler is not None, "a saved detector has its scaler"
         scaled = self.detector.scaler.apply(replace(series, value_TC=value_TC))
         value_TC = scaled.value_TC.astype(np.float32)

@@ -106,6 +106,8 @@ def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLo
             sums.save()
     for channel, cells in log.made_null.items():
         say(f"{channel}: {count(cells, 'impossible value')} taken as null")
+    for code, rows in log.unseen.items():
+        say(f"{code} was never seen in training: {count(rows, 'row')}")
     for vehicle, channels in log.unmeasured.items():
         say(f"vehicle {vehicle}: scored without {', '.join(channels)}, of which it sent no value")
     return log
@@ -156,6 +158,7 @@ def score_days(
         tables = []
         failed: dict[str, str] = {}
         cells: Counter[str] = Counter()
+        unseen: Counter[str] = Counter()
         unmeasured: dict[str, list[str]] = {}
         # Uses the `.stage-*` prefix that `recover` deletes, so a killed job leaves nothing behind.
         place = partitions.folder(runs, "scores", model.version, day).parent
@@ -170,6 +173,7 @@ def score_days(
                     failed[vehicle] = result
                     continue
                 cells.update(result.made_null)
+                unseen.update(result.unseen)
                 if result.unmeasured:
                     unmeasured[vehicle] = list(result.unmeasured)
                 file = Path(waiting) / f"{number}.arrow"
@@ -200,6 +204,7 @@ def score_days(
                     carried=digest_of(before),
                     made_null=dict(sorted(cells.items())),
                     unmeasured=unmeasured,
+                    unseen=dict(sorted(unseen.items())),
                 ),
             )
             yield Done(day=day, manifest=manifest, failed=failed)
