@@ -187,6 +187,23 @@ def notify(
     alerts.notify(context, fleet, dry_run=dry_run)
 
 
+@app.command(rich_help_panel=DAILY)
+def prune(
+    context: typer.Context,
+    days: Annotated[
+        int, typer.Option(min=30, help="Kept before the newest scored date, itself included.")
+    ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would go; remove nothing.")
+    ] = False,
+    fleet: FleetsOption = None,
+) -> None:
+    """Remove old scores, incidents, job logs and checkpoints; lake, models and report stay."""
+    from amad.cli import retention
+
+    retention.prune(context, fleet, days=days, dry_run=dry_run)
+
+
 @app.command(rich_help_panel=REGISTRY)
 def promote(
     context: typer.Context,

@@ -26,6 +26,7 @@ from amad.telemetry.files import read_json, write_json
 from amad.telemetry.health import Trouble
 
 LONGEST_LOG = 64 << 20  # bytes of a job's log
+HOLDER = "scoring.holder.json"  # names the job that holds the lock
 COUNTED = ("rows", "scored", "alarms", "incidents", "vehicle_days")  # per date and per job
 
 Moment = Annotated[AwareDatetime, PlainSerializer(lambda at: at.isoformat(timespec="seconds"))]
@@ -125,17 +126,8 @@ def scoring_job(runs: Path, fleet: str) -> Iterator[JobLog]:
     Raises:
         ServiceError: another job of this fleet is running; the message says which.
     """
-    runs.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(runs / "scoring.lock")
-    holder = runs / "scoring.holder.json"
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ServiceError(
-            f"fleet {fleet} is being scored by another job ({_read_holder(holder)}); wait for it "
-            "or stop it, then start again"
-        ) from None
-    try:
+    holder = runs / HOLDER
+    with scoring_lock(runs, fleet):
         _mark_killed(runs)
         now = datetime.now(UTC)
         log = JobLog(
@@ -161,6 +153,26 @@ def scoring_job(runs: Path, fleet: str) -> Iterator[JobLog]:
             log.ended = datetime.now(UTC)
             save(runs, log)
             holder.unlink(missing_ok=True)
+
+
+@contextmanager
+def scoring_lock(runs: Path, fleet: str) -> Iterator[None]:
+    """Hold the fleet's lock, so that no job of it runs.
+
+    Raises:
+        ServiceError: a job of this fleet is running; the message says which.
+    """
+    runs.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(runs / "scoring.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ServiceError(
+            f"fleet {fleet} is being scored by another job ({_read_holder(runs / HOLDER)}); wait "
+            "for it or stop it, then start again"
+        ) from None
+    try:
+        yield
     finally:
         lock.release()
 

@@ -37,6 +37,7 @@ from amad.scores import partitions
 from amad.scores.checksums import Checksums
 from amad.scores.job_log import Failed, JobLog, Refused, save, scoring_job
 from amad.scores.partition_manifest import PartitionManifest, Provenance
+from amad.scores.retention import first_kept
 from amad.telemetry.files import full_disk_named
 from amad.telemetry.health import fleet_health
 
@@ -80,7 +81,7 @@ def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLo
             )
             partitions.set_aside(runs, known)
             snapshot = take_snapshot(stage, request.dates and request.dates[1])
-            log.test_start = start = scores_from(champion)
+            log.test_start = start = max(scores_from(champion), first_kept(runs))
             log.threshold, log.detector = float(detector.threshold), model.digest
             log.alarm_budget = detector.params.alarm_budget
             log.health = _health(stage, snapshot)

@@ -1,0 +1,189 @@
+"""What of a fleet's old results may go, and removing it without any of it coming back.
+
+Removed are the scores and incidents of dates that are older than a number of days before the newest
+scored date, the logs of jobs that began before that, what was set aside of these dates, and
+checkpoints of trainings and sweeps that nothing has written to for as many days. The lake, the
+report, the models and the ledgers of the sinks stay.
+
+A date without scores would be new to the next job. So ``retention.json`` says from which date on
+dates are scored without being asked for.
+"""
+
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import ClassVar
+
+from amad.config import DataError
+from amad.scores import partitions
+from amad.scores.job_log import job_logs, scoring_lock
+from amad.telemetry.artifact import Artifact
+
+LEAST_DAYS = 30  # what the sinks, late rows and the report look back on lies within
+DAY_SECONDS = 86_400
+SCORES, SET_ASIDE, JOBS, CHECKPOINTS = (
+    "scores and incidents",
+    "scores that were set aside",
+    "job logs",
+    "checkpoints",
+)
+
+
+class Retention(Artifact):
+    """What was removed.
+
+    first: the first date whose scores are kept; earlier ones are scored only if asked for.
+    removing: paths below ``runs/<fleet>`` that are being removed; after a kill some are left.
+    """
+
+    FILE: ClassVar[str] = "retention.json"
+    REMEDY: ClassVar[str] = "run 'amad prune' again, which writes it"
+    SEALED: ClassVar[bool] = True
+
+    first: date
+    removing: list[str] = []
+
+    def content(self) -> dict:
+        """All fields, also those that still have their default."""
+        return self.model_dump(mode="json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Old:
+    """Something that may go. kind: one of the kinds above. day: its date, where it has one."""
+
+    kind: str
+    path: Path
+    size: int
+    day: date | None = None
+
+
+def first_kept(runs: Path) -> date:
+    """The first date that is scored without being asked for, as far as old scores were removed.
+
+    What a killed run was removing is removed first; the caller holds the fleet's lock.
+
+    Raises:
+        DataError: the file that says it is damaged.
+    """
+    found = Retention.read(runs)
+    if found is None:
+        return date.min
+    if found.removing:
+        for name in found.removing:
+            _remove(runs / name)
+        found = Retention(first=found.first)
+        found.write(runs)
+    return found.first
+
+
+def old_results(runs: Path, days: int, now: float | None = None) -> list[Old]:
+    """What may go of a fleet, in the order in which it goes; nothing where nothing is scored.
+
+    days: kept before the newest scored date, itself included. now: seconds, for the checkpoints.
+    """
+    newest = max(partitions.begun(runs), default=None)
+    if newest is None:
+        return []
+    first = newest - timedelta(days=days - 1)
+    shown = set(_newest_job_dates(runs))
+    found = [
+        Old(kind=SCORES, path=path, size=_size(path), day=day)
+        for kind in ("scores", "incidents")
+        for day, path in _partitions(runs / kind)
+        if day < first and day not in shown
+    ]
+    for folder in sorted((runs / "set_aside").glob("*")):
+        for kind in ("scores", "incidents"):
+            found += [
+                Old(kind=SET_ASIDE, path=path, size=_size(path), day=day)
+                for day, path in _partitions(folder / kind)
+                if day < first
+            ]
+    found += [Old(kind=JOBS, path=path, size=_size(path)) for path in _old_jobs(runs, first)]
+    limit = (time.time() if now is None else now) - days * DAY_SECONDS
+    found += [
+        Old(kind=CHECKPOINTS, path=path, size=_size(path))
+        for path in sorted((runs / "ray").glob("*"))
+        if _last_change(path) < limit
+    ]
+    return found
+
+
+def prune(runs: Path, fleet: str, days: int) -> list[Old]:
+    """Remove what ``old_results`` names and return it; after a kill, the next job removes the rest.
+
+    Raises:
+        ServiceError: a scoring job of the fleet is running.
+    """
+    with scoring_lock(runs, fleet):
+        partitions.recover(runs)
+        known = date.min
+        with suppress(DataError):  # a damaged file is written anew
+            known = first_kept(runs)
+        found = old_results(runs, days)
+        dates = [item.day for item in found if item.kind == SCORES and item.day is not None]
+        if found:
+            # Written first, so that no date that is gone is taken for a new one after a kill.
+            first = max([known, *(day + timedelta(days=1) for day in dates)])
+            paths = [str(item.path.relative_to(runs)) for item in found]
+            Retention(first=first, removing=paths).write(runs)
+            first_kept(runs)
+        for folder in (runs / "set_aside").glob("*"):
+            if not any(folder.rglob("part.parquet")):
+                shutil.rmtree(folder)
+    return found
+
+
+def _partitions(folder: Path) -> Iterator[tuple[date, Path]]:
+    """The date and the folder of each partition, in order of date."""
+    found = []
+    for path in folder.glob("model_version=*/date=*"):
+        try:
+            found.append((date.fromisoformat(path.name.removeprefix("date=")), path))
+        except ValueError:  # a folder of another program
+            continue
+    yield from sorted(found)
+
+
+def _newest_job_dates(runs: Path) -> list[date]:
+    """The dates of the job that the report shows, which stay."""
+    jobs = [job for job in job_logs(runs)[0] if job.status == "done" and job.dates]
+    return jobs[-1].dates if jobs else []
+
+
+def _old_jobs(runs: Path, first: date) -> list[Path]:
+    """The logs of jobs that began before ``first``, but for the last and the last with dates."""
+    jobs = job_logs(runs)[0]
+    with_dates = [job.id for job in jobs if job.status == "done" and job.dates]
+    kept = {*with_dates[-1:], *(job.id for job in jobs[-1:])}
+    start = datetime(first.year, first.month, first.day, tzinfo=UTC)
+    return [
+        runs / "jobs" / f"{job.id}.json"
+        for job in jobs
+        if job.started < start and job.id not in kept and job.status != "running"
+    ]
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there; a folder goes as a whole, as ``recover`` does."""
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    aside = path.with_name(f".stage-{uuid.uuid4().hex[:8]}-{path.name}")
+    path.rename(aside)
+    shutil.rmtree(aside)
+
+
+def _size(path: Path) -> int:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)
+
+
+def _last_change(path: Path) -> float:
+    return max(file.lstat().st_mtime for file in [path, *path.rglob("*")])

@@ -1,0 +1,134 @@
+"""``amad prune`` removes what is old, keeps what is needed, and nothing of it comes back."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from notify_kit import DAY, Yard, an_incident
+from scoring_kit import FAULTY, run_job
+from stop_kit import KILL, stopped
+
+from amad.cli.__main__ import run
+from amad.config import DataError, ServiceError
+from amad.notify.published import read_window
+from amad.scores import partitions
+from amad.scores.job_log import job_logs, scoring_lock
+from amad.scores.retention import Retention, first_kept, old_results, prune
+
+NIGHTS = (0, 1, 30, 58, 59)
+
+
+@pytest.fixture
+def yard(home) -> Yard:
+    yard = Yard(home, vehicles=["van-1"])
+    for night in NIGHTS:
+        yard.publish(night, an_incident(night=night))
+    return yard
+
+
+def dates(yard: Yard) -> list[int]:
+    return [(day - DAY).days for day in partitions.manifests(yard.runs)]
+
+
+def old(path: Path, days: float) -> Path:
+    """A folder with a file, which nobody has written to for so many days."""
+    path.mkdir(parents=True)
+    (path / "weights").write_text("w")
+    for item in (path / "weights", path):
+        at = item.stat().st_mtime - days * 86_400
+        os.utime(item, (at, at))
+    return path
+
+
+def test_what_is_old_goes_and_the_rest_stays(yard):
+    aside = yard.runs / "set_aside" / "digest" / "scores" / "model_version=9" / f"date={DAY}"
+    aside.mkdir(parents=True)
+    (aside / "part.parquet").write_text("p")
+    gone, kept = old(yard.runs / "ray" / "train-1", 60), old(yard.runs / "ray" / "train-2", 2)
+    shown = old_results(yard.runs, 30)
+    assert dates(yard) == list(NIGHTS), "asking removes nothing"
+    assert prune(yard.runs, "kit", 30) == shown
+    assert dates(yard) == [30, 58, 59]
+    assert not aside.exists() and not gone.exists() and kept.exists()
+    assert len(job_logs(yard.runs)[0]) == 3
+    assert first_kept(yard.runs) == DAY + timedelta(days=2)
+    assert not list(yard.runs.rglob(".stage-*"))
+    assert len(read_window(yard.runs, "1").incidents) == 2
+    assert prune(yard.runs, "kit", 30) == []
+
+
+def test_what_the_report_shows_stays_whatever_its_age(yard):
+    yard.log(59, dates=[DAY, DAY + timedelta(days=59)])
+    prune(yard.runs, "kit", 30)
+    assert dates(yard) == [0, 30, 58, 59]
+
+
+def test_a_fleet_without_scores_has_nothing_to_remove(tmp_path):
+    assert old_results(tmp_path / "runs", 30) == prune(tmp_path / "runs", "kit", 30) == []
+
+
+def test_nothing_is_removed_under_a_running_job(yard):
+    with scoring_lock(yard.runs, "kit"), pytest.raises(ServiceError, match="another job"):
+        prune(yard.runs, "kit", 30)
+    assert dates(yard) == list(NIGHTS)
+
+
+def test_a_damaged_note_is_told_and_written_anew(yard):
+    prune(yard.runs, "kit", 30)
+    file = yard.runs / Retention.FILE
+    file.write_text(file.read_text().replace("2026", "2025"))
+    with pytest.raises(DataError, match="amad prune"):
+        first_kept(yard.runs)
+    yard.publish(0)
+    prune(yard.runs, "kit", 30)
+    assert first_kept(yard.runs) == DAY + timedelta(days=1)
+
+
+def prune_kit(home: Path) -> None:
+    prune(home / "runs" / "kit", "kit", 30)
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_step_of_pruning_leaves_whole_dates(yard):
+    """The next job begins with ``recover`` and ``first_kept``, and so meets no half of a date."""
+    for step in (1, 2, 3, 4, 5, 6):
+        code, said = stopped(prune_kit, yard.home, number=KILL, where="runs/kit", at=step)
+        assert code == -KILL, said
+        partitions.recover(yard.runs)
+        first = first_kept(yard.runs)
+        left = partitions.begun(yard.runs)
+        assert all(versions["1"] is not None for versions in left.values())
+        assert [(day - DAY).days for day in left if day < first] in ([], [0, 1])
+        assert (first > DAY) == (step > 1)
+        for night in (0, 1):
+            yard.publish(night)
+    prune(yard.runs, "kit", 30)
+    assert dates(yard) == [30, 58, 59] and not list(yard.runs.glob("*/*/.stage-*"))
+
+
+def test_the_command_says_what_goes(yard, capsys):
+    assert run(["prune", "--days", "30", "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert "would be removed" in shown and "scores and incidents: of 2026-01-10 to" in shown
+    assert dates(yard) == list(NIGHTS)
+    assert run(["prune", "--days", "30"]) == run(["prune", "--days", "30"]) == 0
+    assert "nothing is older than 30 days" in capsys.readouterr().out
+    assert run(["prune", "--days", "7"]) == run(["prune"]) == 2
+
+
+@pytest.mark.engine
+def test_dates_that_were_pruned_are_not_scored_again_unless_asked_for(place):
+    fleet, settings = place
+    runs = settings.runs_dir(fleet.name)
+    scored = run_job(fleet, settings).dates
+    Retention(first=FAULTY).write(runs)
+    for kind in ("scores", "incidents"):
+        for path in (runs / kind).glob("model_version=*/date=*"):
+            if path.name < f"date={FAULTY}":
+                for file in path.iterdir():
+                    file.unlink()
+                path.rmdir()
+    assert min(scored) < FAULTY
+    assert run_job(fleet, settings).dates == []
+    assert run_job(fleet, settings, first=min(scored), last=min(scored)).dates == [min(scored)]
