@@ -1,13 +1,17 @@
 """Faults on arrays, and their injection into series."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from windows_kit import series_of, small_fleet
 
 from amad.simulator.faults import FAULT_TYPES, LEAST_EFFECT, SHAPELESS, Fault, apply_fault, settled
 from amad.windows.inject import injected_cases
-from amad.windows.series import TEST, TRAIN, Series
+from amad.windows.scaler import Scaler
+from amad.windows.series import TEST, TRAIN, Behaviour, Series
 
 T, C = 1200, 5
 SCALE = np.array([1.0, 2.0, 0.5, 10.0, 1.0])
@@ -217,3 +221,28 @@ def test_a_short_series_gives_what_fits():
     assert injected_cases(series(walk(rows=0)), [True] * C, 4, 0) == []
     made = injected_cases(series(walk(rows=30)), [True] * C, 8, 0)
     assert all(it.end - it.start <= 15 for _, it in made)
+
+
+def test_a_stuck_counter_stands_still_and_a_code_stays_a_code():
+    value_TC = walk(rows=4000)
+    value_TC[:, 1] = np.round(value_TC[:, 1])
+    still_C = np.full(C, np.nan)
+    still_C[0] = -7.5
+    behaviour = Behaviour(still_C=still_C, coded_C=np.arange(C) == 1)
+    clean = replace(series(value_TC), behaviour=behaviour)
+    codes, stuck = np.unique(value_TC[:, 1]), 0
+    for case, fault in injected_cases(clean, [True, True] + [False] * (C - 2), 64, 3):
+        rows = slice(fault.start, fault.end)
+        assert np.isin(case.value_TC[:, 1], codes).all()
+        if fault.type == "stuck" and 0 in fault.channels:
+            stuck += 1
+            assert (case.value_TC[rows, 0] == np.float32(-7.5)).all()
+    assert stuck > 2
+
+
+def test_the_scaler_tells_what_a_stuck_counter_shows():
+    fleet = small_fleet(channels=[{"name": "n", "kind": "counter"}, {"name": "gear"}])
+    rate_TC = np.column_stack([np.linspace(3, 5, 50), np.arange(50)])
+    scaled = Scaler.fit([series_of(rate_TC)], fleet, "vehicle").apply(series_of(rate_TC))
+    still = scaled.behaviour.still_C
+    assert still[0] == pytest.approx(-4 / rate_TC[:, 0].std(), rel=1e-6) and np.isnan(still[1])

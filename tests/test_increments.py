@@ -70,6 +70,13 @@ def test_a_coarse_counter_has_an_even_rate_and_slows_down_when_it_is_stuck():
     assert rate_T[481] == 0 and rate_T[-1] == 0
 
 
+def test_a_coarse_counter_has_the_pace_of_its_last_steps():
+    seconds_in_half_second_rows = np.floor(np.arange(400) * 0.547).tolist()
+    rate_T = seen(seconds_in_half_second_rows)[40:]
+    assert np.abs(rate_T - 0.547).max() < 0.05
+    same(seen([0, 1, 2, 4, 9, 10, 11, 12]), [NAN, NAN, 1, 2, 5, 1, 1, 1])  # not coarse
+
+
 def test_a_stuck_counter_stops_at_once_if_it_is_fine():
     same(seen([0, 5, 10, 15, 15, 15, 15])[-4:], [5, 5, 2.5, 5 / 3])
 

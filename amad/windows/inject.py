@@ -34,7 +34,9 @@ def injected_cases(
     The types take turns. Strengths run evenly from weak to strong, in units of the channel's spread
     over the train rows of ``series``, or over all its rows if it has no train rows. A fault lies
     within one segment, where at least half of the values that it changes were measured. If it would
-    change nothing (a stuck sensor at a standstill), another place or channel is drawn.
+    change nothing (a stuck sensor at a standstill), another place or channel is drawn. A counter or
+    angle that is stuck has no increment, and channels of codes get codes only, where
+    ``series.behaviour`` tells which these are.
 
     has_channel_C: which channels the vehicle has; of these, only channels that vary get a fault.
     coupled_pairs: pairs of coupled channels; default: those with a correlation of at least 0.5. A
@@ -68,6 +70,7 @@ def injected_cases(
             if fault is None:
                 continue
             value_TC = apply_fault(series.value_TC, fault, scale_C, rng)
+            _as_it_can_be(value_TC, fault, series)
             fault = settled(fault, series.value_TC, value_TC, scale_C)
             if fault is None:
                 continue
@@ -76,6 +79,23 @@ def injected_cases(
             made.append((series.with_values(value_TC, label_T), fault))
             break
     return made
+
+
+def _as_it_can_be(value_TC: np.ndarray, fault: Fault, series: Series) -> None:
+    """Change the fault, in place, to what its channels can show.
+
+    A stuck counter or angle has no increment any more, and a channel of codes has codes only.
+    """
+    if series.behaviour is None:
+        return
+    rows = slice(fault.start, fault.end)
+    for c in fault.channels:
+        if fault.type == "stuck" and np.isfinite(series.behaviour.still_C[c]):
+            value_TC[rows, c] = series.behaviour.still_C[c]
+        if series.behaviour.coded_C[c]:
+            known = np.unique(series.value_TC[:, c])
+            between = (known[1:] + known[:-1]) / 2
+            value_TC[rows, c] = known[np.searchsorted(between, value_TC[rows, c])]
 
 
 def _spread(series: Series) -> np.ndarray:

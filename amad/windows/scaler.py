@@ -15,13 +15,13 @@ Shape legend: T rows of a vehicle, C channels, N vehicles.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from amad.config import Fleet
 from amad.windows.codes import UNSEEN, CodeCounts, Codes, places
-from amad.windows.series import TRAIN, Series
+from amad.windows.series import TRAIN, Behaviour, Series
 
 CLASS_SHARE, RANGE_SHARE = 0.1, 0.01  # least scale, of the spread of the class and of the range
 CONSTANT = 1e-6  # a spread below this share of the physical range counts as none
@@ -84,13 +84,15 @@ class Scaler:
     tables: ``{"vehicle": {id: (mean_C, scale_C)}, "class": {...}, "fleet": {"": ...}}``. They are
     float64, because the mean of a large counter has more digits than float32.
     has_channel: for each class, which channels it has, bool (C,). codes: of categorical channels,
-    whose places are scaled and not the codes (``amad.windows.codes``).
+    whose places are scaled and not the codes (``amad.windows.codes``). increments: the counters and
+    angles.
     """
 
     channels: list[str]
     tables: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]
     has_channel: dict[str, np.ndarray]
     codes: dict[str, Codes] = field(default_factory=dict)
+    increments: list[str] = field(default_factory=list)
 
     @classmethod
     def fit(cls, series: Iterable[Series], fleet: Fleet, normalise: str) -> "Scaler":
@@ -141,7 +143,10 @@ class Scaler:
         has = {k.name: np.array(fleet.has_channel(k.name)) for k in fleet.vehicle_classes}
         tables = {"vehicle": vehicles, "class": classes, "fleet": {"": top}}
         named = {names[c]: known for c, known in codes.items()}
-        return cls(channels=names, tables=tables, has_channel=has, codes=named)
+        increments = [item.name for item in fleet.channels if item.is_increment]
+        return cls(
+            channels=names, tables=tables, has_channel=has, codes=named, increments=increments
+        )
 
     def figures(self, vehicle: str, vehicle_class: str) -> tuple[np.ndarray, np.ndarray]:
         """(mean_C, scale_C), float64: the vehicle's, else its class's, else the fleet's."""
@@ -164,7 +169,12 @@ class Scaler:
     def apply(self, series: Series) -> Series:
         """The series in scaled units; only the values are copied."""
         value_TC = self.standardise(series.value_TC, series.vehicle, series.vehicle_class)
-        return series.with_values(value_TC)
+        mean_C, scale_C = self.figures(series.vehicle, series.vehicle_class)
+        behaviour = Behaviour(
+            still_C=np.where(np.isin(self.channels, self.increments), -mean_C / scale_C, np.nan),
+            coded_C=np.isin(self.channels, list(self.codes)),
+        )
+        return replace(series.with_values(value_TC), behaviour=behaviour)
 
     def unscaled(self, series: Series) -> np.ndarray:
         """The values of a scaled series in engineering units, float64 (T, C).
@@ -246,6 +256,7 @@ class Scaler:
             "channels": self.channels,
             "has_channel": {k: v.tolist() for k, v in self.has_channel.items()},
             "codes": {name: codes.to_json() for name, codes in self.codes.items()},
+            "increments": self.increments,
             "tables": {
                 kind: {
                     key: {"mean": mean_C.tolist(), "scale": scale_C.tolist()}
@@ -267,7 +278,13 @@ class Scaler:
         }
         has = {k: np.array(v, bool) for k, v in content["has_channel"].items()}
         codes = {name: Codes.from_json(rows) for name, rows in content.get("codes", {}).items()}
-        return cls(channels=list(content["channels"]), tables=tables, has_channel=has, codes=codes)
+        return cls(
+            channels=list(content["channels"]),
+            tables=tables,
+            has_channel=has,
+            codes=codes,
+            increments=list(content.get("increments", [])),
+        )
 
 
 @dataclass(frozen=True, slots=True)

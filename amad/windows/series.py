@@ -12,6 +12,18 @@ TRAIN, CALIBRATION, TEST, PURGED = 0, 1, 2, 3  # values of split_T
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Behaviour:
+    """What the channels of a scaled series can do, for whoever puts faults into it.
+
+    still_C: the value of a channel whose sensor is stuck, NaN where that is the value it stuck at;
+    of an increment it is no movement. coded_C: bool, which channels only have a few values.
+    """
+
+    still_C: np.ndarray
+    coded_C: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
     """A vehicle on the regular grid of its fleet.
 
@@ -19,7 +31,7 @@ class Series:
     counter of hundreds of millions keeps its last digit. After ``Scaler.apply`` it is in scaled
     units and float32, with about zero mean and unit spread on the train rows, and 0 for channels
     that the vehicle's class lacks. Rows of one segment are exactly one period apart. Segments are
-    numbered from 0 in time order, and no window crosses one.
+    numbered from 0 in time order, and no window crosses one. behaviour: set by ``Scaler.apply``.
     """
 
     vehicle: str
@@ -30,6 +42,7 @@ class Series:
     segment_T: np.ndarray  # int32
     split_T: np.ndarray  # uint8: TRAIN, CALIBRATION, TEST or PURGED
     label_T: np.ndarray | None = None  # int8: 1 in an event; only evaluation may read it
+    behaviour: Behaviour | None = None
 
     @property
     def rows(self) -> int:
