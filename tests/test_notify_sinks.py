@@ -297,14 +297,14 @@ def test_a_dry_run_shows_the_messages_and_changes_nothing(yard, web, post):
     yard.sinks(webhook={"url": web.url}, mail=post.mail())
     yard.publish(0, an_incident("van-1"), an_incident("van-2", hour=12))
     before = {p: p.stat().st_mtime_ns for p in yard.home.rglob("*")}
-    shown = dict(preview(yard.stage))
+    shown = preview(yard.stage).sinks
     assert {name: len(notices) for name, notices in shown.items()} == {"webhook": 2, "mail": 2}
     assert before == {p: p.stat().st_mtime_ns for p in yard.home.rglob("*")}
     assert not web.got and not post.got
     web.fail = ["500"] * http.ATTEMPTS
     with pytest.raises(NotifyError):
         tell(yard.stage)
-    waiting = dict(preview(yard.stage))
+    waiting = preview(yard.stage).sinks
     assert len(waiting["webhook"]) == 2 and waiting["mail"] == []
 
 

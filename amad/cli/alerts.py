@@ -1,4 +1,4 @@
-"""The commands that tell people what changed: ``score``, after its job, and ``notify``."""
+"""The commands that tell people what changed, and that hear what people say of it."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from amad.cli.error_sentences import complain
-from amad.cli.running import for_each_fleet
+from amad.cli.running import for_each_fleet, load
 
 if TYPE_CHECKING:
     from amad.config import Params, Settings
     from amad.engines.score.scoring_plan import ScoringRequest
+    from amad.scores.feedback import Verdict
 
 
 def score(
@@ -47,6 +48,32 @@ def notify(context: typer.Context, fleets: list[str] | None, *, dry_run: bool) -
     for_each_fleet(context, fleets, work)
 
 
+def feedback(
+    context: typer.Context,
+    fleet: list[str] | None,
+    incident: str | None,
+    verdict: "Verdict | None",
+    note: str,
+) -> None:
+    """Keep a verdict on an incident, or list those there are, and say how precise alarms were."""
+    from amad.config.wording import count
+    from amad.scores.feedback import judge, read_feedback
+
+    if (incident is None) != (verdict is None):
+        raise typer.BadParameter("give the incident and the verdict, or neither to list them.")
+    stage = load(context, fleet)
+    if incident is not None and verdict is not None:
+        judge(stage.runs, incident, verdict, note)
+    found = read_feedback(stage.runs)
+    for name, item in found.incidents.items():
+        if incident in (None, name):
+            after = f": {item.note}" if item.note else ""
+            print(f"{name}  {item.verdict:7}  {item.vehicle}, {item.level}, {item.type}, "
+                  f"by {item.by} on {item.at:%Y-%m-%d}{after}")  # fmt: skip
+    true, judged = found.precision
+    print(f"{true} of {count(judged, 'judged incident')} true" if judged else "none judged yet")
+
+
 def _tell(params: "Params", settings: "Settings", scored: bool = True) -> bool:
     """Tell the fleet's sinks; False where it has none, so that nothing heavy is imported."""
     from amad.config import Stage
@@ -70,13 +97,15 @@ def _preview(params: "Params", settings: "Settings") -> None:
     from amad.notify.delivery import preview
     from amad.notify.wording import plain_text, subject
 
-    found = list(preview(Stage.of(params, settings)))
-    for sink, notices in found:
+    found = preview(Stage.of(params, settings))
+    for sink, notices in found.sinks.items():
         told = subject(notices, params.fleet) if notices else "nothing to tell"
         print(f"{sink}: {told}")
         if notices:
             print("\n" + plain_text(notices))
-    if not found:
+    if found.not_told:
+        print(found.not_told)
+    if not found.sinks:
         print(_nobody(params, settings))
 
 

@@ -188,6 +188,28 @@ def notify(
 
 
 @app.command(rich_help_panel=DAILY)
+def feedback(
+    context: typer.Context,
+    incident: Annotated[
+        str | None, typer.Argument(help="Its id; default: list what was said so far.")
+    ] = None,
+    verdict: Annotated[
+        Literal["true", "false", "planned"] | None,
+        typer.Argument(help="Something was wrong, nothing was, or work that was planned."),
+    ] = None,
+    note: Annotated[str, typer.Option(metavar="TEXT", help="Why; kept with your name.")] = "",
+    fleet: FleetOption = None,
+) -> None:
+    """Say whether an incident was true; nobody is told any more of one that was not.
+
+    It also says how many of the judged incidents were true.
+    """
+    from amad.cli import alerts
+
+    alerts.feedback(context, fleet, incident, verdict, note)
+
+
+@app.command(rich_help_panel=DAILY)
 def prune(
     context: typer.Context,
     days: Annotated[

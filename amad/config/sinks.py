@@ -5,6 +5,7 @@ alone, see ``Secrets``. Nothing in it changes a result.
 """
 
 import re
+from datetime import date
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -75,11 +76,35 @@ class Prometheus(Strict):
         return self
 
 
+class Rule(Strict):
+    """Incidents of which nobody is told; every key that is given must hold.
+
+    They stay in the tables of incidents and in the report, and each job lists how many there are.
+    """
+
+    reason: str = Field(min_length=1)
+    """Why, for those who read that incidents are not told"""
+    vehicles: list[str] = Field(["*"], min_length=1)
+    """Shell patterns of vehicles"""
+    channels: list[str] = Field(["*"], min_length=1)
+    """Shell patterns; the channels to blame with a quarter of the evidence, and the first, match"""
+    types: list[str] = []
+    """Types, such as `drift`; default: all"""
+    below: Level | None = None
+    """Only incidents below this level"""
+    first: date | None = None
+    """First date on which the incident may begin"""
+    last: date | None = None
+    """Last date on which the incident may begin"""
+
+
 class Sinks(Strict):
     """Where the changes of incidents, and the state of the last job, are sent."""
 
     least_level: Level = "low"
     """Incidents below this level are not told"""
+    suppress: list[Rule] = []
+    """Rules that say of which incidents nobody is told"""
     report_url: str | None = None
     """Address of the report, for the link in a message; default: the path of the file"""
     timeout_seconds: float = Field(10, gt=0, le=300)

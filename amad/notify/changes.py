@@ -4,7 +4,7 @@ An incident is told once when it is new, and again when its level rises, when it
 was told to be over, when it is over, and when a later run no longer finds it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
@@ -65,13 +65,21 @@ class Change:
         return self.told.state == "open"
 
 
-def find_changes(told: Mapping[str, Told], window: Window, least_level: str) -> list[Change]:
+def find_changes(
+    told: Mapping[str, Told],
+    window: Window,
+    least_level: str,
+    hushed: Collection[str] = (),
+) -> list[Change]:
     """What changed, in the order of the incidents' start.
 
-    least_level: an incident that is below it, and of which nobody was told, is left out.
+    least_level: an incident that is below it, and of which nobody was told, is left out. hushed:
+    ids of incidents of which nobody is to be told.
     """
     found = []
     for name, item in window.incidents.items():
+        if name in hushed:
+            continue
         before = told.get(name)
         known = before is not None and before.state != "withdrawn"
         if not known and RANK[item.incident.level] < RANK[least_level]:

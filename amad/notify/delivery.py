@@ -5,11 +5,20 @@ A sink that fails stops neither the job nor another sink. It is told again by th
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from filelock import FileLock, Timeout
 
-from amad.config import AmadError, InterruptionError, NotifyError, Stage, usable_error
+from amad.config import (
+    AmadError,
+    DataError,
+    InterruptionError,
+    NotifyError,
+    Stage,
+    usable_error,
+)
 from amad.config.console import say
 from amad.config.digest import json_digest
 from amad.config.sinks import Sinks, load_sinks
@@ -17,13 +26,71 @@ from amad.config.wording import count
 from amad.notify.changes import brought_up_to_date, find_changes
 from amad.notify.channels import Channel, Outcome, channels, watchers
 from amad.notify.grouping import grouped
+from amad.notify.hushed import hushed, listed
 from amad.notify.ledger import Ledger, Parcel, after, ledger_file, read_ledger
 from amad.notify.published import Window, read_window
 from amad.notify.sinks.outcome import NotTakenError, RefusedError
 from amad.notify.wording import Notice, notice_of
+from amad.scores.feedback import read_feedback
 from amad.scores.job_log import JobLog, job_logs, save
 
 LOCK_SECONDS = 120.0  # how long a job waits for another one that tells the same fleet's sinks
+
+
+@dataclass(frozen=True, kw_only=True)
+class News:
+    """What may be told. hushed: by id, incidents of which nobody is told, and why."""
+
+    stage: Stage
+    sinks: Sinks
+    window: Window
+    hushed: dict[str, str]
+
+    @classmethod
+    def read(cls, stage: Stage, sinks: Sinks, jobs: list[JobLog]) -> Self:
+        """The published incidents, judged by people and by the rules of the file of sinks.
+
+        Raises:
+            NotifyError: the file of what people said is damaged; names it and the way out.
+        """
+        window = read_window(stage.runs, _champion(jobs))
+        try:
+            feedback = read_feedback(stage.runs)
+        except DataError as error:
+            raise NotifyError(f"nobody is told, since {error}") from None
+        quiet = hushed(window, sinks.suppress, feedback)
+        return cls(stage=stage, sinks=sinks, window=window, hushed=quiet)
+
+    def added_to(self, ledger: Ledger, channel: Channel) -> Ledger:
+        """The ledger with a parcel, or a parcel per notice, of what is to be told now."""
+        told = brought_up_to_date(ledger.told, self.window)
+        changes = find_changes(told, self.window, self.sinks.least_level, self.hushed)
+        groups = grouped(changes, self.window)
+        fleet = self.stage.fleet
+        report = self.sinks.report_url or str(self.stage.folder / "report.html")
+        report = report.replace("{fleet}", fleet.name)
+        step = 1 if channel.single else max(1, len(groups))
+        parcels = []
+        for first in range(0, len(groups), step):
+            own = groups[first : first + step]
+            before = {c.incident_id: c.before for group in own for c in group.changes}
+            keys = [change.key for group in own for change in group.changes]
+            parcels.append(
+                Parcel(
+                    key=keys[0] if channel.single else json_digest(keys),
+                    notices=[notice_of(group, fleet, report) for group in own],
+                    before=before,
+                )
+            )
+        return ledger.with_parcels(after(told, changes), parcels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """What each sink of notices would be told, and a sentence on what nobody is told of."""
+
+    sinks: dict[str, list[Notice]]
+    not_told: str = ""
 
 
 def tell(stage: Stage, *, scored: bool = True) -> dict[str, Outcome]:
@@ -43,15 +110,18 @@ def tell(stage: Stage, *, scored: bool = True) -> dict[str, Outcome]:
     outcomes: dict[str, Outcome] = {}
     with _lock(stage.runs, stage.fleet.name):
         jobs = _ended(stage.runs)
-        window = read_window(stage.runs, _champion(jobs))
+        news = News.read(stage, sinks, jobs)
         for channel in channels(sinks, stage):
-            outcomes[channel.name] = _guarded(_deliver, channel, stage, sinks, window)
+            outcomes[channel.name] = _guarded(_deliver, channel, news)
         if scored:
-            for name, work in watchers(sinks, stage, jobs, window, outcomes).items():
+            for name, work in watchers(sinks, stage, jobs, news.window, outcomes).items():
                 outcomes[name] = _guarded(work)
         for name, outcome in outcomes.items():
             say(f"{name}: {outcome}")
+        if news.hushed:
+            say(listed(news.hushed))
         if jobs:
+            jobs[-1].hushed = news.hushed
             jobs[-1].sinks |= {name: str(outcome) for name, outcome in outcomes.items()}
             save(stage.runs, jobs[-1])
     failed = [f"{name}: {outcome.text}" for name, outcome in outcomes.items() if outcome.failed]
@@ -63,36 +133,39 @@ def tell(stage: Stage, *, scored: bool = True) -> dict[str, Outcome]:
     return outcomes
 
 
-def preview(stage: Stage) -> Iterator[tuple[str, list[Notice]]]:
-    """Each sink of notices, and what it would be told now; nobody is told.
+def preview(stage: Stage) -> Preview:
+    """What each sink of notices would be told now; nobody is told.
 
     Raises:
         ConfigError: the file of sinks is wrong.
         DataError: the ledger of a sink is damaged.
+        NotifyError: the file of what people said is damaged.
     """
     sinks = load_sinks(stage.fleet.name, stage.settings)
     if sinks is None:
-        return
-    window = read_window(stage.runs, _champion(_ended(stage.runs)))
+        return Preview(sinks={})
+    news = News.read(stage, sinks, _ended(stage.runs))
+    found = {}
     for channel in channels(sinks, stage):
-        ledger = read_ledger(stage.runs, channel.name)
-        ledger = _with_news(ledger, channel, stage, sinks, window)
-        yield channel.name, [notice for parcel in ledger.parcels for notice in parcel.notices]
+        parcels = news.added_to(read_ledger(stage.runs, channel.name), channel).parcels
+        found[channel.name] = [notice for parcel in parcels for notice in parcel.notices]
+    return Preview(sinks=found, not_told=listed(news.hushed))
 
 
-def _deliver(channel: Channel, stage: Stage, sinks: Sinks, window: Window) -> str:
+def _deliver(channel: Channel, news: News) -> str:
     """Send what waits for the sink since an earlier job, then what is new; say what was done.
 
     Raises:
         NotTakenError: it is not known whether the sink has taken a parcel, which is kept.
         RefusedError: the sink has refused parcels; the others were sent.
     """
-    file = ledger_file(stage.runs, channel.name)
-    ledger = read_ledger(stage.runs, channel.name)
+    runs = news.stage.runs
+    file = ledger_file(runs, channel.name)
+    ledger = read_ledger(runs, channel.name)
     sent, said, refused = 0, list[str](), list[str]()
     for fresh in (False, True):
-        if fresh and (news := _with_news(ledger, channel, stage, sinks, window)) != ledger:
-            ledger = news
+        if fresh and (added := news.added_to(ledger, channel)) != ledger:
+            ledger = added
             ledger.write_file(file)
         for parcel in ledger.parcels:
             try:
@@ -109,31 +182,6 @@ def _deliver(channel: Channel, stage: Stage, sinks: Sinks, window: Window) -> st
     if refused:
         raise RefusedError(f"{'; '.join(dict.fromkeys(refused))} ({done})")
     return "; ".join([done, *filter(None, said)])
-
-
-def _with_news(
-    ledger: Ledger, channel: Channel, stage: Stage, sinks: Sinks, window: Window
-) -> Ledger:
-    """The ledger with a parcel, or a parcel per notice, of what is to be told now."""
-    told = brought_up_to_date(ledger.told, window)
-    changes = find_changes(told, window, sinks.least_level)
-    groups = grouped(changes, window)
-    report = sinks.report_url or str(stage.folder / "report.html")
-    report = report.replace("{fleet}", stage.fleet.name)
-    step = 1 if channel.single else max(1, len(groups))
-    parcels = []
-    for first in range(0, len(groups), step):
-        own = groups[first : first + step]
-        before = {c.incident_id: c.before for group in own for c in group.changes}
-        keys = [change.key for group in own for change in group.changes]
-        parcels.append(
-            Parcel(
-                key=keys[0] if channel.single else json_digest(keys),
-                notices=[notice_of(group, stage.fleet, report) for group in own],
-                before=before,
-            )
-        )
-    return ledger.with_parcels(after(told, changes), parcels)
 
 
 def _guarded(work: Callable[..., str], *arguments: object) -> Outcome:

@@ -108,7 +108,10 @@ def _together(a: Change, b: Change) -> bool:
 
 
 def _main(change: Change) -> set[str]:
-    """The channels that the incident is mostly about."""
-    told = change.told
-    pairs = zip(told.channels, told.shares, strict=True)
+    return main_channels(change.told.channels, change.told.shares)
+
+
+def main_channels(channels: Sequence[str], shares: Sequence[float]) -> set[str]:
+    """The channels that an incident is mostly about."""
+    pairs = zip(channels, shares, strict=True)
     return {name for n, (name, share) in enumerate(pairs) if n == 0 or share >= MAIN_SHARE}

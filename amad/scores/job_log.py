@@ -59,7 +59,8 @@ class JobLog(Artifact):
     over these dates; so are ``unscored`` (rows by status), ``made_null`` (values by channel) and
     ``unseen`` (rows by channel and code). quarantined: vehicle-days. unmeasured: channels without a
     value, by vehicle. health: what the fleet lacks, by kind. told: the sentences that were printed
-    about dates. sinks: by sink, what became of telling it what changed; empty where nobody is told.
+    about dates. sinks: by sink, what became of telling it what changed; empty where nobody is
+    told. hushed: by id, incidents of which nobody is told, and why.
     """
 
     model_config = ConfigDict(frozen=False)
@@ -97,6 +98,7 @@ class JobLog(Artifact):
     failed: list[Failed] = []
     refused: list[Refused] = []
     sinks: dict[str, str] = {}
+    hushed: dict[str, str] = {}
 
     def content(self) -> dict:
         """All fields, also those that still have their default."""

@@ -1,0 +1,57 @@
+"""Incidents of which nobody is told, since people have judged them or a rule says so.
+
+They stay in the tables of incidents and in the report.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+
+from amad.config.sinks import Rule
+from amad.config.wording import count
+from amad.detect.incidents import Incident
+from amad.notify.changes import RANK
+from amad.notify.grouping import main_channels
+from amad.notify.published import Window
+from amad.report.page_text import day
+from amad.scores.feedback import Feedback
+
+JUDGED = {"false": "judged as false", "planned": "judged as planned"}
+
+
+def hushed(window: Window, rules: list[Rule], feedback: Feedback) -> dict[str, str]:
+    """By id of the incident, why nobody is told of it; a person's verdict comes before a rule."""
+    found = {}
+    for name, item in window.incidents.items():
+        judged = feedback.incidents.get(name)
+        if judged is not None and judged.verdict == "true":
+            continue
+        if judged is not None:
+            found[name] = JUDGED[judged.verdict]
+            continue
+        for rule in rules:
+            if applies(rule, item.incident):
+                found[name] = f"rule '{rule.reason}'"
+                break
+    return found
+
+
+def applies(rule: Rule, incident: Incident) -> bool:
+    """Does every key of the rule hold for the incident?"""
+    main = main_channels(incident.channels, incident.shares)
+    start = day(incident.start)
+    return (
+        any(fnmatchcase(incident.vehicle, pattern) for pattern in rule.vehicles)
+        and all(any(fnmatchcase(name, pattern) for pattern in rule.channels) for name in main)
+        and (not rule.types or incident.type in rule.types)
+        and (rule.below is None or RANK[incident.level] < RANK[rule.below])
+        and (rule.first is None or start >= str(rule.first))
+        and (rule.last is None or start <= str(rule.last))
+    )
+
+
+def listed(reasons: Mapping[str, str]) -> str:
+    """``not told: 2 incidents, rule 'workshop'``; empty where everything is told."""
+    counts = Counter(reasons.values())
+    parts = [f"{count(number, 'incident')}, {why}" for why, number in sorted(counts.items())]
+    return f"not told: {'; '.join(parts)}" if parts else ""

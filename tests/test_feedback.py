@@ -1,0 +1,124 @@
+"""What people say of incidents, and rules of whom nobody is told, are kept and honoured."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from notify_kit import COOLANT, DAY, SPEED, VOLTAGE, Yard, an_incident
+
+from amad.cli.__main__ import run
+from amad.config import ConfigError, NotifyError
+from amad.config.sinks import Rule
+from amad.notify.delivery import preview, tell
+from amad.notify.hushed import applies
+from amad.scores.feedback import Feedback, judge, read_feedback
+
+
+@pytest.fixture
+def yard(home) -> Yard:
+    return Yard(home)
+
+
+def lines(yard: Yard) -> list[dict]:
+    path = yard.runs / "alerts.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def job(yard: Yard) -> dict:
+    return json.loads(max((yard.runs / "jobs").glob("*.json")).read_text())
+
+
+@pytest.mark.parametrize("verdict", ["false", "planned"])
+def test_of_an_incident_that_was_none_nobody_is_told_any_more(yard, verdict):
+    yard.sinks(file={})
+    going = an_incident(hour=23.5, hours=0.5)
+    yard.publish(0, going)
+    tell(yard.stage)
+    judge(yard.runs, going.incident_id, verdict, "the workshop did it")
+    yard.publish(1)
+    tell(yard.stage)
+    assert [line["state"] for line in lines(yard)] == ["new"]
+    assert job(yard)["hushed"] == {going.incident_id: f"judged as {verdict}"}
+    judge(yard.runs, going.incident_id, "true")
+    tell(yard.stage)
+    assert [line["state"] for line in lines(yard)] == ["new", "over"]
+
+
+def test_the_newest_verdict_counts_and_precision_leaves_planned_work_out(yard):
+    made = [an_incident(f"van-{n}", hour=n) for n in (1, 2, 3, 4)]
+    yard.publish(0, *made)
+    for item, verdict in zip(made, ("true", "true", "false", "planned"), strict=True):
+        judge(yard.runs, item.incident_id, verdict)
+    judge(yard.runs, made[0].incident_id, "false", "a loose plug")
+    found = read_feedback(yard.runs)
+    assert found.precision == (1, 3)
+    first = found.incidents[made[0].incident_id]
+    assert (first.verdict, first.note, first.vehicle) == ("false", "a loose plug", "van-1")
+
+
+@pytest.mark.parametrize("name", ["20260110T070000-0000000000", "20260301T000000-aa", "nonsense"])
+def test_an_incident_that_is_not_there_is_told(yard, name):
+    yard.publish(0, an_incident())
+    with pytest.raises(ConfigError, match="there is no incident"):
+        judge(yard.runs, name, "true")
+
+
+def test_a_damaged_file_of_feedback_tells_nobody_rather_than_everything(yard):
+    yard.sinks(file={})
+    yard.publish(0, an_incident())
+    judge(yard.runs, an_incident().incident_id, "false")
+    file = yard.runs / Feedback.FILE
+    file.write_text(file.read_text().replace('"false"', '"true"'))
+    with pytest.raises(NotifyError, match=r"feedback\.json is damaged.*bring back a backup"):
+        tell(yard.stage)
+    assert lines(yard) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "holds"),
+    [
+        ({}, True),
+        ({"vehicles": ["van-*"], "types": ["level_shift"], "below": "critical"}, True),
+        ({"vehicles": ["bus-*"]}, False),
+        ({"channels": [COOLANT]}, False),
+        ({"channels": ["Vehicle.[CS]*"]}, True),
+        ({"types": ["drift"]}, False),
+        ({"below": "high"}, False),
+        ({"first": DAY, "last": DAY}, True),
+        ({"first": DAY + timedelta(days=1)}, False),
+        ({"last": DAY - timedelta(days=1)}, False),
+    ],
+)
+def test_a_rule_holds_where_all_its_keys_do(rule, holds):
+    """The speed has a third of the evidence, so it must match too; the voltage has little."""
+    incident = an_incident(channels={COOLANT: 0.6, SPEED: 0.3, VOLTAGE: 0.1})
+    assert applies(Rule(reason="r", **rule), incident) is holds
+
+
+def test_rules_are_honoured_and_listed(yard, capsys):
+    yard.sinks(file={}, suppress=[{"reason": "campaign", "vehicles": ["van-1", "van-2"]}])
+    yard.publish(0, *(an_incident(f"van-{n}", hour=5 * n) for n in (1, 2, 3)))
+    assert preview(yard.stage).not_told == "not told: 2 incidents, rule 'campaign'"
+    tell(yard.stage)
+    assert [line["incidents"][0]["vehicle"] for line in lines(yard)] == ["van-3"]
+    assert "not told: 2 incidents, rule 'campaign'" in capsys.readouterr().err
+    assert set(job(yard)["hushed"].values()) == {"rule 'campaign'"}
+    judge(yard.runs, an_incident("van-1", hour=5).incident_id, "true")
+    tell(yard.stage)
+    assert len(lines(yard)) == 2, "what a person says comes before a rule"
+    yard.sinks(file={})
+    tell(yard.stage)
+    assert len(lines(yard)) == 3, "without the rule it is told"
+
+
+def test_the_command_keeps_and_lists(yard, capsys):
+    yard.publish(0, an_incident())
+    name = an_incident().incident_id
+    assert run(["feedback"]) == 0 and "none judged yet" in capsys.readouterr().out
+    assert run(["feedback", name, "false", "--note", "a loose plug"]) == 0
+    assert run(["feedback"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count(f"{name}  false    van-1, high, level_shift, by ") == 2
+    assert shown.count(": a loose plug") == 2 and "0 of 1 judged incident true" in shown
+    for wrong in (["feedback", name], ["feedback", name, "perhaps"], ["feedback", "x", "true"]):
+        assert run(wrong) == 2
