@@ -3,7 +3,7 @@
 Writes the pages of docs/results from the measurements in bench/results, so that no figure of a
 table is typed. The first page, index.md, is bench/reading.md, which says what the figures mean,
 with the first table at its marker. There is a page per fleet, and one each for the comparison of
-all methods, how they carry over, the network, the ablations and the members.
+all methods, how they carry over, the network, the ablations, the members and the machine's limits.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import numpy as np
 
 from amad.evaluation.method_result import PRIMARY
 from amad.evaluation.summary import STRENGTHS
+from bench import limits
 from bench.carry_over_tables import carry_over_tables
 from bench.quality.figures import RELATION
 from bench.quality.methods import FLOOR, simple_baselines
@@ -73,6 +74,8 @@ def main(arguments: list[str] | None = None) -> None:
         pages["carry_over"] += carry_over_tables(carry_over)
     else:
         pages["carry_over"].append("Not measured yet: `python -m bench.carry_over` does it.")
+    if found := _read(options.results / "limits.json"):
+        pages["limits"] = limits.page(found)
     if members := list(_members(options.results)):
         pages["members"] = members
     options.out.mkdir(parents=True, exist_ok=True)

@@ -11,23 +11,44 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import yaml
 from engine_kit import wait_until
 
+MANIFEST = Path(__file__).resolve().parent.parent / "infra" / "k8s" / "mlflow.yaml"
 HOST = "127.0.0.1"
 HOP = ("connection", "keep-alive", "transfer-encoding", "content-length")  # not passed on
 
 
+def manifest_command(values: dict[str, str]) -> list[str]:
+    """The command of the server in infra/k8s/mlflow.yaml, with each text in ``values`` replaced."""
+    (container,) = yaml.safe_load(MANIFEST.read_text("utf-8").split("\n---\n")[0])["spec"][
+        "template"
+    ]["spec"]["containers"]
+    text = "\n".join([*container["command"], *container["args"]])
+    for old, new in values.items():
+        assert old in text, f"{MANIFEST.name} has no {old}"
+        text = text.replace(old, new)
+    return text.split("\n")
+
+
 @contextmanager
-def mlflow_server(folder: Path) -> Iterator[int]:
-    """Yield the port of an ``mlflow server`` with its database and artifacts in ``folder``."""
+def mlflow_server(
+    folder: Path, store: str | None = None, artifacts: str | None = None
+) -> Iterator[int]:
+    """Yield the port of an ``mlflow server``, started with the command of infra/k8s/mlflow.yaml.
+
+    store, artifacts: the URIs of its database and its artifacts; by default both in ``folder``.
+    """
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port = probe.getsockname()[1]
-    command = [
-        sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port),
-        "--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/server.db",
-        "--artifacts-destination", str(folder / "artifacts"),
-    ]  # fmt: skip
+    command = [sys.executable, "-m", *manifest_command({
+        "--host=0.0.0.0": f"--host={HOST}", "--port=5000": f"--port={port}",
+        "--workers=2": "--workers=1",
+        "$(STORE)": store or f"sqlite:///{folder}/server.db",
+        "$(ARTIFACTS)": artifacts or str(folder / "artifacts"),
+        "$(HOSTS)": f"mlflow,{HOST}:*",
+    })]  # fmt: skip
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(
             command, cwd=folder, stdout=log, stderr=log, start_new_session=True,

@@ -201,3 +201,43 @@ def test_a_temporary_experiment_has_the_raw_data_and_the_store_of_its_project(ho
         load_fleet("mine", settings)
     monkeypatch.chdir(home)
     assert not Settings().is_temporary and Settings().workspace == home
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"worker": 2}, ["worker: unknown key", "min_workers"]),
+        ({"device": "tpu"}, ["device", "'cpu' or 'cuda'", "'tpu'"]),
+        ({"backend": "nccl"}, ["backend: nccl needs device: cuda"]),
+        ({"workers": 2, "min_workers": 3}, ["min_workers is 3, above workers (2)"]),
+        ({"workers": 0, "min_workers": 1}, ["min_workers is 1, above workers (0)"]),
+        (
+            {"address": "auto", "cpus": 4, "dashboard": True},
+            ["cpus, dashboard", "leave either out"],
+        ),
+        ({"storage": "checkpoints"}, ["storage: must be absolute", "'checkpoints'"]),
+        ({"storage": "hdfs://a/b"}, ["storage", "s3://", "hdfs"]),
+        ({"storage": "s3://a/b?scheme=http"}, ["storage", "AWS_ENDPOINT_URL"]),
+        ({"tracking_uri": "./mlruns"}, ["tracking_uri", "postgresql://", "./mlruns"]),
+        ({"tracking_uri": "postgresql://a:secret@db/mlflow"}, ["tracking_uri", "AMAD_MLFLOW_URI"]),
+    ],
+)
+def test_a_wrong_cluster_profile_is_told_when_it_is_loaded(content, said, home):
+    file = home / "conf" / "cluster" / "mine.yaml"
+    file.write_text(yaml.safe_dump(content))
+    with pytest.raises(ConfigError) as caught:
+        load_cluster("mine")
+    assert str(file) in str(caught.value)
+    for text in said:
+        assert text in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_the_stores_address_comes_from_the_environment_then_the_profile(home, monkeypatch):
+    from amad.engines.shared.tracking_store import tracking_uri
+
+    assert tracking_uri(Settings()).startswith("sqlite:")
+    assert tracking_uri(Settings(cluster="kuberay")) == "http://mlflow:5000"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://other")
+    assert tracking_uri(Settings(cluster="kuberay")) == "http://other"
+    assert tracking_uri(Settings(cluster="kuberay", mlflow_uri="http://mine")) == "http://mine"

@@ -41,7 +41,7 @@ def shell(home: Path, *command: str, ok: bool = True) -> str:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout with the demo fleet made tiny, in a folder with an odd name."""
     home = tmp_path_factory.mktemp("a # ü & 50% of; 'it'")
-    for name in ("amad", "pipelines", "conf"):
+    for name in ("amad", "pipelines", "conf", "infra"):
         shutil.copytree(ROOT / name, home / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore"):
         shutil.copy(ROOT / name, home)
@@ -163,31 +163,10 @@ def test_what_is_cached_travels_by_push_and_pull(project: Path, tmp_path: Path):
 @pytest.mark.engine
 def test_another_cluster_profile_retrains_nothing(project: Path):
     path = project / "conf/cluster/local.yaml"
-    path.write_text(path.read_text() + "object_store_mb: 300\n")
-    assert "changed" not in shell(project, "dvc", "status", "prepare", "tune", "train")
-
-
-@pytest.mark.engine
-@pytest.mark.timeout(900)
-def test_the_same_run_from_clean_gives_the_same_metrics(project: Path):
-    names = ("ingest.json", "best.json", "evaluation/metrics.json")
-    before = {name: read(project, name) for name in names}
-    for name in ("data", "runs", "mlartifacts", ".dvc/cache"):
-        shutil.rmtree(project / name, ignore_errors=True)
-    for name in ("mlflow.db", "dvc.lock"):
-        (project / name).unlink(missing_ok=True)
-    shell(project, "dvc", "repro")
-    for name in names:
-        assert read(project, name) == before[name], name
-
-
-@pytest.mark.engine
-def test_a_stage_tells_what_is_wrong_and_where(project: Path):
-    path = project / "params.yaml"
-    params = yaml.safe_load(path.read_text()) | {"fleets": ["nope"]}
-    path.write_text(yaml.safe_dump(params))
-    output = shell(project, "dvc", "repro", ok=False)
-    assert "there is no fleet file" in output and "conf/fleet/nope.yaml" in output
+    before = path.read_text()
+    path.write_text((project / "conf/cluster/kuberay.yaml").read_text())
+    assert "changed" not in shell(project, "dvc", "status", *STAGES[1:])
+    path.write_text(before)
 
 
 @pytest.mark.engine
@@ -203,3 +182,31 @@ def test_a_switch_of_fleets_and_back_reruns_and_removes_nothing(project: Path):
     assert "didn't change" in (output := shell(project, "dvc", "repro")), output
     assert all(f"Running stage '{stage}@" not in output for stage in STAGES[1:])
     assert contents(data) == was
+
+
+@pytest.mark.engine
+@pytest.mark.timeout(900)
+def test_the_scripts_of_the_cluster_give_the_same_from_clean(project: Path):
+    """What the RayJobs run: train.sh and score.sh, here with the local profile."""
+    names = ("ingest.json", "best.json", "evaluation/metrics.json", "scoring.json")
+    before = {name: read(project, name) for name in names}
+    bundle = contents(project / "data" / FLEET / "bundle")
+    for name in ("data", "runs", "mlartifacts", ".dvc/cache"):
+        shutil.rmtree(project / name, ignore_errors=True)
+    for name in ("mlflow.db", "dvc.lock"):
+        (project / name).unlink(missing_ok=True)
+    shell(project, "infra/k8s/train.sh", FLEET)
+    shell(project, "infra/k8s/score.sh", FLEET)
+    for name in names:
+        assert read(project, name) == before[name], name
+    assert contents(project / "data" / FLEET / "bundle") == bundle
+    assert (project / "data" / FLEET / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.engine
+def test_a_stage_tells_what_is_wrong_and_where(project: Path):
+    path = project / "params.yaml"
+    params = yaml.safe_load(path.read_text()) | {"fleets": ["nope"]}
+    path.write_text(yaml.safe_dump(params))
+    output = shell(project, "dvc", "repro", ok=False)
+    assert "there is no fleet file" in output and "conf/fleet/nope.yaml" in output

@@ -1,17 +1,14 @@
 """MLflow on a real PostgreSQL: the same code, another URI."""
 
-import os
-import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+from postgres_kit import Server, postgres_server
 from test_tracking_store import STOPPED
 
 from amad.config import ServiceError, Settings
@@ -19,75 +16,16 @@ from amad.engines.register.registry_lock import registry_lock
 from amad.engines.shared import tracking
 
 
-def binaries() -> Path | None:
-    found = shutil.which("initdb")
-    if found:
-        return Path(found).parent
-    return next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
-
-
-class Server:
-    """A PostgreSQL server of the test's own. uri: where it answers while it runs."""
-
-    def __init__(self, control: list, options: list, uri: str, quiet: dict) -> None:
-        self._control, self._options, self._quiet = control, options, quiet
-        self.uri = uri
-
-    def start(self) -> None:
-        subprocess.run([*self._control, *self._options, "start"], **self._quiet)
-
-    def stop(self) -> None:
-        """As a crash does it: connections are cut."""
-        subprocess.run([*self._control, "-m", "immediate", "stop"], **self._quiet)
-
-
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """A fresh server, running; stopped afterwards."""
-    folder = binaries()
-    if folder is None:
-        pytest.skip("PostgreSQL is not installed")
-    user = {}
-    if os.getuid() == 0:  # PostgreSQL refuses to run as root
-        import pwd
-
-        try:
-            account = pwd.getpwnam("postgres")
-        except KeyError:
-            pytest.skip("running as root, and there is no user postgres")
-        user = {"user": account.pw_uid, "group": account.pw_gid}
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    # Not pytest's own folder, which the server's user cannot reach.
-    data = Path(tempfile.mkdtemp(prefix="amad-postgres-"))
-    if user:
-        shutil.chown(data, "postgres", "postgres")
-    quiet = {"cwd": data, "check": True, "stdout": subprocess.DEVNULL, **user}
-    subprocess.run([folder / "initdb", "-D", data / "db", "-U", "amad", "-A", "trust"], **quiet)
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={data}"
-    control = [folder / "pg_ctl", "-D", data / "db", "-w"]
-    server = Server(
-        control,
-        ["-o", options, "-l", data / "log"],
-        f"postgresql://amad@127.0.0.1:{port}/",
-        quiet,
-    )
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop()
-        shutil.rmtree(data)
+    with postgres_server() as running:
+        yield running
 
 
 @pytest.fixture
 def postgres(server: Server, request: pytest.FixtureRequest) -> str:
     """The URI of an empty database of the server."""
-    name = f"db_{abs(hash(request.node.name)):x}"
-    with psycopg.connect(f"{server.uri}postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    return f"{server.uri}{name}"
+    return server.database(f"db_{abs(hash(request.node.name)):x}")
 
 
 @pytest.mark.engine

@@ -2,16 +2,13 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import threading
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
-from engine_kit import DATA, PROFILE, engine_params, engine_store, toy_stage, wait_until
+from engine_kit import DATA, PROFILE, engine_params, engine_store, toy_stage
 
 from amad.config import ClusterProfile, DataError, ServiceError, Settings
 from amad.engines.shared.identity import RunState, code_digest, work_digest
@@ -205,49 +202,6 @@ def test_a_local_ray_litters_no_home_and_leaves_no_process(tmp_path: Path) -> No
     gone, alive, mode = done.stdout.split()[-3:]
     assert int(gone) > 3 and alive == "0" and mode == "token"
     assert not (tmp_path / "h" / ".ray").exists()
-
-
-@pytest.mark.engine
-def test_a_killed_worker_changes_nothing(store: WindowStore, tmp_path: Path) -> None:
-    """SIGKILL in the middle of two workers' run: same weights, one run, one complete curve."""
-    epochs = 8
-    train = {"epochs": epochs, "batch": 8, "stride": 2, "max_windows": 400}
-    killed: list[int] = []
-
-    def kill_one() -> None:
-        def checkpoints() -> int:
-            return len(list((tmp_path / "killed").rglob(f"checkpoint_*/{STATE}")))
-
-        def told() -> bool:  # the driver hears of an epoch later than the checkpoint is there
-            return any(f.stat().st_size for f in (tmp_path / "killed").rglob("train-*.jsonl"))
-
-        wait_until(lambda: checkpoints() >= 2 and told(), "no checkpoint of the run appeared")
-        for process in psutil.Process().children(recursive=True):
-            if "RayTrainWorker" in " ".join(process.cmdline()):
-                killed.append(process.pid)
-                os.kill(process.pid, signal.SIGKILL)
-                return
-
-    with ray_session(PROFILE):
-        whole = fit(store, tmp_path / "whole", PROFILE, train=train)
-        killer = threading.Thread(target=kill_one, daemon=True)
-        killer.start()
-        result = fit(store, tmp_path / "killed", PROFILE, train=train)
-        killer.join()
-
-    events = (tmp_path / "killed").rglob("train-*.jsonl")
-    lines = [json.loads(line) for file in events for line in file.read_text().splitlines()]
-    failures = [n for n, line in enumerate(lines) if "failure" in line]
-    assert killed and failures and 0 < failures[0] < len(lines) - 1, "killed in the middle"
-    assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
-    for name, run in (("whole", whole), ("killed", result)):
-        assert steps_of(tmp_path / name, run["run_id"], "loss") == list(range(1, epochs + 1))
-        assert len(runs_in(tmp_path / name)) == 1
-    assert whole["epochs"] == result["epochs"]
-    # In this process: the same steps, sums in another order.
-    alone = fit(store, tmp_path / "alone", HERE, train=train)
-    assert alone["digest"] == whole["digest"]
-    assert alone["epochs"][-1]["loss"] == pytest.approx(whole["epochs"][-1]["loss"], rel=1e-3)
 
 
 @pytest.mark.engine

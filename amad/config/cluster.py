@@ -1,13 +1,19 @@
 """Cluster profiles: where the work runs. A profile changes no result and retrains nothing."""
 
 import re
-from typing import Literal
+from pathlib import PurePosixPath
+from typing import Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from amad.config.errors import ConfigError
 from amad.config.settings import Settings
 from amad.config.yaml_file import Strict, cut, parse, read_mapping
+
+OWN_RAY = ("cpus", "object_store_mb", "dashboard")  # keys of the Ray that is started here
+STORAGES = ("file", "s3", "gs", "abfs", "abfss")
+STORES = ("http", "https", "postgresql", "sqlite")
 
 
 class ClusterProfile(Strict):
@@ -23,6 +29,8 @@ class ClusterProfile(Strict):
     """Whether the local Ray shows its dashboard"""
     workers: int = Field(2, ge=0)
     """Workers that train one network together; 0 trains in the process of the stage"""
+    min_workers: int | None = Field(None, ge=1)
+    """Workers with which a training goes on after a node is lost; default: it waits for all"""
     device: Literal["cpu", "cuda"] = "cpu"
     """What a worker trains on"""
     cpus_per_worker: float = Field(1, gt=0)
@@ -39,12 +47,64 @@ class ClusterProfile(Strict):
     """GPUs that Ray reserves for each trial"""
     storage: str | None = None
     """Where Ray keeps checkpoints: a path or address all nodes reach; default: below `runs/`"""
+    publish_to: str | None = None
+    """Where finished scores and incidents are copied to, as a path or address; default: nowhere"""
+    tracking_uri: str | None = None
+    """MLflow's store, without a password; `AMAD_MLFLOW_URI` and `MLFLOW_TRACKING_URI` come first"""
     max_failures: int = Field(2, ge=0)
     """How often a training is started again after a crash"""
     scoring_engine: Literal["auto", "process", "ray"] = "auto"
     """What scores: this process, or Ray Data; `auto` decides by `ray_min_vehicle_days`"""
     ray_min_vehicle_days: int = Field(500, ge=1)
     """Number of vehicle-days from which Ray Data scores"""
+
+    @field_validator("storage", "publish_to")
+    @classmethod
+    def _reachable(cls, storage: str | None) -> str | None:
+        if storage is None:
+            return None
+        parts = urlsplit(storage)
+        if parts.scheme not in ("", *STORAGES):
+            raise ValueError(f"is of no known kind; use an absolute path or {_one_of(STORAGES)}")
+        if parts.query:
+            raise ValueError("takes no '?': name the server of s3:// with AWS_ENDPOINT_URL")
+        if not parts.scheme and not PurePosixPath(storage).is_absolute():
+            raise ValueError("must be absolute, as Ray's workers run in another folder")
+        return storage.rstrip("/")
+
+    @field_validator("tracking_uri")
+    @classmethod
+    def _known_store(cls, uri: str | None) -> str | None:
+        if uri is None:
+            return None
+        if urlsplit(uri).scheme.partition("+")[0] not in STORES:
+            raise ValueError(f"is of no known kind; use {_one_of(STORES)}")
+        return uri
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        """What each key allows by itself may not work together; a cluster would tell it late."""
+        if self.tracking_uri is not None and urlsplit(self.tracking_uri).password:
+            raise ValueError(  # here and not above, where the message would show the value
+                "tracking_uri holds a password; set AMAD_MLFLOW_URI instead, outside of any file"
+            )
+        ignored = [name for name in OWN_RAY if name in self.model_fields_set]
+        if self.address is not None and ignored:
+            raise ValueError(
+                f"{', '.join(ignored)}: for a Ray that is started here, and address names a "
+                "running one; leave either out"
+            )
+        if self.backend == "nccl" and self.device != "cuda":
+            raise ValueError("backend: nccl needs device: cuda; on CPUs it is gloo")
+        if self.min_workers is not None and self.min_workers > self.workers:
+            raise ValueError(f"min_workers is {self.min_workers}, above workers ({self.workers})")
+        return self
+
+
+def _one_of(schemes: tuple[str, ...]) -> str:
+    """``a://, b:// or c://``."""
+    *first, last = [f"{scheme}://" for scheme in schemes]
+    return f"{', '.join(first)} or {last}"
 
 
 def load_cluster(name: str | None = None, settings: Settings | None = None) -> ClusterProfile:
@@ -64,3 +124,10 @@ def load_cluster(name: str | None = None, settings: Settings | None = None) -> C
             f"there is no cluster profile {path}; known profiles: {', '.join(known) or 'none'}"
         )
     return parse(ClusterProfile, read_mapping(path), str(path))
+
+
+def profile_tracking_uri(settings: Settings) -> str | None:
+    """MLflow's store as the profile names it; None where it does not, or has no file."""
+    if not (settings.conf_dir / "cluster" / f"{settings.cluster}.yaml").is_file():
+        return None  # a command that needs the profile says that there is none
+    return load_cluster(settings=settings).tracking_uri

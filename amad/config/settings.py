@@ -14,8 +14,8 @@ class Settings(BaseSettings):
     home: root of the project (default: the current folder); holds ``conf/``, ``data/``, ``runs/``.
     data_dir: folder of the real raw data; a fleet's ``source.folder`` is relative to it.
     cluster: cluster profile, a file under ``conf/cluster/``.
-    mlflow_uri: tracking and registry store; default: SQLite in the workspace, or
-    MLFLOW_TRACKING_URI.
+    mlflow_uri: tracking and registry store; default: MLFLOW_TRACKING_URI, else ``tracking_uri`` of
+    the cluster profile, else SQLite in the workspace.
     """
 
     model_config = SettingsConfigDict(env_prefix="AMAD_", extra="ignore")

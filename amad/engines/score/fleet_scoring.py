@@ -36,6 +36,7 @@ from amad.engines.shared.tracking import connect, told
 from amad.scores import partitions
 from amad.scores.checksums import Checksums
 from amad.scores.job_log import Failed, JobLog, Refused, save, scoring_job
+from amad.scores.mirror import mirror
 from amad.scores.partition_manifest import PartitionManifest, Provenance
 from amad.scores.retention import first_kept
 from amad.telemetry.files import full_disk_named
@@ -105,6 +106,9 @@ def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLo
                 plan.refused = {d: lost for d, lost in plan.refused.items() if d not in tried}
                 plan.told = []
             sums.save()
+        if profile.publish_to is not None:
+            copied = mirror(runs, profile.publish_to, fleet.name)
+            say(f"copied {count(len(copied), 'date')} to {profile.publish_to}")
     for channel, cells in log.made_null.items():
         say(f"{channel}: {count(cells, 'impossible value')} taken as null")
     for code, rows in log.unseen.items():

@@ -26,9 +26,9 @@ DIGEST, DATA_HASH = "detector_digest", "data_hash"  # tags: which detector, fitt
 TEST_START = "test_start"  # tag: the first date of the test part
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # no such model; no such alias
-# How a folder, and how a server, reports that artifacts are no longer there.
+# How a folder reports that artifacts are no longer there; then a server and an object store.
 GONE = (FileNotFoundError, NotADirectoryError, IsADirectoryError, StopIteration)
-NOT_FOUND = ("No such artifact", "404 Client Error")
+NOT_FOUND = ("No such artifact", "404 Client Error", "(404) when calling", "NoSuchKey")
 
 
 class LostError(ServiceError):

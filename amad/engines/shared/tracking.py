@@ -44,8 +44,8 @@ KIND_TAG, KIND = "mlflow.experimentKind", "custom_model_development"
 def connect(settings: Settings) -> MlflowClient:
     """Point MLflow at the store, create or migrate it if needed, and return a client.
 
-    The URI is ``AMAD_MLFLOW_URI``, else ``MLFLOW_TRACKING_URI``, else SQLite in the home. Every
-    process, such as a Ray worker, must connect itself.
+    The URI is ``AMAD_MLFLOW_URI``, else ``MLFLOW_TRACKING_URI``, else that of the cluster profile,
+    else SQLite in the home. Every process, such as a Ray worker, must connect itself.
 
     Raises:
         ServiceError: the store does not answer or cannot be opened; names it without its password.

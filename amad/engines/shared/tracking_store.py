@@ -23,6 +23,7 @@ from filelock import FileLock
 from mlflow.exceptions import MlflowException
 
 from amad.config import ServiceError, Settings
+from amad.config.cluster import profile_tracking_uri
 from amad.telemetry.files import staged
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ SIDE_FILES = ("-journal", "-wal", "-shm")  # of SQLite, beside the database
 def tracking_uri(settings: Settings) -> str:
     """The store's URI, with the PostgreSQL driver that is installed here filled in."""
     default = sqlite_uri(settings.workspace / "mlflow.db")
-    uri = settings.mlflow_uri or os.environ.get("MLFLOW_TRACKING_URI") or default
+    named = settings.mlflow_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    uri = named or profile_tracking_uri(settings) or default
     scheme, mark, rest = uri.partition("://")
     return f"postgresql+psycopg{mark}{rest}" if scheme in ("postgres", "postgresql") else uri
 

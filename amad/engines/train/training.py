@@ -29,6 +29,7 @@ from amad.windows import WindowStore
 
 CODE = ("amad.model", "amad.windows")  # what the weights depend on
 HEALTH_SECONDS = "0.5"  # between two looks of Ray's controller at its workers; 2 by default
+GROW_SECONDS = 60.0  # between two looks whether a training on fewer workers can have more again
 
 
 def train_fleet(stage: Stage) -> TrainResult:
@@ -202,12 +203,15 @@ def _trainer(job: TrainJob, stage: Stage, name: str, events: Path):
 
     profile = stage.profile
     gpu = profile.device == "cuda"
+    fewest = profile.min_workers
+    workers = profile.workers if fewest is None else (fewest, profile.workers)
     return Trainer(
         _worker,  # type: ignore[arg-type]  # what it returns is the result's return_value
         train_loop_config={"job": job},
         torch_config=TorchConfig(backend=profile.backend),
-        scaling_config=ScalingConfig(
-            num_workers=profile.workers,
+        scaling_config=ScalingConfig(  # type: ignore[call-arg]  # the types are those of V1
+            num_workers=workers,  # type: ignore[arg-type]
+            elastic_resize_monitor_interval_s=GROW_SECONDS,
             use_gpu=gpu,
             resources_per_worker={"CPU": profile.cpus_per_worker} | ({"GPU": 1} if gpu else {}),
         ),

@@ -1,0 +1,217 @@
+"""python -m bench.limits --out bench/results/limits.json
+
+What the machine allows, counted and measured: its matmul and copy rates with one thread, and beside
+them the floating-point operations and bytes of a training step and of a scored row of the network.
+
+The operations are those of matrix products, counted by torch itself while a step runs. The bytes of
+a step are a lower bound: what is kept for the backward pass, written once and read once, and what
+the optimiser reads and writes. The least seconds are the larger of operations / matmul rate and
+bytes / copy rate; a share is these least seconds of the measured ones. Seconds are those of the
+processor, so what else runs on the machine hardly counts.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from amad.config.params import ModelParams
+from bench.facts import machine_facts, write_result
+from bench.model import BATCH, PUBLISHED, scoring_passes, training_steps
+from bench.quality.tables import table
+
+CHANNELS = 38
+SIZES = {"64": {}, "512": {"width": 512, "layers": 3, "heads": 8}}
+SQUARE, COPIED = 1024, 1 << 28  # rows of a matrix; bytes of a copy
+ADAMW = 7 * 4  # bytes per parameter and step: weight, gradient, two moments read; three written
+SCORE_BYTES = 40  # of a row of scores: time, score, contributions of the three largest channels
+
+
+ROUNDS = 7
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    """Seconds of the processor in the best of ``ROUNDS`` rounds, after one to warm up."""
+    times = []
+    for number in range(ROUNDS + 1):
+        started = time.process_time()
+        work()
+        if number:
+            times.append(time.process_time() - started)
+    return min(times)
+
+
+def matmul_rates(width: int) -> dict[str, float]:
+    """Operations per second of a square product, and of one as the network's layers have it."""
+    shapes = {"square": (SQUARE, SQUARE, SQUARE), "layer": (BATCH * 100, width, 3 * width)}
+    rates = {}
+    for name, (rows, inner, columns) in shapes.items():
+        left, right = torch.randn(rows, inner), torch.randn(inner, columns)
+        out = torch.empty(rows, columns)
+        seconds = seconds_of(lambda a=left, b=right, o=out: torch.mm(a, b, out=o))
+        rates[name] = 2 * rows * inner * columns / seconds
+    return rates
+
+
+def copy_rate() -> float:
+    """Bytes read and written per second, by a copy larger than every cache."""
+    source, target = (torch.zeros(COPIED, dtype=torch.uint8) for _ in range(2))
+    return 2 * COPIED / seconds_of(lambda: target.copy_(source))
+
+
+def operations(work: Callable[[], None]) -> int:
+    """Floating-point operations of the matrix products in ``work``."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops()
+
+
+def kept_bytes(work: Callable[[], None]) -> int:
+    """Bytes that ``work`` keeps for its backward passes, each storage once."""
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        work()
+    return sum(kept.values())
+
+
+def training(size: dict, rates: dict[str, float], copy: float) -> dict[str, dict]:
+    """For each kind of step: operations, bytes, seconds, and the share of what is possible."""
+    params = ModelParams(**size)
+    steps = training_steps(CHANNELS, params)
+    measured = {name: seconds_of(step) for name, step in steps.items()}
+    found = {}
+    for name, step in steps.items():
+        flops = operations(step)
+        parameters = _parameters(params)
+        moved = 2 * kept_bytes(step) + ADAMW * parameters
+        least = max(flops / max(rates.values()), moved / copy)
+        found[name] = {
+            "operations": flops,
+            "bytes": moved,
+            "seconds": measured[name],
+            "windows_per_second": BATCH / measured[name],
+            "operations_per_second": flops / measured[name],
+            "share_of_the_limit": least / measured[name],
+            "limited_by": "matmul" if flops / max(rates.values()) > moved / copy else "copy",
+        }
+    return found
+
+
+def _parameters(params: ModelParams) -> int:
+    from amad.model import Amad
+
+    return sum(p.numel() for p in Amad(CHANNELS, params).parameters())
+
+
+def scoring(rates: dict[str, float], copy: float) -> dict:
+    """A scored row of the network: operations and bytes, and rows per second."""
+    passes, rows = scoring_passes(CHANNELS)
+    work = passes["automask"]
+    seconds = seconds_of(work)
+    flops = operations(work) / rows
+    moved = 2 * 4 * CHANNELS + SCORE_BYTES  # a value and its validity read, a score written
+    return {
+        "operations_per_row": flops,
+        "bytes_per_row": moved,
+        "rows_per_second": rows / seconds,
+        "rows_per_second_at_the_matmul_rate": max(rates.values()) / flops,
+        "rows_per_second_at_the_copy_rate": copy / moved,
+    }
+
+
+def page(report: dict) -> list[str]:
+    """The page of docs/results, from what ``main`` wrote."""
+    machine = report["machine"]
+    lines = [
+        "# What the machine allows",
+        "",
+        f"`python -m bench.limits`, one thread of {machine['cpu']}, {report['channels']} channels, "
+        f"batches of {report['batch']} windows. Operations are those of matrix products, counted "
+        "while a step runs; bytes are the least that must move. The limit is the larger of "
+        "operations at the matmul rate and bytes at the copy rate; the share says how near a step "
+        "comes to it.",
+        "",
+        f"A copy moves {report['copy_bytes_per_second'] / 1e9:.1f} GB/s (read and written).",
+    ]
+    for width, found in report["widths"].items():
+        rates = found["matmul_operations_per_second"]
+        rows = [
+            [
+                name, f"{step['windows_per_second']:,.0f}", f"{step['operations'] / 1e9:.1f}",
+                f"{step['bytes'] / 1e9:.2f}", f"{step['operations_per_second'] / 1e9:.0f}",
+                step["limited_by"], f"{step['share_of_the_limit']:.0%}",
+            ]
+            for name, step in found["training"].items()
+        ]  # fmt: skip
+        head = ["training step", "windows/s", "GFLOP", "GB", "GFLOP/s", "limited by", "share"]
+        own, plain, published = (
+            found["training"][name] for name in ("amad, every loss", "plain transformer", PUBLISHED)
+        )
+        lines += [
+            "",
+            f"## Width {width}",
+            "",
+            f"A product as the layers have it reaches {rates['layer'] / 1e9:.0f} GFLOP/s, a square "
+            f"one {rates['square'] / 1e9:.0f}.",
+            "",
+            *table(head, rows),
+            "",
+            f"A step with every loss makes {own['operations'] / plain['operations']:.1f} times the "
+            f"operations of the plain transformer and "
+            f"{own['operations'] / published['operations']:.1f} times those of the published step, "
+            f"and does {own['operations_per_second'] / plain['operations_per_second']:.2f} and "
+            f"{own['operations_per_second'] / published['operations_per_second']:.2f} times as "
+            "many per second.",
+        ]
+    scored = report["scoring"]
+    return [
+        *lines,
+        "",
+        "## A scored row of the network",
+        "",
+        f"{scored['operations_per_row'] / 1e6:.2f} MFLOP and {scored['bytes_per_row']} bytes: at "
+        f"the matmul rate {scored['rows_per_second_at_the_matmul_rate']:,.0f} rows/s, at the copy "
+        f"rate {scored['rows_per_second_at_the_copy_rate']:,.0f}; measured "
+        f"{scored['rows_per_second']:,.0f}.",
+    ]
+
+
+def main(arguments: list[str] | None = None) -> dict:
+    """Measure with one thread, write ``--out``, and return what was written."""
+    parser = argparse.ArgumentParser(prog="python -m bench.limits", description=__doc__)
+    parser.add_argument("--out", type=Path, help="JSON file; default: standard output")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    copy = copy_rate()
+    sizes = {}
+    for name, size in SIZES.items():
+        rates = matmul_rates(int(name))
+        sizes[name] = {
+            "matmul_operations_per_second": rates,
+            "training": training(size, rates, copy),
+        }
+    result = {
+        "machine": machine_facts(),
+        "threads": 1,
+        "channels": CHANNELS,
+        "batch": BATCH,
+        "copy_bytes_per_second": copy,
+        "widths": sizes,
+        "scoring": scoring(sizes["64"]["matmul_operations_per_second"], copy),
+    }
+    write_result(result, options.out)
+    return result
+
+
+if __name__ == "__main__":
+    main()
