@@ -11,13 +11,15 @@ import pyarrow.fs as pafs
 import pytest
 import yaml
 from s3_kit import keys, s3_server
-from scoring_kit import AFTER, FAULTY, FLEET, digests, run_job
+from scoring_kit import AFTER, FAULTY, FLEET, digests, kit_params, run_job
 
-from amad.config import ServiceError, Settings
+from amad.cli.doctor import operation_checks
+from amad.config import ServiceError, Settings, Stage
 from amad.config.digest import file_sha256
 from amad.scores import mirror as module
 from amad.scores import partitions
 from amad.scores.mirror import mirror
+from pipelines import score
 
 BUCKET = "amad-scores"
 ADDRESS = f"s3://{BUCKET}/team"
@@ -122,6 +124,25 @@ def test_a_storage_that_is_away_is_told_and_made_up_for(
     with pytest.raises(ServiceError, match="cannot be copied to s3://no-such-bucket"):
         mirror(runs, "s3://no-such-bucket/x", FLEET)
     assert mirror(runs, address, FLEET) == [FAULTY, AFTER]
+
+
+def test_a_night_without_the_object_store_publishes_all_the_same(
+    store: str, place, monkeypatch: pytest.MonkeyPatch
+):
+    _, settings = place
+    file = settings.conf_dir / "cluster" / "local.yaml"
+    file.write_text(yaml.safe_dump({"publish_to": f"{ADDRESS}/{settings.home.parent.name}"}))
+    with monkeypatch.context() as away:
+        away.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+        away.setattr(module, "ATTEMPTS", 1)
+        with pytest.raises(ServiceError, match="published here and cannot be copied"):
+            score.run(kit_params(), settings)
+    receipt = json.loads((settings.fleet_dir(FLEET) / "scoring.json").read_text())
+    assert receipt["dates"] and digests(settings) and not fetched(settings)
+    status, found, _ = operation_checks.last_scoring(Stage.of(kit_params(), settings))
+    assert status == "warn" and "cannot be copied" in found
+    score.run(kit_params(), settings)
+    assert fetched(settings) == digests(settings)
 
 
 def test_a_damaged_file_is_not_spread(store: str, scored, tmp_path: Path):

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 
-from amad.config import ClusterProfile, DataError, Stage
+from amad.config import ClusterProfile, DataError, ServiceError, Stage
 from amad.config.console import say, track
 from amad.config.wording import count, some
 from amad.detect.daily import check_contract
@@ -107,8 +107,11 @@ def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLo
                 plan.told = []
             sums.save()
         if profile.publish_to is not None:
-            copied = mirror(runs, profile.publish_to, fleet.name)
-            say(f"copied {count(len(copied), 'date')} to {profile.publish_to}")
+            try:
+                copied = mirror(runs, profile.publish_to, fleet.name)
+                say(f"copied {count(len(copied), 'date')} to {profile.publish_to}")
+            except ServiceError as error:
+                log.uncopied = str(error)
     for channel, cells in log.made_null.items():
         say(f"{channel}: {count(cells, 'impossible value')} taken as null")
     for code, rows in log.unseen.items():
