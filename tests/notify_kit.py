@@ -7,6 +7,7 @@ The servers run on loopback in threads of the test's process. Each can be told t
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -232,10 +233,11 @@ class HttpServer:
 
 
 class SmtpServer:
-    """A real SMTP server. fail: as of the HTTP server."""
+    """A real SMTP server. fail: as of the HTTP server. password: the one that it lets in."""
 
-    def __init__(self) -> None:
+    def __init__(self, password: str = "", **options: object) -> None:
         from aiosmtpd.controller import Controller
+        from aiosmtpd.smtp import AuthResult
 
         self.got: list[Message] = []
         self.fail: list[str] = []
@@ -259,7 +261,12 @@ class SmtpServer:
         with socket.socket() as probe:
             probe.bind((HOST, 0))
             self.port: int = probe.getsockname()[1]
-        self._controller = Controller(Handler(), hostname=HOST, port=self.port)
+        options |= {"hostname": HOST, "port": self.port}
+        if password:
+            options["authenticator"] = lambda *given: AuthResult(
+                success=given[-1].password == password.encode(), handled=False
+            )
+        self._controller = Controller(Handler(), **options)
         self._controller.start()
 
     @property
@@ -289,3 +296,38 @@ def text_of(message: Message, kind: str = "plain") -> str:
     """The part of a mail that is text/plain or text/html."""
     part = next(p for p in message.walk() if p.get_content_type() == f"text/{kind}")
     return part.get_payload(decode=True).decode()
+
+
+def a_certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
+    """A certificate of ``localhost`` that signs itself, and a server's context with it."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False)
+        .sign(key, hashes.SHA256())
+    )
+    certificate, both = folder / "certificate.pem", folder / "both.pem"
+    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    both.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + certificate.read_bytes()
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(both)
+    return certificate, context

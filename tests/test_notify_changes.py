@@ -180,6 +180,17 @@ def test_three_of_twelve_vehicles_are_not_the_fleet():
     assert [group.reporting for group in found] == [0, 0, 0]
 
 
+def test_a_fleet_that_alarms_all_day_is_not_one_incident():
+    """Each begins within an hour of the next, and no hour has half of the vehicles."""
+    many = frozenset(f"van-{n}" for n in range(12))
+    day = [published(an_incident(f"van-{n}", hour=1 + 0.8 * n)) for n in range(12)]
+    assert {group.reporting for group in groups(*day, vehicles=many)} == {0}
+    burst = [published(an_incident(f"van-{n}", hour=7 + n / 20)) for n in range(12)]
+    stray = published(an_incident("van-0", hour=6.5))
+    found = groups(stray, *burst, vehicles=many)
+    assert sorted(len(group.vehicles) for group in found) in ([12], [1, 12])
+
+
 def test_other_channels_or_another_time_are_not_the_same():
     found = groups(
         published(an_incident("van-1")),

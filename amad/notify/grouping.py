@@ -1,6 +1,7 @@
 """Changes that a person reads as one: of one vehicle, or of the whole fleet at one time."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -38,7 +39,9 @@ def grouped(changes: Sequence[Change], window: Window) -> list[Group]:
     replaced = {change.replaces: change for change in changes if change.replaces}
     main = [change for change in changes if change.incident_id not in replaced]
     by_fleet, rest = _of_fleet(main, window)
-    groups = [*by_fleet, *(_group(own) for own in _connected(rest, _of_one_vehicle))]
+    groups = by_fleet
+    for of_one in _by(rest, lambda change: (change.told.vehicle, change.state)):
+        groups += [_group(own) for own in _of_one_vehicle(of_one)]
     old = {c.incident_id: c for c in changes if c.incident_id in replaced}
     found = []
     for group in groups:
@@ -58,15 +61,36 @@ def _order(group: Group) -> tuple:
 
 def _of_fleet(changes: list[Change], window: Window) -> tuple[list[Group], list[Change]]:
     """The groups of many vehicles, and the changes that belong to none."""
-    groups, taken = [], set[str]()
-    for own in _connected(changes, _together):
-        vehicles = {change.told.vehicle for change in own}
-        reporting = set().union(*(window.dates.get(c.told.last, frozenset()) for c in own))
-        reporting |= vehicles
-        if len(vehicles) >= max(FLEET_LEAST, FLEET_SHARE * len(reporting)):
+    groups, rest = [], list[Change]()
+    for same in _by(changes, lambda c: (c.state, *c.told.channels[:1])):
+        while own := _at_one_time(same):
+            vehicles = {change.told.vehicle for change in own}
+            dates = {change.told.last for change in own}
+            reporting = vehicles.union(*(window.dates.get(day, frozenset()) for day in dates))
+            if len(vehicles) < max(FLEET_LEAST, FLEET_SHARE * len(reporting)):
+                break
             groups.append(_group(own, len(reporting)))
-            taken |= {change.key for change in own}
-    return groups, [change for change in changes if change.key not in taken]
+            taken = {change.key for change in own}
+            same = [change for change in same if change.key not in taken]
+        rest += same
+    return groups, sorted(rest, key=lambda change: (change.told.start, change.incident_id))
+
+
+def _at_one_time(changes: list[Change]) -> list[Change]:
+    """Of changes sorted by start, those of the stretch ``TOGETHER_US`` with the most vehicles."""
+    best, most, first = (0, 0), 0, 0
+    inside: Counter[str] = Counter()
+    for last, change in enumerate(changes):
+        inside[change.told.vehicle] += 1
+        while change.told.start - changes[first].told.start > TOGETHER_US:
+            left = changes[first].told.vehicle
+            inside[left] -= 1
+            if not inside[left]:
+                del inside[left]
+            first += 1
+        if len(inside) >= most:
+            best, most = (first, last + 1), len(inside)
+    return changes[slice(*best)]
 
 
 def _group(changes: list[Change], reporting: int = 0) -> Group:
@@ -80,31 +104,28 @@ def _group(changes: list[Change], reporting: int = 0) -> Group:
     return Group(changes=changes, channels=channels, reporting=reporting)
 
 
-def _connected(changes: list[Change], related) -> list[list[Change]]:
-    """The changes in sets in which each is related to another one, in their order."""
-    owner = list(range(len(changes)))
-    for a, b in combinations(range(len(changes)), 2):
-        if owner[a] != owner[b] and related(changes[a], changes[b]):
-            low, high = sorted((owner[a], owner[b]))
-            owner = [low if held == high else held for held in owner]
-    sets: dict[int, list[Change]] = {}
-    for held, change in zip(owner, changes, strict=True):
-        sets.setdefault(held, []).append(change)
+def _by(changes: list[Change], key: Callable[[Change], Hashable]) -> list[list[Change]]:
+    """The changes with equal keys together, each in their order."""
+    sets: dict[Hashable, list[Change]] = {}
+    for change in changes:
+        sets.setdefault(key(change), []).append(change)
     return list(sets.values())
 
 
-def _of_one_vehicle(a: Change, b: Change) -> bool:
-    if a.told.vehicle != b.told.vehicle or a.state != b.state:
-        return False
+def _of_one_vehicle(changes: list[Change]) -> list[list[Change]]:
+    """Changes of one vehicle to one state, in sets in which each is near another one."""
+    owner = list(range(len(changes)))
+    for a, b in combinations(range(len(changes)), 2):
+        if owner[a] != owner[b] and _near(changes[a], changes[b]):
+            low, high = sorted((owner[a], owner[b]))
+            owner = [low if held == high else held for held in owner]
+    held = dict(zip((change.key for change in changes), owner, strict=True))
+    return _by(changes, lambda change: held[change.key])
+
+
+def _near(a: Change, b: Change) -> bool:
     apart = max(a.told.start, b.told.start) - min(a.told.end, b.told.end)
     return apart <= NEAR_US and bool(_main(a) & _main(b))
-
-
-def _together(a: Change, b: Change) -> bool:
-    same = a.told.channels[:1] == b.told.channels[:1] != []
-    if a.state != b.state or not same:
-        return False
-    return abs(a.told.start - b.told.start) <= TOGETHER_US
 
 
 def _main(change: Change) -> set[str]:

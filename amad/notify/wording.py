@@ -13,6 +13,7 @@ from amad.report.page_text import machine_time, moment, share, span
 from amad.telemetry.artifact import Entry
 
 LISTED = 10  # incidents of a group that are listed one by one
+MOST = 50  # notices of a digest that are written out; a program gets all of them
 MEANING = {
     "first_move": "a channel that never moved in training has moved",
     "stuck": "one value for much longer than ever before",
@@ -104,10 +105,16 @@ def subject(notices: Sequence[Notice], fleet: str) -> str:
 def plain_text(notices: Sequence[Notice]) -> str:
     """The notices as text, the report named once at the end."""
     blocks = []
-    for number, notice in enumerate(notices, 1):
+    for number, notice in enumerate(notices[:MOST], 1):
         body = notice.sentences[:-1]
         blocks.append("\n".join([f"{number}. {notice.headline}", *(f"   {s}" for s in body)]))
-    return "\n\n".join([*blocks, notices[0].sentences[-1]]) + "\n"
+    return "\n\n".join([*blocks, *left_out(notices), notices[0].sentences[-1]]) + "\n"
+
+
+def left_out(notices: Sequence[Notice]) -> list[str]:
+    """A sentence on the notices that a digest does not write out; none where it has all."""
+    more = len(notices) - MOST
+    return [f"And {more:,} more of lower severity, or over; see the report."] if more > 0 else []
 
 
 def _headline(group: Group, main: list[Change], worst: Change, fleet: Fleet) -> str:

@@ -12,7 +12,7 @@ from html import escape
 from amad.config.sinks import Mail
 from amad.notify.ledger import Parcel
 from amad.notify.sinks.outcome import NotTakenError, RefusedError
-from amad.notify.wording import Notice, plain_text, subject
+from amad.notify.wording import MOST, Notice, left_out, plain_text, subject
 
 # Later the same mail may be taken: a mailbox is full, the server asks for patience.
 FOR_NOW = range(400, 500)
@@ -79,9 +79,10 @@ def compose(parcel: Parcel, mail: Mail) -> EmailMessage:
 def html(notices: list[Notice]) -> str:
     """The notices as a page of HTML that loads nothing."""
     blocks = []
-    for notice in notices:
+    for notice in notices[:MOST]:
         lines = "".join(f"<li>{escape(line)}</li>" for line in notice.sentences[:-1])
         blocks.append(f"<h3>{escape(notice.headline)}</h3>\n<ul>{lines}</ul>")
+    blocks += [f"<p>{escape(line)}</p>" for line in left_out(notices)]
     report = notices[0].report
     link = f'<a href="{escape(report)}">{escape(report)}</a>' if "://" in report else escape(report)
     return (
