@@ -115,7 +115,10 @@ def evaluation_metrics(
 ) -> EvaluationMetrics:
     """An evaluation of ``amad`` beside ``random``. point: changes the operating point."""
     units = len(methods["amad"]["per_unit"])
-    rate = {"incidents": 4, "vehicle_days": 10.0, "incidents_per_vehicle_day": 0.4}
+    rate = {
+        "incidents": 4, "vehicle_days": 10.0, "incidents_per_vehicle_day": 0.4,
+        "interval": (0.1, 1.0), "alarm_share": 0.01,
+    }  # fmt: skip
     operating_point = {
         "alarm_budget": 0.5, "calibration": rate, "normal_test": rate, "events": 12,
         "events_found": 10, "event_recall": 10 / 12, "chance_recall": 0.05,

@@ -39,9 +39,11 @@ def short_training() -> Iterator[None]:
 
 
 @cache
-def fitted(name: str, seed: int = 0, smoothing: str = "centred") -> Detector:
+def fitted(
+    name: str, seed: int = 0, smoothing: str = "centred", budget: float = LINEAR.alarm_budget
+) -> Detector:
     train, calibration = parts(VEHICLES)
-    params = LINEAR.model_copy(update={"smoothing": smoothing})
+    params = LINEAR.model_copy(update={"smoothing": smoothing, "alarm_budget": budget})
     return make_baseline(name, params, seed, fleet_of()).fit(train, calibration)
 
 
@@ -54,8 +56,8 @@ def test_every_baseline_fits_and_scores_like_a_detector(name: str) -> None:
         assert scored.score_T.shape == (700,) and scored.score_T.dtype == np.float32
         assert np.isfinite(scored.score_T).all() and (scored.contribution_TC >= 0).all()
         np.testing.assert_array_equal(scored.score_T, again.score_T)
-        np.testing.assert_array_equal(scored.alarm_T, scored.score_T > detector.threshold)
-        assert scored.alarm_T.mean() < 0.1
+        np.testing.assert_array_equal(scored.alarm_T, scored.score_T > scored.threshold_T)
+        assert scored.alarm_T.mean() < 0.2
         if vehicle[0] == "a":
             assert (scored.contribution_TC[:, 4] == 0).all()
 
@@ -64,7 +66,8 @@ def test_every_baseline_fits_and_scores_like_a_detector(name: str) -> None:
 def test_every_baseline_under_the_chain_finds_a_gross_fault_and_its_channel(name: str) -> None:
     rng = np.random.default_rng(0)
     burst = with_values(waves("b-1", 700, seed=5), slice(300, 340), 2, 8 * rng.normal(size=40))
-    scored = fitted(name).score(burst)
+    # Calibration is a day and a half long: with a small budget the usual tail would decide.
+    scored = fitted(name, budget=5.0).score(burst)
     least = 0.5 if name == "latad" else 1  # its windows of 32 rows are soon used to the burst
     assert scored.alarm_T[305:335].mean() >= least
     assert (scored.contribution_TC[305:335].argmax(axis=1) == 2).mean() > 0.9

@@ -77,14 +77,11 @@ def test_the_threshold_keeps_the_budget_on_calibration_rows(budget: float) -> No
     # every vehicle reports 4,000 rows on its one date, half of them calibration
     assert point.vehicle_days == pytest.approx(2.0)
     assert incidents <= budget * point.vehicle_days
-    if budget == 20.0:
-        assert incidents >= 0.9 * budget * point.vehicle_days, "the lowest such threshold"
 
 
 def test_a_lower_budget_gives_a_higher_threshold() -> None:
     thresholds = [linear(alarm_budget=b).threshold for b in (20.0, 5.0, 0.5, 0.01)]
     assert thresholds == sorted(thresholds) and thresholds[0] < thresholds[-1]
-    assert linear(alarm_budget=0.01).operating_point.extrapolated
 
 
 def test_levels_serve_vehicles_that_were_never_seen() -> None:
@@ -170,6 +167,7 @@ def test_saved_and_loaded_it_is_the_same_detector(tmp_path: Path) -> None:
         np.testing.assert_array_equal(ours.score_T, theirs.score_T)
         np.testing.assert_array_equal(ours.contribution_TC, theirs.contribution_TC)
         np.testing.assert_array_equal(ours.alarm_T, theirs.alarm_T)
+        np.testing.assert_array_equal(ours.threshold_T, theirs.threshold_T)
     assert loaded.context_rows == detector.context_rows and series.rows == 1500
 
 

@@ -76,9 +76,12 @@ def test_rows_without_a_score_count_as_the_lowest(labelled):
     for name, score_T in (("perfect", perfect), ("blind", blind)):
         result = MethodResult()
         scored = Scored(
-            score_T=score_T, alarm_T=score_T > 0.5, contribution_TC=np.ones((rows, 4), np.float32)
+            score_T=score_T,
+            threshold_T=np.full(rows, 0.5, np.float32),
+            alarm_T=score_T > 0.5,
+            contribution_TC=np.ones((rows, 4), np.float32),
         )
-        result.judge_unit(unit, scored, 0.5, fleet, 60_000_000)
+        result.judge_unit(unit, scored, fleet, 60_000_000)
         found[name] = result.per_unit["car-2"]
         assert result.unscored_rows == np.isnan(score_T).sum()
         assert result.truth[0].found == (name == "perfect")
@@ -101,9 +104,12 @@ def test_events_that_false_alarms_would_find_are_told_apart(labelled):
         result = MethodResult()
         contribution_TC = np.ones((rows, 4), np.float32)
         scored = Scored(
-            score_T=alarm_T.astype(np.float32), alarm_T=alarm_T, contribution_TC=contribution_TC
+            score_T=alarm_T.astype(np.float32),
+            threshold_T=np.full(rows, 0.5, np.float32),
+            alarm_T=alarm_T,
+            contribution_TC=contribution_TC,
         )
-        result.judge_unit(unit, scored, 0.5, fleet, 0)
+        result.judge_unit(unit, scored, fleet, 0)
         assert result.truth[0].found
         near = 2 * length / (rows - length)  # incidents that touch the event are not counted
         assert result.truth[0].chance == pytest.approx(chance, abs=near if every != 1 else 1)

@@ -8,7 +8,13 @@ from detect_kit import LINEAR, C, fleet_of, parts, waves, with_values
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amad.detect.alarms import choose_threshold, merge_alarms, vehicle_days
+from amad.detect.alarms import (
+    PRIOR_DAYS,
+    TAIL_SCALE,
+    choose_threshold,
+    merge_alarms,
+    vehicle_days,
+)
 from amad.detect.build_members import linear_members
 from amad.detect.detector import Detector
 from amad.detect.incidents import (
@@ -40,7 +46,10 @@ def scored_with(rows: int, alarms: dict[int, float], detector: Detector, channel
         contribution_TC[row, channel] = 3
         contribution_TC[row, 0] = 1
     return Scored(
-        score_T=score_T, alarm_T=score_T > detector.threshold, contribution_TC=contribution_TC
+        score_T=score_T,
+        threshold_T=np.full(rows, detector.threshold, np.float32),
+        alarm_T=score_T > detector.threshold,
+        contribution_TC=contribution_TC,
     )
 
 
@@ -67,13 +76,17 @@ def test_neighbouring_rows_are_one_incident_whatever_the_period() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10_000), st.floats(0.1, 30), st.integers(0, 4), st.booleans())
-def test_the_chosen_threshold_is_the_lowest_that_keeps_the_budget(seed, budget, gap, tied) -> None:
+def test_without_an_expected_tail_the_threshold_is_the_lowest_that_keeps_the_budget(
+    seed, budget, gap, tied
+) -> None:
     rng = np.random.default_rng(seed)
     scores = [rng.exponential(size=n) for n in (400, 900)]
     if tied:
         scores = [np.round(score_T, 1) for score_T in scores]
     stamps = [np.cumsum(rng.integers(1, 4, len(s))) for s in scores]
-    point = choose_threshold(scores, stamps, days=3.0, budget=budget, period_us=1, gap_us=gap)
+    point = choose_threshold(
+        scores, stamps, days=3.0, budget=budget, period_us=1, gap_us=gap, tail_scale=None
+    )
 
     def count(threshold: float) -> int:
         return sum(
@@ -85,7 +98,7 @@ def test_the_chosen_threshold_is_the_lowest_that_keeps_the_budget(seed, budget, 
     assert count(point.threshold) <= 3 * budget
     assert max((count(x) for x in above), default=0) <= 3 * budget
     alarms = sum((s >= point.threshold).sum() for s in scores)
-    if not point.extrapolated and not tied and alarms < 130:  # a tenth of the rows at the most
+    if not tied and alarms < 130:  # a tenth of the rows at the most
         assert count(np.nextafter(point.threshold, 0)) > 3 * budget
 
 
@@ -95,25 +108,43 @@ def test_incidents_that_join_further_down_do_not_lower_the_threshold() -> None:
     score_T[100:260] = 1.0 + np.linspace(0, 0.01, 160)
     score_T[100:260:30] = [5, 6, 7, 8, 9, 10]
     point = choose_threshold(
-        [score_T], [np.arange(2000)], days=4.0, budget=1.0, period_us=1, gap_us=5
+        [score_T], [np.arange(2000)], days=4.0, budget=1.0, period_us=1, gap_us=5, tail_scale=None
     )
     runs = merge_alarms(score_T > point.threshold, np.arange(2000), period_us=1, gap_us=5)
     assert len(runs) <= 4
 
 
-def test_a_budget_beyond_the_calibration_is_extrapolated_by_the_tail() -> None:
-    steps = []
-    for seed in range(30):
-        scores = [np.random.default_rng(seed).exponential(0.5, 20_000)]
-        points = [
-            choose_threshold(
-                scores, [np.arange(20_000)], days=100, budget=budget, period_us=1, gap_us=0
-            )
-            for budget in (10.0, 0.1, 0.001)
-        ]
-        assert [p.extrapolated for p in points] == [False, False, True]
-        steps.append(np.diff([p.threshold for p in points]))
-    assert np.mean(steps, axis=0) == pytest.approx([0.5 * np.log(100)] * 2, rel=0.1)
+def chosen(score_T: np.ndarray, days: float, budget: float):
+    """The operating point for rows a second apart, each an incident of its own."""
+    return choose_threshold(
+        [score_T], [np.arange(len(score_T))], days=days, budget=budget, period_us=1, gap_us=0,
+        tail_scale=TAIL_SCALE,
+    )  # fmt: skip
+
+
+def test_few_days_are_completed_by_the_expected_tail() -> None:
+    """One vehicle-day counts for little, a thousand decide; a rarer alarm needs a higher score."""
+    calm_T = np.zeros(20_000)
+    calm_T[::2] = np.random.default_rng(0).exponential(TAIL_SCALE / 10, 10_000)
+    wild_T = calm_T * 100
+    few, many = (chosen(calm_T, days, 0.5) for days in (1.0, 1000.0))
+    expected = few.tail_level + TAIL_SCALE * np.log(few.tail_rate / 0.5 * PRIOR_DAYS / 31)
+    assert few.threshold == pytest.approx(expected, abs=0.1)
+    assert many.threshold - many.tail_level < 0.3 * (few.threshold - few.tail_level)
+    assert chosen(wild_T, 1000.0, 0.5).threshold > 5
+    rarer = [chosen(calm_T, 1.0, budget).threshold for budget in (5.0, 0.5, 0.05)]
+    assert np.diff(rarer) == pytest.approx([TAIL_SCALE * np.log(10)] * 2, rel=0.05)
+
+
+def test_one_bad_day_of_calibration_does_not_silence_a_fleet() -> None:
+    """Twelve high peaks in ten days: by the counts alone the threshold would be above them."""
+    score_T = np.random.default_rng(1).exponential(TAIL_SCALE, 5000)
+    score_T[100:700:50] = 9.0
+    times = [np.arange(len(score_T))]
+    counted = choose_threshold(
+        [score_T], times, days=10.0, budget=0.5, period_us=1, gap_us=0, tail_scale=None
+    )
+    assert counted.threshold == 9.0 and chosen(score_T, 10.0, 0.5).threshold < 5.0
 
 
 def test_vehicle_days_count_rows_not_dates() -> None:
@@ -183,15 +214,15 @@ def test_an_incident_that_goes_on_over_midnight_keeps_its_id(detector: Detector)
     [before] = incidents_of(yesterday, waves("b-1", 120), detector)
     scored = scored_with(400, {100: 2.0, 101: 1.0, 140: 0.5, 399: 1.0}, detector)
     today = incidents_of(scored, waves("b-1", 400), detector, first_row=120)
-    gap, threshold = detector.gap_us, detector.threshold
-    joined = continue_incident(before, today, gap_us=gap, threshold=threshold)
+    gap = detector.gap_us
+    joined = continue_incident(before, today, gap_us=gap)
     assert joined[0].incident_id == before.incident_id and joined[0].continued
     assert joined[0].start == before.start and joined[0].end == today[0].end
     assert joined[0].peak == before.peak and joined[0].severity >= before.severity
     assert joined[1] == today[1]
     for earlier in (None, replace(before, end=today[0].start - gap - 1)):
-        assert continue_incident(earlier, today, gap_us=gap, threshold=threshold) == today
-    assert continue_incident(before, [], gap_us=gap, threshold=threshold) == []
+        assert continue_incident(earlier, today, gap_us=gap) == today
+    assert continue_incident(before, [], gap_us=gap) == []
 
 
 SHAPES = {

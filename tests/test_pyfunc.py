@@ -61,8 +61,8 @@ def told(out: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     assert len(out) == len(frame)
     assert out.index.equals(frame.index)
     assert list(out.columns) == [
-        "vehicle", "timestamp", "score", "alarm", "imputed", "status", "top_channels",
-        "top_shares", "message",
+        "vehicle", "timestamp", "score", "threshold", "alarm", "imputed", "status",
+        "top_channels", "top_shares", "message",
     ]  # fmt: skip
     refused = out["status"] == REFUSED
     assert out.loc[refused, "score"].isna().all() and not out.loc[refused, "alarm"].any()

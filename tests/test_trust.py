@@ -91,7 +91,10 @@ def test_alarms_of_this_run_are_held_against_the_promise(incidents, verdict):
 
 
 def test_a_quiet_run_makes_no_tick_where_the_test_part_was_loud():
-    rate = {"incidents": 30, "vehicle_days": 10.0, "incidents_per_vehicle_day": 3.0}
+    rate = {
+        "incidents": 30, "vehicle_days": 10.0, "incidents_per_vehicle_day": 3.0,
+        "interval": (2.0, 4.3), "alarm_share": 0.1,
+    }  # fmt: skip
     loud = evidence(normal_test=rate)
     assert shown(loud)["alarms"].verdict == "fair"
 

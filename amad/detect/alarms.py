@@ -6,14 +6,16 @@ incident. The budget is a number of incidents per vehicle-day on normal rows.
 Shape legend: T rows of a vehicle.
 """
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-TAIL_INCIDENTS = 10  # the threshold is read, or extrapolated, from at least this many incidents
-MAX_ALARM_SHARE = 0.1  # of the calibration rows: scores below the highest tenth are no tail
+TAIL_SHARE = 0.1  # of the calibration rows: the highest tenth is the tail
+TAIL_SCALE = 0.45  # where the score is a logarithm: 0.45 higher is e times as rare
+PRIOR_DAYS = 30.0  # vehicle-days that the expected tail counts as
 DAY_US = 86_400_000_000
 
 
@@ -21,17 +23,19 @@ DAY_US = 86_400_000_000
 class OperatingPoint:
     """The threshold, and how it was chosen.
 
-    threshold: a row with a score above it is an alarm. budget: promised incidents per vehicle-day.
-    vehicle_days: length of the normal rows that it was chosen on. tail_scale: mean excess of the
-    highest incident peaks, in score units; a peak higher by this much is e times as rare.
-    extrapolated: the budget allows too few incidents on those rows to count them.
+    threshold: a row with a score above it is an alarm, while the scores are as on the calibration
+    rows; see ``amad.detect.drift``. budget: promised incidents per vehicle-day. vehicle_days:
+    length of the normal rows that it was chosen on. tail_level: the score that a tenth of these
+    rows exceed. tail_rate: incidents per vehicle-day above it. usual: the percentiles 1 to 100 of
+    the scores of the calibration rows, by vehicle, and of all vehicles under "".
     """
 
     threshold: float
     budget: float
     vehicle_days: float
-    tail_scale: float
-    extrapolated: bool
+    tail_level: float
+    tail_rate: float
+    usual: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 def merge_alarms(
@@ -78,67 +82,73 @@ def choose_threshold(
     budget: float,
     period_us: int,
     gap_us: int,
+    tail_scale: float | None,
 ) -> OperatingPoint:
     """The lowest threshold at which, and above which, the budget of incidents is kept.
 
-    The rows are visited from the highest score down, and each joins the incidents found so far,
-    until there is one incident more than allowed. If fewer than ``TAIL_INCIDENTS`` are allowed, the
-    result would depend on luck. The walk then goes on to that many incidents, and the excesses of
-    their peaks are taken as exponential: u + mean excess * ln(incidents at u / allowed). The higher
-    of the two thresholds is used. The score is a logarithm, so an exponential tail of the score is
-    a power law in the residuals.
+    Few vehicle-days say little about what happens once in two of them, and calibration rows may
+    hold unknown faults. So the incidents counted at a threshold s are averaged with those of the
+    expected tail, which counts as ``PRIOR_DAYS`` vehicle-days: ``tail_rate`` incidents per
+    vehicle-day at ``tail_level``, and exp(-(s - tail_level) / tail_scale) times as many at s. The
+    rate at that level is counted in incidents, not rows, so it allows for the autocorrelation of
+    the score.
+
+    The rows are visited from the highest score down to ``tail_level``, and each joins the incidents
+    found so far, until there are more than allowed.
 
     scores, timestamps: of the calibration rows of each vehicle; rows with a NaN score are ignored.
-    days: the vehicle-days of these rows. budget: incidents per vehicle-day.
+    days: the vehicle-days of these rows. budget: incidents per vehicle-day. tail_scale: None where
+    nothing is known of the tail, so that the incidents counted decide alone.
     """
     known = [np.isfinite(score_T) for score_T in scores]
     value = np.concatenate([s[k] for s, k in zip(scores, known, strict=True)])
     time = np.concatenate([t[k] for t, k in zip(timestamps, known, strict=True)])
     vehicle = np.repeat(np.arange(len(scores)), [k.sum() for k in known])
     assert len(value) and days > 0, "a threshold needs calibration rows"
-    allowed = budget * days
-    wanted = max(allowed, TAIL_INCIDENTS)
-    reach = gap_us + period_us
+    level = float(np.quantile(value, 1 - TAIL_SHARE))
+    rate = _count(value > level, time, vehicle, period_us, gap_us) / days
+    expected = PRIOR_DAYS * rate if tail_scale else 0.0  # at ``level``, in all
+    allowed = budget * (days + (PRIOR_DAYS if tail_scale else 0.0))
+
+    def lowest(room: float) -> float:
+        """The threshold at which the expected tail has ``room`` incidents."""
+        if room < 0 or (room == 0 and expected > 0):
+            return math.inf
+        if not tail_scale or expected <= room:
+            return level
+        return level + tail_scale * math.log(expected / room)
 
     order = np.argsort(-value, kind="stable")
-    most_rows = max(TAIL_INCIDENTS, int(MAX_ALARM_SHARE * len(value)))
+    reach = gap_us + period_us
     alarmed: list[list[int]] = [[] for _ in scores]
-    count, reached, kept = 0, float(value[order[0]]), None
-    for i in order[:most_rows]:
+    count, threshold = 0, lowest(allowed)
+    for i in order:
+        if value[i] <= threshold:
+            break
         times, at = alarmed[vehicle[i]], int(time[i])
         place = bisect_left(times, at)
         before = place > 0 and at - times[place - 1] <= reach
         after = place < len(times) and times[place] - at <= reach
         # The alarms before and after this row may already be one incident.
         joined = before and after and times[place] - times[place - 1] <= reach
-        new = count + 1 - before - after + joined
-        reached = float(value[i])
-        if kept is None and new > allowed:
-            kept = reached
-        if new > wanted:
-            break
         times.insert(place, at)
-        count = new
-
-    peaks = _peaks(value, time, vehicle, len(scores), reached, period_us, gap_us)
-    excess = float(np.mean(peaks - reached)) if len(peaks) else 0.0
-    rarer = excess * np.log(max(len(peaks) / allowed, 1.0))
-    # Incidents can merge on the way down; having fewer again does not lower the threshold.
-    threshold = reached if kept is None else max(reached + rarer, kept)
+        count += 1 - before - after + joined
+        # Incidents can merge on the way down; having fewer again does not lower the threshold.
+        threshold = max(threshold, min(lowest(allowed - count), float(value[i])))
     return OperatingPoint(
         threshold=float(threshold),
         budget=budget,
         vehicle_days=float(days),
-        tail_scale=excess,
-        extrapolated=bool(allowed < TAIL_INCIDENTS),
+        tail_level=level,
+        tail_rate=float(rate),
     )
 
 
-def _peaks(value, time, vehicle, vehicles, reached, period_us, gap_us) -> np.ndarray:
-    """The highest score of each incident at the threshold ``reached``."""
-    peaks = []
-    for v in range(vehicles):
-        value_T, time_T = value[vehicle == v], time[vehicle == v]
-        runs = merge_alarms(value_T > reached, time_T, period_us=period_us, gap_us=gap_us)
-        peaks += [float(value_T[a:b].max()) for a, b in runs]
-    return np.array(peaks)
+def _count(
+    alarm: np.ndarray, time: np.ndarray, vehicle: np.ndarray, period_us: int, gap_us: int
+) -> int:
+    """How many incidents these alarms of several vehicles are."""
+    return sum(
+        len(merge_alarms(alarm[own], time[own], period_us=period_us, gap_us=gap_us))
+        for own in (vehicle == v for v in np.unique(vehicle))
+    )

@@ -61,8 +61,8 @@ def day_bounds(day: date) -> tuple[int, int]:
 
 
 def history_start(day: date, detector: "Detector") -> int:
-    """The first microsecond of the history that the scores of ``day`` need for every channel."""
-    return day_bounds(day)[0] - detector.context_rows * detector.fleet.period_us
+    """The first microsecond of the history that ``day`` needs of every channel."""
+    return day_bounds(day)[0] - detector.history_rows * detector.fleet.period_us
 
 
 def score_vehicle_day(
@@ -185,6 +185,7 @@ def _scored(
         "vehicle": [series.vehicle] * table.num_rows,
         "timestamp": table["timestamp"],
         "score": pa.array(score_R, pa.float32(), mask=~known_R),
+        "threshold": pa.array(scored.threshold_T[row_R], pa.float32(), mask=~known_R),
         "alarm": alarm_R,
         "imputed": imputed_T[row_R],
         "status": status_R,
@@ -227,6 +228,7 @@ def _unscored(table: pa.Table, vehicle: str, status: str) -> pa.Table:
         "vehicle": [vehicle] * rows,
         "timestamp": table["timestamp"],
         "score": pa.nulls(rows, pa.float32()),
+        "threshold": pa.nulls(rows, pa.float32()),
         "alarm": np.zeros(rows, bool),
         "imputed": np.zeros(rows, bool),
         "status": [status] * rows,

@@ -20,6 +20,7 @@ import numpy as np
 from amad.config import ConfigError, Fleet
 from amad.config.params import DetectParams
 from amad.detect import constant_channels as constant
+from amad.detect.alarms import TAIL_SCALE
 from amad.detect.build_members import build_members
 from amad.detect.chain import EvidenceChain
 from amad.detect.combine import (
@@ -47,9 +48,11 @@ class Detector(Scorer):
     All series are scaled (``scaler.apply``). Example::
 
         detector = build_detector(bundle, params.detect).fit(train, calibration)
-        scored = detector.score(series)      # score_T, alarm_T, contribution_TC
+        scored = detector.score(series)      # score_T, threshold_T, alarm_T, contribution_TC
         save_detector(detector, path); detector = load_detector(path)
     """
+
+    tail_scale = TAIL_SCALE
 
     def __init__(
         self,
@@ -92,7 +95,7 @@ class Detector(Scorer):
     @property
     def history_us(self) -> int:
         """How many microseconds before a row must be read for the ``memory`` of ``score``."""
-        context_us = self.context_rows * self.fleet.period_us
+        context_us = self.history_rows * self.fleet.period_us
         remembers = any(figures.remembered for figures in self.figures.values())
         return max(context_us, constant.MEMORY_US) if remembers else context_us
 
@@ -228,8 +231,12 @@ class Detector(Scorer):
             period_us=self.fleet.period_us,
             too_short=self.too_short,
         )
+        threshold_T = self.thresholds(series, raw.score_T)
         constant.raise_scores(moves, raw.score_T, raw.contribution_TC, threshold=self.threshold)
-        return self._with_alarms(raw)
+        # A first move is reported whatever the other scores are.
+        moved_T = np.any(list(moves.values()), axis=0) if moves else np.zeros(series.rows, bool)
+        threshold_T[moved_T] = np.minimum(threshold_T[moved_T], self.threshold)
+        return self._with_alarms(raw, threshold_T)
 
     def remembered_channels(self, vehicle: str, vehicle_class: str) -> list[int]:
         """The channels that never or hardly ever moved in the train rows that serve a vehicle."""

@@ -4,6 +4,8 @@ Severity is a number from 0 to 100, with one definition for every detector and f
 
     severity = 100 (1 - exp(-x / 2)),  x = (peak score - threshold) + ln(1 + duration / 10 min) / 4
 
+with the threshold of the row of the peak.
+
 The score is a natural logarithm, so with x = 1 the peak is e times as far from the ordinary as the
 threshold. Severity grows with height and duration, with height faster, and with nothing else. It is
 low below 25, medium below 50, high below 75 and critical from 75 on.
@@ -37,6 +39,7 @@ HISTORY_ROWS = 200  # rows before the incident that its shape is compared with
 class Incident:
     """One incident. Times are microseconds since the epoch, UTC; ``end`` is exclusive.
 
+    threshold: of the row of the peak.
     channels: at most five, the largest share first. shares: their shares of the evidence of all
     channels in the alarm rows, so they sum to at most 1. continued: it began on an earlier day.
     """
@@ -48,6 +51,7 @@ class Incident:
     end: int
     peak: int
     peak_score: float
+    threshold: float
     severity: float
     level: str
     type: str
@@ -84,7 +88,8 @@ def incidents_of(
         start = int(series.timestamp_T[first])
         end = int(series.timestamp_T[last - 1]) + fleet.period_us
         peak_score = float(scored.score_T[peak])
-        grade = severity(peak_score - detector.threshold, (end - start) / 1e6)
+        threshold = float(scored.threshold_T[peak])
+        grade = severity(peak_score - threshold, (end - start) / 1e6)
         order, share_C = blamed(scored.contribution_TC[rows])
         out.append(
             Incident(
@@ -95,6 +100,7 @@ def incidents_of(
                 end=end,
                 peak=int(series.timestamp_T[peak]),
                 peak_score=peak_score,
+                threshold=threshold,
                 severity=grade,
                 level=level_of(grade),
                 type="first_move"
@@ -166,7 +172,7 @@ def incident_type(
 
 
 def continue_incident(
-    previous: Incident | None, current: Sequence[Incident], *, gap_us: int, threshold: float
+    previous: Incident | None, current: Sequence[Incident], *, gap_us: int
 ) -> list[Incident]:
     """``current``, with its first incident merged into the one that was going on before it.
 
@@ -179,13 +185,14 @@ def continue_incident(
         return list(current)
     head = current[0]
     higher = previous if previous.peak_score > head.peak_score else head
-    grade = severity(higher.peak_score - threshold, (head.end - previous.start) / 1e6)
+    grade = severity(higher.peak_score - higher.threshold, (head.end - previous.start) / 1e6)
     joined = replace(
         head,
         incident_id=previous.incident_id,
         start=previous.start,
         peak=higher.peak,
         peak_score=higher.peak_score,
+        threshold=higher.threshold,
         severity=grade,
         level=level_of(grade),
         continued=True,

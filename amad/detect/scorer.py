@@ -1,24 +1,28 @@
 """The interface of every detection method: scores of rows, and a threshold above which is an alarm.
 
-A ``Scorer`` learns from normal rows and gives each row a score. The threshold is chosen here, by
-one rule for every method. ``Detector`` computes its scores from members. The random floor and the
-published criterion of the Anomaly Transformer have no members and implement the interface directly.
+A ``Scorer`` learns from normal rows and gives each row a score. The threshold is chosen here, and
+follows the vehicle's ordinary scores, by one rule for every method. ``Detector`` computes its
+scores from members. The random floor and the published criterion of the Anomaly Transformer have no
+members and implement the interface directly.
 
 Shape legend: T rows of a vehicle, C channels.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
 import numpy as np
 
 from amad.config import DataError, Fleet
 from amad.config.params import DetectParams
+from amad.detect import drift
 from amad.detect.alarms import OperatingPoint, choose_threshold, vehicle_days
 from amad.windows.scaler import Scaler
 from amad.windows.series import Series
+
+ALL = ""  # key of the usual scores of all vehicles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,12 +31,14 @@ class Scored:
 
     score_T: float32; NaN where the row has no score, because its segment is shorter than the
     fleet's ``min_segment_rows`` or because no member can serve the vehicle.
+    threshold_T: float32, the threshold of each row, see ``amad.detect.drift``.
     alarm_T: bool, the score is above the threshold.
     contribution_TC: float32, >= 0, how much of the row's evidence each channel gives.
     left_out: names of the members that had no finite residual.
     """
 
     score_T: np.ndarray
+    threshold_T: np.ndarray
     alarm_T: np.ndarray
     contribution_TC: np.ndarray
     left_out: tuple[str, ...] = ()
@@ -51,7 +57,12 @@ class Scorer(ABC):
 
     A new method implements ``learn``, ``raw_score``, ``context_rows`` and ``lookahead_rows``.
     Example: ``RandomScorer(params, fleet, scaler, seed=0).fit(train, calibration).score(series)``
+
+    tail_scale: by how much a higher score is e times as rare, see ``choose_threshold``; None where
+    this is not known.
     """
+
+    tail_scale: float | None = None
 
     def __init__(
         self, params: DetectParams, fleet: Fleet, scaler: Scaler | None, name: str
@@ -79,8 +90,13 @@ class Scorer(ABC):
         """The scores of a scaled series before any threshold."""
 
     @property
+    def history_rows(self) -> int:
+        """How many periods before a row its score and its threshold depend on."""
+        return self.context_rows + drift.CONTEXT_ROWS
+
+    @property
     def threshold(self) -> float:
-        """A row with a score above it is an alarm."""
+        """The threshold while scores are as on the calibration rows."""
         assert self.operating_point is not None, "fit the detector first"
         return self.operating_point.threshold
 
@@ -132,7 +148,13 @@ class Scorer(ABC):
                 f"fleet {self.fleet.name}: no calibration row can be scored, so there is no "
                 "threshold; raise split.calibration_share or lower missing.min_segment_rows"
             )
-        self.operating_point = point
+        usual = {
+            series.vehicle: drift.usual_scores(score_T)
+            for series, score_T in zip(calibration, scores, strict=True)
+            if np.isfinite(score_T).sum() >= drift.USUAL_ROWS
+        }
+        usual[ALL] = drift.usual_scores(np.concatenate(scores))
+        self.operating_point = replace(point, usual=usual)
 
     def _operating_point(
         self,
@@ -155,17 +177,32 @@ class Scorer(ABC):
             budget=self.params.alarm_budget,
             period_us=self.fleet.period_us,
             gap_us=self.gap_us,
+            tail_scale=self.tail_scale,
         )
 
     def score(self, series: Series) -> Scored:
         """Score, alarm and contributions of every row of a scaled series; nothing is learnt."""
-        return self._with_alarms(self.raw_score(series))
+        raw = self.raw_score(series)
+        return self._with_alarms(raw, self.thresholds(series, raw.score_T))
 
-    def _with_alarms(self, raw: RawScore) -> Scored:
-        score_T = raw.score_T.astype(np.float32)
+    def thresholds(self, series: Series, score_T: np.ndarray) -> np.ndarray:
+        """The threshold of each row of a series with these scores, float64 (T,)."""
+        assert self.operating_point is not None, "fit the detector first"
+        usual = self.operating_point.usual
+        return drift.thresholds(
+            self.threshold,
+            usual.get(series.vehicle) or usual[ALL],
+            series.timestamp_T,
+            score_T,
+            period_us=self.fleet.period_us,
+        )
+
+    def _with_alarms(self, raw: RawScore, threshold_T: np.ndarray) -> Scored:
+        score_T, threshold_T = raw.score_T.astype(np.float32), threshold_T.astype(np.float32)
         return Scored(
             score_T=score_T,
-            alarm_T=score_T > np.float32(self.threshold),
+            threshold_T=threshold_T,
+            alarm_T=score_T > threshold_T,
             contribution_TC=raw.contribution_TC.astype(np.float32),
             left_out=raw.left_out,
         )

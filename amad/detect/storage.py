@@ -23,7 +23,7 @@ from amad.detect.learnt_figures import LearntFigures
 from amad.telemetry.files import read_json, staged, write_json
 from amad.windows.scaler import Scaler
 
-FORMAT = 9
+FORMAT = 10
 CONTENT, STATE, CHECKSUMS = "detector.json", "state.safetensors", "checksums.json"
 REMEDY = (
     "take an intact copy, or run the evaluate stage again and, for a registered version, register"
@@ -93,7 +93,9 @@ def load_detector(path: Path) -> Detector:
                 position[name]: tuple(v) for name, v in about["nearly_constant"].items()
             },
         )
-    detector.operating_point = OperatingPoint(**content["operating_point"])
+    point = content["operating_point"]
+    usual = {vehicle: tuple(scores) for vehicle, scores in point.pop("usual").items()}
+    detector.operating_point = OperatingPoint(**point, usual=usual)
     return detector
 
 

@@ -43,11 +43,17 @@ class MethodFigures(Figures):
 
 
 class IncidentRate(Figures):
-    """Incidents on rows that touch no event; the rate is None where there are no such rows."""
+    """Incidents on rows that touch no event; the rate is None where there are no such rows.
+
+    interval: of the rate, if the incidents come independently of each other (Poisson). alarm_share:
+    share of the rows in no event that are alarms.
+    """
 
     incidents: int
     vehicle_days: Figure
     incidents_per_vehicle_day: Figure | None
+    interval: tuple[Figure, Figure] | None
+    alarm_share: Figure | None
 
 
 class Detection(Figures):

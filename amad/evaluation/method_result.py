@@ -47,15 +47,25 @@ class Finding:
 
 @dataclass(slots=True, kw_only=True)
 class Rate:
-    """The number of incidents on normal rows, and of vehicle-days of such rows."""
+    """The number of incidents on normal rows, of vehicle-days of such rows, and of these rows.
+
+    alarm_rows: those of the rows that are alarms.
+    """
 
     incidents: int = 0
     days: float = 0.0
+    rows: int = 0
+    alarm_rows: int = 0
 
     @property
     def value(self) -> float | None:
         """Incidents per vehicle-day."""
         return self.incidents / self.days if self.days > 0 else None
+
+    def add(self, other: "Rate") -> None:
+        """Add the counts of another rate."""
+        for name in ("incidents", "days", "rows", "alarm_rows"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,7 +102,6 @@ class MethodResult:
         self,
         unit: Unit,
         scored: Scored,
-        threshold: float,
         fleet: Fleet,
         gap_us: int,
         history_T: np.ndarray | None = None,
@@ -101,8 +110,7 @@ class MethodResult:
 
         Args:
             unit: what was scored.
-            scored: the scores, alarms and contributions of its rows.
-            threshold: above which a score is an alarm.
+            scored: the scores, thresholds, alarms and contributions of its rows.
             fleet: gives the period and the buffer of VUS.
             gap_us: alarms at most so far apart are one incident, microseconds.
             history_T: timestamps that say how many rows a day of this vehicle has; by default
@@ -118,7 +126,7 @@ class MethodResult:
         self.point_adjusted[unit.name] = metrics.point_adjusted_f1(label_T, score_T)
         self.pa_k.append(metrics.pa_k_curve(label_T, score_T))
         self.precision_G.append(_on_grid(label_T, score_T))
-        severities = _severities(scored, threshold, unit.series, fleet, gap_us)
+        severities = _severities(scored, unit.series, fleet, gap_us)
         false_N = _false_alarms(label_T, scored.alarm_T, severities)
         for events, findings in ((unit.truth, self.truth), (unit.events, self.known)):
             findings += [
@@ -130,8 +138,7 @@ class MethodResult:
         self.truth += other.truth
         self.known += other.known
         for ours, theirs in ((self.calibration, other.calibration), (self.normal, other.normal)):
-            ours.incidents += theirs.incidents
-            ours.days += theirs.days
+            ours.add(theirs)
 
     def count_alarms(
         self,
@@ -156,8 +163,14 @@ class MethodResult:
         incidents = merge_alarms(
             alarm_T, series.timestamp_T, period_us=fleet.period_us, gap_us=gap_us
         )
-        rate.incidents += sum(not label_T[a:b].any() for a, b in incidents)
-        rate.days += vehicle_days([series.timestamp_T[~label_T]], [history_T])
+        rate.add(
+            Rate(
+                incidents=sum(not label_T[a:b].any() for a, b in incidents),
+                days=vehicle_days([series.timestamp_T[~label_T]], [history_T]),
+                rows=int((~label_T).sum()),
+                alarm_rows=int(alarm_T[~label_T].sum()),
+            )
+        )
 
 
 def over_seeds(results: Sequence[MethodResult]) -> MethodResult:
@@ -218,15 +231,17 @@ def _on_grid(label_T: np.ndarray, score_T: np.ndarray) -> np.ndarray:
 
 
 def _severities(
-    scored: Scored, threshold: float, series: Series, fleet: Fleet, gap_us: int
+    scored: Scored, series: Series, fleet: Fleet, gap_us: int
 ) -> list[tuple[int, int, float]]:
     """First row, last row (exclusive) and severity of each incident."""
     stamp_T, period = series.timestamp_T, fleet.period_us
     found = []
     for first, last in merge_alarms(scored.alarm_T, stamp_T, period_us=period, gap_us=gap_us):
-        peak = float(np.nanmax(scored.score_T[first:last]))
+        rows = first + np.flatnonzero(scored.alarm_T[first:last])
+        peak = rows[np.argmax(scored.score_T[rows])]
+        height = float(scored.score_T[peak] - scored.threshold_T[peak])
         seconds = (stamp_T[last - 1] + period - stamp_T[first]) / 1e6
-        found.append((first, last, severity(peak - threshold, float(seconds))))
+        found.append((first, last, severity(height, float(seconds))))
     return found
 
 

@@ -27,8 +27,9 @@ def show_results(metrics: EvaluationMetrics) -> None:
     point = metrics.operating_point
     achieved = point.normal_test.incidents_per_vehicle_day
     text = f"Incidents per vehicle-day: {point.alarm_budget:g} promised"
-    if achieved is not None:
-        text += f", {achieved:.2f} on normal rows of the test part"
+    if achieved is not None and point.normal_test.interval is not None:
+        low, high = point.normal_test.interval
+        text += f", {achieved:.2f} [{low:.2f}, {high:.2f}] on normal rows of the test part"
     if point.events:
         text += f"; {point.events_found} of {point.events} events found"
     say(text)

@@ -164,19 +164,22 @@ def _operating_point(result: MethodResult, fleet: Fleet, params: Params) -> Oper
     return OperatingPoint(
         **detection,
         alarm_budget=budget,
-        calibration=_rate(result.calibration),
-        normal_test=_rate(result.normal),
+        calibration=_rate(result.calibration, params),
+        normal_test=_rate(result.normal, params),
         chance_recall=np.mean(chances) if chances else None,
         median_delay_rows=None if delay is None else delay / fleet.period_seconds,
         lookahead_seconds=result.lookahead_seconds,
     )
 
 
-def _rate(rate: Rate) -> IncidentRate:
+def _rate(rate: Rate, params: Params) -> IncidentRate:
+    low, high = metrics.poisson_interval(rate.incidents, params.evaluate.confidence)
     return IncidentRate(
         incidents=rate.incidents,
         vehicle_days=rate.days,
         incidents_per_vehicle_day=rate.value,
+        interval=(low / rate.days, high / rate.days) if rate.days > 0 else None,
+        alarm_share=rate.alarm_rows / rate.rows if rate.rows else None,
     )
 
 

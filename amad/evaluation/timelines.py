@@ -44,14 +44,14 @@ def draw_timeline(
     score_T = _broken(scored.score_T, unit)
     axes = panels[0]
     axes.plot(row_T, score_T, color=OURS, linewidth=0.9)
-    axes.axhline(detector.threshold, color=ALARM, linestyle="--", linewidth=1.1)
+    axes.plot(row_T, scored.threshold_T, color=ALARM, linestyle="--", linewidth=1.1)
     alarms = np.flatnonzero(scored.alarm_T)
     axes.plot(alarms, scored.score_T[alarms], ".", color=ALARM, markersize=3)
     axes.set_ylabel("score", fontsize=9)
     axes.margins(y=0.09)  # leaves room for the word above the line
     axes.text(
-        0.995, detector.threshold, "threshold", color=ALARM, fontsize=8.5, ha="right", va="bottom",
-        transform=axes.get_yaxis_transform(),
+        0.995, scored.threshold_T[-1], "threshold", color=ALARM, fontsize=8.5, ha="right",
+        va="bottom", transform=axes.get_yaxis_transform(),
     )  # fmt: skip
     value_TC = store.scaler.unscaled(unit.series)
     value_TC[np.isinf(value_TC)] = np.nan  # codes that no train row had

@@ -98,7 +98,7 @@ def _of_job(gauges: _Gauges, job: JobLog) -> None:
     gauges.set("job_alarms", "Rows of them over the threshold", job.alarms)
     gauges.set("job_incidents", "Incidents of these dates", job.incidents)
     gauges.set("job_failed_vehicle_days", "Vehicle-days that have no scores", len(job.failed))
-    gauges.set("threshold", "Scores above it are alarms", job.threshold)
+    gauges.set("threshold", "Scores above it are alarms, while scores are as usual", job.threshold)
     version = None if job.model_version is None else float(job.model_version)
     gauges.set("model_version", "Version that the last job scored with", version)
     gauges.set("silent_vehicles", "Silent vehicles", len(job.health.get("silent", [])))

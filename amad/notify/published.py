@@ -108,6 +108,7 @@ def _joined(parts: Iterable[tuple[date, Incident]]) -> Incident:
         end=max(item.end for item in items),
         peak=peak.peak,
         peak_score=peak.peak_score,
+        threshold=peak.threshold,
         alarm_rows=sum(item.alarm_rows for item in items),
     )
 

@@ -45,7 +45,7 @@ class Track:
     path: str
     ticks: list[Tick]
     band: tuple[float, float] | None = None  # y, height
-    threshold: float | None = None
+    threshold: str = ""
     kind: str = "channel"
 
 
@@ -129,13 +129,13 @@ def _to_draw(incident: Incident, fleet: Fleet) -> list[tuple[Channel, float]]:
 
 
 def _score_track(incident: Incident, frame: Frame, fleet: Fleet, run: ScoringRun) -> Track:
-    us_T, score_T = run.scores(incident.vehicle, frame.start, frame.end)
-    known_T, threshold = score_T[np.isfinite(score_T)], run.threshold
-    levels = [*known_T, incident.peak_score, *([threshold] if threshold is not None else [])]
-    scale = Scale.over(np.array(levels))
-    fact = f"peak {text.number(incident.peak_score)} at {text.moment(incident.peak)[11:]}"
-    if threshold is not None:
-        fact += f", alarm above {text.number(threshold)}"
+    us_T, score_T, threshold_T = run.scores(incident.vehicle, frame.start, frame.end)
+    levels = np.concatenate([score_T, threshold_T, [incident.peak_score, incident.threshold]])
+    scale = Scale.over(levels[np.isfinite(levels)])
+    fact = (
+        f"peak {text.number(incident.peak_score)} at {text.moment(incident.peak)[11:]}, "
+        f"alarm above {text.number(incident.threshold)} there"
+    )
     return Track(
         title="Anomaly score",
         unit="",
@@ -143,7 +143,7 @@ def _score_track(incident: Incident, frame: Frame, fleet: Fleet, run: ScoringRun
         fact=fact,
         path=line(us_T, score_T, frame, scale, 3 * fleet.period_us),
         ticks=scale.ticks(2),
-        threshold=None if threshold is None else scale.y(threshold),
+        threshold=line(us_T, threshold_T, frame, scale, 3 * fleet.period_us),
         kind="score",
     )
 

@@ -96,11 +96,6 @@ class ScoringRun:
             return cls(job=None, version="", dates=[], runs=runs, unscored=scoring.no_champion)
         raise DataError(_without_job(stage.fleet.name, runs))
 
-    @property
-    def threshold(self) -> float | None:
-        """Scores above it are alarms; None where the job's log does not say."""
-        return None if self.job is None else self.job.threshold
-
     def tables(
         self, kind: str, schema: pa.Schema, dates: Iterable[date] | None = None, **options
     ) -> Iterator[pa.Table]:
@@ -152,8 +147,12 @@ class ScoringRun:
                     coverage.last = max(coverage.last, row["us_max"])
         return dict(sorted(found.items()))
 
-    def scores(self, vehicle: str, start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
-        """(timestamp_T int64 us, score_T float64, NaN where unscored) in [start, end).
+    def scores(
+        self, vehicle: str, start: int, end: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(timestamp_T int64 us, score_T, threshold_T) in [start, end).
+
+        Scores and thresholds are float64, NaN where a row is unscored.
 
         Dates before the run are included, since a plot shows the time before its incident.
         """
@@ -164,14 +163,15 @@ class ScoringRun:
         ]
         first, last = (datetime.fromtimestamp(us / 1e6, UTC).date() for us in (start, end))
         dates = [first + timedelta(days=n) for n in range((last - first).days + 1)]
-        columns = ["timestamp", "score"]
+        columns = ["timestamp", "score", "threshold"]
         found = list(self.tables("scores", SCORES, dates, columns=columns, filters=wanted))
         if not found:
-            return np.empty(0, np.int64), np.empty(0)
+            return np.empty(0, np.int64), np.empty(0), np.empty(0)
         table = pa.concat_tables(found).sort_by("timestamp")
         return (
             table["timestamp"].cast(pa.int64()).to_numpy(),
             table["score"].cast(pa.float64()).to_numpy(),
+            table["threshold"].cast(pa.float64()).to_numpy(),
         )
 
 
@@ -214,6 +214,7 @@ def _joined(by_date: list[incidents.Incident]) -> Incident:
             "end": max(item.end for item in by_date),
             "peak": peak.peak,
             "peak_score": peak.peak_score,
+            "threshold": peak.threshold,
             "alarm_rows": sum(item.alarm_rows for item in by_date),
             "continued": by_date[0].continued,
         }

@@ -33,7 +33,7 @@ from amad.scores.partition_manifest import PartitionManifest, Provenance
 from amad.telemetry.files import staged
 from amad.telemetry.schemas import INCIDENTS, SCORES, check
 
-CONTRACT = 2  # raise it when the meaning of a score row changes
+CONTRACT = 3  # raise it when the meaning of a score row changes
 TABLES = {"scores": "part.parquet", "incidents": "incidents.parquet"}
 FILES = (*TABLES.items(), ("incidents", "incidents.jsonl"))
 TIMES = ("start", "end", "peak")

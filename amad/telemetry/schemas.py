@@ -43,10 +43,12 @@ QUARANTINE = pa.schema([
     ("reason", pa.string()),
 ])  # fmt: skip
 
-# A row for each lake row of the scored dates. ``score`` is null where ``status`` is not "scored".
+# A row for each lake row of the scored dates. ``score``, and the ``threshold`` above which it is an
+# alarm, are null where ``status`` is not "scored".
 SCORES = pa.schema([
     ("vehicle", pa.string()), ("timestamp", TIMESTAMP), ("score", pa.float32()),
-    ("alarm", pa.bool_()), ("imputed", pa.bool_()), ("status", pa.string()),
+    ("threshold", pa.float32()), ("alarm", pa.bool_()), ("imputed", pa.bool_()),
+    ("status", pa.string()),
     ("top_channels", pa.list_(pa.string())), ("top_shares", pa.list_(pa.float32())),
 ])  # fmt: skip
 STATUSES = ("scored", "quarantined", "too_short", "no_history", "no_values")
@@ -56,6 +58,7 @@ REFUSED = "refused"  # status of a row that only the registered model can meet: 
 INCIDENTS = pa.schema([
     ("incident_id", pa.string()), ("vehicle", pa.string()), ("vehicle_class", pa.string()),
     ("start", TIMESTAMP), ("end", TIMESTAMP), ("peak", TIMESTAMP), ("peak_score", pa.float64()),
+    ("threshold", pa.float64()),
     ("severity", pa.float64()), ("level", pa.string()), ("type", pa.string()),
     ("alarm_rows", pa.int64()), ("channels", pa.list_(pa.string())),
     ("shares", pa.list_(pa.float64())), ("model_version", pa.string()),

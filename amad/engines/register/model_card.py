@@ -120,9 +120,23 @@ def _operating_point(metrics: EvaluationMetrics, params: Params) -> str:
     ]
     return (
         "## Operating point\n"
-        f"The threshold is read from train data for {params.detect.alarm_budget:g} incidents per "
-        "vehicle-day at the most.\n" + "\n".join(figures)
+        f"The threshold is chosen on calibration rows for {params.detect.alarm_budget:g} incidents "
+        "per vehicle-day on normal rows, and follows each vehicle's ordinary scores from there.\n"
+        + "\n".join([*figures, *_false_alarms(metrics)])
     ).rstrip()
+
+
+def _false_alarms(metrics: EvaluationMetrics) -> list[str]:
+    """What the normal rows of the test part had, where there are any."""
+    normal = metrics.operating_point.normal_test
+    if normal.interval is None:
+        return []
+    low, high = normal.interval
+    return [
+        f"- incidents per vehicle-day on normal test rows: {normal.incidents_per_vehicle_day:.3g} "
+        f"[{low:.2g}, {high:.2g}], {normal.incidents} in {normal.vehicle_days:.3g} vehicle-days",
+        f"- share of normal test rows in alarm: {normal.alarm_share:.3g}",
+    ]
 
 
 def _limits(metrics: EvaluationMetrics, fleet: Fleet) -> str:

@@ -158,6 +158,7 @@ def _refused(rows: pd.DataFrame) -> pa.Table:
         "vehicle": pa.array(rows["vehicle"], pa.string()),
         "timestamp": pa.array(rows["timestamp"], TIMESTAMP),
         "score": pa.nulls(count, pa.float32()),
+        "threshold": pa.nulls(count, pa.float32()),
         "alarm": no,
         "imputed": no,
         "status": pa.array([REFUSED] * count, pa.string()),

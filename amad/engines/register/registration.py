@@ -171,7 +171,7 @@ class _Candidate:
                 card=card,
                 tags=lineage,
                 metadata={
-                    "context_rows": detector.context_rows,
+                    "context_rows": detector.history_rows,
                     "fleet": fleet.name,
                     DIGEST: self.identity[DIGEST],
                 },

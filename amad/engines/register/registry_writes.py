@@ -122,6 +122,7 @@ def signature(fleet: Fleet) -> ModelSignature:
             ColSpec(DataType.string, "vehicle", required=False),
             ColSpec(DataType.datetime, "timestamp", required=False),
             ColSpec(DataType.float, "score", required=False),
+            ColSpec(DataType.float, "threshold", required=False),
             ColSpec(DataType.boolean, "alarm"),
             ColSpec(DataType.boolean, "imputed"),
             ColSpec(DataType.string, "status"),

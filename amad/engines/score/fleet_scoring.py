@@ -191,7 +191,6 @@ def score_days(
                     before.get(vehicle),
                     result.incidents,
                     gap_us=detector.gap_us,
-                    threshold=detector.threshold,
                 )
             scored = {name: item for name, item in made_of[day].items() if name not in failed}
             if not scored or (plan.published.get(day, frozenset()) & set(failed) and not force):
