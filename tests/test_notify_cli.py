@@ -75,6 +75,16 @@ def test_a_sink_that_fails_has_an_exit_code_of_its_own_and_notify_tells_it(
     assert run(["notify"]) == 0 and len(web.got) == http.ATTEMPTS + 1
 
 
+def test_no_heartbeat_comes_from_a_job_that_another_one_kept_from_running(yard, web, monkeypatch):
+    """The newest log is that of a job that ended well, and a job that hangs holds the lock."""
+    monkeypatch.setenv("AMAD_NOTIFY_HEARTBEAT_URL", web.url + "/beat")
+    yard.sinks(heartbeat=True)
+    scoring(yard, monkeypatch, ServiceError("fleet kit is being scored by another job"))
+    assert run(["score"]) == 4 and web.got == []
+    scoring(yard, monkeypatch)
+    assert run(["score"]) == 0 and [r.path for r in web.got] == ["/beat"]
+
+
 def test_notify_shows_what_it_would_send(yard, web, capsys):
     assert run(["notify", "--dry-run"]) == run(["notify"]) == 0
     assert capsys.readouterr().out.count("has no sinks of notices; name them in") == 2

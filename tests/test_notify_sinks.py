@@ -298,15 +298,14 @@ def test_the_heartbeat_stays_away_where_something_failed(yard, web, monkeypatch)
     yard.publish(0)
     assert str(tell(yard.stage)["heartbeat"]) == "sent"
     assert [r.path for r in web.got] == ["/beat/kit"]
-    tell(yard.stage, scored=False)
+    tell(yard.stage, well=None)
     assert len(web.got) == 1, "'amad notify' is no job"
     yard.publish(1, an_incident(night=1))
     web.fail = ["400"]
     with pytest.raises(NotifyError):
         tell(yard.stage)
     assert [r.path for r in web.got] == ["/beat/kit", "/hook"]
-    yard.log(2, status="failed")
-    tell(yard.stage)
+    assert "only a part" in str(tell(yard.stage, well=False)["heartbeat"])
     assert [r.path for r in web.got] == ["/beat/kit", "/hook", "/hook"]
 
 

@@ -33,11 +33,11 @@ def score(
             run(params, settings, request=request)
         except (DataError, ServiceError):
             try:
-                _tell(params, settings)
+                _tell(params, settings, well=False)
             except NotifyError as error:
                 complain(str(error))
             raise
-        _tell(params, settings)
+        _tell(params, settings, well=True)
 
     for_each_fleet(context, fleets, work, cluster)
 
@@ -74,7 +74,7 @@ def feedback(
     print(f"{true} of {count(judged, 'judged incident')} true" if judged else "none judged yet")
 
 
-def _tell(params: "Params", settings: "Settings", scored: bool = True) -> bool:
+def _tell(params: "Params", settings: "Settings", well: bool | None) -> bool:
     """Tell the fleet's sinks; False where it has none, so that nothing heavy is imported."""
     from amad.config import Stage
     from amad.config.sinks import load_sinks
@@ -83,12 +83,12 @@ def _tell(params: "Params", settings: "Settings", scored: bool = True) -> bool:
         return False
     from amad.notify.delivery import tell
 
-    tell(Stage.of(params, settings), scored=scored)
+    tell(Stage.of(params, settings), well=well)
     return True
 
 
 def _tell_alone(params: "Params", settings: "Settings") -> None:
-    if not _tell(params, settings, scored=False):
+    if not _tell(params, settings, well=None):
         print(_nobody(params, settings))
 
 

@@ -116,7 +116,7 @@ class Sinks(Strict):
     """Whether the services named by `AMAD_NOTIFY_CHAT_URLS` get a text per job (Apprise)"""
     prometheus: Prometheus | None = None
     heartbeat: bool = False
-    """Whether `AMAD_NOTIFY_HEARTBEAT_URL` is called after each job that ended well"""
+    """Whether `AMAD_NOTIFY_HEARTBEAT_URL` is called after each job that ended with code 0"""
 
     @model_validator(mode="after")
     def _without_secrets(self) -> "Sinks":

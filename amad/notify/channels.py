@@ -76,17 +76,23 @@ def channels(sinks: Sinks, stage: Stage) -> list[Channel]:
 
 
 def watchers(
-    sinks: Sinks, stage: Stage, jobs: list[JobLog], window: Window, outcomes: dict[str, Outcome]
+    stage: Stage,
+    sinks: Sinks,
+    jobs: list[JobLog],
+    window: Window,
+    outcomes: dict[str, Outcome],
+    well: bool,
 ) -> dict[str, Callable[[], str]]:
     """By sink, the work that tells it the state of the last job; the heartbeat comes last.
 
     jobs: the logs of those that have ended, the newest last. outcomes: of the sinks before, which
-    are filled in while the work is done.
+    are filled in while the work is done. well: whether the last job did all it should.
     """
     fleet, seconds, wanted = stage.fleet.name, sinks.timeout_seconds, sinks.prometheus
     found: dict[str, Callable[[], str]] = {}
     if wanted is not None:
-        state = job_metrics(stage, jobs, window, {n: not o.failed for n, o in outcomes.items()})
+        took = {name: not outcome.failed for name, outcome in outcomes.items()}
+        state = job_metrics(stage, jobs, window, took, well)
         if (path := wanted.textfile) is not None:
             place = stage.settings.home / path.replace("{fleet}", fleet)
             found["textfile"] = lambda: write_textfile(state, place)
@@ -95,8 +101,8 @@ def watchers(
     if sinks.heartbeat:
 
         def beat() -> str:
-            if not jobs or jobs[-1].status != "done":
-                return "left out, since the last job failed"
+            if not well:
+                return "left out, since the job failed, or did only a part"
             if any(outcome.failed for outcome in outcomes.values()):
                 return "left out, since another sink failed"
             http.send("GET", Secrets().need("heartbeat_url", fleet), seconds)

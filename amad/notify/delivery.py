@@ -93,12 +93,13 @@ class Preview:
     not_told: str = ""
 
 
-def tell(stage: Stage, *, scored: bool = True) -> dict[str, Outcome]:
+def tell(stage: Stage, *, well: bool | None = True) -> dict[str, Outcome]:
     """Tell the fleet's sinks what changed, and return what became of each.
 
     A fleet without a file of sinks tells nobody.
 
-    scored: whether a job has just ended; else its state (metrics, heartbeat) is not told again.
+    well: whether the job that has just ended did all it should; None where none has, and the state
+    of the last one (metrics, heartbeat) is not told again.
 
     Raises:
         NotifyError: after all else is done, the sinks that failed and why.
@@ -113,8 +114,8 @@ def tell(stage: Stage, *, scored: bool = True) -> dict[str, Outcome]:
         news = News.read(stage, sinks, jobs)
         for channel in channels(sinks, stage):
             outcomes[channel.name] = _guarded(_deliver, channel, news)
-        if scored:
-            for name, work in watchers(sinks, stage, jobs, news.window, outcomes).items():
+        if well is not None:
+            for name, work in watchers(stage, sinks, jobs, news.window, outcomes, well).items():
                 outcomes[name] = _guarded(work)
         for name, outcome in outcomes.items():
             say(f"{name}: {outcome}")

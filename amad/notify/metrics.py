@@ -39,12 +39,12 @@ class _Gauges:
 
 
 def job_metrics(
-    stage: Stage, jobs: list[JobLog], window: Window, took: dict[str, bool]
+    stage: Stage, jobs: list[JobLog], window: Window, took: dict[str, bool], well: bool
 ) -> CollectorRegistry:
     """The figures after a job.
 
     jobs: the logs of those that have ended, the newest last. took: whether each sink of notices
-    took what it was sent.
+    took what it was sent. well: whether the last job did all it should.
     """
     gauges = _Gauges(stage.fleet.name)
     done = [job for job in jobs if job.status == "done" and job.ended is not None]
@@ -53,6 +53,7 @@ def job_metrics(
             "last_success_timestamp_seconds", "End of the last job that ended well",
             done[-1].ended.timestamp(),
         )  # fmt: skip
+    gauges.set("job_ok", "1: the last job did all it should", well)
     if jobs:
         _of_job(gauges, jobs[-1])
     with suppress(DataError):  # a damaged file of an earlier stage is told by `amad doctor`
@@ -62,8 +63,8 @@ def job_metrics(
         gauges.set("open_incidents", "Incidents that go on", open_.count(level), level=level)
     for name, value in _quantiles(stage.runs, window).items():
         gauges.set("score", "Quantiles of the newest date's scores", value, quantile=name)
-    for sink, well in took.items():
-        gauges.set("sink_ok", "1: the sink took what it was sent", well, sink=sink)
+    for sink, taken in took.items():
+        gauges.set("sink_ok", "1: the sink took what it was sent", taken, sink=sink)
     return gauges.registry
 
 
@@ -91,7 +92,6 @@ def _of_job(gauges: _Gauges, job: JobLog) -> None:
     if job.ended is not None:
         seconds = (job.ended - job.started).total_seconds()
         gauges.set("job_seconds", "Duration of the last job", seconds)
-    gauges.set("job_ok", "1: the last job ended well", job.status == "done")
     gauges.set("job_dates", "Dates that the last job published", len(job.dates))
     gauges.set("job_rows", "Rows of these dates", job.rows)
     gauges.set("job_scored_rows", "Rows of them with a score", job.scored)
