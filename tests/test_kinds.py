@@ -130,6 +130,8 @@ def test_another_odometer_after_a_night_raises_no_alarm(detector):
 def test_a_stuck_odometer_is_found_and_blamed(detector):
     result = scored(detector, odometer=at_fault(lambda v: v[:1]))
     assert found(result, "odometer")
+    (incident,) = result.incidents
+    assert (incident.channels[0], incident.type) == ("odometer", "stuck")
 
 
 def test_an_odometer_that_runs_too_fast_is_found(detector):
@@ -171,4 +173,19 @@ def test_a_code_that_was_never_seen_is_told_scores_high_and_is_blamed(detector):
 
 
 def test_a_code_at_the_wrong_time_is_found(detector):
-    assert found(scored(detector, gear=at_fault(lambda v: np.where(v == 3, 12.0, 3.0))), "gear")
+    other = {5.0: 3.0, 1.0: 12.0, 12.0: 1.0, 3.0: 5.0}  # the gears of fast and slow change places
+    swapped = at_fault(lambda v: np.array([other[code] for code in v]))
+    assert found(scored(detector, gear=swapped), "gear")
+
+
+def test_a_day_is_scored_alike_whatever_was_read_before_its_history(detector):
+    table = table_of(drive(4, 3), begin=10 * HOUR)
+    start = table.num_rows - 600
+    begin_us = START + (10 * HOUR + start) * 1_000_000
+    first = start - detector.context_rows
+    assert first > 1000
+    whole, cut = (
+        score_table(detector, "v-1", part, start_us=begin_us).table["score"].to_numpy()
+        for part in (table, table.slice(first))
+    )
+    np.testing.assert_allclose(cut, whole, rtol=1e-4, atol=1e-4)

@@ -8,11 +8,11 @@ border of a segment, so a vehicle that starts after a night shows no jump.
 - **Angle**: the shortest turn since the last measured value, divided by the periods between them.
 - **Counter**: the step since the last change, divided by the periods that it took. Many counters
   are coarser than the period (kilometres, minutes), and their plain differences would be rare
-  spikes. So the pace of the last step holds until the next one; where that is late, the pace falls
-  to the step divided by the time waited, and to 0 after ``LONGEST`` periods. A counter that is
-  stuck is therefore seen to slow down and stop. A counter that moves by one unit at a time, and not
-  in every row, has the pace of its last ``STEPS`` steps, because the pace of one is only known to
-  within a period. At the beginning of a segment and after a reset,
+  spikes. So the pace of the last step holds until the next one is late. Then a *fine* counter, most
+  of whose last steps took one period, has stopped: its pace is 0. The pace of any other falls to
+  the step divided by the time waited, and to 0 after ``LONGEST`` periods. A *coarse* counter, which
+  moves by one or two units and not in every row, has the pace of its last ``STEPS`` steps, because
+  the pace of one is only known to within a period. At the beginning of a segment and after a reset,
   the pace is unknown until the count has changed twice, because nobody knows how old the first
   value was. See ``amad.telemetry.counter_events`` for resets and wraps.
 
@@ -28,7 +28,7 @@ from amad.telemetry.counter_events import Count, count_of
 
 LONGEST = 300  # periods; a step that took longer counts as if it had taken this long
 STEPS = 8  # of a coarse counter, as far as they lie within LONGEST periods
-COARSE_WAIT, COARSE_STEP = 1.5, 2.5  # at least so many periods, at most so many units, per step
+COARSE_STEP = 2.5  # units per step at most; the unit is the smallest of the steps
 HISTORY_ROWS = 2 * LONGEST + 1
 
 
@@ -71,10 +71,10 @@ def _pace(row_M: np.ndarray, count: Count) -> np.ndarray:
     after_begin_K = np.append(True, begins_K[:-1])
     step_K = np.where(begins_K | (after_begin_K & (took_K <= LONGEST)), np.nan, count.step_K)
     took_K = np.clip(took_K, 1, LONGEST)
-    pace_K = _of_last_steps(step_K, took_K, row_K)
+    pace_K, fine_K = _of_last_steps(step_K, took_K, row_K)
     k_M = np.searchsorted(count.index_K, np.arange(len(row_M)), side="right") - 1
     waited_M = row_M - row_K[k_M]
-    late_M = step_K[k_M] / np.maximum(waited_M, 1)
+    late_M = np.where(fine_K[k_M], 0.0, step_K[k_M] / np.maximum(waited_M, 1))
     pace_M = np.where(waited_M > took_K[k_M], np.minimum(pace_K[k_M], late_M), pace_K[k_M])
     pace_M[waited_M > LONGEST] = 0.0
     back = count.step_K < 0
@@ -82,22 +82,25 @@ def _pace(row_M: np.ndarray, count: Count) -> np.ndarray:
     return pace_M
 
 
-def _of_last_steps(step_K: np.ndarray, took_K: np.ndarray, row_K: np.ndarray) -> np.ndarray:
-    """The pace of each step, or of the last ``STEPS`` if they show a coarse counter."""
+def _of_last_steps(
+    step_K: np.ndarray, took_K: np.ndarray, row_K: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The pace after each step, and whether the counter is fine (see the top of this module)."""
     known_K, at_K = np.isfinite(step_K), np.arange(len(step_K))
     first_K = np.maximum.accumulate(np.where(known_K, 0, at_K + 1))
     near_K = np.searchsorted(row_K - took_K, row_K - LONGEST)
     first_K = np.maximum(np.maximum(first_K, near_K), at_K - STEPS + 1)
     count_K = np.maximum(at_K - first_K + 1, 1)
-    total_K, all_took_K = (
+    total_K, all_took_K, slow_K = (
         (running := np.append(0, np.cumsum(np.where(known_K, x_K, 0))))[at_K + 1]
         - running[np.minimum(first_K, at_K)]
-        for x_K in (step_K, took_K)
+        for x_K in (step_K, took_K, took_K > 1)
     )
     unit_K = np.where(known_K, step_K, np.inf)
     for back in range(1, STEPS):
         other_K = step_K[np.maximum(at_K - back, 0)]
         unit_K = np.where(at_K - back >= first_K, np.fmin(unit_K, other_K), unit_K)
-    coarse_K = known_K & (all_took_K >= COARSE_WAIT * count_K)
-    coarse_K &= total_K <= COARSE_STEP * count_K * unit_K
-    return np.where(coarse_K, total_K / np.maximum(all_took_K, 1), step_K / took_K)
+    fine_K = known_K & (2 * slow_K <= count_K)
+    coarse_K = known_K & ~fine_K & (total_K <= COARSE_STEP * count_K * unit_K)
+    pace_K = np.where(coarse_K, total_K / np.maximum(all_took_K, 1), step_K / took_K)
+    return pace_K, fine_K
