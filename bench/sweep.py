@@ -232,7 +232,7 @@ class FleetSweep:
         if not any(name.startswith(NETWORK) for name in members):
             members.append(NETWORK)
         # A network without a vote gets one here, to measure what it would be worth.
-        update = {"members": members, "amad_weight": detect.amad_weight or 1.0}
+        update = {"members": members, "amad_weight": detect.vote or 1.0}
         detect = detect.model_copy(update=update)
         params = network.params.model_copy(update={"detect": detect})
         params = settings_of(NETWORK, "offline", params.seed, params)

@@ -63,6 +63,8 @@ def main(arguments: list[str] | None = None) -> None:
         *_point_adjusted(fleets),
     ]  # fmt: skip
     pages["network"] = ["# What the network adds", "", NOTE, "", *_shares(fleets), ""]
+    if votes := _read(options.results / "vote.json"):
+        pages["network"] += _votes(votes)
     if vehicles := _read(options.results / "per_vehicle.json"):
         pages["network"] += _per_vehicle(vehicles)
     if sizes := _read(options.results / "fleet_size.json"):
@@ -170,6 +172,31 @@ def _overview(fleets: Mapping[str, dict]) -> list[str]:
         for name in sorted(names, key=lambda n: -np.mean([value.get((n, c), 0) for c in columns]))
     ]  # fmt: skip
     return table(["VUS-PR", *columns], rows)
+
+
+def _votes(report: dict) -> list[str]:
+    lines = [
+        "## The rule for its vote",
+        "",
+        "`python -m bench.vote`, one network per fleet and form, trained with the settings as "
+        "shipped. Without labels: the share of the vote in average precision on injected faults, "
+        "and how far the network's error on held-out rows is below that of its linear skip. Beside "
+        "it what the vote is worth on the test part, in VUS-PR, which decides nothing (kit_obd "
+        "and car_obd have no labels: faults injected into test rows).",
+        "",
+    ]
+    rows = [
+        [
+            name, form, f"{own['vehicles']}", signed(vote["share"]), f"{vote['gain'][0]:+.1%}",
+            "yes" if vote["weight"] else "no", signed(own["share"]), f"{own['without'][0]:.3f}",
+            f"{own['vote_cpu_seconds']:.0f}",
+        ]
+        for name, forms in report["fleets"].items() for form, own in forms.items()
+        if (vote := own["vote"])["measured"]
+    ]  # fmt: skip
+    head = ["fleet", "form", "vehicles", "share, injected", "gain", "votes", "share, test part",
+            "without it", "s"]  # fmt: skip
+    return [*lines, *table(head, rows), ""]
 
 
 def _per_vehicle(report: dict) -> list[str]:

@@ -1,8 +1,9 @@
 """python -m pipelines.evaluate
 
-Fit the detector, judge it on the test part beside floors and baselines: data/<fleet>/detector and
-data/<fleet>/evaluation (metrics.json, plots). For DVC ten figures of it, data/<fleet>/metrics.json,
-and the detector's curve, data/<fleet>/precision_recall.csv.
+Decide whether the network votes, fit the detector, judge it on the test part beside floors and
+baselines: data/<fleet>/detector and data/<fleet>/evaluation (metrics.json, plots). For DVC ten
+figures of it, data/<fleet>/metrics.json, and the detector's curve,
+data/<fleet>/precision_recall.csv.
 """
 
 from amad.config import Params, Settings, Stage
@@ -20,6 +21,7 @@ from amad.evaluation.headline import headline, write_curve
 from amad.evaluation.plots import write_plots
 from amad.evaluation.results_table import show_results
 from amad.evaluation.units import fitting_parts
+from amad.evaluation.vote import decide_vote
 from amad.model.bundle import read_bundle
 from amad.telemetry.files import staged, write_json
 from amad.telemetry.lake import Lake
@@ -42,6 +44,8 @@ def run(params: Params, settings: Settings) -> EvaluationMetrics:
     training = TrainResult.require(folder)
     events = Lake(folder / "lake", fleet).events()
     bundle = read_bundle(folder / "bundle")
+    detect, vote = decide_vote(store, bundle, params)
+    params = params.model_copy(update={"detect": detect})
     detector = build_detector(bundle, params.detect)
     say(f"fit the detector on {count(len(store.vehicles), 'vehicle')}")
     detector.fit(*fitting_parts(store))
@@ -51,6 +55,7 @@ def run(params: Params, settings: Settings) -> EvaluationMetrics:
         update={
             "detector_digest": folder_digest(folder / "detector"),
             "data_hash": data_hash(store),
+            "vote": vote,
         }
     )
     with staged(folder / "evaluation") as stage_folder:

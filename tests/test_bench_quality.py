@@ -83,11 +83,11 @@ def test_json_has_the_documented_keys_and_no_others(run):
     fleet = written["fleets"]["pumps"]
     assert set(fleet) == documented("Of a fleet:")
     keys = documented("Of a method, below")
-    assert set(run.methods("pumps", "injected")["amad_with_network"]) == keys
-    assert set(run.methods("pumps", "injected")["amad"]) == keys - {"alone"}
+    assert set(run.methods("pumps", "injected")["amad"]) == keys
+    assert set(run.methods("pumps", "injected")["amad_with_network"]) == keys - {"votes"}
     injected = {"relation", "by_strength"}
-    assert set(run.methods("pumps", "test")["amad_with_network"]) == keys - injected
-    assert set(run.methods("pumps", "test")["pca"]) == keys - injected - {"alone"}
+    assert set(run.methods("pumps", "test")["amad"]) == keys - injected
+    assert set(run.methods("pumps", "test")["pca"]) == keys - injected - {"alone", "votes"}
 
 
 def test_page_has_a_row_for_each_method_and_the_ablation(run):
@@ -127,7 +127,9 @@ def test_without_the_network_is_linear_and_alone_is_the_network(run):
         own = run.methods("pumps", protocol)
         assert own["amad_without_network"]["per_unit"] == own["linear"]["per_unit"]
         assert own["amad_alone"]["per_unit"] == own["amad_with_network"]["alone"]["per_unit"]
-        assert own["amad"]["per_unit"] == own["linear"]["per_unit"]  # the network has no vote
+        (weight,) = {vote["weight"] for vote in own["amad"]["votes"]}
+        decided = {0.0: own["linear"], 1.0: own["amad_with_network"]}[weight]
+        assert own["amad"]["per_unit"] == decided["per_unit"]
         voting = own["amad_with_network"]
         assert voting["mean"] != own["linear"]["mean"] != own["amad_alone"]["mean"]
         difference = voting["difference"]["linear"]["vus_pr"][0]
@@ -246,7 +248,9 @@ def test_forms_of_amad_change_what_they_say():
     assert offline.detect.members == ["ridge", "ridge_long"]
     assert alone(params).detect.members == ["amad"] and alone(alone(params)) is None
     assert is_random("amad_with_network", params)
-    assert not is_random("amad", params) and not is_random("amad_without_network", params)
+    assert is_random("amad", params), "whether its network votes is to be decided"
+    silent = kit_params(members=["ridge", "ridge_long", "amad"], amad_weight=0.0)
+    assert not is_random("amad", silent) and not is_random("amad_without_network", params)
 
 
 def test_a_detector_that_waits_for_later_rows_has_no_online_form():

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from quality_kit import write_fleet, write_params
 
+from amad.evaluation import vote
 from bench.per_vehicle import SKIPS
 from bench.per_vehicle import main as compare
 from bench.tables import MARKER
 from bench.tables import main as write_pages
+from bench.vote import main as judge_votes
 
 pytestmark = pytest.mark.slow
 
@@ -44,6 +46,26 @@ def test_the_networks_of_vehicles_learn_from_one_vehicle_each(results: Path) -> 
     assert [path.name for path in singles] == ["unit0", "unit1", "unit2"]
     for path in singles:
         assert list(json.loads((path / "store.json").read_text())["vehicles"]) == [path.name]
+
+
+def test_what_the_vote_is_worth_stands_beside_what_was_decided_without_labels(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vote, "CASES", 6)
+    found = judge_votes([
+        "--fleet", str(results / "raw" / "trio.yaml"), "--form", "offline", "online",
+        "--out", str(results / "vote.json"), "--home", str(results / "home"),
+        "--params", str(write_params(results)),
+    ])["fleets"]["trio"]  # fmt: skip
+    offline, online = found["offline"], found["online"]
+    assert offline["vote"]["measured"] and online["vote"]["measured"], "it looks back alone"
+    assert offline["vote"]["cases"] == 6 and offline["vehicles"] == 3
+    assert offline["share"][0] != online["share"][0] != 0.0
+    page = pages(results, {"random": method(0.1, 0.9), "amad": method(0.5, 0.9)})["network"]
+    lines = [line for line in page.splitlines() if line.startswith("| trio | o")]
+    share = "{:+.3f} [{:+.3f}, {:+.3f}]".format(*offline["share"])
+    assert len(lines) == 2 and share in lines[0]
+    assert f"| {'yes' if offline['vote']['weight'] else 'no'} |" in lines[0]
 
 
 def method(vus_pr: float, adjusted: float) -> dict:

@@ -322,13 +322,21 @@ def test_how_the_network_is_asked_is_no_name_of_a_member() -> None:
         DetectParams(members=["ridge", "amad_channel"])
 
 
-def test_a_network_of_weight_nought_has_no_vote_but_stays(bundle, tmp_path: Path) -> None:
+def test_a_network_of_weight_nought_has_no_vote_but_stays(
+    bundle, tmp_path: Path, monkeypatch
+) -> None:
     detector, series = with_network(bundle, amad_weight=0.0)
     assert [m.name for m in detector.members] == CLOSED_FORM
     save_detector(detector, tmp_path / "d")
     loaded = load_detector(tmp_path / "d")
     assert loaded.bundle is not None
     np.testing.assert_array_equal(loaded.score(series).score_T, detector.score(series).score_T)
+    (tmp_path / "d" / "bundle").rename(tmp_path / "away")
+    monkeypatch.setattr("amad.detect.storage.check_files", lambda _: None)
+    scoring = load_detector(tmp_path / "d", to_score=True)  # which does not even look for it
+    np.testing.assert_array_equal(scoring.score(series).score_T, detector.score(series).score_T)
+    with pytest.raises(DataError, match="bundle"):
+        load_detector(tmp_path / "d")
 
 
 def test_a_network_that_fails_is_left_out_and_named(bundle) -> None:

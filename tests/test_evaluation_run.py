@@ -14,7 +14,7 @@ from amad.engines.shared.datasets import FITTED, JUDGED, log_datasets, span
 from amad.engines.shared.evaluation_run import evaluation_digest, evaluation_run
 from amad.engines.shared.tracking import connect, experiment_id, open_run
 from amad.engines.shared.train_result import TrainResult
-from amad.evaluation.evaluation_metrics import EvaluationMetrics
+from amad.evaluation.evaluation_metrics import EvaluationMetrics, Vote
 from amad.telemetry.files import write_json
 from amad.telemetry.lake import Lake
 from amad.windows.store import WindowStore
@@ -23,6 +23,7 @@ from pipelines import register
 pytestmark = pytest.mark.slow
 
 FLEET = "nights"
+VOTE = Vote(weight=0.0, reason="it is not proven to add anything")
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,8 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory):
         client.log_metric(run.info.run_id, "loss", 0.5, step=1)
     train = {"digest": "d1", "epochs": [{"loss": 0.5}]}
     write_json(settings.fleet_dir(FLEET) / "train.json", train)
+    metrics = EvaluationMetrics.require(settings.fleet_dir(FLEET))
+    metrics.model_copy(update={"vote": VOTE}).write(settings.fleet_dir(FLEET))
     return settings, params, client
 
 
@@ -79,7 +82,7 @@ def test_the_run_names_what_it_is_of(evaluated):
     )
     assert run.data.params["evaluate.bootstrap"] == str(params.evaluate.bootstrap)
     groups = {name.partition("/")[0] for name in run.data.metrics}
-    assert groups == {"test", "floor", "baseline"}
+    assert groups == {"test", "floor", "baseline", "vote"}
     ours = metrics["methods"]["amad"]["mean"]["vus_pr"]
     assert run.data.metrics["test/vus_pr"] == pytest.approx(ours)
     assert "test/event_recall" in run.data.metrics
@@ -149,6 +152,7 @@ def test_a_version_has_the_run_of_its_evaluation(evaluated):
     assert figures["test/vus_pr"] == run.data.metrics["test/vus_pr"]
     card = Path(client.get_model_version_download_uri(version.name, "1").removeprefix("file://"))
     text = (card / "model_card.md").read_text()
+    assert VOTE.sentence in text
     assert version.tags["detector_digest"] in text and version.tags["data_hash"] in text
     # Figures of another evaluation of the same detector are another run; the version keeps its own.
     folder = settings.fleet_dir(FLEET)

@@ -143,11 +143,12 @@ def test_a_case_is_scored_as_the_detector_scores_it_with_the_network_voting(
         return part(store, vehicle, which, min(rows, 500))
 
     def watched(self, model):
-        score = real(self, model)
+        scores = real(self, model)
 
         def kept(case):
-            cases.append((case, score(case)))
-            return cases[-1][1]
+            both = scores(case)
+            cases.append((case, both[0]))
+            return both
 
         return kept
 

@@ -1,6 +1,7 @@
 """Each tick of the page rests on what its words name; what was not measured has none."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from report_kit import (
 )
 
 from amad.config import DataError, Settings
+from amad.evaluation.evaluation_metrics import Vote
 from amad.report import build_report
 from amad.report.page_text import DAY
 from amad.report.scoring_run import Cell, Coverage, ScoringRun
@@ -55,6 +57,17 @@ def test_a_sound_run_has_a_tick_on_every_card_and_each_says_what_it_means():
     found = shown(incidents=4)
     assert {card.verdict for card in found.values()} == {"good"}
     assert all(card.means.startswith("A tick:") for card in found.values())
+
+
+def test_the_model_card_says_whether_the_network_votes_in_the_version_that_scored():
+    found = evidence()
+    assert not any("network" in line for line in shown(found)["model"].lines)
+    vote = Vote(weight=1.0, reason="it adds +0.1")
+    found = replace(found, metrics=found.metrics.model_copy(update={"vote": vote}))
+    assert "The network votes: it adds +0.1." in shown(found)["model"].lines
+    other = evidence(receipt={"version": 4})
+    other = replace(other, metrics=found.metrics)
+    assert not any("network" in line for line in shown(other)["model"].lines)
 
 
 @pytest.mark.parametrize(

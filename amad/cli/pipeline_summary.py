@@ -75,8 +75,9 @@ def _trained(result: TrainResult) -> list[str]:
 
 
 def _evaluated(metrics: EvaluationMetrics) -> list[str]:
+    vote = [metrics.vote.sentence] if metrics.vote else []
     if not metrics.units:
-        return ["the test part holds no known fault, so nothing can be measured"]
+        return ["the test part holds no known fault, so nothing can be measured", *vote]
     methods = metrics.methods
     roles = {metrics.detector: "the detector", metrics.floor: "chance"}
     if metrics.best_baseline:
@@ -85,7 +86,7 @@ def _evaluated(metrics: EvaluationMetrics) -> list[str]:
     for name in sorted(roles, key=lambda n: -methods[n].mean[METRIC]):
         mean, (low, high) = methods[name].mean[METRIC], methods[name].interval[METRIC]
         found.append(f"  {name:<10}{mean:.3f} [{low:.3f}, {high:.3f}]  {roles[name]}")
-    return found
+    return found + vote
 
 
 def _registered(receipt: RegistrationReceipt) -> list[str]:

@@ -184,8 +184,9 @@ class DetectParams(Strict):
         "ridge", "two_sided", "relation", "window_range", "amad",
     ]  # fmt: skip
     """Members of the detector; docs/explanation/detector.md describes each"""
-    amad_weight: float = Field(0.0, ge=0)
-    """Vote of the network; at 0 it is trained, registered and judged, but has no vote"""
+    amad_weight: Auto | Weight = "auto"
+    """Vote of the network; `auto` is 1 where a rule without labels finds that it adds something,
+    and 0 elsewhere. At 0 it is trained, registered and judged, but has no vote"""
     widths: Choices[Count] = [5, 21, 41]
     """Rows over which squared residuals are averaged; a trailing average takes the past half"""
     smoothing: Literal["centred", "trailing"] = "centred"
@@ -202,6 +203,16 @@ class DetectParams(Strict):
     """Promised number of incidents per vehicle-day on normal rows"""
     merge_gap_seconds: float = Field(60.0, ge=0, le=1e9)
     """Alarms that are closer together than this, or than 12 periods, are one incident"""
+
+    @property
+    def vote(self) -> float:
+        """The vote of the network; 0 while ``auto`` is undecided, see ``amad.evaluation.vote``."""
+        return 0.0 if self.amad_weight == "auto" else self.amad_weight
+
+    @property
+    def may_vote(self) -> bool:
+        """Whether the network votes, or may once ``auto`` is decided."""
+        return "amad" in self.members and (self.amad_weight == "auto" or self.amad_weight > 0)
 
     def merge_gap_us(self, period_us: int) -> int:
         """How far apart alarms of one incident may be, microseconds: at least 12 periods.
@@ -252,7 +263,7 @@ class _Results(Strict):
 
     @model_validator(mode="after")
     def _a_vote_online_looks_back_alone(self) -> Self:
-        votes = "amad" in self.detect.members and self.detect.amad_weight > 0
+        votes = "amad" in self.detect.members and self.detect.vote > 0
         if votes and self.detect.smoothing == "trailing" and self.model.direction == "both":
             raise ValueError(
                 "detect.smoothing: trailing is for online use, but the network looks at both sides "

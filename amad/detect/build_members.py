@@ -29,10 +29,10 @@ def build_members(params: DetectParams, bundle: "Bundle | None" = None) -> list[
     """The members that ``params.members`` names.
 
     The name ``window_range`` stands for one member for each width of its windows. The name ``amad``
-    stands for one member for each thing that the training of the network hid:
-    blocks of time, whole channels, or both. It is left out if ``params.amad_weight`` is 0, so a
-    network without a vote costs nothing. With ``smoothing: trailing``, the online form,
-    ``two_sided`` is left out because it looks at later rows, and ``relation`` only looks back.
+    stands for one member for each thing that the training of the network hid: blocks of time, whole
+    channels, or both. It is left out if ``params.vote`` is 0, so a network without a vote, or whose
+    vote is undecided, costs nothing. With ``smoothing: trailing``, the online form, ``two_sided``
+    is left out because it looks at later rows, and ``relation`` only looks back.
     """
     trailing = params.smoothing == "trailing"
     closed = [*linear_members(), two_sided_member(), RelationMember(trailing=trailing)]
@@ -45,10 +45,10 @@ def build_members(params: DetectParams, bundle: "Bundle | None" = None) -> list[
             members.append(by_name[name])
         elif name == "window_range":
             members += [WindowRangeMember(window, trailing=trailing) for window in WINDOWS]
-        elif params.amad_weight > 0:
+        elif params.vote > 0:
             assert bundle is not None, f"the member {name!r} needs a bundle"
             members += [
-                AmadMember(bundle, params.amad_weight, hide=hide)
+                AmadMember(bundle, params.vote, hide=hide)
                 for hide in hidden_kinds(bundle.params.mask.family)
             ]
     return members

@@ -37,8 +37,11 @@ def save_detector(detector: Detector, path: Path) -> None:
         _write(detector, stage)
 
 
-def load_detector(path: Path) -> Detector:
+def load_detector(path: Path, *, to_score: bool = False) -> Detector:
     """Read what ``save_detector`` wrote.
+
+    to_score: leave a network without a vote unread, so that no time is spent on it (torch alone
+    takes seconds to import). Such a detector scores, and is not to be saved again.
 
     Raises:
         DataError: there is no detector at ``path``, it has another format, or a file of it is
@@ -57,12 +60,11 @@ def load_detector(path: Path) -> Detector:
         )
     check_files(path)
     arrays = load_file(path / STATE)
-    bundle = None
-    if content["bundle"]:
+    bundle, params = None, DetectParams.model_validate(content["params"])
+    if content["bundle"] and (params.vote > 0 or not to_score):
         from amad.model.bundle import read_bundle
 
         bundle = read_bundle(path / "bundle")
-    params = DetectParams.model_validate(content["params"])
     detector = Detector(
         build_members(params, bundle),
         params,

@@ -130,12 +130,38 @@ class PointAdjusted(Figures):
     mean_f1: dict[str, Figure] = {}
 
 
+class Vote(Figures):
+    """The network's vote in the score, see ``amad.evaluation.vote``.
+
+    weight: of the vote. measured: it was decided by the rule without labels, on these figures.
+    share: what the vote adds to the average precision on injected faults. gain: the share by which
+    the network's squared error on held-out rows is below that of its linear skip. Both are None
+    where nothing was measured. cases, vehicles: how many faults, in the rows of how many vehicles.
+    reason: why the weight is what it is, to follow "the network votes, because".
+    """
+
+    weight: Figure
+    measured: bool = False
+    share: Difference | None = None
+    gain: Difference | None = None
+    cases: int = 0
+    vehicles: int = 0
+    reason: str
+
+    @property
+    def sentence(self) -> str:
+        """The decision and its figures."""
+        told = "the network votes" if self.weight > 0 else "the network has no vote"
+        return f"{told}: {self.reason}"
+
+
 class EvaluationMetrics(Artifact):
     """An evaluation of a detector beside floor and baselines.
 
     detector, floor, best_baseline: names in ``methods``. with_network, without_network: the names
     of the detector's two forms, None where there is one; share_of_amad: their paired difference by
-    metric. detector_digest, data_hash: the detector and the lake that the figures are of.
+    metric. vote: of the network. detector_digest, data_hash: the detector and the lake that the
+    figures are of.
     """
 
     FILE: ClassVar[str] = "evaluation/metrics.json"
@@ -155,6 +181,7 @@ class EvaluationMetrics(Artifact):
     without_network: str | None
     methods: dict[str, MethodFigures]
     share_of_amad: dict[str, Difference] | None
+    vote: Vote | None = None
     operating_point: OperatingPoints
     localisation: dict[str, Localisation | Hits] = {}
     by_fault: dict[str, FaultFigures] = {}

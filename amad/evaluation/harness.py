@@ -173,14 +173,14 @@ def _other(detector: Detector, params: DetectParams) -> str | None:
     closed = build_members(params.model_copy(update={"amad_weight": 0.0}))
     if not closed or not any(name.startswith("amad") for name in params.members):
         return None
-    if params.amad_weight > 0:
+    if params.vote > 0:
         return WITHOUT
     return WITH if detector.bundle is not None else None
 
 
 def other_form(detector: Detector, params: DetectParams) -> Detector:
     """The unfitted detector without its network where that votes, with it where it does not."""
-    weight = 0.0 if params.amad_weight > 0 else 1.0
+    weight = 0.0 if params.vote > 0 else 1.0
     changed = params.model_copy(update={"amad_weight": weight})
     members = build_members(changed, detector.bundle)
     return Detector(members, changed, detector.fleet, detector.scaler)

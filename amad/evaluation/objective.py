@@ -1,4 +1,6 @@
-"""The sweep's objective: does the network find faults put into clean rows? It uses no labels.
+"""What a network finds of faults put into clean rows, and how well it predicts. No labels are used.
+
+It is the objective of the sweep, and what a network's vote is decided by (``vote``).
 
 Shape legend: T rows, C channels.
 """
@@ -39,13 +41,21 @@ class InjectedObjective:
     hidden: in blocks of time, in whole channels or in both, as ``mask.family`` hides them in
     training. The same arguments give the same number on the same kind of device.
 
-    The closed-form members are fitted once, when the first network is judged.
+    ``shares`` compares with the same detector without the network, and ``gains`` its predictions
+    with those of its linear skip. The closed-form members are fitted once, when the first network
+    is judged.
 
     Example: ``objective = InjectedObjective(store, params, 48, seed=7)``, then ``objective(model)``
     """
 
     def __init__(
-        self, store: WindowStore, params: Params, cases: int, seed: int, max_rows: int = 36_000
+        self,
+        store: WindowStore,
+        params: Params,
+        cases: int,
+        seed: int,
+        max_rows: int = 36_000,
+        vehicles: int = VEHICLES,
     ) -> None:
         """Choose the vehicles.
 
@@ -56,12 +66,13 @@ class InjectedObjective:
             seed: of the faults.
             max_rows: about how many rows the network scores, half of them train rows. The rows
                 near a fault come on top, since they are scored again in each case.
+            vehicles: at most so many, spread evenly over the store.
 
         Raises:
             DataError: no vehicle has enough train and calibration rows.
         """
-        chosen = _vehicles(store, min(VEHICLES, cases), params.model.window)
-        self.store, self.seed = store, seed
+        chosen = _vehicles(store, min(vehicles, cases), params.model.window)
+        self.store, self.params, self.seed = store, params, seed
         self.numbers = np.array_split(np.arange(cases), len(chosen))  # of each vehicle's cases
         rows = max(max_rows // 2 // len(chosen), LEAST_ROWS)
         self.detectors = [_VehicleDetector(store, vehicle, params, rows) for vehicle in chosen]
@@ -72,7 +83,40 @@ class InjectedObjective:
         Raises:
             DataError: no fault can be put into the vehicles' calibration rows.
         """
-        values, training = [], model.training
+        found = self._judged(model, lambda case, both: auc_pr(case.label_T, both[0]))
+        return float(np.mean(np.concatenate(found)))
+
+    def shares(self, model: "Amad") -> list[np.ndarray]:
+        """What the network adds to the average precision of each case; an array per vehicle.
+
+        Raises:
+            DataError: no fault can be put into the vehicles' calibration rows.
+        """
+
+        def share(case: Series, both: Both) -> float:
+            return auc_pr(case.label_T, both[0]) - auc_pr(case.label_T, both[1])
+
+        return self._judged(model, share)
+
+    def gains(self, model: "Amad") -> list[float]:
+        """How much better the network predicts hidden calibration rows than its linear skip.
+
+        Returns: for each vehicle, the share by which its squared error is lower; 0 is level.
+        """
+        plain, training = (
+            linear_skip_alone(model, self.store, self.params.mask.block),
+            model.training,
+        )
+        found = []
+        for detector in self.detectors:
+            error, theirs = detector.squared_errors(model, plain)
+            found.append(1.0 - error / theirs if theirs > 0 else 0.0)
+        model.train(training)
+        return found
+
+    def _judged(self, model: "Amad", judge: Callable[[Series, "Both"], float]) -> list[np.ndarray]:
+        """``judge`` of each case and its scores with and without the network, per vehicle."""
+        found, training = [], model.training
         pairs = zip(self.detectors, self.numbers, strict=True)
         for position, (detector, numbers) in enumerate(pairs):
             types = types_from(int(numbers[0]))  # so that every type occurs
@@ -80,16 +124,19 @@ class InjectedObjective:
                 detector.clean, detector.has_C, len(numbers), self.seed + position, types
             )
             if cases:
-                score = detector.with_network(model)
-                values += [auc_pr(case.label_T, score(case)) for case, _ in cases]
+                scores = detector.with_network(model)
+                found.append(np.array([judge(case, scores(case)) for case, _ in cases]))
         model.train(training)
-        if not values:
+        if not found:
             raise DataError(
                 f"{self.store.path}: no fault can be put into the calibration rows of "
                 f"{', '.join(d.vehicle for d in self.detectors)}; do their channels vary and are "
                 "they measured?"
             )
-        return float(np.mean(values))
+        return found
+
+
+Both = tuple[np.ndarray, np.ndarray]  # the scores (T,) of a case with the network, and without it
 
 
 class _Network(NamedTuple):
@@ -113,10 +160,11 @@ class _VehicleDetector:
         self.chain = EvidenceChain(params.detect)
         self.clean = _part(store, vehicle, CALIBRATION, rows)
 
-    def with_network(self, model: "Amad") -> Callable[[Series], np.ndarray]:
-        """A function from a case to its scores (T,), with this network among the members.
+    def with_network(self, model: "Amad") -> Callable[[Series], "Both"]:
+        """A function from a case to its scores (T,): with this network voting, and without it.
 
-        Where the network gives no finite residual, every score is 0, the worst objective there is.
+        Where the network gives no finite residual, every score with it is 0, the worst objective
+        there is. Without it they are 0 where the detector has no other members.
         """
         network = _Network(model, self.params)
         kinds = hidden_kinds(self.params.mask.family)
@@ -132,13 +180,34 @@ class _VehicleDetector:
             excess_threshold=own.excess_threshold | theirs.excess_threshold,
         )
 
-        def score(case: Series) -> np.ndarray:
+        def scores(case: Series) -> Both:
             evidence = ensemble.evidence(figures, self.owner, case, self.has_C)
-            if not any(isinstance(m, AmadMember) for m in ensemble.serving(evidence)):
-                return np.zeros(case.rows)
-            return ensemble.combined(figures, evidence)[0]
+            serving = ensemble.serving(evidence)
+            closed = {m.name: evidence[m.name] for m in serving if not isinstance(m, AmadMember)}
+            nothing_T = np.zeros(case.rows)
+            return (
+                ensemble.combined(figures, evidence)[0]
+                if len(closed) < len(serving)
+                else nothing_T,
+                others.combined(theirs, closed)[0] if closed else nothing_T,
+            )
 
-        return score
+        return scores
+
+    def squared_errors(self, model: "Amad", other: "Amad") -> tuple[float, float]:
+        """Mean squared error of two networks on the clean rows, over what both predicted."""
+        found = []
+        for network in (_Network(model, self.params), _Network(other, self.params)):
+            hidden = hidden_kinds(self.params.mask.family)
+            members = [AmadMember(network, hide=hide) for hide in hidden]
+            for member in members:
+                member.coefficients[self.owner] = {}
+            found.append(np.stack([m.residual(self.clean, self.owner) for m in members]))
+        known = np.isfinite(found[0]) & np.isfinite(found[1])
+        if not known.any():
+            return 0.0, 0.0
+        error, theirs = (float(np.mean(np.square(f[known], dtype=np.float64))) for f in found)
+        return error, theirs
 
     @cached_property
     def _closed(self) -> tuple[Ensemble, LearntFigures]:
@@ -161,6 +230,20 @@ class _VehicleDetector:
                 else np.inf
             )
         return ensemble, figures
+
+
+def linear_skip_alone(model: "Amad", store: WindowStore, block: int) -> "Amad":
+    """An untrained network, which predicts what its linear skip does: that of ``model``, if any."""
+    from amad.model.network import Amad
+
+    params = model.params.model_copy(update={"skip": "linear"})
+    plain = Amad(model.channels, params, model.levels, block)
+    assert plain.linear is not None
+    if model.linear is None:
+        plain.linear.fit(store)
+    else:
+        plain.linear.load_state_dict(model.linear.state_dict())
+    return plain.to(next(model.parameters()).device).eval()
 
 
 def _vehicles(store: WindowStore, most: int, window: int) -> list[str]:

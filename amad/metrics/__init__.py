@@ -21,6 +21,7 @@ from amad.metrics.statistics import (
     binomial_tail,
     bootstrap_mean,
     bootstrap_mean_of_groups,
+    bootstrap_nested_mean,
     kendall_tau_b,
     paired_bootstrap,
     poisson_interval,
@@ -31,8 +32,9 @@ from amad.metrics.volume import vus, vus_pr, vus_roc
 
 __all__ = [
     "affiliation_f1", "auc_pr", "auc_roc", "best_f1", "binomial_tail", "bootstrap_mean",
-    "bootstrap_mean_of_groups", "detection_delay", "event_f1", "events_of", "hit_rate_at",
-    "kendall_tau_b", "ndcg_at", "pa_k_curve", "paired_bootstrap", "point_adjusted_f1",
-    "poisson_interval", "poisson_tail", "precision_recall", "range_f1", "shared_values", "vus",
+    "bootstrap_mean_of_groups", "bootstrap_nested_mean", "detection_delay", "event_f1", "events_of",
+    "hit_rate_at", "kendall_tau_b", "ndcg_at", "pa_k_curve", "paired_bootstrap",
+    "point_adjusted_f1", "poisson_interval", "poisson_tail", "precision_recall", "range_f1",
+    "shared_values", "vus",
     "vus_pr", "vus_roc",
 ]  # fmt: skip

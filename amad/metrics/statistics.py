@@ -46,6 +46,37 @@ def bootstrap_mean_of_groups(
     return float(np.mean(means)), float(low), float(high)
 
 
+def bootstrap_nested_mean(
+    groups: Sequence, n: int = 1000, confidence: float = 0.95, seed: int = 0
+) -> tuple[float, float, float]:
+    """Mean of the means of groups of units, with an interval that holds for other groups too.
+
+    groups: arrays (U,) of values, such as the cases of each vehicle. The bootstrap draws groups,
+    and units within each group that it drew; of one group, its units alone. Returns (mean, low,
+    high).
+
+    Raises:
+        ValueError: no values, or one that is not finite.
+    """
+    rng, arrays = np.random.default_rng(seed), [np.asarray(g, dtype=np.float64) for g in groups]
+    if not arrays or not all(len(a) and np.isfinite(a).all() for a in arrays):
+        raise ValueError("the bootstrap needs at least one value, all of them finite")
+    size_G = np.array([len(a) for a in arrays])
+    values_GU = np.zeros((len(arrays), size_G.max()))
+    for row_U, values in zip(values_GU, arrays, strict=True):
+        row_U[: len(values)] = values
+    means = np.zeros(n)
+    for _ in arrays:
+        group_N = rng.integers(0, len(arrays), n)
+        unit_NU = rng.integers(0, size_G[group_N][:, None], (n, size_G.max()))
+        drawn_NU = np.arange(size_G.max()) < size_G[group_N][:, None]
+        values_NU = values_GU[group_N[:, None], unit_NU]
+        means += (values_NU * drawn_NU).sum(axis=1) / size_G[group_N] / len(arrays)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return float(np.mean([a.mean() for a in arrays])), float(low), float(high)
+
+
 def paired_bootstrap(
     a, b, n: int = 1000, confidence: float = 0.95, seed: int = 0
 ) -> tuple[float, float, float]:

@@ -284,13 +284,15 @@ def _model(found: Evidence, run: ScoringRun) -> Card:
     headline = f"Version {run.version}, champion when it scored"
     if receipt is None:
         return card("unknown", headline)
+    vote = found.metrics.vote if found.metrics else None
+    votes = _sentence(vote.sentence) if vote else None
     version = found.of_another(run)
     if version is not None:
         return card("fair", headline, f"The last one registered is version {version}.", last)
     if receipt.decision == "refuse":
         overruled = "The gate refused it; a person made it champion."
-        return card("fair", headline, overruled, last)
-    return card("good", headline, last)
+        return card("fair", headline, overruled, last, votes)
+    return card("good", headline, last, votes)
 
 
 def _sentence(reason: str) -> str:

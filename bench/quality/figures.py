@@ -42,6 +42,10 @@ def form_figures(results: Results, fleet: Fleet, params: Params, *, one_fault: b
     for name, parts in results.items():
         whole = _method(name, _over_seeds(parts, "whole"), floor, fleet, params, one_fault)
         content[name] = whole | _costs(parts, "whole")
+        if votes := [
+            vote for seed in parts for part in seed if (vote := part["whole"].get("vote"))
+        ]:
+            content[name]["votes"] = votes  # one per seed, and per half of ``unseen``
         if all("alone" in part for seed in parts for part in seed):
             alone = _method(name, _over_seeds(parts, "alone"), floor, fleet, params, one_fault)
             alone = {key: alone[key] for key in ALONE if key in alone}

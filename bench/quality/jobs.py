@@ -23,6 +23,7 @@ from amad.detect.scorer import Scorer
 from amad.engines.shared.identity import code_digest, work_digest
 from amad.evaluation.harness import judge
 from amad.evaluation.units import fitting_parts
+from amad.evaluation.vote import decide_vote
 from amad.telemetry.files import write_json
 from amad.telemetry.lake import Lake
 from amad.windows.series import TEST
@@ -34,8 +35,9 @@ from bench.quality.records import result_to_json
 NETWORK_CODE = ("amad.model", "amad.windows")
 JUDGE_CODE = (
     "amad.detect", "amad.metrics", "amad.windows", "amad.evaluation.harness",
-    "amad.evaluation.method_result", "amad.evaluation.units", "bench.quality.jobs",
-    "bench.quality.fleets", "bench.quality.records",
+    "amad.evaluation.method_result", "amad.evaluation.objective", "amad.evaluation.units",
+    "amad.evaluation.vote", "amad.simulator.faults", "bench.quality.jobs", "bench.quality.fleets",
+    "bench.quality.records",
 )  # fmt: skip
 TIMED_ROWS = 5000  # of a test part, scored once more to measure the time
 
@@ -154,11 +156,14 @@ class JudgeJob:
             settings = {"alone": only} | settings
         detectors, costs, seconds = {}, {}, 0.0
         for name, params in settings.items():
+            started, vote = time.perf_counter(), None
+            if bundle is not None and params.detect.amad_weight == "auto":
+                detect, vote = decide_vote(store, bundle, params)
+                params = params.model_copy(update={"detect": detect})
             detector = build(self.method, params, self.fleet, store, bundle)
             self._check(detector)
             for member in members_of(detector):
                 member.cache = cache
-            started = time.perf_counter()
             try:
                 detector.fit(train, calibration)
             except AmadError:
@@ -174,6 +179,7 @@ class JudgeJob:
                 "fit_seconds": seconds,
                 "train_seconds": bundle.meta["train_seconds"] if bundle else 0.0,
                 "parameters": numbers_learnt(detector),
+                "vote": vote and vote.model_dump(mode="json"),
             }
         for name, detector in detectors.items():
             cache.clear()

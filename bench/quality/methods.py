@@ -136,7 +136,7 @@ def settings_of(name: str, form: str, seed: int, params: Params) -> Params:
         network = [m for m in members if m.startswith(NETWORK)] or [NETWORK]
         if AMAD[name].members == "network":
             changes["detect.members"] = network
-            changes["detect.amad_weight"] = params.detect.amad_weight or 1.0
+            changes["detect.amad_weight"] = params.detect.vote or 1.0
         elif AMAD[name].members == "others":
             changes["detect.members"] = [m for m in members if not m.startswith(NETWORK)]
         if form == "online" and CAUSAL in ModelParams.model_fields:
@@ -166,7 +166,7 @@ def alone(params: Params) -> Params | None:
     network = [m for m in members if m.startswith(NETWORK)] or [NETWORK]
     if members == network:
         return None
-    changes = {"members": network, "amad_weight": params.detect.amad_weight or 1.0}
+    changes = {"members": network, "amad_weight": params.detect.vote or 1.0}
     return params.model_copy(update={"detect": params.detect.model_copy(update=changes)})
 
 
@@ -174,8 +174,8 @@ def needs_network(name: str, params: Params) -> bool:
     """Is a network to be trained for this method? params: as shipped."""
     if name not in AMAD or AMAD[name].members == "others":
         return False
-    votes = params.detect.amad_weight > 0 or name != "amad"
-    return votes and any(m.startswith(NETWORK) for m in params.detect.members)
+    named = any(m.startswith(NETWORK) for m in params.detect.members)
+    return named and (params.detect.may_vote or name != DETECTOR)
 
 
 def is_random(name: str, params: Params) -> bool:

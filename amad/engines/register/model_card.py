@@ -33,7 +33,7 @@ def model_card(
         f"# AMAD detector of fleet `{fleet.name}`",
         _use(fleet),
         _data(fleet, data, validation, lineage),
-        _training(params, training),
+        _training(params, training, metrics),
         _quality(metrics, params),
         _operating_point(metrics, params),
         _limits(metrics, fleet),
@@ -71,7 +71,7 @@ def _data(fleet: Fleet, data: dict, validation: Validation, lineage: dict[str, s
     )
 
 
-def _training(params: Params, training: TrainResult) -> str:
+def _training(params: Params, training: TrainResult, metrics: EvaluationMetrics) -> str:
     model, mask, loss = params.model, params.mask, params.loss
     last = training.epochs[-1] if training.epochs else {}
     shown = [f"{key} {value:.4g}" for key, value in last.items() if isinstance(value, float)]
@@ -83,6 +83,7 @@ def _training(params: Params, training: TrainResult) -> str:
         f"{loss.temperature:.2g}, Max-Min {loss.maxmin:.2g}; {params.train.epochs} epochs of "
         f"{training.epoch_windows:,} of {training.train_windows:,} windows, seed {params.seed}"
         + (f"\n- last epoch: {', '.join(shown[:4])}" if shown else "")
+        + (f"\n- {metrics.vote.sentence}" if metrics.vote else "")
     )
 
 
@@ -179,8 +180,8 @@ def _call(fleet: Fleet) -> str:
 
 
 def _share(mean: float, low: float, high: float, *, votes: bool) -> str:
-    """What the network adds to the closed-form members, and whether it is in the score."""
+    """What the network adds to the closed-form members by labels, which decide nothing."""
     figures = f"{mean:+.3f} [{low:+.3f}, {high:+.3f}] {METRICS[0]}"
-    found = "adds" if low > 0 else "is not proven to add to"
-    end = "it votes" if votes else "it has no vote (`detect.amad_weight` gives it one)"
-    return f"- the network {found} the closed-form members: {figures}; {end}"
+    found = "adds to" if low > 0 else "is not proven to add to"
+    end = "it votes" if votes else "it has no vote"
+    return f"- on the test part the network {found} the closed-form members: {figures}; {end}"

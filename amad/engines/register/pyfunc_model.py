@@ -183,4 +183,4 @@ def _load_pyfunc(data_path: str) -> DetectorModel:
             f"{folder}: the detector has the digest {found}, and {wanted} was registered; fetch "
             "the model again, or bring a backup of it back"
         )
-    return DetectorModel(load_detector(folder))
+    return DetectorModel(load_detector(folder, to_score=True))

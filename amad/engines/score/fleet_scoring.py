@@ -75,7 +75,7 @@ def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLo
             known = digests(client, fleet.name)
         log.model_version = version = str(champion.version)
         with fetched(client, champion) as folder:
-            detector = load_detector(folder)
+            detector = load_detector(folder, to_score=True)
             check_contract(detector, fleet)
             model = Model(
                 version=version, digest=champion.tags[DIGEST], folder=folder, detector=detector

@@ -87,7 +87,7 @@ class Scorer:
     """A detector and a lake, opened once."""
 
     def __init__(self, detector: Path, lake: Path, fleet: Fleet) -> None:
-        self.detector = load_detector(detector)
+        self.detector = load_detector(detector, to_score=True)
         self.lake = Lake(lake, fleet)
 
     def score(self, vehicle: str, day: date, quarantined: Collection[date]) -> Result:

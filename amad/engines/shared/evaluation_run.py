@@ -74,7 +74,7 @@ def evaluation_digest(metrics: EvaluationMetrics) -> str:
 
 
 def points(metrics: EvaluationMetrics) -> list[Metric]:
-    """The means of ``metrics.json`` in groups: ``test/vus_pr``, ``floor/vus_pr``, ...
+    """The means of ``metrics.json`` in groups: ``test/vus_pr``, ``floor/vus_pr``, ``vote/share``.
 
     A model that is logged to the run takes them over by itself.
     """
@@ -87,6 +87,12 @@ def points(metrics: EvaluationMetrics) -> list[Metric]:
         for metric, value in metrics.methods[name].mean.items()
     }
     figures |= {f"test/{key}": getattr(metrics.operating_point, key) for key in OF_THE_THRESHOLD}
+    if (vote := metrics.vote) is not None:
+        figures["vote/weight"] = vote.weight
+        for name, found in (("share", vote.share), ("gain", vote.gain)):
+            if found is not None:
+                ends = zip(("", "_low", "_high"), found, strict=True)
+                figures |= {f"vote/{name}{end}": value for end, value in ends}
     dataset = f"{metrics.fleet}/test"
     now = int(time.time() * 1000)
     return [
