@@ -207,6 +207,7 @@ def test_one_that_moved_replaces_the_old_one_in_one_notice():
     (group,) = grouped(find_changes(told, now, "low"), now)
     notice = notice_of(group, kit_fleet(), "report.html")
     assert notice.state == "new" and len(notice.incidents) == 2
+    assert notice.headline == "van-1: incident in place of one told before; high"
     assert any(f"replaces incident {old.incident_id}" in line for line in notice.sentences)
 
 
@@ -228,7 +229,7 @@ def test_a_notice_says_what_a_person_acts_on():
     assert notice.headline == "van-1: new incident; high; still going on"
     text = plain_text([notice])
     for words in (
-        "It began on 2026-01-10 07:00 UTC and goes on in the newest scored row",
+        "It began on 2026-01-10 07:00 UTC; its newest alarm ends at 2026-01-10 07:30 UTC, and no",
         "Severity 62 of 100; level high is from 50 to below 75.",
         "Sensors: Coolant temperature (Vehicle.Coolant) 70 %, Speed 20 % of the evidence.",
         "Type: level_shift, a step to another level.",
@@ -242,11 +243,35 @@ def test_a_notice_says_what_a_person_acts_on():
 def test_a_rise_and_an_end_say_what_was_told_before():
     _, told = told_after({}, window(published(an_incident(severity=30), ongoing=True)))
     now = window(published(an_incident(severity=90)))
+    told = brought_up_to_date(told, now)
     (group,) = grouped(find_changes(told, now, "low"), now)
     notice = notice_of(group, kit_fleet(), "r")
     assert notice.headline == "van-1: incident over; critical"
     assert any("level critical is from 75 on; it was told as medium" in s for s in notice.sentences)
     assert any("It lasted 30 min, from 2026-01-10 07:00 to" in s for s in notice.sentences)
+
+
+@pytest.mark.parametrize(
+    ("was", "severity", "words"),
+    [
+        (True, 90, "van-1: known incident, now worse; critical; still going on"),
+        (False, 60, "van-1: known incident going on again; high; still going on"),
+    ],
+)
+def test_a_headline_says_why_a_known_incident_is_told_again(was, severity, words):
+    _, told = told_after({}, window(published(ongoing=was)))
+    now = window(published(an_incident(severity=severity), ongoing=True))
+    changes, _ = told_after(told, now)
+    (group,) = grouped(changes, now)
+    assert notice_of(group, kit_fleet(), "r").headline == words
+
+
+def test_incidents_that_are_told_as_one_name_each_type():
+    made = [an_incident(hour=7, type="drift"), an_incident(hour=9, severity=80, type="spike")]
+    (group,) = groups(*(published(item) for item in made))
+    text = plain_text([notice_of(group, kit_fleet(), "r")])
+    assert "Type: spike, a few rows far away from their neighbours; drift, a ramp." in text
+    assert f"Incidents {made[0].incident_id}, {made[1].incident_id}, model version 1." in text
 
 
 def test_the_published_incidents_are_read_and_joined_over_midnight(yard):

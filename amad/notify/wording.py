@@ -23,12 +23,6 @@ MEANING = {
     "drift": "a ramp",
     "relation": "each channel looks ordinary, but what they do together does not",
 }
-AFTER = {
-    "new": "new incident",
-    "ongoing": "known incident, now worse or going on again",
-    "over": "incident over",
-    "withdrawn": "incident withdrawn",
-}
 
 
 class NoticeIncident(Entry):
@@ -117,19 +111,31 @@ def left_out(notices: Sequence[Notice]) -> list[str]:
     return [f"And {more:,} more of lower severity, or over; see the report."] if more > 0 else []
 
 
+def _what(changes: Sequence[Change]) -> str:
+    """What happened to the incidents, in a few words."""
+    state = changes[0].state
+    if state == "new":
+        moved = all(change.replaces for change in changes)
+        return "incident in place of one told before" if moved else "new incident"
+    if state == "ongoing":
+        again = all(c.before is not None and c.before.state == "over" for c in changes)
+        return "known incident going on again" if again else "known incident, now worse"
+    return f"incident {state}"
+
+
 def _headline(group: Group, main: list[Change], worst: Change, fleet: Fleet) -> str:
-    state, level = main[0].state, worst.told.level
+    state, level, what = main[0].state, worst.told.level, _what(main)
     if group.reporting:
         vehicles = {change.told.vehicle for change in main}
         where = f"{len(vehicles)} of {count(group.reporting, 'vehicle')}"
         on = _title(group.channels[0], fleet)
-        return f"Whole fleet: {AFTER[state]} on {where} at the same time, on {on}; worst {level}"
+        return f"Whole fleet: {what} on {where} at the same time, on {on}; worst {level}"
     vehicle = main[0].told.vehicle
     if len(main) > 1:
-        return f"{vehicle}: {AFTER[state]}, {len(main)} on the same sensors; worst {level}"
+        return f"{vehicle}: {what}, {len(main)} on the same sensors; worst {level}"
     going = "; still going on" if main[0].ongoing and state in ("new", "ongoing") else ""
     was = {"withdrawn": f"; it was {level}"}.get(state, f"; {level}")
-    return f"{vehicle}: {AFTER[state]}{was}{going}"
+    return f"{vehicle}: {what}{was}{going}"
 
 
 def _sentences(group: Group, main: list[Change], worst: Change, fleet: Fleet) -> list[str]:
@@ -137,8 +143,9 @@ def _sentences(group: Group, main: list[Change], worst: Change, fleet: Fleet) ->
     found = []
     if state == "withdrawn":
         found.append(
-            f"A later run scored {'its date' if len(main) == 1 else 'their dates'} again and no "
-            "longer finds it; its rows have changed, or another version of the model scored them."
+            f"A later run scored the same {'date' if len(main) == 1 else 'dates'} and no longer "
+            f"finds {'it' if len(main) == 1 else 'them'}: rows have changed, or another version of "
+            "the model scored them."
         )
     if group.reporting:
         found.append(
@@ -154,7 +161,8 @@ def _sentences(group: Group, main: list[Change], worst: Change, fleet: Fleet) ->
     if state != "withdrawn":
         found.append(_severity(main, worst))
         found.append(f"Sensors: {_sensors(group, main, told, fleet)}.")
-        found.append(f"Type: {told.type}{_meaning(told.type)}.")
+        types = dict.fromkeys(change.told.type for change in [worst, *main])
+        found.append(f"Type: {'; '.join(f'{kind}{_meaning(kind)}' for kind in types)}.")
     for change in main:
         if change.replaces:
             found.append(
@@ -162,7 +170,8 @@ def _sentences(group: Group, main: list[Change], worst: Change, fleet: Fleet) ->
                 "finds."
             )
     ids = some([change.incident_id for change in main], LISTED)
-    return [*found, f"Incident {ids}, model version {told.model_version}."]
+    many = "Incident" if len(main) == 1 else "Incidents"
+    return [*found, f"{many} {ids}, model version {told.model_version}."]
 
 
 def _when(change: Change) -> str:
@@ -172,7 +181,10 @@ def _when(change: Change) -> str:
     if change.state == "withdrawn":
         return f"It had been told from {start} to {end} UTC."
     if change.ongoing:
-        return f"It began on {start} UTC and goes on in the newest scored row, {end} UTC."
+        return (
+            f"It began on {start} UTC; its newest alarm ends at {end} UTC, and no later row shows "
+            "that it is over."
+        )
     return f"It lasted {span(told.end - told.start)}, from {start} to {end} UTC, and is over."
 
 
@@ -182,8 +194,8 @@ def _severity(main: list[Change], worst: Change) -> str:
     least, upper = bounds[told.level]
     where = f"from {least:g} on" if upper is None else f"from {least:g} to below {upper:g}"
     before = worst.before if len(main) == 1 and worst.state != "new" else None
-    changed = before is not None and before.level != told.level
-    was = f"; it was told as {before.level}" if before is not None and changed else ""
+    rise = before is not None and before.highest != told.level
+    was = f"; it was told as {before.highest}" if before is not None and rise else ""
     of = "Severity" if len(main) == 1 else f"Worst severity, of {told.vehicle}:"
     return f"{of} {told.severity:g} of 100; level {told.level} is {where}{was}."
 
