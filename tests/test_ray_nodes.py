@@ -154,13 +154,13 @@ def test_a_training_goes_on_with_fewer_workers_and_grows_when_a_node_joins(
 
     monkeypatch.setattr(training, "GROW_SECONDS", 1.0)
     # Ray plans with a node that is gone for a moment, and waits for it 60 s by default.
-    monkeypatch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "15")
+    monkeypatch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "8")
     grown: list[bool] = []
 
     def lose_and_join() -> None:
         nodes.kill_one()
         before = len(events(tmp_path))
-        wait_until(lambda: len(events(tmp_path)) >= before + 3, "one worker does not go on")
+        wait_until(lambda: len(events(tmp_path)) >= before + 2, "one worker does not go on")
         assert "failure" in json.dumps(events(tmp_path))
         nodes.join()
 
@@ -172,9 +172,9 @@ def test_a_training_goes_on_with_fewer_workers_and_grows_when_a_node_joins(
         grown.append(True)
 
     helper = disturbed(tmp_path, lose_and_join)
-    fit(nodes, store, tmp_path, epochs=40, min_workers=1)
+    fit(nodes, store, tmp_path, epochs=28, min_workers=1)
     helper.join()
-    assert grown and one_whole_curve(tmp_path, 40)
+    assert grown and one_whole_curve(tmp_path, 28)
 
 
 def content(found: Result) -> tuple:
