@@ -75,6 +75,15 @@ def test_a_sink_that_fails_has_an_exit_code_of_its_own_and_notify_tells_it(
     assert run(["notify"]) == 0 and len(web.got) == http.ATTEMPTS + 1
 
 
+def test_a_fleet_that_is_named_by_a_path_has_the_sinks_of_its_name(yard, web, capsys):
+    yard.sinks(webhook={"url": web.url})
+    yard.publish(0, an_incident("van-1"))
+    path = str(yard.home / "conf" / "fleet" / "kit.yaml")
+    assert run(["notify", "-f", path, "--dry-run"]) == 0
+    assert "webhook: amad kit: incidents 1 new" in capsys.readouterr().out
+    assert run(["notify", "-f", path]) == 0 and len(web.got) == 1
+
+
 def test_no_heartbeat_comes_from_a_job_that_another_one_kept_from_running(yard, web, monkeypatch):
     """The newest log is that of a job that ended well, and a job that hangs holds the lock."""
     monkeypatch.setenv("AMAD_NOTIFY_HEARTBEAT_URL", web.url + "/beat")

@@ -68,6 +68,7 @@ def test_a_kill_at_any_step_of_telling_loses_and_repeats_nothing(yard, web, post
     assert all(len(same) == 1 for same in bodies.values()), "the same key is the same message"
     assert len(set(post.ids)) == 1
     assert len(keys_in(yard.runs / "alerts.jsonl")) == 2
+    assert not list((yard.runs / "told").glob(".stage-*"))
     before = len(web.got), len(post.got)
     tell(yard.stage)
     assert (len(web.got), len(post.got)) == before

@@ -79,11 +79,12 @@ def _tell(params: "Params", settings: "Settings", well: bool | None) -> bool:
     from amad.config import Stage
     from amad.config.sinks import load_sinks
 
-    if load_sinks(params.fleet, settings) is None:
+    stage = Stage.of(params, settings)  # the fleet may be named by a path; its sinks by its name
+    if load_sinks(stage.fleet.name, settings) is None:
         return False
     from amad.notify.delivery import tell
 
-    tell(Stage.of(params, settings), well=well)
+    tell(stage, well=well)
     return True
 
 
@@ -97,9 +98,10 @@ def _preview(params: "Params", settings: "Settings") -> None:
     from amad.notify.delivery import preview
     from amad.notify.wording import plain_text, subject
 
-    found = preview(Stage.of(params, settings))
+    stage = Stage.of(params, settings)
+    found = preview(stage)
     for sink, notices in found.sinks.items():
-        told = subject(notices, params.fleet) if notices else "nothing to tell"
+        told = subject(notices, stage.fleet.name) if notices else "nothing to tell"
         print(f"{sink}: {told}")
         if notices:
             print("\n" + plain_text(notices))
@@ -110,5 +112,8 @@ def _preview(params: "Params", settings: "Settings") -> None:
 
 
 def _nobody(params: "Params", settings: "Settings") -> str:
-    file = settings.conf_dir / "notify" / f"{params.fleet}.yaml"
-    return f"fleet {params.fleet} has no sinks of notices; name them in {file}"
+    from amad.config import Stage
+
+    fleet = Stage.of(params, settings).fleet.name
+    file = settings.conf_dir / "notify" / f"{fleet}.yaml"
+    return f"fleet {fleet} has no sinks of notices; name them in {file}"

@@ -110,6 +110,8 @@ def tell(stage: Stage, *, well: bool | None = True) -> dict[str, Outcome]:
         return {}
     outcomes: dict[str, Outcome] = {}
     with _lock(stage.runs, stage.fleet.name):
+        for unfinished in (stage.runs / Ledger.FILE).glob(".stage-*"):  # of a killed job
+            unfinished.unlink()
         jobs = _ended(stage.runs)
         news = News.read(stage, sinks, jobs)
         for channel in channels(sinks, stage):
