@@ -24,7 +24,8 @@ import yaml
 from report_kit import stage_of, write_fleet
 
 from amad.config import Fleet, Settings, Stage
-from amad.detect.incidents import Incident, incident_id, level_of
+from amad.detect.incidents import Incident, incident_id
+from amad.detect.severity import level_of
 from amad.scores import partitions
 from amad.scores.job_log import JobLog, save
 from amad.scores.partition_manifest import Provenance
@@ -71,6 +72,7 @@ def an_incident(
         alarm_rows=10,
         channels=tuple(channels),
         shares=tuple(channels.values()),
+        deviation=60.0,
     )
     return replace(made, **changes)
 

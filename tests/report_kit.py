@@ -11,7 +11,8 @@ import yaml
 from evaluation_kit import evaluation_metrics, method_figures
 
 from amad.config import Fleet, Params, Settings, Stage, load_fleet
-from amad.detect.incidents import Incident, incident_id, level_of
+from amad.detect.incidents import Incident, incident_id
+from amad.detect.severity import level_of
 from amad.ingest.ingestion import ingest
 from amad.telemetry.files import write_json, write_parquet
 from amad.telemetry.lake import Lake
@@ -102,6 +103,7 @@ def an_incident(fleet: Fleet, vehicle: str, day: int, first: int, rows: int, **c
         alarm_rows=rows,
         channels=("Vehicle.Coolant", "Vehicle.Speed"),
         shares=(0.7, 0.2),
+        deviation=60.0,
     )
     found = replace(found, **changes)
     return replace(found, level=level_of(found.severity))

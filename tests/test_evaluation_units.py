@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from evaluation_kit import FAULTS, kit_events, kit_fleet, kit_store
 
+from amad.baselines.floor import RandomScorer
 from amad.config import Fleet
+from amad.config.params import DetectParams
 from amad.detect.scorer import Scored
 from amad.evaluation.method_result import MethodResult, lowest_for_unscored
 from amad.evaluation.units import CASE_ROWS, fitting_parts, stretch, units_of
@@ -22,6 +24,10 @@ def labelled(tmp_path_factory) -> tuple[WindowStore, Fleet]:
 def injected(tmp_path_factory) -> tuple[WindowStore, Fleet]:
     fleet = kit_fleet("injected", "case", cases=8)
     return kit_store(tmp_path_factory.mktemp("kit") / "store", fleet), fleet
+
+
+def random_scorer(fleet: Fleet, **changes) -> RandomScorer:
+    return RandomScorer(DetectParams(**changes), fleet, None, seed=0)
 
 
 def test_fitting_parts_hold_no_label_and_no_test_row(labelled):
@@ -81,7 +87,7 @@ def test_rows_without_a_score_count_as_the_lowest(labelled):
             alarm_T=score_T > 0.5,
             contribution_TC=np.ones((rows, 4), np.float32),
         )
-        result.judge_unit(unit, scored, fleet, 60_000_000)
+        result.judge_unit(unit, scored, random_scorer(fleet), fleet)
         found[name] = result.per_unit["car-2"]
         assert result.unscored_rows == np.isnan(score_T).sum()
         assert result.truth[0].found == (name == "perfect")
@@ -109,7 +115,7 @@ def test_events_that_false_alarms_would_find_are_told_apart(labelled):
             alarm_T=alarm_T,
             contribution_TC=contribution_TC,
         )
-        result.judge_unit(unit, scored, fleet, 0)
+        result.judge_unit(unit, scored, random_scorer(fleet, merge_gap_seconds=0.0), fleet)
         assert result.truth[0].found
         near = 2 * length / (rows - length)  # incidents that touch the event are not counted
         assert result.truth[0].chance == pytest.approx(chance, abs=near if every != 1 else 1)

@@ -17,14 +17,7 @@ from amad.detect.alarms import (
 )
 from amad.detect.build_members import linear_members
 from amad.detect.detector import Detector
-from amad.detect.incidents import (
-    blamed,
-    continue_incident,
-    incident_id,
-    incidents_of,
-    level_of,
-    severity,
-)
+from amad.detect.incidents import continue_incident, incident_id, incidents_of
 from amad.detect.scorer import Scored
 from amad.detect.shapes import guess_type
 
@@ -157,13 +150,15 @@ def test_vehicle_days_count_rows_not_dates() -> None:
 
 def test_incidents_say_when_how_high_and_who(detector: Detector) -> None:
     scored = scored_with(400, {100: 0.5, 101: 2.0, 130: 1.0, 300: 0.1}, detector)
-    series = waves("b-1", 400)
+    series = with_values(waves("b-1", 400), slice(100, 131), 1, 9.0)
+    series = with_values(series, slice(110, 120), 0, 6.0)
     first, second = incidents_of(scored, series, detector)
     assert (first.start, first.end) == (series.timestamp_T[100], series.timestamp_T[130] + SECOND)
     assert first.peak == series.timestamp_T[101]
     assert first.peak_score == pytest.approx(detector.threshold + 2.0, abs=1e-5)
     assert first.alarm_rows == 3 and second.alarm_rows == 1
-    assert first.channels == ("c1", "c0") and first.shares == pytest.approx((0.75, 0.25))
+    assert first.channels[:2] == ("c1", "c0") and first.shares[0] > first.shares[1] > 0.1
+    assert sum(first.shares) <= 1 and first.deviation > 10 > second.deviation
     assert first.vehicle_class == "b" and not first.continued
     assert first.severity > second.severity
 
@@ -185,28 +180,6 @@ def test_ids_are_stable_and_differ_by_fleet_vehicle_and_start() -> None:
         incident_id("f", "v", 1_767_571_200 * SECOND)
         == "20260105T000000-" + incident_id("f", "v", 1_767_571_200 * SECOND).partition("-")[2]
     )
-
-
-@settings(max_examples=60)
-@given(st.floats(0, 20), st.floats(0, 1e6), st.floats(0, 5), st.floats(0, 1e5))
-def test_severity_grows_with_height_and_with_duration(height, seconds, more, longer) -> None:
-    base = severity(height, seconds)
-    assert 0 <= base <= severity(height + more, seconds) <= 100
-    assert base <= severity(height, seconds + longer) <= 100
-
-
-def test_levels_follow_severity() -> None:
-    assert [level_of(s) for s in (0, 24.9, 25, 50, 74.9, 75, 100)] == [
-        "low", "low", "medium", "high", "high", "critical", "critical",
-    ]  # fmt: skip
-    assert severity(0, 0) == 0 and severity(1, 0) == pytest.approx(39.3)
-
-
-def test_blame_names_at_most_five_and_never_a_channel_without_a_part() -> None:
-    order, share_C = blamed(np.array([[0.0, 1, 0, 3, 0, 0, 0]]))
-    assert order == [3, 1] and share_C.sum() == pytest.approx(1)
-    assert blamed(np.zeros((3, 4)))[0] == []
-    assert len(blamed(np.ones((2, 9)))[0]) == 5
 
 
 def test_an_incident_that_goes_on_over_midnight_keeps_its_id(detector: Detector) -> None:
@@ -257,7 +230,7 @@ def test_a_long_shift_with_a_spike_in_it_is_a_shift() -> None:
 def test_a_type_never_comes_from_imputed_values(detector: Detector) -> None:
     valid_TC = np.ones((400, C), np.uint8)
     valid_TC[300:340, 1] = 0
-    series = with_values(waves("b-1", 400), slice(300, 340), 1, 0.5)
+    series = with_values(waves("b-1", 400), slice(300, 340), 1, 4.0)
     alarms = dict.fromkeys(range(300, 340), 1.0)
     [stuck] = incidents_of(scored_with(400, alarms, detector), series, detector)
     assert stuck.type == "stuck"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from notify_kit import COOLANT, DAY, SPEED, VOLTAGE, Yard, an_incident, at
 
-from amad.detect.incidents import level_of
+from amad.detect.severity import level_of
 from amad.notify.changes import brought_up_to_date, find_changes
 from amad.notify.grouping import grouped
 from amad.notify.ledger import after
@@ -231,7 +231,7 @@ def test_a_notice_says_what_a_person_acts_on():
     for words in (
         "It began on 2026-01-10 07:00 UTC; its newest alarm ends at 2026-01-10 07:30 UTC, and no",
         "Severity 62 of 100; level high is from 50 to below 75.",
-        "Sensors: Coolant temperature (Vehicle.Coolant) 70 %, Speed 20 % of the evidence.",
+        "Sensors: Coolant temperature (Vehicle.Coolant) 70 %, Speed 20 % of the blame.",
         "Type: level_shift, a step to another level.",
         f"Incident {an_incident().incident_id}, model version 1.",
         "Report: data/kit/report.html",

@@ -229,6 +229,13 @@ def test_plots_show_the_blamed_channels_their_band_and_the_threshold(home: Path)
     assert all(d.startswith("M") and len(d) > 200 for d in lines)
 
 
+def test_a_broken_relation_is_told_in_words_with_both_channels(home: Path):
+    fleet = kit(home)
+    broken = an_incident(fleet, "bev-01", 0, 200, 120, partner="Vehicle.Speed", type="relation")
+    page = made(home, {0: [broken, an_incident(fleet, "bev-02", 0, 200, 120)]})
+    assert page.text.count("Coolant temperature no longer fits Speed") == 2  # list and plots
+
+
 def test_a_channel_without_a_usual_level_has_no_band(home: Path):
     fleet = kit(home)
     odd = an_incident(

@@ -2,8 +2,9 @@
 
 from amad.detect.alarms import OperatingPoint, merge_alarms
 from amad.detect.detector import Detector, build_detector
-from amad.detect.incidents import Incident, continue_incident, incidents_of, severity
+from amad.detect.incidents import Incident, continue_incident, incidents_of
 from amad.detect.scorer import Scored
+from amad.detect.severity import severity
 
 __all__ = [
     "Detector", "Incident", "OperatingPoint", "Scored", "build_detector", "continue_incident",

@@ -270,6 +270,10 @@ class Detector(Scorer):
         owner = self.owner_of(series)
         return constant.settled(series, memory, self.figures[owner], self._scaling(series, owner))
 
+    def as_members_see(self, series: Series) -> Series:
+        """A scaled series as the members get it, but for channels that never moved."""
+        return self._scaled_for(self._settled(series), self.owner_of(series))
+
     def _scaled_for(self, series: Series, owner: str) -> Series:
         """A scaled series; if pooled figures serve it, scaled as that of an unknown vehicle."""
         if self.scaler is None or owner.startswith("vehicle/"):

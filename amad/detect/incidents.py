@@ -1,19 +1,11 @@
 """Incidents: alarms merged in time, with a severity, the channels to blame and a guessed type.
 
-Severity is a number from 0 to 100, with one definition for every detector and fleet:
+Severity is a number from 0 to 100, with one definition for every detector and fleet: see
+``amad.detect.severity``. Channels are ranked in ``amad.detect.blame``.
 
-    severity = 100 (1 - exp(-x / 2)),  x = (peak score - threshold) + ln(1 + duration / 10 min) / 4
-
-with the threshold of the row of the peak.
-
-The score is a natural logarithm, so with x = 1 the peak is e times as far from the ordinary as the
-threshold. Severity grows with height and duration, with height faster, and with nothing else. It is
-low below 25, medium below 50, high below 75 and critical from 75 on.
-
-Shape legend: T rows of a vehicle, A alarm rows of an incident, C channels.
+Shape legend: T rows of a vehicle, C channels.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
@@ -23,14 +15,17 @@ import numpy as np
 
 from amad.config.digest import sha256_of
 from amad.detect.alarms import merge_alarms
+from amad.detect.blame import blame_shares, blamed
 from amad.detect.detector import Detector
-from amad.detect.scorer import Scored
+from amad.detect.deviations import Deviations
+from amad.detect.root_cause import partner_of
+from amad.detect.scorer import Scored, Scorer
+from amad.detect.severity import FIRST_MOVE, effective_number, level_of, severity, worse
 from amad.detect.shapes import guess_type
 from amad.windows.scaler import is_unseen
 from amad.windows.series import Series
 
-LEVELS = ((75.0, "critical"), (50.0, "high"), (25.0, "medium"), (0.0, "low"))
-TOP_CHANNELS = 5
+SHARE_DIGITS = 6  # rows read as history change the last digits of a running sum
 BLAMED_SHARE = 0.25  # a later channel decides the type only with at least this share
 HISTORY_ROWS = 200  # rows before the incident that its shape is compared with
 
@@ -40,8 +35,10 @@ class Incident:
     """One incident. Times are microseconds since the epoch, UTC; ``end`` is exclusive.
 
     threshold: of the row of the peak.
-    channels: at most five, the largest share first. shares: their shares of the evidence of all
-    channels in the alarm rows, so they sum to at most 1. continued: it began on an earlier day.
+    channels: at most five, the largest share first. shares: their shares of the blame of all
+    channels, so they sum to at most 1. deviation: how far the first channel strayed at its largest,
+    in tolerances. partner: the channel that the first channel no longer fits, or empty, see
+    ``amad.detect.root_cause``. continued: it began on an earlier day.
     """
 
     incident_id: str
@@ -58,6 +55,8 @@ class Incident:
     alarm_rows: int
     channels: tuple[str, ...]
     shares: tuple[float, ...]
+    deviation: float
+    partner: str = ""
     continued: bool = False
 
     @classmethod
@@ -68,52 +67,81 @@ class Incident:
 
 
 def incidents_of(
-    scored: Scored, series: Series, detector: Detector, first_row: int = 0
+    scored: Scored,
+    series: Series,
+    scorer: Scorer,
+    first_row: int = 0,
+    deviations: Deviations | None = None,
 ) -> list[Incident]:
     """The incidents of a scored series (scaled, as it was scored), in time order.
 
     first_row: alarms before this row are ignored; the rows before it only serve as history.
+    deviations: of rows that include all alarms, where they are known already.
     """
-    fleet = detector.fleet
-    constant = detector.figures[detector.owner_of(series)].constant
     alarm_T = scored.alarm_T.copy()
     alarm_T[:first_row] = False
     runs = merge_alarms(
-        alarm_T, series.timestamp_T, period_us=fleet.period_us, gap_us=detector.gap_us
+        alarm_T, series.timestamp_T, period_us=scorer.fleet.period_us, gap_us=scorer.gap_us
     )
-    out = []
-    for first, last in runs:
-        rows = first + np.flatnonzero(alarm_T[first:last])
-        peak = int(rows[np.argmax(scored.score_T[rows])])
-        start = int(series.timestamp_T[first])
-        end = int(series.timestamp_T[last - 1]) + fleet.period_us
-        peak_score = float(scored.score_T[peak])
-        threshold = float(scored.threshold_T[peak])
-        grade = severity(peak_score - threshold, (end - start) / 1e6)
-        order, share_C = blamed(scored.contribution_TC[rows])
-        out.append(
-            Incident(
-                incident_id=incident_id(fleet.name, series.vehicle, start),
-                vehicle=series.vehicle,
-                vehicle_class=series.vehicle_class,
-                start=start,
-                end=end,
-                peak=int(series.timestamp_T[peak]),
-                peak_score=peak_score,
-                threshold=threshold,
-                severity=grade,
-                level=level_of(grade),
-                type="first_move"
-                if order[:1] and order[0] in constant
-                else "unseen_code"
-                if order[:1] and _unseen(series, first, last, order[0], detector)
-                else incident_type(series, first, last, order, share_C),
-                alarm_rows=len(rows),
-                channels=tuple(fleet.channel_names[c] for c in order),
-                shares=tuple(float(share_C[c]) for c in order),
-            )
-        )
-    return out
+    if not runs:
+        return []
+    if deviations is None:
+        deviations = Deviations(scorer, series, runs[0][0], runs[-1][1])
+    return [_incident(run, alarm_T, scored, series, scorer, deviations) for run in runs]
+
+
+def _incident(
+    run: tuple[int, int],
+    alarm_T: np.ndarray,
+    scored: Scored,
+    series: Series,
+    scorer: Scorer,
+    deviations: Deviations,
+) -> Incident:
+    """The incident of the alarms in the rows ``run``, the second of which is exclusive."""
+    first, last = run
+    fleet, names = scorer.fleet, scorer.fleet.channel_names
+    rows = first + np.flatnonzero(alarm_T[first:last])
+    peak = int(rows[np.argmax(scored.score_T[rows])])
+    start = int(series.timestamp_T[first])
+    end = int(series.timestamp_T[last - 1]) + fleet.period_us
+    share_C = blame_shares(scorer, scored, series, deviations, first, last)
+    order = blamed(share_C)
+    kind = _known_type(series, first, last, order, scorer)
+    deviation, partner = FIRST_MOVE, None
+    if kind != "first_move" and order:
+        deviation = float(deviations.size(first, last)[order[0]])
+    if not kind and order:
+        partner = partner_of(scorer, deviations, first, last, order[0])
+    shares = tuple(round(float(share_C[c]), SHARE_DIGITS) for c in order)
+    grade = severity(deviation, (end - start) / 1e6, effective_number(shares))
+    return Incident(
+        incident_id=incident_id(fleet.name, series.vehicle, start),
+        vehicle=series.vehicle,
+        vehicle_class=series.vehicle_class,
+        start=start,
+        end=end,
+        peak=int(series.timestamp_T[peak]),
+        peak_score=float(scored.score_T[peak]),
+        threshold=float(scored.threshold_T[peak]),
+        severity=grade,
+        level=level_of(grade),
+        type=kind or incident_type(series, first, last, order, share_C),
+        alarm_rows=len(rows),
+        channels=tuple(names[c] for c in order),
+        shares=shares,
+        deviation=round(deviation, 3),
+        partner="" if partner is None else names[partner],
+    )
+
+
+def _known_type(series: Series, first: int, last: int, order: Sequence[int], scorer: Scorer) -> str:
+    """``first_move`` or ``unseen_code`` where the first blamed channel did that, else empty."""
+    if not order or not isinstance(scorer, Detector):
+        return ""
+    if order[0] in scorer.figures[scorer.owner_of(series)].constant:
+        return "first_move"
+    return "unseen_code" if _unseen(series, first, last, order[0], scorer) else ""
 
 
 def _unseen(series: Series, first: int, last: int, channel: int, detector: Detector) -> bool:
@@ -125,30 +153,11 @@ def _unseen(series: Series, first: int, last: int, channel: int, detector: Detec
     return bool((measured_T & is_unseen(series.value_TC[first:last, channel])).any())
 
 
-def severity(exceedance: float, seconds: float) -> float:
-    """0 to 100 from the peak's height over the threshold (score units) and the duration."""
-    x = max(exceedance, 0.0) + 0.25 * math.log1p(seconds / 600.0)
-    return round(100.0 * (1.0 - math.exp(-x / 2.0)), 1)
-
-
-def level_of(grade: float) -> str:
-    """low, medium, high or critical."""
-    return next(name for least, name in LEVELS if grade >= least)
-
-
 def incident_id(fleet: str, vehicle: str, start: int) -> str:
     """An id that depends on fleet, vehicle and start (microseconds) only."""
     stamp = datetime.fromtimestamp(start / 1e6, UTC).strftime("%Y%m%dT%H%M%S")
     digest = sha256_of(f"{fleet}\0{vehicle}\0{start}")
     return f"{stamp}-{digest[:10]}"
-
-
-def blamed(contribution_AC: np.ndarray) -> tuple[list[int], np.ndarray]:
-    """The channels to blame, the largest share first, and the share of every channel (C,)."""
-    whole_C = contribution_AC.sum(axis=0, dtype=np.float64)
-    share_C = whole_C / max(float(whole_C.sum()), 1e-30)
-    order = np.argsort(-share_C, kind="stable")[:TOP_CHANNELS]
-    return [int(c) for c in order if share_C[c] > 0], share_C
 
 
 def incident_type(
@@ -178,23 +187,30 @@ def continue_incident(
 
     previous: the last incident of the day before; None if there was none. If the first incident of
     ``current`` starts at most ``gap_us`` after its end, it takes over the id and the start, and the
-    peak if that is higher. Its severity is that of the whole; type and channels are those of the
-    new day.
+    peak if that is higher. Deviation, channels, partner and type are those of the worse of the two,
+    and the severity is that of such a deviation for as long as both last.
     """
     if previous is None or not current or current[0].start - previous.end > gap_us:
         return list(current)
     head = current[0]
     higher = previous if previous.peak_score > head.peak_score else head
-    grade = severity(higher.peak_score - higher.threshold, (head.end - previous.start) / 1e6)
+    worst = previous if worse(_size(previous), _size(head)) else head
+    grade = severity(worst.deviation, (head.end - previous.start) / 1e6, _size(worst)[1])
     joined = replace(
-        head,
+        worst,
         incident_id=previous.incident_id,
         start=previous.start,
+        end=head.end,
         peak=higher.peak,
         peak_score=higher.peak_score,
         threshold=higher.threshold,
+        alarm_rows=head.alarm_rows,
         severity=grade,
         level=level_of(grade),
         continued=True,
     )
     return [joined, *current[1:]]
+
+
+def _size(incident: Incident) -> tuple[float, float]:
+    return incident.deviation, effective_number(incident.shares)

@@ -10,6 +10,11 @@ Shape legend: B rows before the incident, N rows of the incident, E both.
 import numpy as np
 
 TYPES = ("stuck", "noise_burst", "spike", "level_shift", "drift", "relation")
+RIGHT = {  # by the type of a fault, the guesses that are right
+    "spike": ("spike",), "level_shift": ("level_shift",), "drift": ("drift",), "stuck": ("stuck",),
+    "noise_burst": ("noise_burst",), "delay": ("relation",), "decoupling": ("relation",),
+    "degradation": ("drift",),
+}  # fmt: skip
 STUCK_ROWS = 10  # the shortest run of one value that is called stuck
 NOISE_RATIO = 3.0  # a noise burst has steps this many times as large as before
 SPIKE_RATIO = 6.0  # a spike is this many times as high as the usual large step before

@@ -116,11 +116,30 @@ class FaultFigures(Detection):
 
 
 class SeverityOrder(Figures):
-    """Kendall's tau-b of strength and severity, by type and in the mean; empty where unknown."""
+    """Kendall's tau-b of strength and severity, by type and in the mean; empty where unknown.
+
+    An event that was missed has a severity of 0. tau_b_found: of the events that an incident
+    touches. best_possible: tau_b if the severity were the strength of all of these, so the rest is
+    due to missed events.
+    """
 
     tau_b: Figure | None = None
+    tau_b_found: Figure | None = None
+    best_possible: Figure | None = None
     by_type: dict[str, Figure] = {}
     events: dict[str, int] = {}
+
+
+class GuessedTypes(Figures):
+    """The type guessed for the events that an incident touches; empty where types are not known.
+
+    confusion: true type -> guessed type -> events. recall: share of a type's events with the right
+    guess, see ``amad.detect.shapes.RIGHT``; mean_recall: over the types.
+    """
+
+    mean_recall: Figure | None = None
+    recall: dict[str, Figure] = {}
+    confusion: dict[str, dict[str, int]] = {}
 
 
 class PointAdjusted(Figures):
@@ -186,6 +205,7 @@ class EvaluationMetrics(Artifact):
     localisation: dict[str, Localisation | Hits] = {}
     by_fault: dict[str, FaultFigures] = {}
     severity_order: SeverityOrder = SeverityOrder()
+    guessed_types: GuessedTypes = GuessedTypes()
     point_adjusted: PointAdjusted = PointAdjusted()
     detector_digest: str = ""
     data_hash: str = ""

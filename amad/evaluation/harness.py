@@ -152,7 +152,7 @@ def judge(
             for unit in units:
                 # By labels the unit is the test part itself; an injected case is a changed copy.
                 scored = score(name, unit.series) if is_injected(fleet) else clean
-                result.judge_unit(unit, scored, fleet, gap_us, test.timestamp_T)
+                result.judge_unit(unit, scored, methods[name], fleet, test.timestamp_T)
     for name in methods:
         timings.setdefault(name, {}).update(
             score_seconds=spent[name],

@@ -14,8 +14,10 @@ import numpy as np
 from amad import metrics
 from amad.config import Fleet
 from amad.detect.alarms import merge_alarms, vehicle_days
-from amad.detect.incidents import severity
-from amad.detect.scorer import Scored
+from amad.detect.blame import blame_shares
+from amad.detect.deviations import Deviations
+from amad.detect.incidents import Incident, incidents_of
+from amad.detect.scorer import Scored, Scorer
 from amad.evaluation.units import Event, Unit
 from amad.windows.series import Series
 
@@ -29,9 +31,10 @@ class Finding:
 
     start_us: of the event, since the epoch. found: is any of its rows an alarm? delay_seconds: from
     its start to its first alarm, NaN where it is missed. severity: of the worst incident that
-    touches it, 0 where none does. blame_C: mean contribution of each channel over its rows, NaN for
-    channels that the vehicle lacks. chance: probability that a false alarm finds it, see
-    ``touched_by_chance``. days: its length in vehicle-days.
+    touches it, 0 where none does. guessed: the type of that incident, empty where there is none.
+    blame_C: each channel's share of the blame for its rows, NaN for channels that the vehicle
+    lacks. chance: probability that a false alarm finds it, see ``touched_by_chance``. days: its
+    length in vehicle-days.
     """
 
     unit: str
@@ -41,6 +44,7 @@ class Finding:
     delay_seconds: float
     severity: float
     blame_C: np.ndarray
+    guessed: str = ""
     chance: float = 0.0
     days: float = 0.0
 
@@ -102,8 +106,8 @@ class MethodResult:
         self,
         unit: Unit,
         scored: Scored,
+        scorer: Scorer,
         fleet: Fleet,
-        gap_us: int,
         history_T: np.ndarray | None = None,
     ) -> None:
         """Add one unit.
@@ -111,8 +115,8 @@ class MethodResult:
         Args:
             unit: what was scored.
             scored: the scores, thresholds, alarms and contributions of its rows.
-            fleet: gives the period and the buffer of VUS.
-            gap_us: alarms at most so far apart are one incident, microseconds.
+            scorer: the method that scored them.
+            fleet: gives the buffer of VUS.
             history_T: timestamps that say how many rows a day of this vehicle has; by default
                 those of the unit.
         """
@@ -126,12 +130,10 @@ class MethodResult:
         self.point_adjusted[unit.name] = metrics.point_adjusted_f1(label_T, score_T)
         self.pa_k.append(metrics.pa_k_curve(label_T, score_T))
         self.precision_G.append(_on_grid(label_T, score_T))
-        severities = _severities(scored, unit.series, fleet, gap_us)
-        false_N = _false_alarms(label_T, scored.alarm_T, severities)
+        known = _Known.of(unit, scored, scorer)
+        false_N = _false_alarms(label_T, unit.series.timestamp_T, scored.alarm_T, known.incidents)
         for events, findings in ((unit.truth, self.truth), (unit.events, self.known)):
-            findings += [
-                _finding(unit, event, scored, severities, false_N, history_T) for event in events
-            ]
+            findings += [_finding(event, known, false_N, history_T) for event in events]
 
     def join_findings(self, other: "MethodResult") -> None:
         """Add the alarms and findings of another result."""
@@ -230,27 +232,38 @@ def _on_grid(label_T: np.ndarray, score_T: np.ndarray) -> np.ndarray:
     return precision_K[np.searchsorted(recall_K, RECALL_G - 1e-12)]
 
 
-def _severities(
-    scored: Scored, series: Series, fleet: Fleet, gap_us: int
-) -> list[tuple[int, int, float]]:
-    """First row, last row (exclusive) and severity of each incident."""
-    stamp_T, period = series.timestamp_T, fleet.period_us
-    found = []
-    for first, last in merge_alarms(scored.alarm_T, stamp_T, period_us=period, gap_us=gap_us):
-        rows = first + np.flatnonzero(scored.alarm_T[first:last])
-        peak = rows[np.argmax(scored.score_T[rows])]
-        height = float(scored.score_T[peak] - scored.threshold_T[peak])
-        seconds = (stamp_T[last - 1] + period - stamp_T[first]) / 1e6
-        found.append((first, last, severity(height, float(seconds))))
-    return found
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """A unit and what a method found in it."""
+
+    unit: Unit
+    scored: Scored
+    scorer: Scorer
+    incidents: list[Incident]
+    deviations: Deviations
+
+    @classmethod
+    def of(cls, unit: Unit, scored: Scored, scorer: Scorer) -> "_Known":
+        """Measure the deviations once, in the rows of all alarms and events."""
+        alarms = np.flatnonzero(scored.alarm_T)
+        edges = [
+            *(edge for e in (*unit.truth, *unit.events) for edge in (e.first, e.last)),
+            *((int(alarms[0]), int(alarms[-1]) + 1) if len(alarms) else ()),
+        ]
+        deviations = Deviations(scorer, unit.series, min(edges, default=0), max(edges, default=0))
+        incidents = incidents_of(scored, unit.series, scorer, deviations=deviations)
+        return cls(
+            unit=unit, scored=scored, scorer=scorer, incidents=incidents, deviations=deviations
+        )
 
 
 def _false_alarms(
-    label_T: np.ndarray, alarm_T: np.ndarray, incidents: list[tuple[int, int, float]]
+    label_T: np.ndarray, stamp_T: np.ndarray, alarm_T: np.ndarray, incidents: list[Incident]
 ) -> np.ndarray:
     """Which of the N normal rows are alarms of an incident that touches no event, bool (N,)."""
     false_T = alarm_T.copy()
-    for first, last, _ in incidents:
+    for incident in incidents:
+        first, last = np.searchsorted(stamp_T, [incident.start, incident.end])
         if label_T[first:last].any():
             false_T[first:last] = False
     return false_T[~label_T]
@@ -268,30 +281,27 @@ def touched_by_chance(false_N: np.ndarray, rows: int) -> float:
     return float(np.mean(count[rows:] > count[:-rows]))
 
 
-def _finding(
-    unit: Unit,
-    event: Event,
-    scored: Scored,
-    severities: list[tuple[int, int, float]],
-    false_N: np.ndarray,
-    history_T: np.ndarray,
-) -> Finding:
+def _finding(event: Event, known: _Known, false_N: np.ndarray, history_T: np.ndarray) -> Finding:
+    unit, scored, stamp_T = known.unit, known.scored, known.unit.series.timestamp_T
     alarms = np.flatnonzero(scored.alarm_T[event.first : event.last])
     delay = np.nan
     if len(alarms):
-        stamp_T = unit.series.timestamp_T
         delay = (stamp_T[event.first + alarms[0]] - stamp_T[event.first]) / 1e6
-    contribution_TC = scored.contribution_TC[event.first : event.last]
-    blame_C = np.nan_to_num(contribution_TC).mean(axis=0, dtype=np.float64)
-    touching = [s for a, b, s in severities if a < event.last and b > event.first]
+    blame_C = blame_shares(
+        known.scorer, scored, unit.series, known.deviations, event.first, event.last
+    )
+    begin, end = stamp_T[event.first], stamp_T[event.last - 1]
+    touching = [i for i in known.incidents if i.start <= end and i.end > begin]
+    worst = max(touching, key=lambda incident: incident.severity, default=None)
     return Finding(
         unit=unit.name,
         event=event,
-        start_us=int(unit.series.timestamp_T[event.first]),
+        start_us=int(stamp_T[event.first]),
         found=len(alarms) > 0,
         delay_seconds=float(delay),
-        severity=max(touching, default=0.0),
+        severity=worst.severity if worst else 0.0,
+        guessed=worst.type if worst else "",
         blame_C=np.where(unit.has_channel_C, blame_C, np.nan),
         chance=touched_by_chance(false_N, event.last - event.first),
-        days=float(vehicle_days([unit.series.timestamp_T[event.first : event.last]], [history_T])),
+        days=float(vehicle_days([stamp_T[event.first : event.last]], [history_T])),
     )

@@ -18,10 +18,10 @@ from amad.evaluation.evaluation_metrics import (
     OperatingPoint,
     OperatingPoints,
     PointAdjusted,
-    SeverityOrder,
     StrengthFigures,
 )
 from amad.evaluation.method_result import PRIMARY, Finding, MethodResult, Rate
+from amad.evaluation.typed_events import by_type, guessed_types, severity_order
 from amad.evaluation.units import is_injected
 
 PerUnit = dict[str, dict[str, float]]  # unit -> metric -> value
@@ -86,7 +86,8 @@ def summarise(
         operating_point=OperatingPoints(**dict(points[detector]), methods=points),
         localisation=_localisation(results, floor),
         by_fault=_by_fault(results, detector, one_fault_per_unit=is_injected(fleet)),
-        severity_order=_severity_order(results[detector].known),
+        severity_order=severity_order(by_type(results[detector].known)),
+        guessed_types=guessed_types(by_type(results[detector].known)),
         point_adjusted=_point_adjusted(results),
     )
 
@@ -236,7 +237,7 @@ def _by_fault(
     Where each unit holds one fault, the primary metric is averaged by type too.
     """
     table = {}
-    for kind, own in _by_type(results[detector].known).items():
+    for kind, own in by_type(results[detector].known).items():
         methods = {}
         for name, result in results.items():
             findings = [f for f in result.known if f.event.type == kind]
@@ -246,12 +247,6 @@ def _by_fault(
                 methods[name][PRIMARY] = np.mean(values)
         table[kind] = FaultFigures(**_detection(own), strengths=_by_strength(own), methods=methods)
     return table
-
-
-def _by_type(findings: Sequence[Finding]) -> dict[str, list[Finding]]:
-    """The findings of events with a known type, by type."""
-    kinds = sorted({f.event.type for f in findings if f.event.type})
-    return {kind: [f for f in findings if f.event.type == kind] for kind in kinds}
 
 
 def _detection(findings: Sequence[Finding]) -> dict:
@@ -277,24 +272,6 @@ def _by_strength(findings: Sequence[Finding]) -> dict[str, StrengthFigures]:
         for name, third in zip(STRENGTHS, thirds, strict=True)
         if len(third)
     }
-
-
-def _severity_order(findings: Sequence[Finding]) -> SeverityOrder:
-    """Kendall's tau-b of strength and severity within each type, and their mean by events.
-
-    Strengths of different types are not comparable, so no tau is taken across types.
-    """
-    by_type, events = {}, {}
-    for kind, found in _by_type(findings).items():
-        own = [f for f in found if f.event.strength is not None]
-        if len(own) >= 3:
-            tau = metrics.kendall_tau_b([f.event.strength for f in own], [f.severity for f in own])
-            if np.isfinite(tau):
-                by_type[kind], events[kind] = tau, len(own)
-    if not by_type:
-        return SeverityOrder()
-    mean = np.average(list(by_type.values()), weights=list(events.values()))
-    return SeverityOrder(tau_b=mean, by_type=by_type, events=events)
 
 
 def _point_adjusted(results: Mapping[str, MethodResult]) -> PointAdjusted:

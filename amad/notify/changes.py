@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-from amad.detect.incidents import LEVELS, Incident
+from amad.detect.incidents import Incident
+from amad.detect.severity import LEVELS
 from amad.notify.published import Published, Window
 from amad.telemetry.artifact import Entry
 

@@ -10,7 +10,7 @@ from amad.notify.published import Window
 
 NEAR_US = 6 * 3_600_000_000  # changes of one vehicle at most this far apart are told as one
 TOGETHER_US = 3_600_000_000  # incidents of several vehicles that begin this near begin together
-MAIN_SHARE = 0.25  # a channel counts with this share of the evidence, and the first one always
+MAIN_SHARE = 0.25  # a channel counts with this share of the blame, and the first one always
 FLEET_SHARE, FLEET_LEAST = 0.5, 3  # of the vehicles that report, and how many at the least
 
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from amad.config import Fleet
 from amad.config.wording import count, some
-from amad.detect.incidents import LEVELS
+from amad.detect.severity import LEVELS
 from amad.notify.changes import RANK, Change, State, Told
 from amad.notify.grouping import Group
 from amad.report.page_text import machine_time, moment, share, span
@@ -211,7 +211,7 @@ def _sensors(group: Group, main: list[Change], told: Told, fleet: Fleet) -> str:
         return f"{some([_title(name, fleet) for name in group.channels])} (in all of them)"
     pairs = zip(told.channels, told.shares, strict=True)
     return ", ".join(f"{_title(name, fleet)} {share(part)}" for name, part in pairs) + (
-        " of the evidence"
+        " of the blame"
     )
 
 

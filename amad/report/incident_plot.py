@@ -74,6 +74,15 @@ def blame(incident: Incident, fleet: Fleet) -> list[Blame]:
     ]
 
 
+def broken_relation(incident: Incident, fleet: Fleet) -> str:
+    """``Speed no longer fits Engine speed``; empty where no relation broke."""
+    if not incident.partner or not incident.channels:
+        return ""
+    titles = {c.name: c.title for c in fleet.channels}
+    one, other = (titles.get(name, name) for name in (incident.channels[0], incident.partner))
+    return f"{one} no longer fits {other}"
+
+
 def plot(
     incident: Incident,
     others: list[Incident],

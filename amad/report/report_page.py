@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from amad.config import Stage
 from amad.report import page_text as text
 from amad.report.fleet_overview import LEVELS, overview, stretch_us
-from amad.report.incident_plot import Blame, Plot, blame, plot
+from amad.report.incident_plot import Blame, Plot, blame, broken_relation, plot
 from amad.report.scoring_run import Coverage, Incident, ScoringRun
 from amad.report.trust_cards import Evidence, cards
 from amad.scores.job_log import job_logs, left_undone
@@ -32,11 +32,15 @@ TOLD = 6  # findings of one kind that Fleet health shows at once; the others can
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """An incident as the page shows it; ``plot`` is None after the first PLOTTED incidents."""
+    """An incident as the page shows it; ``plot`` is None after the first PLOTTED incidents.
+
+    broken: the relation that broke, in words, or empty.
+    """
 
     incident: Incident
     anchor: str
     blame: list[Blame]
+    broken: str
     plot: Plot | None
 
 
@@ -136,6 +140,7 @@ def _entries(incidents: list[Incident], stage: Stage, lake: Lake, run: ScoringRu
                 incident=incident,
                 anchor=f"incident-{n + 1}",
                 blame=blame(incident, fleet),
+                broken=broken_relation(incident, fleet),
                 plot=plot(incident, others, fleet, run, lake, scaler) if n < PLOTTED else None,
             )
         )

@@ -33,7 +33,7 @@ class Provenance(BaseModel):
 class PartitionManifest(Provenance, Artifact):
     """The manifest of one date, scored by one version.
 
-    contract: the meaning of a score row, see ``partitions.CONTRACT``. vehicles: those with rows.
+    contract: the meaning of a row, see ``partitions.CONTRACT``. vehicles: those with rows.
     quarantined: those of them that are not scored. unscored: rows by status, other than
     ``scored``. files: SHA-256 of each file of the partition; sha256: that of the score table.
 

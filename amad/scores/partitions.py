@@ -33,7 +33,7 @@ from amad.scores.partition_manifest import PartitionManifest, Provenance
 from amad.telemetry.files import staged
 from amad.telemetry.schemas import INCIDENTS, SCORES, check
 
-CONTRACT = 3  # raise it when the meaning of a score row changes
+CONTRACT = 4  # raise it when the meaning of a score row or of an incident changes
 TABLES = {"scores": "part.parquet", "incidents": "incidents.parquet"}
 FILES = (*TABLES.items(), ("incidents", "incidents.jsonl"))
 TIMES = ("start", "end", "peak")
@@ -208,7 +208,7 @@ def open_incidents(
     gap_us: an incident may go on in a row at most this long after its end.
     """
     manifest = read_manifest(runs, version, day)
-    if manifest is None or not is_whole(runs, manifest, sums):
+    if manifest is None or manifest.contract != CONTRACT or not is_whole(runs, manifest, sums):
         return {}
     table = pq.read_table(table_file(runs, "incidents", version, day), partitioning=None)
     end = day_bounds(day)[1]

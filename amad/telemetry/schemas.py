@@ -61,8 +61,9 @@ INCIDENTS = pa.schema([
     ("threshold", pa.float64()),
     ("severity", pa.float64()), ("level", pa.string()), ("type", pa.string()),
     ("alarm_rows", pa.int64()), ("channels", pa.list_(pa.string())),
-    ("shares", pa.list_(pa.float64())), ("model_version", pa.string()),
-    ("data_hash", pa.string()), ("validation", pa.string()), ("continued", pa.bool_()),
+    ("shares", pa.list_(pa.float64())), ("deviation", pa.float64()), ("partner", pa.string()),
+    ("model_version", pa.string()), ("data_hash", pa.string()), ("validation", pa.string()),
+    ("continued", pa.bool_()),
 ])  # fmt: skip
 
 

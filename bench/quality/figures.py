@@ -128,6 +128,9 @@ def _method(
         "operating_point": found.operating_point.methods[name].model_dump(mode="json"),
         "localisation": localisation and localisation.model_dump(exclude={"of_those_found"}),
         "severity_order": found.severity_order.tau_b,
+        "severity_order_found": found.severity_order.tau_b_found,
+        "severity_order_best": found.severity_order.best_possible,
+        "guessed_types": found.guessed_types.model_dump(mode="json"),
         "by_fault": {
             kind: fault.methods[name] | {
                 "events": fault.events,
