@@ -138,7 +138,7 @@ def test_an_equal_model_is_registered_and_not_promoted(place):
 def test_a_better_model_replaces_the_champion_and_rollback_undoes_it(place):
     fleet, settings, params = place
     good = read_json(settings.fleet_dir(FLEET) / "evaluation" / "metrics.json")
-    retrain(fleet, settings, baseline_weight=1.0, baseline_rows=3, widths=[51])
+    retrain(fleet, settings, baseline_weight=1.0, baseline_rows=12, widths=[51])
     register.run(params, settings)
     bad = read_json(settings.fleet_dir(FLEET) / "evaluation" / "metrics.json")
     assert bad["methods"]["amad"]["mean"]["vus_pr"] < good["methods"]["amad"]["mean"]["vus_pr"]
@@ -329,7 +329,7 @@ def test_the_pyfunc_loads_without_pickle_and_scores_as_the_detector_does(place, 
     from amad.windows.resample import row_of, to_series
 
     detector = load_detector(settings.fleet_dir(FLEET) / "detector")
-    assert told["context"] == detector.context_rows
+    assert told["context"] == detector.history_rows
     for vehicle in VEHICLES:
         table = lake.read_day(vehicle, day)
         series = to_series(table, fleet, vehicle)
