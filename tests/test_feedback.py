@@ -90,7 +90,7 @@ def test_a_damaged_file_of_feedback_tells_nobody_rather_than_everything(yard):
     ],
 )
 def test_a_rule_holds_where_all_its_keys_do(rule, holds):
-    """The speed has a third of the evidence, so it must match too; the voltage has little."""
+    """The speed has a third of the blame, so it must match too; the voltage has little."""
     incident = an_incident(channels={COOLANT: 0.6, SPEED: 0.3, VOLTAGE: 0.1})
     assert applies(Rule(reason="r", **rule), incident) is holds
 

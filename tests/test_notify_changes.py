@@ -224,7 +224,8 @@ def kit_fleet():
 
 
 def test_a_notice_says_what_a_person_acts_on():
-    (group,) = groups(published(an_incident(severity=62.0), ongoing=True))
+    broken = an_incident(severity=62.0, partner=SPEED)
+    (group,) = groups(published(broken, ongoing=True))
     notice = notice_of(group, kit_fleet(), "data/kit/report.html")
     assert notice.headline == "van-1: new incident; high; still going on"
     text = plain_text([notice])
@@ -232,6 +233,8 @@ def test_a_notice_says_what_a_person_acts_on():
         "It began on 2026-01-10 07:00 UTC; its newest alarm ends at 2026-01-10 07:30 UTC, and no",
         "Severity 62 of 100; level high is from 50 to below 75.",
         "Sensors: Coolant temperature (Vehicle.Coolant) 70 %, Speed 20 % of the blame.",
+        "Coolant temperature (Vehicle.Coolant) strayed by up to 60 times its usual prediction",
+        "Coolant temperature (Vehicle.Coolant) no longer fits Speed.",
         "Type: level_shift, a step to another level.",
         f"Incident {an_incident().incident_id}, model version 1.",
         "Report: data/kit/report.html",
@@ -264,6 +267,11 @@ def test_a_headline_says_why_a_known_incident_is_told_again(was, severity, words
     changes, _ = told_after(told, now)
     (group,) = grouped(changes, now)
     assert notice_of(group, kit_fleet(), "r").headline == words
+
+
+def test_of_a_first_move_no_number_of_usual_errors_is_told():
+    (group,) = groups(published(an_incident(type="first_move", deviation=25.0)))
+    assert "strayed" not in plain_text([notice_of(group, kit_fleet(), "r")])
 
 
 def test_incidents_that_are_told_as_one_name_each_type():

@@ -87,7 +87,7 @@ class Rule(Strict):
     vehicles: list[str] = Field(["*"], min_length=1)
     """Shell patterns of vehicles"""
     channels: list[str] = Field(["*"], min_length=1)
-    """Shell patterns; the channels to blame with a quarter of the evidence, and the first, match"""
+    """Shell patterns; the channels to blame with a quarter of the blame, and the first, match"""
     types: list[str] = []
     """Types, such as `drift`; default: all"""
     below: Level | None = None

@@ -38,6 +38,8 @@ class Told(Entry):
     type: str
     channels: list[str]
     shares: list[float]
+    deviation: float = 0.0
+    partner: str = ""
     model_version: str
 
 
@@ -146,6 +148,8 @@ def _told(now: Published, before: Told | None) -> Told:
         type=item.type,
         channels=list(item.channels),
         shares=list(item.shares),
+        deviation=item.deviation,
+        partner=item.partner,
         model_version=now.model_version,
     )
 

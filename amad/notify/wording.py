@@ -9,7 +9,7 @@ from amad.config.wording import count, some
 from amad.detect.severity import LEVELS
 from amad.notify.changes import RANK, Change, State, Told
 from amad.notify.grouping import Group
-from amad.report.page_text import machine_time, moment, share, span
+from amad.report.page_text import machine_time, moment, number, share, span
 from amad.telemetry.artifact import Entry
 
 LISTED = 10  # incidents of a group that are listed one by one
@@ -28,7 +28,8 @@ MEANING = {
 class NoticeIncident(Entry):
     """One incident of a notice, for a program. key: of its change. Times: ISO 8601, UTC.
 
-    ongoing: no row yet shows its end. replaces: the withdrawn incident that it stands for.
+    ongoing: no row yet shows its end. deviation: of the first channel, in tolerances. partner: the
+    channel that it no longer fits, or empty. replaces: the withdrawn incident that it stands for.
     """
 
     key: str
@@ -44,6 +45,8 @@ class NoticeIncident(Entry):
     type: str
     channels: list[str]
     shares: list[float]
+    deviation: float
+    partner: str
     model_version: str
     replaces: str | None = None
 
@@ -99,9 +102,9 @@ def subject(notices: Sequence[Notice], fleet: str) -> str:
 def plain_text(notices: Sequence[Notice]) -> str:
     """The notices as text, the report named once at the end."""
     blocks = []
-    for number, notice in enumerate(notices[:MOST], 1):
+    for place, notice in enumerate(notices[:MOST], 1):
         body = notice.sentences[:-1]
-        blocks.append("\n".join([f"{number}. {notice.headline}", *(f"   {s}" for s in body)]))
+        blocks.append("\n".join([f"{place}. {notice.headline}", *(f"   {s}" for s in body)]))
     return "\n\n".join([*blocks, *left_out(notices), notices[0].sentences[-1]]) + "\n"
 
 
@@ -161,6 +164,7 @@ def _sentences(group: Group, main: list[Change], worst: Change, fleet: Fleet) ->
     if state != "withdrawn":
         found.append(_severity(main, worst))
         found.append(f"Sensors: {_sensors(group, main, told, fleet)}.")
+        found += _what_is_wrong(main, told, fleet)
         types = dict.fromkeys(change.told.type for change in [worst, *main])
         found.append(f"Type: {'; '.join(f'{kind}{_meaning(kind)}' for kind in types)}.")
     for change in main:
@@ -215,6 +219,25 @@ def _sensors(group: Group, main: list[Change], told: Told, fleet: Fleet) -> str:
     )
 
 
+def _what_is_wrong(main: list[Change], told: Told, fleet: Fleet) -> list[str]:
+    """How far the first channel strayed, and which one it no longer fits, where that is known.
+
+    A channel that never moved in training has no usual error to compare with.
+    """
+    if not told.channels:
+        return []
+    first, found = _title(told.channels[0], fleet), []
+    of = f"{told.vehicle}: " if len(main) > 1 else ""
+    if told.deviation > 0 and told.type != "first_move":
+        found.append(
+            f"{of}{first} strayed by up to {number(told.deviation)} times its usual prediction "
+            "error."
+        )
+    if told.partner:
+        found.append(f"{of}{first} no longer fits {_title(told.partner, fleet)}.")
+    return found
+
+
 def _meaning(kind: str) -> str:
     return f", {MEANING[kind]}" if kind in MEANING else ""
 
@@ -241,6 +264,8 @@ def _for_programs(change: Change) -> NoticeIncident:
         type=told.type,
         channels=told.channels,
         shares=told.shares,
+        deviation=told.deviation,
+        partner=told.partner,
         model_version=told.model_version,
         replaces=change.replaces,
     )
