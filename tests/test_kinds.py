@@ -4,6 +4,7 @@ A simulated vehicle at 1 Hz: a speed, an odometer in metres, a yaw rate, a headi
 follows the speed. Each case changes one channel of an ordinary hour.
 """
 
+from datetime import date
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +16,9 @@ from amad.config import Fleet, Params
 from amad.detect.build_members import build_members
 from amad.detect.daily import score_table
 from amad.detect.detector import Detector
+from amad.report.incident_plot import unseen_codes
+from amad.scores.job_log import JobLog
+from amad.scores.partition_manifest import PartitionManifest
 from amad.telemetry.schemas import TIMESTAMP
 from amad.windows.resample import split_bounds, to_series
 from amad.windows.scaler import Scaler
@@ -189,3 +193,26 @@ def test_a_day_is_scored_alike_whatever_was_read_before_its_history(detector):
         for part in (table, table.slice(first))
     )
     np.testing.assert_allclose(cut, whole, rtol=1e-4, atol=1e-4)
+
+
+def test_a_job_adds_up_the_unseen_codes_of_its_dates():
+    log = JobLog(id="j", status="running", started="2026-01-05T00:00:00Z", dates=[])
+    for rows in (4, 3):
+        log.add(
+            PartitionManifest(
+                contract=1, date=date(2026, 1, rows), model_version="1", detector="d", history_us=0,
+                gap_us=0, inputs="", carried="", made_null={}, unmeasured={}, vehicle_days=0,
+                unseen={"gear: code 7": rows}, vehicles=[], quarantined=[], rows=0, scored=0,
+                alarms=0, incidents=0, unscored={}, files={}, sha256="",
+            )
+        )  # fmt: skip
+    assert log.unseen == {"gear: code 7": 7}
+
+
+def test_the_report_tells_an_unseen_code_beside_the_plot(detector):
+    gear = FLEET.channels[4]
+    told = unseen_codes(np.array([5.0, 7.0, 7.0, 2.5]), gear, detector.scaler)
+    assert told == "; codes 2.5, 7 were never seen in training"
+    assert unseen_codes(np.array([7.0]), gear, detector.scaler).startswith("; code 7 was never")
+    assert unseen_codes(np.array([5.0, 12.0]), gear, detector.scaler) == ""
+    assert unseen_codes(np.array([7.0]), FLEET.channels[0], detector.scaler) == ""

@@ -8,6 +8,7 @@ import pytest
 from windows_kit import series_of, small_fleet
 
 from amad.config import DataError
+from amad.telemetry.files import read_json, write_json
 from amad.windows.scaler import Scaler
 from amad.windows.series import TEST, TRAIN
 from amad.windows.store import WindowStore, write_store
@@ -120,3 +121,12 @@ def test_a_changed_bit_of_a_vehicle_is_told_before_a_stage_begins(tmp_path: Path
     file.unlink()
     with pytest.raises(DataError, match=r"a-1\.arrow is damaged .*run the stage prepare"):
         WindowStore.checked(tmp_path / "store")
+
+
+def test_a_store_of_another_format_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    write(tmp_path / "store")
+    content = read_json(tmp_path / "store" / "store.json", "")
+    del content["format"]  # as stores were before counters were increments
+    write_json(tmp_path / "store" / "store.json", content, sealed=True)
+    with pytest.raises(DataError, match="store of format 1, this version reads 2; run the stage"):
+        WindowStore.open(tmp_path / "store")

@@ -183,7 +183,7 @@ def _channel_track(
         title=channel.title,
         unit=channel.unit,
         share=text.share(contribution),
-        fact=_fact(during_T, band, channel.unit) + _unseen(during_T, channel, scaler),
+        fact=_fact(during_T, band, channel.unit) + unseen_codes(during_T, channel, scaler),
         path=line(us_T, value_T, frame, scale, gap),
         ticks=scale.ticks(),
         band=box,
@@ -204,14 +204,15 @@ def _band(
     return (low, high) if low < high else None
 
 
-def _unseen(during_T: np.ndarray, channel: Channel, scaler: Scaler | None) -> str:
+def unseen_codes(during_T: np.ndarray, channel: Channel, scaler: Scaler | None) -> str:
     """The codes during the incident that no train row had, in words."""
     codes = None if scaler is None else scaler.codes.get(channel.name)
     if codes is None:
         return ""
     strange = np.unique(during_T[~codes.known(during_T)]).tolist()
     told = ", ".join(f"{code:g}" for code in strange[:CODES])
-    return f"; code {told} was never seen in training" if strange else ""
+    one = "code {} was" if len(strange) == 1 else "codes {} were"
+    return f"; {one.format(told)} never seen in training" if strange else ""
 
 
 def _fact(during_T: np.ndarray, band: tuple[float, float] | None, unit: str) -> str:

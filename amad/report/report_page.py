@@ -25,6 +25,7 @@ from amad.telemetry.files import read_json, staged
 from amad.telemetry.health import fleet_health
 from amad.telemetry.lake import Lake
 from amad.windows.scaler import Scaler
+from amad.windows.store import FORMAT
 
 LISTED, PLOTTED = 200, 30  # incidents in the list, and incidents with plots; the worst first
 TOLD = 6  # findings of one kind that Fleet health shows at once; the others can be unfolded
@@ -148,8 +149,11 @@ def _entries(incidents: list[Incident], stage: Stage, lake: Lake, run: ScoringRu
 
 
 def _scaler(path: Path) -> Scaler | None:
+    """The scaler of a store by its ``store.json``; None if there is none of this format."""
     content = read_json(path, "run 'amad prepare'", keys=["scaler"])
-    return None if content is None else Scaler.from_json(content["scaler"])
+    if content is None or content.get("format") != FORMAT:
+        return None
+    return Scaler.from_json(content["scaler"])
 
 
 def _environment() -> Environment:

@@ -277,13 +277,13 @@ class Scaler:
             for kind, table in content["tables"].items()
         }
         has = {k: np.array(v, bool) for k, v in content["has_channel"].items()}
-        codes = {name: Codes.from_json(rows) for name, rows in content.get("codes", {}).items()}
+        codes = {name: Codes.from_json(rows) for name, rows in content["codes"].items()}
         return cls(
             channels=list(content["channels"]),
             tables=tables,
             has_channel=has,
             codes=codes,
-            increments=list(content.get("increments", [])),
+            increments=list(content["increments"]),
         )
 
 

@@ -1,6 +1,6 @@
 """The window store: one memory-mapped Arrow file per vehicle; windows are views into it.
 
-Layout: ``store.json`` (fleet, channels, scaler, meta, one digest per vehicle) and
+Layout: ``store.json`` (format, fleet, channels, scaler, meta, one digest per vehicle) and
 ``vehicles/<id>.arrow``, each one record batch of: timestamp (us, UTC), value (fixed-size list of
 C float64, engineering units), valid (fixed-size list of C uint8), segment int32, split uint8, and
 label int8 if there are labels. Nothing is copied before a batch is gathered.
@@ -24,6 +24,7 @@ from amad.windows.scaler import Scaler
 from amad.windows.series import CALIBRATION, PURGED, TEST, TRAIN, Series
 
 REMEDY = "run the stage prepare"
+FORMAT = 2  # of what the values mean; 2: increments of counters and angles, places of codes
 PARTS = {"train": TRAIN, "calibration": CALIBRATION, "test": TEST, "purged": PURGED}
 
 
@@ -51,6 +52,7 @@ def write_store(
                 "digest": file_sha256(file)[:DIGITS],
             }
         content = {
+            "format": FORMAT,
             "fleet": fleet.name,
             "fleet_digest": fleet.digest,
             "channels": fleet.channel_names,
@@ -79,11 +81,17 @@ class WindowStore:
         """Read ``store.json``; the file of a vehicle is mapped when it is read.
 
         Raises:
-            DataError: there is no store at ``path``, or its ``store.json`` is damaged.
+            DataError: there is no store at ``path``, or its ``store.json`` is damaged or of another
+                format.
         """
         content = read_json(Path(path) / "store.json", REMEDY, keys=["vehicles", "scaler"])
         if content is None:
             raise DataError(f"there is no window store at {path}; {REMEDY}")
+        if content.get("format") != FORMAT:
+            raise DataError(
+                f"{path}: store of format {content.get('format', 1)}, this version reads {FORMAT}; "
+                f"{REMEDY}"
+            )
         return cls(
             path=Path(path).absolute(),
             content=content,
