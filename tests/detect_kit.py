@@ -11,7 +11,7 @@ from amad.detect.detector import Detector
 from amad.detect.storage import detector_digest, load_detector, save_detector
 from amad.windows.series import Series
 
-CLOSED_FORM = ["ridge", "two_sided", "relation", "window_range_32", "window_range_256"]
+CLOSED_FORM = ["innovation", "two_sided", "relation", "window_range_32", "window_range_256"]
 C = 5
 LINEAR = DetectParams(members=["ridge", "ridge_long"], baseline_rows=300)
 

@@ -7,7 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amad.config.params import DetectParams
-from amad.detect.chain import BROKEN_Z2, TAIL_WIDTH, EvidenceChain, _box_mean, _running
+from amad.detect.alarms import DAY_US
+from amad.detect.chain import (
+    BROKEN_Z2,
+    TAIL_WIDTH,
+    EvidenceChain,
+    Past,
+    _box_mean,
+    _habituated,
+    _running,
+    habituation_rows,
+)
 
 ALL = np.ones(C, bool)
 
@@ -200,24 +210,28 @@ def test_the_slow_baseline_agrees_with_a_slow_loop() -> None:
     chain = EvidenceChain(DetectParams(baseline_rows=30, baseline_weight=0.5))
     rng = np.random.default_rng(0)
     stamp_T = np.cumsum(rng.choice([1, 1, 1, 12], 120)) * 1_000_000
-    score_T, ordinary = rng.normal(size=120) + 3, 2.5
-    recent_T = chain.recent(stamp_T, period_us=1_000_000)
-    ours_T = chain.subtract_baseline(score_T, recent_T, ordinary=ordinary)
+    excess_T = np.maximum(rng.normal(size=120), 0)
+    past = Past.of(stamp_T, 30, period_us=1_000_000)
+    ours_T = chain.subtract_baseline(excess_T, past)
     for t in range(120):
         recent = (stamp_T > stamp_T[t] - 30_000_000) & (stamp_T <= stamp_T[t])
-        assert recent_T[t] == np.flatnonzero(recent)[0]
-        mean = (score_T[recent].sum() + (30 - recent.sum()) * ordinary) / 30
-        assert ours_T[t] == pytest.approx(score_T[t] - 0.5 * mean)
+        assert past.first_T[t] == np.flatnonzero(recent)[0]
+        assert ours_T[t] == pytest.approx(excess_T[t] - 0.5 * excess_T[recent].sum() / 30)
+
+
+@pytest.mark.parametrize(
+    ("period_us", "rows"), [(100_000, 36_000), (1_000_000, 3600), (300_000_000, 12), (DAY_US, 1)]
+)
+def test_habituation_takes_an_hour_whatever_the_period(period_us: int, rows: int) -> None:
+    assert habituation_rows(period_us) == rows
 
 
 def test_habituation_agrees_with_a_slow_loop_and_leaves_what_is_not_broken() -> None:
-    chain = EvidenceChain(DetectParams(baseline_rows=30))
     rng = np.random.default_rng(0)
     stamp_T = np.cumsum(rng.choice([1, 1, 1, 12], 120)) * 1_000_000
     z2_TU = np.square(rng.normal(size=(120, 3)) * [1, 30, 1]) + 0.1
     z2_TU[:, 2] = np.minimum(z2_TU[:, 2], BROKEN_Z2)
-    recent_T = chain.recent(stamp_T, period_us=1_000_000)
-    ours_TU = chain._habituated(z2_TU, recent_T)
+    ours_TU = _habituated(z2_TU, Past.of(stamp_T, 30, period_us=1_000_000))
     for t in range(120):
         recent = (stamp_T > stamp_T[t] - 30_000_000) & (stamp_T <= stamp_T[t])
         broken_U = np.log(np.maximum(z2_TU[recent] / BROKEN_Z2, 1)).sum(axis=0) / 30
@@ -232,10 +246,10 @@ def test_a_channel_that_stays_broken_does_not_drown_the_next_fault() -> None:
     residual_TC[5000:5050, 3] += 10
     series = waves("b-1", 6000)
     layout = chain.layout([series], [ALL])
-    recent_T = chain.recent(series.timestamp_T, period_us=1_000_000)
+    past = Past.of(series.timestamp_T, 2000, period_us=1_000_000)
     before, within = slice(4000, 4900), slice(5000, 5050)
     rises = []
-    for how in (None, recent_T):
+    for how in (None, past):
         evidence_T, contribution_TC = chain.evidence(residual_TC, layout, calibration, how)
         assert evidence_T[1000:1100].mean() > 5, "new, it is heard either way"
         rises.append(evidence_T[within].mean() - evidence_T[before].mean())

@@ -12,7 +12,8 @@ from windows_kit import series_of
 from amad.detect.combine import (
     LEAST_RANGE_WEIGHT,
     LEAST_ROWS,
-    TIME_SHARE,
+    TIME_EXCESS,
+    between_share,
     combine,
     excess_shares,
     explained_share,
@@ -81,7 +82,7 @@ def heard(seed: int, members: list[Said], least: float = -20.0) -> Evidence:
 
 
 def thresholds_of(members: list[Said]) -> dict[str, float]:
-    return {m.name: m.threshold for m in members if m.between_channels or not m.predicts}
+    return {m.name: m.threshold for m in members}
 
 
 def average(members: list[Said], evidence: Evidence, which: int) -> np.ndarray:
@@ -98,7 +99,7 @@ def of_kind(members: list[Said], between: bool) -> list[Said]:
 def limits(members: list[Said], explained: float) -> dict[str, tuple[float, float]]:
     """For each member, by how much the score grows with its evidence, at least and at most."""
     predicted, ranged = kind_weights(members, explained)
-    least = {name: predicted * share for name, share in shares(members).items()}
+    least = {name: predicted * share for name, share in shares(members, explained).items()}
     more = {name: predicted * share for name, share in excess_shares(members).items()}
     more |= {name: ranged * share for name, share in range_shares(members).items()}
     return {m.name: (least.get(m.name, 0), least.get(m.name, 0) + more.get(m.name, 0))
@@ -112,24 +113,34 @@ def test_a_combined_score_by_hand() -> None:
         "both": (np.array([1.0, 7.0]), np.array([[0.0, 1.0], [7.0, 0.0]])),
         "relation": (np.array([3.0, 12.0]), np.array([[3.0, 0.0], [6.0, 6.0]])),
     }
-    score_T, contribution_TC = combine(members, evidence, {"relation": 4.0})
-    assert score_T == pytest.approx([2 / 3 * 1 + 1, 2 / 3 * 6 + 4 + (12 - 4)])
-    parts = [[2 / 3 * 0.25 + 1, 2 / 3 * 0.75], [2 / 3 * 5.25 + 2 + 4, 2 / 3 * 0.75 + 2 + 4]]
+    thresholds = {"ridge": 9.0, "both": 3.0, "relation": 4.0}
+    score_T, contribution_TC = combine(members, evidence, thresholds, 0.75)  # B = 1/3
+    time, between = 0.5 * 0.75 * (7 - 3), 12 - 4  # what is beyond the thresholds
+    assert score_T == pytest.approx([2 / 3 * 1 + 1, 2 / 3 * 6 + 4 + time + between])
+    parts = [[2 / 3 * 0.25 + 1, 2 / 3 * 0.75], [2 / 3 * 5.25 + 2 + 4 + time, 2 / 3 * 0.75 + 2 + 4]]
     np.testing.assert_allclose(contribution_TC, parts)
 
 
-@given(some_members())
-def test_kinds_share_two_to_one_and_members_of_a_kind_by_weight(members: list[Said]) -> None:
-    found = shares(members)
+def test_the_more_is_explained_the_more_members_between_channels_count() -> None:
+    found = [between_share(explained) for explained in (0.0, 0.5, 0.75, 6 / 7, 1.0)]
+    assert found == pytest.approx([0, 1 / 7, 1 / 3, 1 / 2, 1])
+
+
+@given(some_members(), part)
+def test_kinds_share_by_what_is_explained_and_members_of_a_kind_by_weight(
+    members: list[Said], explained: float
+) -> None:
+    found = shares(members, explained)
     assert set(found) == {m.name for m in members} and sum(found.values()) == pytest.approx(1)
-    for kind, whole in ((False, 2 / 3), (True, 1 / 3)):
+    between = between_share(explained)
+    for kind, whole in ((False, 1 - between), (True, between)):
         own = of_kind(members, kind)
         assert sum(found[m.name] for m in own) == pytest.approx(whole)
         ratios = [found[m.name] / m.weight for m in own]
         assert ratios == pytest.approx([ratios[0]] * len(own))
     excess = excess_shares(members)
-    assert set(excess) == {m.name for m in of_kind(members, True)}
-    assert sum(excess.values()) == pytest.approx(1)
+    for kind, whole in ((False, TIME_EXCESS), (True, 1.0)):
+        assert sum(excess[m.name] for m in of_kind(members, kind)) == pytest.approx(whole)
 
 
 @pytest.mark.parametrize("kind", [False, True])
@@ -137,34 +148,35 @@ def test_kinds_share_two_to_one_and_members_of_a_kind_by_weight(members: list[Sa
 def test_one_kind_alone_is_its_mean(kind: bool, data: st.DataObject, seed: int) -> None:
     members = data.draw(some_members((kind,)))
     evidence = heard(seed, members)
-    assert sum(shares(members).values()) == pytest.approx(1) and excess_shares(members) == {}
-    score_T, contribution_TC = combine(members, evidence, {})  # it needs no threshold
+    assert sum(shares(members, 0.5).values()) == pytest.approx(1) and excess_shares(members) == {}
+    score_T, contribution_TC = combine(members, evidence, {}, 0.5)  # it needs no threshold
     np.testing.assert_allclose(score_T, average(members, evidence, 0), atol=1e-9)
     np.testing.assert_allclose(contribution_TC, average(members, evidence, 1), atol=1e-9)
 
 
-@given(some_members(), st.integers(0, 1000), st.sampled_from([0.0, 1.0, np.inf]))
-def test_below_its_bar_a_member_gives_its_third_and_nothing_more(
-    members: list[Said], seed: int, above: float
+@given(some_members(), st.integers(0, 1000), st.sampled_from([0.0, 1.0, np.inf]), part)
+def test_below_its_threshold_a_member_gives_its_share_and_nothing_more(
+    members: list[Said], seed: int, above: float, explained: float
 ) -> None:
-    evidence = heard(seed, members)
-    threshold = {m.name: evidence[m.name][0].max() + above for m in of_kind(members, True)}
-    for which, found in enumerate(combine(members, evidence, threshold)):
+    evidence, share = heard(seed, members), between_share(explained)
+    threshold = {m.name: evidence[m.name][0].max() + above for m in members}
+    for which, found in enumerate(combine(members, evidence, threshold, explained)):
         time, between = (average(of_kind(members, kind), evidence, which) for kind in (False, True))
-        np.testing.assert_allclose(found, 2 / 3 * time + 1 / 3 * between, atol=1e-9)
+        np.testing.assert_allclose(found, (1 - share) * time + share * between, atol=1e-9)
 
 
-@given(some_members(), st.integers(0, 1000))
-def test_beyond_its_bar_it_counts_once_more_by_what_it_has_beyond(
-    members: list[Said], seed: int
+@given(some_members(), st.integers(0, 1000), part)
+def test_beyond_its_threshold_it_counts_once_more_by_what_it_has_beyond(
+    members: list[Said], seed: int, explained: float
 ) -> None:
     evidence, quiet = heard(seed, members), {m.name: np.inf for m in members}
     more_T = (
-        combine(members, evidence, thresholds_of(members))[0] - combine(members, evidence, quiet)[0]
+        combine(members, evidence, thresholds_of(members), explained)[0]
+        - combine(members, evidence, quiet, explained)[0]
     )
-    between = of_kind(members, True)
-    beyond = {m.name: (np.maximum(evidence[m.name][0] - m.threshold, 0), 0) for m in between}
-    np.testing.assert_allclose(more_T, average(between, beyond, 0), atol=1e-9)
+    beyond = {m.name: (np.maximum(evidence[m.name][0] - m.threshold, 0), 0) for m in members}
+    time, between = (average(of_kind(members, kind), beyond, 0) for kind in (False, True))
+    np.testing.assert_allclose(more_T, TIME_EXCESS * time + between, atol=1e-9)
 
 
 @given(some, st.integers(0, 1000), part)
@@ -255,9 +267,9 @@ def test_a_combined_score_with_window_ranges_by_hand() -> None:
         "range_16": (np.array([1.0, 10.0]), np.array([[1.0, 0.0], [10.0, 0.0]])),
         "range_64": (np.array([1.0, 4.0]), np.array([[0.0, 1.0], [0.0, 4.0]])),
     }
-    thresholds = {"relation": 4.0, "range_16": 2.0, "range_64": 2.0}
-    predicted = 2 / 3 * 3 + 1 / 3 * 6 + (6 - 4)
-    for explained, ranged in ((0.2, 0.8), (0.9, 0.3)):
+    thresholds = {"ridge": 2.0, "relation": 4.0, "range_16": 2.0, "range_64": 2.0}
+    for explained, between, ranged in ((0.2, 0.04, 0.8), (0.9, 0.6, 0.3)):
+        predicted = (1 - between) * 3 + between * 6 + (3 - 2) / 2 + (6 - 4)
         score_T, contribution_TC = combine(members, evidence, thresholds, explained)
         own = explained * predicted
         assert score_T == pytest.approx([own, own + ranged * (8 / 4 + 2 * 3 / 4)])
@@ -274,7 +286,7 @@ def test_it_is_the_weighted_sum_of_the_score_without_ranges_and_the_mean_excess_
     predicted, ranged = kind_weights(members, explained)
     others, ranges = ([m for m in members if m.predicts == kind] for kind in (True, False))
     excess = {m.name: (np.maximum(evidence[m.name][0] - m.threshold, 0), 0) for m in ranges}
-    without_T, without_TC = combine(others, evidence, thresholds_of(others))
+    without_T, without_TC = combine(others, evidence, thresholds_of(others), explained)
     score_T, contribution_TC = combine(members, evidence, thresholds_of(members), explained)
     expected_T = predicted * without_T + ranged * average(ranges, excess, 0)
     np.testing.assert_allclose(score_T, expected_T, atol=1e-9)
@@ -287,8 +299,21 @@ def test_a_range_that_train_rows_keep_adds_nothing(members: list[Said], seed: in
     threshold = {m.name: evidence[m.name][0].max() for m in members if not m.predicts}
     others = [m for m in members if m.predicts]
     found = combine(members, evidence, thresholds_of(others) | threshold, 0.5)
-    for ours, theirs in zip(found, combine(others, evidence, thresholds_of(others)), strict=True):
+    without = combine(others, evidence, thresholds_of(others), 0.5)
+    for ours, theirs in zip(found, without, strict=True):
         np.testing.assert_allclose(ours, theirs / 2, atol=1e-9)
+
+
+def test_only_the_excess_of_window_ranges_fades() -> None:
+    members = [Said("ridge", 1.0, False), Said("range_16", 1.0, False, predicts=False)]
+    evidence = {
+        "ridge": (np.array([3.0, 3.0]), np.array([[3.0, 0.0], [3.0, 0.0]])),
+        "range_16": (np.array([6.0, 2.0]), np.array([[0.0, 6.0], [0.0, 2.0]])),
+    }
+    fade = lambda excess_T: excess_T - 1.0  # noqa: E731
+    score_T, contribution_TC = combine(members, evidence, {"range_16": 2.0}, 0.5, fade)
+    assert score_T == pytest.approx([0.5 * 3 + 0.5 * (4 - 1), 0.5 * 3 - 0.5 * 1])
+    np.testing.assert_allclose(contribution_TC, [[1.5, 1.5], [1.5, 0.0]])
 
 
 @given(predicting, part)
@@ -299,7 +324,7 @@ def test_without_range_members_nothing_is_weighed(members: list[Said], explained
 @given(with_ranges(st.just([])), part)
 def test_range_members_alone_have_the_whole_weight(members: list[Said], explained: float) -> None:
     assert kind_weights(members, explained) == (0.0, 1.0)
-    assert shares(members) == {} == excess_shares(members)
+    assert shares(members, explained) == {} == excess_shares(members)
     assert sum(range_shares(members).values()) == pytest.approx(1)
     assert range_shares(members).keys() == {m.name for m in members}
 
@@ -349,14 +374,14 @@ def test_only_measured_rows_say_what_is_explained_and_few_say_nothing() -> None:
     assert explained_share(nothing_TC, [series_of(value_TC)]) == 0.0
 
 
-def test_a_member_of_a_detector_is_a_voice() -> None:
+def test_members_of_a_detector_have_their_shares() -> None:
     from amad.detect.members import RidgeMember
     from amad.detect.relation import RelationMember
     from amad.detect.window_range import WindowRangeMember
 
     members: list[Member] = [RidgeMember("ridge", [1]), RelationMember(weight=7.0)]
     for some in (members, [*members, WindowRangeMember(16), WindowRangeMember(64)]):
-        assert shares(some) == pytest.approx({"ridge": TIME_SHARE, "relation": 1 - TIME_SHARE})
-        assert excess_shares(some) == {"relation": 1.0}
+        assert shares(some, 6 / 7) == pytest.approx({"ridge": 0.5, "relation": 0.5})
+        assert excess_shares(some) == {"ridge": TIME_EXCESS, "relation": 1.0}
     assert range_shares(some) == {"window_range_16": 0.5, "window_range_64": 0.5}
     assert kind_weights(some, 0.5) == (0.5, 0.5)

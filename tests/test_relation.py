@@ -317,7 +317,7 @@ def test_saved_and_loaded_it_is_the_same(tmp_path: Path, smoothing: str) -> None
     assert loaded.figures.keys() == ours.figures.keys()
     for name, figures in loaded.figures.items():
         assert (
-            set(figures.excess_threshold) == {"relation"}
+            set(figures.excess_threshold) == set(figures.calibration)
             and figures.excess_threshold == ours.figures[name].excess_threshold
         )
     for a, b in zip(ours.members, loaded.members, strict=True):

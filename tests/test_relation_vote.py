@@ -7,65 +7,55 @@ import pytest
 from detect_kit import broken_relation, coupled
 from relation_kit import FAULT, INSIDE, combined_of, detector, fitted, members_of
 
-from amad.detect.combine import EXCESS_QUANTILE, kind_weights
+from amad.detect.combine import EXCESS_QUANTILE, TIME_EXCESS, between_share
 from amad.detect.detector import FLEET, SHORT_ROWS
 from amad.detect.relation import RelationMember
 
 
-def test_the_score_is_two_thirds_time_one_third_relation_and_what_exceeds_the_threshold() -> None:
+def test_the_score_is_the_share_of_each_kind_and_what_exceeds_their_thresholds() -> None:
     series = broken_relation("stuck", coupled("b-1", 1200, seed=3), FAULT, 2)
-    time, relation = detector("ridge", "ridge_long"), detector("relation")
-    combined = detector("ridge", "relation", "ridge_long")
-    time_T, time_TC, _ = time.raw_score(series)
-    evidence_T, own_TC, _ = relation.raw_score(series)
+    time, relation = detector("ridge"), detector("relation")
+    combined = detector("ridge", "relation")
+    figures = combined.figures["vehicle/b-1"]
+    share, threshold = between_share(figures.explained), figures.excess_threshold
+    assert 0 < share < 1 and min(threshold.values()) > 0
     combined_T, combined_TC, left_out = combined.raw_score(series)
-    threshold = combined.figures["vehicle/b-1"].excess_threshold["relation"]
-    assert left_out == () and threshold > 0
-    mean_T, mean_TC = 2 / 3 * time_T + evidence_T / 3, 2 / 3 * time_TC + own_TC / 3
-    np.testing.assert_allclose(
-        combined_T, mean_T + np.maximum(evidence_T - threshold, 0), atol=1e-9
-    )
-    silent_T = evidence_T <= threshold
-    assert 0.3 < silent_T.mean() < 0.95
-    np.testing.assert_allclose(combined_TC[silent_T], mean_TC[silent_T], atol=1e-9)
-    spoken_TC = combined_TC - mean_TC
-    assert (spoken_TC >= -1e-9).all() and (spoken_TC <= own_TC + 1e-9).all()
-    both_T = np.isclose(own_TC.sum(axis=1), evidence_T) & ~silent_T
-    assert both_T[INSIDE].any()
-    np.testing.assert_allclose(
-        spoken_TC.sum(axis=1)[both_T], (evidence_T - threshold)[both_T], rtol=1e-6, atol=1e-9
-    )
-
-
-def test_what_is_ordinary_is_the_mean_of_both_kinds() -> None:
-    time, relation, combined = (
-        detector(*names).figures for names in (["ridge"], ["relation"], ["ridge", "relation"])
-    )
-    assert len(combined) == 6
-    for name, figures in combined.items():
-        expected = 2 / 3 * time[name].ordinary + relation[name].ordinary / 3
-        assert figures.ordinary == pytest.approx(expected)
-    with_ranges = detector("ridge", "relation", "window_range")
-    for name, figures in with_ranges.figures.items():
-        weight, _ = kind_weights(with_ranges.members, figures.explained)
-        assert 0.5 < weight < 0.99 and figures.explained == combined[name].explained
-        assert figures.ordinary == pytest.approx(weight * combined[name].ordinary)
+    expected_T, expected_TC, most_TC = (np.zeros(1) for _ in range(3))
+    for alone, weight, more in ((time, 1 - share, TIME_EXCESS), (relation, share, 1.0)):
+        evidence_T, own_TC, _ = alone.raw_score(series)
+        beyond_T = np.maximum(evidence_T - threshold[alone.members[0].name], 0)
+        expected_T = expected_T + weight * evidence_T + more * beyond_T
+        expected_TC = expected_TC + weight * own_TC
+        most_TC = most_TC + more * own_TC
+        assert 0 < (beyond_T > 0).mean() < 0.7
+    assert left_out == ()
+    np.testing.assert_allclose(combined_T, expected_T, atol=1e-9)
+    spoken_TC = combined_TC - expected_TC
+    assert (spoken_TC >= -1e-9).all() and (spoken_TC <= most_TC + 1e-9).all()
+    assert spoken_TC[INSIDE].max() > 1
 
 
 def test_a_negative_threshold_makes_no_contribution_larger_than_the_members_own() -> None:
     combined = fitted(members_of("ridge", "relation"))
-    combined.figures["vehicle/b-1"].excess_threshold["relation"] = -5.0
+    figures = combined.figures["vehicle/b-1"]
+    figures.excess_threshold.update(relation=-5.0, ridge=np.inf)
+    share = between_share(figures.explained)
     series = coupled("b-1", 600, seed=3)
     time_TC, own_TC = (detector(name).raw_score(series)[1] for name in ("ridge", "relation"))
     score_T, contribution_TC, _ = combined.raw_score(series)
-    np.testing.assert_allclose(contribution_TC, 2 / 3 * time_TC + 4 / 3 * own_TC, atol=1e-9)
+    np.testing.assert_allclose(
+        contribution_TC, (1 - share) * time_TC + (1 + share) * own_TC, atol=1e-9
+    )
     assert np.isfinite(score_T).all()
 
 
 def test_several_between_channels_share_one_vote() -> None:
     series = broken_relation("stuck", coupled("b-1", 1200, seed=3), FAULT, 2)
     twice = [*members_of("ridge"), RelationMember(weight=3.0), RelationMember("again")]
-    ours, once = fitted(twice).raw_score(series), detector("ridge", "relation").raw_score(series)
+    both, other = fitted(twice), detector("ridge", "relation")
+    for owner, figures in both.figures.items():  # two of three members say what is explained
+        both.figures[owner] = replace(figures, explained=other.figures[owner].explained)
+    ours, once = both.raw_score(series), other.raw_score(series)
     np.testing.assert_allclose(ours[0], once[0], atol=1e-9)
     np.testing.assert_allclose(ours[1], once[1], atol=1e-9)
 
@@ -119,8 +109,11 @@ def test_an_unknown_vehicle_has_the_threshold_of_its_class_or_the_fleets(
     )
     assert combined.owner_of(series) == owner
     time_T, evidence_T = combined_of(time, series), combined_of(relation, series)
-    excess_T = np.maximum(evidence_T - combined.figures[owner].excess_threshold["relation"], 0)
-    expected_T = 2 / 3 * time_T + evidence_T / 3 + excess_T
+    figures = combined.figures[owner]
+    share, threshold = between_share(figures.explained), figures.excess_threshold
+    excess_T = np.maximum(evidence_T - threshold["relation"], 0)
+    more_T = excess_T + TIME_EXCESS * np.maximum(time_T - threshold["ridge"], 0)
+    expected_T = (1 - share) * time_T + share * evidence_T + more_T
     np.testing.assert_allclose(combined_of(combined, series), expected_T, atol=1e-9)
     assert excess_T[INSIDE].any()
     assert (

@@ -26,7 +26,7 @@ def test_a_short_history_gives_figures_of_its_own_where_all_are_short(rows: int)
     serving = [name for name in CLOSED_FORM[:4] if name != "window_range_32" or rows >= 4 * 16]
     assert set(figures.calibration) == set(serving)
     assert 0.0 <= figures.explained <= 1.0
-    assert set(figures.excess_threshold) == set(serving[2:])
+    assert set(figures.excess_threshold) == set(serving)
     new = coupled("b-2", 600, seed=3)
     scored = detector.score(new.with_values(new.value_TC + 4))
     assert np.isfinite(scored.score_T).all()

@@ -289,7 +289,7 @@ def test_saved_and_loaded_it_is_the_same(tmp_path: Path, smoothing: str) -> None
     for owner, figures in ours.figures.items():
         assert loaded.figures[owner].explained == figures.explained
         assert loaded.figures[owner].excess_threshold == figures.excess_threshold
-        assert set(figures.excess_threshold) <= {"relation", *NAMES}
+        assert set(figures.excess_threshold) == set(figures.calibration)
     for a, b in zip(ours.members, loaded.members, strict=True):
         assert (a.name, a.context_rows, a.lookahead_rows) == (
             b.name, b.context_rows, b.lookahead_rows,

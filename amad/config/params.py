@@ -26,7 +26,9 @@ BaselineName = Literal[
 VEHICLE_WINDOWS = 200  # per epoch; with fewer the network's share of a larger fleet's score halves
 LEAST_WINDOWS, MOST_WINDOWS = 2_400, 20_000  # per epoch: those of 12 vehicles, and of 100
 MERGED_PERIODS = 12  # alarms of one incident are at least allowed to be this far apart
-MemberName = Literal["ridge", "ridge_long", "two_sided", "relation", "window_range", "amad"]
+MemberName = Literal[
+    "innovation", "ridge", "ridge_long", "two_sided", "relation", "window_range", "amad"
+]  # fmt: skip
 Direction = Literal["both", "past"]
 Auto = Literal["auto"]
 T = TypeVar("T")
@@ -181,7 +183,7 @@ class DetectParams(Strict):
         "hidden_block": "is mask.block now, for training and scoring; delete this line"
     }
     members: Annotated[Choices[MemberName], EachOnce] = [
-        "ridge", "two_sided", "relation", "window_range", "amad",
+        "innovation", "two_sided", "relation", "window_range", "amad",
     ]  # fmt: skip
     """Members of the detector; docs/explanation/detector.md describes each"""
     amad_weight: Auto | Weight = "auto"
@@ -195,10 +197,10 @@ class DetectParams(Strict):
     """Smallest scale of a residual, in scaled units"""
     folds: int = Field(4, ge=2)
     """Parts of the train rows; each is predicted by members that were fitted on the others"""
-    baseline_rows: int = Field(2000, ge=1)
-    """Periods over which the past score is averaged, to follow slow drift"""
-    baseline_weight: float = Field(0.5, ge=0, le=1)
-    """Share of this average that is subtracted from the score"""
+    baseline_rows: int = Field(1000, ge=1)
+    """Periods over which the excess of a `window_range` member is averaged, to follow slow drift"""
+    baseline_weight: float = Field(0.75, ge=0, le=1)
+    """Share of this average that is subtracted from the excess"""
     alarm_budget: float = Field(0.5, gt=0)
     """Promised number of incidents per vehicle-day on normal rows"""
     merge_gap_seconds: float = Field(60.0, ge=0, le=1e9)

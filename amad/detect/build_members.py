@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from amad.config.params import DetectParams
+from amad.detect.innovation import InnovationMember
 from amad.detect.members import AmadMember, Member, RidgeMember, hidden_kinds
 from amad.detect.relation import RelationMember
 from amad.detect.window_range import WINDOWS, WindowRangeMember
@@ -35,7 +36,8 @@ def build_members(params: DetectParams, bundle: "Bundle | None" = None) -> list[
     is left out because it looks at later rows, and ``relation`` only looks back.
     """
     trailing = params.smoothing == "trailing"
-    closed = [*linear_members(), two_sided_member(), RelationMember(trailing=trailing)]
+    relation = RelationMember(trailing=trailing)
+    closed = [*linear_members(), InnovationMember(), two_sided_member(), relation]
     by_name = {member.name: member for member in closed}
     members: list[Member] = []
     for name in params.members:

@@ -5,7 +5,7 @@ formulas and the reasons for them.
 
     residual_TC -> z2_TC = (residual / cross-fitted train scale)^2
     habituation (members between channels only): z2 / exp(mean of ln max(z2 / 10, 1) over the last
-    ``baseline_rows`` periods), so that a deviation that lasts does not hide a new one
+    hour), so that a deviation that lasts does not hide a new one
     mean term:  mean over channels of z2
     tail term:  mean over channels of sqrt(box mean of z2 / its own train 99 % quantile)
     each term:  box means of several widths -> robust z on train -> signed log1p -> max over widths
@@ -31,6 +31,7 @@ TAIL_WIDTH = 21  # rows; the tail term smooths each channel's z2 with boxes of t
 TAIL_FLOOR = 1.0  # the least tail of a channel, in z2; a channel that is constant in train has none
 SPREAD_FLOOR = 1e-2  # the least robust spread of a term's box means on train
 BROKEN_Z2 = 10.0  # habituation starts at this z2
+HABITUATION_US = 3_600_000_000  # one hour
 Z2_CAP = 1e6  # keeps running sums exact after a wild value; its logarithm is far above any alarm
 TERMS = ("mean", "tail")
 
@@ -48,6 +49,30 @@ class Calibration:
     tail_ordinary_C: np.ndarray  # train mean of sqrt(smoothed z2 / tail)
     centre_EW: np.ndarray  # train median of the box means of each term
     spread_EW: np.ndarray  # their interquartile range, floored
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """The last ``rows`` periods up to each row; first_T: the first row among them, int (T,)."""
+
+    first_T: np.ndarray
+    rows: int
+
+    @classmethod
+    def of(cls, timestamp_T: np.ndarray, rows: int, *, period_us: int) -> "Past":
+        """For rows with these timestamps; rows that are missing there make the past shorter."""
+        start_T = timestamp_T - rows * period_us
+        return cls(np.searchsorted(timestamp_T, start_T, side="right"), rows)
+
+    def mean(self, x: np.ndarray) -> np.ndarray:
+        """Mean of x (T, ...) over the past of each row; a period without a row counts as 0."""
+        running = _running(x)
+        return (running[1:] - running[self.first_T]) / self.rows
+
+
+def habituation_rows(period_us: int) -> int:
+    """How many periods ``HABITUATION_US`` has, at least one."""
+    return max(1, round(HABITUATION_US / period_us))
 
 
 class Layout:
@@ -170,12 +195,11 @@ class EvidenceChain:
         residual_TC: np.ndarray,
         layout: Layout,
         calibration: Calibration,
-        recent_T: np.ndarray | None = None,
+        past: Past | None = None,
     ) -> tuple[np.ndarray, np.ndarray] | None:
         """The evidence of one series.
 
-        residual_TC: NaN where undefined. recent_T: from ``recent``, for habituation; None for no
-        habituation.
+        residual_TC: NaN where undefined. past: of ``habituation_rows``; None for no habituation.
 
         Returns: evidence (T,) and each channel's contribution (T, C), >= 0; float64 and finite. The
         contributions to a row sum to the mean of the two terms, with a negative term counted as 0.
@@ -192,8 +216,8 @@ class EvidenceChain:
         np.square(z2_TU, out=z2_TU)
         np.minimum(z2_TU, Z2_CAP, out=z2_TU)
         z2_TU = np.where(known_TU, z2_TU, ordinary_U)
-        if recent_T is not None:
-            z2_TU = self._habituated(z2_TU, recent_T)
+        if past is not None:
+            z2_TU = _habituated(z2_TU, past)
         ratio_TU = self._smooth(z2_TU, layout, ordinary_U)
         ratio_TU /= calibration.tail_C[usable_C]
         np.sqrt(ratio_TU, out=ratio_TU)
@@ -216,35 +240,13 @@ class EvidenceChain:
         contribution_TC[:, usable_C] = contribution_TU
         return evidence_T, contribution_TC
 
-    def recent(self, timestamp_T: np.ndarray, *, period_us: int) -> np.ndarray:
-        """For each row, the first row of the last ``baseline_rows`` periods; int (T,)."""
-        start_T = timestamp_T - self.params.baseline_rows * period_us
-        return np.searchsorted(timestamp_T, start_T, side="right")
+    def subtract_baseline(self, excess_T: np.ndarray, past: Past) -> np.ndarray:
+        """The excess minus ``baseline_weight`` times its mean over the past of each row.
 
-    def subtract_baseline(
-        self, score_T: np.ndarray, recent_T: np.ndarray, *, ordinary: float
-    ) -> np.ndarray:
-        """The score minus ``baseline_weight`` times its mean over ``baseline_rows`` periods.
-
-        recent_T: from ``recent``. ordinary: stands in for periods without a row (before the series,
-        in a gap), so that the result does not depend on how much history was read.
+        Periods without a row, before the series or in a gap, count as 0, so the result does not
+        depend on how much history was read. past: of ``baseline_rows``.
         """
-        mean_T = ordinary + self._recent_mean(score_T - ordinary, recent_T)
-        return score_T - self.params.baseline_weight * mean_T
-
-    def _recent_mean(self, x: np.ndarray, recent_T: np.ndarray) -> np.ndarray:
-        """Mean over the last ``baseline_rows`` periods; a period without a row counts as 0."""
-        running = _running(x)
-        return (running[1:] - running[recent_T]) / self.params.baseline_rows
-
-    def _habituated(self, z2_TU: np.ndarray, recent_T: np.ndarray) -> np.ndarray:
-        """z2 divided by the geometric mean of how far it exceeded ``BROKEN_Z2`` recently.
-
-        A channel that stays changed after an incident has a z2 of thousands from then on, and would
-        hide all other channels in the mean.
-        """
-        broken_TU = np.log(np.maximum(z2_TU / BROKEN_Z2, 1.0))
-        return z2_TU / np.exp(self._recent_mean(broken_TU, recent_T))
+        return excess_T - self.params.baseline_weight * past.mean(excess_T)
 
     def _smooth(self, z2_TC: np.ndarray, layout: Layout, ordinary_C: np.ndarray) -> np.ndarray:
         smooth_TC = _box_mean(_running(z2_TC), layout.box(TAIL_WIDTH), ordinary_C)
@@ -270,6 +272,16 @@ class EvidenceChain:
         )
         box_RU = _box_mean(_running(x_TU), best, quiet_U)
         return np.maximum(box_RU, 0.0, out=box_RU)
+
+
+def _habituated(z2_TU: np.ndarray, past: Past) -> np.ndarray:
+    """z2 divided by the geometric mean of how far it exceeded ``BROKEN_Z2`` in the past.
+
+    A channel that stays changed after an incident has a z2 of thousands from then on, and would
+    hide all other channels in the mean.
+    """
+    broken_TU = np.log(np.maximum(z2_TU / BROKEN_Z2, 1.0))
+    return z2_TU / np.exp(past.mean(broken_TU))
 
 
 def _log_evidence(box_WT, centre_W, spread_W) -> tuple[np.ndarray, np.ndarray]:

@@ -2,37 +2,41 @@
 
 docs/explanation/detector.md gives the reasons.
 
-    predicted = 2/3 mean of the members over time + 1/3 mean of the members between channels
-                + mean over the members between channels of max(evidence - excess threshold, 0)
-    range     = mean over the window range members of max(evidence - excess threshold, 0)
+    predicted = (1 - B) mean of the members over time + B mean of the members between channels
+                + 1/2 mean over the members over time of max(evidence - excess threshold, 0)
+                + mean over the members between channels of the same
+    range     = mean over the window range members of the same, minus its slow baseline
     score     = R2 predicted + max(1 - R2, 0.3) range
-
-Members over time (autoregressions, a network that hides blocks of time) and members between
-channels (each channel predicted from the others) see different faults. One kind often stays quiet
-while the other is loud, and a plain mean of all members would halve the evidence. So the evidence
-of a member between channels that lies above its excess threshold is added once more. If members of
-only one kind serve a vehicle, their mean is the score.
 
 R2 is the share of the variance that the predicting members explain in the train rows, cross-fitted.
 The error of a prediction is evidence as far as there is something to predict. If the members
 explain most of what a vehicle does, their errors make the score. If they explain next to nothing,
 leaving the range of the train rows is what counts. No label is needed for it.
 
+Members over time (autoregressions, a network that hides blocks of time) and members between
+channels (each channel predicted from the others) see different faults. One kind often stays quiet
+while the other is loud, and a plain mean of all members would halve the evidence. So the evidence
+that lies above a member's excess threshold is added once more. B = R2 / (R2 + 6 (1 - R2)) grows
+with what is explained: where the members know a vehicle well, a relation that no longer holds is
+the better evidence, because nearly every row of its own past agrees. If members of only one kind
+serve a vehicle, their mean is the score.
+
 Shape legend: T rows, C channels.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from amad.detect.chain import Calibration, EvidenceChain
+from amad.detect.chain import Calibration, EvidenceChain, Past, habituation_rows
 from amad.detect.constant_channels import hold
 from amad.detect.learnt_figures import LearntFigures
 from amad.detect.members import Member
 from amad.windows.series import Series
 
-TIME_SHARE = 2 / 3
+BETWEEN_ODDS = 6.0  # members over time and between channels weigh the same at R2 = 6/7
+TIME_EXCESS = 0.5  # weight of the excess of the members over time; of those between channels: 1
 EXCESS_QUANTILE = 0.99  # the excess threshold is this quantile of held-out evidence
 LEAST_RANGE_WEIGHT = 0.3  # of the window range members, however much the others explain
 LEAST_ROWS = 30  # train rows of a channel that tell how much of it is explained
@@ -86,37 +90,51 @@ class Ensemble:
             return {}
         series = hold(series, figures.constant)
         layout = self.chain.layout([series], [present_C])
+        habituation = self._past(series, habituation_rows(self.period_us))
         found = {}
         for member in self.members:
             if (calibration := figures.calibration.get(member.name)) is None:
                 continue
             residual_TC = member.residual(series, owner)
-            recent_T = self.recent(series) if member.between_channels else None
-            own = self.chain.evidence(residual_TC, layout, calibration, recent_T)
+            past = habituation if member.between_channels else None
+            own = self.chain.evidence(residual_TC, layout, calibration, past)
             if own is not None:
                 found[member.name] = own
         return found
 
-    def combined(self, figures: LearntFigures, evidence: Mapping[str, Evidence]) -> Evidence:
+    def combined(
+        self, figures: LearntFigures, evidence: Mapping[str, Evidence], series: Series
+    ) -> Evidence:
         """One score (T,) and each channel's contribution (T, C), from the members' evidence."""
-        members = self.serving(evidence)
-        return combine(members, evidence, figures.excess_threshold, figures.explained)
+        past = self._past(series, self.chain.params.baseline_rows)
+        return combine(
+            self.serving(evidence),
+            evidence,
+            figures.excess_threshold,
+            figures.explained,
+            fade=lambda excess_T: self.chain.subtract_baseline(excess_T, past),
+        )
 
     def serving(self, names: Iterable[str]) -> list[Member]:
         """The members with these names, in the order of the ensemble."""
         return [member for member in self.members if member.name in names]
 
-    def recent(self, series: Series) -> np.ndarray:
-        """For each row, the first row that counts for its baseline; int (T,)."""
-        return self.chain.recent(series.timestamp_T, period_us=self.period_us)
+    def _past(self, series: Series, rows: int) -> Past:
+        return Past.of(series.timestamp_T, rows, period_us=self.period_us)
 
 
-def shares(members: Sequence[Member]) -> dict[str, float]:
+def between_share(explained: float) -> float:
+    """B, the share of the members between channels; explained: R2, 0 to 1."""
+    return explained / (explained + BETWEEN_ODDS * (1.0 - explained))
+
+
+def shares(members: Sequence[Member], explained: float) -> dict[str, float]:
     """Each predicting member's share of the mean, by name; the shares sum to 1."""
     kinds = [
         [m for m in members if m.predicts and m.between_channels == kind] for kind in (False, True)
     ]
-    of_kind = (TIME_SHARE, 1 - TIME_SHARE) if all(kinds) else (1.0, 1.0)
+    between = between_share(explained)
+    of_kind = (1 - between, between) if all(kinds) else (1.0, 1.0)
     return {
         member.name: share * member.weight / sum(m.weight for m in kind)
         for kind, share in zip(kinds, of_kind, strict=True)
@@ -154,15 +172,20 @@ def explained_share(residual_TC: np.ndarray, group: Sequence[Series]) -> float:
 
 
 def excess_shares(members: Sequence[Member]) -> dict[str, float]:
-    """The weight of the excess of each member between channels, by name; they sum to 1.
+    """The weight of the excess of each predicting member, by name.
 
-    Empty if there is no other predicting member, because then nothing dilutes their evidence.
+    Empty if the members are of one kind, because then nothing dilutes their evidence.
     """
     predicting = [m for m in members if m.predicts]
     between = [m for m in predicting if m.between_channels]
-    if len(between) == len(predicting):
+    over_time = [m for m in predicting if not m.between_channels]
+    if not between or not over_time:
         return {}
-    return {m.name: m.weight / sum(b.weight for b in between) for m in between}
+    return {
+        member.name: weight * member.weight / sum(m.weight for m in kind)
+        for kind, weight in ((over_time, TIME_EXCESS), (between, 1.0))
+        for member in kind
+    }
 
 
 def range_shares(members: Sequence[Member]) -> dict[str, float]:
@@ -175,23 +198,27 @@ def combine(
     members: Sequence[Member],
     evidence: Mapping[str, Evidence],
     excess_threshold: Mapping[str, float],
-    explained: float = 1.0,
+    explained: float,
+    fade: Callable[[np.ndarray], np.ndarray] = np.asarray,
 ) -> Evidence:
     """One score (T,) and each channel's contribution (T, C), float64.
 
     members: those with evidence, at least one. excess_threshold: for the members of
-    ``excess_shares`` and ``range_shares``. explained: see ``kind_weights``.
+    ``excess_shares`` and ``range_shares``. explained: see ``kind_weights``. fade: what becomes of
+    the excess (T,) of a window range member; default: it stays as it is.
     """
     score_T, contribution_TC = (np.zeros(found.shape) for found in evidence[members[0].name])
     predicted, ranged = kind_weights(members, explained)
-    for name, share in shares(members).items():
+    for name, share in shares(members, explained).items():
         score_T += predicted * share * evidence[name][0]
         contribution_TC += predicted * share * evidence[name][1]
     counted = {name: predicted * share for name, share in excess_shares(members).items()}
-    counted |= {name: ranged * share for name, share in range_shares(members).items()}
-    for name, share in counted.items():
+    fading = {name: ranged * share for name, share in range_shares(members).items()}
+    for name, share in (counted | fading).items():
         evidence_T, own_TC = evidence[name]
         excess_T = np.maximum(evidence_T - excess_threshold[name], 0.0)
+        if name in fading:
+            excess_T = fade(excess_T)
         score_T += share * excess_T
         # With a threshold below 0 the excess is more than the evidence; the contributions are not.
         counted_T = np.clip(excess_T / np.maximum(evidence_T, 1e-12), 0.0, 1.0)

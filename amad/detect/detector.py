@@ -22,14 +22,12 @@ from amad.config.params import DetectParams
 from amad.detect import constant_channels as constant
 from amad.detect.alarms import TAIL_SCALE
 from amad.detect.build_members import build_members
-from amad.detect.chain import EvidenceChain
+from amad.detect.chain import EvidenceChain, habituation_rows
 from amad.detect.combine import (
     EXCESS_QUANTILE,
     Ensemble,
     excess_shares,
-    kind_weights,
     range_shares,
-    shares,
 )
 from amad.detect.learnt_figures import FLEET, SHORT_ROWS, LearntFigures, own_rows, pooled
 from amad.detect.members import Member
@@ -81,10 +79,14 @@ class Detector(Scorer):
     @property
     def context_rows(self) -> int:
         """How many periods before a row its score depends on."""
-        members = max((m.context_rows for m in self.members), default=0)
-        habituation = any(m.between_channels for m in self.members)
-        baselines = (1 + habituation) * self.params.baseline_rows
-        return baselines + self.chain.context_rows + members + history_rows(self.fleet)
+        habituation = habituation_rows(self.fleet.period_us)
+        reach = [
+            member.context_rows
+            + habituation * member.between_channels
+            + self.params.baseline_rows * (not member.predicts)
+            for member in self.members
+        ]
+        return self.chain.context_rows + max(reach, default=0) + history_rows(self.fleet)
 
     @property
     def lookahead_rows(self) -> int:
@@ -141,11 +143,8 @@ class Detector(Scorer):
             owner, group, present, never_move
         )
         members = self.ensemble.serving(calibration)
-        means = {name: float(np.mean(evidence_T)) for name, evidence_T in evidence.items()}
         return LearntFigures(
             calibration=calibration,
-            ordinary=kind_weights(members, explained)[0]
-            * sum(share * means[name] for name, share in shares(members).items()),
             explained=explained,
             excess_threshold={
                 name: float(np.quantile(evidence[name], EXCESS_QUANTILE))
@@ -253,10 +252,7 @@ class Detector(Scorer):
         figures, ensemble = self.figures[owner], self.ensemble
         evidence = ensemble.evidence(figures, owner, series, self.present(series))
         if evidence:
-            score_T, contribution_TC = ensemble.combined(figures, evidence)
-            score_T = self.chain.subtract_baseline(
-                score_T, ensemble.recent(series), ordinary=figures.ordinary
-            )
+            score_T, contribution_TC = ensemble.combined(figures, evidence, series)
         else:
             score_T, contribution_TC = np.zeros(series.rows), np.zeros(series.value_TC.shape)
         # Where every channel was constant in train, first moves are all that there is to report.

@@ -22,7 +22,6 @@ class LearntFigures:
     """What is ordinary for one owner.
 
     calibration: of each member that can serve the owner, by the member's name.
-    ordinary: mean over the train rows of the members' mean evidence.
     explained: share of the variance of the train rows that the predicting members explain, 0 to 1,
     cross-fitted; ``amad.detect.combine`` weighs the window range members by it.
     excess_threshold: for each member whose excess counts, the ``EXCESS_QUANTILE`` of its evidence.
@@ -37,7 +36,6 @@ class LearntFigures:
     """
 
     calibration: dict[str, Calibration]
-    ordinary: float
     explained: float = 1.0
     excess_threshold: dict[str, float] = field(default_factory=dict)
     allowance: float = 0.0

@@ -86,7 +86,6 @@ def load_detector(path: Path, *, to_score: bool = False) -> Detector:
         position = {name: c for c, name in enumerate(detector.fleet.channel_names)}
         detector.figures[owner] = LearntFigures(
             calibration=calibration,
-            ordinary=about["ordinary"],
             explained=about["explained"],
             excess_threshold=about["excess_threshold"],
             allowance=about["allowance"],
@@ -168,7 +167,6 @@ def _write(detector: Detector, folder: Path) -> None:
         "scaler": detector.scaler.to_json(),
         "figures": {
             owner: {
-                "ordinary": figures.ordinary,
                 "explained": figures.explained,
                 "excess_threshold": figures.excess_threshold,
                 "allowance": figures.allowance,

@@ -147,7 +147,7 @@ class _Network(NamedTuple):
 
 
 class _VehicleDetector:
-    """The detector of one vehicle, without a threshold and without the slow baseline.
+    """The detector of one vehicle, without a threshold.
 
     rows: at most so many calibration rows get faults, and at most so many train rows calibrate the
     network. The closed-form members learn from all train rows.
@@ -175,7 +175,6 @@ class _VehicleDetector:
         ensemble = replace(ensemble, members=[*members, *others.members])
         figures = LearntFigures(
             calibration=own.calibration | theirs.calibration,
-            ordinary=0.0,
             explained=float(np.average([own.explained, theirs.explained], weights=predicting)),
             excess_threshold=own.excess_threshold | theirs.excess_threshold,
         )
@@ -186,10 +185,10 @@ class _VehicleDetector:
             closed = {m.name: evidence[m.name] for m in serving if not isinstance(m, AmadMember)}
             nothing_T = np.zeros(case.rows)
             return (
-                ensemble.combined(figures, evidence)[0]
+                ensemble.combined(figures, evidence, case)[0]
                 if len(closed) < len(serving)
                 else nothing_T,
-                others.combined(theirs, closed)[0] if closed else nothing_T,
+                others.combined(theirs, closed, case)[0] if closed else nothing_T,
             )
 
         return scores
@@ -221,7 +220,7 @@ class _VehicleDetector:
             member.cache = cache
         ensemble = Ensemble(members, self.chain, self.store.content["period_us"])
         calibration, _, explained = ensemble.calibrate(self.owner, [train], [self.has_C])
-        figures = LearntFigures(calibration=calibration, ordinary=0.0, explained=explained)
+        figures = LearntFigures(calibration=calibration, explained=explained)
         evidence = ensemble.evidence(figures, self.owner, self.clean, self.has_C)
         for name in calibration:
             figures.excess_threshold[name] = (
