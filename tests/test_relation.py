@@ -49,7 +49,7 @@ def test_it_finds_what_the_own_past_does_not_and_names_the_channel(
     threshold = both.figures["vehicle/b-1"].excess_threshold["relation"]
     assert (scored.score_T[INSIDE] > threshold).mean() > 0.9
     assert (
-        combined.alarm_T[INSIDE].mean() > 0.7 > 0.2 > combined.alarm_T[: FAULT.start - 100].mean()
+        combined.alarm_T[INSIDE].mean() > 0.5 > 0.2 > combined.alarm_T[: FAULT.start - 100].mean()
     )
     assert combined.score_T[INSIDE].mean() > past_T.mean() + 0.5
     for found in (scored, combined):
