@@ -14,6 +14,7 @@ from amad.notify.grouping import grouped
 from amad.notify.ledger import after
 from amad.notify.published import DAYS, Published, Window, read_window
 from amad.notify.wording import notice_of, plain_text, subject
+from amad.scores import partitions
 
 FLEET = frozenset({"van-1", "van-2", "van-3", "van-4"})
 
@@ -317,6 +318,14 @@ def test_the_champions_partition_counts_and_a_damaged_one_is_left_out(yard):
     file.write_bytes(file.read_bytes()[:-3])
     damaged = read_window(yard.runs, "1")
     assert damaged.dates == {} and damaged.incidents == {}
+
+
+def test_a_date_that_an_earlier_amad_wrote_says_nothing(yard, monkeypatch):
+    """Its tables may have other columns; the next job scores it again."""
+    with monkeypatch.context() as patch:
+        patch.setattr(partitions, "CONTRACT", partitions.CONTRACT - 1)
+        yard.publish(0, an_incident())
+    assert read_window(yard.runs, "1").dates == {}
 
 
 def test_a_fleet_without_scores_has_nothing_to_tell(yard):

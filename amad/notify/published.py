@@ -38,7 +38,8 @@ class Window:
     """The newest dates with scores, and the incidents in them.
 
     dates: the published ones among the newest ``DAYS`` days, with the vehicles that report on each.
-    A date whose files are damaged or missing is not among them. versions: which scored each date.
+    A date whose files are damaged or missing, or were written by an earlier amad, is not among
+    them. versions: which scored each date.
     incidents: by id.
     """
 
@@ -68,7 +69,11 @@ def read_window(runs: Path, champion: str | None) -> Window:
         for day, versions in found.items()
         if day >= first
     }
-    whole = {day: item for day, item in current.items() if partitions.is_whole(runs, item, sums)}
+    whole = {
+        day: item
+        for day, item in current.items()
+        if item.contract == partitions.CONTRACT and partitions.is_whole(runs, item, sums)
+    }
     parts: dict[str, list[tuple[date, Incident]]] = {}
     for day, manifest in whole.items():
         for item in _incidents(runs, manifest):
