@@ -10,18 +10,15 @@ from notify_kit import (
     HttpServer,
     SmtpServer,
     Yard,
-    a_certificate,
     an_incident,
     closing,
-    text_of,
 )
 from prometheus_client.parser import text_string_to_metric_families
 
 from amad.config import ConfigError, NotifyError, Settings
 from amad.config.sinks import Secrets, load_sinks
-from amad.notify import wording
 from amad.notify.delivery import preview, tell
-from amad.notify.sinks import http, mail
+from amad.notify.sinks import http
 from amad.notify.sinks.webhook import signature
 from amad.telemetry.files import write_json
 
@@ -138,61 +135,6 @@ def test_a_redirect_is_not_followed(yard, web):
     with pytest.raises(NotifyError, match="answered 307"):
         tell(yard.stage)
     assert len(web.got) == 1
-
-
-def test_mail_is_one_digest_per_job_in_text_and_html(yard, post):
-    yard.sinks(mail=post.mail(to=["a@fleet.example", "b@fleet.example"]))
-    yard.vehicles.append("<van>&2")
-    yard.publish(0, an_incident("van-1", severity=90), an_incident("<van>&2", hour=12))
-    tell(yard.stage)
-    tell(yard.stage)
-    (message,) = post.got
-    assert message["To"] == "a@fleet.example, b@fleet.example"
-    assert message["Subject"] == "amad kit: incidents 2 new; worst critical"
-    assert message["Auto-Submitted"] == "auto-generated" and message["Date"]
-    assert "van-1: new incident; critical" in text_of(message)
-    assert "&lt;van&gt;&amp;2: new" in text_of(message, "html")
-    yard.publish(1)
-    tell(yard.stage)
-    assert len(post.got) == 1, "no mail where nothing changed"
-
-
-@pytest.mark.parametrize("how", ["451", "lost", "hang"])
-def test_a_mail_that_was_not_taken_comes_again_with_the_same_id(yard, post, how):
-    yard.sinks(mail=post.mail(), timeout_seconds=0.3)
-    yard.publish(0, an_incident())
-    post.fail = [how]
-    with pytest.raises(NotifyError, match=r"mail: 127\.0\.0\.1"):
-        tell(yard.stage)
-    yard.publish(1, an_incident(night=1))
-    tell(yard.stage)
-    tell(yard.stage)
-    assert len(set(post.ids)) == 2 and len(post.got) == 2 + (how == "lost")
-
-
-def test_a_mail_that_is_refused_is_told_anew(yard, post):
-    yard.sinks(mail=post.mail())
-    yard.publish(0, an_incident())
-    post.fail = ["554"]
-    with pytest.raises(NotifyError, match="answered 554"):
-        tell(yard.stage)
-    tell(yard.stage)
-    assert len(post.got) == 1
-
-
-def test_a_digest_writes_out_the_first_notices_alone(yard, post, monkeypatch):
-    monkeypatch.setattr(wording, "MOST", 2)
-    monkeypatch.setattr(mail, "MOST", 2)
-    yard.sinks(mail=post.mail(), file={})
-    made = [an_incident(f"van-{n + 1}", hour=7 * n, severity=20 * n + 20) for n in range(3)]
-    yard.publish(0, *made)
-    tell(yard.stage)
-    (message,) = post.got
-    for kind in ("plain", "html"):
-        text = text_of(message, kind)
-        assert "van-3: " in text and "van-2: " in text and "van-1: " not in text
-        assert "And 1 more of lower severity, or over; see the report." in text
-    assert len(lines(yard)) == 3
 
 
 def test_a_server_that_is_not_there_is_told_without_its_secrets(yard, monkeypatch):
@@ -386,28 +328,3 @@ def test_a_damaged_lake_of_figures_stops_no_notice(yard):
     (yard.stage.folder / "ingest.json").write_text("{")
     tell(yard.stage)
     assert "amad_refused_share" not in metrics((yard.home / "kit.prom").read_text())
-
-
-def test_mail_is_encrypted_and_logs_in_where_the_server_wants_it(yard, tmp_path, monkeypatch):
-    """STARTTLS with a certificate that this machine is made to trust, and a password."""
-    certificate, context = a_certificate(tmp_path)
-    secure = {"tls_context": context, "require_starttls": True, "auth_required": True}
-    with closing(SmtpServer(password="pass-of-the-test", **secure)) as server:
-        yard.sinks(mail=server.mail(security="starttls", user="amad", host="localhost"))
-        yard.publish(0, an_incident())
-        with pytest.raises(NotifyError, match=r"mail: localhost.*SSLCertVerificationError"):
-            tell(yard.stage)
-        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-        monkeypatch.setenv("AMAD_NOTIFY_MAIL_PASSWORD", "another-word")
-        with pytest.raises(NotifyError, match="did not let amad log in") as told:
-            tell(yard.stage)
-        assert "another-word" not in str(told.value) and not server.got
-        monkeypatch.setenv("AMAD_NOTIFY_MAIL_PASSWORD", "pass-of-the-test")
-        tell(yard.stage)
-        assert len(server.got) == 1
-    with closing(SmtpServer()) as plain:
-        yard.sinks(mail=plain.mail(security="starttls", host="localhost"))
-        yard.publish(1, an_incident(night=1))
-        with pytest.raises(NotifyError, match="localhost does not offer STARTTLS"):
-            tell(yard.stage)
-        assert not plain.got, "nothing leaves without the encryption that was asked for"
