@@ -66,7 +66,7 @@ def test_no_method_ever_sees_a_label(labelled):
             return detector.score(series)
 
     watched = Watched([], params.detect, fleet, store.scaler)
-    watched.operating_point = detector.operating_point
+    watched.operating_point, watched.figures = detector.operating_point, detector.figures
     judge({"watched": watched}, store, fleet, params, kit_events(), {})
     assert len(seen) == 2 * len(FAULTS) and all(label is None for label in seen)
 

@@ -19,7 +19,6 @@ from amad.detect.build_members import linear_members
 from amad.detect.detector import Detector
 from amad.detect.incidents import continue_incident, incident_id, incidents_of
 from amad.detect.scorer import Scored
-from amad.detect.shapes import guess_type
 
 SECOND = 1_000_000
 
@@ -196,35 +195,6 @@ def test_an_incident_that_goes_on_over_midnight_keeps_its_id(detector: Detector)
     for earlier in (None, replace(before, end=today[0].start - gap - 1)):
         assert continue_incident(earlier, today, gap_us=gap) == today
     assert continue_incident(before, [], gap_us=gap) == []
-
-
-SHAPES = {
-    "level_shift": lambda x, rng: x + 8,
-    "drift": lambda x, rng: x + np.linspace(0, 9, len(x)),
-    "stuck": lambda x, rng: np.full(len(x), x[0]),
-    "noise_burst": lambda x, rng: x + 8 * rng.normal(size=len(x)),
-    "spike": lambda x, rng: x + np.where(np.arange(len(x)) == len(x) // 2, 12, 0),
-    "relation": lambda x, rng: x[::-1],
-}
-
-
-@pytest.mark.parametrize("kind", SHAPES)
-def test_the_type_is_guessed_from_the_shape(kind: str) -> None:
-    right = 0
-    for seed in range(20):
-        series = waves("b-1", 260, seed=seed)
-        x_T = series.value_TC[:, 1]
-        rng = np.random.default_rng(seed)
-        right += guess_type(x_T[:200], SHAPES[kind](x_T[200:], rng).astype(np.float32)) == kind
-    assert right >= 15
-
-
-def test_a_long_shift_with_a_spike_in_it_is_a_shift() -> None:
-    x_T = waves("b-1", 800, seed=3).value_TC[:, 1].copy()
-    x_T[200:] += 8
-    x_T[500] += 12
-    assert guess_type(x_T[:200], x_T[200:]) == "level_shift"
-    assert guess_type(x_T[200:460], x_T[460:520]) == "spike"
 
 
 def test_a_type_never_comes_from_imputed_values(detector: Detector) -> None:

@@ -21,12 +21,12 @@ from amad.detect.deviations import Deviations
 from amad.detect.root_cause import partner_of
 from amad.detect.scorer import Scored, Scorer
 from amad.detect.severity import FIRST_MOVE, effective_number, level_of, severity, worse
-from amad.detect.shapes import guess_type
+from amad.detect.shapes import Shape, guess_type
 from amad.windows.scaler import is_unseen
 from amad.windows.series import Series
 
 SHARE_DIGITS = 6  # rows read as history change the last digits of a running sum
-BLAMED_SHARE = 0.25  # a later channel decides the type only with at least this share
+RELATION = "relation"  # the member whose errors have the shape of a fault
 HISTORY_ROWS = 200  # rows before the incident that its shape is compared with
 
 
@@ -126,13 +126,19 @@ def _incident(
         threshold=float(scored.threshold_T[peak]),
         severity=grade,
         level=level_of(grade),
-        type=kind or incident_type(series, first, last, order, share_C),
+        type=kind or _guessed(series, deviations, first, last, order),
         alarm_rows=len(rows),
         channels=tuple(names[c] for c in order),
         shares=shares,
         deviation=round(deviation, 3),
         partner="" if partner is None else names[partner],
     )
+
+
+def _guessed(
+    series: Series, deviations: Deviations, first: int, last: int, order: Sequence[int]
+) -> str:
+    return incident_type(series, deviations, first, last, order[0]) if order else "relation"
 
 
 def _known_type(series: Series, first: int, last: int, order: Sequence[int], scorer: Scorer) -> str:
@@ -161,23 +167,33 @@ def incident_id(fleet: str, vehicle: str, start: int) -> str:
 
 
 def incident_type(
-    series: Series, first: int, last: int, order: Sequence[int], share_C: np.ndarray
+    series: Series,
+    deviations: Deviations,
+    first: int,
+    last: int,
+    channel: int,
 ) -> str:
-    """The guessed type of the first blamed channel whose own curve is unusual.
-
-    ``relation`` if there is none: each channel looks ordinary, but they do not fit together.
-    """
+    """The type guessed for a channel; ``relation`` if it was not measured in these rows."""
     begin = next(a for a, b in series.segments() if a <= first < b)
-    begin = max(begin, first - HISTORY_ROWS)
-    for c in order:
-        if share_C[c] < BLAMED_SHARE and c != order[0]:
-            break
-        known_T = series.valid_TC[begin:last, c] == 1
-        before_B = series.value_TC[begin:first, c][known_T[: first - begin]]
-        inside_N = series.value_TC[first:last, c][known_T[first - begin :]]
-        if len(inside_N) and (kind := guess_type(before_B, inside_N)) != "relation":
-            return kind
-    return "relation"
+    begin = max(begin, first - HISTORY_ROWS, deviations.begin)
+    known_E = series.valid_TC[begin:last, channel] == 1
+    start = int(known_E[: first - begin].sum())
+    if known_E.sum() == start:
+        return "relation"
+    value_E = deviations.series.value_TC[begin:last, channel][known_E].astype(np.float64)
+    error_E, tolerance = value_E - np.median(value_E[: start or None]), 1.0
+    own_E = np.zeros(len(value_E))
+    for name, scale_C in deviations.scale.items():
+        residual_E = deviations.rows(name, begin, last)[known_E, channel].astype(np.float64)
+        if name == RELATION and np.isfinite(residual_E).mean() >= 0.5:
+            error_E, tolerance = np.nan_to_num(residual_E), float(scale_C[channel])
+        elif name != RELATION and not own_E.any():
+            own_E = np.nan_to_num(residual_E) / scale_C[channel]
+    if not own_E.any():
+        own_E = error_E / tolerance
+    return guess_type(
+        Shape(value_E=value_E, error_E=error_E, own_E=own_E, tolerance=tolerance, start=start)
+    )
 
 
 def continue_incident(

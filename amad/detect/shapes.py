@@ -1,99 +1,128 @@
-"""Guesses the type of a fault from a channel's own curve, by simple rules.
+"""Guesses the type of a fault from the shape of what a channel does beside what is expected of it.
 
-The rules compare the scaled values of one channel inside an incident with the rows before it. They
-are tried in the order below, and the first that holds gives the type; docs/explanation/detector.md
-describes them.
+The error of the ``relation`` member shows the fault itself: a step is a step in it, whatever the
+vehicle does meanwhile. Where there is none, the values less their median before the incident serve.
+The rules are tried in the order of ``TYPES``, and the first that holds gives the type.
 
-Shape legend: B rows before the incident, N rows of the incident, E both.
+The limits were chosen on injected faults of six fleets, without labels of real ones.
+
+Shape legend: E rows before and in the incident, N rows of the incident.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 
-TYPES = ("stuck", "noise_burst", "spike", "level_shift", "drift", "relation")
+TYPES = ("stuck", "spike", "noise_burst", "delay", "relation", "drift", "level_shift")
 RIGHT = {  # by the type of a fault, the guesses that are right
     "spike": ("spike",), "level_shift": ("level_shift",), "drift": ("drift",), "stuck": ("stuck",),
-    "noise_burst": ("noise_burst",), "delay": ("relation",), "decoupling": ("relation",),
+    "noise_burst": ("noise_burst",), "delay": ("delay", "relation"), "decoupling": ("relation",),
     "degradation": ("drift",),
 }  # fmt: skip
-STUCK_ROWS = 10  # the shortest run of one value that is called stuck
-NOISE_RATIO = 3.0  # a noise burst has steps this many times as large as before
-SPIKE_RATIO = 6.0  # a spike is this many times as high as the usual large step before
-SPIKE_REACH = 20  # one extreme row raises alarms this many rows before and after it
-CHANGE_SPREADS = 3.0  # a shift or drift is at least this high, in spreads of the rows before
-EXPLAINED = 0.5  # a shift or drift explains at least this share of the variance
-NEAR_ROWS = 30  # a shift or drift is compared with at least this many rows before
-STEP_FLOOR, SPREAD_FLOOR = 0.02, 0.1  # scaled units; smaller steps and spreads count as this
+STUCK_ROWS, STUCK_SHARE = 10, 0.5  # a value that stands for so many rows, and share of the rows
+STUCK_ERROR = 2.0  # tolerances: what is expected moves away from it meanwhile
+SPIKE_ROWS, SPIKE_SHARE = 3, 0.75  # a spike: so few rows hold so much of the error's energy
+OWN_ERROR = 3.0  # tolerances: in a spike or noise burst, most rows surprise their own past so much
+NOISE_MEMORY = 0.6  # and in noise the errors of neighbouring rows are correlated by no more
+LAGS, LATE = (
+    range(1, 25),
+    0.15,
+)  # late: with what was expected so many rows ago, so much error stays
+EXPLAINED = 0.7  # a step or a ramp explains at least this share of the error's energy
+GRID = 30  # a step or a ramp begins and ends at one of so many rows
 
 
-def guess_type(before_B: np.ndarray, inside_N: np.ndarray) -> str:
-    """One of ``TYPES`` for a channel's scaled values; ``relation`` if its own curve is ordinary.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What one channel does in its measured rows before and in an incident.
 
-    before_B: rows of the same segment before the incident, possibly none. inside_N: at least one.
+    value_E: scaled values. error_E: what they are beside what is expected, in spreads. own_E: how
+    far they surprise a member over time, in tolerances; zeros where there is none. tolerance: of
+    the error, in spreads. start: the first row of the incident.
     """
-    if _is_stuck(before_B, inside_N):
+
+    value_E: np.ndarray
+    error_E: np.ndarray
+    own_E: np.ndarray
+    tolerance: float
+    start: int
+
+
+def guess_type(shape: Shape) -> str:
+    """One of ``TYPES``; there is at least one row of the incident."""
+    before_E = shape.error_E[: shape.start]
+    error_N = shape.error_E[shape.start :] - (np.median(before_E) if len(before_E) else 0.0)
+    energy = float(np.square(error_N).sum())
+    if energy <= 0:
+        return "relation"
+    if _is_stuck(shape.value_E[shape.start :], error_N, shape.tolerance):
         return "stuck"
-    if len(before_B) < STUCK_ROWS:
+    step, first, last = _best_fit(error_N, np.ones_like)
+    own_N = np.abs(shape.own_E[shape.start :])
+    if float(np.median(own_N[first:last])) >= OWN_ERROR:
+        largest = np.sort(np.square(error_N))[-SPIKE_ROWS:]
+        if float(largest.sum()) > SPIKE_SHARE * energy:
+            return "spike"
+        if _memory(error_N) <= NOISE_MEMORY:
+            return "noise_burst"
+    if _is_late(shape, first, last):
+        return "delay"
+    ramp = max(_best_fit(error_N, template)[0] for template in (_ramp, _rise_and_hold))
+    if max(step, ramp) < EXPLAINED * energy:
         return "relation"
-    whole_E = np.concatenate([before_B, inside_N])
-    step_B, step_N = np.abs(np.diff(before_B)), np.abs(np.diff(whole_E[len(before_B) - 1 :]))
-    usual = max(float(np.mean(step_B)), STEP_FLOOR)
-    if len(inside_N) >= 5 and float(np.median(step_N)) > NOISE_RATIO * usual:
-        return "noise_burst"
-    high = SPIKE_RATIO * max(float(np.quantile(step_B, 0.95)), STEP_FLOOR)
-    if _is_spike(whole_E, len(before_B), high):
-        return "spike"
-    spread = max(1.4826 * float(np.median(np.abs(before_B - np.median(before_B)))), SPREAD_FLOOR)
-    near = max(2 * len(inside_N), NEAR_ROWS)  # a longer history would hide it
-    return _change(whole_E[-(len(inside_N) + near) :], CHANGE_SPREADS * spread)
+    return "drift" if ramp > step else "level_shift"
 
 
-def _is_stuck(before_B: np.ndarray, inside_N: np.ndarray) -> bool:
-    run = _longest_run(inside_N)
-    return run >= max(STUCK_ROWS, len(inside_N) / 2) and run > 2 * _longest_run(before_B)
+def _is_stuck(value_N: np.ndarray, error_N: np.ndarray, tolerance: float) -> bool:
+    edges = np.flatnonzero(np.r_[True, np.diff(value_N) != 0, True])
+    runs = np.diff(edges)
+    longest = int(runs.argmax())
+    rows = slice(edges[longest], edges[longest + 1])
+    error = float(np.median(np.abs(error_N[rows])))
+    return bool(
+        runs[longest] >= max(STUCK_ROWS, STUCK_SHARE * len(value_N))
+        and error >= STUCK_ERROR * tolerance
+    )
 
 
-def _longest_run(x: np.ndarray) -> int:
-    """Length of the longest stretch of equal values."""
-    if len(x) == 0:
-        return 0
-    edges = np.flatnonzero(np.r_[True, np.diff(x) != 0, True])
-    return int(np.diff(edges).max())
+def _memory(error_N: np.ndarray) -> float:
+    """Correlation of the errors of neighbouring rows; 0 where there is none."""
+    if len(error_N) < STUCK_ROWS:
+        return 0.0
+    one, other = error_N[1:] - error_N[1:].mean(), error_N[:-1] - error_N[:-1].mean()
+    return float(one @ other) / max(float(np.sqrt((one @ one) * (other @ other))), 1e-30)
 
 
-def _is_spike(whole_E: np.ndarray, start: int, high: float) -> bool:
-    """Whether a few rows stand out from the median of their neighbours by more than ``high``.
+def _is_late(shape: Shape, first: int, last: int) -> bool:
+    """Whether the values agree with what was expected of them some rows ago."""
+    first, last = shape.start + first, shape.start + last
+    expected_E = shape.value_E - shape.error_E
+    value_N = shape.value_E[first:last]
+    now = float(np.square(value_N - expected_E[first:last]).sum())
+    ago = [
+        float(np.square(value_N - expected_E[first - lag : last - lag]).sum())
+        for lag in LAGS
+        if lag <= first
+    ]
+    return min(ago, default=now) < LATE * now
 
-    At least half of the incident must be near such a row: a long incident with some spikes in it is
-    more than its spikes.
-    """
-    padded = np.pad(whole_E, 3, mode="edge")
-    middle_E = np.median(np.lib.stride_tricks.sliding_window_view(padded, 7), axis=1)
-    out_N = np.abs(whole_E - middle_E)[start:] > high
-    near_N = np.convolve(out_N, np.ones(2 * SPIKE_REACH + 1))[SPIKE_REACH:-SPIKE_REACH] > 0.5
-    return bool(0 < out_N.sum() <= max(3, 0.25 * len(out_N)) and near_N.mean() >= 0.5)
+
+def _ramp(row_N: np.ndarray) -> np.ndarray:
+    return (row_N + 1) / len(row_N)
 
 
-def _change(whole_E: np.ndarray, least: float) -> str:
-    """``level_shift`` or ``drift``, whichever fits better, or ``relation`` if neither fits."""
-    x = whole_E - whole_E.mean()
-    total = float(np.square(x).sum())
-    if total <= 0:
-        return "relation"
-    n = np.arange(1, len(x))
-    running = np.cumsum(x)[:-1]
-    gain = running**2 * len(x) / (n * (len(x) - n))  # variance explained by a step after row n
-    at = int(gain.argmax()) + 1
-    step_share, step = float(gain[at - 1]) / total, abs(x[at:].mean() - x[:at].mean())
-    best_share, rise = 0.0, 0.0
-    for knee in np.unique(np.linspace(0, len(x) - 3, 16).astype(int)):
-        ramp = np.maximum(np.arange(len(x)) - knee, 0.0)
-        ramp -= ramp.mean()
-        slope = float(ramp @ x / (ramp @ ramp))
-        share = slope * float(ramp @ x) / total
-        if share > best_share:
-            best_share, rise = share, abs(slope) * (len(x) - 1 - knee)
-    if step_share >= max(best_share, EXPLAINED) and step > least:
-        return "level_shift"
-    if best_share >= EXPLAINED and rise > least:
-        return "drift"
-    return "relation"
+def _rise_and_hold(row_N: np.ndarray) -> np.ndarray:
+    return 0.5 - 0.5 * np.cos(np.pi * np.minimum(_ramp(row_N) / 0.7, 1.0))
+
+
+def _best_fit(error_N: np.ndarray, template) -> tuple[float, int, int]:
+    """The energy that a template explains in the rows where it explains most, and these rows."""
+    edges = np.unique(np.linspace(0, len(error_N), min(len(error_N), GRID) + 1).astype(int))
+    best = (0.0, 0, len(error_N))
+    for i, first in enumerate(edges[:-1]):
+        for last in edges[i + 1 :]:
+            curve = template(np.arange(last - first, dtype=np.float64))
+            found = float(curve @ error_N[first:last]) ** 2 / float(curve @ curve)
+            if found > best[0]:
+                best = (found, int(first), int(last))
+    return best

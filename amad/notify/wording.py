@@ -16,12 +16,13 @@ LISTED = 10  # incidents of a group that are listed one by one
 MOST = 50  # notices of a digest that are written out; a program gets all of them
 MEANING = {
     "first_move": "a channel that never moved in training has moved",
-    "stuck": "one value for much longer than ever before",
-    "noise_burst": "the steps between rows are much larger than before",
-    "spike": "a few rows far away from their neighbours",
-    "level_shift": "a step to another level",
-    "drift": "a ramp",
-    "relation": "each channel looks ordinary, but what they do together does not",
+    "stuck": "one value while others are expected",
+    "noise_burst": "rows scatter much more than expected",
+    "spike": "a few rows far from what is expected",
+    "delay": "the values come later than expected",
+    "level_shift": "a step away from what is expected",
+    "drift": "a ramp away from what is expected",
+    "relation": "what the channels do together is not what is expected",
 }
 
 
