@@ -182,7 +182,8 @@ def _votes(report: dict) -> list[str]:
         "shipped. Without labels: the share of the vote in average precision on injected faults, "
         "and how far the network's error on held-out rows is below that of its linear skip. Beside "
         "it what the vote is worth on the test part, in VUS-PR, which decides nothing (kit_obd "
-        "and car_obd have no labels: faults injected into test rows).",
+        "and car_obd have no labels: faults injected into test rows). *s*: seconds of one core "
+        "that the rule took.",
         "",
     ]
     rows = [
