@@ -324,8 +324,20 @@ def _details(methods: Mapping[str, dict]) -> list[str]:
             f"{found['ndcg_100']:.2f}, @150 % {found['ndcg_150']:.2f}"
         )
     if own["severity_order"] is not None:
-        lines.append(f"- severity order: Kendall's tau-b {own['severity_order']:.2f}")
+        lines.append(f"- severity order: Kendall's tau-b {own['severity_order']:.2f}{_bounds(own)}")
+    if (types := own.get("guessed_types", {})).get("mean_recall") is not None:
+        lines.append(f"- guessed types of faults: recall {types['mean_recall']:.2f} in the mean")
     return [*lines, "", *_faults(methods)]
+
+
+def _bounds(own: Mapping) -> str:
+    """How severity orders found faults, and the best order with these alarms, if measured."""
+    if own.get("severity_order_best") is None or own["severity_order_found"] is None:
+        return ""
+    return (
+        f", {own['severity_order_found']:.2f} of those found, "
+        f"{own['severity_order_best']:.2f} if it were their strength"
+    )
 
 
 def _faults(methods: Mapping[str, dict]) -> list[str]:
