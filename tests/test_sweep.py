@@ -135,7 +135,8 @@ def test_a_sweep_is_reproducible_stops_early_and_lets_go(
 
     # Beside members in closed form so small a network changes nothing, and none would be stopped.
     params = engine_params(
-        tune={"trials": 6, "batch": 2, "epochs": 2, "cases": 4},
+        tune={"trials": 6, "batch": 2, "epochs": 2, "cases": 12},
+        train={"max_windows": 64},
         detect={"members": ["amad"]},
     )
     with ray_session(PROFILE):
