@@ -1,9 +1,9 @@
 """Which channels are to blame for some rows: one ranking for incidents, events and reports.
 
 Each channel gets a share of the blame that is in proportion to the square of the logarithm of its
-strangeness (``amad.detect.deviations``), and none if its errors are as usual. The logarithm bounds
-each channel, so that one broken sensor does not hide the others. A channel that never moved in the
-train rows has no tolerance; if it moved, it keeps its share of the evidence.
+strangeness (``amad.detect.deviations``), and next to none if its errors are as usual. The
+logarithm bounds each channel, so that one broken sensor does not hide the others. A channel that
+never moved in the train rows has no tolerance; if it moved, it keeps its share of the evidence.
 
 Shape legend: A alarm rows, C channels.
 """
@@ -16,6 +16,8 @@ from amad.detect.scorer import Scored, Scorer
 from amad.windows.series import Series
 
 TOP_CHANNELS = 5
+LEAST_SHARE = 1e-3  # with less a channel is not named
+TIES = 1e-6  # puts channels whose errors are as usual in an order, for evaluation alone
 
 
 def blame_shares(
@@ -38,9 +40,10 @@ def blame_shares(
         return evidence_C
     strange_C = deviations.strangeness(first, last)
     strange_C[~scorer.present(series)] = 0.0
-    share_C = _shares(np.square(np.log(np.maximum(strange_C, 1.0))))
-    if not share_C.any():
+    if strange_C.max(initial=0.0) <= 1.0:
         return evidence_C
+    strange_C = np.square(np.log(np.maximum(strange_C, 1.0))) + TIES * np.minimum(strange_C, 1.0)
+    share_C = _shares(strange_C)
     moved = list(scorer.figures[scorer.owner_of(series)].constant)
     share_C[moved] = 0.0
     share_C *= 1.0 - evidence_C[moved].sum()
@@ -51,7 +54,7 @@ def blame_shares(
 def blamed(share_C: np.ndarray) -> list[int]:
     """The channels to blame, at most ``TOP_CHANNELS``, the largest share first."""
     order = np.argsort(-share_C, kind="stable")[:TOP_CHANNELS]
-    return [int(c) for c in order if share_C[c] > 0]
+    return [int(c) for c in order if share_C[c] >= LEAST_SHARE]
 
 
 def _shares(weight_C: np.ndarray) -> np.ndarray:

@@ -5,14 +5,16 @@ a channel c in some rows:
 
     size(c)        = largest |z| of any row and member
     strangeness(c) = largest over the members of
-                     sqrt(largest box mean of z2 / max(1, mean z2 of the ``baseline_rows`` before))
+                     sqrt(largest box mean of z2 / max(1, mean z2 of the ``HISTORY_ROWS`` before))
 
 z is the residual in tolerances: divided by the member's cross-fitted train scale of the channel, as
 in the evidence chain. A box is as wide as the widest of the chain. A channel that was already far
 off before these rows is divided by how far off it was, so that an old deviation does not take the
 blame for a new one.
 
-Only members that predict count. A method without members is measured by the scaled values: what it
+Only members that predict count. A member whose error of a channel holds the errors of the others in
+the same row, ``innovation``, tells less whose fault it is. It ranks no channel where another member
+over time does. A method without members is measured by the scaled values: what it
 expects is the train mean, and its tolerance is one spread.
 
 Shape legend: T rows of the series, R of them (kept), C channels.
@@ -22,9 +24,11 @@ import numpy as np
 
 from amad.detect.constant_channels import hold
 from amad.detect.detector import Detector
+from amad.detect.innovation import InnovationMember
 from amad.detect.scorer import Scorer
 from amad.windows.series import Series
 
+HISTORY_ROWS = 2000  # rows before that tell how far off a channel was already
 KNOWN_ROWS = 50  # fewer rows before do not tell how far off a channel was
 Z2_LIMIT = 1e12  # keeps the running sums finite after a wild value
 
@@ -41,11 +45,11 @@ class Deviations:
     def __init__(self, scorer: Scorer, series: Series, first: int, last: int) -> None:
         """series: as it was scored. first, last: all rows that are asked about lie between them."""
         self.box_rows = max(scorer.params.widths)
-        self.history_rows = scorer.params.baseline_rows
-        self.begin = max(0, first - self.history_rows)
+        self.begin = max(0, first - HISTORY_ROWS)
         self.end = last
         self.residual: dict[str, np.ndarray] = {}  # by member, in spreads, (R, C); NaN if unknown
         self.scale: dict[str, np.ndarray] = {}  # by member, one tolerance in spreads, (C,)
+        self.ranking: list[str] = []  # the members that rank channels
         self.series = series
         if isinstance(scorer, Detector):
             self._of_members(scorer)
@@ -54,13 +58,17 @@ class Deviations:
             value_TC[series.valid_TC[self.begin : last] == 0] = np.nan
             self.residual["value"] = value_TC
             self.scale["value"] = np.ones(value_TC.shape[1])
-        self._z2 = {name: self._running_z2(name) for name in self.residual}
+            self.ranking = ["value"]
+        self._z2 = {name: self._running_z2(name) for name in self.ranking}
 
     def _of_members(self, detector: Detector) -> None:
         owner = detector.owner_of(self.series)
         figures = detector.figures[owner]
         serving = detector.ensemble.serving(figures.calibration)
         members = [m for m in serving if m.predicts] or serving
+        plain = [m for m in members if not isinstance(m, InnovationMember)]
+        over_time = any(not m.between_channels for m in plain)
+        self.ranking = [m.name for m in (plain if over_time else members)]
         before = max((m.context_rows for m in members), default=0)
         after = max((m.lookahead_rows for m in members), default=0)
         begin = max(0, self.begin - before)
@@ -103,7 +111,7 @@ class Deviations:
         """``strangeness`` as each member finds it, by the member's name."""
         first, last = first - self.begin, last - self.begin
         width = max(1, min(self.box_rows, last - first))
-        since = max(0, first - self.history_rows)
+        since = max(0, first - HISTORY_ROWS)
         found = {}
         for name, (z2_RC, known_RC) in self._z2.items():
             box_RC = (z2_RC[first + width : last + 1] - z2_RC[first : last + 1 - width]) / width
