@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 TAIL_SHARE = 0.1  # of the calibration rows: the highest tenth is the tail
-TAIL_SCALE = 0.45  # where the score is a logarithm: 0.45 higher is e times as rare
+TAIL_SCALE = 0.55  # where the score is a logarithm: 0.55 higher is e times as rare
 PRIOR_DAYS = 30.0  # vehicle-days that the expected tail counts as
 DAY_US = 86_400_000_000
 
