@@ -138,7 +138,7 @@ def test_an_equal_model_is_registered_and_not_promoted(place):
 def test_a_better_model_replaces_the_champion_and_rollback_undoes_it(place):
     fleet, settings, params = place
     good = read_json(settings.fleet_dir(FLEET) / "evaluation" / "metrics.json")
-    retrain(fleet, settings, baseline_weight=1.0, baseline_rows=12, widths=[51])
+    retrain(fleet, settings, members=["ridge"], widths=[401])
     register.run(params, settings)
     bad = read_json(settings.fleet_dir(FLEET) / "evaluation" / "metrics.json")
     assert bad["methods"]["amad"]["mean"]["vus_pr"] < good["methods"]["amad"]["mean"]["vus_pr"]
