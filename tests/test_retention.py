@@ -85,6 +85,13 @@ def test_a_damaged_note_is_told_and_written_anew(yard):
     assert first_kept(yard.runs) == DAY + timedelta(days=1)
 
 
+def test_a_damaged_note_is_written_anew_where_nothing_is_old(yard):
+    prune(yard.runs, "kit", 30)
+    (yard.runs / Retention.FILE).write_text('{"first": "20')
+    assert prune(yard.runs, "kit", 60) == []
+    assert first_kept(yard.runs) == DAY + timedelta(days=30), "the oldest date that is there"
+
+
 def prune_kit(home: Path) -> None:
     prune(home / "runs" / "kit", "kit", 30)
 

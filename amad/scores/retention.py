@@ -13,7 +13,6 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -123,12 +122,14 @@ def prune(runs: Path, fleet: str, days: int) -> list[Old]:
     """
     with scoring_lock(runs, fleet):
         partitions.recover(runs)
-        known = date.min
-        with suppress(DataError):  # a damaged file is written anew
+        damaged = False
+        try:
             known = first_kept(runs)
+        except DataError:  # written anew; what was removed is older than what is still there
+            known, damaged = min(partitions.begun(runs), default=date.min), True
         found = old_results(runs, days)
         dates = [item.day for item in found if item.kind == SCORES and item.day is not None]
-        if found:
+        if found or damaged:
             # Written first, so that no date that is gone is taken for a new one after a kill.
             first = max([known, *(day + timedelta(days=1) for day in dates)])
             paths = [str(item.path.relative_to(runs)) for item in found]
