@@ -220,6 +220,9 @@ def test_a_temporary_experiment_has_the_raw_data_and_the_store_of_its_project(ho
         ({"storage": "s3://a/b?scheme=http"}, ["storage", "AWS_ENDPOINT_URL"]),
         ({"tracking_uri": "./mlruns"}, ["tracking_uri", "postgresql://", "./mlruns"]),
         ({"tracking_uri": "postgresql://a:secret@db/mlflow"}, ["tracking_uri", "AMAD_MLFLOW_URI"]),
+        ({"tracking_uri": "mysql://a:secret@db/mlflow"}, ["tracking_uri", "AMAD_MLFLOW_URI"]),
+        ({"publish_to": "s3://key:secret@scores/amad"}, ["publish_to", "environment"]),
+        ({"storage": "s3://key:secret@runs?x=1"}, ["storage", "environment"]),
     ],
 )
 def test_a_wrong_cluster_profile_is_told_when_it_is_loaded(content, said, home):

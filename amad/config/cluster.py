@@ -14,6 +14,7 @@ from amad.config.yaml_file import Strict, cut, parse, read_mapping
 OWN_RAY = ("cpus", "object_store_mb", "dashboard")  # keys of the Ray that is started here
 STORAGES = ("file", "s3", "gs", "abfs", "abfss")
 STORES = ("http", "https", "postgresql", "sqlite")
+ADDRESSES = ("storage", "publish_to", "tracking_uri")
 
 
 class ClusterProfile(Strict):
@@ -58,6 +59,20 @@ class ClusterProfile(Strict):
     ray_min_vehicle_days: int = Field(500, ge=1)
     """Number of vehicle-days from which Ray Data scores"""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_secrets(cls, content: object) -> object:
+        """Before all other checks, whose messages show the value of the key."""
+        for key in ADDRESSES if isinstance(content, dict) else ():
+            if isinstance(address := content.get(key), str) and urlsplit(address).password:
+                remedy = (
+                    "set AMAD_MLFLOW_URI instead, outside of any file"
+                    if key == "tracking_uri"
+                    else "the keys of an object store stand in the environment alone"
+                )
+                raise ValueError(f"{key} holds a password; {remedy}")
+        return content
+
     @field_validator("storage", "publish_to")
     @classmethod
     def _reachable(cls, storage: str | None) -> str | None:
@@ -84,10 +99,6 @@ class ClusterProfile(Strict):
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         """What each key allows by itself may not work together; a cluster would tell it late."""
-        if self.tracking_uri is not None and urlsplit(self.tracking_uri).password:
-            raise ValueError(  # here and not above, where the message would show the value
-                "tracking_uri holds a password; set AMAD_MLFLOW_URI instead, outside of any file"
-            )
         ignored = [name for name in OWN_RAY if name in self.model_fields_set]
         if self.address is not None and ignored:
             raise ValueError(
