@@ -1,6 +1,7 @@
 """What people say of incidents, and rules of whom nobody is told, are kept and honoured."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -92,6 +93,12 @@ def test_a_damaged_file_of_feedback_tells_nobody_rather_than_everything(yard):
 def test_a_rule_holds_where_all_its_keys_do(rule, holds):
     """The speed has a third of the blame, so it must match too; the voltage has little."""
     incident = an_incident(channels={COOLANT: 0.6, SPEED: 0.3, VOLTAGE: 0.1})
+    assert applies(Rule(reason="r", **rule), incident) is holds
+
+
+@pytest.mark.parametrize(("rule", "holds"), [({}, True), ({"channels": [COOLANT]}, False)])
+def test_a_rule_on_channels_leaves_incidents_without_channels(rule, holds):
+    incident = replace(an_incident(), channels=(), shares=())
     assert applies(Rule(reason="r", **rule), incident) is holds
 
 

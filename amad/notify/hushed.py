@@ -38,7 +38,8 @@ def hushed(window: Window, rules: list[Rule], feedback: Feedback) -> dict[str, s
 
 def applies(rule: Rule, incident: Incident) -> bool:
     """Does every key of the rule hold for the incident?"""
-    main = main_channels(incident.channels, incident.shares)
+    # A rule on channels says nothing of an incident without channels; "*" matches the empty name.
+    main = main_channels(incident.channels, incident.shares) or {""}
     start = day(incident.start)
     return (
         any(fnmatchcase(incident.vehicle, pattern) for pattern in rule.vehicles)
