@@ -63,8 +63,9 @@ class ClusterProfile(Strict):
     @classmethod
     def _without_secrets(cls, content: object) -> object:
         """Before all other checks, whose messages show the value of the key."""
-        for key in ADDRESSES if isinstance(content, dict) else ():
-            if isinstance(address := content.get(key), str) and urlsplit(address).password:
+        given = content if isinstance(content, dict) else {}
+        for key in ADDRESSES:
+            if isinstance(address := given.get(key), str) and urlsplit(address).password:
                 remedy = (
                     "set AMAD_MLFLOW_URI instead, outside of any file"
                     if key == "tracking_uri"
