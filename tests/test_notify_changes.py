@@ -1,7 +1,9 @@
 """Which changes of incidents are told, as what they are grouped, and in which words."""
 
+import re
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,7 +15,7 @@ from amad.notify.changes import brought_up_to_date, find_changes
 from amad.notify.grouping import grouped
 from amad.notify.ledger import after
 from amad.notify.published import DAYS, Published, Window, read_window
-from amad.notify.wording import notice_of, plain_text, subject
+from amad.notify.wording import MEANING, notice_of, plain_text, subject
 from amad.scores import partitions
 
 FLEET = frozenset({"van-1", "van-2", "van-3", "van-4"})
@@ -331,3 +333,9 @@ def test_a_date_that_an_earlier_amad_wrote_says_nothing(yard, monkeypatch):
 
 def test_a_fleet_without_scores_has_nothing_to_tell(yard):
     assert read_window(yard.runs, None).incidents == {}
+
+
+def test_every_type_of_the_guide_has_a_meaning():
+    guide = Path(__file__).parents[1] / "docs" / "guide" / "report.md"
+    types = set(re.findall(r"^\| `(\w+)` \|", guide.read_text(), re.M))
+    assert types == set(MEANING) and "unseen_code" in types

@@ -16,6 +16,7 @@ LISTED = 10  # incidents of a group that are listed one by one
 MOST = 50  # notices of a digest that are written out; a program gets all of them
 MEANING = {
     "first_move": "a channel that never moved in training has moved",
+    "unseen_code": "a channel has a code that no vehicle had in training",
     "stuck": "one value while others are expected",
     "noise_burst": "rows scatter much more than expected",
     "spike": "a few rows far from what is expected",
