@@ -137,9 +137,10 @@ def test_a_turn_over_a_gap_is_spread_over_its_time():
     same(seen([350, 358, 6], kind="angle", seconds=[0, 4, 6]), [NAN, *[NAN] * 3, 2, NAN, 4])
 
 
-def test_no_later_row_and_no_row_long_ago_changes_an_increment():
+@pytest.mark.parametrize("unit", [1.0, 0.1])
+def test_no_later_row_and_no_row_long_ago_changes_an_increment(unit: float):
     rng = np.random.default_rng(3)
-    value_T = np.cumsum(rng.random(3000) < 0.01).astype(float)
+    value_T = np.cumsum(rng.random(3000) < 0.05) * unit
     value_T[rng.random(3000) < 0.2] = NAN
     segment_T = np.zeros(3000, np.int32)
     whole_T, _ = increments(value_T, segment_T, COUNTER)
@@ -162,3 +163,20 @@ def test_an_unknown_vehicle_with_another_level_looks_like_the_fleet():
     one, other = scaler.apply(known), scaler.apply(unknown)
     np.testing.assert_array_equal(one.value_TC[:, 0], other.value_TC[:, 0])
     assert not other.value_TC[2:, 0].any()
+
+
+def test_where_a_stuck_counter_stands_is_scaled_as_the_vehicle_is():
+    fleet = fleet_of("counter")
+    paces = {"a-1": 2, "a-2": 6}
+    train = [
+        to_series(
+            lake_table(list(range(40)), speed=[pace * n + n % 3 for n in range(40)]), fleet, v
+        )
+        for v, pace in paces.items()
+    ]
+    train = [replace(s, split_T=np.full(s.rows, TRAIN, np.uint8)) for s in train]
+    scaler = Scaler.fit(train, fleet, "vehicle")
+    one = scaler.apply(train[0])
+    still_C = scaler.as_unknown(one).behaviour.still_C
+    fleet_mean_C, fleet_scale_C = scaler.figures("", one.vehicle_class)
+    assert still_C[0] == pytest.approx(-fleet_mean_C[0] / fleet_scale_C[0])

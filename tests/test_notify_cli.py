@@ -12,6 +12,7 @@ from amad.cli.__main__ import run
 from amad.cli.doctor import diagnose
 from amad.config import DataError, ServiceError
 from amad.notify.sinks import http
+from amad.scores.receipts import ScoringReceipt
 
 
 @pytest.fixture
@@ -28,11 +29,14 @@ def web():
         yield server
 
 
-def scoring(yard: Yard, monkeypatch, error: Exception | None = None) -> None:
+def scoring(
+    yard: Yard, monkeypatch, error: Exception | None = None, no_champion: str | None = None
+) -> None:
     def stage(params, settings, request):
         yard.publish(0, an_incident("van-1"))
         if error is not None:
             raise error
+        return ScoringReceipt(dates=[], no_champion=no_champion)
 
     monkeypatch.setattr(import_module("pipelines.score"), "run", stage)
 
@@ -92,6 +96,13 @@ def test_no_heartbeat_comes_from_a_job_that_another_one_kept_from_running(yard, 
     assert run(["score"]) == 4 and web.got == []
     scoring(yard, monkeypatch)
     assert run(["score"]) == 0 and [r.path for r in web.got] == ["/beat"]
+
+
+def test_no_heartbeat_comes_from_a_night_without_a_champion(yard, web, monkeypatch):
+    monkeypatch.setenv("AMAD_NOTIFY_HEARTBEAT_URL", web.url + "/beat")
+    yard.sinks(heartbeat=True)
+    scoring(yard, monkeypatch, no_champion="the gate refused every version")
+    assert run(["score"]) == 0 and web.got == []
 
 
 def test_notify_shows_what_it_would_send(yard, web, capsys):

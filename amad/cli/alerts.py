@@ -30,14 +30,15 @@ def score(
 
     def work(params: "Params", settings: "Settings") -> None:
         try:
-            run(params, settings, request=request)
+            receipt = run(params, settings, request=request)
         except (DataError, ServiceError):
             try:
                 _tell(params, settings, well=False)
             except NotifyError as error:
                 complain(str(error))
             raise
-        _tell(params, settings, well=True)
+        # A night in which no champion scored is no error, but nobody may think that all is watched.
+        _tell(params, settings, well=receipt.no_champion is None)
 
     for_each_fleet(context, fleets, work, cluster)
 

@@ -92,14 +92,15 @@ def _of_last_steps(
     first_K = np.maximum(np.maximum(first_K, near_K), at_K - STEPS + 1)
     count_K = np.maximum(at_K - first_K + 1, 1)
     total_K, all_took_K, slow_K = (
-        (running := np.append(0, np.cumsum(np.where(known_K, x_K, 0))))[at_K + 1]
-        - running[np.minimum(first_K, at_K)]
-        for x_K in (step_K, took_K, took_K > 1)
+        np.where(known_K, x_K, 0) for x_K in (step_K, took_K, took_K > 1)
     )
     unit_K = np.where(known_K, step_K, np.inf)
-    for back in range(1, STEPS):
-        other_K = step_K[np.maximum(at_K - back, 0)]
-        unit_K = np.where(at_K - back >= first_K, np.fmin(unit_K, other_K), unit_K)
+    for back in range(1, STEPS):  # added one by one, so that earlier history changes no digit
+        before_K, counts_K = np.maximum(at_K - back, 0), at_K - back >= first_K
+        total_K = total_K + np.where(counts_K, step_K[before_K], 0)
+        all_took_K = all_took_K + np.where(counts_K, took_K[before_K], 0)
+        slow_K = slow_K + (counts_K & (took_K[before_K] > 1))
+        unit_K = np.where(counts_K, np.fmin(unit_K, step_K[before_K]), unit_K)
     fine_K = known_K & (2 * slow_K <= count_K)
     coarse_K = known_K & ~fine_K & (total_K <= COARSE_STEP * count_K * unit_K)
     pace_K = np.where(coarse_K, total_K / np.maximum(all_took_K, 1), step_K / took_K)

@@ -235,7 +235,11 @@ class Scaler:
         value_TC = (series.value_TC * factor_C + shift_C).astype(np.float32)
         value_TC[(series.valid_TC == 0) & (series.value_TC == 0)] = 0.0
         value_TC[:, ~self._has(series.vehicle_class)] = 0.0
-        return series.with_values(value_TC)
+        behaviour = series.behaviour
+        if behaviour is not None:
+            still_C = behaviour.still_C * factor_C + shift_C
+            behaviour = replace(behaviour, still_C=still_C)
+        return replace(series.with_values(value_TC), behaviour=behaviour)
 
     def fill(self, series: Series) -> Series:
         """The series in engineering units, with the train mean or usual code for unknown values."""
