@@ -42,7 +42,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
         def record(*args, _name=name, _signature=signature, **options):
             bound = _signature.bind(*args, **options)
             calls.append((_name, *bound.args, bound.kwargs))
-            return SimpleNamespace(path="there")
+            return SimpleNamespace(path="there", no_champion=None)
 
         monkeypatch.setattr(module, "run", record)
     return calls
