@@ -94,3 +94,21 @@ def place(champion_home: Path, tmp_path: Path):
     shutil.copytree(champion_home, home)
     settings = Settings(home=home, data_dir=home / "raw")
     return load_fleet("nights", settings), settings
+
+
+@pytest.fixture
+def web():
+    """A real HTTP server on loopback, see ``notify_kit``."""
+    from notify_kit import HttpServer, closing
+
+    with closing(HttpServer()) as server:
+        yield server
+
+
+@pytest.fixture
+def post():
+    """A real SMTP server on loopback, see ``notify_kit``."""
+    from notify_kit import SmtpServer, closing
+
+    with closing(SmtpServer()) as server:
+        yield server

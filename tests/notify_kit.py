@@ -160,6 +160,12 @@ class Yard:
         )
 
 
+def lines(yard: Yard) -> list[dict]:
+    """What the sink ``file`` of the fleet was told, line by line."""
+    path = yard.runs / "alerts.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
 @dataclass
 class Request:
     """A request that a server got. taken: whether it kept what it got."""

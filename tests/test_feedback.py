@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from notify_kit import COOLANT, DAY, SPEED, VOLTAGE, Yard, an_incident
+from notify_kit import COOLANT, DAY, SPEED, VOLTAGE, Yard, an_incident, lines
 
 from amad.cli.__main__ import run
 from amad.config import ConfigError, NotifyError
@@ -18,11 +18,6 @@ from amad.scores.feedback import Feedback, judge, read_feedback
 @pytest.fixture
 def yard(home) -> Yard:
     return Yard(home)
-
-
-def lines(yard: Yard) -> list[dict]:
-    path = yard.runs / "alerts.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def job(yard: Yard) -> dict:

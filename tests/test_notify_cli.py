@@ -4,7 +4,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from notify_kit import HttpServer, Yard, an_incident, closing
+from notify_kit import Yard, an_incident
 from scoring_kit import AFTER, FAULTY, run_job
 from stop_kit import KILL, stopped
 
@@ -21,12 +21,6 @@ def yard(home, monkeypatch) -> Yard:
     monkeypatch.setenv("AMAD_NOTIFY_WEBHOOK_KEY", "key")
     monkeypatch.setattr(http, "PAUSE_SECONDS", 0.01)
     return Yard(home)
-
-
-@pytest.fixture
-def web():
-    with closing(HttpServer()) as server:
-        yield server
 
 
 def scoring(

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from notify_kit import HttpServer, SmtpServer, Yard, an_incident, closing
+from notify_kit import Yard, an_incident
 from stop_kit import KILL, stopped
 
 from amad.config import NotifyError
@@ -25,18 +25,6 @@ def yard(tmp_path, monkeypatch) -> Yard:
     monkeypatch.setenv("AMAD_NOTIFY_WEBHOOK_KEY", "key")
     monkeypatch.setattr(http, "PAUSE_SECONDS", 0.01)
     return Yard(tmp_path / "home")
-
-
-@pytest.fixture
-def web():
-    with closing(HttpServer()) as server:
-        yield server
-
-
-@pytest.fixture
-def post():
-    with closing(SmtpServer()) as server:
-        yield server
 
 
 def tell_kit(home: Path) -> None:

@@ -1,9 +1,7 @@
 """Mail to real SMTP servers: one digest per job, encrypted where it must be, and sent once."""
 
-import json
-
 import pytest
-from notify_kit import SmtpServer, Yard, a_certificate, an_incident, closing, text_of
+from notify_kit import SmtpServer, Yard, a_certificate, an_incident, closing, lines, text_of
 
 from amad.config import NotifyError
 from amad.notify import wording
@@ -15,17 +13,6 @@ from amad.notify.sinks import mail
 def yard(tmp_path, monkeypatch) -> Yard:
     monkeypatch.setenv("AMAD_NOTIFY_MAIL_PASSWORD", "pass-of-the-test")
     return Yard(tmp_path / "home")
-
-
-@pytest.fixture
-def post():
-    with closing(SmtpServer()) as server:
-        yield server
-
-
-def lines(yard: Yard) -> list[dict]:
-    path = yard.runs / "alerts.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def test_mail_is_one_digest_per_job_in_text_and_html(yard, post):

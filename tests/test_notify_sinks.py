@@ -5,14 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from notify_kit import (
-    HOST,
-    HttpServer,
-    SmtpServer,
-    Yard,
-    an_incident,
-    closing,
-)
+from notify_kit import HOST, Yard, an_incident, lines
 from prometheus_client.parser import text_string_to_metric_families
 
 from amad.config import ConfigError, NotifyError, Settings
@@ -32,23 +25,6 @@ def yard(tmp_path, monkeypatch) -> Yard:
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(http, "PAUSE_SECONDS", 0.01)
     return Yard(tmp_path / "home")
-
-
-@pytest.fixture
-def web():
-    with closing(HttpServer()) as server:
-        yield server
-
-
-@pytest.fixture
-def post():
-    with closing(SmtpServer()) as server:
-        yield server
-
-
-def lines(yard: Yard) -> list[dict]:
-    path = yard.runs / "alerts.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def test_a_fleet_without_a_file_tells_nobody(yard):
