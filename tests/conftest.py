@@ -135,3 +135,12 @@ def post():
 
     with closing(SmtpServer()) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def database_server():
+    """A real PostgreSQL server, see ``postgres_kit``; a test that stops it starts it again."""
+    from postgres_kit import postgres_server
+
+    with postgres_server() as running:
+        yield running

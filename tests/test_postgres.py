@@ -3,12 +3,11 @@
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
-from postgres_kit import Server, postgres_server
+from postgres_kit import Server
 from test_tracking_store import STOPPED
 
 from amad.config import ServiceError, Settings
@@ -16,10 +15,9 @@ from amad.engines.register.registry_lock import registry_lock
 from amad.engines.shared import tracking
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with postgres_server() as running:
-        yield running
+@pytest.fixture
+def server(database_server: Server) -> Server:
+    return database_server
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import mlflow
 import pytest
 from engine_kit import PROFILE, engine_params, engine_store, toy_stage
-from postgres_kit import Server, postgres_server
+from postgres_kit import Server
 from s3_kit import keys, s3_server
 from scoring_kit import FLEET, digests, kit_params
 from server_kit import mlflow_server
@@ -30,10 +30,9 @@ BUCKET = "amad-models"
 PARAMS = kit_params(members=["ridge", "amad"])
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Server]:
-    with postgres_server() as running:
-        yield running
+@pytest.fixture
+def postgres(database_server: Server) -> Server:
+    return database_server
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from amad.cli import drifting, exporting
 from amad.cli.running import (
     DAY,
     Call,
@@ -224,6 +225,11 @@ def prune(
     from amad.cli import retention
 
     retention.prune(context, fleet, days=days, dry_run=dry_run)
+
+
+app.command(rich_help_panel=DAILY)(exporting.export)
+app.command(rich_help_panel=DAILY)(drifting.drift)
+app.command(rich_help_panel=DAILY)(drifting.retrain)
 
 
 @app.command(rich_help_panel=REGISTRY)

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from amad.config import DataError, Stage
+from amad.drift.findings import Drift
 from amad.notify.changes import RANK
 from amad.notify.published import Window
 from amad.notify.sinks import http
@@ -58,6 +59,8 @@ def job_metrics(
         _of_job(gauges, jobs[-1])
     with suppress(DataError):  # a damaged file of an earlier stage is told by `amad doctor`
         _of_input(gauges, IngestResult.read(stage.folder))
+    with suppress(DataError):
+        _of_drift(gauges, Drift.read(stage.runs))
     open_ = [item.incident.level for item in window.incidents.values() if item.ongoing]
     for level in RANK:
         gauges.set("open_incidents", "Incidents that go on", open_.count(level), level=level)
@@ -112,6 +115,17 @@ def _of_input(gauges: _Gauges, ingested: IngestResult | None) -> None:
         gauges.set("newest_row_timestamp_seconds", "Time of the newest row of the lake", newest)
     share = ingested.rows_rejected / ingested.rows_in if ingested.rows_in else 0.0
     gauges.set("refused_share", "Share of the rows that ingest refused", share)
+
+
+def _of_drift(gauges: _Gauges, drift: Drift | None) -> None:
+    if drift is None:
+        return
+    gauges.set("retrain", "1: `amad drift` recommends to retrain", drift.retrain)
+    gauges.set("drifted_channels", "Channels that drifted, of all classes", len(drift.drifted))
+    gauges.set("model_age_days", "Days from the last train day to the newest row", drift.age_days)
+    above = "Share of the scores above the usual 95 % quantile"
+    gauges.set("scores_above_usual", above, drift.above_usual)
+    gauges.set("uncovered_share", "Share of rows outside what training covered", drift.uncovered)
 
 
 def _quantiles(runs: Path, window: Window) -> dict[str, float]:

@@ -37,7 +37,7 @@ class Published:
 class Window:
     """The newest dates with scores, and the incidents in them.
 
-    dates: the published ones among the newest ``DAYS`` days, with the vehicles that report on each.
+    dates: the published ones among the newest days, with the vehicles that report on each.
     A date whose files are damaged or missing, or were written by an earlier amad, is not among
     them. versions: which scored each date.
     incidents: by id.
@@ -53,17 +53,18 @@ class Window:
         return max(self.dates) - timedelta(days=DAYS - 1) if self.dates else None
 
 
-def read_window(runs: Path, champion: str | None) -> Window:
+def read_window(runs: Path, champion: str | None, days: int = DAYS) -> Window:
     """The published incidents of the newest dates of a fleet.
 
     champion: the version whose partition of a date counts; where there is none, the newest one's.
+    days: how many, up to the newest date.
     """
     sums = Checksums(runs)
     found = partitions.manifests(runs)
     newest = max(found, default=None)
     if newest is None:
         return Window(dates={}, versions={}, incidents={})
-    first = newest - timedelta(days=DAYS - 1)
+    first = newest - timedelta(days=min(days, newest.toordinal()) - 1)
     current = {
         day: versions[partitions.current(versions, champion or "")]
         for day, versions in found.items()

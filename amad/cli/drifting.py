@@ -1,0 +1,174 @@
+"""The commands ``drift`` and ``retrain``: has the fleet moved away from its champion's training?"""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from amad.cli.running import FleetsOption, for_each_fleet
+
+if TYPE_CHECKING:
+    from amad.config import Params, Settings, Stage
+    from amad.drift.findings import Drift
+
+SHOWN = 8  # channels in the table; drift.json has them all
+
+
+DaysOption = Annotated[int, typer.Option(min=1, help="The newest dates that are compared.")]
+
+
+def drift(
+    context: typer.Context,
+    days: DaysOption = 7,
+    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON per fleet.")] = False,
+    fleet: FleetsOption = None,
+) -> None:
+    """Compare the last days with those that the champion was trained on; say whether to retrain.
+
+    All channels are in runs/<fleet>/drift.json.
+    """
+
+    def work(params: "Params", settings: "Settings") -> None:
+        from amad.config import Stage
+
+        found = _measured(Stage.of(params, settings), days)
+        if as_json:
+            print(json.dumps(found.content()))
+        else:
+            print("\n".join(_lines(found)))
+
+    for_each_fleet(context, fleet, work)
+
+
+def retrain(
+    context: typer.Context,
+    days: DaysOption = 7,
+    force: Annotated[bool, typer.Option("--force", help="Even if nothing drifted.")] = False,
+    fleet: FleetsOption = None,
+) -> None:
+    """Where `amad drift` recommends it, train a challenger on all data there is; the gate decides.
+
+    It runs `dvc repro register@<fleet>`. The champion stays unless the challenger beats it.
+    """
+
+    def work(params: "Params", settings: "Settings") -> None:
+        from amad.config import Stage
+
+        _retrain(Stage.of(params, settings), days, force)
+
+    for_each_fleet(context, fleet, work)
+
+
+def _measured(stage: "Stage", days: int) -> "Drift":
+    """Measure against the champion, and write the artifact.
+
+    Raises:
+        ServiceError: the fleet has no champion, or the registry does not answer.
+    """
+    from amad.detect.storage import load_detector
+    from amad.drift.measure import measure
+    from amad.engines.shared.model_registry import champion_version, fetched, scores_from
+    from amad.engines.shared.tracking import connect
+
+    client = connect(stage.settings)
+    champion = champion_version(client, stage.fleet.name)
+    with fetched(client, champion) as folder:
+        point = load_detector(folder, to_score=True).operating_point
+    assert point is not None, "a saved detector is fitted"
+    found = measure(
+        stage,
+        version=str(champion.version),
+        test_start=scores_from(champion),
+        point=point,
+        days=days,
+    )
+    found.write(stage.runs)
+    return found
+
+
+def _lines(found: "Drift") -> list[str]:
+    """The figures, the channels that are the furthest away, and the recommendation."""
+    lines = [f"fleet {found.fleet}, champion version {found.model_version}"]
+    if found.train and found.recent:
+        lines.append(
+            f"  {'compared':<26}{found.recent[0]} to {found.recent[1]}, with training: "
+            f"{found.train[0]} to {found.train[1]}"
+        )
+    lines.append(f"  {'age of the model':<26}{found.age_days} days, newest row {found.newest}")
+    if found.above_usual is not None and found.moved_threshold is not None:
+        lines.append(
+            f"  {'scores above usual 95 %':<26}{found.above_usual:.1%}, threshold moved by "
+            f"{found.moved_threshold:+.2f}"
+        )
+    if found.uncovered is not None:
+        lines.append(
+            f"  {'rows outside training':<26}{found.uncovered:.1%} (limit "
+            f"{found.uncovered_limit:.1%})"
+        )
+    if found.unknown:
+        lines.append(f"  {'vehicles not in training':<26}{len(found.unknown)} of {found.vehicles}")
+    if found.channels:
+        many = f"{len(found.drifted)} of {len(found.channels)} drifted"
+        lines.append(f"  {'channels':<26}{many}; distance in train spreads, and limit:")
+    for item in found.channels[:SHOWN]:
+        mark = "*" if item.drifted else " "
+        name = f"{item.channel} ({item.vehicle_class})"
+        lines.append(f"   {mark} {item.distance:6.2f} {item.limit:6.2f}  {name}")
+    return [*lines, f"  {'retrain':<26}{found.reason}"]
+
+
+def _retrain(stage: "Stage", days: int, force: bool) -> None:
+    """Measure, and run the stages up to ``register`` where that is recommended.
+
+    Raises:
+        ConfigError: ``params.yaml`` does not name the fleet.
+        ServiceError: another retraining of the fleet is running, or see ``_challenge``.
+    """
+    from filelock import FileLock, Timeout
+
+    from amad.config import ConfigError, ServiceError, read_params
+
+    name, settings = stage.fleet.name, stage.settings
+    if name not in read_params(settings.params_file).fleets:
+        raise ConfigError(
+            f"{settings.params_file}: fleets does not name {name}, so dvc has no stages of it; "
+            "add it there"
+        )
+    stage.runs.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(stage.runs / "retrain.lock", timeout=0):
+            found = _measured(stage, days)
+            if found.retrain or force:
+                why = found.reason.removeprefix("yes: ") if found.retrain else "by --force"
+                print(f"fleet {name} is retrained: {why}", flush=True)
+                _challenge(stage, found.model_version)
+            else:
+                print(f"fleet {name} is not retrained: {found.reason.removeprefix('no: ')}")
+    except Timeout:
+        raise ServiceError(f"fleet {name} is being retrained already; wait for that") from None
+
+
+def _challenge(stage: "Stage", champion: str) -> None:
+    """Run the stages and say what the gate decided.
+
+    Raises:
+        ServiceError: a stage failed; it has said why.
+    """
+    from amad.config import ServiceError
+    from amad.scores.receipts import RegistrationReceipt
+
+    name = f"register@{stage.fleet.name}"
+    command = shutil.which("dvc") or str(Path(sys.executable).with_name("dvc"))
+    code = subprocess.run([command, "repro", name], cwd=stage.settings.home).returncode
+    if code:
+        raise ServiceError(
+            f"'dvc repro {name}' ended with code {code}, for the reason that stands above; the "
+            f"champion, version {champion}, goes on scoring"
+        )
+    receipt = RegistrationReceipt.require(stage.folder)
+    print(f"version {receipt.version} is the challenger; {receipt.reasons[-1]}")
+    print(f"version {receipt.champion} is the champion")

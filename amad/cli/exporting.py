@@ -1,0 +1,40 @@
+"""The command ``export``: the published scores and incidents into a database."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from amad.cli.running import FleetsOption, for_each_fleet
+
+if TYPE_CHECKING:
+    from amad.config import Params, Settings
+
+
+def export(
+    context: typer.Context,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="ADDRESS",
+            help="postgresql://user@host/database or sqlite:////path; the password stands in "
+            "AMAD_EXPORT_PASSWORD.",
+        ),
+    ],
+    fleet: FleetsOption = None,
+) -> None:
+    """Bring a database's tables amad_* up to the published incidents and daily scores.
+
+    What is there already is not written again.
+    """
+    from amad.export.database import address_of
+    from amad.export.export import export as write
+
+    url = address_of(to)
+
+    def work(params: "Params", settings: "Settings") -> None:
+        from amad.config import Stage
+
+        print(write(Stage.of(params, settings), url))
+
+    for_each_fleet(context, fleet, work)

@@ -1,0 +1,130 @@
+"""What was found about drift, and whether that is a reason to retrain.
+
+The limits were chosen once, by ``python -m bench.drift``: on healthy days they hardly ever call for
+a retraining, and on a copy of the simulated fleet that has drifted they do.
+"""
+
+from datetime import date
+from typing import ClassVar
+
+from amad.config.wording import count, some
+from amad.telemetry.artifact import Artifact, Entry
+
+LEAST_DISTANCE = 0.25  # a channel that moved less is nowhere far from training
+BEYOND_OWN = 2.0  # and less than this many times what its train days differ by is usual
+DRIFTED_CHANNELS = 0.25  # of the channels of a class: from this share on, retrain
+ABOVE_USUAL = 0.20  # of the scored rows, four times as many as on calibration rows
+UNCOVERED = 0.10  # of the rows
+UNKNOWN = 0.25  # of the vehicles
+
+
+class ChannelDrift(Entry):
+    """A channel of a class: its distance from training, median over the vehicles, and the limit.
+
+    In train spreads; of codes the share of rows with another code.
+    """
+
+    vehicle_class: str
+    channel: str
+    distance: float
+    limit: float
+
+    @property
+    def drifted(self) -> bool:
+        """Is it further away than days of training are from each other?"""
+        return self.distance > self.limit
+
+
+class Drift(Artifact):
+    """How far the last days of a fleet are from those that its champion was trained on.
+
+    newest: date of the fleet's newest row. train, recent: (first, last) date of the days that were
+    compared; recent is None where there are none after training. age_days: from the last train day
+    to the newest. unknown: vehicles without train days. channels: the furthest beyond its limit
+    first. uncovered: share of the recent rows with a value outside what training covered, median
+    over the vehicles. above_usual, moved_threshold: see ``ScoreDrift``; None where the champion has
+    not scored these days. reason: why to retrain, or why not, as a sentence.
+    """
+
+    FILE: ClassVar[str] = "drift.json"
+    REMEDY: ClassVar[str] = "run 'amad drift'"
+
+    fleet: str
+    model_version: str
+    newest: date
+    train: tuple[date, date] | None = None
+    recent: tuple[date, date] | None = None
+    age_days: int = 0
+    vehicles: int = 0
+    unknown: list[str] = []
+    channels: list[ChannelDrift] = []
+    uncovered: float | None = None
+    uncovered_limit: float | None = None
+    above_usual: float | None = None
+    moved_threshold: float | None = None
+    retrain: bool
+    reason: str
+
+    @property
+    def drifted(self) -> list[ChannelDrift]:
+        """The channels that drifted."""
+        return [item for item in self.channels if item.drifted]
+
+
+def decide(found: Drift) -> tuple[bool, str]:
+    """Whether to retrain, and the sentence that says why."""
+    if found.recent is None:
+        return False, "no: there is no day after those that the champion was trained on"
+    reasons = [
+        *_unusual_scores(found),
+        *_drifted_channels(found),
+        *_uncovered_rows(found),
+        *_unknown_vehicles(found),
+    ]
+    if reasons:
+        return True, f"yes: {'; '.join(reasons)}"
+    if not found.channels:
+        return False, "no: too few days or rows to compare"
+    drifted = found.drifted
+    if drifted:
+        names = some([item.channel for item in drifted], 3)
+        return False, (
+            f"no: {count(len(drifted), 'channel')} drifted ({names}), too few of its class, and "
+            "the champion's scores are as usual"
+        )
+    return False, "no: the last days differ from training as train days differ from each other"
+
+
+def _unusual_scores(found: Drift) -> list[str]:
+    if found.above_usual is None or found.above_usual <= ABOVE_USUAL:
+        return []
+    return [
+        f"{found.above_usual:.0%} of the scores are above the usual 95 % quantile, which 5 % "
+        "should be"
+    ]
+
+
+def _drifted_channels(found: Drift) -> list[str]:
+    reasons = []
+    for name in sorted({item.vehicle_class for item in found.channels}):
+        own = [item for item in found.channels if item.vehicle_class == name]
+        drifted = [item for item in own if item.drifted]
+        if len(drifted) >= max(2.0, DRIFTED_CHANNELS * len(own)):
+            channels = some([item.channel for item in drifted], 3)
+            reasons.append(
+                f"{len(drifted)} of {len(own)} channels of class {name} drifted: {channels}"
+            )
+    return reasons
+
+
+def _uncovered_rows(found: Drift) -> list[str]:
+    share, limit = found.uncovered, found.uncovered_limit
+    if share is None or limit is None or share <= limit:
+        return []
+    return [f"{share:.0%} of the rows have a value outside what training covered"]
+
+
+def _unknown_vehicles(found: Drift) -> list[str]:
+    if len(found.unknown) <= UNKNOWN * found.vehicles:
+        return []
+    return [f"{len(found.unknown)} of {count(found.vehicles, 'vehicle')} were not in training"]

@@ -1,0 +1,83 @@
+"""Whether the scores of the last days lie where those of the calibration rows lay.
+
+A twentieth of a vehicle's calibration rows is above the 95 % quantile of its usual scores
+(``OperatingPoint.usual``). Where many more rows of the last days are, the model no longer expects
+what it sees; its threshold has then moved along (``amad.detect.drift``), so there may be no alarm.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from amad.detect.alarms import OperatingPoint
+from amad.detect.drift import TOP, USUAL_SCORES
+from amad.scores import partitions
+
+LEAST_ROWS = 60  # scored rows of a vehicle; fewer say nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreDrift:
+    """Medians over the vehicles.
+
+    above_usual: share of the scored rows above the vehicle's usual 95 % quantile; 0.05 is usual.
+    moved_threshold: by how much the thresholds moved, in score units.
+    """
+
+    above_usual: float
+    moved_threshold: float
+    vehicles: int
+
+
+def score_drift(
+    scores: Iterable[tuple[str, np.ndarray, np.ndarray]], point: OperatingPoint
+) -> ScoreDrift | None:
+    """Compare the scores with the usual ones; None where no vehicle has enough.
+
+    scores: of each vehicle, the scores of its scored rows and the threshold of each.
+    """
+    above, moved = [], []
+    for vehicle, score_T, threshold_T in scores:
+        usual = point.usual.get(vehicle, point.usual.get(""))
+        if usual is None or len(score_T) < LEAST_ROWS:
+            continue
+        above.append(float(np.mean(score_T > usual[round(TOP * USUAL_SCORES) - 1])))
+        moved.append(float(np.mean(threshold_T)) - point.threshold)
+    if not above:
+        return None
+    return ScoreDrift(
+        above_usual=float(np.median(above)),
+        moved_threshold=float(np.median(moved)),
+        vehicles=len(above),
+    )
+
+
+def published_scores(
+    runs: Path, version: str, dates: Sequence[date]
+) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Vehicle, scores and thresholds of the scored rows of those dates that this version scored."""
+    tables = [
+        pq.read_table(
+            partitions.table_file(runs, "scores", version, day),
+            columns=["vehicle", "score", "threshold"],
+            filters=pc.field("status") == "scored",
+            partitioning=None,
+        )
+        for day in dates
+        if partitions.read_manifest(runs, version, day) is not None
+    ]
+    if not tables:
+        return []
+    table = pa.concat_tables(tables)
+    name_T = np.array(table["vehicle"].to_pylist(), object)
+    score_T, threshold_T = table["score"].to_numpy(), table["threshold"].to_numpy()
+    return [
+        (str(name), score_T[name_T == name], threshold_T[name_T == name])
+        for name in sorted(set(name_T.tolist()))
+    ]

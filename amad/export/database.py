@@ -1,0 +1,118 @@
+"""The address of a database, the connection to it, and its errors as sentences.
+
+The address holds no password, because command lines and schedules are seen by others: it stands in
+the environment variable ``AMAD_EXPORT_PASSWORD`` alone (or where PostgreSQL's own client looks for
+it: ``PGPASSWORD``, ``~/.pgpass``).
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import URL, Connection, create_engine, func, insert, inspect, select, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+
+from amad.config import ConfigError, DataError, ServiceError
+from amad.export.tables import ABOUT, FORMAT, METADATA
+
+PASSWORD = "AMAD_EXPORT_PASSWORD"
+DRIVERS = {"postgresql": "postgresql+psycopg", "sqlite": "sqlite"}
+TIMEOUT_SECONDS = 10
+LOCK = 4_116_841_168  # of PostgreSQL's advisory locks; one export at a time writes
+RIGHTS = ("42501", "25006")  # SQLSTATE: insufficient privilege; a read-only server
+
+
+def address_of(to: str) -> URL:
+    """The address as SQLAlchemy takes it.
+
+    Raises:
+        ConfigError: it is no address, of an unknown kind, or holds a password.
+    """
+    try:
+        given = make_url(to)
+    except ArgumentError:
+        raise ConfigError(
+            "--to is no address like postgresql://user@host/database or sqlite:////path/file.db"
+        ) from None
+    if given.password is not None or "password" in given.query:
+        raise ConfigError(
+            f"--to holds a password, which other users of the machine can see; set {PASSWORD} in "
+            "the environment instead"
+        )
+    if given.drivername not in DRIVERS:
+        raise ConfigError(
+            f"--to is of the kind {given.drivername}://; accepted: "
+            f"{', '.join(f'{name}://' for name in DRIVERS)}"
+        )
+    if not given.database:
+        raise ConfigError("--to names no database: postgresql://user@host/DATABASE")
+    url = given.set(drivername=DRIVERS[given.drivername])
+    if given.drivername == "postgresql" and (password := os.environ.get(PASSWORD)):
+        url = url.set(password=password)
+    return url
+
+
+@contextmanager
+def opened(url: URL) -> Iterator[Connection]:
+    """One transaction: all that the body writes is seen at once, or nothing of it.
+
+    The tables are made where there are none.
+
+    Raises:
+        ServiceError: the database does not answer, or gives no right.
+        DataError: its tables are of another format.
+    """
+    postgres = url.get_backend_name() == "postgresql"
+    engine = create_engine(
+        url, connect_args={"connect_timeout": TIMEOUT_SECONDS} if postgres else {}
+    )
+    try:
+        with engine.begin() as connection:
+            if postgres:
+                connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
+                connection.execute(text("SET LOCAL TIME ZONE 'UTC'"))
+            _prepare(connection, url)
+            yield connection
+    except DBAPIError as error:
+        raise ServiceError(_sentence(url, error)) from error
+    finally:
+        engine.dispose()
+
+
+def public(url: URL) -> str:
+    """The address for a message: without driver and password."""
+    bare = URL.create(url.get_backend_name(), url.username, None, url.host, url.port, url.database)
+    return bare.render_as_string()
+
+
+def _prepare(connection: Connection, url: URL) -> None:
+    if not inspect(connection).has_table(ABOUT.name):
+        METADATA.create_all(connection)
+        connection.execute(insert(ABOUT).values(format=FORMAT))
+        return
+    known = connection.execute(select(ABOUT.c.format)).scalar()
+    if known != FORMAT:
+        raise DataError(
+            f"the tables amad_* of {public(url)} have the format {known}, and this version of amad "
+            f"writes {FORMAT}; export into another database, or drop these tables: they are made "
+            "anew from the published scores"
+        )
+
+
+def _sentence(url: URL, error: DBAPIError) -> str:
+    why = " ".join(str(error.orig).split())
+    if url.password:
+        why = why.replace(str(url.password), "***")
+    where = public(url)
+    if getattr(error.orig, "sqlstate", None) in RIGHTS or "readonly database" in why:
+        return (
+            f"{where}: no right to write there ({why}); give the user CREATE on the schema once, "
+            "and SELECT, INSERT, UPDATE, DELETE on the tables amad_*"
+        )
+    if isinstance(error, OperationalError):
+        return (
+            f"{where} does not answer or lets nobody in ({why}); run 'amad export' again once it "
+            f"does, or mend the address or {PASSWORD}"
+        )
+    return f"{where} refused what was written ({why})"

@@ -1,0 +1,120 @@
+"""Brings the tables of a database up to what is published of a fleet.
+
+Dates whose partition has changed since the last export are replaced: their vehicle-days are deleted
+and inserted in one transaction. Incidents are compared one by one. An incident of the database that
+is no longer published, although the dates on which it began and ended are, is marked as withdrawn.
+What `amad prune` removed stays in the database.
+"""
+
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, bindparam, delete, insert, select, update
+
+from amad.config import Stage
+from amad.config.wording import count
+from amad.export.database import opened, public
+from amad.export.rows import Row, dates_of, first_date, incident_row, vehicle_days
+from amad.export.tables import DATES, INCIDENTS, VEHICLE_DAYS
+from amad.notify.published import read_window
+from amad.scores.job_log import job_logs
+
+ALL_DAYS = 1 << 20
+
+
+@dataclass(slots=True, kw_only=True)
+class Exported:
+    """What an export changed. dates: those that were written; incidents: by what became of them."""
+
+    fleet: str
+    where: str
+    dates: list[date] = field(default_factory=list)
+    vehicle_days: int = 0
+    new: int = 0
+    changed: int = 0
+    withdrawn: int = 0
+
+    def __str__(self) -> str:
+        incidents = [(self.new, "new"), (self.changed, "changed"), (self.withdrawn, "withdrawn")]
+        told = [f"{number} {word}" for number, word in incidents if number]
+        if not self.dates and not told:
+            return f"fleet {self.fleet}: {self.where} is up to date"
+        return (
+            f"fleet {self.fleet}: {count(len(self.dates), 'date')} with "
+            f"{count(self.vehicle_days, 'vehicle-day')} written to {self.where}; incidents: "
+            f"{', '.join(told) or 'none changed'}"
+        )
+
+
+def export(stage: Stage, url: URL) -> Exported:
+    """Write what is new or changed; the same call again writes nothing.
+
+    Raises:
+        ServiceError: the database does not answer, or gives no right.
+        DataError: its tables are of another format, or a published file is damaged.
+    """
+    name, runs = stage.fleet.name, stage.runs
+    versions = [job.model_version for job in job_logs(runs)[0] if job.model_version]
+    window = read_window(runs, versions[-1] if versions else None, ALL_DAYS)
+    done = Exported(fleet=name, where=public(url))
+    current = [incident_row(name, item) for item in window.incidents.values()]
+    with opened(url) as connection:
+        _dates(connection, runs, name, dates_of(runs, name, window), done)
+        _incidents(connection, name, current, set(window.dates), done)
+    return done
+
+
+def _dates(connection: Connection, runs: Path, fleet: str, dates: list, done: Exported) -> None:
+    columns = select(DATES.c.date, DATES.c.sha256).where(DATES.c.fleet == fleet)
+    known = {day: sha256 for day, sha256 in connection.execute(columns)}
+    for item in dates:
+        day = item.row["date"]
+        if known.get(day) == item.row["sha256"]:
+            continue
+        rows = vehicle_days(runs, item)
+        for table, own in ((VEHICLE_DAYS, rows), (DATES, [item.row])):
+            here = (table.c.fleet == fleet) & (table.c.date == day)
+            connection.execute(delete(table).where(here))
+            if own:
+                connection.execute(insert(table), own)
+        done.dates.append(day)
+        done.vehicle_days += len(rows)
+
+
+def _incidents(
+    connection: Connection, fleet: str, current: list[Row], published: set[date], done: Exported
+) -> None:
+    """current: all that are published, of the dates ``published``."""
+    columns = select(INCIDENTS).where(INCIDENTS.c.fleet == fleet)
+    known = {row["incident_id"]: dict(row) for row in connection.execute(columns).mappings()}
+    for row in current:
+        before = known.pop(row["incident_id"], None)
+        if before is not None and first_date(before) not in published:
+            row["start_at"] = before["start_at"]  # the date on which it began was removed since
+        if before is None:
+            connection.execute(insert(INCIDENTS), [row])
+            done.new += 1
+        elif _plain(before) != _plain(row):
+            key = INCIDENTS.c.incident_id == row["incident_id"]
+            connection.execute(update(INCIDENTS).where(key).values(row))
+            done.changed += 1
+    gone = [
+        row
+        for row in known.values()
+        if not row["withdrawn"] and {first_date(row), row["last_date"]} <= published
+    ]
+    if gone:
+        key = INCIDENTS.c.incident_id == bindparam("gone")
+        marked = update(INCIDENTS).where(key).values(withdrawn=True, ongoing=False)
+        connection.execute(marked, [{"gone": row["incident_id"]} for row in gone])
+        done.withdrawn += len(gone)
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    """For a comparison: SQLite keeps no zone, and PostgreSQL gives its own."""
+    return {
+        name: value.replace(tzinfo=None) if hasattr(value, "tzinfo") else value
+        for name, value in row.items()
+    }

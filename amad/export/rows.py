@@ -1,0 +1,119 @@
+"""The rows of the tables, from the published partitions of a fleet."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from amad.config.digest import json_digest
+from amad.notify.published import Published, Window
+from amad.scores import partitions
+from amad.scores.partition_manifest import PartitionManifest
+
+Row = dict[str, Any]
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportedDate:
+    """A published date. row: of ``amad_dates``."""
+
+    row: Row
+    manifest: PartitionManifest
+
+
+def dates_of(runs: Path, fleet: str, window: Window) -> list[ExportedDate]:
+    """The published dates, in order; of a date that was changed since, nothing."""
+    found = []
+    for day in sorted(window.dates):
+        manifest = partitions.read_manifest(runs, window.versions[day], day)
+        if manifest is None:
+            continue
+        row = {
+            "fleet": fleet,
+            "date": day,
+            "model_version": int(manifest.model_version),
+            "detector": manifest.detector,
+            "sha256": json_digest(manifest.content()),
+        }
+        found.append(ExportedDate(row=row, manifest=manifest))
+    return found
+
+
+def vehicle_days(runs: Path, exported: ExportedDate) -> list[Row]:
+    """The rows of ``amad_vehicle_days`` of one date, sorted by vehicle."""
+    manifest, day = exported.manifest, exported.manifest.date
+    version = manifest.model_version
+    file = partitions.table_file(runs, "scores", version, day)
+    columns = ["vehicle", "score", "alarm", "status"]
+    table = pq.read_table(file, columns=columns, partitioning=None)
+    scored = pc.cast(pc.equal(table["status"], "scored"), pa.int64())
+    table = table.append_column("scored", scored)
+    table = table.set_column(2, "alarm", pc.cast(table["alarm"], pa.int64()))
+    totals = table.group_by("vehicle").aggregate(
+        [("status", "count"), ("scored", "sum"), ("alarm", "sum"), ("score", "max")]
+    )
+    own = {row["vehicle"]: row for row in totals.to_pylist()}
+    file = partitions.table_file(runs, "incidents", version, day)
+    parts: dict[str, list[Row]] = {}
+    for part in pq.read_table(
+        file, columns=["vehicle", "severity", "level"], partitioning=None
+    ).to_pylist():
+        parts.setdefault(part["vehicle"], []).append(part)
+    nothing = {"status_count": 0, "scored_sum": 0, "alarm_sum": 0, "score_max": None}
+    rows = []
+    for vehicle in sorted(manifest.vehicles):
+        found = own.get(vehicle, nothing)
+        worst = max(parts.get(vehicle, []), key=lambda part: part["severity"], default=None)
+        rows.append(
+            {
+                "fleet": exported.row["fleet"],
+                "date": day,
+                "vehicle": vehicle,
+                "rows": found["status_count"],
+                "scored": found["scored_sum"],
+                "alarms": found["alarm_sum"],
+                "incidents": len(parts.get(vehicle, [])),
+                "highest_score": found["score_max"],
+                "severity": worst and worst["severity"],
+                "level": worst and worst["level"],
+                "quarantined": vehicle in manifest.quarantined,
+                "model_version": int(version),
+            }
+        )
+    return rows
+
+
+def incident_row(fleet: str, published: Published) -> Row:
+    """The row of ``amad_incidents`` of an incident as it is published now."""
+    item = published.incident
+    copied = (
+        "incident_id", "vehicle", "vehicle_class", "peak_score", "threshold", "severity", "level",
+        "type", "alarm_rows", "deviation", "partner",
+    )  # fmt: skip
+    return {name: getattr(item, name) for name in copied} | {
+        "fleet": fleet,
+        "start_at": _moment(item.start),
+        "end_at": _moment(item.end),
+        "peak_at": _moment(item.peak),
+        "channels": list(item.channels),
+        "shares": list(item.shares),
+        "last_date": published.last,
+        "ongoing": published.ongoing,
+        "withdrawn": False,
+        "model_version": int(published.model_version),
+    }
+
+
+def first_date(row: Row) -> date:
+    """The date (UTC) on which an incident began, of a row that was read or made."""
+    start = row["start_at"]
+    return (start.astimezone(UTC) if start.tzinfo else start).date()
+
+
+def _moment(us: int) -> datetime:
+    return EPOCH + timedelta(microseconds=us)

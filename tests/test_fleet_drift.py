@@ -1,0 +1,201 @@
+"""``amad drift`` and ``amad retrain``: seldom on healthy days, and surely on days that drifted."""
+
+import json
+from datetime import date, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+import scoring_kit
+from filelock import FileLock
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from prometheus_client import generate_latest
+from scipy.stats import wasserstein_distance
+from scoring_kit import FLEET, NIGHTS, START, VEHICLES, night, refresh, run_job, validated
+
+from amad.cli.__main__ import run
+from amad.config import Stage, load_fleet
+from amad.detect.alarms import OperatingPoint
+from amad.drift.distance import MOST, Sample, distance, share_moved
+from amad.drift.findings import ChannelDrift, Drift, decide
+from amad.drift.inputs import Periods
+from amad.drift.measure import measure
+from amad.drift.scores import score_drift
+from amad.notify.metrics import job_metrics
+from amad.notify.published import read_window
+
+TEST_START = START + timedelta(days=4)
+POINT = OperatingPoint(threshold=5.0, budget=1.0, vehicle_days=9.0, tail_level=3.0, tail_rate=1.0)
+FLOATS = arrays(np.float64, st.integers(1, 50), elements=st.floats(-1e3, 1e3))
+
+
+@given(FLOATS, FLOATS)
+def test_the_distance_of_few_values_is_that_of_scipy_in_train_spreads(one, other):
+    found = distance(Sample.of(one, coded=False), Sample.of(other, coded=False), 0.0)
+    away = wasserstein_distance(one, other)
+    if away > 1e-3 and other.std() > 1e-3:
+        assert found == pytest.approx(min(away / other.std(), MOST), rel=1e-6)
+
+
+def test_quantiles_of_many_values_keep_the_distance():
+    rng = np.random.default_rng(0)
+    train, recent = rng.normal(3, 2, 50_000), rng.normal(4, 2, 50_000)
+    found = distance(Sample.of(recent, coded=False), Sample.of(train, coded=False), 0.0)
+    assert found == pytest.approx(wasserstein_distance(recent, train) / train.std(), rel=0.02)
+    assert found == pytest.approx(0.5, abs=0.03)
+
+
+def test_a_channel_that_never_moved_has_drifted_as_soon_as_it_moves():
+    still = Sample.of(np.full(500, 7.0), coded=False)
+    assert distance(still, still, 0.0) == 0.0
+    assert distance(Sample.of(np.full(500, 7.5), coded=False), still, 0.0) == MOST
+    assert distance(Sample.of(np.full(500, 7.5), coded=False), still, 100.0) == 0.5
+
+
+def test_codes_have_no_distance_but_a_share_of_rows_that_moved():
+    train = Sample.of(np.array([1.0, 1, 1, 9]), coded=True)
+    assert share_moved(Sample.of(np.array([9.0, 1, 1, 1]), coded=True), train) == 0.0
+    assert share_moved(Sample.of(np.array([9.0, 9, 1, 1]), coded=True), train) == 0.25
+    assert share_moved(Sample.of(np.array([4.0]), coded=True), train) == 1.0
+
+
+def test_the_train_days_are_cut_into_blocks_as_long_as_the_last_days():
+    days = [date(2026, 1, 1) + timedelta(days=n) for n in range(30)]
+    periods = Periods.of(days, days[23], 7)
+    assert periods.recent == (days[23], days[29])
+    assert periods.blocks == ((days[0], days[6]), (days[7], days[13]), (days[14], days[22]))
+    assert len(Periods.of(days[:26], days[23], 7).blocks) == 7  # three nights since
+    assert Periods.of(days, days[5], 7).blocks == ((days[0], days[1]), (days[2], days[4]))
+    assert Periods.of(days[:3], days[3], 7).recent is None
+
+
+def test_scores_are_compared_with_the_usual_ones_of_their_vehicle():
+    point = OperatingPoint(
+        **{f: getattr(POINT, f) for f in ("threshold", "budget", "vehicle_days", "tail_level",
+                                          "tail_rate")},
+        usual={"": tuple(np.arange(1, 101) / 100), "a": tuple(np.arange(1, 101) / 10)},
+    )  # fmt: skip
+    score_T = np.linspace(0.0, 2.0, 1000)
+    found = score_drift([("a", score_T, np.full(1000, 5.5)), ("b", score_T[:10], score_T)], point)
+    assert found is not None and found.vehicles == 1
+    assert (found.above_usual, found.moved_threshold) == (0.0, 0.5)
+    found = score_drift([("new", score_T, np.full(1000, 5.0))], point)
+    assert found is not None and found.above_usual == pytest.approx(0.525)
+    assert score_drift([], point) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "retrain", "words"),
+    [
+        ({}, False, "as train days differ from each other"),
+        ({"above_usual": 0.5}, True, "50% of the scores are above the usual 95 % quantile"),
+        ({"uncovered": 0.3}, True, "30% of the rows have a value outside"),
+        ({"unknown": ["x", "y"]}, True, "2 of 4 vehicles were not in training"),
+        ({"drift": 1}, False, "1 channel drifted (c0), too few of its class"),
+        ({"drift": 2}, True, "2 of 8 channels of class all drifted: c0, c1"),
+        ({"recent": None}, False, "no day after those"),
+    ],
+)
+def test_the_recommendation_says_why(changes, retrain, words):
+    drifted = changes.pop("drift", 0)
+    found = Drift(
+        fleet="f", model_version="1", newest=START, retrain=False, reason="", vehicles=4,
+        recent=(START, START), uncovered=0.0, uncovered_limit=0.1, above_usual=0.05,
+        channels=[
+            ChannelDrift(vehicle_class="all", channel=f"c{c}", limit=0.25,
+                         distance=1.0 if c < drifted else 0.1)
+            for c in range(8)
+        ],
+    ).model_copy(update=changes)  # fmt: skip
+    found_retrain, reason = decide(found)
+    assert found_retrain == retrain and words in reason
+
+
+def more_nights(fleet, settings, nights: int, shift: float = 0.0) -> None:
+    """Nights after those of the kit, on which speed and torque lie ``shift`` higher."""
+    folder = settings.data_dir / FLEET
+    for n in range(NIGHTS, NIGHTS + nights):
+        for vehicle in VEHICLES:
+            table = night(START + timedelta(days=n), vehicle)
+            for name in ("speed", "torque"):
+                at = table.schema.get_field_index(name)
+                table = table.set_column(at, name, pc.add(table[name], pa.scalar(shift)))
+            pq.write_table(table, folder / f"more-{n}-{vehicle}.parquet")
+    refresh(fleet, settings)
+    validated(fleet, settings)
+
+
+def found_by(fleet, settings, **options) -> Drift:
+    stage = Stage(fleet=fleet, settings=settings, params=scoring_kit.kit_params())
+    values = {"version": "1", "test_start": TEST_START, "point": POINT, "days": 7} | options
+    return measure(stage, **values)
+
+
+def test_healthy_nights_have_not_drifted_and_shifted_ones_have(tmp_path):
+    fleet, settings = scoring_kit.make_lake(tmp_path / "home")
+    more_nights(fleet, settings, 2)
+    healthy = found_by(fleet, settings)
+    assert not healthy.retrain and not healthy.drifted, healthy.reason
+    assert healthy.train == (START, TEST_START - timedelta(days=1))
+    assert healthy.recent == (TEST_START, START + timedelta(days=NIGHTS + 2))
+    assert healthy.age_days == NIGHTS - 1 and healthy.vehicles == 3 and not healthy.unknown
+    assert {(c.vehicle_class, c.channel) for c in healthy.channels} == {
+        *(("a", name) for name in ("speed", "torque", "heat")),
+        *(("b", name) for name in ("speed", "torque", "heat", "charge")),
+    }
+    assert healthy == found_by(fleet, settings)
+
+    more_nights(fleet, settings, 6, shift=40.0)
+    drifted = found_by(fleet, settings, days=3)
+    assert drifted.retrain
+    assert "2 of 3 channels of class a drifted" in drifted.reason
+    assert {c.channel for c in drifted.drifted} == {"speed", "torque"}
+    (speed,) = (c for c in drifted.drifted if (c.channel, c.vehicle_class) == ("speed", "a"))
+    assert speed.distance == pytest.approx(40 / 22.4, rel=0.05)  # the spread of the kit's waves
+
+    validated(fleet, settings, tuple((v, d) for v in VEHICLES for d in _last(3)))
+    assert not found_by(fleet, settings, days=3).retrain  # quarantined days do not count
+
+
+def _last(days: int) -> list[date]:
+    end = START + timedelta(days=NIGHTS + 6)
+    return [end - timedelta(days=n) for n in range(days)]
+
+
+@pytest.mark.slow
+def test_drift_and_retrain_on_a_champion(place, monkeypatch, capsys):
+    """With a real registry and scored nights; a fleet that has not drifted is not retrained."""
+    fleet, settings = place
+    monkeypatch.setenv("AMAD_HOME", str(settings.home))
+    monkeypatch.setenv("AMAD_DATA_DIR", str(settings.data_dir))
+    (settings.home / "params.yaml").write_text(f"fleets: [{FLEET}]\n", encoding="utf-8")
+    run_job(fleet, settings)
+    capsys.readouterr()
+    assert run(["drift"]) == 0
+    table = capsys.readouterr().out
+    assert "scores above usual 95 %" in table and "  retrain " in table
+    assert run(["drift", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    kept = Drift.require(settings.runs_dir(FLEET))
+    assert told["retrain"] is kept.retrain is False and told["model_version"] == "1"
+    assert 0.0 <= kept.above_usual < 0.2
+
+    stage = Stage(fleet=fleet, settings=settings, params=scoring_kit.kit_params())
+    figures = job_metrics(stage, [], read_window(stage.runs, "1"), {}, True)
+    text = generate_latest(figures).decode()
+    assert 'amad_retrain{fleet="nights"} 0.0' in text
+    assert f'amad_model_age_days{{fleet="nights"}} {float(kept.age_days)}' in text
+
+    assert run(["retrain"]) == 0
+    assert "fleet nights is not retrained: " in capsys.readouterr().out
+    with FileLock(stage.runs / "retrain.lock"):
+        assert run(["retrain"]) == 4
+    assert "is being retrained already" in capsys.readouterr().err
+    (settings.home / "params.yaml").write_text("fleets: [demo]\n", encoding="utf-8")
+    assert run(["retrain", "-f", FLEET]) == 2
+    assert "fleets does not name nights" in capsys.readouterr().err
+    assert load_fleet(FLEET, settings).name == FLEET
