@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 
 from amad.config import Settings, load_cluster, load_fleet
 from amad.detect.storage import detector_digest, load_detector
-from amad.engines.score.fleet_scoring import Model, score_days
+from amad.engines.score.date_scoring import Model, score_days
 from amad.engines.score.lake_snapshot import Snapshot
-from amad.engines.score.scoring_plan import Plan
+from amad.engines.score.scoring_plan import ASKED, Plan
 from amad.engines.shared.environment import quiet
 from amad.scores.checksums import Checksums
 from amad.telemetry.lake import Lake
@@ -25,7 +25,7 @@ from bench.facts import machine_facts, write_result
 
 def measure(snapshot: Snapshot, model: Model, engine: str, profile) -> dict:
     """Seconds of one job over every date, with the engine's start, and a hash of its output."""
-    plan = Plan(days=snapshot.dates())
+    plan = Plan(days=dict.fromkeys(snapshot.dates(), ASKED))
     with TemporaryDirectory() as folder:
         runs = Path(folder)
         started, busy = time.perf_counter(), time.process_time()

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = [
     "init", "simulate", "ingest", "validate", "prepare", "tune", "train", "evaluate", "register",
     "promote", "rollback", "score", "report", "notify", "feedback", "export", "drift", "retrain",
-    "prune", "doctor", "summary",
+    "prune", "doctor", "summary", "status",
 ]  # fmt: skip
 HEAVY = ["torch", "ray", "mlflow", "great_expectations", "pandas", "pyarrow", "numpy"]
 STAGES = [name for name in COMMANDS if (ROOT / "pipelines" / f"{name}.py").is_file()]
@@ -163,7 +163,8 @@ def test_score_takes_a_date_a_range_or_what_is_new(arguments, first, last, home,
         (["score", "--date", "yesterday"], "yesterday"),
         (["score", "--date", "2026-01-01", "--to", "2026-01-02"], "--from and --to"),
         (["score", "--from", "2026-01-02", "--to", "2026-01-01"], "before"),
-        (["score", "--from", "2026-01-02"], "belong together"),
+        (["score", "--to", "2026-01-02"], "--to needs --from"),
+        (["score", "--vehicle", "a-1"], "say which dates"),
         (["score", "--engine", "spark"], "'process'"),
         (["promote", "--force"], "--reason"),
         (["simulate", "--days", "0"], "--days"),

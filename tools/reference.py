@@ -13,6 +13,7 @@ import inspect
 import re
 import sys
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -140,6 +141,8 @@ def _type(field: FieldInfo) -> str:
 def _name(annotation: Any) -> str:
     """A type in the words of somebody who writes YAML."""
     origin, arguments = get_origin(annotation), get_args(annotation)
+    if inspect.isclass(annotation) and issubclass(annotation, StrEnum):
+        return ", ".join(f"`{item}`" for item in annotation)
     if origin is Literal:
         return ", ".join(f"`{choice}`" for choice in arguments)
     if origin is Annotated:

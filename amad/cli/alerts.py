@@ -9,6 +9,8 @@ from amad.cli.error_sentences import complain
 from amad.cli.running import for_each_fleet, load
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from amad.config import Params, Settings
     from amad.engines.score.scoring_plan import ScoringRequest
     from amad.scores.feedback import Verdict
@@ -19,8 +21,12 @@ def score(
     fleets: list[str] | None,
     cluster: str | None,
     request: "ScoringRequest",
+    then: "Callable[[Params, Settings, bool], None]" = lambda params, settings, scored: None,
 ) -> None:
     """Score each fleet and tell its sinks what changed, also after a job that did only a part.
+
+    then: called after a fleet's job went well, before its sinks are told, with whether there was a
+    champion to score.
 
     If scoring and telling both fail, the error of scoring decides the exit code.
     """
@@ -37,6 +43,7 @@ def score(
             except NotifyError as error:
                 complain(str(error))
             raise
+        then(params, settings, receipt.no_champion is None)
         # A night in which no champion scored is no error, but nobody may think that all is watched.
         _tell(params, settings, well=receipt.no_champion is None)
 

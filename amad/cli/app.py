@@ -20,11 +20,14 @@ from amad.cli.running import (
     run_stage,
     settings_of,
 )
+from amad.cli.scoring import FailOn
 
 EXIT_CODES = """Exit codes: 0 done · 1 a bug in amad (add --debug) · 2 a wrong command, fleet file,
 params.yaml or profile · 3 data missing or against its contract · 4 the tracking store, registry
-or cluster does not answer · 5 the promotion gate refused · 6 a check of doctor failed ·
-7 all is done, but somebody could not be told · 130 interrupted"""
+or cluster does not answer · 5 the promotion gate refused · 6 doctor or status found
+something to mend · 7 all is done, but somebody could not be told · 8 partly done: some vehicles or
+dates could not be scored · 9 done, and --fail-on found critical incidents · 10 done, and --fail-on
+found nothing new · 130 interrupted"""
 
 UNHEALTHY = 6
 
@@ -121,7 +124,13 @@ def score(
     context: typer.Context,
     date: DateOption = None,
     from_: Annotated[date | None, typer.Option("--from", help="First date.", **DAY)] = None,
-    to: Annotated[date | None, typer.Option("--to", help="Last date.", **DAY)] = None,
+    to: Annotated[
+        date | None, typer.Option("--to", help="Last date; default: the lake's.", **DAY)
+    ] = None,
+    vehicle: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="Score only these again; the others stay as published."),
+    ] = None,
     engine: Annotated[
         Literal["auto", "process", "ray"] | None,
         typer.Option(help="In this process or over Ray Data; default: the profile's."),
@@ -130,6 +139,13 @@ def score(
         bool,
         typer.Option("--force", help="Even if published vehicles can no longer be scored."),
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be scored and why; change nothing.")
+    ] = False,
+    fail_on: Annotated[
+        list[FailOn] | None,
+        typer.Option(help="End with code 9 or 10 if the job, done, found this; else with 0."),
+    ] = None,
     fleet: FleetsOption = None,
     cluster: ClusterOption = None,
 ) -> None:
@@ -138,22 +154,12 @@ def score(
     The champion of the fleet scores. The same date scored again gives the same bytes. Then the
     sinks of conf/notify/ are told what changed.
     """
-    if date and (from_ or to):
-        raise typer.BadParameter("give --date, or --from and --to, not both.")
-    if bool(from_) != bool(to):
-        raise typer.BadParameter("--from and --to belong together.")
-    if from_ and to and to < from_:
-        raise typer.BadParameter(f"--to {to} is before --from {from_}.")
-    if force and not (date or from_):
-        raise typer.BadParameter("--force needs --date, or --from and --to: say which dates.")
-    from amad.cli import alerts
-    from amad.engines.score.scoring_plan import ScoringRequest
+    from amad.cli import scoring
 
-    first, last = date or from_, date or to
-    request = ScoringRequest(
-        dates=(first, last) if first and last else None, engine=engine, force=force
-    )
-    alerts.score(context, fleet, cluster, request)
+    scoring.score(
+        context, fleet, cluster, date=date, first=from_, last=to, vehicles=vehicle or [],
+        engine=engine, force=force, dry_run=dry_run, fail_on=fail_on or [],
+    )  # fmt: skip
 
 
 @app.command(rich_help_panel=DAILY)
@@ -272,6 +278,24 @@ def summary(context: typer.Context, fleet: FleetOption = None) -> None:
     from amad.cli.pipeline_summary import lines
 
     print("\n".join(lines(load(context, fleet))))
+
+
+@app.command(rich_help_panel=LOOK)
+def status(
+    context: typer.Context,
+    days: Annotated[int, typer.Option(min=1, help="The newest dates that are shown.")] = 14,
+    json: Annotated[bool, typer.Option("--json", help="For a monitor.")] = False,
+    fleet: FleetsOption = None,
+    cluster: ClusterOption = None,
+) -> None:
+    """Show per date what is scored, what is open and why, and how far the input lies behind.
+
+    Everything that is open is shown, however old. It only reads.
+    """
+    from amad.cli import ledger
+
+    if not ledger.show(context, fleet, cluster, days=days, json=json):
+        raise typer.Exit(UNHEALTHY)
 
 
 @app.command(rich_help_panel=LOOK)

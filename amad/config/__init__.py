@@ -8,6 +8,7 @@ from amad.config.errors import (
     GateError,
     InterruptionError,
     NotifyError,
+    PartlyDoneError,
     ServiceError,
     usable_error,
 )
@@ -18,6 +19,6 @@ from amad.config.stage import Stage
 
 __all__ = [
     "AmadError", "Channel", "ClusterProfile", "ConfigError", "DataError", "Fleet", "GateError",
-    "InterruptionError", "NotifyError", "Params", "ServiceError", "Settings", "Stage",
-    "load_cluster", "load_fleet", "load_params", "read_params", "usable_error",
+    "InterruptionError", "NotifyError", "Params", "PartlyDoneError", "ServiceError", "Settings",
+    "Stage", "load_cluster", "load_fleet", "load_params", "read_params", "usable_error",
 ]  # fmt: skip

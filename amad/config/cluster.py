@@ -58,6 +58,8 @@ class ClusterProfile(Strict):
     """What scores: this process, or Ray Data; `auto` decides by `ray_min_vehicle_days`"""
     ray_min_vehicle_days: int = Field(500, ge=1)
     """Number of vehicle-days from which Ray Data scores"""
+    allowed_lateness_hours: float = Field(0, ge=0, le=8760)
+    """A date is over once the lake has a row this long after its end; scores do not wait for it"""
 
     @model_validator(mode="before")
     @classmethod

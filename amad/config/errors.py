@@ -39,6 +39,12 @@ class DataError(AmadError):
     exit_code = 3
 
 
+class PartlyDoneError(DataError):
+    """Some vehicles or dates could not be scored; all the others are done and published."""
+
+    exit_code = 8
+
+
 class ServiceError(AmadError):
     """The tracking store, the registry or the cluster does not answer or lacks what was asked."""
 

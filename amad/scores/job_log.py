@@ -41,6 +41,13 @@ class Failed(BaseModel):
     reason: str
 
 
+class Attempt(BaseModel):
+    """A date that a job began to score. seconds: how long it took; None if it was not finished."""
+
+    date: Day
+    seconds: float | None = None
+
+
 class Refused(BaseModel):
     """A date of which nothing new was published, with the vehicles that are the reason."""
 
@@ -54,14 +61,15 @@ class JobLog(Artifact):
 
     status: ``running``, ``done``, ``failed`` (with the error) or ``killed`` (by a signal, or the
     process ended without writing its status). test_start: the first date that is scored without
-    being asked for. detector: its digest. alarm_budget: incidents per vehicle-day that the
-    threshold promises. dates: those published. rows, scored, alarms, incidents, vehicle_days: sums
-    over these dates; so are ``unscored`` (rows by status), ``made_null`` (values by channel) and
-    ``unseen`` (rows by channel and code). quarantined: vehicle-days. unmeasured: channels without a
-    value, by vehicle. health: what the fleet lacks, by kind. told: the sentences that were printed
-    about dates. uncopied: why finished dates could not be copied to ``publish_to`` of the profile.
-    sinks: by sink, what became of telling it what changed; empty where nobody is told. hushed: by
-    id, incidents of which nobody is told, and why.
+    being asked for. vehicles: those that alone were scored again; empty for all. detector: its
+    digest. alarm_budget: incidents per vehicle-day that the threshold promises. dates: those
+    published. attempts: those begun, published or not. rows, scored, alarms, incidents,
+    vehicle_days: sums over the dates published; so are ``unscored`` (rows by status), ``made_null``
+    (values by channel) and ``unseen`` (rows by channel and code). quarantined: vehicle-days.
+    unmeasured: channels without a value, by vehicle. health: what the fleet lacks, by kind. told:
+    the sentences that were printed about dates. uncopied: why finished dates could not be copied to
+    ``publish_to`` of the profile. sinks: by sink, what became of telling it what changed; empty
+    where nobody is told. hushed: by id, incidents of which nobody is told, and why.
     """
 
     model_config = ConfigDict(frozen=False)
@@ -79,11 +87,13 @@ class JobLog(Artifact):
     error: str | None = None
     model_version: Annotated[str, StringConstraints(pattern=r"^\d+$")] | None = None
     test_start: Day | None = None
+    vehicles: list[str] = []
     threshold: float | None = None
     detector: str = ""
     alarm_budget: float | None = None
     engine: str | None = None
     dates: list[Day]
+    attempts: list[Attempt] = []
     rows: int = 0
     scored: int = 0
     alarms: int = 0
@@ -179,6 +189,15 @@ def scoring_lock(runs: Path, fleet: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def lock_is_free(runs: Path) -> bool:
+    """Is the fleet's scoring lock free? Then no job of it is running."""
+    try:
+        with FileLock(runs / "scoring.lock", timeout=0):
+            return True
+    except Timeout:
+        return False
 
 
 def save(runs: Path, log: JobLog) -> None:

@@ -5,9 +5,20 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
-from amad.telemetry.artifact import Artifact
+from amad.telemetry.artifact import Artifact, Entry
 
 Day = date
+
+
+class VehiclePart(Entry):
+    """What the rows of one vehicle were made of.
+
+    inputs: as in ``VehicleDay``. made_null, unseen: its share of those of the whole date.
+    """
+
+    inputs: str
+    made_null: dict[str, int] = {}
+    unseen: dict[str, int] = {}
 
 
 class Provenance(BaseModel):
@@ -17,7 +28,8 @@ class Provenance(BaseModel):
     incident may go on in a row at most this long after its end. inputs: digest of the vehicle-days.
     carried: digest of the incidents that were still open at the end of the day before. made_null:
     impossible values that were taken as null, by channel. unmeasured: channels without a value, by
-    vehicle. unseen: rows with a code that no train row had, by channel and code.
+    vehicle. unseen: rows with a code that no train row had, by channel and code. parts: the same
+    by vehicle; earlier releases of amad did not write it.
     """
 
     detector: str
@@ -28,6 +40,7 @@ class Provenance(BaseModel):
     made_null: dict[str, int]
     unmeasured: dict[str, list[str]]
     unseen: dict[str, int] = {}
+    parts: dict[str, VehiclePart] = {}
 
 
 class PartitionManifest(Provenance, Artifact):

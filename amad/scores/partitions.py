@@ -178,7 +178,7 @@ def publish(
             sha256=files["part.parquet"],
             files=files,
             **counts,
-            **provenance.model_dump(),
+            **provenance.model_dump(exclude_unset=True),
         )
         manifest.write(stage)
     return manifest
@@ -213,6 +213,13 @@ def open_incidents(
     table = pq.read_table(table_file(runs, "incidents", version, day), partitioning=None)
     end = day_bounds(day)[1]
     return {i.vehicle: i for i in incidents_in(table) if i.end + gap_us >= end}
+
+
+def incidents_of_date(runs: Path, version: str, day: date) -> list[Incident]:
+    """The incidents that a version found on a date."""
+    return incidents_in(
+        pq.read_table(table_file(runs, "incidents", version, day), partitioning=None)
+    )
 
 
 def incidents_in(table: pa.Table) -> list[Incident]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from amad.cli.doctor.check import Finding, fail, ok, warn
 from amad.config import Stage
 from amad.config.wording import count, some
-from amad.scores.job_log import job_logs
+from amad.scores.job_log import job_logs, lock_is_free
 from amad.scores.receipts import ScoringReceipt
 
 NIGHTLY = timedelta(hours=36)  # a nightly job that has not run for longer has missed a night
@@ -35,7 +35,7 @@ def last_scoring(stage: Stage) -> Finding:
     schedule = "look at its log: journalctl -u 'amad-score@*', runs/nightly.log or the RayJob's"
     if last.status == "failed":
         return fail(f"job {last.id} failed: {last.error}", schedule)
-    if last.status == "killed" or (last.status == "running" and _is_free(runs)):
+    if last.status == "killed" or (last.status == "running" and lock_is_free(runs)):
         return fail(
             f"job {last.id} on {last.host} was killed",
             f"run 'amad score': it continues where that one stopped; {schedule}",
@@ -134,17 +134,6 @@ def _is_json(path: Path) -> bool:
     except json.JSONDecodeError:
         return False
     return True
-
-
-def _is_free(runs: Path) -> bool:
-    """Is the scoring lock free? Then no job is running."""
-    from filelock import FileLock, Timeout
-
-    try:
-        with FileLock(runs / "scoring.lock", timeout=0):
-            return True
-    except Timeout:
-        return False
 
 
 def _ago(age: timedelta) -> str:

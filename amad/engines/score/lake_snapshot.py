@@ -6,14 +6,16 @@ of the day before that continues over midnight has changed. It is also stale whe
 has changed. Another champion alone makes no partition stale.
 """
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
+from functools import cached_property
 from pathlib import Path
 
 from amad.config import DataError, Fleet, Stage
 from amad.config.console import say
 from amad.config.digest import json_digest
-from amad.config.wording import count
+from amad.config.wording import count, some
 from amad.detect.daily import day_bounds
 from amad.scores import partitions
 from amad.scores.checksums import Checksums
@@ -26,22 +28,36 @@ from amad.telemetry.schemas import PROFILE, QUARANTINE
 from amad.telemetry.validation import Validation
 
 Day = tuple[str, date]  # vehicle, date
+DAMAGED = "its files are damaged or missing"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """The lake at the start of a job. parts: rows and hash of each vehicle-day's file.
 
-    quarantined: days of each vehicle that are neither scored nor history.
+    quarantined: days of each vehicle that are neither scored nor history. unjudged: how many
+    vehicle-days were not judged as they are, because the snapshot was taken only to look.
     """
 
     lake: Lake
     parts: dict[Day, tuple[int, str]]
     quarantined: dict[str, frozenset[date]]
+    unjudged: int = 0
 
     def dates(self) -> list[date]:
         """Dates with rows of any vehicle, sorted."""
-        return sorted({day for _, day in self.parts})
+        return sorted(self._by_day)
+
+    def vehicles(self, day: date) -> list[str]:
+        """The vehicles with rows on ``day``, sorted."""
+        return self._by_day.get(day, [])
+
+    @cached_property
+    def _by_day(self) -> dict[date, list[str]]:
+        found: dict[date, list[str]] = {}
+        for vehicle, day in sorted(self.parts):
+            found.setdefault(day, []).append(vehicle)
+        return found
 
     def made_of(self, day: date, history_us: int) -> dict[str, VehicleDay]:
         """The vehicles that have rows on ``day``, sorted, and what their scores depend on.
@@ -53,7 +69,7 @@ class Snapshot:
         past = [day - timedelta(days=n) for n in reversed(span)]
         assert not past or day_bounds(past[0])[0] <= start - history_us
         found = {}
-        for vehicle in sorted(v for v, d in self.parts if d == day):
+        for vehicle in self.vehicles(day):
             out = self.quarantined.get(vehicle, frozenset())
             kept_out = day in out
             history = [d for d in past if (vehicle, d) in self.parts and d not in out]
@@ -68,21 +84,20 @@ class Snapshot:
             )
         return found
 
-    def is_stale(self, runs: Path, manifest: PartitionManifest, sums: Checksums) -> bool:
-        """Would the same model write other files today than those that are there?"""
-        before = partitions.open_incidents(
-            runs,
-            manifest.model_version,
-            manifest.date - timedelta(days=1),
-            manifest.gap_us,
-            sums,
-        )
-        return (
-            manifest.contract != partitions.CONTRACT
-            or not partitions.is_whole(runs, manifest, sums)
-            or manifest.inputs != digest_of(self.made_of(manifest.date, manifest.history_us))
-            or manifest.carried != digest_of(before)
-        )
+    def why_stale(self, runs: Path, manifest: PartitionManifest, sums: Checksums) -> str | None:
+        """Why the same model would write other files today; None where it would write the same."""
+        if manifest.contract != partitions.CONTRACT:
+            return "an earlier release of amad scored it, in which a score had another meaning"
+        if not partitions.is_whole(runs, manifest, sums):
+            return DAMAGED
+        made_of = self.made_of(manifest.date, manifest.history_us)
+        if manifest.inputs != digest_of(made_of):
+            return _what_changed(manifest, made_of)
+        eve = manifest.date - timedelta(days=1)
+        before = partitions.open_incidents(runs, manifest.model_version, eve, manifest.gap_us, sums)
+        if manifest.carried != digest_of(before):
+            return f"an incident of {eve} goes on into it in another way than it did"
+        return None
 
 
 def digest_of(items: dict) -> str:
@@ -90,10 +105,38 @@ def digest_of(items: dict) -> str:
     return json_digest({name: asdict(item) for name, item in items.items()})
 
 
-def take_snapshot(stage: Stage, until: date | None = None) -> Snapshot:
+def _what_changed(manifest: PartitionManifest, made_of: dict[str, VehicleDay]) -> str:
+    """What differs between the vehicle-days that a date was scored from and those of the lake."""
+    before, out = set(manifest.vehicles), set(manifest.quarantined)
+    told = []
+    if new := sorted(set(made_of) - before):
+        told.append(f"{some(new)} has no scores of it" if len(new) == 1 else
+                    f"{some(new)} have no scores of it")  # fmt: skip
+    if lost := sorted(before - set(made_of)):
+        told.append(f"the lake no longer has rows of {some(lost)}")
+    both = [name for name in made_of if name in before]
+    if judged := [name for name in both if made_of[name].quarantined != (name in out)]:
+        told.append(f"{some(judged)} was quarantined or cleared")
+    parts = manifest.parts
+    changed = [
+        name
+        for name in both
+        if name not in judged and name in parts and parts[name].inputs != made_of[name].inputs
+    ]
+    if changed or not told:
+        of = f" of {some(changed)}" if changed else ""
+        told.append(
+            f"rows{of} came late, were corrected or are judged in another way, on the date or in "
+            "its history"
+        )
+    return "; ".join(told)
+
+
+def take_snapshot(stage: Stage, until: date | None = None, *, look: bool = False) -> Snapshot:
     """Read the state of the lake; judge the vehicle-days that validation has not seen as they are.
 
-    until: later days are left out.
+    until: later days are left out. look: only look, so that nothing is judged or written. A day
+    that was not judged as it is then counts as it did when it was scored, and else as sound.
 
     Raises:
         DataError: there is no lake, it was written under another contract, or what the validate
@@ -107,9 +150,11 @@ def take_snapshot(stage: Stage, until: date | None = None) -> Snapshot:
         if until is None or day <= until
     }
     quarantined: dict[str, set[date]] = {}
-    for vehicle, day in _kept_out(lake, stage, parts, until):
+    kept_out, unjudged = _kept_out(lake, stage, parts, until, look=look)
+    for vehicle, day in kept_out:
         quarantined.setdefault(vehicle, set()).add(day)
     return Snapshot(
+        unjudged=unjudged,
         lake=lake,
         parts=parts,
         quarantined={vehicle: frozenset(days) for vehicle, days in quarantined.items()},
@@ -117,9 +162,14 @@ def take_snapshot(stage: Stage, until: date | None = None) -> Snapshot:
 
 
 def _kept_out(
-    lake: Lake, stage: Stage, parts: dict[Day, tuple[int, str]], until: date | None
-) -> set[Day]:
-    """The quarantined days.
+    lake: Lake,
+    stage: Stage,
+    parts: dict[Day, tuple[int, str]],
+    until: date | None,
+    *,
+    look: bool,
+) -> tuple[set[Day], int]:
+    """The quarantined days, and the number of those that were not judged as they are.
 
     The verdict of the validate stage counts where it saw the same content (by the file's hash)
     under the present fleet file. Every other day is judged now.
@@ -140,8 +190,32 @@ def _kept_out(
         columns = (quarantine[name].to_pylist() for name in ("vehicle", "date"))
         kept_out = set(zip(*columns, strict=True))
     fresh = {day: sha for day, (_, sha) in parts.items() if validated.get(day) != sha}
-    judged = _judge(lake, stage, fresh, until) if fresh else {}
-    return {day for day in parts if judged.get(day, day in kept_out)}
+    judged: dict[Day, bool] = {}
+    unjudged = 0
+    if fresh and look:
+        judged, unjudged = _judged_before(stage, fresh)
+    elif fresh:
+        judged = _judge(lake, stage, fresh, until)
+    return {day for day in parts if judged.get(day, day in kept_out)}, unjudged
+
+
+def _judged_before(stage: Stage, fresh: dict[Day, str]) -> tuple[dict[Day, bool], int]:
+    """The verdict of the last job on each fresh vehicle-day, and how many have none as they are."""
+    known: dict[str, tuple[str, list[str]]] = {}
+    with suppress(DataError):
+        known = JudgedDays.under(stage.fleet.digest, stage.runs)
+    published = partitions.manifests(stage.runs)
+    verdicts, unjudged = {}, 0
+    for (vehicle, day), sha in fresh.items():
+        seen, reasons = known.get(JudgedDays.name_of(vehicle, day), ("", []))
+        if seen == sha:
+            verdicts[vehicle, day] = bool(reasons)
+            continue
+        unjudged += 1
+        verdicts[vehicle, day] = any(
+            vehicle in manifest.quarantined for manifest in published.get(day, {}).values()
+        )
+    return verdicts, unjudged
 
 
 def _judge(lake: Lake, stage: Stage, fresh: dict[Day, str], until: date | None) -> dict[Day, bool]:

@@ -4,7 +4,7 @@ from collections import Counter
 from datetime import date
 from pathlib import Path
 
-from amad.config import DataError, ServiceError, Stage
+from amad.config import PartlyDoneError, ServiceError, Stage
 from amad.config.console import say
 from amad.config.wording import count, some
 from amad.engines.score.fleet_scoring import score_fleet
@@ -32,8 +32,9 @@ def score(stage: Stage, request: ScoringRequest) -> ScoringReceipt:
     Raises:
         ServiceError: no champion, no registry, or another job of the fleet is running; or, after
             all else is done, that the finished dates could not be copied.
-        DataError: no lake, or a model of another contract; or, after all else is done, that a
-            vehicle-day could not be scored or a date was left as it was.
+        DataError: no lake, or a model of another contract.
+        PartlyDoneError: all else is done, but a vehicle-day could not be scored or a date was left
+            as it was.
     """
     name = stage.fleet.name
     if request.dates is None and (why := _without_champion(stage)):
@@ -60,7 +61,7 @@ def score(stage: Stage, request: ScoringRequest) -> ScoringReceipt:
     for kind, found in log.health.items():
         say(f"fleet health, {kind}: {some(found, separator='; ')}")
     if log.failed or log.refused:
-        raise DataError(_undone(log, name))
+        raise PartlyDoneError(_undone(log, name))
     if log.uncopied:
         raise ServiceError(log.uncopied)
     return receipt
@@ -96,10 +97,11 @@ def _done(log: JobLog) -> str:
         return "nothing was scored" if asked else "nothing to score: no date is new or has changed"
     counts = (f"{rows:,} {STATUS.get(name, name)}" for name, rows in sorted(log.unscored.items()))
     left = f"; not scored: {', '.join(counts)}" if log.unscored else ""
+    only = f"; only {some(log.vehicles)} scored again" if log.vehicles else ""
     return (
         f"scored {log.scored:,} of {count(log.rows, 'row')} in "
         f"{count(log.vehicle_days, 'vehicle-day')} of {count(len(log.dates), 'date')} with version "
-        f"{log.model_version}: {count(log.incidents, 'incident')}{left}"
+        f"{log.model_version}: {count(log.incidents, 'incident')}{left}{only}"
     )
 
 

@@ -1,0 +1,131 @@
+"""``amad status``: the ledger of each fleet's dates, as a table or as JSON."""
+
+import json as jsons
+from typing import TYPE_CHECKING
+
+import typer
+
+from amad.cli.running import for_each_fleet
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from amad.config import Params, Settings
+    from amad.engines.score.ledger import DateEntry, Ledger
+
+STYLES = {"scored": "green", "quarantined": "dim", "refused": "bold red", "damaged": "bold red"}
+SHORT = 8  # digits of a digest that the table shows
+COLUMNS = ("date", "state", "rows", "scored", "incidents", "model", "input", "detector", "tries",
+           "seconds")  # fmt: skip
+
+
+def show(
+    context: typer.Context,
+    fleets: list[str] | None,
+    cluster: str | None,
+    *,
+    days: int,
+    json: bool,
+) -> bool:
+    """Print the ledger of each fleet; return whether nothing is open in any.
+
+    days: the newest dates that are shown; what is open is shown in any case.
+    """
+    from amad.config import Stage
+    from amad.engines.score.ledger import read_ledger
+
+    found: list[Ledger] = []
+
+    def work(params: "Params", settings: "Settings") -> None:
+        ledger = read_ledger(Stage.of(params, settings))
+        found.append(ledger)
+        if not json:
+            _print(ledger, days)
+
+    try:
+        for_each_fleet(context, fleets, work, cluster)
+    finally:
+        if json and found:
+            well = all(ledger.is_well for ledger in found)
+            content = {"ok": well, "fleets": [ledger.content(days) for ledger in found]}
+            print(jsons.dumps(content, indent=2))
+    return all(ledger.is_well for ledger in found)
+
+
+def _print(ledger: "Ledger", days: int) -> None:
+    from rich.console import Console
+
+    console = Console(soft_wrap=False, highlight=False)
+    for line in _head(ledger):
+        console.print(line, markup=False)
+    newest = ledger.dates[-days:]
+    older = [item for item in ledger.dates[:-days] if item.is_open]
+    if newest:
+        console.print(_table([*older, *newest]))
+    for item in [*older, *newest]:
+        if item.why:
+            console.print(f"{item.date} {item.state}: {item.why}", markup=False)
+        if item.failed:
+            console.print(f"  failed, tried again: {', '.join(item.failed)}", markup=False)
+    console.print(f"fleet {ledger.fleet}: {_verdict(ledger)}", markup=False)
+
+
+def _head(ledger: "Ledger") -> list[str]:
+    """Watermark and last job, a line each."""
+    from amad.config.wording import count
+
+    newest = ledger.newest_row and f"{ledger.newest_row:%Y-%m-%d %H:%M} UTC"
+    behind = f", {count(ledger.behind, 'date')} of the lake behind it" if ledger.behind else ""
+    lines = [
+        f"fleet {ledger.fleet}: newest row of the lake {newest or 'none'}; newest scored date "
+        f"{ledger.newest_scored or 'none'}{behind}"
+    ]
+    if (job := ledger.job) is not None:
+        took = f", {(job.ended - job.started).total_seconds():.0f} s" if job.ended else ""
+        lines.append(
+            f"last job {job.id}: {job.status}{took}, {count(len(job.dates), 'date')} published"
+        )
+    if ledger.unjudged:
+        lines.append(f"{count(ledger.unjudged, 'vehicle-day')} to be judged by the next job")
+    lines += [f"the job log {path} is damaged and left out" for path in ledger.damaged_logs]
+    return lines
+
+
+def _table(entries: "list[DateEntry]") -> "RenderableType":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for name in COLUMNS:
+        right = name in ("rows", "scored", "incidents", "tries", "seconds")
+        table.add_column(name, justify="right" if right else "left", no_wrap=True)
+    for item in entries:
+        state = item.state if item.over else f"{item.state}, not over"
+        published = item.model_version is not None
+        table.add_row(
+            str(item.date),
+            Text(state, style=STYLES.get(item.state, "yellow")),
+            f"{item.rows:,}",
+            f"{item.scored:,}" if published else "",
+            str(item.incidents) if published else "",
+            item.model_version or "",
+            item.inputs[:SHORT],
+            item.detector[:SHORT],
+            str(item.attempts),
+            "" if item.seconds is None else f"{item.seconds:.1f}",
+        )
+    return table
+
+
+def _verdict(ledger: "Ledger") -> str:
+    """One sentence: is anything left to do?"""
+    from amad.config.wording import count
+
+    parts = [ledger.job_trouble] if ledger.job_trouble else []
+    states: dict[str, int] = {}
+    for item in ledger.open:
+        states[item.state] = states.get(item.state, 0) + 1
+    if states:
+        told = ", ".join(f"{number} {state}" for state, number in states.items())
+        parts.append(f"{count(len(ledger.open), 'date is', 'dates are')} open ({told})")
+    return "; ".join(parts) or "nothing is open"

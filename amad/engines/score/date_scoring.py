@@ -1,0 +1,244 @@
+"""Score the dates of a plan with one model, and publish each when it is complete."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from amad.config import ClusterProfile
+from amad.config.console import track
+from amad.config.wording import count
+from amad.detect.detector import Detector
+from amad.detect.incidents import Incident, continue_incident
+from amad.engines.score.lake_snapshot import Snapshot, digest_of
+from amad.engines.score.scoring_engines import Result, in_process, over_ray
+from amad.engines.score.scoring_plan import Plan
+from amad.scores import partitions
+from amad.scores.checksums import Checksums
+from amad.scores.partition_manifest import PartitionManifest, Provenance, VehiclePart
+from amad.scores.partitions import VehicleDay
+from amad.telemetry.files import full_disk_named
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """The version of the model that a job scores with.
+
+    folder: where ``detector`` was read from; Ray's workers read it again. digest: the detector's.
+    """
+
+    version: str
+    digest: str
+    folder: Path
+    detector: Detector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The result for one date. manifest: of its new partition; None where nothing was published.
+
+    failed: the vehicles that could not be scored, and why. seconds: how long the date took.
+    """
+
+    day: date
+    manifest: PartitionManifest | None
+    failed: dict[str, str]
+    seconds: float
+
+
+class _Date:
+    """What is gathered of one date, vehicle by vehicle in sorted order, until it is published."""
+
+    def __init__(self, waiting: Path) -> None:
+        self.waiting = waiting
+        self.tables: list[Callable[[], pa.Table]] = []
+        self.incidents: list[Incident] = []
+        self.vehicles: dict[str, VehicleDay] = {}
+        self.parts: dict[str, VehiclePart] = {}
+        self.unmeasured: dict[str, list[str]] = {}
+        self.failed: dict[str, str] = {}
+        self.scored_anew = 0
+
+    def add(
+        self,
+        vehicle: str,
+        result: Result,
+        made_of: VehicleDay,
+        before: Incident | None,
+        gap_us: int,
+    ) -> None:
+        """A vehicle that was scored; its table is kept on disk, so memory holds one vehicle-day."""
+        if not isinstance(result, str) and result.table.num_rows != made_of.rows:
+            result = partitions.miscounted(vehicle, result.table.num_rows, made_of.rows)
+        if isinstance(result, str):
+            self.failed[vehicle] = result
+            return
+        self.scored_anew += 1
+        file = self.waiting / f"{len(self.tables)}.arrow"
+        _write_arrow(file, result.table)
+        self.tables.append(partial(_read_arrow, file))
+        self.incidents += continue_incident(before, result.incidents, gap_us=gap_us)
+        self.vehicles[vehicle] = made_of
+        counted = {"made_null": dict(result.made_null), "unseen": dict(result.unseen)}
+        given = {name: dict(sorted(items.items())) for name, items in counted.items() if items}
+        self.parts[vehicle] = VehiclePart(inputs=made_of.inputs, **given)
+        if result.unmeasured:
+            self.unmeasured[vehicle] = list(result.unmeasured)
+
+    def keep(
+        self,
+        vehicle: str,
+        manifest: PartitionManifest,
+        now: VehicleDay | None,
+        published: "Published",
+    ) -> None:
+        """A vehicle that stays as it is published. now: what the lake holds of it today.
+
+        Where that is not what its rows were made of, the new manifest says so, and the date stays
+        stale.
+        """
+        part = manifest.parts[vehicle]
+        if now is None or now.inputs != part.inputs:
+            now = VehicleDay(
+                rows=published.rows(vehicle),
+                history=(),
+                quarantined=vehicle in manifest.quarantined,
+                inputs=part.inputs,
+            )
+        self.tables.append(partial(published.table, vehicle))
+        self.incidents += [item for item in published.incidents if item.vehicle == vehicle]
+        self.vehicles[vehicle], self.parts[vehicle] = now, part
+        if vehicle in manifest.unmeasured:
+            self.unmeasured[vehicle] = manifest.unmeasured[vehicle]
+
+    def summed(self, name: str) -> dict[str, int]:
+        """``made_null`` or ``unseen`` of the whole date."""
+        total: Counter[str] = Counter()
+        for part in self.parts.values():
+            total.update(getattr(part, name))
+        return dict(sorted(total.items()))
+
+
+class Published:
+    """The tables of a partition as they were before it is replaced."""
+
+    def __init__(self, runs: Path, manifest: PartitionManifest) -> None:
+        version, day = manifest.model_version, manifest.date
+        file = partitions.table_file(runs, "scores", version, day)
+        self._scores = pq.read_table(file, partitioning=None)
+        self.incidents = partitions.incidents_of_date(runs, version, day)
+
+    def table(self, vehicle: str) -> pa.Table:
+        """The score rows of a vehicle, in their order."""
+        return self._scores.filter(pc.equal(self._scores["vehicle"], vehicle)).combine_chunks()
+
+    def rows(self, vehicle: str) -> int:
+        """The number of these rows."""
+        return self.table(vehicle).num_rows
+
+
+def score_days(
+    snapshot: Snapshot,
+    runs: Path,
+    model: Model,
+    plan: Plan,
+    sums: Checksums,
+    engine: str,
+    profile: ClusterProfile,
+    force: bool = False,
+    vehicles: tuple[str, ...] = (),
+    begin: Callable[[date], None] = lambda day: None,
+) -> Iterator[Done]:
+    """Score the plan's days, in order, and publish each when it is complete.
+
+    A vehicle that fails is left out, and its date stays stale. Where such a vehicle is published
+    already, the whole date is left as it is.
+
+    vehicles: those that are scored of the dates in ``plan.kept``. begin: called with each date
+    before it is scored.
+    """
+    days = list(plan.days)
+    if not days:
+        return
+    detector = model.detector
+    made_of = {day: snapshot.made_of(day, detector.history_us) for day in days}
+    chosen = {
+        day: [v for v in made_of[day] if day not in plan.kept or v in vehicles] for day in days
+    }
+    units = [(vehicle, day) for day in days for vehicle in chosen[day]]
+    run = over_ray if engine == "ray" else in_process
+    results = run(snapshot, model.folder, units, profile)
+    progress = iter(track(units, f"score {count(len(days), 'date')}, vehicle-day by vehicle-day"))
+    for day in days:
+        begin(day)
+        began = time.monotonic()
+        before = partitions.open_incidents(
+            runs, model.version, day - timedelta(days=1), detector.gap_us, sums
+        )
+        kept = plan.kept.get(day)
+        staying = set(kept.vehicles) - set(chosen[day]) if kept else set()
+        published = Published(runs, kept) if kept and staying else None
+        # Uses the `.stage-*` prefix that `recover` deletes, so a killed job leaves nothing behind.
+        place = partitions.folder(runs, "scores", model.version, day).parent
+        place.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=place, prefix=".stage-", suffix="-waiting") as waiting:
+            done = _Date(Path(waiting))
+            for vehicle in sorted({*chosen[day], *staying}):
+                if vehicle in staying:
+                    assert kept is not None and published is not None
+                    done.keep(vehicle, kept, made_of[day].get(vehicle), published)
+                    continue
+                assert next(progress) == (vehicle, day)
+                result = next(results)
+                done.add(
+                    vehicle, result, made_of[day][vehicle], before.get(vehicle), detector.gap_us
+                )
+            lost = plan.published.get(day, frozenset()) & set(done.failed)
+            manifest = None
+            if done.scored_anew and (force or not lost):
+                manifest = partitions.publish(
+                    runs,
+                    model.version,
+                    day,
+                    tables=done.tables,
+                    incidents=done.incidents,
+                    vehicles=done.vehicles,
+                    provenance=Provenance(
+                        detector=model.digest,
+                        history_us=detector.history_us,
+                        gap_us=detector.gap_us,
+                        inputs=digest_of(done.vehicles),
+                        # Those that stay were made of what was open then.
+                        carried=kept.carried if kept and staying else digest_of(before),
+                        made_null=done.summed("made_null"),
+                        unmeasured=done.unmeasured,
+                        unseen=done.summed("unseen"),
+                        parts=done.parts,
+                    ),
+                )
+        seconds = round(time.monotonic() - began, 3)
+        yield Done(day=day, manifest=manifest, failed=done.failed, seconds=seconds)
+    next(progress, None)
+    results.close()
+
+
+def _write_arrow(file: Path, table: pa.Table) -> None:
+    with (
+        full_disk_named(file.parent),
+        pa.OSFile(str(file), "wb") as sink,
+        pa.ipc.new_file(sink, table.schema) as out,
+    ):
+        out.write_table(table)
+
+
+def _read_arrow(file: Path) -> pa.Table:
+    with pa.memory_map(str(file)) as source:
+        return pa.ipc.open_file(source).read_all()

@@ -1,0 +1,38 @@
+"""What a scoring job would do, found out without doing it."""
+
+from amad.config import ServiceError, Stage
+from amad.engines.score.fleet_scoring import check_vehicles
+from amad.engines.score.lake_snapshot import take_snapshot
+from amad.engines.score.scoring_plan import Plan, ScoringRequest, make_plan
+from amad.engines.shared.model_registry import champion_version, scores_from
+from amad.engines.shared.tracking import connect, told
+from amad.engines.shared.tracking_store import sqlite_file, tracking_uri
+from amad.scores.checksums import Checksums
+from amad.scores.retention import Retention
+
+
+def dry_run(stage: Stage, request: ScoringRequest) -> tuple[Plan, str]:
+    """The plan of a job, and the version that would score. Nothing is written.
+
+    Dates after those in the plan may follow, where an incident then goes on over midnight.
+    Vehicle-days that no job has judged as they are count as they did before.
+
+    Raises:
+        ServiceError: no champion, or no registry.
+        DataError: no lake, or it is of another contract.
+        ConfigError: the request names vehicles of which the lake has no rows.
+    """
+    file = sqlite_file(tracking_uri(stage.settings))
+    if file is not None and not file.is_file():
+        raise ServiceError(f"there is no {file}, so no champion: run 'amad register' first")
+    client = connect(stage.settings)
+    with told(client.tracking_uri):
+        champion = champion_version(client, stage.fleet.name)
+    snapshot = take_snapshot(stage, request.dates and request.dates[1], look=True)
+    check_vehicles(snapshot, request)
+    start = scores_from(champion)
+    if (kept := Retention.read(stage.runs)) is not None:
+        start = max(start, kept.first)
+    version = str(champion.version)
+    plan = make_plan(snapshot, stage.runs, version, start, Checksums(stage.runs), request)
+    return plan, version

@@ -1,0 +1,285 @@
+"""The ledger of a fleet's dates: what is published of each, what is open, and why.
+
+It is read from what exists (the lake, the manifests of the partitions, the logs of the jobs), so
+there is no second bookkeeping that could disagree. Reading it changes nothing, asks no registry and
+judges no data: a vehicle-day that no job has judged as it is counts as it did before.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime
+from typing import Literal
+
+from amad.config import DataError, Stage
+from amad.config.wording import some
+from amad.engines.score.lake_snapshot import DAMAGED, Snapshot, take_snapshot
+from amad.engines.score.watermark import is_over, newest_row
+from amad.scores import partitions
+from amad.scores.checksums import Checksums
+from amad.scores.job_log import JobLog, job_logs, lock_is_free
+from amad.scores.partition_manifest import PartitionManifest
+from amad.scores.retention import Retention
+
+State = Literal["scored", "quarantined", "not scored", "stale", "incomplete", "damaged", "refused"]
+OPEN = ("not scored", "stale", "incomplete", "damaged", "refused")
+
+
+@dataclass(kw_only=True)
+class DateEntry:
+    """One date.
+
+    state: ``scored``; ``quarantined``, all of its vehicle-days, so that no row has a score; ``not
+    scored`` yet; ``stale``, so that the next job scores it again; ``incomplete``, published without
+    vehicles that failed; ``damaged``, a file is missing or altered; ``refused``, left as it is
+    until somebody acts. why: of a state that is open. over: see ``watermark``. inputs, detector:
+    short digests. attempts: jobs that began it; seconds: of the last one that finished it. job: the
+    last one that began it, and job_status how that ended. failed: vehicles that the next job tries
+    again.
+    """
+
+    date: date
+    state: State
+    why: str = ""
+    over: bool = True
+    vehicles: int = 0
+    rows: int = 0
+    scored: int = 0
+    incidents: int = 0
+    quarantined: int = 0
+    model_version: str | None = None
+    inputs: str = ""
+    detector: str = ""
+    attempts: int = 0
+    seconds: float | None = None
+    job: str | None = None
+    job_status: str | None = None
+    failed: list[str] = field(default_factory=list)
+
+    @property
+    def is_open(self) -> bool:
+        """Is there something that the next job, or somebody, still has to do?"""
+        return self.state in OPEN
+
+
+@dataclass(kw_only=True)
+class Ledger:
+    """What is known of a fleet's dates.
+
+    dates: in order of time; those before ``first`` that were never scored are left out, as no job
+    scores them without being asked. newest_row: the watermark of the lake. newest_scored: the
+    newest date with scores. behind: dates of the lake after that. unjudged: vehicle-days that the
+    next job judges before it scores. job: the last one. damaged_logs: files that are left out.
+    """
+
+    fleet: str
+    dates: list[DateEntry]
+    first: date | None
+    newest_row: datetime | None
+    newest_scored: date | None
+    behind: int
+    unjudged: int
+    job: JobLog | None
+    damaged_logs: list[str]
+
+    @property
+    def open(self) -> list[DateEntry]:
+        """The dates with something left to do."""
+        return [item for item in self.dates if item.is_open]
+
+    @property
+    def job_trouble(self) -> str | None:
+        """What is wrong with the last job as a whole."""
+        if self.job is None:
+            return "no job has run yet: run 'amad score'"
+        if self.job.status in ("failed", "killed"):
+            reason = f": {self.job.error}" if self.job.error else ""
+            return f"the last job {self.job.status}{reason}; run 'amad score' again"
+        if self.job.uncopied:
+            return f"finished dates were not copied: {self.job.uncopied}"
+        return None
+
+    @property
+    def is_well(self) -> bool:
+        """Is nothing left to do?"""
+        return not self.open and self.job_trouble is None
+
+    def content(self, days: int) -> dict:
+        """For a monitor: all that is open, and the newest ``days`` dates."""
+        shown = set(map(id, [*self.dates[-days:], *self.open]))
+        job = self.job
+        return {
+            "fleet": self.fleet,
+            "ok": self.is_well,
+            "open": len(self.open),
+            "trouble": self.job_trouble,
+            "first": _text(self.first),
+            "newest_row": _text(self.newest_row),
+            "newest_scored": _text(self.newest_scored),
+            "behind": self.behind,
+            "unjudged": self.unjudged,
+            "job": job and {
+                "id": job.id,
+                "status": job.status,
+                "started": job.started.isoformat(timespec="seconds"),
+                "ended": job.ended and job.ended.isoformat(timespec="seconds"),
+                "error": job.error,
+            },
+            "damaged_logs": self.damaged_logs,
+            "dates": [
+                asdict(item) | {"date": str(item.date)}
+                for item in self.dates
+                if id(item) in shown
+            ],
+        }  # fmt: skip
+
+
+def read_ledger(stage: Stage) -> Ledger:
+    """Read the ledger of a fleet.
+
+    Raises:
+        DataError: there is no lake, or it or what the validate stage left is damaged or of another
+            contract.
+    """
+    runs = stage.runs
+    snapshot = take_snapshot(stage, look=True)
+    logs, unreadable = job_logs(runs)
+    version = next((log.model_version for log in reversed(logs) if log.model_version), "0")
+    if logs and logs[-1].status == "running" and lock_is_free(runs):
+        logs[-1].status = "killed"  # as the next job notes in the log
+    first, touches = _first(logs, stage), _touches(logs)
+    found = partitions.begun(runs)
+    newest = newest_row(snapshot.lake)
+    lateness = stage.profile.allowed_lateness_hours
+    sums = Checksums(runs)
+    entries = []
+    for day in sorted({*snapshot.dates(), *found}):
+        if day not in found and first is not None and day < first:
+            continue
+        entry = _entry(snapshot, stage, day, found.get(day, {}), version, sums)
+        entry.over = newest is None or is_over(day, newest, lateness)
+        _add_jobs(entry, touches.get(day, []))
+        entries.append(entry)
+    scored = [item.date for item in entries if item.model_version is not None]
+    newest_scored = max(scored, default=None)
+    return Ledger(
+        fleet=stage.fleet.name,
+        dates=entries,
+        first=first,
+        newest_row=None if newest is None else datetime.fromtimestamp(newest / 1e6, UTC),
+        newest_scored=newest_scored,
+        behind=sum(newest_scored is None or item.date > newest_scored for item in entries),
+        unjudged=snapshot.unjudged,
+        job=logs[-1] if logs else None,
+        damaged_logs=[str(path) for path in unreadable],
+    )
+
+
+def _first(logs: list[JobLog], stage: Stage) -> date | None:
+    """The first date that jobs score without being asked for it."""
+    starts = [log.test_start for log in logs if log.test_start is not None]
+    kept = None
+    with suppress(DataError):  # the job says what to do about it
+        kept = Retention.read(stage.runs)
+    return max([*starts[-1:], *([kept.first] if kept else [])], default=None)
+
+
+def _entry(
+    snapshot: Snapshot,
+    stage: Stage,
+    day: date,
+    versions: Mapping[str, PartitionManifest | None],
+    champion: str,
+    sums: Checksums,
+) -> DateEntry:
+    """State and content of a date, as far as its files tell."""
+    here = snapshot.vehicles(day)
+    if not versions:
+        out = [name for name in here if day in snapshot.quarantined.get(name, ())]
+        return DateEntry(
+            date=day, state="not scored", why="no scores yet", vehicles=len(here),
+            rows=sum(snapshot.parts[name, day][0] for name in here), quarantined=len(out),
+        )  # fmt: skip
+    manifest = versions[partitions.current(versions, champion)]
+    if manifest is None:
+        return DateEntry(date=day, state="damaged", why=DAMAGED, vehicles=len(here))
+    entry = DateEntry(
+        date=day,
+        state="scored" if len(manifest.quarantined) < len(manifest.vehicles) else "quarantined",
+        vehicles=manifest.vehicle_days,
+        rows=manifest.rows,
+        scored=manifest.scored,
+        incidents=manifest.incidents,
+        quarantined=len(manifest.quarantined),
+        model_version=manifest.model_version,
+        inputs=manifest.inputs,
+        detector=manifest.detector,
+    )
+    if not here:
+        entry.why = "the lake no longer has rows of this date"
+    elif lost := sorted(set(manifest.vehicles) - set(here)):
+        entry.state = "refused"
+        entry.why = f"the lake no longer has rows of {some(lost)}, which are published"
+    elif not partitions.is_whole(stage.runs, manifest, sums):
+        entry.state, entry.why = "damaged", DAMAGED
+    elif why := snapshot.why_stale(stage.runs, manifest, sums):
+        entry.state, entry.why = "stale", why
+    return entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Touch:
+    """What one job did with one date. began: whether it got as far as scoring it."""
+
+    log: JobLog
+    began: bool
+    seconds: float | None
+    refused: str
+    failed: dict[str, str]
+
+
+def _touches(logs: list[JobLog]) -> dict[date, list[_Touch]]:
+    """What the jobs did, by date, the newest last."""
+    found: dict[date, list[_Touch]] = {}
+    for log in logs:
+        began = dict.fromkeys(log.dates) | {item.date: item.seconds for item in log.attempts}
+        refused = {item.date: item.reason for item in log.refused}
+        failed: dict[date, dict[str, str]] = {}
+        for item in log.failed:
+            failed.setdefault(item.date, {})[item.vehicle] = item.reason
+        for day in {*began, *refused}:
+            found.setdefault(day, []).append(
+                _Touch(
+                    log=log,
+                    began=day in began,
+                    seconds=began.get(day),
+                    refused=refused.get(day, ""),
+                    failed=failed.get(day, {}),
+                )
+            )
+    return found
+
+
+def _add_jobs(entry: DateEntry, touches: list[_Touch]) -> None:
+    """What the jobs did with the date; the last one says which vehicles failed."""
+    if not touches:
+        return
+    last = touches[-1]
+    entry.attempts = sum(touch.began for touch in touches)
+    entry.job, entry.job_status = last.log.id, last.log.status
+    seconds = [touch.seconds for touch in touches if touch.seconds is not None]
+    entry.seconds = seconds[-1] if seconds else None
+    if entry.state not in ("stale", "not scored"):
+        return
+    entry.failed = sorted(last.failed)
+    if last.refused:
+        entry.state, entry.why = "refused", last.refused
+    elif last.failed:
+        vehicle, reason = next(iter(last.failed.items()))
+        entry.state, entry.why = "incomplete", f"{vehicle}: {reason}; the next job tries again"
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    return None if value is None else str(value)
