@@ -1,6 +1,7 @@
 """A small scored fleet for the tests of the report: real raw files, lake and store, made scores."""
 
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from amad.config import Fleet, Params, Settings, Stage, load_fleet
 from amad.detect.incidents import Incident, incident_id
 from amad.detect.severity import level_of
 from amad.ingest.ingestion import ingest
+from amad.scores import partitions
+from amad.scores.partition_manifest import Provenance
 from amad.telemetry.files import write_json, write_parquet
 from amad.telemetry.lake import Lake
 from amad.telemetry.profile import profile
-from amad.telemetry.schemas import INCIDENTS, QUARANTINE, SCORES, TIMESTAMP
+from amad.telemetry.schemas import QUARANTINE, SCORES, TIMESTAMP
 from amad.windows.build import build_store
 
 SECOND = 1_000_000
@@ -25,6 +28,7 @@ FIRST_DAY = date(2026, 1, 9)
 START_OF_DAY = 6 * 3600  # seconds after midnight of a day's first row
 THRESHOLD = 5.0
 VERSION = "3"
+GAP = 60 * SECOND
 
 
 def write_fleet(home: Path, name: str = "kit", **changes: object) -> Fleet:
@@ -114,7 +118,7 @@ def write_run(
     settings: Settings,
     incidents: dict[int, list[Incident]],
     *,
-    days: list[int] = (0, 1),
+    days: Sequence[int] = (0, 1),
     quarantined: tuple[tuple[str, int], ...] = (),
 ) -> None:
     """Score and incident tables of a finished job, as the scoring job leaves them."""
@@ -122,18 +126,30 @@ def write_run(
     runs = settings.runs_dir(fleet.name)
     for n in days:
         day = FIRST_DAY + timedelta(days=n)
-        folder = f"model_version={VERSION}/date={day}"
-        tables = [
-            _scores(lake, vehicle, day, incidents.get(n, []), (vehicle, n) in quarantined)
-            for vehicle in lake.vehicles()
-        ]
-        write_parquet(pa.concat_tables(tables), runs / "scores" / folder / "part.parquet", SCORES)
-        rows = [
-            asdict(i) | {"model_version": VERSION, "data_hash": "d", "validation": "passed"}
-            for i in incidents.get(n, [])
-        ]
-        table = pa.Table.from_pylist(rows, schema=INCIDENTS)
-        write_parquet(table, runs / "incidents" / folder / "incidents.parquet", INCIDENTS)
+        tables = {
+            vehicle: _scores(lake, vehicle, day, incidents.get(n, []), (vehicle, n) in quarantined)
+            for vehicle in sorted(lake.vehicles())
+        }
+        partitions.publish(
+            runs,
+            VERSION,
+            day,
+            tables=[lambda table=table: table for table in tables.values()],
+            incidents=incidents.get(n, []),
+            vehicles={
+                vehicle: partitions.VehicleDay(
+                    rows=table.num_rows,
+                    history=(),
+                    quarantined=(vehicle, n) in quarantined,
+                    inputs="i",
+                )
+                for vehicle, table in tables.items()
+            },
+            provenance=Provenance(
+                detector="d", history_us=0, gap_us=GAP, inputs="i", carried="c", made_null={},
+                unmeasured={},
+            ),
+        )  # fmt: skip
     job = {
         "id": "20260111T043000-abc123", "fleet": fleet.name, "status": "done",
         "started": "2026-01-11T04:30:00+00:00", "ended": "2026-01-11T04:31:12+00:00",

@@ -24,8 +24,8 @@ from report_kit import (
 )
 
 from amad.config import DataError, Settings
+from amad.config import number_text as text
 from amad.report import build_report
-from amad.report import page_text as text
 from amad.report.fleet_overview import overview, stretch_us
 from amad.report.scoring_run import Cell, Coverage, ScoringRun
 from amad.telemetry.files import write_json
@@ -144,7 +144,7 @@ def test_an_incident_at_the_end_of_the_data_is_open(home: Path):
 
 def test_a_quiet_run_says_that_it_is_quiet(home: Path):
     page = made(home, {})
-    assert "No incident on 2 vehicles" in page.text and "No incident in this run." in page.text
+    assert "no incident on 2 vehicles" in page.text and "No incident in this run." in page.text
     assert "Can I trust it?" in page.text and not page.all("article", **{"class": "incident"})
 
 
@@ -232,7 +232,7 @@ def test_plots_show_the_blamed_channels_their_band_and_the_threshold(home: Path)
 def test_a_broken_relation_is_told_in_words_with_both_channels(home: Path):
     fleet = kit(home)
     broken = an_incident(fleet, "bev-01", 0, 200, 120, partner="Vehicle.Speed", type="relation")
-    page = made(home, {0: [broken, an_incident(fleet, "bev-02", 0, 200, 120)]})
+    page = made(home, {0: [broken, an_incident(fleet, "van-02", 0, 200, 120)]})
     assert page.text.count("Coolant temperature no longer fits Speed") == 2  # list and plots
 
 

@@ -10,7 +10,7 @@ from report_kit import (
     SECOND,
 )
 
-from amad.report import page_text as text
+from amad.config import number_text as text
 from amad.report.svg_plots import BUCKETS, HEIGHT, WIDTH, Frame, Scale, line
 
 

@@ -18,9 +18,9 @@ from report_kit import (
 )
 
 from amad.config import DataError, Settings
+from amad.config.number_text import DAY
 from amad.evaluation.evaluation_metrics import Vote
 from amad.report import build_report
-from amad.report.page_text import DAY
 from amad.report.scoring_run import Cell, Coverage, ScoringRun
 from amad.report.trust_cards import Evidence, cards
 from amad.scores.job_log import JobLog

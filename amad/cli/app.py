@@ -170,7 +170,7 @@ def report(
     ] = None,
     fleet: FleetsOption = None,
 ) -> None:
-    """Write the page of the last scoring run: one HTML file that needs no network."""
+    """Write the page of the last scoring run, and one per date that was scored since."""
     if out is None:
         run_daily("report", context, fleet, told=lambda page: print(page.path))
     else:
@@ -227,7 +227,7 @@ def prune(
     ] = False,
     fleet: FleetsOption = None,
 ) -> None:
-    """Remove old scores, incidents, job logs and checkpoints; lake, models and report stay."""
+    """Remove old scores, incidents, pages of the report, job logs and checkpoints."""
     from amad.cli import retention
 
     retention.prune(context, fleet, days=days, dry_run=dry_run)

@@ -7,7 +7,7 @@ import typer
 from amad.cli.running import for_each_fleet
 
 if TYPE_CHECKING:
-    from amad.config import Params, Settings
+    from amad.config import Params, Settings, Stage
     from amad.scores.retention import Old
 
 UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
@@ -24,9 +24,20 @@ def prune(context: typer.Context, fleets: list[str] | None, *, days: int, dry_ru
         stage = Stage.of(params, settings)
         name = stage.fleet.name
         found = old_results(stage.runs, days) if dry_run else remove(stage.runs, name, days)
+        if not dry_run:
+            join_archive_of(stage, found)
         print("\n".join(_lines(name, found, days, dry_run)))
 
     for_each_fleet(context, fleets, work)
+
+
+def join_archive_of(stage: "Stage", removed: "list[Old]") -> None:
+    """Let no page of the report lead to one that was removed."""
+    from amad.report import join_archive
+    from amad.scores.retention import PAGES
+
+    if any(item.kind == PAGES for item in removed):
+        join_archive(stage)
 
 
 def _lines(fleet: str, found: "list[Old]", days: int, dry_run: bool) -> list[str]:

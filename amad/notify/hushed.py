@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
+from amad.config.number_text import day
 from amad.config.sinks import Rule
 from amad.config.wording import count
 from amad.detect.incidents import Incident
 from amad.notify.changes import RANK
 from amad.notify.grouping import main_channels
 from amad.notify.published import Window
-from amad.report.page_text import day
 from amad.scores.feedback import Feedback
 
 JUDGED = {"false": "judged as false", "planned": "judged as planned"}

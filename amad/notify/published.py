@@ -54,13 +54,22 @@ class Window:
 
 
 def read_window(runs: Path, champion: str | None, days: int = DAYS) -> Window:
-    """The published incidents of the newest dates of a fleet.
+    """The published incidents of the newest dates of a fleet; see ``window_of``."""
+    return window_of(runs, partitions.manifests(runs), champion, Checksums(runs), days)
 
-    champion: the version whose partition of a date counts; where there is none, the newest one's.
-    days: how many, up to the newest date.
+
+def window_of(
+    runs: Path,
+    found: Mapping[date, Mapping[str, PartitionManifest]],
+    champion: str | None,
+    sums: Checksums,
+    days: int = DAYS,
+) -> Window:
+    """The published incidents of the newest of these dates, as if there were no other date.
+
+    found: the manifests by date and version. champion: the version whose partition of a date
+    counts; where there is none, the newest one's. days: how many, up to the newest date.
     """
-    sums = Checksums(runs)
-    found = partitions.manifests(runs)
     newest = max(found, default=None)
     if newest is None:
         return Window(dates={}, versions={}, incidents={})

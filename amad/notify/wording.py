@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from amad.config import Fleet
+from amad.config.number_text import machine_time, moment, number, share, span
 from amad.config.wording import count, some
 from amad.detect.severity import LEVELS
 from amad.notify.changes import RANK, Change, State, Told
 from amad.notify.grouping import Group
-from amad.report.page_text import machine_time, moment, number, share, span
 from amad.telemetry.artifact import Entry
 
 LISTED = 10  # incidents of a group that are listed one by one

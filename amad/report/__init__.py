@@ -1,5 +1,5 @@
-"""The page of a scoring run: one HTML file that works offline."""
+"""The pages of a scoring run and of each scored date: HTML files that work offline."""
 
-from amad.report.report_page import Report, build_report
+from amad.report.report_page import Report, build_report, join_archive
 
-__all__ = ["Report", "build_report"]
+__all__ = ["Report", "build_report", "join_archive"]

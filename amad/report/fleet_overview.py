@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from amad.config import Fleet
-from amad.report import page_text as text
+from amad.config import number_text as text
 from amad.report.scoring_run import Cell, Coverage, Incident
 from amad.report.svg_plots import Tick
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from amad.config import Channel, Fleet
-from amad.report import page_text as text
+from amad.config import number_text as text
 from amad.report.scoring_run import Incident, ScoringRun
 from amad.report.svg_plots import HEIGHT, Frame, Scale, Tick, line
 from amad.telemetry.lake import Lake

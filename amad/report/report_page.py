@@ -1,34 +1,43 @@
-"""Build the page: read the last scoring run, lay it out, write one HTML file.
+"""Build the pages: read what is scored, lay it out, write one HTML file per page.
 
-The page loads nothing from elsewhere: it contains its style, script and plots, and its content
+A page loads nothing from elsewhere: it contains its style, script and plots, and its content
 security policy allows nothing else. The same inputs give the same bytes.
 """
 
 import base64
 import hashlib
+import os
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from importlib import resources
 from pathlib import Path
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from amad.config import Stage
-from amad.report import page_text as text
+from amad.config import number_text as text
+from amad.notify.published import DAYS, Window
+from amad.report import archive
+from amad.report.blind_spots import blind_spots
 from amad.report.fleet_overview import LEVELS, overview, stretch_us
+from amad.report.glossary import Explained, glossary
 from amad.report.incident_plot import Blame, Plot, blame, broken_relation, plot
+from amad.report.promise import of_run, table
 from amad.report.scoring_run import Coverage, Incident, ScoringRun
+from amad.report.since_last import Published, since_last
 from amad.report.trust_cards import Evidence, cards
-from amad.scores.job_log import job_logs, left_undone
-from amad.telemetry.files import read_json, staged
-from amad.telemetry.health import fleet_health
+from amad.report.vehicle_trend import trend
+from amad.scores.job_log import JobLog, job_logs, left_undone
+from amad.telemetry.files import read_json
+from amad.telemetry.health import Health, fleet_health
 from amad.telemetry.lake import Lake
 from amad.windows.scaler import Scaler
 from amad.windows.store import FORMAT
 
 LISTED, PLOTTED = 200, 30  # incidents in the list, and incidents with plots; the worst first
-TOLD = 6  # findings of one kind that Fleet health shows at once; the others can be unfolded
+TOLD = 6  # findings of one kind that are shown at once; the others can be unfolded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +59,8 @@ class Report:
     """What a page shows.
 
     affected: vehicles with incidents. troubles: findings under Fleet health. unscored: why nothing
-    is scored, empty where something is.
+    is scored, empty where something is. pages: of single dates that were made with it. waiting:
+    scored dates that have no page yet.
     """
 
     fleet: str
@@ -61,88 +71,207 @@ class Report:
     incidents: int
     troubles: int
     unscored: str
+    pages: int = 0
+    waiting: int = 0
 
     def __str__(self) -> str:
         health = f"{text.count(self.troubles, 'finding')} under Fleet health, in {self.path}"
         if self.unscored:
             return f"report without scores, since fleet {self.fleet} has no champion; {health}"
         dates = " to ".join(dict.fromkeys((str(self.dates[0]), str(self.dates[-1]))))
-        return (
+        told = (
             f"report of {dates}: {text.count(self.incidents, 'incident')} on {self.affected} of "
             f"{text.count(self.vehicles, 'vehicle')}; {health}"
         )
+        if self.pages:
+            told += f"; {text.count(self.pages, 'page')} of single dates made"
+        if self.waiting:
+            told += f", {self.waiting:,} left for the next 'amad report'"
+        return told
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """What every page of one call is made from. scaler: None where there is no store."""
+
+    stage: Stage
+    lake: Lake
+    published: Published
+    evidence: Evidence
+    scaler: Scaler | None
 
 
 def build_report(stage: Stage, out: Path | None = None) -> Report:
-    """Write the page of the fleet's last scoring run (to ``out``, default ``report.html``).
+    """Write the page of the fleet's last scoring run, and those of the dates scored since.
 
-    For a fleet without a champion, the page says why nothing is scored, and all else that is known.
+    out: where the page of the run goes, default ``data/<fleet>/report.html``; if it is given,
+    nothing else is written. For a fleet without a champion, the page says why nothing is scored,
+    and all else that is known.
 
     Raises:
         DataError: the fleet was never scored, there is no lake, or a file that is read is damaged.
     """
-    fleet, out = stage.fleet, (out or stage.folder / "report.html").absolute()
+    place = (out or stage.folder / "report.html").absolute()
     run = ScoringRun.last(stage)
-    lake = Lake(stage.folder / "lake", fleet)
-    health = fleet_health(fleet, stage.settings, lake)
-    if jobs := job_logs(stage.runs)[0]:
+    lake = Lake(stage.folder / "lake", stage.fleet)
+    sources = Sources(
+        stage=stage,
+        lake=lake,
+        published=Published.of(stage.runs, run.version),
+        evidence=Evidence.read(stage.folder),
+        scaler=_scaler(stage.folder / "store" / "store.json"),
+    )
+    health = fleet_health(stage.fleet, stage.settings, lake)
+    jobs, _ = job_logs(stage.runs)
+    if jobs:
         health.troubles.extend(left_undone(jobs[-1]))
+    made = waiting = 0
+    if out is None and not run.unscored:
+        made, waiting = _archive(sources, jobs)
+    here = quote(os.path.relpath(stage.runs.absolute() / archive.REPORTS, place.parent)) + "/"
+    days = [row.day for row in archive.rows(sources.published) if row.facts][::-1]
+    html, report = _page(
+        sources, run, health, neighbours=archive.links(None, days, here) if days else ""
+    )
+    archive.write_page(place, html)
+    return replace(report, path=place, pages=made, waiting=waiting)
+
+
+def join_archive(stage: Stage) -> None:
+    """Bring the index of the dates, and the links from one to the next, up to date."""
+    published = Published.of(stage.runs, "")
+    rows = archive.rows(published)
+    archive.join_neighbours(stage.runs, [row.day for row in rows if row.facts][::-1])
+    style = _asset("style.css")
+    page = _environment().get_template("index.html.j2")
+    html = page.render(
+        fleet=stage.fleet, rows=rows, style=style, style_hash=_hash(style), at_once=archive.AT_ONCE
+    )
+    archive.write_page(archive.index_of(stage.runs), html)
+
+
+def _archive(sources: Sources, jobs: list[JobLog]) -> tuple[int, int]:
+    """Make the pages of dates that are due; how many were made, and how many are left."""
+    stage, published = sources.stage, sources.published
+    made = waiting = 0
+    for day, made_from in archive.due(published):
+        manifest = published.current(day)
+        run = ScoringRun.of_date(stage.runs, day, manifest.model_version, jobs)
+        since = since_last(published, day, stage.fleet)
+        if since is None:  # its files are damaged or of an earlier amad
+            continue
+        if made == archive.AT_ONCE:
+            waiting += 1
+            continue
+        facts = archive.facts_of(since, made_from)
+        # The links come with ``join_archive``, once it is known which dates have a page.
+        html, _ = _page(sources, run, run.health, neighbours=archive.links(day, [day]), facts=facts)
+        archive.write_page(archive.page_of(stage.runs, day), html)
+        made += 1
+    join_archive(stage)
+    return made, waiting
+
+
+def _page(
+    sources: Sources,
+    run: ScoringRun,
+    health: Health | None,
+    *,
+    neighbours: str,
+    facts: archive.Facts | None = None,
+) -> tuple[str, Report]:
+    """A page as HTML, and what it shows. facts: of a page of the archive."""
+    stage, published, evidence = sources.stage, sources.published, sources.evidence
+    fleet = stage.fleet
     stretch = stretch_us(len(run.dates))
     coverage = run.coverage(stretch)
-    incidents = [_marked_open(i, coverage) for i in run.incidents()]
-    affected = len({i.vehicle for i in incidents})
-    page = _environment().get_template("page.html.j2")
-    style, script = (_asset(name) for name in ("style.css", "page.js"))
-    html = page.render(
-        fleet=fleet,
-        run=run,
-        incidents=incidents,
-        entries=_entries(incidents, stage, lake, run),
-        overview=overview(incidents, coverage, fleet, stretch),
-        cards=cards(Evidence.read(stage.folder), run, incidents, coverage, lake.hash()),
-        health=health,
-        told=TOLD,
-        levels=[(level, sum(i.level == level for i in incidents)) for level in reversed(LEVELS)],
-        open_count=sum(i.open for i in incidents),
-        affected=affected,
-        vehicles=len(coverage),
-        style=style,
-        script=script,
-        style_hash=_hash(style),
-        script_hash=_hash(script),
+    # A job that scored only older dates again hides nothing of the newest one.
+    newest = (
+        max((*run.dates, *published.manifests), default=None) if facts is None else run.dates[0]
     )
-    with staged(out) as unfinished:
-        unfinished.write_text(html, encoding="utf-8")
-    return Report(
+    since = since_last(published, newest, fleet) if newest and run.dates else None
+    window = since.window if since else None
+    incidents = [_marked_open(i, coverage, window) for i in run.incidents()]
+    entries = _entries(incidents, sources, run)
+    figures = evidence.metrics if evidence.of_another(run) is None else None
+    achieved = of_run(run, incidents, coverage, evidence.metrics)
+    scored = [published.current(day) for day in run.dates if day in published.manifests]
+    style, script = (_asset(name) for name in ("style.css", "page.js"))
+    affected = len({i.vehicle for i in incidents})
+    html = (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            fleet=fleet,
+            run=run,
+            facts=facts,
+            neighbours=neighbours,
+            since=since,
+            trend=trend(window, newest) if window and newest else None,
+            newest=newest,
+            window_days=DAYS,
+            incidents=incidents,
+            entries=entries,
+            anchors={e.incident.incident_id: e.anchor for e in entries if e.plot},
+            overview=overview(incidents, coverage, fleet, stretch),
+            blind=blind_spots(figures, scored, fleet),
+            promise=table(achieved, window, published, figures),
+            cards=cards(evidence, run, incidents, coverage, sources.lake.hash()),
+            health=health,
+            archived=facts is not None,
+            told=TOLD,
+            term=Explained(glossary()),
+            levels=[
+                (level, sum(i.level == level for i in incidents)) for level in reversed(LEVELS)
+            ],
+            open_count=sum(i.open for i in incidents),
+            affected=affected,
+            vehicles=len(coverage),
+            style=style,
+            script=script,
+            style_hash=_hash(style),
+            script_hash=_hash(script),
+        )
+    )
+    report = Report(
         fleet=fleet.name,
-        path=out,
+        path=Path(),
         dates=run.dates,
         vehicles=len(coverage),
         affected=affected,
         incidents=len(incidents),
-        troubles=len(health.troubles),
+        troubles=len(health.troubles) if health else 0,
         unscored=run.unscored,
     )
+    return html, report
 
 
-def _marked_open(incident: Incident, coverage: dict[str, Coverage]) -> Incident:
-    """The incident, ``open`` if the vehicle's last scored row still belongs to it."""
+def _marked_open(
+    incident: Incident, coverage: dict[str, Coverage], window: Window | None
+) -> Incident:
+    """The incident, ``open`` if it goes on as the notices say.
+
+    Without a window: if the vehicle's last scored row still belongs to it.
+    """
+    if window is not None and incident.incident_id in window.incidents:
+        return replace(incident, open=window.incidents[incident.incident_id].ongoing)
     vehicle = coverage.get(incident.vehicle)
     return replace(incident, open=vehicle is not None and incident.end > vehicle.last > 0)
 
 
-def _entries(incidents: list[Incident], stage: Stage, lake: Lake, run: ScoringRun) -> list[Entry]:
-    fleet, scaler = stage.fleet, _scaler(stage.folder / "store" / "store.json")
+def _entries(incidents: list[Incident], sources: Sources, run: ScoringRun) -> list[Entry]:
+    fleet, scaler = sources.stage.fleet, sources.scaler
     entries = []
     for n, incident in enumerate(incidents[:LISTED]):
         others = [i for i in incidents if i.vehicle == incident.vehicle]
+        shown = n < PLOTTED
         entries.append(
             Entry(
                 incident=incident,
                 anchor=f"incident-{n + 1}",
                 blame=blame(incident, fleet),
                 broken=broken_relation(incident, fleet),
-                plot=plot(incident, others, fleet, run, lake, scaler) if n < PLOTTED else None,
+                plot=plot(incident, others, fleet, run, sources.lake, scaler) if shown else None,
             )
         )
     return entries

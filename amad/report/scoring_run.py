@@ -1,4 +1,4 @@
-"""The last scoring job with its incidents and scores, read one date at a time."""
+"""A scoring run (the last job, or one date) with its incidents and scores, read date by date."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -15,9 +15,10 @@ from amad.config import DataError, Stage
 from amad.config.console import say
 from amad.detect import incidents
 from amad.scores import partitions
-from amad.scores.job_log import JobLog, job_logs
+from amad.scores.job_log import JobLog, job_logs, left_undone
 from amad.scores.receipts import ScoringReceipt
 from amad.telemetry.files import damaged, read_table
+from amad.telemetry.health import Health, Trouble
 from amad.telemetry.schemas import INCIDENTS, SCORES, check
 
 
@@ -95,6 +96,29 @@ class ScoringRun:
         if scoring is not None and scoring.no_champion:
             return cls(job=None, version="", dates=[], runs=runs, unscored=scoring.no_champion)
         raise DataError(_without_job(stage.fleet.name, runs))
+
+    @classmethod
+    def of_date(cls, runs: Path, day: date, version: str, jobs: list[JobLog]) -> Self:
+        """One date, with the newest of the jobs that scored it with this version, if any did."""
+        own = [
+            job
+            for job in jobs
+            if job.status == "done" and day in job.dates and job.model_version == version
+        ]
+        return cls(job=own[-1] if own else None, version=version, dates=[day], runs=runs)
+
+    @property
+    def health(self) -> Health | None:
+        """What the fleet lacked when the job ran; None where the log of the job is gone."""
+        if self.job is None:
+            return None
+        told = [
+            Trouble(kind=kind, subject="", text=sentence)
+            for kind, sentences in self.job.health.items()
+            for sentence in sentences
+        ]
+        undone = [item for item in left_undone(self.job) if item.since in self.dates]
+        return Health(troubles=[*told, *undone], unseen=[])
 
     def tables(
         self, kind: str, schema: pa.Schema, dates: Iterable[date] | None = None, **options

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from amad.report.page_text import DAY, HOUR, MINUTE, SECOND, number
+from amad.config.number_text import DAY, HOUR, MINUTE, SECOND, number
 
 WIDTH, HEIGHT = 1000, 100
 BUCKETS = 350  # columns; a long line keeps the first, least, greatest and last row of each

@@ -10,18 +10,17 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
+from amad.config import number_text as text
 from amad.evaluation.evaluation_metrics import EvaluationMetrics, MethodFigures
-from amad.metrics import binomial_tail, paired_bootstrap, poisson_tail, shared_values
-from amad.report import page_text as text
+from amad.metrics import binomial_tail, paired_bootstrap, shared_values
+from amad.report.promise import CHANCE, FLOOD, of_run
 from amad.report.scoring_run import Coverage, Incident, ScoringRun
 from amad.scores.receipts import RegistrationReceipt
 from amad.telemetry.validation import Validation
 
 METRIC = "vus_pr"
 RESAMPLES, CONFIDENCE = 2000, 0.95
-CHANCE = 0.05  # a result at least this likely by chance alone counts as chance
 HALF = 0.5  # share of the known faults that must be found for a tick
-FLOOD = 5.0  # times the promised incidents; faults do not explain more than that
 SCORED = 0.95  # share of the rows that must have a score for a tick
 
 
@@ -202,28 +201,20 @@ def _alarms(
         "normal data, nor had the test part. More may be faults, or normal behaviour that has "
         f"changed; more than {FLOOD:g} times the promise has a cross.",
     )
-    days = sum(
-        len({us // text.DAY for us, cell in c.cells.items() if cell.scored})
-        for c in coverage.values()
-    )
-    if not days:
+    achieved = of_run(run, incidents, coverage, found.metrics)
+    if achieved is None:
         return card("unknown", "Not measured", "No row of this run has a score.")
-    rate = len(incidents) / days
-    headline = f"{text.number(rate, 2)} incidents per vehicle-day"
+    promised, days = achieved.promised, round(achieved.days)
+    headline = f"{text.number(achieved.rate, 2)} incidents per vehicle-day"
     counted = f"{text.count(len(incidents), 'incident')} on {text.count(days, 'vehicle-day')}"
-    promised = normal = None
-    if found.metrics:
-        promised = found.metrics.operating_point.alarm_budget
-        normal = found.metrics.operating_point.normal_test.incidents_per_vehicle_day
-    if run.job is not None and run.job.alarm_budget is not None:
-        promised = run.job.alarm_budget
     if promised is None:
         return card("unknown", headline, f"{counted}; what is promised is unknown.")
+    normal = None
+    if found.metrics:
+        normal = found.metrics.operating_point.normal_test.incidents_per_vehicle_day
     own = found.of_another(run) is None
-    verdict = "good"
-    if poisson_tail(len(incidents), promised * days) < CHANCE:
-        verdict = "poor" if rate > FLOOD * promised else "fair"
-    elif own and normal is not None and normal > 2 * promised:
+    verdict = achieved.verdict
+    if verdict == "good" and own and normal is not None and normal > 2 * promised:
         verdict = "fair"
     return card(
         verdict,

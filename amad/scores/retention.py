@@ -1,9 +1,9 @@
 """What of a fleet's old results may go, and removing it without any of it coming back.
 
 Removed are the scores and incidents of dates that are older than a number of days before the newest
-scored date, the logs of jobs that began before that, what was set aside of these dates, and
-checkpoints of trainings and sweeps that nothing has written to for as many days. The lake, the
-report, the models and the ledgers of the sinks stay.
+scored date, the pages of the report of these dates, the logs of jobs that began before that, what
+was set aside of these dates, and checkpoints of trainings and sweeps that nothing has written to
+for as many days. The lake, the newest report, the models and the ledgers of the sinks stay.
 
 A date without scores would be new to the next job. So ``retention.json`` says from which date on
 dates are scored without being asked for.
@@ -13,6 +13,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -25,8 +26,10 @@ from amad.telemetry.artifact import Artifact
 
 LEAST_DAYS = 30  # what the sinks, late rows and the report look back on lies within
 DAY_SECONDS = 86_400
-SCORES, SET_ASIDE, JOBS, CHECKPOINTS = (
+REPORTS = "reports"  # the folder of the report's pages, one per date
+SCORES, PAGES, SET_ASIDE, JOBS, CHECKPOINTS = (
     "scores and incidents",
+    "pages of the report",
     "scores that were set aside",
     "job logs",
     "checkpoints",
@@ -97,6 +100,11 @@ def old_results(runs: Path, days: int, now: float | None = None) -> list[Old]:
         for day, path in _partitions(runs / kind)
         if day < first and day not in shown
     ]
+    found += [
+        Old(kind=PAGES, path=path, size=_size(path), day=day)
+        for day, path in _pages(runs / REPORTS)
+        if day < first and day not in shown
+    ]
     for folder in sorted((runs / "set_aside").glob("*")):
         for kind in ("scores", "incidents"):
             found += [
@@ -150,6 +158,15 @@ def _partitions(folder: Path) -> Iterator[tuple[date, Path]]:
         except ValueError:  # a folder of another program
             continue
     yield from sorted(found)
+
+
+def _pages(folder: Path) -> list[tuple[date, Path]]:
+    """The date and the file of each page of the report, in order of date."""
+    found = []
+    for path in folder.glob("*.html"):
+        with suppress(ValueError):  # the index of the pages
+            found.append((date.fromisoformat(path.stem), path))
+    return sorted(found)
 
 
 def _newest_job_dates(runs: Path) -> list[date]:

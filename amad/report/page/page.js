@@ -33,6 +33,7 @@
     });
   }
 
+  // On a phone the heads of the columns are not seen, and the list keeps its order.
   const heads = [...list.querySelectorAll("th[data-key]")];
   const sort = (head) => {
     const up = head.getAttribute("aria-sort") === "descending" ||
@@ -46,12 +47,42 @@
     rows.sort((a, b) => (up ? compare(a, b) : compare(b, a)));
     body.append(...rows);
   };
-  for (const head of heads) {
-    head.classList.add("sortable");
-    head.tabIndex = 0;
-    head.addEventListener("click", () => sort(head));
-    head.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" || event.key === " ") { event.preventDefault(); sort(head); }
+  for (const head of matchMedia("(max-width: 720px)").matches ? [] : heads) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "sorter";
+    button.append(...head.childNodes);
+    button.addEventListener("click", () => sort(head));
+    head.append(button);
+  }
+})();
+// Place the meaning of a word beside the word, and show it when the mouse rests on the word.
+(() => {
+  let asked;
+  const open = (tip) => tip.matches(":popover-open");
+  for (const button of document.querySelectorAll("button.term")) {
+    const tip = document.getElementById(button.getAttribute("popovertarget"));
+    let wait;
+    for (const name of ["pointerenter", "focus"]) {
+      button.addEventListener(name, () => { if (!open(tip)) asked = button; });
+    }
+    button.addEventListener("pointerenter", (event) => {
+      if (event.pointerType !== "mouse") return;
+      wait = setTimeout(() => { if (!open(tip)) tip.showPopover(); }, 350);
+    });
+    button.addEventListener("pointerleave", () => clearTimeout(wait));
+  }
+  for (const tip of document.querySelectorAll(".tip")) {
+    tip.addEventListener("toggle", (event) => {
+      if (event.newState !== "open" || !asked) return;
+      const word = asked.getBoundingClientRect();
+      const room = document.documentElement.clientWidth;
+      const left = Math.max(12, Math.min(word.left, room - tip.offsetWidth - 12));
+      const below = word.bottom + tip.offsetHeight + 12 < innerHeight;
+      const top = scrollY + (below ? word.bottom + 6 : word.top - tip.offsetHeight - 6);
+      Object.assign(tip.style, {
+        position: "absolute", inset: "auto", left: `${left}px`, top: `${top}px`,
+      });
     });
   }
 })();

@@ -1,4 +1,4 @@
-"""How the page writes numbers, shares, times and lengths of time. All times are UTC."""
+"""How numbers, shares, times and lengths of time are written for people. All times are UTC."""
 
 import math
 from datetime import UTC, datetime

@@ -1,0 +1,170 @@
+"""The archive of pages: one per scored date below ``runs/<fleet>/reports``, and an index of them.
+
+A page says in its head what it was made from. It is made again only if the scores of its date, or
+of the 13 days before it, have changed. A page whose days before were removed by ``amad prune``
+stays as it was. The links to its neighbours are replaced without making it again.
+"""
+
+import html
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+from amad.config import DataError
+from amad.config.digest import json_digest
+from amad.notify.published import DAYS
+from amad.report.since_last import Published, SinceLast
+from amad.scores.retention import REPORTS, Retention
+from amad.telemetry.files import staged
+
+FORMAT = 1  # raise it to have every page made again
+AT_ONCE = 31  # pages made by one run of the report, the newest first
+HEAD = 1 << 16  # characters in which the facts and the links of a page stand
+FACTS = re.compile(r'<meta name="amad-page" content="([^"]*)">')
+LINKS = re.compile(r"<!-- neighbours -->.*?<!-- end of neighbours -->", re.S)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the index tells of a page. made_from: digest of the scores that it shows."""
+
+    made_from: str
+    version: str
+    vehicles: int
+    incidents: int
+    new: int
+    ongoing: int
+    over: int
+    critical: int
+
+    @property
+    def text(self) -> str:
+        """For the head of the page."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A scored date in the index. facts: of its page; None where it has none yet."""
+
+    day: date
+    facts: Facts | None
+
+
+def page_of(runs: Path, day: date) -> Path:
+    """Where the page of a date lies."""
+    return runs / REPORTS / f"{day}.html"
+
+
+def index_of(runs: Path) -> Path:
+    """Where the page that lists the dates lies."""
+    return runs / REPORTS / "index.html"
+
+
+def facts_of(since: SinceLast, made_from: str) -> Facts:
+    """The facts of the page of a date. critical: of those that are new or go on."""
+    window, day = since.window, since.day
+    return Facts(
+        made_from=made_from,
+        version=window.versions[day],
+        vehicles=len(window.dates[day]),
+        incidents=sum(since.counts.values()),
+        critical=since.critical,
+        **since.counts,
+    )
+
+
+def read_facts(page: Path) -> Facts | None:
+    """What a page says of itself; None where there is no page, or one that says nothing."""
+    try:
+        with page.open(encoding="utf-8") as file:
+            found = FACTS.search(file.read(HEAD))
+        return Facts(**json.loads(html.unescape(found[1]))) if found else None
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def due(published: Published) -> Iterator[tuple[date, str]]:
+    """The dates whose page is missing or out of date, the newest first, with its new digest."""
+    try:
+        kept = Retention.read(published.runs)
+        first = kept.first if kept else date.min
+    except DataError:  # the next job says so; no page is made from half of its days
+        first = date.max
+    for day in sorted(published.manifests, reverse=True):
+        facts, now = read_facts(page_of(published.runs, day)), made_from(published, day)
+        whole = first == date.min or day - timedelta(days=DAYS - 1) >= first
+        if facts is None or (facts.made_from != now and whole):
+            yield day, now
+
+
+def made_from(published: Published, day: date) -> str:
+    """A digest of the partitions that the page of a date shows."""
+    days = [day - timedelta(days=n) for n in range(DAYS)]
+    shown = [
+        [str(at), item.model_version, item.contract, item.files]
+        for at in days
+        if at in published.manifests
+        for item in [published.current(at)]
+    ]
+    return json_digest([FORMAT, shown])
+
+
+def rows(published: Published) -> list[Row]:
+    """Every date that has scores or a page, the newest first."""
+    days = set(published.manifests)
+    for page in (published.runs / REPORTS).glob("*.html"):
+        try:
+            days.add(date.fromisoformat(page.stem))
+        except ValueError:  # the index, or a page of another program
+            continue
+    found = [Row(day=day, facts=read_facts(page_of(published.runs, day))) for day in days]
+    return sorted(found, key=lambda row: row.day, reverse=True)
+
+
+def neighbours(day: date, days: list[date]) -> tuple[date | None, date | None]:
+    """The dates with a page before and after a date. days: those with a page, sorted."""
+    return (
+        max((other for other in days if other < day), default=None),
+        min((other for other in days if other > day), default=None),
+    )
+
+
+def links(day: date | None, days: list[date], here: str = "") -> str:
+    """The links of a page to its neighbours and to the index, as HTML between two marks.
+
+    day: of the page; None for the page of the last run, which has the newest one beside it. here:
+    the path of the archive from the page, with a slash at its end.
+    """
+    before, after = neighbours(day, days) if day else (days[-1] if days else None, None)
+    parts = [f'<a href="{here}index.html">All dates</a>']
+    if before:
+        name = f"<span>The day before: </span>{before}" if day else f"Only {before}"
+        parts.insert(0, f'<a rel="prev" href="{here}{before}.html">{name}</a>')
+    if after:
+        name = f"<span>The day after: </span>{after}"
+        parts.append(f'<a rel="next" href="{here}{after}.html">{name}</a>')
+    body = "".join(f"<li>{part}</li>" for part in parts)
+    return f"<!-- neighbours --><ul>{body}</ul><!-- end of neighbours -->"
+
+
+def join_neighbours(runs: Path, days: list[date]) -> None:
+    """Bring the links of the pages up to date. days: those with a page, sorted."""
+    for day in days:
+        page, now = page_of(runs, day), links(day, days)
+        with page.open(encoding="utf-8") as file:
+            found = LINKS.search(file.read(HEAD))
+        if found and found[0] != now:
+            text = page.read_text(encoding="utf-8")
+            write_page(page, text.replace(found[0], now, 1))
+
+
+def write_page(path: Path, content: str) -> None:
+    """Write a page in one piece, unless it is there with the same bytes."""
+    if path.is_file() and path.read_bytes() == content.encode():
+        return
+    with staged(path) as unfinished:
+        unfinished.write_text(content, encoding="utf-8")

@@ -1,0 +1,120 @@
+"""What the detector is blind to: known faults that it misses, and what this run could not score."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from amad.config import Fleet
+from amad.config import number_text as text
+from amad.config.wording import count, some
+from amad.evaluation.evaluation_metrics import Detection, EvaluationMetrics
+from amad.scores.partition_manifest import PartitionManifest
+
+MISSED = 0.5  # a fault type of which fewer are found is a blind spot
+STRENGTHS = ("weak", "medium", "strong")
+STATUS = {
+    "quarantined": "quarantined",
+    "too_short": "in too short a stretch between gaps",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultRow:
+    """One type of known fault. parts: what was found of each third of its strengths, in words."""
+
+    kind: str
+    found: int
+    events: int
+    parts: list[str]
+
+    @property
+    def blind(self) -> bool:
+        """Is it missed more often than found?"""
+        return self.found < MISSED * self.events
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlindSpots:
+    """What is missed. faults: the types found least first. lines: sentences on this run."""
+
+    faults: list[FaultRow]
+    why_no_faults: str
+    lines: list[str]
+
+
+def blind_spots(
+    metrics: EvaluationMetrics | None, manifests: Iterable[PartitionManifest], fleet: Fleet
+) -> BlindSpots:
+    """What the evaluation found of each type of fault, and what these partitions left out.
+
+    metrics: of the version that scored; None where there are none of it.
+    """
+    faults = []
+    if metrics is not None:
+        for kind, figures in metrics.by_fault.items():
+            parts = [_part(figures.strengths.get(name)) for name in STRENGTHS]
+            faults.append(
+                FaultRow(kind=kind, found=figures.events_found, events=figures.events, parts=parts)
+            )
+    faults.sort(key=lambda row: (row.found / row.events, row.kind))
+    return BlindSpots(
+        faults=faults,
+        why_no_faults="" if faults else _without_types(metrics),
+        lines=[*_left_out(list(manifests), fleet), *_by_design(metrics, fleet)],
+    )
+
+
+def _part(figures: Detection | None) -> str:
+    return text.NO_VALUE if figures is None else f"{figures.events_found} of {figures.events}"
+
+
+def _without_types(metrics: EvaluationMetrics | None) -> str:
+    if metrics is None:
+        return "Which faults this version misses was not measured; run 'amad evaluate'."
+    point = metrics.operating_point
+    if not point.events:
+        return "The test part holds no known fault, so which ones it misses is not known."
+    missed, known = point.events - point.events_found, count(point.events, "known fault")
+    return (
+        f"It misses {missed} of the {known} of the test part. The labels name no types, so which "
+        "kinds it misses is not known."
+    )
+
+
+def _left_out(manifests: list[PartitionManifest], fleet: Fleet) -> list[str]:
+    """What had no score in this run, and which channels had no value."""
+    titles = {channel.name: channel.title for channel in fleet.channels}
+    statuses: Counter[str] = Counter()
+    channels: dict[str, set[str]] = {}
+    for manifest in manifests:
+        statuses.update(manifest.unscored)
+        for vehicle, names in manifest.unmeasured.items():
+            for name in names:
+                channels.setdefault(name, set()).add(vehicle)
+    found = []
+    rows = sum(manifest.rows for manifest in manifests)
+    if statuses.total():
+        parts = [
+            f"{many:,} {STATUS.get(status, status.replace('_', ' '))}"
+            for status, many in sorted(statuses.items())
+        ]
+        share = text.share(statuses.total() / rows)
+        found.append(f"{count(statuses.total(), 'row')} of this run ({share}) have no score: "
+                     f"{', '.join(parts)}.")  # fmt: skip
+    for name, vehicles in sorted(channels.items()):
+        found.append(
+            f"{titles.get(name, name)} had no value on at least one date on "
+            f"{some(sorted(vehicles))}: nothing that shows in it alone is seen there."
+        )
+    return found
+
+
+def _by_design(metrics: EvaluationMetrics | None, fleet: Fleet) -> list[str]:
+    """What no figure shows: the limits that the model card states."""
+    found = [
+        f"Stretches of fewer than {fleet.missing.min_segment_rows} rows between gaps get no score.",
+        "What was usual in the train part is normal to it, faults included.",
+    ]
+    if metrics is not None and fleet.labels.kind == "injected":
+        found.append("The known faults are injected ones; real ones may look different.")
+    return found

@@ -1,0 +1,176 @@
+"""What is new, goes on, or is over since the scored date before the newest one.
+
+The states are those of the notices (``amad.notify.changes``), as if every date but the newest had
+been told to a sink that is told of every level. So the page and a message never differ.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from amad.config import Fleet
+from amad.notify.changes import Change, Told, brought_up_to_date, find_changes
+from amad.notify.grouping import grouped, main_channels
+from amad.notify.published import Window, window_of
+from amad.notify.wording import notice_of
+from amad.scores import partitions
+from amad.scores.checksums import Checksums
+from amad.scores.partition_manifest import PartitionManifest
+
+LOWEST = "low"  # the page tells of every level
+
+Manifests = Mapping[date, Mapping[str, PartitionManifest]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One incident in its state. sensors: titles of the channels it is mostly about.
+
+    note: what became of it beside its state, or empty.
+    """
+
+    incident_id: str
+    told: Told
+    sensors: list[str]
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """Incidents that are read as one. headline: of several; empty where there is one line."""
+
+    headline: str
+    lines: list[Line]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SinceLast:
+    """The incidents of a date by their state.
+
+    day: the newest scored date. before: the scored date before it within the window of the notices;
+    None where there is none. window: what is published up to ``day``.
+    """
+
+    day: date
+    before: date | None
+    window: Window
+    new: list[Item]
+    ongoing: list[Item]
+    over: list[Item]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of incidents by state."""
+        return {
+            name: sum(len(item.lines) for item in items)
+            for name, items in (("new", self.new), ("ongoing", self.ongoing), ("over", self.over))
+        }
+
+    @property
+    def critical(self) -> int:
+        """How many incidents that are new or go on are critical now."""
+        return sum(line.told.level == "critical" for line in self._current)
+
+    @property
+    def worst(self) -> Line | None:
+        """The worst incident that is new or goes on; None where there is none."""
+        return max(self._current, key=lambda line: line.told.severity, default=None)
+
+    @property
+    def _current(self) -> list[Line]:
+        return [line for item in (*self.new, *self.ongoing) for line in item.lines]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """The finished partitions of a fleet, read once for all pages of a run of the report.
+
+    champion: the version whose partition of a date counts.
+    """
+
+    runs: Path
+    champion: str
+    manifests: Manifests
+    sums: Checksums
+
+    @classmethod
+    def of(cls, runs: Path, champion: str) -> "Published":
+        """What is published below ``runs/<fleet>`` now."""
+        return cls(
+            runs=runs,
+            champion=champion,
+            manifests=partitions.manifests(runs),
+            sums=Checksums(runs),
+        )
+
+    def current(self, day: date) -> PartitionManifest:
+        """The manifest of the partition that counts on a date."""
+        versions = self.manifests[day]
+        return versions[partitions.current(versions, self.champion)]
+
+    def window(self, until: date) -> Window:
+        """The published incidents as if no later date had been scored."""
+        found = {day: versions for day, versions in self.manifests.items() if day <= until}
+        return window_of(self.runs, found, self.champion, self.sums)
+
+
+def since_last(published: Published, day: date, fleet: Fleet) -> SinceLast | None:
+    """The states of the incidents of ``day``; None where its partition is not whole."""
+    now = published.window(day)
+    if day not in now.dates:
+        return None
+    before = max((other for other in now.dates if other < day), default=None)
+    told: dict[str, Told] = {}
+    if before is not None:
+        first = find_changes({}, published.window(before), LOWEST)
+        told = brought_up_to_date({c.incident_id: c.told for c in first}, now)
+    changes = find_changes(told, now, LOWEST)
+    changed = {change.incident_id for change in changes}
+    quiet = [
+        Change(incident_id=name, state="ongoing", told=item, before=item)
+        for name, item in told.items()
+        if item.state == "open" and name not in changed
+    ]
+    states = {state: [c for c in changes if c.state == state] for state in ("new", "over")}
+    worse = [change for change in changes if change.state == "ongoing"]
+    known = [Item(headline="", lines=[_line(change, fleet)]) for change in _worst_first(quiet)]
+    return SinceLast(
+        day=day,
+        before=before,
+        window=now,
+        new=_items(states["new"], now, fleet),
+        ongoing=[*_items(worse, now, fleet), *known],
+        over=_items(states["over"], now, fleet),
+    )
+
+
+def _items(changes: list[Change], window: Window, fleet: Fleet) -> list[Item]:
+    """The changes as the notices group them, the ones to look at first in front."""
+    found = []
+    for group in grouped(changes, window):
+        headline = notice_of(group, fleet, "").headline if len(group.changes) > 1 else ""
+        lines = [_line(change, fleet) for change in _worst_first(group.changes)]
+        found.append(Item(headline=headline, lines=lines))
+    return found
+
+
+def _worst_first(changes: Iterable[Change]) -> list[Change]:
+    return sorted(changes, key=lambda c: (-c.told.severity, c.told.start, c.incident_id))
+
+
+def _line(change: Change, fleet: Fleet) -> Line:
+    told, note = change.told, ""
+    titles = {channel.name: channel.title for channel in fleet.channels}
+    main = main_channels(told.channels, told.shares)
+    if change.state == "new" and told.state == "over":
+        note = "already over"
+    elif change.state == "ongoing" and change.before != told:
+        again = change.before is not None and change.before.state == "over"
+        note = "going on again" if again else "now worse"
+    return Line(
+        incident_id=change.incident_id,
+        told=told,
+        sensors=[titles.get(name, name) for name in told.channels if name in main],
+        note=note,
+    )
