@@ -6,6 +6,7 @@ The processes are forked from one that has imported the engines, which costs sec
 
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -82,6 +83,40 @@ def stage(home: Path, name: str) -> None:
     from pipelines import stage_main
 
     stage_main(import_module(f"pipelines.{name}").run)
+
+
+def create_store(home: Path, how: str, number: int, uri: str | None = None) -> None:
+    """Create MLflow's store of ``home``, in this process; what is said is in a file beside it.
+
+    The process is stopped by a signal right before its ``number``-th table, or, where ``how`` is
+    ``full``, no file may be longer than ``number`` bytes.
+    """
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    from amad.config import AmadError, Settings
+    from amad.config.console import say
+    from amad.engines.shared.tracking import connect
+
+    sys.stderr = (home.parent / f"{home.name}.txt").open("w", encoding="utf-8")
+    if how == "full":
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (number, resource.RLIM_INFINITY))
+    made = 0
+
+    @event.listens_for(Engine, "before_cursor_execute")
+    def stop(connection: object, cursor: object, statement: str, *rest: object) -> None:
+        nonlocal made
+        made += statement.lstrip().upper().startswith("CREATE TABLE")
+        if how in ("KILL", "INT") and made == number:
+            made += 1
+            os.kill(os.getpid(), getattr(signal, f"SIG{how}"))
+
+    try:
+        connect(Settings(home=home, mlflow_uri=uri))
+    except AmadError as error:
+        say(str(error))
+        sys.exit(error.exit_code)
 
 
 KILL, INTERRUPTS = signal.SIGKILL, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

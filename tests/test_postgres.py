@@ -1,14 +1,13 @@
 """MLflow on a real PostgreSQL: the same code, another URI."""
 
-import subprocess
-import sys
+import signal
 import time
 from pathlib import Path
 
 import psycopg
 import pytest
 from postgres_kit import Server
-from test_tracking_store import STOPPED
+from stop_kit import CONTEXT, SECONDS, create_store
 
 from amad.config import ServiceError, Settings
 from amad.engines.register.registry_lock import registry_lock
@@ -52,12 +51,11 @@ def test_a_creation_that_is_killed_is_repeated(
 ):
     """Before anything is committed, between the two commits, and within the migrations."""
     monkeypatch.setenv("AMAD_MLFLOW_URI", postgres)
-    root = Path(tracking.__file__).parents[2]
     for number in (3, 9, 40):
-        killed = subprocess.run(
-            [sys.executable, "-c", STOPPED, "KILL", str(number)], cwd=root, timeout=120
-        )
-        assert killed.returncode == -9
+        killed = CONTEXT.Process(target=create_store, args=(home, "KILL", number, postgres))
+        killed.start()
+        killed.join(SECONDS)
+        assert killed.exitcode == -signal.SIGKILL
     client = tracking.connect(Settings())
     with tracking.open_run(client, "demo", "a run"):
         pass

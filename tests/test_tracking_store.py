@@ -4,49 +4,19 @@ import hashlib
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from alembic import command
 from mlflow.store.db import utils
 from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
+from stop_kit import CONTEXT, SECONDS, create_store
 
 from amad.config import ServiceError, Settings
-from amad.engines.shared import tracking
 from amad.engines.shared.tracking import connect, open_run
 from amad.engines.shared.tracking_store import sqlite_file, sqlite_uri
 
-ROOT = Path(tracking.__file__).parents[2]
 OLDER = "bd07f7e963c5"  # a version of MLflow's tables of 2022
-STOPPED = """
-import os, resource, signal, sys
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
-from amad.config import AmadError, Settings
-from amad.config.console import say
-from amad.engines.shared.tracking import connect
-
-how, number, made = sys.argv[1], int(sys.argv[2]), 0
-if how == "full":
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (number, resource.RLIM_INFINITY))
-
-@event.listens_for(Engine, "before_cursor_execute")
-def stop(connection, cursor, statement, *rest):
-    global made
-    made += statement.lstrip().upper().startswith("CREATE TABLE")
-    if how in ("KILL", "INT") and made == number:
-        made += 1
-        os.kill(os.getpid(), getattr(signal, f"SIG{how}"))
-
-try:
-    connect(Settings())
-except AmadError as error:
-    say(str(error))
-    sys.exit(error.exit_code)
-"""
 
 
 def use(home: Path) -> None:
@@ -59,32 +29,26 @@ def use(home: Path) -> None:
 
 
 @pytest.mark.engine
-def test_a_creation_that_is_cut_short_leaves_nothing_in_the_way(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_creation_that_is_cut_short_leaves_nothing_in_the_way(tmp_path: Path):
     """Killed, interrupted or out of disk, at several moments, by real signals and limits."""
     cases = [("KILL", 1), ("KILL", 45), ("INT", 20), ("full", 300_000)]
     started = {}
     for how, number in cases:
         home = tmp_path / f"{how}-{number}"
         home.mkdir()
-        started[home] = subprocess.Popen(
-            [sys.executable, "-c", STOPPED, how, str(number)],
-            cwd=ROOT,
-            env=os.environ | {"AMAD_HOME": str(home)},
-            stderr=subprocess.PIPE,
-        )
+        started[home] = CONTEXT.Process(target=create_store, args=(home, how, number))
+        started[home].start()
     for home, process in started.items():
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode != 0
+        process.join(SECONDS)
+        assert process.exitcode, home
         if home.name.startswith("KILL"):
-            assert process.returncode == -signal.SIGKILL
+            assert process.exitcode == -signal.SIGKILL
         if home.name.startswith("full"):
-            assert process.returncode == 4 and b"cannot be opened" in errors
+            told = (tmp_path / f"{home.name}.txt").read_text(encoding="utf-8")
+            assert process.exitcode == 4 and "cannot be opened" in told
         assert not (home / "mlflow.db").exists()
     for home in started:
-        monkeypatch.setenv("AMAD_HOME", str(home))
-        connect(Settings())
+        connect(Settings(home=home))
         assert {file.name for file in home.iterdir()} <= {"mlflow.db", "mlflow.db.lock"}
 
 

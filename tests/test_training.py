@@ -47,7 +47,6 @@ class Crashing(LocalReporter):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_it_learns_and_reports_each_epoch(job: TrainJob, tmp_path: Path) -> None:
     params = toy_params(
         mask={"family": "time"}, train={"epochs": 8, "max_windows": 96, "learning_rate": 1e-2}
@@ -141,7 +140,6 @@ def test_every_mask_family_trains_in_mixed_precision(
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.parametrize("changes", [MIXED, ONLINE])
 def test_on_a_linear_skip_it_starts_at_the_linear_prediction_and_adds_to_it(
     job: TrainJob, tmp_path: Path, changes: dict
@@ -192,35 +190,48 @@ def test_weight_decay_is_on_matrices_alone(job: TrainJob) -> None:
     assert len(decayed) + len(free) == len(names)
 
 
+FORMS = {"usual": {}, "mixed": MIXED}
+
+
 def _worker(rank: int, job: TrainJob, folder: Path, port: int) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
         "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2
     )
-    reporter = LocalReporter(folder)
-    history = train(job, reporter).epochs
-    torch.save(history, folder / f"history-{rank}.pt")
+    for form, changes in FORMS.items():
+        (folder / form).mkdir(exist_ok=True)
+        history = train(
+            replace(job, params=toy_params(**changes)), LocalReporter(folder / form)
+        ).epochs
+        torch.save(history, folder / form / f"history-{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
-@pytest.mark.slow
-@pytest.mark.slow
-@pytest.mark.parametrize("changes", [{}, MIXED])
-def test_two_workers_make_the_steps_of_one(job: TrainJob, tmp_path: Path, changes: dict) -> None:
-    """Real processes over gloo: same masks, same windows, gradients of the whole batch."""
-    job = replace(job, params=toy_params(**changes))
+@pytest.fixture(scope="module")
+def together(job: TrainJob, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two workers, real processes over gloo, have trained of each form."""
+    folder = tmp_path_factory.mktemp("together")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    folder = tmp_path / "two"
-    folder.mkdir()
     torch.multiprocessing.spawn(_worker, (job, folder, port), nprocs=2)
-    one = train(job, LocalReporter(tmp_path / "one")).epochs
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMS)
+def test_two_workers_make_the_steps_of_one(
+    job: TrainJob, together: Path, tmp_path: Path, form: str
+) -> None:
+    """The same masks, the same windows, gradients of the whole batch."""
+    folder = together / form
+    job = replace(job, params=toy_params(**FORMS[form]))
+    one = train(job, LocalReporter(tmp_path)).epochs
     ranks = [torch.load(folder / f"history-{rank}.pt") for rank in range(2)]
     assert plain(ranks[0]) == plain(ranks[1])
     for two, alone in zip(plain(ranks[0]), plain(one), strict=True):
         assert two == pytest.approx(alone, rel=1e-3)
-    a, b = (Checkpoint.read(tmp_path / n / "checkpoint").objective for n in ("one", "two"))
+    a, b = (Checkpoint.read(path / "checkpoint").objective for path in (tmp_path, folder))
     for name, weight in a.items():
         torch.testing.assert_close(weight, b[name], atol=2e-4, rtol=1e-2)
 
