@@ -65,19 +65,27 @@ LATAD = MIXED | {"loss": {"contrast_form": "latad"}}
 ONLINE = MIXED | {"model": {"direction": "past"}}
 
 
+@pytest.fixture(scope="module", params=[{}, {"model": {"skip": "none"}}, LATAD, ONLINE])
+def whole(
+    job: TrainJob, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[TrainJob, list[dict], Checkpoint]:
+    """A job, and the metrics and the checkpoint of its run that nothing interrupted."""
+    job = replace(job, params=toy_params(**request.param))
+    folder = tmp_path_factory.mktemp("whole")
+    history = train(job, LocalReporter(folder)).epochs
+    return job, plain(history), Checkpoint.read(folder / "checkpoint")
+
+
 @pytest.mark.parametrize("reports", [1, 2])
-@pytest.mark.parametrize("changes", [{}, {"model": {"skip": "none"}}, LATAD, ONLINE])
 def test_a_crash_and_a_resume_equal_an_uninterrupted_run_bit_for_bit(
-    job: TrainJob, tmp_path: Path, reports: int, changes: dict
+    whole: tuple[TrainJob, list[dict], Checkpoint], tmp_path: Path, reports: int
 ) -> None:
-    job = replace(job, params=toy_params(**changes))
-    whole = train(job, LocalReporter(tmp_path / "whole"))
+    job, history, a = whole
     with pytest.raises(KeyboardInterrupt):
-        train(job, Crashing(tmp_path / "crashed", reports))
+        train(job, Crashing(tmp_path, reports))
     torch.manual_seed(99)  # whatever happened in between
-    resumed = train(job, LocalReporter(tmp_path / "crashed"))
-    assert plain(resumed.epochs) == plain(whole.epochs)
-    a, b = (Checkpoint.read(tmp_path / n / "checkpoint") for n in ("whole", "crashed"))
+    assert plain(train(job, LocalReporter(tmp_path)).epochs) == history
+    b = Checkpoint.read(tmp_path / "checkpoint")
     assert a.levels == b.levels
     for name, weight in a.objective.items():
         assert torch.equal(weight, b.objective[name]), name
