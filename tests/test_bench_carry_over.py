@@ -49,7 +49,7 @@ class Run:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fleets, "CASES", 16)
+        patch.setattr(fleets, "CASES", 9)
         yield Run(tmp_path_factory.mktemp("carry_over"))
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -50,70 +51,82 @@ def runs_in(home: Path) -> list:
     return client.search_runs([experiment_id(client, "toy")])
 
 
-def test_a_training_in_this_process_leaves_bundle_run_and_curve(
-    store: WindowStore, tmp_path: Path
-) -> None:
-    result = fit(store, tmp_path)
-    bundle = read_bundle(tmp_path / DATA / "bundle")
+@pytest.fixture(scope="module")
+def once(store: WindowStore, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """A home in which one training in this process was done, and its result."""
+    home = tmp_path_factory.mktemp("once") / "home"
+    return home, fit(store, home)
+
+
+@pytest.fixture
+def trained(once: tuple[Path, dict], tmp_path: Path) -> tuple[Path, dict]:
+    """A copy of it, for a test to change."""
+    home, result = once
+    return shutil.copytree(home, tmp_path / "home"), result
+
+
+def test_a_training_in_this_process_leaves_bundle_run_and_curve(trained: tuple) -> None:
+    home, result = trained
+    bundle = read_bundle(home / DATA / "bundle")
     assert bundle.meta["digest"] == result["digest"] and bundle.meta["data_hash"] == "d0"
-    assert steps_of(tmp_path, result["run_id"], "loss") == [1, 2, 3]
-    (run,) = runs_in(tmp_path)
+    assert steps_of(home, result["run_id"], "loss") == [1, 2, 3]
+    (run,) = runs_in(home)
     assert run.info.run_id == result["run_id"] and run.info.status == "FINISHED"
     assert run.data.params["train.epochs"] == "3" and run.data.tags["data_hash"] == "d0"
     json.dumps(result)
 
 
-def test_the_bundle_is_a_function_of_settings_and_data(store: WindowStore, tmp_path: Path) -> None:
-    for home in ("one", "two"):
-        fit(store, tmp_path / home)
-    files = sorted(p.name for p in (tmp_path / "one" / DATA / "bundle").iterdir())
+def test_the_bundle_is_a_function_of_settings_and_data(
+    store: WindowStore, trained: tuple, tmp_path: Path
+) -> None:
+    first, second = trained[0], tmp_path / "second"
+    fit(store, second)
+    files = sorted(p.name for p in (first / DATA / "bundle").iterdir())
     for name in files:
-        one, two = (
-            (tmp_path / home / DATA / "bundle" / name).read_bytes() for home in ("one", "two")
-        )
+        one, two = ((home / DATA / "bundle" / name).read_bytes() for home in (first, second))
         assert one == two, name
-    fit(store, tmp_path / "one", loss={"contrast": 0.3})
-    assert weights(tmp_path / "one") != weights(tmp_path / "two")
+    fit(store, first, loss={"contrast": 0.3})
+    assert weights(first) != weights(second)
 
 
 def test_a_finished_run_is_taken_as_it_is_in_the_same_mlflow_run(
-    store: WindowStore, tmp_path: Path
+    store: WindowStore, trained: tuple
 ) -> None:
-    first = fit(store, tmp_path)
-    before = weights(tmp_path)
-    again = fit(store, tmp_path)
-    assert again == first and weights(tmp_path) == before
-    assert steps_of(tmp_path, first["run_id"], "loss") == [1, 2, 3]
-    assert len(runs_in(tmp_path)) == 1
+    home, first = trained
+    before = weights(home)
+    again = fit(store, home)
+    assert again == first and weights(home) == before
+    assert steps_of(home, first["run_id"], "loss") == [1, 2, 3]
+    assert len(runs_in(home)) == 1
 
 
 def test_a_checkpoint_under_the_name_of_another_run_is_refused(
-    store: WindowStore, tmp_path: Path
+    store: WindowStore, trained: tuple
 ) -> None:
-    digest = fit(store, tmp_path)["digest"]
-    checkpoint = tmp_path / "runs" / "toy" / "ray" / f"train-{digest}" / "checkpoint"
+    home, digest = trained[0], trained[1]["digest"]
+    checkpoint = home / "runs" / "toy" / "ray" / f"train-{digest}" / "checkpoint"
     replace(Checkpoint.read(checkpoint), digest="another").write(checkpoint)
     assert (checkpoint / STATE).is_file()
     with pytest.raises(DataError, match="another"):
-        fit(store, tmp_path)
-    assert runs_in(tmp_path)[0].info.status == "FAILED"
+        fit(store, home)
+    assert runs_in(home)[0].info.status == "FAILED"
 
 
 def test_a_flipped_bit_in_a_finished_run_is_told_with_the_way_out(
-    store: WindowStore, tmp_path: Path
+    store: WindowStore, trained: tuple
 ) -> None:
     """torch itself would load it, and the weights would differ in silence."""
-    digest = fit(store, tmp_path)["digest"]
-    ray = tmp_path / "runs" / "toy" / "ray"
+    home, digest = trained[0], trained[1]["digest"]
+    ray = home / "runs" / "toy" / "ray"
     state = ray / f"train-{digest}" / "checkpoint" / STATE
     content = bytearray(state.read_bytes())
     content[len(content) // 2] ^= 1
     state.write_bytes(content)
     with pytest.raises(DataError, match=r"state\.pt: no readable checkpoint.*remove its folder"):
-        fit(store, tmp_path)
+        fit(store, home)
     (ray / f"train-{digest}.json").write_text('{"run_id": "x')
     with pytest.raises(DataError, match=rf"train-{digest}\.json is damaged.*delete it"):
-        fit(store, tmp_path)
+        fit(store, home)
 
 
 def test_the_name_follows_what_changes_the_weights_and_not_the_machine(store: WindowStore) -> None:
