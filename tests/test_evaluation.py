@@ -199,12 +199,15 @@ def test_point_adjusted_stands_apart_with_random_untrained_and_pca(labelled):
     assert table["random"] > content["methods"]["random"]["mean"]["best_f1"] + 0.1
 
 
+def beside_ridge(params):
+    """Only one baseline is judged beside the detector."""
+    few = params.evaluate.model_copy(update={"baselines": ["ridge"]})
+    return params.model_copy(update={"evaluate": few})
+
+
 def test_without_pca_there_is_no_point_adjusted_table(labelled):
     store, detector, fleet, params, _ = labelled
-    few = params.model_copy(
-        update={"evaluate": params.evaluate.model_copy(update={"baselines": ["ridge"]})}
-    )
-    content = evaluate(store, detector, fleet, few, kit_events())
+    content = evaluate(store, detector, fleet, beside_ridge(params), kit_events())
     assert content["point_adjusted"] == {} and set(content["methods"]) == {
         "amad",
         "random",
@@ -274,7 +277,7 @@ def test_the_networks_share_is_that_of_the_same_members(labelled, members, weigh
 
 def test_a_detector_without_a_bundle_is_judged_without_a_share(labelled):
     store, detector, fleet, _, _ = labelled
-    params = kit_params(members=["ridge", "amad"], amad_weight=0.0)
+    params = beside_ridge(kit_params(members=["ridge", "amad"], amad_weight=0.0))
     content = evaluate(store, detector, fleet, params, kit_events())
     assert content["share_of_amad"] is None and "amad_with_network" not in content["methods"]
 
@@ -297,7 +300,8 @@ def test_the_other_form_of_the_detector_is_never_the_best_baseline(labelled, for
 def test_cases_averaged_by_vehicle_where_the_fleet_says_so(injected):
     store, detector, _, params, evaluation = injected
     fleet = kit_fleet("injected", "vehicle", cases=8)
-    content = evaluate(store, detector, fleet, params, kit_events().slice(0, 0))
+    none = kit_events().slice(0, 0)
+    content = evaluate(store, detector, fleet, beside_ridge(params), none)
     assert content["units"] == 3
     cases = evaluation.metrics.content()["methods"]["amad"]["per_unit"]
     mean = np.mean([v["vus_pr"] for k, v in cases.items() if k.startswith("car-2#")])
