@@ -163,6 +163,18 @@ def test_a_channel_still_in_one_vehicle_and_lively_in_its_class() -> None:
     assert incident.channels[0] == "x" and incident.type == "first_move"
 
 
+def test_first_moves_are_not_reported_where_they_alone_would_break_the_promise() -> None:
+    """Each vehicle moved for the first time on its day of calibration; one vehicle alone proves
+    nothing."""
+    moved = np.where(T < 1000, 14.0, 14.2)
+    later = drive("b-1", 14.4, seed=4, day=2)
+    assert told(fitted({"b-1": 14.0, "b-2": 14.0}, **{"b-1": moved}), later)[2] != []
+    busy = fitted({"b-1": 14.0, "b-2": 14.0}, **{"b-1": moved, "b-2": moved})
+    assert not busy.operating_point.reports_first_moves
+    score_T, alarm_T, incidents = told(busy, later)
+    assert incidents == [] and not alarm_T.any() and np.isfinite(score_T[100:]).all()
+
+
 def test_what_moved_for_good_in_calibration_is_known() -> None:
     later = {"b-1": np.where(T < 1000, 14.0, 14.2)}
     detector = fitted({"b-1": 14.0, "b-2": 14.0}, **later)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amad.detect.alarms import (
+    LONGEST_RETURN,
     PRIOR_DAYS,
     TAIL_SCALE,
     choose_threshold,
@@ -213,3 +214,33 @@ def test_an_incident_at_the_very_start_of_a_segment_has_a_type(detector: Detecto
     scored = scored_with(400, {0: 1.0, 1: 1.0}, detector)
     [incident] = incidents_of(scored, waves("b-1", 400), detector)
     assert incident.type == "relation"
+
+
+def test_the_return_period_is_what_normal_rows_do() -> None:
+    """Independent scores whose tail is the expected one: so many days lie between such peaks."""
+    rng = np.random.default_rng(3)
+    days, rows = 400.0, 40_000
+    point = chosen(np.where(np.arange(rows) % 2, 0.0, rng.exponential(TAIL_SCALE, rows)), days, 0.5)
+    at_threshold = point.return_days(point.threshold, point.threshold, TAIL_SCALE)
+    assert at_threshold == pytest.approx(2.0), "half an incident per vehicle-day"
+    later_T = np.where(np.arange(rows) % 2, 0.0, rng.exponential(TAIL_SCALE, rows))
+    for margin in (0.5, 1.0, 1.5):
+        found = (later_T > point.threshold + margin).sum() / days
+        promised = 1 / point.return_days(point.threshold + margin, point.threshold, TAIL_SCALE)
+        assert found == pytest.approx(promised, rel=0.5)
+    assert point.return_days(99.0, 0.0, TAIL_SCALE) == pytest.approx(LONGEST_RETURN)
+
+
+def test_first_moves_leave_less_of_the_budget_to_the_scores() -> None:
+    score_T = np.random.default_rng(4).exponential(TAIL_SCALE, 5000)
+
+    def with_moves(rate: float):
+        return choose_threshold(
+            [score_T], [np.arange(5000)], days=50.0, budget=0.5, period_us=1, gap_us=0,
+            tail_scale=TAIL_SCALE, first_moves=rate,
+        )  # fmt: skip
+
+    none, some, many = (with_moves(rate) for rate in (0.0, 0.2, 0.3))
+    assert none.threshold < some.threshold and some.reports_first_moves
+    assert many.threshold == none.threshold and not many.reports_first_moves
+    assert many.budget == some.budget == 0.5

@@ -9,13 +9,17 @@ Shape legend: T rows of a vehicle.
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+
+from amad.config.number_text import number
 
 TAIL_SHARE = 0.1  # of the calibration rows: the highest tenth is the tail
 TAIL_SCALE = 0.55  # where the score is a logarithm: 0.55 higher is e times as rare
 PRIOR_DAYS = 30.0  # vehicle-days that the expected tail counts as
+FIRST_MOVES_SHARE = 0.5  # of the budget, at the most, may be used up by first moves
+LONGEST_RETURN = 1000.0  # vehicle-days; no fleet's calibration rows could tell of longer ones
 DAY_US = 86_400_000_000
 
 
@@ -26,8 +30,10 @@ class OperatingPoint:
     threshold: a row with a score above it is an alarm, while the scores are as on the calibration
     rows; see ``amad.detect.drift``. budget: promised incidents per vehicle-day. vehicle_days:
     length of the normal rows that it was chosen on. tail_level: the score that a tenth of these
-    rows exceed. tail_rate: incidents per vehicle-day above it. usual: the percentiles 1 to 100 of
-    the scores of the calibration rows, by vehicle, and of all vehicles under "".
+    rows exceed. tail_rate: incidents per vehicle-day above it. first_moves: incidents per
+    vehicle-day that first moves alone were on these rows, see ``constant_channels``. usual: the
+    percentiles 1 to 100 of the scores of the calibration rows, by vehicle, and of all vehicles
+    under "".
     """
 
     threshold: float
@@ -35,7 +41,28 @@ class OperatingPoint:
     vehicle_days: float
     tail_level: float
     tail_rate: float
+    first_moves: float = 0.0
     usual: dict[str, tuple[float, ...]] = field(default_factory=dict)
+
+    @property
+    def reports_first_moves(self) -> bool:
+        """Whether first moves raise alarms: not where they alone would break the promise."""
+        return self.first_moves <= FIRST_MOVES_SHARE * self.budget
+
+    @property
+    def score_budget(self) -> float:
+        """The incidents per vehicle-day that first moves leave to the scores."""
+        return self.budget - self.first_moves if self.reports_first_moves else self.budget
+
+    def return_days(self, score: float, threshold: float, tail_scale: float) -> float:
+        """Vehicle-days between two incidents of normal rows that reach such a score.
+
+        It is 1 / ``score_budget`` at the threshold, which is that of the row with this score, and
+        grows e times with each ``tail_scale``, as the expected tail of ``choose_threshold`` does;
+        ``LONGEST_RETURN`` at the most.
+        """
+        most = math.log(LONGEST_RETURN * self.score_budget)
+        return math.exp(min((score - threshold) / tail_scale, most)) / self.score_budget
 
 
 def merge_alarms(
@@ -83,8 +110,12 @@ def choose_threshold(
     period_us: int,
     gap_us: int,
     tail_scale: float | None,
+    first_moves: float = 0.0,
 ) -> OperatingPoint:
     """The lowest threshold at which, and above which, the budget of incidents is kept.
+
+    First moves are incidents whatever the threshold is, and leave less of the budget to the scores.
+    Where they alone would use up more than ``FIRST_MOVES_SHARE`` of it, they are not reported.
 
     Few vehicle-days say little about what happens once in two of them, and calibration rows may
     hold unknown faults. So the incidents counted at a threshold s are averaged with those of the
@@ -98,7 +129,8 @@ def choose_threshold(
 
     scores, timestamps: of the calibration rows of each vehicle; rows with a NaN score are ignored.
     days: the vehicle-days of these rows. budget: incidents per vehicle-day. tail_scale: None where
-    nothing is known of the tail, so that the incidents counted decide alone.
+    nothing is known of the tail, so that the incidents counted decide alone. first_moves: incidents
+    per vehicle-day that are first moves.
     """
     known = [np.isfinite(score_T) for score_T in scores]
     value = np.concatenate([s[k] for s, k in zip(scores, known, strict=True)])
@@ -108,7 +140,15 @@ def choose_threshold(
     level = float(np.quantile(value, 1 - TAIL_SHARE))
     rate = _count(value > level, time, vehicle, period_us, gap_us) / days
     expected = PRIOR_DAYS * rate if tail_scale else 0.0  # at ``level``, in all
-    allowed = budget * (days + (PRIOR_DAYS if tail_scale else 0.0))
+    point = OperatingPoint(
+        threshold=math.nan,
+        budget=budget,
+        vehicle_days=float(days),
+        tail_level=level,
+        tail_rate=float(rate),
+        first_moves=first_moves,
+    )
+    allowed = point.score_budget * (days + (PRIOR_DAYS if tail_scale else 0.0))
 
     def lowest(room: float) -> float:
         """The threshold at which the expected tail has ``room`` incidents."""
@@ -135,13 +175,7 @@ def choose_threshold(
         count += 1 - before - after + joined
         # Incidents can merge on the way down; having fewer again does not lower the threshold.
         threshold = max(threshold, min(lowest(allowed - count), float(value[i])))
-    return OperatingPoint(
-        threshold=float(threshold),
-        budget=budget,
-        vehicle_days=float(days),
-        tail_level=level,
-        tail_rate=float(rate),
-    )
+    return replace(point, threshold=float(threshold))
 
 
 def _count(
@@ -152,3 +186,14 @@ def _count(
         len(merge_alarms(alarm[own], time[own], period_us=period_us, gap_us=gap_us))
         for own in (vehicle == v for v in np.unique(vehicle))
     )
+
+
+def rarity(return_days: float | None) -> str:
+    """A sentence on how seldom normal rows reach such a score; empty where nobody knows."""
+    if return_days is None:
+        return ""
+    if return_days >= LONGEST_RETURN:
+        return (
+            f"Normal rows reach such a score less than once in {LONGEST_RETURN:,.0f} vehicle-days."
+        )
+    return f"Normal rows reach such a score about once in {number(return_days, 2)} vehicle-days."

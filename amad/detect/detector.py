@@ -20,7 +20,7 @@ import numpy as np
 from amad.config import ConfigError, Fleet
 from amad.config.params import DetectParams
 from amad.detect import constant_channels as constant
-from amad.detect.alarms import TAIL_SCALE
+from amad.detect.alarms import TAIL_SCALE, merge_alarms
 from amad.detect.build_members import build_members
 from amad.detect.chain import EvidenceChain, habituation_rows
 from amad.detect.combine import (
@@ -104,7 +104,6 @@ class Detector(Scorer):
     def learn(self, train: Sequence[Series], calibration: Sequence[Series]) -> None:
         """Fit all figures on train rows; measure excess thresholds on calibration rows."""
         self.fit_figures(train)
-        self._note_last_values(calibration)
         self.measure_excess_thresholds(calibration)
 
     def fit_figures(self, train: Sequence[Series]) -> None:
@@ -205,13 +204,46 @@ class Detector(Scorer):
         groups = self._held_out(calibration)
         own = [s for owner, group in groups.items() if owner.startswith("vehicle/") for s in group]
         rows = own or by_vehicle(calibration)
-        self._choose_threshold(rows, [self.raw_score(s).score_T for s in rows], history)
+        moves = self._first_moves_per_day(calibration, history)
+        self._choose_threshold(rows, [self.raw_score(s).score_T for s in rows], history, moves)
         for owner, group in groups.items():
             if own and not owner.startswith("vehicle/"):
                 scores = [self._score_with(owner, s).score_T for s in group]
-                if (needed := self._operating_point(group, scores, history)) is not None:
+                needed = self._operating_point(group, scores, history, moves)
+                if needed is not None:
                     allowance = max(needed.threshold - self.threshold, 0.0)
                     self.figures[owner] = replace(self.figures[owner], allowance=allowance)
+        self._note_last_values(calibration)
+
+    def _first_moves_per_day(
+        self, calibration: Sequence[Series], history: Mapping[str, np.ndarray]
+    ) -> float:
+        """Incidents per vehicle-day that first moves alone are on the calibration rows.
+
+        A single one tells no rate, and counts as none.
+        """
+        incidents = 0
+        for series in by_vehicle(calibration):
+            moves = self._first_moves(series)
+            moved_T = np.any([*moves.values(), np.zeros(series.rows, bool)], axis=0)
+            incidents += len(
+                merge_alarms(
+                    moved_T, series.timestamp_T, period_us=self.fleet.period_us, gap_us=self.gap_us
+                )
+            )
+        return incidents / self._days(by_vehicle(calibration), history) if incidents > 1 else 0.0
+
+    def _first_moves(self, series: Series, memory: Series | None = None) -> dict[int, np.ndarray]:
+        """The rows of each constant channel in which its first move is reported."""
+        owner = self.owner_of(series)
+        return constant.first_moves(
+            self._scaled_for(series, owner),
+            memory,
+            self.figures[owner],
+            self._scaling(series, owner),
+            period_us=self.fleet.period_us,
+            too_short=self.too_short,
+        )
 
     def score(self, series: Series, memory: Series | None = None) -> Scored:
         """Score, alarm and contributions of every row of a scaled series; nothing is learnt.
@@ -221,15 +253,9 @@ class Detector(Scorer):
         Default: the series itself.
         """
         raw = self.raw_score(self._settled(series, memory))
-        owner = self.owner_of(series)
-        moves = constant.first_moves(
-            self._scaled_for(series, owner),
-            memory,
-            self.figures[owner],
-            self._scaling(series, owner),
-            period_us=self.fleet.period_us,
-            too_short=self.too_short,
-        )
+        assert self.operating_point is not None, "fit the detector first"
+        reported = self.operating_point.reports_first_moves
+        moves = self._first_moves(series, memory) if reported else {}
         threshold_T = self.thresholds(series, raw.score_T)
         constant.raise_scores(moves, raw.score_T, raw.contribution_TC, threshold=self.threshold)
         # A first move is reported whatever the other scores are.

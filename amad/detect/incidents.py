@@ -34,7 +34,9 @@ HISTORY_ROWS = 200  # rows before the incident that its shape is compared with
 class Incident:
     """One incident. Times are microseconds since the epoch, UTC; ``end`` is exclusive.
 
-    threshold: of the row of the peak.
+    threshold: of the row of the peak. return_days: vehicle-days between two incidents of normal
+    rows with such a peak, see ``amad.detect.alarms``; None where nothing is known of it, as for a
+    first move.
     channels: at most five, the largest share first. shares: their shares of the blame of all
     channels, so they sum to at most 1. deviation: how far the first channel strayed at its largest,
     in tolerances. partner: the channel that the first channel no longer fits, or empty, see
@@ -57,6 +59,7 @@ class Incident:
     shares: tuple[float, ...]
     deviation: float
     partner: str = ""
+    return_days: float | None = None
     continued: bool = False
 
     @classmethod
@@ -113,6 +116,7 @@ def _incident(
         deviation = float(deviations.size(first, last)[order[0]])
     if not kind and order:
         partner = partner_of(scorer, deviations, first, last, order[0])
+    score, threshold = float(scored.score_T[peak]), float(scored.threshold_T[peak])
     shares = tuple(round(float(share_C[c]), SHARE_DIGITS) for c in order)
     grade = severity(deviation, (end - start) / 1e6, effective_number(shares))
     return Incident(
@@ -122,8 +126,9 @@ def _incident(
         start=start,
         end=end,
         peak=int(series.timestamp_T[peak]),
-        peak_score=float(scored.score_T[peak]),
-        threshold=float(scored.threshold_T[peak]),
+        peak_score=score,
+        threshold=threshold,
+        return_days=None if kind == "first_move" else scorer.return_days(score, threshold),
         severity=grade,
         level=level_of(grade),
         type=kind or _guessed(series, deviations, first, last, order),
@@ -220,6 +225,7 @@ def continue_incident(
         peak=higher.peak,
         peak_score=higher.peak_score,
         threshold=higher.threshold,
+        return_days=higher.return_days,
         alarm_rows=head.alarm_rows,
         severity=grade,
         level=level_of(grade),

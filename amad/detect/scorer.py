@@ -141,8 +141,9 @@ class Scorer(ABC):
         calibration: Sequence[Series],
         scores: Sequence[np.ndarray],
         history: Mapping[str, np.ndarray],
+        first_moves: float = 0.0,
     ) -> None:
-        point = self._operating_point(calibration, scores, history)
+        point = self._operating_point(calibration, scores, history, first_moves)
         if point is None:
             raise DataError(
                 f"fleet {self.fleet.name}: no calibration row can be scored, so there is no "
@@ -161,29 +162,49 @@ class Scorer(ABC):
         calibration: Sequence[Series],
         scores: Sequence[np.ndarray],
         history: Mapping[str, np.ndarray],
+        first_moves: float = 0.0,
     ) -> OperatingPoint | None:
-        """The operating point for these rows and scores; None if no row has a score."""
+        """The operating point for these rows and scores; None if no row has a score.
+
+        first_moves: see ``choose_threshold``.
+        """
         if not any(np.isfinite(score_T).any() for score_T in scores):
             return None
-        times = [s.timestamp_T for s in calibration]
-        whole = [
-            np.concatenate([history.get(s.vehicle, s.timestamp_T[:0]), s.timestamp_T])
-            for s in calibration
-        ]
         return choose_threshold(
             scores,
-            times,
-            days=vehicle_days(times, whole),
+            [s.timestamp_T for s in calibration],
+            days=self._days(calibration, history),
             budget=self.params.alarm_budget,
             period_us=self.fleet.period_us,
             gap_us=self.gap_us,
             tail_scale=self.tail_scale,
+            first_moves=first_moves,
+        )
+
+    def _days(self, calibration: Sequence[Series], history: Mapping[str, np.ndarray]) -> float:
+        """The vehicle-days of the calibration rows; history: as in ``learn_threshold``."""
+        return vehicle_days(
+            [s.timestamp_T for s in calibration],
+            [
+                np.concatenate([history.get(s.vehicle, s.timestamp_T[:0]), s.timestamp_T])
+                for s in calibration
+            ],
         )
 
     def score(self, series: Series) -> Scored:
         """Score, alarm and contributions of every row of a scaled series; nothing is learnt."""
         raw = self.raw_score(series)
         return self._with_alarms(raw, self.thresholds(series, raw.score_T))
+
+    def return_days(self, score: float, threshold: float) -> float | None:
+        """Vehicle-days between two incidents of normal rows that reach such a score.
+
+        None where nothing is known of the tail of the scores. threshold: of the row.
+        """
+        assert self.operating_point is not None, "fit the detector first"
+        if self.tail_scale is None:
+            return None
+        return self.operating_point.return_days(score, threshold, self.tail_scale)
 
     def thresholds(self, series: Series, score_T: np.ndarray) -> np.ndarray:
         """The threshold of each row of a series with these scores, float64 (T,)."""

@@ -40,6 +40,7 @@ class Told(Entry):
     shares: list[float]
     deviation: float = 0.0
     partner: str = ""
+    return_days: float | None = None
     model_version: str
 
 
@@ -150,6 +151,7 @@ def _told(now: Published, before: Told | None) -> Told:
         shares=list(item.shares),
         deviation=item.deviation,
         partner=item.partner,
+        return_days=item.return_days,
         model_version=now.model_version,
     )
 

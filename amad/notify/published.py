@@ -124,6 +124,7 @@ def _joined(parts: Iterable[tuple[date, Incident]]) -> Incident:
         peak=peak.peak,
         peak_score=peak.peak_score,
         threshold=peak.threshold,
+        return_days=peak.return_days,
         alarm_rows=sum(item.alarm_rows for item in items),
     )
 

@@ -7,6 +7,7 @@ from pydantic import Field
 from amad.config import Fleet
 from amad.config.number_text import machine_time, moment, number, share, span
 from amad.config.wording import count, some
+from amad.detect.alarms import rarity
 from amad.detect.severity import LEVELS
 from amad.notify.changes import RANK, Change, State, Told
 from amad.notify.grouping import Group
@@ -31,7 +32,8 @@ class NoticeIncident(Entry):
     """One incident of a notice, for a program. key: of its change. Times: ISO 8601, UTC.
 
     ongoing: no row yet shows its end. deviation: of the first channel, in tolerances. partner: the
-    channel that it no longer fits, or empty. replaces: the withdrawn incident that it stands for.
+    channel that it no longer fits, or empty. return_days: vehicle-days between two such peaks of
+    normal rows, None where nobody knows. replaces: the withdrawn incident that it stands for.
     """
 
     key: str
@@ -49,6 +51,7 @@ class NoticeIncident(Entry):
     shares: list[float]
     deviation: float
     partner: str
+    return_days: float | None = None
     model_version: str
     replaces: str | None = None
 
@@ -165,6 +168,7 @@ def _sentences(group: Group, main: list[Change], worst: Change, fleet: Fleet) ->
             found.append(f"And {len(main) - LISTED:,} more.")
     if state != "withdrawn":
         found.append(_severity(main, worst))
+        found += [sentence] if (sentence := rarity(told.return_days)) else []
         found.append(f"Sensors: {_sensors(group, main, told, fleet)}.")
         found += _what_is_wrong(main, told, fleet)
         types = dict.fromkeys(change.told.type for change in [worst, *main])
@@ -268,6 +272,7 @@ def _for_programs(change: Change) -> NoticeIncident:
         shares=told.shares,
         deviation=told.deviation,
         partner=told.partner,
+        return_days=told.return_days,
         model_version=told.model_version,
         replaces=change.replaces,
     )

@@ -239,6 +239,7 @@ def _joined(by_date: list[incidents.Incident]) -> Incident:
             "peak": peak.peak,
             "peak_score": peak.peak_score,
             "threshold": peak.threshold,
+            "return_days": peak.return_days,
             "alarm_rows": sum(item.alarm_rows for item in by_date),
             "continued": by_date[0].continued,
         }

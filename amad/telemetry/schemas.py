@@ -58,7 +58,7 @@ REFUSED = "refused"  # status of a row that only the registered model can meet: 
 INCIDENTS = pa.schema([
     ("incident_id", pa.string()), ("vehicle", pa.string()), ("vehicle_class", pa.string()),
     ("start", TIMESTAMP), ("end", TIMESTAMP), ("peak", TIMESTAMP), ("peak_score", pa.float64()),
-    ("threshold", pa.float64()),
+    ("threshold", pa.float64()), ("return_days", pa.float64()),
     ("severity", pa.float64()), ("level", pa.string()), ("type", pa.string()),
     ("alarm_rows", pa.int64()), ("channels", pa.list_(pa.string())),
     ("shares", pa.list_(pa.float64())), ("deviation", pa.float64()), ("partner", pa.string()),
