@@ -227,7 +227,7 @@ def kit_fleet():
 
 
 def test_a_notice_says_what_a_person_acts_on():
-    broken = an_incident(severity=62.0, partner=SPEED)
+    broken = an_incident(severity=62.0, partner=SPEED, return_days=41.2)
     (group,) = groups(published(broken, ongoing=True))
     notice = notice_of(group, kit_fleet(), "data/kit/report.html")
     assert notice.headline == "van-1: new incident; high; still going on"
@@ -235,6 +235,7 @@ def test_a_notice_says_what_a_person_acts_on():
     for words in (
         "It began on 2026-01-10 07:00 UTC; its newest alarm ends at 2026-01-10 07:30 UTC, and no",
         "Severity 62 of 100; level high is from 50 to below 75.",
+        "Normal rows reach such a score about once in 41 vehicle-days.",
         "Sensors: Coolant temperature (Vehicle.Coolant) 70 %, Speed 20 % of the blame.",
         "Coolant temperature (Vehicle.Coolant) strayed by up to 60 times its usual prediction",
         "Coolant temperature (Vehicle.Coolant) no longer fits Speed.",
