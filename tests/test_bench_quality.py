@@ -63,7 +63,7 @@ class Run:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Iterator[Run]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fleets, "CASES", 20)  # four a vehicle: every type has its turn
+        patch.setattr(fleets, "CASES", 10)  # two a vehicle
         yield Run(tmp_path_factory.mktemp("quality"))
 
 
