@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 import typer
 import yaml
+from filelock import FileLock
 
 from amad.cli.app import app
 from amad.config import Settings, load_cluster
 
 ROOT = Path(__file__).resolve().parent.parent
 K8S, SCHEDULE = ROOT / "infra" / "k8s", ROOT / "infra" / "schedule"
+NIGHT = SCHEDULE / "night.sh"  # what cron and systemd run
 SCRIPTS = sorted(K8S.glob("*.sh"))
 UNITS = sorted(p for p in SCHEDULE.iterdir() if p.suffix in (".service", ".timer"))
 GUIDES = [
@@ -45,8 +47,8 @@ def shell_of(path: Path) -> str:
     if path.suffix == ".md":
         blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
         return "\n".join(block for language, block in blocks if language in ("", "sh"))
-    if path.suffix == ".service":
-        return "\n".join(re.findall(r"^Exec(?:Start|StopPost)=(.*)$", text, re.M))
+    if path == NIGHT:
+        return re.sub(r"\brun (?=[a-z])", "amad ", text)
     return text.replace("'", " ").replace(";", "\n")  # crontab: the commands stand in quotes
 
 
@@ -60,7 +62,8 @@ def amad_commands(path: Path) -> list[list[str]]:
             continue  # what a command prints: not every apostrophe has a partner
         words = shlex.split(line, comments=True)
         for i, word in enumerate(words):
-            starts = i == 0 or words[i - 1] == "do"  # for fleet in ...; do amad ingest
+            # for fleet in ...; do amad ingest, and night.sh's run amad
+            starts = i == 0 or words[i - 1] == "do"
             if starts and re.fullmatch(r"(/\S+/)?amad", word):
                 ends = [words.index(w) for w in (">>", "2>&1") if w in words]
                 found.append(words[i + 1 : min(ends, default=len(words))])
@@ -78,7 +81,7 @@ def parse(arguments: list[str]) -> None:
         command.make_context(name, rest, parent=context)
 
 
-@pytest.mark.parametrize("path", [*SCRIPTS, *UNITS[:1], SCHEDULE / "crontab", *GUIDES], ids=str)
+@pytest.mark.parametrize("path", [*SCRIPTS, NIGHT, SCHEDULE / "crontab", *GUIDES], ids=str)
 def test_every_amad_command_is_one(path: Path):
     commands = [c for c in amad_commands(path) if not any(w.isupper() for w in c)]
     assert commands or path.suffix == ".md"
@@ -139,7 +142,7 @@ def test_scripts_stop_at_a_failure_but_for_the_page_and_are_runnable(script: Pat
 
 def test_every_schedule_names_its_fleets():
     """Otherwise an experiment on another fleet would change what the nightly job scores."""
-    for path in [*SCRIPTS, *UNITS[:1], SCHEDULE / "crontab"]:
+    for path in [*SCRIPTS, NIGHT, SCHEDULE / "crontab"]:
         for arguments in amad_commands(path):
             assert {"--fleet", "-f"} & set(arguments), f"{path}: amad {' '.join(arguments)}"
 
@@ -261,32 +264,88 @@ def test_systemd_units_parse(path: Path):
     assert unit.has_option("Unit", "Description")
     if path.suffix == ".service":
         assert unit.get("Service", "Type") == "oneshot"
+        other = unit.get("Unit", "OnFailure", fallback="").replace("%i", "")
+        assert not other or (SCHEDULE / other).is_file()
     else:
         assert unit.getboolean("Timer", "Persistent") and unit.get("Timer", "OnCalendar")
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
 def test_systemd_accepts_the_units(tmp_path: Path):
-    program = tmp_path / "amad"
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
     for path in UNITS:
-        text = path.read_text().replace("/srv/amad/.venv/bin/amad", str(program))
+        text = path.read_text().replace("/srv/amad/infra/schedule/night.sh", str(NIGHT))
         (tmp_path / path.name).write_text(text)
     result = subprocess.run(
         ["systemd-analyze", "verify", *(tmp_path / p.name for p in UNITS)],
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
-    ours = [line for line in result.stderr.splitlines() if "amad-score" in line]
+    ours = [line for line in result.stderr.splitlines() if "amad-" in line]
     assert result.returncode == 0 and not ours, result.stderr
 
 
 def test_the_crontab_has_five_fields_and_a_lock():
     lines = (SCHEDULE / "crontab").read_text().splitlines()
-    (entry,) = [line for line in lines if line and line[0] in "0123456789*"]
-    *when, command = entry.split(maxsplit=5)
-    assert len(when) == 5 and all(re.fullmatch(r"[\d*/,-]+", field) for field in when)
-    assert "flock -n" in command and "%" not in command
+    entries = [line for line in lines if line and line[0] in "0123456789*"]
+    for entry in entries:
+        *when, command = entry.split(maxsplit=5)
+        assert len(when) == 5 and all(re.fullmatch(r"[\d*/,-]+", field) for field in when)
+        assert "%" not in command, "cron would cut the line there"
+    assert "flock -n" in entries[0] and "night.sh $FLEETS" in entries[0]
+
+
+@pytest.fixture
+def stub(tmp_path: Path):
+    """Run a command of a schedule with an ``amad`` that ends with the codes of a file."""
+    amad = tmp_path / "bin" / "amad"
+    amad.parent.mkdir()
+    amad.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/log\n'
+        f'sed -n "s/^$1 //p" {tmp_path}/codes > {tmp_path}/code\nexit $(cat {tmp_path}/code)\n'
+    )
+    amad.chmod(0o755)
+    (tmp_path / "runs").mkdir()
+
+    def run(command: list[str] | str, codes: str = "") -> tuple[int, str, list[str]]:
+        (tmp_path / "log").write_text("")
+        (tmp_path / "codes").write_text(codes)
+        environment = {"PATH": f"{amad.parent}:/usr/bin:/bin", "FLEETS": "one two"}
+        result = subprocess.run(
+            command, shell=isinstance(command, str), cwd=tmp_path, capture_output=True, text=True,
+            env=environment | {"NIGHT_PAUSE": "0"}, timeout=60,
+        )  # fmt: skip
+        return result.returncode, result.stdout, (tmp_path / "log").read_text().splitlines()
+
+    return run
+
+
+def test_a_night_goes_on_where_it_can_and_returns_the_first_code(stub):
+    every = ["ingest", "validate", "score", "report", "status"]
+    code, told, ran = stub([NIGHT, "one"])
+    assert code == 0 and ran == [f"{name} --fleet one" for name in every]
+    assert re.search(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ amad score --fleet one begins$", told, re.M)
+    code, told, ran = stub([NIGHT, "one", "two"], "score 8\nstatus 6\n")
+    assert code == 8 and ran == [f"{name} --fleet {f}" for f in ("one", "two") for name in every]
+    assert "amad score --fleet two ends with code 8" in told
+    code, _, ran = stub([NIGHT, "one"], "validate 3\n")
+    assert code == 3
+    assert [line.split()[0] for line in ran] == ["ingest", "validate", "report", "status"]
+    code, _, ran = stub([NIGHT, "one"], "score 4\n")
+    assert code == 4 and ran.count("score --fleet one") == 3, "a server may come back"
+    assert stub([NIGHT])[0] != 0, "nothing would be scored, and nobody told"
+
+
+def test_cron_runs_every_fleet_and_prints_only_after_a_bad_night(stub, tmp_path: Path):
+    lines = (SCHEDULE / "crontab").read_text().splitlines()
+    entry = next(line for line in lines if "night.sh" in line and line[0].isdigit())
+    command = entry.split(maxsplit=5)[5].replace("/srv/amad", str(tmp_path))
+    (tmp_path / "infra").symlink_to(ROOT / "infra")
+    code, told, ran = stub(command)
+    assert (code, told, len(ran)) == (0, "", 10)
+    code, told, _ = stub(command, "score 3\n")
+    assert "amad score --fleet one ends with code 3" in told
+    assert len((tmp_path / "runs" / "nightly.log").read_text().splitlines()) == 40
+    with FileLock(tmp_path / "runs" / "nightly.lock"):
+        assert stub(command)[2] == [], "the night before goes on"
 
 
 def test_make_clean_asks_before_it_deletes_models_and_scores(tmp_path: Path):

@@ -8,15 +8,13 @@ import typer
 from amad.cli.running import for_each_fleet
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from amad.config import Params, Settings
     from amad.engines.score.ledger import DateEntry, Ledger
 
-STYLES = {"scored": "green", "quarantined": "dim", "refused": "bold red", "damaged": "bold red"}
 SHORT = 8  # digits of a digest that the table shows
 COLUMNS = ("date", "state", "rows", "scored", "incidents", "model", "input", "detector", "tries",
            "seconds")  # fmt: skip
+NUMBERS = ("rows", "scored", "incidents", "model", "tries", "seconds")
 
 
 def show(
@@ -53,21 +51,17 @@ def show(
 
 
 def _print(ledger: "Ledger", days: int) -> None:
-    from rich.console import Console
-
-    console = Console(soft_wrap=False, highlight=False)
-    for line in _head(ledger):
-        console.print(line, markup=False)
     newest = ledger.dates[-days:]
-    older = [item for item in ledger.dates[:-days] if item.is_open]
-    if newest:
-        console.print(_table([*older, *newest]))
-    for item in [*older, *newest]:
-        if item.why:
-            console.print(f"{item.date} {item.state}: {item.why}", markup=False)
+    shown = [*(item for item in ledger.dates[:-days] if item.is_open), *newest]
+    print("\n".join(_head(ledger)))
+    if shown:
+        print("\n".join(_table(shown)))
+    for item in shown:
+        if item.why and item.state != "not scored":
+            print(f"{item.date} {item.state}: {item.why}")
         if item.failed:
-            console.print(f"  failed, tried again: {', '.join(item.failed)}", markup=False)
-    console.print(f"fleet {ledger.fleet}: {_verdict(ledger)}", markup=False)
+            print(f"{item.date} failed, and the next job tries again: {', '.join(item.failed)}")
+    print(f"fleet {ledger.fleet}: {_verdict(ledger)}")
 
 
 def _head(ledger: "Ledger") -> list[str]:
@@ -91,30 +85,29 @@ def _head(ledger: "Ledger") -> list[str]:
     return lines
 
 
-def _table(entries: "list[DateEntry]") -> "RenderableType":
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
-    for name in COLUMNS:
-        right = name in ("rows", "scored", "incidents", "tries", "seconds")
-        table.add_column(name, justify="right" if right else "left", no_wrap=True)
+def _table(entries: "list[DateEntry]") -> list[str]:
+    """A line per date below the names of the columns; as wide as it must be, so nothing is cut."""
+    rows = [COLUMNS]
     for item in entries:
-        state = item.state if item.over else f"{item.state}, not over"
         published = item.model_version is not None
-        table.add_row(
+        rows.append((
             str(item.date),
-            Text(state, style=STYLES.get(item.state, "yellow")),
+            item.state if item.over else f"{item.state}, not over",
             f"{item.rows:,}",
             f"{item.scored:,}" if published else "",
-            str(item.incidents) if published else "",
+            f"{item.incidents:,}" if published else "",
             item.model_version or "",
             item.inputs[:SHORT],
             item.detector[:SHORT],
             str(item.attempts),
             "" if item.seconds is None else f"{item.seconds:.1f}",
-        )
-    return table
+        ))  # fmt: skip
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    sides = [">" if name in NUMBERS else "<" for name in COLUMNS]
+    return [
+        "  ".join(f"{cell:{s}{w}}" for cell, s, w in zip(row, sides, widths, strict=True)).rstrip()
+        for row in rows
+    ]
 
 
 def _verdict(ledger: "Ledger") -> str:

@@ -1,0 +1,34 @@
+#!/bin/sh
+# What cron and systemd run every night: night.sh FLEET...
+# Each command stands in the log with its time and its exit code. A command that takes longer than
+# NIGHT_DEADLINE is stopped; what it has finished is kept. If a service does not answer (code 4), the
+# command is tried again twice, NIGHT_PAUSE later. A fleet that fails stops no other. The page and the
+# status are made in any case: what failed is on them. The first exit code that is not 0 is returned.
+set -u
+: "${1:?name the fleets}"
+code=0
+
+run() {
+  left=3
+  while :; do
+    echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) amad $* begins"
+    timeout -k 60 "${NIGHT_DEADLINE:-4h}" amad "$@"
+    ended=$?
+    echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) amad $* ends with code $ended"
+    left=$((left - 1))
+    if [ "$ended" != 4 ] || [ "$left" = 0 ]; then return "$ended"; fi
+    sleep "${NIGHT_PAUSE:-600}"
+  done
+}
+
+keep() { [ "$code" != 0 ] || code=$1; }
+
+for fleet in "$@"; do
+  run ingest --fleet "$fleet" && run validate --fleet "$fleet" && run score --fleet "$fleet"
+  keep $?
+  run report --fleet "$fleet"
+  keep $?
+  run status --fleet "$fleet"
+  keep $?
+done
+exit "$code"
