@@ -334,6 +334,18 @@ def test_a_night_goes_on_where_it_can_and_returns_the_first_code(stub):
     assert stub([NIGHT])[0] != 0, "nothing would be scored, and nobody told"
 
 
+def test_the_secrets_of_a_night_are_read_from_their_file_and_not_from_the_crontab(tmp_path: Path):
+    amad = tmp_path / "amad"
+    amad.write_text("#!/bin/sh\necho key: $AMAD_NOTIFY_WEBHOOK_KEY\n")
+    amad.chmod(0o755)
+    (tmp_path / "secrets.env").write_text("AMAD_NOTIFY_WEBHOOK_KEY=abc\n")
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "NIGHT_SECRETS": f"{tmp_path}/secrets.env"}
+    told = subprocess.run([NIGHT, "one"], env=environment, capture_output=True, text=True).stdout
+    assert told.count("key: abc") == 5
+    crontab = (SCHEDULE / "crontab").read_text(encoding="utf-8")
+    assert not re.search(r"^AMAD_NOTIFY", crontab, re.M), "cron writes its variables into mails"
+
+
 def test_cron_runs_every_fleet_and_prints_only_after_a_bad_night(stub, tmp_path: Path):
     lines = (SCHEDULE / "crontab").read_text().splitlines()
     entry = next(line for line in lines if "night.sh" in line and line[0].isdigit())

@@ -4,9 +4,15 @@
 # NIGHT_DEADLINE is stopped; what it has finished is kept. If a service does not answer (code 4), the
 # command is tried again twice, NIGHT_PAUSE later. A fleet that fails stops no other. The page and the
 # status are made in any case: what failed is on them. The first exit code that is not 0 is returned.
+# NIGHT_SECRETS names a file of lines like AMAD_NOTIFY_WEBHOOK_KEY=..., where they are not given already.
 set -u
 : "${1:?name the fleets}"
 code=0
+if [ -r "${NIGHT_SECRETS:-}" ]; then
+  set -a
+  . "$NIGHT_SECRETS"
+  set +a
+fi
 
 run() {
   left=3
