@@ -1,0 +1,119 @@
+"""The schedules of cron and systemd: what they run, what they tell, and their files."""
+
+import configparser
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+ROOT = Path(__file__).resolve().parent.parent
+SCHEDULE = ROOT / "infra" / "schedule"
+NIGHT = SCHEDULE / "night.sh"
+UNITS = sorted(p for p in SCHEDULE.iterdir() if p.suffix in (".service", ".timer"))
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda p: p.name)
+def test_systemd_units_parse(path: Path):
+    unit = configparser.RawConfigParser(strict=False, delimiters="=")
+    unit.optionxform = str
+    unit.read(path)
+    assert unit.has_option("Unit", "Description")
+    if path.suffix == ".service":
+        assert unit.get("Service", "Type") == "oneshot"
+        other = unit.get("Unit", "OnFailure", fallback="").replace("%i", "")
+        assert not other or (SCHEDULE / other).is_file()
+    else:
+        assert unit.getboolean("Timer", "Persistent") and unit.get("Timer", "OnCalendar")
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
+def test_systemd_accepts_the_units(tmp_path: Path):
+    for path in UNITS:
+        text = path.read_text().replace("/srv/amad/infra/schedule/night.sh", str(NIGHT))
+        (tmp_path / path.name).write_text(text)
+    result = subprocess.run(
+        ["systemd-analyze", "verify", *(tmp_path / p.name for p in UNITS)],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    ours = [line for line in result.stderr.splitlines() if "amad-" in line]
+    assert result.returncode == 0 and not ours, result.stderr
+
+
+def test_the_crontab_has_five_fields_and_a_lock():
+    lines = (SCHEDULE / "crontab").read_text().splitlines()
+    entries = [line for line in lines if line and line[0] in "0123456789*"]
+    for entry in entries:
+        *when, command = entry.split(maxsplit=5)
+        assert len(when) == 5 and all(re.fullmatch(r"[\d*/,-]+", field) for field in when)
+        assert "%" not in command, "cron would cut the line there"
+    assert "flock -n" in entries[0] and "night.sh $FLEETS" in entries[0]
+
+
+@pytest.fixture
+def stub(tmp_path: Path):
+    """Run a command of a schedule with an ``amad`` that ends with the codes of a file."""
+    amad = tmp_path / "bin" / "amad"
+    amad.parent.mkdir()
+    amad.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/log\n'
+        f'sed -n "s/^$1 //p" {tmp_path}/codes > {tmp_path}/code\nexit $(cat {tmp_path}/code)\n'
+    )
+    amad.chmod(0o755)
+    (tmp_path / "runs").mkdir()
+
+    def run(command: list[str] | str, codes: str = "") -> tuple[int, str, list[str]]:
+        (tmp_path / "log").write_text("")
+        (tmp_path / "codes").write_text(codes)
+        environment = {"PATH": f"{amad.parent}:/usr/bin:/bin", "FLEETS": "one two"}
+        result = subprocess.run(
+            command, shell=isinstance(command, str), cwd=tmp_path, capture_output=True, text=True,
+            env=environment | {"NIGHT_PAUSE": "0"}, timeout=60,
+        )  # fmt: skip
+        return result.returncode, result.stdout, (tmp_path / "log").read_text().splitlines()
+
+    return run
+
+
+def test_a_night_goes_on_where_it_can_and_returns_the_first_code(stub):
+    every = ["ingest", "validate", "score", "report", "status"]
+    code, told, ran = stub([NIGHT, "one"])
+    assert code == 0 and ran == [f"{name} --fleet one" for name in every]
+    assert re.search(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ amad score --fleet one begins$", told, re.M)
+    code, told, ran = stub([NIGHT, "one", "two"], "score 8\nstatus 6\n")
+    assert code == 8 and ran == [f"{name} --fleet {f}" for f in ("one", "two") for name in every]
+    assert "amad score --fleet two ends with code 8" in told
+    code, _, ran = stub([NIGHT, "one"], "validate 3\n")
+    assert code == 3
+    assert [line.split()[0] for line in ran] == ["ingest", "validate", "report", "status"]
+    code, _, ran = stub([NIGHT, "one"], "score 4\n")
+    assert code == 4 and ran.count("score --fleet one") == 3, "a server may come back"
+    assert stub([NIGHT])[0] != 0, "nothing would be scored, and nobody told"
+
+
+def test_the_secrets_of_a_night_are_read_from_their_file_and_not_from_the_crontab(tmp_path: Path):
+    amad = tmp_path / "amad"
+    amad.write_text("#!/bin/sh\necho key: $AMAD_NOTIFY_WEBHOOK_KEY\n")
+    amad.chmod(0o755)
+    (tmp_path / "secrets.env").write_text("AMAD_NOTIFY_WEBHOOK_KEY=abc\n")
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "NIGHT_SECRETS": f"{tmp_path}/secrets.env"}
+    told = subprocess.run([NIGHT, "one"], env=environment, capture_output=True, text=True).stdout
+    assert told.count("key: abc") == 5
+    crontab = (SCHEDULE / "crontab").read_text(encoding="utf-8")
+    assert not re.search(r"^AMAD_NOTIFY", crontab, re.M), "cron writes its variables into mails"
+
+
+def test_cron_runs_every_fleet_and_prints_only_after_a_bad_night(stub, tmp_path: Path):
+    lines = (SCHEDULE / "crontab").read_text().splitlines()
+    entry = next(line for line in lines if "night.sh" in line and line[0].isdigit())
+    command = entry.split(maxsplit=5)[5].replace("/srv/amad", str(tmp_path))
+    (tmp_path / "infra").symlink_to(ROOT / "infra")
+    code, told, ran = stub(command)
+    assert (code, told, len(ran)) == (0, "", 10)
+    code, told, _ = stub(command, "score 3\n")
+    assert "amad score --fleet one ends with code 3" in told
+    assert len((tmp_path / "runs" / "nightly.log").read_text().splitlines()) == 40
+    with FileLock(tmp_path / "runs" / "nightly.lock"):
+        assert stub(command)[2] == [], "the night before goes on"
