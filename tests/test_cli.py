@@ -25,8 +25,8 @@ from pipelines import stage_main
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = [
     "init", "simulate", "ingest", "validate", "prepare", "tune", "train", "evaluate", "register",
-    "promote", "rollback", "score", "report", "notify", "feedback", "export", "drift", "retrain",
-    "prune", "doctor", "summary", "status",
+    "review", "promote", "rollback", "score", "report", "notify", "feedback", "export", "drift",
+    "retrain", "prune", "doctor", "summary", "status",
 ]  # fmt: skip
 HEAVY = ["torch", "ray", "mlflow", "great_expectations", "pandas", "pyarrow", "numpy"]
 STAGES = [name for name in COMMANDS if (ROOT / "pipelines" / f"{name}.py").is_file()]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from amad.cli import drifting, exporting
+from amad.cli import drifting, exporting, reviewing
 from amad.cli.running import (
     DAY,
     Call,
@@ -236,6 +236,7 @@ def prune(
 app.command(rich_help_panel=DAILY)(exporting.export)
 app.command(rich_help_panel=DAILY)(drifting.drift)
 app.command(rich_help_panel=DAILY)(drifting.retrain)
+app.command(rich_help_panel=REGISTRY)(reviewing.review)
 
 
 @app.command(rich_help_panel=REGISTRY)

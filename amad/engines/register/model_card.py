@@ -4,12 +4,14 @@ Its last section, Promotion, is rewritten in the registry whenever an alias of t
 """
 
 from amad.config import Fleet, Params
+from amad.config.wording import count
 from amad.engines.register.gate import Decision
 from amad.engines.shared.train_result import TrainResult
 from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.telemetry.validation import Validation
 
 PROMOTION = "## Promotion"
+HALF = 0.5  # of a type's faults; where fewer are found, the type is a blind spot
 METRICS = ("vus_pr", "auc_pr", "vus_roc", "auc_roc", "event_f1", "range_f1", "best_f1")
 
 
@@ -36,6 +38,7 @@ def model_card(
         _training(params, training, metrics),
         _quality(metrics, params),
         _operating_point(metrics, params),
+        _blind_spots(metrics),
         _limits(metrics, fleet),
         _call(fleet),
         "## Lineage\n" + "\n".join(f"- {key}: `{value}`" for key, value in sorted(lineage.items())),
@@ -138,6 +141,30 @@ def _false_alarms(metrics: EvaluationMetrics) -> list[str]:
         f"[{low:.2g}, {high:.2g}], {normal.incidents} in {normal.vehicle_days:.3g} vehicle-days",
         f"- share of normal test rows in alarm: {normal.alarm_share:.3g}",
     ]
+
+
+def _blind_spots(metrics: EvaluationMetrics) -> str:
+    """The types of faults that it misses more often than not, the worst first."""
+    point = metrics.operating_point
+    if not metrics.by_fault:
+        told = "the test part holds no known event"
+        if point.events:
+            told = f"{point.events - point.events_found} of {count(point.events, 'known event')} "
+            told += "are missed; their types are not known"
+        return f"## Blind spots\n- {told}"
+    missed = {
+        kind: found
+        for kind, found in metrics.by_fault.items()
+        if found.events_found < HALF * found.events
+    }
+    lines = [
+        f"- `{kind}`: {found.events_found} of {count(found.events, 'known fault')} found"
+        for kind, found in sorted(missed.items(), key=lambda item: item[1].event_recall or 0.0)
+    ]
+    seen = sorted(set(metrics.by_fault) - set(missed))
+    if seen:
+        lines.append(f"- at least half are found of: {', '.join(f'`{kind}`' for kind in seen)}")
+    return "\n".join(["## Blind spots", *lines])
 
 
 def _limits(metrics: EvaluationMetrics, fleet: Fleet) -> str:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DESCRIPTION_LIMIT = 5000  # characters, of MLflow's database column
+CLIPPED = "(the whole card: artifact model_card.md)"  # at the end of a description that was cut
 REQUIREMENTS = (
     "mlflow", "numpy", "pandas", "pyarrow", "pydantic", "pydantic-settings", "pyyaml",
     "safetensors", "scipy", "threadpoolctl", "torch",
@@ -198,7 +199,7 @@ def set_tags(client: MlflowClient, version: ModelVersion, tags: Mapping[str, obj
 
 def clip(card: str, limit: int = DESCRIPTION_LIMIT) -> str:
     """The card as a description: cut to the limit, with a note where the whole card is."""
-    note = "\n\n(the whole card: artifact model_card.md)"
+    note = f"\n\n{CLIPPED}"
     if len(card) <= limit:
         return card
     return card[: limit - len(note)].rpartition("\n")[0] + note
