@@ -10,7 +10,8 @@ from typing import ClassVar
 from amad.config.wording import count, some
 from amad.telemetry.artifact import Artifact, Entry
 
-LEAST_DISTANCE = 0.25  # a channel that moved less is nowhere far from training
+LEAST_DISTANCE = 0.5  # in train spreads; a channel that moved less is nowhere far from training
+LEAST_SHARE = 0.25  # of the rows, for channels with codes
 BEYOND_OWN = 2.0  # and less than this many times what its train days differ by is usual
 DRIFTED_CHANNELS = 0.25  # of the channels of a class: from this share on, retrain
 ABOVE_USUAL = 0.20  # of the scored rows, four times as many as on calibration rows

@@ -11,8 +11,16 @@ from amad.config import Fleet, Stage
 from amad.config.console import track
 from amad.detect.alarms import OperatingPoint
 from amad.detect.daily import day_bounds
-from amad.drift.findings import BEYOND_OWN, LEAST_DISTANCE, UNCOVERED, ChannelDrift, Drift, decide
-from amad.drift.inputs import Periods, VehicleInputs, vehicle_inputs
+from amad.drift.findings import (
+    BEYOND_OWN,
+    LEAST_DISTANCE,
+    LEAST_SHARE,
+    UNCOVERED,
+    ChannelDrift,
+    Drift,
+    decide,
+)
+from amad.drift.inputs import Periods, VehicleInputs, is_coded, vehicle_inputs
 from amad.drift.scores import ScoreDrift, published_scores, score_drift
 from amad.telemetry.files import read_table
 from amad.telemetry.lake import Lake
@@ -101,14 +109,15 @@ def _channels(fleet: Fleet, found: Sequence[VehicleInputs]) -> list[ChannelDrift
             continue
         recent_C = _median([item.recent_C for item in own])
         own_BC = _median([item.own_BC for item in own])
-        for c, channel in enumerate(fleet.channel_names):
+        for c, channel in enumerate(fleet.channels):
             if np.isnan(recent_C[c]):
                 continue
-            limit = max(LEAST_DISTANCE, BEYOND_OWN * _most(own_BC[:, c]))
+            least = LEAST_SHARE if is_coded(channel) else LEAST_DISTANCE
+            limit = max(least, BEYOND_OWN * _most(own_BC[:, c]))
             channels.append(
                 ChannelDrift(
                     vehicle_class=name,
-                    channel=channel,
+                    channel=channel.name,
                     distance=round(float(recent_C[c]), DIGITS),
                     limit=round(limit, DIGITS),
                 )
