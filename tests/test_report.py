@@ -213,7 +213,7 @@ def test_only_the_worst_are_plotted_and_the_rest_are_listed(home: Path, monkeypa
     page = made(home, {0: incidents})
     assert len(page.all("article", **{"class": "incident"})) == 2
     assert len([a for t, a in page.tags if t == "tr" and "data-severity" in a]) == 3
-    assert "2 milder incidents not listed" in page.text and "The 2 worst;" in page.text
+    assert "2 milder incidents not listed" in page.text and "The 2 that are new" in page.text
 
 
 def test_plots_show_the_blamed_channels_their_band_and_the_threshold(home: Path):

@@ -162,7 +162,9 @@ def test_a_date_scored_anew_changes_its_page_and_those_after_it(stage: Stage):
     changed = {name for name, content in contents(stage).items() if content != before[name]}
     assert changed == {f"{DAYS[1]}.html", f"{DAYS[2]}.html", "index.html"}
     newest = (stage.folder / "report.html").read_text(encoding="utf-8")
-    assert f"1 new incident since {DAYS[1]}" in newest, "though the last job scored no newer date"
+    assert f'1 new incident since <span class="t">{DAYS[1]}' in newest, (
+        "though the last job scored no newer date"
+    )
 
 
 def test_a_first_run_over_many_dates_is_bounded_and_goes_on(stage: Stage, monkeypatch):

@@ -8,7 +8,6 @@ stays as it was. The links to its neighbours are replaced without making it agai
 import html
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -17,6 +16,7 @@ from amad.config import DataError
 from amad.config.digest import json_digest
 from amad.notify.published import DAYS
 from amad.report.since_last import Published, SinceLast
+from amad.scores import partitions
 from amad.scores.retention import REPORTS, Retention
 from amad.telemetry.files import staged
 
@@ -87,18 +87,22 @@ def read_facts(page: Path) -> Facts | None:
         return None
 
 
-def due(published: Published) -> Iterator[tuple[date, str]]:
+def due(published: Published) -> list[tuple[date, str]]:
     """The dates whose page is missing or out of date, the newest first, with its new digest."""
+    found = []
     try:
         kept = Retention.read(published.runs)
         first = kept.first if kept else date.min
     except DataError:  # the next job says so; no page is made from half of its days
         first = date.max
     for day in sorted(published.manifests, reverse=True):
+        if published.current(day).contract != partitions.CONTRACT:  # scored anew by the next job
+            continue
         facts, now = read_facts(page_of(published.runs, day)), made_from(published, day)
         whole = first == date.min or day - timedelta(days=DAYS - 1) >= first
         if facts is None or (facts.made_from != now and whole):
-            yield day, now
+            found.append((day, now))
+    return found
 
 
 def made_from(published: Published, day: date) -> str:

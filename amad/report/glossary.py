@@ -11,7 +11,7 @@ import amad
 
 FILE = Path(amad.__file__).parents[1] / "docs" / "glossary.md"
 ROW = re.compile(r"^\| \*\*(?P<words>[^*]+)\*\* \| (?P<meaning>.+) \|$")
-CODE = re.compile(r"`([^`]+)`")
+CODE, STRESSED = re.compile(r"`([^`]+)`"), re.compile(r"\*([^*]+)\*")
 
 
 @cache
@@ -55,7 +55,12 @@ class Explained:
     def words(self) -> list[tuple[str, str, Markup]]:
         """(id, word, meaning as HTML) of the words marked so far, in order of the alphabet."""
         return [
-            (self._used[word], word, Markup(CODE.sub(r"<code>\1</code>", html.escape(meaning))))
-            for word in sorted(self._used)
-            for meaning in [self._known[word]]
+            (self._used[word], word, _as_html(self._known[word]))
+            for word in sorted(self._used, key=str.lower)
         ]
+
+
+def _as_html(meaning: str) -> Markup:
+    """The little Markdown that a cell of the glossary has."""
+    coded = CODE.sub(r"<code>\1</code>", html.escape(meaning))
+    return Markup(STRESSED.sub(r"<em>\1</em>", coded))

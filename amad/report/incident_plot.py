@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from amad.config import Channel, Fleet
 from amad.config import number_text as text
+from amad.notify.changes import Told
 from amad.report.scoring_run import Incident, ScoringRun
 from amad.report.svg_plots import HEIGHT, Frame, Scale, Tick, line
 from amad.telemetry.lake import Lake
@@ -74,7 +75,7 @@ def blame(incident: Incident, fleet: Fleet) -> list[Blame]:
     ]
 
 
-def broken_relation(incident: Incident, fleet: Fleet) -> str:
+def broken_relation(incident: Incident | Told, fleet: Fleet) -> str:
     """``Speed no longer fits Engine speed``; empty where no relation broke."""
     if not incident.partner or not incident.channels:
         return ""

@@ -1,6 +1,7 @@
 """Promise against achieved: incidents per vehicle-day of this run beside the alarm budget."""
 
 from dataclasses import dataclass
+from datetime import date
 
 from amad.config import number_text as text
 from amad.evaluation.evaluation_metrics import EvaluationMetrics
@@ -75,17 +76,18 @@ def of_run(
 
 def table(
     own: Achieved | None,
+    dates: list[date],
     window: Window | None,
     published: Published,
     metrics: EvaluationMetrics | None,
 ) -> list[Achieved]:
     """This run, the dates that the window of the notices holds, and normal rows of the test part.
 
-    metrics: of the version that scored; None where there are none of it.
+    dates: of this run. metrics: of the version that scored; None where there are none of it.
     """
     found = [own] if own is not None else []
     promised = own.promised if own else None
-    if window is not None and len(window.dates) > 1:
+    if window is not None and not set(window.dates) <= set(dates):
         manifests = [published.current(day) for day in window.dates]
         days = sum(item.vehicle_days - len(item.quarantined) for item in manifests)
         if days:

@@ -18,6 +18,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from amad.config import Stage
 from amad.config import number_text as text
+from amad.config.console import track
+from amad.drift.findings import Drift
 from amad.notify.published import DAYS, Window
 from amad.report import archive
 from amad.report.blind_spots import blind_spots
@@ -36,13 +38,13 @@ from amad.telemetry.lake import Lake
 from amad.windows.scaler import Scaler
 from amad.windows.store import FORMAT
 
-LISTED, PLOTTED = 200, 30  # incidents in the list, and incidents with plots; the worst first
+LISTED, PLOTTED = 200, 30  # incidents in the list, and incidents with plots
 TOLD = 6  # findings of one kind that are shown at once; the others can be unfolded
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """An incident as the page shows it; ``plot`` is None after the first PLOTTED incidents.
+    """An incident as the page shows it; ``plot`` is None where PLOTTED others have one.
 
     broken: the relation that broke, in words, or empty.
     """
@@ -153,21 +155,21 @@ def join_archive(stage: Stage) -> None:
 def _archive(sources: Sources, jobs: list[JobLog]) -> tuple[int, int]:
     """Make the pages of dates that are due; how many were made, and how many are left."""
     stage, published = sources.stage, sources.published
-    made = waiting = 0
-    for day, made_from in archive.due(published):
-        manifest = published.current(day)
-        run = ScoringRun.of_date(stage.runs, day, manifest.model_version, jobs)
+    due = archive.due(published)
+    now = due[: archive.AT_ONCE]
+    made = 0
+    for day, made_from in track(now, "make the pages of single dates") if now else now:
         since = since_last(published, day, stage.fleet)
-        if since is None:  # its files are damaged or of an earlier amad
+        if since is None:  # its files are damaged
             continue
-        if made == archive.AT_ONCE:
-            waiting += 1
-            continue
+        version = published.current(day).model_version
+        run = ScoringRun.of_date(stage.runs, day, version, jobs)
         facts = archive.facts_of(since, made_from)
         # The links come with ``join_archive``, once it is known which dates have a page.
         html, _ = _page(sources, run, run.health, neighbours=archive.links(day, [day]), facts=facts)
         archive.write_page(archive.page_of(stage.runs, day), html)
         made += 1
+    waiting = len(due) - len(now)
     join_archive(stage)
     return made, waiting
 
@@ -192,7 +194,8 @@ def _page(
     since = since_last(published, newest, fleet) if newest and run.dates else None
     window = since.window if since else None
     incidents = [_marked_open(i, coverage, window) for i in run.incidents()]
-    entries = _entries(incidents, sources, run)
+    first = since.ids if since else set()
+    entries = _entries(incidents, first, sources, run)
     figures = evidence.metrics if evidence.of_another(run) is None else None
     achieved = of_run(run, incidents, coverage, evidence.metrics)
     scored = [published.current(day) for day in run.dates if day in published.manifests]
@@ -209,16 +212,18 @@ def _page(
             since=since,
             trend=trend(window, newest) if window and newest else None,
             newest=newest,
+            titles={channel.name: channel.title for channel in fleet.channels},
             window_days=DAYS,
             incidents=incidents,
             entries=entries,
             anchors={e.incident.incident_id: e.anchor for e in entries if e.plot},
             overview=overview(incidents, coverage, fleet, stretch),
             blind=blind_spots(figures, scored, fleet),
-            promise=table(achieved, window, published, figures),
+            promise=table(achieved, run.dates, window, published, figures),
             cards=cards(evidence, run, incidents, coverage, sources.lake.hash()),
             health=health,
             archived=facts is not None,
+            drift=Drift.read(stage.runs) if facts is None else None,
             told=TOLD,
             term=Explained(glossary()),
             levels=[
@@ -259,19 +264,26 @@ def _marked_open(
     return replace(incident, open=vehicle is not None and incident.end > vehicle.last > 0)
 
 
-def _entries(incidents: list[Incident], sources: Sources, run: ScoringRun) -> list[Entry]:
+def _entries(
+    incidents: list[Incident], first: set[str], sources: Sources, run: ScoringRun
+) -> list[Entry]:
+    """The incidents of the list. first: ids of those that have plots before worse ones do."""
     fleet, scaler = sources.stage.fleet, sources.scaler
+    listed = incidents[:LISTED]
+    plotted = sorted(listed, key=lambda incident: incident.incident_id not in first)[:PLOTTED]
+    shown = {incident.incident_id for incident in plotted}
     entries = []
-    for n, incident in enumerate(incidents[:LISTED]):
+    for n, incident in enumerate(listed):
         others = [i for i in incidents if i.vehicle == incident.vehicle]
-        shown = n < PLOTTED
         entries.append(
             Entry(
                 incident=incident,
                 anchor=f"incident-{n + 1}",
                 blame=blame(incident, fleet),
                 broken=broken_relation(incident, fleet),
-                plot=plot(incident, others, fleet, run, sources.lake, scaler) if shown else None,
+                plot=plot(incident, others, fleet, run, sources.lake, scaler)
+                if incident.incident_id in shown
+                else None,
             )
         )
     return entries

@@ -14,6 +14,7 @@ from amad.notify.changes import Change, Told, brought_up_to_date, find_changes
 from amad.notify.grouping import grouped, main_channels
 from amad.notify.published import Window, window_of
 from amad.notify.wording import notice_of
+from amad.report.incident_plot import broken_relation
 from amad.scores import partitions
 from amad.scores.checksums import Checksums
 from amad.scores.partition_manifest import PartitionManifest
@@ -27,12 +28,14 @@ Manifests = Mapping[date, Mapping[str, PartitionManifest]]
 class Line:
     """One incident in its state. sensors: titles of the channels it is mostly about.
 
-    note: what became of it beside its state, or empty.
+    broken: the relation that broke, in words, or empty. note: what became of it beside its state,
+    or empty.
     """
 
     incident_id: str
     told: Told
     sensors: list[str]
+    broken: str = ""
     note: str = ""
 
 
@@ -70,16 +73,23 @@ class SinceLast:
     @property
     def critical(self) -> int:
         """How many incidents that are new or go on are critical now."""
-        return sum(line.told.level == "critical" for line in self._current)
+        return sum(line.told.level == "critical" for line in self.current)
 
     @property
     def worst(self) -> Line | None:
         """The worst incident that is new or goes on; None where there is none."""
-        return max(self._current, key=lambda line: line.told.severity, default=None)
+        return max(self.current, key=lambda line: line.told.severity, default=None)
 
     @property
-    def _current(self) -> list[Line]:
+    def current(self) -> list[Line]:
+        """The incidents that are new or go on."""
         return [line for item in (*self.new, *self.ongoing) for line in item.lines]
+
+    @property
+    def ids(self) -> set[str]:
+        """The incidents of every state."""
+        over = (line for item in self.over for line in item.lines)
+        return {line.incident_id for line in (*self.current, *over)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,5 +182,6 @@ def _line(change: Change, fleet: Fleet) -> Line:
         incident_id=change.incident_id,
         told=told,
         sensors=[titles.get(name, name) for name in told.channels if name in main],
+        broken=broken_relation(told, fleet),
         note=note,
     )

@@ -205,7 +205,8 @@ def _alarms(
     if achieved is None:
         return card("unknown", "Not measured", "No row of this run has a score.")
     promised, days = achieved.promised, round(achieved.days)
-    headline = f"{text.number(achieved.rate, 2)} incidents per vehicle-day"
+    rate = text.number(achieved.rate, 2)
+    headline = f"{rate} {'incident' if rate == '1' else 'incidents'} per vehicle-day"
     counted = f"{text.count(len(incidents), 'incident')} on {text.count(days, 'vehicle-day')}"
     if promised is None:
         return card("unknown", headline, f"{counted}; what is promised is unknown.")

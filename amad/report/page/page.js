@@ -63,7 +63,7 @@
   for (const button of document.querySelectorAll("button.term")) {
     const tip = document.getElementById(button.getAttribute("popovertarget"));
     let wait;
-    for (const name of ["pointerenter", "focus"]) {
+    for (const name of ["pointerenter", "focus", "click"]) {
       button.addEventListener(name, () => { if (!open(tip)) asked = button; });
     }
     button.addEventListener("pointerenter", (event) => {

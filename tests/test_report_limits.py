@@ -1,0 +1,130 @@
+"""What the page says of its own limits and words: blind spots, promise, and the glossary."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from evaluation_kit import evaluation_metrics, method_figures
+from notify_kit import DAY, Yard
+from notify_kit import an_incident as at_yard
+from report_kit import an_incident, stage_of, write_data, write_fleet, write_run
+
+import amad.report
+from amad.drift.findings import ChannelDrift, Drift
+from amad.evaluation.evaluation_metrics import FaultFigures, StrengthFigures
+from amad.report import build_report, report_page
+from amad.report.blind_spots import blind_spots
+from amad.report.glossary import Explained, glossary
+from amad.report.promise import Achieved, table
+from amad.report.since_last import Published
+
+METHODS = {"amad": method_figures([0.6]), "random": method_figures([0.1])}
+
+
+def fault(found: int, events: int, **strengths: tuple[int, int]) -> FaultFigures:
+    def figures(found: int, events: int) -> dict:
+        return {"events": events, "events_found": found, "event_recall": found / events,
+                "median_delay_seconds": None}  # fmt: skip
+
+    parts = {
+        name: StrengthFigures(**figures(*of), strength=(1.0, 2.0)) for name, of in strengths.items()
+    }
+    return FaultFigures(**figures(found, events), strengths=parts, methods={})
+
+
+def test_faults_that_are_missed_come_first_by_thirds_of_their_strength(home: Path):
+    faults = {"spike": fault(4, 4), "delay": fault(1, 4, weak=(0, 2), strong=(1, 2))}
+    metrics = evaluation_metrics(METHODS).model_copy(update={"by_fault": faults})
+    found = blind_spots(metrics, [], write_fleet(home))
+    assert [(row.kind, row.blind) for row in found.faults] == [("delay", True), ("spike", False)]
+    assert found.faults[0].parts == ["0 of 2", "–", "1 of 2"]
+
+
+def test_without_types_it_says_how_many_are_missed_and_without_figures_what_to_run(home: Path):
+    fleet = write_fleet(home)
+    metrics = evaluation_metrics(METHODS, point={"events": 5, "events_found": 3})
+    assert "misses 2 of the 5 known faults" in blind_spots(metrics, [], fleet).why_no_faults
+    assert "no known fault" in blind_spots(
+        evaluation_metrics(METHODS, point={"events": 0, "events_found": 0}), [], fleet
+    ).why_no_faults  # fmt: skip
+    assert "amad evaluate" in blind_spots(None, [], fleet).why_no_faults
+
+
+def test_what_of_the_run_had_no_score_is_told(home: Path):
+    yard = Yard(home)
+    yard.publish(0)
+    manifest = Published.of(yard.runs, "1").current(DAY).model_copy(
+        update={"unscored": {"too_short": 9}, "unmeasured": {"van-1": ["Vehicle.Speed"]}}
+    )  # fmt: skip
+    lines = blind_spots(None, [manifest], yard.fleet).lines
+    assert lines[0].startswith("9 rows of this run") and "too short a stretch" in lines[0]
+    assert lines[1].startswith("Speed had no value on at least one date on van-1")
+
+
+@pytest.mark.parametrize(
+    ("incidents", "verdict"), [(5, "good"), (7, "good"), (20, "fair"), (40, "poor")]
+)
+def test_the_promise_is_kept_with_an_allowance_for_chance(incidents: int, verdict: str):
+    of = Achieved(name="This run", incidents=incidents, days=10, promised=0.5)
+    assert of.verdict == verdict
+    low, high = of.interval
+    assert low < of.rate < high
+    assert replace(of, promised=None).verdict == "unknown"
+
+
+def test_the_promise_of_a_night_stands_beside_that_of_the_days_before(home: Path):
+    yard = Yard(home)
+    for night in range(3):
+        yard.publish(night, at_yard("van-1", night), at_yard("van-2", night))
+    published = Published.of(yard.runs, "1")
+    newest = max(published.manifests)
+    own = Achieved(name="This run", incidents=2, days=4, promised=1.0)
+    metrics = evaluation_metrics(METHODS)
+    rows = table(own, [newest], published.window(newest), published, metrics)
+    assert [(r.incidents, r.days) for r in rows[:2]] == [(2, 4), (6, 12)]
+    assert rows[1].name == "The newest 3 scored dates" and rows[1].promised == 1.0
+    alone = table(own, list(published.manifests), published.window(newest), published, None)
+    assert len(alone) == 1, "the same dates are not told twice"
+
+
+def test_every_marked_word_is_in_the_glossary():
+    templates = Path(amad.report.__file__).parent / "page"
+    text = "".join(file.read_text(encoding="utf-8") for file in templates.glob("*.j2"))
+    marked = set(re.findall(r'term\("([^"]+)"', text))
+    assert len(marked) > 10 and marked <= set(glossary())
+
+
+def test_a_word_is_explained_once_and_escaped():
+    term = Explained({"row": "a `x` & *y*", "a, b": "never split here"})
+    first, again = term("row"), term("row", "rows <of>")
+    assert 'popovertarget="word-row"' in first and "rows &lt;of&gt;" in again
+    assert term("unheard of") == "unheard of"
+    assert term.words == [("word-row", "row", "a <code>x</code> &amp; <em>y</em>")]
+
+
+def test_a_row_of_the_glossary_may_hold_several_words(tmp_path: Path):
+    file = tmp_path / "glossary.md"
+    file.write_text("| word | meaning |\n|---|---|\n| **code, place** | a value |\n", "utf-8")
+    assert glossary(file) == {"code": "a value", "place": "a value"}
+    assert glossary(tmp_path / "none.md") == {}
+
+
+def test_new_incidents_have_plots_before_worse_ones_of_earlier_dates(home: Path, monkeypatch):
+    monkeypatch.setattr(report_page, "PLOTTED", 1)
+    fleet = write_fleet(home)
+    settings = write_data(fleet, home, ["bev-01"])
+    grades = {0: 90.0, 1: 10.0}
+    incidents = {
+        day: [an_incident(fleet, "bev-01", day, 100, 50, severity=severity)]
+        for day, severity in grades.items()
+    }
+    write_run(fleet, settings, incidents)
+    stage = stage_of(fleet, settings)
+    Drift(
+        fleet="kit", model_version="3", newest="2026-01-10", retrain=False, reason="no: too few",
+        channels=[ChannelDrift(vehicle_class="all", channel="Vehicle.Speed", distance=2, limit=1)],
+    ).write(stage.runs)  # fmt: skip
+    page = build_report(stage).path.read_text(encoding="utf-8")
+    assert page.count('<article class="incident"') == 1 and 'id="incident-2"' in page
+    assert "1 drifted (Speed of all). Retrain? No: too few." in page
