@@ -6,6 +6,8 @@ the test part. A fault on ``b-1`` goes on over a midnight.
 
 import hashlib
 import json
+import shutil
+import tempfile
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -180,18 +182,38 @@ def fit_detector(fleet: Fleet, lake: Lake, **detect: object) -> Detector:
     return detector.fit([s.part(TRAIN) for s in scaled], [s.part(CALIBRATION) for s in scaled])
 
 
+MADE: dict[tuple[str, str, str], dict[str, bytes]] = {}
+
+
 def make_artifacts(fleet: Fleet, settings: Settings, **detect: object) -> Params:
-    """What the stages before ``register`` leave behind, from the lake as it is."""
+    """What the stages before ``register`` leave behind, from the lake as it is.
+
+    It follows from lake and settings alone, and is made once for each.
+    """
     folder = settings.fleet_dir(fleet.name)
     lake = Lake(folder / "lake", fleet)
+    key = (fleet.digest, lake.hash(), json.dumps(detect, sort_keys=True))
+    if key not in MADE:
+        with tempfile.TemporaryDirectory() as made:
+            _artifacts(Path(made), fleet, lake, **detect)
+            files = [path for path in Path(made).rglob("*") if path.is_file()]
+            MADE[key] = {str(path.relative_to(made)): path.read_bytes() for path in files}
+    for name in ("detector", "store"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name, content in MADE[key].items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return kit_params(**detect)
+
+
+def _artifacts(folder: Path, fleet: Fleet, lake: Lake, **detect: object) -> None:
     detector = fit_detector(fleet, lake, **detect)
     save_detector(detector, folder / "detector")
     whole = [detector.scaler.fill(series) for series in series_of(fleet, lake)]
     meta = {"data_hash": lake.hash()}
     write_store(folder / "store", whole, fleet, detector.scaler, meta)
-    params = kit_params(**detect)
     store = WindowStore.open(folder / "store")
-    metrics = examine(store, detector, fleet, params, lake.events()).metrics
+    metrics = examine(store, detector, fleet, kit_params(**detect), lake.events()).metrics
     named = {"detector_digest": detector_digest(detector), **meta}
     metrics.model_copy(update=named).write(folder)
     verdict = {"ok": True, "vehicle_days": len(lake.days()), "quarantined": 0, "checks": []}
@@ -199,7 +221,6 @@ def make_artifacts(fleet: Fleet, settings: Settings, **detect: object) -> Params
         folder / "validation.json", verdict | {"data_hash": lake.hash(), "digest": fleet.digest}
     )
     write_json(folder / "train.json", {"digest": None, "epochs": [{"loss": 0.5}]})
-    return params
 
 
 def run_job(

@@ -151,8 +151,8 @@ def test_new_days_are_new_and_a_new_champion_rewrites_no_history(place):
     fleet, settings = place
     run_job(fleet, settings)
     first = digests(settings)
-    make_artifacts(fleet, settings, alarm_budget=5.0)
-    register.run(kit_params(alarm_budget=5.0), settings)
+    make_artifacts(fleet, settings, alarm_budget=2.0)
+    register.run(kit_params(alarm_budget=2.0), settings)
     promotion.promote(settings, FLEET, "2", force=True, reason="a test")
     assert run_job(fleet, settings).content()["dates"] == []
     add_nights(fleet, settings, [AFTER])

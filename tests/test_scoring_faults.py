@@ -156,7 +156,7 @@ def test_scores_of_another_detector_under_the_same_number_do_not_pass_as_its_own
     first = score.run(kit_params(), settings).content()
     old = digests(settings)
     settings = settings.model_copy(update={"mlflow_uri": f"sqlite:///{settings.home}/new.db"})
-    register.run(make_artifacts(fleet, settings, alarm_budget=5.0), settings)
+    register.run(make_artifacts(fleet, settings, alarm_budget=2.0), settings)
     capsys.readouterr()
     second = score.run(kit_params(), settings).content()
     assert "scored by other detectors" in capsys.readouterr().err
