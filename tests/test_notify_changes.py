@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from notify_kit import COOLANT, DAY, SPEED, VOLTAGE, Yard, an_incident, at
 
+from amad.detect.incident_words import MEANING
 from amad.detect.severity import level_of
 from amad.notify.changes import brought_up_to_date, find_changes
 from amad.notify.grouping import grouped
 from amad.notify.ledger import after
 from amad.notify.published import DAYS, Published, Window, read_window
-from amad.notify.wording import MEANING, notice_of, plain_text, subject
+from amad.notify.wording import notice_of, plain_text, subject
 from amad.scores import partitions
 
 FLEET = frozenset({"van-1", "van-2", "van-3", "van-4"})
@@ -219,9 +220,10 @@ def kit_fleet():
     from amad.config import Channel, Fleet
 
     channels = [
-        Channel(name=COOLANT, label="Coolant temperature"), Channel(name=SPEED, label="Speed"),
+        Channel(name=COOLANT, label="Coolant temperature"),
+        Channel(name=SPEED, label="Speed", hint="look for a worn pulse ring."),
         Channel(name=VOLTAGE),
-    ]  # fmt: skip
+    ]
     source = {"format": "parquet", "files": [{"glob": "*"}]}
     return Fleet(name="kit", channels=channels, source=source)
 
@@ -240,6 +242,8 @@ def test_a_notice_says_what_a_person_acts_on():
         "Coolant temperature (Vehicle.Coolant) strayed by up to 60 times its usual prediction",
         "Coolant temperature (Vehicle.Coolant) no longer fits Speed.",
         "Type: level_shift, a step away from what is expected.",
+        "Compare Coolant temperature with Speed: one of them is wrong, or what connects them",
+        "Speed: look for a worn pulse ring.",
         f"Incident {an_incident().incident_id}, model version 1.",
         "Report: data/kit/report.html",
     ):

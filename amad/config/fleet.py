@@ -54,6 +54,8 @@ class Channel(Strict):
     """Vehicle classes that have the channel; default: all"""
     max_flat_seconds: Seconds | None = None
     """A vehicle-day fails where the value stays the same for longer than this"""
+    hint: str = ""
+    """What to check where this channel is to blame, in a sentence; notices and the report say it"""
 
     @field_validator("name")
     @classmethod

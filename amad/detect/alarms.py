@@ -13,8 +13,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from amad.config.number_text import number
-
 TAIL_SHARE = 0.1  # of the calibration rows: the highest tenth is the tail
 TAIL_SCALE = 0.55  # where the score is a logarithm: 0.55 higher is e times as rare
 PRIOR_DAYS = 30.0  # vehicle-days that the expected tail counts as
@@ -186,14 +184,3 @@ def _count(
         len(merge_alarms(alarm[own], time[own], period_us=period_us, gap_us=gap_us))
         for own in (vehicle == v for v in np.unique(vehicle))
     )
-
-
-def rarity(return_days: float | None) -> str:
-    """A sentence on how seldom normal rows reach such a score; empty where nobody knows."""
-    if return_days is None:
-        return ""
-    if return_days >= LONGEST_RETURN:
-        return (
-            f"Normal rows reach such a score less than once in {LONGEST_RETURN:,.0f} vehicle-days."
-        )
-    return f"Normal rows reach such a score about once in {number(return_days, 2)} vehicle-days."

@@ -1,13 +1,14 @@
 """Notices: the sentences that a reliability engineer gets, and the same facts for a program."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from pydantic import Field
 
 from amad.config import Fleet
 from amad.config.number_text import machine_time, moment, number, share, span
 from amad.config.wording import count, some
-from amad.detect.alarms import rarity
+from amad.detect.incident_words import looks_like_a_sensor, meaning, rarity, what_to_check
 from amad.detect.severity import LEVELS
 from amad.notify.changes import RANK, Change, State, Told
 from amad.notify.grouping import Group
@@ -15,17 +16,6 @@ from amad.telemetry.artifact import Entry
 
 LISTED = 10  # incidents of a group that are listed one by one
 MOST = 50  # notices of a digest that are written out; a program gets all of them
-MEANING = {
-    "first_move": "a channel that never moved in training has moved",
-    "unseen_code": "a channel has a code that no vehicle had in training",
-    "stuck": "one value while others are expected",
-    "noise_burst": "rows scatter much more than expected",
-    "spike": "a few rows far from what is expected",
-    "delay": "the values come later than expected",
-    "level_shift": "a step away from what is expected",
-    "drift": "a ramp away from what is expected",
-    "relation": "what the channels do together is not what is expected",
-}
 
 
 class NoticeIncident(Entry):
@@ -33,7 +23,8 @@ class NoticeIncident(Entry):
 
     ongoing: no row yet shows its end. deviation: of the first channel, in tolerances. partner: the
     channel that it no longer fits, or empty. return_days: vehicle-days between two such peaks of
-    normal rows, None where nobody knows. replaces: the withdrawn incident that it stands for.
+    normal rows, None where nobody knows. suspect: what the fault looks like. check: where to look
+    first. replaces: the withdrawn incident that it stands for.
     """
 
     key: str
@@ -52,6 +43,8 @@ class NoticeIncident(Entry):
     deviation: float
     partner: str
     return_days: float | None = None
+    suspect: Literal["sensor", "vehicle"] = "vehicle"
+    check: list[str] = []
     model_version: str
     replaces: str | None = None
 
@@ -87,7 +80,7 @@ def notice_of(group: Group, fleet: Fleet, report: str) -> Notice:
         sentences=[*_sentences(group, main, worst, fleet), f"Report: {report}"],
         report=report,
         vehicles_reporting=group.reporting or None,
-        incidents=[_for_programs(change) for change in group.changes],
+        incidents=[_for_programs(change, fleet) for change in group.changes],
     )
 
 
@@ -173,6 +166,7 @@ def _sentences(group: Group, main: list[Change], worst: Change, fleet: Fleet) ->
         found += _what_is_wrong(main, told, fleet)
         types = dict.fromkeys(change.told.type for change in [worst, *main])
         found.append(f"Type: {'; '.join(f'{kind}{_meaning(kind)}' for kind in types)}.")
+        found += _checks(told, fleet)
     for change in main:
         if change.replaces:
             found.append(
@@ -245,7 +239,13 @@ def _what_is_wrong(main: list[Change], told: Told, fleet: Fleet) -> list[str]:
 
 
 def _meaning(kind: str) -> str:
-    return f", {MEANING[kind]}" if kind in MEANING else ""
+    return f", {words}" if (words := meaning(kind)) else ""
+
+
+def _checks(told: Told, fleet: Fleet) -> list[str]:
+    return what_to_check(
+        told.type, told.channels, told.shares, told.partner, {c.name: c for c in fleet.channels}
+    )
 
 
 def _title(name: str, fleet: Fleet) -> str:
@@ -254,7 +254,7 @@ def _title(name: str, fleet: Fleet) -> str:
     return title if title in (name, name.removeprefix("Vehicle.")) else f"{title} ({name})"
 
 
-def _for_programs(change: Change) -> NoticeIncident:
+def _for_programs(change: Change, fleet: Fleet) -> NoticeIncident:
     told = change.told
     return NoticeIncident(
         key=change.key,
@@ -273,6 +273,8 @@ def _for_programs(change: Change) -> NoticeIncident:
         deviation=told.deviation,
         partner=told.partner,
         return_days=told.return_days,
+        suspect="sensor" if looks_like_a_sensor(told.type, told.shares) else "vehicle",
+        check=_checks(told, fleet),
         model_version=told.model_version,
         replaces=change.replaces,
     )

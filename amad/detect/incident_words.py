@@ -1,0 +1,94 @@
+"""An incident in words: its type, how seldom it is, whether a sensor is to blame, what to check.
+
+Notices and the report say the same. Every sentence follows from the type, the channels and the
+``hint`` of the fleet file.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from amad.config.fleet import Channel
+from amad.config.number_text import number
+from amad.detect.alarms import LONGEST_RETURN
+
+MEANING = {
+    "first_move": "a channel that never moved in training has moved",
+    "unseen_code": "a channel has a code that no vehicle had in training",
+    "stuck": "one value while others are expected",
+    "noise_burst": "rows scatter much more than expected",
+    "spike": "a few rows far from what is expected",
+    "delay": "the values come later than expected",
+    "level_shift": "a step away from what is expected",
+    "drift": "a ramp away from what is expected",
+    "relation": "what the channels do together is not what is expected",
+}
+
+# What a broken sensor, its wiring or its logger does, and a vehicle seldom.
+SENSOR_TYPES = frozenset({"stuck", "noise_burst", "spike", "delay"})
+ALONE = 0.5  # share of the blame: a fault of a sensor shows in its own channel
+CHECKS = {
+    "first_move": "Find out whether {first} is in use since then, or software changed.",
+    "unseen_code": "Look up the new code of {first}, and whether software changed.",
+    "stuck": "Check the sensor of {first}, its wiring and what logs it.",
+    "noise_burst": "Check the sensor of {first}, its connector and its earth.",
+    "spike": "Check {first} for a loose contact, and its logger for single wrong values.",
+    "delay": "Check the clock and the gateway that send {first}.",
+    "level_shift": "Find out what changed when it began: a part, a setting, a calibration.",
+    "drift": "Look at {first} in the days before as well, since a slow change begins unseen.",
+    "relation": "Compare {first} with the other sensors at the same time.",
+}
+COMPARE = "Compare {first} with {partner}: one of them is wrong, or what connects them changed."
+
+
+def meaning(kind: str) -> str:
+    """What incidents of a type have in common; empty for an unknown type."""
+    return MEANING.get(kind, "")
+
+
+def looks_like_a_sensor(kind: str, shares: Sequence[float]) -> bool:
+    """Whether the fault looks like that of a sensor and not of the vehicle.
+
+    It does where one channel has most of the blame and does what broken sensors do. shares: of the
+    blame, the largest first.
+    """
+    return kind in SENSOR_TYPES and len(shares) > 0 and shares[0] >= ALONE
+
+
+def what_to_check(
+    kind: str,
+    channels: Sequence[str],
+    shares: Sequence[float],
+    partner: str,
+    known: Mapping[str, Channel],
+) -> list[str]:
+    """Sentences on where to look first.
+
+    channels: the blamed ones, the first most, and shares: of the blame. partner: the channel that
+    the first one no longer fits, or empty. known: the channels of the fleet file, by name.
+    """
+    if not channels:
+        return []
+
+    def title(name: str) -> str:
+        return known[name].title if name in known else name
+
+    first = title(channels[0])
+    found = []
+    if looks_like_a_sensor(kind, shares):
+        found.append(f"This looks like a fault of the sensor of {first}, not of the vehicle.")
+    if partner and kind not in SENSOR_TYPES:
+        found.append(COMPARE.format(first=first, partner=title(partner)))
+    elif kind in CHECKS:
+        found.append(CHECKS[kind].format(first=first))
+    hints = [(title(name), known[name].hint) for name in channels if name in known]
+    return found + [f"{name}: {hint}" for name, hint in hints if hint]
+
+
+def rarity(return_days: float | None) -> str:
+    """A sentence on how seldom normal rows reach such a score; empty where nobody knows."""
+    if return_days is None:
+        return ""
+    if return_days >= LONGEST_RETURN:
+        return (
+            f"Normal rows reach such a score less than once in {LONGEST_RETURN:,.0f} vehicle-days."
+        )
+    return f"Normal rows reach such a score about once in {number(return_days, 2)} vehicle-days."

@@ -1,0 +1,40 @@
+"""What to check: from the type, the channels and the hints of the fleet file, and nothing else."""
+
+import pytest
+
+from amad.config.fleet import Channel
+from amad.detect.incident_words import CHECKS, MEANING, looks_like_a_sensor, what_to_check
+
+KNOWN = {
+    "Vehicle.Coolant": Channel(name="Vehicle.Coolant", label="Coolant", hint="Look for leaks."),
+    "Vehicle.Speed": Channel(name="Vehicle.Speed"),
+}
+
+
+def checks(kind: str, shares=(0.7, 0.2), partner: str = "") -> list[str]:
+    return what_to_check(kind, list(KNOWN), shares, partner, KNOWN)
+
+
+@pytest.mark.parametrize("kind", MEANING)
+def test_each_type_names_its_channel_and_the_hint_comes_last(kind: str) -> None:
+    found = checks(kind)
+    assert found[-1] == "Coolant: Look for leaks."
+    assert found[-2] == CHECKS[kind].format(first="Coolant")
+    assert all(sentence.endswith(".") for sentence in found)
+
+
+def test_a_sensor_is_suspected_only_where_its_channel_has_most_of_the_blame() -> None:
+    assert checks("stuck")[0].startswith("This looks like a fault of the sensor of Coolant")
+    assert not looks_like_a_sensor("stuck", (0.4, 0.3))
+    assert not looks_like_a_sensor("level_shift", (0.9,))
+    assert not looks_like_a_sensor("stuck", ())
+
+
+def test_a_broken_relation_names_both_channels() -> None:
+    (words, _) = checks("relation", partner="Vehicle.Speed")
+    assert words.startswith("Compare Coolant with Speed:")
+
+
+def test_without_a_channel_nothing_is_said() -> None:
+    assert what_to_check("stuck", [], [], "", KNOWN) == []
+    assert what_to_check("new_type", ["gone"], [1.0], "", KNOWN) == []
