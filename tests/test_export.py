@@ -255,3 +255,7 @@ def test_the_command_says_what_it_wrote(
     assert "2 dates with 8 vehicle-days written to sqlite://" in capsys.readouterr().out
     assert to() == 0
     assert "is up to date" in capsys.readouterr().out
+    path = yard.runs / "scores" / "model_version=1" / f"date={DAY}" / "part.parquet"
+    path.write_bytes(path.read_bytes()[:-9])
+    assert to() == 3
+    assert f"left as it is in the database: {DAY}; run" in capsys.readouterr().err

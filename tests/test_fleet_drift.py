@@ -1,7 +1,11 @@
 """``amad drift`` and ``amad retrain``: seldom on healthy days, and surely on days that drifted."""
 
 import json
+import subprocess
+import sys
+from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +31,8 @@ from amad.drift.measure import measure
 from amad.drift.scores import score_drift
 from amad.notify.metrics import job_metrics
 from amad.notify.published import read_window
+from amad.telemetry.lake import Lake
+from amad.windows.series import TEST, TRAIN
 
 TEST_START = START + timedelta(days=4)
 POINT = OperatingPoint(threshold=5.0, budget=1.0, vehicle_days=9.0, tail_level=3.0, tail_rate=1.0)
@@ -199,3 +205,57 @@ def test_drift_and_retrain_on_a_champion(place, monkeypatch, capsys):
     assert run(["retrain", "-f", FLEET]) == 2
     assert "fleets does not name nights" in capsys.readouterr().err
     assert load_fleet(FLEET, settings).name == FLEET
+
+
+DVC = """\
+stages:
+  register:
+    matrix: {fleet: "${fleets}"}
+    cmd: %s -m pipelines.register --fleet ${item.fleet}
+    always_changed: true
+"""
+
+
+@pytest.mark.engine
+def test_a_retraining_ends_at_the_gate(place, monkeypatch, capfd):
+    """A real `dvc repro` whose stages before register have made another detector."""
+    fleet, settings = place
+    home = settings.home
+    monkeypatch.setenv("AMAD_DATA_DIR", str(settings.data_dir))
+    monkeypatch.chdir(home)
+    (home / "params.yaml").write_text(f"fleets: [{FLEET}]\n", encoding="utf-8")
+    (home / "dvc.yaml").write_text(DVC % sys.executable, encoding="utf-8")
+    dvc = str(Path(sys.executable).with_name("dvc"))
+    subprocess.run([dvc, "init", "--no-scm", "-q"], cwd=home, check=True)
+    scoring_kit.make_artifacts(fleet, settings, members=["ridge"])
+    assert run(["retrain", "--force"]) == 0
+    told = capfd.readouterr().out
+    assert "fleet nights is retrained: by --force" in told
+    assert "version 2 is the challenger; refused: no proven gain on it" in told
+    assert told.rstrip().endswith("version 1 is the champion")
+
+    (home / "data" / FLEET / "detector" / "detector.json").unlink()
+    assert run(["retrain", "--force"]) == 4
+    assert "the champion, version 1, goes on scoring" in capfd.readouterr().err
+
+
+def test_the_benchmark_moves_what_it_says(tmp_path):
+    """Its copies differ from the fleet in the test part alone."""
+    from bench.drift import later, shifted
+
+    fleet, settings = scoring_kit.make_lake(tmp_path / "home")
+    lake = Lake(settings.fleet_dir(FLEET) / "lake", fleet)
+    whole = scoring_kit.series_of(fleet, lake)
+    moved = shifted(whole[0], fleet)
+    train, test = (whole[0].split_T == part for part in (TRAIN, TEST))
+    assert np.array_equal(moved.value_TC[train], whole[0].value_TC[train])
+    step = np.nanmean(moved.value_TC[test] - whole[0].value_TC[test], axis=0)
+    assert step[0] == pytest.approx(np.std(whole[0].value_TC[train, 0])) and not step[1:].any()
+
+    away = 181 * 86_400_000_000
+    summer = [replace(s, timestamp_T=s.timestamp_T + away, value_TC=s.value_TC + 9) for s in whole]
+    for cold, warm in zip(whole, later(whole, summer), strict=True):
+        known = cold.split_T == TEST
+        assert np.array_equal(warm.timestamp_T, cold.timestamp_T)
+        np.testing.assert_allclose(warm.value_TC - cold.value_TC, 9.0 * known[:, None] * np.ones(4))
+        assert np.array_equal(warm.split_T, cold.split_T)

@@ -170,5 +170,8 @@ def _challenge(stage: "Stage", champion: str) -> None:
             f"champion, version {champion}, goes on scoring"
         )
     receipt = RegistrationReceipt.require(stage.folder)
+    if str(receipt.version) == champion:
+        print(f"the data gives the same detector again: version {champion} stays the champion")
+        return
     print(f"version {receipt.version} is the challenger; {receipt.reasons[-1]}")
     print(f"version {receipt.champion} is the champion")

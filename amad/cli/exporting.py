@@ -33,8 +33,16 @@ def export(
     url = address_of(to)
 
     def work(params: "Params", settings: "Settings") -> None:
-        from amad.config import Stage
+        from amad.config import DataError, Stage
+        from amad.config.wording import count, some
 
-        print(write(Stage.of(params, settings), url))
+        done = write(Stage.of(params, settings), url)
+        print(done)
+        if done.left_out:
+            raise DataError(
+                f"{count(len(done.left_out), 'date')} cannot be read and was left as it is in the "
+                f"database: {some(done.left_out, 3)}; run 'amad score', which mends them, and "
+                "export again"
+            )
 
     for_each_fleet(context, fleet, work)

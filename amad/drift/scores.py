@@ -5,7 +5,7 @@ A twentieth of a vehicle's calibration rows is above the 95 % quantile of its us
 what it sees; its threshold has then moved along (``amad.detect.drift``), so there may be no alarm.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -60,24 +60,23 @@ def score_drift(
 
 def published_scores(
     runs: Path, version: str, dates: Sequence[date]
-) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Vehicle, scores and thresholds of the scored rows of those dates that this version scored."""
-    tables = [
-        pq.read_table(
-            partitions.table_file(runs, "scores", version, day),
-            columns=["vehicle", "score", "threshold"],
-            filters=pc.field("status") == "scored",
-            partitioning=None,
-        )
-        for day in dates
-        if partitions.read_manifest(runs, version, day) is not None
-    ]
-    if not tables:
-        return []
-    table = pa.concat_tables(tables)
-    name_T = np.array(table["vehicle"].to_pylist(), object)
-    score_T, threshold_T = table["score"].to_numpy(), table["threshold"].to_numpy()
-    return [
-        (str(name), score_T[name_T == name], threshold_T[name_T == name])
-        for name in sorted(set(name_T.tolist()))
-    ]
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Vehicle, scores and thresholds of the scored rows of those dates that this version scored.
+
+    One vehicle is in memory at a time: a file has its row groups by vehicle.
+    """
+    manifests = [partitions.read_manifest(runs, version, day) for day in dates]
+    known = [manifest for manifest in manifests if manifest is not None]
+    for vehicle in sorted({name for manifest in known for name in manifest.vehicles}):
+        tables = [
+            pq.read_table(
+                partitions.table_file(runs, "scores", version, manifest.date),
+                columns=["score", "threshold"],
+                filters=(pc.field("vehicle") == vehicle) & (pc.field("status") == "scored"),
+                partitioning=None,
+            )
+            for manifest in known
+            if vehicle in manifest.vehicles
+        ]
+        table = pa.concat_tables(tables)
+        yield vehicle, table["score"].to_numpy(), table["threshold"].to_numpy()

@@ -19,6 +19,7 @@ from amad.export.database import opened, public
 from amad.export.rows import Row, dates_of, first_date, incident_row, vehicle_days
 from amad.export.tables import DATES, INCIDENTS, VEHICLE_DAYS
 from amad.notify.published import read_window
+from amad.scores import partitions
 from amad.scores.job_log import job_logs
 
 ALL_DAYS = 1 << 20
@@ -26,7 +27,11 @@ ALL_DAYS = 1 << 20
 
 @dataclass(slots=True, kw_only=True)
 class Exported:
-    """What an export changed. dates: those that were written; incidents: by what became of them."""
+    """What an export changed. dates: those that were written; incidents: by what became of them.
+
+    left_out: dates whose files are damaged, unfinished or of an earlier amad; of these the database
+    keeps what it has.
+    """
 
     fleet: str
     where: str
@@ -35,6 +40,7 @@ class Exported:
     new: int = 0
     changed: int = 0
     withdrawn: int = 0
+    left_out: list[date] = field(default_factory=list)
 
     def __str__(self) -> str:
         incidents = [(self.new, "new"), (self.changed, "changed"), (self.withdrawn, "withdrawn")]
@@ -59,6 +65,7 @@ def export(stage: Stage, url: URL) -> Exported:
     versions = [job.model_version for job in job_logs(runs)[0] if job.model_version]
     window = read_window(runs, versions[-1] if versions else None, ALL_DAYS)
     done = Exported(fleet=name, where=public(url))
+    done.left_out = sorted(set(partitions.begun(runs)) - set(window.dates))
     current = [incident_row(name, item) for item in window.incidents.values()]
     with opened(url) as connection:
         _dates(connection, runs, name, dates_of(runs, name, window), done)
