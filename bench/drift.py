@@ -219,6 +219,18 @@ def measured_seasons(params: Params, home: Path, settings: Settings) -> list[dic
     return rows
 
 
+def lines(rows: list[dict]) -> list[str]:
+    """The table of docs/guide/drift.md."""
+    head = ["fleet", "which nights", "nights", "retrain", "drifted channels", "scores above usual"]
+    cells = []
+    for item in rows:
+        above = "" if item["above_usual"] is None else f"{item['above_usual']:.1%}"
+        drifted = f"{item['drifted_channels']:g} of {item['channels']}"
+        numbers = [str(item["number"]), str(item["recommend"]), drifted, above]
+        cells.append([f"`{item['fleet']}`", item["nights"], *numbers])
+    return table(head, cells)
+
+
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -232,9 +244,7 @@ def main() -> None:
     rows = measured_seasons(params, home, settings)
     for name in given.fleets:
         rows += measured(settings.conf_dir / "fleet" / f"{name}.yaml", params, home, settings)
-    columns = ("fleet", "nights", "number", "recommend", "first", "drifted_channels", "above_usual")
-    cells = [["" if item[name] is None else str(item[name]) for name in columns] for item in rows]
-    print("\n".join(table(list(columns), cells)))
+    print("\n".join(lines(rows)))
     write_result({"machine": machine_facts(), "days": DAYS, "rows": rows}, given.out)
 
 

@@ -259,3 +259,11 @@ def test_the_benchmark_moves_what_it_says(tmp_path):
         assert np.array_equal(warm.timestamp_T, cold.timestamp_T)
         np.testing.assert_allclose(warm.value_TC - cold.value_TC, 9.0 * known[:, None] * np.ones(4))
         assert np.array_equal(warm.split_T, cold.split_T)
+
+
+def test_the_guide_has_the_figures_that_were_measured():
+    from bench.drift import lines
+
+    root = Path(__file__).resolve().parent.parent
+    rows = json.loads((root / "bench" / "results" / "drift.json").read_text())["rows"]
+    assert "\n".join(lines(rows)) in (root / "docs" / "guide" / "drift.md").read_text("utf-8")
