@@ -1,10 +1,12 @@
 """What a scoring job would do, found out without doing it."""
 
 from amad.config import ServiceError, Stage
+from amad.detect.daily import check_contract
+from amad.detect.storage import load_detector
 from amad.engines.score.fleet_scoring import check_vehicles
 from amad.engines.score.lake_snapshot import take_snapshot
 from amad.engines.score.scoring_plan import Plan, ScoringRequest, make_plan
-from amad.engines.shared.model_registry import champion_version, scores_from
+from amad.engines.shared.model_registry import champion_version, fetched, scores_from
 from amad.engines.shared.tracking import connect, told
 from amad.engines.shared.tracking_store import sqlite_file, tracking_uri
 from amad.scores.checksums import Checksums
@@ -19,7 +21,7 @@ def dry_run(stage: Stage, request: ScoringRequest) -> tuple[Plan, str]:
 
     Raises:
         ServiceError: no champion, or no registry.
-        DataError: no lake, or it is of another contract.
+        DataError: no lake, or a model of another contract or format.
         ConfigError: the request names vehicles of which the lake has no rows.
     """
     file = sqlite_file(tracking_uri(stage.settings))
@@ -28,6 +30,8 @@ def dry_run(stage: Stage, request: ScoringRequest) -> tuple[Plan, str]:
     client = connect(stage.settings)
     with told(client.tracking_uri):
         champion = champion_version(client, stage.fleet.name)
+    with fetched(client, champion) as folder:  # else the job could not score what is foretold
+        check_contract(load_detector(folder, to_score=True), stage.fleet)
     snapshot = take_snapshot(stage, request.dates and request.dates[1], look=True)
     check_vehicles(snapshot, request)
     start = scores_from(champion)
