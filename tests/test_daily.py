@@ -18,6 +18,7 @@ from scoring_kit import (
 
 from amad.config import DataError, Fleet
 from amad.detect.daily import TOP, day_bounds, score_table, score_vehicle_day
+from amad.detect.incidents import CONTEXT_ROWS
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import SCORES, STATUSES
 
@@ -178,3 +179,23 @@ def test_a_detector_of_other_channels_is_refused(nights):
     other = Fleet.model_validate(CONTENT | {"channels": CONTENT["channels"][:-1]})
     with pytest.raises(DataError, match=r"other channels.*charge"):
         score_vehicle_day(detector, other, lake, "a-1", START)
+
+
+def test_an_incident_has_the_values_of_the_context_channels_when_it_began(nights):
+    """The present fleet file says which channels; no training is needed for it."""
+    fleet, _, lake, detector = nights
+    vehicle, day = "b-1", FAULTY
+    (incident, *_) = score(nights, vehicle, day).incidents
+    assert incident.context_channels == ()
+    name = fleet.channel_names[0]
+    marked = [c.model_copy(update={"context": c.name == name}) for c in fleet.channels]
+    fleet = fleet.model_copy(update={"channels": marked})
+    (found, *_) = score_vehicle_day(detector, fleet, lake, vehicle, day).incidents
+    table = lake.read_day(vehicle, day)
+    rows = pc.and_(
+        pc.greater_equal(table["timestamp"].cast(pa.int64()), found.start),
+        pc.less(table["timestamp"].cast(pa.int64()), found.end),
+    )
+    measured = table.filter(rows)[name].drop_null().to_numpy()[:CONTEXT_ROWS]
+    assert found.context_channels == (name,)
+    assert found.context_values == pytest.approx([np.median(measured)])

@@ -3,7 +3,13 @@
 import pytest
 
 from amad.config.fleet import Channel
-from amad.detect.incident_words import CHECKS, MEANING, looks_like_a_sensor, what_to_check
+from amad.detect.incident_words import (
+    CHECKS,
+    MEANING,
+    context_words,
+    looks_like_a_sensor,
+    what_to_check,
+)
 
 KNOWN = {
     "Vehicle.Coolant": Channel(name="Vehicle.Coolant", label="Coolant", hint="Look for leaks."),
@@ -38,3 +44,14 @@ def test_a_broken_relation_names_both_channels() -> None:
 def test_without_a_channel_nothing_is_said() -> None:
     assert what_to_check("stuck", [], [], "", KNOWN) == []
     assert what_to_check("new_type", ["gone"], [1.0], "", KNOWN) == []
+
+
+def test_the_context_is_told_in_the_units_of_the_fleet_file() -> None:
+    known = KNOWN | {"Vehicle.Speed": Channel(name="Vehicle.Speed", unit="km/h", context=True)}
+    assert context_words({"Vehicle.Speed": 83.04}, known) == ["When it began: Speed 83 km/h."]
+    assert context_words({}, known) == context_words({"gone": 1.0}, known) == []
+
+
+def test_a_counter_is_no_context() -> None:
+    with pytest.raises(ValueError, match="counter, whose value says nothing about the moment"):
+        Channel(name="Vehicle.Odometer", kind="counter", context=True)

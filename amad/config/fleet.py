@@ -56,6 +56,8 @@ class Channel(Strict):
     """A vehicle-day fails where the value stays the same for longer than this"""
     hint: str = ""
     """What to check where this channel is to blame, in a sentence; notices and the report say it"""
+    context: bool = False
+    """Whether they also say its value when an incident began, as for a speed or a load"""
 
     @field_validator("name")
     @classmethod
@@ -63,6 +65,15 @@ class Channel(Strict):
         if name in RESERVED or "/" in name or "=" in name:
             raise ValueError(f"'{name}' cannot name a channel (reserved, or holds '/' or '=')")
         return name
+
+    @model_validator(mode="after")
+    def _context_is_a_value(self) -> "Channel":
+        if self.context and self.is_increment:
+            raise ValueError(
+                f"'{self.name}' is a {self.kind}, whose value says nothing about the moment; "
+                "leave its context out"
+            )
+        return self
 
     @property
     def header(self) -> str:

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from amad.config import DataError, Fleet
 from amad.detect.alarms import DAY_US
-from amad.detect.incidents import Incident, incidents_of
+from amad.detect.incidents import Incident, incidents_of, with_context
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import SCORES, TIMESTAMP, check
 from amad.windows.resample import made_null, row_of, to_series, without_days
@@ -93,7 +93,7 @@ def score_vehicle_day(
         memory = lake.read(vehicle, start - detector.history_us, end, names)
         memory = without_days(memory, quarantined)
     return score_table(
-        detector, vehicle, table, start_us=start, classes_of=fleet, memory_table=memory
+        detector, vehicle, table, start_us=start, present_fleet=fleet, memory_table=memory
     )
 
 
@@ -102,20 +102,21 @@ def score_table(
     vehicle: str,
     table: pa.Table,
     start_us: int | None = None,
-    classes_of: Fleet | None = None,
+    present_fleet: Fleet | None = None,
     memory_table: pa.Table | None = None,
 ) -> ScoredRows:
     """Score the rows of ``table`` (lake columns, sorted) from ``start_us`` on.
 
     start_us: earlier rows are history; None: every row is scored.
-    classes_of: the fleet file that says which class the vehicle has; default: the detector's. A
-    class that the detector does not know is scored with the figures of the whole fleet.
+    present_fleet: the fleet file that says which class the vehicle has, and which channels are
+    context; default: the detector's. A class that the detector does not know is scored with the
+    figures of the whole fleet.
     memory_table: a longer history that ends with ``table``, with the timestamps and the channels
     ``detector.remembered_channels``; first moves are found in it. Default: ``table``.
     """
     fleet = detector.fleet
-    if classes_of is not None:
-        fleet = fleet.model_copy(update={"vehicle_classes": classes_of.vehicle_classes})
+    present_fleet = present_fleet or fleet
+    fleet = fleet.model_copy(update={"vehicle_classes": present_fleet.vehicle_classes})
     series = to_series(table, fleet, vehicle)
     first = 0
     if start_us is not None:
@@ -144,7 +145,10 @@ def score_table(
     status_T = np.where(np.isfinite(scored.score_T), "scored", status_T)
     return ScoredRows(
         table=_scored(table, series, scored, row_R, status_T[row_R], fleet),
-        incidents=incidents_of(scored, scaled, detector, first_row=first),
+        incidents=[
+            with_context(incident, series, present_fleet)
+            for incident in incidents_of(scored, scaled, detector, first_row=first)
+        ],
         made_null=made_null(table, fleet, series.vehicle_class),
         unmeasured=tuple(np.array(fleet.channel_names)[has_C & ~seen_C].tolist()),
         unseen=detector.scaler.unseen_codes(series.rows_between(int(row_R.min()), series.rows)),

@@ -83,6 +83,16 @@ def what_to_check(
     return found + [f"{name}: {hint}" for name, hint in hints if hint]
 
 
+def context_words(context: Mapping[str, float], known: Mapping[str, Channel]) -> list[str]:
+    """A sentence with the values of the channels of ``context`` when it began; none without any."""
+    parts = [
+        f"{known[name].title} {number(value)} {known[name].unit}".strip()
+        for name, value in context.items()
+        if name in known
+    ]
+    return [f"When it began: {', '.join(parts)}."] if parts else []
+
+
 def rarity(return_days: float | None) -> str:
     """A sentence on how seldom normal rows reach such a score; empty where nobody knows."""
     if return_days is None:

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from amad.config import Fleet
 from amad.config.digest import sha256_of
 from amad.detect.alarms import merge_alarms
 from amad.detect.blame import blame_shares, blamed
@@ -25,6 +26,8 @@ from amad.detect.shapes import Shape, guess_type
 from amad.windows.scaler import is_unseen
 from amad.windows.series import Series
 
+LISTS = ("channels", "shares", "context_channels", "context_values")  # columns with lists
+CONTEXT_ROWS = 60  # periods from the start whose middle value is the context
 SHARE_DIGITS = 6  # rows read as history change the last digits of a running sum
 RELATION = "relation"  # the member whose errors have the shape of a fault
 HISTORY_ROWS = 200  # rows before the incident that its shape is compared with
@@ -36,11 +39,11 @@ class Incident:
 
     threshold: of the row of the peak. return_days: vehicle-days between two incidents of normal
     rows with such a peak, see ``amad.detect.alarms``; None where nothing is known of it, as for a
-    first move.
-    channels: at most five, the largest share first. shares: their shares of the blame of all
-    channels, so they sum to at most 1. deviation: how far the first channel strayed at its largest,
-    in tolerances. partner: the channel that the first channel no longer fits, or empty, see
-    ``amad.detect.root_cause``. continued: it began on an earlier day.
+    first move. channels: at most five, the largest share first. shares: their shares of the blame
+    of all channels, so they sum to at most 1. deviation: how far the first channel strayed at its
+    largest, in tolerances. partner: the channel that the first channel no longer fits, or empty,
+    see ``amad.detect.root_cause``. context_channels, context_values: channels that the fleet file
+    marks as ``context``, and their values when it began. continued: it began on an earlier day.
     """
 
     incident_id: str
@@ -60,13 +63,15 @@ class Incident:
     deviation: float
     partner: str = ""
     return_days: float | None = None
+    context_channels: tuple[str, ...] = ()
+    context_values: tuple[float, ...] = ()
     continued: bool = False
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
         """The incident in a row of a table or a JSON object, whose other keys are ignored."""
         known = {field.name: row[field.name] for field in fields(cls) if field.name in row}
-        return cls(**known | {name: tuple(row[name]) for name in ("channels", "shares")})
+        return cls(**known | {name: tuple(row[name]) for name in LISTS})
 
 
 def incidents_of(
@@ -201,6 +206,24 @@ def incident_type(
     )
 
 
+def with_context(incident: Incident, series: Series, fleet: Fleet) -> Incident:
+    """The incident with the values that the channels of ``context`` had when it began.
+
+    Of a categorical channel the code that was measured most often, of the others the median.
+    series: in engineering units.
+    """
+    first, last = np.searchsorted(series.timestamp_T, [incident.start, incident.end])
+    rows = slice(first, min(last, first + CONTEXT_ROWS))
+    found = {}
+    for c, channel in enumerate(fleet.channels):
+        value_M = series.value_TC[rows, c][series.valid_TC[rows, c] == 1]
+        if channel.context and len(value_M):
+            codes, counts = np.unique(value_M, return_counts=True)
+            usual = codes[counts.argmax()] if channel.kind == "categorical" else np.median(value_M)
+            found[channel.name] = float(usual)
+    return replace(incident, context_channels=tuple(found), context_values=tuple(found.values()))
+
+
 def continue_incident(
     previous: Incident | None, current: Sequence[Incident], *, gap_us: int
 ) -> list[Incident]:
@@ -226,6 +249,8 @@ def continue_incident(
         peak_score=higher.peak_score,
         threshold=higher.threshold,
         return_days=higher.return_days,
+        context_channels=previous.context_channels,
+        context_values=previous.context_values,
         alarm_rows=head.alarm_rows,
         severity=grade,
         level=level_of(grade),

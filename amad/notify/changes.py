@@ -41,6 +41,7 @@ class Told(Entry):
     deviation: float = 0.0
     partner: str = ""
     return_days: float | None = None
+    context: dict[str, float] = {}
     model_version: str
 
 
@@ -152,6 +153,7 @@ def _told(now: Published, before: Told | None) -> Told:
         deviation=item.deviation,
         partner=item.partner,
         return_days=item.return_days,
+        context=dict(zip(item.context_channels, item.context_values, strict=True)),
         model_version=now.model_version,
     )
 

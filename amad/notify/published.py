@@ -117,6 +117,7 @@ def _joined(parts: Iterable[tuple[date, Incident]]) -> Incident:
     items = [item for _, item in parts]
     worst = max(items, key=lambda item: item.severity)
     peak = max(items, key=lambda item: item.peak_score)
+    first = min(items, key=lambda item: item.start)
     return replace(
         worst,
         start=min(item.start for item in items),
@@ -125,6 +126,8 @@ def _joined(parts: Iterable[tuple[date, Incident]]) -> Incident:
         peak_score=peak.peak_score,
         threshold=peak.threshold,
         return_days=peak.return_days,
+        context_channels=first.context_channels,
+        context_values=first.context_values,
         alarm_rows=sum(item.alarm_rows for item in items),
     )
 

@@ -8,7 +8,13 @@ from pydantic import Field
 from amad.config import Fleet
 from amad.config.number_text import machine_time, moment, number, share, span
 from amad.config.wording import count, some
-from amad.detect.incident_words import looks_like_a_sensor, meaning, rarity, what_to_check
+from amad.detect.incident_words import (
+    context_words,
+    looks_like_a_sensor,
+    meaning,
+    rarity,
+    what_to_check,
+)
 from amad.detect.severity import LEVELS
 from amad.notify.changes import RANK, Change, State, Told
 from amad.notify.grouping import Group
@@ -23,7 +29,8 @@ class NoticeIncident(Entry):
 
     ongoing: no row yet shows its end. deviation: of the first channel, in tolerances. partner: the
     channel that it no longer fits, or empty. return_days: vehicle-days between two such peaks of
-    normal rows, None where nobody knows. suspect: what the fault looks like. check: where to look
+    normal rows, None where nobody knows. context: value of each channel of ``context`` when it
+    began. suspect: what the fault looks like. check: where to look
     first. replaces: the withdrawn incident that it stands for.
     """
 
@@ -43,6 +50,7 @@ class NoticeIncident(Entry):
     deviation: float
     partner: str
     return_days: float | None = None
+    context: dict[str, float] = {}
     suspect: Literal["sensor", "vehicle"] = "vehicle"
     check: list[str] = []
     model_version: str
@@ -164,6 +172,7 @@ def _sentences(group: Group, main: list[Change], worst: Change, fleet: Fleet) ->
         found += [sentence] if (sentence := rarity(told.return_days)) else []
         found.append(f"Sensors: {_sensors(group, main, told, fleet)}.")
         found += _what_is_wrong(main, told, fleet)
+        found += context_words(told.context, {c.name: c for c in fleet.channels})
         types = dict.fromkeys(change.told.type for change in [worst, *main])
         found.append(f"Type: {'; '.join(f'{kind}{_meaning(kind)}' for kind in types)}.")
         found += _checks(told, fleet)
@@ -273,6 +282,7 @@ def _for_programs(change: Change, fleet: Fleet) -> NoticeIncident:
         deviation=told.deviation,
         partner=told.partner,
         return_days=told.return_days,
+        context=told.context,
         suspect="sensor" if looks_like_a_sensor(told.type, told.shares) else "vehicle",
         check=_checks(told, fleet),
         model_version=told.model_version,

@@ -240,6 +240,8 @@ def _joined(by_date: list[incidents.Incident]) -> Incident:
             "peak_score": peak.peak_score,
             "threshold": peak.threshold,
             "return_days": peak.return_days,
+            "context_channels": by_date[0].context_channels,
+            "context_values": by_date[0].context_values,
             "alarm_rows": sum(item.alarm_rows for item in by_date),
             "continued": by_date[0].continued,
         }

@@ -62,6 +62,7 @@ INCIDENTS = pa.schema([
     ("severity", pa.float64()), ("level", pa.string()), ("type", pa.string()),
     ("alarm_rows", pa.int64()), ("channels", pa.list_(pa.string())),
     ("shares", pa.list_(pa.float64())), ("deviation", pa.float64()), ("partner", pa.string()),
+    ("context_channels", pa.list_(pa.string())), ("context_values", pa.list_(pa.float64())),
     ("model_version", pa.string()), ("data_hash", pa.string()), ("validation", pa.string()),
     ("continued", pa.bool_()),
 ])  # fmt: skip
