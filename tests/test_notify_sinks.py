@@ -208,6 +208,13 @@ def test_prometheus_reads_the_state_of_the_last_job(yard, web):
     (pushed,) = web.got
     assert (pushed.method, pushed.path) == ("PUT", "/metrics/job/amad/fleet/kit")
     assert metrics(pushed.body.decode()) == found
+    yard.sinks(
+        prometheus={"textfile": "metrics/{fleet}.prom"},
+        suppress=[{"reason": "campaign", "vehicles": ["van-1"]}],
+    )
+    tell(yard.stage)
+    found = metrics((yard.home / "metrics" / "kit.prom").read_text())
+    assert found["amad_open_incidents high"] == 0, "nobody is told of it"
 
 
 def test_the_heartbeat_stays_away_where_something_failed(yard, web, monkeypatch):

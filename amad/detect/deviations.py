@@ -5,7 +5,7 @@ a channel c in some rows:
 
     size(c)        = largest |z| of any row and member
     strangeness(c) = largest over the members of
-                     sqrt(largest box mean of z2 / max(1, mean z2 of the ``HISTORY_ROWS`` before))
+                     sqrt(largest box mean of z2 / max(1, mean z2 of the ``BEFORE_ROWS`` before))
 
 z is the residual in tolerances: divided by the member's cross-fitted train scale of the channel, as
 in the evidence chain. A box is as wide as the widest of the chain. A channel that was already far
@@ -28,7 +28,7 @@ from amad.detect.innovation import InnovationMember
 from amad.detect.scorer import Scorer
 from amad.windows.series import Series
 
-HISTORY_ROWS = 2000  # rows before that tell how far off a channel was already
+BEFORE_ROWS = 2000  # rows before that tell how far off a channel was already
 KNOWN_ROWS = 50  # fewer rows before do not tell how far off a channel was
 Z2_LIMIT = 1e12  # keeps the running sums finite after a wild value
 
@@ -45,7 +45,7 @@ class Deviations:
     def __init__(self, scorer: Scorer, series: Series, first: int, last: int) -> None:
         """series: as it was scored. first, last: all rows that are asked about lie between them."""
         self.box_rows = max(scorer.params.widths)
-        self.begin = max(0, first - HISTORY_ROWS)
+        self.begin = max(0, first - BEFORE_ROWS)
         self.end = last
         self.residual: dict[str, np.ndarray] = {}  # by member, in spreads, (R, C); NaN if unknown
         self.scale: dict[str, np.ndarray] = {}  # by member, one tolerance in spreads, (C,)
@@ -111,7 +111,7 @@ class Deviations:
         """``strangeness`` as each member finds it, by the member's name."""
         first, last = first - self.begin, last - self.begin
         width = max(1, min(self.box_rows, last - first))
-        since = max(0, first - HISTORY_ROWS)
+        since = max(0, first - BEFORE_ROWS)
         found = {}
         for name, (z2_RC, known_RC) in self._z2.items():
             box_RC = (z2_RC[first + width : last + 1] - z2_RC[first : last + 1 - width]) / width

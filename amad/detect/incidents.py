@@ -30,7 +30,7 @@ LISTS = ("channels", "shares", "context_channels", "context_values")  # columns 
 CONTEXT_ROWS = 60  # periods from the start whose middle value is the context
 SHARE_DIGITS = 6  # rows read as history change the last digits of a running sum
 RELATION = "relation"  # the member whose errors have the shape of a fault
-HISTORY_ROWS = 200  # rows before the incident that its shape is compared with
+SHAPE_ROWS = 200  # rows before the incident that its shape is compared with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +185,7 @@ def incident_type(
 ) -> str:
     """The type guessed for a channel; ``relation`` if it was not measured in these rows."""
     begin = next(a for a, b in series.segments() if a <= first < b)
-    begin = max(begin, first - HISTORY_ROWS, deviations.begin)
+    begin = max(begin, first - SHAPE_ROWS, deviations.begin)
     known_E = series.valid_TC[begin:last, channel] == 1
     start = int(known_E[: first - begin].sum())
     if known_E.sum() == start:

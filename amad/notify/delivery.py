@@ -116,6 +116,8 @@ def tell(stage: Stage, *, well: bool | None = True) -> dict[str, Outcome]:
         news = News.read(stage, sinks, jobs)
         for channel in channels(sinks, stage):
             outcomes[channel.name] = _guarded(_deliver, channel, news)
+        if jobs:
+            jobs[-1].hushed = news.hushed
         if well is not None:
             for name, work in watchers(stage, sinks, jobs, news.window, outcomes, well).items():
                 outcomes[name] = _guarded(work)
@@ -124,7 +126,6 @@ def tell(stage: Stage, *, well: bool | None = True) -> dict[str, Outcome]:
         if news.hushed:
             say(listed(news.hushed))
         if jobs:
-            jobs[-1].hushed = news.hushed
             jobs[-1].sinks |= {name: str(outcome) for name, outcome in outcomes.items()}
             save(stage.runs, jobs[-1])
     failed = [f"{name}: {outcome.text}" for name, outcome in outcomes.items() if outcome.failed]

@@ -61,9 +61,16 @@ def job_metrics(
         _of_input(gauges, IngestResult.read(stage.folder))
     with suppress(DataError):
         _of_drift(gauges, Drift.read(stage.runs))
-    open_ = [item.incident.level for item in window.incidents.values() if item.ongoing]
+    hushed = jobs[-1].hushed if jobs else {}
+    open_ = [
+        item.incident.level
+        for name, item in window.incidents.items()
+        if item.ongoing and name not in hushed
+    ]
     for level in RANK:
-        gauges.set("open_incidents", "Incidents that go on", open_.count(level), level=level)
+        gauges.set(
+            "open_incidents", "Incidents that go on and are told", open_.count(level), level=level
+        )
     for name, value in _quantiles(stage.runs, window).items():
         gauges.set("score", "Quantiles of the newest date's scores", value, quantile=name)
     for sink, taken in took.items():
