@@ -7,11 +7,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from chromium_kit import CHROMIUM, DESKTOP, PHONE, Browser, browser
 from report_kit import an_incident, stage_of, write_data, write_fleet, write_run, write_verdicts
 
 from amad.report import archive, build_report
 from amad.report.glossary import glossary
+from tools.chromium import CHROMIUM, DESKTOP, PHONE, Browser, browser
 
 pytestmark = [
     pytest.mark.slow,

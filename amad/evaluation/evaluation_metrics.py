@@ -64,6 +64,11 @@ class Detection(Figures):
     event_recall: Figure | None
     median_delay_seconds: Figure | None
 
+    @property
+    def blind(self) -> bool:
+        """Are they missed more often than found?"""
+        return 2 * self.events_found < self.events
+
 
 class OperatingPoint(Detection):
     """What a method does at its threshold.

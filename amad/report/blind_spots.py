@@ -10,7 +10,6 @@ from amad.config.wording import count, some
 from amad.evaluation.evaluation_metrics import Detection, EvaluationMetrics
 from amad.scores.partition_manifest import PartitionManifest
 
-MISSED = 0.5  # a fault type of which fewer are found is a blind spot
 STRENGTHS = ("weak", "medium", "strong")
 STATUS = {
     "quarantined": "quarantined",
@@ -26,11 +25,7 @@ class FaultRow:
     found: int
     events: int
     parts: list[str]
-
-    @property
-    def blind(self) -> bool:
-        """Is it missed more often than found?"""
-        return self.found < MISSED * self.events
+    blind: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +49,13 @@ def blind_spots(
         for kind, figures in metrics.by_fault.items():
             parts = [_part(figures.strengths.get(name)) for name in STRENGTHS]
             faults.append(
-                FaultRow(kind=kind, found=figures.events_found, events=figures.events, parts=parts)
+                FaultRow(
+                    kind=kind,
+                    found=figures.events_found,
+                    events=figures.events,
+                    parts=parts,
+                    blind=figures.blind,
+                )
             )
     faults.sort(key=lambda row: (row.found / row.events, row.kind))
     return BlindSpots(

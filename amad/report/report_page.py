@@ -19,6 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from amad.config import Stage
 from amad.config import number_text as text
 from amad.config.console import track
+from amad.detect.alarms import rarity
 from amad.drift.findings import Drift
 from amad.notify.published import DAYS, Window
 from amad.report import archive
@@ -46,13 +47,15 @@ TOLD = 6  # findings of one kind that are shown at once; the others can be unfol
 class Entry:
     """An incident as the page shows it; ``plot`` is None where PLOTTED others have one.
 
-    broken: the relation that broke, in words, or empty.
+    broken: the relation that broke, in words, or empty. rarity: how seldom normal rows reach its
+    score, as a sentence, or empty.
     """
 
     incident: Incident
     anchor: str
     blame: list[Blame]
     broken: str
+    rarity: str
     plot: Plot | None
 
 
@@ -281,6 +284,7 @@ def _entries(
                 anchor=f"incident-{n + 1}",
                 blame=blame(incident, fleet),
                 broken=broken_relation(incident, fleet),
+                rarity=rarity(incident.return_days),
                 plot=plot(incident, others, fleet, run, sources.lake, scaler)
                 if incident.incident_id in shown
                 else None,

@@ -11,7 +11,6 @@ from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.telemetry.validation import Validation
 
 PROMOTION = "## Promotion"
-HALF = 0.5  # of a type's faults; where fewer are found, the type is a blind spot
 METRICS = ("vus_pr", "auc_pr", "vus_roc", "auc_roc", "event_f1", "range_f1", "best_f1")
 
 
@@ -152,11 +151,7 @@ def _blind_spots(metrics: EvaluationMetrics) -> str:
             told = f"{point.events - point.events_found} of {count(point.events, 'known event')} "
             told += "are missed; their types are not known"
         return f"## Blind spots\n- {told}"
-    missed = {
-        kind: found
-        for kind, found in metrics.by_fault.items()
-        if found.events_found < HALF * found.events
-    }
+    missed = {kind: found for kind, found in metrics.by_fault.items() if found.blind}
     lines = [
         f"- `{kind}`: {found.events_found} of {count(found.events, 'known fault')} found"
         for kind, found in sorted(missed.items(), key=lambda item: item[1].event_recall or 0.0)

@@ -98,6 +98,7 @@ class Browser:
         file.write_bytes(base64.b64decode(found["data"]))
 
     def close(self) -> None:
+        """End the browser."""
         self._session = None
         try:
             self.call("Browser.close")
