@@ -89,6 +89,8 @@ def test_an_incident_is_listed_with_who_when_what_how_bad_and_why(home: Path):
     assert (row["data-level"], float(row["data-severity"])) == ("critical", 82.0)
     assert int(row["data-start"]) == day_start(0) + 200 * SECOND
     assert "level shift" in page.text and "2026-01-09 06:03:20" in page.text
+    assert "A step away from what is expected." in page.text
+    assert "Check first Find out what changed when it began" in page.text
     assert "Coolant temperature 70 %" in page.text and "Speed 20 %" in page.text
     assert page.all("a", href="#incident-1") and page.all("article", id="incident-1")
 

@@ -19,7 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from amad.config import Stage
 from amad.config import number_text as text
 from amad.config.console import track
-from amad.detect.alarms import rarity
+from amad.detect.incident_words import meaning, rarity, what_to_check
 from amad.drift.findings import Drift
 from amad.notify.published import DAYS, Window
 from amad.report import archive
@@ -47,15 +47,17 @@ TOLD = 6  # findings of one kind that are shown at once; the others can be unfol
 class Entry:
     """An incident as the page shows it; ``plot`` is None where PLOTTED others have one.
 
-    broken: the relation that broke, in words, or empty. rarity: how seldom normal rows reach its
-    score, as a sentence, or empty.
+    broken: the relation that broke, in words, or empty. meaning: of its type. rarity: how seldom
+    normal rows reach its score, as a sentence, or empty. checks: where to look first.
     """
 
     incident: Incident
     anchor: str
     blame: list[Blame]
     broken: str
+    meaning: str
     rarity: str
+    checks: list[str]
     plot: Plot | None
 
 
@@ -275,6 +277,7 @@ def _entries(
     listed = incidents[:LISTED]
     plotted = sorted(listed, key=lambda incident: incident.incident_id not in first)[:PLOTTED]
     shown = {incident.incident_id for incident in plotted}
+    known = {channel.name: channel for channel in fleet.channels}
     entries = []
     for n, incident in enumerate(listed):
         others = [i for i in incidents if i.vehicle == incident.vehicle]
@@ -284,7 +287,11 @@ def _entries(
                 anchor=f"incident-{n + 1}",
                 blame=blame(incident, fleet),
                 broken=broken_relation(incident, fleet),
+                meaning=meaning(incident.type),
                 rarity=rarity(incident.return_days),
+                checks=what_to_check(
+                    incident.type, incident.channels, incident.shares, incident.partner, known
+                ),
                 plot=plot(incident, others, fleet, run, sources.lake, scaler)
                 if incident.incident_id in shown
                 else None,
