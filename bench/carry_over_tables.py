@@ -98,3 +98,35 @@ def _differences(found: Mapping, ours: str) -> list[str]:
 
 def _cells(values: Mapping, found: Mapping, form: str) -> list[str]:
     return [or_dash(values.get(fleet), form) for fleet in found["fleets"]]
+
+
+def short_histories_table(report: Mapping) -> list[str]:
+    """The lines about vehicles with few train rows, from ``python -m bench.short_histories``."""
+    lines = [
+        "## Short histories",
+        "",
+        f"`python -m bench.short_histories`: the train part of every vehicle of {report['every']} "
+        "is cut to its last rows, the others stay whole. Of the vehicles that were cut: VUS-PR, "
+        "share of normal test rows in alarm, incidents on them per 24 hours of rows. *Shrunk* is as shipped, "
+        "*own* the vehicle's own figures alone, *pooled* those of the class.",
+        "",
+    ]
+    rules = ("shrunk", "own", "pooled")
+    rows = [
+        [
+            name, f"{int(length):,}",
+            *(or_dash(found[rule]["vus_pr"], ".3f") for rule in rules),
+            *(or_dash(found[rule]["alarm_share"], ".3f") for rule in rules),
+            *(or_dash(found[rule]["incidents_per_day"], ".2f") for rule in rules),
+        ]
+        for name, fleet in report["fleets"].items()
+        for length, found in sorted(fleet["rows"].items(), key=lambda item: int(item[0]))
+    ]  # fmt: skip
+    head = [
+        "fleet",
+        "rows",
+        *rules,
+        *(f"alarm, {r}" for r in rules),
+        *(f"per day, {r}" for r in rules),
+    ]
+    return [*lines, *table(head, rows), ""]

@@ -16,7 +16,7 @@ import numpy as np
 from amad.evaluation.method_result import PRIMARY
 from amad.evaluation.summary import STRENGTHS
 from bench import limits
-from bench.carry_over_tables import carry_over_tables
+from bench.carry_over_tables import carry_over_tables, short_histories_table
 from bench.quality.figures import RELATION
 from bench.quality.methods import FLOOR, simple_baselines
 from bench.quality.tables import (
@@ -76,6 +76,8 @@ def main(arguments: list[str] | None = None) -> None:
         pages["carry_over"] += carry_over_tables(carry_over)
     else:
         pages["carry_over"].append("Not measured yet: `python -m bench.carry_over` does it.")
+    if short := _read(options.results / "short_histories.json"):
+        pages["carry_over"] += short_histories_table(short)
     if found := _read(options.results / "limits.json"):
         pages["limits"] = limits.page(found)
     if members := list(_members(options.results)):

@@ -27,11 +27,12 @@ from amad.detect.constant_channels import (
 from amad.detect.daily import day_bounds, score_table, score_vehicle_day
 from amad.detect.detector import Detector
 from amad.detect.incidents import incidents_of
-from amad.detect.learnt_figures import FLEET, OWN_ROWS
+from amad.detect.learnt_figures import FLEET
 from amad.detect.storage import detector_digest, load_detector, save_detector
 from amad.windows import Scaler
 from amad.windows.resample import split_bounds, to_series
 from amad.windows.series import CALIBRATION, TRAIN, Series
+from amad.windows.short_history import LONG_ROWS
 
 pytestmark = pytest.mark.slow
 
@@ -235,7 +236,7 @@ def test_a_vehicle_never_seen_is_judged_by_what_its_class_agrees_in() -> None:
 
 def test_a_vehicle_that_stood_still_altogether_is_scored_and_told() -> None:
     fleet = fleet_of()
-    parked = [waves(v, OWN_ROWS, seed=1) for v in ("b-1", "b-2")]
+    parked = [waves(v, LONG_ROWS, seed=1) for v in ("b-1", "b-2")]
     parked[0].value_TC[:] = 0.0
     detector = Detector(build_members(PARAMS), PARAMS, fleet, None).fit(parked, parked)
     series = waves("b-1", 300)

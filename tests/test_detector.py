@@ -23,7 +23,7 @@ from amad.config.params import DetectParams
 from amad.detect.alarms import merge_alarms
 from amad.detect.build_members import build_members, linear_members
 from amad.detect.detector import Detector, build_detector
-from amad.detect.learnt_figures import OWN_ROWS, POOL_ROWS, POOL_VEHICLES, pooled
+from amad.detect.learnt_figures import POOL_ROWS, POOL_VEHICLES, SHORT_ROWS, pooled
 from amad.detect.storage import FORMAT, detector_digest, folder_digest, load_detector, save_detector
 from amad.windows import Scaler
 
@@ -86,7 +86,7 @@ def test_a_lower_budget_gives_a_higher_threshold() -> None:
 
 def test_levels_serve_vehicles_that_were_never_seen() -> None:
     train, calibration = parts(VEHICLES)
-    train.append(waves("b-2", OWN_ROWS - 1))
+    train.append(waves("b-2", SHORT_ROWS - 1))
     detector = Detector(linear_members(), LINEAR, fleet_of(), None).fit(train, calibration)
     assert detector.owner_of(waves("a-2", 100)) == "vehicle/a-2"
     assert detector.owner_of(waves("b-2", 100)) == "class/b", "too few train rows of its own"

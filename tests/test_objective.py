@@ -10,7 +10,7 @@ from evaluation_kit import kit_fleet, kit_params, kit_store
 from amad.config import DataError, Params
 from amad.config.params import MaskFamily, MaskParams
 from amad.detect.detector import FLEET, build_detector
-from amad.detect.learnt_figures import OWN_ROWS
+from amad.detect.learnt_figures import SHORT_ROWS
 from amad.evaluation import objective
 from amad.evaluation.objective import InjectedObjective
 from amad.model.bundle import Bundle
@@ -161,7 +161,7 @@ def test_a_case_is_scored_as_the_detector_scores_it_with_the_network_voting(
     for series, score_T in cases:
         clean, train = (shorter(store, series.vehicle, which) for which in (CALIBRATION, TRAIN))
         detector = build_detector(bundle, params.detect).fit([train], [clean])
-        assert series.rows >= OWN_ROWS and detector.owner_of(series) != FLEET
+        assert series.rows >= SHORT_ROWS and detector.owner_of(series) != FLEET
         theirs_T, _, left_out = detector.raw_score(series)
         assert left_out == ()
         np.testing.assert_allclose(score_T, theirs_T, atol=1e-3)

@@ -13,7 +13,7 @@ from windows_kit import series_of, small_fleet
 from amad.detect.alarms import merge_alarms
 from amad.detect.build_members import linear_members
 from amad.detect.detector import Detector
-from amad.detect.learnt_figures import FLEET, OWN_ROWS
+from amad.detect.learnt_figures import FLEET, SHORT_ROWS
 from amad.detect.members import AmadMember, RidgeMember
 from amad.detect.storage import detector_digest, load_detector, save_detector
 from amad.model import Amad, Bundle
@@ -124,7 +124,7 @@ def test_the_allowance_moves_a_newcomers_score_and_nobody_elses(detector, tmp_pa
 
 def test_a_vehicle_with_few_rows_is_scored_as_an_unknown_one() -> None:
     names = [f"b-{i}" for i in range(4)]
-    train = [unlike(name, 1) for name in names] + [unlike("b-9", 1, rows=OWN_ROWS - 1)]
+    train = [unlike(name, 1) for name in names] + [unlike("b-9", 1, rows=SHORT_ROWS - 1)]
     scaler = Scaler.fit(train, FLEET_OF, "vehicle")
     held_out = [scaler.apply(unlike(name, 2, 2000)) for name in names]
     found = Detector(linear_members(), PARAMS, FLEET_OF, scaler)

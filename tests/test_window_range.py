@@ -12,7 +12,6 @@ from relation_kit import PARAMS, VEHICLES, fitted, members_of
 
 from amad.detect.build_members import build_members
 from amad.detect.detector import FLEET, Detector
-from amad.detect.learnt_figures import OWN_ROWS
 from amad.detect.members import cut
 from amad.detect.storage import detector_digest
 from amad.detect.window_range import LIMIT, WINDOWS, WindowRangeMember
@@ -281,7 +280,7 @@ def test_saved_and_loaded_it_is_the_same(tmp_path: Path, smoothing: str) -> None
             "smoothing": smoothing,
         }
     )
-    train = [coupled(v, seed=1) for v in VEHICLES] + [coupled("b-2", OWN_ROWS, seed=1)]
+    train = [coupled(v, seed=1) for v in VEHICLES] + [coupled("b-2", 500, seed=1)]
     scaler = Scaler.fit(train, fleet_of(), "vehicle")
     ours = Detector(build_members(params), params, fleet_of(), scaler)
     ours.fit(train, [coupled(v, seed=2, begin=2000) for v in VEHICLES])

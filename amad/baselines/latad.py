@@ -53,7 +53,9 @@ class LatadMember(NetworkMember):
         """A network, or None where no window fits into the rows."""
         return train_latad(train, self.seed, STEPS)
 
-    def fit(self, level: str, train: Sequence[Series], folds: int) -> list[np.ndarray]:
+    def fit(
+        self, level: str, train: Sequence[Series], folds: int, prior: Arrays | None = None
+    ) -> list[np.ndarray]:
         """Find the centres of this level."""
         if self.network is None:
             self.fit_shared(train)

@@ -54,7 +54,9 @@ class NetworkMember(Member, Generic[Network]):
         """Train the network."""
         self.network = self.train_network(train)
 
-    def fit(self, level: str, train: Sequence[Series], folds: int) -> list[np.ndarray]:
+    def fit(
+        self, level: str, train: Sequence[Series], folds: int, prior: Arrays | None = None
+    ) -> list[np.ndarray]:
         """The residuals of the network as it is."""
         if self.network is None:
             self.fit_shared(train)

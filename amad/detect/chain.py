@@ -144,30 +144,46 @@ class EvidenceChain:
         return Layout(series, present, trailing=self.trailing)
 
     def calibrate(
-        self, residual_TC: np.ndarray, layout: Layout
+        self,
+        residual_TC: np.ndarray,
+        layout: Layout,
+        prior: Calibration | None = None,
+        prior_rows: float = 0.0,
     ) -> tuple[Calibration, np.ndarray] | None:
         """Learn what is ordinary from cross-fitted train residuals (NaN where undefined).
 
-        Returns: the calibration, and the evidence (T,) of the same rows under it. None if no
-        channel has a finite residual, because the member cannot be used then.
+        prior: a calibration that every figure is moved towards; it counts as ``prior_rows`` rows.
+
+        Returns: the calibration, and the evidence (T,) of the same rows under it. If no channel has
+        a finite residual, the prior without evidence; where there is none either, None, because the
+        member cannot be used then.
         """
         known_TC = np.isfinite(residual_TC) & layout.present_TC
         usable_C = known_TC.any(axis=0)
         if not usable_C.any():
-            return None
+            return None if prior is None else (prior, np.zeros(0))
         count_C = np.where(usable_C, known_TC.sum(axis=0), np.nan)
+        own_C = np.nan_to_num(count_C / (count_C + prior_rows))
+
+        def moved(name: str, own, share, *, log: bool = False):
+            return own if prior is None else towards(getattr(prior, name), own, share, log=log)
+
         z2_TC = np.square(np.where(known_TC, residual_TC, 0.0), dtype=np.float64)
         scale_C = np.maximum(np.sqrt(z2_TC.sum(axis=0) / count_C), self.params.floor)
+        scale_C = moved("scale_C", scale_C, own_C, log=True)
         z2_TC = np.minimum(z2_TC / scale_C**2, Z2_CAP)
         ordinary_C = np.where(known_TC, z2_TC, 0.0).sum(axis=0) / count_C
+        ordinary_C = moved("ordinary_C", ordinary_C, own_C)
         z2_TC = np.where(known_TC, z2_TC, np.where(usable_C, ordinary_C, 0.0))
 
         smooth_TC = self._smooth(z2_TC, layout, ordinary_C)
         tail_C = np.full(len(scale_C), np.nan)
         for c in np.flatnonzero(usable_C):
             tail_C[c] = max(np.quantile(smooth_TC[known_TC[:, c], c], TAIL_QUANTILE), TAIL_FLOOR)
+        tail_C = moved("tail_C", tail_C, own_C, log=True)
         ratio_TC = np.sqrt(smooth_TC / tail_C)
         tail_ordinary_C = np.where(known_TC, ratio_TC, 0.0).sum(axis=0) / count_C
+        tail_ordinary_C = moved("tail_ordinary_C", tail_ordinary_C, own_C)
 
         present_TC = (layout.present_TC & usable_C)[:, usable_C]
         terms = ((z2_TC, ordinary_C), (ratio_TC, tail_ordinary_C))
@@ -178,7 +194,9 @@ class EvidenceChain:
             for x_TC, quiet_C in terms
         ])  # fmt: skip
         low_EW, centre_EW, high_EW = np.quantile(box_EWT, [0.25, 0.5, 0.75], axis=-1)
-        spread_EW = np.maximum(high_EW - low_EW, SPREAD_FLOOR)
+        own = float(own_C[usable_C].mean())
+        centre_EW = moved("centre_EW", centre_EW, own)
+        spread_EW = moved("spread_EW", np.maximum(high_EW - low_EW, SPREAD_FLOOR), own, log=True)
         calibration = Calibration(
             scale_C=scale_C,
             ordinary_C=ordinary_C,
@@ -272,6 +290,17 @@ class EvidenceChain:
         )
         box_RU = _box_mean(_running(x_TU), best, quiet_U)
         return np.maximum(box_RU, 0.0, out=box_RU)
+
+
+def towards(prior, own, share, *, log: bool = False):
+    """Own figures moved towards prior ones. share: of the own ones; where one is NaN, the other's.
+
+    log: their logarithms are, which suits scales.
+    """
+    if log:
+        return np.exp(towards(np.log(prior), np.log(own), share))
+    mixed = share * own + (1 - share) * prior
+    return np.where(np.isnan(own), prior, np.where(np.isnan(prior), own, mixed))
 
 
 def _habituated(z2_TU: np.ndarray, past: Past) -> np.ndarray:

@@ -25,13 +25,13 @@ Shape legend: T rows, C channels.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from amad.detect.chain import Calibration, EvidenceChain, Past, habituation_rows
 from amad.detect.constant_channels import hold
-from amad.detect.learnt_figures import LearntFigures
+from amad.detect.learnt_figures import LearntFigures, Prior, prior_rows
 from amad.detect.members import Member
 from amad.windows.series import Series
 
@@ -62,23 +62,34 @@ class Ensemble:
         group: Sequence[Series],
         present: Sequence[np.ndarray],
         constant: Iterable[int] = (),
+        prior: Prior | None = None,
     ) -> tuple[dict[str, Calibration], dict[str, np.ndarray], float]:
         """Fit every member for an owner of figures, and learn what is ordinary for it.
 
         owner: see ``learnt_figures``. group: its train series. present: for each series, which
-        channels it has, bool (C,). constant: channels that never move and give no evidence.
+        channels it has, bool (C,). constant: channels that never move and give no evidence. prior:
+        what the figures are moved towards, the more the fewer rows the group has.
 
         Returns: for each member that can serve the owner, by name, its calibration and its evidence
         (T,) on the train rows. Third, the share of the variance that the members explain.
         """
         layout = self.chain.layout(group, present)
         calibration, evidence, explained = {}, {}, []
+        folds, rows = self.chain.params.folds, sum(series.rows for series in group)
         for member in self.members:
-            residual_TC = np.concatenate(member.fit(owner, group, self.chain.params.folds))
+            if prior is None:
+                known, added = None, {}
+            else:
+                known = without(prior.figures.calibration.get(member.name), constant)
+                weight = prior_rows(rows) / prior.rows
+                added = {name: weight * x for name, x in prior.sums[member.name].items()}
+            residuals = member.fit(owner, group, folds, *([added] if added else []))
+            residual_TC = np.concatenate(residuals)
             residual_TC[:, list(constant)] = np.nan
-            if (found := self.chain.calibrate(residual_TC, layout)) is not None:
+            found = self.chain.calibrate(residual_TC, layout, known, prior_rows(rows))
+            if found is not None:
                 calibration[member.name], evidence[member.name] = found
-                if member.predicts:
+                if member.predicts and len(found[1]):
                     explained.append(explained_share(residual_TC, group))
         return calibration, evidence, float(np.mean(explained)) if explained else 0.0
 
@@ -121,6 +132,17 @@ class Ensemble:
 
     def _past(self, series: Series, rows: int) -> Past:
         return Past.of(series.timestamp_T, rows, period_us=self.period_us)
+
+
+def without(calibration: Calibration | None, channels: Iterable[int]) -> Calibration | None:
+    """The calibration with NaN for these channels, which then give no evidence."""
+    if calibration is None:
+        return None
+    figures = {field.name: getattr(calibration, field.name).copy() for field in fields(calibration)}
+    for name, figure in figures.items():
+        if name.endswith("_C"):
+            figure[list(channels)] = np.nan
+    return Calibration(**figures)
 
 
 def between_share(explained: float) -> float:

@@ -3,10 +3,11 @@
 ``fit`` learns from normal rows only; ``score`` changes nothing. Evaluation, the registry and the
 scheduled scoring job use the same object. ``amad.detect.storage`` saves and loads it.
 
-Learnt figures: a vehicle with enough train rows has coefficients and a calibration of its own. A
-vehicle with fewer, or an unknown one, takes the figures pooled over its class, or those pooled over
-the fleet where the class is unknown too. Because pooled figures serve vehicles without history,
-they are learnt from vehicles that are scaled as if they had none.
+Learnt figures: a vehicle with ``SHORT_ROWS`` train rows has coefficients and a calibration of its
+own; the fewer its rows, the more they are moved towards those of its class. An unknown vehicle
+takes the figures pooled over its class, or those of the fleet where the class is unknown too.
+Because pooled figures serve vehicles without history, they are learnt from vehicles that are scaled
+as if they had none.
 
 Shape legend: T rows of a vehicle, C channels.
 """
@@ -29,8 +30,18 @@ from amad.detect.combine import (
     excess_shares,
     range_shares,
 )
-from amad.detect.learnt_figures import FLEET, SHORT_ROWS, LearntFigures, own_rows, pooled
+from amad.detect.learnt_figures import (
+    ALLOWANCE,
+    FLEET,
+    SHORT_ROWS,
+    LearntFigures,
+    Prior,
+    long_histories,
+    own_share,
+    pooled,
+)
 from amad.detect.members import Member
+from amad.detect.priors import Priors
 from amad.detect.scorer import RawScore, Scored, Scorer, by_vehicle
 from amad.windows.increments import history_rows
 from amad.windows.scaler import Scaler, UnknownVehicles, serving
@@ -70,6 +81,7 @@ class Detector(Scorer):
         self.bundle = bundle
         self.chain = EvidenceChain(params)
         self.figures: dict[str, LearntFigures] = {}  # by owner, see ``learnt_figures``
+        self.priors = Priors([], self.members, self._fit_prior)  # while figures are learnt
 
     @property
     def ensemble(self) -> Ensemble:
@@ -105,6 +117,7 @@ class Detector(Scorer):
         """Fit all figures on train rows; measure excess thresholds on calibration rows."""
         self.fit_figures(train)
         self.measure_excess_thresholds(calibration)
+        self.priors.forget(self.figures)
 
     def fit_figures(self, train: Sequence[Series]) -> None:
         """Fit the figures of the fleet, of each class if there are several, and of each vehicle."""
@@ -113,11 +126,16 @@ class Detector(Scorer):
         groups = {name: self._without_history(train, name) for name in names}
         for member in self.members:
             member.fit_shared(pooled(train))
-        least_rows = own_rows(train)
-        for series in train:
-            if series.rows >= least_rows:
-                groups[f"vehicle/{series.vehicle}"] = [series]
         self.figures = {owner: self._fit_figures(owner, group) for owner, group in groups.items()}
+        self.priors = Priors(train, self.members, self._fit_prior)
+        for series in train:
+            if series.rows >= SHORT_ROWS:
+                owner, prior = f"vehicle/{series.vehicle}", self.priors.of(series)
+                self.figures[owner] = self._fit_figures(owner, [series], prior)
+
+    def _fit_prior(self, owner: str, group: list[Series]) -> LearntFigures:
+        self.figures[owner] = self._fit_figures(owner, group)
+        return self.figures[owner]
 
     def _without_history(self, series: Sequence[Series], owner: str) -> list[Series]:
         """A bounded sample of a class or the fleet, each vehicle scaled as if it were unknown.
@@ -126,29 +144,44 @@ class Detector(Scorer):
         there a vehicle is scaled as if only the other classes were known.
         """
         own = [s for s in series if owner in (FLEET, f"class/{s.vehicle_class}")]
-        own = pooled(own) if own else []
+        own = pooled(long_histories(own)) if own else []
         if self.scaler is None:
             return own
         unknown = UnknownVehicles(self.scaler, {s.vehicle: s.vehicle_class for s in series})
         return [unknown.of(s, whole_fleet=owner == FLEET) for s in own]
 
-    def _fit_figures(self, owner: str, group: list[Series]) -> LearntFigures:
+    def _fit_figures(
+        self, owner: str, group: list[Series], prior: Prior | None = None
+    ) -> LearntFigures:
         noise_C = constant.noise_of(self._scaling(group[0], owner))
         never_move = constant.constant_channels(group, noise_C)
         hardly_move = constant.nearly_constant_channels(group, noise_C)
+        if prior is not None:  # a few rows do not show what never moves
+            never_move = {c: v for c, v in never_move.items() if c in prior.figures.constant}
         group = [constant.hold(series, never_move) for series in group]
         present = [self.present(s) for s in group]
         calibration, evidence, explained = self.ensemble.calibrate(
-            owner, group, present, never_move
+            owner, group, present, never_move, prior
         )
         members = self.ensemble.serving(calibration)
+        excess_threshold = {
+            name: float(np.quantile(evidence[name], EXCESS_QUANTILE))
+            if prior is None or len(evidence[name])
+            else prior.figures.excess_threshold.get(name, 0.0)
+            for name in (*excess_shares(members), *range_shares(members))
+        }
+        allowance = 0.0
+        if prior is not None:
+            share = own_share(group[0].rows)
+            allowance = ALLOWANCE * (1 - share)
+            if not any(len(evidence[m.name]) for m in members if m.predicts):
+                share = 0.0
+            explained = share * explained + (1 - share) * prior.figures.explained
         return LearntFigures(
             calibration=calibration,
             explained=explained,
-            excess_threshold={
-                name: float(np.quantile(evidence[name], EXCESS_QUANTILE))
-                for name in (*excess_shares(members), *range_shares(members))
-            },
+            excess_threshold=excess_threshold,
+            allowance=allowance,
             constant=never_move,
             nearly_constant=hardly_move,
         )
@@ -180,6 +213,7 @@ class Detector(Scorer):
                     figures.excess_threshold[member.name] = float(
                         np.quantile(np.concatenate(known), EXCESS_QUANTILE)
                     )
+        self.priors.move_thresholds(self.figures)
 
     def _held_out(self, calibration: Sequence[Series]) -> dict[str, list[Series]]:
         """The calibration rows of each owner: of the vehicle, or of vehicles without history."""
@@ -188,6 +222,8 @@ class Detector(Scorer):
         for owner in sorted(self.figures):
             if owner.startswith("vehicle/"):
                 own = [self._settled(s) for s in calibration if owner == f"vehicle/{s.vehicle}"]
+            elif owner in self.priors.known:
+                own = [s for s in calibration if s.vehicle in self.priors.known[owner].vehicles]
             else:
                 own = self._without_history(calibration, owner)
             if own:

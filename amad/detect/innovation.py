@@ -42,19 +42,28 @@ class InnovationMember(Member):
         """The coefficients of the first regression."""
         return self.past.solve(summaries)
 
-    def fit(self, owner: str, train: Sequence[Series], folds: int) -> list[np.ndarray]:
+    def sums(self, owner: str, train: Sequence[Series]) -> Arrays:
+        """gram: of the first regression. peer_gram: of the second, whose errors are the owner's."""
+        coefficients = self.coefficients[owner]
+        errors = [self.past._masked(series, coefficients) for series in train]
+        peer_gram = self._gram(errors, coefficients["scale"])
+        return self.past.sums(owner, train) | {"peer_gram": peer_gram}
+
+    def fit(
+        self, owner: str, train: Sequence[Series], folds: int, prior: Arrays | None = None
+    ) -> list[np.ndarray]:
         """Learn both regressions, the second from cross-fitted errors of the first.
 
         Returns: the residual of each series, cross-fitted in both regressions.
         """
-        errors = self.past.fit(owner, train, folds)
+        errors = self.past.fit(owner, train, folds, prior)
         scale_C = _root_mean_square(errors)
         if len(errors) == 1:
             groups = [[part] for part in np.array_split(errors[0], folds)]
         else:
             groups = [errors[k::folds] for k in range(min(folds, len(errors)))]
         grams = [self._gram(group, scale_C) for group in groups]
-        whole = np.sum(grams, axis=0)
+        whole = np.sum(grams, axis=0) + (prior["peer_gram"] if prior else 0.0)
         second = {"scale": scale_C, "peer": self._peers(whole)}
         self.coefficients[owner] = self.past.coefficients[owner] | second
         if len(groups) == 1:

@@ -2,17 +2,26 @@
 
 Figures have an *owner*: ``vehicle/<id>``, ``class/<name>`` or ``fleet``. The figures of a class and
 of the fleet are pooled over several vehicles; they serve vehicles that have none of their own.
+
+There is no number of rows at which a vehicle is suddenly known. Its own figures are moved towards
+those of its class by how little it has shown (``prior_rows``): coefficients, calibration, excess
+thresholds, and what they explain. What is left unknown raises its scores, so an allowance is
+subtracted that fades in the same way.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from amad.detect.chain import Calibration
+from amad.detect.residual_cache import Arrays
 from amad.windows.series import Series
+from amad.windows.short_history import unknown_share
 
 FLEET = "fleet"
-OWN_ROWS = 500  # a vehicle with at least this many train rows has figures of its own
-SHORT_ROWS = 60  # in a fleet where no vehicle has that many, these are enough
+PRIOR = "prior/"  # and a class, or nothing for the fleet: figures that others are moved towards
+SHORT_ROWS = 60  # a vehicle with fewer train rows has no figures of its own
+PRIOR_ROWS = 500.0  # what the figures of the class count as, in rows of a vehicle without history
+ALLOWANCE = 1.5  # of figures that are all of the class, in score units; own figures have none
 POOL_VEHICLES = 16  # pooled figures are learnt from at most this many vehicles
 POOL_ROWS = 80_000  # and from at most this many rows, which bounds time and memory
 
@@ -25,8 +34,8 @@ class LearntFigures:
     explained: share of the variance of the train rows that the predicting members explain, 0 to 1,
     cross-fitted; ``amad.detect.combine`` weighs the window range members by it.
     excess_threshold: for each member whose excess counts, the ``EXCESS_QUANTILE`` of its evidence.
-    allowance: subtracted from every score, in score units. It is above 0 for pooled figures only:
-    vehicles without history have higher scores, and one threshold serves all vehicles.
+    allowance: subtracted from every score, in score units. It is above 0 for pooled figures and
+    short histories only: their scores are higher, and one threshold serves all vehicles.
     constant: channels that never moved in the train rows, and the scaled values they are known to
     have had.
     nearly_constant: channels that hardly ever moved in the train rows of a vehicle: the usual
@@ -48,14 +57,37 @@ class LearntFigures:
         return sorted({*self.constant, *self.nearly_constant})
 
 
-def own_rows(train: Sequence[Series]) -> int:
-    """From how many train rows on a vehicle of this fleet has figures of its own.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prior:
+    """What the vehicles of a class have in common, each in its own units.
 
-    Figures from few rows give higher scores. One threshold serves all vehicles, so it can keep its
-    promise if all histories are short, but not for a few short ones among long ones: these are
-    better served by pooled figures.
+    The figures of a vehicle with a short history are moved towards it. figures: as for any owner.
+    sums: by member, what its ``summarise`` adds up to. rows: of these sums. vehicles: their ids.
     """
-    return OWN_ROWS if any(series.rows >= OWN_ROWS for series in train) else SHORT_ROWS
+
+    figures: LearntFigures
+    sums: dict[str, Arrays]
+    rows: int
+    vehicles: frozenset[str]
+
+
+def prior_rows(rows: int) -> float:
+    """How many rows the figures of the class count as beside a vehicle's own.
+
+    The fewer of its own, the more: ``PRIOR_ROWS`` at the most, none from ``LONG_ROWS`` on.
+    """
+    return PRIOR_ROWS * unknown_share(rows)
+
+
+def own_share(rows: int) -> float:
+    """The share of a vehicle's own figures, 0 to 1."""
+    return rows / (rows + prior_rows(rows))
+
+
+def long_histories(train: Sequence[Series]) -> list[Series]:
+    """The series with at least half as many rows as the longest: what a class is known by."""
+    longest = max((series.rows for series in train), default=0)
+    return [series for series in train if 2 * series.rows >= longest]
 
 
 def pooled(train: Sequence[Series]) -> list[Series]:

@@ -71,13 +71,24 @@ class Member(ABC):
         train: a bounded sample of the fleet, each vehicle scaled with its own figures.
         """
 
-    def fit(self, owner: str, train: Sequence[Series], folds: int) -> list[np.ndarray]:
+    def sums(self, owner: str, train: Sequence[Series]) -> Arrays:
+        """What ``fit`` may be given as ``prior``: sums over the rows of these series.
+
+        owner: whose coefficients were learnt from them. Default: nothing, so that the coefficients
+        of a vehicle are all its own.
+        """
+        return {}
+
+    def fit(
+        self, owner: str, train: Sequence[Series], folds: int, prior: Arrays | None = None
+    ) -> list[np.ndarray]:
         """Learn the coefficients of one owner of figures and return cross-fitted train residuals.
 
         owner: see ``amad.detect.learnt_figures``. train: one series for a vehicle, several for a
         class or the fleet. The folds of one series are contiguous stretches of it. The folds of
         several series are whole vehicles, so the residuals of a vehicle then come from coefficients
-        that were learnt without it.
+        that were learnt without it. prior: ``sums`` of other vehicles, which are added to those of
+        every fold.
 
         Returns: for each series, its residual (T, C) float32, as from ``residual``.
         """
@@ -87,14 +98,15 @@ class Member(ABC):
         else:
             groups = [list(train[k::folds]) for k in range(min(folds, len(train)))]
         summaries = [[self.summarise(series) for series in group] for group in groups]
-        self.coefficients[owner] = self.solve([s for group in summaries for s in group])
+        added = [prior] if prior else []
+        self.coefficients[owner] = self.solve([*(s for group in summaries for s in group), *added])
         if len(groups) == 1:
             return [self._masked(s, self.coefficients[owner]) for s in train]
         held_out: list[np.ndarray] = [np.empty((0, 0), np.float32)] * len(train)
         pieces, first = [], 0
         for k, group in enumerate(groups):
             others = summaries[:k] + summaries[k + 1 :]
-            coefficients = self.solve([s for kept in others for s in kept])
+            coefficients = self.solve([*(s for kept in others for s in kept), *added])
             if single:  # predict with the rows around the fold
                 last = first + group[0].rows
                 start = max(0, first - self.context_rows)
@@ -165,6 +177,10 @@ class RidgeMember(Member):
                 gram[c] = design.T @ design
         return {"gram": gram}
 
+    def sums(self, owner: str, train: Sequence[Series]) -> Arrays:
+        """gram: as in ``summarise``, of all series together."""
+        return {"gram": np.sum([self.summarise(series)["gram"] for series in train], axis=0)}
+
     def solve(self, summaries: Sequence[Arrays]) -> Arrays:
         """lag: coefficients (C, K + 1) of each lag and of the intercept, which has no penalty."""
         gram = np.sum([s["gram"] for s in summaries], axis=0)
@@ -231,7 +247,9 @@ class AmadMember(Member):
         """Nothing: the network is already trained."""
         return {}
 
-    def fit(self, owner: str, train: Sequence[Series], folds: int) -> list[np.ndarray]:
+    def fit(
+        self, owner: str, train: Sequence[Series], folds: int, prior: Arrays | None = None
+    ) -> list[np.ndarray]:
         """Residuals of the train rows; the network stays as it is."""
         self.coefficients[owner] = {}
         return [self.residual(series, owner) for series in train]

@@ -97,6 +97,11 @@ class RelationMember(Member):
         silence_C[~series.valid_TC.any(axis=0)] = np.nan
         return {"gram": gram, "channels": np.array(channels), "silence": silence_C}
 
+    def sums(self, owner: str, train: Sequence[Series]) -> Arrays:
+        """gram: as in ``summarise``, of all series together. It tells nothing of silences."""
+        summaries = [self.summarise(series) for series in train]
+        return {"gram": np.sum([s["gram"] for s in summaries], axis=0)}
+
     def solve(self, summaries: Sequence[Arrays]) -> Arrays:
         """peer (N, C, C), 0 for the channel itself; own (C, K); constant (C,); patience (C,).
 
@@ -131,7 +136,8 @@ class RelationMember(Member):
                     intercept_penalty=1e-9,
                 )[:, 0]
         own_CKC = coefficient_CX[:, first_own:first_product].reshape(channels, distant, channels)
-        silence_SC = np.ma.masked_invalid(np.stack([s["silence"] for s in summaries]))
+        silences = [s["silence"] for s in summaries if "silence" in s]
+        silence_SC = np.ma.masked_invalid(np.stack(silences))
         patience_C = 2 * np.ma.median(silence_SC, axis=0).filled(0)
         patience_C[patience_C > self.PATIENCE] = np.inf
         peer_CNC = coefficient_CX[:, :first_own].reshape(channels, near, channels)

@@ -2,7 +2,8 @@
 
 Only measured cells of train rows count. A vehicle without enough of them takes the figures (mean
 and scale) of its class, and a class without any takes those of the fleet. Unknown vehicles are
-scaled in the same way.
+scaled in the same way. The figures of a vehicle with a short history lie between its own and those
+of its class (``amad.windows.short_history``).
 
 Least scale: if a channel hardly moves in the train rows, its first later step must not become a
 score of thousands. So its scale is at least a tenth of the spread of its class (the train cells of
@@ -22,6 +23,7 @@ import numpy as np
 from amad.config import Fleet
 from amad.windows.codes import UNSEEN, CodeCounts, Codes, places
 from amad.windows.series import TRAIN, Behaviour, Series
+from amad.windows.short_history import LONG_ROWS, Known, Stretches, shrunk
 
 CLASS_SHARE, RANGE_SHARE = 0.1, 0.01  # least scale, of the spread of the class and of the range
 CONSTANT = 1e-6  # a spread below this share of the physical range counts as none
@@ -106,11 +108,13 @@ class Scaler:
         categorical = [c for c, item in enumerate(fleet.channels) if item.kind == "categorical"]
         counts: dict[int, list[CodeCounts]] = {c: [] for c in categorical}
         learnt: list[tuple[str, str, int, _Moments]] = []  # vehicle, class, train rows
+        stretches: dict[str, Stretches] = {}
         for item in series:
             train = item.split_T == TRAIN
             value_TC, valid_TC = item.value_TC[train], item.valid_TC[train]
             moments = _Moments.of(value_TC, valid_TC)
             learnt.append((item.vehicle, item.vehicle_class, len(value_TC), moments))
+            stretches[item.vehicle] = Stretches.of(value_TC, valid_TC)
             for c in categorical:
                 counts[c].append(CodeCounts.of(value_TC, valid_TC, c))
         codes = _placed(counts, [moments for *_, moments in learnt])
@@ -140,6 +144,13 @@ class Scaler:
             name: _figures(moments, classes[kind][0], classes[kind][1], classes[kind][1], width_C)
             for name, (kind, moments) in sorted(vehicle_moments.items())
         }
+        kinds = {vehicle: kind for vehicle, kind, *_ in learnt}
+        known = {name: Known(*own, stretches[name]) for name, own in vehicles.items()}
+        coded_C = np.isin(np.arange(len(names)), categorical)
+        for vehicle, kind, rows, _ in learnt:
+            if vehicle in vehicles and rows < LONG_ROWS:
+                others = [known[name] for name in known if kinds[name] == kind and name != vehicle]
+                vehicles[vehicle] = shrunk(vehicles[vehicle], rows, others, coded_C)
         has = {k.name: np.array(fleet.has_channel(k.name)) for k in fleet.vehicle_classes}
         tables = {"vehicle": vehicles, "class": classes, "fleet": {"": top}}
         named = {names[c]: known for c, known in codes.items()}

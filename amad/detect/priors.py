@@ -1,0 +1,98 @@
+"""What short histories are moved towards: the figures that the vehicles of a class have in common.
+
+Priors live while a detector is fitted. Nothing is scored with them: what they gave is in the
+figures of the vehicles.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from amad.detect import constant_channels as constant
+from amad.detect.learnt_figures import (
+    PRIOR,
+    SHORT_ROWS,
+    LearntFigures,
+    Prior,
+    long_histories,
+    own_share,
+    pooled,
+)
+from amad.detect.members import Member
+from amad.windows.series import Series
+from amad.windows.short_history import LONG_ROWS
+
+
+class Priors:
+    """The priors of the classes of a fleet, each made when a short history first asks for it.
+
+    known: by owner of their figures. moved: by vehicle owner, the figures that its own are moved
+    towards, and the share of its own.
+    """
+
+    def __init__(
+        self,
+        train: Sequence[Series],
+        members: Sequence[Member],
+        fit: Callable[[str, list[Series]], LearntFigures],
+    ) -> None:
+        """fit: fits the figures of an owner on its series."""
+        self.train, self.members, self.fit = train, members, fit
+        self.known: dict[str, Prior] = {}
+        self.moved: dict[str, tuple[LearntFigures, float]] = {}
+
+    def of(self, series: Series) -> Prior | None:
+        """What the other vehicles of its class have in common; of the fleet if there are none.
+
+        None for a long history, and where there is no other vehicle.
+        """
+        if series.rows >= LONG_ROWS:
+            return None
+        same = [s for s in self.train if s.vehicle_class == series.vehicle_class]
+        for name, group in ((PRIOR + series.vehicle_class, same), (PRIOR, list(self.train))):
+            group = long_histories([s for s in group if s.rows >= SHORT_ROWS])
+            if {s.vehicle for s in group} <= {series.vehicle}:
+                continue
+            if name not in self.known:
+                self.known[name] = self._made(name, pooled(group))
+            prior = self._without(self.known[name], name, series)
+            self.moved[f"vehicle/{series.vehicle}"] = (prior.figures, own_share(series.rows))
+            return prior
+        return None
+
+    def _made(self, name: str, sample: list[Series]) -> Prior:
+        figures = self.fit(name, sample)
+        sample = [constant.hold(series, figures.constant) for series in sample]
+        return Prior(
+            figures=figures,
+            sums={member.name: member.sums(name, sample) for member in self.members},
+            rows=sum(series.rows for series in sample),
+            vehicles=frozenset(series.vehicle for series in sample),
+        )
+
+    def _without(self, prior: Prior, name: str, series: Series) -> Prior:
+        """The prior without the vehicle's own rows, which its folds must not know."""
+        if series.vehicle not in prior.vehicles or prior.rows == series.rows:
+            return prior
+        held = [constant.hold(series, prior.figures.constant)]
+        own = {member.name: member.sums(name, held) for member in self.members}
+        sums = {
+            member: {key: value - own[member][key] for key, value in of_member.items()}
+            for member, of_member in prior.sums.items()
+        }
+        return replace(prior, sums=sums, rows=prior.rows - series.rows)
+
+    def move_thresholds(self, figures: dict[str, LearntFigures]) -> None:
+        """Move the excess thresholds of short histories, in place, once all are measured."""
+        for owner, (prior, share) in self.moved.items():
+            threshold = figures[owner].excess_threshold
+            for name in threshold.keys() & prior.excess_threshold.keys():
+                threshold[name] *= share
+                threshold[name] += (1 - share) * prior.excess_threshold[name]
+
+    def forget(self, figures: dict[str, LearntFigures]) -> None:
+        """Take the figures and coefficients of all priors away."""
+        for name in self.known:
+            del figures[name]
+            for member in self.members:
+                member.coefficients.pop(name, None)
+        self.known, self.moved = {}, {}

@@ -1,0 +1,146 @@
+"""The mean and scale of a vehicle with few train rows: its own, moved towards those of its class.
+
+A few rows show a stretch of what a vehicle does, and how much a stretch tells differs by channel
+and fleet: four minutes of one drive say little about a speed, a few hours of a server say much
+about its usual load. The vehicles with longer histories show it. Their stretches of as many rows
+give the error of a mean or a spread that is learnt from one, and the differences between vehicles
+give what there is to learn (empirical Bayes; Morris 1983, "Parametric Empirical Bayes Inference"):
+
+    mean   = w own + (1 - w) class,                     w = D / (D + error of a stretch's mean)
+    ln s   = u (ln own - bias) + (1 - u) ln class,      u likewise, of the logarithms of spreads
+    scale  = sqrt(s^2 + (1 - w) D)
+
+D is the variance of the means of the vehicles of the class. Without rows this is the scale of an
+unknown vehicle. The errors fade to none at ``LONG_ROWS`` rows, from which on own figures count
+alone. They also do where no two other vehicles have histories of twice as many rows.
+
+Shape legend: T rows, C channels, N lengths, V vehicles.
+"""
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+LONG_ROWS = 2000  # train rows from which a vehicle is known by its own rows alone
+LENGTHS = (60, 120, 240, 480, 960, 1920)  # rows; errors of other lengths lie between these
+STRETCHES = 16  # of each length and vehicle, evenly spread
+LEAST_SPREAD = 0.05  # of the spread of the whole: a stretch in which less moves counts as this
+KNOWN_VEHICLES = 2  # fewer do not show how vehicles differ
+
+
+def unknown_share(rows: int) -> float:
+    """What a history of so many train rows leaves unknown: 1 for none, 0 from LONG_ROWS on."""
+    return max(0.0, 1.0 - rows / LONG_ROWS)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretches:
+    """How far the stretches of a vehicle are from its whole train part, float64 (N, C).
+
+    square_NC: mean squared distance of their means from the mean. bias_NC: mean of ln(spread /
+    spread of the whole). vary_NC: variance of the same. NaN where the vehicle has not twice as many
+    rows, or no measured cell.
+    """
+
+    square_NC: np.ndarray
+    bias_NC: np.ndarray
+    vary_NC: np.ndarray
+
+    @classmethod
+    def of(cls, value_TC: np.ndarray, valid_TC: np.ndarray) -> "Stretches":
+        """Of the train rows of one vehicle."""
+        rows, channels = value_TC.shape
+        figures = np.full((3, len(LENGTHS), channels), np.nan)
+        for c in range(channels):  # one at a time: no float64 copy of all channels
+            known_T = valid_TC[:, c] == 1
+            if not known_T.any():
+                continue
+            value_T = value_TC[:, c].astype(np.float64)
+            value_T = np.where(known_T, value_T - value_T[known_T].mean(), 0.0)
+            spread = math.sqrt(np.square(value_T).sum() / known_T.sum())
+            if not spread > 0:
+                continue
+            value_T /= spread
+            parts = (known_T, value_T, np.square(value_T))
+            running_3T = np.concatenate([np.zeros((3, 1)), np.cumsum(parts, axis=1)], axis=1)
+            for n, length in enumerate(LENGTHS):
+                if rows < 2 * length:
+                    break
+                first_S = np.linspace(0, rows - length, STRETCHES).astype(int)
+                count_S, total_S, square_S = (
+                    running_3T[:, first_S + length] - running_3T[:, first_S]
+                )
+                measured = count_S > 1
+                if not measured.any():
+                    continue
+                mean_S = total_S[measured] / count_S[measured]
+                variance_S = square_S[measured] / count_S[measured] - mean_S**2
+                log_S = np.log(np.maximum(variance_S, LEAST_SPREAD**2)) / 2
+                error = spread**2 * np.mean(mean_S**2)
+                figures[:, n, c] = error, log_S.mean(), log_S.var()
+        return cls(*figures)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A vehicle that others with short histories are compared with: its figures and stretches."""
+
+    mean_C: np.ndarray
+    scale_C: np.ndarray
+    stretches: Stretches
+
+
+def shrunk(
+    own: tuple[np.ndarray, np.ndarray],
+    rows: int,
+    known: Sequence[Known],
+    coded_C: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(mean_C, scale_C) of a vehicle with ``rows`` train rows.
+
+    own: the same from its own rows. known: the vehicles of its class. coded_C: categorical
+    channels, whose own figures count by their share of ``LONG_ROWS``.
+    """
+    last = max((n for n, length in enumerate(LENGTHS) if length <= rows), default=0)
+    above = math.log(max(rows / LENGTHS[last], 1.0)) / math.log(2.0)
+    low = _at(last, own, rows, known, coded_C)
+    high = own if last + 1 == len(LENGTHS) else _at(last + 1, own, rows, known, coded_C)
+    mean_C = (1 - above) * low[0] + above * high[0]
+    scale_C = low[1] ** (1 - above) * high[1] ** above
+    return mean_C, scale_C
+
+
+def _at(n: int, own, rows: int, known: Sequence[Known], coded_C: np.ndarray):
+    """``shrunk`` with the errors of stretches of ``LENGTHS[n]`` rows."""
+    known = [one for one in known if np.isfinite(one.stretches.square_NC[n]).any()]
+    if len(known) < KNOWN_VEHICLES:
+        return own
+    unknown = unknown_share(rows)
+    mean_VC, log_VC = (
+        np.stack(x) for x in ([k.mean_C for k in known], [np.log(k.scale_C) for k in known])
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # channels without a measured cell
+        square_C, bias_C, vary_C = (
+            np.nan_to_num(np.nanmean([getattr(k.stretches, name)[n] for k in known], axis=0))
+            for name in ("square_NC", "bias_NC", "vary_NC")
+        )
+    differ_C = mean_VC.var(axis=0, ddof=1)
+    own_C = _share(differ_C, unknown * square_C)
+    own_log_C = _share(log_VC.var(axis=0, ddof=1), unknown * vary_C)
+    own_C[coded_C], own_log_C[coded_C] = 1 - unknown, 1 - unknown
+    usual_C = log_VC.mean(axis=0)
+    least_C = usual_C + math.log(LEAST_SPREAD)
+    log_C = np.maximum(np.log(own[1]), least_C) - unknown * bias_C
+    log_C = own_log_C * log_C + (1 - own_log_C) * usual_C
+    mean_C = own_C * own[0] + (1 - own_C) * mean_VC.mean(axis=0)
+    return mean_C, np.sqrt(np.exp(2 * log_C) + (1 - own_C) * differ_C)
+
+
+def _share(differ_C: np.ndarray, error_C: np.ndarray) -> np.ndarray:
+    """The share of own figures, 0 to 1; 1 where there is neither difference nor error."""
+    whole_C = differ_C + error_C
+    return np.where(whole_C > 0, differ_C / np.where(whole_C > 0, whole_C, 1.0), 1.0)
