@@ -107,7 +107,8 @@ def short_histories_table(report: Mapping) -> list[str]:
         "",
         f"`python -m bench.short_histories`: the train part of every vehicle of {report['every']} "
         "is cut to its last rows, the others stay whole. Of the vehicles that were cut: VUS-PR, "
-        "share of normal test rows in alarm, incidents on them per 24 hours of rows. *Shrunk* is as shipped, "
+        "share of normal test rows in alarm, incidents on them per 24 hours of rows. *Shrunk* is "
+        "as shipped, "
         "*own* the vehicle's own figures alone, *pooled* those of the class.",
         "",
     ]

@@ -156,8 +156,6 @@ class Detector(Scorer):
         noise_C = constant.noise_of(self._scaling(group[0], owner))
         never_move = constant.constant_channels(group, noise_C)
         hardly_move = constant.nearly_constant_channels(group, noise_C)
-        if prior is not None:  # a few rows do not show what never moves
-            never_move = {c: v for c, v in never_move.items() if c in prior.figures.constant}
         group = [constant.hold(series, never_move) for series in group]
         present = [self.present(s) for s in group]
         calibration, evidence, explained = self.ensemble.calibrate(
