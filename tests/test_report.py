@@ -83,14 +83,17 @@ def kit(home: Path):
 
 def test_an_incident_is_listed_with_who_when_what_how_bad_and_why(home: Path):
     fleet = kit(home)
-    page = made(home, {0: [an_incident(fleet, "bev-01", 0, 200, 120, severity=82.0)]})
+    context = {"context_channels": ("Vehicle.Speed",), "context_values": (80.0,)}
+    page = made(home, {0: [an_incident(fleet, "bev-01", 0, 200, 120, severity=82.0, **context)]})
     assert "1 incident on 1 of 2 vehicles" in page.text
     (row,) = page.all("tr", **{"data-vehicle": "bev-01"})
     assert (row["data-level"], float(row["data-severity"])) == ("critical", 82.0)
     assert int(row["data-start"]) == day_start(0) + 200 * SECOND
     assert "level shift" in page.text and "2026-01-09 06:03:20" in page.text
     assert "A step away from what is expected." in page.text
-    assert "Check first Find out what changed when it began" in page.text
+    assert (
+        "Check first When it began: Speed 80 km/h. Find out what changed when it began" in page.text
+    )
     assert "Coolant temperature 70 %" in page.text and "Speed 20 %" in page.text
     assert page.all("a", href="#incident-1") and page.all("article", id="incident-1")
 

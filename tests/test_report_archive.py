@@ -8,6 +8,7 @@ from notify_kit import DAY, Yard
 from notify_kit import an_incident as at_yard
 from report_kit import (
     FIRST_DAY,
+    VERSION,
     an_incident,
     day_start,
     stage_of,
@@ -22,6 +23,7 @@ from amad.config import Stage
 from amad.report import archive, build_report
 from amad.report.since_last import Published, SinceLast, since_last
 from amad.report.vehicle_trend import trend
+from amad.scores.partitions import table_file
 from amad.scores.retention import Retention, prune
 
 DAYS = [FIRST_DAY + timedelta(days=n) for n in range(3)]
@@ -213,3 +215,13 @@ def test_a_damaged_page_is_made_again(stage: Stage):
 def test_an_incident_of_the_day_before_keeps_its_start_on_the_page(stage: Stage):
     build_report(stage)
     assert f'data-start="{day_start(0) + 500 * 1_000_000}"' in page(stage, DAYS[1])
+
+
+def test_a_damaged_date_costs_only_pages_that_show_it(stage: Stage, capsys):
+    table_file(stage.runs, "scores", VERSION, DAYS[0]).write_bytes(b"x")
+    write_run(stage.fleet, stage.settings, {}, days=(2,))
+    report = build_report(stage)
+    assert report.pages == 1 and archive.page_of(stage.runs, DAYS[2]).is_file()
+    assert f"no new page of {DAYS[0]}: its scores are damaged" in capsys.readouterr().err
+    index = archive.index_of(stage.runs).read_text(encoding="utf-8")
+    assert str(DAYS[0]) in index and f'href="{DAYS[0]}.html"' not in index

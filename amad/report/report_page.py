@@ -9,17 +9,17 @@ import hashlib
 import os
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import partial
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from amad.config import Stage
+from amad.config import Channel, DataError, Stage
 from amad.config import number_text as text
-from amad.config.console import track
-from amad.detect.incident_words import meaning, rarity, what_to_check
+from amad.config.console import say, track
+from amad.detect.incident_words import context_words, meaning, rarity, what_to_check
 from amad.drift.findings import Drift
 from amad.notify.published import DAYS, Window
 from amad.report import archive
@@ -29,7 +29,7 @@ from amad.report.glossary import Explained, glossary
 from amad.report.incident_plot import Blame, Plot, blame, broken_relation, plot
 from amad.report.promise import of_run, table
 from amad.report.scoring_run import Coverage, Incident, ScoringRun
-from amad.report.since_last import Published, since_last
+from amad.report.since_last import Published, SinceLast, since_last
 from amad.report.trust_cards import Evidence, cards
 from amad.report.vehicle_trend import trend
 from amad.scores.job_log import JobLog, job_logs, left_undone
@@ -48,7 +48,8 @@ class Entry:
     """An incident as the page shows it; ``plot`` is None where PLOTTED others have one.
 
     broken: the relation that broke, in words, or empty. meaning: of its type. rarity: how seldom
-    normal rows reach its score, as a sentence, or empty. checks: where to look first.
+    normal rows reach its score, as a sentence, or empty. checks: what went on when it began, and
+    where to look first.
     """
 
     incident: Incident
@@ -99,10 +100,14 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """What every page of one call is made from. scaler: None where there is no store."""
+    """What every page of one call is made from.
+
+    data_hash: of the lake. scaler: None where there is no store.
+    """
 
     stage: Stage
     lake: Lake
+    data_hash: str
     published: Published
     evidence: Evidence
     scaler: Scaler | None
@@ -124,6 +129,7 @@ def build_report(stage: Stage, out: Path | None = None) -> Report:
     sources = Sources(
         stage=stage,
         lake=lake,
+        data_hash=lake.hash(),
         published=Published.of(stage.runs, run.version),
         evidence=Evidence.read(stage.folder),
         scaler=_scaler(stage.folder / "store" / "store.json"),
@@ -137,9 +143,11 @@ def build_report(stage: Stage, out: Path | None = None) -> Report:
         made, waiting = _archive(sources, jobs)
     here = quote(os.path.relpath(stage.runs.absolute() / archive.REPORTS, place.parent)) + "/"
     days = [row.day for row in archive.rows(sources.published) if row.facts][::-1]
-    html, report = _page(
-        sources, run, health, neighbours=archive.links(None, days, here) if days else ""
-    )
+    # A job that scored only older dates again hides nothing of the newest one.
+    newest = max((*run.dates, *sources.published.manifests), default=None)
+    since = since_last(sources.published, newest, stage.fleet) if newest and run.dates else None
+    links = archive.links(None, days, here) if days else ""
+    html, report = _page(sources, run, health, since, neighbours=links)
     archive.write_page(place, html)
     return replace(report, path=place, pages=made, waiting=waiting)
 
@@ -164,14 +172,19 @@ def _archive(sources: Sources, jobs: list[JobLog]) -> tuple[int, int]:
     now = due[: archive.AT_ONCE]
     made = 0
     for day, made_from in track(now, "make the pages of single dates") if now else now:
-        since = since_last(published, day, stage.fleet)
-        if since is None:  # its files are damaged
+        try:
+            since = since_last(published, day, stage.fleet)
+            if since is None:
+                raise DataError(f"its scores are damaged; run 'amad score --date {day}'")
+            version = published.current(day).model_version
+            run = ScoringRun.of_date(stage.runs, day, version, jobs)
+            facts = archive.facts_of(since, made_from)
+            # The links come with ``join_archive``, once it is known which dates have a page.
+            own = archive.links(day, [day])
+            html, _ = _page(sources, run, run.health, since, neighbours=own, facts=facts)
+        except DataError as error:  # the page of the last run is needed all the same
+            say(f"there is no new page of {day}: {error}")
             continue
-        version = published.current(day).model_version
-        run = ScoringRun.of_date(stage.runs, day, version, jobs)
-        facts = archive.facts_of(since, made_from)
-        # The links come with ``join_archive``, once it is known which dates have a page.
-        html, _ = _page(sources, run, run.health, neighbours=archive.links(day, [day]), facts=facts)
         archive.write_page(archive.page_of(stage.runs, day), html)
         made += 1
     waiting = len(due) - len(now)
@@ -183,20 +196,20 @@ def _page(
     sources: Sources,
     run: ScoringRun,
     health: Health | None,
+    since: SinceLast | None,
     *,
     neighbours: str,
     facts: archive.Facts | None = None,
 ) -> tuple[str, Report]:
-    """A page as HTML, and what it shows. facts: of a page of the archive."""
+    """A page as HTML, and what it shows.
+
+    since: what is new on the newest date; None where nothing is scored, or that date is damaged.
+    facts: of a page of the archive.
+    """
     stage, published, evidence = sources.stage, sources.published, sources.evidence
     fleet = stage.fleet
     stretch = stretch_us(len(run.dates))
     coverage = run.coverage(stretch)
-    # A job that scored only older dates again hides nothing of the newest one.
-    newest = (
-        max((*run.dates, *published.manifests), default=None) if facts is None else run.dates[0]
-    )
-    since = since_last(published, newest, fleet) if newest and run.dates else None
     window = since.window if since else None
     incidents = [_marked_open(i, coverage, window) for i in run.incidents()]
     first = since.ids if since else set()
@@ -215,8 +228,7 @@ def _page(
             facts=facts,
             neighbours=neighbours,
             since=since,
-            trend=trend(window, newest) if window and newest else None,
-            newest=newest,
+            trend=trend(since.window, since.day) if since else None,
             titles={channel.name: channel.title for channel in fleet.channels},
             window_days=DAYS,
             incidents=incidents,
@@ -225,7 +237,7 @@ def _page(
             overview=overview(incidents, coverage, fleet, stretch),
             blind=blind_spots(figures, scored, fleet),
             promise=table(achieved, run.dates, window, published, figures),
-            cards=cards(evidence, run, incidents, coverage, sources.lake.hash()),
+            cards=cards(evidence, run, incidents, coverage, sources.data_hash),
             health=health,
             archived=facts is not None,
             drift=Drift.read(stage.runs) if facts is None else None,
@@ -289,15 +301,22 @@ def _entries(
                 broken=broken_relation(incident, fleet),
                 meaning=meaning(incident.type),
                 rarity=rarity(incident.return_days),
-                checks=what_to_check(
-                    incident.type, incident.channels, incident.shares, incident.partner, known
-                ),
+                checks=_checks(incident, known),
                 plot=plot(incident, others, fleet, run, sources.lake, scaler)
                 if incident.incident_id in shown
                 else None,
             )
         )
     return entries
+
+
+def _checks(incident: Incident, known: dict[str, Channel]) -> list[str]:
+    """Sentences on what went on when an incident began, and on where to look first."""
+    context = dict(zip(incident.context_channels, incident.context_values, strict=True))
+    return [
+        *context_words(context, known),
+        *what_to_check(incident.type, incident.channels, incident.shares, incident.partner, known),
+    ]
 
 
 def _scaler(path: Path) -> Scaler | None:
@@ -308,6 +327,7 @@ def _scaler(path: Path) -> Scaler | None:
     return Scaler.from_json(content["scaler"])
 
 
+@cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("amad.report", "page"),
