@@ -45,6 +45,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, home / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore"):
         shutil.copy(ROOT / name, home)
+    (home / "docs").mkdir()
+    shutil.copy(ROOT / "docs" / "glossary.md", home / "docs")
     for path, changes in (
         (
             home / f"conf/fleet/{FLEET}.yaml",
