@@ -201,8 +201,7 @@ class Scorer(ABC):
 
         None where nothing is known of the tail of the scores. threshold: of the row.
         """
-        assert self.operating_point is not None, "fit the detector first"
-        if self.tail_scale is None:
+        if self.tail_scale is None or self.operating_point is None:
             return None
         return self.operating_point.return_days(score, threshold, self.tail_scale)
 

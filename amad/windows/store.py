@@ -126,6 +126,11 @@ class WindowStore:
         """Channel names in the order of the columns (C)."""
         return self.content["channels"]
 
+    def rows_of(self, part: int) -> list[int]:
+        """How many rows of a part each vehicle has, in the order of ``vehicles``."""
+        name = next(name for name, value in PARTS.items() if value == part)
+        return [entry["parts"][name] for entry in self.content["vehicles"].values()]
+
     @property
     def meta(self) -> dict:
         """What ``build_store`` noted (hash of the data, cold vehicles, ...)."""

@@ -3,12 +3,16 @@
 Its last section, Promotion, is rewritten in the registry whenever an alias of the version changes.
 """
 
+from collections.abc import Sequence
+
 from amad.config import Fleet, Params
 from amad.config.wording import count
+from amad.detect.learnt_figures import SHORT_ROWS
 from amad.engines.register.gate import Decision
 from amad.engines.shared.train_result import TrainResult
 from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.telemetry.validation import Validation
+from amad.windows.short_history import LONG_ROWS
 
 PROMOTION = "## Promotion"
 METRICS = ("vus_pr", "auc_pr", "vus_roc", "auc_roc", "event_f1", "range_f1", "best_f1")
@@ -28,7 +32,8 @@ def model_card(
     """Build the card from the artifacts of the stages.
 
     params: as trained, with the values that the sweep chose. data: {rows, vehicles, first, last,
-    hash} of the window store. lineage: the version's tags. decision: the gate's.
+    hash, train_rows of each vehicle} of the window store. lineage: the version's tags. decision:
+    the gate's.
     """
     parts = [
         f"# AMAD detector of fleet `{fleet.name}`",
@@ -67,9 +72,25 @@ def _data(fleet: Fleet, data: dict, validation: Validation, lineage: dict[str, s
         f"{data['last']}; data hash `{data['hash']}`; detector digest "
         f"`{lineage.get('detector_digest', 'none')}`\n"
         f"- vehicle classes: {', '.join(item.name for item in fleet.vehicle_classes)}\n"
+        f"- {_histories(data['train_rows'])}\n"
         f"- validation {judged}: {validation.quarantined} of {validation.vehicle_days} "
         "vehicle-days quarantined, kept out of training and scoring"
         + (f" (checks: {', '.join(failed)})" if failed else "")
+    )
+
+
+def _histories(train_rows: Sequence[int]) -> str:
+    """How many vehicles the detector knows, and how well; train_rows: of each vehicle."""
+    unknown = sum(rows < SHORT_ROWS for rows in train_rows)
+    short = sum(SHORT_ROWS <= rows < LONG_ROWS for rows in train_rows)
+    if not unknown and not short:
+        return (
+            f"histories: every vehicle has {LONG_ROWS:,} train rows or more, and is known by them"
+        )
+    return (
+        f"histories: of {count(len(train_rows), 'vehicle')}, {short} with fewer than "
+        f"{LONG_ROWS:,} train rows are judged in part by their class, and {unknown} with fewer "
+        f"than {SHORT_ROWS} by their class alone"
     )
 
 

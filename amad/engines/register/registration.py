@@ -39,7 +39,7 @@ from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.scores.receipts import RegistrationReceipt
 from amad.telemetry.lake import Lake
 from amad.telemetry.validation import Validation
-from amad.windows.series import TEST
+from amad.windows.series import TEST, TRAIN
 from amad.windows.store import WindowStore
 
 EXAMPLE_ROWS = 120
@@ -156,7 +156,7 @@ class _Candidate:
             params=used,
             metrics=self.metrics,
             validation=validation,
-            data=span(store) | {"hash": data_hash},
+            data=span(store) | {"hash": data_hash, "train_rows": store.rows_of(TRAIN)},
             training=training,
             lineage=lineage,
             decision=decision,
