@@ -3,7 +3,8 @@
 Writes the pages of docs/results from the measurements in bench/results, so that no figure of a
 table is typed. The first page, index.md, is bench/reading.md, which says what the figures mean,
 with the first table at its marker. There is a page per fleet, and one each for the comparison of
-all methods, how they carry over, the network, the ablations, the members and the machine's limits.
+all methods, how they carry over, the network, the ablations, the members, the machine's limits and
+fourteen nights of the scoring job.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import numpy as np
 
 from amad.evaluation.method_result import PRIMARY
 from amad.evaluation.summary import STRENGTHS
-from bench import limits
+from bench import limits, nights_page
 from bench.carry_over_tables import carry_over_tables, short_histories_table
 from bench.quality.figures import RELATION
 from bench.quality.methods import FLOOR, simple_baselines
@@ -80,6 +81,8 @@ def main(arguments: list[str] | None = None) -> None:
         pages["carry_over"] += short_histories_table(short)
     if found := _read(options.results / "limits.json"):
         pages["limits"] = limits.page(found)
+    if found := _read(options.results / "nights.json"):
+        pages["nights"] = nights_page.page(found)
     if members := list(_members(options.results)):
         pages["members"] = members
     options.out.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,295 @@
+"""python -m bench.nights --out bench/results/nights.json
+
+Fourteen simulated nights of a fleet of six, each with the job of a real night: ``amad ingest``,
+``validate`` and ``score``, each first killed (SIGKILL) at a seeded moment, then run to its end,
+then run once more. Over the nights files come late, twice, corrected and with rows of the future, a
+vehicle falls silent, a new one and one of no class come, two sensors are swapped, the whole fleet
+changes a unit, the receiver of messages is down, a second model is registered and promoted and
+later rolled back. A file and a webhook on a real HTTP server are told what changed.
+
+After each night, and at the end, it is checked that nothing is lost and nothing is there twice; see
+bench/nights_checks.py. The exit code is 1 if anything is violated.
+"""
+
+import argparse
+import random
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench.facts import machine_facts, write_result
+from bench.nights_checks import Checks
+from bench.nights_fleet import (
+    FLEET,
+    NEW,
+    OLD,
+    PARAMS,
+    STRANGER,
+    Fault,
+    RawYard,
+    future_rows,
+    prepare_home,
+    rows_of,
+)
+from bench.nights_process import Ended, Receiver, amad, run
+
+NIGHTS = 14
+COMMANDS = ("ingest", "validate", "score")
+UNTOLD, NOTHING_NEW, KILLED = 7, 10, -9  # exit codes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """What happens in which night; None or empty: never.
+
+    late, whole: a vehicle, the night of which the second half, or all, is late, and the night in
+    which that comes. twice: rows come a second time. corrected: a file of this night is replaced in
+    the next one. future: rows of 2044. silent: from here on nothing comes of van-4. new, stranger:
+    a vehicle comes that nobody knew, one of no class. down: the receiver does not answer. retrain,
+    rollback: nights after whose job, and before whose job, the champion changes.
+    """
+
+    nights: int = NIGHTS
+    faults: tuple[Fault, ...] = ()
+    late: tuple[tuple[str, int, int], ...] = ()
+    whole: tuple[tuple[str, int, int], ...] = ()
+    twice: int | None = None
+    corrected: int | None = None
+    future: int | None = None
+    silent: int | None = None
+    new: int | None = None
+    stranger: int | None = None
+    down: int | None = None
+    retrain: int | None = None
+    rollback: int | None = None
+
+
+FULL = Script(
+    faults=(
+        Fault(what="noise", vehicles=("bus-1",), night=3, first=23.5, last=24.5),
+        Fault(what="noise", vehicles=("bus-1",), night=7, first=23.5, last=24.5),
+        Fault(what="swap", vehicles=("bus-2",), night=8, first=21.0, last=27.0),
+        Fault(what="unit", vehicles=(*OLD, NEW), night=9, first=22.0, last=27.0),
+        Fault(what="noise", vehicles=("bus-1",), night=13, first=26.0, last=27.0),
+    ),
+    late=(("van-2", 1, 2),),
+    whole=(("van-3", 6, 11),),
+    twice=2,
+    silent=4,
+    new=5,
+    stranger=5,
+    corrected=5,
+    future=6,
+    down=3,
+    retrain=7,
+    rollback=11,
+)
+SMALL = Script(
+    nights=3,
+    faults=(
+        Fault(what="noise", vehicles=("bus-1",), night=0, first=23.5, last=24.5),
+        Fault(what="unit", vehicles=(*OLD, NEW), night=1, first=22.0, last=27.0),
+    ),
+    late=(("van-2", 1, 2),),
+    twice=0,
+    new=1,
+    stranger=1,
+    future=2,
+    corrected=0,
+)
+
+
+@dataclass
+class Nights:
+    """The nights of one seed in a home.
+
+    brief: the job alone is killed, and what is not killed runs in this process. kills, commands:
+    how many there were. moments: of each command when it ran last, see ``nights_process``.
+    """
+
+    home: Path
+    script: Script
+    receiver: Receiver
+    draw: random.Random
+    brief: bool = False
+    kills: int = 0
+    commands: int = 0
+    moments: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.yard: RawYard = prepare_home(self.home, self.receiver.url)
+        self.checks = Checks(self.home, self.yard, self.receiver, self.script.faults, self._amad)
+
+    def run(self) -> None:
+        """All nights, and the checks of the whole."""
+        self.begin()
+        for night in range(self.script.nights):
+            self._files(night)
+            if night == self.script.rollback:
+                self._well(self._amad("rollback"), "rollback")
+            self._job(night)
+            self.checks.after_night(night, self.script)
+            if night == self.script.retrain:
+                self._retrain()
+        self.checks.at_the_end(self.script)
+
+    def begin(self) -> None:
+        """The first champion."""
+        for command in ("ingest", "validate"):
+            self._well(self._amad(command), command)
+        self._train()
+
+    def _train(self) -> None:
+        self._well(run(make_artifacts, self.home, (self.home,), here=self.brief), "training")
+        self._well(self._amad("register"), "register")
+
+    def _retrain(self) -> None:
+        self._train()
+        promoted = self._amad("promote", "2", "--force", "--reason", "a bench")
+        self._well(promoted, "promote")
+
+    def _well(self, ended: Ended, what: str) -> None:
+        assert ended.code == 0, f"{what} ended with code {ended.code}: {ended.said}"
+
+    def _files(self, night: int) -> None:
+        script, put, faults = self.script, self.yard.put, self.script.faults
+        gone = script.silent is not None and night >= script.silent
+        vehicles = [vehicle for vehicle in OLD if not (gone and vehicle == "van-4")]
+        vehicles += [NEW] if script.new is not None and night >= script.new else []
+        for vehicle in vehicles:
+            rows = rows_of(night, vehicle, faults)
+            if (vehicle, night) in {(v, n) for v, n, _ in script.whole}:
+                continue
+            if (vehicle, night) in {(v, n) for v, n, _ in script.late}:
+                rows = rows.slice(0, rows.num_rows // 2)
+            put(f"n{night:02}-{vehicle}", rows)
+        for vehicle, of, come in script.late:
+            if come == night:
+                rows = rows_of(of, vehicle, faults)
+                put(f"n{of:02}-{vehicle}-late", rows.slice(rows.num_rows // 2))
+        for vehicle, of, come in script.whole:
+            if come == night:
+                put(f"n{of:02}-{vehicle}", rows_of(of, vehicle, faults))
+        if night == script.twice:
+            rows = rows_of(night, "van-1", faults)
+            put(f"n{night:02}-van-1-again", rows)
+            put(f"n{night:02}-van-3_overlap", rows_of(night, "van-3", faults).slice(300, 20))
+        if night == script.stranger:
+            put(f"n{night:02}-{STRANGER}", rows_of(night, STRANGER).slice(0, 100))
+        if night == script.future:
+            put(f"n{night:02}-van-1-future", future_rows("van-1", 5))
+        if script.corrected is not None and night == script.corrected + 1:
+            put(f"n{script.corrected:02}-bus-2", rows_of(script.corrected, "bus-2", faults, seed=1))
+
+    def _job(self, night: int) -> None:
+        """Each command killed, run, and run again; then nothing may have changed."""
+        self.receiver.down = night == self.script.down
+        for command in COMMANDS:
+            if command == "score" or not self.brief:
+                self._killed(command)
+            ended = self._run(command)
+            wanted = UNTOLD if command == "score" and self.receiver.down else 0
+            self.checks.expect(ended.code == wanted, "exit code", f"{command}: {ended}")
+        if self.receiver.down:
+            self.receiver.down = False
+            self.checks.expect(self._run("score").code == 0, "exit code", "score after code 7")
+        before = self.checks.published()
+        for command in COMMANDS[-1:] if self.brief else COMMANDS:
+            more = ("--fail-on", "nothing-new") if command == "score" else ()
+            ended = self._run(command, *more)
+            wanted = NOTHING_NEW if command == "score" else 0
+            self.checks.expect(ended.code == wanted, "exit code", f"{command} again: {ended}")
+        self.checks.expect(self.checks.published() == before, "run twice", f"night {night}")
+
+    def _killed(self, command: str) -> None:
+        """Kill it at a moment that is drawn from those that it had when it ran last."""
+        at = self.draw.randint(1, self.moments.get(command, 30))
+        ended = amad(self.home, command, kill_at=at)
+        self.commands += 1
+        self.kills += ended.code == KILLED
+        if ended.code not in (KILLED, 0, UNTOLD):
+            self.checks.expect(False, "exit code", f"{command} killed at {at}: {ended}")
+
+    def _amad(self, *arguments: str) -> Ended:
+        return amad(self.home, *arguments, here=self.brief)
+
+    def _run(self, command: str, *more: str) -> Ended:
+        ended = self._amad(command, *more)
+        self.commands += 1
+        if ended.moments and not more:
+            self.moments[command] = ended.moments
+        return ended
+
+
+def make_artifacts(home: Path) -> int:
+    """What the stages before ``register`` leave: store, detector of closed form, evaluation."""
+    from amad.config import Settings, load_fleet, load_params
+    from amad.detect.build_members import build_members
+    from amad.detect.detector import Detector
+    from amad.detect.storage import detector_digest, save_detector
+    from amad.engines.shared.datasets import data_hash
+    from amad.evaluation.harness import examine
+    from amad.evaluation.units import fitting_parts
+    from amad.telemetry.files import write_json
+    from amad.telemetry.lake import Lake
+    from amad.windows.store import WindowStore
+    from pipelines import prepare
+
+    settings = Settings(home=home, data_dir=home / "raw")
+    params, fleet = load_params(settings.params_file, FLEET), load_fleet(FLEET, settings)
+    folder = settings.fleet_dir(FLEET)
+    prepare.run(params, settings)
+    store = WindowStore.open(folder / "store")
+    detector = Detector(build_members(params.detect), params.detect, fleet, store.scaler)
+    detector.fit(*fitting_parts(store))
+    save_detector(detector, folder / "detector")
+    events = Lake(folder / "lake", fleet).events()
+    metrics = examine(store, detector, fleet, params, events).metrics
+    named = {"detector_digest": detector_digest(detector), "data_hash": data_hash(store)}
+    metrics.model_copy(update=named).write(folder)
+    write_json(folder / "train.json", {"digest": None, "epochs": [{"loss": 0.5}]})
+    return 0
+
+
+def measure(home: Path, script: Script, seed: int, brief: bool = False) -> dict:
+    """Live through the nights in an empty folder, and count what was violated.
+
+    brief: see ``Nights``.
+    """
+    began = time.perf_counter()
+    home.mkdir(parents=True)
+    with Receiver() as receiver:
+        nights = Nights(home, script, receiver, random.Random(seed), brief)
+        nights.run()
+    return {
+        "seed": seed,
+        "nights": script.nights,
+        "commands": nights.commands,
+        "kills": nights.kills,
+        "seconds": round(time.perf_counter() - began, 1),
+        **nights.checks.result(),
+    }
+
+
+def main(arguments: list[str] | None = None) -> dict:
+    """Measure, write ``--out``, and return what was written."""
+    parser = argparse.ArgumentParser(prog="python -m bench.nights", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=1, help="how often, with other kills")
+    parser.add_argument("--small", action="store_true", help="three nights instead of fourteen")
+    parser.add_argument("--home", type=Path, help="an empty folder that stays; default: temporary")
+    parser.add_argument("--out", type=Path, help="JSON file; default: standard output")
+    options = parser.parse_args(arguments)
+    script, runs = SMALL if options.small else FULL, []
+    with TemporaryDirectory() as folder:
+        for seed in range(options.seeds):
+            home = (options.home or Path(folder)) / f"seed-{seed}" / "home"
+            runs.append(measure(home, script, seed))
+    result = {"machine": machine_facts(), "params": PARAMS, "runs": runs}
+    write_result(result, options.out)
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(1 if any(run["violations"] for run in main()["runs"]) else 0)
