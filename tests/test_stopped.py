@@ -68,6 +68,8 @@ def test_an_interrupted_stage_leaves_no_half_state_and_completes_the_next_time(
     if name == "report":
         score.run(PARAMS, place)
         report.run(PARAMS, place)
+        # The same page again would not be written.
+        (place.fleet_dir(FLEET) / "report.html").write_text("an older page", encoding="utf-8")
     folder = place.fleet_dir(FLEET)
     before = content_of(folder)
     for number, where in zip(INTERRUPTS, MOMENTS[name], strict=True):
