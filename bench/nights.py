@@ -33,7 +33,7 @@ from bench.nights_fleet import (
     prepare_home,
     rows_of,
 )
-from bench.nights_process import Ended, Receiver, amad, run
+from bench.nights_process import ALL, SCORING, Ended, Receiver, amad, preload, run
 
 NIGHTS = 14
 COMMANDS = ("ingest", "validate", "score")
@@ -70,7 +70,7 @@ FULL = Script(
     faults=(
         Fault(what="noise", vehicles=("bus-1",), night=3, first=23.5, last=24.5),
         Fault(what="noise", vehicles=("bus-1",), night=7, first=23.5, last=24.5),
-        Fault(what="swap", vehicles=("bus-2",), night=8, first=21.0, last=27.0),
+        Fault(what="swap", vehicles=("bus-2",), night=8, first=22.0, last=27.0),
         Fault(what="unit", vehicles=(*OLD, NEW), night=9, first=22.0, last=27.0),
         Fault(what="noise", vehicles=("bus-1",), night=13, first=26.0, last=27.0),
     ),
@@ -260,6 +260,7 @@ def measure(home: Path, script: Script, seed: int, brief: bool = False) -> dict:
     """
     began = time.perf_counter()
     home.mkdir(parents=True)
+    preload(SCORING if brief else ALL)
     with Receiver() as receiver:
         nights = Nights(home, script, receiver, random.Random(seed), brief)
         nights.run()

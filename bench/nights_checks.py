@@ -118,13 +118,13 @@ class Checks:
         self._events(script)
         champion = job_logs(self.runs)[0][-1].model_version or ""
         begun = partitions.begun(self.runs)
-        wanted = [(v, str(day)) for day, versions in begun.items() for v in versions]
+        counts = {day: partitions.current(found, champion) for day, found in begun.items()}
+        wanted = [(version, str(day)) for day, version in counts.items()]
         fresh = self.home.parent / "fresh"
-        arguments = (self.home, fresh, wanted, champion)
+        arguments = (self.home, fresh, wanted)
         ended = run(from_scratch, self.home, arguments, here=script.nights < 14)
         self.expect(ended.code == 0, "from scratch", ended.said)
-        for day, versions in begun.items():
-            version = partitions.current(versions, champion)
+        for day, version in counts.items():
             for kind, names in FILES.items():
                 for name in names:
                     mine, other = (

@@ -20,12 +20,13 @@ from unittest.mock import patch
 
 SECONDS = 600  # that a command may take
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload([
-    "pipelines.ingest", "pipelines.validate", "pipelines.score", "pipelines.register",
-    "amad.cli.app", "amad.notify.delivery", "amad.engines.score.ledger", "bench.nights_process",
+SCORING = ["pipelines.score", "amad.cli.app", "amad.notify.delivery", "bench.nights_process"]
+ALL = [
+    *SCORING, "pipelines.ingest", "pipelines.validate", "pipelines.register",
     "great_expectations", "amad.engines.validate.quality", "amad.engines.validate.datadocs",
-    "amad.evaluation.harness", "amad.detect.detector", "sklearn.linear_model", "mlflow.pyfunc",
-])  # fmt: skip
+    "amad.evaluation.harness", "amad.engines.score.ledger", "sklearn.linear_model",
+    "mlflow.pyfunc",
+]  # fmt: skip
 HOST = "127.0.0.1"
 MOMENTS = ("os.rename", "os.remove", "socket.connect")
 
@@ -37,6 +38,11 @@ class Ended:
     code: int
     said: str
     moments: int | None
+
+
+def preload(modules: list[str]) -> None:
+    """Say what the process has imported that the others are forked from; before the first one."""
+    CONTEXT.set_forkserver_preload(modules)
 
 
 def amad(home: Path, *arguments: str, kill_at: int | None = None, here: bool = False) -> Ended:

@@ -12,8 +12,8 @@ FILES = {
 }
 
 
-def from_scratch(home: Path, fresh: Path, wanted: list[tuple[str, str]], champion: str) -> int:
-    """Score dates in a fresh home, each with its version, those of ``champion`` last.
+def from_scratch(home: Path, fresh: Path, wanted: list[tuple[str, str]]) -> int:
+    """Score dates in a fresh home, each with the version whose partition of it counts.
 
     home: whose raw files, contract and models are taken. wanted: version and date.
     """
@@ -33,9 +33,12 @@ def from_scratch(home: Path, fresh: Path, wanted: list[tuple[str, str]], champio
     ingest.run(params, settings)
     validate.run(params, settings)
     stage = Stage(fleet=load_fleet(FLEET, settings), settings=settings, params=params)
-    versions = sorted({version for version, _ in wanted}, key=lambda v: (v == champion, int(v)))
-    for version in versions:
-        promote(settings, FLEET, version, force=True, reason="from scratch")
-        for day in sorted(date.fromisoformat(day) for v, day in wanted if v == version):
-            score_fleet(stage, ScoringRequest(dates=(day, day)))
+    # What went on over midnight is read from the day before, so the days come in order.
+    scoring = ""
+    for version, day in sorted(wanted, key=lambda item: item[1]):
+        if version != scoring:
+            promote(settings, FLEET, version, force=True, reason="from scratch")
+            scoring = version
+        dates = (date.fromisoformat(day), date.fromisoformat(day))
+        score_fleet(stage, ScoringRequest(dates=dates))
     return 0

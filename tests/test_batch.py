@@ -163,6 +163,14 @@ def test_new_days_are_new_and_a_new_champion_rewrites_no_history(place):
     assert log["model_version"] == "2"
     again = digests(settings)
     assert {name: again[name] for name in first} == first, "what version 1 wrote stays"
+    ended, goes_on = (
+        next(i for i in incidents(settings, day, version) if i["vehicle"] == "b-1" and of(i))
+        for day, version, of in (
+            (FAULTY, "1", lambda i: i["end"].date() == AFTER),
+            (AFTER, "2", lambda i: i["continued"]),
+        )
+    )
+    assert goes_on["incident_id"] == ended["incident_id"], "it goes on under the new model"
     receipt = score.run(kit_params(), settings).content()
     assert receipt["by_date"][str(FAULTY)]["model_version"] == "1"
     assert receipt["by_date"][str(AFTER)]["model_version"] == "2"

@@ -201,16 +201,22 @@ def recover(runs: Path) -> None:
 
 
 def open_incidents(
-    runs: Path, version: str, day: date, gap_us: int, sums: Checksums
+    runs: Path, champion: str, day: date, gap_us: int, sums: Checksums
 ) -> dict[str, Incident]:
-    """The incidents still open at the end of a date that this version scored, by vehicle.
+    """The incidents still open at the end of a date, by vehicle.
 
+    They are those of the partition that counts, whichever version wrote it, so that an incident
+    goes on over the midnight at which another model begins.
     gap_us: an incident may go on in a row at most this long after its end.
     """
-    manifest = read_manifest(runs, version, day)
+    places = (runs / "scores").glob(f"model_version=*/date={day}")
+    versions = [place.parent.name.removeprefix("model_version=") for place in places]
+    found = {name: read_manifest(runs, name, day) for name in versions if name.isdecimal()}
+    manifest = found[current(found, champion)] if found else None
     if manifest is None or manifest.contract != CONTRACT or not is_whole(runs, manifest, sums):
         return {}
-    table = pq.read_table(table_file(runs, "incidents", version, day), partitioning=None)
+    file = table_file(runs, "incidents", manifest.model_version, day)
+    table = pq.read_table(file, partitioning=None)
     end = day_bounds(day)[1]
     return {i.vehicle: i for i in incidents_in(table) if i.end + gap_us >= end}
 

@@ -84,8 +84,13 @@ class Snapshot:
             )
         return found
 
-    def why_stale(self, runs: Path, manifest: PartitionManifest, sums: Checksums) -> str | None:
-        """Why the same model would write other files today; None where it would write the same."""
+    def why_stale(
+        self, runs: Path, manifest: PartitionManifest, champion: str, sums: Checksums
+    ) -> str | None:
+        """Why the same model would write other files today; None where it would write the same.
+
+        champion: whose partition of the day before counts.
+        """
         if manifest.contract != partitions.CONTRACT:
             return "an earlier release of amad scored it, in which a score had another meaning"
         if not partitions.is_whole(runs, manifest, sums):
@@ -94,7 +99,7 @@ class Snapshot:
         if manifest.inputs != digest_of(made_of):
             return _what_changed(manifest, made_of)
         eve = manifest.date - timedelta(days=1)
-        before = partitions.open_incidents(runs, manifest.model_version, eve, manifest.gap_us, sums)
+        before = partitions.open_incidents(runs, champion, eve, manifest.gap_us, sums)
         if manifest.carried != digest_of(before):
             return f"an incident of {eve} goes on into it in another way than it did"
         return None

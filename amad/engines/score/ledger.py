@@ -222,7 +222,7 @@ def _entry(
         entry.why = f"the lake no longer has rows of {some(lost)}, which are published"
     elif not partitions.is_whole(stage.runs, manifest, sums):
         entry.state, entry.why = "damaged", DAMAGED
-    elif why := snapshot.why_stale(stage.runs, manifest, sums):
+    elif why := snapshot.why_stale(stage.runs, manifest, champion, sums):
         entry.state, entry.why = "stale", why
     return entry
 

@@ -83,7 +83,9 @@ def make_plan(
         for day in there:
             if day in broken:
                 wanted[day] = DAMAGED
-            elif day in whole and (why := snapshot.why_stale(runs, whole[day], sums)):
+            elif day not in whole:
+                continue
+            elif why := snapshot.why_stale(runs, whole[day], champion, sums):
                 wanted[day] = why
         if damaged := sorted(broken & set(there)):
             plan.told.append(f"scored again, files are damaged or missing: {some(damaged)}")
