@@ -62,8 +62,6 @@ PARAMS = {
         "widths": [3, 9],
         "baseline_rows": 200,
         "alarm_budget": 0.02,
-        # A row is judged with 28 rows after it, which the last rows of a date do not have yet.
-        "merge_gap_seconds": 40 * PERIOD,
     },
     "evaluate": {"baselines": ["l2"], "bootstrap": 20},
     "gate": {"bootstrap": 50},

@@ -244,3 +244,8 @@ def test_first_moves_leave_less_of_the_budget_to_the_scores() -> None:
     assert none.threshold < some.threshold and some.reports_first_moves
     assert many.threshold == none.threshold and not many.reports_first_moves
     assert many.budget == some.budget == 0.5
+
+
+def test_over_midnight_alarms_may_lie_further_apart_by_the_rows_ahead(detector: Detector) -> None:
+    ahead = detector.lookahead_rows * detector.fleet.period_us
+    assert detector.midnight_gap_us == detector.gap_us + ahead and ahead > 0

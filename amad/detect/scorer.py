@@ -101,6 +101,15 @@ class Scorer(ABC):
         return self.operating_point.threshold
 
     @property
+    def midnight_gap_us(self) -> int:
+        """``gap_us`` where a day was scored before the next one was there.
+
+        Its last rows lacked the ``lookahead_rows`` after them, and with those some of the evidence,
+        so an incident may seem to end before midnight by as much.
+        """
+        return self.gap_us + self.lookahead_rows * self.fleet.period_us
+
+    @property
     def gap_us(self) -> int:
         """Alarms with at most this many microseconds between them are one incident."""
         return self.params.merge_gap_us(self.fleet.period_us)

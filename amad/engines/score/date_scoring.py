@@ -168,7 +168,7 @@ def score_days(
     days = list(plan.days)
     if not days:
         return
-    detector = model.detector
+    detector, gap_us = model.detector, model.detector.midnight_gap_us
     made_of = {day: snapshot.made_of(day, detector.history_us) for day in days}
     chosen = {
         day: [v for v in made_of[day] if day not in plan.kept or v in vehicles] for day in days
@@ -181,7 +181,7 @@ def score_days(
         begin(day)
         began = time.monotonic()
         before = partitions.open_incidents(
-            runs, model.version, day - timedelta(days=1), detector.gap_us, sums
+            runs, model.version, day - timedelta(days=1), gap_us, sums
         )
         kept = plan.kept.get(day)
         staying = set(kept.vehicles) - set(chosen[day]) if kept else set()
@@ -198,9 +198,8 @@ def score_days(
                     continue
                 assert next(progress) == (vehicle, day)
                 result = next(results)
-                done.add(
-                    vehicle, result, made_of[day][vehicle], before.get(vehicle), detector.gap_us
-                )
+                made = made_of[day][vehicle]
+                done.add(vehicle, result, made, before.get(vehicle), gap_us)
             lost = plan.published.get(day, frozenset()) & set(done.failed)
             manifest = None
             if done.scored_anew and (force or not lost):
@@ -214,7 +213,7 @@ def score_days(
                     provenance=Provenance(
                         detector=model.digest,
                         history_us=detector.history_us,
-                        gap_us=detector.gap_us,
+                        gap_us=gap_us,
                         inputs=digest_of(done.vehicles),
                         # Those that stay were made of what was open then.
                         carried=kept.carried if kept and staying else digest_of(before),
