@@ -30,7 +30,7 @@ def stopped(
     """
     said = home.parent / f"said-{at}-{number}.txt"
     process = CONTEXT.Process(
-        target=_run, args=(work, home, number, at, where, arguments, str(said))
+        target=_run, args=(work, home, number, at, where, arguments, str(said), dict(os.environ))
     )
     process.start()
     process.join(SECONDS)
@@ -42,11 +42,20 @@ def stopped(
 
 
 def _run(
-    work: Callable, home: Path, number: int, at: int, where: str, arguments: tuple, said: str
+    work: Callable,
+    home: Path,
+    number: int,
+    at: int,
+    where: str,
+    arguments: tuple,
+    said: str,
+    environment: dict[str, str],
 ) -> None:
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
+    os.environ.clear()  # the process that this one is forked from may be older than the test
+    os.environ |= environment
     os.environ |= {"AMAD_HOME": str(home), "AMAD_DATA_DIR": str(home / "raw"), "TMPDIR": str(home)}
     os.chdir(home)
     sys.argv = ["stage"]
