@@ -18,7 +18,7 @@ from amad.engines.score.date_scoring import Model, score_days
 from amad.engines.score.lake_snapshot import Snapshot
 from amad.engines.score.scoring_plan import ASKED, Plan
 from amad.engines.shared.environment import quiet
-from amad.scores.checksums import Checksums
+from amad.telemetry.checksums import Checksums
 from amad.telemetry.lake import Lake
 from bench.facts import machine_facts, write_result
 

@@ -32,8 +32,8 @@ from scoring_kit import (
 
 from amad.config import DataError
 from amad.scores import partitions
-from amad.scores.checksums import Checksums
 from amad.scores.job_log import job_logs
+from amad.telemetry.checksums import Checksums
 from amad.telemetry.lake import Lake
 from pipelines import register, report, score
 

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 
 from amad.detect.incidents import Incident
 from amad.scores import partitions
-from amad.scores.checksums import Checksums
 from amad.scores.partition_manifest import PartitionManifest
+from amad.telemetry.checksums import Checksums
 from amad.telemetry.files import read_table
 from amad.telemetry.schemas import INCIDENTS, TIMESTAMP
 

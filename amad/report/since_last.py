@@ -16,8 +16,8 @@ from amad.notify.published import Window, window_of
 from amad.notify.wording import notice_of
 from amad.report.incident_plot import broken_relation
 from amad.scores import partitions
-from amad.scores.checksums import Checksums
 from amad.scores.partition_manifest import PartitionManifest
+from amad.telemetry.checksums import Checksums
 
 LOWEST = "low"  # the page tells of every level
 

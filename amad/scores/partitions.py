@@ -28,8 +28,8 @@ from amad.config.digest import file_sha256
 from amad.config.wording import count
 from amad.detect.daily import day_bounds
 from amad.detect.incidents import Incident
-from amad.scores.checksums import Checksums
 from amad.scores.partition_manifest import PartitionManifest, Provenance
+from amad.telemetry.checksums import Checksums
 from amad.telemetry.files import staged
 from amad.telemetry.schemas import INCIDENTS, SCORES, check
 

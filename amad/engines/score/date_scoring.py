@@ -22,9 +22,9 @@ from amad.engines.score.lake_snapshot import Snapshot, digest_of
 from amad.engines.score.scoring_engines import Result, in_process, over_ray
 from amad.engines.score.scoring_plan import Plan
 from amad.scores import partitions
-from amad.scores.checksums import Checksums
 from amad.scores.partition_manifest import PartitionManifest, Provenance, VehiclePart
 from amad.scores.partitions import VehicleDay
+from amad.telemetry.checksums import Checksums
 from amad.telemetry.files import full_disk_named
 
 

@@ -9,8 +9,8 @@ from amad.engines.score.scoring_plan import Plan, ScoringRequest, make_plan
 from amad.engines.shared.model_registry import champion_version, fetched, scores_from
 from amad.engines.shared.tracking import connect, told
 from amad.engines.shared.tracking_store import sqlite_file, tracking_uri
-from amad.scores.checksums import Checksums
 from amad.scores.retention import Retention
+from amad.telemetry.checksums import Checksums
 
 
 def dry_run(stage: Stage, request: ScoringRequest) -> tuple[Plan, str]:

@@ -25,10 +25,10 @@ from amad.engines.shared.model_registry import (
 )
 from amad.engines.shared.tracking import connect, told
 from amad.scores import partitions
-from amad.scores.checksums import Checksums
 from amad.scores.job_log import Attempt, Failed, JobLog, Refused, save, scoring_job
 from amad.scores.mirror import mirror
 from amad.scores.retention import first_kept
+from amad.telemetry.checksums import Checksums
 from amad.telemetry.health import fleet_health
 
 

@@ -18,9 +18,9 @@ from amad.config.digest import json_digest
 from amad.config.wording import count, some
 from amad.detect.daily import day_bounds
 from amad.scores import partitions
-from amad.scores.checksums import Checksums
 from amad.scores.partition_manifest import PartitionManifest
 from amad.scores.partitions import VehicleDay
+from amad.telemetry.checksums import Checksums
 from amad.telemetry.files import read_table
 from amad.telemetry.judged_days import JudgedDays
 from amad.telemetry.lake import Lake

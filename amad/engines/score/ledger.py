@@ -16,10 +16,10 @@ from amad.config.wording import some
 from amad.engines.score.lake_snapshot import DAMAGED, Snapshot, take_snapshot
 from amad.engines.score.watermark import is_over, newest_row
 from amad.scores import partitions
-from amad.scores.checksums import Checksums
 from amad.scores.job_log import JobLog, job_logs, lock_is_free
 from amad.scores.partition_manifest import PartitionManifest
 from amad.scores.retention import Retention
+from amad.telemetry.checksums import Checksums
 
 State = Literal["scored", "quarantined", "not scored", "stale", "incomplete", "damaged", "refused"]
 OPEN = ("not scored", "stale", "incomplete", "damaged", "refused")

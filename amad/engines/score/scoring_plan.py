@@ -7,9 +7,9 @@ from pathlib import Path
 from amad.config.wording import some
 from amad.engines.score.lake_snapshot import DAMAGED, Snapshot
 from amad.scores import partitions
-from amad.scores.checksums import Checksums
 from amad.scores.job_log import Refused
 from amad.scores.partition_manifest import PartitionManifest
+from amad.telemetry.checksums import Checksums
 
 NEW, ASKED = "no scores yet", "asked for"
 
