@@ -243,7 +243,10 @@ class HttpServer:
 
 
 class SmtpServer:
-    """A real SMTP server. fail: as of the HTTP server. password: the one that it lets in."""
+    """A real SMTP server. fail: as of the HTTP server. password: the one that it lets in.
+
+    refuse: addresses that it does not take, with its answer.
+    """
 
     def __init__(self, password: str = "", **options: object) -> None:
         from aiosmtpd.controller import Controller
@@ -251,13 +254,22 @@ class SmtpServer:
 
         self.got: list[Message] = []
         self.fail: list[str] = []
+        self.refuse: dict[str, str] = {}
+        self.told: list[list[str]] = []
         outer = self
 
         class Handler:
+            async def handle_RCPT(self, server, session, envelope, address, options) -> str:
+                if address in outer.refuse:
+                    return outer.refuse[address]
+                envelope.rcpt_tos.append(address)
+                return "250 OK"
+
             async def handle_DATA(self, server, session, envelope) -> str:
                 how = outer.fail.pop(0) if outer.fail else "250"
                 if how in ("250", "lost"):
                     outer.got.append(message_from_bytes(envelope.content))
+                    outer.told.append(sorted(envelope.rcpt_tos))
                 if how == "lost":
                     server.transport.abort()
                 if how == "hang":

@@ -14,11 +14,20 @@ import pytest
 import typer
 from report_kit import stage_of, write_data, write_fleet, write_verdicts
 
+from amad.cli import scoring
 from amad.cli.__main__ import main, run
 from amad.cli.app import EXIT_CODES, app
-from amad.cli.error_sentences import BUG
+from amad.cli.error_sentences import BUG, MEANINGS
 from amad.cli.pipeline_summary import lines
-from amad.config import AmadError, DataError, GateError, InterruptionError, Settings, load_params
+from amad.config import (
+    AmadError,
+    DataError,
+    GateError,
+    InterruptionError,
+    PartlyDoneError,
+    Settings,
+    load_params,
+)  # fmt: skip
 from amad.ingest.ingestion import ingest
 from pipelines import stage_main
 
@@ -66,7 +75,7 @@ def test_help_names_every_command_and_exit_code(capsys: pytest.CaptureFixture):
     text = " ".join(capsys.readouterr().out.split())
     assert all(f"│ {command} " in text for command in COMMANDS)
     for error in [*AmadError.__subclasses__(), *DataError.__subclasses__()]:
-        assert f"· {error.exit_code} " in EXIT_CODES.replace("\n", " ")
+        assert f"· {error.exit_code} " in EXIT_CODES
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -127,6 +136,33 @@ def test_a_fleet_that_fails_stops_no_other(codes, home, monkeypatch, capsys):
     told = capsys.readouterr()
     assert done == ["asd", "smd", "demo"] and told.out.splitlines() == ["page"] * (3 - len(codes))
     assert all(f"error: fleet {fleet}: " in told.err for fleet in codes)
+    assert told.err.splitlines()[-3:] == [
+        f"fleet {fleet} ended with code {codes.get(fleet, 0)}: {MEANINGS[codes.get(fleet, 0)]}"
+        for fleet in done
+    ]
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted"),
+    [({"asd": 10, "smd": 9}, 9), ({"asd": 10}, 10), ({"asd": 9, "smd": 8}, 8), ({}, 0)],
+)
+def test_an_error_comes_before_what_was_found_and_critical_before_nothing_new(
+    found, wanted, home, monkeypatch, capsys
+):
+    def work(params, settings, request):
+        if found.get(params.fleet) == 8:
+            raise PartlyDoneError("a vehicle is left")
+        return SimpleNamespace(no_champion=None)
+
+    monkeypatch.setattr(import_module("pipelines.score"), "run", work)
+    monkeypatch.setattr(scoring, "_found", lambda p, *_, **__: {found[p.fleet]} & {9, 10}
+                        if p.fleet in found else set())  # fmt: skip
+    fleets = ["-f", "asd", "-f", "smd", "-f", "demo"]
+    assert run(["score", *fleets, "--fail-on", "critical", "--fail-on", "nothing-new"]) == wanted
+    told = capsys.readouterr().err.splitlines()[-3:]
+    assert [line.split(":")[0] for line in told] == [
+        f"fleet {fleet} ended with code {found.get(fleet, 0)}" for fleet in ("asd", "smd", "demo")
+    ]
 
 
 @pytest.mark.parametrize("arguments", [["train"], ["report", "--out", "x"], ["doctor"]])

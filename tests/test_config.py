@@ -244,3 +244,11 @@ def test_the_stores_address_comes_from_the_environment_then_the_profile(home, mo
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://other")
     assert tracking_uri(Settings(cluster="kuberay")) == "http://other"
     assert tracking_uri(Settings(cluster="kuberay", mlflow_uri="http://mine")) == "http://mine"
+
+
+def test_a_copy_of_a_fleet_with_other_channels_has_their_names():
+    fleet = load_fleet("demo")
+    assert fleet.channel_names[0] in fleet.channel_by_name
+    copied = fleet.model_copy(update={"channels": fleet.channels[1:3]})
+    assert copied.channel_names == list(copied.channel_by_name) == fleet.channel_names[1:3]
+    assert fleet.title_of("gone") == "gone"

@@ -12,7 +12,7 @@ from amad.config import ConfigError, NotifyError
 from amad.config.sinks import Rule
 from amad.notify.delivery import preview, tell
 from amad.notify.hushed import applies
-from amad.scores.feedback import Feedback, judge, read_feedback
+from amad.scores.feedback import Feedback, find_incident, judge, read_feedback
 
 
 @pytest.fixture
@@ -50,6 +50,20 @@ def test_the_newest_verdict_counts_and_precision_leaves_planned_work_out(yard):
     assert found.precision == (1, 3)
     first = found.incidents[made[0].incident_id]
     assert (first.verdict, first.note, first.vehicle) == ("false", "a loose plug", "van-1")
+
+
+def test_a_verdict_is_on_the_whole_of_an_incident_over_several_dates(yard):
+    """What it is kept as is what it was judged as: the worst part says channels and level."""
+    calm = an_incident(hour=23.5, severity=20.0, deviation=5.0)
+    bad = replace(calm, channels=(VOLTAGE,), shares=(1.0,), deviation=300.0, continued=True)
+    worse = replace(bad, end=calm.end + 3_600_000_000, severity=90.0, level="critical")
+    yard.publish(0, calm)
+    yard.publish(1, worse)
+    yard.publish(2, an_incident(night=2))
+    kept = judge(yard.runs, calm.incident_id, "true")
+    assert (kept.level, kept.channels, kept.start) == ("critical", [VOLTAGE], calm.start)
+    found = find_incident(yard.runs, calm.incident_id)
+    assert (found.end, found.alarm_rows) == (worse.end, 2 * calm.alarm_rows)
 
 
 @pytest.mark.parametrize("name", ["20260110T070000-0000000000", "20260301T000000-aa", "nonsense"])

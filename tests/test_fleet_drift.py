@@ -17,7 +17,6 @@ from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from prometheus_client import generate_latest
 from scipy.stats import wasserstein_distance
 from scoring_kit import FLEET, NIGHTS, START, VEHICLES, night, refresh, run_job, validated
 
@@ -29,8 +28,6 @@ from amad.drift.findings import ChannelDrift, Drift, decide
 from amad.drift.inputs import Periods
 from amad.drift.measure import measure
 from amad.drift.scores import score_drift
-from amad.notify.metrics import job_metrics
-from amad.notify.published import read_window
 from amad.telemetry.lake import Lake
 from amad.windows.series import TEST, TRAIN
 
@@ -190,15 +187,17 @@ def test_drift_and_retrain_on_a_champion(place, monkeypatch, capsys):
     assert told["retrain"] is kept.retrain is False and told["model_version"] == "1"
     assert 0.0 <= kept.above_usual < 0.2
 
-    stage = Stage(fleet=fleet, settings=settings, params=scoring_kit.kit_params())
-    figures = job_metrics(stage, [], read_window(stage.runs, "1"), {}, True)
-    text = generate_latest(figures).decode()
+    sinks = settings.conf_dir / "notify" / f"{FLEET}.yaml"
+    sinks.parent.mkdir(exist_ok=True)
+    sinks.write_text("prometheus: {textfile: 'metrics/{fleet}.prom'}\n", encoding="utf-8")
+    assert run(["drift", "--json"]) == 0 and json.loads(capsys.readouterr().out) == told
+    text = (settings.home / "metrics" / f"{FLEET}-drift.prom").read_text()
     assert 'amad_retrain{fleet="nights"} 0.0' in text
     assert f'amad_model_age_days{{fleet="nights"}} {float(kept.age_days)}' in text
 
     assert run(["retrain"]) == 0
     assert "fleet nights is not retrained: " in capsys.readouterr().out
-    with FileLock(stage.runs / "retrain.lock"):
+    with FileLock(settings.runs_dir(FLEET) / "retrain.lock"):
         assert run(["retrain"]) == 4
     assert "is being retrained already" in capsys.readouterr().err
     (settings.home / "params.yaml").write_text("fleets: [demo]\n", encoding="utf-8")

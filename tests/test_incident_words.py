@@ -8,6 +8,8 @@ from amad.detect.incident_words import (
     MEANING,
     context_words,
     looks_like_a_sensor,
+    main_channels,
+    rarity,
     what_to_check,
 )
 
@@ -55,3 +57,25 @@ def test_the_context_is_told_in_the_units_of_the_fleet_file() -> None:
 def test_a_counter_is_no_context() -> None:
     with pytest.raises(ValueError, match="counter, whose value says nothing about the moment"):
         Channel(name="Vehicle.Odometer", kind="counter", context=True)
+
+
+def test_hints_are_those_of_the_channels_that_it_is_mostly_about() -> None:
+    known = KNOWN | {"Vehicle.Speed": Channel(name="Vehicle.Speed", hint="Look at the ring.")}
+    names, hints = list(known), ["Coolant: Look for leaks.", "Speed: Look at the ring."]
+    for shares, told in (((0.7, 0.24), 1), ((0.7, 0.25), 2), ((0.2, 0.1), 1)):
+        assert main_channels(names, shares) == names[:told]
+        assert what_to_check("drift", names, shares, "", known)[-told:] == hints[:told]
+
+
+@pytest.mark.parametrize(
+    ("days", "words"),
+    [
+        (41.2, "about once in 41 vehicle-days."),
+        (989.0, "about once in 989 vehicle-days."),
+        (990.0, "less than once in 1,000 vehicle-days."),
+        (1000.0, "less than once in 1,000 vehicle-days."),
+    ],
+)
+def test_a_return_at_the_cap_is_less_than_once(days: float, words: str) -> None:
+    """The exponential of a logarithm of the cap may lie a little below it."""
+    assert rarity(days).endswith(words)

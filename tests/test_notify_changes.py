@@ -220,7 +220,7 @@ def kit_fleet():
     from amad.config import Channel, Fleet
 
     channels = [
-        Channel(name=COOLANT, label="Coolant temperature"),
+        Channel(name=COOLANT, label="Coolant temperature", hint="look for a leak."),
         Channel(name=SPEED, label="Speed", hint="look for a worn pulse ring."),
         Channel(name=VOLTAGE),
     ]
@@ -243,11 +243,12 @@ def test_a_notice_says_what_a_person_acts_on():
         "Coolant temperature (Vehicle.Coolant) no longer fits Speed.",
         "Type: level_shift, a step away from what is expected.",
         "Compare Coolant temperature with Speed: one of them is wrong, or what connects them",
-        "Speed: look for a worn pulse ring.",
+        "Coolant temperature: look for a leak.",
         f"Incident {an_incident().incident_id}, model version 1.",
         "Report: data/kit/report.html",
     ):
         assert words in text, words
+    assert "pulse ring" not in text, "the speed has too little of the blame"
     assert subject([notice], "kit") == "amad kit: incidents 1 new; worst high"
 
 

@@ -6,6 +6,7 @@ from notify_kit import SmtpServer, Yard, a_certificate, an_incident, closing, li
 from amad.config import NotifyError
 from amad.notify import wording
 from amad.notify.delivery import tell
+from amad.notify.ledger import read_ledger
 from amad.notify.sinks import mail
 
 
@@ -53,6 +54,51 @@ def test_a_mail_that_is_refused_is_told_anew(yard, post):
         tell(yard.stage)
     tell(yard.stage)
     assert len(post.got) == 1
+
+
+@pytest.mark.parametrize("answer", ["450 busy", "550 unknown"])
+def test_only_the_addresses_that_were_refused_are_told_again_and_each_once(yard, post, answer):
+    """A full mailbox, or a wrong address: it keeps no other address from what is new either."""
+    a, b, c = (f"{name}@fleet.example" for name in "abc")
+    yard.sinks(mail=post.mail(to=[a, b, c]), file={})
+    yard.publish(0, an_incident())
+    post.refuse = {b: answer, c: answer}
+    with pytest.raises(NotifyError, match=rf"refused {b}, {c} \({answer[:3]}\) \(1 notice sent"):
+        tell(yard.stage)
+    assert len(lines(yard)) == 1
+    del post.refuse[c]
+    yard.publish(1, an_incident("van-2", night=1))
+    with pytest.raises(NotifyError, match=rf"refused {b} "):
+        tell(yard.stage)
+    assert post.told == [[a], [c], [a, c]]
+    assert post.ids[0] == post.ids[1] != post.ids[2]
+    post.refuse, post.fail = {}, ["554"]
+    with pytest.raises(NotifyError, match="answered 554"):
+        tell(yard.stage)
+    tell(yard.stage)
+    tell(yard.stage)
+    assert sorted(post.told[3:]) == [[b], [b]]
+    assert sorted(post.ids[3:]) == sorted(post.ids[1:3])
+
+
+def test_who_gets_no_mail_any_more_is_not_waited_for(yard, post):
+    a, b = "a@fleet.example", "b@fleet.example"
+    yard.sinks(mail=post.mail(to=[a, b]))
+    yard.publish(0, an_incident())
+    post.refuse = {b: "550 unknown"}
+    with pytest.raises(NotifyError):
+        tell(yard.stage)
+    yard.publish(15)
+    with pytest.raises(NotifyError):
+        tell(yard.stage)
+    tell(yard.stage)
+    assert read_ledger(yard.runs, "mail").parcels == [], "of what is that old nobody is told"
+    yard.publish(16, an_incident(night=16))
+    with pytest.raises(NotifyError):
+        tell(yard.stage)
+    yard.sinks(mail=post.mail(to=[a]))
+    tell(yard.stage)
+    assert read_ledger(yard.runs, "mail").parcels == [] and post.told == [[a], [a]]
 
 
 def test_a_digest_writes_out_the_first_notices_alone(yard, post, monkeypatch):

@@ -21,12 +21,12 @@ def score(
     fleets: list[str] | None,
     cluster: str | None,
     request: "ScoringRequest",
-    then: "Callable[[Params, Settings, bool], None]" = lambda params, settings, scored: None,
+    then: "Callable[[Params, Settings, bool], int | None]" = lambda params, settings, scored: None,
 ) -> None:
     """Score each fleet and tell its sinks what changed, also after a job that did only a part.
 
     then: called after a fleet's job went well, before its sinks are told, with whether there was a
-    champion to score.
+    champion to score; it returns the exit code of what it found.
 
     If scoring and telling both fail, the error of scoring decides the exit code.
     """
@@ -34,7 +34,7 @@ def score(
 
     run = import_module("pipelines.score").run
 
-    def work(params: "Params", settings: "Settings") -> None:
+    def work(params: "Params", settings: "Settings") -> int | None:
         try:
             receipt = run(params, settings, request=request)
         except (DataError, ServiceError):
@@ -43,9 +43,10 @@ def score(
             except NotifyError as error:
                 complain(str(error))
             raise
-        then(params, settings, receipt.no_champion is None)
+        found = then(params, settings, receipt.no_champion is None)
         # A night in which no champion scored is no error, but nobody may think that all is watched.
         _tell(params, settings, well=receipt.no_champion is None)
+        return found
 
     for_each_fleet(context, fleets, work, cluster)
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from amad.cli import drifting, exporting, reviewing
+from amad.cli.error_sentences import MEANINGS
 from amad.cli.running import (
     DAY,
     Call,
@@ -22,18 +23,13 @@ from amad.cli.running import (
 )
 from amad.cli.scoring import FailOn
 
-EXIT_CODES = """Exit codes: 0 done · 1 a bug in amad (add --debug) · 2 a wrong command, fleet file,
-params.yaml or profile · 3 data missing or against its contract · 4 the tracking store, registry
-or cluster does not answer · 5 the promotion gate refused · 6 doctor or status found
-something to mend · 7 all is done, but somebody could not be told · 8 partly done: some vehicles or
-dates could not be scored · 9 done, and --fail-on found critical incidents · 10 done, and --fail-on
-found nothing new · 130 interrupted"""
+EXIT_CODES = "Exit codes: " + " · ".join(f"{code} {words}" for code, words in MEANINGS.items())
 
 UNHEALTHY = 6
 
 app = typer.Typer(
     help="Anomaly detection for fleets: validate telemetry, train, register, score, report.",
-    epilog=" ".join(EXIT_CODES.split()),
+    epilog=EXIT_CODES,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,

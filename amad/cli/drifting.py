@@ -29,17 +29,20 @@ def drift(
 ) -> None:
     """Compare the last days with those that the champion was trained on; say whether to retrain.
 
-    All channels are in runs/<fleet>/drift.json.
+    All channels are in runs/<fleet>/drift.json. A Prometheus of conf/notify/ gets the figures.
     """
 
     def work(params: "Params", settings: "Settings") -> None:
         from amad.config import Stage
+        from amad.config.sinks import load_sinks
 
-        found = _measured(Stage.of(params, settings), days)
-        if as_json:
-            print(json.dumps(found.content()))
-        else:
-            print("\n".join(_lines(found)))
+        stage = Stage.of(params, settings)
+        found = _measured(stage, days)
+        print(json.dumps(found.content()) if as_json else "\n".join(_lines(found)))
+        if load_sinks(stage.fleet.name, settings) is not None:
+            from amad.notify.metrics import tell_drift
+
+            tell_drift(stage, found)
 
     for_each_fleet(context, fleet, work)
 

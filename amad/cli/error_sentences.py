@@ -4,6 +4,20 @@ import sys
 import traceback
 
 BUG = 1  # an unexpected exception; every other code belongs to an AmadError, see `amad --help`
+MEANINGS = {
+    0: "done",
+    1: "a bug in amad (add --debug)",
+    2: "a wrong command, fleet file, params.yaml or profile",
+    3: "data missing or against its contract",
+    4: "the tracking store, registry or cluster does not answer",
+    5: "the promotion gate refused",
+    6: "doctor or status found something to mend",
+    7: "all is done, but somebody could not be told",
+    8: "partly done: some vehicles or dates could not be scored",
+    9: "done, and --fail-on found critical incidents",
+    10: "done, and --fail-on found nothing new",
+    130: "interrupted",
+}
 LONGEST = 2000  # characters of a message, which may quote the content of a file
 
 

@@ -113,33 +113,50 @@ def run_daily(
 ) -> None:
     """Run a stage on each fleet, see ``for_each_fleet``. told: what to do with each result."""
     run = import_module(f"pipelines.{name}").run
-    for_each_fleet(context, fleets, lambda params, own: told(run(params, own, **options)))
+
+    def work(params: "Params", settings: "Settings") -> None:
+        told(run(params, settings, **options))
+
+    for_each_fleet(context, fleets, work)
 
 
 def for_each_fleet(
     context: typer.Context,
     fleets: list[str] | None,
-    work: "Callable[[Params, Settings], None]",
+    work: "Callable[[Params, Settings], int | None]",
     cluster: str | None = None,
 ) -> None:
-    """Do the work on each fleet; a failure does not stop the others. Exits with the highest code.
+    """Do the work on each fleet; a failure does not stop the others.
+
+    The exit code is the highest of the errors. Without an error it is the lowest of the codes that
+    the work returned, which says what was found although all is done. Of several fleets, the last
+    lines say the outcome of each.
 
     fleets: those that the command line names after the command; default: those before it, else
     those of ``params.yaml``.
+
+    Raises:
+        Exit: with that code, where it is not 0.
     """
-    from amad.cli.error_sentences import explain
+    from amad.cli.error_sentences import MEANINGS, explain
     from amad.config import load_params, read_params
+    from amad.config.console import say
 
     settings = settings_of(cluster)
     named = read_params(settings.params_file).fleets
     names = list(dict.fromkeys(fleets or context.obj.fleets or named))
-    code = 0
+    errors, found = dict[str, int](), dict[str, int]()
     for fleet in names:
         try:
-            work(load_params(settings.params_file, fleet), settings)
+            if code := work(load_params(settings.params_file, fleet), settings):
+                found[fleet] = code
         except Exception as error:
             if len(names) == 1:
                 raise
-            code = max(code, explain(error, debug=context.obj.debug, fleet=fleet))
-    if code:
+            errors[fleet] = explain(error, debug=context.obj.debug, fleet=fleet)
+    codes = dict.fromkeys(names, 0) | found | errors
+    if len(names) > 1:
+        for fleet, code in codes.items():
+            say(f"fleet {fleet} ended with code {code}: {MEANINGS.get(code, 'see above')}")
+    if code := max(errors.values(), default=min(found.values(), default=0)):
         raise typer.Exit(code)

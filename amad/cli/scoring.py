@@ -42,21 +42,19 @@ def score(
 
     Raises:
         BadParameter: options that do not go together.
-        Exit: with the code of what ``fail_on`` names, where all fleets went well.
+        Exit: with the code of what ``fail_on`` names, where all fleets went well; see
+            ``for_each_fleet``.
     """
     request = _request(date, first, last, vehicles, engine, force)
     if dry_run:
         for_each_fleet(context, fleets, lambda p, s: _foretell(p, s, request), cluster)
         return
-    found: set[int] = set()
 
-    def look(params: "Params", settings: "Settings", scored: bool) -> None:
-        if fail_on:
-            found.update(_found(params, settings, fail_on, scored=scored))
+    def look(params: "Params", settings: "Settings", scored: bool) -> int | None:
+        found = _found(params, settings, fail_on, scored=scored) if fail_on else set()
+        return min(found, default=None)
 
     alerts.score(context, fleets, cluster, request, then=look)
-    if found:
-        raise typer.Exit(min(found))
 
 
 def _request(

@@ -10,10 +10,11 @@ it, what the channels are, and what the data must satisfy. Example::
 
 import math
 import re
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -250,10 +251,27 @@ class Fleet(Strict):
                 )
         return self
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some fields replaced; what follows from the fields is found anew."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in ("channel_names", "channel_by_name"):
+            copied.__dict__.pop(name, None)
+        return copied
+
     @cached_property
     def channel_names(self) -> list[str]:
         """Channel names in column order."""
         return [channel.name for channel in self.channels]
+
+    @cached_property
+    def channel_by_name(self) -> dict[str, Channel]:
+        """The channels by their names, in column order."""
+        return {channel.name: channel for channel in self.channels}
+
+    def title_of(self, name: str) -> str:
+        """The short name of a channel for people; the name itself where there is none of it."""
+        known = self.channel_by_name.get(name)
+        return known.title if known is not None else name
 
     def class_of(self, vehicle: str) -> str:
         """Return the name of the first vehicle class whose patterns match ``vehicle``.

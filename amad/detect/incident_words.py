@@ -24,6 +24,8 @@ MEANING = {
 
 # What a broken sensor, its wiring or its logger does, and a vehicle seldom.
 SENSOR_TYPES = frozenset({"stuck", "noise_burst", "spike", "delay"})
+MAIN_SHARE = 0.25  # a channel counts with this share of the blame, and the first one always
+AT_THE_CAP = 0.99  # of the longest return that is told: where a rounded figure would be the cap
 ALONE = 0.5  # share of the blame: a fault of a sensor shows in its own channel
 CHECKS = {
     "first_move": "Find out whether {first} is in use since then, or software changed.",
@@ -42,6 +44,15 @@ COMPARE = "Compare {first} with {partner}: one of them is wrong, or what connect
 def meaning(kind: str) -> str:
     """What incidents of a type have in common; empty for an unknown type."""
     return MEANING.get(kind, "")
+
+
+def main_channels(channels: Sequence[str], shares: Sequence[float]) -> list[str]:
+    """The channels that an incident is mostly about, in their order.
+
+    channels: the blamed ones, and shares: of the blame, the largest first.
+    """
+    pairs = zip(channels, shares, strict=True)
+    return [name for n, (name, share) in enumerate(pairs) if n == 0 or share >= MAIN_SHARE]
 
 
 def looks_like_a_sensor(kind: str, shares: Sequence[float]) -> bool:
@@ -63,7 +74,8 @@ def what_to_check(
     """Sentences on where to look first.
 
     channels: the blamed ones, the first most, and shares: of the blame. partner: the channel that
-    the first one no longer fits, or empty. known: the channels of the fleet file, by name.
+    the first one no longer fits, or empty. known: the channels of the fleet file, by name. Hints
+    are those of the main channels alone.
     """
     if not channels:
         return []
@@ -79,7 +91,8 @@ def what_to_check(
         found.append(COMPARE.format(first=first, partner=title(partner)))
     elif kind in CHECKS:
         found.append(CHECKS[kind].format(first=first))
-    hints = [(title(name), known[name].hint) for name in channels if name in known]
+    main = main_channels(channels, shares)
+    hints = [(title(name), known[name].hint) for name in main if name in known]
     return found + [f"{name}: {hint}" for name, hint in hints if hint]
 
 
@@ -97,7 +110,7 @@ def rarity(return_days: float | None) -> str:
     """A sentence on how seldom normal rows reach such a score; empty where nobody knows."""
     if return_days is None:
         return ""
-    if return_days >= LONGEST_RETURN:
+    if return_days >= AT_THE_CAP * LONGEST_RETURN:
         return (
             f"Normal rows reach such a score less than once in {LONGEST_RETURN:,.0f} vehicle-days."
         )

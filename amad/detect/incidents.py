@@ -230,33 +230,48 @@ def continue_incident(
     """``current``, with its first incident merged into the one that was going on before it.
 
     previous: the last incident of the day before; None if there was none. If the first incident of
-    ``current`` starts at most ``gap_us`` after its end, it takes over the id and the start, and the
-    peak if that is higher. Deviation, channels, partner and type are those of the worse of the two,
-    and the severity is that of such a deviation for as long as both last.
+    ``current`` starts at most ``gap_us`` after its end, both are one incident, see ``joined``; its
+    ``alarm_rows`` stay those of its own day.
     """
     if previous is None or not current or current[0].start - previous.end > gap_us:
         return list(current)
     head = current[0]
-    higher = previous if previous.peak_score > head.peak_score else head
-    worst = previous if worse(_size(previous), _size(head)) else head
-    grade = severity(worst.deviation, (head.end - previous.start) / 1e6, _size(worst)[1])
-    joined = replace(
+    whole = joined([previous, head])
+    return [replace(whole, alarm_rows=head.alarm_rows, continued=True), *current[1:]]
+
+
+def joined(parts: Sequence[Incident]) -> Incident:
+    """The parts of one incident, in time order, as one.
+
+    Id, start, context and whether it is ``continued`` are those of the first part, and the end is
+    that of the last one. Peak, threshold and rarity are those of the highest peak. Deviation,
+    channels, partner and type are those of the worst part, and the severity is that of such a
+    deviation for as long as all last.
+    """
+    first, last = parts[0], parts[-1]
+    if len(parts) == 1:
+        return first
+    worst = first
+    for part in parts[1:]:
+        worst = worst if worse(_size(worst), _size(part)) else part
+    peak = max(parts, key=lambda part: part.peak_score)
+    grade = severity(worst.deviation, (last.end - first.start) / 1e6, _size(worst)[1])
+    return replace(
         worst,
-        incident_id=previous.incident_id,
-        start=previous.start,
-        end=head.end,
-        peak=higher.peak,
-        peak_score=higher.peak_score,
-        threshold=higher.threshold,
-        return_days=higher.return_days,
-        context_channels=previous.context_channels,
-        context_values=previous.context_values,
-        alarm_rows=head.alarm_rows,
+        incident_id=first.incident_id,
+        start=first.start,
+        end=last.end,
+        peak=peak.peak,
+        peak_score=peak.peak_score,
+        threshold=peak.threshold,
+        return_days=peak.return_days,
+        context_channels=first.context_channels,
+        context_values=first.context_values,
+        alarm_rows=sum(part.alarm_rows for part in parts),
         severity=grade,
         level=level_of(grade),
-        continued=True,
+        continued=first.continued,
     )
-    return [joined, *current[1:]]
 
 
 def _size(incident: Incident) -> tuple[float, float]:

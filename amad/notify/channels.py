@@ -16,13 +16,12 @@ from amad.scores.job_log import JobLog
 class Channel:
     """A sink of notices.
 
-    single: whether a parcel has one notice; else it has all notices of a job. send: sends a parcel
-    and returns what a person should know about it, mostly nothing.
+    single: whether a parcel has one notice; else it has all notices of a job. send: sends a parcel.
     """
 
     name: str
     single: bool
-    send: Callable[[Parcel], str]
+    send: Callable[[Parcel], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,34 +41,30 @@ def channels(sinks: Sinks, stage: Stage) -> list[Channel]:
     found = []
     if (lines := sinks.file) is not None:
 
-        def to_file(parcel: Parcel) -> str:
+        def to_file(parcel: Parcel) -> None:
             path = stage.settings.home / lines.path.replace("{fleet}", fleet)
             json_lines.append(parcel, path)
-            return ""
 
         found.append(Channel(name="file", single=False, send=to_file))
     if (hook := sinks.webhook) is not None:
 
-        def to_webhook(parcel: Parcel) -> str:
+        def to_webhook(parcel: Parcel) -> None:
             url = hook.url.replace("{fleet}", fleet) if hook.url else ""
             url = url or secrets.need("webhook_url", fleet)
             webhook.post(parcel, url, secrets.need("webhook_key", fleet), seconds)
-            return ""
 
         found.append(Channel(name="webhook", single=True, send=to_webhook))
     if (digest := sinks.mail) is not None:
 
-        def to_mail(parcel: Parcel) -> str:
+        def to_mail(parcel: Parcel) -> None:
             password = secrets.need("mail_password", fleet) if digest.user else None
-            refused = mail.send(parcel, digest, password, seconds)
-            return f"the server refused {', '.join(refused)}" if refused else ""
+            mail.send(parcel, digest, password, seconds)
 
         found.append(Channel(name="mail", single=False, send=to_mail))
     if sinks.chat:
 
-        def to_chat(parcel: Parcel) -> str:
+        def to_chat(parcel: Parcel) -> None:
             chat.send(parcel, secrets.need("chat_urls", fleet))
-            return ""
 
         found.append(Channel(name="chat", single=False, send=to_chat))
     return found

@@ -29,7 +29,7 @@ from amad.notify.grouping import grouped
 from amad.notify.hushed import hushed, listed
 from amad.notify.ledger import Ledger, Parcel, after, ledger_file, read_ledger
 from amad.notify.published import Window, read_window
-from amad.notify.sinks.outcome import NotTakenError, RefusedError
+from amad.notify.sinks.outcome import NotTakenError, PartlyRefusedError, RefusedError
 from amad.notify.wording import Notice, notice_of
 from amad.scores.feedback import read_feedback
 from amad.scores.job_log import JobLog, job_logs, save
@@ -161,31 +161,39 @@ def _deliver(channel: Channel, news: News) -> str:
 
     Raises:
         NotTakenError: it is not known whether the sink has taken a parcel, which is kept.
-        RefusedError: the sink has refused parcels; the others were sent.
+        RefusedError: the sink has refused parcels, or some of those whom they are for; all others
+            were sent.
     """
     runs = news.stage.runs
     file = ledger_file(runs, channel.name)
     ledger = read_ledger(runs, channel.name)
-    sent, said, refused = 0, list[str](), list[str]()
+    sent, refused, left, tried = 0, list[str](), list[str](), set[str]()
     for fresh in (False, True):
         if fresh and (added := news.added_to(ledger, channel)) != ledger:
             ledger = added
             ledger.write_file(file)
-        for parcel in ledger.parcels:
+        for parcel in [parcel for parcel in ledger.parcels if parcel.key not in tried]:
+            tried.add(parcel.key)
             try:
-                said.append(channel.send(parcel))
-                sent += len(parcel.notices)
+                if not ledger.is_too_old(parcel):
+                    channel.send(parcel)
+                    sent += len(parcel.notices)
                 ledger = ledger.taken(parcel)
+            except PartlyRefusedError as error:
+                sent += 0 if parcel.left else len(parcel.notices)
+                left.append(str(error))
+                ledger = ledger.left_to(parcel, error.left)
             except RefusedError as error:
-                refused.append(str(error))
-                ledger = ledger.taken_back(parcel)
+                (left if parcel.left else refused).append(str(error))
+                back = ledger.left_to(parcel, parcel.left)
+                ledger = back if parcel.left else ledger.taken_back(parcel)
             ledger.write_file(file)
         if refused:  # what is new now is told by the next job, together with what was refused
             break
     done = f"{count(sent, 'notice')} sent" if sent or refused else "nothing to tell"
-    if refused:
-        raise RefusedError(f"{'; '.join(dict.fromkeys(refused))} ({done})")
-    return "; ".join([done, *filter(None, said)])
+    if refused or left:
+        raise RefusedError(f"{'; '.join(dict.fromkeys([*refused, *left]))} ({done})")
+    return done
 
 
 def _guarded(work: Callable[..., str], *arguments: object) -> Outcome:

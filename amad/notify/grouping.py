@@ -5,12 +5,12 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from amad.detect.incident_words import main_channels
 from amad.notify.changes import Change
 from amad.notify.published import Window
 
 NEAR_US = 6 * 3_600_000_000  # changes of one vehicle at most this far apart are told as one
 TOGETHER_US = 3_600_000_000  # incidents of several vehicles that begin this near begin together
-MAIN_SHARE = 0.25  # a channel counts with this share of the blame, and the first one always
 FLEET_SHARE, FLEET_LEAST = 0.5, 3  # of the vehicles that report, and how many at the least
 
 
@@ -129,10 +129,4 @@ def _near(a: Change, b: Change) -> bool:
 
 
 def _main(change: Change) -> set[str]:
-    return main_channels(change.told.channels, change.told.shares)
-
-
-def main_channels(channels: Sequence[str], shares: Sequence[float]) -> set[str]:
-    """The channels that an incident is mostly about."""
-    pairs = zip(channels, shares, strict=True)
-    return {name for n, (name, share) in enumerate(pairs) if n == 0 or share >= MAIN_SHARE}
+    return set(main_channels(change.told.channels, change.told.shares))

@@ -10,9 +10,9 @@ from fnmatch import fnmatchcase
 from amad.config.number_text import day
 from amad.config.sinks import Rule
 from amad.config.wording import count
+from amad.detect.incident_words import main_channels
 from amad.detect.incidents import Incident
 from amad.notify.changes import RANK
-from amad.notify.grouping import main_channels
 from amad.notify.published import Window
 from amad.scores.feedback import Feedback
 
@@ -39,7 +39,7 @@ def hushed(window: Window, rules: list[Rule], feedback: Feedback) -> dict[str, s
 def applies(rule: Rule, incident: Incident) -> bool:
     """Does every key of the rule hold for the incident?"""
     # A rule on channels says nothing of an incident without channels; "*" matches the empty name.
-    main = main_channels(incident.channels, incident.shares) or {""}
+    main = main_channels(incident.channels, incident.shares) or [""]
     start = day(incident.start)
     return (
         any(fnmatchcase(incident.vehicle, pattern) for pattern in rule.vehicles)

@@ -18,12 +18,14 @@ class Parcel(Entry):
     """A message that is on its way: nobody knows yet whether the other side has taken it.
 
     key: names it, also to the other side. before: what the sink was told of these incidents before;
-    None for an incident of which it was told nothing.
+    None for an incident of which it was told nothing. left: where some of those whom it is for have
+    it, the addresses of the others.
     """
 
     key: str
     notices: list[Notice]
     before: dict[str, Told | None]
+    left: list[str] = []
 
 
 class Ledger(Artifact):
@@ -50,6 +52,17 @@ class Ledger(Artifact):
     def taken(self, parcel: Parcel) -> "Ledger":
         """The ledger once the other side has taken the parcel."""
         return Ledger(told=self.told, parcels=[p for p in self.parcels if p.key != parcel.key])
+
+    def left_to(self, parcel: Parcel, left: list[str]) -> "Ledger":
+        """The ledger once all but these addresses have the parcel."""
+        rest = parcel.model_copy(update={"left": left})
+        return Ledger(
+            told=self.told, parcels=[rest if p.key == parcel.key else p for p in self.parcels]
+        )
+
+    def is_too_old(self, parcel: Parcel) -> bool:
+        """Whether a parcel that some have is of incidents of which nobody is told any more."""
+        return bool(parcel.left) and not any(name in self.told for name in parcel.before)
 
     def taken_back(self, parcel: Parcel) -> "Ledger":
         """The ledger once it is known that the parcel was not taken and never will be.

@@ -1,4 +1,4 @@
-"""Figures of the last scoring job for Prometheus: a text file, or a Pushgateway."""
+"""Figures of the last scoring job, and of drift, for Prometheus: a text file, or a Pushgateway."""
 
 from contextlib import suppress
 from datetime import datetime
@@ -9,11 +9,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from amad.config import DataError, Stage
+from amad.config import DataError, NotifyError, Stage
+from amad.config.sinks import load_sinks
 from amad.drift.findings import Drift
 from amad.notify.changes import RANK
 from amad.notify.published import Window
 from amad.notify.sinks import http
+from amad.notify.sinks.outcome import NotTakenError, RefusedError
 from amad.scores import partitions
 from amad.scores.job_log import JobLog
 from amad.telemetry.files import staged
@@ -59,8 +61,6 @@ def job_metrics(
         _of_job(gauges, jobs[-1])
     with suppress(DataError):  # a damaged file of an earlier stage is told by `amad doctor`
         _of_input(gauges, IngestResult.read(stage.folder))
-    with suppress(DataError):
-        _of_drift(gauges, Drift.read(stage.runs))
     hushed = jobs[-1].hushed if jobs else {}
     open_ = [
         item.incident.level
@@ -78,6 +78,45 @@ def job_metrics(
     return gauges.registry
 
 
+def drift_metrics(found: Drift) -> CollectorRegistry:
+    """The figures of `amad drift`."""
+    gauges = _Gauges(found.fleet)
+    gauges.set("retrain", "1: `amad drift` recommends to retrain", found.retrain)
+    gauges.set("drifted_channels", "Channels that drifted, of all classes", len(found.drifted))
+    gauges.set("model_age_days", "Days from the last train day to the newest row", found.age_days)
+    above = "Share of the scores above the usual 95 % quantile"
+    gauges.set("scores_above_usual", above, found.above_usual)
+    gauges.set("uncovered_share", "Share of rows outside what training covered", found.uncovered)
+    return gauges.registry
+
+
+def tell_drift(stage: Stage, found: Drift) -> None:
+    """Give the figures of `amad drift` to the fleet's Prometheus, where its sinks name one.
+
+    They have a textfile, and a group of the Pushgateway, of their own, since a job does not know
+    them: ``demo.prom`` and ``demo-drift.prom``.
+
+    Raises:
+        NotifyError: the file could not be written, or the Pushgateway did not take them.
+        ConfigError: the file of sinks is wrong.
+    """
+    fleet, sinks = stage.fleet.name, load_sinks(stage.fleet.name, stage.settings)
+    if sinks is None or sinks.prometheus is None:
+        return
+    figures, wanted = drift_metrics(found), sinks.prometheus
+    try:
+        if wanted.textfile is not None:
+            path = stage.settings.home / wanted.textfile.replace("{fleet}", fleet)
+            write_textfile(figures, path.with_stem(f"{path.stem}-drift"))
+        if wanted.pushgateway is not None:
+            push(figures, wanted.pushgateway, fleet, sinks.timeout_seconds, job="amad_drift")
+    except (NotTakenError, RefusedError, OSError) as error:
+        raise NotifyError(
+            f"fleet {fleet}: the drift is measured, but not told to Prometheus: {error}; the next "
+            "'amad drift' tells it"
+        ) from error
+
+
 def write_textfile(registry: CollectorRegistry, path: Path) -> str:
     """Write the figures for the textfile collector, in one piece; say what was done.
 
@@ -90,9 +129,11 @@ def write_textfile(registry: CollectorRegistry, path: Path) -> str:
     return f"written to {path}"
 
 
-def push(registry: CollectorRegistry, address: str, fleet: str, timeout: float) -> str:
-    """Replace the fleet's figures in a Pushgateway; raises as ``http.send`` does."""
-    url = f"{address.rstrip('/')}/metrics/job/amad/fleet/{fleet}"
+def push(
+    registry: CollectorRegistry, address: str, fleet: str, timeout: float, job: str = "amad"
+) -> str:
+    """Replace the fleet's figures of a job in a Pushgateway; raises as ``http.send`` does."""
+    url = f"{address.rstrip('/')}/metrics/job/{job}/fleet/{fleet}"
     headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
     http.send("PUT", url, timeout, data=generate_latest(registry), headers=headers)
     return "pushed"
@@ -122,17 +163,6 @@ def _of_input(gauges: _Gauges, ingested: IngestResult | None) -> None:
         gauges.set("newest_row_timestamp_seconds", "Time of the newest row of the lake", newest)
     share = ingested.rows_rejected / ingested.rows_in if ingested.rows_in else 0.0
     gauges.set("refused_share", "Share of the rows that ingest refused", share)
-
-
-def _of_drift(gauges: _Gauges, drift: Drift | None) -> None:
-    if drift is None:
-        return
-    gauges.set("retrain", "1: `amad drift` recommends to retrain", drift.retrain)
-    gauges.set("drifted_channels", "Channels that drifted, of all classes", len(drift.drifted))
-    gauges.set("model_age_days", "Days from the last train day to the newest row", drift.age_days)
-    above = "Share of the scores above the usual 95 % quantile"
-    gauges.set("scores_above_usual", above, drift.above_usual)
-    gauges.set("uncovered_share", "Share of rows outside what training covered", drift.uncovered)
 
 
 def _quantiles(runs: Path, window: Window) -> dict[str, float]:

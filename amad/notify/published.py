@@ -1,7 +1,7 @@
 """The incidents that are published now, of the newest dates, each joined over its dates."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from amad.detect.incidents import Incident
+from amad.detect.incidents import Incident, joined
 from amad.scores import partitions
 from amad.scores.partition_manifest import PartitionManifest
 from amad.telemetry.checksums import Checksums
@@ -85,12 +85,12 @@ def window_of(
         if item.contract == partitions.CONTRACT and partitions.is_whole(runs, item, sums)
     }
     parts: dict[str, list[tuple[date, Incident]]] = {}
-    for day, manifest in whole.items():
+    for day, manifest in sorted(whole.items()):
         for item in _incidents(runs, manifest):
             parts.setdefault(item.incident_id, []).append((day, item))
-    joined = {name: _joined(own) for name, own in parts.items()}
+    whole_of = {name: joined([part for _, part in own]) for name, own in parts.items()}
     last = {name: max(day for day, _ in own) for name, own in parts.items()}
-    open_ = _ongoing(runs, whole, joined, last)
+    open_ = _ongoing(runs, whole, whole_of, last)
     return Window(
         dates={day: frozenset(manifest.vehicles) for day, manifest in whole.items()},
         versions={day: manifest.model_version for day, manifest in whole.items()},
@@ -101,7 +101,7 @@ def window_of(
                 ongoing=name in open_,
                 model_version=whole[last[name]].model_version,
             )
-            for name, item in joined.items()
+            for name, item in whole_of.items()
         },
     )
 
@@ -110,26 +110,6 @@ def _incidents(runs: Path, manifest: PartitionManifest) -> list[Incident]:
     file = partitions.table_file(runs, "incidents", manifest.model_version, manifest.date)
     remedy = f"run 'amad score --date {manifest.date}' to write it again"
     return partitions.incidents_in(read_table(file, INCIDENTS, remedy))
-
-
-def _joined(parts: Iterable[tuple[date, Incident]]) -> Incident:
-    """The parts of an incident, one per date, as one; the worst part says type and channels."""
-    items = [item for _, item in parts]
-    worst = max(items, key=lambda item: item.severity)
-    peak = max(items, key=lambda item: item.peak_score)
-    first = min(items, key=lambda item: item.start)
-    return replace(
-        worst,
-        start=min(item.start for item in items),
-        end=max(item.end for item in items),
-        peak=peak.peak,
-        peak_score=peak.peak_score,
-        threshold=peak.threshold,
-        return_days=peak.return_days,
-        context_channels=first.context_channels,
-        context_values=first.context_values,
-        alarm_rows=sum(item.alarm_rows for item in items),
-    )
 
 
 def _ongoing(

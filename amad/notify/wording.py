@@ -172,7 +172,7 @@ def _sentences(group: Group, main: list[Change], worst: Change, fleet: Fleet) ->
         found += [sentence] if (sentence := rarity(told.return_days)) else []
         found.append(f"Sensors: {_sensors(group, main, told, fleet)}.")
         found += _what_is_wrong(main, told, fleet)
-        found += context_words(told.context, {c.name: c for c in fleet.channels})
+        found += context_words(told.context, fleet.channel_by_name)
         types = dict.fromkeys(change.told.type for change in [worst, *main])
         found.append(f"Type: {'; '.join(f'{kind}{_meaning(kind)}' for kind in types)}.")
         found += _checks(told, fleet)
@@ -252,14 +252,12 @@ def _meaning(kind: str) -> str:
 
 
 def _checks(told: Told, fleet: Fleet) -> list[str]:
-    return what_to_check(
-        told.type, told.channels, told.shares, told.partner, {c.name: c for c in fleet.channels}
-    )
+    return what_to_check(told.type, told.channels, told.shares, told.partner, fleet.channel_by_name)
 
 
 def _title(name: str, fleet: Fleet) -> str:
     """The channel's name for people, with its own name where that differs."""
-    title = next((c.title for c in fleet.channels if c.name == name), name)
+    title = fleet.title_of(name)
     return title if title in (name, name.removeprefix("Vehicle.")) else f"{title} ({name})"
 
 

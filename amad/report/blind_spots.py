@@ -84,7 +84,6 @@ def _without_types(metrics: EvaluationMetrics | None) -> str:
 
 def _left_out(manifests: list[PartitionManifest], fleet: Fleet) -> list[str]:
     """What had no score in this run, and which channels had no value."""
-    titles = {channel.name: channel.title for channel in fleet.channels}
     statuses: Counter[str] = Counter()
     channels: dict[str, set[str]] = {}
     for manifest in manifests:
@@ -104,7 +103,7 @@ def _left_out(manifests: list[PartitionManifest], fleet: Fleet) -> list[str]:
                      f"{', '.join(parts)}.")  # fmt: skip
     for name, vehicles in sorted(channels.items()):
         found.append(
-            f"{titles.get(name, name)} had no value on at least one date on "
+            f"{fleet.title_of(name)} had no value on at least one date on "
             f"{some(sorted(vehicles))}: nothing that shows in it alone is seen there."
         )
     return found

@@ -63,10 +63,9 @@ class Plot:
 
 def blame(incident: Incident, fleet: Fleet) -> list[Blame]:
     """The channels to blame with their contributions, the largest first."""
-    titles = {c.name: c.title for c in fleet.channels}
     return [
         Blame(
-            title=titles.get(name, name),
+            title=fleet.title_of(name),
             share=text.share(contribution),
             width=round(100 * contribution, 1),
             main=contribution >= MAIN * incident.shares[0],
@@ -79,8 +78,7 @@ def broken_relation(incident: Incident | Told, fleet: Fleet) -> str:
     """``Speed no longer fits Engine speed``; empty where no relation broke."""
     if not incident.partner or not incident.channels:
         return ""
-    titles = {c.name: c.title for c in fleet.channels}
-    one, other = (titles.get(name, name) for name in (incident.channels[0], incident.partner))
+    one, other = (fleet.title_of(name) for name in (incident.channels[0], incident.partner))
     return f"{one} no longer fits {other}"
 
 
@@ -126,7 +124,7 @@ def frame_of(incident: Incident, fleet: Fleet) -> Frame:
 
 
 def _to_draw(incident: Incident, fleet: Fleet) -> list[tuple[Channel, float]]:
-    known = {c.name: c for c in fleet.channels}
+    known = fleet.channel_by_name
     found: list[tuple[Channel, float]] = []
     carried = 0.0
     for name, contribution in zip(incident.channels, incident.shares, strict=True):

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from amad.config import Channel, DataError, Stage
+from amad.config import DataError, Fleet, Stage
 from amad.config import number_text as text
 from amad.config.console import say, track
 from amad.detect.incident_words import context_words, meaning, rarity, what_to_check
@@ -229,7 +229,6 @@ def _page(
             neighbours=neighbours,
             since=since,
             trend=trend(since.window, since.day) if since else None,
-            titles={channel.name: channel.title for channel in fleet.channels},
             window_days=DAYS,
             incidents=incidents,
             entries=entries,
@@ -289,7 +288,6 @@ def _entries(
     listed = incidents[:LISTED]
     plotted = sorted(listed, key=lambda incident: incident.incident_id not in first)[:PLOTTED]
     shown = {incident.incident_id for incident in plotted}
-    known = {channel.name: channel for channel in fleet.channels}
     entries = []
     for n, incident in enumerate(listed):
         others = [i for i in incidents if i.vehicle == incident.vehicle]
@@ -301,7 +299,7 @@ def _entries(
                 broken=broken_relation(incident, fleet),
                 meaning=meaning(incident.type),
                 rarity=rarity(incident.return_days),
-                checks=_checks(incident, known),
+                checks=_checks(incident, fleet),
                 plot=plot(incident, others, fleet, run, sources.lake, scaler)
                 if incident.incident_id in shown
                 else None,
@@ -310,8 +308,9 @@ def _entries(
     return entries
 
 
-def _checks(incident: Incident, known: dict[str, Channel]) -> list[str]:
+def _checks(incident: Incident, fleet: Fleet) -> list[str]:
     """Sentences on what went on when an incident began, and on where to look first."""
+    known = fleet.channel_by_name
     context = dict(zip(incident.context_channels, incident.context_values, strict=True))
     return [
         *context_words(context, known),

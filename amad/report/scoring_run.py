@@ -139,7 +139,7 @@ class ScoringRun:
         for table in self.tables("incidents", INCIDENTS):
             for item in partitions.incidents_in(table):
                 by_date.setdefault(item.incident_id, []).append(item)
-        found = [_joined(sorted(own, key=lambda i: i.start)) for own in by_date.values()]
+        found = [Incident(**asdict(incidents.joined(own))) for own in by_date.values()]
         return sorted(found, key=lambda i: (-i.severity, i.start, i.vehicle, i.incident_id))
 
     def coverage(self, stretch_us: int) -> dict[str, Coverage]:
@@ -225,24 +225,3 @@ def _read(file: Path, schema: pa.Schema, day: date, **options) -> pa.Table:
     except (OSError, pa.ArrowException) as error:
         raise damaged(file, remedy, str(error)) from None
     return check(table, pa.schema([schema.field(n) for n in options["columns"]]), str(file))
-
-
-def _joined(by_date: list[incidents.Incident]) -> Incident:
-    """The parts of an incident, one per date in time order, as one incident."""
-    worst = max(by_date, key=lambda item: item.severity)
-    peak = max(by_date, key=lambda item: item.peak_score)
-    return Incident(
-        **asdict(worst)
-        | {
-            "start": min(item.start for item in by_date),
-            "end": max(item.end for item in by_date),
-            "peak": peak.peak,
-            "peak_score": peak.peak_score,
-            "threshold": peak.threshold,
-            "return_days": peak.return_days,
-            "context_channels": by_date[0].context_channels,
-            "context_values": by_date[0].context_values,
-            "alarm_rows": sum(item.alarm_rows for item in by_date),
-            "continued": by_date[0].continued,
-        }
-    )

@@ -10,8 +10,9 @@ from datetime import date
 from pathlib import Path
 
 from amad.config import Fleet
+from amad.detect.incident_words import main_channels
 from amad.notify.changes import Change, Told, brought_up_to_date, find_changes
-from amad.notify.grouping import grouped, main_channels
+from amad.notify.grouping import grouped
 from amad.notify.published import Window, window_of
 from amad.notify.wording import notice_of
 from amad.report.incident_plot import broken_relation
@@ -171,7 +172,6 @@ def _worst_first(changes: Iterable[Change]) -> list[Change]:
 
 def _line(change: Change, fleet: Fleet) -> Line:
     told, note = change.told, ""
-    titles = {channel.name: channel.title for channel in fleet.channels}
     main = main_channels(told.channels, told.shares)
     if change.state == "new" and told.state == "over":
         note = "already over"
@@ -181,7 +181,7 @@ def _line(change: Change, fleet: Fleet) -> Line:
     return Line(
         incident_id=change.incident_id,
         told=told,
-        sensors=[titles.get(name, name) for name in told.channels if name in main],
+        sensors=[fleet.title_of(name) for name in main],
         broken=broken_relation(told, fleet),
         note=note,
     )

@@ -1,7 +1,7 @@
 """What people say about incidents: ``runs/<fleet>/feedback.json``, the newest verdict of each."""
 
 import getpass
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -11,8 +11,9 @@ from filelock import FileLock
 from pydantic import AwareDatetime, PlainSerializer
 
 from amad.config import ConfigError
-from amad.detect.incidents import Incident
+from amad.detect.incidents import Incident, joined
 from amad.scores import partitions
+from amad.scores.partition_manifest import PartitionManifest
 from amad.telemetry.artifact import Artifact, Entry
 from amad.telemetry.files import read_table
 from amad.telemetry.schemas import INCIDENTS
@@ -74,7 +75,7 @@ def judge(runs: Path, incident_id: str, verdict: Verdict, note: str = "") -> Jud
         ConfigError: there is no such incident.
         DataError: the file of judgements, or the table of the incident's date, is damaged.
     """
-    found = _incident(runs, incident_id)
+    found = find_incident(runs, incident_id)
     made = Judgement(
         verdict=verdict,
         note=note,
@@ -92,23 +93,46 @@ def judge(runs: Path, incident_id: str, verdict: Verdict, note: str = "") -> Jud
     return made
 
 
-def _incident(runs: Path, incident_id: str) -> Incident:
-    """The incident of that id, of the version that counts on its date or, failing that, any."""
+def find_incident(runs: Path, incident_id: str) -> Incident:
+    """The incident of that id, joined over its dates.
+
+    Of each date, the newest version that has a part of it counts.
+
+    Raises:
+        ConfigError: there is no such incident.
+        DataError: the table of one of its dates is damaged.
+    """
     try:
-        day = date.fromisoformat(incident_id[:8])
+        first = date.fromisoformat(incident_id[:8])
     except ValueError:
-        day = None
-    versions = partitions.manifests(runs).get(day, {}) if day is not None else {}
+        first = date.max
+    parts = list[Incident]()
+    found = partitions.manifests(runs)
+    for day in sorted(day for day in found if day >= first):
+        part = _part(runs, incident_id, found[day])
+        if part is None:  # an incident has a part on each of its dates
+            break
+        parts.append(part)
+    if not parts:
+        raise ConfigError(
+            f"there is no incident {incident_id!r}; its id stands in the message about it, in the "
+            f"report, and in the tables below {runs / 'incidents'}"
+        )
+    return joined(parts)
+
+
+def _part(
+    runs: Path, incident_id: str, versions: Mapping[str, PartitionManifest]
+) -> Incident | None:
+    """The part of an incident on one date, whose manifests are ``versions``."""
     for version in sorted(versions, key=int, reverse=True):
-        file = partitions.table_file(runs, "incidents", version, versions[version].date)
+        day = versions[version].date
+        file = partitions.table_file(runs, "incidents", version, day)
         remedy = f"run 'amad score --date {day}' to write it again"
         for item in partitions.incidents_in(read_table(file, INCIDENTS, remedy)):
             if item.incident_id == incident_id:
                 return item
-    raise ConfigError(
-        f"there is no incident {incident_id!r}; its id stands in the message about it, in the "
-        f"report, and in the tables below {runs / 'incidents'}"
-    )
+    return None
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import smtplib
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -11,32 +11,39 @@ from html import escape
 
 from amad.config.sinks import Mail
 from amad.notify.ledger import Parcel
-from amad.notify.sinks.outcome import NotTakenError, RefusedError
+from amad.notify.sinks.outcome import NotTakenError, PartlyRefusedError, RefusedError
 from amad.notify.wording import MOST, Notice, left_out, plain_text, subject
 
 # Later the same mail may be taken: a mailbox is full, the server asks for patience.
 FOR_NOW = range(400, 500)
 
 
-def send(parcel: Parcel, mail: Mail, password: str | None, timeout: float) -> list[str]:
-    """Send the parcel as one mail; return the addresses that the server refused.
+def send(parcel: Parcel, mail: Mail, password: str | None, timeout: float) -> None:
+    """Send the parcel as one mail to those of ``mail.to`` who have not got it yet.
 
     The mail's ``Message-ID`` is made of the parcel's key, so a mail that is sent twice because its
     answer was lost has the same one, by which mail programs show it once.
 
     Raises:
+        PartlyRefusedError: the server took it for some addresses alone, now or earlier.
         RefusedError: the server answered that it does not take this mail.
         NotTakenError: no answer, or one that says that it may be taken later.
     """
-    message = compose(parcel, mail)
+    message, to = compose(parcel, mail), receivers(parcel, mail)
+    if not to:  # who was refused is no longer among those who get mail
+        return
     try:
         with _connected(mail, timeout) as server:
             if mail.security == "starttls":
                 server.starttls(context=ssl.create_default_context())
             if mail.user is not None:
                 server.login(mail.user, password or "")
-            return sorted(server.send_message(message))
+            refused = server.send_message(message, to_addrs=to)
+        if refused:
+            raise _refused(mail, refused)
     except smtplib.SMTPRecipientsRefused as error:
+        if parcel.left:
+            raise _refused(mail, error.recipients) from None
         codes = [code for code, _ in error.recipients.values()]
         kind = NotTakenError if any(code in FOR_NOW for code in codes) else RefusedError
         raise kind(f"{mail.host} refused every address ({codes[0]})") from None
@@ -61,13 +68,24 @@ def send(parcel: Parcel, mail: Mail, password: str | None, timeout: float) -> li
         ) from None
 
 
+def receivers(parcel: Parcel, mail: Mail) -> list[str]:
+    """The addresses that have not got the parcel yet."""
+    return [to for to in mail.to if not parcel.left or to in parcel.left]
+
+
+def _refused(mail: Mail, answers: Mapping[str, tuple[int, bytes]]) -> PartlyRefusedError:
+    left = sorted(answers)
+    code, _ = answers[left[0]]
+    return PartlyRefusedError(f"{mail.host} refused {', '.join(left)} ({code})", left)
+
+
 def compose(parcel: Parcel, mail: Mail) -> EmailMessage:
     """The mail of a parcel."""
     notices = parcel.notices
     message = EmailMessage()
     message["Subject"] = subject(notices, notices[0].fleet)
     message["From"] = mail.sender
-    message["To"] = ", ".join(mail.to)
+    message["To"] = ", ".join(receivers(parcel, mail))
     message["Date"] = format_datetime(datetime.now(UTC))
     message["Message-ID"] = f"<{parcel.key}@{mail.sender.partition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"

@@ -1,4 +1,4 @@
-"""How a sending ends when the other side does not take it. No message here holds an address."""
+"""How a sending ends when the other side does not take it. No message here holds a secret."""
 
 
 class NotTakenError(Exception):
@@ -7,3 +7,14 @@ class NotTakenError(Exception):
 
 class RefusedError(Exception):
     """The other side has said that it does not take this message."""
+
+
+class PartlyRefusedError(Exception):
+    """Some of those whom the message is for have it, and others do not.
+
+    left: the addresses that were refused.
+    """
+
+    def __init__(self, message: str, left: list[str]) -> None:
+        super().__init__(message)
+        self.left = left
