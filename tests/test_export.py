@@ -7,17 +7,20 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from notify_kit import DAY, HOUR, Yard, an_incident
-from sqlalchemy import create_engine, insert, select, update
+from notify_kit import COOLANT, DAY, HOUR, Yard, an_incident
+from sqlalchemy import create_engine, insert, select, text, update
 
 from amad.cli.__main__ import run
 from amad.config import ConfigError, DataError, ServiceError
 from amad.export.database import DRIVERS, address_of
 from amad.export.export import export
-from amad.export.tables import ABOUT, DATES, FORMAT, INCIDENTS, VEHICLE_DAYS
+from amad.export.tables import ABOUT, ADDED, DATES, FORMAT, INCIDENTS, VEHICLE_DAYS
 
 ALL = (DATES, VEHICLE_DAYS, INCIDENTS)
-PUMP = an_incident("van-1", 0, 7.0)
+PUMP = an_incident(
+    "van-1", 0, 7.0, return_days=41.0, context_channels=(COOLANT,), context_values=(88.5,),
+    past_gaps=(-3.5, None), class_gaps=(-2.0, None), class_sizes=(-4.0, None), peers=(3, 0),
+)  # fmt: skip
 TYRE = an_incident("van-2", 1, 9.0, severity=80.0)
 
 
@@ -79,6 +82,9 @@ def test_what_is_published_is_in_the_tables_and_a_second_export_writes_nothing(
     started = pump["start_at"].replace(tzinfo=pump["start_at"].tzinfo or UTC)
     assert started == datetime(2026, 1, 10, 7, tzinfo=UTC)
     assert pump["channels"] == list(PUMP.channels) and pump["shares"] == list(PUMP.shares)
+    assert (pump["return_days"], pump["context"]) == (41.0, {COOLANT: 88.5})
+    assert (pump["past_gaps"], pump["class_gaps"]) == ([-3.5, None], [-2.0, None])
+    assert (pump["class_sizes"], pump["peers"]) == ([-4.0, None], [3, 0])
     assert (tyre["level"], tyre["withdrawn"], tyre["last_date"]) == (
         "critical", False, DAY + timedelta(days=1),
     )  # fmt: skip
@@ -95,6 +101,19 @@ def test_what_is_published_is_in_the_tables_and_a_second_export_writes_nothing(
     assert (again.dates, again.new, again.changed, again.withdrawn) == ([], 0, 0, 0)
     assert str(again).endswith("is up to date")
     assert content(address) == first
+
+
+def test_tables_of_an_earlier_format_get_the_columns_that_they_lack(yard: Yard, address: str):
+    two_nights(yard)
+    export(yard.stage, address_of(address))
+    wanted = content(address)
+    for name in ADDED[2]:
+        change(address, text(f"ALTER TABLE amad_incidents DROP COLUMN {name}"))
+    change(address, update(ABOUT).values(format=1))
+    done = export(yard.stage, address_of(address))
+    assert (done.dates, done.new, done.changed) == ([], 0, 2)
+    assert content(address) == wanted
+    assert str(export(yard.stage, address_of(address))).endswith("is up to date")
 
 
 def test_a_date_that_is_scored_again_is_replaced_and_lost_incidents_are_withdrawn(

@@ -5,9 +5,11 @@ Notices and the report say the same. Every sentence follows from the type, the c
 """
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from amad.config.fleet import Channel
 from amad.config.number_text import number
+from amad.config.wording import count
 from amad.detect.alarms import LONGEST_RETURN
 
 MEANING = {
@@ -27,6 +29,7 @@ SENSOR_TYPES = frozenset({"stuck", "noise_burst", "spike", "delay"})
 MAIN_SHARE = 0.25  # a channel counts with this share of the blame, and the first one always
 AT_THE_CAP = 0.99  # of the longest return that is told: where a rounded figure would be the cap
 ALONE = 0.5  # share of the blame: a fault of a sensor shows in its own channel
+LIKE_ITS_CLASS = 2.0  # spreads of the peers; nearer, it stands where its class does
 CHECKS = {
     "first_move": "Find out whether {first} is in use since then, or software changed.",
     "unseen_code": "Look up the new code of {first}, and whether software changed.",
@@ -39,6 +42,20 @@ CHECKS = {
     "relation": "Compare {first} with the other sensors at the same time.",
 }
 COMPARE = "Compare {first} with {partner}: one of them is wrong, or what connects them changed."
+
+
+class Gap(NamedTuple):
+    """Where one channel of an incident stands, in its unit; see ``amad.detect.peers``.
+
+    past: above the vehicle's mean in training. class_: above the level of its class's other
+    vehicles that day; size: the same in spreads of these; peers: how many they are. None where
+    there is nothing to compare with.
+    """
+
+    past: float | None = None
+    class_: float | None = None
+    size: float | None = None
+    peers: int = 0
 
 
 def meaning(kind: str) -> str:
@@ -104,6 +121,44 @@ def context_words(context: Mapping[str, float], known: Mapping[str, Channel]) ->
         if name in known
     ]
     return [f"When it began: {', '.join(parts)}."] if parts else []
+
+
+def gap_words(
+    channels: Sequence[str],
+    shares: Sequence[float],
+    gaps: Sequence[Gap],
+    known: Mapping[str, Channel],
+) -> list[str]:
+    """A sentence per main channel on where it stands; none for a channel without a level.
+
+    ``Tyre pressure is 31 kPa below its own past, 28 kPa below its class that day (11 vehicles).``
+
+    gaps: of each channel, or empty where nothing was compared.
+    """
+    found = []
+    main = main_channels(channels, shares)
+    for name, (past, away, size, peers) in zip(main, gaps, strict=False):
+        channel = known.get(name)
+        if channel is None or (past is None and away is None and not peers):
+            continue
+        parts = [] if past is None else [f"{_away(past, channel)} its own past"]
+        if away is not None and size is not None:
+            like = abs(size) < LIKE_ITS_CLASS
+            where = "like" if like else _away(away, channel)
+            joint = "and " if like and parts else ""
+            parts.append(f"{joint}{where} its class that day ({count(peers, 'vehicle')})")
+        told = f"{channel.title} is {', '.join(parts)}" if parts else channel.title
+        if away is None:
+            told += f"{' and' if parts else ''} has no peers to compare with that day"
+        found.append(f"{told}{'' if past is not None else '; the vehicle has no past of its own'}.")
+    return found
+
+
+def _away(gap: float, channel: Channel) -> str:
+    """``31 kPa below``."""
+    if gap == 0:
+        return "level with"
+    return f"{number(abs(gap))} {channel.unit}".strip() + (" below" if gap < 0 else " above")
 
 
 def rarity(return_days: float | None) -> str:

@@ -19,6 +19,7 @@ from amad.detect.alarms import merge_alarms
 from amad.detect.blame import blame_shares, blamed
 from amad.detect.detector import Detector
 from amad.detect.deviations import Deviations
+from amad.detect.incident_words import Gap
 from amad.detect.root_cause import partner_of
 from amad.detect.scorer import Scored, Scorer
 from amad.detect.severity import FIRST_MOVE, effective_number, level_of, severity, worse
@@ -26,7 +27,9 @@ from amad.detect.shapes import Shape, guess_type
 from amad.windows.scaler import is_unseen
 from amad.windows.series import Series
 
-LISTS = ("channels", "shares", "context_channels", "context_values")  # columns with lists
+# columns with the fields of each channel's Gap
+GAPS = ("past_gaps", "class_gaps", "class_sizes", "peers")
+LISTS = ("channels", "shares", "context_channels", "context_values", *GAPS)  # columns with lists
 CONTEXT_ROWS = 60  # periods from the start whose middle value is the context
 SHARE_DIGITS = 6  # rows read as history change the last digits of a running sum
 RELATION = "relation"  # the member whose errors have the shape of a fault
@@ -44,6 +47,11 @@ class Incident:
     largest, in tolerances. partner: the channel that the first channel no longer fits, or empty,
     see ``amad.detect.root_cause``. context_channels, context_values: channels that the fleet file
     marks as ``context``, and their values when it began. continued: it began on an earlier day.
+
+    past_gaps: how far each channel's level was above the vehicle's mean in training, in its unit.
+    class_gaps: above the level of the class's other vehicles on its last date; class_sizes: the
+    same in spreads of these; peers: how many they are. See ``amad.detect.peers``; None where there
+    is nothing to compare with, and all empty where nothing was compared.
     """
 
     incident_id: str
@@ -65,6 +73,10 @@ class Incident:
     return_days: float | None = None
     context_channels: tuple[str, ...] = ()
     context_values: tuple[float, ...] = ()
+    past_gaps: tuple[float | None, ...] = ()
+    class_gaps: tuple[float | None, ...] = ()
+    class_sizes: tuple[float | None, ...] = ()
+    peers: tuple[int, ...] = ()
     continued: bool = False
 
     @classmethod
@@ -72,6 +84,11 @@ class Incident:
         """The incident in a row of a table or a JSON object, whose other keys are ignored."""
         known = {field.name: row[field.name] for field in fields(cls) if field.name in row}
         return cls(**known | {name: tuple(row[name]) for name in LISTS})
+
+
+def gaps_of(item: Any) -> list[Gap]:
+    """The gaps of each channel of an incident, or of what was told of one."""
+    return [Gap(*own) for own in zip(*(getattr(item, name) for name in GAPS), strict=True)]
 
 
 def incidents_of(
@@ -246,7 +263,7 @@ def joined(parts: Sequence[Incident]) -> Incident:
     Id, start, context and whether it is ``continued`` are those of the first part, and the end is
     that of the last one. Peak, threshold and rarity are those of the highest peak. Deviation,
     channels, partner and type are those of the worst part, and the severity is that of such a
-    deviation for as long as all last.
+    deviation for as long as all last, and no less than that of any part.
     """
     first, last = parts[0], parts[-1]
     if len(parts) == 1:
@@ -255,7 +272,8 @@ def joined(parts: Sequence[Incident]) -> Incident:
     for part in parts[1:]:
         worst = worst if worse(_size(worst), _size(part)) else part
     peak = max(parts, key=lambda part: part.peak_score)
-    grade = severity(worst.deviation, (last.end - first.start) / 1e6, _size(worst)[1])
+    whole = severity(worst.deviation, (last.end - first.start) / 1e6, _size(worst)[1])
+    grade = max(whole, *(part.severity for part in parts))
     return replace(
         worst,
         incident_id=first.incident_id,

@@ -9,12 +9,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import URL, Connection, create_engine, func, insert, inspect, select, text
+from sqlalchemy import URL, Connection, create_engine, func, insert, inspect, select, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.schema import CreateColumn
 
 from amad.config import ConfigError, DataError, ServiceError
-from amad.export.tables import ABOUT, FORMAT, METADATA
+from amad.export.tables import ABOUT, ADDED, FORMAT, INCIDENTS, METADATA
 
 PASSWORD = "AMAD_EXPORT_PASSWORD"
 DRIVERS = {"postgresql": "postgresql+psycopg", "sqlite": "sqlite"}
@@ -57,7 +58,7 @@ def address_of(to: str) -> URL:
 def opened(url: URL) -> Iterator[Connection]:
     """One transaction: all that the body writes is seen at once, or nothing of it.
 
-    The tables are made where there are none.
+    The tables are made where there are none, and those of an earlier format get what they lack.
 
     Raises:
         ServiceError: the database does not answer, or gives no right.
@@ -92,6 +93,12 @@ def _prepare(connection: Connection, url: URL) -> None:
         connection.execute(insert(ABOUT).values(format=FORMAT))
         return
     known = connection.execute(select(ABOUT.c.format)).scalar()
+    for step in range((known or 0) + 1, FORMAT + 1) if known in range(1, FORMAT) else ():
+        for name in ADDED[step]:
+            column = CreateColumn(INCIDENTS.c[name]).compile(dialect=connection.dialect)
+            connection.execute(text(f"ALTER TABLE {INCIDENTS.name} ADD COLUMN {column}"))
+        connection.execute(update(ABOUT).values(format=step))
+        known = step
     if known != FORMAT:
         raise DataError(
             f"the tables amad_* of {public(url)} have the format {known}, and this version of amad "

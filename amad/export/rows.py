@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from amad.config.digest import json_digest
+from amad.detect.incidents import GAPS
 from amad.notify.published import Published, Window
 from amad.scores import partitions
 from amad.scores.partition_manifest import PartitionManifest
@@ -93,15 +94,16 @@ def incident_row(fleet: str, published: Published) -> Row:
     item = published.incident
     copied = (
         "incident_id", "vehicle", "vehicle_class", "peak_score", "threshold", "severity", "level",
-        "type", "alarm_rows", "deviation", "partner",
+        "type", "alarm_rows", "deviation", "partner", "return_days",
     )  # fmt: skip
+    listed = ("channels", "shares", *GAPS)
     return {name: getattr(item, name) for name in copied} | {
+        **{name: list(getattr(item, name)) for name in listed},
+        "context": dict(zip(item.context_channels, item.context_values, strict=True)),
         "fleet": fleet,
         "start_at": _moment(item.start),
         "end_at": _moment(item.end),
         "peak_at": _moment(item.peak),
-        "channels": list(item.channels),
-        "shares": list(item.shares),
         "last_date": published.last,
         "ongoing": published.ongoing,
         "withdrawn": False,

@@ -18,7 +18,7 @@ from sqlalchemy import (
     Table,
 )
 
-FORMAT = 1
+FORMAT = 2
 METADATA = MetaData()
 TIME = DateTime(timezone=True)
 
@@ -79,4 +79,12 @@ INCIDENTS = Table(
     Column("ongoing", Boolean, nullable=False),
     Column("withdrawn", Boolean, nullable=False),
     Column("model_version", Integer, nullable=False),
+    Column("return_days", Double),
+    Column("context", JSON),
+    Column("past_gaps", JSON),
+    Column("class_gaps", JSON),
+    Column("class_sizes", JSON),
+    Column("peers", JSON),
 )
+# By format, the columns of incidents that it added; null in rows that are not exported again.
+ADDED = {2: ("return_days", "context", "past_gaps", "class_gaps", "class_sizes", "peers")}

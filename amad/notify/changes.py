@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-from amad.detect.incidents import Incident
+from amad.detect.incidents import GAPS, Incident
 from amad.detect.severity import LEVELS
 from amad.notify.published import Published, Window
 from amad.telemetry.artifact import Entry
@@ -42,6 +42,10 @@ class Told(Entry):
     partner: str = ""
     return_days: float | None = None
     context: dict[str, float] = {}
+    past_gaps: list[float | None] = []
+    class_gaps: list[float | None] = []
+    class_sizes: list[float | None] = []
+    peers: list[int] = []
     model_version: str
 
 
@@ -155,6 +159,7 @@ def _told(now: Published, before: Told | None) -> Told:
         return_days=item.return_days,
         context=dict(zip(item.context_channels, item.context_values, strict=True)),
         model_version=now.model_version,
+        **{name: list(getattr(item, name)) for name in GAPS},
     )
 
 

@@ -10,11 +10,13 @@ from amad.config.number_text import machine_time, moment, number, share, span
 from amad.config.wording import count, some
 from amad.detect.incident_words import (
     context_words,
+    gap_words,
     looks_like_a_sensor,
     meaning,
     rarity,
     what_to_check,
 )
+from amad.detect.incidents import GAPS, gaps_of
 from amad.detect.severity import LEVELS
 from amad.notify.changes import RANK, Change, State, Told
 from amad.notify.grouping import Group
@@ -30,8 +32,9 @@ class NoticeIncident(Entry):
     ongoing: no row yet shows its end. deviation: of the first channel, in tolerances. partner: the
     channel that it no longer fits, or empty. return_days: vehicle-days between two such peaks of
     normal rows, None where nobody knows. context: value of each channel of ``context`` when it
-    began. suspect: what the fault looks like. check: where to look
-    first. replaces: the withdrawn incident that it stands for.
+    began. past_gaps, class_gaps, class_sizes, peers: of each channel, as of ``Incident``. suspect:
+    what the fault looks like. check: where to look first. replaces: the withdrawn incident that it
+    stands for.
     """
 
     key: str
@@ -51,6 +54,10 @@ class NoticeIncident(Entry):
     partner: str
     return_days: float | None = None
     context: dict[str, float] = {}
+    past_gaps: list[float | None] = []
+    class_gaps: list[float | None] = []
+    class_sizes: list[float | None] = []
+    peers: list[int] = []
     suspect: Literal["sensor", "vehicle"] = "vehicle"
     check: list[str] = []
     model_version: str
@@ -171,7 +178,9 @@ def _sentences(group: Group, main: list[Change], worst: Change, fleet: Fleet) ->
         found.append(_severity(main, worst))
         found += [sentence] if (sentence := rarity(told.return_days)) else []
         found.append(f"Sensors: {_sensors(group, main, told, fleet)}.")
-        found += _what_is_wrong(main, told, fleet)
+        of = f"{told.vehicle}: " if len(main) > 1 else ""
+        found += _what_is_wrong(of, told, fleet)
+        found += [f"{of}{sentence}" for sentence in _gaps(told, fleet)]
         found += context_words(told.context, fleet.channel_by_name)
         types = dict.fromkeys(change.told.type for change in [worst, *main])
         found.append(f"Type: {'; '.join(f'{kind}{_meaning(kind)}' for kind in types)}.")
@@ -228,7 +237,7 @@ def _sensors(group: Group, main: list[Change], told: Told, fleet: Fleet) -> str:
     )
 
 
-def _what_is_wrong(main: list[Change], told: Told, fleet: Fleet) -> list[str]:
+def _what_is_wrong(of: str, told: Told, fleet: Fleet) -> list[str]:
     """How far the first channel strayed, and which one it no longer fits, where that is known.
 
     A channel that never moved in training has no usual error to compare with.
@@ -236,7 +245,6 @@ def _what_is_wrong(main: list[Change], told: Told, fleet: Fleet) -> list[str]:
     if not told.channels:
         return []
     first, found = _title(told.channels[0], fleet), []
-    of = f"{told.vehicle}: " if len(main) > 1 else ""
     if told.deviation > 0 and told.type != "first_move":
         found.append(
             f"{of}{first} strayed by up to {number(told.deviation)} times its usual prediction "
@@ -249,6 +257,10 @@ def _what_is_wrong(main: list[Change], told: Told, fleet: Fleet) -> list[str]:
 
 def _meaning(kind: str) -> str:
     return f", {words}" if (words := meaning(kind)) else ""
+
+
+def _gaps(told: Told, fleet: Fleet) -> list[str]:
+    return gap_words(told.channels, told.shares, gaps_of(told), fleet.channel_by_name)
 
 
 def _checks(told: Told, fleet: Fleet) -> list[str]:
@@ -281,6 +293,7 @@ def _for_programs(change: Change, fleet: Fleet) -> NoticeIncident:
         partner=told.partner,
         return_days=told.return_days,
         context=told.context,
+        **{name: getattr(told, name) for name in GAPS},
         suspect="sensor" if looks_like_a_sensor(told.type, told.shares) else "vehicle",
         check=_checks(told, fleet),
         model_version=told.model_version,

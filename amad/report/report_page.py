@@ -19,7 +19,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from amad.config import DataError, Fleet, Stage
 from amad.config import number_text as text
 from amad.config.console import say, track
-from amad.detect.incident_words import context_words, meaning, rarity, what_to_check
+from amad.detect.incident_words import context_words, gap_words, meaning, rarity, what_to_check
+from amad.detect.incidents import gaps_of
 from amad.drift.findings import Drift
 from amad.notify.published import DAYS, Window
 from amad.report import archive
@@ -48,8 +49,8 @@ class Entry:
     """An incident as the page shows it; ``plot`` is None where PLOTTED others have one.
 
     broken: the relation that broke, in words, or empty. meaning: of its type. rarity: how seldom
-    normal rows reach its score, as a sentence, or empty. checks: what went on when it began, and
-    where to look first.
+    normal rows reach its score, as a sentence, or empty. checks: where the channels stand, what
+    went on when it began, and where to look first.
     """
 
     incident: Incident
@@ -309,10 +310,11 @@ def _entries(
 
 
 def _checks(incident: Incident, fleet: Fleet) -> list[str]:
-    """Sentences on what went on when an incident began, and on where to look first."""
+    """Where the channels stand, what went on when it began, and where to look first."""
     known = fleet.channel_by_name
     context = dict(zip(incident.context_channels, incident.context_values, strict=True))
     return [
+        *gap_words(incident.channels, incident.shares, gaps_of(incident), known),
         *context_words(context, known),
         *what_to_check(incident.type, incident.channels, incident.shares, incident.partner, known),
     ]

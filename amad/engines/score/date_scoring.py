@@ -18,6 +18,7 @@ from amad.config.console import track
 from amad.config.wording import count
 from amad.detect.detector import Detector
 from amad.detect.incidents import Incident, continue_incident
+from amad.detect.peers import with_peers
 from amad.engines.score.lake_snapshot import Snapshot, digest_of
 from amad.engines.score.scoring_engines import Result, in_process, over_ray
 from amad.engines.score.scoring_plan import Plan
@@ -119,6 +120,11 @@ class _Date:
         if vehicle in manifest.unmeasured:
             self.unmeasured[vehicle] = manifest.unmeasured[vehicle]
 
+    @property
+    def judged(self) -> list[str]:
+        """The vehicles that are not quarantined."""
+        return [name for name, item in self.vehicles.items() if not item.quarantined]
+
     def summed(self, name: str) -> dict[str, int]:
         """``made_null`` or ``unseen`` of the whole date."""
         total: Counter[str] = Counter()
@@ -169,6 +175,8 @@ def score_days(
     if not days:
         return
     detector, gap_us = model.detector, model.detector.midnight_gap_us
+    scaler = detector.scaler
+    assert scaler is not None, "a saved detector has its scaler"
     made_of = {day: snapshot.made_of(day, detector.history_us) for day in days}
     chosen = {
         day: [v for v in made_of[day] if day not in plan.kept or v in vehicles] for day in days
@@ -208,7 +216,7 @@ def score_days(
                     model.version,
                     day,
                     tables=done.tables,
-                    incidents=done.incidents,
+                    incidents=with_peers(done.incidents, scaler, snapshot.lake, day, done.judged),
                     vehicles=done.vehicles,
                     provenance=Provenance(
                         detector=model.digest,
