@@ -14,6 +14,7 @@ from amad.config.source import Source
 from amad.reading import lines as lines_module
 from amad.reading import parquet_file
 from amad.reading.headers import AmbiguousHeaderError, find
+from amad.reading.numbers import numbers
 from amad.reading.readers import FileRefusedError, read_batches
 
 
@@ -119,3 +120,38 @@ def test_half_a_parquet_file_is_refused(tmp_path):
     (tmp_path / "x").write_bytes(sink.getvalue()[:-2000])
     with pytest.raises(FileRefusedError):
         joined(tmp_path / "x", csv_source(format="parquet"))
+
+
+CELLS = st.sampled_from([
+    "1", "-2.50", "1e3", "", "nan", "NaN", " 7 ", "inf", "-inf", "9007199254740993", "1e30", "err",
+    "12 %", "true", "1,5", "+3", "-999", "0x1F", "\"4\"", "-0.0",
+])  # fmt: skip
+
+
+@given(rows=st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=6))
+@settings(max_examples=80, deadline=None)
+def test_plain_columns_read_as_numbers_are_those_of_their_text(rows, tmp_path_factory):
+    path = tmp_path_factory.mktemp("plain") / "a.csv"
+    path.write_text("x;y\n" + "".join(f"{x};{y}\n" for x, y in rows))
+    source = csv_source(delimiter=";")
+    (text,) = read_batches(path, source, everything)
+    (quick,) = read_batches(path, source, everything, ["x", "y"])
+    assert {n: c.to_pylist() for n, c in quick.cells().items()} == {
+        n: c.to_pylist() for n, c in text.columns.items()
+    }
+    for name in ("x", "y"):
+        by_text, by_number = (
+            numbers(batch.columns[name], nulls=["-999", "err"]) for batch in (text, quick)
+        )
+        np.testing.assert_array_equal(by_text.value_R, by_number.value_R)
+        np.testing.assert_array_equal(by_text.null_R, by_number.null_R)
+        assert [(r.tolist(), w) for r, w in by_text.refused] == [
+            (r.tolist(), w) for r, w in by_number.refused
+        ]
+
+
+def test_a_block_of_plain_numbers_is_read_as_numbers_and_keeps_its_text(tmp_path):
+    (tmp_path / "a.csv").write_text("x,y\n1.50,a\n,b\n")
+    (batch,) = read_batches(tmp_path / "a.csv", csv_source(), everything, ["x"])
+    assert batch.columns["x"].type == pa.float64() and batch.columns["x"].to_pylist() == [1.5, None]
+    assert batch.cells()["x"].to_pylist() == ["1.50", None]

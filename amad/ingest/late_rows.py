@@ -40,8 +40,12 @@ class Lateness:
         number_V = np.array([numbers.setdefault(name, len(numbers)) for name in rows.vehicles])
         number_T = number_V[rows.code_T]
         day_T = rows.timestamp_T // DAY_US
-        order_T = np.lexsort((rows.timestamp_T, number_T))  # so by day too
-        key_T = number_T[order_T] * KEY + day_T[order_T]
+        key_T = number_T * KEY + day_T
+        if (np.diff(key_T) >= 0).all() and (np.diff(rows.timestamp_T) >= 0).all():
+            order_T = np.arange(len(key_T))
+        else:
+            order_T = np.lexsort((rows.timestamp_T, number_T))  # so by day too
+            key_T = key_T[order_T]
         start_D = np.flatnonzero(np.diff(key_T, prepend=-1))
         count_D = np.diff(start_D, append=len(key_T))
         for at, count in zip(order_T[start_D].tolist(), count_D.tolist(), strict=True):
@@ -64,9 +68,9 @@ class Lateness:
         in_file: dict[str, int] = {}  # vehicle -> newest time in the file
         older: dict[str, Counter] = defaultdict(Counter)  # rows older than the files before
         for number_T, time_T in self._read_back():
-            for number in np.unique(number_T).tolist():
+            for number in np.flatnonzero(np.bincount(number_T)).tolist():
                 vehicle = vehicles[number]
-                of_it_T = time_T[number_T == number]
+                of_it_T = time_T if len(vehicles) == 1 else time_T[number_T == number]
                 if days := wrong_days.get(vehicle):
                     of_it_T = of_it_T[~np.isin(of_it_T // DAY_US, list(days))]
                 if len(of_it_T) == 0:

@@ -238,7 +238,7 @@ class Loading:
     ) -> Iterator[tuple[CleanRows, list[RefusedRow]]]:
         with _refusing():
             path = self._folder / unescaped(file.path)
-            for batch in read_batches(path, self._rules, parser.resolve):
+            for batch in read_batches(path, self._rules, parser.resolve, parser.plain):
                 yield parser.parse(batch)
             if not parser.rows and file.path in self._plan.replaces:
                 raise FileRefusedError("it holds no rows")

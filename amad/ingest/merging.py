@@ -45,12 +45,23 @@ def merge(rows: DayRows, known: int = 0) -> Merged:
     known: the first so many rows are in the lake already. They agree with each other, and none of
     them is refused; a row that comes now is held against all of them.
     """
+    if (rows.timestamp_T[1:] > rows.timestamp_T[:-1]).all():  # nothing to sort and to merge
+        return Merged(
+            timestamp_K=rows.timestamp_T,
+            value_KC=rows.value_TC,
+            label_K=rows.label_T,
+            at_T=np.arange(len(rows.timestamp_T)),
+            fate_T=np.full(len(rows.timestamp_T), FIRST, np.int8),
+            contradicting_X=np.zeros(0, np.int64),
+            clash_XC=np.zeros((0, rows.value_TC.shape[1]), bool),
+        )
     order_T = np.argsort(rows.timestamp_T, kind="stable")
     time_T = rows.timestamp_T[order_T]
     head_T = np.ones(len(time_T), bool)
     head_T[1:] = time_T[1:] != time_T[:-1]
     group_T = np.cumsum(head_T) - 1
-    value_KC, label_K = rows.value_TC[order_T[head_T]], rows.label_T[order_T[head_T]]
+    value_KC = rows.value_TC.T.take(order_T[head_T], axis=1).T
+    label_K = rows.label_T[order_T[head_T]]
     fate_T = np.full(len(time_T), FIRST, np.int8)
     contradicting_X = np.zeros(0, np.int64)
     clash_XC = np.zeros((0, rows.value_TC.shape[1]), bool)

@@ -121,8 +121,11 @@ class Parts:
         rows, merged = part.rows, part.merged
         new_T = np.arange(len(rows.file_T)) >= known
         times = len(merged.timestamp_K)
-        pair_T = rows.file_T * times + merged.at_T  # a file's rows of one time count once
-        for path, count in part.counted(np.unique(pair_T[new_T & merged.stays_T]) // times):
+        file_N = rows.file_T[new_T & merged.stays_T]
+        if times < len(new_T):  # a file's rows of one time count once
+            pair_N = file_N * times + merged.at_T[new_T & merged.stays_T]
+            file_N = np.unique(pair_N) // times
+        for path, count in part.counted(file_N):
             self.counts[path, part.vehicle, part.date]["rows"] += count
         for path, count in part.counted(rows.file_T[new_T & (merged.fate_T == MERGED)]):
             self.merged[path] += count
@@ -139,9 +142,9 @@ class Parts:
             "vehicle": vehicle, "date": date, "rows": len(merged.timestamp_K),
             "sha256": file_sha256(file), "origin": None, "origins_sha256": None,
         }  # fmt: skip
-        codes = np.unique(part.rows.file_T[merged.stays_T])
-        if len(codes) == 1:
-            row["origin"] = part.paths[codes[0]]
+        origin_T = part.rows.file_T[merged.stays_T]
+        if (origin_T == origin_T[0]).all():
+            row["origin"] = part.paths[origin_T[0]]
         else:
             file = self._pending.lake_file(lakes.origins_path(vehicle, date))
             table = origins.of_merged(part.rows, merged, part.paths)
@@ -179,6 +182,9 @@ class _Part:
 
     def counted(self, code_N: np.ndarray) -> Iterator[tuple[str, int]]:
         """How often each file's number occurs in ``code_N``."""
+        if len(code_N) and (code_N == code_N[0]).all():
+            yield self.paths[code_N[0]], len(code_N)
+            return
         codes, counts = np.unique(code_N, return_counts=True)
         for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
             yield self.paths[code], count

@@ -10,6 +10,7 @@ Shape legend: T rows, C channels, G rows of one vehicle-day.
 import json
 from collections import defaultdict
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -27,20 +28,28 @@ class DayRows:
     """Rows in the order in which they arrived; mostly those of one vehicle-day."""
 
     timestamp_T: np.ndarray  # int64 microseconds
-    value_TC: np.ndarray  # float64, NaN: null
+    value_TC: np.ndarray  # float64, NaN: null; best with each channel contiguous in memory
     label_T: np.ndarray  # int8
     file_T: np.ndarray  # int64, the position of the raw file in reading order
     row_T: np.ndarray  # int64, number in the file
 
-    def only(self, which_T: np.ndarray) -> "DayRows":
-        """The rows at the positions ``which_T``, or where it is true."""
-        return DayRows(**{f.name: getattr(self, f.name)[which_T] for f in fields(self)})
+    def only(self, which_T: np.ndarray | slice) -> "DayRows":
+        """The rows at the positions ``which_T``, or where it is true; views for a slice."""
+        if isinstance(which_T, slice):
+            return DayRows(**{f.name: getattr(self, f.name)[which_T] for f in fields(self)})
+        at = np.flatnonzero(which_T) if which_T.dtype == bool else which_T
+        return DayRows(**{
+            f.name: getattr(self, f.name).T.take(at, axis=-1).T for f in fields(self)
+        })  # fmt: skip
 
 
 def joined(parts: list[DayRows]) -> DayRows:
     """The rows of all ``parts``, in their order."""
+    if len(parts) == 1:
+        return parts[0]
     return DayRows(**{
-        f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(DayRows)
+        f.name: np.concatenate([getattr(part, f.name).T for part in parts], axis=-1).T
+        for f in fields(DayRows)
     })  # fmt: skip
 
 
@@ -59,8 +68,8 @@ class Spill:
         self._folder = folder
         self._channels = channels
         self._schema = pa.schema([
-            ("timestamp", pa.int64()), ("value", pa.list_(pa.float64(), channels)),
-            ("label", pa.int8()), ("file", pa.int64()), ("row", pa.int64()),
+            ("timestamp", pa.int64()), ("label", pa.int8()), ("file", pa.int64()),
+            ("row", pa.int64()), *((f"{c}", pa.float64()) for c in range(channels)),
         ])  # fmt: skip
         # Rows, the number of each row's vehicle, and the number of their raw file.
         self._buffer: list[tuple[DayRows, np.ndarray, int]] = []
@@ -100,15 +109,19 @@ class Spill:
         self._flushed |= {file for _, _, file in self._buffer}
         self._buffer, self._buffer_bytes = [], 0
         day_T = rows.timestamp_T // DAY_US
-        order_T = np.lexsort((day_T, id_T))  # stable: arrival order stays within a vehicle-day
-        cut = np.flatnonzero(np.diff(id_T[order_T]) | np.diff(day_T[order_T])) + 1
+        step_T = np.diff(id_T)
+        if not ((step_T > 0) | ((step_T == 0) & (np.diff(day_T) >= 0))).all():
+            order_T = np.lexsort((day_T, id_T))  # stable: arrival order stays within a vehicle-day
+            rows, id_T, day_T = rows.only(order_T), id_T[order_T], day_T[order_T]
+        cut = np.flatnonzero(np.diff(id_T) | np.diff(day_T)) + 1
         names = list(self._ids)
         path = self._folder / f"{len(self._files)}.arrow"
         self._folder.mkdir(parents=True, exist_ok=True)
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, self._schema) as writer:
-            for number, at_G in enumerate(np.split(order_T, cut)):
-                writer.write_batch(self._batch(rows.only(at_G)))
-                key = (names[id_T[at_G[0]]], int(day_T[at_G[0]]))
+            edges = [0, *cut.tolist(), len(id_T)]
+            for number, (first, last) in enumerate(pairwise(edges)):
+                writer.write_batch(self._batch(rows.only(slice(first, last))))
+                key = (names[id_T[first]], int(day_T[first]))
                 self._where[key].append((len(self._files), number))
         self._files.append(path)
 
@@ -149,20 +162,18 @@ class Spill:
         if len(self._readers) < len(self._files):
             self._readers = [pa.ipc.open_file(pa.OSFile(str(path))) for path in self._files]
         batches = [self._readers[file].get_batch(number) for file, number in where]
-        table = pa.Table.from_batches(batches).combine_chunks()
-        value = table["value"].combine_chunks().flatten().to_numpy()
+        table = pa.Table.from_batches(batches)
+        value_CT = np.empty((self._channels, table.num_rows))
+        for c in range(self._channels):
+            value_CT[c] = table[f"{c}"].to_numpy()
         return DayRows(
             timestamp_T=table["timestamp"].to_numpy(),
-            value_TC=value.reshape(-1, self._channels),
+            value_TC=value_CT.T,
             label_T=table["label"].to_numpy(),
             file_T=table["file"].to_numpy(),
             row_T=table["row"].to_numpy(),
         )
 
     def _batch(self, rows: DayRows) -> pa.RecordBatch:
-        value = pa.array(rows.value_TC.reshape(-1))
-        columns = [
-            rows.timestamp_T, pa.FixedSizeListArray.from_arrays(value, self._channels),
-            rows.label_T, rows.file_T, rows.row_T,
-        ]  # fmt: skip
+        columns = [rows.timestamp_T, rows.label_T, rows.file_T, rows.row_T, *rows.value_TC.T]
         return pa.RecordBatch.from_arrays(list(map(pa.array, columns)), schema=self._schema)

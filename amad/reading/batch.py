@@ -31,6 +31,11 @@ class RawBatch:
     row_R: np.ndarray  # int64, the rows' numbers in the file
     columns: dict[str, pa.Array]  # name asked for -> cells (R,)
     headers: dict[str, str]  # name asked for -> the column's header in the file
+    texts: Callable[[], dict[str, pa.Array]] | None = None  # see ``cells``
     broken: list[tuple[int, str, str]] = field(default_factory=list)  # row number, reason, text
     preamble: list[str] = field(default_factory=list)  # the lines before the header
     ignored: dict[str, int] = field(default_factory=dict)  # kind of line -> how many
+
+    def cells(self) -> dict[str, pa.Array]:
+        """The columns as they stand in the file, also where ``columns`` holds numbers of text."""
+        return self.columns if self.texts is None else self.texts()

@@ -8,7 +8,8 @@ Shape legend: L lines of a block, R rows of a batch.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from amad.reading.batch import (
 from amad.reading.fields import BrokenLineError, split
 from amad.reading.layout import HEADER_WITHIN_LINES, Layout, find_header, mended, rows_before
 from amad.reading.lines import Block
+from amad.reading.numbers import EXACT
 from amad.reading.scan import clean_lines, levelled, line_bounds
 from amad.reading.unpack import unpacked
 
@@ -42,7 +44,9 @@ NULLS = [
 ]  # fmt: skip
 
 
-def read_csv(path: Path, source: Source, resolve: Resolve) -> Iterator[RawBatch]:
+def read_csv(
+    path: Path, source: Source, resolve: Resolve, plain: Collection[str] = ()
+) -> Iterator[RawBatch]:
     """Stream a CSV file; see ``readers.read_batches``."""
     blocks = text_lines.blocks(unpacked(path), source.encoding)
     head = next(blocks, Block(b""))
@@ -53,7 +57,7 @@ def read_csv(path: Path, source: Source, resolve: Resolve) -> Iterator[RawBatch]
         line.decode(errors="replace") for n, line in enumerate(first[:at]) if n not in early
     ]
     after = sum(len(line) + 1 for line in first[: at + 1])
-    reader = _Reader(source, resolve, layout, preamble)
+    reader = _Reader(source, resolve, layout, preamble, plain)
     if early:
         yield reader.refused([(reason, first[line]) for line, reason in early.items()])
     if after < len(head.data):
@@ -66,13 +70,15 @@ class _Reader:
     """Reads the blocks after the header; keeps the current header and the number of rows."""
 
     def __init__(
-        self, source: Source, resolve: Resolve, layout: Layout, preamble: list[str]
-    ) -> None:
+        self, source: Source, resolve: Resolve, layout: Layout, preamble: list[str],
+        plain: Collection[str],
+    ) -> None:  # fmt: skip
         self._source = source
         self._resolve = resolve
         self._delimiter = source.delimiter
         self._layout = layout
         self._preamble = preamble
+        self._plain = plain
         self._rows = 0
 
     def refused(self, lines: list[tuple[str, bytes]]) -> RawBatch:
@@ -199,9 +205,14 @@ class _Reader:
     def _batch(
         self, data: bytes, row_R, broken: list[tuple[int, str, str]], ignored: Counter
     ) -> RawBatch:
-        layout = self._layout
+        layout, source = self._layout, self._source
+        texts = None
         if len(row_R):
-            columns = _parsed(data, layout, self._source)
+            columns = self._numbers(data)
+            if columns is None:
+                columns = _parsed(data, layout, source)
+            else:
+                texts = partial(_parsed, data, layout, source)
             assert all(len(column) == len(row_R) for column in columns.values())
         else:
             columns = {name: pa.nulls(0, pa.string()) for name in layout.position}
@@ -209,15 +220,38 @@ class _Reader:
             row_R=np.asarray(row_R, np.int64),
             columns=columns,
             headers=layout.names,
+            texts=texts,
             broken=broken,
             preamble=self._preamble,
             ignored={what: count for what, count in ignored.items() if count},
         )
 
+    def _numbers(self, data: bytes) -> dict[str, pa.Array] | None:
+        """The columns with the plain ones as numbers; None where text tells more than they do."""
+        plain = set(self._plain) & set(self._layout.position)
+        if not plain:
+            return None
+        try:
+            columns = _parsed(data, self._layout, self._source, plain)
+        except pa.ArrowInvalid:
+            self._plain = ()  # the next block is likely to be the same
+            return None
+        for name in plain:  # of a large number ``numbers`` looks at the text
+            ends = pc.min_max(columns[name])
+            if max(abs(ends["min"].as_py() or 0.0), abs(ends["max"].as_py() or 0.0)) >= EXACT:
+                return None
+        return columns
 
-def _parsed(data: bytes, layout: Layout, source: Source) -> dict[str, pa.Array]:
-    """The columns to read as text; all lines must have the layout's number of fields."""
-    columns = [f"f{at}" for at in layout.position.values()]  # Arrow's own names
+
+def _parsed(
+    data: bytes, layout: Layout, source: Source, plain: Collection[str] = ()
+) -> dict[str, pa.Array]:
+    """The columns to read, as text or float64 (``plain``).
+
+    All lines must have the layout's number of fields.
+    """
+    columns = {name: f"f{at}" for name, at in layout.position.items()}  # Arrow's own names
+    kinds = {f: pa.float64() if name in plain else pa.string() for name, f in columns.items()}
     table = pa_csv.read_csv(
         pa.BufferReader(data),
         read_options=pa_csv.ReadOptions(
@@ -227,8 +261,8 @@ def _parsed(data: bytes, layout: Layout, source: Source) -> dict[str, pa.Array]:
             delimiter=source.delimiter, quote_char='"' if b'"' in data else False
         ),
         convert_options=pa_csv.ConvertOptions(
-            column_types=dict.fromkeys(columns, pa.string()),
-            include_columns=columns,
+            column_types=kinds,
+            include_columns=list(columns.values()),
             null_values=NULLS,  # ``numbers`` looks for the fleet file's own words and counts them
             strings_can_be_null=True,
         ),
@@ -239,7 +273,7 @@ def _parsed(data: bytes, layout: Layout, source: Source) -> dict[str, pa.Array]:
     }
     delimiter = source.delimiter.encode()
     if delimiter + b" " in data or b" " + delimiter in data or data.startswith(b" "):
-        told = {name: _trimmed(column) for name, column in told.items()}
+        told = {n: c if n in plain else _trimmed(c) for n, c in told.items()}
     return told
 
 

@@ -105,7 +105,8 @@ def numbers(
     value_R = pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False).copy()
     null_R |= _is_any(value_R, figures)
     known_R = _is_any(value_R, list(known))
-    value_R[null_R | (known_R & ~np.isfinite(value_R))] = np.nan
+    if null_R.any() or known_R.any():
+        value_R[null_R | (known_R & ~np.isfinite(value_R))] = np.nan
     refused = [(rows_R & ~null_R, why) for rows_R, why in refused]
     refused += [(rows_R & ~known_R, why) for rows_R, why in _beyond(value_R, raw, whole)]
     for rows_R, _ in refused:
@@ -138,6 +139,8 @@ def _split(nulls: Iterable[str]) -> tuple[list[str], list[float]]:
 
 def _is_any(value_R: np.ndarray, figures: list[float]) -> np.ndarray:
     """Which values are one of the figures, or a figure rounded to float32, bool (R,)."""
+    if not figures:
+        return np.zeros(len(value_R), bool)
     with np.errstate(over="ignore"):
         return np.isin(value_R, [*figures, *np.array(figures, np.float32).astype(np.float64)])
 

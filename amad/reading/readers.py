@@ -7,7 +7,7 @@ Rows are numbered from 1. Lines before the header, headers and empty lines have 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from amad.config.errors import AmadError
@@ -19,16 +19,23 @@ from amad.reading.parquet_file import read_parquet
 __all__ = ["FileRefusedError", "RawBatch", "Resolve", "read_batches"]
 
 
-def read_batches(path: Path, source: Source, resolve: Resolve) -> Iterator[RawBatch]:
+def read_batches(
+    path: Path, source: Source, resolve: Resolve, plain: Collection[str] = ()
+) -> Iterator[RawBatch]:
     """Stream a file in the source's format.
+
+    plain: names of columns that mostly hold plain numbers. A reader of text gives such a column as
+    float64 where every cell of it is a plain number or empty, and as text otherwise.
 
     Raises:
         FileRefusedError: the file has another format, is damaged, or ``resolve`` refused its
             headers. The batches yielded before remain valid.
     """
-    reader = read_parquet if source.format == "parquet" else read_csv
     try:
-        yield from reader(path, source, resolve)
+        if source.format == "parquet":
+            yield from read_parquet(path, source, resolve)
+        else:
+            yield from read_csv(path, source, resolve, plain)
     except (FileRefusedError, AmadError, MemoryError):
         raise
     except Exception as error:  # no error of a library may stop the other files

@@ -34,7 +34,7 @@ class CleanRows:
     vehicles: list[str]
     code_T: np.ndarray  # int64, index into vehicles
     timestamp_T: np.ndarray  # int64, microseconds UTC
-    value_TC: np.ndarray  # float64, NaN where a channel has no value
+    value_TC: np.ndarray  # float64, NaN where a channel has no value; each channel contiguous
     label_T: np.ndarray | None  # int8
     row_T: np.ndarray  # int64, the row's number in the file
 
@@ -99,6 +99,12 @@ class FileParser:
     def first_us(self) -> int | None:
         """UTC microseconds of the file's first row, if that is known before it is read."""
         return self._times.first_us
+
+    @property
+    def plain(self) -> list[str]:
+        """The columns that a reader may give as numbers: see ``read_batches``."""
+        by_row = self._long is None and self._decimal != ","
+        return self._fleet.channel_names if by_row else []
 
     def finish(self) -> None:
         """End the file, so that the vehicle's next file continues after it.
@@ -168,27 +174,33 @@ class FileParser:
 
         vehicles, code_R = self._vehicles(batch, refuse)
         timestamp_R = self._times.read(batch, vehicles, code_R, refuse)
-        value_RC, null_RC = self._values(batch, vehicles, code_R, refuse)
+        value_CR, null_of = self._values(batch, vehicles, code_R, refuse)
         label_R = self._labels(batch, rows, refuse)
 
         good_R = reason_R == 0
-        for c, count in enumerate(null_RC[good_R].sum(0).tolist()):
-            if count:
-                self.nulls[self._fleet.channel_names[c]] += count
+        for channel, null_R in null_of.items():
+            if count := int((null_R & good_R).sum()):
+                self.nulls[channel] += count
         self.rows += rows + len(batch.broken)
+        if not good_R.all():
+            value_CR = value_CR.compress(good_R, axis=1)
         clean = CleanRows(
             vehicles=vehicles,
             code_T=code_R[good_R],
             timestamp_T=timestamp_R[good_R],
-            value_TC=value_RC[good_R],
+            value_TC=value_CR.T,
             label_T=None if label_R is None else label_R[good_R],
             row_T=row_R[good_R],
         )
         name_of = [*vehicles, None]  # code -1 is the last one
+        bad = np.flatnonzero(~good_R).tolist()
+        cells = batch.cells() if bad else {}
         refused = [
-            (int(row_R[at]), reasons[reason_R[at] - 1], _content(batch, at), name_of[code_R[at]])
-            for at in np.flatnonzero(~good_R).tolist()
-        ] + [
+            (int(row_R[at]), reasons[reason_R[at] - 1], _content(batch, cells, at),
+             name_of[code_R[at]])
+            for at in bad
+        ]  # fmt: skip
+        refused += [
             (number, reason, json.dumps({"line": text}), self._vehicle)
             for number, reason, text in batch.broken
         ]
@@ -246,13 +258,13 @@ class FileParser:
 
     def _values(
         self, batch: RawBatch, vehicles: list[str], code_R: np.ndarray, refuse: Refuse
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Values (R, C), and which are null because the fleet file lists them as "no value".
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Values (C, R), and channel -> rows that are null as the fleet file lists "no value".
 
         A value is NaN if it is null, refused, or of a channel that the vehicle's class lacks.
         """
-        value_RC = np.full((len(code_R), len(self._fleet.channels)), np.nan)
-        null_RC = np.zeros(value_RC.shape, bool)
+        value_CR = np.full((len(self._fleet.channels), len(code_R)), np.nan)
+        null_of: dict[str, np.ndarray] = {}
         lacks_VC = self._lacks(vehicles)
         for c, channel in enumerate(self._fleet.channels):
             lacks_R = lacks_VC[code_R, c]
@@ -269,9 +281,11 @@ class FileParser:
             )
             for bad_R, why in read.refused:
                 refuse(bad_R & ~lacks_R, f"{channel.name} is not a finite number: {why}")
-            value_RC[:, c] = np.where(lacks_R, np.nan, read.value_R)
-            null_RC[:, c] = read.null_R & ~lacks_R
-        return value_RC, null_RC
+            value_CR[c] = read.value_R
+            value_CR[c, lacks_R] = np.nan
+            if read.null_R.any():
+                null_of[channel.name] = read.null_R & ~lacks_R
+        return value_CR, null_of
 
     def _lacks(self, vehicles: list[str]) -> np.ndarray:
         """Does a vehicle's class lack a channel? (V + 1, C); the last row is for code -1."""
@@ -340,6 +354,6 @@ def _id_of(cell: object) -> str:
     return str(cell).strip()
 
 
-def _content(batch: RawBatch, at: int) -> str:
-    cells = {batch.headers[name]: column[at].as_py() for name, column in batch.columns.items()}
-    return json.dumps(cells, default=str, ensure_ascii=False)
+def _content(batch: RawBatch, cells: dict[str, pa.Array], at: int) -> str:
+    row = {batch.headers[name]: column[at].as_py() for name, column in cells.items()}
+    return json.dumps(row, default=str, ensure_ascii=False)

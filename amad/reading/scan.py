@@ -73,7 +73,7 @@ def _outside_quotes(
     """The number of delimiters outside quotes, and whether all quotes enclose fields, each (L,)."""
     at_Q = np.flatnonzero(byte == QUOTE)
     before_L = np.searchsorted(at_Q, start_L)  # quotes before each line
-    line_Q = np.searchsorted(end_L, at_Q)
+    line_Q = np.repeat(np.arange(len(end_L)), np.diff(before_L, append=len(at_Q)))
     opens_Q = (np.arange(len(at_Q)) - before_L[line_Q]) % 2 == 0
     left_Q, right_Q = byte[np.maximum(at_Q - 1, 0)], byte[at_Q + 1]
     after_border_Q = (at_Q == start_L[line_Q]) | (left_Q == ord(delimiter))
@@ -81,8 +81,9 @@ def _outside_quotes(
     fits_Q = np.where(opens_Q, after_border_Q, before_border_Q)
     well_L = np.diff(np.searchsorted(at_Q, end_L), prepend=0) % 2 == 0
     well_L[line_Q[~fits_Q]] = False
-    line_D = np.searchsorted(end_L, at_D)
-    inside_D = (np.searchsorted(at_Q, at_D) - before_L[line_D]) % 2 == 1
+    line_D = np.repeat(np.arange(len(end_L)), np.diff(np.searchsorted(at_D, end_L), prepend=0))
+    before_D = np.cumsum(byte == QUOTE, dtype=np.uint8)[at_D]  # quotes; only odd or even counts
+    inside_D = (before_D - before_L[line_D]) % 2 == 1
     return np.bincount(line_D[~inside_D], minlength=len(end_L)), well_L
 
 

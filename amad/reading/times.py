@@ -241,7 +241,7 @@ def _told(
 ) -> Times:
     nowhere_R = np.zeros(len(column), bool)
     missing_R = flags(pc.is_null(column))
-    if is_text(column.type):
+    if is_text(column.type) and not known_R.all():
         missing_R |= ~known_R & says_nothing(tidied(column))
     return Times(
         us_R=np.where(known_R, us_R, 0),
@@ -270,8 +270,10 @@ def _times_of_text(
     # the " UTC" or " +0000" of databases.
     for zone, found, iso in ((None, "", ""), ("UTC", "", ""), ("UTC", " (?:UTC|\\+0000)$", "Z")):
         try:
-            text = pc.replace_substring_regex(column, found, iso) if found else column
-            us_R, known_R = _known(_to_us(pc.cast(text, pa.timestamp("ns", tz=zone))))
+            for cells in (column.slice(0, 1), column):  # a cast of many bad cells is slow to fail
+                text = pc.replace_substring_regex(cells, found, iso) if found else cells
+                parsed = pc.cast(text, pa.timestamp("ns", tz=zone))
+            us_R, known_R = _known(_to_us(parsed))
         except pa.ArrowInvalid:
             continue
         return us_R, known_R, np.full(len(column), zone is None), nowhere_R

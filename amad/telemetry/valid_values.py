@@ -29,12 +29,12 @@ def is_outside(value_R: np.ndarray, channel: Channel) -> np.ndarray:
 
     value_R: float64. A limit that is a fraction is also met as a float32 file holds it.
     """
-    outside_R = np.abs(value_R) > LARGEST
+    low, high = -LARGEST, LARGEST
     if channel.range is not None:
-        low, high = channel.range
-        outside_R |= value_R < min(low, _as_float32(low))
-        outside_R |= value_R > max(high, _as_float32(high))
-    return outside_R
+        least, most = channel.range
+        low = max(low, min(least, _as_float32(least)))
+        high = min(high, max(most, _as_float32(most)))
+    return (value_R < low) | (value_R > high)
 
 
 def is_impossible(value_R: np.ndarray, channel: Channel) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Builds the window store from the lake in two passes, with one vehicle in memory at a time."""
+"""Builds the window store from the lake in one pass, with one vehicle in memory at a time."""
 
 import datetime
 from collections import Counter
@@ -14,7 +14,7 @@ from amad.telemetry.lake import Lake
 from amad.windows.resample import made_null, split_bounds, to_series, without_days
 from amad.windows.scaler import Scaler
 from amad.windows.series import Series
-from amad.windows.store import PARTS, write_store
+from amad.windows.store import PARTS, StoreWriter
 
 Days = dict[str, set[datetime.date]]
 
@@ -24,8 +24,8 @@ def build_store(
 ) -> dict:
     """Write the store of a lake and return the content of its ``store.json``.
 
-    The first pass learns the scaler from the train rows. The second fills unknown values with the
-    train mean and writes.
+    The scaler is learnt from the train rows while the vehicles are written. Then the values that
+    are still unknown are filled with the train mean.
 
     quarantined: vehicle -> dates whose rows are left out; that ends their segment.
 
@@ -40,41 +40,38 @@ def build_store(
     test_start = lake.test_start()
     vehicles = lake.vehicles()
 
-    def all_series(what: str, count: Counter[str] | None = None) -> Iterator[Series]:
-        for vehicle in track(vehicles, what):
-            table = without_days(lake.read(vehicle), quarantined.get(vehicle, ()))
-            if count is not None:
-                count.update(made_null(table, fleet, fleet.class_of(vehicle)))
-            if table.num_rows:
-                timestamp_R = table["timestamp"].cast(pa.int64()).to_numpy()
-                bounds = split_bounds(timestamp_R, fleet, test_start.get(vehicle))
-                yield to_series(table, fleet, vehicle, bounds=bounds)
-
     train_rows: dict[str, int] = {}
     impossible: Counter[str] = Counter()
 
-    def counted() -> Iterator[Series]:
-        for series in all_series("learn the scaler", impossible):
-            train_rows[series.vehicle] = int(np.sum(series.split_T == PARTS["train"]))
-            yield series
+    def written(writer: StoreWriter) -> Iterator[Series]:
+        for vehicle in track(vehicles, "prepare vehicles"):
+            table = without_days(lake.read(vehicle), quarantined.get(vehicle, ()))
+            impossible.update(made_null(table, fleet, fleet.class_of(vehicle)))
+            if table.num_rows:
+                timestamp_R = table["timestamp"].cast(pa.int64()).to_numpy()
+                bounds = split_bounds(timestamp_R, fleet, test_start.get(vehicle))
+                series = to_series(table, fleet, vehicle, bounds=bounds)
+                train_rows[vehicle] = int(np.sum(series.split_T == PARTS["train"]))
+                writer.add(series)
+                yield series
 
-    scaler = Scaler.fit(counted(), fleet, normalise)
-    enough = fleet.missing.min_segment_rows
-    if not any(rows >= enough for rows in train_rows.values()):
-        raise DataError(
-            f"fleet {fleet.name}: no vehicle has {enough} train rows left after validation; "
-            "see the quarantine in data/<fleet>/docs, or lower missing.min_segment_rows"
-        )
-    meta = {
-        "data_hash": lake.hash(),
-        "normalise": normalise,
-        "cold": sorted(v for v, rows in train_rows.items() if rows < enough),
-        "empty": sorted(set(vehicles) - set(train_rows)),
-        "quarantined_days": sum(len(days) for days in quarantined.values()),
-        "made_null": {c: impossible[c] for c in fleet.channel_names if c in impossible},
-    }
-    filled = (scaler.fill(series) for series in all_series("write the store"))
-    return write_store(path, filled, fleet, scaler, meta)
+    with StoreWriter(path, fleet) as writer:
+        scaler = Scaler.fit(written(writer), fleet, normalise)
+        enough = fleet.missing.min_segment_rows
+        if not any(rows >= enough for rows in train_rows.values()):
+            raise DataError(
+                f"fleet {fleet.name}: no vehicle has {enough} train rows left after validation; "
+                "see the quarantine in data/<fleet>/docs, or lower missing.min_segment_rows"
+            )
+        meta = {
+            "data_hash": lake.hash(),
+            "normalise": normalise,
+            "cold": sorted(v for v, rows in train_rows.items() if rows < enough),
+            "empty": sorted(set(vehicles) - set(train_rows)),
+            "quarantined_days": sum(len(days) for days in quarantined.values()),
+            "made_null": {c: impossible[c] for c in fleet.channel_names if c in impossible},
+        }
+        return writer.finish(scaler, meta)
 
 
 def quarantined_days(quarantine: pa.Table) -> Days:

@@ -71,7 +71,8 @@ def split_bounds(timestamp_R: np.ndarray, fleet: Fleet, test_us: int | None = No
     timestamp_R: int64 microseconds, sorted. test_us: start of the test part if the data defines it;
     the rows before it are then divided into train and calibration in the ratio of their shares.
     """
-    bin_K = np.unique(timestamp_R // fleet.period_us) * fleet.period_us
+    bin_R = timestamp_R // fleet.period_us
+    bin_K = bin_R[np.diff(bin_R, prepend=bin_R[:1] - 1) != 0] * fleet.period_us
     split = fleet.split
     if test_us is None:
         before = len(bin_K) - round(split.test_share * len(bin_K))
@@ -127,22 +128,26 @@ def to_series(
         borders = [bounds.calibration_us, bounds.test_us]
         part_T = np.searchsorted(borders, timestamp_T, side="right").astype(np.uint8)
 
-    value_TC = np.zeros((rows, len(fleet.channels)))
-    valid_TC = np.zeros((rows, len(fleet.channels)), np.uint8)
+    value_CT = np.zeros((len(fleet.channels), rows))
+    valid_CT = np.zeros((len(fleet.channels), rows), np.uint8)
     has_C = fleet.has_channel(vehicle_class)
     for c, channel in enumerate(fleet.channels):
         if not has_C[c]:
             continue
         raw_R = _floats(table[channel.name])
-        raw_R = np.where(is_impossible(raw_R, channel), np.nan, raw_R)
-        value_T = np.full(rows, np.nan)
-        value_T[row_K] = _binned(raw_R, start_K, mean=channel.kind == "continuous")
+        impossible_R = is_impossible(raw_R, channel)
+        if impossible_R.any():
+            raw_R = np.where(impossible_R, np.nan, raw_R)
+        value_K = _binned(raw_R, start_K, mean=channel.kind == "continuous")
+        value_T = value_CT[c]
+        if len(row_K) < rows:
+            value_T[:] = np.nan
+        value_T[row_K] = value_K
         if channel.is_increment:
-            value_T, _ = increments(value_T, segment_T, channel)
-        valid_TC[:, c] = ~np.isnan(value_T)
+            value_T[:] = increments(value_T, segment_T, channel)[0]
+        valid_CT[c] = ~np.isnan(value_T)
         linear = channel.kind == "continuous" or channel.is_increment
         _impute(value_T, segment_T, part_T, max_gap_bins, linear=linear)
-        value_TC[:, c] = value_T
     label_T = None
     if "label" in table.column_names:
         label_R = table["label"].fill_null(0).to_numpy().astype(np.int8)
@@ -151,8 +156,8 @@ def to_series(
         vehicle=vehicle,
         vehicle_class=vehicle_class,
         timestamp_T=timestamp_T,
-        value_TC=value_TC,
-        valid_TC=valid_TC,
+        value_TC=np.ascontiguousarray(value_CT.T),
+        valid_TC=np.ascontiguousarray(valid_CT.T),
         segment_T=segment_T,
         split_T=bounds.split(timestamp_T) if bounds else np.full(rows, TEST, np.uint8),
         label_T=label_T,
@@ -226,15 +231,16 @@ def _impute(
 
     max_gap: how many missing rows are interpolated or held backwards at most.
     """
-    known_T = ~np.isnan(value_T)
-    if known_T.all() or not known_T.any():
+    hole_T = np.isnan(value_T)
+    rows, hole = len(value_T), np.flatnonzero(hole_T)
+    if len(hole) in (0, rows):
         return
-    rows = len(value_T)
-    index_T = np.arange(rows)
-    hole = np.flatnonzero(~known_T)
-    before = np.maximum.accumulate(np.where(known_T, index_T, -1))[hole]
-    after = np.minimum.accumulate(np.where(known_T, index_T, rows)[::-1])[::-1][hole]
-    first = np.searchsorted(segment_T, segment_T[hole])
+    known = np.flatnonzero(~hole_T)
+    nth = hole - np.arange(len(hole))  # known rows before each hole
+    before = np.where(nth > 0, known[nth - 1], -1)
+    after = np.where(nth < len(known), known[np.minimum(nth, len(known) - 1)], rows)
+    start_T = np.flatnonzero(np.diff(segment_T, prepend=segment_T[:1] - 1))
+    first = start_T[np.searchsorted(start_T, hole, side="right") - 1]  # of the hole's segment
     has_before = before >= first
     safe = np.minimum(after, rows - 1)
     usable_after = (

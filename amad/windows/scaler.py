@@ -110,8 +110,10 @@ class Scaler:
         learnt: list[tuple[str, str, int, _Moments]] = []  # vehicle, class, train rows
         stretches: dict[str, Stretches] = {}
         for item in series:
-            train = item.split_T == TRAIN
-            value_TC, valid_TC = item.value_TC[train], item.valid_TC[train]
+            train = item.part(TRAIN)  # copied once with each channel contiguous in memory
+            value_TC, valid_TC = (
+                np.ascontiguousarray(x_TC.T).T for x_TC in (train.value_TC, train.valid_TC)
+            )
             moments = _Moments.of(value_TC, valid_TC)
             learnt.append((item.vehicle, item.vehicle_class, len(value_TC), moments))
             stretches[item.vehicle] = Stretches.of(value_TC, valid_TC)

@@ -54,7 +54,13 @@ class Stretches:
         """Of the train rows of one vehicle."""
         rows, channels = value_TC.shape
         figures = np.full((3, len(LENGTHS), channels), np.nan)
-        for c in range(channels):  # one at a time: no float64 copy of all channels
+        lengths = [length for length in LENGTHS if rows >= 2 * length]
+        first_NS = np.array(
+            [np.linspace(0, rows - length, STRETCHES).astype(int) for length in lengths]
+        )
+        last_NS = first_NS + np.array(lengths, int)[:, None]
+        running_3T = np.zeros((3, rows + 1))
+        for c in range(channels if lengths else 0):  # one at a time: little memory
             known_T = valid_TC[:, c] == 1
             if not known_T.any():
                 continue
@@ -64,24 +70,31 @@ class Stretches:
             if not spread > 0:
                 continue
             value_T /= spread
-            parts = (known_T, value_T, np.square(value_T))
-            running_3T = np.concatenate([np.zeros((3, 1)), np.cumsum(parts, axis=1)], axis=1)
-            for n, length in enumerate(LENGTHS):
-                if rows < 2 * length:
-                    break
-                first_S = np.linspace(0, rows - length, STRETCHES).astype(int)
-                count_S, total_S, square_S = (
-                    running_3T[:, first_S + length] - running_3T[:, first_S]
-                )
-                measured = count_S > 1
-                if not measured.any():
-                    continue
-                mean_S = total_S[measured] / count_S[measured]
-                variance_S = square_S[measured] / count_S[measured] - mean_S**2
-                log_S = np.log(np.maximum(variance_S, LEAST_SPREAD**2)) / 2
-                error = spread**2 * np.mean(mean_S**2)
-                figures[:, n, c] = error, log_S.mean(), log_S.var()
+            for running_T, part_T in zip(
+                running_3T, (known_T, value_T, np.square(value_T)), strict=True
+            ):
+                np.cumsum(part_T, out=running_T[1:])
+            count_NS, total_NS, square_NS = running_3T[:, last_NS] - running_3T[:, first_NS]
+            measured_NS = count_NS > 1
+            if measured_NS.all():
+                figures[:, : len(lengths), c] = _of_stretches(count_NS, total_NS, square_NS)
+            else:
+                for n, at_S in enumerate(measured_NS):
+                    if at_S.any():
+                        sums = (x_NS[n, at_S] for x_NS in (count_NS, total_NS, square_NS))
+                        figures[:, n, c] = _of_stretches(*sums)
+            figures[0, :, c] *= spread**2
         return cls(*figures)
+
+
+def _of_stretches(count: np.ndarray, total: np.ndarray, square: np.ndarray) -> np.ndarray:
+    """Mean square of the stretches' means; mean and variance of the logs of their spreads.
+
+    The arrays are (..., S): measured cells, their sum, the sum of their squares. Returns (3, ...).
+    """
+    mean = total / count
+    log = np.log(np.maximum(square / count - mean**2, LEAST_SPREAD**2)) / 2
+    return np.stack([np.mean(mean**2, axis=-1), log.mean(axis=-1), log.var(axis=-1)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ Shape legend: T rows of a vehicle, C channels.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,41 +29,84 @@ FORMAT = 2  # of what the values mean; 2: increments of counters and angles, pla
 PARTS = {"train": TRAIN, "calibration": CALIBRATION, "test": TEST, "purged": PURGED}
 
 
-def write_store(
-    path: Path, series: Iterable[Series], fleet: Fleet, scaler: Scaler, meta: dict
-) -> dict:
-    """Write the series (engineering units, finite) one at a time, or nothing if it fails.
+class StoreWriter:
+    """Writes a store vehicle by vehicle, or nothing if it fails.
 
-    Returns: the content of ``store.json``: meta, and for each vehicle its class, its rows, its rows
-    per part and the digest of its file.
+    A vehicle may be added before the scaler is known, with NaN for values that only the scaler can
+    fill. So the rows are read and resampled once, and memory holds one vehicle.
+
+    Example::
+
+        with StoreWriter(path, fleet) as writer:
+            for series in vehicles:
+                writer.add(series)
+            content = writer.finish(scaler, meta)
     """
-    vehicles: dict[str, dict] = {}
-    with staged(path) as stage:
-        (stage / "vehicles").mkdir(parents=True)
-        for item in series:
-            assert np.isfinite(item.value_TC).all(), f"{item.vehicle}: values must be finite"
-            file = stage / "vehicles" / _file_name(item.vehicle)
-            _write_vehicle(file, item)
-            counts = np.bincount(item.split_T, minlength=len(PARTS))
-            vehicles[item.vehicle] = {
-                "class": item.vehicle_class,
-                "rows": item.rows,
-                "segments": len(item.segments()),
-                "parts": {name: int(counts[value]) for name, value in PARTS.items()},
-                "digest": file_sha256(file)[:DIGITS],
-            }
+
+    def __init__(self, path: Path, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._entries: dict[str, dict] = {}  # vehicle -> what store.json says of it
+        self._unfilled: set[str] = set()  # vehicles with NaN in their files
+        self._staged = staged(path)
+
+    def __enter__(self) -> "StoreWriter":
+        self._stage = self._staged.__enter__()
+        (self._stage / "vehicles").mkdir(parents=True)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._staged.__exit__(*error)
+
+    def add(self, series: Series) -> None:
+        """Write the file of a vehicle, in engineering units."""
+        _write_vehicle(_file_of(self._stage, series.vehicle), series)
+        if not np.isfinite(series.value_TC).all():
+            self._unfilled.add(series.vehicle)
+        counts = np.bincount(series.split_T, minlength=len(PARTS))
+        self._entries[series.vehicle] = {
+            "class": series.vehicle_class,
+            "rows": series.rows,
+            "segments": len(series.segments()),
+            "parts": {name: int(counts[value]) for name, value in PARTS.items()},
+        }
+
+    def finish(self, scaler: Scaler, meta: dict) -> dict:
+        """Fill what is unknown and write ``store.json``; returns its content.
+
+        That is meta, and for each vehicle its class, its rows, its rows per part and the digest of
+        its file.
+        """
+        for vehicle, entry in self._entries.items():
+            file = _file_of(self._stage, vehicle)
+            if vehicle in self._unfilled:
+                series = _read_vehicle(file, vehicle, entry["class"], len(self._fleet.channels))
+                filled = scaler.fill(series)
+                assert np.isfinite(filled.value_TC).all(), f"{vehicle}: values must be finite"
+                file.unlink()  # the series is a view of it
+                _write_vehicle(file, filled)
+            entry["digest"] = file_sha256(file)[:DIGITS]
         content = {
             "format": FORMAT,
-            "fleet": fleet.name,
-            "fleet_digest": fleet.digest,
-            "channels": fleet.channel_names,
-            "period_us": fleet.period_us,
-            "vehicles": dict(sorted(vehicles.items())),
+            "fleet": self._fleet.name,
+            "fleet_digest": self._fleet.digest,
+            "channels": self._fleet.channel_names,
+            "period_us": self._fleet.period_us,
+            "vehicles": dict(sorted(self._entries.items())),
             "scaler": scaler.to_json(),
             "meta": meta,
         }
-        write_json(stage / "store.json", content, sealed=True)
-    return content
+        write_json(self._stage / "store.json", content, sealed=True)
+        return content
+
+
+def write_store(
+    path: Path, series: Iterable[Series], fleet: Fleet, scaler: Scaler, meta: dict
+) -> dict:
+    """Write the series one at a time, or nothing if it fails; see ``StoreWriter``."""
+    with StoreWriter(path, fleet) as writer:
+        for item in series:
+            writer.add(item)
+        return writer.finish(scaler, meta)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +151,7 @@ class WindowStore:
         """
         store = cls.open(path)
         for vehicle, entry in store.content["vehicles"].items():
-            file = store.path / "vehicles" / _file_name(vehicle)
+            file = _file_of(store.path, vehicle)
             try:
                 found = file_sha256(file)[:DIGITS]
             except (FileNotFoundError, IsADirectoryError) as error:
@@ -156,21 +200,8 @@ class WindowStore:
             DataError: the store holds no such vehicle.
         """
         entry = self._entry(vehicle)
-        file = self.path / "vehicles" / _file_name(vehicle)
-        with pa.memory_map(str(file)) as source:
-            batch = pa.ipc.open_file(source).get_batch(0)
-        shape = (batch.num_rows, len(self.channels))
-        names = batch.schema.names
-        return Series(
-            vehicle=vehicle,
-            vehicle_class=entry["class"],
-            timestamp_T=batch["timestamp"].view(pa.int64()).to_numpy(),
-            value_TC=batch["value"].values.to_numpy().reshape(shape),
-            valid_TC=batch["valid"].values.to_numpy().reshape(shape),
-            segment_T=batch["segment"].to_numpy(),
-            split_T=batch["split"].to_numpy(),
-            label_T=batch["label"].to_numpy() if "label" in names else None,
-        )
+        file = _file_of(self.path, vehicle)
+        return _read_vehicle(file, vehicle, entry["class"], len(self.channels))
 
     def scaled(self, vehicle: str) -> Series:
         """The vehicle in scaled units, a new array of values."""
@@ -185,8 +216,26 @@ class WindowStore:
             ) from None
 
 
-def _file_name(vehicle: str) -> str:
-    return id_in_path(vehicle, NAME_BYTES - len(".arrow")) + ".arrow"
+def _file_of(folder: Path, vehicle: str) -> Path:
+    """The file of a vehicle in the store ``folder``."""
+    return folder / "vehicles" / (id_in_path(vehicle, NAME_BYTES - len(".arrow")) + ".arrow")
+
+
+def _read_vehicle(file: Path, vehicle: str, vehicle_class: str, channels: int) -> Series:
+    """The series in a file: read-only views of it."""
+    with pa.memory_map(str(file)) as source:
+        batch = pa.ipc.open_file(source).get_batch(0)
+    shape = (batch.num_rows, channels)
+    return Series(
+        vehicle=vehicle,
+        vehicle_class=vehicle_class,
+        timestamp_T=batch["timestamp"].view(pa.int64()).to_numpy(),
+        value_TC=batch["value"].values.to_numpy().reshape(shape),
+        valid_TC=batch["valid"].values.to_numpy().reshape(shape),
+        segment_T=batch["segment"].to_numpy(),
+        split_T=batch["split"].to_numpy(),
+        label_T=batch["label"].to_numpy() if "label" in batch.schema.names else None,
+    )
 
 
 def _write_vehicle(file: Path, series: Series) -> None:
