@@ -54,9 +54,10 @@ def with_peers(
         blamed = {name for item in own for name in item.channels}
         channels = [c for c in fleet.channels if c.name in blamed and c.kind == "continuous"]
         alike = [name for name in sorted(vehicles) if fleet.class_of(name) == kind]
-        wanted = {*_sample(alike), *(item.vehicle for item in own)}
-        tables = _read(lake, day, sorted(wanted & set(vehicles)), channels)
-        levels = {name: _levels(table, channels) for name, table in tables.items()}
+        peers = evenly(alike)
+        wanted = {*peers, *(item.vehicle for item in own)} & set(vehicles)
+        tables = _read(lake, day, sorted(wanted), channels)
+        levels = {name: _levels(tables[name], channels) for name in peers if name in tables}
         for n, item in enumerate(incidents):
             if item.vehicle_class == kind:
                 found[n] = _with_gaps(item, scaler, channels, tables, levels, day)
@@ -114,7 +115,7 @@ def _gap(level: float, mean: float | None, peer_P: np.ndarray, least_spread: flo
     return Gap(past=past, class_=_rounded(away), size=size, peers=len(peer_P))
 
 
-def _sample(vehicles: list[str]) -> list[str]:
+def evenly(vehicles: list[str]) -> list[str]:
     """At most ``MOST_PEERS`` and one of the vehicles, evenly spaced."""
     most = MOST_PEERS + 1
     if len(vehicles) <= most:

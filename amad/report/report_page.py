@@ -32,6 +32,7 @@ from amad.report.promise import of_run, table
 from amad.report.scoring_run import Coverage, Incident, ScoringRun
 from amad.report.since_last import Published, SinceLast, since_last
 from amad.report.trust_cards import Evidence, cards
+from amad.report.usual_context import Driving, UsualContext, usual_context
 from amad.report.vehicle_trend import trend
 from amad.scores.job_log import JobLog, job_logs, left_undone
 from amad.telemetry.files import read_json
@@ -112,6 +113,7 @@ class Sources:
     published: Published
     evidence: Evidence
     scaler: Scaler | None
+    driving: Driving
 
 
 def build_report(stage: Stage, out: Path | None = None) -> Report:
@@ -134,6 +136,7 @@ def build_report(stage: Stage, out: Path | None = None) -> Report:
         published=Published.of(stage.runs, run.version),
         evidence=Evidence.read(stage.folder),
         scaler=_scaler(stage.folder / "store" / "store.json"),
+        driving=Driving(lake=lake),
     )
     health = fleet_health(stage.fleet, stage.settings, lake)
     jobs, _ = job_logs(stage.runs)
@@ -214,7 +217,8 @@ def _page(
     window = since.window if since else None
     incidents = [_marked_open(i, coverage, window) for i in run.incidents()]
     first = since.ids if since else set()
-    entries = _entries(incidents, first, sources, run)
+    context = usual_context(window, fleet, sources.driving) if window else None
+    entries = _entries(incidents, first, sources, run, context)
     figures = evidence.metrics if evidence.of_another(run) is None else None
     achieved = of_run(run, incidents, coverage, evidence.metrics)
     scored = [published.current(day) for day in run.dates if day in published.manifests]
@@ -232,6 +236,7 @@ def _page(
             trend=trend(since.window, since.day) if since else None,
             window_days=DAYS,
             incidents=incidents,
+            context=context,
             entries=entries,
             anchors={e.incident.incident_id: e.anchor for e in entries if e.plot},
             overview=overview(incidents, coverage, fleet, stretch),
@@ -282,7 +287,11 @@ def _marked_open(
 
 
 def _entries(
-    incidents: list[Incident], first: set[str], sources: Sources, run: ScoringRun
+    incidents: list[Incident],
+    first: set[str],
+    sources: Sources,
+    run: ScoringRun,
+    context: UsualContext | None,
 ) -> list[Entry]:
     """The incidents of the list. first: ids of those that have plots before worse ones do."""
     fleet, scaler = sources.stage.fleet, sources.scaler
@@ -300,7 +309,7 @@ def _entries(
                 broken=broken_relation(incident, fleet),
                 meaning=meaning(incident.type),
                 rarity=rarity(incident.return_days),
-                checks=_checks(incident, fleet),
+                checks=_checks(incident, fleet, context),
                 plot=plot(incident, others, fleet, run, sources.lake, scaler)
                 if incident.incident_id in shown
                 else None,
@@ -309,13 +318,14 @@ def _entries(
     return entries
 
 
-def _checks(incident: Incident, fleet: Fleet) -> list[str]:
+def _checks(incident: Incident, fleet: Fleet, usual: UsualContext | None) -> list[str]:
     """Where the channels stand, what went on when it began, and where to look first."""
     known = fleet.channel_by_name
     context = dict(zip(incident.context_channels, incident.context_values, strict=True))
     return [
         *gap_words(incident.channels, incident.shares, gaps_of(incident), known),
         *context_words(context, known),
+        *(usual.of(incident) if usual else []),
         *what_to_check(incident.type, incident.channels, incident.shares, incident.partner, known),
     ]
 

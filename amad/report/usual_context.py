@@ -1,0 +1,181 @@
+"""Whether incidents begin in contexts that are rare in the driving.
+
+For each channel of ``context``: the values that it had when the incidents of the newest days began,
+beside a sample of all rows of these days. Of codes each code is a place; of numbers the places are
+all runs of up to ``BINS`` bins of equal width, from the 1 % to the 99 % quantile of the rows. The
+place with the largest likelihood ratio (Kulldorff, "A spatial scan statistic", Communications in
+Statistics 1997)
+
+    k log(k / np) + (n - k) log((n - k) / n(1 - p))
+
+is told, where n incidents are k in a place with a share p of the rows, k / n > p, and the ratio is
+at least ``RATIO``.
+
+Shape legend: N incidents, R sampled rows, B edges of bins.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+
+from amad.config import Channel, DataError, Fleet
+from amad.config.console import say
+from amad.config.number_text import number, share
+from amad.config.wording import count
+from amad.detect.incidents import Incident
+from amad.detect.peers import evenly
+from amad.notify.published import DAYS, Window
+from amad.telemetry.lake import Lake
+from amad.telemetry.valid_values import is_impossible
+
+EVERY = 60  # of these rows of a vehicle-day one is looked at
+LEAST = 5  # incidents; fewer gather anywhere by chance
+BINS = 10
+RATIO = 6.0  # incidents drawn from the rows themselves reach it in under 5 % of the channels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where the incidents of a channel gather. low, high: both included; equal for a code."""
+
+    channel: Channel
+    low: float
+    high: float
+    inside: int
+    incidents: int
+    rows: float
+
+    @property
+    def where(self) -> str:
+        """``Coolant temperature 5 to 20 °C``."""
+        ends = dict.fromkeys((number(self.low), number(self.high)))
+        return f"{self.channel.title} {' to '.join(ends)} {self.channel.unit}".strip()
+
+    @property
+    def sentence(self) -> str:
+        """How many incidents began there, beside the share of the rows."""
+        return (
+            f"{self.inside} of the {self.incidents} incidents of {DAYS} days began at "
+            f"{self.where}, where {share(self.rows)} of the rows are"
+        )
+
+    @property
+    def ratio(self) -> float:
+        """The log-likelihood ratio; 0 where the incidents are no denser there than the rows."""
+        if self.inside <= self.incidents * self.rows:
+            return 0.0
+        rows, outside = max(self.rows, 1e-6), self.incidents - self.inside
+        left = outside * math.log(outside / (self.incidents * (1 - rows))) if outside else 0.0
+        return self.inside * math.log(self.inside / (self.incidents * rows)) + left
+
+    def holds(self, incident: Incident) -> bool:
+        """Did the incident begin there?"""
+        context = dict(zip(incident.context_channels, incident.context_values, strict=True))
+        value = context.get(self.channel.name)
+        return value is not None and self.low <= value <= self.high
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsualContext:
+    """places: those that are told, the most striking first. quiet: sentences on the others."""
+
+    places: list[Place]
+    quiet: list[str]
+
+    def of(self, incident: Incident) -> list[str]:
+        """The sentences on the places in which an incident began."""
+        return [f"Such a moment is rare: {p.sentence}." for p in self.places if p.holds(incident)]
+
+
+@dataclass(kw_only=True)
+class Driving:
+    """Sampled values of the channels of ``context``, read once per date."""
+
+    lake: Lake
+    known: dict[date, dict[str, np.ndarray]] = field(default_factory=dict)
+
+    def of(self, window: Window, channels: Sequence[Channel]) -> dict[str, np.ndarray]:
+        """The values (R,) of each channel on the dates of a window."""
+        for day in sorted(set(window.dates) - set(self.known)):
+            self.known[day] = self._read(day, sorted(window.dates[day]), channels)
+        days = [self.known[day] for day in sorted(window.dates)]
+        return {c.name: np.concatenate([day[c.name] for day in days]) for c in channels}
+
+    def _read(
+        self, day: date, vehicles: list[str], channels: Sequence[Channel]
+    ) -> dict[str, np.ndarray]:
+        found: dict[str, list[np.ndarray]] = {c.name: [np.empty(0)] for c in channels}
+        for vehicle in evenly(vehicles):
+            try:
+                table = self.lake.read_day(vehicle, day, [c.name for c in channels])
+            except DataError as error:
+                say(f"{vehicle} on {day} is left out of what is usual: {error}")
+                continue
+            for channel in channels:
+                value_R = table[channel.name].cast(pa.float64()).to_numpy()[::EVERY]
+                kept_R = np.isfinite(value_R) & ~is_impossible(value_R, channel)
+                found[channel.name].append(value_R[kept_R])
+        return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def usual_context(window: Window, fleet: Fleet, driving: Driving) -> UsualContext | None:
+    """Where the incidents of the window gather; None for a fleet without ``context``."""
+    channels = [channel for channel in fleet.channels if channel.context]
+    if not channels or not window.dates:
+        return None
+    places, quiet = [], []
+    rows = driving.of(window, channels)
+    incidents = [item.incident for item in window.incidents.values()]
+    for channel in channels:
+        contexts = (dict(zip(i.context_channels, i.context_values, strict=True)) for i in incidents)
+        value_N = np.array([own[channel.name] for own in contexts if channel.name in own])
+        if len(value_N) < LEAST:
+            known = count(len(value_N), "incident")
+            quiet.append(f"{channel.title}: {known} of {DAYS} days, too few to say.")
+            continue
+        found = gathered(channel, value_N, rows[channel.name])
+        if found is None:
+            quiet.append(f"{channel.title}: incidents begin where the rows are.")
+        else:
+            places.append(found)
+    return UsualContext(places=sorted(places, key=lambda place: -place.ratio), quiet=quiet)
+
+
+def gathered(channel: Channel, value_N: np.ndarray, value_R: np.ndarray) -> Place | None:
+    """The place in which these values gather beyond chance, if there is one."""
+    best, most = None, RATIO
+    for low, high in _places(channel, value_N, value_R):
+        place = Place(
+            channel=channel,
+            low=low,
+            high=high,
+            inside=int(((value_N >= low) & (value_N <= high)).sum()),
+            incidents=len(value_N),
+            rows=float(np.mean((value_R >= low) & (value_R <= high))) if len(value_R) else 0.0,
+        )
+        if place.ratio >= most and (best is None or place.ratio > most):
+            best, most = place, place.ratio
+    return best
+
+
+def _places(
+    channel: Channel, value_N: np.ndarray, value_R: np.ndarray
+) -> list[tuple[float, float]]:
+    if channel.kind in ("categorical", "binary"):
+        return [(code, code) for code in np.unique(value_N).tolist()]
+    low, high = np.quantile(np.concatenate([value_N, value_R]), [0.01, 0.99])
+    if low == high:
+        return []
+    edge_B = np.linspace(low, high, BINS + 1)
+    ends = [value_N.min(), value_R.min(initial=np.inf), value_N.max(), value_R.max(initial=-np.inf)]
+    edge_B[0], edge_B[-1] = min(ends[:2]), max(ends[2:])
+    return [
+        (float(edge_B[a]), float(edge_B[b]))
+        for a in range(BINS)
+        for b in range(a + 1, BINS + 1)
+        if b - a < BINS
+    ]
