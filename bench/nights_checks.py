@@ -211,11 +211,13 @@ class Checks:
     def _told(self, where: str, notices: list[dict], window: Window) -> None:
         known: dict[str, str] = {}
         ends: dict[str, date] = {}
+        of: dict[str, str] = {}
         heard: Counter[str] = Counter()
         for item in (item for notice in notices for item in notice["incidents"]):
             name, state = item["incident_id"], item["state"]
             heard[item["key"]] += 1
-            before = known.get(name, "withdrawn")
+            before = known.pop(item["replaces"] or name, "withdrawn")
+            of[name] = item["vehicle"]
             in_order = (state == "new") == (before == "withdrawn")
             self.expect(in_order, "told", f"{where}: {name} is {state} after {before}")
             now = "open" if item["ongoing"] else "over"
@@ -224,6 +226,11 @@ class Checks:
         self.expect(not heard or max(heard.values()) == 1, "told", f"{where}: a change twice")
         for name, item in window.incidents.items():
             now = "open" if item.ongoing else "over"
+            if name not in known and item.ongoing:  # its start moved, which is told when it ends
+                old = (item.incident.vehicle, "open")
+                told = [n for n in known if (of[n], known[n]) == old and n not in window.incidents]
+                if told:
+                    known[name], ends[name] = known.pop(told[0]), ends[told[0]]
             self.expect(known.get(name) == now, "told", f"{where}: {name} {now}, {known.get(name)}")
         for name, state in known.items():
             there = state == "withdrawn" or name in window.incidents

@@ -16,7 +16,7 @@ import numpy as np
 
 from amad.evaluation.method_result import PRIMARY
 from amad.evaluation.summary import STRENGTHS
-from bench import limits, nights_page
+from bench import limits, minutes, nights_page
 from bench.carry_over_tables import carry_over_tables, short_histories_table
 from bench.quality.figures import RELATION
 from bench.quality.methods import FLOOR, simple_baselines
@@ -81,6 +81,8 @@ def main(arguments: list[str] | None = None) -> None:
         pages["carry_over"] += short_histories_table(short)
     if found := _read(options.results / "limits.json"):
         pages["limits"] = limits.page(found)
+    if found := _read(options.results / "minutes.json"):
+        pages["minutes"] = minutes.page(found)
     if found := _read(options.results / "nights.json"):
         pages["nights"] = nights_page.page(found)
     if members := list(_members(options.results)):

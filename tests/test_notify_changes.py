@@ -204,15 +204,37 @@ def test_other_channels_or_another_time_are_not_the_same():
     assert len(found) == 3
 
 
-def test_one_that_moved_replaces_the_old_one_in_one_notice():
-    old, new = an_incident(), an_incident(hour=7.1)
-    _, told = told_after({}, window(published(old)))
-    now = window(published(new))
-    (group,) = grouped(find_changes(told, now, "low"), now)
+def test_one_that_goes_on_and_moved_is_told_again_only_when_it_is_over():
+    first, second, third = (an_incident(hour=hour) for hour in (7.2, 7.1, 7))
+    _, told = told_after({}, window(published(first, ongoing=True)))
+    for moved in (second, third):
+        changes, told = told_after(told, window(published(moved, ongoing=True)))
+        assert changes == [] and list(told) == [moved.incident_id]
+    now = window(published(third))
+    (group,) = grouped(told_after(told, now)[0], now)
     notice = notice_of(group, kit_fleet(), "report.html")
-    assert notice.state == "new" and len(notice.incidents) == 2
-    assert notice.headline == "van-1: incident in place of one told before; high"
-    assert any(f"replaces incident {old.incident_id}" in line for line in notice.sentences)
+    assert notice.headline == "van-1: incident over; high"
+    assert [item.replaces for item in notice.incidents] == [first.incident_id]
+    assert any(f"told before as incident {first.incident_id}" in line for line in notice.sentences)
+
+
+def test_one_that_is_over_and_moved_is_told_once_under_its_new_id():
+    old, new, later = an_incident(), an_incident(hour=7.1), an_incident(hour=7.2)
+    _, told = told_after({}, window(published(old)))
+    (change,), told = told_after(told, window(published(new)))
+    assert (change.state, change.replaces) == ("over", old.incident_id)
+    assert told_after(told, window(published(new)))[0] == []
+    (change,), told = told_after(told, window(published(later)))
+    assert change.replaces == new.incident_id, "the id under which it was told last"
+
+
+def test_of_two_that_became_one_the_second_is_withdrawn():
+    one, two, both = an_incident(hour=7), an_incident(hour=7.6), an_incident(hour=6.9, hours=2)
+    _, told = told_after({}, window(published(one), published(two)))
+    changes, _ = told_after(told, window(published(both)))
+    assert {c.state: c.incident_id for c in changes} == {
+        "over": both.incident_id, "withdrawn": two.incident_id,
+    }  # fmt: skip
 
 
 def kit_fleet():

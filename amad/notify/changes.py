@@ -1,7 +1,9 @@
 """What changed since somebody was told: the published incidents against a ledger.
 
 An incident is told once when it is new, and again when its level rises, when it goes on although it
-was told to be over, when it is over, and when a later run no longer finds it.
+was told to be over, when it is over, and when a later run no longer finds it. Later rows may
+move the start of an incident, and its id with it: it stays the incident that was told, and one that
+still goes on is not told again for that.
 """
 
 from collections.abc import Collection, Mapping
@@ -22,7 +24,8 @@ class Told(Entry):
     """What was told of an incident last.
 
     highest: the highest level told. changes: how often it was told. last: the newest date with a
-    part of it. The rest is what a message says of an incident that is not found any more.
+    part of it. known_as: the id under which it was told, where its start has moved since. The rest
+    is what a message says of an incident that is not found any more.
     """
 
     state: Literal["open", "over", "withdrawn"]
@@ -30,6 +33,7 @@ class Told(Entry):
     highest: str
     changes: int
     last: date
+    known_as: str | None = None
     vehicle: str
     vehicle_class: str
     start: int
@@ -53,20 +57,23 @@ class Told(Entry):
 class Change:
     """A change of the state of one incident.
 
-    told: as the ledger says once it is told. before: as it says now; None: nothing yet. replaces:
-    for a new incident, the id of the withdrawn one of its vehicle that overlaps it in time.
+    told: as the ledger says once it is told. before: as it says now; None: nothing yet.
     """
 
     incident_id: str
     state: State
     told: Told
     before: Told | None
-    replaces: str | None = None
 
     @property
     def key(self) -> str:
         """Names this change and no other: the incident, the number of the change, the state."""
         return f"{self.incident_id}-{self.told.changes}-{self.state}"
+
+    @property
+    def replaces(self) -> str | None:
+        """The id under which the incident was told before its start moved."""
+        return self.before.known_as if self.before is not None else None
 
     @property
     def ongoing(self) -> bool:
@@ -103,23 +110,48 @@ def find_changes(
                 update={"state": "withdrawn", "changes": before.changes + 1},
             )
             found.append(_change(name, "withdrawn", after, before))
-    return _with_replaced(sorted(found, key=lambda c: (c.told.start, c.incident_id)))
+    return sorted(found, key=lambda c: (c.told.start, c.incident_id))
 
 
 def brought_up_to_date(told: Mapping[str, Told], window: Window) -> dict[str, Told]:
     """What was told, with the dates and figures of now, and without what is too old to be told of.
 
     An incident that goes on for weeks changes nothing that is told, and stays known all the same.
+    One that is not found any more is the incident of its vehicle that overlaps it now and was not
+    told, if there is one.
     """
-    first = window.first
+    first, moved = window.first, _moved(told, window)
     found = {}
-    for name, item in told.items():
+    for old, item in told.items():
+        name = moved.get(old, old)
         now = window.incidents.get(name)
         if now is not None and item.state != "withdrawn":
-            kept = {name: getattr(item, name) for name in ("state", "highest", "changes")}
+            kept = {key: getattr(item, key) for key in ("state", "highest", "changes")}
+            kept["known_as"] = item.known_as if name == old else item.known_as or old
             item = _told(now, item).model_copy(update=kept)
         if first is None or item.last >= first:
             found[name] = item
+    return found
+
+
+def _moved(told: Mapping[str, Told], window: Window) -> dict[str, str]:
+    """The new id of each told incident that is published under another one now."""
+    free = {
+        name: item.incident
+        for name, item in window.incidents.items()
+        if name not in told or told[name].state == "withdrawn"
+    }
+    found = {}
+    for old, before in sorted(told.items(), key=lambda pair: pair[1].start):
+        gone = before.state != "withdrawn" and old not in window.incidents
+        if not gone or before.last not in window.dates:
+            continue
+        for name, now in free.items():
+            overlaps = before.start < now.end and now.start < before.end
+            if overlaps and now.vehicle == before.vehicle:
+                found[old] = name
+                del free[name]
+                break
     return found
 
 
@@ -131,7 +163,8 @@ def _state(before: Told | None, now: Published) -> State | None:
         return "over"
     if before.state == "over" and now.ongoing:
         return "ongoing"
-    if RANK[now.incident.level] > RANK[before.highest]:
+    worse = RANK[now.incident.level] > RANK[before.highest]
+    if worse or (before.known_as and not now.ongoing):
         return "ongoing" if now.ongoing else "over"
     return None
 
@@ -165,27 +198,3 @@ def _told(now: Published, before: Told | None) -> Told:
 
 def _change(name: str, state: State, told: Told, before: Told | None) -> Change:
     return Change(incident_id=name, state=state, told=told, before=before)
-
-
-def _with_replaced(changes: list[Change]) -> list[Change]:
-    """The changes; one that is new names the withdrawn one that it stands for, if there is one."""
-    gone = [c for c in changes if c.state == "withdrawn"]
-    taken: set[str] = set()
-    found = []
-    for change in changes:
-        if change.state == "new":
-            for old in gone:
-                overlaps = old.told.start < change.told.end and change.told.start < old.told.end
-                same = old.told.vehicle == change.told.vehicle
-                if same and overlaps and old.incident_id not in taken:
-                    taken.add(old.incident_id)
-                    change = Change(
-                        incident_id=change.incident_id,
-                        state=change.state,
-                        told=change.told,
-                        before=change.before,
-                        replaces=old.incident_id,
-                    )
-                    break
-        found.append(change)
-    return found

@@ -34,22 +34,12 @@ class Group:
 def grouped(changes: Sequence[Change], window: Window) -> list[Group]:
     """The changes in groups, the ones to look at first in front. Each change is in one group.
 
-    Only changes to the same state are told together, but for an incident that a new one replaces.
+    Only changes to the same state are told together.
     """
-    replaced = {change.replaces: change for change in changes if change.replaces}
-    main = [change for change in changes if change.incident_id not in replaced]
-    by_fleet, rest = _of_fleet(main, window)
-    groups = by_fleet
+    groups, rest = _of_fleet(list(changes), window)
     for of_one in _by(rest, lambda change: (change.told.vehicle, change.state)):
         groups += [_group(own) for own in _of_one_vehicle(of_one)]
-    old = {c.incident_id: c for c in changes if c.incident_id in replaced}
-    found = []
-    for group in groups:
-        more = [old[c.replaces] for c in group.changes if c.replaces]
-        found.append(
-            Group(changes=group.changes + more, channels=group.channels, reporting=group.reporting)
-        )
-    return sorted(found, key=_order)
+    return sorted(groups, key=_order)
 
 
 def _order(group: Group) -> tuple:

@@ -33,8 +33,8 @@ class NoticeIncident(Entry):
     channel that it no longer fits, or empty. return_days: vehicle-days between two such peaks of
     normal rows, None where nobody knows. context: value of each channel of ``context`` when it
     began. past_gaps, class_gaps, class_sizes, peers: of each channel, as of ``Incident``. suspect:
-    what the fault looks like. check: where to look first. replaces: the withdrawn incident that it
-    stands for.
+    what the fault looks like. check: where to look first. replaces: the id under which it was told
+    before its start moved.
     """
 
     key: str
@@ -84,15 +84,14 @@ class Notice(Entry):
 def notice_of(group: Group, fleet: Fleet, report: str) -> Notice:
     """The notice of a group. report: path or address of the page that shows the incidents."""
     first = group.changes[0]
-    main = [change for change in group.changes if change.state == first.state]
-    worst = max(main, key=lambda change: (RANK[change.told.level], change.told.severity))
+    worst = max(group.changes, key=lambda change: (RANK[change.told.level], change.told.severity))
     return Notice(
         key=first.key,
         fleet=fleet.name,
         state=first.state,
         level=worst.told.level,
-        headline=_headline(group, main, worst, fleet),
-        sentences=[*_sentences(group, main, worst, fleet), f"Report: {report}"],
+        headline=_headline(group, worst, fleet),
+        sentences=[*_sentences(group, worst, fleet), f"Report: {report}"],
         report=report,
         vehicles_reporting=group.reporting or None,
         incidents=[_for_programs(change, fleet) for change in group.changes],
@@ -131,15 +130,15 @@ def _what(changes: Sequence[Change]) -> str:
     """What happened to the incidents, in a few words."""
     state = changes[0].state
     if state == "new":
-        moved = all(change.replaces for change in changes)
-        return "incident in place of one told before" if moved else "new incident"
+        return "new incident"
     if state == "ongoing":
         again = all(c.before is not None and c.before.state == "over" for c in changes)
         return "known incident going on again" if again else "known incident, now worse"
     return f"incident {state}"
 
 
-def _headline(group: Group, main: list[Change], worst: Change, fleet: Fleet) -> str:
+def _headline(group: Group, worst: Change, fleet: Fleet) -> str:
+    main = group.changes
     state, level, what = main[0].state, worst.told.level, _what(main)
     if group.reporting:
         vehicles = {change.told.vehicle for change in main}
@@ -154,8 +153,9 @@ def _headline(group: Group, main: list[Change], worst: Change, fleet: Fleet) -> 
     return f"{vehicle}: {what}{was}{going}"
 
 
-def _sentences(group: Group, main: list[Change], worst: Change, fleet: Fleet) -> list[str]:
-    state, told = main[0].state, worst.told
+def _sentences(group: Group, worst: Change, fleet: Fleet) -> list[str]:
+    main, told = group.changes, worst.told
+    state = main[0].state
     found = []
     if state == "withdrawn":
         found.append(
@@ -188,8 +188,8 @@ def _sentences(group: Group, main: list[Change], worst: Change, fleet: Fleet) ->
     for change in main:
         if change.replaces:
             found.append(
-                f"It replaces incident {change.replaces}, told before, which a later run no longer "
-                "finds."
+                f"It was told before as incident {change.replaces}, before later rows moved its "
+                "start."
             )
     ids = some([change.incident_id for change in main], LISTED)
     many = "Incident" if len(main) == 1 else "Incidents"
