@@ -4,19 +4,45 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 from amad.config import (
     ConfigError,
     InterruptionError,
     Params,
     Settings,
+    Stage,
     load_fleet,
     load_params,
     usable_error,
 )
 from amad.config.console import never_silent, say
 from amad.config.interruption import interruptible
+
+T = TypeVar("T")
+P = ParamSpec("P")
+Run = Callable[Concatenate[Params, Settings, P], T]
+
+
+def follows_storage(stage: str) -> Callable[[Run[P, T]], Run[P, T]]:
+    """Let a stage's ``run`` fetch what it needs before it works, and put what it made after.
+
+    Nothing changes where the cluster profile names no storage.
+    """
+
+    def decorate(run: Run[P, T]) -> Run[P, T]:
+        @wraps(run)
+        def whole(params: Params, settings: Settings, *args: P.args, **kwargs: P.kwargs) -> T:
+            from amad.storage import step
+
+            with step(Stage.of(params, settings), stage):
+                return run(params, settings, *args, **kwargs)
+
+        return whole
+
+    return decorate
 
 
 def stage_main(

@@ -26,9 +26,10 @@ from amad.model.bundle import read_bundle
 from amad.telemetry.files import staged, write_json
 from amad.telemetry.lake import Lake
 from amad.windows.store import WindowStore
-from pipelines import stage_main
+from pipelines import follows_storage, stage_main
 
 
+@follows_storage("evaluate")
 def run(params: Params, settings: Settings) -> EvaluationMetrics:
     """Write the detector and the evaluation, log a run of its own, return the metrics.
 

@@ -6,9 +6,10 @@ Raw files into data/<fleet>/lake; what cannot be read into data/<fleet>/rejected
 from amad.config import Params, Settings, Stage
 from amad.ingest.ingestion import ingest_fleet
 from amad.telemetry.ingest_result import IngestResult
-from pipelines import stage_main
+from pipelines import follows_storage, stage_main
 
 
+@follows_storage("ingest")
 def run(params: Params, settings: Settings, rebuild: bool = False) -> IngestResult:
     """Bring the lake up to date and return the counts, also in ``ingest.json``.
 

@@ -11,9 +11,10 @@ from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import QUARANTINE
 from amad.windows.build import build_store, quarantined_days
 from amad.windows.store import PARTS
-from pipelines import stage_main
+from pipelines import follows_storage, stage_main
 
 
+@follows_storage("prepare")
 def run(params: Params, settings: Settings) -> dict:
     """Write the store and return its ``store.json``.
 

@@ -8,9 +8,10 @@ from amad.config import Params, Settings, Stage
 from amad.config.console import say
 from amad.engines.register.registration import register
 from amad.scores.receipts import RegistrationReceipt
-from pipelines import stage_main
+from pipelines import follows_storage, stage_main
 
 
+@follows_storage("register")
 def run(params: Params, settings: Settings) -> RegistrationReceipt:
     """Register, decide, promote; return the receipt.
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from amad.config import Params, Settings, Stage
 from amad.config.console import say
 from amad.report import Report, build_report
-from pipelines import stage_main
+from pipelines import follows_storage, stage_main
 
 
+@follows_storage("report")
 def run(params: Params, settings: Settings, out: Path | None = None) -> Report:
     """Write the page (to ``out``, default ``data/<fleet>/report.html``) and return what it shows.
 

@@ -8,9 +8,10 @@ from amad.config import Params, Settings, Stage
 from amad.engines.score.score_stage import score
 from amad.engines.score.scoring_plan import EVERYTHING_NEW, ScoringRequest
 from amad.scores.receipts import ScoringReceipt
-from pipelines import stage_main
+from pipelines import follows_storage, stage_main
 
 
+@follows_storage("score")
 def run(
     params: Params, settings: Settings, request: ScoringRequest = EVERYTHING_NEW
 ) -> ScoringReceipt:

@@ -6,9 +6,10 @@ Find the raw files (or simulate them) and write their fingerprint, data/<fleet>/
 from amad.config import Params, Settings, Stage
 from amad.config.console import say
 from amad.ingest.raw_files import Source, fingerprint
-from pipelines import stage_main
+from pipelines import follows_storage, stage_main
 
 
+@follows_storage("source")
 def run(params: Params, settings: Settings) -> Source:
     """Write the fingerprint and return it.
 

@@ -16,9 +16,10 @@ from amad.engines.train.training import train_fleet
 from amad.engines.tune.sweep_result import SweepResult, with_settings
 from amad.telemetry.files import damaged
 from amad.windows.store import WindowStore
-from pipelines import stage_main
+from pipelines import follows_storage, stage_main
 
 
+@follows_storage("train")
 def run(params: Params, settings: Settings) -> TrainResult:
     """Train the network of a fleet.
 

@@ -7,9 +7,10 @@ data/<fleet>/sweep/.
 from amad.config import Params, Settings, Stage
 from amad.engines.tune.sweep import sweep_fleet
 from amad.engines.tune.sweep_result import SweepResult
-from pipelines import stage_main
+from pipelines import follows_storage, stage_main
 
 
+@follows_storage("tune")
 def run(params: Params, settings: Settings) -> SweepResult:
     """Run the sweep.
 

@@ -7,9 +7,10 @@ quarantine.parquet, validation.json and the Data Docs under data/<fleet>/docs.
 from amad.config import Params, Settings, Stage
 from amad.engines.validate.fleet_validation import validate_fleet
 from amad.telemetry.validation import Validation
-from pipelines import stage_main
+from pipelines import follows_storage, stage_main
 
 
+@follows_storage("validate")
 def run(params: Params, settings: Settings) -> Validation:
     """Write the verdict and return ``validation.json``.
 

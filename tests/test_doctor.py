@@ -204,7 +204,7 @@ def test_a_cluster_that_does_not_listen_fails_and_nothing_is_started(home: Path)
         for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}"):
             profile(home, address=address)
             assert findings(home, fleet="demo")["cluster"].status == "ok"
-        profile(home, address=f"127.0.0.1:{port}", storage=str(home / "not-mounted"))
+        profile(home, address=f"127.0.0.1:{port}", checkpoints=str(home / "not-mounted"))
         assert findings(home, fleet="demo")["cluster"].status == "warn"
 
 

@@ -179,7 +179,7 @@ def test_every_ray_pod_has_the_volume_shared_memory_and_the_secret(name: str):
         environment = {item["name"]: item["value"] for item in container["env"]}
         profile = load_cluster(environment["AMAD_CLUSTER"], Settings(home=ROOT))
         assert profile.address == "auto"
-        assert profile.storage.startswith("/shared/")
+        assert profile.checkpoints.startswith("/shared/")
     assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
 
 

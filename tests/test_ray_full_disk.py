@@ -20,7 +20,7 @@ def test_a_full_disk_in_a_worker_is_a_sentence_and_the_next_run_goes_on(
 ) -> None:
     engine_store(tmp_path / DATA)
     profile = PROFILE.model_copy(
-        update={"workers": 1, "max_failures": 0, "storage": str(disk / "storage")}
+        update={"workers": 1, "max_failures": 0, "checkpoints": str(disk / "storage")}
     )
 
     stage = toy_stage(tmp_path, engine_params(train=TRAIN), profile)

@@ -60,7 +60,7 @@ def fit(
 ) -> list[dict]:
     """Train with two workers on the cluster; the epochs' metrics."""
     profile = ClusterProfile(
-        address=nodes.address, workers=2, storage=f"s3://{BUCKET}/{home.name}", **elastic
+        address=nodes.address, workers=2, checkpoints=f"s3://{BUCKET}/{home.name}", **elastic
     )
     stage = toy_stage(home, engine_params(train=TRAIN | {"epochs": epochs}), profile, store)
     return train_fleet(stage).epochs

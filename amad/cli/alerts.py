@@ -66,13 +66,16 @@ def feedback(
 ) -> None:
     """Keep a verdict on an incident, or list those there are, and say how precise alarms were."""
     from amad.config.wording import count
-    from amad.scores.feedback import judge, read_feedback
+    from amad.scores.feedback import Feedback, judge, read_feedback
+    from amad.storage import edit, look
 
     if (incident is None) != (verdict is None):
         raise typer.BadParameter("give the incident and the verdict, or neither to list them.")
     stage = load(context, fleet)
+    look(stage, "feedback")
     if incident is not None and verdict is not None:
-        judge(stage.runs, incident, verdict, note)
+        with edit(stage, f"runs/{Feedback.FILE}"):
+            judge(stage.runs, incident, verdict, note)
     found = read_feedback(stage.runs)
     for name, item in found.incidents.items():
         if incident in (None, name):
@@ -92,8 +95,10 @@ def _tell(params: "Params", settings: "Settings", well: bool | None) -> bool:
     if load_sinks(stage.fleet.name, settings) is None:
         return False
     from amad.notify.delivery import tell
+    from amad.storage import step
 
-    tell(stage, well=well)
+    with step(stage, "notify"):
+        tell(stage, well=well)
     return True
 
 
@@ -106,8 +111,10 @@ def _preview(params: "Params", settings: "Settings") -> None:
     from amad.config import Stage
     from amad.notify.delivery import preview
     from amad.notify.wording import plain_text, subject
+    from amad.storage import look
 
     stage = Stage.of(params, settings)
+    look(stage, "notify")
     found = preview(stage)
     for sink, notices in found.sinks.items():
         told = subject(notices, stage.fleet.name) if notices else "nothing to tell"

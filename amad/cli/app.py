@@ -273,8 +273,11 @@ def rollback(context: typer.Context, fleet: FleetOption = None) -> None:
 def summary(context: typer.Context, fleet: FleetOption = None) -> None:
     """What the pipeline has done so far, how good the model is, and where to look next."""
     from amad.cli.pipeline_summary import lines
+    from amad.storage import look
 
-    print("\n".join(lines(load(context, fleet))))
+    stage = load(context, fleet)
+    look(stage, "summary")
+    print("\n".join(lines(stage)))
 
 
 @app.command(rich_help_panel=LOOK)

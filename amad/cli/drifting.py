@@ -76,20 +76,22 @@ def _measured(stage: "Stage", days: int) -> "Drift":
     from amad.drift.measure import measure
     from amad.engines.shared.model_registry import champion_version, fetched, scores_from
     from amad.engines.shared.tracking import connect
+    from amad.storage import step
 
     client = connect(stage.settings)
     champion = champion_version(client, stage.fleet.name)
     with fetched(client, champion) as folder:
         point = load_detector(folder, to_score=True).operating_point
     assert point is not None, "a saved detector is fitted"
-    found = measure(
-        stage,
-        version=str(champion.version),
-        test_start=scores_from(champion),
-        point=point,
-        days=days,
-    )
-    found.write(stage.runs)
+    with step(stage, "drift"):
+        found = measure(
+            stage,
+            version=str(champion.version),
+            test_start=scores_from(champion),
+            point=point,
+            days=days,
+        )
+        found.write(stage.runs)
     return found
 
 

@@ -35,8 +35,11 @@ def export(
     def work(params: "Params", settings: "Settings") -> None:
         from amad.config import DataError, Stage
         from amad.config.wording import count, some
+        from amad.storage import look
 
-        done = write(Stage.of(params, settings), url)
+        stage = Stage.of(params, settings)
+        look(stage, "export")
+        done = write(stage, url)
         print(done)
         if done.left_out:
             raise DataError(

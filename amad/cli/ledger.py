@@ -31,11 +31,14 @@ def show(
     """
     from amad.config import Stage
     from amad.engines.score.ledger import read_ledger
+    from amad.storage import look
 
     found: list[Ledger] = []
 
     def work(params: "Params", settings: "Settings") -> None:
-        ledger = read_ledger(Stage.of(params, settings))
+        stage = Stage.of(params, settings)
+        look(stage, "status")
+        ledger = read_ledger(stage)
         found.append(ledger)
         if not json:
             _print(ledger, days)

@@ -20,12 +20,17 @@ def prune(context: typer.Context, fleets: list[str] | None, *, days: int, dry_ru
 
     def work(params: "Params", settings: "Settings") -> None:
         from amad.config import Stage
+        from amad.storage import look, step
 
         stage = Stage.of(params, settings)
         name = stage.fleet.name
-        found = old_results(stage.runs, days) if dry_run else remove(stage.runs, name, days)
-        if not dry_run:
-            join_archive_of(stage, found)
+        if dry_run:
+            look(stage, "prune")
+            found = old_results(stage.runs, days)
+        else:
+            with step(stage, "prune"):
+                found = remove(stage.runs, name, days)
+                join_archive_of(stage, found)
         print("\n".join(_lines(name, found, days, dry_run)))
 
     for_each_fleet(context, fleets, work)

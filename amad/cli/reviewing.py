@@ -20,6 +20,8 @@ def review(
     It is what the version's page in MLflow shows.
     """
     from amad.engines.register.review import review as text
+    from amad.storage import look
 
     stage = load(context, fleet)
+    look(stage, "feedback")
     print(text(stage.settings, stage.fleet.name, version))

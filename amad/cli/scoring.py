@@ -91,8 +91,10 @@ def _foretell(params: "Params", settings: "Settings", request: "ScoringRequest")
     from amad.config import Stage
     from amad.config.wording import count
     from amad.engines.score.dry_run import dry_run
+    from amad.storage import look
 
     stage = Stage.of(params, settings)
+    look(stage, "status")
     plan, version = dry_run(stage, request)
     name = stage.fleet.name
     for day, why in plan.days.items():

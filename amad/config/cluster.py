@@ -7,14 +7,14 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from amad.config.addresses import KEYS_ELSEWHERE, has_password, known_address, one_of
 from amad.config.errors import ConfigError
 from amad.config.settings import Settings
 from amad.config.yaml_file import Strict, cut, parse, read_mapping
 
 OWN_RAY = ("cpus", "object_store_mb", "dashboard")  # keys of the Ray that is started here
-STORAGES = ("file", "s3", "gs", "abfs", "abfss")
 STORES = ("http", "https", "postgresql", "sqlite")
-ADDRESSES = ("storage", "publish_to", "tracking_uri")
+ADDRESSES = ("storage", "checkpoints", "tracking_uri")
 
 
 class ClusterProfile(Strict):
@@ -47,9 +47,9 @@ class ClusterProfile(Strict):
     gpus_per_trial: float = Field(0, ge=0)
     """GPUs that Ray reserves for each trial"""
     storage: str | None = None
-    """Where Ray keeps checkpoints: a path or address all nodes reach; default: below `runs/`"""
-    publish_to: str | None = None
-    """Where finished scores and incidents are copied to, as a path or address; default: nowhere"""
+    """Where everything of a fleet lies, as a path or address; default: on this disk"""
+    checkpoints: str | None = None
+    """Where Ray keeps checkpoints; default: in `ray/` of the storage, else below `runs/`"""
     tracking_uri: str | None = None
     """MLflow's store, without a password; `AMAD_MLFLOW_URI` and `MLFLOW_TRACKING_URI` come first"""
     max_failures: int = Field(2, ge=0)
@@ -67,28 +67,24 @@ class ClusterProfile(Strict):
         """Before all other checks, whose messages show the value of the key."""
         given = content if isinstance(content, dict) else {}
         for key in ADDRESSES:
-            if isinstance(address := given.get(key), str) and urlsplit(address).password:
+            if has_password(given.get(key)):
                 remedy = (
                     "set AMAD_MLFLOW_URI instead, outside of any file"
                     if key == "tracking_uri"
-                    else "the keys of an object store stand in the environment alone"
+                    else KEYS_ELSEWHERE
                 )
                 raise ValueError(f"{key} holds a password; {remedy}")
         return content
 
-    @field_validator("storage", "publish_to")
+    @field_validator("storage", "checkpoints")
     @classmethod
     def _reachable(cls, storage: str | None) -> str | None:
         if storage is None:
             return None
-        parts = urlsplit(storage)
-        if parts.scheme not in ("", *STORAGES):
-            raise ValueError(f"is of no known kind; use an absolute path or {_one_of(STORAGES)}")
-        if parts.query:
-            raise ValueError("takes no '?': name the server of s3:// with AWS_ENDPOINT_URL")
-        if not parts.scheme and not PurePosixPath(storage).is_absolute():
+        storage = known_address(storage)
+        if "://" not in storage and not PurePosixPath(storage).is_absolute():
             raise ValueError("must be absolute, as Ray's workers run in another folder")
-        return storage.rstrip("/")
+        return storage
 
     @field_validator("tracking_uri")
     @classmethod
@@ -96,7 +92,7 @@ class ClusterProfile(Strict):
         if uri is None:
             return None
         if urlsplit(uri).scheme.partition("+")[0] not in STORES:
-            raise ValueError(f"is of no known kind; use {_one_of(STORES)}")
+            raise ValueError(f"is of no known kind; use {one_of(STORES)}")
         return uri
 
     @model_validator(mode="after")
@@ -113,12 +109,6 @@ class ClusterProfile(Strict):
         if self.min_workers is not None and self.min_workers > self.workers:
             raise ValueError(f"min_workers is {self.min_workers}, above workers ({self.workers})")
         return self
-
-
-def _one_of(schemes: tuple[str, ...]) -> str:
-    """``a://, b:// or c://``."""
-    *first, last = [f"{scheme}://" for scheme in schemes]
-    return f"{', '.join(first)} or {last}"
 
 
 def load_cluster(name: str | None = None, settings: Settings | None = None) -> ClusterProfile:
@@ -140,8 +130,14 @@ def load_cluster(name: str | None = None, settings: Settings | None = None) -> C
     return parse(ClusterProfile, read_mapping(path), str(path))
 
 
+def named_profile(settings: Settings) -> ClusterProfile | None:
+    """The profile of these settings; None where it has no file, which whoever needs it tells."""
+    if not (settings.conf_dir / "cluster" / f"{settings.cluster}.yaml").is_file():
+        return None
+    return load_cluster(settings=settings)
+
+
 def profile_tracking_uri(settings: Settings) -> str | None:
     """MLflow's store as the profile names it; None where it does not, or has no file."""
-    if not (settings.conf_dir / "cluster" / f"{settings.cluster}.yaml").is_file():
-        return None  # a command that needs the profile says that there is none
-    return load_cluster(settings=settings).tracking_uri
+    profile = named_profile(settings)
+    return None if profile is None else profile.tracking_uri

@@ -302,10 +302,20 @@ class Fleet(Strict):
         return round(max(self.missing.max_gap_seconds, 1.5 * self.period_seconds) * 1_000_000)
 
     def source_folder(self, settings: Settings) -> Path:
-        """The folder of the raw files; for a simulated fleet, where the simulator writes them."""
+        """The folder of the raw files; for a simulated fleet, where the simulator writes them.
+
+        Where the raw files lie in an object store: where those that are read come to.
+        """
         if self.source.format == "simulator":
             return settings.fleet_dir(self.name) / "raw"
+        if self.source.is_stored:
+            return settings.runs_dir(self.name) / "raw"
         return settings.data_dir / self.source.folder
+
+    def source_place(self, settings: Settings) -> str:
+        """Where the raw files are, for a person: the folder or the address."""
+        stored = self.source.is_stored
+        return self.source.folder if stored else str(self.source_folder(settings))
 
     @property
     def digest(self) -> str:

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from amad.config.addresses import KEYS_ELSEWHERE, has_password, known_address
 from amad.config.yaml_file import Seed, Strict
 
 # Python knows them as encodings, but no text file is written in them.
@@ -258,7 +259,7 @@ class Source(Strict):
     files: list[FileSet] = []
     """The sets of files; needed for every format but `simulator`"""
     folder: str = "."
-    """Folder of the files, relative to the data folder (AMAD_DATA_DIR), or absolute"""
+    """Folder of the files, relative to the data folder (AMAD_DATA_DIR), absolute, or an address"""
     vehicle: VehicleRule = VehicleRule()
     timestamp: TimestampRule = TimestampRule()
     delimiter: str = Field(",", min_length=1, max_length=1)
@@ -293,6 +294,24 @@ class Source(Strict):
         if delimiter.isalnum() or delimiter in "\"'.+-\n\r\0":
             raise ValueError("this cannot stand between values; ',' ';' '\\t' and '|' are common")
         return delimiter
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_secrets(cls, content: object) -> object:
+        """Before all other checks, whose messages show the value of the key."""
+        if isinstance(content, dict) and has_password(content.get("folder")):
+            raise ValueError(f"folder holds a password; {KEYS_ELSEWHERE}")
+        return content
+
+    @field_validator("folder")
+    @classmethod
+    def _reachable(cls, folder: str) -> str:
+        return known_address(folder) if "://" in folder else folder
+
+    @property
+    def is_stored(self) -> bool:
+        """Do the raw files lie in an object store?"""
+        return "://" in self.folder
 
     @model_validator(mode="after")
     def _has_files(self) -> "Source":

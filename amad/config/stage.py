@@ -44,8 +44,10 @@ class Stage:
         return self.settings.runs_dir(self.fleet.name)
 
     @property
-    def storage(self) -> str:
+    def checkpoints(self) -> str:
         """Where Ray keeps the checkpoints of the fleet's runs."""
+        if self.profile.checkpoints:
+            return f"{self.profile.checkpoints}/{self.fleet.name}"
         if self.profile.storage:
-            return f"{self.profile.storage}/{self.fleet.name}"
+            return f"{self.profile.storage}/{self.fleet.name}/ray"
         return str(self.runs.absolute() / "ray")

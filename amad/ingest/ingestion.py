@@ -15,7 +15,7 @@ from amad.config.console import say
 from amad.ingest.lake_counts import count_lake
 from amad.ingest.loading import Loading
 from amad.ingest.pending_change import Pending
-from amad.ingest.raw_files import CULPRITS, fingerprint, links_not_followed
+from amad.ingest.raw_files import CULPRITS, bring, fingerprint, links_not_followed
 from amad.ingest.reading_plan import make_plan, without_unreadable
 from amad.reading.rules import reading_rules
 from amad.telemetry.files import full_disk_named
@@ -33,7 +33,7 @@ def ingest_fleet(stage: Stage, *, rebuild: bool = False) -> IngestResult:
     """
     result = ingest(stage.fleet, stage.settings, rebuild=rebuild)
     result.write(stage.folder)
-    for line in sentences(result, stage.fleet.name, stage.fleet.source_folder(stage.settings)):
+    for line in sentences(result, stage.fleet.name, stage.fleet.source_place(stage.settings)):
         say(line)
     return result
 
@@ -68,6 +68,7 @@ def ingest(fleet: Fleet, settings: Settings, *, rebuild: bool = False) -> Ingest
         if plan is not None:
             with pending, full_disk_named(lake):
                 folder = fleet.source_folder(settings)
+                bring(fleet, settings, [*plan.read, *(f for f in found if f.part == CULPRITS)])
                 done = Loading(fleet, folder, rejected, pending, plan).run()
                 pending.commit(rebuild=plan.anew)
         return count_lake(Lake(lake, fleet), {file.path for file in raw}, done)
@@ -109,7 +110,7 @@ def _only_one(path: Path) -> Iterator[None]:
         yield
 
 
-def sentences(result: IngestResult, fleet: str, folder: Path) -> Iterator[str]:
+def sentences(result: IngestResult, fleet: str, folder: str) -> Iterator[str]:
     """What was done, what the lake holds now, and what waits for a person.
 
     fleet: its name. folder: of the raw files.

@@ -22,10 +22,11 @@ from amad.config.errors import AmadError
 from amad.ingest.clock_errors import ClockErrors
 from amad.ingest.duplicate_files import Copies
 from amad.ingest.events import read_events
+from amad.ingest.file_names import unescaped
 from amad.ingest.late_rows import Lateness
 from amad.ingest.parts import Parts
 from amad.ingest.pending_change import Pending
-from amad.ingest.raw_files import RawFile, unescaped
+from amad.ingest.raw_files import RawFile
 from amad.ingest.reading_plan import Plan
 from amad.ingest.refused_rows import RejectedLog
 from amad.ingest.rolling_files import (

@@ -6,7 +6,6 @@ modification or its time of change differs from the last time (``runs/<fleet>/ha
 
 import json
 import os
-import re
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,6 +13,8 @@ from amad import simulator
 from amad.config import ConfigError, DataError, Fleet, Settings
 from amad.config.console import say
 from amad.config.digest import file_sha256, text_digest
+from amad.ingest.file_names import escaped, unescaped
+from amad.ingest.raw_objects import RawObjects
 from amad.reading.rules import PARTS, reading_rules
 from amad.telemetry.artifact import Artifact, Entry
 from amad.telemetry.files import read_json, staged, write_json
@@ -63,6 +64,15 @@ def fingerprint(fleet: Fleet, settings: Settings) -> Source:
     """
     if fleet.source.format == "simulator":
         _simulate_if_stale(fleet, settings)
+    files = _stored(fleet, settings) if fleet.source.is_stored else _on_disk(fleet, settings)
+    lines = "".join(f"{file.path}\0{file.part}\0{file.sha256}\n" for file in files)
+    return Source(
+        fleet=fleet.name, format=fleet.source.format, files=files, digest=text_digest(lines)
+    )
+
+
+def _on_disk(fleet: Fleet, settings: Settings) -> list[RawFile]:
+    """The raw files in a folder, each with its hash."""
     folder = fleet.source_folder(settings)
     cache_path = settings.runs_dir(fleet.name) / "hashes.json"
     known = _read_cache(cache_path)
@@ -85,38 +95,37 @@ def fingerprint(fleet: Fleet, settings: Settings) -> Source:
         files.append(RawFile(path=path, part=part, bytes=stat.st_size, sha256=sha256))
     if cache != known:
         write_json(cache_path, cache)
-    lines = "".join(f"{file.path}\0{file.part}\0{file.sha256}\n" for file in files)
-    return Source(
-        fleet=fleet.name, format=fleet.source.format, files=files, digest=text_digest(lines)
-    )
+    return files
 
 
-def escaped(name: str) -> str:
-    r"""A file's name as text that any format can hold: a byte that is not UTF-8 becomes ``\xNN``.
+def _stored(fleet: Fleet, settings: Settings) -> list[RawFile]:
+    """The raw files in an object store, each with its hash."""
+    objects = RawObjects(fleet, settings)
+    found = _find(fleet, settings, objects)
+    hashes = objects.hashes(path for path, _ in found)
+    return [
+        RawFile(path=path, part=part, bytes=objects.listed[path].size, sha256=hashes[path])
+        for path, part in found
+    ]
 
-    >>> escaped("caf\udce9.csv")
-    'caf\\xe9.csv'
-    """
-    doubled = name.replace("\\", "\\\\")
-    return doubled.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+def bring(fleet: Fleet, settings: Settings, files: list[RawFile]) -> None:
+    """Have raw files on this disk to be read, where they lie in an object store."""
+    if fleet.source.is_stored:
+        RawObjects(fleet, settings).bring({file.path: file.sha256 for file in files})
 
 
-def unescaped(name: str) -> str:
-    """The name that ``escaped`` made ``name`` of, to open the file with."""
-
-    def raw(match: re.Match[bytes]) -> bytes:
-        return b"\\" if match[1] == b"\\" else bytes.fromhex(match[1][1:].decode())
-
-    text = re.sub(rb"\\(\\|x[0-9a-f]{2})", raw, name.encode())
-    return text.decode("utf-8", "surrogateescape")
+def raw_names(fleet: Fleet, settings: Settings, glob: str) -> list[str]:
+    """The raw files that a glob finds, relative to the source's folder."""
+    objects = RawObjects(fleet, settings) if fleet.source.is_stored else None
+    return _names(fleet.source_folder(settings), glob, objects)
 
 
 def globs_found(fleet: Fleet, settings: Settings) -> list[str]:
     """The globs of the fleet file that find a file, now or when the lake was written."""
-    folder = fleet.source_folder(settings)
     globs = [item.glob for item in reading_rules(fleet).files]
     held = _held(fleet, settings).globs
-    return [glob for glob in globs if glob in held or _names(folder, glob)]
+    return [glob for glob in globs if glob in held or raw_names(fleet, settings, glob)]
 
 
 def links_not_followed(fleet: Fleet, settings: Settings, paths: list[str]) -> list[str]:
@@ -138,22 +147,26 @@ def links_not_followed(fleet: Fleet, settings: Settings, paths: list[str]) -> li
     return found
 
 
-def _names(folder: Path, glob: str) -> list[str]:
-    paths = sorted(path.relative_to(folder) for path in folder.glob(glob) if path.is_file())
-    hidden = (".", "_")
-    shown = [path for path in paths if not any(n.startswith(hidden) for n in path.parts)]
-    return [escaped(path.as_posix()) for path in shown]
+def _names(folder: Path, glob: str, objects: RawObjects | None) -> list[str]:
+    if objects is not None:
+        names = objects.names(glob)
+    else:
+        paths = sorted(path.relative_to(folder) for path in folder.glob(glob) if path.is_file())
+        names = [escaped(path.as_posix()) for path in paths]
+    return [name for name in names if not any(n.startswith((".", "_")) for n in name.split("/"))]
 
 
-def _find(fleet: Fleet, settings: Settings) -> list[tuple[str, str]]:
+def _find(
+    fleet: Fleet, settings: Settings, objects: RawObjects | None = None
+) -> list[tuple[str, str]]:
     """(path below the folder, part) of each raw file in reading order, then of the culprits."""
     folder = fleet.source_folder(settings)
-    if not folder.is_dir():
+    if objects is None and not folder.is_dir():
         raise DataError(_missing(fleet, settings, "there is no such folder"))
     part_of: dict[str, str] = {}
     empty = []
     for item in reading_rules(fleet).files:
-        names = _names(folder, item.glob)
+        names = _names(folder, item.glob, objects)
         if not names:
             empty.append(item.glob)
         for name in names:
@@ -168,7 +181,8 @@ def _find(fleet: Fleet, settings: Settings) -> list[tuple[str, str]]:
         raise DataError(_missing(fleet, settings, f"no file in it matches {globs}"))
     found = sorted(part_of.items(), key=lambda f: (PARTS.index(f[1]), f[0]))
     if fleet.labels.culprits:
-        if not (folder / fleet.labels.culprits).is_file():
+        there = objects.listed if objects is not None else ()
+        if fleet.labels.culprits not in there and not (folder / fleet.labels.culprits).is_file():
             raise DataError(_missing(fleet, settings, f"it has no {fleet.labels.culprits}"))
         found = [f for f in found if f[0] != fleet.labels.culprits]
         found.append((fleet.labels.culprits, CULPRITS))
@@ -188,7 +202,7 @@ def _held(fleet: Fleet, settings: Settings) -> Manifest:
 
 
 def _missing(fleet: Fleet, settings: Settings, what: str) -> str:
-    folder = fleet.source_folder(settings)
+    folder = fleet.source_place(settings)
     obtain = f" {fleet.source.obtain.strip()}" if fleet.source.obtain else ""
     held = _held(fleet, settings).files
     kept = (

@@ -66,7 +66,7 @@ def make_plan(
     ):
         return everything  # its raw files were made anew
     way_out = (
-        f"are no longer in {fleet.source_folder(settings)}. Bring them back, or run `amad ingest "
+        f"are no longer in {fleet.source_place(settings)}. Bring them back, or run `amad ingest "
         "--rebuild` to make the lake of the files that are there; the rows of the others are then "
         "lost. The lake stays as it is"
     )

@@ -13,13 +13,13 @@ from amad.telemetry.files import SEAL, read_json, write_json
 
 
 class Checksums:
-    """Hashes of files below a folder, remembered in ``checksums.json`` there.
+    """Hashes of files below a folder, remembered in a file, by default ``checksums.json`` there.
 
     If that file is missing or damaged, every file is hashed again.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root, self._memory = root, root / "checksums.json"
+    def __init__(self, root: Path, memory: Path | None = None) -> None:
+        self._root, self._memory = root, memory or root / "checksums.json"
         self._known: dict[str, list] = {}
         with suppress(DataError):
             self._known = read_json(self._memory, "delete it", keys=[SEAL]) or {}
@@ -39,6 +39,13 @@ class Checksums:
         self._seen[name] = known
         return known[-1]
 
-    def save(self) -> None:
-        """Remember the files asked for since this object was made, and no others."""
+    def save(self, *, keep: bool = False) -> None:
+        """Remember the files asked for since this object was made.
+
+        keep: also those that were remembered before and are still there.
+        """
+        if keep:
+            for name, known in self._known.items():
+                if name not in self._seen and (self._root / name).is_file():
+                    self._seen[name] = known
         write_json(self._memory, self._seen, sealed=True)

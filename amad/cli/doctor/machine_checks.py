@@ -65,6 +65,8 @@ def disk(settings: Settings) -> Finding:
 
 def raw_data(stage: Stage) -> Finding:
     """Are the raw files there?"""
+    from amad.ingest.raw_files import raw_names
+
     fleet, source = stage.fleet, stage.fleet.source
     folder = fleet.source_folder(stage.settings)
     if source.format == "simulator":
@@ -72,17 +74,19 @@ def raw_data(stage: Stage) -> Finding:
         return ok(f"simulated{f', in {folder}' if there else ' at the first run'}")
     obtain = " ".join(source.obtain.split())
     remedy = f"{obtain} Then set AMAD_DATA_DIR (now {stage.settings.data_dir})".strip()
-    if not folder.is_dir():
+    if not source.is_stored and not folder.is_dir():
         return fail(f"there is no folder {folder}", remedy)
-    counts = {item.glob: sum(1 for _ in folder.glob(item.glob)) for item in source.files}
+    place = fleet.source_place(stage.settings)
+    counts = {item.glob: len(raw_names(fleet, stage.settings, item.glob)) for item in source.files}
     empty = [glob for glob, count in counts.items() if not count]
     if empty:
-        return fail(f"no file in {folder} matches {', '.join(empty)}", remedy)
-    return ok(f"{count(sum(counts.values()), 'file')} in {folder}")
+        return fail(f"no file in {place} matches {', '.join(empty)}", remedy)
+    return ok(f"{count(sum(counts.values()), 'file')} in {place}")
 
 
 def lake(stage: Stage) -> Finding:
     """What is in the lake, and which raw files are not in it?"""
+    from amad.ingest.raw_files import raw_names
     from amad.reading.rules import reading_rules
     from amad.telemetry.lake import Lake
 
@@ -102,9 +106,9 @@ def lake(stage: Stage) -> Finding:
     if refused:
         many = count(len(refused), "raw file was", "raw files were")
         held += f"; {many} refused: {some(refused, SHOWN)}"
-    raw = stage.fleet.source_folder(stage.settings)
-    there = [path for item in reading_rules(stage.fleet).files for path in raw.glob(item.glob)]
-    new = [path.name for path in there if path.relative_to(raw).as_posix() not in known]
+    globs = [item.glob for item in reading_rules(stage.fleet).files]
+    there = {path for glob in globs for path in raw_names(stage.fleet, stage.settings, glob)}
+    new = [path.rpartition("/")[2] for path in there if path not in known]
     if new:
         many = count(len(new), "raw file is", "raw files are")
         return warn(f"{held}; {many} not in it: {some(sorted(new), SHOWN)}", "run 'amad ingest'")

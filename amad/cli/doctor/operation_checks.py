@@ -53,8 +53,6 @@ def last_scoring(stage: Stage) -> Finding:
             f"{some(sorted({str(day) for day, _ in undone}), SHOWN)}: {undone[0][1]}"
         )
         return warn(finding, "mend that and run 'amad score' again")
-    if last.uncopied:
-        return warn(f"job {last.id}: {last.uncopied}", "mend that and run 'amad score' again")
     finding = f"job {last.id} ended well {_ago(age)}, {did}"
     if age > NIGHTLY:
         remedy = "if scoring is scheduled, see why not: systemctl list-timers 'amad-score@*'"

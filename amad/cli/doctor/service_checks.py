@@ -82,9 +82,10 @@ def cluster(stage: Stage) -> Finding:
     except OSError as error:
         reason = error.strerror or error
         return fail(f"{settings.cluster}: {host}:{port} does not answer ({reason})", remedy)
-    if profile.storage and "://" not in profile.storage and not Path(profile.storage).is_dir():
+    place = profile.checkpoints
+    if place and "://" not in place and not Path(place).is_dir():
         return warn(
-            f"{settings.cluster}: {host}:{port} answers; no folder {profile.storage} here",
+            f"{settings.cluster}: {host}:{port} answers; no folder {place} here",
             "mount it at the same path on every node, or name an object store",
         )
     return ok(f"{settings.cluster}: {host}:{port} answers")

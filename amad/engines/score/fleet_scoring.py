@@ -7,7 +7,7 @@ one thread each and hand their tables to the same writer, so they give the same 
 
 from datetime import date
 
-from amad.config import ClusterProfile, ConfigError, DataError, ServiceError, Stage
+from amad.config import ClusterProfile, ConfigError, DataError, Stage
 from amad.config.console import say
 from amad.config.wording import count, some
 from amad.detect.daily import check_contract
@@ -26,7 +26,6 @@ from amad.engines.shared.model_registry import (
 from amad.engines.shared.tracking import connect, told
 from amad.scores import partitions
 from amad.scores.job_log import Attempt, Failed, JobLog, Refused, save, scoring_job
-from amad.scores.mirror import mirror
 from amad.scores.retention import first_kept
 from amad.telemetry.checksums import Checksums
 from amad.telemetry.health import fleet_health
@@ -87,12 +86,6 @@ def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLo
                 plan.refused = [item for item in plan.refused if item.date not in tried]
                 plan.told = []
             sums.save()
-        if profile.publish_to is not None:
-            try:
-                copied = mirror(runs, profile.publish_to, fleet.name)
-                say(f"copied {count(len(copied), 'date')} to {profile.publish_to}")
-            except ServiceError as error:
-                log.uncopied = str(error)
     open_dates = unfinished(snapshot.lake, profile.allowed_lateness_hours)
     if scored := sorted(set(open_dates) & set(log.dates)):
         say(f"not over in the lake, and scored again once there is more of it: {some(scored)}")

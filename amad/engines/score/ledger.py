@@ -95,8 +95,6 @@ class Ledger:
         if self.job.status in ("failed", "killed"):
             reason = f": {self.job.error}" if self.job.error else ""
             return f"the last job {self.job.status}{reason}; run 'amad score' again"
-        if self.job.uncopied:
-            return f"finished dates were not copied: {self.job.uncopied}"
         return None
 
     @property

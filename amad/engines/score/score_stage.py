@@ -4,7 +4,7 @@ from collections import Counter
 from datetime import date
 from pathlib import Path
 
-from amad.config import PartlyDoneError, ServiceError, Stage
+from amad.config import PartlyDoneError, Stage
 from amad.config.console import say
 from amad.config.wording import count, some
 from amad.engines.score.fleet_scoring import score_fleet
@@ -30,8 +30,7 @@ def score(stage: Stage, request: ScoringRequest) -> ScoringReceipt:
     the receipt says why under ``no_champion``.
 
     Raises:
-        ServiceError: no champion, no registry, or another job of the fleet is running; or, after
-            all else is done, that the finished dates could not be copied.
+        ServiceError: no champion, no registry, or another job of the fleet is running.
         DataError: no lake, or a model of another contract.
         PartlyDoneError: all else is done, but a vehicle-day could not be scored or a date was left
             as it was.
@@ -62,8 +61,6 @@ def score(stage: Stage, request: ScoringRequest) -> ScoringReceipt:
         say(f"fleet health, {kind}: {some(found, separator='; ')}")
     if log.failed or log.refused:
         raise PartlyDoneError(_undone(log, name))
-    if log.uncopied:
-        raise ServiceError(log.uncopied)
     return receipt
 
 

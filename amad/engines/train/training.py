@@ -217,7 +217,7 @@ def _trainer(job: TrainJob, stage: Stage, name: str, events: Path):
         ),
         run_config=RunConfig(
             name=name,
-            storage_path=stage.storage,
+            storage_path=stage.checkpoints,
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             failure_config=FailureConfig(max_failures=profile.max_failures),
             callbacks=[Watch()],  # type: ignore[list-item]  # the type is that of Ray Train V1

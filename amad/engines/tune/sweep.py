@@ -125,7 +125,7 @@ def _run_trials(stage: Stage, name: str, state: RunState) -> list[Trial]:
         ),
         {"cpu": profile.cpus_per_trial, "gpu": profile.gpus_per_trial},
     )  # fmt: skip
-    path = f"{stage.storage}/{name}"
+    path = f"{stage.checkpoints}/{name}"
     if tune.Tuner.can_restore(path):
         say(f"going on with sweep {name}")
         try:
@@ -212,7 +212,7 @@ def _new_tuner(stage: Stage, trainable, name: str, state: RunState) -> tune.Tune
         ),
         run_config=tune.RunConfig(
             name=name,
-            storage_path=stage.storage,
+            storage_path=stage.checkpoints,
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
             failure_config=tune.FailureConfig(max_failures=profile.max_failures),
             callbacks=[SweepLog(stage.settings, stage.fleet.name, state.path, searched.trials)],

@@ -1,0 +1,276 @@
+"""A fleet's folders on this disk, made equal to the storage before a step and put there after it.
+
+What this disk has is remembered in ``runs/<fleet>/storage.json``. An artifact in which a step was
+killed here, and which nobody else has changed since, is kept as it is: a job goes on where it was.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from amad.config import DataError, ServiceError, Stage
+from amad.config.digest import DIGITS, sha256_of
+from amad.storage.lease import Lease
+from amad.storage.objects import Objects
+from amad.storage.roots import (
+    Content,
+    Held,
+    Root,
+    commit,
+    file_key,
+    manifest_files,
+    manifest_key,
+    manifest_text,
+)
+from amad.telemetry.checksums import Checksums
+from amad.telemetry.files import read_json, write_json
+
+MEMORY, SUMS = "storage.json", "storage_checksums.json"
+# Below runs/<fleet>, of this machine alone: caches, and what has an address of its own.
+LOCAL = {MEMORY, SUMS, "ray", "raw", "hashes.json", "checksums.json", "scoring.holder.json"}
+UNFINISHED = (".stage-", ".old")  # of writers; ``.old`` is for readers of the lake on this disk
+PENDING = ("data/lake", ".pending")  # a change of the lake and rejected/ that is not whole
+CHANGED_TOGETHER = ("data/lake", "data/rejected")
+
+
+class Scratch:
+    """``data/<fleet>`` and ``runs/<fleet>`` of one home, and the storage that they follow."""
+
+    def __init__(self, stage: Stage, objects: Objects) -> None:
+        self._objects = objects
+        self._tops = {"data": stage.folder, "runs": stage.runs}
+        self._sums = Checksums(stage.settings.home, stage.runs / SUMS)
+        self._memory = stage.runs / MEMORY
+        found: dict = {}
+        with suppress(DataError):
+            found = read_json(self._memory, "delete it") or {}
+        if found.get("address") != objects.address:
+            found = {}
+        self._known: dict[str, str] = found.get("artifacts", {})
+        self._unfinished: set[str] = set(found.get("unfinished", ()))
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Is a step running here, or was one killed whose work is not in the storage?"""
+        return bool(self._unfinished)
+
+    def bring(self, wanted: Callable[[str], bool], *, for_work: bool = True) -> Root:
+        """Make this disk equal to the storage in all wanted artifacts; returns its root.
+
+        An artifact that the storage has never had stays as it is.
+        for_work: whether a step follows that may change them.
+
+        Raises:
+            ServiceError: the storage does not answer, or lacks an object or has a damaged one.
+        """
+        for attempt in range(3):
+            root = Root.newest(self._objects)
+            held = {name: item for name, item in root.artifacts.items() if wanted(name)}
+            names = set(held) | {name for name in self._known if wanted(name)}
+            same = all(
+                (held[name].sha256 if name in held else None) == self._known.get(name)
+                for name in names
+            )
+            kept = {name for name in self._unfinished if same and self._place(name).exists()}
+            for name in names - set(held) - kept:
+                self._remove(name)
+            try:
+                self._fetch({name: item for name, item in held.items() if name not in kept})
+                break
+            except FileNotFoundError as error:
+                if attempt == 2 or Root.newest(self._objects).number == root.number:
+                    raise ServiceError(
+                        f"{self._objects.address} lacks a file that its newest root names "
+                        f"({' '.join(str(error).split())[:200]}); bring it back (an earlier "
+                        "version of it, where the bucket keeps versions)"
+                    ) from None
+        self._known = {name: sha for name, sha in self._known.items() if name not in names}
+        self._known |= {name: item.sha256 for name, item in held.items()}
+        if for_work:
+            here = {name for name in self._here() if wanted(name)}
+            self._unfinished = {name for name in self._unfinished if not wanted(name)}
+            self._unfinished |= here | set(held)
+        self._remember()
+        return root
+
+    def put(self, base: Root, wanted: Callable[[str], bool], work: str, lease: Lease | None) -> int:
+        """Put what differs from ``base`` in the wanted artifacts; returns how many files that were.
+
+        Raises:
+            ServiceError: the storage failed, or the lease was lost; nothing that was put counts.
+        """
+        unfinished = set(CHANGED_TOGETHER) if self._place(PENDING[0], PENDING[1]).exists() else ()
+        here = [name for name in self._here() if wanted(name) and name not in unfinished]
+        changed: dict[str, Content | None] = {
+            name: None
+            for name in base.artifacts
+            if wanted(name) and name not in here and name not in unfinished
+        }
+        files: dict[str, Held] = {}
+        manifests: dict[str, bytes] = {}
+        for name in here:
+            found = self._files(name)
+            content = Content(sha256=found[name].sha256, folder=False) if name in found else None
+            if content is None:
+                text = manifest_text(found)
+                content = Content(sha256=sha256_of(text), folder=True)
+            if content != base.artifacts.get(name):
+                changed[name] = content
+                files |= found
+                if content.folder:
+                    manifests[manifest_key(name, content.sha256)] = text
+        todo: dict[str, Held] = {}
+        if changed:
+            there = self._there(changed)
+            todo = {
+                path: held
+                for path, held in files.items()
+                if there.get(file_key(path, held.sha256)) != held.bytes
+            }
+            self._objects.all_at_once(
+                lambda path: self._objects.put(
+                    file_key(path, todo[path].sha256), self._place(path)
+                ),
+                todo,
+                f"put files into {self._objects.address}",
+            )
+            for key, text in manifests.items():
+                self._objects.put(key, text)
+            commit(self._objects, base, changed, work, lease)
+            named = {file_key(path, held.sha256) for path, held in files.items()} | set(manifests)
+            self._objects.delete(sorted(set(there) - named))
+        for name, item in changed.items():
+            self._known.pop(name, None)
+            if item is not None:
+                self._known[name] = item.sha256
+        self._unfinished = {
+            name for name in self._unfinished if not wanted(name) or name in unfinished
+        }
+        self._remember()
+        return len(todo)
+
+    def _there(self, names: Iterable[str]) -> dict[str, int]:
+        """The size of each object of some artifacts, also of those that no root names."""
+        found: dict[str, int] = {}
+        levels: dict[str, dict[str, int]] = {}
+        for name in names:
+            found |= {item.key: item.size for item in self._objects.list(name)}
+            for example in (file_key(name, "0" * DIGITS), manifest_key(name, "0" * DIGITS)):
+                level, _, file = example.rpartition("/")
+                if level not in levels:
+                    levels[level] = {item.key: item.size for item in self._objects.level(level)}
+                stem, _, suffix = file.rpartition("0" * DIGITS)
+                pattern = f"{re.escape(stem)}[0-9a-f]{{{DIGITS}}}{re.escape(suffix)}"
+                found |= {
+                    key: size
+                    for key, size in levels[level].items()
+                    if re.fullmatch(pattern, key.rpartition("/")[2])
+                }
+        return found
+
+    def _fetch(self, wanted: dict[str, Content]) -> None:
+        """Bring what is missing or different, and remove what the storage does not have.
+
+        Raises:
+            FileNotFoundError: an object is gone.
+        """
+        missing: dict[str, Held] = {}
+        for name, content in wanted.items():
+            place = self._place(name)
+            if content.folder:
+                place.mkdir(parents=True, exist_ok=True)
+                files = self._manifest(name, content)
+                for path in self._paths(name):
+                    if path not in files:
+                        self._place(path).unlink()
+                for folder, _, _ in os.walk(place, topdown=False):
+                    with suppress(OSError):  # it is not empty
+                        Path(folder).rmdir()
+                place.mkdir(parents=True, exist_ok=True)
+            else:
+                files = {name: Held(content.sha256, 0)}
+            missing |= {
+                path: held
+                for path, held in files.items()
+                if self._sums.of(self._place(path)) != held.sha256
+            }
+        self._objects.all_at_once(
+            lambda path: self._objects.download(
+                file_key(path, missing[path].sha256), self._place(path), missing[path].sha256
+            ),
+            missing,
+            f"fetch files from {self._objects.address}",
+        )
+
+    def _remove(self, name: str) -> None:
+        """Remove an artifact that the storage had and does not have any more."""
+        place = self._place(name)
+        if place.is_dir():
+            shutil.rmtree(place)
+        else:
+            place.unlink(missing_ok=True)
+
+    def _manifest(self, name: str, content: Content) -> dict[str, Held]:
+        key = manifest_key(name, content.sha256)
+        text = self._objects.read(key)
+        if text is None:
+            raise FileNotFoundError(key)
+        if sha256_of(text) != content.sha256:
+            raise ServiceError(
+                f"{self._objects.address}/{key} is damaged: it is not what was put there; bring "
+                "the object back (an earlier version of it, where the bucket keeps versions)"
+            )
+        return manifest_files(text)
+
+    def _here(self) -> list[str]:
+        """The artifacts on this disk."""
+        return [
+            f"{top}/{path.name}"
+            for top, folder in self._tops.items()
+            if folder.is_dir()
+            for path in sorted(folder.iterdir())
+            if not path.name.startswith((".", "_")) and not path.name.endswith(".lock")
+            if path.name not in LOCAL and not path.is_symlink()
+        ]
+
+    def _files(self, name: str) -> dict[str, Held]:
+        """The content of every file of an artifact, by path; what no writer has finished is not."""
+        found = {}
+        for path in self._paths(name):
+            if any(part.startswith(UNFINISHED) for part in path.split("/")):
+                continue
+            file = self._place(path)
+            sha256 = self._sums.of(file)
+            if sha256 is None:
+                raise DataError(f"{file} cannot be read; see that this user may read it")
+            found[path] = Held(sha256, file.stat().st_size)
+        return found
+
+    def _paths(self, name: str) -> Iterator[str]:
+        """The path of every file of an artifact, below ``data`` and ``runs``."""
+        place = self._place(name)
+        if place.is_file():
+            yield name
+        for folder, _, files in os.walk(place):
+            below = Path(folder).relative_to(place).as_posix()
+            prefix = name if below == "." else f"{name}/{below}"
+            yield from (f"{prefix}/{file}" for file in files if not file.endswith(".lock"))
+
+    def _place(self, name: str, *below: str) -> Path:
+        top, _, rest = name.partition("/")
+        return self._tops[top].joinpath(rest, *below)
+
+    def _local(self, path: str) -> Path:
+        return self._place(path)
+
+    def _remember(self) -> None:
+        self._sums.save(keep=True)
+        content = {
+            "address": self._objects.address,
+            "artifacts": self._known,
+            "unfinished": sorted(self._unfinished),
+        }
+        write_json(self._memory, content)

@@ -1,0 +1,149 @@
+"""A step of the pipeline on a fleet whose truth lies in a storage: fetch, work, put."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from amad.config import ServiceError, Stage
+from amad.config.cluster import named_profile
+from amad.config.console import say
+from amad.config.wording import count
+from amad.storage.lease import held
+from amad.storage.objects import Objects
+from amad.storage.roots import Root
+from amad.storage.scratch import Scratch
+
+LAKE = {"data/lake", "data/rejected", "data/profile.parquet"}
+RESULTS = {"runs/scores", "runs/incidents", "runs/set_aside", "runs/reports"}
+# What is large is fetched and put by those steps alone that read or write it.
+LARGE = LAKE | RESULTS | {"data/raw", "data/docs", "data/store"}
+NEEDS: dict[str, set[str]] = {
+    "source": LAKE | {"data/raw"},
+    "ingest": LAKE | {"data/raw"},
+    "validate": LAKE | {"data/docs"},
+    "prepare": LAKE | {"data/store"},
+    "tune": {"data/store"},
+    "train": {"data/store", "data/lake"},
+    "evaluate": {"data/store", "data/lake"},
+    "register": {"data/store", "data/lake"},
+    "score": LAKE | RESULTS,
+    "report": LAKE | RESULTS,
+    "notify": LAKE | RESULTS,
+    "prune": RESULTS,
+    "drift": LAKE | RESULTS | {"data/store"},
+    "status": LAKE | RESULTS,
+    "summary": LAKE,
+    "export": RESULTS,
+    "feedback": RESULTS,
+}
+WAIT = 600.0  # seconds for another process of this machine that is fetching
+
+
+class BusyError(ServiceError):
+    """Another process of this machine works on the same folders."""
+
+
+@contextmanager
+def step(stage: Stage, work: str) -> Iterator[None]:
+    """Do a step: before it this disk gets what it needs, after it the storage gets what it made.
+
+    Without ``storage`` in the profile, and in a temporary experiment, nothing is done. What a step
+    finished before it failed is put too, as it would stay on a disk.
+
+    Raises:
+        ServiceError: another process works on the fleet (the message names it), this one was
+            silent for so long that another took over, or the storage does not answer. What was
+            done is then on this disk, and the next step here puts it, unless another machine was
+            quicker.
+    """
+    address = storage_of(stage)
+    if address is None:
+        yield
+        return
+
+    def wanted(name: str) -> bool:
+        return name not in LARGE or name in NEEDS[work]
+
+    objects = Objects(address)
+    with held(objects, work) as lease, _lock(stage, WAIT):
+        scratch = Scratch(stage, objects)
+        base = scratch.bring(wanted)
+        try:
+            yield
+        except BaseException:
+            try:
+                scratch.put(base, wanted, work, lease)
+            except ServiceError as second:
+                say(str(second))
+            raise
+        files = scratch.put(base, wanted, work, lease)
+        if files:
+            say(f"put {count(files, 'file')} into {address}")
+
+
+def look(stage: Stage, work: str) -> None:
+    """Bring this disk up to date for a command that only reads.
+
+    Where a step is running here, or was killed, what is on this disk is looked at.
+
+    Raises:
+        ServiceError: the storage does not answer.
+    """
+    address = storage_of(stage)
+    if address is None:
+        return
+    try:
+        with _lock(stage, 0):
+            scratch = Scratch(stage, Objects(address))
+            if not scratch.is_unfinished:
+                scratch.bring(lambda name: name not in LARGE or name in NEEDS[work], for_work=False)
+    except BusyError:
+        return
+
+
+@contextmanager
+def edit(stage: Stage, name: str) -> Iterator[None]:
+    """Change one small artifact, such as ``runs/feedback.json``, also while a step is running.
+
+    Raises:
+        ServiceError: somebody else changed it at the same moment; nothing is changed then.
+    """
+    address = storage_of(stage)
+    if address is None:
+        yield
+        return
+    scratch = Scratch(stage, Objects(address))
+    base: Root = scratch.bring(lambda other: other == name, for_work=False)
+    yield
+    scratch.put(base, lambda other: other == name, f"edit {name}", None)
+
+
+def storage_of(stage: Stage) -> str | None:
+    """The address of a fleet's storage; None where its truth is on this disk."""
+    if stage.settings.is_temporary:
+        return None
+    profile = named_profile(stage.settings)
+    if profile is None or profile.storage is None:
+        return None
+    return f"{profile.storage}/{stage.fleet.name}"
+
+
+@contextmanager
+def _lock(stage: Stage, seconds: float) -> Iterator[None]:
+    """Keep other processes of this machine from changing what is fetched."""
+    stage.runs.mkdir(parents=True, exist_ok=True)
+    file: Path = stage.runs / "storage.lock"
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=seconds)
+    except Timeout:
+        raise BusyError(
+            f"another process of this machine has held {file} for {seconds:.0f} s; wait until it "
+            "has ended, then start again"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
