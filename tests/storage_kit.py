@@ -31,13 +31,17 @@ CONTENT = {
 }
 
 
-def machine(home: Path, name: str, address: str | None) -> Settings:
-    """An empty disk: the project of ``home`` with a profile that names the storage."""
+def machine(home: Path, name: str, address: str | None, **profile: object) -> Settings:
+    """An empty disk: the project of ``home`` with a profile that names the storage.
+
+    profile: other keys of it.
+    """
     own = home.parent / name
     shutil.copytree(home / "conf", own / "conf")
-    profile = own / "conf" / "cluster" / "local.yaml"
-    profile.parent.mkdir(parents=True, exist_ok=True)
-    profile.write_text(yaml.safe_dump({"storage": address} if address else {}), encoding="utf-8")
+    file = own / "conf" / "cluster" / "local.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    content = ({"storage": address} if address else {}) | profile
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
     return Settings(home=own, data_dir=home / "raw", mlflow_uri=f"sqlite:///{home}/mlflow.db")
 
 

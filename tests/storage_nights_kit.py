@@ -54,10 +54,10 @@ def whole_night(settings: Settings) -> dict:
     return receipt
 
 
-def bytes_of(settings: Settings, without: str = "none") -> dict[str, str]:
+def bytes_of(settings: Settings, *without: str) -> dict[str, str]:
     """The hash of every file of state on a disk, without caches and what tells of a run.
 
-    without: a folder, such as ``data/store``, that no step of the night asks for.
+    without: what is left out as well, such as ``data/store``, which no step of the night asks for.
     """
     found = {}
     for top, folder in (
@@ -73,7 +73,9 @@ def bytes_of(settings: Settings, without: str = "none") -> dict[str, str]:
             )
             if file.is_file() and not ours and not path.endswith(".lock"):
                 found[path] = hashlib.sha256(re.sub(JOB, b"", file.read_bytes())).hexdigest()
-    return {path: sha for path, sha in found.items() if not path.startswith((*OF_THE_RUN, without))}
+    return {
+        path: sha for path, sha in found.items() if not path.startswith((*OF_THE_RUN, *without))
+    }
 
 
 def killed_after_a_date(settings: Settings) -> None:

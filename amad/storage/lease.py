@@ -95,13 +95,26 @@ def held(objects: Objects, work: str) -> Iterator[Lease]:
             lease.release()
 
 
+def holder_of(objects: Objects) -> str | None:
+    """Who holds the lease, as a text for people; None where nobody does or has for too long."""
+    newest = _newest(objects)
+    holder = _read(objects, newest)
+    if newest is None or holder.get("released") or _silent(newest) > EXPIRES:
+        return None
+    return _named(holder)
+
+
+def _silent(lease: Listed) -> float:
+    """Seconds since the last sign of life of whoever holds a lease."""
+    return (datetime.now(UTC) - lease.modified).total_seconds()
+
+
 def _refuse_if_held(objects: Objects, newest: Listed | None, at_once: bool = False) -> None:
     """at_once: somebody has just been quicker, so that the lease is held whatever it says."""
     holder = _read(objects, newest)
     if newest is None or (not at_once and holder.get("released")):
         return
-    silent = (datetime.now(UTC) - newest.modified).total_seconds()
-    if not at_once and (silent > EXPIRES or _is_dead(holder)):
+    if not at_once and (_silent(newest) > EXPIRES or _is_dead(holder)):
         say(f"{_named(holder)} ended without giving back {objects.address}: taken over")
         return
     raise ServiceError(

@@ -10,7 +10,7 @@ from amad.config import ServiceError, Stage
 from amad.config.cluster import named_profile
 from amad.config.console import say
 from amad.config.wording import count
-from amad.storage.lease import held
+from amad.storage.lease import held, holder_of
 from amad.storage.objects import Objects
 from amad.storage.roots import Root
 from amad.storage.scratch import Scratch
@@ -118,6 +118,21 @@ def edit(stage: Stage, name: str) -> Iterator[None]:
     base: Root = scratch.bring(lambda other: other == name, for_work=False)
     yield
     scratch.put(base, lambda other: other == name, f"edit {name}", None)
+
+
+def state(stage: Stage) -> str:
+    """Where the truth of a fleet lies, and who is working on it, as a text for people.
+
+    Raises:
+        ServiceError: the storage does not answer.
+    """
+    address = storage_of(stage)
+    if address is None:
+        return "on this disk"
+    objects = Objects(address)
+    root, holder = Root.newest(objects), holder_of(objects)
+    held_by = f"held by {holder}" if holder else "held by nobody"
+    return f"{address}, {count(len(root.artifacts), 'artifact')}, {held_by}"
 
 
 def storage_of(stage: Stage) -> str | None:

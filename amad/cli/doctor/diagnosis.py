@@ -42,6 +42,7 @@ def diagnose(settings: Settings, fleet: str | None = None) -> Iterator[Check]:
     finding = f"{about.name}: {channels}, {classes}, {about.period_seconds:g} s"
     yield Check("fleet file", *ok(finding))
     for check in (
+        service_checks.storage,
         machine_checks.raw_data,
         machine_checks.lake,
         health_checks.validation,

@@ -66,6 +66,15 @@ def _last_reason(version: "ModelVersion") -> str:
     return version.tags.get("gate_reasons", "").rpartition("\n")[2].removeprefix("refused: ")
 
 
+def storage(stage: Stage) -> Finding:
+    """Does the storage answer? This disk is brought up to date, so that the other checks see it."""
+    from amad.storage import look, state
+
+    finding = state(stage)
+    look(stage, "status")
+    return ok(finding)
+
+
 def cluster(stage: Stage) -> Finding:
     """Is the profile sound, and does the Ray cluster that it names listen? Starts nothing."""
     settings, profile = stage.settings, stage.profile
