@@ -210,9 +210,13 @@ def test_damage_in_the_storage_is_told(address: str, tmp_path: Path):
     objects.put(root, (objects.read(root) or b"").replace(b"ingest", b"infest"))
     with pytest.raises(ServiceError, match=f"{root} is damaged"), step(fleet, "ingest"):
         pytest.fail("its root is damaged")
-    objects.delete([root])
+    objects.delete(of_fleet(address, "roots/"))
     with step(fleet, "ingest"):
-        pass
+        assert read(two, "data/lake/a") is None  # it never had the file
+    objects.delete(of_fleet(address, "roots/"))
+    put(one, lake_b="b")  # whoever has it puts all of it anew
+    with step(fleet, "ingest"):
+        assert (read(two, "data/lake/a"), read(two, "data/lake/b")) == ("a", "b")
 
 
 def test_an_edit_goes_in_beside_a_step(address: str, tmp_path: Path):

@@ -69,8 +69,9 @@ def _parsed(objects: Objects, key: str, content: bytes) -> Root:
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ServiceError(
-            f"{objects.address}/{key} is damaged ({error}); bring it back, or delete it: the root "
-            "before it then counts"
+            f"{objects.address}/{key} is damaged ({error}); bring it back (an earlier version of "
+            f"it, where the bucket keeps versions), or delete everything in {ROOTS}/: the next "
+            "step on a machine that has the files puts them anew"
         ) from None
 
 

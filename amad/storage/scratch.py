@@ -69,11 +69,14 @@ class Scratch:
         for attempt in range(3):
             root = Root.newest(self._objects)
             held = {name: item for name, item in root.artifacts.items() if wanted(name)}
+            if root.number == 0:  # nothing was ever put, or the roots were deleted
+                self._known = {}
             names = set(held) | {name for name in self._known if wanted(name)}
             same = all(
                 (held[name].sha256 if name in held else None) == self._known.get(name)
                 for name in names
             )
+            # Nobody else has put anything since a step was cut short here: it goes on.
             kept = {name for name in self._unfinished if same and self._place(name).exists()}
             for name in names - set(held) - kept:
                 self._remove(name)
@@ -96,8 +99,10 @@ class Scratch:
         self._remember()
         return root
 
-    def put(self, base: Root, wanted: Callable[[str], bool], work: str, lease: Lease | None) -> int:
-        """Put what differs from ``base`` in the wanted artifacts; returns how many files that were.
+    def put(
+        self, base: Root, wanted: Callable[[str], bool], work: str, lease: Lease | None
+    ) -> None:
+        """Put what differs from ``base`` in the wanted artifacts.
 
         Raises:
             ServiceError: the storage failed, or the lease was lost; nothing that was put counts.
@@ -150,7 +155,6 @@ class Scratch:
             name for name in self._unfinished if not wanted(name) or name in unfinished
         }
         self._remember()
-        return len(todo)
 
     def _there(self, names: Iterable[str]) -> dict[str, int]:
         """The size of each object of some artifacts, also of those that no root names."""

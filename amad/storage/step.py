@@ -78,9 +78,7 @@ def step(stage: Stage, work: str) -> Iterator[None]:
             except ServiceError as second:
                 say(str(second))
             raise
-        files = scratch.put(base, wanted, work, lease)
-        if files:
-            say(f"put {count(files, 'file')} into {address}")
+        scratch.put(base, wanted, work, lease)
 
 
 def look(stage: Stage, work: str) -> None:
