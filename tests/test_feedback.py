@@ -138,3 +138,48 @@ def test_the_command_keeps_and_lists(yard, capsys):
     assert shown.count(": a loose plug") == 2 and "0 of 1 judged incident true" in shown
     for wrong in (["feedback", name], ["feedback", name, "perhaps"], ["feedback", "x", "true"]):
         assert run(wrong) == 2
+
+
+GOOD = """incident,verdict,note
+{0},false,"a loose plug, again"
+{1},,
+{2},planned,
+"""
+
+
+def test_a_csv_of_verdicts_is_kept_as_a_whole(yard, tmp_path, capsys):
+    made = [an_incident(f"van-{n}", hour=n) for n in (1, 2, 3)]
+    yard.publish(0, *made)
+    file = tmp_path / "verdicts.csv"
+    file.write_text("\ufeff" + GOOD.format(*(item.incident_id for item in made)), encoding="utf-8")
+    assert run(["feedback", "--csv", str(file)]) == 0
+    assert "2 verdicts kept" in capsys.readouterr().out
+    found = read_feedback(yard.runs).incidents
+    assert {found[i.incident_id].verdict for i in (made[0], made[2])} == {"false", "planned"}
+    assert found[made[0].incident_id].note == "a loose plug, again" and len(found) == 2
+    assert found[made[0].incident_id].margin == 3.0 and found[made[0].incident_id].shares
+    assert run(["feedback", made[1].incident_id, "true", "--csv", str(file)]) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "code"),
+    [
+        ("id,verdict\n", "has no column incident; its first line must be incident,verdict,note", 3),
+        ("", "has no column incident and verdict", 3),
+        ("incident,verdict,note\n{0},perhaps,\n", "line 2: verdict 'perhaps'; accepted: true,", 3),
+        ("incident,verdict,note\n{0},true,\n{0},false,\n", "line 3: {0} stands there twice", 3),
+        ("incident,verdict,note\n,true,\n", "line 2: no incident", 3),
+        ("incident,verdict,note\n{0},true,a,b\n", "line 2: more cells than columns", 3),
+        ("incident,verdict,note\n{0},true,\nx,true,\n", "line 3: there is no incident 'x'", 2),
+    ],
+)
+def test_a_wrong_csv_names_its_line_and_keeps_nothing(yard, tmp_path, capsys, content, words, code):
+    yard.publish(0, an_incident())
+    name = an_incident().incident_id
+    file = tmp_path / "verdicts.csv"
+    file.write_text(content.format(name))
+    assert run(["feedback", "--csv", str(file)]) == code
+    told = capsys.readouterr().err
+    assert words.format(name) in told and str(file) in told
+    assert read_feedback(yard.runs).incidents == {}
+    assert run(["feedback", "--csv", str(tmp_path / "none.csv")]) == 3

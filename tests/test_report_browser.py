@@ -5,12 +5,14 @@ import os
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from report_kit import an_incident, stage_of, write_data, write_fleet, write_run, write_verdicts
 
 from amad.report import archive, build_report
 from amad.report.glossary import glossary
+from amad.scores.feedback import read_csv
 from tools.chromium import CHROMIUM, DESKTOP, PHONE, Browser, browser
 
 pytestmark = [
@@ -108,6 +110,31 @@ def test_the_list_is_sorted_and_filtered_by_keyboard(tab: Browser, pages: dict[s
     assert tab.run("document.querySelector('th[data-key=severity]').ariaSort") == "ascending"
     tab.run("document.querySelector('#chips button').click()")
     assert len(tab.run(order)) < len(before)
+
+
+def test_verdicts_that_are_given_on_the_page_are_those_that_amad_reads(tab, pages, tmp_path):
+    """The file that the link saves goes through `amad feedback --csv`'s reader."""
+    tab.show(pages["run"])
+    link = "document.getElementById('saved').href"
+    ids = tab.run("[...document.querySelectorAll('fieldset.judge')].map((f) => f.dataset.incident)")
+    assert len(ids) == 6 and tab.run("document.querySelector('fieldset.judge').hidden") is False
+    tab.run("document.querySelector('fieldset.judge input[value=false]').focus()")
+    tab.run("document.activeElement.click()")
+    tab.run("""(() => {
+      const form = document.querySelectorAll('fieldset.judge')[1];
+      form.querySelector('input[value=true]').click();
+      const why = form.querySelector('input[type=text]');
+      why.value = 'a "loose" plug, again';
+      why.dispatchEvent(new Event('input', {bubbles: true}));
+    })()""")
+    assert tab.run("document.getElementById('judged').textContent") == "2 verdicts"
+    kind, _, text = str(tab.run(link)).partition(",")
+    assert kind == "data:text/csv;charset=utf-8"
+    file = tmp_path / "verdicts.csv"
+    file.write_text(unquote(text), encoding="utf-8")
+    assert [(s.incident_id, s.verdict, s.note) for s in read_csv(file)] == [
+        (ids[0], "false", ""), (ids[1], "true", 'a "loose" plug, again'),
+    ]  # fmt: skip
 
 
 def test_headings_come_in_order_and_tables_have_headers(tab: Browser, pages: dict[str, Path]):

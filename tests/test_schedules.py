@@ -64,10 +64,12 @@ def stub(tmp_path: Path):
     amad.chmod(0o755)
     (tmp_path / "runs").mkdir()
 
-    def run(command: list[str] | str, codes: str = "") -> tuple[int, str, list[str]]:
+    def run(
+        command: list[str] | str, codes: str = "", **variables: str
+    ) -> tuple[int, str, list[str]]:
         (tmp_path / "log").write_text("")
         (tmp_path / "codes").write_text(codes)
-        environment = {"PATH": f"{amad.parent}:/usr/bin:/bin", "FLEETS": "one two"}
+        environment = {"PATH": f"{amad.parent}:/usr/bin:/bin", "FLEETS": "one two"} | variables
         result = subprocess.run(
             command, shell=isinstance(command, str), cwd=tmp_path, capture_output=True, text=True,
             env=environment | {"NIGHT_PAUSE": "0"}, timeout=60,
@@ -91,6 +93,23 @@ def test_a_night_goes_on_where_it_can_and_returns_the_first_code(stub):
     code, _, ran = stub([NIGHT, "one"], "score 4\n")
     assert code == 4 and ran.count("score --fleet one") == 3, "a server may come back"
     assert stub([NIGHT])[0] != 0, "nothing would be scored, and nobody told"
+
+
+def test_drift_and_export_run_where_they_are_asked_for_and_something_was_scored(stub):
+    asked = {"NIGHT_DRIFT": "yes", "NIGHT_EXPORT": "sqlite:////a b/fleet.db"}
+    code, _, ran = stub([NIGHT, "one"], **asked)
+    assert code == 0 and ran[2:5] == [
+        "score --fleet one", "drift --fleet one",
+        "export --to sqlite:////a b/fleet.db --fleet one",
+    ]  # fmt: skip
+    code, _, ran = stub([NIGHT, "one"], "score 8\nexport 3\n", **asked)
+    assert code == 8 and [line.split()[0] for line in ran][3:] == [
+        "drift", "export", "report", "status",
+    ]  # fmt: skip
+    code, _, ran = stub([NIGHT, "one"], "export 3\n", **asked)
+    assert code == 3 and len(ran) == 7
+    code, _, ran = stub([NIGHT, "one"], "score 3\n", **asked)
+    assert code == 3 and len(ran) == 5, "nothing is new"
 
 
 def test_the_secrets_of_a_night_are_read_from_their_file_and_not_from_the_crontab(tmp_path: Path):

@@ -10,10 +10,11 @@ from amad.cli.running import for_each_fleet, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    from amad.config import Params, Settings
+    from amad.config import Params, Settings, Stage
     from amad.engines.score.scoring_plan import ScoringRequest
-    from amad.scores.feedback import Verdict
+    from amad.scores.feedback import Feedback, Verdict
 
 
 def score(
@@ -63,27 +64,52 @@ def feedback(
     incident: str | None,
     verdict: "Verdict | None",
     note: str,
+    file: "Path | None",
 ) -> None:
-    """Keep a verdict on an incident, or list those there are, and say how precise alarms were."""
+    """Keep verdicts, or list those there are; say how precise alarms were, and what was learnt."""
     from amad.config.wording import count
-    from amad.scores.feedback import Feedback, judge, read_feedback
+    from amad.scores.feedback import Feedback, Said, keep, read_csv, read_feedback
     from amad.storage import edit, look
 
-    if (incident is None) != (verdict is None):
-        raise typer.BadParameter("give the incident and the verdict, or neither to list them.")
+    if (incident is None) != (verdict is None) or (file is not None and incident is not None):
+        raise typer.BadParameter(
+            "give the incident and the verdict, or --csv with a file, or neither to list them."
+        )
     stage = load(context, fleet)
     look(stage, "feedback")
+    said = list[Said]()
     if incident is not None and verdict is not None:
+        said = [Said(incident_id=incident, verdict=verdict, note=note)]
+    elif file is not None:
+        said = read_csv(file)
+    kept = {item.incident_id for item in said}
+    if said:
         with edit(stage, f"runs/{Feedback.FILE}"):
-            judge(stage.runs, incident, verdict, note)
+            keep(stage.runs, said)
+    if file is not None:
+        print(f"{count(len(kept), 'verdict')} kept")
     found = read_feedback(stage.runs)
     for name, item in found.incidents.items():
-        if incident in (None, name):
+        if not (incident or file) or name in kept:
             after = f": {item.note}" if item.note else ""
             print(f"{name}  {item.verdict:7}  {item.vehicle}, {item.level}, {item.type}, "
                   f"by {item.by} on {item.at:%Y-%m-%d}{after}")  # fmt: skip
     true, judged = found.precision
     print(f"{true} of {count(judged, 'judged incident')} true" if judged else "none judged yet")
+    if any(item.verdict == "false" for item in found.incidents.values()):
+        _say_learnt(stage, found)
+
+
+def _say_learnt(stage: "Stage", found: "Feedback") -> None:
+    """The incidents of which nobody is told, as they are like false ones."""
+    from amad.notify.learnt import learnt
+    from amad.notify.published import read_window
+    from amad.scores.job_log import job_logs
+
+    versions = [job.model_version for job in job_logs(stage.runs)[0] if job.model_version]
+    window = read_window(stage.runs, versions[-1] if versions else None)
+    for name, like in learnt(window, found).items():
+        print(f"{name}  not told, like {', '.join(like)}, which were judged false")
 
 
 def _tell(params: "Params", settings: "Settings", well: bool | None) -> bool:

@@ -201,15 +201,20 @@ def feedback(
         typer.Argument(help="Something was wrong, nothing was, or work that was planned."),
     ] = None,
     note: Annotated[str, typer.Option(metavar="TEXT", help="Why; kept with your name.")] = "",
+    csv: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Verdicts of a file, as the report makes it."),
+    ] = None,
     fleet: FleetOption = None,
 ) -> None:
     """Say whether an incident was true; nobody is told any more of one that was not.
 
-    It also says how many of the judged incidents were true.
+    It also says how many of the judged incidents were true. Of incidents like several false ones
+    nobody is told either.
     """
     from amad.cli import alerts
 
-    alerts.feedback(context, fleet, incident, verdict, note)
+    alerts.feedback(context, fleet, incident, verdict, note, csv)
 
 
 @app.command(rich_help_panel=DAILY)

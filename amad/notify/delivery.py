@@ -27,6 +27,7 @@ from amad.notify.changes import brought_up_to_date, find_changes
 from amad.notify.channels import Channel, Outcome, channels, watchers
 from amad.notify.grouping import grouped
 from amad.notify.hushed import hushed, listed
+from amad.notify.learnt import REASON, learnt
 from amad.notify.ledger import Ledger, Parcel, after, ledger_file, read_ledger
 from amad.notify.published import Window, read_window
 from amad.notify.sinks.outcome import NotTakenError, PartlyRefusedError, RefusedError
@@ -39,12 +40,17 @@ LOCK_SECONDS = 120.0  # how long a job waits for another one that tells the same
 
 @dataclass(frozen=True, kw_only=True)
 class News:
-    """What may be told. hushed: by id, incidents of which nobody is told, and why."""
+    """What may be told.
+
+    hushed: by id, incidents of which nobody is told, and why. quiet: those of which nobody is told
+    unless somebody was told before, since they are like others that were judged false.
+    """
 
     stage: Stage
     sinks: Sinks
     window: Window
     hushed: dict[str, str]
+    quiet: frozenset[str]
 
     @classmethod
     def read(cls, stage: Stage, sinks: Sinks, jobs: list[JobLog]) -> Self:
@@ -58,13 +64,21 @@ class News:
             feedback = read_feedback(stage.runs)
         except DataError as error:
             raise NotifyError(f"nobody is told, since {error}") from None
-        quiet = hushed(window, sinks.suppress, feedback)
-        return cls(stage=stage, sinks=sinks, window=window, hushed=quiet)
+        silent = hushed(window, sinks.suppress, feedback)
+        quiet = frozenset(set(learnt(window, feedback)) - set(silent))
+        return cls(stage=stage, sinks=sinks, window=window, hushed=silent, quiet=quiet)
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """By id, the incidents of which nobody is told, and why."""
+        return self.hushed | dict.fromkeys(sorted(self.quiet), REASON)
 
     def added_to(self, ledger: Ledger, channel: Channel) -> Ledger:
         """The ledger with a parcel, or a parcel per notice, of what is to be told now."""
         told = brought_up_to_date(ledger.told, self.window)
-        changes = find_changes(told, self.window, self.sinks.least_level, self.hushed)
+        known = {name for name, item in told.items() if item.state != "withdrawn"}
+        silent = {*self.hushed, *(self.quiet - known)}
+        changes = find_changes(told, self.window, self.sinks.least_level, silent)
         groups = grouped(changes, self.window)
         fleet = self.stage.fleet
         report = self.sinks.report_url or str(self.stage.folder / "report.html")
@@ -117,14 +131,14 @@ def tell(stage: Stage, *, well: bool | None = True) -> dict[str, Outcome]:
         for channel in channels(sinks, stage):
             outcomes[channel.name] = _guarded(_deliver, channel, news)
         if jobs:
-            jobs[-1].hushed = news.hushed
+            jobs[-1].hushed = news.reasons
         if well is not None:
             for name, work in watchers(stage, sinks, jobs, news.window, outcomes, well).items():
                 outcomes[name] = _guarded(work)
         for name, outcome in outcomes.items():
             say(f"{name}: {outcome}")
-        if news.hushed:
-            say(listed(news.hushed))
+        if news.reasons:
+            say(listed(news.reasons))
         if jobs:
             jobs[-1].sinks |= {name: str(outcome) for name, outcome in outcomes.items()}
             save(stage.runs, jobs[-1])
@@ -153,7 +167,7 @@ def preview(stage: Stage) -> Preview:
     for channel in channels(sinks, stage):
         parcels = news.added_to(read_ledger(stage.runs, channel.name), channel).parcels
         found[channel.name] = [notice for parcel in parcels for notice in parcel.notices]
-    return Preview(sinks=found, not_told=listed(news.hushed))
+    return Preview(sinks=found, not_told=listed(news.reasons))
 
 
 def _deliver(channel: Channel, news: News) -> str:

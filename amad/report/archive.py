@@ -14,9 +14,11 @@ from pathlib import Path
 
 from amad.config import DataError
 from amad.config.digest import json_digest
+from amad.config.number_text import day as day_of
 from amad.notify.published import DAYS
 from amad.report.since_last import Published, SinceLast
 from amad.scores import partitions
+from amad.scores.feedback import Feedback
 from amad.scores.retention import REPORTS, Retention
 from amad.telemetry.files import staged
 
@@ -87,7 +89,7 @@ def read_facts(page: Path) -> Facts | None:
         return None
 
 
-def due(published: Published) -> list[tuple[date, str]]:
+def due(published: Published, feedback: Feedback) -> list[tuple[date, str]]:
     """The dates whose page is missing or out of date, the newest first, with its new digest."""
     found = []
     try:
@@ -98,15 +100,16 @@ def due(published: Published) -> list[tuple[date, str]]:
     for day in sorted(published.manifests, reverse=True):
         if published.current(day).contract != partitions.CONTRACT:  # scored anew by the next job
             continue
-        facts, now = read_facts(page_of(published.runs, day)), made_from(published, day)
+        facts = read_facts(page_of(published.runs, day))
+        now = made_from(published, day, feedback)
         whole = first == date.min or day - timedelta(days=DAYS - 1) >= first
         if facts is None or (facts.made_from != now and whole):
             found.append((day, now))
     return found
 
 
-def made_from(published: Published, day: date) -> str:
-    """A digest of the partitions that the page of a date shows."""
+def made_from(published: Published, day: date, feedback: Feedback) -> str:
+    """A digest of the partitions that the page of a date shows, and of what was said of them."""
     days = [day - timedelta(days=n) for n in range(DAYS)]
     shown = [
         [str(at), item.model_version, item.contract, item.files]
@@ -114,7 +117,12 @@ def made_from(published: Published, day: date) -> str:
         if at in published.manifests
         for item in [published.current(at)]
     ]
-    return json_digest([FORMAT, shown])
+    said = [
+        [name, item.verdict, item.note, item.by, str(item.at)]
+        for name, item in sorted(feedback.incidents.items())
+        if day_of(item.start) in {str(at) for at in days}
+    ]
+    return json_digest([FORMAT, shown, said])
 
 
 def rows(published: Published) -> list[Row]:

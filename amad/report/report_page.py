@@ -34,6 +34,7 @@ from amad.report.since_last import Published, SinceLast, since_last
 from amad.report.trust_cards import Evidence, cards
 from amad.report.usual_context import Driving, UsualContext, usual_context
 from amad.report.vehicle_trend import trend
+from amad.report.verdicts import Verdicts
 from amad.scores.job_log import JobLog, job_logs, left_undone
 from amad.telemetry.files import read_json
 from amad.telemetry.health import Health, fleet_health
@@ -51,7 +52,8 @@ class Entry:
 
     broken: the relation that broke, in words, or empty. meaning: of its type. rarity: how seldom
     normal rows reach its score, as a sentence, or empty. checks: where the channels stand, what
-    went on when it began, and where to look first.
+    went on when it began, and where to look first. said: what people said of it, and verdict: in a
+    word; both empty where nothing was said.
     """
 
     incident: Incident
@@ -61,6 +63,8 @@ class Entry:
     meaning: str
     rarity: str
     checks: list[str]
+    said: str
+    verdict: str
     plot: Plot | None
 
 
@@ -114,6 +118,7 @@ class Sources:
     evidence: Evidence
     scaler: Scaler | None
     driving: Driving
+    verdicts: Verdicts
 
 
 def build_report(stage: Stage, out: Path | None = None) -> Report:
@@ -137,6 +142,7 @@ def build_report(stage: Stage, out: Path | None = None) -> Report:
         evidence=Evidence.read(stage.folder),
         scaler=_scaler(stage.folder / "store" / "store.json"),
         driving=Driving(lake=lake),
+        verdicts=Verdicts.read(stage),
     )
     health = fleet_health(stage.fleet, stage.settings, lake)
     jobs, _ = job_logs(stage.runs)
@@ -172,7 +178,7 @@ def join_archive(stage: Stage) -> None:
 def _archive(sources: Sources, jobs: list[JobLog]) -> tuple[int, int]:
     """Make the pages of dates that are due; how many were made, and how many are left."""
     stage, published = sources.stage, sources.published
-    due = archive.due(published)
+    due = archive.due(published, sources.verdicts.feedback)
     now = due[: archive.AT_ONCE]
     made = 0
     for day, made_from in track(now, "make the pages of single dates") if now else now:
@@ -218,7 +224,8 @@ def _page(
     incidents = [_marked_open(i, coverage, window) for i in run.incidents()]
     first = since.ids if since else set()
     context = usual_context(window, fleet, sources.driving) if window else None
-    entries = _entries(incidents, first, sources, run, context)
+    verdicts = sources.verdicts if facts else sources.verdicts.with_lessons(window)
+    entries = _entries(incidents, first, sources, run, context, verdicts)
     figures = evidence.metrics if evidence.of_another(run) is None else None
     achieved = of_run(run, incidents, coverage, evidence.metrics)
     scored = [published.current(day) for day in run.dates if day in published.manifests]
@@ -237,6 +244,7 @@ def _page(
             window_days=DAYS,
             incidents=incidents,
             context=context,
+            verdicts=verdicts,
             entries=entries,
             anchors={e.incident.incident_id: e.anchor for e in entries if e.plot},
             overview=overview(incidents, coverage, fleet, stretch),
@@ -292,6 +300,7 @@ def _entries(
     sources: Sources,
     run: ScoringRun,
     context: UsualContext | None,
+    verdicts: Verdicts,
 ) -> list[Entry]:
     """The incidents of the list. first: ids of those that have plots before worse ones do."""
     fleet, scaler = sources.stage.fleet, sources.scaler
@@ -310,6 +319,8 @@ def _entries(
                 meaning=meaning(incident.type),
                 rarity=rarity(incident.return_days),
                 checks=_checks(incident, fleet, context),
+                said=verdicts.said(incident.incident_id),
+                verdict=verdicts.verdict(incident.incident_id),
                 plot=plot(incident, others, fleet, run, sources.lake, scaler)
                 if incident.incident_id in shown
                 else None,

@@ -1,16 +1,19 @@
 """What people say about incidents: ``runs/<fleet>/feedback.json``, the newest verdict of each."""
 
+import csv
 import getpass
-from collections.abc import Iterator, Mapping
+import io
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, cast, get_args
 
 from filelock import FileLock
 from pydantic import AwareDatetime, PlainSerializer
 
-from amad.config import ConfigError
+from amad.config import ConfigError, DataError
 from amad.detect.incidents import Incident, joined
 from amad.scores import partitions
 from amad.scores.partition_manifest import PartitionManifest
@@ -19,7 +22,9 @@ from amad.telemetry.files import read_table
 from amad.telemetry.schemas import INCIDENTS
 
 Verdict = Literal["true", "false", "planned"]
+Manifests = Mapping[date, Mapping[str, PartitionManifest]]
 Moment = Annotated[AwareDatetime, PlainSerializer(lambda at: at.isoformat(timespec="seconds"))]
+COLUMNS = ("incident", "verdict", "note")  # of a CSV file
 LOCK_SECONDS = 60.0
 
 
@@ -28,7 +33,8 @@ class Judgement(Entry):
 
     verdict: ``true`` (something was wrong with the vehicle), ``false`` (nothing was) or ``planned``
     (work on the vehicle that was known beforehand). by: the user who said so. The rest is what the
-    incident was at that time.
+    incident was at that time; margin: its peak's score above the threshold of its row. Earlier
+    releases of amad kept neither shares nor margin.
     """
 
     verdict: Verdict
@@ -40,6 +46,8 @@ class Judgement(Entry):
     level: str
     type: str
     channels: list[str]
+    shares: list[float] = []
+    margin: float | None = None
 
 
 class Feedback(Artifact):
@@ -68,35 +76,103 @@ def read_feedback(runs: Path) -> Feedback:
     return Feedback.read(runs) or Feedback()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What somebody says of one incident. where: the line of a file that says so, or empty."""
+
+    incident_id: str
+    verdict: Verdict
+    note: str = ""
+    where: str = ""
+
+
 def judge(runs: Path, incident_id: str, verdict: Verdict, note: str = "") -> Judgement:
-    """Keep a verdict on an incident; it replaces an earlier one.
+    """Keep a verdict on an incident, see ``keep``."""
+    said = Said(incident_id=incident_id, verdict=verdict, note=note)
+    return keep(runs, [said])[incident_id]
+
+
+def keep(runs: Path, said: Sequence[Said]) -> dict[str, Judgement]:
+    """Keep verdicts, all or none; each replaces an earlier one on its incident.
 
     Raises:
         ConfigError: there is no such incident.
-        DataError: the file of judgements, or the table of the incident's date, is damaged.
+        DataError: the file of judgements, or the table of an incident's date, is damaged.
     """
-    found = find_incident(runs, incident_id)
-    made = Judgement(
-        verdict=verdict,
-        note=note,
-        by=getpass.getuser(),
-        at=datetime.now(UTC),
-        vehicle=found.vehicle,
-        start=found.start,
-        level=found.level,
-        type=found.type,
-        channels=list(found.channels),
-    )
+    made, published = {}, partitions.manifests(runs)
+    for item in said:
+        try:
+            found = find_incident(runs, item.incident_id, published)
+        except ConfigError as error:
+            raise ConfigError(f"{item.where}: {error}" if item.where else str(error)) from None
+        made[item.incident_id] = Judgement(
+            verdict=item.verdict,
+            note=item.note,
+            by=getpass.getuser(),
+            at=datetime.now(UTC),
+            vehicle=found.vehicle,
+            start=found.start,
+            level=found.level,
+            type=found.type,
+            channels=list(found.channels),
+            shares=list(found.shares),
+            margin=found.peak_score - found.threshold,
+        )
     with _lock(runs):
         known = read_feedback(runs).incidents
-        Feedback(incidents=known | {incident_id: made}).write(runs)
+        Feedback(incidents=known | made).write(runs)
     return made
 
 
-def find_incident(runs: Path, incident_id: str) -> Incident:
+def read_csv(file: Path) -> list[Said]:
+    """The verdicts of a CSV file with the columns incident, verdict and note.
+
+    A line without a verdict says nothing and is left out.
+
+    Raises:
+        DataError: the file cannot be read, lacks a column, or has a line that is wrong; names the
+            file, the line and what is accepted.
+    """
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file} cannot be read as UTF-8 text ({error})") from None
+    lines = csv.DictReader(io.StringIO(text, newline=""), restkey="")
+    lacking = [name for name in COLUMNS[:2] if name not in (lines.fieldnames or [])]
+    if lacking:
+        raise DataError(
+            f"{file} has no column {' and '.join(lacking)}; its first line must be "
+            f"{','.join(COLUMNS)}"
+        )
+    said: dict[str, Said] = {}
+    for row in lines:
+        where, name = f"{file}, line {lines.line_num}", (row["incident"] or "").strip()
+        verdict = (row["verdict"] or "").strip()
+        if "" in row:
+            raise DataError(f"{where}: more cells than columns; a note with a comma needs quotes")
+        if not verdict:
+            continue
+        if verdict not in get_args(Verdict):
+            raise DataError(
+                f"{where}: verdict {verdict!r}; accepted: {', '.join(get_args(Verdict))}, or empty"
+            )
+        if not name or name in said:
+            raise DataError(f"{where}: {f'{name} stands there twice' if name else 'no incident'}")
+        said[name] = Said(
+            incident_id=name,
+            verdict=cast(Verdict, verdict),
+            note=(row.get("note") or "").strip(),
+            where=where,
+        )
+    return list(said.values())
+
+
+def find_incident(runs: Path, incident_id: str, found: Manifests | None = None) -> Incident:
     """The incident of that id, joined over its dates.
 
     Of each date, the newest version that has a part of it counts.
+
+    found: the manifests of the published dates; default: they are read.
 
     Raises:
         ConfigError: there is no such incident.
@@ -107,7 +183,7 @@ def find_incident(runs: Path, incident_id: str) -> Incident:
     except ValueError:
         first = date.max
     parts = list[Incident]()
-    found = partitions.manifests(runs)
+    found = partitions.manifests(runs) if found is None else found
     for day in sorted(day for day in found if day >= first):
         part = _part(runs, incident_id, found[day])
         if part is None:  # an incident has a part on each of its dates

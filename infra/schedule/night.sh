@@ -4,6 +4,8 @@
 # NIGHT_DEADLINE is stopped; what it has finished is kept. If a service does not answer (code 4), the
 # command is tried again twice, NIGHT_PAUSE later. A fleet that fails stops no other. The page and the
 # status are made in any case: what failed is on them. The first exit code that is not 0 is returned.
+# Where NIGHT_DRIFT is set, amad drift runs after a fleet that was scored, and where NIGHT_EXPORT is an
+# address of a database, amad export --to that address.
 # NIGHT_SECRETS names a file of lines like AMAD_NOTIFY_WEBHOOK_KEY=..., where they are not given already.
 set -u
 : "${1:?name the fleets}"
@@ -31,7 +33,12 @@ keep() { [ "$code" != 0 ] || code=$1; }
 
 for fleet in "$@"; do
   run ingest --fleet "$fleet" && run validate --fleet "$fleet" && run score --fleet "$fleet"
-  keep $?
+  scored=$?
+  keep "$scored"
+  if [ "$scored" = 0 ] || [ "$scored" = 7 ] || [ "$scored" = 8 ]; then
+    if [ -n "${NIGHT_DRIFT:-}" ]; then run drift --fleet "$fleet"; keep $?; fi
+    if [ -n "${NIGHT_EXPORT:-}" ]; then run export --to "$NIGHT_EXPORT" --fleet "$fleet"; keep $?; fi
+  fi
   run report --fleet "$fleet"
   keep $?
   run status --fleet "$fleet"

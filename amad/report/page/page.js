@@ -86,3 +86,28 @@
     });
   }
 })();
+// Gather what is said of the incidents into a file to save. Nothing is sent.
+(() => {
+  const save = document.getElementById("saved");
+  if (!save) return;
+  const forms = [...document.querySelectorAll("fieldset.judge")];
+  const cell = (text) => `"${text.replaceAll('"', '""').replace(/\s+/g, " ").trim()}"`;
+  const gather = () => {
+    const lines = [];
+    for (const form of forms) {
+      const verdict = form.querySelector("input[type=radio]:checked");
+      const why = form.querySelector("input[type=text]").value;
+      if (verdict) lines.push(`${form.dataset.incident},${verdict.value},${cell(why)}`);
+    }
+    const text = ["incident,verdict,note", ...lines, ""].join("\n");
+    save.href = `data:text/csv;charset=utf-8,${encodeURIComponent(text)}`;
+    document.getElementById("judged").textContent = lines.length
+      ? `${lines.length} verdict${lines.length > 1 ? "s" : ""}` : "no verdict yet";
+  };
+  for (const form of forms) {
+    form.hidden = false;
+    form.addEventListener("input", gather);
+  }
+  document.getElementById("save").hidden = false;
+  gather();
+})();

@@ -1,0 +1,68 @@
+"""What people said of the incidents of a page, and how precise alarms were so far."""
+
+from dataclasses import dataclass, field
+from typing import Self
+
+from amad.config import DataError, Stage
+from amad.config.console import say
+from amad.config.number_text import share
+from amad.config.wording import count
+from amad.notify.learnt import LEAST, learnt
+from amad.notify.published import Window
+from amad.scores.feedback import Feedback, read_feedback
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdicts:
+    """The judgements of a fleet, and what they teach. like: see ``amad.notify.learnt``."""
+
+    feedback: Feedback
+    like: dict[str, list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, stage: Stage) -> Self:
+        """The judgements; none where the file is damaged, which is said."""
+        try:
+            return cls(feedback=read_feedback(stage.runs))
+        except DataError as error:
+            say(f"the report shows no verdicts: {error}")
+            return cls(feedback=Feedback())
+
+    def with_lessons(self, window: Window | None) -> Self:
+        """The same with the incidents of the window of which nobody is told for their sake."""
+        like = learnt(window, self.feedback) if window is not None else {}
+        return type(self)(feedback=self.feedback, like=like)
+
+    def said(self, incident_id: str) -> str:
+        """What was said of an incident, as a sentence; empty where nothing was."""
+        if (item := self.feedback.incidents.get(incident_id)) is not None:
+            note = f": {item.note}" if item.note else ""
+            return f"Judged {item.verdict} by {item.by} on {item.at:%Y-%m-%d}{note}"
+        if like := self.like.get(incident_id):
+            return f"Nobody is told, like {', '.join(like)}, which were judged false"
+        return ""
+
+    def verdict(self, incident_id: str) -> str:
+        """``true``, ``false``, ``planned``, or empty."""
+        item = self.feedback.incidents.get(incident_id)
+        return item.verdict if item is not None else ""
+
+    @property
+    def summary(self) -> str:
+        """How many were true, and what was learnt; empty where nobody has judged."""
+        true, judged = self.feedback.precision
+        planned = sum(item.verdict == "planned" for item in self.feedback.incidents.values())
+        if not (judged or planned):
+            return ""
+        parts = []
+        if judged:
+            parts.append(f"{true} of {count(judged, 'judged incident')} true so far")
+            parts[0] += f" ({share(true / judged)})"
+        if planned:
+            parts.append(f"{planned} planned")
+        if self.like:
+            parts.append(
+                f"of {count(len(self.like), 'incident')} nobody is told, since {LEAST} or more "
+                "like them were judged false"
+            )
+        return "; ".join(parts)

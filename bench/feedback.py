@@ -1,0 +1,186 @@
+"""python -m bench.feedback --fleets smd asd js2 demo --out bench/results/feedback.json
+
+What verdicts are worth (``amad.notify.learnt``): a simulated engineer judges the incidents of the
+test part, and each incident is told or not by the verdicts of the dates before its own alone.
+
+An incident is true where a labelled row lies in it. The engineer judges what is told, and nothing
+else: every incident; a random half; or every one, with one verdict in ten wrong. An event is found
+where an incident that is told overlaps it. **plain** is the opponent: the thresholds of all
+vehicles raised alike, until as few false incidents are left, critical ones told as well.
+**settings** has other values of ``ALIKE`` and ``LEAST`` with every incident judged rightly. The
+detector has no network.
+"""
+
+import argparse
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from amad.config import Fleet, Settings, load_params
+from amad.config.console import say
+from amad.detect.alarms import DAY_US
+from amad.detect.incidents import Incident, incidents_of
+from amad.notify import learnt
+from amad.scores.feedback import Feedback, Judgement
+from amad.windows.series import TEST
+from amad.windows.store import WindowStore
+from bench.drift import fitted
+from bench.facts import machine_facts, write_result
+from bench.quality.fleets import prepare_fleet
+from bench.quality.tables import table
+
+ENGINEERS = {"all": (1.0, 0.0), "half": (0.5, 0.0), "one in ten wrong": (1.0, 0.1)}
+SEEDS = (0, 1, 2)
+TRIED_ALIKE, TRIED_LEAST = (0.5, 0.7, 0.8, 0.9), (1, 2, 3)
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarmed:
+    """What a fleet's test part holds. incidents: by end. events: (vehicle, start, end)."""
+
+    incidents: list[Incident]
+    events: list[tuple[str, int, int]]
+
+    def is_true(self, item: Incident) -> bool:
+        """Does a labelled row lie in it?"""
+        return any(item.vehicle == v and item.start < b and a < item.end for v, a, b in self.events)
+
+    def counts(self, told: Sequence[Incident]) -> dict[str, int]:
+        """False and true incidents of these, and the events that they find."""
+        true = sum(self.is_true(item) for item in told)
+        found = sum(
+            any(i.vehicle == v and i.start < b and a < i.end for i in told)
+            for v, a, b in self.events
+        )
+        return {"false": len(told) - true, "true": true, "events": found}
+
+
+def alarmed(store: WindowStore, fleet: Fleet, detector) -> Alarmed:
+    """The incidents and labelled events of the test part of each vehicle."""
+    incidents, events = [], []
+    for vehicle in store.vehicles:
+        test = store.series(vehicle).part(TEST)
+        if not test.rows:
+            continue
+        assert test.label_T is not None, f"fleet {fleet.name} has no labels"
+        scaled = store.scaler.apply(store.scaler.fill(test))
+        incidents += incidents_of(detector.score(scaled), scaled, detector)
+        edges = np.flatnonzero(np.diff(np.r_[0, test.label_T > 0, 0].astype(int)))
+        time_T = test.timestamp_T
+        for first, last in list(pairwise(edges))[::2]:
+            end = int(time_T[last - 1]) + fleet.period_us
+            events.append((vehicle, int(time_T[first]), end))
+    return Alarmed(incidents=sorted(incidents, key=lambda i: (i.end, i.incident_id)), events=events)
+
+
+def lived(found: Alarmed, judged: float, wrong: float, seed: int) -> list[Incident]:
+    """The incidents that are told, date after date. judged, wrong: shares of the verdicts."""
+    chance, told = random.Random(seed), list[Incident]()
+    verdicts = dict[str, tuple[int, Judgement]]()
+    for item in found.incidents:
+        before = item.start // DAY_US
+        known = {name: j for name, (day, j) in verdicts.items() if day < before}
+        if learnt.like_false(item, Feedback(incidents=known)):
+            continue
+        told.append(item)
+        if chance.random() < judged:
+            true = found.is_true(item) != (chance.random() < wrong)
+            verdicts[item.incident_id] = (item.end // DAY_US, _judgement(item, true))
+    return told
+
+
+def _judgement(item: Incident, true: bool) -> Judgement:
+    return Judgement(
+        verdict="true" if true else "false", by="engineer", at=AT, vehicle=item.vehicle,
+        start=item.start, level=item.level, type=item.type, channels=list(item.channels),
+        shares=list(item.shares), margin=item.peak_score - item.threshold,
+    )  # fmt: skip
+
+
+def plain(found: Alarmed, false: int) -> dict[str, int]:
+    """The counts where all thresholds are raised alike, until at most ``false`` are false."""
+    for rise in sorted({0.0, *(i.peak_score - i.threshold for i in found.incidents)}):
+        told = [i for i in found.incidents
+                if i.peak_score - i.threshold > rise or i.level == "critical"]  # fmt: skip
+        counts = found.counts(told)
+        if counts["false"] <= false:
+            return counts
+    return found.counts([])
+
+
+@contextmanager
+def settings_of(alike: float, least: int) -> Iterator[None]:
+    """The rule with other settings."""
+    kept = learnt.ALIKE, learnt.LEAST
+    learnt.ALIKE, learnt.LEAST = alike, least
+    try:
+        yield
+    finally:
+        learnt.ALIKE, learnt.LEAST = kept
+
+
+def figures(found: Alarmed) -> dict:
+    """The figures of one fleet."""
+    engineers = {}
+    for name, (judged, wrong) in ENGINEERS.items():
+        runs = [found.counts(lived(found, judged, wrong, seed))
+                for seed in (SEEDS if name != "all" else SEEDS[:1])]  # fmt: skip
+        engineers[name] = {key: float(np.mean([run[key] for run in runs])) for key in runs[0]}
+    settings = []
+    for alike in TRIED_ALIKE:
+        for least in TRIED_LEAST:
+            with settings_of(alike, least):
+                counts = found.counts(lived(found, 1.0, 0.0, 0))
+            settings.append({"alike": alike, "least": least} | counts)
+    return {
+        "events": len(found.events),
+        "before": found.counts(found.incidents),
+        "engineers": engineers,
+        "plain": plain(found, round(engineers["all"]["false"])),
+        "settings": settings,
+    }
+
+
+def lines(result: dict) -> list[str]:
+    """The table of docs/explanation/feedback.md."""
+    head = ["fleet", "events", "told as before", *ENGINEERS, "all thresholds raised"]
+    rows = []
+    for name, own in result["fleets"].items():
+        cells = [own["before"], *(own["engineers"][e] for e in ENGINEERS), own["plain"]]
+        told = [f"{c['false']:.3g} false, {c['events']:.3g} found" for c in cells]
+        rows.append([name, str(own["events"]), *told])
+    return table(head, rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> dict:
+    """Measure each fleet and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fleets", nargs="+", default=["smd", "asd", "js2", "demo"])
+    parser.add_argument("--home", type=Path, default=Path("runs/quality"), help="finished work")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args(arguments)
+    settings, fleets = Settings(), {}
+    for name in options.fleets:
+        params = load_params(settings.params_file, name)
+        file = settings.conf_dir / "fleet" / f"{name}.yaml"
+        prepared = prepare_fleet(file, params, options.home, settings.data_dir, [])
+        detector = fitted(prepared.store, prepared.fleet, params)
+        fleets[name] = figures(alarmed(prepared.store, prepared.fleet, detector))
+        own = fleets[name]
+        say(f"{name}: {own['before']} before, {own['engineers']['all']} with verdicts")
+    rule = {"alike": learnt.ALIKE, "least": learnt.LEAST, "slack": learnt.SLACK}
+    result = {"machine": machine_facts(("numpy",)), "rule": rule, "fleets": fleets}
+    write_result(result, options.out)
+    print("\n".join(lines(result)))
+    return result
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""What people said stands in the report beside its incidents."""
+
+from report_kit import an_incident, stage_of, write_data, write_fleet, write_run
+
+from amad.report import archive, build_report
+from amad.scores.feedback import Feedback, judge
+
+
+def test_verdicts_stand_beside_their_incidents_and_make_the_page_of_their_date_again(
+    tmp_path, capsys
+):
+    fleet = write_fleet(tmp_path)
+    settings = write_data(fleet, tmp_path, ["van-1"])
+    made = [an_incident(fleet, "van-1", 1, 100 * n, 20, peak_score=5.5) for n in range(1, 6)]
+    write_run(fleet, settings, {1: made})
+    stage = stage_of(fleet, settings)
+    page = build_report(stage).path.read_text(encoding="utf-8")
+    assert page.count('data-incident="') == 5 and made[0].incident_id in page
+    names = [item.incident_id for item in made]
+    for name in names[:3]:
+        judge(stage.runs, name, "false", "a <loose> plug")
+    judge(stage.runs, names[3], "true")
+    before = {
+        day: archive.page_of(stage.runs, day).read_bytes()
+        for day in build_report(stage, tmp_path / "other.html").dates
+    }
+    page = build_report(stage).path.read_text(encoding="utf-8")
+    assert page.count("a &lt;loose&gt; plug") == 3 and page.count("judged false</span>") == 3
+    assert "1 of 4 judged incidents true so far (25 %)" in page
+    like = ", ".join(sorted(names[:3]))
+    assert f"Nobody is told, like {like}" not in page, "one as weak was judged true"
+    judge(stage.runs, names[3], "planned")
+    page = build_report(stage).path.read_text(encoding="utf-8")
+    assert f"Nobody is told, like {like}, which were judged false" in page
+    assert "; 1 planned; of 1 incident nobody is told" in page
+    first, second = (archive.page_of(stage.runs, day) for day in sorted(before))
+    assert first.read_bytes() == before[min(before)]
+    assert b"judged false</span>" in second.read_bytes() != before[max(before)]
+    file = stage.runs / Feedback.FILE
+    file.write_text(file.read_text().replace('"planned"', '"true"'))
+    page = build_report(stage).path.read_text(encoding="utf-8")
+    assert "judged false</span>" not in page
+    assert "the report shows no verdicts" in capsys.readouterr().err
