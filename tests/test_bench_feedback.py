@@ -1,12 +1,16 @@
 """The benchmark of what verdicts are worth."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from notify_kit import an_incident
 
 from amad.notify import learnt
-from bench.feedback import Alarmed, lived, plain, settings_of
+from bench.feedback import Alarmed, lines, lived, plain, settings_of
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def a_fleet() -> Alarmed:
@@ -33,3 +37,18 @@ def test_verdicts_of_earlier_dates_alone_count():
 @pytest.mark.parametrize(("false", "left"), [(6, 6), (3, 3), (0, 0)])
 def test_the_opponent_has_no_more_false_ones(false: int, left: int):
     assert plain(a_fleet(), false) == {"false": left, "true": 6, "events": 6}
+
+
+def test_the_guide_has_the_figures_that_were_measured():
+    result = json.loads((ROOT / "bench" / "results" / "feedback.json").read_text())
+    guide = (ROOT / "docs" / "guide" / "alerts.md").read_text(encoding="utf-8")
+    assert "\n".join(lines(result)) in guide
+    rule = {"alike": learnt.ALIKE, "least": learnt.LEAST, "slack": learnt.SLACK}
+    assert result["rule"] == rule, "measured with the rule as it is"
+    fleets = result["fleets"].values()
+    for own in fleets:
+        assert own["engineers"]["all"]["events"] == own["before"]["events"]
+    before, after = (sum(int(f(own)["false"]) for own in fleets) for f in (
+        lambda own: own["before"], lambda own: own["engineers"]["all"],
+    ))  # fmt: skip
+    assert f"{after} of {before} false incidents" in guide
