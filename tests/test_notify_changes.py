@@ -251,7 +251,8 @@ def kit_fleet():
 
 
 def test_a_notice_says_what_a_person_acts_on():
-    broken = an_incident(severity=62.0, partner=SPEED, return_days=41.2)
+    stands = {"past_gaps": (-3.5, 9.0), "class_gaps": (-2.0, 9.0), "class_sizes": (-4.0, 9.0)}
+    broken = an_incident(severity=62.0, partner=SPEED, return_days=41.2, peers=(3, 3), **stands)
     (group,) = groups(published(broken, ongoing=True))
     notice = notice_of(group, kit_fleet(), "data/kit/report.html")
     assert notice.headline == "van-1: new incident; high; still going on"
@@ -263,6 +264,7 @@ def test_a_notice_says_what_a_person_acts_on():
         "Sensors: Coolant temperature (Vehicle.Coolant) 70 %, Speed 20 % of the blame.",
         "Coolant temperature (Vehicle.Coolant) strayed by up to 60 times its usual prediction",
         "Coolant temperature (Vehicle.Coolant) no longer fits Speed.",
+        "Coolant temperature is 3.5 below its own past, 2 below its class that day (3 vehicles).",
         "Type: level_shift, a step away from what is expected.",
         "Compare Coolant temperature with Speed: one of them is wrong, or what connects them",
         "Coolant temperature: look for a leak.",
@@ -270,7 +272,9 @@ def test_a_notice_says_what_a_person_acts_on():
         "Report: data/kit/report.html",
     ):
         assert words in text, words
-    assert "pulse ring" not in text, "the speed has too little of the blame"
+    assert "pulse ring" not in text and "Speed is" not in text, "it has too little of the blame"
+    (told,) = notice.incidents
+    assert (told.past_gaps, told.class_sizes, told.peers) == ([-3.5, 9.0], [-4.0, 9.0], [3, 3])
     assert subject([notice], "kit") == "amad kit: incidents 1 new; worst high"
 
 
