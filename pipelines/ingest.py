@@ -4,6 +4,7 @@ Raw files into data/<fleet>/lake; what cannot be read into data/<fleet>/rejected
 """
 
 from amad.config import Params, Settings, Stage
+from amad.engines.shared.unit_engines import unit_engine
 from amad.ingest.ingestion import ingest_fleet
 from amad.telemetry.ingest_result import IngestResult
 from pipelines import follows_storage, stage_main
@@ -19,7 +20,9 @@ def run(params: Params, settings: Settings, rebuild: bool = False) -> IngestResu
         DataError: raw data is missing or unreadable, or the lake is damaged.
         ConfigError: the fleet file contradicts itself.
     """
-    return ingest_fleet(Stage.of(params, settings), rebuild=rebuild)
+    stage = Stage.of(params, settings)
+    with unit_engine(stage.profile) as engine:
+        return ingest_fleet(stage, rebuild=rebuild, run=engine)
 
 
 if __name__ == "__main__":

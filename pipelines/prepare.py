@@ -6,6 +6,7 @@ The lake and the quarantine to the window store, data/<fleet>/store.
 from amad.config import Params, Settings, Stage
 from amad.config.console import say
 from amad.config.wording import count
+from amad.engines.shared.unit_engines import unit_engine
 from amad.telemetry.files import read_table
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import QUARANTINE
@@ -27,7 +28,9 @@ def run(params: Params, settings: Settings) -> dict:
     table = read_table(folder / "quarantine.parquet", QUARANTINE, remedy)
     lake = Lake(folder / "lake", fleet)
     days = quarantined_days(table)
-    content = build_store(lake, fleet, params.prepare.normalise, folder / "store", days)
+    normalise = params.prepare.normalise
+    with unit_engine(stage.profile) as engine:
+        content = build_store(lake, fleet, normalise, folder / "store", days, engine)
     vehicles, meta = content["vehicles"], content["meta"]
     rows = {name: sum(v["parts"][name] for v in vehicles.values()) for name in PARTS}
     say(

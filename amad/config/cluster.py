@@ -54,10 +54,10 @@ class ClusterProfile(Strict):
     """MLflow's store, without a password; `AMAD_MLFLOW_URI` and `MLFLOW_TRACKING_URI` come first"""
     max_failures: int = Field(2, ge=0)
     """How often a training is started again after a crash"""
-    scoring_engine: Literal["auto", "process", "ray"] = "auto"
-    """What scores: this process, or Ray Data; `auto` decides by `ray_min_vehicle_days`"""
+    engine: Literal["auto", "process", "ray"] = "auto"
+    """What ingests, validates, prepares and scores: this process, or Ray Data; `auto` decides"""
     ray_min_vehicle_days: int = Field(500, ge=1)
-    """Number of vehicle-days from which Ray Data scores"""
+    """Vehicle-days from which `auto` scores over Ray Data; the lighter stages from 10 times that"""
     allowed_lateness_hours: float = Field(0, ge=0, le=8760)
     """A date is over once the lake has a row this long after its end; scores do not wait for it"""
 
@@ -114,6 +114,8 @@ class ClusterProfile(Strict):
 def load_cluster(name: str | None = None, settings: Settings | None = None) -> ClusterProfile:
     """Read the profile ``name`` (default: ``AMAD_CLUSTER``, ``local``).
 
+    Without any profile in ``conf/cluster``, ``local`` is the one with all its defaults.
+
     Raises:
         ConfigError: no such profile (the message lists those there are), or a wrong key.
     """
@@ -124,6 +126,8 @@ def load_cluster(name: str | None = None, settings: Settings | None = None) -> C
     path = settings.conf_dir / "cluster" / f"{name}.yaml"
     if not path.is_file():
         known = sorted(p.stem for p in path.parent.glob("*.yaml"))
+        if not known and name == "local":
+            return ClusterProfile()
         raise ConfigError(
             f"there is no cluster profile {path}; known profiles: {', '.join(known) or 'none'}"
         )

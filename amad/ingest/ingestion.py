@@ -12,6 +12,7 @@ from pathlib import Path
 
 from amad.config import ConfigError, DataError, Fleet, Settings, Stage
 from amad.config.console import say
+from amad.config.units import RunUnits, in_process
 from amad.ingest.lake_counts import count_lake
 from amad.ingest.loading import Loading
 from amad.ingest.pending_change import Pending
@@ -26,22 +27,27 @@ from amad.telemetry.manifest import Manifest
 NAMED = 5  # of each kind in the messages
 
 
-def ingest_fleet(stage: Stage, *, rebuild: bool = False) -> IngestResult:
+def ingest_fleet(
+    stage: Stage, *, rebuild: bool = False, run: RunUnits = in_process
+) -> IngestResult:
     """The stage ``ingest``: bring the lake up to date, write ``ingest.json``, say what was done.
 
-    rebuild, and what it raises: see ``ingest``.
+    rebuild, run, and what it raises: see ``ingest``.
     """
-    result = ingest(stage.fleet, stage.settings, rebuild=rebuild)
+    result = ingest(stage.fleet, stage.settings, rebuild=rebuild, run=run)
     result.write(stage.folder)
     for line in sentences(result, stage.fleet.name, stage.fleet.source_place(stage.settings)):
         say(line)
     return result
 
 
-def ingest(fleet: Fleet, settings: Settings, *, rebuild: bool = False) -> IngestResult:
+def ingest(
+    fleet: Fleet, settings: Settings, *, rebuild: bool = False, run: RunUnits = in_process
+) -> IngestResult:
     """Bring the lake of a fleet up to date with the raw files, and count it.
 
-    rebuild: forget the lake so far, also the rows of raw files that are gone.
+    rebuild: forget the lake so far, also the rows of raw files that are gone. run: what writes the
+    vehicle-days.
 
     Raises:
         DataError: raw data is missing, not one row of it can be read, the lake is damaged, or the
@@ -69,7 +75,7 @@ def ingest(fleet: Fleet, settings: Settings, *, rebuild: bool = False) -> Ingest
             with pending, full_disk_named(lake):
                 folder = fleet.source_folder(settings)
                 bring(fleet, settings, [*plan.read, *(f for f in found if f.part == CULPRITS)])
-                done = Loading(fleet, folder, rejected, pending, plan).run()
+                done = Loading(fleet, folder, rejected, pending, plan).run(run)
                 pending.commit(rebuild=plan.anew)
         return count_lake(Lake(lake, fleet), {file.path for file in raw}, done)
 

@@ -19,6 +19,7 @@ from amad.config import DataError, Fleet
 from amad.config.console import say, track
 from amad.config.digest import file_sha256
 from amad.config.errors import AmadError
+from amad.config.units import RunUnits, in_process
 from amad.ingest.clock_errors import ClockErrors
 from amad.ingest.duplicate_files import Copies
 from amad.ingest.events import read_events
@@ -90,7 +91,7 @@ class Loading:
             fleet, pending, plan.before, self._stays, self._copies.paths, anew=plan.anew
         )
 
-    def run(self) -> dict:
+    def run(self, run: RunUnits = in_process) -> dict:
         """Read the files of the plan and write all that changes; returns what was done.
 
         ``{files_read, rows_added, days_changed}``: the lake's rows more than before, and the
@@ -110,7 +111,7 @@ class Loading:
             self._fleet.labels.culprits_by == "timestamp" or self._rules.timestamp.take == "index"
         )
         events = self._events() if early else None
-        self._parts.write(self._spill, self._paths, self._log, events)
+        self._parts.write(self._spill, self._paths, self._log, events, run)
         self._log.close()
         if events is None:  # rows of the test part are counted in the parts that are now written
             events = self._events()

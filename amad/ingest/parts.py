@@ -5,8 +5,6 @@ Shape legend: T rows of a vehicle-day as they arrived, K different times, C chan
 
 import datetime
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -15,19 +13,16 @@ import pyarrow.parquet as pq
 
 from amad.config import Fleet
 from amad.config.console import track
-from amad.config.digest import file_sha256
-from amad.ingest import origins
-from amad.ingest.events import intervals_of, label_rows
-from amad.ingest.merging import FIRST, MERGED, Merged, merge
+from amad.config.units import RunUnits
+from amad.ingest.events import intervals_of
+from amad.ingest.part_writer import PartWriter, Written
 from amad.ingest.pending_change import Pending
 from amad.ingest.refused_rows import RejectedLog
-from amad.ingest.spill import DayRows, Spill, content_of, joined
+from amad.ingest.spill import Spill
 from amad.reading.times import date_of
 from amad.telemetry import lake as lakes
 from amad.telemetry.lake import Lake
-from amad.telemetry.schemas import lake_schema
 
-DUPLICATE = "duplicate timestamp"
 Day = tuple[str, datetime.date]
 
 
@@ -44,7 +39,6 @@ class Parts:
         copies: set[str], *, anew: bool,
     ) -> None:  # fmt: skip
         self._fleet = fleet
-        self._schema = lake_schema(fleet)
         self._pending = pending
         self._before = before
         self._stays = stays
@@ -65,31 +59,42 @@ class Parts:
         return {vehicle for vehicle, _ in self._keys(spill)} | {vehicle for vehicle, _ in self.days}
 
     def write(
-        self, spill: Spill, read: list[str], log: RejectedLog, events: pa.Table | None
-    ) -> None:
+        self, spill: Spill, read: list[str], log: RejectedLog, events: pa.Table | None,
+        run: RunUnits,
+    ) -> None:  # fmt: skip
         """Write all parts with rows of the files ``read`` (in the order of their numbers)."""
         drawn = self._fleet.labels.kind == "intervals"
-        intervals = intervals_of(events) if drawn and events is not None else {}
         paths = [*read, *sorted(self._stays)]
-        codes = {path: number for number, path in enumerate(paths) if path in self._stays}
-        for vehicle, day in track(self._keys(spill), "write the lake"):
-            date = date_of(day)
-            old, new = self._old.get((vehicle, date)), spill.rows(vehicle, day)
-            rows = [] if new is None else [new]
-            known = 0  # rows of files that stay
-            if old is not None and self._before is not None:
-                kept = origins.rows_in_lake(self._before, old, codes, drawn=drawn)
-                rows.insert(0, kept)
-                known = len(kept.timestamp_T)
-            all_rows = joined(rows)
-            merged = merge(all_rows, known)
-            label_K = merged.label_K
-            if drawn:
-                label_K = label_rows(merged.timestamp_K, intervals.get(vehicle, []))
-            part = _Part(vehicle=vehicle, date=date, rows=all_rows, merged=merged, paths=paths)
-            self._refuse(part, log)
-            self._count(part, known)
-            self._write(part, label_K)
+        work = PartWriter(
+            fleet=self._fleet,
+            pending=self._pending,
+            before=self._before,
+            spill=spill,
+            paths=paths,
+            codes={path: number for number, path in enumerate(paths) if path in self._stays},
+            intervals=intervals_of(events) if drawn and events is not None else {},
+        )
+        units = [
+            (vehicle, day, self._old.get((vehicle, date_of(day))))
+            for vehicle, day in self._keys(spill)
+        ]
+        written = run(work, units, vehicle_days=len(units))
+        for part in track(written, "write the lake", len(units)):
+            self._take(part, log)
+
+    def _take(self, part: Written, log: RejectedLog) -> None:
+        vehicle, date = part.row["vehicle"], part.row["date"]
+        for path, row, reason, content in part.refused:
+            log.add(path, row, reason, content)
+            duplicates = path not in self._copies
+            self.counts[path, vehicle, date]["duplicates"] += duplicates
+        for path, rows in part.rows.items():
+            self.counts[path, vehicle, date]["rows"] += rows
+        self.merged.update(part.merged)
+        self.first.update(part.first)
+        self.newest[vehicle] = max(self.newest.get(vehicle, part.newest), part.newest)
+        self.days[vehicle, date] = part.row
+        self.changed += 1
 
     def _keys(self, spill: Spill) -> list[tuple[str, int]]:
         keys = set(spill.days())
@@ -102,56 +107,6 @@ class Parts:
             dates = ((date - zero).days for date in table["date"].to_pylist())
             keys |= set(zip(table["vehicle"].to_pylist(), dates, strict=True))
         return sorted(keys)
-
-    def _refuse(self, part: "_Part", log: RejectedLog) -> None:
-        names, merged, rows = self._fleet.channel_names, part.merged, part.rows
-        clash_of = dict(zip(merged.contradicting_X.tolist(), merged.clash_XC, strict=True))
-        for at in np.flatnonzero(~merged.stays_T).tolist():
-            reason = f"{DUPLICATE}: it repeats an earlier row"
-            if at in clash_of:
-                channels = ", ".join(n for n, bad in zip(names, clash_of[at], strict=True) if bad)
-                reason = f"{DUPLICATE}: it contradicts an earlier row in {channels}"
-            path = part.paths[rows.file_T[at]]
-            content = content_of(rows, at, part.vehicle, self._fleet)
-            log.add(path, int(rows.row_T[at]), reason, content)
-            duplicates = path not in self._copies
-            self.counts[path, part.vehicle, part.date]["duplicates"] += duplicates
-
-    def _count(self, part: "_Part", known: int) -> None:
-        rows, merged = part.rows, part.merged
-        new_T = np.arange(len(rows.file_T)) >= known
-        times = len(merged.timestamp_K)
-        file_N = rows.file_T[new_T & merged.stays_T]
-        if times < len(new_T):  # a file's rows of one time count once
-            pair_N = file_N * times + merged.at_T[new_T & merged.stays_T]
-            file_N = np.unique(pair_N) // times
-        for path, count in part.counted(file_N):
-            self.counts[path, part.vehicle, part.date]["rows"] += count
-        for path, count in part.counted(rows.file_T[new_T & (merged.fate_T == MERGED)]):
-            self.merged[path] += count
-        for path, count in part.counted(rows.file_T[~new_T & (merged.fate_T == FIRST)]):
-            self.first[path] += count
-        newest = int(merged.timestamp_K[-1])
-        self.newest[part.vehicle] = max(self.newest.get(part.vehicle, newest), newest)
-
-    def _write(self, part: "_Part", label_K: np.ndarray) -> None:
-        vehicle, date, merged = part.vehicle, part.date, part.merged
-        file = self._pending.lake_file(lakes.part_path(vehicle, date))
-        lakes.write_part(file, self._schema, merged.timestamp_K, merged.value_KC, label_K)
-        row = {
-            "vehicle": vehicle, "date": date, "rows": len(merged.timestamp_K),
-            "sha256": file_sha256(file), "origin": None, "origins_sha256": None,
-        }  # fmt: skip
-        origin_T = part.rows.file_T[merged.stays_T]
-        if (origin_T == origin_T[0]).all():
-            row["origin"] = part.paths[origin_T[0]]
-        else:
-            file = self._pending.lake_file(lakes.origins_path(vehicle, date))
-            table = origins.of_merged(part.rows, merged, part.paths)
-            pq.write_table(table, file, compression="zstd")
-            row["origins_sha256"] = file_sha256(file)
-        self.days[vehicle, date] = row
-        self.changed += 1
 
     def times(self, vehicle: str) -> np.ndarray:
         """int64 microseconds: times of the vehicle's rows in the pending lake, once written."""
@@ -168,23 +123,3 @@ class Parts:
                 column = self._before.read_day(vehicle, date)["timestamp"]
             found.append(pc.cast(column, pa.int64()).to_numpy())
         return np.concatenate(found)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Part:
-    """One vehicle-day: its rows as they arrived, what they make, and the paths of the files."""
-
-    vehicle: str
-    date: datetime.date
-    rows: DayRows
-    merged: Merged
-    paths: list[str]  # by the numbers in ``rows.file_T``
-
-    def counted(self, code_N: np.ndarray) -> Iterator[tuple[str, int]]:
-        """How often each file's number occurs in ``code_N``."""
-        if len(code_N) and (code_N == code_N[0]).all():
-            yield self.paths[code_N[0]], len(code_N)
-            return
-        codes, counts = np.unique(code_N, return_counts=True)
-        for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
-            yield self.paths[code], count

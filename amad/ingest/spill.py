@@ -82,6 +82,11 @@ class Spill:
         self._flushed: set[int] = set()  # numbers of raw files
         self._withdrawn: dict[tuple[str, int], set[int]] = defaultdict(set)  # numbers of raw files
 
+    def __getstate__(self) -> dict:
+        """In another process, the files are opened anew."""
+        assert not self._buffer, "flush before sending"
+        return self.__dict__ | {"_readers": []}
+
     def add(self, rows: CleanRows, file: int) -> None:
         """Take the clean rows of raw file number ``file``."""
         count = len(rows.row_T)

@@ -23,12 +23,15 @@ Parts are read in batches, so memory does not grow with a vehicle-day. std is th
 import datetime
 import math
 from collections.abc import Iterable
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from amad.config import Channel, Fleet
+from amad.config.console import track
+from amad.config.units import RunUnits, in_process
 from amad.telemetry.counter_events import CountedDay
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import PROFILE
@@ -39,26 +42,38 @@ BATCH_ROWS = 1 << 17
 
 
 def profile(
-    lake: Lake, fleet: Fleet, days: Iterable[tuple[str, datetime.date]] | None = None
+    lake: Lake,
+    fleet: Fleet,
+    days: Iterable[tuple[str, datetime.date]] | None = None,
+    run: RunUnits = in_process,
 ) -> pa.Table:
     """Measure the vehicle-days ``days`` (vehicle, date); default: all. Schema PROFILE, sorted."""
     counted = {(row["vehicle"], row["date"]): row for row in lake.day_table().to_pylist()}
     wanted = sorted(counted) if days is None else sorted(set(days) & set(counted))
-    rows = []
-    for vehicle, date in wanted:
-        has_C = fleet.has_channel(fleet.class_of(vehicle))
-        day = _Day(fleet)
-        with lake.open_day(vehicle, date) as file:
-            for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
-                day.add(batch)
-        of_day = counted[vehicle, date]
-        shared = {
-            "vehicle": vehicle, "date": date, **day.figures(),
-            "duplicates": of_day["duplicates"], "late": of_day["late"],
-            "unreadable": of_day["unreadable"], "sha256": of_day["sha256"],
-        }  # fmt: skip
-        for channel, figures, has in zip(fleet.channels, day.channels, has_C, strict=True):
-            rows.append(shared | {"channel": channel.name, "expected": has} | figures.figures())
+    units = [counted[key] for key in wanted]
+    tables = run(partial(_profile_day, lake, fleet), units, vehicle_days=len(units))
+    if days is None:
+        tables = track(tables, "profile the lake", len(units))
+    return pa.concat_tables([PROFILE.empty_table(), *tables]).combine_chunks()
+
+
+def _profile_day(lake: Lake, fleet: Fleet, counted: dict) -> pa.Table:
+    """The rows of one vehicle-day. counted: its row in the table of days."""
+    vehicle, date = counted["vehicle"], counted["date"]
+    has_C = fleet.has_channel(fleet.class_of(vehicle))
+    day = _Day(fleet)
+    with lake.open_day(vehicle, date) as file:
+        for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
+            day.add(batch)
+    shared = {
+        "vehicle": vehicle, "date": date, **day.figures(),
+        "duplicates": counted["duplicates"], "late": counted["late"],
+        "unreadable": counted["unreadable"], "sha256": counted["sha256"],
+    }  # fmt: skip
+    rows = [
+        shared | {"channel": channel.name, "expected": has} | figures.figures()
+        for channel, figures, has in zip(fleet.channels, day.channels, has_C, strict=True)
+    ]
     columns = {name: [row[name] for row in rows] for name in PROFILE.names}
     return pa.table(columns, schema=PROFILE)
 

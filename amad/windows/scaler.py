@@ -80,6 +80,33 @@ class _Moments:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Learnt:
+    """What a vehicle's train rows tell the scaler; counts: of each categorical channel."""
+
+    vehicle: str
+    vehicle_class: str
+    rows: int
+    moments: _Moments
+    stretches: Stretches
+    counts: dict[int, CodeCounts]
+
+    @classmethod
+    def of(cls, series: Series, fleet: Fleet) -> "Learnt":
+        """Of a series in engineering units."""
+        train = series.part(TRAIN)  # copied once with each channel contiguous in memory
+        value_TC = np.ascontiguousarray(train.value_TC.T).T
+        valid_TC = np.ascontiguousarray(train.valid_TC.T).T
+        return cls(
+            vehicle=series.vehicle,
+            vehicle_class=series.vehicle_class,
+            rows=len(value_TC),
+            moments=_Moments.of(value_TC, valid_TC),
+            stretches=Stretches.of(value_TC, valid_TC),
+            counts={c: CodeCounts.of(value_TC, valid_TC, c) for c in _categorical(fleet)},
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scaler:
     """Mean and scale of each channel, of vehicles, of classes and of the fleet.
 
@@ -104,31 +131,23 @@ class Scaler:
         ``vehicle`` or ``class``, whose figures a vehicle is scaled with. A vehicle with fewer than
         ``fleet.missing.min_segment_rows`` train rows gets no figures of its own.
         """
-        names = fleet.channel_names
-        categorical = [c for c, item in enumerate(fleet.channels) if item.kind == "categorical"]
-        counts: dict[int, list[CodeCounts]] = {c: [] for c in categorical}
-        learnt: list[tuple[str, str, int, _Moments]] = []  # vehicle, class, train rows
-        stretches: dict[str, Stretches] = {}
-        for item in series:
-            train = item.part(TRAIN)  # copied once with each channel contiguous in memory
-            value_TC, valid_TC = (
-                np.ascontiguousarray(x_TC.T).T for x_TC in (train.value_TC, train.valid_TC)
-            )
-            moments = _Moments.of(value_TC, valid_TC)
-            learnt.append((item.vehicle, item.vehicle_class, len(value_TC), moments))
-            stretches[item.vehicle] = Stretches.of(value_TC, valid_TC)
-            for c in categorical:
-                counts[c].append(CodeCounts.of(value_TC, valid_TC, c))
-        codes = _placed(counts, [moments for *_, moments in learnt])
+        return cls.of([Learnt.of(item, fleet) for item in series], fleet, normalise)
 
+    @classmethod
+    def of(cls, told: Sequence[Learnt], fleet: Fleet, normalise: str) -> "Scaler":
+        """``fit``, of what was learnt of each vehicle, maybe elsewhere."""
+        names, categorical = fleet.channel_names, _categorical(fleet)
+        counts = {c: [item.counts[c] for item in told] for c in categorical}
+        codes = _placed(counts, [item.moments for item in told])
         fleet_moments = _Moments.none(len(names))
         class_moments: dict[str, _Moments] = {}
         vehicle_moments: dict[str, tuple[str, _Moments]] = {}
-        for vehicle, kind, rows, moments in learnt:
+        for item in told:
+            kind, moments = item.vehicle_class, item.moments
             fleet_moments += moments
             class_moments[kind] = class_moments.get(kind, _Moments.none(len(names))) + moments
-            if normalise == "vehicle" and rows >= fleet.missing.min_segment_rows:
-                vehicle_moments[vehicle] = (kind, moments)
+            if normalise == "vehicle" and item.rows >= fleet.missing.min_segment_rows:
+                vehicle_moments[item.vehicle] = (kind, moments)
 
         ranges = [
             None if item.is_increment or c in codes else item.range
@@ -146,13 +165,14 @@ class Scaler:
             name: _figures(moments, classes[kind][0], classes[kind][1], classes[kind][1], width_C)
             for name, (kind, moments) in sorted(vehicle_moments.items())
         }
-        kinds = {vehicle: kind for vehicle, kind, *_ in learnt}
-        known = {name: Known(*own, stretches[name]) for name, own in vehicles.items()}
+        by_name = {item.vehicle: item for item in told}
+        known = {name: Known(*own, by_name[name].stretches) for name, own in vehicles.items()}
         coded_C = np.isin(np.arange(len(names)), categorical)
-        for vehicle, kind, rows, _ in learnt:
-            if vehicle in vehicles and rows < LONG_ROWS:
-                others = [known[name] for name in known if kinds[name] == kind and name != vehicle]
-                vehicles[vehicle] = shrunk(vehicles[vehicle], rows, others, coded_C)
+        for vehicle, item in by_name.items():
+            if vehicle in vehicles and item.rows < LONG_ROWS:
+                like = [n for n in known if by_name[n].vehicle_class == item.vehicle_class]
+                others = [known[name] for name in like if name != vehicle]
+                vehicles[vehicle] = shrunk(vehicles[vehicle], item.rows, others, coded_C)
         has = {k.name: np.array(fleet.has_channel(k.name)) for k in fleet.vehicle_classes}
         tables = {"vehicle": vehicles, "class": classes, "fleet": {"": top}}
         named = {names[c]: known for c, known in codes.items()}
@@ -335,6 +355,10 @@ class UnknownVehicles:
 def is_unseen(value: np.ndarray) -> np.ndarray:
     """Which scaled values of a categorical channel stand for a code that no train row had."""
     return np.isclose(value, UNSEEN, rtol=1e-5, atol=0)
+
+
+def _categorical(fleet: Fleet) -> list[int]:
+    return [c for c, item in enumerate(fleet.channels) if item.kind == "categorical"]
 
 
 def _placed(

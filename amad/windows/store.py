@@ -57,18 +57,20 @@ class StoreWriter:
     def __exit__(self, *error: Any) -> None:
         self._staged.__exit__(*error)
 
+    @property
+    def folder(self) -> Path:
+        """Where the files are written until all of them are there."""
+        return self._stage
+
     def add(self, series: Series) -> None:
         """Write the file of a vehicle, in engineering units."""
-        _write_vehicle(_file_of(self._stage, series.vehicle), series)
-        if not np.isfinite(series.value_TC).all():
-            self._unfilled.add(series.vehicle)
-        counts = np.bincount(series.split_T, minlength=len(PARTS))
-        self._entries[series.vehicle] = {
-            "class": series.vehicle_class,
-            "rows": series.rows,
-            "segments": len(series.segments()),
-            "parts": {name: int(counts[value]) for name, value in PARTS.items()},
-        }
+        self.take(write_vehicle(self._stage, series))
+
+    def take(self, written: "WrittenVehicle") -> None:
+        """Note a vehicle whose file was written into ``folder``."""
+        self._entries[written.vehicle] = written.entry
+        if written.unfilled:
+            self._unfilled.add(written.vehicle)
 
     def finish(self, scaler: Scaler, meta: dict) -> dict:
         """Fill what is unknown and write ``store.json``; returns its content.
@@ -97,6 +99,32 @@ class StoreWriter:
         }
         write_json(self._stage / "store.json", content, sealed=True)
         return content
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenVehicle:
+    """A file of a store that is being written.
+
+    entry: what ``store.json`` says of the vehicle, without the digest. unfilled: it holds NaN.
+    """
+
+    vehicle: str
+    entry: dict
+    unfilled: bool
+
+
+def write_vehicle(folder: Path, series: Series) -> WrittenVehicle:
+    """Write the file of a vehicle, in engineering units, into the store ``folder``."""
+    _write_vehicle(_file_of(folder, series.vehicle), series)
+    counts = np.bincount(series.split_T, minlength=len(PARTS))
+    entry = {
+        "class": series.vehicle_class,
+        "rows": series.rows,
+        "segments": len(series.segments()),
+        "parts": {name: int(counts[value]) for name, value in PARTS.items()},
+    }
+    unfilled = not np.isfinite(series.value_TC).all()
+    return WrittenVehicle(vehicle=series.vehicle, entry=entry, unfilled=unfilled)
 
 
 def write_store(

@@ -24,6 +24,7 @@ from amad.engines.shared.model_registry import (
     scores_from,
 )
 from amad.engines.shared.tracking import connect, told
+from amad.engines.shared.unit_engines import chosen_engine
 from amad.scores import partitions
 from amad.scores.job_log import Attempt, Failed, JobLog, Refused, save, scoring_job
 from amad.scores.retention import first_kept
@@ -70,7 +71,7 @@ def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLo
             while True:
                 _tell(log, plan)
                 tried |= set(plan.days) | {item.date for item in plan.refused}
-                engine = _engine(request.engine or profile.scoring_engine, profile, snapshot, plan)
+                engine = _engine(request.engine, profile, snapshot, plan)
                 log.engine = log.engine or engine
                 for done in score_days(
                     snapshot, runs, model, plan, sums, engine, profile,
@@ -151,9 +152,7 @@ def _health(stage: Stage, snapshot: Snapshot) -> dict[str, list[str]]:
         return {"unseen": [str(error)]}
 
 
-def _engine(wanted: str, profile: ClusterProfile, snapshot: Snapshot, plan: Plan) -> str:
-    if wanted != "auto":
-        return wanted
-    chosen = set(plan.days)
-    vehicle_days = sum(day in chosen for _, day in snapshot.parts)
-    return "ray" if vehicle_days >= profile.ray_min_vehicle_days else "process"
+def _engine(wanted: str | None, profile: ClusterProfile, snapshot: Snapshot, plan: Plan) -> str:
+    days = set(plan.days)
+    vehicle_days = sum(day in days for _, day in snapshot.parts)
+    return chosen_engine(wanted or profile.engine, vehicle_days, profile.ray_min_vehicle_days)

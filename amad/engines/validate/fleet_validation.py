@@ -2,6 +2,7 @@
 
 from amad.config import DataError, Stage
 from amad.config.console import say
+from amad.engines.shared.unit_engines import unit_engine
 from amad.engines.validate.quality import judge
 from amad.telemetry.files import write_parquet
 from amad.telemetry.health import fleet_health
@@ -23,7 +24,8 @@ def validate_fleet(stage: Stage) -> Validation:
     """
     fleet, folder = stage.fleet, stage.folder
     lake = Lake(folder / "lake", fleet)
-    table = profile(lake, fleet)
+    with unit_engine(stage.profile) as run:
+        table = profile(lake, fleet, run=run)
     intake = intake_of(lake, _passed_before(stage))
     health = fleet_health(fleet, stage.settings, lake, fresh=table)
     verdict = judge(table, fleet, folder / "docs", intake, health)
