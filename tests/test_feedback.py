@@ -66,6 +66,26 @@ def test_a_verdict_is_on_the_whole_of_an_incident_over_several_dates(yard):
     assert (found.end, found.alarm_rows) == (worse.end, 2 * calm.alarm_rows)
 
 
+def test_a_verdict_stays_with_an_incident_whose_start_moves(yard):
+    """Under the id of the message it is found, and nobody is told of it under the new one."""
+    yard.sinks(file={})
+    early = an_incident(hour=22.0, hours=2.0)
+    yard.publish(0, early)
+    tell(yard.stage)
+    judge(yard.runs, early.incident_id, "false")
+    moved = an_incident(hour=21.5, hours=2.5)
+    yard.publish(0, moved)
+    tell(yard.stage)
+    assert job(yard)["hushed"] == {moved.incident_id: "judged as false"}
+    yard.publish(0, early, an_incident("van-2", hour=8.0))
+    (yard.runs / Feedback.FILE).unlink()
+    tell(yard.stage)
+    yard.publish(0, moved, an_incident("van-2", hour=8.0))
+    tell(yard.stage)
+    assert run(["feedback", early.incident_id, "planned"]) == 0
+    assert list(read_feedback(yard.runs).incidents) == [moved.incident_id]
+
+
 @pytest.mark.parametrize("name", ["20260110T070000-0000000000", "20260301T000000-aa", "nonsense"])
 def test_an_incident_that_is_not_there_is_told(yard, name):
     yard.publish(0, an_incident())

@@ -88,9 +88,10 @@ def test_who_gets_no_mail_any_more_is_not_waited_for(yard, post):
     post.refuse = {b: "550 unknown"}
     with pytest.raises(NotifyError):
         tell(yard.stage)
-    yard.publish(15)
+    yard.publish(13)
     with pytest.raises(NotifyError):
         tell(yard.stage)
+    yard.publish(15)
     tell(yard.stage)
     assert read_ledger(yard.runs, "mail").parcels == [], "of what is that old nobody is told"
     yard.publish(16, an_incident(night=16))

@@ -1,5 +1,6 @@
 """The commands that tell people what changed, and that hear what people say of it."""
 
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,7 @@ def feedback(
 ) -> None:
     """Keep verdicts, or list those there are; say how precise alarms were, and what was learnt."""
     from amad.config.wording import count
+    from amad.notify.ledger import moved_ids
     from amad.scores.feedback import Feedback, Said, keep, read_csv, read_feedback
     from amad.storage import edit, look
 
@@ -82,6 +84,10 @@ def feedback(
         said = [Said(incident_id=incident, verdict=verdict, note=note)]
     elif file is not None:
         said = read_csv(file)
+    if said:
+        ids = moved_ids(stage.runs)
+        said = [replace(item, incident_id=ids.get(item.incident_id, item.incident_id))
+                for item in said]  # fmt: skip
     kept = {item.incident_id for item in said}
     if said:
         with edit(stage, f"runs/{Feedback.FILE}"):
@@ -102,13 +108,14 @@ def feedback(
 
 def _say_learnt(stage: "Stage", found: "Feedback") -> None:
     """The incidents of which nobody is told, as they are like false ones."""
+    from amad.notify.hushed import followed
     from amad.notify.learnt import learnt
     from amad.notify.published import read_window
     from amad.scores.job_log import job_logs
 
     versions = [job.model_version for job in job_logs(stage.runs)[0] if job.model_version]
     window = read_window(stage.runs, versions[-1] if versions else None)
-    for name, like in learnt(window, found).items():
+    for name, like in learnt(window, followed(found, window)).items():
         print(f"{name}  not told, like {', '.join(like)}, which were judged false")
 
 

@@ -26,7 +26,7 @@ from amad.config.wording import count
 from amad.notify.changes import brought_up_to_date, find_changes
 from amad.notify.channels import Channel, Outcome, channels, watchers
 from amad.notify.grouping import grouped
-from amad.notify.hushed import hushed, listed
+from amad.notify.hushed import followed, hushed, listed
 from amad.notify.learnt import REASON, learnt
 from amad.notify.ledger import Ledger, Parcel, after, ledger_file, read_ledger
 from amad.notify.published import Window, read_window
@@ -61,7 +61,7 @@ class News:
         """
         window = read_window(stage.runs, _champion(jobs))
         try:
-            feedback = read_feedback(stage.runs)
+            feedback = followed(read_feedback(stage.runs), window)
         except DataError as error:
             raise NotifyError(f"nobody is told, since {error}") from None
         silent = hushed(window, sinks.suppress, feedback)
@@ -189,7 +189,7 @@ def _deliver(channel: Channel, news: News) -> str:
         for parcel in [parcel for parcel in ledger.parcels if parcel.key not in tried]:
             tried.add(parcel.key)
             try:
-                if not ledger.is_too_old(parcel):
+                if not parcel.is_too_old(news.window.first):
                     channel.send(parcel)
                     sent += len(parcel.notices)
                 ledger = ledger.taken(parcel)

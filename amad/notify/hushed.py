@@ -19,6 +19,25 @@ from amad.scores.feedback import Feedback
 JUDGED = {"false": "judged as false", "planned": "judged as planned"}
 
 
+def followed(feedback: Feedback, window: Window) -> Feedback:
+    """The judgements, also under the ids that their incidents have since their start moved.
+
+    A judged incident that is not published any more is the one of its vehicle that overlaps it and
+    has no verdict of its own, if there is one.
+    """
+    found = dict(feedback.incidents)
+    for name, judged in feedback.incidents.items():
+        if name in window.incidents or judged.end is None:
+            continue
+        for new, item in window.incidents.items():
+            now = item.incident
+            overlaps = judged.start < now.end and now.start < judged.end
+            if overlaps and now.vehicle == judged.vehicle and new not in found:
+                found[new] = judged
+                break
+    return Feedback(incidents=found)
+
+
 def hushed(window: Window, rules: list[Rule], feedback: Feedback) -> dict[str, str]:
     """By id of the incident, why nobody is told of it; a person's verdict comes before a rule."""
     found = {}

@@ -5,6 +5,7 @@ that is killed in between, or gets no answer, leaves it here, and the next job s
 message with the same key again.
 """
 
+from datetime import date
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,6 +27,11 @@ class Parcel(Entry):
     notices: list[Notice]
     before: dict[str, Told | None]
     left: list[str] = []
+
+    def is_too_old(self, first: date | None) -> bool:
+        """Whether some have it, and all its incidents ended before the first date that counts."""
+        ends = [date.fromisoformat(i.end[:10]) for notice in self.notices for i in notice.incidents]
+        return bool(self.left) and first is not None and max(ends) < first
 
 
 class Ledger(Artifact):
@@ -60,10 +66,6 @@ class Ledger(Artifact):
             told=self.told, parcels=[rest if p.key == parcel.key else p for p in self.parcels]
         )
 
-    def is_too_old(self, parcel: Parcel) -> bool:
-        """Whether a parcel that some have is of incidents of which nobody is told any more."""
-        return bool(parcel.left) and not any(name in self.told for name in parcel.before)
-
     def taken_back(self, parcel: Parcel) -> "Ledger":
         """The ledger once it is known that the parcel was not taken and never will be.
 
@@ -91,3 +93,17 @@ def read_ledger(runs: Path, sink: str) -> Ledger:
 def after(told: dict[str, Told], changes: list[Change]) -> dict[str, Told]:
     """What the sink was told, once it is told these changes."""
     return told | {change.incident_id: change.told for change in changes}
+
+
+def moved_ids(runs: Path) -> dict[str, str]:
+    """By the id under which a sink was told of an incident, the one that it has since it moved.
+
+    Raises:
+        DataError: a ledger is damaged.
+    """
+    found = {}
+    for file in sorted((runs / Ledger.FILE).glob("*.json")):
+        for name, item in read_ledger(runs, file.stem).told.items():
+            if item.known_as is not None:
+                found[item.known_as] = name
+    return found

@@ -7,35 +7,45 @@ from amad.config import DataError, Stage
 from amad.config.console import say
 from amad.config.number_text import share
 from amad.config.wording import count
+from amad.notify.hushed import followed
 from amad.notify.learnt import LEAST, learnt
 from amad.notify.published import Window
-from amad.scores.feedback import Feedback, read_feedback
+from amad.scores.feedback import Feedback, Judgement, read_feedback
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdicts:
-    """The judgements of a fleet, and what they teach. like: see ``amad.notify.learnt``."""
+    """The judgements of a fleet, and what they teach.
+
+    by_id: also under ids that incidents have since they moved. like: see ``amad.notify.learnt``.
+    """
 
     feedback: Feedback
+    by_id: dict[str, Judgement]
     like: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, stage: Stage) -> Self:
         """The judgements; none where the file is damaged, which is said."""
         try:
-            return cls(feedback=read_feedback(stage.runs))
+            feedback = read_feedback(stage.runs)
         except DataError as error:
             say(f"the report shows no verdicts: {error}")
-            return cls(feedback=Feedback())
+            feedback = Feedback()
+        return cls(feedback=feedback, by_id=feedback.incidents)
 
     def with_lessons(self, window: Window | None) -> Self:
         """The same with the incidents of the window of which nobody is told for their sake."""
-        like = learnt(window, self.feedback) if window is not None else {}
-        return type(self)(feedback=self.feedback, like=like)
+        if window is None:
+            return self
+        feedback = followed(self.feedback, window)
+        return type(self)(
+            feedback=self.feedback, by_id=feedback.incidents, like=learnt(window, feedback)
+        )
 
     def said(self, incident_id: str) -> str:
         """What was said of an incident, as a sentence; empty where nothing was."""
-        if (item := self.feedback.incidents.get(incident_id)) is not None:
+        if (item := self.by_id.get(incident_id)) is not None:
             note = f": {item.note}" if item.note else ""
             return f"Judged {item.verdict} by {item.by} on {item.at:%Y-%m-%d}{note}"
         if like := self.like.get(incident_id):
@@ -44,7 +54,7 @@ class Verdicts:
 
     def verdict(self, incident_id: str) -> str:
         """``true``, ``false``, ``planned``, or empty."""
-        item = self.feedback.incidents.get(incident_id)
+        item = self.by_id.get(incident_id)
         return item.verdict if item is not None else ""
 
     @property

@@ -34,7 +34,7 @@ class Judgement(Entry):
     verdict: ``true`` (something was wrong with the vehicle), ``false`` (nothing was) or ``planned``
     (work on the vehicle that was known beforehand). by: the user who said so. The rest is what the
     incident was at that time; margin: its peak's score above the threshold of its row. Earlier
-    releases of amad kept neither shares nor margin.
+    releases of amad kept neither shares, margin nor end.
     """
 
     verdict: Verdict
@@ -48,6 +48,7 @@ class Judgement(Entry):
     channels: list[str]
     shares: list[float] = []
     margin: float | None = None
+    end: int | None = None
 
 
 class Feedback(Artifact):
@@ -117,6 +118,7 @@ def keep(runs: Path, said: Sequence[Said]) -> dict[str, Judgement]:
             channels=list(found.channels),
             shares=list(found.shares),
             margin=found.peak_score - found.threshold,
+            end=found.end,
         )
     with _lock(runs):
         known = read_feedback(runs).incidents
