@@ -15,24 +15,33 @@ import psutil
 import pyarrow as pa
 import pytest
 from engine_kit import DATA, engine_params, engine_store, toy_stage, wait_until
+from ingest_kit import tree
 from nodes_kit import Nodes, ray_nodes
 from s3_kit import keys, s3_server
+from test_full_disk import content_of
 
-from amad.config import ClusterProfile, Settings, Stage
+from amad.config import ClusterProfile, DataError, Settings, Stage
+from amad.config.units import in_process as in_this_process
 from amad.engines.score.lake_snapshot import take_snapshot
 from amad.engines.score.scoring_engines import Result, in_process, over_ray
 from amad.engines.shared.model_registry import champion_version, fetched
 from amad.engines.shared.ray_cluster import ray_session
 from amad.engines.shared.tracking import connect, experiment_id
+from amad.engines.shared.unit_engines import unit_engine
 from amad.engines.train import training
 from amad.engines.train.training import train_fleet
+from amad.engines.tune.sweep import sweep_fleet
+from amad.ingest.ingestion import ingest
 from amad.model.checkpoint import STATE
+from amad.telemetry.lake import Lake
+from amad.telemetry.profile import profile as profile_lake
 from amad.windows import WindowStore
+from amad.windows.build import build_store
 
 pytestmark = pytest.mark.engine
 
 BUCKET = "amad-checkpoints"
-EPOCHS = 8
+EPOCHS = 10
 TRAIN = {"epochs": EPOCHS, "batch": 8, "stride": 2, "max_windows": 400}
 
 
@@ -91,9 +100,10 @@ def events(home: Path) -> list[dict]:
     return [json.loads(line) for file in lines for line in file]
 
 
-def failed_in_the_middle(home: Path) -> bool:
-    failures = [n for n, line in enumerate(events(home)) if "failure" in line]
-    return bool(failures) and 0 < failures[0] < len(events(home)) - 1
+def failures(home: Path) -> list[int]:
+    """The places of the failures among the events, of those that are followed by others."""
+    lines = events(home)
+    return [n for n, line in enumerate(lines[:-1]) if "failure" in line]
 
 
 def one_whole_curve(home: Path, epochs: int = EPOCHS) -> bool:
@@ -115,36 +125,25 @@ def test_training_over_nodes_keeps_its_checkpoints_in_the_object_store(
     assert alone.epochs[-1]["loss"] == pytest.approx(theirs[-1]["loss"], rel=1e-3)
 
 
-def test_a_killed_worker_changes_nothing(
+def test_a_killed_worker_and_then_a_lost_node_change_nothing(
     nodes: Nodes, whole: Path, store: WindowStore, tmp_path: Path
 ) -> None:
-    """SIGKILL in the middle of two workers' run: same weights, one run, one complete curve."""
+    """SIGKILL in the middle of two workers' run, then a node that is replaced by another one."""
 
-    def kill_one() -> None:
+    def disturb() -> None:
         for process in psutil.Process().children(recursive=True):
             if "RayTrainWorker" in " ".join(process.cmdline()):
                 os.kill(process.pid, signal.SIGKILL)
-                return
-
-    killer = disturbed(tmp_path, kill_one)
-    fit(nodes, store, tmp_path)
-    killer.join()
-    assert failed_in_the_middle(tmp_path) and one_whole_curve(tmp_path)
-    assert weights(tmp_path) == weights(whole)
-
-
-def test_a_node_lost_in_mid_epoch_and_another_that_joins_change_nothing(
-    nodes: Nodes, whole: Path, store: WindowStore, tmp_path: Path
-) -> None:
-    def replace() -> None:
+                break
+        wait_until(lambda: bool(failures(tmp_path)), "the training does not go on")
         nodes.kill_one()
         nodes.join()
 
-    killer = disturbed(tmp_path, replace)
+    killer = disturbed(tmp_path, disturb)
     fit(nodes, store, tmp_path)
     killer.join()
-    assert failed_in_the_middle(tmp_path) and one_whole_curve(tmp_path)
-    assert weights(tmp_path) == weights(whole)
+    assert len(failures(tmp_path)) == 2 and failures(tmp_path)[0] > 0
+    assert one_whole_curve(tmp_path) and weights(tmp_path) == weights(whole)
 
 
 def test_a_training_goes_on_with_fewer_workers_and_grows_when_a_node_joins(
@@ -177,7 +176,41 @@ def test_a_training_goes_on_with_fewer_workers_and_grows_when_a_node_joins(
     assert grown and one_whole_curve(tmp_path, 28)
 
 
-def content(found: Result) -> tuple:
+def test_a_sweep_outlives_a_node_and_ends_with_the_same_bytes(
+    nodes: Nodes, store: WindowStore, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    tune = {"trials": 3, "batch": 2, "epochs": 2, "cases": 4}
+    params = engine_params(train={"max_windows": 800}, tune=tune)
+
+    def search(name: str) -> dict[str, bytes]:
+        home = tmp_path / name
+        checkpoints = f"s3://{BUCKET}/{home.parent.name}-{name}"
+        profile = ClusterProfile(address=nodes.address, checkpoints=checkpoints)
+        sweep_fleet(toy_stage(home, params, profile, store))
+        found = [home / DATA / "best.json", *(home / DATA / "sweep").iterdir()]
+        return {file.name: file.read_bytes() for file in found}
+
+    def lose_a_node() -> None:
+        prefix = f"{tmp_path.name}-lost"
+        wait_until(
+            lambda: any("trial-002/checkpoint" in key for key in keys(BUCKET, prefix)),
+            "no second trial began",
+        )
+        nodes.kill_one()
+        assert not (tmp_path / "lost" / DATA / "best.json").exists(), "too late"
+        nodes.join()
+        lost.append(True)
+
+    lost: list[bool] = []
+    killer = threading.Thread(target=lose_a_node, daemon=True)
+    killer.start()
+    after = search("lost")
+    killer.join()
+    assert lost and after == search("whole") and len(after) > 2
+    assert "failed" not in capsys.readouterr().err
+
+
+def scores(found: Result) -> tuple:
     """What a unit's scores are, the table as its bytes."""
     assert not isinstance(found, str), found
     sink = pa.BufferOutputStream()
@@ -188,16 +221,35 @@ def content(found: Result) -> tuple:
 
 def test_scoring_outlives_a_node_and_gives_the_same_bytes(nodes: Nodes, place) -> None:
     fleet, settings = place
-    profile = ClusterProfile(address=nodes.address, scoring_engine="ray")
+    profile = ClusterProfile(address=nodes.address, engine="ray")
     stage = Stage(fleet=fleet, settings=settings, params=engine_params())
     snapshot = take_snapshot(stage, None)
     units = sorted(snapshot.parts) * 6
     client = connect(settings)
     with fetched(client, champion_version(client, fleet.name)) as detector:
-        here = [content(found) for found in in_process(snapshot, detector, units, profile)]
+        here = [scores(found) for found in in_process(snapshot, detector, units, profile)]
         with ray_session(profile):
             results = over_ray(snapshot, detector, units, profile)
-            there = [content(next(results))]
+            there = [scores(next(results))]
             nodes.kill_one()
-            there += [content(found) for found in results]
+            there += [scores(found) for found in results]
     assert there == here
+
+
+def test_ingest_profile_and_prepare_over_nodes_give_the_same_bytes(
+    nodes: Nodes, place, tmp_path: Path
+) -> None:
+    fleet, settings = place
+    found = []
+    with unit_engine(ClusterProfile(address=nodes.address, engine="ray")) as over_nodes:
+        for name, run in (("here", in_this_process), ("there", over_nodes)):
+            ingest(fleet, settings, rebuild=True, run=run)
+            lake = Lake(settings.fleet_dir(fleet.name) / "lake", fleet)
+            table = profile_lake(lake, fleet, run=run)
+            build_store(lake, fleet, "vehicle", tmp_path / name, run=run)
+            found.append((tree(lake.path), lake.day_table(), table, content_of(tmp_path / name)))
+        assert found[0] == found[1] and len(found[0][0]) > 2
+        vehicle, date, _ = lake.days()[-1]
+        lake.part(vehicle, date).unlink()
+        with pytest.raises(DataError, match=f"the rows of {vehicle} on {date}: it is missing"):
+            profile_lake(lake, fleet, run=over_nodes)
