@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-fast lint docs reference quality lock clean
+.PHONY: help setup repro test test-fast lint docs reference quality bench lock clean
 
 help: ## List the commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -49,6 +49,12 @@ SEEDS ?= 3
 quality: setup ## Compare all methods on FLEETS, under one rule.
 	python -m bench.quality --fleet $(FLEETS) --seeds $(SEEDS) $(if $(METHODS),--methods $(METHODS)) \
 		--out runs/quality/quality.json
+
+bench: setup ## Measure the performance and write docs/performance, in about half an hour.
+	for name in limits model metrics data_plane growth profile scale; do \
+	   echo "bench.$$name"; python -m bench.$$name --out bench/results/$$name.json || exit 1; done
+	python -m bench.performance
+	python -m bench.tables
 
 lock: ## Resolve pyproject.toml anew in an empty environment and pin what came out.
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock

@@ -1,0 +1,254 @@
+"""python -m bench.growth --out bench/results/growth.json
+
+What each stage costs per row, and how much memory it takes, as a simulated fleet grows: in days
+(*rows*), and in vehicles with short histories (*vehicles*).
+
+Each stage of each fleet runs in a process of its own, on one core. Seconds are those of the
+processor after the imports, so what else runs on the machine hardly counts. Memory is the largest
+that the process held, less what it held before the stage. A stage that is too dear for the largest
+fleets ends at ``--most``.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import yaml
+
+from amad.config import Settings, Stage, load_cluster, load_fleet, load_params
+from amad.config.console import say
+from bench.facts import machine_facts, write_result
+
+STAGES = ("ingest", "profile", "prepare", "fit", "score")
+FITTED = ("fit", "score")  # dear stages, which end at ``--most``
+FAMILY = 12  # vehicles, where the number of days grows
+DAYS, HOURS = 4, 0.25  # of a short history, with 900 rows per day
+CHANNELS = 25  # of the fleet demo
+LIMIT = 0.10  # that the cost per row may grow by
+NAME = "growth"
+
+
+def write_fleet(home: Path, *, vehicles: int, days: int, hours: float) -> None:
+    """A copy of the fleet file demo with other numbers."""
+    content = yaml.safe_load((Settings().conf_dir / "fleet/demo.yaml").read_text(encoding="utf-8"))
+    content["name"] = NAME
+    content["source"]["simulator"] |= {
+        "vehicles": vehicles, "days": days, "hours_per_day": hours,
+        "fault_free_days": max(1, days // 2),
+    }  # fmt: skip
+    content["quality"]["min_rows"] = 1
+    text = yaml.safe_dump(content, sort_keys=False)
+    (home / f"{NAME}.yaml").write_text(text, encoding="utf-8")
+
+
+def _stage(home: Path) -> Stage:
+    """The fleet, with its artifacts below ``home``."""
+    params = load_params(Settings().params_file, NAME)
+    params = params.model_copy(update={"detect": params.detect.model_copy(update={"vote": 0.0})})
+    fleet = load_fleet(str(home / f"{NAME}.yaml"))
+    return Stage(fleet=fleet, settings=Settings(home=home, data_dir=home / "raw"), params=params)
+
+
+def simulate(stage: Stage) -> Callable[[], int]:
+    """Make the raw files; no stage of the pipeline."""
+    from amad.ingest.raw_files import fingerprint
+
+    return lambda: len(fingerprint(stage.fleet, stage.settings).files)
+
+
+def ingest(stage: Stage) -> Callable[[], int]:
+    """Raw files into the lake."""
+    from amad.ingest.ingestion import ingest
+
+    return lambda: ingest(stage.fleet, stage.settings).rows_lake
+
+
+def profile(stage: Stage) -> Callable[[], int]:
+    """The lake measured, as ``validate`` does it."""
+    from amad.telemetry.lake import Lake
+    from amad.telemetry.profile import profile
+
+    return lambda: profile(Lake(stage.folder / "lake", stage.fleet), stage.fleet).num_rows
+
+
+def prepare(stage: Stage) -> Callable[[], int]:
+    """The lake into the window store."""
+    from amad.telemetry.lake import Lake
+    from amad.windows.build import build_store
+
+    def work() -> int:
+        lake = Lake(stage.folder / "lake", stage.fleet)
+        return len(build_store(lake, stage.fleet, "vehicle", stage.folder / "store")["vehicles"])
+
+    return work
+
+
+def fit(stage: Stage) -> Callable[[], int]:
+    """The detector of closed form, without a network."""
+    from amad.detect.build_members import build_members
+    from amad.detect.detector import Detector
+    from amad.detect.storage import save_detector
+    from amad.evaluation.units import fitting_parts
+    from amad.windows.store import WindowStore
+
+    def work() -> int:
+        store, detect = WindowStore.open(stage.folder / "store"), stage.params.detect
+        detector = Detector(build_members(detect), detect, stage.fleet, store.scaler)
+        train, calibration = fitting_parts(store)
+        detector.fit(train, calibration)
+        save_detector(detector, stage.folder / "detector")
+        return sum(series.rows for series in train)
+
+    return work
+
+
+def score(stage: Stage) -> Callable[[], int]:
+    """Every date of the lake, in this process."""
+    from amad.detect.storage import detector_digest, load_detector
+    from amad.engines.score.date_scoring import Model
+    from amad.engines.score.lake_snapshot import Snapshot
+    from amad.telemetry.lake import Lake
+    from bench.scoring import measure
+
+    profile = load_cluster(settings=Settings())
+
+    def work() -> int:
+        folder = stage.folder / "detector"
+        detector = load_detector(folder)
+        digest = detector_digest(detector)
+        model = Model(version="0", digest=digest, folder=folder, detector=detector)
+        lake = Lake(stage.folder / "lake", stage.fleet)
+        parts = {(vehicle, day): (rows, "") for vehicle, day, rows in lake.days()}
+        snapshot = Snapshot(lake=lake, parts=parts, quarantined={})
+        return measure(snapshot, model, "process", profile)["rows"]
+
+    return work
+
+
+def run_here(name: str, home: Path) -> dict:
+    """Run one stage in this process, and measure it."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    import pandas  # noqa: F401  # Arrow imports it on its first conversion
+    import pyarrow as pa
+
+    from amad.engines.shared.environment import quiet
+
+    quiet()
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
+    work = globals()[name](_stage(home))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started, cpu = time.perf_counter(), time.process_time()
+    work()
+    return {
+        "cpu_seconds": time.process_time() - cpu,
+        "seconds": time.perf_counter() - started,
+        "memory_mb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024,
+    }
+
+
+def run_apart(name: str, home: Path) -> dict:
+    """Run one stage in a process of its own."""
+    command = [sys.executable, "-m", "bench.growth", "--run", name, "--home", str(home)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(
+    stages: Sequence[str], most: int, *, vehicles: int, days: int, hours: float
+) -> dict[str, object]:
+    """Each stage of one simulated fleet, in a folder that is deleted."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        write_fleet(home, vehicles=vehicles, days=days, hours=hours)
+        run_apart("simulate", home)
+        told = json.loads(next(home.rglob("simulation.json")).read_text(encoding="utf-8"))
+        rows, found = told["rows"], {}
+        say(f"{vehicles:,} vehicles, {days:,} days, {rows:,} rows")
+        for name in stages:
+            if name in FITTED and rows > most:
+                continue
+            figures = run_apart(name, home)
+            found[name] = figures | {"us_per_row": figures["cpu_seconds"] / rows * 1e6}
+            say(f"  {name}: {found[name]['us_per_row']:.2f} us per row, "
+                f"{figures['memory_mb']:.0f} MB")  # fmt: skip
+        kinds = {"raw": "raw/*/*.parquet", "lake": "lake/vehicle=*/*/part.parquet",
+                 "store": "store/vehicles/*"}  # fmt: skip
+        stored = {
+            kind: sum(file.stat().st_size for file in (home / "data" / NAME).glob(pattern)) / rows
+            for kind, pattern in kinds.items()
+        }
+    return {
+        "vehicles": vehicles, "days": days, "rows": rows, "channels": CHANNELS,
+        "bytes_per_row": stored, "stages": found,
+    }  # fmt: skip
+
+
+def growth(runs: Sequence[dict], per: str) -> dict[str, dict]:
+    """Stage -> how its cost per row and its memory grow from the second fleet to the largest.
+
+    The smallest fleet shows what a stage costs before its first row, and is left out where there
+    are three.
+    """
+    found = {}
+    for name in STAGES:
+        measured = [run for run in runs if name in run["stages"]]
+        if len(measured) < 2:
+            continue
+        first, last = measured[-2], measured[-1]
+        old, new = first["stages"][name], last["stages"][name]
+        cost = new["cpu_seconds"] / old["cpu_seconds"] / (last[per] / first[per])
+        found[name] = {
+            f"{per}_times": last[per] / first[per],
+            f"cost_per_{per}_times": cost,
+            "memory_times": new["memory_mb"] / max(old["memory_mb"], 1.0),
+            "within_limit": cost <= 1 + LIMIT,
+        }
+    return found
+
+
+def main(arguments: list[str] | None = None) -> dict | None:
+    """Measure, write ``--out``, and return what was written."""
+    parser = argparse.ArgumentParser(prog="python -m bench.growth", description=__doc__)
+    parser.add_argument("--rows", type=int, nargs="*", default=[100_000, 1_000_000])
+    parser.add_argument("--vehicles", type=int, nargs="*", default=[1, 10, 100])
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
+    parser.add_argument("--most", type=int, default=1_000_000, help="rows that are fitted on")
+    parser.add_argument("--out", type=Path, help="JSON file; default: standard output")
+    parser.add_argument("--run", help=argparse.SUPPRESS)
+    parser.add_argument("--home", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.run:
+        print(json.dumps(run_here(options.run, options.home)))
+        return None
+    hours = 1.15
+    by_rows = [
+        measure(
+            options.stages, options.most, vehicles=FAMILY, hours=hours,
+            days=max(2, round(rows / (FAMILY * hours * 3600))),
+        )
+        for rows in options.rows
+    ]  # fmt: skip
+    by_vehicles = [
+        measure(options.stages, options.most, vehicles=count, days=DAYS, hours=HOURS)
+        for count in options.vehicles
+    ]
+    result = {
+        "machine": machine_facts(),
+        "limit": LIMIT,
+        "rows": {"fleets": by_rows, "growth": growth(by_rows, "rows")},
+        "vehicles": {"fleets": by_vehicles, "growth": growth(by_vehicles, "vehicles")},
+    }
+    write_result(result, options.out)
+    return result
+
+
+if __name__ == "__main__":
+    main()

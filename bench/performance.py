@@ -1,0 +1,321 @@
+"""python -m bench.performance
+
+Writes the pages of docs/performance, and their pictures, from the measurements in bench/results, so
+that no figure of a table is typed. ``make bench`` measures first.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from amad.evaluation.canvas import ALARM, OURS, QUIET, bare, figure_of, save, title
+from bench.data_plane import BAR
+from bench.growth import LIMIT, STAGES
+from bench.quality.tables import table
+
+RESULTS, PAGES = Path("bench/results"), Path("docs/performance")
+COLOURS = dict(zip(STAGES, (OURS, ALARM, "#588157", "#8a6fb0", "#c99a2e"), strict=True))
+UNITS = {"rows": ("µs", 1e6), "vehicles": ("ms", 1e3)}
+READING = """\
+Made by `make bench`, which measures and then writes this page (`python -m bench.performance`).
+Every figure is a ratio or a rate of one run on one core, in seconds of the processor, beside its
+opponent where it has one. Other pages: [what the machine allows](../results/limits.md), and
+[what a fleet of any size takes](scale.md).
+"""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Write the pages of what has been measured."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[2])
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, default=PAGES, help="the folder of the pages")
+    options = parser.parse_args(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+    found = {
+        file.stem: json.loads(file.read_text(encoding="utf-8"))
+        for file in sorted(options.results.glob("*.json"))
+    }
+    lines = ["# Performance", "", READING]
+    if report := found.get("data_plane"):
+        lines += data_plane(report, options.out)
+    if report := found.get("growth"):
+        lines += growth(report, options.out)
+    if report := found.get("model"):
+        lines += network(report)
+    if report := found.get("metrics"):
+        lines += metrics(report)
+    if report := found.get("profile"):
+        lines += [
+            "## The profile against Great Expectations on every row",
+            "",
+            f"{report['rows']:,} rows of {report['channels']} channels: "
+            f"{report['times_less_cpu']:.0f} times less processor time and "
+            f"{report['times_less_memory']:.1f} times less memory than all rows in pandas "
+            "(`python -m bench.profile`).",
+            "",
+        ]
+    _write(options.out / "index.md", lines)
+    if report := found.get("scale"):
+        _write(options.out / "scale.md", scale(report, options.out))
+
+
+def _write(path: Path, lines: Sequence[str]) -> None:
+    path.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+
+
+def _facts(report: dict, command: str) -> str:
+    machine = report["machine"]
+    packages = ", ".join(f"{n} {machine['packages'][n]}" for n in ("numpy", "pyarrow", "torch"))
+    return (
+        f"`{command}` on {machine['cpu']}, {machine['memory_gb']:.0f} GB, load "
+        f"{machine['load']:.0f} at the end; Python {machine['python']}, {packages}."
+    )
+
+
+def _share(one: dict, opponent: str) -> str:
+    if f"share_of_{opponent}" not in one:
+        return ""
+    low, high = one[f"share_of_{opponent}_from_to"]
+    return f"{one[f'share_of_{opponent}']:.2f} ({low:.2f} to {high:.2f})"
+
+
+def data_plane(report: dict, out: Path) -> list[str]:
+    """Rows per second of the stages that move rows, against Arrow alone."""
+    stages = report["stages"]
+    rows = [
+        [
+            name, f"{one['rows_per_second']:,.0f}", f"{one['read_rows_per_second']:,.0f}",
+            *(_share(one, opponent) for opponent in ("read", "copy")),
+        ]
+        for name, one in stages.items()
+    ]  # fmt: skip
+    figure = figure_of(7.5, 3.2)
+    axes = figure.subplots()
+    at = range(len(stages))
+    shares = [one["share_of_read"] for one in stages.values()]
+    copies = [one.get("share_of_copy", 0.0) for one in stages.values()]
+    axes.bar([x - 0.2 for x in at], shares, 0.38, color=OURS, label="of a read")
+    axes.bar([x + 0.2 for x in at], copies, 0.38, color=QUIET, label="of a copy")
+    axes.axhline(BAR, color=ALARM, linewidth=1, label="a third")
+    axes.set_xticks(list(at), list(stages))
+    axes.legend(frameon=False, fontsize=9)
+    bare(axes)
+    title(axes, "Rows per second, as a share of what Arrow alone does", "copy: read and write")
+    save(figure, out / "data_plane.png")
+    short = [name for name, one in stages.items() if not one["reaches_a_third_of_read"]]
+    why = {
+        "ingest parquet": "writing the lake's Parquet takes most of its time, which a read does not"
+        " do",
+        "ingest csv": "each line is checked before it is parsed, and the lake is written",
+        "prepare": "it writes the store, transposes and imputes each value, and learns the scaler",
+    }
+    lines = [
+        "## Data plane",
+        "",
+        _facts(report, "python -m bench.data_plane"),
+        f"{report['rows']:,} rows of {report['channels']} channels, a vehicle-day per file. A read "
+        "brings the same files into Arrow tables; a copy writes them out again as the stage does. "
+        "The best of several turns counts; in brackets, the ratios within a turn: a busy machine "
+        "slows a read more than the rest.",
+        "",
+        *table(["stage", "rows/s", "bare read, rows/s", "of a read", "of a copy"], rows),
+        "",
+        "![shares of a bare read](data_plane.png)",
+        "",
+    ]
+    if short:
+        said = "; ".join(f"{name} ({why[name]})" for name in short if name in why)
+        lines += [f"Below a third of a bare read: {said}.", ""]
+    return lines
+
+
+def growth(report: dict, out: Path) -> list[str]:
+    """Cost per row and memory as a fleet grows."""
+    lines = [
+        "## Growth",
+        "",
+        _facts(report, "python -m bench.growth"),
+        "Each stage of each fleet in a process of its own; memory is what the stage adds.",
+        "",
+    ]
+    texts = {
+        "rows": "Twelve vehicles with a history that grows in days.",
+        "vehicles": "Vehicles with short histories: four days of 15 minutes.",
+    }
+    for per, text in texts.items():
+        fleets, grown = report[per]["fleets"], report[per]["growth"]
+        rows, (unit, per_second) = [], UNITS[per]
+        for name in STAGES:
+            cost = [
+                f"{one['stages'][name]['cpu_seconds'] / one[per] * per_second:,.1f}"
+                if name in one["stages"] else ""
+                for one in fleets
+            ]  # fmt: skip
+            memory = [
+                f"{one['stages'][name]['memory_mb']:,.0f}" if name in one["stages"] else ""
+                for one in fleets
+            ]
+            times = grown.get(name)
+            told = "" if times is None else f"{times[f'cost_per_{per}_times']:.2f}"
+            rows.append([name, *cost, told, *memory])
+        heads = [f"{unit}, {one[per]:,}" for one in fleets]
+        more = [f"MB, {one[per]:,}" for one in fleets]
+        lines += [
+            f"### In {per}",
+            "",
+            f"{text} {unit} per {per.removesuffix('s')}, how it grows from the last fleet "
+            f"but one to the last (at most {1 + LIMIT:.1f} is wanted), and memory.",
+            "",
+            *table(["stage", *heads, "times", *more], rows),
+            "",
+        ]
+    figure = figure_of(9, 3.6)
+    for axes, per in zip(figure.subplots(1, 2), texts, strict=True):
+        for name in STAGES:
+            points = [
+                (one[per], one["stages"][name]["cpu_seconds"])
+                for one in report[per]["fleets"]
+                if name in one["stages"]
+            ]
+            if points:
+                x, y = zip(*points, strict=True)
+                axes.plot(x, y, "o-", color=COLOURS[name], label=name, markersize=4)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlabel(per, fontsize=9)
+        axes.set_ylabel("seconds of the processor", fontsize=9)
+        bare(axes, "both")
+        title(axes, f"Cost as a fleet grows in {per}", "straight at 45 degrees: linear")
+    figure.legend(*axes.get_legend_handles_labels(), frameon=False, loc="outside right upper")
+    save(figure, out / "growth.png")
+    return [*lines, "![seconds of each stage](growth.png)", ""]
+
+
+def network(report: dict) -> list[str]:
+    """Training steps per second against other networks; nothing of a report of another form."""
+    rows = [
+        [
+            f"{one['width']}", name, f"{speed:,.1f}",
+            f"{one['windows_shipped_to_others'].get(name, 1.0):.2f}",
+            f"{one['operations_per_second_shipped_to_others'].get(name, 1.0):.2f}",
+        ]
+        for one in report.get("training", [])
+        for name, speed in one["windows_per_second"].items()
+    ]  # fmt: skip
+    if not rows:
+        return []
+    return [
+        "## Training step",
+        "",
+        _facts(report, "python -m bench.model"),
+        f"{report['channels']} channels, windows of {report['window']} rows, batches of "
+        f"{report['batch']}, one thread. The last columns are the shipped step over this one.",
+        "",
+        *table(["width", "step", "windows/s", "in windows/s", "in operations/s"], rows),
+        "",
+    ]
+
+
+def metrics(report: dict) -> list[str]:
+    """Seconds of the metrics."""
+    rows = [
+        [f"{one['rows']:,}", f"{one['vus_both_seconds']:.3f}", f"{one['vus_times_faster']:,.0f}",
+         f"{max(one['seconds'].values()):.3f}"]
+        for one in report["sizes"]
+    ]  # fmt: skip
+    head = ["rows", "VUS-PR and VUS-ROC, s", "times faster than the loop", "slowest metric, s"]
+    return ["## Metrics", "", _facts(report, "python -m bench.metrics"), "", *table(head, rows), ""]
+
+
+def scale(report: dict, out: Path) -> list[str]:
+    """What fleets of several sizes take per day."""
+    days = report["per_day"]
+    heads = [f"{one['vehicles']:,} x {one['hours']:g} h" for one in days]
+    parts = {
+        "rows per day": lambda one: f"{one['rows']:,.0f}",
+        "coming in, Gbit/s": lambda one: f"{one['gigabits_per_second_in']:.2f}",
+        "core-hours per night": lambda one: f"{one['core_hours_of_a_night']:,.1f}",
+        "cores for a night of 4 h": lambda one: f"{one['cores_for_the_night']:,.0f}",
+        "network on cores, core-hours": lambda one: f"{one['network_core_hours']:,.1f}",
+        "network, PFLOP": lambda one: f"{one['network_operations'] / 1e15:,.1f}",
+        "network on GPUs, GPU-hours": lambda one: f"{one['network_gpu_hours']:,.2f}",
+        "lake, TB per day": lambda one: f"{one['lake_terabytes']:.3f}",
+        "lake, TB per year": lambda one: f"{one['lake_terabytes_per_year']:,.1f}",
+        "scores, TB per day": lambda one: f"{one['scores_terabytes']:.3f}",
+        "spilled by ingest, TB per day": lambda one: f"{one['spilled_terabytes']:.3f}",
+        "objects per day": lambda one: f"{one['objects']:,}",
+        "dollars per day": lambda one: f"{one['dollars']['total']:,.0f}",
+        "of these cores": lambda one: f"{one['dollars']['cores']:,.0f}",
+        "of these GPUs": lambda one: f"{one['dollars']['gpu']:,.0f}",
+        "of these keeping a year": lambda one: f"{one['dollars']['storage_of_a_year']:,.0f}",
+        "of these requests": lambda one: f"{one['dollars']['requests']:,.0f}",
+    }
+    rows = [[name, *map(show, days)] for name, show in parts.items()]
+    stages = [
+        [name, f"{one['seconds_per_cell'] * 1e9:.0f}",
+         f"{one['seconds_per_vehicle_day'] * 1e3:.1f}", f"{one['largest_error']:.0%}"]
+        for name, one in report["stages"].items()
+    ]  # fmt: skip
+    first = report["first_to_break"]
+    figure = figure_of(8.5, 3.4)
+    axes = figure.subplots()
+    names = [one["what"].split(" (")[0] for one in first][::-1]
+    axes.barh(names, [one["vehicles"] for one in first][::-1], color=OURS)
+    axes.set_xscale("log")
+    axes.set_xlabel("vehicles", fontsize=9)
+    bare(axes, "x")
+    title(axes, "What one machine stops doing", "2 h per day, 50 channels at 1 Hz")
+    save(figure, out / "scale.png")
+    trained, prices = report["training"], report["prices"]
+    return [
+        "# What a fleet of any size takes",
+        "",
+        _facts(report, "python -m bench.scale"),
+        "[Past these machines](../explanation/scale.md) says what follows from it.",
+        "",
+        "## One day",
+        "",
+        f"Vehicles of {days[0]['channels']} channels at {days[0]['hertz']:g} Hz, for some hours "
+        f"per day. Prices are assumptions: {prices['core_hour']} dollars per core-hour, "
+        f"{prices['gpu_hour']} per GPU-hour, {prices['gigabyte_month']} per GB and month, "
+        f"{prices['thousand_puts']} per thousand puts. A night is ingest, profile and score.",
+        "",
+        *table(["", *heads], rows),
+        "",
+        f"A training of the largest fleet: {trained['windows_per_epoch']:,} windows per epoch, "
+        f"{trained['epochs']} epochs, {trained['operations'] / 1e12:,.0f} TFLOP: "
+        f"{trained['core_hours']:.2f} core-hours, or {trained['gpu_hours'] * 3600:,.0f} seconds of "
+        "a GPU. It does not grow with the fleet.",
+        "",
+        "## What breaks first",
+        "",
+        *table(
+            ["on one machine", "from so many vehicles on"],
+            [[one["what"], f"{one['vehicles']:,}"] for one in first],
+        ),
+        "",
+        "![what breaks first](scale.png)",
+        "",
+        "## The rates behind it",
+        "",
+        "Fitted to the fleets of `python -m bench.growth`: seconds = a cells + b vehicle-days.",
+        "",
+        *table(["stage", "a, ns per cell", "b, ms per vehicle-day", "largest error"], stages),
+        "",
+        "Lakes of vehicle-days without rows, which only have their tables:",
+        "",
+        *table(
+            ["vehicle-days", "MB of tables", "opening, s", "writing, s", "peak memory, MB"],
+            [
+                [f"{one['vehicle_days']:,}", f"{one['bytes'] / 1e6:.1f}",
+                 f"{one['opening_seconds']:.2f}", f"{one['writing_seconds']:.2f}",
+                 f"{one['peak_mb']:,.0f}"]
+                for one in report["tables_of_the_lake"]
+            ],
+        ),
+    ]  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

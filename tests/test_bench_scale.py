@@ -1,0 +1,72 @@
+"""The arithmetic of bench.growth and bench.scale on figures that are known."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench import growth, scale
+from bench.performance import main as write_pages
+
+
+def fleet(vehicles: int, days: int, rows: int, **seconds: float) -> dict:
+    """A measured fleet of 25 channels, whose stages take so many seconds and 1 kB per row."""
+    stages = {n: {"cpu_seconds": s, "memory_mb": rows / 1000} for n, s in seconds.items()}
+    return {
+        "vehicles": vehicles, "days": days, "rows": rows, "channels": 25, "stages": stages,
+        "bytes_per_row": {"raw": 100.0, "lake": 50.0, "store": 250.0},
+    }  # fmt: skip
+
+
+def linear(vehicles: int, days: int, rows: int) -> dict:
+    """Each stage takes 100 ns per cell and 2 ms per vehicle-day."""
+    seconds = 1e-7 * 25 * rows + 2e-3 * vehicles * days
+    return fleet(vehicles, days, rows, **dict.fromkeys(growth.STAGES, seconds))
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    by_rows = [linear(12, 10, 400_000), linear(12, 100, 4_000_000)]
+    by_vehicles = [linear(10, 4, 40_000), linear(100, 4, 400_000)]
+    found = {"machine": json.loads((scale.RESULTS / "limits.json").read_text())["machine"]}
+    for per, fleets in (("rows", by_rows), ("vehicles", by_vehicles)):
+        found[per] = {"fleets": fleets, "growth": growth.growth(fleets, per)}
+    (tmp_path / "growth.json").write_text(json.dumps(found))
+    for name in ("limits", "gpu"):
+        (tmp_path / f"{name}.json").write_text((scale.RESULTS / f"{name}.json").read_text())
+    return tmp_path
+
+
+def test_the_cost_model_finds_the_rates_that_made_the_figures(results: Path) -> None:
+    found = scale.stage_costs(json.loads((results / "growth.json").read_text()))
+    for one in found.values():
+        assert one["seconds_per_cell"] == pytest.approx(1e-7)
+        assert one["seconds_per_vehicle_day"] == pytest.approx(2e-3)
+        assert one["largest_error"] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_linear_stage_is_within_the_limit_and_a_square_one_is_not() -> None:
+    fleets = [fleet(1, 1, 1000, ingest=1.0, fit=1.0), fleet(1, 10, 10_000, ingest=10.5, fit=100.0)]
+    found = growth.growth(fleets, "rows")
+    assert found["ingest"]["within_limit"] and not found["fit"]["within_limit"]
+    assert found["ingest"]["cost_per_rows_times"] == pytest.approx(1.05)
+    assert found["fit"]["memory_times"] == pytest.approx(10)
+
+
+def test_a_day_is_counted_by_hand(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scale, "described", lambda days: scale.describe(days, results / "lake"))
+    found = scale.main(["--results", str(results), "--tables", "10"])
+    assert found is not None
+    day = next(d for d in found["per_day"] if (d["vehicles"], d["hours"]) == (1_000_000, 24))
+    assert day["rows"] == 86_400_000_000
+    assert day["lake_terabytes"] == pytest.approx(86.4e9 * 50 * 2 / 1e12)
+    ingest = (86.4e9 * 50 * 1e-7 + 1e6 * 2e-3) / 3600
+    assert day["core_hours"]["ingest"] == pytest.approx(ingest)
+    assert day["cores_for_the_night"] == pytest.approx(3 * ingest / 4)
+    assert found["tables_of_the_lake"][0]["vehicle_days"] == 10
+    breaks = [one["vehicles"] for one in found["first_to_break"]]
+    assert breaks == sorted(breaks)
+    (results / "scale.json").write_text(json.dumps(found))
+    write_pages(["--results", str(results), "--out", str(results / "pages")])
+    assert "| 86,400,000,000 |" in (results / "pages/scale.md").read_text()
+    assert "growth.png" in (results / "pages/index.md").read_text()
