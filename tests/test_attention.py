@@ -14,6 +14,7 @@ from amad.model.attention import (
     fused,
     reverse_gradient,
 )
+from amad.model.views import two_views
 
 
 def attention(**changes: object) -> tuple[MixupAttention, torch.Tensor]:
@@ -53,6 +54,51 @@ def test_the_explicit_form_does_not_depend_on_how_the_batch_is_cut(monkeypatch) 
         torch.testing.assert_close(a, b)
 
 
+def operands(*, dtype: torch.dtype) -> list[torch.Tensor]:
+    """qkv_BL3HE, psi_BLHR, phi_HLR and gate_BLH of 5 windows, 30 steps, 3 heads, E 8, R 4."""
+    torch.manual_seed(0)
+    shapes = [(5, 30, 3, 3, 8), (5, 30, 3, 4), (3, 30, 4), (5, 30, 3)]
+    parts = [torch.randn(shape, dtype=dtype) for shape in shapes]
+    return [part.requires_grad_() for part in [*parts[:3], parts[3].sigmoid()]]
+
+
+def views_by_definition(qkv, psi, phi, gate) -> tuple[torch.Tensor, ...]:
+    q, k, v = qkv.permute(2, 0, 3, 1, 4)
+    s, m = q @ k.mT * q.shape[-1] ** -0.5, psi.transpose(1, 2) @ phi.mT
+    local, world = ((a.softmax(-1) @ v).transpose(1, 2) for a in (s + m, s))
+    return gate[..., None] * local + (1 - gate[..., None]) * world, local, world
+
+
+def gradients_of(form, used: tuple[int, ...], dtype: torch.dtype) -> list[torch.Tensor]:
+    """The outputs of ``form`` and their gradient, of a random sum of those that are ``used``."""
+    parts = operands(dtype=dtype)
+    outputs = form(*parts)
+    weight = torch.randn(5, 30, 3, 8, dtype=dtype, generator=torch.Generator().manual_seed(1))
+    loss = sum((number + 1) * (weight * outputs[number]).sum() for number in used)
+    gradients = torch.autograd.grad(loss, parts, allow_unused=True, materialize_grads=True)
+    return [output.detach() for output in outputs] + list(gradients)
+
+
+@pytest.mark.parametrize("kept", [0, 10**9])
+@pytest.mark.parametrize("used", [(0,), (0, 1, 2), (1,)])
+def test_two_views_and_their_gradients_are_the_definition(monkeypatch, kept, used) -> None:
+    """Kept or made again, in several pieces; the outputs that a loss may use, alone or together."""
+    monkeypatch.setattr("amad.model.views.KEPT", kept)
+    monkeypatch.setattr("amad.model.views.CACHED", 2 * 30 * 30)
+    want = gradients_of(views_by_definition, used, torch.float64)
+    for a, b in zip(want, gradients_of(two_views, used, torch.float64), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-12, rtol=1e-12)
+
+
+def test_two_views_equal_two_fused_calls() -> None:
+    layer = MixupAttention(ModelParams(window=30, width=24, heads=3))
+    want = gradients_of(
+        lambda *parts: layer._by_heads(*parts, explicit=False)[:3], (0, 1, 2), torch.float32
+    )
+    for a, b in zip(want, gradients_of(two_views, (0, 1, 2), torch.float32), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize(("wide", "narrow"), [(16, 8), (8, 8)])
 def test_fused_takes_values_that_are_narrower_than_the_queries(wide: int, narrow: int) -> None:
     torch.manual_seed(0)
@@ -69,7 +115,7 @@ def test_local_and_global_views_are_what_the_formulas_say() -> None:
     q, k, v = layer.qkv(x_BLD).split(32, dim=-1)
     psi, phi = layer.kernel(x_BLD)
     s = q @ k.mT / 32**0.5
-    m = psi[:, 0] @ phi[0].mT
+    m = psi[:, :, 0] @ phi[0].mT
     g = layer.gate(x_BLD).sigmoid()
     local_BLD, global_BLD = (s + m).softmax(-1) @ v, s.softmax(-1) @ v
     out = layer(x_BLD, need_discrepancy=False)

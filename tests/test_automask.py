@@ -23,8 +23,8 @@ def automask_with(a_F: torch.Tensor, b_F: torch.Tensor) -> AutoMask:
 
 
 def logits(kernel: torch.nn.Module, x_BLD: torch.Tensor) -> torch.Tensor:
-    psi_BHLR, phi_HLR = kernel(x_BLD)
-    return psi_BHLR @ phi_HLR.transpose(-1, -2)
+    psi_BLHR, phi_HLR = kernel(x_BLD)
+    return psi_BLHR.transpose(1, 2) @ phi_HLR.transpose(-1, -2)
 
 
 def divergence(target_LL: torch.Tensor, logit_LL: torch.Tensor) -> float:

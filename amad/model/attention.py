@@ -4,9 +4,9 @@ With S the scaled logits Q K^T, M those of the kernel, and softmax over j:
 
     global G = softmax(S)    local A = softmax(S + M)    kernel P = softmax(M)
 
-Where the association discrepancy is asked for, the maps are formed, which is faster on a CPU at the
-lengths in use. Otherwise local and global attention are one fused call each, the local one with
-queries [Q, psi] and keys [K, phi], in memory linear in L. Both ways give the same output.
+Where the association discrepancy is asked for, the maps are formed. Otherwise, on a CPU, both views
+are made together in the cache (``amad.model.views``); elsewhere they are one fused call each, the
+local one with queries [Q, psi] and keys [K, phi]. All ways give the same output.
 
 Shape legend: B windows, L steps, D model width, H heads, E width of a head (D / H), R rank of the
 kernel's factors, X any of E, R and E + R, i query step, j key step.
@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from amad.config.params import ModelParams
 from amad.model.kernel import make_kernel
+from amad.model.views import two_views
 
 LOGIT_RANGE = 20.0  # below the largest of a row; what is cut off has less than 1e-8 of its weight
 CACHED_MAP = 2**18  # elements of a map that the cache of a CPU core holds: 1.6 times faster
@@ -49,27 +50,51 @@ class MixupAttention(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """Attend; see the class. With ``need_discrepancy`` the maps are formed."""
         B, L, _ = x_BLD.shape
-        qkv_BHLE = self.qkv(x_BLD).view(B, L, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        qkv_BL3HE = self.qkv(x_BLD).view(B, L, 3, self.heads, -1)
         # In float32 even under autocast, as a kernel's logits are small differences of large terms.
-        with torch.autocast(x_BLD.device.type, enabled=False):
-            q_BHLE, k_BHLE, v_BHLE = qkv_BHLE.float()
-            q_BHLE = q_BHLE * q_BHLE.shape[-1] ** -0.5
-            if self.kernel is None:
-                global_BLD = _merge(fused(q_BHLE, k_BHLE, v_BHLE))
+        float32 = torch.autocast(x_BLD.device.type, enabled=False)
+        if self.kernel is None:
+            with float32:
+                global_BLD = _merge(fused(*_scaled(qkv_BL3HE.float())))
                 return self.out(global_BLD), global_BLD, global_BLD, None
-            psi_BHLR, phi_HLR = self.kernel(x_BLD.float())
-            phi_BHLR = phi_HLR.expand_as(psi_BHLR)
-            if need_discrepancy:
-                local_BHLE, global_BHLE, discrepancy_BL = self._explicit(
-                    q_BHLE, k_BHLE, v_BHLE, psi_BHLR, phi_BHLR
-                )
+        gate_BLH, discrepancy_BL = self.gate(x_BLD).sigmoid(), None
+        with float32:
+            psi_BLHR, phi_HLR = self.kernel(x_BLD.float())
+            parts = qkv_BL3HE.float(), psi_BLHR, phi_HLR, gate_BLH.float()
+            if x_BLD.device.type == "cpu" and not need_discrepancy:
+                mixed_BLHE, local_BLHE, global_BLHE = two_views(*parts)
             else:
-                query_BHLX = torch.cat([q_BHLE, psi_BHLR], dim=-1)
-                local_BHLE = fused(query_BHLX, torch.cat([k_BHLE, phi_BHLR], dim=-1), v_BHLE)
-                global_BHLE, discrepancy_BL = fused(q_BHLE, k_BHLE, v_BHLE), None
-        gate_BHL = self.gate(x_BLD).sigmoid().transpose(1, 2)
-        mixed_BLD = _merge(global_BHLE + gate_BHL[..., None] * (local_BHLE - global_BHLE))
-        return self.out(mixed_BLD), _merge(local_BHLE), _merge(global_BHLE), discrepancy_BL
+                mixed_BLHE, local_BLHE, global_BLHE, discrepancy_BL = self._by_heads(
+                    *parts, explicit=need_discrepancy
+                )
+        mixed_BLD, local_BLD = mixed_BLHE.flatten(2), local_BLHE.flatten(2)
+        return self.out(mixed_BLD), local_BLD, global_BLHE.flatten(2), discrepancy_BL
+
+    def _by_heads(
+        self,
+        qkv_BL3HE: Tensor,
+        psi_BLHR: Tensor,
+        phi_HLR: Tensor,
+        gate_BLH: Tensor,
+        *,
+        explicit: bool,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """As ``two_views`` and the discrepancy, on explicit maps or by two fused calls."""
+        q_BHLE, k_BHLE, v_BHLE = _scaled(qkv_BL3HE)
+        psi_BHLR = psi_BLHR.transpose(1, 2)
+        phi_BHLR = phi_HLR.expand_as(psi_BHLR)
+        discrepancy_BL = None
+        if explicit:
+            local_BHLE, global_BHLE, discrepancy_BL = self._explicit(
+                q_BHLE, k_BHLE, v_BHLE, psi_BHLR, phi_BHLR
+            )
+        else:
+            query_BHLX = torch.cat([q_BHLE, psi_BHLR], dim=-1)
+            local_BHLE = fused(query_BHLX, torch.cat([k_BHLE, phi_BHLR], dim=-1), v_BHLE)
+            global_BHLE = fused(q_BHLE, k_BHLE, v_BHLE)
+        local_BLHE, global_BLHE = local_BHLE.transpose(1, 2), global_BHLE.transpose(1, 2)
+        mixed_BLHE = global_BLHE + gate_BLH[..., None] * (local_BLHE - global_BLHE)
+        return mixed_BLHE, local_BLHE, global_BLHE, discrepancy_BL
 
     def _explicit(self, *parts_BHLX: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Local and global view and the discrepancy, from q, k, v, psi, phi."""
@@ -135,6 +160,12 @@ def reverse_gradient(x: Tensor) -> Tensor:
     of -k D, so G moves away from P.
     """
     return _ReverseGradient.apply(x)
+
+
+def _scaled(qkv_BL3HE: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """q / sqrt(E), k and v, each (B, H, L, E)."""
+    q_BHLE, k_BHLE, v_BHLE = qkv_BL3HE.permute(2, 0, 3, 1, 4)
+    return q_BHLE * q_BHLE.shape[-1] ** -0.5, k_BHLE, v_BHLE
 
 
 def _merge(x_BHLE: Tensor) -> Tensor:

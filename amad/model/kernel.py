@@ -61,17 +61,17 @@ class AutoMask(nn.Module):
             self.coefficient.weight.mul_(0.1)
 
     def forward(self, x_BLD: Tensor) -> tuple[Tensor, Tensor]:
-        """Return psi_BHLR and phi_HLR with R = 2F; x_BLD are the layer's normalised tokens."""
+        """Return psi_BLHR and phi_HLR with R = 2F; x_BLD are the layer's normalised tokens."""
         B, L, _ = x_BLD.shape
         frequency_HF = self.log_frequency_SF.exp()[self.scale_H]
-        angle_HLF = centred_steps(x_BLD)[None, :, None] * frequency_HF[:, None, :]
-        cos_HLF, sin_HLF = angle_HLF.cos(), angle_HLF.sin()
-        coefficient_BHL2F = self.coefficient(x_BLD).view(B, L, self.heads, 2, -1).transpose(1, 2)
-        a_BHLF, b_BHLF = coefficient_BHL2F.unbind(3)
-        psi_BHLR = torch.cat(
-            [a_BHLF * cos_HLF + b_BHLF * sin_HLF, a_BHLF * sin_HLF - b_BHLF * cos_HLF], dim=-1
-        )
-        return psi_BHLR, torch.cat([cos_HLF, sin_HLF], dim=-1)
+        angle_LHF = centred_steps(x_BLD)[:, None, None] * frequency_HF
+        cos_LHF, sin_LHF = angle_LHF.cos(), angle_LHF.sin()
+        coefficient_BLHR = self.coefficient(x_BLD).view(B, L, self.heads, -1)
+        # psi = [a cos + b sin, a sin - b cos] from [a, b] and [b, a]
+        psi_BLHR = coefficient_BLHR * torch.cat([cos_LHF, -cos_LHF], dim=-1)
+        swapped_BLHR = coefficient_BLHR.roll(FREQUENCIES, dims=-1)
+        psi_BLHR = torch.addcmul(psi_BLHR, swapped_BLHR, torch.cat([sin_LHF, sin_LHF], dim=-1))
+        return psi_BLHR, torch.cat([cos_LHF, sin_LHF], dim=-1).transpose(0, 1)
 
 
 class GaussianPrior(nn.Module):
@@ -89,14 +89,14 @@ class GaussianPrior(nn.Module):
         self.width_of_peak = nn.Linear(params.width, params.heads)
 
     def forward(self, x_BLD: Tensor) -> tuple[Tensor, Tensor]:
-        """Return psi_BHLR and phi_HLR with R = 2; x_BLD are the layer's normalised tokens."""
-        s_BHL = self.width_of_peak(x_BLD).transpose(1, 2)
-        sigma_BHL = (3.0 ** (torch.sigmoid(5 * s_BHL) + 1e-5) - 1).clamp_min(LEAST_SIGMA)
+        """Return psi_BLHR and phi_HLR with R = 2; x_BLD are the layer's normalised tokens."""
+        s_BLH = self.width_of_peak(x_BLD)
+        sigma_BLH = (3.0 ** (torch.sigmoid(5 * s_BLH) + 1e-5) - 1).clamp_min(LEAST_SIGMA)
         step_L = centred_steps(x_BLD)
-        slope_BHL = sigma_BHL.square().reciprocal()
-        psi_BHLR = torch.stack([slope_BHL * step_L, -0.5 * slope_BHL], dim=-1)
+        slope_BLH = sigma_BLH.square().reciprocal()
+        psi_BLHR = torch.stack([slope_BLH * step_L[:, None], -0.5 * slope_BLH], dim=-1)
         phi_LR = torch.stack([step_L, step_L.square()], dim=-1)
-        return psi_BHLR, phi_LR.expand(s_BHL.shape[1], *phi_LR.shape)
+        return psi_BLHR, phi_LR.expand(s_BLH.shape[2], *phi_LR.shape)
 
 
 def make_kernel(params: ModelParams) -> nn.Module | None:

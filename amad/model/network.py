@@ -151,20 +151,27 @@ def bridge(value_BLC: Tensor, hidden_BLC: Tensor) -> Tensor:
     hidden. Visible values stay.
     """
     L = value_BLC.shape[1]
-    step_L1 = torch.arange(L, device=value_BLC.device, dtype=torch.int32)[:, None]
-    step_BLC = step_L1.expand_as(hidden_BLC)
-    before_BLC = step_BLC.masked_fill(hidden_BLC, -1).cummax(1).values
-    after_BLC = step_BLC.masked_fill(hidden_BLC, L).flip(1).cummin(1).values.flip(1)
-    low_BLC = value_BLC.gather(1, before_BLC.clamp_min(0).long())
-    high_BLC = value_BLC.gather(1, after_BLC.clamp_max(L - 1).long())
+    step_BLC = torch.arange(L, device=value_BLC.device, dtype=torch.int16)[:, None]
+    step_BLC = step_BLC.expand_as(hidden_BLC)
+    before_BLC = _furthest(step_BLC.masked_fill(hidden_BLC, -1))
+    after_BLC = L - 1 - _furthest((L - 1 - step_BLC).masked_fill(hidden_BLC, -1).flip(1)).flip(1)
     first_BLC, last_BLC = before_BLC < 0, after_BLC == L
     share_BLC = (step_BLC - before_BLC) / (after_BLC - before_BLC).clamp_min(1)
-    line_BLC = torch.lerp(
-        torch.where(first_BLC, high_BLC, low_BLC),
-        torch.where(last_BLC, low_BLC, high_BLC),
-        share_BLC.to(value_BLC.dtype),
-    )
+    low_BLC = torch.where(first_BLC, after_BLC.clamp_max(L - 1), before_BLC)
+    high_BLC = torch.where(last_BLC, before_BLC.clamp_min(0), after_BLC)
+    low_BLC, high_BLC = (value_BLC.gather(1, at_BLC.long()) for at_BLC in (low_BLC, high_BLC))
+    line_BLC = torch.lerp(low_BLC, high_BLC, share_BLC.to(value_BLC.dtype))
     return line_BLC.masked_fill(first_BLC & last_BLC, 0.0)
+
+
+def _furthest(step_BLC: Tensor) -> Tensor:
+    """The largest value so far, along the steps: ``cummax`` by doubling, which is faster."""
+    ahead = 1
+    while ahead < step_BLC.shape[1]:
+        largest_BLC = torch.maximum(step_BLC[:, :-ahead], step_BLC[:, ahead:])
+        step_BLC = torch.cat([step_BLC[:, :ahead], largest_BLC], dim=1)
+        ahead *= 2
+    return step_BLC
 
 
 def sinusoids(length: int, width: int) -> Tensor:

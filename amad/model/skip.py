@@ -101,10 +101,12 @@ class LinearSkip(nn.Module):
         miss_BLC = self.miss_line_VC[level_B][:, None].expand(B, L, C)
         if span > L:
             return line_BLC, miss_BLC
-        seen_NS = ~hidden_BLC.unfold(1, span, 1)  # (B, L - span + 1, C, S)
-        fits = seen_NS[..., :before].all(-1) & seen_NS[..., before + K :].all(-1)
-        inside = seen_NS[..., before : before + (1 if self.past_only else K)]
-        window_N, first_N, channel_N = (fits & ~inside.any(-1)).nonzero(as_tuple=True)
+        seen_BLC, blocks = ~hidden_BLC, L - span + 1
+        inside = throughout(hidden_BLC, 1 if self.past_only else K)[:, before : before + blocks]
+        fits = inside & throughout(seen_BLC, before)[:, :blocks]
+        if self.after:
+            fits &= throughout(seen_BLC, self.after)[:, before + K :]
+        window_N, first_N, channel_N = fits.nonzero(as_tuple=True)
         base_N = (window_N * L + first_N) * C + channel_N
         place_S = torch.arange(span, device=line_BLC.device) * C
         near_W = torch.cat([place_S[:before], place_S[before + K :]])
@@ -126,7 +128,7 @@ class LinearSkip(nn.Module):
     def _over_channels(
         self, value_BLC: Tensor, miss_BLC: Tensor, hidden_BLC: Tensor, level_B: Tensor
     ) -> tuple[Tensor, Tensor]:
-        gone_BC = hidden_BLC.all(1)
+        gone_BC = throughout(hidden_BLC, hidden_BLC.shape[1])[:, 0]
         at_B = (gone_BC & (self.spread_VC[level_B] > 0)).any(1).nonzero()[:, 0]
         if len(at_B) == 0:
             return value_BLC, miss_BLC
@@ -256,6 +258,16 @@ class LinearSkip(nn.Module):
             line_XK[self.before] = share_K
         line_XK[self.before - 1] = 1 - share_K
         return line_XK
+
+
+def throughout(flag_BLC: Tensor, steps: int) -> Tensor:
+    """Whether a flag holds at a step and the ``steps`` - 1 after it; (B, L - steps + 1, C)."""
+    covered = 1
+    while covered < steps:
+        ahead = min(covered, steps - covered)
+        flag_BLC = flag_BLC[:, :-ahead] & flag_BLC[:, ahead:]
+        covered += ahead
+    return flag_BLC
 
 
 def conditional(correlation_BCC: Tensor, known_BC: Tensor) -> tuple[Tensor, Tensor]:

@@ -154,7 +154,7 @@ def make_optimiser(objective: Objective, params: Params) -> torch.optim.AdamW:
         {"params": decayed, "weight_decay": params.train.weight_decay},
         {"params": free, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=params.train.learning_rate)
+    return torch.optim.AdamW(groups, lr=params.train.learning_rate, fused=True)
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
