@@ -17,15 +17,20 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from amad.config.params import ModelParams
 from bench.facts import machine_facts, write_result
-from bench.model import BATCH, PUBLISHED, scoring_passes, training_steps
+from bench.model import (
+    BATCH,
+    CHANNELS,
+    PUBLISHED,
+    SIZES,
+    operations,
+    scoring_passes,
+    training_steps,
+)
 from bench.quality.tables import table
 
-CHANNELS = 38
-SIZES = {"64": {}, "512": {"width": 512, "layers": 3, "heads": 8}}
 SQUARE, COPIED = 1024, 1 << 28  # rows of a matrix; bytes of a copy
 ADAMW = 7 * 4  # bytes per parameter and step: weight, gradient, two moments read; three written
 SCORE_BYTES = 40  # of a row of scores: time, score, contributions of the three largest channels
@@ -63,13 +68,6 @@ def copy_rate() -> float:
     return 2 * COPIED / seconds_of(lambda: target.copy_(source))
 
 
-def operations(work: Callable[[], None]) -> int:
-    """Floating-point operations of the matrix products in ``work``."""
-    with FlopCounterMode(display=False) as counter:
-        work()
-    return counter.get_total_flops()
-
-
 def kept_bytes(work: Callable[[], None]) -> int:
     """Bytes that ``work`` keeps for its backward passes, each storage once."""
     kept: dict[int, int] = {}
@@ -84,9 +82,8 @@ def kept_bytes(work: Callable[[], None]) -> int:
     return sum(kept.values())
 
 
-def training(size: dict, rates: dict[str, float], copy: float) -> dict[str, dict]:
+def training(params: ModelParams, rates: dict[str, float], copy: float) -> dict[str, dict]:
     """For each kind of step: operations, bytes, seconds, and the share of what is possible."""
-    params = ModelParams(**size)
     steps = training_steps(CHANNELS, params)
     measured = {name: seconds_of(step) for name, step in steps.items()}
     found = {}
@@ -194,9 +191,9 @@ def main(arguments: list[str] | None = None) -> dict:
     torch.set_num_threads(1)
     copy = copy_rate()
     sizes = {}
-    for name, size in SIZES.items():
-        rates = matmul_rates(int(name))
-        sizes[name] = {
+    for width, size in SIZES.items():
+        rates = matmul_rates(width)
+        sizes[str(width)] = {
             "matmul_operations_per_second": rates,
             "training": training(size, rates, copy),
         }

@@ -4,7 +4,7 @@ import torch
 
 from amad.config.params import ModelParams
 from bench import limits
-from bench.model import training_steps
+from bench.model import ENCODER, PUBLISHED, SHIPPED, ratio, training_steps
 
 
 def test_the_operations_and_bytes_of_one_product():
@@ -19,5 +19,10 @@ def test_a_step_has_more_operations_with_every_loss():
     size = ModelParams(width=16, layers=1, heads=2, window=20)
     steps = training_steps(5, size, batch=4)
     counts = {name: limits.operations(step) for name, step in steps.items()}
-    assert counts["amad, every loss"] > counts["plain transformer"] > 0
-    assert counts["anomaly transformer, published form"] > counts["plain transformer"]
+    assert counts["amad, every loss"] > counts[SHIPPED] > counts["plain transformer"] > 0
+    assert counts[PUBLISHED] > counts["plain transformer"] > counts[ENCODER] > 0
+
+
+def test_a_ratio_is_the_median_of_those_within_a_round():
+    """A round in which the machine was ten times slower changes nothing."""
+    assert ratio([2.0, 20.0, 2.2], [1.0, 10.0, 1.0]) == 2.0
