@@ -2,13 +2,34 @@
 
 from collections.abc import Mapping
 
-from bench.quality.methods import DETECTOR
-from bench.quality.tables import named, or_dash, signed, table
+from bench.quality.methods import DETECTOR, FLOOR
+from bench.quality.tables import interval, named, or_dash, signed, table
+
+OTHERS = 5  # methods beside the detector and the floor in the headline
 
 PROTOCOLS = {
     "test": "By the labels",
     "injected": "Without labels, by faults injected into clean test rows",
 }
+
+
+def headline(report: Mapping) -> list[str]:
+    """VUS-PR of the detector, the best others and the floor, with the means of both forms."""
+    forms = report["protocols"]["test"]
+    found = forms.get("offline") or next(iter(forms.values()))
+    ranked = sorted(found["mean"], key=lambda name: -found["mean"][name][0])
+    names = [name for name in ranked if name not in (DETECTOR, FLOOR)][:OTHERS]
+    rows = [
+        [
+            named(name),
+            *_cells(found["vus_pr"][name], found, ".3f"),
+            *(interval(forms[form]["mean"].get(name)) for form in sorted(forms)),
+        ]
+        for name in (DETECTOR, *names, FLOOR)
+        if name in found["mean"]
+    ]
+    means = [f"mean, {form}" for form in sorted(forms)]
+    return table(["VUS-PR, offline", *found["fleets"], *means], rows)
 
 
 def carry_over_tables(report: Mapping) -> list[str]:

@@ -3,13 +3,13 @@
 Writes the pages of docs/results from the measurements in bench/results, so that no figure of a
 table is typed. The first page, index.md, is bench/reading.md, which says what the figures mean,
 with the first table at its marker. There is a page per fleet, and one each for the comparison of
-all methods, how they carry over, the network, the ablations, the members, the machine's limits and
+all methods, how they carry over, the network, the ablations, the machine's limits and
 fourteen nights of the scoring job.
 """
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,11 @@ import numpy as np
 from amad.evaluation.method_result import PRIMARY
 from amad.evaluation.summary import STRENGTHS
 from bench import limits, minutes, nights_page
-from bench.carry_over_tables import carry_over_tables, short_histories_table
+from bench.carry_over_tables import carry_over_tables, headline, short_histories_table
 from bench.quality.figures import RELATION
-from bench.quality.methods import FLOOR, simple_baselines
+from bench.quality.methods import FLOOR
 from bench.quality.tables import (
     ablations,
-    interval,
     methods_table,
     named,
     or_dash,
@@ -31,7 +30,6 @@ from bench.quality.tables import (
 )
 
 RESULTS, READING, PAGES = Path("bench/results"), Path("bench/reading.md"), Path("docs/results")
-NBSP = "\u00a0"  # keeps a figure and its interval on one line
 MARKER = "<!-- The first table stands here. -->"
 NOTE = (
     "Made by `python -m bench.tables`. Brackets are bootstrap intervals; "
@@ -57,7 +55,9 @@ def main(arguments: list[str] | None = None) -> None:
     reports = [_read(options.results / name) for name in MAIN]
     fleets = merged([report for report in reports if report])
     reading = options.reading.read_text(encoding="utf-8")
-    pages = {"index": reading.replace(MARKER, "\n".join(_headline(fleets))).splitlines()}
+    carry_over = _read(options.results / "carry_over.json")
+    first = "\n".join(headline(carry_over)) if carry_over else ""
+    pages = {"index": reading.replace(MARKER, first).splitlines()}
     pages |= {name: _fleet(name, fleet) for name, fleet in fleets.items()}
     pages["methods"] = [
         "# Every method on every fleet", "", NOTE, "", *_overview(fleets), "",
@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
     if ablations := _read(options.results / "quality_ablations.json"):
         pages["ablations"] = _ablations(ablations)
     pages["carry_over"] = ["# Does it carry over?", "", NOTE, ""]
-    if carry_over := _read(options.results / "carry_over.json"):
+    if carry_over:
         pages["carry_over"] += carry_over_tables(carry_over)
     else:
         pages["carry_over"].append("Not measured yet: `python -m bench.carry_over` does it.")
@@ -85,8 +85,6 @@ def main(arguments: list[str] | None = None) -> None:
         pages["minutes"] = minutes.page(found)
     if found := _read(options.results / "nights.json"):
         pages["nights"] = nights_page.page(found)
-    if members := list(_members(options.results)):
-        pages["members"] = members
     options.out.mkdir(parents=True, exist_ok=True)
     for name, lines in pages.items():
         text = "\n".join(lines).rstrip() + "\n"
@@ -113,42 +111,8 @@ def _read(path: Path) -> dict | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
-def _headline(fleets: Mapping[str, dict]) -> list[str]:
-    """A table of the shipped detector, the best simple baseline and the floor on each fleet."""
-    rows = []
-    for fleet, content in fleets.items():
-        methods = content["protocols"]["test"]["offline"]["methods"]
-        simple = [name for name in simple_baselines() if name in methods]
-        best = max(simple, key=lambda name: methods[name]["mean"][PRIMARY], default=None)
-        for name, title in (
-            ("amad", "shipped detector"), (best, f"best simple baseline: `{best}`"),
-            (FLOOR, "random scores"),
-        ):  # fmt: skip
-            if name in methods:
-                own = methods[name]
-                rows.append([
-                    f"[{fleet}]({fleet}.md)", title,
-                    interval([own["mean"][PRIMARY], *own["interval"][PRIMARY]]).replace(" ", NBSP),
-                    or_dash(_false_alarms(own), ".2f"), f"{own['rows_per_second']:,.0f}",
-                ])  # fmt: skip
-    head = ["fleet", "method", "VUS-PR", "false alarms per vehicle-day", "rows per second"]
-    lines = table(head, rows)
-    return [lines[0], "| --- | --- | ---: | ---: | ---: |", *lines[2:]]
-
-
 def _false_alarms(method: dict) -> float | None:
     return method["operating_point"]["normal_test"]["incidents_per_vehicle_day"]
-
-
-def _members(results: Path) -> Iterator[str]:
-    for name, form in (("members", "offline"), ("members_online", "online")):
-        rule = results / f"{name}.md"
-        if rule.is_file():
-            if form == "offline":
-                yield from ("# Members, and how they are joined, by the rule without labels", "")
-                yield f"{NOTE} `python -m bench.members` measured it. The labels of the columns "
-                yield from ("on the right were looked at afterwards.", "")
-            yield from (f"## {form.capitalize()}", "", rule.read_text(encoding="utf-8"))
 
 
 def _overview(fleets: Mapping[str, dict]) -> list[str]:
