@@ -7,6 +7,7 @@ import pytest
 from quality_kit import write_fleet, write_params
 
 from amad.evaluation import vote
+from bench.carry_over_tables import headline
 from bench.per_vehicle import SKIPS
 from bench.per_vehicle import main as compare
 from bench.tables import MARKER
@@ -106,16 +107,19 @@ def test_the_page_has_everything_at_a_glance_and_the_best_in_bold(results: Path)
     assert "| ridge | 0.600 [0.500, 0.700] |" in text["made-up"]
 
 
-def test_the_first_table_has_the_detector_the_best_simple_baseline_and_the_floor(results: Path):
-    methods = {
-        "amad": method(0.7, 0.7), "ridge": method(0.6, 0.7), "l2": method(0.4, 0.7),
-        "cnn": method(0.8, 0.7), "random": method(0.1, 0.9),
-    }  # fmt: skip
-    rows = [line for line in pages(results, methods)["index"].splitlines() if "made-up" in line]
-    assert [row.split("|")[2].strip() for row in rows] == [
-        "shipped detector", "best simple baseline: `ridge`", "random scores",
-    ]  # fmt: skip
-    assert "0.700 [0.600, 0.800] | 0.25 | 1,000" in rows[0].replace("\u00a0", " ")
+def test_the_first_table_has_the_detector_the_best_others_and_the_floor() -> None:
+    means = {"random": 0.1, "l2": 0.2, "amad": 0.5, "pca": 0.3, "cnn": 0.6, "ridge": 0.4}
+    means |= {"linear": 0.35, "kmeans": 0.25}
+    form = {
+        "fleets": ["one"],
+        "vus_pr": {name: {"one": mean} for name, mean in means.items()},
+        "mean": {name: [mean, mean - 0.1, mean + 0.1] for name, mean in means.items()},
+    }
+    lines = headline({"protocols": {"test": {"online": form, "offline": form}}})
+    names = [line.split("|")[1].strip() for line in lines[2:]]
+    assert names == ["**amad**", "cnn", "ridge", "linear", "pca", "kmeans", "*random*"]
+    assert lines[0] == "| VUS-PR, offline | one | mean, offline | mean, online |"
+    assert lines[2] == "| **amad** | 0.500 | 0.500 [0.400, 0.600] | 0.500 [0.400, 0.600] |"
 
 
 def test_point_adjustment_is_shown_beside_what_exposes_it_or_not_at_all(results: Path) -> None:
