@@ -84,9 +84,11 @@ class Ensemble:
                 weight = prior_rows(rows) / prior.rows
                 added = {name: weight * x for name, x in prior.sums[member.name].items()}
             residuals = member.fit(owner, group, folds, *([added] if added else []))
+            tolerances = member.fit_tolerance(owner, group, residuals, folds)
             residual_TC = np.concatenate(residuals)
             residual_TC[:, list(constant)] = np.nan
-            found = self.chain.calibrate(residual_TC, layout, known, prior_rows(rows))
+            z_TC = residual_TC / np.concatenate(tolerances) if tolerances else residual_TC
+            found = self.chain.calibrate(z_TC, layout, known, prior_rows(rows))
             if found is not None:
                 calibration[member.name], evidence[member.name] = found
                 if member.predicts and len(found[1]):
@@ -107,6 +109,8 @@ class Ensemble:
             if (calibration := figures.calibration.get(member.name)) is None:
                 continue
             residual_TC = member.residual(series, owner)
+            if (tolerance_TC := member.tolerance(series, owner)) is not None:
+                residual_TC = residual_TC / tolerance_TC
             past = habituation if member.between_channels else None
             own = self.chain.evidence(residual_TC, layout, calibration, past)
             if own is not None:

@@ -117,6 +117,23 @@ class Member(ABC):
                 held_out[k::folds] = [self._masked(series, coefficients) for series in group]
         return [np.concatenate(pieces)] if single else held_out
 
+    def fit_tolerance(
+        self, owner: str, train: Sequence[Series], errors: Sequence[np.ndarray], folds: int
+    ) -> list[np.ndarray] | None:
+        """Learn how large an error is ordinary in a row, from what ``fit`` returned (``errors``).
+
+        Returns: for each series, its ``tolerance``, cross-fitted. None, the default: the same in
+        all rows.
+        """
+        return None
+
+    def tolerance(self, series: Series, owner: str) -> np.ndarray | None:
+        """How large an error is ordinary in each row, (T, C) float32; 1 is the mean of train.
+
+        The evidence chain divides residuals by it. None, the default: the same in all rows.
+        """
+        return None
+
     def residual(self, series: Series, owner: str) -> np.ndarray:
         """Residual (T, C) float32 in scaled units, with the coefficients of ``owner``.
 

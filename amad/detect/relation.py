@@ -12,14 +12,15 @@ from collections.abc import Sequence
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from amad.detect.members import Arrays, Member, rows_into_segment
+from amad.detect.members import Arrays, rows_into_segment
+from amad.detect.tolerance import TolerantMember
 from amad.windows.ridge import solve_ridge
 from amad.windows.series import Series
 
 CHUNK = 20_000  # rows; what is computed at once
 
 
-class RelationMember(Member):
+class RelationMember(TolerantMember):
     """Closed-form ridge regression of each channel on the other channels and its own distant rows.
 
     The other channels are used in the same row and in a few rows around it (``near``), because some
@@ -38,6 +39,9 @@ class RelationMember(Member):
     A cell is *stale* if its channel has not been measured for longer than is usual for it: its last
     value then says little about the other channels. If a prediction depends too much on stale
     cells, there is no residual, so a failed sensor raises no alarms on other channels.
+
+    Its errors count beside what is ordinary while the other channels do what they do, see
+    ``amad.detect.tolerance``.
 
     trailing: look back only, for online use.
     """
@@ -63,6 +67,7 @@ class RelationMember(Member):
         self, name: str = "relation", weight: float = 1.0, *, trailing: bool = False
     ) -> None:
         super().__init__(name, weight)
+        self.trailing = trailing
         self.near = self.NEAR_BACK if trailing else self.NEAR
         self.distant = self.DISTANT_BACK if trailing else self.DISTANT
         self.reach_rows = max(self.distant)

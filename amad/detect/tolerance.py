@@ -1,0 +1,172 @@
+"""How large an error of a member is ordinary in a row, by what the other channels do meanwhile.
+
+While a vehicle accelerates, the prediction of a channel from the others errs several times as much
+as while it stands or cruises. With one scale for all rows, the errors of healthy manoeuvres hide a
+relation that breaks in calm rows. So the logarithm of the squared error is predicted, by a ridge
+regression on five figures of each *other* channel: its value, how far it is from its mean, and how
+much it moves within 4 rows, within 16, and on average over 24. The channel's own figures are left
+out, because a stuck or noisy sensor would explain its own error.
+
+The prediction is relative: 0 is the mean of the train rows. It is limited on both sides, because
+what a vehicle never did before is to be reported and not to be excused.
+
+Shape legend: T rows, C channels, X = 5 C + 1 columns, the last of which is 1.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from amad.detect.members import Arrays, Member, cut
+from amad.windows.series import Series
+
+PENALTY = 2000.0  # of the squared coefficients, in rows
+LEAST_Z2 = 0.05  # added to the squared error, so that a hit by chance has no endless logarithm
+LIMIT = 6.0  # spreads; a value is cut to this
+LOWEST, HIGHEST = -1.5, 2.0  # of the predicted logarithm of the squared error
+STEP, LEAP = 2, 8  # a movement is measured from so many rows before a row to as many after it
+BURST = (-10, -5, 0, 5, 10)  # the movements around these rows are averaged
+REACH = max(BURST) + STEP  # rows before and after a row that its figures depend on
+CHUNK = 20_000  # rows; what is computed at once
+
+
+class TolerantMember(Member):
+    """A member whose errors count beside what is ordinary in their situation.
+
+    ``context_rows`` and ``lookahead_rows`` must be at least ``REACH``; with ``trailing``, where no
+    later row is used, ``context_rows`` must be twice as many.
+    """
+
+    trailing: bool = False
+
+    def fit_tolerance(
+        self, owner: str, train: Sequence[Series], errors: Sequence[np.ndarray], folds: int
+    ) -> list[np.ndarray] | None:
+        """Learn the tolerance of a vehicle from its cross-fitted errors, in the same folds.
+
+        Pooled figures have none, because vehicles differ in what makes them err.
+        """
+        if not owner.startswith("vehicle/"):
+            return None
+        [series], [error_TC] = train, errors
+        scale_C = _root_mean_square(error_TC)
+        edges = np.cumsum([0, *(piece.rows for piece in cut(series, folds))]).tolist()
+        stretches = list(pairwise(edges))
+        sums = [self._sums(series, error_TC, scale_C, *stretch) for stretch in stretches]
+        self.coefficients[owner]["tolerance"] = solve_tolerance(sums)
+        found_TC = np.ones(error_TC.shape, np.float32)
+        for k, stretch in enumerate(stretches):
+            others = sums[:k] + sums[k + 1 :] or sums
+            self._predict(found_TC, series, solve_tolerance(others), *stretch)
+        return [found_TC]
+
+    def tolerance(self, series: Series, owner: str) -> np.ndarray | None:
+        """As for any member; 1 in rows without a residual. None where none was learnt."""
+        weight_CX = self.coefficients[owner].get("tolerance")
+        if weight_CX is None:
+            return None
+        found_TC = np.ones(series.value_TC.shape, np.float32)
+        self._predict(found_TC, series, weight_CX, 0, series.rows)
+        return found_TC
+
+    def _sums(
+        self, series: Series, error_TC: np.ndarray, scale_C: np.ndarray, first: int, last: int
+    ) -> Arrays:
+        """What ``solve_tolerance`` needs to know about some rows; sums of stretches add up.
+
+        The logarithms count from their mean in these rows, so that a stretch with larger errors
+        throughout does not matter.
+
+        Returns: tolerance_gram (X, X) and tolerance_cross (X, C), float64.
+        """
+        channels = error_TC.shape[1]
+        known_TC = np.isfinite(error_TC[first:last])
+        z2_TC = np.square(np.where(known_TC, error_TC[first:last], 0.0) / scale_C)
+        log_TC = np.where(known_TC, np.log(z2_TC + LEAST_Z2), 0.0)
+        mean_C = log_TC.sum(axis=0) / np.maximum(known_TC.sum(axis=0), 1)
+        log_TC = np.where(known_TC, log_TC - mean_C, 0.0)
+        gram = np.zeros((5 * channels + 1, 5 * channels + 1))
+        cross = np.zeros((5 * channels + 1, channels))
+        for begin, end in self._chunks(series, first, last):
+            rows = np.flatnonzero(known_TC[begin - first : end - first].any(axis=1))
+            column_TX = situation(series.value_TC, begin, end, trailing=self.trailing)[rows]
+            column_TX = column_TX.astype(np.float64)
+            gram += column_TX.T @ column_TX
+            cross += column_TX.T @ log_TC[begin - first + rows]
+        return {"tolerance_gram": gram, "tolerance_cross": cross}
+
+    def _predict(
+        self, out_TC: np.ndarray, series: Series, weight_CX: np.ndarray, first: int, last: int
+    ) -> None:
+        """Write the relative tolerance of the rows from ``first`` to before ``last``."""
+        weight_XC = weight_CX.T.astype(np.float32)
+        for begin, end in self._chunks(series, first, last):
+            log_TC = situation(series.value_TC, begin, end, trailing=self.trailing) @ weight_XC
+            out_TC[begin:end] = np.exp(np.clip(log_TC, LOWEST, HIGHEST, out=log_TC) / 2)
+
+    def _chunks(self, series: Series, first: int, last: int) -> list[tuple[int, int]]:
+        """The rows of a stretch that have a residual, in pieces."""
+        first = max(first, 2 * REACH if self.trailing else REACH)
+        last = min(last, series.rows - (0 if self.trailing else REACH))
+        return [(begin, min(begin + CHUNK, last)) for begin in range(first, last, CHUNK)]
+
+
+def situation(value_TC: np.ndarray, first: int, last: int, *, trailing: bool) -> np.ndarray:
+    """The columns (last - first, X) float32 of the rows from ``first`` to before ``last``.
+
+    value_TC: scaled, with ``REACH`` rows before ``first`` and after ``last``. trailing: every
+    figure looks as many rows further back, so no later row is used.
+    """
+    channels = value_TC.shape[1]
+    begin = first - (2 * REACH if trailing else REACH)
+    value_TC = np.clip(value_TC[begin : last + (0 if trailing else REACH)], -LIMIT, LIMIT)
+    first, last = first - begin, last - begin
+
+    def movement(rows: int, around: int) -> np.ndarray:
+        """From ``rows`` before to ``rows`` after the row that lies ``around`` rows away."""
+        low, high = around - rows, around + rows
+        return np.abs(value_TC[first + high : last + high] - value_TC[first + low : last + low])
+
+    burst = [movement(STEP, around - REACH if trailing else around) for around in BURST]
+    here_TC = value_TC[first:last]
+    figures = (
+        here_TC,
+        np.abs(here_TC),
+        np.sqrt(movement(STEP, -STEP if trailing else 0)),
+        np.sqrt(movement(LEAP, -LEAP if trailing else 0)),
+        np.sqrt(np.add.reduce(burst) / np.float32(len(BURST))),
+    )
+    columns = np.ones((last - first, 5 * channels + 1), np.float32)
+    np.concatenate(figures, axis=1, out=columns[:, :-1])
+    return columns
+
+
+def solve_tolerance(sums: Sequence[Arrays]) -> np.ndarray:
+    """Coefficients (C, X) of the columns for each channel, 0 for the channel's own figures.
+
+    One inverse P of the normal matrix serves all channels: with w as the ridge solution of all
+    columns, the solution without the columns ``own`` is w - P[:, own] P[own, own]^-1 w[own].
+    """
+    gram = np.sum([s["tolerance_gram"] for s in sums], axis=0)
+    cross = np.sum([s["tolerance_cross"] for s in sums], axis=0)
+    channels, slopes = cross.shape[1], np.arange(len(gram) - 1)
+    gram[slopes, slopes] += PENALTY
+    gram[-1, -1] += 1.0
+    with threadpool_limits(1):  # keeps the order of summation, and so the result, the same
+        inverse = np.linalg.inv(gram)
+        weight_CX = (inverse @ cross).T.copy()
+        for c in range(channels):
+            own = np.arange(c, len(gram) - 1, channels)
+            excess = np.linalg.solve(inverse[np.ix_(own, own)], weight_CX[c, own])
+            weight_CX[c] -= inverse[:, own] @ excess
+            weight_CX[c, own] = 0.0
+    return weight_CX
+
+
+def _root_mean_square(error_TC: np.ndarray) -> np.ndarray:
+    """Of the known errors of each channel, float64 (C,); 1 for a channel that is never wrong."""
+    square_C = np.nansum(np.square(error_TC, dtype=np.float64), axis=0)
+    scale_C = np.sqrt(square_C / np.maximum(np.isfinite(error_TC).sum(axis=0), 1))
+    return np.where(scale_C > np.finfo(np.float32).eps, scale_C, 1.0)
