@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from amad.config import Params, Settings, Stage
-from amad.storage import step
+from amad.storage import put_finished, step, steps
 from amad.storage.objects import Objects
 
 FLEET = "nights"
@@ -105,6 +105,16 @@ def kill_this(*_: object) -> None:
 
 def killed_in_a_step(settings: Settings) -> None:
     with step(stage_of(settings), "score"):
+        kill_this()
+
+
+def killed_in_a_long_step(settings: Settings) -> None:
+    """Killed after a first part was put, and before the second is."""
+    steps.PUT_SECONDS = 0.0
+    with step(stage_of(settings), "ingest"):
+        write(settings, "data/lake/a", "first")
+        put_finished()
+        write(settings, "data/lake/a", "second")
         kill_this()
 
 

@@ -14,9 +14,11 @@ from s3_kit import keys, s3_server
 from scoring_kit import AFTER, FLEET
 from storage_kit import (
     in_a_process,
+    killed_in_a_long_step,
     killed_in_a_step,
     killed_while_putting,
     machine,
+    place_of,
     put,
     read,
     small,
@@ -34,7 +36,7 @@ from storage_nights_kit import (
 )
 
 from amad.config import ServiceError
-from amad.storage import edit, lease, look, state, step
+from amad.storage import edit, lease, look, put_finished, state, step, steps
 from amad.storage.objects import Objects
 from amad.storage.roots import Root
 from pipelines import ingest
@@ -159,6 +161,29 @@ def test_a_process_that_died_on_this_machine_is_not_waited_for(address: str, tmp
         pytest.fail("it may be alive")
 
 
+def test_a_long_step_puts_what_it_has_finished(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    one, two = (small(tmp_path, name, address) for name in ("one", "two"))
+    put_finished()  # nothing where no step is running
+    assert in_a_process(killed_in_a_long_step, one) == -signal.SIGKILL
+    look(stage_of(two), "ingest")
+    assert read(two, "data/lake/a") == "first"
+    with step(stage_of(one), "ingest"):
+        assert read(one, "data/lake/a") == "second"
+    monkeypatch.setattr(steps, "PUT_SECONDS", 0.0)
+    with (
+        pytest.raises(ServiceError, match="has taken over"),
+        step(stage_of(one), "ingest"),
+        monkeypatch.context() as later,
+    ):
+        write(one, "data/lake/a", "in vain")
+        later.setattr(lease, "EXPIRES", -1.0)
+        put(two, lake_b="of the other")
+        put_finished()
+        pytest.fail("it goes on in vain")
+
+
 def test_what_fails_keeps_what_it_finished(address: str, tmp_path: Path):
     one, two = (small(tmp_path, name, address) for name in ("one", "two"))
     with pytest.raises(ZeroDivisionError), step(stage_of(one), "ingest"):
@@ -173,11 +198,13 @@ def test_what_fails_keeps_what_it_finished(address: str, tmp_path: Path):
 def test_a_disk_is_made_equal_to_the_storage(address: str, tmp_path: Path):
     """Damage, files too many and artifacts that are gone; a step fetches only what it needs."""
     one, two = (small(tmp_path, name, address) for name in ("one", "two"))
-    put(one, lake_a="a", lake_b="b", gone="g", store_s="s")
+    put(one, lake_a="a", lake_b="b", gone="g", store_s="s", raw_r="r")
+    write(one, "runs/ray/checkpoint", "of this machine")
     put(one, "prepare", store_s="s")
     with step(stage_of(two), "ingest"):
         write(two, "data/lake/b", "changed")
         assert read(two, "data/gone") == "g" and read(two, "data/store/s") is None
+        assert read(two, "data/raw/r") == "r" and not place_of(two, "runs/ray").exists()
     write(two, "data/lake/a", "damaged")
     write(two, "data/lake/too/many", "x")
     with step(stage_of(one), "ingest"):

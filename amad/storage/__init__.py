@@ -14,6 +14,6 @@ Files are written before the manifest that names them, manifests before the root
 ever written over. So the root that is there names what is there, whatever was killed when.
 """
 
-from amad.storage.step import edit, look, state, step
+from amad.storage.steps import edit, look, put_finished, state, step
 
-__all__ = ["edit", "look", "state", "step"]
+__all__ = ["edit", "look", "put_finished", "state", "step"]

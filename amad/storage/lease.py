@@ -24,6 +24,10 @@ LEASES = "leases"
 BEAT, EXPIRES = 20.0, 120.0  # seconds
 
 
+class LostLeaseError(ServiceError):
+    """Another process has taken over what this one worked on."""
+
+
 class Lease:
     """A lease that this process holds. Made by ``held``."""
 
@@ -34,12 +38,12 @@ class Lease:
         """Does this process still hold the lease?
 
         Raises:
-            ServiceError: another one took it, as this one was silent for too long.
+            LostLeaseError: another one took it, as this one was silent for too long.
         """
         newest = _newest(self._objects)
         if newest is None or _number(newest) != self._number:
             holder = _read(self._objects, newest)
-            raise ServiceError(
+            raise LostLeaseError(
                 f"this process was silent for more than {EXPIRES:.0f} s, and "
                 f"{_named(holder)} has taken over {self._objects.address}: nothing of this job "
                 "was put there; run the command again"

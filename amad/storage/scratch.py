@@ -30,7 +30,12 @@ from amad.telemetry.files import read_json, write_json
 
 MEMORY, SUMS = "storage.json", "storage_checksums.json"
 # Below runs/<fleet>, of this machine alone: caches, and what has an address of its own.
-LOCAL = {MEMORY, SUMS, "ray", "raw", "hashes.json", "checksums.json", "scoring.holder.json"}
+LOCAL = {
+    f"runs/{name}"
+    for name in (
+        MEMORY, SUMS, "ray", "raw", "hashes.json", "checksums.json", "scoring.holder.json",
+    )
+}  # fmt: skip
 UNFINISHED = (".stage-", ".old")  # of writers; ``.old`` is for readers of the lake on this disk
 PENDING = ("data/lake", ".pending")  # a change of the lake and rejected/ that is not whole
 CHANGED_TOGETHER = ("data/lake", "data/rejected")
@@ -100,9 +105,17 @@ class Scratch:
         return root
 
     def put(
-        self, base: Root, wanted: Callable[[str], bool], work: str, lease: Lease | None
-    ) -> None:
-        """Put what differs from ``base`` in the wanted artifacts.
+        self,
+        base: Root,
+        wanted: Callable[[str], bool],
+        work: str,
+        lease: Lease | None,
+        *,
+        done: bool = True,
+    ) -> Root:
+        """Put what differs from ``base`` in the wanted artifacts; returns the root that now counts.
+
+        done: whether the step is over, and does not change more.
 
         Raises:
             ServiceError: the storage failed, or the lease was lost; nothing that was put counts.
@@ -144,17 +157,21 @@ class Scratch:
             )
             for key, text in manifests.items():
                 self._objects.put(key, text)
-            commit(self._objects, base, changed, work, lease)
+            base = commit(self._objects, base, changed, work, lease)
             named = {file_key(path, held.sha256) for path, held in files.items()} | set(manifests)
             self._objects.delete(sorted(set(there) - named))
         for name, item in changed.items():
             self._known.pop(name, None)
             if item is not None:
                 self._known[name] = item.sha256
-        self._unfinished = {
-            name for name in self._unfinished if not wanted(name) or name in unfinished
-        }
+        if done:
+            self._unfinished = {
+                name for name in self._unfinished if not wanted(name) or name in unfinished
+            }
+        else:
+            self._unfinished |= set(here)
         self._remember()
+        return base
 
     def _there(self, names: Iterable[str]) -> dict[str, int]:
         """The size of each object of some artifacts, also of those that no root names."""
@@ -237,7 +254,7 @@ class Scratch:
             if folder.is_dir()
             for path in sorted(folder.iterdir())
             if not path.name.startswith((".", "_")) and not path.name.endswith(".lock")
-            if path.name not in LOCAL and not path.is_symlink()
+            if f"{top}/{path.name}" not in LOCAL and not path.is_symlink()
         ]
 
     def _files(self, name: str) -> dict[str, Held]:

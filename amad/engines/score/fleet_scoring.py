@@ -28,6 +28,7 @@ from amad.engines.shared.unit_engines import chosen_engine
 from amad.scores import partitions
 from amad.scores.job_log import Attempt, Failed, JobLog, Refused, save, scoring_job
 from amad.scores.retention import first_kept
+from amad.storage import put_finished
 from amad.telemetry.checksums import Checksums
 from amad.telemetry.health import fleet_health
 
@@ -79,6 +80,7 @@ def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLo
                 ):  # fmt: skip
                     _note(log, done)
                     save(runs, log)
+                    put_finished()
                 if request.dates is not None or not plan.days:
                     break
                 # An incident that now continues over midnight makes the date after it stale.

@@ -1,7 +1,9 @@
 """A step of the pipeline on a fleet whose truth lies in a storage: fetch, work, put."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -10,7 +12,7 @@ from amad.config import ServiceError, Stage
 from amad.config.cluster import named_profile
 from amad.config.console import say
 from amad.config.wording import count
-from amad.storage.lease import held, holder_of
+from amad.storage.lease import LostLeaseError, held, holder_of
 from amad.storage.objects import Objects
 from amad.storage.roots import Root
 from amad.storage.scratch import Scratch
@@ -38,7 +40,11 @@ NEEDS: dict[str, set[str]] = {
     "export": RESULTS,
     "feedback": RESULTS,
 }
+PUT_SECONDS = 300.0  # between two puts of a long step
 WAIT = 600.0  # seconds for another process of this machine that is fetching
+
+# Puts the work of the step that is running. Its argument: is the step over?
+_putting: ContextVar[Callable[[bool], None] | None] = ContextVar("putting", default=None)
 
 
 class BusyError(ServiceError):
@@ -69,16 +75,50 @@ def step(stage: Stage, work: str) -> Iterator[None]:
     objects = Objects(address)
     with held(objects, work) as lease, _lock(stage, WAIT):
         scratch = Scratch(stage, objects)
-        base = scratch.bring(wanted)
+        root = scratch.bring(wanted)
+        put_at = time.monotonic()
+
+        def put(done: bool) -> None:
+            nonlocal root, put_at
+            if done or time.monotonic() - put_at >= PUT_SECONDS:
+                root = scratch.put(root, wanted, work, lease, done=done)
+                put_at = time.monotonic()
+
+        token = _putting.set(put)
         try:
             yield
+        except LostLeaseError:
+            raise
         except BaseException:
             try:
-                scratch.put(base, wanted, work, lease)
+                put(True)
             except ServiceError as second:
                 say(str(second))
             raise
-        scratch.put(base, wanted, work, lease)
+        else:
+            put(True)
+        finally:
+            _putting.reset(token)
+
+
+def put_finished() -> None:
+    """Put what the step that is running has finished so far, if it is time; else do nothing.
+
+    For a place in a long step at which a kill would lose nothing on a disk. A storage that fails is
+    told and tried again later.
+
+    Raises:
+        LostLeaseError: another process has taken over, so that the work is in vain.
+    """
+    put = _putting.get()
+    if put is None:
+        return
+    try:
+        put(False)
+    except LostLeaseError:
+        raise
+    except ServiceError as error:
+        say(str(error))
 
 
 def look(stage: Stage, work: str) -> None:
@@ -113,7 +153,7 @@ def edit(stage: Stage, name: str) -> Iterator[None]:
         yield
         return
     scratch = Scratch(stage, Objects(address))
-    base: Root = scratch.bring(lambda other: other == name, for_work=False)
+    base = scratch.bring(lambda other: other == name, for_work=False)
     yield
     scratch.put(base, lambda other: other == name, f"edit {name}", None)
 
