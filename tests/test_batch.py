@@ -95,7 +95,7 @@ def test_the_same_date_again_gives_the_same_bytes_in_any_order(place):
     for day in (days[3], days[1]):
         run_job(fleet, settings, first=day, last=day)
         assert digests(settings) == whole
-    for kind in ("scores", "incidents"):
+    for kind in ("scores", "incidents", "state"):
         shutil.rmtree(settings.runs_dir(FLEET) / kind)
     for day in days:
         run_job(fleet, settings, first=day, last=day)
@@ -127,7 +127,7 @@ def test_the_order_of_the_days_does_not_matter_in_the_end(place):
     assert run_job(fleet, settings).content()["dates"] == []
 
 
-def test_late_rows_make_their_day_and_the_day_after_new_and_nothing_else(place):
+def test_late_rows_make_their_day_and_two_days_after_new_and_nothing_else(place):
     fleet, settings = place
     run_job(fleet, settings, first=START, last=AFTER)
     before = digests(settings)
@@ -140,7 +140,7 @@ def test_late_rows_make_their_day_and_the_day_after_new_and_nothing_else(place):
     add_nights(fleet, settings, [])
     validated(fleet, settings)
     log = run_job(fleet, settings).content()
-    assert log["dates"] == [str(night), str(night + timedelta(days=1))]
+    assert log["dates"] == [str(night + timedelta(days=n)) for n in range(3)]
     after = digests(settings)
     changed = {name.split("date=")[1][:10] for name in after if after[name] != before[name]}
     assert changed <= set(log["dates"]) and str(night) in changed
@@ -332,11 +332,14 @@ def test_ray_data_writes_the_same_bytes(place):
     fleet, settings = place
     run_job(fleet, settings, first=START, last=AFTER, engine="process")
     whole = digests(settings)
-    for kind in ("scores", "incidents"):
+    for kind in ("scores", "incidents", "state"):
         shutil.rmtree(settings.runs_dir(FLEET) / kind)
     log = run_job(fleet, settings, first=START, last=AFTER, engine="ray").content()
     assert log["engine"] == "ray"
     assert digests(settings) == whole
+    assert len(list((settings.runs_dir(FLEET) / "state").iterdir())) == len(VEHICLES)
+    run_job(fleet, settings, first=AFTER, last=AFTER, engine="process")
+    assert digests(settings) == whole, "with the states that Ray's workers left"
 
 
 @pytest.mark.engine

@@ -15,8 +15,8 @@ from amad.detect.chain import (
     Past,
     _box_mean,
     _habituated,
-    _running,
     habituation_rows,
+    running,
 )
 
 ALL = np.ones(C, bool)
@@ -45,7 +45,7 @@ def test_boxes_agree_with_a_slow_loop(smoothing: str) -> None:
     layout = EvidenceChain(DetectParams(smoothing=smoothing)).layout([series], [ALL])
     x_TC, ordinary_C = noise(60).astype(np.float64), np.arange(C, dtype=float)
     box = layout.box(7)
-    boxed_TC = _box_mean(_running(x_TC), box, ordinary_C)
+    boxed_TC = _box_mean(running(x_TC), box, ordinary_C)
     after = 0 if smoothing == "trailing" else 3
     assert box[2] == 4 + after, "a trailing box is the past half of the centred one"
     for first, last in series.segments():

@@ -310,7 +310,7 @@ def test_only_the_excess_of_window_ranges_fades() -> None:
         "ridge": (np.array([3.0, 3.0]), np.array([[3.0, 0.0], [3.0, 0.0]])),
         "range_16": (np.array([6.0, 2.0]), np.array([[0.0, 6.0], [0.0, 2.0]])),
     }
-    fade = lambda excess_T: excess_T - 1.0  # noqa: E731
+    fade = lambda name, weight, excess_T: excess_T - 1.0  # noqa: E731
     score_T, contribution_TC = combine(members, evidence, {"range_16": 2.0}, 0.5, fade)
     assert score_T == pytest.approx([0.5 * 3 + 0.5 * (4 - 1), 0.5 * 3 - 0.5 * 1])
     np.testing.assert_allclose(contribution_TC, [[1.5, 1.5], [1.5, 0.0]])

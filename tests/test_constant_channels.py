@@ -1,11 +1,12 @@
 """Channels that never moved in train: told once, then ordinary, and no other channel is hidden."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from detect_kit import LINEAR, coupled, fleet_of, waves, with_values
 from hypothesis import given, settings
@@ -25,6 +26,7 @@ from amad.detect.constant_channels import (
     constant_channels,
 )
 from amad.detect.daily import day_bounds, score_table, score_vehicle_day
+from amad.detect.day_state import DayState, context_us, history_us
 from amad.detect.detector import Detector
 from amad.detect.incidents import incidents_of
 from amad.detect.learnt_figures import FLEET
@@ -138,10 +140,15 @@ def test_what_is_ordinary_is_so_for_the_memory_and_for_that_value_alone() -> Non
     minute = 60_000_000
     value_M = np.repeat([0.0, 1.0, 0.0, 1.0, 2.0, 1.0], [10, 8, 5, 3, 3, 2])
     time_M = np.arange(len(value_M)) * minute
-    ordinary_M = _settled_at(time_M, value_M, 0.0, 5, 0.0)
+    index_M = np.arange(len(value_M))
+    ordinary_M = _settled_at(time_M, value_M, index_M, 0.0, 5, 0.0)
     assert np.flatnonzero(ordinary_M).tolist() == [15, 16, 17, 23, 24, 25, 29, 30]
     time_M[23:] += MEMORY_US
-    assert np.flatnonzero(_settled_at(time_M, value_M, 0.0, 5, 0.0)).tolist() == [15, 16, 17]
+    assert np.flatnonzero(_settled_at(time_M, value_M, index_M, 0.0, 5, 0.0)).tolist() == [
+        15,
+        16,
+        17,
+    ]
 
 
 def test_a_move_beside_a_fault_leaves_the_fault_its_blame() -> None:
@@ -292,6 +299,9 @@ class Nights:
         self.table = pa.concat_tables(tables)
         self.reads: list[list[str] | None] = []
 
+    def dates(self, vehicle) -> list[date]:
+        return sorted(set(pc.cast(self.table["timestamp"], pa.date32()).to_pylist()))
+
     def read(self, vehicle, start_us=None, end_us=None, columns=None) -> pa.Table:
         self.reads.append(columns)
         time_R = self.table["timestamp"].cast(pa.int64()).to_numpy()
@@ -314,7 +324,8 @@ class Nights:
 def test_day_by_day_it_is_told_once_as_in_one_go(blip: float) -> None:
     lake = Nights({7: 4.0}, blip)
     detector = lake.detector()
-    assert detector.history_us == MEMORY_US > detector.context_rows * detector.fleet.period_us
+    figures_us = DAY if blip else 0  # they are those of the day before, as it was settled then
+    assert history_us(detector) == MEMORY_US + figures_us + context_us(detector)
     days = [START + timedelta(days=n) for n in range(6, 10)]
     daily = [score_vehicle_day(detector, lake.fleet, lake, "a-1", day) for day in days]
     assert ["timestamp", "mode"] in lake.reads
@@ -327,6 +338,10 @@ def test_day_by_day_it_is_told_once_as_in_one_go(blip: float) -> None:
         assert [i.incident_id for i in whole.incidents] == [i.incident_id for i in scored.incidents]
         ours, theirs = (d.table["score"].to_numpy() for d in (scored, whole))
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    states: dict[date, DayState] = {}
+    for day, scored in zip(days, daily, strict=True):
+        found = score_vehicle_day(detector, lake.fleet, lake, "a-1", day, (), states)
+        assert found.table.equals(scored.table) and found.incidents == scored.incidents
 
 
 def test_a_quarantined_day_is_no_memory() -> None:
@@ -343,10 +358,9 @@ def test_saved_and_loaded_it_knows_the_same(tmp_path: Path) -> None:
     detector.figures["vehicle/b-1"].nearly_constant[1] = (0.5, 60)
     save_detector(detector, tmp_path / "d")
     loaded = load_detector(tmp_path / "d")
-    assert (
-        detector_digest(loaded) == detector_digest(detector)
-        and loaded.history_us == detector.history_us
-    )
+    assert detector_digest(loaded) == detector_digest(detector) and history_us(
+        loaded
+    ) == history_us(detector)
     for name, figures in detector.figures.items():
         assert loaded.figures[name].constant == figures.constant and X in figures.constant
         assert loaded.figures[name].nearly_constant == figures.nearly_constant

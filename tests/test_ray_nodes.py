@@ -225,11 +225,11 @@ def test_scoring_outlives_a_node_and_gives_the_same_bytes(nodes: Nodes, place) -
     stage = Stage(fleet=fleet, settings=settings, params=engine_params())
     snapshot = take_snapshot(stage, None)
     units = sorted(snapshot.parts) * 6
-    client = connect(settings)
+    client, states = connect(settings), ("digest", settings.runs_dir(fleet.name))
     with fetched(client, champion_version(client, fleet.name)) as detector:
-        here = [scores(found) for found in in_process(snapshot, detector, units, profile)]
+        here = [scores(found) for found in in_process(snapshot, detector, units, profile, states)]
         with ray_session(profile):
-            results = over_ray(snapshot, detector, units, profile)
+            results = over_ray(snapshot, detector, units, profile, states)
             there = [scores(next(results))]
             nodes.kill_one()
             there += [scores(found) for found in results]

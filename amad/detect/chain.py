@@ -66,8 +66,8 @@ class Past:
 
     def mean(self, x: np.ndarray) -> np.ndarray:
         """Mean of x (T, ...) over the past of each row; a period without a row counts as 0."""
-        running = _running(x)
-        return (running[1:] - running[self.first_T]) / self.rows
+        sums = running(x)
+        return (sums[1:] - sums[self.first_T]) / self.rows
 
 
 def habituation_rows(period_us: int) -> int:
@@ -93,6 +93,7 @@ class Layout:
         starts, ends = np.array(segments, int).reshape(-1, 2).T
         self.rows = int(offsets[-1])
         self.trailing = trailing
+        self._boxes: dict[int, tuple[np.ndarray, np.ndarray, int]] = {}
         self.first_T = np.repeat(starts, ends - starts)
         self.last_T = np.repeat(ends, ends - starts)
         if len(series) == 1:
@@ -105,11 +106,13 @@ class Layout:
 
         Returns: first row (T,), end row (T,) (exclusive), and the rows of a whole box.
         """
-        row_T = np.arange(self.rows)
-        before, after = reach(width, trailing=self.trailing)
-        low_T = np.maximum(row_T - before, self.first_T)
-        high_T = np.minimum(row_T + after + 1, self.last_T)
-        return low_T, high_T, before + after + 1
+        if width not in self._boxes:
+            row_T = np.arange(self.rows)
+            before, after = reach(width, trailing=self.trailing)
+            low_T = np.maximum(row_T - before, self.first_T)
+            high_T = np.minimum(row_T + after + 1, self.last_T)
+            self._boxes[width] = low_T, high_T, before + after + 1
+        return self._boxes[width]
 
 
 def reach(width: int, *, trailing: bool) -> tuple[int, int]:
@@ -176,7 +179,7 @@ class EvidenceChain:
         ordinary_C = moved("ordinary_C", ordinary_C, own_C)
         z2_TC = np.where(known_TC, z2_TC, np.where(usable_C, ordinary_C, 0.0))
 
-        smooth_TC = self._smooth(z2_TC, layout, ordinary_C)
+        smooth_TC = self._smooth(running(z2_TC), layout, ordinary_C)
         tail_C = np.full(len(scale_C), np.nan)
         for c in np.flatnonzero(usable_C):
             tail_C[c] = max(np.quantile(smooth_TC[known_TC[:, c], c], TAIL_QUANTILE), TAIL_FLOOR)
@@ -233,10 +236,12 @@ class EvidenceChain:
         z2_TU /= calibration.scale_C[usable_C]
         np.square(z2_TU, out=z2_TU)
         np.minimum(z2_TU, Z2_CAP, out=z2_TU)
-        z2_TU = np.where(known_TU, z2_TU, ordinary_U)
+        if not known_TU.all():
+            z2_TU = np.where(known_TU, z2_TU, ordinary_U)
         if past is not None:
             z2_TU = _habituated(z2_TU, past)
-        ratio_TU = self._smooth(z2_TU, layout, ordinary_U)
+        sums_TU = running(z2_TU)
+        ratio_TU = self._smooth(sums_TU, layout, ordinary_U)
         ratio_TU /= calibration.tail_C[usable_C]
         np.sqrt(ratio_TU, out=ratio_TU)
 
@@ -250,7 +255,10 @@ class EvidenceChain:
             )
             evidence_T += term_T / len(TERMS)
             rows = np.flatnonzero(term_T > 0)  # in all others no channel contributes
-            share_RU = self._winning_boxes(x_TU, quiet_U, layout, best_T, rows)
+            if not len(rows):
+                continue
+            sums = sums_TU if x_TU is z2_TU else running(x_TU)
+            share_RU = self._winning_boxes(sums, quiet_U, layout, best_T, rows)
             whole_R = np.maximum(share_RU.sum(axis=1), 1e-12)
             share_RU *= (term_T[rows] / whole_R / len(TERMS))[:, None]
             contribution_TU[rows] += share_RU
@@ -266,19 +274,19 @@ class EvidenceChain:
         """
         return excess_T - self.params.baseline_weight * past.mean(excess_T)
 
-    def _smooth(self, z2_TC: np.ndarray, layout: Layout, ordinary_C: np.ndarray) -> np.ndarray:
-        smooth_TC = _box_mean(_running(z2_TC), layout.box(TAIL_WIDTH), ordinary_C)
+    def _smooth(self, sums_TC: np.ndarray, layout: Layout, ordinary_C: np.ndarray) -> np.ndarray:
+        smooth_TC = _box_mean(sums_TC, layout.box(TAIL_WIDTH), ordinary_C)
         return np.maximum(smooth_TC, 0.0, out=smooth_TC)
 
     def _term_boxes(self, mean_T: np.ndarray, quiet_U, layout: Layout) -> np.ndarray:
         """Box means (W, T) of the mean over the channels."""
-        running_T = _running(mean_T)
+        sums_T = running(mean_T)
         return np.stack([
-            _box_mean(running_T, layout.box(width), quiet_U.mean()) for width in self.params.widths
+            _box_mean(sums_T, layout.box(width), quiet_U.mean()) for width in self.params.widths
         ])  # fmt: skip
 
     def _winning_boxes(
-        self, x_TU, quiet_U, layout: Layout, best_T: np.ndarray, rows_R: np.ndarray
+        self, sums, quiet_U, layout: Layout, best_T: np.ndarray, rows_R: np.ndarray
     ) -> np.ndarray:
         """Each channel's box mean in some rows (R, U), >= 0, with the width that won there."""
         best_R = best_T[rows_R]
@@ -288,7 +296,7 @@ class EvidenceChain:
             np.stack(high)[best_R, rows_R],
             np.array(width)[best_R, None],
         )
-        box_RU = _box_mean(_running(x_TU), best, quiet_U)
+        box_RU = _box_mean(sums, best, quiet_U)
         return np.maximum(box_RU, 0.0, out=box_RU)
 
 
@@ -309,8 +317,12 @@ def _habituated(z2_TU: np.ndarray, past: Past) -> np.ndarray:
     A channel that stays changed after an incident has a z2 of thousands from then on, and would
     hide all other channels in the mean.
     """
-    broken_TU = np.log(np.maximum(z2_TU / BROKEN_Z2, 1.0))
-    return z2_TU / np.exp(past.mean(broken_TU))
+    broken = np.flatnonzero((z2_TU > BROKEN_Z2).any(axis=0))
+    if not len(broken):
+        return z2_TU
+    out_TU, z2_TB = z2_TU.copy(), z2_TU[:, broken]
+    out_TU[:, broken] = z2_TB / np.exp(past.mean(np.log(np.maximum(z2_TB / BROKEN_Z2, 1.0))))
+    return out_TU
 
 
 def _log_evidence(box_WT, centre_W, spread_W) -> tuple[np.ndarray, np.ndarray]:
@@ -326,16 +338,16 @@ def _mean_of_present(x_TU: np.ndarray, present_TU: np.ndarray) -> np.ndarray:
     return np.where(present_TU, x_TU, 0.0).sum(axis=1) / np.maximum(present_TU.sum(axis=1), 1)
 
 
-def _running(x: np.ndarray) -> np.ndarray:
+def running(x: np.ndarray) -> np.ndarray:
     """Running sums (T + 1, ...): entry t is the sum of the first t rows."""
     out = np.zeros((len(x) + 1, *x.shape[1:]))
     np.cumsum(x, axis=0, out=out[1:])
     return out
 
 
-def _box_mean(running, box, ordinary) -> np.ndarray:
+def _box_mean(sums, box, ordinary) -> np.ndarray:
     """Mean over each row's box; rows that its segment lacks count as ``ordinary``."""
     low_T, high_T, rows = box
-    total = running[high_T] - running[low_T]
+    total = sums[high_T] - sums[low_T]
     missing_T = rows - (high_T - low_T if total.ndim == 1 else (high_T - low_T)[:, None])
     return (total + missing_T * ordinary) / rows

@@ -26,6 +26,7 @@ Shape legend: T rows, C channels.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 
@@ -43,6 +44,7 @@ LEAST_ROWS = 30  # train rows of a channel that tell how much of it is explained
 LEAST_VARIANCE = 1e-8  # in scaled units: a channel with less does not vary
 
 Evidence = tuple[np.ndarray, np.ndarray]  # evidence (T,), and each channel's contribution (T, C)
+Fade = Callable[[str, float, np.ndarray], np.ndarray]  # member, its weight, excess (T,) -> the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +98,17 @@ class Ensemble:
         return calibration, evidence, float(np.mean(explained)) if explained else 0.0
 
     def evidence(
-        self, figures: LearntFigures, owner: str, series: Series, present_C: np.ndarray
+        self,
+        figures: LearntFigures,
+        owner: str,
+        series: Series,
+        present_C: np.ndarray,
+        residuals: dict[str, np.ndarray] | None = None,
     ) -> dict[str, Evidence]:
-        """The evidence of each member that is calibrated for the owner and can serve the series."""
+        """The evidence of each member that is calibrated for the owner and can serve the series.
+
+        residuals: filled with the residual (T, C) of each member; without it none is kept.
+        """
         if not series.rows:
             return {}
         series = hold(series, figures.constant)
@@ -109,6 +119,8 @@ class Ensemble:
             if (calibration := figures.calibration.get(member.name)) is None:
                 continue
             residual_TC = member.residual(series, owner)
+            if residuals is not None:
+                residuals[member.name] = residual_TC
             if (tolerance_TC := member.tolerance(series, owner)) is not None:
                 residual_TC = residual_TC / tolerance_TC
             past = habituation if member.between_channels else None
@@ -118,17 +130,41 @@ class Ensemble:
         return found
 
     def combined(
-        self, figures: LearntFigures, evidence: Mapping[str, Evidence], series: Series
-    ) -> Evidence:
-        """One score (T,) and each channel's contribution (T, C), from the members' evidence."""
-        past = self._past(series, self.chain.params.baseline_rows)
-        return combine(
-            self.serving(evidence),
-            evidence,
-            figures.excess_threshold,
-            figures.explained,
-            fade=lambda excess_T: self.chain.subtract_baseline(excess_T, past),
-        )
+        self,
+        figures: LearntFigures,
+        evidence: Mapping[str, Evidence],
+        series: Series,
+        first: int = 0,
+        before: "Before | None" = None,
+    ) -> "Combined":
+        """The score of a series, from the members' evidence; 0 without any.
+
+        first, before: the rows before row ``first`` are only there for the windows of the members;
+        the slow baseline of the others goes on from ``before``.
+        """
+        before = before or Before.nothing()
+        if not evidence:
+            nothing_T, nothing_TC = np.zeros(series.rows), np.zeros(series.value_TC.shape)
+            return Combined(nothing_T, nothing_TC, nothing_T.copy(), {}, before.predicted_H)
+        members, rows = self.serving(evidence), len(before.time_H)
+        time = np.concatenate([before.time_H, series.timestamp_T[first:]])
+        past = Past.of(time, self.chain.params.baseline_rows, period_us=self.period_us)
+        score_H, excess = before.predicted_H.copy(), {}
+
+        def fade(name: str, weight: float, excess_T: np.ndarray) -> np.ndarray:
+            excess[name] = excess_T
+            earlier_H = before.excess.get(name, np.zeros(rows))
+            faded = self.chain.subtract_baseline(
+                np.concatenate([earlier_H, excess_T[first:]]), past
+            )
+            np.add(score_H, weight * faded[:rows], out=score_H)
+            return np.concatenate([excess_T[:first], faded[rows:]])
+
+        about = (members, evidence, figures.excess_threshold, figures.explained)
+        score_T, contribution_TC = predicted(*about)
+        predicted_T = score_T.copy()
+        add_ranges(score_T, contribution_TC, *about, fade)
+        return Combined(score_T, contribution_TC, predicted_T, excess, score_H)
 
     def serving(self, names: Iterable[str]) -> list[Member]:
         """The members with these names, in the order of the ensemble."""
@@ -136,6 +172,37 @@ class Ensemble:
 
     def _past(self, series: Series, rows: int) -> Past:
         return Past.of(series.timestamp_T, rows, period_us=self.period_us)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """What is known of the H rows of a vehicle that come before the rows to be scored.
+
+    time_H: microseconds. predicted_H, excess: as in ``Combined``.
+    """
+
+    time_H: np.ndarray
+    predicted_H: np.ndarray
+    excess: Mapping[str, np.ndarray]
+
+    @classmethod
+    def nothing(cls) -> "Before":
+        """No row."""
+        return cls(time_H=np.zeros(0, np.int64), predicted_H=np.zeros(0), excess={})
+
+
+class Combined(NamedTuple):
+    """The score (T,) and each channel's contribution (T, C), and what they were made of.
+
+    predicted_T: the score without the window ranges. excess: of each window range member, before
+    the slow baseline is subtracted. score_H: the scores of the rows before.
+    """
+
+    score_T: np.ndarray
+    contribution_TC: np.ndarray
+    predicted_T: np.ndarray
+    excess: dict[str, np.ndarray]
+    score_H: np.ndarray
 
 
 def without(calibration: Calibration | None, channels: Iterable[int]) -> Calibration | None:
@@ -220,12 +287,31 @@ def range_shares(members: Sequence[Member]) -> dict[str, float]:
     return {m.name: m.weight / sum(r.weight for r in ranges) for m in ranges}
 
 
+def predicted(
+    members: Sequence[Member],
+    evidence: Mapping[str, Evidence],
+    excess_threshold: Mapping[str, float],
+    explained: float,
+) -> Evidence:
+    """The part of the score and of the contributions that predicting members give, weighed."""
+    score_T, contribution_TC = (np.zeros(found.shape) for found in evidence[members[0].name])
+    weight, _ = kind_weights(members, explained)
+    for name, share in shares(members, explained).items():
+        score_T += weight * share * evidence[name][0]
+        contribution_TC += weight * share * evidence[name][1]
+    for name, share in excess_shares(members).items():
+        excess_T = _excess(evidence[name], excess_threshold[name])
+        score_T += weight * share * excess_T
+        contribution_TC += weight * share * _counted(evidence[name], excess_T)
+    return score_T, contribution_TC
+
+
 def combine(
     members: Sequence[Member],
     evidence: Mapping[str, Evidence],
     excess_threshold: Mapping[str, float],
     explained: float,
-    fade: Callable[[np.ndarray], np.ndarray] = np.asarray,
+    fade: Fade = lambda name, weight, excess_T: excess_T,
 ) -> Evidence:
     """One score (T,) and each channel's contribution (T, C), float64.
 
@@ -233,20 +319,36 @@ def combine(
     ``excess_shares`` and ``range_shares``. explained: see ``kind_weights``. fade: what becomes of
     the excess (T,) of a window range member; default: it stays as it is.
     """
-    score_T, contribution_TC = (np.zeros(found.shape) for found in evidence[members[0].name])
-    predicted, ranged = kind_weights(members, explained)
-    for name, share in shares(members, explained).items():
-        score_T += predicted * share * evidence[name][0]
-        contribution_TC += predicted * share * evidence[name][1]
-    counted = {name: predicted * share for name, share in excess_shares(members).items()}
-    fading = {name: ranged * share for name, share in range_shares(members).items()}
-    for name, share in (counted | fading).items():
-        evidence_T, own_TC = evidence[name]
-        excess_T = np.maximum(evidence_T - excess_threshold[name], 0.0)
-        if name in fading:
-            excess_T = fade(excess_T)
-        score_T += share * excess_T
-        # With a threshold below 0 the excess is more than the evidence; the contributions are not.
-        counted_T = np.clip(excess_T / np.maximum(evidence_T, 1e-12), 0.0, 1.0)
-        contribution_TC += share * counted_T[:, None] * own_TC
+    about = (members, evidence, excess_threshold, explained)
+    score_T, contribution_TC = predicted(*about)
+    add_ranges(score_T, contribution_TC, *about, fade)
     return score_T, contribution_TC
+
+
+def add_ranges(
+    score_T: np.ndarray,
+    contribution_TC: np.ndarray,
+    members: Sequence[Member],
+    evidence: Mapping[str, Evidence],
+    excess_threshold: Mapping[str, float],
+    explained: float,
+    fade: Fade,
+) -> None:
+    """Add the part of the window range members to scores and contributions, in place."""
+    _, ranged = kind_weights(members, explained)
+    for name, share in range_shares(members).items():
+        faded_T = fade(name, ranged * share, _excess(evidence[name], excess_threshold[name]))
+        score_T += ranged * share * faded_T
+        contribution_TC += ranged * share * _counted(evidence[name], faded_T)
+
+
+def _excess(evidence: Evidence, threshold: float) -> np.ndarray:
+    return np.maximum(evidence[0] - threshold, 0.0)
+
+
+def _counted(evidence: Evidence, excess_T: np.ndarray) -> np.ndarray:
+    """The contributions (T, C) to an excess (T,).
+
+    With a threshold below 0 it is more than the evidence; the contributions are not.
+    """
+    return np.clip(excess_T / np.maximum(evidence[0], 1e-12), 0.0, 1.0)[:, None] * evidence[1]

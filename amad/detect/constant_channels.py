@@ -24,12 +24,12 @@ and the members see the usual value instead.
 Shape legend: T rows of a vehicle, C channels, K constant channels, M measured rows of one of them.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from amad.detect.learnt_figures import LearntFigures
-from amad.windows.resample import row_of
 from amad.windows.series import Series
 
 MEMORY_DAYS = 8  # a vehicle that drives once a week remembers the week before
@@ -88,59 +88,112 @@ def nearly_constant_channels(
     return found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """Measured values of one channel, scaled, in time order; of a run of equal ones the ends alone.
+
+    index_M: how many measured values lie between each one and the end of the record, as -1, -2 ...;
+    rises by one per measured value, also over those that were left out.
+    """
+
+    time_M: np.ndarray  # int64, microseconds
+    value_M: np.ndarray  # float32
+    index_M: np.ndarray  # int32, below 0
+
+    @classmethod
+    def of(cls, time_M: np.ndarray, value_M: np.ndarray) -> "Record":
+        """The record of all measured values of a day."""
+        edge_M = np.append(True, value_M[1:] != value_M[:-1])[: len(value_M)]
+        edge_M[:-1] |= edge_M[1:].copy()
+        edge_M[-1:] = True
+        kept = np.flatnonzero(edge_M)
+        index_M = (kept - len(value_M)).astype(np.int32)
+        return cls(time_M=time_M[kept], value_M=value_M[kept], index_M=index_M)
+
+    @classmethod
+    def joined(cls, records: Sequence["Record"]) -> "Record":
+        """The record of several days, in time order."""
+        rows = [-int(record.index_M[0]) if len(record.index_M) else 0 for record in records]
+        later = np.cumsum([0, *rows[::-1]])[-2::-1]
+        index = [r.index_M - int(n) for r, n in zip(records, later, strict=True)]
+        return cls(
+            time_M=np.concatenate([r.time_M for r in records]),
+            value_M=np.concatenate([r.value_M for r in records]),
+            index_M=np.concatenate(index),
+        )
+
+    def before(self, time_us: int) -> "Record":
+        """The part of the record before a time."""
+        rows = slice(0, int(np.searchsorted(self.time_M, time_us)))
+        return Record(
+            time_M=self.time_M[rows], value_M=self.value_M[rows], index_M=self.index_M[rows]
+        )
+
+
+Memory = Mapping[int, Record]  # channel -> its record of the ``MEMORY_DAYS`` days before a day
+
+
+def records(
+    series: Series, channels: Iterable[int], usable_T: np.ndarray, constant: Collection[int]
+) -> dict[int, Record]:
+    """The record of each of these channels.
+
+    series: scaled, with all channels. usable_T: the rows that count for a channel in ``constant``.
+    """
+    found = {}
+    for c in channels:
+        valid_T = series.valid_TC[:, c] == 1
+        rows = np.flatnonzero(valid_T & usable_T if c in constant else valid_T)
+        found[c] = Record.of(series.timestamp_T[rows], series.value_TC[rows, c])
+    return found
+
+
 def settled(
     series: Series,
-    memory: Series | None,
     learnt: LearntFigures,
-    scaling: tuple[np.ndarray, np.ndarray],
+    noise_C: np.ndarray,
+    memory: Memory,
+    first: int = 0,
 ) -> Series:
     """The series with the usual value wherever a nearly constant channel settled at another one.
 
-    memory, learnt, scaling: as in ``first_moves``.
+    learnt, noise_C, memory, first: as in ``first_moves``.
     """
-    if not learnt.nearly_constant or not series.rows:
-        return series
-    record = series if memory is None else memory
-    noise_C, row_T = noise_of(scaling), row_of(record, series.timestamp_T)
     value_TC = None
     for c, (usual, limit) in learnt.nearly_constant.items():
-        recorded_T, valid_T = _recorded(record, memory, learnt, scaling, c)
-        rows = np.flatnonzero(valid_T)
-        ordinary_T = np.zeros(record.rows, bool)
-        ordinary_T[rows] = _settled_at(
-            record.timestamp_T[rows], recorded_T[rows], usual, limit, noise_C[c]
-        )
-        if ordinary_T.any():
+        rows = np.flatnonzero(series.valid_TC[:, c] == 1)
+        time_M, value_M = series.timestamp_T[rows], series.value_TC[rows, c]
+        index_M = np.arange(len(rows)) - np.searchsorted(rows, first)
+        earlier = 0
+        if len(rows) and c in memory:
+            past = memory[c].before(int(series.timestamp_T[0]))
+            earlier = len(past.time_M)
+            time_M = np.concatenate([past.time_M, time_M])
+            value_M = np.concatenate([past.value_M, value_M])
+            index_M = np.concatenate([past.index_M, index_M])
+        ordinary_M = _settled_at(time_M, value_M, index_M, usual, limit, noise_C[c])[earlier:]
+        if ordinary_M.any():
             value_TC = series.value_TC.copy() if value_TC is None else value_TC
-            value_TC[ordinary_T[row_T] & (row_T >= 0), c] = usual
+            value_TC[rows[ordinary_M], c] = usual
     return series if value_TC is None else series.with_values(value_TC)
 
 
-def _recorded(
-    record: Series,
-    memory: Series | None,
-    learnt: LearntFigures,
-    scaling: tuple[np.ndarray, np.ndarray],
-    channel: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The scaled values of one channel in the record, and whether they were measured, (T,) each."""
-    if memory is None:
-        return record.value_TC[:, channel], record.valid_TC[:, channel]
-    column = learnt.remembered.index(channel)
-    mean_C, scale_C = scaling
-    value_T = (record.value_TC[:, column] - mean_C[channel]) / scale_C[channel]
-    return value_T.astype(np.float32), record.valid_TC[:, column]
-
-
 def _settled_at(
-    time_M: np.ndarray, value_M: np.ndarray, usual: float, limit: int, noise: float
+    time_M: np.ndarray,
+    value_M: np.ndarray,
+    index_M: np.ndarray,
+    usual: float,
+    limit: int,
+    noise: float,
 ) -> np.ndarray:
     """Which measured values are unusual ones that have become ordinary, bool (M,)."""
     ordinary_M = np.zeros(len(value_M), bool)
-    index_M = np.arange(len(value_M))
+    away_M = ~_near(value_M, usual, noise)
+    if not away_M.any():
+        return ordinary_M
     step_M = np.append(True, ~_near(value_M[1:], value_M[:-1], noise))[: len(value_M)]
-    since_M = np.maximum.accumulate(np.where(step_M, index_M, 0))
-    stays_M = (index_M - since_M >= limit) & ~_near(value_M, usual, noise)
+    since_M = np.maximum.accumulate(np.where(step_M, index_M, np.iinfo(np.int64).min))
+    stays_M = (index_M - since_M >= limit) & away_M
     left = np.flatnonzero(stays_M)
     while len(left):
         same_M = _near(value_M, value_M[left[0]], noise)
@@ -180,40 +233,39 @@ def hold(series: Series, channels: Iterable[int]) -> Series:
 
 def first_moves(
     series: Series,
-    memory: Series | None,
     learnt: LearntFigures,
-    scaling: tuple[np.ndarray, np.ndarray],
+    noise_C: np.ndarray,
+    usable_T: np.ndarray,
+    memory: Memory,
+    first: int = 0,
     *,
     period_us: int,
-    too_short: Callable[[Series], np.ndarray],
 ) -> dict[int, np.ndarray]:
     """For each constant channel that moves, the rows in which a first move is reported, bool (T,).
 
-    series: scaled with ``scaling``, (mean_C, scale_C).
-    memory: a longer record that ends with the series and holds only the channels
-    ``learnt.remembered``, in that order and in engineering units; None: the series itself.
-    learnt: the figures that serve the vehicle.
-    too_short: gives the rows of segments that are too short to be scored. They are ignored, so a
+    series: scaled. learnt: the figures that serve the vehicle. noise_C: see ``noise_of``.
+    usable_T: False for rows of segments that are too short to be scored. They are ignored, so a
     move in one is reported when the value is next seen.
+    memory: what the rows before row ``first`` of the series, where a day begins, are taken from;
+    without it they are those of the series.
     """
-    if not learnt.constant or not series.rows:
+    if not series.rows:
         return {}
-    record = series if memory is None else memory
-    noise_C, row_T = noise_of(scaling), row_of(record, series.timestamp_T)
-    usable_T = ~too_short(record)
     moves = {}
     for c in sorted(learnt.constant):
-        recorded_T, valid_T = _recorded(record, memory, learnt, scaling, c)
-        rows = np.flatnonzero((valid_T == 1) & usable_T)
-        time_M = record.timestamp_T[rows]
-        first_M = _first_moves(time_M, recorded_T[rows], learnt.constant[c], noise_C[c])
+        rows = first + np.flatnonzero((series.valid_TC[first:, c] == 1) & usable_T[first:])
+        time_M, value_M = series.timestamp_T[rows], series.value_TC[rows, c]
+        if c in memory:
+            time_M = np.concatenate([memory[c].time_M, time_M])
+            value_M = np.concatenate([memory[c].value_M, value_M])
+        first_M = _first_moves(time_M, value_M, learnt.constant[c], noise_C[c])
         if first_M.any():
             begin_M = time_M[first_M]
-            begun_T = np.searchsorted(begin_M, record.timestamp_T, side="right")
+            begun_T = np.searchsorted(begin_M, series.timestamp_T, side="right")
             ended_T = np.searchsorted(
-                begin_M + REPORTED_ROWS * period_us, record.timestamp_T, side="right"
+                begin_M + REPORTED_ROWS * period_us, series.timestamp_T, side="right"
             )
-            moves[c] = (begun_T > ended_T)[row_T] & (row_T >= 0)
+            moves[c] = begun_T > ended_T
     return moves
 
 

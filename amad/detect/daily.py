@@ -1,8 +1,8 @@
 """Scores the lake rows of one vehicle and day, the unit of work of every scoring job.
 
-A day (UTC) is scored with the history before it that the detector needs, and never with a row after
-its end, so the result does not depend on when it is scored. Quarantined days are not scored, and
-are no history for other days.
+A day (UTC) is scored with what the days before it left (``amad.detect.day_state``), and never with
+a row after its end, so the result does not depend on when it is scored. Quarantined days are not
+scored, and are no history for other days.
 
 If nothing was measured in the rows of a vehicle, they have no score and the status ``no_values``.
 
@@ -14,7 +14,7 @@ Shape legend: R rows of the lake, A alarm rows, T rows of the series' grid, C ch
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,11 +22,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from amad.config import DataError, Fleet
-from amad.detect.alarms import DAY_US
+from amad.detect.deviations import Deviations
 from amad.detect.incidents import Incident, incidents_of, with_context
+from amad.detect.vehicle_days import States, VehicleDays, day_bounds
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import SCORES, TIMESTAMP, check
-from amad.windows.resample import made_null, row_of, to_series, without_days
+from amad.windows.resample import made_null, row_of, to_series
 from amad.windows.series import Series
 
 if TYPE_CHECKING:
@@ -54,17 +55,6 @@ class ScoredRows:
     unseen: dict[str, int] = field(default_factory=dict)
 
 
-def day_bounds(day: date) -> tuple[int, int]:
-    """First microsecond of a UTC day, and first of the next day."""
-    start = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000_000
-    return start, start + DAY_US
-
-
-def history_start(day: date, detector: "Detector") -> int:
-    """The first microsecond of the history that ``day`` needs of every channel."""
-    return day_bounds(day)[0] - detector.history_rows * detector.fleet.period_us
-
-
 def score_vehicle_day(
     detector: "Detector",
     fleet: Fleet,
@@ -72,29 +62,34 @@ def score_vehicle_day(
     vehicle: str,
     day: date,
     quarantined: Collection[date] = (),
+    states: States | None = None,
 ) -> ScoredRows:
     """Score the lake rows of one vehicle and day.
 
-    quarantined: quarantined days of the vehicle.
+    quarantined: quarantined days of the vehicle. states: what is known of its days. What the days
+    before lack is computed and added, and so is the state of the day itself; whatever is known, the
+    scores have the same bytes.
 
     Raises:
         DataError: the detector was made for other channels than the fleet file names.
     """
     check_contract(detector, fleet)
-    start, end = day_bounds(day)
     if day in quarantined:
         table = _unscored(lake.read_day(vehicle, day), vehicle, "quarantined")
         return ScoredRows(table=table, incidents=[])
-    table = without_days(lake.read(vehicle, history_start(day, detector), end), quarantined)
-    memory = None
-    remembered = detector.remembered_channels(vehicle, fleet.class_of(vehicle))
-    if remembered and table.num_rows:
-        names = ["timestamp", *(fleet.channel_names[c] for c in remembered)]
-        memory = lake.read(vehicle, start - detector.history_us, end, names)
-        memory = without_days(memory, quarantined)
-    return score_table(
-        detector, vehicle, table, start_us=start, present_fleet=fleet, memory_table=memory
+    days, states = (
+        VehicleDays(detector, fleet, lake, vehicle, quarantined),
+        {} if states is None else states,
     )
+    if day not in days.dates:
+        return ScoredRows(table=SCORES.empty_table(), incidents=[])
+    days.complete(states, day)
+    found = days.judge(day, states)
+    states[day] = found.state
+    return _scored_rows(
+        detector, _since(found.table, day_bounds(day)[0]), found.series, found.scaled, found.first,
+        found.judged.scored, fleet, found.deviations,
+    )  # fmt: skip
 
 
 def score_table(
@@ -103,7 +98,6 @@ def score_table(
     table: pa.Table,
     start_us: int | None = None,
     present_fleet: Fleet | None = None,
-    memory_table: pa.Table | None = None,
 ) -> ScoredRows:
     """Score the rows of ``table`` (lake columns, sorted) from ``start_us`` on.
 
@@ -111,29 +105,40 @@ def score_table(
     present_fleet: the fleet file that says which class the vehicle has, and which channels are
     context; default: the detector's. A class that the detector does not know is scored with the
     figures of the whole fleet.
-    memory_table: a longer history that ends with ``table``, with the timestamps and the channels
-    ``detector.remembered_channels``; first moves are found in it. Default: ``table``.
     """
-    fleet = detector.fleet
-    present_fleet = present_fleet or fleet
-    fleet = fleet.model_copy(update={"vehicle_classes": present_fleet.vehicle_classes})
-    series = to_series(table, fleet, vehicle)
-    first = 0
+    present_fleet = present_fleet or detector.fleet
+    classes = {"vehicle_classes": present_fleet.vehicle_classes}
+    series = to_series(table, detector.fleet.model_copy(update=classes), vehicle)
+    first, period = 0, detector.fleet.period_us
     if start_us is not None:
-        start_bin = start_us // fleet.period_us * fleet.period_us
-        first = int(np.searchsorted(series.timestamp_T, start_bin))
-        table = table.filter(pc.greater_equal(table["timestamp"], pa.scalar(start_us, TIMESTAMP)))
+        first = int(np.searchsorted(series.timestamp_T, start_us // period * period))
+        table = _since(table, start_us)
     if table.num_rows == 0:
         return ScoredRows(table=SCORES.empty_table(), incidents=[])
     assert detector.scaler is not None, "a saved detector has its scaler"
     scaled = detector.scaler.apply(series)
-    memory = None
-    if memory_table is not None:
-        remembered = detector.remembered_channels(vehicle, series.vehicle_class)
-        narrow = fleet.model_copy(update={"channels": [fleet.channels[c] for c in remembered]})
-        memory = to_series(memory_table, narrow, vehicle)
-        memory = detector.scaler.placed(memory, narrow.channel_names)
-    scored = detector.score(scaled, memory)
+    scored = detector.score(scaled)
+    return _scored_rows(detector, table, series, scaled, first, scored, present_fleet)
+
+
+def _since(table: pa.Table, start_us: int) -> pa.Table:
+    return table.filter(pc.greater_equal(table["timestamp"], pa.scalar(start_us, TIMESTAMP)))
+
+
+def _scored_rows(
+    detector: "Detector",
+    table: pa.Table,
+    series: Series,
+    scaled: Series,
+    first: int,
+    scored: "Scored",
+    present_fleet: Fleet,
+    deviations: Deviations | None = None,
+) -> ScoredRows:
+    """The scores and incidents of these lake rows, which lie in ``series`` from ``first`` on."""
+    classes = {"vehicle_classes": present_fleet.vehicle_classes}
+    fleet = detector.fleet.model_copy(update=classes)
+    assert detector.scaler is not None, "a saved detector has its scaler"
     row_R = row_of(series, table["timestamp"].cast(pa.int64()).to_numpy())
     assert (row_R >= first).all(), "every lake row lies in a bin of the grid"
     has_C = np.array(fleet.has_channel(series.vehicle_class))
@@ -143,12 +148,10 @@ def score_table(
         scored = _nothing_scored(scored)
         status_T = np.full(series.rows, "no_values")
     status_T = np.where(np.isfinite(scored.score_T), "scored", status_T)
+    found = incidents_of(scored, scaled, detector, first_row=first, deviations=deviations)
     return ScoredRows(
         table=_scored(table, series, scored, row_R, status_T[row_R], fleet),
-        incidents=[
-            with_context(incident, series, present_fleet)
-            for incident in incidents_of(scored, scaled, detector, first_row=first)
-        ],
+        incidents=[with_context(incident, series, present_fleet) for incident in found],
         made_null=made_null(table, fleet, series.vehicle_class),
         unmeasured=tuple(np.array(fleet.channel_names)[has_C & ~seen_C].tolist()),
         unseen=detector.scaler.unseen_codes(series.rows_between(int(row_R.min()), series.rows)),

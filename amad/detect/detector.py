@@ -26,6 +26,8 @@ from amad.detect.build_members import build_members
 from amad.detect.chain import EvidenceChain, habituation_rows
 from amad.detect.combine import (
     EXCESS_QUANTILE,
+    Before,
+    Combined,
     Ensemble,
     excess_shares,
     range_shares,
@@ -42,7 +44,7 @@ from amad.detect.learnt_figures import (
 )
 from amad.detect.members import Member
 from amad.detect.priors import Priors
-from amad.detect.scorer import RawScore, Scored, Scorer, by_vehicle
+from amad.detect.scorer import Judged, RawScore, Scored, Scorer, by_vehicle
 from amad.windows.increments import history_rows
 from amad.windows.scaler import Scaler, UnknownVehicles, serving
 from amad.windows.series import Series
@@ -91,13 +93,18 @@ class Detector(Scorer):
     @property
     def context_rows(self) -> int:
         """How many periods before a row its score depends on."""
+        return self.window_rows + self.baseline_rows
+
+    @property
+    def baseline_rows(self) -> int:
+        """How many periods the slow baseline of the window ranges looks back; 0 without them."""
+        return self.params.baseline_rows * any(not member.predicts for member in self.members)
+
+    @property
+    def window_rows(self) -> int:
+        """How many periods before a row the windows of the members and of the chain reach."""
         habituation = habituation_rows(self.fleet.period_us)
-        reach = [
-            member.context_rows
-            + habituation * member.between_channels
-            + self.params.baseline_rows * (not member.predicts)
-            for member in self.members
-        ]
+        reach = [m.context_rows + habituation * m.between_channels for m in self.members]
         return self.chain.context_rows + max(reach, default=0) + history_rows(self.fleet)
 
     @property
@@ -105,13 +112,6 @@ class Detector(Scorer):
         """How many periods after a row its score depends on; 0 for trailing linear detectors."""
         members = max((m.lookahead_rows for m in self.members), default=0)
         return self.chain.lookahead_rows + members
-
-    @property
-    def history_us(self) -> int:
-        """How many microseconds before a row must be read for the ``memory`` of ``score``."""
-        context_us = self.history_rows * self.fleet.period_us
-        remembers = any(figures.remembered for figures in self.figures.values())
-        return max(context_us, constant.MEMORY_US) if remembers else context_us
 
     def learn(self, train: Sequence[Series], calibration: Sequence[Series]) -> None:
         """Fit all figures on train rows; measure excess thresholds on calibration rows."""
@@ -153,7 +153,7 @@ class Detector(Scorer):
     def _fit_figures(
         self, owner: str, group: list[Series], prior: Prior | None = None
     ) -> LearntFigures:
-        noise_C = constant.noise_of(self._scaling(group[0], owner))
+        noise_C = self._noise(group[0], owner)
         never_move = constant.constant_channels(group, noise_C)
         hardly_move = constant.nearly_constant_channels(group, noise_C)
         group = [constant.hold(series, never_move) for series in group]
@@ -189,7 +189,7 @@ class Detector(Scorer):
         for series in calibration:
             owner = f"vehicle/{series.vehicle}"
             if (figures := self.figures.get(owner)) is not None:
-                noise_C = constant.noise_of(self._scaling(series, owner))
+                noise_C = self._noise(series, owner)
                 known = constant.last_known(figures.constant, series, noise_C)
                 self.figures[owner] = replace(figures, constant=known)
 
@@ -242,7 +242,7 @@ class Detector(Scorer):
         self._choose_threshold(rows, [self.raw_score(s).score_T for s in rows], history, moves)
         for owner, group in groups.items():
             if own and not owner.startswith("vehicle/"):
-                scores = [self._score_with(owner, s).score_T for s in group]
+                scores = [self._score_with(owner, s)[0].score_T for s in group]
                 needed = self._operating_point(group, scores, history, moves)
                 if needed is not None:
                     allowance = max(needed.threshold - self.threshold, 0.0)
@@ -258,90 +258,122 @@ class Detector(Scorer):
         """
         incidents = 0
         for series in by_vehicle(calibration):
-            moves = self._first_moves(series)
+            moves, time_T = self._first_moves(series), series.timestamp_T
             moved_T = np.any([*moves.values(), np.zeros(series.rows, bool)], axis=0)
             incidents += len(
-                merge_alarms(
-                    moved_T, series.timestamp_T, period_us=self.fleet.period_us, gap_us=self.gap_us
-                )
+                merge_alarms(moved_T, time_T, period_us=self.fleet.period_us, gap_us=self.gap_us)
             )
         return incidents / self._days(by_vehicle(calibration), history) if incidents > 1 else 0.0
 
-    def _first_moves(self, series: Series, memory: Series | None = None) -> dict[int, np.ndarray]:
+    def _first_moves(
+        self, series: Series, memory: constant.Memory | None = None, first: int = 0
+    ) -> dict[int, np.ndarray]:
         """The rows of each constant channel in which its first move is reported."""
         owner = self.owner_of(series)
+        noise_C, usable_T = self._noise(series, owner), ~self.too_short(series)
         return constant.first_moves(
-            self._scaled_for(series, owner),
-            memory,
-            self.figures[owner],
-            self._scaling(series, owner),
-            period_us=self.fleet.period_us,
-            too_short=self.too_short,
-        )
+            self.scaled_for(series, owner), self.figures[owner], noise_C, usable_T, memory or {},
+            first, period_us=self.fleet.period_us,
+        )  # fmt: skip
 
-    def score(self, series: Series, memory: Series | None = None) -> Scored:
-        """Score, alarm and contributions of every row of a scaled series; nothing is learnt.
+    def score(self, series: Series) -> Scored:
+        """Score, alarm and contributions of every row of a scaled series; nothing is learnt."""
+        return self.judge(series, keep=False).scored
 
-        memory: a longer record that ends with the series and holds only the channels
-        ``remembered_channels``, in that order and in engineering units, see ``constant_channels``.
-        Default: the series itself.
+    def judge(
+        self,
+        series: Series,
+        first: int = 0,
+        before: Before | None = None,
+        memory: constant.Memory | None = None,
+        *,
+        keep: bool = True,
+    ) -> Judged:
+        """Score the rows of a scaled series from row ``first`` on, and say what they were made of.
+
+        first: the rows before it are there for the windows that reach into them. before, memory:
+        what is known of the rows before it, for what looks back further than the series does. The
+        record of ``memory`` holds the channels ``remembered_channels``. keep: the residuals.
         """
-        raw = self.raw_score(self._settled(series, memory))
-        assert self.operating_point is not None, "fit the detector first"
-        reported = self.operating_point.reports_first_moves
-        moves = self._first_moves(series, memory) if reported else {}
-        threshold_T = self.thresholds(series, raw.score_T)
-        constant.raise_scores(moves, raw.score_T, raw.contribution_TC, threshold=self.threshold)
+        owner = self.owner_of(series)
+        residuals: dict[str, np.ndarray] | None = {} if keep else None
+        before = before or Before.nothing()
+        seen = self.scaled_for(self._settled(series, memory, first), owner)
+        raw, found = self._score_with(owner, seen, first, before, residuals)
+        score_T = raw.score_T - self.figures[owner].allowance
+        time = np.concatenate([before.time_H, series.timestamp_T[first:]])
+        score = [found.score_H - self.figures[owner].allowance, score_T[first:]]
+        threshold_T = np.full(series.rows, np.nan)
+        threshold_T[first:] = self._thresholds(
+            series.vehicle, time, np.concatenate(score), len(before.time_H)
+        )
+        moves = self._first_moves(series, memory, first) if self.reports_moves else {}
+        constant.raise_scores(moves, score_T, raw.contribution_TC, threshold=self.threshold)
         # A first move is reported whatever the other scores are.
         moved_T = np.any(list(moves.values()), axis=0) if moves else np.zeros(series.rows, bool)
         threshold_T[moved_T] = np.minimum(threshold_T[moved_T], self.threshold)
-        return self._with_alarms(raw, threshold_T)
+        return Judged(
+            scored=self._with_alarms(raw._replace(score_T=score_T), threshold_T),
+            seen=constant.hold(seen, self.figures[owner].constant),
+            residuals=residuals or {},
+            predicted_T=np.where(np.isfinite(raw.score_T), found.predicted_T, np.nan),
+            excess=found.excess,
+        )
 
     def remembered_channels(self, vehicle: str, vehicle_class: str) -> list[int]:
-        """The channels that never or hardly ever moved in the train rows that serve a vehicle."""
-        return self.figures[self.owner_for(vehicle, vehicle_class)].remembered
+        """The channels whose values of earlier days count: they never, or hardly ever, moved."""
+        figures = self.figures[self.owner_for(vehicle, vehicle_class)]
+        still = figures.constant if self.reports_moves else {}
+        return sorted({*still, *figures.nearly_constant})
 
     def raw_score(self, series: Series) -> RawScore:
         """The scores of a scaled series before any threshold, with the allowance subtracted."""
         owner = self.owner_of(series)
-        raw = self._score_with(owner, self._scaled_for(series, owner))
+        raw, _ = self._score_with(owner, self.scaled_for(series, owner))
         return raw._replace(score_T=raw.score_T - self.figures[owner].allowance)
 
-    def _score_with(self, owner: str, series: Series) -> RawScore:
-        """The scores under the owner's figures, without the allowance."""
+    def _score_with(
+        self,
+        owner: str,
+        series: Series,
+        first: int = 0,
+        before: Before | None = None,
+        residuals: dict[str, np.ndarray] | None = None,
+    ) -> tuple[RawScore, Combined]:
+        """The scores under the owner's figures, without the allowance; see ``judge``."""
         figures, ensemble = self.figures[owner], self.ensemble
-        evidence = ensemble.evidence(figures, owner, series, self.present(series))
-        if evidence:
-            score_T, contribution_TC = ensemble.combined(figures, evidence, series)
-        else:
-            score_T, contribution_TC = np.zeros(series.rows), np.zeros(series.value_TC.shape)
+        evidence = ensemble.evidence(figures, owner, series, self.present(series), residuals)
+        found = ensemble.combined(figures, evidence, series, first, before)
         # Where every channel was constant in train, first moves are all that there is to report.
         scored = bool(evidence or figures.constant)
         unscored_T = self.too_short(series) if scored else np.ones(series.rows, bool)
         left_out = tuple(m.name for m in self.members if m.name not in evidence)
-        raw = self._where_scored(score_T, contribution_TC, unscored_T)
-        return raw._replace(left_out=left_out)
+        raw = self._where_scored(found.score_T, found.contribution_TC, unscored_T)
+        return raw._replace(left_out=left_out), found
 
-    def _settled(self, series: Series, memory: Series | None = None) -> Series:
+    def _settled(
+        self, series: Series, memory: constant.Memory | None = None, first: int = 0
+    ) -> Series:
         owner = self.owner_of(series)
-        return constant.settled(series, memory, self.figures[owner], self._scaling(series, owner))
+        noise_C = self._noise(series, owner)
+        return constant.settled(series, self.figures[owner], noise_C, memory or {}, first)
 
     def as_members_see(self, series: Series) -> Series:
         """A scaled series as the members get it, but for channels that never moved."""
-        return self._scaled_for(self._settled(series), self.owner_of(series))
+        return self.scaled_for(self._settled(series), self.owner_of(series))
 
-    def _scaled_for(self, series: Series, owner: str) -> Series:
+    def scaled_for(self, series: Series, owner: str) -> Series:
         """A scaled series; if pooled figures serve it, scaled as that of an unknown vehicle."""
         if self.scaler is None or owner.startswith("vehicle/"):
             return series
         return self.scaler.as_unknown(series)
 
-    def _scaling(self, series: Series, owner: str) -> tuple[np.ndarray, np.ndarray]:
-        """(mean_C, scale_C) that ``_scaled_for`` scales the series with."""
+    def _noise(self, series: Series, owner: str) -> np.ndarray:
+        """``noise_of`` the figures that ``scaled_for`` scales the series with."""
         if self.scaler is None:
-            return np.zeros(series.value_TC.shape[1]), np.ones(series.value_TC.shape[1])
+            return np.zeros(series.value_TC.shape[1])
         vehicle = series.vehicle if owner.startswith("vehicle/") else ""
-        return self.scaler.figures(vehicle, series.vehicle_class)
+        return constant.noise_of(self.scaler.figures(vehicle, series.vehicle_class))
 
     def owner_of(self, series: Series) -> str:
         """Whose figures serve this series: the vehicle's own, its class's or the fleet's."""

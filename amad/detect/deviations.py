@@ -20,15 +20,22 @@ expects is the train mean, and its tolerance is one spread.
 Shape legend: T rows of the series, R of them (kept), C channels.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Self
+
 import numpy as np
 
+from amad.detect.chain import running
 from amad.detect.constant_channels import hold
+from amad.detect.day_state import Usual
 from amad.detect.detector import Detector
 from amad.detect.innovation import InnovationMember
-from amad.detect.scorer import Scorer
+from amad.detect.members import Member
+from amad.detect.scorer import Judged, Scorer
 from amad.windows.series import Series
 
-BEFORE_ROWS = 2000  # rows before that tell how far off a channel was already
+BEFORE_ROWS = 2000  # periods before that tell how far off a channel was already
+BLOCK_ROWS = 50  # periods; they are counted in whole blocks of so many
 KNOWN_ROWS = 50  # fewer rows before do not tell how far off a channel was
 Z2_LIMIT = 1e12  # keeps the running sums finite after a wild value
 
@@ -44,7 +51,6 @@ class Deviations:
 
     def __init__(self, scorer: Scorer, series: Series, first: int, last: int) -> None:
         """series: as it was scored. first, last: all rows that are asked about lie between them."""
-        self.box_rows = max(scorer.params.widths)
         self.begin = max(0, first - BEFORE_ROWS)
         self.end = last
         self.residual: dict[str, np.ndarray] = {}  # by member, in spreads, (R, C); NaN if unknown
@@ -54,42 +60,84 @@ class Deviations:
         if isinstance(scorer, Detector):
             self._of_members(scorer)
         if not self.residual:
-            value_TC = series.value_TC[self.begin : last].astype(np.float32)
-            value_TC[series.valid_TC[self.begin : last] == 0] = np.nan
-            self.residual["value"] = value_TC
-            self.scale["value"] = np.ones(value_TC.shape[1])
-            self.ranking = ["value"]
-        self._z2 = {name: self._running_z2(name) for name in self.ranking}
+            self._of_values()
+        self._measure(scorer, self.begin, {})
+
+    @classmethod
+    def of_day(
+        cls,
+        detector: Detector,
+        judged: Judged,
+        first: int,
+        usual: Mapping[str, Sequence[Usual]],
+    ) -> Self:
+        """Of a judged day, which begins in row ``first`` of its series.
+
+        usual: how far the channels strayed in the blocks of rows before that row, by member.
+        """
+        found = cls.__new__(cls)
+        found.begin, found.end, found.series = 0, judged.seen.rows, judged.seen
+        found.residual, found.scale, found.ranking = {}, {}, []
+        owner = detector.owner_of(judged.seen)
+        members, found.ranking = members_that_tell(detector, owner)
+        for member in members:
+            found._note(detector, owner, member, judged.residuals[member.name])
+        if not found.residual:
+            found._of_values()
+        found._measure(detector, first, usual)
+        return found
 
     def _of_members(self, detector: Detector) -> None:
         owner = detector.owner_of(self.series)
-        figures = detector.figures[owner]
-        serving = detector.ensemble.serving(figures.calibration)
-        members = [m for m in serving if m.predicts] or serving
-        plain = [m for m in members if not isinstance(m, InnovationMember)]
-        over_time = any(not m.between_channels for m in plain)
-        self.ranking = [m.name for m in (plain if over_time else members)]
+        members, self.ranking = members_that_tell(detector, owner)
         before = max((m.context_rows for m in members), default=0)
         after = max((m.lookahead_rows for m in members), default=0)
         begin = max(0, self.begin - before)
-        self.series = hold(detector.as_members_see(self.series), figures.constant)
+        seen = detector.as_members_see(self.series)
+        self.series = hold(seen, detector.figures[owner].constant)
         rows = self.series.rows_between(begin, min(self.end + after, self.series.rows))
         for member in members:
             residual_TC = member.residual(rows, owner)[self.begin - begin : self.end - begin]
-            self.residual[member.name] = np.where(np.isfinite(residual_TC), residual_TC, np.nan)
-            self.scale[member.name] = figures.calibration[member.name].scale_C
+            self._note(detector, owner, member, residual_TC)
 
-    def _running_z2(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Running sums of z2 and of known rows, (R + 1, C) each."""
+    def _note(
+        self, detector: Detector, owner: str, member: Member, residual_RC: np.ndarray
+    ) -> None:
+        self.residual[member.name] = np.where(np.isfinite(residual_RC), residual_RC, np.nan)
+        self.scale[member.name] = detector.figures[owner].calibration[member.name].scale_C
+
+    def _of_values(self) -> None:
+        value_TC = self.series.value_TC[self.begin : self.end].astype(np.float32)
+        value_TC[self.series.valid_TC[self.begin : self.end] == 0] = np.nan
+        self.residual["value"] = value_TC
+        self.scale["value"] = np.ones(value_TC.shape[1])
+        self.ranking = ["value"]
+
+    def _measure(self, scorer: Scorer, first: int, usual: Mapping[str, Sequence[Usual]]) -> None:
+        """Square the residuals from row ``first`` on; what came before it is in ``usual``."""
+        self.box_rows = max(scorer.params.widths)
+        self.period_us = scorer.fleet.period_us
+        self.first, self.before = first, usual
+        self.z2 = {name: self._z2_of(name) for name in self.ranking}
+        self._sums: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+    def _z2_of(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """z2, 0 where it is not known, and where it is known; from row ``first`` on."""
+        residual_RC = self.residual[name][self.first - self.begin :]
         with np.errstate(invalid="ignore", over="ignore"):
-            z2_RC = np.square(self.residual[name].astype(np.float64) / self.scale[name])
+            z2_RC = np.square(residual_RC.astype(np.float64) / self.scale[name])
         known_RC = np.isfinite(z2_RC)
-        z2_RC = np.where(known_RC, np.minimum(z2_RC, Z2_LIMIT), 0.0)
-        start = np.zeros((1, z2_RC.shape[1]))
-        return (
-            np.concatenate([start, np.cumsum(z2_RC, axis=0)]),
-            np.concatenate([start, np.cumsum(known_RC, axis=0)]),
-        )
+        return np.where(known_RC, np.minimum(z2_RC, Z2_LIMIT), 0.0), known_RC
+
+    def usual(self, first: int, last: int) -> dict[str, Usual]:
+        """How far the channels strayed in these rows, by member and block of rows."""
+        time_R = self.series.timestamp_T[first:last]
+        rows = slice(first - self.first, last - self.first)
+        return {
+            name: Usual.of(time_R, z2_RC[rows], known_RC[rows], BLOCK_ROWS * self.period_us)
+            for name, (z2_RC, known_RC) in self.z2.items()
+            if len(time_R)
+        }
 
     def rows(self, name: str, first: int, last: int) -> np.ndarray:
         """A member's residual in these rows of the series, in spreads, (rows, C)."""
@@ -109,15 +157,35 @@ class Deviations:
 
     def strangeness_by_member(self, first: int, last: int) -> dict[str, np.ndarray]:
         """``strangeness`` as each member finds it, by the member's name."""
-        first, last = first - self.begin, last - self.begin
+        block_us = BLOCK_ROWS * self.period_us
+        time_T = self.series.timestamp_T
+        oldest_us = int(time_T[first]) - BEFORE_ROWS * self.period_us
+        since_us = -(-oldest_us // block_us) * block_us
+        since = max(0, int(np.searchsorted(time_T, since_us)) - self.first)
+        first, last = first - self.first, last - self.first
         width = max(1, min(self.box_rows, last - first))
-        since = max(0, first - BEFORE_ROWS)
         found = {}
-        for name, (z2_RC, known_RC) in self._z2.items():
-            box_RC = (z2_RC[first + width : last + 1] - z2_RC[first : last + 1 - width]) / width
-            rows_C = known_RC[first] - known_RC[since]
-            usual_C = (z2_RC[first] - z2_RC[since]) / np.maximum(rows_C, 1)
+        for name, (z2_RC, known_RC) in self.z2.items():
+            if name not in self._sums:
+                self._sums[name] = running(z2_RC), running(known_RC)
+            z2, known = self._sums[name]
+            box_RC = (z2[first + width : last + 1] - z2[first : last + 1 - width]) / width
+            z2_C, rows_C = z2[first] - z2[since], known[first] - known[since]
+            for block in self.before.get(name, ()):
+                earlier = block.since(since_us)
+                z2_C = z2_C + earlier.z2_BC.sum(axis=0, dtype=np.float64)
+                rows_C = rows_C + earlier.rows_BC.sum(axis=0, dtype=np.float64)
+            usual_C = z2_C / np.maximum(rows_C, 1)
             usual_C[rows_C < KNOWN_ROWS] = 1.0
             highest_C = np.maximum(box_RC.max(axis=0, initial=0.0), 0.0)
             found[name] = np.sqrt(highest_C / np.maximum(usual_C, 1.0))
         return found
+
+
+def members_that_tell(detector: Detector, owner: str) -> tuple[list[Member], list[str]]:
+    """The members whose residuals count for an owner's series, and the names that rank channels."""
+    serving = detector.ensemble.serving(detector.figures[owner].calibration)
+    members = [m for m in serving if m.predicts] or serving
+    plain = [m for m in members if not isinstance(m, InnovationMember)]
+    over_time = any(not m.between_channels for m in plain)
+    return members, [m.name for m in (plain if over_time else members)]

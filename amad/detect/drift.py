@@ -47,10 +47,11 @@ def thresholds(
     usual: Sequence[float],
     timestamp_T: np.ndarray,
     score_T: np.ndarray,
+    first: int = 0,
     *,
     period_us: int,
 ) -> np.ndarray:
-    """The threshold of each row, float64 (T,).
+    """The threshold of each row from row ``first`` on, float64; the rows before are history.
 
     threshold: the one chosen on calibration rows. usual: ``usual_scores`` of the vehicle.
     timestamp_T: microseconds, rising. score_T: NaN where a row has no score.
@@ -58,13 +59,13 @@ def thresholds(
     Blocks begin at multiples of their length since the epoch, so a row's block does not depend on
     where the series begins.
     """
-    if not len(timestamp_T):
+    if not len(timestamp_T) - first:
         return np.zeros(0)
     usual_U = np.asarray(usual, np.float64)
     known_T = np.isfinite(score_T)
     time_K, score_K = timestamp_T[known_T], score_T[known_T].astype(np.float64)
     block_us = BLOCK_ROWS * period_us
-    block_B, block_T = np.unique(timestamp_T // block_us, return_inverse=True)
+    block_B, block_T = np.unique(timestamp_T[first:] // block_us, return_inverse=True)
     begin_B = block_B * block_us
     end_B = np.searchsorted(time_K, begin_B)
     median, top = _quantiles(score_K[:0], usual_U, SHORT_ROWS, (BULK, TOP))

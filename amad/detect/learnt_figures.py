@@ -51,11 +51,6 @@ class LearntFigures:
     constant: dict[int, tuple[float, ...]] = field(default_factory=dict)
     nearly_constant: dict[int, tuple[float, int]] = field(default_factory=dict)
 
-    @property
-    def remembered(self) -> list[int]:
-        """Channels whose history is read further back than the members need, in order."""
-        return sorted({*self.constant, *self.nearly_constant})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prior:

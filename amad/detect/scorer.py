@@ -44,6 +44,22 @@ class Scored:
     left_out: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """The scores of a series, and what the incidents and the days after need of how they came.
+
+    seen: the series as the members saw it. residuals: of each calibrated member, (T, C).
+    predicted_T: the score without the window ranges and the allowance, NaN in rows without a score.
+    excess: of each window range member (T,), before its slow baseline is subtracted.
+    """
+
+    scored: Scored
+    seen: Series
+    residuals: dict[str, np.ndarray]
+    predicted_T: np.ndarray
+    excess: dict[str, np.ndarray]
+
+
 class RawScore(NamedTuple):
     """Scores before any threshold; the fields are those of ``Scored``, in float64."""
 
@@ -99,6 +115,12 @@ class Scorer(ABC):
         """The threshold while scores are as on the calibration rows."""
         assert self.operating_point is not None, "fit the detector first"
         return self.operating_point.threshold
+
+    @property
+    def reports_moves(self) -> bool:
+        """Whether first moves of constant channels raise alarms."""
+        assert self.operating_point is not None, "fit the detector first"
+        return self.operating_point.reports_first_moves
 
     @property
     def midnight_gap_us(self) -> int:
@@ -203,7 +225,9 @@ class Scorer(ABC):
     def score(self, series: Series) -> Scored:
         """Score, alarm and contributions of every row of a scaled series; nothing is learnt."""
         raw = self.raw_score(series)
-        return self._with_alarms(raw, self.thresholds(series, raw.score_T))
+        return self._with_alarms(
+            raw, self._thresholds(series.vehicle, series.timestamp_T, raw.score_T)
+        )
 
     def return_days(self, score: float, threshold: float) -> float | None:
         """Vehicle-days between two incidents of normal rows that reach such a score.
@@ -214,15 +238,18 @@ class Scorer(ABC):
             return None
         return self.operating_point.return_days(score, threshold, self.tail_scale)
 
-    def thresholds(self, series: Series, score_T: np.ndarray) -> np.ndarray:
-        """The threshold of each row of a series with these scores, float64 (T,)."""
+    def _thresholds(
+        self, vehicle: str, timestamp_T: np.ndarray, score_T: np.ndarray, first: int = 0
+    ) -> np.ndarray:
+        """The threshold of each row from ``first`` on; the rows before only tell the usual."""
         assert self.operating_point is not None, "fit the detector first"
         usual = self.operating_point.usual
         return drift.thresholds(
             self.threshold,
-            usual.get(series.vehicle) or usual[ALL],
-            series.timestamp_T,
+            usual.get(vehicle) or usual[ALL],
+            timestamp_T,
             score_T,
+            first,
             period_us=self.fleet.period_us,
         )
 

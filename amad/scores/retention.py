@@ -2,8 +2,9 @@
 
 Removed are the scores and incidents of dates that are older than a number of days before the newest
 scored date, the pages of the report of these dates, the logs of jobs that began before that, what
-was set aside of these dates, and checkpoints of trainings and sweeps that nothing has written to
-for as many days. The lake, the newest report, the models and the ledgers of the sinks stay.
+was set aside of these dates, and checkpoints of trainings and sweeps and states of vehicles that
+nothing has written to for as many days. The lake, the newest report, the models and the ledgers of
+the sinks stay.
 
 A date without scores would be new to the next job. So ``retention.json`` says from which date on
 dates are scored without being asked for.
@@ -27,12 +28,13 @@ from amad.telemetry.artifact import Artifact
 LEAST_DAYS = 30  # what the sinks, late rows and the report look back on lies within
 DAY_SECONDS = 86_400
 REPORTS = "reports"  # the folder of the report's pages, one per date
-SCORES, PAGES, SET_ASIDE, JOBS, CHECKPOINTS = (
+SCORES, PAGES, SET_ASIDE, JOBS, CHECKPOINTS, STATES = (
     "scores and incidents",
     "pages of the report",
     "scores that were set aside",
     "job logs",
     "checkpoints",
+    "states of vehicles",
 )
 
 
@@ -87,7 +89,7 @@ def first_kept(runs: Path) -> date:
 def old_results(runs: Path, days: int, now: float | None = None) -> list[Old]:
     """What may go of a fleet, in the order in which it goes; nothing where nothing is scored.
 
-    days: kept before the newest scored date, itself included. now: seconds, for the checkpoints.
+    days: kept before the newest scored date, itself included. now: seconds, for what has no date.
     """
     newest = max(partitions.begun(runs), default=None)
     if newest is None:
@@ -114,11 +116,12 @@ def old_results(runs: Path, days: int, now: float | None = None) -> list[Old]:
             ]
     found += [Old(kind=JOBS, path=path, size=_size(path)) for path in _old_jobs(runs, first)]
     limit = (time.time() if now is None else now) - days * DAY_SECONDS
-    found += [
-        Old(kind=CHECKPOINTS, path=path, size=_size(path))
-        for path in sorted((runs / "ray").glob("*"))
-        if _last_change(path) < limit
-    ]
+    for kind, place in ((CHECKPOINTS, "ray"), (STATES, "state")):
+        found += [
+            Old(kind=kind, path=path, size=_size(path))
+            for path in sorted((runs / place).glob("*"))
+            if _last_change(path) < limit
+        ]
     return found
 
 

@@ -37,13 +37,16 @@ ROOM_BYTES = 1 << 16  # less than this free: whatever failed while writing faile
 
 
 @contextmanager
-def staged(target: Path) -> Iterator[Path]:
+def staged(target: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yield a path beside ``target``; on success it is renamed over ``target``, else removed.
 
     Works for a file or a folder. What was written reaches the disk before the rename, and the
     rename before this returns, so that a power loss leaves the old content or the new. A folder
     that stands at ``target`` is swapped out first; a kill between the two renames leaves the old
     one beside it as ``.old-*``, never a mixture.
+
+    durable: False for what is known by a hash in it and made again when it is lost, so that nobody
+    waits for the disk.
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +55,8 @@ def staged(target: Path) -> Iterator[Path]:
     try:
         with full_disk_named(target):
             yield stage
-            flush(stage)
+            if durable:
+                flush(stage)
         if stage.is_dir() and target.exists():
             old = target.parent / f".old-{token}-{target.name}"
             target.rename(old)
@@ -60,7 +64,8 @@ def staged(target: Path) -> Iterator[Path]:
             shutil.rmtree(old)
         else:
             stage.replace(target)
-        flush_folder(target.parent)
+        if durable:
+            flush_folder(target.parent)
     finally:
         if stage.is_dir():
             shutil.rmtree(stage, ignore_errors=True)

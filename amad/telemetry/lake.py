@@ -112,6 +112,10 @@ class Lake:
         """A row per part, of the schema DAYS."""
         return self._day_table
 
+    def part_sha256(self, vehicle: str, date: datetime.date) -> str:
+        """The hash of the file of a vehicle-day that has rows."""
+        return self._sha_of[vehicle, date]
+
     def rows(self) -> int:
         """Rows of all vehicles."""
         return sum(rows for _, _, rows in self.days())

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from amad.config import ClusterProfile
 from amad.config.console import track
 from amad.config.wording import count
+from amad.detect.day_state import history_us
 from amad.detect.detector import Detector
 from amad.detect.incidents import Incident, continue_incident
 from amad.detect.peers import with_peers
@@ -177,13 +178,13 @@ def score_days(
     detector, gap_us = model.detector, model.detector.midnight_gap_us
     scaler = detector.scaler
     assert scaler is not None, "a saved detector has its scaler"
-    made_of = {day: snapshot.made_of(day, detector.history_us) for day in days}
+    made_of = {day: snapshot.made_of(day, history_us(detector)) for day in days}
     chosen = {
         day: [v for v in made_of[day] if day not in plan.kept or v in vehicles] for day in days
     }
     units = [(vehicle, day) for day in days for vehicle in chosen[day]]
     run = over_ray if engine == "ray" else in_process
-    results = run(snapshot, model.folder, units, profile)
+    results = run(snapshot, model.folder, units, profile, (model.digest, runs))
     progress = iter(track(units, f"score {count(len(days), 'date')}, vehicle-day by vehicle-day"))
     for day in days:
         begin(day)
@@ -220,7 +221,7 @@ def score_days(
                     vehicles=done.vehicles,
                     provenance=Provenance(
                         detector=model.digest,
-                        history_us=detector.history_us,
+                        history_us=history_us(detector),
                         gap_us=gap_us,
                         inputs=digest_of(done.vehicles),
                         # Those that stay were made of what was open then.

@@ -1,6 +1,6 @@
 """The two engines that run the units of a scoring job, see ``amad.engines.shared.unit_engines``."""
 
-from collections.abc import Collection, Generator
+from collections.abc import Generator
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -11,26 +11,37 @@ from amad.detect.daily import ScoredRows, score_vehicle_day
 from amad.detect.storage import load_detector
 from amad.engines.score.lake_snapshot import Day, Snapshot
 from amad.engines.shared import unit_engines
+from amad.scores.vehicle_state import VehicleStates
 from amad.telemetry.lake import Lake
 
 Result = ScoredRows | str  # of one unit; the text says why it cannot be scored
-Unit = tuple[str, date, Collection[date]]  # vehicle, date, the vehicle's quarantined dates
+Unit = tuple[str, date, frozenset[date]]  # vehicle, date, the vehicle's quarantined dates
+States = tuple[str, Path]  # the detector's digest and ``runs/<fleet>``: where states are found
 
 
 def in_process(
-    snapshot: Snapshot, detector: Path, units: list[Day], profile: ClusterProfile
+    snapshot: Snapshot,
+    detector: Path,
+    units: list[Day],
+    profile: ClusterProfile,
+    states: States,
 ) -> Generator[Result]:
     """Score the units one after the other in this process."""
-    scorer = Scorer(detector, snapshot.lake.path, snapshot.lake.fleet)
+    scorer = Scorer(detector, snapshot.lake.path, snapshot.lake.fleet, states)
     yield from unit_engines.in_this_process(scorer, _with_quarantine(snapshot, units))
 
 
 def over_ray(
-    snapshot: Snapshot, detector: Path, units: list[Day], profile: ClusterProfile
+    snapshot: Snapshot,
+    detector: Path,
+    units: list[Day],
+    profile: ClusterProfile,
+    states: States,
 ) -> Generator[Result]:
     """Score the units over Ray Data: actors that each load the detector once.
 
-    Every node must be able to read the lake; the detector is sent through Ray.
+    Every node must be able to read the lake and to write below ``runs/<fleet>``; the detector is
+    sent through Ray.
     """
     from amad.engines.shared.ray_cluster import ray_session
 
@@ -39,29 +50,36 @@ def over_ray(
         for file in sorted(detector.rglob("*"))
         if file.is_file()
     }
-    scorer = SentScorer(files, snapshot.lake.path, snapshot.lake.fleet)
+    scorer = SentScorer(files, snapshot.lake.path, snapshot.lake.fleet, states)
     with ray_session(profile):
         yield from unit_engines.over_ray(scorer, _with_quarantine(snapshot, units))
 
 
 def _with_quarantine(snapshot: Snapshot, units: list[Day]) -> list[Unit]:
-    return [(vehicle, day, snapshot.quarantined.get(vehicle, ())) for vehicle, day in units]
+    out = snapshot.quarantined
+    return [(vehicle, day, out.get(vehicle, frozenset())) for vehicle, day in units]
 
 
 class Scorer:
-    """A detector and a lake, opened once."""
+    """A detector and a lake, opened once, and the states of the lake's vehicles."""
 
-    def __init__(self, detector: Path, lake: Path, fleet: Fleet) -> None:
+    def __init__(self, detector: Path, lake: Path, fleet: Fleet, states: States) -> None:
         self.detector = load_detector(detector, to_score=True)
         self.lake = Lake(lake, fleet)
+        digest, runs = states
+        self.states = VehicleStates(runs, self.detector, digest, self.lake)
 
     def __call__(self, unit: Unit) -> Result:
         """Score one unit, or say why it cannot be, so that the other units are still scored."""
         vehicle, day, quarantined = unit
         try:
-            return score_vehicle_day(
-                self.detector, self.lake.fleet, self.lake, vehicle, day, quarantined
+            states = self.states.read(vehicle, quarantined)
+            found = score_vehicle_day(
+                self.detector, self.lake.fleet, self.lake, vehicle, day, quarantined, states
             )
+            if states:
+                self.states.write(vehicle, quarantined, states, day)
+            return found
         except Exception as error:
             if (known := usable_error(error)) is None:
                 raise
@@ -71,8 +89,8 @@ class Scorer:
 class SentScorer:
     """``Scorer`` in an actor, which gets the detector as the content of its files."""
 
-    def __init__(self, files: dict[str, bytes], lake: Path, fleet: Fleet) -> None:
-        self._files, self._lake, self._fleet = files, lake, fleet
+    def __init__(self, files: dict[str, bytes], lake: Path, fleet: Fleet, states: States) -> None:
+        self._files, self._lake, self._fleet, self._states = files, lake, fleet, states
 
     @cached_property
     def _scorer(self) -> Scorer:
@@ -81,7 +99,7 @@ class SentScorer:
                 path = Path(folder) / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
-            return Scorer(Path(folder), self._lake, self._fleet)
+            return Scorer(Path(folder), self._lake, self._fleet, self._states)
 
     def __call__(self, unit: Unit) -> Result:
         """Score one unit, see ``Scorer``."""

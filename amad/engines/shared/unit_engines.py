@@ -9,8 +9,9 @@ import pickle
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from amad.config import AmadError, ClusterProfile, usable_error
 from amad.config.units import Result, RunUnits, Unit
@@ -85,12 +86,18 @@ def over_ray(work: Callable[[Unit], Result], units: Sequence[Unit]) -> Iterator[
         yield result
 
 
+@lru_cache(maxsize=1)
+def _libraries(modules: int) -> ThreadpoolController:
+    """The libraries with threads of their own; looked for again when a module was imported."""
+    return ThreadpoolController()
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Run the body with one thread in numpy's and torch's libraries."""
     torch = sys.modules.get("torch")
     threads = torch.get_num_threads() if torch else 1
-    with threadpool_limits(1):
+    with _libraries(len(sys.modules)).limit(limits=1):
         if torch:
             torch.set_num_threads(1)
         try:
