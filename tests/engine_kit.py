@@ -3,7 +3,9 @@
 import shutil
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import yaml
 from model_kit import toy_fleet, toy_params, toy_series
@@ -30,11 +32,28 @@ def engine_params(**changes: dict) -> Params:
     return toy_params(**({"tune": tune} | changes))
 
 
+@cache
+def _empty_tracking_store() -> bytes:
+    from amad.engines.shared.tracking import connect
+
+    with TemporaryDirectory() as folder:
+        connect(Settings(home=Path(folder), mlflow_uri=f"sqlite:///{folder}/mlflow.db"))
+        return (Path(folder) / "mlflow.db").read_bytes()
+
+
+def with_tracking_store(home: Path) -> Path:
+    """A home with MLflow's empty store, a copy: to create one takes a second of a processor."""
+    home.mkdir(parents=True, exist_ok=True)
+    if not (home / "mlflow.db").exists():
+        (home / "mlflow.db").write_bytes(_empty_tracking_store())
+    return home
+
+
 def toy_stage(
     home: Path, params: Params, profile: ClusterProfile = PROFILE, store: WindowStore | None = None
 ) -> Stage:
     """The toy fleet in ``home``, with ``profile`` as the cluster file and a copy of ``store``."""
-    file = home / "conf" / "cluster" / "local.yaml"
+    file = with_tracking_store(home) / "conf" / "cluster" / "local.yaml"
     file.parent.mkdir(parents=True, exist_ok=True)
     content = profile.model_dump(mode="json", exclude_unset=True)
     file.write_text(yaml.safe_dump(content), encoding="utf-8")

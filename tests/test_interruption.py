@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from engine_kit import DATA, engine_store, wait_until
+from engine_kit import DATA, engine_store, wait_until, with_tracking_store
 
 from amad.config import InterruptionError, Settings, interruption
 from amad.engines.shared.identity import RunState
@@ -35,12 +35,13 @@ from amad.engines.train.training import train_fleet
 import pipelines
 
 home = Path({home!r})
+alone = PROFILE.model_copy(update={{"cpus": 1, "workers": 1, "max_concurrent_trials": 1}})
 
 def tune(params, settings):
-    return sweep_fleet(toy_stage(home, engine_params(tune={tune!r})))
+    return sweep_fleet(toy_stage(home, engine_params(tune={tune!r}), alone))
 
 def train(params, settings):
-    return train_fleet(toy_stage(home, engine_params(train={train!r})))
+    return train_fleet(toy_stage(home, engine_params(train={train!r}), alone))
 
 def train_here(params, settings):
     here = PROFILE.model_copy(update={{"workers": 0}})
@@ -54,7 +55,7 @@ pipelines.stage_main({stage})
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     engine_store(tmp_path / DATA)
-    return tmp_path
+    return with_tracking_store(tmp_path)
 
 
 def code(home: Path, stage: str) -> str:

@@ -85,8 +85,8 @@ def test_a_million_rows_take_seconds(kind, count):
     value_TC = np.full((count, channels), NAN)
     value_TC[np.arange(count), np.arange(count) % channels] = random.normal(size=count)
     times = np.arange(count) // channels if kind == "signal per row" else np.zeros(count, int)
-    started = time.perf_counter()
+    started = time.process_time()  # of this process alone, however busy the machine is
     result = merge(rows(times, value_TC))
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
     assert len(result.timestamp_K) == len(np.unique(times))
     assert not np.isnan(result.value_KC).any()

@@ -61,6 +61,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
              "detect": {"alarm_budget": 2.0},  # else it finds none of so few faults: no champion
              "evaluate": {"bootstrap": 50}, "gate": {"bootstrap": 50}},
         ),
+        (
+            home / "conf/cluster/local.yaml",
+            {"workers": 1, "max_concurrent_trials": 1},
+        ),
     ):  # fmt: skip
         path.write_text(yaml.safe_dump(merge(yaml.safe_load(path.read_text()), changes)))
     shell(home, "git", "init", "-q")
@@ -189,7 +193,7 @@ def test_a_switch_of_fleets_and_back_reruns_and_removes_nothing(project: Path):
 @pytest.mark.engine
 @pytest.mark.timeout(900)
 def test_the_scripts_of_the_cluster_give_the_same_from_clean(project: Path):
-    """What the RayJobs run: train.sh and score.sh, here with the local profile."""
+    """What the RayJobs run: train.sh and score.sh, here with a profile that trains without Ray."""
     names = ("ingest.json", "best.json", "evaluation/metrics.json", "scoring.json")
     before = {name: read(project, name) for name in names}
     bundle = contents(project / "data" / FLEET / "bundle")
@@ -197,6 +201,8 @@ def test_the_scripts_of_the_cluster_give_the_same_from_clean(project: Path):
         shutil.rmtree(project / name, ignore_errors=True)
     for name in ("mlflow.db", "dvc.lock"):
         (project / name).unlink(missing_ok=True)
+    profile = project / "conf/cluster/local.yaml"
+    profile.write_text(profile.read_text().replace("workers: 1", "workers: 0"))
     shell(project, "infra/k8s/train.sh", FLEET)
     assert read(project, "ingest.json") == before.pop("ingest.json")
     shell(project, "infra/k8s/score.sh", FLEET)

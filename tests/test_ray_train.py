@@ -215,11 +215,3 @@ def test_a_local_ray_litters_no_home_and_leaves_no_process(tmp_path: Path) -> No
     gone, alive, mode = done.stdout.split()[-3:]
     assert int(gone) > 3 and alive == "0" and mode == "token"
     assert not (tmp_path / "h" / ".ray").exists()
-
-
-@pytest.mark.engine
-def test_a_worker_tells_the_user_what_is_wrong(store: WindowStore, tmp_path: Path) -> None:
-    profile = PROFILE.model_copy(update={"workers": 1, "max_failures": 0})
-    with pytest.raises(DataError, match=r"model\.window"):
-        fit(store, tmp_path, profile, model={"window": 2000})
-    assert runs_in(tmp_path)[0].info.status == "FAILED"

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from amad.config import ConfigError, DataError, Params, ServiceError, Settings
 from amad.engines.shared.identity import RunState
 from amad.engines.shared.ray_cluster import ray_session
 from amad.engines.shared.tracking import connect, experiment_id
+from amad.engines.tune import sweep
 from amad.engines.tune.sweep import distributions, sweep_digest, sweep_fleet
 from amad.engines.tune.sweep_outputs import best_of, write_outputs
 from amad.engines.tune.sweep_result import (
@@ -30,6 +32,13 @@ from amad.windows import WindowStore
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUTS = ("best.json", "sweep/trials.csv", "sweep/sweep.png")
+
+
+@pytest.fixture(scope="module")
+def local_ray() -> Iterator[None]:
+    """One Ray for all sweeps that run in this process."""
+    with ray_session(PROFILE):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +135,12 @@ def test_the_name_follows_settings_and_data(store: WindowStore) -> None:
 
 
 @pytest.mark.engine
+@pytest.mark.usefixtures("local_ray")
 def test_a_sweep_is_reproducible_stops_early_and_lets_go(
-    store: WindowStore, tmp_path: Path, capsys: pytest.CaptureFixture
+    store: WindowStore,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Twice from clean, with other concurrency: the same bytes; every CPU comes back; MLflow has a
     parent and a child a trial."""
@@ -139,13 +152,12 @@ def test_a_sweep_is_reproducible_stops_early_and_lets_go(
         train={"max_windows": 64},
         detect={"members": ["amad"]},
     )
-    with ray_session(PROFILE):
-        for home, concurrent in (("one", 2), ("two", 1)):
-            search(store, tmp_path / home, params, concurrent)
-            wait_until(
-                lambda: ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"],
-                "the sweep still holds CPUs",
-            )
+    for home, concurrent in (("one", 2), ("two", 1)):
+        search(store, tmp_path / home, params, concurrent)
+        wait_until(
+            lambda: ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"],
+            "the sweep still holds CPUs",
+        )
     told = capsys.readouterr().err
     assert all(told.count(f"trial {n}/6, epoch 1: objective=") == 2 for n in range(1, 7))
     assert outputs(tmp_path / "one") == outputs(tmp_path / "two")
@@ -176,8 +188,9 @@ def test_a_sweep_is_reproducible_stops_early_and_lets_go(
     }
     # Finished: taken as it is, without Ray.
     before = outputs(tmp_path / "one")
+    monkeypatch.delattr(sweep, "ray_session")
     search(store, tmp_path / "one", params)
-    assert outputs(tmp_path / "one") == before and not ray.is_initialized()
+    assert outputs(tmp_path / "one") == before
 
 
 DRIVER = """
@@ -188,14 +201,15 @@ from engine_kit import engine_params
 from amad.windows import WindowStore
 from test_sweep import search
 params = engine_params(tune={tune!r}, train={train!r})
-search(WindowStore.open(Path({store!r})), Path({home!r}), params)
+search(WindowStore.open(Path({store!r})), Path({home!r}), params, 1)
 """
 
 
 @pytest.mark.engine
+@pytest.mark.usefixtures("local_ray")
 def test_a_killed_sweep_goes_on_where_it_stopped(store: WindowStore, tmp_path: Path) -> None:
     """SIGKILL of the driver: finished trials are not run again, the result is the same."""
-    tune, train = {"trials": 6, "batch": 2, "epochs": 2, "cases": 4}, {"max_windows": 800}
+    tune, train = {"trials": 4, "batch": 2, "epochs": 2, "cases": 4}, {"max_windows": 800}
     params = engine_params(tune=tune, train=train)
     home = tmp_path / "killed"
     code = DRIVER.format(
@@ -229,10 +243,10 @@ def test_a_killed_sweep_goes_on_where_it_stopped(store: WindowStore, tmp_path: P
     # one that ends in that moment runs again.
     known = ("trial-001", "trial-002")
     before = {name: checkpoints(name) for name in known}
-    search(store, home, params)
+    search(store, home, params, 1)
     for name in known:
         assert before[name] and checkpoints(name) == before[name], f"{name} ran again"
-    search(store, tmp_path / "whole", params)
+    search(store, tmp_path / "whole", params, 1)
     assert outputs(home) == outputs(tmp_path / "whole")
     client = connect(Settings(home=home))
     runs = client.search_runs([experiment_id(client, "toy")])
@@ -241,7 +255,8 @@ def test_a_killed_sweep_goes_on_where_it_stopped(store: WindowStore, tmp_path: P
 
 
 @pytest.mark.engine
+@pytest.mark.usefixtures("local_ray")
 def test_a_sweep_of_which_nothing_runs_tells_why(store: WindowStore, tmp_path: Path) -> None:
     params = engine_params(model={"window": 2000}, tune={"trials": 2, "batch": 2, "epochs": 1})
     with pytest.raises((DataError, ConfigError), match="window"):
-        search(store, tmp_path, params)
+        search(store, tmp_path, params, 1)

@@ -1,0 +1,56 @@
+"""What goes wrong in a worker of Ray Train is one sentence, and after a full disk it goes on."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from engine_kit import DATA, PROFILE, engine_params, engine_store, toy_stage
+from test_full_disk import disk, fails_for_want_of_space  # noqa: F401
+
+from amad.config import DataError, Settings
+from amad.engines.shared.ray_cluster import ray_session
+from amad.engines.shared.tracking import connect, experiment_id
+from amad.engines.train.training import train_fleet
+from amad.windows import WindowStore
+
+pytestmark = pytest.mark.engine
+
+TRAIN = {"epochs": 3, "batch": 8, "stride": 2, "max_windows": 400}
+ALONE = PROFILE.model_copy(update={"cpus": 1, "workers": 1, "max_failures": 0})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def local_ray() -> Iterator[None]:
+    """One Ray for the tests of this file."""
+    with ray_session(ALONE):
+        yield
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> WindowStore:
+    return engine_store(tmp_path_factory.mktemp("fleet"))
+
+
+def test_a_full_disk_in_a_worker_is_a_sentence_and_the_next_run_goes_on(
+    store: WindowStore,
+    tmp_path: Path,
+    disk: Path,  # noqa: F811
+) -> None:
+    profile = ALONE.model_copy(update={"checkpoints": str(disk / "storage")})
+    stage = toy_stage(tmp_path, engine_params(train=TRAIN), profile, store)
+    told = fails_for_want_of_space(disk, 64 << 10, lambda: train_fleet(stage))
+    assert "free some space there" in told and len(told) < 500
+    assert not (tmp_path / DATA / "bundle").exists()
+    assert len(train_fleet(stage).epochs) == TRAIN["epochs"]
+    assert (tmp_path / DATA / "bundle" / "bundle.json").is_file()
+    assert shutil.disk_usage(disk).used > 0
+
+
+def test_a_worker_tells_the_user_what_is_wrong(store: WindowStore, tmp_path: Path) -> None:
+    stage = toy_stage(tmp_path, engine_params(model={"window": 2000}), ALONE, store)
+    with pytest.raises(DataError, match=r"model\.window"):
+        train_fleet(stage)
+    client = connect(Settings(home=tmp_path))
+    (run,) = client.search_runs([experiment_id(client, "toy")])
+    assert run.info.status == "FAILED"
