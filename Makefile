@@ -24,7 +24,7 @@ repro: setup ## Run what has changed of the pipeline, for every fleet of params.
 	@amad summary
 
 test: setup lint ## Run the linters and all tests.
-	python -m pytest -n 4 --dist loadfile  # two more than cores: Ray and MLflow wait while they start
+	python -m pytest -n 3 --dist loadfile  # one more than cores: Ray and MLflow wait while they start
 
 test-fast: setup ## Run the unit tests: no Ray, MLflow or DVC, no real data, nothing slow.
 	python -m pytest -n 2 --dist loadfile -m "not engine and not real_data and not gpu and not slow"

@@ -30,7 +30,6 @@ from amad.engines.shared.tracking import connect, experiment_id
 from amad.engines.shared.unit_engines import unit_engine
 from amad.engines.train import training
 from amad.engines.train.training import train_fleet
-from amad.engines.tune.sweep import sweep_fleet
 from amad.ingest.ingestion import ingest
 from amad.model.checkpoint import STATE
 from amad.telemetry.lake import Lake
@@ -174,40 +173,6 @@ def test_a_training_goes_on_with_fewer_workers_and_grows_when_a_node_joins(
     fit(nodes, store, tmp_path, epochs=28, min_workers=1)
     helper.join()
     assert grown and one_whole_curve(tmp_path, 28)
-
-
-def test_a_sweep_outlives_a_node_and_ends_with_the_same_bytes(
-    nodes: Nodes, store: WindowStore, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    tune = {"trials": 3, "batch": 2, "epochs": 2, "cases": 4}
-    params = engine_params(train={"max_windows": 800}, tune=tune)
-
-    def search(name: str) -> dict[str, bytes]:
-        home = tmp_path / name
-        checkpoints = f"s3://{BUCKET}/{home.parent.name}-{name}"
-        profile = ClusterProfile(address=nodes.address, checkpoints=checkpoints)
-        sweep_fleet(toy_stage(home, params, profile, store))
-        found = [home / DATA / "best.json", *(home / DATA / "sweep").iterdir()]
-        return {file.name: file.read_bytes() for file in found}
-
-    def lose_a_node() -> None:
-        prefix = f"{tmp_path.name}-lost"
-        wait_until(
-            lambda: any("trial-002/checkpoint" in key for key in keys(BUCKET, prefix)),
-            "no second trial began",
-        )
-        nodes.kill_one()
-        assert not (tmp_path / "lost" / DATA / "best.json").exists(), "too late"
-        nodes.join()
-        lost.append(True)
-
-    lost: list[bool] = []
-    killer = threading.Thread(target=lose_a_node, daemon=True)
-    killer.start()
-    after = search("lost")
-    killer.join()
-    assert lost and after == search("whole") and len(after) > 2
-    assert "failed" not in capsys.readouterr().err
 
 
 def scores(found: Result) -> tuple:
