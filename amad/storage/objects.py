@@ -121,11 +121,15 @@ class Objects:
                     file.write(piece)
                     digest.update(piece)
             if sha256 not in (None, digest.hexdigest()):
-                raise ServiceError(
-                    f"{self.address}/{key} is damaged: it is not what was put there; bring the "
-                    "object back (an earlier version of it, where the bucket keeps versions)"
-                )
+                raise self.damaged(key)
         return digest.hexdigest()
+
+    def damaged(self, key: str) -> ServiceError:
+        """The error for an object whose content has another hash than what was put."""
+        return ServiceError(
+            f"{self.address}/{key} is damaged: it is not what was put there; bring the object "
+            "back (an earlier version of it, where the bucket keeps versions)"
+        )
 
     def all_at_once(self, work: Callable[[T], object], items: Iterable[T], what: str) -> None:
         """Do the work on each item, several at a time; the first error ends it."""

@@ -240,10 +240,7 @@ class Scratch:
         if text is None:
             raise FileNotFoundError(key)
         if sha256_of(text) != content.sha256:
-            raise ServiceError(
-                f"{self._objects.address}/{key} is damaged: it is not what was put there; bring "
-                "the object back (an earlier version of it, where the bucket keeps versions)"
-            )
+            raise self._objects.damaged(key)
         return manifest_files(text)
 
     def _here(self) -> list[str]:
@@ -283,9 +280,6 @@ class Scratch:
     def _place(self, name: str, *below: str) -> Path:
         top, _, rest = name.partition("/")
         return self._tops[top].joinpath(rest, *below)
-
-    def _local(self, path: str) -> Path:
-        return self._place(path)
 
     def _remember(self) -> None:
         self._sums.save(keep=True)

@@ -69,9 +69,7 @@ def step(stage: Stage, work: str) -> Iterator[None]:
         yield
         return
 
-    def wanted(name: str) -> bool:
-        return name not in LARGE or name in NEEDS[work]
-
+    wanted = _needed_by(work)
     objects = Objects(address)
     with held(objects, work) as lease, _lock(stage, WAIT):
         scratch = Scratch(stage, objects)
@@ -136,7 +134,7 @@ def look(stage: Stage, work: str) -> None:
         with _lock(stage, 0):
             scratch = Scratch(stage, Objects(address))
             if not scratch.is_unfinished:
-                scratch.bring(lambda name: name not in LARGE or name in NEEDS[work], for_work=False)
+                scratch.bring(_needed_by(work), for_work=False)
     except BusyError:
         return
 
@@ -181,6 +179,11 @@ def storage_of(stage: Stage) -> str | None:
     if profile is None or profile.storage is None:
         return None
     return f"{profile.storage}/{stage.fleet.name}"
+
+
+def _needed_by(work: str) -> Callable[[str], bool]:
+    """Which artifacts a step or command fetches and puts."""
+    return lambda name: name not in LARGE or name in NEEDS[work]
 
 
 @contextmanager
