@@ -32,9 +32,10 @@ from amad.scores.job_log import JobLog
 from amad.telemetry.files import write_json, write_parquet
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import INCIDENTS, PROFILE, QUARANTINE
-from amad.windows.resample import split_bounds, to_series
+from amad.windows.resample import to_series
 from amad.windows.scaler import Scaler
 from amad.windows.series import CALIBRATION, TRAIN, Series
+from amad.windows.split import split_bounds
 from amad.windows.store import WindowStore, write_store
 
 VEHICLES = ("a-1", "a-2", "b-1")

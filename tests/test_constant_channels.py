@@ -32,9 +32,10 @@ from amad.detect.incidents import incidents_of
 from amad.detect.learnt_figures import FLEET
 from amad.detect.storage import detector_digest, load_detector, save_detector
 from amad.windows import Scaler
-from amad.windows.resample import split_bounds, to_series
+from amad.windows.resample import to_series
 from amad.windows.series import CALIBRATION, TRAIN, Series
 from amad.windows.short_history import LONG_ROWS
+from amad.windows.split import split_bounds
 
 pytestmark = pytest.mark.slow
 

@@ -20,9 +20,10 @@ from amad.report.incident_plot import unseen_codes
 from amad.scores.job_log import JobLog
 from amad.scores.partition_manifest import PartitionManifest
 from amad.telemetry.schemas import TIMESTAMP
-from amad.windows.resample import split_bounds, to_series
+from amad.windows.resample import to_series
 from amad.windows.scaler import Scaler
 from amad.windows.series import CALIBRATION, TRAIN
+from amad.windows.split import split_bounds
 
 MEMBERS = ["ridge", "two_sided", "relation", "window_range"]
 HOUR = 3600

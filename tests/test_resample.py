@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from windows_kit import SECOND, START, lake_table, small_fleet
 
-from amad.windows.resample import SplitBounds, row_of, split_bounds, to_series
+from amad.windows.resample import row_of, to_series
 from amad.windows.series import CALIBRATION, PURGED, TEST, TRAIN
+from amad.windows.split import SplitBounds, split_bounds
 
 FLEET = small_fleet()
 SPEED, LEVEL, GEAR, CHARGE = range(4)

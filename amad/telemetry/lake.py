@@ -15,7 +15,7 @@ one, so that a reader finds the lake that it opened. Vehicle ids are percent-enc
 
 import datetime
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -120,6 +120,10 @@ class Lake:
         """Rows of all vehicles."""
         return sum(rows for _, _, rows in self.days())
 
+    def rows_on(self, vehicle: str, dates: Iterable[datetime.date]) -> int:
+        """Rows of one vehicle on these dates, on which it has rows."""
+        return sum(self._rows_of[vehicle][date] for date in dates)
+
     def part(self, vehicle: str, date: datetime.date) -> Path:
         """The file of one vehicle-day."""
         return self.path / part_path(vehicle, date)
@@ -136,6 +140,16 @@ class Lake:
             return schema.empty_table()
         with self.open_day(vehicle, date) as file:
             return check(file.read(columns), schema, str(self.part(vehicle, date)))
+
+    def batches(
+        self, vehicle: str, dates: Iterable[datetime.date], rows: int
+    ) -> Iterator[pa.Table]:
+        """Rows of one vehicle on these dates, on which it has rows, at most so many at a time."""
+        for date in dates:
+            with self.open_day(vehicle, date) as file:
+                for batch in file.iter_batches(rows, use_threads=False):
+                    table = pa.Table.from_batches([batch])
+                    yield check(table, self.schema, str(self.part(vehicle, date)))
 
     @contextmanager
     def open_day(self, vehicle: str, date: datetime.date) -> Iterator[pq.ParquetFile]:

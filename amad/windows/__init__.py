@@ -1,9 +1,10 @@
 """From the rows of the lake to the memory-mapped window store that every detector reads."""
 
-from amad.windows.resample import SplitBounds, row_of, split_bounds, to_series
+from amad.windows.resample import row_of, to_series
 from amad.windows.sampler import WindowIndex, epoch_batches
 from amad.windows.scaler import Scaler, UnknownVehicles
 from amad.windows.series import CALIBRATION, PURGED, TEST, TRAIN, Series
+from amad.windows.split import SplitBounds, split_bounds
 from amad.windows.store import WindowStore, write_store
 
 __all__ = [

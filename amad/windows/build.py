@@ -1,19 +1,32 @@
-"""Builds the window store from the lake in one pass, with one vehicle in memory at a time."""
+"""Builds the window store from the lake, with a few thousand rows in memory at a time.
+
+A vehicle's timestamps are read first: they tell the split and how many rows its file has. Then its
+rows are put on the grid piece by piece, and each piece goes to its place in the file, from which
+the scaler learns. A vehicle whose rows are few is read once and stays in memory.
+"""
 
 import datetime
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from amad.config import DataError, Fleet
 from amad.config.console import track
 from amad.config.units import RunUnits, in_process
 from amad.telemetry.lake import Lake
-from amad.windows.resample import made_null, split_bounds, to_series, without_days
-from amad.windows.scaler import Learnt, Scaler
-from amad.windows.store import StoreWriter, WrittenVehicle, write_vehicle
+from amad.windows.learning import Learnt, by_channel
+from amad.windows.resample import Resampler
+from amad.windows.scaler import Scaler
+from amad.windows.series import Series
+from amad.windows.split import Outline, grid_rows, max_gap_bins, outline
+from amad.windows.store import PARTS, StoreWriter, WrittenVehicle, file_of, written_vehicle
+from amad.windows.vehicle_file import PIECE_ROWS, VehicleFile, pieces
 
 Days = dict[str, set[datetime.date]]
 
@@ -79,14 +92,90 @@ def _prepare_vehicle(
     unit: the vehicle and its quarantined dates. The counter is of impossible values by channel.
     """
     vehicle, quarantined = unit
-    table = without_days(lake.read(vehicle), quarantined)
-    impossible = Counter(made_null(table, fleet, fleet.class_of(vehicle)))
-    if not table.num_rows:
-        return impossible, None
-    timestamp_R = table["timestamp"].cast(pa.int64()).to_numpy()
-    bounds = split_bounds(timestamp_R, fleet, lake.test_start().get(vehicle))
-    series = to_series(table, fleet, vehicle, bounds=bounds)
-    return impossible, (write_vehicle(folder, series), Learnt.of(series, fleet))
+    dates = [date for date in lake.dates(vehicle) if date not in quarantined]
+    if not dates:
+        return Counter(), None
+    tables: Iterable[pa.Table] = lake.batches(vehicle, dates, PIECE_ROWS)
+    if lake.rows_on(vehicle, dates) <= PIECE_ROWS:
+        tables = [pa.concat_tables(tables)]
+        time_R = _times(tables[0])
+        found = outline(1, lambda day: time_R, fleet, lake.test_start().get(vehicle))
+    else:
+
+        def times(day: int) -> np.ndarray:
+            return _times(lake.read_day(vehicle, dates[day], ["timestamp"]))
+
+        found = outline(len(dates), times, fleet, lake.test_start().get(vehicle))
+    grid = Resampler(fleet, vehicle, found.bounds)
+    series = (grid.add(table, last=last) for table, last in _whole_bins(tables, fleet))
+    written, learnt = write_pieces(file_of(folder, vehicle), series, found, fleet)
+    return grid.made_null, (written, learnt)
+
+
+def write_pieces(
+    path: Path, series: Iterable[Series], found: Outline, fleet: Fleet
+) -> tuple[WrittenVehicle, Learnt]:
+    """Write the file of a vehicle, whose series comes in pieces, and learn from its train rows.
+
+    found: of the whole series; the pieces need not be split.
+    """
+    channels, train_rows = len(fleet.channels), found.split.train_rows
+    labels = fleet.labels.kind in ("column", "intervals")
+    with VehicleFile.create(path, rows=found.rows, channels=channels, labels=labels) as file:
+        row, parts, unfilled = 0, np.zeros(len(PARTS), int), False
+        count_C = np.zeros(channels, int)
+        for piece in series:
+            split_T = found.split.parts(row, row + piece.rows)
+            file.write(row, replace(piece, split_T=split_T))
+            parts += np.bincount(split_T, minlength=len(PARTS))
+            unfilled |= not np.isfinite(piece.value_TC).all()
+            count_C += piece.valid_TC[: max(0, train_rows - row)].sum(axis=0, dtype=int)
+            row += piece.rows
+        assert row == found.rows, f"{piece.vehicle}: {row} rows instead of {found.rows}"
+
+        def read() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            return (by_channel(*file.values(*at)) for at in pieces(train_rows))
+
+        held = list(read()) if train_rows <= PIECE_ROWS else None
+        learnt = Learnt.of_pieces(
+            piece.vehicle, piece.vehicle_class, fleet, train_rows, count_C,
+            read if held is None else lambda: held,
+        )  # fmt: skip
+    written = written_vehicle(
+        piece, rows=row, segments=int(piece.segment_T[-1]) + 1, parts=parts, unfilled=unfilled
+    )
+    return written, learnt
+
+
+def _times(table: pa.Table) -> np.ndarray:
+    return table["timestamp"].cast(pa.int64()).to_numpy()
+
+
+def _whole_bins(tables: Iterable[pa.Table], fleet: Fleet) -> Iterator[tuple[pa.Table, bool]]:
+    """The rows of a vehicle cut into other tables, and whether each is the last.
+
+    Small tables are joined. No bin is cut, and about ``PIECE_ROWS`` rows of the grid follow from
+    each table.
+    """
+    waiting: pa.Table | None = None
+    for table in chain(tables, [None]):
+        is_last = table is None
+        if table is not None:
+            waiting = table if waiting is None else pa.concat_tables([waiting, table])
+        if waiting is None or (waiting.num_rows < PIECE_ROWS and not is_last):
+            continue
+        bin_R = _times(waiting) // fleet.period_us
+        start_K = np.flatnonzero(np.diff(bin_R, prepend=bin_R[:1] - 1))
+        row_K, _ = grid_rows(bin_R[start_K], None, max_gap_bins(fleet))
+        edge_K1 = np.append(start_K, waiting.num_rows)
+        # The last bin may go on in the next table.
+        whole = len(start_K) if is_last else len(start_K) - 1
+        first = 0
+        while first < whole:
+            end = min(int(np.searchsorted(row_K, row_K[first] + PIECE_ROWS)), whole)
+            first, begin = end, edge_K1[first]
+            yield waiting.slice(begin, edge_K1[end] - begin), is_last and end == whole
+        waiting = waiting.slice(edge_K1[whole])
 
 
 def quarantined_days(quarantine: pa.Table) -> Days:

@@ -41,22 +41,69 @@ class CodeCounts:
     @classmethod
     def of(cls, value_TC: np.ndarray, valid_TC: np.ndarray, channel: int) -> "CodeCounts":
         """Count the codes of one channel."""
-        rows = np.flatnonzero(valid_TC[:, channel] == 1)
-        code_K, at_T, count_K = np.unique(
-            value_TC[rows, channel], return_inverse=True, return_counts=True
-        )
-        has_many, channels = len(code_K) > MOST_CODES, value_TC.shape[1]
-        if has_many:
-            code_K, count_K = code_K[:0], count_K[:0]
+        tally = CodeTally(channel, value_TC.shape[1])
+        tally.add(value_TC.T, valid_TC.T)
+        return tally.counts()
+
+
+class CodeTally:
+    """Counts the codes of one channel in pieces of rows; the sums are those of all rows at once."""
+
+    def __init__(self, channel: int, channels: int) -> None:
+        self._channel = channel
+        self._code_K, self._count_K = np.zeros(0), np.zeros(0, int)
+        self._total_KC, self._known_KC = np.zeros((0, channels)), np.zeros((0, channels))
+        self._has_many = False
+
+    def add(self, value_CT: np.ndarray, valid_CT: np.ndarray) -> None:
+        """Count the next rows."""
+        if self._has_many:
+            return
+        row_M = np.flatnonzero(valid_CT[self._channel] == 1)
+        code_M = value_CT[self._channel, row_M]
+        found_K, at_M, count_K = np.unique(code_M, return_inverse=True, return_counts=True)
+        code_K = np.union1d(self._code_K, found_K)
+        if len(code_K) > MOST_CODES:
+            self._has_many = True
+            self._code_K, self._count_K = self._code_K[:0], self._count_K[:0]
+            self._total_KC, self._known_KC = self._total_KC[:0], self._known_KC[:0]
+            return
+        self._make_room(code_K)
+        new_K = np.searchsorted(code_K, found_K)
+        self._count_K[new_K] += count_K
+        at_M = new_K[at_M]
         codes = len(code_K)
-        total_KC, known_KC = np.zeros((codes, channels)), np.zeros((codes, channels))
-        for c in range(channels if codes else 0):  # one at a time: no copy of all channels
-            valid_T = (valid_TC[rows, c] == 1).astype(np.float64)
-            known_KC[:, c] = np.bincount(at_T, valid_T, codes)
-            total_KC[:, c] = np.bincount(at_T, np.where(valid_T, value_TC[rows, c], 0.0), codes)
-        return cls(
-            code_K=code_K, count_K=count_K, total_KC=total_KC, known_KC=known_KC, has_many=has_many
-        )
+        for c in range(len(value_CT)):
+            valid_M = valid_CT[c, row_M] == 1
+            value_M = value_CT[c, row_M]
+            if valid_M.all():
+                self._known_KC[new_K, c] += count_K
+            else:
+                self._known_KC[:, c] += np.bincount(at_M[valid_M], minlength=codes)
+                value_M = np.where(valid_M, value_M, 0.0)
+            # The sum so far goes first, so that values are added in the order of all rows.
+            self._total_KC[:, c] = np.bincount(
+                np.concatenate([np.arange(codes), at_M]),
+                np.concatenate([self._total_KC[:, c], value_M]),
+                codes,
+            )
+
+    def counts(self) -> CodeCounts:
+        """What the rows so far tell."""
+        return CodeCounts(
+            code_K=self._code_K, count_K=self._count_K, total_KC=self._total_KC,
+            known_KC=self._known_KC, has_many=self._has_many,
+        )  # fmt: skip
+
+    def _make_room(self, code_K: np.ndarray) -> None:
+        """Let the counts be of these codes, among which are those so far."""
+        at = np.searchsorted(code_K, self._code_K)
+        for name in ("_count_K", "_total_KC", "_known_KC"):
+            old = getattr(self, name)
+            new = np.zeros((len(code_K), *old.shape[1:]), old.dtype)
+            new[at] = old
+            setattr(self, name, new)
+        self._code_K = code_K
 
 
 def places(

@@ -21,10 +21,12 @@ A row depends on at most ``HISTORY_ROWS`` rows before it.
 Shape legend: T rows of the grid, M of them with a measured value, K changes of a counter.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from amad.config import Channel, Fleet
-from amad.telemetry.counter_events import Count, count_of
+from amad.telemetry.counter_events import RECENT, Count, count_of
 
 LONGEST = 300  # periods; a step that took longer counts as if it had taken this long
 STEPS = 8  # of a coarse counter, as far as they lie within LONGEST periods
@@ -37,30 +39,73 @@ def history_rows(fleet: Fleet) -> int:
     return HISTORY_ROWS if any(channel.is_increment for channel in fleet.channels) else 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """The measured values before a piece of a series on which its increments depend.
+
+    row_M: their rows, counted from the beginning of the piece and so below 0. segment: of the last.
+    broken_M: bool, which follow a time without reports.
+    """
+
+    row_M: np.ndarray
+    value_M: np.ndarray
+    broken_M: np.ndarray
+    segment: int
+
+    @classmethod
+    def none(cls) -> "Measured":
+        """Before the first piece."""
+        return cls(
+            row_M=np.zeros(0, np.int64), value_M=np.zeros(0), broken_M=np.zeros(0, bool), segment=-1
+        )
+
+
 def increments(
-    value_T: np.ndarray, segment_T: np.ndarray, channel: Channel
-) -> tuple[np.ndarray, Count | None]:
+    value_T: np.ndarray, segment_T: np.ndarray, channel: Channel, before: Measured | None = None
+) -> tuple[np.ndarray, Measured]:
     """The increment per period in each row, (T,) float64; NaN where it is unknown.
 
-    value_T: NaN where nothing was measured. Returns also the changes of a counter.
+    value_T: NaN where nothing was measured. before: of the piece before this one, if there is one.
+    Returns also what the next piece needs. Cut into pieces, a series has the same increments.
     """
-    row_M = np.flatnonzero(~np.isnan(value_T))
-    value_M, segment_M = value_T[row_M], segment_T[row_M]
-    silent_M = np.diff(row_M, prepend=row_M[:1]) > LONGEST
-    broken_M = silent_M | (np.diff(segment_M, prepend=segment_M[:1]) != 0)
+    before = before or Measured.none()
+    new, rows = len(before.row_M), np.flatnonzero(~np.isnan(value_T))
+    row_M = np.concatenate([before.row_M, rows])
+    value_M = np.concatenate([before.value_M, value_T[rows]])
     out_T = np.full(len(value_T), np.nan)
+    if len(row_M) == 0:
+        return out_T, before
+    last_segment = before.segment if new else segment_T[rows[0]]
+    silent_M = np.diff(row_M, prepend=row_M[:1])[new:] > LONGEST
+    other_M = np.diff(segment_T[rows], prepend=last_segment) != 0
+    broken_M = np.concatenate([before.broken_M, silent_M | other_M])
     if channel.kind == "angle":
-        broken_M[:1] = True
-        turn_M = np.diff(value_M, prepend=value_M[:1])
-        half = channel.turn / 2
-        turn_M = np.mod(turn_M + half, channel.turn) - half
-        step_M = np.maximum(np.diff(row_M, prepend=row_M[:1]), 1)
-        out_T[row_M] = np.where(broken_M, np.nan, turn_M / step_M)
-        return out_T, None
-    count = count_of(value_M, row_M, broken_M, channel)
-    if len(row_M):
-        out_T[row_M] = _pace(row_M, count)
-    return out_T, count
+        kept = np.array([len(row_M) - 1])
+        pace_M = _turn(row_M, value_M, broken_M, channel)
+    else:
+        count = count_of(value_M, row_M, broken_M, channel)
+        kept = np.union1d(count.index_K[-RECENT:], len(row_M) - 1)
+        pace_M = _pace(row_M, count)
+    out_T[rows] = pace_M[new:]
+    return out_T, Measured(
+        row_M=row_M[kept] - len(value_T),
+        value_M=value_M[kept],
+        broken_M=broken_M[kept],
+        segment=int(segment_T[rows[-1]]) if len(rows) else before.segment,
+    )
+
+
+def _turn(
+    row_M: np.ndarray, value_M: np.ndarray, broken_M: np.ndarray, channel: Channel
+) -> np.ndarray:
+    """The turn of an angle at each measured row, per period; NaN where it is unknown."""
+    turn_M = np.diff(value_M, prepend=value_M[:1])
+    half = channel.turn / 2
+    turn_M = np.mod(turn_M + half, channel.turn) - half
+    turn_M = turn_M / np.maximum(np.diff(row_M, prepend=row_M[:1]), 1)
+    turn_M[broken_M] = np.nan
+    turn_M[0] = np.nan
+    return turn_M
 
 
 def _pace(row_M: np.ndarray, count: Count) -> np.ndarray:

@@ -29,8 +29,10 @@ Shape legend: R rows of the lake, K occupied bins, T rows of the grid, C channel
 """
 
 import datetime
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -38,60 +40,171 @@ import pyarrow.compute as pc
 
 from amad.config import Fleet
 from amad.telemetry.valid_values import is_impossible
-from amad.windows.increments import increments
-from amad.windows.series import CALIBRATION, PURGED, TEST, TRAIN, Series
+from amad.windows.increments import Measured, increments
+from amad.windows.series import TEST, Series
+from amad.windows.split import SplitBounds, grid_rows, grid_timestamps, max_gap_bins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SplitBounds:
-    """Borders of a vehicle's split in microseconds: train < calibration_us <= ... < test_us <= ...
+class _Rows:
+    """Rows of the grid before they are imputed, NaN where nothing was measured."""
 
-    The purge_rows rows before each border belong to no part. They are taken from the earlier part,
-    so that a test part that the data itself defines keeps all its rows.
+    timestamp_T: np.ndarray
+    segment_T: np.ndarray
+    part_T: np.ndarray  # uint8: before, between and after the borders of the split
+    value_CT: np.ndarray
+    valid_CT: np.ndarray
+    label_T: np.ndarray | None
+
+    @classmethod
+    def none(cls, channels: int, labels: bool) -> "_Rows":
+        """No rows."""
+        return cls(
+            timestamp_T=np.zeros(0, np.int64), segment_T=np.zeros(0, np.int32),
+            part_T=np.zeros(0, np.uint8), value_CT=np.zeros((channels, 0)),
+            valid_CT=np.zeros((channels, 0), np.uint8),
+            label_T=np.zeros(0, np.int8) if labels else None,
+        )  # fmt: skip
+
+    @property
+    def rows(self) -> int:
+        return len(self.timestamp_T)
+
+    def cut(self, first: int, last: int) -> "_Rows":
+        """Rows first (inclusive) to last (exclusive), as views."""
+        return self._each(lambda column: column[..., first:last])
+
+    def copied(self) -> "_Rows":
+        """A copy of its own, which keeps nothing else in memory."""
+        return self._each(np.copy)
+
+    def _each(self, change: Callable[[np.ndarray], np.ndarray]) -> "_Rows":
+        columns = {f.name: getattr(self, f.name) for f in fields(self)}
+        changed: dict[str, Any] = {k: None if v is None else change(v) for k, v in columns.items()}
+        return _Rows(**changed)
+
+
+class Resampler:
+    """Puts the lake rows of a vehicle on its grid, piece by piece in bounded memory.
+
+    The series is the same however its rows are cut, as long as no bin is. A row is given out when
+    no later one can change it.
+
+    bounds: of the split, over which no value is carried backwards.
+
+    Example::
+
+        grid = Resampler(fleet, "bev-03")
+        series = [grid.add(one), grid.add(two), grid.add(three, last=True)]
     """
 
-    calibration_us: int
-    test_us: int
-    purge_rows: int = 0
+    def __init__(self, fleet: Fleet, vehicle: str, bounds: SplitBounds | None = None) -> None:
+        self._fleet, self._vehicle = fleet, vehicle
+        self._class = fleet.class_of(vehicle)
+        has_C = fleet.has_channel(self._class)
+        self._channels = [(c, one) for c, one in enumerate(fleet.channels) if has_C[c]]
+        self._max_gap = max_gap_bins(fleet)
+        self._borders = None if bounds is None else [bounds.calibration_us, bounds.test_us]
+        self._last: int | None = None  # the last occupied bin, its segment, and its label
+        self._segment, self._label = 0, np.int8(0)
+        self._measured = [Measured.none() for _ in fleet.channels]
+        self._waiting: _Rows | None = None  # rows that were given out, and those that wait
+        self._given = 0
+        self.made_null: Counter[str] = Counter()  # impossible cells so far, by channel
 
-    def split(self, timestamp_T: np.ndarray) -> np.ndarray:
-        """The part of each row, uint8 (T,); timestamp_T is sorted."""
-        first, second = np.searchsorted(timestamp_T, [self.calibration_us, self.test_us])
-        split_T = np.full(len(timestamp_T), TEST, np.uint8)
-        split_T[:first] = TRAIN
-        split_T[first:second] = CALIBRATION
-        split_T[max(0, first - self.purge_rows) : first] = PURGED
-        split_T[max(first, second - self.purge_rows) : second] = PURGED
-        return split_T
+    def add(self, table: pa.Table, *, last: bool = False) -> Series:
+        """Add the next lake rows, all of their bins, and return the rows that are known now.
 
+        last: no more rows follow, so that all are known.
+        """
+        rows = self._placed(table)
+        given, ready = self._given, rows.rows
+        if not last:
+            ready = max(given, ready - self._max_gap)
+            # A gap that is interpolated begins at most max_gap rows before the next row; what a
+            # longer one holds stands in the first row that is kept.
+            keep = max(0, ready - self._max_gap - 1)
+            self._waiting = self._kept(rows, keep)
+            self._given = ready - keep
+        start_S = _starts(rows.segment_T)
+        for c, channel in self._channels:
+            linear = channel.kind == "continuous" or channel.is_increment
+            _impute(rows, c, start_S, self._max_gap, linear=linear)
+        known = rows.cut(given, ready)
+        return Series(
+            vehicle=self._vehicle,
+            vehicle_class=self._class,
+            timestamp_T=known.timestamp_T,
+            value_TC=np.ascontiguousarray(known.value_CT.T),
+            valid_TC=np.ascontiguousarray(known.valid_CT.T),
+            segment_T=known.segment_T,
+            split_T=np.full(known.rows, TEST, np.uint8),
+            label_T=known.label_T,
+        )
 
-def split_bounds(timestamp_R: np.ndarray, fleet: Fleet, test_us: int | None = None) -> SplitBounds:
-    """Borders by the shares of ``fleet.split`` over the occupied bins of a vehicle.
+    def _placed(self, table: pa.Table) -> _Rows:
+        """The rows that wait, and those up to the last of these lake rows, not imputed."""
+        fleet, last = self._fleet, self._last
+        before = self._waiting or _Rows.none(len(fleet.channels), "label" in table.column_names)
+        bin_R = table["timestamp"].cast(pa.int64()).to_numpy() // fleet.period_us
+        assert np.all(np.diff(bin_R) >= 0), "the lake's rows must be sorted by time"
+        start_K = np.flatnonzero(np.diff(bin_R, prepend=np.int64(-1) << 62))
+        bin_K = bin_R[start_K]
+        row_K, new_segment_K = grid_rows(bin_K, last, self._max_gap)
+        timestamp_T, nth_T = grid_timestamps(bin_K, row_K, last, fleet.period_us)
+        rows = len(timestamp_T)
+        segment_K1 = self._segment + np.concatenate([[0], np.cumsum(new_segment_K)])
+        part_T = np.zeros(rows, np.uint8)
+        if self._borders is not None:
+            part_T = np.searchsorted(self._borders, timestamp_T, side="right").astype(np.uint8)
+        label_T = None
+        if "label" in table.column_names:
+            label_R = table["label"].fill_null(0).to_numpy().astype(np.int8)
+            label_K1 = np.concatenate([[self._label], _reduce(np.maximum, label_R, start_K)])
+            label_T, self._label = label_K1[nth_T], label_K1[-1]
+        segment_T = segment_K1[nth_T].astype(np.int32)
+        if len(bin_K):
+            self._last, self._segment = int(bin_K[-1]), int(segment_K1[-1])
 
-    timestamp_R: int64 microseconds, sorted. test_us: start of the test part if the data defines it;
-    the rows before it are then divided into train and calibration in the ratio of their shares.
-    """
-    bin_R = timestamp_R // fleet.period_us
-    bin_K = bin_R[np.diff(bin_R, prepend=bin_R[:1] - 1) != 0] * fleet.period_us
-    split = fleet.split
-    if test_us is None:
-        before = len(bin_K) - round(split.test_share * len(bin_K))
-        test_us = _border(bin_K, before)
-    else:
-        test_us = test_us // fleet.period_us * fleet.period_us
-        before = int(np.searchsorted(bin_K, test_us))
-    calibration = round(before * split.calibration_share / (1.0 - split.test_share))
-    return SplitBounds(
-        calibration_us=min(_border(bin_K, before - calibration), test_us),
-        test_us=test_us,
-        purge_rows=split.purge_rows,
-    )
+        old = before.rows
+        value_CT = np.zeros((len(fleet.channels), old + rows))
+        valid_CT = np.zeros((len(fleet.channels), old + rows), np.uint8)
+        value_CT[:, :old], valid_CT[:, :old] = before.value_CT, before.valid_CT
+        for c, channel in self._channels:
+            value_T = value_CT[c, old:]
+            raw_R = _floats(table[channel.name])
+            impossible_R = is_impossible(raw_R, channel)
+            if impossible_R.any():
+                self.made_null[channel.name] += int(impossible_R.sum())
+                raw_R = np.where(impossible_R, np.nan, raw_R)
+            if len(row_K) < rows:
+                value_T[:] = np.nan
+            value_T[row_K] = _binned(raw_R, start_K, mean=channel.kind == "continuous")
+            if channel.is_increment:
+                value_T[:], self._measured[c] = increments(
+                    value_T, segment_T, channel, self._measured[c]
+                )
+            np.logical_not(np.isnan(value_T), out=valid_CT[c, old:], casting="unsafe")
+        return _Rows(
+            timestamp_T=np.concatenate([before.timestamp_T, timestamp_T]),
+            segment_T=np.concatenate([before.segment_T, segment_T]),
+            part_T=np.concatenate([before.part_T, part_T]),
+            value_CT=value_CT,
+            valid_CT=valid_CT,
+            label_T=None if label_T is None else np.concatenate([before.label_T, label_T]),
+        )
 
-
-def _border(bin_K: np.ndarray, position: int) -> int:
-    if len(bin_K) == 0:
-        return 0
-    return int(bin_K[position]) if position < len(bin_K) else int(bin_K[-1]) + 1
+    def _kept(self, rows: _Rows, first: int) -> _Rows:
+        """A copy of the rows from ``first`` on, whose first one has the values held until there."""
+        kept = rows.cut(first, rows.rows).copied()
+        if kept.rows == 0:
+            return kept
+        start = int(np.searchsorted(rows.segment_T, kept.segment_T[0]))
+        for c in np.flatnonzero(np.isnan(kept.value_CT[:, 0])):
+            known = np.flatnonzero(~np.isnan(rows.value_CT[c, start:first]))
+            if len(known):
+                kept.value_CT[c, 0] = rows.value_CT[c, start + known[-1]]
+        return kept
 
 
 def to_series(
@@ -104,64 +217,8 @@ def to_series(
     table: of the lake schema, sorted by timestamp. bounds: default: every row is in the test part.
     Values from which nothing can be imputed are NaN; channels that the class lacks are 0.
     """
-    period = fleet.period_us
-    max_gap_bins = int(fleet.missing.max_gap_seconds * 1_000_000 // period)
-    vehicle_class = fleet.class_of(vehicle)
-    timestamp_R = table["timestamp"].cast(pa.int64()).to_numpy()
-    bin_R = timestamp_R // period
-    assert np.all(np.diff(bin_R) >= 0), "the lake's rows must be sorted by time"
-    start_K = np.flatnonzero(np.diff(bin_R, prepend=np.int64(-1) << 62))
-    bin_K = bin_R[start_K]
-
-    step_K = np.diff(bin_K, prepend=bin_K[:1] - 1)
-    new_segment_K = step_K - 1 > max_gap_bins
-    row_K = np.cumsum(np.where(new_segment_K, 1, step_K)) - 1
-    rows = int(row_K[-1]) + 1 if len(row_K) else 0
-    # The last occupied bin up to each row of the grid; a row that is not occupied was added.
-    at_T = np.zeros(rows, np.int64)
-    at_T[row_K] = 1
-    at_T = np.cumsum(at_T) - 1
-    timestamp_T = (bin_K[at_T] + np.arange(rows) - row_K[at_T]) * period
-    segment_T = np.cumsum(new_segment_K)[at_T].astype(np.int32)
-    part_T = np.zeros(rows, np.uint8)
-    if bounds is not None:
-        borders = [bounds.calibration_us, bounds.test_us]
-        part_T = np.searchsorted(borders, timestamp_T, side="right").astype(np.uint8)
-
-    value_CT = np.zeros((len(fleet.channels), rows))
-    valid_CT = np.zeros((len(fleet.channels), rows), np.uint8)
-    has_C = fleet.has_channel(vehicle_class)
-    for c, channel in enumerate(fleet.channels):
-        if not has_C[c]:
-            continue
-        raw_R = _floats(table[channel.name])
-        impossible_R = is_impossible(raw_R, channel)
-        if impossible_R.any():
-            raw_R = np.where(impossible_R, np.nan, raw_R)
-        value_K = _binned(raw_R, start_K, mean=channel.kind == "continuous")
-        value_T = value_CT[c]
-        if len(row_K) < rows:
-            value_T[:] = np.nan
-        value_T[row_K] = value_K
-        if channel.is_increment:
-            value_T[:] = increments(value_T, segment_T, channel)[0]
-        valid_CT[c] = ~np.isnan(value_T)
-        linear = channel.kind == "continuous" or channel.is_increment
-        _impute(value_T, segment_T, part_T, max_gap_bins, linear=linear)
-    label_T = None
-    if "label" in table.column_names:
-        label_R = table["label"].fill_null(0).to_numpy().astype(np.int8)
-        label_T = _reduce(np.maximum, label_R, start_K)[at_T]
-    return Series(
-        vehicle=vehicle,
-        vehicle_class=vehicle_class,
-        timestamp_T=timestamp_T,
-        value_TC=np.ascontiguousarray(value_CT.T),
-        valid_TC=np.ascontiguousarray(valid_CT.T),
-        segment_T=segment_T,
-        split_T=bounds.split(timestamp_T) if bounds else np.full(rows, TEST, np.uint8),
-        label_T=label_T,
-    )
+    series = Resampler(fleet, vehicle, bounds).add(table, last=True)
+    return replace(series, split_T=bounds.split(series.timestamp_T)) if bounds else series
 
 
 def made_null(table: pa.Table, fleet: Fleet, vehicle_class: str) -> dict[str, int]:
@@ -203,7 +260,7 @@ def row_of(series: Series, timestamps_us: np.ndarray) -> np.ndarray:
 
 def _floats(column: pa.ChunkedArray) -> np.ndarray:
     """float64 with NaN for null."""
-    return column.fill_null(float("nan")).to_numpy().astype(np.float64, copy=False)
+    return column.to_numpy().astype(np.float64, copy=False)
 
 
 def _reduce(function: np.ufunc, value_R: np.ndarray, start_K: np.ndarray) -> np.ndarray:
@@ -224,27 +281,31 @@ def _binned(raw_R: np.ndarray, start_K: np.ndarray, *, mean: bool) -> np.ndarray
     return np.where(last_K >= 0, raw_R[np.maximum(last_K, 0)], np.nan)
 
 
-def _impute(
-    value_T: np.ndarray, segment_T: np.ndarray, part_T: np.ndarray, max_gap: int, *, linear: bool
-) -> None:
-    """Fill the NaN of one channel in place, by the rules in the docstring of this module.
+def _starts(segment_T: np.ndarray) -> np.ndarray:
+    """The first row of each segment."""
+    return np.flatnonzero(np.diff(segment_T, prepend=segment_T[:1] - 1))
 
-    max_gap: how many missing rows are interpolated or held backwards at most.
+
+def _impute(rows: _Rows, c: int, start_S: np.ndarray, max_gap: int, *, linear: bool) -> None:
+    """Fill the NaN of channel ``c`` in place, by the rules in the docstring of this module.
+
+    start_S: the first row of each segment. max_gap: how many missing rows are interpolated or held
+    backwards at most.
     """
+    value_T, segment_T, part_T, count = rows.value_CT[c], rows.segment_T, rows.part_T, rows.rows
     hole_T = np.isnan(value_T)
-    rows, hole = len(value_T), np.flatnonzero(hole_T)
-    if len(hole) in (0, rows):
+    hole = np.flatnonzero(hole_T)
+    if len(hole) in (0, count):
         return
     known = np.flatnonzero(~hole_T)
     nth = hole - np.arange(len(hole))  # known rows before each hole
     before = np.where(nth > 0, known[nth - 1], -1)
-    after = np.where(nth < len(known), known[np.minimum(nth, len(known) - 1)], rows)
-    start_T = np.flatnonzero(np.diff(segment_T, prepend=segment_T[:1] - 1))
-    first = start_T[np.searchsorted(start_T, hole, side="right") - 1]  # of the hole's segment
+    after = np.where(nth < len(known), known[np.minimum(nth, len(known) - 1)], count)
+    first = start_S[np.searchsorted(start_S, hole, side="right") - 1]  # of the hole's segment
     has_before = before >= first
-    safe = np.minimum(after, rows - 1)
+    safe = np.minimum(after, count - 1)
     usable_after = (
-        (after < rows) & (segment_T[safe] == segment_T[hole]) & (part_T[safe] == part_T[hole])
+        (after < count) & (segment_T[safe] == segment_T[hole]) & (part_T[safe] == part_T[hole])
     )
     gap = after - np.where(has_before, before, first - 1) - 1
     short_after = usable_after & (gap <= max_gap)

@@ -22,8 +22,9 @@ import numpy as np
 
 from amad.config import Fleet
 from amad.windows.codes import UNSEEN, CodeCounts, Codes, places
-from amad.windows.series import TRAIN, Behaviour, Series
-from amad.windows.short_history import LONG_ROWS, Known, Stretches, shrunk
+from amad.windows.learning import Learnt, Moments, categorical
+from amad.windows.series import Behaviour, Series
+from amad.windows.short_history import LONG_ROWS, Known, shrunk
 
 CLASS_SHARE, RANGE_SHARE = 0.1, 0.01  # least scale, of the spread of the class and of the range
 CONSTANT = 1e-6  # a spread below this share of the physical range counts as none
@@ -39,71 +40,6 @@ def serving(vehicle: str, vehicle_class: str, knows: Callable[[str, str], bool])
     """
     own = (("vehicle", vehicle), ("class", vehicle_class))
     return next((owner for owner in own if knows(*owner)), ("fleet", ""))
-
-
-@dataclass(slots=True)
-class _Moments:
-    """Count, mean and sum of squared deviations of each channel, float64 (C,)."""
-
-    count_C: np.ndarray
-    mean_C: np.ndarray
-    square_C: np.ndarray
-
-    @classmethod
-    def of(cls, value_TC: np.ndarray, valid_TC: np.ndarray) -> "_Moments":
-        out = cls.none(value_TC.shape[1])
-        for c in range(value_TC.shape[1]):  # one at a time: no float64 copy of all channels
-            known = value_TC[valid_TC[:, c] == 1, c].astype(np.float64)
-            if len(known):
-                out.count_C[c], out.mean_C[c] = len(known), known.mean()
-                out.square_C[c] = np.square(known - out.mean_C[c]).sum()
-        return out
-
-    @classmethod
-    def none(cls, channels: int) -> "_Moments":
-        return cls(np.zeros(channels), np.zeros(channels), np.zeros(channels))
-
-    def __add__(self, other: "_Moments") -> "_Moments":
-        """The moments of both sets of cells (Chan, Golub, LeVeque 1979, pairwise update)."""
-        count_C = self.count_C + other.count_C
-        total_C = np.maximum(count_C, 1)
-        step_C = other.mean_C - self.mean_C
-        return _Moments(
-            count_C,
-            self.mean_C + step_C * other.count_C / total_C,
-            self.square_C + other.square_C + step_C**2 * self.count_C * other.count_C / total_C,
-        )
-
-    @property
-    def spread_C(self) -> np.ndarray:
-        return np.sqrt(self.square_C / np.maximum(self.count_C, 1))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Learnt:
-    """What a vehicle's train rows tell the scaler; counts: of each categorical channel."""
-
-    vehicle: str
-    vehicle_class: str
-    rows: int
-    moments: _Moments
-    stretches: Stretches
-    counts: dict[int, CodeCounts]
-
-    @classmethod
-    def of(cls, series: Series, fleet: Fleet) -> "Learnt":
-        """Of a series in engineering units."""
-        train = series.part(TRAIN)  # copied once with each channel contiguous in memory
-        value_TC = np.ascontiguousarray(train.value_TC.T).T
-        valid_TC = np.ascontiguousarray(train.valid_TC.T).T
-        return cls(
-            vehicle=series.vehicle,
-            vehicle_class=series.vehicle_class,
-            rows=len(value_TC),
-            moments=_Moments.of(value_TC, valid_TC),
-            stretches=Stretches.of(value_TC, valid_TC),
-            counts={c: CodeCounts.of(value_TC, valid_TC, c) for c in _categorical(fleet)},
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,16 +72,16 @@ class Scaler:
     @classmethod
     def of(cls, told: Sequence[Learnt], fleet: Fleet, normalise: str) -> "Scaler":
         """``fit``, of what was learnt of each vehicle, maybe elsewhere."""
-        names, categorical = fleet.channel_names, _categorical(fleet)
-        counts = {c: [item.counts[c] for item in told] for c in categorical}
+        names, coded = fleet.channel_names, categorical(fleet)
+        counts = {c: [item.counts[c] for item in told] for c in coded}
         codes = _placed(counts, [item.moments for item in told])
-        fleet_moments = _Moments.none(len(names))
-        class_moments: dict[str, _Moments] = {}
-        vehicle_moments: dict[str, tuple[str, _Moments]] = {}
+        fleet_moments = Moments.none(len(names))
+        class_moments: dict[str, Moments] = {}
+        vehicle_moments: dict[str, tuple[str, Moments]] = {}
         for item in told:
             kind, moments = item.vehicle_class, item.moments
             fleet_moments += moments
-            class_moments[kind] = class_moments.get(kind, _Moments.none(len(names))) + moments
+            class_moments[kind] = class_moments.get(kind, Moments.none(len(names))) + moments
             if normalise == "vehicle" and item.rows >= fleet.missing.min_segment_rows:
                 vehicle_moments[item.vehicle] = (kind, moments)
 
@@ -167,7 +103,7 @@ class Scaler:
         }
         by_name = {item.vehicle: item for item in told}
         known = {name: Known(*own, by_name[name].stretches) for name, own in vehicles.items()}
-        coded_C = np.isin(np.arange(len(names)), categorical)
+        coded_C = np.isin(np.arange(len(names)), coded)
         for vehicle, item in by_name.items():
             if vehicle in vehicles and item.rows < LONG_ROWS:
                 like = [n for n in known if by_name[n].vehicle_class == item.vehicle_class]
@@ -276,13 +212,17 @@ class Scaler:
 
     def fill(self, series: Series) -> Series:
         """The series in engineering units, with the train mean or usual code for unknown values."""
-        unknown_TC = ~np.isfinite(series.value_TC)
-        if not unknown_TC.any():
+        if np.isfinite(series.value_TC).all():
             return series
-        mean_C = self.figures(series.vehicle, series.vehicle_class)[0].copy()
+        filled_TC = self.filled(series.value_TC, series.vehicle, series.vehicle_class)
+        return series.with_values(filled_TC)
+
+    def filled(self, value_TC: np.ndarray, vehicle: str, vehicle_class: str) -> np.ndarray:
+        """``fill`` of some rows of a vehicle."""
+        mean_C = self.figures(vehicle, vehicle_class)[0].copy()
         for name, codes in self.codes.items():
             mean_C[self.channels.index(name)] = codes.usual
-        return series.with_values(np.where(unknown_TC, mean_C, series.value_TC))
+        return np.where(np.isfinite(value_TC), value_TC, mean_C)
 
     def _has(self, vehicle_class: str) -> np.ndarray:
         return self.has_channel.get(vehicle_class, np.ones(len(self.channels), bool))
@@ -357,13 +297,7 @@ def is_unseen(value: np.ndarray) -> np.ndarray:
     return np.isclose(value, UNSEEN, rtol=1e-5, atol=0)
 
 
-def _categorical(fleet: Fleet) -> list[int]:
-    return [c for c, item in enumerate(fleet.channels) if item.kind == "categorical"]
-
-
-def _placed(
-    counts: Mapping[int, list[CodeCounts]], moments: Sequence[_Moments]
-) -> dict[int, Codes]:
+def _placed(counts: Mapping[int, list[CodeCounts]], moments: Sequence[Moments]) -> dict[int, Codes]:
     """The codes of each categorical channel; its moments become those of its places, in place."""
     found = {}
     mean_VC = np.array([m.mean_C for m in moments])
@@ -382,7 +316,7 @@ def _placed(
 
 
 def _figures(
-    moments: _Moments,
+    moments: Moments,
     else_mean_C: np.ndarray,
     pooled_C: np.ndarray,
     constant_C: np.ndarray,

@@ -50,41 +50,40 @@ class Stretches:
     vary_NC: np.ndarray
 
     @classmethod
-    def of(cls, value_TC: np.ndarray, valid_TC: np.ndarray) -> "Stretches":
-        """Of the train rows of one vehicle."""
-        rows, channels = value_TC.shape
-        figures = np.full((3, len(LENGTHS), channels), np.nan)
-        lengths = [length for length in LENGTHS if rows >= 2 * length]
-        first_NS = np.array(
-            [np.linspace(0, rows - length, STRETCHES).astype(int) for length in lengths]
-        )
-        last_NS = first_NS + np.array(lengths, int)[:, None]
-        running_3T = np.zeros((3, rows + 1))
-        for c in range(channels if lengths else 0):  # one at a time: little memory
-            known_T = valid_TC[:, c] == 1
-            if not known_T.any():
-                continue
-            value_T = value_TC[:, c].astype(np.float64)
-            value_T = np.where(known_T, value_T - value_T[known_T].mean(), 0.0)
-            spread = math.sqrt(np.square(value_T).sum() / known_T.sum())
-            if not spread > 0:
-                continue
-            value_T /= spread
-            for running_T, part_T in zip(
-                running_3T, (known_T, value_T, np.square(value_T)), strict=True
-            ):
-                np.cumsum(part_T, out=running_T[1:])
-            count_NS, total_NS, square_NS = running_3T[:, last_NS] - running_3T[:, first_NS]
+    def of(cls, sum_3CNS: np.ndarray, spread_C: Sequence[float]) -> "Stretches":
+        """Of the train rows of one vehicle.
+
+        sum_3CNS: in each stretch of ``stretch_rows``, the measured cells, the sum of their
+        distances from the mean in spreads, and the sum of the squares of these. spread_C: 0 for a
+        channel in which nothing moved.
+        """
+        figures = np.full((3, len(LENGTHS), len(spread_C)), np.nan)
+        lengths = sum_3CNS.shape[2]
+        moving = [c for c, spread in enumerate(spread_C) if spread > 0]
+        for c in moving if lengths else ():
+            count_NS, total_NS, square_NS = sum_3CNS[:, c]
             measured_NS = count_NS > 1
             if measured_NS.all():
-                figures[:, : len(lengths), c] = _of_stretches(count_NS, total_NS, square_NS)
+                figures[:, :lengths, c] = _of_stretches(count_NS, total_NS, square_NS)
             else:
                 for n, at_S in enumerate(measured_NS):
                     if at_S.any():
                         sums = (x_NS[n, at_S] for x_NS in (count_NS, total_NS, square_NS))
                         figures[:, n, c] = _of_stretches(*sums)
-            figures[0, :, c] *= spread**2
+            figures[0, :, c] *= spread_C[c] ** 2
         return cls(*figures)
+
+
+def stretch_rows(rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first row (inclusive) and the last (exclusive) of each stretch of so many rows, (N, S).
+
+    N counts the lengths of which the rows hold two.
+    """
+    lengths = [length for length in LENGTHS if rows >= 2 * length]
+    first_NS = np.array(
+        [np.linspace(0, rows - length, STRETCHES).astype(int) for length in lengths]
+    ).reshape(len(lengths), STRETCHES)
+    return first_NS.astype(int), first_NS.astype(int) + np.array(lengths, int)[:, None]
 
 
 def _of_stretches(count: np.ndarray, total: np.ndarray, square: np.ndarray) -> np.ndarray:

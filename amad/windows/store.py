@@ -1,9 +1,8 @@
 """The window store: one memory-mapped Arrow file per vehicle; windows are views into it.
 
 Layout: ``store.json`` (format, fleet, channels, scaler, meta, one digest per vehicle) and
-``vehicles/<id>.arrow``, each one record batch of: timestamp (us, UTC), value (fixed-size list of
-C float64, engineering units), valid (fixed-size list of C uint8), segment int32, split uint8, and
-label int8 if there are labels. Nothing is copied before a batch is gathered.
+``vehicles/<id>.arrow`` (``amad.windows.vehicle_file``). Nothing is copied before a batch is
+gathered.
 
 Shape legend: T rows of a vehicle, C channels.
 """
@@ -14,15 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from amad.config import DataError, Fleet
 from amad.config.digest import DIGITS, file_sha256, json_digest
 from amad.telemetry.files import damaged, read_json, staged, write_json
 from amad.telemetry.lake import NAME_BYTES, id_in_path
-from amad.telemetry.schemas import TIMESTAMP
 from amad.windows.scaler import Scaler
 from amad.windows.series import CALIBRATION, PURGED, TEST, TRAIN, Series
+from amad.windows.vehicle_file import VehicleFile, pieces, read_series
 
 REMEDY = "run the stage prepare"
 FORMAT = 2  # of what the values mean; 2: increments of counters and angles, places of codes
@@ -33,7 +31,7 @@ class StoreWriter:
     """Writes a store vehicle by vehicle, or nothing if it fails.
 
     A vehicle may be added before the scaler is known, with NaN for values that only the scaler can
-    fill. So the rows are read and resampled once, and memory holds one vehicle.
+    fill. So the rows are resampled once, and memory holds a piece of one vehicle.
 
     Example::
 
@@ -79,13 +77,9 @@ class StoreWriter:
         its file.
         """
         for vehicle, entry in self._entries.items():
-            file = _file_of(self._stage, vehicle)
+            file = file_of(self._stage, vehicle)
             if vehicle in self._unfilled:
-                series = _read_vehicle(file, vehicle, entry["class"], len(self._fleet.channels))
-                filled = scaler.fill(series)
-                assert np.isfinite(filled.value_TC).all(), f"{vehicle}: values must be finite"
-                file.unlink()  # the series is a view of it
-                _write_vehicle(file, filled)
+                self._fill(file, scaler, vehicle, entry)
             entry["digest"] = file_sha256(file)[:DIGITS]
         content = {
             "format": FORMAT,
@@ -99,6 +93,17 @@ class StoreWriter:
         }
         write_json(self._stage / "store.json", content, sealed=True)
         return content
+
+    def _fill(self, file: Path, scaler: Scaler, vehicle: str, entry: dict) -> None:
+        """Put what the scaler says in the place of the values of a file that are unknown."""
+        with VehicleFile.open(file, channels=len(self._fleet.channels)) as opened:
+            for first, last in pieces(entry["rows"]):
+                value_TC, _ = opened.values(first, last)
+                unknown_TC = ~np.isfinite(value_TC)
+                if unknown_TC.any():
+                    value_TC = scaler.filled(value_TC, vehicle, entry["class"])
+                    assert np.isfinite(value_TC).all(), f"{vehicle}: values must be finite"
+                    opened.write_values(first, value_TC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,15 +120,32 @@ class WrittenVehicle:
 
 def write_vehicle(folder: Path, series: Series) -> WrittenVehicle:
     """Write the file of a vehicle, in engineering units, into the store ``folder``."""
-    _write_vehicle(_file_of(folder, series.vehicle), series)
-    counts = np.bincount(series.split_T, minlength=len(PARTS))
+    path, channels = file_of(folder, series.vehicle), series.value_TC.shape[1]
+    labels = series.label_T is not None
+    with VehicleFile.create(path, rows=series.rows, channels=channels, labels=labels) as file:
+        file.write(0, series)
+    return written_vehicle(
+        series,
+        rows=series.rows,
+        segments=len(series.segments()),
+        parts=np.bincount(series.split_T, minlength=len(PARTS)),
+        unfilled=not np.isfinite(series.value_TC).all(),
+    )
+
+
+def written_vehicle(
+    series: Series, *, rows: int, segments: int, parts: np.ndarray, unfilled: bool
+) -> WrittenVehicle:
+    """What ``store.json`` says of a vehicle.
+
+    series: some rows of it. parts: rows of each part, by the value of the part.
+    """
     entry = {
         "class": series.vehicle_class,
-        "rows": series.rows,
-        "segments": len(series.segments()),
-        "parts": {name: int(counts[value]) for name, value in PARTS.items()},
+        "rows": rows,
+        "segments": segments,
+        "parts": {name: int(parts[value]) for name, value in PARTS.items()},
     }
-    unfilled = not np.isfinite(series.value_TC).all()
     return WrittenVehicle(vehicle=series.vehicle, entry=entry, unfilled=unfilled)
 
 
@@ -179,7 +201,7 @@ class WindowStore:
         """
         store = cls.open(path)
         for vehicle, entry in store.content["vehicles"].items():
-            file = _file_of(store.path, vehicle)
+            file = file_of(store.path, vehicle)
             try:
                 found = file_sha256(file)[:DIGITS]
             except (FileNotFoundError, IsADirectoryError) as error:
@@ -228,8 +250,8 @@ class WindowStore:
             DataError: the store holds no such vehicle.
         """
         entry = self._entry(vehicle)
-        file = _file_of(self.path, vehicle)
-        return _read_vehicle(file, vehicle, entry["class"], len(self.channels))
+        file = file_of(self.path, vehicle)
+        return read_series(file, vehicle, entry["class"], len(self.channels))
 
     def scaled(self, vehicle: str) -> Series:
         """The vehicle in scaled units, a new array of values."""
@@ -244,42 +266,6 @@ class WindowStore:
             ) from None
 
 
-def _file_of(folder: Path, vehicle: str) -> Path:
+def file_of(folder: Path, vehicle: str) -> Path:
     """The file of a vehicle in the store ``folder``."""
     return folder / "vehicles" / (id_in_path(vehicle, NAME_BYTES - len(".arrow")) + ".arrow")
-
-
-def _read_vehicle(file: Path, vehicle: str, vehicle_class: str, channels: int) -> Series:
-    """The series in a file: read-only views of it."""
-    with pa.memory_map(str(file)) as source:
-        batch = pa.ipc.open_file(source).get_batch(0)
-    shape = (batch.num_rows, channels)
-    return Series(
-        vehicle=vehicle,
-        vehicle_class=vehicle_class,
-        timestamp_T=batch["timestamp"].view(pa.int64()).to_numpy(),
-        value_TC=batch["value"].values.to_numpy().reshape(shape),
-        valid_TC=batch["valid"].values.to_numpy().reshape(shape),
-        segment_T=batch["segment"].to_numpy(),
-        split_T=batch["split"].to_numpy(),
-        label_T=batch["label"].to_numpy() if "label" in batch.schema.names else None,
-    )
-
-
-def _write_vehicle(file: Path, series: Series) -> None:
-    channels = series.value_TC.shape[1]
-    flat = {
-        "value": np.ascontiguousarray(series.value_TC, np.float64).reshape(-1),
-        "valid": np.ascontiguousarray(series.valid_TC, np.uint8).reshape(-1),
-    }
-    columns = {
-        "timestamp": pa.array(series.timestamp_T, pa.int64()).view(TIMESTAMP),
-        **{k: pa.FixedSizeListArray.from_arrays(pa.array(v), channels) for k, v in flat.items()},
-        "segment": pa.array(series.segment_T, pa.int32()),
-        "split": pa.array(series.split_T, pa.uint8()),
-    }
-    if series.label_T is not None:
-        columns["label"] = pa.array(series.label_T, pa.int8())
-    batch = pa.record_batch(columns)
-    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
-        writer.write_batch(batch)
