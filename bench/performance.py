@@ -11,12 +11,12 @@ from pathlib import Path
 
 from amad.evaluation.canvas import ALARM, OURS, QUIET, bare, figure_of, save, title
 from bench.data_plane import BAR
-from bench.growth import LIMIT, STAGES
+from bench.growth import DAYS, HOURS, LIMIT, STAGES
 from bench.quality.tables import table
 
 RESULTS, PAGES = Path("bench/results"), Path("docs/performance")
 COLOURS = dict(zip(STAGES, (OURS, ALARM, "#588157", "#8a6fb0", "#c99a2e"), strict=True))
-UNITS = {"rows": ("µs", 1e6), "vehicles": ("ms", 1e3)}
+UNITS = {"rows": ("µs", 1e6), "vehicles": ("ms", 1e3), "night": ("µs", 1e6)}
 READING = """\
 Made by `make bench`, which measures and then writes this page (`python -m bench.performance`).
 Every figure is a ratio or a rate of one run on one core, in seconds of the processor, beside its
@@ -67,9 +67,10 @@ def _write(path: Path, lines: Sequence[str]) -> None:
 def _facts(report: dict, command: str) -> str:
     machine = report["machine"]
     packages = ", ".join(f"{n} {machine['packages'][n]}" for n in ("numpy", "pyarrow", "torch"))
+    load = f", load {machine['load']:.0f} at the end" if "load" in machine else ""
     return (
-        f"`{command}` on {machine['cpu']}, {machine['memory_gb']:.0f} GB, load "
-        f"{machine['load']:.0f} at the end; Python {machine['python']}, {packages}."
+        f"`{command}` on {machine['cpu']}, {machine['memory_gb']:.0f} GB{load}; "
+        f"Python {machine['python']}, {packages}."
     )
 
 
@@ -132,23 +133,22 @@ def data_plane(report: dict, out: Path) -> list[str]:
 
 def growth(report: dict, out: Path) -> list[str]:
     """Cost per row and memory as a fleet grows."""
-    lines = [
-        "## Growth",
-        "",
-        _facts(report, "python -m bench.growth"),
-        "Each stage of each fleet in a process of its own; memory is what the stage adds.",
-        "",
-    ]
+    lines = ["## Growth", "", "Each stage of each fleet in a process of its own; memory is what "
+             "the stage adds.", ""]  # fmt: skip
     texts = {
         "rows": "Twelve vehicles with a history that grows in days.",
-        "vehicles": "Vehicles with short histories: four days of 15 minutes.",
+        "vehicles": f"Vehicles with short histories: {DAYS} days of {HOURS * 60:.0f} minutes.",
+        "night": "Vehicles that report for 24 hours, of which one date is ingested and scored.",
     }
+    texts = {per: text for per, text in texts.items() if per in report}
     for per, text in texts.items():
         fleets, grown = report[per]["fleets"], report[per]["growth"]
-        rows, (unit, per_second) = [], UNITS[per]
+        rows, (unit, per_second), size = [], UNITS[per], "rows" if per == "night" else per
         for name in STAGES:
+            if not any(name in one["stages"] for one in fleets):
+                continue
             cost = [
-                f"{one['stages'][name]['cpu_seconds'] / one[per] * per_second:,.1f}"
+                f"{one['stages'][name]['cpu_seconds'] / one[size] * per_second:,.1f}"
                 if name in one["stages"] else ""
                 for one in fleets
             ]  # fmt: skip
@@ -157,21 +157,23 @@ def growth(report: dict, out: Path) -> list[str]:
                 for one in fleets
             ]
             times = grown.get(name)
-            told = "" if times is None else f"{times[f'cost_per_{per}_times']:.2f}"
+            told = "" if times is None else f"{times[f'cost_per_{size}_times']:.2f}"
             rows.append([name, *cost, told, *memory])
-        heads = [f"{unit}, {one[per]:,}" for one in fleets]
-        more = [f"MB, {one[per]:,}" for one in fleets]
+        heads = [f"{unit}, {one[size]:,}" for one in fleets]
+        more = [f"MB, {one[size]:,}" for one in fleets]
+        where = "a night" if per == "night" else per
         lines += [
-            f"### In {per}",
+            f"### In {where}",
             "",
-            f"{text} {unit} per {per.removesuffix('s')}, how it grows from the last fleet "
+            _facts({"machine": report["machine"]} | report[per], "python -m bench.growth"),
+            f"{text} {unit} per {size.removesuffix('s')}, how it grows from the last fleet "
             f"but one to the last (at most {1 + LIMIT:.1f} is wanted), and memory.",
             "",
             *table(["stage", *heads, "times", *more], rows),
             "",
         ]
     figure = figure_of(9, 3.6)
-    for axes, per in zip(figure.subplots(1, 2), texts, strict=True):
+    for axes, per in zip(figure.subplots(1, 2), ("rows", "vehicles"), strict=True):
         for name in STAGES:
             points = [
                 (one[per], one["stages"][name]["cpu_seconds"])

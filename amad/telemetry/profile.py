@@ -39,6 +39,7 @@ from amad.telemetry.valid_values import is_null_word, is_outside
 
 REST_FACTOR = 20
 BATCH_ROWS = 1 << 17
+JOINED_DAYS = 100  # vehicle-days whose tables are joined at once
 
 
 def profile(
@@ -54,7 +55,19 @@ def profile(
     tables = run(partial(_profile_day, lake, fleet), units, vehicle_days=len(units))
     if days is None:
         tables = track(tables, "profile the lake", len(units))
-    return pa.concat_tables([PROFILE.empty_table(), *tables]).combine_chunks()
+    return _joined(tables)
+
+
+def _joined(tables: Iterable[pa.Table]) -> pa.Table:
+    """One table of all. Small tables take many times the memory of their rows, so few wait."""
+    done = PROFILE.empty_table()
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if len(waiting) == JOINED_DAYS:
+            done = pa.concat_tables([done, pa.concat_tables(waiting).combine_chunks()])
+            waiting = []
+    return pa.concat_tables([done, *waiting]).combine_chunks()
 
 
 def _profile_day(lake: Lake, fleet: Fleet, counted: dict) -> pa.Table:

@@ -101,14 +101,15 @@ class Scaler:
             name: _figures(moments, classes[kind][0], classes[kind][1], classes[kind][1], width_C)
             for name, (kind, moments) in sorted(vehicle_moments.items())
         }
-        by_name = {item.vehicle: item for item in told}
-        known = {name: Known(*own, by_name[name].stretches) for name, own in vehicles.items()}
         coded_C = np.isin(np.arange(len(names)), coded)
-        for vehicle, item in by_name.items():
-            if vehicle in vehicles and item.rows < LONG_ROWS:
-                like = [n for n in known if by_name[n].vehicle_class == item.vehicle_class]
-                others = [known[name] for name in like if name != vehicle]
-                vehicles[vehicle] = shrunk(vehicles[vehicle], item.rows, others, coded_C)
+        for kind in classes:
+            like = {item.vehicle: item for item in told if item.vehicle_class == kind}
+            own = {name: figures for name, figures in vehicles.items() if name in like}
+            if not (short := [name for name in own if like[name].rows < LONG_ROWS]):
+                continue
+            known = Known(own, {name: like[name].stretches for name in own})
+            for name in short:
+                vehicles[name] = shrunk(name, own[name], like[name].rows, known, coded_C)
         has = {k.name: np.array(fleet.has_channel(k.name)) for k in fleet.vehicle_classes}
         tables = {"vehicle": vehicles, "class": classes, "fleet": {"": top}}
         named = {names[c]: known for c, known in codes.items()}

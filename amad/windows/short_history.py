@@ -19,7 +19,7 @@ Shape legend: T rows, C channels, N lengths, V vehicles.
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,49 +96,72 @@ def _of_stretches(count: np.ndarray, total: np.ndarray, square: np.ndarray) -> n
     return np.stack([np.mean(mean**2, axis=-1), log.mean(axis=-1), log.var(axis=-1)])
 
 
-@dataclass(frozen=True, slots=True)
 class Known:
-    """A vehicle that others with short histories are compared with: its figures and stretches."""
+    """The vehicles of a class with figures of their own, with which short histories are compared.
 
-    mean_C: np.ndarray
-    scale_C: np.ndarray
-    stretches: Stretches
+    figures: of each vehicle, its mean_C and scale_C.
+    """
+
+    def __init__(
+        self,
+        figures: Mapping[str, tuple[np.ndarray, np.ndarray]],
+        stretches: Mapping[str, Stretches],
+    ) -> None:
+        self._place = {vehicle: place for place, vehicle in enumerate(figures)}
+        self._mean_VC = np.stack([mean_C for mean_C, _ in figures.values()])
+        self._log_VC = np.log(np.stack([scale_C for _, scale_C in figures.values()]))
+        errors_3NVC = np.stack(
+            [
+                np.stack([getattr(stretches[name], error) for name in figures], axis=1)
+                for error in ("square_NC", "bias_NC", "vary_NC")
+            ]
+        )
+        self._errors_N3VC = np.ascontiguousarray(errors_3NVC.transpose(1, 0, 2, 3))
+        self._long_NV = np.isfinite(self._errors_N3VC[:, 0]).any(axis=2)
+
+    def others(self, vehicle: str, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """mean_VC, the logarithms log_VC of the scales and errors_3VC of ``LENGTHS[n]`` rows.
+
+        Of those other vehicles that have the errors.
+        """
+        at_V = self._long_NV[n].copy()
+        at_V[self._place[vehicle]] = False
+        return self._mean_VC[at_V], self._log_VC[at_V], self._errors_N3VC[n][:, at_V]
 
 
 def shrunk(
+    vehicle: str,
     own: tuple[np.ndarray, np.ndarray],
     rows: int,
-    known: Sequence[Known],
+    known: Known,
     coded_C: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(mean_C, scale_C) of a vehicle with ``rows`` train rows.
 
-    own: the same from its own rows. known: the vehicles of its class. coded_C: categorical
-    channels, whose own figures count by their share of ``LONG_ROWS``.
+    own: the same from its own rows. known: the vehicles of its class, and it itself. coded_C:
+    categorical channels, whose own figures count by their share of ``LONG_ROWS``.
     """
     last = max((n for n, length in enumerate(LENGTHS) if length <= rows), default=0)
     above = math.log(max(rows / LENGTHS[last], 1.0)) / math.log(2.0)
-    low = _at(last, own, rows, known, coded_C)
-    high = own if last + 1 == len(LENGTHS) else _at(last + 1, own, rows, known, coded_C)
+    low = _at(own, rows, known.others(vehicle, last), coded_C)
+    high = own
+    if last + 1 < len(LENGTHS):
+        high = _at(own, rows, known.others(vehicle, last + 1), coded_C)
     mean_C = (1 - above) * low[0] + above * high[0]
     scale_C = low[1] ** (1 - above) * high[1] ** above
     return mean_C, scale_C
 
 
-def _at(n: int, own, rows: int, known: Sequence[Known], coded_C: np.ndarray):
-    """``shrunk`` with the errors of stretches of ``LENGTHS[n]`` rows."""
-    known = [one for one in known if np.isfinite(one.stretches.square_NC[n]).any()]
-    if len(known) < KNOWN_VEHICLES:
+def _at(own, rows: int, others: tuple[np.ndarray, np.ndarray, np.ndarray], coded_C):
+    """``shrunk`` with the errors of stretches of one length; others: see ``Known``."""
+    mean_VC, log_VC, errors_3VC = others
+    if len(mean_VC) < KNOWN_VEHICLES:
         return own
     unknown = unknown_share(rows)
-    mean_VC, log_VC = (
-        np.stack(x) for x in ([k.mean_C for k in known], [np.log(k.scale_C) for k in known])
-    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # channels without a measured cell
         square_C, bias_C, vary_C = (
-            np.nan_to_num(np.nanmean([getattr(k.stretches, name)[n] for k in known], axis=0))
-            for name in ("square_NC", "bias_NC", "vary_NC")
+            np.nan_to_num(np.nanmean(error_VC, axis=0)) for error_VC in errors_3VC
         )
     differ_C = mean_VC.var(axis=0, ddof=1)
     own_C = _share(differ_C, unknown * square_C)
