@@ -10,9 +10,10 @@ from hypothesis.extra.numpy import arrays
 from windows_kit import series_of
 
 from amad.detect.combine import (
+    EXCESS_WEIGHT,
     LEAST_RANGE_WEIGHT,
     LEAST_ROWS,
-    TIME_EXCESS,
+    best_explained,
     between_share,
     combine,
     excess_shares,
@@ -24,6 +25,7 @@ from amad.detect.combine import (
 from amad.detect.members import Member
 
 T, C = 4, 3
+EVEN = 8 / 9  # of the variance explained: both kinds of members weigh the same
 Evidence = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
@@ -114,16 +116,28 @@ def test_a_combined_score_by_hand() -> None:
         "relation": (np.array([3.0, 12.0]), np.array([[3.0, 0.0], [6.0, 6.0]])),
     }
     thresholds = {"ridge": 9.0, "both": 3.0, "relation": 4.0}
-    score_T, contribution_TC = combine(members, evidence, thresholds, 0.75)  # B = 1/3
-    time, between = 0.5 * 0.75 * (7 - 3), 12 - 4  # what is beyond the thresholds
-    assert score_T == pytest.approx([2 / 3 * 1 + 1, 2 / 3 * 6 + 4 + time + between])
-    parts = [[2 / 3 * 0.25 + 1, 2 / 3 * 0.75], [2 / 3 * 5.25 + 2 + 4 + time, 2 / 3 * 0.75 + 2 + 4]]
+    score_T, contribution_TC = combine(members, evidence, thresholds, EVEN)
+    time, between = 0.75 * 0.75 * (7 - 3), 0.75 * (12 - 4)  # what is beyond the thresholds
+    assert score_T == pytest.approx(
+        EVEN * np.array([0.5 * (1 + 3), 0.5 * (6 + 12) + time + between])
+    )
+    parts = [
+        [0.5 * 0.25 + 1.5, 0.5 * 0.75],
+        [0.5 * 5.25 + 3 + time + between / 2, 0.5 * 0.75 + 3 + between / 2],
+    ]
     np.testing.assert_allclose(contribution_TC, parts)
 
 
-def test_the_more_is_explained_the_more_members_between_channels_count() -> None:
-    found = [between_share(explained) for explained in (0.0, 0.5, 0.75, 6 / 7, 1.0)]
-    assert found == pytest.approx([0, 1 / 7, 1 / 3, 1 / 2, 1])
+def test_the_better_the_own_past_foretells_the_more_members_between_channels_count() -> None:
+    found = [between_share(explained) for explained in (0.0, 0.8, EVEN, 16 / 17, 1.0)]
+    assert found == pytest.approx([0, 1 / 65, 1 / 2, 64 / 65, 1])
+
+
+def test_what_is_explained_is_what_the_best_member_over_time_explains() -> None:
+    members = [Said("ridge", 1.0, False), Said("both", 1.0, False), Said("relation", 1.0, True)]
+    assert best_explained(members, {"ridge": 0.2, "both": 0.4, "relation": 0.9}) == 0.4
+    assert best_explained(members, {"relation": 0.9}) == 0.9, "nothing is known over time"
+    assert best_explained(members, {}) == 0.0
 
 
 @given(some_members(), part)
@@ -139,8 +153,8 @@ def test_kinds_share_by_what_is_explained_and_members_of_a_kind_by_weight(
         ratios = [found[m.name] / m.weight for m in own]
         assert ratios == pytest.approx([ratios[0]] * len(own))
     excess = excess_shares(members)
-    for kind, whole in ((False, TIME_EXCESS), (True, 1.0)):
-        assert sum(excess[m.name] for m in of_kind(members, kind)) == pytest.approx(whole)
+    for kind in (False, True):
+        assert sum(excess[m.name] for m in of_kind(members, kind)) == pytest.approx(EXCESS_WEIGHT)
 
 
 @pytest.mark.parametrize("kind", [False, True])
@@ -176,7 +190,7 @@ def test_beyond_its_threshold_it_counts_once_more_by_what_it_has_beyond(
     )
     beyond = {m.name: (np.maximum(evidence[m.name][0] - m.threshold, 0), 0) for m in members}
     time, between = (average(of_kind(members, kind), beyond, 0) for kind in (False, True))
-    np.testing.assert_allclose(more_T, TIME_EXCESS * time + between, atol=1e-9)
+    np.testing.assert_allclose(more_T, EXCESS_WEIGHT * (time + between), atol=1e-9)
 
 
 @given(some, st.integers(0, 1000), part)
@@ -268,8 +282,8 @@ def test_a_combined_score_with_window_ranges_by_hand() -> None:
         "range_64": (np.array([1.0, 4.0]), np.array([[0.0, 1.0], [0.0, 4.0]])),
     }
     thresholds = {"ridge": 2.0, "relation": 4.0, "range_16": 2.0, "range_64": 2.0}
-    for explained, between, ranged in ((0.2, 0.04, 0.8), (0.9, 0.6, 0.3)):
-        predicted = (1 - between) * 3 + between * 6 + (3 - 2) / 2 + (6 - 4)
+    for explained, between, ranged in ((0.8, 1 / 65, 0.3), (EVEN, 0.5, 0.3), (0.2, 0.0, 0.8)):
+        predicted = (1 - between) * 3 + between * 6 + 0.75 * ((3 - 2) + (6 - 4))
         score_T, contribution_TC = combine(members, evidence, thresholds, explained)
         own = explained * predicted
         assert score_T == pytest.approx([own, own + ranged * (8 / 4 + 2 * 3 / 4)])
@@ -381,7 +395,7 @@ def test_members_of_a_detector_have_their_shares() -> None:
 
     members: list[Member] = [RidgeMember("ridge", [1]), RelationMember(weight=7.0)]
     for some in (members, [*members, WindowRangeMember(16), WindowRangeMember(64)]):
-        assert shares(some, 6 / 7) == pytest.approx({"ridge": 0.5, "relation": 0.5})
-        assert excess_shares(some) == {"ridge": TIME_EXCESS, "relation": 1.0}
+        assert shares(some, EVEN) == pytest.approx({"ridge": 0.5, "relation": 0.5})
+        assert excess_shares(some) == {"ridge": EXCESS_WEIGHT, "relation": EXCESS_WEIGHT}
     assert range_shares(some) == {"window_range_16": 0.5, "window_range_64": 0.5}
     assert kind_weights(some, 0.5) == (0.5, 0.5)

@@ -7,7 +7,7 @@ import pytest
 from detect_kit import broken_relation, coupled
 from relation_kit import FAULT, INSIDE, combined_of, detector, fitted, members_of
 
-from amad.detect.combine import EXCESS_QUANTILE, TIME_EXCESS, between_share
+from amad.detect.combine import EXCESS_QUANTILE, EXCESS_WEIGHT, between_share
 from amad.detect.detector import FLEET, SHORT_ROWS
 from amad.detect.relation import RelationMember
 
@@ -21,7 +21,7 @@ def test_the_score_is_the_share_of_each_kind_and_what_exceeds_their_thresholds()
     assert 0 < share < 1 and min(threshold.values()) > 0
     combined_T, combined_TC, left_out = combined.raw_score(series)
     expected_T, expected_TC, most_TC = (np.zeros(1) for _ in range(3))
-    for alone, weight, more in ((time, 1 - share, TIME_EXCESS), (relation, share, 1.0)):
+    for alone, weight, more in ((time, 1 - share, EXCESS_WEIGHT), (relation, share, EXCESS_WEIGHT)):
         evidence_T, own_TC, _ = alone.raw_score(series)
         beyond_T = np.maximum(evidence_T - threshold[alone.members[0].name], 0)
         expected_T = expected_T + weight * evidence_T + more * beyond_T
@@ -44,7 +44,7 @@ def test_a_negative_threshold_makes_no_contribution_larger_than_the_members_own(
     time_TC, own_TC = (detector(name).raw_score(series)[1] for name in ("ridge", "relation"))
     score_T, contribution_TC, _ = combined.raw_score(series)
     np.testing.assert_allclose(
-        contribution_TC, (1 - share) * time_TC + (1 + share) * own_TC, atol=1e-9
+        contribution_TC, (1 - share) * time_TC + (EXCESS_WEIGHT + share) * own_TC, atol=1e-9
     )
     assert np.isfinite(score_T).all()
 
@@ -112,7 +112,7 @@ def test_an_unknown_vehicle_has_the_threshold_of_its_class_or_the_fleets(
     figures = combined.figures[owner]
     share, threshold = between_share(figures.explained), figures.excess_threshold
     excess_T = np.maximum(evidence_T - threshold["relation"], 0)
-    more_T = excess_T + TIME_EXCESS * np.maximum(time_T - threshold["ridge"], 0)
+    more_T = EXCESS_WEIGHT * (excess_T + np.maximum(time_T - threshold["ridge"], 0))
     expected_T = (1 - share) * time_T + share * evidence_T + more_T
     np.testing.assert_allclose(combined_of(combined, series), expected_T, atol=1e-9)
     assert excess_T[INSIDE].any()

@@ -163,8 +163,8 @@ def test_the_chain_judges_errors_by_their_tolerance(monkeypatch: pytest.MonkeyPa
     def evidence_of() -> np.ndarray:
         ensemble = Ensemble([RelationMember()], EvidenceChain(params), fleet_of().period_us)
         calibration, _, explained = ensemble.calibrate(OWNER, [train], [present_C])
-        figures = LearntFigures(calibration=calibration, explained=explained)
-        shares.append(explained)
+        figures = LearntFigures(calibration=calibration)
+        shares.append(explained["relation"])
         return ensemble.evidence(figures, OWNER, case, present_C)["relation"][0]
 
     shares: list[float] = []

@@ -3,23 +3,28 @@
 docs/explanation/detector.md gives the reasons.
 
     predicted = (1 - B) mean of the members over time + B mean of the members between channels
-                + 1/2 mean over the members over time of max(evidence - excess threshold, 0)
-                + mean over the members between channels of the same
+                + 3/4 mean over the members over time of max(evidence - excess threshold, 0)
+                + 3/4 mean over the members between channels of the same
     range     = mean over the window range members of the same, minus its slow baseline
     score     = R2 predicted + max(1 - R2, 0.3) range
 
-R2 is the share of the variance that the predicting members explain in the train rows, cross-fitted.
-The error of a prediction is evidence as far as there is something to predict. If the members
-explain most of what a vehicle does, their errors make the score. If they explain next to nothing,
-leaving the range of the train rows is what counts. No label is needed for it.
+R2 is the share of the variance that the best member over time explains in the train rows,
+cross-fitted. The error of a prediction is evidence as far as there is something to predict. If
+little is foretold of what a vehicle does, leaving the range of the train rows is what counts. No
+label is needed for it.
 
 Members over time (autoregressions, a network that hides blocks of time) and members between
 channels (each channel predicted from the others) see different faults. One kind often stays quiet
 while the other is loud, and a plain mean of all members would halve the evidence. So the evidence
-that lies above a member's excess threshold is added once more. B = R2 / (R2 + 6 (1 - R2)) grows
-with what is explained: where the members know a vehicle well, a relation that no longer holds is
-the better evidence, because nearly every row of its own past agrees. If members of only one kind
-serve a vehicle, their mean is the score.
+that lies above a member's excess threshold is added once more.
+
+    B = q^6 / (1 + q^6), q = R2 / (1 - R2) / 8
+
+Where a vehicle is sampled fast beside what it does, the last rows foretell the next one whatever
+has happened: a prediction from a channel's own past follows a fault along, and nearly every row
+agrees with it. There a relation between channels that no longer holds is the better evidence. Where
+rows are minutes apart, the own past errs when something happens. The two weigh the same where 8/9
+of the variance is foretold. If members of only one kind serve a vehicle, their mean is the score.
 
 Shape legend: T rows, C channels.
 """
@@ -36,8 +41,9 @@ from amad.detect.learnt_figures import LearntFigures, Prior, prior_rows
 from amad.detect.members import Member
 from amad.windows.series import Series
 
-BETWEEN_ODDS = 6.0  # members over time and between channels weigh the same at R2 = 6/7
-TIME_EXCESS = 0.5  # weight of the excess of the members over time; of those between channels: 1
+EVEN_ODDS = 8.0  # R2 / (1 - R2) at which members over time and between channels weigh the same
+STEEPNESS = 6.0  # of B in the logarithm of R2 / (1 - R2)
+EXCESS_WEIGHT = 0.75  # of the excess of all members of a kind
 EXCESS_QUANTILE = 0.99  # the excess threshold is this quantile of held-out evidence
 LEAST_RANGE_WEIGHT = 0.3  # of the window range members, however much the others explain
 LEAST_ROWS = 30  # train rows of a channel that tell how much of it is explained
@@ -65,7 +71,7 @@ class Ensemble:
         present: Sequence[np.ndarray],
         constant: Iterable[int] = (),
         prior: Prior | None = None,
-    ) -> tuple[dict[str, Calibration], dict[str, np.ndarray], float]:
+    ) -> tuple[dict[str, Calibration], dict[str, np.ndarray], dict[str, float]]:
         """Fit every member for an owner of figures, and learn what is ordinary for it.
 
         owner: see ``learnt_figures``. group: its train series. present: for each series, which
@@ -73,10 +79,10 @@ class Ensemble:
         what the figures are moved towards, the more the fewer rows the group has.
 
         Returns: for each member that can serve the owner, by name, its calibration and its evidence
-        (T,) on the train rows. Third, the share of the variance that the members explain.
+        (T,) on the train rows. Third, the share of the variance that each predicting one explains.
         """
         layout = self.chain.layout(group, present)
-        calibration, evidence, explained = {}, {}, []
+        calibration, evidence, explained = {}, {}, {}
         folds, rows = self.chain.params.folds, sum(series.rows for series in group)
         for member in self.members:
             if prior is None:
@@ -94,8 +100,8 @@ class Ensemble:
             if found is not None:
                 calibration[member.name], evidence[member.name] = found
                 if member.predicts and len(found[1]):
-                    explained.append(explained_share(residual_TC, group))
-        return calibration, evidence, float(np.mean(explained)) if explained else 0.0
+                    explained[member.name] = explained_share(residual_TC, group)
+        return calibration, evidence, explained
 
     def evidence(
         self,
@@ -216,9 +222,20 @@ def without(calibration: Calibration | None, channels: Iterable[int]) -> Calibra
     return Calibration(**figures)
 
 
+def best_explained(members: Iterable[Member], explained: Mapping[str, float]) -> float:
+    """R2 of the ensemble: that of the best member over time, or of all where there is none.
+
+    explained: R2 of each predicting member by name, see ``Ensemble.calibrate``.
+    """
+    over_time = {m.name for m in members if not m.between_channels} & explained.keys()
+    return max((explained[name] for name in over_time or explained), default=0.0)
+
+
 def between_share(explained: float) -> float:
     """B, the share of the members between channels; explained: R2, 0 to 1."""
-    return explained / (explained + BETWEEN_ODDS * (1.0 - explained))
+    return explained**STEEPNESS / (
+        explained**STEEPNESS + (EVEN_ODDS * (1.0 - explained)) ** STEEPNESS
+    )
 
 
 def shares(members: Sequence[Member], explained: float) -> dict[str, float]:
@@ -275,8 +292,8 @@ def excess_shares(members: Sequence[Member]) -> dict[str, float]:
     if not between or not over_time:
         return {}
     return {
-        member.name: weight * member.weight / sum(m.weight for m in kind)
-        for kind, weight in ((over_time, TIME_EXCESS), (between, 1.0))
+        member.name: EXCESS_WEIGHT * member.weight / sum(m.weight for m in kind)
+        for kind in (over_time, between)
         for member in kind
     }
 

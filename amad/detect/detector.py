@@ -29,6 +29,7 @@ from amad.detect.combine import (
     Before,
     Combined,
     Ensemble,
+    best_explained,
     excess_shares,
     range_shares,
 )
@@ -158,9 +159,10 @@ class Detector(Scorer):
         hardly_move = constant.nearly_constant_channels(group, noise_C)
         group = [constant.hold(series, never_move) for series in group]
         present = [self.present(s) for s in group]
-        calibration, evidence, explained = self.ensemble.calibrate(
+        calibration, evidence, shares = self.ensemble.calibrate(
             owner, group, present, never_move, prior
         )
+        explained = best_explained(self.members, shares)
         members = self.ensemble.serving(calibration)
         excess_threshold = {
             name: float(np.quantile(evidence[name], EXCESS_QUANTILE))

@@ -31,8 +31,8 @@ class LearntFigures:
     """What is ordinary for one owner.
 
     calibration: of each member that can serve the owner, by the member's name.
-    explained: share of the variance of the train rows that the predicting members explain, 0 to 1,
-    cross-fitted; ``amad.detect.combine`` weighs the window range members by it.
+    explained: share of the variance of the train rows that the best member over time explains, 0 to
+    1, cross-fitted; ``amad.detect.combine`` weighs the kinds of members by it.
     excess_threshold: for each member whose excess counts, the ``EXCESS_QUANTILE`` of its evidence.
     allowance: subtracted from every score, in score units. It is above 0 for pooled figures and
     short histories only: their scores are higher, and one threshold serves all vehicles.

@@ -15,7 +15,7 @@ import numpy as np
 from amad.config import DataError, Params
 from amad.detect.build_members import build_members
 from amad.detect.chain import EvidenceChain
-from amad.detect.combine import EXCESS_QUANTILE, Ensemble
+from amad.detect.combine import EXCESS_QUANTILE, Ensemble, best_explained
 from amad.detect.learnt_figures import LearntFigures
 from amad.detect.members import AmadMember, Member, hidden_kinds
 from amad.detect.residual_cache import ResidualCache
@@ -169,13 +169,13 @@ class _VehicleDetector:
         network = _Network(model, self.params)
         kinds = hidden_kinds(self.params.mask.family)
         members = [AmadMember(network, hide=hide) for hide in kinds]
-        ensemble, own = self._fitted(members, _part(self.store, self.vehicle, TRAIN, self.rows))
-        others, theirs = self._closed
-        predicting = [len(members), sum(m.predicts for m in others.serving(theirs.calibration))]
+        train = _part(self.store, self.vehicle, TRAIN, self.rows)
+        ensemble, own, own_shares = self._fitted(members, train)
+        others, theirs, their_shares = self._closed
         ensemble = replace(ensemble, members=[*members, *others.members])
         figures = LearntFigures(
             calibration=own.calibration | theirs.calibration,
-            explained=float(np.average([own.explained, theirs.explained], weights=predicting)),
+            explained=best_explained(ensemble.members, own_shares | their_shares),
             excess_threshold=own.excess_threshold | theirs.excess_threshold,
         )
 
@@ -209,18 +209,23 @@ class _VehicleDetector:
         return error, theirs
 
     @cached_property
-    def _closed(self) -> tuple[Ensemble, LearntFigures]:
+    def _closed(self) -> tuple[Ensemble, LearntFigures, dict[str, float]]:
         members = build_members(self.params.detect.model_copy(update={"amad_weight": 0.0}))
         return self._fitted(members, _part(self.store, self.vehicle, TRAIN))
 
-    def _fitted(self, members: Sequence[Member], train: Series) -> tuple[Ensemble, LearntFigures]:
-        """The members fitted on train rows, their excess thresholds measured on the clean rows."""
+    def _fitted(
+        self, members: Sequence[Member], train: Series
+    ) -> tuple[Ensemble, LearntFigures, dict[str, float]]:
+        """The members fitted on train rows, their excess thresholds measured on the clean rows.
+
+        Third, the share of the variance that each of them explains, by name.
+        """
         cache = ResidualCache()  # of a case, only the rows near its fault are predicted again
         for member in members:
             member.cache = cache
         ensemble = Ensemble(members, self.chain, self.store.content["period_us"])
-        calibration, _, explained = ensemble.calibrate(self.owner, [train], [self.has_C])
-        figures = LearntFigures(calibration=calibration, explained=explained)
+        calibration, _, shares = ensemble.calibrate(self.owner, [train], [self.has_C])
+        figures = LearntFigures(calibration=calibration, explained=best_explained(members, shares))
         evidence = ensemble.evidence(figures, self.owner, self.clean, self.has_C)
         for name in calibration:
             figures.excess_threshold[name] = (
@@ -228,7 +233,7 @@ class _VehicleDetector:
                 if name in evidence
                 else np.inf
             )
-        return ensemble, figures
+        return ensemble, figures, shares
 
 
 def linear_skip_alone(model: "Amad", store: WindowStore, block: int) -> "Amad":
