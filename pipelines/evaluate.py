@@ -9,6 +9,7 @@ data/<fleet>/precision_recall.csv.
 from amad.config import Params, Settings, Stage
 from amad.config.console import say
 from amad.config.wording import count
+from amad.detect.build_members import relation_left_out
 from amad.detect.detector import build_detector
 from amad.detect.storage import folder_digest, save_detector
 from amad.engines.shared.datasets import data_hash
@@ -49,6 +50,8 @@ def run(params: Params, settings: Settings) -> EvaluationMetrics:
     params = params.model_copy(update={"detect": detect})
     detector = build_detector(bundle, params.detect)
     say(f"fit the detector on {count(len(store.vehicles), 'vehicle')}")
+    if left_out := relation_left_out(detect, fleet):
+        say(left_out)
     detector.fit(*fitting_parts(store))
     save_detector(detector, folder / "detector")
     evaluation = examine(store, detector, fleet, params, events)

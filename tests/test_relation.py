@@ -122,6 +122,21 @@ def test_it_agrees_with_a_solver_of_somebody_else(
     assert np.isfinite(found_T).sum() == len(expected_T), "and nowhere else"
 
 
+@pytest.mark.parametrize(
+    ("channels", "told"),
+    [
+        (32, []),
+        (33, ["33 channels", "no products"]),
+        (97, ["97 channels", "no products", "no rows around"]),
+    ],
+)
+def test_it_tells_what_it_leaves_out_where_there_are_many_channels(
+    channels: int, told: list[str]
+) -> None:
+    text = RelationMember.left_out(channels)
+    assert bool(text) == bool(told) and all(part in text for part in told)
+
+
 def test_only_more_channels_than_are_wide_are_cut_to_the_same_row(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

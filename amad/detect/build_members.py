@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from amad.config import Fleet
 from amad.config.params import DetectParams
 from amad.detect.innovation import InnovationMember
 from amad.detect.members import AmadMember, Member, RidgeMember, hidden_kinds
@@ -54,3 +55,9 @@ def build_members(params: DetectParams, bundle: "Bundle | None" = None) -> list[
                 for hide in hidden_kinds(bundle.params.mask.family)
             ]
     return members
+
+
+def relation_left_out(params: DetectParams, fleet: Fleet) -> str:
+    """What ``relation`` does not use because the fleet has many channels; empty if nothing."""
+    voting = "relation" in params.members
+    return RelationMember.left_out(len(fleet.channels)) if voting else ""

@@ -74,6 +74,16 @@ class RelationMember(TolerantMember):
         self.context_rows = self.reach_rows + self.PATIENCE
         self.lookahead_rows = max(0, -min(self.distant))
 
+    @classmethod
+    def left_out(cls, channels: int) -> str:
+        """What it does not use where there are so many channels, as a sentence; empty if all."""
+        least = [(cls.PRODUCT_CHANNELS, "products of two channels")]
+        least.append((cls.WIDE, "rows around a row"))
+        found = [f"no {what} (above {limit} channels)" for limit, what in least if channels > limit]
+        if not found:
+            return ""
+        return f"with {channels} channels, relation predicts a channel with {' and '.join(found)}"
+
     def summarise(self, series: Series) -> Arrays:
         """gram: sums of products of the columns, (X, X) float64.
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from amad.config import Fleet, Params
 from amad.config.wording import count
+from amad.detect.build_members import relation_left_out
 from amad.detect.learnt_figures import SHORT_ROWS
 from amad.engines.register.gate import Decision
 from amad.engines.shared.train_result import TrainResult
@@ -43,7 +44,7 @@ def model_card(
         _quality(metrics, params),
         _operating_point(metrics, params),
         _blind_spots(metrics),
-        _limits(metrics, fleet),
+        _limits(metrics, params, fleet),
         _call(fleet),
         "## Lineage\n" + "\n".join(f"- {key}: `{value}`" for key, value in sorted(lineage.items())),
         PROMOTION + "\n" + "\n".join(f"- {reason}" for reason in decision.reasons),
@@ -183,7 +184,7 @@ def _blind_spots(metrics: EvaluationMetrics) -> str:
     return "\n".join(["## Blind spots", *lines])
 
 
-def _limits(metrics: EvaluationMetrics, fleet: Fleet) -> str:
+def _limits(metrics: EvaluationMetrics, params: Params, fleet: Fleet) -> str:
     lines = [
         "## Limits",
         f"- channels and units as in conf/fleet/{fleet.name}.yaml; another contract is refused",
@@ -192,6 +193,8 @@ def _limits(metrics: EvaluationMetrics, fleet: Fleet) -> str:
         "- the score says how unusual, not how dangerous; what was usual in training is normal to "
         "it, faults included",
     ]
+    if left_out := relation_left_out(params.detect, fleet):
+        lines.append(f"- {left_out}")
     if metrics.share_of_amad:
         votes = metrics.with_network == metrics.detector
         lines.append(_share(*metrics.share_of_amad[METRICS[0]], votes=votes))
