@@ -35,10 +35,6 @@ NOTE = (
     "Made by `python -m bench.tables`. Brackets are bootstrap intervals; "
     "[how it was measured](index.md#how-it-was-measured) explains the columns."
 )
-MAIN = (
-    "quality.json", "quality_baselines.json", "quality_networks.json", "quality_online.json",
-    "quality_online_network.json",
-)  # fmt: skip
 TITLES = {
     "test": "the test part, by its labels", "injected": "faults injected into clean test rows",
     "unseen": "unknown vehicles",
@@ -52,8 +48,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--reading", type=Path, default=READING)
     parser.add_argument("--out", type=Path, default=PAGES, help="the folder of the pages")
     options = parser.parse_args(arguments)
-    reports = [_read(options.results / name) for name in MAIN]
-    fleets = merged([report for report in reports if report])
+    quality = _read(options.results / "quality.json") or {"fleets": {}}
+    fleets = {name: fleet for name, fleet in quality["fleets"].items() if "error" not in fleet}
     reading = options.reading.read_text(encoding="utf-8")
     carry_over = _read(options.results / "carry_over.json")
     first = "\n".join(headline(carry_over)) if carry_over else ""
@@ -89,22 +85,6 @@ def main(arguments: list[str] | None = None) -> None:
     for name, lines in pages.items():
         text = "\n".join(lines).rstrip() + "\n"
         (options.out / f"{name}.md").write_text(text, encoding="utf-8")
-
-
-def merged(reports: list[dict]) -> dict:
-    """The fleets of several reports, with the methods of a fleet, protocol and form joined."""
-    fleets: dict = {}
-    for report in reports:
-        for name, fleet in report["fleets"].items():
-            if "error" in fleet:
-                continue
-            own = fleets.setdefault(name, {**fleet, "protocols": {}})
-            for protocol, forms in fleet["protocols"].items():
-                for form, content in forms.items():
-                    there = own["protocols"].setdefault(protocol, {}).setdefault(form, content)
-                    there["methods"] = content["methods"] | there["methods"]
-                    there["share_of_amad"] = there["share_of_amad"] or content["share_of_amad"]
-    return fleets
 
 
 def _read(path: Path) -> dict | None:
