@@ -65,7 +65,7 @@ def run(
     if here:
         said = io.StringIO()
         with (
-            patch.dict(os.environ, _environment(home)),
+            patch.dict(os.environ, environment(home)),
             chdir(home),
             redirect_stdout(said),
             redirect_stderr(said),
@@ -95,7 +95,8 @@ def _command(*arguments: str) -> int:
     return run_command(list(arguments), debug=False)
 
 
-def _environment(home: Path) -> dict[str, str]:
+def environment(home: Path) -> dict[str, str]:
+    """The variables that a command of ``amad`` needs in a home."""
     return {
         "AMAD_HOME": str(home), "AMAD_DATA_DIR": str(home / "raw"),
         "AMAD_NOTIFY_WEBHOOK_KEY": "bench",
@@ -107,7 +108,7 @@ def _in_child(
 ) -> None:
     for name in ("MLFLOW_TRACKING_URI", "AMAD_MLFLOW_URI", "AMAD_CLUSTER"):
         os.environ.pop(name, None)
-    os.environ |= _environment(home) | {"TMPDIR": str(home)}  # a kill leaves nothing elsewhere
+    os.environ |= environment(home) | {"TMPDIR": str(home)}  # a kill leaves nothing elsewhere
     os.chdir(home)
     sys.stdout = sys.stderr = Path(said).open("w", encoding="utf-8")  # noqa: SIM115
     passed = 0

@@ -117,6 +117,7 @@ STATE: list[tuple[str, Callable[[Settings], None], str]] = [
     (DATA + "receipt.json", night, "deleted"),
     (DATA + "scoring.json", night, UNREAD),
     (RUNS + "checksums.json", night, UNREAD),
+    (RUNS + "champion.json", night, UNREAD),
     (RUNS + "jobs/*.json", night, ALL),
     (RUNS + "jobs/*.json", show, NOTHING),
     (RUNS + f"scores/{NIGHT}_manifest.json", night, ALL),

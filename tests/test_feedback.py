@@ -86,6 +86,32 @@ def test_a_verdict_stays_with_an_incident_whose_start_moves(yard):
     assert list(read_feedback(yard.runs).incidents) == [moved.incident_id]
 
 
+def test_every_id_that_an_incident_ever_had_finds_it(yard, tmp_path, capsys):
+    """Also of one that was over when its start moved, and of whose new id everybody was told."""
+    yard.sinks(file={})
+    first, second, third = (an_incident(hour=hour, hours=1.0) for hour in (7.2, 7.1, 7.0))
+    other = an_incident("van-2", hour=8.0)
+    for item in (first, second, third):
+        yard.publish(0, item, other)
+        tell(yard.stage)
+    assert [line["incidents"][0]["replaces"] for line in lines(yard)[-2:]] == [
+        first.incident_id, second.incident_id,
+    ]  # fmt: skip
+    file = tmp_path / "verdicts.csv"
+    for number, item in enumerate((first, second, third)):
+        assert run(["feedback", item.incident_id, "true", "--note", f"note {number}"]) == 0
+        assert f"{third.incident_id}  true     van-1" in capsys.readouterr().out
+        file.write_text(f"incident,verdict\n{item.incident_id},false\n{other.incident_id},true\n")
+        assert run(["feedback", "--csv", str(file)]) == 0
+        assert list(read_feedback(yard.runs).incidents) == [third.incident_id, other.incident_id]
+    yard.publish(0, first, third, other)  # one of that id is there again, and is another one
+    assert run(["feedback", first.incident_id, "planned"]) == 0
+    found = read_feedback(yard.runs).incidents
+    assert (found[first.incident_id].verdict, found[third.incident_id].verdict) == (
+        "planned", "false",
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("name", ["20260110T070000-0000000000", "20260301T000000-aa", "nonsense"])
 def test_an_incident_that_is_not_there_is_told(yard, name):
     yard.publish(0, an_incident())

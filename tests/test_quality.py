@@ -4,6 +4,7 @@ import datetime
 import json
 import re
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -124,6 +125,30 @@ def test_a_sound_fleet_has_an_empty_quarantine(judged):
     assert verdict.ok and verdict.quarantine.equals(QUARANTINE.empty_table())
     assert all(check["passed"] for check in verdict.checks)
     assert verdict.summary() == "0 of 1 vehicle-days fail"
+
+
+@pytest.mark.slow
+def test_without_pages_the_verdict_is_that_of_great_expectations(judged, tmp_path):
+    """Figures below, on and above every limit, and none at all."""
+    fleet, _, _ = judged
+    rng, table = np.random.default_rng(4), []
+    for n in range(200):
+        figures = {
+            "rows": rng.choice([49, 50, 51, 100]), "duplicates": rng.choice([0, 2, 9]),
+            "late": rng.choice([0, 10, 40]), "unreadable": rng.choice([0, 5, 20]),
+            "gap_seconds": rng.choice([0.0, 49.5, 80.0]), "span_seconds": rng.choice([0.0, 99.0]),
+        }  # fmt: skip
+        for channel in range(3):
+            own = {
+                "nulls": rng.choice([0, 10, 20, 49]), "out_of_range": rng.choice([0, 1, 2]),
+                "longest_flat_seconds": rng.choice([None, 1.0, 30.0, np.nextafter(30.0, 99)]),
+            }  # fmt: skip
+            table.append(sound(fleet, channel) | {"vehicle": f"a-{n}"} | figures | own)
+    found = pa.Table.from_pylist(table, schema=PROFILE)
+    verdict = judge(found, fleet)
+    assert 0 < verdict.quarantined < 200
+    assert verdict == judge(found, fleet, tmp_path / "docs")
+    assert all(0 < check["failed"] < check["of"] for check in verdict.checks)
 
 
 def sound(fleet, channel):

@@ -49,7 +49,7 @@ def test_the_crontab_has_five_fields_and_a_lock():
         *when, command = entry.split(maxsplit=5)
         assert len(when) == 5 and all(re.fullmatch(r"[\d*/,-]+", field) for field in when)
         assert "%" not in command, "cron would cut the line there"
-    assert "flock -n" in entries[0] and "night.sh $FLEETS" in entries[0]
+    assert "flock -w" in entries[0] and "night.sh $FLEETS" in entries[0]
 
 
 @pytest.fixture
@@ -128,6 +128,7 @@ def test_cron_runs_every_fleet_and_prints_only_after_a_bad_night(stub, tmp_path:
     lines = (SCHEDULE / "crontab").read_text().splitlines()
     entry = next(line for line in lines if "night.sh" in line and line[0].isdigit())
     command = entry.split(maxsplit=5)[5].replace("/srv/amad", str(tmp_path))
+    command = command.replace("-w 300", "-w 1")
     (tmp_path / "infra").symlink_to(ROOT / "infra")
     code, told, ran = stub(command)
     assert (code, told, len(ran)) == (0, "", 10)
@@ -136,3 +137,16 @@ def test_cron_runs_every_fleet_and_prints_only_after_a_bad_night(stub, tmp_path:
     assert len((tmp_path / "runs" / "nightly.log").read_text().splitlines()) == 40
     with FileLock(tmp_path / "runs" / "nightly.lock"):
         assert stub(command)[2] == [], "the night before goes on"
+
+
+def test_cron_runs_a_minute_and_leaves_it_out_while_another_job_goes_on(stub, tmp_path: Path):
+    lines = (SCHEDULE / "crontab").read_text().splitlines()
+    entry = next(line for line in lines if "minute.sh" in line)
+    assert entry.startswith("#* * * * * ")
+    command = entry.split(maxsplit=5)[5].replace("/srv/amad", str(tmp_path))
+    (tmp_path / "infra").symlink_to(ROOT / "infra")
+    ran = [f"{name} --fleet {fleet}" for fleet in ("one", "two") for name in ("ingest", "score")]
+    assert stub(command) == (0, "", ran)
+    assert stub(command, "ingest 3\n")[2] == [line for line in ran if "ingest" in line]
+    with FileLock(tmp_path / "runs" / "nightly.lock"):
+        assert stub(command) == (0, "", [])

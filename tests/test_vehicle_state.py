@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scoring_kit import NIGHTS, START, fit_detector, make_lake
 
+from amad.detect import vehicle_days
 from amad.detect.daily import score_vehicle_day
 from amad.detect.day_state import DayState, context_us, figure_days
 from amad.detect.incidents import SHAPE_ROWS
@@ -80,8 +81,11 @@ def test_a_detector_that_remembers_no_channel_leaves_a_state_too(nights, tmp_pat
     assert states[DAYS[3]].figures is not None and states[DAYS[3]].records == {}
 
 
-def test_what_is_kept_is_what_the_next_day_needs(nights, tmp_path, monkeypatch):
-    """No day is computed again, and nothing older is kept."""
+@pytest.mark.parametrize("next_day", [DAYS[-2], DAYS[-1]])
+def test_what_is_kept_is_what_the_same_and_the_next_day_need(
+    nights, tmp_path, monkeypatch, next_day
+):
+    """No earlier day is computed again, and nothing older is kept."""
     lake, detector = nights
     store = VehicleStates(tmp_path, detector, "digest", lake)
     for day in DAYS[:-1]:
@@ -89,12 +93,15 @@ def test_what_is_kept_is_what_the_next_day_needs(nights, tmp_path, monkeypatch):
         scored(nights, day, states)
         store.write(VEHICLE, NONE, states, day)
     states = store.read(VEHICLE, NONE)
-    assert [day for day, state in sorted(states.items()) if state.figures] == [DAYS[-2]]
-    judged = []
-    judge = type(detector).judge
+    assert [day for day, state in sorted(states.items()) if state.figures] == DAYS[-3:-1]
+    judged, remembered = [], []
+    judge, remember = type(detector).judge, vehicle_days.remember
     monkeypatch.setattr(type(detector), "judge", lambda *args: judged.append(1) or judge(*args))
-    scored(nights, DAYS[-1], states)
-    assert len(judged) == 1
+    monkeypatch.setattr(
+        vehicle_days, "remember", lambda *args: remembered.append(1) or remember(*args)
+    )
+    scored(nights, next_day, states)
+    assert (len(judged), len(remembered)) == (1, 1)
 
 
 def kept(nights, folder, digest="digest", quarantined=NONE) -> VehicleStates:

@@ -1,6 +1,5 @@
 """The commands that tell people what changed, and that hear what people say of it."""
 
-from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ from amad.cli.error_sentences import complain
 from amad.cli.running import for_each_fleet, load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from amad.config import Params, Settings, Stage
@@ -84,14 +83,10 @@ def feedback(
         said = [Said(incident_id=incident, verdict=verdict, note=note)]
     elif file is not None:
         said = read_csv(file)
-    if said:
-        ids = moved_ids(stage.runs)
-        said = [replace(item, incident_id=ids.get(item.incident_id, item.incident_id))
-                for item in said]  # fmt: skip
-    kept = {item.incident_id for item in said}
+    kept: Collection[str] = ()
     if said:
         with edit(stage, f"runs/{Feedback.FILE}"):
-            keep(stage.runs, said)
+            kept = keep(stage.runs, said, moved_ids(stage.runs))
     if file is not None:
         print(f"{count(len(kept), 'verdict')} kept")
     found = read_feedback(stage.runs)

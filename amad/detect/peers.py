@@ -12,7 +12,7 @@ a counter or an angle stands says nothing.
 
 The figures follow from the incident and from the lake's rows of its date, whoever scored it.
 
-Shape legend: C channels that are compared, P peers.
+Shape legend: C channels of the fleet, P peers, R rows.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -22,7 +22,7 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
-from amad.config import Channel, DataError
+from amad.config import Channel, DataError, Fleet
 from amad.config.console import say
 from amad.detect.daily import day_bounds
 from amad.detect.incident_words import Gap
@@ -57,38 +57,50 @@ def with_peers(
         peers = evenly(alike)
         wanted = {*peers, *(item.vehicle for item in own)} & set(vehicles)
         tables = _read(lake, day, sorted(wanted), channels)
-        levels = {name: _levels(tables[name], channels) for name in peers if name in tables}
+        names = [name for name in sorted(peers) if name in tables]
+        levels = {c.name: _Levels(names, [_level(tables[n], c) for n in names]) for c in channels}
         for n, item in enumerate(incidents):
             if item.vehicle_class == kind:
-                found[n] = _with_gaps(item, scaler, channels, tables, levels, day)
+                found[n] = _with_gaps(item, scaler, fleet, tables.get(item.vehicle), levels, day)
     return found
+
+
+class _Levels:
+    """The levels of one channel on one date, by peer."""
+
+    def __init__(self, names: list[str], levels: list[float]) -> None:
+        self._names, self._level_P = names, np.array(levels)
+        self._known_P = np.isfinite(self._level_P)
+
+    def without(self, vehicle: str) -> np.ndarray:
+        """Those of the other vehicles that measured it."""
+        other_P = np.array([name != vehicle for name in self._names], bool)
+        return self._level_P[self._known_P & other_P]
 
 
 def _with_gaps(
     item: Incident,
     scaler: Scaler,
-    channels: Sequence[Channel],
-    tables: Mapping[str, pa.Table],
-    levels: Mapping[str, np.ndarray],
+    fleet: Fleet,
+    table: pa.Table | None,
+    levels: Mapping[str, _Levels],
     day: date,
 ) -> Incident:
-    """tables, levels: by vehicle of its class, of the date. channels: the columns of ``levels``."""
+    """table: the vehicle's rows of the date. levels: of each channel that is compared."""
     gaps: dict[str, Gap] = {}
-    if (table := tables.get(item.vehicle)) is not None:
+    if table is not None:
         start, end = day_bounds(day)
         edges = [max(item.start, start), min(item.end, end)]
         first, last = np.searchsorted(table["timestamp"].cast(pa.int64()).to_numpy(), edges)
-        level_C = _levels(table.slice(first, last - first), channels)
-        peer_PC = np.array([levels[name] for name in sorted(levels) if name != item.vehicle])
+        rows = table.slice(first, last - first)
         served, _ = serving(item.vehicle, item.vehicle_class, lambda k, n: n in scaler.tables[k])
         mean_C, scale_C = scaler.figures(item.vehicle, item.vehicle_class)
-        for c, channel in enumerate(channels):
-            at = scaler.channels.index(channel.name)
-            peer_P = peer_PC[:, c] if len(peer_PC) else np.zeros(0)
-            gaps[channel.name] = _gap(
-                float(level_C[c]),
+        for name in levels.keys() & set(item.channels):
+            at = scaler.channels.index(name)
+            gaps[name] = _gap(
+                _level(rows, fleet.channel_by_name[name]),
                 float(mean_C[at]) if served == "vehicle" else None,
-                peer_P[np.isfinite(peer_P)],
+                levels[name].without(item.vehicle),
                 SPREAD_SHARE * float(scale_C[at]),
             )
     own = [gaps.get(name, Gap()) for name in item.channels]
@@ -140,15 +152,11 @@ def _read(
     return found
 
 
-def _levels(table: pa.Table, channels: Sequence[Channel]) -> np.ndarray:
-    """The median of the values of each channel that were measured, (C,); NaN where none was."""
-    level_C = np.full(len(channels), np.nan)
-    for c, channel in enumerate(channels):
-        value_R = table[channel.name].cast(pa.float64()).to_numpy()
-        value_R = value_R[np.isfinite(value_R) & ~is_impossible(value_R, channel)]
-        if len(value_R):
-            level_C[c] = np.median(value_R)
-    return level_C
+def _level(table: pa.Table, channel: Channel) -> float:
+    """The median of the values of a channel that were measured; NaN where none was."""
+    value_R = table[channel.name].cast(pa.float64()).to_numpy()
+    value_R = value_R[np.isfinite(value_R) & ~is_impossible(value_R, channel)]
+    return float(np.median(value_R)) if len(value_R) else np.nan
 
 
 def _rounded(value: float) -> float:

@@ -24,8 +24,9 @@ class Told(Entry):
     """What was told of an incident last.
 
     highest: the highest level told. changes: how often it was told. last: the newest date with a
-    part of it. known_as: the id under which it was told, where its start has moved since. The rest
-    is what a message says of an incident that is not found any more.
+    part of it. known_as: the id under which it was told, where its start has moved since. earlier:
+    the ids that it had before its start moved, also those of which all were told. The rest is what
+    a message says of an incident that is not found any more.
     """
 
     state: Literal["open", "over", "withdrawn"]
@@ -34,6 +35,7 @@ class Told(Entry):
     changes: int
     last: date
     known_as: str | None = None
+    earlier: list[str] = []
     vehicle: str
     vehicle_class: str
     start: int
@@ -127,7 +129,11 @@ def brought_up_to_date(told: Mapping[str, Told], window: Window) -> dict[str, To
         now = window.incidents.get(name)
         if now is not None and item.state != "withdrawn":
             kept = {key: getattr(item, key) for key in ("state", "highest", "changes")}
-            kept["known_as"] = item.known_as if name == old else item.known_as or old
+            if name != old:
+                kept["known_as"] = item.known_as or old
+                kept["earlier"] = [*item.earlier, old]
+            else:
+                kept["known_as"] = item.known_as
             item = _told(now, item).model_copy(update=kept)
         if first is None or item.last >= first:
             found[name] = item
@@ -179,6 +185,7 @@ def _told(now: Published, before: Told | None) -> Told:
         highest=max(levels, key=RANK.__getitem__),
         changes=1 + (before.changes if before is not None else 0),
         last=now.last,
+        earlier=before.earlier if before is not None else [],
         vehicle=item.vehicle,
         vehicle_class=item.vehicle_class,
         start=item.start,

@@ -96,14 +96,13 @@ def after(told: dict[str, Told], changes: list[Change]) -> dict[str, Told]:
 
 
 def moved_ids(runs: Path) -> dict[str, str]:
-    """By the id under which a sink was told of an incident, the one that it has since it moved.
+    """By each id that an incident had before its start moved, the one that it has now.
 
     Raises:
         DataError: a ledger is damaged.
     """
-    found = {}
+    found = dict[str, str]()
     for file in sorted((runs / Ledger.FILE).glob("*.json")):
         for name, item in read_ledger(runs, file.stem).told.items():
-            if item.known_as is not None:
-                found[item.known_as] = name
+            found |= dict.fromkeys(item.earlier, name)
     return found

@@ -93,8 +93,12 @@ def judge(runs: Path, incident_id: str, verdict: Verdict, note: str = "") -> Jud
     return keep(runs, [said])[incident_id]
 
 
-def keep(runs: Path, said: Sequence[Said]) -> dict[str, Judgement]:
+def keep(
+    runs: Path, said: Sequence[Said], moved: Mapping[str, str] | None = None
+) -> dict[str, Judgement]:
     """Keep verdicts, all or none; each replaces an earlier one on its incident.
+
+    moved: by an id of which there is no incident any more, the one that its incident has now.
 
     Raises:
         ConfigError: there is no such incident.
@@ -103,10 +107,10 @@ def keep(runs: Path, said: Sequence[Said]) -> dict[str, Judgement]:
     made, published = {}, partitions.manifests(runs)
     for item in said:
         try:
-            found = find_incident(runs, item.incident_id, published)
+            found = find_incident(runs, item.incident_id, published, moved)
         except ConfigError as error:
             raise ConfigError(f"{item.where}: {error}" if item.where else str(error)) from None
-        made[item.incident_id] = Judgement(
+        made[found.incident_id] = Judgement(
             verdict=item.verdict,
             note=item.note,
             by=getpass.getuser(),
@@ -169,12 +173,17 @@ def read_csv(file: Path) -> list[Said]:
     return list(said.values())
 
 
-def find_incident(runs: Path, incident_id: str, found: Manifests | None = None) -> Incident:
+def find_incident(
+    runs: Path,
+    incident_id: str,
+    found: Manifests | None = None,
+    moved: Mapping[str, str] | None = None,
+) -> Incident:
     """The incident of that id, joined over its dates.
 
     Of each date, the newest version that has a part of it counts.
 
-    found: the manifests of the published dates; default: they are read.
+    found: the manifests of the published dates; default: they are read. moved: see ``keep``.
 
     Raises:
         ConfigError: there is no such incident.
@@ -191,6 +200,8 @@ def find_incident(runs: Path, incident_id: str, found: Manifests | None = None) 
         if part is None:  # an incident has a part on each of its dates
             break
         parts.append(part)
+    if not parts and moved and incident_id in moved:
+        return find_incident(runs, moved[incident_id], found)
     if not parts:
         raise ConfigError(
             f"there is no incident {incident_id!r}; its id stands in the message about it, in the "

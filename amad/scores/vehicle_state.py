@@ -6,8 +6,8 @@ A state saves time and changes no byte of a score. Each day in it names what it 
 detector, and the lake's files of the day and of the days that it depends on. A day that was made of
 something else is ignored, and so is a damaged file; what is missing is computed again.
 
-Only the days that the next one needs are kept, so a file does not grow. It is put in place by a
-rename, but not flushed to the disk: after a power loss its seal tells.
+Only the days that the newest one and the next one need are kept, so a file does not grow. It is put
+in place by a rename, but not flushed to the disk: after a power loss its seal tells.
 """
 
 import hashlib
@@ -69,17 +69,18 @@ class VehicleStates:
     def write(
         self, vehicle: str, quarantined: frozenset[date], states: States, scored: date
     ) -> None:
-        """Keep those of these days that the days after ``scored`` and after the last one need.
+        """Keep those of these days that ``scored``, the last one and the days after them need.
 
-        They are two where an older date is scored again, or where a clock was wrong once. Where
-        the file cannot be written, that is said and changes nothing else.
+        A date that is not over is scored again with its next rows. ``scored`` and the last day are
+        two where an older date is scored again, or where a clock was wrong once. Where the file
+        cannot be written, that is said and changes nothing else.
         """
         made_of, latest = self._made_of(vehicle, quarantined), {scored, max(states)}
         rows: list[Row] = []
         for day, state in sorted(states.items()):
             age = min((last - day).days for last in latest if last >= day)
-            if age >= figure_days(self.detector):
-                if age >= MEMORY_DAYS or not state.records:
+            if age > figure_days(self.detector):
+                if age > MEMORY_DAYS or not state.records:
                     continue
                 state = DayState(records=state.records)
             rows.append((day, made_of(day), *_packed(state.arrays())))

@@ -33,7 +33,8 @@ MEMORY, SUMS = "storage.json", "storage_checksums.json"
 LOCAL = {
     f"runs/{name}"
     for name in (
-        MEMORY, SUMS, "ray", "raw", "hashes.json", "checksums.json", "scoring.holder.json",
+        MEMORY, SUMS, "ray", "raw", "hashes.json", "checksums.json", "champion.json",
+        "scoring.holder.json",
     )
 }  # fmt: skip
 UNFINISHED = (".stage-", ".old")  # of writers; ``.old`` is for readers of the lake on this disk

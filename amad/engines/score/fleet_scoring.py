@@ -12,18 +12,11 @@ from amad.config.console import say
 from amad.config.wording import count, some
 from amad.detect.daily import check_contract
 from amad.detect.storage import load_detector
+from amad.engines.score.champion import champion_of
 from amad.engines.score.date_scoring import Done, Model, score_days
 from amad.engines.score.lake_snapshot import Snapshot, take_snapshot
 from amad.engines.score.scoring_plan import EVERYTHING_NEW, Plan, ScoringRequest, make_plan
 from amad.engines.score.watermark import unfinished
-from amad.engines.shared.model_registry import (
-    DIGEST,
-    champion_version,
-    digests,
-    fetched,
-    scores_from,
-)
-from amad.engines.shared.tracking import connect, told
 from amad.engines.shared.unit_engines import chosen_engine
 from amad.scores import partitions
 from amad.scores.job_log import Attempt, Failed, JobLog, Refused, save, scoring_job
@@ -47,22 +40,16 @@ def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLo
     fleet, runs, profile = stage.fleet, stage.runs, stage.profile
     with scoring_job(runs, fleet.name) as log:
         partitions.recover(runs)
-        client = connect(stage.settings)
-        with told(client.tracking_uri):
-            champion = champion_version(client, fleet.name)
-            known = digests(client, fleet.name)
-        log.model_version = version = str(champion.version)
-        with fetched(client, champion) as folder:
+        with champion_of(stage) as (champion, folder):
+            log.model_version = version = champion.version
             detector = load_detector(folder, to_score=True)
             check_contract(detector, fleet)
-            model = Model(
-                version=version, digest=champion.tags[DIGEST], folder=folder, detector=detector
-            )
-            partitions.set_aside(runs, known)
+            model = Model(version=version, digest=champion.digest, folder=folder, detector=detector)
+            partitions.set_aside(runs, champion.digests)
             snapshot = take_snapshot(stage, request.dates and request.dates[1])
             check_vehicles(snapshot, request)
             log.vehicles = list(request.vehicles)
-            log.test_start = start = max(scores_from(champion), first_kept(runs))
+            log.test_start = start = max(champion.scores_from, first_kept(runs))
             log.threshold, log.detector = float(detector.threshold), model.digest
             log.alarm_budget = detector.params.alarm_budget
             log.health = _health(stage, snapshot)

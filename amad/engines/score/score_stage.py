@@ -9,8 +9,6 @@ from amad.config.console import say
 from amad.config.wording import count, some
 from amad.engines.score.fleet_scoring import score_fleet
 from amad.engines.score.scoring_plan import ScoringRequest
-from amad.engines.shared.model_registry import CHAMPION, alias_version
-from amad.engines.shared.tracking import connect
 from amad.scores import partitions
 from amad.scores.job_log import JobLog
 from amad.scores.receipts import PublishedDate, RegistrationReceipt, ScoringReceipt
@@ -79,6 +77,9 @@ def _without_champion(stage: Stage) -> str | None:
     refused = RegistrationReceipt.read(stage.folder)
     if refused is None or refused.champion is not None:
         return None
+    from amad.engines.shared.model_registry import CHAMPION, alias_version
+    from amad.engines.shared.tracking import connect
+
     if alias_version(connect(stage.settings), stage.fleet.name, CHAMPION) is not None:
         return None
     return (

@@ -18,9 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-import mlflow
 from filelock import FileLock
-from mlflow.exceptions import MlflowException
 
 from amad.config import ServiceError, Settings
 from amad.config.cluster import profile_tracking_uri
@@ -145,6 +143,7 @@ def _prepare_sqlite(file: Path) -> None:
 
 def _is_current(file: Path) -> bool:
     """Is there a database with the tables of this MLflow? Their version is written last."""
+    from mlflow.exceptions import MlflowException
     from mlflow.store.db import utils
 
     if not file.is_file() or not file.stat().st_size:
@@ -218,6 +217,8 @@ def _migrate_sqlite(file: Path) -> None:
     except Exception as error:  # alembic's, SQLAlchemy's, sqlite3's and MLflow's own
         reason = " ".join(str(error).split())[:160]
         if UNKNOWN_VERSION in reason:
+            import mlflow
+
             raise ServiceError(
                 f"{file} was written by a newer MLflow than {mlflow.__version__}, which is "
                 f"installed here ({reason}); it was left as it is: install that MLflow again, or "
