@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -108,9 +109,10 @@ def page(result: dict) -> list[str]:
     machine, seconds = result["machine"], result["seconds_per_job"]
     busy = result["processor_seconds_per_job"]
     rows = [
-        [fault["what"], fault["vehicle"], or_dash(fault["minutes_to_first_message"], ".1f")]
+        [fault["what"], fault["vehicle"], or_dash(fault["minutes_to_first_message"], ".1f"),
+         or_dash(fault["minutes_after_the_alarm"], ".1f")]
         for fault in result["faults"]
-    ]
+    ]  # fmt: skip
     told = [
         [when, item["vehicle"], item["state"], item["level"], item["start"], item["end"],
          "yes" if item["replaces"] else "no"]
@@ -128,9 +130,11 @@ def page(result: dict) -> list[str]:
         f"included ({machine['cpu']}, {machine['cores']} cores, load {machine['load']}: above the "
         "cores, other work made the job wait).",
         "",
-        "Minutes from the first row of a fault to its first message, the job included:",
+        "Minutes to the first message about a fault, the job included: from the first row of the "
+        "fault, and from the newest row of which the message says that it alarms. Between the two "
+        "the score was still below the threshold, and a job waits up to a minute for its rows.",
         "",
-        *table(["fault", "vehicle", "minutes"], rows),
+        *table(["fault", "vehicle", "from its first row", "from its newest alarm"], rows),
         "",
         "What was told, in order. *Moved*: the start of the incident has moved since it was told.",
         "",
@@ -169,17 +173,19 @@ def _told(receiver: Receiver) -> list[dict]:
 
 
 def _fault(fault: Fault, first_told: dict) -> dict:
-    """When the first message about a fault came, in minutes after the fault's first row."""
+    """When the first message about a fault came, in minutes after rows of the fault."""
     began = clock(fault.night, fault.first)
-    delays = [
-        (at - began) / 60
+    found = [
+        (at, datetime.fromisoformat(told["end"]).timestamp())
         for at, told in first_told.values()
         if told["state"] == "new" and told["vehicle"] in fault.vehicles and at >= began
     ]
+    at, alarm = min(found, default=(None, None))
     return {
         "what": fault.what,
         "vehicle": fault.vehicles[0],
-        "minutes_to_first_message": round(min(delays), 1) if delays else None,
+        "minutes_to_first_message": None if at is None else round((at - began) / 60, 1),
+        "minutes_after_the_alarm": None if at is None else round((at - alarm) / 60, 1),
     }
 
 
