@@ -53,6 +53,27 @@ def test_a_linear_stage_is_within_the_limit_and_a_square_one_is_not() -> None:
     assert found["fit"]["memory_times"] == pytest.approx(10)
 
 
+def test_what_is_measured_anew_replaces_its_stage_and_nothing_else() -> None:
+    old = [fleet(1, 1, 1000, ingest=1.0, fit=2.0), fleet(9, 1, 9000, ingest=9.0)]
+    new = fleet(1, 1, 1000, ingest=0.5) | {"bytes_per_row": {"raw": 90.0, "lake": 0.0}}
+    first, second = growth.joined(old[::-1], [new])
+    assert {name: one["cpu_seconds"] for name, one in first["stages"].items()} == {
+        "ingest": 0.5, "fit": 2.0,
+    }  # fmt: skip
+    assert first["bytes_per_row"] == {"raw": 90.0, "lake": 50.0, "store": 250.0}
+    assert second == old[1]
+
+
+def test_the_page_has_a_table_of_a_night(results: Path) -> None:
+    found = json.loads((results / "growth.json").read_text())
+    fleets = [fleet(12, 1, 1_000_000, score=20.0), fleet(200, 1, 17_000_000, score=340.0)]
+    found["night"] = {"fleets": fleets, "growth": growth.growth(fleets, "rows")}
+    (results / "growth.json").write_text(json.dumps(found))
+    write_pages(["--results", str(results), "--out", str(results / "pages")])
+    page = (results / "pages/index.md").read_text()
+    assert "| score | 20.0 | 20.0 | 1.00 | 1,000 | 17,000 |" in page
+
+
 def test_a_day_is_counted_by_hand(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scale, "described", lambda days: scale.describe(days, results / "lake"))
     found = scale.main(["--results", str(results), "--tables", "10"])
