@@ -1,10 +1,12 @@
 """What several tests share: the real data's folder, and a project home of a test's own."""
 
+import fcntl
 import os
 import re
 import shutil
 import signal
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -93,19 +95,36 @@ def yard(tmp_path: Path):
     return Yard(tmp_path)
 
 
+def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable) -> Path:
+    """A folder that the processes which share the tests have in common; the first one makes it."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with (folder / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / f"{name}.made").exists():
+            make(folder / name)
+            (folder / f"{name}.made").touch()
+    return folder / name
+
+
 @pytest.fixture(scope="session")
 def champion_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with a champion of the fleet ``nights`` (see scoring_kit) and nothing scored."""
+    """A home with a champion of the fleet ``nights`` (see scoring_kit) and nothing scored.
+
+    Nothing may change it: other processes copy it.
+    """
     from scoring_kit import make_artifacts, make_lake, validated
 
     from pipelines import register
 
-    home = tmp_path_factory.mktemp("champion") / "home"
-    fleet, settings = make_lake(home)
-    shutil.copytree(ROOT / "conf" / "cluster", home / "conf" / "cluster")
-    validated(fleet, settings)
-    register.run(make_artifacts(fleet, settings, members=["ridge", "amad"]), settings)
-    return home
+    def make(home: Path) -> None:
+        fleet, settings = make_lake(home)
+        shutil.copytree(ROOT / "conf" / "cluster", home / "conf" / "cluster")
+        validated(fleet, settings)
+        register.run(make_artifacts(fleet, settings, members=["ridge", "amad"]), settings)
+
+    return made_once(tmp_path_factory, "champion", make)
 
 
 @pytest.fixture

@@ -69,11 +69,11 @@ def lasting(content: dict[str, str]) -> dict[str, str]:
 
 @pytest.mark.parametrize("room", [0, 16 << 10, 60 << 10])
 def test_scoring_on_a_full_disk_leaves_the_dates_as_they_were(
-    champion_home: Path, disk: Path, room: int
+    champion_home: Path, tmp_path: Path, disk: Path, room: int
 ) -> None:
     home = disk / "home"
     shutil.copytree(champion_home, home)
-    uri = f"sqlite:///{champion_home}/mlflow.db"
+    uri = f"sqlite:///{shutil.copy(home / 'mlflow.db', tmp_path)}"
     settings = Settings(home=home, data_dir=home / "raw", mlflow_uri=uri)
     score.run(kit_params(), settings)
     runs = settings.runs_dir(FLEET)

@@ -18,6 +18,7 @@ from engine_kit import DATA, engine_params, engine_store, toy_stage, wait_until
 from ingest_kit import tree
 from nodes_kit import Nodes, ray_nodes
 from s3_kit import keys, s3_server
+from sweep_kit import expected_outputs, outputs
 from test_full_disk import content_of
 
 from amad.config import ClusterProfile, DataError, Settings, Stage
@@ -30,6 +31,7 @@ from amad.engines.shared.tracking import connect, experiment_id
 from amad.engines.shared.unit_engines import unit_engine
 from amad.engines.train import training
 from amad.engines.train.training import train_fleet
+from amad.engines.tune.sweep import sweep_fleet
 from amad.ingest.ingestion import ingest
 from amad.model.checkpoint import STATE
 from amad.telemetry.lake import Lake
@@ -173,6 +175,33 @@ def test_a_training_goes_on_with_fewer_workers_and_grows_when_a_node_joins(
     fit(nodes, store, tmp_path, epochs=28, min_workers=1)
     helper.join()
     assert grown and one_whole_curve(tmp_path, 28)
+
+
+def test_a_sweep_outlives_a_node_and_ends_with_the_same_bytes(
+    nodes: Nodes, store: WindowStore, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """When the first of three trials is done; the second one runs, or its worker is idle."""
+    params = engine_params(tune={"trials": 3, "batch": 2, "epochs": 1, "cases": 4})
+    lost: list[bool] = []
+
+    def lose_a_node() -> None:
+        wait_until(
+            lambda: any("trial-001/checkpoint" in key for key in keys(BUCKET, tmp_path.name)),
+            "the first trial does not end",
+        )
+        nodes.kill_one()
+        lost.append(not (tmp_path / DATA / "best.json").exists())
+        nodes.join()
+
+    killer = threading.Thread(target=lose_a_node, daemon=True)
+    killer.start()
+    checkpoints = f"s3://{BUCKET}/{tmp_path.name}"
+    profile = ClusterProfile(address=nodes.address, checkpoints=checkpoints)
+    sweep_fleet(toy_stage(tmp_path, params, profile, store))
+    killer.join()
+    assert lost == [True], "too late"
+    assert outputs(tmp_path / DATA) == expected_outputs(store, params)
+    assert "failed" not in capsys.readouterr().err
 
 
 def scores(found: Result) -> tuple:

@@ -9,15 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ray.tune.schedulers import TrialScheduler
 
-from amad.engines.tune.search import (
-    CURVE,
-    EPOCH,
-    NUMBER,
-    OBJECTIVE,
-    BatchedAsha,
-    BatchedSearch,
-    optuna_search,
-)
+from amad.engines.tune.search import BatchedAsha, BatchedSearch, optuna_search
+from amad.engines.tune.trial import CURVE, EPOCH, NUMBER, OBJECTIVE
 
 SPACE = {
     "x": optuna.distributions.FloatDistribution(0.1, 10, log=True),
@@ -113,6 +106,25 @@ def test_a_restored_search_goes_on_as_the_first_would(tmp_path) -> None:
     other = BatchedSearch(optuna_search(SPACE, 99, 6), 2, 2)
     other.restore(str(tmp_path / "state"))
     assert [one.suggest("c"), one.suggest("d")] == [other.suggest("c"), other.suggest("d")]
+
+
+def test_a_restored_search_waits_for_a_trial_that_failed(tmp_path) -> None:
+    """Tune runs it again under the same id."""
+    one = BatchedSearch(optuna_search(SPACE, 7, 6), 2, 2)
+    for name in "ab":
+        one.suggest(name)
+    one.on_trial_complete("a", {OBJECTIVE: 1.0})
+    one.on_trial_complete("b", None, error=True)
+    one.save(str(tmp_path / "state"))
+    other = BatchedSearch(optuna_search(SPACE, 99, 6), 2, 2)
+    other.restore(str(tmp_path / "state"))
+    assert other.suggest("c") is None
+    other.on_trial_complete("b", {OBJECTIVE: 2.0})
+    one = BatchedSearch(optuna_search(SPACE, 7, 6), 2, 2)
+    for name, value in (("a", 1.0), ("b", 2.0)):
+        one.suggest(name)
+        one.on_trial_complete(name, {OBJECTIVE: value})
+    assert other.suggest("c") == one.suggest("c")
 
 
 @pytest.mark.parametrize("value", [float("nan"), None])

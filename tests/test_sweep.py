@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from engine_kit import DATA, PROFILE, engine_params, engine_store, toy_stage, wait_until
+from sweep_kit import expected_outputs, outputs
 
 from amad.config import ConfigError, DataError, Params, ServiceError, Settings
 from amad.engines.shared.identity import RunState
@@ -18,6 +19,7 @@ from amad.engines.shared.ray_cluster import ray_session
 from amad.engines.shared.tracking import connect, experiment_id
 from amad.engines.tune import sweep
 from amad.engines.tune.sweep import distributions, sweep_digest, sweep_fleet
+from amad.engines.tune.sweep_log import SweepLog
 from amad.engines.tune.sweep_outputs import best_of, write_outputs
 from amad.engines.tune.sweep_result import (
     PLACES,
@@ -28,10 +30,11 @@ from amad.engines.tune.sweep_result import (
     present_settings,
     with_settings,
 )
+from amad.engines.tune.trial import NUMBER
 from amad.windows import WindowStore
 
 ROOT = Path(__file__).resolve().parent.parent
-OUTPUTS = ("best.json", "sweep/trials.csv", "sweep/sweep.png")
+SHORT = {"trials": 3, "batch": 1, "epochs": 1, "cases": 4}
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +49,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> WindowStore:
     return engine_store(tmp_path_factory.mktemp("fleet"))
 
 
-def search(store: WindowStore, home: Path, params: Params, concurrent: int = 2) -> SweepResult:
-    """A sweep into ``home``; a failed trial is not tried again."""
-    profile = PROFILE.model_copy(update={"max_concurrent_trials": concurrent, "max_failures": 0})
-    return sweep_fleet(toy_stage(home, params, profile, store))
-
-
-def outputs(home: Path) -> list[bytes]:
-    return [(home / DATA / name).read_bytes() for name in OUTPUTS]
+def search(
+    store: WindowStore, home: Path, params: Params, concurrent: int = 2, max_failures: int = 0
+) -> SweepResult:
+    """A sweep into ``home``; by default, a failed trial is not tried again."""
+    changes = {"max_concurrent_trials": concurrent, "max_failures": max_failures}
+    return sweep_fleet(toy_stage(home, params, PROFILE.model_copy(update=changes), store))
 
 
 def trials(home: Path) -> list[dict]:
@@ -112,7 +113,7 @@ def test_outputs_are_a_function_of_the_trials_without_times_and_paths(tmp_path: 
     for home in ("one", "two"):
         result = write_outputs(found, Params().tune.space, tmp_path / home / DATA)
         assert SweepResult.read(tmp_path / home / DATA) == result
-    assert outputs(tmp_path / "one") == outputs(tmp_path / "two")
+    assert outputs(tmp_path / "one" / DATA) == outputs(tmp_path / "two" / DATA)
     best = json.loads((tmp_path / "one" / DATA / "best.json").read_text())
     assert best["trial"] == 1 and best["trials"] == 3 and best["settings"]["mask"]["ratio"] == 0.2
     table = trials(tmp_path / "one")
@@ -142,8 +143,8 @@ def test_a_sweep_is_reproducible_stops_early_and_lets_go(
     capsys: pytest.CaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Twice from clean, with other concurrency: the same bytes; every CPU comes back; MLflow has a
-    parent and a child a trial."""
+    """With two trials at once the bytes are those of one after the other, without Ray; every CPU
+    comes back; MLflow has a parent and a child a trial."""
     import ray
 
     # Beside members in closed form so small a network changes nothing, and none would be stopped.
@@ -152,21 +153,21 @@ def test_a_sweep_is_reproducible_stops_early_and_lets_go(
         train={"max_windows": 64},
         detect={"members": ["amad"]},
     )
-    for home, concurrent in (("one", 2), ("two", 1)):
-        search(store, tmp_path / home, params, concurrent)
-        wait_until(
-            lambda: ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"],
-            "the sweep still holds CPUs",
-        )
+    search(store, tmp_path, params)
+    wait_until(
+        lambda: ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"],
+        "the sweep still holds CPUs",
+    )
     told = capsys.readouterr().err
-    assert all(told.count(f"trial {n}/6, epoch 1: objective=") == 2 for n in range(1, 7))
-    assert outputs(tmp_path / "one") == outputs(tmp_path / "two")
-    table = trials(tmp_path / "one")
+    assert all(told.count(f"trial {n}/6, epoch 1: objective=") == 1 for n in range(1, 7))
+    found = outputs(tmp_path / DATA)
+    assert found == expected_outputs(store, params)
+    table = trials(tmp_path)
     states = {r["state"] for r in table}
     assert states == {"complete", "stopped"}, "ASHA has stopped somebody"
     assert all(r["epochs"] == "1" for r in table if r["state"] == "stopped")
 
-    client = connect(Settings(home=tmp_path / "one"))
+    client = connect(Settings(home=tmp_path))
     runs = client.search_runs([experiment_id(client, "toy")])
     parents = [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
     children = [r for r in runs if "mlflow.parentRunId" in r.data.tags]
@@ -180,17 +181,16 @@ def test_a_sweep_is_reproducible_stops_early_and_lets_go(
         assert [m.step for m in history] == list(range(1, int(known["epochs"]) + 1))
         assert history[-1].value == float(known["objective"])
         assert run.data.params["mask_family"] == known["mask_family"]
-    best = json.loads((tmp_path / "one" / DATA / "best.json").read_text())
+    best = json.loads((tmp_path / DATA / "best.json").read_text())
     assert parents[0].data.metrics["best_objective"] == best["objective"]
     assert {a.path for a in client.list_artifacts(parents[0].info.run_id, "sweep")} >= {
         "sweep/sweep.png",
         "sweep/best.json",
     }
     # Finished: taken as it is, without Ray.
-    before = outputs(tmp_path / "one")
     monkeypatch.delattr(sweep, "ray_session")
-    search(store, tmp_path / "one", params)
-    assert outputs(tmp_path / "one") == before
+    search(store, tmp_path, params)
+    assert outputs(tmp_path / DATA) == found
 
 
 DRIVER = """
@@ -227,11 +227,10 @@ def test_a_killed_sweep_goes_on_where_it_stopped(store: WindowStore, tmp_path: P
 
     try:
         wait_until(lambda: any(ray_folder.rglob("trial-003/checkpoint_*")), "no third trial began")
-        done = finished()
     finally:
-        os.killpg(driver.pid, signal.SIGKILL)
+        os.killpg(driver.pid, signal.SIGKILL)  # at once: the rest of the sweep takes a second
         driver.wait()
-    assert {"trial-001", "trial-002"} <= set(done)
+    assert {"trial-001", "trial-002"} <= set(finished())
     (state,) = ray_folder.glob("sweep-*.json")
     assert RunState(state).get("trials") is None, "killed before the end"
 
@@ -246,12 +245,58 @@ def test_a_killed_sweep_goes_on_where_it_stopped(store: WindowStore, tmp_path: P
     search(store, home, params, 1)
     for name in known:
         assert before[name] and checkpoints(name) == before[name], f"{name} ran again"
-    search(store, tmp_path / "whole", params, 1)
-    assert outputs(home) == outputs(tmp_path / "whole")
+    assert outputs(home / DATA) == expected_outputs(store, params)
     client = connect(Settings(home=home))
     runs = client.search_runs([experiment_id(client, "toy")])
     assert len(runs) == 1 + tune["trials"], "no run was begun twice"
     assert {r.info.status for r in runs} == {"FINISHED"}
+
+
+class LosesWorkers(SweepLog):
+    """SIGKILL to the worker of a trial when it is done; the next one is to use the same worker."""
+
+    def on_trial_complete(self, iteration: int, trials: list, trial, **info) -> None:
+        super().on_trial_complete(iteration, trials, trial, **info)
+        os.kill(trial.last_result["pid"], signal.SIGKILL)
+
+
+@pytest.mark.engine
+@pytest.mark.usefixtures("local_ray")
+def test_a_trial_whose_worker_was_dead_before_its_first_report_goes_on(
+    store: WindowStore,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without restarts the sweep says so; the next run restarts once and ends as if undisturbed."""
+    params = engine_params(tune=SHORT)
+    monkeypatch.setattr(sweep, "SweepLog", LosesWorkers)
+    with pytest.raises(ServiceError, match=r"lost the worker of trial-002 .*again"):
+        search(store, tmp_path, params, 1)
+    search(store, tmp_path, params, 1, max_failures=1)
+    told = capsys.readouterr().err
+    assert "the worker of trial-003 was lost; going on" in told and "failed" not in told
+    assert outputs(tmp_path / DATA) == expected_outputs(store, params)
+
+
+@pytest.mark.engine
+@pytest.mark.usefixtures("local_ray")
+def test_a_trial_that_fails_before_its_first_report_is_told_and_runs_again(
+    store: WindowStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_trial(config: dict, **more: object) -> None:
+        if config[NUMBER] == 0:
+            raise RuntimeError("no such thing")
+        whole(config, **more)
+
+    whole = sweep.run_trial
+    params = engine_params(tune=SHORT | {"trials": 2})
+    monkeypatch.setattr(sweep, "run_trial", run_trial)
+    search(store, tmp_path, params)
+    assert [row["state"] for row in trials(tmp_path)] == ["failed", "complete"]
+    monkeypatch.setattr(sweep, "run_trial", whole)
+    search(store, tmp_path, params)
+    assert [row["state"] for row in trials(tmp_path)] == ["complete"] * 2
 
 
 @pytest.mark.engine

@@ -53,7 +53,7 @@ class ClusterProfile(Strict):
     tracking_uri: str | None = None
     """MLflow's store, without a password; `AMAD_MLFLOW_URI` and `MLFLOW_TRACKING_URI` come first"""
     max_failures: int = Field(2, ge=0)
-    """How often a training is started again after a crash"""
+    """How often a training, or a trial of the sweep, is started again after a crash"""
     engine: Literal["auto", "process", "ray"] = "auto"
     """What ingests, validates, prepares and scores: this process, or Ray Data; `auto` decides"""
     ray_min_vehicle_days: int = Field(500, ge=1)

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mlflow import MlflowClient
-from mlflow.entities import Metric
+if TYPE_CHECKING:  # Ray's processes, which write events, have no use for it
+    from mlflow import MlflowClient
 
 POLL_SECONDS = 0.5
 
@@ -20,13 +21,15 @@ class TrainingCurve:
     the whole list at the end corrects both.
     """
 
-    def __init__(self, client: MlflowClient, run_id: str, key: str) -> None:
+    def __init__(self, client: "MlflowClient", run_id: str, key: str) -> None:
         """``key``: a metric that every epoch has; it shows which epochs are logged already."""
         self._client, self._run_id = client, run_id
         self._known = {metric.step for metric in client.get_metric_history(run_id, key)}
 
     def log(self, metrics: dict) -> None:
         """Log the numbers of an epoch; ``metrics["epoch"]`` counts from 1."""
+        from mlflow.entities import Metric
+
         epoch = int(metrics["epoch"])
         if epoch in self._known:
             return

@@ -14,6 +14,7 @@ from amad.engines.shared.ray_cluster import ray_session, told_by_worker
 from amad.engines.shared.tracking import connect, log_settings, open_run
 from amad.engines.shared.train_result import TrainResult
 from amad.engines.shared.training_curve import TrainingCurve, append_event, followed
+from amad.engines.train.worker import run_worker
 from amad.model import (
     Amad,
     Bundle,
@@ -98,35 +99,6 @@ def training_digest(params: Params, store: WindowStore, profile: ClusterProfile)
     return work_digest(inputs | {"store": store.digest, "precision": profile.precision}, CODE)
 
 
-class RayReporter:
-    """``amad.model.Reporter`` inside a worker of Ray Train."""
-
-    def __init__(self) -> None:
-        import ray.train
-        from ray.train.torch import get_device
-
-        context = ray.train.get_context()
-        self.rank, self.world_size = context.get_world_rank(), context.get_world_size()
-        self.device = get_device()
-
-    def report(self, metrics: dict, checkpoint: Path | None) -> None:
-        """Wait for all workers; the checkpoint is copied to the run's storage."""
-        import ray.train
-
-        kept = ray.train.Checkpoint.from_directory(str(checkpoint)) if checkpoint else None
-        ray.train.report(metrics, checkpoint=kept)
-
-    def latest(self, digest: str) -> Checkpoint | None:
-        """The newest checkpoint of the run."""
-        import ray.train
-
-        found = ray.train.get_checkpoint()
-        if found is None:
-            return None
-        with found.as_directory() as folder:
-            return Checkpoint.read(Path(folder), self.device, digest)
-
-
 class _LoggingReporter(LocalReporter):
     """For a training in this process: logs each epoch to the curve as it ends."""
 
@@ -156,8 +128,10 @@ def _train_with_ray(
     """What ``train`` returned on rank 0, and the network of the last checkpoint."""
     import os
 
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", HEALTH_SECONDS)
     epochs, profile = job.params.train.epochs, stage.profile
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", HEALTH_SECONDS)
+    if profile.address is None:  # no machine of a local Ray is taken away after a warning
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     events = stage.runs / "ray" / f"{name}.jsonl"
 
     def handle(event: dict) -> None:
@@ -183,6 +157,10 @@ def _train_with_ray(
 def _trainer(job: TrainJob, stage: Stage, name: str, events: Path):
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
+    from ray.train.v2._internal.callbacks.placement_group_callback import (
+        PlacementGroupCleanerCallback,
+    )
     from ray.train.v2.api.callback import UserCallback
 
     class Watch(UserCallback):
@@ -201,12 +179,20 @@ def _trainer(job: TrainJob, stage: Stage, name: str, events: Path):
         def _register_sigint_handler(self, controller) -> None:
             pass
 
+        def _create_default_callbacks(self) -> list:
+            """Without those that start a process, of two seconds, for what there is not."""
+            unneeded: list[type] = [DatasetsCallback]
+            if profile.address is None:
+                unneeded.append(PlacementGroupCleanerCallback)
+            known = super()._create_default_callbacks()  # type: ignore[misc]  # the type is V1's
+            return [callback for callback in known if type(callback) not in unneeded]
+
     profile = stage.profile
     gpu = profile.device == "cuda"
     fewest = profile.min_workers
     workers = profile.workers if fewest is None else (fewest, profile.workers)
     return Trainer(
-        _worker,  # type: ignore[arg-type]  # what it returns is the result's return_value
+        run_worker,  # type: ignore[arg-type]  # what it returns is the result's return_value
         train_loop_config={"job": job},
         torch_config=TorchConfig(backend=profile.backend),
         scaling_config=ScalingConfig(  # type: ignore[call-arg]  # the types are those of V1
@@ -223,10 +209,6 @@ def _trainer(job: TrainJob, stage: Stage, name: str, events: Path):
             callbacks=[Watch()],  # type: ignore[list-item]  # the type is that of Ray Train V1
         ),
     )
-
-
-def _worker(config: dict) -> Trained:
-    return train(config["job"], RayReporter())
 
 
 def _explained(error: Exception, name: str, profile: ClusterProfile, storage: str) -> AmadError:

@@ -15,7 +15,8 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-EPOCH, OBJECTIVE, CURVE, NUMBER = "epoch", "objective", "curve", "trial"
+from amad.engines.tune.trial import CURVE, EPOCH, NUMBER, OBJECTIVE
+
 REDUCTION = 2  # of ASHA: at each rung the worse half stops
 
 
@@ -60,8 +61,9 @@ class BatchedSearch(Searcher):
         Path(checkpoint_path).write_bytes(cloudpickle.dumps(self.__dict__))
 
     def restore(self, checkpoint_path: str) -> None:
-        """Read the state back."""
+        """Read the state back; failed trials run again, and their batch is not complete."""
         self.__dict__.update(cloudpickle.loads(Path(checkpoint_path).read_bytes()))
+        self.done = {name: known for name, known in self.done.items() if not known[1]}
 
 
 class BatchedAsha(FIFOScheduler):

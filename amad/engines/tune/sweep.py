@@ -11,9 +11,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ray import tune
+from ray.exceptions import RayActorError
 
 from amad.config import (
     DataError,
@@ -27,15 +27,7 @@ from amad.config.console import say
 from amad.engines.shared.identity import RunState, work_digest
 from amad.engines.shared.ray_cluster import ray_session, told_by_worker
 from amad.engines.shared.tracking import connect, log_settings, open_run
-from amad.engines.tune.search import (
-    CURVE,
-    NUMBER,
-    OBJECTIVE,
-    BatchedAsha,
-    BatchedSearch,
-    optuna_search,
-    trial_name,
-)
+from amad.engines.tune.search import BatchedAsha, BatchedSearch, optuna_search, trial_name
 from amad.engines.tune.sweep_log import SweepLog
 from amad.engines.tune.sweep_outputs import best_of, write_outputs
 from amad.engines.tune.sweep_result import (
@@ -45,15 +37,10 @@ from amad.engines.tune.sweep_result import (
     Trial,
     described,
     is_range,
-    overlay,
     present_settings,
-    with_settings,
-    with_trial_budget,
 )
+from amad.engines.tune.trial import CURVE, NUMBER, OBJECTIVE, run_trial
 from amad.windows import WindowStore
-
-if TYPE_CHECKING:
-    from amad.model.checkpoint import Checkpoint
 
 CODE = (
     "amad.model", "amad.windows", "amad.detect", "amad.evaluation", "amad.metrics",
@@ -75,7 +62,8 @@ def sweep_fleet(stage: Stage) -> SweepResult:
 
     Raises:
         DataError: no window fits, or there are no rows to judge a trial on.
-        ServiceError: Ray or the tracking store does not answer, or every trial failed.
+        ServiceError: Ray or the tracking store does not answer, every trial failed, or workers
+            were lost more often than ``max_failures`` of the profile.
     """
     fleet, params = stage.fleet.name, stage.params
     digest = sweep_digest(params, WindowStore.checked(stage.folder / "store"))
@@ -128,32 +116,37 @@ def _run_trials(stage: Stage, name: str, state: RunState) -> list[Trial]:
     path = f"{stage.checkpoints}/{name}"
     if tune.Tuner.can_restore(path):
         say(f"going on with sweep {name}")
-        try:
-            tuner = tune.Tuner.restore(
-                path, trainable, resume_unfinished=True, restart_errored=True, param_space={}
-            )
-        except Exception as error:  # reading Ray's pickles and JSON may raise anything
-            raise DataError(
-                f"what is known of sweep {name} in {path} is damaged "
-                f"({' '.join(str(error).split())[:200]}); delete that folder, and it begins anew"
-            ) from error
+        tuner = _restored(path, trainable, name)
     else:
         say(f"sweep {name}: {params.tune.trials} trials")
         tuner = _new_tuner(stage, trainable, name, state)
-    try:
-        with _stoppable() as stopped:
-            grid = tuner.fit()
-    except Exception as error:
-        raise ServiceError(
-            f"sweep {name} was interrupted ({' '.join(str(error).split())[:300]}); run the stage "
-            "again to go on where it stopped"
-        ) from error
-    if stopped or len(grid) < params.tune.trials:
+    for restarts in range(profile.max_failures + 1):
+        try:
+            with _stoppable() as stopped:
+                grid = tuner.fit()
+        except Exception as error:
+            raise ServiceError(
+                f"sweep {name} was interrupted ({' '.join(str(error).split())[:300]}); run the "
+                "stage again to go on where it stopped"
+            ) from error
+        results = [grid[i] for i in range(len(grid))]
+        lost = [result for result in results if isinstance(result.error, RayActorError)]
+        if stopped or not lost:
+            break
+        names = " and ".join(sorted(Path(result.path).name for result in lost))
+        if restarts == profile.max_failures:
+            reason = " ".join(str(lost[0].error).split())[:200]
+            raise ServiceError(
+                f"sweep {name} lost the worker of {names} once more than max_failures allows "
+                f"({reason}); run the stage again to go on where it stopped"
+            )
+        say(f"the worker of {names} was lost; going on with sweep {name}")
+        tuner = _restored(path, trainable, name)
+    if stopped or len(results) < params.tune.trials:
         raise InterruptionError(
             f"sweep {name} was interrupted before its {params.tune.trials} trials were done and "
             "has no result; run the stage again to go on with those that are left"
         )
-    results = [grid[i] for i in range(len(grid))]
     failed = [result.error for result in results if result.error is not None]
     if len(failed) == len(results):
         told = told_by_worker(failed[0], path)
@@ -161,8 +154,23 @@ def _run_trials(stage: Stage, name: str, state: RunState) -> list[Trial]:
             raise told
         reason = " ".join(str(failed[0]).split())[-300:]
         raise ServiceError(f"every trial of sweep {name} failed, the first with: {reason}")
-    trials = [_trial_of(result, params.tune.epochs) for result in results]
+    # A result has no settings where the trial failed before its first report; Tune's trial does.
+    known = zip(grid._experiment_analysis.trials, results, strict=True)
+    trials = [_trial_of(trial.config, result, params.tune.epochs) for trial, result in known]
     return sorted(trials, key=lambda trial: trial.trial)
+
+
+def _restored(path: str, trainable, name: str) -> tune.Tuner:
+    """The sweep as it was saved in ``path``; unfinished and failed trials go on."""
+    try:
+        return tune.Tuner.restore(
+            path, trainable, resume_unfinished=True, resume_errored=True, param_space={}
+        )
+    except Exception as error:  # reading Ray's pickles and JSON may raise anything
+        raise DataError(
+            f"what is known of sweep {name} in {path} is damaged "
+            f"({' '.join(str(error).split())[:200]}); delete that folder, and it begins anew"
+        ) from error
 
 
 @contextmanager
@@ -235,65 +243,14 @@ def distributions(params: Params) -> dict:
     return found
 
 
-class TuneReporter:
-    """``amad.model.Reporter`` inside a trial; it reports the objectives of all epochs so far."""
-
-    rank, world_size = 0, 1
-
-    def __init__(self, device: str) -> None:
-        import torch
-
-        self.device = torch.device(device)
-        self._curve: list[float] = []
-
-    def report(self, metrics: dict, checkpoint: Path | None) -> None:
-        """Report an epoch; this call does not return where the scheduler stops the trial."""
-        self._curve.append(metrics[OBJECTIVE])
-        assert checkpoint is not None
-        kept = tune.Checkpoint.from_directory(str(checkpoint))
-        tune.report(metrics | {CURVE: list(self._curve)}, checkpoint=kept)
-
-    def latest(self, digest: str) -> "Checkpoint | None":
-        """The trial's checkpoint, after a restart."""
-        from amad.model.checkpoint import Checkpoint
-
-        found = tune.get_checkpoint()
-        if found is None:
-            return None
-        with found.as_directory() as folder:
-            checkpoint = Checkpoint.read(Path(folder), self.device, digest)
-        self._curve = [metrics[OBJECTIVE] for metrics in checkpoint.epochs]
-        return checkpoint
-
-
-def run_trial(
-    config: dict, *, store: str, params: Params, name: str, device: str, precision: str
-) -> None:
-    """One trial, in a worker: train for a few epochs and report the objective after each."""
-    from amad.evaluation.objective import InjectedObjective
-    from amad.model.training import TrainJob, train
-
-    chosen = {key: value for key, value in config.items() if key != NUMBER}
-    own = with_settings(params, overlay(chosen))
-    opened = WindowStore.open(Path(store))
-    objective = InjectedObjective(opened, own, own.tune.cases, own.seed)
-    job = TrainJob(
-        store=opened.path,
-        params=with_trial_budget(own, len(opened.vehicles)),
-        digest=f"{name}-{config[NUMBER]}",
-        precision=precision,
-    )
-    train(job, TuneReporter(device), lambda network: {OBJECTIVE: objective(network)})
-
-
-def _trial_of(result, epochs: int) -> Trial:
+def _trial_of(settings: dict, result, epochs: int) -> Trial:
     """A trial from what Tune says of it. epochs: of a trial that is not stopped early."""
     metrics = result.metrics or {}
     objectives = metrics.get(CURVE, [])
     state: State = "complete" if len(objectives) >= epochs else "stopped"
     return Trial(
-        trial=result.config[NUMBER] + 1,
-        **{name: result.config[name] for name in PLACES},
+        trial=settings[NUMBER] + 1,
+        **{name: settings[name] for name in PLACES},
         objective=metrics.get(OBJECTIVE),
         epochs=len(objectives),
         state="failed" if result.error is not None else state,

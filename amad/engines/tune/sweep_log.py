@@ -1,8 +1,11 @@
 """What the driver tells MLflow and the person who watches while a sweep runs."""
 
+import signal
 from pathlib import Path
 
 from mlflow import MlflowClient
+from ray import cloudpickle
+from ray.exceptions import RayActorError
 from ray.tune import Callback
 
 from amad.config import Settings
@@ -10,8 +13,9 @@ from amad.config.console import say
 from amad.engines.shared.identity import RunState
 from amad.engines.shared.tracking import connect, experiment_id, run_exists
 from amad.engines.shared.training_curve import TrainingCurve
-from amad.engines.tune.search import CURVE, NUMBER, OBJECTIVE, trial_name
+from amad.engines.tune.search import trial_name
 from amad.engines.tune.sweep_result import described
+from amad.engines.tune.trial import CURVE, NUMBER, OBJECTIVE
 
 
 class SweepLog(Callback):
@@ -54,7 +58,18 @@ class SweepLog(Callback):
         )
 
     def on_trial_error(self, iteration: int, trials: list, trial, **info) -> None:
-        """Close the child run as failed."""
+        """Close the child run as failed; a trial whose worker was lost is to go on instead.
+
+        Tune does not begin it again where its worker, used before by another trial, was dead
+        already. The next batch would be drawn without its result. SIGUSR1 ends Tune's loop before
+        that and saves the sweep; Tune handles the signal in the main thread only.
+        """
+        if trial.pickled_error_file is not None:
+            error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
+            if isinstance(error, RayActorError):
+                if callable(signal.getsignal(signal.SIGUSR1)):
+                    signal.raise_signal(signal.SIGUSR1)
+                return
         self._end(trial, "FAILED")
         say(f"{self._position(trial)} failed: {described(trial.config)}")
 

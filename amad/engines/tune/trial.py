@@ -1,0 +1,72 @@
+"""One trial of the sweep, in a worker process of Ray: it trains, and reports after each epoch.
+
+A worker imports this module, and neither MLflow nor Optuna, which take it a second of a processor.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ray import tune
+
+from amad.config import DataError, Params
+from amad.engines.tune.sweep_result import overlay, with_settings, with_trial_budget
+from amad.windows import WindowStore
+
+if TYPE_CHECKING:
+    from amad.model.checkpoint import Checkpoint
+
+EPOCH, OBJECTIVE, CURVE, NUMBER = "epoch", "objective", "curve", "trial"
+
+
+class TuneReporter:
+    """``amad.model.Reporter`` inside a trial; it reports the objectives of all epochs so far."""
+
+    rank, world_size = 0, 1
+
+    def __init__(self, device: str) -> None:
+        import torch
+
+        self.device = torch.device(device)
+        self._curve: list[float] = []
+
+    def report(self, metrics: dict, checkpoint: Path | None) -> None:
+        """Report an epoch; this call does not return where the scheduler stops the trial."""
+        self._curve.append(metrics[OBJECTIVE])
+        assert checkpoint is not None
+        kept = tune.Checkpoint.from_directory(str(checkpoint))
+        tune.report(metrics | {CURVE: list(self._curve)}, checkpoint=kept)
+
+    def latest(self, digest: str) -> "Checkpoint | None":
+        """The trial's checkpoint, after a restart; with a damaged one the trial begins anew."""
+        from amad.model.checkpoint import Checkpoint
+
+        found = tune.get_checkpoint()
+        if found is None:
+            return None
+        try:
+            with found.as_directory() as folder:
+                checkpoint = Checkpoint.read(Path(folder), self.device, digest)
+        except DataError:
+            return None
+        self._curve = [metrics[OBJECTIVE] for metrics in checkpoint.epochs]
+        return checkpoint
+
+
+def run_trial(
+    config: dict, *, store: str, params: Params, name: str, device: str, precision: str
+) -> None:
+    """One trial, in a worker: train for a few epochs and report the objective after each."""
+    from amad.evaluation.objective import InjectedObjective
+    from amad.model.training import TrainJob, train
+
+    chosen = {key: value for key, value in config.items() if key != NUMBER}
+    own = with_settings(params, overlay(chosen))
+    opened = WindowStore.open(Path(store))
+    objective = InjectedObjective(opened, own, own.tune.cases, own.seed)
+    job = TrainJob(
+        store=opened.path,
+        params=with_trial_budget(own, len(opened.vehicles)),
+        digest=f"{name}-{config[NUMBER]}",
+        precision=precision,
+    )
+    train(job, TuneReporter(device), lambda network: {OBJECTIVE: objective(network)})
