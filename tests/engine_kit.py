@@ -64,9 +64,11 @@ def toy_stage(
     return stage
 
 
-def wait_until(what: Callable[[], bool], why: str, seconds: float = 300) -> None:
+def wait_until(
+    what: Callable[[], bool], why: str, seconds: float = 300, every: float = 0.05
+) -> None:
     """Poll; a test that waits longer fails with ``why``."""
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s: {why}"
-        time.sleep(0.05)
+        time.sleep(every)

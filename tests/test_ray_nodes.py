@@ -188,6 +188,7 @@ def test_a_sweep_outlives_a_node_and_ends_with_the_same_bytes(
         wait_until(
             lambda: any("trial-001/checkpoint" in key for key in keys(BUCKET, tmp_path.name)),
             "the first trial does not end",
+            every=0.5,
         )
         nodes.kill_one()
         lost.append(not (tmp_path / DATA / "best.json").exists())

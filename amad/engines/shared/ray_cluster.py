@@ -87,6 +87,8 @@ def _init_arguments(profile: ClusterProfile) -> dict:
         "num_cpus": local_cpus(profile),
         "object_store_memory": profile.object_store_mb * 1_000_000,
         "include_dashboard": profile.dashboard,
+        # Trials and workers of a training have an environment of their own, hence new processes.
+        "_system_config": {"prestart_worker_first_driver": False},
     }
 
 
