@@ -159,10 +159,9 @@ class Detector(Scorer):
         hardly_move = constant.nearly_constant_channels(group, noise_C)
         group = [constant.hold(series, never_move) for series in group]
         present = [self.present(s) for s in group]
-        calibration, evidence, shares = self.ensemble.calibrate(
-            owner, group, present, never_move, prior
-        )
-        explained = best_explained(self.members, shares)
+        learnt = self.ensemble.calibrate(owner, group, present, never_move, prior)
+        calibration, evidence, explained_by = learnt
+        explained = best_explained(self.members, explained_by)
         members = self.ensemble.serving(calibration)
         excess_threshold = {
             name: float(np.quantile(evidence[name], EXCESS_QUANTILE))
@@ -191,8 +190,7 @@ class Detector(Scorer):
         for series in calibration:
             owner = f"vehicle/{series.vehicle}"
             if (figures := self.figures.get(owner)) is not None:
-                noise_C = self._noise(series, owner)
-                known = constant.last_known(figures.constant, series, noise_C)
+                known = constant.last_known(figures.constant, series, self._noise(series, owner))
                 self.figures[owner] = replace(figures, constant=known)
 
     def measure_excess_thresholds(self, calibration: Sequence[Series]) -> None:
