@@ -36,7 +36,8 @@ for number, handler in (
         signal.signal(number, handler)
 
 
-WEIGHTS = {"engine": 20, "real_data": 8, "slow": 4}  # seconds that a test takes, in about
+# Seconds that a test takes, in about; "timeout" marks one with a time limit of its own.
+WEIGHTS = {"timeout": 90, "engine": 20, "slow": 2, "real_data": 1}
 
 
 def pytest_configure(config: pytest.Config) -> None:
