@@ -5,11 +5,13 @@ import re
 import shlex
 import shutil
 import subprocess
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import typer
 import yaml
+from packaging.specifiers import SpecifierSet
 
 from amad.cli.app import app
 from amad.config import Settings, load_cluster
@@ -280,6 +282,19 @@ def test_the_image_copies_what_there_is_and_dockerignore_lets_it_through():
         assert name in allowed, f".dockerignore hides {name}"
     assert re.search(r"^USER 10001$", text, re.M), "not as root"
     assert "wget" in text, "KubeRay's probes call it"
+
+
+def test_every_locked_package_runs_on_the_oldest_python_that_is_promised():
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    (oldest,) = re.findall(r'^requires-python = ">=([\d.]+)', text, re.M)
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    names = re.findall(r"^([\w.-]+)==", lock, re.M)
+    assert len(names) > 150
+    needed = {name: metadata.metadata(name)["Requires-Python"] or "" for name in names}
+    refusing = {
+        n: wanted for n, wanted in needed.items() if f"{oldest}.0" not in SpecifierSet(wanted)
+    }
+    assert not refusing
 
 
 def test_the_workflow_calls_what_continuous_integration_runs():
