@@ -290,7 +290,7 @@ def test_every_locked_package_runs_on_the_oldest_python_that_is_promised():
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
     names = re.findall(r"^([\w.-]+)==", lock, re.M)
     assert len(names) > 150
-    needed = {name: metadata.metadata(name)["Requires-Python"] or "" for name in names}
+    needed = {name: metadata.metadata(name).get("Requires-Python", "") for name in names}
     refusing = {
         n: wanted for n, wanted in needed.items() if f"{oldest}.0" not in SpecifierSet(wanted)
     }
