@@ -115,7 +115,7 @@ def fit(stage: Stage) -> Callable[[], int]:
 
 def score(stage: Stage) -> Callable[[], int]:
     """Every date of the lake, in this process."""
-    from amad.detect.storage import detector_digest, load_detector
+    from amad.detect.storage import folder_digest, load_detector
     from amad.engines.score.date_scoring import Model
     from amad.engines.score.lake_snapshot import Snapshot
     from amad.telemetry.lake import Lake
@@ -125,9 +125,10 @@ def score(stage: Stage) -> Callable[[], int]:
 
     def work() -> int:
         folder = stage.folder / "detector"
-        detector = load_detector(folder)
-        digest = detector_digest(detector)
-        model = Model(version="0", digest=digest, folder=folder, detector=detector)
+        model = Model(
+            version="0", digest=folder_digest(folder), folder=folder,
+            detector=load_detector(folder, to_score=True),
+        )  # fmt: skip
         lake = Lake(stage.folder / "lake", stage.fleet)
         parts = {(vehicle, day): (rows, "") for vehicle, day, rows in lake.days()}
         snapshot = Snapshot(lake=lake, parts=parts, quarantined={})

@@ -9,7 +9,7 @@ thresholds, and what they explain. What is left unknown raises its scores, so an
 subtracted that fades in the same way.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from amad.detect.chain import Calibration
@@ -44,7 +44,7 @@ class LearntFigures:
     ``constant_channels`` explains the last two.
     """
 
-    calibration: dict[str, Calibration]
+    calibration: Mapping[str, Calibration]
     explained: float = 1.0
     excess_threshold: dict[str, float] = field(default_factory=dict)
     allowance: float = 0.0

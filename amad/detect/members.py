@@ -12,7 +12,7 @@ Shape legend: T rows of a vehicle, C channels, K lags.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
@@ -51,7 +51,7 @@ class Member(ABC):
     def __init__(self, name: str, weight: float = 1.0) -> None:
         self.name = name
         self.weight = weight
-        self.coefficients: dict[str, Arrays] = {}
+        self.coefficients: MutableMapping[str, Arrays] = {}
 
     @abstractmethod
     def summarise(self, series: Series) -> Arrays:

@@ -15,14 +15,14 @@ The figures follow from the incident and from the lake's rows of its date, whoev
 Shape legend: C channels of the fleet, P peers, R rows.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
 import numpy as np
 import pyarrow as pa
 
-from amad.config import Channel, DataError, Fleet
+from amad.config import Channel, DataError
 from amad.config.console import say
 from amad.detect.daily import day_bounds
 from amad.detect.incident_words import Gap
@@ -50,18 +50,29 @@ def with_peers(
     """
     fleet, found = lake.fleet, list(incidents)
     for kind in sorted({item.vehicle_class for item in incidents}):
-        own = [item for item in incidents if item.vehicle_class == kind]
-        blamed = {name for item in own for name in item.channels}
-        channels = [c for c in fleet.channels if c.name in blamed and c.kind == "continuous"]
-        alike = [name for name in sorted(vehicles) if fleet.class_of(name) == kind]
-        peers = evenly(alike)
-        wanted = {*peers, *(item.vehicle for item in own)} & set(vehicles)
-        tables = _read(lake, day, sorted(wanted), channels)
-        names = [name for name in sorted(peers) if name in tables]
-        levels = {c.name: _Levels(names, [_level(tables[n], c) for n in names]) for c in channels}
+        own: dict[str, list[int]] = {}
         for n, item in enumerate(incidents):
             if item.vehicle_class == kind:
-                found[n] = _with_gaps(item, scaler, fleet, tables.get(item.vehicle), levels, day)
+                own.setdefault(item.vehicle, []).append(n)
+        blamed = {name for of in own.values() for n in of for name in incidents[n].channels}
+        channels = [c for c in fleet.channels if c.name in blamed and c.kind == "continuous"]
+        alike = [name for name in sorted(vehicles) if fleet.class_of(name) == kind]
+        peers = set(evenly(alike))
+        wanted = {*peers, *own} & set(vehicles)
+        of_day: dict[str, dict[str, float]] = {}
+        of_incident: dict[int, dict[str, float]] = {}
+        for name, table in _read(lake, day, sorted(wanted), channels):  # one vehicle at a time
+            if name in peers:
+                of_day[name] = {c.name: _level(table, c) for c in channels}
+            for n in own.get(name, ()):
+                rows = _rows_of(incidents[n], table, day)
+                theirs = [c for c in channels if c.name in incidents[n].channels]
+                of_incident[n] = {c.name: _level(rows, c) for c in theirs}
+        names = list(of_day)
+        levels = {c.name: _Levels(names, [of_day[n][c.name] for n in names]) for c in channels}
+        for of in own.values():
+            for n in of:
+                found[n] = _with_gaps(incidents[n], scaler, of_incident.get(n, {}), levels)
     return found
 
 
@@ -79,38 +90,36 @@ class _Levels:
 
 
 def _with_gaps(
-    item: Incident,
-    scaler: Scaler,
-    fleet: Fleet,
-    table: pa.Table | None,
-    levels: Mapping[str, _Levels],
-    day: date,
+    item: Incident, scaler: Scaler, own: Mapping[str, float], levels: Mapping[str, _Levels]
 ) -> Incident:
-    """table: the vehicle's rows of the date. levels: of each channel that is compared."""
+    """own: the levels of the incident's rows of the date; empty where they cannot be read."""
     gaps: dict[str, Gap] = {}
-    if table is not None:
-        start, end = day_bounds(day)
-        edges = [max(item.start, start), min(item.end, end)]
-        first, last = np.searchsorted(table["timestamp"].cast(pa.int64()).to_numpy(), edges)
-        rows = table.slice(first, last - first)
-        served, _ = serving(item.vehicle, item.vehicle_class, lambda k, n: n in scaler.tables[k])
-        mean_C, scale_C = scaler.figures(item.vehicle, item.vehicle_class)
-        for name in levels.keys() & set(item.channels):
-            at = scaler.channels.index(name)
-            gaps[name] = _gap(
-                _level(rows, fleet.channel_by_name[name]),
-                float(mean_C[at]) if served == "vehicle" else None,
-                levels[name].without(item.vehicle),
-                SPREAD_SHARE * float(scale_C[at]),
-            )
-    own = [gaps.get(name, Gap()) for name in item.channels]
+    served, _ = serving(item.vehicle, item.vehicle_class, lambda k, n: n in scaler.tables[k])
+    mean_C, scale_C = scaler.figures(item.vehicle, item.vehicle_class)
+    for name, level in own.items():
+        at = scaler.channels.index(name)
+        gaps[name] = _gap(
+            level,
+            float(mean_C[at]) if served == "vehicle" else None,
+            levels[name].without(item.vehicle),
+            SPREAD_SHARE * float(scale_C[at]),
+        )
+    found = [gaps.get(name, Gap()) for name in item.channels]
     return replace(
         item,
-        past_gaps=tuple(gap.past for gap in own),
-        class_gaps=tuple(gap.class_ for gap in own),
-        class_sizes=tuple(gap.size for gap in own),
-        peers=tuple(gap.peers for gap in own),
+        past_gaps=tuple(gap.past for gap in found),
+        class_gaps=tuple(gap.class_ for gap in found),
+        class_sizes=tuple(gap.size for gap in found),
+        peers=tuple(gap.peers for gap in found),
     )
+
+
+def _rows_of(item: Incident, table: pa.Table, day: date) -> pa.Table:
+    """The rows of an incident. table: the vehicle's rows of the date."""
+    start, end = day_bounds(day)
+    edges = [max(item.start, start), min(item.end, end)]
+    first, last = np.searchsorted(table["timestamp"].cast(pa.int64()).to_numpy(), edges)
+    return table.slice(first, last - first)
 
 
 def _gap(level: float, mean: float | None, peer_P: np.ndarray, least_spread: float) -> Gap:
@@ -137,9 +146,8 @@ def evenly(vehicles: list[str]) -> list[str]:
 
 def _read(
     lake: Lake, day: date, vehicles: Sequence[str], channels: Sequence[Channel]
-) -> dict[str, pa.Table]:
+) -> Iterator[tuple[str, pa.Table]]:
     """The rows of the date of each vehicle that has any and that can be read."""
-    found = {}
     columns = ["timestamp", *(channel.name for channel in channels)]
     for name in vehicles if channels else []:
         try:
@@ -148,8 +156,7 @@ def _read(
             say(f"{name} on {day} is compared with no other vehicle: {error}")
             continue
         if table.num_rows:
-            found[name] = table
-    return found
+            yield name, table
 
 
 def _level(table: pa.Table, channel: Channel) -> float:

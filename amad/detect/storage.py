@@ -10,15 +10,14 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
 from amad.config import DataError, Fleet
 from amad.config.digest import file_sha256, text_digest
 from amad.config.params import DetectParams
 from amad.detect.alarms import OperatingPoint
+from amad.detect.array_file import ArrayFile, Groups, write_arrays
 from amad.detect.build_members import build_members
-from amad.detect.chain import Calibration
 from amad.detect.detector import Detector
+from amad.detect.figure_file import SavedCalibration, groups_of, use_file
 from amad.detect.learnt_figures import LearntFigures
 from amad.telemetry.files import read_json, staged, write_json
 from amad.windows.scaler import Scaler
@@ -28,7 +27,6 @@ CONTENT, STATE, CHECKSUMS = "detector.json", "state.safetensors", "checksums.jso
 REMEDY = (
     "take an intact copy, or run the evaluate stage again and, for a registered version, register"
 )
-CALIBRATION = "calibration"  # in the name of a calibration's arrays; a member's: "coefficient"
 
 
 def save_detector(detector: Detector, path: Path) -> None:
@@ -47,8 +45,6 @@ def load_detector(path: Path, *, to_score: bool = False) -> Detector:
         DataError: there is no detector at ``path``, it has another format, or a file of it is
             damaged or missing; names the file and the way out.
     """
-    from safetensors.numpy import load_file
-
     path = Path(path)
     content = read_json(path / CONTENT, REMEDY)
     if content is None:
@@ -59,7 +55,6 @@ def load_detector(path: Path, *, to_score: bool = False) -> Detector:
             "run the evaluate stage again"
         )
     check_files(path)
-    arrays = load_file(path / STATE)
     bundle, params = None, DetectParams.model_validate(content["params"])
     if content["bundle"] and (params.vote > 0 or not to_score):
         from amad.model.bundle import read_bundle
@@ -73,19 +68,15 @@ def load_detector(path: Path, *, to_score: bool = False) -> Detector:
         name=content["name"],
         bundle=bundle,
     )
-    groups: dict[tuple[str, ...], dict[str, np.ndarray]] = {}
-    for key, value in arrays.items():
-        *group, name = key.split("/")
-        groups.setdefault(tuple(group), {})[name] = value
-    for k, (owner, about) in enumerate(sorted(content["figures"].items())):
-        calibration = {}
-        for member in detector.members:
-            member.coefficients[owner] = groups.get((str(k), member.name, "coefficient"), {})
-            if (found := groups.get((str(k), member.name, CALIBRATION))) is not None:
-                calibration[member.name] = Calibration(**found)
-        position = {name: c for c, name in enumerate(detector.fleet.channel_names)}
+    owners = sorted(content["figures"])
+    file = ArrayFile.open(path / STATE)
+    file.rename(owners)
+    use_file(detector.members, file)
+    position = {name: c for c, name in enumerate(detector.fleet.channel_names)}
+    for owner in owners:
+        about = content["figures"].pop(owner)
         detector.figures[owner] = LearntFigures(
-            calibration=calibration,
+            calibration=SavedCalibration(file, owner),
             explained=about["explained"],
             excess_threshold=about["excess_threshold"],
             allowance=about["allowance"],
@@ -145,19 +136,14 @@ def check_files(path: Path) -> None:
 
 def _write(detector: Detector, folder: Path) -> None:
     """Write every file of the detector, the checksums last."""
-    from safetensors.numpy import save_file
-
     folder.mkdir(parents=True)
-    arrays: dict[str, np.ndarray] = {}
-    for k, (owner, figures) in enumerate(sorted(detector.figures.items())):
-        for member in detector.members:
-            for name, value in member.coefficients.get(owner, {}).items():
-                arrays[f"{k}/{member.name}/coefficient/{name}"] = np.ascontiguousarray(value)
-            if (calibration := figures.calibration.get(member.name)) is not None:
-                for name, value in asdict(calibration).items():
-                    key = f"{k}/{member.name}/{CALIBRATION}/{name}"
-                    arrays[key] = np.ascontiguousarray(value)
-    save_file(arrays, folder / STATE)
+    owners = sorted(detector.figures)
+
+    def groups(k: str) -> Groups:
+        owner = owners[int(k)]
+        return groups_of(detector.members, owner, detector.figures[owner].calibration)
+
+    write_arrays(folder / STATE, [str(k) for k in range(len(owners))], groups)
     assert detector.operating_point and detector.scaler, "only a fitted detector with its scaler"
     content = {
         "format": FORMAT,

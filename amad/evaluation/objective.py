@@ -174,7 +174,7 @@ class _VehicleDetector:
         others, theirs, their_shares = self._closed
         ensemble = replace(ensemble, members=[*members, *others.members])
         figures = LearntFigures(
-            calibration=own.calibration | theirs.calibration,
+            calibration={**own.calibration, **theirs.calibration},
             explained=best_explained(ensemble.members, own_shares | their_shares),
             excess_threshold=own.excess_threshold | theirs.excess_threshold,
         )

@@ -27,7 +27,7 @@ def in_process(
     states: States,
 ) -> Generator[Result]:
     """Score the units one after the other in this process."""
-    scorer = Scorer(detector, snapshot.lake.path, snapshot.lake.fleet, states)
+    scorer = Scorer(detector, snapshot.lake, states)
     yield from unit_engines.in_this_process(scorer, _with_quarantine(snapshot, units))
 
 
@@ -61,11 +61,13 @@ def _with_quarantine(snapshot: Snapshot, units: list[Day]) -> list[Unit]:
 
 
 class Scorer:
-    """A detector and a lake, opened once, and the states of the lake's vehicles."""
+    """A detector and a lake, opened once, and the states of the lake's vehicles.
 
-    def __init__(self, detector: Path, lake: Path, fleet: Fleet, states: States) -> None:
-        self.detector = load_detector(detector, to_score=True)
-        self.lake = Lake(lake, fleet)
+    The folder of the detector may be deleted meanwhile.
+    """
+
+    def __init__(self, detector: Path, lake: Lake, states: States) -> None:
+        self.detector, self.lake = load_detector(detector, to_score=True), lake
         digest, runs = states
         self.states = VehicleStates(runs, self.detector, digest, self.lake)
 
@@ -99,7 +101,8 @@ class SentScorer:
                 path = Path(folder) / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
-            return Scorer(Path(folder), self._lake, self._fleet, self._states)
+            self._files.clear()  # the detector reads of the open file what it needs
+            return Scorer(Path(folder), Lake(self._lake, self._fleet), self._states)
 
     def __call__(self, unit: Unit) -> Result:
         """Score one unit, see ``Scorer``."""
