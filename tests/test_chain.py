@@ -58,7 +58,7 @@ def test_boxes_agree_with_a_slow_loop(smoothing: str) -> None:
 def test_the_train_evidence_is_the_evidence_of_the_train_rows() -> None:
     chain, calibration, train_T = fitted()
     evidence_T, _ = score(chain, calibration, noise(3000))
-    np.testing.assert_allclose(evidence_T, train_T, atol=1e-12)
+    np.testing.assert_allclose(evidence_T, train_T, atol=1e-5)  # of float32 residuals
 
 
 def test_the_scale_is_the_root_mean_square_with_a_floor() -> None:
@@ -86,10 +86,10 @@ def test_evidence_is_finite_and_its_parts_sum_to_it(seed, unknown, exponent, smo
     evidence_T, contribution_TC = score(chain, calibration, residual_TC)
     assert np.isfinite(evidence_T).all() and np.isfinite(contribution_TC).all()
     assert (contribution_TC >= 0).all()
-    assert (contribution_TC.sum(axis=1) >= evidence_T - 1e-9).all()
-    both_positive = evidence_T > contribution_TC.sum(axis=1) - 1e-9
+    assert (contribution_TC.sum(axis=1) >= evidence_T - 1e-5).all()
+    both_positive = evidence_T > contribution_TC.sum(axis=1) - 1e-5
     np.testing.assert_allclose(
-        contribution_TC.sum(axis=1)[both_positive], evidence_T[both_positive]
+        contribution_TC.sum(axis=1)[both_positive], evidence_T[both_positive], atol=1e-5
     )
 
 

@@ -145,7 +145,7 @@ def test_a_day_with_its_context_scores_as_the_whole_series_does(
     begin = first - detector.context_rows
     day = detector.score(series.rows_between(begin, last + detector.lookahead_rows))
     cut = slice(first - begin, last - begin)
-    np.testing.assert_allclose(day.score_T[cut], whole.score_T[first:last], rtol=1e-5)
+    np.testing.assert_allclose(day.score_T[cut], whole.score_T[first:last], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(
         day.contribution_TC[cut], whole.contribution_TC[first:last], rtol=1e-4, atol=1e-6
     )

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from amad.config.params import DetectParams
+from amad.detect.sliding import Piece, pieces, sliding
 from amad.windows.series import Series
 
 TAIL_QUANTILE = 0.99
@@ -92,8 +93,10 @@ class Layout:
         ]
         starts, ends = np.array(segments, int).reshape(-1, 2).T
         self.rows = int(offsets[-1])
+        self.segments = segments
         self.trailing = trailing
         self._boxes: dict[int, tuple[np.ndarray, np.ndarray, int]] = {}
+        self._pieces: dict[tuple[int, int], list[Piece]] = {}
         self.first_T = np.repeat(starts, ends - starts)
         self.last_T = np.repeat(ends, ends - starts)
         if len(series) == 1:
@@ -113,6 +116,12 @@ class Layout:
             high_T = np.minimum(row_T + after + 1, self.last_T)
             self._boxes[width] = low_T, high_T, before + after + 1
         return self._boxes[width]
+
+    def pieces(self, before: int, after: int) -> list[Piece]:
+        """All rows in pieces, for boxes that reach so many rows before and after a row."""
+        if (before, after) not in self._pieces:
+            self._pieces[before, after] = pieces(self.segments, before, after)
+        return self._pieces[before, after]
 
 
 def reach(width: int, *, trailing: bool) -> tuple[int, int]:
@@ -179,7 +188,7 @@ class EvidenceChain:
         ordinary_C = moved("ordinary_C", ordinary_C, own_C)
         z2_TC = np.where(known_TC, z2_TC, np.where(usable_C, ordinary_C, 0.0))
 
-        smooth_TC = self._smooth(running(z2_TC), layout, ordinary_C)
+        smooth_TC = self._smooth(z2_TC, layout, ordinary_C)
         tail_C = np.full(len(scale_C), np.nan)
         for c in np.flatnonzero(usable_C):
             tail_C[c] = max(np.quantile(smooth_TC[known_TC[:, c], c], TAIL_QUANTILE), TAIL_FLOOR)
@@ -227,42 +236,38 @@ class EvidenceChain:
         None if no residual is finite, or if one is infinite.
         """
         usable_C = np.isfinite(calibration.scale_C) & layout.present_TC[0]
-        residual_TU = residual_TC[:, usable_C]
+        residual_TU = residual_TC if usable_C.all() else residual_TC[:, usable_C]
         known_TU = np.isfinite(residual_TU)
         if not known_TU.any() or np.isinf(residual_TU).any():
             return None
-        ordinary_U = calibration.ordinary_C[usable_C]
-        z2_TU = residual_TU.astype(np.float64)
-        z2_TU /= calibration.scale_C[usable_C]
+        figures = (calibration.scale_C, calibration.ordinary_C, calibration.tail_C)
+        scale_U, ordinary_U, tail_U = (x_C[usable_C].astype(np.float32) for x_C in figures)
+        with np.errstate(over="ignore"):
+            z2_TU = residual_TU / scale_U
+        np.clip(z2_TU, -(Z2_CAP**0.5), Z2_CAP**0.5, out=z2_TU)
         np.square(z2_TU, out=z2_TU)
-        np.minimum(z2_TU, Z2_CAP, out=z2_TU)
         if not known_TU.all():
-            z2_TU = np.where(known_TU, z2_TU, ordinary_U)
+            np.copyto(z2_TU, ordinary_U, where=~known_TU)
         if past is not None:
             z2_TU = _habituated(z2_TU, past)
-        sums_TU = running(z2_TU)
-        ratio_TU = self._smooth(sums_TU, layout, ordinary_U)
-        ratio_TU /= calibration.tail_C[usable_C]
+        ratio_TU = self._smooth(z2_TU, layout, ordinary_U)
+        ratio_TU /= tail_U
         np.sqrt(ratio_TU, out=ratio_TU)
 
         evidence_T = np.zeros(len(residual_TC))
-        contribution_TU = np.zeros(z2_TU.shape)
-        tail_ordinary_U = calibration.tail_ordinary_C[usable_C]
+        contribution_TU = np.zeros(z2_TU.shape, np.float32)
+        tail_ordinary_U = calibration.tail_ordinary_C[usable_C].astype(np.float32)
+        mean_U = np.full(len(scale_U), 1 / len(scale_U), np.float32)
         for e, (x_TU, quiet_U) in enumerate(((z2_TU, ordinary_U), (ratio_TU, tail_ordinary_U))):
-            box_WT = self._term_boxes(x_TU.mean(axis=1), quiet_U, layout)
+            box_WT = self._term_boxes(x_TU @ mean_U, quiet_U, layout)
             term_T, best_T = _log_evidence(
                 box_WT, calibration.centre_EW[e], calibration.spread_EW[e]
             )
             evidence_T += term_T / len(TERMS)
-            rows = np.flatnonzero(term_T > 0)  # in all others no channel contributes
-            if not len(rows):
-                continue
-            sums = sums_TU if x_TU is z2_TU else running(x_TU)
-            share_RU = self._winning_boxes(sums, quiet_U, layout, best_T, rows)
-            whole_R = np.maximum(share_RU.sum(axis=1), 1e-12)
-            share_RU *= (term_T[rows] / whole_R / len(TERMS))[:, None]
-            contribution_TU[rows] += share_RU
-        contribution_TC = np.zeros(residual_TC.shape)
+            self._add_contributions(contribution_TU, x_TU, quiet_U, layout, term_T, best_T)
+        if usable_C.all():
+            return evidence_T, contribution_TU
+        contribution_TC = np.zeros(residual_TC.shape, np.float32)
         contribution_TC[:, usable_C] = contribution_TU
         return evidence_T, contribution_TC
 
@@ -274,9 +279,15 @@ class EvidenceChain:
         """
         return excess_T - self.params.baseline_weight * past.mean(excess_T)
 
-    def _smooth(self, sums_TC: np.ndarray, layout: Layout, ordinary_C: np.ndarray) -> np.ndarray:
-        smooth_TC = _box_mean(sums_TC, layout.box(TAIL_WIDTH), ordinary_C)
-        return np.maximum(smooth_TC, 0.0, out=smooth_TC)
+    def _smooth(self, z2_TC: np.ndarray, layout: Layout, ordinary_C: np.ndarray) -> np.ndarray:
+        """The mean of each channel's z2 over boxes of ``TAIL_WIDTH``, (T, C)."""
+        smooth_TC = np.empty_like(z2_TC)
+        before, after = reach(TAIL_WIDTH, trailing=self.trailing)
+        width = before + after + 1
+        for piece in layout.pieces(before, after):
+            [sum_PC] = sliding(piece.take(z2_TC, ordinary_C), [width], np.add)
+            np.divide(piece.of_rows(sum_PC, before), width, out=smooth_TC[piece.rows])
+        return smooth_TC
 
     def _term_boxes(self, mean_T: np.ndarray, quiet_U, layout: Layout) -> np.ndarray:
         """Box means (W, T) of the mean over the channels."""
@@ -285,19 +296,34 @@ class EvidenceChain:
             _box_mean(sums_T, layout.box(width), quiet_U.mean()) for width in self.params.widths
         ])  # fmt: skip
 
-    def _winning_boxes(
-        self, sums, quiet_U, layout: Layout, best_T: np.ndarray, rows_R: np.ndarray
-    ) -> np.ndarray:
-        """Each channel's box mean in some rows (R, U), >= 0, with the width that won there."""
-        best_R = best_T[rows_R]
-        low, high, width = zip(*(layout.box(width) for width in self.params.widths), strict=True)
-        best = (
-            np.stack(low)[best_R, rows_R],
-            np.stack(high)[best_R, rows_R],
-            np.array(width)[best_R, None],
-        )
-        box_RU = _box_mean(sums, best, quiet_U)
-        return np.maximum(box_RU, 0.0, out=box_RU)
+    def _add_contributions(
+        self,
+        contribution_TU: np.ndarray,
+        x_TU: np.ndarray,
+        quiet_U: np.ndarray,
+        layout: Layout,
+        term_T: np.ndarray,
+        best_T: np.ndarray,
+    ) -> None:
+        """Add each channel's share of a term, in the rows where it is above 0.
+
+        The shares are in proportion to the channels' sums over the box that won in the row.
+        """
+        boxes = [reach(width, trailing=self.trailing) for width in self.params.widths]
+        widths = [before + after + 1 for before, after in boxes]
+        for piece in layout.pieces(*map(max, zip(*boxes, strict=True))):
+            rows_R = np.flatnonzero(term_T[piece.rows] > 0)
+            if not len(rows_R):
+                continue
+            sums = sliding(piece.take(x_TU, quiet_U), widths, np.add)
+            start_R, rows_R = piece.places(rows_R), piece.rows.start + rows_R
+            share_RU = np.empty((len(rows_R), x_TU.shape[1]), np.float32)
+            for w, ((before, _), sum_PU) in enumerate(zip(boxes, sums, strict=True)):
+                won = np.flatnonzero(best_T[rows_R] == w)
+                share_RU[won] = sum_PU[start_R[won] - before]
+            whole_R = np.maximum(share_RU.sum(axis=1), 1e-12)
+            share_RU *= (term_T[rows_R] / whole_R / len(TERMS)).astype(np.float32)[:, None]
+            contribution_TU[rows_R] += share_RU
 
 
 def towards(prior, own, share, *, log: bool = False):

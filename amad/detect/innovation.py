@@ -86,12 +86,14 @@ class InnovationMember(Member):
 
     def _unexplained(self, error_TC: np.ndarray, coefficients: Arrays) -> np.ndarray:
         scale_C, peer_CC = (coefficients[name].astype(np.float32) for name in ("scale", "peer"))
-        return error_TC - (self._surprise(error_TC, scale_C) @ peer_CC.T) * scale_C
+        return error_TC - self._surprise(error_TC, scale_C) @ (peer_CC.T * scale_C)
 
     def _surprise(self, error_TC: np.ndarray, scale_C: np.ndarray) -> np.ndarray:
         """The innovations in root mean squares, cut, and 0 where unknown; (T, C)."""
-        surprise_TC = np.nan_to_num(error_TC / scale_C, nan=0.0)
-        return np.clip(surprise_TC, -self.LIMIT, self.LIMIT, out=surprise_TC)
+        surprise_TC = error_TC / scale_C
+        np.clip(surprise_TC, -self.LIMIT, self.LIMIT, out=surprise_TC)
+        surprise_TC[np.isnan(surprise_TC)] = 0.0
+        return surprise_TC
 
     def _gram(self, errors: Sequence[np.ndarray], scale_C: np.ndarray) -> np.ndarray:
         """Sums of products of the innovations of these rows, (C, C) float64."""

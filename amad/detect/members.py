@@ -216,10 +216,10 @@ class RidgeMember(Member):
         residual_TC = np.full(value_TC.shape, np.nan, np.float32)
         first, last = self.context_rows, series.rows - self.lookahead_rows
         if last > first:
-            error = value_TC[first:last] - weight_CK[:, -1]
-            for k, lag in enumerate(self.lags):
-                error -= weight_CK[:, k] * value_TC[first - lag : last - lag]
-            residual_TC[first:last] = error
+            error, part = residual_TC[first:last], np.empty_like(residual_TC[first:last])
+            np.subtract(value_TC[first:last], weight_CK[:, -1], out=error)
+            for weight_C, lag in zip(weight_CK.T.copy(), self.lags, strict=False):
+                error -= np.multiply(value_TC[first - lag : last - lag], weight_C, out=part)
             residual_TC[~self._within(series)] = np.nan
         return residual_TC
 

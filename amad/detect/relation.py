@@ -17,7 +17,7 @@ from amad.detect.tolerance import TolerantMember
 from amad.windows.ridge import solve_ridge
 from amad.windows.series import Series
 
-CHUNK = 20_000  # rows; what is computed at once
+CHUNK = 2048  # rows; what is computed at once stays in the processor's cache
 
 
 class RelationMember(TolerantMember):
@@ -105,7 +105,7 @@ class RelationMember(TolerantMember):
             for offset in offsets[:-1]:
                 design[:, first : first + channels] = value_TC[part - offset]
                 first += channels
-            design[:, first : first + products] = self._products(value_TC[part])
+            design[:, first : first + products] = self._products(value_TC[part]).T
             design[:, first + products : -1] = value_TC[part]
             gram += design.T @ design
         silence_C = silent_rows(series).max(axis=0, initial=0).astype(np.float64)
@@ -179,42 +179,53 @@ class RelationMember(TolerantMember):
         first, last = self.reach_rows, series.rows - self.lookahead_rows
         if last <= first:
             return error_TC
-        error = series.value_TC[first:last] - constant_C
-        for n, offset in enumerate(self._near(channels)):
-            error -= value_TC[first - offset : last - offset] @ peer_NCC[n].T
-        for k, offset in enumerate(self.distant):
-            error -= own_CK[:, k] * value_TC[first - offset : last - offset]
-        for begin in range(0, len(error) if product_CP.size else 0, CHUNK):
-            part = slice(first + begin, min(first + begin + CHUNK, last))
-            error[begin : begin + CHUNK] -= self._products(value_TC[part]) @ product_CP.T
-        stale_TC = silent_rows(series) > coefficients["patience"]
-        if stale_TC.any():
-            error[self._stale_share(stale_TC, peer_NCC, own_CK, product_CP) > self.STALE] = np.nan
-        error_TC[first:last] = error
+        for begin in range(first, last, CHUNK):
+            end = min(begin + CHUNK, last)
+            error, part = error_TC[begin:end], np.empty((end - begin, channels), np.float32)
+            np.subtract(series.value_TC[begin:end], constant_C, out=error)
+            for peer_CC, offset in zip(peer_NCC, self._near(channels), strict=True):
+                error -= np.matmul(value_TC[begin - offset : end - offset], peer_CC.T, out=part)
+            for own_C, offset in zip(own_CK.T.copy(), self.distant, strict=True):
+                error -= np.multiply(value_TC[begin - offset : end - offset], own_C, out=part)
+            if product_CP.size:
+                products_PT = self._products(value_TC[begin:end])
+                error -= np.matmul(products_PT.T, product_CP.T, out=part)
+        share = self._stale_share(series, coefficients["patience"], peer_NCC, own_CK, product_CP)
+        if share is not None:
+            error_TC[first:last][share > self.STALE] = np.nan
         error_TC[~self._within(series, self.reach_rows)] = np.nan
         return error_TC
 
     def _stale_share(
         self,
-        stale_TC: np.ndarray,
+        series: Series,
+        patience_C: np.ndarray,
         peer_NCC: np.ndarray,
         own_CK: np.ndarray,
         product_CP: np.ndarray,
-    ) -> np.ndarray:
-        """The share of a target's squared coefficients on stale cells, for the predicted rows."""
-        first, last = self.reach_rows, len(stale_TC) - self.lookahead_rows
-        share = np.zeros((last - first, stale_TC.shape[1]), np.float32)
-        gone = np.flatnonzero(stale_TC.any(axis=0))
+    ) -> np.ndarray | None:
+        """The share of a target's squared coefficients on stale cells, for the predicted rows.
+
+        None where no cell that a prediction uses is stale.
+        """
+        first, last = self.reach_rows, series.rows - self.lookahead_rows
+        pairs_2P, channels = np.stack(self._pairs(len(own_CK))), len(own_CK)
+        used_C = np.logical_or(peer_NCC.any(axis=(0, 1)), own_CK.any(axis=1))
+        used_C[pairs_2P[:, product_CP.any(axis=0)]] = True
+        gone = np.flatnonzero(used_C & ~series.valid_TC.all(axis=0))  # G channels
+        stale_TG = silent_rows(series, gone) > patience_C[gone]
+        if not stale_TG.any():
+            return None
+        stale_TG = stale_TG.astype(np.float32)
+        share = np.zeros((last - first, channels), np.float32)
         product_CP = product_CP * np.float32(self.PRODUCT_SCALE)  # of the product, not its column
-        for n, offset in enumerate(self._near(stale_TC.shape[1])):
-            stale = stale_TC[first - offset : last - offset, gone].astype(np.float32)
-            share += stale @ peer_NCC[n].T[gone] ** 2
+        for n, offset in enumerate(self._near(channels)):
+            share += stale_TG[first - offset : last - offset] @ peer_NCC[n].T[gone] ** 2
         for k, offset in enumerate(self.distant):
-            share += stale_TC[first - offset : last - offset] * own_CK[:, k] ** 2
-        for channel in gone:
-            involved_P = np.any(np.equal(self._pairs(stale_TC.shape[1]), channel), axis=0)
-            stale = stale_TC[first:last, channel, None].astype(np.float32)
-            share += stale * (product_CP[:, involved_P] ** 2).sum(axis=1)
+            share[:, gone] += stale_TG[first - offset : last - offset] * own_CK[gone, k] ** 2
+        for g, channel in enumerate(gone):
+            involved_P = (pairs_2P == channel).any(axis=0)
+            share += stale_TG[first:last, g, None] * (product_CP[:, involved_P] ** 2).sum(axis=1)
         whole_C = sum((x**2).sum(axis=-1) for x in (*peer_NCC, own_CK, product_CP))
         return share / np.maximum(whole_C, np.finfo(np.float32).tiny)
 
@@ -226,21 +237,28 @@ class RelationMember(TolerantMember):
         return np.triu_indices(channels if channels <= self.PRODUCT_CHANNELS else 0)
 
     def _products(self, value_TC: np.ndarray) -> np.ndarray:
-        """The products of channels in these rows, times ``PRODUCT_SCALE``; (T, P) float32."""
-        factor_TC = np.clip(value_TC, -self.FACTOR_LIMIT, self.FACTOR_LIMIT)
-        one_P, other_P = self._pairs(value_TC.shape[1])
-        return factor_TC[:, one_P] * (factor_TC[:, other_P] * np.float32(self.PRODUCT_SCALE))
+        """The products of channels in these rows, times ``PRODUCT_SCALE``; (P, T) float32."""
+        factor_CT = np.clip(value_TC.T, -self.FACTOR_LIMIT, self.FACTOR_LIMIT, order="C")
+        scaled_CT = factor_CT * np.float32(self.PRODUCT_SCALE)
+        channels = len(factor_CT) if len(factor_CT) <= self.PRODUCT_CHANNELS else 0
+        found_PT = np.empty((len(self._pairs(len(factor_CT))[0]), len(value_TC)), np.float32)
+        first = 0
+        for c in range(channels):  # with the channels from c on, as ``_pairs`` has them
+            last = first + channels - c
+            np.multiply(factor_CT[c], scaled_CT[c:], out=found_PT[first:last])
+            first = last
+        return found_PT
 
     def _limited(self, series: Series) -> np.ndarray:
         return np.clip(series.value_TC, -self.LIMIT, self.LIMIT)
 
 
-def silent_rows(series: Series) -> np.ndarray:
+def silent_rows(series: Series, channels: np.ndarray | slice = slice(None)) -> np.ndarray:
     """For how many rows of its segment each channel has not been measured; int64 (T, C).
 
-    0 where it was measured. Later rows are not used.
+    0 where it was measured. Later rows are not used. channels: those to tell of, default all.
     """
     row_T = np.arange(series.rows)
     begin_T = row_T - rows_into_segment(series)
-    measured_TC = np.where(series.valid_TC > 0, row_T[:, None], begin_T[:, None] - 1)
+    measured_TC = np.where(series.valid_TC[:, channels] > 0, row_T[:, None], begin_T[:, None] - 1)
     return row_T[:, None] - np.maximum.accumulate(measured_TC, axis=0)

@@ -29,7 +29,7 @@ LOWEST, HIGHEST = -1.5, 2.0  # of the predicted logarithm of the squared error
 STEP, LEAP = 2, 8  # a movement is measured from so many rows before a row to as many after it
 BURST = (-10, -5, 0, 5, 10)  # the movements around these rows are averaged
 REACH = max(BURST) + STEP  # rows before and after a row that its figures depend on
-CHUNK = 20_000  # rows; what is computed at once
+CHUNK = 2048  # rows; what is computed at once stays in the processor's cache
 
 
 class TolerantMember(Member):
@@ -104,7 +104,9 @@ class TolerantMember(Member):
         weight_XC = weight_CX.T.astype(np.float32)
         for begin, end in self._chunks(series, first, last):
             log_TC = situation(series.value_TC, begin, end, trailing=self.trailing) @ weight_XC
-            out_TC[begin:end] = np.exp(np.clip(log_TC, LOWEST, HIGHEST, out=log_TC) / 2)
+            np.clip(log_TC, LOWEST, HIGHEST, out=log_TC)
+            log_TC /= 2
+            np.exp(log_TC, out=out_TC[begin:end])
 
     def _chunks(self, series: Series, first: int, last: int) -> list[tuple[int, int]]:
         """The rows of a stretch that have a residual, in pieces."""
@@ -119,27 +121,28 @@ def situation(value_TC: np.ndarray, first: int, last: int, *, trailing: bool) ->
     value_TC: scaled, with ``REACH`` rows before ``first`` and after ``last``. trailing: every
     figure looks as many rows further back, so no later row is used.
     """
-    channels = value_TC.shape[1]
-    begin = first - (2 * REACH if trailing else REACH)
-    value_TC = np.clip(value_TC[begin : last + (0 if trailing else REACH)], -LIMIT, LIMIT)
-    first, last = first - begin, last - begin
+    channels, back = value_TC.shape[1], REACH if trailing else 0
+    begin = first - REACH - back
+    value_TC = np.clip(value_TC[begin : last + REACH - back], -LIMIT, LIMIT)
+    rows, first = last - first, first - begin
+    step_TC, leap_TC = (np.abs(value_TC[2 * n :] - value_TC[: -2 * n]) for n in (STEP, LEAP))
 
-    def movement(rows: int, around: int) -> np.ndarray:
-        """From ``rows`` before to ``rows`` after the row that lies ``around`` rows away."""
-        low, high = around - rows, around + rows
-        return np.abs(value_TC[first + high : last + high] - value_TC[first + low : last + low])
+    def movement(move_TC: np.ndarray, reach: int, around: int) -> np.ndarray:
+        """From ``reach`` before to ``reach`` after the row that lies ``around`` rows away."""
+        return move_TC[first + around - reach :][:rows]
 
-    burst = [movement(STEP, around - REACH if trailing else around) for around in BURST]
-    here_TC = value_TC[first:last]
-    figures = (
-        here_TC,
-        np.abs(here_TC),
-        np.sqrt(movement(STEP, -STEP if trailing else 0)),
-        np.sqrt(movement(LEAP, -LEAP if trailing else 0)),
-        np.sqrt(np.add.reduce(burst) / np.float32(len(BURST))),
+    columns = np.ones((rows, 5 * channels + 1), np.float32)
+    here_TC, size_TC, step_out, leap_out, burst_TC = (
+        columns[:, n * channels : (n + 1) * channels] for n in range(5)
     )
-    columns = np.ones((last - first, 5 * channels + 1), np.float32)
-    np.concatenate(figures, axis=1, out=columns[:, :-1])
+    here_TC[:] = value_TC[first : first + rows]
+    np.abs(here_TC, out=size_TC)
+    np.sqrt(movement(step_TC, STEP, -STEP if trailing else 0), out=step_out)
+    np.sqrt(movement(leap_TC, LEAP, -LEAP if trailing else 0), out=leap_out)
+    total_TC = movement(step_TC, STEP, BURST[0] - back).copy()
+    for around in BURST[1:]:
+        total_TC += movement(step_TC, STEP, around - back)
+    np.sqrt(np.divide(total_TC, np.float32(len(BURST)), out=total_TC), out=burst_TC)
     return columns
 
 

@@ -4,18 +4,20 @@ The other members predict a value and look at the error. Where nothing predicts 
 a command that is sent now and then, their error says little. But a value, a mean or a spread that
 the train rows never had still says something, also for as long as it lasts.
 
-Shape legend: T rows of a vehicle, C channels, S statistics of a window.
+Shape legend: T rows of a vehicle, R of them, C channels, S statistics of a window.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from amad.detect.members import Arrays, Member, rows_into_segment, rows_to_segment_end
+from amad.detect.sliding import Piece, pieces, sliding
 from amad.windows.series import Series
 
 WINDOWS = (32, 256)  # rows; the short one tells short events, the long one tells lasting ones
-LIMIT = 1e6  # in scaled units: one wild value must not cost the running sums their digits
+LIMIT = 1e6  # in scaled units: one wild value must not cost the sums their digits
+STATISTICS = ("mean", "least", "greatest", "range", "step")
 
 
 class WindowRangeMember(Member):
@@ -42,14 +44,16 @@ class WindowRangeMember(Member):
     def summarise(self, series: Series) -> Arrays:
         """low, high: least and greatest of each statistic, (S, C) float64; NaN without a window."""
         known_T = self._known(series)
-        statistics = [statistic_TC[known_T] for statistic_TC in self._statistics(series)]
-        if not known_T.any():
-            none_SC = np.full((len(statistics), series.value_TC.shape[1]), np.nan)
-            return {"low": none_SC, "high": none_SC}
-        return {
-            "low": np.stack([x_TC.min(axis=0) for x_TC in statistics]).astype(np.float64),
-            "high": np.stack([x_TC.max(axis=0) for x_TC in statistics]).astype(np.float64),
-        }
+        shape = (len(STATISTICS), series.value_TC.shape[1])
+        low_SC, high_SC = np.full(shape, np.nan), np.full(shape, np.nan)
+        for rows, statistics in self._statistics(series):
+            if not known_T[rows].any():
+                continue
+            for s, statistic_RC in enumerate(statistics):
+                known_RC = statistic_RC[known_T[rows]]
+                low_SC[s] = np.fmin(low_SC[s], known_RC.min(axis=0))
+                high_SC[s] = np.fmax(high_SC[s], known_RC.max(axis=0))
+        return {"low": low_SC, "high": high_SC}
 
     def solve(self, summaries: Sequence[Arrays]) -> Arrays:
         """low, high: of all stretches together, (S, C) float64."""
@@ -61,45 +65,50 @@ class WindowRangeMember(Member):
     def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
         """Distance to the train ranges, >= 0, (T, C) float32; NaN without half a window of rows."""
         low_SC, high_SC = (coefficients[name].astype(np.float32) for name in ("low", "high"))
-        square_TC = np.zeros(series.value_TC.shape, np.float32)
-        for statistic_TC, low_C, high_C in zip(
-            self._statistics(series), low_SC, high_SC, strict=True
-        ):
-            square_TC += np.square(statistic_TC - np.clip(statistic_TC, low_C, high_C))
-        square_TC[~self._known(series)] = np.nan
-        return np.sqrt(square_TC, out=square_TC)
+        residual_TC = np.empty(series.value_TC.shape, np.float32)
+        for rows, statistics in self._statistics(series):
+            square_RC = np.zeros(statistics[0].shape, np.float32)
+            for statistic_RC, low_C, high_C in zip(statistics, low_SC, high_SC, strict=True):
+                away_RC = np.maximum(statistic_RC, low_C)
+                np.minimum(away_RC, high_C, out=away_RC)
+                np.subtract(statistic_RC, away_RC, out=away_RC)
+                np.square(away_RC, out=away_RC)
+                square_RC += away_RC
+            np.sqrt(square_RC, out=residual_TC[rows])
+        residual_TC[~self._known(series)] = np.nan
+        return residual_TC
 
     def _known(self, series: Series) -> np.ndarray:
         """Whether at least half of a row's window lies inside its segment, bool (T,)."""
+        return self._rows_of_windows(series) >= self.window / 2
+
+    def _rows_of_windows(self, series: Series) -> np.ndarray:
+        """How many rows of each row's window lie inside its segment, int64 (T,)."""
         before_T = np.minimum(rows_into_segment(series), self.before)
         after_T = np.minimum(rows_to_segment_end(series), self.after)
-        return before_T + after_T + 1 >= self.window / 2
+        return before_T + after_T + 1
 
-    def _statistics(self, series: Series) -> list[np.ndarray]:
-        """The statistics of the window of each row, cut at its segment, each (T, C) float32."""
-        from scipy.ndimage import maximum_filter1d, minimum_filter1d
+    def _statistics(self, series: Series) -> Iterator[tuple[slice, list[np.ndarray]]]:
+        """The statistics of the windows of some rows after the other, each (R, C) float32."""
+        count_T1 = self._rows_of_windows(series).astype(np.float32)[:, None]
+        value_TC = np.clip(series.value_TC, -LIMIT, LIMIT)
+        step_TC = np.zeros_like(value_TC)
+        np.subtract(value_TC[1:], value_TC[:-1], out=step_TC[1:])
+        np.abs(step_TC, out=step_TC)
+        segments = series.segments()
+        step_TC[[first for first, _ in segments]] = 0.0
+        for piece in pieces(segments, self.before, self.after):
+            low_RC, high_RC = (
+                self._windows(piece, value_TC, extreme) for extreme in (np.minimum, np.maximum)
+            )
+            mean_RC, step_RC = (
+                self._windows(piece, x_TC, np.add, 0.0) / count_T1[piece.rows]
+                for x_TC in (value_TC, step_TC)
+            )
+            yield piece.rows, [mean_RC, low_RC, high_RC, high_RC - low_RC, step_RC]
 
-        statistics = [np.empty(series.value_TC.shape, np.float32) for _ in range(5)]
-        mean_TC, low_TC, high_TC, range_TC, step_TC = statistics
-        shift = self.before - self.window // 2
-        for first, last in series.segments():
-            rows = slice(first, last)
-            value_TC = np.clip(series.value_TC[rows], -LIMIT, LIMIT)
-            mean_TC[rows] = self._mean(value_TC)
-            for extreme, out_TC in ((minimum_filter1d, low_TC), (maximum_filter1d, high_TC)):
-                extreme(
-                    value_TC, self.window, axis=0, output=out_TC[rows], mode="nearest", origin=shift
-                )
-            step_TC[rows] = self._mean(np.abs(np.diff(value_TC, axis=0, prepend=value_TC[:1])))
-        np.subtract(high_TC, low_TC, out=range_TC)
-        return statistics
-
-    def _mean(self, value_TC: np.ndarray) -> np.ndarray:
-        """Mean over the part of each row's window that lies in these rows, (T, C) float32."""
-        running_TC = np.zeros((len(value_TC) + 1, value_TC.shape[1]))
-        np.cumsum(value_TC, axis=0, dtype=np.float64, out=running_TC[1:])
-        row_T = np.arange(len(value_TC))
-        low_T = np.maximum(row_T - self.before, 0)
-        high_T = np.minimum(row_T + self.after + 1, len(value_TC))
-        total_TC = running_TC[high_T] - running_TC[low_T]
-        return (total_TC / (high_T - low_T)[:, None]).astype(np.float32)
+    def _windows(
+        self, piece: Piece, x_TC: np.ndarray, combine: np.ufunc, outside: float | None = None
+    ) -> np.ndarray:
+        [window_PC] = sliding(piece.take(x_TC, outside), [self.window], combine)
+        return piece.of_rows(window_PC, self.before)
