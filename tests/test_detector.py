@@ -259,7 +259,7 @@ def with_network(bundle, **params: object) -> tuple[Detector, object]:
 
     from amad.windows import CALIBRATION, TRAIN
 
-    series = [bundle.scaler.apply(toy_series(v, rows=1200, seed=i)) for i, v in
+    series = [bundle.scaler.apply(toy_series(v, rows=2400, seed=i)) for i, v in
               enumerate(["a-1", "b-1"])]  # fmt: skip
     detector = build_detector(bundle, bundle.params.detect.model_copy(update=params))
     detector.fit([s.part(TRAIN) for s in series], [s.part(CALIBRATION) for s in series])

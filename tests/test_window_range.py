@@ -24,7 +24,7 @@ S = 5  # mean, least, greatest, range, mean absolute step
 
 
 def plain_statistics(series: Series, window: int, *, trailing: bool) -> np.ndarray:
-    """(T, C, S) float64 by a loop over the rows, every window cut at the ends of its segment."""
+    """(T, C, S) float64 by a loop; the last whole window of a segment serves to its end."""
     before = window - 1 if trailing else window // 2
     found_TCS = np.full((*series.value_TC.shape, S), np.nan)
     for first, last in series.segments():
@@ -32,9 +32,10 @@ def plain_statistics(series: Series, window: int, *, trailing: bool) -> np.ndarr
         step_TC = np.zeros_like(value_TC)
         step_TC[1:] = np.abs(value_TC[1:] - value_TC[:-1])
         for row in range(last - first):
-            rows = slice(max(row - before, 0), min(row - before + window, last - first))
-            part = value_TC[rows]
-            if 2 * len(part) >= window:
+            begin = min(row - before, last - first - window)
+            rows = slice(begin, begin + window)
+            if row >= before and begin >= 0:
+                part = value_TC[rows]
                 low_C, high_C = part.min(axis=0), part.max(axis=0)
                 mean_C, step_C = part.mean(axis=0), step_TC[rows].mean(axis=0)
                 found_TCS[first + row] = np.stack([mean_C, low_C, high_C, high_C - low_C, step_C]).T
@@ -74,14 +75,26 @@ def test_it_measures_what_a_plain_loop_measures_and_nothing_beyond_a_segment(
 
 
 @FORMS
-def test_a_row_needs_half_a_window_of_its_segment(trailing: bool) -> None:
+def test_a_row_needs_a_whole_window_of_its_segment(trailing: bool) -> None:
     member = learnt(in_segments(100), trailing=trailing)
-    residual_TC = member.residual(in_segments(7, 8, 40), FLEET)
+    residual_TC = member.residual(in_segments(15, 16, 40), FLEET)
     known = np.flatnonzero(np.isfinite(residual_TC).all(axis=1)).tolist()
     assert known == np.flatnonzero(np.isfinite(residual_TC).any(axis=1)).tolist()
-    # With windows of 16: a trailing one has 8 rows from the eighth row on; a centred one has them
-    # in the last row too, for it then holds the 8 rows before and the row itself.
-    assert known == ([14, *range(22, 55)] if trailing else [*range(7, 15), *range(15, 55)])
+    # With windows of 16: a trailing one is whole in its 16th row; a centred one reaches 8 rows
+    # back, and the last whole one serves to the end of its segment.
+    assert known == ([30, *range(46, 71)] if trailing else [*range(23, 31), *range(39, 71)])
+
+
+def test_short_windows_at_the_ends_of_a_segment_raise_nothing() -> None:
+    """Half of a slow wave has half of its range, and is not out of the ordinary for that."""
+    time_T = np.arange(2000)
+    wave_TC = np.repeat(np.sin(2 * np.pi * time_T / 250)[:, None], C, axis=1).astype(np.float32)
+    for trailing in (False, True):
+        member = learnt(waves("b-1", 2000).with_values(wave_TC), window=256, trailing=trailing)
+        for rows in (300, 400, 500):
+            drive = waves("b-1", rows).with_values(wave_TC[:rows])
+            residual_TC = member.residual(drive, FLEET)
+            assert np.isfinite(residual_TC).any() and not np.nansum(residual_TC)
 
 
 @FORMS
@@ -92,7 +105,7 @@ def test_train_rows_lie_within_their_own_range(window: int, trailing: bool) -> N
     for series in train:
         residual_TC = member.residual(series, FLEET)
         assert (residual_TC[np.isfinite(residual_TC)] == 0).all()
-        assert np.isfinite(residual_TC[window // 2 : -(window // 2)]).all()
+        assert np.isfinite(residual_TC[window:]).all()
     shifted = train[0].with_values(train[0].value_TC + 9)
     assert (member.residual(shifted, FLEET)[window:-window] > 0).all()
 
@@ -125,7 +138,7 @@ def test_a_vehicle_is_cross_fitted_over_time(trailing: bool) -> None:
 @FORMS
 def test_pooled_ranges_are_those_of_all_stretches(trailing: bool) -> None:
     train = [waves(v, 300, seed=k) for k, v in enumerate(("b-1", "b-2", "b-3", "b-4", "b-5"))]
-    short = waves("b-6", 5)  # less than half a window, so nothing is known from it
+    short = waves("b-6", 15)  # less than a window, so nothing is known from it
     member = WindowRangeMember(16, trailing=trailing)
     member.fit("class/b", [*train, short], 4)
     each = [member.summarise(series) for series in train]
@@ -199,7 +212,7 @@ def test_a_wild_value_does_not_spoil_later_rows(value: float, trailing: bool) ->
     member, series = learnt(waves("b-1", 1500), trailing=trailing), waves("b-1", 3000, seed=3)
     wild = with_values(series, slice(700, 701), 2, value)
     quiet_TC, wild_TC = (member.residual(s, FLEET) for s in (series, wild))
-    assert np.isfinite(wild_TC[7:]).all() and (wild_TC[700:708, 2] >= 0.9 * LIMIT).all()
+    assert np.isfinite(wild_TC[16:]).all() and (wild_TC[700:708, 2] >= 0.9 * LIMIT).all()
     np.testing.assert_array_equal(np.delete(wild_TC, 2, axis=1), np.delete(quiet_TC, 2, axis=1))
     assert quiet_TC[717:, 2].any()
     np.testing.assert_allclose(wild_TC[717:, 2], quiet_TC[717:, 2], atol=1e-5)
@@ -209,9 +222,9 @@ def test_an_imputed_cell_has_no_residual() -> None:
     valid_TC = np.ones((400, C), np.uint8)
     valid_TC[150:200, 1] = 0
     series = replace(waves("b-1", 400, seed=3), valid_TC=valid_TC)
-    np.testing.assert_array_equal(
-        np.isnan(learnt(waves("b-1", 900)).residual(series, FLEET)), valid_TC == 0
-    )
+    residual_TC = learnt(waves("b-1", 900)).residual(series, FLEET)
+    np.testing.assert_array_equal(np.isnan(residual_TC[8:]), valid_TC[8:] == 0)
+    assert np.isnan(residual_TC[:8]).all(), "before the first window of 16"
 
 
 @pytest.mark.parametrize("rows", [0, 1, 7])
@@ -229,8 +242,8 @@ def test_a_window_that_a_vehicle_never_fills_is_left_out_and_the_others_serve_it
     detector = fitted(members, [coupled("b-1", seed=1)], healthy)
     assert set(detector.figures["vehicle/b-1"].calibration) == {"ridge", *NAMES}
     members = members_of("ridge", "window_range")
-    detector = fitted(members, [coupled(v, 100, seed=1) for v in ("b-1", "b-2")], healthy)
-    # 100 rows are cut into four folds of 25 rows, less than half a window of 256.
+    detector = fitted(members, [coupled(v, 200, seed=1) for v in ("b-1", "b-2")], healthy)
+    # 200 rows are cut into four folds of 50 rows, less than a window of 256.
     assert set(detector.figures["vehicle/b-2"].calibration) == {"ridge", NAMES[0]}
     scored = detector.score(coupled("b-2", 300, seed=3))
     assert scored.left_out == NAMES[1:] and np.isfinite(scored.score_T).all()

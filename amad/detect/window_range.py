@@ -28,8 +28,9 @@ class WindowRangeMember(Member):
     ranges, so it is 0 wherever the window looks like one of the train rows. It is not an error of
     a prediction; ``amad.detect.combine`` gives it a weight of its own.
 
-    The row is in the middle of its window, or at its end if ``trailing``. At the ends of a segment
-    the part of the window inside the segment serves, if it is at least half a window.
+    The row is in the middle of its window, or at its end if ``trailing``. Only windows of full
+    length are compared, because the range of a shorter one is smaller, and its mean varies more. So
+    rows at the start of a segment have no residual, and rows at its end that of its last window.
     """
 
     predicts = False
@@ -39,7 +40,7 @@ class WindowRangeMember(Member):
         self.window = window
         self.before = window - 1 if trailing else window // 2
         self.after = window - 1 - self.before
-        self.context_rows, self.lookahead_rows = self.before + 1, self.after
+        self.context_rows, self.lookahead_rows = window, self.after
 
     def summarise(self, series: Series) -> Arrays:
         """low, high: least and greatest of each statistic, (S, C) float64; NaN without a window."""
@@ -63,7 +64,7 @@ class WindowRangeMember(Member):
         }
 
     def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
-        """Distance to the train ranges, >= 0, (T, C) float32; NaN without half a window of rows."""
+        """Distance to the train ranges, >= 0, (T, C) float32; NaN before the first window."""
         low_SC, high_SC = (coefficients[name].astype(np.float32) for name in ("low", "high"))
         residual_TC = np.empty(series.value_TC.shape, np.float32)
         for rows, statistics in self._statistics(series):
@@ -76,21 +77,18 @@ class WindowRangeMember(Member):
                 square_RC += away_RC
             np.sqrt(square_RC, out=residual_TC[rows])
         residual_TC[~self._known(series)] = np.nan
+        for first, last in series.segments():
+            if self.after and last - first >= self.window:
+                residual_TC[last - self.after : last] = residual_TC[last - self.after - 1]
         return residual_TC
 
     def _known(self, series: Series) -> np.ndarray:
-        """Whether at least half of a row's window lies inside its segment, bool (T,)."""
-        return self._rows_of_windows(series) >= self.window / 2
-
-    def _rows_of_windows(self, series: Series) -> np.ndarray:
-        """How many rows of each row's window lie inside its segment, int64 (T,)."""
-        before_T = np.minimum(rows_into_segment(series), self.before)
-        after_T = np.minimum(rows_to_segment_end(series), self.after)
-        return before_T + after_T + 1
+        """Whether a row's whole window lies inside its segment, bool (T,)."""
+        begins = rows_into_segment(series) >= self.before
+        return begins & (rows_to_segment_end(series) >= self.after)
 
     def _statistics(self, series: Series) -> Iterator[tuple[slice, list[np.ndarray]]]:
         """The statistics of the windows of some rows after the other, each (R, C) float32."""
-        count_T1 = self._rows_of_windows(series).astype(np.float32)[:, None]
         value_TC = np.clip(series.value_TC, -LIMIT, LIMIT)
         step_TC = np.zeros_like(value_TC)
         np.subtract(value_TC[1:], value_TC[:-1], out=step_TC[1:])
@@ -102,13 +100,11 @@ class WindowRangeMember(Member):
                 self._windows(piece, value_TC, extreme) for extreme in (np.minimum, np.maximum)
             )
             mean_RC, step_RC = (
-                self._windows(piece, x_TC, np.add, 0.0) / count_T1[piece.rows]
+                self._windows(piece, x_TC, np.add) / np.float32(self.window)
                 for x_TC in (value_TC, step_TC)
             )
             yield piece.rows, [mean_RC, low_RC, high_RC, high_RC - low_RC, step_RC]
 
-    def _windows(
-        self, piece: Piece, x_TC: np.ndarray, combine: np.ufunc, outside: float | None = None
-    ) -> np.ndarray:
-        [window_PC] = sliding(piece.take(x_TC, outside), [self.window], combine)
+    def _windows(self, piece: Piece, x_TC: np.ndarray, combine: np.ufunc) -> np.ndarray:
+        [window_PC] = sliding(piece.take(x_TC), [self.window], combine)
         return piece.of_rows(window_PC, self.before)
