@@ -77,9 +77,8 @@ class RelationMember(TolerantMember):
     @classmethod
     def left_out(cls, channels: int) -> str:
         """What it does not use where there are so many channels, as a sentence; empty if all."""
-        least = [(cls.PRODUCT_CHANNELS, "products of two channels")]
-        least.append((cls.WIDE, "rows around a row"))
-        found = [f"no {what} (above {limit} channels)" for limit, what in least if channels > limit]
+        limits = {"products of two channels": cls.PRODUCT_CHANNELS, "rows around a row": cls.WIDE}
+        found = [f"no {what} (above {n} channels)" for what, n in limits.items() if channels > n]
         if not found:
             return ""
         return f"with {channels} channels, relation predicts a channel with {' and '.join(found)}"

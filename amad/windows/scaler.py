@@ -213,17 +213,18 @@ class Scaler:
 
     def fill(self, series: Series) -> Series:
         """The series in engineering units, with the train mean or usual code for unknown values."""
-        if np.isfinite(series.value_TC).all():
-            return series
         filled_TC = self.filled(series.value_TC, series.vehicle, series.vehicle_class)
-        return series.with_values(filled_TC)
+        return series if filled_TC is None else series.with_values(filled_TC)
 
-    def filled(self, value_TC: np.ndarray, vehicle: str, vehicle_class: str) -> np.ndarray:
-        """``fill`` of some rows of a vehicle."""
+    def filled(self, value_TC: np.ndarray, vehicle: str, vehicle_class: str) -> np.ndarray | None:
+        """``fill`` of some rows of a vehicle; None where they have no unknown value."""
+        unknown_TC = ~np.isfinite(value_TC)
+        if not unknown_TC.any():
+            return None
         mean_C = self.figures(vehicle, vehicle_class)[0].copy()
         for name, codes in self.codes.items():
             mean_C[self.channels.index(name)] = codes.usual
-        return np.where(np.isfinite(value_TC), value_TC, mean_C)
+        return np.where(unknown_TC, mean_C, value_TC)
 
     def _has(self, vehicle_class: str) -> np.ndarray:
         return self.has_channel.get(vehicle_class, np.ones(len(self.channels), bool))

@@ -99,11 +99,10 @@ class StoreWriter:
         with VehicleFile.open(file, channels=len(self._fleet.channels)) as opened:
             for first, last in pieces(entry["rows"]):
                 value_TC, _ = opened.values(first, last)
-                unknown_TC = ~np.isfinite(value_TC)
-                if unknown_TC.any():
-                    value_TC = scaler.filled(value_TC, vehicle, entry["class"])
-                    assert np.isfinite(value_TC).all(), f"{vehicle}: values must be finite"
-                    opened.write_values(first, value_TC)
+                filled_TC = scaler.filled(value_TC, vehicle, entry["class"])
+                if filled_TC is not None:
+                    assert np.isfinite(filled_TC).all(), f"{vehicle}: values must be finite"
+                    opened.write_values(first, filled_TC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

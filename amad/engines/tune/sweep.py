@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ray import tune
 from ray.exceptions import RayActorError
+from ray.tune.result import TRIAL_ID
 
 from amad.config import (
     DataError,
@@ -154,9 +155,13 @@ def _run_trials(stage: Stage, name: str, state: RunState) -> list[Trial]:
             raise told
         reason = " ".join(str(failed[0]).split())[-300:]
         raise ServiceError(f"every trial of sweep {name} failed, the first with: {reason}")
-    # A result has no settings where the trial failed before its first report; Tune's trial does.
-    known = zip(grid._experiment_analysis.trials, results, strict=True)
-    trials = [_trial_of(trial.config, result, params.tune.epochs) for trial, result in known]
+    # A result has no settings where the trial failed before its first report; what was saved does.
+    saved = tune.ExperimentAnalysis(grid.experiment_path, storage_filesystem=grid.filesystem)
+    settings = saved.get_all_configs()
+    trials = [
+        _trial_of(settings[(result.metrics or {})[TRIAL_ID]], result, params.tune.epochs)
+        for result in results
+    ]
     return sorted(trials, key=lambda trial: trial.trial)
 
 
