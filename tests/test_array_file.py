@@ -6,11 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from detect_kit import coupled, fleet_of
 from safetensors.numpy import load_file, save_file
 
 from amad.config import DataError
+from amad.config.params import DetectParams
 from amad.detect.array_file import HELD, TYPES, ArrayFile, write_arrays
-from amad.detect.figure_file import Coefficients
+from amad.detect.build_members import build_members
+from amad.detect.detector import Detector
+from amad.detect.figure_file import Coefficients, SavedCalibration
+from amad.detect.storage import detector_digest
+from amad.windows.scaler import Scaler
 
 
 def arrays_of(owner: int) -> dict[str, dict[str, np.ndarray]]:
@@ -108,3 +114,23 @@ def test_what_is_learnt_anew_counts_before_what_the_file_holds() -> None:
     assert found["vehicle/b-1"]["lag"].tolist() == [1.0, 1.0] and len(found) == 2
     del found["vehicle/b-1"]
     assert found["vehicle/b-1"]["lag"].tolist() == [0.0, 0.0]
+
+
+def test_a_detector_learnt_through_a_file_is_the_one_learnt_in_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With short and long histories, so that what they are moved towards is put away as well."""
+    lengths, found = (("b-1", 2500), ("b-2", 900), ("c-1", 300)), []
+    train = [coupled(vehicle, rows, seed=1) for vehicle, rows in lengths]
+    calibration = [coupled(vehicle, seed=2, begin=3000) for vehicle, _ in lengths]
+    scaler = Scaler.fit(train, fleet_of(), "vehicle")
+    params = DetectParams(amad_weight=0.0)
+    for held in (HELD, 1):
+        monkeypatch.setattr("amad.detect.figure_file.HELD", held)
+        detector = Detector(build_members(params), params, fleet_of(), scaler)
+        detector.fit(train, calibration)
+        put_away = [isinstance(f.calibration, SavedCalibration) for f in detector.figures.values()]
+        assert sum(put_away) == (0 if held == HELD else 2)
+        found.append((detector_digest(detector), detector.score(coupled("b-2", 600)).score_T))
+    assert found[0][0] == found[1][0]
+    np.testing.assert_array_equal(found[0][1], found[1][1])

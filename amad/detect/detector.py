@@ -33,6 +33,7 @@ from amad.detect.combine import (
     excess_shares,
     range_shares,
 )
+from amad.detect.figure_file import PutAway
 from amad.detect.learnt_figures import (
     ALLOWANCE,
     FLEET,
@@ -124,15 +125,14 @@ class Detector(Scorer):
         """Fit the figures of the fleet, of each class if there are several, and of each vehicle."""
         classes = sorted({series.vehicle_class for series in train})
         names = [FLEET, *(f"class/{name}" for name in classes if len(classes) > 1)]
-        groups = {name: self._without_history(train, name) for name in names}
         for member in self.members:
             member.fit_shared(pooled(train))
-        self.figures = {owner: self._fit_figures(owner, group) for owner, group in groups.items()}
-        self.priors = Priors(train, self.members, self._fit_prior)
+        self.figures = {o: self._fit_figures(o, self._without_history(train, o)) for o in names}
+        self.priors, put_away = Priors(train, self.members, self._fit_prior), PutAway(self.members)
         for series in train:
             if series.rows >= SHORT_ROWS:
                 owner, prior = f"vehicle/{series.vehicle}", self.priors.of(series)
-                self.figures[owner] = self._fit_figures(owner, [series], prior)
+                self.figures[owner] = put_away(owner, self._fit_figures(owner, [series], prior))
 
     def _fit_prior(self, owner: str, group: list[Series]) -> LearntFigures:
         self.figures[owner] = self._fit_figures(owner, group)
@@ -204,22 +204,22 @@ class Detector(Scorer):
                 continue
             figures = self.figures[owner]
             some = replace(self.ensemble, members=self.ensemble.serving(figures.excess_threshold))
-            found = [some.evidence(figures, owner, s, self.present(s)) for s in group]
-            for member in some.members:
-                known = [evidence[member.name][0] for evidence in found if member.name in evidence]
-                if known:
-                    figures.excess_threshold[member.name] = float(
-                        np.quantile(np.concatenate(known), EXCESS_QUANTILE)
-                    )
+            found: dict[str, list[np.ndarray]] = {}
+            for s in group:  # without the contributions, which are C times as large
+                for name, own in some.evidence(figures, owner, s, self.present(s)).items():
+                    found.setdefault(name, []).append(own[0])
+            for name, known in found.items():
+                limit = np.quantile(np.concatenate(known), EXCESS_QUANTILE)
+                figures.excess_threshold[name] = float(limit)
         self.priors.move_thresholds(self.figures)
 
     def _held_out(self, calibration: Sequence[Series]) -> dict[str, list[Series]]:
         """The calibration rows of each owner: of the vehicle, or of vehicles without history."""
         calibration = by_vehicle(calibration)
-        found = {}
+        found, of_owner = {}, {f"vehicle/{s.vehicle}": s for s in calibration}
         for owner in sorted(self.figures):
             if owner.startswith("vehicle/"):
-                own = [self._settled(s) for s in calibration if owner == f"vehicle/{s.vehicle}"]
+                own = [self._settled(of_owner[owner])] if owner in of_owner else []
             elif owner in self.priors.known:
                 own = [s for s in calibration if s.vehicle in self.priors.known[owner].vehicles]
             else:

@@ -6,10 +6,11 @@ fleet.
 """
 
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
-from amad.detect.array_file import ArrayFile, Groups
+from amad.detect.array_file import HELD, ArrayFile, Groups
 from amad.detect.chain import Calibration
+from amad.detect.learnt_figures import LearntFigures
 from amad.detect.members import Member
 from amad.detect.residual_cache import Arrays
 
@@ -20,27 +21,28 @@ class Coefficients(MutableMapping[str, Arrays]):
     """A member's coefficients by owner: in memory since they were learnt, or in a file."""
 
     def __init__(self, member: str, held: MutableMapping[str, Arrays], file: ArrayFile) -> None:
-        self._group, self._held, self._file = f"{member}/{COEFFICIENT}", held, file
+        self.held = held
+        self._group, self._file = f"{member}/{COEFFICIENT}", file
 
     def __getitem__(self, owner: str) -> Arrays:
-        if owner in self._held:
-            return self._held[owner]
+        if owner in self.held:
+            return self.held[owner]
         if owner not in self._file:
             raise KeyError(owner)
         return self._file.read(owner).get(self._group, {})
 
     def __setitem__(self, owner: str, arrays: Arrays) -> None:
-        self._held[owner] = arrays
+        self.held[owner] = arrays
 
     def __delitem__(self, owner: str) -> None:
         """Take what is in memory away, so that what the file holds counts."""
-        del self._held[owner]
+        del self.held[owner]
 
     def __iter__(self) -> Iterator[str]:
-        return iter({**dict.fromkeys(self._file), **dict.fromkeys(self._held)})
+        return iter({**dict.fromkeys(self._file), **dict.fromkeys(self.held)})
 
     def __len__(self) -> int:
-        return len({*self._file, *self._held})
+        return len({*self._file, *self.held})
 
 
 class SavedCalibration(Mapping[str, Calibration]):
@@ -82,14 +84,29 @@ def groups_of(
 def use_file(members: Sequence[Member], file: ArrayFile) -> None:
     """Let the members find in a file what they do not hold."""
     for member in members:
-        member.coefficients = Coefficients(member.name, member.coefficients, file)
+        held = member.coefficients
+        if isinstance(held, Coefficients):  # of an earlier fit, whose file is no longer used
+            held = held.held
+        member.coefficients = Coefficients(member.name, held, file)
 
 
-def put_away(
-    members: Sequence[Member], owner: str, calibration: Mapping[str, Calibration], file: ArrayFile
-) -> SavedCalibration:
-    """Write the arrays of an owner into a file that the members use, and take them from memory."""
-    file.add(owner, groups_of(members, owner, calibration))
-    for member in members:
-        member.coefficients.pop(owner, None)
-    return SavedCalibration(file, owner)
+class PutAway:
+    """What is learnt of vehicle after vehicle: of the first ``HELD`` in memory, then in a file."""
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self._members, self._vehicles = members, 0
+        self._file: ArrayFile | None = None
+
+    def __call__(self, owner: str, figures: LearntFigures) -> LearntFigures:
+        """The figures of a vehicle whose coefficients the members hold; they may not any more."""
+        self._vehicles += 1
+        if self._vehicles <= HELD:
+            return figures
+        if self._file is None:
+            self._file = ArrayFile.temporary()
+            use_file(self._members, self._file)
+        groups = groups_of(self._members, owner, figures.calibration)
+        for member in self._members:
+            member.coefficients.pop(owner, None)
+        self._file.add(owner, groups)
+        return replace(figures, calibration=SavedCalibration(self._file, owner))

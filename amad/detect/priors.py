@@ -38,6 +38,7 @@ class Priors:
         """fit: fits the figures of an owner on its series."""
         self.train, self.members, self.fit = train, members, fit
         self.known: dict[str, Prior] = {}
+        self._long: dict[str | None, list[Series]] = {}  # by class; None: of the whole fleet
         self.moved: dict[str, tuple[LearntFigures, float]] = {}
 
     def of(self, series: Series) -> Prior | None:
@@ -47,10 +48,13 @@ class Priors:
         """
         if series.rows >= LONG_ROWS:
             return None
-        same = [s for s in self.train if s.vehicle_class == series.vehicle_class]
-        for name, group in ((PRIOR + series.vehicle_class, same), (PRIOR, list(self.train))):
-            group = long_histories([s for s in group if s.rows >= SHORT_ROWS])
-            if {s.vehicle for s in group} <= {series.vehicle}:
+        own = series.vehicle_class
+        for name, kind in ((PRIOR + own, own), (PRIOR, None)):
+            if kind not in self._long:
+                same = [s for s in self.train if kind in (None, s.vehicle_class)]
+                self._long[kind] = long_histories([s for s in same if s.rows >= SHORT_ROWS])
+            group = self._long[kind]
+            if all(s.vehicle == series.vehicle for s in group):
                 continue
             if name not in self.known:
                 self.known[name] = self._made(name, pooled(group))
@@ -95,4 +99,4 @@ class Priors:
             del figures[name]
             for member in self.members:
                 member.coefficients.pop(name, None)
-        self.known, self.moved = {}, {}
+        self.known, self.moved, self._long, self.train = {}, {}, {}, []

@@ -72,12 +72,23 @@ def fitting_parts(store: WindowStore) -> tuple[list[Series], list[Series]]:
     train: list[Series] = []
     calibration: list[Series] = []
     for vehicle in store.vehicles:
-        series = unlabelled(store.scaled(vehicle))
+        series = unlabelled(store.series(vehicle))
         for part, parts in ((TRAIN, train), (CALIBRATION, calibration)):
             cut = series.part(part)
             if cut.rows:
-                parts.append(cut)
+                parts.append(_in_memory(store.scaler.apply(cut)))
     return train, calibration
+
+
+def _in_memory(series: Series) -> Series:
+    """The series without a view of the store's file, which would stay mapped as a whole."""
+    return replace(
+        series,
+        timestamp_T=series.timestamp_T.copy(),
+        valid_TC=series.valid_TC.copy(),
+        segment_T=series.segment_T.copy(),
+        split_T=series.split_T.copy(),
+    )
 
 
 def units_of(
