@@ -13,12 +13,13 @@ from amad.draft.clock import GAP_SECONDS, Clock, clock_of
 from amad.draft.columns import LABEL, columns_of, decimal_of
 from amad.draft.figures import figures_of, is_sparse
 from amad.draft.plan import Plan
-from amad.draft.sample import Sampled, list_files, look, suffix_of
+from amad.draft.sample import Sampled, linked_folders, list_files, look, suffix_of
 from amad.draft.trial import try_out
 from amad.draft.write import fleet_file, summary
 
 SHOWN = 8  # columns in a message
 OTHERWISE = "it is written otherwise; draft it by itself"
+LINKS = "links to folders are not followed: {}; draft the folder that they lead to"
 LACKS = "its columns are not those of most files, so ingest will refuse it"
 
 
@@ -46,6 +47,7 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
     no_data = [path if _is_text(path) else ascii(path)[1:-1] for path in no_data]
     culprits = next((path for path in names if _is_culprits(root / path)), None)
     names = [path for path in names if path != culprits]
+    links = linked_folders(root)
     unnamed = [path for path in names if not _is_text(path)]
     names = [path for path in names if _is_text(path)]
     found, refused = look(root, names, scratch)
@@ -76,7 +78,8 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
         columns=columns_of(samples, owner.columns | clock.columns | {_header(clock)}, decimal),
         culprits=culprits if set(vehicles.parts_of(paths).values()) != {"all"} else None,
         notes=[f"left out: {path}: {why}" for path, why in sorted((strange | refused).items())]
-        + ([f"no raw data by their ending: {vehicles.some(no_data)}"] if no_data else []),
+        + ([f"no raw data by their ending: {vehicles.some(no_data)}"] if no_data else [])
+        + ([LINKS.format(vehicles.some(links))] if links else []),
     )
     if not plan.columns.measured:
         why = "; ".join(f"{h!r}: {w}" for h, w in list(plan.columns.left_out.items())[:SHOWN])

@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 from amad.config.source import TimestampRule
 from amad.draft.figures import snapped
 from amad.draft.sample import Sampled, shared_columns
+from amad.draft.starts import in_paths, in_preambles
 from amad.reading import times, timestamp_guess
 from amad.reading.headers import name_and_unit
-from amad.reading.numbers import NotReadableError, is_text, numbers
+from amad.reading.numbers import NotReadableError, is_text, numbers, shown
 
 LOOKED_AT = 400  # cells of a column in a file that a rule is tried on
 LEAST = 0.97  # share of the cells that a rule must read
@@ -33,18 +34,12 @@ ELAPSED = re.compile(
 )
 ELAPSED_UNITS = {"s": "s", "sec": "s", "seconds": "s", "ms": "ms", "us": "us", "µs": "us",
                  "min": "min", "h": "h"}  # fmt: skip
-# Patterns of a date in a path, and their strptime forms; None for a date with a time of day, whose
-# form follows from the separators.
-IN_PATH = (
-    (r"(\d{4}-\d\d-\d\d[T_ -]?\d\d[-.:_]?\d\d[-.:_]?\d\d)", None),
-    (r"(?<!\d)(\d{8}[-_T ]?\d{6})(?!\d)", None),
-    (r"(\d{4}-\d\d-\d\d)", "%Y-%m-%d"),
-    (r"(?<!\d)((?:19|20)\d{6})(?!\d)", "%Y%m%d"),
-    (r"(\d{4}_\d\d_\d\d)", "%Y_%m_%d"),
-    (r"(\d{4}\.\d\d\.\d\d)", "%Y.%m.%d"),
-    (r"(?<!\d)(\d\d-\d\d-\d{4})(?!\d)", "%d-%m-%Y"),
-    (r"(?<!\d)(\d\d\.\d\d\.\d{4})(?!\d)", "%d.%m.%Y"),
-)
+# Zones whose short names (CET and CEST) are tried.
+ZONES = (
+    "Europe/Berlin", "Europe/London", "Europe/Helsinki", "Europe/Moscow", "America/New_York",
+    "America/Chicago", "America/Denver", "America/Los_Angeles", "Asia/Tokyo", "Asia/Kolkata",
+    "Australia/Sydney",
+)  # fmt: skip
 START = "2020-01-01T00:00:00Z"  # start of the first recording, where there is no clock
 GAP_SECONDS = 3600  # between two recordings without a clock
 
@@ -68,7 +63,7 @@ class Clock:
 def clock_of(samples: list[Sampled]) -> Clock:
     """The rule that reads the time of these files; ``take: index`` if they do not tell the time."""
     columns = shared_columns(samples)
-    named = {h for h in columns if h.strip() and NAMED.search(name_and_unit(h)[0])}
+    named = {h for h in columns if h.strip() and _is_named(h)}
     both = _of_two_columns(columns)
     if both is not None:
         return both
@@ -83,6 +78,9 @@ def clock_of(samples: list[Sampled]) -> Clock:
         if clock is not None:
             return clock
     if not found:
+        of_some = _of_some_cells({h: columns[h] for h in columns if h in named})
+        if of_some is not None:
+            return of_some
         of_day = [header for header, cells in columns.items() if _tells_the_hour(cells[0])]
         why = (
             f"column {of_day[0].strip()!r} tells the time of day, but no path tells the date"
@@ -92,7 +90,7 @@ def clock_of(samples: list[Sampled]) -> Clock:
         return Clock(
             keys={"take": "index", "start": START},
             seen=f"{why}: row i is i sampling periods after a start chosen here",
-            guesses=["the start is made up"],
+            guesses=["the start is made up", *_not_read(columns, named)],
             period=_step(columns[of_day[0]]) if of_day else None,
         )
     best = max(found, key=lambda item: item[0])[1]
@@ -127,12 +125,84 @@ def _of_column(
         return _elapsed(header, columns, samples, settings)
     if take == "time_of_day":
         return _of_day(header, samples, settings)
+    zone = _zone_of(texts, settings)
     clock = Clock(
-        keys=_column(header) | settings, seen=f"column {header.strip()!r}, {_form(settings)}"
+        keys=_column(header) | settings | zone,
+        seen=f"column {header.strip()!r}, {_form(settings)}",
     )
+    if zone:
+        clock.guesses.append("the zone follows from its short name, which other zones may share")
     if "cannot be told apart" in told.sentence:
         clock.guesses.append("the sample does not show which is the day and which the month")
     return clock if _reads(clock, columns) else None
+
+
+def _is_named(header: str) -> bool:
+    name = name_and_unit(header)[0]
+    return bool(NAMED.search(name) or (re.search(r"[_ ]", name) and ELAPSED.fullmatch(name)))
+
+
+def _zone_of(texts: list[str], settings: dict[str, str]) -> dict[str, str]:
+    """The ``timezone`` whose short names (CET, CEST) the texts have; empty if none fits."""
+    if "%Z" not in settings.get("format", ""):
+        return {}
+    cells = pa.array(texts)
+    for zone in ("UTC", *ZONES):
+        rule = TimestampRule.model_validate({"column": "x", "timezone": zone} | settings)
+        if np.mean(times.times(cells, rule).good_R) >= LEAST:
+            return {} if zone == "UTC" else {"timezone": zone}
+    return {}
+
+
+def _of_some_cells(columns: dict[str, list[pa.Array]]) -> Clock | None:
+    """A column of times in several forms: the form of most, and a guess that names the others."""
+    for header, cells in columns.items():
+        if pa.types.is_temporal(cells[0].type) or pa.types.is_boolean(cells[0].type):
+            continue
+        texts = [str(value) for column in cells for value in _some(column)]
+        guesses = [timestamp_guess.looks_like([text]) for text in texts]
+        forms = {repr(g.settings): g.settings for g in guesses if g is not None and _is_dated(g)}
+        if not texts or sum(g is not None and _is_dated(g) for g in guesses) < len(texts) / 2:
+            continue
+        told: list[tuple[float, dict[str, str], np.ndarray]] = []
+        for settings in forms.values():
+            rule = TimestampRule.model_validate(_column(header) | settings)
+            good = times.times(pa.array(texts), rule).good_R
+            told.append((float(np.mean(good)), settings, good))
+        if not told:
+            continue
+        share, settings, good = max(told, key=lambda item: item[0])
+        other = shown(next(t for t, is_good in zip(texts, good, strict=True) if not is_good))
+        return Clock(
+            keys=_column(header) | settings,
+            seen=f"column {header.strip()!r}, {_form(settings)} in {share:.0%} of the rows",
+            guesses=[f"{header.strip()!r} has times in several forms: rows such as {other} will be "
+                     "refused, so write all in one form, or draft them as a fleet of their own"],
+        )  # fmt: skip
+    return None
+
+
+def _is_dated(guess: timestamp_guess.Guess) -> bool:
+    return "take" not in guess.settings and guess.settings.get("unit") != "days_1900"
+
+
+def _not_read(columns: dict[str, list[pa.Array]], named: set[str]) -> list[str]:
+    """What looks by its name like the time, and cannot be read as one."""
+    texts = [h for h in columns if h in named and is_text(columns[h][0].type)]
+    found = [(h, _some(columns[h][0])) for h in texts if not _tells_the_hour(columns[h][0])]
+    told = [
+        f"column {h.strip()!r} has the name of a time, but {shown(str(cells[0]))} is in no form "
+        "that is known: set source.timestamp.column and format, or write it as ISO 8601"
+        for h, cells in found
+        if cells and _is_time(columns[h][0])
+    ]
+    parts = [h for h in columns if name_and_unit(h)[0].strip().lower() in ("year", "month", "day")]
+    if len(parts) == 3:
+        told.append(
+            f"the columns {', '.join(repr(h.strip()) for h in parts)} tell the date, which is read "
+            "only from one or two columns: write the time into one, and leave these out"
+        )
+    return told
 
 
 def _of_unnamed_epochs(header: str, columns: list[pa.Array]) -> Clock | None:
@@ -258,7 +328,7 @@ def _tells_the_hour(column: pa.Array) -> bool:
 def _of_day(header: str, samples: list[Sampled], settings: dict[str, str]) -> Clock | None:
     keys: dict[str, object] = {"take": "time_of_day", "column": header.strip()}
     keys |= settings
-    dated = _in_paths([s.path for s in samples], dates_only=True)
+    dated = in_paths([s.path for s in samples], dates_only=True)
     if dated is None:
         return None
     keys["date_pattern"] = dated[0]
@@ -288,12 +358,12 @@ def _elapsed(
             return None
     keys: dict[str, Any] = {"take": "elapsed", "column": header.strip(), "unit": unit}
     clock = Clock(keys=keys, seen="the time since the recording started")
-    start = _in_preambles(samples)
+    start = in_preambles(samples)
     if start is not None:
         keys |= {"start_from": "preamble"} | start
         clock.seen += ", its start in a line before the header"
         return clock
-    dated = _in_paths([s.path for s in samples])
+    dated = in_paths([s.path for s in samples])
     if dated is not None:
         keys |= {"start_from": "path", "start_pattern": dated[0], "start_format": dated[1]}
         clock.seen += ", its start in the file's path"
@@ -305,41 +375,3 @@ def _elapsed(
         "preamble tells the start, or start_from: constant and a start"
     )
     return clock
-
-
-def _in_preambles(samples: list[Sampled]) -> dict[str, str] | None:
-    """Pattern and form of a start in the lines before the header of each file."""
-    for line in samples[0].preamble:
-        for mark in re.finditer(r"[:=;,\t]", line):
-            before, text = line[: mark.end()].strip(), line[mark.end() :].strip().strip('"')
-            told = timestamp_guess.looks_like([re.split("[;,\t]", text)[0]])
-            if told is None or told.settings.get("take") or "unit" in told.settings:
-                continue
-            pattern = r"\s*".join(map(re.escape, before.split()))
-            pattern += r"\s*([^\r\n;,\"]*\d[^\r\n;,\"]*)"
-            found = {"start_pattern": pattern}
-            if "format" in told.settings:
-                found["start_format"] = told.settings["format"]
-            if all(re.search(pattern, "\n".join(s.preamble)) for s in samples):
-                return found
-    return None
-
-
-def _in_paths(paths: list[str], *, dates_only: bool = False) -> tuple[str, str] | None:
-    """Pattern and strptime form of the date (and time) in each path; None if there is none."""
-    for pattern, form in IN_PATH:
-        matches = [re.search(pattern, path) for path in paths]
-        texts = [match[1] for match in matches if match]
-        if len(texts) < len(paths) or (form is None and dates_only):
-            continue
-        form = form or _form_of(texts[0])
-        read = times.strptime(form)
-        if all(read(text) is not None for text in texts):
-            return pattern, form
-    return None
-
-
-def _form_of(text: str) -> str:
-    """The strptime form of a date and a time in digits, with any separators."""
-    codes = iter(("%Y", "%m", "%d", "%H", "%M", "%S"))
-    return re.sub(r"^\d{4}|\d\d", lambda _: next(codes), text)

@@ -12,9 +12,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from amad.config import DataError
 from amad.draft.sample import Sampled, shared_columns
 from amad.reading.headers import name_and_unit, tidy
-from amad.reading.numbers import NotReadableError, is_text, numbers
+from amad.reading.numbers import NotReadableError, is_text, numbers, shown
 
 LABEL = re.compile(r"labels?|(is[ _]?)?anomal(y|ies|ous)|attack|fault|is[ _]?fault", re.I)
 SIGNAL = re.compile(
@@ -29,6 +30,10 @@ NO_GROUPS = r"^\s*[+-]?(\d+,(\d{1,2}|\d{4,})|0,\d+|\d{4,},\d+)\s*$"
 POINT = r"^\s*[+-]?\d+\.\d+\s*$"
 GROUPS = r"^\s*[+-]?\d{1,3}(\.\d{3})+\s*$"
 WHOLE = r"^\s*[+-]?\d+\s*$"
+LONG_PARQUET = (
+    "{}: column {!r} names signals and {!r} holds their values, and Parquet files are read "
+    "only with a column per signal: pivot them, or export them as CSV (format csv_long)"
+)
 ALL_ONES = (2.0**64, 2.0**63)  # "not available" in 64 bits, as a float64 holds it
 LEAST_NUMBERS = 0.95  # share of a column's cells that must be numbers
 MOST_SIGNALS = 2000  # names of more signals are not names of signals
@@ -90,8 +95,10 @@ def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> 
     texts = [h for h in rest if h not in result.measured]
     signal = [h for h in texts if SIGNAL.fullmatch(name_and_unit(h)[0].strip())]
     value = [h for h in rest if VALUE.fullmatch(name_and_unit(h)[0].strip())]
-    if len(signal) == 1 and len(value) == 1 and samples[0].dialect is not None:
+    if len(signal) == 1 and len(value) == 1:
         names = _signals(shared[signal[0]], shared[value[0]], decimal)
+        if names is not None and samples[0].dialect is None:
+            raise DataError(LONG_PARQUET.format(samples[0].path, signal[0], value[0]))
         if names is not None:
             measured, left_out = names
             beside = [h for h in rest if h not in (signal[0], value[0])]
@@ -134,7 +141,7 @@ def _why_not(
     columns: its cells in each file.
     """
     bad = known = 0
-    reason = "it holds text"
+    reason, example = "it holds text", ""
     for cells in columns:
         column = cells[:LOOKED_AT]
         if not is_text(column.type) and pa.types.is_temporal(column.type):
@@ -148,12 +155,14 @@ def _why_not(
             nulls[header] = [n for n in ALL_ONES if (told.value_R == n).any()]
         if told.refused and not is_text(column.type):
             reason = f"of its values {told.refused[0][1]}"
+        elif told.bad_R.any() and not example:
+            example = f" such as {shown(str(column.filter(pa.array(told.bad_R))[0]))}"
         bad += int(told.bad_R.sum())
         known += int((~np.isnan(told.value_R)).sum())
     if known + bad == 0:
         return "it is empty"
     if bad > (1 - LEAST_NUMBERS) * (known + bad):
-        return reason
+        return reason + example
     return None
 
 

@@ -13,6 +13,11 @@ from amad.reading.unpack import unpacked
 
 DELIMITERS = ",;\t|"
 CLOCK = re.compile(r"\d:\d\d|\d{4}-\d\d-\d\d")  # a header holds no times
+# A frame as candump or Vector's ASC writes it.
+CAN_FRAME = re.compile(
+    r"\(\d+\.\d+\) +\w+ +[0-9A-F]{3,8}#|\s*\d+\.\d+ +\d+ +[0-9A-F]+x? +[RT]x +[dr]\b", re.I
+)
+ALIGNED = re.compile(r"\S {2,}\S.* {2,}\S")
 LINES = 400  # lines that are looked at
 ROWS = 50  # rows after a line that show whether it is their header
 LEAST_FIT = 0.6  # share of these rows that must fit it
@@ -35,18 +40,40 @@ def dialect_of(path: Path) -> Dialect:
         FileRefusedError: it is no text, or no line of it looks like a header.
     """
     encoding, lines = _lines(path)
+    if any(CAN_FRAME.match(line) for line in lines[:ROWS]):
+        raise FileRefusedError(
+            "it is a log of raw CAN frames: decode it with the bus's DBC file, and export the "
+            "signals as CSV or Parquet"
+        )
     found = _headers(lines, DELIMITERS) or _headers(lines, " ")
     if not found:
-        rows = [_split(line, delimiter) for delimiter in DELIMITERS for line in lines[:ROWS]]
-        bare = any(len(row) > 1 and all(map(NUMERIC.fullmatch, row)) for row in rows)
-        remedy = "; its rows begin at once: put a line with the columns' names before them"
         raise FileRefusedError(
-            f"no line looks like a header with rows of values below it{remedy * bare}"
+            f"no line looks like a header with rows of values below it{_remedy(lines)}"
         )
     _, at, headers, delimiter = max(found, key=itemgetter(0))
     return Dialect(
         encoding=encoding, delimiter=delimiter, headers=tuple(headers), preamble=tuple(lines[:at])
     )
+
+
+def _remedy(lines: list[str]) -> str:
+    """What to do with a text in which no header was found."""
+    told = [line.strip() for line in lines if line.strip()]
+    if told and re.match(r"\[?\s*\{|\[\s*\[", told[0]):
+        return ": it is JSON; export its table as CSV or Parquet"
+    if len(told) > 1 and all(map(ALIGNED.search, told[:ROWS])):
+        return "; its columns seem to be aligned by runs of spaces: write one comma instead of each"
+    rows = [_split(line, delimiter) for delimiter in DELIMITERS for line in told[:ROWS]]
+    if any(len(row) > 1 and _is_row(row) for row in rows):
+        return "; its rows begin at once: put a line with the columns' names before them"
+    return ""
+
+
+def _is_row(fields: list[str]) -> bool:
+    """Is this a row of values: all of them numbers, or numbers and a time?"""
+    bare = [text.strip() for text in fields]
+    numeric = sum(bool(text and NUMERIC.fullmatch(text)) for text in bare)
+    return all(map(NUMERIC.fullmatch, bare)) or (numeric > 0 and any(map(CLOCK.search, bare)))
 
 
 def _headers(lines: list[str], delimiters: str) -> list[tuple[float, int, list[str], str]]:
@@ -85,7 +112,7 @@ def _header(lines: list[str], delimiter: str) -> tuple[float, int, list[str]] | 
     rows = [_split(line, delimiter) for line in lines]
     for at, fields in enumerate(rows[:HEADER_WITHIN_LINES]):
         told = without_empty_end(fields)
-        if len(told) < 2 or not _names(told):
+        if len(told) < 2 or not _names(told) or _names_groups(told, rows[at + 1 : at + 2]):
             continue
         after = [row for row in rows[at + 1 :] if without_empty_end(row)][:ROWS]
         fit = [
@@ -98,6 +125,15 @@ def _header(lines: list[str], delimiter: str) -> tuple[float, int, list[str]] | 
         if share >= LEAST_FIT:
             return share * len(told), at, fields
     return None
+
+
+def _names_groups(told: list[str], after: list[list[str]]) -> bool:
+    """Is this a line of groups of columns, with gaps, above the line that names each column?"""
+    if all(text.strip() for text in told) or not after:
+        return False
+    named, below = (sum(bool(text.strip()) for text in line) for line in (told, after[0]))
+    digits = any(NUMERIC.fullmatch(text) and text.strip() for text in after[0])
+    return below > named and not digits and _names(after[0])
 
 
 def _names(fields: list[str]) -> bool:

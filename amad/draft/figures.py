@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from amad.draft.trial import Trial
+from amad.reading.times import DAY_US
 
 SENSIBLE = (
     0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1, 2, 5, 10, 15, 20, 30, 60, 120,
@@ -37,6 +38,7 @@ class Figures:
     gap_share: float
     null_share: float  # of the channel with the most nulls
     rows: int  # median over the vehicles
+    day_rows: int  # median over the vehicle-days
 
 
 def is_sparse(trial: Trial) -> bool:
@@ -50,9 +52,11 @@ def is_sparse(trial: Trial) -> bool:
 
 def figures_of(trial: Trial, *, sparse: bool, period: float | None = None) -> Figures:
     """Measure the sample. Give ``period`` if the times of the rows were made from it."""
-    steps, rows = [], []
+    steps, rows, days = [], [], []
     for time_T, value_TC in _vehicles(trial):
-        rows.append(len(np.unique(time_T)))  # rows of one time are merged
+        apart = np.unique(time_T)  # rows of one time are merged
+        rows.append(len(apart))
+        days += np.unique(apart // DAY_US, return_counts=True)[1].tolist()
         steps += _steps(time_T, value_TC, sparse=sparse)
     step = np.concatenate(steps)
     step = step[step > 0]
@@ -70,6 +74,7 @@ def figures_of(trial: Trial, *, sparse: bool, period: float | None = None) -> Fi
         gap_share=float(gaps.sum() / reported) if reported else 0.0,
         null_share=0.0 if sparse else float(nulls_C.max()),
         rows=int(np.median(rows)),
+        day_rows=int(np.median(days)),
     )
 
 

@@ -23,8 +23,9 @@ FEWEST_ROWS, MOST_ROWS = 2_000, 200_000  # in one file
 NO_DATA = {
     ".md", ".py", ".json", ".yaml", ".yml", ".html", ".pdf", ".xml", ".sh", ".png", ".jpg", ".toml",
     ".ipynb", ".doc", ".docx", ".mat", ".pkl", ".npy", ".npz", ".bak", ".old", ".tmp", ".ini",
-    ".db",
+    ".db", ".part", ".partial", ".filepart", ".crdownload", ".swp", ".lock",
 }  # fmt: skip
+FORMATS = "CSV (also packed) and Parquet are read: export the table as one of them"
 PACKED = {".gz", ".bz2", ".zip", ".xz", ".zst", ".lz4"}
 
 
@@ -84,11 +85,24 @@ def list_files(folder: Path) -> tuple[list[str], list[str]]:
         raise DataError(f"there is no folder {folder}")
     paths = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     shown = [path for path in paths if not any(part[0] in "._" for part in path.parts)]
-    other = {path for path in shown if path.suffix.lower() in NO_DATA or path.name.endswith("~")}
+    other = {path for path in shown if _is_no_data(path)}
     names = [path.as_posix() for path in shown if path not in other]
     if not names:
-        raise DataError(f"{folder} holds no files that could be raw data")
+        seen = [*sorted(path.as_posix() for path in other), *linked_folders(folder)]
+        some = f" (left out by name, or a link: {', '.join(seen[:3])})" if seen else ""
+        raise DataError(f"{folder} holds no files that could be raw data{some}; {FORMATS}")
     return names, sorted(path.as_posix() for path in other)
+
+
+def linked_folders(folder: Path) -> list[str]:
+    """Links below the folder that lead to folders: neither a draft nor ``**`` follows them."""
+    links = (path for path in folder.rglob("*") if path.is_symlink() and path.is_dir())
+    return sorted(path.relative_to(folder).as_posix() for path in links)
+
+
+def _is_no_data(path: Path) -> bool:
+    """Does the name say that it is no raw data, or not yet: a backup, or half a download?"""
+    return path.suffix.lower() in NO_DATA or path.name.endswith("~")
 
 
 def look(folder: Path, names: list[str], scratch: Path) -> tuple[list[Sampled], dict[str, str]]:

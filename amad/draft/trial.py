@@ -37,6 +37,19 @@ class Trial:
         return len(np.unique(self.vehicle_N))
 
     @property
+    def repeats(self) -> int:
+        """Rows that contradict an earlier row of their vehicle and time."""
+        key = pd.DataFrame({"vehicle": self.vehicle_N, "time": self.time_N})
+        again_N = key.duplicated(keep=False).to_numpy()
+        if not again_N.any():
+            return 0
+        values = pd.DataFrame(self.value_NC[again_N])
+        key = key[again_N].reset_index(drop=True)
+        first = values.groupby([key["vehicle"], key["time"]], sort=False).transform("first")
+        differs_N = ((values != first) & values.notna() & first.notna()).any(axis=1)
+        return int(differs_N.sum())
+
+    @property
     def spans(self) -> list[tuple[int, int]]:
         """First and last time of each file."""
         of_files = pd.Series(self.time_N).groupby(self.file_N).agg(["min", "max"])

@@ -19,6 +19,8 @@ NAMED = re.compile(
     r"([ _-]?(id|no|nr|num|number|name|code|key))?|(bus|unit|serial)[ _-]?(id|no|nr|number)|id",
     re.I,
 )
+# A folder of a partitioned data set, such as vehicle=van-1.
+KEYED = re.compile(rf"(?:^|/)({NAMED.pattern})=([^/]+)/", re.I)
 # Words that, before a number in a file's name, name a recording and not a vehicle.
 RECORDING = re.compile(
     r"(drive|idle|trip|ride|route|tour|run|rec|record|recording|log|tracklog|track|csvlog|session|"
@@ -61,7 +63,7 @@ def parts_of(paths: list[str]) -> dict[str, str]:
 def owner_of(samples: list[Sampled], name: str, paths: list[str]) -> Owner:
     """The vehicle of the rows: named by a column or by the path, or one vehicle for all."""
     for header, columns in shared_columns(samples).items():
-        if NAMED.fullmatch(name_and_unit(header)[0].strip()) and all(map(_holds_ids, columns)):
+        if NAMED.fullmatch(name_and_unit(header)[0].strip(" #")) and all(map(_holds_ids, columns)):
             return Owner(
                 keys={"take": "column", "column": header.strip()},
                 seen=f"column {header.strip()!r}",
@@ -70,6 +72,13 @@ def owner_of(samples: list[Sampled], name: str, paths: list[str]) -> Owner:
     parts = parts_of(paths)
     if set(parts.values()) != {"all"}:
         return _by_part(paths)
+    keyed = [KEYED.search(path) for path in paths]
+    if all(keyed) and len({match[1].lower() for match in keyed if match}) == 1:
+        key = next(match[1] for match in keyed if match)
+        return Owner(
+            keys={"take": "path", "pattern": f"(?:^|/){re.escape(key)}=([^/]+)/"},
+            seen=f"the folder {key}=...: {some(sorted({m[m.re.groups] for m in keyed if m}))}",
+        )
     folders = {path.split("/")[0] for path in paths if "/" in path}
     if len(folders) > 1 and all("/" in path for path in paths):
         return Owner(

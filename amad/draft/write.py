@@ -56,7 +56,7 @@ def _source_lines(plan: Plan) -> list[str]:
             lines += [f"    - {flow(item)}" for item in value]
         else:
             if key == "timestamp" and plan.clock.take != "index":
-                value = {**value, "timezone": "UTC"}
+                value = {"timezone": "UTC", **value}
                 lines += comment(
                     "timezone: of times without an offset, for example Europe/Berlin", 2
                 )
@@ -78,7 +78,7 @@ def _limit_lines(plan: Plan, figures: Figures) -> list[str]:
     few = figures.rows < 20 * WINDOW_ROWS
     shortest = min(WINDOW_ROWS, max(10, figures.rows // 10)) if few else WINDOW_ROWS
     lines = section("missing", {"max_gap_seconds": figures.max_gap, "min_segment_rows": shortest})
-    quality: dict[str, object] = {"min_rows": min(60, max(1, figures.rows // 4))}
+    quality: dict[str, object] = {"min_rows": min(60, max(1, figures.day_rows // 4))}
     if figures.null_share > 0.75 * NULL_SHARE:
         quality["max_null_share"] = up_to(figures.null_share)
     if figures.gap_share > 0.75 * GAP_SHARE:
@@ -138,6 +138,11 @@ def summary(plan: Plan, trial: Trial) -> list[str]:
         f"tried on the sample: {trial.rows:,} rows of {trial.vehicles} "
         f"vehicle{'s' * (trial.vehicles != 1)} read, {refused:,} refused"
     )
+    if trial.repeats:
+        lines.append(
+            f"  of these, {trial.repeats:,} contradict another row of the same vehicle and time, "
+            "so that ingest refuses them: is there a column that tells vehicles or times apart?"
+        )
     lines += [f"  refused: {why}: {count:,}" for why, count in trial.reasons.most_common(3)]
     lines += [f"  refused: {path}: {why}" for path, why in list(trial.refused.items())[:3]]
     lines += plan.notes[:SHOWN] + ["..."] * (len(plan.notes) > SHOWN)

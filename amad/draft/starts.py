@@ -1,0 +1,57 @@
+"""Where a recording's start or date stands: in lines before the header, or in the path."""
+
+import re
+
+from amad.draft.sample import Sampled
+from amad.reading import times, timestamp_guess
+
+# Patterns of a date in a path, and their strptime forms; None for a date with a time of day, whose
+# form follows from the separators.
+IN_PATH = (
+    (r"(\d{4}-\d\d-\d\d[T_ -]?\d\d[-.:_]?\d\d[-.:_]?\d\d)", None),
+    (r"(?<!\d)(\d{8}[-_T ]?\d{6})(?!\d)", None),
+    (r"(\d{4}-\d\d-\d\d)", "%Y-%m-%d"),
+    (r"(?<!\d)((?:19|20)\d{6})(?!\d)", "%Y%m%d"),
+    (r"(\d{4}_\d\d_\d\d)", "%Y_%m_%d"),
+    (r"(\d{4}\.\d\d\.\d\d)", "%Y.%m.%d"),
+    (r"(?<!\d)(\d\d-\d\d-\d{4})(?!\d)", "%d-%m-%Y"),
+    (r"(?<!\d)(\d\d\.\d\d\.\d{4})(?!\d)", "%d.%m.%Y"),
+)
+
+
+def in_preambles(samples: list[Sampled]) -> dict[str, str] | None:
+    """Pattern and form of a start in the lines before the header of each file."""
+    for line in samples[0].preamble:
+        for mark in re.finditer(r"[:=;,\t]", line):
+            before, text = line[: mark.end()].strip(), line[mark.end() :].strip().strip('"')
+            told = timestamp_guess.looks_like([re.split("[;,\t]", text)[0]])
+            if told is None or told.settings.get("take") or "unit" in told.settings:
+                continue
+            pattern = r"\s*".join(map(re.escape, before.split()))
+            pattern += r"\s*([^\r\n;,\"]*\d[^\r\n;,\"]*)"
+            found = {"start_pattern": pattern}
+            if "format" in told.settings:
+                found["start_format"] = told.settings["format"]
+            if all(re.search(pattern, "\n".join(s.preamble)) for s in samples):
+                return found
+    return None
+
+
+def in_paths(paths: list[str], *, dates_only: bool = False) -> tuple[str, str] | None:
+    """Pattern and strptime form of the date (and time) in each path; None if there is none."""
+    for pattern, form in IN_PATH:
+        matches = [re.search(pattern, path) for path in paths]
+        texts = [match[1] for match in matches if match]
+        if len(texts) < len(paths) or (form is None and dates_only):
+            continue
+        form = form or _form_of(texts[0])
+        read = times.strptime(form)
+        if all(read(text) is not None for text in texts):
+            return pattern, form
+    return None
+
+
+def _form_of(text: str) -> str:
+    """The strptime form of a date and a time in digits, with any separators."""
+    codes = iter(("%Y", "%m", "%d", "%H", "%M", "%S"))
+    return re.sub(r"^\d{4}|\d\d", lambda _: next(codes), text)

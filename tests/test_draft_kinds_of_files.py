@@ -1,0 +1,170 @@
+"""Shapes of files that loggers write, and what a draft must say of those that it cannot read."""
+
+import gzip
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from draft_kit import MONDAY, ROWS, Field, log, stamp, wave
+
+from amad.config import DataError
+
+
+def test_a_line_of_groups_above_the_header_is_no_header(tmp_path):
+    field = Field(tmp_path)
+    rows = [f"van-{n % 2},{stamp(n)},{wave(n)},{n * 7 % 100}" for n in range(ROWS)]
+    field.write("a.csv", ["meta,,engine,", "vehicle,time,speed,rpm", *rows])
+    fleet, _ = field.draft()
+    assert fleet.channel_names == ["speed", "rpm"] and fleet.source.vehicle.column == "vehicle"
+    assert field.ingest(fleet).rows_lake == ROWS
+
+
+def test_a_line_of_units_below_the_header_is_no_header(tmp_path):
+    field = Field(tmp_path)
+    lines = log(rpm=wave)
+    field.write("a.csv", [lines[0], ",km/h,1/min", *lines[1:]])
+    fleet, _ = field.draft()
+    assert fleet.channel_names == ["Speed", "rpm"]
+    assert field.ingest(fleet).rows_lake == ROWS
+
+
+def test_times_in_two_forms_are_never_made_up(tmp_path):
+    field = Field(tmp_path)
+    german = log("%d.%m.%Y %H:%M:%S", start=MONDAY + timedelta(hours=1), rows=ROWS // 4)
+    field.write("a.csv", log() + german[1:])
+    fleet, told = field.draft()
+    assert fleet.source.timestamp.take == "column" and "times in several forms" in told
+    done = field.ingest(fleet)
+    assert (done.rows_lake, done.rows_rejected) == (ROWS, ROWS // 4)
+
+
+def test_a_time_that_no_form_reads_is_named_before_times_are_made_up(tmp_path):
+    field = Field(tmp_path)
+    field.write("a.csv", ["time,speed", *(f"lap {n} of 9,{wave(n)}" for n in range(ROWS))])
+    _, told = field.draft()
+    assert "column 'time' has the name of a time, but 'lap 0 of 9' is in no form" in told
+
+
+def test_a_date_in_three_columns_is_named_before_times_are_made_up(tmp_path):
+    field = Field(tmp_path)
+    rows = [f"2026,1,5,{8 + n // 60},{n % 60},{wave(n)}" for n in range(ROWS)]
+    field.write("a.csv", ["year,month,day,hour,minute,speed", *rows])
+    _, told = field.draft()
+    assert "the columns 'year', 'month', 'day' tell the date" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "zone", "hour"), [("CET", "Europe/Berlin", 7), ("EST", "America/New_York", 13)]
+)
+def test_the_short_name_of_a_zone_is_read(tmp_path, name, zone, hour):
+    field = Field(tmp_path)
+    field.write("a.csv", log(f"%Y-%m-%d %H:%M:%S {name}"))
+    fleet, told = field.draft()
+    assert fleet.source.timestamp.timezone == zone and "short name" in told
+    assert field.ingest(fleet).rows_lake == ROWS
+    part = next(field.settings.home.glob("data/vans/lake/vehicle=*/date=*/part.parquet"))
+    assert pq.ParquetFile(part).read().column("timestamp")[0].as_py().hour == hour
+
+
+def test_milliseconds_since_a_start_in_the_name(tmp_path):
+    field = Field(tmp_path)
+    rows = [f"{n * 1000},{wave(n)}" for n in range(ROWS)]
+    field.write("log_20260105_080000.csv", ["t_ms,speed", *rows])
+    fleet, _ = field.draft()
+    assert (fleet.source.timestamp.take, fleet.source.timestamp.unit) == ("elapsed", "ms")
+    assert fleet.channel_names == ["speed"] and field.ingest(fleet).rows_lake == ROWS
+
+
+def test_partitioned_folders_name_the_vehicle_without_their_key(tmp_path):
+    field = Field(tmp_path)
+    for name in ("van-1", "van-2"):
+        field.write(f"vehicle={name}/date=2026-01-05/part-0.csv", log())
+    fleet, _ = field.draft()
+    field.ingest(fleet)
+    lake = field.settings.home / "data/vans/lake"
+    assert sorted(p.name for p in lake.glob("vehicle=*")) == ["vehicle=van-1", "vehicle=van-2"]
+
+
+def test_a_header_behind_a_comment_mark_still_names_the_vehicle(tmp_path):
+    field = Field(tmp_path)
+    rows = [f"van-{n % 2},{stamp(n // 2)},{wave(n)}" for n in range(ROWS)]
+    field.write("a.csv", ["#vehicle,time,speed", *rows])
+    fleet, _ = field.draft()
+    assert fleet.source.vehicle.column == "#vehicle"
+    assert field.ingest(fleet).rows_lake == ROWS
+
+
+def test_rows_that_ingest_will_refuse_as_repeats_are_told(tmp_path):
+    field = Field(tmp_path)
+    rows = [f"{stamp(n // 3)},{wave(n)}" for n in range(ROWS)]
+    field.write("a.csv", ["time,speed", *rows])
+    fleet, told = field.draft()
+    done = field.ingest(fleet)
+    assert done.rows_rejected > 0
+    assert f"of these, {done.rows_rejected} contradict another row" in told
+
+
+@pytest.mark.parametrize("hours", [1, 3])
+def test_slow_rows_pass_the_limits_of_their_draft(tmp_path, hours):
+    field = Field(tmp_path)
+    field.write("a.csv", log(step=3600 * hours, start=datetime(2025, 1, 5)))
+    fleet, _ = field.draft()
+    assert fleet.quality.min_rows <= 24 // hours // 4
+    assert field.ingest(fleet).rows_lake == ROWS
+
+
+def test_a_long_parquet_file_is_refused_with_the_way_out(tmp_path):
+    field = Field(tmp_path)
+    rows = [
+        {"time": MONDAY + timedelta(seconds=n), "signal": name, "value": wave(n)}
+        for n in range(ROWS)
+        for name in ("speed", "rpm", "load")
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), field.raw / "a.parquet")
+    with pytest.raises(DataError, match=r"a.parquet: column 'signal' names signals .* csv_long"):
+        field.draft()
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ([f'{{"time": "{stamp(n)}", "speed": {n}}}' for n in range(60)], "it is JSON; export"),
+        ([f"(1741075200.{n:06d}) can0 123#00{n:02X}" for n in range(60)], "raw CAN frames"),
+        ([f"   0.{n:06d} 1  123x       Rx   d 8 00 11" for n in range(60)], "raw CAN frames"),
+        (["a   b     c", *(f"{n:<4d}{n:<6d}{n}" for n in range(60))], "runs of spaces"),
+        ([f"van-1,{stamp(n)},{n}" for n in range(60)], "put a line with the columns' names"),
+    ],
+)
+def test_what_is_no_table_is_named_with_the_way_out(tmp_path, lines, told):
+    field = Field(tmp_path)
+    field.write("a.log", lines)
+    with pytest.raises(DataError, match=told):
+        field.draft()
+
+
+def test_a_folder_without_raw_data_names_what_is_there(tmp_path):
+    field = Field(tmp_path)
+    field.write("a.json", ["[]"])
+    with pytest.raises(DataError, match=r"a\.json.*CSV .* and Parquet are read"):
+        field.draft()
+
+
+def test_half_downloads_and_links_to_folders_are_left_out_and_named(tmp_path):
+    field = Field(tmp_path)
+    field.write("a.csv", log())
+    field.write("b.csv.part", log(start=MONDAY + timedelta(days=1))[:9])
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "b.csv.gz").write_bytes(gzip.compress(b"x"))
+    (field.raw / "linked").symlink_to(tmp_path / "other")
+    fleet, told = field.draft()
+    assert "no raw data by their ending: b.csv.part" in told
+    assert "links to folders are not followed: linked" in told
+    assert field.ingest(fleet).rows_in == ROWS
+
+
+def test_the_reason_of_a_column_of_text_shows_a_cell(tmp_path):
+    field = Field(tmp_path)
+    field.write("a.csv", log(state=lambda n: ["idle", "driving"][n // 9 % 2]))
+    _, told = field.draft()
+    assert "'state' (it holds text such as 'idle')" in told
