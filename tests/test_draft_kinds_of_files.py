@@ -39,6 +39,19 @@ def test_times_in_two_forms_are_never_made_up(tmp_path):
     assert (done.rows_lake, done.rows_rejected) == (ROWS, ROWS // 4)
 
 
+def test_another_form_that_only_the_first_rows_have_is_told(tmp_path):
+    """Which cells are looked at closely must not decide whether the draft ends."""
+    field, rows = Field(tmp_path), 2000
+    lines = log(rows=rows)
+    other = log("%d.%m.%Y %H:%M:%S", start=MONDAY - timedelta(hours=1), rows=21)
+    field.write("a.csv", [*lines[:2], *other[1:], *lines[2:]])
+    fleet, told = field.draft()
+    assert fleet.source.timestamp.take == "column"
+    assert "times in several forms: rows such as '05.01.2026" in told
+    done = field.ingest(fleet)
+    assert (done.rows_lake, done.rows_rejected) == (rows, 21)
+
+
 def test_a_time_that_no_form_reads_is_named_before_times_are_made_up(tmp_path):
     field = Field(tmp_path)
     field.write("a.csv", ["time,speed", *(f"lap {n} of 9,{wave(n)}" for n in range(ROWS))])

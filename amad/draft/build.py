@@ -13,7 +13,7 @@ from amad.draft.clock import GAP_SECONDS, Clock, clock_of
 from amad.draft.columns import LABEL, columns_of, decimal_of
 from amad.draft.figures import figures_of, is_sparse
 from amad.draft.plan import Plan
-from amad.draft.sample import Sampled, linked_folders, list_files, look, suffix_of
+from amad.draft.sample import Sampled, list_files, look, suffix_of
 from amad.draft.trial import try_out
 from amad.draft.write import fleet_file, summary
 
@@ -43,11 +43,10 @@ def draft(folder: Path, name: str, settings: Settings) -> Draft:
 
 def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
     root = folder.resolve() if ".." in folder.parts else folder.absolute()
-    names, no_data = list_files(root)
+    names, no_data, links = list_files(root)
     no_data = [path if _is_text(path) else ascii(path)[1:-1] for path in no_data]
     culprits = next((path for path in names if _is_culprits(root / path)), None)
     names = [path for path in names if path != culprits]
-    links = linked_folders(root)
     unnamed = [path for path in names if not _is_text(path)]
     names = [path for path in names if _is_text(path)]
     found, refused = look(root, names, scratch)

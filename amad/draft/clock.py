@@ -159,26 +159,31 @@ def _of_some_cells(columns: dict[str, list[pa.Array]]) -> Clock | None:
     for header, cells in columns.items():
         if pa.types.is_temporal(cells[0].type) or pa.types.is_boolean(cells[0].type):
             continue
-        texts = [str(value) for column in cells for value in _some(column)]
-        guesses = [timestamp_guess.looks_like([text]) for text in texts]
+        some = [str(value) for column in cells for value in _some(column)]
+        guesses = [timestamp_guess.looks_like([text]) for text in some]
         forms = {repr(g.settings): g.settings for g in guesses if g is not None and _is_dated(g)}
-        if not texts or sum(g is not None and _is_dated(g) for g in guesses) < len(texts) / 2:
+        if not some or sum(g is not None and _is_dated(g) for g in guesses) < len(some) / 2:
             continue
+        # The first cells too, by which ``_reads`` refused a single form.
+        first = [pc.drop_null(column[:LOOKED_AT]).to_pylist() for column in cells]
+        texts = [*some, *(str(value) for of_file in first for value in of_file)]
         told: list[tuple[float, dict[str, str], np.ndarray]] = []
         for settings in forms.values():
             rule = TimestampRule.model_validate(_column(header) | settings)
             good = times.times(pa.array(texts), rule).good_R
-            told.append((float(np.mean(good)), settings, good))
-        if not told:
-            continue
+            told.append((float(np.mean(good[: len(some)])), settings, good))
         share, settings, good = max(told, key=lambda item: item[0])
-        other = shown(next(t for t, is_good in zip(texts, good, strict=True) if not is_good))
-        return Clock(
+        clock = Clock(
             keys=_column(header) | settings,
             seen=f"column {header.strip()!r}, {_form(settings)} in {share:.0%} of the rows",
-            guesses=[f"{header.strip()!r} has times in several forms: rows such as {other} will be "
-                     "refused, so write all in one form, or draft them as a fleet of their own"],
-        )  # fmt: skip
+        )
+        if not good.all():
+            clock.guesses.append(
+                f"{header.strip()!r} has times in several forms: rows such as "
+                f"{shown(texts[int(np.argmin(good))])} will be refused, so write all in one form, "
+                "or draft them as a fleet of their own"
+            )
+        return clock
     return None
 
 

@@ -71,10 +71,11 @@ def suffix_of(path: str) -> str:
     return name.suffix
 
 
-def list_files(folder: Path) -> tuple[list[str], list[str]]:
-    """Sorted paths below the folder: files that may be raw data, and files whose ending says not.
+def list_files(folder: Path) -> tuple[list[str], list[str], list[str]]:
+    """Sorted paths below the folder: files that may be raw data, files that are none, and links.
 
-    Files and folders whose names begin with a point or an underscore are in neither.
+    Files and folders whose names begin with a point or an underscore are in neither of the first
+    two. The links are those to folders, which neither a draft nor ``**`` follows.
 
     Raises:
         DataError: there is no such folder, or nothing in it.
@@ -83,21 +84,19 @@ def list_files(folder: Path) -> tuple[list[str], list[str]]:
         raise DataError(f"{folder} is a file; name the folder that holds it")
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}")
-    paths = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    below = sorted(folder.rglob("*"))
+    links = [
+        path.relative_to(folder).as_posix() for path in below if path.is_symlink() and path.is_dir()
+    ]
+    paths = [path.relative_to(folder) for path in below if path.is_file()]
     shown = [path for path in paths if not any(part[0] in "._" for part in path.parts)]
-    other = {path for path in shown if _is_no_data(path)}
-    names = [path.as_posix() for path in shown if path not in other]
+    names = [path.as_posix() for path in shown if not _is_no_data(path)]
+    other = [path.as_posix() for path in shown if _is_no_data(path)]
     if not names:
-        seen = [*sorted(path.as_posix() for path in other), *linked_folders(folder)]
-        some = f" (left out by name, or a link: {', '.join(seen[:3])})" if seen else ""
+        seen = ", ".join([*other, *links][:3])
+        some = f" (left out by name, or a link: {seen})" if seen else ""
         raise DataError(f"{folder} holds no files that could be raw data{some}; {FORMATS}")
-    return names, sorted(path.as_posix() for path in other)
-
-
-def linked_folders(folder: Path) -> list[str]:
-    """Links below the folder that lead to folders: neither a draft nor ``**`` follows them."""
-    links = (path for path in folder.rglob("*") if path.is_symlink() and path.is_dir())
-    return sorted(path.relative_to(folder).as_posix() for path in links)
+    return names, other, links
 
 
 def _is_no_data(path: Path) -> bool:
