@@ -10,7 +10,7 @@ from amad.config.params import DetectParams
 from amad.detect.scorer import Scored
 from amad.evaluation.method_result import MethodResult, lowest_for_unscored
 from amad.evaluation.units import CASE_ROWS, fitting_parts, stretch, units_of
-from amad.windows.series import CALIBRATION, TEST, TRAIN
+from amad.windows.series import CALIBRATION, TEST, TRAIN, read
 from amad.windows.store import WindowStore
 
 
@@ -33,8 +33,13 @@ def random_scorer(fleet: Fleet, **changes) -> RandomScorer:
 def test_fitting_parts_hold_no_label_and_no_test_row(labelled):
     store = labelled[0]
     train, calibration = fitting_parts(store)
-    for series, part in [*((s, TRAIN) for s in train), *((s, CALIBRATION) for s in calibration)]:
-        assert series.label_T is None and (series.split_T == part).all()
+    for part, split in [*((p, TRAIN) for p in train), *((p, CALIBRATION) for p in calibration)]:
+        series = read(part)
+        assert series.label_T is None and (series.split_T == split).all()
+        whole = store.scaled(part.vehicle).part(split)
+        assert part.rows == series.rows == whole.rows and part.vehicle_class == whole.vehicle_class
+        np.testing.assert_array_equal(part.timestamp_T, whole.timestamp_T)
+        np.testing.assert_array_equal(part.rows_between(5, 9).value_TC, whole.value_TC[5:9])
     assert len(train) == len(calibration) == len(FAULTS)
 
 

@@ -13,7 +13,7 @@ from windows_kit import series_of, small_fleet
 from amad.detect.alarms import merge_alarms
 from amad.detect.build_members import linear_members
 from amad.detect.detector import Detector
-from amad.detect.learnt_figures import FLEET, SHORT_ROWS
+from amad.detect.learnt_figures import FLEET, SHORT_ROWS, without_history
 from amad.detect.members import AmadMember, RidgeMember
 from amad.detect.storage import detector_digest, load_detector, save_detector
 from amad.model import Amad, Bundle
@@ -145,10 +145,10 @@ def test_with_several_classes_the_fleets_level_learns_from_vehicles_of_unknown_c
     scaler = Scaler.fit(train, FLEET_OF, "vehicle")
     found = Detector(linear_members(), PARAMS, FLEET_OF, scaler)
     scaled = [scaler.apply(item) for item in train]
-    met = {s.vehicle: s for s in found._without_history(scaled, FLEET)}
+    met = {s.vehicle: s for s in without_history(scaled, FLEET, found.scaler)}
     want = scaler.as_unknown(scaled[0], ["b-1", "b-2"])
     np.testing.assert_array_equal(met["a-1"].value_TC, want.value_TC)
-    met = {s.vehicle: s for s in found._without_history(scaled, "class/a")}
+    met = {s.vehicle: s for s in without_history(scaled, "class/a", found.scaler)}
     assert set(met) == {"a-1", "a-2"}
     want = scaler.as_unknown(scaled[0], ["a-2"])
     np.testing.assert_array_equal(met["a-1"].value_TC, want.value_TC)

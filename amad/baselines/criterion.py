@@ -17,7 +17,7 @@ from amad.config import ConfigError, Fleet
 from amad.config.params import DetectParams
 from amad.detect.scorer import RawScore, Scorer
 from amad.windows.scaler import Scaler
-from amad.windows.series import Series
+from amad.windows.series import Part, Series
 
 if TYPE_CHECKING:
     from amad.model.bundle import Bundle
@@ -69,7 +69,7 @@ class CriterionScorer(Scorer):
         """How many rows after a row its window may end."""
         return self.context_rows
 
-    def learn(self, train: Sequence[Series], calibration: Sequence[Series]) -> None:
+    def learn(self, train: Sequence[Part], calibration: Sequence[Part]) -> None:
         """There is nothing to learn: the network is trained."""
 
     def raw_score(self, series: Series) -> RawScore:

@@ -13,7 +13,7 @@ from amad.config.params import DetectParams
 from amad.detect.chain import EvidenceChain
 from amad.detect.scorer import RawScore, Scorer
 from amad.windows.scaler import Scaler
-from amad.windows.series import Series
+from amad.windows.series import Part, Series
 
 
 class RandomScorer(Scorer):
@@ -39,7 +39,7 @@ class RandomScorer(Scorer):
         """As many as for the methods that it is compared with."""
         return EvidenceChain(self.params).lookahead_rows
 
-    def learn(self, train: Sequence[Series], calibration: Sequence[Series]) -> None:
+    def learn(self, train: Sequence[Part], calibration: Sequence[Part]) -> None:
         """There is nothing to learn."""
 
     def raw_score(self, series: Series) -> RawScore:

@@ -19,7 +19,7 @@ from amad.detect.learnt_figures import pooled
 from amad.model.losses import Objective
 from amad.model.network import Amad
 from amad.model.residual import past_tiles, tiles
-from amad.windows.series import Series
+from amad.windows.series import Part, Series
 
 MODEL = ModelParams(kernel="gaussian", skip="none")
 LOSS = LossParams(maxmin=3.0, contrast=0.0)  # k of the paper
@@ -96,6 +96,6 @@ class TransformerCriterion(CriterionScorer):
         super().__init__(None, *args, **kwargs)
         self.seed = seed
 
-    def learn(self, train: Sequence[Series], calibration: Sequence[Series]) -> None:
+    def learn(self, train: Sequence[Part], calibration: Sequence[Part]) -> None:
         """Train the network on the rows of the fleet's level."""
         self.network = train_transformer(pooled(train), self.seed, STEPS)

@@ -2,8 +2,9 @@
 
 The file is one of safetensors: eight bytes with the length of the header, the header (JSON: the
 type, shape and place of each array by name), and the arrays. A name is ``<owner>/<group>/<array>``.
-The library writes and reads such a file as a whole; here it is written and read owner by owner, and
-the bytes are the same.
+The library writes such a file as a whole; here it is written owner by owner, and the bytes are the
+same. It is also read here: the library maps the file, so the process would end without a message if
+the file was cut meanwhile, and it keeps the header's entry of each array of each owner in memory.
 """
 
 import json

@@ -12,7 +12,7 @@ as if they had none.
 Shape legend: T rows of a vehicle, C channels.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -40,16 +40,16 @@ from amad.detect.learnt_figures import (
     SHORT_ROWS,
     LearntFigures,
     Prior,
-    long_histories,
     own_share,
     pooled,
+    without_history,
 )
 from amad.detect.members import Member
 from amad.detect.priors import Priors
 from amad.detect.scorer import Judged, RawScore, Scored, Scorer, by_vehicle
 from amad.windows.increments import history_rows
-from amad.windows.scaler import Scaler, UnknownVehicles, serving
-from amad.windows.series import Series
+from amad.windows.scaler import Scaler, serving
+from amad.windows.series import Part, Series, read
 
 if TYPE_CHECKING:
     from amad.model.bundle import Bundle
@@ -115,41 +115,30 @@ class Detector(Scorer):
         members = max((m.lookahead_rows for m in self.members), default=0)
         return self.chain.lookahead_rows + members
 
-    def learn(self, train: Sequence[Series], calibration: Sequence[Series]) -> None:
+    def learn(self, train: Sequence[Part], calibration: Sequence[Part]) -> None:
         """Fit all figures on train rows; measure excess thresholds on calibration rows."""
         self.fit_figures(train)
         self.measure_excess_thresholds(calibration)
         self.priors.forget(self.figures)
 
-    def fit_figures(self, train: Sequence[Series]) -> None:
+    def fit_figures(self, train: Sequence[Part]) -> None:
         """Fit the figures of the fleet, of each class if there are several, and of each vehicle."""
-        classes = sorted({series.vehicle_class for series in train})
+        classes = sorted({part.vehicle_class for part in train})
         names = [FLEET, *(f"class/{name}" for name in classes if len(classes) > 1)]
         for member in self.members:
             member.fit_shared(pooled(train))
-        self.figures = {o: self._fit_figures(o, self._without_history(train, o)) for o in names}
+        samples = ((owner, without_history(train, owner, self.scaler)) for owner in names)
+        self.figures = {owner: self._fit_figures(owner, sample) for owner, sample in samples}
         self.priors, put_away = Priors(train, self.members, self._fit_prior), PutAway(self.members)
-        for series in train:
-            if series.rows >= SHORT_ROWS:
-                owner, prior = f"vehicle/{series.vehicle}", self.priors.of(series)
-                self.figures[owner] = put_away(owner, self._fit_figures(owner, [series], prior))
+        for part in train:
+            if part.rows >= SHORT_ROWS:
+                owner, series = f"vehicle/{part.vehicle}", read(part)
+                found = self._fit_figures(owner, [series], self.priors.of(series))
+                self.figures[owner] = put_away(owner, found)
 
     def _fit_prior(self, owner: str, group: list[Series]) -> LearntFigures:
         self.figures[owner] = self._fit_figures(owner, group)
         return self.figures[owner]
-
-    def _without_history(self, series: Sequence[Series], owner: str) -> list[Series]:
-        """A bounded sample of a class or the fleet, each vehicle scaled as if it were unknown.
-
-        The figures of a fleet with several classes also serve vehicles of an unknown class, so
-        there a vehicle is scaled as if only the other classes were known.
-        """
-        own = [s for s in series if owner in (FLEET, f"class/{s.vehicle_class}")]
-        own = pooled(long_histories(own)) if own else []
-        if self.scaler is None:
-            return own
-        unknown = UnknownVehicles(self.scaler, {s.vehicle: s.vehicle_class for s in series})
-        return [unknown.of(s, whole_fleet=owner == FLEET) for s in own]
 
     def _fit_figures(
         self, owner: str, group: list[Series], prior: Prior | None = None
@@ -185,64 +174,72 @@ class Detector(Scorer):
             nearly_constant=hardly_move,
         )
 
-    def _note_last_values(self, calibration: Sequence[Series]) -> None:
+    def _note_last_values(self, calibration: Sequence[Part]) -> None:
         """If a constant channel moved for good in the calibration rows, note its new value."""
-        for series in calibration:
-            owner = f"vehicle/{series.vehicle}"
-            if (figures := self.figures.get(owner)) is not None:
+        for part in calibration:
+            owner = f"vehicle/{part.vehicle}"
+            if (figures := self.figures.get(owner)) is not None and figures.constant:
+                series = read(part)
                 known = constant.last_known(figures.constant, series, self._noise(series, owner))
                 self.figures[owner] = replace(figures, constant=known)
 
-    def measure_excess_thresholds(self, calibration: Sequence[Series]) -> None:
+    def measure_excess_thresholds(self, calibration: Sequence[Part]) -> None:
         """Measure the excess thresholds again for owners with ``SHORT_ROWS`` calibration rows.
 
         Train evidence is cross-fitted, but each fold lies between rows that it was fitted on.
         Calibration rows come after all train rows, as the rows that will be scored do.
         """
-        for owner, group in self._held_out(calibration).items():
-            if sum(s.rows for s in group) < SHORT_ROWS:
+        for owner, group in self._held_out(calibration):
+            if sum(part.rows for part in group) < SHORT_ROWS:
                 continue
             figures = self.figures[owner]
             some = replace(self.ensemble, members=self.ensemble.serving(figures.excess_threshold))
             found: dict[str, list[np.ndarray]] = {}
-            for s in group:  # without the contributions, which are C times as large
-                for name, own in some.evidence(figures, owner, s, self.present(s)).items():
-                    found.setdefault(name, []).append(own[0])
+            for part in group:  # without the contributions, which are C times as large
+                series = self._read_for(owner, part)
+                own = some.evidence(figures, owner, series, self.present(series))
+                for name, (evidence_T, _) in own.items():
+                    found.setdefault(name, []).append(evidence_T)
             for name, known in found.items():
                 limit = np.quantile(np.concatenate(known), EXCESS_QUANTILE)
                 figures.excess_threshold[name] = float(limit)
         self.priors.move_thresholds(self.figures)
 
-    def _held_out(self, calibration: Sequence[Series]) -> dict[str, list[Series]]:
-        """The calibration rows of each owner: of the vehicle, or of vehicles without history."""
+    def _held_out(self, calibration: Sequence[Part]) -> Iterator[tuple[str, Sequence[Part]]]:
+        """Each owner with its calibration rows: the vehicle's, or of vehicles without history."""
         calibration = by_vehicle(calibration)
-        found, of_owner = {}, {f"vehicle/{s.vehicle}": s for s in calibration}
+        of_owner = {f"vehicle/{part.vehicle}": part for part in calibration}
         for owner in sorted(self.figures):
+            own: Sequence[Part]
             if owner.startswith("vehicle/"):
-                own = [self._settled(of_owner[owner])] if owner in of_owner else []
+                own = [of_owner[owner]] if owner in of_owner else []
             elif owner in self.priors.known:
-                own = [s for s in calibration if s.vehicle in self.priors.known[owner].vehicles]
+                vehicles = self.priors.known[owner].vehicles
+                own = [part for part in calibration if part.vehicle in vehicles]
             else:
-                own = self._without_history(calibration, owner)
+                own = without_history(calibration, owner, self.scaler)
             if own:
-                found[owner] = own
-        return found
+                yield owner, own
 
-    def learn_threshold(
-        self, calibration: Sequence[Series], history: Mapping[str, np.ndarray]
-    ) -> None:
+    def _read_for(self, owner: str, part: Part) -> Series:
+        """The rows of a part, settled where the figures are the vehicle's own."""
+        series = read(part)
+        return self._settled(series) if owner.startswith("vehicle/") else series
+
+    def learn_threshold(self, calibration: Sequence[Part], history: Mapping[str, Part]) -> None:
         """Choose the threshold, and the allowance of all pooled figures.
 
         If any vehicle has figures of its own, the threshold is chosen on such vehicles only.
         """
-        groups = self._held_out(calibration)
-        own = [s for owner, group in groups.items() if owner.startswith("vehicle/") for s in group]
-        rows = own or by_vehicle(calibration)
+        calibration = by_vehicle(calibration)
+        own = [part for part in calibration if f"vehicle/{part.vehicle}" in self.figures]
+        rows = own or calibration
         moves = self._first_moves_per_day(calibration, history)
-        self._choose_threshold(rows, [self.raw_score(s).score_T for s in rows], history, moves)
-        for owner, group in groups.items():
+        scores = [self.raw_score(self._read_for(self.owner_of(p), p)).score_T for p in rows]
+        self._choose_threshold(rows, scores, history, moves)
+        for owner, group in self._held_out(calibration):
             if own and not owner.startswith("vehicle/"):
-                scores = [self._score_with(owner, s)[0].score_T for s in group]
+                scores = [self._score_with(owner, read(part))[0].score_T for part in group]
                 needed = self._operating_point(group, scores, history, moves)
                 if needed is not None:
                     allowance = max(needed.threshold - self.threshold, 0.0)
@@ -250,20 +247,23 @@ class Detector(Scorer):
         self._note_last_values(calibration)
 
     def _first_moves_per_day(
-        self, calibration: Sequence[Series], history: Mapping[str, np.ndarray]
+        self, calibration: Sequence[Part], history: Mapping[str, Part]
     ) -> float:
         """Incidents per vehicle-day that first moves alone are on the calibration rows.
 
         A single one tells no rate, and counts as none.
         """
         incidents = 0
-        for series in by_vehicle(calibration):
+        for part in calibration:
+            if not self.figures[self.owner_of(part)].constant:
+                continue
+            series = read(part)
             moves, time_T = self._first_moves(series), series.timestamp_T
             moved_T = np.any([*moves.values(), np.zeros(series.rows, bool)], axis=0)
             incidents += len(
                 merge_alarms(moved_T, time_T, period_us=self.fleet.period_us, gap_us=self.gap_us)
             )
-        return incidents / self._days(by_vehicle(calibration), history) if incidents > 1 else 0.0
+        return incidents / self._days(calibration, history) if incidents > 1 else 0.0
 
     def _first_moves(
         self, series: Series, memory: constant.Memory | None = None, first: int = 0
@@ -375,9 +375,9 @@ class Detector(Scorer):
         vehicle = series.vehicle if owner.startswith("vehicle/") else ""
         return constant.noise_of(self.scaler.figures(vehicle, series.vehicle_class))
 
-    def owner_of(self, series: Series) -> str:
-        """Whose figures serve this series: the vehicle's own, its class's or the fleet's."""
-        return self.owner_for(series.vehicle, series.vehicle_class)
+    def owner_of(self, part: Part) -> str:
+        """Whose figures serve these rows: the vehicle's own, its class's or the fleet's."""
+        return self.owner_for(part.vehicle, part.vehicle_class)
 
     def owner_for(self, vehicle: str, vehicle_class: str) -> str:
         """``owner_of`` for a vehicle by its id and class."""

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 from amad.detect.chain import Calibration
 from amad.detect.residual_cache import Arrays
-from amad.windows.series import Series
+from amad.windows.scaler import Scaler, UnknownVehicles
+from amad.windows.series import Part, Series
 from amad.windows.short_history import unknown_share
 
 FLEET = "fleet"
@@ -79,19 +80,33 @@ def own_share(rows: int) -> float:
     return rows / (rows + prior_rows(rows))
 
 
-def long_histories(train: Sequence[Series]) -> list[Series]:
-    """The series with at least half as many rows as the longest: what a class is known by."""
-    longest = max((series.rows for series in train), default=0)
-    return [series for series in train if 2 * series.rows >= longest]
+def long_histories(train: Sequence[Part]) -> list[Part]:
+    """The parts with at least half as many rows as the longest: what a class is known by."""
+    longest = max((part.rows for part in train), default=0)
+    return [part for part in train if 2 * part.rows >= longest]
 
 
-def pooled(train: Sequence[Series]) -> list[Series]:
+def pooled(train: Sequence[Part]) -> list[Series]:
     """A bounded sample of several vehicles: some of them, and the middle rows of each."""
     step = max(1, -(-len(train) // POOL_VEHICLES))
     chosen = list(train[::step])
     rows = POOL_ROWS // len(chosen)
     sample = []
-    for series in chosen:
-        first = max(0, (series.rows - rows) // 2)
-        sample.append(series.rows_between(first, min(series.rows, first + rows)))
+    for part in chosen:
+        first = max(0, (part.rows - rows) // 2)
+        sample.append(part.rows_between(first, min(part.rows, first + rows)))
     return sample
+
+
+def without_history(parts: Sequence[Part], owner: str, scaler: Scaler | None) -> list[Series]:
+    """A bounded sample of a class or the fleet, each vehicle scaled as if it were unknown.
+
+    The figures of a fleet with several classes also serve vehicles of an unknown class, so there a
+    vehicle is scaled as if only the other classes were known. Without a scaler nothing is scaled.
+    """
+    own = [part for part in parts if owner in (FLEET, f"class/{part.vehicle_class}")]
+    sample = pooled(long_histories(own)) if own else []
+    if scaler is None:
+        return sample
+    unknown = UnknownVehicles(scaler, {part.vehicle: part.vehicle_class for part in parts})
+    return [unknown.of(series, whole_fleet=owner == FLEET) for series in sample]

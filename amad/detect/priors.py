@@ -18,7 +18,7 @@ from amad.detect.learnt_figures import (
     pooled,
 )
 from amad.detect.members import Member
-from amad.windows.series import Series
+from amad.windows.series import Part, Series
 from amad.windows.short_history import LONG_ROWS
 
 
@@ -31,14 +31,14 @@ class Priors:
 
     def __init__(
         self,
-        train: Sequence[Series],
+        train: Sequence[Part],
         members: Sequence[Member],
         fit: Callable[[str, list[Series]], LearntFigures],
     ) -> None:
         """fit: fits the figures of an owner on its series."""
         self.train, self.members, self.fit = train, members, fit
         self.known: dict[str, Prior] = {}
-        self._long: dict[str | None, list[Series]] = {}  # by class; None: of the whole fleet
+        self._long: dict[str | None, list[Part]] = {}  # by class; None: of the whole fleet
         self.moved: dict[str, tuple[LearntFigures, float]] = {}
 
     def of(self, series: Series) -> Prior | None:

@@ -231,15 +231,19 @@ class RelationMember(TolerantMember):
     def _near(self, channels: int) -> tuple[int, ...]:
         return self.near if channels <= self.WIDE else (0,)
 
+    def _multiplied(self, channels: int) -> int:
+        """How many channels have products: all or, of too many, none."""
+        return channels if channels <= self.PRODUCT_CHANNELS else 0
+
     def _pairs(self, channels: int) -> tuple[np.ndarray, np.ndarray]:
         """The two channels of each product, int (P,) each."""
-        return np.triu_indices(channels if channels <= self.PRODUCT_CHANNELS else 0)
+        return np.triu_indices(self._multiplied(channels))
 
     def _products(self, value_TC: np.ndarray) -> np.ndarray:
         """The products of channels in these rows, times ``PRODUCT_SCALE``; (P, T) float32."""
         factor_CT = np.clip(value_TC.T, -self.FACTOR_LIMIT, self.FACTOR_LIMIT, order="C")
         scaled_CT = factor_CT * np.float32(self.PRODUCT_SCALE)
-        channels = len(factor_CT) if len(factor_CT) <= self.PRODUCT_CHANNELS else 0
+        channels = self._multiplied(len(factor_CT))
         found_PT = np.empty((len(self._pairs(len(factor_CT))[0]), len(value_TC)), np.float32)
         first = 0
         for c in range(channels):  # with the channels from c on, as ``_pairs`` has them

@@ -20,7 +20,7 @@ from amad.config.params import DetectParams
 from amad.detect import drift
 from amad.detect.alarms import OperatingPoint, choose_threshold, vehicle_days
 from amad.windows.scaler import Scaler
-from amad.windows.series import Series
+from amad.windows.series import Part, Series, read
 
 ALL = ""  # key of the usual scores of all vehicles
 
@@ -98,8 +98,8 @@ class Scorer(ABC):
         """How many periods after a row its score depends on."""
 
     @abstractmethod
-    def learn(self, train: Sequence[Series], calibration: Sequence[Series]) -> None:
-        """Learn everything but the threshold; the train series are sorted and none is empty."""
+    def learn(self, train: Sequence[Part], calibration: Sequence[Part]) -> None:
+        """Learn everything but the threshold; the train parts are sorted and none is empty."""
 
     @abstractmethod
     def raw_score(self, series: Series) -> RawScore:
@@ -136,10 +136,12 @@ class Scorer(ABC):
         """Alarms with at most this many microseconds between them are one incident."""
         return self.params.merge_gap_us(self.fleet.period_us)
 
-    def fit(self, train: Sequence[Series], calibration: Sequence[Series]) -> Self:
+    def fit(self, train: Sequence[Part], calibration: Sequence[Part]) -> Self:
         """Learn from train rows, and choose the threshold on calibration rows.
 
-        train, calibration: scaled, one series per vehicle; a vehicle may be missing from either.
+        train, calibration: scaled, one part per vehicle; a vehicle may be missing from either. Of
+        parts that read their rows when they are asked, memory holds those of one vehicle, or of the
+        sample that pooled figures are learnt from.
 
         Raises:
             DataError: no train or no calibration rows that can be scored.
@@ -151,27 +153,26 @@ class Scorer(ABC):
                 "and the quarantine, and run prepare again"
             )
         self.learn(train, calibration)
-        self.learn_threshold(calibration, {s.vehicle: s.timestamp_T for s in train})
+        self.learn_threshold(calibration, {part.vehicle: part for part in train})
         return self
 
-    def learn_threshold(
-        self, calibration: Sequence[Series], history: Mapping[str, np.ndarray]
-    ) -> None:
+    def learn_threshold(self, calibration: Sequence[Part], history: Mapping[str, Part]) -> None:
         """Choose the threshold for the budget on calibration rows.
 
-        history: the timestamps of each vehicle's train rows.
+        history: the train part of each vehicle.
 
         Raises:
             DataError: no calibration row can be scored.
         """
-        rows = by_vehicle(calibration)
-        self._choose_threshold(rows, [self.raw_score(s).score_T for s in rows], history)
+        parts = by_vehicle(calibration)
+        scores = [self.raw_score(read(part)).score_T for part in parts]
+        self._choose_threshold(parts, scores, history)
 
     def _choose_threshold(
         self,
-        calibration: Sequence[Series],
+        calibration: Sequence[Part],
         scores: Sequence[np.ndarray],
-        history: Mapping[str, np.ndarray],
+        history: Mapping[str, Part],
         first_moves: float = 0.0,
     ) -> None:
         point = self._operating_point(calibration, scores, history, first_moves)
@@ -181,8 +182,8 @@ class Scorer(ABC):
                 "threshold; raise split.calibration_share or lower missing.min_segment_rows"
             )
         usual = {
-            series.vehicle: drift.usual_scores(score_T)
-            for series, score_T in zip(calibration, scores, strict=True)
+            part.vehicle: drift.usual_scores(score_T)
+            for part, score_T in zip(calibration, scores, strict=True)
             if np.isfinite(score_T).sum() >= drift.USUAL_ROWS
         }
         usual[ALL] = drift.usual_scores(np.concatenate(scores))
@@ -190,9 +191,9 @@ class Scorer(ABC):
 
     def _operating_point(
         self,
-        calibration: Sequence[Series],
+        calibration: Sequence[Part],
         scores: Sequence[np.ndarray],
-        history: Mapping[str, np.ndarray],
+        history: Mapping[str, Part],
         first_moves: float = 0.0,
     ) -> OperatingPoint | None:
         """The operating point for these rows and scores; None if no row has a score.
@@ -203,7 +204,7 @@ class Scorer(ABC):
             return None
         return choose_threshold(
             scores,
-            [s.timestamp_T for s in calibration],
+            [part.timestamp_T for part in calibration],
             days=self._days(calibration, history),
             budget=self.params.alarm_budget,
             period_us=self.fleet.period_us,
@@ -212,15 +213,14 @@ class Scorer(ABC):
             first_moves=first_moves,
         )
 
-    def _days(self, calibration: Sequence[Series], history: Mapping[str, np.ndarray]) -> float:
+    def _days(self, calibration: Sequence[Part], history: Mapping[str, Part]) -> float:
         """The vehicle-days of the calibration rows; history: as in ``learn_threshold``."""
-        return vehicle_days(
-            [s.timestamp_T for s in calibration],
-            [
-                np.concatenate([history.get(s.vehicle, s.timestamp_T[:0]), s.timestamp_T])
-                for s in calibration
-            ],
-        )
+        days = 0.0
+        for part in calibration:
+            rows_T = part.timestamp_T
+            before = [history[part.vehicle].timestamp_T] if part.vehicle in history else []
+            days += vehicle_days([rows_T], [np.concatenate([*before, rows_T])])
+        return days
 
     def score(self, series: Series) -> Scored:
         """Score, alarm and contributions of every row of a scaled series; nothing is learnt."""
@@ -283,6 +283,6 @@ class Scorer(ABC):
         return out_T
 
 
-def by_vehicle(series: Sequence[Series]) -> list[Series]:
-    """The series that have rows, sorted by vehicle."""
-    return sorted((s for s in series if s.rows), key=lambda s: s.vehicle)
+def by_vehicle(parts: Sequence[Part]) -> list[Part]:
+    """The parts that have rows, sorted by vehicle."""
+    return sorted((part for part in parts if part.rows), key=lambda part: part.vehicle)

@@ -64,31 +64,54 @@ def unlabelled(series: Series) -> Series:
     return replace(series, label_T=None)
 
 
-def fitting_parts(store: WindowStore) -> tuple[list[Series], list[Series]]:
-    """The train parts and the calibration parts of all vehicles, scaled and without labels.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPart:
+    """A part of a vehicle in the store: read, scaled and without labels, whenever it is asked."""
 
-    A part without rows is left out.
-    """
-    train: list[Series] = []
-    calibration: list[Series] = []
-    for vehicle in store.vehicles:
-        series = unlabelled(store.series(vehicle))
-        for part, parts in ((TRAIN, train), (CALIBRATION, calibration)):
-            cut = series.part(part)
-            if cut.rows:
-                parts.append(_in_memory(store.scaler.apply(cut)))
-    return train, calibration
+    store: WindowStore
+    vehicle: str
+    rows: int
+    split: int
+
+    @property
+    def vehicle_class(self) -> str:
+        """As in the store."""
+        return self.store.vehicle_class(self.vehicle)
+
+    @property
+    def timestamp_T(self) -> np.ndarray:
+        """Of all rows, int64, microseconds."""
+        return self._stored().timestamp_T.copy()
+
+    def rows_between(self, first: int, last: int) -> Series:
+        """Rows first (inclusive) to last (exclusive).
+
+        They are copied: a view of the store's file would keep it mapped as a whole.
+        """
+        series = self.store.scaler.apply(unlabelled(self._stored().rows_between(first, last)))
+        return replace(
+            series,
+            timestamp_T=series.timestamp_T.copy(),
+            valid_TC=series.valid_TC.copy(),
+            segment_T=series.segment_T.copy(),
+            split_T=series.split_T.copy(),
+        )
+
+    def _stored(self) -> Series:
+        return self.store.series(self.vehicle).part(self.split)
 
 
-def _in_memory(series: Series) -> Series:
-    """The series without a view of the store's file, which would stay mapped as a whole."""
-    return replace(
-        series,
-        timestamp_T=series.timestamp_T.copy(),
-        valid_TC=series.valid_TC.copy(),
-        segment_T=series.segment_T.copy(),
-        split_T=series.split_T.copy(),
+def fitting_parts(store: WindowStore) -> tuple[list[StoredPart], list[StoredPart]]:
+    """The train parts and the calibration parts of all vehicles; one without rows is left out."""
+    train, calibration = (
+        [
+            StoredPart(store=store, vehicle=vehicle, rows=rows, split=split)
+            for vehicle, rows in zip(store.vehicles, store.rows_of(split), strict=True)
+            if rows
+        ]
+        for split in (TRAIN, CALIBRATION)
     )
+    return train, calibration
 
 
 def units_of(

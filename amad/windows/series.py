@@ -5,6 +5,7 @@ Shape legend: T rows of a vehicle, C channels.
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 
@@ -21,6 +22,29 @@ class Behaviour:
 
     still_C: np.ndarray
     coded_C: np.ndarray
+
+
+class Part(Protocol):
+    """Rows of one vehicle: a series, or what reads one whenever it is asked."""
+
+    @property
+    def vehicle(self) -> str:
+        """Its id."""
+
+    @property
+    def vehicle_class(self) -> str:
+        """Its class."""
+
+    @property
+    def rows(self) -> int:
+        """T, the number of rows."""
+
+    @property
+    def timestamp_T(self) -> np.ndarray:
+        """int64, microseconds since the epoch, UTC."""
+
+    def rows_between(self, first: int, last: int) -> "Series":
+        """Rows first (inclusive) to last (exclusive)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,3 +108,8 @@ class Series:
         cuts = np.flatnonzero(np.diff(self.segment_T)) + 1
         edges = [0, *cuts.tolist(), self.rows]
         return list(pairwise(edges))
+
+
+def read(part: Part) -> Series:
+    """All rows of a part."""
+    return part.rows_between(0, part.rows)
