@@ -48,8 +48,12 @@ def combined_of(detector: Detector, series: Series) -> np.ndarray:
     return detector.raw_score(series)[0] + detector.figures[detector.owner_of(series)].allowance
 
 
-def learnt(train: Sequence[Series], *, trailing: bool = False) -> RelationMember:
+def learnt(
+    train: Sequence[Series], *, trailing: bool = False, pairs: Sequence[tuple[int, int]] = PAIRS
+) -> RelationMember:
+    """A member that uses the products of these pairs of channels, whatever they tell."""
     member = RelationMember(trailing=trailing)
+    member.pairs_2Q = np.array(pairs, np.int64).reshape(-1, 2).T
     member.fit(FLEET, train, 4)
     return member
 

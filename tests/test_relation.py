@@ -28,7 +28,7 @@ from amad.detect.storage import detector_digest
 from amad.windows import Scaler
 from amad.windows.series import Series
 
-LEARNT = {"peer", "own", "product", "constant", "patience"}
+LEARNT = {"peer", "own", "pairs", "product", "constant", "patience"}
 FORMS = pytest.mark.parametrize("trailing", [False, True], ids=["two-sided", "trailing"])
 
 
@@ -63,9 +63,9 @@ def test_a_channel_is_predicted_from_its_peers_nearby_and_from_itself_far_away(
     member, series = learnt([coupled("b-1")], trailing=trailing), coupled("b-1", 300, seed=3)
     assert 0 in member.near and max(map(abs, member.near)) < 10 <= min(map(abs, member.distant))
     peer_NCC, own_CK = (member.coefficients[FLEET][name] for name in ("peer", "own"))
-    product_CP = member.coefficients[FLEET]["product"]
+    product_CQ = member.coefficients[FLEET]["product"]
     assert peer_NCC.shape == (len(member.near), C, C) and own_CK.shape == (C, len(member.distant))
-    assert product_CP.shape == (C, len(PAIRS))
+    assert product_CQ.shape == (C, len(PAIRS))
     assert not np.einsum("ncc->nc", peer_NCC).any() and (np.abs(peer_NCC) > 0.1).sum() >= 6
     assert (np.abs(peer_NCC).max(axis=(1, 2)) > 1e-3).all() and own_CK.all()
     moved = with_values(series, slice(100, 101), 2, series.value_TC[100, 2] + 1.0)
@@ -77,7 +77,7 @@ def test_a_channel_is_predicted_from_its_peers_nearby_and_from_itself_far_away(
     for k, offset in enumerate(member.distant):
         expected_TC[100 + offset, 2] -= own_CK[2, k]
     at = slice(100, 101)
-    expected_TC[at] -= (products(moved.value_TC[at]) - products(series.value_TC[at])) @ product_CP.T
+    expected_TC[at] -= (products(moved.value_TC[at]) - products(series.value_TC[at])) @ product_CQ.T
     within = slice(member.reach_rows, 300 - member.lookahead_rows)
     np.testing.assert_allclose(change_TC[within], expected_TC[within], atol=1e-5)
     nearby_T = np.abs(np.arange(300) - 100) < 10
@@ -101,6 +101,7 @@ def test_it_agrees_with_a_solver_of_somebody_else(
     }[form]
     train, new = coupled("b-1", 900), coupled("b-1", 300, seed=3)
     member = RelationMember(trailing=form == "trailing")
+    member.pairs_2Q = np.array(PAIRS).T
     member.coefficients[FLEET] = member.solve([member.summarise(train)])
 
     def rows(series: Series) -> slice:
@@ -122,19 +123,10 @@ def test_it_agrees_with_a_solver_of_somebody_else(
     assert np.isfinite(found_T).sum() == len(expected_T), "and nowhere else"
 
 
-@pytest.mark.parametrize(
-    ("channels", "told"),
-    [
-        (32, []),
-        (33, ["33 channels", "no products"]),
-        (97, ["97 channels", "no products", "no rows around"]),
-    ],
-)
-def test_it_tells_what_it_leaves_out_where_there_are_many_channels(
-    channels: int, told: list[str]
-) -> None:
-    text = RelationMember.left_out(channels)
-    assert bool(text) == bool(told) and all(part in text for part in told)
+def test_it_tells_what_it_leaves_out_where_there_are_many_channels() -> None:
+    assert RelationMember.left_out(96) == ""
+    text = RelationMember.left_out(97)
+    assert "97 channels" in text and "no rows around a row" in text
 
 
 def test_only_more_channels_than_are_wide_are_cut_to_the_same_row(

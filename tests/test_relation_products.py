@@ -1,11 +1,14 @@
-"""The products of two channels in the relation member: what they explain, and their limits."""
+"""The products of two channels in the relation member: which, what they explain, their limits."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from detect_kit import C, waves, with_values
-from relation_kit import PAIRS, held, learnt
+from relation_kit import PAIRS, VEHICLES, fitted, held, learnt, members_of
 
 from amad.detect.detector import FLEET
+from amad.detect.products import FACTOR_LIMIT, _Stretch, chosen_pairs
 from amad.detect.relation import RelationMember
 from amad.windows.series import Series
 
@@ -24,32 +27,84 @@ def powered(vehicle: str, rows: int = 2000, seed: int = 0, **changes) -> Series:
 
 
 @FORMS
-def test_a_product_of_two_channels_is_explained_by_products_alone(
-    trailing: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_product_of_two_channels_is_explained_by_products_alone(trailing: bool) -> None:
     train, new = powered("b-1", 20_000), powered("b-1", 3000, seed=3)
     left = {}
-    for most in (C, C - 1):  # with more channels than this there are no products
-        monkeypatch.setattr(RelationMember, "PRODUCT_CHANNELS", most)
-        member = learnt([train], trailing=trailing)
+    for pairs in (PAIRS, []):
+        member = learnt([train], trailing=trailing, pairs=pairs)
         residual_T = member.residual(new, FLEET)[:, 2]
-        left[most] = np.nanvar(residual_T) / np.var(new.value_TC[:, 2])
-    assert left[C] < 0.35 < 0.8 < left[C - 1]
+        left[len(pairs)] = np.nanvar(residual_T) / np.var(new.value_TC[:, 2])
+    assert left[len(PAIRS)] < 0.35 < 0.8 < left[0]
     assert member.coefficients[FLEET]["product"].shape == (C, 0)
 
 
-def test_no_product_holds_its_own_target(monkeypatch: pytest.MonkeyPatch) -> None:
-    product_CP = learnt([powered("b-1")]).coefficients[FLEET]["product"]
-    for p, pair in enumerate(PAIRS):
+def test_no_product_holds_its_own_target() -> None:
+    product_CQ = learnt([powered("b-1")]).coefficients[FLEET]["product"]
+    for q, pair in enumerate(PAIRS):
         for c in range(C):
-            assert (product_CP[c, p] == 0) == (c in pair), "squares included"
-    assert PAIRS[np.abs(product_CP[2]).argmax()] == (0, 1)
+            assert (product_CQ[c, q] == 0) == (c in pair), "squares included"
+    assert PAIRS[np.abs(product_CQ[2]).argmax()] == (0, 1)
     series = powered("b-1", 300, seed=3)
     member = learnt([powered("b-1")])
     moved = with_values(series, slice(100, 101), 2, series.value_TC[100, 2] + 1.0)
     change_T = (member.residual(moved, FLEET) - member.residual(series, FLEET))[100]
     assert change_T[2] == pytest.approx(1.0, abs=1e-5)
-    assert RelationMember.PRODUCT_CHANNELS == 32
+
+
+def wide(vehicle: str, channels: int, pair: tuple[int, int], rows: int = 3000) -> Series:
+    """The last channel is the product of a pair of channels, and half of channel 3."""
+    series = waves(vehicle, rows)
+    rng = np.random.default_rng([channels, *vehicle.encode()])
+    value_TC = rng.normal(size=(rows, channels))
+    value_TC[:, -1] *= 0.3
+    value_TC[:, -1] += value_TC[:, pair[0]] * value_TC[:, pair[1]] + 0.5 * value_TC[:, 3]
+    valid_TC = np.ones_like(value_TC, np.uint8)
+    return replace(series, value_TC=value_TC.astype(np.float32), valid_TC=valid_TC)
+
+
+@pytest.mark.parametrize("channels", [8, 60])
+@pytest.mark.parametrize("pair", [(0, 1), (2, 2), (3, 5)])
+def test_the_product_that_tells_most_of_a_channel_is_chosen(
+    channels: int, pair: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("amad.detect.products.PER_CHANNEL", 1)
+    chosen_2Q = chosen_pairs([wide(v, channels, pair) for v in ("a-1", "b-1")])
+    assert pair in set(zip(*chosen_2Q.tolist(), strict=True))
+    assert 1 <= chosen_2Q.shape[1] <= channels, "the best of each channel"
+    monkeypatch.setattr("amad.detect.products.BLOCK", 7)
+    parts_2Q = chosen_pairs([wide(v, channels, pair) for v in ("a-1", "b-1")])
+    np.testing.assert_array_equal(parts_2Q, chosen_2Q)
+
+
+def test_the_choice_is_by_the_partial_correlation_of_channel_and_product() -> None:
+    series = wide("a-1", 6, (0, 1))
+    found_C = _Stretch(series.value_TC).explained(np.array([0]), np.array([1]))[:, 0]
+    value_TC = np.clip(series.value_TC, -10, 10).astype(np.float64)
+    product_T = np.clip(value_TC[:, 0], -3, 3) * np.clip(value_TC[:, 1], -3, 3)
+    table = np.column_stack([value_TC, product_T])
+    inverse = np.linalg.inv(np.cov(table.T))
+    expected_C = inverse[:-1, -1] ** 2 / (np.diag(inverse)[:-1] * inverse[-1, -1])
+    np.testing.assert_allclose(found_C, expected_C, atol=0.05)
+    assert found_C.argmax() == 5
+
+
+def test_channels_that_never_move_have_no_products() -> None:
+    series = wide("a-1", 8, (0, 1))
+    still_TC = series.value_TC.copy()
+    still_TC[:, 4:7] = 0.25
+    chosen_2Q = chosen_pairs([series.with_values(still_TC)])
+    assert chosen_2Q.size and not np.isin(chosen_2Q, [4, 5, 6]).any()
+    still_TC[:] = 0.0
+    assert chosen_pairs([series.with_values(still_TC)]).shape == (2, 0)
+
+
+def test_a_detector_uses_the_chosen_products_and_keeps_them() -> None:
+    found = fitted(members_of("relation"), [powered(v) for v in VEHICLES])
+    learnt_pairs = [arrays["pairs"] for arrays in found.members[0].coefficients.values()]
+    chosen = set(zip(*learnt_pairs[0].tolist(), strict=True))
+    assert (0, 1) in chosen and len(chosen) <= len(PAIRS)
+    for pairs_2Q in learnt_pairs:
+        np.testing.assert_array_equal(pairs_2Q, learnt_pairs[0])
 
 
 def test_a_factor_counts_up_to_its_limit() -> None:
@@ -58,7 +113,7 @@ def test_a_factor_counts_up_to_its_limit() -> None:
     peer_NCC[:] = 0.0
     errors = [
         member.residual(with_values(series, slice(200, 201), 0, value), FLEET)[:, 1:]
-        for value in (RelationMember.FACTOR_LIMIT, 9.0, 1e6)
+        for value in (FACTOR_LIMIT, 9.0, 1e6)
     ]
     quiet_TC = member.residual(series, FLEET)[:, 1:]
     assert (errors[0][200] != quiet_TC[200]).any()
@@ -80,12 +135,12 @@ def test_many_rows_are_predicted_in_parts_as_at_once(monkeypatch: pytest.MonkeyP
 @FORMS
 def test_a_stale_factor_gives_no_residual(trailing: bool) -> None:
     member, series = learnt([powered("b-1", 6000)], trailing=trailing), powered("b-1", 600, seed=3)
-    peer_NCC, product_CP = (member.coefficients[FLEET][name] for name in ("peer", "product"))
+    peer_NCC, product_CQ = (member.coefficients[FLEET][name] for name in ("peer", "product"))
     peer_NCC[:, 2, :] = 0.0  # so that only products tell channel 2 of the channel that is gone
-    squares_P = product_CP[2] ** 2
+    squares_Q = product_CQ[2] ** 2
     for channel in (0, 1):
         gone = held(series, slice(300, 420), channel)
-        involved = squares_P[[channel in pair for pair in PAIRS]].sum() / squares_P.sum()
+        involved = squares_Q[[channel in pair for pair in PAIRS]].sum() / squares_Q.sum()
         assert involved > 2 * RelationMember.STALE
         residual_TC, quiet_TC = (member.residual(s, FLEET) for s in (gone, series))
         assert np.isnan(residual_TC[300:420, 2]).all()
@@ -100,9 +155,9 @@ def test_the_stale_share_of_a_product_is_that_of_a_column_of_unit_variance() -> 
     """A product's column is scaled down, so that its coefficient is larger than its effect."""
     member, series = learnt([powered("b-1")]), held(powered("b-1", 600, seed=3), slice(300, 420), 0)
     member.coefficients[FLEET] = {name: 0 * x for name, x in member.coefficients[FLEET].items()}
-    peer_NCC, product_CP = (member.coefficients[FLEET][name] for name in ("peer", "product"))
+    peer_NCC, product_CQ = (member.coefficients[FLEET][name] for name in ("peer", "product"))
     peer_NCC[member.near.index(0), 2, 3] = 1.0
     for effect, silent in ((0.15, False), (0.3, True)):  # 2 % and 8 % of the squares
-        product_CP[2, PAIRS.index((0, 1))] = effect * np.sqrt(20)
+        product_CQ[2, PAIRS.index((0, 1))] = effect * np.sqrt(20)
         assert np.isnan(member.residual(series, FLEET)[300:420, 2]).all() == silent
         assert np.isfinite(member.residual(series, FLEET)[300:420, 2]).all() != silent

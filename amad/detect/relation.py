@@ -4,7 +4,7 @@ A sensor that is stuck, late or disconnected often behaves as it usually does, s
 predicts it well, but the prediction from the other channels no longer agrees.
 
 Shape legend: T rows of a vehicle, C channels, N near offsets, K distant offsets,
-P products of two channels, X = C (offsets + 1) + P + 1 columns.
+Q products of two channels, X = C (offsets + 1) + Q + 1 columns.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from amad.detect.members import Arrays, rows_into_segment
+from amad.detect.products import PRODUCT_SCALE, chosen_pairs, products
 from amad.detect.tolerance import TolerantMember
 from amad.windows.ridge import solve_ridge
 from amad.windows.series import Series
@@ -29,9 +30,10 @@ class RelationMember(TolerantMember):
     such as a temperature. Its rows nearby are left out, because a sensor that is stuck or late
     agrees with them.
 
-    Much of physics is a product, such as power, which is torque times speed. So the products of two
-    channels in the same row, squares included, also predict the channels that are not in them. Each
-    factor is cut to ``FACTOR_LIMIT``. With more than ``PRODUCT_CHANNELS`` channels there are none.
+    Much of physics is a product, such as power, which is torque times speed. So products of two
+    channels in the same row, squares included, also predict the channels that are not in them.
+    ``fit_shared`` chooses which, for the whole fleet, see ``amad.detect.products``; without it
+    there are none.
 
     The penalty is a fixed number and not a share of the rows, so a relation that was learnt from
     few rows counts less.
@@ -55,9 +57,6 @@ class RelationMember(TolerantMember):
         10.0  # spreads; a value is cut to this, so that a broken sensor does not blame the others
     )
     WIDE = 96  # channels; the cost grows with the square of offsets times channels
-    PRODUCT_CHANNELS = 32  # channels; there are about half their square of products
-    FACTOR_LIMIT = 3.0  # spreads
-    PRODUCT_SCALE = 20.0**-0.5  # of a product's column: as if its penalty were 20 times as large
     STALE = 0.05  # with a larger share of the squared coefficients on stale cells: no residual
     PATIENCE = 100  # rows; a channel that is often silent for longer is never stale
 
@@ -73,15 +72,21 @@ class RelationMember(TolerantMember):
         self.reach_rows = max(self.distant)
         self.context_rows = self.reach_rows + self.PATIENCE
         self.lookahead_rows = max(0, -min(self.distant))
+        self.pairs_2Q = np.empty((2, 0), np.int64)  # the two channels of each product
 
     @classmethod
     def left_out(cls, channels: int) -> str:
         """What it does not use where there are so many channels, as a sentence; empty if all."""
-        limits = {"products of two channels": cls.PRODUCT_CHANNELS, "rows around a row": cls.WIDE}
-        found = [f"no {what} (above {n} channels)" for what, n in limits.items() if channels > n]
-        if not found:
+        if channels <= cls.WIDE:
             return ""
-        return f"with {channels} channels, relation predicts a channel with {' and '.join(found)}"
+        return (
+            f"with {channels} channels, relation predicts a channel with no rows around a row "
+            f"(above {cls.WIDE} channels)"
+        )
+
+    def fit_shared(self, train: Sequence[Series]) -> None:
+        """Choose the products of two channels."""
+        self.pairs_2Q = chosen_pairs(train)
 
     def summarise(self, series: Series) -> Arrays:
         """gram: sums of products of the columns, (X, X) float64.
@@ -93,8 +98,8 @@ class RelationMember(TolerantMember):
         """
         channels = series.value_TC.shape[1]
         offsets = [*self._near(channels), *self.distant, 0]
-        products = len(self._pairs(channels)[0])
-        columns = channels * len(offsets) + products + 1
+        last = channels * len(offsets[:-1]) + self.pairs_2Q.shape[1]
+        columns = last + channels + 1
         gram = np.zeros((columns, columns))
         rows = np.flatnonzero(self._within(series, self.reach_rows))
         value_TC = self._limited(series)
@@ -104,8 +109,8 @@ class RelationMember(TolerantMember):
             for offset in offsets[:-1]:
                 design[:, first : first + channels] = value_TC[part - offset]
                 first += channels
-            design[:, first : first + products] = self._products(value_TC[part]).T
-            design[:, first + products : -1] = value_TC[part]
+            design[:, first:last] = products(value_TC[part], self.pairs_2Q).T
+            design[:, last:-1] = value_TC[part]
             gram += design.T @ design
         silence_C = silent_rows(series).max(axis=0, initial=0).astype(np.float64)
         silence_C[~series.valid_TC.any(axis=0)] = np.nan
@@ -119,7 +124,8 @@ class RelationMember(TolerantMember):
     def solve(self, summaries: Sequence[Arrays]) -> Arrays:
         """peer (N, C, C), 0 for the channel itself; own (C, K); constant (C,); patience (C,).
 
-        product (C, P), 0 for products with the channel itself.
+        pairs (2, Q): the two channels of each product; product (C, Q), 0 where one of them is the
+        channel itself.
 
         patience: a channel is stale after this many rows without a measured value: twice the
         longest run of a stretch, in the median over the stretches, so that one outage in the train
@@ -127,11 +133,11 @@ class RelationMember(TolerantMember):
         """
         gram = np.sum([s["gram"] for s in summaries], axis=0)
         channels = int(summaries[0]["channels"])
-        one_P, other_P = self._pairs(channels)
+        one_Q, other_Q = self.pairs_2Q
         near, distant = len(self._near(channels)), len(self.distant)
         first_own = channels * near  # where the columns of distant rows begin
         first_product = first_own + channels * distant
-        target = first_product + len(one_P)  # where the columns to predict begin
+        target = first_product + len(one_Q)  # where the columns to predict begin
         moves_X = np.diag(gram) > 0  # a column of zeros predicts nothing
         coefficient_CX = np.zeros((channels, len(gram)))
         with threadpool_limits(1):  # for many small systems, threads cost more than they give
@@ -139,7 +145,7 @@ class RelationMember(TolerantMember):
                 others = np.delete(np.arange(channels), c)
                 peers = (others + channels * np.arange(near)[:, None]).ravel()
                 own = first_own + channels * np.arange(distant) + c
-                foreign = first_product + np.flatnonzero((one_P != c) & (other_P != c))
+                foreign = first_product + np.flatnonzero((one_Q != c) & (other_Q != c))
                 index = np.concatenate([peers, own, foreign])
                 index = np.append(index[moves_X[index]], len(gram) - 1)
                 coefficient_CX[c, index] = solve_ridge(
@@ -158,6 +164,7 @@ class RelationMember(TolerantMember):
         return {
             "peer": peer_CNC.transpose(1, 0, 2).copy(),
             "own": own_CKC[np.arange(channels), :, np.arange(channels)],
+            "pairs": self.pairs_2Q,
             "product": coefficient_CX[:, first_product:target],
             "constant": coefficient_CX[:, -1],
             "patience": patience_C,
@@ -169,9 +176,10 @@ class RelationMember(TolerantMember):
         NaN in the first ``reach_rows`` and the last ``lookahead_rows`` rows of a segment, and where
         more than ``STALE`` of the target's squared coefficients are on stale cells.
         """
-        peer_NCC, own_CK, product_CP, constant_C = (
+        peer_NCC, own_CK, product_CQ, constant_C = (
             coefficients[name].astype(np.float32) for name in ("peer", "own", "product", "constant")
         )
+        pairs_2Q = coefficients["pairs"]
         value_TC = self._limited(series)
         channels = value_TC.shape[1]
         error_TC = np.full(value_TC.shape, np.nan, np.float32)
@@ -186,10 +194,11 @@ class RelationMember(TolerantMember):
                 error -= np.matmul(value_TC[begin - offset : end - offset], peer_CC.T, out=part)
             for own_C, offset in zip(own_CK.T.copy(), self.distant, strict=True):
                 error -= np.multiply(value_TC[begin - offset : end - offset], own_C, out=part)
-            if product_CP.size:
-                products_PT = self._products(value_TC[begin:end])
-                error -= np.matmul(products_PT.T, product_CP.T, out=part)
-        share = self._stale_share(series, coefficients["patience"], peer_NCC, own_CK, product_CP)
+            if pairs_2Q.size:
+                product_QT = products(value_TC[begin:end], pairs_2Q)
+                error -= np.matmul(product_QT.T, product_CQ.T, out=part)
+        patience_C = coefficients["patience"]
+        share = self._stale_share(series, patience_C, peer_NCC, own_CK, pairs_2Q, product_CQ)
         if share is not None:
             error_TC[first:last][share > self.STALE] = np.nan
         error_TC[~self._within(series, self.reach_rows)] = np.nan
@@ -201,56 +210,36 @@ class RelationMember(TolerantMember):
         patience_C: np.ndarray,
         peer_NCC: np.ndarray,
         own_CK: np.ndarray,
-        product_CP: np.ndarray,
+        pairs_2Q: np.ndarray,
+        product_CQ: np.ndarray,
     ) -> np.ndarray | None:
         """The share of a target's squared coefficients on stale cells, for the predicted rows.
 
         None where no cell that a prediction uses is stale.
         """
         first, last = self.reach_rows, series.rows - self.lookahead_rows
-        pairs_2P, channels = np.stack(self._pairs(len(own_CK))), len(own_CK)
+        channels = len(own_CK)
         used_C = np.logical_or(peer_NCC.any(axis=(0, 1)), own_CK.any(axis=1))
-        used_C[pairs_2P[:, product_CP.any(axis=0)]] = True
+        used_C[pairs_2Q[:, product_CQ.any(axis=0)]] = True
         gone = np.flatnonzero(used_C & ~series.valid_TC.all(axis=0))  # G channels
         stale_TG = silent_rows(series, gone) > patience_C[gone]
         if not stale_TG.any():
             return None
         stale_TG = stale_TG.astype(np.float32)
         share = np.zeros((last - first, channels), np.float32)
-        product_CP = product_CP * np.float32(self.PRODUCT_SCALE)  # of the product, not its column
+        product_CQ = product_CQ * np.float32(PRODUCT_SCALE)  # of the product, not its column
         for n, offset in enumerate(self._near(channels)):
             share += stale_TG[first - offset : last - offset] @ peer_NCC[n].T[gone] ** 2
         for k, offset in enumerate(self.distant):
             share[:, gone] += stale_TG[first - offset : last - offset] * own_CK[gone, k] ** 2
         for g, channel in enumerate(gone):
-            involved_P = (pairs_2P == channel).any(axis=0)
-            share += stale_TG[first:last, g, None] * (product_CP[:, involved_P] ** 2).sum(axis=1)
-        whole_C = sum((x**2).sum(axis=-1) for x in (*peer_NCC, own_CK, product_CP))
+            involved_Q = (pairs_2Q == channel).any(axis=0)
+            share += stale_TG[first:last, g, None] * (product_CQ[:, involved_Q] ** 2).sum(axis=1)
+        whole_C = sum((x**2).sum(axis=-1) for x in (*peer_NCC, own_CK, product_CQ))
         return share / np.maximum(whole_C, np.finfo(np.float32).tiny)
 
     def _near(self, channels: int) -> tuple[int, ...]:
         return self.near if channels <= self.WIDE else (0,)
-
-    def _multiplied(self, channels: int) -> int:
-        """How many channels have products: all or, of too many, none."""
-        return channels if channels <= self.PRODUCT_CHANNELS else 0
-
-    def _pairs(self, channels: int) -> tuple[np.ndarray, np.ndarray]:
-        """The two channels of each product, int (P,) each."""
-        return np.triu_indices(self._multiplied(channels))
-
-    def _products(self, value_TC: np.ndarray) -> np.ndarray:
-        """The products of channels in these rows, times ``PRODUCT_SCALE``; (P, T) float32."""
-        factor_CT = np.clip(value_TC.T, -self.FACTOR_LIMIT, self.FACTOR_LIMIT, order="C")
-        scaled_CT = factor_CT * np.float32(self.PRODUCT_SCALE)
-        channels = self._multiplied(len(factor_CT))
-        found_PT = np.empty((len(self._pairs(len(factor_CT))[0]), len(value_TC)), np.float32)
-        first = 0
-        for c in range(channels):  # with the channels from c on, as ``_pairs`` has them
-            last = first + channels - c
-            np.multiply(factor_CT[c], scaled_CT[c:], out=found_PT[first:last])
-            first = last
-        return found_PT
 
     def _limited(self, series: Series) -> np.ndarray:
         return np.clip(series.value_TC, -self.LIMIT, self.LIMIT)
