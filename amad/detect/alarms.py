@@ -8,7 +8,7 @@ Shape legend: T rows of a vehicle.
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -101,7 +101,7 @@ def vehicle_days(calibration: Sequence[np.ndarray], history: Sequence[np.ndarray
 
 def choose_threshold(
     scores: Sequence[np.ndarray],
-    timestamps: Sequence[np.ndarray],
+    timestamps: Iterable[np.ndarray],
     *,
     days: float,
     budget: float,
@@ -130,13 +130,15 @@ def choose_threshold(
     nothing is known of the tail, so that the incidents counted decide alone. first_moves: incidents
     per vehicle-day that are first moves.
     """
-    known = [np.isfinite(score_T) for score_T in scores]
-    value = np.concatenate([s[k] for s, k in zip(scores, known, strict=True)])
-    time = np.concatenate([t[k] for t, k in zip(timestamps, known, strict=True)])
-    vehicle = np.repeat(np.arange(len(scores)), [k.sum() for k in known])
-    assert len(value) and days > 0, "a threshold needs calibration rows"
-    level = float(np.quantile(value, 1 - TAIL_SHARE))
-    rate = _count(value > level, time, vehicle, period_us, gap_us) / days
+    known = np.concatenate([score_T[np.isfinite(score_T)] for score_T in scores])
+    assert len(known) and days > 0, "a threshold needs calibration rows"
+    level = float(np.quantile(known, 1 - TAIL_SHARE))
+    tail = [np.isfinite(score_T) & (score_T > level) for score_T in scores]
+    value = np.concatenate([s[k] for s, k in zip(scores, tail, strict=True)])
+    of_vehicle = [t[k] for t, k in zip(timestamps, tail, strict=True)]
+    vehicle = np.repeat(np.arange(len(scores)), [len(time_T) for time_T in of_vehicle])
+    time = np.concatenate(of_vehicle)
+    rate = sum(_incidents(time_T, period_us, gap_us) for time_T in of_vehicle) / days
     expected = PRIOR_DAYS * rate if tail_scale else 0.0  # at ``level``, in all
     point = OperatingPoint(
         threshold=math.nan,
@@ -176,11 +178,7 @@ def choose_threshold(
     return replace(point, threshold=float(threshold))
 
 
-def _count(
-    alarm: np.ndarray, time: np.ndarray, vehicle: np.ndarray, period_us: int, gap_us: int
-) -> int:
-    """How many incidents these alarms of several vehicles are."""
-    return sum(
-        len(merge_alarms(alarm[own], time[own], period_us=period_us, gap_us=gap_us))
-        for own in (vehicle == v for v in np.unique(vehicle))
-    )
+def _incidents(time_T: np.ndarray, period_us: int, gap_us: int) -> int:
+    """How many incidents alarms at these times are."""
+    every_T = np.ones(len(time_T), bool)
+    return len(merge_alarms(every_T, time_T, period_us=period_us, gap_us=gap_us))

@@ -204,7 +204,7 @@ class Scorer(ABC):
             return None
         return choose_threshold(
             scores,
-            [part.timestamp_T for part in calibration],
+            (part.timestamp_T for part in calibration),
             days=self._days(calibration, history),
             budget=self.params.alarm_budget,
             period_us=self.fleet.period_us,

@@ -168,8 +168,9 @@ def _write(detector: Detector, folder: Path) -> None:
         "operating_point": asdict(detector.operating_point),
         "bundle": detector.bundle is not None,
     }
-    text = json.dumps(content, indent=1, sort_keys=True) + "\n"
-    (folder / CONTENT).write_text(text, encoding="utf-8")
+    with (folder / CONTENT).open("w", encoding="utf-8") as out:
+        json.dump(content, out, indent=1, sort_keys=True)
+        out.write("\n")
     if detector.bundle is not None:
         from amad.model.bundle import write_bundle
 

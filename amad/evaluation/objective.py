@@ -252,11 +252,8 @@ def linear_skip_alone(model: "Amad", store: WindowStore, block: int) -> "Amad":
 
 def _vehicles(store: WindowStore, most: int, window: int) -> list[str]:
     """Vehicles with enough train and calibration rows, spread evenly over the store."""
-    able = []
-    for vehicle in store.vehicles:
-        split_T = store.series(vehicle).split_T
-        if min(np.sum(split_T == TRAIN), np.sum(split_T == CALIBRATION)) >= 2 * window:
-            able.append(vehicle)
+    rows = zip(store.vehicles, store.rows_of(TRAIN), store.rows_of(CALIBRATION), strict=True)
+    able = [vehicle for vehicle, *of_parts in rows if min(of_parts) >= 2 * window]
     if not able:
         raise DataError(
             f"{store.path}: no vehicle has {2 * window} train and calibration rows, so the sweep "
