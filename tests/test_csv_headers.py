@@ -72,6 +72,24 @@ def test_a_header_again_is_no_row(tmp_path):
 
 
 @pytest.mark.parametrize("block", [24, 1 << 20])
+def test_a_line_of_units_under_a_header_is_no_row(tmp_path, monkeypatch, block):
+    monkeypatch.setattr(text_lines, "BLOCK_BYTES", block)
+    text = "time,speed\ns,km/h\n1,10\n2,n/a\ntime,speed\n-,1/min\n3,30\nspeed,time\n%,[s]\n40,4\n"
+    told = read(tmp_path, text, need)
+    assert told.rows == {1: ("1", "10"), 2: ("2", None), 3: ("3", "30"), 4: ("4", "40")}
+    assert told.ignored == {"repeated header": 2, "line of units under the header": 3}
+
+
+@pytest.mark.parametrize("row", ["1,x", "Mon,on", "x,2 km/h", "x,", "n/a,---", "x,-.5", "x,nan"])
+def test_a_row_under_the_header_that_cannot_be_read_is_no_line_of_units(tmp_path, row):
+    def roles(headers):
+        return {"timestamp": need(headers)["time"], "speed": need(headers)["speed"]}
+
+    told = read(tmp_path, f"time,speed\n{row}\n1,10\n", roles)
+    assert sorted(told.rows) == [1, 2] and not told.ignored
+
+
+@pytest.mark.parametrize("block", [24, 1 << 20])
 def test_rows_after_another_header_are_read_under_it(tmp_path, monkeypatch, block):
     monkeypatch.setattr(text_lines, "BLOCK_BYTES", block)
     text = "time,speed\n1,10\n2,20\nspeed,level,time\n30,x,3\n40,x,4\ntime,speed\n5,50\n"

@@ -216,6 +216,7 @@ def test_what_is_no_raw_data_by_its_ending_is_named(tmp_path):
     field = Field(tmp_path)
     field.write("a.csv", log())
     field.write("a.csv.bak", log())
+    (field.raw / "~$a.csv").write_bytes(b"\x04Anna\0")  # a lock of Office: not named, nor read
     field.write("README.md", ["a, b, c"] * 9)
     fleet, told = field.draft()
     assert "no raw data by their ending: README.md, a.csv.bak" in told

@@ -33,6 +33,32 @@ def test_refused_files_and_unknown_vehicles_are_named_until_they_are_mended(yard
     assert counts.files_refused == [] == counts.files_gone
 
 
+def test_the_lock_of_an_open_file_is_no_raw_data_and_a_link_to_nothing_is_named(yard, capsys):
+    yard.csv("1.csv", [line()])
+    (yard.raw / "~$1.csv").write_bytes(b"\x04Anna\0")
+    (yard.raw / "2.csv").symlink_to(yard.raw / "gone" / "2.csv")
+    counts, _ = yard.ingest(raw_fleet())
+    assert [file.path for file in counts.files_refused] == ["2.csv"]
+    assert "2.csv: unreadable file: No such file or directory" in said(yard, counts)
+
+
+def test_a_folder_that_cannot_be_opened_is_named(yard, monkeypatch, capsys):
+    for folder in ("van", "bus"):
+        (yard.raw / folder).mkdir()
+        yard.csv(f"{folder}/1.csv", [line(seconds=len(folder))])
+    opened = os.scandir
+
+    def scandir(path="."):
+        if str(path).endswith("bus"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    counts, _ = yard.ingest(raw_fleet(source={"files": [{"glob": "**/*.csv"}]}))
+    assert counts.rows_lake == 1
+    assert "bus cannot be opened (permission denied)" in capsys.readouterr().err
+
+
 def test_a_file_that_may_not_be_read_does_not_stop_the_others(yard, monkeypatch):
     from amad.ingest import raw_files
 

@@ -159,6 +159,8 @@ def test_an_hour_that_nothing_decides_is_refused(yard):
         "timestamp is in the hour that is repeated when summer time ends": 30,
         "timestamp is in the hour that is left out when summer time begins": 1,
     }
+    for row in yard.rejected(fleet):
+        assert row["reason"].endswith("; is that the clock's source.timestamp.timezone?")
 
 
 @pytest.mark.parametrize(

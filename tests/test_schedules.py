@@ -120,6 +120,17 @@ def test_the_secrets_of_a_night_are_read_from_their_file_and_not_from_the_cronta
     environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "NIGHT_SECRETS": f"{tmp_path}/secrets.env"}
     told = subprocess.run([NIGHT, "one"], env=environment, capture_output=True, text=True).stdout
     assert told.count("key: abc") == 5
+    (tmp_path / "secrets.env").write_bytes(
+        b"# of the sinks\r\n\n  x\nexport AMAD_NOTIFY_WEBHOOK_KEY='slack://a b?c=$1&d=\"`2'"
+    )
+    ran = subprocess.run([NIGHT, "one"], env=environment, capture_output=True, text=True)
+    assert ran.stdout.count('key: slack://a b?c=$1&d="`2\n') == 5
+    assert ran.returncode == 2 and "line 3 of" in ran.stderr and "slack" not in ran.stderr
+    environment["NIGHT_SECRETS"] = str(tmp_path / "gone.env")
+    for script in (NIGHT, SCHEDULE / "minute.sh"):
+        ran = subprocess.run([script, "one"], env=environment, capture_output=True, text=True)
+        assert ran.returncode == 2 and "key:\n" in ran.stdout
+        assert f"NIGHT_SECRETS names {tmp_path}/gone.env" in ran.stderr
     crontab = (SCHEDULE / "crontab").read_text(encoding="utf-8")
     assert not re.search(r"^AMAD_NOTIFY", crontab, re.M), "cron writes its variables into mails"
 

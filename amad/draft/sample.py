@@ -16,6 +16,7 @@ from amad.reading.fields import without_empty_end
 from amad.reading.headers import tidy
 from amad.reading.parquet_file import fields_of
 from amad.reading.readers import FileRefusedError, read_batches
+from amad.reading.rules import is_left_out
 
 MOST_FILES = 80
 MOST_CELLS = {"csv": 3_000_000, "parquet": 12_000_000}  # in all files together
@@ -74,8 +75,8 @@ def suffix_of(path: str) -> str:
 def list_files(folder: Path) -> tuple[list[str], list[str], list[str]]:
     """Sorted paths below the folder: files that may be raw data, files that are none, and links.
 
-    Files and folders whose names begin with a point or an underscore are in neither of the first
-    two. The links are those to folders, which neither a draft nor ``**`` follows.
+    Those that ``is_left_out`` tells are in neither of the first two. The links are those to
+    folders, which neither a draft nor ``**`` follows.
 
     Raises:
         DataError: there is no such folder, or nothing in it.
@@ -89,7 +90,7 @@ def list_files(folder: Path) -> tuple[list[str], list[str], list[str]]:
         path.relative_to(folder).as_posix() for path in below if path.is_symlink() and path.is_dir()
     ]
     paths = [path.relative_to(folder) for path in below if path.is_file()]
-    shown = [path for path in paths if not any(part[0] in "._" for part in path.parts)]
+    shown = [path for path in paths if not is_left_out(path.as_posix())]
     names = [path.as_posix() for path in shown if not _is_no_data(path)]
     other = [path.as_posix() for path in shown if _is_no_data(path)]
     if not names:

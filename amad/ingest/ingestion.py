@@ -16,7 +16,7 @@ from amad.config.units import RunUnits, in_process
 from amad.ingest.lake_counts import count_lake
 from amad.ingest.loading import Loading
 from amad.ingest.pending_change import Pending
-from amad.ingest.raw_files import CULPRITS, bring, fingerprint, links_not_followed
+from amad.ingest.raw_files import CULPRITS, bring, fingerprint, passed_by
 from amad.ingest.reading_plan import make_plan, without_unreadable
 from amad.reading.rules import reading_rules
 from amad.telemetry.files import full_disk_named
@@ -60,11 +60,8 @@ def ingest(
         pending = Pending(lake, rejected)
         pending.recover(forget=rebuild)
         found = fingerprint(fleet, settings).files
-        for link in links_not_followed(fleet, settings, [file.path for file in found]):
-            say(
-                f"{link} is a link to a folder, which '**' does not follow: nothing in it is read. "
-                f"To read it, add a glob that begins with {link}/ to source.files"
-            )
+        for line in passed_by(fleet, settings, [file.path for file in found]):
+            say(line)
         culprits = next((file.sha256 for file in found if file.part == CULPRITS), None)
         manifest = None if rebuild else Manifest.read(lake)
         raw = [file for file in found if file.part != CULPRITS]

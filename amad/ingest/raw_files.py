@@ -6,6 +6,7 @@ modification or its time of change differs from the last time (``runs/<fleet>/ha
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,7 +16,7 @@ from amad.config.console import say
 from amad.config.digest import file_sha256, text_digest
 from amad.ingest.file_names import escaped, unescaped
 from amad.ingest.raw_objects import RawObjects
-from amad.reading.rules import PARTS, reading_rules
+from amad.reading.rules import PARTS, is_left_out, reading_rules
 from amad.telemetry.artifact import Artifact, Entry
 from amad.telemetry.files import read_json, staged, write_json
 from amad.telemetry.manifest import Manifest
@@ -128,32 +129,46 @@ def globs_found(fleet: Fleet, settings: Settings) -> list[str]:
     return [glob for glob in globs if glob in held or raw_names(fleet, settings, glob)]
 
 
-def links_not_followed(fleet: Fleet, settings: Settings, paths: list[str]) -> list[str]:
-    """Links to folders that ``**`` in a glob passes by, since links may run in circles.
+def passed_by(fleet: Fleet, settings: Settings, paths: list[str]) -> Iterator[str]:
+    """A sentence on each folder below the source's that ``**`` in a glob passes by in silence.
 
+    These are links to folders, since links may run in circles, and folders that cannot be opened.
     paths: of the raw files that are read. One of them in a link: another glob follows it.
     """
     globs = [item.glob for item in reading_rules(fleet).files]
-    if not any("**" in glob for glob in globs):
-        return []
+    if fleet.source.is_stored or not any("**" in glob for glob in globs):
+        return
     folder = fleet.source_folder(settings)
-    read, found = [unescaped(path) for path in paths], []
-    for root, folders, _ in os.walk(folder):
-        for name in sorted(folders):
-            path = Path(root) / name
+    read = [unescaped(path) for path in paths]
+    closed: list[OSError] = []
+    for root, folders, _ in os.walk(folder, onerror=closed.append):
+        folders[:] = sorted(name for name in folders if not is_left_out(name))
+        for path in map(Path(root).joinpath, folders):
             below = path.relative_to(folder).as_posix()
             if path.is_symlink() and not any(p.startswith(below + "/") for p in read):
-                found.append(escaped(below))
-    return found
+                link = escaped(below)
+                yield (
+                    f"{link} is a link to a folder, which '**' does not follow: nothing in it is "
+                    f"read. To read it, add a glob that begins with {link}/ to source.files"
+                )
+    for error in closed:
+        why = (error.strerror or str(error)).lower()
+        yield f"{escaped(str(error.filename))} cannot be opened ({why}): nothing in it is read"
 
 
 def _names(folder: Path, glob: str, objects: RawObjects | None) -> list[str]:
     if objects is not None:
         names = objects.names(glob)
     else:
-        paths = sorted(path.relative_to(folder) for path in folder.glob(glob) if path.is_file())
+        found = (path for path in folder.glob(glob) if not path.is_dir())
+        paths = sorted(path.relative_to(folder) for path in found if _may_be_read(path))
         names = [escaped(path.as_posix()) for path in paths]
-    return [name for name in names if not any(n.startswith((".", "_")) for n in name.split("/"))]
+    return [name for name in names if not is_left_out(name)]
+
+
+def _may_be_read(path: Path) -> bool:
+    """Is it a file, or a link to one that is missing, which is then named as one not to open?"""
+    return path.is_file() or (path.is_symlink() and not path.exists())
 
 
 def _find(

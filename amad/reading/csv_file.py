@@ -22,6 +22,7 @@ from amad.reading import lines as text_lines
 from amad.reading.batch import (
     REPEATED_HEADER,
     REPEATED_PREAMBLE,
+    UNITS,
     FileRefusedError,
     RawBatch,
     Resolve,
@@ -80,6 +81,7 @@ class _Reader:
         self._preamble = preamble
         self._plain = plain
         self._rows = 0
+        self._under_header = True  # is the next line the first one below a header?
 
     def refused(self, lines: list[tuple[str, bytes]]) -> RawBatch:
         """A batch of rows none of which can be read, from the reason and the text of each."""
@@ -101,6 +103,15 @@ class _Reader:
         left_out_L = np.zeros(len(start_L), bool)
         ignored: Counter = Counter()
         first = 0
+
+        def under_header(at: int) -> None:
+            self._under_header = at >= len(start_L)
+            if not self._under_header and self._tells_units(data[start_L[at] : end_L[at]]):
+                left_out_L[at] = True
+                ignored[UNITS] += 1
+
+        if self._under_header:
+            under_header(0)
         for line, fields in self._header_lines(data, start_L, end_L):
             same = self._layout.repeats(fields)
             preamble = self._preamble_before(data, start_L[first:line], end_L[first:line])
@@ -108,6 +119,7 @@ class _Reader:
             ignored[REPEATED_HEADER] += 1
             ignored[REPEATED_PREAMBLE] += len(preamble)
             if same and not preamble:
+                under_header(line + 1)
                 continue
             part = slice(first, line + 1)
             yield self._part(block, start_L[part], end_L[part], left_out_L[part], ignored)
@@ -115,8 +127,16 @@ class _Reader:
             self._preamble = preamble or self._preamble
             if not same:
                 self._take(fields)
+            under_header(line + 1)
         part = slice(first, None)
         yield self._part(block, start_L[part], end_L[part], left_out_L[part], ignored)
+
+    def _tells_units(self, line: bytes) -> bool:
+        try:
+            fields = [text for text, _ in split(line.decode(errors="replace"), self._delimiter)]
+        except BrokenLineError:
+            return False
+        return self._layout.tells_units(fields)
 
     def _take(self, fields: list[str]) -> None:
         try:

@@ -8,7 +8,7 @@ from amad.config.source import Source
 from amad.reading.batch import FileRefusedError, Resolve
 from amad.reading.fields import BrokenLineError, join, split, without_empty_end
 from amad.reading.headers import tidy
-from amad.reading.numbers import shown
+from amad.reading.numbers import FALSE_WORDS, NULL_WORDS, TRUE_WORDS, shown
 
 HEADER_WITHIN_LINES = 100
 EMPTY = b'""'  # a row with one empty field, because an empty line is no row
@@ -17,6 +17,8 @@ DELIMITERS = {",": "','", ";": "';'", "\t": r'"\t"', "|": "'|'"}
 BEFORE = "a row before the header"
 # The names under which columns are read that hold no channel's value.
 NO_VALUES = {"timestamp", "timestamp, second", "start", "vehicle", "signal", "label"}
+# A cell of a row begins so, or is one of these words; "1/min" does not.
+VALUE = re.compile(rf"[-+]?[.,]?\d(?!/)|({'|'.join((*TRUE_WORDS, *FALSE_WORDS))})$")
 NUMERIC = re.compile(r"[-+\d.,eE\s]*")
 
 
@@ -65,6 +67,15 @@ class Layout:
         timed = "timestamp" not in self.position or any(map(str.isdigit, time))
         values = (text for name, text in cells.items() if name not in NO_VALUES)
         return timed and any(_is_number(text) for text in values)
+
+    def tells_units(self, fields: list[str]) -> bool:
+        """Is this line under the header one of units and not a row: no time, and no number?"""
+        cells = {name: fields[at] for name, at in self.position.items() if at < len(fields)}
+        if any(map(str.isdigit, cells.get("timestamp", ""))):
+            return False
+        told = [text.strip().lower() for name, text in cells.items() if name not in NO_VALUES]
+        told = [text for text in told if re.search(r"[^\W_]|[%°]", text) and text not in NULL_WORDS]
+        return bool(told) and not any(VALUE.match(text) for text in told)
 
     def tokens(self) -> list[bytes]:
         """Lower-case texts: each header like this one holds at least one, and few rows hold any."""

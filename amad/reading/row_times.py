@@ -162,9 +162,10 @@ class RowTimes:
         zone = self._rule.timezone
         for bad_L, reason in (
             (unknown_L, f"{REPEATED}: in {zone}, and the order of the rows does not show which"),
-            (never_L, f"{LEFT_OUT}: in {zone}; is that the clock's source.timestamp.timezone?"),
+            (never_L, f"{LEFT_OUT}: in {zone}"),
         ):
-            refuse(np.isin(np.arange(len(us_R)), at_L[bad_L]), reason)
+            bad_R = np.isin(np.arange(len(us_R)), at_L[bad_L])
+            refuse(bad_R, f"{reason}; is that the clock's source.timestamp.timezone?")
         return us_R
 
     def _refuse_untold(self, told: Times, column: pa.Array, refuse: Refuse) -> None:

@@ -6,15 +6,11 @@
 # status are made in any case: what failed is on them. The first exit code that is not 0 is returned.
 # Where NIGHT_DRIFT is set, amad drift runs after a fleet that was scored, and where NIGHT_EXPORT is an
 # address of a database, amad export --to that address.
-# NIGHT_SECRETS names a file of lines like AMAD_NOTIFY_WEBHOOK_KEY=..., where they are not given already.
+# NIGHT_SECRETS names a file of lines like AMAD_NOTIFY_WEBHOOK_KEY=...; see secrets.sh.
 set -u
 : "${1:?name the fleets}"
 code=0
-if [ -r "${NIGHT_SECRETS:-}" ]; then
-  set -a
-  . "$NIGHT_SECRETS"
-  set +a
-fi
+. "$(dirname "$0")/secrets.sh"
 
 run() {
   left=3
