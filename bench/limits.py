@@ -8,17 +8,28 @@ a step are a lower bound: what is kept for the backward pass, written once and r
 the optimiser reads and writes. The least seconds are the larger of operations / matmul rate and
 bytes / copy rate; a share is these least seconds of the measured ones. Seconds are those of the
 processor, so what else runs on the machine hardly counts.
+
+Last, what a whole detector spends its time on when it scores with the network voting at width 512:
+torch's profiler tells the seconds of each operation, and they are compared with those of the call.
+Products of the closed-form members, which NumPy makes, are not among them.
 """
 
 import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from amad.config import Params, Settings, load_fleet, load_params
 from amad.config.params import ModelParams
+from amad.detect.build_members import build_members
+from amad.detect.detector import Detector
+from amad.model.network import Amad
+from amad.windows.series import TRAIN, Series
 from bench.facts import machine_facts, write_result
 from bench.model import (
     BATCH,
@@ -35,6 +46,11 @@ SQUARE, COPIED = 1024, 1 << 28  # rows of a matrix; bytes of a copy
 ADAMW = 7 * 4  # bytes per parameter and step: weight, gradient, two moments read; three written
 SCORE_BYTES = 40  # of a row of scores: time, score, contributions of the three largest channels
 
+PRODUCTS = ("aten::addmm", "aten::mm", "aten::bmm", "aten::baddbmm")
+VOTING_WIDTH = 512
+VOTING_ROWS = 800, 400, 4000  # to fit on, to calibrate on, to score
+VOTING_ROUNDS = 3
+HALF = 0.5  # of the time is wanted in products
 
 ROUNDS = 7
 
@@ -126,6 +142,62 @@ def scoring(rates: dict[str, float], copy: float) -> dict:
     }
 
 
+class _Bundle(NamedTuple):
+    """What a detector needs of a bundle; the weights of the network do not matter for its speed."""
+
+    model: Amad
+    params: Params
+
+
+def voting() -> dict:
+    """The shares of a detector's time when it scores with the network voting.
+
+    Returns: the shares of torch's operations in the seconds of the call, of all products together
+    and of each of the largest; and the share outside of torch. The median of the rounds counts.
+    """
+    torch.manual_seed(0)
+    fleet, params = load_fleet("demo"), load_params(Settings().params_file, "demo")
+    detect = params.detect.model_copy(update={"amad_weight": 1.0})
+    params = params.model_copy(update={"model": SIZES[VOTING_WIDTH], "detect": detect})
+    channels, rng = len(fleet.channels), np.random.default_rng(0)
+    members = build_members(detect, _Bundle(Amad(channels, params.model).eval(), params))
+    detector, parts, begin = Detector(members, detect, fleet, None), [], 0
+    for rows in VOTING_ROWS:
+        time_T = np.arange(begin, begin + rows, dtype=np.int64) * fleet.period_us
+        parts.append(
+            Series(
+                vehicle="v", vehicle_class=fleet.vehicle_classes[0].name, timestamp_T=time_T,
+                value_TC=rng.normal(size=(rows, channels)).astype(np.float32),
+                valid_TC=np.ones((rows, channels), np.uint8),
+                segment_T=np.zeros(rows, np.int32), split_T=np.full(rows, TRAIN, np.uint8),
+            )
+        )  # fmt: skip
+        begin += rows
+    train, calibration, series = parts
+    detector.fit([train], [calibration])
+    rounds = [_profiled(lambda: detector.score(series)) for _ in range(VOTING_ROUNDS)]
+    names = {name for found in rounds for name in found}
+    share = {n: float(np.median([found.get(n, 0.0) for found in rounds])) for n in names}
+    largest = sorted(share, key=share.__getitem__, reverse=True)[:8]
+    return {
+        "width": VOTING_WIDTH,
+        "channels": channels,
+        "members": [member.name for member in members],
+        "products": sum(share.get(name, 0.0) for name in PRODUCTS),
+        "outside_torch": 1 - sum(share.values()),
+        "largest": {name: share[name] for name in largest},
+    }
+
+
+def _profiled(work: Callable[[], object]) -> dict[str, float]:
+    """The share of each operation of torch in the seconds of ``work``."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+        started = time.perf_counter()
+        work()
+        seconds = time.perf_counter() - started
+    return {e.key: e.self_cpu_time_total / 1e6 / seconds for e in profiler.key_averages()}
+
+
 def page(report: dict) -> list[str]:
     """The page of docs/results, from what ``main`` wrote."""
     machine = report["machine"]
@@ -170,7 +242,12 @@ def page(report: dict) -> list[str]:
             f"{own['operations_per_second'] / published['operations_per_second']:.2f} times as "
             "many per second.",
         ]
-    scored = report["scoring"]
+    scored, voted = report["scoring"], report["voting"]
+    others = ", ".join(
+        f"{name.removeprefix('aten::')} {share:.0%}"
+        for name, share in voted["largest"].items()
+        if name not in PRODUCTS
+    )
     return [
         *lines,
         "",
@@ -180,6 +257,13 @@ def page(report: dict) -> list[str]:
         f"the matmul rate {scored['rows_per_second_at_the_matmul_rate']:,.0f} rows/s, at the copy "
         f"rate {scored['rows_per_second_at_the_copy_rate']:,.0f}; measured "
         f"{scored['rows_per_second']:,.0f}.",
+        "",
+        f"## A detector with the network voting, width {voted['width']}",
+        "",
+        f"Of the time in which a detector scores {voted['channels']} channels with "
+        f"{', '.join(voted['members'])}, {voted['products']:.0%} are matrix products of the "
+        f"network ({HALF:.0%} are wanted) and {voted['outside_torch']:.0%} are outside of torch: "
+        f"the closed-form members and the evidence chain. The largest of the rest: {others}.",
     ]
 
 
@@ -205,6 +289,7 @@ def main(arguments: list[str] | None = None) -> dict:
         "copy_bytes_per_second": copy,
         "widths": sizes,
         "scoring": scoring(sizes["64"]["matmul_operations_per_second"], copy),
+        "voting": voting(),
     }
     write_result(result, options.out)
     return result
