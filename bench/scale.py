@@ -88,20 +88,20 @@ def stage_costs(growth: dict) -> dict[str, dict[str, float]]:
             "seconds_per_cell": per_cell,
             "seconds_per_vehicle_day": per_day,
             "largest_error": float(np.abs(share_N2 @ [per_cell, per_day] - 1).max()),
-            "memory_bytes_per_cell": _memory_slope(name, growth["rows"]["fleets"]),
+            "memory_bytes_per_vehicle": _memory_slope(name, growth["vehicles"]["fleets"]),
         }
     return found
 
 
 def _memory_slope(name: str, fleets: Sequence[dict]) -> float:
-    """Bytes per cell by which a stage's memory grows from the smallest fleet to the largest."""
+    """Bytes per vehicle by which a stage's memory grows between the two largest fleets."""
     measured = sorted(
-        (one["rows"] * one["channels"], one["stages"][name]["memory_mb"] * 1e6)
+        (one["vehicles"], one["stages"][name]["memory_mb"] * 2**20)
         for one in fleets
         if name in one["stages"]
     )
-    (cells, before), (more, after) = measured[0], measured[-1]
-    return max(after - before, 0.0) / max(more - cells, 1)
+    (vehicles, before), (more, after) = measured[-2:]
+    return max(after - before, 1.0) / (more - vehicles)
 
 
 def network_costs(limits: dict, gpu: dict) -> dict[str, float]:
@@ -250,8 +250,8 @@ def first_to_break(stages: dict, tables: Sequence[dict], size: Size) -> list[dic
         "opening a lake of 30 days takes half a minute (JSON manifest, an entry per raw file)":
             LIMITS["opening_seconds"] / (30 * opening),
         "the tables of a lake of 365 days fill the memory": memory / (365 * table_bytes),
-        "fitting the detector on 30 days fills the memory (all train rows at once)":
-            memory / (30 * per_vehicle * stages["fit"]["memory_bytes_per_cell"]),
+        "fitting the detector on 30 days, on one core, takes a day": a_day_in_a_day("fit") / 30,
+        "fitting the detector fills the memory": memory / stages["fit"]["memory_bytes_per_vehicle"],
         "ingest, one process per fleet, takes a day for a day": a_day_in_a_day("ingest"),
         "scoring on one core takes a day for a day": a_day_in_a_day("score"),
         "profile on one core takes a day for a day": a_day_in_a_day("profile"),
