@@ -48,7 +48,7 @@ SCORE_BYTES = 40  # of a row of scores: time, score, contributions of the three 
 
 PRODUCTS = ("aten::addmm", "aten::mm", "aten::bmm", "aten::baddbmm")
 VOTING_WIDTH = 512
-VOTING_ROWS = 800, 400, 4000  # to fit on, to calibrate on, to score
+VOTING_ROWS = 800, 400, 3000  # to fit on, to calibrate on, to score
 VOTING_ROUNDS = 3
 HALF = 0.5  # of the time is wanted in products
 
@@ -182,6 +182,7 @@ def voting() -> dict:
     return {
         "width": VOTING_WIDTH,
         "channels": channels,
+        "load": machine_facts()["load"],
         "members": [member.name for member in members],
         "products": sum(share.get(name, 0.0) for name in PRODUCTS),
         "outside_torch": 1 - sum(share.values()),
@@ -244,7 +245,7 @@ def page(report: dict) -> list[str]:
         ]
     scored, voted = report["scoring"], report["voting"]
     others = ", ".join(
-        f"{name.removeprefix('aten::')} {share:.0%}"
+        f"{name.removeprefix('aten::').lstrip('_')} {share:.0%}"
         for name, share in voted["largest"].items()
         if name not in PRODUCTS
     )
