@@ -1,11 +1,16 @@
 """A Ray cluster of several nodes on this machine: each node has its own processes and store."""
 
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from engine_kit import wait_until
 
 NODE = {"num_cpus": 1, "object_store_memory": 100_000_000}
 
@@ -13,10 +18,11 @@ NODE = {"num_cpus": 1, "object_store_memory": 100_000_000}
 class Nodes:
     """A head without CPUs, where the driver is, and two workers of one CPU.
 
-    address: of the head. The cluster is used through it, as any other one.
+    address: of the head. The cluster is used through it, as any other one. hidden: a folder that
+    the workers see empty, as if it were on the disk of another machine.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hidden: Path | None = None) -> None:
         from ray.cluster_utils import Cluster
 
         # A node that is silent for 2 s counts as lost; in production 15 s.
@@ -24,13 +30,29 @@ class Nodes:
         head = {"num_cpus": 0, "include_dashboard": False, "_system_config": known}
         self._cluster = Cluster(initialize_head=True, head_node_args=NODE | head)
         self.address = self._cluster.address
+        self._hidden = hidden
+        self._apart: list[subprocess.Popen] = []
         for _ in range(2):
             self.join()
         self._cluster._shutdown_at_exit = False  # it sets signal handlers, and a thread may not
 
     def join(self) -> None:
         """One more worker node."""
-        self._cluster.add_node(**NODE)
+        if self._hidden is None:
+            self._cluster.add_node(**NODE)
+            return
+        start = (
+            f"{Path(sys.executable).with_name('ray')} start --block --address={self.address} "
+            f"--num-cpus={NODE['num_cpus']} --object-store-memory={NODE['object_store_memory']}"
+        )
+        hide = f'mount -t tmpfs none "$0" && exec {start}'
+        command = ["unshare", "--mount", "sh", "-c", hide, str(self._hidden)]
+        own = {"env": os.environ | {"TMPDIR": os.environ["RAY_TMPDIR"]}}
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self._apart.append(subprocess.Popen(command, **own, **quiet))
+        joined = 1 + len(self._apart)  # two that start at once get in each other's way
+        nodes = self._cluster.global_state.node_table
+        wait_until(lambda: len(nodes()) == joined, "the node does not join")
 
     def kill_one(self) -> None:
         """SIGKILL to every process of the worker node that joined first."""
@@ -38,16 +60,19 @@ class Nodes:
         self._cluster.remove_node(first, allow_graceful=False)
 
     def stop(self) -> None:
+        for node in self._apart:
+            node.terminate()
+            node.wait(timeout=60)
         self._cluster.shutdown()
 
 
 @contextmanager
-def ray_nodes() -> Iterator[Nodes]:
+def ray_nodes(hidden: Path | None = None) -> Iterator[Nodes]:
     """Yield the cluster; its files are below a folder of its own, short enough for sockets."""
     folder = tempfile.mkdtemp(prefix="amad-")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_TMPDIR", folder)
-        nodes = Nodes()
+        nodes = Nodes(hidden)
         try:
             yield nodes
         finally:

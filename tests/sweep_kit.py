@@ -9,6 +9,7 @@ import pytest
 from ray.tune.schedulers import TrialScheduler
 
 from amad.config import Params
+from amad.engines.shared.store_on_nodes import StoreOnNodes
 from amad.engines.tune import trial as trials
 from amad.engines.tune.search import BatchedAsha, BatchedSearch, optuna_search
 from amad.engines.tune.sweep import distributions
@@ -76,10 +77,11 @@ def _train(store: WindowStore, params: Params, asha: BatchedAsha, known: list) -
             if action == TrialScheduler.STOP:
                 raise _StoppedError
 
+    shared = StoreOnNodes(path=store.path, digest=store.digest, stored=None)
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(trials, "TuneReporter", lambda device: Reporter(Path(folder), device))
         with suppress(_StoppedError):
             run_trial(
-                trial.config, store=str(store.path), params=params,
+                trial.config, store=shared, params=params,
                 name=f"alone-{trial.config[NUMBER]}", device="cpu", precision="auto",
             )  # fmt: skip

@@ -63,6 +63,10 @@ class Scratch:
         """Is a step running here, or was one killed whose work is not in the storage?"""
         return bool(self._unfinished)
 
+    def version_of(self, name: str) -> str | None:
+        """The hash of an artifact as the storage had it when this disk was last made equal."""
+        return self._known.get(name)
+
     def bring(self, wanted: Callable[[str], bool], *, for_work: bool = True) -> Root:
         """Make this disk equal to the storage in all wanted artifacts; returns its root.
 

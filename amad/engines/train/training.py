@@ -11,6 +11,7 @@ from amad.config import AmadError, ClusterProfile, Params, ServiceError, Stage
 from amad.config.console import say
 from amad.engines.shared.identity import RunState, code_digest, work_digest
 from amad.engines.shared.ray_cluster import ray_session, told_by_worker
+from amad.engines.shared.store_on_nodes import StoreOnNodes
 from amad.engines.shared.tracking import connect, log_settings, open_run
 from amad.engines.shared.train_result import TrainResult
 from amad.engines.shared.training_curve import TrainingCurve, append_event, followed
@@ -65,7 +66,8 @@ def train_fleet(stage: Stage) -> TrainResult:
         if profile.workers == 0:
             trained, network = _train_here(job, profile, folder / name, curve)
         else:
-            trained, network = _train_with_ray(job, stage, name, curve)
+            store = StoreOnNodes.of(stage, opened)
+            trained, network = _train_with_ray(job, store, stage, name, curve)
         for metrics in trained.epochs:
             curve.log(metrics)
         client.log_metric(run.info.run_id, "parameters", trained.parameters)
@@ -123,7 +125,7 @@ def _train_here(
 
 
 def _train_with_ray(
-    job: TrainJob, stage: Stage, name: str, curve: TrainingCurve
+    job: TrainJob, store: StoreOnNodes, stage: Stage, name: str, curve: TrainingCurve
 ) -> tuple[Trained, Amad]:
     """What ``train`` returned on rank 0, and the network of the last checkpoint."""
     import os
@@ -143,7 +145,7 @@ def _train_with_ray(
 
     say(f"training with {profile.workers} {profile.device} workers, run {name}")
     with ray_session(profile):
-        trainer = _trainer(job, stage, name, events)
+        trainer = _trainer(job, store, stage, name, events)
         with followed(events, handle):
             try:
                 result = trainer.fit()
@@ -154,7 +156,7 @@ def _train_with_ray(
     return result.return_value, network
 
 
-def _trainer(job: TrainJob, stage: Stage, name: str, events: Path):
+def _trainer(job: TrainJob, store: StoreOnNodes, stage: Stage, name: str, events: Path):
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
@@ -193,7 +195,7 @@ def _trainer(job: TrainJob, stage: Stage, name: str, events: Path):
     workers = profile.workers if fewest is None else (fewest, profile.workers)
     return Trainer(
         run_worker,  # type: ignore[arg-type]  # what it returns is the result's return_value
-        train_loop_config={"job": job},
+        train_loop_config={"job": job, "store": store},
         torch_config=TorchConfig(backend=profile.backend),
         scaling_config=ScalingConfig(  # type: ignore[call-arg]  # the types are those of V1
             num_workers=workers,  # type: ignore[arg-type]

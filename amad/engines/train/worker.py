@@ -1,5 +1,6 @@
 """What a worker of Ray Train runs; it imports this module, and not MLflow, which takes a second."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from amad.model import Checkpoint, Trained, train
@@ -35,5 +36,6 @@ class RayReporter:
 
 
 def run_worker(config: dict) -> Trained:
-    """Train ``config["job"]`` together with the other workers."""
-    return train(config["job"], RayReporter())
+    """Train ``config["job"]`` together with the other workers, on this node's store."""
+    job = replace(config["job"], store=config["store"].here())
+    return train(job, RayReporter())

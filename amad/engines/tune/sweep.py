@@ -27,6 +27,7 @@ from amad.config import (
 from amad.config.console import say
 from amad.engines.shared.identity import RunState, work_digest
 from amad.engines.shared.ray_cluster import ray_session, told_by_worker
+from amad.engines.shared.store_on_nodes import StoreOnNodes
 from amad.engines.shared.tracking import connect, log_settings, open_run
 from amad.engines.tune.search import BatchedAsha, BatchedSearch, optuna_search, trial_name
 from amad.engines.tune.sweep_log import SweepLog
@@ -67,7 +68,8 @@ def sweep_fleet(stage: Stage) -> SweepResult:
             were lost more often than ``max_failures`` of the profile.
     """
     fleet, params = stage.fleet.name, stage.params
-    digest = sweep_digest(params, WindowStore.checked(stage.folder / "store"))
+    opened = WindowStore.checked(stage.folder / "store")
+    digest = sweep_digest(params, opened)
     name = f"sweep-{digest}"
     state = RunState(stage.runs / "ray" / f"{name}.json")
     client = connect(stage.settings)
@@ -78,7 +80,7 @@ def sweep_fleet(stage: Stage) -> SweepResult:
         trials = [Trial.model_validate(known) for known in state.get("trials") or []]
         if len(trials) < params.tune.trials:
             with ray_session(stage.profile):
-                trials = _run_trials(stage, name, state)
+                trials = _run_trials(stage, opened, name, state)
             if not any(trial.state == "failed" for trial in trials):
                 state.put("trials", [trial.model_dump() for trial in trials])
         else:
@@ -102,14 +104,14 @@ def sweep_digest(params: Params, store: WindowStore) -> str:
     return work_digest(content | {"store": store.digest}, CODE)
 
 
-def _run_trials(stage: Stage, name: str, state: RunState) -> list[Trial]:
+def _run_trials(stage: Stage, store: WindowStore, name: str, state: RunState) -> list[Trial]:
     """Run what is left of the sweep; all its trials, in the order of their numbers."""
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     params, profile = stage.params, stage.profile
     trainable = tune.with_resources(
         tune.with_parameters(
-            run_trial, store=str(stage.folder.absolute() / "store"), params=params, name=name,
+            run_trial, store=StoreOnNodes.of(stage, store), params=params, name=name,
             device="cuda" if profile.gpus_per_trial > 0 else "cpu", precision=profile.precision,
         ),
         {"cpu": profile.cpus_per_trial, "gpu": profile.gpus_per_trial},

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ray import tune
 
 from amad.config import DataError, Params
+from amad.engines.shared.store_on_nodes import StoreOnNodes
 from amad.engines.tune.sweep_result import overlay, with_settings, with_trial_budget
 from amad.windows import WindowStore
 
@@ -53,7 +54,7 @@ class TuneReporter:
 
 
 def run_trial(
-    config: dict, *, store: str, params: Params, name: str, device: str, precision: str
+    config: dict, *, store: StoreOnNodes, params: Params, name: str, device: str, precision: str
 ) -> None:
     """One trial, in a worker: train for a few epochs and report the objective after each."""
     from amad.evaluation.objective import InjectedObjective
@@ -61,7 +62,7 @@ def run_trial(
 
     chosen = {key: value for key, value in config.items() if key != NUMBER}
     own = with_settings(params, overlay(chosen))
-    opened = WindowStore.open(Path(store))
+    opened = WindowStore.open(store.here())
     objective = InjectedObjective(opened, own, own.tune.cases, own.seed)
     job = TrainJob(
         store=opened.path,

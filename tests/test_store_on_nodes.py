@@ -1,0 +1,142 @@
+"""Workers on nodes that do not share the disk of the driver: each node fetches the store once."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from engine_kit import engine_params, engine_store, toy_stage
+from ingest_kit import tree
+from nodes_kit import Nodes, ray_nodes
+from sweep_kit import expected_outputs, outputs
+
+from amad.config import ClusterProfile, ServiceError, Stage
+from amad.engines.shared.store_on_nodes import StoreOnNodes
+from amad.engines.train.training import train_fleet
+from amad.engines.tune.sweep import sweep_fleet
+from amad.storage import step
+from amad.storage.objects import Objects
+from amad.windows import WindowStore
+
+ADDRESS = "127.0.0.1:6379"  # of a cluster that nobody calls
+PARAMS = {
+    "train": {"epochs": 2, "batch": 8, "stride": 2, "max_windows": 200},
+    "tune": {"trials": 2, "batch": 1, "epochs": 1, "cases": 4},
+}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> WindowStore:
+    return engine_store(tmp_path_factory.mktemp("fleet"))
+
+
+@pytest.fixture
+def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The node's folder for temporary files."""
+    folder = tmp_path / "node"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder
+
+
+def driver(folder: Path, store: WindowStore, **profile: object) -> Stage:
+    """The driver's disk, with a storage beside it that has the store."""
+    cluster = ClusterProfile(**({"address": ADDRESS, "storage": f"file://{folder}/all"} | profile))
+    stage = toy_stage(folder / "driver", engine_params(**PARAMS), cluster, store)
+    with step(stage, "prepare"):
+        pass
+    return stage
+
+
+def shared(stage: Stage) -> StoreOnNodes:
+    return StoreOnNodes.of(stage, WindowStore.open(stage.folder / "store"))
+
+
+def test_a_node_with_the_drivers_disk_takes_the_store_where_it_lies(
+    store: WindowStore, tmp_path: Path, copies: Path
+) -> None:
+    stage = driver(tmp_path, store)
+    assert shared(stage).here() == (stage.folder / "store").absolute()
+    assert not [*copies.iterdir()]
+
+
+@pytest.mark.parametrize("instead", ["nothing", "another store"])
+def test_a_node_without_it_fetches_the_store_once(
+    store: WindowStore, tmp_path: Path, copies: Path, instead: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = driver(tmp_path, store)
+    known, expected = shared(stage), tree(store.path)
+    shutil.rmtree(stage.folder / "store")
+    if instead == "another store":
+        other = engine_store(tmp_path / "other", rows=1500)
+        shutil.copytree(other.path, stage.folder / "store")
+    fetched = []
+    download = Objects.download
+    monkeypatch.setattr(
+        Objects, "download", lambda self, *told: fetched.append(told) or download(self, *told)
+    )
+    with ThreadPoolExecutor(4) as pool:  # four workers of the node at once
+        places = {*pool.map(lambda _: known.here(), range(4))}
+    (place,) = places
+    assert place.is_relative_to(copies) and tree(place) == expected
+    assert len(fetched) == len(expected), "each file once"
+    assert WindowStore.checked(place).digest == known.digest
+
+
+def test_what_a_node_cannot_have_is_told(store: WindowStore, tmp_path: Path, copies: Path) -> None:
+    stage = driver(tmp_path, store)
+    known = shared(stage)
+    shutil.rmtree(stage.folder)
+    with pytest.raises(ServiceError, match=r"does not see the window store .*storage: in the prof"):
+        replace(known, stored=None).here()
+    objects = [*(tmp_path / "all" / "toy" / "data" / "store").rglob("*.arrow*")]
+    assert objects
+    objects[0].write_bytes(b"something else")
+    with pytest.raises(ServiceError, match="is damaged"):
+        known.here()
+    objects[0].unlink()
+    with pytest.raises(ServiceError, match="as it was when this job began"):
+        known.here()
+    assert not [*copies.rglob("store.json")], "no half copy"
+
+
+def test_without_other_nodes_nothing_is_asked_of_the_storage(
+    store: WindowStore, tmp_path: Path
+) -> None:
+    assert shared(driver(tmp_path, store, address=None)).stored is None
+    assert shared(driver(tmp_path / "b", store, storage=None)).stored is None
+
+
+@pytest.fixture
+def apart(tmp_path: Path) -> Iterator[Nodes]:
+    """A cluster whose workers do not see the driver's disk."""
+    hidden = tmp_path / "driver"
+    hidden.mkdir()
+    hide = ["unshare", "--mount", "mount", "-t", "tmpfs", "none", str(hidden)]
+    if shutil.which("unshare") is None or subprocess.run(hide, capture_output=True).returncode:
+        pytest.skip("this user may not hide a folder from a process (unshare)")
+    with ray_nodes(hidden) as nodes:
+        yield nodes
+
+
+@pytest.mark.engine
+def test_training_and_a_sweep_over_nodes_without_a_shared_disk(
+    apart: Nodes, store: WindowStore, tmp_path: Path
+) -> None:
+    stage = driver(tmp_path, store, address=apart.address, workers=2, max_concurrent_trials=2)
+    with step(stage, "tune"):
+        sweep_fleet(stage)
+    with step(stage, "train"):
+        trained = train_fleet(stage)
+    assert outputs(stage.folder) == expected_outputs(store, stage.params)
+    copies = [*Path(os.environ["RAY_TMPDIR"]).glob("amad-*/*/*/store.json")]
+    assert [WindowStore.open(copy.parent).digest for copy in copies] == [store.digest]
+    # In this process: the same steps, sums in another order.
+    alone = toy_stage(tmp_path / "alone", stage.params, ClusterProfile(workers=0), store)
+    assert trained.epochs[-1]["loss"] == pytest.approx(
+        train_fleet(alone).epochs[-1]["loss"], rel=1e-3
+    )
