@@ -124,7 +124,9 @@ def page(result: dict) -> list[str]:
         "",
         f"`python -m bench.minutes`, {result['vehicles']} vehicles, a row per 30 s, "
         f"{result['jobs']} jobs, one per {result['every_minutes']} min of the hour from 22:00; the "
-        "closed-form members with boxes as shipped. A job is `amad ingest` and `amad score`; it "
+        "closed-form members with boxes as shipped: `smoothing: centred`, the offline form, whose "
+        "boxes lack what lies ahead of the newest rows; the online form, `trailing`, was not "
+        "measured. A job is `amad ingest` and `amad score`; it "
         f"took {seconds['median']} s in the median and {seconds['largest']} s at most, of which "
         f"{busy['median']} s and {busy['largest']} s of a processor, the start of both processes "
         f"included ({machine['cpu']}, {machine['cores']} cores, load {machine['load']}: above the "
