@@ -127,7 +127,7 @@ def test_a_vehicle_that_failed_and_a_job_that_was_killed_are_in_the_ledger(place
     killed = {"status": "running", "ended": None, "attempts": [{"date": str(AFTER)}]}
     (runs / "jobs" / f"{log.id}.json").write_text(json.dumps(content | killed))
     ledger = ledger_of(place)
-    assert "the last job killed" in ledger.job_trouble and not ledger.is_well
+    assert "the last job was killed" in ledger.job_trouble and not ledger.is_well
     assert (ledger.dates[-1].attempts, ledger.dates[-1].job_status) == (3, "killed")
 
 

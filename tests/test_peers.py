@@ -147,6 +147,12 @@ def test_the_words(gap: Gap, words: str | None) -> None:
     assert gap_words(["tyre"], [0.9], [], KNOWN) == []
 
 
+def test_a_gap_in_percent_is_told_in_points() -> None:
+    pedal = {"pedal": Channel(name="pedal", unit="percent")}
+    (told,) = gap_words(["pedal"], [0.9], [Gap(-7.5, None, None, 0)], pedal)
+    assert told.startswith("pedal is 7.5 percentage points below its own past")
+
+
 def test_the_gaps_of_several_dates_are_those_of_the_channels_that_are_told(yard):
     lake, scaler = yard
     bad = of(lake, deviation=90.0)

@@ -135,7 +135,7 @@ def test_small_refusals_are_named_at_every_validate_until_mended(nights, capsys)
 
 def test_an_old_good_history_hides_no_bad_night(nights):
     for night in range(25):
-        nights.file(f"a-1_{night}")
+        nights.file(f"a-1_{night}", bad=2 * (night == 0))
     nights.ingest()
     assert nights.validate().ok
     nights.file("a-1_25", bad=90)
@@ -143,6 +143,7 @@ def test_an_old_good_history_hides_no_bad_night(nights):
     for _ in range(2):  # to run it again makes nothing better
         said = nights.fails()
         assert f"90 % of the rows of the {NEW} (90 of 100)" in said
+        assert "for example a-1_25.csv, row 1:" in said, "not a row of a night that passed"
     scopes = {s["scope"]: s for s in nights.written()["refused"]}
     assert scopes[ALL]["refused_share"] < 0.05 < scopes[NEW]["refused_share"] == 0.9
     nights.file("a-1_25")
@@ -173,5 +174,5 @@ def test_a_file_that_breaks_off_keeps_what_was_read(nights):
 def test_a_damaged_table_of_refused_rows_is_named(tmp_path: Path):
     (tmp_path / "00000.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match=r"00000.parquet is damaged"):
-        example(tmp_path, "x")
-    assert example(tmp_path / "none", "x") is None
+        example(tmp_path, "x", ["a.csv"])
+    assert example(tmp_path / "none", "x", ["a.csv"]) is None

@@ -43,7 +43,7 @@ def evidence(ours=(0.6, 0.7, 0.65), floor=(0.05, 0.06, 0.04), receipt=None, ok=T
 
 
 def shown(found=None, incidents=0, days=10, scored=100, data_hash=HASH, job=None):
-    cell = {n * DAY: Cell(rows=100, scored=scored) for n in range(1, days + 1)}
+    cell = {n * DAY: Cell(rows=100, scored=scored, alarms=scored // 4) for n in range(1, days + 1)}
     about = {"id": "j", "status": "done", "started": "2026-01-11T04:30:00Z", "dates": []}
     log = JobLog(**about | (job or {}))
     run = ScoringRun(job=log, version=VERSION, dates=[], runs=Path())
@@ -101,6 +101,13 @@ def test_alarms_of_this_run_are_held_against_the_promise(incidents, verdict):
     card = shown(incidents=incidents)["alarms"]
     assert card.verdict == verdict, card
     assert f"{incidents} incident" in card.lines[0]
+    assert "Its alarms are 25 % of its scored rows." in card.lines
+
+
+@pytest.mark.parametrize(("delay", "words"), [(0.0, "with their first row"), (45.0, "within 45 s")])
+def test_the_delay_of_the_faults_found_is_told_in_words(delay, words):
+    card = shown(evidence(median_delay_seconds=delay))["faults"]
+    assert f"Half of those found are found {words}." in card.lines
 
 
 def test_a_quiet_run_makes_no_tick_where_the_test_part_was_loud():

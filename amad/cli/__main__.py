@@ -19,12 +19,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: list[str], *, debug: bool = False) -> int:
     """Run one command; return its exit code. What went wrong is one sentence on standard error."""
     try:  # also around the imports, which take a second in which Ctrl-C may be pressed
-        from amad.cli.app import app
-        from amad.config.console import never_silent
         from amad.config.interruption import interruptible
 
-        with interruptible(), never_silent():
-            code = app(arguments, prog_name="amad", standalone_mode=False, obj=debug) or 0
+        with interruptible():
+            from amad.cli.app import app
+            from amad.config.console import never_silent
+
+            with never_silent():
+                code = app(arguments, prog_name="amad", standalone_mode=False, obj=debug) or 0
     except KeyboardInterrupt:
         code = None
     except Exception as error:

@@ -351,7 +351,7 @@ def load_fleet(name: str, settings: Settings | None = None) -> Fleet:
             + (
                 "A temporary experiment has the files that git knows: git add it first"
                 if settings.is_temporary
-                else "Write one after the pattern of conf/fleet/demo.yaml"
+                else f"Correct the name, or draft one: 'amad init FOLDER --name {path.stem}'"
             )
         )
     fleet = parse(Fleet, read_mapping(path), str(path))

@@ -155,10 +155,11 @@ def gap_words(
 
 
 def _away(gap: float, channel: Channel) -> str:
-    """``31 kPa below``."""
+    """``31 kPa below``; 80 percent is 30 percentage points above 50 percent."""
     if gap == 0:
         return "level with"
-    return f"{number(abs(gap))} {channel.unit}".strip() + (" below" if gap < 0 else " above")
+    unit = "percentage points" if channel.unit in ("percent", "%") else channel.unit
+    return f"{number(abs(gap))} {unit}".strip() + (" below" if gap < 0 else " above")
 
 
 def rarity(return_days: float | None) -> str:

@@ -185,10 +185,14 @@ def _faults(found: Evidence, run: ScoringRun) -> Card:
         *other,
         f"Alarms at random times, as many as it raises, would find about "
         f"{text.number(point.chance_recall * events, 2)}.",
-        f"Half of those found are found within {text.span(round(1e6 * delay))}."
-        if delay is not None
-        else None,
+        None if delay is None else _in_time(delay),
     )
+
+
+def _in_time(delay: float) -> str:
+    """How soon half of the faults found are found. delay: seconds from a fault's first row."""
+    soon = f"within {text.span(round(1e6 * delay))}" if delay > 0 else "with their first row"
+    return f"Half of those found are found {soon}."
 
 
 def _alarms(
@@ -213,6 +217,8 @@ def _alarms(
     normal = None
     if found.metrics:
         normal = found.metrics.operating_point.normal_test.incidents_per_vehicle_day
+    totals = [item.total for item in coverage.values()]
+    alarms, scored = sum(t.alarms for t in totals), sum(t.scored for t in totals)
     own = found.of_another(run) is None
     verdict = achieved.verdict
     if verdict == "good" and own and normal is not None and normal > 2 * promised:
@@ -224,9 +230,10 @@ def _alarms(
         f"The normal rows of the test part had {text.number(normal, 2)}."
         if own and normal is not None
         else None,
+        f"Its alarms are {text.share(alarms / (scored or 1))} of its scored rows.",
         None
         if verdict == "good"
-        else "More than that means faults, or that normal behaviour has changed.",
+        else "More than promised means faults, or that normal behaviour has changed.",
     )
 
 

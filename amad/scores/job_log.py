@@ -18,7 +18,7 @@ from typing import Annotated, ClassVar, Literal
 from filelock import FileLock, Timeout
 from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer, StringConstraints
 
-from amad.config import DataError, InterruptionError, ServiceError
+from amad.config import AmadError, DataError, InterruptionError, ServiceError
 from amad.config.console import say
 from amad.scores.partition_manifest import PartitionManifest
 from amad.telemetry.artifact import Artifact
@@ -160,7 +160,7 @@ def scoring_job(runs: Path, fleet: str) -> Iterator[JobLog]:
         except BaseException as error:
             stopped = isinstance(error, KeyboardInterrupt | InterruptionError)
             log.status = "killed" if stopped else "failed"
-            log.error = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+            log.error = _told(error)
             raise
         finally:
             log.ended = datetime.now(UTC)
@@ -227,6 +227,14 @@ def left_undone(job: JobLog) -> list[Trouble]:
         Trouble(kind="unscored", subject=subject, text=f"was not scored: {reason}", since=day)
         for subject, day, reason in found
     ]
+
+
+def _told(error: BaseException) -> str:
+    """An error as a log tells it: what a user can mend without its type."""
+    if isinstance(error, KeyboardInterrupt):
+        return str(InterruptionError())
+    words = " ".join(str(error).split())[:500]
+    return words if isinstance(error, AmadError) else f"{type(error).__name__}: {words}"
 
 
 def _read_holder(holder: Path) -> str:

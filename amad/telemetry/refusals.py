@@ -5,7 +5,7 @@ the files that were read. Otherwise a file of many rows would weigh as little as
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import ClassVar, Self
@@ -26,7 +26,8 @@ class FileRefusals:
     """What was refused of one raw file.
 
     rows: sent, estimated where the file could not be read whole. reason: the most frequent
-    one. whole: why the file, or the rest of it, was refused.
+    one. whole: why the file, or the rest of it, was refused. new: not of the last validation that
+    passed.
     """
 
     path: str
@@ -34,6 +35,7 @@ class FileRefusals:
     refused_rows: int
     reason: str = ""
     whole: str | None = None
+    new: bool = False
 
     @property
     def refused_share(self) -> float:
@@ -110,7 +112,7 @@ def intake_of(lake: Lake, passed: PassedFiles | None = None) -> Intake:
         scopes.append(Refusals(scope=NEW))
     for file, reasons in counted:
         sha256 = lake.files[file.path].sha256
-        new = passed is not None and passed.files.get(file.path) != sha256
+        file.new = new = passed is not None and passed.files.get(file.path) != sha256
         for scope in scopes[: 1 + new]:
             scope.files += 1
             scope.refused_files += file.whole is not None
@@ -120,14 +122,14 @@ def intake_of(lake: Lake, passed: PassedFiles | None = None) -> Intake:
     return Intake(files=[file for file, _ in counted], scopes=[s for s in scopes if s.files])
 
 
-def example(rejected: Path, reason: str) -> str | None:
-    """The first refused row of a reason in ``rejected/``, in words, with the whole reason."""
+def example(rejected: Path, reason: str, files: Collection[str]) -> str | None:
+    """The first refused row of a reason of these files in ``rejected/``, with the whole reason."""
     for path in sorted(rejected.glob("*.parquet")):
         try:
             with pq.ParquetFile(path) as file:
                 for batch in file.iter_batches(columns=["file", "row", "reason"]):
                     for row in batch.to_pylist():
-                        if row["reason"].split(":")[0] == reason:
+                        if row["reason"].split(":")[0] == reason and row["file"] in files:
                             at = "" if row["row"] is None else f", row {row['row']}"
                             return f"{row['file']}{at}: {row['reason']}"
         except (OSError, ValueError) as error:
@@ -152,7 +154,8 @@ def too_many(intake: Intake, fleet: Fleet, rejected: Path) -> str | None:
             said.append(f"{scope.refused_files:,} of {scope.files:,} files{of}")
         if said:
             reason, rows = scope.reasons.most_common(1)[0]
-            shown = example(rejected, reason)
+            files = {f.path for f in intake.files if f.new or scope.scope == ALL}
+            shown = example(rejected, reason, files)
             return (
                 f"{' and '.join(said)} were refused, most often: {reason} ({rows:,} rows)"
                 + (f"; for example {shown}" if shown else "")

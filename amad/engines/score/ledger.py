@@ -94,7 +94,8 @@ class Ledger:
             return "no job has run yet: run 'amad score'"
         if self.job.status in ("failed", "killed"):
             reason = f": {self.job.error}" if self.job.error else ""
-            return f"the last job {self.job.status}{reason}; run 'amad score' again"
+            how = "failed" if self.job.status == "failed" else "was killed"
+            return f"the last job {how}{reason}; run 'amad score' again"
         return None
 
     @property
