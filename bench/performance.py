@@ -134,7 +134,8 @@ def data_plane(report: dict, out: Path) -> list[str]:
 def growth(report: dict, out: Path) -> list[str]:
     """Cost per row and memory as a fleet grows."""
     lines = ["## Growth", "", "Each stage of each fleet in a process of its own; memory is what "
-             "the stage adds.", ""]  # fmt: skip
+             "the stage adds. A stage that is measured anew replaces its own figures alone, so the "
+             "stages of a table may be of different days and loads.", ""]  # fmt: skip
     texts = {
         "rows": "Twelve vehicles with a history that grows in days.",
         "vehicles": f"Vehicles with short histories: {DAYS} days of {HOURS * 60:.0f} minutes.",
