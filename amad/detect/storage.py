@@ -52,7 +52,8 @@ def load_detector(path: Path, *, to_score: bool = False) -> Detector:
     if content.get("format") != FORMAT:
         raise DataError(
             f"{path}: detector of format {content.get('format')}, this version reads {FORMAT}; "
-            "run the evaluate stage again"
+            "run the evaluate stage again, and for a registered version register ('dvc repro' does "
+            "both)"
         )
     check_files(path)
     bundle, params = None, DetectParams.model_validate(content["params"])

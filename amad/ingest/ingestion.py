@@ -13,6 +13,7 @@ from pathlib import Path
 from amad.config import ConfigError, DataError, Fleet, Settings, Stage
 from amad.config.console import say
 from amad.config.units import RunUnits, in_process
+from amad.config.wording import count
 from amad.ingest.lake_counts import count_lake
 from amad.ingest.loading import Loading
 from amad.ingest.pending_change import Pending
@@ -120,13 +121,13 @@ def sentences(result: IngestResult, fleet: str, folder: str) -> Iterator[str]:
     """
     yield (
         f"ingested fleet {fleet}: {result.files_read:,} files read now, "
-        f"{result.rows_added:+,} rows, {result.days_changed:,} vehicle-days written"
+        f"{result.rows_added:+,} rows, {count(result.days_changed, 'vehicle-day')} written"
     )
     merged = f" + {result.rows_merged:,} merged into others" if result.rows_merged else ""
     yield (
         f"the lake: {result.rows_in:,} rows in = {result.rows_lake:,} in the lake{merged} + "
-        f"{result.rows_rejected:,} rejected; {len(result.vehicles):,} vehicles, "
-        f"{result.days:,} vehicle-days"
+        f"{result.rows_rejected:,} rejected; {count(len(result.vehicles), 'vehicle')}, "
+        f"{count(result.days, 'vehicle-day')}"
     )
     for reason, rows in result.rejected_by_reason.items():
         yield f"  rejected, {reason}: {rows:,}"
