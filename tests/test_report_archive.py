@@ -89,6 +89,8 @@ def test_the_trend_has_a_bar_per_day_and_the_worst_come_first(home: Path):
     assert [(bar.x, bar.state) for bar in first.bars] == [(11, "critical"), (13, "low")]
     assert (first.worst, first.incidents, first.days, first.reported) == ("low", 2, 2, 2)
     assert [(bar.x, bar.state) for bar in found.rows[1].bars] == [(11, "clean"), (13, "high")]
+    later = trend(since(yard, 2).window, DAY + timedelta(days=3))
+    assert first.there and not later.rows[0].there, "no all-clear for a vehicle without a score"
 
 
 @pytest.fixture

@@ -27,13 +27,15 @@ class TrendBar:
 class TrendRow:
     """A vehicle. worst: level of its worst incident on the newest date, or empty.
 
-    days, reported: dates with an incident, and dates with rows. spoken: the bars in words.
+    there: was it scored on that date? days, reported: dates with an incident, and dates with rows.
+    spoken: the bars in words.
     """
 
     vehicle: str
     vehicle_class: str
     bars: list[TrendBar]
     worst: str
+    there: bool
     incidents: int
     days: int
     reported: int
@@ -94,6 +96,7 @@ def _row(
         vehicle_class=worst[top].vehicle_class,
         bars=bars,
         worst=newest.level if newest else "",
+        there=days[-1] in reported,
         incidents=many,
         days=len(struck),
         reported=len(reported),
