@@ -109,8 +109,9 @@ def test_rows_in_are_rows_in_the_lake_or_rejected(files, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(spill, "BUFFER_BYTES", 200)  # many spills
         counts, lake = yard.ingest(fleet)
-    rows_in = 1 + sum(bool(text) for lines in files for text in lines)
-    assert counts.rows_in == rows_in
+    told = sum(counts.ignored.values())  # a line without any number right under a header
+    rows_in = 1 + sum(bool(text) for lines in files for text in lines) - told
+    assert told <= len(files) and counts.rows_in == rows_in
     assert rows_in == counts.rows_lake + counts.rows_rejected + counts.rows_merged
     assert counts.rows_rejected == len(yard.rejected(fleet))
     assert counts.rows_lake == sum(pq.read_metadata(p).num_rows for p in lake.path.rglob("part*"))

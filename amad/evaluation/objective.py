@@ -223,6 +223,7 @@ class _VehicleDetector:
         cache = ResidualCache()  # of a case, only the rows near its fault are predicted again
         for member in members:
             member.cache = cache
+            member.fit_shared([train])
         ensemble = Ensemble(members, self.chain, self.store.content["period_us"])
         calibration, _, shares = ensemble.calibrate(self.owner, [train], [self.has_C])
         figures = LearntFigures(calibration=calibration, explained=best_explained(members, shares))
