@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from engine_kit import wait_until
 from postgres_kit import Server
 from stop_kit import CONTEXT, SECONDS, create_store
 
