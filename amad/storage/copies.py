@@ -12,7 +12,7 @@ from filelock import FileLock
 from amad.config import ServiceError, Stage
 from amad.config.digest import DIGITS, sha256_of
 from amad.storage.objects import Objects
-from amad.storage.roots import file_key, manifest_files, manifest_key
+from amad.storage.roots import file_key, read_manifest
 from amad.storage.scratch import Scratch
 from amad.storage.steps import storage_of
 from amad.telemetry.files import staged
@@ -62,14 +62,8 @@ class StoredFolder:
 
     def _fetch(self, target: Path) -> None:
         objects = Objects(self.address)
-        key = manifest_key(self.name, self.sha256)
         try:
-            text = objects.read(key)
-            if text is None:
-                raise FileNotFoundError(key)
-            if sha256_of(text) != self.sha256:
-                raise objects.damaged(key)
-            files = manifest_files(text)
+            files = read_manifest(objects, self.name, self.sha256)
             objects.all_at_once(
                 lambda path: objects.download(
                     file_key(path, files[path].sha256),

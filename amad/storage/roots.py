@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from amad.config import ServiceError
-from amad.config.digest import DIGITS
+from amad.config.digest import DIGITS, sha256_of
 from amad.storage.lease import Lease
 from amad.storage.objects import Objects
 from amad.telemetry.files import SEAL, seal
@@ -141,6 +141,17 @@ def manifest_text(files: Mapping[str, Held]) -> bytes:
     return json.dumps({path: list(held) for path, held in sorted(files.items())}, indent=0).encode()
 
 
-def manifest_files(content: bytes) -> dict[str, Held]:
-    """What ``manifest_text`` made the content of."""
-    return {path: Held(*held) for path, held in json.loads(content).items()}
+def read_manifest(objects: Objects, name: str, sha256: str) -> dict[str, Held]:
+    """The files of a version of a folder, as ``manifest_text`` was given them.
+
+    Raises:
+        FileNotFoundError: there is no such manifest.
+        ServiceError: it is damaged.
+    """
+    key = manifest_key(name, sha256)
+    text = objects.read(key)
+    if text is None:
+        raise FileNotFoundError(key)
+    if sha256_of(text) != sha256:
+        raise objects.damaged(key)
+    return {path: Held(*held) for path, held in json.loads(text).items()}

@@ -21,9 +21,9 @@ from amad.storage.roots import (
     Root,
     commit,
     file_key,
-    manifest_files,
     manifest_key,
     manifest_text,
+    read_manifest,
 )
 from amad.telemetry.checksums import Checksums
 from amad.telemetry.files import read_json, write_json
@@ -208,7 +208,7 @@ class Scratch:
             place = self._place(name)
             if content.folder:
                 place.mkdir(parents=True, exist_ok=True)
-                files = self._manifest(name, content)
+                files = read_manifest(self._objects, name, content.sha256)
                 for path in self._paths(name):
                     if path not in files:
                         self._place(path).unlink()
@@ -238,15 +238,6 @@ class Scratch:
             shutil.rmtree(place)
         else:
             place.unlink(missing_ok=True)
-
-    def _manifest(self, name: str, content: Content) -> dict[str, Held]:
-        key = manifest_key(name, content.sha256)
-        text = self._objects.read(key)
-        if text is None:
-            raise FileNotFoundError(key)
-        if sha256_of(text) != content.sha256:
-            raise self._objects.damaged(key)
-        return manifest_files(text)
 
     def _here(self) -> list[str]:
         """The artifacts on this disk."""
