@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -72,3 +73,10 @@ def wait_until(
     while not what():
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s: {why}"
         time.sleep(every)
+
+
+def is_there(folder: Path, pattern: str) -> bool:
+    """Whether a path below a folder matches, while another process adds and removes files there."""
+    with suppress(FileNotFoundError):  # a folder that was removed while it was searched
+        return any(folder.rglob(pattern))
+    return False

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from engine_kit import DATA, engine_store, wait_until, with_tracking_store
+from engine_kit import DATA, engine_store, is_there, wait_until, with_tracking_store
 
 from amad.config import InterruptionError, Settings, interruption
 from amad.engines.shared.identity import RunState
@@ -99,7 +99,7 @@ def ray_folder(home: Path) -> Path:
 @pytest.mark.engine
 def test_a_sweep_that_is_interrupted_is_not_finished_and_goes_on(home: Path) -> None:
     stage = start(home, "tune")
-    wait_until(lambda: any(ray_folder(home).rglob("trial-003/checkpoint_*")), "no third trial")
+    wait_until(lambda: is_there(ray_folder(home), "trial-003/checkpoint_*"), "no third trial")
     said = interrupt(stage)
     assert stage.returncode == InterruptionError.exit_code, said
     assert "interrupted before its 4 trials were done" in said.rstrip().splitlines()[-1], said
@@ -132,7 +132,7 @@ def test_dvc_stops_where_a_sweep_was_interrupted_before_any_trial_was_done(home:
     dvc = str(Path(sys.executable).with_name("dvc"))
     subprocess.run([dvc, "init", "--no-scm", "-q"], cwd=home, check=True)
     repro = start(home, [dvc, "repro"])
-    wait_until(lambda: any(ray_folder(home).rglob("trial-001/*")), "no trial began")
+    wait_until(lambda: is_there(ray_folder(home), "trial-001/*"), "no trial began")
     said = interrupt(repro)
     # Bash tells the stage's own code; dash, where SHELL is not set, dies of the signal itself.
     codes = (InterruptionError.exit_code, -signal.SIGINT)
@@ -158,7 +158,7 @@ def test_a_training_that_is_interrupted_says_so_and_keeps_its_checkpoint(home: P
 @pytest.mark.engine
 def test_sigterm_stops_a_training_in_this_process_without_ray(home: Path) -> None:
     stage = start(home, "train_here")
-    wait_until(lambda: any(ray_folder(home).rglob("checkpoint")), "no epoch was done")
+    wait_until(lambda: is_there(ray_folder(home), "checkpoint"), "no epoch was done")
     said = interrupt(stage, signal.SIGTERM)
     assert stage.returncode == InterruptionError.exit_code and "interrupted" in said, said
     assert not (home / DATA / "bundle").exists()

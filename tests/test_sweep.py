@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine_kit import DATA, PROFILE, engine_params, engine_store, toy_stage, wait_until
+from engine_kit import DATA, PROFILE, engine_params, engine_store, is_there, toy_stage, wait_until
 from sweep_kit import expected_outputs, outputs
 
 from amad.config import ConfigError, DataError, Params, ServiceError, Settings
@@ -221,7 +221,7 @@ def test_a_killed_sweep_goes_on_where_it_stopped(store: WindowStore, tmp_path: P
         return sorted(r.info.run_name for r in runs)
 
     try:
-        wait_until(lambda: any(ray_folder.rglob("trial-003/checkpoint_*")), "no third trial began")
+        wait_until(lambda: is_there(ray_folder, "trial-003/checkpoint_*"), "no third trial began")
     finally:
         os.killpg(driver.pid, signal.SIGKILL)  # at once: the rest of the sweep takes a second
         driver.wait()
