@@ -28,9 +28,14 @@ from amad.engines.register.pyfunc_model import DetectorModel
 from amad.scores.partitions import folder
 from amad.telemetry.lake import Lake
 from amad.telemetry.profile import profile
-from amad.telemetry.valid_values import is_impossible, is_null_word, is_outside
+from amad.telemetry.valid_values import (
+    is_impossible,
+    is_null_word,
+    is_outside,
+    measured_values,
+)
 from amad.windows.build import build_store
-from amad.windows.resample import made_null, to_series
+from amad.windows.resample import to_series
 from amad.windows.scaler import Scaler
 from amad.windows.store import WindowStore
 
@@ -91,7 +96,10 @@ def test_a_series_with_words_for_not_available_is_that_with_nulls(word: dict) ->
     assert one.value_TC[0, 1] == 1000, "no part of the mean of its bin"
     assert one.value_TC[1, 0] == 65535, "a channel without such words keeps the number"
     table = lake_table(seconds, level=sent, gear=sent, charge=[-5] * 7)
-    assert made_null(table, fleet, "a") == {"level": 3, "gear": 3}
+    value_CR, null_C = measured_values(table, fleet.channels)
+    counted = dict(zip(fleet.channel_names, null_C.tolist(), strict=True))
+    assert {name: count for name, count in counted.items() if count} == {"level": 3, "gear": 3}
+    assert np.isnan(value_CR[fleet.channel_names.index("gear")]).sum() == 3
 
 
 def drive(level: list) -> list[str]:

@@ -24,10 +24,12 @@ import pyarrow.compute as pc
 from amad.config import DataError, Fleet
 from amad.detect.deviations import Deviations
 from amad.detect.incidents import Incident, incidents_of, with_context
+from amad.detect.levels import NO_LEVELS, Levels
 from amad.detect.vehicle_days import States, VehicleDays, day_bounds
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import SCORES, TIMESTAMP, check
-from amad.windows.resample import made_null, row_of, to_series
+from amad.telemetry.valid_values import measured_values
+from amad.windows.resample import row_of, to_series
 from amad.windows.series import Series
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ class ScoredRows:
     made_null: for each channel, how many of these cells held an impossible value and were taken for
     null, see ``amad.telemetry.valid_values``. unmeasured: channels of the vehicle's class without a
     usable value in these rows, about which the scores say nothing. unseen: rows of the grid with a
-    code that no train row had, by channel and code.
+    code that no train row had, by channel and code. levels: see ``amad.detect.levels``.
     """
 
     table: pa.Table
@@ -53,6 +55,7 @@ class ScoredRows:
     made_null: dict[str, int] = field(default_factory=dict)
     unmeasured: tuple[str, ...] = ()
     unseen: dict[str, int] = field(default_factory=dict)
+    levels: Levels = NO_LEVELS
 
 
 def score_vehicle_day(
@@ -139,9 +142,12 @@ def _scored_rows(
     classes = {"vehicle_classes": present_fleet.vehicle_classes}
     fleet = detector.fleet.model_copy(update=classes)
     assert detector.scaler is not None, "a saved detector has its scaler"
-    row_R = row_of(series, table["timestamp"].cast(pa.int64()).to_numpy())
+    time_R = table["timestamp"].cast(pa.int64()).to_numpy()
+    row_R = row_of(series, time_R)
     assert (row_R >= first).all(), "every lake row lies in a bin of the grid"
     has_C = np.array(fleet.has_channel(series.vehicle_class))
+    channels = [channel for channel, has in zip(fleet.channels, has_C, strict=True) if has]
+    value_CR, null_C = measured_values(table, channels)
     seen_C = (series.valid_TC[row_R.min() :] != 0).any(axis=0)
     status_T = np.where(detector.too_short(series), "too_short", "no_history")
     if not seen_C[has_C].any():
@@ -152,9 +158,10 @@ def _scored_rows(
     return ScoredRows(
         table=_scored(table, series, scored, row_R, status_T[row_R], fleet),
         incidents=[with_context(incident, series, present_fleet) for incident in found],
-        made_null=made_null(table, fleet, series.vehicle_class),
+        made_null={c.name: int(n) for c, n in zip(channels, null_C, strict=True) if n},
         unmeasured=tuple(np.array(fleet.channel_names)[has_C & ~seen_C].tolist()),
         unseen=detector.scaler.unseen_codes(series.rows_between(int(row_R.min()), series.rows)),
+        levels=Levels.of(channels, value_CR, time_R, found),
     )
 
 

@@ -79,6 +79,11 @@ class Incident:
     peers: tuple[int, ...] = ()
     continued: bool = False
 
+    @property
+    def key(self) -> tuple[str, int]:
+        """Its id and its end, because an incident that goes on keeps its id."""
+        return self.incident_id, self.end
+
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
         """The incident in a row of a table or a JSON object, whose other keys are ignored."""

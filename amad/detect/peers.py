@@ -1,21 +1,20 @@
 """How far an incident's channels stand from the vehicle's own past, and from its class that day.
 
-    level      = median of the values measured in the incident's rows of the date
+    level      = that of the incident's rows of the date, see ``amad.detect.levels``
     past gap   = level - the vehicle's mean in its train rows
-    class gap  = level - median of the peers' levels; a peer's level: its median on that date
+    class gap  = level - median of the peers' levels; a peer's level: that of all its rows
     class size = class gap / max(1.4826 MAD of the peers' levels, SPREAD_SHARE of the train spread)
 
 Peers are the other vehicles of the class with rows on the date that are scored. 1.4826 times the
 median absolute deviation is a standard deviation where values are normally distributed (Rousseeuw
-and Croux, JASA 1993). Only continuous channels have such levels: codes have no distances, and where
-a counter or an angle stands says nothing.
+and Croux, JASA 1993).
 
 The figures follow from the incident and from the lake's rows of its date, whoever scored it.
 
 Shape legend: C channels of the fleet, P peers, R rows.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -24,11 +23,11 @@ import pyarrow as pa
 
 from amad.config import Channel, DataError
 from amad.config.console import say
-from amad.detect.daily import day_bounds
 from amad.detect.incident_words import Gap
 from amad.detect.incidents import Incident
+from amad.detect.levels import NO_LEVELS, Levels
 from amad.telemetry.lake import Lake
-from amad.telemetry.valid_values import is_impossible
+from amad.telemetry.valid_values import measured_values
 from amad.windows.scaler import Scaler, serving
 
 LEAST_PEERS, MOST_PEERS = 3, 50  # of a larger class, as many are read, evenly spaced by id
@@ -43,12 +42,14 @@ def with_peers(
     lake: Lake,
     day: date,
     vehicles: Collection[str],
+    known: Mapping[str, Levels] | None = None,
 ) -> list[Incident]:
     """The incidents of a date with their gaps, in the order of their channels.
 
-    vehicles: those whose rows of the date are scored.
+    vehicles: those whose rows of the date are scored. known: the levels of those that were scored
+    just now; the others' are found from the lake, which gives the same.
     """
-    fleet, found = lake.fleet, list(incidents)
+    fleet, known, found = lake.fleet, known or {}, list(incidents)
     for kind in sorted({item.vehicle_class for item in incidents}):
         own: dict[str, list[int]] = {}
         for n, item in enumerate(incidents):
@@ -56,31 +57,33 @@ def with_peers(
                 own.setdefault(item.vehicle, []).append(n)
         blamed = {name for of in own.values() for n in of for name in incidents[n].channels}
         channels = [c for c in fleet.channels if c.name in blamed and c.kind == "continuous"]
-        alike = [name for name in sorted(vehicles) if fleet.class_of(name) == kind]
-        peers = set(evenly(alike))
-        wanted = {*peers, *own} & set(vehicles)
-        of_day: dict[str, dict[str, float]] = {}
-        of_incident: dict[int, dict[str, float]] = {}
-        for name, table in _read(lake, day, sorted(wanted), channels):  # one vehicle at a time
-            if name in peers:
-                of_day[name] = {c.name: _level(table, c) for c in channels}
-            for n in own.get(name, ()):
-                rows = _rows_of(incidents[n], table, day)
-                theirs = [c for c in channels if c.name in incidents[n].channels]
-                of_incident[n] = {c.name: _level(rows, c) for c in theirs}
-        names = list(of_day)
-        levels = {c.name: _Levels(names, [of_day[n][c.name] for n in names]) for c in channels}
-        for of in own.values():
-            for n in of:
-                found[n] = _with_gaps(incidents[n], scaler, of_incident.get(n, {}), levels)
+        if not channels:
+            continue
+        names, day_levels = [], []
+        for name in evenly([name for name in sorted(vehicles) if fleet.class_of(name) == kind]):
+            levels = known[name] if name in known else _levels(lake, day, name, channels)
+            if levels.of_day:
+                names.append(name)
+                day_levels.append([levels.of_day.get(c.name, np.nan) for c in channels])
+        level_PC = np.array(day_levels).reshape(-1, len(channels))
+        peers = {c.name: _Peers(names, level_PC[:, n]) for n, c in enumerate(channels)}
+        for name, of in own.items():
+            items = [incidents[n] for n in of]
+            of_incidents = dict(known.get(name, NO_LEVELS).of_incidents)
+            if unknown := [item for item in items if item.key not in of_incidents]:
+                theirs = {c for item in unknown for c in item.channels}
+                wanted = [c for c in channels if c.name in theirs]
+                of_incidents |= _levels(lake, day, name, wanted, unknown).of_incidents
+            for n, item in zip(of, items, strict=True):
+                found[n] = _with_gaps(item, scaler, of_incidents.get(item.key, {}), peers)
     return found
 
 
-class _Levels:
+class _Peers:
     """The levels of one channel on one date, by peer."""
 
-    def __init__(self, names: list[str], levels: list[float]) -> None:
-        self._names, self._level_P = names, np.array(levels)
+    def __init__(self, names: list[str], level_P: np.ndarray) -> None:
+        self._names, self._level_P = names, level_P
         self._known_P = np.isfinite(self._level_P)
 
     def without(self, vehicle: str) -> np.ndarray:
@@ -90,7 +93,7 @@ class _Levels:
 
 
 def _with_gaps(
-    item: Incident, scaler: Scaler, own: Mapping[str, float], levels: Mapping[str, _Levels]
+    item: Incident, scaler: Scaler, own: Mapping[str, float], peers: Mapping[str, _Peers]
 ) -> Incident:
     """own: the levels of the incident's rows of the date; empty where they cannot be read."""
     gaps: dict[str, Gap] = {}
@@ -101,7 +104,7 @@ def _with_gaps(
         gaps[name] = _gap(
             level,
             float(mean_C[at]) if served == "vehicle" else None,
-            levels[name].without(item.vehicle),
+            peers[name].without(item.vehicle),
             SPREAD_SHARE * float(scale_C[at]),
         )
     found = [gaps.get(name, Gap()) for name in item.channels]
@@ -112,14 +115,6 @@ def _with_gaps(
         class_sizes=tuple(gap.size for gap in found),
         peers=tuple(gap.peers for gap in found),
     )
-
-
-def _rows_of(item: Incident, table: pa.Table, day: date) -> pa.Table:
-    """The rows of an incident. table: the vehicle's rows of the date."""
-    start, end = day_bounds(day)
-    edges = [max(item.start, start), min(item.end, end)]
-    first, last = np.searchsorted(table["timestamp"].cast(pa.int64()).to_numpy(), edges)
-    return table.slice(first, last - first)
 
 
 def _gap(level: float, mean: float | None, peer_P: np.ndarray, least_spread: float) -> Gap:
@@ -144,26 +139,25 @@ def evenly(vehicles: list[str]) -> list[str]:
     return [vehicles[n] for n in np.linspace(0, len(vehicles) - 1, most).round().astype(int)]
 
 
-def _read(
-    lake: Lake, day: date, vehicles: Sequence[str], channels: Sequence[Channel]
-) -> Iterator[tuple[str, pa.Table]]:
-    """The rows of the date of each vehicle that has any and that can be read."""
-    columns = ["timestamp", *(channel.name for channel in channels)]
-    for name in vehicles if channels else []:
-        try:
-            table = lake.read_day(name, day, columns)
-        except DataError as error:
-            say(f"{name} on {day} is compared with no other vehicle: {error}")
-            continue
-        if table.num_rows:
-            yield name, table
-
-
-def _level(table: pa.Table, channel: Channel) -> float:
-    """The median of the values of a channel that were measured; NaN where none was."""
-    value_R = table[channel.name].cast(pa.float64()).to_numpy()
-    value_R = value_R[np.isfinite(value_R) & ~is_impossible(value_R, channel)]
-    return float(np.median(value_R)) if len(value_R) else np.nan
+def _levels(
+    lake: Lake,
+    day: date,
+    vehicle: str,
+    channels: Sequence[Channel],
+    incidents: Sequence[Incident] = (),
+) -> Levels:
+    """The levels of a vehicle's rows of the date; none where it has none that can be read."""
+    if not channels:
+        return NO_LEVELS
+    try:
+        table = lake.read_day(vehicle, day, ["timestamp", *(channel.name for channel in channels)])
+    except DataError as error:
+        say(f"{vehicle} on {day} is compared with no other vehicle: {error}")
+        return NO_LEVELS
+    if not table.num_rows:
+        return NO_LEVELS
+    value_CR, _ = measured_values(table, channels)
+    return Levels.of(channels, value_CR, table["timestamp"].cast(pa.int64()).to_numpy(), incidents)
 
 
 def _rounded(value: float) -> float:

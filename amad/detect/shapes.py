@@ -10,6 +10,8 @@ Shape legend: E rows before and in the incident, N rows of the incident.
 """
 
 from dataclasses import dataclass
+from functools import cache
+from itertools import combinations
 
 import numpy as np
 
@@ -117,12 +119,17 @@ def _rise_and_hold(row_N: np.ndarray) -> np.ndarray:
 
 def _best_fit(error_N: np.ndarray, template) -> tuple[float, int, int]:
     """The energy that a template explains in the rows where it explains most, and these rows."""
-    edges = np.unique(np.linspace(0, len(error_N), min(len(error_N), GRID) + 1).astype(int))
+    edges = np.linspace(0, len(error_N), min(len(error_N), GRID) + 1).astype(int).tolist()
     best = (0.0, 0, len(error_N))
-    for i, first in enumerate(edges[:-1]):
-        for last in edges[i + 1 :]:
-            curve = template(np.arange(last - first, dtype=np.float64))
-            found = float(curve @ error_N[first:last]) ** 2 / float(curve @ curve)
-            if found > best[0]:
-                best = (found, int(first), int(last))
+
+    @cache  # the stretches have few different lengths
+    def curve_of(rows: int) -> tuple[np.ndarray, float]:
+        curve = template(np.arange(rows, dtype=np.float64))
+        return curve, float(curve @ curve)
+
+    for first, last in combinations(edges, 2):
+        curve, energy = curve_of(last - first)
+        found = float(curve @ error_N[first:last]) ** 2 / energy
+        if found > best[0]:
+            best = (found, first, last)
     return best

@@ -87,6 +87,8 @@ def check(table: pa.Table, schema: pa.Schema, what: str) -> pa.Table:
     Raises:
         DataError: names the table, the column, and both types.
     """
+    if table.schema.equals(schema):
+        return table
     if table.schema.names != schema.names:
         missing = [n for n in schema.names if n not in table.schema.names]
         extra = [n for n in table.schema.names if n not in schema.names]

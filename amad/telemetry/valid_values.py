@@ -2,9 +2,14 @@
 
 A value that cannot be is no value. The lake keeps it as it was sent, the profile counts it and
 validation judges the count; models see a null in its place.
+
+Shape legend: R rows, C channels.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+import pyarrow as pa
 
 from amad.config import Channel
 
@@ -29,17 +34,45 @@ def is_outside(value_R: np.ndarray, channel: Channel) -> np.ndarray:
 
     value_R: float64. A limit that is a fraction is also met as a float32 file holds it.
     """
-    low, high = -LARGEST, LARGEST
-    if channel.range is not None:
-        least, most = channel.range
-        low = max(low, min(least, _as_float32(least)))
-        high = min(high, max(most, _as_float32(most)))
+    low, high = _limits(channel)
     return (value_R < low) | (value_R > high)
 
 
 def is_impossible(value_R: np.ndarray, channel: Channel) -> np.ndarray:
     """Which values are no values, for either reason; bool (R,), False for NaN."""
     return is_null_word(value_R, channel) | is_outside(value_R, channel)
+
+
+def measured_values(table: pa.Table, channels: Sequence[Channel]) -> tuple[np.ndarray, np.ndarray]:
+    """The values of these channels in the lake's rows, and how many of them cannot be.
+
+    Returns: float64 (C, R), NaN for null and for impossible values; and int (C,), the number of the
+    latter.
+    """
+    value_CR = np.empty((len(channels), table.num_rows))
+    for value_R, channel in zip(value_CR, channels, strict=True):
+        value_R[:] = table[channel.name].to_numpy()
+    limit_2C = np.array([_limits(channel) for channel in channels]).reshape(-1, 2).T
+    low_C1, high_C1 = limit_2C[..., None]
+    impossible_CR = (value_CR < low_C1) | (value_CR > high_C1)
+    for c, channel in enumerate(channels):
+        if channel.nulls:
+            impossible_CR[c] |= is_null_word(value_CR[c], channel)
+    count_C = np.count_nonzero(impossible_CR, axis=1)
+    if count_C.any():
+        value_CR[impossible_CR] = np.nan
+    return value_CR, count_C
+
+
+def _limits(channel: Channel) -> tuple[float, float]:
+    """The least and the greatest value that the channel can have."""
+    if channel.range is None:
+        return -LARGEST, LARGEST
+    least, most = channel.range
+    return (
+        max(-LARGEST, min(least, _as_float32(least))),
+        min(LARGEST, max(most, _as_float32(most))),
+    )
 
 
 def _number(word: float | str) -> float | None:

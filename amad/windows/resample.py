@@ -4,7 +4,7 @@ The grid is aligned to the epoch: bin k is [k * period, (k + 1) * period), and i
 start. So the same rows lie on the same grid, whichever part of them is read.
 
 An impossible value (``amad.telemetry.valid_values``: outside the channel's physical range,
-infinite, or a code for "not available") is null from here on; ``made_null`` counts such cells.
+infinite, or a code for "not available") is null from here on.
 
 The value of a bin is the mean of its values for a continuous channel, and the last value for every
 other kind, because the mean of two gears is no gear. Of counters and angles, what follows is then
@@ -39,7 +39,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from amad.config import Fleet
-from amad.telemetry.valid_values import is_impossible
+from amad.telemetry.valid_values import measured_values
 from amad.windows.increments import Measured, increments
 from amad.windows.series import TEST, Series
 from amad.windows.split import SplitBounds, grid_rows, grid_timestamps, max_gap_bins
@@ -170,13 +170,11 @@ class Resampler:
         value_CT = np.zeros((len(fleet.channels), old + rows))
         valid_CT = np.zeros((len(fleet.channels), old + rows), np.uint8)
         value_CT[:, :old], valid_CT[:, :old] = before.value_CT, before.valid_CT
-        for c, channel in self._channels:
+        raw_CR, null_C = measured_values(table, [channel for _, channel in self._channels])
+        for (c, channel), raw_R, nulls in zip(self._channels, raw_CR, null_C, strict=True):
             value_T = value_CT[c, old:]
-            raw_R = _floats(table[channel.name])
-            impossible_R = is_impossible(raw_R, channel)
-            if impossible_R.any():
-                self.made_null[channel.name] += int(impossible_R.sum())
-                raw_R = np.where(impossible_R, np.nan, raw_R)
+            if nulls:
+                self.made_null[channel.name] += int(nulls)
             if len(row_K) < rows:
                 value_T[:] = np.nan
             value_T[row_K] = _binned(raw_R, start_K, mean=channel.kind == "continuous")
@@ -221,20 +219,6 @@ def to_series(
     return replace(series, split_T=bounds.split(series.timestamp_T)) if bounds else series
 
 
-def made_null(table: pa.Table, fleet: Fleet, vehicle_class: str) -> dict[str, int]:
-    """For each channel, how many cells of these rows ``to_series`` takes for null.
-
-    Only channels of the class, and only those with such cells.
-    """
-    has_C = fleet.has_channel(vehicle_class)
-    cells = {
-        channel.name: int(is_impossible(_floats(table[channel.name]), channel).sum())
-        for channel, has in zip(fleet.channels, has_C, strict=True)
-        if has
-    }
-    return {name: count for name, count in cells.items() if count}
-
-
 def without_days(table: pa.Table, days: Collection[datetime.date]) -> pa.Table:
     """The rows of a table with a ``timestamp`` column that are on none of these dates (UTC)."""
     if not days:
@@ -256,11 +240,6 @@ def row_of(series: Series, timestamps_us: np.ndarray) -> np.ndarray:
     period = int(steps.min()) if len(steps) else np.iinfo(np.int64).max
     late = timestamps_us - series.timestamp_T[np.maximum(row, 0)] >= period
     return np.where((row < 0) | late, -1, row)
-
-
-def _floats(column: pa.ChunkedArray) -> np.ndarray:
-    """float64 with NaN for null."""
-    return column.to_numpy().astype(np.float64, copy=False)
 
 
 def _reduce(function: np.ufunc, value_R: np.ndarray, start_K: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ from amad.config.wording import count
 from amad.detect.day_state import history_us
 from amad.detect.detector import Detector
 from amad.detect.incidents import Incident, continue_incident
+from amad.detect.levels import Levels
 from amad.detect.peers import with_peers
 from amad.engines.score.lake_snapshot import Snapshot, digest_of
 from amad.engines.score.scoring_engines import Result, in_process, over_ray
@@ -63,6 +64,7 @@ class _Date:
         self.waiting = waiting
         self.tables: list[Callable[[], pa.Table]] = []
         self.incidents: list[Incident] = []
+        self.levels: dict[str, Levels] = {}
         self.vehicles: dict[str, VehicleDay] = {}
         self.parts: dict[str, VehiclePart] = {}
         self.unmeasured: dict[str, list[str]] = {}
@@ -88,6 +90,7 @@ class _Date:
         _write_arrow(file, result.table)
         self.tables.append(partial(_read_arrow, file))
         self.incidents += continue_incident(before, result.incidents, gap_us=gap_us)
+        self.levels[vehicle] = result.levels
         self.vehicles[vehicle] = made_of
         counted = {"made_null": dict(result.made_null), "unseen": dict(result.unseen)}
         given = {name: dict(sorted(items.items())) for name, items in counted.items() if items}
@@ -212,12 +215,15 @@ def score_days(
             lost = plan.published.get(day, frozenset()) & set(done.failed)
             manifest = None
             if done.scored_anew and (force or not lost):
+                incidents = with_peers(
+                    done.incidents, scaler, snapshot.lake, day, done.judged, done.levels
+                )
                 manifest = partitions.publish(
                     runs,
                     model.version,
                     day,
                     tables=done.tables,
-                    incidents=with_peers(done.incidents, scaler, snapshot.lake, day, done.judged),
+                    incidents=incidents,
                     vehicles=done.vehicles,
                     provenance=Provenance(
                         detector=model.digest,

@@ -11,6 +11,7 @@ from amad.detect.daily import ScoredRows, score_vehicle_day
 from amad.detect.storage import load_detector
 from amad.engines.score.lake_snapshot import Day, Snapshot
 from amad.engines.shared import unit_engines
+from amad.engines.shared.environment import keep_freed_memory
 from amad.scores.vehicle_state import VehicleStates
 from amad.telemetry.lake import Lake
 
@@ -67,6 +68,7 @@ class Scorer:
     """
 
     def __init__(self, detector: Path, lake: Lake, states: States) -> None:
+        keep_freed_memory()
         self.detector, self.lake = load_detector(detector, to_score=True), lake
         digest, runs = states
         self.states = VehicleStates(runs, self.detector, digest, self.lake)

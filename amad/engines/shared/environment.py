@@ -1,5 +1,6 @@
-"""Environment variables that keep the engines quiet: no telemetry, no spinning threads."""
+"""What a process is told before it works: environment variables, and how to keep its memory."""
 
+import ctypes
 import os
 
 QUIET = {
@@ -19,6 +20,22 @@ QUIET = {
 
 
 def quiet() -> None:
-    """Set the variables above where they are not set; call before an engine is imported."""
+    """Set the variables of ``QUIET`` where they are not set; call before an engine is imported."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+
+
+# glibc's mallopt, by the numbers in malloc.h: how much free memory at the end of the heap is kept,
+# from which size on an array gets memory of its own, and by how much the heap grows at least.
+KEPT_MEMORY = {-1: 64 << 20, -3: 32 << 20, -2: 16 << 20}  # bytes
+
+
+def keep_freed_memory() -> None:
+    """Let the process use the memory of freed arrays again, where its C library is glibc.
+
+    Otherwise glibc gives the memory of each larger array back at once, and the system clears the
+    same pages for the next one: about a sixth of the time that scoring takes.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    for option, size in KEPT_MEMORY.items() if mallopt else ():
+        mallopt(option, size)
