@@ -35,7 +35,8 @@ def fitted(rows: int = 3000, **settings: object):
 
 def score(chain, calibration, residual_TC, **series: object):
     layout = chain.layout([waves("b-1", len(residual_TC), **series)], [ALL])
-    return chain.evidence(residual_TC, layout, calibration)
+    found = chain.evidence(residual_TC, layout, calibration)
+    return found and (found[0], found[1][:])
 
 
 @pytest.mark.parametrize("smoothing", ["centred", "trailing"])
@@ -202,8 +203,25 @@ def test_pooled_calibration_counts_only_the_channels_a_vehicle_has() -> None:
     assert calibration.scale_C[4] == pytest.approx(residual_TC[2000:, 4].std(), rel=0.01)
     layout = chain.layout([series[0]], [without])
     residual_TC[:, 4] = 100
-    evidence_T, contribution_TC = chain.evidence(residual_TC[:2000], layout, calibration)
-    assert evidence_T.max() < 2 and (contribution_TC[:, 4] == 0).all()
+    evidence_T, contributions = chain.evidence(residual_TC[:2000], layout, calibration)
+    assert evidence_T.max() < 2 and (contributions[:][:, 4] == 0).all()
+
+
+@pytest.mark.parametrize("smoothing", ["centred", "trailing"])
+def test_contributions_of_some_rows_are_those_of_all(smoothing: str) -> None:
+    """To the last bit, whichever rows are asked for and wherever segments end."""
+    chain, calibration, _ = fitted(smoothing=smoothing)
+    residual_TC = noise(1200, 5)
+    residual_TC[100:900, 3] += 4
+    segment_T = np.repeat([0, 1, 2], [430, 9, 761]).astype(np.int32)
+    layout = chain.layout([waves("b-1", 1200, segment_T=segment_T)], [ALL])
+    _, contributions = chain.evidence(residual_TC, layout, calibration)
+    whole_TC = contributions[:]
+    assert (whole_TC.sum(axis=1) > 0).mean() > 0.5
+    for rows in ([], [0], [1199], [428, 431, 440], [100, 101, 800, 1190], range(0, 1200, 7)):
+        row_R = np.array(rows, int)
+        np.testing.assert_array_equal(contributions[row_R], whole_TC[row_R])
+    np.testing.assert_array_equal(contributions[425:445], whole_TC[425:445])
 
 
 def test_the_slow_baseline_agrees_with_a_slow_loop() -> None:
@@ -250,9 +268,9 @@ def test_a_channel_that_stays_broken_does_not_drown_the_next_fault() -> None:
     before, within = slice(4000, 4900), slice(5000, 5050)
     rises = []
     for how in (None, past):
-        evidence_T, contribution_TC = chain.evidence(residual_TC, layout, calibration, how)
+        evidence_T, contributions = chain.evidence(residual_TC, layout, calibration, how)
         assert evidence_T[1000:1100].mean() > 5, "new, it is heard either way"
         rises.append(evidence_T[within].mean() - evidence_T[before].mean())
-        blamed = contribution_TC[within].mean(axis=0).argmax()
+        blamed = contributions[within].mean(axis=0).argmax()
         assert blamed == (0 if how is None else 3)
     assert rises[0] < 0.3 < 1.0 < rises[1]

@@ -259,10 +259,10 @@ def test_a_level_shift_keeps_its_evidence_for_as_long_as_it_lasts() -> None:
     figures = detector.figures["vehicle/b-1"]
     evidence = detector.ensemble.evidence(figures, "vehicle/b-1", series, np.ones(C, bool))
     for name in NAMES:
-        evidence_T, contribution_TC = evidence[name]
+        evidence_T, contributions = evidence[name]
         early, late = (np.median(evidence_T[a:b]) for a, b in ((1200, 1500), (3500, 3800)))
         assert early > figures.excess_threshold[name] + 1 and late == pytest.approx(early, abs=0.3)
-        assert (contribution_TC[1200:3800].argmax(axis=1) == 1).all()
+        assert (contributions[1200:3800].argmax(axis=1) == 1).all()
         assert np.median(evidence_T[4300:]) < figures.excess_threshold[name]
     past_T = evidence["ridge"][0]
     assert np.median(past_T[3500:3800]) < past_T[1000:1010].max() - 2, "its own past soon explains"

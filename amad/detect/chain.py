@@ -20,11 +20,12 @@ Shape legend: T rows, C channels, U usable channels, W widths, E the two terms.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from amad.config.params import DetectParams
-from amad.detect.sliding import Piece, pieces, sliding
+from amad.detect.sliding import Piece, pieces, pieces_of, sliding
 from amad.windows.series import Series
 
 TAIL_QUANTILE = 0.99
@@ -35,6 +36,7 @@ BROKEN_Z2 = 10.0  # habituation starts at this z2
 HABITUATION_US = 3_600_000_000  # one hour
 Z2_CAP = 1e6  # keeps running sums exact after a wild value; its logarithm is far above any alarm
 TERMS = ("mean", "tail")
+JOINED_ROWS = 256  # rows whose contributions are wanted, and such as lie between, are taken at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +125,15 @@ class Layout:
             self._pieces[before, after] = pieces(self.segments, before, after)
         return self._pieces[before, after]
 
+    def pieces_with(self, row_R: np.ndarray, before: int, after: int) -> list[Piece]:
+        """As ``pieces``, but only of these rows (ascending) and the few that lie between them."""
+        apart_R = np.diff(row_R) > JOINED_ROWS
+        apart_R |= np.diff(self.first_T[row_R]) > 0
+        cuts = np.flatnonzero(apart_R)
+        begins, ends = row_R[np.append(0, cuts + 1)], row_R[np.append(cuts, -1)] + 1
+        bounds = (self.first_T[begins], self.last_T[begins], begins, ends)
+        return pieces_of(zip(*(bound.tolist() for bound in bounds), strict=True), before, after)
+
 
 def reach(width: int, *, trailing: bool) -> tuple[int, int]:
     """How many rows before and after a row its box of ``width`` covers.
@@ -141,7 +152,8 @@ class EvidenceChain:
         chain = EvidenceChain(params.detect)
         layout = chain.layout([series], [present_C])
         calibration = chain.calibrate(train_residual_TC, train_layout)
-        evidence_T, contribution_TC = chain.evidence(residual_TC, layout, calibration)
+        evidence_T, contributions = chain.evidence(residual_TC, layout, calibration)
+        contribution_TC = contributions[:]
     """
 
     def __init__(self, params: DetectParams) -> None:
@@ -226,14 +238,13 @@ class EvidenceChain:
         layout: Layout,
         calibration: Calibration,
         past: Past | None = None,
-    ) -> tuple[np.ndarray, np.ndarray] | None:
+    ) -> "tuple[np.ndarray, Contributions] | None":
         """The evidence of one series.
 
         residual_TC: NaN where undefined. past: of ``habituation_rows``; None for no habituation.
 
-        Returns: evidence (T,) and each channel's contribution (T, C), >= 0; float64 and finite. The
-        contributions to a row sum to the mean of the two terms, with a negative term counted as 0.
-        None if no residual is finite, or if one is infinite.
+        Returns: evidence (T,), float64 and finite, and the contributions of its rows. None if no
+        residual is finite, or if one is infinite.
         """
         usable_C = np.isfinite(calibration.scale_C) & layout.present_TC[0]
         residual_TU = residual_TC if usable_C.all() else residual_TC[:, usable_C]
@@ -254,8 +265,7 @@ class EvidenceChain:
         ratio_TU /= tail_U
         np.sqrt(ratio_TU, out=ratio_TU)
 
-        evidence_T = np.zeros(len(residual_TC))
-        contribution_TU = np.zeros(z2_TU.shape, np.float32)
+        evidence_T, terms = np.zeros(len(residual_TC)), []
         tail_ordinary_U = calibration.tail_ordinary_C[usable_C].astype(np.float32)
         mean_U = np.full(len(scale_U), 1 / len(scale_U), np.float32)
         for e, (x_TU, quiet_U) in enumerate(((z2_TU, ordinary_U), (ratio_TU, tail_ordinary_U))):
@@ -264,12 +274,9 @@ class EvidenceChain:
                 box_WT, calibration.centre_EW[e], calibration.spread_EW[e]
             )
             evidence_T += term_T / len(TERMS)
-            self._add_contributions(contribution_TU, x_TU, quiet_U, layout, term_T, best_T)
-        if usable_C.all():
-            return evidence_T, contribution_TU
-        contribution_TC = np.zeros(residual_TC.shape, np.float32)
-        contribution_TC[:, usable_C] = contribution_TU
-        return evidence_T, contribution_TC
+            terms.append(Term(x_TU, quiet_U, term_T, best_T))
+        boxes = [reach(width, trailing=self.trailing) for width in self.params.widths]
+        return evidence_T, Contributions(boxes, layout, usable_C, terms)
 
     def subtract_baseline(self, excess_T: np.ndarray, past: Past) -> np.ndarray:
         """The excess minus ``baseline_weight`` times its mean over the past of each row.
@@ -296,34 +303,72 @@ class EvidenceChain:
             _box_mean(sums_T, layout.box(width), quiet_U.mean()) for width in self.params.widths
         ])  # fmt: skip
 
-    def _add_contributions(
+
+class Term(NamedTuple):
+    """One term of the evidence of a series.
+
+    x_TU: of each channel. quiet_U: what it is on train. term_T: the term. best_T: the width that
+    won.
+    """
+
+    x_TU: np.ndarray
+    quiet_U: np.ndarray
+    term_T: np.ndarray
+    best_T: np.ndarray
+
+
+class Contributions:
+    """Each channel's contribution to the evidence, found for the rows that are asked for.
+
+    ``contributions[rows]`` are those of some rows (R, C), float32 and >= 0, and ``[:]`` those of
+    all. They sum to the mean of the two terms, with a negative term counted as 0. Alarms are few,
+    and only their rows need contributions.
+    """
+
+    def __init__(
         self,
-        contribution_TU: np.ndarray,
-        x_TU: np.ndarray,
-        quiet_U: np.ndarray,
+        boxes: Sequence[tuple[int, int]],
         layout: Layout,
-        term_T: np.ndarray,
-        best_T: np.ndarray,
+        usable_C: np.ndarray,
+        terms: Sequence[Term],
     ) -> None:
-        """Add each channel's share of a term, in the rows where it is above 0.
+        """boxes: how many rows before and after a row each box covers."""
+        self._boxes, self._layout, self._usable_C, self._terms = boxes, layout, usable_C, terms
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        """rows: a slice, or ascending row positions."""
+        wanted_T = np.zeros(self._layout.rows, bool)
+        wanted_T[rows] = True
+        found_TC = np.zeros((len(wanted_T), len(self._usable_C)), np.float32)
+        whole = bool(self._usable_C.all())
+        found_TU = found_TC if whole else found_TC[:, self._usable_C]
+        for term in self._terms:
+            self._add(found_TU, term, np.flatnonzero(wanted_T & (term.term_T > 0)))
+        if not whole:
+            found_TC[:, self._usable_C] = found_TU
+        return found_TC[rows]
+
+    def _add(self, found_TU: np.ndarray, term: Term, row_N: np.ndarray) -> None:
+        """Add each channel's share of a term, in these rows, in which it is above 0.
 
         The shares are in proportion to the channels' sums over the box that won in the row.
         """
-        boxes = [reach(width, trailing=self.trailing) for width in self.params.widths]
-        widths = [before + after + 1 for before, after in boxes]
-        for piece in layout.pieces(*map(max, zip(*boxes, strict=True))):
-            rows_R = np.flatnonzero(term_T[piece.rows] > 0)
-            if not len(rows_R):
-                continue
-            sums = sliding(piece.take(x_TU, quiet_U), widths, np.add)
-            start_R, rows_R = piece.places(rows_R), piece.rows.start + rows_R
-            share_RU = np.empty((len(rows_R), x_TU.shape[1]), np.float32)
-            for w, ((before, _), sum_PU) in enumerate(zip(boxes, sums, strict=True)):
-                won = np.flatnonzero(best_T[rows_R] == w)
+        if not len(row_N):
+            return
+        widths = [before + after + 1 for before, after in self._boxes]
+        edges = tuple(map(max, zip(*self._boxes, strict=True)))
+        for piece in self._layout.pieces_with(row_N, *edges):
+            first, last = np.searchsorted(row_N, [piece.rows.start, piece.rows.stop])
+            row_R = row_N[first:last]
+            sums = sliding(piece.take(term.x_TU, term.quiet_U), widths, np.add)
+            start_R, best_R = piece.places(row_R - piece.rows.start), term.best_T[row_R]
+            share_RU = np.empty((len(row_R), found_TU.shape[1]), np.float32)
+            for w, ((before, _), sum_PU) in enumerate(zip(self._boxes, sums, strict=True)):
+                won = np.flatnonzero(best_R == w)
                 share_RU[won] = sum_PU[start_R[won] - before]
             whole_R = np.maximum(share_RU.sum(axis=1), 1e-12)
-            share_RU *= (term_T[rows_R] / whole_R / len(TERMS)).astype(np.float32)[:, None]
-            contribution_TU[rows_R] += share_RU
+            share_RU *= (term.term_T[row_R] / whole_R / len(TERMS)).astype(np.float32)[:, None]
+            found_TU[row_R] += share_RU
 
 
 def towards(prior, own, share, *, log: bool = False):

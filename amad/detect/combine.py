@@ -35,7 +35,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from amad.detect.chain import Calibration, EvidenceChain, Past, habituation_rows
+from amad.detect.chain import Calibration, Contributions, EvidenceChain, Past, habituation_rows
 from amad.detect.constant_channels import hold
 from amad.detect.learnt_figures import LearntFigures, Prior, prior_rows
 from amad.detect.members import Member
@@ -49,7 +49,7 @@ LEAST_RANGE_WEIGHT = 0.3  # of the window range members, however much the others
 LEAST_ROWS = 30  # train rows of a channel that tell how much of it is explained
 LEAST_VARIANCE = 1e-8  # in scaled units: a channel with less does not vary
 
-Evidence = tuple[np.ndarray, np.ndarray]  # evidence (T,), and each channel's contribution (T, C)
+Evidence = tuple[np.ndarray, "Rowwise"]  # evidence (T,), and each channel's contributions to it
 Fade = Callable[[str, float, np.ndarray], np.ndarray]  # member, its weight, excess (T,) -> the same
 
 
@@ -120,7 +120,7 @@ class Ensemble:
         series = hold(series, figures.constant)
         layout = self.chain.layout([series], [present_C])
         habituation = self._past(series, habituation_rows(self.period_us))
-        found = {}
+        found: dict[str, Evidence] = {}
         for member in self.members:
             if (calibration := figures.calibration.get(member.name)) is None:
                 continue
@@ -167,10 +167,10 @@ class Ensemble:
             return np.concatenate([excess_T[:first], faded[rows:]])
 
         about = (members, evidence, figures.excess_threshold, figures.explained)
-        score_T, contribution_TC = predicted(*about)
+        score_T, contributions = predicted(*about)
         predicted_T = score_T.copy()
-        add_ranges(score_T, contribution_TC, *about, fade)
-        return Combined(score_T, contribution_TC, predicted_T, excess, score_H)
+        add_ranges(score_T, contributions, *about, fade)
+        return Combined(score_T, contributions, predicted_T, excess, score_H)
 
     def serving(self, names: Iterable[str]) -> list[Member]:
         """The members with these names, in the order of the ensemble."""
@@ -198,17 +198,44 @@ class Before:
 
 
 class Combined(NamedTuple):
-    """The score (T,) and each channel's contribution (T, C), and what they were made of.
+    """The score (T,) and each channel's contributions to it, and what they were made of.
 
     predicted_T: the score without the window ranges. excess: of each window range member, before
     the slow baseline is subtracted. score_H: the scores of the rows before.
     """
 
     score_T: np.ndarray
-    contribution_TC: np.ndarray
+    contributions: "Rowwise"
     predicted_T: np.ndarray
     excess: dict[str, np.ndarray]
     score_H: np.ndarray
+
+
+class Mixture:
+    """The contributions of several members, weighed; ``mixture[rows]`` are those of some rows."""
+
+    def __init__(self, evidence: Mapping[str, Evidence]) -> None:
+        self._evidence = evidence
+        self._parts: list[tuple[str, float, np.ndarray | None]] = []
+
+    def add(self, name: str, weight: float, excess_T: np.ndarray | None = None) -> None:
+        """Add a member's contributions with a weight; excess_T: those to this excess alone."""
+        self._parts.append((name, weight, excess_T))
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        """(R, C) float64; rows: as in ``Contributions``."""
+        found = {name: self._evidence[name][1][rows] for name, _, _ in self._parts}
+        mixed_RC = np.zeros(next(iter(found.values())).shape)
+        for name, weight, excess_T in self._parts:
+            counted_RC = found[name]
+            if excess_T is not None:
+                evidence_R = self._evidence[name][0][rows]
+                counted_RC = _counted(counted_RC, evidence_R, excess_T[rows])
+            mixed_RC += weight * counted_RC
+        return mixed_RC
+
+
+Rowwise = np.ndarray | Contributions | Mixture  # (T, C), of which [rows] gives (R, C)
 
 
 def without(calibration: Calibration | None, channels: Iterable[int]) -> Calibration | None:
@@ -309,18 +336,18 @@ def predicted(
     evidence: Mapping[str, Evidence],
     excess_threshold: Mapping[str, float],
     explained: float,
-) -> Evidence:
+) -> tuple[np.ndarray, Mixture]:
     """The part of the score and of the contributions that predicting members give, weighed."""
-    score_T, contribution_TC = (np.zeros(found.shape) for found in evidence[members[0].name])
+    score_T, contributions = np.zeros(len(evidence[members[0].name][0])), Mixture(evidence)
     weight, _ = kind_weights(members, explained)
     for name, share in shares(members, explained).items():
         score_T += weight * share * evidence[name][0]
-        contribution_TC += weight * share * evidence[name][1]
+        contributions.add(name, weight * share)
     for name, share in excess_shares(members).items():
         excess_T = _excess(evidence[name], excess_threshold[name])
         score_T += weight * share * excess_T
-        contribution_TC += weight * share * _counted(evidence[name], excess_T)
-    return score_T, contribution_TC
+        contributions.add(name, weight * share, excess_T)
+    return score_T, contributions
 
 
 def combine(
@@ -329,7 +356,7 @@ def combine(
     excess_threshold: Mapping[str, float],
     explained: float,
     fade: Fade = lambda name, weight, excess_T: excess_T,
-) -> Evidence:
+) -> tuple[np.ndarray, np.ndarray]:
     """One score (T,) and each channel's contribution (T, C), float64.
 
     members: those with evidence, at least one. excess_threshold: for the members of
@@ -337,14 +364,14 @@ def combine(
     the excess (T,) of a window range member; default: it stays as it is.
     """
     about = (members, evidence, excess_threshold, explained)
-    score_T, contribution_TC = predicted(*about)
-    add_ranges(score_T, contribution_TC, *about, fade)
-    return score_T, contribution_TC
+    score_T, contributions = predicted(*about)
+    add_ranges(score_T, contributions, *about, fade)
+    return score_T, contributions[:]
 
 
 def add_ranges(
     score_T: np.ndarray,
-    contribution_TC: np.ndarray,
+    contributions: Mixture,
     members: Sequence[Member],
     evidence: Mapping[str, Evidence],
     excess_threshold: Mapping[str, float],
@@ -356,16 +383,18 @@ def add_ranges(
     for name, share in range_shares(members).items():
         faded_T = fade(name, ranged * share, _excess(evidence[name], excess_threshold[name]))
         score_T += ranged * share * faded_T
-        contribution_TC += ranged * share * _counted(evidence[name], faded_T)
+        contributions.add(name, ranged * share, faded_T)
 
 
 def _excess(evidence: Evidence, threshold: float) -> np.ndarray:
     return np.maximum(evidence[0] - threshold, 0.0)
 
 
-def _counted(evidence: Evidence, excess_T: np.ndarray) -> np.ndarray:
-    """The contributions (T, C) to an excess (T,).
+def _counted(
+    contribution_RC: np.ndarray, evidence_R: np.ndarray, excess_R: np.ndarray
+) -> np.ndarray:
+    """The contributions (R, C) to an excess (R,).
 
     With a threshold below 0 it is more than the evidence; the contributions are not.
     """
-    return np.clip(excess_T / np.maximum(evidence[0], 1e-12), 0.0, 1.0)[:, None] * evidence[1]
+    return np.clip(excess_R / np.maximum(evidence_R, 1e-12), 0.0, 1.0)[:, None] * contribution_RC

@@ -235,11 +235,11 @@ class Detector(Scorer):
         own = [part for part in calibration if f"vehicle/{part.vehicle}" in self.figures]
         rows = own or calibration
         moves = self._first_moves_per_day(calibration, history)
-        scores = [self.raw_score(self._read_for(self.owner_of(p), p)).score_T for p in rows]
+        scores = [self._scores_of(self._read_for(self.owner_of(part), part)) for part in rows]
         self._choose_threshold(rows, scores, history, moves)
         for owner, group in self._held_out(calibration):
             if own and not owner.startswith("vehicle/"):
-                scores = [self._score_with(owner, read(part))[0].score_T for part in group]
+                scores = [self._score_with(owner, read(part))[0] for part in group]
                 needed = self._operating_point(group, scores, history, moves)
                 if needed is not None:
                     allowance = max(needed.threshold - self.threshold, 0.0)
@@ -278,7 +278,7 @@ class Detector(Scorer):
 
     def score(self, series: Series) -> Scored:
         """Score, alarm and contributions of every row of a scaled series; nothing is learnt."""
-        return self.judge(series, keep=False).scored
+        return self.judge(series, whole=True).scored
 
     def judge(
         self,
@@ -287,20 +287,23 @@ class Detector(Scorer):
         before: Before | None = None,
         memory: constant.Memory | None = None,
         *,
-        keep: bool = True,
+        whole: bool = False,
     ) -> Judged:
         """Score the rows of a scaled series from row ``first`` on, and say what they were made of.
 
         first: the rows before it are there for the windows that reach into them. before, memory:
         what is known of the rows before it, for what looks back further than the series does. The
-        record of ``memory`` holds the channels ``remembered_channels``. keep: the residuals.
+        record of ``memory`` holds the channels ``remembered_channels``. whole: the contributions of
+        all rows are wanted, and no residuals; default: those of alarm rows, 0 in all others, and
+        the residuals.
         """
         owner = self.owner_of(series)
-        residuals: dict[str, np.ndarray] | None = {} if keep else None
+        residuals: dict[str, np.ndarray] | None = None if whole else {}
         before = before or Before.nothing()
         seen = self.scaled_for(self._settled(series, memory, first), owner)
-        raw, found = self._score_with(owner, seen, first, before, residuals)
-        score_T = raw.score_T - self.figures[owner].allowance
+        score_T, found, left_out = self._score_with(owner, seen, first, before, residuals)
+        predicted_T = np.where(np.isfinite(score_T), found.predicted_T, np.nan)
+        score_T -= self.figures[owner].allowance
         time = np.concatenate([before.time_H, series.timestamp_T[first:]])
         score = [found.score_H - self.figures[owner].allowance, score_T[first:]]
         threshold_T = np.full(series.rows, np.nan)
@@ -308,15 +311,17 @@ class Detector(Scorer):
             series.vehicle, time, np.concatenate(score), len(before.time_H)
         )
         moves = self._first_moves(series, memory, first) if self.reports_moves else {}
-        constant.raise_scores(moves, score_T, raw.contribution_TC, threshold=self.threshold)
-        # A first move is reported whatever the other scores are.
         moved_T = np.any(list(moves.values()), axis=0) if moves else np.zeros(series.rows, bool)
+        wanted_T = np.isfinite(score_T) & (whole | (score_T > threshold_T) | moved_T)
+        contribution_TC = self._contributions(found, wanted_T)
+        constant.raise_scores(moves, score_T, contribution_TC, threshold=self.threshold)
+        # A first move is reported whatever the other scores are.
         threshold_T[moved_T] = np.minimum(threshold_T[moved_T], self.threshold)
         return Judged(
-            scored=self._with_alarms(raw._replace(score_T=score_T), threshold_T),
+            scored=self._with_alarms(RawScore(score_T, contribution_TC, left_out), threshold_T),
             seen=constant.hold(seen, self.figures[owner].constant),
             residuals=residuals or {},
-            predicted_T=np.where(np.isfinite(raw.score_T), found.predicted_T, np.nan),
+            predicted_T=predicted_T,
             excess=found.excess,
         )
 
@@ -329,8 +334,23 @@ class Detector(Scorer):
     def raw_score(self, series: Series) -> RawScore:
         """The scores of a scaled series before any threshold, with the allowance subtracted."""
         owner = self.owner_of(series)
-        raw, _ = self._score_with(owner, self.scaled_for(series, owner))
-        return raw._replace(score_T=raw.score_T - self.figures[owner].allowance)
+        score_T, found, left_out = self._score_with(owner, self.scaled_for(series, owner))
+        contribution_TC = self._contributions(found, np.isfinite(score_T))
+        return RawScore(score_T - self.figures[owner].allowance, contribution_TC, left_out)
+
+    def _scores_of(self, series: Series) -> np.ndarray:
+        """The scores of ``raw_score`` alone."""
+        owner = self.owner_of(series)
+        score_T, _, _ = self._score_with(owner, self.scaled_for(series, owner))
+        return score_T - self.figures[owner].allowance
+
+    def _contributions(self, found: Combined, wanted_T: np.ndarray) -> np.ndarray:
+        """The contributions (T, C) of these rows, and 0 in the others."""
+        rows = np.flatnonzero(wanted_T)
+        wanted_RC = found.contributions[rows]
+        contribution_TC = np.zeros((len(wanted_T), wanted_RC.shape[1]))
+        contribution_TC[rows] = wanted_RC
+        return contribution_TC
 
     def _score_with(
         self,
@@ -339,8 +359,12 @@ class Detector(Scorer):
         first: int = 0,
         before: Before | None = None,
         residuals: dict[str, np.ndarray] | None = None,
-    ) -> tuple[RawScore, Combined]:
-        """The scores under the owner's figures, without the allowance; see ``judge``."""
+    ) -> tuple[np.ndarray, Combined, tuple[str, ...]]:
+        """The scores (T,) under the owner's figures, without the allowance; see ``judge``.
+
+        Returns: the scores, NaN where a row has none; what they were combined of; and the members
+        that had no finite residual.
+        """
         figures, ensemble = self.figures[owner], self.ensemble
         evidence = ensemble.evidence(figures, owner, series, self.present(series), residuals)
         found = ensemble.combined(figures, evidence, series, first, before)
@@ -348,8 +372,7 @@ class Detector(Scorer):
         scored = bool(evidence or figures.constant)
         unscored_T = self.too_short(series) if scored else np.ones(series.rows, bool)
         left_out = tuple(m.name for m in self.members if m.name not in evidence)
-        raw = self._where_scored(found.score_T, found.contribution_TC, unscored_T)
-        return raw._replace(left_out=left_out), found
+        return np.where(unscored_T, np.nan, found.score_T), found, left_out
 
     def _settled(
         self, series: Series, memory: constant.Memory | None = None, first: int = 0

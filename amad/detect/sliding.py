@@ -62,15 +62,23 @@ def pieces(segments: Iterable[tuple[int, int]], before: int, after: int) -> list
     segments: (first, last) row positions, last exclusive. before, after: how many rows before and
     after a row its windows reach.
     """
+    return pieces_of([(*segment, *segment) for segment in segments], before, after)
+
+
+def pieces_of(parts: Iterable[tuple[int, int, int, int]], before: int, after: int) -> list[Piece]:
+    """As ``pieces``, but of some rows of the segments.
+
+    parts: (first, last) row of a segment, and (begin, end) of the rows in it that are wanted.
+    """
     step = max(CHUNK - before - after, before + after, 1)
     found: list[Piece] = []
     waiting: list[tuple[int, int, int, int]] = []
     held = 0
-    for first, last in segments:
-        for begin in range(first, last, step):
-            end = min(begin + step, last)
+    for first, last, start, stop in parts:
+        for begin in range(start, stop, step):
+            end = min(begin + step, stop)
             size = end - begin + before + after
-            if waiting and held + size > CHUNK:
+            if waiting and (held + size > CHUNK or waiting[-1][3] != begin):
                 found.append(_piece(waiting, before, after))
                 waiting, held = [], 0
             waiting.append((first, last, begin, end))

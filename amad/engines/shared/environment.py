@@ -36,6 +36,7 @@ def keep_freed_memory() -> None:
     Otherwise glibc gives the memory of each larger array back at once, and the system clears the
     same pages for the next one: about a sixth of the time that scoring takes.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    for option, size in KEPT_MEMORY.items() if mallopt else ():
-        mallopt(option, size)
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        for option, size in KEPT_MEMORY.items():
+            library.mallopt(option, size)
