@@ -127,10 +127,10 @@ class Layout:
 
     def pieces_with(self, row_R: np.ndarray, before: int, after: int) -> list[Piece]:
         """As ``pieces``, but only of these rows (ascending) and the few that lie between them."""
-        apart_R = np.diff(row_R) > JOINED_ROWS
-        apart_R |= np.diff(self.first_T[row_R]) > 0
-        cuts = np.flatnonzero(apart_R)
-        begins, ends = row_R[np.append(0, cuts + 1)], row_R[np.append(cuts, -1)] + 1
+        one_R, next_R = row_R[:-1], row_R[1:]
+        apart_R = (next_R - one_R > JOINED_ROWS) | (self.first_T[next_R] > one_R)
+        begins = row_R[np.append(True, apart_R)]
+        ends = row_R[np.append(apart_R, True)] + 1
         bounds = (self.first_T[begins], self.last_T[begins], begins, ends)
         return pieces_of(zip(*(bound.tolist() for bound in bounds), strict=True), before, after)
 
@@ -337,38 +337,39 @@ class Contributions:
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
         """rows: a slice, or ascending row positions."""
-        wanted_T = np.zeros(self._layout.rows, bool)
-        wanted_T[rows] = True
-        found_TC = np.zeros((len(wanted_T), len(self._usable_C)), np.float32)
+        row_R = np.arange(self._layout.rows)[rows]
+        found_RC = np.zeros((len(row_R), len(self._usable_C)), np.float32)
         whole = bool(self._usable_C.all())
-        found_TU = found_TC if whole else found_TC[:, self._usable_C]
+        found_RU = found_RC if whole else found_RC[:, self._usable_C]
         for term in self._terms:
-            self._add(found_TU, term, np.flatnonzero(wanted_T & (term.term_T > 0)))
+            self._add(found_RU, term, row_R)
         if not whole:
-            found_TC[:, self._usable_C] = found_TU
-        return found_TC[rows]
+            found_RC[:, self._usable_C] = found_RU
+        return found_RC
 
-    def _add(self, found_TU: np.ndarray, term: Term, row_N: np.ndarray) -> None:
-        """Add each channel's share of a term, in these rows, in which it is above 0.
+    def _add(self, found_RU: np.ndarray, term: Term, row_R: np.ndarray) -> None:
+        """Add each channel's share of a term to these rows, as far as it is above 0 there.
 
         The shares are in proportion to the channels' sums over the box that won in the row.
         """
-        if not len(row_N):
+        above_N = np.flatnonzero(term.term_T[row_R] > 0)
+        if not len(above_N):
             return
+        row_N = row_R[above_N]
         widths = [before + after + 1 for before, after in self._boxes]
         edges = tuple(map(max, zip(*self._boxes, strict=True)))
         for piece in self._layout.pieces_with(row_N, *edges):
-            first, last = np.searchsorted(row_N, [piece.rows.start, piece.rows.stop])
-            row_R = row_N[first:last]
+            some = slice(*np.searchsorted(row_N, [piece.rows.start, piece.rows.stop]))
+            row_S = row_N[some]
             sums = sliding(piece.take(term.x_TU, term.quiet_U), widths, np.add)
-            start_R, best_R = piece.places(row_R - piece.rows.start), term.best_T[row_R]
-            share_RU = np.empty((len(row_R), found_TU.shape[1]), np.float32)
+            start_S, best_S = piece.places(row_S - piece.rows.start), term.best_T[row_S]
+            share_SU = np.empty((len(row_S), found_RU.shape[1]), np.float32)
             for w, ((before, _), sum_PU) in enumerate(zip(self._boxes, sums, strict=True)):
-                won = np.flatnonzero(best_R == w)
-                share_RU[won] = sum_PU[start_R[won] - before]
-            whole_R = np.maximum(share_RU.sum(axis=1), 1e-12)
-            share_RU *= (term.term_T[row_R] / whole_R / len(TERMS)).astype(np.float32)[:, None]
-            found_TU[row_R] += share_RU
+                won = np.flatnonzero(best_S == w)
+                share_SU[won] = sum_PU[start_S[won] - before]
+            whole_S = np.maximum(share_SU.sum(axis=1), 1e-12)
+            share_SU *= (term.term_T[row_S] / whole_S / len(TERMS)).astype(np.float32)[:, None]
+            found_RU[above_N[some]] += share_SU
 
 
 def towards(prior, own, share, *, log: bool = False):

@@ -224,7 +224,8 @@ class Mixture:
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
         """(R, C) float64; rows: as in ``Contributions``."""
-        found = {name: self._evidence[name][1][rows] for name, _, _ in self._parts}
+        names = dict.fromkeys(name for name, _, _ in self._parts)
+        found = {name: self._evidence[name][1][rows] for name in names}
         mixed_RC = np.zeros(next(iter(found.values())).shape)
         for name, weight, excess_T in self._parts:
             counted_RC = found[name]

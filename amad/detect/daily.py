@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from amad.config import DataError, Fleet
 from amad.detect.deviations import Deviations
@@ -27,7 +26,7 @@ from amad.detect.incidents import Incident, incidents_of, with_context
 from amad.detect.levels import NO_LEVELS, Levels
 from amad.detect.vehicle_days import States, VehicleDays, day_bounds
 from amad.telemetry.lake import Lake
-from amad.telemetry.schemas import SCORES, TIMESTAMP, check
+from amad.telemetry.schemas import SCORES, check
 from amad.telemetry.valid_values import measured_values
 from amad.windows.resample import row_of, to_series
 from amad.windows.series import Series
@@ -125,7 +124,8 @@ def score_table(
 
 
 def _since(table: pa.Table, start_us: int) -> pa.Table:
-    return table.filter(pc.greater_equal(table["timestamp"], pa.scalar(start_us, TIMESTAMP)))
+    time_R = table["timestamp"].cast(pa.int64()).to_numpy()
+    return table.slice(int(np.searchsorted(time_R, start_us)))
 
 
 def _scored_rows(

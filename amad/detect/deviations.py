@@ -119,7 +119,7 @@ class Deviations:
         self.period_us = scorer.fleet.period_us
         self.first, self.before = first, usual
         self.z2 = {name: self._z2_of(name) for name in self.ranking}
-        self._sums: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._sums: dict[str, np.ndarray] = {}
 
     def _z2_of(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """z2, 0 where it is not known, and where it is known; from row ``first`` on."""
@@ -167,10 +167,11 @@ class Deviations:
         found = {}
         for name, (z2_RC, known_RC) in self.z2.items():
             if name not in self._sums:
-                self._sums[name] = running(z2_RC), running(known_RC)
-            z2, known = self._sums[name]
+                self._sums[name] = running(z2_RC)
+            z2 = self._sums[name]
             box_RC = (z2[first + width : last + 1] - z2[first : last + 1 - width]) / width
-            z2_C, rows_C = z2[first] - z2[since], known[first] - known[since]
+            z2_C = z2[first] - z2[since]
+            rows_C = np.count_nonzero(known_RC[since:first], axis=0).astype(np.float64)
             for block in self.before.get(name, ()):
                 earlier = block.since(since_us)
                 z2_C = z2_C + earlier.z2_BC.sum(axis=0, dtype=np.float64)

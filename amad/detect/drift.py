@@ -20,6 +20,7 @@ threshold of a row depends on the scores of the ``CONTEXT_ROWS`` periods before 
 Shape legend: T rows of a series, K rows with a score, B blocks, U usual scores.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -93,9 +94,8 @@ def _quantiles(
     """
     missing = rows - len(score_K)
     if missing <= 0:
-        at = [int(np.ceil(share * len(score_K))) - 1 for share in shares]
-        sorted_K = np.partition(score_K, at)
-        return [float(sorted_K[i]) for i in at]
+        at = [math.ceil(share * len(score_K)) - 1 for share in shares]
+        return np.partition(score_K, at)[at].tolist()
     value = np.concatenate([score_K, usual_U])
     weight = np.concatenate([
         np.ones(len(score_K)), np.full(len(usual_U), missing / len(usual_U))
