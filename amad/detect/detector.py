@@ -12,7 +12,7 @@ as if they had none.
 Shape legend: T rows of a vehicle, C channels.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -125,8 +125,7 @@ class Detector(Scorer):
         """Fit the figures of the fleet, of each class if there are several, and of each vehicle."""
         classes = sorted({part.vehicle_class for part in train})
         names = [FLEET, *(f"class/{name}" for name in classes if len(classes) > 1)]
-        for member in self.members:
-            member.fit_shared(pooled(train))
+        self._fit_shared(pooled(train))
         samples = ((owner, without_history(train, owner, self.scaler)) for owner in names)
         self.figures = {owner: self._fit_figures(owner, sample) for owner, sample in samples}
         self.priors, put_away = Priors(train, self.members, self._fit_prior), PutAway(self.members)
@@ -135,6 +134,10 @@ class Detector(Scorer):
                 owner, series = f"vehicle/{part.vehicle}", read(part)
                 found = self._fit_figures(owner, [series], self.priors.of(series))
                 self.figures[owner] = put_away(owner, found)
+
+    def _fit_shared(self, sample: list[Series]) -> None:
+        for member in self.members:
+            member.fit_shared(sample)
 
     def _fit_prior(self, owner: str, group: list[Series]) -> LearntFigures:
         self.figures[owner] = self._fit_figures(owner, group)
@@ -189,7 +192,7 @@ class Detector(Scorer):
         Train evidence is cross-fitted, but each fold lies between rows that it was fitted on.
         Calibration rows come after all train rows, as the rows that will be scored do.
         """
-        for owner, group in self._held_out(calibration):
+        for owner, group in self._held_out(calibration, self.figures):
             if sum(part.rows for part in group) < SHORT_ROWS:
                 continue
             figures = self.figures[owner]
@@ -205,11 +208,13 @@ class Detector(Scorer):
                 figures.excess_threshold[name] = float(limit)
         self.priors.move_thresholds(self.figures)
 
-    def _held_out(self, calibration: Sequence[Part]) -> Iterator[tuple[str, Sequence[Part]]]:
+    def _held_out(
+        self, calibration: Sequence[Part], owners: Iterable[str]
+    ) -> Iterator[tuple[str, Sequence[Part]]]:
         """Each owner with its calibration rows: the vehicle's, or of vehicles without history."""
         calibration = by_vehicle(calibration)
         of_owner = {f"vehicle/{part.vehicle}": part for part in calibration}
-        for owner in sorted(self.figures):
+        for owner in sorted(owners):
             own: Sequence[Part]
             if owner.startswith("vehicle/"):
                 own = [of_owner[owner]] if owner in of_owner else []
@@ -237,13 +242,13 @@ class Detector(Scorer):
         moves = self._first_moves_per_day(calibration, history)
         scores = [self._scores_of(self._read_for(self.owner_of(part), part)) for part in rows]
         self._choose_threshold(rows, scores, history, moves)
-        for owner, group in self._held_out(calibration):
-            if own and not owner.startswith("vehicle/"):
-                scores = [self._score_with(owner, read(part))[0] for part in group]
-                needed = self._operating_point(group, scores, history, moves)
-                if needed is not None:
-                    allowance = max(needed.threshold - self.threshold, 0.0)
-                    self.figures[owner] = replace(self.figures[owner], allowance=allowance)
+        shared = [owner for owner in self.figures if not owner.startswith("vehicle/")]
+        for owner, group in self._held_out(calibration, shared if own else ()):
+            scores = [self._score_with(owner, read(part))[0] for part in group]
+            needed = self._operating_point(group, scores, history, moves)
+            if needed is not None:
+                allowance = max(needed.threshold - self.threshold, 0.0)
+                self.figures[owner] = replace(self.figures[owner], allowance=allowance)
         self._note_last_values(calibration)
 
     def _first_moves_per_day(

@@ -160,8 +160,8 @@ def _names(folder: Path, glob: str, objects: RawObjects | None) -> list[str]:
     if objects is not None:
         names = objects.names(glob)
     else:
-        found = (path for path in folder.glob(glob) if not path.is_dir())
-        paths = sorted(path.relative_to(folder) for path in found if _may_be_read(path))
+        found = (path for path in folder.glob(glob) if _may_be_read(path))
+        paths = sorted(path.relative_to(folder) for path in found)
         names = [escaped(path.as_posix()) for path in paths]
     return [name for name in names if not is_left_out(name)]
 

@@ -51,6 +51,7 @@ class VehicleStates:
         """digest: of the detector."""
         self.folder, self.detector = runs / FOLDER, detector
         self.digest, self.lake = digest, lake
+        self._reach = timedelta(days=-(-state_us(detector) // DAY_US))
 
     def file(self, vehicle: str) -> Path:
         """Where the state of a vehicle lies."""
@@ -91,14 +92,13 @@ class VehicleStates:
 
     def _made_of(self, vehicle: str, quarantined: frozenset[date]) -> Callable[[date], str]:
         """What the state of a day is made of, as a hash."""
-        reach = timedelta(days=-(-state_us(self.detector) // DAY_US))
         counted = [day for day in self.lake.dates(vehicle) if day not in quarantined]
         parts = [(str(day), self.lake.part_sha256(vehicle, day)) for day in counted]
         kind = self.lake.fleet.class_of(vehicle)
 
         @cache
         def made_of(day: date) -> str:
-            first, last = bisect_left(counted, day - reach), bisect_right(counted, day)
+            first, last = bisect_left(counted, day - self._reach), bisect_right(counted, day)
             made_of = parts[first:last]
             return json_digest([FORMAT, self.digest, vehicle, kind, str(day), made_of])
 

@@ -45,10 +45,18 @@ class StoredFolder:
         """The folder on this node, below its folder for temporary files; fetched by the first.
 
         Raises:
-            ServiceError: the storage does not answer, or lacks an object or has a damaged one.
+            ServiceError: the storage does not answer, or lacks an object or has a damaged one; or
+                another user has made the folder.
         """
-        copies = Path(tempfile.gettempdir(), f"amad-{os.getuid()}", self._short(self.address))
-        copies.mkdir(mode=0o700, parents=True, exist_ok=True)
+        own = Path(tempfile.gettempdir(), f"amad-{os.getuid()}")
+        own.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if own.lstat().st_uid != os.getuid():
+            raise ServiceError(
+                f"{own} belongs to another user, and what it holds is not trusted; remove it, or "
+                "set TMPDIR to another folder on this node"
+            )
+        copies = own / self._short(self.address)
+        copies.mkdir(exist_ok=True)
         place = copies / self._short(self.name + self.sha256)
         with FileLock(copies / "copies.lock"):
             if not place.is_dir():

@@ -93,9 +93,13 @@ class Ledger:
         if self.job is None:
             return "no job has run yet: run 'amad score'"
         if self.job.status in ("failed", "killed"):
-            reason = f": {self.job.error}" if self.job.error else ""
             how = "failed" if self.job.status == "failed" else "was killed"
-            return f"the last job {how}{reason}; run 'amad score' again"
+            if self.job.error:
+                return (
+                    f"the last job {how}: {self.job.error}. Once that is mended, run 'amad score' "
+                    "again"
+                )
+            return f"the last job {how}; run 'amad score' again"
         return None
 
     @property
