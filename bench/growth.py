@@ -55,7 +55,6 @@ def write_fleet(home: Path, *, vehicles: int, days: int, hours: float) -> None:
 def _stage(home: Path) -> Stage:
     """The fleet, with its artifacts below ``home``."""
     params = load_params(Settings().params_file, NAME)
-    params = params.model_copy(update={"detect": params.detect.model_copy(update={"vote": 0.0})})
     fleet = load_fleet(str(home / f"{NAME}.yaml"))
     return Stage(fleet=fleet, settings=Settings(home=home, data_dir=home / "raw"), params=params)
 
@@ -96,21 +95,24 @@ def prepare(stage: Stage) -> Callable[[], int]:
 
 def fit(stage: Stage) -> Callable[[], int]:
     """The detector of closed form, without a network."""
+    return lambda: fit_closed_form(stage, stage.folder / "detector")
+
+
+def fit_closed_form(stage: Stage, folder: Path) -> int:
+    """Fit the members in closed form on the fleet's store, and save them; return the train rows."""
     from amad.detect.build_members import build_members
     from amad.detect.detector import Detector
     from amad.detect.storage import save_detector
     from amad.evaluation.units import fitting_parts
     from amad.windows.store import WindowStore
 
-    def work() -> int:
-        store, detect = WindowStore.open(stage.folder / "store"), stage.params.detect
-        detector = Detector(build_members(detect), detect, stage.fleet, store.scaler)
-        train, calibration = fitting_parts(store)
-        detector.fit(train, calibration)
-        save_detector(detector, stage.folder / "detector")
-        return sum(series.rows for series in train)
-
-    return work
+    store = WindowStore.open(stage.folder / "store")
+    detect = stage.params.detect.model_copy(update={"amad_weight": 0.0})
+    detector = Detector(build_members(detect), detect, stage.fleet, store.scaler)
+    train, calibration = fitting_parts(store)
+    detector.fit(train, calibration)
+    save_detector(detector, folder)
+    return sum(part.rows for part in train)
 
 
 def score(stage: Stage) -> Callable[[], int]:

@@ -41,6 +41,8 @@ def main(arguments: list[str] | None = None) -> None:
         lines += data_plane(report, options.out)
     if report := found.get("growth"):
         lines += growth(report, options.out)
+    if report := found.get("scoring"):
+        lines += scoring(report)
     if report := found.get("model"):
         lines += network(report)
     if report := found.get("metrics"):
@@ -193,6 +195,28 @@ def growth(report: dict, out: Path) -> list[str]:
     figure.legend(*axes.get_legend_handles_labels(), frameon=False, loc="outside right upper")
     save(figure, out / "growth.png")
     return [*lines, "![seconds of each stage](growth.png)", ""]
+
+
+def scoring(report: dict) -> list[str]:
+    """From Parquet to written scores, and the same job by the code of another commit."""
+    one, other = report["ours"], report["opponent"]
+    rows = [
+        [name, f"{found['rows_per_second_of_cpu']:,.0f}"]
+        for name, found in (("this code", one), (f"commit {other['commit']}", other))
+    ]
+    return [
+        "## Scoring",
+        "",
+        _facts(report, "python -m bench.scoring --fit"),
+        f"The fleet {report['fleet']}: {one['rows']:,} rows of {report['channels']} channels, "
+        f"{one['rows'] / one['vehicle_days']:,.0f} rows in each of {one['vehicle_days']:,} "
+        "vehicle-days, from the lake's files to published scores and incidents; the members in "
+        f"closed form. The ratio is {report['ratio']:.2f}, of the best of several turns"
+        + ("; both wrote the same bytes." if report["same_bytes_as_the_opponent"] else "."),
+        "",
+        *table(["code", "rows per second of a core"], rows),
+        "",
+    ]
 
 
 def network(report: dict) -> list[str]:
