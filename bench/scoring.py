@@ -41,6 +41,8 @@ TURNS = 3
 
 def measure(snapshot: Snapshot, model: Model, engine: str, dates: int, profile) -> dict:
     """Seconds of a job over the first dates, with the engine's start, and a hash of its output."""
+    import pandas  # noqa: F401  # Arrow imports it on its first conversion
+
     plan = Plan(days=dict.fromkeys(snapshot.dates()[:dates], ASKED))
     with TemporaryDirectory() as folder:
         runs = Path(folder)

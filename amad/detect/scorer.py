@@ -33,7 +33,8 @@ class Scored:
     fleet's ``min_segment_rows`` or because no member can serve the vehicle.
     threshold_T: float32, the threshold of each row, see ``amad.detect.drift``.
     alarm_T: bool, the score is above the threshold.
-    contribution_TC: float32, >= 0, how much of the row's evidence each channel gives.
+    contribution_TC: float32, >= 0, how much of the row's evidence each channel gives; of a day of a
+    scoring job, 0 in all rows without an alarm.
     left_out: names of the members that had no finite residual.
     """
 
