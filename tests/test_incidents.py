@@ -129,6 +129,33 @@ def test_few_days_are_completed_by_the_expected_tail() -> None:
     assert np.diff(rarer) == pytest.approx([TAIL_SCALE * np.log(10)] * 2, rel=0.05)
 
 
+def test_a_heavier_tail_than_expected_keeps_the_budget_on_the_calibration_rows() -> None:
+    """Peaks on all days, far above what the expected tail holds, are allowed one above the budget.
+
+    Incidents are counted as they merge on the way down, over midnight too.
+    """
+    rng, hour_us, days = np.random.default_rng(2), 3_600_000_000, 16
+    scores, times = [], []
+    for _ in range(2):
+        score_T = rng.exponential(0.1, days * 24)
+        score_T[5::12] = rng.uniform(4, 9, 2 * days)
+        score_T[[29, 41, 47, 48]] = [0, 0, 8.5, 8.6]  # one incident over midnight
+        scores.append(score_T)
+        times.append(np.arange(days * 24) * hour_us)
+    about = {"budget": 0.5, "period_us": hour_us, "gap_us": hour_us, "tail_scale": TAIL_SCALE}
+    point = choose_threshold(scores, times, days=2.0 * days, **about)
+
+    def counted(threshold: float) -> int:
+        return sum(
+            len(merge_alarms(score_T > threshold, time_T, period_us=hour_us, gap_us=hour_us))
+            for score_T, time_T in zip(scores, times, strict=True)
+        )
+
+    assert counted(point.threshold) == 17 and counted(point.threshold - 0.2) > 17
+    fewer = choose_threshold([score_T + 3 for score_T in scores], times, days=1000.0, **about)
+    assert fewer.threshold < 7, "in a thousand days they would be few"
+
+
 def test_one_bad_day_of_calibration_does_not_silence_a_fleet() -> None:
     """Twelve high peaks in ten days: by the counts alone the threshold would be above them."""
     score_T = np.random.default_rng(1).exponential(TAIL_SCALE, 5000)

@@ -8,6 +8,7 @@ Shape legend: T rows of a vehicle.
 
 import math
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,6 +17,7 @@ import numpy as np
 TAIL_SHARE = 0.1  # of the calibration rows: the highest tenth is the tail
 TAIL_SCALE = 0.55  # where the score is a logarithm: 0.55 higher is e times as rare
 PRIOR_DAYS = 30.0  # vehicle-days that the expected tail counts as
+UNKNOWN_FAULTS = 1  # incidents above the budget that calibration rows may hold
 FIRST_MOVES_SHARE = 0.5  # of the budget, at the most, may be used up by first moves
 LONGEST_RETURN = 1000.0  # vehicle-days; no fleet's calibration rows could tell of longer ones
 DAY_US = 86_400_000_000
@@ -122,6 +124,10 @@ def choose_threshold(
     rate at that level is counted in incidents, not rows, so it allows for the autocorrelation of
     the score.
 
+    The expected tail may be lighter than that of these rows. So whatever it says, there are no more
+    than ``UNKNOWN_FAULTS`` incidents above the budget among them. Of these, a date of a vehicle
+    counts with the budget and one more at the most, so that one bad day does not silence a fleet.
+
     The rows are visited from the highest score down to ``tail_level``, and each joins the incidents
     found so far, until there are more than allowed.
 
@@ -149,6 +155,8 @@ def choose_threshold(
         first_moves=first_moves,
     )
     allowed = point.score_budget * (days + (PRIOR_DAYS if tail_scale else 0.0))
+    most, most_a_date = point.score_budget * days + UNKNOWN_FAULTS, math.ceil(budget) + 1
+    begun: Counter[tuple[int, int]] = Counter()  # incidents by vehicle and date
 
     def lowest(room: float) -> float:
         """The threshold at which the expected tail has ``room`` incidents."""
@@ -158,23 +166,36 @@ def choose_threshold(
             return level
         return level + tail_scale * math.log(expected / room)
 
+    def begin(vehicle: int, time: int, incidents: int) -> int:
+        """Note that so many more incidents begin on a date; by how many more the date counts."""
+        date = (vehicle, time // DAY_US)
+        before = min(begun[date], most_a_date)
+        begun[date] += incidents
+        return min(begun[date], most_a_date) - before
+
     order = np.argsort(-value, kind="stable")
     reach = gap_us + period_us
     alarmed: list[list[int]] = [[] for _ in scores]
-    count, threshold = 0, lowest(allowed)
+    count, counted, threshold = 0, 0, lowest(allowed)
     for i in order:
         if value[i] <= threshold:
             break
-        times, at = alarmed[vehicle[i]], int(time[i])
+        who, at = int(vehicle[i]), int(time[i])
+        times = alarmed[who]
         place = bisect_left(times, at)
         before = place > 0 and at - times[place - 1] <= reach
         after = place < len(times) and times[place] - at <= reach
         # The alarms before and after this row may already be one incident.
         joined = before and after and times[place] - times[place - 1] <= reach
+        if not before:
+            counted += begin(who, at, 1)
+        if after and not joined:  # an incident that began there begins earlier now
+            counted += begin(who, times[place], -1)
         times.insert(place, at)
         count += 1 - before - after + joined
         # Incidents can merge on the way down; having fewer again does not lower the threshold.
-        threshold = max(threshold, min(lowest(allowed - count), float(value[i])))
+        needed = lowest(allowed - count) if counted <= most or not tail_scale else math.inf
+        threshold = max(threshold, min(needed, float(value[i])))
     return replace(point, threshold=float(threshold))
 
 
