@@ -42,8 +42,9 @@ def evidence(ours=(0.6, 0.7, 0.65), floor=(0.05, 0.06, 0.04), receipt=None, ok=T
     )
 
 
-def shown(found=None, incidents=0, days=10, scored=100, data_hash=HASH, job=None):
-    cell = {n * DAY: Cell(rows=100, scored=scored, alarms=scored // 4) for n in range(1, days + 1)}
+def shown(found=None, incidents=0, days=10, scored=100, data_hash=HASH, job=None, alarms=0.05):
+    alarms = int(alarms * scored)
+    cell = {n * DAY: Cell(rows=100, scored=scored, alarms=alarms) for n in range(1, days + 1)}
     about = {"id": "j", "status": "done", "started": "2026-01-11T04:30:00Z", "dates": []}
     log = JobLog(**about | (job or {}))
     run = ScoringRun(job=log, version=VERSION, dates=[], runs=Path())
@@ -101,7 +102,16 @@ def test_alarms_of_this_run_are_held_against_the_promise(incidents, verdict):
     card = shown(incidents=incidents)["alarms"]
     assert card.verdict == verdict, card
     assert f"{incidents} incident" in card.lines[0]
-    assert "Its alarms are 25 % of its scored rows." in card.lines
+    assert "Its alarms are 5.0 % of its scored rows." in card.lines
+
+
+def test_few_incidents_that_do_not_end_make_no_tick():
+    card = shown(incidents=1, alarms=0.25)["alarms"]
+    assert card.verdict == "fair"
+    assert any(
+        "Of 1 vehicle, 1 spent more than 10 % of their rows in alarm." in line
+        for line in card.lines
+    )
 
 
 @pytest.mark.parametrize(("delay", "words"), [(0.0, "with their first row"), (45.0, "within 45 s")])

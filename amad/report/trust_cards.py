@@ -22,6 +22,7 @@ METRIC = "vus_pr"
 RESAMPLES, CONFIDENCE = 2000, 0.95
 HALF = 0.5  # share of the known faults that must be found for a tick
 SCORED = 0.95  # share of the rows that must have a score for a tick
+LOUD = 0.1  # share of the rows that may be in alarm for a tick
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +203,8 @@ def _alarms(
         _card,
         "Does it raise false alarms?",
         "A tick: this run has no more incidents per vehicle-day than the threshold promises on "
-        "normal data, nor had the test part. More may be faults, or normal behaviour that has "
+        "normal data, nor had the test part, and its alarms are no more than "
+        f"{text.share(LOUD)} of its rows. More may be faults, or normal behaviour that has "
         f"changed; more than {FLOOD:g} times the promise has a cross.",
     )
     achieved = of_run(run, incidents, coverage, found.metrics)
@@ -219,9 +221,13 @@ def _alarms(
         normal = found.metrics.operating_point.normal_test.incidents_per_vehicle_day
     totals = [item.total for item in coverage.values()]
     alarms, scored = sum(t.alarms for t in totals), sum(t.scored for t in totals)
+    loud = sum(t.alarms > LOUD * t.scored for t in totals)
+    too_long = alarms > LOUD * scored  # few incidents, which do not end
     own = found.of_another(run) is None
     verdict = achieved.verdict
     if verdict == "good" and own and normal is not None and normal > 2 * promised:
+        verdict = "fair"
+    if verdict == "good" and too_long:
         verdict = "fair"
     return card(
         verdict,
@@ -230,7 +236,13 @@ def _alarms(
         f"The normal rows of the test part had {text.number(normal, 2)}."
         if own and normal is not None
         else None,
-        f"Its alarms are {text.share(alarms / (scored or 1))} of its scored rows.",
+        f"Its alarms are {text.share(alarms / (scored or 1))} of its scored rows."
+        + (
+            f" Of {text.count(len(totals), 'vehicle')}, {loud} spent more than "
+            f"{text.share(LOUD)} of their rows in alarm."
+            if too_long
+            else ""
+        ),
         None
         if verdict == "good"
         else "More than promised means faults, or that normal behaviour has changed.",
