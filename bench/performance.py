@@ -207,7 +207,11 @@ def scoring(report: dict) -> list[str]:
     return [
         "## Scoring",
         "",
-        _facts(report, "python -m bench.scoring --fit"),
+        _facts(
+            report,
+            f"python -m bench.scoring --fleet {report['fleet']} --fit --opponent {other['commit']}",
+        ),
+        "No part of `make bench`, because it needs the raw files of that fleet. "
         f"The fleet {report['fleet']}: {one['rows']:,} rows of {report['channels']} channels, "
         f"{one['rows'] / one['vehicle_days']:,.0f} rows in each of {one['vehicle_days']:,} "
         "vehicle-days, from the lake's files to published scores and incidents; the members in "
