@@ -15,7 +15,7 @@ from pathlib import Path
 
 from amad.config import Params, Settings, load_params
 from amad.config.console import say
-from amad.detect.detector import build_detector
+from amad.detect.build_detector import build_detector
 from amad.detect.residual_cache import ResidualCache
 from amad.engines.shared.environment import quiet
 from amad.evaluation.harness import per_unit_metrics

@@ -9,8 +9,9 @@ from evaluation_kit import FAULTS, kit_events, kit_fleet, kit_params, kit_store
 
 from amad import metrics
 from amad.config.params import ModelParams
+from amad.detect.build_detector import build_detector
 from amad.detect.build_members import linear_members
-from amad.detect.detector import Detector, build_detector
+from amad.detect.detector import Detector
 from amad.evaluation.harness import (
     RANDOM_SEEDS,
     examine,

@@ -20,11 +20,11 @@ Shape legend: T rows, C channels, U usable channels, W widths, E the two terms.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from amad.config.params import DetectParams
+from amad.detect.contributions import Contributions, Term
 from amad.detect.sliding import Piece, pieces, pieces_of, sliding
 from amad.windows.series import Series
 
@@ -238,7 +238,7 @@ class EvidenceChain:
         layout: Layout,
         calibration: Calibration,
         past: Past | None = None,
-    ) -> "tuple[np.ndarray, Contributions] | None":
+    ) -> tuple[np.ndarray, Contributions] | None:
         """The evidence of one series.
 
         residual_TC: NaN where undefined. past: of ``habituation_rows``; None for no habituation.
@@ -276,7 +276,7 @@ class EvidenceChain:
             evidence_T += term_T / len(TERMS)
             terms.append(Term(x_TU, quiet_U, term_T, best_T))
         boxes = [reach(width, trailing=self.trailing) for width in self.params.widths]
-        return evidence_T, Contributions(boxes, layout, usable_C, terms)
+        return evidence_T, Contributions(boxes, layout.pieces_with, usable_C, terms)
 
     def subtract_baseline(self, excess_T: np.ndarray, past: Past) -> np.ndarray:
         """The excess minus ``baseline_weight`` times its mean over the past of each row.
@@ -302,74 +302,6 @@ class EvidenceChain:
         return np.stack([
             _box_mean(sums_T, layout.box(width), quiet_U.mean()) for width in self.params.widths
         ])  # fmt: skip
-
-
-class Term(NamedTuple):
-    """One term of the evidence of a series.
-
-    x_TU: of each channel. quiet_U: what it is on train. term_T: the term. best_T: the width that
-    won.
-    """
-
-    x_TU: np.ndarray
-    quiet_U: np.ndarray
-    term_T: np.ndarray
-    best_T: np.ndarray
-
-
-class Contributions:
-    """Each channel's contribution to the evidence, found for the rows that are asked for.
-
-    ``contributions[rows]`` are those of some rows (R, C), float32 and >= 0, and ``[:]`` those of
-    all. They sum to the mean of the two terms, with a negative term counted as 0. Alarms are few,
-    and only their rows need contributions.
-    """
-
-    def __init__(
-        self,
-        boxes: Sequence[tuple[int, int]],
-        layout: Layout,
-        usable_C: np.ndarray,
-        terms: Sequence[Term],
-    ) -> None:
-        """boxes: how many rows before and after a row each box covers."""
-        self._boxes, self._layout, self._usable_C, self._terms = boxes, layout, usable_C, terms
-
-    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        """rows: a slice, or ascending row positions."""
-        row_R = np.arange(self._layout.rows)[rows]
-        found_RC = np.zeros((len(row_R), len(self._usable_C)), np.float32)
-        whole = bool(self._usable_C.all())
-        found_RU = found_RC if whole else found_RC[:, self._usable_C]
-        for term in self._terms:
-            self._add(found_RU, term, row_R)
-        if not whole:
-            found_RC[:, self._usable_C] = found_RU
-        return found_RC
-
-    def _add(self, found_RU: np.ndarray, term: Term, row_R: np.ndarray) -> None:
-        """Add each channel's share of a term to these rows, as far as it is above 0 there.
-
-        The shares are in proportion to the channels' sums over the box that won in the row.
-        """
-        above_N = np.flatnonzero(term.term_T[row_R] > 0)
-        if not len(above_N):
-            return
-        row_N = row_R[above_N]
-        widths = [before + after + 1 for before, after in self._boxes]
-        edges = tuple(map(max, zip(*self._boxes, strict=True)))
-        for piece in self._layout.pieces_with(row_N, *edges):
-            some = slice(*np.searchsorted(row_N, [piece.rows.start, piece.rows.stop]))
-            row_S = row_N[some]
-            sums = sliding(piece.take(term.x_TU, term.quiet_U), widths, np.add)
-            start_S, best_S = piece.places(row_S - piece.rows.start), term.best_T[row_S]
-            share_SU = np.empty((len(row_S), found_RU.shape[1]), np.float32)
-            for w, ((before, _), sum_PU) in enumerate(zip(self._boxes, sums, strict=True)):
-                won = np.flatnonzero(best_S == w)
-                share_SU[won] = sum_PU[start_S[won] - before]
-            whole_S = np.maximum(share_SU.sum(axis=1), 1e-12)
-            share_SU *= (term.term_T[row_S] / whole_S / len(TERMS)).astype(np.float32)[:, None]
-            found_RU[above_N[some]] += share_SU
 
 
 def towards(prior, own, share, *, log: bool = False):

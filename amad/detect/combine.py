@@ -35,8 +35,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from amad.detect.chain import Calibration, Contributions, EvidenceChain, Past, habituation_rows
+from amad.detect.chain import Calibration, EvidenceChain, Past, habituation_rows
 from amad.detect.constant_channels import hold
+from amad.detect.contributions import Evidence, Mixture, Rowwise
 from amad.detect.learnt_figures import LearntFigures, Prior, prior_rows
 from amad.detect.members import Member
 from amad.windows.series import Series
@@ -49,7 +50,6 @@ LEAST_RANGE_WEIGHT = 0.3  # of the window range members, however much the others
 LEAST_ROWS = 30  # train rows of a channel that tell how much of it is explained
 LEAST_VARIANCE = 1e-8  # in scaled units: a channel with less does not vary
 
-Evidence = tuple[np.ndarray, "Rowwise"]  # evidence (T,), and each channel's contributions to it
 Fade = Callable[[str, float, np.ndarray], np.ndarray]  # member, its weight, excess (T,) -> the same
 
 
@@ -205,38 +205,18 @@ class Combined(NamedTuple):
     """
 
     score_T: np.ndarray
-    contributions: "Rowwise"
+    contributions: Rowwise
     predicted_T: np.ndarray
     excess: dict[str, np.ndarray]
     score_H: np.ndarray
 
-
-class Mixture:
-    """The contributions of several members, weighed; ``mixture[rows]`` are those of some rows."""
-
-    def __init__(self, evidence: Mapping[str, Evidence]) -> None:
-        self._evidence = evidence
-        self._parts: list[tuple[str, float, np.ndarray | None]] = []
-
-    def add(self, name: str, weight: float, excess_T: np.ndarray | None = None) -> None:
-        """Add a member's contributions with a weight; excess_T: those to this excess alone."""
-        self._parts.append((name, weight, excess_T))
-
-    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        """(R, C) float64; rows: as in ``Contributions``."""
-        names = dict.fromkeys(name for name, _, _ in self._parts)
-        found = {name: self._evidence[name][1][rows] for name in names}
-        mixed_RC = np.zeros(next(iter(found.values())).shape)
-        for name, weight, excess_T in self._parts:
-            counted_RC = found[name]
-            if excess_T is not None:
-                evidence_R = self._evidence[name][0][rows]
-                counted_RC = _counted(counted_RC, evidence_R, excess_T[rows])
-            mixed_RC += weight * counted_RC
-        return mixed_RC
-
-
-Rowwise = np.ndarray | Contributions | Mixture  # (T, C), of which [rows] gives (R, C)
+    def contributions_in(self, wanted_T: np.ndarray) -> np.ndarray:
+        """The contributions (T, C) of these rows, and 0 in the others."""
+        rows = np.flatnonzero(wanted_T)
+        wanted_RC = self.contributions[rows]
+        contribution_TC = np.zeros((len(wanted_T), wanted_RC.shape[1]))
+        contribution_TC[rows] = wanted_RC
+        return contribution_TC
 
 
 def without(calibration: Calibration | None, channels: Iterable[int]) -> Calibration | None:
@@ -389,13 +369,3 @@ def add_ranges(
 
 def _excess(evidence: Evidence, threshold: float) -> np.ndarray:
     return np.maximum(evidence[0] - threshold, 0.0)
-
-
-def _counted(
-    contribution_RC: np.ndarray, evidence_R: np.ndarray, excess_R: np.ndarray
-) -> np.ndarray:
-    """The contributions (R, C) to an excess (R,).
-
-    With a threshold below 0 it is more than the evidence; the contributions are not.
-    """
-    return np.clip(excess_R / np.maximum(evidence_R, 1e-12), 0.0, 1.0)[:, None] * contribution_RC

@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from amad.config import ConfigError, Fleet
+from amad.config import Fleet
 from amad.config.params import DetectParams
 from amad.detect import constant_channels as constant
 from amad.detect.alarms import TAIL_SCALE, merge_alarms
-from amad.detect.build_members import build_members
 from amad.detect.chain import EvidenceChain, habituation_rows
 from amad.detect.combine import (
     EXCESS_QUANTILE,
@@ -44,7 +43,7 @@ from amad.detect.learnt_figures import (
     pooled,
     without_history,
 )
-from amad.detect.members import Member
+from amad.detect.members import Member, fit_shared
 from amad.detect.priors import Priors
 from amad.detect.scorer import Judged, RawScore, Scored, Scorer, by_vehicle
 from amad.windows.increments import history_rows
@@ -125,7 +124,7 @@ class Detector(Scorer):
         """Fit the figures of the fleet, of each class if there are several, and of each vehicle."""
         classes = sorted({part.vehicle_class for part in train})
         names = [FLEET, *(f"class/{name}" for name in classes if len(classes) > 1)]
-        self._fit_shared(pooled(train))
+        fit_shared(self.members, pooled(train))
         samples = ((owner, without_history(train, owner, self.scaler)) for owner in names)
         self.figures = {owner: self._fit_figures(owner, sample) for owner, sample in samples}
         self.priors, put_away = Priors(train, self.members, self._fit_prior), PutAway(self.members)
@@ -134,10 +133,6 @@ class Detector(Scorer):
                 owner, series = f"vehicle/{part.vehicle}", read(part)
                 found = self._fit_figures(owner, [series], self.priors.of(series))
                 self.figures[owner] = put_away(owner, found)
-
-    def _fit_shared(self, sample: list[Series]) -> None:
-        for member in self.members:
-            member.fit_shared(sample)
 
     def _fit_prior(self, owner: str, group: list[Series]) -> LearntFigures:
         self.figures[owner] = self._fit_figures(owner, group)
@@ -318,7 +313,7 @@ class Detector(Scorer):
         moves = self._first_moves(series, memory, first) if self.reports_moves else {}
         moved_T = np.any(list(moves.values()), axis=0) if moves else np.zeros(series.rows, bool)
         wanted_T = np.isfinite(score_T) & (whole | (score_T > threshold_T) | moved_T)
-        contribution_TC = self._contributions(found, wanted_T)
+        contribution_TC = found.contributions_in(wanted_T)
         constant.raise_scores(moves, score_T, contribution_TC, threshold=self.threshold)
         # A first move is reported whatever the other scores are.
         threshold_T[moved_T] = np.minimum(threshold_T[moved_T], self.threshold)
@@ -340,22 +335,14 @@ class Detector(Scorer):
         """The scores of a scaled series before any threshold, with the allowance subtracted."""
         owner = self.owner_of(series)
         score_T, found, left_out = self._score_with(owner, self.scaled_for(series, owner))
-        contribution_TC = self._contributions(found, np.isfinite(score_T))
+        contribution_TC = found.contributions_in(np.isfinite(score_T))
         return RawScore(score_T - self.figures[owner].allowance, contribution_TC, left_out)
 
     def _scores_of(self, series: Series) -> np.ndarray:
         """The scores of ``raw_score`` alone."""
         owner = self.owner_of(series)
-        score_T, _, _ = self._score_with(owner, self.scaled_for(series, owner))
+        score_T = self._score_with(owner, self.scaled_for(series, owner))[0]
         return score_T - self.figures[owner].allowance
-
-    def _contributions(self, found: Combined, wanted_T: np.ndarray) -> np.ndarray:
-        """The contributions (T, C) of these rows, and 0 in the others."""
-        rows = np.flatnonzero(wanted_T)
-        wanted_RC = found.contributions[rows]
-        contribution_TC = np.zeros((len(wanted_T), wanted_RC.shape[1]))
-        contribution_TC[rows] = wanted_RC
-        return contribution_TC
 
     def _score_with(
         self,
@@ -411,18 +398,3 @@ class Detector(Scorer):
         """``owner_of`` for a vehicle by its id and class."""
         kind, name = serving(vehicle, vehicle_class, lambda k, n: f"{k}/{n}" in self.figures)
         return FLEET if kind == FLEET else f"{kind}/{name}"
-
-
-def build_detector(bundle: "Bundle", params: DetectParams) -> Detector:
-    """An unfitted detector with the bundle's network, fleet and scaler.
-
-    Raises:
-        ConfigError: none of ``params.members`` has a vote.
-    """
-    members = build_members(params, bundle)
-    if not members:
-        raise ConfigError(
-            f"detect.members: none of {', '.join(params.members) or '(nothing)'} has a vote; name "
-            "one in closed form such as ridge, or set detect.amad_weight above 0"
-        )
-    return Detector(members, params, bundle.fleet, bundle.scaler, bundle=bundle)

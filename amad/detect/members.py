@@ -291,6 +291,12 @@ def hidden_kinds(family: MaskFamily) -> list[Hide]:
     return hidden.get(family, ["time"])
 
 
+def fit_shared(members: Sequence[Member], sample: Sequence[Series]) -> None:
+    """Let each member learn what is the same for all owners, see ``Member.fit_shared``."""
+    for member in members:
+        member.fit_shared(sample)
+
+
 def cut(series: Series, pieces: int) -> list[Series]:
     """Contiguous stretches of about equal length, in time order; none is empty."""
     edges = np.unique(np.linspace(0, series.rows, pieces + 1).round().astype(int))
