@@ -94,8 +94,8 @@ def against(commit: str, fleet: str, dates: int, detector: Path, home: Path) -> 
         folders = {"ours": ROOT, commit: Path(theirs)}
         turns = [
             {
-                who: measure_apart(code, fleet, dates, detector, home)
-                for who, code in folders.items()
+                who: measure_apart(folder, fleet, dates, detector, home)
+                for who, folder in folders.items()
             }
             for _ in range(TURNS)
         ]

@@ -225,9 +225,8 @@ def _alarms(
     too_long = alarms > LOUD * scored  # few incidents, which do not end
     own = found.of_another(run) is None
     verdict = achieved.verdict
-    if verdict == "good" and own and normal is not None and normal > 2 * promised:
-        verdict = "fair"
-    if verdict == "good" and too_long:
+    was_loud = own and normal is not None and normal > 2 * promised  # in the test part
+    if verdict == "good" and (was_loud or too_long):
         verdict = "fair"
     return card(
         verdict,
