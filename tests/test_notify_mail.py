@@ -1,7 +1,16 @@
 """Mail to real SMTP servers: one digest per job, encrypted where it must be, and sent once."""
 
 import pytest
-from notify_kit import SmtpServer, Yard, a_certificate, an_incident, closing, lines, text_of
+from notify_kit import (
+    SmtpServer,
+    Yard,
+    a_certificate,
+    an_incident,
+    closing,
+    lines,
+    text_of,
+    wait_for,
+)
 
 from amad.config import NotifyError
 from amad.notify import wording
@@ -35,11 +44,13 @@ def test_mail_is_one_digest_per_job_in_text_and_html(yard, post):
 
 @pytest.mark.parametrize("how", ["451", "lost", "hang"])
 def test_a_mail_that_was_not_taken_comes_again_with_the_same_id(yard, post, how):
-    yard.sinks(mail=post.mail(), timeout_seconds=0.3)
+    yard.sinks(mail=post.mail(), **wait_for(how))
     yard.publish(0, an_incident())
     post.fail = [how]
     with pytest.raises(NotifyError, match=r"mail: 127\.0\.0\.1"):
         tell(yard.stage)
+    post.fail = []
+    yard.sinks(mail=post.mail())
     yard.publish(1, an_incident(night=1))
     tell(yard.stage)
     tell(yard.stage)

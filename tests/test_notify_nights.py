@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
-from notify_kit import HttpServer, SmtpServer, Yard, an_incident, at, closing
+from notify_kit import HttpServer, SmtpServer, Yard, an_incident, at, closing, wait_for
 
 from amad.config import NotifyError
 from amad.detect.incidents import level_of
@@ -54,7 +54,7 @@ def test_fourteen_nights_with_faults_end_with_what_is_published(tmp_path, monkey
     draw = random.Random(seed)
     yard, before = Yard(tmp_path / "home"), []
     with closing(HttpServer()) as web, closing(SmtpServer()) as post:
-        yard.sinks(webhook={"url": web.url}, mail=post.mail(), file={}, timeout_seconds=0.2)
+        sinks = {"webhook": {"url": web.url}, "mail": post.mail(), "file": {}}
         for night in range(NIGHTS):
             if night and draw.random() < 0.3:  # late rows change the night before
                 kept = [item for item in before if item.continued or draw.random() < 0.5]
@@ -62,7 +62,10 @@ def test_fourteen_nights_with_faults_end_with_what_is_published(tmp_path, monkey
                 before = kept
             before = a_night(night, before, draw)
             yard.publish(night, *before)
-            a_job_with_a_fault(yard, web, post, draw.choice(FAULTS), monkeypatch, draw)
+            fault = draw.choice(FAULTS)
+            yard.sinks(**sinks, **wait_for(fault))
+            a_job_with_a_fault(yard, web, post, fault, monkeypatch, draw)
+        yard.sinks(**sinks)
         web.fail, post.fail = [], []
         tell(yard.stage)
         got = len(web.got), len(post.got)

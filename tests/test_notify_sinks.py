@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from notify_kit import HOST, Yard, an_incident, lines
+from notify_kit import HOST, Yard, an_incident, lines, wait_for
 from prometheus_client.parser import text_string_to_metric_families
 
 from amad.config import ConfigError, NotifyError, Settings
@@ -74,7 +74,8 @@ def test_a_server_in_trouble_is_asked_again_with_the_same_key(yard, web, how):
 
 @pytest.mark.parametrize("how", ["500", "lost", "hang"])
 def test_what_was_not_answered_is_sent_again_by_the_next_job_with_the_same_key(yard, web, how):
-    yard.sinks(webhook={"url": web.url}, file={}, timeout_seconds=0.2)
+    sinks = {"webhook": {"url": web.url}, "file": {}}
+    yard.sinks(**sinks, **wait_for(how))
     first, second = an_incident(), an_incident(night=1, vehicle="van-2")
     yard.publish(0, first)
     web.fail = [how] * http.ATTEMPTS
@@ -82,6 +83,7 @@ def test_what_was_not_answered_is_sent_again_by_the_next_job_with_the_same_key(y
         tell(yard.stage)
     assert told.value.exit_code == 7 and HOST in str(told.value)
     assert len(lines(yard)) == 1, "another sink is told all the same"
+    yard.sinks(**sinks)
     yard.publish(1, second)
     tell(yard.stage)
     assert [len(r.json["incidents"]) for r in web.taken] == [1, 1]

@@ -160,10 +160,12 @@ def _of_some_cells(columns: dict[str, list[pa.Array]]) -> Clock | None:
         if pa.types.is_temporal(cells[0].type) or pa.types.is_boolean(cells[0].type):
             continue
         some = [str(value) for column in cells for value in _some(column)]
-        guesses = [timestamp_guess.looks_like([text]) for text in some]
-        forms = {repr(g.settings): g.settings for g in guesses if g is not None and _is_dated(g)}
-        if not some or sum(g is not None and _is_dated(g) for g in guesses) < len(some) / 2:
+        closely = [some[at] for at in _spread(len(some))]
+        guessed = {text: timestamp_guess.looks_like([text]) for text in dict.fromkeys(closely)}
+        dated = [g.settings for g in map(guessed.get, closely) if g is not None and _is_dated(g)]
+        if not some or len(dated) < len(closely) / 2:
             continue
+        forms = {repr(settings): settings for settings in dated}
         # The first cells too, by which ``_reads`` refused a single form.
         first = [pc.drop_null(column[:LOOKED_AT]).to_pylist() for column in cells]
         texts = [*some, *(str(value) for of_file in first for value in of_file)]
