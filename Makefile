@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-fast lint docs reference quality bench lock clean
+.PHONY: help setup repro test test-cluster test-fast lint docs reference quality bench lock clean
 
 help: ## List the commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -23,11 +23,14 @@ repro: setup ## Run what has changed of the pipeline, for every fleet of params.
 	dvc repro
 	@amad summary
 
-test: setup lint ## Run the linters and all tests.
-	python -m pytest -n 3 --dist loadfile  # one more than cores: Ray and MLflow wait while they start
+test: setup lint ## Run the linters and the tests of one machine, with real Ray, MLflow and DVC.
+	python -m pytest -n 3 --dist loadfile -m "not cluster"  # one more than cores: engines wait, too
+
+test-cluster: setup ## Run the tests of a cluster: Ray nodes, an object store, PostgreSQL, servers.
+	python -m pytest -n 3 --dist loadfile -m cluster
 
 test-fast: setup ## Run the unit tests: no Ray, MLflow or DVC, no real data, nothing slow.
-	python -m pytest -n 2 --dist loadfile -m "not engine and not real_data and not gpu and not slow"
+	python -m pytest -n 2 --dist loadfile -m "not (engine or cluster or real_data or gpu or slow)"
 
 lint: setup ## Check style, imports, spelling and types.
 	ruff check .

@@ -37,7 +37,7 @@ for number, handler in (
 
 
 # Seconds that a test takes, in about; "timeout" marks one with a time limit of its own.
-WEIGHTS = {"timeout": 90, "engine": 20, "slow": 2, "real_data": 1}
+WEIGHTS = {"timeout": 90, "cluster": 60, "engine": 20, "slow": 2, "real_data": 1}
 
 
 def pytest_configure(config: pytest.Config) -> None:

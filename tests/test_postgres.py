@@ -26,7 +26,7 @@ def postgres(server: Server, request: pytest.FixtureRequest) -> str:
     return server.database(f"db_{abs(hash(request.node.name)):x}")
 
 
-@pytest.mark.engine
+@pytest.mark.cluster
 def test_runs_are_kept_in_postgres(home: Path, postgres: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("AMAD_MLFLOW_URI", postgres)
     client = tracking.connect(Settings())
@@ -46,7 +46,7 @@ def test_a_dead_server_is_told(home: Path, monkeypatch: pytest.MonkeyPatch):
     assert "secret" not in str(error.value)
 
 
-@pytest.mark.engine
+@pytest.mark.cluster
 def test_a_creation_that_is_killed_is_repeated(
     home: Path, postgres: str, monkeypatch: pytest.MonkeyPatch
 ):
@@ -62,7 +62,7 @@ def test_a_creation_that_is_killed_is_repeated(
         pass
 
 
-@pytest.mark.engine
+@pytest.mark.cluster
 def test_an_older_mlflows_tables_are_their_keepers_to_migrate(
     home: Path, postgres: str, monkeypatch: pytest.MonkeyPatch
 ):
@@ -74,7 +74,7 @@ def test_an_older_mlflows_tables_are_their_keepers_to_migrate(
         tracking.connect(Settings())
 
 
-@pytest.mark.engine
+@pytest.mark.cluster
 def test_a_restart_in_mid_run_is_a_sentence_and_the_next_try_works(
     home: Path, server: Server, postgres: str, monkeypatch: pytest.MonkeyPatch
 ):
@@ -104,7 +104,7 @@ def test_a_restart_in_mid_run_is_a_sentence_and_the_next_try_works(
     assert len(client.get_metric_history(run.info.run_id, "loss")) == 3
 
 
-@pytest.mark.engine
+@pytest.mark.cluster
 def test_another_machine_waits_for_the_registry(
     home: Path, tmp_path: Path, postgres: str, monkeypatch: pytest.MonkeyPatch
 ):

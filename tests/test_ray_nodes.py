@@ -39,7 +39,7 @@ from amad.telemetry.profile import profile as profile_lake
 from amad.windows import WindowStore
 from amad.windows.build import build_store
 
-pytestmark = pytest.mark.engine
+pytestmark = pytest.mark.cluster
 
 BUCKET = "amad-checkpoints"
 EPOCHS = 10

@@ -25,7 +25,7 @@ from amad.config import Params, Settings
 from amad.storage.objects import Objects
 
 pytestmark = [
-    pytest.mark.engine,
+    pytest.mark.cluster,
     pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning"),
 ]
 BUCKET = "amad-team"

@@ -123,7 +123,7 @@ def apart(tmp_path: Path) -> Iterator[Nodes]:
         yield nodes
 
 
-@pytest.mark.engine
+@pytest.mark.cluster
 def test_training_and_a_sweep_over_nodes_without_a_shared_disk(
     apart: Nodes, store: WindowStore, tmp_path: Path
 ) -> None:

@@ -22,7 +22,7 @@ from amad.telemetry.lake import Lake
 from amad.windows.store import WindowStore
 from pipelines import register, score
 
-pytestmark = pytest.mark.engine
+pytestmark = pytest.mark.cluster
 NAME = "amad-nights"
 PARAMS = kit_params(members=["ridge", "amad"])
 

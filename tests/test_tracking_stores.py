@@ -23,7 +23,7 @@ from amad.telemetry.lake import Lake
 from pipelines import register, score
 
 pytestmark = [
-    pytest.mark.engine,
+    pytest.mark.cluster,
     pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning"),
 ]
 BUCKET = "amad-models"
