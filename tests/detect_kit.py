@@ -7,6 +7,7 @@ from windows_kit import START, series_of
 
 from amad.config import Fleet
 from amad.config.params import DetectParams
+from amad.detect.combine import add_ranges, predicted
 from amad.detect.detector import Detector
 from amad.detect.storage import detector_digest, load_detector, save_detector
 from amad.windows.series import Series
@@ -93,3 +94,10 @@ def saved_and_loaded(detector: Detector, folder: Path) -> Detector:
         assert (folder / "one" / name).read_bytes() == (folder / "two" / name).read_bytes()
     assert detector_digest(loaded) == detector_digest(detector)
     return loaded
+
+
+def combine(*about, fade=lambda name, weight, excess_T: excess_T) -> tuple:
+    """The whole score (T,) and each channel's contribution (T, C)."""
+    score_T, contributions = predicted(*about)
+    add_ranges(score_T, contributions, *about, fade)
+    return score_T, contributions[:]

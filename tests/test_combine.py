@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from detect_kit import combine
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -15,7 +16,6 @@ from amad.detect.combine import (
     LEAST_ROWS,
     best_explained,
     between_share,
-    combine,
     excess_shares,
     explained_share,
     kind_weights,
@@ -323,7 +323,7 @@ def test_only_the_excess_of_window_ranges_fades() -> None:
         "range_16": (np.array([6.0, 2.0]), np.array([[0.0, 6.0], [0.0, 2.0]])),
     }
     fade = lambda name, weight, excess_T: excess_T - 1.0  # noqa: E731
-    score_T, contribution_TC = combine(members, evidence, {"range_16": 2.0}, 0.5, fade)
+    score_T, contribution_TC = combine(members, evidence, {"range_16": 2.0}, 0.5, fade=fade)
     assert score_T == pytest.approx([0.5 * 3 + 0.5 * (4 - 1), 0.5 * 3 - 0.5 * 1])
     np.testing.assert_allclose(contribution_TC, [[1.5, 1.5], [1.5, 0.0]])
 

@@ -1,6 +1,7 @@
 """The type of a fault, guessed from the errors of one channel."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,10 +22,10 @@ FAULTS: dict[str, Callable] = {  # what the values become, from the ordinary one
 }
 
 
-def shape_of(kind: str, seed: int) -> Shape:
+def shape_of(kind: str, seed: int, rows: int = ROWS) -> Shape:
     """A channel that is expected up to a small error, with a fault in its last rows."""
     rng = np.random.default_rng(seed)
-    expected_E = waves("b-1", BEFORE + ROWS, seed=seed).value_TC[:, 1].astype(np.float64)
+    expected_E = waves("b-1", BEFORE + rows, seed=seed).value_TC[:, 1].astype(np.float64)
     value_E = expected_E + TOLERANCE * rng.normal(size=len(expected_E))
     inside = slice(BEFORE, None)
     if kind == "delay":
@@ -40,6 +41,18 @@ def shape_of(kind: str, seed: int) -> Shape:
 def test_the_type_is_guessed_from_the_shape_of_the_errors(kind: str) -> None:
     right = sum(guess_type(shape_of(kind, seed)) == kind for seed in range(20))
     assert right >= 15
+
+
+@pytest.mark.parametrize("kind", ["level_shift", "drift", "noise_burst"])
+def test_a_few_rows_do_not_name_an_incident_that_lasts(kind: str) -> None:
+    """Three rows that are a hundred times as far off as the others, in an incident of 600 rows."""
+    shape = shape_of(kind, 0, rows=600)
+    impulses_E = np.zeros(len(shape.error_E))
+    impulses_E[[BEFORE + 50, BEFORE + 250, BEFORE + 450]] = 400
+    error_E = shape.error_E + impulses_E
+    own_E = np.diff(error_E, prepend=error_E[0]) / TOLERANCE
+    loud = replace(shape, value_E=shape.value_E + impulses_E, error_E=error_E, own_E=own_E)
+    assert guess_type(loud) == guess_type(shape) == kind
 
 
 def test_what_the_vehicle_does_meanwhile_does_not_hide_a_step() -> None:

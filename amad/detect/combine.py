@@ -331,25 +331,6 @@ def predicted(
     return score_T, contributions
 
 
-def combine(
-    members: Sequence[Member],
-    evidence: Mapping[str, Evidence],
-    excess_threshold: Mapping[str, float],
-    explained: float,
-    fade: Fade = lambda name, weight, excess_T: excess_T,
-) -> tuple[np.ndarray, np.ndarray]:
-    """One score (T,) and each channel's contribution (T, C), float64.
-
-    members: those with evidence, at least one. excess_threshold: for the members of
-    ``excess_shares`` and ``range_shares``. explained: see ``kind_weights``. fade: what becomes of
-    the excess (T,) of a window range member; default: it stays as it is.
-    """
-    about = (members, evidence, excess_threshold, explained)
-    score_T, contributions = predicted(*about)
-    add_ranges(score_T, contributions, *about, fade)
-    return score_T, contributions[:]
-
-
 def add_ranges(
     score_T: np.ndarray,
     contributions: Mixture,
