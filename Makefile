@@ -27,7 +27,7 @@ test: setup lint ## Run the linters and the tests of one machine, with real Ray,
 	python -m pytest -n 3 --dist loadfile -m "not cluster"  # one more than cores: engines wait, too
 
 test-cluster: setup ## Run the tests of a cluster: Ray nodes, an object store, PostgreSQL, servers.
-	python -m pytest -n 3 --dist loadfile -m cluster
+	python -m pytest -n 2 --dist loadfile -m cluster
 
 test-fast: setup ## Run the unit tests: no Ray, MLflow or DVC, no real data, nothing slow.
 	python -m pytest -n 2 --dist loadfile -m "not (engine or cluster or real_data or gpu or slow)"

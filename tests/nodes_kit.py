@@ -62,7 +62,7 @@ class Nodes:
     def stop(self) -> None:
         for node in self._apart:
             node.terminate()
-            node.wait(timeout=60)
+            node.wait(timeout=300)
         self._cluster.shutdown()
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-SECONDS = 120
+SECONDS = 300
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     ["stop_kit", "pipelines.register", "pipelines.evaluate", "pipelines.report", "pipelines.score"]

@@ -14,7 +14,7 @@ from amad.storage import put_finished, step, steps
 from amad.storage.objects import Objects
 
 FLEET = "nights"
-SECONDS = 120
+SECONDS = 300
 SPAWN = multiprocessing.get_context("spawn")
 CONTENT = {
     "name": FLEET,

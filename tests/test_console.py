@@ -8,7 +8,7 @@ from amad.config.console import never_silent, say, track
 def test_long_silent_work_says_that_it_goes_on(capsys):
     with never_silent(0.05):
         say("fit the detector")
-        time.sleep(0.18)
+        time.sleep(0.6)
     told = capsys.readouterr().err.splitlines()
     assert told[0] == "fit the detector" and len(told) >= 3
     assert all(line.startswith("still running, ") for line in told[1:])

@@ -110,7 +110,7 @@ def test_a_sweep_that_is_interrupted_is_not_finished_and_goes_on(home: Path) -> 
     files = list(ray_folder(home).rglob("trial-00[12]/checkpoint_*/*"))
     done = {file: file.stat().st_mtime_ns for file in files}
     again = start(home, "tune")
-    _, said = again.communicate(timeout=120)
+    _, said = again.communicate(timeout=400)
     assert again.returncode == 0, said
     assert "going on with sweep" in said and "best of 4 trials" in said
     assert done and all(file.stat().st_mtime_ns == time for file, time in done.items())
@@ -192,7 +192,7 @@ def test_what_hangs_after_the_signal_is_cut_off(tmp_path: Path, number: int) -> 
     assert stage.stderr is not None and "ready" in stage.stderr.readline()
     stage.send_signal(number)
     try:
-        _, said = stage.communicate(timeout=30)
+        _, said = stage.communicate(timeout=120)
     finally:
         stage.kill()  # where this test runs under nohup, the signal is ignored
     assert stage.returncode == InterruptionError.exit_code and "interrupted" in said

@@ -48,7 +48,7 @@ def rendered() -> list[dict]:
     if program is None:
         pytest.skip("neither kubectl nor kustomize is installed")
     verb = "kustomize" if program.endswith("kubectl") else "build"
-    made = subprocess.run([program, verb, K8S], capture_output=True, text=True, timeout=60)
+    made = subprocess.run([program, verb, K8S], capture_output=True, text=True, timeout=300)
     assert made.returncode == 0, made.stderr
     return list(yaml.safe_load_all(made.stdout))
 

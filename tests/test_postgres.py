@@ -117,8 +117,8 @@ def test_another_machine_waits_for_the_registry(
         registry_lock(there, "demo", seconds=0.3),
     ):
         pass
-    with registry_lock(there, "demo", seconds=0.3), registry_lock(here, "smd", seconds=0.3):
+    with registry_lock(there, "demo"), registry_lock(here, "smd"):
         pass
     held = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory'"
     with psycopg.connect(postgres, autocommit=True) as connection:  # a session may end a bit later
-        wait_until(lambda: not connection.execute(held).fetchall(), "a lock is held", seconds=30)
+        wait_until(lambda: not connection.execute(held).fetchall(), "a lock is held")

@@ -202,7 +202,7 @@ def test_a_local_ray_litters_no_home_and_leaves_no_process(tmp_path: Path) -> No
         "    assert ray.get(ray.remote(lambda: 1).remote()) == 1\n"
         "    children = psutil.Process().children(recursive=True)\n"
         "assert not ray.is_initialized()\n"
-        "gone, alive = psutil.wait_procs(children, timeout=30)\n"
+        "gone, alive = psutil.wait_procs(children, timeout=120)\n"
         "print(len(gone), len(alive), os.environ.get('RAY_AUTH_MODE'))\n"
     )
     environment = {k: v for k, v in os.environ.items() if k != "RAY_AUTH_MODE"}

@@ -36,7 +36,7 @@ def test_systemd_accepts_the_units(tmp_path: Path):
         (tmp_path / path.name).write_text(text)
     result = subprocess.run(
         ["systemd-analyze", "verify", *(tmp_path / p.name for p in UNITS)],
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     ours = [line for line in result.stderr.splitlines() if "amad-" in line]
     assert result.returncode == 0 and not ours, result.stderr
@@ -72,7 +72,7 @@ def stub(tmp_path: Path):
         environment = {"PATH": f"{amad.parent}:/usr/bin:/bin", "FLEETS": "one two"} | variables
         result = subprocess.run(
             command, shell=isinstance(command, str), cwd=tmp_path, capture_output=True, text=True,
-            env=environment | {"NIGHT_PAUSE": "0"}, timeout=60,
+            env=environment | {"NIGHT_PAUSE": "0"}, timeout=300,
         )  # fmt: skip
         return result.returncode, result.stdout, (tmp_path / "log").read_text().splitlines()
 
