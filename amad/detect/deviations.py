@@ -125,9 +125,12 @@ class Deviations:
         """z2, 0 where it is not known, and where it is known; from row ``first`` on."""
         residual_RC = self.residual[name][self.first - self.begin :]
         with np.errstate(invalid="ignore", over="ignore"):
-            z2_RC = np.square(residual_RC.astype(np.float64) / self.scale[name])
+            z2_RC = np.divide(residual_RC, self.scale[name], dtype=np.float64)
+            np.square(z2_RC, out=z2_RC)
         known_RC = np.isfinite(z2_RC)
-        return np.where(known_RC, np.minimum(z2_RC, Z2_LIMIT), 0.0), known_RC
+        np.minimum(z2_RC, Z2_LIMIT, out=z2_RC)
+        z2_RC[~known_RC] = 0.0
+        return z2_RC, known_RC
 
     def usual(self, first: int, last: int) -> dict[str, Usual]:
         """How far the channels strayed in these rows, by member and block of rows."""

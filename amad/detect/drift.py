@@ -88,19 +88,21 @@ def thresholds(
 def _quantiles(
     score_K: np.ndarray, usual_U: np.ndarray, rows: int, shares: Sequence[float]
 ) -> list[float]:
-    """Quantiles of these scores and, for the rest of ``rows``, of usual ones.
+    """Quantiles of these scores and, for the rest of ``rows``, of usual ones, which rise.
 
     A quantile is the least value such that at least this share of all values are not above it.
     """
+    score_K = np.sort(score_K)
     missing = rows - len(score_K)
     if missing <= 0:
-        at = [math.ceil(share * len(score_K)) - 1 for share in shares]
-        return np.partition(score_K, at)[at].tolist()
-    value = np.concatenate([score_K, usual_U])
-    weight = np.concatenate([
-        np.ones(len(score_K)), np.full(len(usual_U), missing / len(usual_U))
-    ])  # fmt: skip
-    order = np.argsort(value, kind="stable")
-    reached = np.cumsum(weight[order])
-    first = np.searchsorted(reached, np.array(shares) * rows - 1e-6)
-    return value[order[first]].tolist()
+        return [float(score_K[math.ceil(share * len(score_K)) - 1]) for share in shares]
+    weight = missing / len(usual_U)
+    below_U = np.searchsorted(score_K, usual_U, side="right")  # scores that are not above it
+    reached_U = below_U + weight * np.arange(1, len(usual_U) + 1)
+    found = []
+    for share in shares:
+        wanted = share * rows - 1e-6
+        u = int(np.searchsorted(reached_U, wanted))  # the first usual score that reaches it
+        k = math.ceil(wanted - weight * u) - 1  # and the first other one, with u usual ones below
+        found.append(float(min(*usual_U[u : u + 1], *score_K[k : k + 1], math.inf)))
+    return found
