@@ -71,6 +71,15 @@ def test_a_header_again_is_no_row(tmp_path):
     assert told.ignored == {"repeated header": 2}
 
 
+@pytest.mark.parametrize("block", [12, 1 << 20])
+@pytest.mark.parametrize("again", ["time,speed", "speed,time"])
+def test_a_header_twice_in_a_row_is_no_line_of_units(tmp_path, monkeypatch, block, again):
+    monkeypatch.setattr(text_lines, "BLOCK_BYTES", block)
+    told = read(tmp_path, f"time,speed\n1,2\n{again}\n{again}\ntime,speed\n3,4\n", need)
+    assert told.rows == {1: ("1", "2"), 2: ("3", "4")}
+    assert told.ignored == {"repeated header": 3}
+
+
 @pytest.mark.parametrize("block", [24, 1 << 20])
 def test_a_line_of_units_under_a_header_is_no_row(tmp_path, monkeypatch, block):
     monkeypatch.setattr(text_lines, "BLOCK_BYTES", block)

@@ -29,6 +29,50 @@ def test_a_line_of_units_below_the_header_is_no_header(tmp_path):
     assert field.ingest(fleet).rows_lake == ROWS
 
 
+@pytest.mark.parametrize("long", [False, True])
+def test_a_word_among_the_numbers_of_a_column_is_no_value(tmp_path, long):
+    """A fault of the sensor as the logger writes it: without the word, the whole row is refused."""
+    field = Field(tmp_path)
+    lines = log(press=lambda n: "ERR" if n % 50 == 7 else wave(n, high=40))
+    if long:
+        rows = [line.split(",") for line in lines[1:]]
+        told = [(time, ("speed", speed), ("press", press)) for time, speed, press in rows]
+        lines = ["time,signal,value"]
+        lines += [f"{time},{name},{value}" for time, *cells in told for name, value in cells]
+    field.write("a.csv", lines)
+    fleet, told = field.draft()
+    assert fleet.channels[-1].nulls == ["ERR"] or fleet.channels[0].nulls == ["ERR"]
+    assert "values taken for 'not available': press ERR" in told
+    done = field.ingest(fleet)
+    assert (done.rows_lake, done.rows_rejected) == (ROWS, 0)
+
+
+def test_many_words_among_the_numbers_of_a_column_are_values_of_something_else(tmp_path):
+    field = Field(tmp_path)
+    field.write("a.csv", log(gear=lambda n: "abcdefghij"[n % 10] if n % 24 == 0 else n % 6))
+    fleet, told = field.draft()
+    assert not any(channel.nulls for channel in fleet.channels) and "is a word" in told
+
+
+def test_a_column_that_only_a_later_header_has_is_told(tmp_path):
+    field = Field(tmp_path)
+    more = log(start=MONDAY + timedelta(hours=1), coolant=wave)
+    field.write("a.csv", [*log(), *more])
+    fleet, told = field.draft()
+    assert fleet.channel_names == ["Speed"]
+    assert "'coolant' (only below a later line of headers, as in a.csv)" in told
+    assert field.ingest(fleet).rows_lake == 2 * ROWS
+
+
+def test_days_of_a_spreadsheet_may_count_from_1904(tmp_path):
+    field = Field(tmp_path)
+    field.write(
+        "a.csv", ["time,speed", *(f"{44268 + n / 86400:.8f},{wave(n)}" for n in range(ROWS))]
+    )
+    fleet, told = field.draft()
+    assert fleet.source.timestamp.unit == "days_1900" and "set unit: days_1904" in told
+
+
 def test_times_in_two_forms_are_never_made_up(tmp_path):
     field = Field(tmp_path)
     german = log("%d.%m.%Y %H:%M:%S", start=MONDAY + timedelta(hours=1), rows=ROWS // 4)

@@ -34,7 +34,7 @@ def one_by_one(times, values, labels):
             fates.append(FIRST)
         elif any(made[moment].get(c, v) != v for c, v in told.items()):
             fates.append(CONTRADICTS)
-        elif set(told) <= set(made[moment]):
+        elif told and set(told) <= set(made[moment]):
             fates.append(REPEATS)
         else:
             made[moment] |= told

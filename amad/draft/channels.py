@@ -53,7 +53,7 @@ class Drafted:
     unit: str
     kind: str = "continuous"
     range: tuple[float, float] | None = None
-    nulls: list[float] = field(default_factory=list)
+    nulls: list[float | str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -88,8 +88,12 @@ def describe(channel: Drafted, value_N: np.ndarray, file_N: np.ndarray) -> None:
     if len(value_N) == 0:
         channel.notes.append("no value in the sample")
         return
-    channel.nulls = sorted({*channel.nulls, *_absent(value_N)})
-    kept_N = ~np.isin(value_N, channel.nulls)
+    words = [null for null in channel.nulls if isinstance(null, str)]
+    absent = sorted(
+        {null for null in channel.nulls if not isinstance(null, str)}.union(_absent(value_N))
+    )
+    channel.nulls = [*absent, *words]
+    kept_N = ~np.isin(value_N, absent)
     value_N, file_N = value_N[kept_N], file_N[kept_N]
     if channel.nulls:
         channel.notes.append("is that a word for 'not available'?")

@@ -132,6 +132,11 @@ def _of_column(
     )
     if zone:
         clock.guesses.append("the zone follows from its short name, which other zones may share")
+    if settings.get("unit") == "days_1900":
+        clock.guesses.append(
+            "a spreadsheet counts its days from 1900 or from 1904: where the first time is four "
+            "years too early, set unit: days_1904"
+        )
     if "cannot be told apart" in told.sentence:
         clock.guesses.append("the sample does not show which is the day and which the month")
     return clock if _reads(clock, columns) else None

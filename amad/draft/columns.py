@@ -36,6 +36,7 @@ LONG_PARQUET = (
 )
 ALL_ONES = (2.0**64, 2.0**63)  # "not available" in 64 bits, as a float64 holds it
 LEAST_NUMBERS = 0.95  # share of a column's cells that must be numbers
+MOST_WORDS = 3  # different ones among the numbers of a column that may all stand for "no value"
 MOST_SIGNALS = 2000  # names of more signals are not names of signals
 LOOKED_AT = 5000  # cells of a column in a file that are looked at
 
@@ -48,7 +49,7 @@ class Columns:
     label: str | None = None
     long: tuple[str, str] | None = None  # headers of signal and value
     left_out: dict[str, str] = field(default_factory=dict)  # header -> why
-    nulls: dict[str, list[float]] = field(default_factory=dict)  # header -> numbers for "no value"
+    nulls: dict[str, list[float | str]] = field(default_factory=dict)  # -> what is "no value"
 
 
 def decimal_of(samples: list[Sampled]) -> str | None:
@@ -86,6 +87,8 @@ def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> 
         result.left_out |= {f"column {at + 1}": "it has no name" for at in sample.nameless}
         others = [h for h in sample.headers if tidy(h) not in there and h != label]
         result.left_out |= {header: _lacking(header, samples) for header in others}
+        later = f"only below a later line of headers, as in {sample.path}"
+        result.left_out |= {h: later for h in sample.later if tidy(h) not in there}
     for header in rest:
         why = _why_not(header, shared[header], decimal, result.nulls)
         if why is None:
@@ -100,11 +103,15 @@ def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> 
         if names is not None and samples[0].dialect is None:
             raise DataError(LONG_PARQUET.format(samples[0].path, signal[0], value[0]))
         if names is not None:
-            measured, left_out = names
+            measured, left_out, nulls = names
             beside = [h for h in rest if h not in (signal[0], value[0])]
             left_out = dict.fromkeys(beside, "another column of a long file") | left_out
             return Columns(
-                measured=measured, label=label, long=(signal[0], value[0]), left_out=left_out
+                measured=measured,
+                label=label,
+                long=(signal[0], value[0]),
+                left_out=left_out,
+                nulls=nulls,
             )
     return result
 
@@ -134,13 +141,15 @@ def _label(samples: list[Sampled], known: set[str]) -> str | None:
 
 
 def _why_not(
-    header: str, columns: list[pa.Array], decimal: str | None, nulls: dict[str, list[float]]
+    header: str, columns: list[pa.Array], decimal: str | None, nulls: dict[str, list[float | str]]
 ) -> str | None:
-    """Why a column is no channel; None if it holds numbers. Adds its numbers of all ones to nulls.
+    """Why a column is no channel; None if it holds numbers.
 
-    columns: its cells in each file.
+    columns: its cells in each file. nulls: gets its numbers of all ones, and the few words that
+    stand among its numbers.
     """
     bad = known = 0
+    words: set[str] = set()
     reason, example = "it holds text", ""
     for cells in columns:
         column = cells[:LOOKED_AT]
@@ -157,19 +166,29 @@ def _why_not(
             reason = f"of its values {told.refused[0][1]}"
         elif told.bad_R.any() and not example:
             example = f" such as {shown(str(column.filter(pa.array(told.bad_R))[0]))}"
+        if is_text(column.type):
+            words |= _words(column.filter(pa.array(told.bad_R)))
         bad += int(told.bad_R.sum())
         known += int((~np.isnan(told.value_R)).sum())
     if known + bad == 0:
         return "it is empty"
     if bad > (1 - LEAST_NUMBERS) * (known + bad):
         return reason + example
+    if 0 < len(words) <= MOST_WORDS:
+        nulls[header] = [*nulls.get(header, []), *sorted(words)]
     return None
+
+
+def _words(cells: pa.Array) -> set[str]:
+    """The different texts without a digit."""
+    told = pc.unique(pc.utf8_trim_whitespace(pc.cast(cells, pa.string()))).to_pylist()
+    return {text for text in told if text and not any(map(str.isdigit, text))}
 
 
 def _signals(
     names: list[pa.Array], values: list[pa.Array], decimal: str | None
-) -> tuple[list[str], dict[str, str]] | None:
-    """Names of the signals whose values are numbers, and why others are left out.
+) -> tuple[list[str], dict[str, str], dict[str, list[float | str]]] | None:
+    """Names of the signals whose values are numbers, why others are left out, and ``nulls``.
 
     names, values: the cells of the two columns in each file.
     """
@@ -184,4 +203,10 @@ def _signals(
     is_measured = bad <= 1 - LEAST_NUMBERS
     measured = [name for name in bad.index[is_measured] if name]
     others = {name: "its values are text" for name in bad.index[~is_measured] if name}
-    return (measured, others) if measured else None
+    nulls: dict[str, list[float | str]] = {}
+    text_N = pa.concat_arrays([pc.cast(cells, pa.string()) for cells in values])
+    for name in measured:
+        words = _words(text_N.filter(pa.array(bad_N & (np.array(name_N, object) == name))))
+        if 0 < len(words) <= MOST_WORDS:
+            nulls[name] = sorted(words)
+    return (measured, others, nulls) if measured else None

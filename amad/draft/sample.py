@@ -42,6 +42,7 @@ class Sampled:
     columns: dict[str, pa.Array]  # tidied header -> cells
     twice: tuple[str, ...]  # headers that occur more than once
     nameless: tuple[int, ...]  # positions of columns without a header, except the last ones
+    later: tuple[str, ...]  # headers that are only in a line of headers further below
     preamble: list[str]  # lines before the header
     rows: int  # of the sample
     whole: bool  # does the sample hold all rows of the file?
@@ -144,7 +145,8 @@ def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:
     shorten = excerpt_of_parquet if dialect is None else excerpt_of_text
     file = shorten(path, most, scratch)
     batches, rows, whole = [], 0, file == path
-    reading = read_batches(file, source, _resolve(headers, dialect))
+    later: dict[str, None] = {}
+    reading = read_batches(file, source, _resolve(headers, dialect, later))
     try:
         for batch in reading:
             batches.append(batch)
@@ -170,6 +172,7 @@ def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:
         columns=columns,
         twice=_twice(headers),
         nameless=tuple(at for at, h in enumerate(without_empty_end(list(headers))) if not tidy(h)),
+        later=tuple(later),
         preamble=batches[0].preamble,
         rows=min(rows, most) if file == path else rows,
         whole=whole,
@@ -187,16 +190,19 @@ def _wanted(headers: tuple[str, ...]) -> dict[str, int]:
     return {h: at for at, h in enumerate(headers) if told[at] and told.count(told[at]) == 1}
 
 
-def _resolve(headers: tuple[str, ...], dialect: Dialect | None) -> Resolve:
-    """A function that accepts only the header that was found, and asks for all its columns."""
+def _resolve(headers: tuple[str, ...], dialect: Dialect | None, later: dict[str, None]) -> Resolve:
+    """A function that asks for all columns of the header that was found.
+
+    later: gets those that only another header further below has.
+    """
     wanted = _wanted(headers)
 
     def resolve(told: list[str]) -> dict[str, int]:
-        if dialect is None:
-            return {header: told.index(header) for header in wanted}
-        if tuple(told) != headers:
-            raise FileRefusedError("another header")
-        return wanted
+        if dialect is not None and tuple(told) != headers:
+            if not set(wanted) <= set(told):
+                raise FileRefusedError("another header")
+            later.update(dict.fromkeys(h for h in told if tidy(h) and h not in headers))
+        return {header: told.index(header) for header in wanted}
 
     return resolve
 

@@ -122,7 +122,7 @@ def summary(plan: Plan, trial: Trial) -> list[str]:
     if plan.columns.left_out:
         left = [f"{h.strip()!r} ({why})" for h, why in plan.columns.left_out.items()]
         lines.append(f"columns left out: {', '.join(left[:SHOWN])}{', ...' * (len(left) > SHOWN)}")
-    suspects = [f"{c.name} {', '.join(map(_plain, c.nulls))}" for c in plan.channels if c.nulls]
+    suspects = [f"{c.name} {', '.join(map(_null, c.nulls))}" for c in plan.channels if c.nulls]
     if suspects:
         lines.append(f"values taken for 'not available': {'; '.join(suspects[:SHOWN])}")
     label = plan.columns.label
@@ -159,6 +159,10 @@ def _why_period(clock: Clock) -> str:
 def _sentence(text: str) -> str:
     text = text[0].upper() + text[1:]
     return text if text.endswith(".") else f"{text}."
+
+
+def _null(null: float | str) -> str:
+    return null if isinstance(null, str) else _plain(null)
 
 
 def _plain(value: float) -> str:

@@ -6,7 +6,8 @@ it have made:
 
 - a channel with another value: the row *contradicts*, and is refused;
 - nothing that was not there: the row *repeats*, and is refused;
-- else it is *merged*: the row made so far gains its values (a label of 1 stays 1).
+- else it is *merged*: the row made so far gains its values (a label of 1 stays 1). A row without
+  any value contradicts nothing and repeats nothing, so it is merged, too.
 
 Shape legend: T rows of a vehicle-day, K different times, C channels, M rows whose time is shared by
 several rows, G such times, X rows that contradict.
@@ -119,6 +120,7 @@ def _merge_shared(
         number_G = np.cumsum(contradict_G) - 1
         made, fate_M[at], clash_XC = _merge_one_by_one(value_MC[at], number_G[group_M[at]])
         made_GC[contradict_G] = made
+    fate_M[np.isnan(value_MC).all(axis=1)] = MERGED
     fate_M[head_G] = FIRST
     return made_GC, fate_M, clash_XC
 

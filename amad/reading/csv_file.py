@@ -136,7 +136,7 @@ class _Reader:
             fields = [text for text, _ in split(line.decode(errors="replace"), self._delimiter)]
         except BrokenLineError:
             return False
-        return self._layout.tells_units(fields)
+        return self._layout.tells_units(fields) and not self._layout.resembles(fields)
 
     def _take(self, fields: list[str]) -> None:
         try:
