@@ -89,9 +89,7 @@ def describe(channel: Drafted, value_N: np.ndarray, file_N: np.ndarray) -> None:
         channel.notes.append("no value in the sample")
         return
     words = [null for null in channel.nulls if isinstance(null, str)]
-    absent = sorted(
-        {null for null in channel.nulls if not isinstance(null, str)}.union(_absent(value_N))
-    )
+    absent = sorted({n for n in channel.nulls if not isinstance(n, str)} | {*_absent(value_N)})
     channel.nulls = [*absent, *words]
     kept_N = ~np.isin(value_N, absent)
     value_N, file_N = value_N[kept_N], file_N[kept_N]

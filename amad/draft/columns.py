@@ -204,9 +204,10 @@ def _signals(
     measured = [name for name in bad.index[is_measured] if name]
     others = {name: "its values are text" for name in bad.index[~is_measured] if name}
     nulls: dict[str, list[float | str]] = {}
-    text_N = pa.concat_arrays([pc.cast(cells, pa.string()) for cells in values])
+    bad_text = pa.concat_arrays([pc.cast(cells, pa.string()) for cells in values]).filter(bad_N)
+    bad_name = np.array(name_N, object)[bad_N]
     for name in measured:
-        words = _words(text_N.filter(pa.array(bad_N & (np.array(name_N, object) == name))))
+        words = _words(bad_text.filter(pa.array(bad_name == name)))
         if 0 < len(words) <= MOST_WORDS:
             nulls[name] = sorted(words)
     return (measured, others, nulls) if measured else None
