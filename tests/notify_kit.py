@@ -306,7 +306,7 @@ class SmtpServer:
         } | changes  # fmt: skip
 
 
-def wait_for(fault: str) -> dict[str, float]:
+def patience(fault: str) -> dict[str, float]:
     """How long a job waits for a server with this fault: not long for one that hangs.
 
     Any other server is waited for as usual, because a busy machine answers late.

@@ -8,8 +8,8 @@ from notify_kit import (
     an_incident,
     closing,
     lines,
+    patience,
     text_of,
-    wait_for,
 )
 
 from amad.config import NotifyError
@@ -44,7 +44,7 @@ def test_mail_is_one_digest_per_job_in_text_and_html(yard, post):
 
 @pytest.mark.parametrize("how", ["451", "lost", "hang"])
 def test_a_mail_that_was_not_taken_comes_again_with_the_same_id(yard, post, how):
-    yard.sinks(mail=post.mail(), **wait_for(how))
+    yard.sinks(mail=post.mail(), **patience(how))
     yard.publish(0, an_incident())
     post.fail = [how]
     with pytest.raises(NotifyError, match=r"mail: 127\.0\.0\.1"):

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
-from notify_kit import HttpServer, SmtpServer, Yard, an_incident, at, closing, wait_for
+from notify_kit import HttpServer, SmtpServer, Yard, an_incident, at, closing, patience
 
 from amad.config import NotifyError
 from amad.detect.incidents import level_of
@@ -63,7 +63,7 @@ def test_fourteen_nights_with_faults_end_with_what_is_published(tmp_path, monkey
             before = a_night(night, before, draw)
             yard.publish(night, *before)
             fault = draw.choice(FAULTS)
-            yard.sinks(**sinks, **wait_for(fault))
+            yard.sinks(**sinks, **patience(fault))
             a_job_with_a_fault(yard, web, post, fault, monkeypatch, draw)
         yard.sinks(**sinks)
         web.fail, post.fail = [], []

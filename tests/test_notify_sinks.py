@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from notify_kit import HOST, Yard, an_incident, lines, wait_for
+from notify_kit import HOST, Yard, an_incident, lines, patience
 from prometheus_client.parser import text_string_to_metric_families
 
 from amad.config import ConfigError, NotifyError, Settings
@@ -75,7 +75,7 @@ def test_a_server_in_trouble_is_asked_again_with_the_same_key(yard, web, how):
 @pytest.mark.parametrize("how", ["500", "lost", "hang"])
 def test_what_was_not_answered_is_sent_again_by_the_next_job_with_the_same_key(yard, web, how):
     sinks = {"webhook": {"url": web.url}, "file": {}}
-    yard.sinks(**sinks, **wait_for(how))
+    yard.sinks(**sinks, **patience(how))
     first, second = an_incident(), an_incident(night=1, vehicle="van-2")
     yard.publish(0, first)
     web.fail = [how] * http.ATTEMPTS

@@ -49,7 +49,7 @@ class Columns:
     label: str | None = None
     long: tuple[str, str] | None = None  # headers of signal and value
     left_out: dict[str, str] = field(default_factory=dict)  # header -> why
-    nulls: dict[str, list[float | str]] = field(default_factory=dict)  # -> what is "no value"
+    nulls: dict[str, list[float | str]] = field(default_factory=dict)  # header -> "no value"
 
 
 def decimal_of(samples: list[Sampled]) -> str | None:
@@ -149,7 +149,7 @@ def _why_not(
     stand among its numbers.
     """
     bad = known = 0
-    words: set[str] = set()
+    refused: list[pa.Array] = []
     reason, example = "it holds text", ""
     for cells in columns:
         column = cells[:LOOKED_AT]
@@ -167,22 +167,24 @@ def _why_not(
         elif told.bad_R.any() and not example:
             example = f" such as {shown(str(column.filter(pa.array(told.bad_R))[0]))}"
         if is_text(column.type):
-            words |= _words(column.filter(pa.array(told.bad_R)))
+            refused.append(column.filter(pa.array(told.bad_R)))
         bad += int(told.bad_R.sum())
         known += int((~np.isnan(told.value_R)).sum())
     if known + bad == 0:
         return "it is empty"
     if bad > (1 - LEAST_NUMBERS) * (known + bad):
         return reason + example
-    if 0 < len(words) <= MOST_WORDS:
-        nulls[header] = [*nulls.get(header, []), *sorted(words)]
+    if words := _words_for_nothing(refused):
+        nulls[header] = [*nulls.get(header, []), *words]
     return None
 
 
-def _words(cells: pa.Array) -> set[str]:
-    """The different texts without a digit."""
-    told = pc.unique(pc.utf8_trim_whitespace(pc.cast(cells, pa.string()))).to_pylist()
-    return {text for text in told if text and not any(map(str.isdigit, text))}
+def _words_for_nothing(refused: list[pa.Array]) -> list[str]:
+    """The texts without a digit among the cells that are no numbers; none if they are many."""
+    cells = (pc.utf8_trim_whitespace(pc.cast(cells, pa.string())) for cells in refused)
+    told = {text for found in cells for text in pc.unique(found).to_pylist()}
+    words = sorted(text for text in told if text and not any(map(str.isdigit, text)))
+    return words if len(words) <= MOST_WORDS else []
 
 
 def _signals(
@@ -207,7 +209,6 @@ def _signals(
     bad_text = pa.concat_arrays([pc.cast(cells, pa.string()) for cells in values]).filter(bad_N)
     bad_name = np.array(name_N, object)[bad_N]
     for name in measured:
-        words = _words(bad_text.filter(pa.array(bad_name == name)))
-        if 0 < len(words) <= MOST_WORDS:
-            nulls[name] = sorted(words)
+        if words := _words_for_nothing([bad_text.filter(pa.array(bad_name == name))]):
+            nulls[name] = [*words]
     return (measured, others, nulls) if measured else None
