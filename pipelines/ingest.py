@@ -21,7 +21,7 @@ def run(params: Params, settings: Settings, rebuild: bool = False) -> IngestResu
         ConfigError: the fleet file contradicts itself.
     """
     stage = Stage.of(params, settings)
-    with unit_engine(stage.profile) as engine:
+    with unit_engine(stage) as engine:
         return ingest_fleet(stage, rebuild=rebuild, run=engine)
 
 

@@ -29,7 +29,7 @@ def run(params: Params, settings: Settings) -> dict:
     lake = Lake(folder / "lake", fleet)
     days = quarantined_days(table)
     normalise = params.prepare.normalise
-    with unit_engine(stage.profile) as engine:
+    with unit_engine(stage) as engine:
         content = build_store(lake, fleet, normalise, folder / "store", days, engine)
     vehicles, meta = content["vehicles"], content["meta"]
     rows = {name: sum(v["parts"][name] for v in vehicles.values()) for name in PARTS}

@@ -55,14 +55,19 @@ def toy_stage(
     home: Path, params: Params, profile: ClusterProfile = PROFILE, store: WindowStore | None = None
 ) -> Stage:
     """The toy fleet in ``home``, with ``profile`` as the cluster file and a copy of ``store``."""
-    file = with_tracking_store(home) / "conf" / "cluster" / "local.yaml"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    content = profile.model_dump(mode="json", exclude_unset=True)
-    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    write_profile(with_tracking_store(home), profile)
     stage = Stage(fleet=toy_fleet(), settings=Settings(home=home), params=params)
     if store is not None:
         shutil.copytree(store.path, stage.folder / "store", dirs_exist_ok=True)
     return stage
+
+
+def write_profile(home: Path, profile: ClusterProfile) -> None:
+    """Make ``profile`` the cluster file of a home."""
+    file = home / "conf" / "cluster" / "local.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    content = profile.model_dump(mode="json", exclude_unset=True)
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
 
 
 def wait_until(

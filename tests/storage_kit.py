@@ -31,7 +31,7 @@ CONTENT = {
 }
 
 
-def machine(home: Path, name: str, address: str | None, **profile: object) -> Settings:
+def machine(home: Path, name: str, storage: str | None, **profile: object) -> Settings:
     """An empty disk: the project of ``home`` with a profile that names the storage.
 
     profile: other keys of it.
@@ -40,7 +40,7 @@ def machine(home: Path, name: str, address: str | None, **profile: object) -> Se
     shutil.copytree(home / "conf", own / "conf")
     file = own / "conf" / "cluster" / "local.yaml"
     file.parent.mkdir(parents=True, exist_ok=True)
-    content = ({"storage": address} if address else {}) | profile
+    content = ({"storage": storage} if storage else {}) | profile
     file.write_text(yaml.safe_dump(content), encoding="utf-8")
     return Settings(home=own, data_dir=home / "raw", mlflow_uri=f"sqlite:///{home}/mlflow.db")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pyarrow as pa
 import pytest
-from engine_kit import DATA, engine_params, engine_store, toy_stage, wait_until
+from engine_kit import DATA, engine_params, engine_store, toy_stage, wait_until, write_profile
 from ingest_kit import tree
 from nodes_kit import Nodes, ray_nodes
 from s3_kit import keys, s3_server
@@ -235,8 +235,10 @@ def test_ingest_profile_and_prepare_over_nodes_give_the_same_bytes(
     nodes: Nodes, place, tmp_path: Path
 ) -> None:
     fleet, settings = place
+    write_profile(settings.home, ClusterProfile(address=nodes.address, engine="ray"))
+    stage = Stage(fleet=fleet, settings=settings, params=engine_params())
     found = []
-    with unit_engine(ClusterProfile(address=nodes.address, engine="ray")) as over_nodes:
+    with unit_engine(stage) as over_nodes:
         for name, run in (("here", in_this_process), ("there", over_nodes)):
             ingest(fleet, settings, rebuild=True, run=run)
             lake = Lake(settings.fleet_dir(fleet.name) / "lake", fleet)

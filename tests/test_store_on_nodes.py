@@ -1,4 +1,8 @@
-"""Workers on nodes that do not share the disk of the driver: each node fetches the store once."""
+"""Workers on nodes that do not share the disk of the driver.
+
+Trainings and sweeps fetch the window store from the storage, once a node. Work on vehicle-days
+asks the driver for each file.
+"""
 
 import os
 import shutil
@@ -12,15 +16,19 @@ import pytest
 from engine_kit import engine_params, engine_store, toy_stage
 from ingest_kit import tree
 from nodes_kit import Nodes, ray_nodes
+from scoring_kit import AFTER, FLEET, START, kit_params, run_job
+from storage_kit import machine
 from sweep_kit import expected_outputs, outputs
+from test_full_disk import content_of
 
-from amad.config import ClusterProfile, ServiceError, Stage
+from amad.config import ClusterProfile, ServiceError, Stage, load_fleet
 from amad.engines.shared.store_on_nodes import StoreOnNodes
 from amad.engines.train.training import train_fleet
 from amad.engines.tune.sweep import sweep_fleet
 from amad.storage import step
 from amad.storage.objects import Objects
 from amad.windows import WindowStore
+from pipelines import ingest, prepare, validate
 
 ADDRESS = "127.0.0.1:6379"  # of a cluster that nobody calls
 PARAMS = {
@@ -111,11 +119,15 @@ def test_without_other_nodes_nothing_is_asked_of_the_storage(
     assert shared(driver(tmp_path / "b", store, storage=None)).stored is None
 
 
-@pytest.fixture
-def apart(tmp_path: Path) -> Iterator[Nodes]:
+@pytest.fixture(scope="module")
+def hidden(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The disk of the driver."""
+    return tmp_path_factory.mktemp("hidden")
+
+
+@pytest.fixture(scope="module")
+def apart(hidden: Path) -> Iterator[Nodes]:
     """A cluster whose workers do not see the driver's disk."""
-    hidden = tmp_path / "driver"
-    hidden.mkdir()
     hide = ["unshare", "--mount", "mount", "-t", "tmpfs", "none", str(hidden)]
     if shutil.which("unshare") is None or subprocess.run(hide, capture_output=True).returncode:
         pytest.skip("this user may not hide a folder from a process (unshare)")
@@ -125,9 +137,10 @@ def apart(tmp_path: Path) -> Iterator[Nodes]:
 
 @pytest.mark.cluster
 def test_training_and_a_sweep_over_nodes_without_a_shared_disk(
-    apart: Nodes, store: WindowStore, tmp_path: Path
+    apart: Nodes, hidden: Path, store: WindowStore, tmp_path: Path
 ) -> None:
-    stage = driver(tmp_path, store, address=apart.address, workers=2, max_concurrent_trials=2)
+    more = {"workers": 2, "max_concurrent_trials": 2, "storage": f"file://{tmp_path}/all"}
+    stage = driver(hidden, store, address=apart.address, **more)
     with step(stage, "tune"):
         sweep_fleet(stage)
     with step(stage, "train"):
@@ -140,3 +153,33 @@ def test_training_and_a_sweep_over_nodes_without_a_shared_disk(
     assert trained.epochs[-1]["loss"] == pytest.approx(
         train_fleet(alone).epochs[-1]["loss"], rel=1e-3
     )
+
+
+@pytest.mark.cluster
+def test_work_on_vehicle_days_over_nodes_without_a_shared_disk(
+    apart: Nodes, hidden: Path, champion_home: Path
+) -> None:
+    home = shutil.copytree(champion_home, hidden / "home")
+    made = {}
+    for name, profile in (
+        ("alone", {"engine": "process"}),
+        ("over-nodes", {"engine": "ray", "address": apart.address}),
+    ):
+        settings = machine(home, name, None, **profile)
+        params = kit_params()
+        for stage in (ingest, validate, prepare):
+            stage.run(params, settings)
+        log = run_job(load_fleet(FLEET, settings), settings, first=START, last=AFTER)
+        assert log.content()["engine"] == profile["engine"] and not log.content()["failed"]
+        data, runs = settings.fleet_dir(FLEET), settings.runs_dir(FLEET)
+        folders = (
+            data / "lake",
+            data / "store",
+            runs / "scores",
+            runs / "incidents",
+            runs / "state",
+        )
+        made[name] = {folder.name: content_of(folder) for folder in folders}
+        made[name]["profile"] = (data / "profile.parquet").read_bytes()
+        assert not [*data.rglob(".stage-*"), *runs.rglob(".stage-*")]
+    assert made["over-nodes"] == made["alone"] and all(made["alone"].values())

@@ -6,19 +6,22 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from engine_kit import engine_params, toy_stage
 from ingest_kit import Yard, at, line, raw_fleet, tree
 from test_full_disk import content_of
 
 from amad.config import ClusterProfile, DataError
 from amad.config.units import in_process
+from amad.engines.shared.drivers_disk import Answering
 from amad.engines.shared.unit_engines import LIGHT, chosen_engine, unit_engine
 from amad.ingest.ingestion import ingest
+from amad.telemetry import disk
 from amad.telemetry.lake import Lake
 from amad.telemetry.profile import profile
 from amad.windows import WindowStore
 from amad.windows.build import build_store
 
-PROFILE = ClusterProfile(ray_min_vehicle_days=3)
+PROFILE = {"ray_min_vehicle_days": 3}
 
 
 @pytest.mark.parametrize(
@@ -29,7 +32,9 @@ def test_the_engine_follows_the_profile_and_the_size(wanted, vehicle_days, engin
     assert chosen_engine(wanted, vehicle_days, 3) == engine
 
 
-def test_a_small_fleet_is_done_in_this_process_in_order_one_unit_after_the_other() -> None:
+def test_a_small_fleet_is_done_in_this_process_in_order_one_unit_after_the_other(
+    tmp_path: Path,
+) -> None:
     done: list[int] = []
 
     def work(number: int) -> int:
@@ -38,7 +43,7 @@ def test_a_small_fleet_is_done_in_this_process_in_order_one_unit_after_the_other
         done.append(number)
         return 2 * number
 
-    with unit_engine(PROFILE) as run:
+    with unit_engine(toy_stage(tmp_path, engine_params(), ClusterProfile(**PROFILE))) as run:
         results = run(work, [3, 1, 7, 2], vehicle_days=3 * LIGHT - 1)
         assert done == []
         assert next(results) == 6 and done == [3], "nothing is done before it is asked for"
@@ -48,11 +53,12 @@ def test_a_small_fleet_is_done_in_this_process_in_order_one_unit_after_the_other
     assert done == [3, 1]
 
 
-def test_without_ray_no_ray_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ray_no_ray_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = toy_stage(tmp_path, engine_params(), ClusterProfile(**PROFILE))
     monkeypatch.setitem(sys.modules, "ray", None)  # an import would fail
-    with unit_engine(PROFILE) as run:
+    with unit_engine(stage) as run:
         assert list(run(str, [1, 2], vehicle_days=2)) == ["1", "2"]
-    with unit_engine(PROFILE) as run, pytest.raises(ImportError):
+    with unit_engine(stage) as run, pytest.raises(ImportError):
         list(run(str, [1], vehicle_days=3 * LIGHT))
 
 
@@ -62,6 +68,37 @@ def sent(work, units, *, vehicle_days):
     for unit in units:
         there, its = pickle.loads(pickle.dumps((work, unit)))
         yield pickle.loads(pickle.dumps(there(its)))
+
+
+class AnotherNode:
+    """Runs units as on a node without the driver's disk: meanwhile the driver's folder is away."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._away = folder, folder.with_name("away")
+
+    def __call__(self, work, units, *, vehicle_days):
+        for unit in units:
+            self._folder.rename(self._away)
+            disk.take_from(self)
+            try:
+                result = work(unit)
+            finally:
+                disk.take_from(None)
+                assert not self._folder.exists(), "something was written on the node"
+                self._away.rename(self._folder)
+            yield result
+
+    def __getattr__(self, name: str):
+        """As the driver answers, which has its folder."""
+
+        def answer(path: Path, *rest):
+            self._away.rename(self._folder)
+            try:
+                return getattr(Answering(), name)(path, *rest)
+            finally:
+                self._folder.rename(self._away)
+
+        return answer
 
 
 def test_ingest_profile_and_prepare_give_the_same_bytes_wherever_their_units_run(
@@ -74,7 +111,8 @@ def test_ingest_profile_and_prepare_give_the_same_bytes_wherever_their_units_run
     )
     quarantined = {"a-2": {date(2026, 1, 5)}}
     found = []
-    for name, run in (("here", in_process), ("there", sent)):
+    runs = {"here": in_process, "there": sent, "far": AnotherNode(tmp_path / "far")}
+    for name, run in runs.items():
         (tmp_path / name).mkdir()
         yard = Yard(tmp_path / name)
         (yard.raw / "faults.csv").write_text(
@@ -92,6 +130,6 @@ def test_ingest_profile_and_prepare_give_the_same_bytes_wherever_their_units_run
         build_store(lake, fleet, "vehicle", store, quarantined, run)
         of_lake = (tree(lake.path), counts, lake.day_table(), yard.rejected(fleet), rows)
         found.append((of_lake, content_of(store)))
-    assert found[0] == found[1]
+    assert found[0] == found[1] == found[2]
     assert counts.rows_rejected == 3 and len(lake.days()) == 4
     assert WindowStore.open(store).meta["empty"] == ["a-2"]

@@ -19,6 +19,7 @@ from amad.ingest.merging import FIRST, MERGED, Merged, merge
 from amad.ingest.pending_change import Pending
 from amad.ingest.spill import DayRows, Spill, content_of, joined
 from amad.reading.times import date_of
+from amad.telemetry import disk
 from amad.telemetry import lake as lakes
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import lake_schema
@@ -119,19 +120,21 @@ class PartWriter:
         vehicle, date, merged = part.vehicle, part.date, part.merged
         file = self.pending.lake_file(lakes.part_path(vehicle, date))
         schema = lake_schema(self.fleet)
-        lakes.write_part(file, schema, merged.timestamp_K, merged.value_KC, label_K)
-        row = {
-            "vehicle": vehicle, "date": date, "rows": len(merged.timestamp_K),
-            "sha256": file_sha256(file), "origin": None, "origins_sha256": None,
-        }  # fmt: skip
+        with disk.written(file) as here:
+            lakes.write_part(here, schema, merged.timestamp_K, merged.value_KC, label_K)
+            row = {
+                "vehicle": vehicle, "date": date, "rows": len(merged.timestamp_K),
+                "sha256": file_sha256(here), "origin": None, "origins_sha256": None,
+            }  # fmt: skip
         origin_T = part.rows.file_T[merged.stays_T]
         if (origin_T == origin_T[0]).all():
             row["origin"] = part.paths[origin_T[0]]
         else:
             file = self.pending.lake_file(lakes.origins_path(vehicle, date))
             table = origins.of_merged(part.rows, merged, part.paths)
-            pq.write_table(table, file, compression="zstd")
-            row["origins_sha256"] = file_sha256(file)
+            with disk.written(file) as here:
+                pq.write_table(table, here, compression="zstd")
+                row["origins_sha256"] = file_sha256(here)
         return row
 
 

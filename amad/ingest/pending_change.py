@@ -85,9 +85,7 @@ class Pending:
         self._carry_out()
 
     def _place(self, target: str, relative: Path | str) -> Path:
-        path = self._folder / target / relative
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
+        return self._folder / target / relative
 
     def _carry_out(self) -> None:
         rebuild = '"rebuild": true' in (self._folder / COMMIT).read_text(encoding="utf-8")

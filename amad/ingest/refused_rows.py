@@ -15,6 +15,7 @@ class RejectedLog:
     """Writes refused rows to one Parquet file of the schema REJECTED, and counts them by reason."""
 
     def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         self._writer = pq.ParquetWriter(path, REJECTED, compression="zstd")
         self._rows: list[tuple] = []
         self.counts: dict[str, Counter] = defaultdict(Counter)  # file -> reason -> rows

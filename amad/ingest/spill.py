@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from amad.config import Fleet
 from amad.reading.rows import DAY_US, CleanRows
+from amad.telemetry import disk
 from amad.telemetry.schemas import TIMESTAMP
 
 BUFFER_BYTES = 32 << 20
@@ -165,7 +166,7 @@ class Spill:
 
     def _all_rows(self, where: list[tuple[int, int]]) -> DayRows:
         if len(self._readers) < len(self._files):
-            self._readers = [pa.ipc.open_file(pa.OSFile(str(path))) for path in self._files]
+            self._readers = [pa.ipc.open_file(disk.open_to_read(path)) for path in self._files]
         batches = [self._readers[file].get_batch(number) for file, number in where]
         table = pa.Table.from_batches(batches)
         value_CT = np.empty((self._channels, table.num_rows))

@@ -29,6 +29,7 @@ from amad.detect.constant_channels import MEMORY_DAYS
 from amad.detect.day_state import Arrays, DayState, figure_days, state_us
 from amad.detect.detector import Detector
 from amad.detect.vehicle_days import States
+from amad.telemetry import disk
 from amad.telemetry.files import staged
 from amad.telemetry.lake import NAME_BYTES, Lake, id_in_path
 
@@ -125,7 +126,8 @@ def _write(file: Path, rows: list[Row]) -> None:
     arrays = [pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)]
     table = pa.table(arrays, SCHEMA.with_metadata({SEAL: _seal(rows)}))
     with (
-        staged(file, durable=False) as stage,
+        disk.written(file) as here,
+        staged(here, durable=False) as stage,
         pa.OSFile(str(stage), "wb") as sink,
         pa.ipc.new_file(sink, table.schema, options=OPTIONS) as out,
     ):
@@ -135,7 +137,7 @@ def _write(file: Path, rows: list[Row]) -> None:
 def _read(file: Path) -> list[Row]:
     """What a file holds; nothing where there is none, or a damaged one."""
     try:
-        with pa.ipc.open_file(pa.BufferReader(file.read_bytes())) as source:
+        with pa.ipc.open_file(pa.BufferReader(disk.read_bytes(file))) as source:
             table = source.read_all()
         table.validate(full=True)
         columns = (table[name].to_pylist() for name in SCHEMA.names)

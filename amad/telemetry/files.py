@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal, overload
 
 from amad.config import AmadError, DataError
 from amad.config.digest import json_digest
+from amad.telemetry import disk
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -194,7 +195,7 @@ def read_json(
         DataError: the file is damaged, or missing though ``required``; names it and the remedy.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(disk.read_bytes(Path(path)))
     except FileNotFoundError:
         if required:
             raise _missing(path, remedy) from None

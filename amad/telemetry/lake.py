@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 from amad.config import DataError, Fleet
 from amad.config.digest import json_digest, sha256_of, text_digest
 from amad.reading.times import DAY_US, date_of
+from amad.telemetry import disk
 from amad.telemetry.files import damaged
 from amad.telemetry.manifest import IngestedFile, Manifest
 from amad.telemetry.schemas import DATE, EVENTS, TIMESTAMP, VEHICLE, check, lake_schema
@@ -170,7 +171,7 @@ class Lake:
         found = False
         for path in (self.path / relative, self.path / OLD / relative):
             try:
-                content = path.read_bytes()
+                content = disk.read_bytes(path)
             except (FileNotFoundError, NotADirectoryError):
                 continue
             if sha256_of(content) == sha256:

@@ -19,6 +19,7 @@ import pyarrow as pa
 from amad.config import DataError, Fleet
 from amad.config.console import track
 from amad.config.units import RunUnits, in_process
+from amad.telemetry import disk
 from amad.telemetry.lake import Lake
 from amad.windows.learning import Learnt, by_channel
 from amad.windows.resample import Resampler
@@ -108,7 +109,8 @@ def _prepare_vehicle(
         found = outline(len(dates), times, fleet, lake.test_start().get(vehicle))
     grid = Resampler(fleet, vehicle, found.bounds)
     series = (grid.add(table, last=last) for table, last in _whole_bins(tables, fleet))
-    written, learnt = write_pieces(file_of(folder, vehicle), series, found, fleet)
+    with disk.written(file_of(folder, vehicle)) as here:
+        written, learnt = write_pieces(here, series, found, fleet)
     return grid.made_null, (written, learnt)
 
 

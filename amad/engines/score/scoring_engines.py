@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from amad.config import ClusterProfile, Fleet, usable_error
+from amad.config import ClusterProfile, usable_error
 from amad.detect.daily import ScoredRows, score_vehicle_day
 from amad.detect.storage import load_detector
 from amad.engines.score.lake_snapshot import Day, Snapshot
@@ -41,8 +41,7 @@ def over_ray(
 ) -> Generator[Result]:
     """Score the units over Ray Data: actors that each load the detector once.
 
-    Every node must be able to read the lake and to write below ``runs/<fleet>``; the detector is
-    sent through Ray.
+    The lake and the states are read where the driver has them; the detector is sent through Ray.
     """
     from amad.engines.shared.ray_cluster import ray_session
 
@@ -51,9 +50,11 @@ def over_ray(
         for file in sorted(detector.rglob("*"))
         if file.is_file()
     }
-    scorer = SentScorer(files, snapshot.lake.path, snapshot.lake.fleet, states)
+    scorer = SentScorer(files, snapshot.lake, states)
+    _, runs = states
     with ray_session(profile):
-        yield from unit_engines.over_ray(scorer, _with_quarantine(snapshot, units))
+        given = _with_quarantine(snapshot, units)
+        yield from unit_engines.over_ray(scorer, given, profile, snapshot.lake.path, runs)
 
 
 def _with_quarantine(snapshot: Snapshot, units: list[Day]) -> list[Unit]:
@@ -93,8 +94,8 @@ class Scorer:
 class SentScorer:
     """``Scorer`` in an actor, which gets the detector as the content of its files."""
 
-    def __init__(self, files: dict[str, bytes], lake: Path, fleet: Fleet, states: States) -> None:
-        self._files, self._lake, self._fleet, self._states = files, lake, fleet, states
+    def __init__(self, files: dict[str, bytes], lake: Lake, states: States) -> None:
+        self._files, self._lake, self._states = files, lake, states
 
     @cached_property
     def _scorer(self) -> Scorer:
@@ -104,7 +105,7 @@ class SentScorer:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
             self._files.clear()  # the detector reads of the open file what it needs
-            return Scorer(Path(folder), Lake(self._lake, self._fleet), self._states)
+            return Scorer(Path(folder), self._lake, self._states)
 
     def __call__(self, unit: Unit) -> Result:
         """Score one unit, see ``Scorer``."""

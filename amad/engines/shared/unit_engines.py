@@ -10,11 +10,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
+from pathlib import Path
 
 from threadpoolctl import ThreadpoolController
 
-from amad.config import AmadError, ClusterProfile, usable_error
+from amad.config import AmadError, ClusterProfile, Stage, usable_error
 from amad.config.units import Result, RunUnits, Unit
+from amad.engines.shared.drivers_disk import Reach, reachable
 
 LIGHT = 10  # vehicle-days that ingest, validate or prepare do while one is scored, in about
 
@@ -27,11 +29,12 @@ def chosen_engine(wanted: str, vehicle_days: int, least: int) -> str:
 
 
 @contextmanager
-def unit_engine(profile: ClusterProfile) -> Iterator[RunUnits]:
-    """What runs the units of a stage before training, as the profile says; closes Ray at the end.
+def unit_engine(stage: Stage) -> Iterator[RunUnits]:
+    """What runs the units of a stage before training, as its profile says; closes Ray at the end.
 
     Ray starts with the first work that is given to it, so a small fleet never waits for it.
     """
+    profile = stage.profile
     with ExitStack() as opened:
 
         def run(
@@ -45,7 +48,7 @@ def unit_engine(profile: ClusterProfile) -> Iterator[RunUnits]:
             from amad.engines.shared.ray_cluster import ray_session
 
             opened.enter_context(ray_session(profile))
-            yield from over_ray(work, units)
+            yield from over_ray(work, units, profile, stage.folder)
 
         yield run
 
@@ -58,10 +61,14 @@ def in_this_process(work: Callable[[Unit], Result], units: Sequence[Unit]) -> It
         yield result
 
 
-def over_ray(work: Callable[[Unit], Result], units: Sequence[Unit]) -> Iterator[Result]:
+def over_ray(
+    work: Callable[[Unit], Result], units: Sequence[Unit], profile: ClusterProfile, *folders: Path
+) -> Iterator[Result]:
     """The units over Ray Data, in the session that is open: an actor per CPU, each sent ``work``.
 
-    A unit whose node is lost runs again. Every node must reach the files that ``work`` reads.
+    A unit whose node is lost runs again.
+
+    folders: of the driver, in which ``work`` reads and writes (by ``amad.telemetry.disk``).
 
     Raises:
         AmadError: the first that ``work`` raised, in the order of the units.
@@ -74,16 +81,17 @@ def over_ray(work: Callable[[Unit], Result], units: Sequence[Unit]) -> Iterator[
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     workers = max(1, min(len(units), int(ray.cluster_resources().get("CPU", 1))))
     rows = [{"unit": pickle.dumps(unit)} for unit in units]
-    done = ray.data.from_items(rows, override_num_blocks=min(len(units), 8 * workers)).map(
-        _Actor,  # type: ignore[arg-type]  # with a constructor, a class is a mapper too
-        fn_constructor_args=(ray.put(work),),
-        compute=ray.data.ActorPoolStrategy(size=workers),
-    )
-    for row in done.iter_rows():
-        result = pickle.loads(row["result"])
-        if isinstance(result, _Raised):
-            raise result.error
-        yield result
+    with reachable(profile, folders) as reach:
+        done = ray.data.from_items(rows, override_num_blocks=min(len(units), 8 * workers)).map(
+            _Actor,  # type: ignore[arg-type]  # with a constructor, a class is a mapper too
+            fn_constructor_args=(ray.put(work), reach),
+            compute=ray.data.ActorPoolStrategy(size=workers),
+        )
+        for row in done.iter_rows():
+            result = pickle.loads(row["result"])
+            if isinstance(result, _Raised):
+                raise result.error
+            yield result
 
 
 @lru_cache(maxsize=1)
@@ -117,9 +125,11 @@ class _Raised:
 class _Actor:
     """``work`` as Ray Data calls it; units and results are sent as bytes."""
 
-    def __init__(self, work) -> None:
+    def __init__(self, work, reach: Reach | None) -> None:
         import ray
 
+        if reach is not None:
+            reach.settle()
         self._work = ray.get(work)
 
     def __call__(self, row: dict) -> dict:

@@ -24,7 +24,7 @@ def validate_fleet(stage: Stage) -> Validation:
     """
     fleet, folder = stage.fleet, stage.folder
     lake = Lake(folder / "lake", fleet)
-    with unit_engine(stage.profile) as run:
+    with unit_engine(stage) as run:
         table = profile(lake, fleet, run=run)
     intake = intake_of(lake, _passed_before(stage))
     health = fleet_health(fleet, stage.settings, lake, fresh=table)

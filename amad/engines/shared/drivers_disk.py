@@ -1,0 +1,111 @@
+"""The disk of the driver for the other nodes of a Ray cluster, which may or may not mount it.
+
+An actor on the driver's node reads and writes for them. A node on which a file that the driver has
+just made is visible has the disk itself, and asks nobody.
+"""
+
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from amad.config import ClusterProfile
+from amad.telemetry import disk
+from amad.telemetry.files import staged
+
+AT_ONCE = 8  # requests that the driver's node answers at the same time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """What a worker needs to know to find the driver's files.
+
+    marks: files that the driver has made, one in each folder that the work reads or writes.
+    """
+
+    marks: Sequence[Path]
+    actor: Any
+
+    def settle(self) -> None:
+        """Let this process, of whatever node, read and write the files of the driver."""
+        here = all(mark.exists() for mark in self.marks)
+        disk.take_from(None if here else _Asked(self.actor))
+
+
+@contextmanager
+def reachable(profile: ClusterProfile, folders: Sequence[Path]) -> Iterator[Reach | None]:
+    """Let other nodes reach what is in these folders, in the Ray session that is open.
+
+    A local Ray has no other nodes, so there it is None.
+    """
+    if profile.address is None:
+        yield None
+        return
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    this_node = ray.get_runtime_context().get_node_id()
+    actor: Any = (
+        ray.remote(Answering)
+        .options(
+            num_cpus=0,
+            max_concurrency=AT_ONCE,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(this_node, soft=False),
+        )
+        .remote()
+    )
+    # The name is that of a file that is being written, which no reader of the folders looks at.
+    marks = [folder / f".stage-{secrets.token_hex(8)}-nodes" for folder in folders]
+    try:
+        for mark in marks:
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+        yield Reach(marks=marks, actor=actor)
+    finally:
+        for mark in marks:
+            mark.unlink(missing_ok=True)
+        with suppress(Exception):  # the cluster may be gone
+            ray.kill(actor)
+
+
+class Answering:
+    """The actor: a ``DriversDisk`` on the node that has it."""
+
+    def size(self, path: Path) -> int:
+        return path.stat().st_size
+
+    def read(self, path: Path, first: int, count: int) -> bytes:
+        with path.open("rb") as file:
+            file.seek(first)
+            return file.read(count)
+
+    def write(self, path: Path, content: bytes) -> None:
+        with staged(path, durable=False) as stage:
+            stage.write_bytes(content)
+
+
+class _Asked:
+    """The actor as a ``DriversDisk``, on another node."""
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+
+    def size(self, path: Path) -> int:
+        return self._get(self._actor.size.remote(path))
+
+    def read(self, path: Path, first: int, count: int) -> bytes:
+        return self._get(self._actor.read.remote(path, first, count))
+
+    def write(self, path: Path, content: bytes) -> None:
+        self._get(self._actor.write.remote(path, content))
+
+    @staticmethod
+    def _get(answer: Any) -> Any:
+        import ray
+
+        try:
+            return ray.get(answer)
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None
