@@ -74,14 +74,17 @@ class Answering:
     """The actor: a ``DriversDisk`` on the node that has it."""
 
     def size(self, path: Path) -> int:
+        """The bytes of a file."""
         return path.stat().st_size
 
     def read(self, path: Path, first: int, count: int) -> bytes:
+        """A part of a file."""
         with path.open("rb") as file:
             file.seek(first)
             return file.read(count)
 
     def write(self, path: Path, content: bytes) -> None:
+        """Put a file in its place."""
         with staged(path, durable=False) as stage:
             stage.write_bytes(content)
 
