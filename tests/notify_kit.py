@@ -9,7 +9,7 @@ import json
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -104,26 +104,40 @@ class Yard:
         path.write_text(yaml.safe_dump(content), encoding="utf-8")
 
     def publish(
-        self, night: int, *incidents: Incident, until: float = 24.0, version: str = "1"
+        self,
+        night: int,
+        *incidents: Incident,
+        until: float = 24.0,
+        version: str = "1",
+        drives: Callable[[str, np.ndarray], np.ndarray] = lambda vehicle, hour_T: hour_T >= 0,
     ) -> None:
-        """Publish a date and the log of its job. until: the hour of each vehicle's newest row."""
+        """Publish a date and the log of its job.
+
+        until: the hour of each vehicle's newest row. drives: at which hours a vehicle has rows.
+        """
         day = DAY + timedelta(days=night)
-        us_T = np.arange(at(night), at(night, until), 10 * MINUTE)
-        tables = [self._scores(vehicle, us_T, incidents) for vehicle in self.vehicles]
-        item = partitions.VehicleDay(rows=len(us_T), history=(), quarantined=False, inputs="i")
+        all_T = np.arange(at(night), at(night, until), 10 * MINUTE)
+        hour_T = (all_T - at(night)) / HOUR
+        rows = {vehicle: all_T[drives(vehicle, hour_T)] for vehicle in self.vehicles}
+        tables = [self._scores(vehicle, us_T, incidents) for vehicle, us_T in rows.items()]
         partitions.publish(
             self.runs,
             version,
             day,
             tables=[lambda table=table: table for table in tables],
             incidents=list(incidents),
-            vehicles=dict.fromkeys(self.vehicles, item),
+            vehicles={
+                vehicle: partitions.VehicleDay(
+                    rows=len(us_T), history=(), quarantined=False, inputs="i"
+                )
+                for vehicle, us_T in rows.items()
+            },
             provenance=Provenance(
                 detector="d", history_us=0, gap_us=GAP, inputs="i", carried="c", made_null={},
                 unmeasured={},
             ),
         )  # fmt: skip
-        self.log(night, version, rows=len(us_T) * len(self.vehicles), incidents=len(incidents))
+        self.log(night, version, rows=sum(map(len, rows.values())), incidents=len(incidents))
 
     def log(self, night: int, version: str = "1", **changes: object) -> JobLog:
         """Write the log of a job that ended well."""

@@ -178,6 +178,38 @@ def test_the_same_channel_on_many_vehicles_at_one_time_is_one_of_the_fleet(affec
         assert notice.vehicles_reporting == 4 and len(notice.incidents) == affected
 
 
+@pytest.mark.parametrize(("parked", "whole"), [(True, True), (False, False)])
+def test_a_roll_out_that_meets_parked_vehicles_is_one_of_the_fleet(yard, parked, whole):
+    """Each vehicle shows it when it drives next, and blames three channels in another order."""
+    hours = dict(zip(yard.vehicles, (12, 14, 16, 18), strict=True))
+
+    def drives(vehicle, hour_T):
+        own = (hour_T >= 7) & (hour_T < 8) | (hour_T >= hours[vehicle]) & (hour_T < 20)
+        return own if parked else hour_T >= 0
+
+    names = [COOLANT, SPEED, VOLTAGE]
+    found = [
+        an_incident(vehicle, hour=hour + 0.5, channels=dict(zip(
+            [*names[n % 3 :], *names[: n % 3]], (0.3, 0.24, 0.2), strict=True)))
+        for n, (vehicle, hour) in enumerate(hours.items())
+    ]  # fmt: skip
+    again = an_incident("van-1", hour=16, channels={VOLTAGE: 0.3, COOLANT: 0.25})
+    yard.publish(0, *found, again, drives=drives)
+    now = read_window(yard.runs, "1")
+    told = grouped(find_changes({}, now, "low"), now)
+    assert [len(group.changes) for group in told] == ([5] if whole else [2, 1, 1, 1])
+    if whole:
+        notice = notice_of(told[0], kit_fleet(), "report.html")
+        assert notice.headline == (
+            "Whole fleet: new incident on 4 of 4 vehicles at the same time, on Coolant "
+            "temperature, Voltage, Speed; worst high"
+        )
+        text = plain_text([notice])
+        assert "look for a leak" not in text, "what one vehicle suggests is no cause of all"
+        assert "units, software or the export" in text
+        assert subject([notice], "kit").startswith("amad kit: incidents 5 new (5 of the whole")
+
+
 def test_three_of_twelve_vehicles_are_not_the_fleet():
     many = frozenset(f"van-{n}" for n in range(12))
     found = groups(*(published(an_incident(f"van-{n}")) for n in range(3)), vehicles=many)
@@ -302,6 +334,15 @@ def test_a_headline_says_why_a_known_incident_is_told_again(was, severity, words
     changes, _ = told_after(told, now)
     (group,) = grouped(changes, now)
     assert notice_of(group, kit_fleet(), "r").headline == words
+
+
+def test_a_fault_of_a_sensor_is_told_as_one():
+    (group,) = groups(published(an_incident(type="stuck")))
+    notice = notice_of(group, kit_fleet(), "r")
+    assert notice.headline == (
+        "van-1: new incident, like a fault of the sensor of Coolant temperature; high"
+    )
+    assert subject([notice], "kit") == "amad kit: incidents 1 new (1 sensor fault); worst high"
 
 
 def test_of_a_first_move_no_number_of_usual_errors_is_told():

@@ -32,7 +32,7 @@ DAYS = [FIRST_DAY + timedelta(days=n) for n in range(3)]
 def states(since: SinceLast) -> dict[str, list[str]]:
     """The vehicles of each state, with what is noted of them."""
     return {
-        name: [" ".join(filter(None, [line.told.vehicle, line.note]))
+        name: [" ".join([line.told.vehicle, *line.notes])
                for item in getattr(since, name) for line in item.lines]
         for name in ("new", "ongoing", "over")
     }  # fmt: skip

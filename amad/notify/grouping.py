@@ -1,24 +1,27 @@
 """Changes that a person reads as one: of one vehicle, or of the whole fleet at one time."""
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from amad.detect.incident_words import main_channels
+import numpy as np
+
 from amad.notify.changes import Change
 from amad.notify.published import Window
 
 NEAR_US = 6 * 3_600_000_000  # changes of one vehicle at most this far apart are told as one
-TOGETHER_US = 3_600_000_000  # incidents of several vehicles that begin this near begin together
+TOGETHER_US = 3_600_000_000  # incidents of several vehicles that begin this near have one cause
 FLEET_SHARE, FLEET_LEAST = 0.5, 3  # of the vehicles that report, and how many at the least
+ABOUT = 0.5  # of the first channel's share of the blame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
     """Changes that are told as one. reporting: vehicles, if this is one of the whole fleet; else 0.
 
-    channels: those that all changes share, the largest share first; of a single change its own.
+    channels: those that all changes share, of the whole fleet those that half of them are about;
+    the largest share first. Of a single change its own.
     """
 
     changes: list[Change]
@@ -52,39 +55,88 @@ def _order(group: Group) -> tuple:
 def _of_fleet(changes: list[Change], window: Window) -> tuple[list[Group], list[Change]]:
     """The groups of many vehicles, and the changes that belong to none."""
     groups, rest = [], list[Change]()
-    for same in _by(changes, lambda c: (c.state, *c.told.channels[:1])):
-        while own := _at_one_time(same):
-            vehicles = {change.told.vehicle for change in own}
-            dates = {change.told.last for change in own}
-            reporting = vehicles.union(*(window.dates.get(day, frozenset()) for day in dates))
-            if len(vehicles) < max(FLEET_LEAST, FLEET_SHARE * len(reporting)):
-                break
-            groups.append(_group(own, len(reporting)))
+    for same in _by(changes, lambda change: change.state):
+        seen: dict[str, int] = {}
+        while most := _most_vehicles(same, window, seen):
+            core, reporting = most
+            own = _with_related(core, same)
+            groups.append(_group(own, reporting))
             taken = {change.key for change in own}
             same = [change for change in same if change.key not in taken]
         rest += same
     return groups, sorted(rest, key=lambda change: (change.told.start, change.incident_id))
 
 
-def _at_one_time(changes: list[Change]) -> list[Change]:
-    """Of changes sorted by start, those of the stretch ``TOGETHER_US`` with the most vehicles."""
-    best, most, first = (0, 0), 0, 0
-    inside: Counter[str] = Counter()
-    for last, change in enumerate(changes):
-        inside[change.told.vehicle] += 1
-        while change.told.start - changes[first].told.start > TOGETHER_US:
-            left = changes[first].told.vehicle
-            inside[left] -= 1
-            if not inside[left]:
-                del inside[left]
-            first += 1
-        if len(inside) >= most:
-            best, most = (first, last + 1), len(inside)
-    return changes[slice(*best)]
+def _most_vehicles(
+    changes: list[Change], window: Window, seen: dict[str, int]
+) -> tuple[list[Change], int] | None:
+    """The changes about one channel at one time with the most vehicles, and how many report.
+
+    None where no channel has as many vehicles as one of the whole fleet needs. seen: by id of the
+    incident, its vehicle's newest row ``TOGETHER_US`` before it; what is missing is added.
+    """
+    about: dict[str, list[Change]] = {}
+    for change in changes:
+        for name in _about(change):
+            about.setdefault(name, []).append(change)
+    # The vehicles of one moment are never more than those of all: most channels stop here.
+    about = {name: own for name, own in about.items() if _reporting(own, window, any_date=True)}
+    unknown = {c.incident_id: c for own in about.values() for c in own if c.incident_id not in seen}
+    hour = {name: (c.told.vehicle, c.told.start - TOGETHER_US) for name, c in unknown.items()}
+    before = window.seen_before(hour) if hour else {}
+    seen |= {name: before.get(name, moment) for name, (_, moment) in hour.items()}
+    found = [(own, many) for all_ in about.values() if (own := _at_one_time(all_, seen))
+             and (many := _reporting(own, window))]  # fmt: skip
+    return max(found, key=lambda pair: len({c.told.vehicle for c in pair[0]}), default=None)
+
+
+def _reporting(changes: list[Change], window: Window, any_date: bool = False) -> int:
+    """How many vehicles report on the dates of the changes; 0 if too few of them have a change.
+
+    any_date: on the date with the fewest, so that too many are let through and never too few.
+    """
+    vehicles = {change.told.vehicle for change in changes}
+    dates = [window.dates.get(day, frozenset()) for day in {change.told.last for change in changes}]
+    report = min(map(len, dates)) if any_date else len(vehicles.union(*dates))
+    return report * (len(vehicles) >= max(FLEET_LEAST, FLEET_SHARE * report))
+
+
+def _at_one_time(changes: list[Change], seen: Mapping[str, int]) -> list[Change]:
+    """The changes whose cause may have set in at one moment, of the moment with the most vehicles.
+
+    That is at most ``TOGETHER_US`` before the incident, or while the vehicle was away, if it came
+    back no longer ago than that: a roll-out meets parked vehicles, which show it on their next way.
+    """
+    start = np.array([change.told.start for change in changes])
+    since = np.array([seen[change.incident_id] for change in changes])
+    _, vehicle = np.unique([change.told.vehicle for change in changes], return_inverse=True)
+    best, most = np.zeros(len(changes), bool), (0, 0)
+    for moment in np.unique(start):
+        inside = (start >= moment) & (since <= moment)
+        many = (len(np.unique(vehicle[inside])), int(inside.sum()))
+        if many > most:
+            best, most = inside, many
+    return [changes[n] for n in np.flatnonzero(best)]
+
+
+def _with_related(core: list[Change], changes: list[Change]) -> list[Change]:
+    """The changes of a group and those of its vehicles that are near one of them, in order."""
+    taken = {change.key for change in core}
+    while more := [
+        change
+        for change in changes
+        if change.key not in taken and any(_near(change, c) for c in changes if c.key in taken)
+    ]:
+        taken |= {change.key for change in more}
+    return [change for change in changes if change.key in taken]
 
 
 def _group(changes: list[Change], reporting: int = 0) -> Group:
-    shared = set.intersection(*(set(change.told.channels) for change in changes))
+    if reporting:
+        count = Counter(name for change in changes for name in _about(change))
+        shared = {name for name, many in count.items() if many >= FLEET_SHARE * len(changes)}
+    else:
+        shared = set.intersection(*(set(change.told.channels) for change in changes))
     weight: dict[str, float] = {}
     for change in changes:
         for name, share in zip(change.told.channels, change.told.shares, strict=True):
@@ -115,8 +167,11 @@ def _of_one_vehicle(changes: list[Change]) -> list[list[Change]]:
 
 def _near(a: Change, b: Change) -> bool:
     apart = max(a.told.start, b.told.start) - min(a.told.end, b.told.end)
-    return apart <= NEAR_US and bool(_main(a) & _main(b))
+    same = a.told.vehicle == b.told.vehicle
+    return same and apart <= NEAR_US and bool(_about(a) & _about(b))
 
 
-def _main(change: Change) -> set[str]:
-    return set(main_channels(change.told.channels, change.told.shares))
+def _about(change: Change) -> set[str]:
+    """The channels that share the blame: those with at least half as much of it as the first."""
+    pairs = list(zip(change.told.channels, change.told.shares, strict=True))
+    return {name for name, share in pairs if share >= ABOUT * pairs[0][1]}

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from amad.detect.daily import day_bounds
 from amad.detect.incidents import Incident, joined
 from amad.scores import partitions
 from amad.scores.partition_manifest import PartitionManifest
@@ -40,17 +42,44 @@ class Window:
     dates: the published ones among the newest days, with the vehicles that report on each.
     A date whose files are damaged or missing, or were written by an earlier amad, is not among
     them. versions: which scored each date.
-    incidents: by id.
+    incidents: by id. runs: the folder of the partitions; None where there are none.
     """
 
     dates: dict[date, frozenset[str]]
     versions: dict[date, str]
     incidents: dict[str, Published]
+    runs: Path | None = None
 
     @property
     def first(self) -> date | None:
         """The first day that counts; None where nothing is published."""
         return max(self.dates) - timedelta(days=DAYS - 1) if self.dates else None
+
+    def seen_before(self, starts: Mapping[str, tuple[str, int]]) -> dict[str, int]:
+        """Time (us) of the newest scored row of a vehicle before a moment (us).
+
+        starts: (vehicle, moment) by any key. A key has no time here if no date of the window holds
+        such a row.
+        """
+        found: dict[str, int] = {}
+        if self.runs is None:
+            return found
+        for day in sorted(self.dates, reverse=True):
+            midnight, _ = day_bounds(day)
+            wanted = {
+                key: (vehicle, us)
+                for key, (vehicle, us) in starts.items()
+                if key not in found and midnight < us and vehicle in self.dates[day]
+            }
+            if not wanted:
+                continue
+            file = partitions.table_file(self.runs, "scores", self.versions[day], day)
+            times = _scored_times(file, sorted({vehicle for vehicle, _ in wanted.values()}))
+            for key, (vehicle, us) in wanted.items():
+                own = times.get(vehicle, np.empty(0, np.int64))
+                if before := int(np.searchsorted(own, us)):
+                    found[key] = int(own[before - 1])
+        return found
 
 
 def read_window(runs: Path, champion: str | None, days: int = DAYS) -> Window:
@@ -103,6 +132,7 @@ def window_of(
             )
             for name, item in whole_of.items()
         },
+        runs=runs,
     )
 
 
@@ -156,3 +186,19 @@ def _last_scored(file: Path, vehicles: list[str], start: int) -> dict[str, int]:
     newest = table.group_by("vehicle").aggregate([("timestamp", "max")])
     us = newest["timestamp_max"].cast(pa.int64()).to_pylist()
     return dict(zip(newest["vehicle"].to_pylist(), us, strict=True))
+
+
+def _scored_times(file: Path, vehicles: list[str]) -> dict[str, np.ndarray]:
+    """The times (us), sorted, of the scored rows of each of the vehicles."""
+    table = pq.read_table(
+        file,
+        columns=["vehicle", "timestamp"],
+        filters=(pc.field("vehicle").isin(vehicles)) & (pc.field("status") == "scored"),
+        partitioning=None,
+    )
+    names = table["vehicle"].combine_chunks()
+    us = table["timestamp"].cast(pa.int64()).to_numpy()
+    return {
+        vehicle: np.sort(us[pc.equal(names, vehicle).to_numpy(zero_copy_only=False)])
+        for vehicle in vehicles
+    }

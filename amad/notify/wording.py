@@ -99,16 +99,31 @@ def notice_of(group: Group, fleet: Fleet, report: str) -> Notice:
 
 
 def subject(notices: Sequence[Notice], fleet: str) -> str:
-    """The subject of a digest: how many of which state, and the worst level."""
+    """The subject of a digest: how many of which state, and the worst level.
+
+    Of the new ones also how many are of the whole fleet, and how many look like faults of a sensor.
+    """
     parts = []
     for state, name in (("new", "new"), ("ongoing", "changed"), ("over", "over"),
                         ("withdrawn", "withdrawn")):  # fmt: skip
         many = sum(i.state == state for notice in notices for i in notice.incidents)
-        parts += [f"{many:,} {name}"] if many else []
+        kinds = _kinds(notices) if state == "new" else ""
+        parts += [f"{many:,} {name}{kinds}"] if many else []
     worst = max(
         (n.level for n in notices if n.state != "withdrawn"), key=RANK.__getitem__, default=None
     )
     return f"amad {fleet}: incidents {', '.join(parts)}" + (f"; worst {worst}" if worst else "")
+
+
+def _kinds(notices: Sequence[Notice]) -> str:
+    new = [(notice, item) for notice in notices for item in notice.incidents if item.state == "new"]
+    whole = sum(notice.vehicles_reporting is not None for notice, _ in new)
+    sensors = sum(
+        notice.vehicles_reporting is None and item.suspect == "sensor" for notice, item in new
+    )
+    parts = [f"{whole:,} of the whole fleet"] if whole else []
+    parts += [f"{count(sensors, 'sensor fault')}"] if sensors else []
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def plain_text(notices: Sequence[Notice]) -> str:
@@ -143,12 +158,17 @@ def _headline(group: Group, worst: Change, fleet: Fleet) -> str:
     if group.reporting:
         vehicles = {change.told.vehicle for change in main}
         where = f"{len(vehicles)} of {count(group.reporting, 'vehicle')}"
-        on = _title(group.channels[0], fleet)
+        if len(group.channels) == 1:
+            on = _title(group.channels[0], fleet)
+        else:
+            on = some([fleet.title_of(name) for name in group.channels])
         return f"Whole fleet: {what} on {where} at the same time, on {on}; worst {level}"
     vehicle = main[0].told.vehicle
     if len(main) > 1:
         return f"{vehicle}: {what}, {len(main)} on the same sensors; worst {level}"
     going = "; still going on" if main[0].ongoing and state in ("new", "ongoing") else ""
+    if _sensor(main[0].told):
+        what += f", like a fault of the sensor of {fleet.title_of(main[0].told.channels[0])}"
     was = {"withdrawn": f"; it was {level}"}.get(state, f"; {level}")
     return f"{vehicle}: {what}{was}{going}"
 
@@ -179,12 +199,14 @@ def _sentences(group: Group, worst: Change, fleet: Fleet) -> list[str]:
         found += [sentence] if (sentence := rarity(told.return_days)) else []
         found.append(f"Sensors: {_sensors(group, main, told, fleet)}.")
         of = f"{told.vehicle}: " if len(main) > 1 else ""
-        found += _what_is_wrong(of, told, fleet)
+        found += _strayed(of, told, fleet)
+        found += [] if group.reporting else _no_longer_fits(of, told, fleet)
         found += [f"{of}{sentence}" for sentence in _gaps(told, fleet)]
         found += context_words(told.context, fleet.channel_by_name)
         types = dict.fromkeys(change.told.type for change in [worst, *main])
         found.append(f"Type: {'; '.join(f'{kind}{_meaning(kind)}' for kind in types)}.")
-        found += _checks(told, fleet)
+        # What one vehicle's incident suggests is no cause of the same on many.
+        found += [] if group.reporting else _checks(told, fleet)
     for change in main:
         if change.replaces:
             found.append(
@@ -230,29 +252,31 @@ def _with_upper() -> list[tuple[tuple[float, str], float | None]]:
 def _sensors(group: Group, main: list[Change], told: Told, fleet: Fleet) -> str:
     """The channels with their shares; of several incidents those that they have in common."""
     if len(main) > 1 and group.channels:
-        return f"{some([_title(name, fleet) for name in group.channels])} (in all of them)"
+        where = "in half of them or more" if group.reporting else "in all of them"
+        return f"{some([_title(name, fleet) for name in group.channels])} ({where})"
     pairs = zip(told.channels, told.shares, strict=True)
     return ", ".join(f"{_title(name, fleet)} {share(part)}" for name, part in pairs) + (
         " of the blame"
     )
 
 
-def _what_is_wrong(of: str, told: Told, fleet: Fleet) -> list[str]:
-    """How far the first channel strayed, and which one it no longer fits, where that is known.
+def _strayed(of: str, told: Told, fleet: Fleet) -> list[str]:
+    """How far the first channel strayed, where that is known.
 
     A channel that never moved in training has no usual error to compare with.
     """
-    if not told.channels:
+    if not told.channels or told.deviation <= 0 or told.type == "first_move":
         return []
-    first, found = _title(told.channels[0], fleet), []
-    if told.deviation > 0 and told.type != "first_move":
-        found.append(
-            f"{of}{first} strayed by up to {number(told.deviation)} times its usual prediction "
-            "error."
-        )
-    if told.partner:
-        found.append(f"{of}{first} no longer fits {_title(told.partner, fleet)}.")
-    return found
+    size, first = number(told.deviation), _title(told.channels[0], fleet)
+    return [f"{of}{first} strayed by up to {size} times its usual prediction error."]
+
+
+def _no_longer_fits(of: str, told: Told, fleet: Fleet) -> list[str]:
+    """Which channel the first one no longer fits, where that is known."""
+    if not told.channels or not told.partner:
+        return []
+    first, partner = _title(told.channels[0], fleet), _title(told.partner, fleet)
+    return [f"{of}{first} no longer fits {partner}."]
 
 
 def _meaning(kind: str) -> str:
@@ -265,6 +289,10 @@ def _gaps(told: Told, fleet: Fleet) -> list[str]:
 
 def _checks(told: Told, fleet: Fleet) -> list[str]:
     return what_to_check(told.type, told.channels, told.shares, told.partner, fleet.channel_by_name)
+
+
+def _sensor(told: Told) -> bool:
+    return looks_like_a_sensor(told.type, told.shares)
 
 
 def _title(name: str, fleet: Fleet) -> str:
@@ -294,7 +322,7 @@ def _for_programs(change: Change, fleet: Fleet) -> NoticeIncident:
         return_days=told.return_days,
         context=told.context,
         **{name: getattr(told, name) for name in GAPS},
-        suspect="sensor" if looks_like_a_sensor(told.type, told.shares) else "vehicle",
+        suspect="sensor" if _sensor(told) else "vehicle",
         check=_checks(told, fleet),
         model_version=told.model_version,
         replaces=change.replaces,

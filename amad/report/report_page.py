@@ -19,7 +19,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from amad.config import DataError, Fleet, Stage
 from amad.config import number_text as text
 from amad.config.console import say, track
-from amad.detect.incident_words import context_words, gap_words, meaning, rarity, what_to_check
+from amad.detect.incident_words import (
+    context_words,
+    gap_words,
+    looks_like_a_sensor,
+    meaning,
+    rarity,
+    what_to_check,
+)
 from amad.detect.incidents import gaps_of
 from amad.drift.findings import Drift
 from amad.notify.published import DAYS, Window
@@ -50,7 +57,8 @@ TOLD = 6  # findings of one kind that are shown at once; the others can be unfol
 class Entry:
     """An incident as the page shows it; ``plot`` is None where PLOTTED others have one.
 
-    broken: the relation that broke, in words, or empty. meaning: of its type. rarity: how seldom
+    broken: the relation that broke, in words, or empty. sensor: whether it looks like a fault of a
+    sensor. meaning: of its type. rarity: how seldom
     normal rows reach its score, as a sentence, or empty. checks: where the channels stand, what
     went on when it began, and where to look first. said: what people said of it, and verdict: in a
     word; both empty where nothing was said.
@@ -60,6 +68,7 @@ class Entry:
     anchor: str
     blame: list[Blame]
     broken: str
+    sensor: bool
     meaning: str
     rarity: str
     checks: list[str]
@@ -316,6 +325,7 @@ def _entries(
                 anchor=f"incident-{n + 1}",
                 blame=blame(incident, fleet),
                 broken=broken_relation(incident, fleet),
+                sensor=looks_like_a_sensor(incident.type, incident.shares),
                 meaning=meaning(incident.type),
                 rarity=rarity(incident.return_days),
                 checks=_checks(incident, fleet, context),

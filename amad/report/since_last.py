@@ -5,12 +5,12 @@ been told to a sink that is told of every level. So the page and a message never
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
 from amad.config import Fleet
-from amad.detect.incident_words import main_channels
+from amad.detect.incident_words import looks_like_a_sensor, main_channels
 from amad.notify.changes import Change, Told, brought_up_to_date, find_changes
 from amad.notify.grouping import grouped
 from amad.notify.published import Window, window_of
@@ -29,23 +29,27 @@ Manifests = Mapping[date, Mapping[str, PartitionManifest]]
 class Line:
     """One incident in its state. sensors: titles of the channels it is mostly about.
 
-    broken: the relation that broke, in words, or empty. note: what became of it beside its state,
-    or empty.
+    broken: the relation that broke, in words, or empty. notes: what became of it beside its state,
+    and whether it looks like a fault of a sensor.
     """
 
     incident_id: str
     told: Told
     sensors: list[str]
     broken: str = ""
-    note: str = ""
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """Incidents that are read as one. headline: of several; empty where there is one line."""
+    """Incidents that are read as one.
+
+    headline: of several; empty where there is one line. whole: they are of the whole fleet.
+    """
 
     headline: str
     lines: list[Line]
+    whole: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +166,7 @@ def _items(changes: list[Change], window: Window, fleet: Fleet) -> list[Item]:
     for group in grouped(changes, window):
         headline = notice_of(group, fleet, "").headline if len(group.changes) > 1 else ""
         lines = [_line(change, fleet) for change in _worst_first(group.changes)]
-        found.append(Item(headline=headline, lines=lines))
+        found.append(Item(headline=headline, lines=lines, whole=group.reporting > 0))
     return found
 
 
@@ -171,17 +175,19 @@ def _worst_first(changes: Iterable[Change]) -> list[Change]:
 
 
 def _line(change: Change, fleet: Fleet) -> Line:
-    told, note = change.told, ""
+    told, notes = change.told, []
     main = main_channels(told.channels, told.shares)
     if change.state == "new" and told.state == "over":
-        note = "already over"
+        notes.append("already over")
     elif change.state == "ongoing" and change.before != told:
         again = change.before is not None and change.before.state == "over"
-        note = "going on again" if again else "now worse"
+        notes.append("going on again" if again else "now worse")
+    if looks_like_a_sensor(told.type, told.shares):
+        notes.append("like a sensor fault")
     return Line(
         incident_id=change.incident_id,
         told=told,
         sensors=[fleet.title_of(name) for name in main],
         broken=broken_relation(told, fleet),
-        note=note,
+        notes=notes,
     )
