@@ -42,6 +42,28 @@ def test_mail_is_one_digest_per_job_in_text_and_html(yard, post):
     assert len(post.got) == 1, "no mail where nothing changed"
 
 
+def test_mail_says_what_the_fleet_lacks_and_a_second_attempt_says_the_same(yard, post):
+    yard.sinks(mail=post.mail(), file={})
+    yard.publish(0, an_incident())
+    dead = ["<van>-2 has 1 day quarantined: Vehicle.Coolant null in 67 % of rows"]
+    yard.log(0, health={"quarantined": dead, "silent": ["van-8 is silent", "van-9 is silent"]})
+    post.fail = ["lost"]
+    with pytest.raises(NotifyError):
+        tell(yard.stage)
+    yard.log(0)
+    tell(yard.stage)
+    first, again = post.got
+    assert text_of(first) == text_of(again), "as it was when it was to be told"
+    lines_ = [line.strip() for line in text_of(first).splitlines()]
+    head = lines_.index("Fleet health, which no incident can show:")
+    assert lines_[head + 1 : head + 3] == [
+        "Silent vehicles: van-8 is silent; van-9 is silent.",
+        f"Quarantined vehicle-days: {dead[0]}.",
+    ]
+    assert "&lt;van&gt;-2 has 1 day quarantined" in text_of(first, "html")
+    assert "quarantined" not in str(lines(yard)), "a notice is about incidents"
+
+
 @pytest.mark.parametrize("how", ["451", "lost", "hang"])
 def test_a_mail_that_was_not_taken_comes_again_with_the_same_id(yard, post, how):
     yard.sinks(mail=post.mail(), **patience(how))

@@ -164,10 +164,12 @@ def test_chat_services_get_a_text(yard, web, monkeypatch):
     monkeypatch.setenv("AMAD_NOTIFY_CHAT_URLS", web.url.replace("http:", "json:") + "/room")
     yard.sinks(chat=True)
     yard.publish(0, an_incident())
+    yard.log(0, health={"silent": ["van-9 has been silent"]})
     tell(yard.stage)
     tell(yard.stage)
     (request,) = web.got
     assert request.json["title"] == "amad kit: incidents 1 new; worst high"
+    assert "Silent vehicles: van-9 has been silent." in request.json["message"]
     assert "van-1: new incident; high" in request.json["message"]
     monkeypatch.setenv("AMAD_NOTIFY_CHAT_URLS", "secret-word://x")
     yard.publish(0, an_incident(severity=90))
@@ -201,6 +203,8 @@ def test_prometheus_reads_the_state_of_the_last_job(yard, web):
     found = metrics((yard.home / "metrics" / "kit.prom").read_text())
     assert found["amad_job_rows"] == 576 and found["amad_job_alarms"] == 20
     assert found["amad_job_seconds"] == 90 and found["amad_job_ok"] == 1
+    assert found["amad_health_findings silent"] == 1
+    assert found["amad_health_findings quarantined"] == 0
     assert found["amad_silent_vehicles"] == 1 and found["amad_refused_share"] == 0.05
     assert found["amad_open_incidents high"] == 1 and found["amad_open_incidents critical"] == 0
     assert found["amad_score 1"] == 7.0 and found["amad_score 0.5"] == 1.0

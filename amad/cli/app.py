@@ -119,7 +119,9 @@ def register(context: typer.Context, fleet: FleetOption = None) -> None:
 def score(
     context: typer.Context,
     date: DateOption = None,
-    from_: Annotated[date | None, typer.Option("--from", help="First date.", **DAY)] = None,
+    from_: Annotated[
+        date | None, typer.Option("--from", "--since", help="First date.", **DAY)
+    ] = None,
     to: Annotated[
         date | None, typer.Option("--to", help="Last date; default: the lake's.", **DAY)
     ] = None,

@@ -31,7 +31,7 @@ from amad.notify.learnt import REASON, learnt
 from amad.notify.ledger import Ledger, Parcel, after, ledger_file, read_ledger
 from amad.notify.published import Window, read_window
 from amad.notify.sinks.outcome import NotTakenError, PartlyRefusedError, RefusedError
-from amad.notify.wording import Notice, notice_of
+from amad.notify.wording import Notice, health_lines, notice_of
 from amad.scores.feedback import read_feedback
 from amad.scores.job_log import JobLog, job_logs, save
 
@@ -43,7 +43,8 @@ class News:
     """What may be told.
 
     hushed: by id, incidents of which nobody is told, and why. quiet: those of which nobody is told
-    unless somebody was told before, since they are like others that were judged false.
+    unless somebody was told before, since they are like others that were judged false. health: what
+    the fleet lacks, a line per kind.
     """
 
     stage: Stage
@@ -51,6 +52,7 @@ class News:
     window: Window
     hushed: dict[str, str]
     quiet: frozenset[str]
+    health: list[str]
 
     @classmethod
     def read(cls, stage: Stage, sinks: Sinks, jobs: list[JobLog]) -> Self:
@@ -66,7 +68,10 @@ class News:
             raise NotifyError(f"nobody is told, since {error}") from None
         silent = hushed(window, sinks.suppress, feedback)
         quiet = frozenset(set(learnt(window, feedback)) - set(silent))
-        return cls(stage=stage, sinks=sinks, window=window, hushed=silent, quiet=quiet)
+        health = health_lines(jobs[-1].health) if jobs else []
+        return cls(
+            stage=stage, sinks=sinks, window=window, hushed=silent, quiet=quiet, health=health
+        )
 
     @property
     def reasons(self) -> dict[str, str]:
@@ -94,6 +99,7 @@ class News:
                     key=keys[0] if channel.single else json_digest(keys),
                     notices=[notice_of(group, fleet, report) for group in own],
                     before=before,
+                    health=[] if channel.single else self.health,
                 )
             )
         return ledger.with_parcels(after(told, changes), parcels)

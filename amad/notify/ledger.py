@@ -19,13 +19,15 @@ class Parcel(Entry):
     """A message that is on its way: nobody knows yet whether the other side has taken it.
 
     key: names it, also to the other side. before: what the sink was told of these incidents before;
-    None for an incident of which it was told nothing. left: where some of those whom it is for have
-    it, the addresses of the others.
+    None for an incident of which it was told nothing. health: what the fleet lacks, for a sink that
+    gets all notices at once. left: where some of those whom it is for have it, the addresses of the
+    others.
     """
 
     key: str
     notices: list[Notice]
     before: dict[str, Told | None]
+    health: list[str] = []
     left: list[str] = []
 
     def is_too_old(self, first: date | None) -> bool:

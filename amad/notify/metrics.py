@@ -19,6 +19,7 @@ from amad.notify.sinks.outcome import NotTakenError, RefusedError
 from amad.scores import partitions
 from amad.scores.job_log import JobLog
 from amad.telemetry.files import staged
+from amad.telemetry.health import KINDS
 from amad.telemetry.ingest_result import IngestResult
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
@@ -153,6 +154,9 @@ def _of_job(gauges: _Gauges, job: JobLog) -> None:
     version = None if job.model_version is None else float(job.model_version)
     gauges.set("model_version", "Version that the last job scored with", version)
     gauges.set("silent_vehicles", "Silent vehicles", len(job.health.get("silent", [])))
+    for kind in KINDS:
+        many = len(job.health.get(kind.name, []))
+        gauges.set("health_findings", "Findings under fleet health", many, kind=kind.name)
 
 
 def _of_input(gauges: _Gauges, ingested: IngestResult | None) -> None:

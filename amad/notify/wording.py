@@ -1,6 +1,6 @@
 """Notices: the sentences that a reliability engineer gets, and the same facts for a program."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -21,8 +21,10 @@ from amad.detect.severity import LEVELS
 from amad.notify.changes import RANK, Change, State, Told
 from amad.notify.grouping import Group
 from amad.telemetry.artifact import Entry
+from amad.telemetry.health import KINDS
 
 LISTED = 10  # incidents of a group that are listed one by one
+HEALTH = "Fleet health, which no incident can show"
 MOST = 50  # notices of a digest that are written out; a program gets all of them
 
 
@@ -126,13 +128,25 @@ def _kinds(notices: Sequence[Notice]) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def plain_text(notices: Sequence[Notice]) -> str:
-    """The notices as text, the report named once at the end."""
+def plain_text(notices: Sequence[Notice], health: Sequence[str] = ()) -> str:
+    """The notices as text, then what the fleet lacks, the report named once at the end."""
     blocks = []
     for place, notice in enumerate(notices[:MOST], 1):
         body = notice.sentences[:-1]
         blocks.append("\n".join([f"{place}. {notice.headline}", *(f"   {s}" for s in body)]))
-    return "\n\n".join([*blocks, *left_out(notices), notices[0].sentences[-1]]) + "\n"
+    blocks += left_out(notices)
+    if health:
+        blocks.append("\n".join([f"{HEALTH}:", *(f"   {line}" for line in health)]))
+    return "\n\n".join([*blocks, notices[0].sentences[-1]]) + "\n"
+
+
+def health_lines(found: Mapping[str, Sequence[str]]) -> list[str]:
+    """A line per kind of finding of a job's log, such as silent vehicles or quarantined days."""
+    return [
+        f"{kind.title}: {some(found[kind.name], separator='; ')}."
+        for kind in KINDS
+        if found.get(kind.name)
+    ]
 
 
 def left_out(notices: Sequence[Notice]) -> list[str]:

@@ -30,5 +30,6 @@ def send(parcel: Parcel, urls: str) -> None:
         )
     notices = parcel.notices
     title = subject(notices, notices[0].fleet)
-    if not services.notify(body=plain_text(notices), title=title, body_format="text"):
+    body = plain_text(notices, parcel.health)
+    if not services.notify(body=body, title=title, body_format="text"):
         raise NotTakenError("a chat service did not take the text")

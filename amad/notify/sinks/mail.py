@@ -12,7 +12,7 @@ from html import escape
 from amad.config.sinks import Mail
 from amad.notify.ledger import Parcel
 from amad.notify.sinks.outcome import NotTakenError, PartlyRefusedError, RefusedError
-from amad.notify.wording import MOST, Notice, left_out, plain_text, subject
+from amad.notify.wording import HEALTH, MOST, Notice, left_out, plain_text, subject
 
 # Later the same mail may be taken: a mailbox is full, the server asks for patience.
 FOR_NOW = range(400, 500)
@@ -89,19 +89,22 @@ def compose(parcel: Parcel, mail: Mail) -> EmailMessage:
     message["Date"] = format_datetime(datetime.now(UTC))
     message["Message-ID"] = f"<{parcel.key}@{mail.sender.partition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"
-    message.set_content(plain_text(notices))
-    message.add_alternative(html(notices), subtype="html")
+    message.set_content(plain_text(notices, parcel.health))
+    message.add_alternative(html(notices, parcel.health), subtype="html")
     return message
 
 
-def html(notices: list[Notice]) -> str:
-    """The notices as a page of HTML that loads nothing."""
+def html(notices: list[Notice], health: list[str]) -> str:
+    """The notices, and what the fleet lacks, as a page of HTML that loads nothing."""
     blocks = []
     for notice in notices[:MOST]:
         lines = "".join(f"<li>{escape(line)}</li>" for line in notice.sentences[:-1])
         blocks.append(f"<h3>{escape(notice.headline)}</h3>\n<ul>{lines}</ul>")
     blocks += [f"<p>{escape(line)}</p>" for line in left_out(notices)]
     report = notices[0].report
+    if health:
+        lines = "".join(f"<li>{escape(line)}</li>" for line in health)
+        blocks.append(f"<h3>{HEALTH}</h3>\n<ul>{lines}</ul>")
     link = f'<a href="{escape(report)}">{escape(report)}</a>' if "://" in report else escape(report)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"></head>'
