@@ -21,6 +21,7 @@ from scipy.stats import wasserstein_distance
 from scoring_kit import FLEET, NIGHTS, START, VEHICLES, night, refresh, run_job, validated
 
 from amad.cli.__main__ import run
+from amad.cli.drifting import SHOWN, lines_of
 from amad.config import Stage, load_fleet
 from amad.detect.alarms import OperatingPoint
 from amad.drift.distance import MOST, Sample, distance, share_moved
@@ -116,6 +117,20 @@ def test_the_recommendation_says_why(changes, retrain, words):
     ).model_copy(update=changes)  # fmt: skip
     found_retrain, reason = decide(found)
     assert found_retrain == retrain and words in reason
+
+
+def test_the_table_says_that_more_channels_drifted_than_it_shows():
+    def found(drifted: int) -> Drift:
+        channels = [
+            ChannelDrift(vehicle_class="all", channel=f"c{c}", limit=0.25, distance=1.0)
+            for c in range(drifted)
+        ]
+        return Drift(fleet="f", model_version="1", newest=START, retrain=True, reason="yes",
+                     vehicles=4, channels=channels)  # fmt: skip
+
+    assert not any("more that drifted" in line for line in lines_of(found(SHOWN)))
+    told = lines_of(found(SHOWN + 4))
+    assert "     and 4 more that drifted; all channels are in runs/f/drift.json" in told
 
 
 def more_nights(fleet, settings, nights: int, shift: float = 0.0) -> None:

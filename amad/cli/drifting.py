@@ -38,7 +38,7 @@ def drift(
 
         stage = Stage.of(params, settings)
         found = _measured(stage, days)
-        print(json.dumps(found.content()) if as_json else "\n".join(_lines(found)))
+        print(json.dumps(found.content()) if as_json else "\n".join(lines_of(found)))
         if load_sinks(stage.fleet.name, settings) is not None:
             from amad.notify.metrics import tell_drift
 
@@ -95,7 +95,7 @@ def _measured(stage: "Stage", days: int) -> "Drift":
     return found
 
 
-def _lines(found: "Drift") -> list[str]:
+def lines_of(found: "Drift") -> list[str]:
     """The figures, the channels that are the furthest away, and the recommendation."""
     lines = [f"fleet {found.fleet}, champion version {found.model_version}"]
     if found.train and found.recent:
@@ -123,6 +123,9 @@ def _lines(found: "Drift") -> list[str]:
         mark = "*" if item.drifted else " "
         name = f"{item.channel} ({item.vehicle_class})"
         lines.append(f"   {mark} {item.distance:6.2f} {item.limit:6.2f}  {name}")
+    if (more := len(found.drifted) - SHOWN) > 0:
+        file = f"runs/{found.fleet}/{found.FILE}"
+        lines.append(f"     and {more:,} more that drifted; all channels are in {file}")
     return [*lines, f"  {'retrain':<26}{found.reason}"]
 
 

@@ -113,6 +113,8 @@ def _at_one_time(changes: list[Change], seen: Mapping[str, int]) -> list[Change]
     best, most = np.zeros(len(changes), bool), (0, 0)
     for moment in np.unique(start):
         inside = (start >= moment) & (since <= moment)
+        if inside.sum() < most[0]:  # not even one vehicle per change
+            continue
         many = (len(np.unique(vehicle[inside])), int(inside.sum()))
         if many > most:
             best, most = inside, many
@@ -122,12 +124,11 @@ def _at_one_time(changes: list[Change], seen: Mapping[str, int]) -> list[Change]
 def _with_related(core: list[Change], changes: list[Change]) -> list[Change]:
     """The changes of a group and those of its vehicles that are near one of them, in order."""
     taken = {change.key for change in core}
-    while more := [
-        change
-        for change in changes
-        if change.key not in taken and any(_near(change, c) for c in changes if c.key in taken)
-    ]:
-        taken |= {change.key for change in more}
+    vehicles = {change.told.vehicle for change in core}
+    for own in _by([c for c in changes if c.told.vehicle in vehicles], lambda c: c.told.vehicle):
+        for near in _of_one_vehicle(own):
+            keys = {change.key for change in near}
+            taken |= keys if keys & taken else set()
     return [change for change in changes if change.key in taken]
 
 
