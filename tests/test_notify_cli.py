@@ -149,6 +149,7 @@ def test_doctor_names_a_missing_secret_and_a_sink_that_was_not_told(yard, web, m
         (check,) = (c for c in diagnose(yard.settings, "kit") if c.name == "sinks")
         return check.status, f"{check.finding} {check.remedy}"
 
+    monkeypatch.delenv("AMAD_NOTIFY_HEARTBEAT_URL", raising=False)
     assert found()[0] == "ok" and "nobody is told" in found()[1]
     yard.sinks(webhook={"url": web.url}, heartbeat=True)
     assert found()[0] == "fail" and "AMAD_NOTIFY_HEARTBEAT_URL" in found()[1]
