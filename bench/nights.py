@@ -71,7 +71,7 @@ FULL = Script(
         Fault(what="noise", vehicles=("bus-1",), night=3, first=23.5, last=24.5),
         Fault(what="noise", vehicles=("bus-1",), night=7, first=23.5, last=24.5),
         Fault(what="swap", vehicles=("bus-2",), night=8, first=22.0, last=27.0),
-        Fault(what="unit", vehicles=(*OLD, NEW), night=9, first=22.0, last=27.0),
+        Fault(what="unit", vehicles=(*OLD[:-1], NEW), night=9, first=22.0, last=27.0),
         Fault(what="noise", vehicles=("bus-1",), night=13, first=26.0, last=27.0),
     ),
     late=(("van-2", 1, 2),),

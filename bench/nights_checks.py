@@ -269,7 +269,7 @@ class Checks:
                     item.incident.incident_id
                     for item in published
                     if item.incident.vehicle == vehicle
-                    and fault.covers(vehicle, item.incident.start)
+                    and fault.overlaps(vehicle, item.incident.start, item.incident.end)
                 ]
                 text = f"{fault.what} of night {fault.night} on {vehicle} is {ids}"
                 self.expect(len(ids) == 1, "one incident an event", text)
@@ -290,8 +290,11 @@ class Checks:
     def _about(notice: dict, fault: Fault) -> bool:
         """Does a notice tell of the fault, and not of an incident told before under another id?"""
         for item in notice["incidents"]:
-            us = datetime.fromisoformat(item["start"]).timestamp() * 1e6
+            start, end = (
+                round(datetime.fromisoformat(item[name]).timestamp() * 1e6)
+                for name in ("start", "end")
+            )
             first_word = item["state"] == "new" and not item["replaces"]
-            if first_word and fault.covers(item["vehicle"], round(us)):
+            if first_word and fault.overlaps(item["vehicle"], start, end):
                 return True
         return False

@@ -84,10 +84,10 @@ class Fault:
     first: float
     last: float
 
-    def covers(self, vehicle: str, us: int, slack: float = 0.25) -> bool:
-        """Does this time (us) of the vehicle lie in the fault, or ``slack`` hours beside it?"""
-        first, last = clock(self.night, self.first - slack), clock(self.night, self.last + slack)
-        return vehicle in self.vehicles and first <= us / 1e6 <= last
+    def overlaps(self, vehicle: str, start: int, end: int) -> bool:
+        """Does an incident of the vehicle, from ``start`` to ``end`` (us), share time with it?"""
+        first, last = clock(self.night, self.first), clock(self.night, self.last)
+        return vehicle in self.vehicles and start / 1e6 < last and end / 1e6 > first
 
 
 def rows_of(night: int, vehicle: str, faults: tuple[Fault, ...] = (), seed: int = 0) -> pa.Table:

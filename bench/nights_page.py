@@ -9,8 +9,7 @@ MEANING = {
     "scratch over the final raw files, with the same models",
     "incidents": "no id twice on a date, and on consecutive dates only",
     "over midnight": "what goes on over midnight keeps its id",
-    "one incident an event": "a fault of the script is one incident of its vehicle, from its first "
-    "row to its last",
+    "one incident an event": "a fault of the script is one incident of its vehicle",
     "told": "to each sink each change once, in order, and in the end what is published",
     "where": "each event in its place: an incident of its vehicle and channels, one notice of the "
     "fleet, or the health of the fleet from the right night on",

@@ -13,6 +13,8 @@ from storage_kit import kill_this, machine, stage_of
 from amad.config import Settings
 from amad.engines.score import fleet_scoring
 from amad.storage import step
+from amad.telemetry import disk
+from amad.telemetry.lake import listed
 from pipelines import ingest, report, score
 
 PARAMS = kit_params(members=["ridge", "amad"])
@@ -52,6 +54,18 @@ def whole_night(settings: Settings) -> dict:
     receipt = score.run(PARAMS, settings).content()
     report.run(PARAMS, settings)
     return receipt
+
+
+def lake_parts(settings: Settings) -> list[Path]:
+    """The parts of the lake that are on a disk."""
+    return sorted((settings.fleet_dir(FLEET) / "lake").glob("vehicle=*/date=*/*.parquet"))
+
+
+def read_the_lake(settings: Settings) -> None:
+    """Read each file of the lake, so that those come that are in the storage alone."""
+    lake = settings.fleet_dir(FLEET) / "lake"
+    for path in listed(lake):
+        disk.read_bytes(lake / path)
 
 
 def bytes_of(settings: Settings, *without: str) -> dict[str, str]:

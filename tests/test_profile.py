@@ -52,7 +52,6 @@ def obvious(frame, low, high):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @given(
     rows=st.lists(
         st.tuples(
@@ -150,3 +149,26 @@ def test_a_large_counter_that_rises_by_one_is_never_flat(tmp_path):
     found = measured(tmp_path, rows)
     assert found["speed"]["longest_flat_seconds"] == found["level"]["longest_flat_seconds"] == 0
     assert (found["speed"]["min"], found["speed"]["max"]) == (4_000_000_000, 4_000_000_039)
+
+
+def test_days_that_are_as_they_were_are_not_read_again(tmp_path):
+    yard, fleet, read = Yard(tmp_path), raw_fleet(), []
+
+    def run(work, units, *, vehicle_days):
+        read.append([(unit["vehicle"], str(unit["date"])) for unit in units])
+        return map(work, units)
+
+    def measure(known=None, fleet=fleet):
+        return profile(yard.ingest(fleet)[1], fleet, run=run, known=known)
+
+    yard.csv("1.csv", [f"{v},{at(s)},{s},1," for s in (0, 1, 90_000) for v in ("a-1", "a-2")])
+    before = measure()
+    assert measure(before) == before and read.pop() == []
+    # A repeated row changes no part, but the count of the day; a late one changes its part.
+    yard.csv("2.csv", [f"a-1,{at(1)},1,1,", f"a-2,{at(90_001)},5,1,"])
+    now = measure(before)
+    assert read.pop() == [("a-1", "2026-01-05"), ("a-2", "2026-01-06")]
+    assert now == measure() and len(read.pop()) == 4
+    other = raw_fleet(missing={"max_gap_seconds": GAP + 1})
+    assert measure(now, other) == measure(fleet=other)
+    assert len(read.pop()) == len(read.pop()) == 4, "under another fleet file"

@@ -30,7 +30,9 @@ from storage_nights_kit import (
     bytes_of,
     judge_days,
     killed_after_a_date,
+    lake_parts,
     moved_in,
+    read_the_lake,
     send,
     whole_night,
 )
@@ -39,7 +41,7 @@ from amad.config import ServiceError
 from amad.storage import edit, lease, look, put_finished, state, step, steps
 from amad.storage.objects import Objects
 from amad.storage.roots import Root
-from pipelines import ingest
+from pipelines import ingest, score, validate
 
 BUCKET = "amad-fleets"
 STORE = "data/store/"  # no step of the night asks for it
@@ -70,6 +72,7 @@ def test_two_machines_in_turn_give_the_bytes_of_one_disk(address: str, place):
     for number, one in enumerate((first, second, first, machine(home, "third", address))):
         send(settings, [AFTER + timedelta(days=number)])
         assert whole_night(one) == whole_night(alone)
+        read_the_lake(one)
         assert bytes_of(one, STORE) == bytes_of(alone, STORE)
     # What lies there is what a reader of Parquet finds, and nothing of the past.
     names = [key.rpartition("/")[2] for key in of_fleet(address, "runs/scores/")]
@@ -92,8 +95,43 @@ def test_the_job_of_a_machine_that_was_killed_is_done_by_another(address: str, p
     assert len(begun) == 1
     # What tells of the last run of ingest, and the log of the killed job on the pages, differ.
     told = (STORE, "data/ingest.json", "runs/reports/")
-    assert whole_night(second) == wanted and bytes_of(second, *told) == bytes_of(alone, *told)
+    assert whole_night(second) == wanted
+    read_the_lake(second)
+    assert bytes_of(second, *told) == bytes_of(alone, *told)
     assert whole_night(first) == wanted and bytes_of(first, *told) == bytes_of(alone, *told)
+
+
+@pytest.mark.slow
+def test_a_night_on_an_empty_disk_fetches_the_parts_that_it_reads(address: str, place):
+    _, settings = place
+    home = settings.home
+    alone, first = moved_in(home, "alone", None), moved_in(home, "first", address)
+    night = (ingest, validate, score)
+    second = machine(home, "second", address)
+    for number, machines in enumerate(((alone, first), (alone, second))):
+        send(settings, [AFTER + timedelta(days=number)])
+        for one in machines:
+            for stage in night:
+                stage.run(PARAMS, one)
+    dates = {path.parent.name for path in lake_parts(second)}
+    assert dates == {f"date={AFTER + timedelta(days=n)}" for n in (0, 1, 2)}
+    assert len(lake_parts(second)) < len(lake_parts(alone))
+    # What was never fetched still belongs to the lake, for this machine and for the next one.
+    third = machine(home, "third", address)
+    look(stage_of(third), "status")
+    assert not lake_parts(third)
+    of_the_run = (STORE, "data/docs", "data/ingest.json", "data/scoring.json")
+    for one in (second, third):
+        read_the_lake(one)
+        assert len(lake_parts(one)) == len(lake_parts(alone))
+    assert bytes_of(second, *of_the_run) == bytes_of(alone, *of_the_run)
+    # A part that is gone from the storage is told by its name.
+    fourth, objects = machine(home, "fourth", address), Objects(f"{address}/{FLEET}")
+    look(stage_of(fourth), "status")
+    (key, *_) = [key for key in of_fleet(address, "data/lake/") if f"date={AFTER}" in key]
+    objects.delete([key])
+    with pytest.raises(ServiceError, match=r"does not have data/lake/vehicle=.* any more"):
+        read_the_lake(fourth)
 
 
 def test_an_upload_that_was_killed_is_never_taken_and_is_made_up_for(address: str, tmp_path: Path):

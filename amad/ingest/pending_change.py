@@ -12,8 +12,8 @@ from pathlib import Path
 
 from amad.config import DataError
 from amad.config.digest import file_sha256
-from amad.telemetry.files import flush, flush_folder, read_table, write_json
-from amad.telemetry.lake import DAYS, DAYS_FILE, OLD, origins_path, part_path
+from amad.telemetry.files import flush, flush_folder, write_json
+from amad.telemetry.lake import OLD, listed
 from amad.telemetry.manifest import Manifest
 
 PENDING, COMMIT = ".pending", "commit.json"
@@ -128,16 +128,11 @@ class Pending:
         for path in rejected.glob("*.parquet"):
             if path.name not in manifest.rejected:
                 path.unlink()
-        table = read_table(lake / DAYS_FILE, DAYS, Manifest.REMEDY)
+        stays = listed(lake)
         if not rebuild:
             return
-        listed = set()
-        for row in table.to_pylist():
-            listed.add(part_path(row["vehicle"], row["date"]))
-            if row["origins_sha256"]:
-                listed.add(origins_path(row["vehicle"], row["date"]))
         for path in sorted(lake.glob("vehicle=*/date=*/*.parquet")):
-            if path.relative_to(lake) not in listed:
+            if path.relative_to(lake) not in stays:
                 self._retire(path.relative_to(lake))
         for pattern in ("vehicle=*/date=*", "vehicle=*"):
             for folder in lake.glob(pattern):

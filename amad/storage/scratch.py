@@ -15,6 +15,7 @@ from amad.config import DataError, ServiceError, Stage
 from amad.config.digest import DIGITS, sha256_of
 from amad.storage.lease import Lease
 from amad.storage.objects import Objects
+from amad.storage.on_demand import ON_DEMAND, StoredFiles
 from amad.storage.roots import (
     Content,
     Held,
@@ -25,6 +26,7 @@ from amad.storage.roots import (
     manifest_text,
     read_manifest,
 )
+from amad.telemetry import disk
 from amad.telemetry.checksums import Checksums
 from amad.telemetry.files import read_json, write_json
 
@@ -100,6 +102,8 @@ class Scratch:
                         f"({' '.join(str(error).split())[:200]}); bring it back (an earlier "
                         "version of it, where the bucket keeps versions)"
                     ) from None
+        for name in ON_DEMAND.keys() & held.keys():
+            self._bring_when_read(name, held[name])
         self._known = {name: sha for name, sha in self._known.items() if name not in names}
         self._known |= {name: item.sha256 for name, item in held.items()}
         if for_work:
@@ -135,7 +139,7 @@ class Scratch:
         files: dict[str, Held] = {}
         manifests: dict[str, bytes] = {}
         for name in here:
-            found = self._files(name)
+            found = self._files(name) | self._elsewhere(name, base)
             content = Content(sha256=found[name].sha256, folder=False) if name in found else None
             if content is None:
                 text = manifest_text(found)
@@ -209,13 +213,15 @@ class Scratch:
             if content.folder:
                 place.mkdir(parents=True, exist_ok=True)
                 files = read_manifest(self._objects, name, content.sha256)
-                for path in self._paths(name):
-                    if path not in files:
-                        self._place(path).unlink()
+                here = set(self._paths(name))
+                for path in here - set(files):
+                    self._place(path).unlink()
                 for folder, _, _ in os.walk(place, topdown=False):
                     with suppress(OSError):  # it is not empty
                         Path(folder).rmdir()
                 place.mkdir(parents=True, exist_ok=True)
+                if name in ON_DEMAND:
+                    files = {p: held for p, held in files.items() if p in here or _is_direct(p)}
             else:
                 files = {name: Held(content.sha256, 0)}
             missing |= {
@@ -230,6 +236,26 @@ class Scratch:
             missing,
             f"fetch files from {self._objects.address}",
         )
+
+    def _bring_when_read(self, name: str, content: Content) -> None:
+        """Let what is missing of an artifact be fetched by whoever reads it."""
+        files = read_manifest(self._objects, name, content.sha256)
+        place, address = self._place(name), self._objects.address
+        disk.bring_from({
+            place: StoredFiles(address=address, name=name, place=place, files=files)
+        })  # fmt: skip
+
+    def _elsewhere(self, name: str, base: Root) -> dict[str, Held]:
+        """The files of an artifact that belong to it and were never fetched."""
+        held = base.artifacts.get(name)
+        if name not in ON_DEMAND or held is None:
+            return {}
+        stays = {f"{name}/{path.as_posix()}" for path in ON_DEMAND[name](self._place(name))}
+        return {
+            path: file
+            for path, file in read_manifest(self._objects, name, held.sha256).items()
+            if path in stays and not self._place(path).exists()
+        }
 
     def _remove(self, name: str) -> None:
         """Remove an artifact that the storage had and does not have any more."""
@@ -285,3 +311,8 @@ class Scratch:
             "unfinished": sorted(self._unfinished),
         }
         write_json(self._memory, content)
+
+
+def _is_direct(path: str) -> bool:
+    """Does a file lie directly in its artifact, and in no folder there?"""
+    return path.count("/") == 2

@@ -1,12 +1,13 @@
-"""The files of a fleet as work on vehicle-days reads and writes them, whatever node it runs on.
+"""The files of a fleet as work on vehicle-days reads and writes them, wherever they are.
 
 Such work names files by their paths on the disk of the driver. Where that disk is mounted, these
-functions are those of the file system. On a node without it, ``take_from`` is called first, and
-they ask the driver.
+functions are those of the file system; a file that it lacks is brought there first, if it is one of
+a folder that ``bring_from`` was told of. On a node without that disk, ``take_from`` is called
+first, and they ask the driver.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,7 +29,11 @@ class DriversDisk(Protocol):
         """Put a file in its place in one piece; its folder is made."""
 
 
+# Brings a file of a folder to its place; False where there is no such file.
+Bring = Callable[[Path], bool]
+
 _drivers: DriversDisk | None = None
+_bring: dict[Path, Bring] = {}  # by folder
 
 
 def take_from(drivers: DriversDisk | None) -> None:
@@ -37,15 +42,34 @@ def take_from(drivers: DriversDisk | None) -> None:
     _drivers = drivers
 
 
+def bring_from(folders: Mapping[Path, Bring]) -> None:
+    """Let files of these folders be brought when they are read."""
+    _bring.update(folders)
+
+
+def brought() -> dict[Path, Bring]:
+    """What ``bring_from`` was told, for another process."""
+    return dict(_bring)
+
+
+def bring(path: Path) -> None:
+    """Bring a file to this disk, if it is missing and one of a folder of ``bring_from``."""
+    if not path.exists():
+        for folder, bring_file in _bring.items():
+            if path.is_relative_to(folder):
+                bring_file(path)
+
+
 def read_bytes(path: Path) -> bytes:
     """The content of a file.
 
     Raises:
         FileNotFoundError: there is none.
     """
-    if _drivers is None:
-        return path.read_bytes()
-    return _drivers.read(path, 0, _drivers.size(path))
+    if _drivers is not None:
+        return _drivers.read(path, 0, _drivers.size(path))
+    bring(path)
+    return path.read_bytes()
 
 
 def open_to_read(path: Path) -> pa.NativeFile:

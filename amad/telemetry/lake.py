@@ -29,7 +29,7 @@ from amad.config import DataError, Fleet
 from amad.config.digest import json_digest, sha256_of, text_digest
 from amad.reading.times import DAY_US, date_of
 from amad.telemetry import disk
-from amad.telemetry.files import damaged
+from amad.telemetry.files import damaged, read_table
 from amad.telemetry.manifest import IngestedFile, Manifest
 from amad.telemetry.schemas import DATE, EVENTS, TIMESTAMP, VEHICLE, check, lake_schema
 
@@ -256,6 +256,18 @@ def part_path(vehicle: str, date: datetime.date) -> Path:
     """Where a vehicle-day lies, relative to the lake."""
     folder = f"{VEHICLE}={id_in_path(vehicle, NAME_BYTES - len(VEHICLE) - 1)}"
     return Path(folder) / f"{DATE}={date.isoformat()}/part.parquet"
+
+
+def listed(lake: Path) -> set[Path]:
+    """The parts and their origins that a lake's table of days names, relative to the lake."""
+    if not (lake / DAYS_FILE).exists():
+        return set()
+    found = set()
+    for row in read_table(lake / DAYS_FILE, DAYS, Manifest.REMEDY).to_pylist():
+        found.add(part_path(row["vehicle"], row["date"]))
+        if row["origins_sha256"]:
+            found.add(origins_path(row["vehicle"], row["date"]))
+    return found
 
 
 def origins_path(vehicle: str, date: datetime.date) -> Path:

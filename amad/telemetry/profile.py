@@ -37,7 +37,10 @@ from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import PROFILE
 from amad.telemetry.valid_values import is_null_word, is_outside
 
+FORMAT = 1  # raise it when what is measured changes: tables of another format are not used again
+MEASURED = b"measured"  # the key of the table's metadata that says by which format and fleet file
 REST_FACTOR = 20
+OF_DAY = ["vehicle", "date", "sha256", "duplicates", "late", "unreadable"]
 BATCH_ROWS = 1 << 17
 JOINED_DAYS = 100  # vehicle-days whose tables are joined at once
 
@@ -47,15 +50,41 @@ def profile(
     fleet: Fleet,
     days: Iterable[tuple[str, datetime.date]] | None = None,
     run: RunUnits = in_process,
+    known: pa.Table | None = None,
 ) -> pa.Table:
-    """Measure the vehicle-days ``days`` (vehicle, date); default: all. Schema PROFILE, sorted."""
+    """Measure the vehicle-days ``days`` (vehicle, date); default: all. Schema PROFILE, sorted.
+
+    known: such a table, as it was read or made. Vehicle-days that are in it as they are in the lake
+    are not read again, if it was made under the same fleet file.
+    """
     counted = {(row["vehicle"], row["date"]): row for row in lake.day_table().to_pylist()}
     wanted = sorted(counted) if days is None else sorted(set(days) & set(counted))
-    units = [counted[key] for key in wanted]
-    tables = run(partial(_profile_day, lake, fleet), units, vehicle_days=len(units))
+    found = _known_days(known, fleet)
+    units = [counted[key] for key in wanted if _of_day(counted[key]) not in found]
+    measured = iter(run(partial(_profile_day, lake, fleet), units, vehicle_days=len(units)))
     if days is None:
-        tables = track(tables, "profile the lake", len(units))
-    return _joined(tables)
+        measured = iter(track(measured, "profile the lake", len(units)))
+    tables = (found.get(_of_day(counted[key])) or next(measured) for key in wanted)
+    return _joined(tables).replace_schema_metadata({MEASURED: _measured_by(fleet)})
+
+
+def _measured_by(fleet: Fleet) -> bytes:
+    return f"{FORMAT} {fleet.digest}".encode()
+
+
+def _of_day(row: dict) -> tuple:
+    """What the rows of a vehicle-day are made of."""
+    return tuple(row[name] for name in OF_DAY)
+
+
+def _known_days(known: pa.Table | None, fleet: Fleet) -> dict[tuple, pa.Table]:
+    """The rows of each vehicle-day of a table, by what they were made of."""
+    if known is None or (known.schema.metadata or {}).get(MEASURED) != _measured_by(fleet):
+        return {}
+    rows = len(fleet.channels)
+    known = known.replace_schema_metadata()
+    days = known.select(OF_DAY).take(pa.array(range(0, known.num_rows, rows))).to_pylist()
+    return {_of_day(day): known.slice(rows * n, rows) for n, day in enumerate(days)}
 
 
 def _joined(tables: Iterable[pa.Table]) -> pa.Table:

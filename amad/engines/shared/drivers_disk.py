@@ -23,13 +23,16 @@ class Reach:
     """What a worker needs to know to find the driver's files.
 
     marks: files that the driver has made, one in each folder that the work reads or writes.
+    brought: what the driver gets from a storage when it is read, see ``amad.telemetry.disk``.
     """
 
     marks: Sequence[Path]
     actor: Any
+    brought: dict[Path, disk.Bring]
 
     def settle(self) -> None:
         """Let this process, of whatever node, read and write the files of the driver."""
+        disk.bring_from(self.brought)
         here = all(mark.exists() for mark in self.marks)
         disk.take_from(None if here else _Asked(self.actor))
 
@@ -54,7 +57,7 @@ def reachable(profile: ClusterProfile, folders: Sequence[Path]) -> Iterator[Reac
             max_concurrency=AT_ONCE,
             scheduling_strategy=NodeAffinitySchedulingStrategy(this_node, soft=False),
         )
-        .remote()
+        .remote(disk.brought())
     )
     # The name is that of a file that is being written, which no reader of the folders looks at.
     marks = [folder / f".stage-{secrets.token_hex(8)}-nodes" for folder in folders]
@@ -62,7 +65,7 @@ def reachable(profile: ClusterProfile, folders: Sequence[Path]) -> Iterator[Reac
         for mark in marks:
             mark.parent.mkdir(parents=True, exist_ok=True)
             mark.touch()
-        yield Reach(marks=marks, actor=actor)
+        yield Reach(marks=marks, actor=actor, brought=disk.brought())
     finally:
         for mark in marks:
             mark.unlink(missing_ok=True)
@@ -73,8 +76,12 @@ def reachable(profile: ClusterProfile, folders: Sequence[Path]) -> Iterator[Reac
 class Answering:
     """The actor: a ``DriversDisk`` on the node that has it."""
 
+    def __init__(self, brought: dict[Path, disk.Bring]) -> None:
+        disk.bring_from(brought)
+
     def size(self, path: Path) -> int:
         """The bytes of a file."""
+        disk.bring(path)
         return path.stat().st_size
 
     def read(self, path: Path, first: int, count: int) -> bytes:

@@ -1,10 +1,12 @@
 """The stage ``validate``: profile the lake, judge it, write the verdict and the Data Docs."""
 
+import pyarrow as pa
+
 from amad.config import DataError, Stage
 from amad.config.console import say
 from amad.engines.shared.unit_engines import unit_engine
 from amad.engines.validate.quality import judge
-from amad.telemetry.files import write_parquet
+from amad.telemetry.files import read_table, write_parquet
 from amad.telemetry.health import fleet_health
 from amad.telemetry.lake import Lake
 from amad.telemetry.profile import profile
@@ -13,6 +15,18 @@ from amad.telemetry.schemas import PROFILE, QUARANTINE
 from amad.telemetry.validation import Validation
 
 NAMED = 10  # warnings in the sentence; validation.json and the Data Docs have them all
+
+
+def _profile_before(stage: Stage) -> pa.Table | None:
+    """The profile that the last validation left, so that a night measures its own days alone."""
+    file = stage.folder / "profile.parquet"
+    if not file.exists():
+        return None
+    try:
+        return read_table(file, PROFILE, "it is measured again")
+    except DataError as error:
+        say(str(error))
+        return None
 
 
 def validate_fleet(stage: Stage) -> Validation:
@@ -25,7 +39,7 @@ def validate_fleet(stage: Stage) -> Validation:
     fleet, folder = stage.fleet, stage.folder
     lake = Lake(folder / "lake", fleet)
     with unit_engine(stage) as run:
-        table = profile(lake, fleet, run=run)
+        table = profile(lake, fleet, run=run, known=_profile_before(stage))
     intake = intake_of(lake, _passed_before(stage))
     health = fleet_health(fleet, stage.settings, lake, fresh=table)
     verdict = judge(table, fleet, folder / "docs", intake, health)
