@@ -102,7 +102,9 @@ def test_the_job_of_a_machine_that_was_killed_is_done_by_another(address: str, p
 
 
 @pytest.mark.slow
-def test_a_night_on_an_empty_disk_fetches_the_parts_that_it_reads(address: str, place):
+def test_a_night_on_an_empty_disk_fetches_the_parts_that_it_reads(
+    address: str, place, monkeypatch: pytest.MonkeyPatch
+):
     _, settings = place
     home = settings.home
     alone, first = moved_in(home, "alone", None), moved_in(home, "first", address)
@@ -125,6 +127,12 @@ def test_a_night_on_an_empty_disk_fetches_the_parts_that_it_reads(address: str, 
         read_the_lake(one)
         assert len(lake_parts(one)) == len(lake_parts(alone))
     assert bytes_of(second, *of_the_run) == bytes_of(alone, *of_the_run)
+    # DVC compares whole folders.
+    with monkeypatch.context() as by_dvc:
+        by_dvc.setenv("DVC_STAGE", "validate@nights")
+        fifth = machine(home, "fifth", address)
+        with step(stage_of(fifth), "validate"):
+            assert len(lake_parts(fifth)) == len(lake_parts(alone))
     # A part that is gone from the storage is told by its name.
     fourth, objects = machine(home, "fourth", address), Objects(f"{address}/{FLEET}")
     look(stage_of(fourth), "status")

@@ -58,6 +58,7 @@ class Scratch:
         if found.get("address") != objects.address:
             found = {}
         self._known: dict[str, str] = found.get("artifacts", {})
+        self._stored: dict[str, dict[str, Held]] = {}  # all files of those that come when read
         self._unfinished: set[str] = set(found.get("unfinished", ()))
 
     @property
@@ -139,7 +140,7 @@ class Scratch:
         files: dict[str, Held] = {}
         manifests: dict[str, bytes] = {}
         for name in here:
-            found = self._files(name) | self._elsewhere(name, base)
+            found = self._files(name) | self._elsewhere(name)
             content = Content(sha256=found[name].sha256, folder=False) if name in found else None
             if content is None:
                 text = manifest_text(found)
@@ -220,7 +221,8 @@ class Scratch:
                     with suppress(OSError):  # it is not empty
                         Path(folder).rmdir()
                 place.mkdir(parents=True, exist_ok=True)
-                if name in ON_DEMAND:
+                # DVC compares the folders that its stages make, so to these all files belong.
+                if name in ON_DEMAND and "DVC_STAGE" not in os.environ:
                     files = {p: held for p, held in files.items() if p in here or _is_direct(p)}
             else:
                 files = {name: Held(content.sha256, 0)}
@@ -239,21 +241,20 @@ class Scratch:
 
     def _bring_when_read(self, name: str, content: Content) -> None:
         """Let what is missing of an artifact be fetched by whoever reads it."""
-        files = read_manifest(self._objects, name, content.sha256)
+        files = self._stored[name] = read_manifest(self._objects, name, content.sha256)
         place, address = self._place(name), self._objects.address
         disk.bring_from({
             place: StoredFiles(address=address, name=name, place=place, files=files)
         })  # fmt: skip
 
-    def _elsewhere(self, name: str, base: Root) -> dict[str, Held]:
+    def _elsewhere(self, name: str) -> dict[str, Held]:
         """The files of an artifact that belong to it and were never fetched."""
-        held = base.artifacts.get(name)
-        if name not in ON_DEMAND or held is None:
+        if name not in self._stored:
             return {}
         stays = {f"{name}/{path.as_posix()}" for path in ON_DEMAND[name](self._place(name))}
         return {
-            path: file
-            for path, file in read_manifest(self._objects, name, held.sha256).items()
+            path: held
+            for path, held in self._stored[name].items()
             if path in stays and not self._place(path).exists()
         }
 
