@@ -16,19 +16,20 @@ import pytest
 from engine_kit import engine_params, engine_store, toy_stage
 from ingest_kit import tree
 from nodes_kit import Nodes, ray_nodes
-from scoring_kit import AFTER, FLEET, START, kit_params, run_job
-from storage_kit import machine
+from scoring_kit import FLEET, kit_params
+from storage_kit import machine, place_of
 from sweep_kit import expected_outputs, outputs
 from test_full_disk import content_of
 
-from amad.config import ClusterProfile, ServiceError, Stage, load_fleet
+from amad.config import ClusterProfile, ServiceError, Stage
 from amad.engines.shared.store_on_nodes import StoreOnNodes
 from amad.engines.train.training import train_fleet
 from amad.engines.tune.sweep import sweep_fleet
+from amad.scores.job_log import job_logs
 from amad.storage import step
 from amad.storage.objects import Objects
 from amad.windows import WindowStore
-from pipelines import ingest, prepare, validate
+from pipelines import ingest, prepare, score, validate
 
 ADDRESS = "127.0.0.1:6379"  # of a cluster that nobody calls
 PARAMS = {
@@ -159,27 +160,26 @@ def test_training_and_a_sweep_over_nodes_without_a_shared_disk(
 def test_work_on_vehicle_days_over_nodes_without_a_shared_disk(
     apart: Nodes, hidden: Path, champion_home: Path
 ) -> None:
+    """Another machine takes each step over nodes; its parts of the lake are in a storage."""
     home = shutil.copytree(champion_home, hidden / "home")
-    made = {}
-    for name, profile in (
-        ("alone", {"engine": "process"}),
-        ("over-nodes", {"engine": "ray", "address": apart.address}),
+    alone = machine(home, "alone", None, engine="process")
+    params, nodes = kit_params(), {"engine": "ray", "address": apart.address}
+    for stage, made in (
+        (ingest, ("data/lake",)),
+        (validate, ("data/profile.parquet",)),
+        (prepare, ("data/store",)),
+        (score, ("runs/scores", "runs/incidents", "runs/state")),
     ):
-        settings = machine(home, name, None, **profile)
-        params = kit_params()
-        for stage in (ingest, validate, prepare):
+        name = stage.__name__.rpartition(".")[2]
+        other = machine(home, name, str(hidden / "storage"), **nodes)
+        for settings in (alone, other):
             stage.run(params, settings)
-        log = run_job(load_fleet(FLEET, settings), settings, first=START, last=AFTER)
-        assert log.content()["engine"] == profile["engine"] and not log.content()["failed"]
-        data, runs = settings.fleet_dir(FLEET), settings.runs_dir(FLEET)
-        folders = (
-            data / "lake",
-            data / "store",
-            runs / "scores",
-            runs / "incidents",
-            runs / "state",
-        )
-        made[name] = {folder.name: content_of(folder) for folder in folders}
-        made[name]["profile"] = (data / "profile.parquet").read_bytes()
-        assert not [*data.rglob(".stage-*"), *runs.rglob(".stage-*")]
-    assert made["over-nodes"] == made["alone"] and all(made["alone"].values())
+        for artifact in made:
+            here, there = place_of(alone, artifact), place_of(other, artifact)
+            assert content(here) and content(there) == content(here), artifact
+        assert not [*other.home.rglob(".stage-*")]
+    assert [log.engine for log in job_logs(other.runs_dir(FLEET))[0]] == ["ray"]
+
+
+def content(place: Path) -> dict[str, str] | bytes:
+    return content_of(place) if place.is_dir() else place.read_bytes()

@@ -22,7 +22,8 @@ AT_ONCE = 8  # requests that the driver's node answers at the same time
 class Reach:
     """What a worker needs to know to find the driver's files.
 
-    marks: files that the driver has made, one in each folder that the work reads or writes.
+    marks: files that the driver has made, one in each folder that the work reads or writes; none
+    where every worker is on its machine. actor: on the driver's node, for workers without them.
     brought: what the driver gets from a storage when it is read, see ``amad.telemetry.disk``.
     """
 
@@ -38,13 +39,10 @@ class Reach:
 
 
 @contextmanager
-def reachable(profile: ClusterProfile, folders: Sequence[Path]) -> Iterator[Reach | None]:
-    """Let other nodes reach what is in these folders, in the Ray session that is open.
-
-    A local Ray has no other nodes, so there it is None.
-    """
+def reachable(profile: ClusterProfile, folders: Sequence[Path]) -> Iterator[Reach]:
+    """Let workers reach what is in these folders, in the Ray session that is open."""
     if profile.address is None:
-        yield None
+        yield Reach(marks=(), actor=None, brought=disk.brought())
         return
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy

@@ -125,11 +125,10 @@ class _Raised:
 class _Actor:
     """``work`` as Ray Data calls it; units and results are sent as bytes."""
 
-    def __init__(self, work, reach: Reach | None) -> None:
+    def __init__(self, work, reach: Reach) -> None:
         import ray
 
-        if reach is not None:
-            reach.settle()
+        reach.settle()
         self._work = ray.get(work)
 
     def __call__(self, row: dict) -> dict:
