@@ -94,7 +94,7 @@ class AnotherNode:
         def answer(path: Path, *rest):
             self._away.rename(self._folder)
             try:
-                return getattr(Answering(), name)(path, *rest)
+                return getattr(Answering({}), name)(path, *rest)
             finally:
                 self._folder.rename(self._away)
 
