@@ -7,6 +7,7 @@ steps of one, up to the order of summation.
 Shape legend: B windows in a batch, L steps, C channels, K complementary masks.
 """
 
+import inspect
 import math
 import tempfile
 import time
@@ -143,6 +144,16 @@ def epoch_line(metrics: dict, epochs: int) -> str:
     )
 
 
+class _AdamW(torch.optim.AdamW):
+    """Without torch's wrappers, which import its compiler: 2 s of every process that trains."""
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
+
+
 def make_optimiser(objective: Objective, params: Params) -> torch.optim.AdamW:
     """AdamW; weight decay on matrices alone, not on biases, norms and kernel frequencies."""
     decayed: list[nn.Parameter] = []
@@ -154,7 +165,7 @@ def make_optimiser(objective: Objective, params: Params) -> torch.optim.AdamW:
         {"params": decayed, "weight_decay": params.train.weight_decay},
         {"params": free, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=params.train.learning_rate, fused=True)
+    return _AdamW(groups, lr=params.train.learning_rate, fused=True)
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
