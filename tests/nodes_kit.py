@@ -28,6 +28,8 @@ class Nodes:
         # A node that is silent for 2 s counts as lost; in production 15 s.
         known = {"health_check_period_ms": 500, "health_check_failure_threshold": 4}
         head = {"num_cpus": 0, "include_dashboard": False, "_system_config": known}
+        # Nothing scales this cluster, and nobody reads what its workers print.
+        head |= {"no_monitor": True, "include_log_monitor": False}
         self._cluster = Cluster(initialize_head=True, head_node_args=NODE | head)
         self.address = self._cluster.address
         self._hidden = hidden

@@ -163,6 +163,7 @@ def _trainer(job: TrainJob, store: StoreOnNodes, stage: Stage, name: str, events
     from ray.train.v2._internal.callbacks.placement_group_callback import (
         PlacementGroupCleanerCallback,
     )
+    from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
     from ray.train.v2.api.callback import UserCallback
 
     class Watch(UserCallback):
@@ -175,11 +176,24 @@ def _trainer(job: TrainJob, store: StoreOnNodes, stage: Stage, name: str, events
             error = next(iter(worker_exceptions.values()))
             append_event(events, {"failure": str(error).splitlines()[0][:200]})
 
+    class OneMachine(FixedScalingPolicy):
+        """Without the process, of three seconds, that asks an autoscaler for machines."""
+
+        def _send_resource_request(self) -> None:
+            pass
+
+        _maybe_send_resource_request = _cancel_resource_request = _send_resource_request
+
     class Trainer(TorchTrainer):
         """Without Ray's handler of SIGINT, which exits with 0 or 1 in the middle of ``fit``."""
 
         def _register_sigint_handler(self, controller) -> None:
             pass
+
+        def _initialize_and_run_controller(self, **arguments):
+            if profile.address is None and fewest is None:
+                arguments["scaling_policy"] = OneMachine(self.scaling_config)
+            return super()._initialize_and_run_controller(**arguments)  # type: ignore[misc]
 
         def _create_default_callbacks(self) -> list:
             """Without those that start a process, of two seconds, for what there is not."""
