@@ -14,9 +14,10 @@ from pathlib import Path
 
 SECONDS = 300
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(
-    ["stop_kit", "pipelines.register", "pipelines.evaluate", "pipelines.report", "pipelines.score"]
-)
+CONTEXT.set_forkserver_preload([
+    "stop_kit", "preload_kit", "pipelines.register", "pipelines.evaluate", "pipelines.report",
+    "pipelines.score",
+])  # fmt: skip
 CHANGES = ("INSERT", "UPDATE", "DELETE")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from engine_kit import with_tracking_store
 from scoring_kit import AFTER, FAULTY, FLEET, digests, kit_params, run_job
 from stop_kit import INTERRUPTS, KILL, stage, stopped
 from test_full_disk import content_of
@@ -46,7 +47,7 @@ def fresh_store(settings: Settings) -> None:
     for file in settings.home.glob("mlflow.db*"):
         file.unlink()
     (settings.fleet_dir(FLEET) / "receipt.json").unlink()
-    connect(settings)
+    with_tracking_store(settings.home)
 
 
 # Of each stage: what it is about to do when a signal comes, early and late in its work.

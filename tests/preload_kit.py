@@ -1,0 +1,15 @@
+"""What the processes of ``stop_kit`` are forked with: MLflow's stores, imported and prepared.
+
+Each process would otherwise take seconds for that.
+"""
+
+import alembic.command  # noqa: F401
+import mlflow.pyfunc
+import mlflow.store.db.utils
+import mlflow.store.model_registry.sqlalchemy_store
+import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+from mlflow.utils.requirements_utils import _init_modules_to_packages_map
+from sqlalchemy.orm import configure_mappers
+
+configure_mappers()
+_init_modules_to_packages_map()  # reads the metadata of every installed package
