@@ -78,9 +78,8 @@ class Contributions:
                 won = np.flatnonzero(best_S == w)
                 share_SU[won] = sum_PU[start_S[won] - before]
             whole_S = np.maximum(share_SU.sum(axis=1), 1e-12)
-            share_SU *= (term.term_T[row_S] / whole_S / len(self._terms)).astype(np.float32)[
-                :, None
-            ]
+            unit_S = term.term_T[row_S] / whole_S / len(self._terms)
+            share_SU *= unit_S.astype(np.float32)[:, None]
             found_RU[above_N[some]] += share_SU
 
 

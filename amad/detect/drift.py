@@ -25,9 +25,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-SHORT_ROWS, LONG_ROWS = 2000, 4000  # periods before a block
+NEAR_ROWS, FAR_ROWS = 2000, 4000  # periods before a block
 BLOCK_ROWS = 50  # periods that share a threshold
-CONTEXT_ROWS = LONG_ROWS + BLOCK_ROWS
+CONTEXT_ROWS = FAR_ROWS + BLOCK_ROWS
 BULK, TOP = 0.5, 0.95  # quantiles of the scores
 LEAST_SPREAD = 0.1  # between the two, in score units; smaller ones count as this
 NARROWEST = 0.5  # least factor of the distance between the threshold and the median
@@ -69,16 +69,16 @@ def thresholds(
     block_B, block_T = np.unique(timestamp_T[first:] // block_us, return_inverse=True)
     begin_B = block_B * block_us
     end_B = np.searchsorted(time_K, begin_B)
-    median, top = _quantiles(score_K[:0], usual_U, SHORT_ROWS, (BULK, TOP))
+    median, top = _quantiles(score_K[:0], usual_U, NEAR_ROWS, (BULK, TOP))
     spread = max(top - median, LEAST_SPREAD)
     distance = max(threshold - median, 0.0)
     threshold_B = np.empty(len(block_B))
-    starts = [np.searchsorted(time_K, begin_B - n * period_us) for n in (SHORT_ROWS, LONG_ROWS)]
+    starts = [np.searchsorted(time_K, begin_B - n * period_us) for n in (NEAR_ROWS, FAR_ROWS)]
     for b, (short, long, end) in enumerate(zip(*starts, end_B, strict=True)):
-        near, near_top = _quantiles(score_K[short:end], usual_U, SHORT_ROWS, (BULK, TOP))
+        near, near_top = _quantiles(score_K[short:end], usual_U, NEAR_ROWS, (BULK, TOP))
         move = near - median
         if move > 0:
-            (far,) = _quantiles(score_K[long:end], usual_U, LONG_ROWS, (BULK,))
+            (far,) = _quantiles(score_K[long:end], usual_U, FAR_ROWS, (BULK,))
             move = min(move, max(far - median, 0.0))
         width = max(near_top - near, LEAST_SPREAD) / spread
         threshold_B[b] = threshold + move - distance * (1 - min(max(width, NARROWEST), 1.0))

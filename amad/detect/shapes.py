@@ -24,7 +24,7 @@ RIGHT = {  # by the type of a fault, the guesses that are right
 STUCK_ROWS, STUCK_SHARE = 10, 0.5  # a value that stands for so many rows, and share of the rows
 STUCK_ERROR = 2.0  # tolerances: what is expected moves away from it meanwhile
 SPIKE_ROWS, SPIKE_SHARE = 3, 0.75  # a spike: so few rows hold so much of the error's energy
-LONG_ROWS, REACHED = 100, 0.9  # in so long an incident, errors count as far as this share reaches
+LASTING_ROWS, REACHED = 100, 0.9  # in a longer incident, errors count up to this quantile
 OWN_ERROR = 3.0  # tolerances: in a spike or noise burst, most rows surprise their own past so much
 NOISE_MEMORY = 0.6  # and in noise the errors of neighbouring rows are correlated by no more
 LAGS, LATE = (
@@ -55,7 +55,7 @@ def guess_type(shape: Shape) -> str:
     """One of ``TYPES``; there is at least one row of the incident."""
     before_E = shape.error_E[: shape.start]
     error_N = shape.error_E[shape.start :] - (np.median(before_E) if len(before_E) else 0.0)
-    if len(error_N) > LONG_ROWS:  # a few rows do not name what lasts
+    if len(error_N) > LASTING_ROWS:  # a few rows do not name what lasts
         bound = float(np.quantile(np.abs(error_N), REACHED))
         error_N = np.clip(error_N, -bound, bound)
     energy = float(np.square(error_N).sum())
