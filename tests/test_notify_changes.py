@@ -202,7 +202,7 @@ def test_a_roll_out_that_meets_parked_vehicles_is_one_of_the_fleet(yard, parked,
             "Whole fleet: new incident on 4 of 4 vehicles at the same time, on Coolant "
             "temperature, Voltage, Speed; worst high"
         )
-        text = plain_text([notice])
+        text = plain_text([notice], [], "r")
         assert "look for a leak" not in text, "what one vehicle suggests is no cause of all"
         assert "units, software or the export" in text
         assert subject([notice], "kit").startswith("amad kit: incidents 5 new (5 of the whole")
@@ -286,7 +286,7 @@ def test_a_notice_says_what_a_person_acts_on():
     (group,) = groups(published(broken, ongoing=True))
     notice = notice_of(group, kit_fleet(), "data/kit/report.html")
     assert notice.headline == "van-1: new incident; high; still going on"
-    text = plain_text([notice])
+    text = plain_text([notice], [], notice.report)
     for words in (
         "It began on 2026-01-10 07:00 UTC; its newest alarm ends at 2026-01-10 07:30 UTC, and no",
         "Severity 62 of 100; level high is from 50 to below 75.",
@@ -345,13 +345,13 @@ def test_a_fault_of_a_sensor_is_told_as_one():
 
 def test_of_a_first_move_no_number_of_usual_errors_is_told():
     (group,) = groups(published(an_incident(type="first_move", deviation=25.0)))
-    assert "strayed" not in plain_text([notice_of(group, kit_fleet(), "r")])
+    assert "strayed" not in plain_text([notice_of(group, kit_fleet(), "r")], [], "r")
 
 
 def test_incidents_that_are_told_as_one_name_each_type():
     made = [an_incident(hour=7, type="drift"), an_incident(hour=9, severity=80, type="spike")]
     (group,) = groups(*(published(item) for item in made))
-    text = plain_text([notice_of(group, kit_fleet(), "r")])
+    text = plain_text([notice_of(group, kit_fleet(), "r")], [], "r")
     types = "Type: spike, a few rows far from what is expected; drift, a ramp away from what is"
     assert types in " ".join(text.split())
     assert f"Incidents {made[0].incident_id}, {made[1].incident_id}, model version 1." in text

@@ -14,7 +14,7 @@ from notify_kit import (
 
 from amad.config import NotifyError
 from amad.notify import wording
-from amad.notify.delivery import tell
+from amad.notify.delivery import preview, tell
 from amad.notify.ledger import read_ledger
 from amad.notify.sinks import mail
 
@@ -62,6 +62,39 @@ def test_mail_says_what_the_fleet_lacks_and_a_second_attempt_says_the_same(yard,
     ]
     assert "&lt;van&gt;-2 has 1 day quarantined" in text_of(first, "html")
     assert "quarantined" not in str(lines(yard)), "a notice is about incidents"
+
+
+def test_a_mail_tells_what_is_new_of_fleet_health_once_also_without_an_incident(yard, post, web):
+    yard.sinks(mail=post.mail(), file={}, webhook={"url": web.url})
+    yard.publish(0)
+    eight = {"health": {"silent": ["van-8 is silent for 2 days"]}, "findings": ["silent: van-8"]}
+    yard.log(0, **eight)
+    for code in ("554", None):  # refused for good, so it is told anew by the next job
+        post.fail = [code] if code else []
+        if code:
+            with pytest.raises(NotifyError):
+                tell(yard.stage)
+        else:
+            assert str(tell(yard.stage)["mail"]) == "1 notice sent"
+    assert [message["Subject"] for message in post.got] == ["amad kit: fleet health, something new"]
+    assert "Silent vehicles: van-8 is silent for 2 days." in text_of(post.got[0])
+    assert "report.html" in text_of(post.got[0]) and "report.html" in text_of(post.got[0], "html")
+    yard.log(1, health={"silent": ["van-8 is silent for 3 days"]}, findings=["silent: van-8"])
+    tell(yard.stage)
+    assert len(post.got) == 1, "the same finding, in other words"
+    yard.log(2)
+    tell(yard.stage)
+    yard.log(3, **eight)
+    tell(yard.stage)
+    assert len(post.got) == 2, "it had been mended"
+    nine = {"silent": ["van-8 is silent", "van-9 is silent"]}
+    yard.log(4, health=nine, findings=["silent: van-8", "silent: van-9"])
+    (parcel,) = preview(yard.stage).sinks["mail"]
+    assert parcel.findings == ["silent: van-9"] and not parcel.notices
+    tell(yard.stage)
+    assert "Silent vehicles: van-8 is silent; van-9 is silent." in text_of(post.got[2])
+    assert len({message["Message-ID"] for message in post.got}) == 3
+    assert not web.got and not lines(yard), "programs are told of incidents"
 
 
 @pytest.mark.parametrize("how", ["451", "lost", "hang"])

@@ -144,11 +144,12 @@ def _preview(params: "Params", settings: "Settings") -> None:
     stage = Stage.of(params, settings)
     look(stage, "notify")
     found = preview(stage)
-    for sink, notices in found.sinks.items():
-        told = subject(notices, stage.fleet.name) if notices else "nothing to tell"
+    for sink, parcels in found.sinks.items():
+        notices = [notice for parcel in parcels for notice in parcel.notices]
+        told = subject(notices, stage.fleet.name) if parcels else "nothing to tell"
         print(f"{sink}: {told}")
-        if notices:
-            print("\n" + plain_text(notices))
+        if parcels:
+            print("\n" + plain_text(notices, parcels[-1].health, parcels[-1].report))
     if found.not_told:
         print(found.not_told)
     if not found.sinks:

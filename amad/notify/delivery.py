@@ -31,7 +31,7 @@ from amad.notify.learnt import REASON, learnt
 from amad.notify.ledger import Ledger, Parcel, after, ledger_file, read_ledger
 from amad.notify.published import Window, read_window
 from amad.notify.sinks.outcome import NotTakenError, PartlyRefusedError, RefusedError
-from amad.notify.wording import Notice, health_lines, notice_of
+from amad.notify.wording import health_lines, notice_of
 from amad.scores.feedback import read_feedback
 from amad.scores.job_log import JobLog, job_logs, save
 
@@ -43,8 +43,8 @@ class News:
     """What may be told.
 
     hushed: by id, incidents of which nobody is told, and why. quiet: those of which nobody is told
-    unless somebody was told before, since they are like others that were judged false. health: what
-    the fleet lacks, a line per kind.
+    unless somebody was told before, since they are like others that were judged false. last: the
+    log of the newest job, which says what the fleet lacks.
     """
 
     stage: Stage
@@ -52,7 +52,7 @@ class News:
     window: Window
     hushed: dict[str, str]
     quiet: frozenset[str]
-    health: list[str]
+    last: JobLog | None
 
     @classmethod
     def read(cls, stage: Stage, sinks: Sinks, jobs: list[JobLog]) -> Self:
@@ -68,10 +68,10 @@ class News:
             raise NotifyError(f"nobody is told, since {error}") from None
         silent = hushed(window, sinks.suppress, feedback)
         quiet = frozenset(set(learnt(window, feedback)) - set(silent))
-        health = health_lines(jobs[-1].health) if jobs else []
         return cls(
-            stage=stage, sinks=sinks, window=window, hushed=silent, quiet=quiet, health=health
-        )
+            stage=stage, sinks=sinks, window=window, hushed=silent, quiet=quiet,
+            last=jobs[-1] if jobs else None,
+        )  # fmt: skip
 
     @property
     def reasons(self) -> dict[str, str]:
@@ -79,7 +79,10 @@ class News:
         return self.hushed | dict.fromkeys(sorted(self.quiet), REASON)
 
     def added_to(self, ledger: Ledger, channel: Channel) -> Ledger:
-        """The ledger with a parcel, or a parcel per notice, of what is to be told now."""
+        """The ledger with a parcel, or a parcel per notice, of what is to be told now.
+
+        What the fleet lacks is told with what is new of the incidents, and by itself if it is new.
+        """
         told = brought_up_to_date(ledger.told, self.window)
         known = {name for name, item in told.items() if item.state != "withdrawn"}
         silent = {*self.hushed, *(self.quiet - known)}
@@ -89,6 +92,11 @@ class News:
         report = self.sinks.report_url or str(self.stage.folder / "report.html")
         report = report.replace("{fleet}", fleet.name)
         step = 1 if channel.single else max(1, len(groups))
+        last = self.last if channel.health else None
+        findings = last.findings if last is not None else []
+        fresh = [name for name in findings if name not in ledger.findings]
+        health = health_lines(last.health) if last is not None else []
+        common = {"health": health, "findings": fresh, "fleet": fleet.name, "report": report}
         parcels = []
         for first in range(0, len(groups), step):
             own = groups[first : first + step]
@@ -99,17 +107,20 @@ class News:
                     key=keys[0] if channel.single else json_digest(keys),
                     notices=[notice_of(group, fleet, report) for group in own],
                     before=before,
-                    health=[] if channel.single else self.health,
+                    **common,
                 )
             )
-        return ledger.with_parcels(after(told, changes), parcels)
+        if last is not None and fresh and not groups:
+            key = json_digest([last.id, *fresh])
+            parcels = [Parcel(key=key, notices=[], before={}, **common)]
+        return ledger.with_parcels(after(told, changes), parcels, findings)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
     """What each sink of notices would be told, and a sentence on what nobody is told of."""
 
-    sinks: dict[str, list[Notice]]
+    sinks: dict[str, list[Parcel]]
     not_told: str = ""
 
 
@@ -171,8 +182,7 @@ def preview(stage: Stage) -> Preview:
     news = News.read(stage, sinks, _ended(stage.runs))
     found = {}
     for channel in channels(sinks, stage):
-        parcels = news.added_to(read_ledger(stage.runs, channel.name), channel).parcels
-        found[channel.name] = [notice for parcel in parcels for notice in parcel.notices]
+        found[channel.name] = news.added_to(read_ledger(stage.runs, channel.name), channel).parcels
     return Preview(sinks=found, not_told=listed(news.reasons))
 
 
@@ -197,10 +207,10 @@ def _deliver(channel: Channel, news: News) -> str:
             try:
                 if not parcel.is_too_old(news.window.first):
                     channel.send(parcel)
-                    sent += len(parcel.notices)
+                    sent += max(1, len(parcel.notices))
                 ledger = ledger.taken(parcel)
             except PartlyRefusedError as error:
-                sent += 0 if parcel.left else len(parcel.notices)
+                sent += 0 if parcel.left else max(1, len(parcel.notices))
                 left.append(str(error))
                 ledger = ledger.left_to(parcel, error.left)
             except RefusedError as error:

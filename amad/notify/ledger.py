@@ -19,25 +19,31 @@ class Parcel(Entry):
     """A message that is on its way: nobody knows yet whether the other side has taken it.
 
     key: names it, also to the other side. before: what the sink was told of these incidents before;
-    None for an incident of which it was told nothing. health: what the fleet lacks, for a sink that
-    gets all notices at once. left: where some of those whom it is for have it, the addresses of the
-    others.
+    None for an incident of which it was told nothing. health: what the fleet lacks, for people.
+    findings: the ids of what is new of that. fleet, report: as of a notice, since there may be
+    none. left: where some of those whom it is for have it, the addresses of the others.
     """
 
     key: str
     notices: list[Notice]
     before: dict[str, Told | None]
     health: list[str] = []
+    findings: list[str] = []
+    fleet: str = ""
+    report: str = ""
     left: list[str] = []
 
     def is_too_old(self, first: date | None) -> bool:
         """Whether some have it, and all its incidents ended before the first date that counts."""
         ends = [date.fromisoformat(i.end[:10]) for notice in self.notices for i in notice.incidents]
-        return bool(self.left) and first is not None and max(ends) < first
+        return bool(self.left) and first is not None and max(ends, default=first) < first
 
 
 class Ledger(Artifact):
-    """What one sink was told. told: by incident, as if every parcel had arrived."""
+    """What one sink was told, as if every parcel had arrived.
+
+    told: by incident. findings: the ids of what the fleet lacks.
+    """
 
     FILE: ClassVar[str] = "told"
     REMEDY: ClassVar[str] = (
@@ -47,25 +53,28 @@ class Ledger(Artifact):
     SEALED: ClassVar[bool] = True
 
     told: dict[str, Told] = {}
+    findings: list[str] = []
     parcels: list[Parcel] = []
 
     def content(self) -> dict:
         """All fields, also those that still have their default."""
         return self.model_dump(mode="json")
 
-    def with_parcels(self, told: dict[str, Told], parcels: list[Parcel]) -> "Ledger":
+    def with_parcels(
+        self, told: dict[str, Told], parcels: list[Parcel], findings: list[str]
+    ) -> "Ledger":
         """The ledger once these parcels are on their way."""
-        return Ledger(told=told, parcels=[*self.parcels, *parcels])
+        return Ledger(told=told, findings=findings, parcels=[*self.parcels, *parcels])
 
     def taken(self, parcel: Parcel) -> "Ledger":
         """The ledger once the other side has taken the parcel."""
-        return Ledger(told=self.told, parcels=[p for p in self.parcels if p.key != parcel.key])
+        return self.model_copy(update={"parcels": [p for p in self.parcels if p.key != parcel.key]})
 
     def left_to(self, parcel: Parcel, left: list[str]) -> "Ledger":
         """The ledger once all but these addresses have the parcel."""
         rest = parcel.model_copy(update={"left": left})
-        return Ledger(
-            told=self.told, parcels=[rest if p.key == parcel.key else p for p in self.parcels]
+        return self.model_copy(
+            update={"parcels": [rest if p.key == parcel.key else p for p in self.parcels]}
         )
 
     def taken_back(self, parcel: Parcel) -> "Ledger":
@@ -75,7 +84,8 @@ class Ledger(Artifact):
         """
         told = {name: item for name, item in self.told.items() if name not in parcel.before}
         told |= {name: item for name, item in parcel.before.items() if item is not None}
-        return Ledger(told=told, parcels=[p for p in self.parcels if p.key != parcel.key])
+        findings = [name for name in self.findings if name not in parcel.findings]
+        return self.taken(parcel).model_copy(update={"told": told, "findings": findings})
 
 
 def ledger_file(runs: Path, sink: str) -> Path:

@@ -104,7 +104,10 @@ def subject(notices: Sequence[Notice], fleet: str) -> str:
     """The subject of a digest: how many of which state, and the worst level.
 
     Of the new ones also how many are of the whole fleet, and how many look like faults of a sensor.
+    Without notices it tells fleet health alone.
     """
+    if not notices:
+        return f"amad {fleet}: fleet health, something new"
     parts = []
     for state, name in (("new", "new"), ("ongoing", "changed"), ("over", "over"),
                         ("withdrawn", "withdrawn")):  # fmt: skip
@@ -128,7 +131,7 @@ def _kinds(notices: Sequence[Notice]) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def plain_text(notices: Sequence[Notice], health: Sequence[str] = ()) -> str:
+def plain_text(notices: Sequence[Notice], health: Sequence[str], report: str) -> str:
     """The notices as text, then what the fleet lacks, the report named once at the end."""
     blocks = []
     for place, notice in enumerate(notices[:MOST], 1):
@@ -137,7 +140,7 @@ def plain_text(notices: Sequence[Notice], health: Sequence[str] = ()) -> str:
     blocks += left_out(notices)
     if health:
         blocks.append("\n".join([f"{HEALTH}:", *(f"   {line}" for line in health)]))
-    return "\n\n".join([*blocks, notices[0].sentences[-1]]) + "\n"
+    return "\n\n".join([*blocks, f"Report: {report}"]) + "\n"
 
 
 def health_lines(found: Mapping[str, Sequence[str]]) -> list[str]:

@@ -66,10 +66,10 @@ class JobLog(Artifact):
     published. attempts: those begun, published or not. rows, scored, alarms, incidents,
     vehicle_days: sums over the dates published; so are ``unscored`` (rows by status), ``made_null``
     (values by channel) and ``unseen`` (rows by channel and code). quarantined: vehicle-days.
-    unmeasured: channels without a value, by vehicle. health: what the fleet lacks, by kind. told:
-    the sentences that were printed about dates. sinks: by sink, what became of
-    telling it what changed; empty where nobody is told. hushed: by id, incidents of which nobody is
-    told, and why.
+    unmeasured: channels without a value, by vehicle. health: what the fleet lacks, by kind.
+    findings: the ids of that. told: the sentences that were printed about dates. sinks: by sink,
+    what became of telling it what changed; empty where nobody is told. hushed: by id, incidents of
+    which nobody is told, and why.
     """
 
     model_config = ConfigDict(frozen=False)
@@ -105,6 +105,7 @@ class JobLog(Artifact):
     unmeasured: dict[str, list[str]] = {}
     unseen: dict[str, int] = {}
     health: dict[str, list[str]] = {}
+    findings: list[str] = []
     told: list[str] = []
     failed: list[Failed] = []
     refused: list[Refused] = []

@@ -113,6 +113,11 @@ class Trouble:
     def __str__(self) -> str:
         return f"{self.subject} {self.text}"
 
+    @property
+    def id(self) -> str:
+        """The same on every date on which it is found, whatever its sentence says then."""
+        return f"{self.kind}: {self.subject}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:

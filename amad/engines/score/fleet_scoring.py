@@ -52,7 +52,7 @@ def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLo
             log.test_start = start = max(champion.scores_from, first_kept(runs))
             log.threshold, log.detector = float(detector.threshold), model.digest
             log.alarm_budget = detector.params.alarm_budget
-            log.health = _health(stage, snapshot)
+            log.health, log.findings = _health(stage, snapshot)
             sums = Checksums(runs)
             plan = make_plan(snapshot, runs, version, start, sums, request)
             tried: set[date] = set()
@@ -133,12 +133,16 @@ def check_vehicles(snapshot: Snapshot, request: ScoringRequest) -> None:
         )
 
 
-def _health(stage: Stage, snapshot: Snapshot) -> dict[str, list[str]]:
-    """What the fleet lacks, by kind. A damaged file of an earlier stage does not stop the job."""
+def _health(stage: Stage, snapshot: Snapshot) -> tuple[dict[str, list[str]], list[str]]:
+    """What the fleet lacks, by kind, and the ids of it.
+
+    A damaged file of an earlier stage does not stop the job.
+    """
     try:
-        return fleet_health(stage.fleet, stage.settings, snapshot.lake).sentences()
+        found = fleet_health(stage.fleet, stage.settings, snapshot.lake)
     except DataError as error:
-        return {"unseen": [str(error)]}
+        return {"unseen": [str(error)]}, ["unseen"]
+    return found.sentences(), [trouble.id for trouble in found.troubles]
 
 
 def _engine(wanted: str | None, profile: ClusterProfile, snapshot: Snapshot, plan: Plan) -> str:

@@ -29,7 +29,7 @@ def send(parcel: Parcel, urls: str) -> None:
             "knows"
         )
     notices = parcel.notices
-    title = subject(notices, notices[0].fleet)
-    body = plain_text(notices, parcel.health)
+    title = subject(notices, parcel.fleet)
+    body = plain_text(notices, parcel.health, parcel.report)
     if not services.notify(body=body, title=title, body_format="text"):
         raise NotTakenError("a chat service did not take the text")

@@ -83,25 +83,24 @@ def compose(parcel: Parcel, mail: Mail) -> EmailMessage:
     """The mail of a parcel."""
     notices = parcel.notices
     message = EmailMessage()
-    message["Subject"] = subject(notices, notices[0].fleet)
+    message["Subject"] = subject(notices, parcel.fleet)
     message["From"] = mail.sender
     message["To"] = ", ".join(receivers(parcel, mail))
     message["Date"] = format_datetime(datetime.now(UTC))
     message["Message-ID"] = f"<{parcel.key}@{mail.sender.partition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"
-    message.set_content(plain_text(notices, parcel.health))
-    message.add_alternative(html(notices, parcel.health), subtype="html")
+    message.set_content(plain_text(notices, parcel.health, parcel.report))
+    message.add_alternative(html(notices, parcel.health, parcel.report), subtype="html")
     return message
 
 
-def html(notices: list[Notice], health: list[str]) -> str:
+def html(notices: list[Notice], health: list[str], report: str) -> str:
     """The notices, and what the fleet lacks, as a page of HTML that loads nothing."""
     blocks = []
     for notice in notices[:MOST]:
         lines = "".join(f"<li>{escape(line)}</li>" for line in notice.sentences[:-1])
         blocks.append(f"<h3>{escape(notice.headline)}</h3>\n<ul>{lines}</ul>")
     blocks += [f"<p>{escape(line)}</p>" for line in left_out(notices)]
-    report = notices[0].report
     if health:
         lines = "".join(f"<li>{escape(line)}</li>" for line in health)
         blocks.append(f"<h3>{HEALTH}</h3>\n<ul>{lines}</ul>")
