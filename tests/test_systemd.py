@@ -82,7 +82,7 @@ class Machine:
 
     def wait_for(self, command: str) -> None:
         """Wait until a command ends with 0."""
-        ends = time.monotonic() + 120
+        ends = time.monotonic() + 300
         while (done := self.shell(command)).returncode:
             journal = self.shell("journalctl --no-pager -n 60").stdout
             assert time.monotonic() < ends, f"{command}: {done.stdout}{done.stderr}\n{journal}"
@@ -105,7 +105,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory):
         )  # fmt: skip
     children = Path(f"/proc/{booted.pid}/task/{booted.pid}/children")
     try:
-        ends = time.monotonic() + 60
+        ends = time.monotonic() + 300
         state = ""
         while state not in ("running", "degraded"):
             if booted.poll() is not None:
