@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from amad.detect.drift import (
     BLOCK_ROWS,
     CONTEXT_ROWS,
-    LONG_ROWS,
+    FAR_ROWS,
     NARROWEST,
-    SHORT_ROWS,
+    NEAR_ROWS,
     thresholds,
     usual_scores,
 )
@@ -45,12 +45,12 @@ def test_a_bulk_that_drifts_takes_the_threshold_with_it() -> None:
     score_T[6000:] += 3.0
     found_T = followed(score_T)
     assert found_T[6000:7000].max() < THRESHOLD + 0.4, "so far it may be an incident"
-    assert found_T[6000 + LONG_ROWS :] == pytest.approx(THRESHOLD + 3.0, abs=0.25)
+    assert found_T[6000 + FAR_ROWS :] == pytest.approx(THRESHOLD + 3.0, abs=0.25)
 
 
 @settings(max_examples=30, deadline=None)
 @given(
-    st.integers(5, LONG_ROWS // 2 - BLOCK_ROWS), st.floats(0.5, 20), st.integers(0, LONG_ROWS + 500)
+    st.integers(5, FAR_ROWS // 2 - BLOCK_ROWS), st.floats(0.5, 20), st.integers(0, FAR_ROWS + 500)
 )
 def test_an_incident_does_not_raise_its_own_threshold(rows, height, first) -> None:
     """Not above the highest of the usual scores, however high it is and from the first row on."""
@@ -58,7 +58,7 @@ def test_an_incident_does_not_raise_its_own_threshold(rows, height, first) -> No
     score_T[first:] += height
     found_T = followed(score_T)[first:]
     assert found_T.max() <= THRESHOLD + USUAL[-1] - MEDIAN
-    if rows <= LONG_ROWS // 4:
+    if rows <= FAR_ROWS // 4:
         assert found_T.max() < THRESHOLD + 0.35
 
 
@@ -72,7 +72,7 @@ def test_scores_that_lie_closer_together_lower_the_threshold_to_half_at_the_most
     assert followed(wild_T)[-1] == pytest.approx(THRESHOLD, abs=0.25), "that raises nothing"
 
 
-@pytest.mark.parametrize("first", [SHORT_ROWS, 7013, 9990])
+@pytest.mark.parametrize("first", [NEAR_ROWS, 7013, 9990])
 def test_a_stretch_with_its_context_has_the_thresholds_of_the_whole(first) -> None:
     score_T = healthy(12_000) + np.linspace(0, 2, 12_000)
     begin = max(first - CONTEXT_ROWS, 0)
@@ -86,9 +86,9 @@ def test_a_stretch_with_its_context_has_the_thresholds_of_the_whole(first) -> No
 def test_what_is_missing_counts_as_usual() -> None:
     """A gap, or rows without a score, let the threshold return to where it was chosen."""
     score_T = np.r_[healthy(9000) + 3.0, healthy(10, 2)]
-    stamp_T = np.r_[np.arange(9000), 9000 + 2 * LONG_ROWS + np.arange(10)]
+    stamp_T = np.r_[np.arange(9000), 9000 + 2 * FAR_ROWS + np.arange(10)]
     assert followed(score_T, stamp_T=stamp_T)[-1] == pytest.approx(THRESHOLD)
     unscored_T = healthy(15_000) + 3.0
-    unscored_T[6000 : 6000 + LONG_ROWS + BLOCK_ROWS] = np.nan
-    assert followed(unscored_T)[6000 + LONG_ROWS + BLOCK_ROWS - 1] == pytest.approx(THRESHOLD)
+    unscored_T[6000 : 6000 + FAR_ROWS + BLOCK_ROWS] = np.nan
+    assert followed(unscored_T)[6000 + FAR_ROWS + BLOCK_ROWS - 1] == pytest.approx(THRESHOLD)
     assert np.isfinite(followed(np.full(300, np.nan))).all()
