@@ -58,6 +58,7 @@ class Scratch:
         if found.get("address") != objects.address:
             found = {}
         self._known: dict[str, str] = found.get("artifacts", {})
+        self._manifests: dict[str, dict[str, Held]] = {}  # by key
         self._stored: dict[str, dict[str, Held]] = {}  # all files of those that come when read
         self._unfinished: set[str] = set(found.get("unfinished", ()))
 
@@ -213,7 +214,7 @@ class Scratch:
             place = self._place(name)
             if content.folder:
                 place.mkdir(parents=True, exist_ok=True)
-                files = read_manifest(self._objects, name, content.sha256)
+                files = self._manifest(name, content)
                 here = set(self._paths(name))
                 for path in here - set(files):
                     self._place(path).unlink()
@@ -241,11 +242,18 @@ class Scratch:
 
     def _bring_when_read(self, name: str, content: Content) -> None:
         """Let what is missing of an artifact be fetched by whoever reads it."""
-        files = self._stored[name] = read_manifest(self._objects, name, content.sha256)
+        files = self._stored[name] = self._manifest(name, content)
         place, address = self._place(name), self._objects.address
         disk.bring_from({
             place: StoredFiles(address=address, name=name, place=place, files=files)
         })  # fmt: skip
+
+    def _manifest(self, name: str, content: Content) -> dict[str, Held]:
+        """The files of a version of a folder; it is read once."""
+        key = manifest_key(name, content.sha256)
+        if key not in self._manifests:
+            self._manifests[key] = read_manifest(self._objects, name, content.sha256)
+        return self._manifests[key]
 
     def _elsewhere(self, name: str) -> dict[str, Held]:
         """The files of an artifact that belong to it and were never fetched."""
