@@ -26,14 +26,18 @@ WIDTH = 24
 
 @pytest.fixture(scope="module")
 def database(database_server, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The tables of a fleet with an incident that goes on, one that is over, and one withdrawn."""
+    """The tables of a fleet with a cause that goes on, one that is over, and one withdrawn.
+
+    The one that goes on is of the whole fleet.
+    """
     yard = Yard(tmp_path_factory.mktemp("grafana") / "home")
     address = database_server.database("grafana")
     gone = an_incident("van-3", 0, 12.0)
     yard.publish(0, an_incident("van-1", 0), gone)
     export(yard.stage, address_of(address))
     yard.publish(0, an_incident("van-1", 0))
-    yard.publish(1, an_incident("van-2", 1, 23.5, severity=80.0))
+    roll_out = {"van-2": 80.0, "van-3": 60.0, "van-4": 30.0}
+    yard.publish(1, *(an_incident(van, 1, 23.5, severity=s) for van, s in roll_out.items()))
     export(yard.stage, address_of(address))
     return address
 
@@ -61,13 +65,21 @@ def test_each_query_gives_rows(name: str, database: str):
 
 
 def test_the_figures_are_right(database: str):
-    assert rows(database, SQL["Open incidents A"]) == [{"open": 1}]
+    assert rows(database, SQL["Open causes A"]) == [{"open": 1}]
     assert rows(database, SQL["of them critical A"]) == [{"critical": 1}]
-    first, second = rows(database, SQL["Incidents, the worst first A"])
-    assert (first["vehicle"], first["level"], first["ongoing"]) == ("van-2", "critical", True)
-    assert second["channels"] == "Vehicle.Coolant, Vehicle.Speed"
+    first, second = rows(database, SQL["Causes, the worst first A"])
+    assert first["cause"].startswith("Whole fleet: 3 of 4 vehicles at the same time, on Coolant")
+    assert (first["vehicles"], first["incidents"], first["ongoing"]) == (3, 3, True)
+    assert (first["level"], first["severity"]) == ("critical", 80)
+    assert (second["cause"], second["incidents"]) == (
+        "van-1: Coolant temperature (Vehicle.Coolant); high", 1,
+    )  # fmt: skip
+    all_ = rows(database, SQL["Incidents, the worst first A"])
+    assert [row["vehicle"] for row in all_] == ["van-2", "van-3", "van-4", "van-1"]
+    assert all_[3]["channels"] == "Vehicle.Coolant, Vehicle.Speed"
+    assert {row["cause_id"] for row in all_[:3]} == {first["cause_id"]}
     assert [row["vehicle"] for row in rows(database, SQL["Withdrawn incidents A"])] == ["van-3"]
-    per_day = rows(database, SQL["Incidents per day A"])
+    per_day = rows(database, SQL["Causes per day A"])
     assert [(row["metric"], row["value"]) for row in per_day] == [("high", 1), ("critical", 1)]
     worst = rows(database, SQL["Vehicles, the worst first A"])
     assert [row["vehicle"] for row in worst[:2]] == ["van-2", "van-1"] and len(worst) == 4

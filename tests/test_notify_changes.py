@@ -205,7 +205,7 @@ def test_a_roll_out_that_meets_parked_vehicles_is_one_of_the_fleet(yard, parked,
         text = plain_text([notice], [], "r")
         assert "look for a leak" not in text, "what one vehicle suggests is no cause of all"
         assert "units, software or the export" in text
-        assert subject([notice], "kit").startswith("amad kit: incidents 5 new (5 of the whole")
+        assert subject([notice], "kit").startswith("amad kit: 1 new (1 of the whole fleet); ")
 
 
 def test_three_of_twelve_vehicles_are_not_the_fleet():
@@ -305,7 +305,7 @@ def test_a_notice_says_what_a_person_acts_on():
     assert "pulse ring" not in text and "Speed is" not in text, "it has too little of the blame"
     (told,) = notice.incidents
     assert (told.past_gaps, told.class_sizes, told.peers) == ([-3.5, 9.0], [-4.0, 9.0], [3, 3])
-    assert subject([notice], "kit") == "amad kit: incidents 1 new; worst high"
+    assert subject([notice], "kit") == "amad kit: 1 new; worst high"
 
 
 def test_a_rise_and_an_end_say_what_was_told_before():
@@ -340,7 +340,7 @@ def test_a_fault_of_a_sensor_is_told_as_one():
     assert notice.headline == (
         "van-1: new incident, like a fault of the sensor of Coolant temperature; high"
     )
-    assert subject([notice], "kit") == "amad kit: incidents 1 new (1 sensor fault); worst high"
+    assert subject([notice], "kit") == "amad kit: 1 new (1 sensor fault); worst high"
 
 
 def test_of_a_first_move_no_number_of_usual_errors_is_told():

@@ -78,7 +78,7 @@ def test_a_fleet_that_is_named_by_a_path_has_the_sinks_of_its_name(yard, web, ca
     yard.publish(0, an_incident("van-1"))
     path = str(yard.home / "conf" / "fleet" / "kit.yaml")
     assert run(["notify", "-f", path, "--dry-run"]) == 0
-    assert "webhook: amad kit: incidents 1 new" in capsys.readouterr().out
+    assert "webhook: amad kit: 1 new" in capsys.readouterr().out
     assert run(["notify", "-f", path]) == 0 and len(web.got) == 1
 
 

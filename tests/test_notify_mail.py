@@ -33,7 +33,7 @@ def test_mail_is_one_digest_per_job_in_text_and_html(yard, post):
     tell(yard.stage)
     (message,) = post.got
     assert message["To"] == "a@fleet.example, b@fleet.example"
-    assert message["Subject"] == "amad kit: incidents 2 new; worst critical"
+    assert message["Subject"] == "amad kit: 2 new; worst critical"
     assert message["Auto-Submitted"] == "auto-generated" and message["Date"]
     assert "van-1: new incident; critical" in text_of(message)
     assert "&lt;van&gt;&amp;2: new" in text_of(message, "html")

@@ -168,7 +168,7 @@ def test_chat_services_get_a_text(yard, web, monkeypatch):
     tell(yard.stage)
     tell(yard.stage)
     (request,) = web.got
-    assert request.json["title"] == "amad kit: incidents 1 new; worst high"
+    assert request.json["title"] == "amad kit: 1 new; worst high"
     assert "Silent vehicles: van-9 has been silent." in request.json["message"]
     assert "van-1: new incident; high" in request.json["message"]
     monkeypatch.setenv("AMAD_NOTIFY_CHAT_URLS", "secret-word://x")
@@ -206,7 +206,7 @@ def test_prometheus_reads_the_state_of_the_last_job(yard, web):
     assert found["amad_health_findings silent"] == 1
     assert found["amad_health_findings quarantined"] == 0
     assert found["amad_silent_vehicles"] == 1 and found["amad_refused_share"] == 0.05
-    assert found["amad_open_incidents high"] == 1 and found["amad_open_incidents critical"] == 0
+    assert found["amad_open_causes high"] == 1 and found["amad_open_causes critical"] == 0
     assert found["amad_score 1"] == 7.0 and found["amad_score 0.5"] == 1.0
     assert found["amad_newest_row_timestamp_seconds"] == 1768089000
     assert found["amad_last_success_timestamp_seconds"] == 1768104090
@@ -220,7 +220,7 @@ def test_prometheus_reads_the_state_of_the_last_job(yard, web):
     )
     tell(yard.stage)
     found = metrics((yard.home / "metrics" / "kit.prom").read_text())
-    assert found["amad_open_incidents high"] == 0, "nobody is told of it"
+    assert found["amad_open_causes high"] == 0, "nobody is told of it"
 
 
 def test_the_heartbeat_stays_away_where_something_failed(yard, web, monkeypatch):

@@ -50,7 +50,9 @@ def test_the_states_are_those_of_the_notices(home: Path):
     ends = at_yard("van-2", 0, hour=23.5, hours=0.5, severity=30.0)
     worse = at_yard("van-3", 0, hour=23.0, hours=1.0, severity=30.0)
     yard.publish(0, stays, ends, worse, at_yard("van-4", 0))
-    assert since(yard, 0).counts == {"new": 4, "ongoing": 0, "over": 0}
+    first = since(yard, 0)
+    assert first.counts == {"new": 2, "ongoing": 0, "over": 0}, "three began at one time"
+    assert first.new_text == "2 new causes (4 incidents)"
     again = {"start": stays.start, "incident_id": stays.incident_id, "continued": True}
     more = {"start": worse.start, "incident_id": worse.incident_id, "continued": True}
     yard.publish(
@@ -67,7 +69,7 @@ def test_the_states_are_those_of_the_notices(home: Path):
         "over": ["van-2"],
     }
     assert found.critical == 1 and found.worst.told.vehicle == "van-3"
-    assert since(yard, 0).counts["new"] == 4, "a later date changes nothing on an earlier page"
+    assert since(yard, 0).counts["new"] == 2, "a later date changes nothing on an earlier page"
 
 
 def test_the_whole_fleet_is_one_item(home: Path):
@@ -76,7 +78,18 @@ def test_the_whole_fleet_is_one_item(home: Path):
     yard.publish(1, *(at_yard(vehicle, 1) for vehicle in yard.vehicles))
     (item,) = since(yard, 1).new
     assert item.headline.startswith("Whole fleet: new incident on 4 of 4 vehicles")
-    assert len(item.lines) == 4
+    assert len(item.lines) == 4 and since(yard, 1).new_text == "1 new cause (4 incidents)"
+
+
+def test_what_is_of_the_whole_fleet_stays_one_while_it_goes_on(home: Path):
+    yard = Yard(home)
+    yard.publish(0, *(at_yard(vehicle, 0, hour=23.0, hours=1.0) for vehicle in yard.vehicles))
+    yard.publish(1, until=0.0)
+    found = since(yard, 1)
+    assert found.counts == {"new": 0, "ongoing": 1, "over": 0}
+    (item,) = found.ongoing
+    assert item.headline.startswith("Whole fleet: 4 of 4 vehicles at the same time, on Coolant")
+    assert item.whole and len(item.lines) == 4
 
 
 def test_the_trend_has_a_bar_per_day_and_the_worst_come_first(home: Path):

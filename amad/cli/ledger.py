@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from amad.engines.score.ledger import DateEntry, Ledger
 
 SHORT = 8  # digits of a digest that the table shows
-COLUMNS = ("date", "state", "rows", "scored", "incidents", "model", "input", "detector", "tries",
-           "seconds")  # fmt: skip
-NUMBERS = ("rows", "scored", "incidents", "model", "tries", "seconds")
+COLUMNS = ("date", "state", "rows", "scored", "causes", "incidents", "model",
+           "input", "detector", "tries", "seconds")  # fmt: skip
+NUMBERS = ("rows", "scored", "causes", "incidents", "model", "tries", "seconds")
 
 
 def show(
@@ -98,6 +98,7 @@ def _table(entries: "list[DateEntry]") -> list[str]:
             item.state if item.over else f"{item.state}, not over",
             f"{item.rows:,}",
             f"{item.scored:,}" if published else "",
+            "" if item.causes is None else f"{item.causes:,}",
             f"{item.incidents:,}" if published else "",
             item.model_version or "",
             item.inputs[:SHORT],

@@ -116,7 +116,9 @@ def _found(
     """
     from amad.config import Stage
     from amad.config.console import say
-    from amad.config.wording import count, some
+    from amad.config.wording import of_causes, some
+    from amad.notify.grouping import causes, count_causes
+    from amad.notify.published import read_window
     from amad.scores.feedback import read_feedback
     from amad.scores.job_log import job_logs
     from amad.scores.partitions import incidents_of_date
@@ -129,7 +131,7 @@ def _found(
     codes = set()
     if FailOn.NOTHING_NEW in fail_on and not dates:
         codes.add(NOTHING_NEW)
-    if FailOn.CRITICAL in fail_on:
+    if FailOn.CRITICAL in fail_on and dates:
         judged = read_feedback(runs).incidents
         critical = {
             item.incident_id: item
@@ -139,7 +141,9 @@ def _found(
             and (item.incident_id not in judged or judged[item.incident_id].verdict == "true")
         }
         if critical:
+            window = read_window(runs, version, back_to=min(dates))
+            found = count_causes(causes(window), critical)
             vehicles = some(sorted({item.vehicle for item in critical.values()}))
-            say(f"{count(len(critical), 'critical incident')} on {vehicles}")
+            say(f"{of_causes(found, len(critical), 'critical')} on {vehicles}")
             codes.add(CRITICAL)
     return codes

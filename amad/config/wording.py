@@ -10,6 +10,17 @@ def count(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def of_causes(causes: int, incidents: int, word: str = "") -> str:
+    """``2 incidents``, or where some have one cause ``1 cause (12 incidents)``.
+
+    word: before the noun, such as ``new``.
+    """
+    before = f"{word} " if word else ""
+    if causes == incidents:
+        return count(incidents, f"{before}incident")
+    return f"{count(causes, f'{before}cause')} ({count(incidents, 'incident')})"
+
+
 def some(items: Iterable[object], most: int = NAMED, separator: str = ", ") -> str:
     """``a, b and 3 more``."""
     texts = [str(item) for item in items]

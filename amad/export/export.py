@@ -4,6 +4,9 @@ Dates whose partition has changed since the last export are replaced: their vehi
 and inserted in one transaction. Incidents are compared one by one. An incident of the database that
 is no longer published, although the dates on which it began and ended are, is marked as withdrawn.
 What `amad prune` removed stays in the database.
+
+Causes are those of the notices, which look at the newest ``DAYS`` days. An incident that began in
+the newer half of them may still join others; an older one keeps the cause that the database has.
 """
 
 from dataclasses import dataclass, field
@@ -13,12 +16,20 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, bindparam, delete, insert, select, update
 
-from amad.config import Stage
+from amad.config import Fleet, Stage
 from amad.config.wording import count
 from amad.export.database import opened, public
-from amad.export.rows import Row, dates_of, first_date, incident_row, vehicle_days
+from amad.export.rows import (
+    Row,
+    causes_by_incident,
+    dates_of,
+    day_of,
+    first_date,
+    incident_row,
+    vehicle_days,
+)
 from amad.export.tables import DATES, INCIDENTS, VEHICLE_DAYS
-from amad.notify.published import read_window
+from amad.notify.published import DAYS, Window, read_window
 from amad.scores import partitions
 from amad.scores.job_log import job_logs
 
@@ -66,10 +77,9 @@ def export(stage: Stage, url: URL) -> Exported:
     window = read_window(runs, versions[-1] if versions else None, ALL_DAYS)
     done = Exported(fleet=name, where=public(url))
     done.left_out = sorted(set(partitions.begun(runs)) - set(window.dates))
-    current = [incident_row(name, item) for item in window.incidents.values()]
     with opened(url) as connection:
         _dates(connection, runs, name, dates_of(runs, name, window), done)
-        _incidents(connection, name, current, set(window.dates), done)
+        _incidents(connection, stage.fleet, window, done)
     return done
 
 
@@ -90,13 +100,14 @@ def _dates(connection: Connection, runs: Path, fleet: str, dates: list, done: Ex
         done.vehicle_days += len(rows)
 
 
-def _incidents(
-    connection: Connection, fleet: str, current: list[Row], published: set[date], done: Exported
-) -> None:
-    """current: all that are published, of the dates ``published``."""
-    columns = select(INCIDENTS).where(INCIDENTS.c.fleet == fleet)
+def _incidents(connection: Connection, fleet: Fleet, window: Window, done: Exported) -> None:
+    """window: all that is published."""
+    published = set(window.dates)
+    columns = select(INCIDENTS).where(INCIDENTS.c.fleet == fleet.name)
     known = {row["incident_id"]: dict(row) for row in connection.execute(columns).mappings()}
-    for row in current:
+    cause_of = _causes(window, known, fleet)
+    for name, item in window.incidents.items():
+        row = incident_row(fleet.name, item) | cause_of[name]
         before = known.pop(row["incident_id"], None)
         if before is not None and first_date(before) not in published:
             row["start_at"] = before["start_at"]  # the date on which it began was removed since
@@ -117,6 +128,21 @@ def _incidents(
         marked = update(INCIDENTS).where(key).values(withdrawn=True, ongoing=False)
         connection.execute(marked, [{"gone": row["incident_id"]} for row in gone])
         done.withdrawn += len(gone)
+
+
+def _causes(window: Window, known: dict[str, Row], fleet: Fleet) -> dict[str, Row]:
+    """By id of the published incidents, the columns on their causes. known: the rows there are."""
+    newest = max(window.dates, default=date.min)
+    settled, fresh = dict[str, Row](), window.newest()
+    for name, item in window.incidents.items():
+        if (newest - day_of(item.incident.start)).days < DAYS // 2:
+            continue
+        row = known.get(name, {})
+        if row.get("cause_id"):
+            settled[name] = {column: row[column] for column in ("cause_id", "cause")}
+        else:
+            fresh = window
+    return causes_by_incident(fresh, fleet) | settled
 
 
 def _plain(row: Row) -> dict[str, Any]:

@@ -9,9 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from amad.config import Fleet
 from amad.config.digest import json_digest
 from amad.detect.incidents import GAPS
+from amad.notify.grouping import causes
 from amad.notify.published import Published, Window
+from amad.notify.wording import headline_of_cause
 from amad.scores import partitions
 from amad.scores.partition_manifest import PartitionManifest
 
@@ -89,8 +92,17 @@ def vehicle_days(runs: Path, exported: ExportedDate) -> list[Row]:
     return rows
 
 
+def causes_by_incident(window: Window, fleet: Fleet) -> dict[str, Row]:
+    """By id of the incident, the columns of ``amad_incidents`` on its cause."""
+    return {
+        change.incident_id: {"cause_id": cause.id, "cause": headline_of_cause(cause, fleet)}
+        for cause in causes(window)
+        for change in cause.changes
+    }
+
+
 def incident_row(fleet: str, published: Published) -> Row:
-    """The row of ``amad_incidents`` of an incident as it is published now."""
+    """The row of ``amad_incidents`` of an incident as it is published now, without its cause."""
     item = published.incident
     copied = (
         "incident_id", "vehicle", "vehicle_class", "peak_score", "threshold", "severity", "level",
@@ -115,6 +127,11 @@ def first_date(row: Row) -> date:
     """The date (UTC) on which an incident began, of a row that was read or made."""
     start = row["start_at"]
     return (start.astimezone(UTC) if start.tzinfo else start).date()
+
+
+def day_of(us: int) -> date:
+    """The date (UTC) of a moment."""
+    return _moment(us).date()
 
 
 def _moment(us: int) -> datetime:

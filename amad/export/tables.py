@@ -18,7 +18,7 @@ from sqlalchemy import (
     Table,
 )
 
-FORMAT = 2
+FORMAT = 3
 METADATA = MetaData()
 TIME = DateTime(timezone=True)
 
@@ -55,6 +55,7 @@ VEHICLE_DAYS = Table(
 
 # One row per incident, also of one that goes on over several dates. withdrawn: its dates were
 # scored again and it is no longer among their incidents; the other columns are what it was.
+# cause_id: of the first of the incidents with which it is told as one; cause: their headline.
 INCIDENTS = Table(
     "amad_incidents",
     METADATA,
@@ -85,6 +86,11 @@ INCIDENTS = Table(
     Column("class_gaps", JSON),
     Column("class_sizes", JSON),
     Column("peers", JSON),
+    Column("cause_id", String),
+    Column("cause", String),
 )
 # By format, the columns of incidents that it added; null in rows that are not exported again.
-ADDED = {2: ("return_days", "context", "past_gaps", "class_gaps", "class_sizes", "peers")}
+ADDED = {
+    2: ("return_days", "context", "past_gaps", "class_gaps", "class_sizes", "peers"),
+    3: ("cause_id", "cause"),
+}

@@ -1,19 +1,24 @@
-"""Changes that a person reads as one: of one vehicle, or of the whole fleet at one time."""
+"""Changes that a person reads as one: of one vehicle, or of the whole fleet at one time.
+
+What is told as one is counted as one everywhere: see ``causes``.
+"""
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from datetime import date
 
 import numpy as np
 
-from amad.notify.changes import Change
+from amad.config.number_text import day as day_of
+from amad.notify.changes import RANK, Change, find_changes
 from amad.notify.published import Window
 
 NEAR_US = 6 * 3_600_000_000  # changes of one vehicle at most this far apart are told as one
 TOGETHER_US = 3_600_000_000  # incidents of several vehicles that begin this near have one cause
 FLEET_SHARE, FLEET_LEAST = 0.5, 3  # of the vehicles that report, and how many at the least
 ABOUT = 0.5  # of the first channel's share of the blame
+LOWEST = "low"  # with it, the incidents of every level count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +37,40 @@ class Group:
     def vehicles(self) -> list[str]:
         """The vehicles, sorted."""
         return sorted({change.told.vehicle for change in self.changes})
+
+    @property
+    def id(self) -> str:
+        """The id of the first incident: names the group as long as it is the first one."""
+        return self.changes[0].incident_id
+
+    @property
+    def worst(self) -> Change:
+        """The change with the highest level, and of these the most severe."""
+        return max(self.changes, key=lambda c: (RANK[c.told.level], c.told.severity))
+
+
+def causes(window: Window) -> list[Group]:
+    """All incidents of the window in groups, whatever their state is and whoever was told of them.
+
+    A cause is what is told as one, and what every count of incidents for people counts.
+    """
+    return grouped(find_changes({}, window, LOWEST), window)
+
+
+def count_causes(found: Collection[Group], incidents: Collection[str]) -> int:
+    """How many causes these incidents have, given by id; one that has none counts by itself."""
+    of = {change.incident_id: group.id for group in found for change in group.changes}
+    return len({of.get(name, name) for name in incidents})
+
+
+def causes_on(found: Collection[Group], days: Collection[date]) -> list[Group]:
+    """Those of the causes that have an incident on one of these dates."""
+
+    def touches(change: Change) -> bool:
+        first = day_of(change.told.start)
+        return any(first <= str(day) and day <= change.told.last for day in days)
+
+    return [group for group in found if any(map(touches, group.changes))]
 
 
 def grouped(changes: Sequence[Change], window: Window) -> list[Group]:
@@ -157,19 +196,16 @@ def _by(changes: list[Change], key: Callable[[Change], Hashable]) -> list[list[C
 
 def _of_one_vehicle(changes: list[Change]) -> list[list[Change]]:
     """Changes of one vehicle to one state, in sets in which each is near another one."""
-    owner = list(range(len(changes)))
-    for a, b in combinations(range(len(changes)), 2):
-        if owner[a] != owner[b] and _near(changes[a], changes[b]):
-            low, high = sorted((owner[a], owner[b]))
-            owner = [low if held == high else held for held in owner]
-    held = dict(zip((change.key for change in changes), owner, strict=True))
-    return _by(changes, lambda change: held[change.key])
-
-
-def _near(a: Change, b: Change) -> bool:
-    apart = max(a.told.start, b.told.start) - min(a.told.end, b.told.end)
-    same = a.told.vehicle == b.told.vehicle
-    return same and apart <= NEAR_US and bool(_about(a) & _about(b))
+    owner = {change.key: place for place, change in enumerate(changes)}
+    open_ = list[Change]()  # earlier ones that a later one may still be near to
+    for change in sorted(changes, key=lambda change: change.told.start):
+        open_ = [other for other in open_ if change.told.start - other.told.end <= NEAR_US]
+        for other in open_:
+            if _about(other) & _about(change):
+                low, high = sorted((owner[other.key], owner[change.key]))
+                owner = {key: low if held == high else held for key, held in owner.items()}
+        open_.append(change)
+    return _by(changes, lambda change: owner[change.key])
 
 
 def _about(change: Change) -> set[str]:

@@ -13,6 +13,7 @@ from amad.config import DataError, NotifyError, Stage
 from amad.config.sinks import load_sinks
 from amad.drift.findings import Drift
 from amad.notify.changes import RANK
+from amad.notify.grouping import causes
 from amad.notify.published import Window
 from amad.notify.sinks import http
 from amad.notify.sinks.outcome import NotTakenError, RefusedError
@@ -63,15 +64,14 @@ def job_metrics(
     with suppress(DataError):  # a damaged file of an earlier stage is told by `amad doctor`
         _of_input(gauges, IngestResult.read(stage.folder))
     hushed = jobs[-1].hushed if jobs else {}
-    open_ = [
-        item.incident.level
-        for name, item in window.incidents.items()
-        if item.ongoing and name not in hushed
-    ]
+    going_on = (
+        [c.told.level for c in cause.changes if c.ongoing and c.incident_id not in hushed]
+        for cause in causes(window)
+    )
+    open_ = [max(levels, key=RANK.__getitem__) for levels in going_on if levels]
+    meaning = "Causes with incidents that go on and are told, by the highest level of these"
     for level in RANK:
-        gauges.set(
-            "open_incidents", "Incidents that go on and are told", open_.count(level), level=level
-        )
+        gauges.set("open_causes", meaning, open_.count(level), level=level)
     for name, value in _quantiles(stage.runs, window).items():
         gauges.set("score", "Quantiles of the newest date's scores", value, quantile=name)
     for sink, taken in took.items():
@@ -148,7 +148,8 @@ def _of_job(gauges: _Gauges, job: JobLog) -> None:
     gauges.set("job_rows", "Rows of these dates", job.rows)
     gauges.set("job_scored_rows", "Rows of them with a score", job.scored)
     gauges.set("job_alarms", "Rows of them over the threshold", job.alarms)
-    gauges.set("job_incidents", "Incidents of these dates", job.incidents)
+    meaning = "Causes of the incidents of these dates; incidents that are told as one have one"
+    gauges.set("job_causes", meaning, job.causes)
     gauges.set("job_failed_vehicle_days", "Vehicle-days that have no scores", len(job.failed))
     gauges.set("threshold", "Scores above it are alarms, while scores are as usual", job.threshold)
     version = None if job.model_version is None else float(job.model_version)

@@ -1,7 +1,7 @@
 """The incidents that are published now, of the newest dates, each joined over its dates."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -55,6 +55,15 @@ class Window:
         """The first day that counts; None where nothing is published."""
         return max(self.dates) - timedelta(days=DAYS - 1) if self.dates else None
 
+    def newest(self) -> "Window":
+        """What a window of the newest ``DAYS`` days holds of this one."""
+        first = self.first
+        if first is None:
+            return self
+        days = {day: vehicles for day, vehicles in self.dates.items() if day >= first}
+        incidents = {name: item for name, item in self.incidents.items() if item.last >= first}
+        return replace(self, dates=days, incidents=incidents)
+
     def seen_before(self, starts: Mapping[str, tuple[str, int]]) -> dict[str, int]:
         """Time (us) of the newest scored row of a vehicle before a moment (us).
 
@@ -82,9 +91,17 @@ class Window:
         return found
 
 
-def read_window(runs: Path, champion: str | None, days: int = DAYS) -> Window:
-    """The published incidents of the newest dates of a fleet; see ``window_of``."""
-    return window_of(runs, partitions.manifests(runs), champion, Checksums(runs), days)
+def read_window(
+    runs: Path, champion: str | None, days: int = DAYS, back_to: date | None = None
+) -> Window:
+    """The published incidents of the newest dates of a fleet; see ``window_of``.
+
+    back_to: a date that is to be among them, however old it is.
+    """
+    found = partitions.manifests(runs)
+    if found and back_to is not None:
+        days = max(days, (max(found) - back_to).days + 1)
+    return window_of(runs, found, champion, Checksums(runs), days)
 
 
 def window_of(

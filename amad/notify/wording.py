@@ -12,6 +12,7 @@ from amad.detect.incident_words import (
     context_words,
     gap_words,
     looks_like_a_sensor,
+    main_channels,
     meaning,
     rarity,
     what_to_check,
@@ -86,7 +87,7 @@ class Notice(Entry):
 def notice_of(group: Group, fleet: Fleet, report: str) -> Notice:
     """The notice of a group. report: path or address of the page that shows the incidents."""
     first = group.changes[0]
-    worst = max(group.changes, key=lambda change: (RANK[change.told.level], change.told.severity))
+    worst = group.worst
     return Notice(
         key=first.key,
         fleet=fleet.name,
@@ -101,7 +102,7 @@ def notice_of(group: Group, fleet: Fleet, report: str) -> Notice:
 
 
 def subject(notices: Sequence[Notice], fleet: str) -> str:
-    """The subject of a digest: how many of which state, and the worst level.
+    """The subject of a digest: how many causes of which state, and the worst level.
 
     Of the new ones also how many are of the whole fleet, and how many look like faults of a sensor.
     Without notices it tells fleet health alone.
@@ -111,20 +112,20 @@ def subject(notices: Sequence[Notice], fleet: str) -> str:
     parts = []
     for state, name in (("new", "new"), ("ongoing", "changed"), ("over", "over"),
                         ("withdrawn", "withdrawn")):  # fmt: skip
-        many = sum(i.state == state for notice in notices for i in notice.incidents)
-        kinds = _kinds(notices) if state == "new" else ""
-        parts += [f"{many:,} {name}{kinds}"] if many else []
+        own = [notice for notice in notices if notice.state == state]
+        parts += [f"{len(own):,} {name}{_kinds(own) if state == 'new' else ''}"] if own else []
     worst = max(
         (n.level for n in notices if n.state != "withdrawn"), key=RANK.__getitem__, default=None
     )
-    return f"amad {fleet}: incidents {', '.join(parts)}" + (f"; worst {worst}" if worst else "")
+    return f"amad {fleet}: {', '.join(parts)}" + (f"; worst {worst}" if worst else "")
 
 
 def _kinds(notices: Sequence[Notice]) -> str:
-    new = [(notice, item) for notice in notices for item in notice.incidents if item.state == "new"]
-    whole = sum(notice.vehicles_reporting is not None for notice, _ in new)
+    whole = sum(notice.vehicles_reporting is not None for notice in notices)
     sensors = sum(
-        notice.vehicles_reporting is None and item.suspect == "sensor" for notice, item in new
+        notice.vehicles_reporting is None
+        and any(item.suspect == "sensor" for item in notice.incidents)
+        for notice in notices
     )
     parts = [f"{whole:,} of the whole fleet"] if whole else []
     parts += [f"{count(sensors, 'sensor fault')}"] if sensors else []
@@ -173,12 +174,7 @@ def _headline(group: Group, worst: Change, fleet: Fleet) -> str:
     main = group.changes
     state, level, what = main[0].state, worst.told.level, _what(main)
     if group.reporting:
-        vehicles = {change.told.vehicle for change in main}
-        where = f"{len(vehicles)} of {count(group.reporting, 'vehicle')}"
-        if len(group.channels) == 1:
-            on = _title(group.channels[0], fleet)
-        else:
-            on = some([fleet.title_of(name) for name in group.channels])
+        where, on = _share_of_fleet(group), _main_sensors(group, fleet)
         return f"Whole fleet: {what} on {where} at the same time, on {on}; worst {level}"
     vehicle = main[0].told.vehicle
     if len(main) > 1:
@@ -188,6 +184,34 @@ def _headline(group: Group, worst: Change, fleet: Fleet) -> str:
         what += f", like a fault of the sensor of {fleet.title_of(main[0].told.channels[0])}"
     was = {"withdrawn": f"; it was {level}"}.get(state, f"; {level}")
     return f"{vehicle}: {what}{was}{going}"
+
+
+def headline_of_cause(group: Group, fleet: Fleet) -> str:
+    """``Whole fleet: 12 of 12 vehicles at the same time, on Tyre rear left; worst high``.
+
+    It says nothing of a state, since a cause has incidents that are over and others that go on.
+    """
+    on, level = _main_sensors(group, fleet), group.worst.told.level
+    if group.reporting:
+        return f"Whole fleet: {_share_of_fleet(group)} at the same time, on {on}; worst {level}"
+    first, many = group.changes[0].told, len(group.changes)
+    if many > 1:
+        return f"{first.vehicle}: {many} incidents on {on}; worst {level}"
+    return f"{first.vehicle}: {'sensor of ' if _sensor(first) else ''}{on}; {level}"
+
+
+def _share_of_fleet(group: Group) -> str:
+    return f"{len(group.vehicles)} of {count(group.reporting, 'vehicle')}"
+
+
+def _main_sensors(group: Group, fleet: Fleet) -> str:
+    """The sensors that the changes share; else those that the worst one is mostly about."""
+    names, worst = group.channels, group.worst.told
+    if len(group.changes) == 1 or not names:
+        names = main_channels(worst.channels, worst.shares)
+    if len(names) == 1:
+        return _title(names[0], fleet)
+    return some([fleet.title_of(name) for name in names]) or "no sensor in particular"
 
 
 def _sentences(group: Group, worst: Change, fleet: Fleet) -> list[str]:

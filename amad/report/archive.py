@@ -22,7 +22,7 @@ from amad.scores.feedback import Feedback
 from amad.scores.retention import REPORTS, Retention
 from amad.telemetry.files import staged
 
-FORMAT = 2  # raise it to have every page made again
+FORMAT = 3  # raise it to have every page made again
 AT_ONCE = 31  # pages made by one run of the report, the newest first
 HEAD = 1 << 16  # characters in which the facts and the links of a page stand
 FACTS = re.compile(r'<meta name="amad-page" content="([^"]*)">')
@@ -31,7 +31,10 @@ LINKS = re.compile(r"<!-- neighbours -->.*?<!-- end of neighbours -->", re.S)
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What the index tells of a page. made_from: digest of the scores that it shows."""
+    """What the index tells of a page. made_from: digest of the scores that it shows.
+
+    new, ongoing, over, critical: how many causes, see ``SinceLast``.
+    """
 
     made_from: str
     version: str
@@ -73,7 +76,7 @@ def facts_of(since: SinceLast, made_from: str) -> Facts:
         made_from=made_from,
         version=window.versions[day],
         vehicles=len(window.dates[day]),
-        incidents=sum(since.counts.values()),
+        incidents=len(since.ids),
         critical=since.critical,
         **since.counts,
     )

@@ -19,6 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from amad.config import DataError, Fleet, Stage
 from amad.config import number_text as text
 from amad.config.console import say, track
+from amad.config.wording import of_causes
 from amad.detect.incident_words import (
     context_words,
     gap_words,
@@ -29,6 +30,7 @@ from amad.detect.incident_words import (
 )
 from amad.detect.incidents import gaps_of
 from amad.drift.findings import Drift
+from amad.notify.grouping import causes, count_causes
 from amad.notify.published import DAYS, Window
 from amad.report import archive
 from amad.report.blind_spots import blind_spots
@@ -81,9 +83,9 @@ class Entry:
 class Report:
     """What a page shows.
 
-    affected: vehicles with incidents. troubles: findings under Fleet health. unscored: why nothing
-    is scored, empty where something is. pages: of single dates that were made with it. waiting:
-    scored dates that have no page yet.
+    affected: vehicles with incidents. causes: of these, those that are told as one counted once.
+    troubles: findings under Fleet health. unscored: why nothing is scored, empty where something
+    is. pages: of single dates that were made with it. waiting: scored dates that have no page yet.
     """
 
     fleet: str
@@ -92,6 +94,7 @@ class Report:
     vehicles: int
     affected: int
     incidents: int
+    causes: int
     troubles: int
     unscored: str
     pages: int = 0
@@ -103,7 +106,7 @@ class Report:
             return f"report without scores, since fleet {self.fleet} has no champion; {health}"
         dates = " to ".join(dict.fromkeys((str(self.dates[0]), str(self.dates[-1]))))
         told = (
-            f"report of {dates}: {text.count(self.incidents, 'incident')} on {self.affected} of "
+            f"report of {dates}: {of_causes(self.causes, self.incidents)} on {self.affected} of "
             f"{text.count(self.vehicles, 'vehicle')}; {health}"
         )
         if self.pages:
@@ -240,6 +243,8 @@ def _page(
     scored = [published.current(day) for day in run.dates if day in published.manifests]
     style, script = (_asset(name) for name in ("style.css", "page.js"))
     affected = len({i.vehicle for i in incidents})
+    found = causes(window) if window else []
+    many = count_causes(found, {i.incident_id for i in incidents})
     html = (
         _environment()
         .get_template("page.html.j2")
@@ -268,7 +273,8 @@ def _page(
             levels=[
                 (level, sum(i.level == level for i in incidents)) for level in reversed(LEVELS)
             ],
-            open_count=sum(i.open for i in incidents),
+            of_causes=of_causes(many, len(incidents)),
+            open_count=count_causes(found, {i.incident_id for i in incidents if i.open}),
             affected=affected,
             vehicles=len(coverage),
             style=style,
@@ -284,6 +290,7 @@ def _page(
         vehicles=len(coverage),
         affected=affected,
         incidents=len(incidents),
+        causes=many,
         troubles=len(health.troubles) if health else 0,
         unscored=run.unscored,
     )

@@ -10,17 +10,16 @@ from datetime import date
 from pathlib import Path
 
 from amad.config import Fleet
+from amad.config.wording import of_causes
 from amad.detect.incident_words import looks_like_a_sensor, main_channels
 from amad.notify.changes import Change, Told, brought_up_to_date, find_changes
-from amad.notify.grouping import grouped
+from amad.notify.grouping import LOWEST, grouped
 from amad.notify.published import Window, window_of
-from amad.notify.wording import notice_of
+from amad.notify.wording import headline_of_cause, notice_of
 from amad.report.incident_plot import broken_relation
 from amad.scores import partitions
 from amad.scores.partition_manifest import PartitionManifest
 from amad.telemetry.checksums import Checksums
-
-LOWEST = "low"  # the page tells of every level
 
 Manifests = Mapping[date, Mapping[str, PartitionManifest]]
 
@@ -42,7 +41,7 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """Incidents that are read as one.
+    """Incidents that are read as one: a cause, in one state.
 
     headline: of several; empty where there is one line. whole: they are of the whole fleet.
     """
@@ -69,16 +68,19 @@ class SinceLast:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of incidents by state."""
-        return {
-            name: sum(len(item.lines) for item in items)
-            for name, items in (("new", self.new), ("ongoing", self.ongoing), ("over", self.over))
-        }
+        """By state, how many causes: incidents that are read as one count once."""
+        return {"new": len(self.new), "ongoing": len(self.ongoing), "over": len(self.over)}
+
+    @property
+    def new_text(self) -> str:
+        """``2 new incidents``, or ``1 new cause (12 incidents)``."""
+        return of_causes(len(self.new), sum(len(item.lines) for item in self.new), "new")
 
     @property
     def critical(self) -> int:
-        """How many incidents that are new or go on are critical now."""
-        return sum(line.told.level == "critical" for line in self.current)
+        """How many causes that are new or go on have an incident that is critical now."""
+        items = (*self.new, *self.ongoing)
+        return sum(any(i.told.level == "critical" for i in item.lines) for item in items)
 
     @property
     def worst(self) -> Line | None:
@@ -149,13 +151,12 @@ def since_last(published: Published, day: date, fleet: Fleet) -> SinceLast | Non
     ]
     states = {state: [c for c in changes if c.state == state] for state in ("new", "over")}
     worse = [change for change in changes if change.state == "ongoing"]
-    known = [Item(headline="", lines=[_line(change, fleet)]) for change in _worst_first(quiet)]
     return SinceLast(
         day=day,
         before=before,
         window=now,
         new=_items(states["new"], now, fleet),
-        ongoing=[*_items(worse, now, fleet), *known],
+        ongoing=_items([*worse, *quiet], now, fleet),
         over=_items(states["over"], now, fleet),
     )
 
@@ -164,7 +165,12 @@ def _items(changes: list[Change], window: Window, fleet: Fleet) -> list[Item]:
     """The changes as the notices group them, the ones to look at first in front."""
     found = []
     for group in grouped(changes, window):
-        headline = notice_of(group, fleet, "").headline if len(group.changes) > 1 else ""
+        headline = ""
+        if len(group.changes) > 1:
+            goes_on = group.changes[0].state == "ongoing"  # what is new of it stands in its lines
+            headline = (
+                headline_of_cause(group, fleet) if goes_on else notice_of(group, fleet, "").headline
+            )
         lines = [_line(change, fleet) for change in _worst_first(group.changes)]
         found.append(Item(headline=headline, lines=lines, whole=group.reporting > 0))
     return found

@@ -65,7 +65,8 @@ class JobLog(Artifact):
     digest. alarm_budget: incidents per vehicle-day that the threshold promises. dates: those
     published. attempts: those begun, published or not. rows, scored, alarms, incidents,
     vehicle_days: sums over the dates published; so are ``unscored`` (rows by status), ``made_null``
-    (values by channel) and ``unseen`` (rows by channel and code). quarantined: vehicle-days.
+    (values by channel) and ``unseen`` (rows by channel and code). causes: of their incidents, those
+    that are told as one counted once; None in a log without. quarantined: vehicle-days.
     unmeasured: channels without a value, by vehicle. health: what the fleet lacks, by kind.
     findings: the ids of that. told: the sentences that were printed about dates. sinks: by sink,
     what became of telling it what changed; empty where nobody is told. hushed: by id, incidents of
@@ -98,6 +99,7 @@ class JobLog(Artifact):
     scored: int = 0
     alarms: int = 0
     incidents: int = 0
+    causes: int | None = None
     vehicle_days: int = 0
     quarantined: int = 0
     unscored: dict[str, int] = {}

@@ -6,6 +6,7 @@ one thread each and hand their tables to the same writer, so they give the same 
 """
 
 from datetime import date
+from pathlib import Path
 
 from amad.config import ClusterProfile, ConfigError, DataError, Stage
 from amad.config.console import say
@@ -18,6 +19,8 @@ from amad.engines.score.lake_snapshot import Snapshot, take_snapshot
 from amad.engines.score.scoring_plan import EVERYTHING_NEW, Plan, ScoringRequest, make_plan
 from amad.engines.score.watermark import unfinished
 from amad.engines.shared.unit_engines import chosen_engine
+from amad.notify.grouping import causes, causes_on
+from amad.notify.published import read_window
 from amad.scores import partitions
 from amad.scores.job_log import Attempt, Failed, JobLog, Refused, save, scoring_job
 from amad.scores.retention import first_kept
@@ -76,6 +79,7 @@ def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLo
                 plan.refused = [item for item in plan.refused if item.date not in tried]
                 plan.told = []
             sums.save()
+            log.causes = _causes(runs, log)
     open_dates = unfinished(snapshot.lake, profile.allowed_lateness_hours)
     if scored := sorted(set(open_dates) & set(log.dates)):
         say(f"not over in the lake, and scored again once there is more of it: {some(scored)}")
@@ -86,6 +90,14 @@ def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLo
     for vehicle, channels in log.unmeasured.items():
         say(f"vehicle {vehicle}: scored without {', '.join(channels)}, of which it sent no value")
     return log
+
+
+def _causes(runs: Path, log: JobLog) -> int:
+    """How many causes the incidents of the dates that the job published have."""
+    if not log.incidents:
+        return 0
+    window = read_window(runs, log.model_version, back_to=min(log.dates))
+    return len(causes_on(causes(window), log.dates))
 
 
 def _tell(log: JobLog, plan: Plan) -> None:

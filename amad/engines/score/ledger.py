@@ -15,6 +15,8 @@ from amad.config import DataError, Stage
 from amad.config.wording import some
 from amad.engines.score.lake_snapshot import DAMAGED, Snapshot, take_snapshot
 from amad.engines.score.watermark import is_over, newest_row
+from amad.notify.grouping import causes, causes_on
+from amad.notify.published import Window, read_window
 from amad.scores import partitions
 from amad.scores.job_log import JobLog, job_logs, lock_is_free
 from amad.scores.partition_manifest import PartitionManifest
@@ -32,10 +34,10 @@ class DateEntry:
     state: ``scored``; ``quarantined``, all of its vehicle-days, so that no row has a score; ``not
     scored`` yet; ``stale``, so that the next job scores it again; ``incomplete``, published without
     vehicles that failed; ``damaged``, a file is missing or altered; ``refused``, left as it is
-    until somebody acts. why: of a state that is open. over: see ``watermark``. inputs, detector:
-    short digests. attempts: jobs that began it; seconds: of the last one that finished it. job: the
-    last one that began it, and job_status how that ended. failed: vehicles that the next job tries
-    again.
+    until somebody acts. why: of a state that is open. over: see ``watermark``. causes: of its
+    incidents, for the newest dates; None for others. inputs, detector: short digests. attempts:
+    jobs that began it; seconds: of the last one that finished it. job: the last one that began it,
+    and job_status how that ended. failed: vehicles that the next job tries again.
     """
 
     date: date
@@ -46,6 +48,7 @@ class DateEntry:
     rows: int = 0
     scored: int = 0
     incidents: int = 0
+    causes: int | None = None
     quarantined: int = 0
     model_version: str | None = None
     inputs: str = ""
@@ -163,6 +166,7 @@ def read_ledger(stage: Stage) -> Ledger:
         entry.over = newest is None or is_over(day, newest, lateness)
         _add_jobs(entry, touches.get(day, []))
         entries.append(entry)
+    _count_causes(entries, read_window(runs, version))
     scored = [item.date for item in entries if item.model_version is not None]
     newest_scored = max(scored, default=None)
     return Ledger(
@@ -176,6 +180,14 @@ def read_ledger(stage: Stage) -> Ledger:
         job=logs[-1] if logs else None,
         damaged_logs=[str(path) for path in unreadable],
     )
+
+
+def _count_causes(entries: list[DateEntry], window: Window) -> None:
+    """Say of each date of the window how many causes its incidents have."""
+    found = causes(window)
+    for entry in entries:
+        if entry.date in window.dates:
+            entry.causes = len(causes_on(found, [entry.date])) if entry.incidents else 0
 
 
 def _first(logs: list[JobLog], stage: Stage) -> date | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from amad.config import PartlyDoneError, Stage
 from amad.config.console import say
-from amad.config.wording import count, some
+from amad.config.wording import count, of_causes, some
 from amad.engines.score.fleet_scoring import score_fleet
 from amad.engines.score.scoring_plan import ScoringRequest
 from amad.scores import partitions
@@ -96,10 +96,11 @@ def _done(log: JobLog) -> str:
     counts = (f"{rows:,} {STATUS.get(name, name)}" for name, rows in sorted(log.unscored.items()))
     left = f"; not scored: {', '.join(counts)}" if log.unscored else ""
     only = f"; only {some(log.vehicles)} scored again" if log.vehicles else ""
+    causes = log.incidents if log.causes is None else log.causes
     return (
         f"scored {log.scored:,} of {count(log.rows, 'row')} in "
         f"{count(log.vehicle_days, 'vehicle-day')} of {count(len(log.dates), 'date')} with version "
-        f"{log.model_version}: {count(log.incidents, 'incident')}{left}{only}"
+        f"{log.model_version}: {of_causes(causes, log.incidents)}{left}{only}"
     )
 
 
