@@ -146,6 +146,7 @@ class Yard:
             "id": f"{started:%Y%m%dT%H%M%S}-{version}", "fleet": "kit", "status": "done",
             "started": started, "ended": started + timedelta(seconds=90), "threshold": 5.0,
             "model_version": version, "dates": [DAY + timedelta(days=night)],
+            "findings": [],
         }  # fmt: skip
         log = JobLog(**values | changes)
         save(self.runs, log)

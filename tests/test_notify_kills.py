@@ -85,6 +85,39 @@ def test_nights_with_kills_tell_each_change_once(yard, web):
     assert sorted(line["key"] for line in lines) == sorted(r.json["key"] for r in web.taken)
 
 
+@pytest.mark.parametrize("at", [1, 2, 3, 4])
+def test_a_finding_of_fleet_health_is_told_once_when_it_is_new_and_once_when_it_is_mended(
+    yard, web, at
+):
+    """Each job is killed at another step, and run again; one between them cannot look."""
+    yard.sinks(webhook={"url": web.url}, file={})
+    yard.publish(0)
+    silent = {"silent": ["van-8 is silent", "van-9 is silent"], "refused": ["a.csv was refused"]}
+    names = ["silent: van-8", "silent: van-9", "refused: a.csv"]
+    logs = [
+        {"health": silent, "findings": names},
+        {"findings": None},
+        {"health": {"silent": ["van-8 is silent for long"]}, "findings": ["silent: van-8"]},
+        {"health": silent, "findings": names},
+    ]
+    for night, content in enumerate(logs):
+        yard.log(night, **content)
+        code, said = stopped(tell_kit, yard.home, number=KILL, where="told/", at=at)
+        assert code in (0, -KILL), said
+        for _ in range(2):
+            tell(yard.stage)
+    told = [(r.json["state"], [f["finding_id"] for f in r.json["findings"]]) for r in web.taken]
+    mendable = [["silent: van-9"], ["refused: a.csv"]]
+    assert told == [
+        ("new", names[:2]), ("new", names[2:]), *(("mended", ids) for ids in mendable),
+        *(("new", ids) for ids in mendable),
+    ]  # fmt: skip
+    assert len({f["key"] for r in web.taken for f in r.json["findings"]}) == 7
+    bodies = [r.json for r in web.taken]
+    assert [json.loads(x) for x in (yard.runs / "alerts.jsonl").read_text().splitlines()] == bodies
+    assert len(web.got) <= len(bodies) + len(logs), "a kill repeats one message at most"
+
+
 def test_a_kill_after_the_answer_was_lost_sends_the_same_key_again(yard, web):
     yard.sinks(webhook={"url": web.url})
     yard.publish(0, an_incident())

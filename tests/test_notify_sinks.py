@@ -106,6 +106,38 @@ def test_a_message_that_is_refused_holds_up_no_other_and_is_told_as_it_is_then(y
     assert len(web.got) == 3
 
 
+def test_fleet_health_is_a_signed_message_and_one_that_is_refused_is_told_anew(yard, web, capsys):
+    yard.sinks(webhook={"url": web.url})
+    yard.publish(0, an_incident())
+    quarantined = {"quarantined": ["van-2 has 1 day quarantined", "van-3 has 2 days quarantined"]}
+    both = ["quarantined: van-2", "quarantined: van-3"]
+    yard.log(0, health=quarantined, findings=both)
+    (incident, health) = preview(yard.stage).sinks["webhook"]
+    assert incident.health == [] and health.health == [
+        "Quarantined vehicle-days: van-2, van-3"
+    ]  # fmt: skip
+    web.fail = ["200", "400"]
+    with pytest.raises(NotifyError, match=r"answered 400 \(1 notice sent\)"):
+        tell(yard.stage)
+    assert str(tell(yard.stage)["webhook"]) == "1 notice sent"
+    incident, told = web.taken
+    assert incident.json["type"] == "incidents" and told.json["type"] == "health"
+    assert told.headers["webhook-id"] == told.json["key"] == told.json["findings"][0]["key"]
+    stamp = told.headers["webhook-timestamp"]
+    assert told.headers["webhook-signature"] == signature(KEY, told.json["key"], stamp, told.body)
+    assert told.json["incidents"] == [] and told.json["kind"] == "quarantined"
+    assert [f["text"] for f in told.json["findings"]] == quarantined["quarantined"]
+    assert told.json["sentences"][2].startswith("They are neither trained on nor scored")
+    yard.log(1, health={"quarantined": quarantined["quarantined"][:1]}, findings=both[:1])
+    web.fail = ["400"]
+    with pytest.raises(NotifyError, match="answered 400"):
+        tell(yard.stage)
+    tell(yard.stage)
+    tell(yard.stage)
+    assert len(web.taken) == 3 and web.taken[2].json["state"] == "mended"
+    assert web.taken[2].json["headline"] == "Mended: quarantined vehicle-days: van-3"
+
+
 def test_a_redirect_is_not_followed(yard, web):
     yard.sinks(webhook={"url": web.url})
     yard.publish(0, an_incident())

@@ -149,7 +149,8 @@ def _preview(params: "Params", settings: "Settings") -> None:
         told = subject(notices, stage.fleet.name) if parcels else "nothing to tell"
         print(f"{sink}: {told}")
         if parcels:
-            print("\n" + plain_text(notices, parcels[-1].health, parcels[-1].report))
+            health = list(dict.fromkeys(line for parcel in parcels for line in parcel.health))
+            print("\n" + plain_text(notices, health, parcels[-1].report))
     if found.not_told:
         print(found.not_told)
     if not found.sinks:

@@ -17,13 +17,14 @@ class Channel:
     """A sink of notices.
 
     single: whether a parcel has one notice; else it has all notices of a job. send: sends a parcel.
-    health: whether it also tells what the fleet lacks.
+    people: whether it is for people, who are told what the fleet lacks as sentences in one message
+    with the notices; a program gets it as messages of their own.
     """
 
     name: str
     single: bool
     send: Callable[[Parcel], None]
-    health: bool = False
+    people: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +63,13 @@ def channels(sinks: Sinks, stage: Stage) -> list[Channel]:
             password = secrets.need("mail_password", fleet) if digest.user else None
             mail.send(parcel, digest, password, seconds)
 
-        found.append(Channel(name="mail", single=False, send=to_mail, health=True))
+        found.append(Channel(name="mail", single=False, send=to_mail, people=True))
     if sinks.chat:
 
         def to_chat(parcel: Parcel) -> None:
             chat.send(parcel, secrets.need("chat_urls", fleet))
 
-        found.append(Channel(name="chat", single=False, send=to_chat, health=True))
+        found.append(Channel(name="chat", single=False, send=to_chat, people=True))
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
@@ -26,6 +26,7 @@ from amad.config.wording import count
 from amad.notify.changes import brought_up_to_date, find_changes
 from amad.notify.channels import Channel, Outcome, channels, watchers
 from amad.notify.grouping import grouped
+from amad.notify.health_notices import HealthNotice, health_notices
 from amad.notify.hushed import followed, hushed, listed
 from amad.notify.learnt import REASON, learnt
 from amad.notify.ledger import Ledger, Parcel, after, ledger_file, read_ledger
@@ -43,8 +44,8 @@ class News:
     """What may be told.
 
     hushed: by id, incidents of which nobody is told, and why. quiet: those of which nobody is told
-    unless somebody was told before, since they are like others that were judged false. last: the
-    log of the newest job, which says what the fleet lacks.
+    unless somebody was told before, since they are like others that were judged false. looked: the
+    log of the newest job that could look at what the fleet lacks.
     """
 
     stage: Stage
@@ -52,7 +53,7 @@ class News:
     window: Window
     hushed: dict[str, str]
     quiet: frozenset[str]
-    last: JobLog | None
+    looked: JobLog | None
 
     @classmethod
     def read(cls, stage: Stage, sinks: Sinks, jobs: list[JobLog]) -> Self:
@@ -70,7 +71,7 @@ class News:
         quiet = frozenset(set(learnt(window, feedback)) - set(silent))
         return cls(
             stage=stage, sinks=sinks, window=window, hushed=silent, quiet=quiet,
-            last=jobs[-1] if jobs else None,
+            looked=next((job for job in reversed(jobs) if job.findings is not None), None),
         )  # fmt: skip
 
     @property
@@ -81,7 +82,8 @@ class News:
     def added_to(self, ledger: Ledger, channel: Channel) -> Ledger:
         """The ledger with a parcel, or a parcel per notice, of what is to be told now.
 
-        What the fleet lacks is told with what is new of the incidents, and by itself if it is new.
+        What the fleet lacks is told to people with what is new of the incidents, and by itself if
+        it is new; to programs, what is new or mended of it by itself.
         """
         told = brought_up_to_date(ledger.told, self.window)
         known = {name for name, item in told.items() if item.state != "withdrawn"}
@@ -92,11 +94,12 @@ class News:
         report = self.sinks.report_url or str(self.stage.folder / "report.html")
         report = report.replace("{fleet}", fleet.name)
         step = 1 if channel.single else max(1, len(groups))
-        last = self.last if channel.health else None
-        findings = last.findings if last is not None else []
+        common: dict[str, Any] = {"fleet": fleet.name, "report": report}
+        looked = self.looked
+        findings = ledger.findings if looked is None else looked.findings or []
         fresh = [name for name in findings if name not in ledger.findings]
-        health = health_lines(last.health) if last is not None else []
-        common = {"health": health, "findings": fresh, "fleet": fleet.name, "report": report}
+        if channel.people and looked is not None:
+            common |= {"health": health_lines(looked.health), "findings": fresh}
         parcels = []
         for first in range(0, len(groups), step):
             own = groups[first : first + step]
@@ -110,10 +113,28 @@ class News:
                     **common,
                 )
             )
-        if last is not None and fresh and not groups:
-            key = json_digest([last.id, *fresh])
+        if looked is not None and channel.people and fresh and not groups:
+            key = json_digest([looked.id, *fresh])
             parcels = [Parcel(key=key, notices=[], before={}, **common)]
+        if looked is not None and not channel.people:
+            of_health = health_notices(looked, ledger.findings, fleet.name, report)
+            parcels += [_of_health(notice, common) for notice in of_health]
         return ledger.with_parcels(after(told, changes), parcels, findings)
+
+
+def _of_health(notice: HealthNotice, common: dict[str, Any]) -> Parcel:
+    """The parcel with one message on fleet health, for a program."""
+    ids = [finding.finding_id for finding in notice.findings]
+    return Parcel(
+        key=notice.key,
+        notices=[],
+        before={},
+        health=[notice.headline],
+        health_notices=[notice],
+        findings=ids if notice.state == "new" else [],
+        mended=ids if notice.state == "mended" else [],
+        **common,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,10 +228,10 @@ def _deliver(channel: Channel, news: News) -> str:
             try:
                 if not parcel.is_too_old(news.window.first):
                     channel.send(parcel)
-                    sent += max(1, len(parcel.notices))
+                    sent += max(1, len(parcel.messages))
                 ledger = ledger.taken(parcel)
             except PartlyRefusedError as error:
-                sent += 0 if parcel.left else max(1, len(parcel.notices))
+                sent += 0 if parcel.left else max(1, len(parcel.messages))
                 left.append(str(error))
                 ledger = ledger.left_to(parcel, error.left)
             except RefusedError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from amad.notify.changes import Change, Told
+from amad.notify.health_notices import HealthNotice
 from amad.notify.published import DAYS
 from amad.notify.wording import Notice
 from amad.telemetry.artifact import Artifact, Entry
@@ -19,19 +20,27 @@ class Parcel(Entry):
     """A message that is on its way: nobody knows yet whether the other side has taken it.
 
     key: names it, also to the other side. before: what the sink was told of these incidents before;
-    None for an incident of which it was told nothing. health: what the fleet lacks, for people.
-    findings: the ids of what is new of that. fleet, report: as of a notice, since there may be
-    none. left: where some of those whom it is for have it, the addresses of the others.
+    None for an incident of which it was told nothing. health: what the fleet lacks, for people;
+    health_notices: for programs. findings: the ids of what is new of that, and mended: of what is
+    not found any more. fleet, report: as of a notice, since there may be none. left: where some of
+    those whom it is for have it, the addresses of the others.
     """
 
     key: str
     notices: list[Notice]
     before: dict[str, Told | None]
     health: list[str] = []
+    health_notices: list[HealthNotice] = []
     findings: list[str] = []
+    mended: list[str] = []
     fleet: str = ""
     report: str = ""
     left: list[str] = []
+
+    @property
+    def messages(self) -> list[Notice | HealthNotice]:
+        """What a program gets, in order."""
+        return [*self.notices, *self.health_notices]
 
     def is_too_old(self, first: date | None) -> bool:
         """Whether some have it, and all its incidents ended before the first date that counts."""
@@ -85,6 +94,7 @@ class Ledger(Artifact):
         told = {name: item for name, item in self.told.items() if name not in parcel.before}
         told |= {name: item for name, item in parcel.before.items() if item is not None}
         findings = [name for name in self.findings if name not in parcel.findings]
+        findings += parcel.mended
         return self.taken(parcel).model_copy(update={"told": told, "findings": findings})
 
 

@@ -73,6 +73,7 @@ class Notice(Entry):
     level: of the worst incident. vehicles_reporting: for an incident of the whole fleet, else None.
     """
 
+    type: Literal["incidents"] = "incidents"
     key: str
     fleet: str
     state: State

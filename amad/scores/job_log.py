@@ -68,9 +68,9 @@ class JobLog(Artifact):
     (values by channel) and ``unseen`` (rows by channel and code). causes: of their incidents, those
     that are told as one counted once; None in a log without. quarantined: vehicle-days.
     unmeasured: channels without a value, by vehicle. health: what the fleet lacks, by kind.
-    findings: the ids of that. told: the sentences that were printed about dates. sinks: by sink,
-    what became of telling it what changed; empty where nobody is told. hushed: by id, incidents of
-    which nobody is told, and why.
+    findings: the ids of that; None where the job could not look. told: the sentences that were
+    printed about dates. sinks: by sink, what became of telling it what changed; empty where nobody
+    is told. hushed: by id, incidents of which nobody is told, and why.
     """
 
     model_config = ConfigDict(frozen=False)
@@ -107,7 +107,7 @@ class JobLog(Artifact):
     unmeasured: dict[str, list[str]] = {}
     unseen: dict[str, int] = {}
     health: dict[str, list[str]] = {}
-    findings: list[str] = []
+    findings: list[str] | None = None
     told: list[str] = []
     failed: list[Failed] = []
     refused: list[Refused] = []

@@ -145,15 +145,15 @@ def check_vehicles(snapshot: Snapshot, request: ScoringRequest) -> None:
         )
 
 
-def _health(stage: Stage, snapshot: Snapshot) -> tuple[dict[str, list[str]], list[str]]:
+def _health(stage: Stage, snapshot: Snapshot) -> tuple[dict[str, list[str]], list[str] | None]:
     """What the fleet lacks, by kind, and the ids of it.
 
-    A damaged file of an earlier stage does not stop the job.
+    A damaged file of an earlier stage does not stop the job; what is lacking is then not known.
     """
     try:
         found = fleet_health(stage.fleet, stage.settings, snapshot.lake)
     except DataError as error:
-        return {"unseen": [str(error)]}, ["unseen"]
+        return {"unseen": [str(error)]}, None
     return found.sentences(), [trouble.id for trouble in found.troubles]
 
 

@@ -9,7 +9,7 @@ from amad.telemetry.files import flush_folder, full_disk_named
 
 
 def append(parcel: Parcel, file: Path) -> None:
-    """Append the notices that the file does not hold yet; each line reaches the disk as a whole.
+    """Append the messages that the file does not hold yet; each line reaches the disk as a whole.
 
     A line that a killed job or a full disk cut short is completed: what is there of it is removed,
     and the line is written again.
@@ -24,7 +24,7 @@ def append(parcel: Parcel, file: Path) -> None:
         if lines[-1]:
             out.truncate(out.tell() - len(lines[-1]))
         known = {key for line in lines[:-1] if (key := _key(line)) is not None}
-        for notice in parcel.notices:
+        for notice in parcel.messages:
             if notice.key not in known:
                 line = json.dumps(notice.model_dump(mode="json"), sort_keys=True)
                 out.write(line.encode() + b"\n")

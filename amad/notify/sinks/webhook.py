@@ -20,13 +20,13 @@ BASE64_KEY = "whsec_"  # how a key begins that stands in base64
 
 
 def post(parcel: Parcel, url: str, key: str, timeout: float) -> None:
-    """Post the parcel's notices, of which a webhook gets one per parcel.
+    """Post the parcel's messages, of which a webhook gets one per parcel.
 
     Raises:
         ConfigError: the key is no base64, though it begins as one.
         RefusedError, NotTakenError: see ``http.send``.
     """
-    for notice in parcel.notices:
+    for notice in parcel.messages:
         body = json.dumps(notice.model_dump(mode="json"), sort_keys=True).encode()
         stamp = str(int(time.time()))
         headers = {
