@@ -9,7 +9,8 @@ from tempfile import TemporaryDirectory
 from amad.config import DataError, Settings
 from amad.draft import vehicles
 from amad.draft.channels import describe, named
-from amad.draft.clock import GAP_SECONDS, Clock, clock_of
+from amad.draft.clock import GAP_SECONDS, clock_of
+from amad.draft.clock_rule import Clock
 from amad.draft.columns import LABEL, columns_of, decimal_of
 from amad.draft.figures import figures_of, is_sparse
 from amad.draft.plan import Plan

@@ -1,67 +1,55 @@
 """The ``source.timestamp`` of the draft: how the rows of the files tell their time."""
 
 import re
-from dataclasses import dataclass, field
 from itertools import product
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from amad.config.source import TimestampRule
-from amad.draft.figures import snapped
+from amad.draft.clock_rule import Clock, form_of, order_guessed
 from amad.draft.sample import Sampled, shared_columns
-from amad.draft.starts import in_paths, in_preambles
+from amad.draft.undated import LEAST, elapsed, is_named_elapsed, of_day, step_of
 from amad.reading import times, timestamp_guess
 from amad.reading.headers import name_and_unit
 from amad.reading.numbers import NotReadableError, is_text, numbers, shown
 
 LOOKED_AT = 400  # cells of a column in a file that a rule is tried on
-LEAST = 0.97  # share of the cells that a rule must read
 LOOKED_AT_CLOSELY = 60  # cells that the form of the times is guessed from
 TIMELIKE = r"\d\D+\d|^\s*\d{17,20}\s*$"  # or nanoseconds, more than a float64 tells apart
 LEAST_STEPS = 20  # changes of a column that runs as times do
-MOVING = 0.2  # least share of distinct values in a column of elapsed times
 NAMED = re.compile(
     r"time|date|stamp|epoch|zeit|datum|uhr|heure|hora|fecha|tijd|czas|(^|_)ts($|_)|utc|^when$", re.I
 )
-ELAPSED = re.compile(
-    r"((elapsed|relative|session|log|recording|measurement)[ _]?)?"
-    r"(time|t|secs?|seconds?|zeit|timer|offset|timestamps?|duration|elapsed)"
-    r"([ _]?(s|secs?|seconds|ms|elapsed|since[ _](start|beginning|begin)))?",
-    re.I,
+# The number of the week, or the time in it, as satellite receivers tell it.
+GPS_TIME = re.compile(
+    r"(gps|gnss)?[ _]*(week([ _]?(no|number))?|tow|i?tow|time[ _]of[ _]week)", re.I
 )
-ELAPSED_UNITS = {"s": "s", "sec": "s", "seconds": "s", "ms": "ms", "us": "us", "µs": "us",
-                 "min": "min", "h": "h"}  # fmt: skip
 # Zones whose short names (CET and CEST) are tried.
 ZONES = (
     "Europe/Berlin", "Europe/London", "Europe/Helsinki", "Europe/Moscow", "America/New_York",
     "America/Chicago", "America/Denver", "America/Los_Angeles", "Asia/Tokyo", "Asia/Kolkata",
     "Australia/Sydney",
 )  # fmt: skip
+EARLIEST_EPOCH = timestamp_guess.SINCE_US / 1e6  # in seconds, the coarsest unit
 START = "2020-01-01T00:00:00Z"  # start of the first recording, where there is no clock
+LOCAL = (
+    "times without an offset are taken for UTC; if they are of another zone, set timezone, for "
+    "example to Europe/Berlin"
+)
 GAP_SECONDS = 3600  # between two recordings without a clock
-
-
-@dataclass(slots=True, kw_only=True)
-class Clock:
-    """Keys of ``source.timestamp``, and what a person should know about them."""
-
-    keys: dict[str, Any]
-    seen: str
-    guesses: list[str] = field(default_factory=list)
-    columns: set[str] = field(default_factory=set)  # headers of columns that only tell the time
-    period: float | None = None  # seconds between rows, if the files tell it without a date
-
-    @property
-    def take(self) -> str:
-        """The rule's ``take``."""
-        return str(self.keys["take"])
 
 
 def clock_of(samples: list[Sampled]) -> Clock:
     """The rule that reads the time of these files; ``take: index`` if they do not tell the time."""
+    clock = _found(samples)
+    if clock.local and "timezone" not in clock.keys:
+        clock.guesses.append(LOCAL)
+    return clock
+
+
+def _found(samples: list[Sampled]) -> Clock:
     columns = shared_columns(samples)
     named = {h for h in columns if h.strip() and _is_named(h)}
     both = _of_two_columns(columns)
@@ -81,17 +69,17 @@ def clock_of(samples: list[Sampled]) -> Clock:
         of_some = _of_some_cells({h: columns[h] for h in columns if h in named})
         if of_some is not None:
             return of_some
-        of_day = [header for header, cells in columns.items() if _tells_the_hour(cells[0])]
+        hours = [header for header, cells in columns.items() if _tells_the_hour(cells[0])]
         why = (
-            f"column {of_day[0].strip()!r} tells the time of day, but no path tells the date"
-            if of_day
+            f"column {hours[0].strip()!r} tells the time of day, but no path tells the date"
+            if hours
             else "no column tells the time"
         )
         return Clock(
             keys={"take": "index", "start": START},
             seen=f"{why}: row i is i sampling periods after a start chosen here",
             guesses=["the start is made up", *_not_read(columns, named)],
-            period=_step(columns[of_day[0]]) if of_day else None,
+            period=step_of(columns[hours[0]]) if hours else None,
         )
     best = max(found, key=lambda item: item[0])[1]
     best.columns |= {header for header in named if _is_time(columns[header][0])}
@@ -107,9 +95,10 @@ def _of_column(
     if is_number and not named and not pa.types.is_temporal(kind):
         return None
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        return Clock(keys=_column(header), seen=f"column {header.strip()!r}")
+        local = pa.types.is_date(kind) or kind.tz is None
+        return Clock(keys=_column(header), seen=f"column {header.strip()!r}", local=local)
     if pa.types.is_time(kind):
-        return _of_day(header, samples, {})
+        return of_day(header, samples, {})
     if pa.types.is_boolean(kind) or pa.types.is_null(kind):
         return None
     cells = [str(value) for column in columns for value in _some(column)]
@@ -122,13 +111,13 @@ def _of_column(
     settings = dict(told.settings)
     take = settings.pop("take", "column")
     if take == "elapsed":
-        return _elapsed(header, columns, samples, settings)
+        return elapsed(header, columns, samples, settings)
     if take == "time_of_day":
-        return _of_day(header, samples, settings)
+        return of_day(header, samples, settings)
     zone = _zone_of(texts, settings)
     clock = Clock(
         keys=_column(header) | settings | zone,
-        seen=f"column {header.strip()!r}, {_form(settings)}",
+        seen=f"column {header.strip()!r}, {form_of(settings)}",
     )
     if zone:
         clock.guesses.append("the zone follows from its short name, which other zones may share")
@@ -137,14 +126,13 @@ def _of_column(
             "a spreadsheet counts its days from 1900 or from 1904: where the first time is four "
             "years too early, set unit: days_1904"
         )
-    if "cannot be told apart" in told.sentence:
-        clock.guesses.append("the sample does not show which is the day and which the month")
+    clock.guesses += order_guessed(told)
     return clock if _reads(clock, columns) else None
 
 
 def _is_named(header: str) -> bool:
     name = name_and_unit(header)[0]
-    return bool(NAMED.search(name) or (re.search(r"[_ ]", name) and ELAPSED.fullmatch(name)))
+    return bool(NAMED.search(name)) or is_named_elapsed(name)
 
 
 def _zone_of(texts: list[str], settings: dict[str, str]) -> dict[str, str]:
@@ -164,6 +152,8 @@ def _of_some_cells(columns: dict[str, list[pa.Array]]) -> Clock | None:
     for header, cells in columns.items():
         if pa.types.is_temporal(cells[0].type) or pa.types.is_boolean(cells[0].type):
             continue
+        if _share_of_numbers(cells[0]) > LEAST and not any(map(_may_hold_epochs, cells)):
+            continue
         some = [str(value) for column in cells for value in _some(column)]
         closely = [some[at] for at in _spread(len(some))]
         guessed = {text: timestamp_guess.looks_like([text]) for text in dict.fromkeys(closely)}
@@ -174,16 +164,20 @@ def _of_some_cells(columns: dict[str, list[pa.Array]]) -> Clock | None:
         # The first cells too, by which ``_reads`` refused a single form.
         first = [pc.drop_null(column[:LOOKED_AT]).to_pylist() for column in cells]
         texts = [*some, *(str(value) for of_file in first for value in of_file)]
-        told: list[tuple[float, dict[str, str], np.ndarray]] = []
+        told: list[tuple[float, dict[str, str], np.ndarray, bool]] = []
         for settings in forms.values():
             rule = TimestampRule.model_validate(_column(header) | settings)
-            good = times.times(pa.array(texts), rule).good_R
-            told.append((float(np.mean(good[: len(some)])), settings, good))
-        share, settings, good = max(told, key=lambda item: item[0])
+            read = times.times(pa.array(texts), rule)
+            in_reach = (read.us_R >= times.EARLIEST_US) & (read.us_R < times.LATEST_US)
+            good = read.good_R & in_reach
+            share = float(np.mean(good[: len(some)]))
+            told.append((share, settings, good, bool(read.local_R.any())))
+        share, settings, good, local = max(told, key=lambda item: item[0])
         clock = Clock(
             keys=_column(header) | settings,
-            seen=f"column {header.strip()!r}, {_form(settings)} in {share:.0%} of the rows",
+            seen=f"column {header.strip()!r}, {form_of(settings)} in {share:.0%} of the rows",
         )
+        clock.local = local
         if not good.all():
             clock.guesses.append(
                 f"{header.strip()!r} has times in several forms: rows such as "
@@ -208,6 +202,12 @@ def _not_read(columns: dict[str, list[pa.Array]], named: set[str]) -> list[str]:
         for h, cells in found
         if cells and _is_time(columns[h][0])
     ]
+    gps = {h.strip() for h in columns if GPS_TIME.fullmatch(name_and_unit(h)[0].strip())}
+    if len(gps) > 1:
+        told.append(
+            f"the columns {', '.join(map(repr, sorted(gps)))} tell the time as satellite receivers "
+            "count it, which is not read: write the UTC time into one column, and leave these out"
+        )
     parts = [h for h in columns if name_and_unit(h)[0].strip().lower() in ("year", "month", "day")]
     if len(parts) == 3:
         told.append(
@@ -217,11 +217,25 @@ def _not_read(columns: dict[str, list[pa.Array]], named: set[str]) -> list[str]:
     return told
 
 
+def _may_hold_epochs(column: pa.Array) -> bool:
+    """Is a cell as large as epochs are? This is quickly seen, and rules out most columns."""
+    return any(_size_of(cell) >= EARLIEST_EPOCH for cell in column[:LOOKED_AT].to_pylist())
+
+
+def _size_of(cell: object) -> float:
+    try:
+        return float(str(cell).replace(",", "."))
+    except ValueError:
+        return 0.0
+
+
 def _of_unnamed_epochs(header: str, columns: list[pa.Array]) -> Clock | None:
     """A column of numbers that run as epochs do, although its name does not say so."""
     told: list[timestamp_guess.Guess | None] = []
     for column in columns:
         if pa.types.is_boolean(column.type) or pa.types.is_temporal(column.type):
+            return None
+        if not _may_hold_epochs(column):
             return None
         try:
             value_R = numbers(column).value_R
@@ -238,48 +252,29 @@ def _of_unnamed_epochs(header: str, columns: list[pa.Array]) -> Clock | None:
         return None
     clock = Clock(
         keys=_column(header) | settings,
-        seen=f"column {header.strip()!r}, {_form(settings)}",
+        seen=f"column {header.strip()!r}, {form_of(settings)}",
         guesses=[f"the numbers of {header.strip()!r} run as times do, but its name is of no time"],
         columns={header},
     )
     return clock if _reads(clock, columns) else None
 
 
-def _step(columns: list[pa.Array]) -> float | None:
-    """The usual number of seconds between the rows of a file whose column tells the hour."""
-    steps = []
-    for column in columns:
-        try:
-            read = times.elapsed(pc.drop_null(column), "s")
-        except NotReadableError:
-            return None
-        steps.append(np.abs(np.diff(read.us_R[read.good_R])) / 1e6)
-    step = np.concatenate(steps)
-    return snapped(float(np.median(step[step > 0]))) if step.any() else None
-
-
 def _of_two_columns(columns: dict[str, list[pa.Array]]) -> Clock | None:
     """The rule for a column of dates and one of times of day; None if there are no such columns."""
     hours = [header for header, cells in columns.items() if _tells_the_hour(cells[0])]
     dates = [header for header in columns if header not in hours and NAMED.search(header)]
-    for date, of_day in product(dates, hours):
-        pairs = zip(columns[date], columns[of_day], strict=True)
+    for date, hour in product(dates, hours):
+        pairs = zip(columns[date], columns[hour], strict=True)
         cells = [times.joined(a[:LOOKED_AT], b[:LOOKED_AT]) for a, b in pairs]
         told = timestamp_guess.looks_like([text for column in cells for text in _some(column)])
         if told is None or "take" in told.settings or "unit" in told.settings:
             continue
-        keys = {"take": "column", "column": [date.strip(), of_day.strip()], **told.settings}
-        seen = f"columns {date.strip()!r} and {of_day.strip()!r}, {_form(told.settings)}"
-        clock = Clock(keys=keys, seen=seen, columns={date, of_day})
+        keys = {"take": "column", "column": [date.strip(), hour.strip()], **told.settings}
+        seen = f"columns {date.strip()!r} and {hour.strip()!r}, {form_of(told.settings)}"
+        clock = Clock(keys=keys, seen=seen, columns={date, hour}, guesses=order_guessed(told))
         if _reads(clock, cells):
             return clock
     return None
-
-
-def _form(settings: dict[str, str]) -> str:
-    if "format" in settings:
-        return f"text in the form {settings['format']!r}"
-    return f"a number in {settings['unit']}" if "unit" in settings else "ISO 8601"
 
 
 def _column(header: str) -> dict[str, object]:
@@ -298,14 +293,16 @@ def _some(column: pa.Array) -> list:
     return [value for value in cells if str(value).strip()]
 
 
-def _share_of_numbers(text: pa.Array) -> float:
+def _share_of_numbers(column: pa.Array) -> float:
+    text = pc.cast(column, pa.string())
     return 1 - float(np.mean(numbers(text).bad_R))
 
 
 def _reads(clock: Clock, columns: list[pa.Array]) -> bool:
-    """Does the rule read nearly all of the first cells in each file?"""
+    """Does the rule read nearly all of the first cells in each file? Fills in ``local``."""
     rule = TimestampRule.model_validate(clock.keys)
     read = [times.times(pc.drop_null(column[:LOOKED_AT]), rule) for column in columns]
+    clock.local = any(bool(told.local_R.any()) for told in read)
     good = sum(int(told.good_R.sum()) for told in read)
     return good >= LEAST * sum(len(told.good_R) for told in read) > 0
 
@@ -315,10 +312,7 @@ def _rank(clock: Clock, column: pa.Array) -> tuple:
     with_date = {"column": 3, "elapsed": 2, "time_of_day": 1}[clock.take]
     if clock.take == "elapsed" and clock.keys.get("start_from") == "modified":
         with_date = 0
-    zoned = False
-    if clock.take == "column":
-        rule = TimestampRule.model_validate(clock.keys)
-        zoned = not times.times(pc.drop_null(column[:LOOKED_AT]), rule).local_R.any()
+    zoned = clock.take == "column" and not clock.local
     return with_date, zoned, pc.count_distinct(column).as_py()
 
 
@@ -335,55 +329,3 @@ def _tells_the_hour(column: pa.Array) -> bool:
         return False
     told = timestamp_guess.looks_like(texts)
     return told is not None and told.settings.get("take") == "time_of_day"
-
-
-def _of_day(header: str, samples: list[Sampled], settings: dict[str, str]) -> Clock | None:
-    keys: dict[str, object] = {"take": "time_of_day", "column": header.strip()}
-    keys |= settings
-    dated = in_paths([s.path for s in samples], dates_only=True)
-    if dated is None:
-        return None
-    keys["date_pattern"] = dated[0]
-    if dated[1] != "%Y-%m-%d":
-        keys["date_format"] = dated[1]
-    return Clock(keys=keys, seen="the time of day, with the date in the file's path")
-
-
-def _elapsed(
-    header: str, columns: list[pa.Array], samples: list[Sampled], settings: dict[str, str]
-) -> Clock | None:
-    name, unit = name_and_unit(header)
-    if not ELAPSED.fullmatch(name.strip()):
-        return None
-    unit = ELAPSED_UNITS.get(unit.casefold(), settings.get("unit", "s"))
-    if re.search(r"(^|[ _])ms$", name):
-        unit = "ms"
-    for column in columns:
-        try:
-            read = times.elapsed(pc.drop_null(column), unit)
-        except NotReadableError:
-            return None
-        us = read.us_R[read.good_R]
-        if len(us) < LEAST * len(read.us_R) or np.mean(np.diff(us) >= 0) < LEAST:
-            return None
-        if len(us) > 1 and len(np.unique(us)) < MOVING * len(us):
-            return None
-    keys: dict[str, Any] = {"take": "elapsed", "column": header.strip(), "unit": unit}
-    clock = Clock(keys=keys, seen="the time since the recording started")
-    start = in_preambles(samples)
-    if start is not None:
-        keys |= {"start_from": "preamble"} | start
-        clock.seen += ", its start in a line before the header"
-        return clock
-    dated = in_paths([s.path for s in samples])
-    if dated is not None:
-        keys |= {"start_from": "path", "start_pattern": dated[0], "start_format": dated[1]}
-        clock.seen += ", its start in the file's path"
-        return clock
-    keys["start_from"] = "modified"
-    clock.seen += "; no path or line tells its start, so the file's modification time is taken"
-    clock.guesses.append(
-        "copying a file may change its modification time; set a start_pattern if the path or the "
-        "preamble tells the start, or start_from: constant and a start"
-    )
-    return clock

@@ -7,7 +7,7 @@ from typing import Any
 from amad.config import Fleet
 from amad.draft import vehicles
 from amad.draft.channels import Drafted
-from amad.draft.clock import Clock
+from amad.draft.clock_rule import Clock
 from amad.draft.columns import Columns
 from amad.draft.sample import Sampled
 from amad.draft.vehicles import Owner

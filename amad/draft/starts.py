@@ -19,21 +19,25 @@ IN_PATH = (
 )
 
 
-def in_preambles(samples: list[Sampled]) -> dict[str, str] | None:
-    """Pattern and form of a start in the lines before the header of each file."""
+def in_preambles(samples: list[Sampled]) -> tuple[dict[str, str], timestamp_guess.Guess] | None:
+    """Pattern and form of a start in the lines before the header of each file, and the guess."""
+    preambles = ["\n".join(sample.preamble) for sample in samples]
     for line in samples[0].preamble:
         for mark in re.finditer(r"[:=;,\t]", line):
             before, text = line[: mark.end()].strip(), line[mark.end() :].strip().strip('"')
-            told = timestamp_guess.looks_like([re.split("[;,\t]", text)[0]])
-            if told is None or told.settings.get("take") or "unit" in told.settings:
+            if not any(map(str.isdigit, text)):
                 continue
             pattern = r"\s*".join(map(re.escape, before.split()))
             pattern += r"\s*([^\r\n;,\"]*\d[^\r\n;,\"]*)"
+            matches = [re.search(pattern, preamble) for preamble in preambles]
+            told = timestamp_guess.looks_like(re.split("[;,\t]", m[1])[0] for m in matches if m)
+            if told is None or told.settings.get("take") or "unit" in told.settings:
+                continue
             found = {"start_pattern": pattern}
             if "format" in told.settings:
                 found["start_format"] = told.settings["format"]
-            if all(re.search(pattern, "\n".join(s.preamble)) for s in samples):
-                return found
+            if all(matches):
+                return found, told
     return None
 
 

@@ -2,7 +2,7 @@
 
 import glob
 
-from amad.draft.clock import Clock
+from amad.draft.clock_rule import Clock
 from amad.draft.figures import Figures, up_to
 from amad.draft.plan import Plan
 from amad.draft.trial import Trial
@@ -57,9 +57,6 @@ def _source_lines(plan: Plan) -> list[str]:
         else:
             if key == "timestamp" and plan.clock.take != "index":
                 value = {"timezone": "UTC", **value}
-                lines += comment(
-                    "timezone: of times without an offset, for example Europe/Berlin", 2
-                )
             lines += section("x", {key: value})[1:]
     return lines
 
@@ -141,7 +138,8 @@ def summary(plan: Plan, trial: Trial) -> list[str]:
     if trial.repeats:
         lines.append(
             f"  of these, {trial.repeats:,} contradict another row of the same vehicle and time, "
-            "so that ingest refuses them: is there a column that tells vehicles or times apart?"
+            "so that ingest refuses them: is there a column that tells vehicles or times apart, or "
+            "does a local clock go back for the winter, so that timezone must be set?"
         )
     lines += [f"  refused: {why}: {count:,}" for why, count in trial.reasons.most_common(3)]
     lines += [f"  refused: {path}: {why}" for path, why in list(trial.refused.items())[:3]]

@@ -46,10 +46,14 @@ class Guess:
 
     settings: keys of ``source.timestamp`` except ``column``. If ``take`` is ``elapsed``, the start
     must be added; if it is ``time_of_day``, the date. sentence: for people, written after the text.
+    other_form: the strptime form with day and month the other way round, if the texts fit it, too.
+    zoned: do the texts have an offset?
     """
 
     settings: dict[str, str]
     sentence: str
+    other_form: str = ""
+    zoned: bool = False
 
 
 def looks_like(texts: Iterable[str | None], now: int | None = None) -> Guess | None:
@@ -67,8 +71,8 @@ def looks_like(texts: Iterable[str | None], now: int | None = None) -> Guess | N
         return Guess(settings={}, sentence=f"is ISO 8601 without an offset, {ISO_READ}")
     zoned = [bool(re.search(r"[:T]", text)) for text in sample]
     if np.mean(read.good_R & np.array(zoned)) >= MOST:
-        return Guess(settings={}, sentence=f"is ISO 8601 with an offset, {ISO_READ}")
-    return _number(sample, now) or _text(sample)
+        return Guess(settings={}, sentence=f"is ISO 8601 with an offset, {ISO_READ}", zoned=True)
+    return _number(sample, now) or _text(sample, now)
 
 
 def _number(sample: list[str], now: int) -> Guess | None:
@@ -100,7 +104,7 @@ def _number(sample: list[str], now: int) -> Guess | None:
     return None
 
 
-def _text(sample: list[str]) -> Guess | None:
+def _text(sample: list[str], now: int) -> Guess | None:
     clock = re.fullmatch(r"\d{1,3}:\d\d(:\d\d([.,]\d+)?)?( ?[ap]\.? ?m\.?)?", sample[0], re.I)
     if clock and not clock[3] and re.match(r"0{1,3}:00:0", sample[0]):
         return Guess(
@@ -108,7 +112,7 @@ def _text(sample: list[str]) -> Guess | None:
             sentence="looks like the time since a start; set source.timestamp.take to elapsed and "
             "tell the start (start_from)",
         )
-    forms = [form for form in _forms(sample[0]) if _reads(form, sample)]
+    forms = _likeliest_first([f for f in _forms(sample[0]) if _reads(f, sample)], sample, now)
     if not clock:
         dated = [form for form in forms if re.search("%[yY]", form)]
         return _format(dated[0], dated) if dated else None
@@ -132,7 +136,28 @@ def _format(form: str, forms: list[str]) -> Guess:
         told += " and source.timestamp.timezone to the zone whose times are so named"
     if len(forms) > 1:
         told += f" (or, as day and month cannot be told apart here, to {forms[1]!r})"
-    return Guess(settings={"format": form}, sentence=told)
+    return Guess(
+        settings={"format": form},
+        sentence=told,
+        other_form="".join(forms[1:2]),
+        zoned=bool(re.search("%[zZ]", form)),
+    )
+
+
+def _likeliest_first(forms: list[str], sample: list[str], now: int) -> list[str]:
+    """The forms by which no time lies in the future, and first those with the shortest time span.
+
+    A log of a few days in a row spans as many months if day and month are taken for each other.
+    """
+    if len(forms) < 2 or not all(re.search("%[yY]", form) for form in forms):
+        return forms
+    span, last = {}, {}
+    for form in forms:
+        read = strptime(form)
+        told = [found[0] for found in map(read, sample) if found is not None]
+        span[form], last[form] = (max(told) - min(told)) // DAY_US, max(told)
+    past = [form for form in forms if last[form] <= now + DAY_US]
+    return sorted(past or forms, key=span.__getitem__)
 
 
 def _reads(form: str, sample: list[str]) -> bool:

@@ -1,0 +1,40 @@
+"""The rule of ``source.timestamp`` that a draft has found."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from amad.reading.timestamp_guess import Guess
+
+
+@dataclass(slots=True, kw_only=True)
+class Clock:
+    """Keys of ``source.timestamp``, and what a person should know about them."""
+
+    keys: dict[str, Any]
+    seen: str
+    guesses: list[str] = field(default_factory=list)
+    columns: set[str] = field(default_factory=set)  # headers of columns that only tell the time
+    period: float | None = None  # seconds between rows, if the files tell it without a date
+    local: bool = False  # has times without an offset
+
+    @property
+    def take(self) -> str:
+        """The rule's ``take``."""
+        return str(self.keys["take"])
+
+
+def form_of(settings: dict[str, str]) -> str:
+    """How times are written that these settings read, in words."""
+    if "format" in settings:
+        return f"text in the form {settings['format']!r}"
+    return f"a number in {settings['unit']}" if "unit" in settings else "ISO 8601"
+
+
+def order_guessed(told: Guess) -> list[str]:
+    """A guess that day and month may be the other way round, where the sample does not tell."""
+    if not told.other_form:
+        return []
+    return [
+        "the sample does not show which is the day and which the month: if they are the other way "
+        f"round, set the format to {told.other_form!r}"
+    ]

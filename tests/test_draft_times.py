@@ -1,0 +1,93 @@
+"""Times whose form is a guess: the draft takes the likelier one, and says what it took it for."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from draft_kit import ROWS, Field, log, stamp, wave
+
+from amad.telemetry.lake import Lake
+
+
+@pytest.fixture
+def field(tmp_path):
+    return Field(tmp_path)
+
+
+def times_of(field, fleet):
+    """First and last time of the lake after an ingest."""
+    field.ingest(fleet)
+    lake = Lake(field.settings.fleet_dir("vans") / "lake", fleet)
+    told = [t for vehicle in lake.vehicles() for t in lake.read(vehicle)["timestamp"].to_pylist()]
+    return min(told), max(told)
+
+
+@pytest.mark.parametrize("form", ["%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S", "%m-%d-%y %H:%M:%S"])
+def test_days_in_a_row_tell_the_day_from_the_month(field, form):
+    start = datetime(2026, 3, 4, 23, 58)
+    field.write("a.csv", log(form, start=start))
+    fleet, told = field.draft()
+    assert fleet.source.timestamp.format == form
+    assert "which is the day and which the month" in told
+    last = start + timedelta(seconds=ROWS - 1)
+    assert times_of(field, fleet) == (start.replace(tzinfo=UTC), last.replace(tzinfo=UTC))
+
+
+def test_a_date_in_a_column_of_its_own_may_be_the_other_way_round(field):
+    lines = ["Date,Time,speed"]
+    lines += [f"04/03/26,08:{n // 60:02d}:{n % 60:02d},{wave(n)}" for n in range(ROWS)]
+    field.write("a.csv", lines)
+    fleet, told = field.draft()
+    assert fleet.source.timestamp.format == "%d/%m/%y %H:%M:%S"
+    assert "set the format to '%m/%d/%y %H:%M:%S'" in told
+
+
+@pytest.mark.parametrize(("form", "says"), [("%Y-%m-%d %H:%M:%S", True), ("%FT%TZ", False)])
+def test_times_without_an_offset_are_said_to_be_taken_for_utc(field, form, says):
+    field.write("a.csv", log(form))
+    assert ("times without an offset are taken for UTC" in field.draft()[1]) is says
+
+
+def test_of_epochs_in_two_units_the_commoner_unit_is_taken(field):
+    for day in range(4):
+        start = int(datetime(2026, 3, 4 + day, tzinfo=UTC).timestamp())
+        factor = 1000 if day == 2 else 1
+        rows = [f"{(start + n) * factor},{wave(n)}" for n in range(ROWS)]
+        field.write(f"{day}.csv", ["timestamp,speed", *rows])
+    fleet, told = field.draft()
+    assert fleet.source.timestamp.unit == "s" and "a number in s in 75% of the rows" in told
+    counts = field.ingest(fleet)
+    assert (counts.rows_lake, counts.rows_rejected) == (3 * ROWS, ROWS)
+
+
+def test_a_column_named_as_a_unit_of_time_is_the_time_since_the_start(field):
+    lines = ["Start: 2026-03-04 08:15:00", "Device: X", "", "ms,speed"]
+    field.write("a.csv", lines + [f"{n * 100},{wave(n)}" for n in range(ROWS)])
+    fleet, _ = field.draft()
+    assert (fleet.source.timestamp.take, fleet.source.timestamp.unit) == ("elapsed", "ms")
+    assert [channel.name for channel in fleet.channels] == ["speed"]
+    first, last = times_of(field, fleet)
+    assert str(first) == "2026-03-04 08:15:00+00:00" and (last - first).total_seconds() == 23.9
+
+
+def test_a_temperature_named_t_is_no_time(field):
+    rows = [f"{stamp(n)},{20 + n / 8},{wave(n)}" for n in range(ROWS)]
+    field.write("a.csv", ["when,t [°C],speed", *rows])
+    fleet, _ = field.draft()
+    assert fleet.source.timestamp.column == "when"
+    assert [channel.name for channel in fleet.channels] == ["t", "speed"]
+
+
+def test_a_start_in_the_preambles_of_several_files_tells_the_day_from_the_month(field):
+    for day in (4, 20):
+        lines = [f"Start: 03/{day:02d}/2026 08:15:00", "Time (s),speed"]
+        field.write(f"{day}.csv", lines + [f"{n},{wave(n)}" for n in range(ROWS)])
+    fleet, told = field.draft()
+    assert fleet.source.timestamp.start_format == "%m/%d/%Y %H:%M:%S"
+    assert "which is the day" not in told
+    assert str(times_of(field, fleet)[0]) == "2026-03-04 08:15:00+00:00"
+
+
+def test_the_time_of_satellite_receivers_is_named_and_not_watched_in_silence(field):
+    rows = [f"2408,{288000 + n},{wave(n)}" for n in range(ROWS)]
+    field.write("a.csv", ["GPS week,GPS TOW,speed", *rows])
+    assert "the columns 'GPS TOW', 'GPS week' tell the time as satellite" in field.draft()[1]
