@@ -84,7 +84,7 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
     if not plan.columns.measured:
         why = "; ".join(f"{h!r}: {w}" for h, w in list(plan.columns.left_out.items())[:SHOWN])
         raise DataError(f"{root}: no column of {samples[0].path} holds numbers to watch ({why})")
-    plan.channels = named(plan.columns.measured)
+    plan.channels = named(plan.columns.measured, plan.columns.units)
     for channel, header in zip(plan.channels, plan.columns.measured, strict=True):
         channel.nulls = list(plan.columns.nulls.get(header, []))
     return _finished(plan)

@@ -57,8 +57,11 @@ class Drafted:
     notes: list[str] = field(default_factory=list)
 
 
-def named(headers: list[str]) -> list[Drafted]:
-    """One channel per header, with a name that no other has and the unit from the header."""
+def named(headers: list[str], units: dict[str, str]) -> list[Drafted]:
+    """One channel per header, with a name that no other has and the unit from the header.
+
+    units: header -> unit, where the values or a column of units tell it.
+    """
     channels, taken = [], set(RESERVED)
     for header in headers:
         base, unit = name_and_unit(header)
@@ -72,6 +75,7 @@ def named(headers: list[str]) -> list[Drafted]:
         while name in taken:
             name, number = f"{name.rstrip('0123456789_')}_{number}", number + 1
         taken.add(name)
+        unit = unit or units.get(header, "")
         told = UNITS.get(unit.casefold(), unit)
         label = base if base != name else ""
         channels.append(Drafted(header=repaired(header.strip()), name=name, label=label, unit=told))

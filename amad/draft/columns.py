@@ -5,6 +5,7 @@ sparse is seen later, in the values.
 """
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,10 +25,10 @@ SIGNAL = re.compile(
     re.I,
 )
 VALUE = re.compile(r"(signal[ _]?)?(value|val|reading|wert|measurement|valeur)", re.I)
-COMMA = r"^\s*[+-]?\d+,\d+\s*$"
+COMMA = r"^\s*[+-]?\d+,\d+\s*([^\s\d.,;'+-][^\d,;]{0,11})?\s*$"
 # For quoted cells of a file with comma as delimiter: 1,5 is a fraction, but 1,500 may be 1500.
 NO_GROUPS = r"^\s*[+-]?(\d+,(\d{1,2}|\d{4,})|0,\d+|\d{4,},\d+)\s*$"
-POINT = r"^\s*[+-]?\d+\.\d+\s*$"
+POINT = r"^\s*[+-]?\d+\.\d+\s*([^\s\d.,;'+-][^\d,;]{0,11})?\s*$"
 GROUPS = r"^\s*[+-]?\d{1,3}(\.\d{3})+\s*$"
 WHOLE = r"^\s*[+-]?\d+\s*$"
 LONG_PARQUET = (
@@ -35,6 +36,12 @@ LONG_PARQUET = (
     "only with a column per signal: pivot them, or export them as CSV (format csv_long)"
 )
 ALL_ONES = (2.0**64, 2.0**63)  # "not available" in 64 bits, as a float64 holds it
+UNIT = r"[^\s\d.,;'+-][^\d,;]{0,11}"
+WITH_UNIT = rf"^\s*[+-]?[\d.,' ]*\d\s*(?P<unit>{UNIT})\s*$"  # 12.3 V, 45%
+HEXADECIMAL = re.compile("x[0-9a-f]+", re.I)  # behind a zero
+UNIT_COLUMN = re.compile(r"units?|uom|einheit(en)?|unité", re.I)
+# One point with three digits behind it, which may set thousands apart or be before a fraction.
+LONE_GROUP = r"^\s*[+-]?[1-9]\d{0,2}\.\d{3}\s*$"
 LEAST_NUMBERS = 0.95  # share of a column's cells that must be numbers
 MOST_WORDS = 3  # different ones among the numbers of a column that may all stand for "no value"
 MOST_SIGNALS = 2000  # names of more signals are not names of signals
@@ -50,6 +57,7 @@ class Columns:
     long: tuple[str, str] | None = None  # headers of signal and value
     left_out: dict[str, str] = field(default_factory=dict)  # header -> why
     nulls: dict[str, list[float | str]] = field(default_factory=dict)  # header -> "no value"
+    units: dict[str, str] = field(default_factory=dict)  # header -> unit behind its numbers
 
 
 def decimal_of(samples: list[Sampled]) -> str | None:
@@ -84,13 +92,17 @@ def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> 
     result = Columns(measured=[], label=label)
     for sample in samples:
         result.left_out |= dict.fromkeys(sample.twice, "several columns have this name")
+        result.left_out |= dict.fromkeys(sample.nested, "it holds several values per row")
         result.left_out |= {f"column {at + 1}": "it has no name" for at in sample.nameless}
         others = [h for h in sample.headers if tidy(h) not in there and h != label]
         result.left_out |= {header: _lacking(header, samples) for header in others}
         later = f"only below a later line of headers, as in {sample.path}"
         result.left_out |= {h: later for h in sample.later if tidy(h) not in there}
     for header in rest:
-        why = _why_not(header, shared[header], decimal, result.nulls)
+        unit = name_and_unit(header)[1] or _unit_in_cells(shared[header])
+        why = _why_not(header, shared[header], decimal, unit, result.nulls)
+        if unit and why is None:
+            result.units[header] = unit
         if why is None:
             result.measured.append(header)
         else:
@@ -105,6 +117,13 @@ def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> 
         if names is not None:
             measured, left_out, nulls = names
             beside = [h for h in rest if h not in (signal[0], value[0])]
+            units = _units_of_signals(samples, signal[0], beside)
+            several = {name for name in measured if len(units.get(name, ())) > 1}
+            measured = [name for name in measured if name not in several]
+            left_out |= {
+                name: f"its rows have several units: {', '.join(sorted(units[name]))}"
+                for name in several
+            }
             left_out = dict.fromkeys(beside, "another column of a long file") | left_out
             return Columns(
                 measured=measured,
@@ -112,6 +131,7 @@ def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> 
                 long=(signal[0], value[0]),
                 left_out=left_out,
                 nulls=nulls,
+                units={name: next(iter(units[name])) for name in measured if units.get(name)},
             )
     return result
 
@@ -141,12 +161,16 @@ def _label(samples: list[Sampled], known: set[str]) -> str | None:
 
 
 def _why_not(
-    header: str, columns: list[pa.Array], decimal: str | None, nulls: dict[str, list[float | str]]
+    header: str,
+    columns: list[pa.Array],
+    decimal: str | None,
+    unit: str,
+    nulls: dict[str, list[float | str]],
 ) -> str | None:
     """Why a column is no channel; None if it holds numbers.
 
-    columns: its cells in each file. nulls: gets its numbers of all ones, and the few words that
-    stand among its numbers.
+    columns: its cells in each file. unit: of its numbers, written behind them. nulls: gets its
+    numbers of all ones, and the few words that stand among its numbers.
     """
     bad = known = 0
     refused: list[pa.Array] = []
@@ -156,7 +180,7 @@ def _why_not(
         if not is_text(column.type) and pa.types.is_temporal(column.type):
             return f"it holds {column.type}"
         try:
-            told = numbers(column, decimal, known=ALL_ONES)
+            told = numbers(column, decimal, known=ALL_ONES, unit=unit)
         except NotReadableError as error:
             return str(error)
         absent_R = np.isin(told.value_R, ALL_ONES)
@@ -165,18 +189,49 @@ def _why_not(
         if told.refused and not is_text(column.type):
             reason = f"of its values {told.refused[0][1]}"
         elif told.bad_R.any() and not example:
-            example = f" such as {shown(str(column.filter(pa.array(told.bad_R))[0]))}"
+            first = str(column.filter(pa.array(told.bad_R))[0])
+            example = f" such as {shown(first)}"
+            if any(map(str.isdigit, first)):
+                reason, example = f"of its values {told.refused[0][1]}", ""
         if is_text(column.type):
             refused.append(column.filter(pa.array(told.bad_R)))
         bad += int(told.bad_R.sum())
         known += int((~np.isnan(told.value_R)).sum())
     if known + bad == 0:
         return "it is empty"
+    if decimal == "," and all(map(_is_of_lone_groups, columns)):
+        first = shown(str(pc.drop_null(columns[0])[0]))
+        return (
+            f"the point in {first} may set thousands apart or stand before a fraction, and other "
+            "columns have a comma before fractions; as a channel it would be read as thousands"
+        )
     if bad > (1 - LEAST_NUMBERS) * (known + bad):
         return reason + example
     if words := _words_for_nothing(refused):
         nulls[header] = [*nulls.get(header, []), *words]
     return None
+
+
+def _unit_in_cells(columns: list[pa.Array]) -> str:
+    """The unit that nearly all cells of a column of text have behind a number; empty if none."""
+    found: Counter = Counter()
+    known = 0
+    for cells in columns:
+        if not is_text(cells.type):
+            return ""
+        text = pc.drop_null(cells[:LOOKED_AT])
+        known += len(text)
+        units = pc.struct_field(pc.extract_regex(text, WITH_UNIT), "unit")
+        found.update(unit.strip() for unit in pc.drop_null(units).to_pylist())
+    unit, count = max(found.items(), key=lambda item: item[1], default=("", 0))
+    return unit if count >= LEAST_NUMBERS * known and not HEXADECIMAL.fullmatch(unit) else ""
+
+
+def _is_of_lone_groups(column: pa.Array) -> bool:
+    if not is_text(column.type):
+        return False
+    told = pc.unique(pc.drop_null(column[:LOOKED_AT]))
+    return len(told) > 1 and bool(pc.all(pc.match_substring_regex(told, LONE_GROUP)).as_py())
 
 
 def _words_for_nothing(refused: list[pa.Array]) -> list[str]:
@@ -185,6 +240,23 @@ def _words_for_nothing(refused: list[pa.Array]) -> list[str]:
     told = {text for found in cells for text in pc.unique(found).to_pylist()}
     words = sorted(text for text in told if text and not any(map(str.isdigit, text)))
     return words if len(words) <= MOST_WORDS else []
+
+
+def _units_of_signals(
+    samples: list[Sampled], signal: str, headers: list[str]
+) -> dict[str, set[str]]:
+    """Signal -> the units that a column beside it tells; empty if no header is that of a unit."""
+    found: dict[str, set[str]] = {}
+    named = [h for h in headers if UNIT_COLUMN.fullmatch(h.strip())]
+    for sample in samples if len(named) == 1 else ():
+        names, units = sample.column(signal), sample.column(named[0])
+        if names is None or units is None:
+            continue
+        for told in set(zip(names.to_pylist(), units.to_pylist(), strict=True)):
+            name, unit = ("" if text is None else str(text).strip() for text in told)
+            if unit:
+                found.setdefault(name, set()).add(unit)
+    return found
 
 
 def _signals(

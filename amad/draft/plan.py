@@ -93,7 +93,8 @@ class Plan:
                 "source": self.source(),
                 "labels": {k: v for k, v in self.labels().items() if not k.startswith("culprits")},
                 "channels": [
-                    {"name": c.name, "column": c.header, "nulls": c.nulls} for c in self.channels
+                    {"name": c.name, "column": c.header, "unit": c.unit, "nulls": c.nulls}
+                    for c in self.channels
                 ],
             }
         )

@@ -41,6 +41,7 @@ class Sampled:
     headers: tuple[str, ...]  # of columns with one value per row and a header that occurs once
     columns: dict[str, pa.Array]  # tidied header -> cells
     twice: tuple[str, ...]  # headers that occur more than once
+    nested: tuple[str, ...]  # headers of columns with several values per row
     nameless: tuple[int, ...]  # positions of columns without a header, except the last ones
     later: tuple[str, ...]  # headers that are only in a line of headers further below
     preamble: list[str]  # lines before the header
@@ -133,7 +134,7 @@ def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:
     with path.open("rb") as opened:
         is_parquet = opened.read(4) == b"PAR1"
     dialect = None if is_parquet else dialect_of(path)
-    headers = _parquet_headers(path) if dialect is None else dialect.headers
+    headers, nested = _parquet_headers(path) if dialect is None else (dialect.headers, ())
     known = _wanted(headers)
     source = Source.model_validate(
         {"format": "parquet" if dialect is None else "csv", "files": [{"glob": "*"}]}
@@ -171,6 +172,7 @@ def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:
         headers=tuple(known),
         columns=columns,
         twice=_twice(headers),
+        nested=nested,
         nameless=tuple(at for at, h in enumerate(without_empty_end(list(headers))) if not tidy(h)),
         later=tuple(later),
         preamble=batches[0].preamble,
@@ -207,10 +209,17 @@ def _resolve(headers: tuple[str, ...], dialect: Dialect | None, later: dict[str,
     return resolve
 
 
-def _parquet_headers(path: Path) -> tuple[str, ...]:
-    """The columns with one value per row; the fields of a struct are named by their paths."""
+def _parquet_headers(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The columns with one value per row, and those with several.
+
+    The fields of a struct are named by their paths.
+    """
     try:
-        schema = pq.read_schema(path)
+        fields = fields_of(pq.read_schema(path))
     except pa.ArrowException as error:
         raise FileRefusedError(f"unreadable file: {error}") from None
-    return tuple(".".join(path) for path, kind in fields_of(schema) if not pa.types.is_nested(kind))
+    headers = tuple(".".join(path) for path, kind in fields if not pa.types.is_nested(kind))
+    several = (
+        path for path, kind in fields if pa.types.is_nested(kind) and not pa.types.is_struct(kind)
+    )
+    return headers, tuple(map(".".join, several))

@@ -38,7 +38,11 @@ FIGURES = r"[+-]?[\d.,' ]*\d[.,]?(?:e[+-]?\d+)?"
 TRUE_WORDS = ("true", "t", "yes", "y", "on")
 FALSE_WORDS = ("false", "f", "no", "n", "off")
 # Spellings of one unit.
-UNITS = (("%", "percent", "pct"), ("°c", "celsius", "degc", "deg c", "c"), ("km/h", "kph", "kmh"))
+UNITS = (
+    ("%", "percent", "pct"), ("°c", "℃", "celsius", "degc", "deg c", "c"),
+    ("°f", "fahrenheit", "degf", "deg f"), ("km/h", "kph", "kmh"), ("rpm", "1/min", "u/min"),
+    ("°", "degrees", "deg"),
+)  # fmt: skip
 
 LARGEST = float(np.finfo(np.float32).max)  # windows and models hold float32
 EXACT = 2.0**53  # above it a float64 cannot hold every whole number

@@ -1,0 +1,78 @@
+"""Values whose meaning is a guess: units behind numbers, points that may set thousands apart."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from draft_kit import ROWS, Field, log, stamp, wave
+
+from amad.telemetry.lake import Lake
+
+
+@pytest.fixture
+def field(tmp_path):
+    return Field(tmp_path)
+
+
+def drafted(field, lines):
+    """Name of each drafted channel -> the channel, and what was said."""
+    field.write("a.csv", lines)
+    fleet, told = field.draft()
+    return {channel.name: channel for channel in fleet.channels}, told
+
+
+def test_a_unit_behind_the_numbers_is_the_unit_of_the_channel(field):
+    columns = {
+        "volt": lambda n: f"{wave(n, 11, 14)} V",
+        "load": lambda n: f"{wave(n, 0, 100)}%",
+        "wheel": lambda n: f"{n % 360}°" if n % 30 else "",
+        "flags": lambda n: f"0x{n % 16:02X}",
+        "mixed": lambda n: f"{n} V" if n % 2 else f"{n} mV",
+    }
+    channels, told = drafted(field, log(**columns))
+    units = {name: channel.unit for name, channel in channels.items()}
+    assert units == {"Speed": "km/h", "volt": "V", "load": "percent", "wheel": "degrees"}
+    assert "'flags' (of its values '0x00' is hexadecimal, which is not read)" in told
+    assert "'mixed'" in told
+
+
+def test_values_with_units_reach_the_lake_as_numbers(field):
+    lines = ["time;volt"]
+    lines += [f"{stamp(n)};{str(wave(n, 11, 14)).replace('.', ',')} V" for n in range(ROWS)]
+    field.write("a.csv", lines)
+    fleet, _ = field.draft()
+    assert fleet.source.decimal == "," and field.ingest(fleet).rows_lake == ROWS
+    lake = Lake(field.settings.fleet_dir("vans") / "lake", fleet)
+    told = lake.read(lake.vehicles()[0])["volt"].to_pylist()
+    assert told == [wave(n, 11, 14) for n in range(ROWS)]
+
+
+def test_a_unit_behind_the_numbers_that_the_header_contradicts_is_left_out(field):
+    channels, told = drafted(field, log(**{"v [mph]": lambda n: f"{wave(n)} km/h"}))
+    assert list(channels) == ["Speed"] and "has a unit" in told
+
+
+def test_a_point_that_may_be_before_a_fraction_is_not_read_as_thousands(field):
+    lines = ["time;power;lat;weight"]
+    lines += [
+        f"{stamp(n)};{n},5;{48.137 + n / 1000:.3f};{'950' if n % 9 == 0 else '1.204'}"
+        for n in range(ROWS)
+    ]
+    channels, told = drafted(field, lines)
+    assert list(channels) == ["power", "weight"]
+    assert "'lat' (the point in '48.137' may set thousands apart" in told
+
+
+def test_the_units_of_a_long_file_are_those_of_its_signals(field):
+    lines = ["time,signal,value,unit"]
+    for n in range(ROWS):
+        lines += [f"{stamp(n)},speed,{wave(n)},km/h", f"{stamp(n)},temp,{wave(n)},C"]
+        lines += [f"{stamp(n)},level,{wave(n)},{'l' if n % 2 else 'gal'}"]
+    channels, told = drafted(field, lines)
+    assert {name: c.unit for name, c in channels.items()} == {"speed": "km/h", "temp": "celsius"}
+    assert "'level' (its rows have several units: gal, l)" in told
+
+
+def test_a_parquet_column_of_lists_is_named_as_left_out(field):
+    table = {"time": [stamp(n) for n in range(ROWS)], "speed": [wave(n) for n in range(ROWS)]}
+    pq.write_table(pa.table(table | {"cells": [[3.6, 3.7]] * ROWS}), field.raw / "a.parquet")
+    assert "'cells' (it holds several values per row)" in field.draft()[1]
