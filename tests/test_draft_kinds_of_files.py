@@ -186,11 +186,22 @@ def test_a_long_parquet_file_is_refused_with_the_way_out(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
-        ([f'{{"time": "{stamp(n)}", "speed": {n}}}' for n in range(60)], "it is JSON; export"),
+        ([f'{{"time": "{stamp(n)}", "speed": {n}}}' for n in range(60)], "it is JSON: export"),
         ([f"(1741075200.{n:06d}) can0 123#00{n:02X}" for n in range(60)], "raw CAN frames"),
         ([f"   0.{n:06d} 1  123x       Rx   d 8 00 11" for n in range(60)], "raw CAN frames"),
         (["a   b     c", *(f"{n:<4d}{n:<6d}{n}" for n in range(60))], "runs of spaces"),
         ([f"van-1,{stamp(n)},{n}" for n in range(60)], "put a line with the columns' names"),
+        (["[", *(f'{{"time": {n}}},' for n in range(60)), "]"], "it is JSON: export"),
+        ([f"$GPRMC,08{n:04d},A,4807.0,N,01131.0,E,1*6A" for n in range(60)], "NMEA"),
+        ([f"can,van=a speed={n},temp=20i {n}000000000" for n in range(60)], "line protocol"),
+        (["#group,false,true", "#datatype,string,double", ",_time,_value"], "annotated CSV"),
+        (['VERSION ""', "NS_ :", "BO_ 100 Engine: 8 ECU"], "describes signals"),
+        (['time,"speed', '(km/h)"', *(f"{stamp(n)},{n}" for n in range(60))], "on one line"),
+        (["time,speed"], "one line only"),
+        (["LOGG\0\0"], "BLF .* DBC"),
+        (["MDF     4.10"], "MDF recording: export its signals"),
+        (["#ROSBAG V2.0"], "ROS bag"),
+        (["version https://git-lfs.github.com/spec/v1", "size 9"], "git lfs pull"),
     ],
 )
 def test_what_is_no_table_is_named_with_the_way_out(tmp_path, lines, told):
@@ -225,3 +236,9 @@ def test_the_reason_of_a_column_of_text_shows_a_cell(tmp_path):
     field.write("a.csv", log(state=lambda n: ["idle", "driving"][n // 9 % 2]))
     _, told = field.draft()
     assert "'state' (it holds text such as 'idle')" in told
+
+
+def test_a_line_before_the_header_that_looks_like_a_field_is_no_line_protocol(tmp_path):
+    field = Field(tmp_path)
+    field.write("a.csv", ["Sample rate=10", "Device name=X", *log()])
+    assert field.ingest(field.draft()[0]).rows_lake == ROWS

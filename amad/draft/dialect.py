@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 
+from amad.draft.foreign_text import foreign
 from amad.reading.batch import FileRefusedError
 from amad.reading.fields import BrokenLineError, split, without_empty_end
 from amad.reading.layout import HEADER_WITHIN_LINES, NUMERIC
@@ -13,10 +14,6 @@ from amad.reading.unpack import unpacked
 
 DELIMITERS = ",;\t|"
 CLOCK = re.compile(r"\d:\d\d|\d{4}-\d\d-\d\d")  # a header holds no times
-# A frame as candump or Vector's ASC writes it.
-CAN_FRAME = re.compile(
-    r"\(\d+\.\d+\) +\w+ +[0-9A-F]{3,8}#|\s*\d+\.\d+ +\d+ +[0-9A-F]+x? +[RT]x +[dr]\b", re.I
-)
 ALIGNED = re.compile(r"\S {2,}\S.* {2,}\S")
 LINES = 400  # lines that are looked at
 ROWS = 50  # rows after a line that show whether it is their header
@@ -40,11 +37,9 @@ def dialect_of(path: Path) -> Dialect:
         FileRefusedError: it is no text, or no line of it looks like a header.
     """
     encoding, lines = _lines(path)
-    if any(CAN_FRAME.match(line) for line in lines[:ROWS]):
-        raise FileRefusedError(
-            "it is a log of raw CAN frames: decode it with the bus's DBC file, and export the "
-            "signals as CSV or Parquet"
-        )
+    told = foreign(lines)
+    if told is not None:
+        raise FileRefusedError(f"it is {told}")
     found = _headers(lines, DELIMITERS) or _headers(lines, " ")
     if not found:
         raise FileRefusedError(
@@ -59,8 +54,10 @@ def dialect_of(path: Path) -> Dialect:
 def _remedy(lines: list[str]) -> str:
     """What to do with a text in which no header was found."""
     told = [line.strip() for line in lines if line.strip()]
-    if told and re.match(r"\[?\s*\{|\[\s*\[", told[0]):
-        return ": it is JSON; export its table as CSV or Parquet"
+    if told and told[0].count('"') % 2:
+        return "; a quoted text in its first line goes on in the next: write each name on one line"
+    if len(told) == 1:
+        return "; it holds one line only"
     if len(told) > 1 and all(map(ALIGNED.search, told[:ROWS])):
         return "; its columns seem to be aligned by runs of spaces: write one comma instead of each"
     rows = [_split(line, delimiter) for delimiter in DELIMITERS for line in told[:ROWS]]

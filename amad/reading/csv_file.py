@@ -7,6 +7,7 @@ So each block is checked first: a line that does not have the header's number of
 Shape legend: L lines of a block, R rows of a batch.
 """
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator
 from functools import partial
@@ -20,6 +21,7 @@ import pyarrow.csv as pa_csv
 from amad.config.source import Source
 from amad.reading import lines as text_lines
 from amad.reading.batch import (
+    COMMENT,
     REPEATED_HEADER,
     REPEATED_PREAMBLE,
     UNITS,
@@ -27,6 +29,7 @@ from amad.reading.batch import (
     RawBatch,
     Resolve,
 )
+from amad.reading.cut_rows import ROWS_BEFORE, is_cut
 from amad.reading.fields import BrokenLineError, split
 from amad.reading.layout import HEADER_WITHIN_LINES, Layout, find_header, mended, rows_before
 from amad.reading.lines import Block
@@ -34,6 +37,9 @@ from amad.reading.numbers import EXACT
 from amad.reading.scan import clean_lines, levelled, line_bounds
 from amad.reading.unpack import unpacked
 
+# Without a delimiter in it; where it has some, it may be a row.
+NO_ROW = re.compile(rb"\s*(#|//|[-=+*_~]{3}[-=+*_~\s]*$)")
+CUT_VALUE = "a cut row: it ends within or before its last value, by what the rows before it have"
 KEPT_CHARACTERS = 2000  # kept of a refused line
 COMMON_TOKEN_LINES = 200  # a word that more lines of a block hold is no sign of a header
 # Words for "no value" that Arrow makes null. ``numbers`` also knows them in any case and with
@@ -77,6 +83,7 @@ class _Reader:
         self._source = source
         self._resolve = resolve
         self._delimiter = source.delimiter
+        self._mark = source.delimiter.encode()
         self._layout = layout
         self._preamble = preamble
         self._plain = plain
@@ -100,7 +107,7 @@ class _Reader:
         data = levelled(block.data, self._delimiter, self._layout.width, pad=pad)
         block = Block(data, block.end)
         start_L, end_L = line_bounds(data)
-        left_out_L = np.zeros(len(start_L), bool)
+        left_out_L, cut_L = np.zeros((2, len(start_L)), bool)
         ignored: Counter = Counter()
         first = 0
 
@@ -116,20 +123,33 @@ class _Reader:
             same = self._layout.repeats(fields)
             preamble = self._preamble_before(data, start_L[first:line], end_L[first:line])
             left_out_L[line - len(preamble) : line + 1] = True
+            cut_L[line - len(preamble) - 1] = self._is_cut(
+                data, start_L, end_L, line - len(preamble)
+            )
             ignored[REPEATED_HEADER] += 1
             ignored[REPEATED_PREAMBLE] += len(preamble)
             if same and not preamble:
                 under_header(line + 1)
                 continue
             part = slice(first, line + 1)
-            yield self._part(block, start_L[part], end_L[part], left_out_L[part], ignored)
+            yield self._part(
+                block, start_L[part], end_L[part], left_out_L[part], cut_L[part], ignored
+            )
             ignored, first = Counter(), line + 1
             self._preamble = preamble or self._preamble
             if not same:
                 self._take(fields)
             under_header(line + 1)
+        if block.end == "open":
+            cut_L[-1] = self._is_cut(data, start_L, end_L, len(start_L))
         part = slice(first, None)
-        yield self._part(block, start_L[part], end_L[part], left_out_L[part], ignored)
+        yield self._part(block, start_L[part], end_L[part], left_out_L[part], cut_L[part], ignored)
+
+    def _is_cut(self, data: bytes, start_L: np.ndarray, end_L: np.ndarray, end: int) -> bool:
+        """Is the line before ``end`` a cut row?"""
+        first = max(0, end - 1 - ROWS_BEFORE)
+        lines = [data[a:b] for a, b in zip(start_L[first:end], end_L[first:end], strict=True)]
+        return bool(lines) and is_cut(lines[:-1], lines[-1], self._layout, self._source)
 
     def _tells_units(self, line: bytes) -> bool:
         try:
@@ -192,15 +212,18 @@ class _Reader:
         start_L: np.ndarray,
         end_L: np.ndarray,
         left_out_L: np.ndarray,
+        cut_L: np.ndarray,
         ignored: Counter,
     ) -> RawBatch:
         """The rows of consecutive lines under one header, without the lines left out."""
         data, layout = block.data, self._layout
-        good_L = clean_lines(data, start_L, end_L, self._delimiter, layout.width) & ~left_out_L
+        good_L = clean_lines(data, start_L, end_L, self._delimiter, layout.width)
+        good_L &= ~left_out_L & ~cut_L
         row_L = ~left_out_L
         broken: dict[int, tuple[str, str]] = {}
         pieces: list[bytes | memoryview] = []
         view, copied = memoryview(data), int(start_L[0]) if len(start_L) else 0
+        comments = 0
         for line in np.flatnonzero(~good_L):
             start, end = int(start_L[line]), int(end_L[line])
             pieces.append(view[copied:start])
@@ -209,8 +232,13 @@ class _Reader:
             if left_out_L[line] or not text.strip():
                 row_L[line] = False
                 continue
+            if layout.width > 1 and self._mark not in text and NO_ROW.match(text):
+                row_L[line], comments = False, comments + 1
+                continue
             is_open = block.end == "open" and end + 1 == len(data)
             try:
+                if cut_L[line]:
+                    raise BrokenLineError(CUT_VALUE)
                 pieces.append(mended(text, layout, self._source, is_open=is_open) + b"\n")
                 good_L[line] = True
             except BrokenLineError as error:
@@ -220,6 +248,7 @@ class _Reader:
         number_L = self._rows + np.cumsum(row_L)
         self._rows += int(row_L.sum())
         told = [(int(number_L[line]), reason, text) for line, (reason, text) in broken.items()]
+        ignored[COMMENT] += comments
         return self._batch(b"".join(pieces), number_L[good_L], told, ignored)
 
     def _batch(

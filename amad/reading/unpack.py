@@ -23,13 +23,29 @@ SMALL_STEP_BYTES = 1 << 12  # read at once of bzip2 and xz, whose decoders lose 
 
 EXPORT = "export its table as CSV or Parquet"
 UNPACK = "unpack it, so that each of its files lies in the folder"
+DECODE = "decode it with the bus's DBC file, and export the signals as CSV or Parquet"
+CONVERT = "export its signals as CSV or Parquet"
 NO_TABLE = {
     b"PAR1": "a Parquet file: set source.format: parquet, or let 'files' leave it out",
     b"ARROW1": f"an Arrow file: {EXPORT}",
     b"SQLite format 3\0": f"an SQLite database: {EXPORT}",
     b"\x89HDF\r\n\x1a\n": f"an HDF5 or MATLAB file: {EXPORT}",
     b"MATLAB 5.0": f"a MATLAB file: {EXPORT}",
-    b"MDF     ": f"an ASAM MDF recording: {EXPORT}",
+    b"MDF     ": f"an ASAM MDF recording: {CONVERT}",
+    b"UnFinMF ": f"an ASAM MDF recording that was not finished: {CONVERT}",
+    b"LOGG": f"a Vector BLF log of raw bus frames: {DECODE}",
+    b"#ROSBAG": f"a ROS bag: {CONVERT}",
+    b"\x89MCAP0\r\n": f"an MCAP recording: {CONVERT}",
+    b"TDSm": f"a LabVIEW TDMS recording: {CONVERT}",
+    b"ULog\x01\x12\x35": f"a PX4 ULog recording: {CONVERT}",
+    b"Obj\x01": f"an Avro file: {EXPORT}",
+    b"ORC": f"an ORC file: {EXPORT}",
+    b"FEA1": f"a Feather file: {EXPORT}",
+    b"\x93NUMPY": f"a NumPy array: {EXPORT}",
+    b"<?xml": f"an XML document: {EXPORT}",
+    b"<!DOCTYPE": f"an HTML page: {EXPORT}",
+    b"<html": f"an HTML page: {EXPORT}",
+    b"version https://git-lfs": "a pointer of Git LFS and not the file: fetch it with git lfs pull",
     b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": f"an Excel workbook of the old form: {EXPORT}",
     b"%PDF-": f"a PDF document: {EXPORT}",
     b"Rar!\x1a": f"a RAR archive: {UNPACK}",
@@ -87,6 +103,8 @@ def _refuse_tables_of_others(start: bytes) -> None:
     for magic, what in NO_TABLE.items():
         if start.startswith(magic):
             raise FileRefusedError(f"it is {what}")
+    if start[8:12] == b".FIT":
+        raise FileRefusedError(f"it is a FIT recording: {CONVERT}")
 
 
 def _decoder_of(start: bytes) -> Callable[[BinaryIO], Iterator[bytes]]:

@@ -1,0 +1,42 @@
+"""Text files that hold recordings and are no tables: what they are, and the way out."""
+
+import re
+
+from amad.reading.unpack import DECODE, EXPORT
+
+FRAMES = f"a log of raw CAN frames: {DECODE}"
+PIVOT = "export it as CSV with a column per field"
+PAIR = r'[\w.-]+=("[^"]*"|[^\s,"]+)'  # a field of a line protocol
+LOOKED_AT = 20  # lines
+# The first line begins so,
+FIRST = (
+    (r"\[?\s*\{|\[\s*(\[|$)", f"JSON: {EXPORT}"),
+    (r"#(group|datatype|default),", f"annotated CSV of InfluxDB: {PIVOT}, without annotations"),
+)
+# or one of the first lines,
+ANY = (
+    (r"\(\d+\.\d+\) +\w+ +[0-9A-Fa-f]{3,8}#", FRAMES),  # candump
+    (r"\s*\d+\.\d+ +\d+ +[0-9A-Fa-f]+x? +[RT]x +[dr]\b", FRAMES),  # Vector's ASC
+    (r";\$FILEVERSION|base (hex|dec) +timestamps", FRAMES),  # PEAK's TRC, Vector's ASC
+    (r"BO_ \d+ |NS_ ?:", "a CAN database (DBC), which describes signals and holds no values"),
+)
+# or most of them.
+MOST = (
+    (r"[$!](G[ABLNPQ]|BD)[A-Z]{3},", "a log of NMEA sentences: export the positions as CSV"),
+    (rf"[\w.-]+(,[^\s,=]+=[^\s,=]+)* {PAIR}(,{PAIR})*( \d+)?$", f"InfluxDB's line protocol: {PIVOT}"),
+)  # fmt: skip
+
+
+def foreign(lines: list[str]) -> str | None:
+    """What the text is if its first lines show that it is no table; else None."""
+    told = [line for line in lines if line.strip()][:LOOKED_AT]
+    for pattern, what in FIRST:
+        if told and re.match(pattern, told[0]):
+            return what
+    for pattern, what in ANY:
+        if any(re.match(pattern, line) for line in told):
+            return what
+    for pattern, what in MOST:
+        if sum(bool(re.match(pattern, line)) for line in told) > len(told) / 2:
+            return what
+    return None
