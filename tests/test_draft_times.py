@@ -91,3 +91,64 @@ def test_the_time_of_satellite_receivers_is_named_and_not_watched_in_silence(fie
     rows = [f"2408,{288000 + n},{wave(n)}" for n in range(ROWS)]
     field.write("a.csv", ["GPS week,GPS TOW,speed", *rows])
     assert "the columns 'GPS TOW', 'GPS week' tell the time as satellite" in field.draft()[1]
+
+
+def test_of_a_local_time_and_utc_the_utc_is_taken(field):
+    lines = ["local_time,utc_time,speed"]
+    lines += [f"{stamp(n + 7200)},{stamp(n)},{wave(n)}" for n in range(ROWS)]
+    field.write("a.csv", lines)
+    fleet, told = field.draft()
+    assert fleet.source.timestamp.column == "utc_time" and "taken for UTC" not in told
+
+
+def test_a_column_with_the_offset_is_named(field):
+    rows = [f"{stamp(n)},+02:00,{wave(n)}" for n in range(ROWS)]
+    field.write("a.csv", ["time,utc_offset,speed", *rows])
+    assert "column 'utc_offset' seems to tell the zone" in field.draft()[1]
+
+
+@pytest.mark.parametrize(
+    ("date", "form"), [("040326", "%d%m%y %H%M%S"), ("140326", "%d%m%y %H%M%S"), ("20260304", None)]
+)
+def test_dates_and_times_of_day_in_digits_are_no_numbers(field, date, form):
+    rows = [f"{date},{datetime(2026, 1, 1, 8) + timedelta(seconds=n):%H%M%S}" for n in range(ROWS)]
+    field.write("a.csv", ["DATE,TIME,speed", *(f"{row},{wave(n)}" for n, row in enumerate(rows))])
+    fleet, _ = field.draft()
+    rule = fleet.source.timestamp
+    assert (rule.columns, rule.format) == (["DATE", "TIME"], form)
+    first, last = times_of(field, fleet)
+    assert first.isoformat()[-17:] == f"{'14' if date[0] == '1' else '04'}T08:00:00+00:00"
+    assert (last - first).total_seconds() == ROWS - 1
+
+
+def test_a_time_of_day_in_digits_is_no_number_of_seconds(field):
+    start = datetime(2026, 1, 1, 8)
+    rows = [f"{start + timedelta(seconds=n):%H%M%S}.00,{wave(n)}" for n in range(ROWS)]
+    field.write("2026-03-04.csv", ["time,speed", *rows])
+    fleet, _ = field.draft()
+    assert (fleet.source.timestamp.take, fleet.period_seconds) == ("time_of_day", 1)
+    first, last = times_of(field, fleet)
+    assert str(first) == "2026-03-04 08:00:00+00:00"
+    assert (last - first).total_seconds() == ROWS - 1
+
+
+def test_a_date_gives_way_to_the_time_since_the_start(field):
+    rows = [f"2026-03-04,{n}.5,{wave(n)}" for n in range(ROWS)]
+    field.write("2026-03-04.csv", ["Date,Elapsed,speed", *rows])
+    fleet, _ = field.draft()
+    assert fleet.source.timestamp.take == "elapsed" and field.ingest(fleet).rows_lake == ROWS
+
+
+def test_a_date_may_be_all_that_is_told(field):
+    rows = [f"van-{v},{datetime(2026, 1, 1) + timedelta(n):%Y-%m-%d},{wave(n)}"
+            for n in range(60) for v in range(9)]  # fmt: skip
+    field.write("a.csv", ["vehicle,date,speed", *rows])
+    fleet, told = field.draft()
+    assert fleet.source.timestamp.column == "date" and "tells only the day" in told
+    assert field.ingest(fleet).rows_lake == 540
+
+
+def test_the_seconds_of_a_minute_are_no_time_since_the_start(field):
+    rows = [f"8,{n // 60},{n % 60},{wave(n)}" for n in range(ROWS)]
+    field.write("a.csv", ["hour,minute,second,speed", *rows])
+    assert field.draft()[0].source.timestamp.take == "index"

@@ -76,3 +76,33 @@ def test_a_parquet_column_of_lists_is_named_as_left_out(field):
     table = {"time": [stamp(n) for n in range(ROWS)], "speed": [wave(n) for n in range(ROWS)]}
     pq.write_table(pa.table(table | {"cells": [[3.6, 3.7]] * ROWS}), field.raw / "a.parquet")
     assert "'cells' (it holds several values per row)" in field.draft()[1]
+
+
+@pytest.mark.parametrize("values", [(1, -1), (0, 2), (0, 1.5)])
+def test_a_label_in_another_form_is_no_channel(field, values):
+    channels, told = drafted(field, log(label=lambda n: values[n % 40 == 7]))
+    assert list(channels) == ["Speed"] and "'label' (by its name it tells anomalies" in told
+
+
+def test_a_number_of_the_row_is_no_channel(field):
+    columns = {"id": lambda n: 7_000 + n, "seq": lambda n: n // 2}
+    channels, told = drafted(field, log(**columns))
+    assert list(channels) == ["Speed", "seq"] and "'id' (it numbers the rows)" in told
+
+
+def test_files_with_another_decimal_mark_are_left_out_and_named(field):
+    for day in range(3):
+        mark = "," if day == 1 else "."
+        rows = [f"{stamp(86_400 * day + n)};{wave(n)};{n}".replace(".", mark) for n in range(ROWS)]
+        field.write(f"{day}.csv", ["time;speed;count", *rows])
+    fleet, told = field.draft()
+    assert fleet.source.decimal == "." and "left out: 1.csv: it is written otherwise" in told
+    assert field.ingest(fleet).rows_lake == 2 * ROWS
+
+
+def test_a_table_of_something_else_is_left_out_and_named(field):
+    field.write("a.csv", log())
+    field.write("faults.csv", ["van,start,end,kind", *(f"7,{n},{n + 1},leak" for n in range(9))])
+    fleet, told = field.draft()
+    assert "left out: faults.csv: it has no column of the other files" in told
+    assert field.ingest(fleet).rows_rejected == 0

@@ -11,7 +11,7 @@ from amad.draft import vehicles
 from amad.draft.channels import describe, named
 from amad.draft.clock import GAP_SECONDS, clock_of
 from amad.draft.clock_rule import Clock
-from amad.draft.columns import LABEL, columns_of, decimal_of
+from amad.draft.columns import LABEL, columns_of, decimal_of, of_other_decimal
 from amad.draft.figures import figures_of, is_sparse
 from amad.draft.plan import Plan
 from amad.draft.sample import Sampled, list_files, look, suffix_of
@@ -21,6 +21,7 @@ from amad.draft.write import fleet_file, summary
 SHOWN = 8  # columns in a message
 OTHERWISE = "it is written otherwise; draft it by itself"
 LINKS = "links to folders are not followed: {}; draft the folder that they lead to"
+ANOTHER = "it has no column of the other files, so it is another table"
 LACKS = "its columns are not those of most files, so ingest will refuse it"
 
 
@@ -135,9 +136,14 @@ def _alike(found: list[Sampled]) -> tuple[list[Sampled], Clock, dict[str, str]]:
     for sample in found:
         groups.setdefault(sample.form, []).append(sample)
     group = max(groups.values(), key=_size)
+    otherwise = of_other_decimal(group)
+    group = [sample for sample in group if sample not in otherwise]
     samples = _with_shared_headers(group)
     why = dict.fromkeys((s.path for s in found if s not in group), OTHERWISE)
-    why |= dict.fromkeys((s.path for s in group if s not in samples), LACKS)
+    common = {header for sample in samples for header in sample.columns}
+    for sample in group:
+        if sample not in samples:
+            why[sample.path] = LACKS if common & set(sample.columns) else ANOTHER
     clock = clock_of(samples)
     if clock.take == "index" and len(samples) > 1:
         clocks: dict[str, list[Sampled]] = {}

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from amad.config.source import TimestampRule
 from amad.draft.clock_rule import Clock, form_of, order_guessed
 from amad.draft.sample import Sampled, shared_columns
-from amad.draft.undated import LEAST, elapsed, is_named_elapsed, of_day, step_of
+from amad.draft.undated import LEAST, MOVING, elapsed, is_named_elapsed, of_day, step_of
 from amad.reading import times, timestamp_guess
 from amad.reading.headers import name_and_unit
 from amad.reading.numbers import NotReadableError, is_text, numbers, shown
@@ -22,6 +22,10 @@ LEAST_STEPS = 20  # changes of a column that runs as times do
 NAMED = re.compile(
     r"time|date|stamp|epoch|zeit|datum|uhr|heure|hora|fecha|tijd|czas|(^|_)ts($|_)|utc|^when$", re.I
 )
+UTC = re.compile(r"(?<![a-z])(utc|gmt|zulu)(?![a-z])", re.I)
+LOCAL_NAME = re.compile(r"local|lokal|ortszeit", re.I)
+# A column that tells the offset of the times beside it.
+OFFSET = re.compile(r"(utc|gmt|tz|time[ _]?zone|zone)([ _]?(offset|name|id))?|zeitzone", re.I)
 # The number of the week, or the time in it, as satellite receivers tell it.
 GPS_TIME = re.compile(
     r"(gps|gnss)?[ _]*(week([ _]?(no|number))?|tow|i?tow|time[ _]of[ _]week)", re.I
@@ -46,6 +50,8 @@ def clock_of(samples: list[Sampled]) -> Clock:
     clock = _found(samples)
     if clock.local and "timezone" not in clock.keys:
         clock.guesses.append(LOCAL)
+        named = [h.strip() for h in samples[0].headers if OFFSET.fullmatch(h.strip())]
+        clock.guesses += [f"column {h!r} seems to tell the zone, which is not read" for h in named]
     return clock
 
 
@@ -69,7 +75,7 @@ def _found(samples: list[Sampled]) -> Clock:
         of_some = _of_some_cells({h: columns[h] for h in columns if h in named})
         if of_some is not None:
             return of_some
-        hours = [header for header, cells in columns.items() if _tells_the_hour(cells[0])]
+        hours = [header for header, cells in columns.items() if _tells_the_hour(header, cells[0])]
         why = (
             f"column {hours[0].strip()!r} tells the time of day, but no path tells the date"
             if hours
@@ -80,6 +86,7 @@ def _found(samples: list[Sampled]) -> Clock:
             seen=f"{why}: row i is i sampling periods after a start chosen here",
             guesses=["the start is made up", *_not_read(columns, named)],
             period=step_of(columns[hours[0]]) if hours else None,
+            columns=set(hours),
         )
     best = max(found, key=lambda item: item[0])[1]
     best.columns |= {header for header in named if _is_time(columns[header][0])}
@@ -195,7 +202,7 @@ def _is_dated(guess: timestamp_guess.Guess) -> bool:
 def _not_read(columns: dict[str, list[pa.Array]], named: set[str]) -> list[str]:
     """What looks by its name like the time, and cannot be read as one."""
     texts = [h for h in columns if h in named and is_text(columns[h][0].type)]
-    found = [(h, _some(columns[h][0])) for h in texts if not _tells_the_hour(columns[h][0])]
+    found = [(h, _some(columns[h][0])) for h in texts if not _tells_the_hour(h, columns[h][0])]
     told = [
         f"column {h.strip()!r} has the name of a time, but {shown(str(cells[0]))} is in no form "
         "that is known: set source.timestamp.column and format, or write it as ISO 8601"
@@ -261,7 +268,7 @@ def _of_unnamed_epochs(header: str, columns: list[pa.Array]) -> Clock | None:
 
 def _of_two_columns(columns: dict[str, list[pa.Array]]) -> Clock | None:
     """The rule for a column of dates and one of times of day; None if there are no such columns."""
-    hours = [header for header, cells in columns.items() if _tells_the_hour(cells[0])]
+    hours = [header for header, cells in columns.items() if _tells_the_hour(header, cells[0])]
     dates = [header for header in columns if header not in hours and NAMED.search(header)]
     for date, hour in product(dates, hours):
         pairs = zip(columns[date], columns[hour], strict=True)
@@ -312,8 +319,14 @@ def _rank(clock: Clock, column: pa.Array) -> tuple:
     with_date = {"column": 3, "elapsed": 2, "time_of_day": 1}[clock.take]
     if clock.take == "elapsed" and clock.keys.get("start_from") == "modified":
         with_date = 0
+    if clock.take == "column" and _tells_only_days(column):
+        with_date = -1
+        clock.guesses.append(f"{clock.seen}, tells only the day")
+    name = str(clock.keys["column"])
+    if UTC.search(name):
+        clock.local = False
     zoned = clock.take == "column" and not clock.local
-    return with_date, zoned, pc.count_distinct(column).as_py()
+    return with_date, zoned, not LOCAL_NAME.search(name), pc.count_distinct(column).as_py()
 
 
 def _is_time(column: pa.Array) -> bool:
@@ -321,11 +334,29 @@ def _is_time(column: pa.Array) -> bool:
     return is_text(column.type) and _share_of_numbers(column) < LEAST
 
 
-def _tells_the_hour(column: pa.Array) -> bool:
+def _tells_only_days(column: pa.Array) -> bool:
+    """Does it hold dates without a time of day, and the same in many rows?"""
+    known = pc.drop_null(column)
+    told = pc.unique(known)
+    if len(told) > MOVING * len(known):
+        return False
+    if pa.types.is_temporal(column.type):
+        return pa.types.is_date(column.type)
+    if not is_text(column.type):
+        return False
+    texts = told.to_pylist()[:LOOKED_AT_CLOSELY]
+    return all(
+        re.fullmatch(r"\s*(\d{6}|\d{8}|\d{1,4}([-/.])\d{1,2}\2\d{1,4})\s*", text) for text in texts
+    )
+
+
+def _tells_the_hour(header: str, column: pa.Array) -> bool:
     if not is_text(column.type):
         return False
     texts = _some(column)
-    if not any(":" in text for text in texts):
+    if not any(":" in text or re.match(r"\d{6}", text) for text in texts):
         return False
     told = timestamp_guess.looks_like(texts)
-    return told is not None and told.settings.get("take") == "time_of_day"
+    if told is None or told.settings.get("take") != "time_of_day":
+        return False
+    return ":" in texts[0] or bool(NAMED.search(header))

@@ -24,6 +24,12 @@ SIGNAL = re.compile(
     r"|(signal|parameter|sensor|metric|variable|channel|tag)[ _]?name",
     re.I,
 )
+ROW_NUMBER = re.compile(
+    r"unnamed: ?\d+|__index_level_\d+__|#|nr|no|id|idx|index|seq|(row|line|record|sample)"
+    r"([ _]?(id|no|nr|number|index))?",
+    re.I,
+)
+NO_LABEL = "by its name it tells anomalies, which are read as 0 and 1: write it so, or rename it"
 VALUE = re.compile(r"(signal[ _]?)?(value|val|reading|wert|measurement|valeur)", re.I)
 COMMA = r"^\s*[+-]?\d+,\d+\s*([^\s\d.,;'+-][^\d,;]{0,11})?\s*$"
 # For quoted cells of a file with comma as delimiter: 1,5 is a fraction, but 1,500 may be 1500.
@@ -62,8 +68,22 @@ class Columns:
 
 def decimal_of(samples: list[Sampled]) -> str | None:
     """A comma if it is the mark before fractions; None if nothing shows that it is."""
+    commas, points, thousands = _marks(samples)
+    return "," if commas > points or (thousands and not points) else None
+
+
+def of_other_decimal(samples: list[Sampled]) -> list[Sampled]:
+    """The files whose fractions are written with another mark than those of most files."""
+    told = {sample.path: _marks([sample]) for sample in samples}
+    comma = [s for s in samples if told[s.path][0] > told[s.path][1]]
+    point = [s for s in samples if told[s.path][1] > told[s.path][0]]
+    return min(comma, point, key=lambda found: sum(sample.size for sample in found))
+
+
+def _marks(samples: list[Sampled]) -> tuple[int, int, int]:
+    """Cells with a comma before a fraction, a point before one, and a point that groups."""
     if samples[0].dialect is None:
-        return None
+        return 0, 0, 0
     comma = COMMA if samples[0].dialect.delimiter != "," else NO_GROUPS
     commas = points = thousands = 0
     for sample in samples:
@@ -80,7 +100,7 @@ def decimal_of(samples: list[Sampled]) -> str | None:
             whole = told.filter(pc.match_substring_regex(told, WHOLE)).to_pylist()
             if whole and all(len(text.strip(" +-")) <= 3 for text in whole):
                 thousands += grouped  # as in 998, 999, 1.000; 18.250 alone may be either
-    return "," if commas > points or (thousands and not points) else None
+    return commas, points, thousands
 
 
 def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> Columns:
@@ -99,8 +119,13 @@ def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> 
         later = f"only below a later line of headers, as in {sample.path}"
         result.left_out |= {h: later for h in sample.later if tidy(h) not in there}
     for header in rest:
+        if LABEL.fullmatch(name_and_unit(header)[0].strip()):
+            result.left_out[header] = NO_LABEL
+            continue
         unit = name_and_unit(header)[1] or _unit_in_cells(shared[header])
         why = _why_not(header, shared[header], decimal, unit, result.nulls)
+        if why is None and _numbers_rows(header, shared[header]):
+            why = "it numbers the rows"
         if unit and why is None:
             result.units[header] = unit
         if why is None:
@@ -210,6 +235,14 @@ def _why_not(
     if words := _words_for_nothing(refused):
         nulls[header] = [*nulls.get(header, []), *words]
     return None
+
+
+def _numbers_rows(header: str, columns: list[pa.Array]) -> bool:
+    """Does its name say that it numbers the rows, and does it rise by one from row to row?"""
+    if not ROW_NUMBER.fullmatch(header.strip()):
+        return False
+    values = [numbers(cells).value_R for cells in columns]
+    return all(bool(np.all(np.diff(value_R) == 1)) for value_R in values)
 
 
 def _unit_in_cells(columns: list[pa.Array]) -> str:

@@ -7,6 +7,7 @@ from amad.reading.unpack import DECODE, EXPORT
 FRAMES = f"a log of raw CAN frames: {DECODE}"
 PIVOT = "export it as CSV with a column per field"
 PAIR = r'[\w.-]+=("[^"]*"|[^\s,"]+)'  # a field of a line protocol
+LINE_PROTOCOL = rf"[\w.-]+(,[^\s,=]+=[^\s,=]+)* {PAIR}(,{PAIR})*( \d+)?$"
 LOOKED_AT = 20  # lines
 # The first line begins so,
 FIRST = (
@@ -23,8 +24,8 @@ ANY = (
 # or most of them.
 MOST = (
     (r"[$!](G[ABLNPQ]|BD)[A-Z]{3},", "a log of NMEA sentences: export the positions as CSV"),
-    (rf"[\w.-]+(,[^\s,=]+=[^\s,=]+)* {PAIR}(,{PAIR})*( \d+)?$", f"InfluxDB's line protocol: {PIVOT}"),
-)  # fmt: skip
+    (LINE_PROTOCOL, f"InfluxDB's line protocol: {PIVOT}"),
+)
 
 
 def foreign(lines: list[str]) -> str | None:

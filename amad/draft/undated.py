@@ -20,12 +20,12 @@ MOVING = 0.2  # least share of distinct values in a column of elapsed times
 MILLISECONDS = r"ms|msecs?|millis(ec(onds?)?)?"
 ELAPSED = re.compile(
     r"((elapsed|relative|session|log|recording|measurement)[ _]?)?"
-    rf"(time|t|secs?|seconds?|{MILLISECONDS}|zeit|timer|offset|timestamps?|duration|elapsed)"
+    rf"(time|t|secs?|seconds?|{MILLISECONDS}|zeit|timer|offset|timestamps?|duration|elapsed|uptime)"
     rf"([ _]?(s|secs?|seconds|{MILLISECONDS}|elapsed|since[ _](start|beginning|begin)))?",
     re.I,
 )
 # A header that is nothing but a unit of time, or the letter that stands for time in formulas.
-BARE = re.compile(rf"t|secs?|seconds?|{MILLISECONDS}", re.I)
+BARE = re.compile(rf"t|elapsed|uptime|secs?|seconds?|{MILLISECONDS}", re.I)
 UNITS = {"s": "s", "sec": "s", "seconds": "s", "ms": "ms", "us": "us", "µs": "us", "min": "min",
          "h": "h"}  # fmt: skip
 
@@ -56,6 +56,8 @@ def elapsed(
         us = read.us_R[read.good_R]
         if len(us) < LEAST * len(read.us_R) or np.mean(np.diff(us) >= 0) < LEAST:
             return None
+        if BARE.fullmatch(name.strip()) and np.any(np.diff(us) < 0):
+            return None  # the seconds of a minute, beside a column of minutes
         if len(us) > 1 and len(np.unique(us)) < MOVING * len(us):
             return None
     keys: dict[str, Any] = {"take": "elapsed", "column": header.strip(), "unit": unit}

@@ -27,6 +27,10 @@ RECORDING = re.compile(
     r"test|lap|part|chunk|data|export|file|measurement|messung|fahrt|day|week|month)s?",
     re.I,
 )
+FEWEST_ROWS = 5  # per vehicle, in a column that names vehicles
+MOST_NULLS = 0.1  # share of such a column
+YEAR = re.compile(r"(?:year=)?(?:19|20)\d\d", re.I)
+DAY = re.compile(r"(?:month|day|hour|date|dt)=[\d-]+|[0-3]?\d", re.I)  # below a year
 PART = re.compile(r"(?:^|[_\-./])(train|test)(?=[_\-./]|$)", re.I)
 DATE = re.compile(
     r"(?<!\d)(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d(?:[T_ -]?\d\d[-.:_]?\d\d[-.:_]?\d\d)?(?!\d)"
@@ -79,14 +83,29 @@ def owner_of(samples: list[Sampled], name: str, paths: list[str]) -> Owner:
             keys={"take": "path", "pattern": f"(?:^|/){re.escape(key)}=([^/]+)/"},
             seen=f"the folder {key}=...: {some(sorted({m[m.re.groups] for m in keyed if m}))}",
         )
-    folders = {path.split("/")[0] for path in paths if "/" in path}
-    if len(folders) > 1 and all("/" in path for path in paths):
+    level, folders = _folders(paths)
+    if folders:
         return Owner(
-            keys={"take": "path", "pattern": "^([^/]+)/"},
+            keys={"take": "path", "pattern": f"^{'[^/]+/' * level}([^/]+)/"},
             seen=f"the folder: {some(sorted(folders))}",
             guesses=["each folder is taken for a vehicle"],
         )
     return _by_name(paths, name)
+
+
+def _folders(paths: list[str]) -> tuple[int, set[str]]:
+    """The first level of folders that differ and are no dates, and their names; or no names."""
+    parents = [path.split("/")[:-1] for path in paths]
+    below_year = False
+    for level in range(min(map(len, parents))):
+        names = {folders[level] for folders in parents}
+        if all(map(YEAR.fullmatch, names)):
+            below_year = True
+        elif not all(DATE.fullmatch(n) or (below_year and DAY.fullmatch(n)) for n in names):
+            if len(names) > 1:
+                return level, names
+            below_year = False
+    return 0, set()
 
 
 def same_vehicle(name: str, paths: list[str]) -> Owner:
@@ -161,11 +180,13 @@ def _glob_of_common(paths: set[str], ending: str) -> str:
 
 def _holds_ids(column: pa.Array) -> bool:
     """Does it hold few different values and hardly a null, none of them fractions or truths?"""
-    if pa.types.is_floating(column.type) or pa.types.is_boolean(column.type):
+    if pa.types.is_boolean(column.type) or column.null_count > MOST_NULLS * len(column):
         return False
-    if column.null_count > 0.1 * len(column):
-        return False
-    return pc.count_distinct(column).as_py() <= max(1, len(column) / 20)
+    if pa.types.is_floating(column.type):  # whole numbers, where some are missing
+        known = pc.drop_null(column)
+        if not pc.all(pc.equal(known, pc.floor(known))).as_py():
+            return False
+    return pc.count_distinct(column).as_py() <= max(1, len(column) / FEWEST_ROWS)
 
 
 def _by_part(paths: list[str]) -> Owner:

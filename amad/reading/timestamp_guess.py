@@ -5,6 +5,7 @@ import datetime
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from amad.reading.times import DAY_US, now_us, strptime, times
 
 SAMPLE = 60  # texts that are looked at
 MOST = 0.9  # share of the texts that a suggestion must read
+LEAST_CLOCKS = 20  # texts of digits, all with minutes and seconds below 60, that show a clock
 YEAR_US = 365 * DAY_US
 SINCE_US = 946_684_800_000_000  # 2000-01-01: an older time is not taken for an epoch
 UNITS = {
@@ -32,6 +34,7 @@ DATES = (
     (r"\d{1,2}([-/ ])\d{1,2}\1\d{4}", ("%d{0}%m{0}%Y", "%m{0}%d{0}%Y")),
     (r"\d{1,2}([-/ ])\d{1,2}\1\d{2}", ("%d{0}%m{0}%y", "%m{0}%d{0}%y", "%y{0}%m{0}%d")),
     (r"(?<!\d)(?:19|20)\d{6}(?!\d)", ("%Y%m%d",)),
+    (r"^\d{6}(?= %H)", ("%d%m%y", "%y%m%d", "%m%d%y")),
     (r"(?<!\d)(?:19|20)\d{2}([-/. ])\d{3}(?!\d)", ("%Y{0}%j",)),
 )
 DIGITS = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S", 17: "%Y%m%d%H%M%S%f"}
@@ -82,6 +85,8 @@ def _number(sample: list[str], now: int) -> Guess | None:
             numbers.append(float(text.replace(",", ".")))
     if len(numbers) < MOST * len(sample):
         return None
+    if (clock := _digits_of_clock(sample)) is not None:
+        return clock or None
     digits = [text for text in sample if text.isdigit()]
     if len(digits) == len(sample):
         form = DIGITS.get(len(sample[0]))
@@ -89,6 +94,8 @@ def _number(sample: list[str], now: int) -> Guess | None:
             return _format(form, [form])
     for unit, words in UNITS.items():
         us_R = times(pa.array(numbers), TimestampRule(unit=unit)).us_R
+        if unit == "days_1900" and any(re.match(r"0\d", text) for text in sample):
+            continue  # a serial number has no zero before it, but a date such as 040326 has
         if np.mean((us_R >= SINCE_US) & (us_R <= now + YEAR_US)) >= MOST:
             more = "" if unit != "days_1900" else " (or days_1904)"
             return Guess(
@@ -104,6 +111,22 @@ def _number(sample: list[str], now: int) -> Guess | None:
     return None
 
 
+def _digits_of_clock(sample: list[str]) -> Guess | Literal[False] | None:
+    """Is this a time of day in digits, 081500.25, and not a number that counts?
+
+    Returns None if it is not; False if it is one that cannot be read, as zeros before it are lost.
+    """
+    clocks = [re.fullmatch(r"(\d{1,2})([0-5]\d)([0-5]\d)(\.\d+)?", text) for text in sample]
+    seen = [match for match in clocks if match and int(match[1]) < 24]
+    minutes = {(match[1], match[2]) for match in seen}
+    if len(seen) < len(sample) or len(sample) < LEAST_CLOCKS or len(minutes) < 2:
+        return None
+    if any(len(match[1]) < 2 for match in seen):
+        return False
+    fraction = ".%f" if all(match[4] for match in seen) else ""
+    return _time_of_day(f"%H%M%S{fraction}", " in digits")
+
+
 def _text(sample: list[str], now: int) -> Guess | None:
     clock = re.fullmatch(r"\d{1,3}:\d\d(:\d\d([.,]\d+)?)?( ?[ap]\.? ?m\.?)?", sample[0], re.I)
     if clock and not clock[3] and re.match(r"0{1,3}:00:0", sample[0]):
@@ -116,15 +139,19 @@ def _text(sample: list[str], now: int) -> Guess | None:
     if not clock:
         dated = [form for form in forms if re.search("%[yY]", form)]
         return _format(dated[0], dated) if dated else None
-    told, settings = "looks like a time of day", {"take": "time_of_day"}
-    also = "; set source.timestamp.take to time_of_day"
     if clock[3] and forms:
-        settings["format"] = forms[0]
-        told, also = f"{told} of a 12-hour clock", f"{also}, format to {forms[0]!r}"
+        return _time_of_day(forms[0], " of a 12-hour clock")
+    return _time_of_day("", "")
+
+
+def _time_of_day(form: str, kind: str) -> Guess:
+    """A guess of a time of day. form: strptime form; empty for HH:MM:SS."""
+    also = f", format to {form!r}" if form else ""
     return Guess(
-        settings=settings,
-        sentence=f"{told}{also} and tell the date in the path (date_pattern); or, where the date "
-        "has a column of its own, name both as column: [Date, Time]",
+        settings={"take": "time_of_day"} | ({"format": form} if form else {}),
+        sentence=f"looks like a time of day{kind}; set source.timestamp.take to time_of_day{also} "
+        "and tell the date in the path (date_pattern); or, where the date has a column of its own, "
+        "name both as column: [Date, Time]",
     )
 
 
@@ -179,12 +206,15 @@ def _forms(text: str) -> list[str]:
         form = form[: noon.start()] + "%p" + form[noon.end() :]
     hour = "%I" if noon else "%H"
     clock = re.search(r"(?<!\d)\d{1,2}:\d\d(:\d\d)?(?:([.,:])(\d+))?", form)
+    digits = re.search(r"(?<=^\d{6} )\d{6}(\.\d+)?$|(?<=^\d{8} )\d{6}(\.\d+)?$", form)
     dotted = re.search(r"(?<=[ T_])\d{1,2}([.-])\d\d\1\d\d(?!\d)", form)
     if clock:
         seconds = ":%S" if clock[1] else ""
         fraction = f"{clock[2]}%f" if clock[2] else ""
         rest = form[clock.end() :]
         form = form[: clock.start()] + f"{hour}:%M{seconds}{fraction}" + _zone(rest)
+    elif digits:
+        form = form[: digits.start()] + "%H%M%S" + (".%f" if "." in digits[0] else "")
     elif dotted:
         mark = dotted[1]
         form = form[: dotted.start()] + f"{hour}{mark}%M{mark}%S" + _zone(form[dotted.end() :])
