@@ -23,7 +23,7 @@ NAMED = re.compile(
     r"time|date|stamp|epoch|zeit|datum|uhr|heure|hora|fecha|tijd|czas|(^|_)ts($|_)|utc|^when$", re.I
 )
 UTC = re.compile(r"(?<![a-z])(utc|gmt|zulu)(?![a-z])", re.I)
-LOCAL_NAME = re.compile(r"local|lokal|ortszeit", re.I)
+LOCAL_NAME = re.compile(r"lo[ck]al|ortszeit", re.I)
 # A column that tells the offset of the times beside it.
 OFFSET = re.compile(r"(utc|gmt|tz|time[ _]?zone|zone)([ _]?(offset|name|id))?|zeitzone", re.I)
 # The number of the week, or the time in it, as satellite receivers tell it.
