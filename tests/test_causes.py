@@ -16,7 +16,7 @@ from amad.engines.score.ledger import DateEntry, _count_causes
 from amad.export.database import address_of
 from amad.export.export import export
 from amad.export.tables import INCIDENTS
-from amad.notify.grouping import causes, causes_on, count_causes
+from amad.notify.grouping import by_cause, causes, causes_on
 from amad.notify.metrics import job_metrics
 from amad.notify.published import DAYS, read_window
 from amad.scores.feedback import Said, keep
@@ -49,7 +49,7 @@ def test_incidents_of_one_cause_count_once(yard):
     found = causes(read_window(yard.runs, "1"))
     assert [len(cause.changes) for cause in found] == [4, 1]
     ids = [change.incident_id for change in found[0].changes]
-    assert count_causes(found, ids) == 1 and count_causes(found, [*ids, "of no cause"]) == 2
+    assert by_cause(found, [*ids, "of none"]) == {ids[0]: ids, "of none": ["of none"]}
     assert causes_on(found, [DAY]) == [] and causes_on(found, [DAY + timedelta(days=1)]) == found
     assert of_causes(1, 4, "new") == "1 new cause (4 incidents)"
     assert of_causes(2, 2, "new") == "2 new incidents"

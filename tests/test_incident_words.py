@@ -10,6 +10,7 @@ from amad.detect.incident_words import (
     looks_like_a_sensor,
     main_channels,
     rarity,
+    told_partner,
     what_to_check,
 )
 
@@ -41,6 +42,19 @@ def test_a_sensor_is_suspected_only_where_its_channel_has_most_of_the_blame() ->
 def test_a_broken_relation_names_both_channels() -> None:
     (words, _) = checks("relation", partner="Vehicle.Speed")
     assert words.startswith("Compare Coolant with Speed:")
+
+
+@pytest.mark.parametrize(
+    ("kind", "share", "named"),
+    [("level_shift", 0.05, False), ("level_shift", 0.1, True), ("relation", 0.05, True)],
+)
+def test_a_step_has_a_partner_only_where_that_is_blamed_too(kind, share, named) -> None:
+    """A pressure in another unit is far away, and what is left of its error goes with anything."""
+    sentences = checks(kind, shares=(0.7, share), partner="Vehicle.Speed")
+    assert any(words.startswith("Compare Coolant with Speed:") for words in sentences) == named
+    assert told_partner(kind, list(KNOWN), (0.7, share), "gone") == (
+        "" if kind == "level_shift" else "gone"
+    )
 
 
 def test_without_a_channel_nothing_is_said() -> None:

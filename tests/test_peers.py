@@ -131,12 +131,14 @@ KNOWN = {
          "its class that day (11 vehicles)."),
         (Gap(3.0, -1.0, -0.2, 1200), "Tyre pressure is 3 kPa above its own past, and like its "
          "class that day (1,200 vehicles)."),
-        (Gap(0.0, None, None, 2), "Tyre pressure is level with its own past and has no peers to "
-         "compare with that day."),
+        (Gap(0.0, None, None, 0), "Tyre pressure is level with its own past and has no peers that "
+         "day."),
+        (Gap(0.0, None, None, 2), "Tyre pressure is level with its own past and has only 2 peers "
+         "that day, too few to compare with."),
         (Gap(None, 5.0, 2.0, 3), "Tyre pressure is 5 kPa above its class that day (3 vehicles); "
          "the vehicle has no past of its own."),
-        (Gap(None, None, None, 1), "Tyre pressure has no peers to compare with that day; the "
-         "vehicle has no past of its own."),
+        (Gap(None, None, None, 1), "Tyre pressure has only 1 peer that day, too few to compare "
+         "with; the vehicle has no past of its own."),
         (Gap(), None),
     ],
 )  # fmt: skip

@@ -117,7 +117,7 @@ def _found(
     from amad.config import Stage
     from amad.config.console import say
     from amad.config.wording import of_causes, some
-    from amad.notify.grouping import causes, count_causes
+    from amad.notify.grouping import by_cause, causes
     from amad.notify.published import read_window
     from amad.scores.feedback import read_feedback
     from amad.scores.job_log import job_logs
@@ -142,7 +142,7 @@ def _found(
         }
         if critical:
             window = read_window(runs, version, back_to=min(dates))
-            found = count_causes(causes(window), critical)
+            found = len(by_cause(causes(window), critical))
             vehicles = some(sorted({item.vehicle for item in critical.values()}))
             say(f"{of_causes(found, len(critical), 'critical')} on {vehicles}")
             codes.add(CRITICAL)

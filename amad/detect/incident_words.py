@@ -29,6 +29,7 @@ SENSOR_TYPES = frozenset({"stuck", "noise_burst", "spike", "delay"})
 MAIN_SHARE = 0.25  # a channel counts with this share of the blame, and the first one always
 AT_THE_CAP = 0.99  # of the longest return that is told: where a rounded figure would be the cap
 ALONE = 0.5  # share of the blame: a fault of a sensor shows in its own channel
+PARTNER_SHARE = 0.1  # of the blame: less has no partner of a step
 LIKE_ITS_CLASS = 2.0  # spreads of the peers; nearer, it stands where its class does
 CHECKS = {
     "first_move": "Find out whether {first} is in use since then, or software changed.",
@@ -81,6 +82,16 @@ def looks_like_a_sensor(kind: str, shares: Sequence[float]) -> bool:
     return kind in SENSOR_TYPES and len(shares) > 0 and shares[0] >= ALONE
 
 
+def told_partner(kind: str, channels: Sequence[str], shares: Sequence[float], partner: str) -> str:
+    """The channel that the first one no longer fits, if that is worth telling; else empty.
+
+    Where a relation broke, both channels are blamed. The error of a step is mostly the step, and a
+    partner that is hardly blamed is what the small rest of that error goes with.
+    """
+    share = dict(zip(channels, shares, strict=True)).get(partner, 0.0)
+    return "" if kind == "level_shift" and share < PARTNER_SHARE else partner
+
+
 def what_to_check(
     kind: str,
     channels: Sequence[str],
@@ -91,8 +102,8 @@ def what_to_check(
     """Sentences on where to look first.
 
     channels: the blamed ones, the first most, and shares: of the blame. partner: the channel that
-    the first one no longer fits, or empty. known: the channels of the fleet file, by name. Hints
-    are those of the main channels alone.
+    the first one no longer fits, see ``told_partner``, or empty. known: the channels of the fleet
+    file, by name. Hints are those of the main channels alone.
     """
     if not channels:
         return []
@@ -104,6 +115,7 @@ def what_to_check(
     found = []
     if looks_like_a_sensor(kind, shares):
         found.append(f"This looks like a fault of the sensor of {first}, not of the vehicle.")
+    partner = told_partner(kind, channels, shares, partner)
     if partner and kind not in SENSOR_TYPES:
         found.append(COMPARE.format(first=first, partner=title(partner)))
     elif kind in CHECKS:
@@ -149,7 +161,8 @@ def gap_words(
             parts.append(f"{joint}{where} its class that day ({count(peers, 'vehicle')})")
         told = f"{channel.title} is {', '.join(parts)}" if parts else channel.title
         if away is None:
-            told += f"{' and' if parts else ''} has no peers to compare with that day"
+            few = f"only {count(peers, 'peer')} that day, too few to compare with"
+            told += f"{' and' if parts else ''} has {few if peers else 'no peers that day'}"
         found.append(f"{told}{'' if past is not None else '; the vehicle has no past of its own'}.")
     return found
 

@@ -4,7 +4,7 @@ What is told as one is counted as one everywhere: see ``causes``.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -57,10 +57,13 @@ def causes(window: Window) -> list[Group]:
     return grouped(find_changes({}, window, LOWEST), window)
 
 
-def count_causes(found: Collection[Group], incidents: Collection[str]) -> int:
-    """How many causes these incidents have, given by id; one that has none counts by itself."""
+def by_cause(found: Collection[Group], incidents: Iterable[str]) -> dict[str, list[str]]:
+    """The ids of these incidents, by that of their cause; one that has none is its own cause."""
     of = {change.incident_id: group.id for group in found for change in group.changes}
-    return len({of.get(name, name) for name in incidents})
+    sets: dict[str, list[str]] = {}
+    for name in incidents:
+        sets.setdefault(of.get(name, name), []).append(name)
+    return sets
 
 
 def causes_on(found: Collection[Group], days: Collection[date]) -> list[Group]:

@@ -15,6 +15,7 @@ from amad.detect.incident_words import (
     main_channels,
     meaning,
     rarity,
+    told_partner,
     what_to_check,
 )
 from amad.detect.incidents import GAPS, gaps_of
@@ -315,10 +316,10 @@ def _strayed(of: str, told: Told, fleet: Fleet) -> list[str]:
 
 def _no_longer_fits(of: str, told: Told, fleet: Fleet) -> list[str]:
     """Which channel the first one no longer fits, where that is known."""
-    if not told.channels or not told.partner:
+    partner = told_partner(told.type, told.channels, told.shares, told.partner)
+    if not told.channels or not partner:
         return []
-    first, partner = _title(told.channels[0], fleet), _title(told.partner, fleet)
-    return [f"{of}{first} no longer fits {partner}."]
+    return [f"{of}{_title(told.channels[0], fleet)} no longer fits {_title(partner, fleet)}."]
 
 
 def _meaning(kind: str) -> str:

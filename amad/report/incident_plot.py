@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from amad.config import Channel, Fleet
 from amad.config import number_text as text
+from amad.detect.incident_words import told_partner
 from amad.notify.changes import Told
 from amad.report.scoring_run import Incident, ScoringRun
 from amad.report.svg_plots import HEIGHT, Frame, Scale, Tick, line
@@ -76,9 +77,11 @@ def blame(incident: Incident, fleet: Fleet) -> list[Blame]:
 
 def broken_relation(incident: Incident | Told, fleet: Fleet) -> str:
     """``Speed no longer fits Engine speed``; empty where no relation broke."""
-    if not incident.partner or not incident.channels:
+    channels, shares = incident.channels, incident.shares
+    partner = told_partner(incident.type, channels, shares, incident.partner)
+    if not partner or not channels:
         return ""
-    one, other = (fleet.title_of(name) for name in (incident.channels[0], incident.partner))
+    one, other = (fleet.title_of(name) for name in (channels[0], partner))
     return f"{one} no longer fits {other}"
 
 

@@ -30,7 +30,7 @@ from amad.detect.incident_words import (
 )
 from amad.detect.incidents import gaps_of
 from amad.drift.findings import Drift
-from amad.notify.grouping import causes, count_causes
+from amad.notify.grouping import by_cause, causes
 from amad.notify.published import DAYS, Window
 from amad.report import archive
 from amad.report.blind_spots import blind_spots
@@ -243,8 +243,10 @@ def _page(
     scored = [published.current(day) for day in run.dates if day in published.manifests]
     style, script = (_asset(name) for name in ("style.css", "page.js"))
     affected = len({i.vehicle for i in incidents})
-    found = causes(window) if window else []
-    many = count_causes(found, {i.incident_id for i in incidents})
+    level_of = {i.incident_id: i.level for i in incidents}  # the worst first
+    sets = by_cause(causes(window) if window else [], level_of)
+    worst = [level_of[names[0]] for names in sets.values()]
+    open_ = {i.incident_id for i in incidents if i.open}
     html = (
         _environment()
         .get_template("page.html.j2")
@@ -270,11 +272,9 @@ def _page(
             drift=Drift.read(stage.runs) if facts is None else None,
             told=TOLD,
             term=Explained(glossary()),
-            levels=[
-                (level, sum(i.level == level for i in incidents)) for level in reversed(LEVELS)
-            ],
-            of_causes=of_causes(many, len(incidents)),
-            open_count=count_causes(found, {i.incident_id for i in incidents if i.open}),
+            levels=[(level, worst.count(level)) for level in reversed(LEVELS)],
+            of_causes=of_causes(len(sets), len(incidents)),
+            open_count=sum(not open_.isdisjoint(names) for names in sets.values()),
             affected=affected,
             vehicles=len(coverage),
             style=style,
@@ -290,7 +290,7 @@ def _page(
         vehicles=len(coverage),
         affected=affected,
         incidents=len(incidents),
-        causes=many,
+        causes=len(sets),
         troubles=len(health.troubles) if health else 0,
         unscored=run.unscored,
     )
