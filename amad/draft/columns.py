@@ -29,6 +29,8 @@ ROW_NUMBER = re.compile(
     r"([ _]?(id|no|nr|number|index))?",
     re.I,
 )
+TYPE = re.compile(r"[-.\s]*|float\d*|double|u?int\d*|integer|real|number|string|text|bool(ean)?|raw|id",
+                  re.I)  # fmt: skip
 NO_LABEL = "by its name it tells anomalies, which are read as 0 and 1: write it so, or rename it"
 VALUE = re.compile(r"(signal[ _]?)?(value|val|reading|wert|measurement|valeur)", re.I)
 COMMA = r"^\s*[+-]?\d+,\d+\s*([^\s\d.,;'+-][^\d,;]{0,11})?\s*$"
@@ -51,6 +53,7 @@ LONE_GROUP = r"^\s*[+-]?[1-9]\d{0,2}\.\d{3}\s*$"
 LEAST_NUMBERS = 0.95  # share of a column's cells that must be numbers
 MOST_WORDS = 3  # different ones among the numbers of a column that may all stand for "no value"
 MOST_SIGNALS = 2000  # names of more signals are not names of signals
+FIRST_CELLS = 20  # of a column, which show whether units stand in it
 LOOKED_AT = 5000  # cells of a column in a file that are looked at
 
 
@@ -122,7 +125,8 @@ def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> 
         if LABEL.fullmatch(name_and_unit(header)[0].strip()):
             result.left_out[header] = NO_LABEL
             continue
-        unit = name_and_unit(header)[1] or _unit_in_cells(shared[header])
+        unit = name_and_unit(header)[1] or _unit_in_line(header, samples)
+        unit = unit or _unit_in_cells(shared[header])
         why = _why_not(header, shared[header], decimal, unit, result.nulls)
         if why is None and _numbers_rows(header, shared[header]):
             why = "it numbers the rows"
@@ -245,6 +249,13 @@ def _numbers_rows(header: str, columns: list[pa.Array]) -> bool:
     return all(bool(np.all(np.diff(value_R) == 1)) for value_R in values)
 
 
+def _unit_in_line(header: str, samples: list[Sampled]) -> str:
+    """The commonest unit that the lines of units tell; what is no unit but a type is left out."""
+    told = Counter(s.units[tidy(header)].strip(" []()") for s in samples if tidy(header) in s.units)
+    unit = told.most_common(1)[0][0] if told else ""
+    return "" if TYPE.fullmatch(unit) else unit
+
+
 def _unit_in_cells(columns: list[pa.Array]) -> str:
     """The unit that nearly all cells of a column of text have behind a number; empty if none."""
     found: Counter = Counter()
@@ -254,6 +265,8 @@ def _unit_in_cells(columns: list[pa.Array]) -> str:
             return ""
         text = pc.drop_null(cells[:LOOKED_AT])
         known += len(text)
+        if not any(re.match(WITH_UNIT, cell) for cell in text[:FIRST_CELLS].to_pylist()):
+            continue  # the quick answer for nearly all columns
         units = pc.struct_field(pc.extract_regex(text, WITH_UNIT), "unit")
         found.update(unit.strip() for unit in pc.drop_null(units).to_pylist())
     unit, count = max(found.items(), key=lambda item: item[1], default=("", 0))

@@ -43,6 +43,7 @@ class Sampled:
     twice: tuple[str, ...]  # headers that occur more than once
     nested: tuple[str, ...]  # headers of columns with several values per row
     nameless: tuple[int, ...]  # positions of columns without a header, except the last ones
+    units: dict[str, str]  # tidied header -> what a line of units under the header tells
     later: tuple[str, ...]  # headers that are only in a line of headers further below
     preamble: list[str]  # lines before the header
     rows: int  # of the sample
@@ -174,6 +175,7 @@ def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:
         twice=_twice(headers),
         nested=nested,
         nameless=tuple(at for at, h in enumerate(without_empty_end(list(headers))) if not tidy(h)),
+        units={tidy(header): unit for header, unit in batches[0].units.items() if unit},
         later=tuple(later),
         preamble=batches[0].preamble,
         rows=min(rows, most) if file == path else rows,

@@ -12,7 +12,7 @@ from amad.draft.figures import snapped
 from amad.draft.sample import Sampled
 from amad.draft.starts import in_paths, in_preambles
 from amad.reading import times
-from amad.reading.headers import name_and_unit
+from amad.reading.headers import name_and_unit, tidy
 from amad.reading.numbers import NotReadableError
 
 LEAST = 0.97  # share of the cells that a rule must read, and of the steps that must go forward
@@ -41,6 +41,7 @@ def elapsed(
 ) -> Clock | None:
     """The rule of a column of times since the recording's start; None if it is no such column."""
     name, unit = name_and_unit(header)
+    unit = unit or samples[0].units.get(tidy(header), "").strip(" []()")
     if not ELAPSED.fullmatch(name.strip()):
         return None
     if unit and unit.casefold() not in UNITS and BARE.fullmatch(name.strip()):

@@ -87,6 +87,7 @@ class _Reader:
         self._layout = layout
         self._preamble = preamble
         self._plain = plain
+        self._units: dict[str, str] = {}
         self._rows = 0
         self._under_header = True  # is the next line the first one below a header?
 
@@ -113,7 +114,7 @@ class _Reader:
 
         def under_header(at: int) -> None:
             self._under_header = at >= len(start_L)
-            if not self._under_header and self._tells_units(data[start_L[at] : end_L[at]]):
+            if not self._under_header and self._take_units(data[start_L[at] : end_L[at]]):
                 left_out_L[at] = True
                 ignored[UNITS] += 1
 
@@ -151,12 +152,17 @@ class _Reader:
         lines = [data[a:b] for a, b in zip(start_L[first:end], end_L[first:end], strict=True)]
         return bool(lines) and is_cut(lines[:-1], lines[-1], self._layout, self._source)
 
-    def _tells_units(self, line: bytes) -> bool:
+    def _take_units(self, line: bytes) -> bool:
+        """Keep the units, if this is a line of them."""
         try:
             fields = [text for text, _ in split(line.decode(errors="replace"), self._delimiter)]
         except BrokenLineError:
             return False
-        return self._layout.tells_units(fields) and not self._layout.resembles(fields)
+        if not self._layout.tells_units(fields) or self._layout.resembles(fields):
+            return False
+        position = self._layout.position.items()
+        self._units = {name: fields[at].strip() for name, at in position if at < len(fields)}
+        return True
 
     def _take(self, fields: list[str]) -> None:
         try:
@@ -237,9 +243,10 @@ class _Reader:
                 continue
             is_open = block.end == "open" and end + 1 == len(data)
             try:
+                whole = mended(text, layout, self._source, is_open=is_open)
                 if cut_L[line]:
                     raise BrokenLineError(CUT_VALUE)
-                pieces.append(mended(text, layout, self._source, is_open=is_open) + b"\n")
+                pieces.append(whole + b"\n")
                 good_L[line] = True
             except BrokenLineError as error:
                 broken[int(line)] = str(error), _shortened(text)
@@ -272,6 +279,7 @@ class _Reader:
             texts=texts,
             broken=broken,
             preamble=self._preamble,
+            units=self._units,
             ignored={what: count for what, count in ignored.items() if count},
         )
 

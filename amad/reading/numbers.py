@@ -27,6 +27,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from amad.reading.units import spellings
+
 # Cells are compared with these after they are trimmed and put in lower case. Any number of hyphens
 # also means "no value".
 NULL_WORDS = (
@@ -37,12 +39,6 @@ NULL_WORDS = (
 FIGURES = r"[+-]?[\d.,' ]*\d[.,]?(?:e[+-]?\d+)?"
 TRUE_WORDS = ("true", "t", "yes", "y", "on")
 FALSE_WORDS = ("false", "f", "no", "n", "off")
-# Spellings of one unit.
-UNITS = (
-    ("%", "percent", "pct"), ("°c", "℃", "celsius", "degc", "deg c", "c"),
-    ("°f", "fahrenheit", "degf", "deg f"), ("km/h", "kph", "kmh"), ("rpm", "1/min", "u/min"),
-    ("°", "degrees", "deg"),
-)  # fmt: skip
 
 LARGEST = float(np.finfo(np.float32).max)  # windows and models hold float32
 EXACT = 2.0**53  # above it a float64 cannot hold every whole number
@@ -199,8 +195,8 @@ def _of_text(
     number = pc.if_else(pc.is_in(text, pa.array(TRUE_WORDS)), "1", text)
     number = pc.if_else(pc.is_in(number, pa.array(FALSE_WORDS)), "0", number)
     if unit:
-        spellings = "|".join(map(re.escape, _spellings(unit)))
-        number = pc.replace_substring_regex(number, rf"^({FIGURES}) ?(?:{spellings})$", r"\1")
+        spelt = "|".join(map(re.escape, spellings(unit)))
+        number = pc.replace_substring_regex(number, rf"^({FIGURES}) ?(?:{spelt})$", r"\1")
 
     matches = partial(_matches, number)
     point, other = (",", ".") if decimal == "," else (".", ",")
@@ -290,8 +286,3 @@ def _beyond(value_R: np.ndarray, raw: pa.Array, whole: bool) -> Iterator[tuple[n
             f"{first} is beyond 2^53, where whole numbers are no longer exact; if it stands for no "
             "value, list it in the channel's nulls",
         )
-
-
-def _spellings(unit: str) -> tuple[str, ...]:
-    unit = unit.strip().lower()
-    return next((group for group in UNITS if unit in group), (unit,))

@@ -18,13 +18,19 @@ import pyarrow.compute as pc
 from amad.config import ConfigError, Fleet
 from amad.config.source import Source
 from amad.reading.clocks import LocalClock
-from amad.reading.headers import AmbiguousHeaderError, find
+from amad.reading.headers import AmbiguousHeaderError, find, name_and_unit
 from amad.reading.long_rows import LongRows
 from amad.reading.numbers import NULL_WORDS, NotReadableError, Numbers, numbers
 from amad.reading.readers import FileRefusedError, RawBatch
 from amad.reading.row_times import Refuse, RowTimes
 from amad.reading.rules import reading_rules
 from amad.reading.times import DAY_US
+from amad.reading.units import are_different
+
+OTHER_UNIT = (
+    "another unit: {0} tells {1!r}, and by the fleet file the channel {2.name} is in {2.unit!r}; "
+    "convert the file, or draft the files in this unit as a fleet of their own"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +158,13 @@ class FileParser:
                 f"missing column: {', '.join(map(repr, missing))} not among the headers "
                 f"{', '.join(map(repr, headers))}"
             )
-        return {name: position for name, position in found.items() if position is not None}
+        told = {name: position for name, position in found.items() if position is not None}
+        for channel in channels:
+            header = headers[told[channel.name]] if channel.name in told else channel.header
+            unit = name_and_unit(header)[1]
+            if header.strip() != channel.header.strip() and are_different(unit, channel.unit):
+                raise FileRefusedError(OTHER_UNIT.format(f"the header {header!r}", unit, channel))
+        return told
 
     def parse(self, batch: RawBatch) -> tuple[CleanRows, list[RefusedRow]]:
         """Read a batch; every row of it is in one of the two results.
@@ -163,6 +175,7 @@ class FileParser:
         if self._long is not None:
             batch = self._long.spread(batch)
         self.ignored.update(batch.ignored)
+        self._check_units(batch.units)
         row_R, rows = batch.row_R, len(batch.row_R)
         reason_R = np.zeros(rows, np.int64)  # 0: none; else 1 + the position in reasons
         reasons: list[str] = []
@@ -205,6 +218,13 @@ class FileParser:
             for number, reason, text in batch.broken
         ]
         return clean, list(self._dated(refused, clean))
+
+    def _check_units(self, told: dict[str, str]) -> None:
+        """Compare what a line of units tells with the fleet file."""
+        for channel in self._fleet.channels:
+            unit = told.get(channel.name, "")
+            if are_different(unit, channel.unit):
+                raise FileRefusedError(OTHER_UNIT.format("the line of units", unit, channel))
 
     def _dated(self, refused: list[tuple], clean: CleanRows) -> Iterator[RefusedRow]:
         """Refused rows with the day of the nearest earlier clean row, or else of the next one."""

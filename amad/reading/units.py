@@ -1,0 +1,30 @@
+"""Spellings of units, and whether two of them are known to be different units."""
+
+# Each line is one unit. A unit that is not here is spelt as it is, and equals nothing else.
+SPELLINGS = (
+    ("%", "percent", "pct"),
+    ("°c", "℃", "celsius", "degc", "deg c", "c"), ("°f", "fahrenheit", "degf", "deg f"),
+    ("k", "kelvin"),
+    ("km/h", "kph", "kmh", "kmph"), ("mph", "mi/h"), ("m/s", "mps"), ("kn", "kt", "knots"),
+    ("rpm", "1/min", "u/min", "min-1"), ("hz", "1/s"),
+    ("°", "deg", "degree", "degrees"), ("rad", "radians"),
+    ("v", "volt", "volts"), ("mv",), ("a", "amp", "amps", "ampere"), ("ma",), ("w",), ("kw",),
+    ("wh",), ("kwh",), ("hp",), ("nm",), ("lb-ft", "lbft", "ft-lb"),
+    ("pa",), ("hpa", "mbar"), ("kpa",), ("bar",), ("psi",),
+    ("m", "metres", "meters"), ("km",), ("ft", "feet"), ("mi", "mile", "miles"), ("mm",), ("cm",),
+    ("l", "litre", "litres", "liter", "liters"), ("gal", "gallon", "gallons"),
+    ("g/s",), ("kg/h",), ("l/h",), ("kg",), ("g",), ("lb", "lbs"),
+    ("ms",), ("s", "sec", "seconds"), ("min", "minutes"), ("h", "hours"),
+)  # fmt: skip
+
+
+def spellings(unit: str) -> tuple[str, ...]:
+    """All known spellings of a unit, in lower case; its own if it is not known."""
+    unit = unit.strip().lower()
+    return next((group for group in SPELLINGS if unit in group), (unit,))
+
+
+def are_different(unit: str, other: str) -> bool:
+    """Are both known units, and not the same one?"""
+    pair = spellings(unit.strip(" []()")), spellings(other)
+    return all(group in SPELLINGS for group in pair) and pair[0] != pair[1]
