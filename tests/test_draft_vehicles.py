@@ -42,3 +42,13 @@ def test_ids_in_a_column_of_decimals_and_of_vehicles_with_few_rows(field):
     pq.write_table(pa.table(table), field.raw / "a.parquet")
     counts = field.ingest(field.draft()[0])
     assert len(counts.vehicles) == 40 and (counts.rows_lake, counts.rows_rejected) == (239, 1)
+
+
+def test_a_column_of_any_name_that_tells_rows_of_one_time_apart(field):
+    rows = [f"{plate},{stamp(n)},{'idle' if n % 9 else 'run'},{wave(n + len(plate))}"
+            for n in range(ROWS) for plate in ("B-AB 12", "M-X 3")]  # fmt: skip
+    field.write("a.csv", ["Kennzeichen,time,state,speed", *rows])
+    fleet, told = field.draft()
+    assert fleet.source.vehicle.column == "Kennzeichen" and "tells rows of one time apart" in told
+    counts = field.ingest(fleet)
+    assert set(counts.vehicles) == {"B-AB 12", "M-X 3"} and counts.rows_lake == 2 * ROWS

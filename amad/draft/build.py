@@ -18,6 +18,7 @@ from amad.draft.sample import Sampled, list_files, look, suffix_of
 from amad.draft.trial import try_out
 from amad.draft.write import fleet_file, summary
 
+MOST_REPEATS = 0.1  # share of rows that may contradict another one of their time
 SHOWN = 8  # columns in a message
 OTHERWISE = "it is written otherwise; draft it by itself"
 LINKS = "links to folders are not followed: {}; draft the folder that they lead to"
@@ -101,6 +102,16 @@ def _finished(plan: Plan) -> Draft:
         plan.owner = vehicles.each_its_own(plan.paths)
         plan.owner.seen += " (they run at the same time, as one vehicle cannot)"
         trial = try_out(plan.fleet(), plan.root, plan.samples, parts)
+    if plan.owner.keys["take"] == "constant" and trial.repeats > MOST_REPEATS * trial.rows:
+        apart = vehicles.told_apart(plan.samples, plan.clock.keys.get("column"))
+        if apart is not None:
+            plan.owner = apart
+            plan.columns.left_out = {
+                header: why
+                for header, why in plan.columns.left_out.items()
+                if header not in apart.columns
+            }
+            trial = try_out(plan.fleet(), plan.root, plan.samples, parts)
     if not trial.rows:
         reason = next(iter([*trial.refused.values(), *trial.reasons]), "no rows")
         raise DataError(f"{plan.root}: not one row of the sample can be read: {reason}")

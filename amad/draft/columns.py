@@ -29,8 +29,9 @@ ROW_NUMBER = re.compile(
     r"([ _]?(id|no|nr|number|index))?",
     re.I,
 )
-TYPE = re.compile(r"[-.\s]*|float\d*|double|u?int\d*|integer|real|number|string|text|bool(ean)?|raw|id",
-                  re.I)  # fmt: skip
+TYPE = re.compile(
+    r"[-.\s]*|float\d*|double|u?int\d*|integer|real|number|string|text|bool(ean)?|raw|id", re.I
+)
 NO_LABEL = "by its name it tells anomalies, which are read as 0 and 1: write it so, or rename it"
 VALUE = re.compile(r"(signal[ _]?)?(value|val|reading|wert|measurement|valeur)", re.I)
 COMMA = r"^\s*[+-]?\d+,\d+\s*([^\s\d.,;'+-][^\d,;]{0,11})?\s*$"

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from amad.draft.sample import Sampled, shared_columns, suffix_of
 from amad.reading.headers import name_and_unit
+from amad.reading.numbers import is_text, numbers
 
 NAMED = re.compile(
     r"(vehicle|car|vin|device|machine|truck|van|asset|entity|imei|fahrzeug|fin|plate|"
@@ -27,6 +28,7 @@ RECORDING = re.compile(
     r"test|lap|part|chunk|data|export|file|measurement|messung|fahrt|day|week|month)s?",
     re.I,
 )
+UNIQUE = 0.99  # least share of rows with a time and a vehicle that no other row has
 FEWEST_ROWS = 5  # per vehicle, in a column that names vehicles
 MOST_NULLS = 0.1  # share of such a column
 YEAR = re.compile(r"(?:year=)?(?:19|20)\d\d", re.I)
@@ -106,6 +108,34 @@ def _folders(paths: list[str]) -> tuple[int, set[str]]:
                 return level, names
             below_year = False
     return 0, set()
+
+
+def told_apart(samples: list[Sampled], time: object) -> Owner | None:
+    """A column of text, whatever its name, with which no two rows of one time are of one vehicle.
+
+    time: the header of the column of times, or the headers of two.
+    """
+    shared = shared_columns(samples)
+    times = [time] if isinstance(time, str) else list(time) if isinstance(time, list) else []
+    headers = [header for header in shared if header.strip() in times]
+    for header, columns in shared.items() if headers else ():
+        if header in headers or not all(map(_holds_ids, columns)):
+            continue
+        if any(not is_text(c.type) or not numbers(c).bad_R.any() for c in columns):
+            continue
+        names = [*headers, header]
+        tables = (
+            pa.table([shared[name][at] for name in names], names) for at in range(len(samples))
+        )
+        if all(len(t.group_by(names).aggregate([])) >= UNIQUE * len(t) for t in tables):
+            return Owner(
+                keys={"take": "column", "column": header.strip()},
+                seen=f"column {header.strip()!r}",
+                guesses=[f"{header.strip()!r} is taken for the vehicle, as it tells rows of one "
+                         "time apart"],
+                columns={header},
+            )  # fmt: skip
+    return None
 
 
 def same_vehicle(name: str, paths: list[str]) -> Owner:
