@@ -102,8 +102,9 @@ def _of_column(
     if is_number and not named and not pa.types.is_temporal(kind):
         return None
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        local = pa.types.is_date(kind) or kind.tz is None
-        return Clock(keys=_column(header), seen=f"column {header.strip()!r}", local=local)
+        clock = Clock(keys=_column(header), seen=f"column {header.strip()!r}")
+        clock.local = (pa.types.is_date(kind) or kind.tz is None) and not _says_utc(clock)
+        return clock
     if pa.types.is_time(kind):
         return of_day(header, samples, {})
     if pa.types.is_boolean(kind) or pa.types.is_null(kind):
@@ -184,7 +185,7 @@ def _of_some_cells(columns: dict[str, list[pa.Array]]) -> Clock | None:
             keys=_column(header) | settings,
             seen=f"column {header.strip()!r}, {form_of(settings)} in {share:.0%} of the rows",
         )
-        clock.local = local
+        clock.local = local and not _says_utc(clock)
         if not good.all():
             clock.guesses.append(
                 f"{header.strip()!r} has times in several forms: rows such as "
@@ -309,9 +310,13 @@ def _reads(clock: Clock, columns: list[pa.Array]) -> bool:
     """Does the rule read nearly all of the first cells in each file? Fills in ``local``."""
     rule = TimestampRule.model_validate(clock.keys)
     read = [times.times(pc.drop_null(column[:LOOKED_AT]), rule) for column in columns]
-    clock.local = any(bool(told.local_R.any()) for told in read)
+    clock.local = any(bool(told.local_R.any()) for told in read) and not _says_utc(clock)
     good = sum(int(told.good_R.sum()) for told in read)
     return good >= LEAST * sum(len(told.good_R) for told in read) > 0
+
+
+def _says_utc(clock: Clock) -> bool:
+    return bool(UTC.search(str(clock.keys["column"])))
 
 
 def _rank(clock: Clock, column: pa.Array) -> tuple:
@@ -322,11 +327,13 @@ def _rank(clock: Clock, column: pa.Array) -> tuple:
     if clock.take == "column" and _tells_only_days(column):
         with_date = -1
         clock.guesses.append(f"{clock.seen}, tells only the day")
-    name = str(clock.keys["column"])
-    if UTC.search(name):
-        clock.local = False
     zoned = clock.take == "column" and not clock.local
-    return with_date, zoned, not LOCAL_NAME.search(name), pc.count_distinct(column).as_py()
+    return (
+        with_date,
+        zoned,
+        not LOCAL_NAME.search(str(clock.keys["column"])),
+        pc.count_distinct(column).as_py(),
+    )
 
 
 def _is_time(column: pa.Array) -> bool:

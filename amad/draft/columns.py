@@ -247,7 +247,8 @@ def _numbers_rows(header: str, columns: list[pa.Array]) -> bool:
     if not ROW_NUMBER.fullmatch(header.strip()):
         return False
     values = [numbers(cells).value_R for cells in columns]
-    return all(bool(np.all(np.diff(value_R) == 1)) for value_R in values)
+    steps = [np.diff(value_R) for value_R in values if len(value_R) > 1]
+    return all(np.mean(step == 1) >= LEAST_NUMBERS for step in steps)
 
 
 def _unit_in_line(header: str, samples: list[Sampled]) -> str:
@@ -265,6 +266,7 @@ def _unit_in_cells(columns: list[pa.Array]) -> str:
         if not is_text(cells.type):
             return ""
         text = pc.drop_null(cells[:LOOKED_AT])
+        text = text.filter(pc.match_substring_regex(text, r"\d"))
         known += len(text)
         if not any(re.match(WITH_UNIT, cell) for cell in text[:FIRST_CELLS].to_pylist()):
             continue  # the quick answer for nearly all columns
