@@ -32,9 +32,16 @@ def test_each_type_names_its_channel_and_the_hint_comes_last(kind: str) -> None:
     assert all(sentence.endswith(".") for sentence in found)
 
 
-def test_a_sensor_is_suspected_only_where_its_channel_has_most_of_the_blame() -> None:
-    assert checks("stuck")[0].startswith("This looks like a fault of the sensor of Coolant")
-    assert not looks_like_a_sensor("stuck", (0.4, 0.3))
+@pytest.mark.parametrize(
+    ("kind", "least"), [("stuck", 0.25), ("noise_burst", 0.25), ("spike", 0.5), ("delay", 0.5)]
+)
+def test_a_sensor_is_suspected_where_its_channel_has_enough_of_the_blame(kind, least) -> None:
+    assert looks_like_a_sensor(kind, (least, 0.1))
+    assert not looks_like_a_sensor(kind, (least - 0.01, 0.1))
+    assert checks(kind)[0].startswith("This looks like a fault of the sensor of Coolant")
+
+
+def test_no_sensor_is_suspected_of_what_a_vehicle_does_too() -> None:
     assert not looks_like_a_sensor("level_shift", (0.9,))
     assert not looks_like_a_sensor("stuck", ())
 

@@ -24,11 +24,12 @@ MEANING = {
     "relation": "what the channels do together is not what is expected",
 }
 
-# What a broken sensor, its wiring or its logger does, and a vehicle seldom.
-SENSOR_TYPES = frozenset({"stuck", "noise_burst", "spike", "delay"})
 MAIN_SHARE = 0.25  # a channel counts with this share of the blame, and the first one always
+# What a broken sensor, its wiring or its logger does, and a vehicle seldom: with the share of the
+# blame that the channel needs. A value that stands still, or scatters, is seen in its own channel
+# also where channels that are predicted from it are blamed too.
+SENSOR_TYPES = {"stuck": MAIN_SHARE, "noise_burst": MAIN_SHARE, "spike": 0.5, "delay": 0.5}
 AT_THE_CAP = 0.99  # of the longest return that is told: where a rounded figure would be the cap
-ALONE = 0.5  # share of the blame: a fault of a sensor shows in its own channel
 PARTNER_SHARE = 0.1  # of the blame: less has no partner of a step
 LIKE_ITS_CLASS = 2.0  # spreads of the peers; nearer, it stands where its class does
 CHECKS = {
@@ -76,10 +77,10 @@ def main_channels(channels: Sequence[str], shares: Sequence[float]) -> list[str]
 def looks_like_a_sensor(kind: str, shares: Sequence[float]) -> bool:
     """Whether the fault looks like that of a sensor and not of the vehicle.
 
-    It does where one channel has most of the blame and does what broken sensors do. shares: of the
-    blame, the largest first.
+    It does where one channel has enough of the blame and does what broken sensors do. shares: of
+    the blame, the largest first.
     """
-    return kind in SENSOR_TYPES and len(shares) > 0 and shares[0] >= ALONE
+    return kind in SENSOR_TYPES and len(shares) > 0 and shares[0] >= SENSOR_TYPES[kind]
 
 
 def told_partner(kind: str, channels: Sequence[str], shares: Sequence[float], partner: str) -> str:
