@@ -253,6 +253,10 @@ def test_prometheus_reads_the_state_of_the_last_job(yard, web):
     tell(yard.stage)
     found = metrics((yard.home / "metrics" / "kit.prom").read_text())
     assert found["amad_open_causes high"] == 0, "nobody is told of it"
+    yard.log(1, status="failed", findings=None)
+    tell(yard.stage, well=False)
+    found = metrics((yard.home / "metrics" / "kit.prom").read_text())
+    assert found["amad_job_ok"] == 0 and found["amad_silent_vehicles"] == 1
 
 
 def test_the_heartbeat_stays_away_where_something_failed(yard, web, monkeypatch):

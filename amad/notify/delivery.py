@@ -34,7 +34,7 @@ from amad.notify.published import Window, read_window
 from amad.notify.sinks.outcome import NotTakenError, PartlyRefusedError, RefusedError
 from amad.notify.wording import health_lines, notice_of
 from amad.scores.feedback import read_feedback
-from amad.scores.job_log import JobLog, job_logs, save
+from amad.scores.job_log import JobLog, job_logs, last_look, save
 
 LOCK_SECONDS = 120.0  # how long a job waits for another one that tells the same fleet's sinks
 
@@ -71,7 +71,7 @@ class News:
         quiet = frozenset(set(learnt(window, feedback)) - set(silent))
         return cls(
             stage=stage, sinks=sinks, window=window, hushed=silent, quiet=quiet,
-            looked=next((job for job in reversed(jobs) if job.findings is not None), None),
+            looked=last_look(jobs),
         )  # fmt: skip
 
     @property

@@ -18,7 +18,7 @@ from amad.notify.published import Window
 from amad.notify.sinks import http
 from amad.notify.sinks.outcome import NotTakenError, RefusedError
 from amad.scores import partitions
-from amad.scores.job_log import JobLog
+from amad.scores.job_log import JobLog, last_look
 from amad.telemetry.files import staged
 from amad.telemetry.health import KINDS
 from amad.telemetry.ingest_result import IngestResult
@@ -61,6 +61,11 @@ def job_metrics(
     gauges.set("job_ok", "1: the last job did all it should", well)
     if jobs:
         _of_job(gauges, jobs[-1])
+    if (looked := last_look(jobs)) is not None:
+        gauges.set("silent_vehicles", "Silent vehicles", len(looked.health.get("silent", [])))
+        for kind in KINDS:
+            many = len(looked.health.get(kind.name, []))
+            gauges.set("health_findings", "Findings under fleet health", many, kind=kind.name)
     with suppress(DataError):  # a damaged file of an earlier stage is told by `amad doctor`
         _of_input(gauges, IngestResult.read(stage.folder))
     hushed = jobs[-1].hushed if jobs else {}
@@ -154,10 +159,6 @@ def _of_job(gauges: _Gauges, job: JobLog) -> None:
     gauges.set("threshold", "Scores above it are alarms, while scores are as usual", job.threshold)
     version = None if job.model_version is None else float(job.model_version)
     gauges.set("model_version", "Version that the last job scored with", version)
-    gauges.set("silent_vehicles", "Silent vehicles", len(job.health.get("silent", [])))
-    for kind in KINDS:
-        many = len(job.health.get(kind.name, []))
-        gauges.set("health_findings", "Findings under fleet health", many, kind=kind.name)
 
 
 def _of_input(gauges: _Gauges, ingested: IngestResult | None) -> None:

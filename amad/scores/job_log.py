@@ -9,7 +9,7 @@ import os
 import socket
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -220,6 +220,11 @@ def job_logs(runs: Path) -> tuple[list[JobLog], list[Path]]:
         else:
             logs.append(log)
     return sorted(logs, key=lambda log: (log.started.isoformat(), log.id)), unreadable
+
+
+def last_look(jobs: Sequence[JobLog]) -> JobLog | None:
+    """The newest job that could look at what the fleet lacks. jobs: the newest last."""
+    return next((job for job in reversed(jobs) if job.findings is not None), None)
 
 
 def left_undone(job: JobLog) -> list[Trouble]:
