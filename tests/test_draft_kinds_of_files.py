@@ -198,6 +198,7 @@ def test_a_long_parquet_file_is_refused_with_the_way_out(tmp_path):
         (['VERSION ""', "NS_ :", "BO_ 100 Engine: 8 ECU"], "describes signals"),
         (['time,"speed', '(km/h)"', *(f"{stamp(n)},{n}" for n in range(60))], "on one line"),
         (["time,speed"], "one line only"),
+        (["time,note,speed", *(f'{stamp(n)},{{"a": {n}}},1' for n in range(60))], "stray quote"),
         (["LOGG\0\0"], "BLF .* DBC"),
         (["MDF     4.10"], "MDF recording: export its signals"),
         (["#ROSBAG V2.0"], "ROS bag"),

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from draft_kit import ROWS, Field, log, stamp, wave
 
@@ -152,3 +154,27 @@ def test_the_seconds_of_a_minute_are_no_time_since_the_start(field):
     rows = [f"8,{n // 60},{n % 60},{wave(n)}" for n in range(ROWS)]
     field.write("a.csv", ["hour,minute,second,speed", *rows])
     assert field.draft()[0].source.timestamp.take == "index"
+
+
+@pytest.mark.parametrize("form", ["%I:%M:%S", "%H:%M:%S", "%I:%M:%S %p"])
+def test_a_clock_of_twelve_hours_without_am_and_pm_is_told(field, form):
+    start = datetime(2026, 1, 14, 9)
+    rows = [f"{start + timedelta(minutes=n):%d.%m.%Y {form}};{n}" for n in range(5 * 60)]
+    field.write("a.csv", ["time;level", *rows])
+    assert ("the clock goes from 12 back to 1" in field.draft()[1]) is (form == "%I:%M:%S")
+
+
+@pytest.mark.parametrize("kind", [pa.date32(), pa.date64(), pa.timestamp("ns")])
+@pytest.mark.parametrize("of_day", [pa.time64("us"), pa.time32("s")])
+def test_a_date_and_a_time_of_day_in_arrow_types(field, kind, of_day):
+    start = datetime(2026, 3, 4, 8)
+    told = [start + timedelta(seconds=n) for n in range(ROWS)]
+    table = {
+        "date": pa.array([datetime(2026, 3, 4)] * ROWS, pa.timestamp("ns")).cast(kind),
+        "time": pa.array([t.time() for t in told], of_day),
+        "speed": [wave(n) for n in range(ROWS)],
+    }
+    pq.write_table(pa.table(table), field.raw / "a.parquet")
+    fleet, _ = field.draft()
+    assert fleet.source.timestamp.columns == ["date", "time"]
+    assert times_of(field, fleet) == (start.replace(tzinfo=UTC), told[-1].replace(tzinfo=UTC))

@@ -1,9 +1,11 @@
 """Values whose meaning is a guess: units behind numbers, points that may set thousands apart."""
 
+from datetime import timedelta
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from draft_kit import ROWS, Field, log, stamp, wave
+from draft_kit import MONDAY, ROWS, Field, log, stamp, wave
 
 from amad.telemetry.lake import Lake
 
@@ -106,3 +108,12 @@ def test_a_table_of_something_else_is_left_out_and_named(field):
     fleet, told = field.draft()
     assert "left out: faults.csv: it has no column of the other files" in told
     assert field.ingest(fleet).rows_rejected == 0
+
+
+def test_a_file_that_lacks_columns_is_named_with_them(field):
+    field.write("a.csv", log(rows=2 * ROWS, volt=wave, temp=wave, oil=wave))
+    field.write("b.csv", log(start=MONDAY + timedelta(days=1), volt=wave))
+    assert (
+        "left out: b.csv: it lacks columns of the files drafted here (oil, temp)"
+        in (field.draft()[1])
+    )

@@ -23,7 +23,12 @@ SHOWN = 8  # columns in a message
 OTHERWISE = "it is written otherwise; draft it by itself"
 LINKS = "links to folders are not followed: {}; draft the folder that they lead to"
 ANOTHER = "it has no column of the other files, so it is another table"
-LACKS = "its columns are not those of most files, so ingest will refuse it"
+REFUSED = "so ingest will refuse it"
+LACKS = f"it lacks columns of the files drafted here ({{}}), {REFUSED}"
+TWELVE_HOURS = (
+    "the clock goes from 12 back to 1 and tells no AM or PM, so that half of the times are twelve "
+    "hours too early: export them with AM and PM, or of 24 hours"
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,7 +67,7 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
     looked_at = {sample.path for sample in found} | set(refused)
     endings = {suffix_of(path) for path in kept}
     paths = [p for p in names if p in kept or (p not in looked_at and suffix_of(p) in endings)]
-    lacking = {path for path, why in strange.items() if why == LACKS}
+    lacking = {path for path, why in strange.items() if why.endswith(REFUSED)}
     others = [path for path in names if path not in paths and path not in lacking]
     decimal = decimal_of(samples)
     owner = vehicles.owner_of(samples, name, paths)
@@ -115,6 +120,8 @@ def _finished(plan: Plan) -> Draft:
     if not trial.rows:
         reason = next(iter([*trial.refused.values(), *trial.reasons]), "no rows")
         raise DataError(f"{plan.root}: not one row of the sample can be read: {reason}")
+    if plan.clock.local and trial.shows_twelve_hours:
+        plan.clock.guesses.append(TWELVE_HOURS)
     for channel, value_N in zip(plan.channels, trial.value_NC.T, strict=True):
         describe(channel, value_N, trial.file_N)
     plan.sparse = plan.format == "csv" and is_sparse(trial)
@@ -151,10 +158,11 @@ def _alike(found: list[Sampled]) -> tuple[list[Sampled], Clock, dict[str, str]]:
     group = [sample for sample in group if sample not in otherwise]
     samples = _with_shared_headers(group)
     why = dict.fromkeys((s.path for s in found if s not in group), OTHERWISE)
-    common = {header for sample in samples for header in sample.columns}
+    common = set.intersection(*(set(sample.columns) for sample in samples))
     for sample in group:
         if sample not in samples:
-            why[sample.path] = LACKS if common & set(sample.columns) else ANOTHER
+            missing = vehicles.some(sorted(common - set(sample.columns)))
+            why[sample.path] = LACKS.format(missing) if common & set(sample.columns) else ANOTHER
     clock = clock_of(samples)
     if clock.take == "index" and len(samples) > 1:
         clocks: dict[str, list[Sampled]] = {}

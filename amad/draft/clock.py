@@ -359,7 +359,7 @@ def _tells_only_days(column: pa.Array) -> bool:
 
 def _tells_the_hour(header: str, column: pa.Array) -> bool:
     if not is_text(column.type):
-        return False
+        return pa.types.is_time(column.type)
     texts = _some(column)
     if not any(":" in text or re.match(r"\d{6}", text) for text in texts):
         return False

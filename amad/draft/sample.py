@@ -160,7 +160,12 @@ def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:
         if not rows:
             raise
     if not rows:
-        raise FileRefusedError("it holds no rows")
+        broken = [reason for batch in batches for _, reason, _ in batch.broken]
+        raise FileRefusedError(
+            f"none of its rows can be split into fields: {broken[0]}"
+            if broken
+            else "it holds no rows"
+        )
     columns = {
         tidy(header): pa.concat_arrays([batch.columns[header] for batch in batches])[:most]
         for header in known

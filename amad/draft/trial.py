@@ -14,6 +14,8 @@ from amad.reading.readers import FileRefusedError, read_batches
 from amad.reading.rows import CleanRows, FileParser
 from amad.reading.rules import PARTS, reading_rules
 
+HOUR_US = 3_600_000_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
@@ -48,6 +50,15 @@ class Trial:
         first = values.groupby([key["vehicle"], key["time"]], sort=False).transform("first")
         differs_N = ((values != first) & values.notna() & first.notna()).any(axis=1)
         return int(differs_N.sum())
+
+    @property
+    def shows_twelve_hours(self) -> bool:
+        """Is no hour 0 or above 12, and does the clock go from 12 back to 1 in a file?"""
+        hour_N = self.time_N // HOUR_US % 24
+        back_N = np.diff(self.time_N) // HOUR_US
+        from_12_N = (hour_N[:-1] == 12) & (hour_N[1:] == 1) & (np.diff(self.file_N) == 0)
+        in_order = bool(len(hour_N)) and hour_N.min() >= 1 and hour_N.max() <= 12
+        return bool(in_order and np.any(from_12_N & (back_N >= -12) & (back_N < -10)))
 
     @property
     def spans(self) -> list[tuple[int, int]]:
