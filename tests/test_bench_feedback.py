@@ -1,6 +1,7 @@
 """The benchmark of what verdicts are worth."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from notify_kit import an_incident
 
 from amad.notify import learnt
-from bench.feedback import Alarmed, lines, lived, plain, settings_of
+from bench.feedback import TRIED, Alarmed, left_out, lines, lived, plain, settings_of
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -27,11 +28,20 @@ def a_fleet() -> Alarmed:
 def test_verdicts_of_earlier_dates_alone_count():
     found = a_fleet()
     assert found.counts(found.incidents) == {"false": 6, "true": 6, "events": 6}
-    assert found.counts(lived(found, 1.0, 0.0, 0)) == {"false": 3, "true": 6, "events": 6}
+    assert found.counts(lived(found, 1.0, 0.0, 0)) == {"false": 1, "true": 6, "events": 6}
     assert found.counts(lived(found, 0.0, 0.0, 0)) == found.counts(found.incidents)
-    with settings_of(0.8, 1):
-        assert found.counts(lived(found, 1.0, 0.0, 0))["false"] == 1
-    assert learnt.LEAST == 3
+    with settings_of({"SLACK": 0.0}):
+        assert found.counts(lived(found, 1.0, 0.0, 0))["false"] == 6, "each is a little stronger"
+    assert learnt.SLACK > 0
+
+
+def test_a_fleet_that_is_left_out_has_no_say_in_its_settings():
+    def a_fleet_of(*counts: tuple[int, int]) -> dict:
+        return {"settings": [{"n": n, "events": e, "false": f} for n, (e, f) in enumerate(counts)]}
+
+    fleets = {"a": a_fleet_of((9, 5), (9, 4), (8, 1)), "b": a_fleet_of((3, 2), (3, 9), (3, 0))}
+    assert {name: own["n"] for name, own in left_out(fleets).items()} == {"a": 2, "b": 1}
+    assert left_out({"a": fleets["a"]}) == {}
 
 
 @pytest.mark.parametrize(("false", "left"), [(6, 6), (3, 3), (0, 0)])
@@ -43,12 +53,22 @@ def test_the_guide_has_the_figures_that_were_measured():
     result = json.loads((ROOT / "bench" / "results" / "feedback.json").read_text())
     guide = (ROOT / "docs" / "guide" / "alerts.md").read_text(encoding="utf-8")
     assert "\n".join(lines(result)) in guide
-    rule = {"alike": learnt.ALIKE, "least": learnt.LEAST, "slack": learnt.SLACK}
+    rule = {name: getattr(learnt, name) for name in (*TRIED, "SLACK", "MOST")}
     assert result["rule"] == rule, "measured with the rule as it is"
     fleets = result["fleets"].values()
-    (before, found), (after, kept) = (
-        [sum(int(of(own)[what]) for own in fleets) for what in ("false", "events")]
-        for of in (lambda own: own["before"], lambda own: own["engineers"]["all"])
+
+    def total(of: Iterable[dict]) -> tuple[int, int]:
+        own = list(of)
+        return tuple(round(sum(item[key] for item in own)) for key in ("false", "events"))
+
+    before = total(own["before"] for own in fleets)
+    all_, wrong = (
+        total(own["engineers"][name] for own in fleets) for name in ("all", "one in ten wrong")
     )
-    assert f"{after} of {before} false incidents" in guide
-    assert found - kept == 1 and f"one event of {found} is lost" in guide
+    assert (
+        f"{all_[0]} of {before[0]} false incidents are left, and none of the {before[1]}" in guide
+    )
+    assert all_[1] == before[1] == wrong[1] + 1 and f"one verdict in ten wrong {wrong[0]}" in guide
+    assert before[1] - total(own["plain"] for own in fleets)[1] == 5
+    left = total(result["left_out"].values())
+    assert f"{left[0]} false incidents are left and three" in guide and before[1] - left[1] == 3

@@ -102,16 +102,16 @@ def feedback(
 
 
 def _say_learnt(stage: "Stage", found: "Feedback") -> None:
-    """The incidents of which nobody is told, as they are like false ones."""
+    """The incidents of which nobody is told for the sake of verdicts on others."""
     from amad.notify.hushed import followed
-    from amad.notify.learnt import learnt
+    from amad.notify.learnt import in_words, learnt
     from amad.notify.published import read_window
     from amad.scores.job_log import job_logs
 
     versions = [job.model_version for job in job_logs(stage.runs)[0] if job.model_version]
     window = read_window(stage.runs, versions[-1] if versions else None)
-    for name, like in learnt(window, followed(found, window)).items():
-        print(f"{name}  not told, like {', '.join(like)}, which were judged false")
+    for name, lesson in learnt(window, followed(found, window)).items():
+        print(f"{name}  not told: {in_words(lesson)}")
 
 
 def _tell(params: "Params", settings: "Settings", well: bool | None) -> bool:

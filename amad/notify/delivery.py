@@ -44,8 +44,8 @@ class News:
     """What may be told.
 
     hushed: by id, incidents of which nobody is told, and why. quiet: those of which nobody is told
-    unless somebody was told before, since they are like others that were judged false. looked: the
-    log of the newest job that could look at what the fleet lacks.
+    unless somebody was told before, for the sake of verdicts on others. looked: the log of the
+    newest job that could look at what the fleet lacks.
     """
 
     stage: Stage

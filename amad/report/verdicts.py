@@ -8,7 +8,7 @@ from amad.config.console import say
 from amad.config.number_text import share
 from amad.config.wording import count
 from amad.notify.hushed import followed
-from amad.notify.learnt import LEAST, learnt
+from amad.notify.learnt import REASON, in_words, learnt
 from amad.notify.published import Window
 from amad.scores.feedback import Feedback, Judgement, read_feedback
 
@@ -17,12 +17,12 @@ from amad.scores.feedback import Feedback, Judgement, read_feedback
 class Verdicts:
     """The judgements of a fleet, and what they teach.
 
-    by_id: also under ids that incidents have since they moved. like: see ``amad.notify.learnt``.
+    by_id: also under ids that incidents have since they moved. lessons: see ``amad.notify.learnt``.
     """
 
     feedback: Feedback
     by_id: dict[str, Judgement]
-    like: dict[str, list[str]] = field(default_factory=dict)
+    lessons: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, stage: Stage) -> Self:
@@ -40,7 +40,7 @@ class Verdicts:
             return self
         feedback = followed(self.feedback, window)
         return type(self)(
-            feedback=self.feedback, by_id=feedback.incidents, like=learnt(window, feedback)
+            feedback=self.feedback, by_id=feedback.incidents, lessons=learnt(window, feedback)
         )
 
     def said(self, incident_id: str) -> str:
@@ -48,8 +48,8 @@ class Verdicts:
         if (item := self.by_id.get(incident_id)) is not None:
             note = f": {item.note}" if item.note else ""
             return f"Judged {item.verdict} by {item.by} on {item.at:%Y-%m-%d}{note}"
-        if like := self.like.get(incident_id):
-            return f"Nobody is told, like {', '.join(like)}, which were judged false"
+        if lesson := self.lessons.get(incident_id):
+            return f"Nobody is told: {in_words(lesson)}"
         return ""
 
     def verdict(self, incident_id: str) -> str:
@@ -70,9 +70,6 @@ class Verdicts:
             parts[0] += f" ({share(true / judged)})"
         if planned:
             parts.append(f"{planned} planned")
-        if self.like:
-            parts.append(
-                f"of {count(len(self.like), 'incident')} nobody is told, since {LEAST} or more "
-                "like them were judged false"
-            )
+        if self.lessons:
+            parts.append(f"of {count(len(self.lessons), 'incident')} nobody is told: {REASON}")
         return "; ".join(parts)

@@ -34,7 +34,7 @@ class Judgement(Entry):
     verdict: ``true`` (something was wrong with the vehicle), ``false`` (nothing was) or ``planned``
     (work on the vehicle that was known beforehand). by: the user who said so. The rest is what the
     incident was at that time; margin: its peak's score above the threshold of its row. Earlier
-    releases of amad kept neither shares, margin nor end.
+    releases of amad kept neither shares, margin, end nor the vehicle's class.
     """
 
     verdict: Verdict
@@ -49,6 +49,7 @@ class Judgement(Entry):
     shares: list[float] = []
     margin: float | None = None
     end: int | None = None
+    vehicle_class: str | None = None
 
 
 class Feedback(Artifact):
@@ -123,6 +124,7 @@ def keep(
             shares=list(found.shares),
             margin=found.peak_score - found.threshold,
             end=found.end,
+            vehicle_class=found.vehicle_class,
         )
     with _lock(runs):
         known = read_feedback(runs).incidents
