@@ -22,7 +22,7 @@ def of_causes(causes: int, incidents: int, word: str = "") -> str:
 
 
 def some(items: Iterable[object], most: int = NAMED, separator: str = ", ") -> str:
-    """``a, b and 3 more``."""
+    """``a, b and 1,200 more``."""
     texts = [str(item) for item in items]
-    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    more = f" and {len(texts) - most:,} more" if len(texts) > most else ""
     return separator.join(texts[:most]) + more

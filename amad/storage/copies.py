@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from filelock import FileLock
 
 from amad.config import ServiceError, Stage
-from amad.config.digest import DIGITS, sha256_of
+from amad.config.digest import text_digest
 from amad.storage.objects import Objects
 from amad.storage.roots import file_key, read_manifest
 from amad.storage.scratch import Scratch
@@ -55,9 +55,9 @@ class StoredFolder:
                 f"{own} belongs to another user, and what it holds is not trusted; remove it, or "
                 "set TMPDIR to another folder on this node"
             )
-        copies = own / self._short(self.address)
+        copies = own / text_digest(self.address)
         copies.mkdir(exist_ok=True)
-        place = copies / self._short(self.name + self.sha256)
+        place = copies / text_digest(self.name + self.sha256)
         with FileLock(copies / "copies.lock"):
             if not place.is_dir():
                 for other in copies.iterdir():
@@ -86,7 +86,3 @@ class StoredFolder:
                 f"{self.address} does not have {self.name} any more as it was when this job began "
                 f"({' '.join(str(error).split())[:200]}); run the command again"
             ) from None
-
-    @staticmethod
-    def _short(text: str) -> str:
-        return sha256_of(text.encode())[:DIGITS]

@@ -6,13 +6,13 @@ every ``BEAT`` seconds; when that stops for ``EXPIRES`` seconds, anybody may cre
 """
 
 import json
-import os
 import socket
 import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 
 import psutil
 
@@ -160,7 +160,7 @@ def _read(objects: Objects, lease: Listed | None) -> dict:
 
 
 def _number(lease: Listed) -> int:
-    name = os.path.basename(lease.key).partition(".")[0]  # noqa: PTH119 - a key is no path
+    name = PurePosixPath(lease.key).stem
     return int(name) if name.isdecimal() else 0
 
 

@@ -131,7 +131,7 @@ class Scratch:
         Raises:
             ServiceError: the storage failed, or the lease was lost; nothing that was put counts.
         """
-        unfinished = set(CHANGED_TOGETHER) if self._place(PENDING[0], PENDING[1]).exists() else ()
+        unfinished = set(CHANGED_TOGETHER) if self._place(*PENDING).exists() else ()
         here = [name for name in self._here() if wanted(name) and name not in unfinished]
         changed: dict[str, Content | None] = {
             name: None

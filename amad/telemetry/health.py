@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from amad.config import DataError, Fleet, Settings
+from amad.config.wording import NAMED, count, some
 from amad.telemetry.counter_findings import CounterFinding, counter_findings
 from amad.telemetry.files import read_table
 from amad.telemetry.ingest_result import IngestResult
@@ -22,7 +23,6 @@ from amad.telemetry.refusals import intake_of
 from amad.telemetry.schemas import PROFILE, QUARANTINE
 from amad.telemetry.silence import silent_vehicles, vanished_channels
 
-NAMED = 5  # vehicles in one sentence
 VALIDATE = "run 'amad validate' again"
 
 
@@ -187,12 +187,6 @@ def fleet_health(
     )
 
 
-def some(names: list[str], most: int = NAMED) -> str:
-    """``a, b and 3 more``."""
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
-
-
 def _silent(lake: Lake, fleet: Fleet) -> list[Trouble]:
     days = [(vehicle, day) for vehicle, day, _ in lake.days()]
     newest = max((day for _, day in days), default=None)
@@ -217,7 +211,7 @@ def _vanished(profile: pa.Table, fleet: Fleet) -> list[Trouble]:
     found = []
     for channel, items in of.items():
         items.sort(key=lambda item: (item.since, item.vehicle))
-        named = [f"{i.vehicle} since {i.since} ({_days(i.days)})" for i in items]
+        named = [f"{i.vehicle} since {i.since} ({count(i.days, 'day')})" for i in items]
         text = f"has had no value from {some(named)}"
         found.append(Trouble(kind="vanished", subject=channel, since=items[0].since, text=text))
     return found
@@ -246,14 +240,13 @@ def _resets(counters: list[CounterFinding]) -> list[str]:
 
 
 def _by_vehicle(times: Counter[str]) -> str:
-    often = [f"{name} ({number:,} time{'s' * (number != 1)})" for name, number in
-             times.most_common() if number]  # fmt: skip
-    return some(often)
+    often = times.most_common()
+    return some(f"{name} ({count(number, 'time')})" for name, number in often if number)
 
 
 def _from_ingest(ingested: IngestResult) -> list[Trouble]:
     unknown = [
-        (vehicle, f"is in no vehicle class of the fleet file: {_rows(rows)} refused")
+        (vehicle, f"is in no vehicle class of the fleet file: {count(rows, 'row')} refused")
         for vehicle, rows in sorted(ingested.vehicles_unknown.items())
     ]
     refused = [(file.path, f"was refused: {file.reason}") for file in ingested.files_refused]
@@ -263,14 +256,14 @@ def _from_ingest(ingested: IngestResult) -> list[Trouble]:
     files = ingested.files_gone
     if len(files) > NAMED:  # a raw folder that keeps only some days loses one every night
         paths, rows = some([file.path for file in files]), sum(file.rows for file in files)
-        text = f"are gone from the raw folder ({paths}); the lake keeps their {_rows(rows)}"
+        text = f"are gone from the raw folder ({paths}); the lake keeps their {count(rows, 'row')}"
         gone = [(f"{len(files):,} files", text)]
     else:
         gone = [
             (
                 file.path,
-                f"is gone from the raw folder; the lake keeps its {_rows(file.rows)} of "
-                f"{_days(file.days)}",
+                f"is gone from the raw folder; the lake keeps its {count(file.rows, 'row')} of "
+                f"{count(file.days, 'day')}",
             )
             for file in files
         ]
@@ -287,7 +280,7 @@ def _refused_rows(lake: Lake, fleet: Fleet) -> list[Trouble]:
         Trouble(
             kind="rows",
             subject=file.path,
-            text=f"has {file.refused_rows:,} of {_rows(file.rows)} refused, most often: "
+            text=f"has {file.refused_rows:,} of {count(file.rows, 'row')} refused, most often: "
             f"{file.reason}",
         )
         for file in intake_of(lake).files
@@ -324,16 +317,8 @@ def _quarantined(rows: list[dict]) -> list[Trouble]:
             kind="quarantined",
             subject=vehicle,
             since=row["date"],
-            text=f"has {_days(days[vehicle])} quarantined, the newest {row['date']}: "
+            text=f"has {count(days[vehicle], 'day')} quarantined, the newest {row['date']}: "
             + (row["reason"] or "").partition(": ")[2],
         )
         for vehicle, row in sorted(newest.items())
     ]
-
-
-def _days(count: int) -> str:
-    return f"{count:,} day{'' if count == 1 else 's'}"
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row{'' if count == 1 else 's'}"

@@ -17,18 +17,6 @@ from amad.telemetry.validation import Validation
 NAMED = 10  # warnings in the sentence; validation.json and the Data Docs have them all
 
 
-def _profile_before(stage: Stage) -> pa.Table | None:
-    """The profile that the last validation left, so that a night measures its own days alone."""
-    file = stage.folder / "profile.parquet"
-    if not file.exists():
-        return None
-    try:
-        return read_table(file, PROFILE, "it is measured again")
-    except DataError as error:
-        say(str(error))
-        return None
-
-
 def validate_fleet(stage: Stage) -> Validation:
     """Judge the lake as it is; write the tables, the Data Docs and ``validation.json``.
 
@@ -81,6 +69,18 @@ def validate_fleet(stage: Stage) -> Validation:
     PassedFiles.of(lake).write(stage.runs)
     say(f"validated fleet {fleet.name}: {verdict.summary()}; Data Docs: {docs}{told}{warned}")
     return validation
+
+
+def _profile_before(stage: Stage) -> pa.Table | None:
+    """The profile that the last validation left, so that a night measures its own days alone."""
+    file = stage.folder / "profile.parquet"
+    if not file.exists():
+        return None
+    try:
+        return read_table(file, PROFILE, "it is measured again")
+    except DataError as error:
+        say(str(error))
+        return None
 
 
 def _passed_before(stage: Stage) -> PassedFiles | None:
