@@ -5,7 +5,6 @@ parts are two datasets with the same hash.
 """
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from mlflow.data.sources import (  # type: ignore[attr-defined]  # MLflow makes 
 from mlflow.entities import DatasetInput, InputTag
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
+from amad.config.number_text import day
 from amad.windows.series import CALIBRATION, PURGED, TEST, TRAIN
 from amad.windows.store import WindowStore
 
@@ -57,7 +57,7 @@ def span(store: WindowStore, parts: tuple[int, ...] = EVERYTHING) -> dict:
         if len(index):
             rows, vehicles = rows + len(index), vehicles + 1
             ends += [int(series.timestamp_T[index[0]]), int(series.timestamp_T[index[-1]])]
-    first, last = (_day(min(ends)), _day(max(ends))) if ends else (None, None)
+    first, last = (day(min(ends)), day(max(ends))) if ends else (None, None)
     return {"rows": rows, "vehicles": vehicles, "first": first, "last": last}
 
 
@@ -89,7 +89,3 @@ def telemetry(store: WindowStore, lake: Path, context: str, parts: tuple[int, ..
         digest=data_hash(store),
         schema=Schema(columns),
     )
-
-
-def _day(microseconds: int) -> str:
-    return str(datetime.fromtimestamp(microseconds / 1e6, UTC).date())

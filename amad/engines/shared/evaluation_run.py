@@ -9,12 +9,12 @@ import time
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Run, RunStatus
+from mlflow.entities import Metric, RunStatus
 
 from amad.config import Params
 from amad.config.digest import json_digest
 from amad.engines.shared.datasets import log_datasets
-from amad.engines.shared.tracking import experiment_id, find_run, log_settings, open_run
+from amad.engines.shared.tracking import find_run, log_settings, open_run
 from amad.engines.shared.train_result import TrainResult
 from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.windows.store import WindowStore
@@ -39,7 +39,7 @@ def evaluation_run(
         ServiceError: the tracking store does not answer.
     """
     fleet, digest = store.content["fleet"], evaluation_digest(metrics)
-    found = _find(client, fleet, digest)
+    found = find_run(client, fleet, {"stage": "evaluate", "evaluation_digest": digest})
     if found is not None and found.info.status == RunStatus.to_string(RunStatus.FINISHED):
         return found.info.run_id
     tags = {
@@ -65,7 +65,7 @@ def training_run(client: MlflowClient, fleet: str, training: TrainResult) -> str
     """The id of the run of this training; ``none`` if this store has no such run."""
     digest = training.digest
     found = find_run(client, fleet, {"stage": "train", "digest": digest}) if digest else None
-    return found or "none"
+    return found.info.run_id if found else "none"
 
 
 def evaluation_digest(metrics: EvaluationMetrics) -> str:
@@ -100,10 +100,3 @@ def points(metrics: EvaluationMetrics) -> list[Metric]:
         for name, value in figures.items()
         if value is not None
     ]
-
-
-def _find(client: MlflowClient, fleet: str, digest: str) -> Run | None:
-    """The newest run of this evaluation."""
-    query = f"tags.stage = 'evaluate' and tags.evaluation_digest = '{digest}'"
-    runs = client.search_runs([experiment_id(client, fleet)], query, max_results=1)
-    return runs[0] if runs else None

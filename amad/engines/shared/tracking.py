@@ -130,12 +130,11 @@ def open_run(
     name: str,
     tags: dict[str, str] | None = None,
     run_id: str | None = None,
-    parent: str | None = None,
 ) -> Iterator[Run]:
     """Yield a run of the fleet's experiment; it is the active run of MLflow's fluent calls.
 
     ``run_id`` is continued if it exists in this store; a receipt may be older than the store, and
-    then a new run begins. ``parent`` makes it a child run. It ends FINISHED, or FAILED on an error.
+    then a new run begins. It ends FINISHED, or FAILED on an error.
 
     Raises:
         ServiceError: the store failed while the run was open.
@@ -148,22 +147,20 @@ def open_run(
             run_id=run_id,
             experiment_id=experiment,
             run_name=None if run_id else name,
-            nested=parent is not None,
-            parent_run_id=parent,
             tags=tags,
         ) as run:
             yield run
 
 
-def find_run(client: MlflowClient, fleet: str, tags: dict[str, str]) -> str | None:
-    """The id of the newest run of the fleet with these tags; None if this store has none."""
+def find_run(client: MlflowClient, fleet: str, tags: dict[str, str]) -> Run | None:
+    """The newest run of the fleet with these tags; None if this store has none."""
     found = client.search_runs(
         [experiment_id(client, fleet)],
         " and ".join(f"tags.{name} = '{value}'" for name, value in tags.items()),
         max_results=1,
         order_by=["attributes.start_time DESC"],
     )
-    return found[0].info.run_id if found else None
+    return found[0] if found else None
 
 
 def run_exists(client: MlflowClient, run_id: str | None) -> bool:
