@@ -190,9 +190,7 @@ class FleetSweep:
         return found
 
     def _objective(self, network: NetworkJob) -> ObjectiveJob:
-        first = (
-            self.params.seed
-        )  # the faults of the sweep's objective do not depend on the training's seed
+        first = self.params.seed  # the faults do not depend on the seed of the training
         seeds = tuple(range(first, first + self.options.injections))
         inputs = {
             "network": network.out.name,
@@ -229,7 +227,7 @@ class FleetSweep:
     def _judge_job(self, network: NetworkJob) -> JudgeJob:
         detect = network.params.detect
         members = list(detect.members)
-        if not any(name.startswith(NETWORK) for name in members):
+        if NETWORK not in members:
             members.append(NETWORK)
         # A network without a vote gets one here, to measure what it would be worth.
         update = {"members": members, "amad_weight": detect.vote or 1.0}

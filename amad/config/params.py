@@ -211,11 +211,6 @@ class DetectParams(Strict):
         """The vote of the network; 0 while ``auto`` is undecided, see ``amad.evaluation.vote``."""
         return 0.0 if self.amad_weight == "auto" else self.amad_weight
 
-    @property
-    def may_vote(self) -> bool:
-        """Whether the network votes, or may once ``auto`` is decided."""
-        return "amad" in self.members and (self.amad_weight == "auto" or self.amad_weight > 0)
-
     def merge_gap_us(self, period_us: int) -> int:
         """How far apart alarms of one incident may be, microseconds: at least 12 periods.
 

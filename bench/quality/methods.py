@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 
 from amad.baselines import baseline_names, make_baseline
 from amad.config import ConfigError, Fleet, Params
-from amad.config.params import ModelParams
 from amad.config.yaml_file import parse
 from amad.detect.build_detector import build_detector
 from amad.detect.build_members import build_members
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from amad.model.bundle import Bundle
 
 DETECTOR, FLOOR = "amad", "random"
-NETWORK = "amad"  # the names of the network's members begin with it
+NETWORK = "amad"  # the network among ``detect.members``
 DETERMINISTIC = (
     "l2",
     "linear",
@@ -45,7 +44,6 @@ FORMS: dict[str, dict[str, object]] = {
     "offline": {"detect.smoothing": "centred"},
     "online": {"detect.smoothing": "trailing"},
 }
-CAUSAL = "direction"  # key of ``model``: with "past" the network only looks back
 ONLINE_ROWS = 10  # a score that waits for so many later rows is not online
 Members = Literal["shipped", "network", "others"]
 
@@ -133,15 +131,13 @@ def settings_of(name: str, form: str, seed: int, params: Params) -> Params:
     changes: dict[str, object] = {"seed": seed, **FORMS[form]}
     if name in AMAD:
         changes |= AMAD[name].changes
-        members = list(params.detect.members)
-        network = [m for m in members if m.startswith(NETWORK)] or [NETWORK]
         if AMAD[name].members == "network":
-            changes["detect.members"] = network
+            changes["detect.members"] = [NETWORK]
             changes["detect.amad_weight"] = params.detect.vote or 1.0
         elif AMAD[name].members == "others":
-            changes["detect.members"] = [m for m in members if not m.startswith(NETWORK)]
-        if form == "online" and CAUSAL in ModelParams.model_fields:
-            changes[f"model.{CAUSAL}"] = "past"
+            changes["detect.members"] = [m for m in params.detect.members if m != NETWORK]
+        if form == "online":
+            changes["model.direction"] = "past"  # the network only looks back
     return changed(params, changes, f"method {name}")
 
 
@@ -163,11 +159,9 @@ def changed(params: Params, changes: Mapping[str, object], what: str) -> Params:
 
 def alone(params: Params) -> Params | None:
     """The settings with the network's members alone; None where there are no other members."""
-    members = list(params.detect.members)
-    network = [m for m in members if m.startswith(NETWORK)] or [NETWORK]
-    if members == network:
+    if params.detect.members == [NETWORK]:
         return None
-    changes = {"members": network, "amad_weight": params.detect.vote or 1.0}
+    changes = {"members": [NETWORK], "amad_weight": params.detect.vote or 1.0}
     return params.model_copy(update={"detect": params.detect.model_copy(update=changes)})
 
 
@@ -175,8 +169,8 @@ def needs_network(name: str, params: Params) -> bool:
     """Is a network to be trained for this method? params: as shipped."""
     if name not in AMAD or AMAD[name].members == "others":
         return False
-    named = any(m.startswith(NETWORK) for m in params.detect.members)
-    return named and (params.detect.may_vote or name != DETECTOR)
+    may_vote = params.detect.amad_weight != 0  # with ``auto`` it is not decided yet
+    return NETWORK in params.detect.members and (may_vote or name != DETECTOR)
 
 
 def is_random(name: str, params: Params) -> bool:
@@ -191,7 +185,7 @@ def left_out(name: str, form: str, params: Params, fleet: Fleet, store: WindowSt
     if form != "online":
         return None
     if needs_network(name, params):
-        if CAUSAL not in ModelParams.model_fields or AMAD[name].criterion:
+        if AMAD[name].criterion:
             return "it looks at both sides of a row: it has no online form"
         return None
     return looks_ahead(build(name, params, fleet, store, None))
