@@ -11,20 +11,14 @@ from amad import metrics
 from amad.config import Fleet, Params
 from amad.evaluation.harness import WITH, WITHOUT
 from amad.evaluation.method_result import PRIMARY, MethodResult, over_seeds
-from amad.evaluation.summary import (
-    STRENGTHS,
-    PerUnit,
-    bootstrap,
-    by_unit,
-    differences,
-    summarise,
-)
-from bench.quality.methods import FLOOR
+from amad.evaluation.summary import PerUnit, bootstrap, by_unit, differences, summarise
+from bench.quality.methods import DETECTOR, FLOOR
 from bench.quality.records import joined
 
 RELATION_TYPES = ("decoupling", "delay", "stuck")  # faults in how channels go together
 RELATION = "relation"  # the mean of VUS-PR over these types, a metric beside the others
-AGAINST = ("linear", "linear_kmeans", WITHOUT, WITH, "amad")
+AGAINST = ("linear", "linear_kmeans", WITHOUT, WITH, DETECTOR)
+IN_THE_MEAN = ("linear", DETECTOR)  # what a mean over fleets is compared with
 ALONE = ("mean", "interval", "spread", "per_unit", RELATION)
 Results = Mapping[str, Sequence[Sequence[dict]]]  # method -> seed -> part of the units -> result
 
@@ -95,10 +89,11 @@ def mean_of_fleets(figures: Mapping[str, dict], params: Params) -> dict:
             rows[method] = {m: over_fleets(own, None, m, params) for m in (PRIMARY, RELATION)}
             rows[method]["difference"] = {
                 other: {
-                    m: over_fleets(own, [methods[other] for methods in cells.values()], m, params)
-                    for m in (PRIMARY, RELATION)
+                    PRIMARY: over_fleets(
+                        own, [methods[other] for methods in cells.values()], PRIMARY, params
+                    )
                 }
-                for other in AGAINST
+                for other in IN_THE_MEAN
                 if other in shared and other != method
             }
         left = sorted({m for methods in cells.values() for m in methods} - shared)
@@ -125,12 +120,14 @@ def _method(
     localisation = found.localisation.get(name)
     figures = found.ours.model_dump(mode="json", exclude={"lift", "per_unit"}) | {
         "per_unit": {unit: {PRIMARY: own[PRIMARY]} for unit, own in found.ours.per_unit.items()},
-        "operating_point": found.operating_point.methods[name].model_dump(mode="json"),
+        "operating_point": found.operating_point.methods[name].model_dump(
+            mode="json", exclude={"calibration": True, "normal_test": {"alarm_share"}}
+        ),
         "localisation": localisation and localisation.model_dump(exclude={"of_those_found"}),
         "severity_order": found.severity_order.tau_b,
         "severity_order_found": found.severity_order.tau_b_found,
         "severity_order_best": found.severity_order.best_possible,
-        "guessed_types": found.guessed_types.model_dump(mode="json"),
+        "guessed_types": found.guessed_types.model_dump(mode="json", include={"mean_recall"}),
         "by_fault": {
             kind: fault.methods[name] | {
                 "events": fault.events,
@@ -139,45 +136,26 @@ def _method(
             for kind, fault in found.by_fault.items()
         },
     }  # fmt: skip
-    if one_fault:
-        figures["by_strength"] = _by_strength(result)
-        if relation := _relation(result, fleet):
-            for unit, value in relation.items():
-                figures["per_unit"][unit][RELATION] = value
-            values = [relation[unit] for unit in sorted(relation)]
-            figures[RELATION] = bootstrap([values], params)
+    if one_fault and (relation := _relation(result, fleet)):
+        for unit, value in relation.items():
+            figures["per_unit"][unit][RELATION] = value
+        values = [relation[unit] for unit in sorted(relation)]
+        figures[RELATION] = bootstrap([values], params)
     return figures
-
-
-def _by_strength(result: MethodResult) -> dict[str, float]:
-    """Mean VUS-PR of the weak, medium and strong third of the faults; types weigh the same."""
-    thirds: dict[str, list[float]] = {name: [] for name in STRENGTHS}
-    for cases in _cases(result).values():
-        ordered = [value for _, value, _ in sorted(cases)]
-        for name, third in zip(STRENGTHS, np.array_split(ordered, len(STRENGTHS)), strict=True):
-            if len(third):
-                thirds[name].append(float(np.mean(third)))
-    return {name: float(np.mean(values)) for name, values in thirds.items() if values}
 
 
 def _relation(result: MethodResult, fleet: Fleet) -> dict[str, float]:
     """VUS-PR of each unit of the bootstrap, as the mean over the relation types that it has."""
     per_unit: PerUnit = {}
     for kind in RELATION_TYPES:
-        cases = {unit: {PRIMARY: value} for _, value, unit in _cases(result).get(kind, ())}
+        cases = {  # each once, not per seed
+            found.unit: {PRIMARY: result.per_unit[found.unit][PRIMARY]}
+            for found in result.known
+            if found.event.type == kind
+        }
         for unit, figures in by_unit(cases, result.vehicle, fleet).items():
             per_unit.setdefault(unit, {})[kind] = figures[PRIMARY]
     return {unit: float(np.mean(list(kinds.values()))) for unit, kinds in per_unit.items()}
-
-
-def _cases(result: MethodResult) -> dict[str, list[tuple[float, float, str]]]:
-    """Strength, VUS-PR and unit of each injected case, by type; each once, not per seed."""
-    cases: dict[str, dict[str, tuple[float, float, str]]] = {}
-    for found in result.known:
-        event, unit = found.event, found.unit
-        value = result.per_unit[unit][PRIMARY]
-        cases.setdefault(event.type, {})[unit] = (event.strength, value, unit)
-    return {kind: list(own.values()) for kind, own in cases.items()}
 
 
 def _costs(parts_by_seed: Sequence[Sequence[dict]], key: str) -> dict:

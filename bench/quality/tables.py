@@ -1,7 +1,7 @@
 """The report as a Markdown page, made from the JSON alone."""
 
 from amad.evaluation.method_result import PRIMARY
-from bench.quality.figures import RELATION
+from bench.quality.figures import IN_THE_MEAN, RELATION
 from bench.quality.methods import ABLATIONS, DETECTOR, FLOOR, WITH
 
 COLUMNS = {
@@ -136,12 +136,12 @@ def _means(title: str, means: dict) -> list[str]:
                 continue
             rows = [
                 [name, interval(own[PRIMARY]), interval(own[RELATION])]
-                + [signed(own["difference"].get(o, {}).get(PRIMARY)) for o in ("linear", "amad")]
+                + [signed(own["difference"].get(o, {}).get(PRIMARY)) for o in IN_THE_MEAN]
                 for name, own in sorted(
                     content["methods"].items(), key=lambda item: -item[1][PRIMARY][0]
                 )
             ]
-            head = ["method", "VUS-PR", RELATION, "minus linear", "minus amad"]
+            head = ["method", "VUS-PR", RELATION, *(f"minus {other}" for other in IN_THE_MEAN)]
             lines += [f"## {title}, {protocol}, {form}", "", ", ".join(content["fleets"]) + ".", ""]
             lines += [*table(head, rows), ""]
             if left := content["not_in_all_fleets"]:
