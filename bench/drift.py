@@ -44,11 +44,10 @@ WINTER, SUMMER = "2026-01-05T00:00:00Z", "2026-07-05T00:00:00Z"
 SIMULATED_DAYS = 24
 SEED = 11  # not the one of conf/fleet/demo.yaml, which the limits were chosen on
 MOVED = 4  # every fourth channel
-Series_ = list[Series]
 
 
 def nights(
-    fleet: Fleet, series: Series_, start_us: int, scored: dict[str, tuple] | None, point
+    fleet: Fleet, series: Sequence[Series], start_us: int, scored: dict[str, tuple] | None, point
 ) -> list[Drift]:
     """The finding of each date from ``start_us`` on, as a job of that night has it."""
     dates = sorted({date_of(int(d)) for s in series for d in np.unique(s.timestamp_T // DAY_US)})
@@ -60,16 +59,7 @@ def nights(
         scores = None
         if scored is not None and periods.recent:
             scores = score_drift(_recent(scored, periods.recent), point)
-        found.append(
-            assess(
-                fleet,
-                inputs,
-                periods,
-                version="1",
-                newest=night,
-                scores=scores,
-            )
-        )
+        found.append(assess(fleet, inputs, periods, version="1", newest=night, scores=scores))
     return found
 
 
@@ -88,7 +78,7 @@ def fitted(store: WindowStore, fleet: Fleet, params: Params) -> Detector:
     return Detector(build_members(detect), detect, fleet, store.scaler).fit(*fitting_parts(store))
 
 
-def scores_of(detector: Detector, store: WindowStore, series: Series_) -> dict[str, tuple]:
+def scores_of(detector: Detector, store: WindowStore, series: Sequence[Series]) -> dict[str, tuple]:
     """Time, score and threshold of the scored rows of the test part without a label."""
     found = {}
     for item in series:
@@ -134,7 +124,7 @@ def simulated(root: Path, home: Path, start: str, name: str) -> Path:
     return file
 
 
-def later(winter: Sequence[Series], summer: Sequence[Series]) -> Series_:
+def later(winter: Sequence[Series], summer: Sequence[Series]) -> list[Series]:
     """The train rows of winter, and the test rows of summer at the time of winter's."""
     away = int((datetime.fromisoformat(SUMMER) - datetime.fromisoformat(WINTER)).total_seconds())
     found = []

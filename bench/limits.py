@@ -102,10 +102,10 @@ def training(params: ModelParams, rates: dict[str, float], copy: float) -> dict[
     """For each kind of step: operations, bytes, seconds, and the share of what is possible."""
     steps = training_steps(CHANNELS, params)
     measured = {name: seconds_of(step) for name, step in steps.items()}
+    parameters = sum(p.numel() for p in Amad(CHANNELS, params).parameters())
     found = {}
     for name, step in steps.items():
         flops = operations(step)
-        parameters = _parameters(params)
         moved = 2 * kept_bytes(step) + ADAMW * parameters
         least = max(flops / max(rates.values()), moved / copy)
         found[name] = {
@@ -118,12 +118,6 @@ def training(params: ModelParams, rates: dict[str, float], copy: float) -> dict[
             "limited_by": "matmul" if flops / max(rates.values()) > moved / copy else "copy",
         }
     return found
-
-
-def _parameters(params: ModelParams) -> int:
-    from amad.model import Amad
-
-    return sum(p.numel() for p in Amad(CHANNELS, params).parameters())
 
 
 def scoring(rates: dict[str, float], copy: float) -> dict:

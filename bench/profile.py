@@ -15,47 +15,25 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from amad.config import Fleet, Settings
 from amad.telemetry.files import write_json
+from bench.data_plane import bench_fleet, made_tables
 from bench.facts import machine_facts
 
-START_US = 1_767_571_200_000_000  # 2026-01-05, a midnight
 LIMITS = {"seconds": 3.0, "peak_mb": 600.0}  # of the streamed way, for 2 M rows x 10 channels
 
 
-def bench_fleet(channels: int) -> Fleet:
-    """Vehicles that report ``channels`` channels at about 1 Hz, in Parquet files."""
-    return Fleet.model_validate({
-        "name": "bench",
-        "channels": [{"name": f"c{n}", "range": [-100, 100]} for n in range(channels)],
-        "source": {"format": "parquet", "folder": "raw", "files": [{"glob": "*.parquet"}]},
-    })  # fmt: skip
-
-
-def make_lake(home: Path, fleet: Fleet, rows: int, seed: int) -> None:
+def make_lake(home: Path, fleet: Fleet, rows: int) -> None:
     """Write raw files of slow random walks with 3 % nulls, a vehicle-day each, and ingest them."""
     from amad.ingest.ingestion import ingest
 
-    rng = np.random.default_rng(seed)
-    (home / "raw").mkdir()
-    day = 80_000
-    for number, first in enumerate(range(0, rows, day)):
-        count = min(day, rows - first)
-        columns = {
-            "vehicle": pa.array([f"v-{number % 5}"] * count).dictionary_encode(),
-            "timestamp": pa.array(
-                START_US + (number // 5 * 86_400 + np.arange(count)) * 1_000_000,
-                pa.timestamp("us", tz="UTC"),
-            ),
-        }
-        for name in fleet.channel_names:
-            value = np.cumsum(rng.normal(size=count)).astype(np.float32) / 20
-            columns[name] = pa.array(value, mask=rng.random(count) < 0.03)
-        pq.write_table(pa.table(columns), home / "raw" / f"{number:03d}.parquet")
+    raw = home / fleet.source.folder
+    raw.mkdir()
+    for number, table in enumerate(made_tables(len(fleet.channels), rows, seed=7)):
+        pq.write_table(table, raw / f"{number:03d}.parquet")
     ingest(fleet, Settings(home=home, data_dir=home))
 
 
@@ -64,7 +42,7 @@ def streamed(home: Path, fleet: Fleet) -> int:
     from amad.telemetry.lake import Lake
     from amad.telemetry.profile import profile
 
-    lake = Lake(home / "data/bench/lake", fleet)
+    lake = Lake(home / "data" / fleet.name / "lake", fleet)
     assert profile(lake, fleet).num_rows == len(lake.days()) * len(fleet.channels)
     return lake.rows()
 
@@ -75,7 +53,8 @@ def plain(home: Path, fleet: Fleet) -> int:
     import great_expectations.expectations as gxe
     import pandas as pd
 
-    frame = pd.read_parquet(home / "data/bench/lake", columns=["timestamp", *fleet.channel_names])
+    lake = home / "data" / fleet.name / "lake"
+    frame = pd.read_parquet(lake, columns=["timestamp", *fleet.channel_names])
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     asset = context.data_sources.add_pandas("lake").add_dataframe_asset("rows")
@@ -131,12 +110,12 @@ def main() -> None:
     parser.add_argument("--way", choices=list(WAYS), help=argparse.SUPPRESS)
     parser.add_argument("--home", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    fleet = bench_fleet(options.channels)
+    fleet = bench_fleet(options.channels, "parquet")
     if options.way:
         print(json.dumps(measure(options.way, options.home, fleet)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        make_lake(Path(folder), fleet, options.rows, seed=7)
+        make_lake(Path(folder), fleet, options.rows)
         runs: dict[str, list[dict]] = {"streamed": [], "plain": []}
         for way in ["streamed"] * options.repeats + ["plain"]:
             command = [sys.executable, "-m", "bench.profile", "--way", way, "--home", folder]

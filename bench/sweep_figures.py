@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from amad.config import Fleet
-from amad.evaluation.canvas import METRIC_NAME, QUIET, bare, figure_of, title
+from amad.evaluation.canvas import PRIMARY_NAME, QUIET, bare, figure_of, title
 from amad.evaluation.method_result import PRIMARY
 from amad.metrics import kendall_tau_b
 
@@ -170,7 +170,7 @@ def _draw_trials(axes, name: str, content: dict, protocol: str, view: str) -> No
         start["objective"], start[PRIMARY][protocol][view], "D", markersize=9,
         color=QUIET, markerfacecolor="none", markeredgewidth=1.6, label="untrained",
     )  # fmt: skip
-    axes.set(xlabel="objective: injected faults, no labels", ylabel=METRIC_NAME[PRIMARY])
+    axes.set(xlabel="objective: injected faults, no labels", ylabel=PRIMARY_NAME)
     axes.ticklabel_format(useOffset=False)
     axes.margins(0.12)
     known = content["correlation"][protocol][view]

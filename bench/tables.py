@@ -20,14 +20,7 @@ from bench import limits, minutes, nights_page
 from bench.carry_over_tables import carry_over_tables, headline, short_histories_table
 from bench.quality.figures import RELATION
 from bench.quality.methods import FLOOR
-from bench.quality.tables import (
-    ablations,
-    methods_table,
-    named,
-    or_dash,
-    signed,
-    table,
-)
+from bench.quality.tables import ablations, methods_table, named, or_dash, signed, table
 
 RESULTS, READING, PAGES = Path("bench/results"), Path("bench/reading.md"), Path("docs/results")
 MARKER = "<!-- The first table stands here. -->"
@@ -75,8 +68,8 @@ def main(arguments: list[str] | None = None) -> None:
         pages["network"] += _per_vehicle(vehicles)
     if sizes := _read(options.results / "fleet_size.json"):
         pages["network"] += _fleet_size(sizes)
-    if ablations := _read(options.results / "quality_ablations.json"):
-        pages["ablations"] = _ablations(ablations)
+    if found := _read(options.results / "quality_ablations.json"):
+        pages["ablations"] = _ablations(found)
     pages["carry_over"] = ["# Does it carry over?", "", NOTE, ""]
     if carry_over:
         pages["carry_over"] += carry_over_tables(carry_over)
@@ -84,12 +77,9 @@ def main(arguments: list[str] | None = None) -> None:
         pages["carry_over"].append("Not measured yet: `python -m bench.carry_over` does it.")
     if short := _read(options.results / "short_histories.json"):
         pages["carry_over"] += short_histories_table(short)
-    if found := _read(options.results / "limits.json"):
-        pages["limits"] = limits.page(found)
-    if found := _read(options.results / "minutes.json"):
-        pages["minutes"] = minutes.page(found)
-    if found := _read(options.results / "nights.json"):
-        pages["nights"] = nights_page.page(found)
+    for name, page in {"limits": limits, "minutes": minutes, "nights": nights_page}.items():
+        if found := _read(options.results / f"{name}.json"):
+            pages[name] = page.page(found)
     older = dict.fromkeys([*fleets, "methods"], BEFORE_WHOLE_WINDOWS)
     older |= dict.fromkeys(["network", "ablations"], OLDER)
     options.out.mkdir(parents=True, exist_ok=True)
