@@ -15,8 +15,8 @@ from amad.config import Fleet
 from amad.detect.detector import Detector
 from amad.evaluation.canvas import (
     FLOOR,
-    METRIC_NAME,
     OURS,
+    PRIMARY_NAME,
     QUIET,
     bare,
     figure_of,
@@ -131,7 +131,7 @@ def _methods(content: EvaluationMetrics) -> Figure:
     axes.set_yticks(range(len(order)), order)
     axes.get_yticklabels()[order.index(content.detector)].set_fontweight("bold")
     axes.set_xlim(0, min(1.08, max(m.interval[PRIMARY][1] for m in methods.values()) + 0.12))
-    axes.set_xlabel(f"{METRIC_NAME[PRIMARY]}, buffer {content.buffer_rows} rows")
+    axes.set_xlabel(f"{PRIMARY_NAME}, buffer {content.buffer_rows} rows")
     title(
         axes,
         "Is the detector better than chance and than simple methods?",

@@ -13,7 +13,7 @@ from amad.config import Fleet
 from amad.config.wording import count
 from amad.detect.detector import Detector
 from amad.detect.scorer import Scored
-from amad.evaluation.canvas import ALARM, EVENT, METRIC_NAME, OURS, bare, figure_of, title
+from amad.evaluation.canvas import ALARM, EVENT, OURS, PRIMARY_NAME, bare, figure_of, title
 from amad.evaluation.harness import Evaluation
 from amad.evaluation.method_result import PRIMARY, Finding
 from amad.evaluation.units import Unit
@@ -76,7 +76,7 @@ def draw_timeline(
     title(
         panels[0],
         f"The {which} {evaluation.metrics.unit}, {unit.name}: "
-        f"{METRIC_NAME[PRIMARY]} {figures[PRIMARY]:.2f}, "
+        f"{PRIMARY_NAME} {figures[PRIMARY]:.2f}, "
         f"{found} of {count(len(unit.truth), 'event')} found",
         "Shaded: true events. Red: alarms. Below: the channels blamed most."
         + (" Gaps in time are cut out." if len(unit.series.segments()) > 1 else ""),

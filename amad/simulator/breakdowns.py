@@ -117,9 +117,7 @@ def _draw(kind: str, scene: Scene, free_T: np.ndarray, rng: np.random.Generator)
         return None
     low, high = STRENGTHS.get(kind, (1.0, 1.0))
     strength = float(np.exp(rng.uniform(np.log(low), np.log(high))))
-    return Fault(
-        type=kind, channels=channels, start=start, end=end, strength=round(strength, 3)
-    )  # fmt: skip
+    return Fault(type=kind, channels=channels, start=start, end=end, strength=round(strength, 3))
 
 
 def _duration(kind: str, rng: np.random.Generator) -> int:

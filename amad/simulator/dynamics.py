@@ -11,13 +11,12 @@ import numpy as np
 
 from amad.simulator import catalogue as c
 from amad.simulator.cycle import CHARGING, IDLE, PARKED, Day
-from amad.simulator.electric import low_voltage, traction
+from amad.simulator.electric import RPM, low_voltage, traction
 from amad.simulator.thermal import engine_temperatures, relaxed
 from amad.simulator.vehicle import Individual, State
 
 G, AIR_DENSITY = 9.81, 1.22
 ACCESSORIES = 12.0  # Nm at the crankshaft for pumps, alternator and air conditioning
-RPM = 60 / (2 * np.pi)  # revolutions per minute for one radian per second
 
 
 def day_of(

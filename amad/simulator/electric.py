@@ -11,7 +11,7 @@ from amad.simulator.cycle import CHARGING, PARKED, Day
 from amad.simulator.thermal import relaxed
 from amad.simulator.vehicle import Individual, State
 
-RPM = 60 / (2 * np.pi)
+RPM = 60 / (2 * np.pi)  # revolutions per minute for one radian per second
 PACK_OHM = 0.09
 FAST_CHARGER, HOME_CHARGER = 58_000.0, 11_000.0  # watts
 REGEN_NM, REGEN_WATTS = 130.0, 60_000.0

@@ -17,9 +17,7 @@ def air_temperature(seed: int, ordinal: int, second_T: np.ndarray) -> np.ndarray
 
     ``ordinal`` is the date's proleptic Gregorian ordinal; all vehicles share the weather.
     """
-    here, after = (
-        float(stream(seed, "weather", ordinal + i).normal(0, 2.5)) for i in (0, 1)
-    )  # fmt: skip
+    here, after = (float(stream(seed, "weather", ordinal + i).normal(0, 2.5)) for i in (0, 1))
     hour_T = second_T / 3600
     season = 10 - 9 * np.cos(2 * np.pi * (ordinal % 365.25 - 20) / 365.25)
     weather_T = here + (after - here) * hour_T / 24  # no step at midnight
