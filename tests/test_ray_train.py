@@ -16,6 +16,7 @@ from amad.engines.shared.identity import RunState, code_digest, work_digest
 from amad.engines.shared.ray_cluster import local_cpus, ray_session
 from amad.engines.shared.tracking import connect, experiment_id, open_run
 from amad.engines.shared.training_curve import TrainingCurve, append_event, followed
+from amad.engines.train import training
 from amad.engines.train.training import train_fleet, training_digest
 from amad.model import read_bundle
 from amad.model.checkpoint import STATE, Checkpoint
@@ -98,6 +99,26 @@ def test_a_finished_run_is_taken_as_it_is_in_the_same_mlflow_run(
     assert again == first and weights(home) == before
     assert steps_of(home, first["run_id"], "loss") == [1, 2, 3]
     assert len(runs_in(home)) == 1
+
+
+def test_what_is_overridden_of_ray_is_still_there(
+    store: WindowStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray does not promise these names: a method under an old name would override nothing."""
+    from ray.train.torch import TorchTrainer
+
+    stage = toy_stage(tmp_path / "home", engine_params(), PROFILE, store)
+    trainer = training._trainer(None, None, stage, "a run", tmp_path / "events.jsonl")
+    rays, ours = (
+        {type(callback).__name__ for callback in kind._create_default_callbacks(trainer)}
+        for kind in (TorchTrainer, type(trainer))
+    )
+    assert rays - ours == {"DatasetsCallback", "PlacementGroupCleanerCallback"}
+    monkeypatch.setattr(TorchTrainer, "_initialize_and_run_controller", lambda _, **given: given)
+    policy = trainer._initialize_and_run_controller()["scaling_policy"]
+    for made in (trainer, policy):
+        own, base = vars(type(made)), type(made).__base__
+        assert [name for name in own if not hasattr(base, name)] == [], base
 
 
 def test_a_checkpoint_under_the_name_of_another_run_is_refused(

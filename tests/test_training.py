@@ -2,6 +2,8 @@
 make the steps of one."""
 
 import socket
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -242,6 +244,34 @@ def test_two_workers_make_the_steps_of_one(
     a, b = (Checkpoint.read(path / "checkpoint").objective for path in (tmp_path, folder))
     for name, weight in a.items():
         torch.testing.assert_close(weight, b[name], atol=2e-4, rtol=1e-2)
+
+
+OPTIMISERS = """
+import sys, torch
+from amad.model.training import _AdamW
+
+def trained(kind):
+    weight = torch.nn.Parameter(torch.arange(3.0))
+    optimiser = kind([weight], lr=0.1, weight_decay=0.01, fused=True)
+    for _ in range(3):
+        optimiser.zero_grad()
+        weight.square().sum().backward()
+        optimiser.step()
+        optimiser.load_state_dict(optimiser.state_dict())
+    return weight
+
+ours = trained(_AdamW)
+assert "torch._dynamo" not in sys.modules, "it imports torch's compiler"
+assert torch.equal(ours, trained(torch.optim.AdamW)), "it makes other steps"
+assert "torch._dynamo" in sys.modules, "torch's own does not import it either: take that one"
+"""
+
+
+@pytest.mark.slow
+def test_the_optimiser_is_torchs_without_its_compiler() -> None:
+    """It unwraps private decorators of torch, which another version may change."""
+    done = subprocess.run([sys.executable, "-c", OPTIMISERS], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
