@@ -21,7 +21,7 @@ EVENTS = pa.schema([
     ("channels", pa.list_(pa.string())), ("type", pa.string()), ("strength", pa.float64()),
 ])  # fmt: skip
 
-# A row per vehicle, date and channel. ``rows`` and what follows up to ``rejected`` are of the
+# A row per vehicle, date and channel. ``rows`` and what follows up to ``span_seconds`` are of the
 # vehicle-day and repeat for each of its channels. NaN never occurs: what is unknown is null.
 # ``sha256`` is of the part that was profiled: a verdict holds for that content and no other.
 PROFILE = pa.schema([

@@ -53,8 +53,8 @@ def silent_vehicles(
 
     A vehicle is silent once it has been away for longer than its longest usual gap and its median
     gap together: one that reports daily after three days, one that reports on Mondays after the
-    second Monday without. A vehicle with a single date has no habit of
-    its own and is held against the gaps of the whole fleet.
+    second Monday without. A vehicle with a single date has no habit of its own and is held against
+    the gaps of the whole fleet.
 
     days: (vehicle, date) of every vehicle-day with rows, in any order. newest: default, the newest
     of these dates. retired: shell patterns of vehicles that are not expected any more.

@@ -41,8 +41,9 @@ KEYS = {
 class Check:
     """One limit on one figure of a table: at least, or at most.
 
-    column: what GX compares; figure and ceiling: columns of the figure and its limit that people
-    are told, where they are not the column and the limit themselves.
+    name: also the column of the figure that people are told. column: what GX compares, where that
+    is another one. ceiling: the column of the limit that people are told, where each row has its
+    own.
     """
 
     name: str

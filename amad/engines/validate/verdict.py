@@ -6,18 +6,15 @@ from typing import Any
 
 import pyarrow as pa
 
-# The checks of what was refused of the raw files, not of the days.
-INTAKE_CHECKS = ("file_refused_share", "refused_share", "refused_files_share")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What was found.
 
-    quarantined: failing vehicle-days. quarantine: table of the schema
-    QUARANTINE, a row per failing vehicle-day, check and channel. checks: a mapping per check of
-    check, title, limit, severity, of (rows judged), failed (of them), passed, and for checks of
-    channels: channels (channel -> failing days). days_ok, intake_ok: which of the two fails it.
+    quarantined: failing vehicle-days. quarantine: table of the schema QUARANTINE, a row per failing
+    vehicle-day, check and channel. checks: a mapping per check of check, title, limit, severity, of
+    (rows judged), failed (of them), passed, and for checks of channels: channels (channel ->
+    failing days). days_ok, intake_ok: which of the two fails it.
     """
 
     days_ok: bool
@@ -35,11 +32,8 @@ class Verdict:
     def summary(self, most: int = 3) -> str:
         """A sentence for a person: how many days fail, by which checks, and the first few."""
         counted = f"{self.quarantined} of {self.vehicle_days} vehicle-days fail"
-        failing = [
-            f"{c['check']} ({c['failed']})"
-            for c in self.checks
-            if c["failed"] and c["check"] not in INTAKE_CHECKS
-        ]
+        of_days = set(self.quarantine["check"].to_pylist())
+        failing = [f"{c['check']} ({c['failed']})" for c in self.checks if c["check"] in of_days]
         if not failing:
             return counted
         reasons = self.quarantine["reason"].to_pylist()
