@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from engine_kit import DATA, PROFILE, engine_params, engine_store, toy_stage
+from engine_kit import DATA, PROFILE, engine_params, engine_store, toy_stage, with_tracking_store
 
 from amad.config import ClusterProfile, DataError, ServiceError, Settings
 from amad.engines.shared.identity import RunState, code_digest, work_digest
@@ -181,7 +181,7 @@ def test_the_state_of_a_run_is_read_back(tmp_path: Path) -> None:
 
 
 def test_a_curve_has_neither_repeats_nor_gaps_after_a_crash(tmp_path: Path) -> None:
-    client = connect(Settings(home=tmp_path))
+    client = connect(Settings(home=with_tracking_store(tmp_path)))
     epochs = [{"epoch": n, "loss": 1 / n, "note": "text"} for n in (1, 2, 3)]
     with open_run(client, "toy", "train") as run:
         TrainingCurve(client, run.info.run_id, "loss").log(epochs[1])  # the first was never logged

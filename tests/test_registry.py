@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from engine_kit import with_tracking_store
 from mlflow.exceptions import MlflowException
 from scoring_kit import VEHICLES, fit_detector, make_artifacts, make_lake, read_json
 
@@ -41,8 +42,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("registry") / "home"
     fleet, settings = make_lake(home)
     make_artifacts(fleet, settings)
-    connect(settings)
-    return home
+    return with_tracking_store(home)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from engine_kit import with_tracking_store
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UNAVAILABLE
 from sqlalchemy.exc import OperationalError
@@ -24,6 +25,12 @@ from amad.engines.shared.tracking_store import tracking_uri
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture
+def made(home: Path) -> Path:
+    """A home whose store is there already."""
+    return with_tracking_store(home)
+
+
 def test_the_store_and_its_artifacts_lie_in_the_home(home: Path):
     client = connect(Settings())
     with open_run(client, "demo", "train", {"why": "test"}) as run:
@@ -33,12 +40,12 @@ def test_the_store_and_its_artifacts_lie_in_the_home(home: Path):
     assert client.get_run(run.info.run_id).info.status == "FINISHED"
 
 
-def test_what_mlflow_exports_does_not_lead_the_next_home_astray(home: Path, tmp_path: Path):
+def test_what_mlflow_exports_does_not_lead_the_next_home_astray(made: Path, tmp_path: Path):
     connect(Settings())
     assert tracking_uri(Settings(home=tmp_path / "other")).endswith("/other/mlflow.db")
 
 
-def test_a_known_run_is_resumed_and_an_unknown_one_begun_anew(home: Path):
+def test_a_known_run_is_resumed_and_an_unknown_one_begun_anew(made: Path):
     client = connect(Settings())
     with open_run(client, "demo", "train") as first:
         client.log_metric(first.info.run_id, "loss", 1.0, step=0)
@@ -53,14 +60,14 @@ def test_a_known_run_is_resumed_and_an_unknown_one_begun_anew(home: Path):
         assert new.info.run_id != first.info.run_id
 
 
-def test_a_failure_is_marked(home: Path):
+def test_a_failure_is_marked(made: Path):
     client = connect(Settings())
     with pytest.raises(ZeroDivisionError), open_run(client, "demo", "train") as failed:
         _ = 1 / 0
     assert client.get_run(failed.info.run_id).info.status == "FAILED"
 
 
-def test_a_deleted_experiment_comes_back(home: Path):
+def test_a_deleted_experiment_comes_back(made: Path):
     client = connect(Settings())
     first = experiment_id(client, "demo")
     client.delete_experiment(first)
@@ -181,7 +188,7 @@ def test_only_what_the_store_did_is_told_as_its_fault(error: Exception, told: bo
     assert "secret" not in str(caught.value)
 
 
-def test_the_experiment_opens_as_one_of_models(home: Path):
+def test_the_experiment_opens_as_one_of_models(made: Path):
     """Of classic machine learning, where a version of MLflow's pages goes by the experiment."""
     client = connect(Settings())
     experiment = client.get_experiment(experiment_id(client, "demo"))
