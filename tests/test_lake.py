@@ -51,16 +51,40 @@ def test_a_table_has_the_contract_s_schema_even_without_rows(lake):
 bound = st.none() | st.sampled_from(TIMES) | st.floats(-5, 3 * DAY)
 
 
-@given(start=bound, end=bound)
+@given(start=bound, end=bound, keep=st.integers(0, 3 * DAY))
 @settings(deadline=None)
-def test_a_range_holds_its_start_and_not_its_end(start, end, lake):
+def test_a_range_holds_its_start_and_not_its_end(start, end, keep, lake):
     bounds = [None if s is None else START_US + round(s * SECOND) for s in (start, end)]
     expected = [
         s for s in TIMES
         if (bounds[0] is None or START_US + s * SECOND >= bounds[0])
         and (bounds[1] is None or START_US + s * SECOND < bounds[1])
     ]  # fmt: skip
-    assert seconds_of(lake.read("a-1", *bounds)) == expected
+    keep_us = 0 if end is None else keep * SECOND
+    assert seconds_of(lake.read("a-1", *bounds, keep_us=keep_us)) == expected
+
+
+def test_what_a_lake_keeps_of_a_day_is_not_read_again(lake, monkeypatch):
+    """Unless there is no room for it, or more is asked for than was kept."""
+    lake, midnight = Lake(lake.path, raw_fleet()), START_US + DAY * SECOND
+    path = lake.part("a-1", datetime.date(2026, 1, 5))
+    content = path.read_bytes()
+    first = (START_US, midnight)
+    next_day = (midnight - 2 * SECOND, midnight + DAY * SECOND)
+    lake.read("a-1", *first, keep_us=2 * SECOND)
+    path.unlink()
+    try:
+        assert seconds_of(lake.read("a-1", *next_day)) == [DAY - 1, DAY]
+        with pytest.raises(DataError, match="missing"):
+            lake.read("a-1", midnight - 3 * SECOND, midnight)
+        path.write_bytes(content)
+        monkeypatch.setattr("amad.telemetry.lake.ENDS_BYTES", 0)
+        lake.read("a-1", *first, keep_us=2 * SECOND)
+        path.unlink()
+        with pytest.raises(DataError, match="missing"):
+            lake.read("a-1", *next_day)
+    finally:
+        path.write_bytes(content)
 
 
 def test_no_lake_or_another_contract_is_told(lake, tmp_path):

@@ -155,9 +155,12 @@ class VehicleDays:
     def _read(self, day: date, channels: list[str] | None = None) -> pa.Table:
         """The lake rows of a day and of the context before it."""
         start, end = day_bounds(day)
-        columns = None if channels is None else ["timestamp", *channels]
-        since = start - context_us(self.detector)
-        return without_days(self.lake.read(self.vehicle, since, end, columns), self.quarantined)
+        context = context_us(self.detector)
+        if channels is None:
+            table = self.lake.read(self.vehicle, start - context, end, keep_us=context)
+        else:
+            table = self.lake.read(self.vehicle, start - context, end, ["timestamp", *channels])
+        return without_days(table, self.quarantined)
 
     def _rows(self, series: Series, start: int, end: int) -> tuple[int, int]:
         """The row of the grid in which a day begins, and the one in which the next day does."""

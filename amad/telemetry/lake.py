@@ -17,6 +17,7 @@ import datetime
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -37,6 +38,7 @@ FORMAT = 3  # of the parts and tables: a lake of another format is written anew
 DAYS_FILE, EVENTS_FILE, ORIGINS_FILE = "_days.parquet", "_events.parquet", "_origins.parquet"
 OLD = ".old"  # the folder of the files that the last ingest has replaced
 NAME_BYTES = 255  # the longest name that common file systems take
+ENDS_BYTES = 1 << 25  # of the ends of days that a lake keeps in memory
 
 # duplicates, late, unreadable: rows refused as repeated, rows that came after newer ones, rows
 # that could not be read (of the vehicle-day as far as that is known). origin: the raw file of all
@@ -89,6 +91,7 @@ class Lake:
         for vehicle, date, rows, sha256 in zip(*columns, strict=True):
             self._rows_of.setdefault(vehicle, {})[date] = rows
             self._sha_of[vehicle, date] = sha256
+        self._ends: dict[str, _End] = {}  # by vehicle
 
     @property
     def files(self) -> dict[str, IngestedFile]:
@@ -201,11 +204,13 @@ class Lake:
         start_us: int | None = None,
         end_us: int | None = None,
         columns: Sequence[str] | None = None,
+        keep_us: int = 0,
     ) -> pa.Table:
         """Rows of one vehicle with start_us <= timestamp < end_us (microseconds, UTC), sorted.
 
         columns: those to read, ``timestamp`` among them; default ``lake_schema(fleet)``. An unknown
-        vehicle has no rows.
+        vehicle has no rows. keep_us: so much before ``end_us`` is kept in memory, for a read that
+        begins there, as the next day's does with the rows before it.
         """
         dates = self.dates(vehicle)
         if start_us is not None:
@@ -214,11 +219,43 @@ class Lake:
             dates = [d for d in dates if d <= date_of((end_us - 1) // DAY_US)]
         if not dates:
             return self._schema_of(columns).empty_table()
-        table = pa.concat_tables(self.read_day(vehicle, date, columns) for date in dates)
-        time_R = pc.cast(table["timestamp"], pa.int64()).to_numpy()
+        parts = [self._part_since(vehicle, date, columns, start_us) for date in dates]
+        if keep_us:
+            assert columns is None and end_us is not None
+            self._keep(vehicle, dates[-1], parts[-1], end_us - keep_us)
+        table = pa.concat_tables(parts)
+        time_R = _times(table)
         first = 0 if start_us is None else int(np.searchsorted(time_R, start_us))
         last = len(time_R) if end_us is None else int(np.searchsorted(time_R, end_us))
         return table.slice(first, max(0, last - first))
+
+    def _part_since(
+        self,
+        vehicle: str,
+        date: datetime.date,
+        columns: Sequence[str] | None,
+        start_us: int | None,
+    ) -> pa.Table:
+        """The rows of a day, from ``start_us`` on at least."""
+        end = self._ends.get(vehicle)
+        if end and columns is None and end.date == date and (start_us or 0) >= end.since_us:
+            return end.table
+        return self.read_day(vehicle, date, columns)
+
+    def _keep(self, vehicle: str, date: datetime.date, part: pa.Table, since_us: int) -> None:
+        """Keep the rows of a day from ``since_us`` on, if there is room.
+
+        Nothing makes room: whoever goes through all vehicles of one date after the other would
+        find nothing of the date before.
+        """
+        self._ends.pop(vehicle, None)
+        rows = part.slice(int(np.searchsorted(_times(part), since_us))).combine_chunks()
+        # Written and read again, because a slice alone would keep the whole day in memory.
+        batches = [pa.ipc.read_record_batch(b.serialize(), part.schema) for b in rows.to_batches()]
+        table = pa.Table.from_batches(batches, part.schema)
+        size = table.nbytes
+        if size + sum(end.size for end in self._ends.values()) <= ENDS_BYTES:
+            self._ends[vehicle] = _End(date=date, since_us=since_us, table=table, size=size)
 
     def _schema_of(self, columns: Sequence[str] | None) -> pa.Schema:
         return self.schema if columns is None else pa.schema(map(self.schema.field, columns))
@@ -238,6 +275,21 @@ class Lake:
     def _table(self, name: str, schema: pa.Schema) -> pa.Table:
         with self.open_file(Path(name), self.manifest.tables[name], "a table") as file:
             return check(file.read(), schema, name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _End:
+    """All rows of a vehicle-day from ``since_us`` on. size: in bytes."""
+
+    date: datetime.date
+    since_us: int
+    table: pa.Table
+    size: int
+
+
+def _times(table: pa.Table) -> np.ndarray:
+    """The timestamps, int64 microseconds."""
+    return pc.cast(table["timestamp"], pa.int64()).to_numpy()
 
 
 def id_in_path(vehicle: str, limit: int = NAME_BYTES) -> str:
