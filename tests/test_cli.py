@@ -28,6 +28,7 @@ from amad.config import (
     Settings,
     load_params,
 )  # fmt: skip
+from amad.config.wording import whole_pipeline
 from amad.ingest.ingestion import ingest
 from pipelines import stage_main
 
@@ -334,7 +335,7 @@ def test_a_fleet_with_real_data_is_not_simulated(home: Path, capsys: pytest.Capt
 def test_the_summary_says_what_has_not_run(home: Path):
     fleet = write_fleet(home)
     text = "\n".join(lines(stage_of(fleet, Settings(home=home))))
-    assert text.count("not yet: run 'make repro'") == 7
+    assert text.count(f"not yet: {whole_pipeline(fleet.name)}") == 7
     assert "mlflow ui" not in text
 
 

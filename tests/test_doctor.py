@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from engine_kit import wait_until
 from filelock import FileLock
 from report_kit import (
     FIRST_DAY,
@@ -27,6 +28,7 @@ from amad.cli.app import UNHEALTHY
 from amad.cli.doctor import Check, diagnose
 from amad.cli.doctor.health_checks import newest_row
 from amad.config import Settings
+from amad.config.wording import whole_pipeline
 from amad.telemetry.files import read_json, write_json
 
 
@@ -63,7 +65,7 @@ def test_a_new_project_has_warnings_and_no_failure(home: Path):
     found = findings(home, fleet="demo")
     assert {c.status for c in found.values()} <= {"ok", "warn"}, found
     assert found["lake"].status == found["last scoring"].status == "warn"
-    assert "make repro" in found["tracking store"].remedy
+    assert found["tracking store"].remedy == whole_pipeline("demo")
     assert not (home / "mlflow.db").exists(), "it only looks"
     assert not (home / "data").exists() and not (home / "runs").exists()
 
@@ -86,7 +88,7 @@ def test_the_exit_code_and_json_are_for_a_monitor(home: Path, capsys: pytest.Cap
 def test_the_table_shows_findings_and_remedies(home: Path, capsys: pytest.CaptureFixture):
     assert run(["--fleet", "demo", "doctor"]) == 0
     text = capsys.readouterr().out
-    assert "warn  lake" in text and "→ run 'make repro'" in text
+    assert "warn  lake" in text and "→ run 'amad ingest'" in text
 
 
 def test_a_broken_params_file_ends_the_fleet_checks(home: Path):
@@ -240,7 +242,10 @@ def test_a_store_without_models_warns(home: Path):
     found = findings(home, fleet="demo")
     assert found["tracking store"].status == "ok"
     assert "amad-demo" in found["tracking store"].finding
-    assert found["registry"].status == "warn" and "amad register" in found["registry"].remedy
+    assert found["registry"].status == "warn"
+    assert found["registry"].remedy == whole_pipeline("demo"), "nothing is trained yet"
+    (home / "data" / "demo" / "detector").mkdir(parents=True)
+    assert findings(home, fleet="demo")["registry"].remedy == "run 'amad register'"
 
 
 @pytest.mark.engine
@@ -257,6 +262,23 @@ def test_changed_stages_are_named(home: Path):
     params.write_text(params.read_text() + "\n")
     found = findings(home, fleet="demo")["dvc"]
     assert found.status == "warn" and "prepare" in found.finding
+
+
+@pytest.mark.engine
+def test_a_dvc_that_runs_is_no_failure(home: Path):
+    dvc = [sys.executable, "-m", "dvc"]
+    quiet = {"cwd": home, "check": True, "capture_output": True}
+    subprocess.run([*dvc, "init", "--no-scm"], **quiet)
+    lasts = {"cmd": "touch began; until test -e end; do sleep 0.1; done; touch out"}
+    stages = {"prepare": lasts | {"outs": ["out"]}}
+    (home / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    (home / "dvc.lock").write_text("schema: '2.0'\n")
+    with subprocess.Popen([*dvc, "repro"], cwd=home, stdout=subprocess.DEVNULL) as running:
+        wait_until(lambda: (home / "began").is_file(), "dvc does not start")
+        found = findings(home, fleet="demo")["dvc"]
+        (home / "end").touch()
+        assert running.wait() == 0
+    assert found.status == "ok" and "another dvc runs" in found.finding
 
 
 def test_what_a_fleet_lacks_is_a_warning_each_with_what_to_do(home: Path):
@@ -295,6 +317,20 @@ def test_a_whole_fleet_that_is_silent_is_told_by_todays_date():
     weekly = [first + timedelta(days=7 * n) for n in range(5)]
     assert newest_row(weekly, weekly[-1] + timedelta(days=9))[0] == "ok"
     assert newest_row([], first)[0] == "warn"
+
+
+def test_made_up_times_are_not_compared_with_the_clock(home: Path):
+    fleet = write_fleet(home)
+    write_data(fleet, home, ["a"])
+    assert "the whole fleet is silent" in findings(home, fleet="kit")["newest row"].finding
+    source = {
+        "format": "parquet",
+        "files": [{"glob": "*.parquet"}],
+        "timestamp": {"take": "index", "start": "2020-01-01T00:00:00Z"},
+    }
+    write_data(write_fleet(home, "made-up", source=source), home, ["a"])
+    found = findings(home, fleet="made-up")["newest row"]
+    assert found.status == "ok" and "counted from the start" in found.finding
 
 
 def test_the_verdict_of_validation_is_told_with_the_lake_it_is_of(scored: Path):

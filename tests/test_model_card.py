@@ -1,8 +1,9 @@
 """Sentences of the model card that do not need a registry."""
 
 import pytest
+from evaluation_kit import evaluation_metrics, method_figures
 
-from amad.engines.register.model_card import _histories
+from amad.engines.register.model_card import _found, _histories
 
 
 @pytest.mark.parametrize(
@@ -15,3 +16,18 @@ from amad.engines.register.model_card import _histories
 )
 def test_it_says_how_many_vehicles_are_little_known(rows: list[int], words: str) -> None:
     assert words in _histories(rows)
+
+
+def test_the_operating_point_is_told_in_sentences() -> None:
+    methods = {"amad": method_figures([0.5]), "random": method_figures([0.1])}
+    point = {"lookahead_seconds": 47_100.0, "median_delay_rows": 12.0, "median_delay_seconds": 3600}
+    found = _found(evaluation_metrics(methods, point=point).operating_point)
+    assert found == [
+        "- known events found: 10 of 12; as many alarms at random times would find 0.6",
+        "- half of those found are found within 12 rows of their first one (1 h)",
+        "- the score of a row is final once 13 h 5 min more are scored",
+    ]
+    at_once = evaluation_metrics(methods, point={"median_delay_rows": 0.0}).operating_point
+    assert _found(at_once)[1] == "- half of those found are found with their first row"
+    empty = {"events": 0, "events_found": 0, "median_delay_rows": None, "lookahead_seconds": 0.0}
+    assert _found(evaluation_metrics(methods, point=empty).operating_point) == []

@@ -127,4 +127,5 @@ def test_new_incidents_have_plots_before_worse_ones_of_earlier_dates(home: Path,
     ).write(stage.runs)  # fmt: skip
     page = build_report(stage).path.read_text(encoding="utf-8")
     assert page.count('<article class="incident"') == 1 and 'id="incident-2"' in page
-    assert "1 drifted (Speed of all). Retrain? No: too few." in page
+    assert "1 drifted (Speed). Retrain? No: too few." in page
+    assert "<dt>Class</dt>" not in page and "<small>all</small>" not in page, "it has one class"

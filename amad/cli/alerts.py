@@ -96,7 +96,8 @@ def feedback(
             print(f"{name}  {item.verdict:7}  {item.vehicle}, {item.level}, {item.type}, "
                   f"by {item.by} on {item.at:%Y-%m-%d}{after}")  # fmt: skip
     true, judged = found.precision
-    print(f"{true} of {count(judged, 'judged incident')} true" if judged else "none judged yet")
+    told = f"{true} of {count(judged, 'judged incident')} true" if judged else "none judged yet"
+    print(f"fleet {stage.fleet.name}: {told}")
     if any(item.verdict == "false" for item in found.incidents.values()):
         _say_learnt(stage, found)
 

@@ -2,10 +2,9 @@
 
 import shlex
 from collections.abc import Callable
-from pathlib import Path
 
 from amad.config import DataError, Stage
-from amad.config.wording import count, some
+from amad.config.wording import count, some, whole_pipeline
 from amad.engines.shared.train_result import TrainResult
 from amad.engines.tune.sweep_result import SweepResult
 from amad.evaluation.evaluation_metrics import EvaluationMetrics
@@ -32,7 +31,7 @@ def lines(stage: Stage) -> list[str]:
     ]
     found = [f"Fleet {stage.fleet.name}: {stage.fleet.description}".rstrip(": ")]
     for name, kind, said in stages:
-        found += _rows(name, _of(kind, said, stage.folder))
+        found += _rows(name, _of(kind, said, stage))
     found += _rows("health", _health(stage))
     found += ["", *(f"  {name:<12}{where}" for name, where in _where(stage))]
     return found
@@ -140,16 +139,17 @@ def _health(stage: Stage) -> list[str]:
     ] or ["nothing is missing" if not health.unseen else "not all was looked at yet"]
 
 
-def _of(kind: type[Artifact], said: Callable[..., list[str]], folder: Path) -> list[str]:
+def _of(kind: type[Artifact], said: Callable[..., list[str]], stage: Stage) -> list[str]:
     """The lines for an artifact, or why there are none."""
     try:
-        found = kind.read(folder)
-        return ["not yet: run 'make repro'"] if found is None else said(found)
+        found = kind.read(stage.folder)
+        todo = f"not yet: {whole_pipeline(stage.fleet.name)}"
+        return [todo] if found is None else said(found)
     except DataError as error:
         return [str(error)]
     except (KeyError, IndexError, TypeError, ValueError) as error:
         why = f"{type(error).__name__}: {error}"
-        return [str(damaged(folder / kind.FILE, kind.REMEDY, why))]
+        return [str(damaged(stage.folder / kind.FILE, kind.REMEDY, why))]
 
 
 def _rows(name: str, said: list[str]) -> list[str]:

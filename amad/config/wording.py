@@ -21,6 +21,16 @@ def of_causes(causes: int, incidents: int, word: str = "") -> str:
     return f"{count(causes, f'{before}cause')} ({count(incidents, 'incident')})"
 
 
+def whole_pipeline(fleet: str) -> str:
+    """What to do where stages have not run; true whichever fleets ``params.yaml`` names."""
+    return f"name {fleet} under 'fleets' in params.yaml and run 'dvc repro'"
+
+
+def registering(fleet: str) -> str:
+    """What to do where the registry lacks a version: DVC alone would not notice a deleted one."""
+    return f"run 'amad register', or if nothing is trained yet {whole_pipeline(fleet)}"
+
+
 def some(items: Iterable[object], most: int = NAMED, separator: str = ", ") -> str:
     """``a, b and 1,200 more``."""
     texts = [str(item) for item in items]

@@ -23,7 +23,12 @@ def checks(stage: Stage) -> list[Check]:
         health = fleet_health(stage.fleet, stage.settings, lake)
     except AmadError as error:
         return [Check("fleet health", *fail(str(error), ""))]  # the message says what to do
-    found = [Check("newest row", *newest_row(lake.dates()))]
+    dates = lake.dates()
+    if dates and stage.fleet.source.timestamp.take == "index":
+        finding = ok(f"of {dates[-1]}, counted from the start that the fleet file chose")
+    else:
+        finding = newest_row(dates)
+    found = [Check("newest row", *finding)]
     for kind in KINDS:
         finder = FOUND_BY.get(kind.name, "ingest")
         troubles = [str(t) for t in health.troubles if t.kind == kind.name]

@@ -92,7 +92,7 @@ def lake(stage: Stage) -> Finding:
 
     folder = stage.folder / "lake"
     if not folder.is_dir():
-        return warn(f"there is no {folder} yet", "run 'make repro' or 'amad ingest'")
+        return warn(f"there is no {folder} yet", "run 'amad ingest'")
     table = Lake(folder, stage.fleet)
     dates = table.dates()
     if not dates:

@@ -11,14 +11,16 @@ from pathlib import Path
 
 from amad.cli.doctor.check import Finding, fail, ok, warn
 from amad.config import Stage
-from amad.config.wording import count, some
+from amad.config.wording import count, some, whole_pipeline
 from amad.scores.job_log import job_logs, lock_is_free
 from amad.scores.receipts import ScoringReceipt
 
 NIGHTLY = timedelta(hours=36)  # a nightly job that has not run for longer has missed a night
 LEFT_SECONDS = 3600.0  # a staging folder older than this belongs to no running stage
+FIRST_SCORE = "run 'amad score' once there is a champion"
 SHOWN = 4  # dates, stages or folders named in one finding
 DVC_SECONDS = 120.0
+DVC_RUNS = ("it is being blocked by", "another DVC process is running")
 
 
 def last_scoring(stage: Stage) -> Finding:
@@ -30,7 +32,7 @@ def last_scoring(stage: Stage) -> Finding:
         if receipt is not None and receipt.no_champion:
             remedy = "'amad promote VERSION --force --reason TEXT'"
             return warn(receipt.no_champion, remedy)
-        return warn("this fleet was never scored", "run 'amad score'")
+        return warn("this fleet was never scored", FIRST_SCORE)
     last = logs[-1]
     schedule = "look at its log: journalctl -u 'amad-score@*', runs/nightly.log or the RayJob's"
     if last.status == "failed":
@@ -69,7 +71,7 @@ def freshness(stage: Stage) -> Finding:
     scored = set(manifests(stage.runs))
     starts = [log.test_start for log in job_logs(stage.runs)[0] if log.test_start is not None]
     if not folder.is_dir() or not scored or not starts:
-        return warn("nothing to compare yet", "run 'amad score'")
+        return warn("nothing to compare yet", FIRST_SCORE)
     dates = Lake(folder, stage.fleet).dates()
     newest = dates[-1]
     behind = [day for day in dates if day >= starts[-1] and day not in scored]
@@ -85,7 +87,7 @@ def dvc(stage: Stage) -> Finding:
     if not (home / ".dvc").is_dir():
         return warn(f"{home} is no DVC project", "run 'dvc init' ('dvc init --no-scm' outside git)")
     if not (home / "dvc.lock").is_file():
-        return warn("no stage has run yet", "run 'make repro'")
+        return warn("no stage has run yet", whole_pipeline(stage.fleet.name))
     command = shutil.which("dvc") or str(Path(sys.executable).with_name("dvc"))
     try:
         result = subprocess.run(
@@ -98,7 +100,10 @@ def dvc(stage: Stage) -> Finding:
     except subprocess.TimeoutExpired:
         return warn(f"'dvc status' took over {DVC_SECONDS:.0f} s", "run it yourself")
     if result.returncode:
-        return fail(" ".join(result.stderr.split())[:200], "run 'dvc status' yourself")
+        said = " ".join(result.stderr.split())
+        if any(words in said for words in DVC_RUNS):
+            return ok("another dvc runs in this project; look again once it has ended")
+        return fail(said.partition(" If there are no processes")[0], "run 'dvc status' yourself")
     stages = [name.partition("@") for name in json.loads(result.stdout or "{}")]
     ours = (stage.fleet.name, "")
     changed = [name for name, _, fleet in stages if name != "source" and fleet in ours]

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from amad.cli.doctor.check import Finding, fail, ok, warn
 from amad.config import Stage
-from amad.config.wording import count
+from amad.config.wording import count, whole_pipeline
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -25,7 +25,7 @@ def tracking_store(stage: Stage) -> Finding:
     uri = tracking_uri(stage.settings)
     file = sqlite_file(uri)
     if file is not None and not file.is_file():
-        return warn(f"there is no {file} yet", "the first 'make repro' makes it")
+        return warn(f"there is no {file} yet", whole_pipeline(stage.fleet.name))
     client = connect(stage.settings)
     experiment = client.get_experiment_by_name(f"amad-{stage.fleet.name}")
     runs = "no runs of this fleet yet" if experiment is None else f"experiment {experiment.name}"
@@ -40,12 +40,13 @@ def registry(stage: Stage) -> Finding:
 
     file = sqlite_file(tracking_uri(stage.settings))
     if file is not None and not file.is_file():
-        return warn("no tracking store, so no models", "run 'make repro'")
+        return warn("no tracking store, so no models", whole_pipeline(stage.fleet.name))
     client, fleet = connect(stage.settings), stage.fleet.name
     champion = alias_version(client, fleet, CHAMPION)
     challenger = alias_version(client, fleet, CHALLENGER)
     if champion is None:
-        remedy = "run 'amad register'"
+        trained = (stage.folder / "detector").is_dir()
+        remedy = "run 'amad register'" if trained else whole_pipeline(fleet)
         candidate = ""
         if challenger is not None:
             number, refused = challenger.version, challenger.tags.get("gate_decision") == "refuse"
@@ -80,7 +81,8 @@ def cluster(stage: Stage) -> Finding:
     settings, profile = stage.settings, stage.profile
     if profile.address is None:
         workers = count(profile.workers, f"{profile.device} worker")
-        return ok(f"{settings.cluster}: Ray is started here when needed, {workers}")
+        where = f"a training takes {workers}" if profile.workers else "a training needs no Ray"
+        return ok(f"{settings.cluster}: Ray is started here when needed; {where}")
     address = _ray_address(profile.address)
     remedy = "start the cluster, or choose the embedded one with AMAD_CLUSTER=local"
     if address is None:

@@ -6,12 +6,13 @@ Its last section, Promotion, is rewritten in the registry whenever an alias of t
 from collections.abc import Sequence
 
 from amad.config import Fleet, Params
+from amad.config.number_text import number, span
 from amad.config.wording import count
 from amad.detect.build_members import relation_left_out
 from amad.detect.learnt_figures import SHORT_ROWS
 from amad.engines.register.gate import Decision
 from amad.engines.shared.train_result import TrainResult
-from amad.evaluation.evaluation_metrics import EvaluationMetrics
+from amad.evaluation.evaluation_metrics import EvaluationMetrics, OperatingPoint
 from amad.telemetry.validation import Validation
 from amad.windows.short_history import LONG_ROWS
 
@@ -67,12 +68,14 @@ def _use(fleet: Fleet) -> str:
 def _data(fleet: Fleet, data: dict, validation: Validation, lineage: dict[str, str]) -> str:
     failed = [check["check"] for check in validation.checks if check["failed"]]
     judged = "passed" if validation.ok else "failed"
+    names = [item.name for item in fleet.vehicle_classes]
+    classes = f"- vehicle classes: {', '.join(names)}\n" if len(names) > 1 else ""
     return (
         "## Data\n"
-        f"- {data['rows']:,} rows (on the grid) of {data['vehicles']} vehicles, {data['first']} to "
-        f"{data['last']}; data hash `{data['hash']}`; detector digest "
+        f"- {data['rows']:,} rows (on the grid) of {count(data['vehicles'], 'vehicle')}, "
+        f"{data['first']} to {data['last']}; data hash `{data['hash']}`; detector digest "
         f"`{lineage.get('detector_digest', 'none')}`\n"
-        f"- vehicle classes: {', '.join(item.name for item in fleet.vehicle_classes)}\n"
+        f"{classes}"
         f"- {_histories(data['train_rows'])}\n"
         f"- validation {judged}: {validation.quarantined} of {validation.vehicle_days} "
         "vehicle-days quarantined, kept out of training and scoring"
@@ -104,7 +107,8 @@ def _training(params: Params, training: TrainResult, metrics: EvaluationMetrics)
         f"- members {', '.join(params.detect.members)}; network: window {model.window}, width "
         f"{model.width}, {model.layers} layers, {model.heads} heads, kernel {model.kernel}\n"
         f"- mask {mask.family} at {mask.ratio:.2g}, contrast {loss.contrast:.2g} at temperature "
-        f"{loss.temperature:.2g}, Max-Min {loss.maxmin:.2g}; {params.train.epochs} epochs of "
+        f"{loss.temperature:.2g}, Max-Min {loss.maxmin:.2g}; "
+        f"{count(params.train.epochs, 'epoch')} of "
         f"{training.epoch_windows:,} of {training.train_windows:,} windows, seed {params.seed}"
         + (f"\n- last epoch: {', '.join(shown[:4])}" if shown else "")
         + (f"\n- {metrics.vote.sentence}" if metrics.vote else "")
@@ -138,17 +142,45 @@ def _quality(metrics: EvaluationMetrics, params: Params) -> str:
 
 
 def _operating_point(metrics: EvaluationMetrics, params: Params) -> str:
-    figures = [
-        f"- {key.replace('_', ' ')}: {value:.4g}"
-        for key, value in sorted(metrics.operating_point)
-        if isinstance(value, int | float)
-    ]
     return (
         "## Operating point\n"
         f"The threshold is chosen on calibration rows for {params.detect.alarm_budget:g} incidents "
         "per vehicle-day on normal rows, and follows each vehicle's ordinary scores from there.\n"
-        + "\n".join([*figures, *_false_alarms(metrics)])
+        + "\n".join([*_found(metrics.operating_point), *_false_alarms(metrics)])
     ).rstrip()
+
+
+def _found(point: OperatingPoint) -> list[str]:
+    """What it finds with its threshold, and how soon."""
+    lines = []
+    if point.events:
+        chance = point.chance_recall
+        lines.append(
+            f"- known events found: {point.events_found} of {point.events}"
+            + (
+                ""
+                if chance is None
+                else f"; as many alarms at random times would find "
+                f"{number(chance * point.events, 2)}"
+            )
+        )
+    if point.median_delay_rows is not None and point.median_delay_seconds is not None:
+        rows, after = round(point.median_delay_rows), _time(point.median_delay_seconds)
+        soon = (
+            f"within {count(rows, 'row')} of their first one ({after})"
+            if rows
+            else ("with their first row")
+        )
+        lines.append(f"- half of those found are found {soon}")
+    if point.lookahead_seconds:
+        lines.append(
+            f"- the score of a row is final once {_time(point.lookahead_seconds)} more are scored"
+        )
+    return lines
+
+
+def _time(seconds: float) -> str:
+    return span(round(seconds * 1_000_000))
 
 
 def _false_alarms(metrics: EvaluationMetrics) -> list[str]:

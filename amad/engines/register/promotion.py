@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
 from amad.config import GateError, ServiceError, Settings
+from amad.config.wording import registering
 from amad.engines.register.gate import Decision
 from amad.engines.register.model_card import PROMOTION
 from amad.engines.register.registry_lock import registry_lock
@@ -144,7 +145,7 @@ def promote(
         else:
             candidate = alias_version(client, fleet, CHALLENGER)
         if candidate is None:
-            raise ServiceError(f"fleet {fleet} has no challenger; run 'amad register' first")
+            raise ServiceError(f"fleet {fleet} has no challenger; {registering(fleet)}")
         decision = recorded(candidate)
         refused = decision is None or not decision.promote
         if "rolled_back" in candidate.tags:

@@ -14,6 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from amad.config import ServiceError, Settings
 from amad.config.console import say
+from amad.config.wording import registering
 from amad.engines.register.model_card import PROMOTION
 from amad.engines.register.promotion import recorded
 from amad.engines.register.registry_writes import CLIPPED
@@ -59,7 +60,7 @@ def _version(client: MlflowClient, fleet: str, number: str | None) -> ModelVersi
     if number is None:
         found = alias_version(client, fleet, CHALLENGER) or alias_version(client, fleet, CHAMPION)
         if found is None:
-            raise ServiceError(f"fleet {fleet} has no version yet; run 'amad register'")
+            raise ServiceError(f"fleet {fleet} has no version yet; {registering(fleet)}")
     # Only a version that is read by its number comes with its aliases.
     return get_version(client, fleet, number or str(found.version if found else ""))
 

@@ -1,6 +1,7 @@
 """What a scoring job would do, found out without doing it."""
 
 from amad.config import ServiceError, Stage
+from amad.config.wording import registering
 from amad.detect.daily import check_contract
 from amad.detect.storage import load_detector
 from amad.engines.score.fleet_scoring import check_vehicles
@@ -26,7 +27,8 @@ def dry_run(stage: Stage, request: ScoringRequest) -> tuple[Plan, str]:
     """
     file = sqlite_file(tracking_uri(stage.settings))
     if file is not None and not file.is_file():
-        raise ServiceError(f"there is no {file}, so no champion: run 'amad register' first")
+        todo = registering(stage.fleet.name)
+        raise ServiceError(f"there is no {file}, so no champion: {todo}")
     client = connect(stage.settings)
     with told(client.tracking_uri):
         champion = champion_version(client, stage.fleet.name)

@@ -17,6 +17,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from amad.config import AmadError, ServiceError, usable_error
+from amad.config.wording import registering
 from amad.detect.storage import folder_digest
 from amad.engines.shared.tracking import model_name, public_reason
 from amad.engines.shared.tracking_store import public
@@ -102,8 +103,9 @@ def champion_version(client: MlflowClient, fleet: str) -> ModelVersion:
     version = alias_version(client, fleet, CHAMPION)
     if version is None:
         raise ServiceError(
-            f"fleet {fleet} has no champion in {public(client.tracking_uri)}; run "
-            "'amad register', or 'amad promote VERSION' if there are versions that were refused"
+            f"fleet {fleet} has no champion in {public(client.tracking_uri)}; "
+            f"{registering(fleet)}, or 'amad promote VERSION' if there are versions that were "
+            "refused"
         )
     return version
 

@@ -45,8 +45,9 @@ def ray_session(profile: ClusterProfile) -> Iterator[None]:
         reason = " ".join(str(error).split())[:200]
         if profile.address is None:
             raise ServiceError(
-                f"Ray cannot start on this machine ({reason}); free some memory, set RAY_TMPDIR to "
-                "a short path with free space, or train without Ray (workers: 0 in conf/cluster/)"
+                f"Ray cannot start on this machine ({reason}); run the command again once "
+                "the machine is less busy, free some memory, set RAY_TMPDIR to a short path with "
+                "free space, or train without Ray (workers: 0 in conf/cluster/)"
             ) from error
         raise ServiceError(
             f"the Ray cluster at {profile.address!r} does not answer ({reason}); start it, or "
