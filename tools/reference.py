@@ -94,8 +94,17 @@ def _command(name: str, command: Any) -> Iterator[str]:
             names = f"`{option.name.upper()}`"
         help_text = _cell(getattr(option, "help", None) or "")
         kind = "" if getattr(option, "is_flag", False) else _kind(option)
-        rows.append([names, kind, help_text + (" Required." if option.required else "")])
+        rows.append([names, kind, help_text + _numbers(option)])
     yield from (*_table(["argument or option", "value", "meaning"], rows), "")
+
+
+def _numbers(option: Any) -> str:
+    """What the help text of an option leaves to typer: required, the least value, the default."""
+    least, default = getattr(option, "min", None), option.default
+    text = " Required." if option.required else ""
+    text += f" At least {least}." if least is not None and least > 1 else ""
+    is_number = isinstance(default, int) and not isinstance(default, bool)
+    return text + (f" Default: {default}." if is_number else "")
 
 
 def _kind(option: Any) -> str:
@@ -200,7 +209,7 @@ def _markdown(text: str) -> str:
 
 def _cell(text: str) -> str:
     text = _markdown(text).replace("|", "\\|")
-    return text if text[1:2] == " " else text[:1].upper() + text[1:]
+    return text if text[1:2] == " " or "://" in text.split(" ")[0] else text[:1].upper() + text[1:]
 
 
 def _table(head: list[str], rows: list[list[str]]) -> list[str]:
