@@ -5,7 +5,7 @@ from reading_kit import seen, source
 
 ROWS = [f"2026-01-05 08:00:{n:02d},{n}.25,{1234.5 + n}" for n in range(40)]
 HEADER = "time,speed,temp"
-CUT = "a cut row: it ends within or before its last value, by what the rows before it have"
+CUT = "a cut row: its last value is cut or missing, as the rows before it show"
 
 
 def read(tmp_path, text, **rules):

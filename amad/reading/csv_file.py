@@ -39,7 +39,7 @@ from amad.reading.unpack import unpacked
 
 # Without a delimiter in it; where it has some, it may be a row.
 NO_ROW = re.compile(rb"\s*(#|//|[-=+*_~]{3}[-=+*_~\s]*$)")
-CUT_VALUE = "a cut row: it ends within or before its last value, by what the rows before it have"
+CUT_VALUE = "a cut row: its last value is cut or missing, as the rows before it show"
 KEPT_CHARACTERS = 2000  # kept of a refused line
 COMMON_TOKEN_LINES = 200  # a word that more lines of a block hold is no sign of a header
 # Words for "no value" that Arrow makes null. ``numbers`` also knows them in any case and with
