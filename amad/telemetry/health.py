@@ -1,8 +1,8 @@
 """What a reliability engineer must be told of a fleet every night until it is mended.
 
 Silent vehicles, vanished channels, vehicles and files that never got in, files that are gone,
-quarantined days: found in what ingest and validate left behind. The report, ``amad doctor`` and the
-log of each scoring job tell the same findings.
+quarantined days, failed sensors: found in what ingest and validate left behind. The report,
+``amad doctor`` and the log of each scoring job tell the same findings.
 """
 
 from collections import Counter
@@ -18,6 +18,7 @@ from amad.telemetry.counter_findings import CounterFinding, counter_findings
 from amad.telemetry.files import read_table
 from amad.telemetry.ingest_result import IngestResult
 from amad.telemetry.judged_days import JudgedDays
+from amad.telemetry.kept_out import kept_out
 from amad.telemetry.lake import Lake
 from amad.telemetry.refusals import intake_of
 from amad.telemetry.schemas import PROFILE, QUARANTINE
@@ -88,6 +89,12 @@ KINDS = (
         title="Quarantined vehicle-days",
         remedy="they are neither trained on nor scored; see docs/index.html beside the lake, then "
         "mend the data or the limits under quality: in the fleet file",
+    ),
+    Kind(
+        name="sensor",
+        title="Failed sensors",
+        remedy="the other channels of these days are scored, and none is trained on; look at the "
+        "sensor, or mend the limits under quality: in the fleet file",
     ),
     Kind(
         name="unscored",
@@ -177,7 +184,7 @@ def fleet_health(
         judged = _judged(settings.runs_dir(fleet.name), fleet, lake)
         rows = [] if quarantine is None else quarantine.to_pylist()
         rows = [row for row in rows if (row["vehicle"], row["date"]) not in judged]
-        found += _quarantined(rows + [row for rows in judged.values() for row in rows])
+        found += _quarantined(rows + [row for rows in judged.values() for row in rows], fleet)
     order = [kind.name for kind in KINDS]
     stages = {"ingest": ingested, "validate": profile}
     return Health(
@@ -291,34 +298,38 @@ def _refused_rows(lake: Lake, fleet: Fleet) -> list[Trouble]:
 def _judged(runs: Path, fleet: Fleet, lake: Lake) -> dict[tuple[str, date], list[dict]]:
     """The vehicle-days that a scoring job judged as they are now, with the reasons it found."""
     try:
-        days = JudgedDays.under(fleet.digest, runs)
+        judged = JudgedDays.under(fleet.digest, runs)
     except DataError:  # the next job judges its days again
         return {}
     columns = (lake.day_table()[name].to_pylist() for name in ("vehicle", "date", "sha256"))
     now = {(vehicle, day): sha for vehicle, day, sha in zip(*columns, strict=True)}
     found = {}
-    for name, (sha, reasons) in days.items():
+    for name, (sha, _) in judged.days.items():
         vehicle, day = name[11:], date.fromisoformat(name[:10])
         if now.get((vehicle, day)) == sha:
-            rows = [{"vehicle": vehicle, "date": day, "reason": reason} for reason in reasons]
-            found[vehicle, day] = rows
+            found[vehicle, day] = judged.failures(vehicle, day)
     return found
 
 
-def _quarantined(rows: list[dict]) -> list[Trouble]:
-    """One finding per vehicle, with the newest of its quarantined days."""
-    days = Counter(vehicle for vehicle, _ in {(r["vehicle"], r["date"]) for r in rows})
-    newest: dict[str, dict] = {}
+def _quarantined(rows: list[dict], fleet: Fleet) -> list[Trouble]:
+    """A finding per vehicle with days left out, and per sensor without which days are scored."""
+    out = kept_out(fleet, rows)
+    by_sensor: dict[tuple[str, str], list[dict]] = {}
     for row in rows:
-        if row["vehicle"] not in newest or row["date"] > newest[row["vehicle"]]["date"]:
-            newest[row["vehicle"]] = row
-    return [
-        Trouble(
-            kind="quarantined",
-            subject=vehicle,
-            since=row["date"],
-            text=f"has {count(days[vehicle], 'day')} quarantined, the newest {row['date']}: "
-            + (row["reason"] or "").partition(": ")[2],
+        channel = row["channel"] if out[row["vehicle"], row["date"]] else ""
+        by_sensor.setdefault((row["vehicle"], channel), []).append(row)
+    found = []
+    for (vehicle, channel), own in sorted(by_sensor.items()):
+        days = count(len({row["date"] for row in own}), "day")
+        newest = max(own, key=lambda row: row["date"])
+        reason = (newest["reason"] or "").partition(": ")[2]
+        what = f"failed on {days}, scored without it" if channel else f"has {days} quarantined"
+        found.append(
+            Trouble(
+                kind="sensor" if channel else "quarantined",
+                subject=f"{vehicle} {channel}" if channel else vehicle,
+                since=newest["date"],
+                text=f"{what}, the newest {newest['date']}: {reason}",
+            )
         )
-        for vehicle, row in sorted(newest.items())
-    ]
+    return found

@@ -15,8 +15,9 @@ one, so that a reader finds the lake that it opened. Vehicle ids are percent-enc
 
 import datetime
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -84,6 +85,7 @@ class Lake:
             )
         self.manifest = manifest
         self._day_table = self._table(DAYS_FILE, DAYS)
+        self._failed: Mapping[tuple[str, datetime.date], Collection[str]] = {}
         self._rows_of: dict[str, dict[datetime.date, int]] = {}
         self._sha_of: dict[tuple[str, datetime.date], str] = {}
         names = ("vehicle", "date", "rows", "sha256")
@@ -92,6 +94,12 @@ class Lake:
             self._rows_of.setdefault(vehicle, {})[date] = rows
             self._sha_of[vehicle, date] = sha256
         self._ends: dict[str, _End] = {}  # by vehicle
+
+    def without(self, failed: Mapping[tuple[str, datetime.date], Collection[str]]) -> "Lake":
+        """The same lake with these channels of a vehicle-day null in what is read."""
+        lake = copy(self)
+        lake._failed, lake._ends = failed, {}
+        return lake
 
     @property
     def files(self) -> dict[str, IngestedFile]:
@@ -117,8 +125,9 @@ class Lake:
         return self._day_table
 
     def part_sha256(self, vehicle: str, date: datetime.date) -> str:
-        """The hash of the file of a vehicle-day that has rows."""
-        return self._sha_of[vehicle, date]
+        """A hash of what is read of a vehicle-day that has rows: of its file, if that is all."""
+        sha256, failed = self._sha_of[vehicle, date], self._failed.get((vehicle, date))
+        return json_digest([sha256, sorted(failed)]) if failed else sha256
 
     def rows(self) -> int:
         """Rows of all vehicles."""
@@ -145,7 +154,12 @@ class Lake:
         with self.open_day(vehicle, date) as file:
             # Starting threads for so few rows costs more than it gives.
             table = file.read(columns, use_threads=False)
-            return check(table, schema, str(self.part(vehicle, date)))
+        table = check(table, schema, str(self.part(vehicle, date)))
+        for name in self._failed.get((vehicle, date), ()):
+            if name in schema.names:
+                nulls = pa.nulls(table.num_rows, schema.field(name).type)
+                table = table.set_column(schema.names.index(name), schema.field(name), nulls)
+        return table
 
     def batches(
         self, vehicle: str, dates: Iterable[datetime.date], rows: int

@@ -88,7 +88,8 @@ def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLo
     for code, rows in log.unseen.items():
         say(f"{code} was never seen in training: {count(rows, 'row')}")
     for vehicle, channels in log.unmeasured.items():
-        say(f"vehicle {vehicle}: scored without {', '.join(channels)}, of which it sent no value")
+        names = ", ".join(channels)
+        say(f"vehicle {vehicle}: scored without {names}, of which it sent no usable value")
     return log
 
 

@@ -23,20 +23,21 @@ from amad.scores.partitions import VehicleDay
 from amad.telemetry.checksums import Checksums
 from amad.telemetry.files import read_table
 from amad.telemetry.judged_days import JudgedDays
+from amad.telemetry.kept_out import WHOLE, Day, kept_out
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import PROFILE, QUARANTINE
 from amad.telemetry.validation import Validation
 
-Day = tuple[str, date]  # vehicle, date
 DAMAGED = "its files are damaged or missing"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """The lake at the start of a job. parts: rows and hash of each vehicle-day's file.
+    """The lake at the start of a job, without the channels that failed their checks.
 
-    quarantined: days of each vehicle that are neither scored nor history. unjudged: how many
-    vehicle-days were not judged as they are, because the snapshot was taken only to look.
+    parts: rows of each vehicle-day, and a hash of what is read of it. quarantined: days of each
+    vehicle that are neither scored nor history. unjudged: how many vehicle-days were not judged as
+    they are, because the snapshot was taken only to look.
     """
 
     lake: Lake
@@ -155,13 +156,15 @@ def take_snapshot(stage: Stage, until: date | None = None, *, look: bool = False
         if until is None or day <= until
     }
     quarantined: dict[str, set[date]] = {}
-    kept_out, unjudged = _kept_out(lake, stage, parts, until, look=look)
-    for vehicle, day in kept_out:
-        quarantined.setdefault(vehicle, set()).add(day)
+    failed, unjudged = _kept_out(lake, stage, parts, until, look=look)
+    for (vehicle, day), channels in failed.items():
+        if not channels:
+            quarantined.setdefault(vehicle, set()).add(day)
+    lake = lake.without({day: channels for day, channels in failed.items() if channels})
     return Snapshot(
         unjudged=unjudged,
         lake=lake,
-        parts=parts,
+        parts={day: (rows, lake.part_sha256(*day)) for day, (rows, _) in parts.items()},
         quarantined={vehicle: frozenset(days) for vehicle, days in quarantined.items()},
     )
 
@@ -173,8 +176,8 @@ def _kept_out(
     until: date | None,
     *,
     look: bool,
-) -> tuple[set[Day], int]:
-    """The quarantined days, and the number of those that were not judged as they are.
+) -> tuple[dict[Day, frozenset[str]], int]:
+    """The days that failed a check, see ``failed_channels``, and how many were not judged.
 
     The verdict of the validate stage counts where it saw the same content (by the file's hash)
     under the present fleet file. Every other day is judged now.
@@ -183,7 +186,7 @@ def _kept_out(
         DataError: what the validate stage left is damaged.
     """
     validated: dict[Day, str] = {}
-    kept_out: set[Day] = set()
+    failed: dict[Day, frozenset[str]] = {}
     verdict = Validation.read(stage.folder)
     if verdict is not None and verdict.digest == stage.fleet.digest:  # written after the two tables
         profile, quarantine = (
@@ -192,67 +195,86 @@ def _kept_out(
         )
         columns = (profile[name].to_pylist() for name in ("vehicle", "date", "sha256"))
         validated = {(vehicle, day): sha for vehicle, day, sha in zip(*columns, strict=True)}
-        columns = (quarantine[name].to_pylist() for name in ("vehicle", "date"))
-        kept_out = set(zip(*columns, strict=True))
+        failed = kept_out(stage.fleet, quarantine.to_pylist())
     fresh = {day: sha for day, (_, sha) in parts.items() if validated.get(day) != sha}
-    judged: dict[Day, bool] = {}
+    judged: dict[Day, frozenset[str] | None] = {}
     unjudged = 0
     if fresh and look:
         judged, unjudged = _judged_before(stage, fresh)
     elif fresh:
         judged = _judge(lake, stage, fresh, until)
-    return {day for day in parts if judged.get(day, day in kept_out)}, unjudged
+    verdicts = {day: judged[day] if day in judged else failed.get(day) for day in parts}
+    return {day: channels for day, channels in verdicts.items() if channels is not None}, unjudged
 
 
-def _judged_before(stage: Stage, fresh: dict[Day, str]) -> tuple[dict[Day, bool], int]:
+def _judged_before(
+    stage: Stage, fresh: dict[Day, str]
+) -> tuple[dict[Day, frozenset[str] | None], int]:
     """The verdict of the last job on each fresh vehicle-day, and how many have none as they are."""
-    known: dict[str, tuple[str, list[str]]] = {}
+    known = JudgedDays(contract=stage.fleet.digest, days={})
     with suppress(DataError):
         known = JudgedDays.under(stage.fleet.digest, stage.runs)
     published = partitions.manifests(stage.runs)
-    verdicts, unjudged = {}, 0
+    verdicts: dict[Day, frozenset[str] | None] = {}
+    unjudged = 0
     for (vehicle, day), sha in fresh.items():
-        seen, reasons = known.get(JudgedDays.name_of(vehicle, day), ("", []))
-        if seen == sha:
-            verdicts[vehicle, day] = bool(reasons)
+        if known.reasons(vehicle, day, sha) is not None:
+            verdicts |= _verdict(known, stage.fleet, (vehicle, day))
             continue
         unjudged += 1
-        verdicts[vehicle, day] = any(
-            vehicle in manifest.quarantined for manifest in published.get(day, {}).values()
-        )
+        out = any(vehicle in item.quarantined for item in published.get(day, {}).values())
+        verdicts[vehicle, day] = WHOLE if out else None
     return verdicts, unjudged
 
 
-def _judge(lake: Lake, stage: Stage, fresh: dict[Day, str], until: date | None) -> dict[Day, bool]:
-    """Is each fresh vehicle-day to be kept out? Days that cannot be read are not; scoring says why.
+def _judge(
+    lake: Lake, stage: Stage, fresh: dict[Day, str], until: date | None
+) -> dict[Day, frozenset[str] | None]:
+    """Which fresh vehicle-days failed, see ``failed_channels``; None for a sound one.
 
-    The verdicts are remembered in ``judged.json``.
+    Days that cannot be read count as sound; scoring says why. The verdicts are remembered in
+    ``judged.json``.
     """
-    known: dict[str, tuple[str, list[str]]] = {}
+    known = JudgedDays(contract=stage.fleet.digest, days={})
     try:
         known = JudgedDays.under(stage.fleet.digest, stage.runs)
     except DataError as error:
         say(f"{error}; its vehicle-days are judged again")
     named = {day: JudgedDays.name_of(*day) for day in fresh}
-    new = [day for day, sha in fresh.items() if known.get(named[day], ("", []))[0] != sha]
+    new = [day for day, sha in fresh.items() if known.reasons(*day, sha) is None]
     if new:
         say(f"judge {count(len(new), 'vehicle-day')} that validation has not seen as they are")
-        for day, reasons in _reasons(lake, stage.fleet, new).items():
-            known[named[day]] = (fresh[day], reasons)
+        days, channels = dict(known.days), dict(known.channels)
+        for day, rows in _failures(lake, stage.fleet, new).items():
+            reasons = [row["reason"] for row in rows]
+            days[named[day]] = (fresh[day], reasons)
+            channels[named[day]] = [row["channel"] for row in rows]
             if reasons:
-                say(f"quarantined: {'; '.join(reasons[:3])}")
-        wanted = set(named.values())
-        days = {
-            name: entry
-            for name, entry in known.items()
-            if name in wanted or (until is not None and name[:10] > str(until))
+                without = sorted(kept_out(stage.fleet, rows)[day])
+                what = f"scored without {', '.join(without)}" if without else "quarantined"
+                say(f"{what}: {'; '.join(reasons[:3])}")
+        now = set(named.values())
+        wanted = {
+            name for name in days if name in now or (until is not None and name[:10] > str(until))
         }
-        JudgedDays(contract=stage.fleet.digest, days=days).write(stage.runs)
-    return {day: bool(known.get(named[day], ("", []))[1]) for day in fresh}
+        known = JudgedDays(
+            contract=stage.fleet.digest,
+            days={name: entry for name, entry in days.items() if name in wanted},
+            channels={name: of for name, of in channels.items() if name in wanted},
+        )
+        known.write(stage.runs)
+    verdicts: dict[Day, frozenset[str] | None] = {}
+    for day in fresh:
+        verdicts |= _verdict(known, stage.fleet, day)
+    return verdicts
 
 
-def _reasons(lake: Lake, fleet: Fleet, days: list[Day]) -> dict[Day, list[str]]:
-    """The reasons to keep each day out, none for a sound day; damaged days are left out."""
+def _verdict(known: JudgedDays, fleet: Fleet, day: Day) -> dict[Day, frozenset[str] | None]:
+    return {day: kept_out(fleet, known.failures(*day)).get(day)}
+
+
+def _failures(lake: Lake, fleet: Fleet, days: list[Day]) -> dict[Day, list[dict]]:
+    """The failed checks of each day (rows of QUARANTINE); days that cannot be read are left out."""
     from amad.engines.validate.quality import judge
     from amad.telemetry.profile import profile
 
@@ -262,8 +284,8 @@ def _reasons(lake: Lake, fleet: Fleet, days: list[Day]) -> dict[Day, list[str]]:
         if len(days) == 1:
             return {}
         half = len(days) // 2
-        return _reasons(lake, fleet, days[:half]) | _reasons(lake, fleet, days[half:])
-    reasons: dict[Day, list[str]] = {day: [] for day in days}
+        return _failures(lake, fleet, days[:half]) | _failures(lake, fleet, days[half:])
+    failures: dict[Day, list[dict]] = {day: [] for day in days}
     for row in verdict.quarantine.to_pylist():
-        reasons[row["vehicle"], row["date"]].append(row["reason"])
-    return reasons
+        failures[row["vehicle"], row["date"]].append(row)
+    return failures
