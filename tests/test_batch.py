@@ -353,7 +353,8 @@ def test_days_that_validation_has_not_seen_are_judged(place, capsys):
     moved = pc.add(table["timestamp"], shift).cast(table.schema.field("timestamp").type)
     table = table.set_column(table.schema.get_field_index("timestamp"), "timestamp", moved)
     wild = pa.array([9000.0] * table.num_rows)
-    table = table.set_column(table.schema.get_field_index("speed"), "speed", wild)
+    for name in ("speed", "torque"):
+        table = table.set_column(table.schema.get_field_index(name), name, wild)
     pq.write_table(table, folder / "bad.parquet")
     add_nights(fleet, settings, [])
     log = run_job(fleet, settings, first=bad, last=bad).content()

@@ -59,7 +59,7 @@ def test_what_of_the_run_had_no_score_is_told(home: Path):
     )  # fmt: skip
     lines = blind_spots(None, [manifest], yard.fleet).lines
     assert lines[0].startswith("9 rows of this run") and "too short a stretch" in lines[0]
-    assert lines[1].startswith("Speed had no usable value on at least one date on van-1")
+    assert lines[1].startswith("Speed could not be used on at least one date on van-1")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from scoring_kit import (
@@ -34,6 +35,7 @@ from amad.config import DataError
 from amad.scores import partitions
 from amad.scores.job_log import job_logs
 from amad.telemetry.checksums import Checksums
+from amad.telemetry.health import fleet_health
 from amad.telemetry.lake import Lake
 from pipelines import register, report, score
 
@@ -58,12 +60,16 @@ def place_of(settings, kind: str, day: date = FAULTY) -> Path:
     return partitions.folder(settings.runs_dir(FLEET), kind, "1", day)
 
 
-def corrected(settings, day: date, vehicle: str, change: Callable) -> None:
-    """The raw file of a night delivered again with as many rows, the speed changed."""
+def corrected(
+    settings, day: date, vehicle: str, change: Callable, channels: tuple[str, ...] = ("speed",)
+) -> None:
+    """The raw file of a night delivered again with as many rows, some channels changed."""
     file = settings.data_dir / FLEET / f"{day}-{vehicle}-0.parquet"
     table = pq.read_table(file)
-    speed = pa.array(change(table["speed"].to_numpy()))
-    pq.write_table(table.set_column(table.schema.names.index("speed"), "speed", speed), file)
+    for name in channels:
+        value = pa.array(change(table[name].to_numpy()))
+        table = table.set_column(table.schema.names.index(name), name, value)
+    pq.write_table(table, file)
 
 
 def test_a_corrected_day_of_as_many_rows_is_judged_and_scored_anew(place):
@@ -71,7 +77,8 @@ def test_a_corrected_day_of_as_many_rows_is_judged_and_scored_anew(place):
     fleet, settings = place
     run_job(fleet, settings)
     night = FAULTY - timedelta(days=1)
-    corrected(settings, night, "a-1", lambda speed: speed * 0 + 999)
+    both = ("speed", "torque")  # two of three, so little is left to be scored
+    corrected(settings, night, "a-1", lambda value: value * 0 + 999, both)
     refresh(fleet, settings)
     log = run_job(fleet, settings).content()
     assert str(night) in log["dates"] and log["unscored"]["quarantined"] > 0
@@ -81,11 +88,42 @@ def test_a_corrected_day_of_as_many_rows_is_judged_and_scored_anew(place):
         states[row["vehicle"]].add(row["status"])
     assert states["a-1"] == {"quarantined"} and states["b-1"] == {"scored"}
     # Mended: sound values again, and others than the first time.
-    corrected(settings, night, "a-1", lambda speed: 60 + 20 * np.sin(np.arange(len(speed)) / 90))
+    corrected(settings, night, "a-1", lambda v: 60 + 20 * np.sin(np.arange(len(v)) / 90), both)
     refresh(fleet, settings)
     assert str(night) in run_job(fleet, settings).content()["dates"]
     assert "quarantined" not in scores(settings, night)["status"].to_pylist()
     assert run_job(fleet, settings).content()["dates"] == []
+
+
+def test_a_day_with_a_failed_sensor_is_scored_without_it_and_told(place, capsys):
+    fleet, settings = place
+    run_job(fleet, settings)
+    night = FAULTY - timedelta(days=1)
+    sound = partitions.read_manifest(settings.runs_dir(FLEET), "1", night)
+    corrected(settings, night, "a-1", lambda speed: speed * 0 + 999)
+    refresh(fleet, settings)
+    assert str(night) in run_job(fleet, settings).content()["dates"]
+    told = capsys.readouterr().err
+    assert f"scored without speed: a-1 on {night}: speed outside its range in 49 %" in told
+    assert "vehicle a-1: scored without speed, of which nothing could be used" in told
+    manifest = partitions.read_manifest(settings.runs_dir(FLEET), "1", night)
+    assert manifest.quarantined == [] and manifest.unmeasured == {"a-1": ["speed"]}
+    assert manifest.scored == sound.scored
+    assert "speed" not in pc.list_flatten(
+        scores(settings, night).filter(pc.field("vehicle") == "a-1")["top_channels"]
+    ).to_pylist()
+    before = (place_of(settings, "scores", night) / "part.parquet").read_bytes()
+    assert run_job(fleet, settings).content()["dates"] == []
+    run_job(fleet, settings, first=night, last=night, force=True)
+    assert (place_of(settings, "scores", night) / "part.parquet").read_bytes() == before
+    (trouble,) = fleet_health(fleet, settings).troubles
+    assert trouble.kind == "sensor" and str(trouble).startswith(
+        f"a-1 speed failed on 2 days, scored without it, the newest {FAULTY}: speed outside its"
+    )
+    corrected(settings, night, "a-1", lambda v: 60 + 20 * np.sin(np.arange(len(v)) / 90))
+    refresh(fleet, settings)
+    assert str(night) in run_job(fleet, settings).content()["dates"]
+    assert partitions.read_manifest(settings.runs_dir(FLEET), "1", night).unmeasured == {}
 
 
 DAMAGE = {

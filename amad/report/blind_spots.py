@@ -103,7 +103,7 @@ def _left_out(manifests: list[PartitionManifest], fleet: Fleet) -> list[str]:
                      f"{', '.join(parts)}.")  # fmt: skip
     for name, vehicles in sorted(channels.items()):
         found.append(
-            f"{fleet.title_of(name)} had no usable value on at least one date on "
+            f"{fleet.title_of(name)} could not be used on at least one date on "
             f"{some(sorted(vehicles))}: nothing that shows in it alone is seen there."
         )
     return found

@@ -89,7 +89,7 @@ def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLo
         say(f"{code} was never seen in training: {count(rows, 'row')}")
     for vehicle, channels in log.unmeasured.items():
         names = ", ".join(channels)
-        say(f"vehicle {vehicle}: scored without {names}, of which it sent no usable value")
+        say(f"vehicle {vehicle}: scored without {names}, of which nothing could be used")
     return log
 
 
