@@ -28,11 +28,7 @@ NOTE = (
     "Made by `python -m bench.tables`. Brackets are bootstrap intervals; "
     "[how it was measured](index.md#how-it-was-measured) explains the columns."
 )
-# The pages whose figures are of an older detector, which has lower scores than the one as shipped.
-BEFORE_WHOLE_WINDOWS = (
-    "**Of an older detector**, before window ranges compared whole windows only. The present one "
-    "is on [Does it carry over?](carry_over.md)"
-)
+# On pages with figures of an older detector.
 OLDER = (
     "**Of older detectors**, of 2026-11-23 to 27, with lower scores than the present one: compare "
     "the rows of a table with each other, and with no other page."
@@ -80,12 +76,10 @@ def main(arguments: list[str] | None = None) -> None:
     for name, page in {"limits": limits, "minutes": minutes, "nights": nights_page}.items():
         if found := _read(options.results / f"{name}.json"):
             pages[name] = page.page(found)
-    older = dict.fromkeys([*fleets, "methods"], BEFORE_WHOLE_WINDOWS)
-    older |= dict.fromkeys(["network", "ablations"], OLDER)
     options.out.mkdir(parents=True, exist_ok=True)
     for name, lines in pages.items():
-        if name in older:  # below the title and the note
-            lines[3:3] = ["", older[name]]
+        if name in ("network", "ablations"):  # below the title and the note
+            lines[3:3] = ["", OLDER]
         text = "\n".join(lines).rstrip() + "\n"
         (options.out / f"{name}.md").write_text(text, encoding="utf-8")
 
