@@ -157,6 +157,11 @@ def test_an_incident_over_midnight_is_one_row_that_grows(yard: Yard, address: st
     ]  # fmt: skip
 
 
+def test_a_fleet_without_scores_is_not_called_up_to_date(yard: Yard, address: str):
+    done = export(yard.stage, address_of(address))
+    assert "no date is published" in str(done) and str(done).endswith("run 'amad score' first")
+
+
 def test_what_prune_removed_stays_in_the_database(yard: Yard, address: str):
     import shutil
 

@@ -40,8 +40,8 @@ ALL_DAYS = 1 << 20
 class Exported:
     """What an export changed. dates: those that were written; incidents: by what became of them.
 
-    left_out: dates whose files are damaged, unfinished or of an earlier amad; of these the database
-    keeps what it has.
+    published: how many dates have scores that can be exported. left_out: dates whose files are
+    damaged, unfinished or of an earlier amad; of these the database keeps what it has.
     """
 
     fleet: str
@@ -52,10 +52,16 @@ class Exported:
     changed: int = 0
     withdrawn: int = 0
     left_out: list[date] = field(default_factory=list)
+    published: int = 0
 
     def __str__(self) -> str:
         incidents = [(self.new, "new"), (self.changed, "changed"), (self.withdrawn, "withdrawn")]
         told = [f"{number} {word}" for number, word in incidents if number]
+        if not self.published:
+            return (
+                f"fleet {self.fleet}: no date is published, so nothing was written to "
+                f"{self.where}; run 'amad score' first"
+            )
         if not self.dates and not told:
             return f"fleet {self.fleet}: {self.where} is up to date"
         return (
@@ -75,7 +81,7 @@ def export(stage: Stage, url: URL) -> Exported:
     name, runs = stage.fleet.name, stage.runs
     versions = [job.model_version for job in job_logs(runs)[0] if job.model_version]
     window = read_window(runs, versions[-1] if versions else None, ALL_DAYS)
-    done = Exported(fleet=name, where=public(url))
+    done = Exported(fleet=name, where=public(url), published=len(window.dates))
     done.left_out = sorted(set(partitions.begun(runs)) - set(window.dates))
     with opened(url) as connection:
         _dates(connection, runs, name, dates_of(runs, name, window), done)

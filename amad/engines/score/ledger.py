@@ -94,7 +94,7 @@ class Ledger:
     def job_trouble(self) -> str | None:
         """What is wrong with the last job as a whole."""
         if self.job is None:
-            return "no job has run yet: run 'amad score'"
+            return "no job has run yet: run 'amad score', which needs a registered model"
         if self.job.status in ("failed", "killed"):
             how = "failed" if self.job.status == "failed" else "was killed"
             if self.job.error:
