@@ -303,7 +303,7 @@ class Nights:
     def dates(self, vehicle) -> list[date]:
         return sorted(set(pc.cast(self.table["timestamp"], pa.date32()).to_pylist()))
 
-    def read(self, vehicle, start_us=None, end_us=None, columns=None) -> pa.Table:
+    def read(self, vehicle, start_us=None, end_us=None, columns=None, keep_us=0) -> pa.Table:
         self.reads.append(columns)
         time_R = self.table["timestamp"].cast(pa.int64()).to_numpy()
         first = 0 if start_us is None else int(np.searchsorted(time_R, start_us))
