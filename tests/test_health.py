@@ -124,6 +124,29 @@ def test_quarantined_days_are_told_by_vehicle_with_the_newest_reason(yard: Yard)
     assert "2026-01-07" in str(fleet_health(fleet, yard.settings).troubles[0])
 
 
+def test_a_failed_sensor_is_told_until_a_week_of_its_vehicle_is_sound(yard: Yard):
+    yard.csv("x.csv", nights("a-1", range(9)))
+    fleet = raw_fleet()
+    health(yard)
+    _, lake = yard.ingest(fleet)
+    dates, folder = lake.dates("a-1"), yard.settings.fleet_dir(fleet.name)
+    channel = fleet.channels[0].name
+    told = []
+    for newest in (dates[-8], dates[-7], dates[-1]):
+        rows = [
+            {"vehicle": "a-1", "date": day, "channel": channel, "check": "null_share",
+             "reason": f"a-1 on {day}: {channel} null"}
+            for day in {dates[0], newest}
+        ]  # fmt: skip
+        pq.write_table(pa.Table.from_pylist(rows, schema=QUARANTINE), folder / "quarantine.parquet")
+        told.append([str(found) for found in fleet_health(fleet, yard.settings).troubles])
+    assert told[0] == []
+    assert told[1] == [
+        f"a-1 {channel} failed on 1 of the last 7 days, the newest {dates[-7]}: {channel} null"
+    ]
+    assert f"the newest {dates[-1]}" in told[2][0]
+
+
 def test_what_no_stage_has_seen_yet_is_not_called_sound(yard: Yard):
     yard.csv("x.csv", nights("a-1", range(3)))
     fleet = raw_fleet()

@@ -117,7 +117,7 @@ def test_a_day_with_a_failed_sensor_is_scored_without_it_and_told(place, capsys)
     assert (place_of(settings, "scores", night) / "part.parquet").read_bytes() == before
     (trouble,) = fleet_health(fleet, settings).troubles
     assert trouble.kind == "sensor" and str(trouble).startswith(
-        f"a-1 speed failed on 2 days, scored without it, the newest {FAULTY}: speed outside its"
+        f"a-1 speed failed on 2 of the last 7 days, the newest {FAULTY}: speed outside its"
     )
     corrected(settings, night, "a-1", lambda v: 60 + 20 * np.sin(np.arange(len(v)) / 90))
     refresh(fleet, settings)

@@ -24,6 +24,7 @@ from amad.telemetry.refusals import intake_of
 from amad.telemetry.schemas import PROFILE, QUARANTINE
 from amad.telemetry.silence import silent_vehicles, vanished_channels
 
+RECENT = 7  # dates of a vehicle: a sensor that failed on one of them is told
 VALIDATE = "run 'amad validate' again"
 
 
@@ -93,8 +94,8 @@ KINDS = (
     Kind(
         name="sensor",
         title="Failed sensors",
-        remedy="the other channels of these days are scored, and none is trained on; look at the "
-        "sensor, or mend the limits under quality: in the fleet file",
+        remedy="such days are scored without it, and not trained on; look at the sensor, or mend "
+        "the limits under quality: in the fleet file",
     ),
     Kind(
         name="unscored",
@@ -184,7 +185,7 @@ def fleet_health(
         judged = _judged(settings.runs_dir(fleet.name), fleet, lake)
         rows = [] if quarantine is None else quarantine.to_pylist()
         rows = [row for row in rows if (row["vehicle"], row["date"]) not in judged]
-        found += _quarantined(rows + [row for rows in judged.values() for row in rows], fleet)
+        found += _failed(rows + [row for rows in judged.values() for row in rows], fleet, lake)
     order = [kind.name for kind in KINDS]
     stages = {"ingest": ingested, "validate": profile}
     return Health(
@@ -311,24 +312,31 @@ def _judged(runs: Path, fleet: Fleet, lake: Lake) -> dict[tuple[str, date], list
     return found
 
 
-def _quarantined(rows: list[dict], fleet: Fleet) -> list[Trouble]:
-    """A finding per vehicle with days left out, and per sensor without which days are scored."""
+def _failed(rows: list[dict], fleet: Fleet, lake: Lake) -> list[Trouble]:
+    """A finding per vehicle with days left out, and per sensor without which days are scored.
+
+    A sensor is told until the newest ``RECENT`` dates of its vehicle are sound.
+    """
     out = kept_out(fleet, rows)
+    recent = {vehicle: lake.dates(vehicle)[-RECENT:] for vehicle, _ in out}
     by_sensor: dict[tuple[str, str], list[dict]] = {}
     for row in rows:
         channel = row["channel"] if out[row["vehicle"], row["date"]] else ""
-        by_sensor.setdefault((row["vehicle"], channel), []).append(row)
+        if not channel or row["date"] in recent[row["vehicle"]]:
+            by_sensor.setdefault((row["vehicle"], channel), []).append(row)
     found = []
     for (vehicle, channel), own in sorted(by_sensor.items()):
-        days = count(len({row["date"] for row in own}), "day")
+        days = len({row["date"] for row in own})
         newest = max(own, key=lambda row: row["date"])
         reason = (newest["reason"] or "").partition(": ")[2]
-        what = f"failed on {days}, scored without it" if channel else f"has {days} quarantined"
+        what = f"has {count(days, 'day')} quarantined"
+        if channel:
+            what = f"failed on {days} of the last {count(len(recent[vehicle]), 'day')}"
         found.append(
             Trouble(
                 kind="sensor" if channel else "quarantined",
                 subject=f"{vehicle} {channel}" if channel else vehicle,
-                since=newest["date"],
+                since=min(row["date"] for row in own),
                 text=f"{what}, the newest {newest['date']}: {reason}",
             )
         )

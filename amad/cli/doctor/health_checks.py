@@ -11,7 +11,7 @@ from amad.telemetry.silence import silent_vehicles
 from amad.telemetry.validation import Validation
 
 SHOWN = 4  # findings named in one check
-FOUND_BY = {"vanished": "validate", "quarantined": "validate"}  # ingest finds the other kinds
+VALIDATE = ("vanished", "quarantined", "sensor")  # what validate finds; ingest finds the others
 
 
 def checks(stage: Stage) -> list[Check]:
@@ -30,7 +30,7 @@ def checks(stage: Stage) -> list[Check]:
         finding = newest_row(dates)
     found = [Check("newest row", *finding)]
     for kind in KINDS:
-        finder = FOUND_BY.get(kind.name, "ingest")
+        finder = "validate" if kind.name in VALIDATE else "ingest"
         troubles = [str(t) for t in health.troubles if t.kind == kind.name]
         finding = ok("none")
         if troubles:
