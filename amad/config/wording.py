@@ -31,6 +31,11 @@ def registering(fleet: str) -> str:
     return f"run 'amad register', or if nothing is trained yet {whole_pipeline(fleet)}"
 
 
+def capitalised(text: str) -> str:
+    """The text with a capital letter at its start, and otherwise as it is."""
+    return f"{text[:1].upper()}{text[1:]}"
+
+
 def some(items: Iterable[object], most: int = NAMED, separator: str = ", ") -> str:
     """``a, b and 1,200 more``."""
     texts = [str(item) for item in items]

@@ -156,10 +156,8 @@ class VehicleDays:
         """The lake rows of a day and of the context before it."""
         start, end = day_bounds(day)
         context = context_us(self.detector)
-        if channels is None:
-            table = self.lake.read(self.vehicle, start - context, end, keep_us=context)
-        else:
-            table = self.lake.read(self.vehicle, start - context, end, ["timestamp", *channels])
+        columns, kept = (None, context) if channels is None else (["timestamp", *channels], 0)
+        table = self.lake.read(self.vehicle, start - context, end, columns, keep_us=kept)
         return without_days(table, self.quarantined)
 
     def _rows(self, series: Series, start: int, end: int) -> tuple[int, int]:

@@ -34,10 +34,11 @@ TYPE = re.compile(
 )
 NO_LABEL = "by its name it tells anomalies, which are read as 0 and 1: write it so, or rename it"
 VALUE = re.compile(r"(signal[ _]?)?(value|val|reading|wert|measurement|valeur)", re.I)
-COMMA = r"^\s*[+-]?\d+,\d+\s*([^\s\d.,;'+-][^\d,;]{0,11})?\s*$"
+UNIT = r"[^\s\d.,;'+-][^\d,;]{0,11}"  # behind a number
+COMMA = rf"^\s*[+-]?\d+,\d+\s*({UNIT})?\s*$"
 # For quoted cells of a file with comma as delimiter: 1,5 is a fraction, but 1,500 may be 1500.
 NO_GROUPS = r"^\s*[+-]?(\d+,(\d{1,2}|\d{4,})|0,\d+|\d{4,},\d+)\s*$"
-POINT = r"^\s*[+-]?\d+\.\d+\s*([^\s\d.,;'+-][^\d,;]{0,11})?\s*$"
+POINT = rf"^\s*[+-]?\d+\.\d+\s*({UNIT})?\s*$"
 GROUPS = r"^\s*[+-]?\d{1,3}(\.\d{3})+\s*$"
 WHOLE = r"^\s*[+-]?\d+\s*$"
 LONG_PARQUET = (
@@ -45,7 +46,6 @@ LONG_PARQUET = (
     "only with a column per signal: pivot them, or export them as CSV (format csv_long)"
 )
 ALL_ONES = (2.0**64, 2.0**63)  # "not available" in 64 bits, as a float64 holds it
-UNIT = r"[^\s\d.,;'+-][^\d,;]{0,11}"
 WITH_UNIT = rf"^\s*[+-]?[\d.,' ]*\d\s*(?P<unit>{UNIT})\s*$"  # 12.3 V, 45%
 HEXADECIMAL = re.compile("x[0-9a-f]+", re.I)  # behind a zero
 UNIT_COLUMN = re.compile(r"units?|uom|einheit(en)?|unité", re.I)

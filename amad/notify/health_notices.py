@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from amad.config.digest import sha256_of
-from amad.config.wording import some
+from amad.config.wording import capitalised, some
 from amad.notify.wording import LISTED, NoticeIncident
 from amad.scores.job_log import JobLog
 from amad.telemetry.artifact import Entry
@@ -87,7 +87,7 @@ def _notice(
     ]
     title = kind.title if state == "new" else f"Mended: {kind.title.lower()}"
     more = [f"And {len(texts) - LISTED:,} more."] if len(texts) > LISTED else []
-    todo = [f"{kind.remedy[:1].upper()}{kind.remedy[1:]}."] if state == "new" else []
+    todo = [f"{capitalised(kind.remedy)}."] if state == "new" else []
     return HealthNotice(
         key=findings[0].key,
         fleet=fleet,

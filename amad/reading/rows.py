@@ -221,7 +221,7 @@ class FileParser:
 
     def _check_units(self, told: dict[str, str]) -> None:
         """Compare what a line of units tells with the fleet file."""
-        for channel in self._fleet.channels:
+        for channel in self._fleet.channels if told else ():
             unit = told.get(channel.name, "")
             if are_different(unit, channel.unit):
                 raise FileRefusedError(OTHER_UNIT.format("the line of units", unit, channel))

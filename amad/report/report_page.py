@@ -19,7 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from amad.config import DataError, Fleet, Stage
 from amad.config import number_text as text
 from amad.config.console import say, track
-from amad.config.wording import of_causes
+from amad.config.wording import capitalised, of_causes
 from amad.detect.incident_words import (
     context_words,
     gap_words,
@@ -379,7 +379,7 @@ def _environment() -> Environment:
         name: getattr(text, name)
         for name in ("number", "share", "moment", "machine_time", "day", "span", "count")
     }
-    environment.filters["capitalised"] = lambda line: f"{line[:1].upper()}{line[1:]}"
+    environment.filters["capitalised"] = capitalised
     environment.filters["minute"] = partial(text.moment, seconds=False)
     return environment
 

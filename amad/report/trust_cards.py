@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from amad.config import number_text as text
+from amad.config.wording import capitalised
 from amad.evaluation.evaluation_metrics import EvaluationMetrics, MethodFigures
 from amad.metrics import binomial_tail, paired_bootstrap, shared_values
 from amad.report.promise import CHANCE, FLOOD, of_run
@@ -307,7 +308,7 @@ def _model(found: Evidence, run: ScoringRun) -> Card:
 
 def _sentence(reason: str) -> str:
     """A reason of the gate as a sentence; the reason has no capital letter and no full stop."""
-    return f"{reason[:1].upper()}{reason[1:].rstrip('.')}."
+    return f"{capitalised(reason).rstrip('.')}."
 
 
 def _card(

@@ -154,23 +154,16 @@ def _found(point: OperatingPoint) -> list[str]:
     """What it finds with its threshold, and how soon."""
     lines = []
     if point.events:
-        chance = point.chance_recall
-        lines.append(
-            f"- known events found: {point.events_found} of {point.events}"
-            + (
-                ""
-                if chance is None
-                else f"; as many alarms at random times would find "
-                f"{number(chance * point.events, 2)}"
-            )
-        )
+        found = f"- known events found: {point.events_found} of {point.events}"
+        if point.chance_recall is not None:
+            by_chance = number(point.chance_recall * point.events, 2)
+            found += f"; as many alarms at random times would find {by_chance}"
+        lines.append(found)
     if point.median_delay_rows is not None and point.median_delay_seconds is not None:
-        rows, after = round(point.median_delay_rows), _time(point.median_delay_seconds)
-        soon = (
-            f"within {count(rows, 'row')} of their first one ({after})"
-            if rows
-            else ("with their first row")
-        )
+        soon = "with their first row"
+        if rows := round(point.median_delay_rows):
+            after = _time(point.median_delay_seconds)
+            soon = f"within {count(rows, 'row')} of their first one ({after})"
         lines.append(f"- half of those found are found {soon}")
     if point.lookahead_seconds:
         lines.append(

@@ -219,7 +219,7 @@ def _judged_before(
     unjudged = 0
     for (vehicle, day), sha in fresh.items():
         if known.reasons(vehicle, day, sha) is not None:
-            verdicts |= _verdict(known, stage.fleet, (vehicle, day))
+            verdicts[vehicle, day] = _failed(known, stage.fleet, (vehicle, day))
             continue
         unjudged += 1
         out = any(vehicle in item.quarantined for item in published.get(day, {}).values())
@@ -263,14 +263,12 @@ def _judge(
             channels={name: of for name, of in channels.items() if name in wanted},
         )
         known.write(stage.runs)
-    verdicts: dict[Day, frozenset[str] | None] = {}
-    for day in fresh:
-        verdicts |= _verdict(known, stage.fleet, day)
-    return verdicts
+    return {day: _failed(known, stage.fleet, day) for day in fresh}
 
 
-def _verdict(known: JudgedDays, fleet: Fleet, day: Day) -> dict[Day, frozenset[str] | None]:
-    return {day: kept_out(fleet, known.failures(*day)).get(day)}
+def _failed(known: JudgedDays, fleet: Fleet, day: Day) -> frozenset[str] | None:
+    """What a job found of a day, see ``failed_channels``; None for a sound one."""
+    return kept_out(fleet, known.failures(*day)).get(day)
 
 
 def _failures(lake: Lake, fleet: Fleet, days: list[Day]) -> dict[Day, list[dict]]:

@@ -9,10 +9,11 @@ from tempfile import TemporaryDirectory
 from amad.config import ClusterProfile, usable_error
 from amad.detect.daily import ScoredRows, score_vehicle_day
 from amad.detect.storage import load_detector
-from amad.engines.score.lake_snapshot import Day, Snapshot
+from amad.engines.score.lake_snapshot import Snapshot
 from amad.engines.shared import unit_engines
 from amad.engines.shared.environment import keep_freed_memory
 from amad.scores.vehicle_state import VehicleStates
+from amad.telemetry.kept_out import Day
 from amad.telemetry.lake import Lake
 
 Result = ScoredRows | str  # of one unit; the text says why it cannot be scored
