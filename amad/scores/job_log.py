@@ -67,10 +67,10 @@ class JobLog(Artifact):
     vehicle_days: sums over the dates published; so are ``unscored`` (rows by status), ``made_null``
     (values by channel) and ``unseen`` (rows by channel and code). causes: of their incidents, those
     that are told as one counted once; None in a log without. quarantined: vehicle-days.
-    unmeasured: channels without a value, by vehicle. health: what the fleet lacks, by kind.
-    findings: the ids of that; None where the job could not look. told: the sentences that were
-    printed about dates. sinks: by sink, what became of telling it what changed; empty where nobody
-    is told. hushed: by id, incidents of which nobody is told, and why.
+    unmeasured: by vehicle, channels without a value that could be used. health: what the fleet
+    lacks, by kind. findings: the ids of that; None where the job could not look. told: the
+    sentences that were printed about dates. sinks: by sink, what became of telling it what changed;
+    empty where nobody is told. hushed: by id, incidents of which nobody is told, and why.
     """
 
     model_config = ConfigDict(frozen=False)

@@ -27,9 +27,9 @@ class Provenance(BaseModel):
     detector: its digest. history_us: how long before the day the rows that count begin. gap_us: an
     incident may go on in a row at most this long after its end. inputs: digest of the vehicle-days.
     carried: digest of the incidents that were still open at the end of the day before. made_null:
-    impossible values that were taken as null, by channel. unmeasured: channels without a value, by
-    vehicle. unseen: rows with a code that no train row had, by channel and code. parts: the same
-    by vehicle; earlier releases of amad did not write it.
+    impossible values that were taken as null, by channel. unmeasured: by vehicle, channels without
+    a value that could be used. unseen: rows with a code that no train row had, by channel and code.
+    parts: the same by vehicle; earlier releases of amad did not write it.
     """
 
     detector: str

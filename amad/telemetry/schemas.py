@@ -36,7 +36,7 @@ PROFILE = pa.schema([
     ("expected", pa.bool_()),
 ])  # fmt: skip
 
-# Vehicle-days kept out of training and scoring, and why.
+# Vehicle-days kept out of training, and of scoring unless only single sensors failed, and why.
 QUARANTINE = pa.schema([
     ("vehicle", pa.string()), ("date", pa.date32()), ("channel", pa.string()),
     ("check", pa.string()), ("value", pa.float64()), ("limit", pa.float64()),

@@ -78,8 +78,8 @@ def _data(fleet: Fleet, data: dict, validation: Validation, lineage: dict[str, s
         f"{classes}"
         f"- {_histories(data['train_rows'])}\n"
         f"- validation {judged}: {validation.quarantined} of {validation.vehicle_days} "
-        "vehicle-days quarantined, kept out of training and scoring"
-        + (f" (checks: {', '.join(failed)})" if failed else "")
+        "vehicle-days quarantined, kept out of training, and out of scoring unless only single "
+        "sensors failed" + (f" (checks: {', '.join(failed)})" if failed else "")
     )
 
 
