@@ -19,7 +19,8 @@ from amad.export.tables import ABOUT, ADDED, DATES, FORMAT, INCIDENTS, VEHICLE_D
 ALL = (DATES, VEHICLE_DAYS, INCIDENTS)
 PUMP = an_incident(
     "van-1", 0, 7.0, return_days=41.0, context_channels=(COOLANT,), context_values=(88.5,),
-    past_gaps=(-3.5, None), class_gaps=(-2.0, None), class_sizes=(-4.0, None), peers=(3, 0),
+    past_gaps=(-3.5, None), past_sizes=(-5.0, None),
+    class_gaps=(-2.0, None), class_sizes=(-4.0, None), peers=(3, 0),
 )  # fmt: skip
 TYRE = an_incident("van-2", 1, 9.0, severity=80.0)
 
@@ -83,7 +84,8 @@ def test_what_is_published_is_in_the_tables_and_a_second_export_writes_nothing(
     assert started == datetime(2026, 1, 10, 7, tzinfo=UTC)
     assert pump["channels"] == list(PUMP.channels) and pump["shares"] == list(PUMP.shares)
     assert (pump["return_days"], pump["context"]) == (41.0, {COOLANT: 88.5})
-    assert (pump["past_gaps"], pump["class_gaps"]) == ([-3.5, None], [-2.0, None])
+    assert (pump["past_gaps"], pump["past_sizes"]) == ([-3.5, None], [-5.0, None])
+    assert pump["class_gaps"] == [-2.0, None]
     assert (pump["class_sizes"], pump["peers"]) == ([-4.0, None], [3, 0])
     assert (tyre["level"], tyre["withdrawn"], tyre["last_date"]) == (
         "critical", False, DAY + timedelta(days=1),
@@ -107,7 +109,7 @@ def test_tables_of_an_earlier_format_get_the_columns_that_they_lack(yard: Yard, 
     two_nights(yard)
     export(yard.stage, address_of(address))
     wanted = content(address)
-    for name in (*ADDED[3], *ADDED[2]):
+    for name in (*ADDED[4], *ADDED[3], *ADDED[2]):
         change(address, text(f"ALTER TABLE amad_incidents DROP COLUMN {name}"))
     change(address, update(ABOUT).values(format=1))
     done = export(yard.stage, address_of(address))

@@ -2,15 +2,17 @@
 
 import pytest
 
-from amad.config.fleet import Channel
+from amad.config.fleet import Channel, Fleet
 from amad.detect.incident_words import (
     CHECKS,
     MEANING,
     context_words,
     looks_like_a_sensor,
     main_channels,
+    meaning,
     rarity,
     told_partner,
+    type_name,
     what_to_check,
 )
 
@@ -100,3 +102,18 @@ def test_hints_are_those_of_the_channels_that_it_is_mostly_about() -> None:
 def test_a_return_at_the_cap_is_less_than_once(days: float, words: str) -> None:
     """The exponential of a logarithm of the cap may lie a little below it."""
     assert rarity(days).endswith(words)
+
+
+def test_a_spike_in_what_lasts_is_not_told_as_a_spike_alone() -> None:
+    """Of the parts of an incident over days, the worst gives the type, and may be a few rows."""
+    source = {"format": "parquet", "files": [{"glob": "*"}]}
+    fleet = Fleet(name="kit", channels=list(KNOWN.values()), source=source, period_seconds=10)
+    few, many = 100 * fleet.period_us, 101 * fleet.period_us
+    assert type_name("spike", few, fleet) == "spike"
+    assert type_name("spike", many, fleet) == "spike in a longer incident"
+    assert meaning("spike", many, fleet) == f"{MEANING['spike']}, and more around them"
+    for kind in MEANING:
+        assert meaning(kind, few, fleet) == MEANING[kind]
+        if kind != "spike":
+            assert type_name(kind, many, fleet) == kind.replace("_", " ")
+            assert meaning(kind, many, fleet) == MEANING[kind]

@@ -282,6 +282,7 @@ def kit_fleet():
 
 def test_a_notice_says_what_a_person_acts_on():
     stands = {"past_gaps": (-3.5, 9.0), "class_gaps": (-2.0, 9.0), "class_sizes": (-4.0, 9.0)}
+    stands["past_sizes"] = (-5.0, 9.0)
     broken = an_incident(severity=62.0, partner=SPEED, return_days=41.2, peers=(3, 3), **stands)
     (group,) = groups(published(broken, ongoing=True))
     notice = notice_of(group, kit_fleet(), "data/kit/report.html")
@@ -294,8 +295,8 @@ def test_a_notice_says_what_a_person_acts_on():
         "Sensors: Coolant temperature (Vehicle.Coolant) 70 %, Speed 20 % of the blame.",
         "Coolant temperature (Vehicle.Coolant) strayed by up to 60 times its usual prediction",
         "Coolant temperature (Vehicle.Coolant) no longer fits Speed.",
-        "Coolant temperature is 3.5 below its own past, 2 below its class that day (3 vehicles).",
-        "Type: level_shift, a step away from what is expected.",
+        "Coolant temperature is 3.5 below its own past (5 times its usual spread), 2 below its",
+        "Type: level shift, a step away from what is expected.",
         "Compare Coolant temperature with Speed: one of them is wrong, or what connects them",
         "Coolant temperature: look for a leak.",
         f"Incident {an_incident().incident_id}, model version 1.",
@@ -304,6 +305,7 @@ def test_a_notice_says_what_a_person_acts_on():
         assert words in text, words
     assert "pulse ring" not in text and "Speed is" not in text, "it has too little of the blame"
     (told,) = notice.incidents
+    assert told.past_sizes == [-5.0, 9.0]
     assert (told.past_gaps, told.class_sizes, told.peers) == ([-3.5, 9.0], [-4.0, 9.0], [3, 3])
     assert subject([notice], "kit") == "amad kit: 1 new; worst high"
 
@@ -352,7 +354,8 @@ def test_incidents_that_are_told_as_one_name_each_type():
     made = [an_incident(hour=7, type="drift"), an_incident(hour=9, severity=80, type="spike")]
     (group,) = groups(*(published(item) for item in made))
     text = plain_text([notice_of(group, kit_fleet(), "r")], [], "r")
-    types = "Type: spike, a few rows far from what is expected; drift, a ramp away from what is"
+    types = "Type: spike in a longer incident, a few rows far from what is expected, and more "
+    types += "around them; drift, a ramp away from what is"
     assert types in " ".join(text.split())
     assert f"Incidents {made[0].incident_id}, {made[1].incident_id}, model version 1." in text
 

@@ -51,7 +51,8 @@ def test_the_gaps_are_those_of_the_medians(yard):
     mean_C, scale_C = scaler.tables["vehicle"]["van-0"]
     spread = max(1.4826 * np.median(np.abs(levels - np.median(levels))), 0.5 * scale_C[at])
     away = level - np.median(levels)
-    assert gap == pytest.approx(Gap(level - mean_C[at], away, away / spread, 4), rel=1e-5)
+    past = level - mean_C[at]
+    assert gap == pytest.approx(Gap(past, past / scale_C[at], away, away / spread, 4), rel=1e-5)
     assert gear == Gap(), "codes have no distances"
 
 
@@ -78,7 +79,8 @@ def test_too_few_peers_are_told_as_none(yard, others):
     lake, scaler = yard
     [found] = with_peers([of(lake)], scaler, lake, DAY, VANS[: 1 + others])
     gap = gaps_of(found)[0]
-    assert (gap.class_, gap.size, gap.peers) == (None, None, others) and gap.past is not None
+    assert (gap.class_, gap.class_size, gap.peers) == (None, None, others)
+    assert gap.past is not None and gap.past_size is not None
 
 
 def test_a_vehicle_without_history_has_no_past_of_its_own(yard, monkeypatch):
@@ -86,7 +88,7 @@ def test_a_vehicle_without_history_has_no_past_of_its_own(yard, monkeypatch):
     monkeypatch.delitem(scaler.tables["vehicle"], "van-0")
     [found] = with_peers([of(lake)], scaler, lake, DAY, VANS)
     gap = gaps_of(found)[0]
-    assert gap.past is None and gap.class_ is not None
+    assert gap.past is gap.past_size is None and gap.class_ is not None
 
 
 def test_what_was_not_measured_or_not_possible_is_compared_with_nothing(yard, monkeypatch):
@@ -127,18 +129,20 @@ KNOWN = {
 @pytest.mark.parametrize(
     ("gap", "words"),
     [
-        (Gap(-31.2, -28.0, -9.0, 11), "Tyre pressure is 31.2 kPa below its own past, 28 kPa below "
+        (Gap(-31.2, -6.04, -28.0, -9.0, 11), "Tyre pressure is 31.2 kPa below its own past (6 "
+         "times its usual spread), 28 kPa below its class that day (11 vehicles)."),
+        (Gap(9.0, 2.0, -1.0, -0.2, 1200), "Tyre pressure is 9 kPa above its own past (2 times its "
+         "usual spread), and like its class that day (1,200 vehicles)."),
+        (Gap(-0.000631, -0.02, None, None, 0), "Tyre pressure is where it usually is."),
+        (Gap(8.9, 1.99, -28.0, -9.0, 11), "Tyre pressure is where it usually is, 28 kPa below "
          "its class that day (11 vehicles)."),
-        (Gap(3.0, -1.0, -0.2, 1200), "Tyre pressure is 3 kPa above its own past, and like its "
-         "class that day (1,200 vehicles)."),
-        (Gap(0.0, None, None, 0), "Tyre pressure is level with its own past and has no peers that "
-         "day."),
-        (Gap(0.0, None, None, 2), "Tyre pressure is level with its own past and has only 2 peers "
-         "that day, too few to compare with."),
-        (Gap(None, 5.0, 2.0, 3), "Tyre pressure is 5 kPa above its class that day (3 vehicles); "
-         "the vehicle has no past of its own."),
-        (Gap(None, None, None, 1), "Tyre pressure has only 1 peer that day, too few to compare "
-         "with; the vehicle has no past of its own."),
+        (Gap(0.0, 0.0, 1.0, 0.2, 3), "Tyre pressure is where it usually is, and like its class "
+         "that day (3 vehicles)."),
+        (Gap(-31.2, -6.04, None, None, 2), "Tyre pressure is 31.2 kPa below its own past (6 "
+         "times its usual spread)."),
+        (Gap(None, None, 5.0, 2.0, 3), "Tyre pressure is 5 kPa above its class that day (3 "
+         "vehicles); the vehicle has no past of its own."),
+        (Gap(None, None, None, None, 1), None),
         (Gap(), None),
     ],
 )  # fmt: skip
@@ -151,7 +155,7 @@ def test_the_words(gap: Gap, words: str | None) -> None:
 
 def test_a_gap_in_percent_is_told_in_points() -> None:
     pedal = {"pedal": Channel(name="pedal", unit="percent")}
-    (told,) = gap_words(["pedal"], [0.9], [Gap(-7.5, None, None, 0)], pedal)
+    (told,) = gap_words(["pedal"], [0.9], [Gap(-7.5, -3.0)], pedal)
     assert told.startswith("pedal is 7.5 percentage points below its own past")
 
 

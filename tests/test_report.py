@@ -91,9 +91,8 @@ def test_an_incident_is_listed_with_who_when_what_how_bad_and_why(home: Path):
     assert int(row["data-start"]) == day_start(0) + 200 * SECOND
     assert "level shift" in page.text and "2026-01-09 06:03:20" in page.text
     assert "A step away from what is expected." in page.text
-    assert (
-        "Check first When it began: Speed 80 km/h. Find out what changed when it began" in page.text
-    )
+    assert "Check first Find out what changed when it began" in page.text
+    assert "What else is known When it began: Speed 80 km/h." in page.text
     assert "Coolant temperature 70 %" in page.text and "Speed 20 %" in page.text
     assert page.all("a", href="#incident-1") and page.all("article", id="incident-1")
 
@@ -211,8 +210,8 @@ def test_the_same_inputs_give_the_same_bytes(home: Path):
 
 
 def test_only_the_worst_are_plotted_and_the_rest_are_listed(home: Path, monkeypatch):
-    monkeypatch.setattr("amad.report.report_page.PLOTTED", 2)
-    monkeypatch.setattr("amad.report.report_page.LISTED", 3)
+    monkeypatch.setattr("amad.report.incident_entries.PLOTTED", 2)
+    monkeypatch.setattr("amad.report.incident_entries.LISTED", 3)
     fleet = kit(home)
     incidents = [an_incident(fleet, "bev-01", 0, 100 * n, 50, severity=20.0 + n) for n in range(5)]
     page = made(home, {0: incidents})

@@ -13,7 +13,7 @@ from report_kit import an_incident, stage_of, write_data, write_fleet, write_run
 import amad.report
 from amad.drift.findings import ChannelDrift, Drift
 from amad.evaluation.evaluation_metrics import FaultFigures, StrengthFigures
-from amad.report import build_report, report_page
+from amad.report import build_report, incident_entries
 from amad.report.blind_spots import blind_spots
 from amad.report.glossary import Explained, glossary
 from amad.report.promise import Achieved, table
@@ -111,7 +111,7 @@ def test_a_row_of_the_glossary_may_hold_several_words(tmp_path: Path):
 
 
 def test_new_incidents_have_plots_before_worse_ones_of_earlier_dates(home: Path, monkeypatch):
-    monkeypatch.setattr(report_page, "PLOTTED", 1)
+    monkeypatch.setattr(incident_entries, "PLOTTED", 1)
     fleet = write_fleet(home)
     settings = write_data(fleet, home, ["bev-01"])
     grades = {0: 90.0, 1: 10.0}

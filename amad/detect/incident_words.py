@@ -7,10 +7,11 @@ Notices and the report say the same. Every sentence follows from the type, the c
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from amad.config.fleet import Channel
+from amad.config.fleet import Channel, Fleet
 from amad.config.number_text import number
 from amad.config.wording import count
 from amad.detect.alarms import LONGEST_RETURN
+from amad.detect.shapes import LASTING_ROWS
 
 MEANING = {
     "first_move": "a channel that never moved in training has moved",
@@ -31,7 +32,7 @@ MAIN_SHARE = 0.25  # a channel counts with this share of the blame, and the firs
 SENSOR_TYPES = {"stuck": MAIN_SHARE, "noise_burst": MAIN_SHARE, "spike": 0.5, "delay": 0.5}
 AT_THE_CAP = 0.99  # of the longest return that is told: where a rounded figure would be the cap
 PARTNER_SHARE = 0.1  # of the blame: less has no partner of a step
-LIKE_ITS_CLASS = 2.0  # spreads of the peers; nearer, it stands where its class does
+LIKE = 2.0  # spreads; nearer, a channel stands where it usually does, or where its class does
 CHECKS = {
     "first_move": "Find out whether {first} is in use since then, or software changed.",
     "unseen_code": "Look up the new code of {first}, and whether software changed.",
@@ -49,20 +50,33 @@ COMPARE = "Compare {first} with {partner}: one of them is wrong, or what connect
 class Gap(NamedTuple):
     """Where one channel of an incident stands, in its unit; see ``amad.detect.peers``.
 
-    past: above the vehicle's mean in training. class_: above the level of its class's other
-    vehicles that day; size: the same in spreads of these; peers: how many they are. None where
-    there is nothing to compare with.
+    past: above the vehicle's mean in training; past_size: in spreads of its training. class_: above
+    the level of its class's other vehicles that day; class_size: in spreads of these; peers: how
+    many they are. None where there is nothing to compare with.
     """
 
     past: float | None = None
+    past_size: float | None = None
     class_: float | None = None
-    size: float | None = None
+    class_size: float | None = None
     peers: int = 0
 
 
-def meaning(kind: str) -> str:
+def type_name(kind: str, lasted_us: int, fleet: Fleet) -> str:
+    """The type of an incident that lasted so long (microseconds), for people: ``level shift``."""
+    name = kind.replace("_", " ")
+    return f"{name} in a longer incident" if _outlasts(kind, lasted_us, fleet) else name
+
+
+def meaning(kind: str, lasted_us: int, fleet: Fleet) -> str:
     """What incidents of a type have in common; empty for an unknown type."""
-    return MEANING.get(kind, "")
+    words = MEANING.get(kind, "")
+    return f"{words}, and more around them" if _outlasts(kind, lasted_us, fleet) else words
+
+
+def _outlasts(kind: str, lasted_us: int, fleet: Fleet) -> bool:
+    """Does it last, although its worst part, which gave it its type, was a few rows?"""
+    return kind == "spike" and lasted_us > LASTING_ROWS * fleet.period_us
 
 
 def main_channels(channels: Sequence[str], shares: Sequence[float]) -> list[str]:
@@ -144,34 +158,38 @@ def gap_words(
 ) -> list[str]:
     """A sentence per main channel on where it stands; none for a channel without a level.
 
-    ``Tyre pressure is 31 kPa below its own past, 28 kPa below its class that day (11 vehicles).``
+    ``Tyre pressure is 31 kPa below its own past (6 times its usual spread), 28 kPa below its class
+    that day (11 vehicles).`` A gap that is small beside what is usual is told as none: of a speed,
+    40 km/h are nothing, and of a voltage 4 V are much.
 
     gaps: of each channel, or empty where nothing was compared.
     """
     found = []
-    main = main_channels(channels, shares)
-    for name, (past, away, size, peers) in zip(main, gaps, strict=False):
+    for name, gap in zip(main_channels(channels, shares), gaps, strict=False):
         channel = known.get(name)
-        if channel is None or (past is None and away is None and not peers):
+        if channel is None or (gap.past is None and gap.class_ is None):
             continue
-        parts = [] if past is None else [f"{_away(past, channel)} its own past"]
-        if away is not None and size is not None:
-            like = abs(size) < LIKE_ITS_CLASS
-            where = "like" if like else _away(away, channel)
+        parts = []
+        if gap.past is not None and gap.past_size is not None:
+            times = number(abs(gap.past_size), 2)
+            away = f"{_away(gap.past, channel)} its own past ({times} times its usual spread)"
+            parts.append("where it usually is" if _like(gap.past_size) else away)
+        if gap.class_ is not None and gap.class_size is not None:
+            like = _like(gap.class_size)
+            where = "like" if like else _away(gap.class_, channel)
             joint = "and " if like and parts else ""
-            parts.append(f"{joint}{where} its class that day ({count(peers, 'vehicle')})")
-        told = f"{channel.title} is {', '.join(parts)}" if parts else channel.title
-        if away is None:
-            few = f"only {count(peers, 'peer')} that day, too few to compare with"
-            told += f"{' and' if parts else ''} has {few if peers else 'no peers that day'}"
-        found.append(f"{told}{'' if past is not None else '; the vehicle has no past of its own'}.")
+            parts.append(f"{joint}{where} its class that day ({count(gap.peers, 'vehicle')})")
+        none = "" if gap.past is not None else "; the vehicle has no past of its own"
+        found.append(f"{channel.title} is {', '.join(parts)}{none}.")
     return found
+
+
+def _like(size: float) -> bool:
+    return abs(size) < LIKE
 
 
 def _away(gap: float, channel: Channel) -> str:
     """``31 kPa below``; 80 percent is 30 percentage points above 50 percent."""
-    if gap == 0:
-        return "level with"
     unit = "percentage points" if channel.unit in ("percent", "%") else channel.unit
     return f"{number(abs(gap))} {unit}".strip() + (" below" if gap < 0 else " above")
 

@@ -28,7 +28,7 @@ from amad.windows.scaler import is_unseen
 from amad.windows.series import Series
 
 # columns with the fields of each channel's Gap
-GAPS = ("past_gaps", "class_gaps", "class_sizes", "peers")
+GAPS = ("past_gaps", "past_sizes", "class_gaps", "class_sizes", "peers")
 LISTS = ("channels", "shares", "context_channels", "context_values", *GAPS)  # columns with lists
 CONTEXT_ROWS = 60  # periods from the start whose middle value is the context
 SHARE_DIGITS = 6  # rows read as history change the last digits of a running sum
@@ -48,10 +48,11 @@ class Incident:
     see ``amad.detect.root_cause``. context_channels, context_values: channels that the fleet file
     marks as ``context``, and their values when it began. continued: it began on an earlier day.
 
-    past_gaps: how far each channel's level was above the vehicle's mean in training, in its unit.
-    class_gaps: above the level of the class's other vehicles on its last date; class_sizes: the
-    same in spreads of these; peers: how many they are. See ``amad.detect.peers``; None where there
-    is nothing to compare with, and all empty where nothing was compared.
+    past_gaps: how far each channel's level was above the vehicle's mean in training, in its unit;
+    past_sizes: the same in spreads of its training. class_gaps: above the level of the class's
+    other vehicles on its last date; class_sizes: in spreads of these; peers: how many. See
+    ``amad.detect.peers``; None where there is nothing to compare with, and all empty where nothing
+    was compared.
     """
 
     incident_id: str
@@ -74,6 +75,7 @@ class Incident:
     context_channels: tuple[str, ...] = ()
     context_values: tuple[float, ...] = ()
     past_gaps: tuple[float | None, ...] = ()
+    past_sizes: tuple[float | None, ...] = ()
     class_gaps: tuple[float | None, ...] = ()
     class_sizes: tuple[float | None, ...] = ()
     peers: tuple[int, ...] = ()

@@ -2,6 +2,7 @@
 
     level      = that of the incident's rows of the date, see ``amad.detect.levels``
     past gap   = level - the vehicle's mean in its train rows
+    past size  = past gap / the vehicle's train spread
     class gap  = level - median of the peers' levels; a peer's level: that of all its rows
     class size = class gap / max(1.4826 MAD of the peers' levels, SPREAD_SHARE of the train spread)
 
@@ -105,30 +106,37 @@ def _with_gaps(
             level,
             float(mean_C[at]) if served == "vehicle" else None,
             peers[name].without(item.vehicle),
-            SPREAD_SHARE * float(scale_C[at]),
+            float(scale_C[at]),
         )
     found = [gaps.get(name, Gap()) for name in item.channels]
     return replace(
         item,
         past_gaps=tuple(gap.past for gap in found),
+        past_sizes=tuple(gap.past_size for gap in found),
         class_gaps=tuple(gap.class_ for gap in found),
-        class_sizes=tuple(gap.size for gap in found),
+        class_sizes=tuple(gap.class_size for gap in found),
         peers=tuple(gap.peers for gap in found),
     )
 
 
-def _gap(level: float, mean: float | None, peer_P: np.ndarray, least_spread: float) -> Gap:
+def _gap(level: float, mean: float | None, peer_P: np.ndarray, train_spread: float) -> Gap:
     """level: NaN where nothing was measured. mean: of the train rows, None without a history."""
     if not np.isfinite(level):
         return Gap()
     past = None if mean is None else _rounded(level - mean)
+    past_size = None if mean is None else _rounded((level - mean) / train_spread)
     if len(peer_P) < LEAST_PEERS:
-        return Gap(past=past, peers=len(peer_P))
+        return Gap(past=past, past_size=past_size, peers=len(peer_P))
     middle = float(np.median(peer_P))
-    spread = max(MAD * float(np.median(np.abs(peer_P - middle))), least_spread)
+    spread = max(MAD * float(np.median(np.abs(peer_P - middle))), SPREAD_SHARE * train_spread)
     away = level - middle
-    size = _rounded(away / spread)
-    return Gap(past=past, class_=_rounded(away), size=size, peers=len(peer_P))
+    return Gap(
+        past=past,
+        past_size=past_size,
+        class_=_rounded(away),
+        class_size=_rounded(away / spread),
+        peers=len(peer_P),
+    )
 
 
 def evenly(vehicles: list[str]) -> list[str]:

@@ -18,7 +18,7 @@ from sqlalchemy import (
     Table,
 )
 
-FORMAT = 3
+FORMAT = 4
 METADATA = MetaData()
 TIME = DateTime(timezone=True)
 
@@ -88,9 +88,11 @@ INCIDENTS = Table(
     Column("peers", JSON),
     Column("cause_id", String),
     Column("cause", String),
+    Column("past_sizes", JSON),
 )
 # By format, the columns of incidents that it added; null in rows that are not exported again.
 ADDED = {
     2: ("return_days", "context", "past_gaps", "class_gaps", "class_sizes", "peers"),
     3: ("cause_id", "cause"),
+    4: ("past_sizes",),
 }

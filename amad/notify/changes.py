@@ -49,6 +49,7 @@ class Told(Entry):
     return_days: float | None = None
     context: dict[str, float] = {}
     past_gaps: list[float | None] = []
+    past_sizes: list[float | None] = []
     class_gaps: list[float | None] = []
     class_sizes: list[float | None] = []
     peers: list[int] = []

@@ -16,6 +16,7 @@ from amad.detect.incident_words import (
     meaning,
     rarity,
     told_partner,
+    type_name,
     what_to_check,
 )
 from amad.detect.incidents import GAPS, gaps_of
@@ -36,9 +37,9 @@ class NoticeIncident(Entry):
     ongoing: no row yet shows its end. deviation: of the first channel, in tolerances. partner: the
     channel that it no longer fits, or empty. return_days: vehicle-days between two such peaks of
     normal rows, None where nobody knows. context: value of each channel of ``context`` when it
-    began. past_gaps, class_gaps, class_sizes, peers: of each channel, as of ``Incident``. suspect:
-    what the fault looks like. check: where to look first. replaces: the id under which it was told
-    before its start moved.
+    began. past_gaps to peers: of each channel, as of ``Incident``. suspect: what the fault looks
+    like. check: where to look first. replaces: the id under which it was told before its start
+    moved.
     """
 
     key: str
@@ -59,6 +60,7 @@ class NoticeIncident(Entry):
     return_days: float | None = None
     context: dict[str, float] = {}
     past_gaps: list[float | None] = []
+    past_sizes: list[float | None] = []
     class_gaps: list[float | None] = []
     class_sizes: list[float | None] = []
     peers: list[int] = []
@@ -246,8 +248,8 @@ def _sentences(group: Group, worst: Change, fleet: Fleet) -> list[str]:
         found += [] if group.reporting else _no_longer_fits(of, told, fleet)
         found += [f"{of}{sentence}" for sentence in _gaps(told, fleet)]
         found += context_words(told.context, fleet.channel_by_name)
-        types = dict.fromkeys(change.told.type for change in [worst, *main])
-        found.append(f"Type: {'; '.join(f'{kind}{_meaning(kind)}' for kind in types)}.")
+        types = dict.fromkeys(_type(change.told, fleet) for change in [worst, *main])
+        found.append(f"Type: {'; '.join(types)}.")
         # What one vehicle's incident suggests is no cause of the same on many.
         found += [] if group.reporting else _checks(told, fleet)
     for change in main:
@@ -322,8 +324,9 @@ def _no_longer_fits(of: str, told: Told, fleet: Fleet) -> list[str]:
     return [f"{of}{_title(told.channels[0], fleet)} no longer fits {_title(partner, fleet)}."]
 
 
-def _meaning(kind: str) -> str:
-    return f", {words}" if (words := meaning(kind)) else ""
+def _type(told: Told, fleet: Fleet) -> str:
+    of = (told.type, told.end - told.start, fleet)
+    return ", ".join(filter(None, (type_name(*of), meaning(*of))))
 
 
 def _gaps(told: Told, fleet: Fleet) -> list[str]:

@@ -16,19 +16,11 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from amad.config import DataError, Fleet, Stage
+from amad.config import DataError, Stage
 from amad.config import number_text as text
 from amad.config.console import say, track
 from amad.config.wording import capitalised, of_causes
-from amad.detect.incident_words import (
-    context_words,
-    gap_words,
-    looks_like_a_sensor,
-    meaning,
-    rarity,
-    what_to_check,
-)
-from amad.detect.incidents import gaps_of
+from amad.detect.incident_words import type_name
 from amad.drift.findings import Drift
 from amad.notify.grouping import by_cause, causes
 from amad.notify.published import DAYS, Window
@@ -36,12 +28,12 @@ from amad.report import archive
 from amad.report.blind_spots import blind_spots
 from amad.report.fleet_overview import LEVELS, overview, stretch_us
 from amad.report.glossary import Explained, glossary
-from amad.report.incident_plot import Blame, Plot, blame, broken_relation, plot
+from amad.report.incident_entries import incident_entries
 from amad.report.promise import of_run, table
 from amad.report.scoring_run import Coverage, Incident, ScoringRun
 from amad.report.since_last import Published, SinceLast, since_last
 from amad.report.trust_cards import Evidence, cards
-from amad.report.usual_context import Driving, UsualContext, usual_context
+from amad.report.usual_context import Driving, usual_context
 from amad.report.vehicle_trend import trend
 from amad.report.verdicts import Verdicts
 from amad.scores.job_log import JobLog, job_logs, left_undone
@@ -51,32 +43,7 @@ from amad.telemetry.lake import Lake
 from amad.windows.scaler import Scaler
 from amad.windows.store import FORMAT
 
-LISTED, PLOTTED = 200, 30  # incidents in the list, and incidents with plots
 TOLD = 6  # findings of one kind that are shown at once; the others can be unfolded
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """An incident as the page shows it; ``plot`` is None where PLOTTED others have one.
-
-    broken: the relation that broke, in words, or empty. sensor: whether it looks like a fault of a
-    sensor. meaning: of its type. rarity: how seldom
-    normal rows reach its score, as a sentence, or empty. checks: where the channels stand, what
-    went on when it began, and where to look first. said: what people said of it, and verdict: in a
-    word; both empty where nothing was said.
-    """
-
-    incident: Incident
-    anchor: str
-    blame: list[Blame]
-    broken: str
-    sensor: bool
-    meaning: str
-    rarity: str
-    checks: list[str]
-    said: str
-    verdict: str
-    plot: Plot | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,7 +204,9 @@ def _page(
     first = since.ids if since else set()
     context = usual_context(window, fleet, sources.driving) if window else None
     verdicts = sources.verdicts if facts else sources.verdicts.with_lessons(window)
-    entries = _entries(incidents, first, sources, run, context, verdicts)
+    entries = incident_entries(
+        incidents, fleet, run, sources.lake, sources.scaler, context, verdicts, first
+    )
     figures = evidence.metrics if evidence.of_another(run) is None else None
     achieved = of_run(run, incidents, coverage, evidence.metrics)
     scored = [published.current(day) for day in run.dates if day in published.manifests]
@@ -252,6 +221,7 @@ def _page(
         .get_template("page.html.j2")
         .render(
             fleet=fleet,
+            type_of=lambda item: type_name(item.type, item.end - item.start, fleet),
             run=run,
             facts=facts,
             neighbours=neighbours,
@@ -308,54 +278,6 @@ def _marked_open(
         return replace(incident, open=window.incidents[incident.incident_id].ongoing)
     vehicle = coverage.get(incident.vehicle)
     return replace(incident, open=vehicle is not None and incident.end > vehicle.last > 0)
-
-
-def _entries(
-    incidents: list[Incident],
-    first: set[str],
-    sources: Sources,
-    run: ScoringRun,
-    context: UsualContext | None,
-    verdicts: Verdicts,
-) -> list[Entry]:
-    """The incidents of the list. first: ids of those that have plots before worse ones do."""
-    fleet, scaler = sources.stage.fleet, sources.scaler
-    listed = incidents[:LISTED]
-    plotted = sorted(listed, key=lambda incident: incident.incident_id not in first)[:PLOTTED]
-    shown = {incident.incident_id for incident in plotted}
-    entries = []
-    for n, incident in enumerate(listed):
-        others = [i for i in incidents if i.vehicle == incident.vehicle]
-        entries.append(
-            Entry(
-                incident=incident,
-                anchor=f"incident-{n + 1}",
-                blame=blame(incident, fleet),
-                broken=broken_relation(incident, fleet),
-                sensor=looks_like_a_sensor(incident.type, incident.shares),
-                meaning=meaning(incident.type),
-                rarity=rarity(incident.return_days),
-                checks=_checks(incident, fleet, context),
-                said=verdicts.said(incident.incident_id),
-                verdict=verdicts.verdict(incident.incident_id),
-                plot=plot(incident, others, fleet, run, sources.lake, scaler)
-                if incident.incident_id in shown
-                else None,
-            )
-        )
-    return entries
-
-
-def _checks(incident: Incident, fleet: Fleet, usual: UsualContext | None) -> list[str]:
-    """Where the channels stand, what went on when it began, and where to look first."""
-    known = fleet.channel_by_name
-    context = dict(zip(incident.context_channels, incident.context_values, strict=True))
-    return [
-        *gap_words(incident.channels, incident.shares, gaps_of(incident), known),
-        *context_words(context, known),
-        *(usual.of(incident) if usual else []),
-        *what_to_check(incident.type, incident.channels, incident.shares, incident.partner, known),
-    ]
 
 
 def _scaler(path: Path) -> Scaler | None:

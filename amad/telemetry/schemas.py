@@ -63,8 +63,9 @@ INCIDENTS = pa.schema([
     ("alarm_rows", pa.int64()), ("channels", pa.list_(pa.string())),
     ("shares", pa.list_(pa.float64())), ("deviation", pa.float64()), ("partner", pa.string()),
     ("context_channels", pa.list_(pa.string())), ("context_values", pa.list_(pa.float64())),
-    ("past_gaps", pa.list_(pa.float64())), ("class_gaps", pa.list_(pa.float64())),
-    ("class_sizes", pa.list_(pa.float64())), ("peers", pa.list_(pa.int64())),
+    ("past_gaps", pa.list_(pa.float64())), ("past_sizes", pa.list_(pa.float64())),
+    ("class_gaps", pa.list_(pa.float64())), ("class_sizes", pa.list_(pa.float64())),
+    ("peers", pa.list_(pa.int64())),
     ("model_version", pa.string()), ("data_hash", pa.string()), ("validation", pa.string()),
     ("continued", pa.bool_()),
 ])  # fmt: skip

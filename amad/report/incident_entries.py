@@ -1,0 +1,92 @@
+"""The incidents of a page: each in words, and those that come first with a plot."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from amad.config import Fleet
+from amad.detect.incident_words import (
+    context_words,
+    gap_words,
+    looks_like_a_sensor,
+    meaning,
+    rarity,
+    what_to_check,
+)
+from amad.detect.incidents import gaps_of
+from amad.report.incident_plot import Blame, Plot, blame, broken_relation, plot
+from amad.report.scoring_run import Incident, ScoringRun
+from amad.report.usual_context import UsualContext
+from amad.report.verdicts import Verdicts
+from amad.telemetry.lake import Lake
+from amad.windows.scaler import Scaler
+
+LISTED, PLOTTED = 200, 30  # incidents in the list, and incidents with plots
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """An incident as the page shows it; ``plot`` is None where PLOTTED others have one.
+
+    broken: the relation that broke, in words, or empty. sensor: whether it looks like a fault of a
+    sensor. meaning: of its type. rarity: how seldom normal rows reach its score, as a sentence, or
+    empty. checks: where to look first. facts: where the channels stand, and what went on when it
+    began. said: what people said of it, and verdict: in a word; both empty where nothing was said.
+    """
+
+    incident: Incident
+    anchor: str
+    blame: list[Blame]
+    broken: str
+    sensor: bool
+    meaning: str
+    rarity: str
+    checks: list[str]
+    facts: list[str]
+    said: str
+    verdict: str
+    plot: Plot | None
+
+
+def incident_entries(
+    incidents: list[Incident],
+    fleet: Fleet,
+    run: ScoringRun,
+    lake: Lake,
+    scaler: Scaler | None,
+    context: UsualContext | None,
+    verdicts: Verdicts,
+    first: Collection[str],
+) -> list[Entry]:
+    """The incidents of the list, the worst first. first: ids that have plots before worse ones."""
+    listed = incidents[:LISTED]
+    plotted = sorted(listed, key=lambda incident: incident.incident_id not in first)[:PLOTTED]
+    shown = {incident.incident_id for incident in plotted}
+    known = fleet.channel_by_name
+    entries = []
+    for n, item in enumerate(listed):
+        others = [other for other in incidents if other.vehicle == item.vehicle]
+        channels, shares = item.channels, item.shares
+        began = dict(zip(item.context_channels, item.context_values, strict=True))
+        entries.append(
+            Entry(
+                incident=item,
+                anchor=f"incident-{n + 1}",
+                blame=blame(item, fleet),
+                broken=broken_relation(item, fleet),
+                sensor=looks_like_a_sensor(item.type, shares),
+                meaning=meaning(item.type, item.end - item.start, fleet),
+                rarity=rarity(item.return_days),
+                checks=what_to_check(item.type, channels, shares, item.partner, known),
+                facts=[
+                    *gap_words(channels, shares, gaps_of(item), known),
+                    *context_words(began, known),
+                    *(context.of(item) if context else []),
+                ],
+                said=verdicts.said(item.incident_id),
+                verdict=verdicts.verdict(item.incident_id),
+                plot=plot(item, others, fleet, run, lake, scaler)
+                if item.incident_id in shown
+                else None,
+            )
+        )
+    return entries
