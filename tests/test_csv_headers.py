@@ -5,6 +5,7 @@ from ingest_kit import Yard, at, raw_fleet, seconds_of
 from reading_kit import only, seen, source
 
 from amad.reading import lines as text_lines
+from amad.reading.readers import read_batches
 
 
 def read(tmp_path, text, resolve, **changes):
@@ -89,6 +90,17 @@ def test_a_line_of_units_under_a_header_is_no_row(tmp_path, monkeypatch, block):
     assert told.ignored == {"repeated header": 2, "line of units under the header": 3}
 
 
+@pytest.mark.parametrize("block", [24, 1 << 20])
+def test_several_lines_under_a_header_tell_of_its_columns(tmp_path, monkeypatch, block):
+    monkeypatch.setattr(text_lines, "BLOCK_BYTES", block)
+    text = "time,speed\ns,km/h\nCCP,XCP\n1,10\ntime,speed\nf8,f8\ns,mph\n2,20\n"
+    told, units = read(tmp_path, text, need), []
+    for batch in read_batches(tmp_path / "log.csv", source(), need):
+        units += [batch.units["speed"]] * len(batch.row_R)
+    assert told.rows == {1: ("1", "10"), 2: ("2", "20")} and units == ["km/h", "mph"]
+    assert told.ignored == {"repeated header": 1, "line of units under the header": 4}
+
+
 @pytest.mark.parametrize("row", ["1,x", "Mon,on", "x,2 km/h", "x,", "n/a,---", "x,-.5", "x,nan"])
 def test_a_row_under_the_header_that_cannot_be_read_is_no_line_of_units(tmp_path, row):
     def roles(headers):
@@ -109,6 +121,16 @@ def test_rows_after_another_header_are_read_under_it(tmp_path, monkeypatch, bloc
 
 def test_another_header_without_a_column_refuses_the_rest(tmp_path):
     told = read(tmp_path, "time,speed,level\n1,10,5\ntime,level\n2,6\n", need)
+    assert told.rows == {1: ("1", "10")}
+    assert "another header after row 1" in told.refused and "'speed'" in told.refused
+
+
+def test_another_table_below_is_not_read_as_rows_of_the_first(tmp_path):
+    def roles(headers):
+        return {"timestamp": need(headers)["time"], "speed": need(headers)["speed"]}
+
+    text = "time,speed,level\n1,10,5\n\nTime,alarm,code\n2,1,77\n"
+    told = read(tmp_path, text, roles)
     assert told.rows == {1: ("1", "10")}
     assert "another header after row 1" in told.refused and "'speed'" in told.refused
 

@@ -91,6 +91,14 @@ def test_a_stray_quote_matters_only_in_a_column_that_is_read(tmp_path):
     told = read(tmp_path, text, only("vehicle", "speed"))
     assert told.rows == {1: ("v1", "3"), 3: ("v1", "5")}
     assert told.broken == {2: "a stray quote: in column 'vehicle'"}
+    # In a channel's column the cell is refused anyway, as it is no number.
+    assert read(tmp_path, text, only("note", "speed")).rows[1] == ('5" pipe', "3")
+
+
+def test_a_text_that_a_spreadsheet_writes_as_a_formula_is_one_in_quotes(tmp_path):
+    text = 'vehicle,speed\n="0012",="1,5"\n0013,2\n="0014,3\n'
+    told = read(tmp_path, text)
+    assert told.rows == {1: ("0012", "1,5"), 2: ("0013", "2")} and "quote" in told.broken[3]
 
 
 cells = st.text(st.sampled_from('ab1,";| \t'), max_size=4)

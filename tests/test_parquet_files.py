@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import uuid
 
 import numpy as np
 import pyarrow as pa
@@ -74,9 +75,41 @@ def test_times_of_the_old_form_keep_their_years(tmp_path):
     assert seen(path, RULES).rows[1] == (times[0],)
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path):
-    path = written(tmp_path, pa.table({"x": [b"\xff", b"1"]}))
-    assert seen(path, RULES).refused == "unreadable file: Invalid UTF8 payload"
+def test_bytes_that_are_no_text_come_as_hexadecimal_digits(tmp_path):
+    path = written(tmp_path, pa.table({"x": [b"\xff\x01", b"1", None]}))
+    assert [row[0] for row in seen(path, RULES).rows.values()] == ["0xff01", "1", None]
+
+
+def test_ids_of_fixed_length_and_uuids_are_text(tmp_path):
+    told = [uuid.UUID(int=7), uuid.UUID(int=8)]
+    ids = pa.array([one.bytes for one in told], pa.binary(16))
+    table = {
+        "vin": pa.array([b"WDB1", b"WDB2"], pa.binary(4)),
+        "id": pa.ExtensionArray.from_storage(pa.uuid(), ids),
+    }
+    rows = seen(written(tmp_path, pa.table(table)), RULES).rows
+    assert rows == {1: ("WDB1", str(told[0])), 2: ("WDB2", str(told[1]))}
+
+
+def test_a_unit_in_the_metadata_of_a_column_is_compared(tmp_path):
+    yard = Yard(tmp_path)
+    for day, unit in enumerate(("km/h", "mph")):
+        fields = [
+            pa.field("vehicle", pa.string()),
+            pa.field("timestamp", pa.timestamp("us", tz="UTC")),
+            pa.field("speed", pa.float64(), metadata={"Unit": unit}),
+            pa.field("level", pa.float64()),
+        ]
+        columns = [["a-1"], [START_US + day * SECOND], [1.0], [2.0]]
+        path = yard.raw / f"{day}.parquet"
+        pq.write_table(pa.table(columns, schema=pa.schema(fields)), path)
+    fleet = raw_fleet(
+        source={"format": "parquet", "files": [{"glob": "*.parquet"}]},
+        channels=[{"name": "speed", "unit": "km/h"}, {"name": "level"}],
+    )
+    counts, _ = yard.ingest(fleet)
+    assert counts.rows_lake == 1
+    assert "the file tells 'mph'" in counts.files_refused[0].reason
 
 
 def test_a_file_without_rows_and_a_file_that_is_none(tmp_path):

@@ -123,7 +123,7 @@ def test_a_column_of_no_times_is_refused_as_a_whole():
 
 
 def test_times_of_day():
-    cells = ["07:16:30.444", "7:16:30,5", "12:00", "24:00:00", "noon", None]
+    cells = ["07:16:30.444", "7:16:30,5", "12:00", "24:00:01", "noon", None]
     told = times_of_day(pa.array(cells))
     assert told.us_R[:3].tolist() == [26_190_444_000, 26_190_500_000, 43_200_000_000]
     assert told.good_R.tolist() == [True, True, True, False, False, False]
@@ -131,6 +131,31 @@ def test_times_of_day():
     assert times_of_day(clock).us_R.tolist() == [26_190_444_000]
     told = times_of_day(pa.array(["12:00:01 AM", "12:00:01 PM", "1:05:00 pm"]), "%I:%M:%S %p")
     assert told.us_R.tolist() == [SECOND, 43_201_000_000, 47_100_000_000]
+
+
+@pytest.mark.parametrize(
+    ("cell", "form", "same"),
+    [
+        ("2026-03-14 24:00", None, "2026-03-15T00:00:00Z"),
+        ("2026-12-31T24:00:00.000Z", None, "2027-01-01T00:00:00Z"),
+        ("2026-03-14T08:59:60", None, "2026-03-14T09:00:00Z"),
+        ("2016-12-31 23:59:60.25+00:00", None, "2017-01-01T00:00:00.25Z"),
+        ("31.12.2026 24:00", "%d.%m.%Y %H:%M", "2027-01-01T00:00:00Z"),
+        ("14/03/2026 23:59:60", "%d/%m/%Y %H:%M:%S", "2026-03-15T00:00:00Z"),
+    ],
+)
+def test_the_end_of_a_day_and_a_second_60_are_the_next_beginning(cell, form, same):
+    rule = TimestampRule(format=form)
+    told = times(pa.array([cell, "2026-03-14 24:30", "2026-03-14 08:60:00"]), rule)
+    assert told.good_R.tolist() == [True, False, False]
+    assert told.us_R[0] == times(pa.array([same]), TimestampRule()).us_R[0]
+    assert times_of_day(pa.array(["24:00"])).us_R[0] == 86_400 * SECOND
+
+
+def test_epochs_in_32_bits_are_too_coarse():
+    told = times(pa.array([1.7e9, 1.0, None], pa.float32()), TimestampRule(unit="s"))
+    assert told.rounded_R.tolist() == [True, False, False]
+    assert times(pa.array([1.7e9]), TimestampRule(unit="s")).good_R.all()
 
 
 def test_elapsed_time_in_a_unit_or_as_a_clock():

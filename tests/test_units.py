@@ -25,7 +25,7 @@ def test_known_units_are_told_apart(unit, other, different):
 @pytest.mark.parametrize(
     ("header", "below", "why"),
     [
-        ("vehicle,timestamp,speed,level", ["x,,mph,%"], "the line of units tells 'mph'"),
+        ("vehicle,timestamp,speed,level", ["x,,mph,%"], "the file tells 'mph'"),
         ("vehicle,timestamp,speed [mph],level", [], "the header 'speed [mph]' tells 'mph'"),
     ],
 )
@@ -57,7 +57,7 @@ def test_a_draft_takes_units_from_the_line_below_the_header(tmp_path):
         field.write(f"{day}.csv", ["time,speed,level,count", f",[{unit}],%,float", *rows])
     fleet, told = field.draft()
     assert [channel.unit for channel in fleet.channels] == ["km/h", "percent", ""]
-    assert "refused: 2.csv: another unit: the line of units tells '[mph]'" in told
+    assert "refused: 2.csv: another unit: the file tells '[mph]'" in told
     assert field.ingest(fleet).rows_lake == 2 * ROWS
 
 

@@ -225,8 +225,10 @@ def _parquet_headers(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
         fields = fields_of(pq.read_schema(path))
     except pa.ArrowException as error:
         raise FileRefusedError(f"unreadable file: {error}") from None
-    headers = tuple(".".join(path) for path, kind in fields if not pa.types.is_nested(kind))
+    headers = tuple(".".join(path) for path, field in fields if not pa.types.is_nested(field.type))
     several = (
-        path for path, kind in fields if pa.types.is_nested(kind) and not pa.types.is_struct(kind)
+        path
+        for path, field in fields
+        if pa.types.is_nested(field.type) and not pa.types.is_struct(field.type)
     )
     return headers, tuple(map(".".join, several))

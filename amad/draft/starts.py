@@ -3,7 +3,8 @@
 import re
 
 from amad.draft.sample import Sampled
-from amad.reading import times, timestamp_guess
+from amad.reading import timestamp_guess
+from amad.reading.time_forms import strptime
 
 # Patterns of a date in a path, and their strptime forms; None for a date with a time of day, whose
 # form follows from the separators.
@@ -49,7 +50,7 @@ def in_paths(paths: list[str], *, dates_only: bool = False) -> tuple[str, str] |
         if len(texts) < len(paths) or (form is None and dates_only):
             continue
         form = form or _form_of(texts[0])
-        read = times.strptime(form)
+        read = strptime(form)
         if all(read(text) is not None for text in texts):
             return pattern, form
     return None

@@ -37,7 +37,7 @@ class RawBatch:
     broken: list[tuple[int, str, str]] = field(default_factory=list)  # row number, reason, text
     preamble: list[str] = field(default_factory=list)  # the lines before the header
     ignored: dict[str, int] = field(default_factory=dict)  # kind of line -> how many
-    units: dict[str, str] = field(default_factory=dict)  # name -> what a line of units tells
+    units: dict[str, str] = field(default_factory=dict)  # name -> what the file tells
 
     def cells(self) -> dict[str, pa.Array]:
         """The columns as they stand in the file, also where ``columns`` holds numbers of text."""

@@ -35,12 +35,14 @@ from amad.reading.layout import HEADER_WITHIN_LINES, Layout, find_header, mended
 from amad.reading.lines import Block
 from amad.reading.numbers import EXACT
 from amad.reading.scan import clean_lines, levelled, line_bounds
+from amad.reading.units import is_known
 from amad.reading.unpack import unpacked
 
 # Without a delimiter in it; where it has some, it may be a row.
 NO_ROW = re.compile(rb"\s*(#|//|[-=+*_~]{3}[-=+*_~\s]*$)")
 CUT_VALUE = "a cut row: its last value is cut or missing, as the rows before it show"
 KEPT_CHARACTERS = 2000  # kept of a refused line
+MOST_UNIT_LINES = 3  # most lines under a header that tell units, sources or types
 COMMON_TOKEN_LINES = 200  # a word that more lines of a block hold is no sign of a header
 # Words for "no value" that Arrow makes null. ``numbers`` also knows them in any case and with
 # spaces around them.
@@ -89,7 +91,7 @@ class _Reader:
         self._plain = plain
         self._units: dict[str, str] = {}
         self._rows = 0
-        self._under_header = True  # is the next line the first one below a header?
+        self._unit_lines = 0  # that tell units, so far, below the header above the next line
 
     def refused(self, lines: list[tuple[str, bytes]]) -> RawBatch:
         """A batch of rows none of which can be read, from the reason and the text of each."""
@@ -113,13 +115,20 @@ class _Reader:
         first = 0
 
         def under_header(at: int) -> None:
-            self._under_header = at >= len(start_L)
-            if not self._under_header and self._take_units(data[start_L[at] : end_L[at]]):
+            """Leave out the lines at ``at`` that tell units, or what else is told of a column."""
+            while self._unit_lines < MOST_UNIT_LINES and at < len(start_L):
+                units = self._units_in(data[start_L[at] : end_L[at]])
+                if units is None:
+                    self._unit_lines = MOST_UNIT_LINES
+                    return
+                known = {n: unit for n, unit in self._units.items() if is_known(unit)}
+                self._units = units | (known if self._unit_lines else {})
+                self._unit_lines += 1
                 left_out_L[at] = True
                 ignored[UNITS] += 1
+                at += 1
 
-        if self._under_header:
-            under_header(0)
+        under_header(0)
         for line, fields in self._header_lines(data, start_L, end_L):
             same = self._layout.repeats(fields)
             preamble = self._preamble_before(data, start_L[first:line], end_L[first:line])
@@ -129,7 +138,9 @@ class _Reader:
             )
             ignored[REPEATED_HEADER] += 1
             ignored[REPEATED_PREAMBLE] += len(preamble)
-            if same and not preamble:
+            self._unit_lines = 0
+            after = data[start_L[line + 1] : end_L[line + 1]] if line + 1 < len(start_L) else b""
+            if same and not preamble and self._units_in(after) is None:
                 under_header(line + 1)
                 continue
             part = slice(first, line + 1)
@@ -152,17 +163,16 @@ class _Reader:
         lines = [data[a:b] for a, b in zip(start_L[first:end], end_L[first:end], strict=True)]
         return bool(lines) and is_cut(lines[:-1], lines[-1], self._layout, self._source)
 
-    def _take_units(self, line: bytes) -> bool:
-        """Keep the units, if this is a line of them."""
+    def _units_in(self, line: bytes) -> dict[str, str] | None:
+        """Name -> unit, if this is a line of units; else None."""
         try:
             fields = [text for text, _ in split(line.decode(errors="replace"), self._delimiter)]
         except BrokenLineError:
-            return False
+            return None
         if not self._layout.tells_units(fields) or self._layout.resembles(fields):
-            return False
+            return None
         position = self._layout.position.items()
-        self._units = {name: fields[at].strip() for name, at in position if at < len(fields)}
-        return True
+        return {name: fields[at].strip() for name, at in position if at < len(fields)}
 
     def _take(self, fields: list[str]) -> None:
         try:

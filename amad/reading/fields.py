@@ -17,6 +17,8 @@ class BrokenLineError(ValueError):
 def split(line: str, delimiter: str) -> list[tuple[str, bool]]:
     """The fields of a line and whether each was quoted; quotes are taken off.
 
+    A spreadsheet's ="0012", which keeps the zeros of an id, is a field in quotes, too.
+
     Raises:
         BrokenLineError: a field begins with a quote that is not closed at its end.
     """
@@ -28,7 +30,7 @@ def split(line: str, delimiter: str) -> list[tuple[str, bool]]:
         match = field.match(line, at)
         assert match is not None
         quoted, bare = match["quoted"], match["bare"]
-        if quoted is None and bare.lstrip().startswith('"'):
+        if quoted is None and bare.lstrip().removeprefix("=").startswith('"'):
             raise BrokenLineError(UNCLOSED)
         fields.append((bare, False) if quoted is None else (quoted.replace('""', '"'), True))
         at = match.end() + 1
@@ -55,4 +57,4 @@ def without_empty_end(fields: list[str]) -> list[str]:
 def _field(delimiter: str) -> re.Pattern:
     d = re.escape(delimiter)
     space = r"[^\S\t]*" if delimiter == "\t" else ("" if delimiter == " " else r"\s*")
-    return re.compile(rf'{space}"(?P<quoted>(?:[^"]|"")*)"{space}(?={d}|$)|(?P<bare>[^{d}]*)')
+    return re.compile(rf'{space}=?"(?P<quoted>(?:[^"]|"")*)"{space}(?={d}|$)|(?P<bare>[^{d}]*)')

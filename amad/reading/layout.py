@@ -53,8 +53,12 @@ class Layout:
         """Is this line a header, of the same columns or of others?
 
         It is one if at least half of its fields are headers of this layout; headers that are
-        numbers do not count.
+        numbers do not count. It is one, too, if it has words alone, and in the column of times
+        that column's header, as no row has: another table begins.
         """
+        at = self.position.get("timestamp", len(fields))
+        if at < len(fields) > 1 and tidy(fields[at]) == tidy(self.headers[at]) != "":
+            return not any(VALUE.match(text.strip().lower()) for text in fields)
         known = {name for name in _tidied(self.headers) if not NUMERIC.fullmatch(name)}
         told = [name for name in _tidied(fields) if name]
         hits = sum(name in known for name in told)
@@ -146,8 +150,8 @@ def mended(line: bytes, layout: Layout, source: Source, *, is_open: bool) -> byt
         raise BrokenLineError(
             f"wrong number of fields: it has {count}, the header {layout.named or layout.width}"
         )
-    for at in layout.position.values():
-        if at < len(told) and '"' in told[at][0] and not told[at][1]:
+    for name, at in layout.position.items():
+        if name in NO_VALUES and at < len(told) and '"' in told[at][0] and not told[at][1]:
             raise BrokenLineError(f"a stray quote: in column {layout.headers[at].strip()!r}")
     fields = fields[: layout.width] + [""] * (layout.width - len(fields))
     return join(fields, source.delimiter).encode() or EMPTY

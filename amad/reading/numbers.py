@@ -37,6 +37,8 @@ NULL_WORDS = (
     "<na>", "nat", "?", "\u2013", "\u2014",
 )  # fmt: skip
 FIGURES = r"[+-]?[\d.,' ]*\d[.,]?(?:e[+-]?\d+)?"
+HEXADECIMAL = r"^([0-9]+[a-f]|[a-f]+[0-9])[0-9a-f]*$"
+DATE = r"^([0-3]?\d[.] ?([01]?\d[.] ?(\d\d){1,2}|[a-zä]{3,9}[.]?( ?\d\d){0,2})|[a-zä]{3}[- ]\d\d)$"
 TRUE_WORDS = ("true", "t", "yes", "y", "on")
 FALSE_WORDS = ("false", "f", "no", "n", "off")
 
@@ -242,6 +244,12 @@ def _wrong(
         (swapped_R, f"has a {mark}, but source.decimal is {wanted!r}"),
         (lone_R, f"has a {mark} that may set apart thousands or a fraction: see source.decimal"),
         (matches(r"^[+-]?0x[0-9a-f]+$"), "is hexadecimal, which is not read"),
+        (matches(HEXADECIMAL), "may be hexadecimal, which is not read"),
+        (
+            matches("[^\x00-\x7f]") & matches(r"\p{N}") & ~matches(r"[0-9]"),
+            "has digits of another script: write 0 to 9",
+        ),
+        (matches(DATE), "is a date, which spreadsheets make of numbers: export the raw file"),
         (matches(r"^[+-]?(inf|infinity|\x{221e}|1\.#inf0*)$"), "is infinite"),
         (
             matches("^#"),

@@ -1,5 +1,7 @@
 """A Parquet file as batches. A field of a struct is a column too, named by its path: obd.speed."""
 
+import contextlib
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +17,14 @@ from amad.reading.unpack import UNPACK
 
 BATCH_CELLS = 1 << 21
 MAGIC = b"PAR1"
+IS_BYTES = (
+    pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view,
+    pa.types.is_fixed_size_binary,
+)  # fmt: skip
 
-Field = tuple[str, ...]  # the name of a column, then of the fields down into its structs
+UNIT_KEYS = (b"unit", b"units", b"uom")
+
+Names = tuple[str, ...]  # the name of a column, then of the fields down into its structs
 
 
 def read_parquet(path: Path, source: Source, resolve: Resolve) -> Iterator[RawBatch]:
@@ -29,7 +37,9 @@ def read_parquet(path: Path, source: Source, resolve: Resolve) -> Iterator[RawBa
             position = resolve(headers)
             names = {name: headers[at] for name, at in position.items()}
             for at in position.values():
-                _check(headers[at], fields[at][1], headers)
+                _check(headers[at], fields[at][1].type, headers)
+            told = {name: _unit(fields[at][1]) for name, at in position.items()}
+            units = {name: unit for name, unit in told.items() if unit}
             size = max(1024, BATCH_CELLS // max(1, len(position)))
             done = 0
             for batch in file.iter_batches(batch_size=size, columns=sorted(set(names.values()))):
@@ -37,15 +47,23 @@ def read_parquet(path: Path, source: Source, resolve: Resolve) -> Iterator[RawBa
                     row_R=np.arange(done + 1, done + 1 + batch.num_rows),
                     columns={name: _taken(batch, fields[at][0]) for name, at in position.items()},
                     headers=names,
+                    units=units,
                 )
                 done += batch.num_rows
 
 
-def fields_of(schema: pa.Schema) -> list[tuple[Field, pa.DataType]]:
-    """Path and type of each column, then of each field of a struct unless a column has its name."""
-    columns: list[tuple[Field, pa.DataType]] = [((field.name,), field.type) for field in schema]
-    inner = [found for path, kind in columns for found in _fields_of(path, kind)]
-    return columns + [(path, kind) for path, kind in inner if ".".join(path) not in schema.names]
+def fields_of(schema: pa.Schema) -> list[tuple[Names, pa.Field]]:
+    """Each column, then each field of a struct unless a column has its name; with their paths."""
+    columns: list[tuple[Names, pa.Field]] = [((field.name,), field) for field in schema]
+    inner = [found for path, field in columns for found in _fields_of(path, field.type)]
+    return columns + [(path, field) for path, field in inner if ".".join(path) not in schema.names]
+
+
+def _unit(field: pa.Field) -> str:
+    """The unit that the metadata of a field tells; empty if it tells none."""
+    told = field.metadata or {}
+    units = (told[key] for key in told if key.lower() in UNIT_KEYS)
+    return next(units, b"").decode(errors="replace").strip()
 
 
 def _refuse_others(start: bytes) -> None:
@@ -62,10 +80,10 @@ def _refuse_others(start: bytes) -> None:
     )
 
 
-def _fields_of(path: Field, kind: pa.DataType) -> Iterator[tuple[Field, pa.DataType]]:
+def _fields_of(path: Names, kind: pa.DataType) -> Iterator[tuple[Names, pa.Field]]:
     for field in kind if pa.types.is_struct(kind) else ():
         inner = (*path, field.name)
-        yield inner, field.type
+        yield inner, field
         yield from _fields_of(inner, field.type)
 
 
@@ -81,17 +99,35 @@ def _check(name: str, kind: pa.DataType, headers: list[str]) -> None:
         )
 
 
-def _taken(batch: pa.RecordBatch, path: Field) -> pa.Array:
+def _taken(batch: pa.RecordBatch, path: Names) -> pa.Array:
     """A column without what only tells how it was stored; text is ``string``."""
     column = batch.column(batch.schema.names.index(path[0]))
     if len(path) > 1:
         column = pc.struct_field(column, path[1:])
+    is_uuid = isinstance(column.type, pa.UuidType)
     if isinstance(column.type, pa.BaseExtensionType):
         column = column.storage
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    # Some writers store text as bytes.
-    is_bytes = pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view
-    if is_text(column.type) or any(is_kind(column.type) for is_kind in is_bytes):
-        column = pc.cast(column, pa.string())
-    return column
+    if is_text(column.type):
+        return pc.cast(column, pa.string())
+    return _text_of(column, is_uuid=is_uuid) if any(k(column.type) for k in IS_BYTES) else column
+
+
+def _text_of(column: pa.Array, *, is_uuid: bool) -> pa.Array:
+    """Bytes as text, as some writers store it; those that are none as 0x and their digits."""
+    if not is_uuid:
+        with contextlib.suppress(pa.ArrowInvalid):
+            return pc.cast(pc.cast(column, pa.binary()), pa.string())
+    codes = pc.dictionary_encode(column)
+    texts = [_shown(value, is_uuid=is_uuid) for value in codes.dictionary.to_pylist()]
+    return pa.array(texts, pa.string()).take(codes.indices)
+
+
+def _shown(value: bytes, *, is_uuid: bool) -> str:
+    if is_uuid:
+        return str(uuid.UUID(bytes=value))
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return f"0x{value.hex()}"

@@ -19,6 +19,7 @@ from amad.reading.headers import AmbiguousHeaderError, find
 from amad.reading.numbers import NotReadableError, shown
 from amad.reading.readers import FileRefusedError, RawBatch, read_batches
 from amad.reading.rules import reading_rules
+from amad.reading.time_forms import EPOCH
 from amad.reading.times import DAY_US, Times
 
 Refuse = Callable[[np.ndarray, str], None]  # marks rows as refused, for a reason
@@ -319,7 +320,7 @@ class RowTimes:
 
 
 def _iso(us: int) -> str:
-    return (times.EPOCH + datetime.timedelta(microseconds=us)).isoformat()
+    return (EPOCH + datetime.timedelta(microseconds=us)).isoformat()
 
 
 def _is_number(text: str) -> bool:

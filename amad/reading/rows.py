@@ -220,11 +220,11 @@ class FileParser:
         return clean, list(self._dated(refused, clean))
 
     def _check_units(self, told: dict[str, str]) -> None:
-        """Compare what a line of units tells with the fleet file."""
+        """Compare what the file tells of its units with the fleet file."""
         for channel in self._fleet.channels if told else ():
             unit = told.get(channel.name, "")
             if are_different(unit, channel.unit):
-                raise FileRefusedError(OTHER_UNIT.format("the line of units", unit, channel))
+                raise FileRefusedError(OTHER_UNIT.format("the file", unit, channel))
 
     def _dated(self, refused: list[tuple], clean: CleanRows) -> Iterator[RefusedRow]:
         """Refused rows with the day of the nearest earlier clean row, or else of the next one."""

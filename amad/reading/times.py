@@ -9,11 +9,8 @@ Shape legend: R rows of a batch.
 
 import datetime
 import math
-import re
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +18,7 @@ import pyarrow.compute as pc
 
 from amad.config.source import TimestampRule
 from amad.reading.numbers import NotReadableError, flags, is_text, says_nothing, tidied
+from amad.reading.time_forms import carried, strptime
 
 INTEGER = r"^-?(\d{1,18}|[1-8]\d{18})$"
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)(E[+-]?\d{1,2})?$"
@@ -53,11 +51,6 @@ DAY_ZERO_US = {"days_1900": -25_569 * DAY_US, "days_1904": -24_107 * DAY_US}
 # number in another unit.
 EARLIEST_US = 3_660 * DAY_US  # 1980-01-09
 LATEST_US = 7_258_118_400_000_000  # 2200-01-01
-FRACTION = re.compile(r"([.,:]\d{6})\d+")  # finer than a microsecond
-# An offset in hours alone, +01, after a time, a name or a space, where it cannot be part of a date.
-HOURS = re.compile(r"((?:^|:\d\d(?:[.,]\d+)?|\d{6}|GMT|UTC|\s)\s?[+-]\d\d)(?=$|\s)")
-EPOCH = datetime.datetime(1970, 1, 1)
-MICROSECOND = datetime.timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +93,7 @@ def times(column: pa.Array, rule: TimestampRule) -> Times:
         us_R, known_R, local_R, rounded_R = _times_of_text(column, rule.unit)
     elif _is_number(kind):
         us_R, known_R = _known(_times_of_number(column, rule.unit))
+        rounded_R = _coarse(column, rule.unit)
     else:
         hint = "; source.timestamp.take: time_of_day reads it" if pa.types.is_time(kind) else ""
         hint = "; source.timestamp.take: elapsed reads it" if pa.types.is_duration(kind) else hint
@@ -132,8 +126,9 @@ def times_of_day(column: pa.Array, form: str | None = None) -> Times:
     else:
         text = pc.replace_substring(tidied(column), ",", ".")
         text = pc.replace_substring_regex(text, r"^(\d):", r"0\1:")
-        text = pc.binary_join_element_wise("1970-01-01", text, " ")
+        text, carry_R = carried(pc.binary_join_element_wise("1970-01-01", text, " "))
         us_R, known_R = _known(_to_us(_parsed(text, ISO)))
+        us_R = us_R + carry_R
     return _told(column, us_R, known_R)
 
 
@@ -166,7 +161,7 @@ def elapsed(column: pa.Array, unit: str) -> Times:
 def by_format(
     text: pa.Array, form: str, timezone: str = "UTC"
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Read text in a strptime form; each distinct text is parsed once, by ``strptime`` below.
+    """Read text in a strptime form; each distinct text is parsed once, by ``strptime``.
 
     Returns:
         Microseconds since 1970, whether the text was read, whether it is a local time; each (R,).
@@ -180,51 +175,6 @@ def by_format(
     known_U = np.array([item is not None for item in found] + [False])
     local_U = np.array([item is not None and item[1] for item in found] + [False])
     return us_U[code_R], known_U[code_R], local_U[code_R]
-
-
-def strptime(form: str, timezone: str = "UTC") -> Callable[[str], tuple[int, bool] | None]:
-    """Return a function that reads one text: (microseconds since 1970, is it local), or None.
-
-    It accepts more than Python's ``strptime``: ``%Z`` also reads UTC, GMT, GMT+01:00, an offset and
-    the names of ``timezone`` (CET, CEST); ``%f`` reads any number of digits; ``%p`` reads a.m.
-    """
-    zone = ZoneInfo(timezone)
-    named, offset, noon, fraction = ("%" + code in form for code in "Zzpf")
-    offset = offset or named
-    form = form.replace("%Z", "%z")
-
-    def read(text: str) -> tuple[int, bool] | None:
-        name = ""
-        text = text.strip()
-        if not text.isascii() or "  " in text:
-            text = " ".join(text.split())  # also a narrow space before AM
-        if noon and "m." in text.lower():
-            text = re.sub(r"(?i)\b([ap])\.\s?m\.", r"\1m", text)
-        if fraction:
-            text = FRACTION.sub(r"\1", text)
-        if named:
-            text = re.sub(r"\b(?:UTC|GMT)(?=[+-]\d)", "", text)
-            text = re.sub(r"\b(?:UTC|GMT|Z)\b", "+0000", text)
-            if match := re.search(r"(?<=\d )[A-Z]{3,5}\b(?! \d{1,2} )", text):
-                name = match[0]
-                text = text[: match.start()] + "+0000" + text[match.end() :]
-        if offset:
-            text = HOURS.sub(r"\g<1>00", text)
-        try:
-            told = datetime.datetime.strptime(text, form)
-        except ValueError:
-            return None
-        if name:
-            at = (told.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
-            in_zone = [t for t in at if t.tzname() == name]
-            if not in_zone:
-                return None
-            told = in_zone[0]
-        if told.tzinfo is None:
-            return (told - EPOCH) // MICROSECOND, True
-        return (told - EPOCH.replace(tzinfo=datetime.UTC)) // MICROSECOND, False
-
-    return read
 
 
 def date_of(day: int) -> datetime.date:
@@ -281,9 +231,10 @@ def _times_of_text(
     number, rounded_R = _numbers_of_text(text, unit)
     for found, iso in TO_ISO:
         text = pc.replace_substring_regex(text, found, iso)
+    text, carry_R = carried(text)
     naive, zoned = _parsed(text, ISO), _parsed(text, ISO_ZONED, tz="UTC")
     us_R, known_R = _known(pc.coalesce(_to_us(naive), _to_us(zoned), number))
-    return us_R, known_R, flags(pc.is_valid(naive)), rounded_R
+    return us_R + carry_R, known_R, flags(pc.is_valid(naive)), rounded_R
 
 
 def _parsed(text: pa.Array, pattern: str, tz: str | None = None) -> pa.Array:
@@ -353,6 +304,14 @@ def _rounded(number: pa.Array, unit: str) -> np.ndarray:
         for mantissa, _, power in (text.partition("E") for text in texts)
     )
     return sparse_R & (finest > 1e6)
+
+
+def _coarse(column: pa.Array, unit: str) -> np.ndarray:
+    """Which numbers stand for seconds more than one, as float32 holds epochs; bool (R,)."""
+    if not (pa.types.is_float32(column.type) or pa.types.is_float16(column.type)):
+        return np.zeros(len(column), bool)
+    value_R = column.to_numpy(zero_copy_only=False)
+    return np.abs(np.spacing(value_R)).astype(float) * UNIT_US[unit] > 1e6
 
 
 def _times_of_number(column: pa.Array, unit: str, step_us: float = 1.0) -> pa.Array:

@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from amad.config.source import TimestampRule
 from amad.reading.numbers import shown
-from amad.reading.times import DAY_US, now_us, strptime, times
+from amad.reading.time_forms import strptime
+from amad.reading.times import DAY_US, now_us, times
 
 SAMPLE = 60  # texts that are looked at
 MOST = 0.9  # share of the texts that a suggestion must read

@@ -24,6 +24,11 @@ def spellings(unit: str) -> tuple[str, ...]:
     return next((group for group in SPELLINGS if unit in group), (unit,))
 
 
+def is_known(unit: str) -> bool:
+    """Is it a known unit, in brackets or not?"""
+    return spellings(unit.strip(" []()")) in SPELLINGS
+
+
 def are_different(unit: str, other: str) -> bool:
     """Are both known units, and not the same one?"""
     pair = spellings(unit.strip(" []()")), spellings(other)
