@@ -55,7 +55,7 @@ def write_data(
     fleet: Fleet, home: Path, vehicles: list[str], days: int = 2, rows: int = 600
 ) -> Settings:
     """Raw files, ingested and prepared: speed and gear wave, the coolant is warm."""
-    settings = Settings(home=home)
+    settings = Settings(home=home, data_dir=home / "raw")
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     for number, vehicle in enumerate(vehicles):
         rng = np.random.default_rng(number)
@@ -120,6 +120,7 @@ def write_run(
     *,
     days: Sequence[int] = (0, 1),
     quarantined: tuple[tuple[str, int], ...] = (),
+    withheld: dict[str, list[str]] | None = None,
 ) -> None:
     """Score and incident tables of a finished job, as the scoring job leaves them."""
     lake = Lake(settings.fleet_dir(fleet.name) / "lake", fleet)
@@ -147,7 +148,7 @@ def write_run(
             },
             provenance=Provenance(
                 detector="d", history_us=0, gap_us=GAP, inputs="i", carried="c", made_null={},
-                unmeasured={},
+                withheld=withheld or {}, unmeasured={},
             ),
         )  # fmt: skip
     job = {

@@ -146,14 +146,21 @@ def refresh(fleet: Fleet, settings: Settings) -> Lake:
     return Lake(folder / "lake", fleet)
 
 
-def validated(fleet: Fleet, settings: Settings, failed: tuple[tuple[str, date], ...] = ()) -> None:
-    """What the stage validate leaves for the lake as it is, with these days quarantined."""
+def validated(
+    fleet: Fleet, settings: Settings, failed: tuple[tuple[str, date, str | None], ...] = ()
+) -> None:
+    """What the stage validate leaves for the lake as it is, with these days quarantined.
+
+    failed: vehicle, date, and the channel that failed; None for the whole day.
+    """
     folder = settings.fleet_dir(fleet.name)
     days = Lake(folder / "lake", fleet).day_table().to_pylist()
     known = ("vehicle", "date", "rows", "sha256")
     rows = [{name: day[name] for name in known} | {"channel": "speed"} for day in days]
     write_parquet(pa.Table.from_pylist(rows, PROFILE), folder / "profile.parquet", PROFILE)
-    rows = [{"vehicle": v, "date": d, "check": "nulls", "reason": "a test"} for v, d in failed]
+    names = ("vehicle", "date", "channel")
+    common = {"check": "nulls", "reason": "a test"}
+    rows = [dict(zip(names, item, strict=True)) | common for item in failed]
     table = pa.Table.from_pylist(rows, QUARANTINE)
     write_parquet(table, folder / "quarantine.parquet", QUARANTINE)
 

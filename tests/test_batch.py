@@ -178,7 +178,7 @@ def test_new_days_are_new_and_a_new_champion_rewrites_no_history(place):
 
 def test_quarantined_days_have_rows_without_scores_and_their_clearing_is_news(place):
     fleet, settings = place
-    validated(fleet, settings, failed=(("b-1", FAULTY),))
+    validated(fleet, settings, failed=(("b-1", FAULTY, None),))
     run_job(fleet, settings, first=FAULTY, last=AFTER)
     table = scores(settings, FAULTY)
     out = table.filter(pc.equal(table["status"], "quarantined"))
@@ -329,7 +329,9 @@ def test_a_killed_job_leaves_whole_partitions_and_the_next_one_goes_on(place):
 
 @pytest.mark.engine
 def test_ray_data_writes_the_same_bytes(place):
+    """Also of days on which a sensor failed, which the workers read without it."""
     fleet, settings = place
+    validated(fleet, settings, (("b-1", FAULTY, "heat"), ("a-1", FAULTY, "speed")))
     run_job(fleet, settings, first=START, last=AFTER, engine="process")
     whole = digests(settings)
     for kind in ("scores", "incidents", "state"):
@@ -340,6 +342,8 @@ def test_ray_data_writes_the_same_bytes(place):
     assert len(list((settings.runs_dir(FLEET) / "state").iterdir())) == len(VEHICLES)
     run_job(fleet, settings, first=AFTER, last=AFTER, engine="process")
     assert digests(settings) == whole, "with the states that Ray's workers left"
+    manifest = partitions.read_manifest(settings.runs_dir(FLEET), "1", FAULTY)
+    assert manifest.withheld == {"a-1": ["speed"], "b-1": ["heat"]}
 
 
 @pytest.mark.engine

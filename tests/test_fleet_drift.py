@@ -175,7 +175,7 @@ def test_healthy_nights_have_not_drifted_and_shifted_ones_have(tmp_path):
     (speed,) = (c for c in drifted.drifted if (c.channel, c.vehicle_class) == ("speed", "a"))
     assert speed.distance == pytest.approx(40 / 22.4, rel=0.05)  # the spread of the kit's waves
 
-    validated(fleet, settings, tuple((v, d) for v in VEHICLES for d in _last(3)))
+    validated(fleet, settings, tuple((v, d, None) for v in VEHICLES for d in _last(3)))
     assert not found_by(fleet, settings, days=3).retrain  # quarantined days do not count
 
 

@@ -1,5 +1,7 @@
 """Days on which a sensor failed: scored without its channel, and left out if little remains."""
 
+from datetime import timedelta
+
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -10,14 +12,16 @@ from amad.telemetry.kept_out import WHOLE, failed_channels, kept_out
 from amad.telemetry.lake import Lake
 
 VEHICLE = "b-1"
+EVE = FAULTY - timedelta(days=1)
 
 
-@pytest.fixture(scope="module")
-def nights(tmp_path_factory):
+@pytest.fixture(scope="module", params=["centred", "trailing"])
+def nights(request, tmp_path_factory):
     """(lake, detector); no test changes them."""
     fleet, settings = make_lake(tmp_path_factory.mktemp("kept_out"))
     lake = Lake(settings.fleet_dir(fleet.name) / "lake", fleet)
-    return lake, fit_detector(fleet, lake, members=["innovation", "relation"])
+    members = ["innovation", "relation"]
+    return lake, fit_detector(fleet, lake, members=members, smoothing=request.param)
 
 
 def scored(nights, day, failed, states=None):
@@ -66,17 +70,26 @@ def test_a_fault_is_found_on_a_day_without_another_channel(nights):
     assert without.unmeasured == ("heat",) and whole.unmeasured == ()
     assert without.table["status"].equals(whole.table["status"])
     names = pc.list_flatten(without.table["top_channels"]).to_pylist()
-    assert names[0] == "torque"
+    assert names[0] == "torque" and "heat" not in names
     (incident,) = without.incidents
     assert incident.channels[0] == "torque" and "heat" not in incident.channels
     assert abs(incident.start - whole.incidents[0].start) <= 60_000_000  # a minute of an hour
 
 
-def test_a_sensor_that_died_raises_no_alarm_on_the_channels_beside_it(nights):
-    """Torque follows speed, which is dead."""
-    day = FAULTY.replace(day=FAULTY.day - 2)
-    failed = {(VEHICLE, day): ["speed"]}
-    whole, without = scored(nights, day, {}), scored(nights, day, failed)
+def test_nothing_is_put_down_to_a_channel_that_is_left_out(nights):
+    """Not even just after midnight, when its errors of the day before are near."""
+    failed = {(VEHICLE, AFTER): ["torque"]}
+    found = scored(nights, AFTER, failed)
+    assert found.table["alarm"].to_numpy().any()
+    assert "torque" not in pc.list_flatten(found.table["top_channels"]).to_pylist()
+    assert all("torque" not in incident.channels for incident in found.incidents)
+
+
+@pytest.mark.parametrize("failed", [["speed"], ["speed", "torque"]])
+def test_a_sensor_that_died_raises_no_alarm_on_the_channels_beside_it(nights, failed):
+    """Torque follows speed, which is dead, and may be dead too."""
+    day = EVE - timedelta(days=1)
+    whole, without = scored(nights, day, {}), scored(nights, day, {(VEHICLE, day): failed})
     assert set(without.table["status"].to_pylist()) <= {"scored", "no_history"}
     alarms = [pc.sum(found.table["alarm"]).as_py() for found in (whole, without)]
     assert alarms[1] <= alarms[0] and len(without.incidents) <= len(whole.incidents)

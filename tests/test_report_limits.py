@@ -55,11 +55,15 @@ def test_what_of_the_run_had_no_score_is_told(home: Path):
     yard = Yard(home)
     yard.publish(0)
     manifest = Published.of(yard.runs, "1").current(DAY).model_copy(
-        update={"unscored": {"too_short": 9}, "unmeasured": {"van-1": ["Vehicle.Speed"]}}
+        update={"unscored": {"too_short": 9}, "unmeasured": {"van-1": ["Vehicle.Speed"]},
+                "withheld": {"van-2": ["Vehicle.Coolant"]}}
     )  # fmt: skip
     lines = blind_spots(None, [manifest], yard.fleet).lines
     assert lines[0].startswith("9 rows of this run") and "too short a stretch" in lines[0]
-    assert lines[1].startswith("Speed could not be used on at least one date on van-1")
+    assert lines[1].startswith(
+        "Coolant temperature failed its checks on at least one date on van-2"
+    )
+    assert lines[2].startswith("Speed had no usable value on at least one date on van-1")
 
 
 @pytest.mark.parametrize(

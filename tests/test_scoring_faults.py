@@ -31,7 +31,8 @@ from scoring_kit import (
     validated,
 )
 
-from amad.config import DataError
+from amad.config import DataError, Stage
+from amad.engines.score.ledger import read_ledger
 from amad.scores import partitions
 from amad.scores.job_log import job_logs
 from amad.telemetry.checksums import Checksums
@@ -102,12 +103,17 @@ def test_a_day_with_a_failed_sensor_is_scored_without_it_and_told(place, capsys)
     sound = partitions.read_manifest(settings.runs_dir(FLEET), "1", night)
     corrected(settings, night, "a-1", lambda speed: speed * 0 + 999)
     refresh(fleet, settings)
-    assert str(night) in run_job(fleet, settings).content()["dates"]
+    log = run_job(fleet, settings)
+    assert night in log.dates
     told = capsys.readouterr().err
     assert f"scored without speed: a-1 on {night}: speed outside its range in 49 %" in told
-    assert "vehicle a-1: scored without speed, of which nothing could be used" in told
+    assert "vehicle a-1: scored without speed, as they failed their checks" in told
     manifest = partitions.read_manifest(settings.runs_dir(FLEET), "1", night)
-    assert manifest.quarantined == [] and manifest.unmeasured == {"a-1": ["speed"]}
+    assert manifest.quarantined == [] and manifest.withheld == {"a-1": ["speed"]}
+    assert manifest.unmeasured == {} and log.withheld == {"a-1": ["speed"]}
+    stage = Stage(fleet=fleet, settings=settings, params=kit_params())
+    (entry,) = (item for item in read_ledger(stage).dates if item.date == night)
+    assert entry.withheld == {"a-1": ["speed"]} and entry.quarantined == 0
     assert manifest.scored == sound.scored
     of_vehicle = scores(settings, night).filter(pc.field("vehicle") == "a-1")
     assert "speed" not in pc.list_flatten(of_vehicle["top_channels"]).to_pylist()
@@ -122,7 +128,7 @@ def test_a_day_with_a_failed_sensor_is_scored_without_it_and_told(place, capsys)
     corrected(settings, night, "a-1", lambda v: 60 + 20 * np.sin(np.arange(len(v)) / 90))
     refresh(fleet, settings)
     assert str(night) in run_job(fleet, settings).content()["dates"]
-    assert partitions.read_manifest(settings.runs_dir(FLEET), "1", night).unmeasured == {}
+    assert partitions.read_manifest(settings.runs_dir(FLEET), "1", night).withheld == {}
 
 
 DAMAGE = {

@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from report_kit import FIRST_DAY, an_incident, write_data, write_fleet
+from report_kit import FIRST_DAY, an_incident, write_data, write_fleet, write_run
 
 from amad.config.fleet import Channel
-from amad.notify.published import Published, Window
+from amad.notify.published import Published, Window, read_window
 from amad.report.usual_context import Driving, gathered, usual_context
 from amad.telemetry.lake import Lake
 
@@ -90,3 +90,20 @@ def test_the_rows_are_those_of_the_window_and_each_date_is_read_once(tmp_path, m
         update={"channels": [c.model_copy(update={"context": False}) for c in marked]}
     )
     assert usual_context(window, plain, driving) is None
+
+
+def test_values_of_failed_sensors_and_quarantined_days_are_not_among_the_rows(tmp_path):
+    fleet = write_fleet(tmp_path)
+    settings = write_data(fleet, tmp_path, VANS)
+    lake = Lake(settings.fleet_dir(fleet.name) / "lake", fleet)
+    channels = [fleet.channel_by_name[name] for name in ("Vehicle.Coolant", "Vehicle.Speed")]
+
+    def rows(**left_out) -> list[int]:
+        write_run(fleet, settings, {}, **left_out)
+        window = read_window(settings.runs_dir(fleet.name), "1")
+        return [len(values) for values in Driving(lake=lake).of(window, channels).values()]
+
+    coolant, speed = rows()
+    assert coolant == speed > 0
+    assert rows(withheld={"van-1": ["Vehicle.Coolant"]}) == [coolant // 2, speed]
+    assert rows(quarantined=(("van-1", 0), ("van-1", 1))) == [coolant // 2, speed // 2]

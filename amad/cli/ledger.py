@@ -54,6 +54,8 @@ def show(
 
 
 def _print(ledger: "Ledger", days: int) -> None:
+    from amad.config.wording import some
+
     newest = ledger.dates[-days:]
     shown = [*(item for item in ledger.dates[:-days] if item.is_open), *newest]
     print("\n".join(_head(ledger)))
@@ -62,6 +64,9 @@ def _print(ledger: "Ledger", days: int) -> None:
     for item in shown:
         if item.why and item.state != "not scored":
             print(f"{item.date} {item.state}: {item.why}")
+        if item.withheld:
+            sensors = (f"{vehicle} {', '.join(of)}" for vehicle, of in item.withheld.items())
+            print(f"{item.date} without failed sensors: {some(sensors)}")
         if item.failed:
             print(f"{item.date} failed, and the next job tries again: {', '.join(item.failed)}")
     print(f"fleet {ledger.fleet}: {_verdict(ledger)}")

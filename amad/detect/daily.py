@@ -149,6 +149,7 @@ def _scored_rows(
     channels = [channel for channel, has in zip(fleet.channels, has_C, strict=True) if has]
     value_CR, null_C = measured_values(table, channels)
     seen_C = (series.valid_TC[row_R.min() :] != 0).any(axis=0)
+    scored = _without(scored, has_C & ~seen_C)
     status_T = np.where(detector.too_short(series), "too_short", "no_history")
     if not seen_C[has_C].any():
         scored = _nothing_scored(scored)
@@ -207,6 +208,16 @@ def _scored(
         "top_shares": shares,
     }
     return check(pa.table(columns, schema=SCORES), SCORES, f"scores of {series.vehicle}")
+
+
+def _without(scored: "Scored", unmeasured_C: np.ndarray) -> "Scored":
+    """The same scores, with nothing put down to channels of which the day has no value.
+
+    They stand at their ordinary error, and near midnight at that of the day before.
+    """
+    if not unmeasured_C.any():
+        return scored
+    return replace(scored, contribution_TC=np.where(unmeasured_C, 0, scored.contribution_TC))
 
 
 def _nothing_scored(scored: "Scored") -> "Scored":

@@ -15,7 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.schema import CreateColumn
 
 from amad.config import ConfigError, DataError, ServiceError
-from amad.export.tables import ABOUT, ADDED, FORMAT, INCIDENTS, METADATA
+from amad.export.tables import ABOUT, ADDED, DATES, FORMAT, METADATA, VEHICLE_DAYS
 
 PASSWORD = "AMAD_EXPORT_PASSWORD"
 DRIVERS = {"postgresql": "postgresql+psycopg", "sqlite": "sqlite"}
@@ -94,9 +94,12 @@ def _prepare(connection: Connection, url: URL) -> None:
         return
     known = connection.execute(select(ABOUT.c.format)).scalar()
     for step in range((known or 0) + 1, FORMAT + 1) if known in range(1, FORMAT) else ():
-        for name in ADDED[step]:
-            column = CreateColumn(INCIDENTS.c[name]).compile(dialect=connection.dialect)
-            connection.execute(text(f"ALTER TABLE {INCIDENTS.name} ADD COLUMN {column}"))
+        table, names = ADDED[step]
+        for name in names:
+            column = CreateColumn(table.c[name]).compile(dialect=connection.dialect)
+            connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column}"))
+        if table is VEHICLE_DAYS:
+            connection.execute(update(DATES).values(sha256=""))  # each date is written again
         connection.execute(update(ABOUT).values(format=step))
         known = step
     if known != FORMAT:

@@ -87,6 +87,7 @@ def vehicle_days(runs: Path, exported: ExportedDate) -> list[Row]:
                 "level": worst and worst["level"],
                 "quarantined": vehicle in manifest.quarantined,
                 "model_version": int(version),
+                "withheld": manifest.withheld.get(vehicle, []),
             }
         )
     return rows

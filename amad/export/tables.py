@@ -18,7 +18,7 @@ from sqlalchemy import (
     Table,
 )
 
-FORMAT = 4
+FORMAT = 5
 METADATA = MetaData()
 TIME = DateTime(timezone=True)
 
@@ -35,7 +35,8 @@ DATES = Table(
     Column("sha256", String, nullable=False),
 )
 
-# severity and level: the highest of the incidents of that day; null where there is none.
+# severity and level: the highest of the incidents of that day; null where there is none. withheld:
+# channels that failed their checks, without which the day is scored.
 VEHICLE_DAYS = Table(
     "amad_vehicle_days",
     METADATA,
@@ -51,6 +52,7 @@ VEHICLE_DAYS = Table(
     Column("level", String),
     Column("quarantined", Boolean, nullable=False),
     Column("model_version", Integer, nullable=False),
+    Column("withheld", JSON),
 )
 
 # One row per incident, also of one that goes on over several dates. withdrawn: its dates were
@@ -90,9 +92,10 @@ INCIDENTS = Table(
     Column("cause", String),
     Column("past_sizes", JSON),
 )
-# By format, the columns of incidents that it added; null in rows that are not exported again.
+# By format, the table and the columns that it added; null in rows that are not exported again.
 ADDED = {
-    2: ("return_days", "context", "past_gaps", "class_gaps", "class_sizes", "peers"),
-    3: ("cause_id", "cause"),
-    4: ("past_sizes",),
+    2: (INCIDENTS, ("return_days", "context", "past_gaps", "class_gaps", "class_sizes", "peers")),
+    3: (INCIDENTS, ("cause_id", "cause")),
+    4: (INCIDENTS, ("past_sizes",)),
+    5: (VEHICLE_DAYS, ("withheld",)),
 }

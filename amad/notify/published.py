@@ -55,6 +55,12 @@ class Window:
         """The first day that counts; None where nothing is published."""
         return max(self.dates) - timedelta(days=DAYS - 1) if self.dates else None
 
+    def manifest(self, day: date) -> PartitionManifest | None:
+        """What a published date was made of; None where it was changed since."""
+        if self.runs is None:
+            return None
+        return partitions.read_manifest(self.runs, self.versions[day], day)
+
     def newest(self) -> "Window":
         """What a window of the newest ``DAYS`` days holds of this one."""
         first = self.first

@@ -83,14 +83,15 @@ def _without_types(metrics: EvaluationMetrics | None) -> str:
 
 
 def _left_out(manifests: list[PartitionManifest], fleet: Fleet) -> list[str]:
-    """What had no score in this run, and which channels had no value."""
+    """What had no score in this run, and which channels failed or had no value."""
     statuses: Counter[str] = Counter()
-    channels: dict[str, set[str]] = {}
+    withheld, unmeasured = dict[str, set[str]](), dict[str, set[str]]()
     for manifest in manifests:
         statuses.update(manifest.unscored)
-        for vehicle, names in manifest.unmeasured.items():
-            for name in names:
-                channels.setdefault(name, set()).add(vehicle)
+        for of, into in ((manifest.withheld, withheld), (manifest.unmeasured, unmeasured)):
+            for vehicle, names in of.items():
+                for name in names:
+                    into.setdefault(name, set()).add(vehicle)
     found = []
     rows = sum(manifest.rows for manifest in manifests)
     if statuses.total():
@@ -101,11 +102,12 @@ def _left_out(manifests: list[PartitionManifest], fleet: Fleet) -> list[str]:
         share = text.share(statuses.total() / rows)
         found.append(f"{count(statuses.total(), 'row')} of this run ({share}) have no score: "
                      f"{', '.join(parts)}.")  # fmt: skip
-    for name, vehicles in sorted(channels.items()):
-        found.append(
-            f"{fleet.title_of(name)} could not be used on at least one date on "
-            f"{some(sorted(vehicles))}: nothing that shows in it alone is seen there."
-        )
+    for channels, why in ((withheld, "failed its checks"), (unmeasured, "had no usable value")):
+        for name, vehicles in sorted(channels.items()):
+            found.append(
+                f"{fleet.title_of(name)} {why} on at least one date on {some(sorted(vehicles))}: "
+                "nothing that shows in it alone is seen there."
+            )
     return found
 
 

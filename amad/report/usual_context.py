@@ -101,25 +101,30 @@ class Driving:
     def of(self, window: Window, channels: Sequence[Channel]) -> dict[str, np.ndarray]:
         """The values (R,) of each channel on the dates of a window."""
         for day in sorted(set(window.dates) - set(self.known)):
-            self.known[day] = self._read(day, sorted(window.dates[day]), channels)
+            manifest, vehicles, lake = window.manifest(day), window.dates[day], self.lake
+            if manifest is not None:  # what failed its checks says nothing
+                vehicles -= frozenset(manifest.quarantined)
+                lake = lake.without({(v, day): of for v, of in manifest.withheld.items()})
+            self.known[day] = _read(lake, day, sorted(vehicles), channels)
         days = [self.known[day] for day in sorted(window.dates)]
         return {c.name: np.concatenate([day[c.name] for day in days]) for c in channels}
 
-    def _read(
-        self, day: date, vehicles: list[str], channels: Sequence[Channel]
-    ) -> dict[str, np.ndarray]:
-        found: dict[str, list[np.ndarray]] = {c.name: [np.empty(0)] for c in channels}
-        for vehicle in evenly(vehicles):
-            try:
-                table = self.lake.read_day(vehicle, day, [c.name for c in channels])
-            except DataError as error:
-                say(f"{vehicle} on {day} is left out of what is usual: {error}")
-                continue
-            for channel in channels:
-                value_R = table[channel.name].cast(pa.float64()).to_numpy()[::EVERY]
-                kept_R = np.isfinite(value_R) & ~is_impossible(value_R, channel)
-                found[channel.name].append(value_R[kept_R])
-        return {name: np.concatenate(parts) for name, parts in found.items()}
+
+def _read(
+    lake: Lake, day: date, vehicles: list[str], channels: Sequence[Channel]
+) -> dict[str, np.ndarray]:
+    found: dict[str, list[np.ndarray]] = {c.name: [np.empty(0)] for c in channels}
+    for vehicle in evenly(vehicles):
+        try:
+            table = lake.read_day(vehicle, day, [c.name for c in channels])
+        except DataError as error:
+            say(f"{vehicle} on {day} is left out of what is usual: {error}")
+            continue
+        for channel in channels:
+            value_R = table[channel.name].cast(pa.float64()).to_numpy()[::EVERY]
+            kept_R = np.isfinite(value_R) & ~is_impossible(value_R, channel)
+            found[channel.name].append(value_R[kept_R])
+    return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
 def usual_context(window: Window, fleet: Fleet, driving: Driving) -> UsualContext | None:

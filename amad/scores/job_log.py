@@ -67,8 +67,8 @@ class JobLog(Artifact):
     vehicle_days: sums over the dates published; so are ``unscored`` (rows by status), ``made_null``
     (values by channel) and ``unseen`` (rows by channel and code). causes: of their incidents, those
     that are told as one counted once; None in a log without. quarantined: vehicle-days.
-    unmeasured: by vehicle, channels without a value that could be used. health: what the fleet
-    lacks, by kind. findings: the ids of that; None where the job could not look. told: the
+    withheld, unmeasured: as in the manifests, of all dates. health: what the fleet lacks, by kind.
+    findings: the ids of that; None where the job could not look. told: the
     sentences that were printed about dates. sinks: by sink, what became of telling it what changed;
     empty where nobody is told. hushed: by id, incidents of which nobody is told, and why.
     """
@@ -104,6 +104,7 @@ class JobLog(Artifact):
     quarantined: int = 0
     unscored: dict[str, int] = {}
     made_null: dict[str, int] = {}
+    withheld: dict[str, list[str]] = {}
     unmeasured: dict[str, list[str]] = {}
     unseen: dict[str, int] = {}
     health: dict[str, list[str]] = {}
@@ -127,9 +128,10 @@ class JobLog(Artifact):
         self.unscored = dict(Counter(self.unscored) + Counter(manifest.unscored))
         self.made_null = dict(Counter(self.made_null) + Counter(manifest.made_null))
         self.unseen = dict(Counter(self.unseen) + Counter(manifest.unseen))
-        for vehicle, channels in manifest.unmeasured.items():
-            found = {*self.unmeasured.get(vehicle, []), *channels}
-            self.unmeasured[vehicle] = sorted(found)
+        for name in ("withheld", "unmeasured"):
+            known = getattr(self, name)
+            for vehicle, channels in getattr(manifest, name).items():
+                known[vehicle] = sorted({*known.get(vehicle, []), *channels})
 
 
 @contextmanager

@@ -27,9 +27,10 @@ class Provenance(BaseModel):
     detector: its digest. history_us: how long before the day the rows that count begin. gap_us: an
     incident may go on in a row at most this long after its end. inputs: digest of the vehicle-days.
     carried: digest of the incidents that were still open at the end of the day before. made_null:
-    impossible values that were taken as null, by channel. unmeasured: by vehicle, channels without
-    a value that could be used. unseen: rows with a code that no train row had, by channel and code.
-    parts: the same by vehicle; earlier releases of amad did not write it.
+    impossible values that were taken as null, by channel. withheld: by vehicle, channels that
+    failed their checks, so that its rows are scored without them. unmeasured: by vehicle, other
+    channels without a value that could be used. unseen: rows with a code that no train row had, by
+    channel and code. parts: made_null and unseen by vehicle; earlier releases did not write it.
     """
 
     detector: str
@@ -38,6 +39,7 @@ class Provenance(BaseModel):
     inputs: str
     carried: str
     made_null: dict[str, int]
+    withheld: dict[str, list[str]] = {}
     unmeasured: dict[str, list[str]]
     unseen: dict[str, int] = {}
     parts: dict[str, VehiclePart] = {}

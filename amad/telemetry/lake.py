@@ -126,8 +126,12 @@ class Lake:
 
     def part_sha256(self, vehicle: str, date: datetime.date) -> str:
         """A hash of what is read of a vehicle-day that has rows: of its file, if that is all."""
-        sha256, failed = self._sha_of[vehicle, date], self._failed.get((vehicle, date))
-        return json_digest([sha256, sorted(failed)]) if failed else sha256
+        sha256, withheld = self._sha_of[vehicle, date], self.withheld(vehicle, date)
+        return json_digest([sha256, withheld]) if withheld else sha256
+
+    def withheld(self, vehicle: str, date: datetime.date) -> list[str]:
+        """The channels of a vehicle-day that ``without`` has made null, sorted."""
+        return sorted(self._failed.get((vehicle, date), ()))
 
     def rows(self) -> int:
         """Rows of all vehicles."""
@@ -155,7 +159,7 @@ class Lake:
             # Starting threads for so few rows costs more than it gives.
             table = file.read(columns, use_threads=False)
         table = check(table, schema, str(self.part(vehicle, date)))
-        for name in self._failed.get((vehicle, date), ()):
+        for name in self.withheld(vehicle, date):
             if name in schema.names:
                 nulls = pa.nulls(table.num_rows, schema.field(name).type)
                 table = table.set_column(schema.names.index(name), schema.field(name), nulls)

@@ -67,6 +67,7 @@ class _Date:
         self.levels: dict[str, Levels] = {}
         self.vehicles: dict[str, VehicleDay] = {}
         self.parts: dict[str, VehiclePart] = {}
+        self.withheld: dict[str, list[str]] = {}
         self.unmeasured: dict[str, list[str]] = {}
         self.failed: dict[str, str] = {}
         self.scored_anew = 0
@@ -78,6 +79,7 @@ class _Date:
         made_of: VehicleDay,
         before: Incident | None,
         gap_us: int,
+        withheld: list[str],
     ) -> None:
         """A vehicle that was scored; its table is kept on disk, so memory holds one vehicle-day."""
         if not isinstance(result, str) and result.table.num_rows != made_of.rows:
@@ -95,8 +97,10 @@ class _Date:
         counted = {"made_null": dict(result.made_null), "unseen": dict(result.unseen)}
         given = {name: dict(sorted(items.items())) for name, items in counted.items() if items}
         self.parts[vehicle] = VehiclePart(inputs=made_of.inputs, **given)
-        if result.unmeasured:
-            self.unmeasured[vehicle] = list(result.unmeasured)
+        if withheld:
+            self.withheld[vehicle] = withheld
+        if unmeasured := [name for name in result.unmeasured if name not in withheld]:
+            self.unmeasured[vehicle] = unmeasured
 
     def keep(
         self,
@@ -121,6 +125,8 @@ class _Date:
         self.tables.append(partial(published.table, vehicle))
         self.incidents += [item for item in published.incidents if item.vehicle == vehicle]
         self.vehicles[vehicle], self.parts[vehicle] = now, part
+        if vehicle in manifest.withheld:
+            self.withheld[vehicle] = manifest.withheld[vehicle]
         if vehicle in manifest.unmeasured:
             self.unmeasured[vehicle] = manifest.unmeasured[vehicle]
 
@@ -211,7 +217,8 @@ def score_days(
                 assert next(progress) == (vehicle, day)
                 result = next(results)
                 made = made_of[day][vehicle]
-                done.add(vehicle, result, made, before.get(vehicle), gap_us)
+                withheld = snapshot.lake.withheld(vehicle, day)
+                done.add(vehicle, result, made, before.get(vehicle), gap_us, withheld)
             lost = plan.published.get(day, frozenset()) & set(done.failed)
             manifest = None
             if done.scored_anew and (force or not lost):
@@ -233,6 +240,7 @@ def score_days(
                         # Those that stay were made of what was open then.
                         carried=kept.carried if kept and staying else digest_of(before),
                         made_null=done.summed("made_null"),
+                        withheld=done.withheld,
                         unmeasured=done.unmeasured,
                         unseen=done.summed("unseen"),
                         parts=done.parts,

@@ -87,9 +87,10 @@ def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLo
         say(f"{channel}: {count(cells, 'impossible value')} taken as null")
     for code, rows in log.unseen.items():
         say(f"{code} was never seen in training: {count(rows, 'row')}")
+    for vehicle, channels in log.withheld.items():
+        say(f"vehicle {vehicle}: scored without {', '.join(channels)}, as they failed their checks")
     for vehicle, channels in log.unmeasured.items():
-        names = ", ".join(channels)
-        say(f"vehicle {vehicle}: scored without {names}, of which nothing could be used")
+        say(f"vehicle {vehicle}: nothing could be used of {', '.join(channels)}")
     return log
 
 

@@ -37,7 +37,8 @@ class DateEntry:
     until somebody acts. why: of a state that is open. over: see ``watermark``. causes: of its
     incidents, for the newest dates; None for others. inputs, detector: short digests. attempts:
     jobs that began it; seconds: of the last one that finished it. job: the last one that began it,
-    and job_status how that ended. failed: vehicles that the next job tries again.
+    and job_status how that ended. failed: vehicles that the next job tries again. quarantined:
+    vehicle-days that are not scored. withheld: by vehicle, channels that failed their checks.
     """
 
     date: date
@@ -50,6 +51,7 @@ class DateEntry:
     incidents: int = 0
     causes: int | None = None
     quarantined: int = 0
+    withheld: dict[str, list[str]] = field(default_factory=dict)
     model_version: str | None = None
     inputs: str = ""
     detector: str = ""
@@ -214,6 +216,7 @@ def _entry(
         return DateEntry(
             date=day, state="not scored", why="no scores yet", vehicles=len(here),
             rows=sum(snapshot.parts[name, day][0] for name in here), quarantined=len(out),
+            withheld={name: of for name in here if (of := snapshot.lake.withheld(name, day))},
         )  # fmt: skip
     manifest = versions[partitions.current(versions, champion)]
     if manifest is None:
@@ -226,6 +229,7 @@ def _entry(
         scored=manifest.scored,
         incidents=manifest.incidents,
         quarantined=len(manifest.quarantined),
+        withheld=manifest.withheld,
         model_version=manifest.model_version,
         inputs=manifest.inputs,
         detector=manifest.detector,
