@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from draft_kit import ROWS, Field, log, stamp, wave
 
+from amad.config import DataError
 from amad.telemetry.lake import Lake
 
 
@@ -178,3 +179,88 @@ def test_a_date_and_a_time_of_day_in_arrow_types(field, kind, of_day):
     fleet, _ = field.draft()
     assert fleet.source.timestamp.columns == ["date", "time"]
     assert times_of(field, fleet) == (start.replace(tzinfo=UTC), told[-1].replace(tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("before", "form"),
+    [
+        (["Start of measurement,14.03.2026,08:00:00", "Operator,X"], "%d.%m.%Y,%H:%M:%S"),
+        (["Date: 14.03.2026", "Time: 08:00:00"], "%d.%m.%Y Time: %H:%M:%S"),
+        (["Exported: 20.03.2026", "Start: 14.03.2026 08:00:00"], "%d.%m.%Y %H:%M:%S"),
+    ],
+)
+def test_a_start_is_a_date_and_a_time_of_day_wherever_they_stand(field, before, form):
+    field.write("a.csv", [*before, "t [s],speed", *(f"{n},{wave(n)}" for n in range(ROWS))])
+    fleet, _ = field.draft()
+    assert fleet.source.timestamp.start_format == form
+    assert times_of(field, fleet)[0] == datetime(2026, 3, 14, 8, tzinfo=UTC)
+
+
+def test_a_start_without_a_time_of_day_is_a_guess(field):
+    rows = [f"{n},{wave(n)}" for n in range(ROWS)]
+    field.write("a.csv", ["Date: 14.03.2026", "t [s],speed", *rows])
+    fleet, told = field.draft()
+    assert "guess: the lines before the header tell the start's date and no time of day" in told
+    assert times_of(field, fleet)[0] == datetime(2026, 3, 14, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("header", "zone", "guessed"),
+    [
+        ("Time (UTC+2)", "Etc/GMT-2", False), ("time GMT-05:00", "Etc/GMT+5", False),
+        ("time [UTC]", "UTC", False), ("time UTC+05:30", "UTC", True), ("Time (EST)", "UTC", True),
+    ],
+)  # fmt: skip
+def test_a_header_with_an_offset_is_not_taken_for_utc(field, header, zone, guessed):
+    field.write("a.csv", [f"{header},speed", *log("%Y-%m-%d %H:%M:%S")[1:]])
+    fleet, told = field.draft()
+    assert fleet.source.timestamp.timezone == zone
+    assert ("times without an offset are taken for UTC" in told) is guessed
+
+
+def test_times_with_and_without_an_offset_are_told(field):
+    lines = log("%Y-%m-%dT%H:%M:%S")
+    field.write("a.csv", lines[:100] + [line.replace(",", "+01:00,", 1) for line in lines[100:]])
+    assert "some of the times have an offset and others have none" in field.draft()[1]
+
+
+@pytest.mark.parametrize("header", ["Millis", "time_ms"])
+def test_a_column_of_milliseconds_beside_the_time_is_named(field, header):
+    rows = [f"{stamp(n // 10)},{n % 10 * 100},{wave(n)}" for n in range(ROWS)]
+    field.write("a.csv", [f"time,{header},speed", *rows])
+    assert f"column {header!r} seems to tell the milliseconds of the times" in field.draft()[1]
+
+
+def test_a_time_in_an_unknown_unit_is_named_and_not_watched(field):
+    field.write(
+        "a.csv", ["timestamp,speed", *(f"{177347520000 + n},{wave(n)}" for n in range(ROWS))]
+    )
+    fleet, told = field.draft()
+    assert fleet.source.timestamp.take == "index" and fleet.channel_names == ["speed"]
+    assert "column 'timestamp' has the name of a time and rises, but '177347520000'" in told
+
+
+def test_a_zone_that_no_zone_has_then_is_told_with_the_setting(field):
+    field.write("a.csv", log("%Y-%m-%d %H:%M:%S BRT"))
+    with pytest.raises(DataError, match=r"name of a zone that source\.timestamp\.timezone"):
+        field.draft()
+
+
+def test_a_date_with_the_signs_of_east_asia_is_read(field):
+    field.write("a.csv", ["日時,車速", *log("%Y年%m月%d日 %H時%M分%S秒")[1:]])
+    fleet, _ = field.draft()
+    assert times_of(field, fleet)[0] == datetime(2026, 1, 5, 8, tzinfo=UTC)
+
+
+def test_of_two_years_that_a_date_may_have_the_later_one_is_taken(field):
+    field.write("a.csv", log("%y-%m-%d %H:%M:%S", start=datetime(2026, 3, 14)))
+    fleet, told = field.draft()
+    assert fleet.source.timestamp.format == "%y-%m-%d %H:%M:%S" and "'%d-%m-%y %H:%M:%S'" in told
+
+
+def test_an_hour_of_24_is_a_time_of_day_and_no_vehicle(field):
+    rows = [f"{5 + n // 24:02d}.01.2026,{n % 24 + 1:02d}:00,{wave(n)}" for n in range(120)]
+    field.write("a.csv", ["Date,Hour,speed", *rows])
+    fleet, _ = field.draft()
+    assert fleet.source.vehicle.take == "constant" and fleet.period_seconds == 3600
+    assert times_of(field, fleet)[1] == datetime(2026, 1, 10, tzinfo=UTC)

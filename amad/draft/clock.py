@@ -8,35 +8,37 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from amad.config.source import TimestampRule
-from amad.draft.clock_rule import Clock, form_of, order_guessed
+from amad.draft.clock_rule import NAMED, Clock, form_of, order_guessed
 from amad.draft.sample import Sampled, shared_columns
-from amad.draft.undated import LEAST, MOVING, elapsed, is_named_elapsed, of_day, step_of
+from amad.draft.time_cells import (
+    LOOKED_AT,
+    is_time,
+    may_hold_epochs,
+    share_of_numbers,
+    some,
+    spread,
+    tells_only_days,
+    tells_the_hour,
+)
+from amad.draft.undated import LEAST, elapsed, is_named_elapsed, of_day, step_of
+from amad.draft.unread_times import fractions, not_read, rising
 from amad.reading import times, timestamp_guess
 from amad.reading.headers import name_and_unit
 from amad.reading.numbers import NotReadableError, is_text, numbers, shown
 
-LOOKED_AT = 400  # cells of a column in a file that a rule is tried on
-LOOKED_AT_CLOSELY = 60  # cells that the form of the times is guessed from
 TIMELIKE = r"\d\D+\d|^\s*\d{17,20}\s*$"  # or nanoseconds, more than a float64 tells apart
 LEAST_STEPS = 20  # changes of a column that runs as times do
-NAMED = re.compile(
-    r"time|date|stamp|epoch|zeit|datum|uhr|heure|hora|fecha|tijd|czas|(^|_)ts($|_)|utc|^when$", re.I
-)
-UTC = re.compile(r"(?<![a-z])(utc|gmt|zulu)(?![a-z])", re.I)
+UTC = re.compile(r"(?<![a-z])(utc|gmt|zulu)(?![a-z]| ?[+-] ?\d)", re.I)
+HOURS_AHEAD = re.compile(r"(?<![a-z])(?:utc|gmt) ?([+-]) ?0?(1[0-2]|\d)(?::?00)?(?![\d:])", re.I)
 LOCAL_NAME = re.compile(r"lo[ck]al|ortszeit", re.I)
 # A column that tells the offset of the times beside it.
 OFFSET = re.compile(r"(utc|gmt|tz|time[ _]?zone|zone)([ _]?(offset|name|id))?|zeitzone", re.I)
-# The number of the week, or the time in it, as satellite receivers tell it.
-GPS_TIME = re.compile(
-    r"(gps|gnss)?[ _]*(week([ _]?(no|number))?|tow|i?tow|time[ _]of[ _]week)", re.I
-)
-# Zones whose short names (CET and CEST) are tried.
+# Zones whose short names (CET and CEST) are tried; those of the last line have one all year.
 ZONES = (
     "Europe/Berlin", "Europe/London", "Europe/Helsinki", "Europe/Moscow", "America/New_York",
     "America/Chicago", "America/Denver", "America/Los_Angeles", "Asia/Tokyo", "Asia/Kolkata",
-    "Australia/Sydney",
+    "Australia/Sydney", "America/Panama", "America/Phoenix", "Africa/Algiers",
 )  # fmt: skip
-EARLIEST_EPOCH = timestamp_guess.SINCE_US / 1e6  # in seconds, the coarsest unit
 START = "2020-01-01T00:00:00Z"  # start of the first recording, where there is no clock
 LOCAL = (
     "times without an offset are taken for UTC; if they are of another zone, set timezone, for "
@@ -48,6 +50,12 @@ GAP_SECONDS = 3600  # between two recordings without a clock
 def clock_of(samples: list[Sampled]) -> Clock:
     """The rule that reads the time of these files; ``take: index`` if they do not tell the time."""
     clock = _found(samples)
+    if clock.take != "index":
+        clock.guesses += fractions(clock, samples)
+    ahead = HOURS_AHEAD.search(str(clock.keys.get("column")))
+    if clock.local and ahead and "timezone" not in clock.keys:
+        sign = {"+": "-", "-": "+"}[ahead[1]]  # the names of these zones count the other way
+        clock.keys["timezone"] = f"Etc/GMT{sign}{ahead[2]}"
     if clock.local and "timezone" not in clock.keys:
         clock.guesses.append(LOCAL)
         named = [h.strip() for h in samples[0].headers if OFFSET.fullmatch(h.strip())]
@@ -75,7 +83,7 @@ def _found(samples: list[Sampled]) -> Clock:
         of_some = _of_some_cells({h: columns[h] for h in columns if h in named})
         if of_some is not None:
             return of_some
-        hours = [header for header, cells in columns.items() if _tells_the_hour(header, cells[0])]
+        hours = [header for header, cells in columns.items() if tells_the_hour(header, cells[0])]
         why = (
             f"column {hours[0].strip()!r} tells the time of day, but no path tells the date"
             if hours
@@ -84,12 +92,12 @@ def _found(samples: list[Sampled]) -> Clock:
         return Clock(
             keys={"take": "index", "start": START},
             seen=f"{why}: row i is i sampling periods after a start chosen here",
-            guesses=["the start is made up", *_not_read(columns, named)],
+            guesses=["the start is made up", *not_read(columns, named)],
             period=step_of(columns[hours[0]]) if hours else None,
-            columns=set(hours),
+            columns={*hours, *rising(columns)},
         )
     best = max(found, key=lambda item: item[0])[1]
-    best.columns |= {header for header in named if _is_time(columns[header][0])}
+    best.columns |= {header for header in named if is_time(columns[header][0])}
     return best
 
 
@@ -98,7 +106,7 @@ def _of_column(
 ) -> Clock | None:
     """How a column, given by its cells in each file, tells the time; None if it does not."""
     kind = columns[0].type
-    is_number = not is_text(kind) or _share_of_numbers(columns[0][:LOOKED_AT]) > LEAST
+    is_number = not is_text(kind) or share_of_numbers(columns[0][:LOOKED_AT]) > LEAST
     if is_number and not named and not pa.types.is_temporal(kind):
         return None
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
@@ -109,8 +117,8 @@ def _of_column(
         return of_day(header, samples, {})
     if pa.types.is_boolean(kind) or pa.types.is_null(kind):
         return None
-    cells = [str(value) for column in columns for value in _some(column)]
-    texts = [cells[at] for at in _spread(len(cells))]
+    cells = [str(value) for column in columns for value in some(column)]
+    texts = [cells[at] for at in spread(len(cells))]
     if not is_number and not any(re.search(TIMELIKE, text) for text in texts[:5]):
         return None
     told = timestamp_guess.looks_like(texts)
@@ -160,25 +168,25 @@ def _of_some_cells(columns: dict[str, list[pa.Array]]) -> Clock | None:
     for header, cells in columns.items():
         if pa.types.is_temporal(cells[0].type) or pa.types.is_boolean(cells[0].type):
             continue
-        if _share_of_numbers(cells[0]) > LEAST and not any(map(_may_hold_epochs, cells)):
+        if share_of_numbers(cells[0]) > LEAST and not any(map(may_hold_epochs, cells)):
             continue
-        some = [str(value) for column in cells for value in _some(column)]
-        closely = [some[at] for at in _spread(len(some))]
+        seen = [str(value) for column in cells for value in some(column)]
+        closely = [seen[at] for at in spread(len(seen))]
         guessed = {text: timestamp_guess.looks_like([text]) for text in dict.fromkeys(closely)}
         dated = [g.settings for g in map(guessed.get, closely) if g is not None and _is_dated(g)]
-        if not some or len(dated) < len(closely) / 2:
+        if not seen or len(dated) < len(closely) / 2:
             continue
         forms = {repr(settings): settings for settings in dated}
         # The first cells too, by which ``_reads`` refused a single form.
         first = [pc.drop_null(column[:LOOKED_AT]).to_pylist() for column in cells]
-        texts = [*some, *(str(value) for of_file in first for value in of_file)]
+        texts = [*seen, *(str(value) for of_file in first for value in of_file)]
         told: list[tuple[float, dict[str, str], np.ndarray, bool]] = []
         for settings in forms.values():
             rule = TimestampRule.model_validate(_column(header) | settings)
             read = times.times(pa.array(texts), rule)
             in_reach = (read.us_R >= times.EARLIEST_US) & (read.us_R < times.LATEST_US)
             good = read.good_R & in_reach
-            share = float(np.mean(good[: len(some)]))
+            share = float(np.mean(good[: len(seen)]))
             told.append((share, settings, good, bool(read.local_R.any())))
         share, settings, good, local = max(told, key=lambda item: item[0])
         clock = Clock(
@@ -200,50 +208,13 @@ def _is_dated(guess: timestamp_guess.Guess) -> bool:
     return "take" not in guess.settings and guess.settings.get("unit") != "days_1900"
 
 
-def _not_read(columns: dict[str, list[pa.Array]], named: set[str]) -> list[str]:
-    """What looks by its name like the time, and cannot be read as one."""
-    texts = [h for h in columns if h in named and is_text(columns[h][0].type)]
-    found = [(h, _some(columns[h][0])) for h in texts if not _tells_the_hour(h, columns[h][0])]
-    told = [
-        f"column {h.strip()!r} has the name of a time, but {shown(str(cells[0]))} is in no form "
-        "that is known: set source.timestamp.column and format, or write it as ISO 8601"
-        for h, cells in found
-        if cells and _is_time(columns[h][0])
-    ]
-    gps = {h.strip() for h in columns if GPS_TIME.fullmatch(name_and_unit(h)[0].strip())}
-    if len(gps) > 1:
-        told.append(
-            f"the columns {', '.join(map(repr, sorted(gps)))} tell the time as satellite receivers "
-            "count it, which is not read: write the UTC time into one column, and leave these out"
-        )
-    parts = [h for h in columns if name_and_unit(h)[0].strip().lower() in ("year", "month", "day")]
-    if len(parts) == 3:
-        told.append(
-            f"the columns {', '.join(repr(h.strip()) for h in parts)} tell the date, which is read "
-            "only from one or two columns: write the time into one, and leave these out"
-        )
-    return told
-
-
-def _may_hold_epochs(column: pa.Array) -> bool:
-    """Is a cell as large as epochs are? This is quickly seen, and rules out most columns."""
-    return any(_size_of(cell) >= EARLIEST_EPOCH for cell in column[:LOOKED_AT].to_pylist())
-
-
-def _size_of(cell: object) -> float:
-    try:
-        return float(str(cell).replace(",", "."))
-    except ValueError:
-        return 0.0
-
-
 def _of_unnamed_epochs(header: str, columns: list[pa.Array]) -> Clock | None:
     """A column of numbers that run as epochs do, although its name does not say so."""
     told: list[timestamp_guess.Guess | None] = []
     for column in columns:
         if pa.types.is_boolean(column.type) or pa.types.is_temporal(column.type):
             return None
-        if not _may_hold_epochs(column):
+        if not may_hold_epochs(column):
             return None
         try:
             value_R = numbers(column).value_R
@@ -253,7 +224,7 @@ def _of_unnamed_epochs(header: str, columns: list[pa.Array]) -> Clock | None:
         one_way = max(np.mean(step >= 0), np.mean(step <= 0)) if len(step) else 0
         if one_way < LEAST or np.count_nonzero(step) < min(LEAST_STEPS, len(step)):
             return None
-        told.append(timestamp_guess.looks_like([str(value) for value in _some(column)]))
+        told.append(timestamp_guess.looks_like([str(value) for value in some(column)]))
     settings = told[0].settings if told[0] is not None else {}
     alike = all(guess == told[0] for guess in told)
     if not alike or "take" in settings or settings.get("unit") not in ("s", "ms", "us", "ns"):
@@ -269,12 +240,12 @@ def _of_unnamed_epochs(header: str, columns: list[pa.Array]) -> Clock | None:
 
 def _of_two_columns(columns: dict[str, list[pa.Array]]) -> Clock | None:
     """The rule for a column of dates and one of times of day; None if there are no such columns."""
-    hours = [header for header, cells in columns.items() if _tells_the_hour(header, cells[0])]
+    hours = [header for header, cells in columns.items() if tells_the_hour(header, cells[0])]
     dates = [header for header in columns if header not in hours and NAMED.search(header)]
     for date, hour in product(dates, hours):
         pairs = zip(columns[date], columns[hour], strict=True)
         cells = [times.joined(a[:LOOKED_AT], b[:LOOKED_AT]) for a, b in pairs]
-        told = timestamp_guess.looks_like([text for column in cells for text in _some(column)])
+        told = timestamp_guess.looks_like([text for column in cells for text in some(column)])
         if told is None or "take" in told.settings or "unit" in told.settings:
             continue
         keys = {"take": "column", "column": [date.strip(), hour.strip()], **told.settings}
@@ -289,29 +260,15 @@ def _column(header: str) -> dict[str, object]:
     return {"take": "column", "column": header.strip()}
 
 
-def _spread(count: int) -> np.ndarray:
-    """Positions from all over so many cells."""
-    return np.linspace(0, count - 1, min(count, LOOKED_AT_CLOSELY)).astype(int)
-
-
-def _some(column: pa.Array) -> list:
-    """Cells from all over the column, so that days before and after the twelfth are among them."""
-    known = pc.drop_null(column)
-    cells = known.take(pa.array(_spread(len(known)))).to_pylist()
-    return [value for value in cells if str(value).strip()]
-
-
-def _share_of_numbers(column: pa.Array) -> float:
-    text = pc.cast(column, pa.string())
-    return 1 - float(np.mean(numbers(text).bad_R))
-
-
 def _reads(clock: Clock, columns: list[pa.Array]) -> bool:
     """Does the rule read nearly all of the first cells in each file? Fills in ``local``."""
     rule = TimestampRule.model_validate(clock.keys)
     read = [times.times(pc.drop_null(column[:LOOKED_AT]), rule) for column in columns]
-    clock.local = any(bool(told.local_R.any()) for told in read) and not _says_utc(clock)
+    local = sum(int(told.local_R.sum()) for told in read)
+    clock.local = local > 0 and not _says_utc(clock)
     good = sum(int(told.good_R.sum()) for told in read)
+    if 0 < local < good:
+        clock.guesses.append("some of the times have an offset and others have none")
     return good >= LEAST * sum(len(told.good_R) for told in read) > 0
 
 
@@ -324,7 +281,7 @@ def _rank(clock: Clock, column: pa.Array) -> tuple:
     with_date = {"column": 3, "elapsed": 2, "time_of_day": 1}[clock.take]
     if clock.take == "elapsed" and clock.keys.get("start_from") == "modified":
         with_date = 0
-    if clock.take == "column" and _tells_only_days(column):
+    if clock.take == "column" and tells_only_days(column):
         with_date = -1
         clock.guesses.append(f"{clock.seen}, tells only the day")
     zoned = clock.take == "column" and not clock.local
@@ -334,36 +291,3 @@ def _rank(clock: Clock, column: pa.Array) -> tuple:
         not LOCAL_NAME.search(str(clock.keys["column"])),
         pc.count_distinct(column).as_py(),
     )
-
-
-def _is_time(column: pa.Array) -> bool:
-    """Does a column with the name of a time hold text, so that it measures nothing?"""
-    return is_text(column.type) and _share_of_numbers(column) < LEAST
-
-
-def _tells_only_days(column: pa.Array) -> bool:
-    """Does it hold dates without a time of day, and the same in many rows?"""
-    known = pc.drop_null(column)
-    told = pc.unique(known)
-    if len(told) > MOVING * len(known):
-        return False
-    if pa.types.is_temporal(column.type):
-        return pa.types.is_date(column.type)
-    if not is_text(column.type):
-        return False
-    texts = told.to_pylist()[:LOOKED_AT_CLOSELY]
-    return all(
-        re.fullmatch(r"\s*(\d{6}|\d{8}|\d{1,4}([-/.])\d{1,2}\2\d{1,4})\s*", text) for text in texts
-    )
-
-
-def _tells_the_hour(header: str, column: pa.Array) -> bool:
-    if not is_text(column.type):
-        return pa.types.is_time(column.type)
-    texts = _some(column)
-    if not any(":" in text or re.match(r"\d{6}", text) for text in texts):
-        return False
-    told = timestamp_guess.looks_like(texts)
-    if told is None or told.settings.get("take") != "time_of_day":
-        return False
-    return ":" in texts[0] or bool(NAMED.search(header))

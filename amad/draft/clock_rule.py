@@ -1,9 +1,22 @@
 """The rule of ``source.timestamp`` that a draft has found."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from amad.reading.timestamp_guess import Guess
+
+NAMED = re.compile(  # headers of times
+    r"time|date|stamp|epoch|zeit|datum|uhr|heure|hora|fecha|tijd|czas|(^|_)ts($|_)|utc|^when$"
+    r"|日時|日付|時刻|时间|時間|日期|시간",
+    re.I,
+)
+# A header that is nothing else.
+TIME = re.compile(
+    r"(date|time|zeit|uhrzeit|datum|unix|epoch)?[ _]?"
+    r"(time|date|stamp|stempel|zeit|datum|epoch|ts)s?",
+    re.I,
+)
 
 
 @dataclass(slots=True, kw_only=True)

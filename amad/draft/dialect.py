@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 
+from amad.draft.clock_rule import NAMED, TIME
 from amad.draft.foreign_text import foreign
 from amad.reading.batch import FileRefusedError
 from amad.reading.fields import BrokenLineError, split, without_empty_end
+from amad.reading.headers import name_and_unit
 from amad.reading.layout import HEADER_WITHIN_LINES, NUMERIC
 from amad.reading.lines import blocks
 from amad.reading.unpack import unpacked
 
 DELIMITERS = ",;\t|"
-CLOCK = re.compile(r"\d:\d\d|\d{4}-\d\d-\d\d")  # a header holds no times
+CLOCK = re.compile(r"(?<![+-]\d)(?<![+-])\d:\d\d|\d{4}-\d\d-\d\d")  # a header holds no times
 ALIGNED = re.compile(r"\S {2,}\S.* {2,}\S")
 LINES = 400  # lines that are looked at
 ROWS = 50  # rows after a line that show whether it is their header
@@ -105,11 +107,23 @@ def _beginning(path: Path, encoding: str) -> bytes:
 
 
 def _header(lines: list[str], delimiter: str) -> tuple[float, int, list[str]] | None:
-    """How well the first header fits its rows, its line and its fields; None if there is none."""
+    """How well the header fits its rows, its line and its fields; None if there is none.
+
+    Lines before the header, and lines of units below it, may look like one too. Of several lines
+    of names with nothing else between them and the rows, the header is the first that names a time
+    or a unit, or else the first.
+    """
     rows = [_split(line, delimiter) for line in lines]
+    found: list[tuple[float, int, list[str]]] = []
+    end = len(rows)  # the first line of values below
     for at, fields in enumerate(rows[:HEADER_WITHIN_LINES]):
         told = without_empty_end(fields)
-        if len(told) < 2 or not _names(told) or _names_groups(told, rows[at + 1 : at + 2]):
+        if len(told) < 2:
+            continue
+        if not _names(told):
+            if found and len(fields) >= len(without_empty_end(found[0][2])):
+                end = at
+                break
             continue
         after = [row for row in rows[at + 1 :] if without_empty_end(row)][:ROWS]
         fit = [
@@ -120,23 +134,27 @@ def _header(lines: list[str], delimiter: str) -> tuple[float, int, list[str]] | 
         ]
         share = sum(fit) / len(fit) if fit else 0
         if share >= LEAST_FIT:
-            return share * len(told), at, fields
-    return None
+            found.append((share * len(told), at, fields))
+    if not found:
+        return None
+    near = [
+        header
+        for header in found
+        if all(len(row) >= len(without_empty_end(header[2])) for row in rows[header[1] + 1 : end])
+    ]
+    named = [header for header in near if any(map(_names_time_or_unit, header[2]))]
+    return (named or near or found)[0]
 
 
-def _names_groups(told: list[str], after: list[list[str]]) -> bool:
-    """Is this a line of groups of columns, with gaps, above the line that names each column?"""
-    if all(text.strip() for text in told) or not after:
-        return False
-    named, below = (sum(bool(text.strip()) for text in line) for line in (told, after[0]))
-    digits = any(NUMERIC.fullmatch(text) and text.strip() for text in after[0])
-    return below > named and not digits and _names(after[0])
+def _names_time_or_unit(field: str) -> bool:
+    return bool(NAMED.search(field) or name_and_unit(field)[1])
 
 
 def _names(fields: list[str]) -> bool:
-    """Are these names and not a row of values? A few names may be numbers."""
+    """Are these names and not a row of values? Beside the name of a time, others may be numbers."""
     numeric = sum(bool(name.strip() and NUMERIC.fullmatch(name)) for name in fields)
-    return numeric < len(fields) / 4 and not any(CLOCK.search(name) for name in fields)
+    few = numeric < len(fields) / 4 or any(TIME.fullmatch(name.strip()) for name in fields)
+    return few and not any(CLOCK.search(name) for name in fields)
 
 
 def _split(line: str, delimiter: str) -> list[str]:

@@ -20,26 +20,41 @@ IN_PATH = (
 )
 
 
+# How far a start reaches: to the end of its field, of the next field, of the next line.
+FIELD = r"[^\r\n;,\t\"]*"
+EXTENTS = (
+    rf"({FIELD}\d{FIELD})",
+    rf"({FIELD}\d{FIELD}[;,\t]{FIELD}\d{FIELD})",
+    rf"({FIELD}\d{FIELD}[\r\n]+{FIELD}\d{FIELD})",
+)
+
+
 def in_preambles(samples: list[Sampled]) -> tuple[dict[str, str], timestamp_guess.Guess] | None:
-    """Pattern and form of a start in the lines before the header of each file, and the guess."""
+    """Pattern and form of a start in the lines before the header of each file, and the guess.
+
+    A start with a time of day comes first: in one field, in two of a line, in two lines that follow
+    each other. A date alone is a start at midnight.
+    """
     preambles = ["\n".join(sample.preamble) for sample in samples]
-    for line in samples[0].preamble:
-        for mark in re.finditer(r"[:=;,\t]", line):
-            before, text = line[: mark.end()].strip(), line[mark.end() :].strip().strip('"')
-            if not any(map(str.isdigit, text)):
-                continue
-            pattern = r"\s*".join(map(re.escape, before.split()))
-            pattern += r"\s*([^\r\n;,\"]*\d[^\r\n;,\"]*)"
-            matches = [re.search(pattern, preamble) for preamble in preambles]
-            told = timestamp_guess.looks_like(re.split("[;,\t]", m[1])[0] for m in matches if m)
-            if told is None or told.settings.get("take") or "unit" in told.settings:
-                continue
-            found = {"start_pattern": pattern}
-            if "format" in told.settings:
-                found["start_format"] = told.settings["format"]
-            if all(matches):
-                return found, told
-    return None
+    dates: list[tuple[dict[str, str], timestamp_guess.Guess]] = []
+    for extent in EXTENTS:
+        for line in samples[0].preamble:
+            for mark in re.finditer(r"[:=;,\t]", line):
+                before, text = line[: mark.end()].strip(), line[mark.end() :].strip().strip('"')
+                if not any(map(str.isdigit, text)):
+                    continue
+                pattern = r"\s*".join(map(re.escape, before.split())) + rf"\s*{extent}"
+                matches = [re.search(pattern, preamble) for preamble in preambles]
+                starts = [match[1] for match in matches if match]
+                told = timestamp_guess.looks_like(starts) if all(matches) else None
+                if told is None or told.settings.get("take") or "unit" in told.settings:
+                    continue
+                form = told.settings.get("format")
+                found = {"start_pattern": pattern} | ({"start_format": form} if form else {})
+                if re.search("%[HI]", form) if form else all(":" in start for start in starts):
+                    return found, told
+                dates.append((found, told))
+    return dates[0] if dates else None
 
 
 def in_paths(paths: list[str], *, dates_only: bool = False) -> tuple[str, str] | None:

@@ -68,7 +68,12 @@ def elapsed(
         keys |= {"start_from": "preamble"} | start[0]
         clock.guesses += order_guessed(start[1])
         clock.local = not start[1].zoned
-        clock.seen += ", its start in a line before the header"
+        clock.seen += ", its start in the lines before the header"
+        if not re.search("%[HI]", keys.get("start_format", "%H")):
+            clock.guesses.append(
+                "the lines before the header tell the start's date and no time of "
+                "day, so it is taken for midnight"
+            )
         return clock
     dated = in_paths([s.path for s in samples])
     if dated is not None:

@@ -19,6 +19,7 @@ BEFORE = "a row before the header"
 NO_VALUES = {"timestamp", "timestamp, second", "start", "vehicle", "signal", "label"}
 # A cell of a row begins so, or is one of these words; "1/min" does not.
 VALUE = re.compile(rf"[-+]?[.,]?\d(?!/)|({'|'.join((*TRUE_WORDS, *FALSE_WORDS))})$")
+TYPE = re.compile(r"[a-z]+\d{1,2}", re.I)  # of a column, such as f8 and float64
 NUMERIC = re.compile(r"[-+\d.,eE\s]*")
 
 
@@ -75,7 +76,8 @@ class Layout:
     def tells_units(self, fields: list[str]) -> bool:
         """Is this line under the header one of units and not a row: no time, and no number?"""
         cells = {name: fields[at] for name, at in self.position.items() if at < len(fields)}
-        if any(map(str.isdigit, cells.get("timestamp", ""))):
+        time = cells.get("timestamp", "")
+        if any(map(str.isdigit, time)) and not TYPE.fullmatch(time.strip()):
             return False
         told = [text.strip().lower() for name, text in cells.items() if name not in NO_VALUES]
         told = [text for text in told if re.search(r"[^\W_]|[%°]", text) and text not in NULL_WORDS]

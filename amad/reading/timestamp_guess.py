@@ -173,7 +173,9 @@ def _format(form: str, forms: list[str]) -> Guess:
 
 
 def _likeliest_first(forms: list[str], sample: list[str], now: int) -> list[str]:
-    """The forms by which no time lies in the future, and first those with the shortest time span.
+    """The forms by which no time lies in the future, first those with the shortest time span.
+
+    Of forms with the same span, the one whose year is the latest comes first.
 
     A log of a few days in a row spans as many months if day and month are taken for each other.
     """
@@ -185,7 +187,7 @@ def _likeliest_first(forms: list[str], sample: list[str], now: int) -> list[str]
         told = [found[0] for found in map(read, sample) if found is not None]
         span[form], last[form] = (max(told) - min(told)) // DAY_US, max(told)
     past = [form for form in forms if last[form] <= now + DAY_US]
-    return sorted(past or forms, key=span.__getitem__)
+    return sorted(past or forms, key=lambda form: (span[form], -last[form] // YEAR_US))
 
 
 def _reads(form: str, sample: list[str]) -> bool:
@@ -202,6 +204,10 @@ def _in_reach(told: tuple[int, bool] | None, now: int) -> bool:
 def _forms(text: str) -> list[str]:
     """The strptime forms that the text may have, the likeliest first."""
     form = text.replace("%", "%%")
+    form = re.sub(r"(\d{4})年 ?\d{1,2}月 ?\d{1,2}日", "%Y年%m月%d日", form)
+    form = re.sub(r"\d{1,2}[時时点]\d{1,2}分(\d{1,2}秒)?", _eastern, form)
+    if "年" in form:
+        return [form]
     noon = re.search(r"(?<=[\d ])[ap]\.? ?m\.?(?![a-z])", form, re.I)
     if noon:
         form = form[: noon.start()] + "%p" + form[noon.end() :]
@@ -239,6 +245,10 @@ def _forms(text: str) -> list[str]:
     return [form] if clock else []
 
 
+def _eastern(clock: re.Match) -> str:
+    return f"%H{clock[0].strip('0123456789')[0]}%M分" + ("%S秒" if clock[1] else "")
+
+
 def _zone(rest: str) -> str:
     rest = re.sub(r"[+-]\d\d:?\d\d", "%z", rest, count=1)
     return rest if "%z" in rest else re.sub(r"\b(?:UTC|GMT|Z|[A-Z]{3,4})\b", "%Z", rest, count=1)
@@ -251,6 +261,11 @@ def describe(texts: Iterable[str | None], wanted: str = "", now: int | None = No
     first = shown(known[0]) if known else "it"
     if guess is None:
         return f"{first}{wanted or ' looks like no time'}"
+    if "%Z" in (form := guess.settings.get("format", "")) and repr(form) in wanted:
+        return (
+            f"{first} has the name of a zone that source.timestamp.timezone does not give its "
+            "times then; set it to the zone whose times are so named"
+        )
     return f"{first}{wanted and wanted + '; it'} {guess.sentence}"
 
 

@@ -1,0 +1,80 @@
+"""What the cells of a column look like: times, times of day, epochs, numbers."""
+
+import re
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from amad.draft.clock_rule import NAMED
+from amad.draft.undated import LEAST, MOVING
+from amad.reading import timestamp_guess
+from amad.reading.numbers import is_text, numbers
+
+LOOKED_AT = 400  # cells of a column in a file that a rule is tried on
+LOOKED_AT_CLOSELY = 60  # cells that the form of the times is guessed from
+EARLIEST_EPOCH = timestamp_guess.SINCE_US / 1e6  # in seconds, the coarsest unit
+
+
+def spread(count: int) -> np.ndarray:
+    """Positions from all over so many cells."""
+    return np.linspace(0, count - 1, min(count, LOOKED_AT_CLOSELY)).astype(int)
+
+
+def some(column: pa.Array) -> list:
+    """Cells from all over the column, so that days before and after the twelfth are among them."""
+    known = pc.drop_null(column)
+    cells = known.take(pa.array(spread(len(known)))).to_pylist()
+    return [value for value in cells if str(value).strip()]
+
+
+def share_of_numbers(column: pa.Array) -> float:
+    """The share of the cells that are numbers, or empty."""
+    text = pc.cast(column, pa.string())
+    return 1 - float(np.mean(numbers(text).bad_R))
+
+
+def is_time(column: pa.Array) -> bool:
+    """Does a column with the name of a time hold text, so that it measures nothing?"""
+    return is_text(column.type) and share_of_numbers(column) < LEAST
+
+
+def tells_only_days(column: pa.Array) -> bool:
+    """Does it hold dates without a time of day, and the same in many rows?"""
+    known = pc.drop_null(column)
+    told = pc.unique(known)
+    if len(told) > MOVING * len(known):
+        return False
+    if pa.types.is_temporal(column.type):
+        return pa.types.is_date(column.type)
+    if not is_text(column.type):
+        return False
+    texts = told.to_pylist()[:LOOKED_AT_CLOSELY]
+    return all(
+        re.fullmatch(r"\s*(\d{6}|\d{8}|\d{1,4}([-/.])\d{1,2}\2\d{1,4})\s*", text) for text in texts
+    )
+
+
+def tells_the_hour(header: str, column: pa.Array) -> bool:
+    """Does it hold times of day?"""
+    if not is_text(column.type):
+        return pa.types.is_time(column.type)
+    texts = some(column)
+    if not any(":" in text or re.match(r"\d{6}", text) for text in texts):
+        return False
+    told = timestamp_guess.looks_like(texts)
+    if told is None or told.settings.get("take") != "time_of_day":
+        return False
+    return ":" in texts[0] or bool(NAMED.search(header))
+
+
+def may_hold_epochs(column: pa.Array) -> bool:
+    """Is a cell as large as epochs are? This is quickly seen, and rules out most columns."""
+    return any(_size_of(cell) >= EARLIEST_EPOCH for cell in column[:LOOKED_AT].to_pylist())
+
+
+def _size_of(cell: object) -> float:
+    try:
+        return float(str(cell).replace(",", "."))
+    except ValueError:
+        return 0.0

@@ -1,0 +1,85 @@
+"""Columns that tell something of the time and are not read, so that a person must know of them."""
+
+import contextlib
+import re
+
+import numpy as np
+import pyarrow as pa
+
+from amad.config.source import TimestampRule
+from amad.draft.clock_rule import TIME, Clock
+from amad.draft.sample import Sampled, shared_columns
+from amad.draft.time_cells import is_time, may_hold_epochs, some, tells_the_hour
+from amad.draft.undated import LEAST, MILLISECONDS
+from amad.reading.headers import name_and_unit
+from amad.reading.numbers import NotReadableError, is_text, numbers, shown
+
+# The number of the week, or the time in it, as satellite receivers tell it.
+GPS_TIME = re.compile(
+    r"(gps|gnss)?[ _]*(week([ _]?(no|number))?|tow|i?tow|time[ _]of[ _]week)", re.I
+)
+FRACTIONS = re.compile(rf"((date|time|ts|epoch|stamp)*[ _]?)({MILLISECONDS})", re.I)
+
+
+def not_read(columns: dict[str, list[pa.Array]], named: set[str]) -> list[str]:
+    """What looks by its name like the time, and cannot be read as one."""
+    texts = [h for h in columns if h in named and is_text(columns[h][0].type)]
+    found = [(h, some(columns[h][0])) for h in texts if not tells_the_hour(h, columns[h][0])]
+    told = [
+        f"column {h.strip()!r} has the name of a time, but {shown(str(cells[0]))} is in no form "
+        "that is known: set source.timestamp.column and format, or write it as ISO 8601"
+        for h, cells in found
+        if cells and is_time(columns[h][0])
+    ]
+    told += [
+        f"column {h.strip()!r} has the name of a time and rises, but {shown(str(first))} is in no "
+        "unit that is known: set source.timestamp, or write it as ISO 8601"
+        for h in sorted(rising(columns))
+        if (first := some(columns[h][0])[0]) is not None
+    ]
+    gps = {h.strip() for h in columns if GPS_TIME.fullmatch(name_and_unit(h)[0].strip())}
+    if len(gps) > 1:
+        told.append(
+            f"the columns {', '.join(map(repr, sorted(gps)))} tell the time as satellite receivers "
+            "count it, which is not read: write the UTC time into one column, and leave these out"
+        )
+    parts = [h for h in columns if name_and_unit(h)[0].strip().lower() in ("year", "month", "day")]
+    if len(parts) == 3:
+        told.append(
+            f"the columns {', '.join(repr(h.strip()) for h in parts)} tell the date, which is read "
+            "only from one or two columns: write the time into one, and leave these out"
+        )
+    return told
+
+
+def rising(columns: dict[str, list[pa.Array]]) -> set[str]:
+    """Headers that are nothing but the name of a time, above large numbers that rise."""
+    found = set()
+    for header, cells in columns.items():
+        if not TIME.fullmatch(name_and_unit(header)[0].strip()) or not may_hold_epochs(cells[0]):
+            continue
+        with contextlib.suppress(NotReadableError):
+            step = np.diff(numbers(cells[0], known=(np.inf,)).value_R)
+            if len(step) and np.mean(step >= 0) >= LEAST and np.count_nonzero(step):
+                found.add(header)
+    return found
+
+
+def fractions(clock: Clock, samples: list[Sampled]) -> list[str]:
+    """A guess on each column that seems to tell the milliseconds of the times."""
+    told = []
+    for header, cells in shared_columns(samples).items():
+        if header in clock.columns or header.strip() in TimestampRule(**clock.keys).columns:
+            continue
+        if not FRACTIONS.fullmatch(name_and_unit(header)[0].strip()):
+            continue
+        with contextlib.suppress(NotReadableError):
+            value_R = numbers(cells[0]).value_R
+            value_R = value_R[~np.isnan(value_R)]
+            whole = len(value_R) and np.all((value_R >= 0) & (value_R < 1000))
+            if whole and np.all(value_R == np.round(value_R)) and np.any(np.diff(value_R) < 0):
+                told.append(
+                    f"column {header.strip()!r} seems to tell the milliseconds of the times, which "
+                    "are read from one column or from a date and a time of day: write them into one"
+                )
+    return told
