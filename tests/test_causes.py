@@ -1,5 +1,6 @@
 """A cause counts once, wherever incidents are counted for people: log, status, metrics, export."""
 
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,14 +12,15 @@ from sqlalchemy import create_engine, select
 from amad.cli import scoring
 from amad.config import Params
 from amad.config.wording import of_causes
-from amad.engines.score.fleet_scoring import _causes
 from amad.engines.score.ledger import DateEntry, _count_causes
 from amad.export.database import address_of
 from amad.export.export import export
 from amad.export.tables import INCIDENTS
-from amad.notify.grouping import by_cause, causes, causes_on
+from amad.notify.grouping import by_cause, causes, causes_on, read_causes
+from amad.notify.hushed import listed
 from amad.notify.metrics import job_metrics
 from amad.notify.published import DAYS, read_window
+from amad.scores import partitions
 from amad.scores.feedback import Said, keep
 
 VANS = ["van-1", "van-2", "van-3", "van-4"]
@@ -57,7 +59,7 @@ def test_incidents_of_one_cause_count_once(yard):
 
 def test_the_log_of_a_job_and_the_status_count_causes(yard):
     log = yard.log(1, incidents=5)
-    assert _causes(yard.runs, log) == 2
+    assert len(causes_on(read_causes(yard.runs, "1", log.dates), log.dates)) == 2
     days = [DAY - timedelta(days=1), DAY, DAY + timedelta(days=1)]
     entries = [DateEntry(date=d, state="scored", incidents=5 * (d == days[2])) for d in days]
     _count_causes(entries, read_window(yard.runs, "1"))
@@ -93,7 +95,17 @@ def test_fail_on_critical_names_one_cause(yard, capsys):
     assert scoring._found(params, yard.settings, wanted, scored=True) == set()
 
 
-def test_exported_incidents_name_their_cause_and_keep_it_when_they_are_old(yard):
+def test_what_nobody_is_told_of_is_counted_in_causes(yard):
+    window = read_window(yard.runs, "1")
+    (of_fleet, other) = causes(window)
+    reasons = {change.incident_id: "rule 'campaign'" for change in of_fleet.changes}
+    assert listed(reasons, window) == "not told: 1 cause (4 incidents), rule 'campaign'"
+    reasons |= {other.id: "judged as false"}
+    told = "not told: 1 incident, judged as false; 1 cause (4 incidents), rule 'campaign'"
+    assert listed(reasons, window) == told and listed({}, window) == ""
+
+
+def test_exported_incidents_name_their_cause_and_keep_it_when_nothing_changes(yard):
     first = exported(yard)
     roll_out = [row for row in first if row["cause"].startswith("Whole fleet: 4 of 4 vehicles")]
     assert len(first) == 5 and len(roll_out) == 4
@@ -110,3 +122,26 @@ def test_exported_incidents_name_their_cause_and_keep_it_when_they_are_old(yard)
     ]
     (yard.home / "fleet.db").unlink()
     assert exported(yard) == later, "a new database has the same, though the notices forgot it"
+
+
+def test_an_old_cause_follows_the_incidents_that_it_is_found_from(yard):
+    first = exported(yard)
+    for night in range(2, DAYS + 3):
+        yard.publish(night)
+    yard.publish(1, an_incident("van-1", 1, severity=80.0))  # the others are over after all
+    later = {row["incident_id"]: row for row in exported(yard)}
+    assert len(later) == len(first) and sum(row["withdrawn"] for row in later.values()) == 4
+    (alone,) = (row for row in later.values() if not row["withdrawn"])
+    assert alone["cause"].startswith("van-1: ") and alone["cause_id"] == alone["incident_id"]
+
+
+def test_a_cause_that_began_on_a_removed_date_stays(yard):
+    """A headline of the whole fleet is not lost with the date of its first incident."""
+    yard.publish(2, an_incident("van-1", 2, 0.2))
+    yard.publish(1, an_incident("van-1", 1, 23.0, 0.5))
+    before = {row["incident_id"]: row["cause_id"] for row in exported(yard)}
+    assert len(set(before.values())) == len(before) - 1, "two are one cause over midnight"
+    day = DAY + timedelta(days=1)
+    for kind in ("scores", "incidents"):
+        shutil.rmtree(partitions.folder(yard.runs, kind, "1", day))
+    assert {row["incident_id"]: row["cause_id"] for row in exported(yard)} == before

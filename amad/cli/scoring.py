@@ -117,8 +117,7 @@ def _found(
     from amad.config import Stage
     from amad.config.console import say
     from amad.config.wording import of_causes, some
-    from amad.notify.grouping import by_cause, causes
-    from amad.notify.published import read_window
+    from amad.notify.grouping import by_cause, read_causes
     from amad.scores.feedback import read_feedback
     from amad.scores.job_log import job_logs
     from amad.scores.partitions import incidents_of_date
@@ -141,8 +140,7 @@ def _found(
             and (item.incident_id not in judged or judged[item.incident_id].verdict == "true")
         }
         if critical:
-            window = read_window(runs, version, back_to=min(dates))
-            found = len(by_cause(causes(window), critical))
+            found = len(by_cause(read_causes(runs, version, dates), critical))
             vehicles = some(sorted({item.vehicle for item in critical.values()}))
             say(f"{of_causes(found, len(critical), 'critical')} on {vehicles}")
             codes.add(CRITICAL)

@@ -5,8 +5,8 @@ and inserted in one transaction. Incidents are compared one by one. An incident 
 is no longer published, although the dates on which it began and ended are, is marked as withdrawn.
 What `amad prune` removed stays in the database.
 
-Causes are those of the notices, which look at the newest ``DAYS`` days. An incident that began in
-the newer half of them may still join others; an older one keeps the cause that the database has.
+Causes follow the incidents: all that is published is grouped anew as the notices group it. Only an
+incident whose cause began on a date that was removed keeps the cause that the database has.
 """
 
 from dataclasses import dataclass, field
@@ -23,13 +23,12 @@ from amad.export.rows import (
     Row,
     causes_by_incident,
     dates_of,
-    day_of,
     first_date,
     incident_row,
     vehicle_days,
 )
 from amad.export.tables import DATES, INCIDENTS, VEHICLE_DAYS
-from amad.notify.published import DAYS, Window, read_window
+from amad.notify.published import Window, read_window
 from amad.scores import partitions
 from amad.scores.job_log import job_logs
 
@@ -138,17 +137,12 @@ def _incidents(connection: Connection, fleet: Fleet, window: Window, done: Expor
 
 def _causes(window: Window, known: dict[str, Row], fleet: Fleet) -> dict[str, Row]:
     """By id of the published incidents, the columns on their causes. known: the rows there are."""
-    newest = max(window.dates, default=date.min)
-    settled, fresh = dict[str, Row](), window.newest()
-    for name, item in window.incidents.items():
-        if (newest - day_of(item.incident.start)).days < DAYS // 2:
-            continue
-        row = known.get(name, {})
-        if row.get("cause_id"):
-            settled[name] = {column: row[column] for column in ("cause_id", "cause")}
-        else:
-            fresh = window
-    return causes_by_incident(fresh, fleet) | settled
+    found = causes_by_incident(window, fleet)
+    for name in found.keys() & known.keys():
+        began = known.get(known[name]["cause_id"])
+        if began is not None and first_date(began) not in window.dates:
+            found[name] = {column: known[name][column] for column in ("cause_id", "cause")}
+    return found
 
 
 def _plain(row: Row) -> dict[str, Any]:

@@ -130,10 +130,5 @@ def first_date(row: Row) -> date:
     return (start.astimezone(UTC) if start.tzinfo else start).date()
 
 
-def day_of(us: int) -> date:
-    """The date (UTC) of a moment."""
-    return _moment(us).date()
-
-
 def _moment(us: int) -> datetime:
     return EPOCH + timedelta(microseconds=us)

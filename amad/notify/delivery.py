@@ -176,7 +176,7 @@ def tell(stage: Stage, *, well: bool | None = True) -> dict[str, Outcome]:
         for name, outcome in outcomes.items():
             say(f"{name}: {outcome}")
         if news.reasons:
-            say(listed(news.reasons))
+            say(listed(news.reasons, news.window))
         if jobs:
             jobs[-1].sinks |= {name: str(outcome) for name, outcome in outcomes.items()}
             save(stage.runs, jobs[-1])
@@ -204,7 +204,7 @@ def preview(stage: Stage) -> Preview:
     found = {}
     for channel in channels(sinks, stage):
         found[channel.name] = news.added_to(read_ledger(stage.runs, channel.name), channel).parcels
-    return Preview(sinks=found, not_told=listed(news.reasons))
+    return Preview(sinks=found, not_told=listed(news.reasons, news.window))
 
 
 def _deliver(channel: Channel, news: News) -> str:

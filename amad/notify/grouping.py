@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 
 from amad.config.number_text import day as day_of
 from amad.notify.changes import RANK, Change, find_changes
-from amad.notify.published import Window
+from amad.notify.published import Window, read_window
 
 NEAR_US = 6 * 3_600_000_000  # changes of one vehicle at most this far apart are told as one
 TOGETHER_US = 3_600_000_000  # incidents of several vehicles that begin this near have one cause
@@ -55,6 +56,11 @@ def causes(window: Window) -> list[Group]:
     A cause is what is told as one, and what every count of incidents for people counts.
     """
     return grouped(find_changes({}, window, LOWEST), window)
+
+
+def read_causes(runs: Path, champion: str | None, dates: Collection[date]) -> list[Group]:
+    """``causes`` of what is published now of the newest dates, and back to the first of these."""
+    return causes(read_window(runs, champion, back_to=min(dates, default=None)))
 
 
 def by_cause(found: Collection[Group], incidents: Iterable[str]) -> dict[str, list[str]]:

@@ -3,16 +3,16 @@
 They stay in the tables of incidents and in the report.
 """
 
-from collections import Counter
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
 from amad.config.number_text import day
 from amad.config.sinks import Rule
-from amad.config.wording import count
+from amad.config.wording import of_causes
 from amad.detect.incident_words import main_channels
 from amad.detect.incidents import Incident
 from amad.notify.changes import RANK
+from amad.notify.grouping import by_cause, causes
 from amad.notify.published import Window
 from amad.scores.feedback import Feedback
 
@@ -70,8 +70,14 @@ def applies(rule: Rule, incident: Incident) -> bool:
     )
 
 
-def listed(reasons: Mapping[str, str]) -> str:
-    """``not told: 2 incidents, rule 'workshop'``; empty where everything is told."""
-    counts = Counter(reasons.values())
-    parts = [f"{count(number, 'incident')}, {why}" for why, number in sorted(counts.items())]
+def listed(reasons: Mapping[str, str], window: Window) -> str:
+    """``not told: 1 cause (4 incidents), rule 'workshop'``; empty where everything is told."""
+    of: dict[str, list[str]] = {}
+    for name, why in reasons.items():
+        of.setdefault(why, []).append(name)
+    found = causes(window) if of else []
+    parts = [
+        f"{of_causes(len(by_cause(found, names)), len(names))}, {why}"
+        for why, names in sorted(of.items())
+    ]
     return f"not told: {'; '.join(parts)}" if parts else ""

@@ -1,7 +1,7 @@
 """The incidents that are published now, of the newest dates, each joined over its dates."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -60,15 +60,6 @@ class Window:
         if self.runs is None:
             return None
         return partitions.read_manifest(self.runs, self.versions[day], day)
-
-    def newest(self) -> "Window":
-        """What a window of the newest ``DAYS`` days holds of this one."""
-        first = self.first
-        if first is None:
-            return self
-        days = {day: vehicles for day, vehicles in self.dates.items() if day >= first}
-        incidents = {name: item for name, item in self.incidents.items() if item.last >= first}
-        return replace(self, dates=days, incidents=incidents)
 
     def seen_before(self, starts: Mapping[str, tuple[str, int]]) -> dict[str, int]:
         """Time (us) of the newest scored row of a vehicle before a moment (us).

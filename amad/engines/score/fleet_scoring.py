@@ -6,7 +6,6 @@ one thread each and hand their tables to the same writer, so they give the same 
 """
 
 from datetime import date
-from pathlib import Path
 
 from amad.config import ClusterProfile, ConfigError, DataError, Stage
 from amad.config.console import say
@@ -19,8 +18,7 @@ from amad.engines.score.lake_snapshot import Snapshot, take_snapshot
 from amad.engines.score.scoring_plan import EVERYTHING_NEW, Plan, ScoringRequest, make_plan
 from amad.engines.score.watermark import unfinished
 from amad.engines.shared.unit_engines import chosen_engine
-from amad.notify.grouping import causes, causes_on
-from amad.notify.published import read_window
+from amad.notify.grouping import causes_on, read_causes
 from amad.scores import partitions
 from amad.scores.job_log import Attempt, Failed, JobLog, Refused, save, scoring_job
 from amad.scores.retention import first_kept
@@ -79,7 +77,9 @@ def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLo
                 plan.refused = [item for item in plan.refused if item.date not in tried]
                 plan.told = []
             sums.save()
-            log.causes = _causes(runs, log)
+            log.causes = 0
+            if log.incidents:
+                log.causes = len(causes_on(read_causes(runs, version, log.dates), log.dates))
     open_dates = unfinished(snapshot.lake, profile.allowed_lateness_hours)
     if scored := sorted(set(open_dates) & set(log.dates)):
         say(f"not over in the lake, and scored again once there is more of it: {some(scored)}")
@@ -92,14 +92,6 @@ def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLo
     for vehicle, channels in log.unmeasured.items():
         say(f"vehicle {vehicle}: nothing could be used of {', '.join(channels)}")
     return log
-
-
-def _causes(runs: Path, log: JobLog) -> int:
-    """How many causes the incidents of the dates that the job published have."""
-    if not log.incidents:
-        return 0
-    window = read_window(runs, log.model_version, back_to=min(log.dates))
-    return len(causes_on(causes(window), log.dates))
 
 
 def _tell(log: JobLog, plan: Plan) -> None:
