@@ -34,7 +34,8 @@ def run(params: Params, settings: Settings) -> dict:
     vehicles, meta = content["vehicles"], content["meta"]
     rows = {name: sum(v["parts"][name] for v in vehicles.values()) for name in PARTS}
     say(
-        f"prepared {count(len(vehicles), 'vehicle')} of fleet {fleet.name}: "
+        f"prepared {count(len(vehicles), 'vehicle')} of fleet {fleet.name} on a grid of "
+        f"{fleet.period_seconds:g} s: "
         + ", ".join(f"{number:,} rows {name}" for name, number in rows.items())
     )
     for key, text in (

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from amad.config import Params, Settings, Stage
 from amad.config.console import say
+from amad.config.wording import count
 from amad.engines.shared.datasets import log_datasets
 from amad.engines.shared.tracking import connect, told
 from amad.engines.shared.train_result import TrainResult
@@ -42,7 +43,7 @@ def run(params: Params, settings: Settings) -> TrainResult:
         log_datasets(client, result.run_id, store, folder / "lake")
     result.write(folder)
     say(
-        f"trained {result.parameters:,} parameters for {len(result.epochs)} epochs; "
+        f"trained {result.parameters:,} parameters for {count(len(result.epochs), 'epoch')}; "
         f"bundle in {folder / 'bundle'}"
     )
     return result

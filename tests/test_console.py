@@ -23,6 +23,15 @@ def test_work_that_speaks_is_not_interrupted(capsys):
     assert "still running" not in capsys.readouterr().err
 
 
+def test_work_that_is_counted_is_named_while_its_first_part_runs(capsys):
+    with never_silent(0.05):
+        say("fit the detector")
+        for _ in track([1], "judge the methods"):
+            time.sleep(0.3)
+    told = capsys.readouterr().err.splitlines()[1:-1]
+    assert told and all(line.endswith("after: judge the methods") for line in told)
+
+
 def test_the_watch_ends_with_the_work(capsys):
     with never_silent(0.05):
         pass

@@ -89,6 +89,10 @@ def test_the_table_shows_findings_and_remedies(home: Path, capsys: pytest.Captur
     assert run(["--fleet", "demo", "doctor"]) == 0
     text = capsys.readouterr().out
     assert "warn  lake" in text and "→ run 'amad ingest'" in text
+    folded = [line for line in text.splitlines() if line.startswith(" ") and "→" not in line]
+    assert not folded, "a path in a file or a pipe stands on one line"
+    assert not any(line.endswith(" ") for line in text.splitlines())
+    assert max(map(len, text.splitlines())) > 80
 
 
 def test_a_broken_params_file_ends_the_fleet_checks(home: Path):

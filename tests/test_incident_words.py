@@ -117,3 +117,11 @@ def test_a_spike_in_what_lasts_is_not_told_as_a_spike_alone() -> None:
         if kind != "spike":
             assert type_name(kind, many, fleet) == kind.replace("_", " ")
             assert meaning(kind, many, fleet) == MEANING[kind]
+
+
+def test_units_are_told_by_their_symbols() -> None:
+    known = {
+        name: Channel(name=name, unit=name, context=True) for name in ("celsius", "percent", "rpm")
+    }
+    told = context_words(dict.fromkeys(known, 3.0), known)
+    assert told == ["When it began: celsius 3 °C, percent 3 %, rpm 3 rpm."]

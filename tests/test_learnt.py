@@ -106,9 +106,13 @@ def test_alike_is_the_cosine_of_the_shares() -> None:
 def test_the_words_say_how_many_and_where() -> None:
     found = {"a": FEWER**2, "b": FEWER, "c": FEWER} | {f"d{n}": 1 for n in range(4)}
     assert in_words(found) == (
-        "hardly stronger and no longer than 7 judged false (1 on this vehicle and much the same "
-        "channels, 2 on this vehicle or these channels, 4 elsewhere in its class): "
-        "a, b, c, d0, d1 and 2 more"
+        "it is hardly stronger, and no longer, than 7 incidents judged false (1 on this vehicle "
+        "and much the same channels, 2 on this vehicle or these channels, 4 elsewhere in its "
+        "class): a, b, c, d0, d1 and 2 more"
+    )
+    assert in_words({"a": FEWER}) == (
+        "it is hardly stronger, and no longer, than 1 incident judged false on this vehicle or "
+        "these channels: a"
     )
 
 

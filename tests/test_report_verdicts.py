@@ -28,11 +28,11 @@ def test_verdicts_stand_beside_their_incidents_and_make_the_page_of_their_date_a
     assert page.count("a &lt;loose&gt; plug") == 3 and page.count("judged false</span>") == 3
     assert "1 of 4 judged incidents true so far (25 %)" in page
     like = ", ".join(sorted(names[:3]))
-    words = "Nobody is told: hardly stronger and no longer than 3 judged false (3 on this vehicle"
+    words = "Nobody is told: it is hardly stronger, and no longer, than 3 incidents judged false on"
     assert words not in page, "one as weak was judged true"
     judge(stage.runs, names[3], "planned")
     page = build_report(stage).path.read_text(encoding="utf-8")
-    assert f"{words} and much the same channels): {like}" in page
+    assert f"{words} this vehicle and much the same channels: {like}" in page
     assert "; 1 planned; of 1 incident nobody is told" in page
     first, second = (archive.page_of(stage.runs, day) for day in sorted(before))
     assert first.read_bytes() == before[min(before)]

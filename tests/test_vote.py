@@ -72,6 +72,8 @@ def test_it_votes_where_both_figures_say_so(shares, gains, weight, said):
     vote = judged_vote(shares, gains, PARAMS)
     assert vote.weight == weight and vote.measured
     assert said in vote.sentence
+    helps = vote.brief == "the network votes: on injected faults it is proven to help"
+    assert helps == bool(weight) and "skip" not in vote.brief
     assert (vote.cases, vote.vehicles) == (sum(map(len, shares)), len(shares))
     assert vote.share[1] <= vote.share[0] <= vote.share[2]
 
@@ -148,7 +150,7 @@ def test_the_decision_is_in_mlflow_and_in_the_summary():
     known = evaluation_metrics(methods, point={"event_recall": 0.5}, vote=vote)
     logged = {metric.key: metric.value for metric in points(known)}
     assert logged["vote/weight"] == 1.0 and logged["vote/share_low"] == vote.share[1]
-    assert _evaluated(known)[-1] == vote.sentence
+    assert _evaluated(known)[-1] == vote.brief
     given = known.model_copy(update={"vote": Vote(weight=0.0, reason="detect.amad_weight says so")})
     assert "vote/share" not in {metric.key for metric in points(given)}
     assert "vote/weight" not in {m.key for m in points(known.model_copy(update={"vote": None}))}

@@ -313,16 +313,14 @@ def doctor(
     cluster: ClusterOption = None,
 ) -> None:
     """Check versions, data, store, registry, cluster and last job; say what to do."""
-    from amad.cli.doctor import as_json, as_table, diagnose
+    from amad.cli.doctor import as_json, diagnose, print_table
 
     settings = settings_of(cluster, needs_params=False)
     checks = list(diagnose(settings, one_fleet(context, fleet)))
     if json:
         print(as_json(checks))
     else:
-        from rich.console import Console
-
-        Console(soft_wrap=False).print(as_table(checks))
+        print_table(checks)
     if any(check.status == "fail" for check in checks):
         raise typer.Exit(UNHEALTHY)
 

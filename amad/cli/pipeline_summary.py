@@ -65,16 +65,19 @@ def _validated(verdict: Validation) -> list[str]:
 
 
 def _tuned(result: SweepResult) -> list[str]:
-    return [f"trial {result.trial} of {result.trials}, objective {result.objective:.3f}"]
+    best = f"trial {result.trial} of {result.trials} was the best"
+    return [f"{best}: average precision {result.objective:.3f} on injected faults"]
 
 
 def _trained(result: TrainResult) -> list[str]:
     error = result.epochs[-1]["validation"]
-    return [f"{count(len(result.epochs), 'epoch')}, hold-out error {error:.4g}"]
+    return [
+        f"{count(len(result.epochs), 'epoch')}, hidden-position error on hold-out rows {error:.4g}"
+    ]
 
 
 def _evaluated(metrics: EvaluationMetrics) -> list[str]:
-    vote = [metrics.vote.sentence] if metrics.vote else []
+    vote = [metrics.vote.brief] if metrics.vote else []
     if not metrics.units:
         return ["the test part holds no known fault, so nothing can be measured", *vote]
     methods = metrics.methods

@@ -14,7 +14,7 @@ QUIET_SECONDS = 20.0  # without a line, until a person is told that work goes on
 
 
 class _Last:
-    """The line that this process said last, and when (monotonic seconds)."""
+    """The line that this process said last, or what runs since, and when (monotonic seconds)."""
 
     line: ClassVar[str] = ""
     at: ClassVar[float] = 0.0
@@ -54,6 +54,7 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
     """Yield ``items``, showing how many are done: a bar on a terminal, else a line now and then."""
     if total is None and hasattr(items, "__len__"):
         total = len(items)  # type: ignore[arg-type]
+    _Last.line, _Last.at = what, time.monotonic()  # what runs from here on, if it takes long
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import track as bar

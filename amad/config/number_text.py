@@ -5,11 +5,13 @@ from datetime import UTC, datetime
 
 from amad.config.wording import count
 
-__all__ = ["count", "day", "machine_time", "moment", "number", "share", "span"]
+__all__ = ["count", "day", "machine_time", "moment", "number", "share", "span", "unit_text"]
 
 SECOND = 1_000_000  # microseconds
 MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
 NO_VALUE = "–"
+# Names of VSS, the vehicle signal specification, whose symbols everybody knows.
+SYMBOLS = {"celsius": "°C", "fahrenheit": "°F", "percent": "%", "m/s^2": "m/s²"}
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -35,6 +37,11 @@ def share(value: float | None) -> str:
         return ">99.9 %"
     whole = percent in (0, 100) or 10 <= percent < 99
     return f"{percent:.{0 if whole else 1}f} %"
+
+
+def unit_text(name: str) -> str:
+    """The symbol of a unit of a fleet file where it has one, else its name: ``°C``, ``rpm``."""
+    return SYMBOLS.get(name, name)
 
 
 def moment(us: int, seconds: bool = True) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from amad.config.fleet import Channel, Fleet
-from amad.config.number_text import number
+from amad.config.number_text import number, unit_text
 from amad.config.wording import count
 from amad.detect.alarms import LONGEST_RETURN
 from amad.detect.shapes import LASTING_ROWS
@@ -143,7 +143,7 @@ def what_to_check(
 def context_words(context: Mapping[str, float], known: Mapping[str, Channel]) -> list[str]:
     """A sentence with the values of the channels of ``context`` when it began; none without any."""
     parts = [
-        f"{known[name].title} {number(value)} {known[name].unit}".strip()
+        f"{known[name].title} {number(value)} {unit_text(known[name].unit)}".strip()
         for name, value in context.items()
         if name in known
     ]
@@ -190,7 +190,8 @@ def _like(size: float) -> bool:
 
 def _away(gap: float, channel: Channel) -> str:
     """``31 kPa below``; 80 percent is 30 percentage points above 50 percent."""
-    unit = "percentage points" if channel.unit in ("percent", "%") else channel.unit
+    unit = unit_text(channel.unit)
+    unit = "percentage points" if unit == "%" else unit
     return f"{number(abs(gap))} {unit}".strip() + (" below" if gap < 0 else " above")
 
 

@@ -178,6 +178,15 @@ class Vote(Figures):
         told = "the network votes" if self.weight > 0 else "the network has no vote"
         return f"{told}: {self.reason}"
 
+    @property
+    def brief(self) -> str:
+        """The decision without figures."""
+        if not self.measured:
+            return self.sentence
+        if self.weight > 0:
+            return "the network votes: on injected faults it is proven to help"
+        return "the network has no vote: on injected faults it is not proven to help"
+
 
 class EvaluationMetrics(Artifact):
     """An evaluation of a detector beside floor and baselines.

@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from amad.config.wording import some
+from amad.config.wording import count, some
 from amad.detect.alarms import TAIL_SCALE
 from amad.detect.incidents import Incident
 from amad.notify.published import Window
@@ -49,18 +49,19 @@ def learnt(window: Window, feedback: Feedback) -> dict[str, dict[str, int]]:
 
 
 def in_words(lesson: Mapping[str, int]) -> str:
-    """``hardly stronger and no longer than 2 judged false (1 on this vehicle and ...): a, b``."""
+    """``it is hardly stronger, and no longer, than 1 incident judged false on this ...: a``."""
     counts, (least, middle, most) = Counter(lesson.values()), (FEWER**n for n in range(3))
     kinds = {
         most: "on this vehicle and much the same channels",
         middle: "on this vehicle or these channels",
         least: "elsewhere in its class",
     }
-    parts = [f"{counts[worth]} {where}" for worth, where in kinds.items() if counts[worth]]
-    return (
-        f"hardly stronger and no longer than {len(lesson)} judged false ({', '.join(parts)}): "
-        f"{some(lesson)}"
-    )
+    found = {where: counts[worth] for worth, where in kinds.items() if counts[worth]}
+    of = next(iter(found))
+    if len(found) > 1:
+        of = f"({', '.join(f'{many} {where}' for where, many in found.items())})"
+    many = count(len(lesson), "incident")
+    return f"it is hardly stronger, and no longer, than {many} judged false {of}: {some(lesson)}"
 
 
 class Lessons:

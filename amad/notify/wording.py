@@ -26,6 +26,7 @@ from amad.notify.grouping import Group
 from amad.telemetry.artifact import Entry
 from amad.telemetry.health import KINDS
 
+LEAST = 0.05  # share of the blame of a sensor that is named beside others
 LISTED = 10  # incidents of a group that are listed one by one
 HEALTH = "Fleet health, which no incident can show"
 MOST = 50  # notices of a digest that are written out; a program gets all of them
@@ -299,7 +300,8 @@ def _sensors(group: Group, main: list[Change], told: Told, fleet: Fleet) -> str:
     if len(main) > 1 and group.channels:
         where = "in half of them or more" if group.reporting else "in all of them"
         return f"{some([_title(name, fleet) for name in group.channels])} ({where})"
-    pairs = zip(told.channels, told.shares, strict=True)
+    pairs = [pair for pair in zip(told.channels, told.shares, strict=True) if pair[1] >= LEAST]
+    pairs = pairs or [(told.channels[0], told.shares[0])] if told.channels else []
     return ", ".join(f"{_title(name, fleet)} {share(part)}" for name, part in pairs) + (
         " of the blame"
     )
@@ -342,9 +344,10 @@ def _sensor(told: Told) -> bool:
 
 
 def _title(name: str, fleet: Fleet) -> str:
-    """The channel's name for people, with its own name where that differs."""
+    """The channel's name for people, with its own name where that has other words."""
     title = fleet.title_of(name)
-    return title if title in (name, name.removeprefix("Vehicle.")) else f"{title} ({name})"
+    own = name.removeprefix("Vehicle.").replace("_", " ")
+    return title if title.replace("_", " ") == own else f"{title} ({name})"
 
 
 def _for_programs(change: Change, fleet: Fleet) -> NoticeIncident:

@@ -180,12 +180,13 @@ def _channel_track(
     if band is not None:
         top, bottom = max(0.0, scale.y(band[1])), min(float(HEIGHT), scale.y(band[0]))
         box = (round(top, 1), round(max(bottom - top, 0.5), 1))
+    unit = text.unit_text(channel.unit)
     gap = max(3 * fleet.period_us, round(fleet.missing.max_gap_seconds * text.SECOND))
     return Track(
         title=channel.title,
-        unit=channel.unit,
+        unit=unit,
         share=text.share(contribution),
-        fact=_fact(during_T, band, channel.unit) + unseen_codes(during_T, channel, scaler),
+        fact=_fact(during_T, band, unit) + unseen_codes(during_T, channel, scaler),
         path=line(us_T, value_T, frame, scale, gap),
         ticks=scale.ticks(),
         band=box,

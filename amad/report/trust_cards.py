@@ -296,7 +296,7 @@ def _model(found: Evidence, run: ScoringRun) -> Card:
     if receipt is None:
         return card("unknown", headline)
     vote = found.metrics.vote if found.metrics else None
-    votes = _sentence(vote.sentence) if vote else None
+    votes = _sentence(vote.brief) if vote else None
     version = found.of_another(run)
     if version is not None:
         return card("fair", headline, f"The last one registered is version {version}.", last)

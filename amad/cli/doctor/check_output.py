@@ -3,18 +3,16 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from amad.cli.doctor.check import Check
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
+WIDEST = 10_000  # characters of a line that goes into a file or a pipe, where nothing is folded
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
-def as_table(checks: Sequence[Check]) -> "Table":
-    """One row per check; the remedy stands under the finding."""
+def print_table(checks: Sequence[Check]) -> None:
+    """One row per check, the remedy under the finding; folded where a terminal is too narrow."""
+    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -27,7 +25,14 @@ def as_table(checks: Sequence[Check]) -> "Table":
         if check.remedy:
             finding.append(f"\n→ {check.remedy}", style="bold")
         table.add_row(Text(check.status, style=STYLES[check.status]), Text(check.name), finding)
-    return table
+    console = Console()
+    if console.is_terminal:
+        console.print(table)
+        return
+    wide = Console(width=WIDEST)
+    with wide.capture() as captured:
+        wide.print(table)
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def as_json(checks: Sequence[Check]) -> str:

@@ -25,6 +25,7 @@ from amad.config import (
     interruption,
 )
 from amad.config.console import say
+from amad.config.wording import count
 from amad.engines.shared.identity import RunState, work_digest
 from amad.engines.shared.ray_cluster import ray_session, told_by_worker
 from amad.engines.shared.store_on_nodes import StoreOnNodes
@@ -84,14 +85,14 @@ def sweep_fleet(stage: Stage) -> SweepResult:
             if not any(trial.state == "failed" for trial in trials):
                 state.put("trials", [trial.model_dump() for trial in trials])
         else:
-            say(f"sweep {name} was finished before; taking its {len(trials)} trials")
+            say(f"sweep {name} was finished before; taking its {count(len(trials), 'trial')}")
         result = write_outputs(trials, params.tune.space, stage.folder)
         client.log_metric(run.info.run_id, "best_objective", result.objective)
         client.set_tag(run.info.run_id, "best_trial", str(result.trial))
         client.log_artifacts(run.info.run_id, str(stage.folder / "sweep"), "sweep")
         client.log_artifact(run.info.run_id, str(stage.folder / SweepResult.FILE), "sweep")
     say(
-        f"best of {result.trials} trials: trial {result.trial}, objective "
+        f"best of {count(result.trials, 'trial')}: trial {result.trial}, objective "
         f"{result.objective:.4f}, {described(best_of(trials).settings)}"
     )
     return result
@@ -121,7 +122,7 @@ def _run_trials(stage: Stage, store: WindowStore, name: str, state: RunState) ->
         say(f"going on with sweep {name}")
         tuner = _restored(path, trainable, name)
     else:
-        say(f"sweep {name}: {params.tune.trials} trials")
+        say(f"sweep {name}: {count(params.tune.trials, 'trial')}")
         tuner = _new_tuner(stage, trainable, name, state)
     for restarts in range(profile.max_failures + 1):
         try:
@@ -147,8 +148,8 @@ def _run_trials(stage: Stage, store: WindowStore, name: str, state: RunState) ->
         tuner = _restored(path, trainable, name)
     if stopped or len(results) < params.tune.trials:
         raise InterruptionError(
-            f"sweep {name} was interrupted before its {params.tune.trials} trials were done and "
-            "has no result; run the stage again to go on with those that are left"
+            f"sweep {name} was interrupted before all of its {params.tune.trials} trials were done "
+            "and has no result; run the stage again to go on with those that are left"
         )
     failed = [result.error for result in results if result.error is not None]
     if len(failed) == len(results):

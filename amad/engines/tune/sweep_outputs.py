@@ -6,6 +6,7 @@ from pathlib import Path
 
 from amad.config import ServiceError
 from amad.config.params import SearchSpace
+from amad.config.wording import count
 from amad.engines.tune.sweep_result import PLACES, SweepResult, Trial, is_range, overlay
 from amad.telemetry.files import staged
 
@@ -21,7 +22,7 @@ def best_of(trials: list[Trial]) -> Trial:
     complete = [trial for trial in trials if trial.state == "complete"]
     if not complete:
         raise ServiceError(
-            f"none of the {len(trials)} trials of the sweep was completed; run the stage again to "
+            f"no trial of the sweep was completed, of {len(trials)}; run the stage again to "
             "restart those that failed"
         )
     return max(complete, key=attrgetter("objective"))
@@ -88,7 +89,7 @@ def _plot(trials: list[Trial], winner: Trial, space: SearchSpace, path: Path) ->
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("objective")
     figure.suptitle(
-        f"{len(trials)} trials; star: the best (trial {winner.trial}, objective "
+        f"{count(len(trials), 'trial')}; star: the best (trial {winner.trial}, objective "
         f"{winner.objective:.3f}); hollow: stopped early",
         fontsize=11,
     )
