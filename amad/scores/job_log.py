@@ -59,6 +59,7 @@ class Refused(BaseModel):
 class JobLog(Artifact):
     """The state of one scoring job and what it did. The job fills it while it runs.
 
+    number: how many jobs came before it, whatever the clock said; 0 in logs of earlier releases.
     status: ``running``, ``done``, ``failed`` (with the error) or ``killed`` (by a signal, or the
     process ended without writing its status). test_start: the first date that is scored without
     being asked for. vehicles: those that alone were scored again; empty for all. detector: its
@@ -79,6 +80,7 @@ class JobLog(Artifact):
     REMEDY: ClassVar[str] = "delete it"
 
     id: str
+    number: int = 0
     fleet: str = ""
     status: Literal["running", "done", "failed", "killed"]
     started: Moment
@@ -146,10 +148,14 @@ def scoring_job(runs: Path, fleet: str) -> Iterator[JobLog]:
     """
     holder = runs / HOLDER
     with scoring_lock(runs, fleet):
-        _mark_killed(runs)
+        earlier = _mark_killed(runs)
         now = datetime.now(UTC)
+        if earlier and now < earlier[-1].started:
+            at = f"{earlier[-1].started:%Y-%m-%d %H:%M} UTC"
+            say(f"this machine's clock was put back: the last job began at {at}; is it right now?")
         log = JobLog(
             id=f"{now:%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:6]}",
+            number=max((item.number for item in earlier), default=0) + 1,
             fleet=fleet,
             status="running",
             started=now,
@@ -221,7 +227,7 @@ def job_logs(runs: Path) -> tuple[list[JobLog], list[Path]]:
             unreadable.append(path)
         else:
             logs.append(log)
-    return sorted(logs, key=lambda log: (log.started.isoformat(), log.id)), unreadable
+    return sorted(logs, key=lambda log: (log.number, log.started, log.id)), unreadable
 
 
 def last_look(jobs: Sequence[JobLog]) -> JobLog | None:
@@ -255,7 +261,8 @@ def _read_holder(holder: Path) -> str:
     return f"{content['id']}, process {content['pid']} on {content['host']}"
 
 
-def _mark_killed(runs: Path) -> None:
+def _mark_killed(runs: Path) -> list[JobLog]:
+    """Mark the jobs that were killed; returns the logs of all, the newest last."""
     logs, damaged = job_logs(runs)
     for file in damaged:
         say(f"the job log {file} is damaged and left out; delete it")
@@ -263,3 +270,4 @@ def _mark_killed(runs: Path) -> None:
         if log.status == "running":
             log.status = "killed"
             save(runs, log)
+    return logs

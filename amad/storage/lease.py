@@ -68,12 +68,7 @@ def held(objects: Objects, work: str) -> Iterator[Lease]:
     Raises:
         ServiceError: another process holds it; the message names it.
     """
-    me = psutil.Process()
-    content = {
-        "token": uuid.uuid4().hex, "work": work, "host": socket.gethostname(), "pid": me.pid,
-        "process_started": me.create_time(), "since": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        "released": False,
-    }  # fmt: skip
+    content = _content(work)
     newest = _newest(objects)
     if newest is not None:
         _refuse_if_held(objects, newest)
@@ -97,6 +92,20 @@ def held(objects: Objects, work: str) -> Iterator[Lease]:
         beats.join()
         with suppress(ServiceError):  # then it expires
             lease.release()
+
+
+def _content(work: str) -> dict:
+    """What a lease of this process says."""
+    me = psutil.Process()
+    return {
+        "token": uuid.uuid4().hex, "work": work, "host": socket.gethostname(), "pid": me.pid,
+        "born": _born(me), "since": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", "released": False,
+    }  # fmt: skip
+
+
+def _born(process: psutil.Process) -> float:
+    """Seconds from the boot of the machine to the start of a process; no clock moves it."""
+    return round(process.create_time() - psutil.boot_time(), 2)
 
 
 def holder_of(objects: Objects) -> str | None:
@@ -132,7 +141,7 @@ def _is_dead(holder: dict) -> bool:
     if holder.get("host") != socket.gethostname():
         return False
     try:
-        return psutil.Process(holder["pid"]).create_time() != holder["process_started"]
+        return _born(psutil.Process(holder["pid"])) != holder["born"]
     except psutil.NoSuchProcess:
         return True
     except (psutil.Error, KeyError, TypeError, ValueError):

@@ -1,0 +1,49 @@
+"""The logs of scoring jobs: the newest is the last one, whatever the clock says."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psutil
+
+from amad.scores.job_log import JobLog, job_logs, save, scoring_job
+from amad.storage import lease
+
+
+def run(runs: Path) -> JobLog:
+    with scoring_job(runs, "kit") as log:
+        pass
+    return log
+
+
+def test_a_job_after_the_clock_was_put_back_is_the_newest(tmp_path: Path, capsys):
+    first = run(tmp_path)
+    ahead = run(tmp_path).model_copy(update={"started": datetime.now(UTC) + timedelta(days=2)})
+    save(tmp_path, ahead)
+    assert "clock" not in capsys.readouterr().err
+    back = run(tmp_path)
+    assert "this machine's clock was put back: the last job began at" in capsys.readouterr().err
+    found, _ = job_logs(tmp_path)
+    assert [log.id for log in found] == [first.id, ahead.id, back.id]
+    assert back.started < ahead.started
+
+
+def test_logs_of_earlier_releases_come_first_in_the_order_of_their_starts(tmp_path: Path):
+    now = datetime.now(UTC)
+    for days in (1, 3, 2):
+        started = now - timedelta(days=days)
+        save(tmp_path, JobLog(id=f"old-{days}", status="done", started=started, dates=[]))
+    new = run(tmp_path)
+    found, _ = job_logs(tmp_path)
+    assert [log.id for log in found] == ["old-3", "old-2", "old-1", new.id]
+
+
+def test_the_holder_of_a_lease_is_known_again_after_the_clock_jumped(monkeypatch):
+    """The kernel tells starts of processes from the boot, whose time moves with the clock."""
+    holder = lease._content("score")
+    boot, create = psutil.boot_time(), psutil.Process().create_time()
+    jump = 2 * 86_400.0
+    monkeypatch.setattr(psutil, "boot_time", lambda: boot + jump)
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: create + jump)
+    assert not lease._is_dead(holder)
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: create + jump + 5)
+    assert lease._is_dead(holder), "another process has its number"
