@@ -108,7 +108,7 @@ def test_a_spike_in_what_lasts_is_not_told_as_a_spike_alone() -> None:
     """Of the parts of an incident over days, the worst gives the type, and may be a few rows."""
     source = {"format": "parquet", "files": [{"glob": "*"}]}
     fleet = Fleet(name="kit", channels=list(KNOWN.values()), source=source, period_seconds=10)
-    few, many = 100 * fleet.period_us, 101 * fleet.period_us
+    few, many = 50 * fleet.period_us, 51 * fleet.period_us
     assert type_name("spike", few, fleet) == "spike"
     assert type_name("spike", many, fleet) == "spike in a longer incident"
     assert meaning("spike", many, fleet) == f"{MEANING['spike']}, and more around them"

@@ -11,7 +11,6 @@ from amad.config.fleet import Channel, Fleet
 from amad.config.number_text import number, unit_text
 from amad.config.wording import count
 from amad.detect.alarms import LONGEST_RETURN
-from amad.detect.shapes import LASTING_ROWS
 
 MEANING = {
     "first_move": "a channel that never moved in training has moved",
@@ -33,6 +32,7 @@ SENSOR_TYPES = {"stuck": MAIN_SHARE, "noise_burst": MAIN_SHARE, "spike": 0.5, "d
 AT_THE_CAP = 0.99  # of the longest return that is told: where a rounded figure would be the cap
 PARTNER_SHARE = 0.1  # of the blame: less has no partner of a step
 LIKE = 2.0  # spreads; nearer, a channel stands where it usually does, or where its class does
+FEW_ROWS = 50  # a spike alone is in alarm no longer: the widest box of detect.widths, and a few
 CHECKS = {
     "first_move": "Find out whether {first} is in use since then, or software changed.",
     "unseen_code": "Look up the new code of {first}, and whether software changed.",
@@ -76,7 +76,7 @@ def meaning(kind: str, lasted_us: int, fleet: Fleet) -> str:
 
 def _outlasts(kind: str, lasted_us: int, fleet: Fleet) -> bool:
     """Does it last, although its worst part, which gave it its type, was a few rows?"""
-    return kind == "spike" and lasted_us > LASTING_ROWS * fleet.period_us
+    return kind == "spike" and lasted_us > FEW_ROWS * fleet.period_us
 
 
 def main_channels(channels: Sequence[str], shares: Sequence[float]) -> list[str]:
@@ -160,7 +160,8 @@ def gap_words(
 
     ``Tyre pressure is 31 kPa below its own past (6 times its usual spread), 28 kPa below its class
     that day (11 vehicles).`` A gap that is small beside what is usual is told as none: of a speed,
-    40 km/h are nothing, and of a voltage 4 V are much.
+    40 km/h are nothing, and of a voltage 4 V are much. The level is a median, which a spike leaves
+    where it is: so "mostly".
 
     gaps: of each channel, or empty where nothing was compared.
     """
@@ -173,7 +174,7 @@ def gap_words(
         if gap.past is not None and gap.past_size is not None:
             times = number(abs(gap.past_size), 2)
             away = f"{_away(gap.past, channel)} its own past ({times} times its usual spread)"
-            parts.append("where it usually is" if _like(gap.past_size) else away)
+            parts.append("mostly where it usually is" if _like(gap.past_size) else away)
         if gap.class_ is not None and gap.class_size is not None:
             like = _like(gap.class_size)
             where = "like" if like else _away(gap.class_, channel)
