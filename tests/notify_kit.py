@@ -110,6 +110,7 @@ class Yard:
         until: float = 24.0,
         version: str = "1",
         drives: Callable[[str, np.ndarray], np.ndarray] = lambda vehicle, hour_T: hour_T >= 0,
+        withheld: dict[str, list[str]] | None = None,
     ) -> None:
         """Publish a date and the log of its job.
 
@@ -134,7 +135,7 @@ class Yard:
             },
             provenance=Provenance(
                 detector="d", history_us=0, gap_us=GAP, inputs="i", carried="c", made_null={},
-                unmeasured={},
+                withheld=withheld or {}, unmeasured={},
             ),
         )  # fmt: skip
         self.log(night, version, rows=sum(map(len, rows.values())), incidents=len(incidents))

@@ -208,6 +208,20 @@ def test_a_roll_out_that_meets_parked_vehicles_is_one_of_the_fleet(yard, parked,
         assert subject([notice], "kit").startswith("amad kit: 1 new (1 of the whole fleet); ")
 
 
+def test_one_whose_sensor_failed_its_checks_since_says_so(yard):
+    told = {}
+    words = []
+    for withheld, found in (({}, [an_incident()]), ({"van-1": [COOLANT]}, []),
+                            ({}, [an_incident()]), ({"van-2": [COOLANT]}, [])):  # fmt: skip
+        yard.publish(0, *found, withheld=withheld)
+        now = read_window(yard.runs, "1")
+        changes, told = told_after(told, now)
+        words.append(plain_text([notice_of(g, yard.fleet, "r") for g in grouped(changes, now)],
+                                [], "r"))  # fmt: skip
+    assert "Coolant temperature failed the checks of the data" in words[1]
+    assert "failed" not in words[3] and "rows have changed" in words[3]
+
+
 def test_three_of_twelve_vehicles_are_not_the_fleet():
     many = frozenset(f"van-{n}" for n in range(12))
     found = groups(*(published(an_incident(f"van-{n}")) for n in range(3)), vehicles=many)

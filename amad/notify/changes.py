@@ -7,10 +7,11 @@ still goes on is not told again for that.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Literal
 
+from amad.config.number_text import day as day_of
 from amad.detect.incidents import GAPS, Incident
 from amad.detect.severity import LEVELS
 from amad.notify.published import Published, Window
@@ -60,13 +61,16 @@ class Told(Entry):
 class Change:
     """A change of the state of one incident.
 
-    told: as the ledger says once it is told. before: as it says now; None: nothing yet.
+    told: as the ledger says once it is told. before: as it says now; None: nothing yet. withheld:
+    of a withdrawn one, those of its channels that failed their checks; all, where its vehicle-day
+    is quarantined.
     """
 
     incident_id: str
     state: State
     told: Told
     before: Told | None
+    withheld: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -112,7 +116,8 @@ def find_changes(
             after = before.model_copy(
                 update={"state": "withdrawn", "changes": before.changes + 1},
             )
-            found.append(_change(name, "withdrawn", after, before))
+            change = _change(name, "withdrawn", after, before)
+            found.append(replace(change, withheld=_withheld(before, window)))
     return sorted(found, key=lambda c: (c.told.start, c.incident_id))
 
 
@@ -139,6 +144,18 @@ def brought_up_to_date(told: Mapping[str, Told], window: Window) -> dict[str, To
         if first is None or item.last >= first:
             found[name] = item
     return found
+
+
+def _withheld(item: Told, window: Window) -> tuple[str, ...]:
+    """The channels of an incident that failed their checks on one of its dates."""
+    failed = set[str]()
+    for day in window.dates:
+        if str(day) < day_of(item.start) or day > item.last:
+            continue
+        if (manifest := window.manifest(day)) is not None:
+            out = item.vehicle in manifest.quarantined
+            failed |= set(item.channels if out else manifest.withheld.get(item.vehicle, []))
+    return tuple(name for name in item.channels if name in failed)
 
 
 def _moved(told: Mapping[str, Told], window: Window) -> dict[str, str]:

@@ -226,8 +226,7 @@ def _sentences(group: Group, worst: Change, fleet: Fleet) -> list[str]:
     if state == "withdrawn":
         found.append(
             f"A later run scored the same {'date' if len(main) == 1 else 'dates'} and no longer "
-            f"finds {'it' if len(main) == 1 else 'them'}: rows have changed, or another version of "
-            "the model scored them."
+            f"finds {'it' if len(main) == 1 else 'them'}: {_why_gone(main, fleet)}."
         )
     if group.reporting:
         found.append(
@@ -262,6 +261,14 @@ def _sentences(group: Group, worst: Change, fleet: Fleet) -> list[str]:
     ids = some([change.incident_id for change in main], LISTED)
     many = "Incident" if len(main) == 1 else "Incidents"
     return [*found, f"{many} {ids}, model version {told.model_version}."]
+
+
+def _why_gone(changes: Sequence[Change], fleet: Fleet) -> str:
+    names = dict.fromkeys(name for change in changes for name in change.withheld)
+    if names:
+        failed = some([fleet.title_of(name) for name in names])
+        return f"{failed} failed the checks of the data, and nothing of that is scored any more"
+    return "rows have changed, or another version of the model scored them"
 
 
 def _when(change: Change) -> str:
