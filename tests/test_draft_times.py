@@ -240,6 +240,29 @@ def test_a_time_in_an_unknown_unit_is_named_and_not_watched(field):
     assert "column 'timestamp' has the name of a time and rises, but '177347520000'" in told
 
 
+def test_a_time_before_a_trigger_is_below_zero(field):
+    rows = [f"{n - 60},{wave(n)}" for n in range(ROWS)]
+    field.write("rec_20260314_080000.csv", ["Time [s],speed", *rows])
+    fleet, _ = field.draft()
+    assert times_of(field, fleet)[0] == datetime(2026, 3, 14, 7, 59, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("clocks", "told_of"),
+    [
+        (lambda n: (stamp(n), stamp(2 * n)), "'Time_2' can be read as the time as well"),
+        (lambda n: (n / 10, n / 4), "'Time_2' has the name of a time and rises"),
+    ],
+)
+def test_columns_of_several_clocks_are_told_and_not_watched(field, clocks, told_of):
+    rows = (
+        f"{first},{wave(n)},{second},{n % 7}" for n in range(ROWS) for first, second in (clocks(n),)
+    )
+    field.write("a.csv", ["Time_1,speed,Time_2,rpm", *rows])
+    fleet, told = field.draft()
+    assert fleet.channel_names == ["speed", "rpm"] and told_of in told
+
+
 def test_a_zone_that_no_zone_has_then_is_told_with_the_setting(field):
     field.write("a.csv", log("%Y-%m-%d %H:%M:%S BRT"))
     with pytest.raises(DataError, match=r"name of a zone that source\.timestamp\.timezone"):

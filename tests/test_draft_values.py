@@ -117,3 +117,64 @@ def test_a_file_that_lacks_columns_is_named_with_them(field):
         "left out: b.csv: it lacks columns of the files drafted here (oil, temp)"
         in (field.draft()[1])
     )
+
+
+@pytest.mark.parametrize(
+    ("cells", "why"),
+    [
+        (lambda n: f"{33 + n / 1e4:.4f}S", "N, S, E or W stands behind its numbers"),
+        (lambda n: f"{n} {'m' if n < 200 else 'km'}", "its cells have several units: m, km"),
+        (lambda n: "1E" if n % 60 == 0 else f"{n % 10:02d}", "may be hexadecimal"),
+    ],
+)
+def test_values_that_would_be_read_wrong_are_left_out(field, cells, why):
+    channels, told = drafted(field, log(lat=cells))
+    assert list(channels) == ["Speed"]
+    assert f"'lat' ({why}" in told.replace("of its values '1E' ", "")
+
+
+def test_words_of_rows_that_are_refused_stand_for_nothing(field):
+    lines = log(press=lambda n: "#DIV/0!" if n % 50 == 7 else wave(n))
+    channels, told = drafted(field, [*lines[:90], "# marker, driver pressed", *lines[90:]])
+    assert channels["press"].nulls == ["#DIV/0!"] and not channels["Speed"].nulls
+    assert "driver" not in told.replace("'# marker'", "")
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_a_column_that_tells_which_values_are_good_is_named(field, long):
+    lines = log(Quality=lambda n: "Bad" if n % 40 == 0 else "Good")
+    if long:
+        rows = [f"{stamp(n)},{name},{wave(n)},Good" for n in range(ROWS) for name in ("a", "b")]
+        lines = ["time,tag,value,Quality", *rows]
+    _, told = drafted(field, lines)
+    assert "guess: column 'Quality' seems to tell which values are good" in told
+
+
+def test_an_empty_label_counts_as_none(field):
+    label = {"label": lambda n: "" if n < 100 else int(110 < n < 120)}
+    _, told = drafted(field, log(**label))
+    assert "labels: column 'label'" in told and "an empty cell of 'label' counts as 0" in told
+
+
+@pytest.mark.parametrize(
+    "header", ["Zeit;Messgröße;Wert;Einheit", "time;Diagnostic;Data;Unit of measure"]
+)
+def test_names_of_signals_and_units_in_other_words(field, header):
+    rows = [f"{stamp(n)};{name};{wave(n)};{unit}" for n in range(ROWS)
+            for name, unit in (("speed", "km/h"), ("press", "bar"))]  # fmt: skip
+    channels, _ = drafted(field, [header, *rows])
+    assert {n: c.unit for n, c in channels.items()} == {"speed": "km/h", "press": "bar"}
+
+
+def test_an_encoding_that_is_a_guess_is_told(field):
+    field.write("a.csv", ["时间,车速", *log()[1:]], encoding="gbk")
+    assert "bytes that are no UTF-8 are read as cp1252, as in 'Ê±¼ä'" in field.draft()[1]
+
+
+def test_units_of_parquet_columns_are_those_of_the_channels(field):
+    speed = pa.field("speed", pa.float64(), metadata={"units": "km/h"})
+    schema = pa.schema([pa.field("time", pa.timestamp("us")), speed])
+    times = [MONDAY + timedelta(seconds=n) for n in range(ROWS)]
+    table = pa.table([times, [wave(n) for n in range(ROWS)]], schema=schema)
+    pq.write_table(table, field.raw / "a.parquet")
+    assert [channel.unit for channel in field.draft()[0].channels] == ["km/h"]

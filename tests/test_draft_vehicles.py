@@ -52,3 +52,57 @@ def test_a_column_of_any_name_that_tells_rows_of_one_time_apart(field):
     assert fleet.source.vehicle.column == "Kennzeichen" and "tells rows of one time apart" in told
     counts = field.ingest(fleet)
     assert set(counts.vehicles) == {"B-AB 12", "M-X 3"} and counts.rows_lake == 2 * ROWS
+
+
+def test_the_vehicle_comes_before_the_device_that_moves_between_vehicles(field):
+    rows = [f"D{(n < 100) == (v == 'B')},{v},{stamp(n)},{wave(n)}" for n in range(ROWS)
+            for v in "AB"]  # fmt: skip
+    field.write("a.csv", ["device_id,vin,time,speed", *rows])
+    fleet, told = field.draft()
+    assert fleet.source.vehicle.column == "vin"
+    assert "guess: 'vin' is taken for the vehicle, and not 'device_id'" in told
+
+
+def test_what_seems_to_name_the_vehicle_and_is_not_read_is_told(field):
+    lines = log(vehicle=lambda n: "van-7" if n == 0 else "")
+    field.write("a.csv", ["VIN;WDB1", "Logger;X7", *lines])
+    _, told = field.draft()
+    assert "column 'vehicle' has the name of a vehicle's id, but is empty in 100% of" in told
+    assert "a line before the header seems to name the vehicle ('VIN;WDB1')" in told
+
+
+def test_a_copy_of_a_file_is_no_other_vehicle(field):
+    for name in ("log.csv", "log (1).csv", "log - Kopie.csv"):
+        field.write(name, log())
+    fleet, told = field.draft()
+    assert "log (1).csv is a copy of log.csv" in told and "Kopie.csv is a copy of" in told
+    counts = field.ingest(fleet)
+    assert len(counts.vehicles) == 1 and counts.rows_lake == ROWS and len(counts.files_twice) == 2
+
+
+def test_files_of_a_single_value_at_one_time_may_be_signals(field):
+    for name, high in {"speed": 90, "rpm": 3000}.items():
+        rows = [f"{stamp(n)},{wave(n, high=high)}" for n in range(ROWS)]
+        field.write(f"{name}.csv", ["time,value", *rows])
+    assert "if they are signals of one vehicle, join them" in field.draft()[1]
+
+
+@pytest.mark.parametrize("good", [1, 3])
+def test_a_file_that_cannot_be_read_now_hides_no_later_files(field, good):
+    for day in range(good):
+        field.write(f"d{day}.csv", log(start=MONDAY + timedelta(days=day)))
+    field.write("d8.csv", [f"{stamp(n)},5" for n in range(9)])  # without a header
+    fleet, told = field.draft()
+    assert "left out: d8.csv" in told and [s.glob for s in fleet.source.files] == ["*.csv"]
+    field.write("d9.csv", log(start=MONDAY + timedelta(days=9)))
+    counts = field.ingest(fleet)
+    assert counts.rows_lake == (good + 1) * ROWS
+    assert [file.path for file in counts.files_refused] == ["d8.csv"]
+
+
+def test_notes_beside_the_data_are_no_raw_files(field):
+    for day in range(3):
+        field.write(f"d{day}.txt", log(start=MONDAY + timedelta(days=day)))
+    field.write("notes.txt", ["Dear all,", "the logger was replaced."])
+    fleet, _ = field.draft()
+    assert [s.glob for s in fleet.source.files] == ["d*.txt"]

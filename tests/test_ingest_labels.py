@@ -68,6 +68,9 @@ def test_culprits_by_row_of_a_fleet_with_times(yard):
     yard.csv("culprits.csv", ["a-1,1,9,speed"], "vehicle,start,end,channels")
     with pytest.raises(DataError, match=r"culprits\.csv, line 2: rows 1 to 9 are not in a-1"):
         yard.ingest(fleet)
+    yard.csv("culprits.csv", ["a-1,2,1,speed"], "vehicle,start,end,channels")
+    with pytest.raises(DataError, match="start 2 is not before end 1"):
+        yard.ingest(fleet)
 
 
 def test_intervals_become_labels(yard):
@@ -87,6 +90,17 @@ def test_intervals_become_labels(yard):
     by_row = raw_fleet(labels=labels | {"culprits_by": "row"})
     with pytest.raises(ConfigError, match="culprits_by: timestamp"):
         yard.ingest(by_row)
+
+
+def test_events_on_days_without_rows_are_told(yard, capsys):
+    labels = {"kind": "intervals", "culprits": "faults.csv", "culprits_by": "timestamp"}
+    fleet = raw_fleet(labels=labels, source={"files": [{"glob": "x*.csv"}]})
+    events = [f"a-1,{at(1)},{at(3)},speed", "a-1,2027-01-01,2027-01-02,speed"]
+    yard.csv("faults.csv", events, "vehicle,start,end,channels")
+    yard.csv("x.csv", [line(seconds=s) for s in range(5)])
+    yard.ingest(fleet)
+    told = "faults.csv: 1 known event on days without a row of the vehicle, such as a-1 2027-01-01"
+    assert told in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

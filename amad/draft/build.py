@@ -1,6 +1,7 @@
 """The draft of a fleet file: look at a sample, guess, try the guess, write it down."""
 
 import csv
+import filecmp
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from amad.draft import vehicles
 from amad.draft.channels import describe, named
 from amad.draft.clock import GAP_SECONDS, clock_of
 from amad.draft.clock_rule import Clock
-from amad.draft.columns import LABEL, columns_of, decimal_of, of_other_decimal
+from amad.draft.columns import LABEL, VALUE, columns_of, decimal_of, of_other_decimal
 from amad.draft.figures import figures_of, is_sparse
 from amad.draft.plan import Plan
 from amad.draft.sample import Sampled, list_files, look, suffix_of
@@ -20,9 +21,19 @@ from amad.draft.write import fleet_file, summary
 
 MOST_REPEATS = 0.1  # share of rows that may contradict another one of their time
 SHOWN = 8  # columns in a message
+# What file managers add to the name of a copy.
+COPY = re.compile(r"^(copy of|kopie von) |(( -)? (cop(y|ie|ia)|kopie))?( ?\(\d+\))?$", re.I)
 OTHERWISE = "it is written otherwise; draft it by itself"
 LINKS = "links to folders are not followed: {}; draft the folder that they lead to"
 ANOTHER = "it has no column of the other files, so it is another table"
+SIGNALS = (
+    "each file has one column of values: if they are signals of one vehicle, join them into one "
+    "file with a column of the signals' names"
+)
+ENCODING = (
+    "bytes that are no UTF-8 are read as cp1252{}; if that is wrong, set source.encoding, such as "
+    "gbk, shift_jis or cp1251"
+)
 REFUSED = "so ingest will refuse it"
 LACKS = f"it lacks columns of the files drafted here ({{}}), {REFUSED}"
 TWELVE_HOURS = (
@@ -62,13 +73,15 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
     if not found:
         first = next(iter(refused.items()), ("it", "no files"))
         raise DataError(f"{root}: none of {len(names)} files can be read; {first[0]}: {first[1]}")
+    copies = _copies(root, found)
+    found = [sample for sample in found if sample.path not in copies]
     samples, clock, strange = _alike(found)
     kept = {sample.path for sample in samples}
     looked_at = {sample.path for sample in found} | set(refused)
     endings = {suffix_of(path) for path in kept}
     paths = [p for p in names if p in kept or (p not in looked_at and suffix_of(p) in endings)]
     lacking = {path for path, why in strange.items() if why.endswith(REFUSED)}
-    others = [path for path in names if path not in paths and path not in lacking]
+    others = [p for p in names if p not in paths and p not in lacking and p not in refused]
     decimal = decimal_of(samples)
     owner = vehicles.owner_of(samples, name, paths)
     plan = Plan(
@@ -78,13 +91,15 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
         samples=samples,
         paths=paths,
         others=others,
+        broken=[path for path in names if path in refused],
         clock=clock,
         period=clock.period or 1.0,
         decimal=decimal,
         owner=owner,
         columns=columns_of(samples, owner.columns | clock.columns | {_header(clock)}, decimal),
         culprits=culprits if set(vehicles.parts_of(paths).values()) != {"all"} else None,
-        notes=[f"left out: {path}: {why}" for path, why in sorted((strange | refused).items())]
+        notes=[f"{path} is a copy of {of}" for path, of in sorted(copies.items())]
+        + [f"left out: {path}: {why}" for path, why in sorted((strange | refused).items())]
         + ([f"no raw data by their ending: {vehicles.some(no_data)}"] if no_data else [])
         + ([LINKS.format(vehicles.some(links))] if links else []),
     )
@@ -120,8 +135,17 @@ def _finished(plan: Plan) -> Draft:
     if not trial.rows:
         reason = next(iter([*trial.refused.values(), *trial.reasons]), "no rows")
         raise DataError(f"{plan.root}: not one row of the sample can be read: {reason}")
+    one_value = len(plan.channels) == 1 and VALUE.fullmatch(plan.channels[0].header)
+    if one_value and plan.owner.keys["take"] == "path":
+        plan.owner.guesses.append(SIGNALS)
+    dialect = plan.samples[0].dialect
+    if dialect is not None and dialect.encoding == "cp1252":
+        plan.columns.guesses.append(ENCODING.format(_strange(plan.samples)))
     if plan.clock.local and trial.shows_twelve_hours:
         plan.clock.guesses.append(TWELVE_HOURS)
+    for channel in plan.channels:
+        if not trial.nulls[channel.name]:  # such words stand only in rows that are refused
+            channel.nulls = [null for null in channel.nulls if not isinstance(null, str)]
     for channel, value_N in zip(plan.channels, trial.value_NC.T, strict=True):
         describe(channel, value_N, trial.file_N)
     plan.sparse = plan.format == "csv" and is_sparse(trial)
@@ -174,6 +198,28 @@ def _alike(found: list[Sampled]) -> tuple[list[Sampled], Clock, dict[str, str]]:
             why |= dict.fromkeys((s.path for s in samples if s not in best), OTHERWISE)
             samples, clock = best, clock_of(best)
     return samples, clock, why
+
+
+def _copies(root: Path, found: list[Sampled]) -> dict[str, str]:
+    """File -> the file that it is a copy of, by its name and its content."""
+    copies: dict[str, str] = {}
+    by_name: dict[tuple[str, int], list[str]] = {}
+    for sample in sorted(found, key=lambda sample: len(sample.path)):
+        stem = COPY.sub("", Path(sample.path).stem)
+        key = (str(Path(sample.path).with_name(stem)), sample.size)
+        same = by_name.setdefault(key, [])
+        of = [path for path in same if filecmp.cmp(root / path, root / sample.path, shallow=False)]
+        if of:
+            copies[sample.path] = of[0]
+        else:
+            same.append(sample.path)
+    return copies
+
+
+def _strange(samples: list[Sampled]) -> str:
+    """A header with letters that are not ASCII."""
+    headers = (header for sample in samples for header in sample.headers)
+    return next((f", as in {header.strip()!r}" for header in headers if not header.isascii()), "")
 
 
 def _size(group: list[Sampled]) -> int:

@@ -97,6 +97,10 @@ def _found(samples: list[Sampled]) -> Clock:
             columns={*hours, *rising(columns)},
         )
     best = max(found, key=lambda item: item[0])[1]
+    others = [c.keys["column"] for _, c in found if c.take == best.take and c is not best]
+    if others:
+        names = ", ".join(map(repr, others))
+        best.guesses.append(f"{names} can be read as the time as well, and {best.seen} is taken")
     best.columns |= {header for header in named if is_time(columns[header][0])}
     return best
 

@@ -21,6 +21,7 @@ from amad.reading.numbers import NotReadableError, is_text, numbers, shown
 LABEL = re.compile(r"labels?|(is[ _]?)?anomal(y|ies|ous)|attack|fault|is[ _]?fault", re.I)
 SIGNAL = re.compile(
     r"signal|name|parameter|param|pid|sensor|metric|variable|channel|tag|item|key|messgr(ö|oe)sse"
+    r"|diagnostic|measurand|quantity|grandeur|magnitud|messkanal|kanal"
     r"|(signal|parameter|sensor|metric|variable|channel|tag)[ _]?name",
     re.I,
 )
@@ -33,7 +34,12 @@ TYPE = re.compile(
     r"[-.\s]*|float\d*|double|u?int\d*|integer|real|number|string|text|bool(ean)?|raw|id", re.I
 )
 NO_LABEL = "by its name it tells anomalies, which are read as 0 and 1: write it so, or rename it"
-VALUE = re.compile(r"(signal[ _]?)?(value|val|reading|wert|measurement|valeur)", re.I)
+VALUE = re.compile(
+    r"(signal[ _]?)?(value|val|reading|(mess)?wert|measurement|valeur|valor|data)", re.I
+)
+# A column that tells which of the values beside it are good.
+QUALITY = re.compile(r"(.+[ _.-])?(quality|validity|qc|qualität)([ _.-]?(flag|code|status))?", re.I)
+POSITION = re.compile(r"(.*[ _.-])?(lat|lon|lng|long|latitude|longitude|breite|länge)\b.*", re.I)
 UNIT = r"[^\s\d.,;'+-][^\d,;]{0,11}"  # behind a number
 COMMA = rf"^\s*[+-]?\d+,\d+\s*({UNIT})?\s*$"
 # For quoted cells of a file with comma as delimiter: 1,5 is a fraction, but 1,500 may be 1500.
@@ -48,14 +54,15 @@ LONG_PARQUET = (
 ALL_ONES = (2.0**64, 2.0**63)  # "not available" in 64 bits, as a float64 holds it
 WITH_UNIT = rf"^\s*[+-]?[\d.,' ]*\d\s*(?P<unit>{UNIT})\s*$"  # 12.3 V, 45%
 HEXADECIMAL = re.compile("x[0-9a-f]+", re.I)  # behind a zero
-UNIT_COLUMN = re.compile(r"units?|uom|einheit(en)?|unité", re.I)
+MOST_UNITS = 5  # of a column, in a message
+UNIT_COLUMN = re.compile(r"units?|uom|units?[ _]?of[ _]?measure\w*|einheit(en)?|unité", re.I)
 # One point with three digits behind it, which may set thousands apart or be before a fraction.
 LONE_GROUP = r"^\s*[+-]?[1-9]\d{0,2}\.\d{3}\s*$"
 LEAST_NUMBERS = 0.95  # share of a column's cells that must be numbers
 MOST_WORDS = 3  # different ones among the numbers of a column that may all stand for "no value"
 MOST_SIGNALS = 2000  # names of more signals are not names of signals
 FIRST_CELLS = 20  # of a column, which show whether units stand in it
-LOOKED_AT = 5000  # cells of a column in a file that are looked at
+LOOKED_AT = 5000  # cells of a column, from all over a file, that are looked at
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,6 +75,7 @@ class Columns:
     left_out: dict[str, str] = field(default_factory=dict)  # header -> why
     nulls: dict[str, list[float | str]] = field(default_factory=dict)  # header -> "no value"
     units: dict[str, str] = field(default_factory=dict)  # header -> unit behind its numbers
+    guesses: list[str] = field(default_factory=list)
 
 
 def decimal_of(samples: list[Sampled]) -> str | None:
@@ -127,8 +135,14 @@ def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> 
             result.left_out[header] = NO_LABEL
             continue
         unit = name_and_unit(header)[1] or _unit_in_line(header, samples)
-        unit = unit or _unit_in_cells(shared[header])
-        why = _why_not(header, shared[header], decimal, unit, result.nulls)
+        behind = [] if unit else _units_in_cells(shared[header])
+        unit = unit or (behind[0] if len(behind) == 1 else "")
+        if len(behind) > 1:
+            why: str | None = f"its cells have several units: {', '.join(behind)}"
+        elif behind and unit.upper() in "NSEW" and POSITION.fullmatch(header.strip()):
+            why = "N, S, E or W stands behind its numbers, which is not read: write it as a sign"
+        else:
+            why = _why_not(header, shared[header], decimal, unit, result.nulls)
         if why is None and _numbers_rows(header, shared[header]):
             why = "it numbers the rows"
         if unit and why is None:
@@ -137,8 +151,16 @@ def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> 
             result.measured.append(header)
         else:
             result.left_out[header] = why
+    result.guesses = [
+        f"column {header.strip()!r} seems to tell which values are good, and nothing follows it: "
+        "bad ones count as values, unless they are left out of the files"
+        for header in rest
+        if QUALITY.fullmatch(header.strip())
+    ]
+    if label is not None and any(c.null_count for c in shared.get(label, [])):
+        result.guesses.append(f"an empty cell of {label!r} counts as 0, a row without an anomaly")
     texts = [h for h in rest if h not in result.measured]
-    signal = [h for h in texts if SIGNAL.fullmatch(name_and_unit(h)[0].strip())]
+    signal = [h for h in texts if SIGNAL.fullmatch(name_and_unit(h)[0].strip().casefold())]
     value = [h for h in rest if VALUE.fullmatch(name_and_unit(h)[0].strip())]
     if len(signal) == 1 and len(value) == 1:
         names = _signals(shared[signal[0]], shared[value[0]], decimal)
@@ -161,9 +183,16 @@ def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> 
                 long=(signal[0], value[0]),
                 left_out=left_out,
                 nulls=nulls,
+                guesses=result.guesses,
                 units={name: next(iter(units[name])) for name in measured if units.get(name)},
             )
     return result
+
+
+def _some_of(column: pa.Array) -> pa.Array:
+    if len(column) <= LOOKED_AT:
+        return column
+    return column.take(pa.array(np.linspace(0, len(column) - 1, LOOKED_AT).astype(int)))
 
 
 def _count(column: pa.Array, pattern: str) -> int:
@@ -182,10 +211,11 @@ def _label(samples: list[Sampled], known: set[str]) -> str | None:
                 continue
             cells = [c for s in samples if (c := s.column(header)) is not None]
             try:
-                values = {v for c in cells for v in np.unique(numbers(c).value_R)[:4].tolist()}
+                told = [numbers(c) for c in cells]
+                values = {v for t in told for v in np.unique(t.value_R)[:4].tolist() if v == v}
             except NotReadableError:
                 continue
-            if values and values <= {0.0, 1.0}:
+            if values and values <= {0.0, 1.0} and not any(t.bad_R.any() for t in told):
                 return header
     return None
 
@@ -206,7 +236,7 @@ def _why_not(
     refused: list[pa.Array] = []
     reason, example = "it holds text", ""
     for cells in columns:
-        column = cells[:LOOKED_AT]
+        column = _some_of(cells)
         if not is_text(column.type) and pa.types.is_temporal(column.type):
             return f"it holds {column.type}"
         try:
@@ -216,6 +246,9 @@ def _why_not(
         absent_R = np.isin(told.value_R, ALL_ONES)
         if absent_R.any():
             nulls[header] = [n for n in ALL_ONES if (told.value_R == n).any()]
+        for _, why in told.refused:
+            if "hexadecimal" in why:  # and the cells of digits alone may be it, too
+                return f"of its values {why}"
         if told.refused and not is_text(column.type):
             reason = f"of its values {told.refused[0][1]}"
         elif told.bad_R.any() and not example:
@@ -258,28 +291,35 @@ def _unit_in_line(header: str, samples: list[Sampled]) -> str:
     return "" if TYPE.fullmatch(unit) else unit
 
 
-def _unit_in_cells(columns: list[pa.Array]) -> str:
-    """The unit that nearly all cells of a column of text have behind a number; empty if none."""
+def _units_in_cells(columns: list[pa.Array]) -> list[str]:
+    """The units that nearly all cells of a column of text have behind a number, commonest first.
+
+    If nearly all have the same one, it is that one alone.
+    """
     found: Counter = Counter()
     known = 0
     for cells in columns:
         if not is_text(cells.type):
-            return ""
-        text = pc.drop_null(cells[:LOOKED_AT])
+            return []
+        text = pc.drop_null(_some_of(cells))
         text = text.filter(pc.match_substring_regex(text, r"\d"))
         known += len(text)
         if not any(re.match(WITH_UNIT, cell) for cell in text[:FIRST_CELLS].to_pylist()):
             continue  # the quick answer for nearly all columns
         units = pc.struct_field(pc.extract_regex(text, WITH_UNIT), "unit")
         found.update(unit.strip() for unit in pc.drop_null(units).to_pylist())
-    unit, count = max(found.items(), key=lambda item: item[1], default=("", 0))
-    return unit if count >= LEAST_NUMBERS * known and not HEXADECIMAL.fullmatch(unit) else ""
+    units = [
+        (unit, count) for unit, count in found.most_common() if not HEXADECIMAL.fullmatch(unit)
+    ]
+    if sum(count for _, count in units) < LEAST_NUMBERS * known:
+        return []
+    return [unit for unit, count in units if count > (1 - LEAST_NUMBERS) * known][:MOST_UNITS]
 
 
 def _is_of_lone_groups(column: pa.Array) -> bool:
     if not is_text(column.type):
         return False
-    told = pc.unique(pc.drop_null(column[:LOOKED_AT]))
+    told = pc.unique(pc.drop_null(_some_of(column)))
     return len(told) > 1 and bool(pc.all(pc.match_substring_regex(told, LONE_GROUP)).as_py())
 
 
@@ -287,7 +327,7 @@ def _words_for_nothing(refused: list[pa.Array]) -> list[str]:
     """The texts without a digit among the cells that are no numbers; none if they are many."""
     cells = (pc.utf8_trim_whitespace(pc.cast(cells, pa.string())) for cells in refused)
     told = {text for found in cells for text in pc.unique(found).to_pylist()}
-    words = sorted(text for text in told if text and not any(map(str.isdigit, text)))
+    words = sorted(t for t in told if t and (t[0] == "#" or not any(map(str.isdigit, t))))
     return words if len(words) <= MOST_WORDS else []
 
 
@@ -325,10 +365,14 @@ def _signals(
         return None
     is_measured = bad <= 1 - LEAST_NUMBERS
     measured = [name for name in bad.index[is_measured] if name]
-    others = {name: "its values are text" for name in bad.index[~is_measured] if name}
     nulls: dict[str, list[float | str]] = {}
     bad_text = pa.concat_arrays([pc.cast(cells, pa.string()) for cells in values]).filter(bad_N)
     bad_name = np.array(name_N, object)[bad_N]
+    others = {
+        name: f"its values are text such as {shown(bad_text[int((bad_name == name).argmax())])}"
+        for name in bad.index[~is_measured]
+        if name
+    }
     for name in measured:
         if words := _words_for_nothing([bad_text.filter(pa.array(bad_name == name))]):
             nulls[name] = [*words]

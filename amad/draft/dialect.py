@@ -58,6 +58,10 @@ def _remedy(lines: list[str]) -> str:
     told = [line.strip() for line in lines if line.strip()]
     if told and told[0].count('"') % 2:
         return "; a quoted text in its first line goes on in the next: write each name on one line"
+    if sum(line[0] == line[-1] == '"' and line.count('"') == 2 for line in told) > len(told) / 2:
+        return "; each line stands in quotes as a whole: write the lines without them"
+    if sum('\\"' in line for line in told) > len(told) / 2:
+        return "; its quotes are marked with a backslash: double them instead"
     if len(told) == 1:
         return "; it holds one line only"
     if len(told) > 1 and all(map(ALIGNED.search, told[:ROWS])):

@@ -12,6 +12,7 @@ LOOKED_AT = 20  # lines
 # The first line begins so,
 FIRST = (
     (r"\[?\s*\{|\[\s*(\[|$)", f"JSON: {EXPORT}"),
+    (r"(?i)(?=.*\b(can)?id\b)(?=.*\b(dlc|len)\b).*\b(data[ _]?(bytes)?|d[01]|b[01])\b", FRAMES),
     (r"#(group|datatype|default),", f"annotated CSV of InfluxDB: {PIVOT}, without annotations"),
 )
 # or one of the first lines,

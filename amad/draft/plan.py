@@ -23,6 +23,7 @@ class Plan:
     samples: list[Sampled]
     paths: list[str]
     others: list[str]  # files of the folder that are not of this fleet
+    broken: list[str]  # files of the folder that cannot be read
     clock: Clock
     decimal: str | None
     owner: Owner
@@ -57,7 +58,7 @@ class Plan:
         told: dict[str, Any] = {"format": self.format, "folder": self.folder}
         told["files"] = [
             {"glob": item["glob"]} | ({} if item["part"] == "all" else {"part": item["part"]})
-            for item in vehicles.file_sets(self.root, self.paths, self.others)
+            for item in vehicles.file_sets(self.root, self.paths, self.others, self.broken)
         ]
         dialect = self.samples[0].dialect
         if dialect is not None:

@@ -27,6 +27,7 @@ class Trial:
     value_NC: np.ndarray  # float64, NaN where there is no value
     reasons: Counter  # reason -> refused rows
     refused: dict[str, str]  # path of a refused file -> why
+    nulls: Counter  # channel -> cells with one of its words for "no value", in rows that were read
 
     @property
     def rows(self) -> int:
@@ -70,6 +71,7 @@ class Trial:
 def try_out(fleet: Fleet, folder: Path, samples: list[Sampled], parts: dict[str, str]) -> Trial:
     """Read the samples with the fleet file; ``parts`` tells the part of each file."""
     reasons: Counter = Counter()
+    nulls: Counter = Counter()
     refused: dict[str, str] = {}
     index_rows: dict[str, int] = {}
     file: list[int] = []
@@ -82,6 +84,7 @@ def try_out(fleet: Fleet, folder: Path, samples: list[Sampled], parts: dict[str,
             for rows in _rows(parser, fleet, sample, reasons):
                 file.append(number)
                 read.append(rows)
+            nulls.update(parser.nulls)
         except FileRefusedError as error:  # the rows before the fault stay
             refused[sample.path] = str(error)
     names = [np.array(rows.vehicles, object)[rows.code_T] for rows in read]
@@ -94,6 +97,7 @@ def try_out(fleet: Fleet, folder: Path, samples: list[Sampled], parts: dict[str,
         value_NC=np.concatenate([np.zeros((0, len(fleet.channels))), *values]),
         reasons=reasons,
         refused=refused,
+        nulls=nulls,
     )
 
 

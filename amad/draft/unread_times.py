@@ -9,8 +9,8 @@ import pyarrow as pa
 from amad.config.source import TimestampRule
 from amad.draft.clock_rule import TIME, Clock
 from amad.draft.sample import Sampled, shared_columns
-from amad.draft.time_cells import is_time, may_hold_epochs, some, tells_the_hour
-from amad.draft.undated import LEAST, MILLISECONDS
+from amad.draft.time_cells import is_time, some, tells_the_hour
+from amad.draft.undated import LEAST, MILLISECONDS, MOVING
 from amad.reading.headers import name_and_unit
 from amad.reading.numbers import NotReadableError, is_text, numbers, shown
 
@@ -32,8 +32,8 @@ def not_read(columns: dict[str, list[pa.Array]], named: set[str]) -> list[str]:
         if cells and is_time(columns[h][0])
     ]
     told += [
-        f"column {h.strip()!r} has the name of a time and rises, but {shown(str(first))} is in no "
-        "unit that is known: set source.timestamp, or write it as ISO 8601"
+        f"column {h.strip()!r} has the name of a time and rises, but {shown(str(first))} cannot "
+        "be read as one: set source.timestamp, or write it as ISO 8601"
         for h in sorted(rising(columns))
         if (first := some(columns[h][0])[0]) is not None
     ]
@@ -53,14 +53,14 @@ def not_read(columns: dict[str, list[pa.Array]], named: set[str]) -> list[str]:
 
 
 def rising(columns: dict[str, list[pa.Array]]) -> set[str]:
-    """Headers that are nothing but the name of a time, above large numbers that rise."""
+    """Headers that are nothing but the name of a time, above numbers that rise."""
     found = set()
     for header, cells in columns.items():
-        if not TIME.fullmatch(name_and_unit(header)[0].strip()) or not may_hold_epochs(cells[0]):
+        if not TIME.fullmatch(name_and_unit(header)[0].strip()):
             continue
         with contextlib.suppress(NotReadableError):
             step = np.diff(numbers(cells[0], known=(np.inf,)).value_R)
-            if len(step) and np.mean(step >= 0) >= LEAST and np.count_nonzero(step):
+            if len(step) and np.mean(step >= 0) >= LEAST and np.mean(step > 0) >= MOVING:
                 found.add(header)
     return found
 

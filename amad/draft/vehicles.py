@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from amad.draft.sample import Sampled, shared_columns, suffix_of
 from amad.reading.headers import name_and_unit
 from amad.reading.numbers import is_text, numbers
+from amad.reading.timestamp_guess import looks_like
 
 NAMED = re.compile(
     r"(vehicle|car|vin|device|machine|truck|van|asset|entity|imei|fahrzeug|fin|plate|"
@@ -20,6 +21,8 @@ NAMED = re.compile(
     r"([ _-]?(id|no|nr|num|number|name|code|key))?|(bus|unit|serial)[ _-]?(id|no|nr|number)|id",
     re.I,
 )
+# Of several columns, one that names vehicles comes before one that names what moves between them.
+VEHICLE = re.compile(r"vehicle|car|vin|truck|van|bus|fahrzeug|fin|plate|license", re.I)
 # A folder of a partitioned data set, such as vehicle=van-1.
 KEYED = re.compile(rf"(?:^|/)({NAMED.pattern})=([^/]+)/", re.I)
 # Words that, before a number in a file's name, name a recording and not a vehicle.
@@ -28,6 +31,7 @@ RECORDING = re.compile(
     r"test|lap|part|chunk|data|export|file|measurement|messung|fahrt|day|week|month)s?",
     re.I,
 )
+NOT_READ = "a line before the header seems to name the vehicle ({!r}), which is not read"
 UNIQUE = 0.99  # least share of rows with a time and a vehicle that no other row has
 FEWEST_ROWS = 5  # per vehicle, in a column that names vehicles
 MOST_NULLS = 0.1  # share of such a column
@@ -67,14 +71,45 @@ def parts_of(paths: list[str]) -> dict[str, str]:
 
 
 def owner_of(samples: list[Sampled], name: str, paths: list[str]) -> Owner:
-    """The vehicle of the rows: named by a column or by the path, or one vehicle for all."""
-    for header, columns in shared_columns(samples).items():
-        if NAMED.fullmatch(name_and_unit(header)[0].strip(" #")) and all(map(_holds_ids, columns)):
-            return Owner(
-                keys={"take": "column", "column": header.strip()},
-                seen=f"column {header.strip()!r}",
-                columns={header},
-            )
+    """The vehicle of the rows: named by a column or by the path, or one vehicle for all.
+
+    A guess names what seems to tell the vehicle, too, and is not read.
+    """
+    shared = shared_columns(samples)
+    named = [h for h in shared if NAMED.fullmatch(name_and_unit(h)[0].strip(" #"))]
+    named.sort(key=lambda header: not VEHICLE.match(header.strip(" #")))
+    usable = [header for header in named if all(map(_holds_ids, shared[header]))]
+    if usable:
+        owner = Owner(
+            keys={"take": "column", "column": usable[0].strip()},
+            seen=f"column {usable[0].strip()!r}",
+            columns={usable[0]},
+        )
+    else:
+        owner = _owner_by_path(name, paths)
+        named = [h for h in named if all(map(_is_of_words, shared[h]))]
+        owner.guesses += [_unused(header, shared[header]) for header in named]
+        told = [line.strip() for line in samples[0].preamble]
+        lines = [x for x in told if NAMED.fullmatch(re.split("[:=;,\t]", x)[0].strip(' #"'))]
+        owner.guesses += [NOT_READ.format(line) for line in lines[:1]]
+    others = [h for h in usable[1:] if h.strip().lower() != "id"]
+    if others:
+        names = ", ".join(map(repr, others))
+        owner.guesses.append(f"{usable[0].strip()!r} is taken for the vehicle, and not {names}")
+    return owner
+
+
+def _unused(header: str, columns: list[pa.Array]) -> str:
+    nulls = sum(column.null_count for column in columns) / max(1, sum(map(len, columns)))
+    why = f"is empty in {nulls:.0%} of the rows" if nulls > MOST_NULLS else "differs in most rows"
+    return f"column {header.strip()!r} has the name of a vehicle's id, but {why}, so it is not read"
+
+
+def _is_of_words(column: pa.Array) -> bool:
+    return is_text(column.type) and column.null_count < len(column)
+
+
+def _owner_by_path(name: str, paths: list[str]) -> Owner:
     parts = parts_of(paths)
     if set(parts.values()) != {"all"}:
         return _by_part(paths)
@@ -123,6 +158,8 @@ def told_apart(samples: list[Sampled], time: object) -> Owner | None:
             continue
         if any(not is_text(c.type) or not numbers(c).bad_R.any() for c in columns):
             continue
+        if looks_like(pc.unique(columns[0]).to_pylist()) is not None:  # times of day
+            continue
         names = [*headers, header]
         tables = (
             pa.table([shared[name][at] for name in names], names) for at in range(len(samples))
@@ -159,33 +196,44 @@ def each_its_own(paths: list[str]) -> Owner:
     )
 
 
-def file_sets(folder: Path, paths: list[str], others: list[str]) -> list[dict[str, str]]:
-    """The globs that find these files and none of the others, each with its part."""
+def file_sets(
+    folder: Path, paths: list[str], others: list[str], broken: list[str]
+) -> list[dict[str, str]]:
+    """The globs that find these files and none of the others, each with its part.
+
+    broken: files that cannot be read now. A glob may find these, too, if none is found without
+    them: ingest names them until they are mended, and new files are found.
+    """
     parts = parts_of(paths)
     sets = []
     for part in ("train", "all", "test"):
         mine = [path for path in paths if parts[path] == part]
         if mine:
             rest = [path for path in paths if parts[path] != part] + others
-            sets += [{"glob": g, "part": part} for g in _globs(folder, mine, rest)]
+            sets += [{"glob": g, "part": part} for g in _globs(folder, mine, rest, broken)]
     return sets
 
 
-def _globs(folder: Path, mine: list[str], others: list[str]) -> list[str]:
+def _globs(folder: Path, mine: list[str], others: list[str], broken: list[str]) -> list[str]:
     found: list[str] = []
     for ending in sorted({suffix_of(path) for path in mine}):
         those = {path for path in mine if suffix_of(path) == ending}
         stem = _glob_of_common(those, ending)
         one = [glob.escape(path) for path in those] if len(those) == 1 else []
+        mended = {path for path in broken if suffix_of(path) == ending}
         below = [f"{glob.escape(name)}/**/*{ending}" for name in _folders_of(those)]
-        for pattern in (f"*{ending}", *one, stem, *below, f"**/*{ending}", f"**/{stem}"):
+        anywhere = (*below, f"**/*{ending}")
+        patterns = (f"*{ending}", *one, stem, *anywhere, f"**/{stem}")
+        if one and mended:  # its own name would find none of the files to come
+            patterns = (f"*{ending}", *anywhere)
+        for avoided, pattern in product(({*others, *mended}, {*others}), patterns):
             hits = {p.relative_to(folder).as_posix() for p in folder.glob(pattern) if p.is_file()}
             hits = {hit for hit in hits if not any(x[0] in "._" for x in hit.split("/"))}
-            if those <= hits and not hits & set(others) and pattern not in found:
+            if those <= hits and not hits & avoided and pattern not in found:
                 found.append(pattern)
                 break
         else:
-            found += [glob.escape(path) for path in sorted(those)]
+            found += one or [glob.escape(path) for path in sorted(those)]
     return found
 
 

@@ -95,6 +95,8 @@ def _channel_section(plan: Plan) -> list[str]:
         "Ranges are guesses: what was seen, wider by as much on both sides. A value outside its "
         "range is read as null, so set each range to what the quantity can be."
     )
+    for guess in plan.columns.guesses:
+        lines += comment(_sentence(f"A guess: {guess}"))
     lines.append("channels:")
     lines += map(channel_line, plan.channels)
     for header, why in plan.columns.left_out.items():
@@ -130,7 +132,8 @@ def summary(plan: Plan, trial: Trial) -> list[str]:
     by_name = {glob.escape(path) for path in plan.paths}
     if sum(item["glob"] in by_name for item in source["files"]) > 1:  # type: ignore[attr-defined]
         guesses.append(LISTED)
-    lines += [f"guess: {guess}" for guess in guesses + plan.clock.guesses + plan.owner.guesses]
+    guesses += plan.clock.guesses + plan.owner.guesses + plan.columns.guesses
+    lines += [f"guess: {guess}" for guess in guesses]
     lines.append(
         f"tried on the sample: {trial.rows:,} rows of {trial.vehicles} "
         f"vehicle{'s' * (trial.vehicles != 1)} read, {refused:,} refused"

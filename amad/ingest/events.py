@@ -6,7 +6,8 @@ vehicle's test part counted from 0 (``labels.culprits_by``).
 """
 
 import csv
-from collections.abc import Callable
+import datetime
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from amad.reading.headers import find
 from amad.reading.rules import reading_rules
 from amad.telemetry.schemas import EVENTS, TIMESTAMP
 
+MOMENT = datetime.timedelta(microseconds=1)
 # (vehicle, first row, last row exclusive) -> (start, end) in microseconds; None: unknown vehicle.
 RowsToTime = Callable[[str, int, int], tuple[int, int] | None]
 
@@ -70,6 +72,19 @@ def read_events(path: Path, fleet: Fleet, vehicles: set[str], rows_to_time: Rows
     return pa.table(columns, schema=EVENTS)
 
 
+def without_rows(events: pa.Table, days: Iterable[tuple[str, datetime.date]]) -> list[str]:
+    """A line for each event on whose days its vehicle has no row at all. days: with rows."""
+    dates_of: dict[str, list[datetime.date]] = {}
+    for vehicle, date in days:
+        dates_of.setdefault(vehicle, []).append(date)
+    told = []
+    for event in events.to_pylist():
+        first, last = event["start"].date(), (event["end"] - MOMENT).date()
+        if not any(first <= date <= last for date in dates_of.get(event["vehicle"], ())):
+            told.append(f"{event['vehicle']} {event['start']:%Y-%m-%d %H:%M} UTC")
+    return told
+
+
 def label_rows(timestamp_T: np.ndarray, intervals: list[tuple[int, int]]) -> np.ndarray:
     """int8 (T,): 1 for a time in one of the half-open intervals (microseconds)."""
     label_T = np.zeros(len(timestamp_T), np.int8)
@@ -100,7 +115,9 @@ def _interval(
                 f"{where}: start {texts[0]!r} and end {texts[1]!r} are no row numbers; for times "
                 "set labels.culprits_by: timestamp"
             ) from None
-        interval = rows_to_time(vehicle, first, last) if 0 <= first < last else None
+        if first >= last:
+            raise DataError(f"{where}: start {first} is not before end {last}, which is exclusive")
+        interval = rows_to_time(vehicle, first, last) if first >= 0 else None
         if interval is None:
             raise DataError(f"{where}: rows {first} to {last} are not in {vehicle}'s test part")
         return interval

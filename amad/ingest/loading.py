@@ -20,9 +20,10 @@ from amad.config.console import say, track
 from amad.config.digest import file_sha256
 from amad.config.errors import AmadError
 from amad.config.units import RunUnits, in_process
+from amad.config.wording import count
 from amad.ingest.clock_errors import ClockErrors
 from amad.ingest.duplicate_files import Copies
-from amad.ingest.events import read_events
+from amad.ingest.events import read_events, without_rows
 from amad.ingest.file_names import unescaped
 from amad.ingest.late_rows import Lateness
 from amad.ingest.parts import Parts
@@ -50,6 +51,7 @@ from amad.telemetry.manifest import IngestedFile, Manifest
 from amad.telemetry.schemas import EVENTS, REJECTED
 
 EVERY = "*"
+NO_ROWS = "{}: {} on days without a row of the vehicle, such as {}"
 
 
 class Loading:
@@ -116,6 +118,9 @@ class Loading:
         if events is None:  # rows of the test part are counted in the parts that are now written
             events = self._events()
         days = self._write_tables(events)
+        if apart := without_rows(events, self._parts.days):
+            known = count(len(apart), "known event")
+            say(NO_ROWS.format(self._fleet.labels.culprits, known, ", ".join(apart[:3])))
         before = self._plan.before.rows() if self._plan.before is not None else 0
         if lost := days_lost(self._plan.before, self._parts.days):
             say(lost)
@@ -170,8 +175,8 @@ class Loading:
             start_us = rolled_on(before, old, first_of_days(first_of))
             if start_us is not None:
                 self._rolled[old] = start_us
-        for (vehicle, day), count in self._lateness.counts.items():
-            self._counts[path, vehicle, date_of(day)]["late"] += count
+        for (vehicle, day), late in self._lateness.counts.items():
+            self._counts[path, vehicle, date_of(day)]["late"] += late
         self._lateness.counts.clear()
         test_start = {}
         if file.part == "test":  # a time that is told before the rows counts even if they do not

@@ -103,7 +103,7 @@ def _number(sample: list[str], now: int) -> Guess | None:
                 settings={"unit": unit},
                 sentence=f"looks like {words}; set source.timestamp.unit to {unit}{more}",
             )
-    if min(numbers) >= 0 and max(numbers) < 1e9:
+    if max(map(abs, numbers)) < 1e9:  # before a trigger it is below zero
         return Guess(
             settings={"take": "elapsed", "unit": "s"},
             sentence="looks like seconds since a start; set source.timestamp.take to elapsed and "
