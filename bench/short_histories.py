@@ -22,7 +22,6 @@ import pyarrow as pa
 
 from amad.config import Params, Settings, load_params
 from amad.config.console import say, track
-from amad.detect import priors as priors_module
 from amad.detect.alarms import merge_alarms
 from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
@@ -33,13 +32,13 @@ from amad.evaluation.units import units_of, unlabelled
 from amad.metrics import vus_pr
 from amad.telemetry.files import write_json
 from amad.telemetry.lake import Lake
-from amad.windows import scaler as scaler_module
 from amad.windows.scaler import Scaler
 from amad.windows.series import CALIBRATION, PURGED, TRAIN, Series
+from amad.windows.short_history import Known
 from bench.facts import machine_facts
 from bench.quality.fleets import Prepared, find_fleet, prepare_fleet
 
-LENGTHS = (60, 100, 240, 500, 1000, 2000)
+LENGTHS = (60, 240, 1000, 4000)
 DAY_US = 86_400_000_000
 
 
@@ -61,15 +60,12 @@ def cut_history(series: Series, rows: int, least: int) -> Series:
 @contextmanager
 def own_alone() -> Iterator[None]:
     """No history counts as short, so that every vehicle keeps figures of its own."""
-    modules = (priors_module, scaler_module)
-    before = [module.LONG_ROWS for module in modules]
+    before = Known.long_rows
     try:
-        for module in modules:
-            module.LONG_ROWS = 0
+        Known.long_rows = 0  # type: ignore[assignment,method-assign]
         yield
     finally:
-        for module, rows in zip(modules, before, strict=True):
-            module.LONG_ROWS = rows
+        Known.long_rows = before  # type: ignore[method-assign]
 
 
 def fitted(prepared: Prepared, params: Params, wholes: Mapping[str, Series]) -> Detector:

@@ -15,7 +15,11 @@ from amad.engines.register.model_card import _found, _histories
     ],
 )
 def test_it_says_how_many_vehicles_are_little_known(rows: list[int], words: str) -> None:
-    assert words in _histories(rows)
+    assert words in _histories(rows, [2000] * len(rows))
+
+
+def test_it_says_what_a_long_history_is_in_each_class() -> None:
+    assert "every vehicle has 2,000 or 6,000 train" in _histories([9000, 7000], [2000, 6000])
 
 
 def test_the_operating_point_is_told_in_sentences() -> None:

@@ -44,17 +44,23 @@ def fitted(rows: int, long: int = LONG_ROWS + 500, members: list[str] | None = N
     return Detector(build_members(params), params, fleet_of(), scaler).fit(*scaled)
 
 
+def share_of(rows: int, long_rows: int) -> float:
+    return own_share(rows, prior_rows(rows, long_rows))
+
+
 def scores(detector: Detector, series: Series) -> np.ndarray:
     assert detector.scaler is not None
     return detector.raw_score(detector.scaler.apply(series)).score_T
 
 
 def test_own_figures_count_by_their_rows() -> None:
-    assert own_share(0) == 0.0 and own_share(LONG_ROWS) == own_share(9 * LONG_ROWS) == 1.0
-    assert prior_rows(LONG_ROWS) == 0.0 < prior_rows(LONG_ROWS - 1) < prior_rows(60)
-    shares = [own_share(rows) for rows in range(0, LONG_ROWS + 100, 10)]
+    long = 3 * LONG_ROWS
+    assert share_of(long, long) == share_of(9 * long, long) == 1.0
+    assert prior_rows(long, long) == 0.0 < prior_rows(long - 1, long) < prior_rows(60, long)
+    shares = [share_of(rows, long) for rows in range(1, long + 100, 10)]
     assert shares == sorted(shares) and max(np.diff(shares)) < 0.03
-    assert unknown_share(0) == 1.0
+    assert share_of(240, long) < share_of(240, LONG_ROWS), "a part of the class's long history"
+    assert unknown_share(0, long) == 1.0
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +86,7 @@ def test_a_short_history_is_served_by_its_own_figures(
     assert detector.scaler is not None
     assert detector.owner_of(healthy) == f"vehicle/{YOUNG}"
     figures = detector.figures[f"vehicle/{YOUNG}"]
-    assert figures.allowance == pytest.approx(ALLOWANCE * (1 - own_share(rows)))
+    assert figures.allowance == pytest.approx(ALLOWANCE * (1 - share_of(rows, LONG_ROWS)))
     assert 0.0 <= figures.explained <= 1.0
     assert not any(owner.startswith("prior/") for owner in detector.figures)
     scored = detector.score(detector.scaler.apply(healthy))
@@ -145,6 +151,26 @@ def test_the_scale_of_a_long_history_is_its_own() -> None:
     mean_C, scale_C = scaler_with(0, own).figures(YOUNG, "b")
     np.testing.assert_allclose(mean_C, own.value_TC.mean(axis=0), atol=1e-5)
     np.testing.assert_allclose(scale_C, own.value_TC.std(axis=0), rtol=1e-5)
+
+
+def wandering(vehicle: str, rows: int, level: float) -> Series:
+    """A vehicle whose level changes slowly, by much more than vehicles of its class differ."""
+    series = of(vehicle, rows, seed=1)
+    slow_T = 20 * np.sin(2 * np.pi * np.arange(rows) / 15_000)
+    return series.with_values(series.value_TC + level + slow_T[:, None].astype(np.float32))
+
+
+def test_a_history_is_long_once_its_stretches_differ_less_than_the_vehicles() -> None:
+    """At a row per second 2,000 rows are one drive, and all vehicles of a model drive alike."""
+    alike = [wandering(v, 12_000, level) for v, level in zip(LONG, (0.0, 0.1, 0.2), strict=True)]
+    unlike = [wandering(v, 12_000, level) for v, level in zip(LONG, (0, 90, 300), strict=True)]
+    assert Scaler.fit(alike, fleet_of(), "vehicle").long_rows == {"b": 6000}, "half of the longest"
+    assert Scaler.fit(unlike, fleet_of(), "vehicle").long_rows == {"b": LONG_ROWS}
+    young = of(YOUNG, 4000, seed=1)
+    shown = Scaler.fit([*alike, young], fleet_of(), "vehicle")
+    assert Scaler.from_json(shown.to_json()).long_rows == shown.long_rows
+    own_C = young.value_TC.mean(axis=0)
+    assert (np.abs(shown.figures(YOUNG, "b")[0] - own_C) > 0.1).all(), "moved towards the class"
 
 
 def test_the_benchmark_cuts_the_oldest_train_rows() -> None:

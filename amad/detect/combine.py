@@ -38,7 +38,7 @@ import numpy as np
 from amad.detect.chain import Calibration, EvidenceChain, Past, habituation_rows
 from amad.detect.constant_channels import hold
 from amad.detect.contributions import Evidence, Mixture, Rowwise
-from amad.detect.learnt_figures import LearntFigures, Prior, prior_rows
+from amad.detect.learnt_figures import LearntFigures, Prior
 from amad.detect.members import Member
 from amad.windows.series import Series
 
@@ -83,20 +83,21 @@ class Ensemble:
         """
         layout = self.chain.layout(group, present)
         calibration, evidence, explained = {}, {}, {}
-        folds, rows = self.chain.params.folds, sum(series.rows for series in group)
+        folds = self.chain.params.folds
         for member in self.members:
             if prior is None:
-                known, added = None, {}
+                known, added, counts_as = None, {}, 0.0
             else:
                 known = without(prior.figures.calibration.get(member.name), constant)
-                weight = prior_rows(rows) / prior.rows
+                counts_as = prior.counts_as
+                weight = counts_as / prior.rows
                 added = {name: weight * x for name, x in prior.sums[member.name].items()}
             residuals = member.fit(owner, group, folds, *([added] if added else []))
             tolerances = member.fit_tolerance(owner, group, residuals, folds)
             residual_TC = np.concatenate(residuals)
             residual_TC[:, list(constant)] = np.nan
             z_TC = residual_TC / np.concatenate(tolerances) if tolerances else residual_TC
-            found = self.chain.calibrate(z_TC, layout, known, prior_rows(rows))
+            found = self.chain.calibrate(z_TC, layout, known, counts_as)
             if found is not None:
                 calibration[member.name], evidence[member.name] = found
                 if member.predicts and len(found[1]):

@@ -5,9 +5,8 @@ scheduled scoring job use the same object. ``amad.detect.storage`` saves and loa
 
 Learnt figures: a vehicle with ``SHORT_ROWS`` train rows has coefficients and a calibration of its
 own; the fewer its rows, the more they are moved towards those of its class. An unknown vehicle
-takes the figures pooled over its class, or those of the fleet where the class is unknown too.
-Because pooled figures serve vehicles without history, they are learnt from vehicles that are scaled
-as if they had none.
+takes the figures pooled over its class, or those of the fleet where the class is unknown too. They
+serve vehicles without history, so they are learnt from vehicles that are scaled as if without.
 
 Shape legend: T rows of a vehicle, C channels.
 """
@@ -84,7 +83,7 @@ class Detector(Scorer):
         self.bundle = bundle
         self.chain = EvidenceChain(params)
         self.figures: dict[str, LearntFigures] = {}  # by owner, see ``learnt_figures``
-        self.priors = Priors([], self.members, self._fit_prior)  # while figures are learnt
+        self.priors = Priors([], self.members, self._fit_prior, None)  # while figures are learnt
 
     @property
     def ensemble(self) -> Ensemble:
@@ -127,7 +126,8 @@ class Detector(Scorer):
         fit_shared(self.members, pooled(train))
         samples = ((owner, without_history(train, owner, self.scaler)) for owner in names)
         self.figures = {owner: self._fit_figures(owner, sample) for owner, sample in samples}
-        self.priors, put_away = Priors(train, self.members, self._fit_prior), PutAway(self.members)
+        self.priors = Priors(train, self.members, self._fit_prior, self.scaler)
+        put_away = PutAway(self.members)
         for part in train:
             if part.rows >= SHORT_ROWS:
                 owner, series = f"vehicle/{part.vehicle}", read(part)
@@ -158,7 +158,7 @@ class Detector(Scorer):
         }
         allowance = 0.0
         if prior is not None:
-            share = own_share(group[0].rows)
+            share = own_share(group[0].rows, prior.counts_as)
             allowance = ALLOWANCE * (1 - share)
             if not any(len(evidence[m.name]) for m in members if m.predicts):
                 share = 0.0

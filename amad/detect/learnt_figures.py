@@ -21,7 +21,7 @@ from amad.windows.short_history import unknown_share
 FLEET = "fleet"
 PRIOR = "prior/"  # and a class, or nothing for the fleet: figures that others are moved towards
 SHORT_ROWS = 60  # a vehicle with fewer train rows has no figures of its own
-PRIOR_ROWS = 500.0  # what the figures of the class count as, in rows of a vehicle without history
+PRIOR_SHARE = 0.25  # what the figures of the class count as beside no rows, in long histories
 ALLOWANCE = 1.5  # of figures that are all of the class, in score units; own figures have none
 POOL_VEHICLES = 16  # pooled figures are learnt from at most this many vehicles
 POOL_ROWS = 80_000  # and from at most this many rows, which bounds time and memory
@@ -59,25 +59,27 @@ class Prior:
 
     The figures of a vehicle with a short history are moved towards it. figures: as for any owner.
     sums: by member, what its ``summarise`` adds up to. rows: of these sums. vehicles: their ids.
+    counts_as: how many rows of the vehicle it is worth.
     """
 
     figures: LearntFigures
     sums: dict[str, Arrays]
     rows: int
     vehicles: frozenset[str]
+    counts_as: float = 0.0
 
 
-def prior_rows(rows: int) -> float:
+def prior_rows(rows: int, long_rows: int) -> float:
     """How many rows the figures of the class count as beside a vehicle's own.
 
-    The fewer of its own, the more: ``PRIOR_ROWS`` at the most, none from ``LONG_ROWS`` on.
+    The fewer of its own, the more: ``PRIOR_SHARE`` of a long history, and none from there on.
     """
-    return PRIOR_ROWS * unknown_share(rows)
+    return PRIOR_SHARE * long_rows * unknown_share(rows, long_rows)
 
 
-def own_share(rows: int) -> float:
-    """The share of a vehicle's own figures, 0 to 1."""
-    return rows / (rows + prior_rows(rows))
+def own_share(rows: int, counts_as: float) -> float:
+    """The share of a vehicle's own figures, 0 to 1. counts_as: see ``Prior``."""
+    return rows / (rows + counts_as)
 
 
 def long_histories(train: Sequence[Part]) -> list[Part]:

@@ -16,8 +16,10 @@ from amad.detect.learnt_figures import (
     long_histories,
     own_share,
     pooled,
+    prior_rows,
 )
 from amad.detect.members import Member
+from amad.windows.scaler import Scaler
 from amad.windows.series import Part, Series
 from amad.windows.short_history import LONG_ROWS
 
@@ -34,9 +36,11 @@ class Priors:
         train: Sequence[Part],
         members: Sequence[Member],
         fit: Callable[[str, list[Series]], LearntFigures],
+        scaler: Scaler | None,
     ) -> None:
-        """fit: fits the figures of an owner on its series."""
+        """fit: fits the figures of an owner. scaler: it knows how many rows are a long history."""
         self.train, self.members, self.fit = train, members, fit
+        self.long_rows = scaler.long_rows if scaler else {}
         self.known: dict[str, Prior] = {}
         self._long: dict[str | None, list[Part]] = {}  # by class; None: of the whole fleet
         self.moved: dict[str, tuple[LearntFigures, float]] = {}
@@ -46,9 +50,10 @@ class Priors:
 
         None for a long history, and where there is no other vehicle.
         """
-        if series.rows >= LONG_ROWS:
-            return None
         own = series.vehicle_class
+        long_rows = self.long_rows.get(own, LONG_ROWS)
+        if series.rows >= long_rows:
+            return None
         for name, kind in ((PRIOR + own, own), (PRIOR, None)):
             if kind not in self._long:
                 same = [s for s in self.train if kind in (None, s.vehicle_class)]
@@ -59,8 +64,10 @@ class Priors:
             if name not in self.known:
                 self.known[name] = self._made(name, pooled(group))
             prior = self._without(self.known[name], name, series)
-            self.moved[f"vehicle/{series.vehicle}"] = (prior.figures, own_share(series.rows))
-            return prior
+            counts_as = prior_rows(series.rows, long_rows)
+            share = own_share(series.rows, counts_as)
+            self.moved[f"vehicle/{series.vehicle}"] = (prior.figures, share)
+            return replace(prior, counts_as=counts_as)
         return None
 
     def _made(self, name: str, sample: list[Series]) -> Prior:

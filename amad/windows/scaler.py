@@ -24,7 +24,7 @@ from amad.config import Fleet
 from amad.windows.codes import UNSEEN, CodeCounts, Codes, places
 from amad.windows.learning import Learnt, Moments, categorical
 from amad.windows.series import Behaviour, Series
-from amad.windows.short_history import LONG_ROWS, Known, shrunk
+from amad.windows.short_history import Known, shrunk
 
 CLASS_SHARE, RANGE_SHARE = 0.1, 0.01  # least scale, of the spread of the class and of the range
 CONSTANT = 1e-6  # a spread below this share of the physical range counts as none
@@ -50,7 +50,7 @@ class Scaler:
     float64, because the mean of a large counter has more digits than float32.
     has_channel: for each class, which channels it has, bool (C,). codes: of categorical channels,
     whose places are scaled and not the codes (``amad.windows.codes``). increments: the counters and
-    angles.
+    angles. long_rows: by class, the train rows from which a vehicle is known by its own alone.
     """
 
     channels: list[str]
@@ -58,6 +58,7 @@ class Scaler:
     has_channel: dict[str, np.ndarray]
     codes: dict[str, Codes] = field(default_factory=dict)
     increments: list[str] = field(default_factory=list)
+    long_rows: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def fit(cls, series: Iterable[Series], fleet: Fleet, normalise: str) -> "Scaler":
@@ -102,20 +103,29 @@ class Scaler:
             for name, (kind, moments) in sorted(vehicle_moments.items())
         }
         coded_C = np.isin(np.arange(len(names)), coded)
+        long_rows = {}
         for kind in classes:
             like = {item.vehicle: item for item in told if item.vehicle_class == kind}
             own = {name: figures for name, figures in vehicles.items() if name in like}
-            if not (short := [name for name in own if like[name].rows < LONG_ROWS]):
+            if not own:
                 continue
-            known = Known(own, {name: like[name].stretches for name in own})
-            for name in short:
-                vehicles[name] = shrunk(name, own[name], like[name].rows, known, coded_C)
+            longest = max(like[name].rows for name in own)
+            known = Known(own, {name: like[name].stretches for name in own}, longest)
+            long_rows[kind] = known.long_rows
+            for name in own:
+                if like[name].rows < known.long_rows:
+                    vehicles[name] = shrunk(name, own[name], like[name].rows, known, coded_C)
         has = {k.name: np.array(fleet.has_channel(k.name)) for k in fleet.vehicle_classes}
         tables = {"vehicle": vehicles, "class": classes, "fleet": {"": top}}
         named = {names[c]: known for c, known in codes.items()}
         increments = [item.name for item in fleet.channels if item.is_increment]
         return cls(
-            channels=names, tables=tables, has_channel=has, codes=named, increments=increments
+            channels=names,
+            tables=tables,
+            has_channel=has,
+            codes=named,
+            increments=increments,
+            long_rows=long_rows,
         )
 
     def figures(self, vehicle: str, vehicle_class: str) -> tuple[np.ndarray, np.ndarray]:
@@ -236,6 +246,7 @@ class Scaler:
             "has_channel": {k: v.tolist() for k, v in self.has_channel.items()},
             "codes": {name: codes.to_json() for name, codes in self.codes.items()},
             "increments": self.increments,
+            "long_rows": self.long_rows,
             "tables": {
                 kind: {
                     key: {"mean": mean_C.tolist(), "scale": scale_C.tolist()}
@@ -263,6 +274,7 @@ class Scaler:
             has_channel=has,
             codes=codes,
             increments=list(content["increments"]),
+            long_rows=dict(content["long_rows"]),
         )
 
 

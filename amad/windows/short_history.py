@@ -11,8 +11,12 @@ give what there is to learn (empirical Bayes; Morris 1983, "Parametric Empirical
     scale  = sqrt(s^2 + (1 - w) D)
 
 D is the variance of the means of the vehicles of the class. Without rows this is the scale of an
-unknown vehicle. The errors fade to none at ``LONG_ROWS`` rows, from which on own figures count
-alone. They also do where no two other vehicles have histories of twice as many rows.
+unknown vehicle. The errors fade to none at ``long_rows``, from which on own figures count alone.
+They also do where no two other vehicles have histories of twice as many rows.
+
+How many rows are a long history depends on the class, too. At a row per second, 2,000 rows are a
+single drive, and vehicles of one model differ less than their drives do. So a history is long once
+stretches of its length differ less than the vehicles do.
 
 Shape legend: T rows, C channels, N lengths, V vehicles.
 """
@@ -24,16 +28,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LONG_ROWS = 2000  # train rows from which a vehicle is known by its own rows alone
-LENGTHS = (60, 120, 240, 480, 960, 1920)  # rows; errors of other lengths lie between these
+LONG_ROWS = 2000  # the fewest train rows from which a vehicle is known by its own rows alone
+LENGTHS = (60, 120, 240, 480, 960, 1920, 3840, 7680)  # rows; other lengths lie between these
 STRETCHES = 16  # of each length and vehicle, evenly spread
 LEAST_SPREAD = 0.05  # of the spread of the whole: a stretch in which less moves counts as this
+TELLING = 0.5  # a stretch tells more of its vehicle than of what it was doing then
 KNOWN_VEHICLES = 2  # fewer do not show how vehicles differ
 
 
-def unknown_share(rows: int) -> float:
-    """What a history of so many train rows leaves unknown: 1 for none, 0 from LONG_ROWS on."""
-    return max(0.0, 1.0 - rows / LONG_ROWS)
+def unknown_share(rows: int, long_rows: int) -> float:
+    """What a history of so many train rows leaves unknown: 1 for none, 0 from long_rows on."""
+    return max(0.0, 1.0 - rows / long_rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +104,15 @@ def _of_stretches(count: np.ndarray, total: np.ndarray, square: np.ndarray) -> n
 class Known:
     """The vehicles of a class with figures of their own, with which short histories are compared.
 
-    figures: of each vehicle, its mean_C and scale_C.
+    figures: of each vehicle, its mean_C and scale_C. longest: the train rows of the longest
+    history.
     """
 
     def __init__(
         self,
         figures: Mapping[str, tuple[np.ndarray, np.ndarray]],
         stretches: Mapping[str, Stretches],
+        longest: int,
     ) -> None:
         self._place = {vehicle: place for place, vehicle in enumerate(figures)}
         self._mean_VC = np.stack([mean_C for mean_C, _ in figures.values()])
@@ -118,6 +125,30 @@ class Known:
         )
         self._errors_N3VC = np.ascontiguousarray(errors_3NVC.transpose(1, 0, 2, 3))
         self._long_NV = np.isfinite(self._errors_N3VC[:, 0]).any(axis=2)
+        self._longest = longest
+
+    @property
+    def long_rows(self) -> int:
+        """The train rows from which a vehicle of the class is known by its own alone.
+
+        As many as a stretch must have to differ less than the vehicles do; if none of ``LENGTHS``
+        has, half of the longest history. At least ``LONG_ROWS``.
+        """
+        shares = map(self._error_share, range(len(LENGTHS)))
+        found = (rows for rows, share in zip(LENGTHS, shares, strict=True) if share < TELLING)
+        return max(LONG_ROWS, min(next(found, self._longest), self._longest // 2))
+
+    def _error_share(self, n: int) -> float:
+        """error / (error + D) of the means of stretches of ``LENGTHS[n]``, mean over channels.
+
+        Of those channels that have an error; 1 where there are none or too few vehicles.
+        """
+        at_V = self._long_NV[n]
+        if at_V.sum() < KNOWN_VEHICLES:
+            return 1.0
+        error_C, differ_C = _mean(self._errors_N3VC[n, 0, at_V]), self._mean_VC[at_V].var(0, ddof=1)
+        share_M = 1.0 - _share(differ_C, error_C)[error_C > 0]
+        return float(np.mean(share_M)) if len(share_M) else 1.0
 
     def others(self, vehicle: str, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """mean_VC, the logarithms log_VC of the scales and errors_3VC of ``LENGTHS[n]`` rows.
@@ -139,30 +170,26 @@ def shrunk(
     """(mean_C, scale_C) of a vehicle with ``rows`` train rows.
 
     own: the same from its own rows. known: the vehicles of its class, and it itself. coded_C:
-    categorical channels, whose own figures count by their share of ``LONG_ROWS``.
+    categorical channels, whose own figures count by their share of ``known.long_rows``.
     """
     last = max((n for n, length in enumerate(LENGTHS) if length <= rows), default=0)
     above = math.log(max(rows / LENGTHS[last], 1.0)) / math.log(2.0)
-    low = _at(own, rows, known.others(vehicle, last), coded_C)
+    unknown = unknown_share(rows, known.long_rows)
+    low = _at(own, unknown, known.others(vehicle, last), coded_C)
     high = own
     if last + 1 < len(LENGTHS):
-        high = _at(own, rows, known.others(vehicle, last + 1), coded_C)
+        high = _at(own, unknown, known.others(vehicle, last + 1), coded_C)
     mean_C = (1 - above) * low[0] + above * high[0]
     scale_C = low[1] ** (1 - above) * high[1] ** above
     return mean_C, scale_C
 
 
-def _at(own, rows: int, others: tuple[np.ndarray, np.ndarray, np.ndarray], coded_C):
+def _at(own, unknown: float, others: tuple[np.ndarray, np.ndarray, np.ndarray], coded_C):
     """``shrunk`` with the errors of stretches of one length; others: see ``Known``."""
     mean_VC, log_VC, errors_3VC = others
     if len(mean_VC) < KNOWN_VEHICLES:
         return own
-    unknown = unknown_share(rows)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # channels without a measured cell
-        square_C, bias_C, vary_C = (
-            np.nan_to_num(np.nanmean(error_VC, axis=0)) for error_VC in errors_3VC
-        )
+    square_C, bias_C, vary_C = (_mean(error_VC) for error_VC in errors_3VC)
     differ_C = mean_VC.var(axis=0, ddof=1)
     own_C = _share(differ_C, unknown * square_C)
     own_log_C = _share(log_VC.var(axis=0, ddof=1), unknown * vary_C)
@@ -173,6 +200,13 @@ def _at(own, rows: int, others: tuple[np.ndarray, np.ndarray, np.ndarray], coded
     log_C = own_log_C * log_C + (1 - own_log_C) * usual_C
     mean_C = own_C * own[0] + (1 - own_C) * mean_VC.mean(axis=0)
     return mean_C, np.sqrt(np.exp(2 * log_C) + (1 - own_C) * differ_C)
+
+
+def _mean(error_VC: np.ndarray) -> np.ndarray:
+    """Of the vehicles that have a figure; 0 for channels without a measured cell."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.nan_to_num(np.nanmean(error_VC, axis=0))
 
 
 def _share(differ_C: np.ndarray, error_C: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from amad.telemetry.files import damaged, read_json, staged, write_json
 from amad.telemetry.lake import NAME_BYTES, id_in_path
 from amad.windows.scaler import Scaler
 from amad.windows.series import CALIBRATION, PURGED, TEST, TRAIN, Series
+from amad.windows.short_history import LONG_ROWS
 from amad.windows.vehicle_file import VehicleFile, pieces, read_series
 
 REMEDY = "run the stage prepare"
@@ -223,6 +224,10 @@ class WindowStore:
         """How many rows of a part each vehicle has, in the order of ``vehicles``."""
         name = next(name for name, value in PARTS.items() if value == part)
         return [entry["parts"][name] for entry in self.content["vehicles"].values()]
+
+    def long_rows(self, vehicle: str) -> int:
+        """The train rows from which a vehicle is known by its own rows alone."""
+        return self.scaler.long_rows.get(self.vehicle_class(vehicle), LONG_ROWS)
 
     @property
     def meta(self) -> dict:

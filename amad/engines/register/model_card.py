@@ -14,7 +14,6 @@ from amad.engines.register.gate import Decision
 from amad.engines.shared.train_result import TrainResult
 from amad.evaluation.evaluation_metrics import EvaluationMetrics, OperatingPoint
 from amad.telemetry.validation import Validation
-from amad.windows.short_history import LONG_ROWS
 
 PROMOTION = "## Promotion"
 METRICS = ("vus_pr", "auc_pr", "vus_roc", "auc_roc", "event_f1", "range_f1", "best_f1")
@@ -34,8 +33,8 @@ def model_card(
     """Build the card from the artifacts of the stages.
 
     params: as trained, with the values that the sweep chose. data: {rows, vehicles, first, last,
-    hash, train_rows of each vehicle} of the window store. lineage: the version's tags. decision:
-    the gate's.
+    hash, train_rows and long_rows of each vehicle} of the window store. lineage: the version's
+    tags. decision: the gate's.
     """
     parts = [
         f"# AMAD detector of fleet `{fleet.name}`",
@@ -76,25 +75,27 @@ def _data(fleet: Fleet, data: dict, validation: Validation, lineage: dict[str, s
         f"{data['first']} to {data['last']}; data hash `{data['hash']}`; detector digest "
         f"`{lineage.get('detector_digest', 'none')}`\n"
         f"{classes}"
-        f"- {_histories(data['train_rows'])}\n"
+        f"- {_histories(data['train_rows'], data['long_rows'])}\n"
         f"- validation {judged}: {validation.quarantined} of {validation.vehicle_days} "
         "vehicle-days quarantined, kept out of training, and out of scoring unless only single "
         "sensors failed" + (f" (checks: {', '.join(failed)})" if failed else "")
     )
 
 
-def _histories(train_rows: Sequence[int]) -> str:
-    """How many vehicles the detector knows, and how well; train_rows: of each vehicle."""
+def _histories(train_rows: Sequence[int], long_rows: Sequence[int]) -> str:
+    """How many vehicles the detector knows, and how well.
+
+    train_rows: of each vehicle. long_rows: from how many on it is known by them, see ``Scaler``.
+    """
     unknown = sum(rows < SHORT_ROWS for rows in train_rows)
-    short = sum(SHORT_ROWS <= rows < LONG_ROWS for rows in train_rows)
+    short = sum(SHORT_ROWS <= rows < long for rows, long in zip(train_rows, long_rows, strict=True))
+    long = " or ".join(f"{rows:,}" for rows in sorted(set(long_rows)))
     if not unknown and not short:
-        return (
-            f"histories: every vehicle has {LONG_ROWS:,} train rows or more, and is known by them"
-        )
+        return f"histories: every vehicle has {long} train rows or more, and is known by them"
     return (
-        f"histories: of {count(len(train_rows), 'vehicle')}, {short} with fewer than "
-        f"{LONG_ROWS:,} train rows are judged in part by their class, and {unknown} with fewer "
-        f"than {SHORT_ROWS} by their class alone"
+        f"histories: of {count(len(train_rows), 'vehicle')}, {short} with fewer than {long} train "
+        f"rows are judged in part by their class, and {unknown} with fewer than {SHORT_ROWS} by "
+        "their class alone"
     )
 
 

@@ -156,7 +156,12 @@ class _Candidate:
             params=used,
             metrics=self.metrics,
             validation=validation,
-            data=span(store) | {"hash": data_hash, "train_rows": store.rows_of(TRAIN)},
+            data=span(store)
+            | {
+                "hash": data_hash,
+                "train_rows": store.rows_of(TRAIN),
+                "long_rows": [store.long_rows(vehicle) for vehicle in store.vehicles],
+            },
             training=training,
             lineage=lineage,
             decision=decision,
