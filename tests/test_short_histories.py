@@ -169,6 +169,8 @@ def test_a_history_is_long_once_its_stretches_differ_less_than_the_vehicles() ->
     young = of(YOUNG, 4000, seed=1)
     shown = Scaler.fit([*alike, young], fleet_of(), "vehicle")
     assert Scaler.from_json(shown.to_json()).long_rows == shown.long_rows
+    earlier = {key: value for key, value in shown.to_json().items() if key != "long_rows"}
+    assert Scaler.from_json(earlier).long_rows == {}, "a model that is in use"
     own_C = young.value_TC.mean(axis=0)
     assert (np.abs(shown.figures(YOUNG, "b")[0] - own_C) > 0.1).all(), "moved towards the class"
 

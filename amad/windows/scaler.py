@@ -274,7 +274,7 @@ class Scaler:
             has_channel=has,
             codes=codes,
             increments=list(content["increments"]),
-            long_rows=dict(content["long_rows"]),
+            long_rows=content.get("long_rows", {}),  # scalers of before have none
         )
 
 
