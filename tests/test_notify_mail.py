@@ -37,6 +37,10 @@ def test_mail_is_one_digest_per_job_in_text_and_html(yard, post):
     assert message["Auto-Submitted"] == "auto-generated" and message["Date"]
     assert "van-1: new incident; critical" in text_of(message)
     assert "&lt;van&gt;&amp;2: new" in text_of(message, "html")
+    checks = (
+        "<li><b>Find out what changed when it began: a part, a setting, a calibration.</b></li>"
+    )
+    assert text_of(message, "html").replace("\n", "").count(checks) == 2, "what to do is bold"
     yard.publish(1)
     tell(yard.stage)
     assert len(post.got) == 1, "no mail where nothing changed"

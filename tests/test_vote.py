@@ -149,6 +149,9 @@ def test_the_decision_is_in_mlflow_and_in_the_summary():
     methods = {"random": method_figures([0.1, 0.2]), "amad": method_figures([0.6, 0.7])}
     known = evaluation_metrics(methods, point={"event_recall": 0.5}, vote=vote)
     logged = {metric.key: metric.value for metric in points(known)}
+    false_alarms = known.operating_point.normal_test.incidents_per_vehicle_day
+    assert false_alarms is not None
+    assert logged["test/normal_incidents_per_vehicle_day"] == false_alarms
     assert logged["vote/weight"] == 1.0 and logged["vote/share_low"] == vote.share[1]
     assert _evaluated(known)[-1] == vote.brief
     given = known.model_copy(update={"vote": Vote(weight=0.0, reason="detect.amad_weight says so")})

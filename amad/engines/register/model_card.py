@@ -6,7 +6,7 @@ Its last section, Promotion, is rewritten in the registry whenever an alias of t
 from collections.abc import Sequence
 
 from amad.config import Fleet, Params
-from amad.config.number_text import number, span
+from amad.config.number_text import number, share, span
 from amad.config.wording import count
 from amad.detect.build_members import relation_left_out
 from amad.detect.learnt_figures import SHORT_ROWS
@@ -125,8 +125,8 @@ def _quality(metrics: EvaluationMetrics, params: Params) -> str:
         return "\n".join([said, *reasons])
     lines = [
         "## Quality",
-        f"On the test part of each {metrics.unit} ({metrics.units}), fitted on train rows alone; "
-        f"mean with a {params.evaluate.confidence:.0%} bootstrap interval. "
+        f"Means over {metrics.units_text} of the test part, fitted on train rows alone; the first "
+        f"with a {params.evaluate.confidence:.0%} bootstrap interval. 1 is perfect; "
         f"`{metrics.floor}` is the floor: random scores under the same rule.",
         "",
         "| method | " + " | ".join(columns) + " |",
@@ -186,7 +186,7 @@ def _false_alarms(metrics: EvaluationMetrics) -> list[str]:
     return [
         f"- incidents per vehicle-day on normal test rows: {normal.incidents_per_vehicle_day:.3g} "
         f"[{low:.2g}, {high:.2g}], {normal.incidents} in {normal.vehicle_days:.3g} vehicle-days",
-        f"- share of normal test rows in alarm: {normal.alarm_share:.3g}",
+        f"- share of normal test rows in alarm: {share(normal.alarm_share)}",
     ]
 
 

@@ -193,10 +193,12 @@ def rollback(settings: Settings, fleet: str) -> ModelVersion:
 
 
 def _describe(client: MlflowClient, version: ModelVersion, text: str) -> None:
-    """Rewrite the last section of the version's card."""
-    card = (client.get_model_version(version.name, version.version).description or "").rstrip()
-    head = card.partition(PROMOTION)[0].rstrip()
-    tail = f"\n\n{PROMOTION}\n{text}\n"
+    """Rewrite the last section of the version's card: the text, and what the gate found."""
+    now = client.get_model_version(version.name, version.version)
+    head = (now.description or "").partition(PROMOTION)[0].rstrip()
+    decision = recorded(now)
+    reasons = "".join(f"- {reason}\n" for reason in decision.reasons) if decision else ""
+    tail = f"\n\n{PROMOTION}\n{text}\n" + (f"\n{reasons}" if reasons else "")
     room = DESCRIPTION_LIMIT - len(tail)
     client.update_model_version(version.name, version.version, clip(head, room) + tail)
 

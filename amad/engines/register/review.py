@@ -49,9 +49,9 @@ def review(settings: Settings, fleet: str, number: str | None = None) -> str:
         "## Gate\n" + "\n".join(f"- {reason}" for reason in reasons),
         *(f"## {name}\n{sections[name]}" for name in DECIDES if name in sections),
     ]
-    # Before a version was ever promoted, this section repeats the gate's reasons.
+    # The rest of this section repeats the gate's reasons.
     if promotion and not promotion.startswith("- "):
-        parts.append(f"{PROMOTION}\n{promotion}")
+        parts.append(f"{PROMOTION}\n{promotion.splitlines()[0]}")
     return "\n\n".join(parts)
 
 

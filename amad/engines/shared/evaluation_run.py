@@ -20,6 +20,7 @@ from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.windows.store import WindowStore
 
 OF_THE_THRESHOLD = ("event_recall", "median_delay_seconds")  # of ``operating_point``
+FALSE_ALARMS = ("incidents_per_vehicle_day", "alarm_share")  # of its normal rows of the test part
 
 
 def evaluation_run(
@@ -87,6 +88,8 @@ def points(metrics: EvaluationMetrics) -> list[Metric]:
         for metric, value in metrics.methods[name].mean.items()
     }
     figures |= {f"test/{key}": getattr(metrics.operating_point, key) for key in OF_THE_THRESHOLD}
+    normal = metrics.operating_point.normal_test
+    figures |= {f"test/normal_{key}": getattr(normal, key) for key in FALSE_ALARMS}
     if (vote := metrics.vote) is not None:
         figures["vote/weight"] = vote.weight
         for name, found in (("share", vote.share), ("gain", vote.gain)):
