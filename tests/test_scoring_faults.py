@@ -31,6 +31,7 @@ from scoring_kit import (
     validated,
 )
 
+from amad.cli.ledger import _print as print_ledger
 from amad.config import DataError, Stage
 from amad.engines.score.ledger import read_ledger
 from amad.scores import partitions
@@ -112,7 +113,10 @@ def test_a_day_with_a_failed_sensor_is_scored_without_it_and_told(place, capsys)
     assert manifest.quarantined == [] and manifest.withheld == {"a-1": ["speed"]}
     assert manifest.unmeasured == {} and log.withheld == {"a-1": ["speed"]}
     stage = Stage(fleet=fleet, settings=settings, params=kit_params())
-    (entry,) = (item for item in read_ledger(stage).dates if item.date == night)
+    ledger = read_ledger(stage)
+    (entry,) = (item for item in ledger.dates if item.date == night)
+    print_ledger(ledger, 14)
+    assert f"{night} without failed sensors: a-1 (speed)\n" in capsys.readouterr().out
     assert entry.withheld == {"a-1": ["speed"]} and entry.quarantined == 0
     assert manifest.scored == sound.scored
     of_vehicle = scores(settings, night).filter(pc.field("vehicle") == "a-1")
