@@ -18,6 +18,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -33,16 +34,16 @@ from amad.telemetry import disk
 from amad.telemetry.files import staged
 from amad.telemetry.lake import NAME_BYTES, Lake, id_in_path
 
-FORMAT = 1  # raise it when what a day leaves, or the way to compute it, changes
+FORMAT = 2  # raise it when what a day leaves, or the way to compute it, changes
 FOLDER, SUFFIX = "state", ".arrow"
 SEAL = b"seal"
-# arrays: JSON, the name, type and shape of each; data: their bytes, one after the other.
+# arrays: JSON, the name, type and shape of each; data: their bytes in a row, compressed.
 SCHEMA = pa.schema([
     ("date", pa.date32()), ("made_of", pa.string()), ("arrays", pa.string()),
     ("data", pa.large_binary()),
 ])  # fmt: skip
+CODEC = "lz4_raw"
 Row = tuple[date, str, str, bytes]
-OPTIONS = pa.ipc.IpcWriteOptions(compression="zstd")
 
 
 class VehicleStates:
@@ -53,6 +54,7 @@ class VehicleStates:
         self.folder, self.detector = runs / FOLDER, detector
         self.digest, self.lake = digest, lake
         self._reach = timedelta(days=-(-state_us(detector) // DAY_US))
+        self._last: _Read | None = None
 
     def file(self, vehicle: str) -> Path:
         """Where the state of a vehicle lies."""
@@ -62,11 +64,11 @@ class VehicleStates:
     def read(self, vehicle: str, quarantined: frozenset[date]) -> States:
         """The days of a vehicle whose state was made of what the lake holds now."""
         made_of = self._made_of(vehicle, quarantined)
-        return {
-            day: DayState.of(_arrays(about, data))
-            for day, known, about, data in _read(self.file(vehicle))
-            if known == made_of(day)
-        }
+        rows = [row for row in _read(self.file(vehicle)) if row[1] == made_of(row[0])]
+        states = {day: DayState.of(_arrays(about, data)) for day, _, about, data in rows}
+        packed = [(row, states[row[0]]) for row in rows]
+        self._last = _Read(vehicle, quarantined, made_of, packed)
+        return states
 
     def write(
         self, vehicle: str, quarantined: frozenset[date], states: States, scored: date
@@ -77,7 +79,11 @@ class VehicleStates:
         two where an older date is scored again, or where a clock was wrong once. Where the file
         cannot be written, that is said and changes nothing else.
         """
-        made_of, latest = self._made_of(vehicle, quarantined), {scored, max(states)}
+        last_read = self._last
+        if last_read is None or (vehicle, quarantined) != last_read[:2]:
+            last_read = _Read(vehicle, quarantined, self._made_of(vehicle, quarantined), [])
+        made_of, latest = last_read.made_of, {scored, max(states)}
+        packed = {row[0]: row for row, state in last_read.packed if states.get(row[0]) is state}
         rows: list[Row] = []
         for day, state in sorted(states.items()):
             age = min((last - day).days for last in latest if last >= day)
@@ -85,7 +91,8 @@ class VehicleStates:
                 if age > MEMORY_DAYS or not state.records:
                     continue
                 state = DayState(records=state.records)
-            rows.append((day, made_of(day), *_packed(state.arrays())))
+                packed.pop(day, None)
+            rows.append(packed.get(day) or (day, made_of(day), *_packed(state.arrays())))
         try:
             _write(self.file(vehicle), rows)
         except OSError as error:
@@ -106,17 +113,29 @@ class VehicleStates:
         return made_of
 
 
+class _Read(NamedTuple):
+    """What was read of a vehicle last, so that it is not made again to be written."""
+
+    vehicle: str
+    quarantined: frozenset[date]
+    made_of: Callable[[date], str]
+    packed: list[tuple[Row, DayState]]
+
+
 def _packed(arrays: Arrays) -> tuple[str, bytes]:
     about = [(name, array.dtype.str, array.shape) for name, array in arrays.items()]
-    return json.dumps(about), b"".join(array.tobytes() for array in arrays.values())
+    data = b"".join(array.tobytes() for array in arrays.values())
+    return json.dumps(about), pa.compress(data, CODEC, asbytes=True)
 
 
 def _arrays(about: str, data: bytes) -> Arrays:
     """The inverse of ``_packed``."""
-    found, at = {}, 0
-    for name, kind, shape in json.loads(about):
-        count = math.prod(shape)
-        found[name] = np.frombuffer(data, kind, count, at).reshape(shape)
+    items = [(name, np.dtype(kind), shape) for name, kind, shape in json.loads(about)]
+    size, at = sum(kind.itemsize * math.prod(shape) for _, kind, shape in items), 0
+    data = pa.decompress(data, size, CODEC, asbytes=True)
+    found = {}
+    for name, kind, shape in items:
+        found[name] = np.frombuffer(data, kind, math.prod(shape), at).reshape(shape)
         at += found[name].nbytes
     return found
 
@@ -129,7 +148,7 @@ def _write(file: Path, rows: list[Row]) -> None:
         disk.written(file) as here,
         staged(here, durable=False) as stage,
         pa.OSFile(str(stage), "wb") as sink,
-        pa.ipc.new_file(sink, table.schema, options=OPTIONS) as out,
+        pa.ipc.new_file(sink, table.schema) as out,
     ):
         out.write_table(table)
 
@@ -146,7 +165,7 @@ def _read(file: Path) -> list[Row]:
             raise ValueError("its content is not what was written")
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+    except (OSError, ArithmeticError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         say(f"{file} is damaged and not used ({error}); its days are computed again")
         return []
     return rows

@@ -67,11 +67,12 @@ def staged(target: Path, *, durable: bool = True) -> Iterator[Path]:
             stage.replace(target)
         if durable:
             flush_folder(target.parent)
-    finally:
+    except BaseException:
         if stage.is_dir():
             shutil.rmtree(stage, ignore_errors=True)
         else:
             stage.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
