@@ -305,13 +305,17 @@ def cut(series: Series, pieces: int) -> list[Series]:
 
 def rows_into_segment(series: Series) -> np.ndarray:
     """For each row, how many rows of its segment precede it; int64 (T,)."""
-    first_T = np.zeros(series.rows, np.int64)
-    starts = np.flatnonzero(np.diff(series.segment_T)) + 1
-    first_T[starts] = starts
-    return np.arange(series.rows) - np.maximum.accumulate(first_T)
+    segments = series.segments()
+    if len(segments) == 1:
+        return np.arange(series.rows)
+    starts, ends = np.array(segments, np.int64).reshape(-1, 2).T
+    return np.arange(series.rows) - np.repeat(starts, ends - starts)
 
 
 def rows_to_segment_end(series: Series) -> np.ndarray:
     """For each row, how many rows of its segment follow it; int64 (T,)."""
-    lengths = np.array([last - first for first, last in series.segments()], np.int64)
-    return np.repeat(lengths, lengths) - 1 - rows_into_segment(series)
+    segments = series.segments()
+    if len(segments) == 1:
+        return np.arange(series.rows - 1, -1, -1)
+    starts, ends = np.array(segments, np.int64).reshape(-1, 2).T
+    return np.repeat(ends, ends - starts) - 1 - np.arange(series.rows)

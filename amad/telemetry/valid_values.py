@@ -7,6 +7,7 @@ Shape legend: R rows, C channels.
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -34,7 +35,7 @@ def is_outside(value_R: np.ndarray, channel: Channel) -> np.ndarray:
 
     value_R: float64. A limit that is a fraction is also met as a float32 file holds it.
     """
-    low, high = _limits(channel)
+    low, high = _limits(channel.range)
     return (value_R < low) | (value_R > high)
 
 
@@ -50,9 +51,11 @@ def measured_values(table: pa.Table, channels: Sequence[Channel]) -> tuple[np.nd
     latter.
     """
     value_CR = np.empty((len(channels), table.num_rows))
-    for value_R, channel in zip(value_CR, channels, strict=True):
-        value_R[:] = table[channel.name].to_numpy()
-    limit_2C = np.array([_limits(channel) for channel in channels]).reshape(-1, 2).T
+    first, names = 0, [channel.name for channel in channels]
+    for batch in table.select(names).to_batches() if names else ():
+        rows = slice(first, first := first + batch.num_rows)
+        value_CR[:, rows] = batch.to_tensor(null_to_nan=True, row_major=False).to_numpy().T
+    limit_2C = np.array([_limits(channel.range) for channel in channels]).reshape(-1, 2).T
     low_C1, high_C1 = limit_2C[..., None]
     impossible_CR = (value_CR < low_C1) | (value_CR > high_C1)
     for c, channel in enumerate(channels):
@@ -64,11 +67,12 @@ def measured_values(table: pa.Table, channels: Sequence[Channel]) -> tuple[np.nd
     return value_CR, count_C
 
 
-def _limits(channel: Channel) -> tuple[float, float]:
-    """The least and the greatest value that the channel can have."""
-    if channel.range is None:
+@cache
+def _limits(physical: tuple[float, float] | None) -> tuple[float, float]:
+    """The least and the greatest value that a channel with this range can have."""
+    if physical is None:
         return -LARGEST, LARGEST
-    least, most = channel.range
+    least, most = physical
     return (
         max(-LARGEST, min(least, _as_float32(least))),
         min(LARGEST, max(most, _as_float32(most))),

@@ -127,7 +127,10 @@ class Resampler:
             self._waiting = self._kept(rows, keep)
             self._given = ready - keep
         start_S = _starts(rows.segment_T)
+        holes_C = np.isnan(rows.value_CT).any(axis=1)
         for c, channel in self._channels:
+            if not holes_C[c]:
+                continue
             linear = channel.kind == "continuous" or channel.is_increment
             _impute(rows, c, start_S, self._max_gap, linear=linear)
         known = rows.cut(given, ready)
@@ -175,14 +178,19 @@ class Resampler:
             value_T = value_CT[c, old:]
             if nulls:
                 self.made_null[channel.name] += int(nulls)
+            value_K = _binned(raw_R, start_K, mean=channel.kind == "continuous")
             if len(row_K) < rows:
                 value_T[:] = np.nan
-            value_T[row_K] = _binned(raw_R, start_K, mean=channel.kind == "continuous")
+                value_T[row_K] = value_K
+            else:
+                value_T[:] = value_K
             if channel.is_increment:
                 value_T[:], self._measured[c] = increments(
                     value_T, segment_T, channel, self._measured[c]
                 )
-            np.logical_not(np.isnan(value_T), out=valid_CT[c, old:], casting="unsafe")
+        own = [c for c, _ in self._channels]
+        new_CT = slice(None) if len(own) == len(fleet.channels) else own
+        valid_CT[new_CT, old:] = ~np.isnan(value_CT[new_CT, old:])
         return _Rows(
             timestamp_T=np.concatenate([before.timestamp_T, timestamp_T]),
             segment_T=np.concatenate([before.segment_T, segment_T]),
