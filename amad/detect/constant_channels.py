@@ -103,12 +103,20 @@ class Record:
     @classmethod
     def of(cls, time_M: np.ndarray, value_M: np.ndarray) -> "Record":
         """The record of all measured values of a day."""
+        if len(value_M) and (value_M == value_M[0]).all():
+            kept = np.arange(0, len(value_M), max(len(value_M) - 1, 1))
+        else:
+            kept = cls._edges(value_M)
+        index_M = (kept - len(value_M)).astype(np.int32)
+        return cls(time_M=time_M[kept], value_M=value_M[kept], index_M=index_M)
+
+    @staticmethod
+    def _edges(value_M: np.ndarray) -> np.ndarray:
+        """The first and the last of each run of equal values."""
         edge_M = np.append(True, value_M[1:] != value_M[:-1])[: len(value_M)]
         edge_M[:-1] |= edge_M[1:].copy()
         edge_M[-1:] = True
-        kept = np.flatnonzero(edge_M)
-        index_M = (kept - len(value_M)).astype(np.int32)
-        return cls(time_M=time_M[kept], value_M=value_M[kept], index_M=index_M)
+        return np.flatnonzero(edge_M)
 
     @classmethod
     def joined(cls, records: Sequence["Record"]) -> "Record":
@@ -298,6 +306,9 @@ def _first_moves(
     """Which measured values are first moves, bool (M,)."""
     if len(value_M) == 0:
         return np.zeros(0, bool)
+    if (value_M == value_M[0]).all():  # it never moves, and can only be new
+        new = known and not any(_near(value_M[:1], value, noise)[0] for value in known)
+        return np.append(True, np.diff(time_M) >= MEMORY_US) if new else np.zeros(len(time_M), bool)
     step_M = np.append(False, ~_near(value_M[1:], value_M[:-1], noise))
     remembered_M = np.append(False, np.diff(time_M) < MEMORY_US)
     # The row of the last step before each row, and when the value before that step was measured.
