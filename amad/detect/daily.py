@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from amad.detect.scorer import Scored
 
 TOP = 3
+STATUSES = pa.array(["scored", "no_history", "too_short", "no_values"])
+SCORED, NO_HISTORY, TOO_SHORT, NO_VALUES = range(len(STATUSES))  # positions in it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,11 +152,11 @@ def _scored_rows(
     value_CR, null_C = measured_values(table, channels)
     seen_C = (series.valid_TC[row_R.min() :] != 0).any(axis=0)
     scored = _without(scored, has_C & ~seen_C)
-    status_T = np.where(detector.too_short(series), "too_short", "no_history")
+    status_T = np.where(detector.too_short(series), TOO_SHORT, NO_HISTORY)
     if not seen_C[has_C].any():
         scored = _nothing_scored(scored)
-        status_T = np.full(series.rows, "no_values")
-    status_T = np.where(np.isfinite(scored.score_T), "scored", status_T)
+        status_T = np.full(series.rows, NO_VALUES)
+    status_T = np.where(np.isfinite(scored.score_T), SCORED, status_T)
     found = incidents_of(scored, scaled, detector, first_row=first, deviations=deviations)
     return ScoredRows(
         table=_scored(table, series, scored, row_R, status_T[row_R], fleet),
@@ -189,7 +191,10 @@ def _scored(
     status_R: np.ndarray,
     fleet: Fleet,
 ) -> pa.Table:
-    """The scores of these lake rows, which lie in the rows ``row_R`` of the series."""
+    """The scores of these lake rows, which lie in the rows ``row_R`` of the series.
+
+    status_R: positions in ``STATUSES``.
+    """
     score_R = scored.score_T[row_R]
     known_R = np.isfinite(score_R)
     alarm_R = scored.alarm_T[row_R] & known_R
@@ -197,13 +202,13 @@ def _scored(
     imputed_T = (series.valid_TC[:, has_C] == 0).any(axis=1)
     channels, shares = _top(scored.contribution_TC[row_R[alarm_R]], alarm_R, fleet.channel_names)
     columns = {
-        "vehicle": [series.vehicle] * table.num_rows,
+        "vehicle": pa.repeat(series.vehicle, table.num_rows),
         "timestamp": table["timestamp"],
         "score": pa.array(score_R, pa.float32(), mask=~known_R),
         "threshold": pa.array(scored.threshold_T[row_R], pa.float32(), mask=~known_R),
         "alarm": alarm_R,
         "imputed": imputed_T[row_R],
-        "status": status_R,
+        "status": STATUSES.take(pa.array(status_R)),
         "top_channels": channels,
         "top_shares": shares,
     }

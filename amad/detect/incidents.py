@@ -240,8 +240,10 @@ def with_context(incident: Incident, series: Series, fleet: Fleet) -> Incident:
     rows = slice(first, min(last, first + CONTEXT_ROWS))
     found = {}
     for c, channel in enumerate(fleet.channels):
+        if not channel.context:
+            continue
         value_M = series.value_TC[rows, c][series.valid_TC[rows, c] == 1]
-        if channel.context and len(value_M):
+        if len(value_M):
             codes, counts = np.unique(value_M, return_counts=True)
             usual = codes[counts.argmax()] if channel.kind == "categorical" else np.median(value_M)
             found[channel.name] = float(usual)
