@@ -103,7 +103,10 @@ class Deviations:
     def _note(
         self, detector: Detector, owner: str, member: Member, residual_RC: np.ndarray
     ) -> None:
-        self.residual[member.name] = np.where(np.isfinite(residual_RC), residual_RC, np.nan)
+        endless_RC = np.isinf(residual_RC)
+        if endless_RC.any():
+            residual_RC = np.where(endless_RC, np.nan, residual_RC)
+        self.residual[member.name] = residual_RC
         self.scale[member.name] = detector.figures[owner].calibration[member.name].scale_C
 
     def _of_values(self) -> None:
