@@ -46,7 +46,8 @@ def test_boxes_agree_with_a_slow_loop(smoothing: str) -> None:
     layout = EvidenceChain(DetectParams(smoothing=smoothing)).layout([series], [ALL])
     x_TC, ordinary_C = noise(60).astype(np.float64), np.arange(C, dtype=float)
     box = layout.box(7)
-    boxed_TC = _box_mean(running(x_TC), box, ordinary_C)
+    each = zip(x_TC.T, ordinary_C, strict=True)
+    boxed_TC = np.stack([_box_mean(running(x_T), box, o) for x_T, o in each], axis=1)
     after = 0 if smoothing == "trailing" else 3
     assert box[2] == 4 + after, "a trailing box is the past half of the centred one"
     for first, last in series.segments():

@@ -36,6 +36,7 @@ BROKEN_Z2 = 10.0  # habituation starts at this z2
 HABITUATION_US = 3_600_000_000  # one hour
 Z2_CAP = 1e6  # keeps running sums exact after a wild value; its logarithm is far above any alarm
 TERMS = ("mean", "tail")
+Box = tuple[np.ndarray, np.ndarray, int, np.ndarray]  # see ``Layout.box``
 JOINED_ROWS = 256  # rows whose contributions are wanted, and such as lie between, are taken at once
 
 
@@ -97,7 +98,7 @@ class Layout:
         self.rows = int(offsets[-1])
         self.segments = segments
         self.trailing = trailing
-        self._boxes: dict[int, tuple[np.ndarray, np.ndarray, int]] = {}
+        self._boxes: dict[int, Box] = {}
         self._pieces: dict[tuple[int, int], list[Piece]] = {}
         self.first_T = np.repeat(starts, ends - starts)
         self.last_T = np.repeat(ends, ends - starts)
@@ -106,17 +107,19 @@ class Layout:
         else:
             self.present_TC = np.repeat(np.stack(present), [s.rows for s in series], axis=0)
 
-    def box(self, width: int) -> tuple[np.ndarray, np.ndarray, int]:
+    def box(self, width: int) -> Box:
         """The box of each row, cut at the ends of its segment.
 
-        Returns: first row (T,), end row (T,) (exclusive), and the rows of a whole box.
+        Returns: first row (T,), end row (T,) (exclusive), the rows of a whole box, and how many of
+        them its segment lacks (T,).
         """
         if width not in self._boxes:
             row_T = np.arange(self.rows)
             before, after = reach(width, trailing=self.trailing)
             low_T = np.maximum(row_T - before, self.first_T)
             high_T = np.minimum(row_T + after + 1, self.last_T)
-            self._boxes[width] = low_T, high_T, before + after + 1
+            rows = before + after + 1
+            self._boxes[width] = low_T, high_T, rows, rows - (high_T - low_T)
         return self._boxes[width]
 
     def pieces(self, before: int, after: int) -> list[Piece]:
@@ -270,11 +273,9 @@ class EvidenceChain:
         mean_U = np.full(len(scale_U), 1 / len(scale_U), np.float32)
         for e, (x_TU, quiet_U) in enumerate(((z2_TU, ordinary_U), (ratio_TU, tail_ordinary_U))):
             box_WT = self._term_boxes(x_TU @ mean_U, quiet_U, layout)
-            term_T, best_T = _log_evidence(
-                box_WT, calibration.centre_EW[e], calibration.spread_EW[e]
-            )
+            term_T, z_WT = _log_evidence(box_WT, calibration.centre_EW[e], calibration.spread_EW[e])
             evidence_T += term_T / len(TERMS)
-            terms.append(Term(x_TU, quiet_U, term_T, best_T))
+            terms.append(Term(x_TU, quiet_U, term_T, z_WT))
         boxes = [reach(width, trailing=self.trailing) for width in self.params.widths]
         return evidence_T, Contributions(boxes, layout.pieces_with, usable_C, terms)
 
@@ -298,10 +299,9 @@ class EvidenceChain:
 
     def _term_boxes(self, mean_T: np.ndarray, quiet_U, layout: Layout) -> np.ndarray:
         """Box means (W, T) of the mean over the channels."""
-        sums_T = running(mean_T)
-        return np.stack([
-            _box_mean(sums_T, layout.box(width), quiet_U.mean()) for width in self.params.widths
-        ])  # fmt: skip
+        sums_T, quiet = running(mean_T), quiet_U.mean()
+        boxes = [layout.box(width) for width in self.params.widths]
+        return np.stack([_box_mean(sums_T, box, quiet) for box in boxes])
 
 
 def towards(prior, own, share, *, log: bool = False):
@@ -330,11 +330,10 @@ def _habituated(z2_TU: np.ndarray, past: Past) -> np.ndarray:
 
 
 def _log_evidence(box_WT, centre_W, spread_W) -> tuple[np.ndarray, np.ndarray]:
-    """Signed log1p of the largest robust z over the widths (T,), and which width won (T,)."""
+    """Signed log1p of the largest robust z over the widths (T,), and the z of each width (W, T)."""
     z_WT = (box_WT - centre_W[:, None]) / spread_W[:, None]
-    best_T = z_WT.argmax(axis=0)
     z_T = z_WT.max(axis=0)
-    return np.copysign(np.log1p(np.abs(z_T)), z_T), best_T
+    return np.copysign(np.log1p(np.abs(z_T)), z_T), z_WT
 
 
 def _mean_of_present(x_TU: np.ndarray, present_TU: np.ndarray) -> np.ndarray:
@@ -349,9 +348,7 @@ def running(x: np.ndarray) -> np.ndarray:
     return out
 
 
-def _box_mean(sums, box, ordinary) -> np.ndarray:
+def _box_mean(sums_T: np.ndarray, box: Box, ordinary: float) -> np.ndarray:
     """Mean over each row's box; rows that its segment lacks count as ``ordinary``."""
-    low_T, high_T, rows = box
-    total = sums[high_T] - sums[low_T]
-    missing_T = rows - (high_T - low_T if total.ndim == 1 else (high_T - low_T)[:, None])
-    return (total + missing_T * ordinary) / rows
+    low_T, high_T, rows, missing_T = box
+    return (sums_T[high_T] - sums_T[low_T] + missing_T * ordinary) / rows

@@ -16,14 +16,14 @@ from amad.detect.sliding import Piece, sliding
 class Term(NamedTuple):
     """One term of the evidence of a series.
 
-    x_TU: of each channel. quiet_U: what it is on train. term_T: the term. best_T: the width that
-    won.
+    x_TU: of each channel. quiet_U: what it is on train. term_T: the term. z_WT: the robust z of
+    each width, the largest of which the term is the logarithm of.
     """
 
     x_TU: np.ndarray
     quiet_U: np.ndarray
     term_T: np.ndarray
-    best_T: np.ndarray
+    z_WT: np.ndarray
 
 
 class Contributions:
@@ -72,7 +72,10 @@ class Contributions:
             some = slice(*np.searchsorted(row_N, [piece.rows.start, piece.rows.stop]))
             row_S = row_N[some]
             sums = sliding(piece.take(term.x_TU, term.quiet_U), widths, np.add)
-            start_S, best_S = piece.places(row_S - piece.rows.start), term.best_T[row_S]
+            start_S, best_S = (
+                piece.places(row_S - piece.rows.start),
+                term.z_WT[:, row_S].argmax(axis=0),
+            )
             share_SU = np.empty((len(row_S), found_RU.shape[1]), np.float32)
             for w, ((before, _), sum_PU) in enumerate(zip(self._boxes, sums, strict=True)):
                 won = np.flatnonzero(best_S == w)

@@ -20,13 +20,15 @@ class Piece:
     """Some rows of a series, each with the rows that its windows reach into.
 
     rows: of the series. source_P: the row at each position; beyond the ends of a segment, the row
-    at its end. outside_P: the positions beyond an end. place_R: the position of each row.
+    at its end. outside_P: the positions beyond an end. place_R: the position of each row. beyond:
+    where ``source_P`` is a slice, how many positions before and after it are beyond an end.
     """
 
     rows: slice
     source_P: slice | np.ndarray
     outside_P: np.ndarray
     place_R: slice | np.ndarray
+    beyond: tuple[int, int] = (0, 0)
 
     def take(self, x_T: np.ndarray, outside: np.ndarray | float | None = None) -> np.ndarray:
         """The rows of an array (T, ...) at each position, (P, ...); a view where that is enough.
@@ -34,10 +36,21 @@ class Piece:
         outside: what stands beyond the ends of a segment; None: the row at its end.
         """
         if isinstance(self.source_P, slice):
-            return x_T[self.source_P]
+            return self._around(x_T[self.source_P], outside)
         x_P = x_T.take(self.source_P, axis=0)
         if outside is not None and len(self.outside_P):
             x_P[self.outside_P] = outside
+        return x_P
+
+    def _around(self, inside_P: np.ndarray, outside: np.ndarray | float | None) -> np.ndarray:
+        before, after = self.beyond
+        if not before and not after:
+            return inside_P
+        last = before + len(inside_P)
+        x_P = np.empty((last + after, *inside_P.shape[1:]), inside_P.dtype)
+        x_P[before:last] = inside_P
+        x_P[:before] = inside_P[0] if outside is None else outside
+        x_P[last:] = inside_P[-1] if outside is None else outside
         return x_P
 
     def of_rows(self, window_P: np.ndarray, before: int) -> np.ndarray:
@@ -91,17 +104,19 @@ def _piece(parts: Sequence[tuple[int, int, int, int]], before: int, after: int) 
     rows = slice(parts[0][2], parts[-1][3])
     if len(parts) == 1:
         first, last, begin, end = parts[0]
-        place = slice(before, before + end - begin)
-        if begin - before >= first and end + after <= last:
-            inner = slice(begin - before, end + after)
-            return Piece(rows=rows, source_P=inner, outside_P=np.zeros(0, int), place_R=place)
+        inner = slice(max(begin - before, first), min(end + after, last))
+        return Piece(
+            rows=rows,
+            source_P=inner,
+            outside_P=np.zeros(0, int),
+            place_R=slice(before, before + end - begin),
+            beyond=(inner.start - (begin - before), end + after - inner.stop),
+        )
     row_P = np.concatenate([np.arange(b - before, e + after) for _, _, b, e in parts])
     sizes = [e - b + before + after for _, _, b, e in parts]
     first_P, last_P = (np.repeat([part[k] for part in parts], sizes) for k in (0, 1))
     outside = np.flatnonzero((row_P < first_P) | (row_P >= last_P))
     source_P = np.clip(row_P, first_P, last_P - 1)
-    if len(parts) == 1:
-        return Piece(rows=rows, source_P=source_P, outside_P=outside, place_R=place)
     starts = np.cumsum([0, *sizes[:-1]]) + before
     places = [s + np.arange(e - b) for s, (_, _, b, e) in zip(starts, parts, strict=True)]
     return Piece(rows=rows, source_P=source_P, outside_P=outside, place_R=np.concatenate(places))
