@@ -226,7 +226,8 @@ def _globs(folder: Path, mine: list[str], others: list[str], broken: list[str]) 
         patterns = (f"*{ending}", *one, stem, *anywhere, f"**/{stem}")
         if one and mended:  # its own name would find none of the files to come
             patterns = (f"*{ending}", *anywhere)
-        for avoided, pattern in product(({*others, *mended}, {*others}), patterns):
+        all_others = {*others, *broken}
+        for avoided, pattern in product((all_others, all_others - mended), patterns):
             hits = {p.relative_to(folder).as_posix() for p in folder.glob(pattern) if p.is_file()}
             hits = {hit for hit in hits if not any(x[0] in "._" for x in hit.split("/"))}
             if those <= hits and not hits & avoided and pattern not in found:
