@@ -1,7 +1,8 @@
 """A fleet whose published incidents a test writes night by night, and real servers to tell.
 
 The servers run on loopback in threads of the test's process. Each can be told to fail: ``500`` or
-``451``, ``hang`` (no answer), ``lost`` (the message is taken, and the answer is not sent) and
+``451``, ``hang`` (no answer), ``endless`` (the message is taken, and the answer does not end),
+``lost`` (the message is taken, and the answer is not sent) and
 ``400`` or ``554`` (never taken).
 """
 
@@ -10,7 +11,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes
@@ -245,13 +246,20 @@ class HttpServer:
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
         how = self.fail.pop(0) if self.fail else "200"
         headers = {name.lower(): value for name, value in request.headers.items()}
-        taken = how in ("200", "lost")
+        taken = how in ("200", "lost", "endless")
         self.got.append(Request(request.command, request.path, headers, body, taken))
         if how == "hang":
             self._gone.wait(20)
         if how in ("hang", "lost"):
             request.close_connection = True
             request.connection.shutdown(socket.SHUT_RDWR)
+            return
+        if how == "endless":
+            request.send_response(200)
+            request.end_headers()
+            with suppress(OSError):
+                while not self._gone.wait(0.05):
+                    request.wfile.write(b".")
             return
         request.send_response(int(how))
         request.send_header("Content-Length", "0")

@@ -12,6 +12,8 @@ from amad.baselines.registry import baseline_names
 from amad.cli.__main__ import run
 from amad.config import ConfigError, Settings, load_cluster, load_fleet, load_params
 from amad.config.params import EvaluateParams, GateParams
+from amad.config.sinks import Rule
+from amad.detect.incident_words import MEANING
 from amad.evaluation.method_result import unit_metrics
 
 LETTERS = "abcdefghijklm"
@@ -39,6 +41,8 @@ HOSTILE = {
     "an object of Python": b"seed: !!python/object/apply:os.system [ls]",
     "a key twice": b"fleets: [demo]\nseed: 1\nfleets: [smd]",
     "a key that is a list": b"? [a]\n: 1",
+    "a number in base 8": b"seed: 010",
+    "a number in base 60": b"seed: 1:30",
     "two documents": b"seed: 1\n---\nseed: 2",
     "a character that is none": b"seed: \x01",
     "thousands of wrong keys": "".join(f"k{n}: 1\n" for n in range(5000)).encode(),
@@ -272,6 +276,8 @@ def test_names_in_the_settings_are_those_of_the_code():
     assert sorted(accepted) == sorted(figures)
     accepted = EvaluateParams.model_json_schema()["properties"]["baselines"]["items"]["enum"]
     assert sorted(accepted) == sorted(baseline_names())
+    accepted = Rule.model_json_schema()["properties"]["types"]["items"]["enum"]
+    assert sorted(accepted) == sorted(MEANING)
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "../demo", "Demo", "a b", "demo\n"])

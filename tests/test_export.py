@@ -8,13 +8,13 @@ from pathlib import Path
 import psycopg
 import pytest
 from notify_kit import COOLANT, DAY, HOUR, Yard, an_incident
-from sqlalchemy import create_engine, insert, select, text, update
+from sqlalchemy import create_engine, insert, inspect, select, text, update
 
 from amad.cli.__main__ import run
 from amad.config import ConfigError, DataError, ServiceError
 from amad.export.database import DRIVERS, address_of
 from amad.export.export import export
-from amad.export.tables import ABOUT, ADDED, DATES, FORMAT, INCIDENTS, VEHICLE_DAYS
+from amad.export.tables import ABOUT, ADDED, DATES, FORMAT, INCIDENTS, METADATA, VEHICLE_DAYS
 
 ALL = (DATES, VEHICLE_DAYS, INCIDENTS)
 PUMP = an_incident(
@@ -220,6 +220,20 @@ def test_a_failure_leaves_all_as_it_was(yard: Yard, address: str, monkeypatch):
     with pytest.raises(ServiceError, match="refused what was written"):
         export(yard.stage, address_of(address))
     assert content(address) == before
+
+
+def test_tables_that_were_half_made_are_finished_and_a_failure_makes_none(yard: Yard, tmp_path):
+    two_nights(yard)
+    address = f"sqlite:///{tmp_path}/half.db"
+    change(address, text(f"CREATE TABLE {DATES.name} (x INTEGER)"))
+    with pytest.raises(ServiceError, match="no such column"):
+        export(yard.stage, address_of(address))
+    engine = create_engine(address)
+    assert inspect(engine).get_table_names() == [DATES.name]
+    DATES.drop(engine)
+    METADATA.create_all(engine)  # as a release did that was killed before it noted the format
+    engine.dispose()
+    assert export(yard.stage, address_of(address)).new
 
 
 @pytest.mark.parametrize(

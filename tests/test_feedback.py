@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from filelock import FileLock
 from notify_kit import COOLANT, DAY, SPEED, VOLTAGE, Yard, an_incident, lines
 
 from amad.cli.__main__ import run
@@ -38,6 +39,19 @@ def test_of_an_incident_that_was_none_nobody_is_told_any_more(yard, verdict):
     judge(yard.runs, going.incident_id, "true")
     tell(yard.stage)
     assert [line["state"] for line in lines(yard)] == ["new", "over"]
+
+
+def test_a_profile_that_is_not_there_is_told_by_what_does_not_need_it_either(
+    yard, monkeypatch, capsys
+):
+    """With a storage in the profile that was meant, the verdict would have gone there."""
+    yard.publish(0, an_incident())
+    monkeypatch.setenv("AMAD_CLUSTER", "kuberai")
+    assert run(["feedback", an_incident().incident_id, "true"]) == 2
+    assert "no cluster profile" in capsys.readouterr().err
+    assert read_feedback(yard.runs).incidents == {}
+    monkeypatch.setenv("AMAD_CLUSTER", "")  # as if it were not set
+    assert run(["feedback", an_incident().incident_id, "true"]) == 0
 
 
 def test_the_newest_verdict_counts_and_precision_leaves_planned_work_out(yard):
@@ -98,6 +112,10 @@ def test_every_id_that_an_incident_ever_had_finds_it(yard, tmp_path, capsys):
         first.incident_id, second.incident_id,
     ]  # fmt: skip
     file = tmp_path / "verdicts.csv"
+    file.write_text(f"incident,verdict\n{third.incident_id},TRUE\n{first.incident_id},false\n")
+    assert run(["feedback", "--csv", str(file)]) == 2, "both are on one incident"
+    assert f"line 3: {first.incident_id} is {third.incident_id}" in capsys.readouterr().err
+    assert read_feedback(yard.runs).incidents == {}
     for number, item in enumerate((first, second, third)):
         assert run(["feedback", item.incident_id, "true", "--note", f"note {number}"]) == 0
         assert f"{third.incident_id}  true     van-1" in capsys.readouterr().out
@@ -110,6 +128,14 @@ def test_every_id_that_an_incident_ever_had_finds_it(yard, tmp_path, capsys):
     assert (found[first.incident_id].verdict, found[third.incident_id].verdict) == (
         "planned", "false",
     )  # fmt: skip
+
+
+def test_a_verdict_does_not_wait_for_ever_for_another_one(yard, monkeypatch, capsys):
+    monkeypatch.setattr("amad.scores.feedback.LOCK_SECONDS", 0.01)
+    yard.publish(0, an_incident())
+    with FileLock(yard.runs / "feedback.lock"):
+        assert run(["feedback", an_incident().incident_id, "true"]) == 4
+    assert "feedback.lock is held by another process" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["20260110T070000-0000000000", "20260301T000000-aa", "nonsense"])
@@ -210,10 +236,12 @@ def test_a_csv_of_verdicts_is_kept_as_a_whole(yard, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("content", "words", "code"),
     [
-        ("id,verdict\n", "has no column incident; its first line must be incident,verdict,note", 3),
+        ("id,verdict\n", "has no column incident, or two of them; its first line must be", 3),
         ("", "has no column incident and verdict", 3),
         ("incident,verdict,note\n{0},perhaps,\n", "line 2: verdict 'perhaps'; accepted: true,", 3),
         ("incident,verdict,note\n{0},true,\n{0},false,\n", "line 3: {0} stands there twice", 3),
+        ("incident,verdict,verdict\n{0},true,false\n", "has no column verdict, or two of them", 3),
+        ('incident,verdict,note\n{0},TRUE,"a\n{0},false,b\n', "line 3: unexpected end of data", 3),
         ("incident,verdict,note\n,true,\n", "line 2: no incident", 3),
         ("incident,verdict,note\n{0},true,a,b\n", "line 2: more cells than columns", 3),
         ("incident,verdict,note\n{0},true,\nx,true,\n", "line 3: there is no incident 'x'", 2),

@@ -30,6 +30,7 @@ from amad.config import ConfigError, PartlyDoneError, Stage
 from amad.engines.score.dry_run import dry_run
 from amad.engines.score.ledger import Ledger, read_ledger
 from amad.engines.score.scoring_plan import EVERYTHING_NEW, ScoringRequest
+from amad.ingest.ingestion import ingest
 from amad.scores import partitions
 from amad.scores.job_log import job_logs, scoring_job
 from amad.telemetry.lake import Lake
@@ -129,6 +130,17 @@ def test_a_vehicle_that_failed_and_a_job_that_was_killed_are_in_the_ledger(place
     ledger = ledger_of(place)
     assert "the last job was killed" in ledger.job_trouble and not ledger.is_well
     assert (ledger.dates[-1].attempts, ledger.dates[-1].job_status) == (3, "killed")
+
+
+def test_a_date_that_the_lake_has_lost_is_damaged_where_its_scores_are(place):
+    fleet, settings = place
+    run_job(fleet, settings, first=START, last=FAULTY)
+    for file in (settings.data_dir / FLEET).glob(f"{START}-*"):
+        file.unlink()
+    ingest(fleet, settings, rebuild=True)
+    assert states(ledger_of(place))[START] == "scored"
+    partitions.table_file(settings.runs_dir(FLEET), "scores", "1", START).unlink()
+    assert states(ledger_of(place))[START] == "damaged"
 
 
 def test_status_and_a_dry_run_change_nothing_and_foretell_the_job(place):

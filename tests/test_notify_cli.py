@@ -10,7 +10,7 @@ from stop_kit import KILL, stopped
 
 from amad.cli.__main__ import run
 from amad.cli.doctor import diagnose
-from amad.config import DataError, ServiceError
+from amad.config import DataError, PartlyDoneError, ServiceError
 from amad.notify.sinks import http
 from amad.scores.receipts import ScoringReceipt
 
@@ -144,6 +144,24 @@ def test_a_real_job_that_is_killed_between_scoring_and_telling_is_told_by_the_ne
     assert len(web.got) == again, "the same dates scored again change nothing that is told"
 
 
+def test_the_error_of_scoring_counts_also_where_the_file_of_sinks_is_wrong(
+    yard, monkeypatch, capsys
+):
+    yard.sinks(files={})
+    scoring(yard, monkeypatch, PartlyDoneError("van-9 cannot be scored"))
+    assert run(["score"]) == 8
+    told = capsys.readouterr().err
+    assert "files: unknown key" in told and "error: van-9 cannot be scored" in told
+
+
+def test_a_file_of_sinks_that_would_never_be_read_is_told(yard, capsys):
+    yard.sinks(file={})
+    file = yard.home / "conf" / "notify" / "kit.yaml"
+    file.rename(file.with_suffix(".yml"))
+    assert run(["notify"]) == 2
+    assert "kit.yml is not read; name it kit.yaml" in capsys.readouterr().err
+
+
 def test_doctor_names_a_missing_secret_and_a_sink_that_was_not_told(yard, web, monkeypatch):
     def found():
         (check,) = (c for c in diagnose(yard.settings, "kit") if c.name == "sinks")
@@ -153,6 +171,8 @@ def test_doctor_names_a_missing_secret_and_a_sink_that_was_not_told(yard, web, m
     assert found()[0] == "ok" and "nobody is told" in found()[1]
     yard.sinks(webhook={"url": web.url}, heartbeat=True)
     assert found()[0] == "fail" and "AMAD_NOTIFY_HEARTBEAT_URL" in found()[1]
+    monkeypatch.setenv("AMAD_NOTIFY_HEARTBEAT_URL", " \n")
+    assert found()[0] == "fail", "blanks are no address"
     yard.sinks(webhook={"url": web.url})
     scoring(yard, monkeypatch)
     web.fail = ["400"]
@@ -160,3 +180,5 @@ def test_doctor_names_a_missing_secret_and_a_sink_that_was_not_told(yard, web, m
     assert found()[0] == "warn" and "answered 400" in found()[1]
     assert run(["notify"]) == 0
     assert found()[0] == "ok" and "webhook were told" in found()[1]
+    yard.log(1)  # as of a job that was killed before it told anybody
+    assert found()[0] == "warn" and "nobody was told after job 2026" in found()[1]

@@ -4,12 +4,13 @@ The processes are real, and so is SIGKILL: it comes right before a rename, and e
 (the ledger says what is on its way; it was sent; the ledger says so) ends in a rename.
 """
 
+import fcntl
 import json
 import threading
 from pathlib import Path
 
 import pytest
-from notify_kit import Yard, an_incident
+from notify_kit import Yard, an_incident, lines
 from stop_kit import KILL, stopped
 
 from amad.config import NotifyError
@@ -148,3 +149,32 @@ def test_a_job_does_not_wait_for_ever_for_another_one(yard, web, monkeypatch):
         tell(yard.stage)
     tell(yard.stage)
     assert len(web.got) == 1
+
+
+def test_a_file_in_a_place_that_is_gone_stops_no_other_sink(yard):
+    (yard.home / "mount").symlink_to(yard.home / "nowhere")
+    yard.sinks(file={"path": "mount/alerts.jsonl"}, prometheus={"textfile": "kit.prom"})
+    yard.publish(0, an_incident())
+    with pytest.raises(NotifyError, match=r"file: .*mount"):
+        tell(yard.stage)
+    assert 'amad_sink_ok{fleet="kit",sink="file"} 0.0' in (yard.home / "kit.prom").read_text()
+
+
+def test_fleets_that_share_a_file_take_turns(yard):
+    yard.sinks(file={})
+    yard.publish(0, an_incident())
+    file = yard.runs / "alerts.jsonl"
+    with file.open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        other.write('{"key": "half')
+        other.flush()
+        job = threading.Thread(target=tell, args=(yard.stage,))
+        job.start()
+        job.join(0.5)
+        other.write(' a line"}\n')
+        other.flush()
+        fcntl.flock(other, fcntl.LOCK_UN)
+    job.join()
+    assert [line["key"] for line in lines(yard)] == [
+        "half a line", f"{an_incident().incident_id}-1-new",
+    ]  # fmt: skip

@@ -105,6 +105,16 @@ def test_a_mail_tells_what_is_new_of_fleet_health_once_also_without_an_incident(
     assert len(post.got) == 3, "a job that could not look has mended nothing"
 
 
+def test_a_password_that_smtp_cannot_send_stops_no_other_sink(yard, monkeypatch):
+    monkeypatch.setenv("AMAD_NOTIFY_MAIL_PASSWORD", "p\xe4ssword")
+    with closing(SmtpServer(password="x", auth_require_tls=False)) as server:
+        yard.sinks(mail=server.mail(user="amad"), prometheus={"textfile": "kit.prom"})
+        yard.publish(0, an_incident())
+        with pytest.raises(NotifyError, match="AMAD_NOTIFY_MAIL_PASSWORD take letters"):
+            tell(yard.stage)
+    assert (yard.home / "kit.prom").exists()
+
+
 @pytest.mark.parametrize("how", ["451", "lost", "hang"])
 def test_a_mail_that_was_not_taken_comes_again_with_the_same_id(yard, post, how):
     yard.sinks(mail=post.mail(), **patience(how))

@@ -2,6 +2,7 @@
 
 import json
 import time
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -315,6 +316,12 @@ def test_a_damaged_ledger_fails_its_sink_alone_and_names_the_way_out(yard, web):
         ({"mail": {"host": "x", "sender": "a@b", "to": ["nobody"]}}, "no mail address: nobody"),
         ({"mail": {"host": "x", "sender": "a@b", "to": ["a@b"], "password": "p"}}, "unknown key"),
         ({"prometheus": {}}, "textfile or a pushgateway"),
+        ({"prometheus": {"textfile": "amad.txt"}}, "textfile: String should match"),
+        ({"suppress": [{"reason": "r", "types": ["drfit"]}]}, "'drift'.*got 'drfit'"),
+        (
+            {"suppress": [{"reason": "r", "first": date(2026, 2, 1), "last": date(2026, 1, 1)}]},
+            "is before first",
+        ),
         ({"least_level": "worst"}, "least_level"),
     ],
 )
@@ -354,3 +361,10 @@ def test_a_damaged_lake_of_figures_stops_no_notice(yard):
     (yard.stage.folder / "ingest.json").write_text("{")
     tell(yard.stage)
     assert "amad_refused_share" not in metrics((yard.home / "kit.prom").read_text())
+
+
+def test_an_answer_that_never_ends_is_not_waited_for(yard, web):
+    yard.sinks(webhook={"url": web.url})
+    yard.publish(0, an_incident())
+    web.fail = ["endless"]
+    assert tell(yard.stage)["webhook"].text == "1 notice sent"

@@ -49,7 +49,12 @@ def test_the_crontab_has_five_fields_and_a_lock():
         *when, command = entry.split(maxsplit=5)
         assert len(when) == 5 and all(re.fullmatch(r"[\d*/,-]+", field) for field in when)
         assert "%" not in command, "cron would cut the line there"
-    assert "flock -w" in entries[0] and "night.sh $FLEETS" in entries[0]
+    assert "night.sh $FLEETS" in entries[0]
+    unit = (SCHEDULE / "amad-score@.service").read_text()
+    started = re.findall(r"^ExecStart=(.*)$", unit, re.M)
+    assert len(entries) == 2 and len(started) == 1
+    for command in [*entries, *started]:  # a backup takes the same lock, see the guide
+        assert re.search(r"flock (-w 300 -E 75|--shared) \S*runs/nightly\.lock ", command)
 
 
 @pytest.fixture
@@ -148,6 +153,16 @@ def test_cron_runs_every_fleet_and_prints_only_after_a_bad_night(stub, tmp_path:
     assert len((tmp_path / "runs" / "nightly.log").read_text().splitlines()) == 40
     with FileLock(tmp_path / "runs" / "nightly.lock"):
         assert stub(command)[2] == [], "the night before goes on"
+
+
+def test_cron_tells_of_a_fleet_whose_old_results_did_not_go(stub, tmp_path: Path):
+    lines = (SCHEDULE / "crontab").read_text().splitlines()
+    entry = next(line for line in lines if "amad prune" in line)
+    command = entry.split(maxsplit=5)[5].replace("/srv/amad", str(tmp_path))
+    ran = [f"prune --fleet {fleet} --days 400" for fleet in ("one", "two")]
+    assert stub(command) == (0, "", ran)
+    (tmp_path / "runs" / "nightly.log").write_text("held by another job\n")
+    assert stub(command, "prune 4\n")[1:] == ("held by another job\n", ran)
 
 
 def test_cron_runs_a_minute_and_leaves_it_out_while_another_job_goes_on(stub, tmp_path: Path):

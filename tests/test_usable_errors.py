@@ -59,6 +59,14 @@ def test_a_file_that_arrow_names_in_its_words_alone_is_named() -> None:
     assert told.startswith("/a/part.parquet: permission denied; ")
 
 
+def test_a_file_in_place_of_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "jobs").write_text("x")
+    with pytest.raises(FileExistsError) as failure:
+        (tmp_path / "jobs").mkdir(exist_ok=True)
+    told = str(usable_error(failure.value))
+    assert told.startswith(f"{tmp_path}/jobs: file exists; move away a file")
+
+
 def test_a_fault_of_the_code_is_none_of_the_machine() -> None:
     assert usable_error(FileNotFoundError(errno.ENOENT, "no such file", "/a")) is None
     assert usable_error(shutil.Error([("/a", "/b", str(error_of(errno.ENOENT, "/a")))])) is None

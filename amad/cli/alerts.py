@@ -31,7 +31,7 @@ def score(
 
     If scoring and telling both fail, the error of scoring decides the exit code.
     """
-    from amad.config import DataError, NotifyError, ServiceError
+    from amad.config import AmadError, DataError, ServiceError, usable_error
 
     run = import_module("pipelines.score").run
 
@@ -41,8 +41,8 @@ def score(
         except (DataError, ServiceError):
             try:
                 _tell(params, settings, well=False)
-            except NotifyError as error:
-                complain(str(error))
+            except (AmadError, OSError) as error:
+                complain(str(usable_error(error) or error))
             raise
         found = then(params, settings, receipt.no_champion is None)
         # A night in which no champion scored is no error, but nobody may think that all is watched.

@@ -132,16 +132,3 @@ def load_cluster(name: str | None = None, settings: Settings | None = None) -> C
             f"there is no cluster profile {path}; known profiles: {', '.join(known) or 'none'}"
         )
     return parse(ClusterProfile, read_mapping(path), str(path))
-
-
-def named_profile(settings: Settings) -> ClusterProfile | None:
-    """The profile of these settings; None where it has no file, which whoever needs it tells."""
-    if not (settings.conf_dir / "cluster" / f"{settings.cluster}.yaml").is_file():
-        return None
-    return load_cluster(settings=settings)
-
-
-def profile_tracking_uri(settings: Settings) -> str | None:
-    """MLflow's store as the profile names it; None where it does not, or has no file."""
-    profile = named_profile(settings)
-    return None if profile is None else profile.tracking_uri

@@ -11,8 +11,8 @@ import shutil
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 UNUSABLE = NO_ROOM | CLOSED | {
-    errno.EIO, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ESTALE,
-    errno.ENOLCK,
+    errno.EIO, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG,
+    errno.ESTALE, errno.ENOLCK,
 }  # fmt: skip
 NO_TEMPORARY = "No usable temporary directory"  # the message of Python's tempfile
 
@@ -124,7 +124,7 @@ def _way_out(number: int | None) -> str:
             "give the user who runs amad the right to read and write there, or set AMAD_HOME to "
             "another folder; see 'amad doctor'"
         )
-    if number in (errno.EISDIR, errno.ENOTDIR):
+    if number in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST):
         other = "a folder" if number == errno.EISDIR else "a file"
         return f"move away {other} that lies where none should be, and run the command again"
     return (

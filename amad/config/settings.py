@@ -1,5 +1,6 @@
 """Where things lie on this machine, from the environment: nothing here changes a result."""
 
+import getpass
 from pathlib import Path
 
 from pydantic import Field
@@ -11,6 +12,8 @@ EXPERIMENTS = (".dvc", "tmp", "exps")  # where `dvc exp run --temp` and the queu
 class Settings(BaseSettings):
     """Paths and addresses of this machine, each an environment variable ``AMAD_<NAME>``.
 
+    A variable that is set and empty counts as not set.
+
     home: root of the project (default: the current folder); holds ``conf/``, ``data/``, ``runs/``.
     data_dir: folder of the real raw data; a fleet's ``source.folder`` is relative to it.
     cluster: cluster profile, a file under ``conf/cluster/``.
@@ -18,7 +21,7 @@ class Settings(BaseSettings):
     the cluster profile, else SQLite in the workspace.
     """
 
-    model_config = SettingsConfigDict(env_prefix="AMAD_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="AMAD_", extra="ignore", env_ignore_empty=True)
 
     home: Path = Field(default_factory=Path.cwd)
     data_dir: Path = Path("raw")
@@ -68,6 +71,14 @@ class Settings(BaseSettings):
     def runs_dir(self, fleet: str) -> Path:
         """Folder of what DVC does not own: Ray checkpoints, scores, incidents, reports."""
         return self.home / "runs" / fleet
+
+
+def user_name() -> str:
+    """Who runs this process; ``unknown`` where a container's user id has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
 
 
 def _project_of(folder: Path) -> Path | None:

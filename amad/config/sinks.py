@@ -6,7 +6,7 @@ alone, see ``Secrets``. Nothing in it changes a result.
 
 import re
 from datetime import date
-from typing import Literal
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -17,6 +17,10 @@ from amad.config.settings import Settings
 from amad.config.yaml_file import Strict, parse, read_mapping
 
 Level = Literal["low", "medium", "high", "critical"]
+Type = Literal[
+    "stuck", "spike", "noise_burst", "delay", "relation", "drift", "level_shift", "first_move",
+    "unseen_code",
+]  # fmt: skip
 
 
 class Webhook(Strict):
@@ -64,13 +68,13 @@ class JsonLines(Strict):
 class Prometheus(Strict):
     """Figures of the last job for Prometheus."""
 
-    textfile: str | None = None
+    textfile: str | None = Field(None, pattern=r"\.prom$")
     """Path of a `.prom` file for the textfile collector; `{fleet}` stands for the fleet's name"""
     pushgateway: str | None = None
     """Address of a Pushgateway"""
 
     @model_validator(mode="after")
-    def _somewhere(self) -> "Prometheus":
+    def _somewhere(self) -> Self:
         if not (self.textfile or self.pushgateway):
             raise ValueError("name a textfile or a pushgateway, or leave the section out")
         return self
@@ -88,14 +92,22 @@ class Rule(Strict):
     """Shell patterns of vehicles"""
     channels: list[str] = Field(["*"], min_length=1)
     """Shell patterns; the channels to blame with a quarter of the blame, and the first, match"""
-    types: list[str] = []
-    """Types, such as `drift`; default: all"""
+    types: list[Type] = []
+    """Types of incidents; default: all"""
     below: Level | None = None
     """Only incidents below this level"""
     first: date | None = None
     """First date on which the incident may begin"""
     last: date | None = None
     """Last date on which the incident may begin"""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.first is not None and self.last is not None and self.last < self.first:
+            raise ValueError(
+                f"last ({self.last}) is before first ({self.first}), so it never holds"
+            )
+        return self
 
 
 class Sinks(Strict):
@@ -119,7 +131,7 @@ class Sinks(Strict):
     """Whether `AMAD_NOTIFY_HEARTBEAT_URL` is called after each job that ended with code 0"""
 
     @model_validator(mode="after")
-    def _without_secrets(self) -> "Sinks":
+    def _without_secrets(self) -> Self:
         addresses = {
             "webhook.url": self.webhook and self.webhook.url,
             "prometheus.pushgateway": self.prometheus and self.prometheus.pushgateway,
@@ -152,16 +164,20 @@ class Secrets(BaseSettings):
     chat_urls: SecretStr | None = None
     heartbeat_url: SecretStr | None = None
 
+    def held(self, name: str) -> str:
+        """The secret of that name without blanks around it; empty where there is none."""
+        found: SecretStr | None = getattr(self, name)
+        return "" if found is None else found.get_secret_value().strip()
+
     def need(self, name: str, fleet: str) -> str:
         """The secret of that name, ``{fleet}`` filled in.
 
         Raises:
             ConfigError: the environment does not hold it; names the variable.
         """
-        found = getattr(self, name)
-        if found is None or not found.get_secret_value().strip():
+        if not (found := self.held(name)):
             raise ConfigError(f"the environment has no AMAD_NOTIFY_{name.upper()}; set it")
-        return found.get_secret_value().strip().replace("{fleet}", fleet)
+        return found.replace("{fleet}", fleet)
 
 
 def missing_secrets(sinks: Sinks) -> list[str]:
@@ -173,11 +189,11 @@ def missing_secrets(sinks: Sinks) -> list[str]:
         "chat_urls": sinks.chat,
         "heartbeat_url": sinks.heartbeat,
     }
-    held = Secrets()
+    secrets = Secrets()
     return [
         f"AMAD_NOTIFY_{name.upper()}"
         for name, wanted in needed.items()
-        if wanted and not getattr(held, name)
+        if wanted and not secrets.held(name)
     ]
 
 
@@ -185,9 +201,12 @@ def load_sinks(fleet: str, settings: Settings) -> Sinks | None:
     """The sinks of a fleet; None where it has no file of them.
 
     Raises:
-        ConfigError: a key is wrong; names the file, the key and the accepted values.
+        ConfigError: a key is wrong (names the file, the key and the accepted values), or the file
+            ends in ``.yml``, so that it would never be read.
     """
     path = settings.conf_dir / "notify" / f"{fleet}.yaml"
     if not path.is_file():
+        if (other := path.with_suffix(".yml")).exists():
+            raise ConfigError(f"{other} is not read; name it {path.name}")
         return None
     return parse(Sinks, read_mapping(path), str(path))

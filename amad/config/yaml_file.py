@@ -25,6 +25,7 @@ LARGEST_INT = 2**53
 SHOWN = 80  # characters of a value in a message
 LISTED = 10  # wrong keys in a message
 UNION_MEMBER = re.compile(r"literal\[.*\]|constrained-\w+")  # as Pydantic names it after the key
+ODD_NUMBER = re.compile(r"[-+]?(0[0-7_]+$|.*:)")
 GOT = re.compile(r" \(got .*\)$", re.S)
 
 
@@ -115,7 +116,11 @@ def _text(path: Path) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader for a small file, in which every key stands once."""
+    """PyYAML's safe loader for a small file, in which every key stands once.
+
+    Two ways of YAML 1.1 to write a number are refused, as hardly anybody means them: ``010``, which
+    is 8, and ``1:30``, which is 90.
+    """
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
@@ -141,6 +146,16 @@ class _Loader(yaml.SafeLoader):
             )
         self._sizes.setdefault(id(node), self._nodes - before)
         self._depth -= 1
+        return node
+
+    def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
+        node = super().compose_scalar_node(anchor)
+        if node.tag.endswith((":int", ":float")) and ODD_NUMBER.match(node.value):
+            raise yaml.MarkedYAMLError(
+                problem=f"{shown(node.value)} is a number in base 8 or 60 in YAML; leave leading "
+                "zeros and colons out, or put it in quotes",
+                problem_mark=node.start_mark,
+            )
         return node
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:

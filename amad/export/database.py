@@ -9,7 +9,18 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import URL, Connection, create_engine, func, insert, inspect, select, text, update
+from sqlalchemy import (
+    URL,
+    Connection,
+    create_engine,
+    event,
+    func,
+    insert,
+    inspect,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.schema import CreateColumn
@@ -66,8 +77,13 @@ def opened(url: URL) -> Iterator[Connection]:
     """
     postgres = url.get_backend_name() == "postgresql"
     engine = create_engine(
-        url, connect_args={"connect_timeout": TIMEOUT_SECONDS} if postgres else {}
+        url, connect_args={"connect_timeout" if postgres else "timeout": TIMEOUT_SECONDS}
     )
+    if not postgres:
+        # Left to itself, Python's driver makes and alters tables outside of any transaction, and
+        # lets another export write between what this one reads and writes.
+        event.listen(engine, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
+        event.listen(engine, "begin", lambda given: given.exec_driver_sql("BEGIN IMMEDIATE"))
     try:
         with engine.begin() as connection:
             if postgres:
@@ -88,12 +104,13 @@ def public(url: URL) -> str:
 
 
 def _prepare(connection: Connection, url: URL) -> None:
-    if not inspect(connection).has_table(ABOUT.name):
+    there = inspect(connection).has_table(ABOUT.name)
+    known = connection.execute(select(ABOUT.c.format)).scalar() if there else None
+    if known is None:  # none yet, or an earlier release was killed while it made them
         METADATA.create_all(connection)
         connection.execute(insert(ABOUT).values(format=FORMAT))
         return
-    known = connection.execute(select(ABOUT.c.format)).scalar()
-    for step in range((known or 0) + 1, FORMAT + 1) if known in range(1, FORMAT) else ():
+    for step in range(known + 1, FORMAT + 1) if known in range(1, FORMAT) else ():
         table, names = ADDED[step]
         for name in names:
             column = CreateColumn(table.c[name]).compile(dialect=connection.dialect)

@@ -248,7 +248,10 @@ def _deliver(channel: Channel, news: News) -> str:
 
 
 def _guarded(work: Callable[..., str], *arguments: object) -> Outcome:
-    """Do the work and say what became of it. A bug, and an interruption, are not caught."""
+    """Do the work and say what became of it. A bug, and an interruption, are not caught.
+
+    Whatever the operating system refuses is the fault of the sink's place and not a bug.
+    """
     try:
         return Outcome(failed=False, text=work(*arguments))
     except InterruptionError:
@@ -256,9 +259,7 @@ def _guarded(work: Callable[..., str], *arguments: object) -> Outcome:
     except (NotTakenError, RefusedError, AmadError) as error:
         return Outcome(failed=True, text=str(error))
     except OSError as error:
-        if (known := usable_error(error)) is None:
-            raise
-        return Outcome(failed=True, text=str(known))
+        return Outcome(failed=True, text=str(usable_error(error) or error))
 
 
 def _ended(runs: Path) -> list[JobLog]:

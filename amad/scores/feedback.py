@@ -1,7 +1,6 @@
 """What people say about incidents: ``runs/<fleet>/feedback.json``, the newest verdict of each."""
 
 import csv
-import getpass
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,10 +9,11 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, cast, get_args
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from pydantic import AwareDatetime, PlainSerializer
 
-from amad.config import ConfigError, DataError
+from amad.config import ConfigError, DataError, ServiceError
+from amad.config.settings import user_name
 from amad.detect.incidents import Incident, joined
 from amad.scores import partitions
 from amad.scores.partition_manifest import PartitionManifest
@@ -102,19 +102,21 @@ def keep(
     moved: by an id of which there is no incident any more, the one that its incident has now.
 
     Raises:
-        ConfigError: there is no such incident.
+        ConfigError: there is no such incident, or two of these verdicts are on one.
         DataError: the file of judgements, or the table of an incident's date, is damaged.
     """
     made, published = {}, partitions.manifests(runs)
     for item in said:
         try:
             found = find_incident(runs, item.incident_id, published, moved)
+            if found.incident_id in made:
+                raise ConfigError(f"{item.incident_id} is {found.incident_id}, judged already")
         except ConfigError as error:
             raise ConfigError(f"{item.where}: {error}" if item.where else str(error)) from None
         made[found.incident_id] = Judgement(
             verdict=item.verdict,
             note=item.note,
-            by=getpass.getuser(),
+            by=user_name(),
             at=datetime.now(UTC),
             vehicle=found.vehicle,
             start=found.start,
@@ -145,17 +147,22 @@ def read_csv(file: Path) -> list[Said]:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file} cannot be read as UTF-8 text ({error})") from None
-    lines = csv.DictReader(io.StringIO(text, newline=""), restkey="")
-    lacking = [name for name in COLUMNS[:2] if name not in (lines.fieldnames or [])]
-    if lacking:
+    # Strict: a quote that is never closed would take the lines after it for a note.
+    lines = csv.DictReader(io.StringIO(text, newline=""), restkey="", strict=True)
+    try:
+        rows = [(lines.line_num, row) for row in lines]
+        header = list(lines.fieldnames or [])
+    except csv.Error as error:
+        raise DataError(f"{file}, line {lines.reader.line_num}: {error}") from None
+    if wrong := [name for name in COLUMNS[:2] if header.count(name) != 1]:
         raise DataError(
-            f"{file} has no column {' and '.join(lacking)}; its first line must be "
+            f"{file} has no column {' and '.join(wrong)}, or two of them; its first line must be "
             f"{','.join(COLUMNS)}"
         )
     said: dict[str, Said] = {}
-    for row in lines:
-        where, name = f"{file}, line {lines.line_num}", (row["incident"] or "").strip()
-        verdict = (row["verdict"] or "").strip()
+    for number, row in rows:
+        where, name = f"{file}, line {number}", (row["incident"] or "").strip()
+        verdict = (row["verdict"] or "").strip().lower()  # spreadsheets write TRUE
         if "" in row:
             raise DataError(f"{where}: more cells than columns; a note with a comma needs quotes")
         if not verdict:
@@ -228,5 +235,8 @@ def _part(
 
 @contextmanager
 def _lock(runs: Path) -> Iterator[None]:
-    with FileLock(runs / "feedback.lock", timeout=LOCK_SECONDS):
-        yield
+    try:
+        with FileLock(runs / "feedback.lock", timeout=LOCK_SECONDS):
+            yield
+    except Timeout as error:
+        raise ServiceError(f"{error.lock_file} is held by another process; wait for it") from None

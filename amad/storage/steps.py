@@ -9,7 +9,6 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from amad.config import ServiceError, Stage
-from amad.config.cluster import named_profile
 from amad.config.console import say
 from amad.config.wording import count
 from amad.storage.lease import LostLeaseError, held, holder_of
@@ -175,10 +174,8 @@ def storage_of(stage: Stage) -> str | None:
     """The address of a fleet's storage; None where its truth is on this disk."""
     if stage.settings.is_temporary:
         return None
-    profile = named_profile(stage.settings)
-    if profile is None or profile.storage is None:
-        return None
-    return f"{profile.storage}/{stage.fleet.name}"
+    storage = stage.profile.storage
+    return None if storage is None else f"{storage}/{stage.fleet.name}"
 
 
 def _needed_by(work: str) -> Callable[[str], bool]:

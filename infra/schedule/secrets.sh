@@ -1,6 +1,6 @@
-# For night.sh and minute.sh: exports the lines NAME=value of the file that NIGHT_SECRETS names, where
-# they are not given already. A value is taken as it stands, as systemd does, so blanks, & and $ need no
-# quotes; a pair around it is left out. What cannot be read sets code to 2, and the job goes on.
+# For night.sh and minute.sh: exports the lines NAME=value of the file that NIGHT_SECRETS names. A value
+# is taken as it stands, as systemd does, so blanks, & and $ need no quotes; a pair around it is left
+# out. What cannot be read sets code to 2, and the job goes on.
 if [ -n "${NIGHT_SECRETS:-}" ] && ! [ -f "$NIGHT_SECRETS" -a -r "$NIGHT_SECRETS" ]; then
   echo "NIGHT_SECRETS names $NIGHT_SECRETS, which is no file that can be read: the job runs without it" >&2
   code=2

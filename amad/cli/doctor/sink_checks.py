@@ -14,8 +14,13 @@ def sinks(stage: Stage) -> Finding:
         return ok(f"nobody is told: there is no {file}")
     if missing := missing_secrets(found):
         return fail(f"{file} needs {', '.join(missing)}", "set them where 'amad score' runs")
-    jobs = [job for job in job_logs(stage.runs)[0] if job.sinks]
-    told = jobs[-1].sinks if jobs else {}
+    jobs = [job for job in job_logs(stage.runs)[0] if job.ended is not None]
+    if not jobs:
+        return ok("not told yet, as no job has ended")
+    told = jobs[-1].sinks
+    if not told:
+        remedy = "run 'amad notify', or wait for the next 'amad score'"
+        return warn(f"nobody was told after job {jobs[-1].id}", remedy)
     if failed := [f"{name} {line}" for name, line in told.items() if line.startswith("failed")]:
         return warn("; ".join(failed), "mend that, then run 'amad notify'")
-    return ok(f"{', '.join(told)} were told after job {jobs[-1].id}" if told else "not told yet")
+    return ok(f"{', '.join(told)} were told after job {jobs[-1].id}")

@@ -4,7 +4,6 @@ A version is a detector folder logged as a pyfunc without pickle. Every move of 
 on the registered model: who moved it, when and why.
 """
 
-import getpass
 import json
 import socket
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 import amad
 from amad.config import Fleet
+from amad.config.settings import user_name
 from amad.engines.shared.model_registry import (
     DATA_HASH,
     DIGEST,
@@ -207,8 +207,4 @@ def clip(card: str, limit: int = DESCRIPTION_LIMIT) -> str:
 
 def person() -> str:
     """Who runs this command: user@machine."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user id without a name
-        user = "unknown"
-    return f"{user}@{socket.gethostname()}"
+    return f"{user_name()}@{socket.gethostname()}"

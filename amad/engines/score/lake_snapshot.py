@@ -93,7 +93,7 @@ class Snapshot:
         champion: whose partition of the day before counts.
         """
         if manifest.contract != partitions.CONTRACT:
-            return "an earlier release of amad wrote it, with other columns or figures"
+            return "another release of amad wrote it, with other columns or figures"
         if not partitions.is_whole(runs, manifest, sums):
             return DAMAGED
         made_of = self.made_of(manifest.date, manifest.history_us)

@@ -234,13 +234,13 @@ def _entry(
         inputs=manifest.inputs,
         detector=manifest.detector,
     )
-    if not here:
-        entry.why = "the lake no longer has rows of this date"
-    elif lost := sorted(set(manifest.vehicles) - set(here)):
+    if here and (lost := sorted(set(manifest.vehicles) - set(here))):
         entry.state = "refused"
         entry.why = f"the lake no longer has rows of {some(lost)}, which are published"
     elif not partitions.is_whole(stage.runs, manifest, sums):
         entry.state, entry.why = "damaged", DAMAGED
+    elif not here:
+        entry.why = "the lake no longer has rows of this date"
     elif why := snapshot.why_stale(stage.runs, manifest, champion, sums):
         entry.state, entry.why = "stale", why
     return entry

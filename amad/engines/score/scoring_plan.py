@@ -134,7 +134,7 @@ def _in_part(
     elif manifest.model_version != champion:
         why = f"version {manifest.model_version} scored it, and the champion is {champion}"
     elif manifest.contract != partitions.CONTRACT or not manifest.parts:
-        why = "an earlier release of amad scored it"
+        why = "another release of amad scored it"
     if why:
         reason = f"{why}, so its vehicles are scored together only: amad score --date {day}"
         plan.refused.append(Refused(date=day, vehicles=there, reason=reason))

@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 from filelock import FileLock
 
 from amad.config import ServiceError, Settings
-from amad.config.cluster import profile_tracking_uri
+from amad.config.cluster import load_cluster
 from amad.telemetry.files import staged
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def tracking_uri(settings: Settings) -> str:
     """The store's URI, with the PostgreSQL driver that is installed here filled in."""
     default = sqlite_uri(settings.workspace / "mlflow.db")
     named = settings.mlflow_uri or os.environ.get("MLFLOW_TRACKING_URI")
-    uri = named or profile_tracking_uri(settings) or default
+    uri = named or load_cluster(settings=settings).tracking_uri or default
     scheme, mark, rest = uri.partition("://")
     return f"postgresql+psycopg{mark}{rest}" if scheme in ("postgres", "postgresql") else uri
 

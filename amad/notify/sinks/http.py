@@ -46,14 +46,20 @@ def send(
         for scheme in ("http://", "https://"):
             session.mount(scheme, HTTPAdapter(max_retries=retry))
         try:
-            answer = session.request(
-                method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False
-            )
+            with session.request(
+                method,
+                url,
+                data=data,
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
+                stream=True,  # the code says it all; the rest of an answer may never end
+            ) as answer:
+                status = answer.status_code
         except requests.exceptions.SSLError:
             raise NotTakenError(f"{host} has no certificate that this machine trusts") from None
         except requests.exceptions.RequestException as error:
             raise NotTakenError(f"{host} {_trouble(error, timeout)}") from None
-    status = answer.status_code
     if status in IN_TROUBLE:
         raise NotTakenError(f"{host} answered {status}, {ATTEMPTS} times")
     if not 200 <= status < 300:

@@ -1,5 +1,6 @@
 """A file that gets one line of JSON per notice."""
 
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -11,6 +12,8 @@ from amad.telemetry.files import flush_folder, full_disk_named
 def append(parcel: Parcel, file: Path) -> None:
     """Append the messages that the file does not hold yet; each line reaches the disk as a whole.
 
+    Fleets whose jobs run at the same time may share the file, and take turns.
+
     A line that a killed job or a full disk cut short is completed: what is there of it is removed,
     and the line is written again.
 
@@ -19,6 +22,7 @@ def append(parcel: Parcel, file: Path) -> None:
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     with full_disk_named(file), file.open("a+b") as out:
+        fcntl.flock(out, fcntl.LOCK_EX)
         out.seek(0)
         lines = out.read().split(b"\n")
         if lines[-1]:

@@ -61,6 +61,11 @@ def send(parcel: Parcel, mail: Mail, password: str | None, timeout: float) -> No
         raise NotTakenError(
             f"{mail.host} does not offer {what}; see mail.security and mail.user"
         ) from None
+    except UnicodeError:
+        raise NotTakenError(
+            f"{mail.host} cannot be spoken to: its name, mail.user and AMAD_NOTIFY_MAIL_PASSWORD "
+            "take letters, digits and signs of ASCII alone"
+        ) from None
     except TimeoutError:
         raise NotTakenError(f"{mail.host} did not answer within {timeout:g} s") from None
     except (OSError, smtplib.SMTPException) as error:
