@@ -1,7 +1,7 @@
 """The harness on a small fleet with the real detectors: units, results, and what is written."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -70,6 +70,22 @@ def test_no_method_ever_sees_a_label(labelled):
     watched.operating_point, watched.figures = detector.operating_point, detector.figures
     judge({"watched": watched}, store, fleet, params, kit_events(), {})
     assert len(seen) == 2 * len(FAULTS) and all(label is None for label in seen)
+
+
+def test_without_grades_findings_have_no_severity_and_the_rest_is_the_same(labelled):
+    store, detector, fleet, params, evaluation = labelled
+    given = ({"amad": detector}, store, fleet, params, kit_events(), {})
+    plain = judge(*given, graded=[])[0]["amad"]
+    whole = judge(*given)[0]["amad"]
+    assert any(f.severity > 0 and f.guessed for f in whole.known)
+    for one, other in zip([*plain.truth, *plain.known], [*whole.truth, *whole.known], strict=True):
+        assert (one.severity, one.guessed) == (0.0, "")
+        assert np.array_equal(one.blame_C, other.blame_C, equal_nan=True)
+        expected = replace(other, severity=0.0, guessed="", blame_C=one.blame_C)
+        np.testing.assert_equal(asdict(one), asdict(expected))
+    assert plain.per_unit == whole.per_unit and plain.normal == whole.normal
+    floor = evaluation.results["random"].known
+    assert any(f.found for f in floor) and not any(f.severity for f in floor)
 
 
 def test_labels_change_no_score_but_the_figures(labelled):

@@ -7,7 +7,7 @@ rows. The series that it is given have no labels.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -70,7 +70,7 @@ def examine(
         methods[name] = method.fit(train, calibration)
         timings[name] = {"fit_seconds": time.perf_counter() - started}
     del train, calibration
-    results, unscorable = judge(methods, store, fleet, params, events, timings)
+    results, unscorable = judge(methods, store, fleet, params, events, timings, graded=["amad"])
     results = _one_floor(results)
     forms = {WITH: (WITH, "amad"), WITHOUT: ("amad", WITHOUT), None: (None, None)}[other]
     content = summarise(
@@ -109,15 +109,20 @@ def judge(
     params: Params,
     events: pa.Table,
     timings: dict[str, dict[str, float]],
+    graded: Collection[str] | None = None,
 ) -> tuple[dict[str, MethodResult], dict[str, str]]:
     """Judge fitted methods, with one vehicle at a time in memory.
 
-    timings: each method's seconds and rows per second are added to it.
+    timings: each method's seconds and rows per second are added to it. graded: the methods whose
+    findings get a severity and a guessed type; all by default.
 
     Returns: the result of each method, and the vehicles that cannot be judged, with the reason.
     """
     results = {
-        name: MethodResult(lookahead_seconds=method.lookahead_rows * fleet.period_seconds)
+        name: MethodResult(
+            lookahead_seconds=method.lookahead_rows * fleet.period_seconds,
+            graded=graded is None or name in graded,
+        )
         for name, method in methods.items()
     }
     unscorable: dict[str, str] = {}

@@ -76,7 +76,8 @@ class Rate:
 class MethodResult:
     """The result of one method; ``judge_unit`` and ``count_alarms`` fill it.
 
-    lookahead_seconds: how long after a row the detector waits before it can score it. spread:
+    lookahead_seconds: how long after a row the detector waits before it can score it. graded: do
+    findings have a severity and a guessed type? They take a quarter of the time. spread:
     standard deviation over seeds of each metric's mean, for what is random. vehicle: of each unit.
     per_unit: unit -> metric -> value. point_adjusted: by unit. pa_k, precision_G: a curve per unit.
     truth: a finding per event of the labels; known: per event of which more is known. calibration,
@@ -84,6 +85,7 @@ class MethodResult:
     """
 
     lookahead_seconds: float = 0.0
+    graded: bool = True
     spread: dict[str, float] = field(default_factory=dict)
     vehicle: dict[str, str] = field(default_factory=dict)
     per_unit: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -130,7 +132,7 @@ class MethodResult:
         self.point_adjusted[unit.name] = metrics.point_adjusted_f1(label_T, score_T)
         self.pa_k.append(metrics.pa_k_curve(label_T, score_T))
         self.precision_G.append(_on_grid(label_T, score_T))
-        known = _Known.of(unit, scored, scorer)
+        known = _Known.of(unit, scored, scorer, self.graded)
         false_N = _false_alarms(label_T, unit.series.timestamp_T, scored.alarm_T, known.incidents)
         for events, findings in ((unit.truth, self.truth), (unit.events, self.known)):
             findings += [_finding(event, known, false_N, history_T) for event in events]
@@ -233,17 +235,27 @@ def _on_grid(label_T: np.ndarray, score_T: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Span:
+    """When an incident was that is not graded."""
+
+    start: int
+    end: int
+    severity: float = 0.0
+    type: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
     """A unit and what a method found in it."""
 
     unit: Unit
     scored: Scored
     scorer: Scorer
-    incidents: list[Incident]
+    incidents: Sequence[Incident | _Span]
     deviations: Deviations
 
     @classmethod
-    def of(cls, unit: Unit, scored: Scored, scorer: Scorer) -> "_Known":
+    def of(cls, unit: Unit, scored: Scored, scorer: Scorer, graded: bool) -> "_Known":
         """Measure the deviations once, in the rows of all alarms and events."""
         alarms = np.flatnonzero(scored.alarm_T)
         edges = [
@@ -251,14 +263,30 @@ class _Known:
             *((int(alarms[0]), int(alarms[-1]) + 1) if len(alarms) else ()),
         ]
         deviations = Deviations(scorer, unit.series, min(edges, default=0), max(edges, default=0))
-        incidents = incidents_of(scored, unit.series, scorer, deviations=deviations)
+        incidents: Sequence[Incident | _Span]
+        if graded:
+            incidents = incidents_of(scored, unit.series, scorer, deviations=deviations)
+        else:
+            incidents = _spans(scored, unit.series, scorer)
         return cls(
             unit=unit, scored=scored, scorer=scorer, incidents=incidents, deviations=deviations
         )
 
 
+def _spans(scored: Scored, series: Series, scorer: Scorer) -> list[_Span]:
+    stamp_T, period_us = series.timestamp_T, scorer.fleet.period_us
+    runs = merge_alarms(scored.alarm_T, stamp_T, period_us=period_us, gap_us=scorer.gap_us)
+    return [
+        _Span(start=int(stamp_T[first]), end=int(stamp_T[last - 1]) + period_us)
+        for first, last in runs
+    ]
+
+
 def _false_alarms(
-    label_T: np.ndarray, stamp_T: np.ndarray, alarm_T: np.ndarray, incidents: list[Incident]
+    label_T: np.ndarray,
+    stamp_T: np.ndarray,
+    alarm_T: np.ndarray,
+    incidents: Sequence[Incident | _Span],
 ) -> np.ndarray:
     """Which of the N normal rows are alarms of an incident that touches no event, bool (N,)."""
     false_T = alarm_T.copy()
