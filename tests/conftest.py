@@ -1,13 +1,12 @@
 """What several tests share: the real data's folder, and a project home of a test's own."""
 
-import fcntl
 import gc
 import os
 import re
 import shutil
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -132,36 +131,33 @@ def yard(tmp_path: Path):
     return Yard(tmp_path)
 
 
-def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable) -> Path:
-    """A folder that the processes which share the tests have in common; the first one makes it."""
+@pytest.fixture(scope="session", autouse=True)
+def _shared(tmp_path_factory: pytest.TempPathFactory) -> None:
+    import shared_kit
+
     folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    with (folder / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / f"{name}.made").exists():
-            make(folder / name)
-            (folder / f"{name}.made").touch()
-    return folder / name
+    shared_kit.FOLDER = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
 
 @pytest.fixture(scope="session")
-def champion_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def champion_home() -> Path:
     """A home with a champion of the fleet ``nights`` (see scoring_kit) and nothing scored.
 
     Nothing may change it: other processes copy it.
     """
+    from engine_kit import with_tracking_store
     from scoring_kit import make_artifacts, make_lake, validated
+    from shared_kit import made_once
 
     from pipelines import register
 
     def make(home: Path) -> None:
-        fleet, settings = make_lake(home)
+        fleet, settings = make_lake(with_tracking_store(home))
         shutil.copytree(ROOT / "conf" / "cluster", home / "conf" / "cluster")
         validated(fleet, settings)
         register.run(make_artifacts(fleet, settings, members=["ridge", "amad"]), settings)
 
-    return made_once(tmp_path_factory, "champion", make)
+    return made_once("champion", make)
 
 
 @pytest.fixture

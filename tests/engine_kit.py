@@ -5,12 +5,11 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import yaml
 from model_kit import toy_fleet, toy_params, toy_series
+from shared_kit import made_once
 
 from amad.config import ClusterProfile, Params, Settings, Stage
 from amad.windows import Scaler, WindowStore, write_store
@@ -34,20 +33,17 @@ def engine_params(**changes: dict) -> Params:
     return toy_params(**({"tune": tune} | changes))
 
 
-@cache
-def _empty_tracking_store() -> bytes:
+def _empty_tracking_store(home: Path) -> None:
     from amad.engines.shared.tracking import connect
 
-    with TemporaryDirectory() as folder:
-        connect(Settings(home=Path(folder), mlflow_uri=f"sqlite:///{folder}/mlflow.db"))
-        return (Path(folder) / "mlflow.db").read_bytes()
+    connect(Settings(home=home, mlflow_uri=f"sqlite:///{home}/mlflow.db"))
 
 
 def with_tracking_store(home: Path) -> Path:
     """A home with MLflow's empty store, a copy: to create one takes a second of a processor."""
     home.mkdir(parents=True, exist_ok=True)
     if not (home / "mlflow.db").exists() and "AMAD_MLFLOW_URI" not in os.environ:
-        (home / "mlflow.db").write_bytes(_empty_tracking_store())
+        shutil.copy(made_once("tracking", _empty_tracking_store) / "mlflow.db", home)
     return home
 
 

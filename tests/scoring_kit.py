@@ -7,7 +7,6 @@ the test part. A fault on ``b-1`` goes on over a midnight.
 import hashlib
 import json
 import shutil
-import tempfile
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 import yaml
+from shared_kit import made_once
 
 from amad.config import Fleet, Params, Settings, Stage, load_fleet
 from amad.detect.build_detector import build_detector
@@ -191,9 +191,6 @@ def fit_detector(fleet: Fleet, lake: Lake, **detect: object) -> Detector:
     return detector.fit([s.part(TRAIN) for s in scaled], [s.part(CALIBRATION) for s in scaled])
 
 
-MADE: dict[tuple[str, str, str], dict[str, bytes]] = {}
-
-
 def make_artifacts(fleet: Fleet, settings: Settings, **detect: object) -> Params:
     """What the stages before ``register`` leave behind, from the lake as it is.
 
@@ -201,17 +198,14 @@ def make_artifacts(fleet: Fleet, settings: Settings, **detect: object) -> Params
     """
     folder = settings.fleet_dir(fleet.name)
     lake = Lake(folder / "lake", fleet)
-    key = (fleet.digest, lake.hash(), json.dumps(detect, sort_keys=True))
-    if key not in MADE:
-        with tempfile.TemporaryDirectory() as made:
-            _artifacts(Path(made), fleet, lake, **detect)
-            files = [path for path in Path(made).rglob("*") if path.is_file()]
-            MADE[key] = {str(path.relative_to(made)): path.read_bytes() for path in files}
+    key = json.dumps([fleet.digest, lake.hash(), detect], sort_keys=True)
+    made = made_once(
+        f"artifacts-{hashlib.sha256(key.encode()).hexdigest()[:16]}",
+        lambda folder: _artifacts(folder, fleet, lake, **detect),
+    )
     for name in ("detector", "store"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name, content in MADE[key].items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
+    shutil.copytree(made, folder, dirs_exist_ok=True)
     return kit_params(**detect)
 
 

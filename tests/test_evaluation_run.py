@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from engine_kit import with_tracking_store
 from evaluation_kit import evaluation_metrics, method_figures
 from scoring_kit import make_artifacts, make_lake, read_json
 
@@ -30,7 +31,7 @@ VOTE = Vote(weight=0.0, reason="it is not proven to add anything")
 def evaluated(tmp_path_factory: pytest.TempPathFactory):
     """(settings, params, client) of a home with an evaluation and a training's run."""
     home = tmp_path_factory.mktemp("evaluated") / "home"
-    fleet, settings = make_lake(home)
+    fleet, settings = make_lake(with_tracking_store(home))
     params = make_artifacts(fleet, settings)
     client = connect(settings)
     with open_run(client, FLEET, "train-1", {"stage": "train", "digest": "d1"}) as run:

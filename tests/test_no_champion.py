@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from engine_kit import with_tracking_store
 from scoring_kit import START, make_artifacts, make_lake, night, read_json, refresh, validated
 
 import amad
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.engine
 def prepared(tmp_path_factory):
     """A home with a detector that was evaluated, not registered yet, and its settings."""
     home = tmp_path_factory.mktemp("prepared") / "home"
-    fleet, settings = make_lake(home)
+    fleet, settings = make_lake(with_tracking_store(home))
     shutil.copytree(Path(amad.__file__).parents[1] / "conf" / "cluster", home / "conf" / "cluster")
     params = make_artifacts(fleet, settings)
     validated(fleet, settings)

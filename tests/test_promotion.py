@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from engine_kit import with_tracking_store
 from mlflow import MlflowClient
 from scoring_kit import make_artifacts, make_lake, read_json, run_job
 
@@ -46,7 +47,7 @@ class Killed(BaseException):
 def registered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with two versions: the first is champion, the second was refused."""
     home = tmp_path_factory.mktemp("promotion") / "home"
-    fleet, settings = make_lake(home)
+    fleet, settings = make_lake(with_tracking_store(home))
     params = make_artifacts(fleet, settings)
     register.run(params, settings)
     make_artifacts(fleet, settings, alarm_budget=2.0)

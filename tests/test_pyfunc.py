@@ -9,6 +9,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from engine_kit import with_tracking_store
 from mlflow.models import convert_input_example_to_serving_input, validate_serving_input
 from mlflow.models.utils import load_serving_example
 from scoring_kit import make_artifacts, make_lake, read_json
@@ -31,7 +32,7 @@ pytestmark = [
 def served(tmp_path_factory: pytest.TempPathFactory):
     """(the loaded champion, where its files lie, rows of vehicle a-1 as the lake has them)."""
     home = tmp_path_factory.mktemp("served") / "home"
-    fleet, settings = make_lake(home)
+    fleet, settings = make_lake(with_tracking_store(home))
     register.run(make_artifacts(fleet, settings), settings)
     client = connect(settings)
     version = model_registry.champion_version(client, "nights")
