@@ -1,13 +1,10 @@
-"""What the processes of ``stop_kit`` are forked with: MLflow's stores, imported and prepared.
+"""What the processes of ``stop_kit`` are forked with: engines and MLflow's stores, prepared.
 
 Each process would otherwise take seconds for that.
 """
 
 import alembic.command  # noqa: F401
-import mlflow.pyfunc
-import mlflow.store.db.utils
-import mlflow.store.model_registry.sqlalchemy_store
-import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+import ray.train.torch  # noqa: F401
 from mlflow.utils.requirements_utils import _init_modules_to_packages_map
 from sqlalchemy.orm import configure_mappers
 

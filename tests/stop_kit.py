@@ -15,8 +15,8 @@ from pathlib import Path
 SECONDS = 300
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload([
-    "stop_kit", "preload_kit", "pipelines.register", "pipelines.evaluate", "pipelines.report",
-    "pipelines.score",
+    "stop_kit", "stages_kit", "preload_kit", "pipelines.register", "pipelines.evaluate",
+    "pipelines.report", "pipelines.score", "pipelines.train", "pipelines.tune",
 ])  # fmt: skip
 CHANGES = ("INSERT", "UPDATE", "DELETE")
 

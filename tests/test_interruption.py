@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM: exit code 130, one sentence, nothing unfinished taken for finished.
 
-The commands run as a person or DVC runs them, in a process group of their own that gets the signal
-as a terminal sends it: to everybody in it.
+The stages run as a person or DVC runs them, in a process group of their own that gets the signal as
+a terminal sends it: to everybody in it.
 """
 
 import os
@@ -15,6 +15,7 @@ import psutil
 import pytest
 import yaml
 from engine_kit import DATA, engine_store, is_there, wait_until, with_tracking_store
+from stages_kit import TUNE, Forked, train, tune
 
 from amad.config import InterruptionError, Settings, interruption
 from amad.engines.shared.identity import RunState
@@ -22,34 +23,6 @@ from amad.engines.shared.tracking import connect, experiment_id
 from amad.scores.job_log import job_logs, scoring_job
 
 ROOT = Path(__file__).resolve().parent.parent
-TUNE = {"trials": 4, "batch": 2, "epochs": 2, "cases": 4}
-TRAIN = {"epochs": 5000, "batch": 8, "stride": 2, "max_windows": 800}
-
-STAGE = """
-import sys
-from pathlib import Path
-sys.path[:0] = [{root!r}, {tests!r}]
-from engine_kit import PROFILE, engine_params, toy_stage
-from amad.engines.tune.sweep import sweep_fleet
-from amad.engines.train.training import train_fleet
-import pipelines
-
-home = Path({home!r})
-alone = PROFILE.model_copy(update={{"cpus": 1, "workers": 1, "max_concurrent_trials": 1}})
-
-def tune(params, settings):
-    return sweep_fleet(toy_stage(home, engine_params(tune={tune!r}), alone))
-
-def train(params, settings):
-    return train_fleet(toy_stage(home, engine_params(train={train!r}), alone))
-
-def train_here(params, settings):
-    here = PROFILE.model_copy(update={{"workers": 0}})
-    return train_fleet(toy_stage(home, engine_params(train={train!r}), here))
-
-pipelines.load_params = lambda *_: None
-pipelines.stage_main({stage})
-"""
 
 
 @pytest.fixture
@@ -58,15 +31,7 @@ def home(tmp_path: Path) -> Path:
     return with_tracking_store(tmp_path)
 
 
-def code(home: Path, stage: str) -> str:
-    return STAGE.format(
-        root=str(ROOT), tests=str(ROOT / "tests"), home=str(home), stage=stage, tune=TUNE,
-        train=TRAIN,
-    )  # fmt: skip
-
-
-def start(home: Path, stage: str | list[str]) -> subprocess.Popen:
-    command = [sys.executable, "-c", code(home, stage)] if isinstance(stage, str) else stage
+def start(home: Path, command: list[str]) -> subprocess.Popen:
     return subprocess.Popen(
         command,
         cwd=home,
@@ -78,7 +43,7 @@ def start(home: Path, stage: str | list[str]) -> subprocess.Popen:
     )
 
 
-def interrupt(stage: subprocess.Popen, number: int = signal.SIGINT) -> str:
+def interrupt(stage: subprocess.Popen | Forked, number: int = signal.SIGINT) -> str:
     """Send the signal, wait for the end, return what the stage said; no process is left."""
     children = psutil.Process(stage.pid).children(recursive=True)
     os.killpg(stage.pid, number)
@@ -98,7 +63,7 @@ def ray_folder(home: Path) -> Path:
 
 @pytest.mark.engine
 def test_a_sweep_that_is_interrupted_is_not_finished_and_goes_on(home: Path) -> None:
-    stage = start(home, "tune")
+    stage = Forked(tune, home)
     wait_until(lambda: is_there(ray_folder(home), "trial-003/checkpoint_*"), "no third trial")
     said = interrupt(stage)
     assert stage.returncode == InterruptionError.exit_code, said
@@ -109,7 +74,7 @@ def test_a_sweep_that_is_interrupted_is_not_finished_and_goes_on(home: Path) -> 
     assert RunState(state).get("trials") is None
     files = list(ray_folder(home).rglob("trial-00[12]/checkpoint_*/*"))
     done = {file: file.stat().st_mtime_ns for file in files}
-    again = start(home, "tune")
+    again = Forked(tune, home)
     _, said = again.communicate(timeout=400)
     assert again.returncode == 0, said
     assert "going on with sweep" in said and "best of 4 trials" in said
@@ -120,7 +85,14 @@ def test_a_sweep_that_is_interrupted_is_not_finished_and_goes_on(home: Path) -> 
 
 @pytest.mark.engine
 def test_dvc_stops_where_a_sweep_was_interrupted_before_any_trial_was_done(home: Path) -> None:
-    (home / "stage.py").write_text(code(home, "tune"))
+    code = f"""
+import sys
+from pathlib import Path
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
+from stages_kit import as_stage, tune
+as_stage(tune, Path({str(home)!r}))
+"""
+    (home / "stage.py").write_text(code)
     stages = {
         "tune": {
             "cmd": f"{sys.executable} stage.py",
@@ -143,7 +115,7 @@ def test_dvc_stops_where_a_sweep_was_interrupted_before_any_trial_was_done(home:
 
 @pytest.mark.engine
 def test_a_training_that_is_interrupted_says_so_and_keeps_its_checkpoint(home: Path) -> None:
-    stage = start(home, "train")
+    stage = Forked(train, home)
     wait_until(
         lambda: any(f.stat().st_size for f in ray_folder(home).glob("train-*.jsonl")),
         "no epoch was reported",
@@ -157,7 +129,7 @@ def test_a_training_that_is_interrupted_says_so_and_keeps_its_checkpoint(home: P
 
 @pytest.mark.engine
 def test_sigterm_stops_a_training_in_this_process_without_ray(home: Path) -> None:
-    stage = start(home, "train_here")
+    stage = Forked(train, home, workers=0)
     wait_until(lambda: is_there(ray_folder(home), "checkpoint"), "no epoch was done")
     said = interrupt(stage, signal.SIGTERM)
     assert stage.returncode == InterruptionError.exit_code and "interrupted" in said, said
