@@ -4,6 +4,11 @@ Each process would otherwise take seconds for that.
 """
 
 import alembic.command  # noqa: F401
+import mlflow.pyfunc
+import mlflow.store.db.utils
+import mlflow.store.model_registry.sqlalchemy_store
+import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+import optuna  # noqa: F401
 import ray.train.torch  # noqa: F401
 from mlflow.utils.requirements_utils import _init_modules_to_packages_map
 from sqlalchemy.orm import configure_mappers
