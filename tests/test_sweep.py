@@ -4,13 +4,12 @@ import csv
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from engine_kit import DATA, PROFILE, engine_params, engine_store, is_there, toy_stage, wait_until
+from stages_kit import TUNE, Forked, tune
 from sweep_kit import expected_outputs, outputs
 
 from amad.config import ConfigError, DataError, Params, ServiceError, Settings
@@ -32,8 +31,6 @@ from amad.engines.tune.sweep_result import (
 )
 from amad.engines.tune.trial import NUMBER
 from amad.windows import WindowStore
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -188,30 +185,14 @@ def test_a_sweep_is_reproducible_stops_early_and_lets_go(
     assert outputs(tmp_path / DATA) == found
 
 
-DRIVER = """
-import sys
-from pathlib import Path
-sys.path[:0] = [{root!r}, {tests!r}]
-from engine_kit import engine_params
-from amad.windows import WindowStore
-from test_sweep import search
-params = engine_params(tune={tune!r}, train={train!r})
-search(WindowStore.open(Path({store!r})), Path({home!r}), params, 1)
-"""
-
-
 @pytest.mark.engine
 @pytest.mark.usefixtures("local_ray")
 def test_a_killed_sweep_goes_on_where_it_stopped(store: WindowStore, tmp_path: Path) -> None:
     """SIGKILL of the driver: finished trials are not run again, the result is the same."""
-    tune, train = {"trials": 4, "batch": 2, "epochs": 2, "cases": 4}, {"max_windows": 800}
-    params = engine_params(tune=tune, train=train)
-    home = tmp_path / "killed"
-    code = DRIVER.format(
-        root=str(ROOT), tests=str(ROOT / "tests"), store=str(store.path), home=str(home), tune=tune,
-        train=train,
-    )  # fmt: skip
-    driver = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    longer = {"max_windows": 800}
+    params = engine_params(tune=TUNE, train=longer)
+    home = toy_stage(tmp_path / "killed", params, store=store).settings.home
+    driver = Forked(tune, home, train=longer)
     ray_folder = home / "runs" / "toy" / "ray"
 
     def finished() -> list[str]:
@@ -224,7 +205,7 @@ def test_a_killed_sweep_goes_on_where_it_stopped(store: WindowStore, tmp_path: P
         wait_until(lambda: is_there(ray_folder, "trial-003/checkpoint_*"), "no third trial began")
     finally:
         os.killpg(driver.pid, signal.SIGKILL)  # at once: the rest of the sweep takes a second
-        driver.wait()
+        driver.communicate(60)
     assert {"trial-001", "trial-002"} <= set(finished())
     (state,) = ray_folder.glob("sweep-*.json")
     assert RunState(state).get("trials") is None, "killed before the end"
@@ -243,7 +224,7 @@ def test_a_killed_sweep_goes_on_where_it_stopped(store: WindowStore, tmp_path: P
     assert outputs(home / DATA) == expected_outputs(store, params)
     client = connect(Settings(home=home))
     runs = client.search_runs([experiment_id(client, "toy")])
-    assert len(runs) == 1 + tune["trials"], "no run was begun twice"
+    assert len(runs) == 1 + TUNE["trials"], "no run was begun twice"
     assert {r.info.status for r in runs} == {"FINISHED"}
 
 
