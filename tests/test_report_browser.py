@@ -54,7 +54,11 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield made
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desk", "phone"])
+# A desk, windows on either side of the widths at which the lay-out changes, a tablet, a phone.
+SIZES = [DESKTOP, (1160, 900), (1140, 900), (1010, 900), (820, 1180), (790, 900), PHONE]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=[str(width) for width, _ in SIZES])
 @pytest.mark.parametrize("name", ["run", "date", "index"])
 def test_no_page_scrolls_sideways(tab: Browser, pages: dict[str, Path], name: str, size):
     tab.show(pages[name], size)
@@ -63,6 +67,13 @@ def test_no_page_scrolls_sideways(tab: Browser, pages: dict[str, Path], name: st
       e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".hidden, thead, svg"))
       .map((e) => e.outerHTML.slice(0, 90))"""
     assert tab.run(beyond) == [], "nothing is cut off either"
+    squeezed = """[...document.querySelectorAll("main *, header *")].filter((e) => {
+      const width = e.getBoundingClientRect().width;
+      return width > 1 && width < 3 * parseFloat(getComputedStyle(e).fontSize) &&
+        !e.closest(".hidden, thead, svg") && [...e.childNodes].some((n) =>
+          n.nodeType === Node.TEXT_NODE && n.textContent.trim().length > 9); })
+      .map((e) => e.outerHTML.slice(0, 90))"""
+    assert tab.run(squeezed) == [], "no column is so narrow that words are set letter by letter"
 
 
 @pytest.mark.skipif(not AXE.is_file(), reason="AXE_CORE does not name axe-core's axe.min.js")

@@ -47,7 +47,7 @@
     rows.sort((a, b) => (up ? compare(a, b) : compare(b, a)));
     body.append(...rows);
   };
-  for (const head of matchMedia("(max-width: 720px)").matches ? [] : heads) {
+  for (const head of matchMedia("(max-width: 800px)").matches ? [] : heads) {
     const button = document.createElement("button");
     button.type = "button";
     button.className = "sorter";
