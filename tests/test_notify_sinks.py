@@ -260,6 +260,19 @@ def test_prometheus_reads_the_state_of_the_last_job(yard, web):
     assert found["amad_job_ok"] == 0 and found["amad_silent_vehicles"] == 1
 
 
+def test_a_textfile_of_another_fleet_is_not_overwritten(yard):
+    yard.sinks(prometheus={"textfile": "amad.prom"})
+    yard.publish(0)
+    file = yard.home / "amad.prom"
+    file.write_text('amad_job_ok{fleet="trucks"} 1.0\n')
+    with pytest.raises(NotifyError, match="holds the figures of fleet trucks"):
+        tell(yard.stage)
+    assert file.read_text() == 'amad_job_ok{fleet="trucks"} 1.0\n'
+    file.unlink()
+    assert str(tell(yard.stage)["textfile"]) == f"written to {file}"
+    assert str(tell(yard.stage)["textfile"]) == f"written to {file}", "its own file"
+
+
 def test_the_heartbeat_stays_away_where_something_failed(yard, web, monkeypatch):
     monkeypatch.setenv("AMAD_NOTIFY_HEARTBEAT_URL", web.url + "/beat/{fleet}")
     yard.sinks(heartbeat=True, webhook={"url": web.url + "/hook"})

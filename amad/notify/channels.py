@@ -93,7 +93,7 @@ def watchers(
         state = job_metrics(stage, jobs, window, took, well)
         if (path := wanted.textfile) is not None:
             place = stage.settings.home / path.replace("{fleet}", fleet)
-            found["textfile"] = lambda: write_textfile(state, place)
+            found["textfile"] = lambda: write_textfile(state, place, fleet)
         if (address := wanted.pushgateway) is not None:
             found["pushgateway"] = lambda: push(state, address, fleet, seconds)
     if sinks.heartbeat:

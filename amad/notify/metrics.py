@@ -1,5 +1,6 @@
 """Figures of the last scoring job, and of drift, for Prometheus: a text file, or a Pushgateway."""
 
+import re
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -113,7 +114,7 @@ def tell_drift(stage: Stage, found: Drift) -> None:
     try:
         if wanted.textfile is not None:
             path = stage.settings.home / wanted.textfile.replace("{fleet}", fleet)
-            write_textfile(figures, path.with_stem(f"{path.stem}-drift"))
+            write_textfile(figures, path.with_stem(f"{path.stem}-drift"), fleet)
         if wanted.pushgateway is not None:
             push(figures, wanted.pushgateway, fleet, sinks.timeout_seconds, job="amad_drift")
     except (NotTakenError, RefusedError, OSError) as error:
@@ -123,12 +124,19 @@ def tell_drift(stage: Stage, found: Drift) -> None:
         ) from error
 
 
-def write_textfile(registry: CollectorRegistry, path: Path) -> str:
+def write_textfile(registry: CollectorRegistry, path: Path, fleet: str) -> str:
     """Write the figures for the textfile collector, in one piece; say what was done.
 
     Raises:
+        RefusedError: the file holds the figures of another fleet, which would be lost.
         OSError: the file cannot be written; names it.
     """
+    before = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if others := set(re.findall(r'[{,]fleet="([^"]*)"', before)) - {fleet}:
+        raise RefusedError(
+            f"{path} holds the figures of fleet {', '.join(sorted(others))}; write {{fleet}} into "
+            "prometheus.textfile, so that each fleet has a file of its own, or delete the file"
+        )
     with staged(path) as stage:
         stage.write_bytes(generate_latest(registry))
         stage.chmod(0o644)  # the collector is another user
