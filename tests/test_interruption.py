@@ -67,7 +67,8 @@ def test_a_sweep_that_is_interrupted_is_not_finished_and_goes_on(home: Path) -> 
     wait_until(lambda: is_there(ray_folder(home), "trial-003/checkpoint_*"), "no third trial")
     said = interrupt(stage)
     assert stage.returncode == InterruptionError.exit_code, said
-    assert "interrupted before its 4 trials were done" in said.rstrip().splitlines()[-1], said
+    last = said.rstrip().splitlines()[-1]
+    assert "interrupted before all of its 4 trials were done" in last, said
     assert "Traceback" not in said
     assert not (home / DATA / "best.json").exists()
     (state,) = ray_folder(home).glob("sweep-*.json")

@@ -215,7 +215,9 @@ def test_day_and_month_that_cannot_be_told_apart_are_named():
     )
 
 
-@pytest.mark.parametrize("cells", [[], [None, ""], ["fast"], ["March"], ["-5"], ["1e300"]])
+@pytest.mark.parametrize(
+    "cells", [[], [None, ""], ["fast"], ["March"], ["-5"], ["2", "-5"], ["1e300"]]
+)
 def test_what_looks_like_no_time_is_not_guessed_at(cells):
     assert looks_like(cells) is None
 

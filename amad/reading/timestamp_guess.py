@@ -103,7 +103,8 @@ def _number(sample: list[str], now: int) -> Guess | None:
                 settings={"unit": unit},
                 sentence=f"looks like {words}; set source.timestamp.unit to {unit}{more}",
             )
-    if max(map(abs, numbers)) < 1e9:  # before a trigger it is below zero
+    runs = len(numbers) > 1 and numbers == sorted(numbers)  # below zero: before a trigger
+    if max(map(abs, numbers)) < 1e9 and (min(numbers) >= 0 or runs):
         return Guess(
             settings={"take": "elapsed", "unit": "s"},
             sentence="looks like seconds since a start; set source.timestamp.take to elapsed and "
