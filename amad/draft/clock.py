@@ -89,12 +89,13 @@ def _found(samples: list[Sampled]) -> Clock:
             if hours
             else "no column tells the time"
         )
+        counting = rising(columns)
         return Clock(
             keys={"take": "index", "start": START},
             seen=f"{why}: row i is i sampling periods after a start chosen here",
-            guesses=["the start is made up", *not_read(columns, named)],
+            guesses=["the start is made up", *not_read(columns, named, counting)],
             period=step_of(columns[hours[0]]) if hours else None,
-            columns={*hours, *rising(columns)},
+            columns={*hours, *counting},
         )
     best = max(found, key=lambda item: item[0])[1]
     others = [c.keys["column"] for _, c in found if c.take == best.take and c is not best]

@@ -21,8 +21,8 @@ GPS_TIME = re.compile(
 FRACTIONS = re.compile(rf"((date|time|ts|epoch|stamp)*[ _]?)({MILLISECONDS})", re.I)
 
 
-def not_read(columns: dict[str, list[pa.Array]], named: set[str]) -> list[str]:
-    """What looks by its name like the time, and cannot be read as one."""
+def not_read(columns: dict[str, list[pa.Array]], named: set[str], counting: set[str]) -> list[str]:
+    """What looks by its name like the time, and cannot be read as one; counting: the `rising`."""
     texts = [h for h in columns if h in named and is_text(columns[h][0].type)]
     found = [(h, some(columns[h][0])) for h in texts if not tells_the_hour(h, columns[h][0])]
     told = [
@@ -32,10 +32,10 @@ def not_read(columns: dict[str, list[pa.Array]], named: set[str]) -> list[str]:
         if cells and is_time(columns[h][0])
     ]
     told += [
-        f"column {h.strip()!r} has the name of a time and rises, but {shown(str(first))} cannot "
-        "be read as one: set source.timestamp, or write it as ISO 8601"
-        for h in sorted(rising(columns))
-        if (first := some(columns[h][0])[0]) is not None
+        f"column {h.strip()!r} has the name of a time and rises, but "
+        f"{shown(str(some(columns[h][0])[0]))} cannot be read as one: set source.timestamp, or "
+        "write it as ISO 8601"
+        for h in sorted(counting)
     ]
     gps = {h.strip() for h in columns if GPS_TIME.fullmatch(name_and_unit(h)[0].strip())}
     if len(gps) > 1:

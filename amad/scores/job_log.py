@@ -69,9 +69,9 @@ class JobLog(Artifact):
     (values by channel) and ``unseen`` (rows by channel and code). causes: of their incidents, those
     that are told as one counted once; None in a log without. quarantined: vehicle-days.
     withheld, unmeasured: as in the manifests, of all dates. health: what the fleet lacks, by kind.
-    findings: the ids of that; None where the job could not look. told: the
-    sentences that were printed about dates. sinks: by sink, what became of telling it what changed;
-    empty where nobody is told. hushed: by id, incidents of which nobody is told, and why.
+    findings: the ids of that; None where the job could not look. told: the sentences that were
+    printed about dates. sinks: by sink, what became of telling it what changed; empty where nobody
+    is told. hushed: by id, incidents of which nobody is told, and why.
     """
 
     model_config = ConfigDict(frozen=False)

@@ -25,6 +25,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -127,7 +128,7 @@ class Known:
         self._long_NV = np.isfinite(self._errors_N3VC[:, 0]).any(axis=2)
         self._longest = longest
 
-    @property
+    @cached_property
     def long_rows(self) -> int:
         """The train rows from which a vehicle of the class is known by its own alone.
 
