@@ -4,6 +4,7 @@ Shape legend: B windows, L steps, C channels, D model width, X inputs of the emb
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -151,26 +152,30 @@ def bridge(value_BLC: Tensor, hidden_BLC: Tensor) -> Tensor:
     hidden. Visible values stay.
     """
     L = value_BLC.shape[1]
-    step_BLC = torch.arange(L, device=value_BLC.device, dtype=torch.int16)[:, None]
-    step_BLC = step_BLC.expand_as(hidden_BLC)
-    before_BLC = _furthest(step_BLC.masked_fill(hidden_BLC, -1))
-    after_BLC = L - 1 - _furthest((L - 1 - step_BLC).masked_fill(hidden_BLC, -1).flip(1)).flip(1)
+    step_L1 = torch.arange(L, device=value_BLC.device, dtype=torch.int16)[:, None]
+    before_BLC = _running(torch.where(hidden_BLC, -1, step_L1), torch.maximum)
+    after_BLC = _running(torch.where(hidden_BLC, L, step_L1), torch.minimum)
     first_BLC, last_BLC = before_BLC < 0, after_BLC == L
-    share_BLC = (step_BLC - before_BLC) / (after_BLC - before_BLC).clamp_min(1)
-    low_BLC = torch.where(first_BLC, after_BLC.clamp_max(L - 1), before_BLC)
-    high_BLC = torch.where(last_BLC, before_BLC.clamp_min(0), after_BLC)
+    share_BLC = (step_L1 - before_BLC) / (after_BLC - before_BLC).clamp_min_(1)
+    low_BLC = torch.where(first_BLC, after_BLC, before_BLC).clamp_max_(L - 1)
+    high_BLC = torch.where(last_BLC, before_BLC, after_BLC).clamp_min_(0)
     low_BLC, high_BLC = (value_BLC.gather(1, at_BLC.long()) for at_BLC in (low_BLC, high_BLC))
     line_BLC = torch.lerp(low_BLC, high_BLC, share_BLC.to(value_BLC.dtype))
     return line_BLC.masked_fill(first_BLC & last_BLC, 0.0)
 
 
-def _furthest(step_BLC: Tensor) -> Tensor:
-    """The largest value so far, along the steps: ``cummax`` by doubling, which is faster."""
+def _running(step_BLC: Tensor, pick: Callable) -> Tensor:
+    """A running extreme by doubling, which is faster than ``cummax``.
+
+    pick: ``torch.maximum``, of a step and those before it; or ``torch.minimum``, of a step and
+    those after it.
+    """
     ahead = 1
     while ahead < step_BLC.shape[1]:
-        largest_BLC = torch.maximum(step_BLC[:, :-ahead], step_BLC[:, ahead:])
-        step_BLC = torch.cat([step_BLC[:, :ahead], largest_BLC], dim=1)
-        ahead *= 2
+        best_BLC = step_BLC.clone()
+        side = slice(ahead, None) if pick is torch.maximum else slice(None, -ahead)
+        pick(step_BLC[:, :-ahead], step_BLC[:, ahead:], out=best_BLC[:, side])
+        step_BLC, ahead = best_BLC, 2 * ahead
     return step_BLC
 
 

@@ -19,7 +19,9 @@ Shape legend: B windows, L steps, H heads, E width of a head, R rank of the kern
 X steps of some windows in one row.
 """
 
+import math
 from collections.abc import Iterator
+from itertools import cycle
 
 import torch
 from torch import Tensor
@@ -44,12 +46,13 @@ class _TwoViews(torch.autograd.Function):
         B, L, _, H, E = qkv_BL3HE.shape
         keep = any(ctx.needs_input_grad) and 2 * B * H * L * L <= KEPT
         local_BLHE, global_BLHE = qkv_BL3HE.new_empty(2, B, L, H, E)
+        pieces = _pieces(*qkv_BL3HE.unbind(2), psi_BLHR, local_BLHE, global_BLHE)
         ctx.maps = []
-        for piece, head in _pieces(B, L, H):
-            q_BLE, k_BLE, v_BLE = qkv_BL3HE[piece, :, :, head].unbind(2)
-            maps = _maps(q_BLE, k_BLE, psi_BLHR[piece, :, head], phi_HLR[head])
-            for map_BLL, view_BLHE in zip(maps, (local_BLHE, global_BLHE), strict=True):
-                view_BLHE[piece, :, head] = map_BLL @ v_BLE
+        for piece, phi_LR in zip(pieces, cycle(phi_HLR), strict=False):
+            q_BLE, k_BLE, v_BLE, psi_BLR, *views = piece
+            maps = _maps(q_BLE, k_BLE, psi_BLR, phi_LR)
+            for map_BLL, view_BLE in zip(maps, views, strict=True):
+                view_BLE.copy_(map_BLL @ v_BLE)
             if keep:
                 ctx.maps.append(maps)
         ctx.set_materialize_grads(False)
@@ -61,55 +64,62 @@ class _TwoViews(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, d_mixed_BLHE, d_local_BLHE, d_global_BLHE):
         qkv_BL3HE, psi_BLHR, phi_HLR, gate_BLH, *views = ctx.saved_tensors
-        B, L, _, H, E = qkv_BL3HE.shape
         if d_mixed_BLHE is None:
             d_mixed_BLHE = torch.zeros_like(views[0])
         # Of each view: its share of mixed, and what is subtracted in the softmax's gradient.
-        shares = [gate_BLH, 1 - gate_BLH]
-        dots = [(d_mixed_BLHE * view_BLHE).sum(-1) for view_BLHE in views]
-        d_gate_BLH = dots[0] - dots[1]
+        gate_BLH1 = gate_BLH[..., None]
+        shares = [gate_BLH1, 1 - gate_BLH1]
+        dots = [(d_mixed_BLHE * view_BLHE).sum(-1, keepdim=True) for view_BLHE in views]
+        d_gate_BLH = (dots[0] - dots[1])[..., 0]
         own = (d_local_BLHE, d_global_BLHE)  # None where only mixed is used
         rows = [
-            share_BLH * dot_BLH if d_BLHE is None else share_BLH * dot_BLH + (d_BLHE * view).sum(-1)
-            for share_BLH, dot_BLH, d_BLHE, view in zip(shares, dots, own, views, strict=True)
+            share * dot if d_BLHE is None else share * dot + (d_BLHE * view).sum(-1, keepdim=True)
+            for share, dot, d_BLHE, view in zip(shares, dots, own, views, strict=True)
         ]
         d_qkv_BL3HE, d_psi_BLHR = torch.empty_like(qkv_BL3HE), torch.empty_like(psi_BLHR)
         d_phi_HLR = torch.zeros_like(phi_HLR)
-        for number, (piece, head) in enumerate(_pieces(B, L, H)):
-            at = (piece, slice(None), head)
-            q_BLE, k_BLE, v_BLE = qkv_BL3HE[piece, :, :, head].unbind(2)
-            psi_BLR, phi_LR, d_mixed_BLE = psi_BLHR[at], phi_HLR[head], d_mixed_BLHE[at]
+        scale = qkv_BL3HE.shape[-1] ** -0.5
+        pieces = _pieces(
+            *qkv_BL3HE.unbind(2), psi_BLHR, d_mixed_BLHE, *shares, *rows, *own,
+            *d_qkv_BL3HE.unbind(2), d_psi_BLHR,
+        )  # fmt: skip
+        factors = cycle(zip(phi_HLR, d_phi_HLR, strict=True))
+        for number, (piece, (phi_LR, d_phi_LR)) in enumerate(zip(pieces, factors, strict=False)):
+            q_BLE, k_BLE, v_BLE, psi_BLR, d_mixed_BLE, *of_views = piece[:-4]
+            d_q_BLE, d_k_BLE, d_v_out_BLE, d_psi_BLR = piece[-4:]
+            share, row, d_own = of_views[:2], of_views[2:4], of_views[4:]
             maps = ctx.maps[number] if ctx.maps else _maps(q_BLE, k_BLE, psi_BLR, phi_LR)
-            share_local_BL1, share_global_BL1 = (share_BLH[at][..., None] for share_BLH in shares)
-            both_BLL = torch.lerp(maps[1], maps[0], share_local_BL1)
+            both_BLL = torch.lerp(maps[1], maps[0], share[0])
             d_v_BLE = both_BLL.mT @ d_mixed_BLE
             d_both_BLL = torch.bmm(d_mixed_BLE, v_BLE.mT, out=both_BLL)
-            d_maps = [d_both_BLL * share_local_BL1, d_both_BLL.mul_(share_global_BL1)]
-            for d_BLHE, d_map_BLL, map_BLL in zip(own, d_maps, maps, strict=True):
-                if d_BLHE is not None:
-                    d_map_BLL.baddbmm_(d_BLHE[at], v_BLE.mT)
-                    d_v_BLE.baddbmm_(map_BLL.mT, d_BLHE[at])
-            d_m_BLL, d_g_BLL = (
-                d.sub_(row[at][..., None]) for d, row in zip(d_maps, rows, strict=True)
-            )
-            d_m_BLL *= maps[0]
-            d_s_BLL = torch.addcmul(d_m_BLL, d_g_BLL, maps[1], out=d_g_BLL)
-            d_q_BLE, d_k_BLE, d_v_out_BLE = d_qkv_BL3HE[piece, :, :, head].unbind(2)
-            torch.mul(d_s_BLL @ k_BLE, E**-0.5, out=d_q_BLE)
-            torch.mul(d_s_BLL.mT @ q_BLE, E**-0.5, out=d_k_BLE)
+            d_maps = d_m_BLL, d_g_BLL = d_both_BLL * share[0], d_both_BLL.mul_(share[1])
+            for d_BLE, d_map_BLL, map_BLL in zip(d_own, d_maps, maps, strict=True):
+                if d_BLE is not None:
+                    d_map_BLL.baddbmm_(d_BLE, v_BLE.mT)
+                    d_v_BLE.baddbmm_(map_BLL.mT, d_BLE)
+            d_m_BLL.sub_(row[0]).mul_(maps[0])
+            d_s_BLL = torch.addcmul(d_m_BLL, d_g_BLL.sub_(row[1]), maps[1], out=d_g_BLL)
+            torch.mul(d_s_BLL @ k_BLE, scale, out=d_q_BLE)
+            torch.mul(d_s_BLL.mT @ q_BLE, scale, out=d_k_BLE)
             d_v_out_BLE.copy_(d_v_BLE)
             d_m_XL = d_m_BLL.flatten(0, 1)
-            d_psi_BLHR[at] = (d_m_XL @ phi_LR).view(psi_BLR.shape)
-            d_phi_HLR[head].addmm_(d_m_XL.t(), psi_BLR.flatten(0, 1))
+            d_psi_BLR.copy_((d_m_XL @ phi_LR).view_as(psi_BLR))
+            d_phi_LR.addmm_(d_m_XL.t(), psi_BLR.flatten(0, 1))
         return d_qkv_BL3HE, d_psi_BLHR, d_phi_HLR, d_gate_BLH
 
 
-def _pieces(B: int, L: int, H: int) -> Iterator[tuple[slice, int]]:
-    """The windows and the head of each piece of work."""
+def _pieces(first: Tensor, *others: Tensor | None) -> Iterator[tuple]:
+    """Of each (B, L, H, ...), what a piece of work needs, some windows of one head: (B, L, ...).
+
+    The heads of the same windows come one after the other. Instead of None comes None.
+    """
+    B, L, H, _ = first.shape
     size = max(1, CACHED // (L * L))
-    for first in range(0, B, size):
-        for head in range(H):
-            yield slice(first, first + size), head
+    whole, count = (first, *others), math.ceil(B / size)
+    windows = [[None] * count if t is None else t.split(size) for t in whole]
+    for some in zip(*windows, strict=True):
+        heads = [[None] * H if t is None else t.unbind(2) for t in some]
+        yield from zip(*heads, strict=True)
 
 
 def _maps(q_BLE: Tensor, k_BLE: Tensor, psi_BLR: Tensor, phi_LR: Tensor) -> tuple[Tensor, Tensor]:
