@@ -28,7 +28,7 @@ repro: setup ## Run what has changed of the pipeline, for every fleet of params.
 test: setup lint ## Run the linters and the tests of one machine, with real Ray, MLflow and DVC.
 	python -m pytest -n 3 --dist loadfile -m "not cluster"  # one more than cores: engines wait, too
 
-test-cluster: setup ## Run the tests of a cluster: Ray nodes, an object store, PostgreSQL, servers.
+test-cluster: setup ## Run the tests of a cluster: Ray nodes, their scripts, an object store, PostgreSQL, servers.
 	python -m pytest -n 2 --dist loadfile -m cluster
 
 test-fast: setup ## Run the unit tests: no Ray, MLflow or DVC, no real data, nothing slow.

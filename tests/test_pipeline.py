@@ -190,8 +190,8 @@ def test_a_switch_of_fleets_and_back_reruns_and_removes_nothing(project: Path):
     assert contents(data) == was
 
 
-@pytest.mark.engine
-@pytest.mark.timeout(900)
+@pytest.mark.cluster
+@pytest.mark.timeout(1800)  # with the first run, which it is compared with
 def test_the_scripts_of_the_cluster_give_the_same_from_clean(project: Path):
     """What the RayJobs run: train.sh and score.sh, here with a profile that trains without Ray."""
     names = ("ingest.json", "best.json", "evaluation/metrics.json", "scoring.json")
