@@ -139,7 +139,7 @@ def test_a_day_with_its_context_scores_as_the_whole_series_does(
     whole = detector.score(series)
     assert np.ptp(whole.score_T[first:last]) > 1 or members == ["window_range"]
     if smoothing == "trailing":
-        names = [name for name in members if name not in ("two_sided", "window_range")]
+        names = [name.replace("two", "one") for name in members if name != "window_range"]
         names += CLOSED_FORM[3:] if "window_range" in members else []
         assert [m.name for m in detector.members] == names
         assert detector.lookahead_rows == 0
@@ -360,7 +360,7 @@ def test_a_network_that_fails_is_left_out_and_named(bundle) -> None:
 
 
 @pytest.mark.parametrize(
-    ("members", "smoothing"), [([], "centred"), (["amad"], "centred"), (["two_sided"], "trailing")]
+    ("members", "smoothing"), [([], "centred"), (["amad"], "centred"), (["amad"], "trailing")]
 )
 def test_a_detector_in_which_nothing_votes_is_refused(bundle, members, smoothing) -> None:
     changes = {"members": members, "smoothing": smoothing, "amad_weight": 0.0}

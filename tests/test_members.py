@@ -83,20 +83,32 @@ def test_a_negative_lag_is_a_row_to_come() -> None:
 def test_a_two_sided_member_stays_within_the_segment_and_is_cross_fitted_to_its_end() -> None:
     segment_T = np.repeat([0, 1, 2], [100, 12, 88]).astype(np.int32)
     series, member = waves("b-1", 200, segment_T=segment_T), two_sided_member()
-    assert member.context_rows == member.lookahead_rows == 7
+    assert member.context_rows == member.lookahead_rows == 20
     [held_out_TC] = member.fit("fleet", [waves("b-1", 500)], 4)
-    assert np.flatnonzero(np.isnan(held_out_TC[:, 0])).tolist() == [*range(7), *range(493, 500)]
+    assert np.flatnonzero(np.isnan(held_out_TC[:, 0])).tolist() == [*range(20), *range(480, 500)]
     before = member.residual(series, "fleet")
     undefined_T = np.isnan(before).all(axis=1)
-    assert np.flatnonzero(undefined_T).tolist() == [*range(7), *range(93, 119), *range(193, 200)]
+    assert np.flatnonzero(undefined_T).tolist() == [*range(20), *range(80, 132), *range(180, 200)]
     for changed, kept in (((0, 112), (112, 200)), ((112, 200), (0, 112))):
         after = member.residual(with_values(series, slice(*changed), 1, 50.0), "fleet")
         np.testing.assert_array_equal(before[slice(*kept)], after[slice(*kept)])
     bent = member.residual(with_values(series, slice(50, 51), 1, 50.0), "fleet")
     moved = np.flatnonzero((before != bent)[:, 1] & ~undefined_T).tolist()
-    assert moved == [*range(43, 48), 50, *range(53, 58)], "the block of five is hidden"
+    after = [53, 54, 55, 57, 60, 64, 70]
+    assert moved == sorted([50, *after, *(100 - row for row in after)])
     assert member.residual(waves("b-1", 0), "fleet").shape == (0, C)
-    assert np.isnan(member.residual(waves("b-1", 14), "fleet")).all()
+    assert np.isnan(member.residual(waves("b-1", 40), "fleet")).all()
+
+
+def test_a_one_sided_member_sees_the_rows_before_alone() -> None:
+    series, member = waves("b-1", 200), two_sided_member(trailing=True)
+    assert (member.name, member.context_rows, member.lookahead_rows) == ("one_sided", 20, 0)
+    member.fit("fleet", [waves("b-1", 500)], 4)
+    before = member.residual(series, "fleet")
+    assert np.flatnonzero(np.isnan(before[:, 0])).tolist() == [*range(20)]
+    bent = member.residual(with_values(series, slice(50, 51), 1, 50.0), "fleet")
+    moved = np.flatnonzero((before != bent)[20:, 1]) + 20
+    assert moved.tolist() == [50, 53, 54, 55, 57, 60, 64, 70]
 
 
 def test_an_imputed_cell_has_no_residual_and_is_no_target() -> None:

@@ -18,13 +18,16 @@ def linear_members() -> list[Member]:
     return [RidgeMember("ridge", range(1, 6)), RidgeMember("ridge_long", range(10, 30))]
 
 
-def two_sided_member() -> Member:
-    """The closed-form member that predicts a row from rows 3 to 7 before it and 3 to 7 after it.
+def two_sided_member(*, trailing: bool = False) -> Member:
+    """The closed-form member that predicts a row from seven rows before it and seven after it.
 
-    That is the middle row of a hidden block of five. AMAD's network answers the same question, and
-    this member is the network's linear skip alone.
+    The rows on either side are 3 to 20 rows away, so that those beside it do not give away a jump.
+    With ``trailing`` the member sees the rows before alone, and is called ``one_sided``.
     """
-    return RidgeMember("two_sided", [*range(3, 8), *range(-7, -2)])
+    lags = (3, 4, 5, 7, 10, 14, 20)
+    if trailing:
+        return RidgeMember("one_sided", lags)
+    return RidgeMember("two_sided", [*lags, *(-lag for lag in lags)])
 
 
 def build_members(params: DetectParams, bundle: "Bundle | None" = None) -> list[Member]:
@@ -33,17 +36,15 @@ def build_members(params: DetectParams, bundle: "Bundle | None" = None) -> list[
     The name ``window_range`` stands for one member for each width of its windows. The name ``amad``
     stands for one member for each thing that the training of the network hid: blocks of time, whole
     channels, or both. It is left out if ``params.vote`` is 0, so a network without a vote, or whose
-    vote is undecided, costs nothing. With ``smoothing: trailing``, the online form, ``two_sided``
-    is left out because it looks at later rows, and ``relation`` only looks back.
+    vote is undecided, costs nothing. With ``smoothing: trailing``, the online form, all members
+    only look back, and the name ``two_sided`` stands for ``one_sided``.
     """
     trailing = params.smoothing == "trailing"
-    relation = RelationMember(trailing=trailing)
-    closed = [*linear_members(), InnovationMember(), two_sided_member(), relation]
+    closed = [*linear_members(), InnovationMember(), RelationMember(trailing=trailing)]
     by_name = {member.name: member for member in closed}
+    by_name["two_sided"] = two_sided_member(trailing=trailing)
     members: list[Member] = []
     for name in params.members:
-        if name == "two_sided" and trailing:
-            continue
         if name in by_name:
             members.append(by_name[name])
         elif name == "window_range":
