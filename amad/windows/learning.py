@@ -203,21 +203,23 @@ def _stretches(rows: int, moments: Moments, square_C: np.ndarray, read: Pieces) 
     # Measured cells, and the sums of scaled values and of their squares, in the rows before each.
     running_3CP = np.zeros((3, channels, len(position_P)))
     if len(position_P) and moving:
-        sum_3C, begin = np.zeros((3, channels)), 0
+        measured_C, sum_2C, begin = np.zeros(channels), np.zeros((2, channels)), 0
         for value_CT, valid_CT in read():
             end = begin + value_CT.shape[1]
             here = slice(*np.searchsorted(position_P, [begin, end], side="right"))
+            row_P = position_P[here] - begin  # of the piece
             for c in moving:
-                known_T = valid_CT[c] == 1
+                hole = np.flatnonzero(valid_CT[c] != 1)
                 value_T = value_CT[c] - moments.mean_C[c]
-                if not known_T.all():
-                    value_T = np.where(known_T, value_T, 0.0)
+                value_T[hole] = 0.0
                 value_T /= spread_C[c]
-                for k, part_T in enumerate((known_T.astype(float), value_T, np.square(value_T))):
-                    part_T[0] += sum_3C[k, c]
+                running_3CP[0, c, here] = measured_C[c] + row_P - np.searchsorted(hole, row_P)
+                measured_C[c] += end - begin - len(hole)
+                for k, part_T in enumerate((value_T, np.square(value_T))):
+                    part_T[0] += sum_2C[k, c]
                     running_T = np.cumsum(part_T, out=part_T)
-                    running_3CP[k, c, here] = running_T[position_P[here] - begin - 1]
-                    sum_3C[k, c] = running_T[-1]
+                    running_3CP[1 + k, c, here] = running_T[row_P - 1]
+                    sum_2C[k, c] = running_T[-1]
             begin = end
     at_NS, to_NS = (np.searchsorted(position_P, x_NS) for x_NS in (first_NS, last_NS))
     return Stretches.of(running_3CP[:, :, to_NS] - running_3CP[:, :, at_NS], spread_C)

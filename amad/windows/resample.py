@@ -127,12 +127,10 @@ class Resampler:
             self._waiting = self._kept(rows, keep)
             self._given = ready - keep
         start_S = _starts(rows.segment_T)
-        holes_C = np.isnan(rows.value_CT).any(axis=1)
+        hole_CT = np.isnan(rows.value_CT)
         for c, channel in self._channels:
-            if not holes_C[c]:
-                continue
             linear = channel.kind == "continuous" or channel.is_increment
-            _impute(rows, c, start_S, self._max_gap, linear=linear)
+            _impute(rows, c, np.flatnonzero(hole_CT[c]), start_S, self._max_gap, linear=linear)
         known = rows.cut(given, ready)
         return Series(
             vehicle=self._vehicle,
@@ -273,21 +271,21 @@ def _starts(segment_T: np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.diff(segment_T, prepend=segment_T[:1] - 1))
 
 
-def _impute(rows: _Rows, c: int, start_S: np.ndarray, max_gap: int, *, linear: bool) -> None:
+def _impute(
+    rows: _Rows, c: int, hole: np.ndarray, start_S: np.ndarray, max_gap: int, *, linear: bool
+) -> None:
     """Fill the NaN of channel ``c`` in place, by the rules in the docstring of this module.
 
-    start_S: the first row of each segment. max_gap: how many missing rows are interpolated or held
-    backwards at most.
+    hole: the rows of the NaN. start_S: the first row of each segment. max_gap: how many missing
+    rows are interpolated or held backwards at most.
     """
     value_T, segment_T, part_T, count = rows.value_CT[c], rows.segment_T, rows.part_T, rows.rows
-    hole_T = np.isnan(value_T)
-    hole = np.flatnonzero(hole_T)
     if len(hole) in (0, count):
         return
-    known = np.flatnonzero(~hole_T)
-    nth = hole - np.arange(len(hole))  # known rows before each hole
-    before = np.where(nth > 0, known[nth - 1], -1)
-    after = np.where(nth < len(known), known[np.minimum(nth, len(known) - 1)], count)
+    begins = np.diff(hole, prepend=-2) != 1  # a gap
+    gap_of = np.cumsum(begins) - 1
+    before = hole[begins][gap_of] - 1  # the known row before each hole; -1: there is none
+    after = hole[np.append(begins[1:], True)][gap_of] + 1  # ``count``: there is none
     first = start_S[np.searchsorted(start_S, hole, side="right") - 1]  # of the hole's segment
     has_before = before >= first
     safe = np.minimum(after, count - 1)

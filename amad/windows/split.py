@@ -8,6 +8,7 @@ Shape legend: R rows of the lake, K occupied bins, T rows of the grid.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -130,7 +131,7 @@ class _Days:
     """The days of a vehicle, looked at one at a time."""
 
     def __init__(self, days: int, times: Callable[[int], np.ndarray], fleet: Fleet) -> None:
-        self._times = times
+        self._times = lru_cache(maxsize=2)(times)  # the days of both borders are asked for twice
         self._period, self._max_gap = fleet.period_us, max_gap_bins(fleet)
         self._marks: list[_Mark] = []
         self.bins = self.rows = self.last = 0
