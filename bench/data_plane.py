@@ -4,11 +4,15 @@ How fast ingest, profile and prepare move rows, against a bare Arrow read of the
 
 Every stage runs on one core, by turns with its opponents on the same files. A *read* only brings
 the files into Arrow tables. A *copy* also writes them out again, in the format that the stage
-writes. Seconds are those of the processor, so what else runs on the machine hardly counts.
+writes. Seconds are those of the processor, so what else runs on the machine hardly counts. A run
+under cProfile tells the parts of a stage; ``--parts`` renews these alone in ``--out``.
 """
 
 import argparse
+import cProfile
+import json
 import os
+import pstats
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +32,27 @@ BAR = 1 / 3  # of the rows per second of a bare read
 ROWS_PER_FILE = 80_000  # a vehicle-day
 VEHICLES = 5
 FORMATS = ("parquet", "csv")
+INGEST_PARTS = {
+    "writing the lake's Parquet": ("telemetry/lake.py:write_part",),
+    "reading the raw files": ("reading/readers.py:read_batches",),
+    "checking and converting cells": ("reading/rows.py:parse",),
+    "sorting into vehicle-days": ("ingest/spill.py:flush", "ingest/spill.py:rows"),
+    "hashing": ("config/digest.py:file_sha256",),
+}
+# Stage -> part -> its functions, none of which calls another.
+PARTS = {
+    "ingest parquet": INGEST_PARTS,
+    "ingest csv": INGEST_PARTS,
+    "prepare": {
+        "reading the lake and checking its hashes": (
+            "telemetry/lake.py:batches", "telemetry/lake.py:read_day",
+        ),
+        "putting the rows on the grid and filling gaps": ("windows/resample.py:add",),
+        "learning the scaler": ("windows/learning.py:of_pieces",),
+        "writing the store": ("windows/vehicle_file.py:write",),
+        "hashing the store": ("config/digest.py:file_sha256",),
+    },
+}  # fmt: skip
 
 
 def bench_fleet(channels: int, form: str) -> Fleet:
@@ -158,6 +183,22 @@ def measure(timed: dict[str, Callable[[], object]], rows: int, repeats: int) -> 
     return found | {"reaches_a_third_of_read": found["share_of_read"] >= BAR}
 
 
+def parts_of(work: Callable[[], object], parts: dict[str, tuple[str, ...]]) -> dict[str, float]:
+    """Part -> its share of the processor's time of a stage; 'the rest' is what is left."""
+    work()  # to warm up
+    profiler = cProfile.Profile(time.process_time)
+    profiler.runcall(work)
+    told = pstats.Stats(profiler)
+    seconds = dict.fromkeys(parts, 0.0)
+    for (file, _, function), (_, _, _, cumulative, _) in told.stats.items():
+        for part, names in parts.items():
+            if any(f"{file}:{function}".endswith(f"/amad/{name}") for name in names):
+                seconds[part] += cumulative
+    shares = {part: taken / told.total_tt for part, taken in seconds.items()}
+    assert all(shares.values()), f"a function was renamed: {shares}"
+    return shares | {"the rest": 1 - sum(shares.values())}
+
+
 def main(arguments: list[str] | None = None) -> dict:
     """Measure, write ``--out``, and return what was written."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[2])
@@ -166,23 +207,29 @@ def main(arguments: list[str] | None = None) -> dict:
     parser.add_argument("--channels", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--stages", nargs="+", help="default: all")
+    parser.add_argument("--parts", action="store_true", help="renew only the parts in --out")
     options = parser.parse_args(arguments)
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
     fleets = {form: bench_fleet(options.channels, form) for form in FORMATS}
-    found = {}
+    old = json.loads(options.out.read_text(encoding="utf-8")) if options.parts else {}
+    found: dict[str, dict] = old.get("stages", {})
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         write_raw(home, options.channels, options.rows)
         timed = stages(home, fleets)
         timed["ingest parquet"]["stage"]()  # profile and prepare read its lake
         for name, works in timed.items():
-            if not options.stages or name in options.stages:
+            if options.stages and name not in options.stages:
+                continue
+            if not options.parts:
                 found[name] = measure(works, options.rows, options.repeats)
                 say(f"{name}: {found[name]['share_of_read']:.2f} of a bare read")
+            if name in PARTS:
+                found[name]["parts"] = parts_of(works["stage"], PARTS[name])
     result = {
-        "machine": machine_facts(),
+        "machine": old.get("machine") or machine_facts(),
         "rows": options.rows,
         "channels": options.channels,
         "stages": found,
