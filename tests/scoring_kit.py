@@ -70,7 +70,7 @@ CONTENT = {
     "missing": {"max_gap_seconds": 60, "min_segment_rows": 30},
     "split": {"test_share": 0.3, "purge_rows": 10},
     "quality": {"min_rows": 30},
-    "labels": {"kind": "injected", "injection": {"cases_per_vehicle": 6, "seed": 3}},
+    "labels": {"kind": "injected", "injection": {"cases_per_vehicle": 3, "seed": 3}},
     "evaluation": {"buffer_rows": 20, "unit": "case"},
 }
 
