@@ -17,6 +17,7 @@ from bench.quality.tables import table
 RESULTS, PAGES = Path("bench/results"), Path("docs/performance")
 COLOURS = dict(zip(STAGES, (OURS, ALARM, "#588157", "#8a6fb0", "#c99a2e"), strict=True))
 UNITS = {"rows": ("µs", 1e6), "vehicles": ("ms", 1e3), "night": ("µs", 1e6)}
+WANTED_ROWS = 50_000  # scored per second of a core, at 38 channels
 READING = """\
 Made by `make bench`, which measures and then writes this page (`python -m bench.performance`).
 Every figure is a ratio or a rate of one run on one core, in seconds of the processor, beside its
@@ -207,27 +208,32 @@ def growth(report: dict, out: Path) -> list[str]:
 
 
 def scoring(report: dict) -> list[str]:
-    """From Parquet to written scores, and the same job by the code of another commit."""
-    one, other = report["ours"], report["opponent"]
+    """From Parquet to written scores, with the parts of the job, and by each engine."""
+    one = report["engines"][0]
     rows = [
-        [name, f"{found['rows_per_second_of_cpu']:,.0f}"]
-        for name, found in (("this code", one), (f"commit {other['commit']}", other))
-    ]
+        [
+            engine["engine"], f"{engine['rows_per_second_of_cpu']:,.0f}",
+            f"{engine['rows_per_second']:,.0f}",
+        ]
+        for engine in report["engines"]
+    ]  # fmt: skip
+    rows.append(["a bare read of the lake", f"{report['read_rows_per_second_of_cpu']:,.0f}", ""])
+    parts = sorted(report["parts"].items(), key=lambda item: -item[1])
     return [
         "## Scoring",
         "",
-        _facts(
-            report,
-            f"python -m bench.scoring --fleet {report['fleet']} --fit --opponent {other['commit']}",
-        ),
+        _facts(report, f"python -m bench.scoring --fleet {report['fleet']} --fit --parts"),
         "No part of `make bench`, because it needs the raw files of that fleet. "
         f"The fleet {report['fleet']}: {one['rows']:,} rows of {report['channels']} channels, "
         f"{one['rows'] / one['vehicle_days']:,.0f} rows in each of {one['vehicle_days']:,} "
         "vehicle-days, from the lake's files to published scores and incidents; the members in "
-        f"closed form. The ratio is {report['ratio']:.2f}, of the best of several turns"
-        + ("; both wrote the same bytes." if report["same_bytes_as_the_opponent"] else "."),
+        "closed form. With Ray, only the driver's processor time is counted."
+        + (" Both engines wrote the same bytes." if report["same_bytes"] else ""),
         "",
-        *table(["code", "rows per second of a core"], rows),
+        *table(["engine", "rows/s of a core", "rows/s"], rows),
+        "",
+        f"{WANTED_ROWS:,} rows per second of a core are wanted. The parts of the job, from a "
+        f"profile: {', '.join(f'{name} {share:.0%}' for name, share in parts)}.",
         "",
     ]
 

@@ -8,6 +8,8 @@ form are fitted first. Scores go to a temporary folder.
 With --opponent the same job is run by the code of that commit as well, in process and in turns with
 ours, and the ratio of the rows per second of CPU time is told; the best of the turns counts. The
 commit must be able to read the detector. With --dates N the job is over the first N dates alone.
+With --parts a run under cProfile over the first ``PROFILED_DATES`` tells the parts of the job, and
+a bare Arrow read of the lake is measured beside it.
 """
 
 import argparse
@@ -37,6 +39,20 @@ except ImportError:  # where the opponent's code has it
 
 ROOT = Path(__file__).resolve().parents[1]
 TURNS = 3
+PROFILED_DATES = 8
+PARTS = {  # part -> its functions, none of which calls another
+    "residuals of the members": ("detect/members.py:residual", "detect/members.py:tolerance"),
+    "the evidence chain": ("detect/chain.py:evidence",),
+    "what each channel contributes": ("detect/combine.py:contributions_in",),
+    "thresholds": ("detect/scorer.py:_thresholds",),
+    "incidents": ("detect/incidents.py:incidents_of",),
+    "reading the lake": ("telemetry/lake.py:read",),
+    "putting the rows on the grid": ("windows/resample.py:to_series",),
+    "reading and writing the state": (
+        "scores/vehicle_state.py:read", "scores/vehicle_state.py:write",
+    ),
+    "publishing": ("scores/partitions.py:publish",),
+}  # fmt: skip
 
 
 def measure(snapshot: Snapshot, model: Model, engine: str, dates: int, profile) -> dict:
@@ -115,6 +131,7 @@ def main(arguments: list[str] | None = None) -> dict:
     parser.add_argument("--detector", type=Path, help="its folder; default: the fleet's")
     parser.add_argument("--fit", action="store_true", help="fit one in closed form instead")
     parser.add_argument("--opponent", help="a commit of this repository; default: none")
+    parser.add_argument("--parts", action="store_true", help="also its parts, and a bare read")
     parser.add_argument("--out", type=Path, help="JSON file; default: standard output")
     options = parser.parse_args(arguments)
     settings = Settings()
@@ -149,6 +166,18 @@ def _measured(options: argparse.Namespace, settings: Settings, fleet: Fleet, pla
         "engines": engines,
         "same_bytes": len({engine["sha256"] for engine in engines}) == 1,
     }
+    if options.parts:
+        # the code of an opponent may not have them
+        from bench.data_plane import parts_of, read_parquet
+
+        read_parquet(lake.path)  # to warm up
+        started = time.process_time()
+        rows = sum(table.num_rows for table in read_parquet(lake.path))
+        result["read_rows_per_second_of_cpu"] = rows / (time.process_time() - started)
+        dates = min(options.dates, PROFILED_DATES)
+        result["parts"] = parts_of(
+            lambda: measure(snapshot, model, "process", dates, profile), PARTS
+        )
     if options.opponent:
         found = against(options.opponent, fleet.name, options.dates, place, settings.home)
         ours, theirs = found["ours"], found[options.opponent]
