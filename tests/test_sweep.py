@@ -90,12 +90,14 @@ def test_the_present_settings_are_tried_only_where_the_space_holds_them() -> Non
     assert present_settings(with_settings(Params(), {"tune": narrow})) is None
 
 
-def test_the_best_had_all_its_epochs_and_the_first_of_equals_wins() -> None:
+def test_the_best_had_all_its_epochs_and_a_lead_that_may_be_chance_is_none() -> None:
     found = [
-        trial(1, 0.5), trial(2, 0.7), trial(3, 0.9, "stopped"), trial(4, 0.7),
+        trial(1, 0.5), trial(2, 0.7), trial(3, 0.9, "stopped"), trial(4, 0.7029),
         trial(5, None, "failed"),
     ]  # fmt: skip
     assert best_of(found).trial == 2
+    assert best_of([*found, trial(6, 0.7031)]).trial == 4
+    assert best_of([*found, trial(6, 0.71)]).trial == 6
     with pytest.raises(ServiceError, match="again"):
         best_of(found[2:3])
 

@@ -1,7 +1,6 @@
 """What a sweep leaves for people and for the next stage: best settings, table, picture."""
 
 import csv
-from operator import attrgetter
 from pathlib import Path
 
 from amad.config import ServiceError
@@ -11,21 +10,30 @@ from amad.engines.tune.sweep_result import PLACES, SweepResult, Trial, is_range,
 from amad.telemetry.files import staged
 
 GOLDEN = 0.618  # the golden ratio, which spreads points that would cover each other
+CHANCE = 0.003  # of the objective; another draw of faults changes a comparison by as much or more
 
 
 def best_of(trials: list[Trial]) -> Trial:
-    """The largest objective of the trials that had all their epochs; the first of equal ones.
+    """Of the trials that had all their epochs, the first whose objective is as good as the largest.
+
+    As good is what lies less than ``CHANCE`` below it. The first trial has the settings of
+    params.yaml, where the space holds them; so a sweep that tells nothing keeps these.
 
     Raises:
         ServiceError: no trial was completed.
     """
-    complete = [trial for trial in trials if trial.state == "complete"]
+    complete = [
+        (trial.objective, trial)
+        for trial in trials
+        if trial.state == "complete" and trial.objective is not None
+    ]
     if not complete:
         raise ServiceError(
             f"no trial of the sweep was completed, of {len(trials)}; run the stage again to "
             "restart those that failed"
         )
-    return max(complete, key=attrgetter("objective"))
+    largest = max(objective for objective, _ in complete)
+    return next(trial for objective, trial in complete if objective > largest - CHANCE)
 
 
 def write_outputs(trials: list[Trial], space: SearchSpace, folder: Path) -> SweepResult:
