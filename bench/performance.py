@@ -212,11 +212,12 @@ def scoring(report: dict) -> list[str]:
     one = report["engines"][0]
     rows = [
         [
-            engine["engine"], f"{engine['rows_per_second_of_cpu']:,.0f}",
+            engine["engine"],
+            f"{engine['rows_per_second_of_cpu']:,.0f}" if engine is one else "",
             f"{engine['rows_per_second']:,.0f}",
         ]
         for engine in report["engines"]
-    ]  # fmt: skip
+    ]
     rows.append(["a bare read of the lake", f"{report['read_rows_per_second_of_cpu']:,.0f}", ""])
     parts = sorted(report["parts"].items(), key=lambda item: -item[1])
     return [
@@ -227,8 +228,7 @@ def scoring(report: dict) -> list[str]:
         f"The fleet {report['fleet']}: {one['rows']:,} rows of {report['channels']} channels, "
         f"{one['rows'] / one['vehicle_days']:,.0f} rows in each of {one['vehicle_days']:,} "
         "vehicle-days, from the lake's files to published scores and incidents; the members in "
-        "closed form. With Ray, only the driver's processor time is counted."
-        + (" Both engines wrote the same bytes." if report["same_bytes"] else ""),
+        "closed form." + (" Both engines wrote the same bytes." if report["same_bytes"] else ""),
         "",
         *table(["engine", "rows/s of a core", "rows/s"], rows),
         "",
