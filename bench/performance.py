@@ -84,13 +84,18 @@ def _share(one: dict, opponent: str) -> str:
     return f"{one[f'share_of_{opponent}']:.2f} ({low:.2f} to {high:.2f})"
 
 
+def _parts(one: dict) -> str:
+    """The parts of a stage or job in percent, the largest first."""
+    parts = sorted(one["parts"].items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {share:.0%}" for name, share in parts)
+
+
 def _why(one: dict) -> str:
-    """What a copy reaches of a read, and the parts of the stage in percent, the largest first."""
+    """What a copy reaches of a read, and the parts of the stage."""
+    if "parts" not in one:
+        return "it writes no rows to compare with a copy, and its parts are not measured"
     copy = one["copy_rows_per_second"] / one["read_rows_per_second"]
-    parts = sorted(one.get("parts", {}).items(), key=lambda item: -item[1])
-    return "; ".join(
-        [f"a copy reaches {copy:.2f}", ", ".join(f"{name} {share:.0%}" for name, share in parts)]
-    )
+    return f"a copy reaches {copy:.2f}; {_parts(one)}"
 
 
 def data_plane(report: dict, out: Path) -> list[str]:
@@ -219,7 +224,6 @@ def scoring(report: dict) -> list[str]:
         for engine in report["engines"]
     ]
     rows.append(["a bare read of the lake", f"{report['read_rows_per_second_of_cpu']:,.0f}", ""])
-    parts = sorted(report["parts"].items(), key=lambda item: -item[1])
     return [
         "## Scoring",
         "",
@@ -233,7 +237,7 @@ def scoring(report: dict) -> list[str]:
         *table(["engine", "rows/s of a core", "rows/s"], rows),
         "",
         f"{WANTED_ROWS:,} rows per second of a core are wanted. The parts of the job, from a "
-        f"profile: {', '.join(f'{name} {share:.0%}' for name, share in parts)}.",
+        f"profile: {_parts(report)}.",
         "",
     ]
 

@@ -74,6 +74,20 @@ def test_the_page_has_a_table_of_a_night(results: Path) -> None:
     assert "| score | 20.0 | 20.0 | 1.00 | 1,000 | 17,000 |" in page
 
 
+def test_each_stage_below_a_third_of_a_read_is_told_with_what_is_known(results: Path) -> None:
+    committed = Path(__file__).resolve().parents[1] / "bench/results/data_plane.json"
+    found = json.loads(committed.read_text())
+    for one in found["stages"].values():
+        one["reaches_a_third_of_read"] = False
+    (results / "data_plane.json").write_text(json.dumps(found))
+    write_pages(["--results", str(results), "--out", str(results / "pages")])
+    page = (results / "pages/index.md").read_text()
+    assert [line.split(":")[0][2:] for line in page.splitlines() if line.startswith("- ")] == list(
+        found["stages"]
+    )
+    assert "- profile: it writes no rows" in page and "- prepare: a copy reaches " in page
+
+
 def test_a_day_is_counted_by_hand(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scale, "described", lambda days: scale.describe(days, results / "lake"))
     found = scale.main(["--results", str(results), "--tables", "10"])
