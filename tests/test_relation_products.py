@@ -8,8 +8,8 @@ from detect_kit import C, waves, with_values
 from relation_kit import PAIRS, VEHICLES, fitted, held, learnt, members_of
 
 from amad.detect.detector import FLEET
-from amad.detect.products import FACTOR_LIMIT, _Stretch, chosen_pairs
-from amad.detect.relation import RelationMember
+from amad.detect.products import FACTOR_LIMIT, PRODUCT_SCALE, _Stretch, chosen_pairs
+from amad.detect.relation import RelationMember, silent_rows
 from amad.windows.series import Series
 
 FORMS = pytest.mark.parametrize("trailing", [False, True], ids=["two-sided", "trailing"])
@@ -124,7 +124,7 @@ def test_a_factor_counts_up_to_its_limit() -> None:
 def test_many_rows_are_predicted_in_parts_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     member, series = learnt([powered("b-1")]), powered("b-1", 500, seed=3)
     whole_TC = member.residual(series, FLEET)
-    monkeypatch.setattr("amad.detect.relation.CHUNK", 37)
+    monkeypatch.setattr("amad.detect.sliding.CHUNK_ROWS", 37)
     np.testing.assert_allclose(member.residual(series, FLEET), whole_TC, atol=1e-5)
     parts = member.solve([member.summarise(powered("b-1"))])
     monkeypatch.undo()
@@ -149,6 +149,32 @@ def test_a_stale_factor_gives_no_residual(trailing: bool) -> None:
         assert np.isfinite(residual_TC[420 : 600 - member.lookahead_rows, 2]).all()
     tail = held(series, slice(300, 420), 4)  # no product with it matters
     assert np.isfinite(member.residual(tail, FLEET)[300:420, 2]).all()
+
+
+@FORMS
+def test_the_stale_share_of_each_row_counts_the_stale_cells_around_it(trailing: bool) -> None:
+    member, series = learnt([powered("b-1")], trailing=trailing), powered("b-1", 500, seed=3)
+    rng = np.random.default_rng(5)
+    for channel, begin in zip(rng.integers(0, 3, 12), rng.integers(0, 480, 12), strict=True):
+        series = held(series, slice(begin, begin + rng.integers(1, 40)), channel)
+    found = member.coefficients[FLEET]
+    parts = [found[name].astype(np.float32) for name in ("peer", "own")]
+    product_CQ, patience_C = found["product"].astype(np.float32), np.arange(C) * 3.0
+    got_RC = member._stale_share(series, patience_C, *parts, found["pairs"], product_CQ)
+    stale_TC, (peer_NCC, own_CK) = silent_rows(series) > patience_C, parts
+    rows = range(member.reach_rows, series.rows - member.lookahead_rows)
+    whole_C = sum((x**2).sum(axis=-1) for x in (*peer_NCC, own_CK, product_CQ * PRODUCT_SCALE))
+    for t, got_C in zip(rows, got_RC, strict=True):
+        stale_C = sum(
+            peer_CC**2 @ stale_TC[t - n] for n, peer_CC in zip(member.near, peer_NCC, strict=True)
+        )
+        stale_C = stale_C + sum(
+            own_C**2 * stale_TC[t - k] for k, own_C in zip(member.distant, own_CK.T, strict=True)
+        )
+        for one, other, effect_C in zip(*found["pairs"], product_CQ.T, strict=True):
+            stale = sum(stale_TC[t, factor] for factor in {one, other})
+            stale_C = stale_C + stale * np.square(effect_C * PRODUCT_SCALE)
+        np.testing.assert_allclose(got_C, stale_C / whole_C, atol=1e-6)
 
 
 def test_the_stale_share_of_a_product_is_that_of_a_column_of_unit_variance() -> None:

@@ -25,7 +25,7 @@ import numpy as np
 
 from amad.config.params import DetectParams
 from amad.detect.contributions import Contributions, Term
-from amad.detect.sliding import Piece, pieces, pieces_of, sliding
+from amad.detect.sliding import Piece, chunks, pieces, pieces_of, sliding
 from amad.windows.series import Series
 
 TAIL_QUANTILE = 0.99
@@ -256,12 +256,14 @@ class EvidenceChain:
             return None
         figures = (calibration.scale_C, calibration.ordinary_C, calibration.tail_C)
         scale_U, ordinary_U, tail_U = (x_C[usable_C].astype(np.float32) for x_C in figures)
-        with np.errstate(over="ignore"):
-            z2_TU = residual_TU / scale_U
-        np.clip(z2_TU, -(Z2_CAP**0.5), Z2_CAP**0.5, out=z2_TU)
-        np.square(z2_TU, out=z2_TU)
-        if not known_TU.all():
-            np.copyto(z2_TU, ordinary_U, where=~known_TU)
+        z2_TU = np.empty_like(residual_TU)
+        for begin, end in chunks(0, len(z2_TU)):
+            z2 = z2_TU[begin:end]
+            with np.errstate(over="ignore"):
+                np.divide(residual_TU[begin:end], scale_U, out=z2)
+            np.clip(z2, -(Z2_CAP**0.5), Z2_CAP**0.5, out=z2)
+            np.square(z2, out=z2)
+            np.copyto(z2, ordinary_U, where=~known_TU[begin:end])
         if past is not None:
             z2_TU = _habituated(z2_TU, past)
         ratio_TU = self._smooth(z2_TU, layout, ordinary_U)

@@ -117,32 +117,40 @@ class Deviations:
         self.ranking = ["value"]
 
     def _measure(self, scorer: Scorer, first: int, usual: Mapping[str, Sequence[Usual]]) -> None:
-        """Square the residuals from row ``first`` on; what came before it is in ``usual``."""
+        """Rows from ``first`` on are measured here; what came before them is in ``usual``."""
         self.box_rows = max(scorer.params.widths)
-        self.period_us = scorer.fleet.period_us
+        period_us = scorer.fleet.period_us
+        self.block_us, self.before_us = BLOCK_ROWS * period_us, BEFORE_ROWS * period_us
         self.first, self.before = first, usual
-        self.z2 = {name: self._z2_of(name) for name in self.ranking}
-        self._sums: dict[str, np.ndarray] = {}
+        self._strangeness: dict[tuple[int, int], dict[str, np.ndarray]] = {}  # of the last rows
 
-    def _z2_of(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """z2, 0 where it is not known, and where it is known; from row ``first`` on."""
-        residual_RC = self.residual[name][self.first - self.begin :]
+    def _z2_of(self, name: str, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+        """z2 of these rows, 0 where it is not known, and where it is known."""
         with np.errstate(invalid="ignore", over="ignore"):
-            z2_RC = np.divide(residual_RC, self.scale[name], dtype=np.float64)
+            z2_RC = np.divide(self.rows(name, first, last), self.scale[name], dtype=np.float64)
             np.square(z2_RC, out=z2_RC)
         known_RC = np.isfinite(z2_RC)
         np.minimum(z2_RC, Z2_LIMIT, out=z2_RC)
         z2_RC[~known_RC] = 0.0
         return z2_RC, known_RC
 
-    def usual(self, first: int, last: int) -> dict[str, Usual]:
-        """How far the channels strayed in these rows, by member and block of rows."""
+    def _row_of_block(self, time_us: int) -> int:
+        """The row of the first block of rows that begins at this time or later."""
+        begin_us = -(-time_us // self.block_us) * self.block_us
+        return max(self.first, int(np.searchsorted(self.series.timestamp_T, begin_us)))
+
+    def usual(self, last: int, since_us: int) -> dict[str, Usual]:
+        """How far the channels strayed before row ``last``, by member and block of rows.
+
+        since_us: only blocks that begin at this time or later.
+        """
+        first = self._row_of_block(since_us)
         time_R = self.series.timestamp_T[first:last]
-        rows = slice(first - self.first, last - self.first)
+        if not len(time_R):
+            return {}
         return {
-            name: Usual.of(time_R, z2_RC[rows], known_RC[rows], BLOCK_ROWS * self.period_us)
-            for name, (z2_RC, known_RC) in self.z2.items()
-            if len(time_R)
+            name: Usual.of(time_R, *self._z2_of(name, first, last), self.block_us)
+            for name in self.ranking
         }
 
     def rows(self, name: str, first: int, last: int) -> np.ndarray:
@@ -163,21 +171,21 @@ class Deviations:
 
     def strangeness_by_member(self, first: int, last: int) -> dict[str, np.ndarray]:
         """``strangeness`` as each member finds it, by the member's name."""
-        block_us = BLOCK_ROWS * self.period_us
-        time_T = self.series.timestamp_T
-        oldest_us = int(time_T[first]) - BEFORE_ROWS * self.period_us
-        since_us = -(-oldest_us // block_us) * block_us
-        since = max(0, int(np.searchsorted(time_T, since_us)) - self.first)
-        first, last = first - self.first, last - self.first
+        if (first, last) not in self._strangeness:
+            self._strangeness = {(first, last): self._strangeness_in(first, last)}
+        return self._strangeness[first, last]
+
+    def _strangeness_in(self, first: int, last: int) -> dict[str, np.ndarray]:
+        since_us = int(self.series.timestamp_T[first]) - self.before_us
+        since = self._row_of_block(since_us)
         width = max(1, min(self.box_rows, last - first))
         found = {}
-        for name, (z2_RC, known_RC) in self.z2.items():
-            if name not in self._sums:
-                self._sums[name] = running(z2_RC)
-            z2 = self._sums[name]
-            box_RC = (z2[first + width : last + 1] - z2[first : last + 1 - width]) / width
-            z2_C = z2[first] - z2[since]
-            rows_C = np.count_nonzero(known_RC[since:first], axis=0).astype(np.float64)
+        for name in self.ranking:
+            z2_RC, known_RC = self._z2_of(name, since, last)
+            z2 = running(z2_RC)[first - since :]
+            box_RC = (z2[width:] - z2[:-width]) / width
+            z2_C = z2[0]
+            rows_C = np.count_nonzero(known_RC[: first - since], axis=0).astype(np.float64)
             for block in self.before.get(name, ()):
                 earlier = block.since(since_us)
                 z2_C = z2_C + earlier.z2_BC.sum(axis=0, dtype=np.float64)

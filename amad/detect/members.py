@@ -22,6 +22,7 @@ import numpy as np
 from amad.config import Params
 from amad.config.params import Hide, MaskFamily
 from amad.detect.residual_cache import Arrays, ResidualCache
+from amad.detect.sliding import chunks
 from amad.windows.ridge import solve_ridge
 from amad.windows.series import Series
 
@@ -215,12 +216,12 @@ class RidgeMember(Member):
         value_TC = series.value_TC
         residual_TC = np.full(value_TC.shape, np.nan, np.float32)
         first, last = self.context_rows, series.rows - self.lookahead_rows
-        if last > first:
-            error, part = residual_TC[first:last], np.empty_like(residual_TC[first:last])
-            np.subtract(value_TC[first:last], weight_CK[:, -1], out=error)
+        for begin, end in chunks(first, last):
+            error, part = residual_TC[begin:end], np.empty_like(residual_TC[begin:end])
+            np.subtract(value_TC[begin:end], weight_CK[:, -1], out=error)
             for weight_C, lag in zip(weight_CK.T.copy(), self.lags, strict=False):
-                error -= np.multiply(value_TC[first - lag : last - lag], weight_C, out=part)
-            residual_TC[~self._within(series)] = np.nan
+                error -= np.multiply(value_TC[begin - lag : end - lag], weight_C, out=part)
+        residual_TC[~self._within(series)] = np.nan
         return residual_TC
 
 

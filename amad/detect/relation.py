@@ -14,11 +14,10 @@ from threadpoolctl import threadpool_limits
 
 from amad.detect.members import Arrays, rows_into_segment
 from amad.detect.products import PRODUCT_SCALE, chosen_pairs, products
+from amad.detect.sliding import CHUNK_ROWS, chunks
 from amad.detect.tolerance import TolerantMember
 from amad.windows.ridge import solve_ridge
 from amad.windows.series import Series
-
-CHUNK = 2048  # rows; what is computed at once stays in the processor's cache
 
 
 class RelationMember(TolerantMember):
@@ -103,7 +102,7 @@ class RelationMember(TolerantMember):
         gram = np.zeros((columns, columns))
         rows = np.flatnonzero(self._within(series, self.reach_rows))
         value_TC = self._limited(series)
-        for part in np.array_split(rows, max(1, len(rows) // CHUNK)):
+        for part in np.array_split(rows, max(1, len(rows) // CHUNK_ROWS)):
             design = np.ones((len(part), columns))
             first = 0
             for offset in offsets[:-1]:
@@ -186,8 +185,7 @@ class RelationMember(TolerantMember):
         first, last = self.reach_rows, series.rows - self.lookahead_rows
         if last <= first:
             return error_TC
-        for begin in range(first, last, CHUNK):
-            end = min(begin + CHUNK, last)
+        for begin, end in chunks(first, last):
             error, part = error_TC[begin:end], np.empty((end - begin, channels), np.float32)
             np.subtract(series.value_TC[begin:end], constant_C, out=error)
             for peer_CC, offset in zip(peer_NCC, self._near(channels), strict=True):
@@ -225,18 +223,24 @@ class RelationMember(TolerantMember):
         stale_TG = silent_rows(series, gone) > patience_C[gone]
         if not stale_TG.any():
             return None
+        near, distant = self._near(channels), self.distant
+        changed_T = np.append(True, (stale_TG[1:] != stale_TG[:-1]).any(axis=1))
+        new_R = np.any([changed_T[first - k : last - k] for k in (*near, *distant)], axis=0)
+        new_R[0] = True
+        row_S = first + np.flatnonzero(new_R)  # the others are as the row before
         stale_TG = stale_TG.astype(np.float32)
-        share = np.zeros((last - first, channels), np.float32)
+        share_SC = np.zeros((len(row_S), channels), np.float32)
         product_CQ = product_CQ * np.float32(PRODUCT_SCALE)  # of the product, not its column
-        for n, offset in enumerate(self._near(channels)):
-            share += stale_TG[first - offset : last - offset] @ peer_NCC[n].T[gone] ** 2
-        for k, offset in enumerate(self.distant):
-            share[:, gone] += stale_TG[first - offset : last - offset] * own_CK[gone, k] ** 2
+        for n, offset in enumerate(near):
+            share_SC += stale_TG[row_S - offset] @ peer_NCC[n].T[gone] ** 2
+        for k, offset in enumerate(distant):
+            share_SC[:, gone] += stale_TG[row_S - offset] * own_CK[gone, k] ** 2
         for g, channel in enumerate(gone):
             involved_Q = (pairs_2Q == channel).any(axis=0)
-            share += stale_TG[first:last, g, None] * (product_CQ[:, involved_Q] ** 2).sum(axis=1)
+            share_SC += stale_TG[row_S, g, None] * (product_CQ[:, involved_Q] ** 2).sum(axis=1)
         whole_C = sum((x**2).sum(axis=-1) for x in (*peer_NCC, own_CK, product_CQ))
-        return share / np.maximum(whole_C, np.finfo(np.float32).tiny)
+        share_SC /= np.maximum(whole_C, np.finfo(np.float32).tiny)
+        return share_SC[np.cumsum(new_R) - 1]
 
     def _near(self, channels: int) -> tuple[int, ...]:
         return self.near if channels <= self.WIDE else (0,)

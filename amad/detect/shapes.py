@@ -6,7 +6,7 @@ The rules are tried in the order of ``TYPES``, and the first that holds gives th
 
 The limits were chosen on injected faults of six fleets, without labels of real ones.
 
-Shape legend: E rows before and in the incident, N rows of the incident.
+Shape legend: E rows before and in the incident, N rows of the incident, S stretches of them.
 """
 
 from dataclasses import dataclass
@@ -123,7 +123,11 @@ def _rise_and_hold(row_N: np.ndarray) -> np.ndarray:
 
 def _best_fit(error_N: np.ndarray, template) -> tuple[float, int, int]:
     """The energy that a template explains in the rows where it explains most, and these rows."""
-    edges = np.linspace(0, len(error_N), min(len(error_N), GRID) + 1).astype(int).tolist()
+    edges = np.linspace(0, len(error_N), min(len(error_N), GRID) + 1).astype(int)
+    stretch_S2 = np.array(list(combinations(edges, 2)))
+    sum_N = np.append(0.0, np.cumsum(np.square(error_N)))
+    energy_S = sum_N[stretch_S2[:, 1]] - sum_N[stretch_S2[:, 0]]
+    order = np.argsort(-energy_S, kind="stable")
     best = (0.0, 0, len(error_N))
 
     @cache  # the stretches have few different lengths
@@ -131,7 +135,9 @@ def _best_fit(error_N: np.ndarray, template) -> tuple[float, int, int]:
         curve = template(np.arange(rows, dtype=np.float64))
         return curve, float(curve @ curve)
 
-    for first, last in combinations(edges, 2):
+    for (first, last), most in zip(stretch_S2[order].tolist(), energy_S[order], strict=True):
+        if most <= best[0]:  # a template explains no more than there is
+            break
         curve, energy = curve_of(last - first)
         found = float(curve @ error_N[first:last]) ** 2 / energy
         if found > best[0]:

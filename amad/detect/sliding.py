@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 CHUNK = 4096  # positions of a piece, unless the windows are as wide
+CHUNK_ROWS = 2048  # of several arrays at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +121,11 @@ def _piece(parts: Sequence[tuple[int, int, int, int]], before: int, after: int) 
     starts = np.cumsum([0, *sizes[:-1]]) + before
     places = [s + np.arange(e - b) for s, (_, _, b, e) in zip(starts, parts, strict=True)]
     return Piece(rows=rows, source_P=source_P, outside_P=outside, place_R=np.concatenate(places))
+
+
+def chunks(first: int, last: int) -> list[tuple[int, int]]:
+    """The rows from ``first`` to before ``last``, so many at once as stay in the cache."""
+    return [(begin, min(begin + CHUNK_ROWS, last)) for begin in range(first, last, CHUNK_ROWS)]
 
 
 def sliding(x_P: np.ndarray, widths: Sequence[int], combine: np.ufunc) -> list[np.ndarray]:

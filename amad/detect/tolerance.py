@@ -20,6 +20,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from amad.detect.members import Arrays, Member, cut
+from amad.detect.sliding import chunks
 from amad.windows.series import Series
 
 PENALTY = 2000.0  # of the squared coefficients, in rows
@@ -29,7 +30,6 @@ LOWEST, HIGHEST = -1.5, 2.0  # of the predicted logarithm of the squared error
 STEP, LEAP = 2, 8  # a movement is measured from so many rows before a row to as many after it
 BURST = (-10, -5, 0, 5, 10)  # the movements around these rows are averaged
 REACH = max(BURST) + STEP  # rows before and after a row that its figures depend on
-CHUNK = 2048  # rows; what is computed at once stays in the processor's cache
 
 
 class TolerantMember(Member):
@@ -112,7 +112,7 @@ class TolerantMember(Member):
         """The rows of a stretch that have a residual, in pieces."""
         first = max(first, 2 * REACH if self.trailing else REACH)
         last = min(last, series.rows - (0 if self.trailing else REACH))
-        return [(begin, min(begin + CHUNK, last)) for begin in range(first, last, CHUNK)]
+        return chunks(first, last)
 
 
 def situation(value_TC: np.ndarray, first: int, last: int, *, trailing: bool) -> np.ndarray:

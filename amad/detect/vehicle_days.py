@@ -26,7 +26,7 @@ from amad.detect.day_state import (
     remember,
 )
 from amad.detect.detector import Detector
-from amad.detect.deviations import BEFORE_ROWS, Deviations
+from amad.detect.deviations import Deviations
 from amad.detect.scorer import Judged
 from amad.telemetry.lake import Lake
 from amad.windows.resample import to_series, without_days
@@ -89,13 +89,11 @@ class VehicleDays:
         kept = first + int(
             np.searchsorted(series.timestamp_T[first:last], end - figures_us(detector))
         )
-        usual = deviations.usual(first, last)
-        since = end - BEFORE_ROWS * detector.fleet.period_us
         figures = DayFigures(
             time_T=series.timestamp_T[kept:last],
             predicted_T=judged.predicted_T[kept:last].astype(np.float32),
             excess={n: x_T[kept:last].astype(np.float32) for n, x_T in judged.excess.items()},
-            usual={name: found.since(since) for name, found in usual.items()},
+            usual=deviations.usual(last, end - deviations.before_us),
         )
         records = remember(detector, scaled, slice(first, last))
         return JudgedDay(
