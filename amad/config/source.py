@@ -237,7 +237,7 @@ class SimulatorSettings(Strict):
 
 
 class LongRule(Strict):
-    """The columns of the format ``csv_long``, which has one measured value per row."""
+    """The columns of the long formats, which have one measured value per row."""
 
     signal: str = "signal"
     """Header of the column with the signal's name"""
@@ -250,11 +250,11 @@ class Source(Strict):
 
     - ``parquet`` and ``csv``: a row has all channels.
     - ``csv_sparse``: a row has the channels that were read at that moment.
-    - ``csv_long``: a row has one value, and a column names its signal. The ``column`` of a channel
-      is then the name of its signal.
+    - ``csv_long`` and ``parquet_long``: a row has one value, and a column names its signal. The
+      ``column`` of a channel is then the name of its signal.
     """
 
-    format: Literal["parquet", "csv", "csv_sparse", "csv_long", "simulator"]
+    format: Literal["parquet", "csv", "csv_sparse", "csv_long", "parquet_long", "simulator"]
     """Format of the files, or `simulator`, which makes them"""
     files: list[FileSet] = []
     """The sets of files; needed for every format but `simulator`"""
@@ -309,6 +309,11 @@ class Source(Strict):
         return known_address(folder) if "://" in folder else folder
 
     @property
+    def is_long(self) -> bool:
+        """Does a row have one value, and the name of its signal?"""
+        return self.format in ("csv_long", "parquet_long")
+
+    @property
     def is_stored(self) -> bool:
         """Do the raw files lie in an object store?"""
         return "://" in self.folder
@@ -317,6 +322,8 @@ class Source(Strict):
     def _has_files(self) -> "Source":
         if self.format != "simulator" and not self.files:
             raise ValueError(f"format: {self.format} needs 'files', a list of {{glob, part}}")
-        if self.format == "csv_long" and self.timestamp.take == "index":
-            raise ValueError("format: csv_long needs a time in each row, not timestamp.take: index")
+        if self.is_long and self.timestamp.take == "index":
+            raise ValueError(
+                f"format: {self.format} needs a time in each row, not timestamp.take: index"
+            )
         return self

@@ -12,8 +12,9 @@ from amad.draft import vehicles
 from amad.draft.channels import describe, named
 from amad.draft.clock import GAP_SECONDS, clock_of
 from amad.draft.clock_rule import Clock
-from amad.draft.columns import LABEL, VALUE, columns_of, decimal_of, of_other_decimal
+from amad.draft.columns import LABEL, decimal_of, of_other_decimal
 from amad.draft.figures import figures_of, is_sparse
+from amad.draft.long_columns import VALUE, columns_of
 from amad.draft.plan import Plan
 from amad.draft.sample import Sampled, list_files, look, suffix_of
 from amad.draft.trial import try_out
@@ -149,7 +150,7 @@ def _finished(plan: Plan) -> Draft:
     for channel, value_N in zip(plan.channels, trial.value_NC.T, strict=True):
         describe(channel, value_N, trial.file_N)
     plan.sparse = plan.format == "csv" and is_sparse(trial)
-    sparse = plan.format in ("csv_sparse", "csv_long")
+    sparse = plan.sparse or plan.columns.long is not None
     fixed = plan.period if plan.clock.take == "index" else None
     figures = figures_of(trial, sparse=sparse, period=fixed)
     plan.period = figures.period

@@ -14,13 +14,14 @@ from amad.draft.time_cells import (
     LOOKED_AT,
     is_time,
     may_hold_epochs,
+    median_step,
     share_of_numbers,
     some,
     spread,
     tells_only_days,
     tells_the_hour,
 )
-from amad.draft.undated import LEAST, elapsed, is_named_elapsed, of_day, step_of
+from amad.draft.undated import LEAST, elapsed, is_named_elapsed, of_day, step_of, unit_of
 from amad.draft.unread_times import fractions, not_read, rising
 from amad.reading import times, timestamp_guess
 from amad.reading.headers import name_and_unit
@@ -44,6 +45,7 @@ LOCAL = (
     "times without an offset are taken for UTC; if they are of another zone, set timezone, for "
     "example to Europe/Berlin"
 )
+LONGEST_STEP = 100  # between rows, of numbers that may be epochs, although their header denies it
 GAP_SECONDS = 3600  # between two recordings without a clock
 
 
@@ -75,7 +77,9 @@ def _found(samples: list[Sampled]) -> Clock:
         if clock is not None:
             found.append(((*_rank(clock, cells[0]), -order), clock))
     if not any(clock.take == "column" for _, clock in found):
-        epochs = (_of_unnamed_epochs(header, cells) for header, cells in columns.items())
+        known = {clock.keys["column"] for _, clock in found}
+        rest = {header: cells for header, cells in columns.items() if header.strip() not in known}
+        epochs = (_of_unnamed_epochs(header, cells) for header, cells in rest.items())
         clock = next((clock for clock in epochs if clock is not None), None)
         if clock is not None:
             return clock
@@ -127,12 +131,16 @@ def _of_column(
     if not is_number and not any(re.search(TIMELIKE, text) for text in texts[:5]):
         return None
     told = timestamp_guess.looks_like(texts)
+    settings = {} if told is None else dict(told.settings)
+    take = settings.pop("take", "column")
+    unit = unit_of(header, samples) if is_number else None
+    other = unit and settings.get("unit") != unit  # microseconds reach the numbers of epochs in s
+    if take == "elapsed" or (other and (told is None or median_step(columns[0]) > LONGEST_STEP)):
+        since_start = elapsed(header, columns, samples, unit)
+        if since_start is not None or take == "elapsed":
+            return since_start
     if told is None:
         return None
-    settings = dict(told.settings)
-    take = settings.pop("take", "column")
-    if take == "elapsed":
-        return elapsed(header, columns, samples, settings)
     if take == "time_of_day":
         return of_day(header, samples, settings)
     zone = _zone_of(texts, settings)

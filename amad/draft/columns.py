@@ -1,7 +1,6 @@
-"""Which columns hold measured values, which one is the label, and whether the rows are long.
+"""Which columns hold measured values, and which one is the label.
 
-A wide row holds all channels; a long row names a signal and holds its value. Whether wide rows are
-sparse is seen later, in the values.
+Whether wide rows are sparse is seen later, in the values.
 """
 
 import re
@@ -9,22 +8,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from amad.config import DataError
 from amad.draft.sample import Sampled, shared_columns
 from amad.reading.headers import name_and_unit, tidy
 from amad.reading.numbers import NotReadableError, is_text, numbers, shown
 
 LABEL = re.compile(r"labels?|(is[ _]?)?anomal(y|ies|ous)|attack|fault|is[ _]?fault", re.I)
-SIGNAL = re.compile(
-    r"signal|name|parameter|param|pid|sensor|metric|variable|channel|tag|item|key|messgr(ö|oe)sse"
-    r"|diagnostic|measurand|quantity|grandeur|magnitud|messkanal|kanal"
-    r"|(signal|parameter|sensor|metric|variable|channel|tag)[ _]?name",
-    re.I,
-)
 ROW_NUMBER = re.compile(
     r"unnamed: ?\d+|__index_level_\d+__|#|nr|no|id|idx|index|seq|(row|line|record|sample)"
     r"([ _]?(id|no|nr|number|index))?",
@@ -34,9 +25,6 @@ TYPE = re.compile(
     r"[-.\s]*|float\d*|double|u?int\d*|integer|real|number|string|text|bool(ean)?|raw|id", re.I
 )
 NO_LABEL = "by its name it tells anomalies, which are read as 0 and 1: write it so, or rename it"
-VALUE = re.compile(
-    r"(signal[ _]?)?(value|val|reading|(mess)?wert|measurement|valeur|valor|data)", re.I
-)
 # A column that tells which of the values beside it are good.
 QUALITY = re.compile(r"(.+[ _.-])?(quality|validity|qc|qualität)([ _.-]?(flag|code|status))?", re.I)
 POSITION = re.compile(r"(.*[ _.-])?(lat|lon|lng|long|latitude|longitude|breite|länge)\b.*", re.I)
@@ -47,20 +35,14 @@ NO_GROUPS = r"^\s*[+-]?(\d+,(\d{1,2}|\d{4,})|0,\d+|\d{4,},\d+)\s*$"
 POINT = rf"^\s*[+-]?\d+\.\d+\s*({UNIT})?\s*$"
 GROUPS = r"^\s*[+-]?\d{1,3}(\.\d{3})+\s*$"
 WHOLE = r"^\s*[+-]?\d+\s*$"
-LONG_PARQUET = (
-    "{}: column {!r} names signals and {!r} holds their values, and Parquet files are read "
-    "only with a column per signal: pivot them, or export them as CSV (format csv_long)"
-)
 ALL_ONES = (2.0**64, 2.0**63)  # "not available" in 64 bits, as a float64 holds it
 WITH_UNIT = rf"^\s*[+-]?[\d.,' ]*\d\s*(?P<unit>{UNIT})\s*$"  # 12.3 V, 45%
 HEXADECIMAL = re.compile("x[0-9a-f]+", re.I)  # behind a zero
 MOST_UNITS = 5  # of a column, in a message
-UNIT_COLUMN = re.compile(r"units?|uom|units?[ _]?of[ _]?measure\w*|einheit(en)?|unité", re.I)
 # One point with three digits behind it, which may set thousands apart or be before a fraction.
 LONE_GROUP = r"^\s*[+-]?[1-9]\d{0,2}\.\d{3}\s*$"
 LEAST_NUMBERS = 0.95  # share of a column's cells that must be numbers
 MOST_WORDS = 3  # different ones among the numbers of a column that may all stand for "no value"
-MOST_SIGNALS = 2000  # names of more signals are not names of signals
 FIRST_CELLS = 20  # of a column, which show whether units stand in it
 LOOKED_AT = 5000  # cells of a column, from all over a file, that are looked at
 
@@ -115,7 +97,7 @@ def _marks(samples: list[Sampled]) -> tuple[int, int, int]:
     return commas, points, thousands
 
 
-def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> Columns:
+def wide_columns(samples: list[Sampled], known: set[str], decimal: str | None) -> Columns:
     """Sort all columns except those ``known`` to tell the vehicle or the time."""
     shared = shared_columns(samples)
     there = {tidy(header) for header in [*shared, *known]}
@@ -159,33 +141,6 @@ def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> 
     ]
     if label is not None and any(c.null_count for c in shared.get(label, [])):
         result.guesses.append(f"an empty cell of {label!r} counts as 0, a row without an anomaly")
-    texts = [h for h in rest if h not in result.measured]
-    signal = [h for h in texts if SIGNAL.fullmatch(name_and_unit(h)[0].strip().casefold())]
-    value = [h for h in rest if VALUE.fullmatch(name_and_unit(h)[0].strip())]
-    if len(signal) == 1 and len(value) == 1:
-        names = _signals(shared[signal[0]], shared[value[0]], decimal)
-        if names is not None and samples[0].dialect is None:
-            raise DataError(LONG_PARQUET.format(samples[0].path, signal[0], value[0]))
-        if names is not None:
-            measured, left_out, nulls = names
-            beside = [h for h in rest if h not in (signal[0], value[0])]
-            units = _units_of_signals(samples, signal[0], beside)
-            several = {name for name in measured if len(units.get(name, ())) > 1}
-            measured = [name for name in measured if name not in several]
-            left_out |= {
-                name: f"its rows have several units: {', '.join(sorted(units[name]))}"
-                for name in several
-            }
-            left_out = dict.fromkeys(beside, "another column of a long file") | left_out
-            return Columns(
-                measured=measured,
-                label=label,
-                long=(signal[0], value[0]),
-                left_out=left_out,
-                nulls=nulls,
-                guesses=result.guesses,
-                units={name: next(iter(units[name])) for name in measured if units.get(name)},
-            )
     return result
 
 
@@ -270,7 +225,7 @@ def _why_not(
         )
     if bad > (1 - LEAST_NUMBERS) * (known + bad):
         return reason + example
-    if words := _words_for_nothing(refused):
+    if words := words_for_nothing(refused):
         nulls[header] = [*nulls.get(header, []), *words]
     return None
 
@@ -323,57 +278,9 @@ def _is_of_lone_groups(column: pa.Array) -> bool:
     return len(told) > 1 and bool(pc.all(pc.match_substring_regex(told, LONE_GROUP)).as_py())
 
 
-def _words_for_nothing(refused: list[pa.Array]) -> list[str]:
+def words_for_nothing(refused: list[pa.Array]) -> list[str]:
     """The texts without a digit among the cells that are no numbers; none if they are many."""
     cells = (pc.utf8_trim_whitespace(pc.cast(cells, pa.string())) for cells in refused)
     told = {text for found in cells for text in pc.unique(found).to_pylist()}
     words = sorted(t for t in told if t and (t[0] == "#" or not any(map(str.isdigit, t))))
     return words if len(words) <= MOST_WORDS else []
-
-
-def _units_of_signals(
-    samples: list[Sampled], signal: str, headers: list[str]
-) -> dict[str, set[str]]:
-    """Signal -> the units that a column beside it tells; empty if no header is that of a unit."""
-    found: dict[str, set[str]] = {}
-    named = [h for h in headers if UNIT_COLUMN.fullmatch(h.strip())]
-    for sample in samples if len(named) == 1 else ():
-        names, units = sample.column(signal), sample.column(named[0])
-        if names is None or units is None:
-            continue
-        for told in set(zip(names.to_pylist(), units.to_pylist(), strict=True)):
-            name, unit = ("" if text is None else str(text).strip() for text in told)
-            if unit:
-                found.setdefault(name, set()).add(unit)
-    return found
-
-
-def _signals(
-    names: list[pa.Array], values: list[pa.Array], decimal: str | None
-) -> tuple[list[str], dict[str, str], dict[str, list[float | str]]] | None:
-    """Names of the signals whose values are numbers, why others are left out, and ``nulls``.
-
-    names, values: the cells of the two columns in each file.
-    """
-    try:
-        bad_N = np.concatenate([numbers(cells, decimal).bad_R for cells in values])
-    except NotReadableError:
-        return None
-    name_N = [None if n is None else str(n).strip() for c in names for n in c.to_pylist()]
-    bad = pd.Series(bad_N).groupby(pd.Series(name_N, dtype=object)).mean()  # share per signal
-    if not 2 <= len(bad) <= min(MOST_SIGNALS, len(bad_N) / 3):
-        return None
-    is_measured = bad <= 1 - LEAST_NUMBERS
-    measured = [name for name in bad.index[is_measured] if name]
-    nulls: dict[str, list[float | str]] = {}
-    bad_text = pa.concat_arrays([pc.cast(cells, pa.string()) for cells in values]).filter(bad_N)
-    bad_name = np.array(name_N, object)[bad_N]
-    others = {
-        name: f"its values are text such as {shown(bad_text[int((bad_name == name).argmax())])}"
-        for name in bad.index[~is_measured]
-        if name
-    }
-    for name in measured:
-        if words := _words_for_nothing([bad_text.filter(pa.array(bad_name == name))]):
-            nulls[name] = [*words]
-    return (measured, others, nulls) if measured else None

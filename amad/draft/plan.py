@@ -47,11 +47,10 @@ class Plan:
     @property
     def format(self) -> str:
         """The source's format."""
-        if self.samples[0].dialect is None:
-            return "parquet"
+        kind = "parquet" if self.samples[0].dialect is None else "csv"
         if self.columns.long is not None:
-            return "csv_long"
-        return "csv_sparse" if self.sparse else "csv"
+            return f"{kind}_long"
+        return f"{kind}_sparse" if self.sparse else kind
 
     def source(self) -> dict[str, Any]:
         """The ``source`` section."""

@@ -73,6 +73,12 @@ def may_hold_epochs(column: pa.Array) -> bool:
     return any(_size_of(cell) >= EARLIEST_EPOCH for cell in column[:LOOKED_AT].to_pylist())
 
 
+def median_step(column: pa.Array) -> float:
+    """The usual step between its numbers; 0 if they do not change."""
+    step = np.abs(np.diff(numbers(pc.drop_null(column)).value_R))
+    return float(np.median(step[step > 0])) if np.any(step > 0) else 0.0
+
+
 def _size_of(cell: object) -> float:
     try:
         return float(str(cell).replace(",", "."))

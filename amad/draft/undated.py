@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from amad.draft.clock_rule import Clock, order_guessed
-from amad.draft.figures import snapped
+from amad.draft.figures import SENSIBLE, snapped
 from amad.draft.sample import Sampled
 from amad.draft.starts import in_paths, in_preambles
 from amad.reading import times
@@ -17,38 +17,62 @@ from amad.reading.numbers import NotReadableError
 
 LEAST = 0.97  # share of the cells that a rule must read, and of the steps that must go forward
 MOVING = 0.2  # least share of distinct values in a column of elapsed times
-MILLISECONDS = r"ms|msecs?|millis(ec(onds?)?)?"
+# How units of time are written, and the values of ``source.timestamp.unit`` that they stand for.
+WORDS = {
+    "ns": r"ns(ecs?)?|nanos(ecs?|econds?)?",
+    "us": r"[uµμ]s(ecs?)?|micros(ecs?|econds?)?",
+    "ms": r"ms(ecs?)?|millis(ecs?|econds?)?",
+    "s": r"s|secs?|seconds?|sekunden?",
+    "min": r"mins?|minutes?|minuten?",
+    "h": r"h|hrs?|hours?|stunden?",
+}
+MILLISECONDS = WORDS["ms"]
+UNIT = "|".join(WORDS.values())
 ELAPSED = re.compile(
     r"((elapsed|relative|session|log|recording|measurement)[ _]?)?"
-    rf"(time|t|secs?|seconds?|{MILLISECONDS}|zeit|timer|offset|timestamps?|duration|elapsed|uptime)"
-    rf"([ _]?(s|secs?|seconds|{MILLISECONDS}|elapsed|since[ _](start|beginning|begin)))?",
+    rf"(time|t|zeit|timer|offset|timestamps?|duration|elapsed|uptime|{UNIT})"
+    rf"([ _]?(elapsed|of[ _]?day|since[ _](start|boot|beginning|begin|midnight)|{UNIT}))?",
     re.I,
 )
 # A header that is nothing but a unit of time, or the letter that stands for time in formulas.
-BARE = re.compile(rf"t|elapsed|uptime|secs?|seconds?|{MILLISECONDS}", re.I)
-UNITS = {"s": "s", "sec": "s", "seconds": "s", "ms": "ms", "us": "us", "µs": "us", "min": "min",
-         "h": "h"}  # fmt: skip
+BARE = re.compile(rf"t|elapsed|uptime|secs?|seconds?|{WORDS['ms']}|{WORDS['us']}", re.I)
+CLOCK = re.compile(r"h+:m+(:s+)?([.,]\w+)?", re.I)
+OF_DAY = re.compile(r"of[ _]?day|midnight", re.I)
+MIDNIGHT = "{} the start's date and no time of day, so it is taken for midnight"
+DAY = 86_400.0  # seconds
+MOST_SECONDS = 90 * DAY  # a larger number counts from a date long ago
+FAST = 1e-3  # a smaller step that is a usual part of a day is a step of days
 
 
 def is_named_elapsed(name: str) -> bool:
     """Does a header's name (without its unit) say that the column tells the time since a start?"""
-    said = bool(re.search(r"[_ ]", name)) and ELAPSED.fullmatch(name)
+    said = bool(re.search("[_ ]", name) or OF_DAY.search(name)) and ELAPSED.fullmatch(name)
     return bool(said or BARE.fullmatch(name.strip()))
 
 
-def elapsed(
-    header: str, columns: list[pa.Array], samples: list[Sampled], settings: dict[str, str]
-) -> Clock | None:
-    """The rule of a column of times since the recording's start; None if it is no such column."""
+def unit_of(header: str, samples: list[Sampled]) -> str | None:
+    """The unit of a time, a value of ``source.timestamp.unit``, that a header tells.
+
+    It is empty if the header tells a unit of something else.
+    """
     name, unit = name_and_unit(header)
     unit = unit or samples[0].units.get(tidy(header), "").strip(" []()")
-    if not ELAPSED.fullmatch(name.strip()):
+    if unit:
+        return _unit_of(unit) or (None if CLOCK.fullmatch(unit) else "")
+    return _unit_of(re.split(r"[ _]|(?<=time)", name.strip().lower())[-1])
+
+
+def elapsed(
+    header: str, columns: list[pa.Array], samples: list[Sampled], told: str | None
+) -> Clock | None:
+    """The rule of a column of times since the recording's start; None if it is no such column.
+
+    told: the unit that the header tells, see ``unit_of``.
+    """
+    name = name_and_unit(header)[0]
+    if not ELAPSED.fullmatch(name.strip()) or told == "":
         return None
-    if unit and unit.casefold() not in UNITS and BARE.fullmatch(name.strip()):
-        return None
-    unit = UNITS.get(unit.casefold(), settings.get("unit", "s"))
-    if re.search(rf"(^|[ _])({MILLISECONDS})$", name.strip(), re.I):
-        unit = "ms"
+    unit = told or "s"
     for column in columns:
         try:
             read = times.elapsed(pc.drop_null(column), unit)
@@ -61,25 +85,29 @@ def elapsed(
             return None  # the seconds of a minute, beside a column of minutes
         if len(us) > 1 and len(np.unique(us)) < MOVING * len(us):
             return None
+        if told is None and is_no_duration(us / 1e6):
+            return None
     keys: dict[str, Any] = {"take": "elapsed", "column": header.strip(), "unit": unit}
     clock = Clock(keys=keys, seen="the time since the recording started")
-    start = in_preambles(samples)
+    since_midnight = bool(OF_DAY.search(name))
+    start = None if since_midnight else in_preambles(samples)
     if start is not None:
         keys |= {"start_from": "preamble"} | start[0]
         clock.guesses += order_guessed(start[1])
         clock.local = not start[1].zoned
         clock.seen += ", its start in the lines before the header"
         if not re.search("%[HI]", keys.get("start_format", "%H")):
-            clock.guesses.append(
-                "the lines before the header tell the start's date and no time of "
-                "day, so it is taken for midnight"
-            )
+            clock.guesses.append(MIDNIGHT.format("the lines before the header tell"))
         return clock
-    dated = in_paths([s.path for s in samples])
+    dated = in_paths([s.path for s in samples], dates_only=since_midnight)
+    if dated is None and since_midnight:
+        return None
     if dated is not None:
         keys |= {"start_from": "path", "start_pattern": dated[0], "start_format": dated[1]}
         clock.seen += ", its start in the file's path"
         clock.local = True
+        if not since_midnight and "%H" not in dated[1]:
+            clock.guesses.append(MIDNIGHT.format("the path tells"))
         return clock
     keys["start_from"] = "modified"
     clock.seen += "; no path or line tells its start, so the file's modification time is taken"
@@ -88,6 +116,29 @@ def elapsed(
         "preamble tells the start, or start_from: constant and a start"
     )
     return clock
+
+
+def is_no_duration(value_N: np.ndarray) -> bool:
+    """Do these numbers count days, or minutes since 1970 and the like, and no seconds of a log?
+
+    Days are told by their step, which is a usual period as a part of a day: 1 s, 10 s, 1 min.
+    """
+    if len(value_N) and value_N.max() > MOST_SECONDS:
+        return True
+    step_N = np.diff(value_N)
+    step_N = step_N[step_N > 0]
+    if len(step_N) == 0:
+        return False
+    step = float(step_N[step_N <= 2 * np.median(step_N)].mean())
+    if step > (0.2 if value_N.min() >= 10_000 else FAST):  # days since 1970 and before are so many
+        return False
+    return any(abs(step * DAY / usual - 1) < 0.01 for usual in SENSIBLE)
+
+
+def _unit_of(text: str) -> str | None:
+    """The value of ``source.timestamp.unit`` for a spelling of a unit of time."""
+    text = text.strip().lower()
+    return next((unit for unit, words in WORDS.items() if re.fullmatch(words, text)), None)
 
 
 def of_day(header: str, samples: list[Sampled], settings: dict[str, str]) -> Clock | None:

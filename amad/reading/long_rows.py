@@ -1,4 +1,4 @@
-"""Rows of ``csv_long`` with one measured value each become rows with a value in one channel.
+"""Rows of a long format with one measured value each become rows with a value in one channel.
 
 Rows of one vehicle and one time that complement each other are merged later, in the lake.
 

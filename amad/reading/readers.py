@@ -32,7 +32,7 @@ def read_batches(
             headers. The batches yielded before remain valid.
     """
     try:
-        if source.format == "parquet":
+        if source.format in ("parquet", "parquet_long"):
             yield from read_parquet(path, source, resolve)
         else:
             yield from read_csv(path, source, resolve, plain)

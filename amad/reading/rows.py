@@ -92,7 +92,7 @@ class FileParser:
         self._class_of: dict[str, str | None] = {}
         self._last_day: int | None = None
         self.rows = 0  # parsed so far, with the refused ones
-        self._long = LongRows(fleet) if self._rules.format == "csv_long" else None
+        self._long = LongRows(fleet) if self._rules.is_long else None
         self.nulls: Counter = Counter()  # channel -> values that the fleet file lists as "no value"
         self._has_label = fleet.labels.kind in ("column", "intervals")
 

@@ -1,0 +1,155 @@
+"""Whether the rows are long: one column names signals, and another one holds their values."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from amad.draft.columns import LEAST_NUMBERS, QUALITY, Columns, wide_columns, words_for_nothing
+from amad.draft.sample import Sampled, shared_columns
+from amad.reading.headers import name_and_unit
+from amad.reading.numbers import NotReadableError, is_text, numbers, shown
+
+SIGNAL = re.compile(
+    r"signal|name|parameter|param|pid|spn|sensor|metric|variable|channel|tag|item|key|_?field|point"
+    r"|messgr(ö|oe)sse|diagnostic|measurand|quantity|grandeur|magnitud|messkanal|kanal"
+    r"|(signal|parameter|sensor|metric|variable|channel|tag)[ _]?(name|id)",
+    re.I,
+)
+VALUE = re.compile(
+    r"(signal[ _]?)?(value|val|reading|(mess)?wert|measurement|valeur|valor|data)", re.I
+)
+# The only measured column of a file, whose name does not say what it measures.
+ANY_VALUE = re.compile(
+    rf"(.*[ _.])?({VALUE.pattern}|v|payload)"
+    r"([ _.]?(num(eric|ber)?|float|double|dbl|real|int|raw))?",
+    re.I,
+)
+UNIT_COLUMN = re.compile(r"units?|uom|units?[ _]?of[ _]?measure\w*|einheit(en)?|unité", re.I)
+MOST_SIGNALS = 2000  # names of more signals are not names of signals
+TURNS = 0.3  # least share of rows that name another signal than the row before
+NAMELESS = (
+    "{!r} is taken for the names of signals, as it changes from row to row and the name of {!r} "
+    "does not say what is measured"
+)
+
+
+def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> Columns:
+    """What the columns hold, except those ``known`` to tell the vehicle or the time.
+
+    A wide row holds all channels; a long row names a signal and holds its value.
+    """
+    wide = wide_columns(samples, known, decimal)
+    shared = shared_columns(samples)
+    rest = [header for header in shared if header not in known and header != wide.label]
+    pair = _pair(rest, shared, wide)
+    if pair is None:
+        return wide
+    signal, value = pair
+    names = _signals(shared[signal], shared[value], decimal)
+    if names is None:
+        return wide
+    measured, left_out, nulls = names
+    beside = [header for header in rest if header not in pair]
+    units = _units_of_signals(samples, signal, beside)
+    several = {name for name in measured if len(units.get(name, ())) > 1}
+    measured = [name for name in measured if name not in several]
+    left_out |= {
+        name: f"its rows have several units: {', '.join(sorted(units[name]))}" for name in several
+    }
+    guesses = [] if SIGNAL.fullmatch(_name(signal)) else [NAMELESS.format(signal, value)]
+    return Columns(
+        measured=measured,
+        label=wide.label,
+        long=pair,
+        left_out=dict.fromkeys(beside, "another column of a long file") | left_out,
+        nulls=nulls,
+        guesses=wide.guesses + guesses,
+        units={name: next(iter(units[name])) for name in measured if units.get(name)},
+    )
+
+
+def _pair(
+    rest: list[str], shared: dict[str, list[pa.Array]], wide: Columns
+) -> tuple[str, str] | None:
+    """The headers of the signals' names and of their values; None if rows are not long."""
+    turns = [h for h in rest if all(map(_takes_turns, shared[h]))]
+    signal = [
+        h for h in rest
+        if SIGNAL.fullmatch(_name(h)) and (h not in wide.measured or h in turns)
+    ]  # fmt: skip
+    measured = [h for h in wide.measured if h not in signal]
+    value = [h for h in rest if VALUE.fullmatch(_name(h)) and h not in signal]
+    if len(value) != 1 and len(measured) == 1 and ANY_VALUE.fullmatch(_name(measured[0])):
+        value = measured
+    if value == measured and not signal:
+        told = [h for h in turns if not UNIT_COLUMN.fullmatch(_name(h))]
+        signal = [h for h in told if not QUALITY.fullmatch(_name(h)) and h not in measured]
+    return (signal[0], value[0]) if len(signal) == len(value) == 1 else None
+
+
+def _name(header: str) -> str:
+    return name_and_unit(header)[0].strip()
+
+
+def _takes_turns(column: pa.Array) -> bool:
+    """Does it hold few texts or whole numbers, which change from row to row?"""
+    if not (is_text(column.type) or pa.types.is_integer(column.type)) or len(column) < 2:
+        return False
+    codes = pc.dictionary_encode(column)
+    changes = np.diff(pc.fill_null(codes.indices, -1).to_numpy(zero_copy_only=False)) != 0
+    return len(codes.dictionary) <= len(column) / 10 and float(np.mean(changes)) >= TURNS
+
+
+def _units_of_signals(
+    samples: list[Sampled], signal: str, headers: list[str]
+) -> dict[str, set[str]]:
+    """Signal -> the units that a column beside it tells; empty if no header is that of a unit."""
+    found: dict[str, set[str]] = {}
+    named = [h for h in headers if UNIT_COLUMN.fullmatch(h.strip())]
+    for sample in samples if len(named) == 1 else ():
+        names, units = sample.column(signal), sample.column(named[0])
+        if names is None or units is None:
+            continue
+        for told in set(zip(names.to_pylist(), units.to_pylist(), strict=True)):
+            name, unit = ("" if text is None else str(text).strip() for text in told)
+            if unit:
+                found.setdefault(name, set()).add(unit)
+    return found
+
+
+def _signals(
+    names: list[pa.Array], values: list[pa.Array], decimal: str | None
+) -> tuple[list[str], dict[str, str], dict[str, list[float | str]]] | None:
+    """Names of the signals whose values are numbers, why others are left out, and ``nulls``.
+
+    names, values: the cells of the two columns in each file.
+    """
+    try:
+        read = [numbers(cells, decimal) for cells in values]
+    except NotReadableError:
+        return None
+    bad_N = np.concatenate([told.bad_R for told in read])
+    told_N = bad_N | ~np.isnan(np.concatenate([told.value_R for told in read]))
+    name_N = [None if n is None else str(n).strip() for c in names for n in c.to_pylist()]
+    of_signal = (
+        pd.Series(bad_N.astype(float)).where(told_N).groupby(pd.Series(name_N, dtype=object))
+    )
+    bad = of_signal.mean()  # share of the cells that are not empty, per signal; NaN: all are
+    if not 2 <= len(bad) <= min(MOST_SIGNALS, len(bad_N) / 3):
+        return None
+    is_measured = bad <= 1 - LEAST_NUMBERS
+    measured = [name for name in bad.index[is_measured] if name]
+    nulls: dict[str, list[float | str]] = {}
+    bad_text = pa.concat_arrays([pc.cast(cells, pa.string()) for cells in values]).filter(bad_N)
+    bad_name = np.array(name_N, object)[bad_N]
+    others = {}
+    for name in filter(None, bad.index[~is_measured]):
+        first = bad_text.filter(pa.array(bad_name == name))[:1].to_pylist()
+        others[name] = f"its values are text such as {shown(first[0])}" if first else "it is empty"
+    for name in measured:
+        if words := words_for_nothing([bad_text.filter(pa.array(bad_name == name))]):
+            nulls[name] = [*words]
+    return (measured, others, nulls) if measured else None

@@ -1,0 +1,89 @@
+"""Times since a start: their unit by any spelling, and numbers that are no such time."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from draft_kit import MONDAY, ROWS, Field, wave
+
+from amad.telemetry.lake import Lake
+
+NAME = "log_20260105_080000.csv"
+EPOCH = int(MONDAY.replace(tzinfo=UTC).timestamp())
+
+
+@pytest.fixture
+def field(tmp_path):
+    return Field(tmp_path)
+
+
+def drafted(field, header, cell, name=NAME):
+    field.write(name, [f"{header},speed", *(f"{cell(n)},{wave(n)}" for n in range(ROWS))])
+    return field.draft()
+
+
+def span(field, fleet):
+    """First time of the lake, and the seconds from it to the last."""
+    field.ingest(fleet)
+    lake = Lake(field.settings.fleet_dir("vans") / "lake", fleet)
+    told = lake.read(lake.vehicles()[0])["timestamp"].to_pylist()
+    return told[0], (told[-1] - told[0]).total_seconds()
+
+
+@pytest.mark.parametrize(
+    ("header", "per_second"),
+    [
+        ("Time [msec]", 1e3), ("Time [milliseconds]", 1e3), ("TimeMs", 1e3), ("Time [µs]", 1e6),
+        ("Time [us]", 1e7), ("Time [usec]", 1e6), ("time_us", 1e6), ("TimeUS", 1e7),
+        ("Time [ns]", 1e9), ("time_ns", 1e9), ("Time [hrs]", 1 / 3600), ("Time [minutes]", 1 / 60),
+        ("time_min", 1 / 60), ("Elapsed hours", 1 / 3600),
+    ],
+)  # fmt: skip
+def test_the_unit_of_a_time_is_what_its_header_tells(field, header, per_second):
+    fleet, _ = drafted(field, header, lambda n: f"{n * per_second:.9f}".rstrip("0").rstrip("."))
+    factor = 10 if per_second == 1e7 else 1  # more microseconds than epochs have seconds
+    assert fleet.channel_names == ["speed"]
+    assert span(field, fleet) == (datetime(2026, 1, 5, 8, tzinfo=UTC), factor * (ROWS - 1))
+
+
+def test_microseconds_since_power_on_are_no_epochs_in_seconds(field):
+    fleet, _ = drafted(field, "TimeUS", lambda n: 1_400_000_000 + n * 1_000_000)
+    assert span(field, fleet) == (datetime(2026, 1, 5, 8, 23, 20, tzinfo=UTC), ROWS - 1)
+
+
+@pytest.mark.parametrize("header", ["SecondsOfDay", "seconds since midnight"])
+@pytest.mark.parametrize("name", ["log_20260105.csv", NAME])
+def test_seconds_of_the_day_count_from_midnight(field, header, name):
+    fleet, told = drafted(field, header, lambda n: 28_800 + n, name)
+    assert span(field, fleet) == (datetime(2026, 1, 5, 8, tzinfo=UTC), ROWS - 1)
+    assert "taken for midnight" not in told
+
+
+def test_a_date_alone_in_the_path_is_said_to_be_taken_for_midnight(field):
+    _, told = drafted(field, "Time [s]", lambda n: n, "log_20260105.csv")
+    assert "the path tells the start's date and no time of day, so it is taken for midnight" in told
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        lambda n: f"{2_461_045.5 + (28_800 + n) / 86_400:.8f}",  # a Julian date
+        lambda n: f"{61_045 + (28_800 + 60 * n) / 86_400:.8f}",  # a modified one
+        lambda n: f"{739_987 + (28_800 + 10 * n) / 86_400:.8f}",  # a serial number of MATLAB
+        lambda n: f"{5 + (28_800 + n) / 86_400:.8f}",  # the day of the year
+        lambda n: EPOCH // 60 + n,  # minutes since 1970
+        lambda n: EPOCH - 978_307_200 + n,  # seconds since 2001
+        lambda n: 112_233_445 + n * 1_000_000,  # microseconds since power-on
+    ],
+)
+def test_numbers_that_count_no_seconds_since_a_start_are_named(field, cell):
+    fleet, told = drafted(field, "timestamp", cell, "a.csv")
+    assert fleet.source.timestamp.take == "index" and fleet.channel_names == ["speed"]
+    assert "column 'timestamp' has the name of a time and rises, but" in told
+
+
+@pytest.mark.parametrize("step", [1, 0.1, 0.01, 0.001, 0.0005])
+def test_seconds_at_any_rate_are_a_time_since_a_start(field, step):
+    fleet, _ = drafted(field, "timestamp", lambda n: f"{20_000 + n * step:.4f}")
+    assert fleet.source.timestamp.take == "elapsed"
+    assert span(field, fleet)[1] == pytest.approx((ROWS - 1) * step)
+    assert timedelta(seconds=fleet.period_seconds) == timedelta(seconds=step)

@@ -1,0 +1,90 @@
+"""Long files: which column names the signals, whatever it is called, and which holds values."""
+
+from datetime import timedelta
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from draft_kit import MONDAY, ROWS, Field, stamp, wave
+
+from amad.telemetry.lake import Lake
+
+SIGNALS = ("speed", "rpm", "load")
+
+
+@pytest.fixture
+def field(tmp_path):
+    return Field(tmp_path)
+
+
+def long_lines(signal, value, names=SIGNALS, apart=0.0):
+    rows = (
+        f"{stamp(n + apart * k)},{name},{wave(n) + 100 * k:.2f}"
+        for n in range(ROWS)
+        for k, name in enumerate(names)
+    )
+    return [f"time,{signal},{value}", *rows]
+
+
+@pytest.mark.parametrize(
+    ("signal", "value"),
+    [
+        ("signal", "value_num"),
+        ("_field", "_value"),
+        ("topic", "payload"),
+        ("measurement", "value"),
+        ("Parameter Name", "Parameter Value"),
+        ("code", "Wert"),
+    ],
+)
+@pytest.mark.parametrize("apart", [0, 0.25])
+def test_a_column_beside_a_value_without_a_name_of_its_own_names_signals(
+    field, signal, value, apart
+):
+    field.write("a.csv", long_lines(signal, value, apart=apart))
+    fleet, _ = field.draft()
+    assert fleet.source.format == "csv_long" and set(fleet.channel_names) == set(SIGNALS)
+    assert field.ingest(fleet).rows_lake == (3 * ROWS if apart else ROWS)
+
+
+@pytest.mark.parametrize("state", [lambda n: "run" if n > 99 else "idle", lambda n: f"note {n}"])
+def test_a_state_or_a_note_beside_a_value_is_no_signal(field, state):
+    lines = [f"{stamp(n)},{state(n)},{wave(n)}" for n in range(ROWS)]
+    field.write("a.csv", ["time,state,value", *lines])
+    fleet, _ = field.draft()
+    assert fleet.source.format == "csv" and fleet.channel_names == ["value"]
+
+
+def test_numbers_name_signals(field):
+    field.write("a.csv", long_lines("spn", "value", names=(84, 190, 110), apart=0.25))
+    fleet, _ = field.draft()
+    assert set(fleet.channel_names) == {"84", "190", "110"}
+    assert field.ingest(fleet).rows_lake == 3 * ROWS
+
+
+def test_a_signal_whose_values_stand_in_another_column_is_left_out(field):
+    rows = [f"{line}," for line in long_lines("signal", "value_num", apart=0.25)[1:]]
+    rows += [f"{stamp(n + 0.9)},gear,,D" for n in range(ROWS)]
+    field.write("a.csv", ["time,signal,value_num,value_str", *rows])
+    fleet, told = field.draft()
+    assert set(fleet.channel_names) == set(SIGNALS) and "'gear' (it is empty)" in told
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.int32(), pa.dictionary(pa.int32(), pa.string())])
+def test_a_long_parquet_file_is_read(field, kind):
+    names = (84, 190, 110) if pa.types.is_integer(kind) else SIGNALS
+    rows = [(n, k, name, v) for n in range(ROWS) for k, name in enumerate(names) for v in "ab"]
+    table = {
+        "vin": [v for *_, v in rows],
+        "time": [MONDAY + timedelta(seconds=n) for n, *_ in rows],
+        "signal": pa.array([name for *_, name, _ in rows], kind),
+        "value": [wave(n) + 100 * k for n, k, *_ in rows],
+    }
+    pq.write_table(pa.table(table), field.raw / "a.parquet", row_group_size=200)
+    fleet, _ = field.draft()
+    assert fleet.source.format == "parquet_long" and fleet.period_seconds == 1
+    counts = field.ingest(fleet)
+    assert counts.vehicles == {"a": ROWS, "b": ROWS} and counts.rows_rejected == 0
+    told = Lake(field.settings.fleet_dir("vans") / "lake", fleet).read("b")
+    for k, name in enumerate(names):
+        assert told[str(name)].to_pylist() == [wave(n) + 100 * k for n in range(ROWS)]
