@@ -287,3 +287,29 @@ def test_an_hour_of_24_is_a_time_of_day_and_no_vehicle(field):
     fleet, _ = field.draft()
     assert fleet.source.vehicle.take == "constant" and fleet.period_seconds == 3600
     assert times_of(field, fleet)[1] == datetime(2026, 1, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("form", "hour"),
+    [
+        ("%Y-%m-%d-%H.%M.%S.000000", 8), ("%Y_%m_%d_%H_%M_%S", 8), ("%Y-%m-%d-%H-%M-%S", 8),
+        ("%Y-%m-%dT%H_%M_%S", 8), ("%Y:%m:%d %H:%M:%S", 8), ("%Y-%m-%d_%H-%M-%S", 8),
+    ],
+)  # fmt: skip
+def test_times_with_any_marks_between_their_digits(field, form, hour):
+    field.write("a.csv", log(form))
+    first, last = times_of(field, field.draft()[0])
+    assert first.hour == hour and (last - first).total_seconds() == ROWS - 1
+
+
+def test_a_form_that_holds_digits_of_one_time_is_none(field):
+    """Else one row would be read, and its time of day be lost."""
+    field.write("a.csv", log("%Y-%m-%d %Hh%Mm%Ss"))
+    fleet, told = field.draft()
+    assert fleet.source.timestamp.take == "index" and "is in no form that is known" in told
+
+
+def test_seconds_that_may_count_from_1980_are_told(field):
+    rows = [f"{1451635218 + n},{wave(n)}" for n in range(ROWS)]
+    field.write("a.csv", ["gps_time,speed", *rows])
+    assert "guess: 'gps_time' may count from 1980-01-06" in field.draft()[1]

@@ -178,3 +178,13 @@ def test_units_of_parquet_columns_are_those_of_the_channels(field):
     table = pa.table([times, [wave(n) for n in range(ROWS)]], schema=schema)
     pq.write_table(table, field.raw / "a.parquet")
     assert [channel.unit for channel in field.draft()[0].channels] == ["km/h"]
+
+
+@pytest.mark.parametrize(
+    ("header", "absent", "low", "high"),
+    [("oil [°C]", -273.15, 20, 90), ("oil [°C]", 215, 20, 90), ("rpm", 8191.875, 600, 2500)],
+)
+def test_what_a_bus_scales_its_missing_values_to_is_no_value(field, header, absent, low, high):
+    lines = log(**{header: lambda n: absent if n % 30 == 7 else wave(n, low, high)})
+    channels, _ = drafted(field, lines)
+    assert [channel.nulls for channel in channels.values()] == [[], [absent]]

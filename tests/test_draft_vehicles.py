@@ -47,9 +47,9 @@ def test_ids_in_a_column_of_decimals_and_of_vehicles_with_few_rows(field):
 def test_a_column_of_any_name_that_tells_rows_of_one_time_apart(field):
     rows = [f"{plate},{stamp(n)},{'idle' if n % 9 else 'run'},{wave(n + len(plate))}"
             for n in range(ROWS) for plate in ("B-AB 12", "M-X 3")]  # fmt: skip
-    field.write("a.csv", ["Kennzeichen,time,state,speed", *rows])
+    field.write("a.csv", ["Depot,time,state,speed", *rows])
     fleet, told = field.draft()
-    assert fleet.source.vehicle.column == "Kennzeichen" and "tells rows of one time apart" in told
+    assert fleet.source.vehicle.column == "Depot" and "tells rows of one time apart" in told
     counts = field.ingest(fleet)
     assert set(counts.vehicles) == {"B-AB 12", "M-X 3"} and counts.rows_lake == 2 * ROWS
 

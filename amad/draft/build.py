@@ -25,6 +25,10 @@ SHOWN = 8  # columns in a message
 # What file managers add to the name of a copy.
 COPY = re.compile(r"^(copy of|kopie von) |(( -)? (cop(y|ie|ia)|kopie))?( ?\(\d+\))?$", re.I)
 OTHERWISE = "it is written otherwise; draft it by itself"
+STALE = (
+    "{} shows a table of Delta, Hudi or Iceberg: files that it has replaced or deleted may still "
+    "lie in the folder and are read, too; export the table as it is now"
+)
 LINKS = "links to folders are not followed: {}; draft the folder that they lead to"
 ANOTHER = "it has no column of the other files, so it is another table"
 SIGNALS = (
@@ -63,7 +67,7 @@ def draft(folder: Path, name: str, settings: Settings) -> Draft:
 
 def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
     root = folder.resolve() if ".." in folder.parts else folder.absolute()
-    names, no_data, links = list_files(root)
+    names, no_data, links, tables = list_files(root)
     no_data = [path if _is_text(path) else ascii(path)[1:-1] for path in no_data]
     culprits = next((path for path in names if _is_culprits(root / path)), None)
     names = [path for path in names if path != culprits]
@@ -102,7 +106,8 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
         notes=[f"{path} is a copy of {of}" for path, of in sorted(copies.items())]
         + [f"left out: {path}: {why}" for path, why in sorted((strange | refused).items())]
         + ([f"no raw data by their ending: {vehicles.some(no_data)}"] if no_data else [])
-        + ([LINKS.format(vehicles.some(links))] if links else []),
+        + ([LINKS.format(vehicles.some(links))] if links else [])
+        + [STALE.format(path) for path in tables[:1]],
     )
     if not plan.columns.measured:
         why = "; ".join(f"{h!r}: {w}" for h, w in list(plan.columns.left_out.items())[:SHOWN])
@@ -119,7 +124,7 @@ def _finished(plan: Plan) -> Draft:
     trial = try_out(plan.fleet(), plan.root, plan.samples, parts)
     placed = plan.clock.take == "index" or plan.clock.keys.get("start_from") == "modified"
     one = plan.owner.keys["take"] == "constant" and not placed
-    if one and vehicles.overlap(trial.spans):
+    if one and vehicles.overlap(trial.spans) and not trial.tells_twice:
         plan.owner = vehicles.each_its_own(plan.paths)
         plan.owner.seen += " (they run at the same time, as one vehicle cannot)"
         trial = try_out(plan.fleet(), plan.root, plan.samples, parts)

@@ -46,6 +46,11 @@ LOCAL = (
     "example to Europe/Berlin"
 )
 LONGEST_STEP = 100  # between rows, of numbers that may be epochs, although their header denies it
+SATELLITE = re.compile("gps|gnss", re.I)
+SINCE_1980 = (
+    "{!r} may count from 1980-01-06, as satellite receivers do, and is read as counted from 1970: "
+    "if the times are ten years too early, write them in UTC"
+)
 GAP_SECONDS = 3600  # between two recordings without a clock
 
 
@@ -155,6 +160,8 @@ def _of_column(
             "a spreadsheet counts its days from 1900 or from 1904: where the first time is four "
             "years too early, set unit: days_1904"
         )
+    if is_number and SATELLITE.search(header):
+        clock.guesses.append(SINCE_1980.format(header.strip()))
     clock.guesses += order_guessed(told)
     return clock if _reads(clock, columns) else None
 
@@ -187,6 +194,7 @@ def _of_some_cells(columns: dict[str, list[pa.Array]]) -> Clock | None:
         closely = [seen[at] for at in spread(len(seen))]
         guessed = {text: timestamp_guess.looks_like([text]) for text in dict.fromkeys(closely)}
         dated = [g.settings for g in map(guessed.get, closely) if g is not None and _is_dated(g)]
+        dated = [told for told in dated if not re.search(r"\d", told.get("format", ""))]
         if not seen or len(dated) < len(closely) / 2:
             continue
         forms = {repr(settings): settings for settings in dated}

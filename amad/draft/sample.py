@@ -1,6 +1,7 @@
 """A bounded look into a folder of raw files: which files there are, and rows of some."""
 
 import random
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ NO_DATA = {
     ".db", ".part", ".partial", ".filepart", ".crdownload", ".swp", ".lock",
 }  # fmt: skip
 FORMATS = "CSV (also packed) and Parquet are read: export the table as one of them"
+LOG = re.compile(r"_delta_log|\.hoodie|.+\.metadata\.json")
 PACKED = {".gz", ".bz2", ".zip", ".xz", ".zst", ".lz4"}
 
 
@@ -75,11 +77,12 @@ def suffix_of(path: str) -> str:
     return name.suffix
 
 
-def list_files(folder: Path) -> tuple[list[str], list[str], list[str]]:
-    """Sorted paths below the folder: files that may be raw data, files that are none, and links.
+def list_files(folder: Path) -> tuple[list[str], list[str], list[str], list[str]]:
+    """Sorted paths below the folder: files that may be raw data, files that are none, links, logs.
 
     Those that ``is_left_out`` tells are in neither of the first two. The links are those to
-    folders, which neither a draft nor ``**`` follows.
+    folders, which neither a draft nor ``**`` follows. The logs are of tables whose files do not all
+    count.
 
     Raises:
         DataError: there is no such folder, or nothing in it.
@@ -93,6 +96,7 @@ def list_files(folder: Path) -> tuple[list[str], list[str], list[str]]:
         path.relative_to(folder).as_posix() for path in below if path.is_symlink() and path.is_dir()
     ]
     paths = [path.relative_to(folder) for path in below if path.is_file()]
+    tables = [path.relative_to(folder).as_posix() for path in below if LOG.fullmatch(path.name)]
     shown = [path for path in paths if not is_left_out(path.as_posix())]
     names = [path.as_posix() for path in shown if not _is_no_data(path)]
     other = [path.as_posix() for path in shown if _is_no_data(path)]
@@ -100,7 +104,7 @@ def list_files(folder: Path) -> tuple[list[str], list[str], list[str]]:
         seen = ", ".join([*other, *links][:3])
         some = f" (left out by name, or a link: {seen})" if seen else ""
         raise DataError(f"{folder} holds no files that could be raw data{some}; {FORMATS}")
-    return names, other, links
+    return names, other, links, tables
 
 
 def _is_no_data(path: Path) -> bool:

@@ -15,6 +15,8 @@ from amad.reading.rows import CleanRows, FileParser
 from amad.reading.rules import PARTS, reading_rules
 
 HOUR_US = 3_600_000_000
+FEWEST_AGAIN = 5  # rows that are in two files, which show that these are of one vehicle
+MOST_CONTRADICT = 0.1  # share of such rows that may contradict each other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,15 @@ class Trial:
         first = values.groupby([key["vehicle"], key["time"]], sort=False).transform("first")
         differs_N = ((values != first) & values.notna() & first.notna()).any(axis=1)
         return int(differs_N.sum())
+
+    @property
+    def tells_twice(self) -> bool:
+        """Are rows of one time in files of different spans, and do hardly any contradict?"""
+        key = pd.DataFrame({"vehicle": self.vehicle_N, "time": self.time_N})
+        of_file = key["time"].groupby(self.file_N)
+        key["first"], key["last"] = of_file.transform("min"), of_file.transform("max")
+        again = key.drop_duplicates().duplicated(["vehicle", "time"]).sum()
+        return bool(again >= FEWEST_AGAIN and self.repeats <= MOST_CONTRADICT * again)
 
     @property
     def shows_twelve_hours(self) -> bool:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from itertools import pairwise, product
 from pathlib import Path
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,13 +17,24 @@ from amad.reading.numbers import is_text, numbers
 from amad.reading.timestamp_guess import looks_like
 
 NAMED = re.compile(
-    r"(vehicle|car|vin|device|machine|truck|van|asset|entity|imei|fahrzeug|fin|plate|"
-    r"license[ _]?plate|robot|turbine|host|server|service)"
-    r"([ _-]?(id|no|nr|num|number|name|code|key))?|(bus|unit|serial)[ _-]?(id|no|nr|number)|id",
+    r"(vehicle|car|vin|device|mas?chine|truck|van|asset|entity|imei|fahrzeug|fin|plate|"
+    r"license[ _]?plate|robot|turbine|host|server|service|registration|kfz|fzg|(kfz[ _-]?)?"
+    r"kennzeichen|v[ée]hicule|veh[íi]culo|equipment|chassis|bike|scooter|tram|"
+    r"loco(motive)?|vessel|ship|boat|aircraft|drone|uav|excavator|logger|tracker|dongle|thing)"
+    r"([ _.-]?(id|no|nr|num|number|name|code|key|ref|tag))?"
+    r"|(bus|unit|serial|fleet|reg|tail|train|tractor|trailer|wagon)[ _.-]?(id|no|nr|number|name)"
+    r"|id|uid|uuid|esn|vehicle[ _]?identification[ _]?(no|number)",
     re.I,
 )
 # Of several columns, one that names vehicles comes before one that names what moves between them.
-VEHICLE = re.compile(r"vehicle|car|vin|truck|van|bus|fahrzeug|fin|plate|license", re.I)
+VEHICLE = re.compile(
+    r"(.*\.)?(vehicle|car|vin|truck|van|bus|fahrzeug|fin|plate|license|registration|kfz|kenn)", re.I
+)
+# Texts that may be ids: letters and digits, and no number with a unit.
+ID = r"^[^\s\d][^\s]*\d[^\s]*$|^\d+[^\s\d][^\s]*\d[^\s]*$"
+MAY_NAME = (
+    "column {!r} holds few texts, such as {}: if they name vehicles, set source.vehicle to it"
+)
 # A folder of a partitioned data set, such as vehicle=van-1.
 KEYED = re.compile(rf"(?:^|/)({NAMED.pattern})=([^/]+)/", re.I)
 # Words that, before a number in a file's name, name a recording and not a vehicle.
@@ -76,7 +88,7 @@ def owner_of(samples: list[Sampled], name: str, paths: list[str]) -> Owner:
     A guess names what seems to tell the vehicle, too, and is not read.
     """
     shared = shared_columns(samples)
-    named = [h for h in shared if NAMED.fullmatch(name_and_unit(h)[0].strip(" #"))]
+    named = [header for header in shared if _names_vehicle(header)]
     named.sort(key=lambda header: not VEHICLE.match(header.strip(" #")))
     usable = [header for header in named if all(map(_holds_ids, shared[header]))]
     if usable:
@@ -92,11 +104,34 @@ def owner_of(samples: list[Sampled], name: str, paths: list[str]) -> Owner:
         told = [line.strip() for line in samples[0].preamble]
         lines = [x for x in told if NAMED.fullmatch(re.split("[:=;,\t]", x)[0].strip(' #"'))]
         owner.guesses += [NOT_READ.format(line) for line in lines[:1]]
+        if owner.keys["take"] == "constant" and not named:
+            owner.guesses += [
+                MAY_NAME.format(header.strip(), repr(cells[0][0].as_py()))
+                for header, cells in shared.items()
+                if all(map(_holds_ids, cells)) and all(map(_looks_like_ids, cells))
+            ]
     others = [h for h in usable[1:] if h.strip().lower() != "id"]
     if others:
         names = ", ".join(map(repr, others))
         owner.guesses.append(f"{usable[0].strip()!r} is taken for the vehicle, and not {names}")
     return owner
+
+
+def _names_vehicle(header: str) -> bool:
+    """Does the header, or its last part, as of meta.vehicle_id, name a vehicle's id?"""
+    name = name_and_unit(header)[0].strip(" #")
+    last = name.rpartition(".")[2]
+    return bool(NAMED.fullmatch(name) or (last.lower() != "id" and NAMED.fullmatch(last)))
+
+
+def _looks_like_ids(column: pa.Array) -> bool:
+    """Does it hold several texts, all of letters and digits?"""
+    told = pc.unique(pc.drop_null(column)) if is_text(column.type) else pa.array([])
+    return (
+        len(told) > 1
+        and bool(pc.all(pc.match_substring_regex(told, ID)).as_py())
+        and (looks_like(told.to_pylist()) is None)
+    )
 
 
 def _unused(header: str, columns: list[pa.Array]) -> str:
@@ -118,7 +153,8 @@ def _owner_by_path(name: str, paths: list[str]) -> Owner:
         key = next(match[1] for match in keyed if match)
         return Owner(
             keys={"take": "path", "pattern": f"(?:^|/){re.escape(key)}=([^/]+)/"},
-            seen=f"the folder {key}=...: {some(sorted({m[m.re.groups] for m in keyed if m}))}",
+            seen=f"the folder {key}=...: "
+            + some(sorted({unquote(m[m.re.groups]) for m in keyed if m})),
         )
     level, folders = _folders(paths)
     if folders:
@@ -339,7 +375,8 @@ def _undated(path: str) -> str:
 
 def _common(names: list[str]) -> str:
     """The words that all names share, in their order: ``Seat_Leon``."""
-    lists = [re.findall(r"[^\W\d_]+", DATE.sub("", Path(name).stem)) for name in names]
+    stems = (DATE.sub("", name.removesuffix(suffix_of(name))) for name in names)
+    lists = [re.findall(r"[^\W\d_]+", stem) for stem in stems]
     if len(names) < 2 or not lists[0]:
         return ""
     shared = [word for word in lists[0] if all(word in other for other in lists)]

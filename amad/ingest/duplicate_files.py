@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 
 from amad.config import Fleet
 from amad.ingest.raw_files import RawFile
-from amad.reading.rows import vehicle_of_path
 from amad.reading.rules import reading_rules
+from amad.reading.vehicle_ids import vehicle_of_path
 from amad.telemetry.manifest import IngestedFile
 
 

@@ -4,10 +4,10 @@ Shape legend: R rows of a batch, T clean rows of it, C channels of the fleet.
 """
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,20 @@ from amad.config.source import Source
 from amad.reading.clocks import LocalClock
 from amad.reading.headers import AmbiguousHeaderError, find, name_and_unit
 from amad.reading.long_rows import LongRows
-from amad.reading.numbers import NULL_WORDS, NotReadableError, Numbers, numbers
+from amad.reading.numbers import (
+    NULL_WORDS,
+    NotReadableError,
+    Numbers,
+    flags,
+    numbers,
+    shown,
+)
 from amad.reading.readers import FileRefusedError, RawBatch
 from amad.reading.row_times import Refuse, RowTimes
 from amad.reading.rules import reading_rules
 from amad.reading.times import DAY_US
 from amad.reading.units import are_different
+from amad.reading.vehicle_ids import SEVERAL, id_of, is_rounded, names_of, vehicle_of_path
 
 OTHER_UNIT = (
     "another unit: {0} tells {1!r}, and by the fleet file the channel {2.name} is in {2.unit!r}; "
@@ -82,7 +90,7 @@ class FileParser:
         self._rules: Source = reading_rules(fleet)
         self._path = path
         self._part = part
-        self._name_of = _names_of(self._rules)
+        self._name_of = names_of(self._rules)
         self.ignored: Counter = Counter()  # kind of line that is no row -> how many
         self.unknown: Counter = Counter()  # vehicle in no vehicle class -> its refused rows
         self._vehicle = vehicle_of_path(self._rules, path)
@@ -260,13 +268,17 @@ class FileParser:
         if not pa.types.is_dictionary(column.type):
             column = pc.dictionary_encode(column)
         nothing = {*NULL_WORDS, *(word.strip().lower() for word in self._rules.nulls)}
-        told = ("" if v is None else _id_of(v) for v in column.dictionary.to_pylist())
+        cells = column.dictionary.to_pylist()
+        told = ("" if v is None else id_of(v) for v in cells)
         told = ("" if name.lower() in nothing else name for name in told)
         spelt = [self._name_of.get(name, name) for name in told]
         names = list(dict.fromkeys(spelt))  # all spellings of a vehicle share one code
         position = {name: code for code, name in enumerate(names)}
         code_R = pc.fill_null(column.indices, -1).to_numpy(zero_copy_only=False)
         code_R = np.array([*(position[name] for name in spelt), -1], np.int64)[code_R]
+        for cell in filter(partial(is_rounded, kind=column.dictionary.type), cells):
+            rounded_R = flags(pc.equal(column, pa.scalar(cell, column.dictionary.type)))
+            refuse(rounded_R, f"vehicle id is rounded: {shown(cell)} {SEVERAL}")
         nameless = np.array([not name for name in names] + [True])  # the last is index -1
         refuse(nameless[code_R], "vehicle id is missing")
         strange = np.array([bool(name) and self._class(name) is None for name in names] + [False])
@@ -341,37 +353,6 @@ def _numbers(batch: RawBatch, name: str, decimal: str | None, **words: Any) -> N
         return numbers(batch.columns[name], decimal, **words)
     except NotReadableError as error:
         raise FileRefusedError(f"column {batch.headers[name]!r}: {error}") from None
-
-
-def vehicle_of_path(rules: Source, path: str) -> str | None:
-    """The vehicle of all rows of a file; None if a column names it.
-
-    Raises:
-        FileRefusedError: the vehicle's pattern does not match the path.
-    """
-    rule = rules.vehicle
-    if rule.take == "constant":
-        return rule.value
-    if rule.take == "column":
-        return None
-    match = re.search(rule.pattern or "", path)
-    if match is None:
-        raise FileRefusedError(f"no vehicle in the path: {rule.pattern!r} does not match it")
-    name = (match[1] if match.groups() else match[0]) or ""
-    return _names_of(rules).get(name.strip(), name)
-
-
-def _names_of(rules: Source) -> dict[str, str]:
-    """Spelling -> vehicle."""
-    aliases = rules.vehicle.aliases.items()
-    return {alias.strip(): name for name, others in aliases for alias in others}
-
-
-def _id_of(cell: object) -> str:
-    """A vehicle's id as text; 7.0, as a column with gaps holds the number 7, becomes 7."""
-    if isinstance(cell, float) and cell.is_integer():
-        cell = int(cell)
-    return str(cell).strip()
 
 
 def _content(batch: RawBatch, cells: dict[str, pa.Array], at: int) -> str:

@@ -26,6 +26,7 @@ ISO = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?)?$"
 ISO_ZONED = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d(:?\d\d)?)$"
 # Replacements, in this order, that bring other spellings into the form of ISO or ISO_ZONED.
 TO_ISO = (
+    (r"^(\d{4}):(\d\d):(\d\d) ", r"\1-\2-\3T"),  # cameras
     (r"^(\d{4})[/.](\d{1,2})[/.](\d{1,2})\b", r"\1-\2-\3"),
     (r"^(\d{4})-(\d)-", r"\1-0\2-"),
     (r"^(\d{4}-\d\d)-(\d)([T ]|$)", r"\1-0\2\3"),

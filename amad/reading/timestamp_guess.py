@@ -29,7 +29,7 @@ FULL_MONTHS = "january|february|march|april|june|july|august|september|october|n
 WEEKDAYS = "monday|tuesday|wednesday|thursday|friday|saturday|sunday"
 # Dates made of digits: a pattern, and the strptime forms that it may have.
 DATES = (
-    (r"\d{4}([-/. ])\d{1,2}\1\d{1,2}", ("%Y{0}%m{0}%d",)),
+    (r"\d{4}([-/. _])\d{1,2}\1\d{1,2}", ("%Y{0}%m{0}%d",)),
     (r"\d{1,2}(\. ?)\d{1,2}\1\d{4}", ("%d{0}%m{0}%Y",)),
     (r"\d{1,2}(\. ?)\d{1,2}\1\d{2}", ("%d{0}%m{0}%y",)),
     (r"\d{1,2}([-/ ])\d{1,2}\1\d{4}", ("%d{0}%m{0}%Y", "%m{0}%d{0}%Y")),
@@ -215,7 +215,9 @@ def _forms(text: str) -> list[str]:
     hour = "%I" if noon else "%H"
     clock = re.search(r"(?<!\d)\d{1,2}:\d\d(:\d\d)?(?:([.,:])(\d+))?", form)
     digits = re.search(r"(?<=^\d{6} )\d{6}(\.\d+)?$|(?<=^\d{8} )\d{6}(\.\d+)?$", form)
-    dotted = re.search(r"(?<=[ T_])\d{1,2}([.-])\d\d\1\d\d(?!\d)", form)
+    dotted = re.search(r"(?<=[ T_])\d{1,2}([.-])\d\d\1\d\d(?!\d)", form) or re.search(
+        r"(?:(?<=[ T])|(?<=\d[-_]))\d{1,2}([._-])\d\d\1\d\d(?=$|\.\d+$)", form
+    )
     if clock:
         seconds = ":%S" if clock[1] else ""
         fraction = f"{clock[2]}%f" if clock[2] else ""
@@ -225,7 +227,8 @@ def _forms(text: str) -> list[str]:
         form = form[: digits.start()] + "%H%M%S" + (".%f" if "." in digits[0] else "")
     elif dotted:
         mark = dotted[1]
-        form = form[: dotted.start()] + f"{hour}{mark}%M{mark}%S" + _zone(form[dotted.end() :])
+        rest = re.sub(r"^\.\d+", ".%f", form[dotted.end() :])
+        form = form[: dotted.start()] + f"{hour}{mark}%M{mark}%S" + _zone(rest)
     for pattern, code in (
         (rf"(?i)\b(?:{WEEKDAYS})\b", "%A"), (r"(?i)\b(?:mon|tue|wed|thu|fri|sat|sun)\b", "%a"),
         (rf"(?i)\b(?:{FULL_MONTHS})\b", "%B"), (rf"(?i)(?<![a-z%])(?:{MONTHS})(?![a-z])", "%b"),

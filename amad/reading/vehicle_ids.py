@@ -1,0 +1,57 @@
+"""The id of a row's vehicle, from a cell or from the file's path."""
+
+import re
+from decimal import Decimal
+from urllib.parse import unquote
+
+import pyarrow as pa
+
+from amad.config.source import Source
+from amad.reading.batch import FileRefusedError
+from amad.reading.numbers import EXACT
+
+ROUNDED_ID = re.compile(r"\d(\.\d+)?e\+\d\d", re.I)  # as spreadsheets write a long number
+SEVERAL = "may stand for several vehicles; write the column as text with all its digits"
+NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"  # what writers put for a missing value
+
+
+def vehicle_of_path(rules: Source, path: str) -> str | None:
+    """The vehicle of all rows of a file; None if a column names it.
+
+    Raises:
+        FileRefusedError: the vehicle's pattern does not match the path.
+    """
+    rule = rules.vehicle
+    if rule.take == "constant":
+        return rule.value
+    if rule.take == "column":
+        return None
+    match = re.search(rule.pattern or "", path)
+    if match is None:
+        raise FileRefusedError(f"no vehicle in the path: {rule.pattern!r} does not match it")
+    name = (match[1] if match.groups() else match[0]) or ""
+    if f"={name}/" in path:  # a partitioned data set
+        name = unquote(name)
+    if name == NO_PARTITION:
+        raise FileRefusedError(f"vehicle id is missing: the path tells {name}")
+    return names_of(rules).get(name.strip(), name)
+
+
+def names_of(rules: Source) -> dict[str, str]:
+    """Spelling -> vehicle."""
+    aliases = rules.vehicle.aliases.items()
+    return {alias.strip(): name for name, others in aliases for alias in others}
+
+
+def id_of(cell: object) -> str:
+    """A vehicle's id as text; 7.0, as a column with gaps holds the number 7, becomes 7."""
+    if isinstance(cell, float | Decimal) and cell == cell // 1:
+        cell = int(cell)
+    return str(cell).strip()
+
+
+def is_rounded(cell: object, kind: pa.DataType) -> bool:
+    """Is it a number with so few digits that several ids share it?"""
+    if isinstance(cell, float):
+        return abs(cell) >= (2**24 if pa.types.is_float32(kind) else EXACT)
+    return isinstance(cell, str) and ROUNDED_ID.fullmatch(cell.strip()) is not None
