@@ -248,7 +248,7 @@ def test_two_workers_make_the_steps_of_one(
 
 OPTIMISERS = """
 import sys, torch
-from amad.model.training import _AdamW
+from amad.model.training import AdamW
 
 def trained(kind):
     weight = torch.nn.Parameter(torch.arange(3.0))
@@ -260,7 +260,7 @@ def trained(kind):
         optimiser.load_state_dict(optimiser.state_dict())
     return weight
 
-ours = trained(_AdamW)
+ours = trained(AdamW)
 assert "torch._dynamo" not in sys.modules, "it imports torch's compiler"
 assert torch.equal(ours, trained(torch.optim.AdamW)), "it makes other steps"
 assert "torch._dynamo" in sys.modules, "torch's own does not import it either: take that one"

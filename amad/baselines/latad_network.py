@@ -31,7 +31,7 @@ from amad.model.augment import (
     opposed,
     strength,
 )
-from amad.model.training import learning_rate, minimising_step
+from amad.model.training import AdamW, learning_rate, minimising_step
 from amad.windows.series import Series
 
 WINDOW = 32  # rows, about as many as the causal convolutions together see
@@ -203,7 +203,7 @@ def train_latad(train: Sequence[Series], seed: int, steps: int) -> LatadNetwork 
     with seeded(seed):
         network, masks = LatadNetwork(windows.channels), LearnedMasks(windows.channels)
     weights = [*network.parameters(), *masks.parameters()]
-    optimiser = torch.optim.AdamW(weights, weight_decay=1e-4)
+    optimiser = AdamW(weights, weight_decay=1e-4)
     for step in range(steps):
         loss = latad_loss(network, masks, *windows.draw(rng))
         rate = learning_rate(step, steps, PEAK_RATE)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from amad.detect.members import Arrays, Member
 from amad.model.batches import measured
-from amad.model.training import learning_rate, minimising_step
+from amad.model.training import AdamW, learning_rate, minimising_step
 from amad.windows.sampler import WindowIndex
 from amad.windows.series import Series
 
@@ -94,7 +94,7 @@ def minimise(
     """
     index = WindowIndex(train, window, stride)
     parameters = [p for p in parameters if p.requires_grad]
-    optimiser = torch.optim.Adam(parameters, lr=rate)
+    optimiser = AdamW(parameters, weight_decay=0.0)
     rng = np.random.default_rng(seed)
     valid = [series.valid_TC for series in train]
     for step in range(steps):

@@ -144,7 +144,7 @@ def epoch_line(metrics: dict, epochs: int) -> str:
     )
 
 
-class _AdamW(torch.optim.AdamW):
+class AdamW(torch.optim.AdamW):
     """Without torch's wrappers, which import its compiler: 2 s of every process that trains."""
 
     add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
@@ -154,7 +154,7 @@ class _AdamW(torch.optim.AdamW):
     step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
 
 
-def make_optimiser(objective: Objective, params: Params) -> torch.optim.AdamW:
+def make_optimiser(objective: Objective, params: Params) -> AdamW:
     """AdamW; weight decay on matrices alone, not on biases, norms and kernel frequencies."""
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
@@ -165,7 +165,7 @@ def make_optimiser(objective: Objective, params: Params) -> torch.optim.AdamW:
         {"params": decayed, "weight_decay": params.train.weight_decay},
         {"params": free, "weight_decay": 0.0},
     ]
-    return _AdamW(groups, lr=params.train.learning_rate, fused=True)
+    return AdamW(groups, lr=params.train.learning_rate, fused=True)
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:

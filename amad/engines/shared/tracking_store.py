@@ -14,6 +14,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -143,17 +144,20 @@ def _prepare_sqlite(file: Path) -> None:
 
 def _is_current(file: Path) -> bool:
     """Is there a database with the tables of this MLflow? Their version is written last."""
-    from mlflow.exceptions import MlflowException
     from mlflow.store.db import utils
 
     if not file.is_file() or not file.stat().st_size:
         return False
     with _engine(sqlite_uri(file)) as engine:
-        try:
-            utils._verify_schema(engine)
-        except MlflowException:
-            return False
-    return True
+        return utils._get_schema_version(engine) == _newest_version()
+
+
+@cache
+def _newest_version() -> str:
+    """The version of this MLflow's tables, for which it reads all of its migrations."""
+    from mlflow.store.db import utils
+
+    return utils._get_latest_schema_revision()
 
 
 def _wait_for_another_maker(file: Path) -> bool:
