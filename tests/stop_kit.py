@@ -10,6 +10,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 SECONDS = 300
@@ -40,6 +41,18 @@ def stopped(
         process.join()
         raise AssertionError(f"not stopped after {SECONDS} s: {said.read_text()}")
     return process.exitcode, said.read_text(encoding="utf-8")
+
+
+def twice_at_once(
+    work: Callable, home: Path, arguments: tuple = ()
+) -> list[tuple[int | None, str]]:
+    """Run ``work(home, *arguments)`` in two processes to their ends; for each, as ``stopped``."""
+
+    def one(at: int) -> tuple[int | None, str]:
+        return stopped(work, home, number=NO_SIGNAL, where="", at=at, arguments=arguments)
+
+    with ThreadPoolExecutor() as both:
+        return list(both.map(one, (1, 2)))
 
 
 def _run(
@@ -130,3 +143,4 @@ def create_store(home: Path, how: str, number: int, uri: str | None = None) -> N
 
 
 KILL, INTERRUPTS = signal.SIGKILL, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+NO_SIGNAL = 0

@@ -33,6 +33,7 @@ def short_training() -> Iterator[None]:
         patch.setattr("amad.baselines.transformer.MODEL", SMALL)
         patch.setattr("amad.baselines.latad.STEPS", 30)
         patch.setattr("amad.baselines.latad_network.BATCH", 16)
+        patch.setattr("amad.baselines.latad_network.CLUSTERED", 500)
         patch.setattr("amad.baselines.registry.ModelParams", partial(ModelParams, **SIZE))
         yield
     fitted.cache_clear()

@@ -3,10 +3,9 @@
 import hashlib
 import os
 import shutil
-import signal
-import subprocess
-import sys
+import time
 from datetime import date, timedelta
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pyarrow as pa
@@ -31,9 +30,9 @@ from scoring_kit import (
     scores,
     validated,
 )
+from stop_kit import CONTEXT, SECONDS
 
-import amad
-from amad.config import DataError, ServiceError
+from amad.config import DataError, ServiceError, Settings, load_fleet
 from amad.engines.register import promotion
 from amad.engines.score.scoring_plan import ScoringRequest
 from amad.engines.shared.tracking import connect
@@ -44,8 +43,6 @@ from amad.telemetry.schemas import SCORES
 from pipelines import register, score
 
 pytestmark = pytest.mark.slow
-
-ROOT = Path(amad.__file__).parents[1]
 
 
 def test_the_first_run_scores_the_test_part_and_the_next_finds_nothing_new(place):
@@ -266,31 +263,22 @@ def test_recover_undoes_what_a_kill_between_two_renames_leaves(place):
     assert not half.exists()
 
 
-KILLED = """
-import sys, time
-sys.path.insert(0, "tests")
-from amad.engines.shared.environment import quiet; quiet()
-from datetime import date
-from pathlib import Path
-from amad.config import Settings, load_fleet
-from amad.scores import partitions
-from scoring_kit import run_job
+def slow_job(home: Path, writing: Event, environment: dict[str, str]) -> None:
+    """A job that has two dates published, and takes ten minutes to write the third."""
+    os.environ |= environment
+    settings = Settings(home=home, data_dir=home / "raw")
+    write, dates = partitions._write_scores, []
 
-home = Path(sys.argv[1])
-settings = Settings(home=home, data_dir=home / "raw")
-write, dates = partitions._write_scores, []
+    def slow(file, tables, vehicles, target):
+        counts = write(file, tables, vehicles, target)
+        dates.append(target)
+        if len(dates) == 3:
+            writing.set()
+            time.sleep(600)
+        return counts
 
-def slow(file, tables, vehicles, target):
-    counts = write(file, tables, vehicles, target)
-    dates.append(target)
-    if len(dates) == 3:
-        print("writing", flush=True)
-        time.sleep(600)
-    return counts
-
-partitions._write_scores = slow
-run_job(load_fleet("nights", settings), settings, first=date.min, last=date.max)
-"""
+    partitions._write_scores = slow
+    run_job(load_fleet(FLEET, settings), settings, first=date.min, last=date.max)
 
 
 @pytest.mark.engine
@@ -301,19 +289,16 @@ def test_a_killed_job_leaves_whole_partitions_and_the_next_one_goes_on(place):
     whole = digests(settings)
     for kind in ("scores", "incidents"):
         shutil.rmtree(settings.runs_dir(FLEET) / kind)
-    job = subprocess.Popen(
-        [sys.executable, "-c", KILLED, settings.home],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=os.environ | {"TMPDIR": str(settings.home)},  # what a kill leaves goes with the test
-    )
-    assert job.stdout.readline() == b"writing\n"
+    writing = CONTEXT.Event()
+    # What a kill leaves goes with the test.
+    environment = os.environ | {"TMPDIR": str(settings.home)}
+    job = CONTEXT.Process(target=slow_job, args=(settings.home, writing, environment))
+    job.start()
+    assert writing.wait(SECONDS), job.exitcode
     with pytest.raises(ServiceError, match="another job"):
         run_job(fleet, settings)
-    job.send_signal(signal.SIGKILL)
-    job.wait()
-    job.stdout.close()
+    job.kill()
+    job.join()
     runs = settings.runs_dir(FLEET)
     left = digests(settings)
     finished = {name for name in left if "/." not in name}

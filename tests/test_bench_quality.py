@@ -16,6 +16,7 @@ from amad.baselines import baseline_names
 from amad.config import ConfigError, Settings
 from amad.detect.build_members import linear_members
 from amad.detect.detector import Detector
+from amad.evaluation import vote
 from bench.quality import fleets, jobs
 from bench.quality.__main__ import main, options_of
 from bench.quality.methods import (
@@ -63,7 +64,8 @@ class Run:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Iterator[Run]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fleets, "CASES", 10)  # two a vehicle
+        patch.setattr(fleets, "CASES", 5)  # one a vehicle
+        patch.setattr(vote, "CASES", 20)
         yield Run(tmp_path_factory.mktemp("quality"))
 
 

@@ -1,9 +1,6 @@
 """Moves of the champion that are cut short, met by another, or led to a damaged version."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +8,7 @@ import yaml
 from engine_kit import with_tracking_store
 from mlflow import MlflowClient
 from scoring_kit import make_artifacts, make_lake, read_json, run_job
+from stop_kit import stage, twice_at_once
 
 import amad
 from amad.config import DataError, ServiceError, Settings, load_fleet
@@ -165,18 +163,8 @@ def test_two_registers_at_once_make_one_version(place):
     """As two processes, on a detector that the registry does not know yet."""
     fleet = load_fleet(FLEET, place)
     make_artifacts(fleet, place, widths=[5, 9])
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-m", "pipelines.register"],
-            cwd=Path(amad.__file__).parents[1],
-            env=os.environ | {"AMAD_HOME": str(place.home)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
-    ]
-    told = [process.communicate(timeout=300)[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0], told
+    codes, told = zip(*twice_at_once(stage, place.home, ("register",)), strict=True)
+    assert codes == (0, 0), told
     assert sum("registered amad-nights version 3" in text for text in told) == 1
     assert sum("version 3 is this detector on this data already" in text for text in told) == 1
     client = connect(place)

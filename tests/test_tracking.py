@@ -2,8 +2,6 @@
 
 import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +14,7 @@ from engine_kit import with_tracking_store
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UNAVAILABLE
 from sqlalchemy.exc import OperationalError
+from stop_kit import twice_at_once
 
 from amad.config import ServiceError, Settings
 from amad.engines.shared import tracking
@@ -103,23 +102,16 @@ def test_a_file_that_is_no_database_is_a_sentence(home: Path):
         connect(Settings())
 
 
+def log_a_run(home: Path) -> None:
+    client = connect(Settings())
+    with open_run(client, "demo", "race"):
+        pass
+
+
 @pytest.mark.engine
 def test_two_processes_may_meet_a_fresh_store(home: Path):
-    program = (
-        "from amad.engines.shared.environment import quiet; quiet()\n"
-        "from amad.config import Settings\n"
-        "from amad.engines.shared.tracking import connect, open_run\n"
-        "client = connect(Settings())\n"
-        "with open_run(client, 'demo', 'race'): pass\n"
-    )
-    root = Path(tracking.__file__).parents[2]
-    both = [
-        subprocess.Popen([sys.executable, "-c", program], cwd=root, stderr=subprocess.PIPE)
-        for _ in range(2)
-    ]
-    for process in both:
-        _, errors = process.communicate()
-        assert process.returncode == 0, errors.decode()
+    ended = twice_at_once(log_a_run, home)
+    assert [code for code, _ in ended] == [0, 0], ended
     client = connect(Settings())
     assert len(client.search_runs([experiment_id(client, "demo")])) == 2
 
