@@ -4,7 +4,6 @@ Shape legend: B windows, L steps, C channels, D model width, X inputs of the emb
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -153,8 +152,9 @@ def bridge(value_BLC: Tensor, hidden_BLC: Tensor) -> Tensor:
     """
     L = value_BLC.shape[1]
     step_L1 = torch.arange(L, device=value_BLC.device, dtype=torch.int16)[:, None]
-    before_BLC = _running(torch.where(hidden_BLC, -1, step_L1), torch.maximum)
-    after_BLC = _running(torch.where(hidden_BLC, L, step_L1), torch.minimum)
+    before_BLC = _running_maximum(torch.where(hidden_BLC, -1, step_L1))
+    from_end_BLC = _running_maximum(torch.where(hidden_BLC.flip(1), -1, step_L1))
+    after_BLC = (L - 1 - from_end_BLC).flip(1)
     first_BLC, last_BLC = before_BLC < 0, after_BLC == L
     share_BLC = (step_L1 - before_BLC) / (after_BLC - before_BLC).clamp_min_(1)
     low_BLC = torch.where(first_BLC, after_BLC, before_BLC).clamp_max_(L - 1)
@@ -164,17 +164,12 @@ def bridge(value_BLC: Tensor, hidden_BLC: Tensor) -> Tensor:
     return line_BLC.masked_fill(first_BLC & last_BLC, 0.0)
 
 
-def _running(step_BLC: Tensor, pick: Callable) -> Tensor:
-    """A running extreme by doubling, which is faster than ``cummax``.
-
-    pick: ``torch.maximum``, of a step and those before it; or ``torch.minimum``, of a step and
-    those after it.
-    """
+def _running_maximum(step_BLC: Tensor) -> Tensor:
+    """The largest of a step and those before it, by doubling, which is faster than ``cummax``."""
     ahead = 1
     while ahead < step_BLC.shape[1]:
         best_BLC = step_BLC.clone()
-        side = slice(ahead, None) if pick is torch.maximum else slice(None, -ahead)
-        pick(step_BLC[:, :-ahead], step_BLC[:, ahead:], out=best_BLC[:, side])
+        torch.maximum(step_BLC[:, :-ahead], step_BLC[:, ahead:], out=best_BLC[:, ahead:])
         step_BLC, ahead = best_BLC, 2 * ahead
     return step_BLC
 
