@@ -87,3 +87,40 @@ def test_seconds_at_any_rate_are_a_time_since_a_start(field, step):
     assert fleet.source.timestamp.take == "elapsed"
     assert span(field, fleet)[1] == pytest.approx((ROWS - 1) * step)
     assert timedelta(seconds=fleet.period_seconds) == timedelta(seconds=step)
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%d", "%d.%m.%Y"])
+def test_a_column_of_dates_tells_the_start_where_no_path_does(field, form):
+    start = MONDAY + timedelta(hours=15, minutes=58)
+    times = [start + timedelta(seconds=n) for n in range(ROWS)]
+    rows = [f"{t:{form}},{(t - t.replace(hour=0, minute=0, second=0)).seconds}" for t in times]
+    lines = [f"{row},{wave(n)}" for n, row in enumerate(rows)]
+    field.write("a.csv", ["Date,Seconds,speed", *lines])
+    fleet, told = field.draft()
+    assert fleet.source.timestamp.start_column == "Date" and fleet.channel_names == ["speed"]
+    assert "column 'Date' tells the start's date and no time of day, so it is taken" in told
+    assert span(field, fleet) == (start.replace(tzinfo=UTC), ROWS - 1)
+
+
+@pytest.mark.parametrize(
+    ("form", "read"), [("%H%M", True), ("%-H%M", False)]
+)  # of the second, no zero stands before the hour
+def test_a_time_of_day_in_four_digits_is_no_number_of_seconds(field, form, read):
+    start = datetime(2026, 1, 5, 8)
+    rows = [f"2026-01-05,{start + timedelta(minutes=n):{form}},{wave(n)}" for n in range(ROWS)]
+    field.write("a.csv", ["Date,Time,speed", *rows])
+    fleet, told = field.draft()
+    assert fleet.source.timestamp.take == "column"
+    if read:
+        assert span(field, fleet) == (start.replace(tzinfo=UTC), 60 * (ROWS - 1))
+    else:
+        assert "contradict another row" in told
+
+
+@pytest.mark.parametrize("header", ["Date,Time,AMPM", "Time,AM/PM"])
+def test_am_and_pm_in_a_column_of_their_own_are_told(field, header):
+    start = datetime(2026, 1, 15, 15)
+    mark = "," if "Date" in header else " "
+    rows = [f"{start + timedelta(seconds=n):%Y-%m-%d{mark}%I:%M:%S,%p}" for n in range(ROWS)]
+    field.write("a.csv", [f"{header},speed", *(f"{row},{wave(n)}" for n, row in enumerate(rows))])
+    assert "tells AM and PM, which is not read, so that times after noon" in field.draft()[1]

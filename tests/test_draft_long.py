@@ -88,3 +88,19 @@ def test_a_long_parquet_file_is_read(field, kind):
     told = Lake(field.settings.fleet_dir("vans") / "lake", fleet).read("b")
     for k, name in enumerate(names):
         assert told[str(name)].to_pylist() == [wave(n) + 100 * k for n in range(ROWS)]
+
+
+def test_a_signal_that_changes_its_unit_in_a_later_file_is_refused(field):
+    def lines(day, unit):
+        rows = [f"{stamp(86_400 * day + n)}" for n in range(ROWS)]
+        told = [(row, name, u) for row in rows for name, u in (("speed", unit), ("p", "bar"))]
+        return ["time,signal,value,unit", *(f"{t},{s},{n},{u}" for n, (t, s, u) in enumerate(told))]
+
+    field.write("1.csv", lines(1, "km/h"))
+    fleet, _ = field.draft()
+    field.write("2.csv", lines(2, "kph"))
+    field.write("3.csv", lines(3, "mph"))
+    counts = field.ingest(fleet)
+    assert counts.rows_lake == 2 * ROWS
+    (refused,) = counts.files_refused
+    assert refused.path == "3.csv" and "the signal 'speed' tells 'mph'" in refused.reason

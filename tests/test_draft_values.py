@@ -188,3 +188,21 @@ def test_what_a_bus_scales_its_missing_values_to_is_no_value(field, header, abse
     lines = log(**{header: lambda n: absent if n % 30 == 7 else wave(n, low, high)})
     channels, _ = drafted(field, lines)
     assert [channel.nulls for channel in channels.values()] == [[], [absent]]
+
+
+def test_a_column_of_several_units_beside_the_values_is_told(field):
+    columns = {
+        "oil": wave,
+        "oil_unit": lambda n: "C" if n < 100 else "F",
+        "p unit": lambda n: "bar",
+    }
+    _, told = drafted(field, log(**columns))
+    assert "guess: column 'oil_unit' tells several units (C, F), which are not read" in told
+    assert "'p unit' tells several" not in told
+
+
+@pytest.mark.parametrize("cell", ["1 234 {n:03d},5", "1'234'{n:03d},25", "1,{n:03d}E+02"])
+def test_a_comma_behind_thousands_or_before_an_exponent_is_a_decimal_mark(field, cell):
+    field.write("a.csv", ["time;x", *(f"{stamp(n)};{cell.format(n=n)}" for n in range(ROWS))])
+    fleet, _ = field.draft()
+    assert fleet.source.decimal == "," and field.ingest(fleet).rows_lake == ROWS

@@ -21,8 +21,8 @@ from amad.draft.time_cells import (
     tells_only_days,
     tells_the_hour,
 )
-from amad.draft.undated import LEAST, elapsed, is_named_elapsed, of_day, step_of, unit_of
-from amad.draft.unread_times import fractions, not_read, rising
+from amad.draft.undated import LEAST, MIDNIGHT, elapsed, is_named_elapsed, of_day, step_of, unit_of
+from amad.draft.unread_times import beside, not_read, rising
 from amad.reading import times, timestamp_guess
 from amad.reading.headers import name_and_unit
 from amad.reading.numbers import NotReadableError, is_text, numbers, shown
@@ -45,6 +45,7 @@ LOCAL = (
     "times without an offset are taken for UTC; if they are of another zone, set timezone, for "
     "example to Europe/Berlin"
 )
+ONLY_DAYS = -1  # rank of a column of dates without a time of day
 LONGEST_STEP = 100  # between rows, of numbers that may be epochs, although their header denies it
 SATELLITE = re.compile("gps|gnss", re.I)
 SINCE_1980 = (
@@ -58,7 +59,7 @@ def clock_of(samples: list[Sampled]) -> Clock:
     """The rule that reads the time of these files; ``take: index`` if they do not tell the time."""
     clock = _found(samples)
     if clock.take != "index":
-        clock.guesses += fractions(clock, samples)
+        clock.guesses += beside(clock, samples)
     ahead = HOURS_AHEAD.search(str(clock.keys.get("column")))
     if clock.local and ahead and "timezone" not in clock.keys:
         sign = {"+": "-", "-": "+"}[ahead[1]]  # the names of these zones count the other way
@@ -107,6 +108,17 @@ def _found(samples: list[Sampled]) -> Clock:
             columns={*hours, *counting},
         )
     best = max(found, key=lambda item: item[0])[1]
+    days = next((clock for rank, clock in found if rank[0] == ONLY_DAYS), None)
+    if best.keys.get("start_from") == "modified" and days is not None:
+        form = {"start_format": days.keys["format"]} if "format" in days.keys else {}
+        best.keys |= {"start_from": "column", "start_column": days.keys["column"]} | form
+        best.seen = "the time since the recording started"
+        best.guesses = [
+            *days.guesses[:-1],
+            MIDNIGHT.format(f"column {days.keys['column']!r} tells"),
+        ]
+        best.local = True
+        best.columns |= days.columns | {days.keys["column"]}
     others = [c.keys["column"] for _, c in found if c.take == best.take and c is not best]
     if others:
         names = ", ".join(map(repr, others))
@@ -303,7 +315,7 @@ def _rank(clock: Clock, column: pa.Array) -> tuple:
     if clock.take == "elapsed" and clock.keys.get("start_from") == "modified":
         with_date = 0
     if clock.take == "column" and tells_only_days(column):
-        with_date = -1
+        with_date = ONLY_DAYS
         clock.guesses.append(f"{clock.seen}, tells only the day")
     zoned = clock.take == "column" and not clock.local
     return (

@@ -28,8 +28,9 @@ NO_LABEL = "by its name it tells anomalies, which are read as 0 and 1: write it 
 # A column that tells which of the values beside it are good.
 QUALITY = re.compile(r"(.+[ _.-])?(quality|validity|qc|qualität)([ _.-]?(flag|code|status))?", re.I)
 POSITION = re.compile(r"(.*[ _.-])?(lat|lon|lng|long|latitude|longitude|breite|länge)\b.*", re.I)
+GROUP = " '\u00a0\u202f"  # marks between thousands
 UNIT = r"[^\s\d.,;'+-][^\d,;]{0,11}"  # behind a number
-COMMA = rf"^\s*[+-]?\d+,\d+\s*({UNIT})?\s*$"
+COMMA = rf"^\s*[+-]?\d+(?:[{GROUP}]\d{{3}})*,\d+(?:[eE][+-]?\d+)?\s*({UNIT})?\s*$"
 # For quoted cells of a file with comma as delimiter: 1,5 is a fraction, but 1,500 may be 1500.
 NO_GROUPS = r"^\s*[+-]?(\d+,(\d{1,2}|\d{4,})|0,\d+|\d{4,},\d+)\s*$"
 POINT = rf"^\s*[+-]?\d+\.\d+\s*({UNIT})?\s*$"
@@ -139,9 +140,20 @@ def wide_columns(samples: list[Sampled], known: set[str], decimal: str | None) -
         for header in rest
         if QUALITY.fullmatch(header.strip())
     ]
+    result.guesses += [
+        f"column {header.strip()!r} tells several units ({', '.join(units)}), which are not read"
+        for header in rest
+        if re.search("unit|uom|einheit", header, re.I) and len(units := _texts(shared[header])) > 1
+    ]
     if label is not None and any(c.null_count for c in shared.get(label, [])):
         result.guesses.append(f"an empty cell of {label!r} counts as 0, a row without an anomaly")
     return result
+
+
+def _texts(columns: list[pa.Array]) -> list[str]:
+    """The texts of a column if these are few; none if it holds something else."""
+    told = sorted({t for c in columns if is_text(c.type) for t in pc.unique(c).to_pylist() if t})
+    return told if len(told) <= MOST_UNITS else []
 
 
 def _some_of(column: pa.Array) -> pa.Array:

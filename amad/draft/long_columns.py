@@ -11,6 +11,7 @@ from amad.draft.columns import LEAST_NUMBERS, QUALITY, Columns, wide_columns, wo
 from amad.draft.sample import Sampled, shared_columns
 from amad.reading.headers import name_and_unit
 from amad.reading.numbers import NotReadableError, is_text, numbers, shown
+from amad.reading.units import UNIT_COLUMN
 
 SIGNAL = re.compile(
     r"signal|name|parameter|param|pid|spn|sensor|metric|variable|channel|tag|item|key|_?field|point"
@@ -27,7 +28,6 @@ ANY_VALUE = re.compile(
     r"([ _.]?(num(eric|ber)?|float|double|dbl|real|int|raw))?",
     re.I,
 )
-UNIT_COLUMN = re.compile(r"units?|uom|units?[ _]?of[ _]?measure\w*|einheit(en)?|unité", re.I)
 MOST_SIGNALS = 2000  # names of more signals are not names of signals
 TURNS = 0.3  # least share of rows that name another signal than the row before
 NAMELESS = (

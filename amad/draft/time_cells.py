@@ -60,7 +60,7 @@ def tells_the_hour(header: str, column: pa.Array) -> bool:
     if not is_text(column.type):
         return pa.types.is_time(column.type)
     texts = some(column)
-    if not any(":" in text or re.match(r"\d{6}", text) for text in texts):
+    if not any(":" in text or re.match(r"\d{4}", text) for text in texts):
         return False
     told = timestamp_guess.looks_like(texts)
     if told is None or told.settings.get("take") != "time_of_day":

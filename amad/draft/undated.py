@@ -40,6 +40,7 @@ CLOCK = re.compile(r"h+:m+(:s+)?([.,]\w+)?", re.I)
 OF_DAY = re.compile(r"of[ _]?day|midnight", re.I)
 MIDNIGHT = "{} the start's date and no time of day, so it is taken for midnight"
 DAY = 86_400.0  # seconds
+MINUTE_US = 60_000_000
 MOST_SECONDS = 90 * DAY  # a larger number counts from a date long ago
 FAST = 1e-3  # a smaller step that is a usual part of a day is a step of days
 
@@ -81,7 +82,8 @@ def elapsed(
         us = read.us_R[read.good_R]
         if len(us) < LEAST * len(read.us_R) or np.mean(np.diff(us) >= 0) < LEAST:
             return None
-        if BARE.fullmatch(name.strip()) and np.any(np.diff(us) < 0):
+        of_minute = BARE.fullmatch(name.strip()) and us.max(initial=0) < MINUTE_US
+        if of_minute and np.any(np.diff(us) < 0):
             return None  # the seconds of a minute, beside a column of minutes
         if len(us) > 1 and len(np.unique(us)) < MOVING * len(us):
             return None

@@ -65,12 +65,17 @@ def rising(columns: dict[str, list[pa.Array]]) -> set[str]:
     return found
 
 
-def fractions(clock: Clock, samples: list[Sampled]) -> list[str]:
-    """A guess on each column that seems to tell the milliseconds of the times."""
+def beside(clock: Clock, samples: list[Sampled]) -> list[str]:
+    """A guess on each column that seems to tell the milliseconds of the times, or AM and PM."""
     told = []
     for header, cells in shared_columns(samples).items():
         if header in clock.columns or header.strip() in TimestampRule(**clock.keys).columns:
             continue
+        if all(is_text(column.type) and _tells_noon(column) for column in cells):
+            told.append(
+                f"column {header.strip()!r} tells AM and PM, which is not read, so that times "
+                "after noon are twelve hours too early: write it into the column of the time"
+            )
         if not FRACTIONS.fullmatch(name_and_unit(header)[0].strip()):
             continue
         with contextlib.suppress(NotReadableError):
@@ -83,3 +88,8 @@ def fractions(clock: Clock, samples: list[Sampled]) -> list[str]:
                     "are read from one column or from a date and a time of day: write them into one"
                 )
     return told
+
+
+def _tells_noon(column: pa.Array) -> bool:
+    words = {str(word).strip().lower().replace(".", "") for word in some(column)}
+    return bool(words) and words <= {"am", "pm"}

@@ -15,8 +15,10 @@ from amad.config import Fleet
 from amad.reading.headers import find, tidy
 from amad.reading.readers import FileRefusedError, RawBatch
 from amad.reading.rules import reading_rules
+from amad.reading.units import OTHER_UNIT, UNIT_COLUMN, are_different
 
-SIGNAL, VALUE = "signal", "value"  # the names under which the two columns are read
+# The names under which the columns are read; that of units need not be there.
+SIGNAL, VALUE, UNIT = "signal", "value", "unit of a signal"
 NO_CHANNEL = "signal that no channel names"
 NO_SIGNAL = "the signal's name is missing"
 LISTED = 20  # signals in a message
@@ -36,13 +38,19 @@ class LongRows:
         """Name of a batch's column -> the header to look for."""
         return {SIGNAL: self._rule.signal, VALUE: self._rule.value}
 
+    def unit_column(self, headers: list[str]) -> dict[str, int]:
+        """The only column of units, if there is one: its name here -> its position."""
+        found = [at for at, header in enumerate(headers) if UNIT_COLUMN.fullmatch(header.strip())]
+        return {UNIT: found[0]} if len(found) == 1 else {}
+
     def spread(self, batch: RawBatch) -> RawBatch:
         """The rows whose signal is a channel, each with its value in that channel's column.
 
         Rows of other signals are counted in ``ignored``; a row without a signal's name is broken.
 
         Raises:
-            FileRefusedError: two signals match one channel equally well.
+            FileRefusedError: two signals match one channel equally well, or the unit of a signal is
+                another one than its channel's.
         """
         signal = batch.columns[SIGNAL]
         if not pa.types.is_dictionary(signal.type):
@@ -52,11 +60,13 @@ class LongRows:
         nameless_R = np.array([not name for name in names] + [True])[code_R]
         channel_R = np.array([self._channel(name) for name in names] + [-1])[code_R]
         kept_R = (channel_R >= 0) & ~nameless_R
+        if UNIT in batch.columns:
+            self._check_units(batch.columns[UNIT], channel_R)
         kept = pa.array(kept_R)
         columns = {
             name: column.filter(kept)
             for name, column in batch.columns.items()
-            if name not in (SIGNAL, VALUE)
+            if name not in (SIGNAL, VALUE, UNIT)
         }
         value, channel_R = batch.columns[VALUE].filter(kept), channel_R[kept_R]
         nothing = pa.scalar(None, value.type)
@@ -90,6 +100,16 @@ class LongRows:
                 f"no signal of the fleet: column {self._rule.signal!r} holds {some}; a channel's "
                 "'column' names its signal"
             )
+
+    def _check_units(self, unit: pa.Array, channel_R: np.ndarray) -> None:
+        """Compare the unit of each signal with that of its channel."""
+        pairs = pa.table([pa.array(channel_R), unit], ["channel", "unit"])
+        for pair in pairs.group_by(["channel", "unit"]).aggregate([]).to_pylist():
+            told, at = str(pair["unit"] or ""), pair["channel"]
+            if at >= 0 and are_different(told, self._fleet.channels[at].unit):
+                channel = self._fleet.channels[at]
+                where = f"the signal {self._signal_of[at]!r}"
+                raise FileRefusedError(OTHER_UNIT.format(where, told, channel))
 
     def _channel(self, signal: str) -> int:
         """Position of the signal's channel; -1 if no channel names it."""

@@ -32,13 +32,8 @@ from amad.reading.readers import FileRefusedError, RawBatch
 from amad.reading.row_times import Refuse, RowTimes
 from amad.reading.rules import reading_rules
 from amad.reading.times import DAY_US
-from amad.reading.units import are_different
+from amad.reading.units import OTHER_UNIT, are_different
 from amad.reading.vehicle_ids import SEVERAL, id_of, is_rounded, names_of, vehicle_of_path
-
-OTHER_UNIT = (
-    "another unit: {0} tells {1!r}, and by the fleet file the channel {2.name} is in {2.unit!r}; "
-    "convert the file, or draft the files in this unit as a fleet of their own"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +162,8 @@ class FileParser:
                 f"{', '.join(map(repr, headers))}"
             )
         told = {name: position for name, position in found.items() if position is not None}
+        if self._long is not None:
+            told |= self._long.unit_column(headers)
         for channel in channels:
             header = headers[told[channel.name]] if channel.name in told else channel.header
             unit = name_and_unit(header)[1]

@@ -118,6 +118,11 @@ def _digits_of_clock(sample: list[str]) -> Guess | Literal[False] | None:
 
     Returns None if it is not; False if it is one that cannot be read, as zeros before it are lost.
     """
+    hours = [re.fullmatch(r"(\d|[01]\d|2[0-3])[0-5]\d", text) for text in sample]
+    if len(sample) >= LEAST_CLOCKS and all(hours):  # 0815
+        padded = all(len(text) == 4 for text in sample)
+        if len({match[1] for match in hours if match}) > 2 or (padded and sample[0][0] == "0"):
+            return _time_of_day("%H%M", " in digits") if padded else False
     clocks = [re.fullmatch(r"(\d{1,2})([0-5]\d)([0-5]\d)(\.\d+)?", text) for text in sample]
     seen = [match for match in clocks if match and int(match[1]) < 24]
     minutes = {(match[1], match[2]) for match in seen}

@@ -1,5 +1,7 @@
 """Spellings of units, and whether two of them are known to be different units."""
 
+import re
+
 # Each line is one unit. A unit that is not here is spelt as it is, and equals nothing else.
 SPELLINGS = (
     ("%", "percent", "pct"),
@@ -16,6 +18,13 @@ SPELLINGS = (
     ("g/s",), ("kg/h",), ("l/h",), ("kg",), ("g",), ("lb", "lbs"),
     ("ms",), ("s", "sec", "seconds"), ("min", "minutes"), ("h", "hours"),
 )  # fmt: skip
+
+UNIT_COLUMN = re.compile(r"units?|uom|units?[ _]?of[ _]?measure\w*|einheit(en)?|unité", re.I)
+
+OTHER_UNIT = (
+    "another unit: {0} tells {1!r}, and by the fleet file the channel {2.name} is in {2.unit!r}; "
+    "convert the file, or draft the files in this unit as a fleet of their own"
+)
 
 
 def spellings(unit: str) -> tuple[str, ...]:
