@@ -32,6 +32,7 @@ def small_batches() -> Iterator[None]:
     """Enough to learn what is tested here, in a moment."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("amad.baselines.latad_network.BATCH", 16)
+        patch.setattr("amad.baselines.latad_network.CLUSTERED", 500)
         patch.setattr("amad.baselines.latad.STEPS", STEPS)
         yield
 

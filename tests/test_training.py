@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from model_kit import toy_params, toy_store
+from stop_kit import CONTEXT
 
 from amad.config import ConfigError, DataError
 from amad.model import Checkpoint, LocalReporter, TrainJob, train
@@ -224,7 +225,9 @@ def together(job: TrainJob, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    torch.multiprocessing.spawn(_worker, (job, folder, port), nprocs=2)
+    torch.multiprocessing.start_processes(
+        _worker, (job, folder, port), nprocs=2, start_method=CONTEXT.get_start_method()
+    )
     return folder
 
 
