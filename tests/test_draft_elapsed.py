@@ -124,3 +124,16 @@ def test_am_and_pm_in_a_column_of_their_own_are_told(field, header):
     rows = [f"{start + timedelta(seconds=n):%Y-%m-%d{mark}%I:%M:%S,%p}" for n in range(ROWS)]
     field.write("a.csv", [f"{header},speed", *(f"{row},{wave(n)}" for n, row in enumerate(rows))])
     assert "tells AM and PM, which is not read, so that times after noon" in field.draft()[1]
+
+
+@pytest.mark.parametrize(("unit", "read"), [("sec", True), ("ms", False), ("µs", False)])
+def test_a_line_of_units_that_tells_another_unit_of_the_time_is_refused(field, unit, read):
+    for day, told in (("05", "s"), ("06", unit)):
+        rows = [f"{n},{wave(n)}" for n in range(ROWS)]
+        field.write(f"log_202601{day}_080000.csv", ["Time,speed", f"{told},km/h", *rows])
+        if day == "05":
+            fleet, _ = field.draft()
+    counts = field.ingest(fleet)
+    assert counts.rows_lake == (2 if read else 1) * ROWS
+    if not read:
+        assert f"the file tells '{unit}' for 'Time'" in counts.files_refused[0].reason

@@ -62,6 +62,12 @@ def test_numbers_name_signals(field):
     assert field.ingest(fleet).rows_lake == 3 * ROWS
 
 
+def test_a_number_that_changes_in_every_row_of_several_values_is_no_signal(field):
+    lines = [f"{stamp(n)},{n % 2},{wave(n)},{n % 7}" for n in range(ROWS)]
+    field.write("a.csv", ["time,tag,value,level", *lines])
+    assert field.draft()[0].channel_names == ["tag", "value", "level"]
+
+
 def test_a_signal_whose_values_stand_in_another_column_is_left_out(field):
     rows = [f"{line}," for line in long_lines("signal", "value_num", apart=0.25)[1:]]
     rows += [f"{stamp(n + 0.9)},gear,,D" for n in range(ROWS)]

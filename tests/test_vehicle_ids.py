@@ -34,6 +34,7 @@ def test_an_id_that_a_spreadsheet_rounded_is_refused(tmp_path):
         (pa.array([356307042441013.0, 356307042441014.0]), ["356307042441013", "356307042441014"]),
         (pa.array([356307042441013.0, 7], pa.float32()), ["7"]),
         (pa.array([2.0**53, 7]), ["7"]),
+        (pa.array([7, 8], pa.float16()), ["7", "8"]),
         (pa.array([decimal.Decimal("7.00"), decimal.Decimal("7.50")]), ["7", "7.50"]),
     ],
 )
@@ -49,6 +50,15 @@ def test_an_id_that_is_a_number(tmp_path, ids, vehicles):
     )
     counts, lake = yard.ingest(fleet)
     assert lake.vehicles() == vehicles and balanced(counts)
+
+
+def test_ids_and_values_of_sixteen_bits(field):
+    speed = pa.array([n / 4 for n in range(ROWS)], pa.float16())
+    times = [MONDAY + timedelta(seconds=n) for n in range(ROWS)]
+    ids = pa.array([7 + n % 2 for n in range(ROWS)], pa.float16())
+    pq.write_table(pa.table({"van": ids, "time": times, "speed": speed}), field.raw / "a.parquet")
+    fleet, _ = field.draft()
+    assert set(field.ingest(fleet).vehicles) == {"7", "8"} and fleet.channel_names == ["speed"]
 
 
 def test_folders_of_a_partitioned_data_set_are_read_as_their_writers_mean_them(field):

@@ -76,9 +76,10 @@ def _pair(
 ) -> tuple[str, str] | None:
     """The headers of the signals' names and of their values; None if rows are not long."""
     turns = [h for h in rest if all(map(_takes_turns, shared[h]))]
+    numbered = turns if len(wide.measured) == 2 else []  # beside a single value
     signal = [
         h for h in rest
-        if SIGNAL.fullmatch(_name(h)) and (h not in wide.measured or h in turns)
+        if SIGNAL.fullmatch(_name(h)) and (h not in wide.measured or h in numbered)
     ]  # fmt: skip
     measured = [h for h in wide.measured if h not in signal]
     value = [h for h in rest if VALUE.fullmatch(_name(h)) and h not in signal]

@@ -111,6 +111,8 @@ def _taken(batch: pa.RecordBatch, path: Names) -> pa.Array:
         column = column.dictionary_decode()
     if is_text(column.type):
         return pc.cast(column, pa.string())
+    if pa.types.is_float16(column.type):  # few functions of Arrow know it
+        return pc.cast(column, pa.float32())
     return _text_of(column, is_uuid=is_uuid) if any(k(column.type) for k in IS_BYTES) else column
 
 

@@ -21,6 +21,7 @@ from amad.reading.readers import FileRefusedError, RawBatch, read_batches
 from amad.reading.rules import reading_rules
 from amad.reading.time_forms import EPOCH
 from amad.reading.times import DAY_US, Times
+from amad.reading.units import are_different
 
 Refuse = Callable[[np.ndarray, str], None]  # marks rows as refused, for a reason
 
@@ -132,6 +133,13 @@ class RowTimes:
                 told = times.elapsed(column, rule.unit)
         except NotReadableError as error:
             raise FileRefusedError(f"column {batch.headers['timestamp']!r}: {error}") from None
+        unit = batch.units.get("timestamp", "")
+        if rule.take == "elapsed" and are_different(unit, rule.unit):
+            raise FileRefusedError(
+                f"another unit: the file tells {unit!r} for {batch.headers['timestamp']!r}, and "
+                f"source.timestamp.unit is {rule.unit!r}; draft the files in this unit as a fleet "
+                "of their own"
+            )
         self._refuse_untold(told, column, refuse)
         good_R = told.good_R
         us_R, local_R = told.us_R, told.local_R

@@ -16,7 +16,8 @@ SPELLINGS = (
     ("m", "metres", "meters"), ("km",), ("ft", "feet"), ("mi", "mile", "miles"), ("mm",), ("cm",),
     ("l", "litre", "litres", "liter", "liters"), ("gal", "gallon", "gallons"),
     ("g/s",), ("kg/h",), ("l/h",), ("kg",), ("g",), ("lb", "lbs"),
-    ("ms",), ("s", "sec", "seconds"), ("min", "minutes"), ("h", "hours"),
+    ("ns",), ("us", "µs", "μs", "usec"), ("ms", "msec"), ("s", "sec", "seconds"),
+    ("min", "minutes"), ("h", "hours"),
 )  # fmt: skip
 
 UNIT_COLUMN = re.compile(r"units?|uom|units?[ _]?of[ _]?measure\w*|einheit(en)?|unité", re.I)
