@@ -26,6 +26,7 @@ from amad.evaluation.method_result import PRIMARY
 from amad.evaluation.summary import rounded
 from amad.telemetry.files import write_json
 from bench.facts import machine_facts
+from bench.options import positive
 from bench.quality.figures import over_fleets
 from bench.quality.fleets import prepare_fleets
 from bench.quality.methods import (
@@ -68,8 +69,8 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--form", dest="forms", **several, choices=list(FORMS), help="default: both"
     )
     parser.add_argument("--injected", action="store_true", help="also figures without labels")
-    parser.add_argument("--seeds", type=int, default=3, help="of what is random (default 3)")
-    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--seeds", type=positive, default=3, help="of what is random (default 3)")
+    parser.add_argument("--jobs", type=positive, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--out", type=Path, required=True, help="JSON file")
     parser.add_argument("--home", type=Path, default=Path("runs/quality"), help="finished work")
     parser.add_argument("--params", type=Path, help="default: params.yaml")

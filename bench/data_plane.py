@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from amad.config import Fleet, Settings
 from amad.config.console import say
 from bench.facts import machine_facts, write_result
+from bench.options import positive
 
 START_US = 1_767_571_200_000_000  # 2026-01-05, a midnight
 BAR = 1 / 3  # of the rows per second of a bare read
@@ -203,9 +204,9 @@ def main(arguments: list[str] | None = None) -> dict:
     """Measure, write ``--out``, and return what was written."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[2])
     parser.add_argument("--out", type=Path, help="JSON file; default: standard output")
-    parser.add_argument("--rows", type=int, default=800_000)
-    parser.add_argument("--channels", type=int, default=20)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--rows", type=positive, default=800_000)
+    parser.add_argument("--channels", type=positive, default=20)
+    parser.add_argument("--repeats", type=positive, default=3)
     parser.add_argument("--stages", nargs="+", help="default: all")
     parser.add_argument("--parts", action="store_true", help="renew only the parts in --out")
     options = parser.parse_args(arguments)

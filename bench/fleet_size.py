@@ -21,6 +21,7 @@ from amad.evaluation.method_result import PRIMARY
 from amad.evaluation.summary import rounded
 from amad.telemetry.files import write_json
 from bench.facts import machine_facts
+from bench.options import positive
 from bench.quality.__main__ import main as judge
 from bench.quality.figures import RELATION
 from bench.quality.fleets import PROTOCOLS, find_fleet
@@ -82,12 +83,12 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     """Measure, write ``--out`` after each run, and return the content."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[2])
     parser.add_argument("--fleet", default="demo", metavar="FILE", help="simulated; default: demo")
-    parser.add_argument("--vehicles", nargs="+", type=int, default=[12, 48, 96])
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--vehicles", nargs="+", type=positive, default=[12, 48, 96])
+    parser.add_argument("--seeds", type=positive, default=3)
     parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=list(PROTOCOLS))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--home", type=Path, default=Path("runs/quality"), help="finished work")
-    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--jobs", type=positive, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--params", type=Path, help="default: params.yaml")
     options = parser.parse_args(arguments)
     settings = Settings()

@@ -28,6 +28,7 @@ import yaml
 from amad.config import Settings, Stage, load_cluster, load_fleet, load_params
 from amad.config.console import say
 from bench.facts import machine_facts, write_result
+from bench.options import positive
 
 STAGES = ("ingest", "profile", "prepare", "fit", "score")
 FITTED = ("fit", "score")  # dear stages, which end at ``--most``
@@ -259,12 +260,14 @@ def growth(runs: Sequence[dict], per: str) -> dict[str, dict]:
 def main(arguments: list[str] | None = None) -> dict | None:
     """Measure, write ``--out``, and return what was written."""
     parser = argparse.ArgumentParser(prog="python -m bench.growth", description=__doc__)
-    parser.add_argument("--rows", type=int, nargs="*", default=[100_000, 1_000_000])
-    parser.add_argument("--vehicles", type=int, nargs="*", default=[1, 10, 100])
-    parser.add_argument("--night", type=int, nargs="*", default=[12, 48], help="vehicles")
+    parser.add_argument("--rows", type=positive, nargs="*", default=[100_000, 1_000_000])
+    parser.add_argument("--vehicles", type=positive, nargs="*", default=[1, 10, 100])
+    parser.add_argument("--night", type=positive, nargs="*", default=[12, 48], help="vehicles")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
-    parser.add_argument("--most", type=int, default=1_000_000, help="rows that are fitted on")
-    parser.add_argument("--repeats", type=int, default=1, help="of each stage; the best counts")
+    parser.add_argument("--most", type=positive, default=1_000_000, help="rows that are fitted on")
+    parser.add_argument(
+        "--repeats", type=positive, default=1, help="of each stage; the best counts"
+    )
     parser.add_argument("--out", type=Path, help="JSON file; default: standard output")
     parser.add_argument("--run", help=argparse.SUPPRESS)
     parser.add_argument("--home", type=Path, help=argparse.SUPPRESS)

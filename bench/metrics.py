@@ -14,6 +14,7 @@ import numpy as np
 
 from amad import metrics
 from bench.facts import machine_facts, write_result
+from bench.options import positive
 
 MEASURED = (
     metrics.vus_pr,
@@ -110,9 +111,9 @@ def main(arguments: list[str] | None = None) -> dict:
     """Measure, write ``--out``, and return what was written."""
     parser = argparse.ArgumentParser(prog="python -m bench.metrics", description=__doc__)
     parser.add_argument("--out", type=Path, help="JSON file; default: standard output")
-    parser.add_argument("--rows", type=int, nargs="+", default=[20_000, 200_000])
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--buffer", type=int, default=100)
+    parser.add_argument("--rows", type=positive, nargs="+", default=[20_000, 200_000])
+    parser.add_argument("--repeats", type=positive, default=3)
+    parser.add_argument("--buffer", type=positive, default=100)
     options = parser.parse_args(arguments)
     sizes = []
     for rows in options.rows:

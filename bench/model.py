@@ -27,6 +27,7 @@ from amad.model.training import autocast
 from amad.windows.series import TRAIN, Series
 from bench.facts import machine_facts, write_result
 from bench.opponents import AnomalyTransformer, Encoder
+from bench.options import positive
 
 BATCH, CHANNELS, ROUNDS, SCORED_WINDOWS = 64, 38, 12, 64
 SIZES = {64: ModelParams(), 512: ModelParams(width=512, layers=3, heads=8)}
@@ -168,8 +169,10 @@ def main(arguments: list[str] | None = None) -> dict:
     """Measure, write ``--out``, and return what was written."""
     parser = argparse.ArgumentParser(prog="python -m bench.model", description=__doc__)
     parser.add_argument("--out", type=Path, help="JSON file; default: standard output")
-    parser.add_argument("--widths", type=int, nargs="+", default=list(SIZES), choices=list(SIZES))
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument(
+        "--widths", type=positive, nargs="+", default=list(SIZES), choices=list(SIZES)
+    )
+    parser.add_argument("--rounds", type=positive, default=ROUNDS)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     names = [SHIPPED, PUBLISHED, ENCODER]

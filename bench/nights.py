@@ -34,6 +34,7 @@ from bench.nights_fleet import (
     rows_of,
 )
 from bench.nights_process import ALL, SCORING, Ended, Receiver, amad, preload, run
+from bench.options import positive
 
 NIGHTS = 14
 COMMANDS = ("ingest", "validate", "score")
@@ -277,7 +278,7 @@ def measure(home: Path, script: Script, seed: int, brief: bool = False) -> dict:
 def main(arguments: list[str] | None = None) -> dict:
     """Measure, write ``--out``, and return what was written."""
     parser = argparse.ArgumentParser(prog="python -m bench.nights", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=1, help="how often, with other kills")
+    parser.add_argument("--seeds", type=positive, default=1, help="how often, with other kills")
     parser.add_argument("--small", action="store_true", help="three nights instead of fourteen")
     parser.add_argument("--home", type=Path, help="an empty folder that stays; default: temporary")
     parser.add_argument("--out", type=Path, help="JSON file; default: standard output")

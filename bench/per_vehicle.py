@@ -26,6 +26,7 @@ from amad.telemetry.files import write_json
 from amad.telemetry.lake import Lake
 from amad.windows.store import WindowStore, write_store
 from bench.facts import machine_facts
+from bench.options import positive
 from bench.quality.fleets import Prepared, find_fleet, prepare_fleet
 from bench.quality.jobs import network_job
 from bench.quality.methods import build, settings_of
@@ -97,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     """Measure, write ``--out``, and return the content."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[2])
     parser.add_argument("--fleet", nargs="+", required=True, metavar="FILE")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=positive, default=3)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--home", type=Path, default=Path("runs/quality"), help="finished work")
     parser.add_argument("--params", type=Path, help="default: params.yaml")

@@ -22,6 +22,7 @@ from amad.config import Fleet, Settings
 from amad.telemetry.files import write_json
 from bench.data_plane import bench_fleet, made_tables
 from bench.facts import machine_facts
+from bench.options import positive
 
 LIMITS = {"seconds": 3.0, "peak_mb": 600.0}  # of the streamed way, for 2 M rows x 10 channels
 
@@ -104,9 +105,11 @@ def main() -> None:
     """Make the lake, run both ways, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("bench/results/profile.json"))
-    parser.add_argument("--rows", type=int, default=2_000_000)
-    parser.add_argument("--channels", type=int, default=10)
-    parser.add_argument("--repeats", type=int, default=3, help="of the streamed way; the median")
+    parser.add_argument("--rows", type=positive, default=2_000_000)
+    parser.add_argument("--channels", type=positive, default=10)
+    parser.add_argument(
+        "--repeats", type=positive, default=3, help="of the streamed way; the median"
+    )
     parser.add_argument("--way", choices=list(WAYS), help=argparse.SUPPRESS)
     parser.add_argument("--home", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()

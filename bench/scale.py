@@ -26,6 +26,7 @@ from amad.config import load_params
 from amad.config.params import MOST_WINDOWS
 from bench.facts import machine_facts, write_result
 from bench.growth import STAGES
+from bench.options import positive
 
 RESULTS = Path("bench/results")
 NIGHTLY = ("ingest", "profile", "score")  # stages of each day; prepare and fit are of a training
@@ -265,9 +266,9 @@ def main(arguments: list[str] | None = None) -> dict | None:
     """Compute, write ``--out``, and return what was written."""
     parser = argparse.ArgumentParser(prog="python -m bench.scale", description=__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--tables", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--tables", type=positive, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--out", type=Path, help="JSON file; default: standard output")
-    parser.add_argument("--describe", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--describe", type=positive, help=argparse.SUPPRESS)
     parser.add_argument("--home", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.describe:

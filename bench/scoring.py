@@ -31,6 +31,7 @@ from amad.engines.score.scoring_plan import ASKED, Plan
 from amad.engines.shared.environment import quiet
 from amad.telemetry.lake import Lake
 from bench.facts import machine_facts, write_result
+from bench.options import positive
 
 try:
     from amad.telemetry.checksums import Checksums
@@ -127,7 +128,7 @@ def main(arguments: list[str] | None = None) -> dict:
     parser = argparse.ArgumentParser(prog="python -m bench.scoring", description=__doc__)
     parser.add_argument("--fleet", default="demo")
     parser.add_argument("--engines", nargs="+", default=["process", "ray"])
-    parser.add_argument("--dates", type=int, default=sys.maxsize, help="default: all")
+    parser.add_argument("--dates", type=positive, default=sys.maxsize, help="default: all")
     parser.add_argument("--detector", type=Path, help="its folder; default: the fleet's")
     parser.add_argument("--fit", action="store_true", help="fit one in closed form instead")
     parser.add_argument("--opponent", help="a commit of this repository; default: none")

@@ -36,6 +36,7 @@ from amad.windows.scaler import Scaler
 from amad.windows.series import CALIBRATION, PURGED, TRAIN, Series
 from amad.windows.short_history import Known
 from bench.facts import machine_facts
+from bench.options import positive
 from bench.quality.fleets import Prepared, find_fleet, prepare_fleet
 
 LENGTHS = (60, 240, 1000, 4000)
@@ -155,8 +156,10 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     """Measure, write ``--out``, and return the content."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[2])
     parser.add_argument("--fleet", nargs="+", required=True, metavar="FILE")
-    parser.add_argument("--rows", nargs="+", type=int, default=list(LENGTHS))
-    parser.add_argument("--every", type=int, default=3, help="cut every n-th vehicle (default 3)")
+    parser.add_argument("--rows", nargs="+", type=positive, default=list(LENGTHS))
+    parser.add_argument(
+        "--every", type=positive, default=3, help="cut every n-th vehicle (default 3)"
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--home", type=Path, default=Path("runs/quality"), help="finished work")
     parser.add_argument("--params", type=Path, help="default: params.yaml")

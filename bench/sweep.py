@@ -40,6 +40,7 @@ from amad.model.network import Amad
 from amad.telemetry.files import write_json
 from amad.windows.store import WindowStore
 from bench.facts import machine_facts
+from bench.options import positive
 from bench.quality.fleets import PROTOCOLS, Prepared, find_fleet, judged_fleet, prepare_fleet
 from bench.quality.jobs import JudgeJob, NetworkJob, judge_job, network_job, read_result
 from bench.quality.methods import NETWORK, settings_of
@@ -297,16 +298,21 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--fleet", nargs="+", action="extend", metavar="FILE", required=True,
         help="fleet files, or names in conf/fleet",
     )  # fmt: skip
-    parser.add_argument("--trials", type=int, help="default: tune.trials")
-    parser.add_argument("--seeds", type=int, default=1, help="trainings of each trial (default 1)")
+    parser.add_argument("--trials", type=positive, help="default: tune.trials")
     parser.add_argument(
-        "--injections", type=int, default=3, help="draws of faults for the objective (default 3)"
+        "--seeds", type=positive, default=1, help="trainings of each trial (default 1)"
+    )
+    parser.add_argument(
+        "--injections",
+        type=positive,
+        default=3,
+        help="draws of faults for the objective (default 3)",
     )
     parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS[:2], default=["test"])
     parser.add_argument("--out", type=Path, required=True, help="JSON file")
     parser.add_argument("--plot", type=Path, help="default: beside --out")
     parser.add_argument("--home", type=Path, default=Path("runs/sweep"), help="finished work")
-    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--jobs", type=positive, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--params", type=Path, help="default: params.yaml")
     return parser.parse_args(arguments)
 

@@ -18,6 +18,7 @@ from amad.engines.shared.environment import quiet
 from amad.evaluation.summary import rounded
 from amad.telemetry.files import staged
 from bench.facts import machine_facts
+from bench.options import positive
 from bench.quality.figures import mean_of_fleets
 from bench.quality.fleets import PROTOCOLS, prepare_fleets
 from bench.quality.methods import FLOOR, FORMS, GROUPS, USUAL, chosen_methods, method_names
@@ -42,15 +43,15 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
         help=f"default: {' '.join(USUAL)}. Groups: {', '.join(GROUPS)}. "
         f"Names: {', '.join(method_names())}",
     )  # fmt: skip
-    parser.add_argument("--seeds", type=_positive, default=3, help="of what is random (default 3)")
+    parser.add_argument("--seeds", type=positive, default=3, help="of what is random (default 3)")
     parser.add_argument("--out", type=Path, required=True, help="JSON file; .md goes beside it")
     parser.add_argument("--home", type=Path, default=Path("runs/quality"), help="finished work")
-    parser.add_argument("--jobs", type=_positive, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--jobs", type=positive, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--forms", nargs="+", choices=list(FORMS), default=list(FORMS))
     parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=list(PROTOCOLS))
     parser.add_argument("--params", type=Path, help="default: params.yaml")
-    parser.add_argument("--epochs", type=_positive, help="instead of train.epochs")
-    parser.add_argument("--max-windows", type=_positive, help="instead of train.max_windows")
+    parser.add_argument("--epochs", type=positive, help="instead of train.epochs")
+    parser.add_argument("--max-windows", type=positive, help="instead of train.max_windows")
     return parser.parse_args(arguments)
 
 
@@ -103,12 +104,6 @@ def _params(options: argparse.Namespace, settings: Settings) -> Params:
     budget = {"epochs": options.epochs, "max_windows": options.max_windows}
     budget = {key: value for key, value in budget.items() if value}
     return params.model_copy(update={"train": params.train.model_copy(update=budget)})
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
-    return int(text)
 
 
 if __name__ == "__main__":
