@@ -188,17 +188,18 @@ def test_quarantined_days_have_rows_without_scores_and_their_clearing_is_news(pl
     assert [i for i in incidents(settings, FAULTY) if i["vehicle"] == "b-1"]
 
 
-def test_dates_without_rows_are_said_and_are_no_error(place, capsys):
-    """A fleet that rests on a weekend does not stop the chain."""
+def test_a_job_whose_dates_have_no_rows_ends_badly_and_a_range_goes_on_without_them(place):
+    """Such a night has watched nothing; a fleet that rests on a weekend stops no backfill."""
     fleet, settings = place
     first, last = date(2025, 1, 1), date(2025, 1, 2)
-    receipt = score.run(kit_params(), settings, ScoringRequest(dates=(first, last))).content()
-    assert receipt["dates"] == []
-    told = capsys.readouterr().err
-    assert "no rows from 2025-01-01 to 2025-01-02" in told and "rows from 2026-01-05" in told
-    log = read_json(next((settings.runs_dir(FLEET) / "jobs").glob("*.json")))
-    assert log["status"] == "done" and "no rows" in log["told"][0] and log["dates"] == []
+    jobs = settings.runs_dir(FLEET) / "jobs"
+    for dates in ((first, last), (first, first), (date(2027, 1, 1), date.max)):
+        with pytest.raises(DataError, match=r"no rows (from|on) 202.*rows from 2026-01-05.*ingest"):
+            score.run(kit_params(), settings, ScoringRequest(dates=dates))
+        log = read_json(max(jobs.glob("*.json")))
+        assert log["status"] == "failed" and "no rows" in log["error"] and log["dates"] == []
     log = run_job(fleet, settings, first=START - timedelta(days=1), last=START).content()
+    assert log["status"] == "done"
     assert log["dates"] == [str(START)] and str(START - timedelta(days=1)) in log["told"][0]
 
 

@@ -22,7 +22,8 @@ def dry_run(stage: Stage, request: ScoringRequest) -> tuple[Plan, str]:
 
     Raises:
         ServiceError: no champion, or no registry.
-        DataError: no lake, or a model of another contract or format.
+        DataError: no lake, a model of another contract or format, or no rows on any date that is
+            asked for.
         ConfigError: the request names vehicles of which the lake has no rows.
     """
     file = sqlite_file(tracking_uri(stage.settings))

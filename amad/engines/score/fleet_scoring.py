@@ -35,7 +35,8 @@ def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLo
 
     Raises:
         ServiceError: no champion, no registry, or another job of the fleet is running.
-        DataError: no lake, a damaged detector, or a model of another contract.
+        DataError: no lake, a damaged detector, a model of another contract, or no rows on any date
+            that is asked for.
         ConfigError: the request names vehicles of which the lake has no rows.
     """
     fleet, runs, profile = stage.fleet, stage.runs, stage.profile

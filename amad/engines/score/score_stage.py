@@ -29,7 +29,7 @@ def score(stage: Stage, request: ScoringRequest) -> ScoringReceipt:
 
     Raises:
         ServiceError: no champion, no registry, or another job of the fleet is running.
-        DataError: no lake, or a model of another contract.
+        DataError: no lake, a model of another contract, or no rows on any date that is asked for.
         PartlyDoneError: all else is done, but a vehicle-day could not be scored or a date was left
             as it was.
     """

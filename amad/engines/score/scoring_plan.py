@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 
+from amad.config import DataError
 from amad.config.wording import some
 from amad.engines.score.lake_snapshot import DAMAGED, Snapshot
 from amad.scores import partitions
@@ -63,6 +64,9 @@ def make_plan(
 
     New is a date from ``start`` (of the test part) on that no version has scored, and a scored date
     whose partition is stale, incomplete or damaged.
+
+    Raises:
+        DataError: dates are asked for, and there is nothing to score on any of them.
     """
     found = {
         day: versions[partitions.current(versions, champion)]
@@ -101,6 +105,12 @@ def make_plan(
         else:
             plan.days[day] = why
             plan.published[day] = before
+    if request.dates is not None and not plan.days and not plan.refused:
+        # Whoever asks for dates would take a job that scored none of them for a sound one.
+        raise DataError(
+            f"{'; '.join(plan.told)}. Bring the raw files and run 'amad ingest', or ask for other "
+            "dates"
+        )
     return plan
 
 
