@@ -219,6 +219,6 @@ def write_verdicts(fleet: Fleet, settings: Settings, version: str = VERSION) -> 
         folder / "receipt.json",
         {
             "version": version, "champion": int(version), "decision": "promote", "figures": {},
-            "reasons": ["promoted: the fleet has no champion yet"],
+            "reasons": ["promoted: the fleet had no champion yet"],
         },
     )  # fmt: skip

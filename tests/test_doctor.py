@@ -266,6 +266,9 @@ def test_changed_stages_are_named(home: Path):
     params.write_text(params.read_text() + "\n")
     found = findings(home, fleet="demo")["dvc"]
     assert found.status == "warn" and "prepare" in found.finding
+    write_fleet(home)  # whose stages are in no matrix of DVC
+    found = findings(home, fleet="kit")["dvc"]
+    assert "'dvc repro' leaves kit out" in found.finding and "up to date" not in found.finding
 
 
 @pytest.mark.engine

@@ -27,7 +27,7 @@ def test_the_first_model_above_the_floor_becomes_champion():
     decision = decide(metrics([0.5, 0.6, 0.4], [0.1, 0.1, 0.2]), None, PARAMS)
     assert decision.promote
     assert decision.figures["floor_low"] > 0
-    assert "no champion yet" in decision.reasons[-1]
+    assert "had no champion yet" in decision.reasons[-1]
 
 
 def test_a_model_at_the_floor_is_refused_even_as_the_first():

@@ -204,9 +204,9 @@ def _alarms(
         _card,
         "Does it raise false alarms?",
         "A tick: this run has no more incidents per vehicle-day than the threshold promises on "
-        "normal data, nor had the test part, and its alarms are no more than "
-        f"{text.share(LOUD)} of its rows. More may be faults, or normal behaviour that has "
-        f"changed; more than {FLOOD:g} times the promise has a cross.",
+        "normal data, with an allowance for chance, nor had the test part, and its alarms are no "
+        f"more than {text.share(LOUD)} of its rows. More may be faults, or normal behaviour that "
+        f"has changed; more than {FLOOD:g} times the promise has a cross.",
     )
     achieved = of_run(run, incidents, coverage, found.metrics)
     if achieved is None:

@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 
 from amad.cli.doctor.check import Finding, fail, ok, warn
-from amad.config import Stage
+from amad.config import Stage, read_params
 from amad.config.wording import count, some, whole_pipeline
 from amad.scores.job_log import job_logs, lock_is_free
 from amad.scores.receipts import ScoringReceipt
@@ -88,6 +88,10 @@ def dvc(stage: Stage) -> Finding:
         return warn(f"{home} is no DVC project", "run 'dvc init' ('dvc init --no-scm' outside git)")
     if not (home / "dvc.lock").is_file():
         return warn("no stage has run yet", whole_pipeline(stage.fleet.name))
+    named = read_params(stage.settings.params_file).fleets
+    if stage.fleet.name not in named:
+        left_out = f"'dvc repro' leaves {stage.fleet.name} out: params.yaml names {some(named)}"
+        return ok(f"{left_out} under 'fleets'")
     command = shutil.which("dvc") or str(Path(sys.executable).with_name("dvc"))
     try:
         result = subprocess.run(

@@ -136,7 +136,7 @@ def decide(
     if not _passes_baseline(decision, metrics, params):
         return decision
     if champion_version is None:
-        return decision.end(True, "the fleet has no champion yet")
+        return decision.end(True, "the fleet had no champion yet")
     decision.figures["champion_version"] = int(champion_version)
     against = None if champion is None else compare(ours, champion, params)
     if against is None:
