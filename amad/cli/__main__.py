@@ -2,8 +2,9 @@
 
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
-from amad.cli.error_sentences import complain, explain
+from amad.cli.error_sentences import UNREAD, complain, explain
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -18,6 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: list[str], *, debug: bool = False) -> int:
     """Run one command; return its exit code. What went wrong is one sentence on standard error."""
+    if isinstance(sys.stdout, TextIOWrapper):  # in a locale without such letters they are escaped
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:  # also around the imports, which take a second in which Ctrl-C may be pressed
         from amad.config.interruption import interruptible
 
@@ -29,6 +32,8 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
                 code = app(arguments, prog_name="amad", standalone_mode=False, obj=debug) or 0
     except KeyboardInterrupt:
         code = None
+    except SystemExit:  # so Typer ends where standard output is a closed pipe
+        return UNREAD
     except Exception as error:
         return explain(error, debug=debug)
     from amad.config import InterruptionError

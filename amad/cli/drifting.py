@@ -167,10 +167,12 @@ def _challenge(stage: "Stage", champion: str) -> None:
         ServiceError: a stage failed; it has said why.
     """
     from amad.config import ServiceError
+    from amad.config.console import say
     from amad.scores.receipts import RegistrationReceipt
 
     name = f"register@{stage.fleet.name}"
     command = shutil.which("dvc") or str(Path(sys.executable).with_name("dvc"))
+    say(f"dvc repro {name}")  # what runs from here on, and says the rest
     code = subprocess.run([command, "repro", name], cwd=stage.settings.home).returncode
     if code:
         raise ServiceError(

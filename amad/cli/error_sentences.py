@@ -1,8 +1,8 @@
 """Errors of a command: one sentence on standard error, and the exit code."""
 
-import sys
 import traceback
 
+UNREAD = 141  # what a shell tells of a program that wrote into a closed pipe
 BUG = 1  # an unexpected exception; every other code belongs to an AmadError, see `amad --help`
 MEANINGS = {
     0: "done",
@@ -17,6 +17,7 @@ MEANINGS = {
     9: "done, and --fail-on found critical incidents",
     10: "done, and --fail-on found nothing new",
     130: "interrupted",
+    141: "whoever read the output has gone",
 }
 LONGEST = 2000  # characters of a message, which may quote the content of a file
 
@@ -49,6 +50,8 @@ def explain(error: Exception, *, debug: bool = False, fleet: str | None = None) 
 
 def complain(sentence: str, fleet: str | None = None) -> None:
     """Print an error to standard error."""
+    from amad.config.console import write_line
+
     if len(sentence) > LONGEST:
         sentence = f"{sentence[: LONGEST // 2]} ... {sentence[-LONGEST // 2 :]}"
-    print(f"error: {f'fleet {fleet}: ' if fleet else ''}{sentence}", file=sys.stderr, flush=True)
+    write_line(f"error: {f'fleet {fleet}: ' if fleet else ''}{sentence}")

@@ -1,5 +1,6 @@
 """What a person sees while long work runs: lines on standard error, or a progress bar."""
 
+import os
 import sys
 import threading
 import time
@@ -23,7 +24,19 @@ class _Last:
 def say(message: str) -> None:
     """Print one line of progress to standard error."""
     _Last.line, _Last.at = message, time.monotonic()
-    print(message, file=sys.stderr, flush=True)
+    write_line(message)
+
+
+def write_line(line: str) -> None:
+    """Print a line to standard error, if anybody can read it.
+
+    The end of a pipe or a full disk below a log is no reason to stop the work, whose exit code
+    says how it ended. What follows goes nowhere, as Python would else fail again at its end.
+    """
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
 
 
 @contextmanager
@@ -38,7 +51,7 @@ def never_silent(seconds: float = QUIET_SECONDS) -> Iterator[None]:
             now = time.monotonic()
             if now - max(_Last.at, told) >= seconds:
                 after = f" after: {_Last.line[:LONGEST]}" if _Last.line else ""
-                print(f"still running, {now - _Last.at:.0f} s{after}", file=sys.stderr, flush=True)
+                write_line(f"still running, {now - _Last.at:.0f} s{after}")
                 told = now
 
     watcher = threading.Thread(target=watch, name="never-silent", daemon=True)

@@ -8,11 +8,11 @@ signal handlers that end the process as if all were well; ``handlers_kept`` remo
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from amad.config.console import write_line
 from amad.config.errors import InterruptionError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -53,7 +53,7 @@ def end_soon() -> threading.Timer:
     """End the process with the code of an interruption when the grace period is over."""
 
     def end() -> None:
-        print(f"error: {InterruptionError()}", file=sys.stderr, flush=True)
+        write_line(f"error: {InterruptionError()}")
         os._exit(InterruptionError.exit_code)
 
     timer = threading.Timer(GRACE_SECONDS, end)
