@@ -26,7 +26,6 @@ WORDS = {
     "min": r"mins?|minutes?|minuten?",
     "h": r"h|hrs?|hours?|stunden?",
 }
-MILLISECONDS = WORDS["ms"]
 UNIT = "|".join(WORDS.values())
 ELAPSED = re.compile(
     r"((elapsed|relative|session|log|recording|measurement)[ _]?)?"

@@ -10,7 +10,7 @@ from amad.config.source import TimestampRule
 from amad.draft.clock_rule import TIME, Clock
 from amad.draft.sample import Sampled, shared_columns
 from amad.draft.time_cells import is_time, some, tells_the_hour
-from amad.draft.undated import LEAST, MILLISECONDS, MOVING
+from amad.draft.undated import LEAST, MOVING, WORDS
 from amad.reading.headers import name_and_unit
 from amad.reading.numbers import NotReadableError, is_text, numbers, shown
 
@@ -18,7 +18,7 @@ from amad.reading.numbers import NotReadableError, is_text, numbers, shown
 GPS_TIME = re.compile(
     r"(gps|gnss)?[ _]*(week([ _]?(no|number))?|tow|i?tow|time[ _]of[ _]week)", re.I
 )
-FRACTIONS = re.compile(rf"((date|time|ts|epoch|stamp)*[ _]?)({MILLISECONDS})", re.I)
+FRACTIONS = re.compile(rf"((date|time|ts|epoch|stamp)*[ _]?)({WORDS['ms']})", re.I)
 
 
 def not_read(columns: dict[str, list[pa.Array]], named: set[str], counting: set[str]) -> list[str]:
