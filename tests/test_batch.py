@@ -31,6 +31,7 @@ from scoring_kit import (
     validated,
 )
 from stop_kit import CONTEXT, SECONDS
+from test_full_disk import content_of
 
 from amad.config import DataError, ServiceError, Settings, load_fleet
 from amad.engines.register import promotion
@@ -314,18 +315,19 @@ def test_a_killed_job_leaves_whole_partitions_and_the_next_one_goes_on(place):
 
 
 @pytest.mark.engine
-def test_ray_data_writes_the_same_bytes(place):
+def test_ray_writes_the_same_bytes(place):
     """Also of days on which a sensor failed, which the workers read without it."""
     fleet, settings = place
     validated(fleet, settings, (("b-1", FAULTY, "heat"), ("a-1", FAULTY, "speed")))
     run_job(fleet, settings, first=START, last=AFTER, engine="process")
-    whole = digests(settings)
+    whole, states = digests(settings), content_of(settings.runs_dir(FLEET) / "state")
     for kind in ("scores", "incidents", "state"):
         shutil.rmtree(settings.runs_dir(FLEET) / kind)
     log = run_job(fleet, settings, first=START, last=AFTER, engine="ray").content()
     assert log["engine"] == "ray"
     assert digests(settings) == whole
-    assert len(list((settings.runs_dir(FLEET) / "state").iterdir())) == len(VEHICLES)
+    assert content_of(settings.runs_dir(FLEET) / "state") == states
+    assert len(states) == len(VEHICLES)
     run_job(fleet, settings, first=AFTER, last=AFTER, engine="process")
     assert digests(settings) == whole, "with the states that Ray's workers left"
     manifest = partitions.read_manifest(settings.runs_dir(FLEET), "1", FAULTY)

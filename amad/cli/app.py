@@ -131,7 +131,7 @@ def score(
     ] = None,
     engine: Annotated[
         Literal["auto", "process", "ray"] | None,
-        typer.Option(help="In this process or over Ray Data; default: the profile's."),
+        typer.Option(help="In this process or over Ray; default: the profile's."),
     ] = None,
     force: Annotated[
         bool,

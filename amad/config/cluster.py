@@ -55,9 +55,9 @@ class ClusterProfile(Strict):
     max_failures: int = Field(2, ge=0)
     """How often a training, or a trial of the sweep, is started again after a crash"""
     engine: Literal["auto", "process", "ray"] = "auto"
-    """What ingests, validates, prepares and scores: this process, or Ray Data; `auto` decides"""
+    """What ingests, validates, prepares and scores: this process, or Ray; `auto` decides"""
     ray_min_vehicle_days: int = Field(500, ge=1)
-    """Vehicle-days from which `auto` scores over Ray Data; the lighter stages from 10 times that"""
+    """Vehicle-days from which `auto` scores over Ray; the lighter stages from 10 times that"""
     allowed_lateness_hours: float = Field(0, ge=0, le=8760)
     """A date is over once the lake has a row this long after its end; scores do not wait for it"""
 

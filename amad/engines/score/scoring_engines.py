@@ -3,6 +3,7 @@
 from collections.abc import Generator
 from datetime import date
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -40,9 +41,11 @@ def over_ray(
     profile: ClusterProfile,
     states: States,
 ) -> Generator[Result]:
-    """Score the units over Ray Data: actors that each load the detector once.
+    """Score the units over Ray; each process of a worker loads the detector once.
 
-    The lake and the states are read where the driver has them; the detector is sent through Ray.
+    The days of a vehicle are scored one after the other: each goes on from the state that the day
+    before left, and no two write it at the same time. The lake and the states are read where the
+    driver has them; the detector is sent through Ray.
     """
     from amad.engines.shared.ray_cluster import ray_session
 
@@ -55,7 +58,9 @@ def over_ray(
     _, runs = states
     with ray_session(profile):
         given = _with_quarantine(snapshot, units)
-        yield from unit_engines.over_ray(scorer, given, profile, snapshot.lake.path, runs)
+        yield from unit_engines.over_ray(
+            scorer, given, profile, snapshot.lake.path, runs, vehicle_of=itemgetter(0)
+        )
 
 
 def _with_quarantine(snapshot: Snapshot, units: list[Day]) -> list[Unit]:
@@ -93,7 +98,7 @@ class Scorer:
 
 
 class SentScorer:
-    """``Scorer`` in an actor, which gets the detector as the content of its files."""
+    """``Scorer`` in a worker of Ray, which gets the detector as the content of its files."""
 
     def __init__(self, files: dict[str, bytes], lake: Lake, states: States) -> None:
         self._files, self._lake, self._states = files, lake, states

@@ -1,23 +1,26 @@
-"""The two engines that run units of work: this process, and Ray Data. Both keep the order.
+"""The two engines that run units of work: this process, and Ray. Both keep the order.
 
 Each unit runs with one thread. Sums are then added up in the same order everywhere, so that the
 bytes depend neither on the engine nor on the machine and its cores.
 """
 
-import logging
 import pickle
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-from amad.config import AmadError, ClusterProfile, Stage, usable_error
+from amad.config import AmadError, ClusterProfile, ServiceError, Stage, usable_error
 from amad.config.units import Result, RunUnits, Unit
-from amad.engines.shared.drivers_disk import Reach, reachable
+from amad.engines.shared.drivers_disk import reachable
 
+AHEAD = 4  # units per CPU that are handed to Ray before the first of them is done
+RETRIES = 3  # of a unit whose worker or node was lost
 LIGHT = 10  # vehicle-days that ingest, validate or prepare do while one is scored, in about
 
 
@@ -62,36 +65,91 @@ def in_this_process(work: Callable[[Unit], Result], units: Sequence[Unit]) -> It
 
 
 def over_ray(
-    work: Callable[[Unit], Result], units: Sequence[Unit], profile: ClusterProfile, *folders: Path
+    work: Callable[[Unit], Result],
+    units: Sequence[Unit],
+    profile: ClusterProfile,
+    *folders: Path,
+    vehicle_of: Callable[[Unit], str] | None = None,
 ) -> Iterator[Result]:
-    """The units over Ray Data, in the session that is open: an actor per CPU, each sent ``work``.
+    """The units as tasks of Ray, in the session that is open; each process is sent ``work`` once.
 
-    A unit whose node is lost runs again.
+    A unit whose worker or node is lost runs again.
 
     folders: of the driver, in which ``work`` reads and writes (by ``amad.telemetry.disk``).
+    vehicle_of: the vehicle of a unit; those of one vehicle run one after the other, in their order.
 
     Raises:
         AmadError: the first that ``work`` raised, in the order of the units.
+        ServiceError: the workers of a unit died again and again.
     """
     import ray
 
-    context = ray.data.DataContext.get_current()
-    context.execution_options.preserve_order = True
-    context.enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    workers = max(1, min(len(units), int(ray.cluster_resources().get("CPU", 1))))
-    rows = [{"unit": pickle.dumps(unit)} for unit in units]
+    ahead = AHEAD * int(ray.cluster_resources().get("CPU", 1))
+    last: dict[str, Any] = {}  # by vehicle, what its next unit waits for
+    waiting: deque[tuple[str, Any]] = deque()
     with reachable(profile, folders) as reach:
-        done = ray.data.from_items(rows, override_num_blocks=min(len(units), 8 * workers)).map(
-            _Actor,  # type: ignore[arg-type]  # with a constructor, a class is a mapper too
-            fn_constructor_args=(ray.put(work), reach),
-            compute=ray.data.ActorPoolStrategy(size=workers),
-        )
-        for row in done.iter_rows():
-            result = pickle.loads(row["result"])
-            if isinstance(result, _Raised):
-                raise result.error
-            yield result
+        task: Any = ray.remote(_do).options(num_returns=2, max_retries=RETRIES)
+        sent = ray.put((work, reach))
+        try:
+            for unit in units:
+                vehicle = vehicle_of(unit) if vehicle_of else ""
+                result, done = task.remote([sent], pickle.dumps(unit), last.get(vehicle))
+                if vehicle_of:
+                    last[vehicle] = done
+                waiting.append((vehicle, result))
+                if len(waiting) >= ahead:
+                    yield _result(*waiting.popleft())
+            while waiting:
+                yield _result(*waiting.popleft())
+        finally:
+            for _, result in waiting:
+                ray.cancel(result)
+
+
+def _result(vehicle: str, result: Any) -> Any:
+    """The result of a unit, once there is one."""
+    import ray
+
+    try:
+        found = pickle.loads(ray.get(result))
+    except ray.exceptions.RayTaskError:  # a bug in the work
+        raise
+    except ray.exceptions.RayError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ServiceError(
+            f"Ray lost its workers {RETRIES + 1} times at the same rows"
+            f"{f' of vehicle {vehicle}' if vehicle else ''} ({reason}); give them more memory, or "
+            "do without them (engine: process in conf/cluster/)"
+        ) from error
+    if isinstance(found, _Raised):
+        raise found.error
+    return found
+
+
+def _do(sent: list[Any], unit: bytes, before: None) -> tuple[bytes, None]:
+    """The result of a unit as bytes, and what the next unit of its vehicle waits for.
+
+    before: what this unit waited for.
+    """
+    try:
+        work = _received(*sent)
+        with one_thread():
+            result = work(pickle.loads(unit))
+    except Exception as error:
+        if (known := usable_error(error)) is None:
+            raise
+        result = _Raised(known)
+    return pickle.dumps(result), None
+
+
+@lru_cache(maxsize=1)
+def _received(sent: Any) -> Callable[[Any], Any]:
+    """The work that was sent; a process keeps it for its next units."""
+    import ray
+
+    work, reach = ray.get(sent)
+    reach.settle()
+    return work
 
 
 @lru_cache(maxsize=1)
@@ -120,24 +178,3 @@ class _Raised:
 
     def __init__(self, error: AmadError) -> None:
         self.error = error
-
-
-class _Actor:
-    """``work`` as Ray Data calls it; units and results are sent as bytes."""
-
-    def __init__(self, work, reach: Reach) -> None:
-        import ray
-
-        reach.settle()
-        self._work = ray.get(work)
-
-    def __call__(self, row: dict) -> dict:
-        """Do the unit of one row."""
-        try:
-            with one_thread():
-                result = self._work(pickle.loads(row["unit"]))
-        except Exception as error:
-            if (known := usable_error(error)) is None:
-                raise
-            result = _Raised(known)
-        return {"result": pickle.dumps(result)}

@@ -10,6 +10,7 @@ from pathlib import Path
 from amad.config import AmadError, ClusterProfile, Params, ServiceError, Stage
 from amad.config.console import say
 from amad.engines.shared.identity import RunState, code_digest, work_digest
+from amad.engines.shared.ray_checkpoint import own_copy
 from amad.engines.shared.ray_cluster import ray_session, told_by_worker
 from amad.engines.shared.store_on_nodes import StoreOnNodes
 from amad.engines.shared.tracking import connect, log_settings, open_run
@@ -151,8 +152,8 @@ def _train_with_ray(
                 result = trainer.fit()
             except Exception as error:
                 raise _explained(error, name, profile, trainer.run_config.storage_path) from error
-        with result.checkpoint.as_directory() as kept:
-            network = Checkpoint.read(Path(kept)).network(job.params.model)
+        with own_copy(result.checkpoint) as kept:
+            network = Checkpoint.read(kept).network(job.params.model)
     return result.return_value, network
 
 

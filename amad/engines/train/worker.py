@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from amad.engines.shared.ray_checkpoint import own_copy
 from amad.model import Checkpoint, Trained, train
 
 
@@ -31,8 +32,8 @@ class RayReporter:
         found = ray.train.get_checkpoint()
         if found is None:
             return None
-        with found.as_directory() as folder:
-            return Checkpoint.read(Path(folder), self.device, digest)
+        with own_copy(found) as folder:
+            return Checkpoint.read(folder, self.device, digest)
 
 
 def run_worker(config: dict) -> Trained:

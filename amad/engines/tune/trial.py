@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ray import tune
 
 from amad.config import DataError, Params
+from amad.engines.shared.ray_checkpoint import own_copy
 from amad.engines.shared.store_on_nodes import StoreOnNodes
 from amad.engines.tune.sweep_result import overlay, with_settings, with_trial_budget
 from amad.windows import WindowStore
@@ -45,8 +46,8 @@ class TuneReporter:
         if found is None:
             return None
         try:
-            with found.as_directory() as folder:
-                checkpoint = Checkpoint.read(Path(folder), self.device, digest)
+            with own_copy(found) as folder:
+                checkpoint = Checkpoint.read(folder, self.device, digest)
         except DataError:
             return None
         self._curve = [metrics[OBJECTIVE] for metrics in checkpoint.epochs]
