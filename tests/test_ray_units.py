@@ -111,7 +111,7 @@ def test_a_unit_whose_worker_dies_runs_again(tmp_path: Path) -> None:
 
 def test_a_unit_that_kills_every_worker_is_named(tmp_path: Path) -> None:
     work = Failing(tmp_path, deadly=0)
-    with pytest.raises(ServiceError, match=r"4 times at the same rows of vehicle b-7 .*memory"):
+    with pytest.raises(ServiceError, match=r"gave up the rows of vehicle b-7 .*memory"):
         [*over_ray(work, [("b-7", 0)], WIDE, vehicle_of=itemgetter(0))]
 
 

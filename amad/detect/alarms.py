@@ -61,8 +61,10 @@ class OperatingPoint:
         grows e times with each ``tail_scale``, as the expected tail of ``choose_threshold`` does;
         ``LONGEST_RETURN`` at the most.
         """
-        most = math.log(LONGEST_RETURN * self.score_budget)
-        return math.exp(min((score - threshold) / tail_scale, most)) / self.score_budget
+        above = (score - threshold) / tail_scale
+        if above >= math.log(LONGEST_RETURN * self.score_budget):
+            return LONGEST_RETURN
+        return math.exp(above) / self.score_budget
 
 
 def merge_alarms(

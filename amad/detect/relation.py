@@ -227,7 +227,8 @@ class RelationMember(TolerantMember):
         changed_T = np.append(True, (stale_TG[1:] != stale_TG[:-1]).any(axis=1))
         new_R = np.any([changed_T[first - k : last - k] for k in (*near, *distant)], axis=0)
         new_R[0] = True
-        row_S = first + np.flatnonzero(new_R)  # the others are as the row before
+        # Around each of the others the same cells are stale as around the row before it.
+        row_S = first + np.flatnonzero(new_R)
         stale_TG = stale_TG.astype(np.float32)
         share_SC = np.zeros((len(row_S), channels), np.float32)
         product_CQ = product_CQ * np.float32(PRODUCT_SCALE)  # of the product, not its column

@@ -67,8 +67,9 @@ def draft(folder: Path, name: str, settings: Settings) -> Draft:
 
 def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
     root = folder.resolve() if ".." in folder.parts else folder.absolute()
-    names, no_data, links, tables = list_files(root)
-    no_data = [path if _is_text(path) else ascii(path)[1:-1] for path in no_data]
+    listed = list_files(root)
+    no_data = [path if _is_text(path) else ascii(path)[1:-1] for path in listed.no_data]
+    names = listed.names
     culprits = next((path for path in names if _is_culprits(root / path)), None)
     names = [path for path in names if path != culprits]
     unnamed = [path for path in names if not _is_text(path)]
@@ -106,8 +107,8 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
         notes=[f"{path} is a copy of {of}" for path, of in sorted(copies.items())]
         + [f"left out: {path}: {why}" for path, why in sorted((strange | refused).items())]
         + ([f"no raw data by their ending: {vehicles.some(no_data)}"] if no_data else [])
-        + ([LINKS.format(vehicles.some(links))] if links else [])
-        + [STALE.format(path) for path in tables[:1]],
+        + ([LINKS.format(vehicles.some(listed.links))] if listed.links else [])
+        + [STALE.format(path) for path in listed.logs[:1]],
     )
     if not plan.columns.measured:
         why = "; ".join(f"{h!r}: {w}" for h, w in list(plan.columns.left_out.items())[:SHOWN])

@@ -4,6 +4,7 @@ import random
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -77,12 +78,22 @@ def suffix_of(path: str) -> str:
     return name.suffix
 
 
-def list_files(folder: Path) -> tuple[list[str], list[str], list[str], list[str]]:
-    """Sorted paths below the folder: files that may be raw data, files that are none, links, logs.
+class Listed(NamedTuple):
+    """Sorted paths below a folder.
 
-    Those that ``is_left_out`` tells are in neither of the first two. The links are those to
-    folders, which neither a draft nor ``**`` follows. The logs are of tables whose files do not all
-    count.
+    names: files that may be raw data. no_data: files whose names say that they are none. Those that
+    ``is_left_out`` tells are in neither. links: those to folders, which neither a draft nor ``**``
+    follows. logs: of tables whose files do not all count.
+    """
+
+    names: list[str]
+    no_data: list[str]
+    links: list[str]
+    logs: list[str]
+
+
+def list_files(folder: Path) -> Listed:
+    """The files below a folder.
 
     Raises:
         DataError: there is no such folder, or nothing in it.
@@ -96,15 +107,15 @@ def list_files(folder: Path) -> tuple[list[str], list[str], list[str], list[str]
         path.relative_to(folder).as_posix() for path in below if path.is_symlink() and path.is_dir()
     ]
     paths = [path.relative_to(folder) for path in below if path.is_file()]
-    tables = [path.relative_to(folder).as_posix() for path in below if LOG.fullmatch(path.name)]
+    logs = [path.relative_to(folder).as_posix() for path in below if LOG.fullmatch(path.name)]
     shown = [path for path in paths if not is_left_out(path.as_posix())]
     names = [path.as_posix() for path in shown if not _is_no_data(path)]
-    other = [path.as_posix() for path in shown if _is_no_data(path)]
+    no_data = [path.as_posix() for path in shown if _is_no_data(path)]
     if not names:
-        seen = ", ".join([*other, *links][:3])
+        seen = ", ".join([*no_data, *links][:3])
         some = f" (left out by name, or a link: {seen})" if seen else ""
         raise DataError(f"{folder} holds no files that could be raw data{some}; {FORMATS}")
-    return names, other, links, tables
+    return Listed(names, no_data, links, logs)
 
 
 def _is_no_data(path: Path) -> bool:

@@ -80,7 +80,7 @@ def over_ray(
 
     Raises:
         AmadError: the first that ``work`` raised, in the order of the units.
-        ServiceError: the workers of a unit died again and again.
+        ServiceError: Ray gave a unit up, as its workers died again and again.
     """
     import ray
 
@@ -116,10 +116,10 @@ def _result(vehicle: str, result: Any) -> Any:
         raise
     except ray.exceptions.RayError as error:
         reason = " ".join(str(error).split())[:300]
+        whose = f" of vehicle {vehicle}" if vehicle else ""
         raise ServiceError(
-            f"Ray lost its workers {RETRIES + 1} times at the same rows"
-            f"{f' of vehicle {vehicle}' if vehicle else ''} ({reason}); give them more memory, or "
-            "do without them (engine: process in conf/cluster/)"
+            f"Ray gave up the rows{whose} ({reason}); run the job again, and if its workers die "
+            "each time, give them more memory or do without them (engine: process in conf/cluster/)"
         ) from error
     if isinstance(found, _Raised):
         raise found.error
