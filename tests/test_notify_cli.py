@@ -99,7 +99,7 @@ def test_no_heartbeat_comes_from_a_night_without_a_champion(yard, web, monkeypat
     assert run(["score"]) == 0 and web.got == []
 
 
-def test_notify_shows_what_it_would_send(yard, web, capsys):
+def test_notify_shows_what_it_would_send(yard, web, capsys, monkeypatch):
     assert run(["notify", "--dry-run"]) == run(["notify"]) == 0
     assert capsys.readouterr().out.count("has no sinks of notices; name them in") == 2
     yard.sinks(webhook={"url": web.url}, file={})
@@ -109,7 +109,11 @@ def test_notify_shows_what_it_would_send(yard, web, capsys):
     assert shown.count("1. van-1: new incident; high") == 2 and "webhook: amad kit:" in shown
     assert not web.got
     assert run(["notify"]) == run(["notify", "--dry-run"]) == 0
-    assert "webhook: nothing to tell" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "webhook: nothing to tell" in shown and "AMAD_NOTIFY" not in shown
+    monkeypatch.delenv("AMAD_NOTIFY_WEBHOOK_KEY")
+    assert run(["notify", "--dry-run"]) == 0
+    assert "needed to send it: AMAD_NOTIFY_WEBHOOK_KEY\n" in capsys.readouterr().out
 
 
 def score_and_tell(home: Path) -> None:

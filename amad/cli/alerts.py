@@ -138,6 +138,7 @@ def _tell_alone(params: "Params", settings: "Settings") -> None:
 
 def _preview(params: "Params", settings: "Settings") -> None:
     from amad.config import Stage
+    from amad.config.sinks import load_sinks, missing_secrets
     from amad.notify.delivery import preview
     from amad.notify.wording import plain_text, subject
     from amad.storage import look
@@ -154,8 +155,11 @@ def _preview(params: "Params", settings: "Settings") -> None:
             print("\n" + plain_text(notices, health, parcels[-1].report))
     if found.not_told:
         print(found.not_told)
-    if not found.sinks:
+    sinks = load_sinks(stage.fleet.name, settings)
+    if sinks is None:
         print(_nobody(params, settings))
+    elif missing := missing_secrets(sinks):
+        print(f"not set, and needed to send it: {', '.join(missing)}")
 
 
 def _nobody(params: "Params", settings: "Settings") -> str:
