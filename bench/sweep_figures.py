@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from amad.config import Fleet
+from amad.engines.tune.sweep_outputs import first_as_good
 from amad.evaluation.canvas import PRIMARY_NAME, QUIET, bare, figure_of, title
 from amad.evaluation.method_result import PRIMARY
 from amad.metrics import kendall_tau_b
@@ -34,7 +35,7 @@ def fleet_figures(
     if not able:
         return content
     objective = [trial["objective"] for trial in able]
-    best = able[int(np.argmax(objective))]
+    best = able[first_as_good(objective)]
     for protocol in protocols:
         truth = {view: [trial[PRIMARY][protocol][view] for trial in able] for view in VIEWS}
         content["correlation"][protocol] = {

@@ -14,10 +14,7 @@ CHANCE = 0.003  # of the objective; another draw of faults changes a comparison 
 
 
 def best_of(trials: list[Trial]) -> Trial:
-    """Of the trials that had all their epochs, the first whose objective is as good as the largest.
-
-    As good is what lies less than ``CHANCE`` below it. The first trial has the settings of
-    params.yaml, where the space holds them; so a sweep that tells nothing keeps these.
+    """Of the trials that had all their epochs, the first that is as good as the best.
 
     Raises:
         ServiceError: no trial was completed.
@@ -32,8 +29,17 @@ def best_of(trials: list[Trial]) -> Trial:
             f"no trial of the sweep was completed, of {len(trials)}; run the stage again to "
             "restart those that failed"
         )
-    largest = max(objective for objective, _ in complete)
-    return next(trial for objective, trial in complete if objective > largest - CHANCE)
+    return complete[first_as_good([objective for objective, _ in complete])][1]
+
+
+def first_as_good(objectives: list[float]) -> int:
+    """The position of the first objective that lies less than ``CHANCE`` below the largest.
+
+    The first trial has the settings of params.yaml, where the space holds them; so a sweep that
+    tells nothing keeps these.
+    """
+    least = max(objectives) - CHANCE
+    return next(place for place, objective in enumerate(objectives) if objective > least)
 
 
 def write_outputs(trials: list[Trial], space: SearchSpace, folder: Path) -> SweepResult:
