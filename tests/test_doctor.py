@@ -1,5 +1,6 @@
 """``amad doctor`` finds what is wrong, says what to do, and changes nothing."""
 
+import errno
 import json
 import os
 import socket
@@ -25,7 +26,7 @@ from report_kit import (
 
 from amad.cli.__main__ import run
 from amad.cli.app import UNHEALTHY
-from amad.cli.doctor import Check, diagnose
+from amad.cli.doctor import Check, diagnose, machine_checks
 from amad.cli.doctor.health_checks import newest_row
 from amad.config import Settings
 from amad.config.wording import whole_pipeline
@@ -373,3 +374,13 @@ def test_a_fleet_without_a_champion_is_told_as_such(home: Path):
     found = findings(home, fleet="kit")["last scoring"]
     assert found.status == "warn" and "version 1 was refused" in found.finding
     assert "--force" in found.remedy
+
+
+def test_a_folder_that_may_not_be_read_is_no_fault_of_the_check(tmp_path: Path, monkeypatch):
+    def disk(settings: Settings) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "/srv/runs/jobs")
+
+    monkeypatch.setattr(machine_checks, "disk", disk)
+    found = {check.name: check for check in diagnose(Settings(home=tmp_path))}["disk"]
+    assert found.status == "fail"
+    assert found.finding.startswith("/srv/runs/jobs: permission denied; give the user")

@@ -1,5 +1,6 @@
 """Files of state: written whole, read with the way out where they are damaged."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from amad.config import DataError
 from amad.telemetry import files
-from amad.telemetry.files import read_json, read_table, staged, write_json, write_parquet
+from amad.telemetry.files import listed, read_json, read_table, staged, write_json, write_parquet
 
 SCHEMA = pa.schema([("vehicle", pa.string()), ("rows", pa.int64())])
 
@@ -109,3 +110,22 @@ def test_a_changed_bit_of_a_table_never_changes_what_is_read(tmp_path):
             assert "state.parquet is damaged" in str(error) and "amad x" in str(error)
             told += 1
     assert told > len(whole) / 41 / 2
+
+
+def test_a_folder_that_may_not_be_read_is_not_an_empty_one(tmp_path, monkeypatch):
+    for name in ("model_version=2/date=2026-01-02", "model_version=2/other", "model_version=1"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "model_version=3").write_text("a file in place of a folder")
+    found = listed(tmp_path, "model_version=*", "date=*")
+    assert list(found) == [tmp_path / "model_version=2" / "date=2026-01-02"]
+    assert list(listed(tmp_path / "gone", "*")) == []
+    real = os.listdir
+
+    def closed(path: Path) -> list[str]:
+        if path.name == "model_version=2":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "listdir", closed)
+    with pytest.raises(PermissionError, match="model_version=2"):
+        list(listed(tmp_path, "model_version=*", "date=*"))

@@ -1,9 +1,11 @@
 """The logs of scoring jobs: the newest is the last one, whatever the clock says."""
 
+import errno
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
+import pytest
 
 from amad.scores.job_log import JobLog, job_logs, save, scoring_job
 from amad.storage import lease
@@ -25,6 +27,13 @@ def test_a_job_after_the_clock_was_put_back_is_the_newest(tmp_path: Path, capsys
     found, _ = job_logs(tmp_path)
     assert [log.id for log in found] == [first.id, ahead.id, back.id]
     assert back.started < ahead.started
+
+
+def test_a_file_that_may_not_be_read_is_told_in_the_log_with_the_way_out(tmp_path: Path):
+    with pytest.raises(PermissionError), scoring_job(tmp_path, "kit"):
+        raise PermissionError(errno.EACCES, "Permission denied", "/srv/scores")
+    [log], _ = job_logs(tmp_path)
+    assert log.error is not None and log.error.startswith("/srv/scores: permission denied; give")
 
 
 def test_logs_of_earlier_releases_come_first_in_the_order_of_their_starts(tmp_path: Path):

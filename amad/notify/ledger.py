@@ -14,6 +14,7 @@ from amad.notify.health_notices import HealthNotice
 from amad.notify.published import DAYS
 from amad.notify.wording import Notice
 from amad.telemetry.artifact import Artifact, Entry
+from amad.telemetry.files import listed
 
 
 class Parcel(Entry):
@@ -124,7 +125,7 @@ def moved_ids(runs: Path) -> dict[str, str]:
         DataError: a ledger is damaged.
     """
     found = dict[str, str]()
-    for file in sorted((runs / Ledger.FILE).glob("*.json")):
+    for file in listed(runs / Ledger.FILE, "*.json"):
         for name, item in read_ledger(runs, file.stem).told.items():
             found |= dict.fromkeys(item.earlier, name)
     return found

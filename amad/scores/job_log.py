@@ -18,11 +18,11 @@ from typing import Annotated, ClassVar, Literal
 from filelock import FileLock, Timeout
 from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer, StringConstraints
 
-from amad.config import AmadError, DataError, InterruptionError, ServiceError
+from amad.config import DataError, InterruptionError, ServiceError, usable_error
 from amad.config.console import say
 from amad.scores.partition_manifest import PartitionManifest
 from amad.telemetry.artifact import Artifact
-from amad.telemetry.files import read_json, write_json
+from amad.telemetry.files import listed, read_json, write_json
 from amad.telemetry.health import Trouble
 
 LONGEST_LOG = 64 << 20  # bytes of a job's log
@@ -218,7 +218,7 @@ def save(runs: Path, log: JobLog) -> None:
 def job_logs(runs: Path) -> tuple[list[JobLog], list[Path]]:
     """The logs of a fleet's scoring jobs, the newest last, and the files that cannot be read."""
     logs, unreadable = [], []
-    for path in sorted((runs / "jobs").glob("*.json")):
+    for path in listed(runs / "jobs", "*.json"):
         try:
             log = None if path.stat().st_size > LONGEST_LOG else JobLog.read_file(path)
         except (OSError, DataError):
@@ -249,8 +249,9 @@ def _told(error: BaseException) -> str:
     """An error as a log tells it: what a user can mend without its type."""
     if isinstance(error, KeyboardInterrupt):
         return str(InterruptionError())
-    words = " ".join(str(error).split())[:500]
-    return words if isinstance(error, AmadError) else f"{type(error).__name__}: {words}"
+    known = usable_error(error)
+    words = " ".join(str(known or error).split())[:500]
+    return words if known else f"{type(error).__name__}: {words}"
 
 
 def _read_holder(holder: Path) -> str:

@@ -30,7 +30,7 @@ from amad.detect.daily import day_bounds
 from amad.detect.incidents import Incident
 from amad.scores.partition_manifest import PartitionManifest, Provenance
 from amad.telemetry.checksums import Checksums
-from amad.telemetry.files import staged
+from amad.telemetry.files import listed, staged
 from amad.telemetry.schemas import INCIDENTS, SCORES, check
 
 CONTRACT = 8  # raise it when the meaning of a score row or of an incident changes
@@ -87,7 +87,7 @@ def begun(runs: Path) -> dict[date, dict[str, PartitionManifest | None]]:
     """The manifest of every partition folder, by date and version; None: see ``read_manifest``."""
     found: dict[date, dict[str, PartitionManifest | None]] = {}
     for kind in ("scores", "incidents"):
-        for place in (runs / kind).glob("model_version=*/date=*"):
+        for place in listed(runs / kind, "model_version=*", "date=*"):
             version = place.parent.name.removeprefix("model_version=")
             try:
                 day, _ = date.fromisoformat(place.name.removeprefix("date=")), int(version)
@@ -211,7 +211,7 @@ def open_incidents(
     goes on over the midnight at which another model begins.
     gap_us: an incident may go on in a row at most this long after its end.
     """
-    places = (runs / "scores").glob(f"model_version=*/date={day}")
+    places = listed(runs / "scores", "model_version=*", f"date={day}")
     versions = [place.parent.name.removeprefix("model_version=") for place in places]
     found = {name: read_manifest(runs, name, day) for name in versions if name.isdecimal()}
     manifest = found[current(found, champion)] if found else None

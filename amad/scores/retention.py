@@ -24,6 +24,7 @@ from amad.config import DataError
 from amad.scores import partitions
 from amad.scores.job_log import job_logs, scoring_lock
 from amad.telemetry.artifact import Artifact
+from amad.telemetry.files import listed
 
 LEAST_DAYS = 30  # what the sinks, late rows and the report look back on lies within
 DAY_SECONDS = 86_400
@@ -155,7 +156,7 @@ def prune(runs: Path, fleet: str, days: int) -> list[Old]:
 def _partitions(folder: Path) -> Iterator[tuple[date, Path]]:
     """The date and the folder of each partition, in order of date."""
     found = []
-    for path in folder.glob("model_version=*/date=*"):
+    for path in listed(folder, "model_version=*", "date=*"):
         try:
             found.append((date.fromisoformat(path.name.removeprefix("date=")), path))
         except ValueError:  # a folder of another program

@@ -14,6 +14,7 @@ import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
@@ -109,6 +110,25 @@ def _want_of_room(error: Exception, target: Path) -> int | None:
     if cut or shutil.disk_usage(Path(target).parent).free <= ROOM_BYTES:
         return errno.ENOSPC
     return None
+
+
+def listed(folder: Path, *patterns: str) -> Iterator[Path]:
+    """The paths below a folder that match a pattern per level, in order; none if it is not there.
+
+    Raises:
+        PermissionError: a folder may not be read; ``Path.glob`` takes such a one for empty.
+    """
+    try:
+        paths = sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for path in paths:
+        if not fnmatch(path.name, patterns[0]):
+            continue
+        if patterns[1:]:
+            yield from listed(path, *patterns[1:])
+        else:
+            yield path
 
 
 def flush(path: Path) -> None:

@@ -10,7 +10,7 @@ from amad.cli.doctor import (
     sink_checks,
 )
 from amad.cli.doctor.check import Check, Finding, fail, ok
-from amad.config import AmadError, ConfigError, Settings, Stage, load_params, read_params
+from amad.config import ConfigError, Settings, Stage, load_params, read_params, usable_error
 from amad.config.wording import count
 
 
@@ -64,9 +64,9 @@ def _guarded(check: Callable[..., Finding], subject: Stage | Settings) -> Check:
     name = check.__name__.replace("_", " ")
     try:
         return Check(name, *check(subject))
-    except AmadError as error:
-        return Check(name, *fail(str(error), ""))  # the message says what to do
     except Exception as error:
+        if (known := usable_error(error)) is not None:
+            return Check(name, *fail(str(known), ""))  # the message says what to do
         text = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         remedy = "run the command with --debug"
         return Check(name, *fail(f"the check itself failed ({text})", remedy))
