@@ -238,6 +238,14 @@ def test_the_commands_tell_it_with_exit_codes(place, monkeypatch, capsys):
     assert job_logs(settings.runs_dir(FLEET))[0][-1].dates == []
 
 
+def test_a_fleet_whose_only_log_is_damaged_is_not_one_without_a_job():
+    ledger = Ledger(
+        fleet=FLEET, dates=[], first=None, newest_row=None, newest_scored=None, behind=0,
+        unjudged=0, job=None, damaged_logs=["jobs/1.json"],
+    )  # fmt: skip
+    assert "no log of a job can be read" in (ledger.job_trouble or "") and not ledger.is_well
+
+
 real = partitions.incidents_of_date
 
 

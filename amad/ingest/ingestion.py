@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from amad.config import ConfigError, DataError, Fleet, Settings, Stage
+from amad.config import ConfigError, Fleet, ServiceError, Settings, Stage
 from amad.config.console import say
 from amad.config.units import RunUnits, in_process
 from amad.config.wording import count
@@ -54,6 +54,7 @@ def ingest(
         DataError: raw data is missing, not one row of it can be read, the lake is damaged, or the
             contract has changed and files are gone that would have to be read by the new one.
         ConfigError: the contract contradicts itself.
+        ServiceError: another ingest of the fleet is running.
     """
     lake, rejected = (settings.fleet_dir(fleet.name) / name for name in ("lake", "rejected"))
     _check(fleet)
@@ -107,9 +108,10 @@ def _only_one(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise DataError(
-                f"another ingest of this fleet holds the lock {path}; wait until it has ended"
+        except BlockingIOError:
+            raise ServiceError(
+                f"another ingest of this fleet holds the lock {path}; wait until it has ended, "
+                "then run the command again"
             ) from None
         yield
 

@@ -95,6 +95,8 @@ class Ledger:
     @property
     def job_trouble(self) -> str | None:
         """What is wrong with the last job as a whole."""
+        if self.job is None and self.damaged_logs:
+            return "no log of a job can be read; run 'amad score', which writes one"
         if self.job is None:
             return "no job has run yet: run 'amad score', which needs a registered model"
         if self.job.status in ("failed", "killed"):
