@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from scoring_kit import FLEET, kit_params, make_artifacts, read_json
+from scoring_kit import AFTER, FLEET, kit_params, make_artifacts, read_json, run_job
 
 from amad.config import ServiceError, Stage
+from amad.detect.detector import Detector
+from amad.engines.score import fleet_scoring
 from amad.engines.score.champion import champion_of
 from amad.engines.shared import tracking
 from pipelines import register
@@ -113,3 +115,28 @@ def test_another_store_is_asked(stage, asked):
     elsewhere = stage.settings.model_copy(update={"mlflow_uri": uri})
     other = Stage(fleet=stage.fleet, settings=elsewhere, params=stage.params)
     assert champion(other) == "1" and asked == [1]
+
+
+def test_a_champion_without_the_tag_of_its_detector_is_told(place):
+    """As of a version that somebody registered in MLflow by hand."""
+    fleet, settings = place
+    name = f"amad-{FLEET}"
+    tracking.connect(settings).delete_model_version_tag(name, "1", "detector_digest")
+    with pytest.raises(ServiceError, match=r"version 1 has no tag detector_digest.*amad promote"):
+        champion(Stage(fleet=fleet, settings=settings, params=kit_params()))
+
+
+def test_a_champion_that_was_made_for_another_fleet_is_told(place, monkeypatch, capsys):
+    """As of a version that somebody copied in MLflow to the model of a fleet of like vehicles."""
+    fleet, settings = place
+    real = fleet_scoring.load_detector
+
+    def of_another_fleet(*arguments: object, **options: object) -> Detector:
+        detector = real(*arguments, **options)
+        detector.fleet = detector.fleet.model_copy(update={"name": "evenings"})
+        return detector
+
+    monkeypatch.setattr(fleet_scoring, "load_detector", of_another_fleet)
+    run_job(fleet, settings, first=AFTER, last=AFTER)
+    told = "the champion, version 1, was made for fleet evenings"
+    assert told in capsys.readouterr().err

@@ -2,9 +2,11 @@
 
 import os
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -98,8 +100,30 @@ def test_a_store_that_does_not_answer_is_a_sentence_without_its_password(home: P
 
 def test_a_file_that_is_no_database_is_a_sentence(home: Path):
     (home / "mlflow.db").write_text("this is no database, whatever its name says" * 50)
-    with pytest.raises(ServiceError, match="cannot be opened"):
+    with pytest.raises(ServiceError, match=r"cannot be opened.*bring a backup of the file back"):
         connect(Settings())
+
+
+def test_a_database_that_another_program_holds_is_told_as_held(made: Path, monkeypatch):
+    opened = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: opened(*a, **(k | {"timeout": 0.01})))
+    with closing(opened(made / "mlflow.db")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(
+            ServiceError, match=r"is locked.*wait until the program that is writing"
+        ):
+            connect(Settings())
+
+
+def test_a_long_reason_keeps_its_end_and_never_a_part_of_the_password():
+    uri = "http://me:secret@host:5000"
+    for before in range(400):
+        error = Exception(
+            f"{'x' * before} {uri}/api failed {'y' * 300} too many 500 error responses"
+        )
+        told = tracking.public_reason(error, uri)
+        assert "sec" not in told and told.endswith("too many 500 error responses")
+        assert len(told) < 360
 
 
 def log_a_run(home: Path) -> None:

@@ -75,11 +75,11 @@ def champion_of(stage: Stage) -> Iterator[tuple[Champion, Path]]:
 
 
 def _asked(client: "MlflowClient", fleet: str, version: "ModelVersion") -> Champion:
-    from amad.engines.shared.model_registry import DIGEST, digests, scores_from
+    from amad.engines.shared.model_registry import digest_of, digests, scores_from
 
     return Champion(
         version=str(version.version),
-        digest=version.tags[DIGEST],
+        digest=digest_of(version),
         scores_from=scores_from(version),
         digests=digests(client, fleet),
     )

@@ -9,7 +9,7 @@ from datetime import date
 
 from amad.config import ClusterProfile, ConfigError, DataError, Stage
 from amad.config.console import say
-from amad.config.wording import count, some
+from amad.config.wording import count, registering, some
 from amad.detect.daily import check_contract
 from amad.detect.storage import load_detector
 from amad.engines.score.champion import champion_of
@@ -46,6 +46,11 @@ def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLo
             log.model_version = version = champion.version
             detector = load_detector(folder, to_score=True)
             check_contract(detector, fleet)
+            if (other := detector.fleet.name) != fleet.name:
+                say(
+                    f"the champion, version {version}, was made for fleet {other}, whose vehicles "
+                    f"and thresholds it knows; {registering(fleet.name)} for a detector of its own"
+                )
             model = Model(version=version, digest=champion.digest, folder=folder, detector=detector)
             partitions.set_aside(runs, champion.digests)
             snapshot = take_snapshot(stage, request.dates and request.dates[1])

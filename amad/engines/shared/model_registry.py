@@ -135,6 +135,21 @@ def digests(client: MlflowClient, fleet: str) -> dict[str, str]:
     return {str(v.version): v.tags[DIGEST] for v in found if DIGEST in v.tags}
 
 
+def digest_of(version: ModelVersion) -> str:
+    """The digest of the version's detector.
+
+    Raises:
+        ServiceError: the version was not registered by amad, or the tag was removed.
+    """
+    if DIGEST not in version.tags:
+        raise ServiceError(
+            f"{version.name} version {version.version} has no tag {DIGEST}: it was not made by "
+            "'amad register', or somebody removed the tag; take another version with 'amad "
+            "promote VERSION', or run 'amad register' to register the detector anew"
+        )
+    return version.tags[DIGEST]
+
+
 def scores_from(version: ModelVersion) -> date:
     """The first date that is scored without being asked for: the first one of the test part.
 

@@ -32,10 +32,15 @@ FIRST_PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_
 # The error codes of a store that fails; other codes mean that the request was wrong.
 FAILURES = ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "BAD_REQUEST", "REQUEST_LIMIT_EXCEEDED")
 ANSWERS = "see that it answers"
+DAMAGED = "bring a backup of the file back"
 WAYS_OUT = {  # by the words of SQLite's message
     "disk is full": "free some space on its disk",
     "readonly database": "give the user who runs amad the right to write it",
+    "database is locked": "wait until the program that is writing to it has ended, or stop it",
+    "disk image is malformed": DAMAGED,
+    "file is not a database": DAMAGED,
 }
+REASON_START, REASON_END = 200, 150  # characters; the cause of an error often stands at its end
 PARAMS_AT_ONCE = 100  # what MLflow takes in one request
 # Tells MLflow's pages that this is classic machine learning and not a language model.
 KIND_TAG, KIND = "mlflow.experimentKind", "custom_model_development"
@@ -69,9 +74,10 @@ def connect(settings: Settings) -> MlflowClient:
     except AmadError:
         raise
     except Exception as error:  # SQLAlchemy's, requests' and MLflow's own
+        reason = public_reason(error, uri)
         raise ServiceError(
-            f"MLflow's store {public(uri)} cannot be opened ({public_reason(error, uri)}); mend "
-            "it or set AMAD_MLFLOW_URI to another one"
+            f"MLflow's store {public(uri)} cannot be opened ({reason}); "
+            f"{_way_out(error, 'mend it')}, or set AMAD_MLFLOW_URI to another one"
         ) from error
     return client
 
@@ -89,10 +95,9 @@ def told(uri: str) -> Iterator[None]:
         if isinstance(error, MlflowException) and error.error_code not in FAILURES:
             raise
         reason = public_reason(error, uri)
-        way_out = next((told for words, told in WAYS_OUT.items() if words in reason), ANSWERS)
         raise ServiceError(
-            f"MLflow's store {public(uri)} failed during the work ({reason}); {way_out}, then run "
-            "the command again: what is done is kept"
+            f"MLflow's store {public(uri)} failed during the work ({reason}); "
+            f"{_way_out(error, ANSWERS)}, then run the command again: what is done is kept"
         ) from error
 
 
@@ -210,5 +215,12 @@ def _same_environment(*names: str) -> Iterator[None]:
 
 
 def public_reason(error: Exception, uri: str) -> str:
-    """The error's message, shortened and without the password of the store's URI."""
-    return " ".join(str(error).split())[:200].replace(uri, public(uri))
+    """The error's message without the password of the store's URI, its middle left out if long."""
+    reason = " ".join(str(error).split()).replace(uri, public(uri))
+    if len(reason) <= REASON_START + REASON_END:
+        return reason
+    return f"{reason[:REASON_START]} ... {reason[-REASON_END:]}"
+
+
+def _way_out(error: Exception, otherwise: str) -> str:
+    return next((told for words, told in WAYS_OUT.items() if words in str(error)), otherwise)
