@@ -28,10 +28,10 @@ NOTE = (
     "Made by `python -m bench.tables`. Brackets are bootstrap intervals; "
     "[how it was measured](index.md#how-it-was-measured) explains the columns."
 )
-# On pages with figures of an older detector.
+# Above tables with figures of an older detector.
 OLDER = (
-    "**Of older detectors**, of 2026-11-23 to 27, with lower scores than the present one: compare "
-    "the rows of a table with each other, and with no other page."
+    "**From here on of older detectors**, of 2026-11-23 to 27, with lower scores than the present "
+    "one: compare the rows of a table with each other, and with no other page."
 )
 TITLES = {
     "test": "the test part, by its labels", "injected": "faults injected into clean test rows",
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
         "# Every method on every fleet", "", NOTE, "", *_overview(fleets), "",
         *_point_adjusted(fleets),
     ]  # fmt: skip
-    pages["network"] = ["# What the network adds", "", NOTE, "", *_shares(fleets), ""]
+    pages["network"] = ["# What the network adds", "", NOTE, "", *_shares(fleets), "", OLDER, ""]
     if votes := _read(options.results / "vote.json"):
         pages["network"] += _votes(votes)
     if vehicles := _read(options.results / "per_vehicle.json"):
@@ -66,6 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
         pages["network"] += _fleet_size(sizes)
     if found := _read(options.results / "quality_ablations.json"):
         pages["ablations"] = _ablations(found)
+        pages["ablations"][3:3] = ["", OLDER]  # below the title and the note
     pages["carry_over"] = ["# Does it carry over?", "", NOTE, ""]
     if carry_over:
         pages["carry_over"] += carry_over_tables(carry_over)
@@ -78,8 +79,6 @@ def main(arguments: list[str] | None = None) -> None:
             pages[name] = page.page(found)
     options.out.mkdir(parents=True, exist_ok=True)
     for name, lines in pages.items():
-        if name in ("network", "ablations"):  # below the title and the note
-            lines[3:3] = ["", OLDER]
         text = "\n".join(lines).rstrip() + "\n"
         (options.out / f"{name}.md").write_text(text, encoding="utf-8")
 

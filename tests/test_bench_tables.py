@@ -128,3 +128,14 @@ def test_point_adjustment_is_shown_beside_what_exposes_it_or_not_at_all(results:
     text = pages(results, methods | {"untrained": method(0.2, 0.8)})["methods"]
     section = text[text.index("## Point-adjusted") :]
     assert "| random | 0.900 |" in section and "| ridge | 0.700 |" in section
+
+
+def test_the_pages_of_results_are_those_that_the_measurements_make(tmp_path: Path) -> None:
+    """An edit of a page alone would be lost with the next measurement."""
+    root = Path(__file__).resolve().parent.parent
+    measured = root / "bench" / "results"
+    reading = root / "bench" / "reading.md"
+    write_pages(["--results", str(measured), "--reading", str(reading), "--out", str(tmp_path)])
+    made = {page.name: page.read_text(encoding="utf-8") for page in tmp_path.iterdir()}
+    kept = {name: (root / "docs" / "results" / name).read_text(encoding="utf-8") for name in made}
+    assert made == kept
