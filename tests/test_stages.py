@@ -19,6 +19,7 @@ EXCEPTIONS = {
     "amad/engines/shared/unit_engines.py": "where it runs",
     "amad/engines/shared/drivers_disk.py": "where files come from and go to",
     "amad/engines/shared/store_on_nodes.py": "where the store lies, which has the same digest",
+    "amad/engines/shared/ray_checkpoint.py": "where the files of a checkpoint lie",
     "amad/engines/shared/identity.py": "the name under which a run that was cut short goes on",
     "amad/engines/shared/tracking.py": "what MLflow is told",
     "amad/engines/shared/tracking_store.py": "where MLflow's database lies",
