@@ -114,6 +114,9 @@ def test_notify_shows_what_it_would_send(yard, web, capsys, monkeypatch):
     monkeypatch.delenv("AMAD_NOTIFY_WEBHOOK_KEY")
     assert run(["notify", "--dry-run"]) == 0
     assert "needed to send it: AMAD_NOTIFY_WEBHOOK_KEY\n" in capsys.readouterr().out
+    yard.sinks(heartbeat=True)
+    assert run(["notify", "--dry-run"]) == 0
+    assert "has no sinks of notices; name them in" in capsys.readouterr().out
 
 
 def score_and_tell(home: Path) -> None:

@@ -155,10 +155,10 @@ def _preview(params: "Params", settings: "Settings") -> None:
             print("\n" + plain_text(notices, health, parcels[-1].report))
     if found.not_told:
         print(found.not_told)
-    sinks = load_sinks(stage.fleet.name, settings)
-    if sinks is None:
+    if not found.sinks:
         print(_nobody(params, settings))
-    elif missing := missing_secrets(sinks):
+    sinks = load_sinks(stage.fleet.name, settings)
+    if sinks is not None and (missing := missing_secrets(sinks)):
         print(f"not set, and needed to send it: {', '.join(missing)}")
 
 
