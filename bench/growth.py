@@ -120,9 +120,8 @@ def score(stage: Stage) -> Callable[[], int]:
     """Every date of the lake, in this process."""
     from amad.detect.storage import folder_digest, load_detector
     from amad.engines.score.date_scoring import Model
-    from amad.engines.score.lake_snapshot import Snapshot
     from amad.telemetry.lake import Lake
-    from bench.scoring import measure
+    from bench.scoring import measure, snapshot_of
 
     profile = load_cluster(settings=Settings())
 
@@ -132,9 +131,7 @@ def score(stage: Stage) -> Callable[[], int]:
             version="0", digest=folder_digest(folder), folder=folder,
             detector=load_detector(folder, to_score=True),
         )  # fmt: skip
-        lake = Lake(stage.folder / "lake", stage.fleet)
-        parts = {(vehicle, day): (rows, "") for vehicle, day, rows in lake.days()}
-        snapshot = Snapshot(lake=lake, parts=parts, quarantined={})
+        snapshot = snapshot_of(Lake(stage.folder / "lake", stage.fleet))
         return measure(snapshot, model, "process", sys.maxsize, profile)["rows"]
 
     return work

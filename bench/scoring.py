@@ -1,45 +1,36 @@
-"""python -m bench.scoring --fleet smd --fit --opponent fca2a6d --out bench/results/scoring.json
+"""python -m bench.scoring --fleet smd --periods 60 10 1 --out bench/results/scoring.json
 
 Measures a scoring job over the whole lake of a fleet in rows per second, with each engine, one
-thread per worker, and whether all engines wrote the same bytes. The fleet must have a detector
-(data/<fleet>/detector), or with --fit a store (data/<fleet>/store), on which the members in closed
-form are fitted first. Scores go to a temporary folder.
+thread per worker, and whether all engines wrote the same bytes. Beside it stand a bare Arrow read
+of the lake, and the parts of the job from a run under cProfile over ``PROFILED_DATES``.
 
-With --opponent the same job is run by the code of that commit as well, in process and in turns with
-ours, and the ratio of the rows per second of CPU time is told; the best of the turns counts. The
-commit must be able to read the detector. With --dates N the job is over the first N dates alone.
-With --parts a run under cProfile over the first ``PROFILED_DATES`` tells the parts of the job, and
-a bare Arrow read of the lake is measured beside it.
+The fleet's files must tell no time of their own (``timestamp.take: index``): the same rows are
+then measured at each sampling period, in seconds. At a shorter one a vehicle-day holds more rows.
+For each, the lake, the store and a detector of the members in closed form are made in a temporary
+folder.
 """
 
 import argparse
 import hashlib
-import json
-import os
-import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import yaml
+
 from amad.config import Fleet, Settings, Stage, load_cluster, load_fleet, load_params
+from amad.config.console import say
 from amad.detect.storage import folder_digest, load_detector
 from amad.engines.score.date_scoring import Model, score_days
 from amad.engines.score.lake_snapshot import Snapshot
 from amad.engines.score.scoring_plan import ASKED, Plan
 from amad.engines.shared.environment import quiet
+from amad.telemetry.checksums import Checksums
 from amad.telemetry.lake import Lake
+from bench.data_plane import parts_of, read_parquet
 from bench.facts import machine_facts, write_result
-from bench.options import positive
 
-try:
-    from amad.telemetry.checksums import Checksums
-except ImportError:  # where the opponent's code has it
-    from amad.scores.checksums import Checksums
-
-ROOT = Path(__file__).resolve().parents[1]
-TURNS = 3
 PROFILED_DATES = 8
 PARTS = {  # part -> its functions, none of which calls another
     "residuals of the members": ("detect/members.py:residual", "detect/members.py:tolerance"),
@@ -86,39 +77,54 @@ def measure(snapshot: Snapshot, model: Model, engine: str, dates: int, profile) 
     }
 
 
-def measure_apart(folder: Path, fleet: str, dates: int, detector: Path, home: Path) -> dict:
-    """The same job in a process of its own, by the code in a folder."""
-    with TemporaryDirectory() as place:
-        out = Path(place) / "one.json"
-        subprocess.run(
-            [sys.executable, "-m", "bench.scoring", "--fleet", fleet, "--engines", "process",
-             "--dates", str(dates), "--detector", str(detector), "--out", str(out)],
-            cwd=folder, check=True, stdout=subprocess.DEVNULL,
-            env=os.environ | {"AMAD_HOME": str(home), "PYTHONPATH": str(folder)},
-        )  # fmt: skip
-        (found,) = json.loads(out.read_text())["engines"]
-    return found
+def snapshot_of(lake: Lake) -> Snapshot:
+    """All vehicle-days of a lake; none of them is quarantined."""
+    parts = {(vehicle, day): (rows, "") for vehicle, day, rows in lake.days()}
+    return Snapshot(lake=lake, parts=parts, quarantined={})
 
 
-def against(commit: str, fleet: str, dates: int, detector: Path, home: Path) -> dict[str, dict]:
-    """The best turn of our code and of the code of a commit, both measured in turns."""
-    with TemporaryDirectory() as theirs:
-        code = subprocess.run(
-            ["git", "archive", commit], cwd=ROOT, check=True, stdout=subprocess.PIPE
-        )
-        subprocess.run(["tar", "-x", "-C", theirs], input=code.stdout, check=True)
-        shutil.copy(__file__, Path(theirs) / "bench" / "scoring.py")
-        folders = {"ours": ROOT, commit: Path(theirs)}
-        turns = [
-            {
-                who: measure_apart(folder, fleet, dates, detector, home)
-                for who, folder in folders.items()
-            }
-            for _ in range(TURNS)
-        ]
+def at_period(home: Path, fleet: Fleet, seconds: float) -> Stage:
+    """The fleet with another sampling period; gaps are as many rows long as before."""
+    settings = Settings()
+    source = settings.conf_dir / "fleet" / f"{fleet.name}.yaml"
+    content = yaml.safe_load(source.read_text(encoding="utf-8"))
+    content["period_seconds"] = seconds
+    content["missing"] = content.get("missing", {}) | {
+        "max_gap_seconds": fleet.missing.max_gap_seconds / fleet.period_seconds * seconds
+    }
+    changed = home / f"{fleet.name}.yaml"
+    changed.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    return Stage(
+        fleet=load_fleet(str(changed)), params=load_params(settings.params_file, fleet.name),
+        settings=Settings(home=home, data_dir=settings.data_dir),
+    )  # fmt: skip
+
+
+def measure_stage(stage: Stage, engines: list[str]) -> dict:
+    """A scoring job over the fleet by each engine, its parts, and a bare read of its lake."""
+    from bench.growth import fit_closed_form, ingest, prepare
+
+    ingest(stage)()
+    prepare(stage)()
+    folder = stage.folder / "detector"
+    fit_closed_form(stage, folder)
+    model = Model(
+        version="0", digest=folder_digest(folder), folder=folder,
+        detector=load_detector(folder, to_score=True),
+    )  # fmt: skip
+    lake = Lake(stage.folder / "lake", stage.fleet)
+    snapshot, profile = snapshot_of(lake), load_cluster(settings=Settings())
+    parts = parts_of(lambda: measure(snapshot, model, "process", PROFILED_DATES, profile), PARTS)
+    runs = [measure(snapshot, model, engine, sys.maxsize, profile) for engine in engines]
+    started = time.process_time()
+    rows = sum(table.num_rows for table in read_parquet(lake.path))
     return {
-        who: max((turn[who] for turn in turns), key=lambda one: one["rows_per_second_of_cpu"])
-        for who in folders
+        "period_seconds": stage.fleet.period_seconds,
+        "members": [member.name for member in model.detector.members],
+        "engines": runs,
+        "same_bytes": len({one["sha256"] for one in runs}) == 1,
+        "read_rows_per_second_of_cpu": rows / (time.process_time() - started),
+        "parts": parts,
     }
 
 
@@ -126,68 +132,29 @@ def main(arguments: list[str] | None = None) -> dict:
     """Measure, write ``--out``, and return what was written."""
     quiet()
     parser = argparse.ArgumentParser(prog="python -m bench.scoring", description=__doc__)
-    parser.add_argument("--fleet", default="demo")
+    parser.add_argument("--fleet", default="smd")
     parser.add_argument("--engines", nargs="+", default=["process", "ray"])
-    parser.add_argument("--dates", type=positive, default=sys.maxsize, help="default: all")
-    parser.add_argument("--detector", type=Path, help="its folder; default: the fleet's")
-    parser.add_argument("--fit", action="store_true", help="fit one in closed form instead")
-    parser.add_argument("--opponent", help="a commit of this repository; default: none")
-    parser.add_argument("--parts", action="store_true", help="also its parts, and a bare read")
+    parser.add_argument("--periods", type=float, nargs="+", help="default: the fleet's own")
     parser.add_argument("--out", type=Path, help="JSON file; default: standard output")
     options = parser.parse_args(arguments)
-    settings = Settings()
-    fleet = load_fleet(options.fleet, settings)
-    with TemporaryDirectory() as fitted:
-        place = options.detector or settings.fleet_dir(fleet.name) / "detector"
-        if options.fit:
-            from bench.growth import fit_closed_form
-
-            params, place = load_params(settings.params_file, fleet.name), Path(fitted, "detector")
-            fit_closed_form(Stage(fleet=fleet, settings=settings, params=params), place)
-        result = _measured(options, settings, fleet, place)
-    write_result(result, options.out)
-    return result
-
-
-def _measured(options: argparse.Namespace, settings: Settings, fleet: Fleet, place: Path) -> dict:
-    detector = load_detector(place, to_score=True)
-    model = Model(version="0", digest=folder_digest(place), folder=place, detector=detector)
-    lake = Lake(settings.fleet_dir(fleet.name) / "lake", fleet)
-    parts = {(vehicle, day): (rows, "") for vehicle, day, rows in lake.days()}
-    snapshot = Snapshot(lake=lake, parts=parts, quarantined={})
-    profile = load_cluster(settings=settings)
-    engines = [
-        measure(snapshot, model, engine, options.dates, profile) for engine in options.engines
-    ]
+    fleet = load_fleet(options.fleet, Settings())
+    periods = options.periods or [fleet.period_seconds]
+    if fleet.source.timestamp.take != "index":
+        parser.error(f"the files of {fleet.name} tell the time of each row; take a fleet with "
+                     "timestamp.take: index, such as smd")  # fmt: skip
+    found = []
+    for seconds in periods:
+        with TemporaryDirectory() as folder:
+            found.append(measure_stage(at_period(Path(folder), fleet, seconds), options.engines))
+        rate = found[-1]["engines"][0]["rows_per_second_of_cpu"]
+        say(f"a row every {seconds:g} s: {rate:,.0f} rows per second of a core")
     result = {
         "machine": machine_facts(),
         "fleet": fleet.name,
         "channels": len(fleet.channels),
-        "members": [member.name for member in detector.members],
-        "engines": engines,
-        "same_bytes": len({engine["sha256"] for engine in engines}) == 1,
+        "periods": found,
     }
-    if options.parts:
-        # the code of an opponent may not have them
-        from bench.data_plane import parts_of, read_parquet
-
-        read_parquet(lake.path)  # to warm up
-        started = time.process_time()
-        rows = sum(table.num_rows for table in read_parquet(lake.path))
-        result["read_rows_per_second_of_cpu"] = rows / (time.process_time() - started)
-        dates = min(options.dates, PROFILED_DATES)
-        result["parts"] = parts_of(
-            lambda: measure(snapshot, model, "process", dates, profile), PARTS
-        )
-    if options.opponent:
-        found = against(options.opponent, fleet.name, options.dates, place, settings.home)
-        ours, theirs = found["ours"], found[options.opponent]
-        result |= {
-            "ours": ours,
-            "opponent": theirs | {"commit": options.opponent},
-            "ratio": ours["rows_per_second_of_cpu"] / theirs["rows_per_second_of_cpu"],
-            "same_bytes_as_the_opponent": ours["sha256"] == theirs["sha256"],
-        }
+    write_result(result, options.out)
     return result
 
 
