@@ -3,7 +3,7 @@
 import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from evaluation_kit import kit_fleet, kit_params
 from quality_kit import write_fleet, write_params
+from stop_kit import CONTEXT
 
 from amad.baselines import baseline_names
 from amad.config import ConfigError, Settings
 from amad.detect.build_members import linear_members
 from amad.detect.detector import Detector
 from amad.evaluation import vote
-from bench.quality import fleets, jobs
+from bench.quality import fleets, jobs, plan, pool
 from bench.quality.__main__ import main, options_of
 from bench.quality.methods import (
     ABLATIONS,
@@ -32,40 +33,45 @@ from bench.quality.methods import (
 pytestmark = pytest.mark.slow
 
 DOCS = Path(__file__).resolve().parent.parent / "docs/reference/benchmark.md"
-METHODS = (
-    "l2", "pca", "linear", "amad", "amad_with_network", "amad_alone", "amad_without_network",
-    "no_skip",
-)  # fmt: skip
+METHODS = ("pca", "linear", "amad", "amad_with_network", "amad_alone", "amad_without_network")
 
 
 class Run:
-    """A run of the benchmark over fleets that the repository does not have."""
+    """Runs of the benchmark over fleets that the repository does not have."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.fleets = [
-            str(write_fleet(folder / "raw", "pumps", 5)),
-            str(write_fleet(folder / "lone", "lone", 1, "none")),
-        ]
+        pumps = str(write_fleet(folder / "raw", "pumps", 4))
+        self.fleets = [pumps, str(write_fleet(folder / "lone", "lone", 1, "none"))]
         self.params = str(write_params(folder))
-        self.report = self.again()
+        self.report = self.again(*METHODS, fleets=[pumps])
+        self.written, self.page = (folder / "out.json").read_text(), self.latest_page()
+        self.both = self.again("pca")  # the lone vehicle by one method: AMAD takes its time
+        self.page_of_both = self.latest_page()
 
-    def again(self, *more: str, methods: tuple[str, ...] = METHODS) -> dict:
+    def again(self, *methods: str, fleets: Sequence[str] = (), more: Sequence[str] = ()) -> dict:
         return main([
-            "--fleet", *self.fleets, "--methods", *methods, "--seeds", "1", "--jobs", "1",
-            "--params", self.params, "--out", str(self.folder / "out.json"),
+            "--fleet", *(fleets or self.fleets), "--methods", *methods, "--seeds", "1",
+            "--jobs", "1", "--params", self.params, "--out", str(self.folder / "out.json"),
             "--home", str(self.folder / "home"), *more,
         ])  # fmt: skip
 
-    def methods(self, fleet: str, protocol: str, form: str = "offline") -> dict:
-        return self.report["fleets"][fleet]["protocols"][protocol][form]["methods"]
+    def latest_page(self) -> str:
+        return (self.folder / "out.md").read_text(encoding="utf-8")
+
+    def methods(self, protocol: str) -> dict:
+        return self.report["fleets"]["pumps"]["protocols"][protocol]["offline"]["methods"]
+
+    def both_methods(self, fleet: str) -> dict:
+        return self.both["fleets"][fleet]["protocols"]["test"]["offline"]["methods"]
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Iterator[Run]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fleets, "CASES", 5)  # one a vehicle
+        patch.setattr(fleets, "CASES", 4)  # one a vehicle
         patch.setattr(vote, "CASES", 20)
+        patch.setattr(plan, "RANDOM_SEEDS", 2)
         yield Run(tmp_path_factory.mktemp("quality"))
 
 
@@ -79,26 +85,31 @@ def documented(after: str) -> set[str]:
 
 
 def test_json_has_the_documented_keys_and_no_others(run):
-    written = json.loads((run.folder / "out.json").read_text(encoding="utf-8"))
+    written = json.loads(run.written)
     assert written == json.loads(json.dumps(run.report))
     assert set(written) == documented("## Keys of the JSON")
     fleet = written["fleets"]["pumps"]
     assert set(fleet) == documented("Of a fleet:")
     keys = documented("Of a method, below")
-    assert set(run.methods("pumps", "injected")["amad"]) == keys
-    assert set(run.methods("pumps", "injected")["amad_with_network"]) == keys - {"votes"}
-    assert set(run.methods("pumps", "test")["amad"]) == keys - {"relation"}
-    assert set(run.methods("pumps", "test")["pca"]) == keys - {"relation", "alone", "votes"}
+    assert set(run.methods("injected")["amad"]) == keys
+    assert set(run.methods("injected")["amad_with_network"]) == keys - {"votes"}
+    assert set(run.methods("test")["amad"]) == keys - {"relation"}
+    assert set(run.methods("test")["pca"]) == keys - {"relation", "alone", "votes"}
 
 
-def test_page_has_a_row_for_each_method_and_the_ablation(run):
-    page = (run.folder / "out.md").read_text(encoding="utf-8")
-    test = page.split("### pumps, test, offline")[1].split("###")[0]
+def test_page_has_a_row_for_each_method(run):
+    test = run.page.split("### pumps, test, offline")[1].split("###")[0]
     for name in (*METHODS, "*random*"):
         assert f"| {'**amad**' if name == 'amad' else name} | " in test
-    assert "Ablations:" in test and "amad minus:" in test
-    assert "unscorable: unit4: no event in the test part" in test
-    assert "## Mean of the fleets, test, offline" in page
+    assert "amad minus:" in test and "Ablations:" not in test
+    assert "unscorable: unit3: no event in the test part" in test
+
+
+def test_page_has_a_table_of_the_ablations(run):
+    judged = ("--protocols", "test", "--forms", "offline")
+    run.again("amad_with_network", "no_skip", fleets=run.fleets[:1], more=judged)
+    ablations = run.latest_page().split("Ablations:")[1]
+    assert "| amad_with_network | " in ablations and "| no_skip | " in ablations
 
 
 def test_an_unknown_fleet_is_judged_in_every_protocol(run):
@@ -109,12 +120,12 @@ def test_an_unknown_fleet_is_judged_in_every_protocol(run):
             content = forms[form]
             assert not content["failed"] and not content["left_out"]
             assert set(content["methods"]) == {"random", *METHODS}
-            assert content["units"] == (5 if protocol == "injected" else 4)
-    assert run.methods("pumps", "test")["pca"]["mean"]["vus_pr"] > 0.5
+            assert content["units"] == (4 if protocol == "injected" else 3)
+    assert run.methods("test")["pca"]["mean"]["vus_pr"] > 0.5
 
 
 def test_one_vehicle_without_labels_is_judged_by_cases(run):
-    lone = run.report["fleets"]["lone"]
+    lone = run.both["fleets"]["lone"]
     assert set(lone["protocols"]) == {"test"} and set(lone["skipped"]) == {"injected", "unseen"}
     content = lone["protocols"]["test"]["offline"]
     assert content["unit"] == "case" and content["units"] == 8
@@ -125,7 +136,7 @@ def test_one_vehicle_without_labels_is_judged_by_cases(run):
 
 def test_without_the_network_is_linear_and_alone_is_the_network(run):
     for protocol in ("test", "unseen"):
-        own = run.methods("pumps", protocol)
+        own = run.methods(protocol)
         assert own["amad_without_network"]["per_unit"] == own["linear"]["per_unit"]
         assert own["amad_alone"]["per_unit"] == own["amad_with_network"]["alone"]["per_unit"]
         (weight,) = {vote["weight"] for vote in own["amad"]["votes"]}
@@ -142,12 +153,13 @@ def test_without_the_network_is_linear_and_alone_is_the_network(run):
 
 
 def test_mean_of_fleets_weighs_fleets_alike(run):
-    table = run.report["mean_of_fleets"]["test"]["offline"]
+    table = run.both["mean_of_fleets"]["test"]["offline"]
     assert table["fleets"] == ["lone", "pumps"]
-    means = [run.methods(fleet, "test")["pca"]["mean"]["vus_pr"] for fleet in table["fleets"]]
+    means = [run.both_methods(fleet)["pca"]["mean"]["vus_pr"] for fleet in table["fleets"]]
     mean, low, high = table["methods"]["pca"]["vus_pr"]
     assert mean == pytest.approx(np.mean(means), abs=2e-6) and low <= mean <= high
-    assert run.report["mean_of_fleets"]["injected"]["offline"]["fleets"] == ["pumps"]
+    assert run.both["mean_of_fleets"]["injected"]["offline"]["fleets"] == ["pumps"]
+    assert "## Mean of the fleets, test, offline" in run.page_of_both
 
 
 def test_a_second_run_finds_everything_done(run, monkeypatch):
@@ -157,8 +169,8 @@ def test_a_second_run_finds_everything_done(run, monkeypatch):
     for kind in (jobs.NetworkJob, jobs.JudgeJob):
         monkeypatch.setattr(kind, "run", refuse)
     monkeypatch.setattr("pipelines.prepare.run", refuse)
-    report = run.again()
-    assert report["fleets"] == run.report["fleets"]
+    assert run.again(*METHODS, fleets=run.fleets[:1])["fleets"] == run.report["fleets"]
+    assert run.again("pca")["fleets"] == run.both["fleets"]
 
 
 def test_a_failing_method_stops_no_other(run, monkeypatch, capsys):
@@ -169,12 +181,11 @@ def test_a_failing_method_stops_no_other(run, monkeypatch, capsys):
 
     jobs_build = jobs.build
     monkeypatch.setattr(jobs, "build", build)
-    report = run.again("--forms", "offline", methods=("mahalanobis", "sensor_range"))
+    report = run.again("mahalanobis", "sensor_range", more=("--forms", "offline"))
     content = report["fleets"]["pumps"]["protocols"]["unseen"]["offline"]
     assert content["failed"] == {"mahalanobis": "ZeroDivisionError: no way"}
     assert set(content["methods"]) == {"random", "sensor_range"}
-    page = (run.folder / "out.md").read_text(encoding="utf-8")
-    assert "mahalanobis FAILED: ZeroDivisionError: no way" in page
+    assert "mahalanobis FAILED: ZeroDivisionError: no way" in run.latest_page()
     assert "FAILED" in capsys.readouterr().err
 
 
@@ -192,7 +203,7 @@ def test_a_method_that_turns_out_to_look_ahead_is_left_out(run, monkeypatch):
 
     build = jobs.build
     monkeypatch.setattr(jobs, "build", late)
-    report = run.again("--protocols", "test", methods=("ridge",))
+    report = run.again("ridge", more=("--protocols", "test"))
     forms = report["fleets"]["pumps"]["protocols"]["test"]
     assert "no online form" in forms["online"]["left_out"]["ridge"]
     assert "ridge" in forms["offline"]["methods"] and not forms["online"]["failed"]
@@ -200,9 +211,9 @@ def test_a_method_that_turns_out_to_look_ahead_is_left_out(run, monkeypatch):
 
 def test_a_method_that_cannot_be_built_fails_by_itself(run, monkeypatch):
     monkeypatch.setitem(AMAD, "amad", replace(AMAD["amad"], changes={"model.kernel": "magic"}))
-    report = run.again("--forms", "offline", "--protocols", "test", methods=("amad", "l2"))
+    report = run.again("amad", "pca", more=("--forms", "offline", "--protocols", "test"))
     content = report["fleets"]["pumps"]["protocols"]["test"]["offline"]
-    assert "model.kernel" in content["failed"]["amad"] and "l2" in content["methods"]
+    assert "model.kernel" in content["failed"]["amad"] and "pca" in content["methods"]
 
 
 def test_a_fleet_without_its_data_is_told_and_the_rest_goes_on(run, tmp_path):
@@ -210,12 +221,12 @@ def test_a_fleet_without_its_data_is_told_and_the_rest_goes_on(run, tmp_path):
     for file in lost.parent.glob("*.parquet"):
         file.unlink()
     report = main([
-        "--fleet", str(lost), run.fleets[1], "--methods", "l2", "--seeds", "1", "--jobs", "1",
+        "--fleet", str(lost), run.fleets[1], "--methods", "pca", "--seeds", "1", "--jobs", "1",
         "--params", run.params, "--out", str(tmp_path / "o.json"), "--home",
         str(run.folder / "home"), "--forms", "offline",
     ])  # fmt: skip
     assert "raw data should lie in" in report["fleets"]["lost"]["error"]
-    assert "l2" in report["fleets"]["lone"]["protocols"]["test"]["offline"]["methods"]
+    assert "pca" in report["fleets"]["lone"]["protocols"]["test"]["offline"]["methods"]
     assert "Not judged" in (tmp_path / "o.md").read_text(encoding="utf-8")
 
 
@@ -269,17 +280,19 @@ def test_two_fleets_of_one_name_are_refused(run, tmp_path):
         main(["--fleet", run.fleets[0], str(other), "--out", str(tmp_path / "o.json")])
 
 
-def test_several_processes_give_the_same(run, tmp_path):
+def test_several_processes_give_the_same(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(pool, "get_context", lambda _: CONTEXT)  # that has imported torch
     report = main([
-        "--fleet", run.fleets[1], "--methods", "l2", "pca", "--seeds", "1", "--jobs", "2",
+        "--fleet", run.fleets[1], "--methods", "pca", "--seeds", "1", "--jobs", "2",
         "--params", run.params, "--out", str(tmp_path / "o.json"), "--home", str(tmp_path),
         "--forms", "offline",
     ])  # fmt: skip
     found = report["fleets"]["lone"]["protocols"]["test"]["offline"]["methods"]
-    assert found["pca"]["per_unit"] == run.methods("lone", "test")["pca"]["per_unit"]
+    for name in ("random", "pca"):
+        assert found[name]["per_unit"] == run.both_methods("lone")[name]["per_unit"]
 
 
 def test_only_the_home_is_written_to(run):
     raw = sorted(p.name for p in (run.folder / "raw").iterdir())
-    assert raw == ["pumps.yaml", *(f"unit{i}.parquet" for i in range(5))]
+    assert raw == ["pumps.yaml", *(f"unit{i}.parquet" for i in range(4))]
     assert not (Settings().home / "data" / "pumps").exists()
