@@ -21,6 +21,7 @@ import yaml
 
 from amad.config import Fleet, Settings, Stage, load_cluster, load_fleet, load_params
 from amad.config.console import say
+from amad.config.digest import file_sha256
 from amad.detect.storage import folder_digest, load_detector
 from amad.engines.score.date_scoring import Model, score_days
 from amad.engines.score.lake_snapshot import Snapshot
@@ -61,7 +62,7 @@ def measure(snapshot: Snapshot, model: Model, engine: str, dates: int, profile) 
         content = hashlib.sha256()
         for kind in ("scores", "incidents"):
             for file in sorted((runs / kind).rglob("*.*")):
-                content.update(file.read_bytes())
+                content.update(file_sha256(file).encode())
         states = [file.stat().st_size for file in (runs / "state").glob("*.arrow")]
     rows = sum(manifest.rows for manifest in manifests)
     return {
