@@ -60,6 +60,15 @@ def test_every_vehicle_is_split_in_time_order_and_segmented_by_drive(yard: Yard)
     assert store.meta["cold"] == [] and store.meta["data_hash"]
 
 
+def test_a_fleet_without_rows_for_the_threshold_is_told_so_before_it_is_trained(yard: Yard) -> None:
+    yard.csv("a.csv", drive("a-1", range(5), level="3"))
+    split = SPLIT | {"calibration_share": 0.02, "test_share": 0.0}
+    with pytest.raises(DataError) as caught:
+        build(yard, raw_fleet(split=split))
+    assert "no vehicle has" in str(caught.value)
+    assert "(the most that one has are 4); raise split.calibration_share" in str(caught.value)
+
+
 def test_a_quarantined_day_is_absent_and_ends_the_segment(yard: Yard) -> None:
     yard.csv("a.csv", drive("a-1", range(5), level="3"))
     yard.csv("b.csv", drive("a-2", range(1), level="3"))

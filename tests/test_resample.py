@@ -103,6 +103,15 @@ def test_split_follows_the_shares_and_purges_before_each_border() -> None:
     assert (np.diff(order.astype(int)) >= 0).all()
 
 
+def test_a_border_takes_at_most_a_third_of_a_short_part() -> None:
+    fleet = FLEET.model_copy(update={"split": FLEET.split.model_copy(update={"purge_rows": 100})})
+    stamp_R = START + np.arange(400) * SECOND
+    split_T = split_bounds(stamp_R, fleet, test_us=int(stamp_R[340])).split(stamp_R)
+    counts = [int((split_T == part).sum()) for part in (TRAIN, CALIBRATION, TEST, PURGED)]
+    # 340 rows before the test part, of which 0.15 / 0.7 are 73: 267 - 89 to train, 73 - 24 after
+    assert counts == [178, 49, 60, 113]
+
+
 def test_a_given_start_of_the_test_part_is_kept_whole() -> None:
     stamp_R = START + np.arange(100) * SECOND
     bounds = split_bounds(stamp_R, FLEET, test_us=int(stamp_R[50]))

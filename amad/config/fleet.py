@@ -195,7 +195,7 @@ class Split(Strict):
     test_share: float = Field(0.3, ge=0, lt=1)
     """Share of the rows on which the detector is judged"""
     purge_rows: int = Field(100, ge=0)
-    """Rows left out at each border, so that no window crosses it"""
+    """Rows left out before each border, so that no window crosses it; at most a third of a part"""
 
     @model_validator(mode="after")
     def _leaves_train(self) -> "Split":

@@ -53,12 +53,13 @@ def build_store(
     channel, the number of impossible values that were taken for null.
 
     Raises:
-        DataError: no vehicle has rows to train on.
+        DataError: no vehicle has rows to train on, or none to set the threshold on.
     """
     quarantined = quarantined or {}
     vehicles = lake.vehicles()
     units = [(vehicle, frozenset(quarantined.get(vehicle, ()))) for vehicle in vehicles]
     learnt: list[Learnt] = []
+    most = 0  # calibration rows of a vehicle
     impossible: Counter[str] = Counter()
     with StoreWriter(path, fleet) as writer:
         work = partial(_prepare_vehicle, lake, fleet, writer.folder)
@@ -68,11 +69,18 @@ def build_store(
             if known is not None:
                 writer.take(known[0])
                 learnt.append(known[1])
+                most = max(most, known[0].entry["parts"]["calibration"])
         enough = fleet.missing.min_segment_rows
         if not any(item.rows >= enough for item in learnt):
             raise DataError(
                 f"fleet {fleet.name}: no vehicle has {enough} train rows left after validation; "
                 "see the quarantine in data/<fleet>/docs, or lower missing.min_segment_rows"
+            )
+        if most < enough:
+            raise DataError(
+                f"fleet {fleet.name}: no vehicle has {enough} calibration rows, so no threshold "
+                f"can be set (the most that one has are {most}); raise split.calibration_share, or "
+                "lower missing.min_segment_rows or split.purge_rows"
             )
         meta = {
             "data_hash": lake.hash(),

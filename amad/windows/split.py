@@ -21,7 +21,8 @@ class RowSplit:
     """The rows of the grid at which the calibration and the test part begin.
 
     The purge_rows rows before each border belong to no part. They are taken from the earlier part,
-    so that a test part that the data itself defines keeps all its rows.
+    so that a test part that the data itself defines keeps all its rows, and are at most a third of
+    it, so that a short history keeps rows to train on and to set the threshold on.
     """
 
     calibration: int
@@ -31,7 +32,11 @@ class RowSplit:
     @property
     def train_rows(self) -> int:
         """How many rows the train part has, from row 0 on."""
-        return max(0, self.calibration - self.purge_rows)
+        return self.calibration - self._purged(self.calibration)
+
+    def _purged(self, rows: int) -> int:
+        """How many rows a part loses to the border at its end."""
+        return min(self.purge_rows, rows // 3)
 
     def parts(self, first: int, last: int) -> np.ndarray:
         """The part of each row from first (inclusive) to last (exclusive), uint8."""
@@ -43,7 +48,7 @@ class RowSplit:
         fill(0, self.calibration, TRAIN)
         fill(self.calibration, self.test, CALIBRATION)
         fill(self.train_rows, self.calibration, PURGED)
-        fill(max(self.calibration, self.test - self.purge_rows), self.test, PURGED)
+        fill(self.test - self._purged(self.test - self.calibration), self.test, PURGED)
         return part_T
 
 
