@@ -10,6 +10,7 @@ from quality_kit import write_fleet, write_params
 from amad.config import ConfigError
 from bench.fleet_size import main as measure
 from bench.fleet_size import resized, trainings
+from bench.quality import plan
 from bench.tables import main as write_page
 
 pytestmark = pytest.mark.slow
@@ -52,7 +53,10 @@ def test_a_fleet_that_is_not_simulated_is_told_so(tmp_path: Path) -> None:
         measure(["--fleet", str(fleet), "--out", str(tmp_path / "a.json"), "--home", str(tmp_path)])
 
 
-def test_each_size_has_the_share_of_its_own_run(short: Path, tmp_path: Path) -> None:
+def test_each_size_has_the_share_of_its_own_run(
+    short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "RANDOM_SEEDS", 2)
     measure([
         "--fleet", str(short), "--vehicles", "2", "3", "--seeds", "1", "--protocols", "test",
         "--out", str(tmp_path / "fleet_size.json"), "--home", str(tmp_path / "home"),
