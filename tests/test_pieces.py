@@ -237,7 +237,8 @@ def test_the_store_has_the_same_bytes_in_small_pieces(
     fleet = raw_fleet(split={"calibration_share": 0.2, "test_share": 0.3, "purge_rows": 5})
     _, lake = yard.ingest(fleet)
     found = []
-    for size in (1 << 14, 100, 16):
+    for size, held in ((1 << 14, build.HELD_CELLS), (100, 0), (16, build.HELD_CELLS)):
+        monkeypatch.setattr(build, "HELD_CELLS", held)
         monkeypatch.setattr(build, "PIECE_ROWS", size)
         monkeypatch.setattr(vehicle_file, "PIECE_ROWS", size)
         folder = tmp_path / f"store-{size}"

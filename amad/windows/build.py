@@ -2,7 +2,8 @@
 
 A vehicle's timestamps are read first: they tell the split and how many rows its file has. Then its
 rows are put on the grid piece by piece, and each piece goes to its place in the file, from which
-the scaler learns. A vehicle whose rows are few is read once and stays in memory.
+the scaler learns. A vehicle whose rows are few is read once and stays in memory, and so do
+up to ``HELD_CELLS`` cells of train rows, from which the scaler learns.
 """
 
 import datetime
@@ -28,6 +29,8 @@ from amad.windows.series import Series
 from amad.windows.split import Outline, grid_rows, max_gap_bins, outline
 from amad.windows.store import PARTS, StoreWriter, WrittenVehicle, file_of, written_vehicle
 from amad.windows.vehicle_file import PIECE_ROWS, VehicleFile, pieces
+
+HELD_CELLS = 1 << 22  # of a train part, which then stays in memory for the scaler: 38 MB
 
 Days = dict[str, set[datetime.date]]
 
@@ -146,7 +149,7 @@ def write_pieces(
         def read() -> Iterator[tuple[np.ndarray, np.ndarray]]:
             return (by_channel(*file.values(*at)) for at in pieces(train_rows))
 
-        held = list(read()) if train_rows <= PIECE_ROWS else None
+        held = list(read()) if train_rows * channels <= HELD_CELLS else None
         learnt = Learnt.of_pieces(
             piece.vehicle, piece.vehicle_class, fleet, train_rows, count_C,
             read if held is None else lambda: held,

@@ -44,6 +44,8 @@ from amad.windows.increments import Measured, increments
 from amad.windows.series import TEST, Series
 from amad.windows.split import SplitBounds, grid_rows, grid_timestamps, max_gap_bins
 
+TOGETHER = 8  # channels that are imputed at once; more would take memory where many are missing
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rows:
@@ -103,6 +105,9 @@ class Resampler:
         self._class = fleet.class_of(vehicle)
         has_C = fleet.has_channel(self._class)
         self._channels = [(c, one) for c, one in enumerate(fleet.channels) if has_C[c]]
+        self._linear_C = np.array(
+            [c.kind == "continuous" or c.is_increment for c in fleet.channels]
+        )
         self._max_gap = max_gap_bins(fleet)
         self._borders = None if bounds is None else [bounds.calibration_us, bounds.test_us]
         self._last: int | None = None  # the last occupied bin, its segment, and its label
@@ -127,10 +132,9 @@ class Resampler:
             self._waiting = self._kept(rows, keep)
             self._given = ready - keep
         start_S = _starts(rows.segment_T)
-        hole_CT = np.isnan(rows.value_CT)
-        for c, channel in self._channels:
-            linear = channel.kind == "continuous" or channel.is_increment
-            _impute(rows, c, np.flatnonzero(hole_CT[c]), start_S, self._max_gap, linear=linear)
+        for first in range(0, len(rows.value_CT), TOGETHER):
+            some = slice(first, first + TOGETHER)
+            _impute(rows, some, start_S, self._max_gap, self._linear_C[some])
         known = rows.cut(given, ready)
         return Series(
             vehicle=self._vehicle,
@@ -272,17 +276,20 @@ def _starts(segment_T: np.ndarray) -> np.ndarray:
 
 
 def _impute(
-    rows: _Rows, c: int, hole: np.ndarray, start_S: np.ndarray, max_gap: int, *, linear: bool
+    rows: _Rows, channels: slice, start_S: np.ndarray, max_gap: int, linear_C: np.ndarray
 ) -> None:
-    """Fill the NaN of channel ``c`` in place, by the rules in the docstring of this module.
+    """Fill the NaN of some channels in place, by the rules in the docstring of this module.
 
-    hole: the rows of the NaN. start_S: the first row of each segment. max_gap: how many missing
-    rows are interpolated or held backwards at most.
+    start_S: the first row of each segment. max_gap: how many missing rows are interpolated or held
+    backwards at most. linear_C: which of these channels are linear in a gap.
     """
-    value_T, segment_T, part_T, count = rows.value_CT[c], rows.segment_T, rows.part_T, rows.rows
-    if len(hole) in (0, count):
+    value_CT, count = rows.value_CT[channels], rows.rows
+    segment_T, part_T = rows.segment_T, rows.part_T
+    cell = np.flatnonzero(np.isnan(value_CT))
+    if len(cell) == 0:
         return
-    begins = np.diff(hole, prepend=-2) != 1  # a gap
+    channel, hole = np.divmod(cell, count)
+    begins = (np.diff(cell, prepend=-2) != 1) | (hole == 0)  # a gap
     gap_of = np.cumsum(begins) - 1
     before = hole[begins][gap_of] - 1  # the known row before each hole; -1: there is none
     after = hole[np.append(begins[1:], True)][gap_of] + 1  # ``count``: there is none
@@ -295,10 +302,9 @@ def _impute(
     gap = after - np.where(has_before, before, first - 1) - 1
     short_after = usable_after & (gap <= max_gap)
 
-    filled = np.where(has_before, value_T[np.maximum(before, 0)], np.nan)
-    filled = np.where(~has_before & short_after, value_T[safe], filled)
-    if linear:
-        share = (hole - before) / np.maximum(after - before, 1)
-        line = value_T[np.maximum(before, 0)] * (1 - share) + value_T[safe] * share
-        filled = np.where(has_before & short_after, line, filled)
-    value_T[hole] = filled
+    held = value_CT[channel, np.maximum(before, 0)]
+    next_ = value_CT[channel, safe]
+    filled = np.where(has_before, held, np.where(short_after, next_, np.nan))
+    share = (hole - before) / np.maximum(after - before, 1)
+    line = held * (1 - share) + next_ * share
+    value_CT[channel, hole] = np.where(has_before & short_after & linear_C[channel], line, filled)
