@@ -1,7 +1,6 @@
 """Moves of the champion that are cut short, met by another, or led to a damaged version."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,17 +39,6 @@ WRITES = (
 
 class Killed(BaseException):
     """As a kill: no handler of errors catches it."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_prompts() -> Iterator[None]:
-    """MLflow reads the whole model before each write to see that it is no prompt: 20 % of the time.
-
-    There are no prompts here.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(MlflowClient, "_raise_if_prompt", lambda client, name: None)
-        yield
 
 
 @pytest.fixture(scope="module")
