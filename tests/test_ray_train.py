@@ -13,7 +13,7 @@ from engine_kit import DATA, PROFILE, engine_params, engine_store, toy_stage, wi
 
 from amad.config import ClusterProfile, DataError, ServiceError, Settings
 from amad.engines.shared.identity import RunState, code_digest, work_digest
-from amad.engines.shared.ray_cluster import UNNEEDED, local_cpus, ray_session
+from amad.engines.shared.ray_cluster import local_cpus, ray_session
 from amad.engines.shared.tracking import connect, experiment_id, open_run
 from amad.engines.shared.training_curve import TrainingCurve, append_event, followed
 from amad.engines.train import training
@@ -105,10 +105,8 @@ def test_what_is_overridden_of_ray_is_still_there(
     store: WindowStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ray does not promise these names: a method under an old name would override nothing."""
-    from ray._private.node import Node
     from ray.train.torch import TorchTrainer
 
-    assert all(callable(getattr(Node, name)) for name in UNNEEDED)
     stage = toy_stage(tmp_path / "home", engine_params(), PROFILE, store)
     trainer = training._trainer(None, None, stage, "a run", tmp_path / "events.jsonl")
     rays, ours = (
@@ -224,7 +222,6 @@ def test_a_local_ray_litters_no_home_and_leaves_no_process(tmp_path: Path) -> No
         "with ray_session(ClusterProfile(cpus=1, workers=0, object_store_mb=100)):\n"
         "    assert ray.get(ray.remote(lambda: 1).remote()) == 1\n"
         "    children = psutil.Process().children(recursive=True)\n"
-        "    print([word for child in children for word in child.cmdline()])\n"
         "assert not ray.is_initialized()\n"
         "gone, alive = psutil.wait_procs(children, timeout=120)\n"
         "print(len(gone), len(alive), os.environ.get('RAY_AUTH_MODE'))\n"
@@ -238,6 +235,4 @@ def test_a_local_ray_litters_no_home_and_leaves_no_process(tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     gone, alive, mode = done.stdout.split()[-3:]
     assert int(gone) > 3 and alive == "0" and mode == "token"
-    unneeded = ("autoscaler/_private/monitor.py", "log_monitor.py", "dashboard/dashboard.py")
-    assert not [name for name in unneeded if name in done.stdout]
     assert not (tmp_path / "h" / ".ray").exists()

@@ -15,8 +15,6 @@ from amad.engines.shared.environment import quiet
 # Each Ray worker runs with one thread: the work is spread over workers, and sums are added up in
 # the same order on every machine.
 WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-# The autoscaler, what sends the lines of logs to the driver, and the server of the dashboard.
-UNNEEDED = ("start_monitor", "start_log_monitor", "start_api_server")
 CONNECT_SECONDS = 5.0  # the longest wait for a cluster that does not answer
 
 
@@ -41,8 +39,7 @@ def ray_session(profile: ClusterProfile) -> Iterator[None]:
     try:
         if profile.address is not None:
             _knock(profile.address)
-        # On SIGTERM, Ray's own handlers would exit with the signal's number.
-        with interruption.handlers_kept(), _without_unneeded_processes(profile):
+        with interruption.handlers_kept():  # on SIGTERM, Ray's would exit with the signal's number
             ray.init(**_init_arguments(profile))
     except Exception as error:  # ConnectionError, OSError, ValueError and Ray's own
         reason = " ".join(str(error).split())[:200]
@@ -67,32 +64,6 @@ def _knock(address: str) -> None:
     parts = urlsplit(address if "//" in address else f"//{address}")
     if parts.hostname and parts.port:
         socket.create_connection((parts.hostname, parts.port), timeout=CONNECT_SECONDS).close()
-
-
-@contextmanager
-def _without_unneeded_processes(profile: ClusterProfile) -> Iterator[None]:
-    """In the body, a local Ray without a dashboard starts without what only a cluster needs.
-
-    Each of these processes takes one to two seconds of a processor, and Ray has no public way to
-    leave them out. A test compares the names with those that Ray has.
-    """
-    if profile.address is not None or profile.dashboard:
-        yield
-        return
-    from ray._private.node import Node
-
-    kept = {name: getattr(Node, name) for name in UNNEEDED if hasattr(Node, name)}
-    for name in kept:
-        setattr(Node, name, _start_nothing)
-    try:
-        yield
-    finally:
-        for name, start in kept.items():
-            setattr(Node, name, start)
-
-
-def _start_nothing(node: object, **arguments: object) -> None:
-    pass
 
 
 def _guard() -> None:
