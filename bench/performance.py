@@ -17,7 +17,6 @@ from bench.quality.tables import table
 RESULTS, PAGES = Path("bench/results"), Path("docs/performance")
 COLOURS = dict(zip(STAGES, (OURS, ALARM, "#588157", "#8a6fb0", "#c99a2e"), strict=True))
 UNITS = {"rows": ("µs", 1e6), "vehicles": ("ms", 1e3), "night": ("µs", 1e6)}
-WANTED_ROWS = 50_000  # scored per second of a core, at 38 channels
 READING = """\
 Made by `make bench`, which measures and then writes this page (`python -m bench.performance`).
 Every figure is a ratio or a rate of one run on one core, in seconds of the processor, beside its
@@ -213,68 +212,48 @@ def growth(report: dict, out: Path) -> list[str]:
 
 
 def scoring(report: dict) -> list[str]:
-    """From Parquet to written scores: by engine and rows per vehicle-day, and the job's parts."""
+    """From Parquet to written scores: by engine and rows per vehicle-day, and the job's parts.
+
+    The first engine is this process, whose processor time is all that the job took.
+    """
     found = report["periods"]
     rows = [
         [
-            f"{one['period_seconds']:g}", f"{_rows_per_day(one):,.0f}",
-            f"{_process(one)['rows_per_second_of_cpu']:,.0f}",
+            f"{one['period_seconds']:g}", f"{one['rows_per_vehicle_day']:,.0f}",
+            f"{one['engines'][0]['rows_per_second_of_cpu']:,.0f}",
             *(f"{engine['rows_per_second']:,.0f}" for engine in one["engines"]),
             f"{one['read_rows_per_second_of_cpu']:,.0f}",
         ]
         for one in found
     ]  # fmt: skip
+    cost = report["cost"]
     names = [f"{engine['engine']}, rows/s by the clock" for engine in found[0]["engines"]]
     periods = " ".join(f"{one['period_seconds']:g}" for one in found)
-    same = all(one["same_bytes"] for one in found)
+    same = " All engines wrote the same bytes." if all(one["same_bytes"] for one in found) else ""
     return [
         "## Scoring",
         "",
         _facts(report, f"python -m bench.scoring --fleet {report['fleet']} --periods {periods}"),
-        "No part of `make bench`, because it needs the raw files of that fleet, which tell no "
-        "time, so that the same rows can be taken as so many seconds apart. "
-        f"The fleet {report['fleet']}: {_process(found[0])['rows']:,} rows of "
+        "No part of `make bench`, because it needs the raw files of that fleet. They tell no time, "
+        "so the same rows can be taken as so many seconds apart. "
+        f"The fleet {report['fleet']}: {found[0]['engines'][0]['rows']:,} rows of "
         f"{report['channels']} channels, from the lake's files to published scores, incidents and "
-        "states; the members in closed form."
-        + (" Both engines wrote the same bytes." if same else ""),
+        f"states; the members in closed form.{same}",
         "",
         *table(
             ["seconds between rows", "rows per vehicle-day", "rows/s of a core", *names,
              "a bare read of the lake, rows/s of a core"], rows,
         ),
         "",
-        f"{WANTED_ROWS:,} rows per second of a core are wanted. {_cost_of_a_day(found)}",
+        f"A vehicle-day costs {cost['ms_per_vehicle_day']:.0f} ms and each of its rows "
+        f"{cost['us_per_row']:.0f} µs, as the shortest and the longest days tell. So the wanted "
+        f"{cost['wanted_rows_per_second']:,} rows per second of a core are reached from about "
+        f"{cost['rows_that_suffice']:,.0f} rows in a vehicle-day on. The parts of the job, from a "
+        "profile:",
         "",
         *(f"- A row every {one['period_seconds']:g} s: {_parts(one)}." for one in found),
         "",
     ]  # fmt: skip
-
-
-def _process(one: dict) -> dict:
-    """The run in one process, whose processor time is all that the job took."""
-    return next(engine for engine in one["engines"] if engine["engine"] == "process")
-
-
-def _rows_per_day(one: dict) -> float:
-    return _process(one)["rows"] / _process(one)["vehicle_days"]
-
-
-def _cost_of_a_day(found: Sequence[dict]) -> str:
-    """What a vehicle-day and a row cost, from the shortest and the longest days."""
-    days = sorted((_rows_per_day(one), _rows_per_day(one) / _process(one)["rows_per_second_of_cpu"])
-                  for one in found)  # fmt: skip
-    (few, short), (many, long) = days[0], days[-1]
-    if few == many:
-        return "The parts of the job, from a profile:"
-    of_row = (long - short) / (many - few)
-    of_day = short - few * of_row
-    enough = round(of_day / (1 / WANTED_ROWS - of_row), -2)
-    reached = f"reached from about {enough:,.0f} rows in a vehicle-day on"
-    return (
-        f"A vehicle-day costs {of_day * 1e3:.0f} ms and each of its rows {of_row * 1e6:.0f} µs, as "
-        "the shortest and the longest days tell, so this rate is "
-        f"{reached if enough > 0 else 'missed'}. The parts of the job, from a profile:"
-    )
 
 
 def network(report: dict) -> list[str]:

@@ -12,6 +12,7 @@ folder.
 
 import argparse
 import hashlib
+import math
 import sys
 import time
 from pathlib import Path
@@ -32,6 +33,8 @@ from amad.telemetry.lake import Lake
 from bench.data_plane import parts_of, read_parquet
 from bench.facts import machine_facts, write_result
 
+WANTED = 50_000  # rows per second of a core, at 38 channels
+ENGINES = ("process", "ray")
 PROFILED_DATES = 8
 PARTS = {  # part -> its functions, none of which calls another
     "residuals of the members": ("detect/members.py:residual", "detect/members.py:tolerance"),
@@ -101,7 +104,7 @@ def at_period(home: Path, fleet: Fleet, seconds: float) -> Stage:
     )  # fmt: skip
 
 
-def measure_stage(stage: Stage, engines: list[str]) -> dict:
+def measure_stage(stage: Stage) -> dict:
     """A scoring job over the fleet by each engine, its parts, and a bare read of its lake."""
     from bench.growth import fit_closed_form, ingest, prepare
 
@@ -116,11 +119,12 @@ def measure_stage(stage: Stage, engines: list[str]) -> dict:
     lake = Lake(stage.folder / "lake", stage.fleet)
     snapshot, profile = snapshot_of(lake), load_cluster(settings=Settings())
     parts = parts_of(lambda: measure(snapshot, model, "process", PROFILED_DATES, profile), PARTS)
-    runs = [measure(snapshot, model, engine, sys.maxsize, profile) for engine in engines]
+    runs = [measure(snapshot, model, engine, sys.maxsize, profile) for engine in ENGINES]
     started = time.process_time()
     rows = sum(table.num_rows for table in read_parquet(lake.path))
     return {
         "period_seconds": stage.fleet.period_seconds,
+        "rows_per_vehicle_day": runs[0]["rows"] / runs[0]["vehicle_days"],
         "members": [member.name for member in model.detector.members],
         "engines": runs,
         "same_bytes": len({one["sha256"] for one in runs}) == 1,
@@ -129,24 +133,45 @@ def measure_stage(stage: Stage, engines: list[str]) -> dict:
     }
 
 
+def cost(found: list[dict]) -> dict:
+    """What a vehicle-day and a row cost, from the shortest and the longest days of two or more.
+
+    found: of ``measure_stage``, whose first engine is this process. rows_that_suffice: from how
+    many rows in a vehicle-day on ``WANTED`` is reached; infinite where a row alone costs too much.
+    """
+    seconds = {
+        one["rows_per_vehicle_day"]: one["rows_per_vehicle_day"]
+        / one["engines"][0]["rows_per_second_of_cpu"]
+        for one in found
+    }
+    few, many = min(seconds), max(seconds)
+    of_row = (seconds[many] - seconds[few]) / (many - few)
+    of_day = seconds[few] - few * of_row
+    spare = 1 / WANTED - of_row
+    return {
+        "ms_per_vehicle_day": of_day * 1e3,
+        "us_per_row": of_row * 1e6,
+        "wanted_rows_per_second": WANTED,
+        "rows_that_suffice": round(of_day / spare, -2) if spare > 0 else math.inf,
+    }
+
+
 def main(arguments: list[str] | None = None) -> dict:
     """Measure, write ``--out``, and return what was written."""
     quiet()
     parser = argparse.ArgumentParser(prog="python -m bench.scoring", description=__doc__)
     parser.add_argument("--fleet", default="smd")
-    parser.add_argument("--engines", nargs="+", default=["process", "ray"])
-    parser.add_argument("--periods", type=float, nargs="+", help="default: the fleet's own")
+    parser.add_argument("--periods", type=float, nargs="+", default=[60, 10, 1])
     parser.add_argument("--out", type=Path, help="JSON file; default: standard output")
     options = parser.parse_args(arguments)
     fleet = load_fleet(options.fleet, Settings())
-    periods = options.periods or [fleet.period_seconds]
     if fleet.source.timestamp.take != "index":
         parser.error(f"the files of {fleet.name} tell the time of each row; take a fleet with "
                      "timestamp.take: index, such as smd")  # fmt: skip
     found = []
-    for seconds in periods:
+    for seconds in options.periods:
         with TemporaryDirectory() as folder:
-            found.append(measure_stage(at_period(Path(folder), fleet, seconds), options.engines))
+            found.append(measure_stage(at_period(Path(folder), fleet, seconds)))
         rate = found[-1]["engines"][0]["rows_per_second_of_cpu"]
         say(f"a row every {seconds:g} s: {rate:,.0f} rows per second of a core")
     result = {
@@ -154,6 +179,7 @@ def main(arguments: list[str] | None = None) -> dict:
         "fleet": fleet.name,
         "channels": len(fleet.channels),
         "periods": found,
+        "cost": cost(found),
     }
     write_result(result, options.out)
     return result

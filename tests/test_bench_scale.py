@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import growth, scale
+from bench import growth, scale, scoring
 from bench.performance import main as write_pages
 
 
@@ -88,20 +88,16 @@ def test_each_stage_below_a_third_of_a_read_is_told_with_what_is_known(results: 
     assert "- profile: it writes no rows" in page and "- prepare: a copy reaches " in page
 
 
-def test_the_page_tells_what_a_vehicle_day_and_a_row_cost(results: Path) -> None:
-    committed = Path(__file__).resolve().parents[1] / "bench/results/scoring.json"
-    found = json.loads(committed.read_text())
+def test_the_cost_of_a_vehicle_day_and_of_a_row_are_found_from_two_periods() -> None:
     of_day, of_row = 0.0304, 12e-6
-    for one in found["periods"]:
-        run = one["engines"][0]
-        seconds = run["vehicle_days"] * of_day + run["rows"] * of_row
-        run["rows_per_second_of_cpu"] = run["rows"] / seconds
-    (results / "scoring.json").write_text(json.dumps(found))
-    write_pages(["--results", str(results), "--out", str(results / "pages")])
-    page = (results / "pages/index.md").read_text()
-    assert "A vehicle-day costs 30 ms and each of its rows 12 µs" in page
-    # n / (0.0304 + 12e-6 n) = 50,000 where n = 3,800
-    assert "reached from about 3,800 rows in a vehicle-day on" in page
+    found = [
+        {"rows_per_vehicle_day": n,
+         "engines": [{"rows_per_second_of_cpu": n / (of_day + n * of_row)}]}
+        for n in (1_440, 8_640, 86_400)
+    ]  # fmt: skip
+    cost = scoring.cost(found)
+    assert (cost["ms_per_vehicle_day"], cost["us_per_row"]) == pytest.approx((30.4, 12))
+    assert cost["rows_that_suffice"] == 3_800  # 3,800 / (0.0304 + 12e-6 * 3,800) = 50,000
 
 
 def test_a_day_is_counted_by_hand(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
