@@ -93,7 +93,7 @@ def over_ray(
         try:
             for unit in units:
                 vehicle = vehicle_of(unit) if vehicle_of else ""
-                result, done = task.remote([sent], pickle.dumps(unit), last.get(vehicle))
+                result, done = task.remote([sent], unit, last.get(vehicle))
                 if vehicle_of:
                     last[vehicle] = done
                 waiting.append((vehicle, result))
@@ -126,15 +126,16 @@ def _result(vehicle: str, result: Any) -> Any:
     return found
 
 
-def _do(sent: list[Any], unit: bytes, before: None) -> tuple[bytes, None]:
-    """The result of a unit as bytes, and what the next unit of its vehicle waits for.
+def _do(sent: list[Any], unit: Any, before: None) -> tuple[bytes, None]:
+    """The result of a unit, and what the next unit of its vehicle waits for.
 
-    before: what this unit waited for.
+    before: what this unit waited for. The result is sent as bytes, since arrays that Ray unpacks
+    cannot be written to.
     """
     try:
         work = _received(*sent)
         with one_thread():
-            result = work(pickle.loads(unit))
+            result = work(unit)
     except Exception as error:
         if (known := usable_error(error)) is None:
             raise
