@@ -9,6 +9,7 @@ from amad.config import Fleet
 from amad.config.params import DetectParams
 from amad.detect.combine import add_ranges, predicted
 from amad.detect.detector import Detector
+from amad.detect.foretold import Foretold
 from amad.detect.storage import detector_digest, load_detector, save_detector
 from amad.windows.series import Series
 
@@ -96,8 +97,11 @@ def saved_and_loaded(detector: Detector, folder: Path) -> Detector:
     return loaded
 
 
-def combine(*about, fade=lambda name, weight, excess_T: excess_T) -> tuple:
+def combine(
+    members, evidence, threshold, explained: float, fade=lambda name, weight, excess_T: excess_T
+) -> tuple:
     """The whole score (T,) and each channel's contribution (T, C)."""
+    about = members, evidence, threshold, Foretold(explained)
     score_T, contributions = predicted(*about)
     add_ranges(score_T, contributions, *about, fade)
     return score_T, contributions[:]

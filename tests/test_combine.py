@@ -1,4 +1,4 @@
-"""The combined score of the members' evidence: shares, excess, what is explained, and the blame."""
+"""The combined score of the members' evidence: shares, excess, what is foretold, and the blame."""
 
 from dataclasses import dataclass, replace
 
@@ -8,20 +8,17 @@ from detect_kit import combine
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from windows_kit import series_of
 
 from amad.detect.combine import (
     EXCESS_WEIGHT,
     LEAST_RANGE_WEIGHT,
-    LEAST_ROWS,
-    best_explained,
     between_share,
     excess_shares,
-    explained_share,
     kind_weights,
     range_shares,
     shares,
 )
+from amad.detect.foretold import Foretold
 from amad.detect.members import Member
 
 T, C = 4, 3
@@ -100,7 +97,7 @@ def of_kind(members: list[Said], between: bool) -> list[Said]:
 
 def limits(members: list[Said], explained: float) -> dict[str, tuple[float, float]]:
     """For each member, by how much the score grows with its evidence, at least and at most."""
-    predicted, ranged = kind_weights(members, explained)
+    predicted, ranged = kind_weights(members, Foretold(explained))
     least = {name: predicted * share for name, share in shares(members, explained).items()}
     more = {name: predicted * share for name, share in excess_shares(members).items()}
     more |= {name: ranged * share for name, share in range_shares(members).items()}
@@ -129,13 +126,6 @@ def test_a_combined_score_by_hand() -> None:
 def test_the_better_the_own_past_foretells_the_more_members_between_channels_count() -> None:
     found = [between_share(explained) for explained in (0.0, 0.8, EVEN, 16 / 17, 1.0)]
     assert found == pytest.approx([0, 1 / 65, 1 / 2, 64 / 65, 1])
-
-
-def test_what_is_explained_is_what_the_best_member_over_time_explains() -> None:
-    members = [Said("ridge", 1.0, False), Said("both", 1.0, False), Said("relation", 1.0, True)]
-    assert best_explained(members, {"ridge": 0.2, "both": 0.4, "relation": 0.9}) == 0.4
-    assert best_explained(members, {"relation": 0.9}) == 0.9, "nothing is known over time"
-    assert best_explained(members, {}) == 0.0
 
 
 @given(some_members(), part)
@@ -295,7 +285,7 @@ def test_it_is_the_weighted_sum_of_the_score_without_ranges_and_the_mean_excess_
     members: list[Said], seed: int, explained: float
 ) -> None:
     evidence = heard(seed, members)
-    predicted, ranged = kind_weights(members, explained)
+    predicted, ranged = kind_weights(members, Foretold(explained))
     others, ranges = ([m for m in members if m.predicts == kind] for kind in (True, False))
     excess = {m.name: (np.maximum(evidence[m.name][0] - m.threshold, 0), 0) for m in ranges}
     without_T, without_TC = combine(others, evidence, thresholds_of(others), explained)
@@ -330,12 +320,12 @@ def test_only_the_excess_of_window_ranges_fades() -> None:
 
 @given(predicting, part)
 def test_without_range_members_nothing_is_weighed(members: list[Said], explained: float) -> None:
-    assert kind_weights(members, explained) == (1.0, 0.0) and range_shares(members) == {}
+    assert kind_weights(members, Foretold(explained)) == (1.0, 0.0) and range_shares(members) == {}
 
 
 @given(with_ranges(st.just([])), part)
 def test_range_members_alone_have_the_whole_weight(members: list[Said], explained: float) -> None:
-    assert kind_weights(members, explained) == (0.0, 1.0)
+    assert kind_weights(members, Foretold(explained)) == (0.0, 1.0)
     assert shares(members, explained) == {} == excess_shares(members)
     assert sum(range_shares(members).values()) == pytest.approx(1)
     assert range_shares(members).keys() == {m.name for m in members}
@@ -346,44 +336,20 @@ def test_the_more_is_explained_the_less_ranges_count(
     members: list[Said], one: float, other: float
 ) -> None:
     less, more = sorted([one, other])
-    (_, ranged), (_, ranged_less) = (kind_weights(members, at) for at in (less, more))
+    (_, ranged), (_, ranged_less) = (kind_weights(members, Foretold(at)) for at in (less, more))
     assert LEAST_RANGE_WEIGHT <= ranged_less <= ranged <= 1.0
-    assert kind_weights(members, less)[0] == less
-    found = [kind_weights(members, at) for at in (0.0, 0.5, 0.7, 0.9, 1.0)]
+    assert kind_weights(members, Foretold(less))[0] == less
+    found = [kind_weights(members, Foretold(at)) for at in (0.0, 0.5, 0.7, 0.9, 1.0)]
     assert [one for one, _ in found] == [0.0, 0.5, 0.7, 0.9, 1.0]
     assert [other for _, other in found] == pytest.approx([1.0, 0.5, 0.3, 0.3, 0.3])
 
 
-def test_explained_is_the_share_of_the_variance_that_the_residual_leaves_out() -> None:
-    rng = np.random.default_rng(0)
-    value_TC = np.array([2.0, 1.0, 5.0, 1.0]) * rng.normal(size=(4000, 4)) + 3.0
-    value_TC[:, 2] = 3.0  # it does not vary, so there is nothing to explain
-    residual_TC = rng.normal(size=(4000, 4))
-    residual_TC[:, 3] *= 3.0  # worse than the mean, which counts as nothing explained
-    group = [series_of(value_TC[:1500]), series_of(value_TC[1500:])]
-    for values_TC in (value_TC, value_TC - 100):
-        found = explained_share(residual_TC, [series_of(values_TC)])
-        assert found == pytest.approx((3 / 4 + 0 + 0) / 3, abs=0.02)
-    assert explained_share(residual_TC, group) == pytest.approx(1 / 4, abs=0.02)
-    assert explained_share(0.0 * residual_TC, group) == 1.0
-    by_hand = 1 - np.mean(residual_TC[:, 0] ** 2) / np.var(value_TC[:, 0])
-    alone_TC = np.where(np.arange(4) == 0, residual_TC, np.nan)
-    assert explained_share(alone_TC, group) == pytest.approx(by_hand, rel=1e-5)
-
-
-def test_only_measured_rows_say_what_is_explained_and_few_say_nothing() -> None:
-    rng = np.random.default_rng(0)
-    value_TC = rng.normal(size=(2000, 2))
-    residual_TC = 0.5 * rng.normal(size=(2000, 2))
-    residual_TC[LEAST_ROWS:, 1] = np.nan
-    expected = explained_share(residual_TC, [series_of(value_TC)])
-    value_TC[LEAST_ROWS:, 1] = 1e6
-    assert explained_share(residual_TC, [series_of(value_TC)]) == expected
-    residual_TC[LEAST_ROWS - 1, 1] = np.nan
-    found = explained_share(residual_TC, [series_of(value_TC)])
-    assert found == pytest.approx(3 / 4, abs=0.02) and found != expected
-    nothing_TC = np.full((2000, 2), np.nan)
-    assert explained_share(nothing_TC, [series_of(value_TC)]) == 0.0
+def test_noise_about_a_level_leaves_the_ranges_their_least_weight() -> None:
+    members = [Said("ridge", 1.0, False), Said("range", 1.0, False, predicts=False)]
+    assert kind_weights(members, Foretold(0.1, 0.0)) == pytest.approx((0.1, 0.9))
+    assert kind_weights(members, Foretold(0.1, 0.5)) == pytest.approx((0.55, 0.45))
+    assert kind_weights(members, Foretold(0.1, 1.0)) == (1.0, LEAST_RANGE_WEIGHT)
+    assert Foretold(0.2, 0.8).towards(Foretold(0.6, 0.4), 0.75) == pytest.approx((0.3, 0.7))
 
 
 def test_members_of_a_detector_have_their_shares() -> None:
@@ -396,4 +362,4 @@ def test_members_of_a_detector_have_their_shares() -> None:
         assert shares(some, EVEN) == pytest.approx({"ridge": 0.5, "relation": 0.5})
         assert excess_shares(some) == {"ridge": EXCESS_WEIGHT, "relation": EXCESS_WEIGHT}
     assert range_shares(some) == {"window_range_16": 0.5, "window_range_64": 0.5}
-    assert kind_weights(some, 0.5) == (0.5, 0.5)
+    assert kind_weights(some, Foretold(0.5)) == (0.5, 0.5)

@@ -17,7 +17,7 @@ def test_the_score_is_the_share_of_each_kind_and_what_exceeds_their_thresholds()
     time, relation = detector("ridge"), detector("relation")
     combined = detector("ridge", "relation")
     figures = combined.figures["vehicle/b-1"]
-    share, threshold = between_share(figures.explained), figures.excess_threshold
+    share, threshold = between_share(figures.foretold.explained), figures.excess_threshold
     assert 0 < share < 1 and min(threshold.values()) > 0
     combined_T, combined_TC, left_out = combined.raw_score(series)
     expected_T, expected_TC, most_TC = (np.zeros(1) for _ in range(3))
@@ -39,7 +39,7 @@ def test_a_negative_threshold_makes_no_contribution_larger_than_the_members_own(
     combined = fitted(members_of("ridge", "relation"))
     figures = combined.figures["vehicle/b-1"]
     figures.excess_threshold.update(relation=-5.0, ridge=np.inf)
-    share = between_share(figures.explained)
+    share = between_share(figures.foretold.explained)
     series = coupled("b-1", 600, seed=3)
     time_TC, own_TC = (detector(name).raw_score(series)[1] for name in ("ridge", "relation"))
     score_T, contribution_TC, _ = combined.raw_score(series)
@@ -54,7 +54,7 @@ def test_several_between_channels_share_one_vote() -> None:
     twice = [*members_of("ridge"), RelationMember(weight=3.0), RelationMember("again")]
     both, other = fitted(twice), detector("ridge", "relation")
     for owner, figures in both.figures.items():  # two of three members say what is explained
-        both.figures[owner] = replace(figures, explained=other.figures[owner].explained)
+        both.figures[owner] = replace(figures, foretold=other.figures[owner].foretold)
     ours, once = both.raw_score(series), other.raw_score(series)
     np.testing.assert_allclose(ours[0], once[0], atol=1e-9)
     np.testing.assert_allclose(ours[1], once[1], atol=1e-9)
@@ -111,7 +111,7 @@ def test_an_unknown_vehicle_has_the_threshold_of_its_class_or_the_fleets(
     assert combined.owner_of(series) == owner
     time_T, evidence_T = combined_of(time, series), combined_of(relation, series)
     figures = combined.figures[owner]
-    share, threshold = between_share(figures.explained), figures.excess_threshold
+    share, threshold = between_share(figures.foretold.explained), figures.excess_threshold
     excess_T = np.maximum(evidence_T - threshold["relation"], 0)
     more_T = EXCESS_WEIGHT * (excess_T + np.maximum(time_T - threshold["ridge"], 0))
     expected_T = (1 - share) * time_T + share * evidence_T + more_T

@@ -87,7 +87,7 @@ def test_a_short_history_is_served_by_its_own_figures(
     assert detector.owner_of(healthy) == f"vehicle/{YOUNG}"
     figures = detector.figures[f"vehicle/{YOUNG}"]
     assert figures.allowance == pytest.approx(ALLOWANCE * (1 - share_of(rows, LONG_ROWS)))
-    assert 0.0 <= figures.explained <= 1.0
+    assert 0.0 <= figures.foretold.explained <= 1.0
     assert not any(owner.startswith("prior/") for owner in detector.figures)
     scored = detector.score(detector.scaler.apply(healthy))
     assert np.isfinite(scored.score_T).all()

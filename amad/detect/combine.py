@@ -6,12 +6,18 @@ docs/explanation/detector.md gives the reasons.
                 + 3/4 mean over the members over time of max(evidence - excess threshold, 0)
                 + 3/4 mean over the members between channels of the same
     range     = mean over the window range members of the same, minus its slow baseline
-    score     = R2 predicted + max(1 - R2, 0.3) range
+    score     = F predicted + max(1 - F, 0.3) range
+    F         = R2 + (1 - R2) even
 
 R2 is the share of the variance that the best member over time explains in the train rows,
 cross-fitted. The error of a prediction is evidence as far as there is something to predict. If
 little is foretold of what a vehicle does, leaving the range of the train rows is what counts. No
 label is needed for it.
+
+Two kinds of rows are not foretold. Noise about a level has errors in all rows alike, and the level
+itself is foretold: errors are evidence. Commands that nothing announces have large errors in few
+rows, and each of them is an ordinary event. So ``even``, 0 to 1, says how evenly the squared error
+is spread over the rows.
 
 Members over time (autoregressions, a network that hides blocks of time) and members between
 channels (each channel predicted from the others) see different faults. One kind often stays quiet
@@ -38,6 +44,7 @@ import numpy as np
 from amad.detect.chain import Calibration, EvidenceChain, Past, habituation_rows
 from amad.detect.constant_channels import hold
 from amad.detect.contributions import Evidence, Mixture, Rowwise
+from amad.detect.foretold import Foretold, foretold_by
 from amad.detect.learnt_figures import LearntFigures, Prior
 from amad.detect.members import Member
 from amad.windows.series import Series
@@ -47,8 +54,6 @@ STEEPNESS = 6.0  # of B in the logarithm of R2 / (1 - R2)
 EXCESS_WEIGHT = 0.75  # of the excess of all members of a kind
 EXCESS_QUANTILE = 0.99  # the excess threshold is this quantile of held-out evidence
 LEAST_RANGE_WEIGHT = 0.3  # of the window range members, however much the others explain
-LEAST_ROWS = 30  # train rows of a channel that tell how much of it is explained
-LEAST_VARIANCE = 1e-8  # in scaled units: a channel with less does not vary
 
 Fade = Callable[[str, float, np.ndarray], np.ndarray]  # member, its weight, excess (T,) -> the same
 
@@ -71,7 +76,7 @@ class Ensemble:
         present: Sequence[np.ndarray],
         constant: Iterable[int] = (),
         prior: Prior | None = None,
-    ) -> tuple[dict[str, Calibration], dict[str, np.ndarray], dict[str, float]]:
+    ) -> tuple[dict[str, Calibration], dict[str, np.ndarray], dict[str, Foretold]]:
         """Fit every member for an owner of figures, and learn what is ordinary for it.
 
         owner: see ``learnt_figures``. group: its train series. present: for each series, which
@@ -79,10 +84,10 @@ class Ensemble:
         what the figures are moved towards, the more the fewer rows the group has.
 
         Returns: for each member that can serve the owner, by name, its calibration and its evidence
-        (T,) on the train rows. Third, the share of the variance that each predicting one explains.
+        (T,) on the train rows. Third, what each predicting one foretells.
         """
         layout = self.chain.layout(group, present)
-        calibration, evidence, explained = {}, {}, {}
+        calibration, evidence, foretold = {}, {}, {}
         folds = self.chain.params.folds
         for member in self.members:
             if prior is None:
@@ -101,8 +106,8 @@ class Ensemble:
             if found is not None:
                 calibration[member.name], evidence[member.name] = found
                 if member.predicts and len(found[1]):
-                    explained[member.name] = explained_share(residual_TC, group)
-        return calibration, evidence, explained
+                    foretold[member.name] = foretold_by(residual_TC, group)
+        return calibration, evidence, foretold
 
     def evidence(
         self,
@@ -167,7 +172,7 @@ class Ensemble:
             np.add(score_H, weight * faded[:rows], out=score_H)
             return np.concatenate([excess_T[:first], faded[rows:]])
 
-        about = (members, evidence, figures.excess_threshold, figures.explained)
+        about = (members, evidence, figures.excess_threshold, figures.foretold)
         score_T, contributions = predicted(*about)
         predicted_T = score_T.copy()
         add_ranges(score_T, contributions, *about, fade)
@@ -231,15 +236,6 @@ def without(calibration: Calibration | None, channels: Iterable[int]) -> Calibra
     return Calibration(**figures)
 
 
-def best_explained(members: Iterable[Member], explained: Mapping[str, float]) -> float:
-    """R2 of the ensemble: that of the best member over time, or of all where there is none.
-
-    explained: R2 of each predicting member by name, see ``Ensemble.calibrate``.
-    """
-    over_time = {m.name for m in members if not m.between_channels} & explained.keys()
-    return max((explained[name] for name in over_time or explained), default=0.0)
-
-
 def between_share(explained: float) -> float:
     """B, the share of the members between channels; explained: R2, 0 to 1."""
     return explained**STEEPNESS / (
@@ -261,33 +257,15 @@ def shares(members: Sequence[Member], explained: float) -> dict[str, float]:
     }
 
 
-def kind_weights(members: Sequence[Member], explained: float) -> tuple[float, float]:
+def kind_weights(members: Sequence[Member], foretold: Foretold) -> tuple[float, float]:
     """The weights of the predicting members together, and of the window range members.
 
-    explained: R2, 0 to 1. If the members are of one kind, its weight is 1 and the other's is 0.
+    If the members are of one kind, its weight is 1 and the other's is 0.
     """
     predicting = [m.predicts for m in members]
     if all(predicting) or not any(predicting):
         return float(all(predicting)), float(not any(predicting))
-    return explained, max(1.0 - explained, LEAST_RANGE_WEIGHT)
-
-
-def explained_share(residual_TC: np.ndarray, group: Sequence[Series]) -> float:
-    """R2 of a member's residuals: the mean over the channels that vary, each no lower than 0.
-
-    residual_TC: of the series of the group, one after the other; NaN where there is none.
-    """
-    value_TC = np.concatenate([series.value_TC for series in group])
-    shares = []
-    for residual_T, value_T in zip(residual_TC.T, value_TC.T, strict=True):
-        known_T = np.isfinite(residual_T)
-        if known_T.sum() < LEAST_ROWS:
-            continue
-        variance = float(np.var(value_T[known_T], dtype=np.float64))
-        if variance > LEAST_VARIANCE:
-            error = float(np.mean(np.square(residual_T[known_T], dtype=np.float64)))
-            shares.append(max(1.0 - error / variance, 0.0))
-    return float(np.mean(shares)) if shares else 0.0
+    return foretold.weight, max(1.0 - foretold.weight, LEAST_RANGE_WEIGHT)
 
 
 def excess_shares(members: Sequence[Member]) -> dict[str, float]:
@@ -317,12 +295,12 @@ def predicted(
     members: Sequence[Member],
     evidence: Mapping[str, Evidence],
     excess_threshold: Mapping[str, float],
-    explained: float,
+    foretold: Foretold,
 ) -> tuple[np.ndarray, Mixture]:
     """The part of the score and of the contributions that predicting members give, weighed."""
     score_T, contributions = np.zeros(len(evidence[members[0].name][0])), Mixture(evidence)
-    weight, _ = kind_weights(members, explained)
-    for name, share in shares(members, explained).items():
+    weight, _ = kind_weights(members, foretold)
+    for name, share in shares(members, foretold.explained).items():
         score_T += weight * share * evidence[name][0]
         contributions.add(name, weight * share)
     for name, share in excess_shares(members).items():
@@ -338,11 +316,11 @@ def add_ranges(
     members: Sequence[Member],
     evidence: Mapping[str, Evidence],
     excess_threshold: Mapping[str, float],
-    explained: float,
+    foretold: Foretold,
     fade: Fade,
 ) -> None:
     """Add the part of the window range members to scores and contributions, in place."""
-    _, ranged = kind_weights(members, explained)
+    _, ranged = kind_weights(members, foretold)
     for name, share in range_shares(members).items():
         faded_T = fade(name, ranged * share, _excess(evidence[name], excess_threshold[name]))
         score_T += ranged * share * faded_T

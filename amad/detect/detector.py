@@ -27,11 +27,11 @@ from amad.detect.combine import (
     Before,
     Combined,
     Ensemble,
-    best_explained,
     excess_shares,
     range_shares,
 )
 from amad.detect.figure_file import PutAway
+from amad.detect.foretold import best_foretold
 from amad.detect.learnt_figures import (
     ALLOWANCE,
     FLEET,
@@ -147,8 +147,8 @@ class Detector(Scorer):
         group = [constant.hold(series, never_move) for series in group]
         present = [self.present(s) for s in group]
         learnt = self.ensemble.calibrate(owner, group, present, never_move, prior)
-        calibration, evidence, explained_by = learnt
-        explained = best_explained(self.members, explained_by)
+        calibration, evidence, told = learnt
+        foretold = best_foretold(self.members, told)
         members = self.ensemble.serving(calibration)
         excess_threshold = {
             name: float(np.quantile(evidence[name], EXCESS_QUANTILE))
@@ -162,10 +162,10 @@ class Detector(Scorer):
             allowance = ALLOWANCE * (1 - share)
             if not any(len(evidence[m.name]) for m in members if m.predicts):
                 share = 0.0
-            explained = share * explained + (1 - share) * prior.figures.explained
+            foretold = foretold.towards(prior.figures.foretold, share)
         return LearntFigures(
             calibration=calibration,
-            explained=explained,
+            foretold=foretold,
             excess_threshold=excess_threshold,
             allowance=allowance,
             constant=never_move,

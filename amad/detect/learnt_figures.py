@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from amad.detect.chain import Calibration
+from amad.detect.foretold import ALL, Foretold
 from amad.detect.residual_cache import Arrays
 from amad.windows.scaler import Scaler, UnknownVehicles
 from amad.windows.series import Part, Series
@@ -32,8 +33,8 @@ class LearntFigures:
     """What is ordinary for one owner.
 
     calibration: of each member that can serve the owner, by the member's name.
-    explained: share of the variance of the train rows that the best member over time explains, 0 to
-    1, cross-fitted; ``amad.detect.combine`` weighs the kinds of members by it.
+    foretold: by the best member over time, in its cross-fitted train residuals;
+    ``amad.detect.combine`` weighs the kinds of members by it.
     excess_threshold: for each member whose excess counts, the ``EXCESS_QUANTILE`` of its evidence.
     allowance: subtracted from every score, in score units. It is above 0 for pooled figures and
     short histories only: their scores are higher, and one threshold serves all vehicles.
@@ -46,7 +47,7 @@ class LearntFigures:
     """
 
     calibration: Mapping[str, Calibration]
-    explained: float = 1.0
+    foretold: Foretold = ALL
     excess_threshold: dict[str, float] = field(default_factory=dict)
     allowance: float = 0.0
     constant: dict[int, tuple[float, ...]] = field(default_factory=dict)

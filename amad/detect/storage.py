@@ -18,11 +18,12 @@ from amad.detect.array_file import ArrayFile, Groups, write_arrays
 from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
 from amad.detect.figure_file import SavedCalibration, groups_of, use_file
+from amad.detect.foretold import Foretold
 from amad.detect.learnt_figures import LearntFigures
 from amad.telemetry.files import read_json, staged, write_json
 from amad.windows.scaler import Scaler
 
-FORMAT = 16
+FORMAT = 17
 CONTENT, STATE, CHECKSUMS = "detector.json", "state.safetensors", "checksums.json"
 REMEDY = (
     "take an intact copy, or run the evaluate stage again and, for a registered version, register"
@@ -78,7 +79,7 @@ def load_detector(path: Path, *, to_score: bool = False) -> Detector:
         about = content["figures"].pop(owner)
         detector.figures[owner] = LearntFigures(
             calibration=SavedCalibration(file, owner),
-            explained=about["explained"],
+            foretold=Foretold(**about["foretold"]),
             excess_threshold=about["excess_threshold"],
             allowance=about["allowance"],
             constant={position[name]: tuple(v) for name, v in about["constant"].items()},
@@ -154,7 +155,7 @@ def _write(detector: Detector, folder: Path) -> None:
         "scaler": detector.scaler.to_json(),
         "figures": {
             owner: {
-                "explained": figures.explained,
+                "foretold": figures.foretold._asdict(),
                 "excess_threshold": figures.excess_threshold,
                 "allowance": figures.allowance,
                 "constant": {

@@ -15,7 +15,8 @@ import numpy as np
 from amad.config import DataError, Params
 from amad.detect.build_members import build_members
 from amad.detect.chain import EvidenceChain
-from amad.detect.combine import EXCESS_QUANTILE, Ensemble, best_explained
+from amad.detect.combine import EXCESS_QUANTILE, Ensemble
+from amad.detect.foretold import Foretold, best_foretold
 from amad.detect.learnt_figures import LearntFigures
 from amad.detect.members import AmadMember, Member, hidden_kinds
 from amad.detect.residual_cache import ResidualCache
@@ -170,12 +171,12 @@ class _VehicleDetector:
         kinds = hidden_kinds(self.params.mask.family)
         members = [AmadMember(network, hide=hide) for hide in kinds]
         train = _part(self.store, self.vehicle, TRAIN, self.rows)
-        ensemble, own, own_shares = self._fitted(members, train)
-        others, theirs, their_shares = self._closed
+        ensemble, own, own_told = self._fitted(members, train)
+        others, theirs, they_told = self._closed
         ensemble = replace(ensemble, members=[*members, *others.members])
         figures = LearntFigures(
             calibration={**own.calibration, **theirs.calibration},
-            explained=best_explained(ensemble.members, own_shares | their_shares),
+            foretold=best_foretold(ensemble.members, own_told | they_told),
             excess_threshold=own.excess_threshold | theirs.excess_threshold,
         )
 
@@ -209,24 +210,25 @@ class _VehicleDetector:
         return error, theirs
 
     @cached_property
-    def _closed(self) -> tuple[Ensemble, LearntFigures, dict[str, float]]:
+    def _closed(self) -> tuple[Ensemble, LearntFigures, dict[str, Foretold]]:
         members = build_members(self.params.detect.model_copy(update={"amad_weight": 0.0}))
         return self._fitted(members, _part(self.store, self.vehicle, TRAIN))
 
     def _fitted(
         self, members: Sequence[Member], train: Series
-    ) -> tuple[Ensemble, LearntFigures, dict[str, float]]:
+    ) -> tuple[Ensemble, LearntFigures, dict[str, Foretold]]:
         """The members fitted on train rows, their excess thresholds measured on the clean rows.
 
-        Third, the share of the variance that each of them explains, by name.
+        Third, what each of them foretells, by name.
         """
         cache = ResidualCache()  # of a case, only the rows near its fault are predicted again
         for member in members:
             member.cache = cache
             member.fit_shared([train])
         ensemble = Ensemble(members, self.chain, self.store.content["period_us"])
-        calibration, _, shares = ensemble.calibrate(self.owner, [train], [self.has_C])
-        figures = LearntFigures(calibration=calibration, explained=best_explained(members, shares))
+        calibration, _, foretold = ensemble.calibrate(self.owner, [train], [self.has_C])
+        best = best_foretold(members, foretold)
+        figures = LearntFigures(calibration=calibration, foretold=best)
         evidence = ensemble.evidence(figures, self.owner, self.clean, self.has_C)
         for name in calibration:
             figures.excess_threshold[name] = (
@@ -234,7 +236,7 @@ class _VehicleDetector:
                 if name in evidence
                 else np.inf
             )
-        return ensemble, figures, shares
+        return ensemble, figures, foretold
 
 
 def linear_skip_alone(model: "Amad", store: WindowStore, block: int) -> "Amad":
