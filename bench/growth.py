@@ -118,20 +118,12 @@ def fit_closed_form(stage: Stage, folder: Path) -> int:
 
 def score(stage: Stage) -> Callable[[], int]:
     """Every date of the lake, in this process."""
-    from amad.detect.storage import folder_digest, load_detector
-    from amad.engines.score.date_scoring import Model
-    from amad.telemetry.lake import Lake
-    from bench.scoring import measure, snapshot_of
+    from bench.scoring import measure, opened
 
     profile = load_cluster(settings=Settings())
 
     def work() -> int:
-        folder = stage.folder / "detector"
-        model = Model(
-            version="0", digest=folder_digest(folder), folder=folder,
-            detector=load_detector(folder, to_score=True),
-        )  # fmt: skip
-        snapshot = snapshot_of(Lake(stage.folder / "lake", stage.fleet))
+        snapshot, model = opened(stage)
         return measure(snapshot, model, "process", sys.maxsize, profile)["rows"]
 
     return work

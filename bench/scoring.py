@@ -32,6 +32,7 @@ from amad.telemetry.checksums import Checksums
 from amad.telemetry.lake import Lake
 from bench.data_plane import parts_of, read_parquet
 from bench.facts import machine_facts, write_result
+from bench.quality.fleets import find_fleet
 
 WANTED = 50_000  # rows per second of a core, at 38 channels
 ENGINES = ("process", "ray")
@@ -81,17 +82,21 @@ def measure(snapshot: Snapshot, model: Model, engine: str, dates: int, profile) 
     }
 
 
-def snapshot_of(lake: Lake) -> Snapshot:
-    """All vehicle-days of a lake; none of them is quarantined."""
+def opened(stage: Stage) -> tuple[Snapshot, Model]:
+    """All vehicle-days of the fleet's lake, none of them quarantined, and its fitted detector."""
+    lake, folder = Lake(stage.folder / "lake", stage.fleet), stage.folder / "detector"
     parts = {(vehicle, day): (rows, "") for vehicle, day, rows in lake.days()}
-    return Snapshot(lake=lake, parts=parts, quarantined={})
+    model = Model(
+        version="0", digest=folder_digest(folder), folder=folder,
+        detector=load_detector(folder, to_score=True),
+    )  # fmt: skip
+    return Snapshot(lake=lake, parts=parts, quarantined={}), model
 
 
-def at_period(home: Path, fleet: Fleet, seconds: float) -> Stage:
+def at_period(home: Path, file: Path, fleet: Fleet, seconds: float) -> Stage:
     """The fleet with another sampling period; gaps are as many rows long as before."""
     settings = Settings()
-    source = settings.conf_dir / "fleet" / f"{fleet.name}.yaml"
-    content = yaml.safe_load(source.read_text(encoding="utf-8"))
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
     content["period_seconds"] = seconds
     content["missing"] = content.get("missing", {}) | {
         "max_gap_seconds": fleet.missing.max_gap_seconds / fleet.period_seconds * seconds
@@ -110,18 +115,12 @@ def measure_stage(stage: Stage) -> dict:
 
     ingest(stage)()
     prepare(stage)()
-    folder = stage.folder / "detector"
-    fit_closed_form(stage, folder)
-    model = Model(
-        version="0", digest=folder_digest(folder), folder=folder,
-        detector=load_detector(folder, to_score=True),
-    )  # fmt: skip
-    lake = Lake(stage.folder / "lake", stage.fleet)
-    snapshot, profile = snapshot_of(lake), load_cluster(settings=Settings())
+    fit_closed_form(stage, stage.folder / "detector")
+    (snapshot, model), profile = opened(stage), load_cluster(settings=Settings())
     parts = parts_of(lambda: measure(snapshot, model, "process", PROFILED_DATES, profile), PARTS)
     runs = [measure(snapshot, model, engine, sys.maxsize, profile) for engine in ENGINES]
     started = time.process_time()
-    rows = sum(table.num_rows for table in read_parquet(lake.path))
+    rows = sum(table.num_rows for table in read_parquet(snapshot.lake.path))
     return {
         "period_seconds": stage.fleet.period_seconds,
         "rows_per_vehicle_day": runs[0]["rows"] / runs[0]["vehicle_days"],
@@ -164,14 +163,16 @@ def main(arguments: list[str] | None = None) -> dict:
     parser.add_argument("--periods", type=float, nargs="+", default=[60, 10, 1])
     parser.add_argument("--out", type=Path, help="JSON file; default: standard output")
     options = parser.parse_args(arguments)
-    fleet = load_fleet(options.fleet, Settings())
+    fleet, file = find_fleet(options.fleet, Settings())
+    if len(set(options.periods)) < 2:
+        parser.error("--periods takes two or more, from which the cost of a vehicle-day is found")
     if fleet.source.timestamp.take != "index":
         parser.error(f"the files of {fleet.name} tell the time of each row; take a fleet with "
                      "timestamp.take: index, such as smd")  # fmt: skip
     found = []
     for seconds in options.periods:
         with TemporaryDirectory() as folder:
-            found.append(measure_stage(at_period(Path(folder), fleet, seconds)))
+            found.append(measure_stage(at_period(Path(folder), file, fleet, seconds)))
         rate = found[-1]["engines"][0]["rows_per_second_of_cpu"]
         say(f"a row every {seconds:g} s: {rate:,.0f} rows per second of a core")
     result = {
