@@ -48,6 +48,14 @@ def test_a_vehicle_that_stopped_is_told_with_since_when_and_its_habit(yard: Yard
     assert not health(yard, raw_fleet(quality={"retired": ["a-2"]})).troubles
 
 
+def test_a_vehicle_of_a_single_date_is_held_against_the_fleet_and_has_no_habit(yard: Yard):
+    yard.csv("x.csv", [*nights("a-1", range(12)), *nights("a-2", range(1))])
+    (found,) = health(yard).troubles
+    assert found.text.endswith(
+        "it reported on that date alone, a vehicle of this fleet usually reports every day"
+    )
+
+
 def test_a_channel_that_vanished_is_told_once_with_its_vehicles(yard: Yard):
     def gone(day):
         return lambda n: "5" if n < day else ""

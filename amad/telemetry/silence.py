@@ -22,13 +22,15 @@ class Silence:
     """A vehicle that has not reported for longer than it usually does not.
 
     last: the last date with rows of it. days: from there to the newest date of the fleet. usual:
-    its longest usual gap between two reporting dates, in days (1: it reports every day).
+    its longest usual gap between two reporting dates, in days (1: it reports every day). of_fleet:
+    it has reported on a single date, so that the usual gap is that of the whole fleet.
     """
 
     vehicle: str
     last: date
     days: int
     usual: int
+    of_fleet: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +76,10 @@ def silent_vehicles(
             continue
         usual, away = _usual(gaps), (newest - last).days
         if away > usual + float(np.median(gaps)):
-            found.append(Silence(vehicle=vehicle, last=last, days=away, usual=usual))
+            alone = not gaps_of[vehicle]
+            found.append(
+                Silence(vehicle=vehicle, last=last, days=away, usual=usual, of_fleet=alone)
+            )
     return sorted(found, key=lambda s: (-s.days, s.vehicle))
 
 
