@@ -71,6 +71,13 @@ def test_what_seems_to_name_the_vehicle_and_is_not_read_is_told(field):
     assert "a line before the header seems to name the vehicle ('VIN;WDB1')" in told
 
 
+def test_the_line_that_names_the_vehicle_comes_before_that_of_the_logger(field):
+    for bus in ("Bus 1", "Bus 2"):
+        field.write(f"{bus}/a.csv", ["Logger;X7", f"Fahrzeug;{bus}", *log()])
+    _, told = field.draft()
+    assert "a line before the header seems to name the vehicle ('Fahrzeug;Bus 1')" in told
+
+
 def test_a_copy_of_a_file_is_no_other_vehicle(field):
     for name in ("log.csv", "log (1).csv", "log - Kopie.csv"):
         field.write(name, log())

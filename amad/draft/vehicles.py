@@ -103,6 +103,7 @@ def owner_of(samples: list[Sampled], name: str, paths: list[str]) -> Owner:
         owner.guesses += [_unused(header, shared[header]) for header in named]
         told = [line.strip() for line in samples[0].preamble]
         lines = [x for x in told if NAMED.fullmatch(re.split("[:=;,\t]", x)[0].strip(' #"'))]
+        lines.sort(key=lambda line: not VEHICLE.match(line.strip(' #"')))
         owner.guesses += [NOT_READ.format(line) for line in lines[:1]]
         if owner.keys["take"] == "constant" and not named:
             owner.guesses += [
