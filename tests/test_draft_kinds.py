@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from draft_kit import Field, log
+from draft_kit import ROWS, Field, log, stamp, wave
 
 from amad.draft.channels import Drafted, describe
 
@@ -53,6 +53,11 @@ def test_a_heading_that_crossed_no_border_is_an_angle_by_its_name():
     assert drafted(noise, "direction").kind == "continuous"
 
 
+@pytest.fixture
+def field(tmp_path) -> Field:
+    return Field(tmp_path)
+
+
 def test_the_drafted_file_says_what_is_a_guess(tmp_path):
     field = Field(tmp_path)
     field.write("a.csv", log(heading=lambda n: (5 * n) % 360, packet_count=lambda n: n % 70))
@@ -62,3 +67,18 @@ def test_the_drafted_file_says_what_is_a_guess(tmp_path):
     text = next(tmp_path.rglob("conf/fleet/*.yaml")).read_text()
     assert "range: [0, 360]}  # a guess: an angle" in text
     assert "kind: counter}  # a guess: a counter, reset 3 times in the sample" in text
+
+
+def test_vehicles_that_take_turns_in_a_file_hide_neither_counter_nor_angle(field):
+    rows = [f"{v},{stamp(n)},{wave(n)},{5 * n + more},{(7 * n + more) % 360}"
+            for n in range(ROWS) for v, more in (("A", 0), ("B", 900))]  # fmt: skip
+    field.write("a.csv", ["vin,time,speed,distance,heading", *rows])
+    kinds = {channel.name: channel.kind for channel in field.draft()[0].channels}
+    assert kinds == {"speed": "continuous", "distance": "counter", "heading": "angle"}
+
+
+def test_rows_that_come_late_hide_no_counter(field):
+    lines = log(distance=lambda n: 8000 + 2 * n)
+    late = lines[20:-20:20]
+    field.write("a.csv", [*[line for line in lines if line not in late], *late])
+    assert {c.name: c.kind for c in field.draft()[0].channels}["distance"] == "counter"

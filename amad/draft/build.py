@@ -153,8 +153,9 @@ def _finished(plan: Plan) -> Draft:
     for channel in plan.channels:
         if not trial.nulls[channel.name]:  # such words stand only in rows that are refused
             channel.nulls = [null for null in channel.nulls if not isinstance(null, str)]
+    order_N, recording_N = trial.recordings
     for channel, value_N in zip(plan.channels, trial.value_NC.T, strict=True):
-        describe(channel, value_N, trial.file_N)
+        describe(channel, value_N[order_N], recording_N)
     plan.sparse = plan.format == "csv" and is_sparse(trial)
     sparse = plan.sparse or plan.columns.long is not None
     fixed = plan.period if plan.clock.take == "index" else None

@@ -1,6 +1,6 @@
 """What the columns measure: unit, kind, range and numbers for "no value" of each channel.
 
-Shape legend: N values of a channel, file after file.
+Shape legend: N values of a channel, recording after recording (a vehicle's rows of a file).
 """
 
 import re
@@ -83,13 +83,13 @@ def named(headers: list[str], units: dict[str, str]) -> list[Drafted]:
     return channels
 
 
-def describe(channel: Drafted, value_N: np.ndarray, file_N: np.ndarray) -> None:
+def describe(channel: Drafted, value_N: np.ndarray, recording_N: np.ndarray) -> None:
     """Fill in kind, range and nulls from values (N,), NaN where there is none.
 
-    file_N: the number of each value's file, rising.
+    recording_N: the number of each value's recording, rising; in time order within each.
     """
     known_N = ~np.isnan(value_N)
-    value_N, file_N = value_N[known_N], file_N[known_N]
+    value_N, recording_N = value_N[known_N], recording_N[known_N]
     if len(value_N) == 0:
         channel.notes.append("no value in the sample")
         return
@@ -97,7 +97,7 @@ def describe(channel: Drafted, value_N: np.ndarray, file_N: np.ndarray) -> None:
     absent = sorted({n for n in channel.nulls if not isinstance(n, str)} | {*_absent(value_N)})
     channel.nulls = [*absent, *words]
     kept_N = ~np.isin(value_N, absent)
-    value_N, file_N = value_N[kept_N], file_N[kept_N]
+    value_N, recording_N = value_N[kept_N], recording_N[kept_N]
     if channel.nulls:
         channel.notes.append("is that a word for 'not available'?")
     distinct = np.unique(value_N)
@@ -112,14 +112,14 @@ def describe(channel: Drafted, value_N: np.ndarray, file_N: np.ndarray) -> None:
         channel.kind = "categorical"
         return
     if len(distinct) > FEW and (whole or COUNTS.search(channel.name)):
-        resets = _resets(channel, value_N, file_N)
+        resets = _resets(channel, value_N, recording_N)
         if resets is not None:
             channel.kind = "counter"
             if resets:
                 told = f"reset {resets} time{'s' * (resets != 1)} in the sample"
                 channel.notes.append(f"a guess: a counter, {told}")
             return
-    circle = _circle(channel, value_N, file_N)
+    circle = _circle(channel, value_N, recording_N)
     if circle is not None:
         channel.kind, channel.range = "angle", circle
         channel.notes.append("a guess: an angle, which goes on at the other end of its range")
@@ -148,15 +148,15 @@ def _absent(value_N: np.ndarray) -> list[float]:
     return sorted(found)
 
 
-def _resets(channel: Drafted, value_N: np.ndarray, file_N: np.ndarray) -> int | None:
+def _resets(channel: Drafted, value_N: np.ndarray, recording_N: np.ndarray) -> int | None:
     """How often it is reset if it is a counter; None if it is none.
 
     A counter rises in each recording in which it changes. It falls only where it is reset or wraps.
     """
     moving = rising = resets = 0
     counter = Channel(name=channel.name, kind="counter")
-    for number in np.unique(file_N):
-        own_N = value_N[file_N == number]
+    for number in np.unique(recording_N):
+        own_N = value_N[recording_N == number]
         if not np.diff(own_N).any():
             continue
         count = count_of(own_N, np.arange(len(own_N)), np.zeros(len(own_N), bool), counter)
@@ -170,11 +170,11 @@ def _resets(channel: Drafted, value_N: np.ndarray, file_N: np.ndarray) -> int | 
 
 
 def _circle(
-    channel: Drafted, value_N: np.ndarray, file_N: np.ndarray
+    channel: Drafted, value_N: np.ndarray, recording_N: np.ndarray
 ) -> tuple[float, float] | None:
     """The range of an angle in degrees; None if it is no angle."""
     low, high = float(value_N.min()), float(value_N.max())
-    step_N = np.diff(value_N)[np.diff(file_N) == 0]
+    step_N = np.diff(value_N)[np.diff(recording_N) == 0]
     turn_N = np.abs(np.mod(step_N + 180, 360) - 180)
     wraps = int((np.abs(step_N) > 180).sum())
     for bottom, top in CIRCLES:

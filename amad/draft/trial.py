@@ -73,6 +73,18 @@ class Trial:
         return bool(in_order and np.any(from_12_N & (back_N >= -12) & (back_N < -10)))
 
     @property
+    def recordings(self) -> tuple[np.ndarray, np.ndarray]:
+        """The places (N,) of the rows, recording after recording, and their recordings (N,).
+
+        A recording is a vehicle's rows of a file, in time order: in files, vehicles take turns and
+        rows come late.
+        """
+        key = pd.DataFrame({"file": self.file_N, "vehicle": self.vehicle_N})
+        number_N = key.groupby(["file", "vehicle"]).ngroup().to_numpy()
+        order_N = np.lexsort((self.time_N, number_N))
+        return order_N, number_N[order_N]
+
+    @property
     def spans(self) -> list[tuple[int, int]]:
         """First and last time of each file."""
         of_files = pd.Series(self.time_N).groupby(self.file_N).agg(["min", "max"])
