@@ -29,6 +29,7 @@ def test_a_register_that_wraps_is_a_counter_without_resets():
 def test_an_odometer_with_decimals_is_a_counter_by_its_name():
     values = [8123.4 + 0.1 * (n // 3) for n in range(300)]
     assert drafted(values, "odometer").kind == "counter"
+    assert drafted(values, "Kilometerstand").kind == "counter"
     assert drafted(values, "x").kind == "continuous"
 
 

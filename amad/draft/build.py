@@ -24,7 +24,7 @@ MOST_REPEATS = 0.1  # share of rows that may contradict another one of their tim
 SHOWN = 8  # columns in a message
 # What file managers add to the name of a copy.
 COPY = re.compile(r"^(copy of|kopie von) |(( -)? (cop(y|ie|ia)|kopie))?( ?\(\d+\))?$", re.I)
-OTHERWISE = "it is written otherwise; draft it by itself"
+OTHERWISE = "it is written otherwise than most; write it like them, or draft it by itself"
 STALE = (
     "{} shows a table of Delta, Hudi or Iceberg: files that it has replaced or deleted may still "
     "lie in the folder and are read, too; export the table as it is now"

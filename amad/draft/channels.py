@@ -17,10 +17,15 @@ UNITS = {
     "°f": "fahrenheit", "%": "percent", "pct": "percent", "km/h": "km/h", "kmh": "km/h",
     "kph": "km/h", "rpm": "rpm", "1/min": "rpm", "°": "degrees", "deg": "degrees",
 }  # fmt: skip
-COUNTS = re.compile(r"count|odo|mileage|distance|total|energy|hours|runtime|run_time|since|cycles",
-                    re.I)  # fmt: skip
+COUNTS = re.compile(
+    r"count|odo|mileage|distance|total|energy|hours|runtime|run_time|since|cycles"
+    r"|kilom(eterstand|[ée]trage|etraje)|laufleistung|betriebsstunden",
+    re.I,
+)
 ANGLE = re.compile(r"heading|course|bearing|azimuth|direction|compass", re.I)
-CATEGORY = re.compile(r"gear|mode|state|status|level_code|position_code|\bcode\b|phase", re.I)
+CATEGORY = re.compile(
+    r"gear|mode|state|status|level_code|position_code|\bcode\b|phase|\bgang\b", re.I
+)
 # Names of quantities that are never below zero.
 POSITIVE = re.compile(r"speed|rpm|pressure|throttle|voltage|load|flow|level|count|fuel(?!.*trim)",
                       re.I)  # fmt: skip
