@@ -110,3 +110,16 @@ def test_a_signal_that_changes_its_unit_in_a_later_file_is_refused(field):
     assert counts.rows_lake == 2 * ROWS
     (refused,) = counts.files_refused
     assert refused.path == "3.csv" and "the signal 'speed' tells 'mph'" in refused.reason
+
+
+def test_vehicles_within_the_topics_are_told(field):
+    topics = [f"fleet/{van}/{signal}" for van in ("van-2", "van-1") for signal in SIGNALS]
+    field.write("a.csv", long_lines("topic", "payload", topics))
+    _, told = field.draft()
+    assert "guess: the same signals stand below 'van-1', 'van-2': if these are vehicles" in told
+
+
+def test_topics_of_one_vehicle_are_no_vehicles(field):
+    topics = ["bus/engine/speed", "bus/engine/load", "bus/brake/pressure", "bus/brake/temp"]
+    field.write("a.csv", long_lines("topic", "payload", topics))
+    assert "if these are vehicles" not in field.draft()[1]

@@ -206,3 +206,12 @@ def test_a_comma_behind_thousands_or_before_an_exponent_is_a_decimal_mark(field,
     field.write("a.csv", ["time;x", *(f"{stamp(n)};{cell.format(n=n)}" for n in range(ROWS))])
     fleet, _ = field.draft()
     assert fleet.source.decimal == "," and field.ingest(fleet).rows_lake == ROWS
+
+
+def test_a_column_of_json_is_told(field):
+    cell = '"{""speed"": 1, ""load"": 2.5}"'
+    field.write("a.csv", log(payload=lambda n: cell))
+    fleet, told = field.draft()
+    assert [channel.name for channel in fleet.channels] == ["Speed"]
+    assert "'payload' (it holds JSON such as '{\"speed\": 1" in told
+    assert "write its fields as columns" in told

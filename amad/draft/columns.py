@@ -220,6 +220,8 @@ def _why_not(
             reason = f"of its values {told.refused[0][1]}"
         elif told.bad_R.any() and not example:
             first = str(column.filter(pa.array(told.bad_R))[0])
+            if first.lstrip().startswith("{"):
+                return f"it holds JSON such as {shown(first)}: write its fields as columns"
             example = f" such as {shown(first)}"
             if any(map(str.isdigit, first)):
                 reason, example = f"of its values {told.refused[0][1]}", ""

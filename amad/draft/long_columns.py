@@ -34,6 +34,10 @@ NAMELESS = (
     "{!r} is taken for the names of signals, as it changes from row to row and the name of {!r} "
     "does not say what is measured"
 )
+IN_TOPICS = (
+    "the same signals stand below {}: if these are vehicles, write them into a column of their "
+    "own and leave them out of {!r}, or all are taken for one vehicle"
+)
 
 
 def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> Columns:
@@ -60,6 +64,8 @@ def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> 
         name: f"its rows have several units: {', '.join(sorted(units[name]))}" for name in several
     }
     guesses = [] if SIGNAL.fullmatch(_name(signal)) else [NAMELESS.format(signal, value)]
+    if above := _apart_in_topics(measured):
+        guesses.append(IN_TOPICS.format(", ".join(map(repr, above)), signal))
     return Columns(
         measured=measured,
         label=wide.label,
@@ -89,6 +95,20 @@ def _pair(
         told = [h for h in turns if not UNIT_COLUMN.fullmatch(_name(h))]
         signal = [h for h in told if not QUALITY.fullmatch(_name(h)) and h not in measured]
     return (signal[0], value[0]) if len(signal) == len(value) == 1 else None
+
+
+def _apart_in_topics(names: list[str]) -> list[str]:
+    """Of topics such as fleet/van-1/speed: the levels, van-1 and others, with the same signals."""
+    parts = [name.strip("/").split("/") for name in names]
+    for level in range(min(map(len, parts)) - 1):
+        below: dict[str, set[str]] = {}
+        for part in parts:
+            rest = "/".join(part[:level] + part[level + 1 :])
+            below.setdefault(part[level], set()).add(rest)
+        sets = list(below.values())
+        if len(sets) > 1 and len(sets[0]) > 1 and all(one == sets[0] for one in sets):
+            return sorted(below)
+    return []
 
 
 def _name(header: str) -> str:
