@@ -23,7 +23,7 @@ def of_causes(causes: int, incidents: int, word: str = "") -> str:
 
 def whole_pipeline(fleet: str) -> str:
     """What to do where stages have not run; true whichever fleets ``params.yaml`` names."""
-    return f"name {fleet} under 'fleets' in params.yaml and run 'dvc repro'"
+    return f"run 'dvc repro' with {fleet} under 'fleets' in params.yaml"
 
 
 def registering(fleet: str) -> str:
