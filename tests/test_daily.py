@@ -182,6 +182,11 @@ def test_a_detector_of_other_channels_is_refused(nights):
     other = Fleet.model_validate(CONTENT | {"channels": CONTENT["channels"][:-1]})
     with pytest.raises(DataError, match=r"other channels.*charge"):
         score_vehicle_day(detector, other, lake, "a-1", START)
+    *rest, last = CONTENT["channels"]
+    renamed = Fleet.model_validate(CONTENT | {"channels": [*rest, last | {"name": "load"}]})
+    told = r"of the model alone: charge; of the fleet file alone: load\); keep the name .* 'column'"
+    with pytest.raises(DataError, match=told):
+        score_vehicle_day(detector, renamed, lake, "a-1", START)
 
 
 def test_an_incident_has_the_values_of_the_context_channels_when_it_began(nights):

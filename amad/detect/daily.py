@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from amad.config import DataError, Fleet
+from amad.config.wording import some
 from amad.detect.deviations import Deviations
 from amad.detect.incidents import Incident, incidents_of, with_context
 from amad.detect.levels import NO_LEVELS, Levels
@@ -172,14 +173,19 @@ def check_contract(detector: "Detector", fleet: Fleet) -> None:
     """Check that the detector was made for the channels of the fleet file.
 
     Raises:
-        DataError: it was made for others; names the channels that differ.
+        DataError: it was made for others; names those that only one of the two has.
     """
     theirs, ours = detector.fleet.channel_names, fleet.channel_names
     if theirs != ours:
-        differing = sorted(set(theirs) ^ set(ours)) or ["the same in another order"]
+        gone = [name for name in theirs if name not in ours]
+        new = [name for name in ours if name not in theirs]
+        sides = (("of the model alone", gone), ("of the fleet file alone", new))
+        differing = "; ".join(f"{whose}: {some(names)}" for whose, names in sides if names)
+        rename = "keep the name of a channel whose header changed and set its 'column', or "
         raise DataError(
             f"fleet {fleet.name}: the model was made for other channels than the fleet file names "
-            f"({', '.join(differing[:6])}); train and register a model of the present contract"
+            f"({differing or 'the same in another order'}); {rename if gone and new else ''}"
+            "train and register a model of the present contract"
         )
 
 
