@@ -67,6 +67,13 @@ def test_a_vehicle_that_takes_no_fault_is_named_with_the_reason(injected):
     assert not units and "no fault" in reason
 
 
+def test_no_fault_is_put_where_no_row_may_be_scored(injected):
+    store, fleet = injected
+    series = store.scaled("car-3").rows_between(0, 2430)  # 30 rows of the test part
+    units, reason = units_of(series, fleet, kit_events(), store.has_channel("car-3"))
+    assert not units and "no stretch of the test part has 100 rows" in reason
+
+
 def test_a_case_is_a_stretch_around_its_fault(labelled):
     series = labelled[0].scaled("car-1")
     for first, last in ((10, 40), (1500, 1700), (3990, 4000)):

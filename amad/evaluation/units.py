@@ -129,6 +129,9 @@ def units_of(
     if test.rows == 0:
         return [], "no rows in the test part"
     if is_injected(fleet):
+        least = fleet.missing.min_segment_rows
+        if max(last - first for first, last in test.segments()) < least:
+            return [], f"no stretch of the test part has {least} rows (missing.min_segment_rows)"
         cases = _injected(test, fleet, has_channel_C)
         reason = "no fault can be put into the test part: too short, flat or unmeasured"
         return cases, "" if cases else reason
