@@ -226,7 +226,10 @@ def scoring(report: dict) -> list[str]:
         ]
         for one in found
     ]  # fmt: skip
-    cost = report["cost"]
+    cost, enough = report["cost"], report["cost"]["rows_that_suffice"]
+    reached = (
+        f"reached from about {enough:,.0f} rows in a vehicle-day on" if enough else "not reached"
+    )
     names = [f"{engine['engine']}, rows/s by the clock" for engine in found[0]["engines"]]
     periods = " ".join(f"{one['period_seconds']:g}" for one in found)
     same = " All engines wrote the same bytes." if all(one["same_bytes"] for one in found) else ""
@@ -247,9 +250,8 @@ def scoring(report: dict) -> list[str]:
         "",
         f"A vehicle-day costs {cost['ms_per_vehicle_day']:.0f} ms and each of its rows "
         f"{cost['us_per_row']:.0f} µs, as the shortest and the longest days tell. So the wanted "
-        f"{cost['wanted_rows_per_second']:,} rows per second of a core are reached from about "
-        f"{cost['rows_that_suffice']:,.0f} rows in a vehicle-day on. The parts of the job, from a "
-        "profile:",
+        f"{cost['wanted_rows_per_second']:,} rows per second of a core are {reached}. The parts of "
+        "the job, from a profile:",
         "",
         *(f"- A row every {one['period_seconds']:g} s: {_parts(one)}." for one in found),
         "",

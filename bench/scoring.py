@@ -12,7 +12,6 @@ folder.
 
 import argparse
 import hashlib
-import math
 import sys
 import time
 from pathlib import Path
@@ -136,7 +135,7 @@ def cost(found: list[dict]) -> dict:
     """What a vehicle-day and a row cost, from the shortest and the longest days of two or more.
 
     found: of ``measure_stage``, whose first engine is this process. rows_that_suffice: from how
-    many rows in a vehicle-day on ``WANTED`` is reached; infinite where a row alone costs too much.
+    many rows in a vehicle-day on ``WANTED`` is reached; None where a row alone costs too much.
     """
     seconds = {
         one["rows_per_vehicle_day"]: one["rows_per_vehicle_day"]
@@ -151,7 +150,7 @@ def cost(found: list[dict]) -> dict:
         "ms_per_vehicle_day": of_day * 1e3,
         "us_per_row": of_row * 1e6,
         "wanted_rows_per_second": WANTED,
-        "rows_that_suffice": round(of_day / spare, -2) if spare > 0 else math.inf,
+        "rows_that_suffice": round(of_day / spare, -2) if spare > 0 else None,
     }
 
 

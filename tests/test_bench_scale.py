@@ -98,6 +98,9 @@ def test_the_cost_of_a_vehicle_day_and_of_a_row_are_found_from_two_periods() -> 
     cost = scoring.cost(found)
     assert (cost["ms_per_vehicle_day"], cost["us_per_row"]) == pytest.approx((30.4, 12))
     assert cost["rows_that_suffice"] == 3_800  # 3,800 / (0.0304 + 12e-6 * 3,800) = 50,000
+    for one in found:  # a row alone costs 24e-6 s, more than 1 / 50,000
+        one["engines"][0]["rows_per_second_of_cpu"] /= 2
+    assert scoring.cost(found)["rows_that_suffice"] is None
 
 
 def test_a_day_is_counted_by_hand(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
