@@ -159,6 +159,14 @@ def test_the_short_name_of_a_zone_is_read(tmp_path, name, zone, hour):
     assert pq.ParquetFile(part).read().column("timestamp")[0].as_py().hour == hour
 
 
+def test_the_zone_before_the_header_is_taken_for_that_of_local_times(tmp_path):
+    field = Field(tmp_path)
+    field.write("a.csv", ["Logger;Type A/B", "Zeitzone;Europe/Berlin", *log()])
+    fleet, told = field.draft()
+    assert fleet.source.timestamp.timezone == "Europe/Berlin"
+    assert "taken for Europe/Berlin, as a line before the header names that zone" in told
+
+
 def test_milliseconds_since_a_start_in_the_name(tmp_path):
     field = Field(tmp_path)
     rows = [f"{n * 1000},{wave(n)}" for n in range(ROWS)]

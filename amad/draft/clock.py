@@ -1,7 +1,9 @@
 """The ``source.timestamp`` of the draft: how the rows of the files tell their time."""
 
 import re
+from collections.abc import Sequence
 from itertools import product
+from zoneinfo import available_timezones
 
 import numpy as np
 import pyarrow as pa
@@ -45,6 +47,10 @@ LOCAL = (
     "times without an offset are taken for UTC; if they are of another zone, set timezone, for "
     "example to Europe/Berlin"
 )
+NAMES_ZONE = (
+    "times without an offset are taken for {0}, as a line before the header names that zone"
+)
+ZONE = re.compile(r"\b[A-Z]\w+/[A-Z][\w/-]+\b")
 ONLY_DAYS = -1  # rank of a column of dates without a time of day
 LONGEST_STEP = 100  # between rows, of numbers that may be epochs, although their header denies it
 SATELLITE = re.compile("gps|gnss", re.I)
@@ -64,11 +70,20 @@ def clock_of(samples: list[Sampled]) -> Clock:
     if clock.local and ahead and "timezone" not in clock.keys:
         sign = {"+": "-", "-": "+"}[ahead[1]]  # the names of these zones count the other way
         clock.keys["timezone"] = f"Etc/GMT{sign}{ahead[2]}"
+    zones = {zone for sample in samples for zone in _zones(sample.preamble)}
+    if clock.local and len(zones) == 1 and "timezone" not in clock.keys:
+        (clock.keys["timezone"],) = zones
+        clock.guesses.append(NAMES_ZONE.format(*zones))
     if clock.local and "timezone" not in clock.keys:
         clock.guesses.append(LOCAL)
         named = [h.strip() for h in samples[0].headers if OFFSET.fullmatch(h.strip())]
         clock.guesses += [f"column {h!r} seems to tell the zone, which is not read" for h in named]
     return clock
+
+
+def _zones(preamble: Sequence[str]) -> set[str]:
+    """The zones whose IANA names stand before the header, as in ``Zeitzone;Europe/Berlin``."""
+    return {name for line in preamble for name in ZONE.findall(line)} & available_timezones()
 
 
 def _found(samples: list[Sampled]) -> Clock:
