@@ -149,7 +149,8 @@ def more_nights(fleet, settings, nights: int, shift: float = 0.0) -> None:
 
 def found_by(fleet, settings, **options) -> Drift:
     stage = Stage(fleet=fleet, settings=settings, params=scoring_kit.kit_params())
-    values = {"version": "1", "test_start": TEST_START, "point": POINT, "days": 7} | options
+    values = {"version": "1", "test_start": TEST_START, "point": POINT, "days": 7}
+    values |= {"knows": lambda vehicle, vehicle_class: False} | options
     return measure(stage, **values)
 
 
@@ -177,6 +178,15 @@ def test_healthy_nights_have_not_drifted_and_shifted_ones_have(tmp_path):
 
     validated(fleet, settings, tuple((v, d, None) for v in VEHICLES for d in _last(3)))
     assert not found_by(fleet, settings, days=3).retrain  # quarantined days do not count
+
+
+def test_a_vehicle_that_the_champion_knows_was_in_training(tmp_path):
+    """A vehicle with few rows has its test part early, and so ends the days that are compared."""
+    fleet, settings = scoring_kit.make_lake(tmp_path / "home")
+    validated(fleet, settings)
+    assert found_by(fleet, settings, test_start=START).unknown == list(VEHICLES)
+    found = found_by(fleet, settings, test_start=START, knows=lambda v, c: (v, c) == ("a-1", "a"))
+    assert found.unknown == [vehicle for vehicle in VEHICLES if vehicle != "a-1"]
 
 
 def _last(days: int) -> list[date]:

@@ -81,7 +81,8 @@ def _measured(stage: "Stage", days: int) -> "Drift":
     client = connect(stage.settings)
     champion = champion_version(client, stage.fleet.name)
     with fetched(client, champion) as folder:
-        point = load_detector(folder, to_score=True).operating_point
+        detector = load_detector(folder, to_score=True)
+    point = detector.operating_point
     assert point is not None, "a saved detector is fitted"
     with step(stage, "drift"):
         found = measure(
@@ -90,6 +91,7 @@ def _measured(stage: "Stage", days: int) -> "Drift":
             test_start=scores_from(champion),
             point=point,
             days=days,
+            knows=lambda *vehicle: detector.owner_for(*vehicle).startswith("vehicle/"),
         )
         found.write(stage.runs)
     return found

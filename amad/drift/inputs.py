@@ -57,7 +57,7 @@ class VehicleInputs:
 
     recent_C: of the last days from all train days. own_BC: of each block from the others.
     uncovered, uncovered_B: the share of their rows with a value outside what the others covered.
-    known: whether the vehicle has train days at all.
+    known: whether the vehicle has train days at all, or the champion figures of its own for it.
     """
 
     vehicle: str

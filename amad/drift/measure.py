@@ -1,7 +1,8 @@
 """Measures the drift of a fleet from its lake and from the scores of its champion."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -32,12 +33,19 @@ DIGITS = 4  # of a figure in the artifact
 
 
 def measure(
-    stage: Stage, *, version: str, test_start: date, point: OperatingPoint, days: int
+    stage: Stage,
+    *,
+    version: str,
+    test_start: date,
+    point: OperatingPoint,
+    days: int,
+    knows: Callable[[str, str], bool],
 ) -> Drift:
     """Compare the last ``days`` dates after training with the train days.
 
     version, point: of the champion. test_start: the date on which its first vehicle's test part
-    starts; all before it are train days. Quarantined days do not count.
+    starts; all before it are train days. Quarantined days do not count. knows: whether the champion
+    has figures of its own for a vehicle of a class: it may have learnt from days after test_start.
 
     Raises:
         DataError: there is no lake, or it or the quarantine is damaged.
@@ -51,7 +59,9 @@ def measure(
     for vehicle in track(lake.vehicles(), "compare vehicles"):
         rows = without_days(_rows(lake, vehicle, periods), quarantined.get(vehicle, ()))
         series = to_series(rows, stage.fleet, vehicle)
-        found.append(vehicle_inputs(series, stage.fleet, periods))
+        inputs = vehicle_inputs(series, stage.fleet, periods)
+        known = inputs.known or knows(vehicle, series.vehicle_class)
+        found.append(replace(inputs, known=known))
     recent = [day for day in dates if periods.recent and day >= periods.recent[0]]
     scores = score_drift(published_scores(stage.runs, version, recent), point)
     return assess(
