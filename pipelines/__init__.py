@@ -19,7 +19,7 @@ from amad.config import (
     usable_error,
 )
 from amad.config.console import never_silent, say
-from amad.config.interruption import interruptible
+from amad.config.interruption import DVC_STAGE, interruptible
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -89,7 +89,7 @@ def stage_main(
 
 def _check_place(settings: Settings) -> None:
     """DVC looks for a stage's outputs in the folder in which it starts the stage."""
-    if "DVC_STAGE" in os.environ and settings.home.resolve() != Path.cwd().resolve():
+    if DVC_STAGE in os.environ and settings.home.resolve() != Path.cwd().resolve():
         raise ConfigError(
             f"AMAD_HOME is {settings.home}, but dvc runs this stage in {Path.cwd()}; unset "
             "AMAD_HOME, or run dvc in that folder"

@@ -16,6 +16,12 @@ from engine_kit import wait_until
 
 MANIFEST = Path(__file__).resolve().parent.parent / "infra" / "k8s" / "mlflow.yaml"
 HOST = "127.0.0.1"
+# What a proxy in front of a server answers in its place: status, type and content.
+FOREIGN = {
+    "gateway": (502, "text/html", b"<html><h1>502 Bad Gateway</h1><hr>nginx</html>"),
+    "login": (200, "text/html", b"<html><h1>Please log in</h1></html>"),
+    "empty": (200, "application/json", b"{}"),
+}
 HOP = ("connection", "keep-alive", "transfer-encoding", "content-length")  # not passed on
 
 
@@ -109,7 +115,7 @@ class Proxy:
 
     def fail(self, how: str, *, after: int = 0, where: str = "") -> None:
         """From the ``after``-th request to a path with ``where`` on: ``500``; ``hang``, no answer;
-        ``lost``: the request is carried out, and 500 is answered."""
+        ``lost``: the request is carried out, and 500 is answered; a name of ``FOREIGN``: that."""
         self.mend()
         self._how, self._left, self._where = how, after, where
 
@@ -136,6 +142,10 @@ class Proxy:
             self._gone.wait(60)
         if how in ("500", "hang"):
             self._reply(request, 500, {}, b"the server is in trouble")
+            return
+        if how in FOREIGN:
+            status, kind, content = FOREIGN[how]
+            self._reply(request, status, {"Content-Type": kind}, content)
             return
         connection = http.client.HTTPConnection(HOST, self._port, timeout=60)
         kept = {k: v for k, v in request.headers.items() if k.lower() not in (*HOP, "host")}

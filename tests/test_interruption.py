@@ -23,6 +23,7 @@ from amad.engines.shared.tracking import connect, experiment_id
 from amad.scores.job_log import job_logs, scoring_job
 
 ROOT = Path(__file__).resolve().parent.parent
+DVC = str(Path(sys.executable).with_name("dvc"))
 
 
 @pytest.fixture
@@ -102,9 +103,8 @@ as_stage(tune, Path({str(home)!r}))
         "next": {"cmd": "touch next", "deps": [str(DATA / "best.json")]},
     }
     (home / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
-    dvc = str(Path(sys.executable).with_name("dvc"))
-    subprocess.run([dvc, "init", "--no-scm", "-q"], cwd=home, check=True)
-    repro = start(home, [dvc, "repro"])
+    subprocess.run([DVC, "init", "--no-scm", "-q"], cwd=home, check=True)
+    repro = start(home, [DVC, "repro"])
     wait_until(lambda: is_there(ray_folder(home), "trial-001/*"), "no trial began")
     said = interrupt(repro)
     # Bash tells the stage's own code; dash, where SHELL is not set, dies of the signal itself.
@@ -184,3 +184,91 @@ def test_sigterm_ends_a_command_as_ctrl_c_does() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         threading.Event().wait(5)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+WAITS = """
+import os, sys, time
+from pathlib import Path
+import pipelines
+
+def run(params, settings):
+    Path("began").write_text(str(os.getpid()))
+    try:
+        time.sleep(600)
+    finally:
+        time.sleep(0.5)
+        Path("cleaned").touch()
+
+pipelines.load_params = lambda *_: None
+pipelines._check_place = lambda *_: None
+pipelines.stage_main(run, [])
+"""
+
+
+@pytest.fixture
+def waiting(tmp_path: Path) -> Path:
+    """A DVC project whose only stage waits; ``began`` holds its process id."""
+    (tmp_path / "stage.py").write_text(WAITS)
+    stages = {"wait": {"cmd": f"{sys.executable} stage.py", "always_changed": True}}
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    subprocess.run([DVC, "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def stage_of(home: Path) -> psutil.Process:
+    began = home / "began"
+    wait_until(lambda: began.is_file() and bool(began.read_text()), "the stage did not begin")
+    return psutil.Process(int(began.read_text()))
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(("shell", "number"), [("sh", signal.SIGTERM), ("bash", signal.SIGKILL)])
+def test_a_stage_does_not_outlive_the_dvc_that_runs_it(
+    waiting: Path, monkeypatch: pytest.MonkeyPatch, shell: str, number: int
+) -> None:
+    """A second `dvc repro` would otherwise run the same stage beside it."""
+    monkeypatch.setenv("SHELL", f"/bin/{shell}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    repro = start(waiting, [DVC, "repro"])
+    stage = stage_of(waiting)
+    repro.send_signal(number)  # to it alone
+    try:
+        repro.wait(60)
+        psutil.wait_procs([stage], timeout=20)
+        assert not stage.is_running() and (waiting / "cleaned").exists()
+    finally:
+        if stage.is_running():
+            stage.kill()
+    assert repro.stderr is not None and "error: interrupted; " in repro.stderr.read()
+
+
+RETRAINS = """
+import sys
+from pathlib import Path
+from amad.config.interruption import interruptible, run_group
+with interruptible():
+    run_group(sys.argv[1:], Path.cwd())
+"""
+
+
+@pytest.mark.engine
+def test_a_signal_to_dvc_and_its_stage_lets_the_stage_clean_up(
+    waiting: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    repro = start(waiting, [DVC, "repro"])
+    stage_of(waiting)
+    assert "error: interrupted; " in interrupt(repro, signal.SIGTERM)
+    assert (waiting / "cleaned").exists()
+
+
+@pytest.mark.engine
+def test_who_runs_dvc_waits_for_its_stage_when_it_is_interrupted(
+    waiting: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    command = start(waiting, [sys.executable, "-c", RETRAINS, DVC, "repro"])
+    stage = stage_of(waiting)
+    command.terminate()  # it alone
+    command.communicate(timeout=60)
+    assert not stage.is_running() and (waiting / "cleaned").exists()

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -170,12 +169,13 @@ def _challenge(stage: "Stage", champion: str) -> None:
     """
     from amad.config import ServiceError
     from amad.config.console import say
+    from amad.config.interruption import run_group
     from amad.scores.receipts import RegistrationReceipt
 
     name = f"register@{stage.fleet.name}"
     command = shutil.which("dvc") or str(Path(sys.executable).with_name("dvc"))
     say(f"dvc repro {name}")  # what runs from here on, and says the rest
-    code = subprocess.run([command, "repro", name], cwd=stage.settings.home).returncode
+    code = run_group([command, "repro", name], stage.settings.home)
     if code:
         raise ServiceError(
             f"'dvc repro {name}' ended with code {code}, for the reason that stands above; the "
