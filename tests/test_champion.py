@@ -14,6 +14,7 @@ from amad.detect.detector import Detector
 from amad.engines.score import fleet_scoring
 from amad.engines.score.champion import champion_of
 from amad.engines.shared import tracking
+from amad.engines.shared.model_registry import LostError
 from pipelines import register
 
 pytestmark = pytest.mark.slow
@@ -85,16 +86,19 @@ def test_a_database_that_somebody_is_writing_is_asked(stage, asked, suffix):
     assert champion(stage) == "1" and asked == [1]
 
 
-@pytest.mark.parametrize("lost", [True, False])
+@pytest.mark.parametrize("lost", ["all", "the content", "no file"])
 def test_artifacts_that_are_lost_or_damaged_are_told_as_by_mlflow(stage, asked, lost):
     folder = with_artifacts_of_its_own(stage)
     assert champion(stage) == "1"
-    if lost:
+    detector = folder / "data" / "detector"
+    if lost == "all":
         shutil.rmtree(folder)
+    elif lost == "the content":
+        (detector / "detector.json").unlink()
     else:
-        (folder / "data" / "detector" / "state.safetensors").write_bytes(b"other")
+        (detector / "state.safetensors").write_bytes(b"other")
     asked.clear()
-    with pytest.raises(ServiceError, match=r"cannot be read|has the digest"):
+    with pytest.raises(LostError, match=r"cannot be read .*amad register|has the digest"):
         champion(stage)
     assert asked == [1]
 

@@ -142,16 +142,18 @@ def test_two_processes_may_meet_a_fresh_store(home: Path):
 
 @pytest.fixture
 def failing_server() -> Iterator[str]:
-    """The address of an HTTP server that hangs on, or answers 500 to, whatever it is asked."""
+    """The address of an HTTP server that hangs, or answers 500 or {}, whatever it is asked."""
     gone = threading.Event()
 
     class Failing(BaseHTTPRequestHandler):
         def do_GET(self):
             if "slow" in self.path:
                 gone.wait(60)
-            self.send_response(500)
-            self.send_header("Content-Length", "0")
+            content = b"{}" if "empty" in self.path else b""
+            self.send_response(200 if content else 500)
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
+            self.wfile.write(content)
 
         do_POST = do_GET
 
@@ -168,6 +170,15 @@ def failing_server() -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def test_what_is_no_mlflow_server_is_told(home: Path, failing_server: str):
+    with pytest.raises(ServiceError, match="is no MLflow server: asked for its version, it says"):
+        connect(Settings(mlflow_uri=f"{failing_server}/empty"))
+    with pytest.raises(ServiceError, match="no MLflow"), tracking.told(f"{failing_server}/empty"):
+        int("")
+    with pytest.raises(ValueError, match="invalid"), tracking.told(f"{failing_server}/broken"):
+        int("")
 
 
 @pytest.mark.parametrize("path", ["/broken", "/slow"])

@@ -1,7 +1,7 @@
 """Register and score against a real MLflow server, also one that fails in the middle of the work.
 
 The faults are made by a proxy before the server: an error for every request from one on, no answer,
-an answer that is lost on its way back.
+an answer that is lost on its way back, a page or empty JSON of its own.
 """
 
 import shutil
@@ -13,9 +13,13 @@ import pytest
 from scoring_kit import FLEET, digests, kit_params
 from server_kit import Proxy, mlflow_server
 
-from amad.config import ServiceError, Settings, load_fleet
-from amad.engines.register import registry_writes
+from amad.cli.drifting import _measured
+from amad.config import ServiceError, Settings, Stage, load_fleet
+from amad.engines.register import promotion, registry_writes
 from amad.engines.register.challenge import defend
+from amad.engines.register.review import review
+from amad.engines.score.dry_run import dry_run
+from amad.engines.score.scoring_plan import ScoringRequest
 from amad.engines.shared import model_registry
 from amad.engines.shared.tracking import connect
 from amad.telemetry.lake import Lake
@@ -94,6 +98,36 @@ def test_register_and_score_survive_a_server_that_fails_in_the_middle(served):
     failing(proxy, settings, night, "hang", where="mlflow-artifacts", after=1)
     assert not digests(settings)
     assert night()["dates"] and digests(settings)
+
+
+def test_what_a_proxy_answers_in_the_servers_place_is_told_and_taken_for_nothing(served):
+    """Empty JSON became a bug, a version without number, or lost artifacts and so a double."""
+    proxy, settings = served
+    stage = Stage.of(PARAMS, settings)
+    for after in (0, 6, 14):
+        failing(proxy, settings, lambda: register.run(PARAMS, settings), "empty", after=after)
+    register.run(PARAMS, settings)
+    made = versions(settings)
+    works = {
+        "register": lambda: register.run(PARAMS, settings),
+        "score": lambda: score.run(PARAMS, settings),
+        "drift": lambda: _measured(stage, 7),
+        "review": lambda: review(settings, FLEET),
+        "promote": lambda: promotion.promote(settings, FLEET),
+        "dry run": lambda: dry_run(stage, ScoringRequest()),
+    }
+    for name, work in works.items():
+        for how in ("empty", "login"):
+            for after in (0, 1):
+                told = failing(proxy, settings, work, how, after=after)
+                assert "amad promote" not in told and "backup" not in told, (name, how, after, told)
+    failing(proxy, settings, works["review"], "gateway", after=2)
+    for how in ("empty", "login"):  # also in the middle of fetching the artifacts
+        for after in (4, 8, 12):
+            failing(proxy, settings, works["register"], how, after=after)
+        told = failing(proxy, settings, works["score"], how, after=9)
+        assert "backup" not in told, told
+    assert versions(settings) == made
 
 
 def test_a_server_that_fails_is_not_one_without_the_model(served):

@@ -74,11 +74,12 @@ def _measured(stage: "Stage", days: int) -> "Drift":
     from amad.detect.storage import load_detector
     from amad.drift.measure import measure
     from amad.engines.shared.model_registry import champion_version, fetched, scores_from
-    from amad.engines.shared.tracking import connect
+    from amad.engines.shared.tracking import connect, told
     from amad.storage import step
 
     client = connect(stage.settings)
-    champion = champion_version(client, stage.fleet.name)
+    with told(client.tracking_uri):
+        champion = champion_version(client, stage.fleet.name)
     with fetched(client, champion) as folder:
         detector = load_detector(folder, to_score=True)
     point = detector.operating_point

@@ -19,7 +19,7 @@ GCS_PORT = 6379  # where a Ray head listens unless told otherwise
 
 def tracking_store(stage: Stage) -> Finding:
     """Does MLflow's store answer, with tables of this version?"""
-    from amad.engines.shared.tracking import connect
+    from amad.engines.shared.tracking import connect, told
     from amad.engines.shared.tracking_store import public, sqlite_file, tracking_uri
 
     uri = tracking_uri(stage.settings)
@@ -27,7 +27,8 @@ def tracking_store(stage: Stage) -> Finding:
     if file is not None and not file.is_file():
         return warn(f"there is no {file} yet", whole_pipeline(stage.fleet.name))
     client = connect(stage.settings)
-    experiment = client.get_experiment_by_name(f"amad-{stage.fleet.name}")
+    with told(uri):
+        experiment = client.get_experiment_by_name(f"amad-{stage.fleet.name}")
     runs = "no runs of this fleet yet" if experiment is None else f"experiment {experiment.name}"
     return ok(f"{public(uri)}, {runs}")
 

@@ -24,7 +24,7 @@ from amad.engines.shared.model_registry import (
     alias_version,
     get_version,
 )
-from amad.engines.shared.tracking import connect, public_reason
+from amad.engines.shared.tracking import connect, public_reason, told
 
 DECIDES = ("Data", "Quality", "Operating point", "Blind spots", "Limits")  # sections, in order
 
@@ -36,8 +36,9 @@ def review(settings: Settings, fleet: str, number: str | None = None) -> str:
         ServiceError: there is no such version, or the registry does not answer.
     """
     client = connect(settings)
-    version = _version(client, fleet, number)
-    sections = _sections(_card(client, version))
+    with told(client.tracking_uri):
+        version = _version(client, fleet, number)
+        sections = _sections(_card(client, version))
     decision = recorded(version)
     reasons = decision.reasons if decision else ["the gate has not judged it"]
     if "rolled_back" in version.tags:

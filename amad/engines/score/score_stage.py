@@ -78,10 +78,12 @@ def _without_champion(stage: Stage) -> str | None:
     if refused is None or refused.champion is not None:
         return None
     from amad.engines.shared.model_registry import CHAMPION, alias_version
-    from amad.engines.shared.tracking import connect
+    from amad.engines.shared.tracking import connect, told
 
-    if alias_version(connect(stage.settings), stage.fleet.name, CHAMPION) is not None:
-        return None
+    client = connect(stage.settings)
+    with told(client.tracking_uri):
+        if alias_version(client, stage.fleet.name, CHAMPION) is not None:
+            return None
     return (
         f"fleet {stage.fleet.name} has no champion; version {refused.version} was not promoted "
         f"({refused.reasons[-1]})"

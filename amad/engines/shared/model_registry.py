@@ -18,8 +18,8 @@ from mlflow.exceptions import MlflowException
 
 from amad.config import AmadError, ServiceError, usable_error
 from amad.config.wording import registering
-from amad.detect.storage import folder_digest
-from amad.engines.shared.tracking import model_name, public_reason
+from amad.detect.storage import CONTENT, folder_digest
+from amad.engines.shared.tracking import model_name, no_mlflow, public_reason
 from amad.engines.shared.tracking_store import public
 from amad.telemetry.files import full_disk_named
 
@@ -51,7 +51,7 @@ def alias_version(client: MlflowClient, fleet: str, alias: str) -> ModelVersion 
     """
     name = model_name(fleet)
     try:
-        return client.get_model_version_by_alias(name, alias)
+        return _whole(client, client.get_model_version_by_alias(name, alias))
     except MlflowException as error:
         if error.error_code not in UNKNOWN:
             raise ServiceError(
@@ -71,6 +71,20 @@ def alias_version(client: MlflowClient, fleet: str, alias: str) -> ModelVersion 
         f"the alias {alias} of {name} points at version {lost}, which was deleted; name another "
         "one with 'amad promote VERSION', or take the alias away in MLflow and run 'amad register'"
     )
+
+
+def _whole(client: MlflowClient, version: ModelVersion) -> ModelVersion:
+    """The version that a server answered with, after a check that the answer holds one.
+
+    Raises:
+        ServiceError: it does not, as the answer of something else in the server's place.
+    """
+    if not version.version:
+        raise no_mlflow(client.tracking_uri) or ServiceError(
+            f"the registry {public(client.tracking_uri)} answered without the version that it was "
+            "asked for; see that the address is right, then run the command again"
+        )
+    return version
 
 
 def standing(client: MlflowClient, fleet: str, alias: str) -> ModelVersion | None:
@@ -118,7 +132,7 @@ def get_version(client: MlflowClient, fleet: str, version: str) -> ModelVersion:
     """
     name = model_name(fleet)
     try:
-        return client.get_model_version(name, str(version))
+        return _whole(client, client.get_model_version(name, str(version)))
     except MlflowException as error:
         if error.error_code not in UNKNOWN:
             raise
@@ -185,13 +199,13 @@ def fetched(client: MlflowClient, version: ModelVersion) -> Iterator[Path]:
                 data = mlflow.artifacts.download_artifacts(
                     artifact_uri=f"{uri}/data", dst_path=folder
                 )
-                found = next(p for p in Path(data).iterdir() if p.is_dir())
+                found = next(p for p in Path(data).iterdir() if (p / CONTENT).is_file())
                 digest = folder_digest(found)
         except Exception as error:  # whatever the artifact store's client raises
             raise _unread(client, version, error) from error
         wanted = version.tags.get(DIGEST)
         if digest != wanted:
-            raise LostError(
+            raise no_mlflow(client.tracking_uri) or LostError(
                 f"the detector of {version.name} version {version.version} has the digest "
                 f"{digest}, and {wanted or 'none'} was registered: {uri} was damaged or replaced; "
                 "bring a backup of it back, take another version with 'amad promote' or 'amad "
@@ -202,7 +216,9 @@ def fetched(client: MlflowClient, version: ModelVersion) -> Iterator[Path]:
 
 def _unread(client: MlflowClient, version: ModelVersion, error: Exception) -> AmadError:
     """Why the artifacts of a version were not fetched: they are gone, or the store is not there."""
-    why = public_reason(error, client.tracking_uri)
+    if (other := no_mlflow(client.tracking_uri)) is not None:
+        return other
+    why = public_reason(error, client.tracking_uri) or "no detector lies there"
     what = f"the artifacts of {version.name} version {version.version} cannot be read"
     if isinstance(error, GONE) or any(words in str(error) for words in NOT_FOUND):
         return LostError(

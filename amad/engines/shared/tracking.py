@@ -7,6 +7,7 @@ project's root, finds the default store.
 
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,8 +19,14 @@ from mlflow.entities import Param, Run
 from mlflow.exceptions import MlflowException
 from pydantic import BaseModel
 
-from amad.config import AmadError, ServiceError, Settings
-from amad.engines.shared.tracking_store import artifact_root, prepare, public, tracking_uri
+from amad.config import AmadError, ServiceError, Settings, usable_error
+from amad.engines.shared.tracking_store import (
+    artifact_root,
+    kind_of,
+    prepare,
+    public,
+    tracking_uri,
+)
 
 # How long a request may wait, and how often it is repeated, after the server has answered once;
 # MLflow's own limits add up to a quarter of an hour. Values in the environment come first.
@@ -40,6 +47,8 @@ WAYS_OUT = {  # by the words of SQLite's message
     "disk image is malformed": DAMAGED,
     "file is not a database": DAMAGED,
 }
+STORE_ERRORS = (MlflowException, sqlalchemy.exc.SQLAlchemyError, requests.RequestException)
+ASK_SECONDS = 5.0  # the longest wait for a server's version
 REASON_START, REASON_END = 200, 150  # characters; the cause of an error often stands at its end
 PARAMS_AT_ONCE = 100  # what MLflow takes in one request
 # Tells MLflow's pages that this is classic machine learning and not a language model.
@@ -70,12 +79,14 @@ def connect(settings: Settings) -> MlflowClient:
         with _same_environment(*FIRST_PATIENCE):
             os.environ.update(FIRST_PATIENCE)
             client = MlflowClient(uri, uri)
-            client.search_experiments(max_results=1)
+            found = client.search_experiments(max_results=1)
+        if not found and (other := no_mlflow(uri)) is not None:
+            raise other
     except AmadError:
         raise
     except Exception as error:  # SQLAlchemy's, requests' and MLflow's own
         reason = public_reason(error, uri)
-        raise ServiceError(
+        raise no_mlflow(uri) or ServiceError(
             f"MLflow's store {public(uri)} cannot be opened ({reason}); "
             f"{_way_out(error, 'mend it')}, or set AMAD_MLFLOW_URI to another one"
         ) from error
@@ -87,11 +98,18 @@ def told(uri: str) -> Iterator[None]:
     """Turn the errors of a store that fails during the work into a ServiceError.
 
     Raises:
-        ServiceError: the store stopped answering, or answered with an error of its own.
+        ServiceError: the store stopped answering, answered with an error of its own, or something
+            else answers in its place.
     """
     try:
         yield
-    except (MlflowException, sqlalchemy.exc.SQLAlchemyError, requests.RequestException) as error:
+    except Exception as error:
+        if usable_error(error) is not None:
+            raise
+        if (other := no_mlflow(uri)) is not None:
+            raise other from error
+        if not isinstance(error, STORE_ERRORS):
+            raise
         if isinstance(error, MlflowException) and error.error_code not in FAILURES:
             raise
         reason = public_reason(error, uri)
@@ -99,6 +117,27 @@ def told(uri: str) -> Iterator[None]:
             f"MLflow's store {public(uri)} failed during the work ({reason}); "
             f"{_way_out(error, ANSWERS)}, then run the command again: what is done is kept"
         ) from error
+
+
+def no_mlflow(uri: str) -> ServiceError | None:
+    """What to tell where something else than MLflow answers at a server's address, such as a proxy.
+
+    Its answer may be JSON without what was asked for, which MLflow's client takes for empty ids.
+    """
+    if kind_of(uri) not in ("http", "https"):
+        return None
+    try:
+        answer = requests.get(f"{uri.rstrip('/')}/version", timeout=ASK_SECONDS)
+    except requests.RequestException:
+        return None
+    if answer.status_code != requests.codes.ok or re.match(r"\d+\.\d", answer.text):
+        return None
+    text = " ".join(answer.text.split())[:REASON_END]
+    return ServiceError(
+        f"what answers at {public(uri)} is no MLflow server: asked for its version, it says "
+        f"{text!r}; see that the address is right and that no proxy answers in the server's place, "
+        "then run the command again"
+    )
 
 
 def model_name(fleet: str) -> str:
