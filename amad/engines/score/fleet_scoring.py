@@ -94,7 +94,7 @@ def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLo
     for code, rows in log.unseen.items():
         say(f"{code} was never seen in training: {count(rows, 'row')}")
     for vehicle, channels in log.withheld.items():
-        say(f"vehicle {vehicle}: scored without {', '.join(channels)}, as they failed their checks")
+        say(f"vehicle {vehicle}: scored without {', '.join(channels)} (failed checks)")
     for vehicle, channels in log.unmeasured.items():
         say(f"vehicle {vehicle}: nothing could be used of {', '.join(channels)}")
     return log
