@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import signal
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
@@ -81,12 +81,24 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first: a short one is what a process may be left with at the end."""
-    seconds: Counter[Path] = Counter()
+    """Files with engines, which wait, beside files that compute; of both the longest first.
+
+    A short file is what a process may be left with at the end.
+    """
+    engines: dict[Path, float] = defaultdict(float)
+    others: dict[Path, float] = defaultdict(float)
+    marks = {item: {mark.name for mark in item.iter_markers()} for item in items}
+    with_engine = {item.path for item in items if marks[item] & {"cluster", "engine"}}
     for item in items:
-        marked = [WEIGHTS.get(mark.name, 0) for mark in item.iter_markers()]
-        seconds[item.path] += max(marked, default=0)
-    items.sort(key=lambda item: -seconds[item.path])
+        group = engines if item.path in with_engine else others
+        group[item.path] += max((WEIGHTS.get(name, 0) for name in marks[item]), default=0) or 0.1
+    place: dict[Path, float] = {}  # the share of its group's seconds that comes before a file
+    for group in (engines, others):
+        before = 0.0
+        for path in sorted(group, key=lambda path: -group[path]):
+            place[path] = before / sum(group.values())
+            before += group[path]
+    items.sort(key=lambda item: place[item.path])
 
 
 @pytest.fixture(scope="session", autouse=True)
