@@ -93,7 +93,9 @@ def _limit_lines(plan: Plan, figures: Figures) -> list[str]:
 def _channel_section(plan: Plan) -> list[str]:
     lines = comment(
         "Ranges are guesses: what was seen, wider by as much on both sides. A value outside its "
-        "range is read as null, so set each range to what the quantity can be."
+        "range is read as null, so set each range to what the quantity can be. A sensor that is "
+        "stuck at an ordinary value may be noticed by max_flat_seconds alone: set it, in seconds, "
+        "where a quantity cannot stay the same for so long while its vehicle reports."
     )
     for guess in plan.columns.guesses:
         lines += comment(_sentence(f"A guess: {guess}"))
