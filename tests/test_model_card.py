@@ -9,7 +9,7 @@ from amad.engines.register.model_card import _found, _histories
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([9000, 2000], "every vehicle has 2,000 train rows or more"),
+        ([9000, 2000], "each vehicle has at least 2,000 train rows and"),
         ([9000, 1999, 59, 0], "of 4 vehicles, 1 with fewer than 2,000 train rows are judged in"),
         ([9000, 1999, 59, 0], "and 2 with fewer than 60 by their class alone"),
     ],
@@ -19,7 +19,8 @@ def test_it_says_how_many_vehicles_are_little_known(rows: list[int], words: str)
 
 
 def test_it_says_what_a_long_history_is_in_each_class() -> None:
-    assert "every vehicle has 2,000 or 6,000 train" in _histories([9000, 7000], [2000, 6000])
+    told = _histories([9000, 7000], [2000, 6000])
+    assert "has at least 2,000 to 6,000 train rows, as its class asks for, and is known" in told
 
 
 def test_the_operating_point_is_told_in_sentences() -> None:

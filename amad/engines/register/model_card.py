@@ -89,12 +89,15 @@ def _histories(train_rows: Sequence[int], long_rows: Sequence[int]) -> str:
     """
     unknown = sum(rows < SHORT_ROWS for rows in train_rows)
     short = sum(SHORT_ROWS <= rows < long for rows, long in zip(train_rows, long_rows, strict=True))
-    long = " or ".join(f"{rows:,}" for rows in sorted(set(long_rows)))
+    least, most = min(long_rows), max(long_rows)
+    long = f"{least:,} train rows"
+    if most > least:
+        long = f"{least:,} to {most:,} train rows, as its class asks for,"
     if not unknown and not short:
-        return f"histories: every vehicle has {long} train rows or more, and is known by them"
+        return f"histories: each vehicle has at least {long} and is known by them"
     return (
-        f"histories: of {count(len(train_rows), 'vehicle')}, {short} with fewer than {long} train "
-        f"rows are judged in part by their class, and {unknown} with fewer than {SHORT_ROWS} by "
+        f"histories: of {count(len(train_rows), 'vehicle')}, {short} with fewer than {long} "
+        f"are judged in part by their class, and {unknown} with fewer than {SHORT_ROWS} by "
         "their class alone"
     )
 
