@@ -338,7 +338,7 @@ def scale(report: dict, out: Path) -> list[str]:
         "# What a fleet of any size takes",
         "",
         _facts(report, "python -m bench.scale"),
-        "[What a fleet of any size takes](../explanation/scale.md) says what follows from it.",
+        "[The cost model](../explanation/scale.md) says what follows from it.",
         "",
         "## One day",
         "",

@@ -143,6 +143,14 @@ def yard(tmp_path: Path):
     return Yard(tmp_path)
 
 
+@pytest.fixture
+def field(tmp_path: Path):
+    """A folder of raw files to draft from, empty."""
+    from draft_kit import Field
+
+    return Field(tmp_path)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _shared(tmp_path_factory: pytest.TempPathFactory) -> None:
     import shared_kit

@@ -7,18 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from draft_kit import MONDAY, ROWS, Field, log, stamp, wave
+from draft_kit import MONDAY, ROWS, log, stamp, wave
 from typer.testing import CliRunner
 
 from amad.cli.app import app
 from amad.cli.drafting import write_draft
 from amad.config import ConfigError, DataError, Settings, load_fleet
 from amad.ingest.ingestion import ingest
-
-
-@pytest.fixture
-def field(tmp_path):
-    return Field(tmp_path)
 
 
 def test_a_date_and_a_time_of_day_in_two_columns(field):

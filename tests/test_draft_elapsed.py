@@ -3,17 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from draft_kit import MONDAY, ROWS, Field, wave
+from draft_kit import MONDAY, ROWS, wave
 
 from amad.telemetry.lake import Lake
 
 NAME = "log_20260105_080000.csv"
 EPOCH = int(MONDAY.replace(tzinfo=UTC).timestamp())
-
-
-@pytest.fixture
-def field(tmp_path):
-    return Field(tmp_path)
 
 
 def drafted(field, header, cell, name=NAME):

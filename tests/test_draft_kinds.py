@@ -54,11 +54,6 @@ def test_a_heading_that_crossed_no_border_is_an_angle_by_its_name():
     assert drafted(noise, "direction").kind == "continuous"
 
 
-@pytest.fixture
-def field(tmp_path) -> Field:
-    return Field(tmp_path)
-
-
 def test_the_drafted_file_says_what_is_a_guess(tmp_path):
     field = Field(tmp_path)
     field.write("a.csv", log(heading=lambda n: (5 * n) % 360, packet_count=lambda n: n % 70))

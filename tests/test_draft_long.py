@@ -5,16 +5,11 @@ from datetime import timedelta
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from draft_kit import MONDAY, ROWS, Field, stamp, wave
+from draft_kit import MONDAY, ROWS, stamp, wave
 
 from amad.telemetry.lake import Lake
 
 SIGNALS = ("speed", "rpm", "load")
-
-
-@pytest.fixture
-def field(tmp_path):
-    return Field(tmp_path)
 
 
 def long_lines(signal, value, names=SIGNALS, apart=0.0):

@@ -5,15 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from draft_kit import ROWS, Field, log, stamp, wave
+from draft_kit import ROWS, log, stamp, wave
 
 from amad.config import DataError
 from amad.telemetry.lake import Lake
-
-
-@pytest.fixture
-def field(tmp_path):
-    return Field(tmp_path)
 
 
 def times_of(field, fleet):

@@ -5,14 +5,9 @@ from datetime import timedelta
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from draft_kit import MONDAY, ROWS, Field, log, stamp, wave
+from draft_kit import MONDAY, ROWS, log, stamp, wave
 
 from amad.telemetry.lake import Lake
-
-
-@pytest.fixture
-def field(tmp_path):
-    return Field(tmp_path)
 
 
 def drafted(field, lines):

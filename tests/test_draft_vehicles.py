@@ -5,12 +5,7 @@ from datetime import timedelta
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from draft_kit import MONDAY, ROWS, Field, log, stamp, wave
-
-
-@pytest.fixture
-def field(tmp_path):
-    return Field(tmp_path)
+from draft_kit import MONDAY, ROWS, log, stamp, wave
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,10 @@ from datetime import timedelta
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from draft_kit import MONDAY, ROWS, Field, log, stamp, wave
+from draft_kit import MONDAY, ROWS, log, stamp, wave
 from ingest_kit import START_US, Yard, balanced, line, raw_fleet
 
 from amad.config import DataError
-
-
-@pytest.fixture
-def field(tmp_path):
-    return Field(tmp_path)
 
 
 def test_an_id_that_a_spreadsheet_rounded_is_refused(tmp_path):
