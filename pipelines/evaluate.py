@@ -14,7 +14,7 @@ from amad.detect.build_members import relation_left_out
 from amad.detect.storage import folder_digest, save_detector
 from amad.engines.shared.datasets import data_hash
 from amad.engines.shared.evaluation_run import evaluation_run
-from amad.engines.shared.tracking import connect, told
+from amad.engines.shared.tracking import connected
 from amad.engines.shared.train_result import TrainResult
 from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.evaluation.harness import examine
@@ -69,9 +69,8 @@ def run(params: Params, settings: Settings) -> EvaluationMetrics:
     write_curve(evaluation, folder / "precision_recall.csv")
     write_json(folder / "metrics.json", headline(metrics))
     write_json(stage.runs / "timings.json", evaluation.timings)
-    client = connect(settings)
     used = bundle.params.model_copy(update={"detect": params.detect, "evaluate": params.evaluate})
-    with told(client.tracking_uri):
+    with connected(settings) as client:
         evaluation_run(client, used, store, folder, metrics, training)
     show_results(metrics)
     return metrics

@@ -11,7 +11,7 @@ from amad.config import Params, Settings, Stage
 from amad.config.console import say
 from amad.config.wording import count
 from amad.engines.shared.datasets import log_datasets
-from amad.engines.shared.tracking import connect, told
+from amad.engines.shared.tracking import connected
 from amad.engines.shared.train_result import TrainResult
 from amad.engines.train.training import train_fleet
 from amad.engines.tune.sweep_result import SweepResult, with_settings
@@ -37,8 +37,7 @@ def run(params: Params, settings: Settings) -> TrainResult:
     except (KeyError, ValueError) as error:
         raise damaged(folder / best.FILE, best.REMEDY, str(error)) from None
     result = train_fleet(stage)
-    client = connect(settings)
-    with told(client.tracking_uri):
+    with connected(settings) as client:
         store = WindowStore.open(folder / "store")
         log_datasets(client, result.run_id, store, folder / "lake")
     result.write(folder)

@@ -74,11 +74,10 @@ def _measured(stage: "Stage", days: int) -> "Drift":
     from amad.detect.storage import load_detector
     from amad.drift.measure import measure
     from amad.engines.shared.model_registry import champion_version, fetched, scores_from
-    from amad.engines.shared.tracking import connect, told
+    from amad.engines.shared.tracking import connected
     from amad.storage import step
 
-    client = connect(stage.settings)
-    with told(client.tracking_uri):
+    with connected(stage.settings) as client:
         champion = champion_version(client, stage.fleet.name)
     with fetched(client, champion) as folder:
         detector = load_detector(folder, to_score=True)

@@ -19,15 +19,14 @@ GCS_PORT = 6379  # where a Ray head listens unless told otherwise
 
 def tracking_store(stage: Stage) -> Finding:
     """Does MLflow's store answer, with tables of this version?"""
-    from amad.engines.shared.tracking import connect, told
+    from amad.engines.shared.tracking import connected
     from amad.engines.shared.tracking_store import public, sqlite_file, tracking_uri
 
     uri = tracking_uri(stage.settings)
     file = sqlite_file(uri)
     if file is not None and not file.is_file():
         return warn(f"there is no {file} yet", whole_pipeline(stage.fleet.name))
-    client = connect(stage.settings)
-    with told(uri):
+    with connected(stage.settings) as client:
         experiment = client.get_experiment_by_name(f"amad-{stage.fleet.name}")
     runs = "no runs of this fleet yet" if experiment is None else f"experiment {experiment.name}"
     return ok(f"{public(uri)}, {runs}")
@@ -36,15 +35,16 @@ def tracking_store(stage: Stage) -> Finding:
 def registry(stage: Stage) -> Finding:
     """Is there a champion, and can it be fetched?"""
     from amad.engines.shared.model_registry import CHALLENGER, CHAMPION, alias_version, fetched
-    from amad.engines.shared.tracking import connect
+    from amad.engines.shared.tracking import connected
     from amad.engines.shared.tracking_store import sqlite_file, tracking_uri
 
     file = sqlite_file(tracking_uri(stage.settings))
     if file is not None and not file.is_file():
         return warn("no tracking store, so no models", whole_pipeline(stage.fleet.name))
-    client, fleet = connect(stage.settings), stage.fleet.name
-    champion = alias_version(client, fleet, CHAMPION)
-    challenger = alias_version(client, fleet, CHALLENGER)
+    fleet = stage.fleet.name
+    with connected(stage.settings) as client:
+        champion = alias_version(client, fleet, CHAMPION)
+        challenger = alias_version(client, fleet, CHALLENGER)
     if champion is None:
         trained = (stage.folder / "detector").is_dir()
         remedy = "run 'amad register'" if trained else whole_pipeline(fleet)

@@ -24,7 +24,7 @@ from amad.engines.shared.model_registry import (
     alias_version,
     get_version,
 )
-from amad.engines.shared.tracking import connect, public_reason, told
+from amad.engines.shared.tracking import connected, public_reason
 
 DECIDES = ("Data", "Quality", "Operating point", "Blind spots", "Limits")  # sections, in order
 
@@ -35,8 +35,7 @@ def review(settings: Settings, fleet: str, number: str | None = None) -> str:
     Raises:
         ServiceError: there is no such version, or the registry does not answer.
     """
-    client = connect(settings)
-    with told(client.tracking_uri):
+    with connected(settings) as client:
         version = _version(client, fleet, number)
         sections = _sections(_card(client, version))
     decision = recorded(version)

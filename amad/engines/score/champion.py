@@ -60,10 +60,9 @@ def champion_of(stage: Stage) -> Iterator[tuple[Champion, Path]]:
         yield known, known.folder
         return
     from amad.engines.shared.model_registry import champion_version, fetched
-    from amad.engines.shared.tracking import connect, told
+    from amad.engines.shared.tracking import connected
 
-    client = connect(stage.settings)
-    with told(client.tracking_uri):
+    with connected(stage.settings) as client:
         version = champion_version(client, stage.fleet.name)
         found = _asked(client, stage.fleet.name, version)
     with fetched(client, version) as folder:

@@ -8,7 +8,7 @@ from amad.engines.score.fleet_scoring import check_vehicles
 from amad.engines.score.lake_snapshot import take_snapshot
 from amad.engines.score.scoring_plan import Plan, ScoringRequest, make_plan
 from amad.engines.shared.model_registry import champion_version, fetched, scores_from
-from amad.engines.shared.tracking import connect, told
+from amad.engines.shared.tracking import connected
 from amad.engines.shared.tracking_store import sqlite_file, tracking_uri
 from amad.scores.retention import Retention
 from amad.telemetry.checksums import Checksums
@@ -30,8 +30,7 @@ def dry_run(stage: Stage, request: ScoringRequest) -> tuple[Plan, str]:
     if file is not None and not file.is_file():
         todo = registering(stage.fleet.name)
         raise ServiceError(f"there is no {file}, so no champion: {todo}")
-    client = connect(stage.settings)
-    with told(client.tracking_uri):
+    with connected(stage.settings) as client:
         champion = champion_version(client, stage.fleet.name)
     with fetched(client, champion) as folder:  # else the job could not score what is foretold
         check_contract(load_detector(folder, to_score=True), stage.fleet)

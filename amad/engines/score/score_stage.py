@@ -78,10 +78,9 @@ def _without_champion(stage: Stage) -> str | None:
     if refused is None or refused.champion is not None:
         return None
     from amad.engines.shared.model_registry import CHAMPION, alias_version
-    from amad.engines.shared.tracking import connect, told
+    from amad.engines.shared.tracking import connected
 
-    client = connect(stage.settings)
-    with told(client.tracking_uri):
+    with connected(stage.settings) as client:
         if alias_version(client, stage.fleet.name, CHAMPION) is not None:
             return None
     return (

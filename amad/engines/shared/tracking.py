@@ -94,6 +94,14 @@ def connect(settings: Settings) -> MlflowClient:
 
 
 @contextmanager
+def connected(settings: Settings) -> Iterator[MlflowClient]:
+    """Yield a client as ``connect`` returns it, under ``told``."""
+    client = connect(settings)
+    with told(client.tracking_uri):
+        yield client
+
+
+@contextmanager
 def told(uri: str) -> Iterator[None]:
     """Turn the errors of a store that fails during the work into a ServiceError.
 
