@@ -52,7 +52,7 @@ def test_a_vehicle_of_a_single_date_is_held_against_the_fleet_and_has_no_habit(y
     yard.csv("x.csv", [*nights("a-1", range(12)), *nights("a-2", range(1))])
     (found,) = health(yard).troubles
     assert found.text.endswith(
-        "it reported on that date alone, a vehicle of this fleet usually reports every day"
+        "it reported on that date alone, and a vehicle of this fleet usually reports every day"
     )
 
 

@@ -204,9 +204,9 @@ def _silent(lake: Lake, fleet: Fleet) -> list[Trouble]:
             subject=item.vehicle,
             since=item.last,
             text=f"has been silent since {item.last}, {item.days} days before the fleet's newest "
-            f"date, {newest}; "
-            + ("it reported on that date alone, a vehicle of this fleet" if item.of_fleet else "it")
-            + " usually reports "
+            f"date, {newest}; it "
+            + ("reported on that date alone, and a vehicle of this fleet " if item.of_fleet else "")
+            + "usually reports "
             + ("every day" if item.usual == 1 else f"every {item.usual} days at the least"),
         )
         for item in silent_vehicles(days, newest, fleet.quality.retired)
