@@ -26,7 +26,7 @@ from amad.evaluation.method_result import PRIMARY
 from amad.evaluation.summary import rounded
 from amad.telemetry.files import write_json
 from bench.facts import machine_facts
-from bench.options import positive
+from bench.options import parser_of, positive
 from bench.quality.figures import over_fleets
 from bench.quality.fleets import prepare_fleets
 from bench.quality.methods import (
@@ -48,9 +48,7 @@ CHANGE = re.compile(rf"((?:{'|'.join(SECTIONS)})\.\w+)=(.+)", re.S)
 
 def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line. A list may follow its option, or the option may be repeated."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.carry_over", description=__doc__.splitlines()[2]
-    )
+    parser = parser_of(__doc__)
     several = {"nargs": "+", "action": "extend"}
     parser.add_argument(
         "--fleet", **several, metavar="FILE",

@@ -8,7 +8,6 @@ writes. Seconds are those of the processor, so what else runs on the machine har
 under cProfile tells the parts of a stage; ``--parts`` renews these alone in ``--out``.
 """
 
-import argparse
 import cProfile
 import json
 import os
@@ -26,7 +25,7 @@ import pyarrow.parquet as pq
 from amad.config import Fleet, Settings
 from amad.config.console import say
 from bench.facts import machine_facts, write_result
-from bench.options import positive
+from bench.options import parser_of, positive
 
 START_US = 1_767_571_200_000_000  # 2026-01-05, a midnight
 BAR = 1 / 3  # of the rows per second of a bare read
@@ -202,7 +201,7 @@ def parts_of(work: Callable[[], object], parts: dict[str, tuple[str, ...]]) -> d
 
 def main(arguments: list[str] | None = None) -> dict:
     """Measure, write ``--out``, and return what was written."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[2])
+    parser = parser_of(__doc__)
     parser.add_argument("--out", type=Path, help="JSON file; default: standard output")
     parser.add_argument("--rows", type=positive, default=800_000)
     parser.add_argument("--channels", type=positive, default=20)

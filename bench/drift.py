@@ -13,7 +13,6 @@ and as a copy that has drifted, and on nights within its training.
 The detector has no network, as for a fleet where it has no vote.
 """
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -36,6 +35,7 @@ from amad.reading.times import date_of
 from amad.windows.series import TEST, TRAIN, Series
 from amad.windows.store import WindowStore
 from bench.facts import machine_facts, write_result
+from bench.options import parser_of
 from bench.quality.fleets import prepare_fleet
 from bench.quality.tables import table
 
@@ -223,7 +223,7 @@ def lines(rows: list[dict]) -> list[str]:
 
 def main() -> None:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--fleets", nargs="*", default=["asd", "smd", "js2"])
     parser.add_argument("--home", type=Path, default=Path("runs/drift"))
     parser.add_argument("--out", type=Path)

@@ -13,7 +13,6 @@ choose: of those that lose fewest of their events, the one with fewest false inc
 has no network.
 """
 
-import argparse
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,6 +33,7 @@ from amad.windows.series import TEST
 from amad.windows.store import WindowStore
 from bench.drift import fitted
 from bench.facts import machine_facts, write_result
+from bench.options import parser_of
 from bench.quality.fleets import prepare_fleet
 from bench.quality.tables import table
 
@@ -179,7 +179,7 @@ def lines(result: dict) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> dict:
     """Measure each fleet and write the result."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--fleets", nargs="+", default=["smd", "asd", "js2", "demo", "msl", "smap"])
     parser.add_argument("--home", type=Path, default=Path("runs/quality"), help="finished work")
     parser.add_argument("--out", type=Path)

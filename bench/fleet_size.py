@@ -8,7 +8,6 @@ with as many per vehicle (``scaled``). ``bench.quality`` does the rest; its page
 each run stays in ``--home``.
 """
 
-import argparse
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from amad.evaluation.method_result import PRIMARY
 from amad.evaluation.summary import rounded
 from amad.telemetry.files import write_json
 from bench.facts import machine_facts
-from bench.options import positive
+from bench.options import parser_of, positive
 from bench.quality.__main__ import main as judge
 from bench.quality.figures import RELATION
 from bench.quality.fleets import PROTOCOLS, find_fleet
@@ -81,7 +80,7 @@ def figures(report: dict) -> dict:
 
 def main(arguments: Sequence[str] | None = None) -> dict:
     """Measure, write ``--out`` after each run, and return the content."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[2])
+    parser = parser_of(__doc__)
     parser.add_argument("--fleet", default="demo", metavar="FILE", help="simulated; default: demo")
     parser.add_argument("--vehicles", nargs="+", type=positive, default=[12, 48, 96])
     parser.add_argument("--seeds", type=positive, default=3)

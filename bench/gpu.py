@@ -6,7 +6,6 @@ float32 and bfloat16, with and without torch.compile, at the default size and at
 matrix product and a plain copy show what the GPU can reach. Without a GPU it ends with code 3.
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from amad.config.params import ModelParams
 from amad.telemetry.files import write_json
 from bench.facts import machine_facts
 from bench.model import ROUNDS, rounds_of, training_steps
+from bench.options import parser_of
 
 CHANNELS, BATCH = 38, 512
 SIZES = {
@@ -60,7 +60,7 @@ def measure(size: ModelParams, precision: str, compiled: bool) -> dict[str, floa
 
 def main() -> None:
     """Measure, write ``--out`` and print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[2])
+    parser = parser_of(__doc__)
     parser.add_argument("--out", type=Path, default=Path("bench/results/gpu.json"))
     arguments = parser.parse_args()
     if not torch.cuda.is_available():

@@ -28,7 +28,7 @@ import yaml
 from amad.config import Settings, Stage, load_cluster, load_fleet, load_params
 from amad.config.console import say
 from bench.facts import machine_facts, write_result
-from bench.options import positive
+from bench.options import parser_of, positive
 
 STAGES = ("ingest", "profile", "prepare", "fit", "score")
 FITTED = ("fit", "score")  # dear stages, which end at ``--most``
@@ -248,7 +248,7 @@ def growth(runs: Sequence[dict], per: str) -> dict[str, dict]:
 
 def main(arguments: list[str] | None = None) -> dict | None:
     """Measure, write ``--out``, and return what was written."""
-    parser = argparse.ArgumentParser(prog="python -m bench.growth", description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--rows", type=positive, nargs="*", default=[100_000, 1_000_000])
     parser.add_argument("--vehicles", type=positive, nargs="*", default=[1, 10, 100])
     parser.add_argument("--night", type=positive, nargs="*", default=[12, 48], help="vehicles")

@@ -14,7 +14,6 @@ torch's profiler tells the seconds of each operation, and they are compared with
 Products of the closed-form members, which NumPy makes, are not among them.
 """
 
-import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +39,7 @@ from bench.model import (
     scoring_passes,
     training_steps,
 )
+from bench.options import parser_of
 from bench.quality.tables import table
 
 SQUARE, COPIED = 1024, 1 << 28  # rows of a matrix; bytes of a copy
@@ -264,7 +264,7 @@ def page(report: dict) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> dict:
     """Measure with one thread, write ``--out``, and return what was written."""
-    parser = argparse.ArgumentParser(prog="python -m bench.limits", description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--out", type=Path, help="JSON file; default: standard output")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)

@@ -4,7 +4,6 @@ Measures the seconds of every metric on series of given lengths, and how much fa
 plain loop over buffers and thresholds, on the same series in the same run.
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Callable
@@ -14,7 +13,7 @@ import numpy as np
 
 from amad import metrics
 from bench.facts import machine_facts, write_result
-from bench.options import positive
+from bench.options import parser_of, positive
 
 MEASURED = (
     metrics.vus_pr,
@@ -109,7 +108,7 @@ def measure(rows: int, buffer: int, repeats: int) -> dict:
 
 def main(arguments: list[str] | None = None) -> dict:
     """Measure, write ``--out``, and return what was written."""
-    parser = argparse.ArgumentParser(prog="python -m bench.metrics", description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--out", type=Path, help="JSON file; default: standard output")
     parser.add_argument("--rows", type=positive, nargs="+", default=[20_000, 200_000])
     parser.add_argument("--repeats", type=positive, default=3)

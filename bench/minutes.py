@@ -10,7 +10,6 @@ id, replaces or withdraws it. All of it once for each form of the score: ``centr
 lack what lies ahead of the newest rows, and ``trailing`` ones, which look back alone.
 """
 
-import argparse
 import json
 import os
 import resource
@@ -29,7 +28,7 @@ from bench.facts import machine_facts, write_result
 from bench.nights import make_artifacts
 from bench.nights_fleet import OLD, PARAMS, Fault, clock, prepare_home, rows_of
 from bench.nights_process import ALL, Receiver, amad, environment, preload, run
-from bench.options import positive
+from bench.options import parser_of, positive
 from bench.quality.tables import or_dash, table
 
 FIRST, MINUTES = 22.0, 60  # the hour that is lived through, and how many of its minutes
@@ -45,7 +44,7 @@ DETECT = {"members": ["innovation", "two_sided", "relation", "window_range"]}
 
 def main(arguments: list[str] | None = None) -> dict:
     """Measure, write ``--out``, and return what was written."""
-    parser = argparse.ArgumentParser(prog="python -m bench.minutes", description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--minutes", type=positive, default=MINUTES)
     parser.add_argument("--every", type=positive, default=1, help="minutes between two jobs")
     parser.add_argument("--forms", nargs="+", choices=FORMS, default=FORMS)

@@ -10,7 +10,6 @@ machine hardly changes it.
 Shape legend: B windows, L steps, C channels.
 """
 
-import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +26,7 @@ from amad.model.training import autocast
 from amad.windows.series import TRAIN, Series
 from bench.facts import machine_facts, write_result
 from bench.opponents import AnomalyTransformer, Encoder
-from bench.options import positive
+from bench.options import parser_of, positive
 
 BATCH, CHANNELS, ROUNDS, SCORED_WINDOWS = 64, 38, 12, 64
 SIZES = {64: ModelParams(), 512: ModelParams(width=512, layers=3, heads=8)}
@@ -167,7 +166,7 @@ def measure(width: int, names: list[str], rounds: int) -> dict:
 
 def main(arguments: list[str] | None = None) -> dict:
     """Measure, write ``--out``, and return what was written."""
-    parser = argparse.ArgumentParser(prog="python -m bench.model", description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--out", type=Path, help="JSON file; default: standard output")
     parser.add_argument(
         "--widths", type=positive, nargs="+", default=list(SIZES), choices=list(SIZES)

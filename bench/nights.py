@@ -11,7 +11,6 @@ After each night, and at the end, it is checked that nothing is lost and nothing
 bench/nights_checks.py. The exit code is 1 if anything is violated.
 """
 
-import argparse
 import random
 import sys
 import time
@@ -34,7 +33,7 @@ from bench.nights_fleet import (
     rows_of,
 )
 from bench.nights_process import ALL, SCORING, Ended, Receiver, amad, preload, run
-from bench.options import positive
+from bench.options import parser_of, positive
 
 NIGHTS = 14
 COMMANDS = ("ingest", "validate", "score")
@@ -277,7 +276,7 @@ def measure(home: Path, script: Script, seed: int, brief: bool = False) -> dict:
 
 def main(arguments: list[str] | None = None) -> dict:
     """Measure, write ``--out``, and return what was written."""
-    parser = argparse.ArgumentParser(prog="python -m bench.nights", description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--seeds", type=positive, default=1, help="how often, with other kills")
     parser.add_argument("--small", action="store_true", help="three nights instead of fourteen")
     parser.add_argument("--home", type=Path, help="an empty folder that stays; default: temporary")

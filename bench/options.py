@@ -1,6 +1,20 @@
-"""Types of options that several benchmarks take."""
+"""What the command lines of the benchmarks share: their help, and types of options."""
 
 import argparse
+
+
+def parser_of(docstring: str) -> argparse.ArgumentParser:
+    """A parser whose help is the whole docstring of a benchmark.
+
+    docstring: of the module; its first line is an example of the command.
+    """
+    example, _, text = docstring.partition("\n")
+    return argparse.ArgumentParser(
+        prog=" ".join(example.split()[:3]),
+        description=text.strip(),
+        epilog=f"example: {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def positive(text: str) -> int:

@@ -8,7 +8,6 @@ Each network is judged alone, through the evidence chain, calibrated for each ve
 measured with the linear skip, which is fitted for each vehicle in either case, and without a skip.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from amad.telemetry.files import write_json
 from amad.telemetry.lake import Lake
 from amad.windows.store import WindowStore, write_store
 from bench.facts import machine_facts
-from bench.options import positive
+from bench.options import parser_of, positive
 from bench.quality.fleets import Prepared, find_fleet, prepare_fleet
 from bench.quality.jobs import network_job
 from bench.quality.methods import build, settings_of
@@ -96,7 +95,7 @@ def compare(prepared: Prepared, params: Params, seeds: int, home: Path) -> dict:
 
 def main(arguments: Sequence[str] | None = None) -> dict:
     """Measure, write ``--out``, and return the content."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[2])
+    parser = parser_of(__doc__)
     parser.add_argument("--fleet", nargs="+", required=True, metavar="FILE")
     parser.add_argument("--seeds", type=positive, default=3)
     parser.add_argument("--out", type=Path, required=True)

@@ -4,7 +4,6 @@ Writes the pages of docs/performance, and their pictures, from the measurements 
 that no figure of a table is typed. ``make bench`` measures first.
 """
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from amad.evaluation.canvas import ALARM, OURS, QUIET, bare, figure_of, save, title
 from bench.data_plane import BAR
 from bench.growth import DAYS, HOURS, LIMIT, STAGES
+from bench.options import parser_of
 from bench.quality.tables import table
 
 RESULTS, PAGES = Path("bench/results"), Path("docs/performance")
@@ -27,7 +27,7 @@ opponent where it has one. Other pages: [what the machine allows](../results/lim
 
 def main(arguments: list[str] | None = None) -> None:
     """Write the pages of what has been measured."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[2])
+    parser = parser_of(__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--out", type=Path, default=PAGES, help="the folder of the pages")
     options = parser.parse_args(arguments)

@@ -22,7 +22,7 @@ from amad.config import Fleet, Settings
 from amad.telemetry.files import write_json
 from bench.data_plane import bench_fleet, made_tables
 from bench.facts import machine_facts
-from bench.options import positive
+from bench.options import parser_of, positive
 
 LIMITS = {"seconds": 3.0, "peak_mb": 600.0}  # of the streamed way, for 2 M rows x 10 channels
 
@@ -103,7 +103,7 @@ def measure(way: str, home: Path, fleet: Fleet) -> dict:
 
 def main() -> None:
     """Make the lake, run both ways, write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--out", type=Path, default=Path("bench/results/profile.json"))
     parser.add_argument("--rows", type=positive, default=2_000_000)
     parser.add_argument("--channels", type=positive, default=10)

@@ -26,7 +26,7 @@ from amad.config import load_params
 from amad.config.params import MOST_WINDOWS
 from bench.facts import machine_facts, write_result
 from bench.growth import STAGES
-from bench.options import positive
+from bench.options import parser_of, positive
 
 RESULTS = Path("bench/results")
 NIGHTLY = ("ingest", "profile", "score")  # stages of each day; prepare and fit are of a training
@@ -264,7 +264,7 @@ def first_to_break(stages: dict, tables: Sequence[dict], size: Size) -> list[dic
 
 def main(arguments: list[str] | None = None) -> dict | None:
     """Compute, write ``--out``, and return what was written."""
-    parser = argparse.ArgumentParser(prog="python -m bench.scale", description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--tables", type=positive, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--out", type=Path, help="JSON file; default: standard output")

@@ -10,7 +10,6 @@ For each, the lake, the store and a detector of the members in closed form are m
 folder.
 """
 
-import argparse
 import hashlib
 import sys
 import time
@@ -31,6 +30,7 @@ from amad.telemetry.checksums import Checksums
 from amad.telemetry.lake import Lake
 from bench.data_plane import parts_of, read_parquet
 from bench.facts import machine_facts, write_result
+from bench.options import parser_of
 from bench.quality.fleets import find_fleet
 
 WANTED = 50_000  # rows per second of a core, at 38 channels
@@ -157,7 +157,7 @@ def cost(found: list[dict]) -> dict:
 def main(arguments: list[str] | None = None) -> dict:
     """Measure, write ``--out``, and return what was written."""
     quiet()
-    parser = argparse.ArgumentParser(prog="python -m bench.scoring", description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--fleet", default="smd")
     parser.add_argument("--periods", type=float, nargs="+", default=[60, 10, 1])
     parser.add_argument("--out", type=Path, help="JSON file; default: standard output")

@@ -11,7 +11,6 @@ judged on the test parts of the vehicles that were cut. Three rules are compared
 - pooled: those of the class, as for an unknown vehicle.
 """
 
-import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -36,7 +35,7 @@ from amad.windows.scaler import Scaler
 from amad.windows.series import CALIBRATION, PURGED, TRAIN, Series
 from amad.windows.short_history import Known
 from bench.facts import machine_facts
-from bench.options import positive
+from bench.options import parser_of, positive
 from bench.quality.fleets import Prepared, find_fleet, prepare_fleet
 
 LENGTHS = (60, 240, 1000, 4000)
@@ -154,7 +153,7 @@ def _judged(
 
 def main(arguments: Sequence[str] | None = None) -> dict:
     """Measure, write ``--out``, and return the content."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[2])
+    parser = parser_of(__doc__)
     parser.add_argument("--fleet", nargs="+", required=True, metavar="FILE")
     parser.add_argument("--rows", nargs="+", type=positive, default=list(LENGTHS))
     parser.add_argument(

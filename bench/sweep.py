@@ -40,7 +40,7 @@ from amad.model.network import Amad
 from amad.telemetry.files import write_json
 from amad.windows.store import WindowStore
 from bench.facts import machine_facts
-from bench.options import positive
+from bench.options import parser_of, positive
 from bench.quality.fleets import PROTOCOLS, Prepared, find_fleet, judged_fleet, prepare_fleet
 from bench.quality.jobs import JudgeJob, NetworkJob, judge_job, network_job, read_result
 from bench.quality.methods import NETWORK, settings_of
@@ -290,10 +290,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
 
 def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.sweep",
-        description="Is the sweep's objective worth following? See docs/explanation/sweep.md.",
-    )
+    parser = parser_of(__doc__)
     parser.add_argument(
         "--fleet", nargs="+", action="extend", metavar="FILE", required=True,
         help="fleet files, or names in conf/fleet",

@@ -7,7 +7,6 @@ all methods, how they carry over, the network, the ablations, the machine's limi
 fourteen nights of the scoring job.
 """
 
-import argparse
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from amad.evaluation.method_result import PRIMARY
 from amad.evaluation.summary import STRENGTHS
 from bench import limits, minutes, nights_page
 from bench.carry_over_tables import carry_over_tables, headline, short_histories_table
+from bench.options import parser_of
 from bench.quality.figures import RELATION
 from bench.quality.methods import FLOOR
 from bench.quality.tables import ablations, methods_table, named, or_dash, signed, table
@@ -41,7 +41,7 @@ TITLES = {
 
 def main(arguments: list[str] | None = None) -> None:
     """Write the pages."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--reading", type=Path, default=READING)
     parser.add_argument("--out", type=Path, default=PAGES, help="the folder of the pages")

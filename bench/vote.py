@@ -8,7 +8,6 @@ test part. The difference by labels (or, of a fleet without labels, on faults in
 rows) says what the vote is really worth. ``--out`` is written after each fleet and form.
 """
 
-import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from amad.model import read_bundle
 from amad.telemetry.files import write_json
 from amad.telemetry.lake import Lake
 from bench.facts import machine_facts
+from bench.options import parser_of
 from bench.quality.fleets import Prepared, find_fleet, prepare_fleet
 from bench.quality.jobs import network_job
 from bench.quality.methods import FORMS, settings_of
@@ -68,7 +68,7 @@ def judged(prepared: Prepared, form: str, params: Params, home: Path) -> dict:
 
 def main(arguments: Sequence[str] | None = None) -> dict:
     """Measure, write ``--out``, and return the content."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[2])
+    parser = parser_of(__doc__)
     parser.add_argument("--fleet", nargs="+", required=True, metavar="FILE")
     parser.add_argument("--form", dest="forms", nargs="+", choices=list(FORMS), default=["offline"])
     parser.add_argument("--out", type=Path, required=True)

@@ -1,11 +1,11 @@
-"""The options of benchmarks: a count of none is refused, since nothing would be measured."""
+"""The options of benchmarks: their help is whole, and a count of none is refused."""
 
 import argparse
 from pathlib import Path
 
 import pytest
 
-from bench import nights
+from bench import nights, performance
 from bench.options import positive
 
 BENCH = Path(nights.__file__).parent
@@ -27,3 +27,17 @@ def test_no_nights_are_no_nights_without_a_violation(capsys):
 def test_every_benchmark_reads_its_counts_so():
     careless = [file.name for file in BENCH.rglob("*.py") if "type=int" in file.read_text()]
     assert careless == []
+
+
+def test_the_help_of_a_benchmark_is_its_whole_docstring(capsys):
+    with pytest.raises(SystemExit) as ended:
+        performance.main(["--help"])
+    assert ended.value.code == 0
+    told = capsys.readouterr().out
+    assert told.startswith("usage: python -m bench.performance [-h]")
+    assert performance.__doc__.partition("\n")[2].strip() in told
+
+
+def test_every_benchmark_has_such_a_help():
+    cut = [f.name for f in BENCH.rglob("*.py") if "ArgumentParser(" in f.read_text()]
+    assert cut == ["options.py"]

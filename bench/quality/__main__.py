@@ -18,7 +18,7 @@ from amad.engines.shared.environment import quiet
 from amad.evaluation.summary import rounded
 from amad.telemetry.files import staged
 from bench.facts import machine_facts
-from bench.options import positive
+from bench.options import parser_of, positive
 from bench.quality.figures import mean_of_fleets
 from bench.quality.fleets import PROTOCOLS, prepare_fleets
 from bench.quality.methods import FLOOR, FORMS, GROUPS, USUAL, chosen_methods, method_names
@@ -28,11 +28,7 @@ from bench.quality.tables import markdown
 
 def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line. A list may follow its option, or the option may be repeated."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.quality",
-        description="Judges any fleet file with every method under one rule; "
-        "see docs/reference/benchmark.md.",
-    )
+    parser = parser_of(__doc__)
     several = {"nargs": "+", "action": "extend"}
     parser.add_argument(
         "--fleet", **several, metavar="FILE", required=True,
