@@ -31,9 +31,9 @@ def checks(stage: Stage) -> list[Check]:
         finding = newest_row(dates)
     found = [Check("newest row", *finding)]
     for kind in KINDS:
-        finder = "validate" if kind.name in VALIDATE else "ingest"
         if kind.name == LAST_JOB:
             continue
+        finder = "validate" if kind.name in VALIDATE else "ingest"
         troubles = [str(t) for t in health.troubles if t.kind == kind.name]
         finding = ok("none")
         if troubles:
