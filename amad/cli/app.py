@@ -55,7 +55,10 @@ def options(
         bool, typer.Option("--debug", help="Show the traceback of an error; works anywhere.")
     ] = False,
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True)
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     """Keep the options for the command; without a command show the help."""
@@ -93,13 +96,13 @@ def prepare(context: typer.Context, fleet: FleetOption = None) -> None:
 
 @app.command(rich_help_panel=PIPELINE)
 def tune(context: typer.Context, fleet: FleetOption = None, cluster: ClusterOption = None) -> None:
-    """Sweep masks and contrastive weights with Ray Tune, without labels."""
+    """Search with Ray Tune, without labels, for what to hide from the network in training."""
     run_stage("tune", context, fleet, cluster)
 
 
 @app.command(rich_help_panel=PIPELINE)
 def train(context: typer.Context, fleet: FleetOption = None, cluster: ClusterOption = None) -> None:
-    """Train AMAD with Ray Train; a run that was cut short goes on where it stopped."""
+    """Train the network with Ray Train; an interrupted run goes on where it stopped."""
     run_stage("train", context, fleet, cluster)
 
 
@@ -142,7 +145,9 @@ def score(
     ] = False,
     fail_on: Annotated[
         list[FailOn] | None,
-        typer.Option(help="End with code 9 or 10 if the job, done, found this; else with 0."),
+        typer.Option(
+            help="End with code 9 (critical) or 10 (nothing-new) where the job found this."
+        ),
     ] = None,
     fleet: FleetsOption = None,
     cluster: ClusterOption = None,
@@ -185,7 +190,7 @@ def notify(
 ) -> None:
     """Tell the sinks of conf/notify/ what changed, and what they could not be told before.
 
-    `amad score` does the same after each job, so this is for a server that was down.
+    `amad score` does the same after each job, so this is for a sink that did not answer.
     """
     from amad.cli import alerts
 
@@ -209,7 +214,7 @@ def feedback(
     ] = None,
     fleet: FleetOption = None,
 ) -> None:
-    """Say whether an incident was true; nobody is told any more of one that was not.
+    """Say whether an incident was true; of one that was not, nobody is told any more.
 
     It also says how many of the judged incidents were true. Of incidents like several false ones
     nobody is told either.
@@ -223,7 +228,7 @@ def feedback(
 def prune(
     context: typer.Context,
     days: Annotated[
-        int, typer.Option(min=30, help="Kept before the newest scored date, itself included.")
+        int, typer.Option(min=30, help="How many days are kept, up to the newest scored date.")
     ],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would go; remove nothing.")
@@ -291,11 +296,11 @@ def summary(context: typer.Context, fleet: FleetOption = None) -> None:
 def status(
     context: typer.Context,
     days: Annotated[int, typer.Option(min=1, help="The newest dates that are shown.")] = 14,
-    json: Annotated[bool, typer.Option("--json", help="For a monitor.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, for a monitor.")] = False,
     fleet: FleetsOption = None,
     cluster: ClusterOption = None,
 ) -> None:
-    """Show per date what is scored, what is open and why, and how far the input lies behind.
+    """Show per date what is scored, what is open and why, and how far scoring lies behind.
 
     Everything that is open is shown, however old. It only reads.
     """
@@ -308,7 +313,7 @@ def status(
 @app.command(rich_help_panel=LOOK)
 def doctor(
     context: typer.Context,
-    json: Annotated[bool, typer.Option("--json", help="For a monitor.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, for a monitor.")] = False,
     fleet: FleetOption = None,
     cluster: ClusterOption = None,
 ) -> None:
@@ -328,7 +333,7 @@ def doctor(
 @app.command(rich_help_panel=START)
 def init(
     folder: Annotated[Path, typer.Argument(help="The folder of the raw files.")],
-    name: Annotated[str, typer.Option("--name", help="Of the fleet: small letters, digits, - _.")],
+    name: Annotated[str, typer.Option("--name", help="Of the fleet: small letters, digits, -, _.")],
     force: Annotated[bool, typer.Option("--force", help="Overwrite a fleet file.")] = False,
 ) -> None:
     """Draft conf/fleet/NAME.yaml from raw files: format, time, vehicles, channels, limits."""
@@ -340,8 +345,12 @@ def init(
 @app.command(rich_help_panel=LOOK)
 def simulate(
     context: typer.Context,
-    vehicles: Annotated[int | None, typer.Option(min=1, help="Default: the fleet file's.")] = None,
-    days: Annotated[int | None, typer.Option(min=1, help="Default: the fleet file's.")] = None,
+    vehicles: Annotated[
+        int | None, typer.Option(min=1, help="How many; default: the fleet file's.")
+    ] = None,
+    days: Annotated[
+        int | None, typer.Option(min=1, help="How many; default: the fleet file's.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Default: the fleet file's.")] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Default: data/<fleet>/raw.")

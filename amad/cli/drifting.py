@@ -23,7 +23,9 @@ DaysOption = Annotated[int, typer.Option(min=1, help="The newest dates that are 
 def drift(
     context: typer.Context,
     days: DaysOption = 7,
-    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON per fleet.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a line of JSON per fleet.")
+    ] = False,
     fleet: FleetsOption = None,
 ) -> None:
     """Compare the last days with those that the champion was trained on; say whether to retrain.

@@ -11,7 +11,9 @@ def review(
     context: typer.Context,
     version: Annotated[
         str | None,
-        typer.Argument(help="Of the registry; default: the challenger, else the champion."),
+        typer.Argument(
+            help="A version of the registry; default: the challenger, else the champion."
+        ),
     ] = None,
     fleet: FleetOption = None,
 ) -> None:
