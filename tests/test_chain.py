@@ -9,10 +9,13 @@ from hypothesis import strategies as st
 from amad.config.params import DetectParams
 from amad.detect.alarms import DAY_US
 from amad.detect.chain import (
+    BETWEEN,
     BROKEN_Z2,
-    TAIL_WIDTH,
+    OVER_TIME,
+    TAIL_QUANTILE,
     EvidenceChain,
     Past,
+    Tail,
     _box_mean,
     _habituated,
     habituation_rows,
@@ -26,16 +29,16 @@ def noise(rows: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(rows, C)).astype(np.float32)
 
 
-def fitted(rows: int = 3000, **settings: object):
+def fitted(rows: int = 3000, tail: Tail = OVER_TIME, **settings: object):
     chain = EvidenceChain(DetectParams(**settings))
     layout = chain.layout([waves("b-1", rows)], [ALL])
-    calibration, train_T = chain.calibrate(noise(rows), layout)
+    calibration, train_T = chain.calibrate(noise(rows), layout, tail=tail)
     return chain, calibration, train_T
 
 
-def score(chain, calibration, residual_TC, **series: object):
+def score(chain, calibration, residual_TC, tail: Tail = OVER_TIME, **series: object):
     layout = chain.layout([waves("b-1", len(residual_TC), **series)], [ALL])
-    found = chain.evidence(residual_TC, layout, calibration)
+    found = chain.evidence(residual_TC, layout, calibration, tail=tail)
     return found and (found[0], found[1][:])
 
 
@@ -57,9 +60,10 @@ def test_boxes_agree_with_a_slow_loop(smoothing: str) -> None:
             np.testing.assert_allclose(boxed_TC[t], np.mean(cells, axis=0), atol=1e-12)
 
 
-def test_the_train_evidence_is_the_evidence_of_the_train_rows() -> None:
-    chain, calibration, train_T = fitted()
-    evidence_T, _ = score(chain, calibration, noise(3000))
+@pytest.mark.parametrize("tail", [OVER_TIME, BETWEEN])
+def test_the_train_evidence_is_the_evidence_of_the_train_rows(tail: Tail) -> None:
+    chain, calibration, train_T = fitted(tail=tail)
+    evidence_T, _ = score(chain, calibration, noise(3000), tail)
     np.testing.assert_allclose(evidence_T, train_T, atol=1e-5)  # of float32 residuals
 
 
@@ -78,14 +82,17 @@ def test_the_scale_is_the_root_mean_square_with_a_floor() -> None:
     unknown=st.floats(0, 0.9),
     exponent=st.floats(-10, 30),
     smoothing=st.sampled_from(["centred", "trailing"]),
+    tail=st.sampled_from([OVER_TIME, BETWEEN]),
 )
-def test_evidence_is_finite_and_its_parts_sum_to_it(seed, unknown, exponent, smoothing) -> None:
-    chain, calibration, _ = fitted(800, smoothing=smoothing)
+def test_evidence_is_finite_and_its_parts_sum_to_it(
+    seed, unknown, exponent, smoothing, tail
+) -> None:
+    chain, calibration, _ = fitted(800, tail, smoothing=smoothing)
     rng = np.random.default_rng(seed)
     residual_TC = noise(300, seed + 1)
     residual_TC[rng.integers(300), rng.integers(C)] = np.float32(10.0**exponent)
     residual_TC[rng.random(residual_TC.shape) < unknown] = np.nan
-    evidence_T, contribution_TC = score(chain, calibration, residual_TC)
+    evidence_T, contribution_TC = score(chain, calibration, residual_TC, tail)
     assert np.isfinite(evidence_T).all() and np.isfinite(contribution_TC).all()
     assert (contribution_TC >= 0).all()
     assert (contribution_TC.sum(axis=1) >= evidence_T - 1e-5).all()
@@ -136,7 +143,7 @@ def test_short_segments_raise_no_alarm_at_their_edges() -> None:
 
 def test_trailing_evidence_never_looks_ahead() -> None:
     chain, calibration, _ = fitted(smoothing="trailing")
-    assert chain.lookahead_rows == 0
+    assert chain.reach()[1] == 0
     residual_TC = noise(600, 5)
     changed_TC = residual_TC.copy()
     changed_TC[400:] = 100
@@ -146,19 +153,72 @@ def test_trailing_evidence_never_looks_ahead() -> None:
     assert (after_T[400:] > before_T[400:]).all()
 
 
-def test_a_score_depends_on_its_stated_neighbourhood_alone() -> None:
-    chain, calibration, _ = fitted()
+@pytest.mark.parametrize("tail", [OVER_TIME, BETWEEN])
+def test_a_score_depends_on_its_stated_neighbourhood_alone(tail: Tail) -> None:
+    chain, calibration, _ = fitted(tail=tail)
+    before, after = chain.reach(tail)
     residual_TC = noise(600, 5)
     changed_TC = residual_TC.copy()
-    changed_TC[: 300 - chain.context_rows] = 7
-    changed_TC[301 + chain.lookahead_rows :] = 7
-    before_T, _ = score(chain, calibration, residual_TC)
-    after_T, _ = score(chain, calibration, changed_TC)
+    changed_TC[: 300 - before] = 7
+    changed_TC[301 + after :] = 7
+    before_T, _ = score(chain, calibration, residual_TC, tail)
+    after_T, _ = score(chain, calibration, changed_TC, tail)
     assert before_T[300] == pytest.approx(after_T[300], abs=1e-9)
     assert (np.abs(before_T - after_T)[285:300] > 1e-3).any(), "the widest box reaches out"
-    assert chain.context_rows == 41 // 2 + TAIL_WIDTH // 2
-    trailing = EvidenceChain(DetectParams(smoothing="trailing"))
-    assert (trailing.context_rows, trailing.lookahead_rows) == (chain.context_rows, 0)
+    assert before == after == 41 // 2 + tail.width // 2
+    assert EvidenceChain(DetectParams(smoothing="trailing")).reach(tail) == (before, 0)
+
+
+@pytest.mark.parametrize("tail", [OVER_TIME, BETWEEN, Tail(width=5, exponent=1.0)])
+def test_the_tail_term_is_the_root_of_a_power_mean(tail: Tail) -> None:
+    """Against the formula, far from the ends, where one box is the row itself."""
+    rows, shift = 400, tail.width // 2
+    chain, calibration, _ = fitted(tail=tail, widths=[1])
+    residual_TC = noise(rows, 5)
+    residual_TC[200:220, 1] += 9
+    z2_TC = (residual_TC / calibration.scale_C) ** 2
+    box_TC = np.array([z2_TC[t - shift : t + shift + 1].mean(axis=0) for t in range(50, 350)])
+    share_TC = box_TC / calibration.tail_C
+    power_T = (share_TC**tail.exponent).mean(axis=1) ** (1 / tail.exponent)
+    terms_T = [z2_TC[50:350].mean(axis=1), np.sqrt(power_T)]
+    z_T = [
+        (term_T - calibration.centre_EW[e, 0]) / calibration.spread_EW[e, 0]
+        for e, term_T in enumerate(terms_T)
+    ]
+    expected_T = np.mean([np.copysign(np.log1p(np.abs(z)), z) for z in z_T], axis=0)
+    evidence_T, _ = score(chain, calibration, residual_TC, tail)
+    np.testing.assert_allclose(evidence_T[50:350], expected_T, atol=1e-4)
+
+
+def test_the_tail_of_an_owner_is_a_quantile_of_its_own_boxes() -> None:
+    chain, calibration, _ = fitted(tail=BETWEEN)
+    z2_TC = (noise(3000) / calibration.scale_C) ** 2
+    sums_TC, half = running(z2_TC.astype(float)), BETWEEN.width // 2
+    inner_TC = (sums_TC[BETWEEN.width :] - sums_TC[: -BETWEEN.width]) / BETWEEN.width
+    assert len(inner_TC) == 3000 - 2 * half
+    expected_C = np.maximum(np.quantile(inner_TC, TAIL_QUANTILE, axis=0), 1)
+    np.testing.assert_allclose(calibration.tail_C, expected_C, rtol=0.02)
+
+
+def test_one_channel_that_disagrees_is_heard_among_many() -> None:
+    """An error of two spreads for 40 rows in one of 25 channels, which it never had before."""
+    rows, channels = 3000, 25
+    rng = np.random.default_rng(4)
+    train_TC = rng.normal(size=(rows, channels)).astype(np.float32)
+    broken_TC = rng.normal(size=(600, channels)).astype(np.float32)
+    broken_TC[300:340, 7] += 2
+    above, blamed = {}, {}
+    for tail in (OVER_TIME, BETWEEN):
+        chain, present = EvidenceChain(DetectParams()), np.ones(channels, bool)
+        layout = chain.layout([waves("b-1", rows)], [present])
+        calibration, train_T = chain.calibrate(train_TC, layout, tail=tail)
+        layout = chain.layout([waves("b-1", 600)], [present])
+        evidence_T, contributions = chain.evidence(broken_TC, layout, calibration, tail=tail)
+        above[tail] = evidence_T[310:330].min() - train_T.max()
+        blame_C = contributions[310:330].sum(axis=0)
+        blamed[tail] = blame_C[7] / blame_C.sum()
+    assert above[BETWEEN] > 0 > above[OVER_TIME]
+    assert blamed[BETWEEN] > blamed[OVER_TIME]
 
 
 def test_a_wild_value_does_not_spoil_the_rows_after_it() -> None:

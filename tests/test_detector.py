@@ -381,7 +381,8 @@ def test_members_between_channels_habituate_and_their_context_says_so(member: st
     train, calibration = ([coupled(v, seed=seed) for v in VEHICLES] for seed in (1, 2))
     detector = Detector(build_members(params), params, fleet_of(), None).fit(train, calibration)
     between = member == "relation"
-    own = detector.chain.context_rows + detector.members[0].context_rows
+    only = detector.members[0]
+    own = detector.chain.reach(only.tail)[0] + only.context_rows
     assert detector.context_rows - own == (3600 if between else 0)
     series = coupled("b-1", 6000, seed=8)
     series.value_TC[500:, 2] += np.where(np.arange(5500) % 2, 30, -30)

@@ -7,7 +7,8 @@ formulas and the reasons for them.
     habituation (members between channels only): z2 / exp(mean of ln max(z2 / 10, 1) over the last
     hour), so that a deviation that lasts does not hide a new one
     mean term:  mean over channels of z2
-    tail term:  mean over channels of sqrt(box mean of z2 / its own train 99 % quantile)
+    tail term:  square root of the power mean over channels of box mean of z2 / its own train 99 %
+    quantile; the exponent is 1/2 over time and 2 between channels, see ``Tail``
     each term:  box means of several widths -> robust z on train -> signed log1p -> max over widths
     evidence  = mean of the two terms
 
@@ -20,6 +21,7 @@ Shape legend: T rows, C channels, U usable channels, W widths, E the two terms.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,7 +31,6 @@ from amad.detect.sliding import Piece, chunks, pieces, pieces_of, sliding
 from amad.windows.series import Series
 
 TAIL_QUANTILE = 0.99
-TAIL_WIDTH = 21  # rows; the tail term smooths each channel's z2 with boxes of this width
 TAIL_FLOOR = 1.0  # the least tail of a channel, in z2; a channel that is constant in train has none
 SPREAD_FLOOR = 1e-2  # the least robust spread of a term's box means on train
 BROKEN_Z2 = 10.0  # habituation starts at this z2
@@ -38,6 +39,26 @@ Z2_CAP = 1e6  # keeps running sums exact after a wild value; its logarithm is fa
 TERMS = ("mean", "tail")
 Box = tuple[np.ndarray, np.ndarray, int, np.ndarray]  # see ``Layout.box``
 JOINED_ROWS = 256  # rows whose contributions are wanted, and such as lie between, are taken at once
+
+
+class Tail(NamedTuple):
+    """How the tail term of a member smooths each channel, and how it joins the channels.
+
+    width: rows of the box of which z2 is the mean. exponent: of the power mean over the channels,
+    (mean of x^exponent)^(1/exponent); the larger it is, the more the largest channel counts.
+    """
+
+    width: int = 21
+    exponent: float = 0.5
+
+    @property
+    def root(self) -> float:
+        """The term is the mean of x^exponent to this power."""
+        return 0.5 / self.exponent
+
+
+OVER_TIME = Tail()
+BETWEEN = Tail(width=41, exponent=2.0)  # a relation that is broken shows in one channel or two
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,9 +183,11 @@ class EvidenceChain:
     def __init__(self, params: DetectParams) -> None:
         self.params = params
         self.trailing = params.smoothing == "trailing"
-        edges = [reach(w, trailing=self.trailing) for w in (max(params.widths), TAIL_WIDTH)]
-        self.context_rows = sum(before for before, _ in edges)
-        self.lookahead_rows = sum(after for _, after in edges)
+
+    def reach(self, tail: Tail = OVER_TIME) -> tuple[int, int]:
+        """How many rows before and after a row its evidence depends on."""
+        edges = [reach(w, trailing=self.trailing) for w in (max(self.params.widths), tail.width)]
+        return sum(before for before, _ in edges), sum(after for _, after in edges)
 
     def layout(self, series: Sequence[Series], present: Sequence[np.ndarray]) -> Layout:
         """The layout of these series; present: for each, which channels it has, bool (C,)."""
@@ -176,6 +199,7 @@ class EvidenceChain:
         layout: Layout,
         prior: Calibration | None = None,
         prior_rows: float = 0.0,
+        tail: Tail = OVER_TIME,
     ) -> tuple[Calibration, np.ndarray] | None:
         """Learn what is ordinary from cross-fitted train residuals (NaN where undefined).
 
@@ -203,7 +227,7 @@ class EvidenceChain:
         ordinary_C = moved("ordinary_C", ordinary_C, own_C)
         z2_TC = np.where(known_TC, z2_TC, np.where(usable_C, ordinary_C, 0.0))
 
-        smooth_TC = self._smooth(z2_TC, layout, ordinary_C)
+        smooth_TC = self._smooth(z2_TC, layout, ordinary_C, tail.width)
         tail_C = np.full(len(scale_C), np.nan)
         for c in np.flatnonzero(usable_C):
             tail_C[c] = max(np.quantile(smooth_TC[known_TC[:, c], c], TAIL_QUANTILE), TAIL_FLOOR)
@@ -213,12 +237,16 @@ class EvidenceChain:
         tail_ordinary_C = moved("tail_ordinary_C", tail_ordinary_C, own_C)
 
         present_TC = (layout.present_TC & usable_C)[:, usable_C]
-        terms = ((z2_TC, ordinary_C), (ratio_TC, tail_ordinary_C))
+        power = 2 * tail.exponent
+        terms = (
+            (z2_TC, ordinary_C, 1.0),
+            (ratio_TC**power, tail_ordinary_C**power, tail.root),
+        )
         box_EWT = np.stack([
             self._term_boxes(
-                _mean_of_present(x_TC[:, usable_C], present_TC), quiet_C[usable_C], layout
+                _mean_of_present(x_TC[:, usable_C], present_TC), quiet_C[usable_C], root, layout
             )
-            for x_TC, quiet_C in terms
+            for x_TC, quiet_C, root in terms
         ])  # fmt: skip
         low_EW, centre_EW, high_EW = np.quantile(box_EWT, [0.25, 0.5, 0.75], axis=-1)
         own = float(own_C[usable_C].mean())
@@ -241,10 +269,12 @@ class EvidenceChain:
         layout: Layout,
         calibration: Calibration,
         past: Past | None = None,
+        tail: Tail = OVER_TIME,
     ) -> tuple[np.ndarray, Contributions] | None:
         """The evidence of one series.
 
         residual_TC: NaN where undefined. past: of ``habituation_rows``; None for no habituation.
+        tail: as in ``calibrate``.
 
         Returns: evidence (T,), float64 and finite, and the contributions of its rows. None if no
         residual is finite, or if one is infinite.
@@ -266,15 +296,19 @@ class EvidenceChain:
             np.copyto(z2, ordinary_U, where=~known_TU[begin:end])
         if past is not None:
             z2_TU = _habituated(z2_TU, past)
-        ratio_TU = self._smooth(z2_TU, layout, ordinary_U)
+        ratio_TU = self._smooth(z2_TU, layout, ordinary_U, tail.width)
         ratio_TU /= tail_U
-        np.sqrt(ratio_TU, out=ratio_TU)
+        ratio_TU **= tail.exponent
 
         evidence_T, terms = np.zeros(len(residual_TC)), []
-        tail_ordinary_U = calibration.tail_ordinary_C[usable_C].astype(np.float32)
+        tail_ordinary_U = calibration.tail_ordinary_C[usable_C] ** (2 * tail.exponent)
         mean_U = np.full(len(scale_U), 1 / len(scale_U), np.float32)
-        for e, (x_TU, quiet_U) in enumerate(((z2_TU, ordinary_U), (ratio_TU, tail_ordinary_U))):
-            box_WT = self._term_boxes(x_TU @ mean_U, quiet_U, layout)
+        inputs = (
+            (z2_TU, ordinary_U, 1.0),
+            (ratio_TU, tail_ordinary_U.astype(np.float32), tail.root),
+        )
+        for e, (x_TU, quiet_U, root) in enumerate(inputs):
+            box_WT = self._term_boxes(x_TU @ mean_U, quiet_U, root, layout)
             term_T, z_WT = _log_evidence(box_WT, calibration.centre_EW[e], calibration.spread_EW[e])
             evidence_T += term_T / len(TERMS)
             terms.append(Term(x_TU, quiet_U, term_T, z_WT))
@@ -289,19 +323,23 @@ class EvidenceChain:
         """
         return excess_T - self.params.baseline_weight * past.mean(excess_T)
 
-    def _smooth(self, z2_TC: np.ndarray, layout: Layout, ordinary_C: np.ndarray) -> np.ndarray:
-        """The mean of each channel's z2 over boxes of ``TAIL_WIDTH``, (T, C)."""
+    def _smooth(
+        self, z2_TC: np.ndarray, layout: Layout, ordinary_C: np.ndarray, rows: int
+    ) -> np.ndarray:
+        """The mean of each channel's z2 over boxes of so many rows, (T, C)."""
         smooth_TC = np.empty_like(z2_TC)
-        before, after = reach(TAIL_WIDTH, trailing=self.trailing)
+        before, after = reach(rows, trailing=self.trailing)
         width = before + after + 1
         for piece in layout.pieces(before, after):
             [sum_PC] = sliding(piece.take(z2_TC, ordinary_C), [width], np.add)
             np.divide(piece.of_rows(sum_PC, before), width, out=smooth_TC[piece.rows])
         return smooth_TC
 
-    def _term_boxes(self, mean_T: np.ndarray, quiet_U, layout: Layout) -> np.ndarray:
-        """Box means (W, T) of the mean over the channels."""
-        sums_T, quiet = running(mean_T), quiet_U.mean()
+    def _term_boxes(
+        self, mean_T: np.ndarray, quiet_U: np.ndarray, root: float, layout: Layout
+    ) -> np.ndarray:
+        """Box means (W, T) of the mean over the channels to the power ``root``."""
+        sums_T, quiet = running(mean_T**root), quiet_U.mean() ** root
         boxes = [layout.box(width) for width in self.params.widths]
         return np.stack([_box_mean(sums_T, box, quiet) for box in boxes])
 

@@ -69,6 +69,15 @@ class Ensemble:
     chain: EvidenceChain
     period_us: int
 
+    def reach(self) -> tuple[int, int]:
+        """How many rows before and after a row its score depends on, without the slow baseline."""
+        habituation, edges = habituation_rows(self.period_us), [(0, 0)]
+        for member in self.members:
+            before, after = self.chain.reach(member.tail)
+            before += member.context_rows + habituation * member.between_channels
+            edges.append((before, after + member.lookahead_rows))
+        return max(before for before, _ in edges), max(after for _, after in edges)
+
     def calibrate(
         self,
         owner: str,
@@ -102,7 +111,7 @@ class Ensemble:
             residual_TC = np.concatenate(residuals)
             residual_TC[:, list(constant)] = np.nan
             z_TC = residual_TC / np.concatenate(tolerances) if tolerances else residual_TC
-            found = self.chain.calibrate(z_TC, layout, known, counts_as)
+            found = self.chain.calibrate(z_TC, layout, known, counts_as, member.tail)
             if found is not None:
                 calibration[member.name], evidence[member.name] = found
                 if member.predicts and len(found[1]):
@@ -136,7 +145,7 @@ class Ensemble:
             if (tolerance_TC := member.tolerance(series, owner)) is not None:
                 residual_TC = residual_TC / tolerance_TC
             past = habituation if member.between_channels else None
-            own = self.chain.evidence(residual_TC, layout, calibration, past)
+            own = self.chain.evidence(residual_TC, layout, calibration, past, member.tail)
             if own is not None:
                 found[member.name] = own
         return found

@@ -21,7 +21,7 @@ from amad.config import Fleet
 from amad.config.params import DetectParams
 from amad.detect import constant_channels as constant
 from amad.detect.alarms import TAIL_SCALE, merge_alarms
-from amad.detect.chain import EvidenceChain, habituation_rows
+from amad.detect.chain import EvidenceChain
 from amad.detect.combine import (
     EXCESS_QUANTILE,
     Before,
@@ -103,15 +103,12 @@ class Detector(Scorer):
     @property
     def window_rows(self) -> int:
         """How many periods before a row the windows of the members and of the chain reach."""
-        habituation = habituation_rows(self.fleet.period_us)
-        reach = [m.context_rows + habituation * m.between_channels for m in self.members]
-        return self.chain.context_rows + max(reach, default=0) + history_rows(self.fleet)
+        return self.ensemble.reach()[0] + history_rows(self.fleet)
 
     @property
     def lookahead_rows(self) -> int:
         """How many periods after a row its score depends on; 0 for trailing linear detectors."""
-        members = max((m.lookahead_rows for m in self.members), default=0)
-        return self.chain.lookahead_rows + members
+        return self.ensemble.reach()[1]
 
     def learn(self, train: Sequence[Part], calibration: Sequence[Part]) -> None:
         """Fit all figures on train rows; measure excess thresholds on calibration rows."""

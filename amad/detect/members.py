@@ -21,6 +21,7 @@ import numpy as np
 
 from amad.config import Params
 from amad.config.params import Hide, MaskFamily
+from amad.detect.chain import BETWEEN, OVER_TIME, Tail
 from amad.detect.residual_cache import Arrays, ResidualCache
 from amad.detect.sliding import chunks
 from amad.windows.ridge import solve_ridge
@@ -36,7 +37,8 @@ class Member(ABC):
     name: unique within a detector. weight: of its evidence in the mean.
     context_rows, lookahead_rows: how many rows before and after a row its residual depends on.
     between_channels: it predicts channels from each other and not over time. Such members are
-    combined in another way (``amad.detect.combine``) and habituate (``amad.detect.chain``).
+    combined in another way (``amad.detect.combine``), habituate, and have a tail term of their own
+    (``amad.detect.chain``).
     predicts: its residual is the error of a prediction. Of a member that does not predict, such as
     ``window_range``, only the excess counts, by what the others leave unexplained.
     cache: residuals that are already known; None predicts every time.
@@ -53,6 +55,11 @@ class Member(ABC):
         self.name = name
         self.weight = weight
         self.coefficients: MutableMapping[str, Arrays] = {}
+
+    @property
+    def tail(self) -> Tail:
+        """How the tail term of its evidence is made."""
+        return BETWEEN if self.between_channels else OVER_TIME
 
     @abstractmethod
     def summarise(self, series: Series) -> Arrays:
