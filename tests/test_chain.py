@@ -191,7 +191,7 @@ def test_the_tail_term_is_the_root_of_a_power_mean(tail: Tail) -> None:
 
 
 def test_the_tail_of_an_owner_is_a_quantile_of_its_own_boxes() -> None:
-    chain, calibration, _ = fitted(tail=BETWEEN)
+    _, calibration, _ = fitted(tail=BETWEEN)
     z2_TC = (noise(3000) / calibration.scale_C) ** 2
     sums_TC, half = running(z2_TC.astype(float)), BETWEEN.width // 2
     inner_TC = (sums_TC[BETWEEN.width :] - sums_TC[: -BETWEEN.width]) / BETWEEN.width
