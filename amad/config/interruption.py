@@ -19,8 +19,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import psutil
-
 from amad.config.console import write_line
 from amad.config.errors import InterruptionError
 
@@ -82,9 +80,8 @@ def _after_dvc(work: Callable[[], None]) -> None:
     """Do the work, in a thread, when the DVC that runs this process has ended."""
     if DVC_STAGE not in os.environ:
         return
-    # A system without file descriptors of processes, or a DVC of another user.
-    with suppress(OSError, AttributeError, psutil.Error):
-        ended = os.pidfd_open(_dvc().pid)
+    with suppress(OSError, AttributeError):  # without /proc or file descriptors of processes
+        ended = os.pidfd_open(_dvc())
 
         def wait() -> None:
             select.select([ended], [], [])
@@ -93,12 +90,13 @@ def _after_dvc(work: Callable[[], None]) -> None:
         threading.Thread(target=wait, name="after-dvc", daemon=True).start()
 
 
-def _dvc() -> psutil.Process:
-    """The nearest ancestor that is no part of the stage, as a shell is."""
-    for parent in psutil.Process().parents():
-        if DVC_STAGE not in parent.environ():
-            return parent
-    raise ProcessLookupError
+def _dvc() -> int:
+    """The process id of DVC: the nearest ancestor that is no part of the stage, as a shell is."""
+    pid = os.getppid()
+    while f"\0{DVC_STAGE}=".encode() in b"\0" + Path(f"/proc/{pid}/environ").read_bytes():
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        pid = int(status.rpartition(")")[2].split()[1])  # after the name, which may hold anything
+    return pid
 
 
 def run_group(command: list[str], folder: Path) -> int:
