@@ -11,7 +11,7 @@ from scoring_kit import make_artifacts, make_lake, read_json
 from amad.config import load_fleet
 from amad.engines.shared import evaluation_run as module
 from amad.engines.shared import model_registry
-from amad.engines.shared.datasets import FITTED, JUDGED, log_datasets, span
+from amad.engines.shared.datasets import FITTED, JUDGED, extent, log_datasets
 from amad.engines.shared.evaluation_run import evaluation_digest, evaluation_run
 from amad.engines.shared.tracking import connect, experiment_id, open_run
 from amad.engines.shared.train_result import TrainResult
@@ -103,10 +103,10 @@ def test_the_data_is_listed_with_its_hash_and_span(evaluated):
         assert dataset.name == f"{FLEET}/{context}"
         assert dataset.digest == store.meta["data_hash"]
         assert str(folder / "lake") in dataset.source
-        assert json.loads(dataset.profile) == span(store, parts)
+        assert json.loads(dataset.profile) == extent(store, parts)
         assert '"speed"' in dataset.schema
-    assert span(store, FITTED)["last"] <= span(store, JUDGED)["first"]
-    assert span(store)["vehicles"] == 3 and span(store, ()) == {
+    assert extent(store, FITTED)["last"] <= extent(store, JUDGED)["first"]
+    assert extent(store)["vehicles"] == 3 and extent(store, ()) == {
         "rows": 0, "vehicles": 0, "first": None, "last": None,
     }  # fmt: skip
 

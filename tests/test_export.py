@@ -211,12 +211,12 @@ def test_a_failure_leaves_all_as_it_was(yard: Yard, address: str, monkeypatch):
     yard.publish(1, PUMP)
     from amad.export import export as module
 
-    rows = module.vehicle_days
+    rows = module.vehicle_day_rows
 
     def twice(runs: Path, item):
         return rows(runs, item) * (2 if item.row["date"] > DAY else 1)
 
-    monkeypatch.setattr(module, "vehicle_days", twice)
+    monkeypatch.setattr(module, "vehicle_day_rows", twice)
     with pytest.raises(ServiceError, match="refused what was written"):
         export(yard.stage, address_of(address))
     assert content(address) == before

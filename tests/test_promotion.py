@@ -16,7 +16,7 @@ from amad.engines.register import promotion
 from amad.engines.register.challenge import defend
 from amad.engines.register.registry_lock import registry_lock
 from amad.engines.shared import model_registry
-from amad.engines.shared.model_registry import alias_version, get_version, number
+from amad.engines.shared.model_registry import alias_version, get_version, version_number
 from amad.engines.shared.tracking import connect
 from amad.telemetry.files import write_json
 from amad.telemetry.lake import Lake
@@ -92,7 +92,7 @@ def killed_at(step: int, monkeypatch: pytest.MonkeyPatch, work) -> bool:
 def state(client: MlflowClient) -> tuple[int | None, ...]:
     """The champion and the one before it."""
     aliases = (model_registry.CHAMPION, model_registry.PREVIOUS)
-    return tuple(number(alias_version(client, FLEET, a)) for a in aliases)
+    return tuple(version_number(alias_version(client, FLEET, a)) for a in aliases)
 
 
 def whole(client: MlflowClient) -> None:
@@ -120,13 +120,13 @@ def test_a_promotion_and_a_rollback_may_be_killed_at_any_step(place, monkeypatch
     stopped = True
     while stopped:
         stopped = killed_at(step, monkeypatch, promote)
-        champion = number(model_registry.champion_version(client, FLEET))
+        champion = version_number(model_registry.champion_version(client, FLEET))
         assert champion in (1, 2)
         promote()
         assert state(client) == (2, 1)
         whole(client)
         killed_at(step, monkeypatch, rollback)
-        if number(model_registry.champion_version(client, FLEET)) == 2:
+        if version_number(model_registry.champion_version(client, FLEET)) == 2:
             rollback()  # as whoever saw the first one die would do
         with registry_lock(place, FLEET):
             promotion.settle(client, FLEET)
@@ -184,7 +184,7 @@ def test_a_version_that_another_machine_made_meanwhile_is_taken(place, monkeypat
     monkeypatch.setattr(MlflowClient, "create_model_version", raced)
     assert register.run(params, place).content()["version"] == 3
     versions = connect(place).search_model_versions(f"name = '{NAME}'")
-    assert sorted(map(number, versions)) == [1, 2, 3]
+    assert sorted(map(version_number, versions)) == [1, 2, 3]
 
 
 def test_whoever_holds_the_registry_too_long_is_named(place):

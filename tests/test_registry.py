@@ -22,7 +22,7 @@ from amad.engines.register import promotion, registry_writes
 from amad.engines.register.challenge import Defender, defend
 from amad.engines.register.registration import git_state
 from amad.engines.shared import model_registry
-from amad.engines.shared.model_registry import alias_version, get_version, number
+from amad.engines.shared.model_registry import alias_version, get_version, version_number
 from amad.engines.shared.tracking import connect
 from amad.telemetry.lake import Lake
 from amad.windows.scaler import Scaler
@@ -70,7 +70,7 @@ def test_the_first_version_becomes_champion_and_says_why(place):
     assert receipt["version"] == receipt["champion"] == 1
     client = connect(settings)
     champion = model_registry.champion_version(client, FLEET)
-    assert number(champion) == 1
+    assert version_number(champion) == 1
     assert champion.tags["gate_decision"] == "promote"
     assert float(champion.tags["gate_floor_low"]) > 0
     assert champion.tags["validation"] == "passed"
@@ -130,7 +130,7 @@ def test_an_equal_model_is_registered_and_not_promoted(place):
     assert receipt["decision"] == "refuse"
     assert receipt["figures"]["champion_difference"] == pytest.approx(0, abs=1e-3)
     client = connect(settings)
-    assert number(alias_version(client, FLEET, model_registry.CHALLENGER)) == 2
+    assert version_number(alias_version(client, FLEET, model_registry.CHALLENGER)) == 2
     with pytest.raises(GateError, match=r"version 2 may not be champion.*--force"):
         promotion.promote(settings, FLEET)
 
@@ -147,10 +147,10 @@ def test_a_better_model_replaces_the_champion_and_rollback_undoes_it(place):
     assert (receipt["version"], receipt["champion"]) == (2, 2)
     assert receipt["figures"]["champion_low"] > 0
     client = connect(settings)
-    assert number(alias_version(client, FLEET, model_registry.PREVIOUS)) == 1
+    assert version_number(alias_version(client, FLEET, model_registry.PREVIOUS)) == 1
 
-    assert number(promotion.rollback(settings, FLEET)) == 1
-    assert number(model_registry.champion_version(client, FLEET)) == 1
+    assert version_number(promotion.rollback(settings, FLEET)) == 1
+    assert version_number(model_registry.champion_version(client, FLEET)) == 1
     assert alias_version(client, FLEET, model_registry.PREVIOUS) is None
     assert "Rolled back" in get_version(client, FLEET, "2").description
     with pytest.raises(ServiceError, match="first champion"):
@@ -162,7 +162,7 @@ def test_a_better_model_replaces_the_champion_and_rollback_undoes_it(place):
         promotion.promote(settings, FLEET, "2")
     promotion.promote(settings, FLEET, "2", force=True, reason="it was the sensor after all")
     champion = model_registry.champion_version(client, FLEET)
-    assert number(champion) == 2
+    assert version_number(champion) == 2
     assert "sensor after all" in champion.tags["champion_why"]
     assert "rolled_back" not in champion.tags
 

@@ -48,7 +48,9 @@ def test_an_alias_of_a_deleted_version_is_told_and_a_person_names_another(place)
             work()
     promotion.promote(settings, FLEET, again.version, force=True, reason="the other was deleted")
     assert run_job(fleet, settings).content()["model_version"] == str(again.version)
-    assert register.run(PARAMS, settings).content()["champion"] == model_registry.number(again)
+    assert register.run(PARAMS, settings).content()["champion"] == model_registry.version_number(
+        again
+    )
 
 
 def test_a_champion_that_a_person_deleted_is_told(place):

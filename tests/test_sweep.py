@@ -19,7 +19,7 @@ from amad.engines.shared.tracking import connect, experiment_id
 from amad.engines.tune import sweep
 from amad.engines.tune.sweep import distributions, sweep_digest, sweep_fleet
 from amad.engines.tune.sweep_log import SweepLog
-from amad.engines.tune.sweep_outputs import best_of, write_outputs
+from amad.engines.tune.sweep_outputs import best_trial, write_outputs
 from amad.engines.tune.sweep_result import (
     PLACES,
     SweepResult,
@@ -95,11 +95,11 @@ def test_the_best_had_all_its_epochs_and_a_lead_that_may_be_chance_is_none() -> 
         trial(1, 0.5), trial(2, 0.7), trial(3, 0.9, "stopped"), trial(4, 0.7029),
         trial(5, None, "failed"),
     ]  # fmt: skip
-    assert best_of(found).trial == 2
-    assert best_of([*found, trial(6, 0.7031)]).trial == 4
-    assert best_of([*found, trial(6, 0.71)]).trial == 6
+    assert best_trial(found).trial == 2
+    assert best_trial([*found, trial(6, 0.7031)]).trial == 4
+    assert best_trial([*found, trial(6, 0.71)]).trial == 6
     with pytest.raises(ServiceError, match="again"):
-        best_of(found[2:3])
+        best_trial(found[2:3])
 
 
 def test_outputs_are_a_function_of_the_trials_without_times_and_paths(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def failing(proxy: Proxy, settings: Settings, work, how: str, **when: object) ->
 
 def versions(settings: Settings) -> list[int]:
     found = connect(settings).search_model_versions(f"name = '{NAME}'")
-    return sorted(model_registry.number(version) for version in found)
+    return sorted(model_registry.version_number(version) for version in found)
 
 
 def test_register_and_score_survive_a_server_that_fails_in_the_middle(served):

@@ -25,7 +25,7 @@ from amad.export.rows import (
     dates_of,
     first_date,
     incident_row,
-    vehicle_days,
+    vehicle_day_rows,
 )
 from amad.export.tables import DATES, INCIDENTS, VEHICLE_DAYS
 from amad.notify.published import Window, read_window
@@ -95,7 +95,7 @@ def _dates(connection: Connection, runs: Path, fleet: str, dates: list, done: Ex
         day = item.row["date"]
         if known.get(day) == item.row["sha256"]:
             continue
-        rows = vehicle_days(runs, item)
+        rows = vehicle_day_rows(runs, item)
         for table, own in ((VEHICLE_DAYS, rows), (DATES, [item.row])):
             here = (table.c.fleet == fleet) & (table.c.date == day)
             connection.execute(delete(table).where(here))

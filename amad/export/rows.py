@@ -48,7 +48,7 @@ def dates_of(runs: Path, fleet: str, window: Window) -> list[ExportedDate]:
     return found
 
 
-def vehicle_days(runs: Path, exported: ExportedDate) -> list[Row]:
+def vehicle_day_rows(runs: Path, exported: ExportedDate) -> list[Row]:
     """The rows of ``amad_vehicle_days`` of one date, sorted by vehicle."""
     manifest, day = exported.manifest, exported.manifest.date
     version = manifest.model_version

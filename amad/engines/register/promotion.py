@@ -34,8 +34,8 @@ from amad.engines.shared.model_registry import (
     champion_version,
     fetched,
     get_version,
-    number,
     standing,
+    version_number,
     versions_of,
 )
 from amad.engines.shared.tracking import connect, model_name
@@ -74,7 +74,7 @@ def make_champion(client: MlflowClient, fleet: str, version: str, why: str) -> M
     new = get_version(client, fleet, version)
     if "rolled_back" in new.tags:
         client.delete_model_version_tag(new.name, new.version, "rolled_back")
-    if number(before) != number(new):
+    if version_number(before) != version_number(new):
         if before is not None:
             set_tags(client, new, {"replaced": str(before.version)})
         _move(client, fleet, before, new, why)

@@ -22,7 +22,7 @@ from amad.engines.register.gate import Decision, decide
 from amad.engines.register.model_card import model_card
 from amad.engines.register.registry_lock import registry_lock
 from amad.engines.register.registry_writes import find_version, log_detector, move_alias
-from amad.engines.shared.datasets import span
+from amad.engines.shared.datasets import extent
 from amad.engines.shared.evaluation_run import evaluation_run, training_run
 from amad.engines.shared.model_registry import (
     CHALLENGER,
@@ -31,7 +31,7 @@ from amad.engines.shared.model_registry import (
     DIGEST,
     TEST_START,
     alias_version,
-    number,
+    version_number,
 )
 from amad.engines.shared.tracking import connect, open_run
 from amad.engines.shared.train_result import TrainResult
@@ -69,7 +69,7 @@ def register(stage: Stage) -> RegistrationReceipt:
         champion = alias_version(client, name, CHAMPION)
         decision = None
         if version is not None and (
-            number(champion) == number(version) or "rolled_back" in version.tags
+            version_number(champion) == version_number(version) or "rolled_back" in version.tags
         ):
             decision = promotion.recorded(version)
         if decision is None:
@@ -86,8 +86,8 @@ def register(stage: Stage) -> RegistrationReceipt:
         champion = alias_version(client, name, CHAMPION)
     return RegistrationReceipt(
         fleet=name,
-        version=number(version),
-        champion=number(champion),
+        version=version_number(version),
+        champion=version_number(champion),
         decision="promote" if decision.promote else "refuse",
         reasons=decision.reasons,
         figures=decision.figures,
@@ -156,7 +156,7 @@ class _Candidate:
             params=used,
             metrics=self.metrics,
             validation=validation,
-            data=span(store)
+            data=extent(store)
             | {
                 "hash": data_hash,
                 "train_rows": store.rows_of(TRAIN),
@@ -209,7 +209,7 @@ def _verdict(validation: Validation, data_hash: str) -> str:
 
 def _test_start(store: WindowStore) -> str:
     """The date on which the first vehicle's test part starts: scoring starts there."""
-    first = span(store, (TEST,))["first"]
+    first = extent(store, (TEST,))["first"]
     if first is None:
         raise DataError(f"{store.path}: no vehicle has a test part; raise split.test_share")
     return first

@@ -31,8 +31,8 @@ from amad.engines.shared.model_registry import (
     LostError,
     fetched,
     get_version,
-    number,
     standing,
+    version_number,
     versions_of,
 )
 from amad.engines.shared.tracking import model_name
@@ -66,7 +66,7 @@ def log_detector(
     MLmodel file.
     """
     name = model_name(fleet.name)
-    known = {number(version) for version in _same(client, fleet.name, tags)}
+    known = {version_number(version) for version in _same(client, fleet.name, tags)}
     info = mlflow.pyfunc.log_model(
         name="detector",
         loader_module="amad.engines.register.pyfunc_model",
@@ -95,9 +95,9 @@ def log_detector(
         model_id=info.model_id,
     )
     # An MLflow server has no lock, so another machine may have registered the same just now.
-    rivals = [v for v in _same(client, fleet.name, tags) if number(v) not in known]
-    first = min(rivals, key=number, default=made)
-    if number(first) != number(made):
+    rivals = [v for v in _same(client, fleet.name, tags) if version_number(v) not in known]
+    first = min(rivals, key=version_number, default=made)
+    if version_number(first) != version_number(made):
         client.delete_model_version(name, made.version)
         return first
     named = [{"name": name, "version": str(made.version)}]  # the model's own page then shows it
@@ -145,7 +145,7 @@ def find_version(client: MlflowClient, fleet: str, tags: dict[str, str]) -> Mode
         ServiceError: the artifact store does not answer. It must not be mistaken for lost
             artifacts, or the same detector would be registered twice.
     """
-    same = sorted(_same(client, fleet, tags), key=number)
+    same = sorted(_same(client, fleet, tags), key=version_number)
     judged = [version for version in same if "gate_decision" in version.tags]
     fresh = [version for version in same if version not in judged]
     for version in judged[::-1] + fresh:
@@ -173,7 +173,7 @@ def move_alias(client: MlflowClient, fleet: str, alias: str, version: str, why: 
     """Point ``alias`` at ``version`` and note who did it, when and why."""
     name = model_name(fleet)
     before = standing(client, fleet, alias)
-    if number(before) == int(version):
+    if version_number(before) == int(version):
         return
     client.set_registered_model_alias(name, alias, str(version))
     now, past = datetime.now(UTC), f"version {before.version}" if before else "none"

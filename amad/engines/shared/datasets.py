@@ -47,7 +47,7 @@ def data_hash(store: WindowStore) -> str:
     return str(store.meta.get("data_hash", store.digest))
 
 
-def span(store: WindowStore, parts: tuple[int, ...] = EVERYTHING) -> dict:
+def extent(store: WindowStore, parts: tuple[int, ...] = EVERYTHING) -> dict:
     """Rows on the grid, vehicles, first and last date of ``parts``; the dates are None if empty."""
     rows = vehicles = 0
     ends: list[int] = []
@@ -83,7 +83,7 @@ def telemetry(store: WindowStore, lake: Path, context: str, parts: tuple[int, ..
     ]  # fmt: skip
     columns += [ColSpec(DataType.double, name, required=False) for name in store.channels]
     return Telemetry(
-        span(store, parts),
+        extent(store, parts),
         source=LocalArtifactDatasetSource(str(lake)),
         name=f"{store.content['fleet']}/{context}",
         digest=data_hash(store),

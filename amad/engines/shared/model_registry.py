@@ -96,14 +96,14 @@ def standing(client: MlflowClient, fleet: str, alias: str) -> ModelVersion | Non
 
 
 @overload
-def number(version: ModelVersion) -> int: ...
+def version_number(version: ModelVersion) -> int: ...
 
 
 @overload
-def number(version: ModelVersion | None) -> int | None: ...
+def version_number(version: ModelVersion | None) -> int | None: ...
 
 
-def number(version: ModelVersion | None) -> int | None:
+def version_number(version: ModelVersion | None) -> int | None:
     """The version's number; MLflow returns text or an integer, depending on the request."""
     return None if version is None else int(version.version)
 
@@ -136,7 +136,7 @@ def get_version(client: MlflowClient, fleet: str, version: str) -> ModelVersion:
     except MlflowException as error:
         if error.error_code not in UNKNOWN:
             raise
-        known = sorted(number(v) for v in versions_of(client, fleet))
+        known = sorted(version_number(v) for v in versions_of(client, fleet))
         raise ServiceError(
             f"model {name} has no version {version}; it has "
             f"{', '.join(map(str, known)) or 'none: run amad register'}"

@@ -32,7 +32,7 @@ from amad.engines.shared.store_on_nodes import StoreOnNodes
 from amad.engines.shared.tracking import connect, log_settings, open_run
 from amad.engines.tune.search import BatchedAsha, BatchedSearch, optuna_search, trial_name
 from amad.engines.tune.sweep_log import SweepLog
-from amad.engines.tune.sweep_outputs import best_of, write_outputs
+from amad.engines.tune.sweep_outputs import best_trial, write_outputs
 from amad.engines.tune.sweep_result import (
     PLACES,
     State,
@@ -93,7 +93,7 @@ def sweep_fleet(stage: Stage) -> SweepResult:
         client.log_artifact(run.info.run_id, str(stage.folder / SweepResult.FILE), "sweep")
     say(
         f"best of {count(result.trials, 'trial')}: trial {result.trial}, objective "
-        f"{result.objective:.4f}, {described(best_of(trials).settings)}"
+        f"{result.objective:.4f}, {described(best_trial(trials).settings)}"
     )
     return result
 

@@ -13,7 +13,7 @@ GOLDEN = 0.618  # the golden ratio, which spreads points that would cover each o
 CHANCE = 0.003  # of the objective; another draw of faults changes a comparison by as much or more
 
 
-def best_of(trials: list[Trial]) -> Trial:
+def best_trial(trials: list[Trial]) -> Trial:
     """Of the trials that had all their epochs, the first that is as good as the best.
 
     Raises:
@@ -48,7 +48,7 @@ def write_outputs(trials: list[Trial], space: SearchSpace, folder: Path) -> Swee
     trials: in the order of their numbers. The same trials give the same bytes, as neither times nor
     paths are in them.
     """
-    winner = best_of(trials)
+    winner = best_trial(trials)
     assert winner.objective is not None, "a trial that had all its epochs has an objective"
     with staged(folder / "sweep") as stage:
         stage.mkdir()

@@ -29,7 +29,7 @@ REMOTE = [
 LINK_AWAY = re.compile(r'href="(?!#)[^"]*"')
 
 
-def publish(
+def write_pages(
     site: Path,
     docs: Path,
     fleet: Fleet,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 
 from amad.config import Fleet
-from amad.engines.validate.datadocs import publish
+from amad.engines.validate.datadocs import write_pages
 from amad.engines.validate.verdict import Verdict
 from amad.telemetry.health import Health
 from amad.telemetry.refusals import Intake
@@ -85,7 +85,7 @@ def judge(
     with tempfile.TemporaryDirectory(prefix="amad-gx-") as folder:
         failed = _validate(tables, checks, fleet, Path(folder))
         verdict = _verdict(tables, checks, failed, fleet)
-        publish(Path(folder) / "site", docs, fleet, verdict, intake, health)
+        write_pages(Path(folder) / "site", docs, fleet, verdict, intake, health)
     return verdict
 
 
