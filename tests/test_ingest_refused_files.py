@@ -1,7 +1,11 @@
 """Files that are refused, and names that are unusual: of files and of vehicles."""
 
 import os
+from pathlib import Path
 
+import pytest
+
+from amad.config import DataError
 from amad.telemetry.ingest_result import GoneFile
 from tests.ingest_kit import (
     at,
@@ -42,21 +46,53 @@ def test_the_lock_of_an_open_file_is_no_raw_data_and_a_link_to_nothing_is_named(
     assert "2.csv: unreadable file: No such file or directory" in said(yard, counts)
 
 
-def test_a_folder_that_cannot_be_opened_is_named(yard, monkeypatch, capsys):
-    for folder in ("van", "bus"):
+def closed(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Folders of these names cannot be opened; root may open all, so that rights are no help."""
+
+    def refusing(real):
+        def work(path="."):
+            if not isinstance(path, int) and Path(path).name in names:
+                raise PermissionError(13, "Permission denied", str(path))
+            return real(path)
+
+        return work
+
+    monkeypatch.undo()
+    for name in ("scandir", "listdir"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+
+
+@pytest.mark.parametrize("glob", ["**/*.csv", "*/*.csv", "[bv]*/[0-9].csv"])
+def test_a_folder_that_cannot_be_opened_is_no_empty_one(yard, monkeypatch, glob):
+    """It is a refused file until it can be opened, and no row that the lake has of it is lost."""
+    for folder in ("van", "bus", "lost+found"):
         (yard.raw / folder).mkdir()
-        yard.csv(f"{folder}/1.csv", [line(seconds=len(folder))])
-    opened = os.scandir
+    yard.csv("van/1.csv", [line()])
+    yard.csv("bus/1.csv", [line("a-2"), line("a-2", 1)])
+    fleet = raw_fleet(source={"files": [{"glob": glob}]})
+    closed(monkeypatch, "lost+found", "bus")
+    counts, _ = yard.ingest(fleet)
+    assert [file.path for file in counts.files_refused] == ["bus"] and counts.rows_lake == 1
+    assert "bus: unreadable file: Permission denied" in said(yard, counts)
+    closed(monkeypatch, "lost+found")
+    counts, _ = yard.ingest(fleet)
+    assert counts.files_refused == [] == counts.files_gone and counts.rows_lake == 3
+    closed(monkeypatch, "bus")
+    for _ in range(2):
+        counts, _ = yard.ingest(fleet)
+        assert [file.path for file in counts.files_refused] == ["bus"] and counts.rows_lake == 3
+    with pytest.raises(
+        DataError, match=r"bus cannot be opened .* lose 2 rows of it: give the user"
+    ):
+        yard.ingest(fleet, rebuild=True)
+    assert yard.ingest(fleet)[0].rows_lake == 3
 
-    def scandir(path="."):
-        if str(path).endswith("bus"):
-            raise PermissionError(13, "Permission denied", str(path))
-        return opened(path)
 
-    monkeypatch.setattr(os, "scandir", scandir)
-    counts, _ = yard.ingest(raw_fleet(source={"files": [{"glob": "**/*.csv"}]}))
-    assert counts.rows_lake == 1
-    assert "bus cannot be opened (permission denied)" in capsys.readouterr().err
+def test_the_folder_of_the_raw_files_that_cannot_be_opened_is_no_empty_one(yard, monkeypatch):
+    yard.csv("1.csv", [line()])
+    closed(monkeypatch, yard.raw.name)
+    with pytest.raises(DataError, match=r"cannot be opened .permission denied.: give the user"):
+        yard.ingest(raw_fleet())
 
 
 def test_a_file_that_may_not_be_read_does_not_stop_the_others(yard, monkeypatch):

@@ -17,8 +17,8 @@ from amad.config.wording import count
 from amad.ingest.lake_counts import count_lake
 from amad.ingest.loading import Loading
 from amad.ingest.pending_change import Pending
-from amad.ingest.raw_files import CULPRITS, bring, fingerprint, passed_by
-from amad.ingest.reading_plan import make_plan, without_unreadable
+from amad.ingest.raw_files import CULPRITS, bring, fingerprint, held_manifest, passed_by
+from amad.ingest.reading_plan import make_plan, refuse_to_forget, without_unreadable
 from amad.reading.rules import reading_rules
 from amad.telemetry.files import full_disk_named
 from amad.telemetry.ingest_result import IngestResult
@@ -65,8 +65,10 @@ def ingest(
         for line in passed_by(fleet, settings, [file.path for file in found]):
             say(line)
         culprits = next((file.sha256 for file in found if file.part == CULPRITS), None)
-        manifest = None if rebuild else Manifest.read(lake)
         raw = [file for file in found if file.part != CULPRITS]
+        if rebuild:
+            refuse_to_forget(raw, held_manifest(fleet, settings))
+        manifest = None if rebuild else Manifest.read(lake)
         raw = without_unreadable(raw, manifest)
         plan = make_plan(fleet, settings, manifest, raw, culprits)
         done = {"files_read": 0, "rows_added": 0, "days_changed": 0}

@@ -7,7 +7,9 @@ modification or its time of change differs from the last time (``runs/<fleet>/ha
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from fnmatch import fnmatchcase
+from glob import has_magic
+from pathlib import Path, PurePath
 from typing import ClassVar
 
 from amad import simulator
@@ -26,9 +28,10 @@ SIMULATED = "_simulated.json"  # beside simulated raw files: which settings made
 
 
 class RawFile(Entry):
-    """One raw file. path: relative to the source's folder (see ``escaped``).
+    """One raw file, or a folder that cannot be opened, since it may hold raw files.
 
-    error: why it cannot be opened; such a file has no sha256.
+    path: relative to the source's folder (see ``escaped``). error: why it cannot be opened; such a
+    file has no sha256.
     """
 
     path: str
@@ -60,7 +63,8 @@ def fingerprint(fleet: Fleet, settings: Settings) -> Source:
 
     Raises:
         DataError: the folder, or what a glob names, is missing; says how to obtain it. A glob that
-            found files when the lake was written may find none now, unless none finds any.
+            found files when the lake was written may find none now, unless none finds any. Or the
+            folder cannot be opened.
         ConfigError: a file belongs to two parts.
     """
     if fleet.source.format == "simulator":
@@ -82,6 +86,8 @@ def _on_disk(fleet: Fleet, settings: Settings) -> list[RawFile]:
         real, name = folder / unescaped(path), f"{escaped(str(folder))}/{path}"
         try:
             stat = real.stat()
+            if real.is_dir():
+                list(real.iterdir())  # tells why it cannot be opened
             key = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
             entry = known.get(name)
             if isinstance(entry, list) and len(entry) == 2 and entry[0] == key:
@@ -125,14 +131,13 @@ def raw_names(fleet: Fleet, settings: Settings, glob: str) -> list[str]:
 def globs_found(fleet: Fleet, settings: Settings) -> list[str]:
     """The globs of the fleet file that find a file, now or when the lake was written."""
     globs = [item.glob for item in reading_rules(fleet).files]
-    held = _held(fleet, settings).globs
+    held = held_manifest(fleet, settings).globs
     return [glob for glob in globs if glob in held or raw_names(fleet, settings, glob)]
 
 
 def passed_by(fleet: Fleet, settings: Settings, paths: list[str]) -> Iterator[str]:
-    """A sentence on each folder below the source's that ``**`` in a glob passes by in silence.
+    """A sentence on each link to a folder that ``**`` in a glob passes by: it may run in a circle.
 
-    These are links to folders, since links may run in circles, and folders that cannot be opened.
     paths: of the raw files that are read. One of them in a link: another glob follows it.
     """
     globs = [item.glob for item in reading_rules(fleet).files]
@@ -140,8 +145,7 @@ def passed_by(fleet: Fleet, settings: Settings, paths: list[str]) -> Iterator[st
         return
     folder = fleet.source_folder(settings)
     read = [unescaped(path) for path in paths]
-    closed: list[OSError] = []
-    for root, folders, _ in os.walk(folder, onerror=closed.append):
+    for root, folders, _ in os.walk(folder):
         folders[:] = sorted(name for name in folders if not is_left_out(name))
         for path in map(Path(root).joinpath, folders):
             below = path.relative_to(folder).as_posix()
@@ -151,24 +155,74 @@ def passed_by(fleet: Fleet, settings: Settings, paths: list[str]) -> Iterator[st
                     f"{link} is a link to a folder, which '**' does not follow: nothing in it is "
                     f"read. To read it, add a glob that begins with {link}/ to source.files"
                 )
-    for error in closed:
-        why = (error.strerror or str(error)).lower()
-        yield f"{escaped(str(error.filename))} cannot be opened ({why}): nothing in it is read"
 
 
 def _names(folder: Path, glob: str, objects: RawObjects | None) -> list[str]:
     if objects is not None:
         names = objects.names(glob)
     else:
-        found = (path for path in folder.glob(glob) if _may_be_read(path))
-        paths = sorted(path.relative_to(folder) for path in found)
+        _see_that_it_opens(folder)
+        paths = sorted({path.relative_to(folder) for path in _below(folder, PurePath(glob).parts)})
         names = [escaped(path.as_posix()) for path in paths]
     return [name for name in names if not is_left_out(name)]
 
 
+def _see_that_it_opens(folder: Path) -> None:
+    """A folder that cannot be opened is not one without files.
+
+    Raises:
+        DataError: the folder of the raw files cannot be opened; names it.
+    """
+    try:
+        os.scandir(folder).close()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise DataError(
+            f"the folder of the raw files, {folder}, cannot be opened "
+            f"({(error.strerror or str(error)).lower()}): give the user who runs amad the right to "
+            "list it and to read what is in it. The lake stays as it is"
+        ) from None
+
+
+def _below(folder: Path, patterns: tuple[str, ...]) -> Iterator[Path]:
+    """The files that ``Path.glob`` finds, and each folder on the way that cannot be opened.
+
+    ``Path.glob`` takes such a folder for an empty one. A link to a file that is missing is found
+    too, and is then named as one that cannot be opened.
+    """
+    first, rest = patterns[0], patterns[1:]
+    try:
+        if first == "**":
+            yield from _below(folder, rest)
+            for path in _listed(folder):
+                if path.is_dir() and not path.is_symlink():
+                    yield from _below(path, patterns)
+            return
+        paths = _listed(folder, first) if has_magic(first) else [folder / first]
+        folders = [path for path in paths if rest and path.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError:
+        yield folder
+        return
+    for path in folders:
+        yield from _below(path, rest)
+    if not rest:
+        yield from filter(_may_be_read, paths)
+
+
+def _listed(folder: Path, pattern: str = "*") -> list[Path]:
+    found = (path for path in folder.iterdir() if not is_left_out(path.name))
+    return [path for path in found if fnmatchcase(path.name, pattern)]
+
+
 def _may_be_read(path: Path) -> bool:
-    """Is it a file, or a link to one that is missing, which is then named as one not to open?"""
-    return path.is_file() or (path.is_symlink() and not path.exists())
+    """Is it a file, or something that cannot be opened and is then named with the reason?"""
+    try:
+        return path.is_file() or (path.is_symlink() and not path.exists())
+    except OSError:
+        return True
 
 
 def _find(
@@ -185,12 +239,13 @@ def _find(
         if not names:
             empty.append(item.glob)
         for name in names:
-            if part_of.setdefault(name, item.part) != item.part:
+            other = part_of.setdefault(name, item.part) != item.part
+            if other and not (folder / unescaped(name)).is_dir():
                 raise ConfigError(
                     f"fleet {fleet.name}: source.files puts {name} into the parts "
                     f"{part_of[name]} and {item.part}; make the globs exclude each other"
                 )
-    never = set(empty) - set(_held(fleet, settings).globs)
+    never = set(empty) - set(held_manifest(fleet, settings).globs)
     if empty and (never or not part_of):
         globs = ", ".join(repr(glob) for glob in sorted(never or empty))
         raise DataError(_missing(fleet, settings, f"no file in it matches {globs}"))
@@ -204,7 +259,7 @@ def _find(
     return found
 
 
-def _held(fleet: Fleet, settings: Settings) -> Manifest:
+def held_manifest(fleet: Fleet, settings: Settings) -> Manifest:
     """The manifest of the lake; an empty one where there is none, or a damaged one.
 
     Ingest itself tells of the damage.
@@ -219,7 +274,7 @@ def _held(fleet: Fleet, settings: Settings) -> Manifest:
 def _missing(fleet: Fleet, settings: Settings, what: str) -> str:
     folder = fleet.source_place(settings)
     obtain = f" {fleet.source.obtain.strip()}" if fleet.source.obtain else ""
-    held = _held(fleet, settings).files
+    held = held_manifest(fleet, settings).files
     kept = (
         f" The lake holds {len(held):,} raw files of that folder and stays as it is: mount the "
         "folder again, or bring the files back."

@@ -45,6 +45,30 @@ def without_unreadable(raw: list[RawFile], manifest: Manifest | None) -> list[Ra
     return kept
 
 
+def refuse_to_forget(raw: list[RawFile], manifest: Manifest) -> None:
+    """Before a rebuild: what cannot be opened is not gone, and nobody wants to lose its rows.
+
+    manifest: of the lake that would be forgotten.
+
+    Raises:
+        DataError: the lake holds rows of files that cannot be opened now, or lie in such a folder.
+    """
+    for file in raw:
+        if not file.error:
+            continue
+        rows = sum(
+            held.rows_given
+            for path, held in manifest.files.items()
+            if path == file.path or path.startswith(f"{file.path}/")
+        )
+        if rows:
+            raise DataError(
+                f"{file.path} cannot be opened ({file.error}), and a rebuild would lose "
+                f"{rows:,} rows of it: give the user who runs amad the right to read it, or take "
+                "it away if it shall not be read. The lake stays as it is"
+            )
+
+
 def make_plan(
     fleet: Fleet, settings: Settings, manifest: Manifest | None, raw: list[RawFile],
     culprits: str | None,

@@ -5,7 +5,7 @@ from amad.config.source import FileSet, Source
 
 PARTS = ("train", "all", "test")  # the order in which a vehicle's files are read
 # Files and folders whose names begin so are no raw data; "~$" is the lock of a file open in Office.
-LEFT_OUT = (".", "_", "~$")
+LEFT_OUT = (".", "_", "~$", "lost+found")
 
 
 def is_left_out(path: str) -> bool:
