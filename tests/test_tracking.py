@@ -19,6 +19,7 @@ from sqlalchemy.exc import OperationalError
 from stop_kit import twice_at_once
 
 from amad.config import ServiceError, Settings
+from amad.config.console import never_silent
 from amad.engines.shared import tracking
 from amad.engines.shared.tracking import connect, experiment_id, flatten, open_run
 from amad.engines.shared.tracking_store import tracking_uri
@@ -183,18 +184,31 @@ def test_what_is_no_mlflow_server_is_told(home: Path, failing_server: str):
 
 @pytest.mark.parametrize("path", ["/broken", "/slow"])
 def test_a_server_that_hangs_or_fails_is_waited_for_a_bounded_time(
-    home: Path, failing_server: str, path: str, monkeypatch: pytest.MonkeyPatch
+    home: Path, failing_server: str, path: str, monkeypatch: pytest.MonkeyPatch, capsys
 ):
     monkeypatch.setitem(tracking.FIRST_PATIENCE, "MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     before = dict(os.environ)
     began = time.monotonic()
-    with pytest.raises(ServiceError, match="cannot be opened") as caught:
+    with pytest.raises(ServiceError, match="cannot be opened") as caught, never_silent(1):
         connect(Settings(mlflow_uri=failing_server + path))
     assert time.monotonic() - began < 30
+    slow = "slow" in path
+    assert ("gave no answer within 1 s" in str(caught.value)) == slow, str(caught.value)
+    if slow:
+        assert f"after: ask MLflow's store {failing_server}" in capsys.readouterr().err
     assert len(str(caught.value)) < 500
     assert {n: v for n, v in os.environ.items() if n in tracking.FIRST_PATIENCE} == {
         n: before.get(n, tracking.PATIENCE[n]) for n in tracking.FIRST_PATIENCE
     }
+
+
+def test_a_slow_server_is_waited_for_as_long_as_the_environment_says(
+    home: Path, failing_server: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(ServiceError, match="no answer within 2 s; see MLFLOW_HTTP_REQUEST_TIMEOUT"):
+        connect(Settings(mlflow_uri=f"{failing_server}/slow"))
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,17 @@ def never_silent(seconds: float = QUIET_SECONDS) -> Iterator[None]:
         watcher.join()
 
 
+@contextmanager
+def waiting_for(what: str) -> Iterator[None]:
+    """While the body runs, ``never_silent`` says ``what`` it waits for, if it takes long."""
+    before = _Last.line
+    _Last.line, _Last.at = what, time.monotonic()
+    try:
+        yield
+    finally:
+        _Last.line, _Last.at = before, time.monotonic()
+
+
 def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
     """Yield ``items``, showing how many are done: a bar on a terminal, else a line now and then."""
     if total is None and hasattr(items, "__len__"):

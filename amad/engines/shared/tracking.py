@@ -20,6 +20,7 @@ from mlflow.exceptions import MlflowException
 from pydantic import BaseModel
 
 from amad.config import AmadError, ServiceError, Settings, usable_error
+from amad.config.console import waiting_for
 from amad.engines.shared.tracking_store import (
     artifact_root,
     kind_of,
@@ -28,8 +29,9 @@ from amad.engines.shared.tracking_store import (
     tracking_uri,
 )
 
-# How long a request may wait, and how often it is repeated, after the server has answered once;
-# MLflow's own limits add up to a quarter of an hour. Values in the environment come first.
+# How long a request may wait, and how often it is repeated: at first, and after the server has
+# answered once. MLflow's own limits add up to a quarter of an hour. What a person has put into the
+# environment comes first.
 PATIENCE = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
@@ -39,6 +41,7 @@ FIRST_PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_
 # The error codes of a store that fails; other codes mean that the request was wrong.
 FAILURES = ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "BAD_REQUEST", "REQUEST_LIMIT_EXCEEDED")
 ANSWERS = "see that it answers"
+NO_ANSWER = re.compile(r"Read timed out.*read timeout=(\d+)")  # of requests
 DAMAGED = "bring a backup of the file back"
 WAYS_OUT = {  # by the words of SQLite's message
     "disk is full": "free some space on its disk",
@@ -65,6 +68,11 @@ def connect(settings: Settings) -> MlflowClient:
         ServiceError: the store does not answer or cannot be opened; names it without its password.
     """
     uri = tracking_uri(settings)
+    first = {
+        name: value
+        for name, value in FIRST_PATIENCE.items()
+        if os.environ.get(name, PATIENCE[name]) == PATIENCE[name]
+    }
     for name, value in PATIENCE.items():
         os.environ.setdefault(name, value)
     for name in ("alembic", "mlflow"):  # they log a line for each of 50 migrations and each model
@@ -72,14 +80,15 @@ def connect(settings: Settings) -> MlflowClient:
     # It logs a traceback for each error that it raises; here the message of the error is enough.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     try:
-        prepare(uri)
-        with _same_environment("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
-            mlflow.set_tracking_uri(uri)
-            mlflow.set_registry_uri(uri)
-        with _same_environment(*FIRST_PATIENCE):
-            os.environ.update(FIRST_PATIENCE)
-            client = MlflowClient(uri, uri)
-            found = client.search_experiments(max_results=1)
+        with waiting_for(f"ask MLflow's store {public(uri)}"):
+            prepare(uri)
+            with _same_environment("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+                mlflow.set_tracking_uri(uri)
+                mlflow.set_registry_uri(uri)
+            with _same_environment(*FIRST_PATIENCE):
+                os.environ.update(first)
+                client = MlflowClient(uri, uri)
+                found = client.search_experiments(max_results=1)
         if not found and (other := no_mlflow(uri)) is not None:
             raise other
     except AmadError:
@@ -88,7 +97,7 @@ def connect(settings: Settings) -> MlflowClient:
         reason = public_reason(error, uri)
         raise no_mlflow(uri) or ServiceError(
             f"MLflow's store {public(uri)} cannot be opened ({reason}); "
-            f"{_way_out(error, 'mend it')}, or set AMAD_MLFLOW_URI to another one"
+            f"{_way_out(error, ANSWERS)}, or set AMAD_MLFLOW_URI to another one"
         ) from error
     return client
 
@@ -263,6 +272,8 @@ def _same_environment(*names: str) -> Iterator[None]:
 
 def public_reason(error: Exception, uri: str) -> str:
     """The error's message without the password of the store's URI, its middle left out if long."""
+    if waited := NO_ANSWER.search(str(error)):
+        return f"it gave no answer within {waited[1]} s; see MLFLOW_HTTP_REQUEST_TIMEOUT"
     reason = " ".join(str(error).split()).replace(uri, public(uri))
     if len(reason) <= REASON_START + REASON_END:
         return reason
