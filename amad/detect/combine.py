@@ -14,10 +14,8 @@ cross-fitted. The error of a prediction is evidence as far as there is something
 little is foretold of what a vehicle does, leaving the range of the train rows is what counts. No
 label is needed for it.
 
-Two kinds of rows are not foretold. Noise about a level has errors in all rows alike, and the level
-itself is foretold: errors are evidence. Commands that nothing announces have large errors in few
-rows, and each of them is an ordinary event. So ``even``, 0 to 1, says how evenly the squared error
-is spread over the rows.
+``even``, 0 to 1, says how evenly the squared error is spread over the rows;
+``amad.detect.foretold`` explains why this counts.
 
 Members over time (autoregressions, a network that hides blocks of time) and members between
 channels (each channel predicted from the others) see different faults. One kind often stays quiet
