@@ -228,7 +228,7 @@ def test_a_damaged_champion_neither_scores_nor_defends_itself(place, flipped):
     client, folder = connect(place), place.fleet_dir(FLEET)
     store, events = WindowStore.open(folder / "store"), Lake(folder / "lake", fleet).events()
     champion = model_registry.champion_version(client, FLEET)
-    theirs, problem = defend(client, champion, store, fleet, make_params(place), events)
+    theirs, problem = defend(client, champion, store, fleet, events)
     assert theirs is None and "has the digest" in problem
 
 

@@ -185,7 +185,7 @@ def test_the_champion_defends_itself_on_the_same_scaled_data(place):
     lake = Lake(folder / "lake", fleet)
     client = connect(settings)
     champion = model_registry.champion_version(client, FLEET)
-    theirs, problem = defend(client, champion, store, fleet, params, lake.events())
+    theirs, problem = defend(client, champion, store, fleet, lake.events())
     assert problem is None
     for unit, figures in ours.items():
         assert theirs[unit] == figures
@@ -245,7 +245,7 @@ def test_a_champion_of_other_channels_cannot_defend_itself(place):
     other = Fleet.model_validate(content)
     store = WindowStore.open(folder / "store")
     events = Lake(folder / "lake", fleet).events()
-    theirs, problem = defend(client, champion, store, other, params, events)
+    theirs, problem = defend(client, champion, store, other, events)
     assert theirs is None and "velocity" in problem
 
 

@@ -143,7 +143,7 @@ def test_a_server_that_fails_is_not_one_without_the_model(served):
         where="mlflow-artifacts",
     )  # fmt: skip
     failing(
-        proxy, settings, lambda: defend(client, champion, store, fleet, PARAMS, events), "500",
+        proxy, settings, lambda: defend(client, champion, store, fleet, events), "500",
         where="mlflow-artifacts",
     )  # fmt: skip
     failing(

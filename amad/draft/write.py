@@ -36,7 +36,7 @@ def fleet_file(plan: Plan, trial: Trial, figures: Figures) -> str:
     lines += _label_lines(plan)
     if trial.vehicles < 4 and plan.columns.label is None:
         lines += section("evaluation", {"unit": "case"})
-    lines += _limit_lines(plan, figures)
+    lines += _limit_lines(figures)
     lines += _channel_section(plan)
     return "\n".join(lines) + "\n"
 
@@ -71,7 +71,7 @@ def _label_lines(plan: Plan) -> list[str]:
     return section("labels", plan.labels())
 
 
-def _limit_lines(plan: Plan, figures: Figures) -> list[str]:
+def _limit_lines(figures: Figures) -> list[str]:
     few = figures.rows < 20 * WINDOW_ROWS
     shortest = min(WINDOW_ROWS, max(10, figures.rows // 10)) if few else WINDOW_ROWS
     lines = section("missing", {"max_gap_seconds": figures.max_gap, "min_segment_rows": shortest})

@@ -26,7 +26,6 @@ from amad.scores.job_log import job_logs, scoring_lock
 from amad.telemetry.artifact import Artifact
 from amad.telemetry.files import listed
 
-LEAST_DAYS = 30  # what the sinks, late rows and the report look back on lies within
 DAY_SECONDS = 86_400
 REPORTS = "reports"  # the folder of the report's pages, one per date
 SCORES, PAGES, SET_ASIDE, JOBS, CHECKPOINTS, STATES = (

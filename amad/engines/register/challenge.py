@@ -11,7 +11,7 @@ import pyarrow as pa
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
-from amad.config import DataError, Fleet, Params
+from amad.config import DataError, Fleet
 from amad.detect.daily import check_contract
 from amad.detect.detector import Detector
 from amad.detect.scorer import Scored
@@ -29,7 +29,6 @@ def defend(
     champion: ModelVersion,
     store: WindowStore,
     fleet: Fleet,
-    params: Params,
     events: pa.Table,
 ) -> tuple[PerUnit | None, str | None]:
     """(the champion's metrics by unit, None), or (None, why it cannot be scored on this data).

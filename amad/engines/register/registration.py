@@ -117,9 +117,7 @@ class _Candidate:
             return decide(self.metrics, None, stage.params.gate)
         store = WindowStore.checked(stage.folder / "store")
         say(f"score the champion, version {champion.version}, on the same data")
-        theirs, problem = defend(
-            self.client, champion, store, stage.fleet, stage.params, self.lake.events()
-        )
+        theirs, problem = defend(self.client, champion, store, stage.fleet, self.lake.events())
         return decide(
             self.metrics,
             theirs,
