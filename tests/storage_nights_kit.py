@@ -14,7 +14,7 @@ from amad.config import Settings
 from amad.engines.score import fleet_scoring
 from amad.storage import step
 from amad.telemetry import disk
-from amad.telemetry.lake import listed
+from amad.telemetry.lake import named_files
 from pipelines import ingest, report, score
 
 PARAMS = kit_params(members=["ridge", "amad"])
@@ -64,7 +64,7 @@ def lake_parts(settings: Settings) -> list[Path]:
 def read_the_lake(settings: Settings) -> None:
     """Read each file of the lake, so that those come that are in the storage alone."""
     lake = settings.fleet_dir(FLEET) / "lake"
-    for path in listed(lake):
+    for path in named_files(lake):
         disk.read_bytes(lake / path)
 
 

@@ -17,7 +17,7 @@ from amad.export.database import address_of
 from amad.export.export import export
 from amad.export.tables import INCIDENTS
 from amad.notify.grouping import by_cause, causes, causes_on, read_causes
-from amad.notify.hushed import listed
+from amad.notify.hushed import not_told
 from amad.notify.metrics import job_metrics
 from amad.notify.published import DAYS, read_window
 from amad.scores import partitions
@@ -99,10 +99,10 @@ def test_what_nobody_is_told_of_is_counted_in_causes(yard):
     window = read_window(yard.runs, "1")
     (of_fleet, other) = causes(window)
     reasons = {change.incident_id: "rule 'campaign'" for change in of_fleet.changes}
-    assert listed(reasons, window) == "not told: 1 cause (4 incidents), rule 'campaign'"
+    assert not_told(reasons, window) == "not told: 1 cause (4 incidents), rule 'campaign'"
     reasons |= {other.id: "judged as false"}
     told = "not told: 1 incident, judged as false; 1 cause (4 incidents), rule 'campaign'"
-    assert listed(reasons, window) == told and listed({}, window) == ""
+    assert not_told(reasons, window) == told and not_told({}, window) == ""
 
 
 def test_exported_incidents_name_their_cause_and_keep_it_when_nothing_changes(yard):

@@ -27,7 +27,7 @@ from report_kit import (
 from amad.cli.__main__ import run
 from amad.cli.app import UNHEALTHY
 from amad.cli.doctor import Check, diagnose, machine_checks
-from amad.cli.doctor.health_checks import newest_row
+from amad.cli.doctor.health_checks import newest_date
 from amad.config import Settings
 from amad.config.wording import whole_pipeline
 from amad.telemetry.files import read_json, write_json
@@ -321,12 +321,12 @@ def test_a_whole_fleet_that_is_silent_is_told_by_todays_date():
     first = FIRST_DAY
     days = [first + timedelta(days=n) for n in range(10)]
     for away, status in ((0, "ok"), (2, "ok"), (3, "warn"), (-1, "ok"), (-9, "warn")):
-        found = Check("", *newest_row(days, days[-1] + timedelta(days=away)))
+        found = Check("", *newest_date(days, days[-1] + timedelta(days=away)))
         assert found.status == status, (away, found)
-    assert newest_row(days[:1], first + timedelta(days=3))[0] == "warn"
+    assert newest_date(days[:1], first + timedelta(days=3))[0] == "warn"
     weekly = [first + timedelta(days=7 * n) for n in range(5)]
-    assert newest_row(weekly, weekly[-1] + timedelta(days=9))[0] == "ok"
-    assert newest_row([], first)[0] == "warn"
+    assert newest_date(weekly, weekly[-1] + timedelta(days=9))[0] == "ok"
+    assert newest_date([], first)[0] == "warn"
 
 
 def test_made_up_times_are_not_compared_with_the_clock(home: Path):

@@ -69,7 +69,7 @@ def feedback(
     """Keep verdicts, or list those there are; say how precise alarms were, and what was learnt."""
     from amad.config.wording import count
     from amad.notify.ledger import moved_ids
-    from amad.scores.feedback import Feedback, Said, keep, read_csv, read_feedback
+    from amad.scores.feedback import Feedback, Said, keep, read_feedback, read_verdicts
     from amad.storage import edit, look
 
     if (incident is None) != (verdict is None) or (file is not None and incident is not None):
@@ -82,7 +82,7 @@ def feedback(
     if incident is not None and verdict is not None:
         said = [Said(incident_id=incident, verdict=verdict, note=note)]
     elif file is not None:
-        said = read_csv(file)
+        said = read_verdicts(file)
     kept: Collection[str] = ()
     if said:
         with edit(stage, f"runs/{Feedback.FILE}"):

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from amad.config import DataError, Settings
+from amad.config.wording import some
 from amad.draft import vehicles
 from amad.draft.channels import describe, named
 from amad.draft.clock import GAP_SECONDS, clock_of
@@ -106,8 +107,8 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
         culprits=culprits if set(vehicles.parts_of(paths).values()) != {"all"} else None,
         notes=[f"{path} is a copy of {of}" for path, of in sorted(copies.items())]
         + [f"left out: {path}: {why}" for path, why in sorted((strange | refused).items())]
-        + ([f"no raw data by their ending: {vehicles.some(no_data)}"] if no_data else [])
-        + ([LINKS.format(vehicles.some(listed.links))] if listed.links else [])
+        + ([f"no raw data by their ending: {some(no_data)}"] if no_data else [])
+        + ([LINKS.format(some(listed.links))] if listed.links else [])
         + [STALE.format(path) for path in listed.logs[:1]],
     )
     if not plan.columns.measured:
@@ -193,7 +194,7 @@ def _alike(found: list[Sampled]) -> tuple[list[Sampled], Clock, dict[str, str]]:
     common = set.intersection(*(set(sample.columns) for sample in samples))
     for sample in group:
         if sample not in samples:
-            missing = vehicles.some(sorted(common - set(sample.columns)))
+            missing = some(sorted(common - set(sample.columns)))
             why[sample.path] = LACKS.format(missing) if common & set(sample.columns) else ANOTHER
     clock = clock_of(samples)
     if clock.take == "index" and len(samples) > 1:

@@ -14,16 +14,24 @@ from amad.draft.clock_rule import NAMED, Clock, form_of, order_guessed
 from amad.draft.sample import Sampled, shared_columns
 from amad.draft.time_cells import (
     LOOKED_AT,
+    drawn,
     is_time,
     may_hold_epochs,
     median_step,
     share_of_numbers,
-    some,
     spread,
     tells_only_days,
     tells_the_hour,
 )
-from amad.draft.undated import LEAST, MIDNIGHT, elapsed, is_named_elapsed, of_day, step_of, unit_of
+from amad.draft.undated import (
+    LEAST,
+    MIDNIGHT,
+    is_named_elapsed,
+    of_day,
+    of_elapsed,
+    step_of,
+    unit_of,
+)
 from amad.draft.unread_times import beside, not_read, rising
 from amad.reading import times, timestamp_guess
 from amad.reading.headers import name_and_unit
@@ -158,7 +166,7 @@ def _of_column(
         return of_day(header, samples, {})
     if pa.types.is_boolean(kind) or pa.types.is_null(kind):
         return None
-    cells = [str(value) for column in columns for value in some(column)]
+    cells = [str(value) for column in columns for value in drawn(column)]
     texts = [cells[at] for at in spread(len(cells))]
     if not is_number and not any(re.search(TIMELIKE, text) for text in texts[:5]):
         return None
@@ -168,7 +176,7 @@ def _of_column(
     unit = unit_of(header, samples) if is_number else None
     other = unit and settings.get("unit") != unit  # microseconds reach the numbers of epochs in s
     if take == "elapsed" or (other and (told is None or median_step(columns[0]) > LONGEST_STEP)):
-        since_start = elapsed(header, columns, samples, unit)
+        since_start = of_elapsed(header, columns, samples, unit)
         if since_start is not None or take == "elapsed":
             return since_start
     if told is None:
@@ -217,7 +225,7 @@ def _of_some_cells(columns: dict[str, list[pa.Array]]) -> Clock | None:
             continue
         if share_of_numbers(cells[0]) > LEAST and not any(map(may_hold_epochs, cells)):
             continue
-        seen = [str(value) for column in cells for value in some(column)]
+        seen = [str(value) for column in cells for value in drawn(column)]
         closely = [seen[at] for at in spread(len(seen))]
         guessed = {text: timestamp_guess.looks_like([text]) for text in dict.fromkeys(closely)}
         dated = [g.settings for g in map(guessed.get, closely) if g is not None and _is_dated(g)]
@@ -272,7 +280,7 @@ def _of_unnamed_epochs(header: str, columns: list[pa.Array]) -> Clock | None:
         one_way = max(np.mean(step >= 0), np.mean(step <= 0)) if len(step) else 0
         if one_way < LEAST or np.count_nonzero(step) < min(LEAST_STEPS, len(step)):
             return None
-        told.append(timestamp_guess.looks_like([str(value) for value in some(column)]))
+        told.append(timestamp_guess.looks_like([str(value) for value in drawn(column)]))
     settings = told[0].settings if told[0] is not None else {}
     alike = all(guess == told[0] for guess in told)
     if not alike or "take" in settings or settings.get("unit") not in ("s", "ms", "us", "ns"):
@@ -293,7 +301,7 @@ def _of_two_columns(columns: dict[str, list[pa.Array]]) -> Clock | None:
     for date, hour in product(dates, hours):
         pairs = zip(columns[date], columns[hour], strict=True)
         cells = [times.joined(a[:LOOKED_AT], b[:LOOKED_AT]) for a, b in pairs]
-        told = timestamp_guess.looks_like([text for column in cells for text in some(column)])
+        told = timestamp_guess.looks_like([text for column in cells for text in drawn(column)])
         if told is None or "take" in told.settings or "unit" in told.settings:
             continue
         keys = {"take": "column", "column": [date.strip(), hour.strip()], **told.settings}

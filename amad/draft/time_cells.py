@@ -21,7 +21,7 @@ def spread(count: int) -> np.ndarray:
     return np.linspace(0, count - 1, min(count, LOOKED_AT_CLOSELY)).astype(int)
 
 
-def some(column: pa.Array) -> list:
+def drawn(column: pa.Array) -> list:
     """Cells from all over the column, so that days before and after the twelfth are among them."""
     known = pc.drop_null(column)
     cells = known.take(pa.array(spread(len(known)))).to_pylist()
@@ -59,7 +59,7 @@ def tells_the_hour(header: str, column: pa.Array) -> bool:
     """Does it hold times of day?"""
     if not is_text(column.type):
         return pa.types.is_time(column.type)
-    texts = some(column)
+    texts = drawn(column)
     if not any(":" in text or re.match(r"\d{4}", text) for text in texts):
         return False
     told = timestamp_guess.looks_like(texts)

@@ -62,7 +62,7 @@ def unit_of(header: str, samples: list[Sampled]) -> str | None:
     return _unit_of(re.split(r"[ _]|(?<=time)", name.strip().lower())[-1])
 
 
-def elapsed(
+def of_elapsed(
     header: str, columns: list[pa.Array], samples: list[Sampled], told: str | None
 ) -> Clock | None:
     """The rule of a column of times since the recording's start; None if it is no such column.

@@ -9,7 +9,7 @@ import pyarrow as pa
 from amad.config.source import TimestampRule
 from amad.draft.clock_rule import TIME, Clock
 from amad.draft.sample import Sampled, shared_columns
-from amad.draft.time_cells import is_time, some, tells_the_hour
+from amad.draft.time_cells import drawn, is_time, tells_the_hour
 from amad.draft.undated import LEAST, MOVING, WORDS
 from amad.reading.headers import name_and_unit
 from amad.reading.numbers import NotReadableError, is_text, numbers, shown
@@ -24,7 +24,7 @@ FRACTIONS = re.compile(rf"((date|time|ts|epoch|stamp)*[ _]?)({WORDS['ms']})", re
 def not_read(columns: dict[str, list[pa.Array]], named: set[str], counting: set[str]) -> list[str]:
     """What looks by its name like the time, and cannot be read as one; counting: the `rising`."""
     texts = [h for h in columns if h in named and is_text(columns[h][0].type)]
-    found = [(h, some(columns[h][0])) for h in texts if not tells_the_hour(h, columns[h][0])]
+    found = [(h, drawn(columns[h][0])) for h in texts if not tells_the_hour(h, columns[h][0])]
     told = [
         f"column {h.strip()!r} has the name of a time, but {shown(str(cells[0]))} is in no form "
         "that is known: set source.timestamp.column and format, or write it as ISO 8601"
@@ -33,7 +33,7 @@ def not_read(columns: dict[str, list[pa.Array]], named: set[str], counting: set[
     ]
     told += [
         f"column {h.strip()!r} has the name of a time and rises, but "
-        f"{shown(str(some(columns[h][0])[0]))} cannot be read as one: set source.timestamp, or "
+        f"{shown(str(drawn(columns[h][0])[0]))} cannot be read as one: set source.timestamp, or "
         "write it as ISO 8601"
         for h in sorted(counting)
     ]
@@ -91,5 +91,5 @@ def beside(clock: Clock, samples: list[Sampled]) -> list[str]:
 
 
 def _tells_noon(column: pa.Array) -> bool:
-    words = {str(word).strip().lower().replace(".", "") for word in some(column)}
+    words = {str(word).strip().lower().replace(".", "") for word in drawn(column)}
     return bool(words) and words <= {"am", "pm"}

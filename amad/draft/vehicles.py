@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from amad.config.wording import some
 from amad.draft.sample import Sampled, shared_columns, suffix_of
 from amad.reading.headers import name_and_unit
 from amad.reading.numbers import is_text, numbers
@@ -390,8 +391,3 @@ def overlap(spans: list[tuple[int, int]]) -> bool:
     told = sorted(span for span in spans if span[1] > span[0])
     hits = sum(b[0] < a[1] - (a[1] - a[0]) // 10 for a, b in pairwise(told))
     return len(told) > 1 and hits >= len(told) / 2
-
-
-def some(names: list[str]) -> str:
-    """The first three names, and how many there are if there are more."""
-    return ", ".join(names[:3]) + (f", ... ({len(names)})" if len(names) > 3 else "")

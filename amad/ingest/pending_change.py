@@ -13,7 +13,7 @@ from pathlib import Path
 from amad.config import DataError
 from amad.config.digest import file_sha256
 from amad.telemetry.files import flush, flush_folder, write_json
-from amad.telemetry.lake import OLD, listed
+from amad.telemetry.lake import OLD, named_files
 from amad.telemetry.manifest import Manifest
 
 PENDING, COMMIT = ".pending", "commit.json"
@@ -128,7 +128,7 @@ class Pending:
         for path in rejected.glob("*.parquet"):
             if path.name not in manifest.rejected:
                 path.unlink()
-        stays = listed(lake)
+        stays = named_files(lake)
         if not rebuild:
             return
         for path in sorted(lake.glob("vehicle=*/date=*/*.parquet")):

@@ -27,7 +27,7 @@ from amad.notify.changes import brought_up_to_date, find_changes
 from amad.notify.channels import Channel, Outcome, channels, watchers
 from amad.notify.grouping import grouped
 from amad.notify.health_notices import HealthNotice, health_notices
-from amad.notify.hushed import followed, hushed, listed
+from amad.notify.hushed import followed, hushed, not_told
 from amad.notify.learnt import REASON, learnt
 from amad.notify.ledger import Ledger, Parcel, after, ledger_file, read_ledger
 from amad.notify.published import Window, read_window
@@ -176,7 +176,7 @@ def tell(stage: Stage, *, well: bool | None = True) -> dict[str, Outcome]:
         for name, outcome in outcomes.items():
             say(f"{name}: {outcome}")
         if news.reasons:
-            say(listed(news.reasons, news.window))
+            say(not_told(news.reasons, news.window))
         if jobs:
             jobs[-1].sinks |= {name: str(outcome) for name, outcome in outcomes.items()}
             save(stage.runs, jobs[-1])
@@ -204,7 +204,7 @@ def preview(stage: Stage) -> Preview:
     found = {}
     for channel in channels(sinks, stage):
         found[channel.name] = news.added_to(read_ledger(stage.runs, channel.name), channel).parcels
-    return Preview(sinks=found, not_told=listed(news.reasons, news.window))
+    return Preview(sinks=found, not_told=not_told(news.reasons, news.window))
 
 
 def _deliver(channel: Channel, news: News) -> str:

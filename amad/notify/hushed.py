@@ -70,7 +70,7 @@ def applies(rule: Rule, incident: Incident) -> bool:
     )
 
 
-def listed(reasons: Mapping[str, str], window: Window) -> str:
+def not_told(reasons: Mapping[str, str], window: Window) -> str:
     """``not told: 1 cause (4 incidents), rule 'workshop'``; empty where everything is told."""
     of: dict[str, list[str]] = {}
     for name, why in reasons.items():

@@ -134,7 +134,7 @@ def keep(
     return made
 
 
-def read_csv(file: Path) -> list[Said]:
+def read_verdicts(file: Path) -> list[Said]:
     """The verdicts of a CSV file with the columns incident, verdict and note.
 
     A line without a verdict says nothing and is left out.

@@ -14,7 +14,7 @@ from amad.telemetry import lake
 
 # Artifact -> which of the files in its folders still belong to it, by what lies on this disk. What
 # lies directly in the artifact is fetched at once.
-ON_DEMAND: dict[str, Callable[[Path], set[Path]]] = {"data/lake": lake.listed}
+ON_DEMAND: dict[str, Callable[[Path], set[Path]]] = {"data/lake": lake.named_files}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -328,7 +328,7 @@ def part_path(vehicle: str, date: datetime.date) -> Path:
     return Path(folder) / f"{DATE}={date.isoformat()}/part.parquet"
 
 
-def listed(lake: Path) -> set[Path]:
+def named_files(lake: Path) -> set[Path]:
     """The parts and their origins that a lake's table of days names, relative to the lake."""
     if not (lake / DAYS_FILE).exists():
         return set()

@@ -28,7 +28,7 @@ def checks(stage: Stage) -> list[Check]:
     if dates and stage.fleet.source.timestamp.take == "index":
         finding = ok(f"of {dates[-1]}, counted from the start that the fleet file chose")
     else:
-        finding = newest_row(dates)
+        finding = newest_date(dates)
     found = [Check("newest row", *finding)]
     for kind in KINDS:
         if kind.name == LAST_JOB:
@@ -45,7 +45,7 @@ def checks(stage: Stage) -> list[Check]:
     return found
 
 
-def newest_row(dates: list[date], today: date | None = None) -> Finding:
+def newest_date(dates: list[date], today: date | None = None) -> Finding:
     """Is the whole fleet silent? Its newest date is compared with today (UTC) and its own habit."""
     today = today or datetime.now(UTC).date()
     if not dates:

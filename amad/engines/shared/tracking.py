@@ -24,7 +24,7 @@ from amad.config.console import waiting_for
 from amad.engines.shared.tracking_store import (
     artifact_root,
     kind_of,
-    prepare,
+    make_usable,
     public,
     tracking_uri,
 )
@@ -81,7 +81,7 @@ def connect(settings: Settings) -> MlflowClient:
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     try:
         with waiting_for(f"ask MLflow's store {public(uri)}"):
-            prepare(uri)
+            make_usable(uri)
             with _same_environment("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
                 mlflow.set_tracking_uri(uri)
                 mlflow.set_registry_uri(uri)

@@ -86,7 +86,7 @@ def public(uri: str) -> str:
     return uri.replace(f":{password}@", ":***@") if password else uri
 
 
-def prepare(uri: str) -> None:
+def make_usable(uri: str) -> None:
     """Make the store usable: its server listens, its database has the tables of this MLflow.
 
     Raises:
@@ -98,9 +98,9 @@ def prepare(uri: str) -> None:
         _knock(uri, PORTS[kind])
     file = sqlite_file(uri)
     if file is not None:
-        _prepare_sqlite(file)
+        _make_sqlite_usable(file)
     elif kind == "postgresql":
-        _prepare_postgres(uri)
+        _make_postgres_usable(uri)
     elif kind not in PORTS:
         raise ServiceError(
             f"MLflow's store {public(uri)!r} is of no known kind; set AMAD_MLFLOW_URI to "
@@ -121,7 +121,7 @@ def database_lock(uri: str, name: str, seconds: float) -> Iterator[None]:
         yield  # the lock ends with the connection
 
 
-def _prepare_sqlite(file: Path) -> None:
+def _make_sqlite_usable(file: Path) -> None:
     file = file.resolve()
     if str(file) not in sqlite_uri(file):
         raise ServiceError(
@@ -248,7 +248,7 @@ def _beside(file: Path) -> Iterator[Path]:
                 Path(f"{stage}{suffix}").unlink(missing_ok=True)
 
 
-def _prepare_postgres(uri: str) -> None:
+def _make_postgres_usable(uri: str) -> None:
     """Create the tables, one machine at a time. Older tables are left for their owner to migrate.
 
     MLflow commits the tables of its first version, and then all later changes in one transaction.
