@@ -12,7 +12,7 @@ from report_kit import an_incident, stage_of, write_data, write_fleet, write_run
 
 from amad.report import archive, build_report
 from amad.report.glossary import glossary
-from amad.scores.feedback import read_csv
+from amad.scores.feedback import read_verdicts
 from tools.chromium import CHROMIUM, DESKTOP, PHONE, Browser, browser
 
 pytestmark = [
@@ -143,7 +143,7 @@ def test_verdicts_that_are_given_on_the_page_are_those_that_amad_reads(tab, page
     assert kind == "data:text/csv;charset=utf-8"
     file = tmp_path / "verdicts.csv"
     file.write_text(unquote(text), encoding="utf-8")
-    assert [(s.incident_id, s.verdict, s.note) for s in read_csv(file)] == [
+    assert [(s.incident_id, s.verdict, s.note) for s in read_verdicts(file)] == [
         (ids[0], "false", ""), (ids[1], "true", 'a "loose" plug, again'),
     ]  # fmt: skip
 

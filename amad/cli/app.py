@@ -227,7 +227,7 @@ def feedback(
 @app.command(rich_help_panel=DAILY)
 def prune(
     context: typer.Context,
-    days: Annotated[  # the sinks, late rows and the report look back on less than 30 days
+    days: Annotated[  # the sinks, late rows and the report look back on at most 30 days
         int, typer.Option(min=30, help="How many days are kept, up to the newest scored date.")
     ],
     dry_run: Annotated[
