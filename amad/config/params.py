@@ -192,7 +192,7 @@ class DetectParams(Strict):
     widths: Choices[Count] = [5, 21, 41]
     """Rows over which squared residuals are averaged; a trailing average takes the past half"""
     smoothing: Literal["centred", "trailing"] = "centred"
-    """Whether averages take rows on both sides (batch) or past rows only (online)"""
+    """Whether boxes take rows on both sides (batch) or past rows only (online)"""
     floor: float = Field(0.05, gt=0)
     """Smallest scale of a residual, in scaled units"""
     folds: int = Field(4, ge=2)
