@@ -138,7 +138,6 @@ def _tell_alone(params: "Params", settings: "Settings") -> None:
 
 def _preview(params: "Params", settings: "Settings") -> None:
     from amad.config import Stage
-    from amad.config.sinks import load_sinks, missing_secrets
     from amad.notify.delivery import preview
     from amad.notify.wording import plain_text, subject
     from amad.storage import look
@@ -157,9 +156,8 @@ def _preview(params: "Params", settings: "Settings") -> None:
         print(found.not_told)
     if not found.sinks:
         print(_nobody(params, settings))
-    sinks = load_sinks(stage.fleet.name, settings)
-    if sinks is not None and (missing := missing_secrets(sinks)):
-        print(f"not set, and needed to send it: {', '.join(missing)}")
+    if found.missing:
+        print(f"not set, and needed to send it: {', '.join(found.missing)}")
 
 
 def _nobody(params: "Params", settings: "Settings") -> str:

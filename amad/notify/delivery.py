@@ -21,7 +21,7 @@ from amad.config import (
 )
 from amad.config.console import say
 from amad.config.digest import json_digest
-from amad.config.sinks import Sinks, load_sinks
+from amad.config.sinks import Sinks, load_sinks, missing_secrets
 from amad.config.wording import count
 from amad.notify.changes import brought_up_to_date, find_changes
 from amad.notify.channels import Channel, Outcome, channels, watchers
@@ -139,10 +139,14 @@ def _of_health(notice: HealthNotice, common: dict[str, Any]) -> Parcel:
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """What each sink of notices would be told, and a sentence on what nobody is told of."""
+    """What each sink of notices would be told, and a sentence on what nobody is told of.
+
+    missing: the variables with secrets that are not set, and are needed to send it.
+    """
 
     sinks: dict[str, list[Parcel]]
     not_told: str = ""
+    missing: tuple[str, ...] = ()
 
 
 def tell(stage: Stage, *, well: bool | None = True) -> dict[str, Outcome]:
@@ -204,7 +208,11 @@ def preview(stage: Stage) -> Preview:
     found = {}
     for channel in channels(sinks, stage):
         found[channel.name] = news.added_to(read_ledger(stage.runs, channel.name), channel).parcels
-    return Preview(sinks=found, not_told=not_told(news.reasons, news.window))
+    return Preview(
+        sinks=found,
+        not_told=not_told(news.reasons, news.window),
+        missing=tuple(missing_secrets(sinks)),
+    )
 
 
 def _deliver(channel: Channel, news: News) -> str:
