@@ -73,6 +73,34 @@ def test_a_kill_at_any_moment_leaves_the_old_lake_or_one_that_the_next_run_compl
     assert outcomes == {"not begun", "begun", "lived", "old seen", "new seen"}
 
 
+def test_a_killed_commit_that_may_not_be_read_is_not_taken_for_an_empty_one(yard, monkeypatch):
+    """A job of another user was killed, and its folders may be read by that user alone."""
+    yard.csv("1.csv", [line()])
+    fleet = raw_fleet()
+    rename, scandir = pending_change.Path.replace, os.scandir
+
+    def dying(path, target):
+        if ".pending" in path.parts and "vehicle=" in path.as_posix():
+            raise Killed
+        return rename(path, target)
+
+    def closed(path="."):
+        if not isinstance(path, int) and "/.pending/lake/vehicle=" in str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(pending_change.Path, "replace", dying)
+    with pytest.raises(Killed):
+        yard.ingest(fleet)
+    monkeypatch.setattr(pending_change.Path, "replace", rename)
+    monkeypatch.setattr(os, "scandir", closed)
+    with pytest.raises(PermissionError, match=r"\.pending/lake/vehicle="):
+        yard.ingest(fleet)
+    monkeypatch.setattr(os, "scandir", scandir)
+    counts, lake = yard.ingest(fleet)
+    assert counts.rows_lake == 1 and len(content_of(lake)) == 1
+
+
 PROGRAM = """
 import errno, os, signal, sys
 from pathlib import Path

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from amad.config import DataError
 from amad.config.digest import file_sha256
-from amad.telemetry.files import flush, flush_folder, write_json
+from amad.telemetry.files import files_below, flush, flush_folder, listed, write_json
 from amad.telemetry.lake import OLD, named_files
 from amad.telemetry.manifest import Manifest
 
@@ -93,8 +93,7 @@ class Pending:
         for name, target in self._targets.items():
             target.mkdir(parents=True, exist_ok=True)
             source = self._folder / name
-            files = [path.relative_to(source) for path in source.rglob("*") if path.is_file()]
-            for relative in sorted(files):
+            for relative in [path.relative_to(source) for path in files_below(source)]:
                 if relative != manifest:
                     self._move(source / relative, target, relative)
                     touched |= {target, *list((target / relative).parents)[:2]}
@@ -125,16 +124,16 @@ class Pending:
     def _prune(self, rebuild: bool) -> None:
         lake, rejected = self._targets["lake"], self._targets["rejected"]
         manifest = Manifest.require(lake)
-        for path in rejected.glob("*.parquet"):
+        for path in listed(rejected, "*.parquet"):
             if path.name not in manifest.rejected:
                 path.unlink()
         stays = named_files(lake)
         if not rebuild:
             return
-        for path in sorted(lake.glob("vehicle=*/date=*/*.parquet")):
+        for path in listed(lake, "vehicle=*", "date=*", "*.parquet"):
             if path.relative_to(lake) not in stays:
                 self._retire(path.relative_to(lake))
-        for pattern in ("vehicle=*/date=*", "vehicle=*"):
-            for folder in lake.glob(pattern):
+        for patterns in (("vehicle=*", "date=*"), ("vehicle=*",)):
+            for folder in listed(lake, *patterns):
                 if not any(folder.iterdir()):
                     folder.rmdir()

@@ -131,6 +131,21 @@ def listed(folder: Path, *patterns: str) -> Iterator[Path]:
             yield path
 
 
+def files_below(folder: Path) -> list[Path]:
+    """All files in a folder and its subfolders, in order; none if it is not there.
+
+    Raises:
+        PermissionError: a folder may not be read; ``Path.rglob`` takes such a one for empty.
+    """
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
+    walked = os.walk(folder, onerror=refuse)
+    return sorted(Path(root, name) for root, _, names in walked for name in names)
+
+
 def flush(path: Path) -> None:
     """Wait until a file, or a folder with all that is in it, is on the disk."""
     if not path.is_dir():

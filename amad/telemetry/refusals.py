@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from amad.config import DataError, Fleet
 from amad.telemetry.artifact import Artifact
+from amad.telemetry.files import listed
 from amad.telemetry.lake import Lake
 from amad.telemetry.manifest import IngestedFile
 
@@ -124,7 +125,7 @@ def intake_of(lake: Lake, passed: PassedFiles | None = None) -> Intake:
 
 def example(rejected: Path, reason: str, files: Collection[str]) -> str | None:
     """The first refused row of a reason of these files in ``rejected/``, with the whole reason."""
-    for path in sorted(rejected.glob("*.parquet")):
+    for path in listed(rejected, "*.parquet"):
         try:
             with pq.ParquetFile(path) as file:
                 for batch in file.iter_batches(columns=["file", "row", "reason"]):
