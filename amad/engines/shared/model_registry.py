@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from amad.config import AmadError, ServiceError, usable_error
+from amad.config import AmadError, DataError, ServiceError, usable_error
 from amad.config.wording import registering
 from amad.detect.storage import CONTENT, folder_digest
 from amad.engines.shared.tracking import model_name, no_mlflow, public_reason
@@ -191,6 +191,7 @@ def fetched(client: MlflowClient, version: ModelVersion) -> Iterator[Path]:
     Raises:
         LostError: the artifacts are gone, or are not those that were registered.
         ServiceError: the artifact store does not answer.
+        DataError: what the caller raises about the folder, with the version's name in its place.
     """
     with TemporaryDirectory(prefix="amad-detector-") as folder:
         try:
@@ -211,7 +212,13 @@ def fetched(client: MlflowClient, version: ModelVersion) -> Iterator[Path]:
                 "bring a backup of it back, take another version with 'amad promote' or 'amad "
                 "rollback', or run 'amad register' to register the detector anew"
             )
-        yield found
+        try:
+            yield found
+        except DataError as error:
+            if str(found) not in str(error):
+                raise
+            name = f"{version.name} version {version.version}"  # that folder is gone by then
+            raise DataError(str(error).replace(str(found), name)) from error
 
 
 def _unread(client: MlflowClient, version: ModelVersion, error: Exception) -> AmadError:
