@@ -81,6 +81,7 @@ def test_a_folder_that_cannot_be_opened_is_no_empty_one(yard, monkeypatch, glob)
     for _ in range(2):
         counts, _ = yard.ingest(fleet)
         assert [file.path for file in counts.files_refused] == ["bus"] and counts.rows_lake == 3
+        assert counts.files_gone == [], "it cannot be seen, so nobody knows"
     with pytest.raises(
         DataError, match=r"bus cannot be opened .* lose 2 rows of it: give the user"
     ):

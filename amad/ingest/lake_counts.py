@@ -29,6 +29,8 @@ def count_lake(lake: Lake, there: set[str], done: Mapping[str, int]) -> IngestRe
     for vehicle, _, rows in lake.days():
         vehicles[vehicle] += rows
     here = [(path, file) for path, file in sorted(lake.files.items()) if path in there]
+    closed = tuple(f"{path}/" for path, file in here if file.refused)  # folders, as far as known
+    gone = {path for path in lake.files if path not in there and not path.startswith(closed)}
     result = IngestResult(
         rows_in=sum(file.rows for file in lake.files.values()),
         rows_lake=sum(vehicles.values()),
@@ -39,7 +41,7 @@ def count_lake(lake: Lake, there: set[str], done: Mapping[str, int]) -> IngestRe
         vehicles=dict(sorted(vehicles.items())),
         files=len(lake.files),
         files_refused=[RefusedFile(path=p, reason=f.refused) for p, f in here if f.refused],
-        files_gone=gone_files(lake, set(lake.files) - there),
+        files_gone=gone_files(lake, gone),
         files_twice=[RepeatedFile(path=p, original=f.copy_of) for p, f in here if f.copy_of],
         vehicles_unknown=sorted_sums["unknown"],
         likely_doubles=likely_doubles([*vehicles, *sums["unknown"]]),
