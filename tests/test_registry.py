@@ -16,14 +16,11 @@ from mlflow.exceptions import MlflowException
 from scoring_kit import VEHICLES, fit_detector, make_artifacts, make_lake, read_json
 
 import amad
-from amad.config import DataError, Fleet, GateError, ServiceError, Stage
-from amad.detect import storage
+from amad.config import Fleet, GateError, ServiceError
 from amad.detect.storage import detector_digest, load_detector
 from amad.engines.register import promotion, registry_writes
 from amad.engines.register.challenge import Defender, defend
 from amad.engines.register.registration import git_state
-from amad.engines.score.dry_run import dry_run
-from amad.engines.score.scoring_plan import ScoringRequest
 from amad.engines.shared import model_registry
 from amad.engines.shared.model_registry import alias_version, get_version, version_number
 from amad.engines.shared.tracking import connect
@@ -113,18 +110,6 @@ def test_a_version_whose_artifacts_are_gone_is_not_found(place):
     receipt = register.run(params, settings).content()
     assert receipt["version"] == 2
     assert "cannot be scored" in receipt["reasons"][-1]
-
-
-def test_a_champion_of_an_older_format_is_told_by_its_version(place, monkeypatch):
-    fleet, settings, params = place
-    register.run(params, settings)
-    monkeypatch.setattr(storage, "FORMAT", storage.FORMAT + 1)
-    stage = Stage(fleet=fleet, settings=settings, params=params)
-    told = (
-        r"^amad-nights version 1: detector of format \d+, this version reads \d+; run the evaluate"
-    )
-    with pytest.raises(DataError, match=told):
-        dry_run(stage, ScoringRequest())
 
 
 def test_no_champion_is_a_sentence_with_the_way_out(place):

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from scoring_kit import FLEET, kit_params, run_job
 
-from amad.config import AmadError, ServiceError, Settings, usable_error
+from amad.config import AmadError, DataError, ServiceError, Settings, Stage, usable_error
+from amad.detect import storage
 from amad.engines.register import promotion
+from amad.engines.score.dry_run import dry_run
+from amad.engines.score.scoring_plan import EVERYTHING_NEW
 from amad.engines.shared import model_registry
 from amad.engines.shared.tracking import connect, open_run
 from pipelines import register
-
-pytestmark = pytest.mark.slow
 
 pytestmark = pytest.mark.slow
 NAME = "amad-nights"
@@ -51,6 +52,15 @@ def test_an_alias_of_a_deleted_version_is_told_and_a_person_names_another(place)
     assert register.run(PARAMS, settings).content()["champion"] == model_registry.version_number(
         again
     )
+
+
+def test_a_champion_of_an_older_format_is_told_by_its_version(place, monkeypatch):
+    fleet, settings = place
+    monkeypatch.setattr(storage, "FORMAT", storage.FORMAT + 1)
+    stage = Stage(fleet=fleet, settings=settings, params=PARAMS)
+    told = rf"^{NAME} version 1: detector of format \d+, this version reads \d+; run the evaluate"
+    with pytest.raises(DataError, match=told):
+        dry_run(stage, EVERYTHING_NEW)
 
 
 def test_a_champion_that_a_person_deleted_is_told(place):
