@@ -39,7 +39,7 @@ def place(champion_home: Path, tmp_path: Path) -> Settings:
 
 def versions(settings: Settings) -> list[int]:
     found = connect(settings).search_model_versions(f"name = '{NAME}'")
-    return sorted(model_registry.number(version) for version in found)
+    return sorted(model_registry.version_number(version) for version in found)
 
 
 def fresh_store(settings: Settings) -> None:
@@ -122,7 +122,7 @@ def test_a_promotion_and_a_rollback_that_are_killed_are_finished_by_the_next_run
 
     def state() -> tuple[int | None, ...]:
         found = (model_registry.standing(client, FLEET, a) for a in ("champion", "previous"))
-        return tuple(model_registry.number(version) for version in found)
+        return tuple(model_registry.version_number(version) for version in found)
 
     # Before the alias moves, between it and the alias of the one before, before the last line.
     for where, at in ((ALIASES, 1), (ALIASES, 2), ("INTO registered_model_tags", 1)):
