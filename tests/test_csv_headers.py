@@ -199,3 +199,29 @@ def test_what_is_left_out_is_counted_in_the_ingest(tmp_path):
     counts, lake = yard.ingest(raw_fleet())
     assert seconds_of(lake.read("a-1")) == [0, 1, 2, 3] and counts.rows_in == 4
     assert counts.ignored == {"repeated header": 2}
+
+
+@pytest.mark.parametrize("between", ["", "\n"])
+@pytest.mark.parametrize("header", ["event_time,code", "Date Time,volt,amp"])
+def test_a_table_with_another_name_for_its_times_ends_the_rows(tmp_path, between, header):
+    def roles(headers):
+        return {"timestamp": need(headers)["time"], "speed": need(headers)["speed"]}
+
+    below = ["8:00:07,71", "8:00:08,72"]
+    text = "\n".join(["time,speed,load", "8:00:01,5,6", between + header, *below]) + "\n"
+    told = read(tmp_path, text, roles)
+    assert told.rows == {1: ("8:00:01", "5")}
+    assert told.refused.startswith("there is another header after row 1")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["driver,Smith,x", "lost,time,lost", "time lost,,", "stamp lost at,once,again", "n/a,time"],
+)
+def test_words_among_the_rows_are_no_table(tmp_path, line):
+    def roles(headers):
+        return {"timestamp": need(headers)["time"], "speed": need(headers)["speed"]}
+
+    rows = ["8:00:01,5,6", line, "8:00:02,6,7", "8:00:03,7,8"]
+    told = read(tmp_path, "\n".join(["time,speed,load", *rows]) + "\n", roles)
+    assert [told.rows[n] for n in (1, 3, 4)] == [(f"8:00:0{n}", f"{n + 4}") for n in (1, 2, 3)]

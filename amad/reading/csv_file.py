@@ -34,7 +34,7 @@ from amad.reading.fields import BrokenLineError, split
 from amad.reading.layout import HEADER_WITHIN_LINES, Layout, find_header, mended, rows_before
 from amad.reading.lines import Block
 from amad.reading.numbers import EXACT
-from amad.reading.scan import clean_lines, levelled, line_bounds
+from amad.reading.scan import clean_lines, levelled, line_bounds, lines_of_words
 from amad.reading.units import is_known
 from amad.reading.unpack import unpacked
 
@@ -165,9 +165,8 @@ class _Reader:
 
     def _units_in(self, line: bytes) -> dict[str, str] | None:
         """Name -> unit, if this is a line of units; else None."""
-        try:
-            fields = [text for text, _ in split(line.decode(errors="replace"), self._delimiter)]
-        except BrokenLineError:
+        fields = self._fields(line)
+        if fields is None:
             return None
         if not self._layout.tells_units(fields) or self._layout.resembles(fields):
             return None
@@ -199,16 +198,29 @@ class _Reader:
                 at = lower.find(token, int(end_L[line]))
             if len(found) <= COMMON_TOKEN_LINES:
                 candidates |= found
+        wordy = set(lines_of_words(data, start_L, end_L)[:COMMON_TOKEN_LINES].tolist())
         headers = []
-        for line in sorted(candidates):
-            text = data[start_L[line] : end_L[line]].decode(errors="replace").lstrip("\ufeff")
-            try:
-                fields = [field for field, _ in split(text, self._delimiter)]
-            except BrokenLineError:
+        for line in sorted(candidates | wordy):
+            fields = self._fields(data[start_L[line] : end_L[line]])
+            if fields is None:
                 continue
             if self._layout.resembles(fields):
                 headers.append((line, fields))
+            elif line in wordy:
+                below = slice(line + 1, line + 3)
+                bounds = zip(start_L[below], end_L[below], strict=True)
+                rows = [row for a, b in bounds if (row := self._fields(data[a:b])) is not None]
+                if self._layout.begins_another(fields, rows):
+                    headers.append((line, fields))
         return headers
+
+    def _fields(self, line: bytes) -> list[str] | None:
+        """The fields of a line; None if a quote in it is not closed."""
+        text = line.decode(errors="replace").lstrip("\ufeff")
+        try:
+            return [field for field, _ in split(text, self._delimiter)]
+        except BrokenLineError:
+            return None
 
     def _preamble_before(self, data: bytes, start_L: np.ndarray, end_L: np.ndarray) -> list[str]:
         """The last of these lines, if they can be the preamble of another recording."""

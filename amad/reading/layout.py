@@ -19,6 +19,8 @@ BEFORE = "a row before the header"
 NO_VALUES = {"timestamp", "timestamp, second", "start", "vehicle", "signal", "label"}
 # A cell of a row begins so, or is one of these words; "1/min" does not.
 VALUE = re.compile(rf"[-+]?[.,]?\d(?!/)|({'|'.join((*TRUE_WORDS, *FALSE_WORDS))})$")
+# A header of times: at most two words, of which one says so.
+NAMES_TIME = re.compile(r"^(\S+ )?\S*(time|date|stamp|zeit|datum|utc)\S*( \S+)?$")
 TYPE = re.compile(r"[a-z]+\d{1,2}", re.I)  # of a column, such as f8 and float64
 NUMERIC = re.compile(r"[-+\d.,eE\s]*")
 
@@ -64,6 +66,25 @@ class Layout:
         told = [name for name in _tidied(fields) if name]
         hits = sum(name in known for name in told)
         return hits >= min(2, len(known)) and hits > 0 and 2 * hits >= len(told)
+
+    def begins_another(self, fields: list[str], below: list[list[str]]) -> bool:
+        """Does another table begin here, whose column of times has a name of its own?
+
+        fields: of a line of words. below: the fields of the lines below it. It does if the name of
+        a time stands where this layout has its times, no word occurs twice, and the lines below
+        have times there and as many fields.
+        """
+        named = (n for n, header in enumerate(self.headers) if NAMES_TIME.search(header.lower()))
+        at = self.position.get("timestamp", next(named, len(fields)))
+        told = without_empty_end([text.strip().lower() for text in fields])
+        if not at < len(told) > 1 or len(set(told)) < len(told) or not NAMES_TIME.search(told[at]):
+            return False
+        if any(text in NULL_WORDS or VALUE.match(text) for text in told):
+            return False
+        rows = [without_empty_end([text.strip() for text in row]) for row in below]
+        return bool(rows) and all(
+            at < len(row) <= len(told) and any(map(str.isdigit, row[at])) for row in rows
+        )
 
     def fits(self, fields: list[str]) -> bool:
         """Is this line a row? A row has a digit in its time, and a number in a channel's column."""

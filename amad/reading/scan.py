@@ -14,6 +14,15 @@ def line_bounds(data: bytes) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([[0], end_L[:-1] + 1]), end_L
 
 
+def lines_of_words(data: bytes, start_L: np.ndarray, end_L: np.ndarray) -> np.ndarray:
+    """Numbers of the lines that hold no digit, or stand below an empty line; never empty ones."""
+    digit = np.frombuffer(data, np.uint8) - ord("0") < 10  # bytes before "0" wrap to large numbers
+    empty_L = start_L == end_L
+    below_empty_L = np.concatenate([[False], empty_L[:-1]])
+    worded_L = ~np.logical_or.reduceat(digit, start_L) if len(start_L) else empty_L
+    return np.flatnonzero((worded_L | below_empty_L) & ~empty_L)
+
+
 def levelled(data: bytes, delimiter: str, width: int, *, pad: bool) -> bytes:
     """Bring the lines to ``width`` fields: drop a surplus empty one, or add missing ones (``pad``).
 
