@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from draft_kit import MONDAY, ROWS, wave
 
@@ -132,3 +134,23 @@ def test_a_line_of_units_that_tells_another_unit_of_the_time_is_refused(field, u
     assert counts.rows_lake == (2 if read else 1) * ROWS
     if not read:
         assert f"the file tells '{unit}' for 'Time'" in counts.files_refused[0].reason
+
+
+def test_seconds_that_begin_at_the_time_of_the_path_count_from_midnight(field):
+    """A phone app names the file after the time, and writes the seconds of the day into it."""
+    fleet, told = drafted(field, "SECONDS", lambda n: 28_800.25 + n, "2026-01-05 08-00-00.csv")
+    assert "'SECONDS' begins at the time of day that the path tells" in told
+    start, seconds = span(field, fleet)
+    assert (start.hour, start.minute, seconds) == (8, 0, ROWS - 1)
+
+
+def test_seconds_of_long_before_the_recording_are_no_seconds_of_the_day(field):
+    fleet, _ = drafted(field, "seconds", lambda n: 1_000.5 + n)
+    assert span(field, fleet)[0] == MONDAY.replace(tzinfo=UTC) + timedelta(seconds=1_000.5)
+
+
+def test_a_column_of_durations_is_named(field):
+    times = pa.array([timedelta(seconds=n) for n in range(ROWS)], pa.duration("ns"))
+    table = pa.table({"time": times, "speed": [wave(n) for n in range(ROWS)]})
+    pq.write_table(table, field.raw / "a.parquet")
+    assert "column 'time' has the name of a time, but holds duration[ns]" in field.draft()[1]

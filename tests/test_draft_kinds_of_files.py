@@ -142,8 +142,9 @@ def test_a_date_in_three_columns_is_named_before_times_are_made_up(tmp_path):
     field = Field(tmp_path)
     rows = [f"2026,1,5,{8 + n // 60},{n % 60},{wave(n)}" for n in range(ROWS)]
     field.write("a.csv", ["year,month,day,hour,minute,speed", *rows])
-    _, told = field.draft()
-    assert "the columns 'year', 'month', 'day' tell the date" in told
+    fleet, told = field.draft()
+    assert "the columns 'year', 'month', 'day', 'hour', 'minute' tell the time" in told
+    assert [channel.name for channel in fleet.channels] == ["speed"]
 
 
 @pytest.mark.parametrize(
@@ -273,3 +274,52 @@ def test_a_line_before_the_header_that_looks_like_a_field_is_no_line_protocol(tm
     field = Field(tmp_path)
     field.write("a.csv", ["Sample rate=10", "Device name=X", *log()])
     assert field.ingest(field.draft()[0]).rows_lake == ROWS
+
+
+def test_serial_numbers_above_the_header_are_no_rows(tmp_path):
+    """A preamble of an inverter: serial numbers, types, serial numbers, and then the header."""
+    field = Field(tmp_path)
+    before = ["sep=;", "", ";SN: 17;SN: 17", ";SB 3000;SB 3000", ";17;17", "TimeStamp;speed;power"]
+    rows = [f"{stamp(300 * n)};{wave(n)};{wave(n + 9)}".replace(".", ",") for n in range(ROWS)]
+    field.write("a.csv", [*before, "dd.MM.yyyy;km/h;W", *rows])
+    fleet, _ = field.draft()
+    assert [channel.name for channel in fleet.channels] == ["speed", "power"]
+    assert field.ingest(fleet).rows_lake == ROWS
+
+
+def test_a_header_of_one_name_alone_is_told(tmp_path):
+    field = Field(tmp_path)
+    field.write("a.csv", ["x;x;x", *(f"{n};{wave(n)};5" for n in range(ROWS))])
+    with pytest.raises(DataError, match="'x, x, x', no column has a name of its own"):
+        field.draft()
+
+
+def test_another_table_below_is_not_read_as_more_rows(tmp_path):
+    field = Field(tmp_path)
+    events = [f"{stamp(ROWS + n)},{100 + n},fault" for n in range(20)]
+    field.write("a.csv", [*log(load=wave), "", "event_time,code,text", *events])
+    fleet, told = field.draft()
+    assert "there is another header after row 240" in told and len(fleet.channels) == 2
+    assert field.ingest(fleet).rows_lake == ROWS
+
+
+def test_the_same_content_under_two_names_is_told(tmp_path):
+    field = Field(tmp_path)
+    for name in ("car1.csv", "old/export.csv"):
+        field.write(name, log())
+    assert "the same content under two names: car1.csv = old/export.csv" in field.draft()[1]
+
+
+@pytest.mark.parametrize(
+    ("line", "encoding", "differs"),
+    [
+        (";", "utf-8", "its delimiter is ';', and not ','"),
+        (",", "cp1252", "its encoding is 'cp1252', and not 'utf-8'"),
+    ],
+)
+def test_a_file_that_is_left_out_is_told_by_how_it_differs(tmp_path, line, encoding, differs):
+    field = Field(tmp_path)
+    for day in range(2):
+        field.write(f"{day}.csv", log(start=MONDAY + timedelta(days=day), **{"Öl": wave}))
+    field.write("2.csv", log(mark=line, **{"Öl": wave}), encoding)
+    assert f"left out: 2.csv: it is written otherwise than most: {differs};" in field.draft()[1]

@@ -118,3 +118,34 @@ def test_topics_of_one_vehicle_are_no_vehicles(field):
     topics = ["bus/engine/speed", "bus/engine/load", "bus/brake/pressure", "bus/brake/temp"]
     field.write("a.csv", long_lines("topic", "payload", topics))
     assert "if these are vehicles" not in field.draft()[1]
+
+
+def test_the_quality_of_each_value_is_no_channel(field):
+    """A dump of registers, with the code 192 for a good value."""
+    lines = long_lines("register", "value")
+    field.write(
+        "a.csv",
+        [f"{lines[0]},quality", *(f"{x},{192 if n % 9 else 0}" for n, x in enumerate(lines[1:]))],
+    )
+    fleet, told = field.draft()
+    assert fleet.source.format == "csv_long" and "which values are good" in told
+    assert sorted(channel.name for channel in fleet.channels) == sorted(SIGNALS)
+    assert field.ingest(fleet).rows_lake == ROWS
+
+
+def test_words_that_tell_good_from_bad_are_named(field):
+    lines = long_lines("Tag", "Value")
+    status = (f"{x},{'Good' if n % 9 else 'Bad'}" for n, x in enumerate(lines[1:]))
+    field.write("a.csv", [f"{lines[0]},Status", *status])
+    assert "column 'Status' seems to tell which values are good" in field.draft()[1]
+
+
+def test_units_that_are_read_are_not_told_as_left_alone(field):
+    units = {"speed": "km/h", "rpm": "1/min", "load": "%"}
+    lines = long_lines("signal", "value")
+    field.write(
+        "a.csv", [f"{lines[0]},unit", *(f"{x},{units[x.split(',')[1]]}" for x in lines[1:])]
+    )
+    fleet, told = field.draft()
+    units = {channel.name: channel.unit for channel in fleet.channels}
+    assert units["speed"] == "km/h" and "tells several units" not in told

@@ -308,3 +308,25 @@ def test_seconds_that_may_count_from_1980_are_told(field):
     rows = [f"{1451635218 + n},{wave(n)}" for n in range(ROWS)]
     field.write("a.csv", ["gps_time,speed", *rows])
     assert "guess: 'gps_time' may count from 1980-01-06" in field.draft()[1]
+
+
+def test_the_name_of_a_zone_in_the_header_is_taken(field):
+    lines = log()
+    field.write("a.csv", [lines[0].replace("time", "Local time (Europe/Berlin)"), *lines[1:]])
+    fleet, told = field.draft()
+    assert fleet.source.timestamp.timezone == "Europe/Berlin"
+    assert "taken for Europe/Berlin, as its header names that zone" in told
+
+
+def test_names_of_zones_behind_dates_that_may_be_the_other_way_round(field):
+    field.write("a.csv", log("%d/%m/%Y %H:%M:%S EST"))
+    fleet, told = field.draft()
+    assert fleet.source.timestamp.timezone == "America/New_York"
+    assert "which is the day and which the month" in told
+
+
+def test_the_columns_of_a_receivers_time_are_no_channels(field):
+    field.write("a.csv", ["gps_week,tow,speed", *(f"2409,{n},{wave(n)}" for n in range(ROWS))])
+    fleet, told = field.draft()
+    assert "the columns 'gps_week', 'tow' tell the time as satellite receivers count it" in told
+    assert [channel.name for channel in fleet.channels] == ["speed"]

@@ -108,3 +108,11 @@ def test_notes_beside_the_data_are_no_raw_files(field):
     field.write("notes.txt", ["Dear all,", "the logger was replaced."])
     fleet, _ = field.draft()
     assert [s.glob for s in fleet.source.files] == ["d*.txt"]
+
+
+def test_the_line_that_names_the_vehicle_is_told_for_files_of_one_time(field):
+    for n in (1, 2):
+        field.write(f"2026010{n}_0800.csv", [f"Vehicle ID: BUS-{n}", *log()])
+    fleet, told = field.draft()
+    assert fleet.source.vehicle.take == "path"
+    assert "a line before the header seems to name the vehicle ('Vehicle ID: BUS-1')" in told

@@ -11,7 +11,7 @@ from amad.ingest.vehicle_spellings import likely_doubles
         ("WDB-001", "wdb001"), ("truck 7", "Truck_07"), ("7", "7.0"), ("007", "7"),
         ("é-1", "e\u0301-1"),
         ("a–1", "a-1"), ("ＡＢ１", "ab1"), ("\u200bbus-1", "bus-1"), ("STRASSE 1", "straße 1"),
-        ("a  b", "a b"), ("12-34", "1234"), ("x_1-2", "x-1-2"),
+        ("a  b", "a b"), ("12-34", "1234"), ("x_1-2", "x-1-2"), ("7", "Bus 7"), ("bus_07", "7"),
     ],
 )  # fmt: skip
 def test_spellings_of_one_vehicle(one, other):
@@ -30,3 +30,8 @@ def test_ids_that_only_look_alike(ids):
 
 def test_all_spellings_are_named_together():
     assert likely_doubles(["b", "W-1", "w1", "W 01", "B"]) == [["B", "b"], ["W 01", "W-1", "w1"]]
+
+
+def test_a_number_may_be_the_only_vehicle_of_that_number():
+    ids = ["7", "007", "Bus 7", "8", "bus 8", "truck 8", "9", "9b", "Bus 1", "Bus 2"]
+    assert likely_doubles(ids) == [["007", "7", "Bus 7"]]

@@ -23,9 +23,14 @@ from amad.draft.write import fleet_file, summary
 
 MOST_REPEATS = 0.1  # share of rows that may contradict another one of their time
 SHOWN = 8  # columns in a message
+FORM = ("format", "delimiter", "encoding")  # of a file, as `Sampled.form` tells them
 # What file managers add to the name of a copy.
 COPY = re.compile(r"^(copy of|kopie von) |(( -)? (cop(y|ie|ia)|kopie))?( ?\(\d+\))?$", re.I)
-OTHERWISE = "it is written otherwise than most; write it like them, or draft it by itself"
+OTHERWISE = "it is written otherwise than most: {}; write it like them, or draft it by itself"
+SAME = (
+    "the same content under two names: {}; if one is a copy, delete it, or its rows may count as "
+    "another vehicle's"
+)
 STALE = (
     "{} shows a table of Delta, Hudi or Iceberg: files that it has replaced or deleted may still "
     "lie in the folder and are read, too; export the table as it is now"
@@ -82,6 +87,7 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
         raise DataError(f"{root}: none of {len(names)} files can be read; {first[0]}: {first[1]}")
     copies = _copies(root, found)
     found = [sample for sample in found if sample.path not in copies]
+    same = _of_same_content(root, found)
     samples, clock, strange = _alike(found)
     kept = {sample.path for sample in samples}
     looked_at = {sample.path for sample in found} | set(refused)
@@ -106,6 +112,7 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
         columns=columns_of(samples, owner.columns | clock.columns | {_header(clock)}, decimal),
         culprits=culprits if set(vehicles.parts_of(paths).values()) != {"all"} else None,
         notes=[f"{path} is a copy of {of}" for path, of in sorted(copies.items())]
+        + ([SAME.format(some(same))] if same else [])
         + [f"left out: {path}: {why}" for path, why in sorted((strange | refused).items())]
         + ([f"no raw data by their ending: {some(no_data)}"] if no_data else [])
         + ([LINKS.format(some(listed.links))] if listed.links else [])
@@ -127,7 +134,9 @@ def _finished(plan: Plan) -> Draft:
     placed = plan.clock.take == "index" or plan.clock.keys.get("start_from") == "modified"
     one = plan.owner.keys["take"] == "constant" and not placed
     if one and vehicles.overlap(trial.spans) and not trial.tells_twice:
+        unread = plan.owner.unread
         plan.owner = vehicles.each_its_own(plan.paths)
+        plan.owner.unread = unread
         plan.owner.seen += " (they run at the same time, as one vehicle cannot)"
         trial = try_out(plan.fleet(), plan.root, plan.samples, parts)
     if plan.owner.keys["take"] == "constant" and trial.repeats > MOST_REPEATS * trial.rows:
@@ -190,7 +199,7 @@ def _alike(found: list[Sampled]) -> tuple[list[Sampled], Clock, dict[str, str]]:
     otherwise = of_other_decimal(group)
     group = [sample for sample in group if sample not in otherwise]
     samples = _with_shared_headers(group)
-    why = dict.fromkeys((s.path for s in found if s not in group), OTHERWISE)
+    why = {s.path: OTHERWISE.format(_difference(s, group[0])) for s in found if s not in group}
     common = set.intersection(*(set(sample.columns) for sample in samples))
     for sample in group:
         if sample not in samples:
@@ -204,9 +213,18 @@ def _alike(found: list[Sampled]) -> tuple[list[Sampled], Clock, dict[str, str]]:
             clocks.setdefault(repr({**keys, "start_pattern": 0}), []).append(sample)
         best = max(clocks.values(), key=lambda group: (len(group), _size(group)))
         if clock_of(best).take != "index":
-            why |= dict.fromkeys((s.path for s in samples if s not in best), OTHERWISE)
+            others = (s.path for s in samples if s not in best)
+            why |= dict.fromkeys(others, OTHERWISE.format("its times have another form"))
             samples, clock = best, clock_of(best)
     return samples, clock, why
+
+
+def _difference(sample: Sampled, usual: Sampled) -> str:
+    """How a file is written, and how those are that the draft is of."""
+    for what, told, other in zip(FORM, sample.form, usual.form, strict=False):
+        if told != other:
+            return f"its {what} is {told!r}, and not {other!r}"
+    return "its fractions have another decimal mark"
 
 
 def _copies(root: Path, found: list[Sampled]) -> dict[str, str]:
@@ -223,6 +241,20 @@ def _copies(root: Path, found: list[Sampled]) -> dict[str, str]:
         else:
             same.append(sample.path)
     return copies
+
+
+def _of_same_content(root: Path, found: list[Sampled]) -> list[str]:
+    """Pairs of files, as ``a.csv = b.csv``, whose names are not alike and whose content is."""
+    by_size: dict[int, list[str]] = {}
+    pairs = []
+    for sample in found:
+        others = by_size.setdefault(sample.size, [])
+        same = (o for o in others if filecmp.cmp(root / o, root / sample.path, shallow=False))
+        if (other := next(same, None)) is not None:
+            pairs.append(f"{other} = {sample.path}")
+        else:
+            others.append(sample.path)
+    return pairs
 
 
 def _strange(samples: list[Sampled]) -> str:

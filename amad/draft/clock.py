@@ -32,7 +32,7 @@ from amad.draft.undated import (
     step_of,
     unit_of,
 )
-from amad.draft.unread_times import beside, not_read, rising
+from amad.draft.unread_times import beside, not_read, of_calendar, of_receivers, rising
 from amad.reading import times, timestamp_guess
 from amad.reading.headers import name_and_unit
 from amad.reading.numbers import NotReadableError, is_text, numbers, shown
@@ -55,9 +55,7 @@ LOCAL = (
     "times without an offset are taken for UTC; if they are of another zone, set timezone, for "
     "example to Europe/Berlin"
 )
-NAMES_ZONE = (
-    "times without an offset are taken for {0}, as a line before the header names that zone"
-)
+NAMES_ZONE = "times without an offset are taken for {0}, as {1} names that zone"
 ZONE = re.compile(r"\b[A-Z]\w+/[A-Z][\w/-]+\b")
 ONLY_DAYS = -1  # rank of a column of dates without a time of day
 LONGEST_STEP = 100  # between rows, of numbers that may be epochs, although their header denies it
@@ -78,10 +76,12 @@ def clock_of(samples: list[Sampled]) -> Clock:
     if clock.local and ahead and "timezone" not in clock.keys:
         sign = {"+": "-", "-": "+"}[ahead[1]]  # the names of these zones count the other way
         clock.keys["timezone"] = f"Etc/GMT{sign}{ahead[2]}"
-    zones = {zone for sample in samples for zone in _zones(sample.preamble)}
+    in_header = _zones([str(clock.keys.get("column"))])
+    zones = in_header or {zone for sample in samples for zone in _zones(sample.preamble)}
     if clock.local and len(zones) == 1 and "timezone" not in clock.keys:
         (clock.keys["timezone"],) = zones
-        clock.guesses.append(NAMES_ZONE.format(*zones))
+        where = "its header" if in_header else "a line before the header"
+        clock.guesses.append(NAMES_ZONE.format(*zones, where))
     if clock.local and "timezone" not in clock.keys:
         clock.guesses.append(LOCAL)
         named = [h.strip() for h in samples[0].headers if OFFSET.fullmatch(h.strip())]
@@ -89,9 +89,9 @@ def clock_of(samples: list[Sampled]) -> Clock:
     return clock
 
 
-def _zones(preamble: Sequence[str]) -> set[str]:
-    """The zones whose IANA names stand before the header, as in ``Zeitzone;Europe/Berlin``."""
-    return {name for line in preamble for name in ZONE.findall(line)} & available_timezones()
+def _zones(lines: Sequence[str]) -> set[str]:
+    """The zones whose IANA names stand in lines, as in ``Zeitzone;Europe/Berlin``."""
+    return {name for line in lines for name in ZONE.findall(line)} & available_timezones()
 
 
 def _found(samples: list[Sampled]) -> Clock:
@@ -128,7 +128,7 @@ def _found(samples: list[Sampled]) -> Clock:
             seen=f"{why}: row i is i sampling periods after a start chosen here",
             guesses=["the start is made up", *not_read(columns, named, counting)],
             period=step_of(columns[hours[0]]) if hours else None,
-            columns={*hours, *counting},
+            columns={*hours, *counting, *of_receivers(columns), *of_calendar(columns)},
         )
     best = max(found, key=lambda item: item[0])[1]
     days = next((clock for rank, clock in found if rank[0] == ONLY_DAYS), None)

@@ -27,6 +27,7 @@ TYPE = re.compile(
 NO_LABEL = "by its name it tells anomalies, which are read as 0 and 1: write it so, or rename it"
 # A column that tells which of the values beside it are good.
 QUALITY = re.compile(r"(.+[ _.-])?(quality|validity|qc|qualität)([ _.-]?(flag|code|status))?", re.I)
+SEVERAL_UNITS = "tells several units"
 POSITION = re.compile(r"(.*[ _.-])?(lat|lon|lng|long|latitude|longitude|breite|länge)\b.*", re.I)
 GROUP = " '\u00a0\u202f"  # marks between thousands
 UNIT = r"[^\s\d.,;'+-][^\d,;]{0,11}"  # behind a number
@@ -138,10 +139,10 @@ def wide_columns(samples: list[Sampled], known: set[str], decimal: str | None) -
         f"column {header.strip()!r} seems to tell which values are good, and nothing follows it: "
         "bad ones count as values, unless they are left out of the files"
         for header in rest
-        if QUALITY.fullmatch(header.strip())
+        if QUALITY.fullmatch(header.strip()) or _tell_good(shared[header])
     ]
     result.guesses += [
-        f"column {header.strip()!r} tells several units ({', '.join(units)}), which are not read"
+        f"column {header.strip()!r} {SEVERAL_UNITS} ({', '.join(units)}), which are not read"
         for header in rest
         if re.search("unit|uom|einheit", header, re.I) and len(units := _texts(shared[header])) > 1
     ]
@@ -154,6 +155,11 @@ def _texts(columns: list[pa.Array]) -> list[str]:
     """The texts of a column if these are few; none if it holds something else."""
     told = sorted({t for c in columns if is_text(c.type) for t in pc.unique(c).to_pylist() if t})
     return told if len(told) <= MOST_UNITS else []
+
+
+def _tell_good(columns: list[pa.Array]) -> bool:
+    """Do these columns hold a few words, of which one is good or bad?"""
+    return any(word.strip().lower() in ("good", "bad") for word in _texts(columns))
 
 
 def _some_of(column: pa.Array) -> pa.Array:

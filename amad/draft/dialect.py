@@ -20,6 +20,7 @@ ALIGNED = re.compile(r"\S {2,}\S.* {2,}\S")
 LINES = 400  # lines that are looked at
 ROWS = 50  # rows after a line that show whether it is their header
 LEAST_FIT = 0.6  # share of these rows that must fit it
+MOST_LIKE_ROWS = 3  # lines of a preamble, such as serial numbers, that look like rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +116,8 @@ def _header(lines: list[str], delimiter: str) -> tuple[float, int, list[str]] | 
 
     Lines before the header, and lines of units below it, may look like one too. Of several lines
     of names with nothing else between them and the rows, the header is the first that names a time
-    or a unit, or else the first.
+    or a unit, or else the first. A few lines without a time that look like rows, such as serial
+    numbers, may stand above a header that names a time.
     """
     rows = [_split(line, delimiter) for line in lines]
     found: list[tuple[float, int, list[str]]] = []
@@ -126,8 +128,11 @@ def _header(lines: list[str], delimiter: str) -> tuple[float, int, list[str]] | 
             continue
         if not _names(told):
             if found and len(fields) >= len(without_empty_end(found[0][2])):
-                end = at
-                break
+                end = min(end, at)
+                if at - end >= MOST_LIKE_ROWS or any(map(CLOCK.search, told)):
+                    break
+            continue
+        if at > end and not any(map(NAMED.search, told)):
             continue
         after = [row for row in rows[at + 1 :] if without_empty_end(row)][:ROWS]
         fit = [

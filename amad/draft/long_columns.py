@@ -7,7 +7,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from amad.draft.columns import LEAST_NUMBERS, QUALITY, Columns, wide_columns, words_for_nothing
+from amad.draft.columns import (
+    LEAST_NUMBERS,
+    QUALITY,
+    SEVERAL_UNITS,
+    Columns,
+    wide_columns,
+    words_for_nothing,
+)
 from amad.draft.sample import Sampled, shared_columns
 from amad.reading.headers import name_and_unit
 from amad.reading.numbers import NotReadableError, is_text, numbers, shown
@@ -63,7 +70,9 @@ def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> 
     left_out |= {
         name: f"its rows have several units: {', '.join(sorted(units[name]))}" for name in several
     }
-    guesses = [] if SIGNAL.fullmatch(_name(signal)) else [NAMELESS.format(signal, value)]
+    guesses = [g for g in wide.guesses if not units or SEVERAL_UNITS not in g]
+    if not SIGNAL.fullmatch(_name(signal)):
+        guesses.append(NAMELESS.format(signal, value))
     if above := _apart_in_topics(measured):
         guesses.append(IN_TOPICS.format(", ".join(map(repr, above)), signal))
     return Columns(
@@ -72,7 +81,7 @@ def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> 
         long=pair,
         left_out=dict.fromkeys(beside, "another column of a long file") | left_out,
         nulls=nulls,
-        guesses=wide.guesses + guesses,
+        guesses=guesses,
         units={name: next(iter(units[name])) for name in measured if units.get(name)},
     )
 
@@ -82,12 +91,13 @@ def _pair(
 ) -> tuple[str, str] | None:
     """The headers of the signals' names and of their values; None if rows are not long."""
     turns = [h for h in rest if all(map(_takes_turns, shared[h]))]
-    numbered = turns if len(wide.measured) == 2 else []  # beside a single value
+    values = [h for h in wide.measured if not QUALITY.fullmatch(h.strip())]
+    numbered = turns if len(values) == 2 else []  # beside a single value
     signal = [
         h for h in rest
-        if SIGNAL.fullmatch(_name(h)) and (h not in wide.measured or h in numbered)
+        if SIGNAL.fullmatch(_name(h)) and (h not in values or h in numbered)
     ]  # fmt: skip
-    measured = [h for h in wide.measured if h not in signal]
+    measured = [h for h in values if h not in signal]
     value = [h for h in rest if VALUE.fullmatch(_name(h)) and h not in signal]
     if len(value) != 1 and len(measured) == 1 and ANY_VALUE.fullmatch(_name(measured[0])):
         value = measured

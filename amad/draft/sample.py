@@ -16,6 +16,7 @@ from amad.draft.excerpt import excerpt_of_parquet, excerpt_of_text
 from amad.reading.batch import Resolve
 from amad.reading.fields import without_empty_end
 from amad.reading.headers import tidy
+from amad.reading.numbers import shown
 from amad.reading.parquet_file import fields_of
 from amad.reading.readers import FileRefusedError, read_batches
 from amad.reading.rules import is_left_out
@@ -152,6 +153,11 @@ def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:
     dialect = None if is_parquet else dialect_of(path)
     headers, nested = _parquet_headers(path) if dialect is None else (dialect.headers, ())
     known = _wanted(headers)
+    if not known:
+        raise FileRefusedError(
+            f"in its header, {shown(', '.join(headers))}, no column has a name of its own: give "
+            "each column one"
+        )
     source = Source.model_validate(
         {"format": "parquet" if dialect is None else "csv", "files": [{"glob": "*"}]}
         | ({} if dialect is None

@@ -14,6 +14,7 @@ from amad.draft.starts import in_paths, in_preambles
 from amad.reading import times
 from amad.reading.headers import name_and_unit, tidy
 from amad.reading.numbers import NotReadableError
+from amad.reading.time_forms import strptime
 
 LEAST = 0.97  # share of the cells that a rule must read, and of the steps that must go forward
 MOVING = 0.2  # least share of distinct values in a column of elapsed times
@@ -38,9 +39,14 @@ BARE = re.compile(rf"t|elapsed|uptime|secs?|seconds?|{WORDS['ms']}|{WORDS['us']}
 CLOCK = re.compile(r"h+:m+(:s+)?([.,]\w+)?", re.I)
 OF_DAY = re.compile(r"of[ _]?day|midnight", re.I)
 MIDNIGHT = "{} the start's date and no time of day, so it is taken for midnight"
+FROM_MIDNIGHT = (
+    "{!r} begins at the time of day that the path tells, so it is taken to count from midnight, "
+    "and not from that time"
+)
 DAY = 86_400.0  # seconds
 MINUTE_US = 60_000_000
 MOST_SECONDS = 90 * DAY  # a larger number counts from a date long ago
+NEAR = 300.0  # seconds between the time of day in a path and that of the first row
 FAST = 1e-3  # a smaller step that is a usual part of a day is a step of days
 
 
@@ -73,6 +79,7 @@ def of_elapsed(
     if not ELAPSED.fullmatch(name.strip()) or told == "":
         return None
     unit = told or "s"
+    first: list[float] = []  # seconds, of each file
     for column in columns:
         try:
             read = times.elapsed(pc.drop_null(column), unit)
@@ -88,9 +95,13 @@ def of_elapsed(
             return None
         if told is None and is_no_duration(us / 1e6):
             return None
+        first += [float(us[0]) / 1e6] if len(us) else []
     keys: dict[str, Any] = {"take": "elapsed", "column": header.strip(), "unit": unit}
     clock = Clock(keys=keys, seen="the time since the recording started")
     since_midnight = bool(OF_DAY.search(name))
+    if not since_midnight and _are_of_day(first, samples):
+        since_midnight = True
+        clock.guesses.append(FROM_MIDNIGHT.format(header.strip()))
     start = None if since_midnight else in_preambles(samples)
     if start is not None:
         keys |= {"start_from": "preamble"} | start[0]
@@ -117,6 +128,21 @@ def of_elapsed(
         "preamble tells the start, or start_from: constant and a start"
     )
     return clock
+
+
+def _are_of_day(first: list[float], samples: list[Sampled]) -> bool:
+    """Do the first times of the files (seconds) repeat the times of day at which their paths start?
+
+    They then count from midnight, and not from a start that they would be added to.
+    """
+    dated = in_paths([sample.path for sample in samples])
+    if dated is None or "%H" not in dated[1] or len(first) < len(samples):
+        return False
+    starts = [re.search(dated[0], sample.path) for sample in samples]
+    read = strptime(dated[1])
+    told = [read(start[1]) for start in starts if start]
+    day = [us[0] / 1e6 % DAY for us in told if us is not None]
+    return max(first) > NEAR and bool(np.all(np.abs(np.array(first) - np.array(day)) <= NEAR))
 
 
 def is_no_duration(value_N: np.ndarray) -> bool:

@@ -18,6 +18,7 @@ from amad.reading.numbers import NotReadableError, is_text, numbers, shown
 GPS_TIME = re.compile(
     r"(gps|gnss)?[ _]*(week([ _]?(no|number))?|tow|i?tow|time[ _]of[ _]week)", re.I
 )
+PART_OF_TIME = re.compile(r"year|month|day|hour|minute|min|second|sec|ms|millisecond|microsecond")
 FRACTIONS = re.compile(rf"((date|time|ts|epoch|stamp)*[ _]?)({WORDS['ms']})", re.I)
 
 
@@ -37,19 +38,37 @@ def not_read(columns: dict[str, list[pa.Array]], named: set[str], counting: set[
         "write it as ISO 8601"
         for h in sorted(counting)
     ]
-    gps = {h.strip() for h in columns if GPS_TIME.fullmatch(name_and_unit(h)[0].strip())}
-    if len(gps) > 1:
+    told += [
+        f"column {h.strip()!r} has the name of a time, but holds {cells[0].type}, which is not "
+        "read: write the time of each row, or seconds since the start as numbers"
+        for h, cells in columns.items()
+        if h in named and pa.types.is_duration(cells[0].type)
+    ]
+    if gps := of_receivers(columns):
         told.append(
-            f"the columns {', '.join(map(repr, sorted(gps)))} tell the time as satellite receivers "
-            "count it, which is not read: write the UTC time into one column, and leave these out"
+            f"the columns {', '.join(repr(h.strip()) for h in gps)} tell the time as satellite "
+            "receivers count it, which is not read: write the UTC time into one column"
         )
-    parts = [h for h in columns if name_and_unit(h)[0].strip().lower() in ("year", "month", "day")]
-    if len(parts) == 3:
+    if parts := of_calendar(columns):
         told.append(
-            f"the columns {', '.join(repr(h.strip()) for h in parts)} tell the date, which is read "
-            "only from one or two columns: write the time into one, and leave these out"
+            f"the columns {', '.join(repr(h.strip()) for h in parts)} tell the time, which is read "
+            "only from one or two columns: write it into one, as ISO 8601"
         )
     return told
+
+
+def of_receivers(columns: dict[str, list[pa.Array]]) -> list[str]:
+    """Headers of the week and the time in it, as satellite receivers tell them; none or several."""
+    gps = sorted(h for h in columns if GPS_TIME.fullmatch(name_and_unit(h)[0].strip()))
+    return gps if len(gps) > 1 else []
+
+
+def of_calendar(columns: dict[str, list[pa.Array]]) -> list[str]:
+    """Headers of the parts of a time, each in a column of its own; none without a whole date."""
+    parts = {h: name_and_unit(h)[0].strip().lower() for h in columns}
+    if not {"year", "month", "day"} <= set(parts.values()):
+        return []
+    return [h for h, name in parts.items() if PART_OF_TIME.fullmatch(name)]
 
 
 def rising(columns: dict[str, list[pa.Array]]) -> set[str]:

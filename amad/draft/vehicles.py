@@ -67,6 +67,7 @@ class Owner:
     seen: str
     guesses: list[str] = field(default_factory=list)
     columns: set[str] = field(default_factory=set)  # headers of columns that name the vehicle
+    unread: list[str] = field(default_factory=list)  # what seems to name the vehicle, too
 
 
 def part_of(path: str) -> str:
@@ -101,11 +102,11 @@ def owner_of(samples: list[Sampled], name: str, paths: list[str]) -> Owner:
     else:
         owner = _owner_by_path(name, paths)
         named = [h for h in named if all(map(_is_of_words, shared[h]))]
-        owner.guesses += [_unused(header, shared[header]) for header in named]
+        owner.unread = [_unused(header, shared[header]) for header in named]
         told = [line.strip() for line in samples[0].preamble]
         lines = [x for x in told if NAMED.fullmatch(re.split("[:=;,\t]", x)[0].strip(' #"'))]
         lines.sort(key=lambda line: not VEHICLE.match(line.strip(' #"')))
-        owner.guesses += [NOT_READ.format(line) for line in lines[:1]]
+        owner.unread += [NOT_READ.format(line) for line in lines[:1]]
         if owner.keys["take"] == "constant" and not named:
             owner.guesses += [
                 MAY_NAME.format(header.strip(), repr(cells[0][0].as_py()))

@@ -45,7 +45,10 @@ def _source_lines(plan: Plan) -> list[str]:
     source = plan.source()
     lines = ["source:"]
     remarks = {
-        "vehicle": [plan.owner.seen, *(f"A guess: {text}" for text in plan.owner.guesses)],
+        "vehicle": [
+            plan.owner.seen,
+            *(f"A guess: {text}" for text in plan.owner.guesses + plan.owner.unread),
+        ],
         "timestamp": [plan.clock.seen, *(f"A guess: {text}" for text in plan.clock.guesses)],
     }
     for key, value in source.items():
@@ -134,7 +137,7 @@ def summary(plan: Plan, trial: Trial) -> list[str]:
     by_name = {glob.escape(path) for path in plan.paths}
     if sum(item["glob"] in by_name for item in source["files"]) > 1:  # type: ignore[attr-defined]
         guesses.append(LISTED)
-    guesses += plan.clock.guesses + plan.owner.guesses + plan.columns.guesses
+    guesses += plan.clock.guesses + plan.owner.guesses + plan.owner.unread + plan.columns.guesses
     lines += [f"guess: {guess}" for guess in guesses]
     lines.append(
         f"tried on the sample: {trial.rows:,} rows of {trial.vehicles} "

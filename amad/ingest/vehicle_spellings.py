@@ -5,6 +5,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 
+WITH_NUMBER = re.compile(r"(?P<word>[^\W\d]+)(?P<number>\d+)")
 SEPARATORS = re.compile(r"[\s_\-]+")
 
 
@@ -13,14 +14,24 @@ def likely_doubles(ids: Iterable[str]) -> list[list[str]]:
 
     Case, white space, dashes, underscores, leading zeros of numbers and Unicode forms do not count,
     nor the ``.0`` of a number written as a decimal. Dashes between digits do if both have them, so
-    that car-1-11 and car-11-1 are two vehicles.
+    that car-1-11 and car-11-1 are two vehicles. A number alone may be the vehicle of that number,
+    where only one word stands before it.
 
     >>> likely_doubles(["WDB-001", "wdb 1", "WDB-2", "car-1-11", "car-11-1"])
     [['WDB-001', 'wdb 1']]
+    >>> likely_doubles(["7", "Bus 7", "8", "Bus 9"])
+    [['7', 'Bus 7']]
     """
+    ids = list(ids)
+    words: dict[str, set[str]] = defaultdict(set)  # number -> what stands before it
+    for vehicle in ids:
+        if named := WITH_NUMBER.fullmatch(_normalised(vehicle)):
+            words[named["number"]].add(named["word"])
     groups: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for vehicle in sorted(set(ids)):
         normalised = _normalised(vehicle)
+        if len(before := words[normalised]) == 1:
+            normalised = f"{next(iter(before))}{normalised}"
         groups[normalised.replace("-", "")][normalised].append(vehicle)
     found = []
     for key, spellings in groups.items():

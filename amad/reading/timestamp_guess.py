@@ -189,18 +189,21 @@ def _likeliest_first(forms: list[str], sample: list[str], now: int) -> list[str]
         return forms
     span, last = {}, {}
     for form in forms:
-        read = strptime(form)
-        told = [found[0] for found in map(read, sample) if found is not None]
+        told = [found[0] for found in _read(form, sample) if found is not None]
         span[form], last[form] = (max(told) - min(told)) // DAY_US, max(told)
     past = [form for form in forms if last[form] <= now + DAY_US]
     return sorted(past or forms, key=lambda form: (span[form], -last[form] // YEAR_US))
 
 
 def _reads(form: str, sample: list[str]) -> bool:
-    read = strptime(form)
-    if "%Z" in form:  # the zone's names are not known yet
+    return sum(found is not None for found in _read(form, sample)) >= MOST * len(sample)
+
+
+def _read(form: str, sample: list[str]) -> list[tuple[int, bool] | None]:
+    """What each text tells in this form; a zone's name counts as UTC, as no zone is known yet."""
+    if "%Z" in form:
         sample = [re.sub(r"(?<=\d )[A-Z]{3,4}\b", "UTC", text) for text in sample]
-    return sum(read(text) is not None for text in sample) >= MOST * len(sample)
+    return list(map(strptime(form), sample))
 
 
 def _in_reach(told: tuple[int, bool] | None, now: int) -> bool:
