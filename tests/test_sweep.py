@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,10 +12,19 @@ from engine_kit import DATA, PROFILE, engine_params, engine_store, is_there, toy
 from stages_kit import TUNE, Forked, tune
 from sweep_kit import expected_outputs, outputs
 
-from amad.config import ConfigError, DataError, Params, ServiceError, Settings
+from amad.config import (
+    ClusterProfile,
+    ConfigError,
+    DataError,
+    Params,
+    ServiceError,
+    Settings,
+    load_cluster,
+)
 from amad.engines.shared.identity import RunState
 from amad.engines.shared.ray_cluster import ray_session
 from amad.engines.shared.tracking import connect, experiment_id
+from amad.engines.train.training import training_digest
 from amad.engines.tune import sweep
 from amad.engines.tune.sweep import distributions, sweep_digest, sweep_fleet
 from amad.engines.tune.sweep_log import SweepLog
@@ -31,6 +40,8 @@ from amad.engines.tune.sweep_result import (
 )
 from amad.engines.tune.trial import NUMBER
 from amad.windows import WindowStore
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -127,10 +138,23 @@ def test_a_trial_is_described_in_one_line() -> None:
 
 
 def test_the_name_follows_settings_and_data(store: WindowStore) -> None:
-    base = sweep_digest(engine_params(), store)
-    assert base == sweep_digest(engine_params(gate={"bootstrap": 99}), store)
-    assert base != sweep_digest(engine_params(tune={"trials": 5, "batch": 2}), store)
-    assert base != sweep_digest(engine_params().model_copy(update={"seed": 8}), store)
+    base = sweep_digest(engine_params(), store, PROFILE)
+    assert base == sweep_digest(engine_params(gate={"bootstrap": 99}), store, PROFILE)
+    assert base != sweep_digest(engine_params(tune={"trials": 5, "batch": 2}), store, PROFILE)
+    assert base != sweep_digest(engine_params().model_copy(update={"seed": 8}), store, PROFILE)
+
+
+@pytest.mark.parametrize("digest", [sweep_digest, training_digest])
+def test_a_profile_begins_anew_only_where_it_asks_for_another_precision(
+    store: WindowStore, digest: Callable
+) -> None:
+    """A profile that comes with the project takes what was made on any other of them."""
+    settings = Settings(home=ROOT)
+    shipped = [path.stem for path in (ROOT / "conf" / "cluster").glob("*.yaml")]
+    names = {digest(engine_params(), store, load_cluster(name, settings)) for name in shipped}
+    assert names == {digest(engine_params(), store, ClusterProfile())} and len(shipped) > 3
+    asked = ClusterProfile(precision="bfloat16")
+    assert digest(engine_params(), store, asked) not in names
 
 
 @pytest.mark.engine

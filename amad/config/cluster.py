@@ -1,4 +1,7 @@
-"""Cluster profiles: where the work runs. A profile changes no result and retrains nothing."""
+"""Cluster profiles: where the work runs. A profile makes no stage run again.
+
+Apart from ``precision``, it is not meant to change a result.
+"""
 
 import re
 from pathlib import PurePosixPath
@@ -39,7 +42,7 @@ class ClusterProfile(Strict):
     backend: Literal["gloo", "nccl"] = "gloo"
     """How the workers of torch.distributed communicate"""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Precision of the training; `auto` takes bfloat16 where the device is fast at it"""
+    """Precision of training and sweep; `auto` takes bfloat16 where the device is fast at it"""
     max_concurrent_trials: int = Field(2, ge=1)
     """Trials of the sweep that run at the same time"""
     cpus_per_trial: float = Field(1, gt=0)

@@ -17,6 +17,7 @@ from ray.exceptions import RayActorError
 from ray.tune.result import TRIAL_ID
 
 from amad.config import (
+    ClusterProfile,
     DataError,
     InterruptionError,
     Params,
@@ -70,7 +71,7 @@ def sweep_fleet(stage: Stage) -> SweepResult:
     """
     fleet, params = stage.fleet.name, stage.params
     opened = WindowStore.checked(stage.folder / "store")
-    digest = sweep_digest(params, opened)
+    digest = sweep_digest(params, opened, stage.profile)
     name = f"sweep-{digest}"
     state = RunState(stage.runs / "ray" / f"{name}.json")
     client = connect(stage.settings)
@@ -98,47 +99,61 @@ def sweep_fleet(stage: Stage) -> SweepResult:
     return result
 
 
-def sweep_digest(params: Params, store: WindowStore) -> str:
-    """Name of the sweep: what its result depends on."""
+def sweep_digest(params: Params, store: WindowStore, profile: ClusterProfile) -> str:
+    """Name of the sweep: what its result depends on, as that of a training does."""
     sections = {"seed", "model", "mask", "loss", "train", "tune", "detect"}
     content = params.model_dump(mode="json", include=sections)
-    return work_digest(content | {"store": store.digest}, CODE)
+    return work_digest(content | {"store": store.digest, "precision": profile.precision}, CODE)
 
 
 def _run_trials(stage: Stage, store: WindowStore, name: str, state: RunState) -> list[Trial]:
     """Run what is left of the sweep; all its trials, in the order of their numbers."""
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
-    params, profile = stage.params, stage.profile
-    trainable = tune.with_resources(
-        tune.with_parameters(
-            run_trial, store=StoreOnNodes.of(stage, store), params=params, name=name,
-            device="cuda" if profile.gpus_per_trial > 0 else "cpu", precision=profile.precision,
-        ),
-        {"cpu": profile.cpus_per_trial, "gpu": profile.gpus_per_trial},
-    )  # fmt: skip
     path = f"{stage.checkpoints}/{name}"
+    trainable = _trainable(stage, store, name)
     if tune.Tuner.can_restore(path):
         say(f"going on with sweep {name}")
         tuner = _restored(path, trainable, name)
     else:
-        say(f"sweep {name}: {count(params.tune.trials, 'trial')}")
+        say(f"sweep {name}: {count(stage.params.tune.trials, 'trial')}")
         tuner = _new_tuner(stage, trainable, name, state)
-    for restarts in range(profile.max_failures + 1):
-        try:
-            with _stoppable() as stopped:
-                grid = tuner.fit()
-        except Exception as error:
-            raise ServiceError(
-                f"sweep {name} was interrupted ({' '.join(str(error).split())[:300]}); run the "
-                "stage again to go on where it stopped"
-            ) from error
-        results = [grid[i] for i in range(len(grid))]
-        lost = [result for result in results if isinstance(result.error, RayActorError)]
+    grid = _fit_all(tuner, stage, path, trainable, name)
+    _check_one_worked(grid, path, name)
+    return _trials_of(grid, stage.params.tune.epochs)
+
+
+def _trainable(stage: Stage, store: WindowStore, name: str):
+    """What Ray runs for each trial, and the processors that it reserves for it."""
+    profile = stage.profile
+    return tune.with_resources(
+        tune.with_parameters(
+            run_trial,
+            store=StoreOnNodes.of(stage, store),
+            params=stage.params,
+            name=name,
+            device="cuda" if profile.gpus_per_trial > 0 else "cpu",
+            precision=profile.precision,
+        ),
+        {"cpu": profile.cpus_per_trial, "gpu": profile.gpus_per_trial},
+    )
+
+
+def _fit_all(tuner: tune.Tuner, stage: Stage, path: str, trainable, name: str) -> tune.ResultGrid:
+    """The results of all trials. After the loss of a worker, the sweep is restored and goes on.
+
+    Raises:
+        ServiceError: Tune failed, or workers were lost too often.
+        InterruptionError: a signal came before all trials were done.
+    """
+    trials, allowed = stage.params.tune.trials, stage.profile.max_failures
+    for restarts in range(allowed + 1):
+        grid, stopped = _fit(tuner, name)
+        lost = [result for result in _results(grid) if isinstance(result.error, RayActorError)]
         if stopped or not lost:
             break
         names = " and ".join(sorted(Path(result.path).name for result in lost))
-        if restarts == profile.max_failures:
+        if restarts == allowed:
             reason = " ".join(str(lost[0].error).split())[:200]
             raise ServiceError(
                 f"sweep {name} lost the worker of {names} once more than max_failures allows "
@@ -146,24 +161,51 @@ def _run_trials(stage: Stage, store: WindowStore, name: str, state: RunState) ->
             )
         say(f"the worker of {names} was lost; going on with sweep {name}")
         tuner = _restored(path, trainable, name)
-    if stopped or len(results) < params.tune.trials:
+    if stopped or len(grid) < trials:
         raise InterruptionError(
-            f"sweep {name} was interrupted before all of its {params.tune.trials} trials were done "
+            f"sweep {name} was interrupted before all of its {trials} trials were done "
             "and has no result; run the stage again to go on with those that are left"
         )
-    failed = [result.error for result in results if result.error is not None]
-    if len(failed) == len(results):
-        told = told_by_worker(failed[0], path)
-        if told is not None:
-            raise told
-        reason = " ".join(str(failed[0]).split())[-300:]
-        raise ServiceError(f"every trial of sweep {name} failed, the first with: {reason}")
+    return grid
+
+
+def _fit(tuner: tune.Tuner, name: str) -> tuple[tune.ResultGrid, bool]:
+    """The results of the trials that ended, and whether a signal stopped the sweep."""
+    try:
+        with _stoppable() as signals:
+            grid = tuner.fit()
+    except Exception as error:
+        raise ServiceError(
+            f"sweep {name} was interrupted ({' '.join(str(error).split())[:300]}); run the "
+            "stage again to go on where it stopped"
+        ) from error
+    return grid, bool(signals)
+
+
+def _results(grid: tune.ResultGrid) -> list[tune.Result]:
+    return [grid[i] for i in range(len(grid))]
+
+
+def _check_one_worked(grid: tune.ResultGrid, path: str, name: str) -> None:
+    """Raise the error of the first trial where every trial failed."""
+    failed = [result.error for result in _results(grid) if result.error is not None]
+    if len(failed) < len(grid):
+        return
+    told = told_by_worker(failed[0], path)
+    if told is not None:
+        raise told
+    reason = " ".join(str(failed[0]).split())[-300:]
+    raise ServiceError(f"every trial of sweep {name} failed, the first with: {reason}")
+
+
+def _trials_of(grid: tune.ResultGrid, epochs: int) -> list[Trial]:
+    """All trials, in the order of their numbers. epochs: of a trial that is not stopped early."""
     # A result has no settings where the trial failed before its first report; what was saved does.
     saved = tune.ExperimentAnalysis(grid.experiment_path, storage_filesystem=grid.filesystem)
     settings = saved.get_all_configs()
     trials = [
-        _trial_of(settings[(result.metrics or {})[TRIAL_ID]], result, params.tune.epochs)
-        for result in results
+        _trial_of(settings[(result.metrics or {})[TRIAL_ID]], result, epochs)
+        for result in _results(grid)
     ]
     return sorted(trials, key=lambda trial: trial.trial)
 
