@@ -29,6 +29,7 @@ EXCEPTIONS = {
     "amad/storage": "where files come from and go to",
     "amad/telemetry/checksums.py": "remembered hashes",
     "amad/telemetry/disk.py": "where files come from and go to",
+    "amad/telemetry/temporary.py": "where temporary files lie",
     "amad/telemetry/files.py": "how a file is put in its place",
     "amad/telemetry/artifact.py": "how a file is read and written",
     "amad/telemetry/manifest.py": "the keys of a file",

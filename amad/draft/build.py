@@ -5,7 +5,6 @@ import filecmp
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from amad.config import DataError, Settings
 from amad.config.wording import some
@@ -20,6 +19,7 @@ from amad.draft.plan import Plan
 from amad.draft.sample import Sampled, list_files, look, suffix_of
 from amad.draft.trial import try_out
 from amad.draft.write import fleet_file, summary
+from amad.telemetry.temporary import temporary_folder
 
 MOST_REPEATS = 0.1  # share of rows that may contradict another one of their time
 SHOWN = 8  # columns in a message
@@ -67,8 +67,8 @@ def draft(folder: Path, name: str, settings: Settings) -> Draft:
     Raises:
         DataError: there are no files, or none of them can be read; the message says why.
     """
-    with TemporaryDirectory(prefix="amad-init-") as scratch:
-        return _draft(folder, name, settings, Path(scratch))
+    with temporary_folder("init") as scratch:
+        return _draft(folder, name, settings, scratch)
 
 
 def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:

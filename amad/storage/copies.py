@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,6 +15,7 @@ from amad.storage.roots import file_key, read_manifest
 from amad.storage.scratch import Scratch
 from amad.storage.steps import storage_of
 from amad.telemetry.files import staged
+from amad.telemetry.temporary import user_folder
 
 KEPT_SECONDS = 7 * 86_400  # a copy that nobody asked for meanwhile is removed by the next one
 
@@ -48,14 +48,7 @@ class StoredFolder:
             ServiceError: the storage does not answer, or lacks an object or has a damaged one; or
                 another user has made the folder.
         """
-        own = Path(tempfile.gettempdir(), f"amad-{os.getuid()}")
-        own.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if own.lstat().st_uid != os.getuid():
-            raise ServiceError(
-                f"{own} belongs to another user, and what it holds is not trusted; remove it, or "
-                "set TMPDIR to another folder on this node"
-            )
-        copies = own / text_digest(self.address)
+        copies = user_folder() / text_digest(self.address)
         copies.mkdir(exist_ok=True)
         place = copies / text_digest(self.name + self.sha256)
         with FileLock(copies / "copies.lock"):

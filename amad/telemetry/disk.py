@@ -10,10 +10,11 @@ import io
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import pyarrow as pa
+
+from amad.telemetry.temporary import temporary_folder
 
 
 class DriversDisk(Protocol):
@@ -93,8 +94,8 @@ def written(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield path
         return
-    with TemporaryDirectory(prefix="amad-") as folder:
-        here = Path(folder, path.name)
+    with temporary_folder("file") as folder:
+        here = folder / path.name
         yield here
         _drivers.write(path, here.read_bytes())
 

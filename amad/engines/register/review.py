@@ -4,7 +4,6 @@ The card is the one that the version's page in MLflow shows, so nothing is told 
 what changes after registration, aliases and the gate's newest decision, is read beside it.
 """
 
-import tempfile
 from pathlib import Path
 
 import mlflow
@@ -25,6 +24,7 @@ from amad.engines.shared.model_registry import (
     get_version,
 )
 from amad.engines.shared.tracking import connected, public_reason
+from amad.telemetry.temporary import temporary_folder
 
 DECIDES = ("Data", "Quality", "Operating point", "Blind spots", "Limits")  # sections, in order
 
@@ -70,11 +70,11 @@ def _card(client: MlflowClient, version: ModelVersion) -> str:
     description = version.description or ""
     if CLIPPED not in description:
         return description
-    with tempfile.TemporaryDirectory(prefix="amad-card-") as folder:
+    with temporary_folder("card") as folder:
         try:
             uri = client.get_model_version_download_uri(version.name, version.version)
             file = mlflow.artifacts.download_artifacts(
-                artifact_uri=f"{uri}/model_card.md", dst_path=folder
+                artifact_uri=f"{uri}/model_card.md", dst_path=str(folder)
             )
             return Path(file).read_text(encoding="utf-8")
         except (OSError, MlflowException) as error:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import overload
 
 import mlflow
@@ -22,6 +21,7 @@ from amad.detect.storage import CONTENT, folder_digest
 from amad.engines.shared.tracking import model_name, no_mlflow, public_reason
 from amad.engines.shared.tracking_store import public
 from amad.telemetry.files import full_disk_named
+from amad.telemetry.temporary import temporary_folder
 
 DIGEST, DATA_HASH = "detector_digest", "data_hash"  # tags: which detector, fitted on which data
 TEST_START = "test_start"  # tag: the first date of the test part
@@ -193,12 +193,12 @@ def fetched(client: MlflowClient, version: ModelVersion) -> Iterator[Path]:
         ServiceError: the artifact store does not answer.
         DataError: what the caller raises about the folder, with the version's name in its place.
     """
-    with TemporaryDirectory(prefix="amad-detector-") as folder:
+    with temporary_folder("detector") as folder:
         try:
-            with full_disk_named(Path(folder) / "data"):
+            with full_disk_named(folder / "data"):
                 uri = client.get_model_version_download_uri(version.name, version.version)
                 data = mlflow.artifacts.download_artifacts(
-                    artifact_uri=f"{uri}/data", dst_path=folder
+                    artifact_uri=f"{uri}/data", dst_path=str(folder)
                 )
                 found = next(p for p in Path(data).iterdir() if (p / CONTENT).is_file())
                 digest = folder_digest(found)

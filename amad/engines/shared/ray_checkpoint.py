@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+
+from amad.telemetry.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from ray.train import Checkpoint
@@ -17,5 +18,5 @@ def own_copy(checkpoint: "Checkpoint") -> Iterator[Path]:
     The folder of Ray's own ``as_directory`` belongs to all processes of a node, and one of them may
     fetch the files anew while another one reads them.
     """
-    with TemporaryDirectory(prefix="amad-") as folder:
+    with temporary_folder("checkpoint") as folder:
         yield Path(checkpoint.to_directory(folder))

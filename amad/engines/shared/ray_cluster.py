@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from amad.config import AmadError, ClusterProfile, ServiceError, interruption, usable_error
 from amad.engines.shared.environment import quiet
+from amad.telemetry.temporary import remove_leftovers
 
 # Each Ray worker runs with one thread: the work is spread over workers, and sums are added up in
 # the same order on every machine.
@@ -57,6 +58,7 @@ def ray_session(profile: ClusterProfile) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+        remove_leftovers()  # of its workers
 
 
 def _knock(address: str) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from amad.engines.shared.ray_checkpoint import own_copy
 from amad.model import Checkpoint, Trained, train
+from amad.telemetry.temporary import keep_apart
 
 
 class RayReporter:
@@ -14,6 +15,7 @@ class RayReporter:
         import ray.train
         from ray.train.torch import get_device
 
+        keep_apart("training")
         context = ray.train.get_context()
         self.rank, self.world_size = context.get_world_rank(), context.get_world_size()
         self.device = get_device()

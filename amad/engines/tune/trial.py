@@ -12,6 +12,7 @@ from amad.config import DataError, Params
 from amad.engines.shared.ray_checkpoint import own_copy
 from amad.engines.shared.store_on_nodes import StoreOnNodes
 from amad.engines.tune.sweep_result import overlay, with_settings, with_trial_budget
+from amad.telemetry.temporary import keep_apart
 from amad.windows import WindowStore
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class TuneReporter:
     def __init__(self, device: str) -> None:
         import torch
 
+        keep_apart("trial")
         self.device = torch.device(device)
         self._curve: list[float] = []
 

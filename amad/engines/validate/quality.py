@@ -9,7 +9,6 @@ per raw file, and a row per set of files with what was refused of it.
 import datetime
 import html
 import logging
-import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from amad.engines.validate.verdict import Verdict
 from amad.telemetry.health import Health
 from amad.telemetry.refusals import Intake
 from amad.telemetry.schemas import QUARANTINE
+from amad.telemetry.temporary import temporary_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,10 +82,10 @@ def judge(
         checks += _intake_checks(fleet)
     if docs is None:
         return _verdict(tables, checks, _compare(tables, checks), fleet)
-    with tempfile.TemporaryDirectory(prefix="amad-gx-") as folder:
-        failed = _validate(tables, checks, fleet, Path(folder))
+    with temporary_folder("gx") as folder:
+        failed = _validate(tables, checks, fleet, folder)
         verdict = _verdict(tables, checks, failed, fleet)
-        write_pages(Path(folder) / "site", docs, fleet, verdict, intake, health)
+        write_pages(folder / "site", docs, fleet, verdict, intake, health)
     return verdict
 
 

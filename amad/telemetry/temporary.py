@@ -1,0 +1,104 @@
+"""Temporary folders of which nothing is left for ever where their process is killed.
+
+They lie in one folder per user. A process locks each of its own, and the kernel frees the lock when
+the process ends, however that is. So an unlocked one is a leftover, which the next process that
+makes such a folder removes.
+"""
+
+import atexit
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from amad.config import ServiceError
+
+_outside: str | None = None  # where temporary files were before this process kept them apart
+
+
+def user_folder() -> Path:
+    """The folder of this user among the temporary files of this machine, ``amad-<uid>``.
+
+    Raises:
+        ServiceError: another user has made it.
+    """
+    own = Path(_outside or tempfile.gettempdir(), f"amad-{os.getuid()}")
+    own.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if own.lstat().st_uid != os.getuid():
+        raise ServiceError(
+            f"{own} belongs to another user, and what it holds is not trusted; remove it, or "
+            "set TMPDIR to another folder on this node"
+        )
+    return own
+
+
+@contextmanager
+def temporary_folder(purpose: str) -> Iterator[Path]:
+    """A new folder that is removed after the body.
+
+    purpose: begins its name, so that whoever looks there can tell what it is.
+
+    Raises:
+        ServiceError: another user has made the folder that it is to lie in.
+    """
+    folder, lock = _new(purpose)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def keep_apart(purpose: str) -> None:
+    """Let ``tempfile`` make files and folders of this process in a temporary folder of its own.
+
+    For a worker of Ray, which is killed when it is no longer needed. purpose: as above.
+    """
+    global _outside
+    if _outside is None:
+        folder, _ = _new(purpose)  # locked until the process ends
+        _outside, tempfile.tempdir = tempfile.gettempdir(), str(folder)
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
+def remove_leftovers() -> None:
+    """Remove the temporary folders of processes that were killed."""
+    with _all_locked() as place:
+        for folder in place.iterdir():
+            with suppress(BlockingIOError, FileNotFoundError):  # its process is alive; or done
+                os.close(_lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB))
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _new(purpose: str) -> tuple[Path, int]:
+    """A new folder, and the open handle by which it is locked."""
+    remove_leftovers()
+    with _all_locked() as place:  # nobody takes the new folder for a leftover before it is locked
+        folder = Path(tempfile.mkdtemp(prefix=f"{purpose}-", dir=place))
+        return folder, _lock(folder, fcntl.LOCK_EX)
+
+
+@contextmanager
+def _all_locked() -> Iterator[Path]:
+    """The folder of all temporary folders, of which no other process makes or removes one."""
+    place = user_folder() / "processes"
+    place.mkdir(exist_ok=True)
+    lock = _lock(place, fcntl.LOCK_EX)
+    try:
+        yield place
+    finally:
+        os.close(lock)
+
+
+def _lock(folder: Path, how: int) -> int:
+    """The open handle of a folder; it is unlocked when the handle is closed."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, how)
+    except OSError:
+        os.close(handle)
+        raise
+    return handle

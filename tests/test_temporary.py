@@ -1,0 +1,74 @@
+"""Temporary folders that are gone after their process, and not before."""
+
+import multiprocessing
+import os
+import signal
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from amad.config import ServiceError
+from amad.telemetry.temporary import keep_apart, remove_leftovers, temporary_folder, user_folder
+
+CONTEXT = multiprocessing.get_context("spawn")
+SECONDS = 60
+
+
+@pytest.fixture(autouse=True)
+def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def killed(outside: str, ready, apart: bool) -> None:
+    tempfile.tempdir = outside
+    if apart:
+        keep_apart("trial")
+        keep_apart("trial")  # as the next trial in the same process
+        assert user_folder().parent == Path(outside)
+        Path(tempfile.mkdtemp(), "state.pt").touch()
+        ready.set()
+        signal.pause()
+    with temporary_folder("detector") as folder:
+        (folder / "state.pt").touch()
+        ready.set()
+        signal.pause()
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_what_a_killed_process_leaves_goes_when_the_next_one_begins(
+    apart: bool, outside: Path
+) -> None:
+    ready = CONTEXT.Event()
+    process = CONTEXT.Process(target=killed, args=(str(outside), ready, apart))
+    process.start()
+    assert ready.wait(SECONDS)
+    with temporary_folder("card"):
+        assert list(outside.rglob("state.pt")), "its process is alive"
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert list(outside.rglob("state.pt"))
+    with temporary_folder("card") as folder:
+        assert not list(outside.rglob("state.pt")) and folder.is_dir()
+    assert not folder.exists()
+
+
+def test_a_folder_in_use_is_no_leftover_and_goes_after_an_error(outside: Path) -> None:
+    with pytest.raises(KeyError), temporary_folder("detector") as folder:
+        remove_leftovers()
+        assert folder.is_dir() and folder.name.startswith("detector-")
+        raise KeyError
+    assert list((user_folder() / "processes").iterdir()) == []
+
+
+def test_the_folder_of_another_user_is_not_trusted(
+    outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = user_folder()
+    assert folder.parent == outside and folder.stat().st_mode & 0o077 == 0
+    folder.rename(outside / f"amad-{os.getuid() + 1}")
+    monkeypatch.setattr(os, "getuid", lambda: int(folder.name.removeprefix("amad-")) + 1)
+    with pytest.raises(ServiceError, match="belongs to another user"):
+        user_folder()
