@@ -61,6 +61,9 @@ def test_a_champion_of_an_older_format_is_told_by_its_version(place, monkeypatch
     told = rf"^{NAME} version 1: detector of format \d+, this version reads \d+; run the evaluate"
     with pytest.raises(DataError, match=told):
         dry_run(stage, EVERYTHING_NEW)
+    for _ in range(2):  # its folder is a copy, then the one that is remembered
+        with pytest.raises(DataError, match=r"^champion version 1: detector of format \d+, this"):
+            run_job(fleet, settings)
 
 
 def test_a_champion_that_a_person_deleted_is_told(place):

@@ -75,14 +75,19 @@ def _measured(stage: "Stage", days: int) -> "Drift":
     """
     from amad.detect.storage import load_detector
     from amad.drift.measure import measure
-    from amad.engines.shared.model_registry import champion_version, fetched, scores_from
+    from amad.engines.shared.model_registry import (
+        champion_version,
+        fetched,
+        scores_from,
+        version_title,
+    )
     from amad.engines.shared.tracking import connected
     from amad.storage import step
 
     with connected(stage.settings) as client:
         champion = champion_version(client, stage.fleet.name)
     with fetched(client, champion) as folder:
-        detector = load_detector(folder, to_score=True)
+        detector = load_detector(folder, to_score=True, called=version_title(champion))
     point = detector.operating_point
     assert point is not None, "a saved detector is fitted"
     with step(stage, "drift"):

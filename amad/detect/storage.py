@@ -36,11 +36,12 @@ def save_detector(detector: Detector, path: Path) -> None:
         _write(detector, stage)
 
 
-def load_detector(path: Path, *, to_score: bool = False) -> Detector:
+def load_detector(path: Path, *, to_score: bool = False, called: str | None = None) -> Detector:
     """Read what ``save_detector`` wrote.
 
     to_score: leave a network without a vote unread, so that no time is spent on it (torch alone
     takes seconds to import). Such a detector scores, and is not to be saved again.
+    called: what a message calls it, where its folder is a copy that will be gone.
 
     Raises:
         DataError: there is no detector at ``path``, it has another format, or a file of it is
@@ -52,9 +53,9 @@ def load_detector(path: Path, *, to_score: bool = False) -> Detector:
         raise DataError(f"{path}: holds no detector; run the evaluate stage to make one")
     if content.get("format") != FORMAT:
         raise DataError(
-            f"{path}: detector of format {content.get('format')}, this version reads {FORMAT}; "
-            "run the evaluate stage again, and for a registered version register ('dvc repro' does "
-            "both)"
+            f"{called or path}: detector of format {content.get('format')}, this version reads "
+            f"{FORMAT}; run the evaluate stage again, and for a registered version register "
+            "('dvc repro' does both)"
         )
     check_files(path)
     bundle, params = None, DetectParams.model_validate(content["params"])

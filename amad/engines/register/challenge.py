@@ -17,7 +17,7 @@ from amad.detect.detector import Detector
 from amad.detect.scorer import Scored
 from amad.detect.storage import load_detector
 from amad.engines.register.gate import PerUnit
-from amad.engines.shared.model_registry import LostError, fetched
+from amad.engines.shared.model_registry import LostError, fetched, version_title
 from amad.evaluation.harness import per_unit_metrics
 from amad.windows.scaler import Scaler
 from amad.windows.series import Series
@@ -40,7 +40,7 @@ def defend(
     try:
         with fetched(client, champion) as folder:
             try:
-                detector = load_detector(folder)
+                detector = load_detector(folder, called=version_title(champion))
                 check_contract(detector, fleet)
             except DataError as error:
                 return None, str(error)

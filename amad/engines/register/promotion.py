@@ -36,6 +36,7 @@ from amad.engines.shared.model_registry import (
     get_version,
     standing,
     version_number,
+    version_title,
     versions_of,
 )
 from amad.engines.shared.tracking import connect, model_name
@@ -154,7 +155,7 @@ def promote(
             last = decision.reasons[-1] if decision else "the gate has not judged it"
         if refused and not force:
             raise GateError(
-                f"{candidate.name} version {candidate.version} may not be champion: {last}; "
+                f"{version_title(candidate)} may not be champion: {last}; "
                 f"'amad promote {candidate.version} --force --reason TEXT' overrules the gate"
             )
         with fetched(client, candidate):  # a version that cannot be loaded cannot score

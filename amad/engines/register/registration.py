@@ -32,6 +32,7 @@ from amad.engines.shared.model_registry import (
     TEST_START,
     alias_version,
     version_number,
+    version_title,
 )
 from amad.engines.shared.tracking import connect, open_run
 from amad.engines.shared.train_result import TrainResult
@@ -76,9 +77,9 @@ def register(stage: Stage) -> RegistrationReceipt:
             decision = candidate.judge(champion)
         if version is None:
             version = candidate.log(decision)
-            say(f"registered {version.name} version {version.version}")
+            say(f"registered {version_title(version)}")
         else:
-            say(f"{version.name} version {version.version} is this detector on this data already")
+            say(f"{version_title(version)} is this detector on this data already")
         promotion.record(client, version, decision)
         move_alias(client, name, CHALLENGER, version.version, "the newest candidate")
         if decision.promote and "rolled_back" not in version.tags:

@@ -22,6 +22,7 @@ from amad.engines.shared.model_registry import (
     CHAMPION,
     alias_version,
     get_version,
+    version_title,
 )
 from amad.engines.shared.tracking import connected, public_reason
 from amad.telemetry.temporary import temporary_folder
@@ -45,7 +46,7 @@ def review(settings: Settings, fleet: str, number: str | None = None) -> str:
     aliases = ", ".join(f"@{name}" for name in sorted(version.aliases)) or "no alias"
     promotion = _sections(version.description or "").get(PROMOTION.removeprefix("## "))
     parts = [
-        f"# {version.name} version {version.version} ({aliases})",
+        f"# {version_title(version)} ({aliases})",
         "## Gate\n" + "\n".join(f"- {reason}" for reason in reasons),
         *(f"## {name}\n{sections[name]}" for name in DECIDES if name in sections),
     ]

@@ -7,7 +7,7 @@ from amad.detect.storage import load_detector
 from amad.engines.score.fleet_scoring import check_vehicles
 from amad.engines.score.lake_snapshot import take_snapshot
 from amad.engines.score.scoring_plan import Plan, ScoringRequest, make_plan
-from amad.engines.shared.model_registry import champion_version, fetched, scores_from
+from amad.engines.shared.model_registry import champion_version, fetched, scores_from, version_title
 from amad.engines.shared.tracking import connected
 from amad.engines.shared.tracking_store import sqlite_file, tracking_uri
 from amad.scores.retention import Retention
@@ -33,7 +33,8 @@ def dry_run(stage: Stage, request: ScoringRequest) -> tuple[Plan, str]:
     with connected(stage.settings) as client:
         champion = champion_version(client, stage.fleet.name)
     with fetched(client, champion) as folder:  # else the job could not score what is foretold
-        check_contract(load_detector(folder, to_score=True), stage.fleet)
+        detector = load_detector(folder, to_score=True, called=version_title(champion))
+        check_contract(detector, stage.fleet)
     snapshot = take_snapshot(stage, request.dates and request.dates[1], look=True)
     check_vehicles(snapshot, request)
     start = scores_from(champion)

@@ -6,13 +6,14 @@ one thread each and hand their tables to the same writer, so they give the same 
 """
 
 from datetime import date
+from pathlib import Path
 
-from amad.config import ClusterProfile, ConfigError, DataError, Stage
+from amad.config import ClusterProfile, ConfigError, DataError, Fleet, Stage
 from amad.config.console import say
 from amad.config.wording import count, registering, some
 from amad.detect.daily import check_contract
 from amad.detect.storage import load_detector
-from amad.engines.score.champion import champion_of
+from amad.engines.score.champion import Champion, champion_of
 from amad.engines.score.date_scoring import Done, Model, score_days
 from amad.engines.score.lake_snapshot import Snapshot, take_snapshot
 from amad.engines.score.scoring_plan import EVERYTHING_NEW, Plan, ScoringRequest, make_plan
@@ -39,54 +40,76 @@ def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLo
             that is asked for.
         ConfigError: the request names vehicles of which the lake has no rows.
     """
-    fleet, runs, profile = stage.fleet, stage.runs, stage.profile
-    with scoring_job(runs, fleet.name) as log:
+    runs = stage.runs
+    with scoring_job(runs, stage.fleet.name) as log:
         partitions.recover(runs)
         with champion_of(stage) as (champion, folder):
-            log.model_version = version = champion.version
-            detector = load_detector(folder, to_score=True)
-            check_contract(detector, fleet)
-            if (other := detector.fleet.name) != fleet.name:
-                say(
-                    f"the champion, version {version}, was made for fleet {other}, whose vehicles "
-                    f"and thresholds it knows; {registering(fleet.name)} for a detector of its own"
-                )
-            model = Model(version=version, digest=champion.digest, folder=folder, detector=detector)
+            log.model_version = champion.version
+            model = _model(stage.fleet, champion, folder)
             partitions.set_aside(runs, champion.digests)
             snapshot = take_snapshot(stage, request.dates and request.dates[1])
             check_vehicles(snapshot, request)
             log.vehicles = list(request.vehicles)
-            log.test_start = start = max(champion.scores_from, first_kept(runs))
-            log.threshold, log.detector = float(detector.threshold), model.digest
-            log.alarm_budget = detector.params.alarm_budget
+            log.test_start = max(champion.scores_from, first_kept(runs))
+            log.threshold, log.detector = float(model.detector.threshold), model.digest
+            log.alarm_budget = model.detector.params.alarm_budget
             log.health, log.findings = _health(stage, snapshot)
-            sums = Checksums(runs)
-            plan = make_plan(snapshot, runs, version, start, sums, request)
-            tried: set[date] = set()
-            while True:
-                _tell(log, plan)
-                tried |= set(plan.days) | {item.date for item in plan.refused}
-                engine = _engine(request.engine, profile, snapshot, plan)
-                log.engine = log.engine or engine
-                for done in score_days(
-                    snapshot, runs, model, plan, sums, engine, profile,
-                    request.force, request.vehicles, lambda day: _begin(stage, log, day),
-                ):  # fmt: skip
-                    _note(log, done)
-                    save(runs, log)
-                    put_finished()
-                if request.dates is not None or not plan.days:
-                    break
-                # An incident that now continues over midnight makes the date after it stale.
-                plan = make_plan(snapshot, runs, version, start, sums, request)
-                plan.days = {day: why for day, why in plan.days.items() if day not in tried}
-                plan.refused = [item for item in plan.refused if item.date not in tried]
-                plan.told = []
-            sums.save()
+            _score_dates(stage, request, snapshot, model, log)
             log.causes = 0
             if log.incidents:
-                log.causes = len(causes_on(read_causes(runs, version, log.dates), log.dates))
-    open_dates = unfinished(snapshot.lake, profile.allowed_lateness_hours)
+                causes = read_causes(runs, champion.version, log.dates)
+                log.causes = len(causes_on(causes, log.dates))
+    _tell_rows(stage, snapshot, log)
+    return log
+
+
+def _model(fleet: Fleet, champion: Champion, folder: Path) -> Model:
+    """The champion's detector, loaded; says so where it was made for another fleet."""
+    version = champion.version
+    detector = load_detector(folder, to_score=True, called=f"champion version {version}")
+    check_contract(detector, fleet)
+    if (other := detector.fleet.name) != fleet.name:
+        say(
+            f"the champion, version {version}, was made for fleet {other}, whose vehicles "
+            f"and thresholds it knows; {registering(fleet.name)} for a detector of its own"
+        )
+    return Model(version=version, digest=champion.digest, folder=folder, detector=detector)
+
+
+def _score_dates(
+    stage: Stage, request: ScoringRequest, snapshot: Snapshot, model: Model, log: JobLog
+) -> None:
+    """Score and publish what is planned, then the dates that this makes stale, each date once."""
+    runs, profile, start = stage.runs, stage.profile, log.test_start
+    assert start is not None
+    sums = Checksums(runs)
+    plan = make_plan(snapshot, runs, model.version, start, sums, request)
+    tried: set[date] = set()
+    while True:
+        _tell(log, plan)
+        tried |= set(plan.days) | {item.date for item in plan.refused}
+        engine = _engine(request.engine, profile, snapshot, plan)
+        log.engine = log.engine or engine
+        for done in score_days(
+            snapshot, runs, model, plan, sums, engine, profile,
+            request.force, request.vehicles, lambda day: _begin(stage, log, day),
+        ):  # fmt: skip
+            _note(log, done)
+            save(runs, log)
+            put_finished()
+        if request.dates is not None or not plan.days:
+            break
+        # An incident that now continues over midnight makes the date after it stale.
+        plan = make_plan(snapshot, runs, model.version, start, sums, request)
+        plan.days = {day: why for day, why in plan.days.items() if day not in tried}
+        plan.refused = [item for item in plan.refused if item.date not in tried]
+        plan.told = []
+    sums.save()
+
+
+def _tell_rows(stage: Stage, snapshot: Snapshot, log: JobLog) -> None:
+    """Print which dates are not over, and which values and channels were left out."""
+    open_dates = unfinished(snapshot.lake, stage.profile.allowed_lateness_hours)
     if scored := sorted(set(open_dates) & set(log.dates)):
         say(f"not over in the lake, and scored again once there is more of it: {some(scored)}")
     for channel, cells in log.made_null.items():
@@ -97,7 +120,6 @@ def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLo
         say(f"vehicle {vehicle}: scored without {', '.join(channels)} (failed checks)")
     for vehicle, channels in log.unmeasured.items():
         say(f"vehicle {vehicle}: nothing could be used of {', '.join(channels)}")
-    return log
 
 
 def _tell(log: JobLog, plan: Plan) -> None:

@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from amad.config import AmadError, DataError, ServiceError, usable_error
+from amad.config import AmadError, ServiceError, usable_error
 from amad.config.wording import registering
 from amad.detect.storage import CONTENT, folder_digest
 from amad.engines.shared.tracking import model_name, no_mlflow, public_reason
@@ -108,6 +108,11 @@ def version_number(version: ModelVersion | None) -> int | None:
     return None if version is None else int(version.version)
 
 
+def version_title(version: ModelVersion) -> str:
+    """``amad-demo version 3``, as messages name it."""
+    return f"{version.name} version {version.version}"
+
+
 def champion_version(client: MlflowClient, fleet: str) -> ModelVersion:
     """The champion.
 
@@ -157,7 +162,7 @@ def digest_of(version: ModelVersion) -> str:
     """
     if DIGEST not in version.tags:
         raise ServiceError(
-            f"{version.name} version {version.version} has no tag {DIGEST}: it was not made by "
+            f"{version_title(version)} has no tag {DIGEST}: it was not made by "
             "'amad register', or somebody removed the tag; take another version with 'amad "
             "promote VERSION', or run 'amad register' to register the detector anew"
         )
@@ -175,7 +180,7 @@ def scores_from(version: ModelVersion) -> date:
         return date.fromisoformat(tag or "")
     except ValueError:
         raise ServiceError(
-            f"{version.name} version {version.version} has the tag {TEST_START}={tag!r}, which "
+            f"{version_title(version)} has the tag {TEST_START}={tag!r}, which "
             "must be the first date to score, such as 2026-01-31; set it in MLflow, or take "
             "another version with 'amad promote'"
         ) from None
@@ -191,7 +196,6 @@ def fetched(client: MlflowClient, version: ModelVersion) -> Iterator[Path]:
     Raises:
         LostError: the artifacts are gone, or are not those that were registered.
         ServiceError: the artifact store does not answer.
-        DataError: what the caller raises about the folder, with the version's name in its place.
     """
     with temporary_folder("detector") as folder:
         try:
@@ -207,18 +211,12 @@ def fetched(client: MlflowClient, version: ModelVersion) -> Iterator[Path]:
         wanted = version.tags.get(DIGEST)
         if digest != wanted:
             raise no_mlflow(client.tracking_uri) or LostError(
-                f"the detector of {version.name} version {version.version} has the digest "
+                f"the detector of {version_title(version)} has the digest "
                 f"{digest}, and {wanted or 'none'} was registered: {uri} was damaged or replaced; "
                 "bring a backup of it back, take another version with 'amad promote' or 'amad "
                 "rollback', or run 'amad register' to register the detector anew"
             )
-        try:
-            yield found
-        except DataError as error:
-            if str(found) not in str(error):
-                raise
-            name = f"{version.name} version {version.version}"  # that folder is gone by then
-            raise DataError(str(error).replace(str(found), name)) from error
+        yield found
 
 
 def _unread(client: MlflowClient, version: ModelVersion, error: Exception) -> AmadError:
@@ -226,7 +224,7 @@ def _unread(client: MlflowClient, version: ModelVersion, error: Exception) -> Am
     if (other := no_mlflow(client.tracking_uri)) is not None:
         return other
     why = public_reason(error, client.tracking_uri) or "no detector lies there"
-    what = f"the artifacts of {version.name} version {version.version} cannot be read"
+    what = f"the artifacts of {version_title(version)} cannot be read"
     if isinstance(error, GONE) or any(words in str(error) for words in NOT_FOUND):
         return LostError(
             f"{what} ({why}); bring the artifact store back, or take the version's aliases away "
