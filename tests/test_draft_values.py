@@ -7,6 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 from draft_kit import MONDAY, ROWS, log, stamp, wave
 
+from amad.config import load_fleet
+from amad.ingest.ingestion import sentences
 from amad.telemetry.lake import Lake
 
 
@@ -210,3 +212,23 @@ def test_a_column_of_json_is_told(field):
     assert [channel.name for channel in fleet.channels] == ["Speed"]
     assert "'payload' (it holds JSON such as '{\"speed\": 1" in told
     assert "write its fields as columns" in told
+
+
+@pytest.mark.parametrize("header", ["Speed_Q", "Speed status", "is_valid", "stale"])
+def test_a_code_beside_a_column_tells_which_of_its_values_are_good(field, header):
+    field.write("a.csv", log(**{header: lambda n: 192 if n % 9 else 0}))
+    assert f"column {header!r} seems to tell which values are good" in field.draft()[1]
+
+
+def test_a_line_of_units_below_lines_that_look_like_rows_is_read(field):
+    before = [";SN: 17", ";17", "TimeStamp;power", "dd.MM.yyyy;W"]
+    field.write("a.csv", [*before, *(f"{stamp(n)};{wave(n)}" for n in range(ROWS))])
+    fleet, _ = field.draft()
+    assert fleet.channels[0].unit == "W"
+
+
+def test_ingest_tells_the_values_that_are_words_for_none(field):
+    channels, _ = drafted(field, log(flow=lambda n: "Bad Input" if n % 20 == 3 else wave(n)))
+    assert channels["flow"].nulls == ["Bad Input"]
+    told = sentences(field.ingest(load_fleet("vans", field.settings)), "vans", "raw")
+    assert "  values that are words for none, flow: 12" in list(told)

@@ -116,3 +116,31 @@ def test_the_line_that_names_the_vehicle_is_told_for_files_of_one_time(field):
     fleet, told = field.draft()
     assert fleet.source.vehicle.take == "path"
     assert "a line before the header seems to name the vehicle ('Vehicle ID: BUS-1')" in told
+
+
+@pytest.mark.parametrize(
+    ("names", "told_apart"),
+    [
+        ("bus1_speed bus1_rpm bus2_speed bus2_rpm", "bus1, bus2"),
+        ("speed.101 speed.102 rpm.101 rpm.102", "101, 102"),
+        ("temp_1 temp_2 volt_1 volt_2", ""),
+        ("front_speed front_temp rear_speed rear_temp", ""),
+    ],
+)
+def test_columns_of_vehicles_beside_each_other_are_told(field, names, told_apart):
+    rows = [f"{stamp(n)}{f',{wave(n)}' * 4}" for n in range(ROWS)]
+    field.write("a.csv", [",".join(["time", *names.split()]), *rows])
+    told = field.draft()[1]
+    what = "the same columns stand beside each other for"
+    assert (f"{what} {told_apart}: if these are vehicles" if told_apart else "one file") in told
+    assert told_apart or what not in told
+
+
+def test_files_that_contradict_each_other_are_not_of_one_vehicle(field):
+    """Plates without a common word, of which only two run at the same time."""
+    for n, plate in enumerate(("M-AB 123", "M-XY 7", "K-CD 9")):
+        start = MONDAY + timedelta(days=n // 2)
+        field.write(f"{plate}.csv", log(start=start, load=lambda i, n=n: wave(i) + n))
+    fleet, told = field.draft()
+    assert "as one vehicle's, their rows would contradict each other" in told
+    assert field.ingest(fleet).rows_lake == 3 * ROWS

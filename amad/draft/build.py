@@ -14,10 +14,10 @@ from amad.draft.clock import GAP_SECONDS, clock_of
 from amad.draft.clock_rule import Clock
 from amad.draft.columns import LABEL, decimal_of, of_other_decimal
 from amad.draft.figures import figures_of, is_sparse
-from amad.draft.long_columns import VALUE, columns_of
+from amad.draft.long_columns import IN_HEADERS, VALUE, apart_in_names, columns_of
 from amad.draft.plan import Plan
 from amad.draft.sample import Sampled, list_files, look, suffix_of
-from amad.draft.trial import try_out
+from amad.draft.trial import Trial, try_out
 from amad.draft.write import fleet_file, summary
 from amad.telemetry.temporary import temporary_folder
 
@@ -121,6 +121,9 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
     if not plan.columns.measured:
         why = "; ".join(f"{h!r}: {w}" for h, w in list(plan.columns.left_out.items())[:SHOWN])
         raise DataError(f"{root}: no column of {samples[0].path} holds numbers to watch ({why})")
+    above = [] if plan.columns.long else apart_in_names(plan.columns.measured)
+    if above and owner.keys["take"] == "constant":
+        plan.columns.guesses.append(IN_HEADERS.format(some(above)))
     plan.channels = named(plan.columns.measured, plan.columns.units)
     for channel, header in zip(plan.channels, plan.columns.measured, strict=True):
         channel.nulls = list(plan.columns.nulls.get(header, []))
@@ -149,6 +152,8 @@ def _finished(plan: Plan) -> Draft:
                 if header not in apart.columns
             }
             trial = try_out(plan.fleet(), plan.root, plan.samples, parts)
+        elif not placed and len(plan.paths) > 1:
+            trial = _with_own_files(plan, trial)
     if not trial.rows:
         reason = next(iter([*trial.refused.values(), *trial.reasons]), "no rows")
         raise DataError(f"{plan.root}: not one row of the sample can be read: {reason}")
@@ -172,6 +177,19 @@ def _finished(plan: Plan) -> Draft:
     figures = figures_of(trial, sparse=sparse, period=fixed)
     plan.period = figures.period
     return Draft(text=fleet_file(plan, trial, figures), lines=summary(plan, trial))
+
+
+def _with_own_files(plan: Plan, trial: Trial) -> Trial:
+    """Take each file for a vehicle's own, if hardly a row then contradicts another one."""
+    one = plan.owner
+    plan.owner = vehicles.each_its_own(plan.paths)
+    plan.owner.unread = one.unread
+    own = try_out(plan.fleet(), plan.root, plan.samples, plan.parts)
+    if own.repeats > MOST_REPEATS * own.rows:
+        plan.owner = one
+        return trial
+    plan.owner.seen += " (as one vehicle's, their rows would contradict each other)"
+    return own
 
 
 def _place_recordings(plan: Plan) -> None:

@@ -26,7 +26,13 @@ TYPE = re.compile(
 )
 NO_LABEL = "by its name it tells anomalies, which are read as 0 and 1: write it so, or rename it"
 # A column that tells which of the values beside it are good.
-QUALITY = re.compile(r"(.+[ _.-])?(quality|validity|qc|qualität)([ _.-]?(flag|code|status))?", re.I)
+QUALITY = re.compile(
+    r"(.+[ _.-])?(quality|validity|qc|qualität)([ _.-]?(flag|code|status))?"
+    r"|(is[ _]?)?(valid|stale)",
+    re.I,
+)
+# What such a column may have behind the name of the column that it speaks of.
+QUALITY_OF = re.compile(r"^(.+?)[ _.:-]+(?:q|qual|st|status|state|flag|ok|valid)$", re.I)
 SEVERAL_UNITS = "tells several units"
 POSITION = re.compile(r"(.*[ _.-])?(lat|lon|lng|long|latitude|longitude|breite|länge)\b.*", re.I)
 GROUP = " '\u00a0\u202f"  # marks between thousands
@@ -135,11 +141,14 @@ def wide_columns(samples: list[Sampled], known: set[str], decimal: str | None) -
             result.measured.append(header)
         else:
             result.left_out[header] = why
+    measured = {name_and_unit(header)[0].strip() for header in result.measured}
     result.guesses = [
         f"column {header.strip()!r} seems to tell which values are good, and nothing follows it: "
         "bad ones count as values, unless they are left out of the files"
         for header in rest
-        if QUALITY.fullmatch(header.strip()) or _tell_good(shared[header])
+        if QUALITY.fullmatch(header.strip())
+        or _tell_good(shared[header])
+        or _is_beside(header, measured)
     ]
     result.guesses += [
         f"column {header.strip()!r} {SEVERAL_UNITS} ({', '.join(units)}), which are not read"
@@ -155,6 +164,12 @@ def _texts(columns: list[pa.Array]) -> list[str]:
     """The texts of a column if these are few; none if it holds something else."""
     told = sorted({t for c in columns if is_text(c.type) for t in pc.unique(c).to_pylist() if t})
     return told if len(told) <= MOST_UNITS else []
+
+
+def _is_beside(header: str, measured: set[str]) -> bool:
+    """Is it one of these names, and then a word for how good its values are?"""
+    found = QUALITY_OF.search(name_and_unit(header)[0].strip())
+    return found is not None and found[1] in measured
 
 
 def _tell_good(columns: list[pa.Array]) -> bool:

@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from amad.config.wording import some
 from amad.draft.columns import (
     LEAST_NUMBERS,
     QUALITY,
@@ -35,6 +36,7 @@ ANY_VALUE = re.compile(
     r"([ _.]?(num(eric|ber)?|float|double|dbl|real|int|raw))?",
     re.I,
 )
+LIKE_ID = re.compile(r"\d{3,}|[^\W\d]+-?\d+", re.I)  # in the name of a signal
 MOST_SIGNALS = 2000  # names of more signals are not names of signals
 TURNS = 0.3  # least share of rows that name another signal than the row before
 NAMELESS = (
@@ -44,6 +46,10 @@ NAMELESS = (
 IN_TOPICS = (
     "the same signals stand below {}: if these are vehicles, write them into a column of their "
     "own and leave them out of {!r}, or all are taken for one vehicle"
+)
+IN_HEADERS = (
+    "the same columns stand beside each other for {}: if these are vehicles, write their rows "
+    "below each other, with a column of the vehicle's id"
 )
 
 
@@ -73,8 +79,8 @@ def columns_of(samples: list[Sampled], known: set[str], decimal: str | None) -> 
     guesses = [g for g in wide.guesses if not units or SEVERAL_UNITS not in g]
     if not SIGNAL.fullmatch(_name(signal)):
         guesses.append(NAMELESS.format(signal, value))
-    if above := _apart_in_topics(measured):
-        guesses.append(IN_TOPICS.format(", ".join(map(repr, above)), signal))
+    if above := apart_in_names(measured):
+        guesses.append(IN_TOPICS.format(some(list(map(repr, above))), signal))
     return Columns(
         measured=measured,
         label=wide.label,
@@ -107,18 +113,32 @@ def _pair(
     return (signal[0], value[0]) if len(signal) == len(value) == 1 else None
 
 
-def _apart_in_topics(names: list[str]) -> list[str]:
-    """Of topics such as fleet/van-1/speed: the levels, van-1 and others, with the same signals."""
-    parts = [name.strip("/").split("/") for name in names]
-    for level in range(min(map(len, parts)) - 1):
-        below: dict[str, set[str]] = {}
+def apart_in_names(names: list[str]) -> list[str]:
+    """Of names such as fleet/van-1/speed: the levels, van-1 and others, with the same signals.
+
+    Levels may also be parted as in bus1_speed and speed.101: these then look like ids, as front and
+    rear or the cells 1 and 2 of a battery do not.
+    """
+    topics = [name.strip("/").split("/") for name in names]
+    found = _apart(topics, min(map(len, topics), default=0) - 1)
+    if found:
+        return found[0]
+    parts = [re.split(r"[_.:| ]+", name) for name in names]
+    found = _apart(parts, min(map(len, parts), default=0))
+    return next((ids for ids in found if all(map(LIKE_ID.fullmatch, ids))), [])
+
+
+def _apart(parts: list[list[str]], levels: int) -> list[list[str]]:
+    """For each of the first ``levels`` below whose names the same others stand: its names."""
+    found = []
+    for level in range(levels):
+        below: dict[str, set[tuple[str, ...]]] = {}
         for part in parts:
-            rest = "/".join(part[:level] + part[level + 1 :])
-            below.setdefault(part[level], set()).add(rest)
+            below.setdefault(part[level], set()).add((*part[:level], *part[level + 1 :]))
         sets = list(below.values())
         if len(sets) > 1 and len(sets[0]) > 1 and all(one == sets[0] for one in sets):
-            return sorted(below)
-    return []
+            found.append(sorted(below))
+    return found
 
 
 def _name(header: str) -> str:

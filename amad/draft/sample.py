@@ -2,6 +2,7 @@
 
 import random
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -201,7 +202,9 @@ def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:
         twice=_twice(headers),
         nested=nested,
         nameless=tuple(at for at, h in enumerate(without_empty_end(list(headers))) if not tidy(h)),
-        units={tidy(header): unit for header, unit in batches[0].units.items() if unit},
+        units={
+            tidy(header): unit for batch in batches for header, unit in batch.units.items() if unit
+        },
         later=tuple(later),
         preamble=batches[0].preamble,
         rows=min(rows, most) if file == path else rows,
@@ -217,7 +220,8 @@ def _twice(headers: tuple[str, ...]) -> tuple[str, ...]:
 def _wanted(headers: tuple[str, ...]) -> dict[str, int]:
     """Position of each header that is not empty and does not occur twice."""
     told = [tidy(header) for header in headers]
-    return {h: at for at, h in enumerate(headers) if told[at] and told.count(told[at]) == 1}
+    times = Counter(told)
+    return {h: at for at, h in enumerate(headers) if told[at] and times[told[at]] == 1}
 
 
 def _resolve(headers: tuple[str, ...], dialect: Dialect | None, later: dict[str, None]) -> Resolve:

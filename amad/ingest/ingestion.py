@@ -137,6 +137,11 @@ def sentences(result: IngestResult, fleet: str, folder: str) -> Iterator[str]:
         yield f"  rejected, {reason}: {rows:,}"
     for what, lines in result.ignored.items():
         yield f"  no rows and left out, {what}: {lines:,}"
+    nulls = result.nulls_by_channel
+    for channel, values in list(nulls.items())[:NAMED]:
+        yield f"  values that are words for none, {channel}: {values:,}"
+    if len(nulls) > NAMED:
+        yield f"  and of {len(nulls) - NAMED:,} more channels, in ingest.json"
     gone = result.files_gone
     rows, days = sum(file.rows for file in gone), sum(file.days for file in gone)
     lists = {
