@@ -6,8 +6,7 @@ modification or its time of change differs from the last time (``runs/<fleet>/ha
 
 import json
 import os
-from collections.abc import Iterator
-from fnmatch import fnmatchcase
+from collections.abc import Collection, Iterator
 from glob import has_magic
 from pathlib import Path, PurePath
 from typing import ClassVar
@@ -20,7 +19,7 @@ from amad.ingest.file_names import escaped, unescaped
 from amad.ingest.raw_objects import RawObjects
 from amad.reading.rules import PARTS, is_left_out, reading_rules
 from amad.telemetry.artifact import Artifact, Entry
-from amad.telemetry.files import read_json, staged, write_json
+from amad.telemetry.files import listed, read_json, staged, write_json
 from amad.telemetry.manifest import Manifest
 
 CULPRITS = "culprits"  # the ``part`` of the file of intervals
@@ -122,17 +121,23 @@ def bring(fleet: Fleet, settings: Settings, files: list[RawFile]) -> None:
         RawObjects(fleet, settings).bring({file.path: file.sha256 for file in files})
 
 
-def raw_names(fleet: Fleet, settings: Settings, glob: str) -> list[str]:
-    """The raw files that a glob finds, relative to the source's folder."""
+def raw_names(fleet: Fleet, settings: Settings, globs: Collection[str]) -> dict[str, list[str]]:
+    """Glob -> the raw files that it finds, relative to the source's folder.
+
+    Raises:
+        DataError: the folder cannot be opened.
+    """
     objects = RawObjects(fleet, settings) if fleet.source.is_stored else None
-    return _names(fleet.source_folder(settings), glob, objects)
+    return _names(fleet.source_folder(settings), globs, objects)
 
 
 def globs_found(fleet: Fleet, settings: Settings) -> list[str]:
     """The globs of the fleet file that find a file, now or when the lake was written."""
     globs = [item.glob for item in reading_rules(fleet).files]
     held = held_manifest(fleet, settings).globs
-    return [glob for glob in globs if glob in held or raw_names(fleet, settings, glob)]
+    new = [glob for glob in globs if glob not in held]
+    found = raw_names(fleet, settings, new) if new else {}
+    return [glob for glob in globs if glob in held or found[glob]]
 
 
 def passed_by(fleet: Fleet, settings: Settings, paths: list[str]) -> Iterator[str]:
@@ -157,14 +162,17 @@ def passed_by(fleet: Fleet, settings: Settings, paths: list[str]) -> Iterator[st
                 )
 
 
-def _names(folder: Path, glob: str, objects: RawObjects | None) -> list[str]:
+def _names(
+    folder: Path, globs: Collection[str], objects: RawObjects | None
+) -> dict[str, list[str]]:
     if objects is not None:
-        names = objects.names(glob)
+        found = {glob: objects.names(glob) for glob in globs}
     else:
         _see_that_it_opens(folder)
-        paths = sorted({path.relative_to(folder) for path in _below(folder, PurePath(glob).parts)})
-        names = [escaped(path.as_posix()) for path in paths]
-    return [name for name in names if not is_left_out(name)]
+        found = {glob: _names_on_disk(folder, glob) for glob in globs}
+    return {
+        glob: [name for name in names if not is_left_out(name)] for glob, names in found.items()
+    }
 
 
 def _see_that_it_opens(folder: Path) -> None:
@@ -185,6 +193,11 @@ def _see_that_it_opens(folder: Path) -> None:
         ) from None
 
 
+def _names_on_disk(folder: Path, glob: str) -> list[str]:
+    paths = {path.relative_to(folder) for path in _below(folder, PurePath(glob).parts)}
+    return [escaped(path.as_posix()) for path in sorted(paths)]
+
+
 def _below(folder: Path, patterns: tuple[str, ...]) -> Iterator[Path]:
     """The files that ``Path.glob`` finds, and each folder on the way that cannot be opened.
 
@@ -192,29 +205,22 @@ def _below(folder: Path, patterns: tuple[str, ...]) -> Iterator[Path]:
     too, and is then named as one that cannot be opened.
     """
     first, rest = patterns[0], patterns[1:]
+    anywhere = first == "**"
+    if anywhere:  # which also stands for no folder at all
+        yield from _below(folder, rest)
     try:
-        if first == "**":
-            yield from _below(folder, rest)
-            for path in _listed(folder):
-                if path.is_dir() and not path.is_symlink():
-                    yield from _below(path, patterns)
-            return
-        paths = _listed(folder, first) if has_magic(first) else [folder / first]
+        found = listed(folder, first) if has_magic(first) else [folder / first]
+        paths = [path for path in found if not is_left_out(path.name)]
         folders = [path for path in paths if rest and path.is_dir()]
-    except (FileNotFoundError, NotADirectoryError):
-        return
+        if anywhere:
+            folders = [path for path in folders if not path.is_symlink()]
     except OSError:
         yield folder
         return
     for path in folders:
-        yield from _below(path, rest)
+        yield from _below(path, patterns if anywhere else rest)
     if not rest:
         yield from filter(_may_be_read, paths)
-
-
-def _listed(folder: Path, pattern: str = "*") -> list[Path]:
-    found = (path for path in folder.iterdir() if not is_left_out(path.name))
-    return [path for path in found if fnmatchcase(path.name, pattern)]
 
 
 def _may_be_read(path: Path) -> bool:
@@ -234,11 +240,12 @@ def _find(
         raise DataError(_missing(fleet, settings, "there is no such folder"))
     part_of: dict[str, str] = {}
     empty = []
-    for item in reading_rules(fleet).files:
-        names = _names(folder, item.glob, objects)
-        if not names:
+    files = reading_rules(fleet).files
+    names = _names(folder, [item.glob for item in files], objects)
+    for item in files:
+        if not names[item.glob]:
             empty.append(item.glob)
-        for name in names:
+        for name in names[item.glob]:
             other = part_of.setdefault(name, item.part) != item.part
             if other and not (folder / unescaped(name)).is_dir():
                 raise ConfigError(

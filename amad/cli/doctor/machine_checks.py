@@ -77,11 +77,11 @@ def raw_data(stage: Stage) -> Finding:
     if not source.is_stored and not folder.is_dir():
         return fail(f"there is no folder {folder}", remedy)
     place = fleet.source_place(stage.settings)
-    counts = {item.glob: len(raw_names(fleet, stage.settings, item.glob)) for item in source.files}
-    empty = [glob for glob, count in counts.items() if not count]
+    names = raw_names(fleet, stage.settings, [item.glob for item in source.files])
+    empty = [glob for glob, found in names.items() if not found]
     if empty:
         return fail(f"no file in {place} matches {', '.join(empty)}", remedy)
-    return ok(f"{count(sum(counts.values()), 'file')} in {place}")
+    return ok(f"{count(sum(map(len, names.values())), 'file')} in {place}")
 
 
 def lake(stage: Stage) -> Finding:
@@ -107,7 +107,8 @@ def lake(stage: Stage) -> Finding:
         many = count(len(refused), "raw file was", "raw files were")
         held += f"; {many} refused: {some(refused, SHOWN)}"
     globs = [item.glob for item in reading_rules(stage.fleet).files]
-    there = {path for glob in globs for path in raw_names(stage.fleet, stage.settings, glob)}
+    names = raw_names(stage.fleet, stage.settings, globs)
+    there = {path for found in names.values() for path in found}
     new = [path.rpartition("/")[2] for path in there if path not in known]
     if new:
         many = count(len(new), "raw file is", "raw files are")
