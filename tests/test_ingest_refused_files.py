@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from amad.config import DataError
-from amad.telemetry.ingest_result import GoneFile
+from amad.cli.doctor import machine_checks
+from amad.config import DataError, Params, Stage
 from tests.ingest_kit import (
+    START,
     at,
     balanced,
     line,
@@ -82,11 +83,29 @@ def test_a_folder_that_cannot_be_opened_is_no_empty_one(yard, monkeypatch, glob)
         counts, _ = yard.ingest(fleet)
         assert [file.path for file in counts.files_refused] == ["bus"] and counts.rows_lake == 3
         assert counts.files_gone == [], "it cannot be seen, so nobody knows"
+        assert "bus: unreadable file: Permission denied; its rows stay" in said(yard, counts)
+        assert counts.files_read == 0
     with pytest.raises(
         DataError, match=r"bus cannot be opened .* lose 2 rows of it: give the user"
     ):
         yard.ingest(fleet, rebuild=True)
     assert yard.ingest(fleet)[0].rows_lake == 3
+
+
+def test_a_folder_of_the_lake_that_cannot_be_opened_is_nothing_new(yard, monkeypatch):
+    """Also where rows are told by their position: no file is missed, and none slips in."""
+    (yard.raw / "bus").mkdir()
+    yard.csv("bus/1.csv", ["a-2,1,2"], "vehicle,speed,level")
+    yard.csv("van.csv", ["a-1,1,2"], "vehicle,speed,level")
+    rule = {"take": "index", "start": START.isoformat()}
+    fleet = raw_fleet(source={"files": [{"glob": "**/*.csv"}], "timestamp": rule})
+    yard.ingest(fleet)
+    stage = Stage(fleet=fleet, settings=yard.settings, params=Params())
+    closed(monkeypatch, "bus")
+    counts, _ = yard.ingest(fleet)
+    assert counts.files == 3 and counts.rows_lake == 2 and counts.files_read == 0
+    assert [file.path for file in counts.files_refused] == ["bus"] and counts.files_gone == []
+    assert machine_checks.lake(stage)[0] == "ok"
 
 
 def test_the_folder_of_the_raw_files_that_cannot_be_opened_is_no_empty_one(yard, monkeypatch):
@@ -119,7 +138,11 @@ def test_a_file_that_may_not_be_read_does_not_stop_the_others(yard, monkeypatch)
         patch.setattr(raw_files, "file_sha256", refusing)
         counts, lake = yard.ingest(raw_fleet())
         assert lake.vehicles() == ["a-1", "a-2"]
-        assert counts.files_gone == [GoneFile(path="2.csv", rows=1, days=1)]
+        assert counts.files_gone == [], "it is there, and refused"
+        (refused,) = counts.files_refused
+        assert refused.path == "2.csv"
+        assert refused.reason == "unreadable file: Permission denied; its rows stay in the lake"
+        assert counts.files == 2 and counts.rows_lake == 2 and balanced(counts)
 
 
 def test_whatever_fails_in_reading_a_file_refuses_that_file(yard, monkeypatch):

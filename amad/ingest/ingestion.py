@@ -69,8 +69,8 @@ def ingest(
         if rebuild:
             refuse_to_forget(raw, held_manifest(fleet, settings))
         manifest = None if rebuild else Manifest.read(lake)
-        raw = without_unreadable(raw, manifest)
-        plan = make_plan(fleet, settings, manifest, raw, culprits)
+        readable = without_unreadable(raw, manifest)
+        plan = make_plan(fleet, settings, manifest, readable, culprits)
         done = {"files_read": 0, "rows_added": 0, "days_changed": 0}
         if plan is not None:
             with pending, full_disk_named(lake):
@@ -78,7 +78,7 @@ def ingest(
                 bring(fleet, settings, [*plan.read, *(f for f in found if f.part == CULPRITS)])
                 done = Loading(fleet, folder, rejected, pending, plan).run(run)
                 pending.commit(rebuild=plan.anew)
-        return count_lake(Lake(lake, fleet), {file.path for file in raw}, done)
+        return count_lake(Lake(lake, fleet), raw, done)
 
 
 def _check(fleet: Fleet) -> None:

@@ -7,15 +7,17 @@ from collections.abc import Collection, Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from amad.ingest.raw_files import RawFile, unopened
 from amad.ingest.vehicle_spellings import likely_doubles
 from amad.telemetry.ingest_result import GoneFile, IngestResult, RefusedFile, RepeatedFile
 from amad.telemetry.lake import Lake
+from amad.telemetry.manifest import IngestedFile
 
 
-def count_lake(lake: Lake, there: set[str], done: Mapping[str, int]) -> IngestResult:
+def count_lake(lake: Lake, raw: Collection[RawFile], done: Mapping[str, int]) -> IngestResult:
     """Count a lake.
 
-    there: the raw files that are in their folder. done: files_read, rows_added and days_changed of
+    raw: the raw files that are in their folder. done: files_read, rows_added and days_changed of
     the last run.
     """
     sums: dict[str, Counter] = {
@@ -28,9 +30,10 @@ def count_lake(lake: Lake, there: set[str], done: Mapping[str, int]) -> IngestRe
     vehicles: Counter = Counter()
     for vehicle, _, rows in lake.days():
         vehicles[vehicle] += rows
+    there = {file.path for file in raw}
     here = [(path, file) for path, file in sorted(lake.files.items()) if path in there]
-    closed = tuple(f"{path}/" for path, file in here if file.refused)  # folders, as far as known
-    gone = {path for path in lake.files if path not in there and not path.startswith(closed)}
+    refused = {path: file.refused for path, file in here if file.refused} | _not_to_open(lake, raw)
+    gone = lake.files.keys() - there - unopened(raw, lake.files).keys()
     result = IngestResult(
         rows_in=sum(file.rows for file in lake.files.values()),
         rows_lake=sum(vehicles.values()),
@@ -39,8 +42,8 @@ def count_lake(lake: Lake, there: set[str], done: Mapping[str, int]) -> IngestRe
         rejected_by_reason=sorted_sums["rejected"],
         ignored=sorted_sums["ignored"],
         vehicles=dict(sorted(vehicles.items())),
-        files=len(lake.files),
-        files_refused=[RefusedFile(path=p, reason=f.refused) for p, f in here if f.refused],
+        files=len(lake.files.keys() | refused.keys()),
+        files_refused=[RefusedFile(path=p, reason=why) for p, why in sorted(refused.items())],
         files_gone=gone_files(lake, gone),
         files_twice=[RepeatedFile(path=p, original=f.copy_of) for p, f in here if f.copy_of],
         vehicles_unknown=sorted_sums["unknown"],
@@ -52,6 +55,25 @@ def count_lake(lake: Lake, there: set[str], done: Mapping[str, int]) -> IngestRe
     )
     assert result.rows_in == result.rows_lake + result.rows_rejected + result.rows_merged
     return result
+
+
+def rows_unopened(raw: Collection[RawFile], held: Mapping[str, IngestedFile]) -> Counter[str]:
+    """Path of a raw file or a folder that cannot be opened -> rows that the lake has of it."""
+    rows: Counter[str] = Counter()
+    for path, file in unopened(raw, held).items():
+        rows[file.path] += held[path].rows_given
+    return rows
+
+
+def _not_to_open(lake: Lake, raw: Collection[RawFile]) -> dict[str, str]:
+    """Path of a raw file or a folder that cannot be opened -> why."""
+    rows = rows_unopened(raw, lake.files)
+    return {
+        file.path: f"unreadable file: {file.error}"
+        + ("; its rows stay in the lake" if rows[file.path] else "")
+        for file in raw
+        if file.error
+    }
 
 
 def gone_files(lake: Lake, paths: Collection[str]) -> list[GoneFile]:

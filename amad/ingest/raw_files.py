@@ -6,9 +6,9 @@ modification or its time of change differs from the last time (``runs/<fleet>/ha
 
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from glob import has_magic
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import ClassVar
 
 from amad import simulator
@@ -113,6 +113,18 @@ def _stored(fleet: Fleet, settings: Settings) -> list[RawFile]:
         RawFile(path=path, part=part, bytes=objects.listed[path].size, sha256=hashes[path])
         for path, part in found
     ]
+
+
+def unopened(raw: Iterable[RawFile], held: Iterable[str]) -> dict[str, RawFile]:
+    """Held path -> what cannot be opened now: the raw file itself, or a folder that it lies in."""
+    closed = {file.path: file for file in raw if file.error}
+    found = {}
+    for path in held if closed else ():
+        places = (path, *map(str, PurePosixPath(path).parents))
+        place = next((place for place in places if place in closed), None)
+        if place is not None:
+            found[path] = closed[place]
+    return found
 
 
 def bring(fleet: Fleet, settings: Settings, files: list[RawFile]) -> None:

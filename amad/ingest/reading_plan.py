@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from amad.config import ConfigError, DataError, Fleet, Settings
 from amad.config.console import say
-from amad.ingest.lake_counts import gone_files
+from amad.ingest.lake_counts import gone_files, rows_unopened
 from amad.ingest.raw_files import RawFile, globs_found
 from amad.reading.rules import PARTS, reading_rules
 from amad.telemetry.lake import Lake, lake_contract, reading_contract
@@ -34,15 +34,12 @@ class Plan:
 
 
 def without_unreadable(raw: list[RawFile], manifest: Manifest | None) -> list[RawFile]:
-    """Leave out files that gave rows to the lake and cannot be opened now: they count as gone."""
-    known = {} if manifest is None else manifest.files
-    kept = []
-    for file in raw:
-        if file.error and file.path in known and known[file.path].rows_given:
-            say(f"{file.path} cannot be opened ({file.error}); its rows stay in the lake")
-        else:
-            kept.append(file)
-    return kept
+    """Leave out what gave rows to the lake and cannot be opened now: its rows stay.
+
+    manifest: of the lake so far, None to forget it.
+    """
+    rows = rows_unopened(raw, {} if manifest is None else manifest.files)
+    return [file for file in raw if not rows[file.path]]
 
 
 def refuse_to_forget(raw: list[RawFile], manifest: Manifest) -> None:
@@ -53,18 +50,12 @@ def refuse_to_forget(raw: list[RawFile], manifest: Manifest) -> None:
     Raises:
         DataError: the lake holds rows of files that cannot be opened now, or lie in such a folder.
     """
+    rows = rows_unopened(raw, manifest.files)
     for file in raw:
-        if not file.error:
-            continue
-        rows = sum(
-            held.rows_given
-            for path, held in manifest.files.items()
-            if path == file.path or path.startswith(f"{file.path}/")
-        )
-        if rows:
+        if lost := rows[file.path]:
             raise DataError(
                 f"{file.path} cannot be opened ({file.error}), and a rebuild would lose "
-                f"{rows:,} rows of it: give the user who runs amad the right to read it, or take "
+                f"{lost:,} rows of it: give the user who runs amad the right to read it, or take "
                 "it away if it shall not be read. The lake stays as it is"
             )
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import PurePosixPath
 
 from amad.cli.doctor.check import Finding, fail, ok, warn
 from amad.config import Settings, Stage
@@ -109,7 +110,9 @@ def lake(stage: Stage) -> Finding:
     globs = [item.glob for item in reading_rules(stage.fleet).files]
     names = raw_names(stage.fleet, stage.settings, globs)
     there = {path for found in names.values() for path in found}
-    new = [path.rpartition("/")[2] for path in there if path not in known]
+    # A folder of known files is found where it cannot be opened; 'refused files' below tells it.
+    folders = {str(folder) for path in known for folder in PurePosixPath(path).parents}
+    new = [path.rpartition("/")[2] for path in there - known.keys() - folders]
     if new:
         many = count(len(new), "raw file is", "raw files are")
         return warn(f"{held}; {many} not in it: {some(sorted(new), SHOWN)}", "run 'amad ingest'")
