@@ -1,5 +1,6 @@
 """Which raw files a run of ingest reads, and what it keeps of the lake so far."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from amad.config import ConfigError, DataError, Fleet, Settings
@@ -8,7 +9,7 @@ from amad.ingest.lake_counts import gone_files, rows_unopened
 from amad.ingest.raw_files import RawFile, globs_found
 from amad.reading.rules import PARTS, reading_rules
 from amad.telemetry.lake import Lake, lake_contract, reading_contract
-from amad.telemetry.manifest import Manifest
+from amad.telemetry.manifest import IngestedFile, Manifest
 
 NAMED = 5  # files in one sentence
 PACKED = ("gz", "bz2", "xz", "zst", "lz4", "zip")
@@ -71,78 +72,102 @@ def make_plan(
     Raises:
         DataError: all files must be read anew, and some of them are gone.
     """
-    there = {file.path: file for file in raw}
     everything = Plan(read=raw, culprits=culprits, globs=globs_found(fleet, settings))
     if manifest is None:
         return everything
-    changed_contract = manifest.contract != lake_contract(fleet)
-    if fleet.source.format == "simulator" and (
-        changed_contract or not set(manifest.files) <= set(there)
-    ):
+    new_contract = manifest.contract != lake_contract(fleet)
+    simulated = fleet.source.format == "simulator"
+    if simulated and (new_contract or manifest.files.keys() - {file.path for file in raw}):
         return everything  # its raw files were made anew
-    way_out = (
-        f"are no longer in {fleet.source_place(settings)}. Bring them back, or run `amad ingest "
-        "--rebuild` to make the lake of the files that are there; the rows of the others are then "
-        "lost. The lake stays as it is"
-    )
-    why = []
-    if changed_contract:
-        lost = _lost(manifest, there)
+    if new_contract:
+        lost = _lost(manifest, raw)
         if not lost:
             say(f"the fleet file has changed: all {len(raw):,} raw files are read anew")
             return everything
         if not _same_for_known(manifest, fleet):
             raise DataError(
                 f"fleet {fleet.name}: the fleet file has changed, so that all raw files must be "
-                f"read anew, but {_some(lost)} of the lake {way_out}"
+                f"read anew, but {_are_gone(lost, fleet, settings)}"
             )
-        why.append("the vehicle classes changed")
     before = Lake(settings.fleet_dir(fleet.name) / "lake", fleet, any_classes=True)
-    known = before.files
-    gone = [file.path for file in gone_files(before, set(known) - set(there))]
-    changed = [
-        path
-        for path, old in known.items()
-        if path in there and (old.sha256, old.part) != (there[path].sha256, there[path].part)
-    ]
-    path_of = {known[path].sha256: path for path in gone}
-    path_of |= {_unpacked(path): path for path in gone}
-    replaces = {path: path for path in changed if known[path].rows_given}
-    for file in raw:
-        keys = [key for key in (file.sha256, _unpacked(file.path)) if key in path_of]
-        if keys and file.path not in known:
-            replaces[file.path] = path_of[keys[0]]
-    new = [file for file in raw if file.path not in known or file.path in changed]
+    changes = _changes(before, raw)
     by_index = reading_rules(fleet).timestamp.take == "index"
-    if replaces:
-        why.append(f"{_some(sorted(replaces))} changed or moved")
+    why = ["the vehicle classes changed"] if new_contract else []
+    if changes.replaces:
+        why.append(f"{_some(sorted(changes.replaces))} changed or moved")
     if manifest.culprits != culprits:
         why.append(f"{fleet.labels.culprits} changed")
-    if by_index and not why and new:  # rows behind a file that slips in would change their times
-        last = max((PARTS.index(file.part), path) for path, file in known.items())
-        if any((PARTS.index(file.part), file.path) <= last for file in new):
-            why.append(f"{_some([file.path for file in new])} stand before others in the lake")
+    if by_index and not why and _slips_in(changes.new, before.files):
+        why.append(f"{_some([file.path for file in changes.new])} stand before others in the lake")
     if not why:
-        if not new:
+        if not changes.new:
             say(f"nothing new: all {len(raw):,} raw files were read before")
             return None
-        stays = frozenset(set(known) - set(changed))
-        return replace(everything, read=new, before=before, stays=stays, anew=False)
-    stays = frozenset(gone) - set(replaces.values())
+        stays = frozenset(before.files.keys() - set(changes.changed))
+        return replace(everything, read=changes.new, before=before, stays=stays, anew=False)
+    stays = frozenset(changes.gone) - set(changes.replaces.values())
     if by_index and stays:
         raise DataError(
             f"fleet {fleet.name}: {' and '.join(why)}, so that all raw files must be read anew, "
-            f"since their rows are told by position, but {_some(sorted(stays))} of the lake "
-            f"{way_out}"
+            f"since their rows are told by position, but {_are_gone(stays, fleet, settings)}"
         )
     kept = f"; the rows of {_some(sorted(stays))}, which are gone, are kept" if stays else ""
     say(f"{' and '.join(why)}: all {len(raw):,} raw files are read anew{kept}")
-    return replace(everything, before=before, stays=stays, replaces=replaces)
+    return replace(everything, before=before, stays=stays, replaces=changes.replaces)
 
 
-def _lost(manifest: Manifest, there: dict[str, RawFile]) -> list[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """How the raw files differ from those in the lake.
+
+    new: files to read, which the lake does not hold as they are. changed: paths of those of them
+    that it holds otherwise. gone: paths of files that gave rows to it, and are no longer there.
+    replaces: as in ``Plan``.
+    """
+
+    new: list[RawFile]
+    changed: list[str]
+    gone: list[str]
+    replaces: dict[str, str]
+
+
+def _changes(before: Lake, raw: list[RawFile]) -> Changes:
+    known = before.files
+    new = [
+        file
+        for file in raw
+        if file.path not in known
+        or (file.sha256, file.part) != (known[file.path].sha256, known[file.path].part)
+    ]
+    changed = [file.path for file in new if file.path in known]
+    gone = [file.path for file in gone_files(before, known.keys() - {file.path for file in raw})]
+    replaces = {path: path for path in changed if known[path].rows_given}
+    path_of = {known[path].sha256: path for path in gone}
+    path_of |= {_unpacked(path): path for path in gone}
+    for file in new:
+        moved = next((key for key in (file.sha256, _unpacked(file.path)) if key in path_of), None)
+        if moved is not None and file.path not in known:
+            replaces[file.path] = path_of[moved]
+    return Changes(new=new, changed=changed, gone=gone, replaces=replaces)
+
+
+def _slips_in(new: list[RawFile], known: Mapping[str, IngestedFile]) -> bool:
+    """Does a new file stand before one of the lake? That changes the times told by position."""
+    last = max((PARTS.index(file.part), path) for path, file in known.items())
+    return any((PARTS.index(file.part), file.path) <= last for file in new)
+
+
+def _are_gone(paths: Collection[str], fleet: Fleet, settings: Settings) -> str:
+    return (
+        f"{_some(sorted(paths))} of the lake are no longer in {fleet.source_place(settings)}. "
+        "Bring them back, or run `amad ingest --rebuild` to make the lake of the files that are "
+        "there; the rows of the others are then lost. The lake stays as it is"
+    )
+
+
+def _lost(manifest: Manifest, raw: list[RawFile]) -> list[str]:
     """Raw files that gave rows to the lake, and whose content is no longer in the folder."""
-    hashes = {file.sha256 for file in there.values()}
+    there, hashes = {file.path for file in raw}, {file.sha256 for file in raw}
     return [
         path
         for path, file in sorted(manifest.files.items())
