@@ -9,7 +9,6 @@ Shape legend: T rows of a vehicle-day, C channels.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,7 +17,6 @@ import pyarrow.compute as pc
 from amad.config import DataError, Fleet
 from amad.config.console import say, track
 from amad.config.digest import file_sha256
-from amad.config.errors import AmadError
 from amad.config.units import RunUnits, in_process
 from amad.config.wording import count
 from amad.ingest.clock_errors import ClockErrors
@@ -31,17 +29,10 @@ from amad.ingest.pending_change import Pending
 from amad.ingest.raw_files import RawFile
 from amad.ingest.reading_plan import Plan
 from amad.ingest.refused_rows import RejectedLog
-from amad.ingest.rolling_files import (
-    days_lost,
-    entry_of,
-    first_of_days,
-    name_of,
-    rolled_on,
-    rows_before,
-)
+from amad.ingest.rolling_files import days_lost, entry_of, name_of, rolled_on, rows_before
 from amad.ingest.spill import Spill
 from amad.reading.clocks import LocalClock
-from amad.reading.readers import FileRefusedError, read_batches, refusal
+from amad.reading.readers import FileRefusedError, read_batches, refusing
 from amad.reading.rows import CleanRows, FileParser, RefusedRow
 from amad.reading.rules import reading_rules
 from amad.reading.times import date_of
@@ -145,10 +136,7 @@ class Loading:
                 rows = parser.rows
                 self._spill.add(clean, number)
                 self._lateness.add(clean)
-                for row in bad:
-                    self._log.add(path, row.row, row.reason, row.content)
-                    if row.vehicle is not None and row.day is not None and not original:
-                        self._counts[path, row.vehicle, date_of(row.day)]["unreadable"] += 1
+                self._log_refused(path, bad, is_copy=original is not None)
         except FileRefusedError as error:
             refused = str(error)
             if rows == 0 and path in self._plan.replaces and self._keep(file, refused):
@@ -159,25 +147,8 @@ class Loading:
             elif parser is not None:
                 parser.break_off()
             rows += 1
-        days = self._lateness.days
-        wrong = self._clock_errors.withdraw(days, self._spill, self._log, (number, path))
-        self._lateness.end_file(wrong)
-        first_of = {  # vehicle -> day -> time of the first row
-            vehicle: {
-                day: day_us
-                for day, (day_us, _) in times.items()
-                if day not in wrong.get(vehicle, ())
-            }
-            for vehicle, times in days.items()
-        }
-        old, before = self._plan.replaces.get(path), self._plan.before
-        if old is not None and before is not None and not self._by_index:
-            start_us = rolled_on(before, old, first_of_days(first_of))
-            if start_us is not None:
-                self._rolled[old] = start_us
-        for (vehicle, day), late in self._lateness.counts.items():
-            self._counts[path, vehicle, date_of(day)]["late"] += late
-        self._lateness.counts.clear()
+        first_of = self._end_rows(number, path)
+        self._note_rolled(path, first_of)
         test_start = {}
         if file.part == "test":  # a time that is told before the rows counts even if they do not
             test_start = {
@@ -197,6 +168,45 @@ class Loading:
             nulls=dict(parser.nulls) if parser else {},
             ignored=dict(parser.ignored) if parser else {},
         )
+
+    def _log_refused(self, path: str, rows: list[RefusedRow], *, is_copy: bool) -> None:
+        """Log the refused rows of a batch; those of a copy are counted in its original alone."""
+        for row in rows:
+            self._log.add(path, row.row, row.reason, row.content)
+            if row.vehicle is not None and row.day is not None and not is_copy:
+                self._counts[path, row.vehicle, date_of(row.day)]["unreadable"] += 1
+
+    def _end_rows(self, number: int, path: str) -> dict[str, dict[int, int]]:
+        """After all rows of a file: withdraw those of a wrong clock and count the late ones.
+
+        Returns vehicle -> day (since 1970-01-01) -> time of its first row, of the rows that stay.
+        """
+        days = self._lateness.days
+        wrong = self._clock_errors.withdraw(days, self._spill, self._log, (number, path))
+        self._lateness.end_file(wrong)
+        for (vehicle, day), late in self._lateness.counts.items():
+            self._counts[path, vehicle, date_of(day)]["late"] += late
+        self._lateness.counts.clear()
+        return {
+            vehicle: {
+                day: day_us
+                for day, (day_us, _) in times.items()
+                if day not in wrong.get(vehicle, ())
+            }
+            for vehicle, times in days.items()
+        }
+
+    def _note_rolled(self, path: str, first_of: dict[str, dict[int, int]]) -> None:
+        """Remember a file that no longer holds its oldest rows, which then stay in the lake.
+
+        first_of: as ``_end_rows`` returns it.
+        """
+        old, before = self._plan.replaces.get(path), self._plan.before
+        if old is None or before is None or self._by_index:
+            return
+        start_us = rolled_on(before, old, first_of)
+        if start_us is not None:
+            self._rolled[old] = start_us
 
     def _keep_before(self, path: str, start_us: int) -> None:
         """Keep the older rows of a file that has rolled on, as those of a file that is gone."""
@@ -232,7 +242,7 @@ class Loading:
         return True
 
     def _parser(self, file: RawFile) -> FileParser:
-        with _refusing():
+        with refusing():
             if file.error:
                 raise FileRefusedError(f"unreadable file: {file.error}")
             path = self._folder / unescaped(file.path)
@@ -243,7 +253,7 @@ class Loading:
     def _batches(
         self, file: RawFile, parser: FileParser
     ) -> Iterator[tuple[CleanRows, list[RefusedRow]]]:
-        with _refusing():
+        with refusing():
             path = self._folder / unescaped(file.path)
             for batch in read_batches(path, self._rules, parser.resolve, parser.plain):
                 yield parser.parse(batch)
@@ -377,18 +387,3 @@ class Loading:
                 write_parquet(kept, self._pending.rejected_file(name), REJECTED)
             names.append(name)
         return names
-
-
-@contextmanager
-def _refusing() -> Iterator[None]:
-    """Whatever goes wrong in reading a file refuses that file alone.
-
-    Raises:
-        FileRefusedError: something went wrong.
-    """
-    try:
-        yield
-    except (FileRefusedError, AmadError, MemoryError):
-        raise
-    except Exception as error:
-        raise refusal(error) from error

@@ -22,17 +22,18 @@ from amad.telemetry.manifest import IngestedFile
 ZERO = datetime.date(1970, 1, 1)
 
 
-def rolled_on(before: Lake, path: str, first_us: dict[int, int]) -> int | None:
+def rolled_on(before: Lake, path: str, first_of: Mapping[str, Mapping[int, int]]) -> int | None:
     """The time before which ``path`` no longer holds the rows that it gave to the lake, else None.
 
     A file has rolled on if its newest date is later than before and rows of earlier times are gone.
 
-    first_us: day (since 1970-01-01) -> time of its first row, of the file as it is now.
+    first_of: vehicle -> day (since 1970-01-01) -> time of its first row, of the file as it is now.
     """
     held = [(date - ZERO).days for _, date in _days(before, path)]
-    if not held or not first_us or max(first_us) <= max(held):
+    now = [day for times in first_of.values() for day in times]
+    if not held or not now or max(now) <= max(held):
         return None
-    start_us = min(first_us.values())
+    start_us = min(first_us for times in first_of.values() for first_us in times.values())
     return start_us if min(held) * DAY_US < start_us else None
 
 
@@ -79,18 +80,6 @@ def rows_before(before: Lake, path: str, start_us: int, *, drawn: bool) -> Itera
             label_T=rows.label_T[older_T],
             row_T=np.zeros(len(older_T), np.int64),  # their numbers in the file are not kept
         )
-
-
-def first_of_days(first_of: Mapping[str, Mapping[int, int]]) -> dict[int, int]:
-    """Day -> time of its first row in a file, whichever vehicle it is of.
-
-    first_of: vehicle -> day -> time of its first row.
-    """
-    found: dict[int, int] = {}
-    for times in first_of.values():
-        for day, first_us in times.items():
-            found[day] = min(found.get(day, first_us), first_us)
-    return found
 
 
 def days_lost(before: Lake | None, days: Mapping[tuple[str, datetime.date], dict]) -> str:

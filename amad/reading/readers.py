@@ -8,6 +8,7 @@ Rows are numbered from 1. Lines before the header, headers and empty lines have 
 
 import re
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from amad.config.errors import AmadError
@@ -16,7 +17,7 @@ from amad.reading.batch import FileRefusedError, RawBatch, Resolve
 from amad.reading.csv_file import read_csv
 from amad.reading.parquet_file import read_parquet
 
-__all__ = ["FileRefusedError", "RawBatch", "Resolve", "read_batches"]
+__all__ = ["FileRefusedError", "RawBatch", "Resolve", "read_batches", "refusing"]
 
 
 def read_batches(
@@ -31,18 +32,29 @@ def read_batches(
         FileRefusedError: the file has another format, is damaged, or ``resolve`` refused its
             headers. The batches yielded before remain valid.
     """
-    try:
+    with refusing():
         if source.format in ("parquet", "parquet_long"):
             yield from read_parquet(path, source, resolve)
         else:
             yield from read_csv(path, source, resolve, plain)
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Whatever goes wrong in reading a file refuses that file alone.
+
+    Raises:
+        FileRefusedError: something went wrong.
+    """
+    try:
+        yield
     except (FileRefusedError, AmadError, MemoryError):
         raise
     except Exception as error:  # no error of a library may stop the other files
-        raise refusal(error) from error
+        raise _refusal(error) from error
 
 
-def refusal(error: Exception) -> FileRefusedError:
+def _refusal(error: Exception) -> FileRefusedError:
     """The refusal of a file for an error whose message does not speak of a file."""
     if isinstance(error, OSError) and error.strerror:
         return FileRefusedError(f"unreadable file: {error.strerror.lower()}")
