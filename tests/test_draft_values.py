@@ -232,3 +232,13 @@ def test_ingest_tells_the_values_that_are_words_for_none(field):
     assert channels["flow"].nulls == ["Bad Input"]
     told = sentences(field.ingest(load_fleet("vans", field.settings)), "vans", "raw")
     assert "  values that are words for none, flow: 12" in list(told)
+
+
+def test_each_file_counts_for_the_words_and_the_numbers_of_all_ones(field):
+    for name, ones, words in (("a", 2**64 - 1, "1e400"), ("b", 2**63 - 1, "parked")):
+        cells = {"level": lambda n, ones=ones: ones if n % 9 == 0 else n}
+        field.write(f"{name}.csv", log(**cells, state=lambda n, words=words: words))
+    fleet, told = field.draft()
+    level = next(channel for channel in fleet.channels if channel.name == "level")
+    assert sorted(level.nulls) == [2.0**63, 2.0**64]
+    assert "'state' (of its values '1e400' is infinite, or beyond 3.4e38)" in told

@@ -155,9 +155,6 @@ def _of_column(
 ) -> Clock | None:
     """How a column, given by its cells in each file, tells the time; None if it does not."""
     kind = columns[0].type
-    is_number = not is_text(kind) or share_of_numbers(columns[0][:LOOKED_AT]) > LEAST
-    if is_number and not named and not pa.types.is_temporal(kind):
-        return None
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         clock = Clock(keys=_column(header), seen=f"column {header.strip()!r}")
         clock.local = (pa.types.is_date(kind) or kind.tz is None) and not _says_utc(clock)
@@ -165,6 +162,9 @@ def _of_column(
     if pa.types.is_time(kind):
         return of_day(header, samples, {})
     if pa.types.is_boolean(kind) or pa.types.is_null(kind):
+        return None
+    is_number = not is_text(kind) or share_of_numbers(columns[0][:LOOKED_AT]) > LEAST
+    if is_number and not named and not pa.types.is_duration(kind):
         return None
     cells = [str(value) for column in columns for value in drawn(column)]
     texts = [cells[at] for at in spread(len(cells))]
@@ -183,22 +183,28 @@ def _of_column(
         return None
     if take == "time_of_day":
         return of_day(header, samples, settings)
-    zone = _zone_of(texts, settings)
-    clock = Clock(
-        keys=_column(header) | settings | zone,
-        seen=f"column {header.strip()!r}, {form_of(settings)}",
-    )
-    if zone:
-        clock.guesses.append("the zone follows from its short name, which other zones may share")
-    if settings.get("unit") == "days_1900":
-        clock.guesses.append(
-            "a spreadsheet counts its days from 1900 or from 1904: where the first time is four "
-            "years too early, set unit: days_1904"
-        )
+    clock = _of_guess(header, told, texts)
     if is_number and SATELLITE.search(header):
         clock.guesses.append(SINCE_1980.format(header.strip()))
     clock.guesses += order_guessed(told)
     return clock if _reads(clock, columns) else None
+
+
+def _of_guess(header: str, told: timestamp_guess.Guess, texts: list[str]) -> Clock:
+    """The rule that reads dates and times, such as those of ``texts``, and what it assumes."""
+    zone = _zone_of(texts, told.settings)
+    clock = Clock(
+        keys=_column(header) | told.settings | zone,
+        seen=f"column {header.strip()!r}, {form_of(told.settings)}",
+    )
+    if zone:
+        clock.guesses.append("the zone follows from its short name, which other zones may share")
+    if told.settings.get("unit") == "days_1900":
+        clock.guesses.append(
+            "a spreadsheet counts its days from 1900 or from 1904: where the first time is four "
+            "years too early, set unit: days_1904"
+        )
+    return clock
 
 
 def _is_named(header: str) -> bool:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from amad.draft.sample import Sampled, shared_columns
 from amad.reading.headers import name_and_unit, tidy
-from amad.reading.numbers import NotReadableError, is_text, numbers, shown
+from amad.reading.numbers import NotReadableError, Numbers, is_text, numbers, shown
 
 LABEL = re.compile(r"labels?|(is[ _]?)?anomal(y|ies|ous)|attack|fault|is[ _]?fault", re.I)
 ROW_NUMBER = re.compile(
@@ -220,36 +220,14 @@ def _why_not(
     columns: its cells in each file. unit: of its numbers, written behind them. nulls: gets its
     numbers of all ones, and the few words that stand among its numbers.
     """
-    bad = known = 0
-    refused: list[pa.Array] = []
-    reason, example = "it holds text", ""
-    for cells in columns:
-        column = _some_of(cells)
-        if not is_text(column.type) and pa.types.is_temporal(column.type):
-            return f"it holds {column.type}"
+    read: list[tuple[pa.Array, Numbers]] = []
+    for column in map(_some_of, columns):
         try:
-            told = numbers(column, decimal, known=ALL_ONES, unit=unit)
+            read.append((column, _read(column, decimal, unit)))
         except NotReadableError as error:
             return str(error)
-        absent_R = np.isin(told.value_R, ALL_ONES)
-        if absent_R.any():
-            nulls[header] = [n for n in ALL_ONES if (told.value_R == n).any()]
-        for _, why in told.refused:
-            if "hexadecimal" in why:  # and the cells of digits alone may be it, too
-                return f"of its values {why}"
-        if told.refused and not is_text(column.type):
-            reason = f"of its values {told.refused[0][1]}"
-        elif told.bad_R.any() and not example:
-            first = str(column.filter(pa.array(told.bad_R))[0])
-            if first.lstrip().startswith("{"):
-                return f"it holds JSON such as {shown(first)}: write its fields as columns"
-            example = f" such as {shown(first)}"
-            if any(map(str.isdigit, first)):
-                reason, example = f"of its values {told.refused[0][1]}", ""
-        if is_text(column.type):
-            refused.append(column.filter(pa.array(told.bad_R)))
-        bad += int(told.bad_R.sum())
-        known += int((~np.isnan(told.value_R)).sum())
+    known = sum(int((~np.isnan(told.value_R)).sum()) for _, told in read)
+    bad = sum(int(told.bad_R.sum()) for _, told in read)
     if known + bad == 0:
         return "it is empty"
     if decimal == "," and all(map(_is_of_lone_groups, columns)):
@@ -259,10 +237,43 @@ def _why_not(
             "columns have a comma before fractions; as a channel it would be read as thousands"
         )
     if bad > (1 - LEAST_NUMBERS) * (known + bad):
-        return reason + example
-    if words := words_for_nothing(refused):
-        nulls[header] = [*nulls.get(header, []), *words]
+        return next(_why_refused(column, told) for column, told in read if told.refused)
+    ones = [n for n in ALL_ONES if any((told.value_R == n).any() for _, told in read)]
+    texts = [(column, told) for column, told in read if is_text(column.type)]
+    words = words_for_nothing([column.filter(pa.array(told.bad_R)) for column, told in texts])
+    if ones or words:
+        nulls[header] = [*ones, *words]
     return None
+
+
+def _read(column: pa.Array, decimal: str | None, unit: str) -> Numbers:
+    """The cells of one file as numbers.
+
+    Raises:
+        NotReadableError: they are no numbers, or may be other ones than they seem; the message says
+            why the column is no channel.
+    """
+    if not is_text(column.type) and pa.types.is_temporal(column.type):
+        raise NotReadableError(f"it holds {column.type}")
+    told = numbers(column, decimal, known=ALL_ONES, unit=unit)
+    for _, why in told.refused:
+        if "hexadecimal" in why:  # and the cells of digits alone may be it, too
+            raise NotReadableError(f"of its values {why}")
+    if told.refused and (first := _first_refused(column, told)).lstrip().startswith("{"):
+        raise NotReadableError(f"it holds JSON such as {shown(first)}: write its fields as columns")
+    return told
+
+
+def _first_refused(column: pa.Array, told: Numbers) -> str:
+    return str(column.filter(pa.array(told.bad_R))[0])
+
+
+def _why_refused(column: pa.Array, told: Numbers) -> str:
+    """Why the column is no channel, by the first of its cells that are no numbers."""
+    first = _first_refused(column, told)
+    if is_text(column.type) and not any(map(str.isdigit, first)):
+        return f"it holds text such as {shown(first)}"
+    return f"of its values {told.refused[0][1]}"
 
 
 def _numbers_rows(header: str, columns: list[pa.Array]) -> bool:

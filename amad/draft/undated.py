@@ -78,56 +78,80 @@ def of_elapsed(
     name = name_and_unit(header)[0]
     if not ELAPSED.fullmatch(name.strip()) or told == "":
         return None
-    unit = told or "s"
     first: list[float] = []  # seconds, of each file
     for column in columns:
-        try:
-            read = times.elapsed(pc.drop_null(column), unit)
-        except NotReadableError:
-            return None
-        us = read.us_R[read.good_R]
-        if len(us) < LEAST * len(read.us_R) or np.mean(np.diff(us) >= 0) < LEAST:
-            return None
-        of_minute = BARE.fullmatch(name.strip()) and us.max(initial=0) < MINUTE_US
-        if of_minute and np.any(np.diff(us) < 0):
-            return None  # the seconds of a minute, beside a column of minutes
-        if len(us) > 1 and len(np.unique(us)) < MOVING * len(us):
-            return None
-        if told is None and is_no_duration(us / 1e6):
+        us = _elapsed_us(column, name, told)
+        if us is None:
             return None
         first += [float(us[0]) / 1e6] if len(us) else []
-    keys: dict[str, Any] = {"take": "elapsed", "column": header.strip(), "unit": unit}
+    keys: dict[str, Any] = {"take": "elapsed", "column": header.strip(), "unit": told or "s"}
     clock = Clock(keys=keys, seen="the time since the recording started")
     since_midnight = bool(OF_DAY.search(name))
     if not since_midnight and _are_of_day(first, samples):
         since_midnight = True
         clock.guesses.append(FROM_MIDNIGHT.format(header.strip()))
-    start = None if since_midnight else in_preambles(samples)
-    if start is not None:
-        keys |= {"start_from": "preamble"} | start[0]
-        clock.guesses += order_guessed(start[1])
-        clock.local = not start[1].zoned
-        clock.seen += ", its start in the lines before the header"
-        if not re.search("%[HI]", keys.get("start_format", "%H")):
-            clock.guesses.append(MIDNIGHT.format("the lines before the header tell"))
-        return clock
-    dated = in_paths([s.path for s in samples], dates_only=since_midnight)
-    if dated is None and since_midnight:
+    if since_midnight:
+        return clock if _starts_in_path(clock, samples, at_midnight=True) else None
+    if not (_starts_in_preamble(clock, samples) or _starts_in_path(clock, samples)):
+        _starts_when_modified(clock)
+    return clock
+
+
+def _elapsed_us(column: pa.Array, name: str, told: str | None) -> np.ndarray | None:
+    """The times of one file (microseconds) if they run as times since a start do, else None."""
+    try:
+        read = times.elapsed(pc.drop_null(column), told or "s")
+    except NotReadableError:
         return None
-    if dated is not None:
-        keys |= {"start_from": "path", "start_pattern": dated[0], "start_format": dated[1]}
-        clock.seen += ", its start in the file's path"
-        clock.local = True
-        if not since_midnight and "%H" not in dated[1]:
-            clock.guesses.append(MIDNIGHT.format("the path tells"))
-        return clock
-    keys["start_from"] = "modified"
+    us = read.us_R[read.good_R]
+    if len(us) < LEAST * len(read.us_R) or np.mean(np.diff(us) >= 0) < LEAST:
+        return None
+    of_minute = BARE.fullmatch(name.strip()) and us.max(initial=0) < MINUTE_US
+    if of_minute and np.any(np.diff(us) < 0):
+        return None  # the seconds of a minute, beside a column of minutes
+    if len(us) > 1 and len(np.unique(us)) < MOVING * len(us):
+        return None
+    if told is None and is_no_duration(us / 1e6):
+        return None
+    return us
+
+
+def _starts_in_preamble(clock: Clock, samples: list[Sampled]) -> bool:
+    """Complete the rule where the lines before the header tell the start."""
+    start = in_preambles(samples)
+    if start is None:
+        return False
+    clock.keys |= {"start_from": "preamble"} | start[0]
+    clock.seen += ", its start in the lines before the header"
+    clock.local = not start[1].zoned
+    clock.guesses += order_guessed(start[1])
+    if not re.search("%[HI]", clock.keys.get("start_format", "%H")):
+        clock.guesses.append(MIDNIGHT.format("the lines before the header tell"))
+    return True
+
+
+def _starts_in_path(clock: Clock, samples: list[Sampled], *, at_midnight: bool = False) -> bool:
+    """Complete the rule where each path tells the start, or its date where that is midnight."""
+    dated = in_paths([s.path for s in samples], dates_only=at_midnight)
+    if dated is None:
+        return False
+    pattern, form = dated
+    clock.keys |= {"start_from": "path", "start_pattern": pattern, "start_format": form}
+    clock.seen += ", its start in the file's path"
+    clock.local = True
+    if not at_midnight and "%H" not in form:
+        clock.guesses.append(MIDNIGHT.format("the path tells"))
+    return True
+
+
+def _starts_when_modified(clock: Clock) -> None:
+    """Complete the rule where nothing tells the start."""
+    clock.keys["start_from"] = "modified"
     clock.seen += "; no path or line tells its start, so the file's modification time is taken"
     clock.guesses.append(
         "copying a file may change its modification time; set a start_pattern if the path or the "
         "preamble tells the start, or start_from: constant and a start"
     )
-    return clock
 
 
 def _are_of_day(first: list[float], samples: list[Sampled]) -> bool:
