@@ -10,8 +10,10 @@ Shape legend: L lines of a block, R rows of a batch.
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -75,6 +77,40 @@ def read_csv(
         yield from reader.read(block)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lines:
+    """L lines of a block, in their order; a slice of them marks the same lines."""
+
+    data: bytes  # the whole block
+    is_open: bool  # its last line is the file's last one, without a line end
+    start_L: np.ndarray
+    end_L: np.ndarray
+    left_out_L: np.ndarray  # bool: lines that are no rows
+    cut_L: np.ndarray  # bool: rows whose end is missing
+
+    @classmethod
+    def of(cls, data: bytes, *, is_open: bool) -> Self:
+        start_L, end_L = line_bounds(data)
+        left_out_L, cut_L = np.zeros((2, len(start_L)), bool)
+        return cls(
+            data=data, is_open=is_open, start_L=start_L, end_L=end_L, left_out_L=left_out_L,
+            cut_L=cut_L,
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.start_L)
+
+    def __getitem__(self, part: slice) -> Self:
+        return replace(
+            self, start_L=self.start_L[part], end_L=self.end_L[part],
+            left_out_L=self.left_out_L[part], cut_L=self.cut_L[part],
+        )  # fmt: skip
+
+    def texts(self) -> list[bytes]:
+        """The text of each line, without its line feed."""
+        return [self.data[a:b] for a, b in zip(self.start_L, self.end_L, strict=True)]
+
+
 class _Reader:
     """Reads the blocks after the header; keeps the current header and the number of rows."""
 
@@ -92,6 +128,7 @@ class _Reader:
         self._units: dict[str, str] = {}
         self._rows = 0
         self._unit_lines = 0  # that tell units, so far, below the header above the next line
+        self._ignored: Counter = Counter()  # lines that are no rows, since the last batch
 
     def refused(self, lines: list[tuple[str, bytes]]) -> RawBatch:
         """A batch of rows none of which can be read, from the reason and the text of each."""
@@ -99,7 +136,7 @@ class _Reader:
         for reason, text in lines:
             self._rows += 1
             broken.append((self._rows, reason, _shortened(text)))
-        return self._batch(b"", [], broken, Counter())
+        return self._batch(b"", [], broken)
 
     def read(self, block: Block) -> Iterator[RawBatch]:
         """The rows of a block, one batch for each part that has a header of its own."""
@@ -108,60 +145,55 @@ class _Reader:
             return
         pad = block.end == "line" and not self._preamble  # a preamble is compared as it is
         data = levelled(block.data, self._delimiter, self._layout.width, pad=pad)
-        block = Block(data, block.end)
-        start_L, end_L = line_bounds(data)
-        left_out_L, cut_L = np.zeros((2, len(start_L)), bool)
-        ignored: Counter = Counter()
-        first = 0
-
-        def under_header(at: int) -> None:
-            """Leave out the lines at ``at`` that tell units, or what else is told of a column."""
-            while self._unit_lines < MOST_UNIT_LINES and at < len(start_L):
-                units = self._units_in(data[start_L[at] : end_L[at]])
-                if units is None:
-                    self._unit_lines = MOST_UNIT_LINES
-                    return
-                known = {n: unit for n, unit in self._units.items() if is_known(unit)}
-                self._units = units | (known if self._unit_lines else {})
-                self._unit_lines += 1
-                left_out_L[at] = True
-                ignored[UNITS] += 1
-                at += 1
-
-        under_header(0)
-        for line, fields in self._header_lines(data, start_L, end_L):
+        lines = _Lines.of(data, is_open=block.end == "open")
+        first = 0  # line of the part that is not yielded yet
+        self._leave_out_units(lines)
+        for at, fields in self._header_lines(lines):
+            before, below = lines[first:at], lines[at + 1 :]
             same = self._layout.repeats(fields)
-            preamble = self._preamble_before(data, start_L[first:line], end_L[first:line])
-            left_out_L[line - len(preamble) : line + 1] = True
-            cut_L[line - len(preamble) - 1] = self._is_cut(
-                data, start_L, end_L, line - len(preamble)
-            )
-            ignored[REPEATED_HEADER] += 1
-            ignored[REPEATED_PREAMBLE] += len(preamble)
-            self._unit_lines = 0
-            after = data[start_L[line + 1] : end_L[line + 1]] if line + 1 < len(start_L) else b""
-            if same and not preamble and self._units_in(after) is None:
-                under_header(line + 1)
-                continue
-            part = slice(first, line + 1)
-            yield self._part(
-                block, start_L[part], end_L[part], left_out_L[part], cut_L[part], ignored
-            )
-            ignored, first = Counter(), line + 1
-            self._preamble = preamble or self._preamble
+            preamble = self._preamble_before(before)
+            self._leave_out_header(lines[: at + 1], len(preamble))
+            if not same or preamble or self._tells_units(below):
+                yield self._part(lines[first : at + 1])
+                first = at + 1
+                self._preamble = preamble or self._preamble
             if not same:
                 self._take(fields)
-            under_header(line + 1)
-        if block.end == "open":
-            cut_L[-1] = self._is_cut(data, start_L, end_L, len(start_L))
-        part = slice(first, None)
-        yield self._part(block, start_L[part], end_L[part], left_out_L[part], cut_L[part], ignored)
+            self._leave_out_units(below)
+        if lines.is_open:
+            self._mark_if_cut(lines)
+        yield self._part(lines[first:])
 
-    def _is_cut(self, data: bytes, start_L: np.ndarray, end_L: np.ndarray, end: int) -> bool:
-        """Is the line before ``end`` a cut row?"""
-        first = max(0, end - 1 - ROWS_BEFORE)
-        lines = [data[a:b] for a, b in zip(start_L[first:end], end_L[first:end], strict=True)]
-        return bool(lines) and is_cut(lines[:-1], lines[-1], self._layout, self._source)
+    def _leave_out_units(self, lines: _Lines) -> None:
+        """Leave out the first lines if they tell units, or what else is told of a column."""
+        for at, text in enumerate(lines[: MOST_UNIT_LINES - self._unit_lines].texts()):
+            units = self._units_in(text)
+            if units is None:
+                self._unit_lines = MOST_UNIT_LINES
+                return
+            known = {n: unit for n, unit in self._units.items() if is_known(unit)}
+            self._units = units | (known if self._unit_lines else {})
+            self._unit_lines += 1
+            lines.left_out_L[at] = True
+            self._ignored[UNITS] += 1
+
+    def _tells_units(self, lines: _Lines) -> bool:
+        return any(self._units_in(text) is not None for text in lines[:1].texts())
+
+    def _leave_out_header(self, lines: _Lines, preamble: int) -> None:
+        """Leave out the last line, a header, and as many lines of a preamble before it."""
+        rows = len(lines) - 1 - preamble
+        lines.left_out_L[rows:] = True
+        self._mark_if_cut(lines[:rows])
+        self._ignored[REPEATED_HEADER] += 1
+        self._ignored[REPEATED_PREAMBLE] += preamble
+        self._unit_lines = 0
+
+    def _mark_if_cut(self, lines: _Lines) -> None:
+        """Mark the last line if it is a cut row, as those before it show."""
+        texts = lines[-1 - ROWS_BEFORE :].texts()
+        if texts:
+            lines.cut_L[-1] = is_cut(texts[:-1], texts[-1], self._layout, self._source)
 
     def _units_in(self, line: bytes) -> dict[str, str] | None:
         """Name -> unit, if this is a line of units; else None."""
@@ -183,11 +215,9 @@ class _Reader:
                 f"read: {error}"
             ) from None
 
-    def _header_lines(
-        self, data: bytes, start_L: np.ndarray, end_L: np.ndarray
-    ) -> list[tuple[int, list[str]]]:
-        """The numbers and the fields of the lines of the block that are headers."""
-        lower = data.lower()
+    def _header_lines(self, lines: _Lines) -> list[tuple[int, list[str]]]:
+        """The numbers and the fields of the lines that are headers."""
+        lower, end_L = lines.data.lower(), lines.end_L
         candidates: set[int] = set()
         for token in self._layout.tokens():
             found: set[int] = set()
@@ -198,20 +228,17 @@ class _Reader:
                 at = lower.find(token, int(end_L[line]))
             if len(found) <= COMMON_TOKEN_LINES:
                 candidates |= found
-        wordy = set(lines_of_words(data, start_L, end_L)[:COMMON_TOKEN_LINES].tolist())
+        wordy = set(lines_of_words(lines.data, lines.start_L, end_L)[:COMMON_TOKEN_LINES].tolist())
         headers = []
         for line in sorted(candidates | wordy):
-            fields = self._fields(data[start_L[line] : end_L[line]])
+            fields, *below = map(self._fields, lines[line : line + 3].texts())
             if fields is None:
                 continue
-            if self._layout.resembles(fields):
+            rows = [row for row in below if row is not None]
+            if self._layout.resembles(fields) or (
+                line in wordy and self._layout.begins_another(fields, rows)
+            ):
                 headers.append((line, fields))
-            elif line in wordy:
-                below = slice(line + 1, line + 3)
-                bounds = zip(start_L[below], end_L[below], strict=True)
-                rows = [row for a, b in bounds if (row := self._fields(data[a:b])) is not None]
-                if self._layout.begins_another(fields, rows):
-                    headers.append((line, fields))
         return headers
 
     def _fields(self, line: bytes) -> list[str] | None:
@@ -222,32 +249,21 @@ class _Reader:
         except BrokenLineError:
             return None
 
-    def _preamble_before(self, data: bytes, start_L: np.ndarray, end_L: np.ndarray) -> list[str]:
+    def _preamble_before(self, lines: _Lines) -> list[str]:
         """The last of these lines, if they can be the preamble of another recording."""
         count = len(self._preamble)
-        if not 0 < count <= len(start_L):
+        if not 0 < count <= len(lines):
             return []
-        told = [
-            data[start:end].decode(errors="replace")
-            for start, end in zip(start_L[-count:], end_L[-count:], strict=True)
-        ]
+        told = [text.decode(errors="replace") for text in lines[-count:].texts()]
         looks_like_rows = any(t.count(self._delimiter) + 1 == self._layout.width for t in told)
         return [] if looks_like_rows else told
 
-    def _part(
-        self,
-        block: Block,
-        start_L: np.ndarray,
-        end_L: np.ndarray,
-        left_out_L: np.ndarray,
-        cut_L: np.ndarray,
-        ignored: Counter,
-    ) -> RawBatch:
+    def _part(self, lines: _Lines) -> RawBatch:
         """The rows of consecutive lines under one header, without the lines left out."""
-        data, layout = block.data, self._layout
+        data, layout, start_L, end_L = lines.data, self._layout, lines.start_L, lines.end_L
         good_L = clean_lines(data, start_L, end_L, self._delimiter, layout.width)
-        good_L &= ~left_out_L & ~cut_L
-        row_L = ~left_out_L
+        good_L &= ~lines.left_out_L & ~lines.cut_L
+        row_L = ~lines.left_out_L
         broken: dict[int, tuple[str, str]] = {}
         pieces: list[bytes | memoryview] = []
         view, copied = memoryview(data), int(start_L[0]) if len(start_L) else 0
@@ -257,16 +273,16 @@ class _Reader:
             pieces.append(view[copied:start])
             copied = end + 1
             text = data[start:end]
-            if left_out_L[line] or not text.strip():
+            if lines.left_out_L[line] or not text.strip():
                 row_L[line] = False
                 continue
             if layout.width > 1 and self._mark not in text and NO_ROW.match(text):
                 row_L[line], comments = False, comments + 1
                 continue
-            is_open = block.end == "open" and end + 1 == len(data)
+            is_open = lines.is_open and end + 1 == len(data)
             try:
                 whole = mended(text, layout, self._source, is_open=is_open)
-                if cut_L[line]:
+                if lines.cut_L[line]:
                     raise BrokenLineError(CUT_VALUE)
                 pieces.append(whole + b"\n")
                 good_L[line] = True
@@ -277,12 +293,10 @@ class _Reader:
         number_L = self._rows + np.cumsum(row_L)
         self._rows += int(row_L.sum())
         told = [(int(number_L[line]), reason, text) for line, (reason, text) in broken.items()]
-        ignored[COMMENT] += comments
-        return self._batch(b"".join(pieces), number_L[good_L], told, ignored)
+        self._ignored[COMMENT] += comments
+        return self._batch(b"".join(pieces), number_L[good_L], told)
 
-    def _batch(
-        self, data: bytes, row_R, broken: list[tuple[int, str, str]], ignored: Counter
-    ) -> RawBatch:
+    def _batch(self, data: bytes, row_R, broken: list[tuple[int, str, str]]) -> RawBatch:
         layout, source = self._layout, self._source
         texts = None
         if len(row_R):
@@ -294,6 +308,7 @@ class _Reader:
             assert all(len(column) == len(row_R) for column in columns.values())
         else:
             columns = {name: pa.nulls(0, pa.string()) for name in layout.position}
+        ignored, self._ignored = self._ignored, Counter()
         return RawBatch(
             row_R=np.asarray(row_R, np.int64),
             columns=columns,
