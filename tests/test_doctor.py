@@ -31,6 +31,7 @@ from amad.cli.doctor.health_checks import newest_date
 from amad.config import Settings
 from amad.config.wording import whole_pipeline
 from amad.telemetry.files import read_json, write_json
+from tests.closed_folders import close_folders
 
 
 def findings(home: Path, fleet: str | None = None, **settings: object) -> dict[str, Check]:
@@ -186,7 +187,7 @@ def test_dates_that_scoring_leaves_out_by_itself_are_no_finding(scored: Path):
     assert findings(scored, fleet="kit")["freshness"].status == "ok"
 
 
-def test_leftovers_of_killed_runs_are_named_when_they_are_old(home: Path):
+def test_leftovers_of_killed_runs_are_named_when_they_are_old(home: Path, monkeypatch):
     left = Settings(home=home).fleet_dir("demo") / ".stage-abc-lake"
     left.mkdir(parents=True)
     assert findings(home, fleet="demo")["leftovers"].status == "ok", "a stage may be running"
@@ -194,6 +195,10 @@ def test_leftovers_of_killed_runs_are_named_when_they_are_old(home: Path):
     os.utime(left, (two_hours_ago, two_hours_ago))
     found = findings(home, fleet="demo")["leftovers"]
     assert found.status == "warn" and ".stage-abc-lake" in found.finding
+    close_folders(monkeypatch, "lake")
+    (left.parent / "lake").mkdir()
+    found = findings(home, fleet="demo")["leftovers"]
+    assert found.status == "fail" and "lake: permission denied" in found.finding
     broken = home / ".dvc" / "tmp" / "rwlock"
     broken.parent.mkdir(parents=True)
     broken.write_text("{")

@@ -8,6 +8,8 @@ import pytest
 from draft_kit import MONDAY, ROWS, Field, log, stamp, wave
 
 from amad.config import DataError
+from amad.draft.sample import list_files
+from tests.closed_folders import close_folders
 
 
 def test_a_line_of_groups_above_the_header_is_no_header(tmp_path):
@@ -261,6 +263,22 @@ def test_half_downloads_and_links_to_folders_are_left_out_and_named(tmp_path):
     assert "no raw data by their ending: b.csv.part" in told
     assert "links to folders are not followed: linked" in told
     assert field.ingest(fleet).rows_in == ROWS
+
+
+def test_folders_that_cannot_be_opened_are_named(tmp_path, monkeypatch):
+    field = Field(tmp_path)
+    field.write("a.csv", log())
+    for name in ("bus", "lost+found"):
+        field.write(f"{name}/b.csv", log())
+    close_folders(monkeypatch, "bus", "lost+found")
+    _, told = field.draft()
+    assert "folders that cannot be opened, so that nothing in them counts here: bus; give" in told
+    (field.raw / "a.csv").unlink()
+    with pytest.raises(DataError, match="not to be opened: bus"):
+        list_files(field.raw)
+    close_folders(monkeypatch, field.raw.name)
+    with pytest.raises(DataError, match=r"cannot be opened .permission denied.: give the user"):
+        list_files(field.raw)
 
 
 def test_the_reason_of_a_column_of_text_shows_a_cell(tmp_path):

@@ -1,6 +1,5 @@
 """Files of state: written whole, read with the way out where they are damaged."""
 
-import errno
 import json
 import os
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from amad.config import DataError
 from amad.telemetry import files
 from amad.telemetry.files import listed, read_json, read_table, staged, write_json, write_parquet
+from tests.closed_folders import close_folders
 
 SCHEMA = pa.schema([("vehicle", pa.string()), ("rows", pa.int64())])
 
@@ -119,13 +119,6 @@ def test_a_folder_that_may_not_be_read_is_not_an_empty_one(tmp_path, monkeypatch
     found = listed(tmp_path, "model_version=*", "date=*")
     assert list(found) == [tmp_path / "model_version=2" / "date=2026-01-02"]
     assert list(listed(tmp_path / "gone", "*")) == []
-    real = os.listdir
-
-    def closed(path: Path) -> list[str]:
-        if path.name == "model_version=2":
-            raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return real(path)
-
-    monkeypatch.setattr(os, "listdir", closed)
+    close_folders(monkeypatch, "model_version=2")
     with pytest.raises(PermissionError, match="model_version=2"):
         list(listed(tmp_path, "model_version=*", "date=*"))

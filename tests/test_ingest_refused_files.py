@@ -1,12 +1,12 @@
 """Files that are refused, and names that are unusual: of files and of vehicles."""
 
 import os
-from pathlib import Path
 
 import pytest
 
 from amad.cli.doctor import machine_checks
 from amad.config import DataError, Params, Stage
+from tests.closed_folders import close_folders
 from tests.ingest_kit import (
     START,
     at,
@@ -47,22 +47,6 @@ def test_the_lock_of_an_open_file_is_no_raw_data_and_a_link_to_nothing_is_named(
     assert "2.csv: unreadable file: No such file or directory" in said(yard, counts)
 
 
-def closed(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    """Folders of these names cannot be opened; root may open all, so that rights are no help."""
-
-    def refusing(real):
-        def work(path="."):
-            if not isinstance(path, int) and Path(path).name in names:
-                raise PermissionError(13, "Permission denied", str(path))
-            return real(path)
-
-        return work
-
-    monkeypatch.undo()
-    for name in ("scandir", "listdir"):
-        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
-
-
 @pytest.mark.parametrize("glob", ["**/*.csv", "*/*.csv", "[bv]*/[0-9].csv"])
 def test_a_folder_that_cannot_be_opened_is_no_empty_one(yard, monkeypatch, glob):
     """It is a refused file until it can be opened, and no row that the lake has of it is lost."""
@@ -71,14 +55,14 @@ def test_a_folder_that_cannot_be_opened_is_no_empty_one(yard, monkeypatch, glob)
     yard.csv("van/1.csv", [line()])
     yard.csv("bus/1.csv", [line("a-2"), line("a-2", 1)])
     fleet = raw_fleet(source={"files": [{"glob": glob}]})
-    closed(monkeypatch, "lost+found", "bus")
+    close_folders(monkeypatch, "lost+found", "bus")
     counts, _ = yard.ingest(fleet)
     assert [file.path for file in counts.files_refused] == ["bus"] and counts.rows_lake == 1
     assert "bus: unreadable file: Permission denied" in said(yard, counts)
-    closed(monkeypatch, "lost+found")
+    close_folders(monkeypatch, "lost+found")
     counts, _ = yard.ingest(fleet)
     assert counts.files_refused == [] == counts.files_gone and counts.rows_lake == 3
-    closed(monkeypatch, "bus")
+    close_folders(monkeypatch, "bus")
     for _ in range(2):
         counts, _ = yard.ingest(fleet)
         assert [file.path for file in counts.files_refused] == ["bus"] and counts.rows_lake == 3
@@ -101,7 +85,7 @@ def test_a_folder_of_the_lake_that_cannot_be_opened_is_nothing_new(yard, monkeyp
     fleet = raw_fleet(source={"files": [{"glob": "**/*.csv"}], "timestamp": rule})
     yard.ingest(fleet)
     stage = Stage(fleet=fleet, settings=yard.settings, params=Params())
-    closed(monkeypatch, "bus")
+    close_folders(monkeypatch, "bus")
     counts, _ = yard.ingest(fleet)
     assert counts.files == 3 and counts.rows_lake == 2 and counts.files_read == 0
     assert [file.path for file in counts.files_refused] == ["bus"] and counts.files_gone == []
@@ -110,7 +94,7 @@ def test_a_folder_of_the_lake_that_cannot_be_opened_is_nothing_new(yard, monkeyp
 
 def test_the_folder_of_the_raw_files_that_cannot_be_opened_is_no_empty_one(yard, monkeypatch):
     yard.csv("1.csv", [line()])
-    closed(monkeypatch, yard.raw.name)
+    close_folders(monkeypatch, yard.raw.name)
     with pytest.raises(DataError, match=r"cannot be opened .permission denied.: give the user"):
         yard.ingest(raw_fleet())
 

@@ -15,6 +15,7 @@ from amad.notify.published import read_window
 from amad.scores import partitions
 from amad.scores.job_log import job_logs, scoring_lock
 from amad.scores.retention import Retention, first_kept, old_results, prune
+from tests.closed_folders import close_folders
 
 NIGHTS = (0, 1, 30, 58, 59)
 
@@ -139,3 +140,14 @@ def test_dates_that_were_pruned_are_not_scored_again_unless_asked_for(place):
     assert min(scored) < FAULTY
     assert run_job(fleet, settings).dates == []
     assert run_job(fleet, settings, first=min(scored), last=min(scored)).dates == [min(scored)]
+
+
+@pytest.mark.parametrize("name", ["set_aside", "reports", "ray", "state", "epoch-1"])
+def test_a_folder_of_old_results_that_may_not_be_read_is_not_an_empty_one(yard, monkeypatch, name):
+    old(yard.runs / "ray" / "train-1" / "epoch-1", 60)
+    os.utime(yard.runs / "ray" / "train-1", (0, 0))
+    close_folders(monkeypatch, name)
+    with pytest.raises(PermissionError, match=name):
+        prune(yard.runs, "kit", 30)
+    assert (yard.runs / "ray" / "train-1" / "epoch-1" / "weights").exists()
+    assert dates(yard) == list(NIGHTS)

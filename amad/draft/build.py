@@ -36,6 +36,10 @@ STALE = (
     "lie in the folder and are read, too; export the table as it is now"
 )
 LINKS = "links to folders are not followed: {}; draft the folder that they lead to"
+CLOSED = (
+    "folders that cannot be opened, so that nothing in them counts here: {}; give the user who "
+    "runs amad the right to list them and to read what is in them"
+)
 ANOTHER = "it has no column of the other files, so it is another table"
 SIGNALS = (
     "each file has one column of values: if they are signals of one vehicle, join them into one "
@@ -116,6 +120,7 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
         + [f"left out: {path}: {why}" for path, why in sorted((strange | refused).items())]
         + ([f"no raw data by their ending: {some(no_data)}"] if no_data else [])
         + ([LINKS.format(some(listed.links))] if listed.links else [])
+        + ([CLOSED.format(some(listed.closed))] if listed.closed else [])
         + [STALE.format(path) for path in listed.logs[:1]],
     )
     if not plan.columns.measured:

@@ -1,5 +1,6 @@
 """A bounded look into a folder of raw files: which files there are, and rows of some."""
 
+import os
 import random
 import re
 from collections import Counter
@@ -85,26 +86,37 @@ class Listed(NamedTuple):
 
     names: files that may be raw data. no_data: files whose names say that they are none. Those that
     ``is_left_out`` tells are in neither. links: those to folders, which neither a draft nor ``**``
-    follows. logs: of tables whose files do not all count.
+    follows. logs: of tables whose files do not all count. closed: folders that cannot be opened.
     """
 
     names: list[str]
     no_data: list[str]
     links: list[str]
     logs: list[str]
+    closed: list[str]
 
 
 def list_files(folder: Path) -> Listed:
     """The files below a folder.
 
     Raises:
-        DataError: there is no such folder, or nothing in it.
+        DataError: there is no such folder, it cannot be opened, or there is nothing in it.
     """
     if folder.is_file():
         raise DataError(f"{folder} is a file; name the folder that holds it")
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}")
-    below = sorted(folder.rglob("*"))
+    errors: list[OSError] = []
+    walked = os.walk(folder, onerror=errors.append)
+    below = sorted(Path(root, name) for root, within, names in walked for name in within + names)
+    closed = [Path(error.filename).relative_to(folder).as_posix() for error in errors]
+    if "." in closed:
+        why = (errors[0].strerror or str(errors[0])).lower()
+        raise DataError(
+            f"{folder} cannot be opened ({why}): give the user who runs amad the right to list it "
+            "and to read what is in it"
+        )
+    closed = sorted(path for path in closed if not is_left_out(path))
     links = [
         path.relative_to(folder).as_posix() for path in below if path.is_symlink() and path.is_dir()
     ]
@@ -114,10 +126,10 @@ def list_files(folder: Path) -> Listed:
     names = [path.as_posix() for path in shown if not _is_no_data(path)]
     no_data = [path.as_posix() for path in shown if _is_no_data(path)]
     if not names:
-        seen = ", ".join([*no_data, *links][:3])
-        some = f" (left out by name, or a link: {seen})" if seen else ""
+        seen = ", ".join([*no_data, *links, *closed][:3])
+        some = f" (left out by name, a link, or not to be opened: {seen})" if seen else ""
         raise DataError(f"{folder} holds no files that could be raw data{some}; {FORMATS}")
-    return Listed(names, no_data, links, logs)
+    return Listed(names, no_data, links, logs, closed)
 
 
 def _is_no_data(path: Path) -> bool:

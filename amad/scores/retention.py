@@ -24,7 +24,7 @@ from amad.config import DataError
 from amad.scores import partitions
 from amad.scores.job_log import job_logs, scoring_lock
 from amad.telemetry.artifact import Artifact
-from amad.telemetry.files import listed
+from amad.telemetry.files import files_below, listed
 
 DAY_SECONDS = 86_400
 REPORTS = "reports"  # the folder of the report's pages, one per date
@@ -107,7 +107,7 @@ def old_results(runs: Path, days: int, now: float | None = None) -> list[Old]:
         for day, path in _pages(runs / REPORTS)
         if day < first and day not in shown
     ]
-    for folder in sorted((runs / "set_aside").glob("*")):
+    for folder in listed(runs / "set_aside", "*"):
         for kind in ("scores", "incidents"):
             found += [
                 Old(kind=SET_ASIDE, path=path, size=_size(path), day=day)
@@ -119,7 +119,7 @@ def old_results(runs: Path, days: int, now: float | None = None) -> list[Old]:
     for kind, place in ((CHECKPOINTS, "ray"), (STATES, "state")):
         found += [
             Old(kind=kind, path=path, size=_size(path))
-            for path in sorted((runs / place).glob("*"))
+            for path in listed(runs / place, "*")
             if _last_change(path) < limit
         ]
     return found
@@ -146,8 +146,8 @@ def prune(runs: Path, fleet: str, days: int) -> list[Old]:
             paths = [str(item.path.relative_to(runs)) for item in found]
             Retention(first=first, removing=paths).write(runs)
             first_kept(runs)
-        for folder in (runs / "set_aside").glob("*"):
-            if not any(folder.rglob("part.parquet")):
+        for folder in listed(runs / "set_aside", "*"):
+            if all(path.name != "part.parquet" for path in files_below(folder)):
                 shutil.rmtree(folder)
     return found
 
@@ -166,7 +166,7 @@ def _partitions(folder: Path) -> Iterator[tuple[date, Path]]:
 def _pages(folder: Path) -> list[tuple[date, Path]]:
     """The date and the file of each page of the report, in order of date."""
     found = []
-    for path in folder.glob("*.html"):
+    for path in listed(folder, "*.html"):
         with suppress(ValueError):  # the index of the pages
             found.append((date.fromisoformat(path.stem), path))
     return sorted(found)
@@ -202,8 +202,8 @@ def _remove(path: Path) -> None:
 
 
 def _size(path: Path) -> int:
-    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return sum(file.stat().st_size for file in files)
+    files = [path] if path.is_file() else files_below(path)
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _last_change(path: Path) -> float:

@@ -14,6 +14,7 @@ from amad.config import Stage, read_params
 from amad.config.wording import count, some, whole_pipeline
 from amad.scores.job_log import job_logs, lock_is_free
 from amad.scores.receipts import ScoringReceipt
+from amad.telemetry.files import listed
 
 NIGHTLY = timedelta(hours=36)  # a nightly job that has not run for longer has missed a night
 LEFT_SECONDS = 3600.0  # a staging folder older than this belongs to no running stage
@@ -127,8 +128,8 @@ def leftovers(stage: Stage) -> Finding:
     if unreadable:
         finding = f"damaged job logs, which are left out: {some(unreadable, SHOWN)}"
         return warn(finding, "remove them")
-    places = product((stage.folder, stage.runs), ("", "*/", "*/*/"), (".stage-*", ".old-*"))
-    found = (path for root, depth, mark in places for path in root.glob(depth + mark))
+    places = product((stage.folder, stage.runs), range(3), (".stage-*", ".old-*"))
+    found = (path for root, depth, mark in places for path in listed(root, *["*"] * depth, mark))
     old = [path for path in found if time.time() - path.stat().st_mtime > LEFT_SECONDS]
     if old:
         return warn(f"killed runs left {some(sorted(old), SHOWN)}", "remove them")
