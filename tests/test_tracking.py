@@ -6,7 +6,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UN
 from sqlalchemy.exc import OperationalError
 from stop_kit import twice_at_once
 
+from amad.cli.doctor import diagnose
 from amad.config import ServiceError, Settings
 from amad.config.console import never_silent
 from amad.engines.shared import tracking
@@ -200,6 +201,24 @@ def test_a_server_that_hangs_or_fails_is_waited_for_a_bounded_time(
     assert {n: v for n, v in os.environ.items() if n in tracking.FIRST_PATIENCE} == {
         n: before.get(n, tracking.PATIENCE[n]) for n in tracking.FIRST_PATIENCE
     }
+
+
+def test_the_doctor_waits_once_for_a_server_that_gives_no_answer(home: Path, monkeypatch):
+    monkeypatch.setitem(tracking.FIRST_PATIENCE, "MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        found = {c.name: c for c in diagnose(Settings(home=home, mlflow_uri=uri), "demo")}
+        silent.setblocking(False)
+        taken = 0
+        with suppress(BlockingIOError):
+            while True:
+                silent.accept()[0].close()
+                taken += 1
+    assert "gave no answer within 1 s" in found["tracking store"].finding
+    assert found["registry"].status == "fail" and "store first" in found["registry"].remedy
+    assert taken == 2, "its port is tried, and one request is sent"
 
 
 def test_a_slow_server_is_waited_for_as_long_as_the_environment_says(

@@ -13,6 +13,8 @@ from amad.cli.doctor.check import Check, Finding, fail, ok
 from amad.config import ConfigError, Settings, Stage, load_params, read_params, usable_error
 from amad.config.wording import count
 
+STORE = "mend the tracking store first"
+
 
 def diagnose(settings: Settings, fleet: str | None = None) -> Iterator[Check]:
     """Run every check and yield its result at once; a check that breaks is a result too.
@@ -41,6 +43,7 @@ def diagnose(settings: Settings, fleet: str | None = None) -> Iterator[Check]:
     channels = count(len(about.channels), "channel")
     finding = f"{about.name}: {channels}, {classes}, {about.period_seconds:g} s"
     yield Check("fleet file", *ok(finding))
+    store_failed = False
     for check in (
         service_checks.storage,
         machine_checks.raw_data,
@@ -55,9 +58,16 @@ def diagnose(settings: Settings, fleet: str | None = None) -> Iterator[Check]:
         operation_checks.dvc,
         operation_checks.leftovers,
     ):
-        yield _guarded(check, stage)
+        if check is service_checks.registry and store_failed:
+            # It is in the same store, and a server that is silent is waited for only once.
+            yield Check("registry", *fail("not looked at, as the tracking store failed", STORE))
+            continue
+        found = _guarded(check, stage)
+        yield found
         if check is health_checks.validation:
             yield from health_checks.checks(stage)
+        if check is service_checks.tracking_store:
+            store_failed = found.status == "fail"
 
 
 def _guarded(check: Callable[..., Finding], subject: Stage | Settings) -> Check:

@@ -29,15 +29,15 @@ from amad.engines.shared.tracking_store import (
     tracking_uri,
 )
 
-# How long a request may wait, and how often it is repeated: at first, and after the server has
-# answered once. MLflow's own limits add up to a quarter of an hour. What a person has put into the
+# How long a request may wait, and how often it is repeated: after the server has answered once, and
+# before. MLflow's own limits add up to a quarter of an hour. What a person has put into the
 # environment comes first.
 PATIENCE = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "PGCONNECT_TIMEOUT": "10",
 }
-FIRST_PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+FIRST_PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 # The error codes of a store that fails; other codes mean that the request was wrong.
 FAILURES = ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "BAD_REQUEST", "REQUEST_LIMIT_EXCEEDED")
 ANSWERS = "see that it answers"
@@ -95,7 +95,8 @@ def connect(settings: Settings) -> MlflowClient:
         raise
     except Exception as error:  # SQLAlchemy's, requests' and MLflow's own
         reason = public_reason(error, uri)
-        raise no_mlflow(uri) or ServiceError(
+        silent = NO_ANSWER.search(str(error))  # a server that is silent says no version either
+        raise (None if silent else no_mlflow(uri)) or ServiceError(
             f"MLflow's store {public(uri)} cannot be opened ({reason}); "
             f"{_way_out(error, ANSWERS)}, or set AMAD_MLFLOW_URI to another one"
         ) from error
