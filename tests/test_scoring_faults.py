@@ -34,11 +34,15 @@ from scoring_kit import (
 from amad.cli.ledger import _print as print_ledger
 from amad.config import DataError, Stage
 from amad.engines.score.ledger import read_ledger
+from amad.engines.validate import fleet_validation
+from amad.engines.validate.fleet_validation import validate_fleet
 from amad.scores import partitions
 from amad.scores.job_log import job_logs
 from amad.telemetry.checksums import Checksums
+from amad.telemetry.files import write_parquet
 from amad.telemetry.health import fleet_health
 from amad.telemetry.lake import Lake
+from amad.telemetry.validation import TABLES
 from pipelines import register, report, score
 
 pytestmark = pytest.mark.slow
@@ -95,6 +99,34 @@ def test_a_corrected_day_of_as_many_rows_is_judged_and_scored_anew(place):
     assert str(night) in run_job(fleet, settings).content()["dates"]
     assert "quarantined" not in scores(settings, night)["status"].to_pylist()
     assert run_job(fleet, settings).content()["dates"] == []
+
+
+@pytest.mark.parametrize("last", TABLES)
+def test_what_a_validation_that_was_stopped_left_lets_no_bad_day_pass(
+    place, capsys, monkeypatch, last
+):
+    """The table of what was measured knew the day, and that of what failed did not yet."""
+    fleet, settings = place
+    stage = Stage(fleet=fleet, settings=settings, params=kit_params())
+    validate_fleet(stage)
+    night = FAULTY - timedelta(days=1)
+    corrected(settings, night, "a-1", lambda value: value * 0 + 999, ("speed", "torque"))
+    refresh(fleet, settings)
+
+    def write(table, path: Path, schema) -> None:
+        write_parquet(table, path, schema)
+        if path.name == last:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fleet_validation, "write_parquet", write)
+        with pytest.raises(KeyboardInterrupt):
+            validate_fleet(stage)
+    assert run_job(fleet, settings).unscored["quarantined"] > 0
+    assert "not of the validation.json beside them" in capsys.readouterr().err
+    validate_fleet(stage)
+    assert run_job(fleet, settings).dates == []
+    assert "validation.json" not in capsys.readouterr().err
 
 
 def test_a_day_with_a_failed_sensor_is_scored_without_it_and_told(place, capsys):

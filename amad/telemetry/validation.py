@@ -1,8 +1,12 @@
 """``validation.json``: the verdict of the stage ``validate`` on the lake as it was then."""
 
+from pathlib import Path
 from typing import Any, ClassVar
 
+from amad.config.digest import file_sha256
 from amad.telemetry.artifact import Artifact
+
+TABLES = ("profile.parquet", "quarantine.parquet")
 
 
 class Validation(Artifact):
@@ -11,7 +15,8 @@ class Validation(Artifact):
     vehicle_days: judged; quarantined: kept out. checks: see ``Verdict.checks``. refused: what was
     refused on the way into the lake, by scope; refused_because: where that is too much, why.
     warnings: what the fleet lacks, by kind. events: resets of counters, in sentences. digest: of
-    the fleet file.
+    the fleet file. tables: the hash of each of ``TABLES``, which are written before this file;
+    empty in a file of an earlier release.
     """
 
     FILE: ClassVar[str] = "validation.json"
@@ -28,3 +33,17 @@ class Validation(Artifact):
     profile_rows: int = 0
     data_hash: str = ""
     digest: str = ""
+    tables: dict[str, str] = {}
+
+    @staticmethod
+    def tables_in(folder: Path) -> dict[str, str]:
+        """The hash of each of the tables in the fleet's folder."""
+        return {name: file_sha256(folder / name) for name in TABLES}
+
+    def is_of_tables_in(self, folder: Path) -> bool:
+        """Do the tables in the fleet's folder belong to this verdict?
+
+        They do not while ``validate`` writes them, after it was stopped at that, or where only some
+        of the files come from a backup.
+        """
+        return not self.tables or self.tables == self.tables_in(folder)

@@ -26,7 +26,7 @@ from amad.telemetry.judged_days import JudgedDays
 from amad.telemetry.kept_out import WHOLE, Day, kept_out
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import PROFILE, QUARANTINE
-from amad.telemetry.validation import Validation
+from amad.telemetry.validation import TABLES, Validation
 
 DAMAGED = "its files are damaged or missing"
 
@@ -180,7 +180,8 @@ def _kept_out(
     """The days that failed a check, see ``failed_channels``, and how many were not judged.
 
     The verdict of the validate stage counts where it saw the same content (by the file's hash)
-    under the present fleet file. Every other day is judged now.
+    under the present fleet file, and its three files belong together. Every other day is judged
+    now.
 
     Raises:
         DataError: what the validate stage left is damaged.
@@ -188,14 +189,21 @@ def _kept_out(
     validated: dict[Day, str] = {}
     failed: dict[Day, frozenset[str]] = {}
     verdict = Validation.read(stage.folder)
-    if verdict is not None and verdict.digest == stage.fleet.digest:  # written after the two tables
+    if verdict is not None and verdict.digest == stage.fleet.digest:
         profile, quarantine = (
             read_table(stage.folder / name, schema, Validation.REMEDY)
-            for name, schema in (("profile.parquet", PROFILE), ("quarantine.parquet", QUARANTINE))
+            for name, schema in zip(TABLES, (PROFILE, QUARANTINE), strict=True)
         )
-        columns = (profile[name].to_pylist() for name in ("vehicle", "date", "sha256"))
-        validated = {(vehicle, day): sha for vehicle, day, sha in zip(*columns, strict=True)}
-        failed = kept_out(stage.fleet, quarantine.to_pylist())
+        if verdict.is_of_tables_in(stage.folder):
+            columns = (profile[name].to_pylist() for name in ("vehicle", "date", "sha256"))
+            validated = {(vehicle, day): sha for vehicle, day, sha in zip(*columns, strict=True)}
+            failed = kept_out(stage.fleet, quarantine.to_pylist())
+        elif not look:
+            say(
+                f"{' and '.join(TABLES)} in {stage.folder} are not of the validation.json beside "
+                "them: a validation was stopped or is running, or one of them is of a backup; "
+                f"nothing in them is used. {Validation.REMEDY}"
+            )
     fresh = {day: sha for day, (_, sha) in parts.items() if validated.get(day) != sha}
     judged: dict[Day, frozenset[str] | None] = {}
     unjudged = 0

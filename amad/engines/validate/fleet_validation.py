@@ -46,6 +46,7 @@ def validate_fleet(stage: Stage) -> Validation:
         profile_rows=table.num_rows,
         data_hash=lake.hash(),
         digest=fleet.digest,
+        tables=Validation.tables_in(folder),
     )
     validation.write(folder)
     docs = folder / "docs" / "index.html"
