@@ -1,12 +1,15 @@
 """The logs of scoring jobs: the newest is the last one, whatever the clock says."""
 
 import errno
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
 import pytest
 
+from amad.cli.doctor import diagnose
+from amad.config import Settings
 from amad.scores.job_log import JobLog, job_logs, save, scoring_job
 from amad.storage import lease
 
@@ -56,3 +59,23 @@ def test_the_holder_of_a_lease_is_known_again_after_the_clock_jumped(monkeypatch
     assert not lease._is_dead(holder)
     monkeypatch.setattr(psutil.Process, "create_time", lambda self: create + jump + 5)
     assert lease._is_dead(holder), "another process has its number"
+
+
+@pytest.mark.parametrize("name", ["scoring.lock", "jobs"])
+def test_the_doctor_names_what_is_closed_to_the_user_who_runs_amad(home: Path, monkeypatch, name):
+    settings = Settings(home=home)
+    closed = settings.runs_dir("demo") / name
+    (closed.parent / "jobs").mkdir(parents=True)
+    (closed.parent / "scoring.lock").touch()
+    (closed.parent / "told.json").touch()
+
+    def access(path: Path, mode: int) -> bool:
+        """As for files of another user that may be read."""
+        return Path(path) not in (closed, closed.parent / "told.json") or mode == os.R_OK
+
+    monkeypatch.setattr(os, "access", access)
+    found = {check.name: check for check in diagnose(settings, "demo")}["rights"]
+    assert found.status == "fail" and found.finding.endswith(f"closed to this user: {closed}")
+    monkeypatch.undo()
+    found = {check.name: check for check in diagnose(settings, "demo")}["rights"]
+    assert found.status == "ok"

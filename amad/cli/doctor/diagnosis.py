@@ -46,6 +46,7 @@ def diagnose(settings: Settings, fleet: str | None = None) -> Iterator[Check]:
     store_failed = False
     for check in (
         service_checks.storage,
+        machine_checks.rights,
         machine_checks.raw_data,
         machine_checks.lake,
         health_checks.validation,

@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from amad.cli.doctor.check import Finding, fail, ok, warn
 from amad.config import Settings, Stage
@@ -62,6 +62,28 @@ def disk(settings: Settings) -> Finding:
     if free < DISK_FAIL_GB:
         return fail(finding, remedy)
     return warn(finding, remedy) if free < DISK_WARN_GB else ok(finding)
+
+
+def rights(stage: Stage) -> Finding:
+    """May this user write into the fleet's folders, two levels deep, and read the files there?"""
+    closed = [
+        path
+        for root in (stage.folder, stage.runs)
+        for path in (root, *sorted(root.glob("*")), *sorted(root.glob("*/*")))
+        if path.exists() and not os.access(path, _needed(path))
+    ]
+    if closed:
+        many = count(len(closed), "file or folder is", "files or folders are")
+        remedy = "give them to the user who runs amad, or run it as their owner"
+        return fail(f"{many} closed to this user: {some(closed, SHOWN)}", remedy)
+    return ok("this user may read and write what earlier runs left")
+
+
+def _needed(path: Path) -> int:
+    """What a stage does with it: a file is replaced by another one, but a lock is opened."""
+    if path.is_dir():
+        return os.R_OK | os.W_OK | os.X_OK
+    return os.R_OK | os.W_OK if path.suffix == ".lock" else os.R_OK
 
 
 def raw_data(stage: Stage) -> Finding:
