@@ -242,3 +242,22 @@ def test_each_file_counts_for_the_words_and_the_numbers_of_all_ones(field):
     level = next(channel for channel in fleet.channels if channel.name == "level")
     assert sorted(level.nulls) == [2.0**63, 2.0**64]
     assert "'state' (of its values '1e400' is infinite, or beyond 3.4e38)" in told
+
+
+def test_rows_with_fewer_fields_than_the_header_are_told(field):
+    """Where a logger leaves out an empty cell, the values after it are in wrong columns."""
+    lines = log(rpm=lambda n: 900 + n, load=wave)
+    cut = [line.rsplit(",", 1)[0] if n % 20 == 7 else line for n, line in enumerate(lines)]
+    field.write("a.csv", [*cut, "", "# end of the log"])
+    fleet, told = field.draft()
+    assert "12 rows have fewer fields than the header, such as in a.csv" in told
+    result = field.ingest(fleet)
+    assert result.rows_short == 12 and result.rows_lake == ROWS
+    assert any("columns count as missing: 12;" in x for x in sentences(result, "vans", "raw"))
+
+
+def test_rows_that_are_whole_are_not_told_as_short(field):
+    rows = [f'{stamp(n)},"{n},5",{wave(n)}' + "," * (n % 2) for n in range(ROWS)]
+    field.write("a.csv", ["time,note,speed,", *rows])
+    fleet, told = field.draft()
+    assert field.ingest(fleet).rows_short == 0 and "fewer fields" not in told

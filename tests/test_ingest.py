@@ -43,7 +43,7 @@ def test_rows_are_sorted_typed_and_in_their_day(yard):
     counts, lake = yard.ingest(raw_fleet())
     assert counts.content() == {
         "rows_in": 3, "rows_lake": 3, "rows_rejected": 0, "rejected_by_reason": {},
-        "ignored": {},
+        "ignored": {}, "rows_short": 0,
         "vehicles": {"a-1": 3}, "files": 1, "files_refused": [], "days": 2, "rows_merged": 0,
         "files_gone": [], "files_twice": [], "vehicles_unknown": {}, "likely_doubles": [],
         "nulls_by_channel": {},

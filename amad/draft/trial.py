@@ -30,6 +30,7 @@ class Trial:
     reasons: Counter  # reason -> refused rows
     refused: dict[str, str]  # path of a refused file -> why
     nulls: Counter  # channel -> cells with one of its words for "no value", in rows that were read
+    short: dict[str, int]  # path -> rows with fewer fields than the header
 
     @property
     def rows(self) -> int:
@@ -96,6 +97,7 @@ def try_out(fleet: Fleet, folder: Path, samples: list[Sampled], parts: dict[str,
     reasons: Counter = Counter()
     nulls: Counter = Counter()
     refused: dict[str, str] = {}
+    short: dict[str, int] = {}
     index_rows: dict[str, int] = {}
     file: list[int] = []
     read: list[CleanRows] = []
@@ -108,6 +110,8 @@ def try_out(fleet: Fleet, folder: Path, samples: list[Sampled], parts: dict[str,
                 file.append(number)
                 read.append(rows)
             nulls.update(parser.nulls)
+            if parser.short:
+                short[sample.path] = parser.short
         except FileRefusedError as error:  # the rows before the fault stay
             refused[sample.path] = str(error)
     names = [np.array(rows.vehicles, object)[rows.code_T] for rows in read]
@@ -121,6 +125,7 @@ def try_out(fleet: Fleet, folder: Path, samples: list[Sampled], parts: dict[str,
         reasons=reasons,
         refused=refused,
         nulls=nulls,
+        short=short,
     )
 
 

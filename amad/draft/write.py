@@ -149,6 +149,12 @@ def summary(plan: Plan, trial: Trial) -> list[str]:
             "so that ingest refuses them: is there a column that tells vehicles or times apart, or "
             "does a local clock go back for the winter, so that timezone must be set?"
         )
+    if trial.short:
+        lines.append(
+            f"  {sum(trial.short.values()):,} rows have fewer fields than the header, such as in "
+            f"{next(iter(trial.short))}: their last columns count as missing; if a field in their "
+            "middle is left out, values stand in wrong columns"
+        )
     lines += [f"  refused: {why}: {count:,}" for why, count in trial.reasons.most_common(3)]
     lines += [f"  refused: {path}: {why}" for path, why in list(trial.refused.items())[:3]]
     lines += plan.notes[:SHOWN] + ["..."] * (len(plan.notes) > SHOWN)

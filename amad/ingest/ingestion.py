@@ -137,6 +137,12 @@ def sentences(result: IngestResult, fleet: str, folder: str) -> Iterator[str]:
         yield f"  rejected, {reason}: {rows:,}"
     for what, lines in result.ignored.items():
         yield f"  no rows and left out, {what}: {lines:,}"
+    if result.rows_short:
+        yield (
+            f"  rows with fewer fields than the header, whose last columns count as missing: "
+            f"{result.rows_short:,}; if a field in their middle is left out, values stand in wrong "
+            "columns"
+        )
     nulls = result.nulls_by_channel
     for channel, values in list(nulls.items())[:NAMED]:
         yield f"  values that are words for none, {channel}: {values:,}"

@@ -41,6 +41,7 @@ def count_lake(lake: Lake, raw: Collection[RawFile], done: Mapping[str, int]) ->
         rows_rejected=sum(sums["rejected"].values()),
         rejected_by_reason=sorted_sums["rejected"],
         ignored=sorted_sums["ignored"],
+        rows_short=sum(file.short for file in lake.files.values()),
         vehicles=dict(sorted(vehicles.items())),
         files=len(lake.files.keys() | refused.keys()),
         files_refused=[RefusedFile(path=p, reason=why) for p, why in sorted(refused.items())],

@@ -167,6 +167,7 @@ class Loading:
             unknown=dict(parser.unknown) if parser else {},
             nulls=dict(parser.nulls) if parser else {},
             ignored=dict(parser.ignored) if parser else {},
+            short=parser.short if parser else 0,
         )
 
     def _log_refused(self, path: str, rows: list[RefusedRow], *, is_copy: bool) -> None:

@@ -38,6 +38,7 @@ class RawBatch:
     preamble: list[str] = field(default_factory=list)  # the lines before the header
     ignored: dict[str, int] = field(default_factory=dict)  # kind of line -> how many
     units: dict[str, str] = field(default_factory=dict)  # name -> what the file tells
+    short: int = 0  # rows with fewer fields than the header has names
 
     def cells(self) -> dict[str, pa.Array]:
         """The columns as they stand in the file, also where ``columns`` holds numbers of text."""

@@ -36,7 +36,7 @@ from amad.reading.fields import BrokenLineError, split
 from amad.reading.layout import HEADER_WITHIN_LINES, Layout, find_header, mended, rows_before
 from amad.reading.lines import Block
 from amad.reading.numbers import EXACT
-from amad.reading.scan import clean_lines, levelled, line_bounds, lines_of_words
+from amad.reading.scan import clean_lines, levelled, line_bounds, lines_of_words, short_lines
 from amad.reading.units import is_known
 from amad.reading.unpack import unpacked
 
@@ -87,14 +87,15 @@ class _Lines:
     end_L: np.ndarray
     left_out_L: np.ndarray  # bool: lines that are no rows
     cut_L: np.ndarray  # bool: rows whose end is missing
+    short_L: np.ndarray  # bool: lines with fewer fields than the header
 
     @classmethod
-    def of(cls, data: bytes, *, is_open: bool) -> Self:
+    def of(cls, data: bytes, short_L: np.ndarray, *, is_open: bool) -> Self:
         start_L, end_L = line_bounds(data)
         left_out_L, cut_L = np.zeros((2, len(start_L)), bool)
         return cls(
             data=data, is_open=is_open, start_L=start_L, end_L=end_L, left_out_L=left_out_L,
-            cut_L=cut_L,
+            cut_L=cut_L, short_L=short_L,
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -104,6 +105,7 @@ class _Lines:
         return replace(
             self, start_L=self.start_L[part], end_L=self.end_L[part],
             left_out_L=self.left_out_L[part], cut_L=self.cut_L[part],
+            short_L=self.short_L[part],
         )  # fmt: skip
 
     def texts(self) -> list[bytes]:
@@ -144,8 +146,10 @@ class _Reader:
             yield self.refused([("a line of over 16 MB", block.data.rstrip(b"\n"))])
             return
         pad = block.end == "line" and not self._preamble  # a preamble is compared as it is
+        named = self._layout.named
+        short_L = short_lines(block.data, *line_bounds(block.data), self._delimiter, named)
         data = levelled(block.data, self._delimiter, self._layout.width, pad=pad)
-        lines = _Lines.of(data, is_open=block.end == "open")
+        lines = _Lines.of(data, short_L, is_open=block.end == "open")
         first = 0  # line of the part that is not yielded yet
         self._leave_out_units(lines)
         for at, fields in self._header_lines(lines):
@@ -294,7 +298,9 @@ class _Reader:
         self._rows += int(row_L.sum())
         told = [(int(number_L[line]), reason, text) for line, (reason, text) in broken.items()]
         self._ignored[COMMENT] += comments
-        return self._batch(b"".join(pieces), number_L[good_L], told)
+        batch = self._batch(b"".join(pieces), number_L[good_L], told)
+        batch.short = int((lines.short_L & good_L).sum())
+        return batch
 
     def _batch(self, data: bytes, row_R, broken: list[tuple[int, str, str]]) -> RawBatch:
         layout, source = self._layout, self._source

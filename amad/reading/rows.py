@@ -87,6 +87,7 @@ class FileParser:
         self._part = part
         self._name_of = names_of(self._rules)
         self.ignored: Counter = Counter()  # kind of line that is no row -> how many
+        self.short = 0  # rows with fewer fields than the header
         self.unknown: Counter = Counter()  # vehicle in no vehicle class -> its refused rows
         self._vehicle = vehicle_of_path(self._rules, path)
         self._times = RowTimes(fleet, path, self._vehicle, index_rows, clock, file)
@@ -180,6 +181,7 @@ class FileParser:
         if self._long is not None:
             batch = self._long.spread(batch)
         self.ignored.update(batch.ignored)
+        self.short += batch.short
         self._check_units(batch.units)
         row_R, rows = batch.row_R, len(batch.row_R)
         reason_R = np.zeros(rows, np.int64)  # 0: none; else 1 + the position in reasons

@@ -23,6 +23,24 @@ def lines_of_words(data: bytes, start_L: np.ndarray, end_L: np.ndarray) -> np.nd
     return np.flatnonzero((worded_L | below_empty_L) & ~empty_L)
 
 
+def short_lines(
+    data: bytes, start_L: np.ndarray, end_L: np.ndarray, delimiter: str, named: int
+) -> np.ndarray:
+    """True (L,) where a line without a quote has some delimiters, and fewer than ``named`` fields.
+
+    The lines are consecutive in ``data``.
+    """
+    byte = np.frombuffer(data, np.uint8)
+    count_L = _count(byte, ord(delimiter), start_L, end_L)
+    short_L = (count_L > 0) & (count_L < named - 1)
+    return short_L & (_count(byte, QUOTE, start_L, end_L) == 0) if short_L.any() else short_L
+
+
+def _count(byte: np.ndarray, what: int, start_L: np.ndarray, end_L: np.ndarray) -> np.ndarray:
+    at = np.flatnonzero(byte == what)
+    return np.searchsorted(at, end_L) - np.searchsorted(at, start_L)
+
+
 def levelled(data: bytes, delimiter: str, width: int, *, pad: bool) -> bytes:
     """Bring the lines to ``width`` fields: drop a surplus empty one, or add missing ones (``pad``).
 

@@ -34,7 +34,8 @@ class IngestResult(Artifact):
     its time. A file (or its rest) that cannot be read counts as one row in and one rejected, so
     that rows_rejected is the number of rows in ``rejected/``.
 
-    rejected_by_reason: reason -> rows. ignored: what is no row -> lines. vehicles: id -> rows.
+    rejected_by_reason: reason -> rows. ignored: what is no row -> lines. rows_short: those
+    with fewer fields than the header, whose last columns are null. vehicles: id -> rows.
     files: how many. vehicles_unknown: id -> rows of vehicles of no class. likely_doubles: ids that
     may be one vehicle. nulls_by_channel: channel -> values that stood for none. days: vehicle-days.
     newest: vehicle -> ISO time. Of this run: files_read, rows_added (to the lake), days_changed
@@ -50,6 +51,7 @@ class IngestResult(Artifact):
     rows_rejected: int
     rejected_by_reason: dict[str, int]
     ignored: dict[str, int] = {}
+    rows_short: int = 0
     vehicles: dict[str, int]
     files: int
     files_refused: list[RefusedFile] = []

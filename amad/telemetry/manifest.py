@@ -12,7 +12,8 @@ class IngestedFile(Entry):
     rest, could not be read. copy_of: the file that it repeats. test_start: vehicle -> time
     (microseconds UTC) of its first row in a file of part test. unknown: vehicle of no class ->
     refused rows. nulls: channel -> values that stood for none. ignored: what is no row -> lines.
-    rejected: reason -> rows. merged: rows that became part of another row of their time.
+    short: rows with fewer fields than the header. rejected: reason -> rows. merged: rows that
+    became part of another row of their time.
     """
 
     bytes: int
@@ -25,6 +26,7 @@ class IngestedFile(Entry):
     unknown: dict[str, int] = {}
     nulls: dict[str, int] = {}
     ignored: dict[str, int] = {}
+    short: int = 0
     rejected: dict[str, int] = {}
     merged: int = 0
 
