@@ -150,8 +150,10 @@ def test_a_lake_of_another_contract_fails(scored: Path):
 
 def test_how_the_last_job_ended(scored: Path):
     long_ago = (datetime.now(UTC) - timedelta(days=9)).isoformat()
+    next_year = (datetime.now(UTC) + timedelta(days=365)).isoformat()
     for changes, status, word in (
         ({"ended": long_ago}, "warn", "216 h ago"),
+        ({"ended": next_year}, "warn", "which is in the future"),
         ({"status": "failed", "error": "DataError: no rows"}, "fail", "no rows"),
         ({"status": "killed"}, "fail", "killed"),
         (

@@ -46,7 +46,8 @@ def last_scoring(stage: Stage) -> Finding:
     if last.status == "running":
         where = f"process {last.pid} on {last.host}"
         return ok(f"job {last.id} is running, {where}")
-    age = datetime.now(UTC) - (last.ended or last.started)
+    ended = last.ended or last.started
+    age = datetime.now(UTC) - ended
     did = count(len(last.dates), "date") if last.dates else "nothing was new"
     undone = [(item.date, item.reason) for item in last.failed]
     undone += [(item.date, item.reason) for item in last.refused]
@@ -56,6 +57,10 @@ def last_scoring(stage: Stage) -> Finding:
             f"{some(sorted({str(day) for day, _ in undone}), SHOWN)}: {undone[0][1]}"
         )
         return warn(finding, "mend that and run 'amad score' again")
+    if age < -timedelta(hours=1):  # no missed night would be seen until the clock is there
+        remedy = "see that the clock of this machine is right, then run 'amad score'"
+        finding = f"job {last.id} ended at {ended:%Y-%m-%d %H:%M} UTC, which is in the future"
+        return warn(finding, remedy)
     finding = f"job {last.id} ended well {_ago(age)}, {did}"
     if age > NIGHTLY:
         remedy = "if scoring is scheduled, see why not: systemctl list-timers 'amad-score@*'"
