@@ -34,44 +34,61 @@ def send(parcel: Parcel, mail: Mail, password: str | None, timeout: float) -> No
     if not to:  # who was refused is no longer among those who get mail
         return
     try:
-        with _connected(mail, timeout) as server:
-            if mail.security == "starttls":
-                server.starttls(context=ssl.create_default_context())
-            if mail.user is not None:
-                server.login(mail.user, password or "")
-            refused = server.send_message(message, to_addrs=to)
-        if refused:
-            raise _refused(mail, refused)
+        refused = _handed_over(message, to, mail, password, timeout)
     except smtplib.SMTPRecipientsRefused as error:
-        if parcel.left:
-            raise _refused(mail, error.recipients) from None
-        codes = [code for code, _ in error.recipients.values()]
-        kind = NotTakenError if any(code in FOR_NOW for code in codes) else RefusedError
-        raise kind(f"{mail.host} refused every address ({codes[0]})") from None
-    except smtplib.SMTPAuthenticationError as error:
-        raise NotTakenError(
-            f"{mail.host} did not let {mail.user} log in ({error.smtp_code}); see "
-            "AMAD_NOTIFY_MAIL_PASSWORD"
-        ) from None
-    except smtplib.SMTPResponseException as error:
-        kind = NotTakenError if error.smtp_code in FOR_NOW or error.smtp_code < 0 else RefusedError
-        raise kind(f"{mail.host} answered {error.smtp_code}") from None
-    except smtplib.SMTPNotSupportedError:
-        what = "STARTTLS" if mail.security == "starttls" else "a log-in"
-        raise NotTakenError(
-            f"{mail.host} does not offer {what}; see mail.security and mail.user"
-        ) from None
-    except UnicodeError:
-        raise NotTakenError(
-            f"{mail.host} cannot be spoken to: its name, mail.user and AMAD_NOTIFY_MAIL_PASSWORD "
-            "take letters, digits and signs of ASCII alone"
-        ) from None
-    except TimeoutError:
-        raise NotTakenError(f"{mail.host} did not answer within {timeout:g} s") from None
-    except (OSError, smtplib.SMTPException) as error:
-        raise NotTakenError(
-            f"{mail.host}:{mail.port} cannot be reached, or broke off ({type(error).__name__})"
-        ) from None
+        raise _all_refused(mail, error.recipients, parcel) from None
+    except (OSError, smtplib.SMTPException, UnicodeError) as error:
+        raise _told(error, mail, timeout) from None
+    if refused:
+        raise _refused(mail, refused)
+
+
+def _handed_over(
+    message: EmailMessage, to: list[str], mail: Mail, password: str | None, timeout: float
+) -> Mapping[str, tuple[int, bytes]]:
+    """Give the mail to the server; the addresses that it refused, each with its answer."""
+    with _connected(mail, timeout) as server:
+        if mail.security == "starttls":
+            server.starttls(context=ssl.create_default_context())
+        if mail.user is not None:
+            server.login(mail.user, password or "")
+        return server.send_message(message, to_addrs=to)
+
+
+def _all_refused(mail: Mail, answers: Mapping[str, tuple[int, bytes]], parcel: Parcel) -> Exception:
+    """The error where no address was taken: they may be taken later if one of them may."""
+    if parcel.left:
+        return _refused(mail, answers)
+    codes = [code for code, _ in answers.values()]
+    kind = NotTakenError if any(code in FOR_NOW for code in codes) else RefusedError
+    return kind(f"{mail.host} refused every address ({codes[0]})")
+
+
+def _told(error: Exception, mail: Mail, timeout: float) -> Exception:
+    """Any other error of the connection, as a sentence that names the server and the key."""
+    host = mail.host
+    match error:
+        case smtplib.SMTPAuthenticationError():
+            return NotTakenError(
+                f"{host} did not let {mail.user} log in ({error.smtp_code}); see "
+                "AMAD_NOTIFY_MAIL_PASSWORD"
+            )
+        case smtplib.SMTPResponseException(smtp_code=code):
+            kind = NotTakenError if code in FOR_NOW or code < 0 else RefusedError
+            return kind(f"{host} answered {code}")
+        case smtplib.SMTPNotSupportedError():
+            what = "STARTTLS" if mail.security == "starttls" else "a log-in"
+            return NotTakenError(f"{host} does not offer {what}; see mail.security and mail.user")
+        case UnicodeError():
+            return NotTakenError(
+                f"{host} cannot be spoken to: its name, mail.user and AMAD_NOTIFY_MAIL_PASSWORD "
+                "take letters, digits and signs of ASCII alone"
+            )
+        case TimeoutError():
+            return NotTakenError(f"{host} did not answer within {timeout:g} s")
+    return NotTakenError(
+        f"{host}:{mail.port} cannot be reached, or broke off ({type(error).__name__})"
+    )
 
 
 def receivers(parcel: Parcel, mail: Mail) -> list[str]:
