@@ -158,47 +158,63 @@ def choose_threshold(
     )
     allowed = point.score_budget * (days + (PRIOR_DAYS if tail_scale else 0.0))
     most, most_a_date = point.score_budget * days + UNKNOWN_FAULTS, math.ceil(budget) + 1
-    begun: Counter[tuple[int, int]] = Counter()  # incidents by vehicle and date
 
-    def lowest(room: float) -> float:
-        """The threshold at which the expected tail has ``room`` incidents."""
+    def lowest(incidents: int) -> float:
+        """The threshold at which those of the expected tail fill what these leave."""
+        room = allowed - incidents
         if room < 0 or (room == 0 and expected > 0):
             return math.inf
         if not tail_scale or expected <= room:
             return level
         return level + tail_scale * math.log(expected / room)
 
-    def begin(vehicle: int, time: int, incidents: int) -> int:
-        """Note that so many more incidents begin on a date; by how many more the date counts."""
-        date = (vehicle, time // DAY_US)
-        before = min(begun[date], most_a_date)
-        begun[date] += incidents
-        return min(begun[date], most_a_date) - before
-
-    order = np.argsort(-value, kind="stable")
-    reach = gap_us + period_us
-    alarmed: list[list[int]] = [[] for _ in scores]
-    count, counted, threshold = 0, 0, lowest(allowed)
-    for i in order:
+    found = _GrowingIncidents(len(scores), reach_us=gap_us + period_us, most_a_date=most_a_date)
+    threshold = lowest(0)
+    for i in np.argsort(-value, kind="stable"):
         if value[i] <= threshold:
             break
-        who, at = int(vehicle[i]), int(time[i])
-        times = alarmed[who]
-        place = bisect_left(times, at)
-        before = place > 0 and at - times[place - 1] <= reach
-        after = place < len(times) and times[place] - at <= reach
-        # The alarms before and after this row may already be one incident.
-        joined = before and after and times[place] - times[place - 1] <= reach
-        if not before:
-            counted += begin(who, at, 1)
-        if after and not joined:  # an incident that began there begins earlier now
-            counted += begin(who, times[place], -1)
-        times.insert(place, at)
-        count += 1 - before - after + joined
+        found.add(int(vehicle[i]), int(time[i]))
         # Incidents can merge on the way down; having fewer again does not lower the threshold.
-        needed = lowest(allowed - count) if counted <= most or not tail_scale else math.inf
+        kept = found.counted <= most or not tail_scale
+        needed = lowest(found.count) if kept else math.inf
         threshold = max(threshold, min(needed, float(value[i])))
     return replace(point, threshold=float(threshold))
+
+
+class _GrowingIncidents:
+    """The incidents of alarms that come one by one, in any order of time.
+
+    count: how many there are. counted: of these, a date of a vehicle has ``most_a_date`` at the
+    most. reach_us: alarms so far apart or less are one incident.
+    """
+
+    def __init__(self, vehicles: int, *, reach_us: int, most_a_date: int) -> None:
+        self.count = self.counted = 0
+        self._reach_us, self._most_a_date = reach_us, most_a_date
+        self._times: list[list[int]] = [[] for _ in range(vehicles)]
+        self._begun: Counter[tuple[int, int]] = Counter()  # by vehicle and date
+
+    def add(self, vehicle: int, time: int) -> None:
+        """One more alarm: it begins an incident, or makes one longer, or joins two."""
+        times = self._times[vehicle]
+        place = bisect_left(times, time)
+        before = place > 0 and time - times[place - 1] <= self._reach_us
+        after = place < len(times) and times[place] - time <= self._reach_us
+        # The alarms before and after this one may already be one incident.
+        joined = before and after and times[place] - times[place - 1] <= self._reach_us
+        if not before:
+            self._begin(vehicle, time, 1)
+        if after and not joined:  # an incident that began there begins earlier now
+            self._begin(vehicle, times[place], -1)
+        times.insert(place, time)
+
+    def _begin(self, vehicle: int, time: int, incidents: int) -> None:
+        """Note that so many more incidents begin at this time."""
+        date = (vehicle, time // DAY_US)
+        before = min(self._begun[date], self._most_a_date)
+        self._begun[date] += incidents
+        self.count += incidents
+        self.counted += min(self._begun[date], self._most_a_date) - before
 
 
 def _incidents(time_T: np.ndarray, period_us: int, gap_us: int) -> int:
