@@ -9,7 +9,7 @@ from pathlib import Path
 PACKAGES = ("numpy", "pandas", "pyarrow", "torch", "great-expectations", "ray", "scikit-learn")
 
 
-def machine_facts(packages: tuple[str, ...] = PACKAGES) -> dict:
+def machine_facts() -> dict:
     """CPU model, usable cores, memory in GB, load (1 minute), operating system, versions."""
     import psutil
 
@@ -20,7 +20,7 @@ def machine_facts(packages: tuple[str, ...] = PACKAGES) -> dict:
         "load": round(os.getloadavg()[0], 1),  # above the cores, something else ran beside it
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in packages},
+        "packages": {name: version(name) for name in PACKAGES},
     }
 
 

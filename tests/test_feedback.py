@@ -114,7 +114,8 @@ def test_every_id_that_an_incident_ever_had_finds_it(yard, tmp_path, capsys):
     file = tmp_path / "verdicts.csv"
     file.write_text(f"incident,verdict\n{third.incident_id},TRUE\n{first.incident_id},false\n")
     assert run(["feedback", "--csv", str(file)]) == 2, "both are on one incident"
-    assert f"line 3: {first.incident_id} is {third.incident_id}" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert f"line 3: {first.incident_id} is now incident {third.incident_id}, which" in told
     assert read_feedback(yard.runs).incidents == {}
     for number, item in enumerate((first, second, third)):
         assert run(["feedback", item.incident_id, "true", "--note", f"note {number}"]) == 0

@@ -259,7 +259,7 @@ def promote(
     ] = "",
     fleet: FleetOption = None,
 ) -> None:
-    """Make a version the champion that scores, if the gate let it."""
+    """Make a version the champion, which scores the fleet, if the gate allowed it."""
     from amad.engines.register import promotion
 
     if force and not reason:

@@ -30,7 +30,8 @@ def drift(
 ) -> None:
     """Compare the last days with those that the champion was trained on; say whether to retrain.
 
-    All channels are in runs/<fleet>/drift.json. A Prometheus of conf/notify/ gets the figures.
+    All channels are in runs/<fleet>/drift.json. Prometheus gets the figures where conf/notify/
+    names it.
     """
 
     def work(params: "Params", settings: "Settings") -> None:

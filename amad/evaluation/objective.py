@@ -259,8 +259,8 @@ def _vehicles(store: WindowStore, most: int, window: int) -> list[str]:
     able = [vehicle for vehicle, *of_parts in rows if min(of_parts) >= 2 * window]
     if not able:
         raise DataError(
-            f"{store.path}: no vehicle has {2 * window} train and calibration rows, so the sweep "
-            "has nothing to put faults into; give it more data or set tune.trials aside"
+            f"{store.path}: no vehicle has {2 * window} train rows and as many calibration rows to "
+            f"put faults into; ingest more data, or make model.window ({window}) shorter"
         )
     places = np.unique(np.linspace(0, len(able) - 1, most).round().astype(int))
     return [able[place] for place in places]

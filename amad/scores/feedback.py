@@ -110,7 +110,10 @@ def keep(
         try:
             found = find_incident(runs, item.incident_id, published, moved)
             if found.incident_id in made:
-                raise ConfigError(f"{item.incident_id} is {found.incident_id}, judged already")
+                raise ConfigError(
+                    f"{item.incident_id} is now incident {found.incident_id}, which another of "
+                    "these verdicts judges; leave one of them out"
+                )
         except ConfigError as error:
             raise ConfigError(f"{item.where}: {error}" if item.where else str(error)) from None
         made[found.incident_id] = Judgement(

@@ -86,10 +86,10 @@ def first_kept(runs: Path) -> date:
     return found.first
 
 
-def old_results(runs: Path, days: int, now: float | None = None) -> list[Old]:
+def old_results(runs: Path, days: int) -> list[Old]:
     """What may go of a fleet, in the order in which it goes; nothing where nothing is scored.
 
-    days: kept before the newest scored date, itself included. now: seconds, for what has no date.
+    days: kept before the newest scored date, itself included.
     """
     newest = max(partitions.begun(runs), default=None)
     if newest is None:
@@ -115,7 +115,7 @@ def old_results(runs: Path, days: int, now: float | None = None) -> list[Old]:
                 if day < first
             ]
     found += [Old(kind=JOBS, path=path, size=_size(path)) for path in _old_jobs(runs, first)]
-    limit = (time.time() if now is None else now) - days * DAY_SECONDS
+    limit = time.time() - days * DAY_SECONDS
     for kind, place in ((CHECKPOINTS, "ray"), (STATES, "state")):
         found += [
             Old(kind=kind, path=path, size=_size(path))

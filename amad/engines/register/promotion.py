@@ -131,7 +131,7 @@ def promote(
     force: bool = False,
     reason: str = "",
 ) -> ModelVersion:
-    """Make ``version`` (default: the challenger) the champion, if the gate let it or by force.
+    """Make ``version`` (default: the challenger) the champion, if the gate allowed it, or by force.
 
     reason: the user's own words; kept in the registry.
 
