@@ -11,12 +11,10 @@ from functools import cache
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from amad.config import Channel
 
 LARGEST = 1e30  # nothing that is measured is larger; scaled to float32 it could become infinite
-NAN = pa.scalar(np.nan)
 
 
 def is_null_word(value_R: np.ndarray, channel: Channel) -> np.ndarray:
@@ -57,7 +55,7 @@ def measured_values(table: pa.Table, channels: Sequence[Channel]) -> tuple[np.nd
     for batch in table.select(names).to_batches() if names else ():
         rows = slice(first, first := first + batch.num_rows)
         for value_R, column in zip(value_CR, batch.columns, strict=True):
-            value_R[rows] = pc.fill_null(column, NAN).to_numpy()
+            value_R[rows] = column.to_numpy(zero_copy_only=False)  # null becomes NaN
     limit_2C = np.array([_limits(channel.range) for channel in channels]).reshape(-1, 2).T
     low_C1, high_C1 = limit_2C[..., None]
     impossible_CR = (value_CR < low_C1) | (value_CR > high_C1)
