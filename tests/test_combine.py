@@ -12,7 +12,6 @@ from hypothesis.extra.numpy import arrays
 from amad.detect.combine import (
     EXCESS_WEIGHT,
     LEAST_RANGE_WEIGHT,
-    between_share,
     excess_shares,
     kind_weights,
     range_shares,
@@ -98,7 +97,9 @@ def of_kind(members: list[Said], between: bool) -> list[Said]:
 def limits(members: list[Said], explained: float) -> dict[str, tuple[float, float]]:
     """For each member, by how much the score grows with its evidence, at least and at most."""
     predicted, ranged = kind_weights(members, Foretold(explained))
-    least = {name: predicted * share for name, share in shares(members, explained).items()}
+    least = {
+        name: predicted * share for name, share in shares(members, Foretold(explained)).items()
+    }
     more = {name: predicted * share for name, share in excess_shares(members).items()}
     more |= {name: ranged * share for name, share in range_shares(members).items()}
     return {m.name: (least.get(m.name, 0), least.get(m.name, 0) + more.get(m.name, 0))
@@ -123,18 +124,13 @@ def test_a_combined_score_by_hand() -> None:
     np.testing.assert_allclose(contribution_TC, parts)
 
 
-def test_the_better_the_own_past_foretells_the_more_members_between_channels_count() -> None:
-    found = [between_share(explained) for explained in (0.0, 0.8, EVEN, 16 / 17, 1.0)]
-    assert found == pytest.approx([0, 1 / 65, 1 / 2, 64 / 65, 1])
-
-
 @given(some_members(), part)
 def test_kinds_share_by_what_is_explained_and_members_of_a_kind_by_weight(
     members: list[Said], explained: float
 ) -> None:
-    found = shares(members, explained)
+    found = shares(members, Foretold(explained))
     assert set(found) == {m.name for m in members} and sum(found.values()) == pytest.approx(1)
-    between = between_share(explained)
+    between = Foretold(explained).between_share
     for kind, whole in ((False, 1 - between), (True, between)):
         own = of_kind(members, kind)
         assert sum(found[m.name] for m in own) == pytest.approx(whole)
@@ -150,7 +146,10 @@ def test_kinds_share_by_what_is_explained_and_members_of_a_kind_by_weight(
 def test_one_kind_alone_is_its_mean(kind: bool, data: st.DataObject, seed: int) -> None:
     members = data.draw(some_members((kind,)))
     evidence = heard(seed, members)
-    assert sum(shares(members, 0.5).values()) == pytest.approx(1) and excess_shares(members) == {}
+    assert (
+        sum(shares(members, Foretold(0.5)).values()) == pytest.approx(1)
+        and excess_shares(members) == {}
+    )
     score_T, contribution_TC = combine(members, evidence, {}, 0.5)  # it needs no threshold
     np.testing.assert_allclose(score_T, average(members, evidence, 0), atol=1e-9)
     np.testing.assert_allclose(contribution_TC, average(members, evidence, 1), atol=1e-9)
@@ -160,7 +159,7 @@ def test_one_kind_alone_is_its_mean(kind: bool, data: st.DataObject, seed: int) 
 def test_below_its_threshold_a_member_gives_its_share_and_nothing_more(
     members: list[Said], seed: int, above: float, explained: float
 ) -> None:
-    evidence, share = heard(seed, members), between_share(explained)
+    evidence, share = heard(seed, members), Foretold(explained).between_share
     threshold = {m.name: evidence[m.name][0].max() + above for m in members}
     for which, found in enumerate(combine(members, evidence, threshold, explained)):
         time, between = (average(of_kind(members, kind), evidence, which) for kind in (False, True))
@@ -326,7 +325,7 @@ def test_without_range_members_nothing_is_weighed(members: list[Said], explained
 @given(with_ranges(st.just([])), part)
 def test_range_members_alone_have_the_whole_weight(members: list[Said], explained: float) -> None:
     assert kind_weights(members, Foretold(explained)) == (0.0, 1.0)
-    assert shares(members, explained) == {} == excess_shares(members)
+    assert shares(members, Foretold(explained)) == {} == excess_shares(members)
     assert sum(range_shares(members).values()) == pytest.approx(1)
     assert range_shares(members).keys() == {m.name for m in members}
 
@@ -349,7 +348,8 @@ def test_noise_about_a_level_leaves_the_ranges_their_least_weight() -> None:
     assert kind_weights(members, Foretold(0.1, 0.0)) == pytest.approx((0.1, 0.9))
     assert kind_weights(members, Foretold(0.1, 0.5)) == pytest.approx((0.55, 0.45))
     assert kind_weights(members, Foretold(0.1, 1.0)) == (1.0, LEAST_RANGE_WEIGHT)
-    assert Foretold(0.2, 0.8).towards(Foretold(0.6, 0.4), 0.75) == pytest.approx((0.3, 0.7))
+    mixed = Foretold(0.2, 0.8, 0.0).towards(Foretold(0.6, 0.4, 1.0), 0.75)
+    assert mixed == pytest.approx((0.3, 0.7, 0.25))
 
 
 def test_members_of_a_detector_have_their_shares() -> None:
@@ -359,7 +359,7 @@ def test_members_of_a_detector_have_their_shares() -> None:
 
     members: list[Member] = [RidgeMember("ridge", [1]), RelationMember(weight=7.0)]
     for some in (members, [*members, WindowRangeMember(16), WindowRangeMember(64)]):
-        assert shares(some, EVEN) == pytest.approx({"ridge": 0.5, "relation": 0.5})
+        assert shares(some, Foretold(EVEN)) == pytest.approx({"ridge": 0.5, "relation": 0.5})
         assert excess_shares(some) == {"ridge": EXCESS_WEIGHT, "relation": EXCESS_WEIGHT}
     assert range_shares(some) == {"window_range_16": 0.5, "window_range_64": 0.5}
     assert kind_weights(some, Foretold(0.5)) == (0.5, 0.5)

@@ -4,18 +4,59 @@ import numpy as np
 import pytest
 from windows_kit import series_of
 
-from amad.detect.foretold import LEAST_ROWS, Foretold, best_foretold, evenness, explained_share
+from amad.detect.foretold import (
+    LEAST_ROWS,
+    Foretold,
+    best_foretold,
+    evenness,
+    explained_share,
+    foretold_by,
+)
 from amad.detect.members import RidgeMember
 from amad.detect.relation import RelationMember
 
 
 def test_what_is_foretold_is_what_the_best_members_over_time_foretell() -> None:
     members = [RidgeMember("ridge", [1]), RidgeMember("both", [1]), RelationMember()]
-    told = {"ridge": Foretold(0.2, 0.3), "both": Foretold(0.4, 0.1), "relation": Foretold(0.9, 1)}
-    assert best_foretold(members, told) == (0.4, 0.3)
-    alone = {"relation": Foretold(0.9, 0.2)}
-    assert best_foretold(members, alone) == (0.9, 0.2), "nothing is known over time"
-    assert best_foretold(members, {}) == (0.0, 0.0)
+    told = {
+        "ridge": Foretold(0.2, 0.3, 0.06),
+        "both": Foretold(0.4, 0.1, 0.04),
+        "relation": Foretold(0.9, 1, 0.9),
+    }
+    assert best_foretold(members, told) == (0.4, 0.3, 0.9), "firm is of the relation"
+    alone = {"relation": Foretold(0.9, 0.2, 0.18)}
+    assert best_foretold(members, alone) == (0.9, 0.2, 0.18), "nothing is known over time"
+    assert best_foretold(members[:2], told) == (0.4, 0.3, 0.0), "no relation"
+    assert best_foretold(members, {}) == (0.0, 0.0, 0.0)
+
+
+def test_members_between_channels_count_where_the_past_or_the_channels_foretell_much() -> None:
+    def share(explained: float, firm: float) -> float:
+        return Foretold(explained, 0.3, firm).between_share
+
+    assert [share(at, 0.0) for at in (0, 0.8, 8 / 9, 16 / 17, 1)] == pytest.approx(
+        [0, 1 / 65, 1 / 2, 64 / 65, 1]
+    )
+    assert [share(0.0, at) for at in (0, 1 / 3, 1 / 2, 2 / 3, 1)] == pytest.approx(
+        [0, 1 / 65, 1 / 2, 64 / 65, 1]
+    )
+    assert share(8 / 9, 1 / 2) == pytest.approx(2 / 3)
+
+
+def test_channels_are_firm_where_they_explain_much_and_err_evenly() -> None:
+    rng = np.random.default_rng(0)
+    shared_T = rng.normal(size=4000)
+    error_TC = 0.5 * rng.normal(size=(4000, 3))
+    rare_TC = np.where(rng.random((4000, 1)) < 0.005, 7.0, 0.05) * rng.normal(size=(4000, 3))
+    told = [
+        foretold_by(error_TC, [series_of(shared_T[:, None] + error_TC)]),
+        foretold_by(rare_TC, [series_of(shared_T[:, None] + rare_TC)]),
+        foretold_by(error_TC, [series_of(error_TC)]),
+    ]
+    even, rare, none = told
+    assert even.firm == pytest.approx(0.8, abs=0.02), "R2 of noise about what is shared"
+    assert rare.explained > 0.6 and rare.firm == 0.0, "a large error is ordinary there"
+    assert none.explained == 0.0 and none.even == 1.0 and none.firm == 0.0
 
 
 def test_explained_is_the_share_of_the_variance_that_the_residual_leaves_out() -> None:

@@ -7,9 +7,10 @@ import pytest
 from detect_kit import broken_relation, coupled
 from relation_kit import FAULT, INSIDE, combined_of, detector, fitted, members_of
 
-from amad.detect.combine import EXCESS_QUANTILE, EXCESS_WEIGHT, between_share
+from amad.detect.combine import EXCESS_QUANTILE, EXCESS_WEIGHT
 from amad.detect.detector import FLEET, SHORT_ROWS
 from amad.detect.relation import RelationMember
+from amad.windows.series import Series
 
 
 def test_the_score_is_the_share_of_each_kind_and_what_exceeds_their_thresholds() -> None:
@@ -17,7 +18,7 @@ def test_the_score_is_the_share_of_each_kind_and_what_exceeds_their_thresholds()
     time, relation = detector("ridge"), detector("relation")
     combined = detector("ridge", "relation")
     figures = combined.figures["vehicle/b-1"]
-    share, threshold = between_share(figures.foretold.explained), figures.excess_threshold
+    share, threshold = figures.foretold.between_share, figures.excess_threshold
     assert 0 < share < 1 and min(threshold.values()) > 0
     combined_T, combined_TC, left_out = combined.raw_score(series)
     expected_T, expected_TC, most_TC = (np.zeros(1) for _ in range(3))
@@ -39,7 +40,7 @@ def test_a_negative_threshold_makes_no_contribution_larger_than_the_members_own(
     combined = fitted(members_of("ridge", "relation"))
     figures = combined.figures["vehicle/b-1"]
     figures.excess_threshold.update(relation=-5.0, ridge=np.inf)
-    share = between_share(figures.foretold.explained)
+    share = figures.foretold.between_share
     series = coupled("b-1", 600, seed=3)
     time_TC, own_TC = (detector(name).raw_score(series)[1] for name in ("ridge", "relation"))
     score_T, contribution_TC, _ = combined.raw_score(series)
@@ -47,6 +48,25 @@ def test_a_negative_threshold_makes_no_contribution_larger_than_the_members_own(
         contribution_TC, (1 - share) * time_TC + (EXCESS_WEIGHT + share) * own_TC, atol=1e-9
     )
     assert np.isfinite(score_T).all()
+
+
+def test_an_offset_against_firm_relations_is_heard_where_the_past_explains_half() -> None:
+    """Rows are so far apart that a channel's last row tells little, and its partners tell much."""
+
+    def slow(rows: int, seed: int) -> Series:
+        rng, series = np.random.default_rng(seed), coupled("b-1", rows)
+        shared_T = np.convolve(rng.normal(size=rows + 3), np.ones(4) / 2, "valid")
+        return series.with_values(shared_T[:, None] + 0.3 * rng.normal(size=series.value_TC.shape))
+
+    model = fitted(members_of("ridge", "relation"), [slow(4000, 1)], [slow(2000, 2)])
+    foretold = model.figures["vehicle/b-1"].foretold
+    assert 0.4 < foretold.explained < 0.8 and foretold.firm > 0.8
+    seen = slow(1500, 3)
+    value_TC = seen.value_TC.copy()
+    value_TC[FAULT, 2] += 0.5
+    score_T = model.raw_score(seen.with_values(value_TC))[0]
+    healthy = np.r_[0:500, 900:1500]
+    assert np.median(score_T[INSIDE]) > np.quantile(score_T[healthy], 0.99)
 
 
 def test_several_between_channels_share_one_vote() -> None:
@@ -111,7 +131,7 @@ def test_an_unknown_vehicle_has_the_threshold_of_its_class_or_the_fleets(
     assert combined.owner_of(series) == owner
     time_T, evidence_T = combined_of(time, series), combined_of(relation, series)
     figures = combined.figures[owner]
-    share, threshold = between_share(figures.foretold.explained), figures.excess_threshold
+    share, threshold = figures.foretold.between_share, figures.excess_threshold
     excess_T = np.maximum(evidence_T - threshold["relation"], 0)
     more_T = EXCESS_WEIGHT * (excess_T + np.maximum(time_T - threshold["ridge"], 0))
     expected_T = (1 - share) * time_T + share * evidence_T + more_T

@@ -20,15 +20,8 @@ label is needed for it.
 Members over time (autoregressions, a network that hides blocks of time) and members between
 channels (each channel predicted from the others) see different faults. One kind often stays quiet
 while the other is loud, and a plain mean of all members would halve the evidence. So the evidence
-that lies above a member's excess threshold is added once more.
-
-    B = q^6 / (1 + q^6), q = R2 / (1 - R2) / 8
-
-Where a vehicle is sampled fast beside what it does, the last rows foretell the next one whatever
-has happened: a prediction from a channel's own past follows a fault along, and nearly every row
-agrees with it. There a relation between channels that no longer holds is the better evidence. Where
-rows are minutes apart, the own past errs when something happens. The two weigh the same where 8/9
-of the variance is foretold. If members of only one kind serve a vehicle, their mean is the score.
+that lies above a member's excess threshold is added once more. ``amad.detect.foretold`` has B and
+the reasons for it. If members of only one kind serve a vehicle, their mean is the score.
 
 Shape legend: T rows, C channels.
 """
@@ -47,8 +40,6 @@ from amad.detect.learnt_figures import LearntFigures, Prior
 from amad.detect.members import Member
 from amad.windows.series import Series
 
-EVEN_ODDS = 8.0  # R2 / (1 - R2) at which members over time and between channels weigh the same
-STEEPNESS = 6.0  # of B in the logarithm of R2 / (1 - R2)
 EXCESS_WEIGHT = 0.75  # of the excess of all members of a kind
 EXCESS_QUANTILE = 0.99  # the excess threshold is this quantile of held-out evidence
 LEAST_RANGE_WEIGHT = 0.3  # of the window range members, however much the others explain
@@ -243,19 +234,12 @@ def without(calibration: Calibration | None, channels: Iterable[int]) -> Calibra
     return Calibration(**figures)
 
 
-def between_share(explained: float) -> float:
-    """B, the share of the members between channels; explained: R2, 0 to 1."""
-    return explained**STEEPNESS / (
-        explained**STEEPNESS + (EVEN_ODDS * (1.0 - explained)) ** STEEPNESS
-    )
-
-
-def shares(members: Sequence[Member], explained: float) -> dict[str, float]:
+def shares(members: Sequence[Member], foretold: Foretold) -> dict[str, float]:
     """Each predicting member's share of the mean, by name; the shares sum to 1."""
     kinds = [
         [m for m in members if m.predicts and m.between_channels == kind] for kind in (False, True)
     ]
-    between = between_share(explained)
+    between = foretold.between_share
     of_kind = (1 - between, between) if all(kinds) else (1.0, 1.0)
     return {
         member.name: share * member.weight / sum(m.weight for m in kind)
@@ -307,7 +291,7 @@ def predicted(
     """The part of the score and of the contributions that predicting members give, weighed."""
     score_T, contributions = np.zeros(len(evidence[members[0].name][0])), Mixture(evidence)
     weight, _ = kind_weights(members, foretold)
-    for name, share in shares(members, foretold.explained).items():
+    for name, share in shares(members, foretold).items():
         score_T += weight * share * evidence[name][0]
         contributions.add(name, weight * share)
     for name, share in excess_shares(members).items():

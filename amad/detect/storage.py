@@ -23,7 +23,7 @@ from amad.detect.learnt_figures import LearntFigures
 from amad.telemetry.files import read_json, staged, write_json
 from amad.windows.scaler import Scaler
 
-FORMAT = 18
+FORMAT = 19
 CONTENT, STATE, CHECKSUMS = "detector.json", "state.safetensors", "checksums.json"
 REMEDY = (
     "take an intact copy, or run the evaluate stage again and, for a registered version, register"
