@@ -222,7 +222,7 @@ def test_the_stages_write_what_they_promise(stages, home):
     assert Validation.read(folder) == result
     assert set(read_json(folder / "validation.json", "")) == {
         "ok", "vehicle_days", "quarantined", "checks", "refused", "refused_because", "warnings",
-        "events", "profile_rows", "data_hash", "digest",
+        "events", "profile_rows", "data_hash", "digest", "tables",
     }  # fmt: skip
     counts = IngestResult.require(folder)
     assert counts.rows_in == counts.rows_lake + counts.rows_rejected
