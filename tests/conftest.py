@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
@@ -106,6 +107,16 @@ def _quiet_engines() -> None:
     from amad.engines.shared.environment import quiet
 
     quiet()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ray_files() -> Iterator[None]:
+    """What Ray leaves of each start, its logs above all, goes with the tests."""
+    folder = tempfile.mkdtemp(prefix="amad-")  # short, for the paths of sockets
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", folder)
+        yield
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
