@@ -63,17 +63,17 @@ def carry_over_tables(report: Mapping) -> list[str]:
 def _form(found: Mapping) -> list[str]:
     names = sorted(found["mean"], key=lambda name: -found["mean"][name][0])
     partly = [name for name in found["vus_pr"] if name not in found["mean"]]
-    lines = [*_means(found, [*names, *partly]), ""]
+    lines = [*means_table(found, [*names, *partly]), ""]
     if len(found["fleets"]) > 1:
         lines += ["### The mean with a fleet left out", "", *_left_out(found, names), ""]
     for ours in found["difference"]:
-        lines += [f"### {ours} minus another method", "", *_differences(found, ours), ""]
+        lines += [f"### {ours} minus another method", "", *differences_table(found, ours), ""]
     rows = [[named(name), *_cells(found["false_alarms"][name], found, ".2f")] for name in names]
     lines += ["### False alarms per vehicle-day", "", *table(["", *found["fleets"]], rows), ""]
     return lines
 
 
-def _means(found: Mapping, names: list[str]) -> list[str]:
+def means_table(found: Mapping, names: list[str]) -> list[str]:
     """VUS-PR of each method on each fleet with the best in bold, its mean, and false alarms."""
     best = {
         fleet: max(of.get(fleet, 0.0) for of in found["vus_pr"].values())
@@ -102,7 +102,7 @@ def _left_out(found: Mapping, names: list[str]) -> list[str]:
     return table(["VUS-PR", *(f"without {fleet}" for fleet in found["fleets"])], rows)
 
 
-def _differences(found: Mapping, ours: str) -> list[str]:
+def differences_table(found: Mapping, ours: str) -> list[str]:
     """The paired difference to each other method, and the ends of it with a fleet left out."""
     own, rows = found["mean_without"][ours], []
     others = found["difference"][ours]

@@ -3,8 +3,8 @@
 Writes the pages of docs/results from the measurements in bench/results, so that no figure of a
 table is typed. The first page, index.md, is bench/reading.md, which says what the figures mean,
 with the first table at its marker. There is a page per fleet, and one each for the comparison of
-all methods, how they carry over, the network, the ablations, the machine's limits and
-fourteen nights of the scoring job.
+all methods, how they carry over to other fleets and to kinds that nobody tuned on, the network, the
+ablations, the machine's limits and fourteen nights of the scoring job.
 """
 
 import json
@@ -15,7 +15,7 @@ import numpy as np
 
 from amad.evaluation.method_result import PRIMARY
 from amad.evaluation.summary import STRENGTHS
-from bench import limits, minutes, nights_page
+from bench import kinds_page, limits, minutes, nights_page
 from bench.carry_over_tables import carry_over_tables, headline, short_histories_table
 from bench.options import parser_of
 from bench.quality.figures import RELATION
@@ -74,7 +74,8 @@ def main(arguments: list[str] | None = None) -> None:
         pages["carry_over"].append("Not measured yet: `python -m bench.carry_over` does it.")
     if short := _read(options.results / "short_histories.json"):
         pages["carry_over"] += short_histories_table(short)
-    for name, page in {"limits": limits, "minutes": minutes, "nights": nights_page}.items():
+    others = {"kinds": kinds_page, "limits": limits, "minutes": minutes, "nights": nights_page}
+    for name, page in others.items():
         if found := _read(options.results / f"{name}.json"):
             pages[name] = page.page(found)
     options.out.mkdir(parents=True, exist_ok=True)
