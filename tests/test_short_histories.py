@@ -88,6 +88,12 @@ def test_a_short_history_is_served_by_its_own_figures(
     figures = detector.figures[f"vehicle/{YOUNG}"]
     assert figures.allowance == pytest.approx(ALLOWANCE * (1 - share_of(rows, LONG_ROWS)))
     assert 0.0 <= figures.foretold.explained <= 1.0
+    assert figures.foretold.firm <= share_of(rows, LONG_ROWS), "relations of others are not its own"
+    assert (
+        detector.figures["fleet"].foretold.firm
+        == 0.0
+        < detector.figures["vehicle/b-1"].foretold.firm
+    )
     assert not any(owner.startswith("prior/") for owner in detector.figures)
     scored = detector.score(detector.scaler.apply(healthy))
     assert np.isfinite(scored.score_T).all()

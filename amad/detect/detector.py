@@ -146,6 +146,8 @@ class Detector(Scorer):
         learnt = self.ensemble.calibrate(owner, group, present, never_move, prior)
         calibration, evidence, told = learnt
         foretold = best_foretold(self.members, told)
+        if not owner.startswith("vehicle/"):
+            foretold = foretold.of_others()
         members = self.ensemble.serving(calibration)
         excess_threshold = {
             name: float(np.quantile(evidence[name], EXCESS_QUANTILE))

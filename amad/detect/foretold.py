@@ -16,6 +16,8 @@ q is large. It is so, too, where the channels foretell each other firmly, which 
 explain much, and what they leave is even, so that no large error is ordinary. Where rows are
 minutes apart and relations are loose, the own past errs when something happens. The two kinds weigh
 the same where the past explains 8/9 of the variance, and where relations explain half, evenly.
+Relations of other vehicles may hold with other constants, so firm is learnt from a vehicle's own
+rows alone and counts the less, the fewer there are.
 
 Shape legend: T rows, R of them, C channels.
 """
@@ -57,6 +59,10 @@ class Foretold(NamedTuple):
         """B, the share of the members between channels beside those over time."""
         past, firm = odds(self.explained) / EVEN_ODDS, odds(self.firm)
         return 1.0 - 1.0 / (1.0 + past**STEEPNESS + firm**STEEPNESS)
+
+    def of_others(self) -> "Foretold":
+        """These figures of some vehicles, for another one: relations are only firm in their own."""
+        return self._replace(firm=0.0)
 
     def towards(self, prior: "Foretold", share: float) -> "Foretold":
         """The mean of both, in which these figures have the share."""
