@@ -12,21 +12,20 @@ jobs are those of ``bench.quality``, so an interrupted run goes on where it stop
 import argparse
 import os
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import yaml
 
-from amad.config import AmadError, ConfigError, Params, Settings, load_params
+from amad.config import ConfigError, Params, Settings, load_params
 from amad.config.console import say
 from amad.engines.shared.environment import quiet
 from amad.evaluation.method_result import PRIMARY
 from amad.evaluation.summary import rounded
 from amad.telemetry.files import write_json
 from bench.facts import machine_facts
-from bench.options import parser_of, positive
+from bench.options import parser_of, positive, run
 from bench.quality.figures import over_fleets
 from bench.quality.fleets import prepare_fleets
 from bench.quality.methods import (
@@ -182,6 +181,13 @@ def without_labels(protocols: Mapping[str, dict]) -> dict:
     return protocols["injected"] if "injected" in protocols else protocols["test"]
 
 
+def say_means(what: str, found: Mapping) -> None:
+    """Tell the mean of each method, the best first. found: of ``compared``."""
+    best = sorted(found["mean"].items(), key=lambda item: -item[1][0])
+    told = ", ".join(f"{name} {mean[0]:.3f}" for name, mean in best)
+    say(f"{what}, mean VUS-PR of {len(found['fleets'])} fleets: {told}")
+
+
 def main(arguments: Sequence[str] | None = None) -> dict:
     """Judge, write ``--out``, and return its content.
 
@@ -238,17 +244,10 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     write_json(options.out, content)
     for protocol, forms in content["protocols"].items():
         for form, found in forms.items():
-            best = sorted(found["mean"].items(), key=lambda item: -item[1][0])
-            told = ", ".join(f"{name} {mean[0]:.3f}" for name, mean in best)
-            say(f"{protocol}, {form}, mean VUS-PR of {len(found['fleets'])} fleets: {told}")
+            say_means(f"{protocol}, {form}", found)
     say(f"wrote {options.out}")
     return content
 
 
 if __name__ == "__main__":
-    try:
-        done = main()
-    except AmadError as problem:
-        say(f"error: {problem}")
-        sys.exit(problem.exit_code)
-    sys.exit(1 if done["errors"] else 0)
+    run(main, lambda done: done["errors"])

@@ -15,22 +15,21 @@ docs/reference/benchmark.md explains: ``fleets``, ``vus_pr``, ``false_alarms``, 
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from amad.config import AmadError, Params, Settings, load_params
+from amad.config import Params, Settings, load_params
 from amad.config.console import say
 from amad.engines.shared.environment import quiet
 from amad.evaluation.harness import WITHOUT
 from amad.evaluation.summary import rounded
 from amad.telemetry.files import write_json
-from bench.carry_over import compared
+from bench.carry_over import compared, say_means
 from bench.facts import machine_facts
 from bench.kinds_fleets import KINDS, Kind, write_fleet
-from bench.options import parser_of, positive
+from bench.options import parser_of, positive, run
 from bench.quality.fleets import prepare_fleets
 from bench.quality.methods import FLOOR, FORMS
 from bench.quality.plan import Plan
@@ -115,17 +114,10 @@ def main(arguments: Sequence[str] | None = None) -> dict:
         content = rounded(judged(kinds, home, params_file, options.jobs))
     write_json(options.out, content)
     for form, found in content["forms"].items():
-        best = sorted(found["mean"].items(), key=lambda item: -item[1][0])
-        told = ", ".join(f"{name} {mean[0]:.3f}" for name, mean in best)
-        say(f"{form}, mean VUS-PR of {len(found['fleets'])} fleets: {told}")
+        say_means(form, found)
     say(f"wrote {options.out}")
     return content
 
 
 if __name__ == "__main__":
-    try:
-        done = main()
-    except AmadError as problem:
-        say(f"error: {problem}")
-        sys.exit(problem.exit_code)
-    sys.exit(1 if done["errors"] else 0)
+    run(main, lambda done: done["errors"])

@@ -1,6 +1,12 @@
-"""What the command lines of the benchmarks share: their help, and types of options."""
+"""What the command lines of the benchmarks share: their help, types of options, and their end."""
 
 import argparse
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from amad.config import AmadError
+from amad.config.console import say
 
 
 def parser_of(docstring: str) -> argparse.ArgumentParser:
@@ -26,3 +32,13 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
     return int(text)
+
+
+def run(main: Callable[[], dict], failed: Callable[[dict], object]) -> NoReturn:
+    """Run a benchmark, and end the process with 1 where ``failed`` says so of what it returned."""
+    try:
+        done = main()
+    except AmadError as problem:
+        say(f"error: {problem}")
+        sys.exit(problem.exit_code)
+    sys.exit(1 if failed(done) else 0)

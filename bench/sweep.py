@@ -9,7 +9,6 @@ so an interrupted run goes on where it stopped.
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from amad.config import AmadError, DataError, Fleet, Params, Settings, load_params
+from amad.config import DataError, Fleet, Params, Settings, load_params
 from amad.config.console import say
 from amad.engines.shared.environment import quiet
 from amad.engines.shared.identity import code_digest, work_digest
@@ -40,7 +39,7 @@ from amad.model.network import Amad
 from amad.telemetry.files import write_json
 from amad.windows.store import WindowStore
 from bench.facts import machine_facts
-from bench.options import parser_of, positive
+from bench.options import parser_of, positive, run
 from bench.quality.fleets import PROTOCOLS, Prepared, find_fleet, judged_fleet, prepare_fleet
 from bench.quality.jobs import JudgeJob, NetworkJob, judge_job, network_job, read_result
 from bench.quality.methods import NETWORK, settings_of
@@ -315,8 +314,4 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except AmadError as problem:
-        say(f"error: {problem}")
-        sys.exit(problem.exit_code)
+    run(main, lambda done: False)

@@ -8,17 +8,16 @@ goes on where it stopped, and a second run has nothing to do.
 import argparse
 import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from amad.config import AmadError, Params, Settings, load_params
+from amad.config import Params, Settings, load_params
 from amad.config.console import say
 from amad.engines.shared.environment import quiet
 from amad.evaluation.summary import rounded
 from amad.telemetry.files import staged
 from bench.facts import machine_facts
-from bench.options import parser_of, positive
+from bench.options import parser_of, positive, run
 from bench.quality.figures import mean_of_fleets
 from bench.quality.fleets import PROTOCOLS, prepare_fleets
 from bench.quality.methods import FLOOR, FORMS, GROUPS, USUAL, chosen_methods, method_names
@@ -103,9 +102,4 @@ def _params(options: argparse.Namespace, settings: Settings) -> Params:
 
 
 if __name__ == "__main__":
-    try:
-        done = main()
-    except AmadError as problem:
-        say(f"error: {problem}")
-        sys.exit(problem.exit_code)
-    sys.exit(1 if any("error" in fleet for fleet in done["fleets"].values()) else 0)
+    run(main, lambda done: any("error" in fleet for fleet in done["fleets"].values()))
