@@ -142,10 +142,7 @@ def _finished(plan: Plan) -> Draft:
     placed = plan.clock.take == "index" or plan.clock.keys.get("start_from") == "modified"
     one = plan.owner.keys["take"] == "constant" and not placed
     if one and vehicles.overlap(trial.spans) and not trial.tells_twice:
-        unread = plan.owner.unread
-        plan.owner = vehicles.each_its_own(plan.paths)
-        plan.owner.unread = unread
-        plan.owner.seen += " (they run at the same time, as one vehicle cannot)"
+        plan.owner = _own_files(plan, "they run at the same time, as one vehicle cannot")
         trial = try_out(plan.fleet(), plan.root, plan.samples, parts)
     if plan.owner.keys["take"] == "constant" and trial.repeats > MOST_REPEATS * trial.rows:
         apart = vehicles.told_apart(plan.samples, plan.clock.keys.get("column"))
@@ -187,14 +184,19 @@ def _finished(plan: Plan) -> Draft:
 def _with_own_files(plan: Plan, trial: Trial) -> Trial:
     """Take each file for a vehicle's own, if hardly a row then contradicts another one."""
     one = plan.owner
-    plan.owner = vehicles.each_its_own(plan.paths)
-    plan.owner.unread = one.unread
+    plan.owner = _own_files(plan, "as one vehicle's, their rows would contradict each other")
     own = try_out(plan.fleet(), plan.root, plan.samples, plan.parts)
     if own.repeats > MOST_REPEATS * own.rows:
         plan.owner = one
         return trial
-    plan.owner.seen += " (as one vehicle's, their rows would contradict each other)"
     return own
+
+
+def _own_files(plan: Plan, why: str) -> vehicles.Owner:
+    """Each file as a vehicle's own; what seems to name the vehicle is still told."""
+    owner = vehicles.each_its_own(plan.paths)
+    owner.unread, owner.seen = plan.owner.unread, f"{owner.seen} ({why})"
+    return owner
 
 
 def _place_recordings(plan: Plan) -> None:
