@@ -16,7 +16,6 @@ from amad.detect.chain import (
     EvidenceChain,
     Past,
     Tail,
-    _box_mean,
     _habituated,
     habituation_rows,
     running,
@@ -46,13 +45,14 @@ def score(chain, calibration, residual_TC, tail: Tail = OVER_TIME, **series: obj
 def test_boxes_agree_with_a_slow_loop(smoothing: str) -> None:
     segment_T = np.repeat([0, 1, 2], [40, 4, 16]).astype(np.int32)
     series = waves("b-1", 60, segment_T=segment_T)
-    layout = EvidenceChain(DetectParams(smoothing=smoothing)).layout([series], [ALL])
+    chain = EvidenceChain(DetectParams(smoothing=smoothing, widths=[7]))
+    layout = chain.layout([series], [ALL])
     x_TC, ordinary_C = noise(60).astype(np.float64), np.arange(C, dtype=float)
-    box = layout.box(7)
-    each = zip(x_TC.T, ordinary_C, strict=True)
-    boxed_TC = np.stack([_box_mean(running(x_T), box, o) for x_T, o in each], axis=1)
+    each = zip(x_TC.T, ordinary_C[:, None], strict=True)
+    boxed_TC = chain._term_boxes([(x_T, o, 1.0) for x_T, o in each], layout)[:, 0].T
     after = 0 if smoothing == "trailing" else 3
-    assert box[2] == 4 + after, "a trailing box is the past half of the centred one"
+    _, _, rows, _ = layout.boxes([7])
+    assert rows.tolist() == [[4 + after]], "a trailing box is the past half of the centred one"
     for first, last in series.segments():
         for t in range(first, last):
             rows = range(t - 3, t + after + 1)

@@ -37,7 +37,7 @@ BROKEN_Z2 = 10.0  # habituation starts at this z2
 HABITUATION_US = 3_600_000_000  # one hour
 Z2_CAP = 1e6  # keeps running sums exact after a wild value; its logarithm is far above any alarm
 TERMS = ("mean", "tail")
-Box = tuple[np.ndarray, np.ndarray, int, np.ndarray]  # see ``Layout.box``
+Boxes = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # see ``Layout.boxes``
 JOINED_ROWS = 256  # rows whose contributions are wanted, and such as lie between, are taken at once
 
 
@@ -119,7 +119,7 @@ class Layout:
         self.rows = int(offsets[-1])
         self.segments = segments
         self.trailing = trailing
-        self._boxes: dict[int, Box] = {}
+        self._boxes: dict[tuple[int, ...], Boxes] = {}
         self._pieces: dict[tuple[int, int], list[Piece]] = {}
         self.first_T = np.repeat(starts, ends - starts)
         self.last_T = np.repeat(ends, ends - starts)
@@ -128,20 +128,21 @@ class Layout:
         else:
             self.present_TC = np.repeat(np.stack(present), [s.rows for s in series], axis=0)
 
-    def box(self, width: int) -> Box:
-        """The box of each row, cut at the ends of its segment.
+    def boxes(self, widths: Sequence[int]) -> Boxes:
+        """The boxes of these widths around each row, cut at the ends of its segment.
 
-        Returns: first row (T,), end row (T,) (exclusive), the rows of a whole box, and how many of
-        them its segment lacks (T,).
+        Returns: first rows (W, T), end rows (W, T) (exclusive), the rows of whole boxes (W, 1), and
+        how many of them each row's segment lacks (W, T).
         """
-        if width not in self._boxes:
+        if tuple(widths) not in self._boxes:
             row_T = np.arange(self.rows)
-            before, after = reach(width, trailing=self.trailing)
-            low_T = np.maximum(row_T - before, self.first_T)
-            high_T = np.minimum(row_T + after + 1, self.last_T)
-            rows = before + after + 1
-            self._boxes[width] = low_T, high_T, rows, rows - (high_T - low_T)
-        return self._boxes[width]
+            reaches = np.array([reach(width, trailing=self.trailing) for width in widths])
+            before_W1, after_W1 = reaches.T[..., None]
+            low_WT = np.maximum(row_T - before_W1, self.first_T)
+            high_WT = np.minimum(row_T + after_W1 + 1, self.last_T)
+            rows_W1 = before_W1 + after_W1 + 1
+            self._boxes[tuple(widths)] = low_WT, high_WT, rows_W1, rows_W1 - (high_WT - low_WT)
+        return self._boxes[tuple(widths)]
 
     def pieces(self, before: int, after: int) -> list[Piece]:
         """All rows in pieces, for boxes that reach so many rows before and after a row."""
@@ -242,12 +243,11 @@ class EvidenceChain:
             (z2_TC, ordinary_C, 1.0),
             (ratio_TC**power, tail_ordinary_C**power, tail.root),
         )
-        box_EWT = np.stack([
-            self._term_boxes(
-                _mean_of_present(x_TC[:, usable_C], present_TC), quiet_C[usable_C], root, layout
-            )
+        means = [
+            (_mean_of_present(x_TC[:, usable_C], present_TC), quiet_C[usable_C], root)
             for x_TC, quiet_C, root in terms
-        ])  # fmt: skip
+        ]
+        box_EWT = self._term_boxes(means, layout)
         low_EW, centre_EW, high_EW = np.quantile(box_EWT, [0.25, 0.5, 0.75], axis=-1)
         own = float(own_C[usable_C].mean())
         centre_EW = moved("centre_EW", centre_EW, own)
@@ -260,8 +260,7 @@ class EvidenceChain:
             centre_EW=centre_EW,
             spread_EW=spread_EW,
         )
-        found = [_log_evidence(box_EWT[e], centre_EW[e], spread_EW[e])[0] for e in range(2)]
-        return calibration, np.mean(found, axis=0)
+        return calibration, np.mean(_log_evidence(box_EWT, calibration)[0], axis=0)
 
     def evidence(
         self,
@@ -307,9 +306,9 @@ class EvidenceChain:
             (z2_TU, ordinary_U, 1.0),
             (ratio_TU, tail_ordinary_U.astype(np.float32), tail.root),
         )
-        for e, (x_TU, quiet_U, root) in enumerate(inputs):
-            box_WT = self._term_boxes(x_TU @ mean_U, quiet_U, root, layout)
-            term_T, z_WT = _log_evidence(box_WT, calibration.centre_EW[e], calibration.spread_EW[e])
+        means = [(x_TU @ mean_U, quiet_U, root) for x_TU, quiet_U, root in inputs]
+        found = _log_evidence(self._term_boxes(means, layout), calibration)
+        for (x_TU, quiet_U, _), term_T, z_WT in zip(inputs, *found, strict=True):
             evidence_T += term_T / len(TERMS)
             terms.append(Term(x_TU, quiet_U, term_T, z_WT))
         boxes = [reach(width, trailing=self.trailing) for width in self.params.widths]
@@ -336,12 +335,18 @@ class EvidenceChain:
         return smooth_TC
 
     def _term_boxes(
-        self, mean_T: np.ndarray, quiet_U: np.ndarray, root: float, layout: Layout
+        self, terms: Sequence[tuple[np.ndarray, np.ndarray, float]], layout: Layout
     ) -> np.ndarray:
-        """Box means (W, T) of the mean over the channels to the power ``root``."""
-        sums_T, quiet = running(mean_T**root), quiet_U.mean() ** root
-        boxes = [layout.box(width) for width in self.params.widths]
-        return np.stack([_box_mean(sums_T, box, quiet) for box in boxes])
+        """Box means (E, W, T) of the terms; rows that a segment lacks count as on train.
+
+        terms: of each, its mean over the channels (T,), what the channels are on train (U,), and
+        the power to which both are raised.
+        """
+        sums_ET = np.stack([running(mean_T**root) for mean_T, _, root in terms])
+        quiet_E = np.array([quiet_U.mean() ** root for _, quiet_U, root in terms], np.float64)
+        low_WT, high_WT, rows_W1, missing_WT = layout.boxes(self.params.widths)
+        sum_EWT = sums_ET.take(high_WT, axis=1) - sums_ET.take(low_WT, axis=1)
+        return (sum_EWT + missing_WT * quiet_E[:, None, None]) / rows_W1
 
 
 def towards(prior, own, share, *, log: bool = False):
@@ -369,11 +374,11 @@ def _habituated(z2_TU: np.ndarray, past: Past) -> np.ndarray:
     return out_TU
 
 
-def _log_evidence(box_WT, centre_W, spread_W) -> tuple[np.ndarray, np.ndarray]:
-    """Signed log1p of the largest robust z over the widths (T,), and the z of each width (W, T)."""
-    z_WT = (box_WT - centre_W[:, None]) / spread_W[:, None]
-    z_T = z_WT.max(axis=0)
-    return np.copysign(np.log1p(np.abs(z_T)), z_T), z_WT
+def _log_evidence(box_EWT: np.ndarray, calibration: Calibration) -> tuple[np.ndarray, np.ndarray]:
+    """Signed log1p of the largest robust z over the widths (E, T), and the z of each (E, W, T)."""
+    z_EWT = (box_EWT - calibration.centre_EW[..., None]) / calibration.spread_EW[..., None]
+    z_ET = z_EWT.max(axis=1)
+    return np.copysign(np.log1p(np.abs(z_ET)), z_ET), z_EWT
 
 
 def _mean_of_present(x_TU: np.ndarray, present_TU: np.ndarray) -> np.ndarray:
@@ -386,9 +391,3 @@ def running(x: np.ndarray) -> np.ndarray:
     out = np.zeros((len(x) + 1, *x.shape[1:]))
     np.cumsum(x, axis=0, out=out[1:])
     return out
-
-
-def _box_mean(sums_T: np.ndarray, box: Box, ordinary: float) -> np.ndarray:
-    """Mean over each row's box; rows that its segment lacks count as ``ordinary``."""
-    low_T, high_T, rows, missing_T = box
-    return (sums_T[high_T] - sums_T[low_T] + missing_T * ordinary) / rows
