@@ -15,6 +15,7 @@ one, so that a reader finds the lake that it opened. Vehicle ids are percent-enc
 
 import datetime
 import json
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
@@ -232,9 +233,9 @@ class Lake:
         """
         dates = self.dates(vehicle)
         if start_us is not None:
-            dates = [d for d in dates if d >= date_of(start_us // DAY_US)]
+            dates = dates[bisect_left(dates, date_of(start_us // DAY_US)) :]
         if end_us is not None:
-            dates = [d for d in dates if d <= date_of((end_us - 1) // DAY_US)]
+            dates = dates[: bisect_right(dates, date_of((end_us - 1) // DAY_US))]
         if not dates:
             return self._schema_of(columns).empty_table()
         parts = [self._part_since(vehicle, date, columns, start_us) for date in dates]
@@ -267,7 +268,7 @@ class Lake:
         find nothing of the date before.
         """
         self._ends.pop(vehicle, None)
-        rows = part.slice(int(np.searchsorted(_times(part), since_us))).combine_chunks()
+        rows = part.slice(int(np.searchsorted(_times(part), since_us)))
         # Written and read again, because a slice alone would keep the whole day in memory.
         batches = [pa.ipc.read_record_batch(b.serialize(), part.schema) for b in rows.to_batches()]
         table = pa.Table.from_batches(batches, part.schema)

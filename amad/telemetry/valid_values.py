@@ -54,18 +54,17 @@ def measured_values(table: pa.Table, channels: Sequence[Channel]) -> tuple[np.nd
     first, names = 0, [channel.name for channel in channels]
     for batch in table.select(names).to_batches() if names else ():
         rows = slice(first, first := first + batch.num_rows)
-        for value_R, column in zip(value_CR, batch.columns, strict=True):
-            value_R[rows] = column.to_numpy(zero_copy_only=False)  # null becomes NaN
+        value_CR[:, rows] = batch.to_tensor(null_to_nan=True, row_major=False).to_numpy().T
     limit_2C = np.array([_limits(channel.range) for channel in channels]).reshape(-1, 2).T
     low_C1, high_C1 = limit_2C[..., None]
     impossible_CR = (value_CR < low_C1) | (value_CR > high_C1)
     for c, channel in enumerate(channels):
         if channel.nulls:
             impossible_CR[c] |= is_null_word(value_CR[c], channel)
-    count_C = np.count_nonzero(impossible_CR, axis=1)
-    if count_C.any():
-        value_CR[impossible_CR] = np.nan
-    return value_CR, count_C
+    if not impossible_CR.any():
+        return value_CR, np.zeros(len(channels), int)
+    value_CR[impossible_CR] = np.nan
+    return value_CR, np.count_nonzero(impossible_CR, axis=1)
 
 
 @cache

@@ -112,7 +112,7 @@ class Resampler:
         self._borders = None if bounds is None else [bounds.calibration_us, bounds.test_us]
         self._last: int | None = None  # the last occupied bin, its segment, and its label
         self._segment, self._label = 0, np.int8(0)
-        self._measured = [Measured.none() for _ in fleet.channels]
+        self._measured: dict[int, Measured] = {}  # by channel, of increments
         self._waiting: _Rows | None = None  # rows that were given out, and those that wait
         self._given = 0
         self.made_null: Counter[str] = Counter()  # impossible cells so far, by channel
@@ -188,7 +188,7 @@ class Resampler:
                 value_T[:] = value_K
             if channel.is_increment:
                 value_T[:], self._measured[c] = increments(
-                    value_T, segment_T, channel, self._measured[c]
+                    value_T, segment_T, channel, self._measured.get(c)
                 )
         own = [c for c, _ in self._channels]
         new_CT = slice(None) if len(own) == len(fleet.channels) else own
