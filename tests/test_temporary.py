@@ -36,6 +36,23 @@ def killed(outside: str, ready, apart: bool) -> None:
         signal.pause()
 
 
+def card(outside: str) -> None:
+    tempfile.tempdir = outside
+    with temporary_folder("card") as folder:
+        later = folder.with_name("left-meanwhile")
+        later.mkdir()
+    with temporary_folder("card"):
+        assert not folder.exists() and later.is_dir(), "a process looks for leftovers once"
+    later.rmdir()
+
+
+def begin_another(outside: Path) -> None:
+    process = CONTEXT.Process(target=card, args=(str(outside),))
+    process.start()
+    process.join(SECONDS)
+    assert process.exitcode == 0
+
+
 @pytest.mark.parametrize("apart", [False, True])
 def test_what_a_killed_process_leaves_goes_when_the_next_one_begins(
     apart: bool, outside: Path
@@ -44,15 +61,14 @@ def test_what_a_killed_process_leaves_goes_when_the_next_one_begins(
     process = CONTEXT.Process(target=killed, args=(str(outside), ready, apart))
     process.start()
     assert ready.wait(SECONDS)
-    with temporary_folder("card"):
-        assert list(outside.rglob("state.pt")), "its process is alive"
+    begin_another(outside)
+    assert list(outside.rglob("state.pt")), "its process is alive"
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     assert list(outside.rglob("state.pt"))
-    with temporary_folder("card") as folder:
-        assert not list(outside.rglob("state.pt")) and folder.is_dir()
-    assert not folder.exists()
+    begin_another(outside)
+    assert not list(outside.rglob("state.pt"))
 
 
 def test_a_folder_in_use_is_no_leftover_and_goes_after_an_error(outside: Path) -> None:

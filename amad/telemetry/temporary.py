@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from amad.config import ServiceError
@@ -73,9 +74,15 @@ def remove_leftovers() -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
+@cache
+def _look_once() -> None:
+    """Remove leftovers, when this process makes its first folder."""
+    remove_leftovers()
+
+
 def _new(purpose: str) -> tuple[Path, int]:
     """A new folder, and the open handle by which it is locked."""
-    remove_leftovers()
+    _look_once()
     with _all_locked() as place:  # nobody takes the new folder for a leftover before it is locked
         folder = Path(tempfile.mkdtemp(prefix=f"{purpose}-", dir=place))
         return folder, _lock(folder, fcntl.LOCK_EX)
