@@ -92,10 +92,11 @@ def _quantiles(
 
     A quantile is the least value such that at least this share of all values are not above it.
     """
-    score_K = np.sort(score_K)
     missing = rows - len(score_K)
     if missing <= 0:
-        return [float(score_K[math.ceil(share * len(score_K)) - 1]) for share in shares]
+        places = [math.ceil(share * len(score_K)) - 1 for share in shares]
+        return np.partition(score_K, places)[places].tolist()
+    score_K = np.sort(score_K)
     weight = missing / len(usual_U)
     below_U = np.searchsorted(score_K, usual_U, side="right")  # scores that are not above it
     reached_U = below_U + weight * np.arange(1, len(usual_U) + 1)

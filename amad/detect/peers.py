@@ -18,6 +18,7 @@ Shape legend: C channels of the fleet, P peers, R rows.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from statistics import median
 
 import numpy as np
 import pyarrow as pa
@@ -127,8 +128,8 @@ def _gap(level: float, mean: float | None, peer_P: np.ndarray, train_spread: flo
     past_size = None if mean is None else _rounded((level - mean) / train_spread)
     if len(peer_P) < LEAST_PEERS:
         return Gap(past=past, past_size=past_size, peers=len(peer_P))
-    middle = float(np.median(peer_P))
-    spread = max(MAD * float(np.median(np.abs(peer_P - middle))), SPREAD_SHARE * train_spread)
+    middle = median(peer_P.tolist())
+    spread = max(MAD * median(np.abs(peer_P - middle).tolist()), SPREAD_SHARE * train_spread)
     away = level - middle
     return Gap(
         past=past,

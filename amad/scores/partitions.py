@@ -15,9 +15,10 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -53,6 +54,11 @@ class VehicleDay:
     history: tuple[str, ...]
     quarantined: bool
     inputs: str
+
+
+def fields_of(item: Any) -> dict[str, Any]:
+    """The fields of a dataclass by name. Unlike ``asdict``, none is copied, which takes longer."""
+    return {field.name: getattr(item, field.name) for field in fields(item)}
 
 
 def folder(runs: Path, kind: str, version: str, day: date) -> Path:
@@ -279,7 +285,7 @@ def _publish_incidents(
 ) -> dict[str, str]:
     """Write the incidents and return the hash of each file."""
     rows = [
-        asdict(item)
+        fields_of(item)
         | {
             "channels": list(item.channels),
             "shares": list(item.shares),

@@ -101,13 +101,13 @@ class VehicleStates:
     def _made_of(self, vehicle: str, quarantined: frozenset[date]) -> Callable[[date], str]:
         """What the state of a day is made of, as a hash."""
         counted = [day for day in self.lake.dates(vehicle) if day not in quarantined]
-        parts = [(str(day), self.lake.part_sha256(vehicle, day)) for day in counted]
+        part = cache(lambda day: (str(day), self.lake.part_sha256(vehicle, day)))
         kind = self.lake.fleet.class_of(vehicle)
 
         @cache
         def made_of(day: date) -> str:
             first, last = bisect_left(counted, day - self._reach), bisect_right(counted, day)
-            made_of = parts[first:last]
+            made_of = [part(earlier) for earlier in counted[first:last]]
             return json_digest([FORMAT, self.digest, vehicle, kind, str(day), made_of])
 
         return made_of

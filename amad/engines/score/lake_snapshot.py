@@ -7,7 +7,7 @@ has changed. Another champion alone makes no partition stale.
 """
 
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -108,7 +108,7 @@ class Snapshot:
 
 def digest_of(items: dict) -> str:
     """A short hash of dataclasses by name."""
-    return json_digest({name: asdict(item) for name, item in items.items()})
+    return json_digest({name: partitions.fields_of(item) for name, item in items.items()})
 
 
 def _what_changed(manifest: PartitionManifest, made_of: dict[str, VehicleDay]) -> str:
