@@ -95,7 +95,7 @@ def _quantiles(
     missing = rows - len(score_K)
     if missing <= 0:
         places = [math.ceil(share * len(score_K)) - 1 for share in shares]
-        return np.partition(score_K, places)[places].tolist()
+        return [float(np.partition(score_K, place)[place]) for place in places]
     score_K = np.sort(score_K)
     weight = missing / len(usual_U)
     below_U = np.searchsorted(score_K, usual_U, side="right")  # scores that are not above it
