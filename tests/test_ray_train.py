@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from engine_kit import DATA, PROFILE, engine_params, engine_store, toy_stage, with_tracking_store
 
 from amad.config import ClusterProfile, DataError, ServiceError, Settings
@@ -64,6 +65,26 @@ def trained(once: tuple[Path, dict], tmp_path: Path) -> tuple[Path, dict]:
     """A copy of it, for a test to change."""
     home, result = once
     return shutil.copytree(home, tmp_path / "home"), result
+
+
+def test_where_no_window_fits_the_network_stays_its_linear_skip(
+    store: WindowStore, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    long = {"model": {"window": 1200}}
+    found = fit(store, tmp_path, PROFILE, **long)
+    assert "no window of 1200 rows fits" in capsys.readouterr().err
+    assert found["epochs"] == [] and found["train_windows"] == 0 and found["parameters"] > 0
+    model = read_bundle(tmp_path / DATA / "bundle").model
+    assert model.linear is not None and model.linear.spread_VC.any(), "the skip was fitted"
+    x_BLC = torch.randn(1, 1200, len(store.channels))
+    hidden_BLC = torch.zeros_like(x_BLC, dtype=torch.bool)
+    hidden_BLC[:, 50:55] = True
+    with torch.inference_mode():
+        recon_BLC = model(x_BLC, hidden_BLC).recon_BLC
+        skip_BLC, _ = model._skip(x_BLC, hidden_BLC, torch.zeros(1, dtype=torch.long))
+    assert torch.equal(recon_BLC[hidden_BLC], skip_BLC[hidden_BLC])
+    with pytest.raises(DataError, match="no window of 1200 rows fits"):
+        fit(store, tmp_path / "none", HERE, model={"window": 1200, "skip": "none"})
 
 
 def test_a_training_in_this_process_leaves_bundle_run_and_curve(trained: tuple) -> None:

@@ -15,7 +15,6 @@ from sweep_kit import expected_outputs, outputs
 from amad.config import (
     ClusterProfile,
     ConfigError,
-    DataError,
     Params,
     ServiceError,
     Settings,
@@ -300,6 +299,21 @@ def test_a_trial_that_fails_or_whose_worker_dies_before_its_first_report_goes_on
 @pytest.mark.engine
 @pytest.mark.usefixtures("local_ray")
 def test_a_sweep_of_which_nothing_runs_tells_why(store: WindowStore, tmp_path: Path) -> None:
-    params = engine_params(model={"window": 2000}, tune={"trials": 1, "batch": 1, "epochs": 1})
-    with pytest.raises((DataError, ConfigError), match="window"):
+    tune = {"trials": 1, "batch": 1, "epochs": 1}
+    params = engine_params(train={"learning_rate": 1e30}, tune=tune)
+    with pytest.raises(ConfigError, match=r"diverged .*lower train\.learning_rate"):
         search(store, tmp_path, params, 1)
+
+
+@pytest.mark.parametrize(
+    ("window", "why"),
+    [(1200, "no window of 1200 rows"), (200, "no vehicle has 400 train rows and as many")],
+)
+def test_with_too_few_rows_for_a_trial_the_settings_stay(
+    window: int, why: str, store: WindowStore, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    params = engine_params(model={"window": window})
+    result = search(store, tmp_path, params)
+    assert result.trials == 0 and why in result.reason and why in capsys.readouterr().err
+    assert trials(tmp_path) == []
+    assert with_settings(params, SweepResult.require(tmp_path / DATA).settings) == params

@@ -65,11 +65,15 @@ def _validated(verdict: Validation) -> list[str]:
 
 
 def _tuned(result: SweepResult) -> list[str]:
+    if result.objective is None:
+        return [f"no trial, and the settings of params.yaml: {result.reason}"]
     best = f"trial {result.trial} of {result.trials} was the best"
     return [f"{best}: average precision {result.objective:.3f} on injected faults"]
 
 
 def _trained(result: TrainResult) -> list[str]:
+    if not result.epochs:
+        return ["not at all, as no window fits: the network is its linear skip"]
     error = result.epochs[-1]["validation"]
     return [
         f"{count(len(result.epochs), 'epoch')}, hidden-position error on hold-out rows {error:.4g}"

@@ -72,7 +72,11 @@ class InjectedObjective:
         Raises:
             DataError: no vehicle has enough train and calibration rows.
         """
-        chosen = _vehicles(store, min(vehicles, cases), params.model.window)
+        able = judged_vehicles(store, params.model.window)
+        if not able:
+            raise DataError(too_few_rows(store, params.model.window))
+        places = np.linspace(0, len(able) - 1, min(vehicles, cases)).round()
+        chosen = [able[place] for place in np.unique(places.astype(int))]
         self.store, self.params, self.seed = store, params, seed
         self.numbers = np.array_split(np.arange(cases), len(chosen))  # of each vehicle's cases
         rows = max(max_rows // 2 // len(chosen), LEAST_ROWS)
@@ -253,17 +257,18 @@ def linear_skip_alone(model: "Amad", store: WindowStore, block: int) -> "Amad":
     return plain.to(next(model.parameters()).device).eval()
 
 
-def _vehicles(store: WindowStore, most: int, window: int) -> list[str]:
-    """Vehicles with enough train and calibration rows, spread evenly over the store."""
+def judged_vehicles(store: WindowStore, window: int) -> list[str]:
+    """Vehicles with enough train and calibration rows to judge a network of this window on."""
     rows = zip(store.vehicles, store.rows_of(TRAIN), store.rows_of(CALIBRATION), strict=True)
-    able = [vehicle for vehicle, *of_parts in rows if min(of_parts) >= 2 * window]
-    if not able:
-        raise DataError(
-            f"{store.path}: no vehicle has {2 * window} train rows and as many calibration rows to "
-            f"put faults into; ingest more data, or make model.window ({window}) shorter"
-        )
-    places = np.unique(np.linspace(0, len(able) - 1, most).round().astype(int))
-    return [able[place] for place in places]
+    return [vehicle for vehicle, *of_parts in rows if min(of_parts) >= 2 * window]
+
+
+def too_few_rows(store: WindowStore, window: int) -> str:
+    """What to say where there is no such vehicle."""
+    return (
+        f"{store.path}: no vehicle has {2 * window} train rows and as many calibration rows to "
+        f"put faults into; ingest more data, or make model.window ({window}) shorter"
+    )
 
 
 def _part(store: WindowStore, vehicle: str, part: int, rows: int | None = None) -> Series:

@@ -25,6 +25,7 @@ from amad.config.console import EVERY_SECONDS, say
 from amad.config.params import Hide, Params
 from amad.model.batches import Windows, seed_of
 from amad.model.checkpoint import Checkpoint, Reporter
+from amad.model.levels import Levels
 from amad.model.losses import Objective, hidden_and_counted, squared_error
 from amad.model.masks import complementary_masks
 from amad.model.network import Amad
@@ -84,7 +85,7 @@ def train(
     store = WindowStore.open(job.store)
     windows = Windows(store, params, reporter)
     torch.manual_seed(params.seed)
-    network = Amad(windows.channels, params.model, windows.levels, params.mask.block)
+    network = new_network(store, params)
     objective = Objective(network, params.loss).to(device)
     optimiser = make_optimiser(objective, params)
     history: list[dict] = []
@@ -133,6 +134,23 @@ def train(
         train_windows=len(windows.train),
         epoch_windows=windows.per_epoch,
     )
+
+
+def new_network(store: WindowStore, params: Params) -> Amad:
+    """The network for the channels and the levels of a store, before any training."""
+    return Amad(len(store.channels), params.model, Levels.of(store), params.mask.block)
+
+
+def untrained(store: WindowStore, params: Params) -> tuple[Trained, Amad]:
+    """The network of a store in which no window fits: what its linear skip predicts, no more."""
+    torch.manual_seed(params.seed)
+    network = new_network(store, params)
+    assert network.linear is not None, "without a skip, an untrained network predicts nothing"
+    network.linear.fit(store)
+    parameters = sum(p.numel() for p in network.parameters())
+    return Trained(
+        epochs=[], parameters=parameters, train_windows=0, epoch_windows=0
+    ), network.eval()
 
 
 def epoch_line(metrics: dict, epochs: int) -> str:

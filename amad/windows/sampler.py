@@ -13,7 +13,7 @@ import numpy as np
 
 from amad.config import DataError
 from amad.windows.scaler import Scaler
-from amad.windows.series import TRAIN, Series
+from amad.windows.series import CALIBRATION, TEST, TRAIN, Series
 from amad.windows.store import WindowStore
 
 
@@ -48,10 +48,7 @@ class WindowIndex:
         position = np.arange(len(starts), dtype=np.int32)
         self.vehicle_W = np.repeat(position, [len(rows) for rows in starts])
         if len(self.row_W) == 0:
-            raise DataError(
-                f"no window of {window} rows fits into any segment of the part asked for; "
-                "use a smaller model.window, or give the fleet more data or longer segments"
-            )
+            raise DataError(none_fits(window, split))
 
     def __len__(self) -> int:
         """W."""
@@ -75,6 +72,24 @@ class WindowIndex:
                 value_LC = self._scaler.standardise(value_LC, item.vehicle, item.vehicle_class)
             x_BLC[b] = value_LC
         return x_BLC
+
+
+def why_none_fits(store: WindowStore, window: int) -> str:
+    """Why a network with this window cannot be trained; empty if it can."""
+    for split in (TRAIN, CALIBRATION):
+        series = (store.series(vehicle) for vehicle in store.vehicles)
+        if not any(len(_window_starts(item, window, window, split)) for item in series):
+            return none_fits(window, split)
+    return ""
+
+
+def none_fits(window: int, split: int) -> str:
+    """What to say where no window fits into a part."""
+    part = {TRAIN: "train", CALIBRATION: "calibration", TEST: "test"}[split]
+    return (
+        f"no window of {window} rows fits into any segment of the {part} part; "
+        "use a smaller model.window, or give the fleet more data or longer segments"
+    )
 
 
 def _window_starts(series: Series, window: int, stride: int, split: int) -> np.ndarray:

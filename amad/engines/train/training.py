@@ -27,8 +27,8 @@ from amad.model import (
     train,
     write_bundle,
 )
-from amad.model.training import epoch_line
-from amad.windows import WindowStore
+from amad.model.training import epoch_line, untrained
+from amad.windows import WindowStore, why_none_fits
 
 CODE = ("amad.model", "amad.windows")  # what the weights depend on
 HEALTH_SECONDS = "0.5"  # between two looks of Ray's controller at its workers; 2 by default
@@ -40,10 +40,10 @@ def train_fleet(stage: Stage) -> TrainResult:
 
     stage: with the best settings of the sweep in its parameters. An interrupted run with the same
     settings, data and code is resumed; a finished one gives its weights at once. Both go on in the
-    same MLflow run.
+    same MLflow run. Where no window fits, the network stays its linear skip.
 
     Raises:
-        DataError: no window fits, or a checkpoint cannot be read.
+        DataError: no window fits and there is no skip, or a checkpoint cannot be read.
         ConfigError: the training diverged.
         ServiceError: the cluster or the tracking store does not answer, or the workers failed more
             often than ``max_failures`` of the profile.
@@ -64,7 +64,11 @@ def train_fleet(stage: Stage) -> TrainResult:
         state.put("run_id", run.info.run_id)
         log_settings(client, run.info.run_id, params)
         curve = TrainingCurve(client, run.info.run_id, "loss")
-        if profile.workers == 0:
+        reason = why_none_fits(opened, params.model.window)
+        if reason and params.model.skip == "linear":
+            say(f"no training, so the network stays its linear skip: {reason}")
+            trained, network = untrained(opened, params)
+        elif profile.workers == 0:
             trained, network = _train_here(job, profile, folder / name, curve)
         else:
             store = StoreOnNodes.of(stage, opened)

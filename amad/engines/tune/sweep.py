@@ -33,7 +33,7 @@ from amad.engines.shared.store_on_nodes import StoreOnNodes
 from amad.engines.shared.tracking import connect, log_settings, open_run
 from amad.engines.tune.search import BatchedAsha, BatchedSearch, optuna_search, trial_name
 from amad.engines.tune.sweep_log import SweepLog
-from amad.engines.tune.sweep_outputs import best_trial, write_outputs
+from amad.engines.tune.sweep_outputs import best_trial, write_no_trial, write_outputs
 from amad.engines.tune.sweep_result import (
     PLACES,
     State,
@@ -44,7 +44,8 @@ from amad.engines.tune.sweep_result import (
     present_settings,
 )
 from amad.engines.tune.trial import CURVE, NUMBER, OBJECTIVE, run_trial
-from amad.windows import WindowStore
+from amad.evaluation.objective import judged_vehicles, too_few_rows
+from amad.windows import WindowStore, why_none_fits
 
 CODE = (
     "amad.model", "amad.windows", "amad.detect", "amad.evaluation", "amad.metrics",
@@ -62,15 +63,19 @@ def sweep_fleet(stage: Stage) -> SweepResult:
     """Search ``params.tune.space`` and write ``best.json``, ``trials.csv`` and ``sweep.png``.
 
     An interrupted sweep of the same settings, data and code goes on: finished trials are not run
-    again, failed ones are. The result of a finished one is used again.
+    again, failed ones are. The result of a finished one is used again. Where no trial could be
+    trained or judged, there is none, and the network keeps the settings of params.yaml.
 
     Raises:
-        DataError: no window fits, or there are no rows to judge a trial on.
+        DataError: the store is damaged.
         ServiceError: Ray or the tracking store does not answer, every trial failed, or workers
             were lost more often than ``max_failures`` of the profile.
     """
     fleet, params = stage.fleet.name, stage.params
     opened = WindowStore.checked(stage.folder / "store")
+    if reason := _why_no_trial(opened, params.model.window):
+        say(f"no sweep, so the network keeps the settings of params.yaml: {reason}")
+        return write_no_trial(reason, stage.folder)
     digest = sweep_digest(params, opened, stage.profile)
     name = f"sweep-{digest}"
     state = RunState(stage.runs / "ray" / f"{name}.json")
@@ -88,6 +93,7 @@ def sweep_fleet(stage: Stage) -> SweepResult:
         else:
             say(f"sweep {name} was finished before; taking its {count(len(trials), 'trial')}")
         result = write_outputs(trials, params.tune.space, stage.folder)
+        assert result.objective is not None, "a sweep with trials has a best one"
         client.log_metric(run.info.run_id, "best_objective", result.objective)
         client.set_tag(run.info.run_id, "best_trial", str(result.trial))
         client.log_artifacts(run.info.run_id, str(stage.folder / "sweep"), "sweep")
@@ -97,6 +103,13 @@ def sweep_fleet(stage: Stage) -> SweepResult:
         f"{result.objective:.4f}, {described(best_trial(trials).settings)}"
     )
     return result
+
+
+def _why_no_trial(store: WindowStore, window: int) -> str:
+    """Empty if a trial can be trained and judged."""
+    if reason := why_none_fits(store, window):
+        return reason
+    return "" if judged_vehicles(store, window) else too_few_rows(store, window)
 
 
 def sweep_digest(params: Params, store: WindowStore, profile: ClusterProfile) -> str:

@@ -52,10 +52,7 @@ def write_outputs(trials: list[Trial], space: SearchSpace, folder: Path) -> Swee
     assert winner.objective is not None, "a trial that had all its epochs has an objective"
     with staged(folder / "sweep") as stage:
         stage.mkdir()
-        with (stage / "trials.csv").open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, list(Trial.model_fields), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(trial.model_dump() for trial in trials)
+        _write_table(trials, stage)
         _plot(trials, winner, space, stage / "sweep.png")
     result = SweepResult(
         settings=overlay(winner.settings),
@@ -65,6 +62,23 @@ def write_outputs(trials: list[Trial], space: SearchSpace, folder: Path) -> Swee
     )
     result.write(folder)
     return result
+
+
+def write_no_trial(reason: str, folder: Path) -> SweepResult:
+    """The same of a sweep that could have no trial: ``best.json`` and a table without a row."""
+    with staged(folder / "sweep") as stage:
+        stage.mkdir()
+        _write_table([], stage)
+    result = SweepResult(reason=reason)
+    result.write(folder)
+    return result
+
+
+def _write_table(trials: list[Trial], folder: Path) -> None:
+    with (folder / "trials.csv").open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(Trial.model_fields), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(trial.model_dump() for trial in trials)
 
 
 def _plot(trials: list[Trial], winner: Trial, space: SearchSpace, path: Path) -> None:

@@ -47,16 +47,18 @@ class Trial(BaseModel):
 class SweepResult(Artifact):
     """The best settings, for ``with_settings``, and the trial that they are from.
 
-    trials: how many the sweep had.
+    trials: how many the sweep had. Where it could have none, ``reason`` says why, and there are no
+    settings: those of params.yaml stay.
     """
 
     FILE: ClassVar[str] = "best.json"
     REMEDY: ClassVar[str] = "run 'amad tune'"
 
-    settings: dict[str, dict[str, MaskFamily | float]]
-    objective: float
-    trial: int
-    trials: int
+    settings: dict[str, dict[str, MaskFamily | float]] = {}
+    objective: float | None = None
+    trial: int | None = None
+    trials: int = 0
+    reason: str = ""
 
 
 def overlay(settings: dict) -> dict[str, dict]:
