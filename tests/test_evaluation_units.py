@@ -7,10 +7,13 @@ from evaluation_kit import FAULTS, kit_events, kit_fleet, kit_store
 from amad.baselines.floor import RandomScorer
 from amad.config import Fleet
 from amad.config.params import DetectParams
+from amad.detect.build_members import build_members
+from amad.detect.detector import Detector
+from amad.detect.drift import usual_scores
 from amad.detect.scorer import Scored
 from amad.evaluation.method_result import MethodResult, lowest_for_unscored
-from amad.evaluation.units import CASE_ROWS, fitting_parts, stretch, units_of
-from amad.windows.series import CALIBRATION, TEST, TRAIN, read
+from amad.evaluation.units import CASE_ROWS, fitting_parts, stretch, units_of, unlabelled
+from amad.windows.series import CALIBRATION, SHORT_PART, TEST, TRAIN, read, read_with_lead
 from amad.windows.store import WindowStore
 
 
@@ -41,6 +44,25 @@ def test_fitting_parts_hold_no_label_and_no_test_row(labelled):
         np.testing.assert_array_equal(part.timestamp_T, whole.timestamp_T)
         np.testing.assert_array_equal(part.rows_between(5, 9).value_TC, whole.value_TC[5:9])
     assert len(train) == len(calibration) == len(FAULTS)
+
+
+def test_the_threshold_is_chosen_on_scores_that_know_the_rows_before(labelled):
+    store, fleet = labelled
+    params = DetectParams(members=["innovation", "relation"])
+    detector = Detector(build_members(params), params, fleet, store.scaler)
+    detector.fit(*fitting_parts(store))
+    known, alone = [], []
+    for part in fitting_parts(store)[1]:
+        until = part.rows_before + part.rows
+        whole = unlabelled(store.scaled(part.vehicle).rows_between(0, until))
+        known.append(detector.raw_score(whole).score_T[part.rows_before :])
+        alone.append(detector.raw_score(read(part)).score_T)
+        assert part.rows < SHORT_PART
+        np.testing.assert_array_equal(read_with_lead(part).value_TC, whole.value_TC)
+    assert detector.operating_point is not None
+    usual = detector.operating_point.usual[""]
+    np.testing.assert_allclose(usual, usual_scores(np.concatenate(known)), atol=1e-5)
+    assert not np.allclose(usual, usual_scores(np.concatenate(alone)), atol=1e-5)
 
 
 def test_injected_units_hold_one_fault_and_no_label_for_detectors(injected):

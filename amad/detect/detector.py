@@ -11,7 +11,7 @@ serve vehicles without history, so they are learnt from vehicles that are scaled
 Shape legend: T rows of a vehicle, C channels.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -44,10 +44,10 @@ from amad.detect.learnt_figures import (
 )
 from amad.detect.members import Member, fit_shared
 from amad.detect.priors import Priors
-from amad.detect.scorer import Judged, RawScore, Scored, Scorer, by_vehicle
+from amad.detect.scorer import HeldOut, Judged, RawScore, Scored, Scorer, by_vehicle, held_out
 from amad.windows.increments import history_rows
 from amad.windows.scaler import Scaler, serving
-from amad.windows.series import Part, Series, read
+from amad.windows.series import Part, Series, read, read_with_lead
 
 if TYPE_CHECKING:
     from amad.model.bundle import Bundle
@@ -203,7 +203,7 @@ class Detector(Scorer):
         self.priors.move_thresholds(self.figures)
 
     def _held_out(
-        self, calibration: Sequence[Part], owners: Iterable[str]
+        self, calibration: Sequence[Part], owners: Iterable[str], *, lead: bool = False
     ) -> Iterator[tuple[str, Sequence[Part]]]:
         """Each owner with its calibration rows: the vehicle's, or of vehicles without history."""
         calibration = by_vehicle(calibration)
@@ -216,30 +216,33 @@ class Detector(Scorer):
                 vehicles = self.priors.known[owner].vehicles
                 own = [part for part in calibration if part.vehicle in vehicles]
             else:
-                own = without_history(calibration, owner, self.scaler)
+                own = without_history(calibration, owner, self.scaler, lead=lead)
             if own:
                 yield owner, own
 
-    def _read_for(self, owner: str, part: Part) -> Series:
+    def _read_for(self, owner: str, part: Part, how: Callable[[Part], Series] = read) -> Series:
         """The rows of a part, settled where the figures are the vehicle's own."""
-        series = read(part)
+        series = how(part)
         return self._settled(series) if owner.startswith("vehicle/") else series
 
     def learn_threshold(self, calibration: Sequence[Part], history: Mapping[str, Part]) -> None:
         """Choose the threshold, and the allowance of all pooled figures.
 
-        If any vehicle has figures of its own, the threshold is chosen on such vehicles only.
+        If any vehicle has figures of its own, the threshold is chosen on such vehicles only. Scores
+        know the rows before the calibration part, as those of a day know the days before.
         """
         calibration = by_vehicle(calibration)
         own = [part for part in calibration if f"vehicle/{part.vehicle}" in self.figures]
-        rows = own or calibration
         moves = self._first_moves_per_day(calibration, history)
-        scores = [self._scores_of(self._read_for(self.owner_of(part), part)) for part in rows]
-        self._choose_threshold(rows, scores, history, moves)
+        scored = []
+        for part in own or calibration:
+            series = self._read_for(owner := self.owner_of(part), part, read_with_lead)
+            scored.append(self._scored(owner, self.scaled_for(series, owner)))
+        self._choose_threshold(scored, history, moves)
         shared = [owner for owner in self.figures if not owner.startswith("vehicle/")]
-        for owner, group in self._held_out(calibration, shared if own else ()):
-            scores = [self._score_with(owner, read(part))[0] for part in group]
-            needed = self._operating_point(group, scores, history, moves)
+        for owner, group in self._held_out(calibration, shared if own else (), lead=True):
+            scored = [self._scored(owner, read_with_lead(part)) for part in group]
+            needed = self._operating_point(scored, history, moves)
             if needed is not None:
                 allowance = max(needed.threshold - self.threshold, 0.0)
                 self.figures[owner] = replace(self.figures[owner], allowance=allowance)
@@ -337,11 +340,9 @@ class Detector(Scorer):
         contribution_TC = found.contributions_in(np.isfinite(score_T))
         return RawScore(score_T - self.figures[owner].allowance, contribution_TC, left_out)
 
-    def _scores_of(self, series: Series) -> np.ndarray:
-        """The scores of ``raw_score`` alone."""
-        owner = self.owner_of(series)
-        score_T = self._score_with(owner, self.scaled_for(series, owner))[0]
-        return score_T - self.figures[owner].allowance
+    def _scored(self, owner: str, series: Series) -> HeldOut:
+        allowance = self.figures[owner].allowance
+        return held_out(series, self._score_with(owner, series)[0] - allowance)
 
     def _score_with(
         self,

@@ -20,7 +20,7 @@ from amad.config.params import DetectParams
 from amad.detect import drift
 from amad.detect.alarms import OperatingPoint, choose_threshold, vehicle_days
 from amad.windows.scaler import Scaler
-from amad.windows.series import Part, Series, read
+from amad.windows.series import Part, Series, read_with_lead, without_lead
 
 ALL = ""  # key of the usual scores of all vehicles
 
@@ -43,6 +43,11 @@ class Scored:
     alarm_T: np.ndarray
     contribution_TC: np.ndarray
     left_out: tuple[str, ...] = ()
+
+    def of_last(self, rows: int) -> "Scored":
+        """Those of the last rows."""
+        by_row = ("score_T", "threshold_T", "alarm_T", "contribution_TC")
+        return replace(self, **{name: getattr(self, name)[-rows:] for name in by_row})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,35 +170,33 @@ class Scorer(ABC):
         Raises:
             DataError: no calibration row can be scored.
         """
-        parts = by_vehicle(calibration)
-        scores = [self.raw_score(read(part)).score_T for part in parts]
-        self._choose_threshold(parts, scores, history)
+        series = (read_with_lead(part) for part in by_vehicle(calibration))
+        scored = [held_out(item, self.raw_score(item).score_T) for item in series]
+        self._choose_threshold(scored, history)
 
     def _choose_threshold(
         self,
-        calibration: Sequence[Part],
-        scores: Sequence[np.ndarray],
+        scored: Sequence["HeldOut"],
         history: Mapping[str, Part],
         first_moves: float = 0.0,
     ) -> None:
-        point = self._operating_point(calibration, scores, history, first_moves)
+        point = self._operating_point(scored, history, first_moves)
         if point is None:
             raise DataError(
                 f"fleet {self.fleet.name}: no calibration row can be scored, so there is no "
                 "threshold; raise split.calibration_share or lower missing.min_segment_rows"
             )
         usual = {
-            part.vehicle: drift.usual_scores(score_T)
-            for part, score_T in zip(calibration, scores, strict=True)
+            vehicle: drift.usual_scores(score_T)
+            for vehicle, _, score_T in scored
             if np.isfinite(score_T).sum() >= drift.USUAL_ROWS
         }
-        usual[ALL] = drift.usual_scores(np.concatenate(scores))
+        usual[ALL] = drift.usual_scores(np.concatenate([rows.score_T for rows in scored]))
         self.operating_point = replace(point, usual=usual)
 
     def _operating_point(
         self,
-        calibration: Sequence[Part],
-        scores: Sequence[np.ndarray],
+        scored: Sequence["HeldOut"],
         history: Mapping[str, Part],
         first_moves: float = 0.0,
     ) -> OperatingPoint | None:
@@ -201,12 +204,12 @@ class Scorer(ABC):
 
         first_moves: see ``choose_threshold``.
         """
-        if not any(np.isfinite(score_T).any() for score_T in scores):
+        if not any(np.isfinite(rows.score_T).any() for rows in scored):
             return None
         return choose_threshold(
-            scores,
-            (part.timestamp_T for part in calibration),
-            days=self._days(calibration, history),
+            [rows.score_T for rows in scored],
+            [rows.timestamp_T for rows in scored],
+            days=self._days(scored, history),
             budget=self.params.alarm_budget,
             period_us=self.fleet.period_us,
             gap_us=self.gap_us,
@@ -214,7 +217,7 @@ class Scorer(ABC):
             first_moves=first_moves,
         )
 
-    def _days(self, calibration: Sequence[Part], history: Mapping[str, Part]) -> float:
+    def _days(self, calibration: Sequence["Part | HeldOut"], history: Mapping[str, Part]) -> float:
         """The vehicle-days of the calibration rows; history: as in ``learn_threshold``."""
         days = 0.0
         for part in calibration:
@@ -282,6 +285,20 @@ class Scorer(ABC):
         for first, last in series.segments():
             out_T[first:last] = last - first < self.fleet.missing.min_segment_rows
         return out_T
+
+
+class HeldOut(NamedTuple):
+    """Calibration rows of a vehicle, and their scores."""
+
+    vehicle: str
+    timestamp_T: np.ndarray
+    score_T: np.ndarray
+
+
+def held_out(series: Series, score_T: np.ndarray) -> HeldOut:
+    """The calibration rows of a series that may have a lead, and their scores."""
+    own = without_lead(series)
+    return HeldOut(series.vehicle, own.timestamp_T.copy(), score_T[-own.rows :])
 
 
 def by_vehicle(parts: Sequence[Part]) -> list[Part]:

@@ -29,7 +29,7 @@ from amad.evaluation.method_result import (
 )
 from amad.evaluation.summary import PerUnit, by_unit, rounded, summarise
 from amad.evaluation.units import fitting_parts, is_injected, units_of, unlabelled
-from amad.windows.series import CALIBRATION, PURGED, TEST, Series
+from amad.windows.series import CALIBRATION, PURGED, TEST, Series, joined, lead_of
 from amad.windows.store import WindowStore
 
 FLOOR, WITH, WITHOUT = "random", "amad_with_network", "amad_without_network"
@@ -95,7 +95,8 @@ def per_unit_metrics(
     for vehicle in track(store.vehicles, "judge one detector, vehicle by vehicle"):
         whole = store.scaled(vehicle)
         for unit in units_of(whole, fleet, events, store.has_channel(vehicle))[0]:
-            score_T = lowest_for_unscored(scorer.score(unit.series).score_T)
+            scored = scorer.score(joined(lead_of(whole, TEST), unit.series))
+            score_T = lowest_for_unscored(scored.of_last(unit.series.rows).score_T)
             buffer = fleet.evaluation.buffer_rows
             per_unit[unit.name] = unit_metrics(unit.label_T, score_T, buffer)
             vehicle_of[unit.name] = unit.vehicle
@@ -130,12 +131,12 @@ def judge(
     scored_rows = dict.fromkeys(methods, 0)
     gap_us = params.detect.merge_gap_us(fleet.period_us)
 
-    def score(name: str, series: Series) -> Scored:
+    def score(name: str, series: Series, lead: Series) -> Scored:
         started = time.perf_counter()
-        scored = methods[name].score(series)
+        scored = methods[name].score(joined(lead, series))
         spent[name] += time.perf_counter() - started
-        scored_rows[name] += series.rows
-        return scored
+        scored_rows[name] += lead.rows + series.rows
+        return scored.of_last(series.rows)
 
     for vehicle in track(store.vehicles, "judge the methods, vehicle by vehicle"):
         whole = store.scaled(vehicle)
@@ -143,20 +144,22 @@ def judge(
         if reason:
             unscorable[vehicle] = reason
         calibration, test = unlabelled(whole.part(CALIBRATION)), whole.part(TEST)
+        before_calibration, before_test = (lead_of(whole, split) for split in (CALIBRATION, TEST))
         ordinary_T = whole.timestamp_T[(whole.split_T != TEST) & (whole.split_T != PURGED)]
         for name, result in results.items():
             if calibration.rows:
-                alarm_T = score(name, calibration).alarm_T
+                alarm_T = score(name, calibration, before_calibration).alarm_T
                 result.count_alarms(
                     result.calibration, calibration, alarm_T, ordinary_T, fleet, gap_us
                 )
             if not test.rows:
                 continue
-            clean = score(name, unlabelled(test))
+            clean = score(name, unlabelled(test), before_test)
             result.count_alarms(result.normal, test, clean.alarm_T, test.timestamp_T, fleet, gap_us)
             for unit in units:
                 # By labels the unit is the test part itself; an injected case is a changed copy.
-                scored = score(name, unit.series) if is_injected(fleet) else clean
+                injected = is_injected(fleet)
+                scored = score(name, unit.series, before_test) if injected else clean
                 result.judge_unit(unit, scored, methods[name], fleet, test.timestamp_T)
     for name in methods:
         timings.setdefault(name, {}).update(

@@ -17,6 +17,7 @@ from amad.evaluation.canvas import ALARM, EVENT, OURS, PRIMARY_NAME, bare, figur
 from amad.evaluation.harness import Evaluation
 from amad.evaluation.method_result import PRIMARY, Finding
 from amad.evaluation.units import Unit
+from amad.windows.series import TEST, joined, lead_of
 from amad.windows.store import WindowStore
 
 TOP_CHANNELS = 3  # shown under a timeline
@@ -35,7 +36,8 @@ def draw_timeline(
 
     which: ``best`` or ``worst``, for the title. The channels are in engineering units.
     """
-    scored = detector.score(unit.series)
+    lead = lead_of(store.scaled(unit.vehicle), TEST)
+    scored = detector.score(joined(lead, unit.series)).of_last(unit.series.rows)
     row_T = np.arange(unit.series.rows)
     figure = figure_of(11, 6.4)
     panels = figure.subplots(

@@ -81,14 +81,21 @@ class StoredPart:
     @property
     def timestamp_T(self) -> np.ndarray:
         """Of all rows, int64, microseconds."""
-        return self._stored().timestamp_T.copy()
+        return self._stored().part(self.split).timestamp_T.copy()
+
+    @property
+    def rows_before(self) -> int:
+        """The rows of the earlier parts, and those purged between them."""
+        return int(np.argmax(self._stored().split_T == self.split))
 
     def rows_between(self, first: int, last: int) -> Series:
-        """Rows first (inclusive) to last (exclusive).
+        """Rows first (inclusive) to last (exclusive); the rows before have negative numbers.
 
         They are copied: a view of the store's file would keep it mapped as a whole.
         """
-        series = self.store.scaler.apply(unlabelled(self._stored().rows_between(first, last)))
+        stored, start = self._stored(), self.rows_before
+        series = stored.rows_between(start + first, start + last)
+        series = self.store.scaler.apply(unlabelled(series))
         return replace(
             series,
             timestamp_T=series.timestamp_T.copy(),
@@ -98,7 +105,7 @@ class StoredPart:
         )
 
     def _stored(self) -> Series:
-        return self.store.series(self.vehicle).part(self.split)
+        return self.store.series(self.vehicle)
 
 
 def fitting_parts(store: WindowStore) -> tuple[list[StoredPart], list[StoredPart]]:

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 TRAIN, CALIBRATION, TEST, PURGED = 0, 1, 2, 3  # values of split_T
+SHORT_PART = 500  # rows; a part with fewer is scored after the rows before it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,10 @@ class Part(Protocol):
     def timestamp_T(self) -> np.ndarray:
         """int64, microseconds since the epoch, UTC."""
 
+    @property
+    def rows_before(self) -> int:
+        """How many earlier rows of the vehicle can be read, as rows -1, -2, ..."""
+
     def rows_between(self, first: int, last: int) -> "Series":
         """Rows first (inclusive) to last (exclusive)."""
 
@@ -72,6 +77,11 @@ class Series:
     def rows(self) -> int:
         """T, the number of rows."""
         return len(self.timestamp_T)
+
+    @property
+    def rows_before(self) -> int:
+        """0: a series is all that there is."""
+        return 0
 
     def part(self, split: int) -> "Series":
         """The rows of one part of the split, as views."""
@@ -115,3 +125,38 @@ class Series:
 def read(part: Part) -> Series:
     """All rows of a part."""
     return part.rows_between(0, part.rows)
+
+
+def read_with_lead(part: Part) -> Series:
+    """All rows of a part, and before those of a short one its lead.
+
+    The lead is all earlier rows of the vehicle. Without it many rows of a short part would lack the
+    rows before them, on which their scores depend; in a long one they are few.
+    """
+    return part.rows_between(-part.rows_before if part.rows < SHORT_PART else 0, part.rows)
+
+
+def without_lead(series: Series) -> Series:
+    """The rows of the part of the split that a series ends with."""
+    return series.part(series.split_T[-1])
+
+
+def lead_of(series: Series, split: int) -> Series:
+    """The lead of a part of a whole vehicle, no rows where the part is long; see above."""
+    part_T = series.split_T == split
+    return series.rows_between(0, int(np.argmax(part_T)) if 0 < part_T.sum() < SHORT_PART else 0)
+
+
+def joined(lead: Series, series: Series) -> Series:
+    """A series after its lead, without labels."""
+    if not lead.rows:
+        return series
+    return replace(
+        series,
+        timestamp_T=np.concatenate([lead.timestamp_T, series.timestamp_T]),
+        value_TC=np.concatenate([lead.value_TC, series.value_TC]),
+        valid_TC=np.concatenate([lead.valid_TC, series.valid_TC]),
+        segment_T=np.concatenate([lead.segment_T, series.segment_T]),
+        split_T=np.concatenate([lead.split_T, series.split_T]),
+        label_T=None,
+    )
