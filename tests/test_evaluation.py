@@ -20,6 +20,7 @@ from amad.evaluation.harness import (
     per_unit_metrics,
 )
 from amad.evaluation.headline import headline, write_curve
+from amad.evaluation.method_result import Rate
 from amad.evaluation.summary import _point_adjusted, summarise
 from amad.evaluation.units import fitting_parts, units_of
 from amad.model import Amad, Bundle
@@ -326,13 +327,31 @@ def test_cases_averaged_by_vehicle_where_the_fleet_says_so(injected):
     assert averaged == pytest.approx(mean, abs=1e-5)
 
 
-def test_chance_is_never_below_that_of_the_promised_alarms(labelled):
+def test_chance_is_that_of_fewer_alarms_where_fewer_are_proven(labelled):
+    """Of faults longer than the days between two promised alarms, chance would find every one."""
+    _, _, fleet, params, evaluation = labelled
+    amad, random = (evaluation.results[name] for name in ("amad", "random"))
+    truth = [replace(finding, days=0.1, chance=0.0) for finding in amad.truth]
+    least, promised = metrics.poisson_interval(2, 0.95)[1] / 10.0, params.detect.alarm_budget
+    for days, rate in ((10.0, least), (0.1, promised)):
+        quiet = replace(
+            amad, truth=truth, normal=Rate(incidents=2, days=days, rows=1, alarm_rows=0)
+        )
+        found = summarise(
+            {"amad": quiet, "random": random}, {}, fleet, params, detector="amad", floor="random"
+        )
+        chance = found.operating_point.methods["amad"].chance_recall
+        assert chance == pytest.approx(1 - np.exp(-rate * 0.1), abs=1e-6)
+
+
+def test_chance_is_never_below_that_of_alarms_at_the_rate_that_there_may_be(labelled):
     evaluation = labelled[-1]
     point = evaluation.metrics.content()["operating_point"]
     days = [f.days for f in evaluation.results["amad"].truth]
     assert days == pytest.approx([length / 1600 for length in (60, 100, 40)])
-    promised = np.mean([1 - np.exp(-point["alarm_budget"] * d) for d in days])
-    assert promised <= point["chance_recall"] < point["event_recall"] == 1
+    rate = min(point["alarm_budget"], point["normal_test"]["interval"][1])
+    least = np.mean([1 - np.exp(-rate * d) for d in days])
+    assert least <= point["chance_recall"] + 1e-6 < point["event_recall"] == 1
 
 
 def test_a_fleet_without_events_is_still_reported(labelled, tmp_path):

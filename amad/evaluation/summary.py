@@ -157,16 +157,18 @@ def bootstrap(groups: Sequence, params: Params) -> tuple[float, float, float]:
 
 
 def _operating_point(result: MethodResult, fleet: Fleet, params: Params) -> OperatingPoint:
-    # Of alarms at random times: as many as this method raised on normal rows, or as promised.
-    budget = params.detect.alarm_budget
-    chances = [max(f.chance, -math.expm1(-budget * f.days)) for f in result.truth]
+    budget, normal = params.detect.alarm_budget, _rate(result.normal, params)
+    # Of alarms at random times: as many as this method raised on normal rows, or as promised; but
+    # no more than it may be said to raise.
+    rate = min(budget, normal.interval[1]) if normal.interval else budget
+    chances = [max(f.chance, -math.expm1(-rate * f.days)) for f in result.truth]
     detection = _detection(result.truth)
     delay = detection["median_delay_seconds"]
     return OperatingPoint(
         **detection,
         alarm_budget=budget,
         calibration=_rate(result.calibration, params),
-        normal_test=_rate(result.normal, params),
+        normal_test=normal,
         chance_recall=np.mean(chances) if chances else None,
         median_delay_rows=None if delay is None else delay / fleet.period_seconds,
         lookahead_seconds=result.lookahead_seconds,
