@@ -69,7 +69,7 @@ def write_no_trial(reason: str, folder: Path) -> SweepResult:
     with staged(folder / "sweep") as stage:
         stage.mkdir()
         _write_table([], stage)
-    result = SweepResult(reason=reason)
+    result = SweepResult(settings={}, trials=0, reason=reason)
     result.write(folder)
     return result
 

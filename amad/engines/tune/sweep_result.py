@@ -54,10 +54,10 @@ class SweepResult(Artifact):
     FILE: ClassVar[str] = "best.json"
     REMEDY: ClassVar[str] = "run 'amad tune'"
 
-    settings: dict[str, dict[str, MaskFamily | float]] = {}
+    settings: dict[str, dict[str, MaskFamily | float]]
     objective: float | None = None
     trial: int | None = None
-    trials: int = 0
+    trials: int
     reason: str = ""
 
 
