@@ -307,7 +307,7 @@ def test_a_sweep_of_which_nothing_runs_tells_why(store: WindowStore, tmp_path: P
 
 @pytest.mark.parametrize(
     ("window", "why"),
-    [(1200, "no window of 1200 rows"), (300, "no vehicle has 600 train rows and as many")],
+    [(1200, "no window of 1200 rows"), (201, "no vehicle has 402 train rows and as many")],
 )
 def test_with_too_few_rows_for_a_trial_the_settings_stay(
     window: int, why: str, store: WindowStore, tmp_path: Path, capsys: pytest.CaptureFixture
