@@ -115,7 +115,7 @@ class Series:
         """(first, last) row positions of each segment, last exclusive, in time order."""
         if self.rows == 0:
             return []
-        if self.segment_T[0] == self.segment_T[-1]:  # their numbers rise
+        if (self.segment_T == self.segment_T[0]).all():
             return [(0, self.rows)]
         cuts = np.flatnonzero(np.diff(self.segment_T)) + 1
         edges = [0, *cuts.tolist(), self.rows]
