@@ -273,6 +273,13 @@ def test_first_moves_leave_less_of_the_budget_to_the_scores() -> None:
     assert many.budget == some.budget == 0.5
 
 
-def test_over_midnight_alarms_may_lie_further_apart_by_the_rows_ahead(detector: Detector) -> None:
-    ahead = detector.lookahead_rows * detector.fleet.period_us
-    assert detector.midnight_gap_us == detector.gap_us + ahead and ahead > 0
+@pytest.mark.parametrize("period", [1.0, 10.0, 3600.0])
+def test_over_midnight_alarms_may_lie_further_apart_by_the_rows_ahead(
+    detector: Detector, period: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = detector.fleet.model_copy(update={"period_seconds": period})
+    monkeypatch.setattr(detector, "fleet", fleet)
+    ahead = detector.lookahead_rows * fleet.period_us
+    assert ahead > 0
+    assert detector.midnight_gap_us == detector.gap_us + min(ahead, 3_600_000_000)
+    assert (detector.midnight_gap_us - detector.gap_us < ahead) == (period == 3600.0)

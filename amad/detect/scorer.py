@@ -22,6 +22,7 @@ from amad.detect.alarms import OperatingPoint, choose_threshold, vehicle_days
 from amad.windows.scaler import Scaler
 from amad.windows.series import Part, Series, read_with_lead, without_lead
 
+MIDNIGHT_US = 3_600_000_000  # one hour
 ALL = ""  # key of the usual scores of all vehicles
 
 
@@ -133,9 +134,10 @@ class Scorer(ABC):
         """``gap_us`` where a day was scored before the next one was there.
 
         Its last rows lacked the ``lookahead_rows`` after them, and with those some of the evidence,
-        so an incident may seem to end before midnight by as much.
+        so an incident may seem to end before midnight by as much; but by an hour at the most, or
+        slow reports would keep it open for days.
         """
-        return self.gap_us + self.lookahead_rows * self.fleet.period_us
+        return self.gap_us + min(self.lookahead_rows * self.fleet.period_us, MIDNIGHT_US)
 
     @property
     def gap_us(self) -> int:
