@@ -1,6 +1,9 @@
 """``amad export``: the tables of a database are what is published, whatever was there before."""
 
+import resource
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -280,6 +283,32 @@ def test_a_user_without_rights_is_told_which_ones(
         export(yard.stage, theirs)
 
 
+def test_a_file_that_cannot_be_written_is_told_with_the_way_out(yard: Yard, tmp_path: Path):
+    """A server may answer later; a file is mended or another one named."""
+    two_nights(yard)
+    file = tmp_path / "fleet.db"
+    url = address_of(f"sqlite:///{file}")
+    file.write_text("no database at all, as it is too long for an empty one")
+    with pytest.raises(DataError, match=r"not a database.*another file in --to, or move this one"):
+        export(yard.stage, url)
+    file.unlink()
+    export(yard.stage, url)
+    yard.publish(2)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size // 2, limits[1]))
+    try:
+        with pytest.raises(DataError, match=rf"{file} cannot be written .*free some space there"):
+            export(yard.stage, url)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert export(yard.stage, url).dates == [DAY + timedelta(days=2)]
+    yard.publish(3)
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(ServiceError, match="is held by another program"):
+            export(yard.stage, url.update_query_dict({"timeout": "0.1"}))
+
+
 @pytest.mark.parametrize("broken", [True, False])
 def test_the_command_says_what_it_wrote(
     broken: bool, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture
@@ -288,8 +317,8 @@ def test_the_command_says_what_it_wrote(
     two_nights(yard)
     to: Callable[[], int] = lambda: run(["export", "--to", f"sqlite:///{tmp_path}/x/fleet.db"])  # noqa: E731
     if broken:
-        assert to() == 4
-        assert "does not answer or lets nobody in" in capsys.readouterr().err
+        assert to() == 3
+        assert "--to must name a file in a folder that is there" in capsys.readouterr().err
         return
     (tmp_path / "x").mkdir()
     assert to() == 0

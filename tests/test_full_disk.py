@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 from engine_kit import DATA, PROFILE, engine_params, engine_store, toy_stage
+from notify_kit import Yard
 from scoring_kit import FAULTY, FLEET, kit_params
 
 from amad.config import DataError, Settings, usable_error
 from amad.engines.train.training import train_fleet
+from amad.export.database import address_of
+from amad.export.export import export
 from amad.model.checkpoint import Checkpoint
 from amad.model.levels import Levels
 from amad.telemetry.files import staged, write_json
@@ -111,6 +114,21 @@ def test_training_on_a_full_disk_goes_on_once_there_is_room(tmp_path: Path, disk
     assert not (disk / DATA / "bundle").exists()
     train_fleet(stage)
     assert (disk / DATA / "bundle" / "bundle.json").is_file()
+
+
+@pytest.mark.parametrize("room", [0, 16 << 10])
+def test_an_export_to_a_file_on_a_full_disk_goes_on_once_there_is_room(
+    tmp_path: Path, disk: Path, room: int
+) -> None:
+    yard = Yard(tmp_path / "home")
+    yard.publish(0)
+    url = address_of(f"sqlite:///{disk}/fleet.db")
+    ballast = disk / "ballast"
+    ballast.write_bytes(bytes(shutil.disk_usage(disk).free - room))
+    with pytest.raises(DataError, match=rf"{disk}/fleet.db cannot be written.*free some space"):
+        export(yard.stage, url)
+    ballast.unlink()
+    assert export(yard.stage, url).dates
 
 
 @pytest.mark.parametrize("room", [0, 4 << 10])

@@ -33,6 +33,23 @@ DRIVERS = {"postgresql": "postgresql+psycopg", "sqlite": "sqlite"}
 TIMEOUT_SECONDS = 10
 LOCK = 4_116_841_168  # of PostgreSQL's advisory locks; one export at a time writes
 RIGHTS = ("42501", "25006")  # SQLSTATE: insufficient privilege; a read-only server
+FULL = "53100"  # SQLSTATE: the server's disk is full
+ANEW = "it is made anew from the published scores"
+NO_ROOM = (
+    "free some space there, raise the limit of a file's size (ulimit -f), or name a file on "
+    "another disk in --to; nothing of this export was kept: run it again"
+)
+# By the beginning of SQLite's name for an error, the way out.
+OF_A_FILE = {
+    "SQLITE_FULL": NO_ROOM,
+    "SQLITE_IOERR": NO_ROOM,
+    "SQLITE_CANTOPEN": "--to must name a file in a folder that is there, and the user who runs "
+    "amad needs the right to write to both",
+    "SQLITE_READONLY": "give the user who runs amad the right to write to the file and to its "
+    "folder, or name another file in --to",
+    "SQLITE_NOTADB": f"name another file in --to, or move this one away: {ANEW}",
+    "SQLITE_CORRUPT": f"name another file in --to, or move this one away: {ANEW}",
+}
 
 
 def address_of(to: str) -> URL:
@@ -73,7 +90,7 @@ def opened(url: URL) -> Iterator[Connection]:
 
     Raises:
         ServiceError: the database does not answer, or gives no right.
-        DataError: its tables are of another format.
+        DataError: its tables are of another format, or its file cannot be written.
     """
     postgres = url.get_backend_name() == "postgresql"
     engine = create_engine(
@@ -92,7 +109,7 @@ def opened(url: URL) -> Iterator[Connection]:
             _prepare(connection, url)
             yield connection
     except DBAPIError as error:
-        raise ServiceError(_sentence(url, error)) from error
+        raise _usable(url, error) from error
     finally:
         engine.dispose()
 
@@ -127,19 +144,33 @@ def _prepare(connection: Connection, url: URL) -> None:
         )
 
 
-def _sentence(url: URL, error: DBAPIError) -> str:
+def _usable(url: URL, error: DBAPIError) -> DataError | ServiceError:
+    """What a user can act on. A file needs mending, unless another program holds it."""
     why = " ".join(str(error.orig).split())
     if url.password:
         why = why.replace(str(url.password), "***")
     where = public(url)
-    if getattr(error.orig, "sqlstate", None) in RIGHTS or "readonly database" in why:
-        return (
+    sqlite = getattr(error.orig, "sqlite_errorname", "")
+    if sqlite == "SQLITE_BUSY":
+        return ServiceError(
+            f"{where} is held by another program ({why}); run 'amad export' again once that ended"
+        )
+    for begin, way_out in OF_A_FILE.items():
+        if sqlite.startswith(begin):
+            return DataError(f"{where} cannot be written ({why}); {way_out}")
+    if getattr(error.orig, "sqlstate", None) in RIGHTS:
+        return ServiceError(
             f"{where}: no right to write there ({why}); give the user CREATE on the schema once, "
             "and SELECT, INSERT, UPDATE, DELETE on the tables amad_*"
         )
-    if isinstance(error, OperationalError):
-        return (
+    if getattr(error.orig, "sqlstate", None) == FULL:
+        return ServiceError(
+            f"{where}: the disk of its server is full ({why}); nothing of this export was kept: "
+            "free some space there and run 'amad export' again"
+        )
+    if isinstance(error, OperationalError) and sqlite != "SQLITE_ERROR":
+        return ServiceError(
             f"{where} does not answer or lets nobody in ({why}); run 'amad export' again once it "
             f"does, or mend the address or {PASSWORD}"
         )
-    return f"{where} refused what was written ({why})"
+    return ServiceError(f"{where} refused what was written ({why})")
