@@ -92,6 +92,28 @@ def test_a_folder_of_the_lake_that_cannot_be_opened_is_nothing_new(yard, monkeyp
     assert machine_checks.lake(stage)[0] == "ok"
 
 
+@pytest.mark.parametrize("by_index", [False, True])
+def test_after_a_change_of_the_fleet_file_a_closed_folder_is_not_called_gone(
+    yard, monkeypatch, by_index
+):
+    """All is read anew then, and the way out is to open the folder: a rebuild is refused."""
+    (yard.raw / "bus").mkdir()
+    yard.csv("bus/1.csv", ["a-2,1,2"], "vehicle,speed,level")
+    yard.csv("van.csv", ["a-1,1,2"], "vehicle,speed,level")
+    rule = {"take": "index", "start": START.isoformat()}
+    source = {"files": [{"glob": "**/*.csv"}], "timestamp": rule}
+    yard.ingest(raw_fleet(source=source))
+    close_folders(monkeypatch, "bus")
+    if by_index:  # a file slips in before the others
+        yard.csv("a.csv", ["a-3,1,2"], "vehicle,speed,level")
+    else:
+        source |= {"timestamp": rule | {"start": at(60)}}
+    with pytest.raises(DataError, match=r"anew, .*but bus .Permission denied. cannot") as error:
+        yard.ingest(raw_fleet(source=source))
+    assert "give the user who runs amad the right" in str(error.value)
+    assert "no longer in" not in str(error.value) and "rebuild" not in str(error.value)
+
+
 def test_the_folder_of_the_raw_files_that_cannot_be_opened_is_no_empty_one(yard, monkeypatch):
     yard.csv("1.csv", [line()])
     close_folders(monkeypatch, yard.raw.name)

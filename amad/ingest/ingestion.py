@@ -18,7 +18,7 @@ from amad.ingest.lake_counts import count_lake
 from amad.ingest.loading import Loading
 from amad.ingest.pending_change import Pending
 from amad.ingest.raw_files import CULPRITS, bring, fingerprint, held_manifest, passed_by
-from amad.ingest.reading_plan import make_plan, refuse_to_forget, without_unreadable
+from amad.ingest.reading_plan import make_plan, refuse_to_forget
 from amad.reading.rules import reading_rules
 from amad.telemetry.files import full_disk_named
 from amad.telemetry.ingest_result import IngestResult
@@ -69,8 +69,7 @@ def ingest(
         if rebuild:
             refuse_to_forget(raw, held_manifest(fleet, settings))
         manifest = None if rebuild else Manifest.read(lake)
-        readable = without_unreadable(raw, manifest)
-        plan = make_plan(fleet, settings, manifest, readable, culprits)
+        plan = make_plan(fleet, settings, manifest, raw, culprits)
         done = {"files_read": 0, "rows_added": 0, "days_changed": 0}
         if plan is not None:
             with pending, full_disk_named(lake):

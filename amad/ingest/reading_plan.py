@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 
 from amad.config import ConfigError, DataError, Fleet, Settings
 from amad.config.console import say
+from amad.config.wording import some
 from amad.ingest.lake_counts import gone_files, rows_unopened
-from amad.ingest.raw_files import RawFile, globs_found
+from amad.ingest.raw_files import RawFile, globs_found, unopened
 from amad.reading.rules import PARTS, reading_rules
 from amad.telemetry.lake import Lake, lake_contract, reading_contract
 from amad.telemetry.manifest import IngestedFile, Manifest
@@ -34,15 +35,6 @@ class Plan:
     replaces: dict[str, str] = field(default_factory=dict)
 
 
-def without_unreadable(raw: list[RawFile], manifest: Manifest | None) -> list[RawFile]:
-    """Leave out what gave rows to the lake and cannot be opened now: its rows stay.
-
-    manifest: of the lake so far, None to forget it.
-    """
-    rows = rows_unopened(raw, {} if manifest is None else manifest.files)
-    return [file for file in raw if not rows[file.path]]
-
-
 def refuse_to_forget(raw: list[RawFile], manifest: Manifest) -> None:
     """Before a rebuild: what cannot be opened is not gone, and nobody wants to lose its rows.
 
@@ -67,11 +59,16 @@ def make_plan(
 ) -> Plan | None:  # fmt: skip
     """What to read of the files ``raw``, and what to keep; None where there is nothing to do.
 
+    What gave rows to the lake and cannot be opened now is not read: its rows stay.
+
     manifest: of the lake so far, None to forget it.
 
     Raises:
-        DataError: all files must be read anew, and some of them are gone.
+        DataError: all files must be read anew, and some of them are gone or cannot be opened.
     """
+    closed = {} if manifest is None else unopened(raw, manifest.files)
+    shut = {closed[path].path for path in closed if manifest and manifest.files[path].rows_given}
+    raw = [file for file in raw if file.path not in shut]
     everything = Plan(read=raw, culprits=culprits, globs=globs_found(fleet, settings))
     if manifest is None:
         return everything
@@ -87,7 +84,7 @@ def make_plan(
         if not _same_for_known(manifest, fleet):
             raise DataError(
                 f"fleet {fleet.name}: the fleet file has changed, so that all raw files must be "
-                f"read anew, but {_are_gone(lost, fleet, settings)}"
+                f"read anew, but {_are_gone(lost, closed, fleet, settings)}"
             )
     before = Lake(settings.fleet_dir(fleet.name) / "lake", fleet, any_classes=True)
     changes = _changes(before, raw)
@@ -109,9 +106,12 @@ def make_plan(
     if by_index and stays:
         raise DataError(
             f"fleet {fleet.name}: {' and '.join(why)}, so that all raw files must be read anew, "
-            f"since their rows are told by position, but {_are_gone(stays, fleet, settings)}"
+            "since their rows are told by position, but "
+            f"{_are_gone(stays, closed, fleet, settings)}"
         )
-    kept = f"; the rows of {_some(sorted(stays))}, which are gone, are kept" if stays else ""
+    kept = (
+        f"; the rows of {_some(sorted(stays))}, which are gone or closed, are kept" if stays else ""
+    )
     say(f"{' and '.join(why)}: all {len(raw):,} raw files are read anew{kept}")
     return replace(everything, before=before, stays=stays, replaces=changes.replaces)
 
@@ -157,7 +157,16 @@ def _slips_in(new: list[RawFile], known: Mapping[str, IngestedFile]) -> bool:
     return any((PARTS.index(file.part), file.path) <= last for file in new)
 
 
-def _are_gone(paths: Collection[str], fleet: Fleet, settings: Settings) -> str:
+def _are_gone(
+    paths: Collection[str], closed: Mapping[str, RawFile], fleet: Fleet, settings: Settings
+) -> str:
+    """closed: by path, what cannot be opened: it is not gone."""
+    if shut := {closed[path].path: closed[path].error for path in sorted(paths) if path in closed}:
+        told = [f"{place} ({why})" for place, why in shut.items()]
+        return (
+            f"{some(told, NAMED)} cannot be opened: give the user who runs amad the right to read "
+            "there and run the command again. The lake stays as it is"
+        )
     return (
         f"{_some(sorted(paths))} of the lake are no longer in {fleet.source_place(settings)}. "
         "Bring them back, or run `amad ingest --rebuild` to make the lake of the files that are "
