@@ -1,5 +1,6 @@
 """``amad score`` tells the sinks after its job, and ``amad notify`` tells what is left."""
 
+import errno
 from importlib import import_module
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from stop_kit import KILL, stopped
 
 from amad.cli.__main__ import run
 from amad.cli.doctor import diagnose
-from amad.config import DataError, PartlyDoneError, ServiceError
+from amad.config import DataError, PartlyDoneError, ServiceError, usable_error
 from amad.notify.sinks import http
 from amad.scores.receipts import ScoringReceipt
 
@@ -45,20 +46,27 @@ def test_score_tells_the_sinks_after_the_job(yard, web, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "error", [DataError("van-9 cannot be scored"), ServiceError("no registry")]
+    "error",
+    [
+        DataError("van-9 cannot be scored"),
+        ServiceError("no registry"),
+        OSError(errno.ENOSPC, "", "/srv/amad/part.parquet"),
+    ],
 )
 def test_what_a_job_did_before_it_failed_is_told_and_its_error_counts(
     error, yard, web, monkeypatch, capsys
 ):
-    yard.sinks(webhook={"url": web.url})
+    yard.sinks(webhook={"url": web.url}, prometheus={"textfile": "kit.prom"})
     scoring(yard, monkeypatch, error)
-    assert run(["score"]) == error.exit_code
+    known = usable_error(error)
+    assert known is not None and run(["score"]) == known.exit_code
+    assert 'amad_job_ok{fleet="kit"} 0.0' in (yard.home / "kit.prom").read_text()
     assert len(web.taken) == 1
     web.fail = ["400"]
     (yard.runs / "told" / "webhook.json").unlink()
-    assert run(["score"]) == error.exit_code
+    assert run(["score"]) == known.exit_code
     told = capsys.readouterr().err
-    assert "webhook: 127.0.0.1 answered 400" in told and str(error) in told
+    assert "webhook: 127.0.0.1 answered 400" in told and str(known) in told
 
 
 def test_a_sink_that_fails_has_an_exit_code_of_its_own_and_notify_tells_it(

@@ -38,7 +38,7 @@ def score(
     def work(params: "Params", settings: "Settings") -> int | None:
         try:
             receipt = run(params, settings, request=request)
-        except (DataError, ServiceError):
+        except (DataError, ServiceError, OSError):  # a full or closed disk is the last of these
             try:
                 _tell(params, settings, well=False)
             except (AmadError, OSError) as error:
