@@ -35,6 +35,7 @@ from amad.notify.sinks.outcome import NotTakenError, PartlyRefusedError, Refused
 from amad.notify.wording import health_lines, notice_of
 from amad.scores.feedback import read_feedback
 from amad.scores.job_log import JobLog, job_logs, last_look, save
+from amad.telemetry.temporary import remove_unfinished
 
 LOCK_SECONDS = 120.0  # how long a job waits for another one that tells the same fleet's sinks
 
@@ -166,8 +167,7 @@ def tell(stage: Stage, *, well: bool | None = True) -> dict[str, Outcome]:
         return {}
     outcomes: dict[str, Outcome] = {}
     with _lock(stage.runs, stage.fleet.name):
-        for unfinished in (stage.runs / Ledger.FILE).glob(".stage-*"):  # of a killed job
-            unfinished.unlink()
+        remove_unfinished(stage.runs / Ledger.FILE)
         jobs = _ended(stage.runs)
         news = News.read(stage, sinks, jobs)
         for channel in channels(sinks, stage):

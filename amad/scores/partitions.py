@@ -33,6 +33,7 @@ from amad.scores.partition_manifest import PartitionManifest, Provenance
 from amad.telemetry.checksums import Checksums
 from amad.telemetry.files import listed, staged
 from amad.telemetry.schemas import INCIDENTS, SCORES, check
+from amad.telemetry.temporary import remove_unfinished
 
 CONTRACT = 8  # raise it when the meaning of a score row or of an incident changes
 TABLES = {"scores": "part.parquet", "incidents": "incidents.parquet"}
@@ -191,21 +192,15 @@ def publish(
 
 
 def recover(runs: Path) -> None:
-    """Clean up after a killed job: delete half-written folders, bring swapped-out ones back.
+    """Clean up after a killed job: delete half-written files and folders, bring old ones back.
 
     The caller holds the fleet's lock, or the staging folder of a running job would be deleted.
     """
     for kind in ("scores", "incidents"):
-        for old in (runs / kind).glob("model_version=*/.old-*"):
-            place = old.with_name(old.name.split("-", 2)[2])
-            if place.exists():
-                shutil.rmtree(old)
-            else:
-                old.rename(place)
-        for stage in (runs / kind).glob("model_version=*/.stage-*"):
-            shutil.rmtree(stage)
-    for rest in (runs / "state").glob(".stage-*"):
-        rest.unlink()
+        for place in listed(runs / kind, "model_version=*"):
+            remove_unfinished(place, alone=True)
+    for place in (runs, *listed(runs, "*")):
+        remove_unfinished(place)
 
 
 def open_incidents(

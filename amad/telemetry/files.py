@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Literal, overload
 from amad.config import AmadError, DataError
 from amad.config.digest import json_digest
 from amad.telemetry import disk
+from amad.telemetry.temporary import OLD, STAGE, written_into
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,22 +46,27 @@ def staged(target: Path, *, durable: bool = True) -> Iterator[Path]:
     Works for a file or a folder. What was written reaches the disk before the rename, and the
     rename before this returns, so that a power loss leaves the old content or the new. A folder
     that stands at ``target`` is swapped out first; a kill between the two renames leaves the old
-    one beside it as ``.old-*``, never a mixture.
+    one beside it as ``.old-*``, never a mixture. What a kill leaves, ``remove_unfinished`` removes.
 
     durable: False for what is known by a hash in it and made again when it is lost, so that nobody
     waits for the disk.
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
+    with written_into(target.parent):
+        yield from _staged(target, durable)
+
+
+def _staged(target: Path, durable: bool) -> Iterator[Path]:
     token = uuid.uuid4().hex[:8]
-    stage = target.parent / f".stage-{token}-{target.name}"
+    stage = target.parent / f"{STAGE}{token}-{target.name}"
     try:
         with full_disk_named(target):
             yield stage
             if durable:
                 flush(stage)
         if stage.is_dir() and target.exists():
-            old = target.parent / f".old-{token}-{target.name}"
+            old = target.parent / f"{OLD}{token}-{target.name}"
             target.rename(old)
             stage.rename(target)
             shutil.rmtree(old)
@@ -68,7 +74,9 @@ def staged(target: Path, *, durable: bool = True) -> Iterator[Path]:
             stage.replace(target)
         if durable:
             flush_folder(target.parent)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and str(error.filename).startswith(str(stage)):
+            error.filename = str(error.filename).replace(str(stage), str(target), 1)
         if stage.is_dir():
             shutil.rmtree(stage, ignore_errors=True)
         else:

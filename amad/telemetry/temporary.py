@@ -1,8 +1,12 @@
-"""Temporary folders of which nothing is left for ever where their process is killed.
+"""What is there for a while, of which nothing is left for ever where its process is killed.
 
-They lie in one folder per user. A process locks each of its own, and the kernel frees the lock when
-the process ends, however that is. So an unlocked one is a leftover, which the next process that
-makes such a folder removes.
+Temporary folders lie in one folder per user. A process locks each of its own, and the kernel frees
+the lock when the process ends, however that is. So an unlocked one is a leftover, which the next
+process that makes such a folder removes.
+
+What is being written has a name that begins with ``.stage-``, and a folder that is being replaced
+one with ``.old-``. Whoever writes shares a lock of the folder that they lie in. So where that can
+be locked alone, such names are leftovers.
 """
 
 import atexit
@@ -16,6 +20,8 @@ from functools import cache
 from pathlib import Path
 
 from amad.config import ServiceError
+
+STAGE, OLD = ".stage-", ".old-"
 
 _outside: str | None = None  # where temporary files were before this process kept them apart
 
@@ -80,12 +86,57 @@ def _look_once() -> None:
     remove_leftovers()
 
 
+@contextmanager
+def written_into(folder: Path) -> Iterator[None]:
+    """Keep ``remove_unfinished`` away from a folder; where it has no locks, nothing is removed."""
+    try:
+        handle = _lock(folder, fcntl.LOCK_SH)
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def remove_unfinished(folder: Path, *, alone: bool = False) -> None:
+    """Remove what is half written in a folder, and bring folders back that were swapped out.
+
+    Nothing is done while another process writes into it, or where it cannot be locked.
+
+    alone: the caller knows by another lock that nobody writes there.
+    """
+    if not folder.is_dir():  # to lock a file might keep others from it
+        return
+    try:
+        handle = None if alone else _lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return
+    try:
+        for left in sorted(folder.iterdir()):
+            if left.name.startswith(OLD) and left.name.count("-") > 1:
+                place = left.with_name(left.name.split("-", 2)[2])
+                if not place.exists():
+                    left.rename(place)
+                    continue
+            elif not left.name.startswith(STAGE):
+                continue
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left)
+            else:
+                left.unlink(missing_ok=True)
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
 def _new(purpose: str) -> tuple[Path, int]:
     """A new folder, and the open handle by which it is locked."""
     _look_once()
     with _all_locked() as place:  # nobody takes the new folder for a leftover before it is locked
         folder = Path(tempfile.mkdtemp(prefix=f"{purpose}-", dir=place))
-        return folder, _lock(folder, fcntl.LOCK_EX)
+        return folder, _lock(folder, fcntl.LOCK_SH)  # shared with what is written into it
 
 
 @contextmanager
@@ -101,7 +152,7 @@ def _all_locked() -> Iterator[Path]:
 
 
 def _lock(folder: Path, how: int) -> int:
-    """The open handle of a folder; it is unlocked when the handle is closed."""
+    """The open handle of a folder; closing it, or the end of the process, unlocks the folder."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, how)

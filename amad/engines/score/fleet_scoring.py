@@ -26,6 +26,7 @@ from amad.scores.retention import first_kept
 from amad.storage import put_finished
 from amad.telemetry.checksums import Checksums
 from amad.telemetry.health import fleet_health
+from amad.telemetry.temporary import remove_unfinished
 
 
 def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLog:
@@ -43,6 +44,7 @@ def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLo
     runs = stage.runs
     with scoring_job(runs, stage.fleet.name) as log:
         partitions.recover(runs)
+        remove_unfinished(stage.folder)
         with champion_of(stage) as (champion, folder):
             log.model_version = champion.version
             model = _model(stage.fleet, champion, folder)
@@ -57,6 +59,10 @@ def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLo
             _score_dates(stage, request, snapshot, model, log)
             log.causes = 0
             if log.incidents:
+                found = [
+                    partitions.incidents_of_date(runs, champion.version, day) for day in log.dates
+                ]  # one that goes on over midnight stands in both dates
+                log.incidents = len({item.incident_id for items in found for item in items})
                 causes = read_causes(runs, champion.version, log.dates)
                 log.causes = len(causes_on(causes, log.dates))
     _tell_rows(stage, snapshot, log)

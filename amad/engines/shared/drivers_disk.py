@@ -6,7 +6,7 @@ just made is visible has the disk itself, and asks nobody.
 
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from amad.config import ClusterProfile
 from amad.telemetry import disk
 from amad.telemetry.files import staged
+from amad.telemetry.temporary import STAGE, written_into
 
 AT_ONCE = 8  # requests that the driver's node answers at the same time
 
@@ -58,12 +59,14 @@ def reachable(profile: ClusterProfile, folders: Sequence[Path]) -> Iterator[Reac
         .remote(disk.brought())
     )
     # The name is that of a file that is being written, which no reader of the folders looks at.
-    marks = [folder / f".stage-{secrets.token_hex(8)}-nodes" for folder in folders]
+    marks = [folder / f"{STAGE}{secrets.token_hex(8)}-nodes" for folder in folders]
     try:
-        for mark in marks:
-            mark.parent.mkdir(parents=True, exist_ok=True)
-            mark.touch()
-        yield Reach(marks=marks, actor=actor, brought=disk.brought())
+        with ExitStack() as stack:
+            for mark in marks:
+                mark.parent.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(written_into(mark.parent))
+                mark.touch()
+            yield Reach(marks=marks, actor=actor, brought=disk.brought())
     finally:
         for mark in marks:
             mark.unlink(missing_ok=True)
