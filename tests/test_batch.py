@@ -102,7 +102,9 @@ def test_the_same_date_again_gives_the_same_bytes_in_any_order(place):
 
 def test_an_incident_over_midnight_keeps_its_id(place):
     fleet, settings = place
-    run_job(fleet, settings, first=FAULTY, last=AFTER)
+    log = run_job(fleet, settings, first=FAULTY, last=AFTER)
+    shown = [i["incident_id"] for day in (FAULTY, AFTER) for i in incidents(settings, day)]
+    assert log.incidents == len(set(shown)) < len(shown), "each counts once"
     first = [i for i in incidents(settings, FAULTY) if i["vehicle"] == "b-1"][-1]
     then = next(i for i in incidents(settings, AFTER) if i["vehicle"] == "b-1")
     assert then["incident_id"] == first["incident_id"]

@@ -64,10 +64,11 @@ class JobLog(Artifact):
     process ended without writing its status). test_start: the first date that is scored without
     being asked for. vehicles: those that alone were scored again; empty for all. detector: its
     digest. alarm_budget: incidents per vehicle-day that the threshold promises. dates: those
-    published. attempts: those begun, published or not. rows, scored, alarms, incidents,
-    vehicle_days: sums over the dates published; so are ``unscored`` (rows by status), ``made_null``
-    (values by channel) and ``unseen`` (rows by channel and code). causes: of their incidents, those
-    that are told as one counted once; None in a log without. quarantined: vehicle-days.
+    published. attempts: those begun, published or not. rows, scored, alarms, vehicle_days: sums
+    over the dates published; so are ``unscored`` (rows by status), ``made_null`` (values by
+    channel) and ``unseen`` (rows by channel and code). incidents: of these dates; one that goes on
+    over midnight counts once. causes: of them, those that are told as one counted once; None in a
+    log without. quarantined: vehicle-days.
     withheld, unmeasured: as in the manifests, of all dates. health: what the fleet lacks, by kind.
     findings: the ids of that; None where the job could not look. told: the sentences that were
     printed about dates. sinks: by sink, what became of telling it what changed; empty where nobody
