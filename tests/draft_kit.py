@@ -3,9 +3,10 @@
 from datetime import datetime, timedelta
 
 import numpy as np
+import pytest
 
 from amad.cli.drafting import write_draft
-from amad.config import Settings, load_fleet
+from amad.config import DataError, Settings, load_fleet
 from amad.ingest.ingestion import ingest
 
 ROWS = 240
@@ -28,6 +29,11 @@ class Field:
     def draft(self, **options):
         told = write_draft(self.raw, "vans", self.settings, force=False, **options)
         return load_fleet("vans", self.settings), "\n".join(told)
+
+    def refusal(self):
+        with pytest.raises(DataError) as told:
+            self.draft()
+        return str(told.value)
 
     def ingest(self, fleet):
         return ingest(fleet, self.settings)

@@ -93,6 +93,8 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
     found = [sample for sample in found if sample.path not in copies]
     same = _of_same_content(root, found)
     samples, clock, strange = _alike(found)
+    if clock.unread:
+        raise DataError(f"{root}: {samples[0].path}: {'; '.join(clock.unread)}")
     kept = {sample.path for sample in samples}
     looked_at = {sample.path for sample in found} | set(refused)
     endings = {suffix_of(path) for path in kept}

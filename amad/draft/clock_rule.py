@@ -29,6 +29,7 @@ class Clock:
     columns: set[str] = field(default_factory=set)  # headers of columns that only tell the time
     period: float | None = None  # seconds between rows, if the files tell it without a date
     local: bool = False  # has times without an offset
+    unread: list[str] = field(default_factory=list)  # what tells the time, and cannot be read
 
     @property
     def take(self) -> str:

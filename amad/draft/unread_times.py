@@ -19,24 +19,23 @@ GPS_TIME = re.compile(
     r"(gps|gnss)?[ _]*(week([ _]?(no|number))?|tow|i?tow|time[ _]of[ _]week)", re.I
 )
 PART_OF_TIME = re.compile(r"year|month|day|hour|minute|min|second|sec|ms|millisecond|microsecond")
+SHOWN = 3  # cells of a column in a message
+WAY_OUT = (
+    "write ISO 8601 (2026-01-05T08:00:00Z), or seconds since the start under the header Time [s], "
+    "or write the fleet file by hand, with source.timestamp; a column that is not the time of the "
+    "rows needs another name"
+)
 FRACTIONS = re.compile(rf"((date|time|ts|epoch|stamp)*[ _]?)({WORDS['ms']})", re.I)
 
 
 def not_read(columns: dict[str, list[pa.Array]], named: set[str], counting: set[str]) -> list[str]:
-    """What looks by its name like the time, and cannot be read as one; counting: the `rising`."""
-    texts = [h for h in columns if h in named and is_text(columns[h][0].type)]
-    found = [(h, drawn(columns[h][0])) for h in texts if not tells_the_hour(h, columns[h][0])]
+    """What tells the time by its name, and cannot be read as one; counting: the `rising`."""
+    texts = {h for h in columns if h in named and is_time(columns[h][0])} | counting
     told = [
-        f"column {h.strip()!r} has the name of a time, but {shown(str(cells[0]))} is in no form "
-        "that is known: set source.timestamp.column and format, or write it as ISO 8601"
-        for h, cells in found
-        if cells and is_time(columns[h][0])
-    ]
-    told += [
-        f"column {h.strip()!r} has the name of a time and rises, but "
-        f"{shown(str(drawn(columns[h][0])[0]))} cannot be read as one: set source.timestamp, or "
-        "write it as ISO 8601"
-        for h in sorted(counting)
+        f"column {h.strip()!r} has the name of a time, but {', '.join(map(shown, cells))} are in "
+        f"no form that is known: {WAY_OUT}"
+        for h in sorted(texts)
+        if not tells_the_hour(h, columns[h][0]) and (cells := _first(columns[h][0]))
     ]
     told += [
         f"column {h.strip()!r} has the name of a time, but holds {cells[0].type}, which is not "
@@ -55,6 +54,12 @@ def not_read(columns: dict[str, list[pa.Array]], named: set[str], counting: set[
             "only from one or two columns: write it into one, as ISO 8601"
         )
     return told
+
+
+def _first(column: pa.Array) -> list[str]:
+    """Three of its cells that hold digits, as times do."""
+    cells = dict.fromkeys(map(str, drawn(column)))
+    return [text for text in cells if any(map(str.isdigit, text))][:SHOWN]
 
 
 def of_receivers(columns: dict[str, list[pa.Array]]) -> list[str]:
