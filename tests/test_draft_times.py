@@ -99,10 +99,50 @@ def test_of_a_local_time_and_utc_the_utc_is_taken(field):
     assert fleet.source.timestamp.column == "utc_time" and "taken for UTC" not in told
 
 
-def test_a_column_with_the_offset_is_named(field):
-    rows = [f"{stamp(n)},+02:00,{wave(n)}" for n in range(ROWS)]
+@pytest.mark.parametrize(
+    ("header", "form", "cell"),
+    [
+        ("utc_offset", "%Y-%m-%d %H:%M:%S", "+02:00"), ("offset", "%Y-%m-%dT%H:%M:%S", "+02:00"),
+        ("tz", "%d.%m.%Y %H:%M:%S", "+0200"), ("UTC offset", "%Y-%m-%d %H:%M:%S.%f", "+02"),
+        ("timezone", "%Y-%m-%d %H:%M:%S", "Etc/GMT-2"), ("tz_name", "%d.%m.%Y %H:%M:%S", "EET"),
+    ],
+)  # fmt: skip
+def test_the_offset_in_a_column_of_its_own_is_read(field, header, form, cell):
+    lines = log(form)
+    rows = (",".join((t, cell, v)) for t, v in (line.split(",") for line in lines[1:]))
+    field.write("a.csv", [f"time,{header},speed", *rows])
+    fleet, told = field.draft()
+    assert fleet.channel_names == ["speed"] and "taken for UTC" not in told
+    assert times_of(field, fleet)[0] == datetime(2026, 1, 5, 6, tzinfo=UTC)
+
+
+def test_offsets_that_change_are_read_row_by_row(field):
+    rows = (f"{stamp(n)},{'+02:00' if n < 99 else '+01:00'},{wave(n)}" for n in range(ROWS))
     field.write("a.csv", ["time,utc_offset,speed", *rows])
-    assert "column 'utc_offset' seems to tell the zone" in field.draft()[1]
+    first, last = times_of(field, field.draft()[0])
+    assert (first.hour, last.hour, last - first) == (6, 7, timedelta(seconds=3600 + ROWS - 1))
+
+
+@pytest.mark.parametrize(
+    ("headers", "cells", "named"),
+    [
+        ("time,utc_offset", lambda n: f"{stamp(n)},120", "'utc_offset'"),
+        ("time,UTC offset [h]", lambda n: f"{stamp(n)},{1 + n // 99}", "'UTC offset [h]'"),
+        ("date,time,tz", lambda n: f"{stamp(n).replace('T', ',')},+02:00", "'tz'"),
+    ],
+)
+def test_an_offset_that_is_not_read_is_named_before_times_are_taken_for_utc(
+    field, headers, cells, named
+):
+    field.write("a.csv", [f"{headers},speed", *(f"{cells(n)},{wave(n)}" for n in range(ROWS))])
+    assert f"a.csv: column {named} tells how far the times are from UTC (" in field.refusal()
+
+
+def test_the_number_of_a_zone_of_a_town_is_no_offset(field):
+    field.write(
+        "a.csv", ["time,zone,speed", *(f"{stamp(n)},{n % 3},{wave(n)}" for n in range(ROWS))]
+    )
+    assert "column 'zone' seems to tell the zone" in field.draft()[1]
 
 
 @pytest.mark.parametrize(

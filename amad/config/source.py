@@ -92,7 +92,8 @@ class TimestampRule(Strict):
     take: Literal["column", "index", "time_of_day", "elapsed"] = "column"
     """Which of the four ways is used"""
     column: str | list[str] = "timestamp"
-    """Header of the column; two headers, `[Date, Time]`, are read as one text"""
+    """Header of the column; two headers, `[Date, Time]` or `[Time, Offset]`, are read as one
+    text"""
     unit: Literal["s", "ms", "us", "ns", "min", "h", "days_1900", "days_1904"] = "us"
     """Unit of a time that is a number; for `elapsed` s is the default. `days_1900` and `days_1904`
     are the serial numbers of spreadsheets"""

@@ -1,9 +1,7 @@
 """The ``source.timestamp`` of the draft: how the rows of the files tell their time."""
 
 import re
-from collections.abc import Sequence
 from itertools import product
-from zoneinfo import available_timezones
 
 import numpy as np
 import pyarrow as pa
@@ -33,30 +31,15 @@ from amad.draft.undated import (
     unit_of,
 )
 from amad.draft.unread_times import beside, not_read, of_calendar, of_receivers, rising
+from amad.draft.zones import reads, says_utc, take_zone, zone_of
 from amad.reading import times, timestamp_guess
 from amad.reading.headers import name_and_unit
 from amad.reading.numbers import NotReadableError, is_text, numbers, shown
 
 TIMELIKE = r"\d\D+\d|^\s*\d{17,20}\s*$"  # or nanoseconds, more than a float64 tells apart
 LEAST_STEPS = 20  # changes of a column that runs as times do
-UTC = re.compile(r"(?<![a-z])(utc|gmt|zulu)(?![a-z]| ?[+-] ?\d)", re.I)
-HOURS_AHEAD = re.compile(r"(?<![a-z])(?:utc|gmt) ?([+-]) ?0?(1[0-2]|\d)(?::?00)?(?![\d:])", re.I)
 LOCAL_NAME = re.compile(r"lo[ck]al|ortszeit", re.I)
-# A column that tells the offset of the times beside it.
-OFFSET = re.compile(r"(utc|gmt|tz|time[ _]?zone|zone)([ _]?(offset|name|id))?|zeitzone", re.I)
-# Zones whose short names (CET and CEST) are tried; those of the last line have one all year.
-ZONES = (
-    "Europe/Berlin", "Europe/London", "Europe/Helsinki", "Europe/Moscow", "America/New_York",
-    "America/Chicago", "America/Denver", "America/Los_Angeles", "Asia/Tokyo", "Asia/Kolkata",
-    "Australia/Sydney", "America/Panama", "America/Phoenix", "Africa/Algiers",
-)  # fmt: skip
 START = "2020-01-01T00:00:00Z"  # start of the first recording, where there is no clock
-LOCAL = (
-    "times without an offset are taken for UTC; if they are of another zone, set timezone, for "
-    "example to Europe/Berlin"
-)
-NAMES_ZONE = "times without an offset are taken for {0}, as {1} names that zone"
-ZONE = re.compile(r"\b[A-Z]\w+/[A-Z][\w/-]+\b")
 ONLY_DAYS = -1  # rank of a column of dates without a time of day
 LONGEST_STEP = 100  # between rows, of numbers that may be epochs, although their header denies it
 SATELLITE = re.compile("gps|gnss", re.I)
@@ -72,26 +55,9 @@ def clock_of(samples: list[Sampled]) -> Clock:
     clock = _found(samples)
     if clock.take != "index":
         clock.guesses += beside(clock, samples)
-    ahead = HOURS_AHEAD.search(str(clock.keys.get("column")))
-    if clock.local and ahead and "timezone" not in clock.keys:
-        sign = {"+": "-", "-": "+"}[ahead[1]]  # the names of these zones count the other way
-        clock.keys["timezone"] = f"Etc/GMT{sign}{ahead[2]}"
-    in_header = _zones([str(clock.keys.get("column"))])
-    zones = in_header or {zone for sample in samples for zone in _zones(sample.preamble)}
-    if clock.local and len(zones) == 1 and "timezone" not in clock.keys:
-        (clock.keys["timezone"],) = zones
-        where = "its header" if in_header else "a line before the header"
-        clock.guesses.append(NAMES_ZONE.format(*zones, where))
-    if clock.local and "timezone" not in clock.keys:
-        clock.guesses.append(LOCAL)
-        named = [h.strip() for h in samples[0].headers if OFFSET.fullmatch(h.strip())]
-        clock.guesses += [f"column {h!r} seems to tell the zone, which is not read" for h in named]
+    if clock.local:
+        take_zone(clock, samples)
     return clock
-
-
-def _zones(lines: Sequence[str]) -> set[str]:
-    """The zones whose IANA names stand in lines, as in ``Zeitzone;Europe/Berlin``."""
-    return {name for line in lines for name in ZONE.findall(line)} & available_timezones()
 
 
 def _found(samples: list[Sampled]) -> Clock:
@@ -158,7 +124,7 @@ def _of_column(
     kind = columns[0].type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         clock = Clock(keys=_column(header), seen=f"column {header.strip()!r}")
-        clock.local = (pa.types.is_date(kind) or kind.tz is None) and not _says_utc(clock)
+        clock.local = (pa.types.is_date(kind) or kind.tz is None) and not says_utc(clock)
         return clock
     if pa.types.is_time(kind):
         return of_day(header, samples, {})
@@ -188,12 +154,12 @@ def _of_column(
     if is_number and SATELLITE.search(header):
         clock.guesses.append(SINCE_1980.format(header.strip()))
     clock.guesses += order_guessed(told)
-    return clock if _reads(clock, columns) else None
+    return clock if reads(clock, columns) else None
 
 
 def _of_guess(header: str, told: timestamp_guess.Guess, texts: list[str]) -> Clock:
     """The rule that reads dates and times, such as those of ``texts``, and what it assumes."""
-    zone = _zone_of(texts, told.settings)
+    zone = zone_of(texts, told.settings)
     clock = Clock(
         keys=_column(header) | told.settings | zone,
         seen=f"column {header.strip()!r}, {form_of(told.settings)}",
@@ -211,18 +177,6 @@ def _of_guess(header: str, told: timestamp_guess.Guess, texts: list[str]) -> Clo
 def _is_named(header: str) -> bool:
     name = name_and_unit(header)[0]
     return bool(NAMED.search(name)) or is_named_elapsed(name)
-
-
-def _zone_of(texts: list[str], settings: dict[str, str]) -> dict[str, str]:
-    """The ``timezone`` whose short names (CET, CEST) the texts have; empty if none fits."""
-    if "%Z" not in settings.get("format", ""):
-        return {}
-    cells = pa.array(texts)
-    for zone in ("UTC", *ZONES):
-        rule = TimestampRule.model_validate({"column": "x", "timezone": zone} | settings)
-        if np.mean(times.times(cells, rule).good_R) >= LEAST:
-            return {} if zone == "UTC" else {"timezone": zone}
-    return {}
 
 
 def _of_some_cells(columns: dict[str, list[pa.Array]]) -> Clock | None:
@@ -256,7 +210,7 @@ def _of_some_cells(columns: dict[str, list[pa.Array]]) -> Clock | None:
             keys=_column(header) | settings,
             seen=f"column {header.strip()!r}, {form_of(settings)} in {share:.0%} of the rows",
         )
-        clock.local = local and not _says_utc(clock)
+        clock.local = local and not says_utc(clock)
         if not good.all():
             clock.guesses.append(
                 f"{header.strip()!r} has times in several forms: rows such as "
@@ -298,7 +252,7 @@ def _of_unnamed_epochs(header: str, columns: list[pa.Array]) -> Clock | None:
         guesses=[f"the numbers of {header.strip()!r} run as times do, but its name is of no time"],
         columns={header},
     )
-    return clock if _reads(clock, columns) else None
+    return clock if reads(clock, columns) else None
 
 
 def _of_two_columns(columns: dict[str, list[pa.Array]]) -> Clock | None:
@@ -314,29 +268,13 @@ def _of_two_columns(columns: dict[str, list[pa.Array]]) -> Clock | None:
         keys = {"take": "column", "column": [date.strip(), hour.strip()], **told.settings}
         seen = f"columns {date.strip()!r} and {hour.strip()!r}, {form_of(told.settings)}"
         clock = Clock(keys=keys, seen=seen, columns={date, hour}, guesses=order_guessed(told))
-        if _reads(clock, cells):
+        if reads(clock, cells):
             return clock
     return None
 
 
 def _column(header: str) -> dict[str, object]:
     return {"take": "column", "column": header.strip()}
-
-
-def _reads(clock: Clock, columns: list[pa.Array]) -> bool:
-    """Does the rule read nearly all of the first cells in each file? Fills in ``local``."""
-    rule = TimestampRule.model_validate(clock.keys)
-    read = [times.times(pc.drop_null(column[:LOOKED_AT]), rule) for column in columns]
-    local = sum(int(told.local_R.sum()) for told in read)
-    clock.local = local > 0 and not _says_utc(clock)
-    good = sum(int(told.good_R.sum()) for told in read)
-    if 0 < local < good:
-        clock.guesses.append("some of the times have an offset and others have none")
-    return good >= LEAST * sum(len(told.good_R) for told in read) > 0
-
-
-def _says_utc(clock: Clock) -> bool:
-    return bool(UTC.search(str(clock.keys["column"])))
 
 
 def _rank(clock: Clock, column: pa.Array) -> tuple:

@@ -32,7 +32,7 @@ VEHICLE = re.compile(
     r"(.*\.)?(vehicle|car|vin|truck|van|bus|fahrzeug|fin|plate|license|registration|kfz|kenn)", re.I
 )
 # Texts that may be ids: letters and digits, and no number with a unit.
-ID = r"^[^\s\d][^\s]*\d[^\s]*$|^\d+[^\s\d][^\s]*\d[^\s]*$"
+ID = r"^[^\s\d+-][^\s]*\d[^\s]*$|^\d+[^\s\d][^\s]*\d[^\s]*$"
 MAY_NAME = (
     "column {!r} holds few texts, such as {}: if they name vehicles, set source.vehicle to it"
 )
