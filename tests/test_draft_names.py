@@ -300,7 +300,7 @@ def test_files_that_only_their_names_find_and_what_costs_a_channel(tmp_path):
         field.write(f"2026-01-0{n}_trip.csv", log(start=datetime(2026, 1, n), mark=mark, **columns))
     fleet, told = field.draft()
     assert "guess: no pattern finds these files without the ones left out" in told
-    assert "'load' (not in 1 of 5 files, such as 2026-01-04_trip.csv)" in told
+    assert "'load' (not in 1 of 5 files, such as 2026-01-04_trip.csv: to have it" in told
     assert field.ingest(fleet).files == 5
 
 

@@ -109,11 +109,16 @@ def test_a_table_of_something_else_is_left_out_and_named(field):
 
 def test_a_file_that_lacks_columns_is_named_with_them(field):
     field.write("a.csv", log(rows=2 * ROWS, volt=wave, temp=wave, oil=wave))
-    field.write("b.csv", log(start=MONDAY + timedelta(days=1), volt=wave))
-    assert (
-        "left out: b.csv: it lacks columns of the files drafted here (oil, temp)"
-        in (field.draft()[1])
-    )
+    field.write("b.csv", log(start=MONDAY - timedelta(days=1), volt=wave))
+    fleet, told = field.draft()
+    assert "left out: b.csv: it lacks columns of the files drafted here (oil, temp)" in told
+    assert told.count("add what it lacks without values, or leave these channels out") == 1
+    (refused,) = field.ingest(fleet).files_refused
+    assert "missing column: 'temp', 'oil'" in refused.reason
+    assert refused.reason.endswith("leave these channels out of the fleet file")
+    empty = log(start=MONDAY - timedelta(days=1), volt=wave, temp=lambda n: "", oil=lambda n: "")
+    field.write("b.csv", empty)  # a sensor that came later
+    assert field.ingest(fleet).rows_lake == 3 * ROWS
 
 
 @pytest.mark.parametrize(
@@ -253,7 +258,7 @@ def test_rows_with_fewer_fields_than_the_header_are_told(field):
     assert "12 rows have fewer fields than the header, such as in a.csv" in told
     result = field.ingest(fleet)
     assert result.rows_short == 12 and result.rows_lake == ROWS
-    assert any("columns count as missing: 12;" in x for x in sentences(result, "vans", "raw"))
+    assert any("  12 rows have fewer fields than" in x for x in sentences(result, "vans", "raw"))
 
 
 def test_rows_that_are_whole_are_not_told_as_short(field):

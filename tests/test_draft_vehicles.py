@@ -144,3 +144,11 @@ def test_files_that_contradict_each_other_are_not_of_one_vehicle(field):
     fleet, told = field.draft()
     assert "as one vehicle's, their rows would contradict each other" in told
     assert field.ingest(fleet).rows_lake == 3 * ROWS
+
+
+def test_days_of_one_vehicle_whose_name_ends_in_a_number_are_no_vehicles(field):
+    for n in range(3):
+        day = MONDAY + timedelta(days=n)
+        field.write(f"van7_{day:%Y-%m-%d}.csv", log(start=day))
+    fleet, _ = field.draft()
+    assert field.ingest(fleet).vehicles == {"van7": 3 * ROWS}

@@ -19,6 +19,7 @@ from amad.draft.plan import Plan
 from amad.draft.sample import Sampled, list_files, look, suffix_of
 from amad.draft.trial import Trial, try_out
 from amad.draft.write import fleet_file, summary
+from amad.reading.rows import ADD_IT
 from amad.telemetry.temporary import temporary_folder
 
 MOST_REPEATS = 0.1  # share of rows that may contradict another one of their time
@@ -49,8 +50,8 @@ ENCODING = (
     "bytes that are no UTF-8 are read as cp1252{}; if that is wrong, set source.encoding, such as "
     "gbk, shift_jis or cp1251"
 )
-REFUSED = "so ingest will refuse it"
-LACKS = f"it lacks columns of the files drafted here ({{}}), {REFUSED}"
+LACKING = "it lacks columns of the files drafted here"
+LACKS = f"{LACKING} ({{}}), so ingest will refuse it: {ADD_IT}"
 TWELVE_HOURS = (
     "the clock goes from 12 back to 1 and tells no AM or PM, so that half of the times are twelve "
     "hours too early: export them with AM and PM, or of 24 hours"
@@ -99,7 +100,7 @@ def _draft(folder: Path, name: str, settings: Settings, scratch: Path) -> Draft:
     looked_at = {sample.path for sample in found} | set(refused)
     endings = {suffix_of(path) for path in kept}
     paths = [p for p in names if p in kept or (p not in looked_at and suffix_of(p) in endings)]
-    lacking = {path for path, why in strange.items() if why.endswith(REFUSED)}
+    lacking = {path for path, why in strange.items() if why.startswith(LACKING)}
     others = [p for p in names if p not in paths and p not in lacking and p not in refused]
     decimal = decimal_of(samples)
     owner = vehicles.owner_of(samples, name, paths)

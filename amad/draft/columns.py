@@ -189,7 +189,10 @@ def _count(column: pa.Array, pattern: str) -> int:
 
 def _lacking(header: str, samples: list[Sampled]) -> str:
     without = [sample.path for sample in samples if sample.column(header) is None]
-    return f"not in {len(without)} of {len(samples)} files, such as {without[0]}"
+    return (
+        f"not in {len(without)} of {len(samples)} files, such as {without[0]}: to have it watched, "
+        "add it there without values"
+    )
 
 
 def _label(samples: list[Sampled], known: set[str]) -> str | None:

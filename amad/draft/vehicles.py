@@ -228,7 +228,8 @@ def same_vehicle(name: str, paths: list[str]) -> Owner:
 
 def each_its_own(paths: list[str]) -> Owner:
     """Each file is of a vehicle of its own, named after the file without the date in its name."""
-    return by_undated_name(paths) or Owner(
+    several = len(set(map(_undated, paths))) > 1
+    return (by_undated_name(paths) if several else None) or Owner(
         keys={"take": "path", "pattern": f"([^/]+?)(?:{_endings(paths)})$"},
         seen=f"the file's name: {some([Path(p).name for p in paths])}",
         guesses=["each file is taken for a vehicle's own"],
@@ -337,7 +338,7 @@ def _by_name(paths: list[str], name: str) -> Owner:
     if (all(numbered) and words <= {""}) or any(RECORDING.fullmatch(word) for word in words):
         return same_vehicle(name, paths)
     if all(numbered) and len(words) == 1:
-        return each_its_own(paths)
+        return by_undated_name(paths) or each_its_own(paths)
     ids = set(undated)
     alike = len({re.sub(r"\d+", "#", one) for one in ids}) == 1
     if 1 < len(ids) < len(undated) and all(ids) and (alike or len(undated) >= 3 * len(ids)):
@@ -351,7 +352,7 @@ def by_undated_name(paths: list[str]) -> Owner | None:
     Returns None if the names are not all of this form.
     """
     ids = {_undated(path) for path in paths}
-    if len(ids) < 2 or not all(ids) or not all(DATE.search(Path(path).name) for path in paths):
+    if not all(ids) or not all(DATE.search(Path(path).name) for path in paths):
         return None
     for date, before in product((*DATES, DATE.pattern), (True, False)):
         told = rf"([^/]+?)[_\-. ]*(?:{date})[^/]*$"

@@ -7,6 +7,7 @@ from amad.draft.figures import Figures, up_to
 from amad.draft.plan import Plan
 from amad.draft.trial import Trial
 from amad.draft.yaml_text import channel_line, comment, flow, section
+from amad.reading.rows import SHORT_ROWS
 
 WINDOW_ROWS = 100  # rows in a window, unless params.yaml says otherwise
 NULL_SHARE, GAP_SHARE = 0.2, 0.5  # the limits if the fleet file sets none
@@ -150,11 +151,8 @@ def summary(plan: Plan, trial: Trial) -> list[str]:
             "does a local clock go back for the winter, so that timezone must be set?"
         )
     if trial.short:
-        lines.append(
-            f"  {sum(trial.short.values()):,} rows have fewer fields than the header, such as in "
-            f"{next(iter(trial.short))}: their last columns count as missing; if a field in their "
-            "middle is left out, values stand in wrong columns"
-        )
+        short = sum(trial.short.values()), f", such as in {next(iter(trial.short))}"
+        lines.append(f"  {SHORT_ROWS.format(*short)}")
     lines += [f"  refused: {why}: {count:,}" for why, count in trial.reasons.most_common(3)]
     lines += [f"  refused: {path}: {why}" for path, why in list(trial.refused.items())[:3]]
     lines += plan.notes[:SHOWN] + ["..."] * (len(plan.notes) > SHOWN)

@@ -35,6 +35,12 @@ from amad.reading.times import DAY_US
 from amad.reading.units import OTHER_UNIT, are_different
 from amad.reading.vehicle_ids import SEVERAL, id_of, is_rounded, names_of, vehicle_of_path
 
+SHORT_ROWS = (
+    "{:,} rows have fewer fields than the header{}: their last columns count as missing; if a "
+    "field in their middle is left out, values stand in wrong columns"
+)
+ADD_IT = "add what it lacks without values, or leave these channels out of the fleet file"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CleanRows:
@@ -156,11 +162,14 @@ class FileParser:
             found = {name: find(header, headers) for name, header in wanted.items()}
         except AmbiguousHeaderError as error:
             raise FileRefusedError(f"ambiguous column: {error}") from None
-        missing = [wanted[name] for name in wanted if name in required and found[name] is None]
+        missing = {
+            name: h for name, h in wanted.items() if name in required and found[name] is None
+        }
         if missing:
+            is_channel = set(missing) <= {channel.name for channel in channels}
             raise FileRefusedError(
-                f"missing column: {', '.join(map(repr, missing))} not among the headers "
-                f"{', '.join(map(repr, headers))}"
+                f"missing column: {', '.join(map(repr, missing.values()))} not among the headers "
+                f"{', '.join(map(repr, headers))}" + f"; {ADD_IT}" * is_channel
             )
         told = {name: position for name, position in found.items() if position is not None}
         if self._long is not None:
