@@ -3,6 +3,7 @@
 Shape legend: N values of a channel, recording after recording (a vehicle's rows of a file).
 """
 
+import math
 import re
 from dataclasses import dataclass, field
 
@@ -144,7 +145,7 @@ def _absent(value_N: np.ndarray) -> list[float]:
             span = float(np.quantile(rest, 0.999) - np.quantile(rest, 0.001)) or 1.0
             gap = min(abs(value - float(rest[0])), abs(value - float(rest[-1])))
             often = count[end] >= FEWEST_REPEATS and count[end] < 0.6 * len(value_N)
-            listed = any(np.isclose(value, absent, rtol=1e-6, atol=0) for absent in ABSENT)
+            listed = any(math.isclose(value, absent, rel_tol=1e-6) for absent in ABSENT)
             if often and gap > (FAR if listed else VERY_FAR) * span:
                 found.append(value)
                 break

@@ -241,14 +241,16 @@ def _resolve(headers: tuple[str, ...], dialect: Dialect | None, later: dict[str,
 
     later: gets those that only another header further below has.
     """
-    wanted = _wanted(headers)
+    wanted, known = _wanted(headers), set(headers)
 
     def resolve(told: list[str]) -> dict[str, int]:
-        if dialect is not None and tuple(told) != headers:
-            if not set(wanted) <= set(told):
-                raise FileRefusedError("another header")
-            later.update(dict.fromkeys(h for h in told if tidy(h) and h not in headers))
-        return {header: told.index(header) for header in wanted}
+        if dialect is None or tuple(told) == headers:
+            return wanted
+        place = {header: at for at, header in reversed(list(enumerate(told)))}
+        if not wanted.keys() <= place.keys():
+            raise FileRefusedError("another header")
+        later.update(dict.fromkeys(h for h in told if tidy(h) and h not in known))
+        return {header: place[header] for header in wanted}
 
     return resolve
 

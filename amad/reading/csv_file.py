@@ -36,7 +36,7 @@ from amad.reading.fields import BrokenLineError, split
 from amad.reading.layout import HEADER_WITHIN_LINES, Layout, find_header, mended, rows_before
 from amad.reading.lines import Block
 from amad.reading.numbers import EXACT
-from amad.reading.scan import clean_lines, levelled, line_bounds, lines_of_words, short_lines
+from amad.reading.scan import clean_lines, levelled, line_bounds, lines_of_words
 from amad.reading.units import is_known
 from amad.reading.unpack import unpacked
 
@@ -146,9 +146,8 @@ class _Reader:
             yield self.refused([("a line of over 16 MB", block.data.rstrip(b"\n"))])
             return
         pad = block.end == "line" and not self._preamble  # a preamble is compared as it is
-        named = self._layout.named
-        short_L = short_lines(block.data, *line_bounds(block.data), self._delimiter, named)
-        data = levelled(block.data, self._delimiter, self._layout.width, pad=pad)
+        width, named = self._layout.width, self._layout.named
+        data, short_L = levelled(block.data, self._delimiter, width, named, pad=pad)
         lines = _Lines.of(data, short_L, is_open=block.end == "open")
         first = 0  # line of the part that is not yielded yet
         self._leave_out_units(lines)

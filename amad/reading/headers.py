@@ -12,7 +12,8 @@ Two different units never match: a speed in mph is not a speed in km/h.
 
 import re
 import unicodedata
-from functools import lru_cache
+from collections.abc import Iterable
+from functools import cached_property, lru_cache
 
 UNIT = re.compile(r"^(?P<name>.*\S)\s*[\[(](?P<unit>[^\[\]()]*)[\])]$")
 
@@ -21,7 +22,7 @@ class AmbiguousHeaderError(ValueError):
     """Several columns of one file match a name equally well."""
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1 << 16)
 def tidy(header: str) -> str:
     """The header in the form that is compared: repaired, normalised (NFKC), folded, single spaces.
 
@@ -32,29 +33,49 @@ def tidy(header: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def find(name: str, headers: list[str]) -> int | None:
-    """Position in ``headers`` of the column ``name``; None where no header matches.
+class Headers:
+    """The headers of a file; each is looked at once, however many columns are looked for."""
 
-    Raises:
-        AmbiguousHeaderError: names the columns that match equally well.
-    """
-    if headers.count(name) == 1:  # the quick answer for nearly all channels
-        return headers.index(name)
-    wanted = tidy(name)
-    base, unit = _split_unit(wanted)
+    def __init__(self, headers: list[str]) -> None:
+        self._headers = headers
+        self._exact = _places(headers)
 
-    def same_name(header: str) -> bool:
-        other_base, other_unit = _split_unit(tidy(header))
-        return base == other_base and (not unit or not other_unit)
+    @cached_property
+    def _tidied(self) -> dict[str, list[int]]:
+        return _places(map(tidy, self._headers))
 
-    for matches in (lambda h: h == name, lambda h: tidy(h) == wanted, same_name):
-        found = [position for position, header in enumerate(headers) if matches(header)]
+    @cached_property
+    def _named(self) -> dict[str, list[int]]:
+        return _places(_split_unit(tidy(header))[0] for header in self._headers)
+
+    def find(self, name: str) -> int | None:
+        """Position of the column ``name``; None where no header matches.
+
+        Raises:
+            AmbiguousHeaderError: names the columns that match equally well.
+        """
+        found = self._exact.get(name) or self._tidied.get(tidy(name))
+        if not found:
+            base, unit = _split_unit(tidy(name))
+            same = self._named.get(base, [])
+            found = [at for at in same if not unit or not _split_unit(tidy(self._headers[at]))[1]]
         if len(found) > 1:
-            columns = ", ".join(repr(headers[position]) for position in found)
+            columns = ", ".join(repr(self._headers[at]) for at in found)
             raise AmbiguousHeaderError(f"columns {columns} all match {name!r}")
-        if found:
-            return found[0]
-    return None
+        return found[0] if found else None
+
+
+def _places(texts: Iterable[str]) -> dict[str, list[int]]:
+    """Text -> the positions at which it stands."""
+    found: dict[str, list[int]] = {}
+    for at, text in enumerate(texts):
+        found.setdefault(text, []).append(at)
+    return found
+
+
+def find(name: str, headers: list[str]) -> int | None:
+    """Position of one column in ``headers``; see ``Headers.find``."""
+    return Headers(headers).find(name)
 
 
 def name_and_unit(header: str) -> tuple[str, str]:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from amad.config import ConfigError, Fleet
 from amad.config.source import Source
 from amad.reading.clocks import LocalClock
-from amad.reading.headers import AmbiguousHeaderError, find, name_and_unit
+from amad.reading.headers import AmbiguousHeaderError, Headers, name_and_unit
 from amad.reading.long_rows import LongRows
 from amad.reading.numbers import (
     NULL_WORDS,
@@ -159,7 +159,8 @@ class FileParser:
         if self._fleet.labels.kind == "column":
             wanted.setdefault("label", self._fleet.labels.column)
         try:
-            found = {name: find(header, headers) for name, header in wanted.items()}
+            there = Headers(headers)
+            found = {name: there.find(header) for name, header in wanted.items()}
         except AmbiguousHeaderError as error:
             raise FileRefusedError(f"ambiguous column: {error}") from None
         missing = {

@@ -23,29 +23,16 @@ def lines_of_words(data: bytes, start_L: np.ndarray, end_L: np.ndarray) -> np.nd
     return np.flatnonzero((worded_L | below_empty_L) & ~empty_L)
 
 
-def short_lines(
-    data: bytes, start_L: np.ndarray, end_L: np.ndarray, delimiter: str, named: int
-) -> np.ndarray:
-    """True (L,) where a line without a quote has some delimiters, and fewer than ``named`` fields.
-
-    The lines are consecutive in ``data``.
-    """
-    byte = np.frombuffer(data, np.uint8)
-    count_L = _count(byte, ord(delimiter), start_L, end_L)
-    short_L = (count_L > 0) & (count_L < named - 1)
-    return short_L & (_count(byte, QUOTE, start_L, end_L) == 0) if short_L.any() else short_L
-
-
-def _count(byte: np.ndarray, what: int, start_L: np.ndarray, end_L: np.ndarray) -> np.ndarray:
-    at = np.flatnonzero(byte == what)
-    return np.searchsorted(at, end_L) - np.searchsorted(at, start_L)
-
-
-def levelled(data: bytes, delimiter: str, width: int, *, pad: bool) -> bytes:
+def levelled(
+    data: bytes, delimiter: str, width: int, named: int, *, pad: bool
+) -> tuple[bytes, np.ndarray]:
     """Bring the lines to ``width`` fields: drop a surplus empty one, or add missing ones (``pad``).
 
     This does for many plain lines at once what ``layout.mended`` does for one. Lines with quotes
     and lines with a single field are not changed.
+
+    Returns:
+        The data, and which of these lines (L,) had fewer than ``named`` fields.
     """
     end_L = line_bounds(data)[1]
     byte = np.frombuffer(data, np.uint8)
@@ -54,14 +41,15 @@ def levelled(data: bytes, delimiter: str, width: int, *, pad: bool) -> bytes:
     plain_L = count_L > 0
     if b'"' in data:
         plain_L[np.searchsorted(end_L, np.flatnonzero(byte == QUOTE))] = False
+    short_L = plain_L & (count_L < named - 1)
     over_L = plain_L & (count_L == width) & (byte[end_L - 1] == ord(delimiter))
     if over_L.any():
-        return np.delete(byte, end_L[over_L] - 1).tobytes()
+        return np.delete(byte, end_L[over_L] - 1).tobytes(), short_L
     under_L = plain_L & (count_L < width - 1)
     if pad and under_L.any():
         before = np.repeat(end_L[under_L], width - 1 - count_L[under_L])
-        return np.insert(byte, before, ord(delimiter)).tobytes()
-    return data
+        return np.insert(byte, before, ord(delimiter)).tobytes(), short_L
+    return data, short_L
 
 
 def clean_lines(
