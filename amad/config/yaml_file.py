@@ -18,9 +18,9 @@ M = TypeVar("M", bound=BaseModel)
 Seed = Annotated[int, Field(ge=0, lt=2**31)]  # what every generator used here takes
 Seconds = Annotated[float, Field(gt=0, le=1e9)]  # 30 years: in microseconds it stays an int64
 Name = TypeVar("Name", bound=str)
-LARGEST_BYTES = 1_000_000
+LARGEST_BYTES = 4_000_000
 DEEPEST = 30  # levels of lists and mappings in each other
-MOST_NODES = 100_000  # values of a file, each alias counted with all that it stands for
+MOST_NODES = 400_000  # values of a file, each alias counted with all that it stands for
 LARGEST_INT = 2**53
 SHOWN = 80  # characters of a value in a message
 LISTED = 10  # wrong keys in a message

@@ -93,7 +93,7 @@ def _found(samples: list[Sampled]) -> Clock:
             keys={"take": "index", "start": START},
             seen=f"{why}: row i is i sampling periods after a start chosen here",
             guesses=["the start is made up"],
-            unread=not_read(columns, named, counting),
+            unread=not_read(samples, named, counting),
             period=step_of(columns[hours[0]]) if hours else None,
             columns={*hours, *counting, *of_receivers(columns), *of_calendar(columns)},
         )

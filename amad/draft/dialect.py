@@ -10,12 +10,12 @@ from amad.draft.foreign_text import foreign
 from amad.reading.batch import FileRefusedError
 from amad.reading.fields import BrokenLineError, split, without_empty_end
 from amad.reading.headers import name_and_unit
-from amad.reading.layout import HEADER_WITHIN_LINES, NUMERIC
+from amad.reading.layout import END_OF_HEADER, HEADER_WITHIN_LINES, NUMERIC
 from amad.reading.lines import blocks
 from amad.reading.unpack import unpacked
 
 DELIMITERS = ",;\t|"
-CLOCK = re.compile(r"(?<![+-]\d)(?<![+-])\d:\d\d|\d{4}-\d\d-\d\d")  # a header holds no times
+CLOCK = re.compile(r"(?<![+-]\d)(?<![+-])\d:\d\d|\d{4}([-/.])\d\d\1\d\d")  # a header holds no times
 ALIGNED = re.compile(r"\S {2,}\S.* {2,}\S")
 LINES = 400  # lines that are looked at
 ROWS = 50  # rows after a line that show whether it is their header
@@ -122,9 +122,10 @@ def _header(lines: list[str], delimiter: str) -> tuple[float, int, list[str]] | 
     rows = [_split(line, delimiter) for line in lines]
     found: list[tuple[float, int, list[str]]] = []
     end = len(rows)  # the first line of values below
+    start = max((at for at, line in enumerate(lines) if END_OF_HEADER.fullmatch(line)), default=0)
     for at, fields in enumerate(rows[:HEADER_WITHIN_LINES]):
         told = without_empty_end(fields)
-        if len(told) < 2:
+        if at < start or len(told) < 2:
             continue
         if not _names(told):
             if found and len(fields) >= len(without_empty_end(found[0][2])):

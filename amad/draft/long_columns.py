@@ -22,13 +22,13 @@ from amad.reading.numbers import NotReadableError, is_text, numbers, shown
 from amad.reading.units import UNIT_COLUMN
 
 SIGNAL = re.compile(
-    r"signal|name|parameter|param|pid|spn|sensor|metric|variable|channel|tag|item|key|_?field|point"
+    r"signal|name|parameter|param|pid|spn|sensor|metric|series|variable|channel|tag|item|key|_?field|point"
     r"|messgr(ö|oe)sse|diagnostic|measurand|quantity|grandeur|magnitud|messkanal|kanal"
     r"|(signal|parameter|sensor|metric|variable|channel|tag)[ _]?(name|id)",
     re.I,
 )
 VALUE = re.compile(
-    r"(signal[ _]?)?(value|val|reading|(mess)?wert|measurement|valeur|valor|data)", re.I
+    r"(signal[ _]?)?(_?value|val|reading|(mess)?wert|measurement|valeur|valor|data)", re.I
 )
 # The only measured column of a file, whose name does not say what it measures.
 ANY_VALUE = re.compile(

@@ -25,7 +25,7 @@ FIELD = r"[^\r\n;,\t\"]*"
 EXTENTS = (
     rf"({FIELD}\d{FIELD})",
     rf"({FIELD}\d{FIELD}[;,\t]{FIELD}\d{FIELD})",
-    rf"({FIELD}\d{FIELD}[\r\n]+{FIELD}\d{FIELD})",
+    rf"({FIELD}\d{FIELD}[;,\t\"]*[\r\n]+(?:\"?{FIELD}\"?[;,\t]\"?)?{FIELD}\d{FIELD})",
 )
 
 
@@ -43,7 +43,7 @@ def in_preambles(samples: list[Sampled]) -> tuple[dict[str, str], timestamp_gues
                 before, text = line[: mark.end()].strip(), line[mark.end() :].strip().strip('"')
                 if not any(map(str.isdigit, text)):
                     continue
-                pattern = r"\s*".join(map(re.escape, before.split())) + rf"\s*{extent}"
+                pattern = r"\s*".join(map(re.escape, before.split())) + rf"[\s\"]*{extent}"
                 matches = [re.search(pattern, preamble) for preamble in preambles]
                 starts = [match[1] for match in matches if match]
                 told = timestamp_guess.looks_like(starts) if all(matches) else None

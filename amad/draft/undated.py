@@ -30,15 +30,21 @@ WORDS = {
 UNIT = "|".join(WORDS.values())
 ELAPSED = re.compile(
     r"((elapsed|relative|session|log|recording|measurement)[ _]?)?"
-    rf"(time|t|zeit|timer|offset|timestamps?|duration|elapsed|uptime|{UNIT})"
+    rf"(time|t|x_value|zeit|timer|offset|timestamps?|duration|elapsed|uptime|{UNIT})"
     rf"([ _]?(elapsed|of[ _]?day|since[ _](start|boot|beginning|begin|midnight)|{UNIT}))?",
     re.I,
 )
-# A header that is nothing but a unit of time, or the letter that stands for time in formulas.
-BARE = re.compile(rf"t|elapsed|uptime|secs?|seconds?|{WORDS['ms']}|{WORDS['us']}", re.I)
+# A header that is nothing but a unit of time, the letter that stands for time in
+# formulas, or LabVIEW's name of the time.
+BARE = re.compile(rf"t|x_value|elapsed|uptime|secs?|seconds?|{WORDS['ms']}|{WORDS['us']}", re.I)
 CLOCK = re.compile(r"h+:m+(:s+)?([.,]\w+)?", re.I)
 OF_DAY = re.compile(r"of[ _]?day|midnight", re.I)
 MIDNIGHT = "{} the start's date and no time of day, so it is taken for midnight"
+OF_LINE = re.compile(r"\d:\d\d")  # a time of day
+APART = (
+    "the lines before the header tell the start's time of day apart from its date, so it is not "
+    "read and the start is taken for midnight: write both into one line"
+)
 FROM_MIDNIGHT = (
     "{!r} begins at the time of day that the path tells, so it is taken to count from midnight, "
     "and not from that time"
@@ -126,7 +132,10 @@ def _starts_in_preamble(clock: Clock, samples: list[Sampled]) -> bool:
     clock.local = not start[1].zoned
     clock.guesses += order_guessed(start[1])
     if not re.search("%[HI]", clock.keys.get("start_format", "%H")):
-        clock.guesses.append(MIDNIGHT.format("the lines before the header tell"))
+        apart = any(OF_LINE.search(line) for sample in samples for line in sample.preamble)
+        clock.guesses.append(
+            APART if apart else MIDNIGHT.format("the lines before the header tell")
+        )
     return True
 
 

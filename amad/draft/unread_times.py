@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from amad.config.source import TimestampRule
-from amad.draft.clock_rule import TIME, Clock
+from amad.draft.clock_rule import NAMED, TIME, Clock
 from amad.draft.sample import Sampled, shared_columns
 from amad.draft.time_cells import drawn, is_time, tells_the_hour
 from amad.draft.undated import LEAST, MOVING, WORDS
@@ -28,8 +28,9 @@ WAY_OUT = (
 FRACTIONS = re.compile(rf"((date|time|ts|epoch|stamp)*[ _]?)({WORDS['ms']})", re.I)
 
 
-def not_read(columns: dict[str, list[pa.Array]], named: set[str], counting: set[str]) -> list[str]:
+def not_read(samples: list[Sampled], named: set[str], counting: set[str]) -> list[str]:
     """What tells the time by its name, and cannot be read as one; counting: the `rising`."""
+    columns = shared_columns(samples)
     texts = {h for h in columns if h in named and is_time(columns[h][0])} | counting
     told = [
         f"column {h.strip()!r} has the name of a time, but {', '.join(map(shown, cells))} are in "
@@ -53,6 +54,11 @@ def not_read(columns: dict[str, list[pa.Array]], named: set[str], counting: set[
             f"the columns {', '.join(repr(h.strip()) for h in parts)} tell the time, which is read "
             "only from one or two columns: write it into one, as ISO 8601"
         )
+    told += [
+        f"several columns have the name {header!r}, which is one of a time: give each its own"
+        for header in samples[0].twice
+        if NAMED.search(header)
+    ]
     return told
 
 

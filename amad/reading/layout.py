@@ -22,6 +22,7 @@ VALUE = re.compile(rf"[-+]?[.,]?\d(?!/)|({'|'.join((*TRUE_WORDS, *FALSE_WORDS))}
 # A header of times: at most two words, of which one says so.
 NAMES_TIME = re.compile(r"^(\S+ )?\S*(time|date|stamp|zeit|datum|utc)\S*( \S+)?$")
 TYPE = re.compile(r"[a-z]+\d{1,2}", re.I)  # of a column, such as f8 and float64
+END_OF_HEADER = re.compile(r"\W*end[ _-]*of[ _-]*header\W*", re.I)  # a line above the names
 NUMERIC = re.compile(r"[-+\d.,eE\s]*")
 
 
@@ -121,13 +122,17 @@ def rows_before(lines: list[bytes], layout: Layout, delimiter: str) -> list[tupl
     """The lines before the header that are rows, each with the reason why it cannot be read.
 
     Rows come before the header where a log continues from the file before, or where an earlier
-    header lacks a column. Every other line belongs to the preamble.
+    header lacks a column. Every other line belongs to the preamble, and so do all above a line that
+    says where the header ends.
     """
-    found, under = [], None
+    found: list[tuple[int, str]] = []
+    under: str | None = None
     for at, line in enumerate(lines):
         text = line.decode(errors="replace")
         fields = _fields(text, delimiter)
-        if len(fields) > 1 and layout.resembles(fields):
+        if END_OF_HEADER.fullmatch(text):
+            found, under = [], None
+        elif len(fields) > 1 and layout.resembles(fields):
             under = text.strip()
         elif under is not None and len(fields) > 1 and any(map(str.isdigit, text)):
             found.append((at, f"{BEFORE}: it stands under another one, {shown(under)}"))

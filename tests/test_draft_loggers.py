@@ -1,0 +1,84 @@
+"""Files as certain loggers and databases export them, from the draft to the rows of the lake."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from draft_kit import MONDAY, ROWS, stamp, wave
+
+from amad.telemetry.lake import Lake
+
+LABVIEW = """LabVIEW Measurement
+Separator	Tab
+Decimal_Separator	,
+Date	2026/01/05
+Time	08:00:00,0
+***End_of_Header***
+	
+Channels	2		
+Samples	240	240	
+Date	2026/01/05	2026/01/05	
+Time	08:00:00,0	08:00:00,0	
+Y_Unit_Label	Volts	Volts	
+X_Dimension	Time	Time	
+X0	0,0E+0	0,0E+0	
+***End_of_Header***			
+X_Value	Voltage	Current	Comment"""
+MOTEC = """"Format","MoTeC CSV File"
+"Log Date","14/01/2026",,"Sample Rate","1.000","Hz"
+"Log Time","08:00:00"
+
+"Time","Ground Speed","Engine RPM"
+"s","km/h","rpm\""""
+
+
+def rows_of(field, fleet):
+    """The rows of the lake's only vehicle, after an ingest that refuses nothing."""
+    assert field.ingest(fleet).rows_rejected == 0
+    lake = Lake(field.settings.fleet_dir("vans") / "lake", fleet)
+    (vehicle,) = lake.vehicles()
+    return lake.read(vehicle).to_pylist()
+
+
+def test_a_measurement_of_labview_is_read_below_the_end_of_its_header(field):
+    rows = (f"{n / 10:.6f}\t{wave(n)}\t{wave(n + 5)}\t".replace(".", ",") for n in range(ROWS))
+    field.write("rec_01.lvm", [*LABVIEW.split("\n"), *rows])
+    fleet, _ = field.draft()
+    start = MONDAY.replace(tzinfo=UTC)
+    assert rows_of(field, fleet) == [
+        {"timestamp": start + timedelta(seconds=n / 10), "Voltage": wave(n), "Current": wave(n + 5)}
+        for n in range(ROWS)
+    ]
+
+
+def test_a_time_of_day_apart_from_the_date_of_the_start_is_told(field):
+    rows = (f'"{n:.3f}","{wave(n)}","{30 * n}"' for n in range(ROWS))
+    field.write("a.csv", [*MOTEC.split("\n"), *rows])
+    fleet, told = field.draft()
+    assert "the start's time of day apart from its date, so it is not read" in told
+    assert rows_of(field, fleet)[0]["timestamp"] == datetime(2026, 1, 14, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        (",result,table,_time,_value,_field,host", ",_result,{at},{time}Z,{value},{name},van1"),
+        ('"Series","Time","Value"', '"{name}","{time}Z",{value}'),
+    ],
+)
+def test_the_series_of_influx_and_grafana_are_channels(field, header, row):
+    field.write(
+        "export.csv",
+        [header]
+        + [
+            row.format(at=at, name=name, time=stamp(n), value=wave(n + 9 * at))
+            for at, name in enumerate(("speed", "rpm"))
+            for n in range(ROWS)
+        ],
+    )
+    rows = rows_of(field, field.draft()[0])
+    assert [(r["speed"], r["rpm"]) for r in rows] == [(wave(n), wave(n + 9)) for n in range(ROWS)]
+
+
+def test_two_columns_with_the_name_of_the_time_are_named_before_times_are_made_up(field):
+    field.write("a.csv", ["time,time,speed", *(f"{stamp(n)},{n},{wave(n)}" for n in range(ROWS))])
+    assert "a.csv: several columns have the name 'time', which is one of a time" in field.refusal()
