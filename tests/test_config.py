@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from amad.config import ConfigError, Fleet, Settings, load_cluster, load_fleet, load_params
 from amad.config.params import Params, ParamsFile
-from amad.config.yaml_file import parse
+from amad.config.yaml_file import parse, read_mapping
 
 ROOT = Path(__file__).resolve().parent.parent
 FLEETS = sorted(p.stem for p in (ROOT / "conf/fleet").glob("*.yaml"))
@@ -252,3 +252,9 @@ def test_a_copy_of_a_fleet_with_other_channels_has_their_names():
     copied = fleet.model_copy(update={"channels": fleet.channels[1:3]})
     assert copied.channel_names == list(copied.channel_by_name) == fleet.channel_names[1:3]
     assert fleet.title_of("gone") == "gone"
+
+
+def test_a_file_may_have_the_values_of_ten_thousand_channels(tmp_path):
+    path = tmp_path / "wide.yaml"
+    path.write_text(f"a: &a [{', '.join(['x'] * 1000)}]\nb: [{', '.join(['*a'] * 110)}]")
+    assert len(read_mapping(path)["b"]) == 110

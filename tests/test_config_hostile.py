@@ -32,7 +32,7 @@ HOSTILE = {
     "list bomb": BOMB.encode(),
     "mapping bomb": MAPPINGS.encode(),
     "an alias within itself": b"a: &a [*a]",
-    "a huge file": b"a: " + b"x" * 3_000_000,
+    "a huge file": b"a: " + b"x" * 5_000_000,
     "a huge word": b"x" * 300_000,
     "a number of 10,000 digits": b"seed: " + b"9" * 10_000,
     "a number of 100 digits": b"seed: " + b"9" * 100,

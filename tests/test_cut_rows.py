@@ -49,7 +49,9 @@ def test_a_sparse_row_may_lack_its_last_value(tmp_path):
 
 
 def test_comments_and_lines_of_dashes_are_no_rows(tmp_path):
-    text = "\n".join([HEADER, "-----+-----", *ROWS[:2], "# pause", "//x", *ROWS[2:], "#1,2,3", ""])
+    text = "\n".join(
+        [HEADER, "-----+-----", *ROWS[:2], "# pause", "//x", "[data]", *ROWS[2:], "#1,2,3", ""]
+    )
     told = read(tmp_path, text)
-    assert told.ignored == {"comment or line of dashes": 3}
+    assert told.ignored == {"comment, name of a section or line of dashes": 4}
     assert list(told.rows) == list(range(1, 42)) and told.rows[41][0] == "#1"

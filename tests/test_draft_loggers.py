@@ -61,11 +61,12 @@ def test_a_time_of_day_apart_from_the_date_of_the_start_is_told(field):
 @pytest.mark.parametrize(
     ("header", "row"),
     [
+        ("measure_name,time,measure_value::double", "{name},{time}.000000000,{value}"),
         (",result,table,_time,_value,_field,host", ",_result,{at},{time}Z,{value},{name},van1"),
         ('"Series","Time","Value"', '"{name}","{time}Z",{value}'),
     ],
 )
-def test_the_series_of_influx_and_grafana_are_channels(field, header, row):
+def test_the_series_of_a_database_are_channels(field, header, row):
     field.write(
         "export.csv",
         [header]
@@ -82,3 +83,20 @@ def test_the_series_of_influx_and_grafana_are_channels(field, header, row):
 def test_two_columns_with_the_name_of_the_time_are_named_before_times_are_made_up(field):
     field.write("a.csv", ["time,time,speed", *(f"{stamp(n)},{n},{wave(n)}" for n in range(ROWS))])
     assert "a.csv: several columns have the name 'time', which is one of a time" in field.refusal()
+
+
+def test_no_line_before_the_header_of_a_table_of_campbell_is_a_row(field):
+    header = ['"TOA5","CR1000","CR1000","12345","Std.32","CPU:prog","12345","Table1"']
+    header += ['"TIMESTAMP","RECORD","BattV","Temp_Avg"', '"TS","RN","Volts","Deg C"']
+    rows = (f'"{stamp(n).replace("T", " ")}",{n},{wave(n)},{wave(n + 5)}' for n in range(ROWS))
+    field.write("table.dat", [*header, '"","","Smp","Avg"', *rows])
+    assert len(rows_of(field, field.draft()[0])) == ROWS
+
+
+def test_the_name_of_a_section_below_the_header_is_no_row(field):
+    rows = (f"008 {MONDAY + timedelta(seconds=n):%H%M%S.00} {wave(n)}" for n in range(ROWS))
+    before = ["[header]", "satellites", "", "[column names]", "sats time velocity", "", "[data]"]
+    field.write("run_20260105.vbo", [*before, *rows])
+    fleet, _ = field.draft()
+    assert fleet.channels[0].nulls == []
+    assert [row["velocity"] for row in rows_of(field, fleet)] == list(map(wave, range(ROWS)))

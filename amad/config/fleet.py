@@ -10,6 +10,7 @@ it, what the channels are, and what the data must satisfy. Example::
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -236,8 +237,7 @@ class Fleet(Strict):
     @model_validator(mode="after")
     def _consistent(self) -> "Fleet":
         names = [channel.name for channel in self.channels]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
+        if twice := sorted(name for name, times in Counter(names).items() if times > 1):
             raise ValueError(f"channels named twice: {', '.join(twice)}")
         classes = [item.name for item in self.vehicle_classes]
         if not classes or len(set(classes)) < len(classes):

@@ -17,7 +17,7 @@ from amad.reading.numbers import NotReadableError, Numbers, is_text, numbers, sh
 
 LABEL = re.compile(r"labels?|(is[ _]?)?anomal(y|ies|ous)|attack|fault|is[ _]?fault", re.I)
 ROW_NUMBER = re.compile(
-    r"unnamed: ?\d+|__index_level_\d+__|#|nr|no|id|idx|index|seq|(row|line|record|sample)"
+    r"unnamed: ?\d+|__index_level_\d+__|#|nr|no|id|idx|index|seq|(row|line|record|sample|entry)"
     r"([ _]?(id|no|nr|number|index))?",
     re.I,
 )

@@ -24,7 +24,7 @@ from amad.reading.units import UNIT_COLUMN
 SIGNAL = re.compile(
     r"signal|name|parameter|param|pid|spn|sensor|metric|series|variable|channel|tag|item|key|_?field|point"
     r"|messgr(ö|oe)sse|diagnostic|measurand|quantity|grandeur|magnitud|messkanal|kanal"
-    r"|(signal|parameter|sensor|metric|variable|channel|tag)[ _]?(name|id)",
+    r"|(signal|parameter|sensor|metric|measure|variable|channel|tag)[ _]?(name|id)",
     re.I,
 )
 VALUE = re.compile(
@@ -33,7 +33,7 @@ VALUE = re.compile(
 # The only measured column of a file, whose name does not say what it measures.
 ANY_VALUE = re.compile(
     rf"(.*[ _.])?({VALUE.pattern}|v|payload)"
-    r"([ _.]?(num(eric|ber)?|float|double|dbl|real|int|raw))?",
+    r"([ _.]?:*(num(eric|ber)?|float|double|dbl|real|int|raw))?",
     re.I,
 )
 LIKE_ID = re.compile(r"\d{3,}|[^\W\d]+-?\d+", re.I)  # in the name of a signal

@@ -225,8 +225,10 @@ def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:
 
 
 def _twice(headers: tuple[str, ...]) -> tuple[str, ...]:
-    told = [tidy(header) for header in headers]
-    return tuple(h for at, h in enumerate(headers) if told[at] and told[at] in told[:at])
+    first: dict[str, int] = {}
+    return tuple(
+        h for at, h in enumerate(headers) if first.setdefault(tidy(h), at) < at and tidy(h)
+    )
 
 
 def _wanted(headers: tuple[str, ...]) -> dict[str, int]:
@@ -244,12 +246,11 @@ def _resolve(headers: tuple[str, ...], dialect: Dialect | None, later: dict[str,
     wanted, known = _wanted(headers), set(headers)
 
     def resolve(told: list[str]) -> dict[str, int]:
-        if dialect is None or tuple(told) == headers:
-            return wanted
         place = {header: at for at, header in reversed(list(enumerate(told)))}
-        if not wanted.keys() <= place.keys():
-            raise FileRefusedError("another header")
-        later.update(dict.fromkeys(h for h in told if tidy(h) and h not in known))
+        if dialect is not None and tuple(told) != headers:
+            if not wanted.keys() <= place.keys():
+                raise FileRefusedError("another header")
+            later.update(dict.fromkeys(h for h in told if tidy(h) and h not in known))
         return {header: place[header] for header in wanted}
 
     return resolve

@@ -10,7 +10,7 @@ import pyarrow as pa
 Resolve = Callable[[list[str]], dict[str, int]]
 
 REPEATED_HEADER = "repeated header"
-COMMENT = "comment or line of dashes"
+COMMENT = "comment, name of a section or line of dashes"
 UNITS = "line of units under the header"
 REPEATED_PREAMBLE = "repeated line before the header"
 

@@ -41,7 +41,7 @@ from amad.reading.units import is_known
 from amad.reading.unpack import unpacked
 
 # Without a delimiter in it; where it has some, it may be a row.
-NO_ROW = re.compile(rb"\s*(#|//|[-=+*_~]{3}[-=+*_~\s]*$)")
+NO_ROW = re.compile(rb"\s*(#|//|\[[\w ]*\]\s*$|[-=+*_~]{3}[-=+*_~\s]*$)")
 CUT_VALUE = "a cut row: its last value is cut or missing, as the rows before it show"
 KEPT_CHARACTERS = 2000  # kept of a refused line
 MOST_UNIT_LINES = 3  # most lines under a header that tell units, sources or types

@@ -23,6 +23,7 @@ VALUE = re.compile(rf"[-+]?[.,]?\d(?!/)|({'|'.join((*TRUE_WORDS, *FALSE_WORDS))}
 NAMES_TIME = re.compile(r"^(\S+ )?\S*(time|date|stamp|zeit|datum|utc)\S*( \S+)?$")
 TYPE = re.compile(r"[a-z]+\d{1,2}", re.I)  # of a column, such as f8 and float64
 END_OF_HEADER = re.compile(r"\W*end[ _-]*of[ _-]*header\W*", re.I)  # a line above the names
+TIME = re.compile(r"(?!\s*[^\W\d]\w*\s*$).*\d")  # has a digit, and is no name such as X0
 NUMERIC = re.compile(r"[-+\d.,eE\s]*")
 
 
@@ -88,10 +89,10 @@ class Layout:
         )
 
     def fits(self, fields: list[str]) -> bool:
-        """Is this line a row? A row has a digit in its time, and a number in a channel's column."""
+        """Is this line a row? A row has digits in its time, and a number in a channel's column."""
         cells = {name: fields[at] for name, at in self.position.items() if at < len(fields)}
         time = cells.get("timestamp", "")
-        timed = "timestamp" not in self.position or any(map(str.isdigit, time))
+        timed = "timestamp" not in self.position or bool(TIME.match(time))
         values = (text for name, text in cells.items() if name not in NO_VALUES)
         return timed and any(_is_number(text) for text in values)
 
