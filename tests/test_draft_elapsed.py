@@ -70,6 +70,8 @@ def test_a_date_alone_in_the_path_is_said_to_be_taken_for_midnight(field):
         lambda n: EPOCH // 60 + n,  # minutes since 1970
         lambda n: EPOCH - 978_307_200 + n,  # seconds since 2001
         lambda n: 112_233_445 + n * 1_000_000,  # microseconds since power-on
+        lambda n: EPOCH - 978_307_200 - n,  # the newest first
+        lambda n: 0,  # of a clock that was never set
     ],
 )
 def test_numbers_that_count_no_seconds_since_a_start_are_named(field, cell):

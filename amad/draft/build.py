@@ -161,7 +161,10 @@ def _finished(plan: Plan) -> Draft:
             trial = _with_own_files(plan, trial)
     if not trial.rows:
         reason = next(iter([*trial.refused.values(), *trial.reasons]), "no rows")
-        raise DataError(f"{plan.root}: not one row of the sample can be read: {reason}")
+        first = plan.samples[0].path
+        raise DataError(
+            f"{plan.root}: not one row of the sample, as of {first}, can be read: {reason}"
+        )
     one_value = len(plan.channels) == 1 and VALUE.fullmatch(plan.channels[0].header)
     if one_value and plan.owner.keys["take"] == "path":
         plan.owner.guesses.append(SIGNALS)

@@ -30,7 +30,7 @@ from amad.draft.undated import (
     step_of,
     unit_of,
 )
-from amad.draft.unread_times import beside, not_read, of_calendar, of_receivers, rising
+from amad.draft.unread_times import beside, not_read, of_calendar, of_receivers, one_way
 from amad.draft.zones import reads, says_utc, take_zone, zone_of
 from amad.reading import times, timestamp_guess
 from amad.reading.headers import name_and_unit
@@ -88,7 +88,7 @@ def _found(samples: list[Sampled]) -> Clock:
             if hours
             else "no column tells the time"
         )
-        counting = rising(columns)
+        counting = one_way(columns)
         return Clock(
             keys={"take": "index", "start": START},
             seen=f"{why}: row i is i sampling periods after a start chosen here",

@@ -10,7 +10,7 @@ from amad.config.source import TimestampRule
 from amad.draft.clock_rule import NAMED, TIME, Clock
 from amad.draft.sample import Sampled, shared_columns
 from amad.draft.time_cells import drawn, is_time, tells_the_hour
-from amad.draft.undated import LEAST, MOVING, WORDS
+from amad.draft.undated import LEAST, WORDS
 from amad.reading.headers import name_and_unit
 from amad.reading.numbers import NotReadableError, is_text, numbers, shown
 
@@ -29,7 +29,7 @@ FRACTIONS = re.compile(rf"((date|time|ts|epoch|stamp)*[ _]?)({WORDS['ms']})", re
 
 
 def not_read(samples: list[Sampled], named: set[str], counting: set[str]) -> list[str]:
-    """What tells the time by its name, and cannot be read as one; counting: the `rising`."""
+    """What tells the time by its name, and cannot be read as one; counting: the `one_way`."""
     columns = shared_columns(samples)
     texts = {h for h in columns if h in named and is_time(columns[h][0])} | counting
     told = [
@@ -82,15 +82,15 @@ def of_calendar(columns: dict[str, list[pa.Array]]) -> list[str]:
     return [h for h, name in parts.items() if PART_OF_TIME.fullmatch(name)]
 
 
-def rising(columns: dict[str, list[pa.Array]]) -> set[str]:
-    """Headers that are nothing but the name of a time, above numbers that rise."""
+def one_way(columns: dict[str, list[pa.Array]]) -> set[str]:
+    """Headers that are nothing but the name of a time, above numbers that run one way, or stand."""
     found = set()
     for header, cells in columns.items():
         if not TIME.fullmatch(name_and_unit(header)[0].strip()):
             continue
         with contextlib.suppress(NotReadableError):
             step = np.diff(numbers(cells[0], known=(np.inf,)).value_R)
-            if len(step) and np.mean(step >= 0) >= LEAST and np.mean(step > 0) >= MOVING:
+            if len(step) and max(np.mean(step >= 0), np.mean(step <= 0)) >= LEAST:
                 found.add(header)
     return found
 
