@@ -16,7 +16,7 @@ from amad.detect.members import Arrays, rows_into_segment
 from amad.detect.products import PRODUCT_SCALE, chosen_pairs, products
 from amad.detect.sliding import CHUNK_ROWS, chunks
 from amad.detect.tolerance import TolerantMember
-from amad.windows.ridge import solve_ridge
+from amad.windows.ridge import SharedRidge
 from amad.windows.series import Series
 
 
@@ -139,21 +139,20 @@ class RelationMember(TolerantMember):
         target = first_product + len(one_Q)  # where the columns to predict begin
         moves_X = np.diag(gram) > 0  # a column of zeros predicts nothing
         coefficient_CX = np.zeros((channels, len(gram)))
+        columns = np.r_[:first_own, first_product:target]
+        shared = np.append(columns[moves_X[columns]], len(gram) - 1)
+        place_X = np.full(len(gram), -1)
+        place_X[shared] = np.arange(len(shared))
         with threadpool_limits(1):  # for many small systems, threads cost more than they give
+            ridge = SharedRidge(gram, shared, penalty=self.PENALTY, intercept_penalty=1e-9)
             for c in np.flatnonzero(moves_X[target:-1]):
-                others = np.delete(np.arange(channels), c)
-                peers = (others + channels * np.arange(near)[:, None]).ravel()
+                same = c + channels * np.arange(near)
+                inside = first_product + np.flatnonzero((one_Q == c) | (other_Q == c))
+                left_out = place_X[np.concatenate([same, inside])]
                 own = first_own + channels * np.arange(distant) + c
-                foreign = first_product + np.flatnonzero((one_Q != c) & (other_Q != c))
-                index = np.concatenate([peers, own, foreign])
-                index = np.append(index[moves_X[index]], len(gram) - 1)
-                coefficient_CX[c, index] = solve_ridge(
-                    gram,
-                    index,
-                    np.array([target + c]),
-                    penalty=self.PENALTY,
-                    intercept_penalty=1e-9,
-                )[:, 0]
+                own = own[moves_X[own]]
+                found = ridge.solve(target + int(c), left_out[left_out >= 0], own)
+                coefficient_CX[c, shared], coefficient_CX[c, own] = found
         own_CKC = coefficient_CX[:, first_own:first_product].reshape(channels, distant, channels)
         silences = [s["silence"] for s in summaries if "silence" in s]
         silence_SC = np.ma.masked_invalid(np.stack(silences))
