@@ -18,7 +18,7 @@ from amad.telemetry.files import listed
 
 NIGHTLY = timedelta(hours=36)  # a nightly job that has not run for longer has missed a night
 LEFT_SECONDS = 3600.0  # a staging folder older than this belongs to no running stage
-FIRST_SCORE = "run 'amad score' once there is a champion"
+FIRST_SCORE = "run 'amad score'; where there is no champion yet, it says why"
 SHOWN = 4  # dates, stages or folders named in one finding
 DVC_SECONDS = 120.0
 DVC_RUNS = ("it is being blocked by", "another DVC process is running")
