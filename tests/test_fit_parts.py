@@ -38,6 +38,10 @@ class Reader:
     def timestamp_T(self) -> np.ndarray:
         return self.series.timestamp_T
 
+    @property
+    def rows_before(self) -> int:
+        return 0
+
     def rows_between(self, first: int, last: int) -> Series:
         found = self.series.rows_between(first, last)
         found = replace(found, value_TC=found.value_TC.copy())

@@ -8,7 +8,7 @@ import pytest
 from engine_kit import DATA, PROFILE, engine_params, engine_store, toy_stage
 from test_full_disk import disk, fails_for_want_of_space  # noqa: F401
 
-from amad.config import DataError, Settings
+from amad.config import ConfigError, Settings
 from amad.engines.shared.ray_cluster import ray_session
 from amad.engines.shared.tracking import connect, experiment_id
 from amad.engines.train.training import train_fleet
@@ -48,8 +48,8 @@ def test_a_full_disk_in_a_worker_is_a_sentence_and_the_next_run_goes_on(
 
 
 def test_a_worker_tells_the_user_what_is_wrong(store: WindowStore, tmp_path: Path) -> None:
-    stage = toy_stage(tmp_path, engine_params(model={"window": 2000}), ALONE, store)
-    with pytest.raises(DataError, match=r"model\.window"):
+    stage = toy_stage(tmp_path, engine_params(train={"learning_rate": 1e30}), ALONE, store)
+    with pytest.raises(ConfigError, match=r"lower train\.learning_rate"):
         train_fleet(stage)
     client = connect(Settings(home=tmp_path))
     (run,) = client.search_runs([experiment_id(client, "toy")])
