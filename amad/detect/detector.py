@@ -11,7 +11,7 @@ serve vehicles without history, so they are learnt from vehicles that are scaled
 Shape legend: T rows of a vehicle, C channels.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -47,7 +47,7 @@ from amad.detect.priors import Priors
 from amad.detect.scorer import HeldOut, Judged, RawScore, Scored, Scorer, by_vehicle, held_out
 from amad.windows.increments import history_rows
 from amad.windows.scaler import Scaler, serving
-from amad.windows.series import Part, Series, read, read_with_lead
+from amad.windows.series import Part, Reader, Series, read, read_with_lead
 
 if TYPE_CHECKING:
     from amad.model.bundle import Bundle
@@ -203,7 +203,7 @@ class Detector(Scorer):
         self.priors.move_thresholds(self.figures)
 
     def _held_out(
-        self, calibration: Sequence[Part], owners: Iterable[str], *, lead: bool = False
+        self, calibration: Sequence[Part], owners: Iterable[str], how: Reader = read
     ) -> Iterator[tuple[str, Sequence[Part]]]:
         """Each owner with its calibration rows: the vehicle's, or of vehicles without history."""
         calibration = by_vehicle(calibration)
@@ -216,11 +216,11 @@ class Detector(Scorer):
                 vehicles = self.priors.known[owner].vehicles
                 own = [part for part in calibration if part.vehicle in vehicles]
             else:
-                own = without_history(calibration, owner, self.scaler, lead=lead)
+                own = without_history(calibration, owner, self.scaler, how)
             if own:
                 yield owner, own
 
-    def _read_for(self, owner: str, part: Part, how: Callable[[Part], Series] = read) -> Series:
+    def _read_for(self, owner: str, part: Part, how: Reader = read) -> Series:
         """The rows of a part, settled where the figures are the vehicle's own."""
         series = how(part)
         return self._settled(series) if owner.startswith("vehicle/") else series
@@ -240,7 +240,7 @@ class Detector(Scorer):
             scored.append(self._scored(owner, self.scaled_for(series, owner)))
         self._choose_threshold(scored, history, moves)
         shared = [owner for owner in self.figures if not owner.startswith("vehicle/")]
-        for owner, group in self._held_out(calibration, shared if own else (), lead=True):
+        for owner, group in self._held_out(calibration, shared if own else (), read_with_lead):
             scored = [self._scored(owner, read_with_lead(part)) for part in group]
             needed = self._operating_point(scored, history, moves)
             if needed is not None:

@@ -16,7 +16,7 @@ from amad.detect.chain import Calibration
 from amad.detect.foretold import ALL, Foretold
 from amad.detect.residual_cache import Arrays
 from amad.windows.scaler import Scaler, UnknownVehicles
-from amad.windows.series import Part, Series, read, read_with_lead
+from amad.windows.series import Part, Reader, Series, read
 from amad.windows.short_history import unknown_share
 
 FLEET = "fleet"
@@ -89,10 +89,10 @@ def long_histories(train: Sequence[Part]) -> list[Part]:
     return [part for part in train if 2 * part.rows >= longest]
 
 
-def pooled(parts: Sequence[Part], *, lead: bool = False) -> list[Series]:
+def pooled(parts: Sequence[Part], how: Reader = read) -> list[Series]:
     """A bounded sample of several vehicles: some of them, and the middle rows of each.
 
-    lead: a part that is taken whole comes with its lead, see ``read_with_lead``.
+    how: reads a part that is taken whole.
     """
     step = max(1, -(-len(parts) // POOL_VEHICLES))
     chosen = list(parts[::step])
@@ -100,22 +100,21 @@ def pooled(parts: Sequence[Part], *, lead: bool = False) -> list[Series]:
     sample = []
     for part in chosen:
         first = (part.rows - rows) // 2
-        whole = read_with_lead if lead else read
-        sample.append(whole(part) if first <= 0 else part.rows_between(first, first + rows))
+        sample.append(how(part) if first <= 0 else part.rows_between(first, first + rows))
     return sample
 
 
 def without_history(
-    parts: Sequence[Part], owner: str, scaler: Scaler | None, *, lead: bool = False
+    parts: Sequence[Part], owner: str, scaler: Scaler | None, how: Reader = read
 ) -> list[Series]:
     """A bounded sample of a class or the fleet, each vehicle scaled as if it were unknown.
 
     The figures of a fleet with several classes also serve vehicles of an unknown class, so there a
     vehicle is scaled as if only the other classes were known. Without a scaler nothing is scaled.
-    lead: as in ``pooled``.
+    how: as in ``pooled``.
     """
     own = [part for part in parts if owner in (FLEET, f"class/{part.vehicle_class}")]
-    sample = pooled(long_histories(own), lead=lead) if own else []
+    sample = pooled(long_histories(own), how) if own else []
     if scaler is None:
         return sample
     unknown = UnknownVehicles(scaler, {part.vehicle: part.vehicle_class for part in parts})

@@ -11,7 +11,7 @@ Shape legend: T rows of a vehicle, C channels.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from amad.config.params import DetectParams
 from amad.detect import drift
 from amad.detect.alarms import OperatingPoint, choose_threshold, vehicle_days
 from amad.windows.scaler import Scaler
-from amad.windows.series import Part, Series, read_with_lead, without_lead
+from amad.windows.series import Part, Series, joined, read_with_lead, without_lead
 
 MIDNIGHT_US = 3_600_000_000  # one hour
 ALL = ""  # key of the usual scores of all vehicles
@@ -73,6 +73,18 @@ class RawScore(NamedTuple):
     score_T: np.ndarray
     contribution_TC: np.ndarray
     left_out: tuple[str, ...] = ()
+
+
+class ScoresSeries(Protocol):
+    """Anything that scores series which the store's scaler has scaled."""
+
+    def score(self, series: Series) -> Scored:
+        """Score each row."""
+
+
+def score_after(scorer: ScoresSeries, lead: Series, series: Series) -> Scored:
+    """The scores of a series that knows the rows of its lead, which may have none."""
+    return scorer.score(joined(lead, series)).of_last(series.rows)
 
 
 class Scorer(ABC):

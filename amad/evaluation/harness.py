@@ -9,7 +9,6 @@ rows. The series that it is given have no labels.
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import pyarrow as pa
 
@@ -19,7 +18,7 @@ from amad.config.console import track
 from amad.config.params import DetectParams
 from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
-from amad.detect.scorer import Scored, Scorer
+from amad.detect.scorer import Scored, Scorer, ScoresSeries, score_after
 from amad.evaluation.evaluation_metrics import EvaluationMetrics
 from amad.evaluation.method_result import (
     MethodResult,
@@ -29,7 +28,7 @@ from amad.evaluation.method_result import (
 )
 from amad.evaluation.summary import PerUnit, by_unit, rounded, summarise
 from amad.evaluation.units import fitting_parts, is_injected, units_of, unlabelled
-from amad.windows.series import CALIBRATION, PURGED, TEST, Series, joined, lead_of
+from amad.windows.series import CALIBRATION, PURGED, TEST, Series, lead_of
 from amad.windows.store import WindowStore
 
 FLOOR, WITH, WITHOUT = "random", "amad_with_network", "amad_without_network"
@@ -80,13 +79,6 @@ def examine(
     return Evaluation(metrics=content, results=results, timings=timings)
 
 
-class ScoresSeries(Protocol):
-    """Anything that scores series which the store's scaler has scaled."""
-
-    def score(self, series: Series) -> Scored:
-        """Score each row."""
-
-
 def per_unit_metrics(
     store: WindowStore, scorer: ScoresSeries, fleet: Fleet, events: pa.Table
 ) -> PerUnit:
@@ -95,8 +87,8 @@ def per_unit_metrics(
     for vehicle in track(store.vehicles, "judge one detector, vehicle by vehicle"):
         whole = store.scaled(vehicle)
         for unit in units_of(whole, fleet, events, store.has_channel(vehicle))[0]:
-            scored = scorer.score(joined(lead_of(whole, TEST), unit.series))
-            score_T = lowest_for_unscored(scored.of_last(unit.series.rows).score_T)
+            scored = score_after(scorer, lead_of(whole, TEST), unit.series)
+            score_T = lowest_for_unscored(scored.score_T)
             buffer = fleet.evaluation.buffer_rows
             per_unit[unit.name] = unit_metrics(unit.label_T, score_T, buffer)
             vehicle_of[unit.name] = unit.vehicle
@@ -133,10 +125,10 @@ def judge(
 
     def score(name: str, series: Series, lead: Series) -> Scored:
         started = time.perf_counter()
-        scored = methods[name].score(joined(lead, series))
+        scored = score_after(methods[name], lead, series)
         spent[name] += time.perf_counter() - started
         scored_rows[name] += lead.rows + series.rows
-        return scored.of_last(series.rows)
+        return scored
 
     for vehicle in track(store.vehicles, "judge the methods, vehicle by vehicle"):
         whole = store.scaled(vehicle)

@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from amad.config import Fleet
 from amad.config.wording import count
 from amad.detect.detector import Detector
-from amad.detect.scorer import Scored
+from amad.detect.scorer import Scored, score_after
 from amad.evaluation.canvas import ALARM, EVENT, OURS, PRIMARY_NAME, bare, figure_of, title
 from amad.evaluation.harness import Evaluation
 from amad.evaluation.method_result import PRIMARY, Finding
 from amad.evaluation.units import Unit
-from amad.windows.series import TEST, joined, lead_of
+from amad.windows.series import TEST, lead_of
 from amad.windows.store import WindowStore
 
 TOP_CHANNELS = 3  # shown under a timeline
@@ -37,7 +37,7 @@ def draw_timeline(
     which: ``best`` or ``worst``, for the title. The channels are in engineering units.
     """
     lead = lead_of(store.scaled(unit.vehicle), TEST)
-    scored = detector.score(joined(lead, unit.series)).of_last(unit.series.rows)
+    scored = score_after(detector, lead, unit.series)
     row_T = np.arange(unit.series.rows)
     figure = figure_of(11, 6.4)
     panels = figure.subplots(

@@ -86,14 +86,14 @@ class StoredPart:
     @property
     def rows_before(self) -> int:
         """The rows of the earlier parts, and those purged between them."""
-        return int(np.argmax(self._stored().split_T == self.split))
+        return self._begin(self._stored())
 
     def rows_between(self, first: int, last: int) -> Series:
         """Rows first (inclusive) to last (exclusive); the rows before have negative numbers.
 
         They are copied: a view of the store's file would keep it mapped as a whole.
         """
-        stored, start = self._stored(), self.rows_before
+        start = self._begin(stored := self._stored())
         series = stored.rows_between(start + first, start + last)
         series = self.store.scaler.apply(unlabelled(series))
         return replace(
@@ -103,6 +103,9 @@ class StoredPart:
             segment_T=series.segment_T.copy(),
             split_T=series.split_T.copy(),
         )
+
+    def _begin(self, stored: Series) -> int:
+        return int(np.argmax(stored.split_T == self.split))
 
     def _stored(self) -> Series:
         return self.store.series(self.vehicle)

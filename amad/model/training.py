@@ -130,7 +130,7 @@ def train(
     network.eval()
     return Trained(
         epochs=history,
-        parameters=sum(p.numel() for p in network.parameters()),
+        parameters=_parameters(network),
         train_windows=len(windows.train),
         epoch_windows=windows.per_epoch,
     )
@@ -147,10 +147,12 @@ def untrained(store: WindowStore, params: Params) -> tuple[Trained, Amad]:
     network = new_network(store, params)
     assert network.linear is not None, "without a skip, an untrained network predicts nothing"
     network.linear.fit(store)
-    parameters = sum(p.numel() for p in network.parameters())
-    return Trained(
-        epochs=[], parameters=parameters, train_windows=0, epoch_windows=0
-    ), network.eval()
+    trained = Trained(epochs=[], parameters=_parameters(network), train_windows=0, epoch_windows=0)
+    return trained, network.eval()
+
+
+def _parameters(network: Amad) -> int:
+    return sum(weight.numel() for weight in network.parameters())
 
 
 def epoch_line(metrics: dict, epochs: int) -> str:

@@ -32,11 +32,18 @@ def solve_ridge(
     cross = gram[..., predictors[:, None], targets]
     if prior_XY is not None:
         cross = cross - normal @ prior_XY
-    slopes = np.arange(len(predictors) - 1)
-    normal[..., slopes, slopes] += np.asarray(penalty)[..., None]
-    normal[..., -1, -1] += intercept_penalty
+    _add_penalties(normal, penalty, intercept_penalty)
     found = np.linalg.solve(normal, cross)
     return found if prior_XY is None else prior_XY + found
+
+
+def _add_penalties(
+    normal: np.ndarray, penalty: np.ndarray | float, intercept_penalty: np.ndarray | float
+) -> None:
+    """Add them to the diagonal of normal matrices (..., X, X), in place."""
+    slopes = np.arange(normal.shape[-1] - 1)
+    normal[..., slopes, slopes] += np.asarray(penalty)[..., None]
+    normal[..., -1, -1] += intercept_penalty
 
 
 class SharedRidge:
@@ -61,9 +68,7 @@ class SharedRidge:
         """
         self.gram, self.shared, self.penalty = gram, shared, penalty
         normal_XX = gram[np.ix_(shared, shared)]
-        slopes = np.arange(len(shared) - 1)
-        normal_XX[slopes, slopes] += penalty
-        normal_XX[-1, -1] += intercept_penalty
+        _add_penalties(normal_XX, penalty, intercept_penalty)
         self._inverse_XX = np.linalg.inv(normal_XX)
         self._found_XA = self._inverse_XX @ gram[shared]  # of every column, nothing left out
 

@@ -3,6 +3,7 @@
 Shape legend: T rows of a vehicle, C channels.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Protocol
@@ -120,6 +121,9 @@ class Series:
         cuts = np.flatnonzero(np.diff(self.segment_T)) + 1
         edges = [0, *cuts.tolist(), self.rows]
         return list(pairwise(edges))
+
+
+Reader = Callable[[Part], Series]  # which rows of a part, and perhaps before it, are read
 
 
 def read(part: Part) -> Series:
