@@ -90,6 +90,14 @@ def test_a_line_of_units_under_a_header_is_no_row(tmp_path, monkeypatch, block):
     assert told.ignored == {"repeated header": 2, "line of units under the header": 3}
 
 
+def test_a_line_of_units_that_names_the_time_is_no_other_header(tmp_path):
+    """Graphtec: the names of the columns stand in the line of units too."""
+    text = "no,date&time,speed\nNO.,Time,degC\n1,2026-01-05 08:00:00,10\n2,2026-01-05 08:00:01,20\n"
+    told = read(tmp_path, text, only("date&time", "speed"))
+    assert [values[-1] for values in told.rows.values()] == ["10", "20"]
+    assert told.ignored == {"line of units under the header": 1}
+
+
 @pytest.mark.parametrize("block", [24, 1 << 20])
 def test_several_lines_under_a_header_tell_of_its_columns(tmp_path, monkeypatch, block):
     monkeypatch.setattr(text_lines, "BLOCK_BYTES", block)

@@ -55,6 +55,13 @@ def test_seconds_of_the_day_count_from_midnight(field, header, name):
     assert "taken for midnight" not in told
 
 
+@pytest.mark.parametrize("first", [0, 5_000])
+def test_a_time_that_begins_long_after_the_start_is_told(field, first):
+    """It may count since the device was switched on."""
+    _, told = drafted(field, "Time [s]", lambda n: first + n)
+    assert ("'Time [s]' begins at 5,000 s" in told) == (first > 0)
+
+
 def test_a_date_alone_in_the_path_is_said_to_be_taken_for_midnight(field):
     _, told = drafted(field, "Time [s]", lambda n: n, "log_20260105.csv")
     assert "the path tells the start's date and no time of day, so it is taken for midnight" in told

@@ -30,6 +30,8 @@ def long_lines(signal, value, names=SIGNALS, apart=0.0):
         ("measurement", "value"),
         ("Parameter Name", "Parameter Value"),
         ("code", "Wert"),
+        ("VarName", "VarValue"),
+        ("tagid", "floatvalue"),
     ],
 )
 @pytest.mark.parametrize("apart", [0, 0.25])

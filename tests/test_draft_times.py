@@ -365,3 +365,24 @@ def test_names_of_zones_behind_dates_that_may_be_the_other_way_round(field):
 def test_text_without_a_digit_under_the_name_of_a_time_is_no_time(field):
     field.write("a.csv", ["time_status,speed", *(f"OK,{wave(n)}" for n in range(ROWS))])
     assert field.draft()[0].source.timestamp.take == "index"
+
+
+@pytest.mark.parametrize("digits", ["", "0>3"])
+def test_milliseconds_without_the_zeros_before_them_are_refused(field, digits):
+    def told(n):
+        return f"{stamp(n // 20)}.{n % 20 * 50:{digits}}"
+
+    field.write("a.csv", ["time,speed", *(f"{told(n)},{wave(n)}" for n in range(ROWS))])
+    if digits:
+        assert field.ingest(field.draft()[0]).rows_lake == ROWS
+    else:
+        assert "'2026-01-05T08:00:00.50' beside '2026-01-05T08:00:00.100'" in field.refusal()
+
+
+def test_a_clock_that_stands_still_is_not_taken(field):
+    """A receiver without a fix repeats its last time, and tells its offset."""
+    rows = (f"2026-01-05T07:00:00Z,{stamp(n)},{wave(n)}" for n in range(ROWS))
+    field.write("a.csv", ["GPS Time,Device Time,speed", *rows])
+    fleet, told = field.draft()
+    assert fleet.source.timestamp.column == "Device Time"
+    assert "their times: 2026-01-05 08:00:00 to 2026-01-05 08:03:59 UTC" in told

@@ -142,6 +142,31 @@ def test_words_of_rows_that_are_refused_stand_for_nothing(field):
     assert "driver" not in told.replace("'# marker'", "")
 
 
+@pytest.mark.parametrize("name", ["StatusCode", "dataintegrity"])
+def test_a_code_of_quality_is_no_channel_of_a_long_file_and_is_named(field, name):
+    """A history of an OPC UA server, and a table of Ignition."""
+    rows = [f"{stamp(n)},{tag},{wave(n)},{192 * (n % 9 > 0)}" for n in range(ROWS) for tag in "ab"]
+    channels, told = drafted(field, [f"time,tagid,value,{name}", *rows])
+    assert set(channels) == {"a", "b"}
+    assert f"guess: column '{name}' seems to tell which values are good" in told
+
+
+def test_positions_whose_side_stands_in_another_column_are_left_out(field):
+    lat = {"lat": lambda n: f"4812.{3000 + n}", "side": lambda n: "S"}
+    channels, told = drafted(field, log(**lat))
+    assert list(channels) == ["Speed"] and "'lat' (N, S, E or W of side is not read" in told
+
+
+def test_a_file_with_the_same_column_in_another_unit_is_named_by_both(field):
+    field.write("v1/a.csv", log(rows=2 * ROWS))
+    field.write("v2/a.csv", [line.replace("km/h", "mph") for line in log()])
+    fleet, told = field.draft()
+    says = "the file has 'Speed [mph]' and not '{} [km/h]'; convert it"
+    assert says.format("speed") in told
+    (refused,) = field.ingest(fleet).files_refused
+    assert refused.path == "v2/a.csv" and says.format("Speed") in refused.reason
+
+
 @pytest.mark.parametrize("long", [False, True])
 def test_a_column_that_tells_which_values_are_good_is_named(field, long):
     lines = log(Quality=lambda n: "Bad" if n % 40 == 0 else "Good")

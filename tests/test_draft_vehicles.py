@@ -14,6 +14,8 @@ from draft_kit import MONDAY, ROWS, log, stamp, wave
         ("2026-01-0{day}/van{van}/log.csv", {"van1", "van2"}),
         ("2026-01-0{day}/van{van}.csv", {"van1", "van2"}),
         ("2026/01/0{day}/van{van}.csv", {"van1", "van2"}),
+        ("dt=2026-01-0{day}/van{van}.csv", {"van1", "van2"}),
+        ("event_date=2026010{day}/van{van}.csv", {"van1", "van2"}),
         ("year=2026/month=01/day=0{day}/00{van}/log.csv", {"001", "002"}),
         ("202{day}/00{van}/log.csv", {"001", "002"}),
         ("{van}/0{day}/log.csv", {"1", "2"}),

@@ -36,6 +36,7 @@ def reasons(cells, decimal=None, **more):
         (["1E+03", "1.5D+03", "\u22127", "12:30", "1.2.3"], [1000, 1500, -7, "bad", "bad"]),
         (["inf", "-Infinity", "1.#INF", "1e309", "1.#QNAN"], ["bad"] * 4 + [None]),
         (["True", "FALSE", "on", "Off", "yes", "N", "t"], [1, 0, 1, 0, 1, 0, 1]),
+        (["+  0.50", "- 12", "- 1 2", "-"], [0.5, -12, "bad", None]),
         (["#DIV/0!", "#N/A", "WAHR", "5-"], ["bad", None, "bad", "bad"]),
         ([1, None, 3], [1, None, 3]),
         ([True, None], [1, None]),

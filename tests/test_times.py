@@ -75,11 +75,20 @@ def test_times_that_tell_their_offset(cell, rule):
         ("1/5/26 10:00\u202fa.m.", {"format": "%m/%d/%y %I:%M %p"}),
         ("5-Jan-2026 10:00", {"format": "%d-%b-%Y %H:%M"}),
         (20260105100000, {"format": "%Y%m%d%H%M%S"}),
+        ("05.01.2026 10.00", {"format": "%d.%m.%Y %H.%M"}),
     ],
 )
 def test_times_of_a_local_clock(cell, rule):
     told = read([cell], **rule)
     assert told.us_R.tolist() == [UTC_2026] and told.local_R.all()
+
+
+@pytest.mark.parametrize("form", ["%d.%m.%Y %H:%M:%S", "%d.%m.%Y %I:%M %p", "%d.%m.%Y %H.%M"])
+def test_a_date_among_times_is_its_midnight(form):
+    told = read(["05.01.2026", "05.01.26", "05.01.2026 x"], format=form)
+    assert told.us_R[0] == UTC_2026 - 10 * 3_600_000_000
+    assert told.good_R.tolist() == [True, False, False] and told.local_R[0]
+    assert not read(["05.01.2026"], format=f"{form} %z").good_R.any(), "whose midnight?"
 
 
 def test_times_of_mixed_and_broken_text():

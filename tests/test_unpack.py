@@ -137,6 +137,9 @@ def test_files_that_are_no_text_are_named(tmp_path):
     pq.write_table(pa.table({"a": [1]}), tmp_path / "x.parquet")
     told = read(tmp_path, (tmp_path / "x.parquet").read_bytes())
     assert "format: parquet" in told.refused
+    with pa.ipc.new_stream(tmp_path / "x.arrow", pa.schema([("a", pa.int64())])) as writer:
+        writer.write_table(pa.table({"a": [1]}))
+    assert "Arrow stream" in read(tmp_path, (tmp_path / "x.arrow").read_bytes()).refused
     assert "SQLite" in read(tmp_path, b"SQLite format 3\0" + bytes(100)).refused
     with zipfile.ZipFile(tmp_path / "book.xlsx", "w") as archive:
         archive.writestr("[Content_Types].xml", "")

@@ -19,7 +19,9 @@ from amad.draft.plan import Plan
 from amad.draft.sample import Sampled, list_files, look, suffix_of
 from amad.draft.trial import Trial, try_out
 from amad.draft.write import fleet_file, summary
+from amad.reading.headers import Headers
 from amad.reading.rows import ADD_IT
+from amad.reading.units import IN_ANOTHER
 from amad.telemetry.temporary import temporary_folder
 
 MOST_REPEATS = 0.1  # share of rows that may contradict another one of their time
@@ -51,7 +53,7 @@ ENCODING = (
     "gbk, shift_jis or cp1251"
 )
 LACKING = "it lacks columns of the files drafted here"
-LACKS = f"{LACKING} ({{}}), so ingest will refuse it: {ADD_IT}"
+LACKS = f"{LACKING} ({{}}), so ingest will refuse it: {{}}"
 TWELVE_HOURS = (
     "the clock goes from 12 back to 1 and tells no AM or PM, so that half of the times are twelve "
     "hours too early: export them with AM and PM, or of 24 hours"
@@ -234,8 +236,11 @@ def _alike(found: list[Sampled]) -> tuple[list[Sampled], Clock, dict[str, str]]:
     common = set.intersection(*(set(sample.columns) for sample in samples))
     for sample in group:
         if sample not in samples:
-            missing = some(sorted(common - set(sample.columns)))
-            why[sample.path] = LACKS.format(missing) if common & set(sample.columns) else ANOTHER
+            missing = sorted(common - set(sample.columns))
+            has = Headers([*sample.headers]).in_another_unit
+            told = (IN_ANOTHER.format(other, name) for name in missing if (other := has(name)))
+            lacks = LACKS.format(some(missing), next(told, ADD_IT))
+            why[sample.path] = lacks if common & set(sample.columns) else ANOTHER
     clock = clock_of(samples)
     if clock.take == "index" and len(samples) > 1:
         clocks: dict[str, list[Sampled]] = {}

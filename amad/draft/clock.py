@@ -30,7 +30,7 @@ from amad.draft.undated import (
     step_of,
     unit_of,
 )
-from amad.draft.unread_times import beside, not_read, of_calendar, of_receivers, one_way
+from amad.draft.unread_times import beside, not_read, of_calendar, of_receivers, one_way, unpadded
 from amad.draft.zones import reads, says_utc, take_zone, zone_of
 from amad.reading import times, timestamp_guess
 from amad.reading.headers import name_and_unit
@@ -55,6 +55,7 @@ def clock_of(samples: list[Sampled]) -> Clock:
     clock = _found(samples)
     if clock.take != "index":
         clock.guesses += beside(clock, samples)
+        clock.unread += unpadded(clock, samples)
     if clock.local:
         take_zone(clock, samples)
     return clock
@@ -288,6 +289,7 @@ def _rank(clock: Clock, column: pa.Array) -> tuple:
     zoned = clock.take == "column" and not clock.local
     return (
         with_date,
+        pc.count_distinct(column).as_py() > 1,  # a receiver without a fix repeats its last time
         zoned,
         not LOCAL_NAME.search(str(clock.keys["column"])),
         pc.count_distinct(column).as_py(),

@@ -27,8 +27,8 @@ TYPE = re.compile(
 NO_LABEL = "by its name it tells anomalies, which are read as 0 and 1: write it so, or rename it"
 # A column that tells which of the values beside it are good.
 QUALITY = re.compile(
-    r"(.+[ _.-])?(quality|validity|qc|qualität)([ _.-]?(flag|code|status))?"
-    r"|(is[ _]?)?(valid|stale)",
+    r"(.+[ _.-])?(quality|validity|qc|qualität|(data[ _]?)?integrity)([ _.-]?(flag|code|status))?"
+    r"|(opc|data)[ _]?quality|status[ _]?code|(is[ _]?)?(valid|stale|good|bad|questionable)",
     re.I,
 )
 # What such a column may have behind the name of the column that it speaks of.
@@ -120,6 +120,8 @@ def wide_columns(samples: list[Sampled], known: set[str], decimal: str | None) -
         result.left_out |= {header: _lacking(header, samples) for header in others}
         later = f"only below a later line of headers, as in {sample.path}"
         result.left_out |= {h: later for h in sample.later if tidy(h) not in there}
+    sides = [h for h in rest if any(set(_texts(shared[h])) <= set(s) for s in ("NS", "EW"))]
+    sides = [h for h in sides if _texts(shared[h])]
     for header in rest:
         if LABEL.fullmatch(name_and_unit(header)[0].strip()):
             result.left_out[header] = NO_LABEL
@@ -131,6 +133,8 @@ def wide_columns(samples: list[Sampled], known: set[str], decimal: str | None) -
             why: str | None = f"its cells have several units: {', '.join(behind)}"
         elif behind and unit.upper() in "NSEW" and POSITION.fullmatch(header.strip()):
             why = "N, S, E or W stands behind its numbers, which is not read: write it as a sign"
+        elif sides and POSITION.fullmatch(header.strip()):
+            why = f"N, S, E or W of {', '.join(sides)} is not read: write it as a sign"
         else:
             why = _why_not(header, shared[header], decimal, unit, result.nulls)
         if why is None and _numbers_rows(header, shared[header]):

@@ -24,15 +24,18 @@ from amad.reading.units import UNIT_COLUMN
 SIGNAL = re.compile(
     r"signal|name|parameter|param|pid|spn|sensor|metric|series|variable|channel|tag|item|key|_?field|point"
     r"|messgr(ö|oe)sse|diagnostic|measurand|quantity|grandeur|magnitud|messkanal|kanal"
-    r"|(signal|parameter|sensor|metric|measure|variable|channel|tag)[ _]?(name|id)",
+    r"|(signal|parameter|sensor|metric|measure|var(iable)?|channel|tag|point|node|item)"
+    r"[ _]?(name|id)",
     re.I,
 )
 VALUE = re.compile(
-    r"(signal[ _]?)?(_?value|val|reading|(mess)?wert|measurement|valeur|valor|data)", re.I
+    r"((signal|var(iable)?|tag|point|item)[ _]?)?"
+    r"(_?value|val|reading|(mess)?wert|measurement|valeur|valor|data)",
+    re.I,
 )
 # The only measured column of a file, whose name does not say what it measures.
 ANY_VALUE = re.compile(
-    rf"(.*[ _.])?({VALUE.pattern}|v|payload)"
+    rf"(.*[ _.]|num(eric|ber)?|float|double|dbl|real|int)?({VALUE.pattern}|v|payload)"
     r"([ _.]?:*(num(eric|ber)?|float|double|dbl|real|int|raw))?",
     re.I,
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from amad.config import Fleet
-from amad.draft import vehicles
+from amad.draft import globs, vehicles
 from amad.draft.channels import Drafted
 from amad.draft.clock_rule import Clock
 from amad.draft.columns import Columns
@@ -57,7 +57,7 @@ class Plan:
         told: dict[str, Any] = {"format": self.format, "folder": self.folder}
         told["files"] = [
             {"glob": item["glob"]} | ({} if item["part"] == "all" else {"part": item["part"]})
-            for item in vehicles.file_sets(self.root, self.paths, self.others, self.broken)
+            for item in globs.file_sets(self.root, self.paths, self.others, self.broken)
         ]
         dialect = self.samples[0].dialect
         if dialect is not None:

@@ -49,6 +49,10 @@ FROM_MIDNIGHT = (
     "{!r} begins at the time of day that the path tells, so it is taken to count from midnight, "
     "and not from that time"
 )
+LATE_FIRST = (
+    "{!r} begins at {:,.0f} s, and the rows are taken to be so long after the start: if it counts "
+    "since the device was switched on, write the time of each row instead"
+)
 DAY = 86_400.0  # seconds
 MINUTE_US = 60_000_000
 MOST_SECONDS = 90 * DAY  # a larger number counts from a date long ago
@@ -100,6 +104,8 @@ def of_elapsed(
         return clock if _starts_in_path(clock, samples, at_midnight=True) else None
     if not (_starts_in_preamble(clock, samples) or _starts_in_path(clock, samples)):
         _starts_when_modified(clock)
+    elif min(first, default=0.0) > NEAR:
+        clock.guesses.append(LATE_FIRST.format(header.strip(), min(first)))
     return clock
 
 

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from amad.config.source import TimestampRule
 from amad.draft.clock_rule import NAMED, TIME, Clock
@@ -24,6 +25,11 @@ WAY_OUT = (
     "write ISO 8601 (2026-01-05T08:00:00Z), or seconds since the start under the header Time [s], "
     "or write the fleet file by hand, with source.timestamp; a column that is not the time of the "
     "rows needs another name"
+)
+FRACTION = r"\d:\d\d:\d\d[.,:](?P<fraction>\d{1,3})(?:\D|$)"  # of a second
+UNPADDED = (
+    "column {!r} has milliseconds without the zeros before them, as in {} beside {}, so that they "
+    "would be read as tenths or hundredths of a second: write three digits"
 )
 FRACTIONS = re.compile(rf"((date|time|ts|epoch|stamp)*[ _]?)({WORDS['ms']})", re.I)
 
@@ -60,6 +66,29 @@ def not_read(samples: list[Sampled], named: set[str], counting: set[str]) -> lis
         if NAMED.search(header)
     ]
     return told
+
+
+def unpadded(clock: Clock, samples: list[Sampled]) -> list[str]:
+    """Times whose milliseconds have no zeros before them, so that 7 ms would be read as 0.7 s.
+
+    A clock that leaves out zeros at the end writes .5 and .05; one that leaves out those before
+    the milliseconds writes .500 and .50.
+    """
+    if clock.take == "index" or clock.keys.get("unit", "us") != "us":
+        return []
+    for header, cells in shared_columns(samples).items():
+        if header.strip() not in TimestampRule(**clock.keys).columns or not is_text(cells[0].type):
+            continue
+        for column in cells:
+            told = pc.struct_field(pc.extract_regex(column, FRACTION), "fraction")
+            length = pc.utf8_length(told)
+            short = pc.and_(pc.ends_with(told, "0"), pc.less(length, pc.max(length)))
+            short = pc.and_(short, pc.match_substring_regex(told, "[1-9]"))
+            if pc.any(short).as_py():
+                texts = [column.filter(pc.fill_null(rows, False))[0].as_py()
+                         for rows in (short, pc.equal(length, pc.max(length)))]  # fmt: skip
+                return [UNPADDED.format(header.strip(), *map(shown, texts))]
+    return []
 
 
 def _first(column: pa.Array) -> list[str]:

@@ -1,7 +1,5 @@
 """Which vehicle and which part each file is of: ``source.vehicle`` and ``source.files``."""
 
-import glob
-import os
 import re
 from dataclasses import dataclass, field
 from itertools import pairwise, product
@@ -49,7 +47,8 @@ UNIQUE = 0.99  # least share of rows with a time and a vehicle that no other row
 FEWEST_ROWS = 5  # per vehicle, in a column that names vehicles
 MOST_NULLS = 0.1  # share of such a column
 YEAR = re.compile(r"(?:year=)?(?:19|20)\d\d", re.I)
-DAY = re.compile(r"(?:month|day|hour|date|dt)=[\d-]+|[0-3]?\d", re.I)  # below a year
+DATE_KEY = re.compile(r"^\w*(?:date|day|dt|ds|datum|tag)=", re.I)  # of a partitioned data set
+DAY = re.compile(r"(?:month|hour)=[\d-]+|[0-3]?\d", re.I)  # below a year
 PART = re.compile(r"(?:^|[_\-./])(train|test)(?=[_\-./]|$)", re.I)
 DATE = re.compile(
     r"(?<!\d)(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d(?:[T_ -]?\d\d[-.:_]?\d\d[-.:_]?\d\d)?(?!\d)"
@@ -174,7 +173,7 @@ def _folders(paths: list[str]) -> tuple[int, set[str]]:
     parents = [path.split("/")[:-1] for path in paths]
     below_year = False
     for level in range(min(map(len, parents))):
-        names = {folders[level] for folders in parents}
+        names = {DATE_KEY.sub("", folders[level]) for folders in parents}
         if all(map(YEAR.fullmatch, names)):
             below_year = True
         elif not all(DATE.fullmatch(n) or (below_year and DAY.fullmatch(n)) for n in names):
@@ -234,67 +233,6 @@ def each_its_own(paths: list[str]) -> Owner:
         seen=f"the file's name: {some([Path(p).name for p in paths])}",
         guesses=["each file is taken for a vehicle's own"],
     )
-
-
-def file_sets(
-    folder: Path, paths: list[str], others: list[str], broken: list[str]
-) -> list[dict[str, str]]:
-    """The globs that find these files and none of the others, each with its part.
-
-    broken: files that cannot be read now. A glob may find these, too, if none is found without
-    them: ingest names them until they are mended, and new files are found.
-    """
-    parts = parts_of(paths)
-    sets = []
-    for part in ("train", "all", "test"):
-        mine = [path for path in paths if parts[path] == part]
-        if mine:
-            rest = [path for path in paths if parts[path] != part] + others
-            sets += [{"glob": g, "part": part} for g in _globs(folder, mine, rest, broken)]
-    return sets
-
-
-def _globs(folder: Path, mine: list[str], others: list[str], broken: list[str]) -> list[str]:
-    found: list[str] = []
-    for ending in sorted({suffix_of(path) for path in mine}):
-        those = {path for path in mine if suffix_of(path) == ending}
-        stem = _glob_of_common(those, ending)
-        one = [glob.escape(path) for path in those] if len(those) == 1 else []
-        mended = {path for path in broken if suffix_of(path) == ending}
-        below = [f"{glob.escape(name)}/**/*{ending}" for name in _folders_of(those)]
-        anywhere = (*below, f"**/*{ending}")
-        patterns = (f"*{ending}", *one, stem, *anywhere, f"**/{stem}")
-        if one and mended:  # its own name would find none of the files to come
-            patterns = (f"*{ending}", *anywhere)
-        all_others = {*others, *broken}
-        for avoided, pattern in product((all_others, all_others - mended), patterns):
-            hits = {p.relative_to(folder).as_posix() for p in folder.glob(pattern) if p.is_file()}
-            hits = {hit for hit in hits if not any(x[0] in "._" for x in hit.split("/"))}
-            if those <= hits and not hits & avoided and pattern not in found:
-                found.append(pattern)
-                break
-        else:
-            found += one or [glob.escape(path) for path in sorted(those)]
-    return found
-
-
-def _folders_of(paths: set[str]) -> list[str]:
-    """The innermost folder that holds all paths; empty if that is the fleet's own folder."""
-    common = os.path.commonpath([Path(path).parent.as_posix() for path in paths])
-    return [] if common in ("", ".") else [common]
-
-
-def _glob_of_common(paths: set[str], ending: str) -> str:
-    """A glob of what all names begin and end with: ``machine-*_test.parquet``."""
-    names = [Path(path).name.removesuffix(ending) for path in sorted(paths)]
-    # Names are compared character by character here, not folder by folder.
-    start, end = map(os.path.commonprefix, (names, [n[::-1] for n in names]))
-    head, tail = re.sub(r"\d+$", "", start), re.sub(r"^\d+", "", end[::-1])
-    if min(map(len, names)) < len(head) + len(tail) or len(names) == 1:
-        head = ""
-        found = PART.search(names[0])
-        tail = found[0] if found else names[0]
-    return f"{glob.escape(head)}*{glob.escape(tail)}{ending}"
 
 
 def _holds_ids(column: pa.Array) -> bool:

@@ -239,7 +239,9 @@ class _Reader:
                 continue
             rows = [row for row in below if row is not None]
             if self._layout.resembles(fields) or (
-                line in wordy and self._layout.begins_another(fields, rows)
+                line in wordy
+                and not lines.left_out_L[line]  # a line of units
+                and self._layout.begins_another(fields, rows)
             ):
                 headers.append((line, fields))
         return headers

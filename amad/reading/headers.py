@@ -64,6 +64,17 @@ class Headers:
             raise AmbiguousHeaderError(f"columns {columns} all match {name!r}")
         return found[0] if found else None
 
+    def in_another_unit(self, name: str) -> str | None:
+        """A header of the same name with another unit than ``name``; None without one.
+
+        >>> Headers(["Time", "Speed [mph]"]).in_another_unit("Speed [km/h]")
+        'Speed [mph]'
+        """
+        base, unit = _split_unit(tidy(name))
+        others = [self._headers[at] for at in self._named.get(base, []) if unit]
+        told = (h for h in others if _split_unit(tidy(h))[1] not in ("", unit))
+        return next((header.strip() for header in told), None)
+
 
 def _places(texts: Iterable[str]) -> dict[str, list[int]]:
     """Text -> the positions at which it stands."""

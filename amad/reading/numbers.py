@@ -196,6 +196,7 @@ def _of_text(
     known_R = flags(pc.is_valid(text))
     number = pc.if_else(pc.is_in(text, pa.array(TRUE_WORDS)), "1", text)
     number = pc.if_else(pc.is_in(number, pa.array(FALSE_WORDS)), "0", number)
+    number = pc.replace_substring_regex(number, r"^([+-]) +([\d.])", r"\1\2")
     if unit:
         spelt = "|".join(map(re.escape, spellings(unit)))
         number = pc.replace_substring_regex(number, rf"^({FIGURES}) ?(?:{spelt})$", r"\1")

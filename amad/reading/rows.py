@@ -32,7 +32,7 @@ from amad.reading.readers import FileRefusedError, RawBatch
 from amad.reading.row_times import Refuse, RowTimes
 from amad.reading.rules import reading_rules
 from amad.reading.times import DAY_US
-from amad.reading.units import OTHER_UNIT, are_different
+from amad.reading.units import IN_ANOTHER, OTHER_UNIT, are_different
 from amad.reading.vehicle_ids import SEVERAL, id_of, is_rounded, names_of, vehicle_of_path
 
 SHORT_ROWS = (
@@ -168,6 +168,9 @@ class FileParser:
         }
         if missing:
             is_channel = set(missing) <= {channel.name for channel in channels}
+            for header in missing.values():
+                if is_channel and (other := there.in_another_unit(header)):
+                    raise FileRefusedError(f"another unit: {IN_ANOTHER.format(other, header)}")
             raise FileRefusedError(
                 f"missing column: {', '.join(map(repr, missing.values()))} not among the headers "
                 f"{', '.join(map(repr, headers))}" + f"; {ADD_IT}" * is_channel

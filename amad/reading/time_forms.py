@@ -3,6 +3,7 @@
 A second 60 and the hour 24:00 are read as the beginning of the next minute and of the next day.
 """
 
+import contextlib
 import datetime
 import re
 from collections.abc import Callable
@@ -19,6 +20,8 @@ FRACTION = re.compile(r"([.,:]\d{6})\d+")  # finer than a microsecond
 HOURS = re.compile(r"((?:^|:\d\d(?:[.,]\d+)?|\d{6}|GMT|UTC|\s)\s?[+-]\d\d)(?=$|\s)")
 EPOCH = datetime.datetime(1970, 1, 1)
 MICROSECOND = datetime.timedelta(microseconds=1)
+# A form of a date and, behind it, a time of day without an offset.
+DATE_FIRST = re.compile(r"((?:%[dmbBYyj]|[^%\w])*%[dmYyj])[ T]+%[HI][^Z]*")
 # How the beginning of the next day or minute is written, what stands before it, what is read in its
 # place, and the microseconds to add.
 CARRIES = (
@@ -42,12 +45,15 @@ def strptime(form: str, timezone: str = "UTC") -> Callable[[str], tuple[int, boo
     """Return a function that reads one text: (microseconds since 1970, is it local), or None.
 
     It accepts more than Python's ``strptime``: ``%Z`` also reads UTC, GMT, GMT+01:00, an offset and
-    the names of ``timezone`` (CET, CEST); ``%f`` reads any number of digits; ``%p`` reads a.m.
+    the names of ``timezone`` (CET, CEST); ``%f`` reads any number of digits; ``%p`` reads a.m.; a
+    date alone is its midnight, as R and spreadsheets write it.
     """
     zone = ZoneInfo(timezone)
     named, offset, noon, fraction = ("%" + code in form for code in "Zzpf")
     offset = offset or named
     form = form.replace("%Z", "%z")
+    date = DATE_FIRST.fullmatch(form) if not offset else None
+    forms = (form, date[1]) if date else (form,)
 
     def read(text: str) -> tuple[int, bool] | None:
         name = ""
@@ -66,18 +72,16 @@ def strptime(form: str, timezone: str = "UTC") -> Callable[[str], tuple[int, boo
                 text = text[: match.start()] + "+0000" + text[match.end() :]
         if offset:
             text = HOURS.sub(r"\g<1>00", text)
-        try:
-            told = datetime.datetime.strptime(text, form)
-        except ValueError:
+        told = _parsed(text, forms)
+        if told is None:
             carry_us = 0
             for found, instead, more_us in CARRIES:
                 text, count = re.subn(found, rf"\g<1>{instead}\2\3", text)
                 carry_us += count * more_us
             if not carry_us:
                 return None
-            try:
-                told = datetime.datetime.strptime(text, form)
-            except ValueError:
+            told = _parsed(text, forms)
+            if told is None:
                 return None
             told += datetime.timedelta(microseconds=carry_us)
         if name:
@@ -91,3 +95,10 @@ def strptime(form: str, timezone: str = "UTC") -> Callable[[str], tuple[int, boo
         return (told - EPOCH.replace(tzinfo=datetime.UTC)) // MICROSECOND, False
 
     return read
+
+
+def _parsed(text: str, forms: tuple[str, ...]) -> datetime.datetime | None:
+    for form in forms:
+        with contextlib.suppress(ValueError):
+            return datetime.datetime.strptime(text, form)
+    return None

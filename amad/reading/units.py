@@ -22,6 +22,10 @@ SPELLINGS = (
 
 UNIT_COLUMN = re.compile(r"units?|uom|units?[ _]?of[ _]?measure\w*|einheit(en)?|unité", re.I)
 
+IN_ANOTHER = (
+    "the file has {!r} and not {!r}; convert it, or draft the files in this unit as a fleet of "
+    "their own"
+)
 OTHER_UNIT = (
     "another unit: {0} tells {1!r}, and by the fleet file the channel {2.name} is in {2.unit!r}; "
     "convert the file, or draft the files in this unit as a fleet of their own"

@@ -28,6 +28,7 @@ CONVERT = "export its signals as CSV or Parquet"
 NO_TABLE = {
     b"PAR1": "a Parquet file: set source.format: parquet, or let 'files' leave it out",
     b"ARROW1": f"an Arrow file: {EXPORT}",
+    b"\xff\xff\xff\xff": f"an Arrow stream: {EXPORT}",
     b"SQLite format 3\0": f"an SQLite database: {EXPORT}",
     b"\x89HDF\r\n\x1a\n": f"an HDF5 or MATLAB file: {EXPORT}",
     b"MATLAB 5.0": f"a MATLAB file: {EXPORT}",

@@ -1,0 +1,78 @@
+"""The globs of ``source.files``: they find the files of the draft, and none that it leaves out."""
+
+import glob
+import os
+import re
+from itertools import product
+from pathlib import Path
+
+from amad.draft.sample import suffix_of
+from amad.draft.vehicles import PART, parts_of
+
+
+def file_sets(
+    folder: Path, paths: list[str], others: list[str], broken: list[str]
+) -> list[dict[str, str]]:
+    """The globs that find these files and none of the others, each with its part.
+
+    broken: files that cannot be read now. A glob may find these, too, if none is found without
+    them: ingest names them until they are mended, and new files are found.
+    """
+    parts = parts_of(paths)
+    sets = []
+    for part in ("train", "all", "test"):
+        mine = [path for path in paths if parts[path] == part]
+        if mine:
+            rest = [path for path in paths if parts[path] != part] + others
+            sets += [{"glob": g, "part": part} for g in _globs(folder, mine, rest, broken)]
+    return sets
+
+
+def _globs(folder: Path, mine: list[str], others: list[str], broken: list[str]) -> list[str]:
+    found: list[str] = []
+    for ending in sorted({suffix_of(path) for path in mine}):
+        those = {path for path in mine if suffix_of(path) == ending}
+        stem = _glob_of_common(those, ending)
+        one = [glob.escape(path) for path in those] if len(those) == 1 else []
+        mended = {path for path in broken if suffix_of(path) == ending}
+        below = [f"{glob.escape(name)}/**/*{ending}" for name in _folders_of(those)]
+        anywhere = (*below, f"**/*{ending}")
+        patterns = (f"*{ending}", *one, stem, *anywhere, f"**/{stem}")
+        if one and mended:  # its own name would find none of the files to come
+            patterns = (f"*{ending}", *anywhere)
+        all_others = {*others, *broken}
+        hits_of = {pattern: _hits(folder, pattern) for pattern in patterns}
+        every = those | (hits_of[anywhere[-1]] - all_others)  # also those that ingest will refuse
+        ways = product((every, those), (all_others, all_others - mended), patterns)
+        for wanted, avoided, pattern in ways:
+            hits = hits_of[pattern]
+            if wanted <= hits and not hits & avoided and pattern not in found:
+                found.append(pattern)
+                break
+        else:
+            found += one or [glob.escape(path) for path in sorted(those)]
+    return found
+
+
+def _hits(folder: Path, pattern: str) -> set[str]:
+    found = (p.relative_to(folder).as_posix() for p in folder.glob(pattern) if p.is_file())
+    return {hit for hit in found if not any(name[0] in "._" for name in hit.split("/"))}
+
+
+def _folders_of(paths: set[str]) -> list[str]:
+    """The innermost folder that holds all paths; empty if that is the fleet's own folder."""
+    common = os.path.commonpath([Path(path).parent.as_posix() for path in paths])
+    return [] if common in ("", ".") else [common]
+
+
+def _glob_of_common(paths: set[str], ending: str) -> str:
+    """A glob of what all names begin and end with: ``machine-*_test.parquet``."""
+    names = [Path(path).name.removesuffix(ending) for path in sorted(paths)]
+    # Names are compared character by character here, not folder by folder.
+    start, end = map(os.path.commonprefix, (names, [n[::-1] for n in names]))
+    head, tail = re.sub(r"\d+$", "", start), re.sub(r"^\d+", "", end[::-1])
+    if min(map(len, names)) < len(head) + len(tail) or len(names) == 1:
+        head = ""
+        found = PART.search(names[0])
+        tail = found[0] if found else names[0]
+    return f"{glob.escape(head)}*{glob.escape(tail)}{ending}"
