@@ -257,7 +257,7 @@ def test_a_damaged_list_of_refused_rows_stops_nothing(yard, capsys):
     yard.ingest(fleet)
     (yard.raw / "2.csv").unlink()
     (folder / "00000.parquet").write_bytes(b"PAR1")
-    yard.csv("1.csv", [line(seconds=3)])
+    yard.csv("1.csv", [line(speed=3)])
     counts, lake = yard.ingest(fleet)
     assert lake.rows() == 2 and counts.rows_rejected == 1
     assert "00000.parquet is damaged" in capsys.readouterr().err

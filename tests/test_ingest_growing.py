@@ -170,9 +170,9 @@ def test_a_file_that_changed_into_rubbish_keeps_its_rows(yard):
         assert [file.path for file in counts.files_refused] == ["1.csv", "4.csv"]
         assert "its rows of before stay" in counts.files_refused[0].reason
         assert counts.files_gone == [GoneFile(path="2.csv", rows=1, days=1)]
-    yard.csv("1.csv", [line(seconds=7)])
+    yard.csv("1.csv", [line(seconds=-7)])
     counts, lake = yard.ingest(raw_fleet())
-    assert seconds_of(lake.read("a-1")) == [7] and lake.rows() == 3 and balanced(counts)
+    assert seconds_of(lake.read("a-1")) == [-7] and lake.rows() == 3 and balanced(counts)
 
 
 def test_a_changed_fleet_file_needs_all_files(yard):
@@ -284,7 +284,32 @@ def test_vehicle_days_that_a_correction_takes_away_are_told(yard, capsys):
     counts, _ = yard.ingest(raw_fleet())
     assert counts.rows_added == -2
     told = capsys.readouterr().err
-    assert "2 vehicle-days with 2 rows have left the lake (a-1 on 2026-01-06, ...)" in told
+    assert (
+        "2 rows of 2 vehicle-days, 2 of them whole, have left the lake (a-1 on 2026-01-06" in told
+    )
+
+
+def test_rows_of_a_day_that_a_correction_takes_away_are_told(yard, capsys):
+    yard.csv("1.csv", [line(seconds=s) for s in range(9)])
+    yard.ingest(raw_fleet())
+    capsys.readouterr()
+    yard.csv("1.csv", [line(seconds=s) for s in range(4, 9)])
+    assert yard.ingest(raw_fleet())[0].rows_added == -4
+    told = capsys.readouterr().err
+    assert "4 rows of 1 vehicle-day, 0 of them whole, have left the lake (a-1 on 2026" in told
+
+
+def test_a_log_that_begins_anew_within_a_day_keeps_what_it_held(yard, capsys):
+    """copytruncate: the log is copied to a name that no glob finds, and emptied."""
+    for hour in range(3):
+        times = range(3600 * hour, 3600 * hour + 50)
+        yard.csv("log.csv", [line(seconds=s) for s in times])
+        counts, lake = yard.ingest(raw_fleet())
+    assert lake.rows() == 150 and balanced(counts)
+    assert {f.path: f.rows for f in counts.files_gone} == {
+        "log.csv (until 2026-01-05)": 50, "log.csv (until 2026-01-05, 2)": 50
+    }  # fmt: skip
+    assert "left the lake" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("nights", [1, 2])

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pyarrow.compute as pc
 
+from amad.config.wording import count
 from amad.ingest import origins
 from amad.reading.rows import CleanRows
 from amad.reading.times import DAY_US
@@ -25,15 +26,20 @@ ZERO = datetime.date(1970, 1, 1)
 def rolled_on(before: Lake, path: str, first_of: Mapping[str, Mapping[int, int]]) -> int | None:
     """The time before which ``path`` no longer holds the rows that it gave to the lake, else None.
 
-    A file has rolled on if its newest date is later than before and rows of earlier times are gone.
+    A file has rolled on if rows of earlier times are gone, and its newest date is later than before
+    or all of its rows are later than those that the lake has of its vehicles.
 
     first_of: vehicle -> day (since 1970-01-01) -> time of its first row, of the file as it is now.
     """
-    held = [(date - ZERO).days for _, date in _days(before, path)]
+    days = _days(before, path)
+    held = [(date - ZERO).days for _, date in days]
     now = [day for times in first_of.values() for day in times]
-    if not held or not now or max(now) <= max(held):
+    if not held or not now:
         return None
     start_us = min(first_us for times in first_of.values() for first_us in times.values())
+    newest_us = max(before.newest()[vehicle] for vehicle, _ in days)
+    if max(now) <= max(held) and start_us <= newest_us:
+        return None
     return start_us if min(held) * DAY_US < start_us else None
 
 
@@ -83,19 +89,22 @@ def rows_before(before: Lake, path: str, start_us: int, *, drawn: bool) -> Itera
 
 
 def days_lost(before: Lake | None, days: Mapping[tuple[str, datetime.date], dict]) -> str:
-    """A sentence on the vehicle-days that are not among ``days`` any more; "" where all are.
+    """A sentence on the rows of vehicle-days that have fewer now, or none; "" where none has.
 
     A file that was corrected may hold less than before.
     """
     held = [] if before is None else before.days()
-    lost = [(vehicle, date, rows) for vehicle, date, rows in held if (vehicle, date) not in days]
+    now = ((v, d, rows, days[v, d]["rows"] if (v, d) in days else 0) for v, d, rows in held)
+    lost = [(v, d, rows - left, left) for v, d, rows, left in now if left < rows]
     if not lost:
         return ""
-    vehicle, date, _ = lost[0]
+    vehicle, date, *_ = lost[0]
+    whole = sum(left == 0 for *_, left in lost)
     return (
-        f"{len(lost):,} vehicle-days with {sum(rows for *_, rows in lost):,} rows have left the "
-        f"lake ({vehicle} on {date}{', ...' if len(lost) > 1 else ''}): the files that gave them "
-        "have changed and no longer hold them"
+        f"{sum(rows for *_, rows, _ in lost):,} rows of {count(len(lost), 'vehicle-day')}, "
+        f"{whole:,} of them whole, have left the lake ({vehicle} on {date}"
+        f"{', ...' if len(lost) > 1 else ''}): the files that gave them have changed and no longer "
+        "hold them"
     )
 
 
