@@ -151,6 +151,13 @@ def test_a_code_of_quality_is_no_channel_of_a_long_file_and_is_named(field, name
     assert f"guess: column '{name}' seems to tell which values are good" in told
 
 
+def test_the_words_of_a_historian_among_its_values_are_words_for_none(field):
+    words = ["No Data", "Bad Input", "I/O Timeout", "Pt Created", "Shutdown"]
+    flow = {"flow": lambda n: words[n // 40 % 5] if n % 40 == 7 else wave(n)}
+    channels, _ = drafted(field, log(**flow))
+    assert set(channels["flow"].nulls) == set(words)
+
+
 def test_positions_whose_side_stands_in_another_column_are_left_out(field):
     lat = {"lat": lambda n: f"4812.{3000 + n}", "side": lambda n: "S"}
     channels, told = drafted(field, log(**lat))

@@ -258,3 +258,20 @@ def test_times_of_day_on_a_12_hour_clock_with_a_date_however_written(date, yard)
     (yard.raw / f"trip {date}.csv").rename(yard.raw / "trip 05.01.26.csv")
     day_first = rule | {"date_pattern": r"(\d\d\.\d\d\.\d\d)", "date_format": "%d.%m.%y"}
     assert seconds_of(yard.ingest(fleet_of(day_first))[1].read("a-1"))[0] == DAY - 1
+
+
+@pytest.mark.parametrize("form", [None, "%d.%m.%Y %H:%M"])
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_a_date_alone_is_midnight_in_its_place_and_else_the_sum_of_a_day(yard, form, newest_first):
+    fleet = fleet_of({"format": form} if form else {})
+    hours = [START + datetime.timedelta(hours=n) for n in range(0, 60, 6)]
+    written = form or "%Y-%m-%d %H:%M:%S"
+    day = written.partition(" ")[0]
+    rows = [f"{t.strftime(written if t.hour else day)},{t.day},2" for t in hours]
+    rows[4:4] = [f"{START.strftime(day)},99,99"]
+    yard.csv("x.csv", rows[::-1] if newest_first else rows, "time,speed,level")
+    counts, lake = yard.ingest(fleet)
+    assert [*lake.read("a-1")["timestamp"].to_pylist()] == hours
+    assert 99 not in lake.read("a-1")["speed"].to_pylist()
+    (reason,) = counts.rejected_by_reason
+    assert counts.rows_rejected == 1 and reason == "timestamp is not readable"

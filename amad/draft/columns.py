@@ -51,6 +51,9 @@ MOST_UNITS = 5  # of a column, in a message
 LONE_GROUP = r"^\s*[+-]?[1-9]\d{0,2}\.\d{3}\s*$"
 LEAST_NUMBERS = 0.95  # share of a column's cells that must be numbers
 MOST_WORDS = 3  # different ones among the numbers of a column that may all stand for "no value"
+MOST_STATES = (
+    8  # as MOST_WORDS, of words that are no short codes such as P and R: No Data, Shutdown
+)
 FIRST_CELLS = 20  # of a column, which show whether units stand in it
 LOOKED_AT = 5000  # cells of a column, from all over a file, that are looked at
 
@@ -336,4 +339,5 @@ def words_for_nothing(refused: list[pa.Array]) -> list[str]:
     cells = (pc.utf8_trim_whitespace(pc.cast(cells, pa.string())) for cells in refused)
     told = {text for found in cells for text in pc.unique(found).to_pylist()}
     words = sorted(t for t in told if t and (t[0] == "#" or not any(map(str.isdigit, t))))
-    return words if len(words) <= MOST_WORDS else []
+    most = MOST_WORDS if any(len(word) < 3 for word in words) else MOST_STATES
+    return words if len(words) <= most else []

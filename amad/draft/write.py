@@ -150,8 +150,9 @@ def summary(plan: Plan, trial: Trial) -> list[str]:
     if trial.repeats:
         lines.append(
             f"  of these, {trial.repeats:,} contradict another row of the same vehicle and time, "
-            "so that ingest refuses them: is there a column that tells vehicles or times apart, or "
-            "does a local clock go back for the winter, so that timezone must be set?"
+            "so that ingest refuses them: is there a column that tells vehicles or times apart, "
+            "does the export leave out the seconds, or does a local clock go back for the winter, "
+            "so that timezone must be set?"
         )
     if trial.short:
         short = sum(trial.short.values()), f", such as in {next(iter(trial.short))}"

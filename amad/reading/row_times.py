@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from amad.config import Fleet
 from amad.config.source import TimestampRule
 from amad.reading import times, timestamp_guess
 from amad.reading.clocks import DayCounter, LocalClock, Stopwatch, local_to_utc
 from amad.reading.headers import AmbiguousHeaderError, find
-from amad.reading.numbers import NotReadableError, shown
+from amad.reading.numbers import NotReadableError, flags, is_text, shown
 from amad.reading.readers import FileRefusedError, RawBatch, read_batches
 from amad.reading.rules import reading_rules
 from amad.reading.time_forms import EPOCH
@@ -27,6 +28,13 @@ Refuse = Callable[[np.ndarray, str], None]  # marks rows as refused, for a reaso
 
 SECOND = "timestamp, second"  # the column of times of day, where dates have a column of their own
 LOOKED_AT = 200  # unreadable texts of a batch that are looked at to tell what they look like
+# A text that tells a time of day: 08:00, or digits behind a date, or a date and a time in digits.
+HAS_HOUR = r":|\d[T ]+\d|\d{10}"
+NEAR_US = 3_600_000_000  # by which rows may come late
+NO_MIDNIGHT = (
+    "tells no time of day, and its midnight does not lie between the times beside it: if the row "
+    "sums up a day, leave it out, else write the time"
+)
 MISSING = "timestamp is missing"
 NOT_READABLE = "timestamp is not readable"
 ROUNDED = "timestamp is rounded"
@@ -143,6 +151,8 @@ class RowTimes:
         self._refuse_untold(told, column, refuse)
         good_R = told.good_R
         us_R, local_R = told.us_R, told.local_R
+        if rule.take == "column" and is_text(column.type):
+            _refuse_sums(us_R, good_R & (code_R >= 0), code_R, column, refuse)
         if rule.take == "time_of_day":
             day_R = np.zeros(len(us_R), np.int64)
             day_R[good_R] = self._days.follow(us_R[good_R])
@@ -325,6 +335,35 @@ class RowTimes:
         """Periods to leave out after a file, which make the next one a recording of its own."""
         gap = self._rule.gap_between_files
         return 0 if gap is None else max(0, -int(-gap * 1_000_000 // self._fleet.period_us) - 1)
+
+
+def _refuse_sums(
+    us_R: np.ndarray, good_R: np.ndarray, code_R: np.ndarray, column: pa.Array, refuse: Refuse
+) -> None:
+    """Refuse dates among times that are no midnight, as they do not lie between the times beside.
+
+    Exports write midnight as a date alone; a sum of the day stands below all rows of its date.
+    """
+    maybe_R = good_R & (us_R % DAY_US == 0)
+    if not maybe_R.any():
+        return
+    date_R = maybe_R & ~flags(pc.match_substring_regex(column, HAS_HOUR))
+    at_D, at_T = np.flatnonzero(date_R), np.flatnonzero(good_R & ~date_R)
+    if not len(at_D) or not len(at_T):
+        return
+    next_D = np.searchsorted(at_T, at_D)
+    falls = us_R[at_T[-1]] < us_R[at_T[0]]
+    far_us = -times.LATEST_US if falls else times.LATEST_US
+    beside = []
+    for place_D, none_us in ((next_D - 1, -far_us), (next_D, far_us)):
+        row_D = at_T[np.clip(place_D, 0, len(at_T) - 1)]
+        there_D = (place_D >= 0) & (place_D < len(at_T)) & (code_R[row_D] == code_R[at_D])
+        beside.append(np.where(there_D, us_R[row_D], none_us))
+    low_D, high_D = np.minimum(*beside) - NEAR_US, np.maximum(*beside) + NEAR_US
+    bad = at_D[(us_R[at_D] < low_D) | (us_R[at_D] > high_D)]
+    if len(bad):
+        bad_R = np.isin(np.arange(len(us_R)), bad)
+        refuse(bad_R, f"{NOT_READABLE}: {shown(column[int(bad[0])])} {NO_MIDNIGHT}")
 
 
 def _iso(us: int) -> str:
