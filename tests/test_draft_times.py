@@ -367,16 +367,23 @@ def test_text_without_a_digit_under_the_name_of_a_time_is_no_time(field):
     assert field.draft()[0].source.timestamp.take == "index"
 
 
-@pytest.mark.parametrize("digits", ["", "0>3"])
-def test_milliseconds_without_the_zeros_before_them_are_refused(field, digits):
-    def told(n):
-        return f"{stamp(n // 20)}.{n % 20 * 50:{digits}}"
-
-    field.write("a.csv", ["time,speed", *(f"{told(n)},{wave(n)}" for n in range(ROWS))])
-    if digits:
+@pytest.mark.parametrize(
+    ("fraction", "refused"),
+    [
+        (lambda n: n * 50, "2026-01-05T08:00:00.50' beside '2026-01-05T08:00:00.100'"),
+        (lambda n: n * 50_000, "08:00:00.50000' beside"),
+        (lambda n: f"{n * 50:03d}", None),
+        (lambda n: f"{n / 20:.3f}".rstrip("0")[2:] or "0", None),
+        (lambda n: f"{n * 50:03d}" + "001" * (n % 2), None),  # Java
+    ],
+)
+def test_milliseconds_without_the_zeros_before_them_are_refused(field, fraction, refused):
+    rows = (f"{stamp(n // 20)}.{fraction(n % 20)},{wave(n)}" for n in range(ROWS))
+    field.write("a.csv", ["time,speed", *rows])
+    if refused is None:
         assert field.ingest(field.draft()[0]).rows_lake == ROWS
     else:
-        assert "'2026-01-05T08:00:00.50' beside '2026-01-05T08:00:00.100'" in field.refusal()
+        assert refused in field.refusal()
 
 
 def test_a_clock_that_stands_still_is_not_taken(field):
@@ -386,3 +393,13 @@ def test_a_clock_that_stands_still_is_not_taken(field):
     fleet, told = field.draft()
     assert fleet.source.timestamp.column == "Device Time"
     assert "their times: 2026-01-05 08:00:00 to 2026-01-05 08:03:59 UTC" in told
+
+
+@pytest.mark.parametrize("name", ["a.csv", "2026-01-05_a.csv"])
+def test_a_time_of_day_in_digits_is_known_by_the_zero_before_it(field, name):
+    """Of half a minute, in which no minute shows that 080059 is followed by 080100."""
+    field.write(name, ["time,speed", *(f"0800{n / 10:05.2f},{wave(n)}" for n in range(ROWS))])
+    if name == "a.csv":
+        assert "tells the time of day, but no path tells the date" in field.draft()[1]
+    else:
+        assert times_of(field, field.draft()[0])[0] == datetime(2026, 1, 5, 8, tzinfo=UTC)

@@ -98,6 +98,15 @@ def test_a_start_from_when_the_file_was_last_written(yard):
     assert seconds_of(yard.ingest(fleet)[1].read("a-1")) == [97.5, 100]
 
 
+def test_the_header_tells_when_a_recording_ended_and_no_line_before_it(yard):
+    """VBOX: a section before the header lists the columns."""
+    yard.csv("x.csv", ["time", "speed", "time,speed,level", "1.5,1,2", "4,1,2"], "[header]")
+    end = START.timestamp() + 100
+    os.utime(yard.raw / "x.csv", (end, end))
+    fleet = fleet_of({"take": "elapsed", "start_from": "modified"})
+    assert seconds_of(yard.ingest(fleet)[1].read("a-1")) == [97.5, 100]
+
+
 def test_no_start_refuses_the_file_and_a_second_recording_its_rows(yard):
     header = "time,speed,level"
     rule = {"take": "elapsed", "start_from": "path", "start_pattern": r"(2026\S+)_"}

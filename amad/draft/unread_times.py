@@ -26,10 +26,11 @@ WAY_OUT = (
     "or write the fleet file by hand, with source.timestamp; a column that is not the time of the "
     "rows needs another name"
 )
-FRACTION = r"\d:\d\d:\d\d[.,:](?P<fraction>\d{1,3})(?:\D|$)"  # of a second
+FRACTION = r"\d:\d\d:\d\d[.,:](?P<fraction>\d{1,9})(?:\D|$)"  # of a second
+WHOLE_THOUSANDTHS = pa.array([3, 6], pa.int32())  # digits that Java writes beside nine
 UNPADDED = (
-    "column {!r} has milliseconds without the zeros before them, as in {} beside {}, so that they "
-    "would be read as tenths or hundredths of a second: write three digits"
+    "column {!r} has fractions of a second without the zeros before them, as in {} beside {}, so "
+    "that milliseconds would be read as tenths or hundredths of a second: write all digits"
 )
 FRACTIONS = re.compile(rf"((date|time|ts|epoch|stamp)*[ _]?)({WORDS['ms']})", re.I)
 
@@ -72,7 +73,7 @@ def unpadded(clock: Clock, samples: list[Sampled]) -> list[str]:
     """Times whose milliseconds have no zeros before them, so that 7 ms would be read as 0.7 s.
 
     A clock that leaves out zeros at the end writes .5 and .05; one that leaves out those before
-    the milliseconds writes .500 and .50.
+    the milliseconds writes .500 and .50. Java writes .500 beside .500001.
     """
     if clock.take == "index" or clock.keys.get("unit", "us") != "us":
         return []
@@ -83,6 +84,7 @@ def unpadded(clock: Clock, samples: list[Sampled]) -> list[str]:
             told = pc.struct_field(pc.extract_regex(column, FRACTION), "fraction")
             length = pc.utf8_length(told)
             short = pc.and_(pc.ends_with(told, "0"), pc.less(length, pc.max(length)))
+            short = pc.and_(short, pc.invert(pc.is_in(length, WHOLE_THOUSANDTHS)))
             short = pc.and_(short, pc.match_substring_regex(told, "[1-9]"))
             if pc.any(short).as_py():
                 texts = [column.filter(pc.fill_null(rows, False))[0].as_py()

@@ -16,9 +16,8 @@ from amad.config import Fleet
 from amad.config.source import TimestampRule
 from amad.reading import times, timestamp_guess
 from amad.reading.clocks import DayCounter, LocalClock, Stopwatch, local_to_utc
-from amad.reading.headers import AmbiguousHeaderError, find
 from amad.reading.numbers import NotReadableError, flags, is_text, shown
-from amad.reading.readers import FileRefusedError, RawBatch, read_batches
+from amad.reading.readers import FileRefusedError, RawBatch, Resolve, read_batches
 from amad.reading.rules import reading_rules
 from amad.reading.time_forms import EPOCH
 from amad.reading.times import DAY_US, Times
@@ -55,7 +54,8 @@ class RowTimes:
         index_rows: vehicle -> periods that its earlier files took, for ``take: index``. The
             periods of this file are added.
         clock: follows local times over the files of a run; by default over this file alone.
-        file: where the file is, for ``start_from: modified``.
+        file: where the file is, and resolve: finds the columns of a header line in it, for
+            ``start_from: modified``.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class RowTimes:
         index_rows: dict[str, int],
         clock: LocalClock | None = None,
         file: Path | None = None,
+        resolve: Resolve | None = None,
     ) -> None:
         self._fleet = fleet
         self._rules = reading_rules(fleet)
@@ -75,6 +76,7 @@ class RowTimes:
         self._index_rows = index_rows
         self._clock = clock or LocalClock(self._rule.timezone)
         self._file = file
+        self._resolve = resolve
         self._days = DayCounter()
         self._watch = Stopwatch()
         self._midnight = self._midnight_us() if self._rule.take == "time_of_day" else 0
@@ -295,19 +297,9 @@ class RowTimes:
 
     def _modified_us(self) -> int:
         """The recording's start, if it ended when the file was last written."""
-        assert self._file is not None, "start_from: modified needs the file"
+        assert self._file is not None and self._resolve is not None, "it needs the file"
         watch, last = Stopwatch(), 0
-
-        def resolve(headers: list[str]) -> dict[str, int]:
-            try:
-                at = find(self._rule.columns[0], headers)
-            except AmbiguousHeaderError:
-                at = None
-            if at is None:
-                raise FileRefusedError(f"missing column: {self._rule.column!r}")
-            return {"timestamp": at}
-
-        for batch in read_batches(self._file, self._rules, resolve):
+        for batch in read_batches(self._file, self._rules, self._resolve):
             told = times.elapsed(batch.columns["timestamp"], self._rule.unit)
             us_G = told.us_R[told.good_R]
             if watch.follow(us_G).any():

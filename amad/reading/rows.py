@@ -96,7 +96,7 @@ class FileParser:
         self.short = 0  # rows with fewer fields than the header
         self.unknown: Counter = Counter()  # vehicle in no vehicle class -> its refused rows
         self._vehicle = vehicle_of_path(self._rules, path)
-        self._times = RowTimes(fleet, path, self._vehicle, index_rows, clock, file)
+        self._times = RowTimes(fleet, path, self._vehicle, index_rows, clock, file, self.resolve)
         is_set = "decimal" in self._rules.model_fields_set
         self._decimal = self._rules.decimal if is_set else None
         self._class_of: dict[str, str | None] = {}

@@ -126,7 +126,8 @@ def _digits_of_clock(sample: list[str]) -> Guess | Literal[False] | None:
     clocks = [re.fullmatch(r"(\d{1,2})([0-5]\d)([0-5]\d)(\.\d+)?", text) for text in sample]
     seen = [match for match in clocks if match and int(match[1]) < 24]
     minutes = {(match[1], match[2]) for match in seen}
-    if len(seen) < len(sample) or len(sample) < LEAST_CLOCKS or len(minutes) < 2:
+    padded = any(re.match("0[1-9]", text) for text in sample)  # 080012: no count is written so
+    if len(seen) < len(sample) or len(sample) < LEAST_CLOCKS or (len(minutes) < 2 and not padded):
         return None
     if any(len(match[1]) < 2 for match in seen):
         return False
