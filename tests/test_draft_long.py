@@ -52,6 +52,15 @@ def test_a_state_or_a_note_beside_a_value_is_no_signal(field, state):
     assert fleet.source.format == "csv" and fleet.channel_names == ["value"]
 
 
+def test_a_signal_that_hardly_has_a_value_is_left_out(field):
+    """WinCC writes one row when its archive is closed; nearly all of that channel would be null."""
+    lines = [*long_lines("VarName", "VarValue"), f"{stamp(ROWS)},$RT_OFF$,0"]
+    field.write("a.csv", lines)
+    fleet, told = field.draft()
+    assert set(fleet.channel_names) == set(SIGNALS)
+    assert f"'$RT_OFF$' (it has 1 of {3 * ROWS + 1} values that were looked at)" in told
+
+
 def test_numbers_name_signals(field):
     field.write("a.csv", long_lines("spn", "value", names=(84, 190, 110), apart=0.25))
     fleet, _ = field.draft()

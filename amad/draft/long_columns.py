@@ -41,6 +41,8 @@ ANY_VALUE = re.compile(
 )
 LIKE_ID = re.compile(r"\d{3,}|[^\W\d]+-?\d+", re.I)  # in the name of a signal
 MOST_SIGNALS = 2000  # names of more signals are not names of signals
+FEWEST_VALUES = 3  # of a signal, unless that is RARE of the values of the commonest one
+RARE = 0.01
 TURNS = 0.3  # least share of rows that name another signal than the row before
 NAMELESS = (
     "{!r} is taken for the names of signals, as it changes from row to row and the name of {!r} "
@@ -194,7 +196,9 @@ def _signals(
     bad = of_signal.mean()  # share of the cells that are not empty, per signal; NaN: all are
     if not 2 <= len(bad) <= min(MOST_SIGNALS, len(bad_N) / 3):
         return None
-    is_measured = bad <= 1 - LEAST_NUMBERS
+    known = of_signal.count()
+    is_rare = (known < FEWEST_VALUES) & (known < RARE * known.max())
+    is_measured = (bad <= 1 - LEAST_NUMBERS) & ~is_rare
     measured = [name for name in bad.index[is_measured] if name]
     nulls: dict[str, list[float | str]] = {}
     bad_text = pa.concat_arrays([pc.cast(cells, pa.string()) for cells in values]).filter(bad_N)
@@ -202,6 +206,9 @@ def _signals(
     others = {}
     for name in filter(None, bad.index[~is_measured]):
         first = bad_text.filter(pa.array(bad_name == name))[:1].to_pylist()
+        if is_rare[name] and known[name] and not first:
+            others[name] = f"it has {known[name]} of {known.sum():,} values that were looked at"
+            continue
         others[name] = f"its values are text such as {shown(first[0])}" if first else "it is empty"
     for name in measured:
         if words := words_for_nothing([bad_text.filter(pa.array(bad_name == name))]):

@@ -1,0 +1,50 @@
+"""Times whose digits have zeros too few or too many, and clocks that stand still."""
+
+from datetime import UTC, datetime
+
+import pytest
+from draft_kit import ROWS, stamp, wave
+
+from amad.telemetry.lake import Lake
+
+
+@pytest.mark.parametrize(
+    ("fraction", "refused"),
+    [
+        (lambda n: n * 50, "2026-01-05T08:00:00.50' beside '2026-01-05T08:00:00.100'"),
+        (lambda n: n * 50_000, "08:00:00.50000' beside"),
+        (lambda n: f"{n * 50:03d}", None),
+        (lambda n: f"{n / 20:.3f}".rstrip("0")[2:] or "0", None),
+        (lambda n: f"{n * 50:03d}" + "001" * (n % 2), None),  # Java
+    ],
+)
+def test_milliseconds_without_the_zeros_before_them_are_refused(field, fraction, refused):
+    rows = (f"{stamp(n // 20)}.{fraction(n % 20)},{wave(n)}" for n in range(ROWS))
+    field.write("a.csv", ["time,speed", *rows])
+    if refused is None:
+        assert field.ingest(field.draft()[0]).rows_lake == ROWS
+    else:
+        assert refused in field.refusal()
+
+
+def test_a_clock_that_stands_still_is_not_taken(field):
+    """A receiver without a fix repeats its last time, and tells its offset."""
+    rows = (f"2026-01-05T07:00:00Z,{stamp(n)},{wave(n)}" for n in range(ROWS))
+    field.write("a.csv", ["GPS Time,Device Time,speed", *rows])
+    fleet, told = field.draft()
+    assert fleet.source.timestamp.column == "Device Time"
+    assert "their times: 2026-01-05 08:00:00 to 2026-01-05 08:03:59 UTC" in told
+
+
+@pytest.mark.parametrize("name", ["a.csv", "2026-01-05_a.csv"])
+def test_a_time_of_day_in_digits_is_known_by_the_zero_before_it(field, name):
+    """Of half a minute, in which no minute shows that 080059 is followed by 080100."""
+    field.write(name, ["time,speed", *(f"0800{n / 10:05.2f},{wave(n)}" for n in range(ROWS))])
+    if name == "a.csv":
+        assert "tells the time of day, but no path tells the date" in field.draft()[1]
+    else:
+        fleet, _ = field.draft()
+        field.ingest(fleet)
+        lake = Lake(field.settings.fleet_dir("vans") / "lake", fleet)
+        first = lake.read(*lake.vehicles())["timestamp"][0].as_py()
+        assert first == datetime(2026, 1, 5, 8, tzinfo=UTC)
