@@ -160,3 +160,17 @@ def test_units_that_are_read_are_not_told_as_left_alone(field):
     fleet, told = field.draft()
     units = {channel.name: channel.unit for channel in fleet.channels}
     assert units["speed"] == "km/h" and "tells several units" not in told
+
+
+def test_a_signal_that_is_told_seldom_does_not_fail_the_vehicle_day(field):
+    """A fuel level every minute, beside a speed every second."""
+    seldom = [f"{stamp(n)},fuel,{80 - n}" for n in range(0, ROWS, 60)]
+    often = [f"{stamp(n)},{name},{wave(n)}" for n in range(ROWS) for name in ("speed", "rpm")]
+    field.write("a.csv", ["time,signal,value", *sorted(often + seldom)])
+    fleet, _ = field.draft()
+    assert fleet.missing.max_gap_seconds < 60 and fleet.quality.max_null_share > 0.8
+
+
+def test_signals_that_take_turns_need_no_wider_limit(field):
+    field.write("a.csv", long_lines("signal", "value", apart=0.25))
+    assert field.draft()[0].quality.max_null_share == 0.2

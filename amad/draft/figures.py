@@ -67,12 +67,13 @@ def figures_of(trial: Trial, *, sparse: bool, period: float | None = None) -> Fi
     max_gap = snapped(max(10 * period, 1.5 * min(usual, 60 * period)), up=True)
     gaps = step[(step > max_gap) & (step <= REST * max_gap)]
     reported = step[step <= REST * max_gap].sum()
-    nulls_C = np.isnan(trial.value_NC).mean(axis=0)
+    stale = round(max_gap * 1e6) if sparse else 0
+    nulls_C = np.concatenate([_nulls(*rows, stale) for rows in _vehicles(trial)]).mean(axis=0)
     return Figures(
         period=period,
         max_gap=max_gap,
         gap_share=float(gaps.sum() / reported) if reported else 0.0,
-        null_share=0.0 if sparse else float(nulls_C.max()),
+        null_share=float(nulls_C.max()),
         rows=int(np.median(rows)),
         day_rows=int(np.median(days)),
     )
@@ -117,6 +118,16 @@ def _vehicles(trial: Trial) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for at in pd.Series(trial.time_N).groupby(trial.vehicle_N).indices.values():
         order = at[np.argsort(trial.time_N[at], kind="stable")]
         yield trial.time_N[order], trial.value_NC[order]
+
+
+def _nulls(time_T: np.ndarray, value_TC: np.ndarray, stale_us: int) -> np.ndarray:
+    """Where a channel has no value, as the profile counts it: none so long before; bool (T, C)."""
+    never_us = int(time_T[0]) - stale_us - 1
+    told_TC = np.where(np.isnan(value_TC), never_us, time_T[:, None])
+    null_TC = time_T[:, None] - np.maximum.accumulate(told_TC, axis=0) > stale_us
+    if stale_us == 0:
+        return null_TC
+    return null_TC[np.append(np.diff(time_T) > 0, True)]  # rows of one time are merged
 
 
 def _steps(time_T: np.ndarray, value_TC: np.ndarray, *, sparse: bool) -> list[np.ndarray]:
