@@ -233,6 +233,23 @@ def test_a_day_ahead_of_the_clock_of_this_machine_is_still_read(yard, monkeypatc
     assert now > 0 and counts.rejected_by_reason == {"timestamp lies in the future": 1}
 
 
+@pytest.mark.parametrize("others", [0, 3])
+def test_rows_that_were_refused_by_a_clock_put_back_are_read_once_it_is_right(
+    others, yard, monkeypatch, capsys
+):
+    rows = [line(seconds=s) for s in range(others)] + [line(seconds=9 * DAY + s) for s in range(5)]
+    yard.csv("x.csv", rows)
+    with monkeypatch.context() as clock:
+        clock.setattr(times, "now_us", lambda: round(START.timestamp() * SECOND))
+        yard.csv("y.csv", [line("a-2")])
+        counts, _ = yard.ingest(raw_fleet())
+    assert counts.rejected_by_reason == {"timestamp lies in the future": 5}
+    counts, _ = yard.ingest(raw_fleet())
+    assert (counts.rows_lake, counts.rows_rejected) == (others + 6, 0)
+    assert "rows of 1 raw file (x.csv) lie in the future no more" in capsys.readouterr().err
+    assert yard.ingest(raw_fleet())[0].files_read == 0
+
+
 def test_words_for_no_value_are_counted_by_channel(yard):
     fleet = raw_fleet(
         source={"nulls": ["ERR"]},

@@ -319,6 +319,11 @@ class Source(Strict):
         """Do the raw files lie in an object store?"""
         return "://" in self.folder
 
+    @property
+    def has_clock(self) -> bool:
+        """Did clocks tell the times of the rows? Else the fleet file chose them."""
+        return self.timestamp.take != "index" and self.format != "simulator"
+
     @model_validator(mode="after")
     def _has_files(self) -> "Source":
         if self.format != "simulator" and not self.files:

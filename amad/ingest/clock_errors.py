@@ -40,8 +40,7 @@ class ClockErrors:
 
     def __init__(self, fleet: Fleet, before: Lake | None, stays: set[str]) -> None:
         self._fleet = fleet
-        simulated = fleet.source.format == "simulator"
-        self._judges = fleet.source.timestamp.take != "index" and not simulated
+        self._judges = fleet.source.has_clock
         self._known: dict[str, set[int]] = defaultdict(set)  # vehicle -> days that it has rows of
         if before is not None:
             columns = (before.origins()[name].to_pylist() for name in ("path", "vehicle", "date"))

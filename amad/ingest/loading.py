@@ -362,7 +362,8 @@ class Loading:
         """Complete the files' entries: what was refused, and what became part of another's row."""
         for path in set(self._paths) - self._stays:
             rejected, merged = dict(self._log.counts.get(path, {})), self._parts.merged[path]
-            now = {"rejected": rejected, "merged": merged}
+            ahead = self._log.ahead.get(path, "")
+            now = {"rejected": rejected, "merged": merged, "ahead": ahead}
             self._files[path] = self._files[path].model_copy(update=now)
         if self._plan.anew:
             for path in self._stays:

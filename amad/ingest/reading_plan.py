@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from amad.config import ConfigError, DataError, Fleet, Settings
 from amad.config.console import say
@@ -90,8 +91,14 @@ def make_plan(
     changes = _changes(before, raw)
     by_index = reading_rules(fleet).timestamp.take == "index"
     why = ["the vehicle classes changed"] if new_contract else []
-    if changes.replaces:
-        why.append(f"{_some(sorted(changes.replaces))} changed or moved")
+    if other := sorted(changes.replaces.keys() - set(changes.passed)):
+        why.append(f"{_some(other)} changed or moved")
+    if changes.passed:
+        passed = f"rows of {_some(sorted(changes.passed))} lie in the future no more"
+        if changes.replaces.keys() & set(changes.passed):
+            why.append(passed)
+        else:
+            say(f"{passed}: they are read again")
     if manifest.culprits != culprits:
         why.append(f"{fleet.labels.culprits} changed")
     if by_index and not why and _slips_in(changes.new, before.files):
@@ -121,23 +128,35 @@ class Changes:
     """How the raw files differ from those in the lake.
 
     new: files to read, which the lake does not hold as they are. changed: paths of those of them
-    that it holds otherwise. gone: paths of files that gave rows to it, and are no longer there.
+    that it holds otherwise. passed: those that are as they were, with rows that were refused since
+    they lay in the future, and no longer do. gone: paths of files that gave rows to it, and are no
+    longer there.
     replaces: as in ``Plan``.
     """
 
     new: list[RawFile]
     changed: list[str]
+    passed: list[str]
     gone: list[str]
     replaces: dict[str, str]
 
 
 def _changes(before: Lake, raw: list[RawFile]) -> Changes:
     known = before.files
+    now = datetime.now(UTC).replace(tzinfo=None).isoformat()
+    passed = [
+        file.path
+        for file in raw
+        if file.path in known
+        and "" < known[file.path].ahead <= now
+        and file.sha256 == known[file.path].sha256
+    ]
     new = [
         file
         for file in raw
         if file.path not in known
         or (file.sha256, file.part) != (known[file.path].sha256, known[file.path].part)
+        or file.path in passed
     ]
     changed = [file.path for file in new if file.path in known]
     gone = [file.path for file in gone_files(before, known.keys() - {file.path for file in raw})]
@@ -148,7 +167,7 @@ def _changes(before: Lake, raw: list[RawFile]) -> Changes:
         moved = next((key for key in (file.sha256, _unpacked(file.path)) if key in path_of), None)
         if moved is not None and file.path not in known:
             replaces[file.path] = path_of[moved]
-    return Changes(new=new, changed=changed, gone=gone, replaces=replaces)
+    return Changes(new=new, changed=changed, passed=passed, gone=gone, replaces=replaces)
 
 
 def _slips_in(new: list[RawFile], known: Mapping[str, IngestedFile]) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from amad.reading.row_times import first_ahead
 from amad.telemetry.schemas import REJECTED
 
 CHUNK_ROWS = 20_000
@@ -19,6 +20,7 @@ class RejectedLog:
         self._writer = pq.ParquetWriter(path, REJECTED, compression="zstd")
         self._rows: list[tuple] = []
         self.counts: dict[str, Counter] = defaultdict(Counter)  # file -> reason -> rows
+        self.ahead: dict[str, str] = {}  # file -> the first time that lay in the future
         self.first: tuple[str, str] | None = None  # reason and content of the first one
 
     def add(self, file: str, row: int | None, reason: str, content: str | None) -> None:
@@ -27,6 +29,8 @@ class RejectedLog:
         What follows a colon in ``reason`` is detail and not counted apart.
         """
         self.counts[file][reason.split(":")[0]] += 1
+        if at := first_ahead(reason):
+            self.ahead[file] = min(at, self.ahead.get(file, at))
         where = file if row is None else f"{file}, row {row}"
         self.first = self.first or (f"{where}: {reason}", content or "")
         self._rows.append((file, row, reason, content))

@@ -216,7 +216,7 @@ class RowTimes:
             refuse(early_R, f"{EARLY}: {why}")
         ahead_R = good_R & (us_R >= self._latest)
         if ahead_R.any():
-            first = _iso(int(us_R[ahead_R.argmax()]))
+            first = _iso(int(us_R[ahead_R].min()))
             refuse(ahead_R, f"{AHEAD}: {first} UTC, by the clock of this machine")
 
     def _midnight_us(self) -> int:
@@ -356,6 +356,11 @@ def _refuse_sums(
     if len(bad):
         bad_R = np.isin(np.arange(len(us_R)), bad)
         refuse(bad_R, f"{NOT_READABLE}: {shown(column[int(bad[0])])} {NO_MIDNIGHT}")
+
+
+def first_ahead(reason: str) -> str:
+    """The time (ISO, UTC) in the reason of a row that lies in the future; empty for another one."""
+    return reason.removeprefix(f"{AHEAD}: ").partition(" ")[0] if reason.startswith(AHEAD) else ""
 
 
 def _iso(us: int) -> str:

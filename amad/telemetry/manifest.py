@@ -13,7 +13,8 @@ class IngestedFile(Entry):
     (microseconds UTC) of its first row in a file of part test. unknown: vehicle of no class ->
     refused rows. nulls: channel -> values that stood for none. ignored: what is no row -> lines.
     short: rows with fewer fields than the header. rejected: reason -> rows. merged: rows that
-    became part of another row of their time.
+    became part of another row of their time. ahead: the first time (ISO, UTC) that was refused
+    since it lay in the future; empty where none was.
     """
 
     bytes: int
@@ -29,6 +30,7 @@ class IngestedFile(Entry):
     short: int = 0
     rejected: dict[str, int] = {}
     merged: int = 0
+    ahead: str = ""
 
     @property
     def rows_given(self) -> int:
