@@ -12,6 +12,7 @@ from stop_kit import KILL, stopped
 from amad.cli.__main__ import run
 from amad.config import DataError, ServiceError
 from amad.notify.published import read_window
+from amad.report.scoring_run import ScoringRun
 from amad.scores import partitions
 from amad.scores.job_log import job_logs, scoring_lock
 from amad.scores.retention import Retention, first_kept, old_results, prune
@@ -151,3 +152,26 @@ def test_a_folder_of_old_results_that_may_not_be_read_is_not_an_empty_one(yard, 
         prune(yard.runs, "kit", 30)
     assert (yard.runs / "ray" / "train-1" / "epoch-1" / "weights").exists()
     assert dates(yard) == list(NIGHTS)
+
+
+def test_a_newest_date_in_the_future_removes_nothing(yard):
+    """It was scored while the clock of the machine was ahead."""
+    yard.publish(10_000)
+    with pytest.raises(DataError, match="2053-05-28, lies in the future by the clock"):
+        prune(yard.runs, "kit", 30)
+    assert dates(yard) == [*NIGHTS, 10_000]
+
+
+def test_dates_in_the_future_are_set_aside_once_the_lake_has_no_rows_of_them(yard, capsys):
+    yard.publish(10_000, an_incident(night=10_000))
+    ahead, today = DAY + timedelta(days=10_000), DAY + timedelta(days=59)
+    partitions.set_aside_future(yard.runs, [ahead], today)
+    assert dates(yard) == [*NIGHTS, 10_000], "the lake has rows of it; then it is stale or right"
+    partitions.set_aside_future(yard.runs, [], ahead - timedelta(days=1))
+    assert dates(yard) == [*NIGHTS, 10_000], "a logger may be a day ahead"
+    partitions.set_aside_future(yard.runs, [DAY + timedelta(days=n) for n in NIGHTS], today)
+    assert dates(yard) == list(NIGHTS) and str(ahead) in capsys.readouterr().err
+    assert partitions.was_set_aside(yard.runs, "1", ahead)
+    assert not partitions.was_set_aside(yard.runs, "1", DAY)
+    assert ScoringRun.last(yard.stage).dates == [DAY + timedelta(days=59)]
+    assert read_window(yard.runs, "1").incidents, "what is told follows from the other dates"

@@ -90,7 +90,10 @@ class ScoringRun:
             say(f"the job log {path} is damaged and left out; delete it")
         for job in reversed(jobs):
             if job.status == "done" and job.dates and job.model_version:
-                dates = sorted(set(job.dates))
+                version, all_dates = job.model_version, sorted(set(job.dates))
+                dates = [d for d in all_dates if not partitions.was_set_aside(runs, version, d)]
+                if not dates:
+                    continue
                 return cls(job=job, version=job.model_version, dates=dates, runs=runs)
         scoring = ScoringReceipt.read(stage.folder)
         if scoring is not None and scoring.no_champion:

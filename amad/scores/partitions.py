@@ -13,7 +13,7 @@ same bytes, so neither leaves a mixture.
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from amad.config import DataError
 from amad.config.console import say
 from amad.config.digest import file_sha256
-from amad.config.wording import count
+from amad.config.wording import count, some
 from amad.detect.daily import day_bounds
 from amad.detect.incidents import Incident
 from amad.scores.partition_manifest import PartitionManifest, Provenance
@@ -129,25 +129,59 @@ def set_aside(runs: Path, digests: Mapping[str, str]) -> None:
     digests: of the registry's detectors, by version.
     """
     moved = 0
-    for day, versions in manifests(runs).items():
+    for versions in manifests(runs).values():
         for version, manifest in versions.items():
             if digests.get(version, manifest.detector) == manifest.detector:
                 continue
-            # The scores hold the manifest and are moved last, so that the next job continues here
-            # after a kill.
-            for kind in ("incidents", "scores"):
-                source = folder(runs, kind, version, day)
-                target = folder(runs / "set_aside" / manifest.detector, kind, version, day)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if source.is_dir():
-                    shutil.rmtree(target, ignore_errors=True)
-                    source.rename(target)
+            _move_aside(runs, manifest)
             moved += 1
     if moved:
         say(
             f"{count(moved, 'date was', 'dates were')} scored by other detectors under the numbers "
             f"of present versions (the registry was begun anew?): moved to {runs / 'set_aside'}"
         )
+
+
+def set_aside_future(runs: Path, lake_dates: Collection[date], today: date) -> None:
+    """Move away the dates after tomorrow of which the lake has no rows any more.
+
+    They were scored while this machine's clock was ahead. As the newest dates, they would keep what
+    comes from being told and let ``amad prune`` remove everything else.
+    """
+    moved = []
+    for day, versions in manifests(runs).items():
+        if day <= today + timedelta(days=1) or day in lake_dates:
+            continue
+        for manifest in versions.values():
+            _move_aside(runs, manifest)
+        moved.append(day)
+    if moved:
+        say(
+            f"{some(moved)} lie in the future, and the lake has no rows of them any more: their "
+            f"scores were moved to {runs / 'set_aside'}"
+        )
+
+
+def was_set_aside(runs: Path, version: str, day: date) -> bool:
+    """Were the scores of a date moved away, with none in their place?"""
+    if folder(runs, "scores", version, day).exists():
+        return False
+    places = listed(runs / "set_aside", "*")
+    return any(folder(place, "scores", version, day).exists() for place in places)
+
+
+def _move_aside(runs: Path, manifest: PartitionManifest) -> None:
+    """Move a date below ``set_aside/<digest of its detector>``."""
+    # The scores hold the manifest and are moved last, so that the next job continues here after a
+    # kill.
+    for kind in ("incidents", "scores"):
+        version, day = manifest.model_version, manifest.date
+        source = folder(runs, kind, version, day)
+        target = folder(runs / "set_aside" / manifest.detector, kind, version, day)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.rmtree(target, ignore_errors=True)
+            source.rename(target)
 
 
 def publish(

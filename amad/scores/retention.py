@@ -90,10 +90,20 @@ def old_results(runs: Path, days: int) -> list[Old]:
     """What may go of a fleet, in the order in which it goes; nothing where nothing is scored.
 
     days: kept before the newest scored date, itself included.
+
+    Raises:
+        DataError: that date lies in the future, so that too much would go.
     """
     newest = max(partitions.begun(runs), default=None)
     if newest is None:
         return []
+    if newest > datetime.now(UTC).date() + timedelta(days=1):
+        raise DataError(
+            f"{runs}: the newest scored date, {newest}, lies in the future by the clock of this "
+            "machine, and counted from it too much would be removed. Set the clock right; if it is "
+            "right, 'amad doctor' tells how to take these rows out of the lake, and the next "
+            "'amad score' then sets their scores aside"
+        )
     first = newest - timedelta(days=days - 1)
     shown = set(_newest_job_dates(runs))
     found = [

@@ -7,7 +7,7 @@ quarantined days, failed sensors: found in what ingest and validate left behind.
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -38,6 +38,14 @@ class Kind:
 
 
 KINDS = (
+    Kind(
+        name="future",
+        title="Rows in the future",
+        remedy="set the clocks of this machine and of the loggers right; then 'amad ingest "
+        "--rebuild' refuses these rows (and loses those of raw files that are gone), and the next "
+        "'amad score' sets their scores aside. Until then other vehicles look silent, and nobody "
+        "is told of incidents that are 14 days older than these rows",
+    ),
     Kind(
         name="silent",
         title="Silent vehicles",
@@ -173,7 +181,7 @@ def fleet_health(
             read_table(folder / name, schema, VALIDATE) if (folder / name).exists() else None
             for name, schema in (("profile.parquet", PROFILE), ("quarantine.parquet", QUARANTINE))
         )
-    found, events = _silent(lake, fleet), []
+    found, events = _future(lake, fleet) + _silent(lake, fleet), []
     if profile is not None:
         counters = counter_findings(profile)
         found += _vanished(profile, fleet) + _backwards(counters)
@@ -193,6 +201,25 @@ def fleet_health(
         unseen=[name for name, content in stages.items() if content is None],
         events=events,
     )
+
+
+def _future(lake: Lake, fleet: Fleet) -> list[Trouble]:
+    """Rows that got in while this machine's clock was ahead; or it is behind now."""
+    if not fleet.source.has_clock:
+        return []
+    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+    ahead: dict[str, list[date]] = {}
+    for vehicle, day, _ in lake.days():
+        if day > tomorrow:
+            ahead.setdefault(vehicle, []).append(day)
+    return [
+        Trouble(
+            kind="future",
+            subject=vehicle,
+            text=f"has rows of {some(days)}, which lie in the future by the clock of this machine",
+        )
+        for vehicle, days in sorted(ahead.items())
+    ]
 
 
 def _silent(lake: Lake, fleet: Fleet) -> list[Trouble]:
