@@ -5,8 +5,9 @@ The page of the fleet's last scoring run: data/<fleet>/report.html.
 
 from pathlib import Path
 
-from amad.config import Params, Settings, Stage
+from amad.config import Params, PartlyDoneError, Settings, Stage
 from amad.config.console import say
+from amad.config.wording import count, some
 from amad.report import Report, build_report
 from pipelines import follows_storage, stage_main
 
@@ -16,10 +17,16 @@ def run(params: Params, settings: Settings, out: Path | None = None) -> Report:
     """Write the page (to ``out``, default ``data/<fleet>/report.html``) and return what it shows.
 
     Raises:
-        DataError: the fleet was never scored, or a file that is read is damaged.
+        DataError: the fleet was never scored, or a score table is damaged.
+        PartlyDoneError: the page is written, but does without a file that could not be read.
     """
     report = build_report(Stage.of(params, settings), out)
     say(str(report))
+    if report.unread:
+        raise PartlyDoneError(
+            f"fleet {report.fleet}: the report is written, but does without "
+            f"{count(len(report.unread), 'file')}: {some(report.unread, separator='; ')}"
+        )
     return report
 
 

@@ -114,7 +114,7 @@ STATE: list[tuple[str, Callable[[Settings], None], str]] = [
     (DATA + "detector/checksums.json", detector, NOTHING),
     (DATA + "evaluation/metrics.json", submit, NOTHING),
     (DATA + "receipt.json", submit, UNREAD),
-    (DATA + "receipt.json", night, "deleted"),
+    (DATA + "receipt.json", night, ALL),
     (DATA + "scoring.json", night, UNREAD),
     (RUNS + "checksums.json", night, UNREAD),
     (RUNS + "champion.json", night, UNREAD),

@@ -13,7 +13,7 @@ MEANINGS = {
     5: "the promotion gate refused",
     6: "doctor or status found something to mend",
     7: "all is done, but somebody could not be told",
-    8: "partly done: some vehicles or dates could not be scored",
+    8: "partly done: some vehicles or dates could not be scored, or the report lacks something",
     9: "done, and --fail-on found critical incidents",
     10: "done, and --fail-on found nothing new",
     130: "interrupted",

@@ -7,7 +7,7 @@ security policy allows nothing else. The same inputs give the same bytes.
 import base64
 import hashlib
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cache, partial
 from importlib import resources
@@ -33,6 +33,7 @@ from amad.report.promise import of_run, table
 from amad.report.scoring_run import Coverage, Incident, ScoringRun
 from amad.report.since_last import Published, SinceLast, since_last
 from amad.report.trust_cards import Evidence, cards
+from amad.report.unread import Unread
 from amad.report.usual_context import Driving, usual_context
 from amad.report.vehicle_trend import trend
 from amad.report.verdicts import Verdicts
@@ -53,6 +54,7 @@ class Report:
     affected: vehicles with incidents. causes: of these, those that are told as one counted once.
     troubles: findings under Fleet health. unscored: why nothing is scored, empty where something
     is. pages: of single dates that were made with it. waiting: scored dates that have no page yet.
+    unread: of each file that the page does without, how to mend it.
     """
 
     fleet: str
@@ -66,6 +68,7 @@ class Report:
     unscored: str
     pages: int = 0
     waiting: int = 0
+    unread: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         health = f"{text.count(self.troubles, 'finding')} under Fleet health, in {self.path}"
@@ -87,7 +90,7 @@ class Report:
 class Sources:
     """What every page of one call is made from.
 
-    data_hash: of the lake. scaler: None where there is no store.
+    data_hash: of the lake. scaler: None where there is no store. unread: what the page lacks.
     """
 
     stage: Stage
@@ -98,6 +101,7 @@ class Sources:
     scaler: Scaler | None
     driving: Driving
     verdicts: Verdicts
+    unread: Unread
 
 
 def build_report(stage: Stage, out: Path | None = None) -> Report:
@@ -107,28 +111,34 @@ def build_report(stage: Stage, out: Path | None = None) -> Report:
     nothing else is written. For a fleet without a champion, the page says why nothing is scored,
     and all else that is known.
 
+    A file that only adds to the page is left out where it is damaged, and the page says so.
+
     Raises:
-        DataError: the fleet was never scored, there is no lake, or a file that is read is damaged.
+        DataError: the fleet was never scored, there is no lake, or a score table is damaged.
     """
     place = (out or stage.folder / "report.html").absolute()
     run = ScoringRun.last(stage)
     lake = Lake(stage.folder / "lake", stage.fleet)
+    unread = Unread()
     sources = Sources(
         stage=stage,
         lake=lake,
         data_hash=lake.hash(),
         published=Published.of(stage.runs, run.version),
-        evidence=Evidence.read(stage.folder),
-        scaler=_scaler(stage.folder / "store" / "store.json"),
+        evidence=Evidence.read(stage.folder, unread.read),
+        scaler=unread.read(lambda: _scaler(stage.folder / "store" / "store.json"), None),
         driving=Driving(lake=lake),
-        verdicts=Verdicts.read(stage),
+        verdicts=unread.read(lambda: Verdicts.read(stage), Verdicts.none()),
+        unread=unread,
     )
-    health = fleet_health(stage.fleet, stage.settings, lake)
+    # The pages of single dates would keep what they lack; they come once all can be read.
+    single_dates = out is None and not run.unscored and not unread
+    health = unread.read(lambda: fleet_health(stage.fleet, stage.settings, lake), None)
     jobs, _ = job_logs(stage.runs)
-    if jobs:
+    if jobs and health is not None:
         health.troubles.extend(left_undone(jobs[-1]))
     made = waiting = 0
-    if out is None and not run.unscored:
+    if single_dates:
         made, waiting = _archive(sources, jobs)
     here = quote(os.path.relpath(stage.runs.absolute() / archive.REPORTS, place.parent)) + "/"
     days = [row.day for row in archive.rows(sources.published) if row.facts][::-1]
@@ -138,7 +148,7 @@ def build_report(stage: Stage, out: Path | None = None) -> Report:
     links = archive.links(None, days, here) if days else ""
     html, report = _page(sources, run, health, since, neighbours=links)
     archive.write_page(place, html)
-    return replace(report, path=place, pages=made, waiting=waiting)
+    return replace(report, path=place, pages=made, waiting=waiting, unread=unread)
 
 
 def join_archive(stage: Stage) -> None:
@@ -210,6 +220,7 @@ def _page(
     figures = evidence.metrics if evidence.of_another(run) is None else None
     achieved = of_run(run, incidents, coverage, evidence.metrics)
     scored = [published.current(day) for day in run.dates if day in published.manifests]
+    drift = sources.unread.read(lambda: Drift.read(stage.runs), None) if facts is None else None
     style, script = (_asset(name) for name in ("style.css", "page.js"))
     affected = len({i.vehicle for i in incidents})
     level_of = {i.incident_id: i.level for i in incidents}  # the worst first
@@ -239,7 +250,8 @@ def _page(
             cards=cards(evidence, run, incidents, coverage, sources.data_hash),
             health=health,
             archived=facts is not None,
-            drift=Drift.read(stage.runs) if facts is None else None,
+            drift=drift,
+            unread=sources.unread if facts is None else [],
             told=TOLD,
             term=Explained(glossary()),
             levels=[(level, worst.count(level)) for level in reversed(LEVELS)],

@@ -4,11 +4,11 @@ A card has a tick only for what was measured on the version that scored. What wa
 neutral mark. ``Card.means`` says what the tick of each card means.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from amad.config import number_text as text
 from amad.config.wording import capitalised
@@ -63,16 +63,12 @@ class Evidence:
     validation: Validation | None
 
     @classmethod
-    def read(cls, folder: Path) -> Self:
-        """From ``data/<fleet>``.
-
-        Raises:
-            DataError: a file is damaged; names it and the stage that writes it.
-        """
+    def read(cls, folder: Path, guard: Callable[[Callable[[], Any], None], Any]) -> Self:
+        """From ``data/<fleet>``. guard: returns what a function reads, or None if it is damaged."""
         return cls(
-            metrics=EvaluationMetrics.read(folder),
-            receipt=RegistrationReceipt.read(folder),
-            validation=Validation.read(folder),
+            metrics=guard(lambda: EvaluationMetrics.read(folder), None),
+            receipt=guard(lambda: RegistrationReceipt.read(folder), None),
+            validation=guard(lambda: Validation.read(folder), None),
         )
 
     def of_another(self, run: ScoringRun) -> str | None:

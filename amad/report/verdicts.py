@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Self
 
-from amad.config import DataError, Stage
-from amad.config.console import say
+from amad.config import Stage
 from amad.config.number_text import share
 from amad.config.wording import count
 from amad.notify.hushed import followed
@@ -26,13 +25,18 @@ class Verdicts:
 
     @classmethod
     def read(cls, stage: Stage) -> Self:
-        """The judgements; none where the file is damaged, which is said."""
-        try:
-            feedback = read_feedback(stage.runs)
-        except DataError as error:
-            say(f"the report shows no verdicts: {error}")
-            feedback = Feedback()
+        """The judgements.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        feedback = read_feedback(stage.runs)
         return cls(feedback=feedback, by_id=feedback.incidents)
+
+    @classmethod
+    def none(cls) -> Self:
+        """Where the file of the judgements cannot be read."""
+        return cls(feedback=Feedback(), by_id={})
 
     def with_lessons(self, window: Window | None) -> Self:
         """The same with the incidents of the window of which nobody is told for their sake."""

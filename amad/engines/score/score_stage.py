@@ -4,7 +4,7 @@ from collections import Counter
 from datetime import date
 from pathlib import Path
 
-from amad.config import PartlyDoneError, Stage
+from amad.config import DataError, PartlyDoneError, Stage
 from amad.config.console import say
 from amad.config.wording import count, of_causes, some
 from amad.engines.score.fleet_scoring import score_fleet
@@ -72,9 +72,14 @@ def published(runs: Path, champion: str) -> dict[date, PublishedDate]:
 def _without_champion(stage: Stage) -> str | None:
     """Why the fleet has no champion, if the gate has refused every version; else None.
 
-    A fleet whose champion was lost is not meant: that is an error of the registry.
+    A fleet whose champion was lost is not meant: that is an error of the registry. Where the
+    receipt is damaged, which is said, the registry alone is asked for the champion.
     """
-    refused = RegistrationReceipt.read(stage.folder)
+    try:
+        refused = RegistrationReceipt.read(stage.folder)
+    except DataError as error:
+        say(str(error))
+        return None
     if refused is None or refused.champion is not None:
         return None
     from amad.engines.shared.model_registry import CHAMPION, alias_version

@@ -1,0 +1,28 @@
+"""The files that only add to a page of the report, and which of them cannot be read."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from amad.config import DataError, usable_error
+from amad.config.console import say
+
+T = TypeVar("T")
+
+
+class Unread(list[str]):
+    """What says of each file that could not be read how to mend it; the page does without them.
+
+    A page that lacks a figure is worth more in the morning than none. What is scored is never left
+    out.
+    """
+
+    def read(self, read: Callable[[], T], instead: T) -> T:
+        """What ``read`` returns, or ``instead`` where it cannot be read."""
+        try:
+            return read()
+        except (DataError, PermissionError) as error:
+            sentence = str(usable_error(error))
+            if sentence not in self:
+                say(f"the report does without what cannot be read: {sentence}")
+                self.append(sentence)
+            return instead
