@@ -1,12 +1,15 @@
 """What is missing is told every night: on the report, by doctor and in the job's log."""
 
+import errno
 from datetime import date, timedelta
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from amad.config import DataError, Settings
+from amad.cli.doctor import health_checks
+from amad.config import DataError, Params, Settings, Stage
+from amad.reading import times
 from amad.telemetry.files import write_json, write_parquet
 from amad.telemetry.health import KINDS, fleet_health
 from amad.telemetry.profile import profile
@@ -20,10 +23,10 @@ def nights(vehicle: str, days, level=lambda n: "5") -> list[str]:
     return [f"{vehicle},{at(n * DAY + s)},10,{level(n)}" for n in days for s in range(60)]
 
 
-def health(yard: Yard, fleet=None, **counts):
+def health(yard: Yard, fleet=None, rebuild=False, **counts):
     """What is found after ingest and validate."""
     fleet = fleet or raw_fleet()
-    found, lake = yard.ingest(fleet)
+    found, lake = yard.ingest(fleet, rebuild=rebuild)
     folder = yard.settings.fleet_dir(fleet.name)
     write_json(folder / "ingest.json", found.content() | counts)
     write_parquet(profile(lake, fleet), folder / "profile.parquet")
@@ -162,3 +165,29 @@ def test_what_no_stage_has_seen_yet_is_not_called_sound(yard: Yard):
     assert fleet_health(fleet, yard.settings).unseen == ["ingest", "validate"]
     with pytest.raises(DataError, match="amad ingest"):
         fleet_health(fleet, Settings(home=yard.raw))
+
+
+def test_rows_in_the_future_are_told_until_they_are_gone(yard: Yard, monkeypatch):
+    with monkeypatch.context() as clock:
+        clock.setattr(times, "now_us", lambda: times.LATEST_US)
+        ahead = "2099-01-02T03:04:05+00:00"
+        yard.csv("x.csv", [*nights("a-1", range(3)), *[f"a-2,{ahead},1,2"] * 1])
+        found = [item for item in health(yard).troubles if item.kind == "future"]
+    assert [str(item) for item in found] == [
+        "a-2 has rows of 2099-01-02, which lie in the future by the clock of this machine"
+    ]
+    assert not [i for i in health(yard, rebuild=True).troubles if i.kind == "future"]
+
+
+def test_the_doctor_names_a_file_of_the_lake_that_is_closed_to_it(yard: Yard, monkeypatch):
+    fleet = raw_fleet()
+    yard.csv("x.csv", nights("a-1", range(3)))
+    yard.ingest(fleet)
+
+    def closed(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "/srv/lake/_manifest.json")
+
+    monkeypatch.setattr(health_checks, "Lake", closed)
+    stage = Stage(fleet=fleet, settings=yard.settings, params=Params(fleet="tiny"))
+    (check,) = health_checks.checks(stage)
+    assert check.status == "fail" and check.finding.startswith("/srv/lake/_manifest.json: perm")

@@ -39,6 +39,17 @@ def test_a_file_that_may_not_be_read_is_told_in_the_log_with_the_way_out(tmp_pat
     assert log.error is not None and log.error.startswith("/srv/scores: permission denied; give")
 
 
+def test_a_log_that_may_not_be_read_is_not_called_damaged(tmp_path: Path, monkeypatch):
+    log = run(tmp_path)
+
+    def closed(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(JobLog, "read_file", closed)
+    with pytest.raises(PermissionError, match=log.id):
+        job_logs(tmp_path)
+
+
 def test_logs_of_earlier_releases_come_first_in_the_order_of_their_starts(tmp_path: Path):
     now = datetime.now(UTC)
     for days in (1, 3, 2):

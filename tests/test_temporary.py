@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from amad.config import ServiceError
-from amad.telemetry.temporary import keep_apart, remove_leftovers, temporary_folder, user_folder
+from amad.telemetry.temporary import (
+    keep_apart,
+    remove_leftovers,
+    remove_unfinished,
+    temporary_folder,
+    user_folder,
+)
 
 CONTEXT = multiprocessing.get_context("spawn")
 SECONDS = 60
@@ -88,3 +94,11 @@ def test_the_folder_of_another_user_is_not_trusted(
     monkeypatch.setattr(os, "getuid", lambda: int(folder.name.removeprefix("amad-")) + 1)
     with pytest.raises(ServiceError, match="belongs to another user"):
         user_folder()
+
+
+def test_among_files_of_others_only_what_was_to_get_a_name_is_removed(tmp_path: Path) -> None:
+    names = (".stage-1f2e3d4c-amad.prom", ".stage-1f2e3d4c-node.prom", "amad.prom")
+    for name in names:
+        (tmp_path / name).touch()
+    remove_unfinished(tmp_path, of="amad.prom")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[1:])

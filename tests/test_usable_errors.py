@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from amad.config import DataError, usable_error
+from amad.config import ConfigError, DataError, Settings, usable_error
 from amad.config.errors import CLOSED, NO_ROOM, UNUSABLE
 
 ELSEWHERE = "AMAD_HOME (for temporary files TMPDIR) to a folder elsewhere"
@@ -51,6 +51,22 @@ def test_what_may_not_be_read_or_written_is_named(number) -> None:
 def test_of_a_rename_the_target_is_named() -> None:
     error = OSError(errno.ENOSPC, "No space left on device", "/a", None, "/b")
     assert str(usable_error(error)).startswith("/b: ")
+
+
+def test_of_what_is_half_written_its_folder_is_named() -> None:
+    for name in (".stage-lmgozl3l-waiting/0.arrow", ".stage-1f2e3d4c-part.parquet", ".old-1f-docs"):
+        told = str(usable_error(error_of(errno.ENOSPC, f"/srv/runs/demo/scores/{name}")))
+        assert told.startswith("/srv/runs/demo/scores: no space left on device; "), name
+
+
+def test_a_current_folder_that_was_removed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone() -> Path:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    monkeypatch.setattr(Path, "cwd", gone)
+    for named in ({}, {"home": Path("/srv/amad")}):
+        with pytest.raises(ConfigError, match="current folder does not exist any more; go to"):
+            Settings(**named)
 
 
 def test_a_file_that_arrow_names_in_its_words_alone_is_named() -> None:

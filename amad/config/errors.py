@@ -14,6 +14,7 @@ UNUSABLE = NO_ROOM | CLOSED | {
     errno.EIO, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG,
     errno.ESTALE, errno.ENOLCK,
 }  # fmt: skip
+HALF_WRITTEN = re.compile(r"/\.(stage|old)-.*")  # is removed: the folder that it was in is named
 NO_TEMPORARY = "No usable temporary directory"  # the message of Python's tempfile
 
 
@@ -99,7 +100,7 @@ def _cause(error: OSError) -> tuple[int | None, str, str | None]:
     file = error.filename2 or error.filename  # of a rename the target
     if file is None and (quoted := re.search(r"'(/[^']+)'", str(error))):
         file = quoted[1]  # Arrow names the file only in its message
-    return error.errno, os.strerror(error.errno or 0), file
+    return error.errno, os.strerror(error.errno or 0), file and HALF_WRITTEN.sub("", str(file))
 
 
 def _copy_cause(error: shutil.Error) -> tuple[int | None, str, str | None]:

@@ -6,6 +6,8 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from amad.config.errors import ConfigError
+
 EXPERIMENTS = (".dvc", "tmp", "exps")  # where `dvc exp run --temp` and the queue make copies
 
 
@@ -23,7 +25,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="AMAD_", extra="ignore", env_ignore_empty=True)
 
-    home: Path = Field(default_factory=Path.cwd)
+    home: Path = Field(default_factory=lambda: _here())
     data_dir: Path = Path("raw")
     cluster: str = "local"
     mlflow_uri: str | None = None
@@ -35,7 +37,7 @@ class Settings(BaseSettings):
         AMAD_HOME names the project: DVC looks for a stage's outputs there.
         """
         self.home = self.home.absolute()
-        here = Path.cwd()
+        here = _here()
         project = _project_of(here)
         if project is not None and self.home.resolve() == project.resolve():
             self.home = here
@@ -71,6 +73,21 @@ class Settings(BaseSettings):
     def runs_dir(self, fleet: str) -> Path:
         """Folder of what DVC does not own: Ray checkpoints, scores, incidents, reports."""
         return self.home / "runs" / fleet
+
+
+def _here() -> Path:
+    """The current folder.
+
+    Raises:
+        ConfigError: it was removed since the shell or the schedule went there.
+    """
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise ConfigError(
+            "the current folder does not exist any more; go to the project's folder (cd), and run "
+            "the command there"
+        ) from None
 
 
 def user_name() -> str:

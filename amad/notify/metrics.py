@@ -23,6 +23,7 @@ from amad.scores.job_log import JobLog, last_look
 from amad.telemetry.files import staged
 from amad.telemetry.health import KINDS
 from amad.telemetry.ingest_result import IngestResult
+from amad.telemetry.temporary import remove_unfinished
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
 
@@ -137,6 +138,7 @@ def write_textfile(registry: CollectorRegistry, path: Path, fleet: str) -> str:
             f"{path} holds the figures of fleet {', '.join(sorted(others))}; write {{fleet}} into "
             "prometheus.textfile, so that each fleet has a file of its own, or delete the file"
         )
+    remove_unfinished(path.parent, of=path.name)  # the collector would read its figures, too
     with staged(path) as stage:
         stage.write_bytes(generate_latest(registry))
         stage.chmod(0o644)  # the collector is another user

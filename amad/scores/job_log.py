@@ -217,11 +217,17 @@ def save(runs: Path, log: JobLog) -> None:
 
 
 def job_logs(runs: Path) -> tuple[list[JobLog], list[Path]]:
-    """The logs of a fleet's scoring jobs, the newest last, and the files that cannot be read."""
+    """The logs of a fleet's scoring jobs, the newest last, and the files that are damaged.
+
+    Raises:
+        PermissionError: a log may not be read, so it is not known to be damaged.
+    """
     logs, unreadable = [], []
     for path in listed(runs / "jobs", "*.json"):
         try:
             log = None if path.stat().st_size > LONGEST_LOG else JobLog.read_file(path)
+        except PermissionError:
+            raise
         except (OSError, DataError):
             log = None
         if log is None:

@@ -100,12 +100,13 @@ def written_into(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def remove_unfinished(folder: Path, *, alone: bool = False) -> None:
+def remove_unfinished(folder: Path, *, alone: bool = False, of: str | None = None) -> None:
     """Remove what is half written in a folder, and bring folders back that were swapped out.
 
     Nothing is done while another process writes into it, or where it cannot be locked.
 
-    alone: the caller knows by another lock that nobody writes there.
+    alone: the caller knows by another lock that nobody writes there. of: only what was to get this
+    name, in a folder that holds files of other programs.
     """
     if not folder.is_dir():  # to lock a file might keep others from it
         return
@@ -115,6 +116,8 @@ def remove_unfinished(folder: Path, *, alone: bool = False) -> None:
         return
     try:
         for left in sorted(folder.iterdir()):
+            if of is not None and left.name.split("-", 2)[2:] != [of]:
+                continue
             if left.name.startswith(OLD) and left.name.count("-") > 1:
                 place = left.with_name(left.name.split("-", 2)[2])
                 if not place.exists():

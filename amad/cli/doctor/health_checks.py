@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime
 
 from amad.cli.doctor.check import Check, Finding, fail, ok, warn
-from amad.config import AmadError, Stage
+from amad.config import AmadError, Stage, usable_error
 from amad.config.wording import count, some
 from amad.telemetry.health import KINDS, fleet_health
 from amad.telemetry.lake import Lake
@@ -22,8 +22,10 @@ def checks(stage: Stage) -> list[Check]:
     try:
         lake = Lake(stage.folder / "lake", stage.fleet)
         health = fleet_health(stage.fleet, stage.settings, lake)
-    except AmadError as error:
-        return [Check("fleet health", *fail(str(error), ""))]  # the message says what to do
+    except (AmadError, OSError) as error:
+        if (known := usable_error(error)) is None:
+            raise
+        return [Check("fleet health", *fail(str(known), ""))]  # the message says what to do
     dates = lake.dates()
     if dates and stage.fleet.source.timestamp.take == "index":
         finding = ok(f"of {dates[-1]}, counted from the start that the fleet file chose")
@@ -39,7 +41,7 @@ def checks(stage: Stage) -> list[Check]:
         if troubles:
             told = f"{len(troubles)}: {some(troubles, SHOWN, '; ')}"
             finding = warn(told, kind.remedy)
-        elif finder in health.unseen and kind.name not in ("silent", "rows"):
+        elif finder in health.unseen and kind.name not in ("future", "silent", "rows"):
             finding = warn("not looked at yet", f"run 'amad {finder}'")
         found.append(Check(kind.title.lower(), *finding))
     return found

@@ -5,12 +5,13 @@ The unit of work is a vehicle and a day. Both engines run the same function on t
 one thread each and hand their tables to the same writer, so they give the same bytes.
 """
 
-from datetime import date
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from amad.config import ClusterProfile, ConfigError, DataError, Fleet, Stage
 from amad.config.console import say
-from amad.config.wording import count, registering, some
+from amad.config.wording import count, registering, some, whole_pipeline
 from amad.detect.daily import check_contract
 from amad.detect.storage import load_detector
 from amad.engines.score.champion import Champion, champion_of
@@ -50,6 +51,9 @@ def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLo
             model = _model(stage.fleet, champion, folder)
             partitions.set_aside(runs, champion.digests)
             snapshot = take_snapshot(stage, request.dates and request.dates[1])
+            if stage.fleet.source.has_clock:
+                today = datetime.now(UTC).date()
+                partitions.set_aside_future(runs, snapshot.lake.dates(), today)
             check_vehicles(snapshot, request)
             log.vehicles = list(request.vehicles)
             log.test_start = max(champion.scores_from, first_kept(runs))
@@ -79,7 +83,21 @@ def _model(fleet: Fleet, champion: Champion, folder: Path) -> Model:
             f"the champion, version {version}, was made for fleet {other}, whose vehicles "
             f"and thresholds it knows; {registering(fleet.name)} for a detector of its own"
         )
+    for what in learnt_otherwise(detector.fleet, fleet):
+        say(
+            f"the champion, version {version}, learnt {what}: if its values changed, they look "
+            f"abnormal; {whole_pipeline(fleet.name)} for a detector that knows them"
+        )
     return Model(version=version, digest=champion.digest, folder=folder, detector=detector)
+
+
+def learnt_otherwise(learnt: Fleet, now: Fleet) -> Iterator[str]:
+    """Which unit or kind of a channel the fleet file tells otherwise than the model's own did."""
+    for before, channel in zip(learnt.channels, now.channels, strict=True):
+        for key in ("unit", "kind"):
+            then, told = getattr(before, key), getattr(channel, key)
+            if then and told and then != told:
+                yield f"{channel.name} with {key} {then}, and the fleet file says {told}"
 
 
 def _score_dates(

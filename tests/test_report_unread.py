@@ -1,0 +1,69 @@
+"""A page without a figure is worth more in the morning than none; it says what it lacks."""
+
+from pathlib import Path
+
+import pytest
+from report_kit import an_incident, stage_of, write_data, write_fleet, write_run
+
+import pipelines.report
+from amad.config import Fleet, PartlyDoneError, Stage
+from amad.engines.score.fleet_scoring import learnt_otherwise
+from amad.engines.score.score_stage import _without_champion
+from amad.report import archive, build_report
+from amad.scores.receipts import RegistrationReceipt
+
+
+@pytest.fixture
+def stage(home: Path) -> Stage:
+    fleet = write_fleet(home)
+    settings = write_data(fleet, home, ["van-1"], days=1)
+    write_run(fleet, settings, {0: [an_incident(fleet, "van-1", 0, 100, 20)]}, days=[0])
+    return stage_of(fleet, settings)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "runs/kit/drift.json", "runs/kit/feedback.json", "data/kit/receipt.json",
+        "data/kit/validation.json", "data/kit/evaluation/metrics.json", "data/kit/ingest.json",
+        "data/kit/profile.parquet", "data/kit/store/store.json",
+    ],
+)  # fmt: skip
+def test_the_page_is_written_and_names_what_it_does_without(name: str, stage: Stage):
+    file = stage.settings.home / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    kept = file.read_bytes() if file.exists() else None
+    file.write_text("{")
+    with pytest.raises(PartlyDoneError, match=f"does without 1 file: {file} is damaged .*; "):
+        pipelines.report.run(stage.params, stage.settings)
+    page = (stage.folder / "report.html").read_text(encoding="utf-8")
+    assert f"This page does without what could not be read: {file} is damaged" in page
+    assert "van-1" in page
+    pages = list((stage.runs / archive.REPORTS).glob("2*.html"))
+    needless = ("runs/kit/drift.json", "data/kit/ingest.json", "data/kit/profile.parquet")
+    assert bool(pages) == (name in needless), "no page of a date that would lack it for ever"
+    file.unlink()
+    if kept is not None:
+        file.write_bytes(kept)
+    assert build_report(stage).unread == [] and list((stage.runs / archive.REPORTS).glob("2*.html"))
+
+
+def test_a_damaged_receipt_does_not_keep_a_fleet_from_being_scored(stage: Stage, capsys):
+    (stage.folder / RegistrationReceipt.FILE).write_text("{")
+    assert _without_champion(stage) is None
+    assert "receipt.json is damaged" in capsys.readouterr().err
+
+
+def test_another_unit_or_kind_than_the_model_learnt_is_told(stage: Stage):
+    def changed(at: int, **changes: str) -> Fleet:
+        channels = list(stage.fleet.channels)
+        channels[at] = channels[at].model_copy(update=changes)
+        return stage.fleet.model_copy(update={"channels": channels})
+
+    assert list(learnt_otherwise(stage.fleet, changed(0, unit="mph"))) == [
+        "Vehicle.Speed with unit km/h, and the fleet file says mph"
+    ]
+    assert list(learnt_otherwise(stage.fleet, changed(1, kind="counter"))) == [
+        "Vehicle.Coolant with kind continuous, and the fleet file says counter"
+    ]
+    assert not list(learnt_otherwise(changed(0, unit=""), stage.fleet)), "it was not told before"
