@@ -18,6 +18,7 @@ from amad.config import ConfigError, DataError, ServiceError
 from amad.export.database import DRIVERS, address_of
 from amad.export.export import export
 from amad.export.tables import ABOUT, ADDED, DATES, FORMAT, INCIDENTS, METADATA, VEHICLE_DAYS
+from amad.scores import partitions
 
 ALL = (DATES, VEHICLE_DAYS, INCIDENTS)
 PUMP = an_incident(
@@ -179,6 +180,25 @@ def test_what_prune_removed_stays_in_the_database(yard: Yard, address: str):
     done = export(yard.stage, address_of(address))
     assert str(done).endswith("is up to date")
     assert content(address) == before
+
+
+def test_dates_in_the_future_that_were_set_aside_go(yard: Yard, address: str):
+    yard.publish(0, PUMP)
+    url = address_of(address)
+    export(yard.stage, url)
+    before = content(address)
+    yard.publish(10_000, an_incident("van-2", 10_000))
+    export(yard.stage, url)
+    partitions.set_aside_future(yard.runs, [DAY], DAY)
+    done = export(yard.stage, url)
+    assert done.removed == [DAY + timedelta(days=10_000)] and done.withdrawn == 1
+    assert "removed, as set aside: 2053-05-28" in str(done)
+    after = content(address)
+    assert {name: rows for name, rows in after.items() if name != INCIDENTS.name} == {
+        name: rows for name, rows in before.items() if name != INCIDENTS.name
+    }
+    assert [row["withdrawn"] for row in after[INCIDENTS.name]] == [False, True]
+    assert str(export(yard.stage, url)).endswith("is up to date")
 
 
 def test_the_version_that_scored_last_counts_and_another_fleet_is_left_alone(

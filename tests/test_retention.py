@@ -164,6 +164,9 @@ def test_a_newest_date_in_the_future_removes_nothing(yard):
 
 def test_dates_in_the_future_are_set_aside_once_the_lake_has_no_rows_of_them(yard, capsys):
     yard.publish(10_000, an_incident(night=10_000))
+    page = yard.runs / "reports" / "2053-05-28.html"
+    page.parent.mkdir()
+    page.touch()
     ahead, today = DAY + timedelta(days=10_000), DAY + timedelta(days=59)
     partitions.set_aside_future(yard.runs, [ahead], today)
     assert dates(yard) == [*NIGHTS, 10_000], "the lake has rows of it; then it is stale or right"
@@ -171,7 +174,8 @@ def test_dates_in_the_future_are_set_aside_once_the_lake_has_no_rows_of_them(yar
     assert dates(yard) == [*NIGHTS, 10_000], "a logger may be a day ahead"
     partitions.set_aside_future(yard.runs, [DAY + timedelta(days=n) for n in NIGHTS], today)
     assert dates(yard) == list(NIGHTS) and str(ahead) in capsys.readouterr().err
-    assert partitions.was_set_aside(yard.runs, "1", ahead)
-    assert not partitions.was_set_aside(yard.runs, "1", DAY)
+    assert not page.exists() and list((yard.runs / "set_aside").rglob(page.name))
+    assert partitions.was_set_aside(yard.runs, ahead, "1")
+    assert not partitions.was_set_aside(yard.runs, DAY)
     assert ScoringRun.last(yard.stage).dates == [DAY + timedelta(days=59)]
     assert read_window(yard.runs, "1").incidents, "what is told follows from the other dates"

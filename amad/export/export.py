@@ -3,7 +3,7 @@
 Dates whose partition has changed since the last export are replaced: their vehicle-days are deleted
 and inserted in one transaction. Incidents are compared one by one. An incident of the database that
 is no longer published, although the dates on which it began and ended are, is marked as withdrawn.
-What `amad prune` removed stays in the database.
+What `amad prune` removed stays in the database. Dates in the future whose scores were set aside go.
 
 Causes follow the incidents: all that is published is grouped anew as the notices group it. Only an
 incident whose cause began on a date that was removed keeps the cause that the database has.
@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, bindparam, delete, insert, select, update
 
 from amad.config import Fleet, Stage
-from amad.config.wording import count
+from amad.config.wording import count, some
 from amad.export.database import opened, public
 from amad.export.rows import (
     Row,
@@ -40,7 +40,8 @@ class Exported:
     """What an export changed. dates: those that were written; incidents: by what became of them.
 
     published: how many dates have scores that can be exported. left_out: dates whose files are
-    damaged, unfinished or of an earlier amad; of these the database keeps what it has.
+    damaged, unfinished or of an earlier amad; of these the database keeps what it has. removed:
+    dates in the future whose scores were set aside.
     """
 
     fleet: str
@@ -51,6 +52,7 @@ class Exported:
     changed: int = 0
     withdrawn: int = 0
     left_out: list[date] = field(default_factory=list)
+    removed: list[date] = field(default_factory=list)
     published: int = 0
 
     def __str__(self) -> str:
@@ -61,12 +63,13 @@ class Exported:
                 f"fleet {self.fleet}: no date is published, so nothing was written to "
                 f"{self.where}; run 'amad score' first"
             )
-        if not self.dates and not told:
+        if not self.dates and not self.removed and not told:
             return f"fleet {self.fleet}: {self.where} is up to date"
         return (
             f"fleet {self.fleet}: {count(len(self.dates), 'date')} with "
             f"{count(self.vehicle_days, 'vehicle-day')} written to {self.where}; incidents: "
             f"{', '.join(told) or 'none changed'}"
+            + (f"; removed, as set aside: {some(self.removed)}" if self.removed else "")
         )
 
 
@@ -91,6 +94,14 @@ def export(stage: Stage, url: URL) -> Exported:
 def _dates(connection: Connection, runs: Path, fleet: str, dates: list, done: Exported) -> None:
     columns = select(DATES.c.date, DATES.c.sha256).where(DATES.c.fleet == fleet)
     known = {day: sha256 for day, sha256 in connection.execute(columns)}
+    newest = max((item.row["date"] for item in dates), default=date.max)
+    done.removed = sorted(
+        day for day in known if day > newest and partitions.was_set_aside(runs, day)
+    )
+    for day in done.removed:
+        for table in (VEHICLE_DAYS, DATES):
+            here = (table.c.fleet == fleet) & (table.c.date == day)
+            connection.execute(delete(table).where(here))
     for item in dates:
         day = item.row["date"]
         if known.get(day) == item.row["sha256"]:
@@ -107,7 +118,7 @@ def _dates(connection: Connection, runs: Path, fleet: str, dates: list, done: Ex
 
 def _incidents(connection: Connection, fleet: Fleet, window: Window, done: Exported) -> None:
     """window: all that is published."""
-    published = set(window.dates)
+    published = {*window.dates, *done.removed}
     columns = select(INCIDENTS).where(INCIDENTS.c.fleet == fleet.name)
     known = {row["incident_id"]: dict(row) for row in connection.execute(columns).mappings()}
     cause_of = _causes(window, known, fleet)

@@ -91,7 +91,7 @@ class ScoringRun:
         for job in reversed(jobs):
             if job.status == "done" and job.dates and job.model_version:
                 version, all_dates = job.model_version, sorted(set(job.dates))
-                dates = [d for d in all_dates if not partitions.was_set_aside(runs, version, d)]
+                dates = [d for d in all_dates if not partitions.was_set_aside(runs, d, version)]
                 if not dates:
                     continue
                 return cls(job=job, version=job.model_version, dates=dates, runs=runs)

@@ -38,6 +38,7 @@ from amad.telemetry.temporary import remove_unfinished
 CONTRACT = 8  # raise it when the meaning of a score row or of an incident changes
 TABLES = {"scores": "part.parquet", "incidents": "incidents.parquet"}
 FILES = (*TABLES.items(), ("incidents", "incidents.jsonl"))
+REPORTS = "reports"  # the folder of the report's pages, one per date
 TIMES = ("start", "end", "peak")
 OPTIONS = {"compression": "zstd", "write_page_checksum": True}  # see ``files.write_parquet``
 ROW_GROUP = 1 << 20
@@ -143,7 +144,7 @@ def set_aside(runs: Path, digests: Mapping[str, str]) -> None:
 
 
 def set_aside_future(runs: Path, lake_dates: Collection[date], today: date) -> None:
-    """Move away the dates after tomorrow of which the lake has no rows any more.
+    """Move away the dates after tomorrow of which the lake has no rows, with their pages.
 
     They were scored while this machine's clock was ahead. As the newest dates, they would keep what
     comes from being told and let ``amad prune`` remove everything else.
@@ -153,6 +154,11 @@ def set_aside_future(runs: Path, lake_dates: Collection[date], today: date) -> N
         if day <= today + timedelta(days=1) or day in lake_dates:
             continue
         for manifest in versions.values():
+            page = runs / REPORTS / f"{day}.html"
+            if page.exists():
+                kept = runs / "set_aside" / manifest.detector / REPORTS / page.name
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                page.replace(kept)
             _move_aside(runs, manifest)
         moved.append(day)
     if moved:
@@ -162,12 +168,10 @@ def set_aside_future(runs: Path, lake_dates: Collection[date], today: date) -> N
         )
 
 
-def was_set_aside(runs: Path, version: str, day: date) -> bool:
-    """Were the scores of a date moved away, with none in their place?"""
-    if folder(runs, "scores", version, day).exists():
-        return False
-    places = listed(runs / "set_aside", "*")
-    return any(folder(place, "scores", version, day).exists() for place in places)
+def was_set_aside(runs: Path, day: date, version: str = "*") -> bool:
+    """Were the scores of a date moved away, with none in their place? version: default, any."""
+    names = ("scores", f"model_version={version}", f"date={day}")
+    return not any(listed(runs, *names)) and any(listed(runs / "set_aside", "*", *names))
 
 
 def _move_aside(runs: Path, manifest: PartitionManifest) -> None:

@@ -23,11 +23,11 @@ from typing import ClassVar
 from amad.config import DataError
 from amad.scores import partitions
 from amad.scores.job_log import job_logs, scoring_lock
+from amad.scores.partitions import REPORTS
 from amad.telemetry.artifact import Artifact
 from amad.telemetry.files import files_below, listed
 
 DAY_SECONDS = 86_400
-REPORTS = "reports"  # the folder of the report's pages, one per date
 SCORES, PAGES, SET_ASIDE, JOBS, CHECKPOINTS, STATES = (
     "scores and incidents",
     "pages of the report",
