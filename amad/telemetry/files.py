@@ -80,7 +80,8 @@ def _staged(target: Path, durable: bool) -> Iterator[Path]:
         if stage.is_dir():
             shutil.rmtree(stage, ignore_errors=True)
         else:
-            stage.unlink(missing_ok=True)
+            with suppress(OSError):  # a file system that may only be read; the first error counts
+                stage.unlink(missing_ok=True)
         raise
 
 
