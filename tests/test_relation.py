@@ -13,6 +13,7 @@ from relation_kit import (
     PARAMS,
     VEHICLES,
     detector,
+    fitted,
     held,
     learnt,
     members_of,
@@ -23,7 +24,7 @@ from amad.detect.build_members import build_members
 from amad.detect.combine import EXCESS_QUANTILE
 from amad.detect.detector import FLEET, Detector
 from amad.detect.members import cut
-from amad.detect.relation import RelationMember, silent_rows
+from amad.detect.relation import RelationMember, silent_rows, squared_error
 from amad.detect.storage import detector_digest
 from amad.windows import Scaler
 from amad.windows.ridge import SharedRidge, solve_ridge
@@ -116,12 +117,39 @@ def test_it_agrees_with_a_solver_of_somebody_else(
         foreign = [p for p, pair in enumerate(PAIRS) if 1 not in pair]
         return np.column_stack([*peers, *own, products(value_TC[at_T])[:, foreign]])
 
-    theirs = Ridge(alpha=RelationMember.PENALTY)
+    theirs = Ridge(alpha=RelationMember.PENALTIES[0])
     theirs.fit(design(train), train.value_TC[rows(train), 1].astype(np.float64))
     expected_T = new.value_TC[rows(new), 1] - theirs.predict(design(new))
     found_T = member.residual(new, FLEET)[:, 1]
     np.testing.assert_allclose(found_T[rows(new)], expected_T, atol=1e-4)
     assert np.isfinite(found_T).sum() == len(expected_T), "and nowhere else"
+
+
+@pytest.mark.parametrize(
+    ("noise", "expected"), [(0.01, 6.25), (0.2, 25.0), (100.0, 400.0)],
+    ids=["exact", "tight", "none"],
+)  # fmt: skip
+def test_the_tighter_the_relations_the_lower_the_penalty(noise: float, expected: float) -> None:
+    rng = np.random.default_rng(0)
+    value_TC = rng.normal(size=(1200, 2)) @ rng.normal(size=(2, C))
+    value_TC += noise * rng.normal(size=(1200, C))
+    series = coupled("b-1", 1200)
+    train = series.with_values((value_TC / value_TC.std(axis=0)).astype(np.float32))
+    member = RelationMember()
+    groups = [[member.summarise(piece)] for piece in cut(train, 4)]
+    solve = member.chosen_solve(groups, [])
+    assert solve.keywords == {"penalty": expected}  # type: ignore[attr-defined]
+
+
+def test_the_error_of_held_out_rows_is_that_of_the_predictions() -> None:
+    train, new = coupled("b-1", 900), coupled("b-1", 300, seed=3)
+    member = RelationMember()
+    member.pairs_2Q = np.array(PAIRS).T
+    summaries = [member.summarise(train)]
+    member.coefficients[FLEET] = member.solve(summaries, 25.0)
+    known = np.nansum(np.square(member.residual(new, FLEET), dtype=np.float64))
+    found = squared_error(member.coefficients_of(summaries, 25.0), member.summarise(new)["gram"])
+    assert found == pytest.approx(known, rel=1e-4)
 
 
 def test_it_tells_what_it_leaves_out_where_there_are_many_channels() -> None:
@@ -188,8 +216,9 @@ def test_trailing_it_depends_on_no_later_row() -> None:
 
 @FORMS
 def test_a_vehicle_is_cross_fitted_over_time_with_the_rows_around_each_fold(
-    trailing: bool,
+    trailing: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(RelationMember, "PENALTIES", (400.0,))
     series = coupled("b-1", 802)
     member, other = (RelationMember(trailing=trailing) for _ in range(2))
     [held_out_TC] = member.fit(FLEET, [series], 4)
@@ -205,7 +234,10 @@ def test_a_vehicle_is_cross_fitted_over_time_with_the_rows_around_each_fold(
 
 
 @FORMS
-def test_a_pooled_fit_is_that_of_the_sum_of_the_grams(trailing: bool) -> None:
+def test_a_pooled_fit_is_that_of_the_sum_of_the_grams(
+    trailing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RelationMember, "PENALTIES", (400.0,))
     member = RelationMember(trailing=trailing)
     train = [coupled(v, 400) for v in ("b-1", "b-2", "b-3")]
     parts = [member.summarise(series) for series in train]
@@ -252,7 +284,8 @@ def test_silence_is_counted_from_the_last_measurement_or_the_segments_first_row(
 def test_a_channel_that_is_gone_does_not_blame_the_others(
     smoothing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = detector("ridge", "relation", smoothing=smoothing)
+    monkeypatch.setattr(RelationMember, "PENALTIES", (400.0,))  # so that noise tells nothing
+    found = fitted(members_of("ridge", "relation", smoothing=smoothing), smoothing=smoothing)
     member = found.members[-1]
     quiet = coupled("b-1", 1200, seed=3)
     gone = held(quiet, FAULT, 0)

@@ -123,7 +123,7 @@ def test_the_coefficients_are_those_of_a_ridge_regression_on_the_others() -> Non
         target_T = log_TC[:, c] - log_TC[:, c].mean()
         normal = design.T @ design + PENALTY * np.eye(len(other))
         by_hand = np.linalg.solve(normal, design.T @ target_T)
-        np.testing.assert_allclose(weight_CX[c, other], by_hand, atol=1e-4)
+        np.testing.assert_allclose(weight_CX[c, other], by_hand, atol=3e-4)
 
 
 def test_what_was_never_seen_is_not_excused() -> None:

@@ -12,7 +12,7 @@ Shape legend: T rows of a vehicle, C channels, K lags.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
@@ -79,6 +79,15 @@ class Member(ABC):
         train: a bounded sample of the fleet, each vehicle scaled with its own figures.
         """
 
+    def chosen_solve(
+        self, summaries: Sequence[Sequence[Arrays]], added: Sequence[Arrays]
+    ) -> Callable[[Sequence[Arrays]], Arrays]:
+        """``solve`` with what the folds choose; most members have nothing to choose.
+
+        summaries: of the series of each fold. added: those that every fold knows.
+        """
+        return self.solve
+
     def sums(self, owner: str, train: Sequence[Series]) -> Arrays:
         """What ``fit`` may be given as ``prior``: sums over the rows of these series.
 
@@ -107,14 +116,14 @@ class Member(ABC):
             groups = [list(train[k::folds]) for k in range(min(folds, len(train)))]
         summaries = [[self.summarise(series) for series in group] for group in groups]
         added = [prior] if prior else []
-        self.coefficients[owner] = self.solve([*(s for group in summaries for s in group), *added])
+        solve = self.chosen_solve(summaries, added)
+        self.coefficients[owner] = solve([*(s for group in summaries for s in group), *added])
         if len(groups) == 1:
             return [self._masked(s, self.coefficients[owner]) for s in train]
         held_out: list[np.ndarray] = [np.empty((0, 0), np.float32)] * len(train)
         pieces, first = [], 0
         for k, group in enumerate(groups):
-            others = summaries[:k] + summaries[k + 1 :]
-            coefficients = self.solve([*(s for kept in others for s in kept), *added])
+            coefficients = solve([*without(summaries, k), *added])
             if single:  # predict with the rows around the fold
                 last = first + group[0].rows
                 start = max(0, first - self.context_rows)
@@ -303,6 +312,11 @@ def fit_shared(members: Sequence[Member], sample: Sequence[Series]) -> None:
     """Let each member learn what is the same for all owners, see ``Member.fit_shared``."""
     for member in members:
         member.fit_shared(sample)
+
+
+def without(summaries: Sequence[Sequence[Arrays]], fold: int) -> list[Arrays]:
+    """The summaries of all other folds."""
+    return [one for k, group in enumerate(summaries) if k != fold for one in group]
 
 
 def cut(series: Series, pieces: int) -> list[Series]:

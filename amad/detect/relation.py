@@ -7,12 +7,13 @@ Shape legend: T rows of a vehicle, C channels, N near offsets, K distant offsets
 Q products of two channels, X = C (offsets + 1) + Q + 1 columns.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from amad.detect.members import Arrays, rows_into_segment
+from amad.detect.members import Arrays, rows_into_segment, without
 from amad.detect.products import PRODUCT_SCALE, chosen_pairs, products
 from amad.detect.sliding import CHUNK_ROWS, chunks
 from amad.detect.tolerance import TolerantMember
@@ -35,7 +36,9 @@ class RelationMember(TolerantMember):
     there are none.
 
     The penalty is a fixed number and not a share of the rows, so a relation that was learnt from
-    few rows counts less.
+    few rows counts less. It is the first of ``PENALTIES``, and a lower one where rows that were
+    held out are foretold clearly better with it: exact relations, such as laws of physics, need
+    large coefficients, and where relations are loose these would only fit what does not last.
 
     A cell is *stale* if its channel has not been measured for longer than is usual for it: its last
     value then says little about the other channels. If a prediction depends too much on stale
@@ -51,7 +54,8 @@ class RelationMember(TolerantMember):
     DISTANT = (-28, -22, -16, -10, 10, 16, 22, 28)
     NEAR_BACK = (0, 1, 2, 4, 8)
     DISTANT_BACK = tuple(range(10, 30, 3))
-    PENALTY = 400.0  # of the squared coefficients; scaled channels have about unit variance
+    PENALTIES = (400.0, 100.0, 25.0, 6.25)  # of the squared coefficients of scaled channels
+    GAIN = 0.05  # of the squared error of held-out rows, that a lower penalty must bring
     LIMIT = (
         10.0  # spreads; a value is cut to this, so that a broken sensor does not blame the others
     )
@@ -120,7 +124,28 @@ class RelationMember(TolerantMember):
         summaries = [self.summarise(series) for series in train]
         return {"gram": np.sum([s["gram"] for s in summaries], axis=0)}
 
-    def solve(self, summaries: Sequence[Arrays]) -> Arrays:
+    def chosen_solve(
+        self, summaries: Sequence[Sequence[Arrays]], added: Sequence[Arrays]
+    ) -> Callable[[Sequence[Arrays]], Arrays]:
+        """``solve`` with the next lower penalty as long as that brings ``GAIN``."""
+
+        def error(penalty: float) -> float:
+            found = 0.0
+            for k, group in enumerate(summaries):
+                coefficient_CX = self.coefficients_of([*without(summaries, k), *added], penalty)
+                found += sum(squared_error(coefficient_CX, s["gram"]) for s in group)
+            return found
+
+        penalty = self.PENALTIES[0]
+        if len(summaries) > 1:
+            least = error(penalty)
+            for lower in self.PENALTIES[1:]:
+                if (found := error(lower)) > (1 - self.GAIN) * least:
+                    break
+                penalty, least = lower, found
+        return partial(self.solve, penalty=penalty)
+
+    def solve(self, summaries: Sequence[Arrays], penalty: float = PENALTIES[0]) -> Arrays:
         """peer (N, C, C), 0 for the channel itself; own (C, K); constant (C,); patience (C,).
 
         pairs (2, Q): the two channels of each product; product (C, Q), 0 where one of them is the
@@ -130,29 +155,10 @@ class RelationMember(TolerantMember):
         longest run of a stretch, in the median over the stretches, so that one outage in the train
         rows does not count.
         """
-        gram = np.sum([s["gram"] for s in summaries], axis=0)
-        channels = int(summaries[0]["channels"])
-        one_Q, other_Q = self.pairs_2Q
+        coefficient_CX = self.coefficients_of(summaries, penalty)
+        channels = len(coefficient_CX)
         near, distant = len(self._near(channels)), len(self.distant)
-        first_own = channels * near  # where the columns of distant rows begin
-        first_product = first_own + channels * distant
-        target = first_product + len(one_Q)  # where the columns to predict begin
-        moves_X = np.diag(gram) > 0  # a column of zeros predicts nothing
-        coefficient_CX = np.zeros((channels, len(gram)))
-        columns = np.r_[:first_own, first_product:target]
-        shared = np.append(columns[moves_X[columns]], len(gram) - 1)
-        place_X = np.full(len(gram), -1)
-        place_X[shared] = np.arange(len(shared))
-        with threadpool_limits(1):  # for many small systems, threads cost more than they give
-            ridge = SharedRidge(gram, shared, penalty=self.PENALTY, intercept_penalty=1e-9)
-            for c in np.flatnonzero(moves_X[target:-1]):
-                same = c + channels * np.arange(near)
-                inside = first_product + np.flatnonzero((one_Q == c) | (other_Q == c))
-                left_out = place_X[np.concatenate([same, inside])]
-                own = first_own + channels * np.arange(distant) + c
-                own = own[moves_X[own]]
-                found = ridge.solve(target + int(c), left_out[left_out >= 0], own)
-                coefficient_CX[c, shared], coefficient_CX[c, own] = found
+        first_own, first_product, target = self._places(channels)
         own_CKC = coefficient_CX[:, first_own:first_product].reshape(channels, distant, channels)
         silences = [s["silence"] for s in summaries if "silence" in s]
         silence_SC = np.ma.masked_invalid(np.stack(silences))
@@ -167,6 +173,37 @@ class RelationMember(TolerantMember):
             "constant": coefficient_CX[:, -1],
             "patience": patience_C,
         }
+
+    def _places(self, channels: int) -> tuple[int, int, int]:
+        """The first columns of distant rows, of products, and of the channels to predict."""
+        first_own = channels * len(self._near(channels))
+        first_product = first_own + channels * len(self.distant)
+        return first_own, first_product, first_product + self.pairs_2Q.shape[1]
+
+    def coefficients_of(self, summaries: Sequence[Arrays], penalty: float) -> np.ndarray:
+        """Of each channel on all columns of the Gram matrix, (C, X); 0 where one is not used."""
+        gram = np.sum([s["gram"] for s in summaries], axis=0)
+        channels = int(summaries[0]["channels"])
+        one_Q, other_Q = self.pairs_2Q
+        near, distant = len(self._near(channels)), len(self.distant)
+        first_own, first_product, target = self._places(channels)
+        moves_X = np.diag(gram) > 0  # a column of zeros predicts nothing
+        coefficient_CX = np.zeros((channels, len(gram)))
+        columns = np.r_[:first_own, first_product:target]
+        shared = np.append(columns[moves_X[columns]], len(gram) - 1)
+        place_X = np.full(len(gram), -1)
+        place_X[shared] = np.arange(len(shared))
+        with threadpool_limits(1):  # for many small systems, threads cost more than they give
+            ridge = SharedRidge(gram, shared, penalty=penalty, intercept_penalty=1e-9)
+            for c in np.flatnonzero(moves_X[target:-1]):
+                same = c + channels * np.arange(near)
+                inside = first_product + np.flatnonzero((one_Q == c) | (other_Q == c))
+                left_out = place_X[np.concatenate([same, inside])]
+                own = first_own + channels * np.arange(distant) + c
+                own = own[moves_X[own]]
+                found = ridge.solve(target + int(c), left_out[left_out >= 0], own)
+                coefficient_CX[c, shared], coefficient_CX[c, own] = found
+        return coefficient_CX
 
     def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
         """Measured minus predicted value, (T, C) float32.
@@ -247,6 +284,18 @@ class RelationMember(TolerantMember):
 
     def _limited(self, series: Series) -> np.ndarray:
         return np.clip(series.value_TC, -self.LIMIT, self.LIMIT)
+
+
+def squared_error(coefficient_CX: np.ndarray, gram: np.ndarray) -> float:
+    """Of predictions of the channels in the rows of a Gram matrix, summed over both.
+
+    The columns of the channels are the last ones before that of ones.
+    """
+    channels = len(coefficient_CX)
+    error_CX = coefficient_CX.copy()
+    columns = np.arange(len(gram) - channels - 1, len(gram) - 1)
+    error_CX[np.arange(channels), columns] -= 1.0
+    return float(np.sum((error_CX @ gram) * error_CX))
 
 
 def silent_rows(series: Series, channels: np.ndarray | slice = slice(None)) -> np.ndarray:

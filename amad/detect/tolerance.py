@@ -23,7 +23,7 @@ from amad.detect.members import Arrays, Member, cut
 from amad.detect.sliding import chunks
 from amad.windows.series import Series
 
-PENALTY = 2000.0  # of the squared coefficients, in rows
+PENALTY = 500.0  # of the squared coefficients, in rows
 LEAST_Z2 = 0.05  # added to the squared error, so that a hit by chance has no endless logarithm
 LIMIT = 6.0  # spreads; a value is cut to this
 LOWEST, HIGHEST = -1.5, 2.0  # of the predicted logarithm of the squared error
