@@ -167,12 +167,12 @@ def test_dates_in_the_future_are_set_aside_once_the_lake_has_no_rows_of_them(yar
     page = yard.runs / "reports" / "2053-05-28.html"
     page.parent.mkdir()
     page.touch()
-    ahead, today = DAY + timedelta(days=10_000), DAY + timedelta(days=59)
-    partitions.set_aside_future(yard.runs, [ahead], today)
+    ahead, latest = DAY + timedelta(days=10_000), DAY + timedelta(days=60)
+    partitions.set_aside_future(yard.runs, [ahead], latest)
     assert dates(yard) == [*NIGHTS, 10_000], "the lake has rows of it; then it is stale or right"
-    partitions.set_aside_future(yard.runs, [], ahead - timedelta(days=1))
-    assert dates(yard) == [*NIGHTS, 10_000], "a logger may be a day ahead"
-    partitions.set_aside_future(yard.runs, [DAY + timedelta(days=n) for n in NIGHTS], today)
+    partitions.set_aside_future(yard.runs, [], ahead)
+    assert dates(yard) == [*NIGHTS, 10_000], "it does not lie in the future"
+    partitions.set_aside_future(yard.runs, [DAY + timedelta(days=n) for n in NIGHTS], latest)
     assert dates(yard) == list(NIGHTS) and str(ahead) in capsys.readouterr().err
     assert not page.exists() and list((yard.runs / "set_aside").rglob(page.name))
     assert partitions.was_set_aside(yard.runs, ahead, "1")

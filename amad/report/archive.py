@@ -19,7 +19,8 @@ from amad.notify.published import DAYS
 from amad.report.since_last import Published, SinceLast
 from amad.scores import partitions
 from amad.scores.feedback import Feedback
-from amad.scores.retention import REPORTS, Retention
+from amad.scores.partitions import REPORTS, page_of
+from amad.scores.retention import Retention
 from amad.telemetry.files import staged
 
 FORMAT = 3  # raise it to have every page made again
@@ -57,11 +58,6 @@ class Row:
 
     day: date
     facts: Facts | None
-
-
-def page_of(runs: Path, day: date) -> Path:
-    """Where the page of a date lies."""
-    return runs / REPORTS / f"{day}.html"
 
 
 def index_of(runs: Path) -> Path:

@@ -143,18 +143,18 @@ def set_aside(runs: Path, digests: Mapping[str, str]) -> None:
         )
 
 
-def set_aside_future(runs: Path, lake_dates: Collection[date], today: date) -> None:
-    """Move away the dates after tomorrow of which the lake has no rows, with their pages.
+def set_aside_future(runs: Path, lake_dates: Collection[date], latest: date) -> None:
+    """Move away the dates after ``latest`` of which the lake has no rows, with their pages.
 
     They were scored while this machine's clock was ahead. As the newest dates, they would keep what
     comes from being told and let ``amad prune`` remove everything else.
     """
     moved = []
     for day, versions in manifests(runs).items():
-        if day <= today + timedelta(days=1) or day in lake_dates:
+        if day <= latest or day in lake_dates:
             continue
         for manifest in versions.values():
-            page = runs / REPORTS / f"{day}.html"
+            page = page_of(runs, day)
             if page.exists():
                 kept = runs / "set_aside" / manifest.detector / REPORTS / page.name
                 kept.parent.mkdir(parents=True, exist_ok=True)
@@ -163,9 +163,14 @@ def set_aside_future(runs: Path, lake_dates: Collection[date], today: date) -> N
         moved.append(day)
     if moved:
         say(
-            f"{some(moved)} lie in the future, and the lake has no rows of them any more: their "
-            f"scores were moved to {runs / 'set_aside'}"
+            f"the scores of {count(len(moved), 'date')} in the future ({some(moved)}), of which "
+            f"the lake has no rows any more, were moved to {runs / 'set_aside'}"
         )
+
+
+def page_of(runs: Path, day: date) -> Path:
+    """Where the report's page of a date lies."""
+    return runs / REPORTS / f"{day}.html"
 
 
 def was_set_aside(runs: Path, day: date, version: str = "*") -> bool:

@@ -23,9 +23,9 @@ from typing import ClassVar
 from amad.config import DataError
 from amad.scores import partitions
 from amad.scores.job_log import job_logs, scoring_lock
-from amad.scores.partitions import REPORTS
 from amad.telemetry.artifact import Artifact
 from amad.telemetry.files import files_below, listed
+from amad.telemetry.health import latest_date
 
 DAY_SECONDS = 86_400
 SCORES, PAGES, SET_ASIDE, JOBS, CHECKPOINTS, STATES = (
@@ -97,7 +97,7 @@ def old_results(runs: Path, days: int) -> list[Old]:
     newest = max(partitions.begun(runs), default=None)
     if newest is None:
         return []
-    if newest > datetime.now(UTC).date() + timedelta(days=1):
+    if newest > latest_date():
         raise DataError(
             f"{runs}: the newest scored date, {newest}, lies in the future by the clock of this "
             "machine, and counted from it too much would be removed. Set the clock right; if it is "
@@ -114,7 +114,7 @@ def old_results(runs: Path, days: int) -> list[Old]:
     ]
     found += [
         Old(kind=PAGES, path=path, size=_size(path), day=day)
-        for day, path in _pages(runs / REPORTS)
+        for day, path in _pages(runs / partitions.REPORTS)
         if day < first and day not in shown
     ]
     for folder in listed(runs / "set_aside", "*"):

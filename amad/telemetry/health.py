@@ -7,13 +7,14 @@ quarantined days, failed sensors: found in what ingest and validate left behind.
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pyarrow as pa
 
 from amad.config import DataError, Fleet, Settings
 from amad.config.wording import NAMED, count, some
+from amad.reading import times
 from amad.telemetry.counter_findings import CounterFinding, counter_findings
 from amad.telemetry.files import read_table
 from amad.telemetry.ingest_result import IngestResult
@@ -203,14 +204,19 @@ def fleet_health(
     )
 
 
+def latest_date() -> date:
+    """The last date that does not lie in the future: ingest takes rows of a day ahead."""
+    return datetime.fromtimestamp((times.now_us() + times.DAY_US) / 1e6, UTC).date()
+
+
 def _future(lake: Lake, fleet: Fleet) -> list[Trouble]:
     """Rows that got in while this machine's clock was ahead; or it is behind now."""
     if not fleet.source.has_clock:
         return []
-    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+    latest = latest_date()
     ahead: dict[str, list[date]] = {}
     for vehicle, day, _ in lake.days():
-        if day > tomorrow:
+        if day > latest:
             ahead.setdefault(vehicle, []).append(day)
     return [
         Trouble(

@@ -6,7 +6,7 @@ one thread each and hand their tables to the same writer, so they give the same 
 """
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 from amad.config import ClusterProfile, ConfigError, DataError, Fleet, Stage
@@ -26,7 +26,7 @@ from amad.scores.job_log import Attempt, Failed, JobLog, Refused, save, scoring_
 from amad.scores.retention import first_kept
 from amad.storage import put_finished
 from amad.telemetry.checksums import Checksums
-from amad.telemetry.health import fleet_health
+from amad.telemetry.health import fleet_health, latest_date
 from amad.telemetry.temporary import remove_unfinished
 
 
@@ -52,8 +52,7 @@ def score_fleet(stage: Stage, request: ScoringRequest = EVERYTHING_NEW) -> JobLo
             partitions.set_aside(runs, champion.digests)
             snapshot = take_snapshot(stage, request.dates and request.dates[1])
             if stage.fleet.source.has_clock:
-                today = datetime.now(UTC).date()
-                partitions.set_aside_future(runs, snapshot.lake.dates(), today)
+                partitions.set_aside_future(runs, snapshot.lake.dates(), latest_date())
             check_vehicles(snapshot, request)
             log.vehicles = list(request.vehicles)
             log.test_start = max(champion.scores_from, first_kept(runs))
