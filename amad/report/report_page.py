@@ -111,7 +111,7 @@ def build_report(stage: Stage, out: Path | None = None) -> Report:
     nothing else is written. For a fleet without a champion, the page says why nothing is scored,
     and all else that is known.
 
-    A file that only adds to the page is left out where it is damaged, and the page says so.
+    Where a file that only adds to the page cannot be read, the page does without it and says so.
 
     Raises:
         DataError: the fleet was never scored, there is no lake, or a score table is damaged.
@@ -125,20 +125,21 @@ def build_report(stage: Stage, out: Path | None = None) -> Report:
         lake=lake,
         data_hash=lake.hash(),
         published=Published.of(stage.runs, run.version),
-        evidence=Evidence.read(stage.folder, unread.read),
-        scaler=unread.read(lambda: _scaler(stage.folder / "store" / "store.json"), None),
+        evidence=Evidence.read(stage.folder, unread),
+        scaler=unread.read(lambda: _scaler(stage.folder / "store" / "store.json")),
         driving=Driving(lake=lake),
-        verdicts=unread.read(lambda: Verdicts.read(stage), Verdicts.none()),
+        verdicts=unread.read(lambda: Verdicts.read(stage)) or Verdicts.none(),
         unread=unread,
     )
-    # The pages of single dates would keep what they lack; they come once all can be read.
-    single_dates = out is None and not run.unscored and not unread
-    health = unread.read(lambda: fleet_health(stage.fleet, stage.settings, lake), None)
+    # Pages of single dates are not made again, so they wait until all that they show can be read.
+    # What follows here is not on them.
+    archives = out is None and not run.unscored and not unread
+    health = unread.read(lambda: fleet_health(stage.fleet, stage.settings, lake))
     jobs, _ = job_logs(stage.runs)
     if jobs and health is not None:
         health.troubles.extend(left_undone(jobs[-1]))
     made = waiting = 0
-    if single_dates:
+    if archives:
         made, waiting = _archive(sources, jobs)
     here = quote(os.path.relpath(stage.runs.absolute() / archive.REPORTS, place.parent)) + "/"
     days = [row.day for row in archive.rows(sources.published) if row.facts][::-1]
@@ -220,7 +221,7 @@ def _page(
     figures = evidence.metrics if evidence.of_another(run) is None else None
     achieved = of_run(run, incidents, coverage, evidence.metrics)
     scored = [published.current(day) for day in run.dates if day in published.manifests]
-    drift = sources.unread.read(lambda: Drift.read(stage.runs), None) if facts is None else None
+    drift = None if facts else sources.unread.read(lambda: Drift.read(stage.runs))
     style, script = (_asset(name) for name in ("style.css", "page.js"))
     affected = len({i.vehicle for i in incidents})
     level_of = {i.incident_id: i.level for i in incidents}  # the worst first
@@ -251,7 +252,7 @@ def _page(
             health=health,
             archived=facts is not None,
             drift=drift,
-            unread=sources.unread if facts is None else [],
+            unread=[] if facts else sources.unread,
             told=TOLD,
             term=Explained(glossary()),
             levels=[(level, worst.count(level)) for level in reversed(LEVELS)],

@@ -79,7 +79,7 @@ class ScoringRun:
 
     @classmethod
     def last(cls, stage: Stage) -> Self:
-        """The last job that scored a date; an empty run for a fleet without a champion.
+        """The last job with a date that still counts; an empty run for a fleet without a champion.
 
         Raises:
             DataError: the fleet was never scored, though it has a champion.
@@ -90,11 +90,10 @@ class ScoringRun:
             say(f"the job log {path} is damaged and left out; delete it")
         for job in reversed(jobs):
             if job.status == "done" and job.dates and job.model_version:
-                version, all_dates = job.model_version, sorted(set(job.dates))
-                dates = [d for d in all_dates if not partitions.was_set_aside(runs, d, version)]
-                if not dates:
-                    continue
-                return cls(job=job, version=job.model_version, dates=dates, runs=runs)
+                version, dates = job.model_version, sorted(set(job.dates))
+                dates = [d for d in dates if not partitions.was_set_aside(runs, d, version)]
+                if dates:
+                    return cls(job=job, version=version, dates=dates, runs=runs)
         scoring = ScoringReceipt.read(stage.folder)
         if scoring is not None and scoring.no_champion:
             return cls(job=None, version="", dates=[], runs=runs, unscored=scoring.no_champion)

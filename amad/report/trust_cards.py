@@ -4,11 +4,11 @@ A card has a tick only for what was measured on the version that scored. What wa
 neutral mark. ``Card.means`` says what the tick of each card means.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from amad.config import number_text as text
 from amad.config.wording import capitalised
@@ -16,6 +16,7 @@ from amad.evaluation.evaluation_metrics import EvaluationMetrics, MethodFigures
 from amad.metrics import binomial_tail, paired_bootstrap, shared_values
 from amad.report.promise import CHANCE, FLOOD, of_run
 from amad.report.scoring_run import Coverage, Incident, ScoringRun
+from amad.report.unread import Unread
 from amad.scores.receipts import RegistrationReceipt
 from amad.telemetry.validation import Validation
 
@@ -63,12 +64,12 @@ class Evidence:
     validation: Validation | None
 
     @classmethod
-    def read(cls, folder: Path, guard: Callable[[Callable[[], Any], None], Any]) -> Self:
-        """From ``data/<fleet>``. guard: returns what a function reads, or None if it is damaged."""
+    def read(cls, folder: Path, unread: Unread) -> Self:
+        """From ``data/<fleet>``; None for each file that cannot be read, which ``unread`` names."""
         return cls(
-            metrics=guard(lambda: EvaluationMetrics.read(folder), None),
-            receipt=guard(lambda: RegistrationReceipt.read(folder), None),
-            validation=guard(lambda: Validation.read(folder), None),
+            metrics=unread.read(lambda: EvaluationMetrics.read(folder)),
+            receipt=unread.read(lambda: RegistrationReceipt.read(folder)),
+            validation=unread.read(lambda: Validation.read(folder)),
         )
 
     def of_another(self, run: ScoringRun) -> str | None:

@@ -10,14 +10,14 @@ T = TypeVar("T")
 
 
 class Unread(list[str]):
-    """What says of each file that could not be read how to mend it; the page does without them.
+    """Of each file that could not be read, the sentence that names it and tells how to mend it.
 
-    A page that lacks a figure is worth more in the morning than none. What is scored is never left
-    out.
+    A page that lacks a figure is worth more in the morning than none, so the page does without
+    these files. What is scored is never left out.
     """
 
-    def read(self, read: Callable[[], T], instead: T) -> T:
-        """What ``read`` returns, or ``instead`` where it cannot be read."""
+    def read(self, read: Callable[[], T]) -> T | None:
+        """What ``read`` returns; None where the file is damaged or may not be read."""
         try:
             return read()
         except (DataError, PermissionError) as error:
@@ -25,4 +25,4 @@ class Unread(list[str]):
             if sentence not in self:
                 say(f"the report does without what cannot be read: {sentence}")
                 self.append(sentence)
-            return instead
+            return None
