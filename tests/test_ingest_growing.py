@@ -296,7 +296,7 @@ def test_rows_of_a_day_that_a_correction_takes_away_are_told(yard, capsys):
     yard.csv("1.csv", [line(seconds=s) for s in range(4, 9)])
     assert yard.ingest(raw_fleet())[0].rows_added == -4
     told = capsys.readouterr().err
-    assert "4 rows of 1 vehicle-day, 0 of them whole, have left the lake (a-1 on 2026" in told
+    assert "4 rows of 1 vehicle-day have left the lake (a-1 on 2026-01-05)" in told
 
 
 def test_a_log_that_begins_anew_within_a_day_keeps_what_it_held(yard, capsys):

@@ -14,7 +14,8 @@ UNUSABLE = NO_ROOM | CLOSED | {
     errno.EIO, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG,
     errno.ESTALE, errno.ENOLCK,
 }  # fmt: skip
-HALF_WRITTEN = re.compile(r"/\.(stage|old)-.*")  # is removed: the folder that it was in is named
+# The end of the path of what is written beside its place; it is removed, so its folder is named.
+HALF_WRITTEN = re.compile(r"/\.(stage|old)-.*")
 NO_TEMPORARY = "No usable temporary directory"  # the message of Python's tempfile
 
 

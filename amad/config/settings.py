@@ -11,6 +11,21 @@ from amad.config.errors import ConfigError
 EXPERIMENTS = (".dvc", "tmp", "exps")  # where `dvc exp run --temp` and the queue make copies
 
 
+def _here() -> Path:
+    """The current folder.
+
+    Raises:
+        ConfigError: it was removed since the shell or the schedule went there.
+    """
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise ConfigError(
+            "the current folder does not exist any more; go to the project's folder (cd), and run "
+            "the command there"
+        ) from None
+
+
 class Settings(BaseSettings):
     """Paths and addresses of this machine, each an environment variable ``AMAD_<NAME>``.
 
@@ -25,7 +40,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="AMAD_", extra="ignore", env_ignore_empty=True)
 
-    home: Path = Field(default_factory=lambda: _here())
+    home: Path = Field(default_factory=_here)
     data_dir: Path = Path("raw")
     cluster: str = "local"
     mlflow_uri: str | None = None
@@ -73,21 +88,6 @@ class Settings(BaseSettings):
     def runs_dir(self, fleet: str) -> Path:
         """Folder of what DVC does not own: Ray checkpoints, scores, incidents, reports."""
         return self.home / "runs" / fleet
-
-
-def _here() -> Path:
-    """The current folder.
-
-    Raises:
-        ConfigError: it was removed since the shell or the schedule went there.
-    """
-    try:
-        return Path.cwd()
-    except FileNotFoundError:
-        raise ConfigError(
-            "the current folder does not exist any more; go to the project's folder (cd), and run "
-            "the command there"
-        ) from None
 
 
 def user_name() -> str:

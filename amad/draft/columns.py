@@ -51,9 +51,7 @@ MOST_UNITS = 5  # of a column, in a message
 LONE_GROUP = r"^\s*[+-]?[1-9]\d{0,2}\.\d{3}\s*$"
 LEAST_NUMBERS = 0.95  # share of a column's cells that must be numbers
 MOST_WORDS = 3  # different ones among the numbers of a column that may all stand for "no value"
-MOST_STATES = (
-    8  # as MOST_WORDS, of words that are no short codes such as P and R: No Data, Shutdown
-)
+MOST_STATES = 8  # the same, if none is a short code such as P or R: No Data, Shutdown
 FIRST_CELLS = 20  # of a column, which show whether units stand in it
 LOOKED_AT = 5000  # cells of a column, from all over a file, that are looked at
 
@@ -123,8 +121,7 @@ def wide_columns(samples: list[Sampled], known: set[str], decimal: str | None) -
         result.left_out |= {header: _lacking(header, samples) for header in others}
         later = f"only below a later line of headers, as in {sample.path}"
         result.left_out |= {h: later for h in sample.later if tidy(h) not in there}
-    sides = [h for h in rest if any(set(_texts(shared[h])) <= set(s) for s in ("NS", "EW"))]
-    sides = [h for h in sides if _texts(shared[h])]
+    sides = [header for header in rest if _tells_side(shared[header])]
     for header in rest:
         if LABEL.fullmatch(name_and_unit(header)[0].strip()):
             result.left_out[header] = NO_LABEL
@@ -171,6 +168,12 @@ def _texts(columns: list[pa.Array]) -> list[str]:
     """The texts of a column if these are few; none if it holds something else."""
     told = sorted({t for c in columns if is_text(c.type) for t in pc.unique(c).to_pylist() if t})
     return told if len(told) <= MOST_UNITS else []
+
+
+def _tells_side(columns: list[pa.Array]) -> bool:
+    """Does it hold N and S, or E and W, of the positions beside it?"""
+    texts = set(_texts(columns))
+    return bool(texts) and (texts <= {"N", "S"} or texts <= {"E", "W"})
 
 
 def _is_beside(header: str, measured: set[str]) -> bool:

@@ -67,8 +67,8 @@ def figures_of(trial: Trial, *, sparse: bool, period: float | None = None) -> Fi
     max_gap = snapped(max(10 * period, 1.5 * min(usual, 60 * period)), up=True)
     gaps = step[(step > max_gap) & (step <= REST * max_gap)]
     reported = step[step <= REST * max_gap].sum()
-    stale = round(max_gap * 1e6) if sparse else 0
-    nulls_C = np.concatenate([_nulls(*rows, stale) for rows in _vehicles(trial)]).mean(axis=0)
+    stale_us = round(max_gap * 1e6) if sparse else 0
+    nulls_C = np.concatenate([_nulls(*rows, stale_us) for rows in _vehicles(trial)]).mean(axis=0)
     return Figures(
         period=period,
         max_gap=max_gap,
@@ -121,7 +121,7 @@ def _vehicles(trial: Trial) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def _nulls(time_T: np.ndarray, value_TC: np.ndarray, stale_us: int) -> np.ndarray:
-    """Where a channel has no value, as the profile counts it: none so long before; bool (T, C)."""
+    """Where the profile finds no value: none of the last ``stale_us`` microseconds; bool (T, C)."""
     never_us = int(time_T[0]) - stale_us - 1
     told_TC = np.where(np.isnan(value_TC), never_us, time_T[:, None])
     null_TC = time_T[:, None] - np.maximum.accumulate(told_TC, axis=0) > stale_us

@@ -87,9 +87,9 @@ def unpadded(clock: Clock, samples: list[Sampled]) -> list[str]:
             short = pc.and_(short, pc.invert(pc.is_in(length, WHOLE_THOUSANDTHS)))
             short = pc.and_(short, pc.match_substring_regex(told, "[1-9]"))
             if pc.any(short).as_py():
-                texts = [column.filter(pc.fill_null(rows, False))[0].as_py()
-                         for rows in (short, pc.equal(length, pc.max(length)))]  # fmt: skip
-                return [UNPADDED.format(header.strip(), *map(shown, texts))]
+                long = pc.equal(length, pc.max(length))
+                first = (column.filter(rows)[0].as_py() for rows in (short, long))
+                return [UNPADDED.format(header.strip(), *map(shown, first))]
     return []
 
 

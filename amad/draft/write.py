@@ -2,8 +2,7 @@
 
 import glob
 
-import numpy as np
-
+from amad.config.number_text import moment
 from amad.draft.clock_rule import Clock
 from amad.draft.figures import Figures, up_to
 from amad.draft.plan import Plan
@@ -145,7 +144,7 @@ def summary(plan: Plan, trial: Trial) -> list[str]:
     lines.append(
         f"tried on the sample: {trial.rows:,} rows of {trial.vehicles} "
         f"vehicle{'s' * (trial.vehicles != 1)} read, {refused:,} refused; "
-        f"their times: {_seconds(trial.time_N.min())} to {_seconds(trial.time_N.max())} UTC"
+        f"their times: {moment(trial.time_N.min())} to {moment(trial.time_N.max())} UTC"
     )
     if trial.repeats:
         lines.append(
@@ -168,10 +167,6 @@ def _why_period(clock: Clock) -> str:
     if clock.period is None:
         return NO_PERIOD
     return f"rows are taken as {_plain(clock.period)} s apart, the usual step of the time of day"
-
-
-def _seconds(time_us: int) -> str:
-    return str(np.datetime64(int(time_us), "us").astype("datetime64[s]")).replace("T", " ")
 
 
 def _sentence(text: str) -> str:

@@ -91,14 +91,14 @@ def make_plan(
     changes = _changes(before, raw)
     by_index = reading_rules(fleet).timestamp.take == "index"
     why = ["the vehicle classes changed"] if new_contract else []
-    if other := sorted(changes.replaces.keys() - set(changes.passed)):
+    if other := sorted(changes.replaces.keys() - set(changes.due)):
         why.append(f"{_some(other)} changed or moved")
-    if changes.passed:
-        passed = f"rows of {_some(sorted(changes.passed))} lie in the future no more"
-        if changes.replaces.keys() & set(changes.passed):
-            why.append(passed)
+    if changes.due:
+        told = f"rows of {_some(sorted(changes.due))} lie in the future no more"
+        if changes.replaces.keys() & set(changes.due):
+            why.append(told)
         else:
-            say(f"{passed}: they are read again")
+            say(f"{told}: they are read again")
     if manifest.culprits != culprits:
         why.append(f"{fleet.labels.culprits} changed")
     if by_index and not why and _slips_in(changes.new, before.files):
@@ -128,15 +128,14 @@ class Changes:
     """How the raw files differ from those in the lake.
 
     new: files to read, which the lake does not hold as they are. changed: paths of those of them
-    that it holds otherwise. passed: those that are as they were, with rows that were refused since
-    they lay in the future, and no longer do. gone: paths of files that gave rows to it, and are no
-    longer there.
-    replaces: as in ``Plan``.
+    that it holds otherwise, or is to read again. due: of these, the files that are as they were,
+    with rows that were refused as of the future and no longer lie in it. gone: paths of files that
+    gave rows to it, and are no longer there. replaces: as in ``Plan``.
     """
 
     new: list[RawFile]
     changed: list[str]
-    passed: list[str]
+    due: list[str]
     gone: list[str]
     replaces: dict[str, str]
 
@@ -144,7 +143,7 @@ class Changes:
 def _changes(before: Lake, raw: list[RawFile]) -> Changes:
     known = before.files
     now = datetime.now(UTC).replace(tzinfo=None).isoformat()
-    passed = [
+    due = [
         file.path
         for file in raw
         if file.path in known
@@ -156,7 +155,7 @@ def _changes(before: Lake, raw: list[RawFile]) -> Changes:
         for file in raw
         if file.path not in known
         or (file.sha256, file.part) != (known[file.path].sha256, known[file.path].part)
-        or file.path in passed
+        or file.path in due
     ]
     changed = [file.path for file in new if file.path in known]
     gone = [file.path for file in gone_files(before, known.keys() - {file.path for file in raw})]
@@ -167,7 +166,7 @@ def _changes(before: Lake, raw: list[RawFile]) -> Changes:
         moved = next((key for key in (file.sha256, _unpacked(file.path)) if key in path_of), None)
         if moved is not None and file.path not in known:
             replaces[file.path] = path_of[moved]
-    return Changes(new=new, changed=changed, passed=passed, gone=gone, replaces=replaces)
+    return Changes(new=new, changed=changed, due=due, gone=gone, replaces=replaces)
 
 
 def _slips_in(new: list[RawFile], known: Mapping[str, IngestedFile]) -> bool:

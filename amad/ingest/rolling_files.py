@@ -89,7 +89,7 @@ def rows_before(before: Lake, path: str, start_us: int, *, drawn: bool) -> Itera
 
 
 def days_lost(before: Lake | None, days: Mapping[tuple[str, datetime.date], dict]) -> str:
-    """A sentence on the rows of vehicle-days that have fewer now, or none; "" where none has.
+    """A sentence on the rows that the lake no longer has; "" where no vehicle-day has fewer rows.
 
     A file that was corrected may hold less than before.
     """
@@ -101,8 +101,8 @@ def days_lost(before: Lake | None, days: Mapping[tuple[str, datetime.date], dict
     vehicle, date, *_ = lost[0]
     whole = sum(left == 0 for *_, left in lost)
     return (
-        f"{sum(rows for *_, rows, _ in lost):,} rows of {count(len(lost), 'vehicle-day')}, "
-        f"{whole:,} of them whole, have left the lake ({vehicle} on {date}"
+        f"{sum(gone for _, _, gone, _ in lost):,} rows of {count(len(lost), 'vehicle-day')}"
+        f"{f', {whole:,} of them whole,' if whole else ''} have left the lake ({vehicle} on {date}"
         f"{', ...' if len(lost) > 1 else ''}): the files that gave them have changed and no longer "
         "hold them"
     )

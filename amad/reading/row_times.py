@@ -297,7 +297,8 @@ class RowTimes:
 
     def _modified_us(self) -> int:
         """The recording's start, if it ended when the file was last written."""
-        assert self._file is not None and self._resolve is not None, "it needs the file"
+        assert self._file is not None, "start_from: modified needs the file"
+        assert self._resolve is not None, "start_from: modified needs the columns"
         watch, last = Stopwatch(), 0
         for batch in read_batches(self._file, self._rules, self._resolve):
             told = times.elapsed(batch.columns["timestamp"], self._rule.unit)

@@ -6,6 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
+WORST = 5  # vehicles that are named
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
@@ -40,8 +42,8 @@ class Verdict:
         more = f"; and {len(reasons) - most} more" if len(reasons) > most else ""
         return f"{counted} ({', '.join(failing)}): {'; '.join(reasons[:most])}{more}"
 
-    def worst_vehicles(self, most: int = 5) -> str:
+    def worst_vehicles(self) -> str:
         """The vehicles with the most failing days."""
         days = {(row["vehicle"], row["date"]) for row in self.quarantine.to_pylist()}
         counts = Counter(vehicle for vehicle, _ in sorted(days))
-        return ", ".join(f"{vehicle} ({count})" for vehicle, count in counts.most_common(most))
+        return ", ".join(f"{vehicle} ({count})" for vehicle, count in counts.most_common(WORST))
