@@ -142,30 +142,15 @@ class Scratch:
         manifests: dict[str, bytes] = {}
         for name in here:
             found = self._files(name) | self._elsewhere(name)
-            content = Content(sha256=found[name].sha256, folder=False) if name in found else None
-            if content is None:
-                text = manifest_text(found)
-                content = Content(sha256=sha256_of(text), folder=True)
+            content, text = _content(name, found)
             if content != base.artifacts.get(name):
                 changed[name] = content
                 files |= found
                 if content.folder:
                     manifests[manifest_key(name, content.sha256)] = text
-        todo: dict[str, Held] = {}
         if changed:
             there = self._there(changed)
-            todo = {
-                path: held
-                for path, held in files.items()
-                if there.get(file_key(path, held.sha256)) != held.bytes
-            }
-            self._objects.all_at_once(
-                lambda path: self._objects.put(
-                    file_key(path, todo[path].sha256), self._place(path)
-                ),
-                todo,
-                f"put files into {self._objects.address}",
-            )
+            self._put_missing(files, there)
             for key, text in manifests.items():
                 self._objects.put(key, text)
             base = commit(self._objects, base, changed, work, lease)
@@ -183,6 +168,19 @@ class Scratch:
             self._unfinished |= set(here)
         self._remember()
         return base
+
+    def _put_missing(self, files: dict[str, Held], there: dict[str, int]) -> None:
+        """Put the files that the storage does not have. there: the size of each of its objects."""
+        missing = {
+            path: held
+            for path, held in files.items()
+            if there.get(file_key(path, held.sha256)) != held.bytes
+        }
+        self._objects.all_at_once(
+            lambda path: self._objects.put(file_key(path, missing[path].sha256), self._place(path)),
+            missing,
+            f"put files into {self._objects.address}",
+        )
 
     def _there(self, names: Iterable[str]) -> dict[str, int]:
         """The size of each object of some artifacts, also of those that no root names."""
@@ -320,6 +318,14 @@ class Scratch:
             "unfinished": sorted(self._unfinished),
         }
         write_json(self._memory, content)
+
+
+def _content(name: str, files: dict[str, Held]) -> tuple[Content, bytes]:
+    """The content of an artifact, and the text of its manifest; a single file has none."""
+    if name in files:
+        return Content(sha256=files[name].sha256, folder=False), b""
+    text = manifest_text(files)
+    return Content(sha256=sha256_of(text), folder=True), text
 
 
 def _is_direct(path: str) -> bool:

@@ -184,10 +184,8 @@ def score_days(
     days = list(plan.days)
     if not days:
         return
-    detector, gap_us = model.detector, model.detector.midnight_gap_us
-    scaler = detector.scaler
-    assert scaler is not None, "a saved detector has its scaler"
-    made_of = {day: snapshot.made_of(day, history_us(detector)) for day in days}
+    gap_us = model.detector.midnight_gap_us
+    made_of = {day: snapshot.made_of(day, history_us(model.detector)) for day in days}
     chosen = {
         day: [v for v in made_of[day] if day not in plan.kept or v in vehicles] for day in days
     }
@@ -215,41 +213,49 @@ def score_days(
                     done.keep(vehicle, kept, made_of[day].get(vehicle), published)
                     continue
                 assert next(progress) == (vehicle, day)
-                result = next(results)
-                made = made_of[day][vehicle]
+                result, made = next(results), made_of[day][vehicle]
                 withheld = snapshot.lake.withheld(vehicle, day)
                 done.add(vehicle, result, made, before.get(vehicle), gap_us, withheld)
             lost = plan.published.get(day, frozenset()) & set(done.failed)
             manifest = None
             if done.scored_anew and (force or not lost):
-                incidents = with_peers(
-                    done.incidents, scaler, snapshot.lake, day, done.judged, done.levels
-                )
-                manifest = partitions.publish(
-                    runs,
-                    model.version,
-                    day,
-                    tables=done.tables,
-                    incidents=incidents,
-                    vehicles=done.vehicles,
-                    provenance=Provenance(
-                        detector=model.digest,
-                        history_us=history_us(detector),
-                        gap_us=gap_us,
-                        inputs=digest_of(done.vehicles),
-                        # Those that stay were made of what was open then.
-                        carried=kept.carried if kept and staying else digest_of(before),
-                        made_null=done.summed("made_null"),
-                        withheld=done.withheld,
-                        unmeasured=done.unmeasured,
-                        unseen=done.summed("unseen"),
-                        parts=done.parts,
-                    ),
-                )
+                # Those that stay were made of what was open then.
+                carried = kept.carried if kept and staying else digest_of(before)
+                manifest = _publish(snapshot, runs, model, day, done, carried)
         seconds = round(time.monotonic() - began, 3)
         yield Done(day=day, manifest=manifest, failed=done.failed, seconds=seconds)
     next(progress, None)
     results.close()
+
+
+def _publish(
+    snapshot: Snapshot, runs: Path, model: Model, day: date, done: _Date, carried: str
+) -> PartitionManifest:
+    """Publish what was gathered of a date. carried: digest of what was open when it began."""
+    detector = model.detector
+    assert detector.scaler is not None, "a saved detector has its scaler"
+    return partitions.publish(
+        runs,
+        model.version,
+        day,
+        tables=done.tables,
+        incidents=with_peers(
+            done.incidents, detector.scaler, snapshot.lake, day, done.judged, done.levels
+        ),
+        vehicles=done.vehicles,
+        provenance=Provenance(
+            detector=model.digest,
+            history_us=history_us(detector),
+            gap_us=detector.midnight_gap_us,
+            inputs=digest_of(done.vehicles),
+            carried=carried,
+            made_null=done.summed("made_null"),
+            withheld=done.withheld,
+            unmeasured=done.unmeasured,
+            unseen=done.summed("unseen"),
+            parts=done.parts,
+        ),
+    )
 
 
 def _write_arrow(file: Path, table: pa.Table) -> None:

@@ -85,26 +85,16 @@ def make_plan(
     else:
         wanted = {day: NEW for day in there if day not in found and day >= start}
         for day in there:
-            if day in broken:
-                wanted[day] = DAMAGED
-            elif day not in whole:
-                continue
-            elif why := snapshot.why_stale(runs, whole[day], champion, sums):
+            if day in whole and (why := snapshot.why_stale(runs, whole[day], champion, sums)):
                 wanted[day] = why
         if damaged := sorted(broken & set(there)):
+            wanted |= dict.fromkeys(damaged, DAMAGED)
             plan.told.append(f"scored again, files are damaged or missing: {some(damaged)}")
     for day, why in sorted(wanted.items()):
-        manifest = found.get(day)
-        before = frozenset(manifest.vehicles if manifest else ())
         if request.vehicles and why == ASKED:
             _in_part(snapshot, plan, day, whole.get(day), day in found, champion, request.vehicles)
-            continue
-        lost = sorted(before - set(snapshot.vehicles(day)))
-        if lost and not request.force:
-            plan.refused.append(Refused(date=day, vehicles=lost, reason=_would_lose(day, lost)))
         else:
-            plan.days[day] = why
-            plan.published[day] = before
+            _as_a_whole(snapshot, plan, day, why, found.get(day), request.force)
     if request.dates is not None and not plan.days and not plan.refused:
         # Whoever asks for dates would take a job that scored none of them for a sound one.
         raise DataError(
@@ -114,11 +104,29 @@ def make_plan(
     return plan
 
 
-def _would_lose(day: date, lost: list[str]) -> str:
-    return (
-        f"the lake no longer has rows of {some(lost)}, published before; bring them back, or "
-        f"publish without them: amad score --date {day} --force"
-    )
+def _as_a_whole(
+    snapshot: Snapshot,
+    plan: Plan,
+    day: date,
+    why: str,
+    manifest: PartitionManifest | None,
+    force: bool,
+) -> None:
+    """Plan a date of which all vehicles are scored, or refuse it where one would be lost.
+
+    manifest: of the date's partition if that can be read.
+    """
+    published = frozenset(manifest.vehicles if manifest else ())
+    lost = sorted(published - set(snapshot.vehicles(day)))
+    if lost and not force:
+        reason = (
+            f"the lake no longer has rows of {some(lost)}, published before; bring them back, or "
+            f"publish without them: amad score --date {day} --force"
+        )
+        plan.refused.append(Refused(date=day, vehicles=lost, reason=reason))
+        return
+    plan.days[day] = why
+    plan.published[day] = published
 
 
 def _in_part(
