@@ -13,6 +13,7 @@ from amad.telemetry.validation import Validation
 SHOWN = 4  # findings named in one check
 LAST_JOB = "unscored"  # the check of the last scoring tells it
 VALIDATE = ("vanished", "backwards", "quarantined", "sensor")  # ingest finds the others
+ALWAYS_KNOWN = ("future", "silent", "rows")  # the lake alone tells them
 
 
 def checks(stage: Stage) -> list[Check]:
@@ -41,7 +42,7 @@ def checks(stage: Stage) -> list[Check]:
         if troubles:
             told = f"{len(troubles)}: {some(troubles, SHOWN, '; ')}"
             finding = warn(told, kind.remedy)
-        elif finder in health.unseen and kind.name not in ("future", "silent", "rows"):
+        elif finder in health.unseen and kind.name not in ALWAYS_KNOWN:
             finding = warn("not looked at yet", f"run 'amad {finder}'")
         found.append(Check(kind.title.lower(), *finding))
     return found
