@@ -297,7 +297,7 @@ def test_a_date_alone_is_midnight_in_its_place_and_else_the_sum_of_a_day(yard, f
     rows[4:4] = [f"{START.strftime(day)},99,99"]
     yard.csv("x.csv", rows[::-1] if newest_first else rows, "time,speed,level")
     counts, lake = yard.ingest(fleet)
-    assert [*lake.read("a-1")["timestamp"].to_pylist()] == hours
+    assert lake.read("a-1")["timestamp"].to_pylist() == hours
     assert 99 not in lake.read("a-1")["speed"].to_pylist()
     (reason,) = counts.rejected_by_reason
     assert counts.rows_rejected == 1 and reason == "timestamp is not readable"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from amad.draft.sample import suffix_of
 from amad.draft.vehicles import PART, parts_of
+from amad.reading.rules import is_left_out
 
 
 def file_sets(
@@ -56,7 +57,7 @@ def _globs(folder: Path, mine: list[str], others: list[str], broken: list[str]) 
 
 def _hits(folder: Path, pattern: str) -> set[str]:
     found = (p.relative_to(folder).as_posix() for p in folder.glob(pattern) if p.is_file())
-    return {hit for hit in found if not any(name[0] in "._" for name in hit.split("/"))}
+    return {hit for hit in found if not is_left_out(hit)}
 
 
 def _folders_of(paths: set[str]) -> list[str]:

@@ -105,7 +105,7 @@ def try_out(fleet: Fleet, folder: Path, samples: list[Sampled], parts: dict[str,
     for number, sample in enumerate(order):
         part = parts[sample.path]
         try:
-            parser = FileParser(fleet, sample.path, part, index_rows, file=folder / sample.path)
+            parser = FileParser(fleet, sample.path, part, index_rows, folder / sample.path)
             for rows in _rows(parser, fleet, sample, reasons):
                 file.append(number)
                 read.append(rows)

@@ -75,7 +75,7 @@ def unpadded(clock: Clock, samples: list[Sampled]) -> list[str]:
     A clock that leaves out zeros at the end writes .5 and .05; one that leaves out those before
     the milliseconds writes .500 and .50. Java writes .500 beside .500001.
     """
-    if clock.take == "index" or clock.keys.get("unit", "us") != "us":
+    if clock.keys.get("unit", "us") != "us":
         return []
     for header, cells in shared_columns(samples).items():
         if header.strip() not in TimestampRule(**clock.keys).columns or not is_text(cells[0].type):

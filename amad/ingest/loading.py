@@ -248,7 +248,7 @@ class Loading:
                 raise FileRefusedError(f"unreadable file: {file.error}")
             path = self._folder / unescaped(file.path)
             return FileParser(
-                self._fleet, file.path, file.part, self._index_rows, self._clock, path
+                self._fleet, file.path, file.part, self._index_rows, path, self._clock
             )
 
     def _batches(

@@ -53,9 +53,8 @@ class RowTimes:
         vehicle: the vehicle of all rows, or None where a column names it.
         index_rows: vehicle -> periods that its earlier files took, for ``take: index``. The
             periods of this file are added.
-        clock: follows local times over the files of a run; by default over this file alone.
-        file: where the file is, and resolve: finds the columns of a header line in it, for
-            ``start_from: modified``.
+        clock: follows local times over the files of a run; None: over this file alone.
+        file: where the file is. resolve: finds the columns of a header line in it.
     """
 
     def __init__(
@@ -64,9 +63,9 @@ class RowTimes:
         path: str,
         vehicle: str | None,
         index_rows: dict[str, int],
-        clock: LocalClock | None = None,
-        file: Path | None = None,
-        resolve: Resolve | None = None,
+        clock: LocalClock | None,
+        file: Path,
+        resolve: Resolve,
     ) -> None:
         self._fleet = fleet
         self._rules = reading_rules(fleet)
@@ -297,8 +296,6 @@ class RowTimes:
 
     def _modified_us(self) -> int:
         """The recording's start, if it ended when the file was last written."""
-        assert self._file is not None, "start_from: modified needs the file"
-        assert self._resolve is not None, "start_from: modified needs the columns"
         watch, last = Stopwatch(), 0
         for batch in read_batches(self._file, self._rules, self._resolve):
             told = times.elapsed(batch.columns["timestamp"], self._rule.unit)

@@ -74,8 +74,8 @@ class FileParser:
         part: ``train``, ``test`` or ``all``.
         index_rows: vehicle -> periods that its earlier files took, for ``take: index``. The
             periods of this file are added.
-        clock: follows local times over the files of a run; by default over this file alone.
         file: where the file is.
+        clock: follows local times over the files of a run; by default over this file alone.
     """
 
     def __init__(
@@ -84,8 +84,8 @@ class FileParser:
         path: str,
         part: str,
         index_rows: dict[str, int],
+        file: Path,
         clock: LocalClock | None = None,
-        file: Path | None = None,
     ) -> None:
         self._fleet = fleet
         self._rules: Source = reading_rules(fleet)
