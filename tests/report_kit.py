@@ -16,6 +16,7 @@ from amad.detect.incidents import Incident, incident_id
 from amad.detect.severity import level_of
 from amad.ingest.ingestion import ingest
 from amad.scores import partitions
+from amad.scores.feedback import Judgement, Said, Verdict, keep
 from amad.scores.partition_manifest import Provenance
 from amad.telemetry.files import write_json, write_parquet
 from amad.telemetry.lake import Lake
@@ -222,3 +223,9 @@ def write_verdicts(fleet: Fleet, settings: Settings, version: str = VERSION) -> 
             "reasons": ["promoted: the fleet had no champion yet"],
         },
     )  # fmt: skip
+
+
+def judge(runs: Path, incident_id: str, verdict: Verdict, note: str = "") -> Judgement:
+    """Keep a verdict on one incident."""
+    said = Said(incident_id=incident_id, verdict=verdict, note=note)
+    return keep(runs, [said])[incident_id]

@@ -7,13 +7,14 @@ from datetime import timedelta
 import pytest
 from filelock import FileLock
 from notify_kit import COOLANT, DAY, SPEED, VOLTAGE, Yard, an_incident, lines
+from report_kit import judge
 
 from amad.cli.__main__ import run
 from amad.config import ConfigError, NotifyError
 from amad.config.sinks import Rule
 from amad.notify.delivery import preview, tell
 from amad.notify.hushed import applies
-from amad.scores.feedback import Feedback, find_incident, judge, read_feedback
+from amad.scores.feedback import Feedback, find_incident, read_feedback
 
 
 @pytest.fixture

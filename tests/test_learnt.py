@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from notify_kit import COOLANT, SPEED, VOLTAGE, Yard, an_incident, lines
+from report_kit import judge
 
 from amad.cli.__main__ import run
 from amad.detect.incidents import Incident
 from amad.notify.delivery import preview, tell
 from amad.notify.learnt import ALIKE, FEWER, MOST, ODDS, REASON, SLACK, Lessons, in_words
 from amad.report.verdicts import Verdicts
-from amad.scores.feedback import Feedback, Judgement, judge
+from amad.scores.feedback import Feedback, Judgement
 
 
 def made(margin: float = 1.0, **changes) -> Incident:

@@ -253,7 +253,7 @@ def test_pa_k_runs_from_point_adjusted_to_plain(case):
     assert np.all(np.diff(curve) <= 1e-12)
 
 
-@pytest.mark.parametrize("metric", CURVES + BEST + [metrics.pa_k_curve, metrics.detection_delay])
+@pytest.mark.parametrize("metric", CURVES + BEST + [metrics.pa_k_curve])
 def test_unscorable_is_said(metric):
     score = np.arange(5.0)
     with pytest.raises(ValueError, match="unscorable"):
@@ -264,11 +264,3 @@ def test_unscorable_is_said(metric):
         metric([0, 1, 0, 0, 1], np.array([0, 1, np.nan, 2, 3]))
     with pytest.raises(ValueError, match="as long"):
         metric([0, 1], score)
-
-
-def test_detection_delay_counts_rows_and_names_the_missed():
-    label = [0, 1, 1, 1, 0, 0, 1, 1, 0, 1]
-    score = [9, 0, 0, 5, 0, 0, 1, 1, 0, 7]
-    delay = metrics.detection_delay(label, score, threshold=5)
-    assert np.array_equal(delay, [2, np.nan, 0], equal_nan=True)
-    assert np.array_equal(metrics.detection_delay(label, np.array(label) * 1.0), [0, 0, 0])

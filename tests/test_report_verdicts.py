@@ -1,9 +1,9 @@
 """What people said stands in the report beside its incidents."""
 
-from report_kit import an_incident, stage_of, write_data, write_fleet, write_run
+from report_kit import an_incident, judge, stage_of, write_data, write_fleet, write_run
 
 from amad.report import archive, build_report
-from amad.scores.feedback import Feedback, judge
+from amad.scores.feedback import Feedback
 
 
 def test_verdicts_stand_beside_their_incidents_and_make_the_page_of_their_date_again(

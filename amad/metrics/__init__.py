@@ -11,7 +11,6 @@ from amad.metrics.arrays import events_of
 from amad.metrics.curves import auc_pr, auc_roc, best_f1, precision_recall
 from amad.metrics.localisation import hit_rate_at, ndcg_at
 from amad.metrics.ranges import (
-    detection_delay,
     event_f1,
     pa_k_curve,
     point_adjusted_f1,
@@ -32,7 +31,7 @@ from amad.metrics.volume import vus, vus_pr, vus_roc
 
 __all__ = [
     "affiliation_f1", "auc_pr", "auc_roc", "best_f1", "binomial_tail", "bootstrap_mean",
-    "bootstrap_mean_of_groups", "bootstrap_nested_mean", "detection_delay", "event_f1", "events_of",
+    "bootstrap_mean_of_groups", "bootstrap_nested_mean", "event_f1", "events_of",
     "hit_rate_at", "kendall_tau_b", "ndcg_at", "pa_k_curve", "paired_bootstrap",
     "point_adjusted_f1", "poisson_interval", "poisson_tail", "precision_recall", "range_f1",
     "shared_values", "vus",

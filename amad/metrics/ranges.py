@@ -71,24 +71,6 @@ def pa_k_curve(label, score, shares: np.ndarray | None = None) -> np.ndarray:
     return np.array([best_f1(label_T, _adjusted(label_T, score_T, s)) for s in shares])
 
 
-def detection_delay(label, score, threshold: float | None = None) -> np.ndarray:
-    """Rows (E,) from the start of each event to its first row with ``score >= threshold``.
-
-    NaN for an event that is missed. The default threshold is that of the best F1 of rows.
-
-    Raises:
-        ValueError: see ``scorable``.
-    """
-    label_T, score_T = scorable(label, score)
-    if threshold is None:
-        precision_K, recall_K, score_K = precision_recall(label_T, score_T)
-        threshold = float(score_K[harmonic(precision_K, recall_K).argmax()])
-    start_E, end_E = events_of(label_T)
-    alarm = np.append(np.flatnonzero(score_T >= threshold), len(score_T))
-    first_E = alarm[np.searchsorted(alarm, start_E)]
-    return np.where(first_E < end_E, (first_E - start_E).astype(np.float64), np.nan)
-
-
 def _peaks(score_T: np.ndarray, start_E: np.ndarray, end_E: np.ndarray) -> np.ndarray:
     edges = np.stack([start_E, end_E], axis=1).ravel()
     return np.maximum.reduceat(np.append(score_T, -np.inf), edges)[::2]

@@ -88,12 +88,6 @@ class Said:
     where: str = ""
 
 
-def judge(runs: Path, incident_id: str, verdict: Verdict, note: str = "") -> Judgement:
-    """Keep a verdict on an incident, see ``keep``."""
-    said = Said(incident_id=incident_id, verdict=verdict, note=note)
-    return keep(runs, [said])[incident_id]
-
-
 def keep(
     runs: Path, said: Sequence[Said], moved: Mapping[str, str] | None = None
 ) -> dict[str, Judgement]:
