@@ -236,11 +236,7 @@ def _alike(found: list[Sampled]) -> tuple[list[Sampled], Clock, dict[str, str]]:
     common = set.intersection(*(set(sample.columns) for sample in samples))
     for sample in group:
         if sample not in samples:
-            missing = sorted(common - set(sample.columns))
-            has = Headers([*sample.headers]).in_another_unit
-            told = (IN_ANOTHER.format(other, name) for name in missing if (other := has(name)))
-            lacks = LACKS.format(some(missing), next(told, ADD_IT))
-            why[sample.path] = lacks if common & set(sample.columns) else ANOTHER
+            why[sample.path] = _why_lacking(sample, common)
     clock = clock_of(samples)
     if clock.take == "index" and len(samples) > 1:
         clocks: dict[str, list[Sampled]] = {}
@@ -253,6 +249,16 @@ def _alike(found: list[Sampled]) -> tuple[list[Sampled], Clock, dict[str, str]]:
             why |= dict.fromkeys(others, OTHERWISE.format("its times have another form"))
             samples, clock = best, clock_of(best)
     return samples, clock, why
+
+
+def _why_lacking(sample: Sampled, common: set[str]) -> str:
+    """Why a file is left out that lacks some of the columns ``common``, and what to do about it."""
+    missing = sorted(common - set(sample.columns))
+    if len(missing) == len(common):
+        return ANOTHER
+    twin_of = Headers([*sample.headers]).in_another_unit
+    told = (IN_ANOTHER.format(twin, name) for name in missing if (twin := twin_of(name)))
+    return LACKS.format(some(missing), next(told, ADD_IT))
 
 
 def _difference(sample: Sampled, usual: Sampled) -> str:
