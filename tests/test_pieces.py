@@ -14,16 +14,18 @@ from windows_kit import SECOND, START, lake_table, series_of, small_fleet
 
 from amad.config import Fleet
 from amad.telemetry.counter_events import RECENT
-from amad.windows import build, learning, vehicle_file
+from amad.windows import build, vehicle_file
 from amad.windows.build import build_store
 from amad.windows.codes import MOST_CODES, CodeCounts, CodeTally
-from amad.windows.learning import Learnt, PairwiseSum
+from amad.windows.learning import Learnt, TrainRows
 from amad.windows.resample import Resampler, to_series
 from amad.windows.series import TEST, TRAIN, Series
+from amad.windows.short_history import LEAST_SPREAD, stretch_rows
 from amad.windows.split import SplitBounds, outline, split_bounds
 from amad.windows.vehicle_file import VehicleFile, read_series
 
 FIELDS = ("timestamp_T", "value_TC", "valid_TC", "segment_T", "split_T", "label_T")
+STRETCH_FIELDS = ("square_NC", "bias_NC", "vary_NC")
 DAY = 86_400
 
 
@@ -141,17 +143,6 @@ def test_the_outline_by_days_is_that_of_the_whole(
     assert found.split.train_rows == (whole.split_T == TRAIN).sum()
 
 
-@pytest.mark.parametrize("count", [0, 1, 7, 8, 129, 4096, 8192, 8193, 100_003, 1_000_000])
-def test_a_sum_in_pieces_has_the_bits_of_numpys(count: int) -> None:
-    rng = np.random.default_rng(count)
-    value = rng.normal(size=count) * 10.0 ** rng.uniform(-6, 6, count)
-    for size in (1 + count // 3, 977):
-        total = PairwiseSum(count)
-        for first in range(0, count, size):
-            total.add(value[first : first + size])
-        assert total.total == value.sum()
-
-
 def train_series(rows: int = 5000) -> Series:
     rng = np.random.default_rng(8)
     value_TC = np.cumsum(rng.normal(size=(rows, 4)), axis=0)
@@ -163,25 +154,64 @@ def train_series(rows: int = 5000) -> Series:
     return series.with_values(value_TC)
 
 
-def test_what_is_learnt_does_not_depend_on_the_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    series, found = train_series(), []
-    for size in (10_000, 999, 64):
-        monkeypatch.setattr(vehicle_file, "PIECE_ROWS", size)
-        monkeypatch.setattr(learning, "LEAF", 256)
-        found.append(Learnt.of(series, small_fleet()))
+def learnt_in(series: Series, size: int) -> Learnt:
+    found = TrainRows(small_fleet(), series.rows)
+    for first in range(0, series.rows, size):
+        rows = slice(first, first + size)
+        found.add(series.value_TC[rows], series.valid_TC[rows])
+    return found.learnt("a-1", "a")
+
+
+def test_what_is_learnt_does_not_depend_on_the_pieces() -> None:
+    series = train_series()
+    found = [Learnt.of(series, small_fleet()), *(learnt_in(series, size) for size in (999, 64))]
     for one in found[1:]:
         for name in ("count_C", "mean_C", "square_C"):
             values = (getattr(item.moments, name) for item in (found[0], one))
             np.testing.assert_array_equal(*values)
-        for name in ("square_NC", "bias_NC", "vary_NC"):
+        for name in STRETCH_FIELDS:
             values = (getattr(item.stretches, name) for item in (found[0], one))
             np.testing.assert_array_equal(*values)
         for name in ("code_K", "count_K", "total_KC", "known_KC"):
             values = (getattr(item.counts[2], name) for item in (found[0], one))
             np.testing.assert_array_equal(*values)
-    known = series.value_TC[series.valid_TC[:, 1] == 1, 1]
-    assert found[0].moments.mean_C[1] == known.mean()
-    assert found[0].moments.square_C[1] == np.square(known - known.mean()).sum()
+
+
+@pytest.mark.parametrize("offset", [0.0, 4e8])
+def test_moments_and_stretches_are_those_of_the_measured_cells(offset: float) -> None:
+    series = train_series()
+    series = series.with_values(series.value_TC + offset)
+    learnt = Learnt.of(series, small_fleet())
+    moments, stretches = learnt.moments, learnt.stretches
+    assert moments.count_C[3] == moments.mean_C[3] == moments.square_C[3] == 0
+    assert np.isnan(stretches.square_NC[:, 3]).all()
+    for c in range(3):
+        known_T = series.valid_TC[:, c] == 1
+        value_T = series.value_TC[:, c]
+        mean, spread = value_T[known_T].mean(), value_T[known_T].std()
+        np.testing.assert_allclose(moments.mean_C[c], mean, rtol=1e-13)
+        np.testing.assert_allclose(moments.spread_C[c], spread, rtol=1e-9)
+        first_NS, last_NS = stretch_rows(series.rows)
+        for n in (0, len(first_NS) - 1):
+            parts = [
+                value_T[first:last][known_T[first:last]]
+                for first, last in zip(first_NS[n], last_NS[n], strict=True)
+            ]
+            away = np.array([part.mean() - mean for part in parts])
+            log = np.array([np.log(max(part.std() / spread, LEAST_SPREAD)) for part in parts])
+            wanted = ((away**2).mean(), log.mean(), log.var())
+            found = (getattr(stretches, name)[n, c] for name in STRETCH_FIELDS)
+            np.testing.assert_allclose([*found], wanted, rtol=1e-6, atol=1e-9)
+
+
+def test_a_channel_that_never_moves_has_no_spread_whatever_its_digits() -> None:
+    value_TC = np.full((5000, 4), 0.1) * [1, 1e9, 3, -7e-9]
+    valid_TC = (np.random.default_rng(1).random(value_TC.shape) > 0.3).astype(np.uint8)
+    moments = Learnt.of(
+        series_of(value_TC, valid_TC=valid_TC).with_values(value_TC), small_fleet()
+    ).moments
+    np.testing.assert_array_equal(moments.square_C, 0)
+    np.testing.assert_array_equal(moments.mean_C, value_TC[0])
 
 
 def test_a_tally_of_too_many_codes_is_empty_whichever_piece_has_them() -> None:
@@ -189,7 +219,7 @@ def test_a_tally_of_too_many_codes_is_empty_whichever_piece_has_them() -> None:
     valid_TC = np.ones(value_TC.shape, np.uint8)
     tally = CodeTally(0, 2)
     for rows in (slice(0, 100), slice(100, None), slice(0, 5)):
-        tally.add(value_TC[rows].T, valid_TC[rows].T)
+        tally.add(value_TC[rows], valid_TC[rows])
     for counts in (tally.counts(), CodeCounts.of(value_TC, valid_TC, 0)):
         assert counts.has_many and len(counts.code_K) == len(counts.total_KC) == 0
 
@@ -206,9 +236,8 @@ def test_a_file_in_pieces_is_what_arrow_writes(tmp_path: Path, rows: int, labels
         for first in range(0, rows, 5):
             file.write(first, series.rows_between(first, min(first + 5, rows)))
         for first in range(0, rows, 3):
-            value_TC, valid_TC = file.values(first, min(first + 3, rows))
+            value_TC = file.values(first, min(first + 3, rows))
             np.testing.assert_array_equal(value_TC, series.value_TC[first : first + 3])
-            np.testing.assert_array_equal(valid_TC, series.valid_TC[first : first + 3])
     assert_same(read_series(tmp_path / "a", "a-1", "a", 4), series)
     with pa.memory_map(str(tmp_path / "a")) as source:
         batch = pa.ipc.open_file(source).get_batch(0)
@@ -237,8 +266,7 @@ def test_the_store_has_the_same_bytes_in_small_pieces(
     fleet = raw_fleet(split={"calibration_share": 0.2, "test_share": 0.3, "purge_rows": 5})
     _, lake = yard.ingest(fleet)
     found = []
-    for size, held in ((1 << 14, build.HELD_CELLS), (100, 0), (16, build.HELD_CELLS)):
-        monkeypatch.setattr(build, "HELD_CELLS", held)
+    for size in (1 << 14, 100, 16):
         monkeypatch.setattr(build, "PIECE_ROWS", size)
         monkeypatch.setattr(vehicle_file, "PIECE_ROWS", size)
         folder = tmp_path / f"store-{size}"

@@ -1,9 +1,8 @@
 """Builds the window store from the lake, with a few thousand rows in memory at a time.
 
 A vehicle's timestamps are read first: they tell the split and how many rows its file has. Then its
-rows are put on the grid piece by piece, and each piece goes to its place in the file, from which
-the scaler learns. A vehicle whose rows are few is read once and stays in memory, and so do
-up to ``HELD_CELLS`` cells of train rows, from which the scaler learns.
+rows are put on the grid piece by piece; each piece goes to its place in the file, and the scaler
+learns from its train rows. A vehicle whose rows are few is read once and stays in memory.
 """
 
 import datetime
@@ -22,15 +21,13 @@ from amad.config.console import track
 from amad.config.units import RunUnits, in_process
 from amad.telemetry import disk
 from amad.telemetry.lake import Lake
-from amad.windows.learning import Learnt, by_channel
+from amad.windows.learning import Learnt, TrainRows
 from amad.windows.resample import Resampler
 from amad.windows.scaler import Scaler
 from amad.windows.series import Series
 from amad.windows.split import Outline, grid_rows, max_gap_bins, outline
 from amad.windows.store import PARTS, StoreWriter, WrittenVehicle, file_of, written_vehicle
-from amad.windows.vehicle_file import PIECE_ROWS, VehicleFile, pieces
-
-HELD_CELLS = 1 << 22  # of a train part, which then stays in memory for the scaler: 38 MB
+from amad.windows.vehicle_file import PIECE_ROWS, VehicleFile
 
 Days = dict[str, set[datetime.date]]
 
@@ -136,28 +133,20 @@ def write_pieces(
     labels = fleet.labels.kind in ("column", "intervals")
     with VehicleFile.create(path, rows=found.rows, channels=channels, labels=labels) as file:
         row, parts, unfilled = 0, np.zeros(len(PARTS), int), False
-        count_C = np.zeros(channels, int)
+        train = TrainRows(fleet, train_rows)
         for piece in series:
             split_T = found.split.parts(row, row + piece.rows)
             file.write(row, replace(piece, split_T=split_T))
             parts += np.bincount(split_T, minlength=len(PARTS))
             unfilled |= not np.isfinite(piece.value_TC).all()
-            count_C += piece.valid_TC[: max(0, train_rows - row)].sum(axis=0, dtype=int)
+            own = slice(max(0, train_rows - row))
+            train.add(piece.value_TC[own], piece.valid_TC[own])
             row += piece.rows
         assert row == found.rows, f"{piece.vehicle}: {row} rows instead of {found.rows}"
-
-        def read() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-            return (by_channel(*file.values(*at)) for at in pieces(train_rows))
-
-        held = list(read()) if train_rows * channels <= HELD_CELLS else None
-        learnt = Learnt.of_pieces(
-            piece.vehicle, piece.vehicle_class, fleet, train_rows, count_C,
-            read if held is None else lambda: held,
-        )  # fmt: skip
     written = written_vehicle(
         piece, rows=row, segments=int(piece.segment_T[-1]) + 1, parts=parts, unfilled=unfilled
     )
-    return written, learnt
+    return written, train.learnt(piece.vehicle, piece.vehicle_class)
 
 
 def _times(table: pa.Table) -> np.ndarray:

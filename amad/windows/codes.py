@@ -42,12 +42,12 @@ class CodeCounts:
     def of(cls, value_TC: np.ndarray, valid_TC: np.ndarray, channel: int) -> "CodeCounts":
         """Count the codes of one channel."""
         tally = CodeTally(channel, value_TC.shape[1])
-        tally.add(value_TC.T, valid_TC.T)
+        tally.add(value_TC, valid_TC)
         return tally.counts()
 
 
 class CodeTally:
-    """Counts the codes of one channel in pieces of rows; the sums are those of all rows at once."""
+    """Counts the codes of one channel, and sums the others by them, in pieces of rows."""
 
     def __init__(self, channel: int, channels: int) -> None:
         self._channel = channel
@@ -55,12 +55,12 @@ class CodeTally:
         self._total_KC, self._known_KC = np.zeros((0, channels)), np.zeros((0, channels))
         self._has_many = False
 
-    def add(self, value_CT: np.ndarray, valid_CT: np.ndarray) -> None:
+    def add(self, value_TC: np.ndarray, valid_TC: np.ndarray) -> None:
         """Count the next rows."""
         if self._has_many:
             return
-        row_M = np.flatnonzero(valid_CT[self._channel] == 1)
-        code_M = value_CT[self._channel, row_M]
+        row_M = np.flatnonzero(valid_TC[:, self._channel] == 1)
+        code_M = value_TC[row_M, self._channel]
         found_K, at_M, count_K = np.unique(code_M, return_inverse=True, return_counts=True)
         code_K = np.union1d(self._code_K, found_K)
         if len(code_K) > MOST_CODES:
@@ -71,22 +71,13 @@ class CodeTally:
         self._make_room(code_K)
         new_K = np.searchsorted(code_K, found_K)
         self._count_K[new_K] += count_K
-        at_M = new_K[at_M]
-        codes = len(code_K)
-        for c in range(len(value_CT)):
-            valid_M = valid_CT[c, row_M] == 1
-            value_M = value_CT[c, row_M]
-            if valid_M.all():
-                self._known_KC[new_K, c] += count_K
-            else:
-                self._known_KC[:, c] += np.bincount(at_M[valid_M], minlength=codes)
-                value_M = np.where(valid_M, value_M, 0.0)
-            # The sum so far goes first, so that values are added in the order of all rows.
-            self._total_KC[:, c] = np.bincount(
-                np.concatenate([np.arange(codes), at_M]),
-                np.concatenate([self._total_KC[:, c], value_M]),
-                codes,
-            )
+        order_M = np.argsort(at_M, kind="stable")
+        start_K = np.searchsorted(at_M[order_M], np.arange(len(found_K)))
+        known_MC = valid_TC[row_M[order_M]] == 1
+        value_MC = np.where(known_MC, value_TC[row_M[order_M]], 0.0)
+        for sum_KC, cell_MC in ((self._total_KC, value_MC), (self._known_KC, known_MC)):
+            if len(row_M):
+                sum_KC[new_K] += np.add.reduceat(cell_MC, start_K, axis=0, dtype=float)
 
     def counts(self) -> CodeCounts:
         """What the rows so far tell."""

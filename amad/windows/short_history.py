@@ -23,7 +23,7 @@ Shape legend: T rows, C channels, N lengths, V vehicles.
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -56,7 +56,7 @@ class Stretches:
     vary_NC: np.ndarray
 
     @classmethod
-    def of(cls, sum_3CNS: np.ndarray, spread_C: Sequence[float]) -> "Stretches":
+    def of(cls, sum_3CNS: np.ndarray, spread_C: np.ndarray) -> "Stretches":
         """Of the train rows of one vehicle.
 
         sum_3CNS: in each stretch of ``stretch_rows``, the measured cells, the sum of their
@@ -65,8 +65,7 @@ class Stretches:
         """
         figures = np.full((3, len(LENGTHS), len(spread_C)), np.nan)
         lengths = sum_3CNS.shape[2]
-        moving = [c for c, spread in enumerate(spread_C) if spread > 0]
-        for c in moving if lengths else ():
+        for c in np.flatnonzero(spread_C > 0) if lengths else ():
             count_NS, total_NS, square_NS = sum_3CNS[:, c]
             measured_NS = count_NS > 1
             if measured_NS.all():

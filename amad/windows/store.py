@@ -99,7 +99,7 @@ class StoreWriter:
         """Put what the scaler says in the place of the values of a file that are unknown."""
         with VehicleFile.open(file, channels=len(self._fleet.channels)) as opened:
             for first, last in pieces(entry["rows"]):
-                value_TC, _ = opened.values(first, last)
+                value_TC = opened.values(first, last)
                 filled_TC = scaler.filled(value_TC, vehicle, entry["class"])
                 if filled_TC is not None:
                     assert np.isfinite(filled_TC).all(), f"{vehicle}: values must be finite"

@@ -38,7 +38,7 @@ class VehicleFile:
         with VehicleFile.create(path, rows=3, channels=2, labels=False) as file:
             file.write(0, series_of_two_rows)
             file.write(2, series_of_one_row)
-            value_TC, valid_TC = file.values(0, 3)
+            value_TC = file.values(0, 3)
     """
 
     def __init__(self, file: BufferedRandom, offsets: dict[str, int], channels: int) -> None:
@@ -73,11 +73,9 @@ class VehicleFile:
             begin = source.read_buffer(1).address
             source.seek(0)
             batch = pa.ipc.open_file(source).get_batch(0)
-            offsets = {
-                name: batch[name].values.buffers()[1].address - begin
-                for name in WIDE
-                if batch.num_rows
-            }
+            offsets = {}
+            if batch.num_rows:
+                offsets["value"] = batch["value"].values.buffers()[1].address - begin
         return cls(path.open("r+b"), offsets, channels)
 
     def __enter__(self) -> "VehicleFile":
@@ -97,16 +95,12 @@ class VehicleFile:
             column = getattr(series, f"{name}_TC" if name in WIDE else f"{name}_T")
             self._put(name, first, column)
 
-    def values(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-        """value_TC and valid_TC of rows first (inclusive) to last (exclusive)."""
-        found = []
-        for name in WIDE:
-            shape = (last - first, self._channels)
-            column = np.empty(shape, COLUMNS[name])
-            self._file.seek(self._offsets[name] + first * column.strides[0])
-            self._file.readinto(column.data)
-            found.append(column)
-        return found[0], found[1]
+    def values(self, first: int, last: int) -> np.ndarray:
+        """value_TC of rows first (inclusive) to last (exclusive)."""
+        column = np.empty((last - first, self._channels), COLUMNS["value"])
+        self._file.seek(self._offsets["value"] + first * column.strides[0])
+        self._file.readinto(column.data)
+        return column
 
     def write_values(self, first: int, value_TC: np.ndarray) -> None:
         """Replace the values from row ``first`` on."""
