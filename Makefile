@@ -25,14 +25,17 @@ repro: setup ## Run what has changed of the pipeline, for every fleet of params.
 	dvc repro
 	@amad summary
 
+# A process that dies is a failure and ends the tests: xdist waits for ever where it replaces one.
+SHARED = --dist loadfile --max-worker-restart 0
+
 test: setup lint ## Run the linters and the tests of one machine, with real Ray, MLflow and DVC.
-	python -m pytest -n 3 --dist loadfile -m "not cluster"  # one more than cores: engines wait, too
+	python -m pytest $(SHARED) -n 3 -m "not cluster"  # one more than cores: engines wait, too
 
 test-cluster: setup ## Run the tests of a cluster: Ray nodes, their scripts, an object store, PostgreSQL, servers.
-	python -m pytest -n 2 --dist loadfile -m cluster
+	python -m pytest $(SHARED) -n 2 -m cluster
 
 test-fast: setup ## Run the unit tests: no Ray, MLflow or DVC, no real data, nothing slow.
-	python -m pytest -n 2 --dist loadfile -m "not (engine or cluster or real_data or gpu or slow)"
+	python -m pytest $(SHARED) -n 2 -m "not (engine or cluster or real_data or gpu or slow)"
 
 lint: setup ## Check style, imports, spelling and types.
 	ruff check .

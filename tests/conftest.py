@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
@@ -100,6 +101,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             place[path] = before / sum(group.values())
             before += group[path]
     items.sort(key=lambda item: place[item.path])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object, error: object) -> None:
+    """Tell what ended a process that died, which xdist does not: -9 is SIGKILL, 130 our own end."""
+    if error is not None:
+        process = node.gateway._io.popen  # type: ignore[attr-defined]
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+        memory = re.findall(r"Mem(?:Total|Available): +(.*)", Path("/proc/meminfo").read_text())
+        print(f"\nexit code {process.returncode}; memory in all and free: {', '.join(memory)}")
 
 
 @pytest.fixture(scope="session", autouse=True)

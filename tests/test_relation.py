@@ -23,7 +23,7 @@ from relation_kit import (
 from amad.detect.build_members import build_members
 from amad.detect.combine import EXCESS_QUANTILE
 from amad.detect.detector import FLEET, Detector
-from amad.detect.members import cut
+from amad.detect.members import cut, without_each
 from amad.detect.relation import RelationMember, silent_rows, squared_error
 from amad.detect.storage import detector_digest
 from amad.windows import Scaler
@@ -136,9 +136,20 @@ def test_the_tighter_the_relations_the_lower_the_penalty(noise: float, expected:
     series = coupled("b-1", 1200)
     train = series.with_values((value_TC / value_TC.std(axis=0)).astype(np.float32))
     member = RelationMember()
-    groups = [[member.summarise(piece)] for piece in cut(train, 4)]
-    solve = member.chosen_solve(groups, [])
-    assert solve.keywords == {"penalty": expected}  # type: ignore[attr-defined]
+    folds = [[member.summarise(piece)] for piece in cut(train, 4)]
+    whole, others = member.solve_folds(folds, [])
+    rests = without_each(folds, [])
+    for found, summaries in ((whole, sum(folds, [])), *zip(others, rests, strict=True)):
+        for name, wanted in member.solve(summaries, expected).items():
+            np.testing.assert_array_equal(found[name], wanted, name)
+
+
+def test_a_single_fold_chooses_no_penalty() -> None:
+    member, train = RelationMember(), coupled("b-1", 900)
+    summary = member.summarise(train)
+    whole, others = member.solve_folds([[summary]], [])
+    assert not others
+    np.testing.assert_array_equal(whole["peer"], member.solve([summary], 400.0)["peer"])
 
 
 def test_the_error_of_held_out_rows_is_that_of_the_predictions() -> None:

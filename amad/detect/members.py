@@ -12,9 +12,9 @@ Shape legend: T rows of a vehicle, C channels, K lags.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -79,14 +79,15 @@ class Member(ABC):
         train: a bounded sample of the fleet, each vehicle scaled with its own figures.
         """
 
-    def chosen_solve(
-        self, summaries: Sequence[Sequence[Arrays]], added: Sequence[Arrays]
-    ) -> Callable[[Sequence[Arrays]], Arrays]:
-        """``solve`` with what the folds choose; most members have nothing to choose.
+    def solve_folds(
+        self, folds: Sequence[Sequence[Arrays]], added: Sequence[Arrays]
+    ) -> tuple[Arrays, list[Arrays]]:
+        """The coefficients of all folds, and of all but each one; a single fold has no others.
 
-        summaries: of the series of each fold. added: those that every fold knows.
+        folds: the summaries of the series of each. added: what is known in all of them.
         """
-        return self.solve
+        others = [self.solve(rest) for rest in without_each(folds, added)]
+        return self.solve([*chain.from_iterable(folds), *added]), others
 
     def sums(self, owner: str, train: Sequence[Series]) -> Arrays:
         """What ``fit`` may be given as ``prior``: sums over the rows of these series.
@@ -115,15 +116,12 @@ class Member(ABC):
         else:
             groups = [list(train[k::folds]) for k in range(min(folds, len(train)))]
         summaries = [[self.summarise(series) for series in group] for group in groups]
-        added = [prior] if prior else []
-        solve = self.chosen_solve(summaries, added)
-        self.coefficients[owner] = solve([*(s for group in summaries for s in group), *added])
+        self.coefficients[owner], others = self.solve_folds(summaries, [prior] if prior else [])
         if len(groups) == 1:
             return [self._masked(s, self.coefficients[owner]) for s in train]
         held_out: list[np.ndarray] = [np.empty((0, 0), np.float32)] * len(train)
         pieces, first = [], 0
-        for k, group in enumerate(groups):
-            coefficients = solve([*without(summaries, k), *added])
+        for k, (group, coefficients) in enumerate(zip(groups, others, strict=True)):
             if single:  # predict with the rows around the fold
                 last = first + group[0].rows
                 start = max(0, first - self.context_rows)
@@ -314,9 +312,12 @@ def fit_shared(members: Sequence[Member], sample: Sequence[Series]) -> None:
         member.fit_shared(sample)
 
 
-def without(summaries: Sequence[Sequence[Arrays]], fold: int) -> list[Arrays]:
-    """The summaries of all other folds."""
-    return [one for k, group in enumerate(summaries) if k != fold for one in group]
+def without_each(folds: Sequence[Sequence[Arrays]], added: Sequence[Arrays]) -> list[list[Arrays]]:
+    """For each fold, the summaries of all others and what is added; none for a single fold."""
+    return [
+        [*chain.from_iterable([*folds[:k], *folds[k + 1 :]]), *added]
+        for k in range(len(folds) if len(folds) > 1 else 0)
+    ]
 
 
 def cut(series: Series, pieces: int) -> list[Series]:

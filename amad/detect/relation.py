@@ -7,13 +7,13 @@ Shape legend: T rows of a vehicle, C channels, N near offsets, K distant offsets
 Q products of two channels, X = C (offsets + 1) + Q + 1 columns.
 """
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from amad.detect.members import Arrays, rows_into_segment, without
+from amad.detect.members import Arrays, rows_into_segment, without_each
 from amad.detect.products import PRODUCT_SCALE, chosen_pairs, products
 from amad.detect.sliding import CHUNK_ROWS, chunks
 from amad.detect.tolerance import TolerantMember
@@ -124,26 +124,24 @@ class RelationMember(TolerantMember):
         summaries = [self.summarise(series) for series in train]
         return {"gram": np.sum([s["gram"] for s in summaries], axis=0)}
 
-    def chosen_solve(
-        self, summaries: Sequence[Sequence[Arrays]], added: Sequence[Arrays]
-    ) -> Callable[[Sequence[Arrays]], Arrays]:
-        """``solve`` with the next lower penalty as long as that brings ``GAIN``."""
-
-        def error(penalty: float) -> float:
-            found = 0.0
-            for k, group in enumerate(summaries):
-                coefficient_CX = self.coefficients_of([*without(summaries, k), *added], penalty)
-                found += sum(squared_error(coefficient_CX, s["gram"]) for s in group)
-            return found
-
-        penalty = self.PENALTIES[0]
-        if len(summaries) > 1:
-            least = error(penalty)
-            for lower in self.PENALTIES[1:]:
-                if (found := error(lower)) > (1 - self.GAIN) * least:
-                    break
-                penalty, least = lower, found
-        return partial(self.solve, penalty=penalty)
+    def solve_folds(
+        self, folds: Sequence[Sequence[Arrays]], added: Sequence[Arrays]
+    ) -> tuple[Arrays, list[Arrays]]:
+        """With the next lower penalty as long as that brings ``GAIN``."""
+        rests = without_each(folds, added)
+        penalty, least, others = self.PENALTIES[0], np.inf, []
+        for tried in self.PENALTIES if rests else ():
+            found = [self.coefficients_of(rest, tried) for rest in rests]
+            error = sum(
+                squared_error(coefficient_CX, summary["gram"])
+                for coefficient_CX, fold in zip(found, folds, strict=True)
+                for summary in fold
+            )
+            if error > (1 - self.GAIN) * least:
+                break
+            penalty, least, others = tried, error, found
+        parts = [self._parts(*pair) for pair in zip(others, rests, strict=True)]
+        return self.solve([*chain.from_iterable(folds), *added], penalty), parts
 
     def solve(self, summaries: Sequence[Arrays], penalty: float = PENALTIES[0]) -> Arrays:
         """peer (N, C, C), 0 for the channel itself; own (C, K); constant (C,); patience (C,).
@@ -155,7 +153,9 @@ class RelationMember(TolerantMember):
         longest run of a stretch, in the median over the stretches, so that one outage in the train
         rows does not count.
         """
-        coefficient_CX = self.coefficients_of(summaries, penalty)
+        return self._parts(self.coefficients_of(summaries, penalty), summaries)
+
+    def _parts(self, coefficient_CX: np.ndarray, summaries: Sequence[Arrays]) -> Arrays:
         channels = len(coefficient_CX)
         near, distant = len(self._near(channels)), len(self.distant)
         first_own, first_product, target = self._places(channels)
