@@ -48,7 +48,7 @@ PARTS = {
             "telemetry/lake.py:batches", "telemetry/lake.py:read_day",
         ),
         "putting the rows on the grid and filling gaps": ("windows/resample.py:add",),
-        "learning the scaler": ("windows/learning.py:of_pieces",),
+        "learning the scaler": ("windows/learning.py:add", "windows/learning.py:learnt"),
         "writing the store": ("windows/vehicle_file.py:write",),
         "hashing the store": ("config/digest.py:file_sha256",),
     },

@@ -172,7 +172,7 @@ def test_the_stale_share_of_each_row_counts_the_stale_cells_around_it(trailing: 
             own_C**2 * stale_TC[t - k] for k, own_C in zip(member.distant, own_CK.T, strict=True)
         )
         for one, other, effect_C in zip(*found["pairs"], product_CQ.T, strict=True):
-            stale = sum(stale_TC[t, factor] for factor in {one, other})
+            stale = stale_TC[t, [one, other]].max()
             stale_C = stale_C + stale * np.square(effect_C * PRODUCT_SCALE)
         np.testing.assert_allclose(got_C, stale_C / whole_C, atol=1e-6)
 

@@ -272,9 +272,9 @@ class RelationMember(TolerantMember):
             share_SC += stale_TG[row_S - offset] @ peer_NCC[n].T[gone] ** 2
         for k, offset in enumerate(distant):
             share_SC[:, gone] += stale_TG[row_S - offset] * own_CK[gone, k] ** 2
-        for g, channel in enumerate(gone):
-            involved_Q = (pairs_2Q == channel).any(axis=0)
-            share_SC += stale_TG[row_S, g, None] * (product_CQ[:, involved_Q] ** 2).sum(axis=1)
+        stale_SC = np.zeros_like(share_SC)
+        stale_SC[:, gone] = stale_TG[row_S]
+        share_SC += stale_SC[:, pairs_2Q].max(axis=1) @ product_CQ.T**2
         whole_C = sum((x**2).sum(axis=-1) for x in (*peer_NCC, own_CK, product_CQ))
         share_SC /= np.maximum(whole_C, np.finfo(np.float32).tiny)
         return share_SC[np.cumsum(new_R) - 1]
