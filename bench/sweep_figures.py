@@ -12,7 +12,6 @@ from amad.config import Fleet
 from amad.engines.tune.sweep_outputs import first_as_good
 from amad.evaluation.canvas import PRIMARY_NAME, QUIET, bare, figure_of, title
 from amad.evaluation.method_result import PRIMARY
-from amad.metrics import kendall_tau_b
 
 VIEWS = {"alone": "the network alone", "detector": "the detector with it"}
 FAMILY_COLOUR = {"time": "#0b6e99", "channel": "#c8553d", "mixed": "#588157"}
@@ -67,7 +66,7 @@ def rank_correlation(a: Sequence[float], b: Sequence[float], *, seed: int) -> di
     a, b = np.asarray(a, float), np.asarray(b, float)
     found: dict = {"trials": len(a)}
     draw = np.random.default_rng(seed).integers(0, max(len(a), 1), size=(DRAWS, len(a)))
-    for name, measure in (("kendall", kendall_tau_b), ("spearman", spearman)):
+    for name, measure in (("kendall", kendall), ("spearman", spearman)):
         found[name], found[f"{name}_interval"] = np.nan, [np.nan, np.nan]
         if len(a) < 3:
             continue
@@ -92,6 +91,13 @@ def agreement(
     gap, same = (np.asarray(x, float)[first] - np.asarray(x)[second] for x in (objective, truth))
     apart = np.abs(gap) > 2 * noise
     return {"pairs_apart": int(apart.sum()), "pairs_agree": int((gap * same > 0)[apart].sum())}
+
+
+def kendall(a: np.ndarray, b: np.ndarray) -> float:
+    """Kendall's tau-b; NaN where all values of one side are equal."""
+    from scipy.stats import kendalltau
+
+    return float(kendalltau(a, b).statistic)
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:

@@ -9,7 +9,7 @@ from amad.config import Fleet
 from amad.config.params import DetectParams
 from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
-from amad.detect.drift import usual_scores
+from amad.detect.moving_threshold import usual_scores
 from amad.detect.scorer import Scored
 from amad.evaluation.method_result import MethodResult, lowest_for_unscored
 from amad.evaluation.units import CASE_ROWS, fitting_parts, stretch, units_of, unlabelled

@@ -31,7 +31,7 @@ STEPS = 150  # of training
 
 
 class LatadMember(NetworkMember):
-    """One network for the fleet, centres of its latents for each level.
+    """One network for the fleet, centres of its latents for each owner of figures.
 
     The squared residual of a channel is its share of the distance, in units of its train mean:
     residual_c^2 = C share_c distance / ordinary. So the mean over channels is the distance itself.
@@ -54,14 +54,14 @@ class LatadMember(NetworkMember):
         return train_latad(train, self.seed, STEPS)
 
     def fit(
-        self, level: str, train: Sequence[Series], folds: int, prior: Arrays | None = None
+        self, owner: str, train: Sequence[Series], folds: int, prior: Arrays | None = None
     ) -> list[np.ndarray]:
-        """Find the centres of this level."""
+        """Find the centres of this owner."""
         if self.network is None:
             self.fit_shared(train)
         latad = None if self.network is None else cluster(self.network, train, self.seed)
-        self.coefficients[level] = {} if latad is None else latad.arrays()
-        return [self.residual(series, level) for series in train]
+        self.coefficients[owner] = {} if latad is None else latad.arrays()
+        return [self.residual(series, owner) for series in train]
 
     def predict_error(self, series: Series, coefficients: Arrays) -> np.ndarray:
         """sqrt(C share distance / ordinary), never negative; NaN where there is no window."""

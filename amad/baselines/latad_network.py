@@ -21,7 +21,6 @@ from torch.nn import functional
 
 from amad.baselines.network import CLIP, seeded
 from amad.model.augment import (
-    INPUT_LIMIT,
     LearnedMasks,
     cosine_distance,
     draw_neighbours,
@@ -31,6 +30,7 @@ from amad.model.augment import (
     opposed,
     strength,
 )
+from amad.model.network import INPUT_LIMIT
 from amad.model.training import AdamW, learning_rate, minimising_step
 from amad.windows.series import Series
 

@@ -24,10 +24,10 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class NetworkMember(Member, Generic[Network]):
-    """A member with one network for all vehicles and levels.
+    """A member with one network for all owners of figures.
 
     As with AMAD, the network has seen the rows of the train residuals: they are not cross-fitted. A
-    member that is fitted by itself, outside a detector, trains on its first level.
+    member that is fitted by itself, outside a detector, trains on its first owner's series.
     """
 
     def __init__(self, name: str, *, seed: int) -> None:
@@ -55,12 +55,12 @@ class NetworkMember(Member, Generic[Network]):
         self.network = self.train_network(train)
 
     def fit(
-        self, level: str, train: Sequence[Series], folds: int, prior: Arrays | None = None
+        self, owner: str, train: Sequence[Series], folds: int, prior: Arrays | None = None
     ) -> list[np.ndarray]:
         """The residuals of the network as it is."""
         if self.network is None:
             self.fit_shared(train)
-        self.coefficients[level] = {}
+        self.coefficients[owner] = {}
         return [self._masked(series, {}) for series in train]
 
 

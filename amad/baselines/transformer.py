@@ -97,5 +97,5 @@ class TransformerCriterion(CriterionScorer):
         self.seed = seed
 
     def learn(self, train: Sequence[Part], calibration: Sequence[Part]) -> None:
-        """Train the network on the rows of the fleet's level."""
+        """Train the network on the sample that the figures of the fleet are learnt from."""
         self.network = train_transformer(pooled(train), self.seed, STEPS)

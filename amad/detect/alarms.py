@@ -28,12 +28,12 @@ class OperatingPoint:
     """The threshold, and how it was chosen.
 
     threshold: a row with a score above it is an alarm, while the scores are as on the calibration
-    rows; see ``amad.detect.drift``. budget: promised incidents per vehicle-day. vehicle_days:
-    length of the normal rows that it was chosen on. tail_level: the score that a tenth of these
-    rows exceed. tail_rate: incidents per vehicle-day above it. first_moves: incidents per
-    vehicle-day that first moves alone were on these rows, see ``constant_channels``. usual: the
-    percentiles 1 to 100 of the scores of the calibration rows, by vehicle, and of all vehicles
-    under "".
+    rows; see ``amad.detect.moving_threshold``. budget: promised incidents per vehicle-day.
+    vehicle_days: length of the normal rows that it was chosen on. tail_level: the score that a
+    tenth of these rows exceed. tail_rate: incidents per vehicle-day above it. first_moves:
+    incidents per vehicle-day that first moves alone were on these rows, see ``constant_channels``.
+    usual: the percentiles 1 to 100 of the scores of the calibration rows, by vehicle, and of all
+    vehicles under "".
     """
 
     threshold: float

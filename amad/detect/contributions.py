@@ -1,7 +1,5 @@
 """What each channel contributes to evidence and to scores, found for the rows that are asked for.
 
-Alarms are few, and only their rows need contributions, so the sums over boxes are found for these.
-
 Shape legend: T rows, R of them (asked for), C channels, U usable channels.
 """
 
@@ -31,7 +29,7 @@ class Contributions:
 
     ``contributions[rows]`` are those of some rows (R, C), float32 and >= 0, and ``[:]`` those of
     all. They sum to the mean of the two terms, with a negative term counted as 0. Alarms are few,
-    and only their rows need contributions.
+    and only their rows need contributions, so the sums over boxes are found for these.
     """
 
     def __init__(
@@ -72,10 +70,8 @@ class Contributions:
             some = slice(*np.searchsorted(row_N, [piece.rows.start, piece.rows.stop]))
             row_S = row_N[some]
             sums = sliding(piece.take(term.x_TU, term.quiet_U), widths, np.add)
-            start_S, best_S = (
-                piece.places(row_S - piece.rows.start),
-                term.z_WT[:, row_S].argmax(axis=0),
-            )
+            start_S = piece.places(row_S - piece.rows.start)
+            best_S = term.z_WT[:, row_S].argmax(axis=0)
             share_SU = np.empty((len(row_S), found_RU.shape[1]), np.float32)
             for w, ((before, _), sum_PU) in enumerate(zip(self._boxes, sums, strict=True)):
                 won = np.flatnonzero(best_S == w)

@@ -82,10 +82,8 @@ def score_vehicle_day(
     if day in quarantined:
         table = _unscored(lake.read_day(vehicle, day), vehicle, "quarantined")
         return ScoredRows(table=table, incidents=[])
-    days, states = (
-        VehicleDays(detector, fleet, lake, vehicle, quarantined),
-        {} if states is None else states,
-    )
+    days = VehicleDays(detector, fleet, lake, vehicle, quarantined)
+    states = {} if states is None else states
     if day not in days.dates:
         return ScoredRows(table=SCORES.empty_table(), incidents=[])
     days.complete(states, day)

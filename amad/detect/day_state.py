@@ -22,16 +22,16 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from amad.detect import drift
 from amad.detect.alarms import DAY_US
 from amad.detect.combine import Before
 from amad.detect.constant_channels import MEMORY_DAYS, MEMORY_US, Record, records
+from amad.detect.moving_threshold import CONTEXT_ROWS
+from amad.detect.residual_cache import Arrays
 
 if TYPE_CHECKING:
     from amad.detect.detector import Detector
     from amad.windows.series import Series
 
-Arrays = dict[str, np.ndarray]
 RECORD = ("time_M", "value_M", "index_M")  # the arrays of a record
 
 LEAST_CONTEXT_ROWS = 200  # periods before a day; the shape of an incident is told from so many
@@ -45,7 +45,7 @@ def context_us(detector: "Detector") -> int:
 
 def figures_us(detector: "Detector") -> int:
     """How many microseconds before a day the figures of earlier days count."""
-    return (drift.CONTEXT_ROWS + detector.baseline_rows) * detector.fleet.period_us
+    return (CONTEXT_ROWS + detector.baseline_rows) * detector.fleet.period_us
 
 
 def figure_days(detector: "Detector") -> int:

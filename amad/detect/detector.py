@@ -11,7 +11,7 @@ serve vehicles without history, so they are learnt from vehicles that are scaled
 Shape legend: T rows of a vehicle, C channels.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -186,7 +186,7 @@ class Detector(Scorer):
         Train evidence is cross-fitted, but each fold lies between rows that it was fitted on.
         Calibration rows come after all train rows, as the rows that will be scored do.
         """
-        for owner, group in self._held_out(calibration, self.figures):
+        for owner, group in self._held_out(calibration):
             if sum(part.rows for part in group) < SHORT_ROWS:
                 continue
             figures = self.figures[owner]
@@ -202,13 +202,11 @@ class Detector(Scorer):
                 figures.excess_threshold[name] = float(limit)
         self.priors.move_thresholds(self.figures)
 
-    def _held_out(
-        self, calibration: Sequence[Part], owners: Iterable[str], how: Reader = read
-    ) -> Iterator[tuple[str, Sequence[Part]]]:
+    def _held_out(self, calibration: Sequence[Part]) -> Iterator[tuple[str, Sequence[Part]]]:
         """Each owner with its calibration rows: the vehicle's, or of vehicles without history."""
         calibration = by_vehicle(calibration)
         of_owner = {f"vehicle/{part.vehicle}": part for part in calibration}
-        for owner in sorted(owners):
+        for owner in sorted(self.figures):
             own: Sequence[Part]
             if owner.startswith("vehicle/"):
                 own = [of_owner[owner]] if owner in of_owner else []
@@ -216,13 +214,13 @@ class Detector(Scorer):
                 vehicles = self.priors.known[owner].vehicles
                 own = [part for part in calibration if part.vehicle in vehicles]
             else:
-                own = without_history(calibration, owner, self.scaler, how)
+                own = without_history(calibration, owner, self.scaler)
             if own:
                 yield owner, own
 
-    def _read_for(self, owner: str, part: Part, how: Reader = read) -> Series:
+    def _read_for(self, owner: str, part: Part, reader: Reader = read) -> Series:
         """The rows of a part, settled where the figures are the vehicle's own."""
-        series = how(part)
+        series = reader(part)
         return self._settled(series) if owner.startswith("vehicle/") else series
 
     def learn_threshold(self, calibration: Sequence[Part], history: Mapping[str, Part]) -> None:
@@ -239,9 +237,10 @@ class Detector(Scorer):
             series = self._read_for(owner := self.owner_of(part), part, read_with_lead)
             scored.append(self._scored(owner, self.scaled_for(series, owner)))
         self._choose_threshold(scored, history, moves)
-        shared = [owner for owner in self.figures if not owner.startswith("vehicle/")]
-        for owner, group in self._held_out(calibration, shared if own else (), read_with_lead):
-            scored = [self._scored(owner, read_with_lead(part)) for part in group]
+        pooled_owners = [owner for owner in self.figures if not owner.startswith("vehicle/")]
+        for owner in pooled_owners if own else ():
+            sample = without_history(calibration, owner, self.scaler, read_with_lead)
+            scored = [self._scored(owner, series) for series in sample]
             needed = self._operating_point(scored, history, moves)
             if needed is not None:
                 allowance = max(needed.threshold - self.threshold, 0.0)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from amad.detect.members import Arrays, Member, RidgeMember
+from amad.detect.tolerance import root_mean_square
 from amad.windows.series import Series
 
 
@@ -57,7 +58,7 @@ class InnovationMember(Member):
         Returns: the residual of each series, cross-fitted in both regressions.
         """
         errors = self.past.fit(owner, train, folds, prior)
-        scale_C = _root_mean_square(errors)
+        scale_C = root_mean_square(errors)
         if len(errors) == 1:
             groups = [[part] for part in np.array_split(errors[0], folds)]
         else:
@@ -114,11 +115,3 @@ class InnovationMember(Member):
         peer_CC = -inverse_CC / np.diag(inverse_CC)[:, None]
         np.fill_diagonal(peer_CC, 0.0)
         return peer_CC
-
-
-def _root_mean_square(errors: Sequence[np.ndarray]) -> np.ndarray:
-    """Of the known errors of each channel, float64 (C,); 1 for a channel that is never wrong."""
-    square_C = sum(np.nansum(np.square(error, dtype=np.float64), axis=0) for error in errors)
-    count_C = sum(np.isfinite(error).sum(axis=0) for error in errors)
-    scale_C = np.sqrt(square_C / np.maximum(count_C, 1))
-    return np.where(scale_C > np.finfo(np.float32).eps, scale_C, 1.0)

@@ -89,10 +89,10 @@ def long_histories(train: Sequence[Part]) -> list[Part]:
     return [part for part in train if 2 * part.rows >= longest]
 
 
-def pooled(parts: Sequence[Part], how: Reader = read) -> list[Series]:
+def pooled(parts: Sequence[Part], reader: Reader = read) -> list[Series]:
     """A bounded sample of several vehicles: some of them, and the middle rows of each.
 
-    how: reads a part that is taken whole.
+    reader: reads a part that is taken whole.
     """
     step = max(1, -(-len(parts) // POOL_VEHICLES))
     chosen = list(parts[::step])
@@ -100,21 +100,21 @@ def pooled(parts: Sequence[Part], how: Reader = read) -> list[Series]:
     sample = []
     for part in chosen:
         first = (part.rows - rows) // 2
-        sample.append(how(part) if first <= 0 else part.rows_between(first, first + rows))
+        sample.append(reader(part) if first <= 0 else part.rows_between(first, first + rows))
     return sample
 
 
 def without_history(
-    parts: Sequence[Part], owner: str, scaler: Scaler | None, how: Reader = read
+    parts: Sequence[Part], owner: str, scaler: Scaler | None, reader: Reader = read
 ) -> list[Series]:
     """A bounded sample of a class or the fleet, each vehicle scaled as if it were unknown.
 
     The figures of a fleet with several classes also serve vehicles of an unknown class, so there a
     vehicle is scaled as if only the other classes were known. Without a scaler nothing is scaled.
-    how: as in ``pooled``.
+    reader: as in ``pooled``.
     """
     own = [part for part in parts if owner in (FLEET, f"class/{part.vehicle_class}")]
-    sample = pooled(long_histories(own), how) if own else []
+    sample = pooled(long_histories(own), reader) if own else []
     if scaler is None:
         return sample
     unknown = UnknownVehicles(scaler, {part.vehicle: part.vehicle_class for part in parts})

@@ -52,17 +52,18 @@ def with_peers(
     just now; the others' are found from the lake, which gives the same.
     """
     fleet, known, found = lake.fleet, known or {}, list(incidents)
-    for kind in sorted({item.vehicle_class for item in incidents}):
+    for vehicle_class in sorted({item.vehicle_class for item in incidents}):
         own: dict[str, list[int]] = {}
         for n, item in enumerate(incidents):
-            if item.vehicle_class == kind:
+            if item.vehicle_class == vehicle_class:
                 own.setdefault(item.vehicle, []).append(n)
         blamed = {name for of in own.values() for n in of for name in incidents[n].channels}
         channels = [c for c in fleet.channels if c.name in blamed and c.kind == "continuous"]
         if not channels:
             continue
         names, day_levels = [], []
-        for name in evenly([name for name in sorted(vehicles) if fleet.class_of(name) == kind]):
+        of_class = [name for name in sorted(vehicles) if fleet.class_of(name) == vehicle_class]
+        for name in evenly(of_class):
             levels = known[name] if name in known else _levels(lake, day, name, channels)
             if levels.of_day:
                 names.append(name)

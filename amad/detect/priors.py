@@ -54,11 +54,13 @@ class Priors:
         long_rows = self.long_rows.get(own, LONG_ROWS)
         if series.rows >= long_rows:
             return None
-        for name, kind in ((PRIOR + own, own), (PRIOR, None)):
-            if kind not in self._long:
-                same = [s for s in self.train if kind in (None, s.vehicle_class)]
-                self._long[kind] = long_histories([s for s in same if s.rows >= SHORT_ROWS])
-            group = self._long[kind]
+        for name, vehicle_class in ((PRIOR + own, own), (PRIOR, None)):
+            if vehicle_class not in self._long:
+                same = [s for s in self.train if vehicle_class in (None, s.vehicle_class)]
+                self._long[vehicle_class] = long_histories(
+                    [s for s in same if s.rows >= SHORT_ROWS]
+                )
+            group = self._long[vehicle_class]
             if all(s.vehicle == series.vehicle for s in group):
                 continue
             if name not in self.known:

@@ -17,8 +17,8 @@ import numpy as np
 
 from amad.config import DataError, Fleet
 from amad.config.params import DetectParams
-from amad.detect import drift
 from amad.detect.alarms import OperatingPoint, choose_threshold, vehicle_days
+from amad.detect.moving_threshold import CONTEXT_ROWS, USUAL_ROWS, thresholds, usual_scores
 from amad.windows.scaler import Scaler
 from amad.windows.series import Part, Series, joined, read_with_lead, without_lead
 
@@ -32,7 +32,7 @@ class Scored:
 
     score_T: float32; NaN where the row has no score, because its segment is shorter than the
     fleet's ``min_segment_rows`` or because no member can serve the vehicle.
-    threshold_T: float32, the threshold of each row, see ``amad.detect.drift``.
+    threshold_T: float32, the threshold of each row, see ``amad.detect.moving_threshold``.
     alarm_T: bool, the score is above the threshold.
     contribution_TC: float32, >= 0, how much of the row's evidence each channel gives; of a day of a
     scoring job, 0 in all rows without an alarm.
@@ -127,7 +127,7 @@ class Scorer(ABC):
     @property
     def history_rows(self) -> int:
         """How many periods before a row its score and its threshold depend on."""
-        return self.context_rows + drift.CONTEXT_ROWS
+        return self.context_rows + CONTEXT_ROWS
 
     @property
     def threshold(self) -> float:
@@ -201,11 +201,11 @@ class Scorer(ABC):
                 "threshold; raise split.calibration_share or lower missing.min_segment_rows"
             )
         usual = {
-            vehicle: drift.usual_scores(score_T)
+            vehicle: usual_scores(score_T)
             for vehicle, _, score_T in scored
-            if np.isfinite(score_T).sum() >= drift.USUAL_ROWS
+            if np.isfinite(score_T).sum() >= USUAL_ROWS
         }
-        usual[ALL] = drift.usual_scores(np.concatenate([rows.score_T for rows in scored]))
+        usual[ALL] = usual_scores(np.concatenate([rows.score_T for rows in scored]))
         self.operating_point = replace(point, usual=usual)
 
     def _operating_point(
@@ -262,7 +262,7 @@ class Scorer(ABC):
         """The threshold of each row from ``first`` on; the rows before only tell the usual."""
         assert self.operating_point is not None, "fit the detector first"
         usual = self.operating_point.usual
-        return drift.thresholds(
+        return thresholds(
             self.threshold,
             usual.get(vehicle) or usual[ALL],
             timestamp_T,

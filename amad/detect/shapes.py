@@ -27,10 +27,7 @@ SPIKE_ROWS, SPIKE_SHARE = 3, 0.75  # a spike: so few rows hold so much of the er
 LASTING_ROWS, REACHED = 100, 0.9  # in a longer incident, errors count up to this quantile
 OWN_ERROR = 3.0  # tolerances: in a spike or noise burst, most rows surprise their own past so much
 NOISE_MEMORY = 0.6  # and in noise the errors of neighbouring rows are correlated by no more
-LAGS, LATE = (
-    range(1, 25),
-    0.15,
-)  # late: with what was expected so many rows ago, so much error stays
+LAGS, LATE = range(1, 25), 0.15  # late: of what was expected so many rows ago, so little error
 EXPLAINED = 0.7  # a step or a ramp explains at least this share of the error's energy
 GRID = 30  # a step or a ramp begins and ends at one of so many rows
 

@@ -51,7 +51,7 @@ class TolerantMember(Member):
         if not owner.startswith("vehicle/"):
             return None
         [series], [error_TC] = train, errors
-        scale_C = _root_mean_square(error_TC)
+        scale_C = root_mean_square(errors)
         edges = np.cumsum([0, *(piece.rows for piece in cut(series, folds))]).tolist()
         stretches = list(pairwise(edges))
         sums = [self._sums(series, error_TC, scale_C, *stretch) for stretch in stretches]
@@ -168,8 +168,9 @@ def solve_tolerance(sums: Sequence[Arrays]) -> np.ndarray:
     return weight_CX
 
 
-def _root_mean_square(error_TC: np.ndarray) -> np.ndarray:
+def root_mean_square(errors: Sequence[np.ndarray]) -> np.ndarray:
     """Of the known errors of each channel, float64 (C,); 1 for a channel that is never wrong."""
-    square_C = np.nansum(np.square(error_TC, dtype=np.float64), axis=0)
-    scale_C = np.sqrt(square_C / np.maximum(np.isfinite(error_TC).sum(axis=0), 1))
+    square_C = sum(np.nansum(np.square(error, dtype=np.float64), axis=0) for error in errors)
+    count_C = sum(np.isfinite(error).sum(axis=0) for error in errors)
+    scale_C = np.sqrt(square_C / np.maximum(count_C, 1))
     return np.where(scale_C > np.finfo(np.float32).eps, scale_C, 1.0)

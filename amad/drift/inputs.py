@@ -18,7 +18,7 @@ import numpy as np
 
 from amad.config import Channel, Fleet
 from amad.detect.daily import day_bounds
-from amad.drift.distance import Sample, distance, share_moved
+from amad.drift.distance import RANGE_SHARE, Sample, distance, share_moved
 from amad.windows.series import Series
 
 
@@ -139,7 +139,7 @@ def _outside(value_V: np.ndarray, train: Sample, coded: bool, width: float) -> n
         return np.zeros(len(value_V), bool)
     if coded:
         return ~np.isin(value_V, train.value_P)
-    room = max(train.spread, width * 0.01, 1e-9 * float(np.abs(train.value_P).max()))
+    room = max(train.spread, RANGE_SHARE * width, 1e-9 * float(np.abs(train.value_P).max()))
     return (value_V < train.value_P.min() - room) | (value_V > train.value_P.max() + room)
 
 

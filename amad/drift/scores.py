@@ -2,7 +2,8 @@
 
 A twentieth of a vehicle's calibration rows is above the 95 % quantile of its usual scores
 (``OperatingPoint.usual``). Where many more rows of the last days are, the model no longer expects
-what it sees; its threshold has then moved along (``amad.detect.drift``), so there may be no alarm.
+what it sees; its threshold has then moved along (``amad.detect.moving_threshold``), so there may be
+no alarm.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from amad.detect.alarms import OperatingPoint
-from amad.detect.drift import TOP, USUAL_SCORES
+from amad.detect.moving_threshold import TOP, USUAL_SCORES
 from amad.scores import partitions
 
 LEAST_ROWS = 60  # scored rows of a vehicle; fewer say nothing

@@ -108,10 +108,8 @@ class InjectedObjective:
 
         Returns: for each vehicle, the share by which its squared error is lower; 0 is level.
         """
-        plain, training = (
-            linear_skip_alone(model, self.store, self.params.mask.block),
-            model.training,
-        )
+        plain = linear_skip_alone(model, self.store, self.params.mask.block)
+        training = model.training
         found = []
         for detector in self.detectors:
             error, theirs = detector.squared_errors(model, plain)

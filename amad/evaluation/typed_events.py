@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from amad import metrics
 from amad.detect.shapes import RIGHT
 from amad.evaluation.evaluation_metrics import GuessedTypes, SeverityOrder
 from amad.evaluation.method_result import Finding
@@ -60,12 +59,14 @@ def _orders(
     graded: Mapping[str, Sequence[Finding]], size: Callable[[Finding], float]
 ) -> tuple[dict[str, float], dict[str, int]]:
     """The tau-b of each type with enough events, and how many it has."""
+    from scipy.stats import kendalltau
+
     taus, events = {}, {}
     for kind, own in graded.items():
         if len(own) >= LEAST_EVENTS:
-            tau = metrics.kendall_tau_b([f.event.strength for f in own], [size(f) for f in own])
-            if np.isfinite(tau):
-                taus[kind], events[kind] = tau, len(own)
+            found = kendalltau([f.event.strength for f in own], [size(f) for f in own])
+            if np.isfinite(found.statistic):
+                taus[kind], events[kind] = float(found.statistic), len(own)
     return taus, events
 
 

@@ -21,7 +21,6 @@ from amad.metrics.statistics import (
     bootstrap_mean,
     bootstrap_mean_of_groups,
     bootstrap_nested_mean,
-    kendall_tau_b,
     paired_bootstrap,
     poisson_interval,
     poisson_tail,
@@ -32,8 +31,7 @@ from amad.metrics.volume import vus, vus_pr, vus_roc
 __all__ = [
     "affiliation_f1", "auc_pr", "auc_roc", "best_f1", "binomial_tail", "bootstrap_mean",
     "bootstrap_mean_of_groups", "bootstrap_nested_mean", "event_f1", "events_of",
-    "hit_rate_at", "kendall_tau_b", "ndcg_at", "pa_k_curve", "paired_bootstrap",
+    "hit_rate_at", "ndcg_at", "pa_k_curve", "paired_bootstrap",
     "point_adjusted_f1", "poisson_interval", "poisson_tail", "precision_recall", "range_f1",
-    "shared_values", "vus",
-    "vus_pr", "vus_roc",
+    "shared_values", "vus", "vus_pr", "vus_roc",
 ]  # fmt: skip

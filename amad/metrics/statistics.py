@@ -1,4 +1,4 @@
-"""How sure a mean over units is, and rank correlation.
+"""How sure a mean over units is, and how likely a count is by chance alone.
 
 Shape legend: U units (vehicles or cases).
 """
@@ -163,22 +163,3 @@ def poisson_interval(found: int, confidence: float) -> tuple[float, float]:
         return n * max(1 - 1 / (9 * n) + sign * z / (3 * math.sqrt(n)), 0.0) ** 3
 
     return bound(found, -1) if found else 0.0, bound(found + 1, 1)
-
-
-def kendall_tau_b(a, b) -> float:
-    """Kendall's rank correlation of ``a`` and ``b`` (U,), tau-b (corrected for ties).
-
-    Source: Kendall, "The treatment of ties in ranking problems", Biometrika 1945. Memory grows with
-    the square of U. NaN where all values of one side tie.
-
-    Raises:
-        ValueError: lengths differ or fewer than two values.
-    """
-    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    if a.shape != b.shape or a.ndim != 1 or len(a) < 2:
-        raise ValueError("kendall_tau_b needs two arrays of one length, two values at the least")
-    upper = np.triu_indices(len(a), k=1)
-    sign_a = np.sign(a[:, None] - a)[upper]
-    sign_b = np.sign(b[:, None] - b)[upper]
-    scale = np.sqrt(float(np.sum(sign_a != 0)) * float(np.sum(sign_b != 0)))
-    return float(np.sum(sign_a * sign_b) / scale) if scale > 0 else float("nan")

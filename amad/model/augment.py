@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from amad.model.attention import reverse_gradient
+from amad.model.network import INPUT_LIMIT
 
 MASKS = 3  # K
 WIDTH = 8  # convolution channels of each mask
 START_LOGIT = 1.5  # an untrained mask keeps about four fifths: a mild change, so a hard negative
 LOGIT_LIMIT = 4.0  # keeps a mask between 0.018 and 0.982, where it has a gradient
-INPUT_LIMIT = 10.0  # train spreads
 MARGINS = (0.1, 1.0)  # of the triplet, from no change to a window of zeros
 WEIGHT = 0.1  # lambda, the weight of everything that the masks are trained by
 RHO = 0.3  # weight of the diversity; with more, masks are so strong that the hinge is soon 0

@@ -22,12 +22,14 @@ VALIDATION_WINDOWS = 512  # at most, evenly spaced over the calibration rows
 class Windows:
     """The train and validation windows of a store, this rank's share of them, on its device."""
 
-    def __init__(self, store: WindowStore, params: Params, reporter: Reporter) -> None:
+    def __init__(
+        self, store: WindowStore, levels: Levels, params: Params, reporter: Reporter
+    ) -> None:
+        """levels: those of the network, by which each window names its vehicle's."""
         self.params, self.reporter = params, reporter
         self.channels = len(store.channels)
-        self.levels = Levels.of(store)
         self._level = np.array(
-            [self.levels.index(name, store.vehicle_class(name)) for name in store.vehicles]
+            [levels.index(name, store.vehicle_class(name)) for name in store.vehicles]
         )
         window = params.model.window
         stride, apart = params.train.stride, window

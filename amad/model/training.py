@@ -83,9 +83,9 @@ def train(
     """
     params, device = job.params, reporter.device
     store = WindowStore.open(job.store)
-    windows = Windows(store, params, reporter)
     torch.manual_seed(params.seed)
     network = new_network(store, params)
+    windows = Windows(store, network.levels, params, reporter)
     objective = Objective(network, params.loss).to(device)
     optimiser = make_optimiser(objective, params)
     history: list[dict] = []
@@ -120,7 +120,7 @@ def train(
                 Checkpoint(
                     digest=job.digest,
                     channels=windows.channels,
-                    levels=windows.levels,
+                    levels=network.levels,
                     block=params.mask.block,
                     epochs=history,
                     objective=objective.state_dict(),

@@ -62,10 +62,6 @@ class Defender:
         self.detector = detector
         self.theirs = theirs
 
-    def fit(self, train: list[Series], calibration: list[Series]) -> "Defender":
-        """Learns nothing: the champion is judged as it is in service."""
-        return self
-
     def score(self, series: Series) -> Scored:
         """Score a series that ``theirs`` has scaled."""
         # In float64: on a channel far from zero, float32 would add noise to this detector's input

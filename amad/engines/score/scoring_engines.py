@@ -19,7 +19,7 @@ from amad.telemetry.lake import Lake
 
 Result = ScoredRows | str  # of one unit; the text says why it cannot be scored
 Unit = tuple[str, date, frozenset[date]]  # vehicle, date, the vehicle's quarantined dates
-States = tuple[str, Path]  # the detector's digest and ``runs/<fleet>``: where states are found
+StatesPlace = tuple[str, Path]  # the detector's digest and ``runs/<fleet>``: where states are found
 
 
 def in_process(
@@ -27,10 +27,10 @@ def in_process(
     detector: Path,
     units: list[Day],
     profile: ClusterProfile,
-    states: States,
+    states: StatesPlace,
 ) -> Generator[Result]:
     """Score the units one after the other in this process."""
-    scorer = Scorer(detector, snapshot.lake, states)
+    scorer = UnitScorer(detector, snapshot.lake, states)
     yield from unit_engines.in_this_process(scorer, _with_quarantine(snapshot, units))
 
 
@@ -39,7 +39,7 @@ def over_ray(
     detector: Path,
     units: list[Day],
     profile: ClusterProfile,
-    states: States,
+    states: StatesPlace,
 ) -> Generator[Result]:
     """Score the units over Ray; each process of a worker loads the detector once.
 
@@ -54,7 +54,7 @@ def over_ray(
         for file in sorted(detector.rglob("*"))
         if file.is_file()
     }
-    scorer = SentScorer(files, snapshot.lake, states)
+    scorer = SentUnitScorer(files, snapshot.lake, states)
     _, runs = states
     with ray_session(profile):
         given = _with_quarantine(snapshot, units)
@@ -68,13 +68,13 @@ def _with_quarantine(snapshot: Snapshot, units: list[Day]) -> list[Unit]:
     return [(vehicle, day, out.get(vehicle, frozenset())) for vehicle, day in units]
 
 
-class Scorer:
+class UnitScorer:
     """A detector and a lake, opened once, and the states of the lake's vehicles.
 
     The folder of the detector may be deleted meanwhile.
     """
 
-    def __init__(self, detector: Path, lake: Lake, states: States) -> None:
+    def __init__(self, detector: Path, lake: Lake, states: StatesPlace) -> None:
         keep_freed_memory()
         self.detector, self.lake = load_detector(detector, to_score=True), lake
         digest, runs = states
@@ -97,22 +97,22 @@ class Scorer:
             return str(known)
 
 
-class SentScorer:
-    """``Scorer`` in a worker of Ray, which gets the detector as the content of its files."""
+class SentUnitScorer:
+    """``UnitScorer`` in a worker of Ray, which gets the detector as the content of its files."""
 
-    def __init__(self, files: dict[str, bytes], lake: Lake, states: States) -> None:
+    def __init__(self, files: dict[str, bytes], lake: Lake, states: StatesPlace) -> None:
         self._files, self._lake, self._states = files, lake, states
 
     @cached_property
-    def _scorer(self) -> Scorer:
+    def _scorer(self) -> UnitScorer:
         with TemporaryDirectory() as folder:
             for name, content in self._files.items():
                 path = Path(folder) / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
             self._files.clear()  # the detector reads of the open file what it needs
-            return Scorer(Path(folder), self._lake, self._states)
+            return UnitScorer(Path(folder), self._lake, self._states)
 
     def __call__(self, unit: Unit) -> Result:
-        """Score one unit, see ``Scorer``."""
+        """Score one unit, see ``UnitScorer``."""
         return self._scorer(unit)

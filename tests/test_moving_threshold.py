@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amad.detect.drift import (
+from amad.detect.moving_threshold import (
     BLOCK_ROWS,
     CONTEXT_ROWS,
     FAR_ROWS,
