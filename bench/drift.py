@@ -15,7 +15,7 @@ The detector has no network, as for a fleet where it has no vote.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from amad.config import Fleet, Params, Settings, load_params
 from amad.config.console import say
 from amad.detect.alarms import DAY_US
 from amad.detect.build_members import build_members
+from amad.detect.daily import day_bounds
 from amad.detect.detector import Detector
 from amad.drift.findings import Drift
 from amad.drift.inputs import Periods, vehicle_inputs
@@ -64,17 +65,15 @@ def nights(
 
 
 def _recent(scored: dict[str, tuple], recent: tuple):
-    first, last = (int(datetime(d.year, d.month, d.day, tzinfo=UTC).timestamp()) * 1_000_000
-                   for d in recent)  # fmt: skip
+    (first, _), (_, end) = map(day_bounds, recent)
     for vehicle, (time_T, score_T, threshold_T) in scored.items():
-        own = (time_T >= first) & (time_T < last + DAY_US)
+        own = (time_T >= first) & (time_T < end)
         yield vehicle, score_T[own], threshold_T[own]
 
 
 def fitted(store: WindowStore, fleet: Fleet, params: Params) -> Detector:
     """The closed-form members, fitted as the stage does it."""
-    members = [name for name in params.detect.members if name != "amad"]
-    detect = params.detect.model_copy(update={"members": members, "amad_weight": 0.0})
+    detect = params.detect.model_copy(update={"amad_weight": 0.0})
     return Detector(build_members(detect), detect, fleet, store.scaler).fit(*fitting_parts(store))
 
 

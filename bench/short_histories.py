@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from amad.config import Params, Settings, load_params
 from amad.config.console import say, track
-from amad.detect.alarms import merge_alarms
+from amad.detect.alarms import DAY_US, merge_alarms
 from amad.detect.build_members import build_members
 from amad.detect.detector import Detector
 from amad.engines.shared.environment import quiet
@@ -39,7 +39,6 @@ from bench.options import parser_of, positive
 from bench.quality.fleets import Prepared, find_fleet, prepare_fleet
 
 LENGTHS = (60, 240, 1000, 4000)
-DAY_US = 86_400_000_000
 
 
 def cut_history(series: Series, rows: int, least: int) -> Series:
@@ -77,8 +76,7 @@ def fitted(prepared: Prepared, params: Params, wholes: Mapping[str, Series]) -> 
         for part, found in parts.items():
             if (cut := scaled.part(part)).rows:
                 found.append(cut)
-    members = [name for name in params.detect.members if not name.startswith("amad")]
-    settings = params.detect.model_copy(update={"members": members, "amad_weight": 0.0})
+    settings = params.detect.model_copy(update={"amad_weight": 0.0})
     detector = Detector(build_members(settings), settings, prepared.fleet, scaler)
     return detector.fit(parts[TRAIN], parts[CALIBRATION])
 

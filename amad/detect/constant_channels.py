@@ -29,11 +29,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from amad.detect.alarms import DAY_US
 from amad.detect.learnt_figures import LearntFigures
 from amad.windows.series import Series
 
 MEMORY_DAYS = 8  # a vehicle that drives once a week remembers the week before
-MEMORY_US = MEMORY_DAYS * 86_400_000_000
+MEMORY_US = MEMORY_DAYS * DAY_US
 REPORTED_ROWS = 5  # periods; a move is one moment, even if the new value stays
 REPORTED_MARGIN = 1.0  # score units above the threshold; a severity of about 40, medium
 MOSTLY = 0.99  # of the measured train rows

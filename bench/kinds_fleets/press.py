@@ -29,7 +29,7 @@ def simulate(vehicle: Vehicle) -> Channels:
         "force": force * 80 + vehicle.noise(0.8),
         "current": current + vehicle.noise(0.5),
         "die_temperature": lagged(force * 50 + 20, 15) + vehicle.noise(0.4),
-        "encoder": encoder + vehicle.shaken("noise", 1.5),
+        "encoder": encoder + vehicle.shaken(1.5),
         "oil_temperature": lagged(30 + 20 * works, 900) + friction * 15 + vehicle.noise(0.2),
         "oil_pressure": 200 - force * 15 + vehicle.noise(1),
     }

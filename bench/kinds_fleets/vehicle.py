@@ -97,10 +97,10 @@ class Vehicle:
             found[fault.rows] = fault.ramp(first, last * fault.strength)
         return found
 
-    def shaken(self, name: str, scale: float) -> np.ndarray:
-        """Noise of ``scale`` times the strength within each fault of this name, 0 elsewhere."""
+    def shaken(self, scale: float) -> np.ndarray:
+        """Noise of ``scale`` times the strength within each fault ``noise``, 0 elsewhere."""
         found = np.zeros(self.rows)
-        for fault in self.named(name):
+        for fault in self.named("noise"):
             found[fault.rows] = scale * fault.strength * fault.noise()
         return found
 

@@ -35,7 +35,7 @@ def simulate(vehicle: Vehicle) -> Channels:
         "generator_speed": generator,
         "pitch": pitch,
         "gearbox_temperature": vehicle.held("stuck", gearbox),
-        "bearing_temperature": bearing + vehicle.shaken("noise", 2),
+        "bearing_temperature": bearing + vehicle.shaken(2),
         "winding_temperature": winding,
         "ambient_temperature": ambient + vehicle.noise(0.2),
         "voltage": voltage,

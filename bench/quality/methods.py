@@ -23,23 +23,10 @@ if TYPE_CHECKING:
 
 DETECTOR, FLOOR = "amad", "random"
 NETWORK = "amad"  # the network among ``detect.members``
-DETERMINISTIC = (
-    "l2",
-    "linear",
-    "mahalanobis",
-    "pca",
-    "relation",
-    "ridge",
-    "ridge_long",
-    "sensor_range",
-)
+DETERMINISTIC = ("l2", "linear", "mahalanobis", "pca", "relation", "ridge", "sensor_range")
 NETWORK_BASELINES = (
-    "anomaly_transformer",
-    "anomaly_transformer_criterion",
-    "cnn",
-    "latad",
-    "untrained",
-)
+    "anomaly_transformer", "anomaly_transformer_criterion", "cnn", "latad", "untrained",
+)  # fmt: skip
 FORMS: dict[str, dict[str, object]] = {
     "offline": {"detect.smoothing": "centred"},
     "online": {"detect.smoothing": "trailing"},

@@ -7,11 +7,13 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from importlib import import_module
 from multiprocessing import get_context
 from typing import NamedTuple
 
 from amad.config import AmadError, ServiceError
 from amad.config.console import say
+from amad.engines.shared.unit_engines import one_thread
 from bench.quality.jobs import Job, LooksAheadError
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARROW_NUM_THREADS")
@@ -49,7 +51,8 @@ def _outcomes(
     todo: list[tuple[int, Job]], processes: int
 ) -> Iterator[tuple[int, Failure | None, float]]:
     if processes == 1 or len(todo) < 2:
-        with _one_thread():
+        import_module("torch")  # a library must be loaded to be limited
+        with one_thread():
             for i, job in todo:
                 yield i, *attempt(job)
         return
@@ -93,21 +96,6 @@ def _worker() -> None:
     import torch
 
     torch.set_num_threads(1)
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Limit this process to one thread, so that its seconds are comparable to those of a worker."""
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _span(seconds: float) -> str:

@@ -23,7 +23,7 @@ from amad.detect.levels import Levels
 from amad.detect.peers import with_peers
 from amad.engines.score.lake_snapshot import Snapshot, digest_of
 from amad.engines.score.scoring_engines import Result, in_process, over_ray
-from amad.engines.score.scoring_plan import Plan
+from amad.engines.score.scoring_plan import EVERYTHING_NEW, Plan, ScoringRequest
 from amad.scores import partitions
 from amad.scores.partition_manifest import PartitionManifest, Provenance, VehiclePart
 from amad.scores.partitions import VehicleDay
@@ -169,8 +169,7 @@ def score_days(
     sums: Checksums,
     engine: str,
     profile: ClusterProfile,
-    force: bool = False,
-    vehicles: tuple[str, ...] = (),
+    request: ScoringRequest = EVERYTHING_NEW,
     begin: Callable[[date], None] = lambda day: None,
 ) -> Iterator[Done]:
     """Score the plan's days, in order, and publish each when it is complete.
@@ -178,8 +177,7 @@ def score_days(
     A vehicle that fails is left out, and its date stays stale. Where such a vehicle is published
     already, the whole date is left as it is.
 
-    vehicles: those that are scored of the dates in ``plan.kept``. begin: called with each date
-    before it is scored.
+    request: what ``plan`` was made for. begin: called with each date before it is scored.
     """
     days = list(plan.days)
     if not days:
@@ -187,7 +185,8 @@ def score_days(
     gap_us = model.detector.midnight_gap_us
     made_of = {day: snapshot.made_of(day, history_us(model.detector)) for day in days}
     chosen = {
-        day: [v for v in made_of[day] if day not in plan.kept or v in vehicles] for day in days
+        day: [v for v in made_of[day] if day not in plan.kept or v in request.vehicles]
+        for day in days
     }
     units = [(vehicle, day) for day in days for vehicle in chosen[day]]
     run = over_ray if engine == "ray" else in_process
@@ -218,7 +217,7 @@ def score_days(
                 done.add(vehicle, result, made, before.get(vehicle), gap_us, withheld)
             lost = plan.published.get(day, frozenset()) & set(done.failed)
             manifest = None
-            if done.scored_anew and (force or not lost):
+            if done.scored_anew and (request.force or not lost):
                 # Those that stay were made of what was open then.
                 carried = kept.carried if kept and staying else digest_of(before)
                 manifest = _publish(snapshot, runs, model, day, done, carried)

@@ -115,7 +115,7 @@ def _score_dates(
         log.engine = log.engine or engine
         for done in score_days(
             snapshot, runs, model, plan, sums, engine, profile,
-            request.force, request.vehicles, lambda day: _begin(stage, log, day),
+            request, lambda day: _begin(stage, log, day),
         ):  # fmt: skip
             _note(log, done)
             save(runs, log)

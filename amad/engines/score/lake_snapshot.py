@@ -16,6 +16,7 @@ from amad.config import DataError, Fleet, Stage
 from amad.config.console import say
 from amad.config.digest import json_digest
 from amad.config.wording import count, some
+from amad.detect.alarms import DAY_US
 from amad.detect.daily import day_bounds
 from amad.scores import partitions
 from amad.scores.partition_manifest import PartitionManifest
@@ -66,7 +67,7 @@ class Snapshot:
         history_us: how long before the day the rows that count begin.
         """
         start = day_bounds(day)[0]
-        span = range(1, 1 + -(-history_us // 86_400_000_000))
+        span = range(1, 1 + -(-history_us // DAY_US))
         past = [day - timedelta(days=n) for n in reversed(span)]
         assert not past or day_bounds(past[0])[0] <= start - history_us
         found = {}
