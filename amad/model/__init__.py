@@ -1,14 +1,13 @@
 """AMAD: masks from a spectral kernel, local and global attention mixed, trained without labels."""
 
 from amad.model.bundle import Bundle, read_bundle, write_bundle
-from amad.model.checkpoint import Checkpoint, LocalReporter, Reporter
+from amad.model.checkpoint import Checkpoint, LocalReporter
 from amad.model.masks import complementary_masks, draw_mask
-from amad.model.network import Amad, AmadOutput
+from amad.model.network import Amad
 from amad.model.residual import hidden_residual
 from amad.model.training import Trained, TrainJob, train
 
 __all__ = [
-    "Amad", "AmadOutput", "Bundle", "Checkpoint", "LocalReporter", "Reporter", "TrainJob",
-    "Trained", "complementary_masks", "draw_mask", "hidden_residual", "read_bundle", "train",
-    "write_bundle",
+    "Amad", "Bundle", "Checkpoint", "LocalReporter", "TrainJob", "Trained", "complementary_masks",
+    "draw_mask", "hidden_residual", "read_bundle", "train", "write_bundle",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ from amad.telemetry.temporary import keep_apart
 
 
 class RayReporter:
-    """``amad.model.Reporter`` inside a worker of Ray Train."""
+    """``amad.model.checkpoint.Reporter`` inside a worker of Ray Train."""
 
     def __init__(self) -> None:
         import ray.train

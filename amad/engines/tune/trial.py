@@ -22,7 +22,7 @@ EPOCH, OBJECTIVE, CURVE, NUMBER = "epoch", "objective", "curve", "trial"
 
 
 class TuneReporter:
-    """``amad.model.Reporter`` inside a trial; it reports the objectives of all epochs so far."""
+    """The ``Reporter`` of a trial; it reports the objectives of all epochs so far."""
 
     rank, world_size = 0, 1
 
