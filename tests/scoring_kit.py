@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import torch
 import yaml
 from shared_kit import made_once
+from windows_kit import split_bounds
 
 from amad.config import Fleet, Params, Settings, Stage, load_fleet
 from amad.detect.build_detector import build_detector
@@ -36,7 +37,6 @@ from amad.telemetry.schemas import INCIDENTS, PROFILE, QUARANTINE
 from amad.windows.resample import to_series
 from amad.windows.scaler import Scaler
 from amad.windows.series import CALIBRATION, TRAIN, Series
-from amad.windows.split import split_bounds
 from amad.windows.store import WindowStore, write_store
 
 VEHICLES = ("a-1", "a-2", "b-1")

@@ -12,6 +12,7 @@ from detect_kit import LINEAR, coupled, fleet_of, waves, with_values
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scoring_kit import CONTENT, START, night
+from windows_kit import split_bounds
 
 from amad.config import Fleet
 from amad.config.params import DetectParams
@@ -35,7 +36,6 @@ from amad.windows import Scaler
 from amad.windows.resample import to_series
 from amad.windows.series import CALIBRATION, TRAIN, Series
 from amad.windows.short_history import LONG_ROWS
-from amad.windows.split import split_bounds
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 import pytest
-from windows_kit import START
+from windows_kit import START, split_bounds
 
 from amad.config import Fleet, Params
 from amad.detect.build_members import build_members
@@ -23,7 +23,6 @@ from amad.telemetry.schemas import TIMESTAMP
 from amad.windows.resample import to_series
 from amad.windows.scaler import Scaler
 from amad.windows.series import CALIBRATION, TRAIN
-from amad.windows.split import split_bounds
 
 MEMBERS = ["ridge", "two_sided", "relation", "window_range"]
 HOUR = 3600

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ingest_kit import Yard, at, raw_fleet
-from windows_kit import SECOND, START, lake_table, series_of, small_fleet
+from windows_kit import SECOND, START, lake_table, series_of, small_fleet, split_bounds
 
 from amad.config import Fleet
 from amad.telemetry.counter_events import RECENT
@@ -21,7 +21,7 @@ from amad.windows.learning import Learnt, TrainRows
 from amad.windows.resample import Resampler, to_series
 from amad.windows.series import TEST, TRAIN, Series
 from amad.windows.short_history import LEAST_SPREAD, stretch_rows
-from amad.windows.split import SplitBounds, outline, split_bounds
+from amad.windows.split import SplitBounds, outline
 from amad.windows.vehicle_file import VehicleFile, read_series
 
 FIELDS = ("timestamp_T", "value_TC", "valid_TC", "segment_T", "split_T", "label_T")

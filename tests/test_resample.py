@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from windows_kit import SECOND, START, lake_table, small_fleet
+from windows_kit import SECOND, START, lake_table, small_fleet, split_bounds
 
 from amad.windows.resample import row_of, to_series
 from amad.windows.series import CALIBRATION, PURGED, TEST, TRAIN
-from amad.windows.split import SplitBounds, split_bounds
+from amad.windows.split import SplitBounds
 
 FLEET = small_fleet()
 SPEED, LEVEL, GEAR, CHARGE = range(4)

@@ -6,9 +6,15 @@ import pyarrow as pa
 from amad.config import Fleet
 from amad.telemetry.schemas import TIMESTAMP
 from amad.windows.series import TRAIN, Series
+from amad.windows.split import SplitBounds, outline
 
 SECOND = 1_000_000
 START = 1_767_571_200 * SECOND  # 2026-01-05, a midnight
+
+
+def split_bounds(timestamp_R: np.ndarray, fleet: Fleet, test_us: int | None = None) -> SplitBounds:
+    """The split of a vehicle whose rows are all of one day; test_us: see ``outline``."""
+    return outline(1, lambda day: timestamp_R, fleet, test_us).bounds
 
 
 def small_fleet(**changes: object) -> Fleet:

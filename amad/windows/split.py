@@ -110,14 +110,6 @@ def grid_timestamps(
     return (bin_K1[nth_T] + np.arange(rows) - row_K1[nth_T]) * period_us, nth_T
 
 
-def split_bounds(timestamp_R: np.ndarray, fleet: Fleet, test_us: int | None = None) -> SplitBounds:
-    """Borders by the shares of ``fleet.split`` over the occupied bins of a vehicle.
-
-    timestamp_R: int64 microseconds, sorted. test_us: see ``outline``.
-    """
-    return outline(1, lambda day: timestamp_R, fleet, test_us).bounds
-
-
 @dataclass(frozen=True, slots=True)
 class _Mark:
     """What is known before a day: its last occupied bin, and the bins and rows so far.
