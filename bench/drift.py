@@ -1,4 +1,4 @@
-"""python -m bench.drift --fleets asd smd js2 --out bench/results/drift.json
+"""python -m bench.drift --fleet asd smd js2 --out bench/results/drift.json
 
 How often `amad drift` recommends to retrain: on each night after the training of a fleet, as it is
 and as a copy that has drifted, and on nights within its training.
@@ -37,7 +37,7 @@ from amad.windows.series import TEST, TRAIN, Series
 from amad.windows.store import WindowStore
 from bench.facts import machine_facts, write_result
 from bench.options import parser_of
-from bench.quality.fleets import prepare_fleet
+from bench.quality.fleets import find_fleet, prepare_fleet
 from bench.quality.tables import table
 
 DAYS = 7
@@ -223,16 +223,16 @@ def lines(rows: list[dict]) -> list[str]:
 def main() -> None:
     """Measure and write."""
     parser = parser_of(__doc__)
-    parser.add_argument("--fleets", nargs="*", default=["asd", "smd", "js2"])
-    parser.add_argument("--home", type=Path, default=Path("runs/drift"))
+    parser.add_argument("--fleet", nargs="*", metavar="FILE", default=["asd", "smd", "js2"])
+    parser.add_argument("--home", type=Path, default=Path("runs/drift"), help="finished work")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     settings = Settings()
     params = load_params(settings.params_file, "demo")
     home = given.home.absolute()
     rows = measured_seasons(params, home, settings)
-    for name in given.fleets:
-        rows += measured(settings.conf_dir / "fleet" / f"{name}.yaml", params, home, settings)
+    for name in given.fleet:
+        rows += measured(find_fleet(name, settings)[1], params, home, settings)
     print("\n".join(lines(rows)))
     write_result({"machine": machine_facts(), "days": DAYS, "rows": rows}, given.out)
 

@@ -9,8 +9,12 @@ from pathlib import Path
 PACKAGES = ("numpy", "pandas", "pyarrow", "torch", "great-expectations", "ray", "scikit-learn")
 
 
-def machine_facts() -> dict:
-    """CPU model, usable cores, memory in GB, load (1 minute), operating system, versions."""
+def machine_facts(packages: tuple[str, ...] = PACKAGES) -> dict:
+    """CPU model, usable cores, memory in GB, load (1 minute), operating system, versions.
+
+    packages: those whose versions are told; each must be installed, and a machine with a GPU may
+        lack most.
+    """
     import psutil
 
     return {
@@ -20,7 +24,7 @@ def machine_facts() -> dict:
         "load": round(os.getloadavg()[0], 1),  # above the cores, something else ran beside it
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": {name: version(name) for name in packages},
     }
 
 

@@ -34,7 +34,7 @@ from amad.windows.store import WindowStore
 from bench.drift import fitted
 from bench.facts import machine_facts, write_result
 from bench.options import parser_of
-from bench.quality.fleets import prepare_fleet
+from bench.quality.fleets import find_fleet, prepare_fleet
 from bench.quality.tables import table
 
 ENGINEERS = {"all": (1.0, 0.0), "half": (0.5, 0.0), "one in ten wrong": (1.0, 0.1)}
@@ -180,14 +180,15 @@ def lines(result: dict) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> dict:
     """Measure each fleet and write the result."""
     parser = parser_of(__doc__)
-    parser.add_argument("--fleets", nargs="+", default=["smd", "asd", "js2", "demo", "msl", "smap"])
+    default = ["smd", "asd", "js2", "demo", "msl", "smap"]
+    parser.add_argument("--fleet", nargs="+", metavar="FILE", default=default)
     parser.add_argument("--home", type=Path, default=Path("runs/quality"), help="finished work")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)
     settings, fleets = Settings(), {}
-    for name in options.fleets:
+    for name in options.fleet:
         params = load_params(settings.params_file, name)
-        file = settings.conf_dir / "fleet" / f"{name}.yaml"
+        _, file = find_fleet(name, settings)
         prepared = prepare_fleet(file, params, options.home, settings.data_dir, [])
         detector = fitted(prepared.store, prepared.fleet, params)
         fleets[name] = figures(alarmed(prepared.store, prepared.fleet, detector))
@@ -195,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
         say(f"{name}: {own['before']} before, {own['engineers']['all']} with verdicts")
     rule = {name: getattr(learnt, name) for name in (*TRIED, "SLACK", "MOST")}
     result = {
-        "machine": machine_facts(("numpy",)), "rule": rule, "left_out": left_out(fleets),
+        "machine": machine_facts(), "rule": rule, "left_out": left_out(fleets),
         "fleets": fleets,
     }  # fmt: skip
     write_result(result, options.out)
