@@ -26,8 +26,8 @@ class Field:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(("\n".join(lines) + "\n").encode(encoding))
 
-    def draft(self, **options):
-        told = write_draft(self.raw, "vans", self.settings, force=False, **options)
+    def draft(self, force=False):
+        told = write_draft(self.raw, "vans", self.settings, force=force)
         return load_fleet("vans", self.settings), "\n".join(told)
 
     def refusal(self):

@@ -222,6 +222,17 @@ def test_slow_rows_pass_the_limits_of_their_draft(tmp_path, hours):
         ([f'{{"time": "{stamp(n)}", "speed": {n}}}' for n in range(60)], "it is JSON: export"),
         ([f"(1741075200.{n:06d}) can0 123#00{n:02X}" for n in range(60)], "raw CAN frames"),
         ([f"   0.{n:06d} 1  123x       Rx   d 8 00 11" for n in range(60)], "raw CAN frames"),
+        ([f"  can0  123   [2]  {n:02X} 00" for n in range(60)], "raw CAN frames"),
+        (["Time;ID;DLC;Data0", *(f"{n};1;1;{n}" for n in range(60))], "raw CAN frames"),
+        ([f"{n:6d})  {n}0.1  Rx  0100  2  00 11" for n in range(60)], "raw CAN frames"),
+        ([f'ts={stamp(n)} speed={n} msg="all good"' for n in range(60)], "a log of key=value"),
+        (
+            ["TS        SPEED", "--------- -----", *(f"{n:3d} 08:00 {n:5d}" for n in range(60))],
+            "SQL",
+        ),
+        (["# HELP speed x", *(f'speed{{a="b"}} {n}' for n in range(60))], "Prometheus reads"),
+        ([f"/van1/speed,DOUBLE,{n},0,GOOD,{n}.5" for n in range(60)], "put a line with the col"),
+        (["time,sp\0eed", *(f"{stamp(n)},{n}" for n in range(60))], "its header holds zeros"),
         (["a   b     c", *(f"{n:<4d}{n:<6d}{n}" for n in range(60))], "runs of spaces"),
         ([f"van-1,{stamp(n)},{n}" for n in range(60)], "put a line with the columns' names"),
         (["[", *(f'{{"time": {n}}},' for n in range(60)), "]"], "it is JSON: export"),
@@ -242,6 +253,16 @@ def test_what_is_no_table_is_named_with_the_way_out(tmp_path, lines, told):
     field.write("a.log", lines)
     with pytest.raises(DataError, match=told):
         field.draft()
+
+
+@pytest.mark.parametrize(("mark", "encoding"), [("\x01", "utf-8"), (",", "shift_jis")])
+def test_files_of_hive_and_of_japan_are_read(tmp_path, mark, encoding):
+    field = Field(tmp_path)
+    rows = (mark.join([stamp(n), str(wave(n))]) for n in range(ROWS))
+    field.write("000000_0", [mark.join(["日時", "水温"]), *rows], encoding)
+    fleet, _ = field.draft()
+    assert fleet.channels[0].header == "水温"
+    assert field.ingest(fleet).rows_lake == ROWS
 
 
 def test_a_folder_without_raw_data_names_what_is_there(tmp_path):

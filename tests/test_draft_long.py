@@ -174,3 +174,21 @@ def test_a_signal_that_is_told_seldom_does_not_fail_the_vehicle_day(field):
 def test_signals_that_take_turns_need_no_wider_limit(field):
     field.write("a.csv", long_lines("signal", "value", apart=0.25))
     assert field.draft()[0].quality.max_null_share == 0.2
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Device,DiagnosticName,time,Data,UnitOfMeasure", "ident,topic,received_at,payload,qos"],
+)
+def test_exports_of_products_with_one_value_per_row(field, header):
+    rows = (
+        f"{van},{name},{stamp(n)},{wave(n + 9 * at)},-1"
+        for n in range(ROWS)
+        for van in ("van-1", "van-2")
+        for at, name in enumerate(("speed", "load"))
+    )
+    field.write("a.csv", [header, *rows])
+    fleet, _ = field.draft()
+    assert fleet.source.format == "csv_long" and len(fleet.channels) == 2
+    done = field.ingest(fleet)
+    assert (done.rows_lake, done.rows_rejected, len(done.vehicles)) == (2 * ROWS, 0, 2)

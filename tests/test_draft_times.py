@@ -1,5 +1,6 @@
 """Times whose form is a guess: the draft takes the likelier one, and says what it took it for."""
 
+import os
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -259,11 +260,13 @@ def test_times_with_and_without_an_offset_are_told(field):
     assert "some of the times have an offset and others have none" in field.draft()[1]
 
 
-@pytest.mark.parametrize("header", ["Millis", "time_ms"])
-def test_a_column_of_milliseconds_beside_the_time_is_named(field, header):
+@pytest.mark.parametrize("header", ["Millis", "time_ms", "time_nano_offset", "Millitm"])
+def test_a_column_of_fractions_beside_the_time_is_named(field, header):
     rows = [f"{stamp(n // 10)},{n % 10 * 100},{wave(n)}" for n in range(ROWS)]
     field.write("a.csv", [f"time,{header},speed", *rows])
-    assert f"column {header!r} seems to tell the milliseconds of the times" in field.draft()[1]
+    fleet, told = field.draft()
+    assert f"column {header!r} seems to tell fractions of a second" in told
+    assert [channel.name for channel in fleet.channels] == ["speed"]
 
 
 def test_a_time_in_an_unknown_unit_is_named_before_times_are_made_up(field):
@@ -345,6 +348,22 @@ def test_seconds_that_may_count_from_1980_are_told(field):
     rows = [f"{1451635218 + n},{wave(n)}" for n in range(ROWS)]
     field.write("a.csv", ["gps_time,speed", *rows])
     assert "guess: 'gps_time' may count from 1980-01-06" in field.draft()[1]
+
+
+def test_seconds_that_end_ten_years_before_their_file_was_written_may_count_from_1980(field):
+    field.write("a.csv", ["time,speed", *(f"{1451635218 + n},{wave(n)}" for n in range(ROWS))])
+    os.utime(field.raw / "a.csv", (1451635218 + 86_400,) * 2)
+    assert "1980" not in field.draft()[1]
+    os.utime(field.raw / "a.csv", (1451635218 + 315_964_800 + 86_400,) * 2)
+    assert "guess: 'time' may count from 1980-01-06" in field.draft(force=True)[1]
+
+
+def test_another_column_of_times_in_digits_is_no_channel(field):
+    rows = [f"{1741075200 + n},{1741075201.25 + n},{n},{wave(n)}" for n in range(ROWS)]
+    field.write("a.csv", ["timestamp,server.timestamp,header.seq,speed", *rows])
+    fleet, told = field.draft()
+    assert [channel.name for channel in fleet.channels] == ["speed"]
+    assert "'server.timestamp' can be read as the time as well" in told
 
 
 def test_the_name_of_a_zone_in_the_header_is_taken(field):

@@ -99,6 +99,17 @@ def test_files_with_another_decimal_mark_are_left_out_and_named(field):
     assert field.ingest(fleet).rows_lake == 2 * ROWS
 
 
+def test_a_file_whose_points_set_thousands_apart_is_left_out_and_named(field):
+    for day in range(3):
+        rpm = [f"{900 + 7 * n:,}".replace(",", ".") for n in range(99)]
+        rpm = rpm if day == 1 else [f"{9 * n}.5" for n in range(99)]
+        rows = [f"{stamp(86_400 * day + n)},{told}" for n, told in enumerate(rpm)]
+        field.write(f"{day}.csv", ["time,rpm", *rows])
+    fleet, told = field.draft()
+    assert "left out: 1.csv: it is written otherwise" in told and "thousands apart" in told
+    assert field.ingest(fleet).rows_lake == 2 * 99
+
+
 def test_a_table_of_something_else_is_left_out_and_named(field):
     field.write("a.csv", log())
     field.write("faults.csv", ["van,start,end,kind", *(f"7,{n},{n + 1},leak" for n in range(9))])

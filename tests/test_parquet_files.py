@@ -157,3 +157,33 @@ def test_one_file_with_a_struct_for_vehicle_stops_no_other(tmp_path):
     refused = {file.path: file.reason for file in counts.files_refused}
     assert "one of the fields of 'vehicle'" in refused["1.parquet"]
     assert "'speed', 'speed' all match" in refused["3.parquet"]
+
+
+def scaled(tmp_path, kind, **metadata):
+    field = pa.field("level", kind, metadata=metadata)
+    return written(tmp_path, pa.table([pa.array([5, None, 57], kind)], pa.schema([field])))
+
+
+def test_whole_numbers_are_read_as_their_metadata_scale_them(tmp_path):
+    path = scaled(tmp_path, pa.int16(), scale="0.01", offset="-40", unit="V")
+    assert seen(path, RULES).rows == {1: (-39.95,), 2: (None,), 3: (-39.43,)}
+    path = scaled(tmp_path, pa.int16(), scale_factor="0.01")
+    assert seen(path, RULES).rows == {1: (0.05,), 2: (None,), 3: (0.57,)}
+    path = scaled(tmp_path, pa.float64(), factor="0.01")  # of values that were scaled before
+    assert seen(path, RULES).rows == {1: (5.0,), 2: (None,), 3: (57.0,)}
+
+
+def test_a_scale_that_is_no_number_is_refused(tmp_path):
+    told = seen(scaled(tmp_path, pa.int16(), scale="x 10"), RULES).refused
+    assert "the metadata of column 'level' tells x 10 and 0, which are no numbers" in told
+
+
+def test_a_draft_names_columns_that_are_scaled(field):
+    names = [
+        pa.field("time", pa.timestamp("us")),
+        pa.field("v", pa.int32(), metadata={"gain": ".1"}),
+    ]
+    times = [START_US + n * SECOND for n in range(240)]
+    columns = [pa.array(times, pa.timestamp("us")), pa.array(range(240), pa.int32())]
+    pq.write_table(pa.table(columns, pa.schema(names)), field.raw / "a.parquet")
+    assert "'v' is read as its metadata tells, 0.1 times its whole numbers" in field.draft()[1]

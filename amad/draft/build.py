@@ -13,6 +13,7 @@ from amad.draft.channels import describe, named
 from amad.draft.clock import GAP_SECONDS, clock_of
 from amad.draft.clock_rule import Clock
 from amad.draft.columns import LABEL, decimal_of, of_other_decimal
+from amad.draft.dialect import ENCODINGS
 from amad.draft.figures import figures_of, is_sparse
 from amad.draft.long_columns import IN_HEADERS, VALUE, apart_in_names, columns_of
 from amad.draft.plan import Plan
@@ -49,7 +50,7 @@ SIGNALS = (
     "file with a column of the signals' names"
 )
 ENCODING = (
-    "bytes that are no UTF-8 are read as cp1252{}; if that is wrong, set source.encoding, such as "
+    "bytes that are no UTF-8 are read as {}{}; if that is wrong, set source.encoding, such as "
     "gbk, shift_jis or cp1251"
 )
 LACKING = "it lacks columns of the files drafted here"
@@ -171,10 +172,11 @@ def _finished(plan: Plan) -> Draft:
     if one_value and plan.owner.keys["take"] == "path":
         plan.owner.guesses.append(SIGNALS)
     dialect = plan.samples[0].dialect
-    if dialect is not None and dialect.encoding == "cp1252":
-        plan.columns.guesses.append(ENCODING.format(_strange(plan.samples)))
+    if dialect is not None and dialect.encoding in ENCODINGS:
+        plan.columns.guesses.append(ENCODING.format(dialect.encoding, _strange(plan.samples)))
     if plan.clock.local and trial.shows_twelve_hours:
         plan.clock.guesses.append(TWELVE_HOURS)
+    plan.clock.guesses += trial.out_of_line(plan.fleet().source.timestamp)
     for channel in plan.channels:
         if not trial.nulls[channel.name]:  # such words stand only in rows that are refused
             channel.nulls = [null for null in channel.nulls if not isinstance(null, str)]
@@ -266,7 +268,7 @@ def _difference(sample: Sampled, usual: Sampled) -> str:
     for what, told, other in zip(FORM, sample.form, usual.form, strict=False):
         if told != other:
             return f"its {what} is {told!r}, and not {other!r}"
-    return "its fractions have another decimal mark"
+    return "its fractions have another decimal mark, or its points set thousands apart"
 
 
 def _copies(root: Path, found: list[Sampled]) -> dict[str, str]:

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from amad.config.source import TimestampRule
 from amad.draft.clock_rule import NAMED, Clock, form_of, order_guessed
+from amad.draft.date_order import with_order
 from amad.draft.sample import Sampled, shared_columns
 from amad.draft.time_cells import (
     LOOKED_AT,
@@ -35,6 +36,7 @@ from amad.draft.zones import reads, says_utc, take_zone, zone_of
 from amad.reading import times, timestamp_guess
 from amad.reading.headers import name_and_unit
 from amad.reading.numbers import NotReadableError, is_text, numbers, shown
+from amad.reading.timestamp_guess import YEAR_US
 
 TIMELIKE = r"\d\D+\d|^\s*\d{17,20}\s*$"  # or nanoseconds, more than a float64 tells apart
 LEAST_STEPS = 20  # changes of a column that runs as times do
@@ -47,6 +49,7 @@ SINCE_1980 = (
     "{!r} may count from 1980-01-06, as satellite receivers do, and is read as counted from 1970: "
     "if the times are ten years too early, write them in UTC"
 )
+FROM_1980_US = 315_964_800_000_000  # microseconds from 1970-01-01 to 1980-01-06
 GAP_SECONDS = 3600  # between two recordings without a clock
 
 
@@ -64,7 +67,7 @@ def clock_of(samples: list[Sampled]) -> Clock:
 def _found(samples: list[Sampled]) -> Clock:
     columns = shared_columns(samples)
     named = {h for h in columns if h.strip() and _is_named(h)}
-    both = _of_two_columns(columns)
+    both = _of_two_columns(columns, samples)
     if both is not None:
         return both
     found: list[tuple[tuple, Clock]] = []
@@ -115,6 +118,7 @@ def _found(samples: list[Sampled]) -> Clock:
         names = ", ".join(map(repr, others))
         best.guesses.append(f"{names} can be read as the time as well, and {best.seen} is taken")
     best.columns |= {header for header in named if is_time(columns[header][0])}
+    best.columns |= {h for h in columns if best.take == "column" and h.strip() in others}
     return best
 
 
@@ -151,11 +155,24 @@ def _of_column(
         return None
     if take == "time_of_day":
         return of_day(header, samples, settings)
+    told = with_order(told, columns, samples)
     clock = _of_guess(header, told, texts)
-    if is_number and SATELLITE.search(header):
+    if is_number and (SATELLITE.search(header) or _seems_since_1980(columns, clock, samples)):
         clock.guesses.append(SINCE_1980.format(header.strip()))
     clock.guesses += order_guessed(told)
     return clock if reads(clock, columns) else None
+
+
+def _seems_since_1980(columns: list[pa.Array], clock: Clock, samples: list[Sampled]) -> bool:
+    """Was each file written up to a year after its last time, if that counts from 1980?"""
+    rule = TimestampRule.model_validate(clock.keys)
+    for cells, sample in zip(columns, samples, strict=True):
+        read = times.times(pa.array(map(str, drawn(cells)), pa.string()), rule)
+        last_us = int(read.us_R[read.good_R].max(initial=0)) + FROM_1980_US
+        since_us = sample.file.stat().st_mtime_ns // 1000 - last_us
+        if not -times.DAY_US <= since_us <= YEAR_US:
+            return False
+    return True
 
 
 def _of_guess(header: str, told: timestamp_guess.Guess, texts: list[str]) -> Clock:
@@ -256,7 +273,7 @@ def _of_unnamed_epochs(header: str, columns: list[pa.Array]) -> Clock | None:
     return clock if reads(clock, columns) else None
 
 
-def _of_two_columns(columns: dict[str, list[pa.Array]]) -> Clock | None:
+def _of_two_columns(columns: dict[str, list[pa.Array]], samples: list[Sampled]) -> Clock | None:
     """The rule for a column of dates and one of times of day; None if there are no such columns."""
     hours = [header for header, cells in columns.items() if tells_the_hour(header, cells[0])]
     dates = [header for header in columns if header not in hours and NAMED.search(header)]
@@ -266,6 +283,7 @@ def _of_two_columns(columns: dict[str, list[pa.Array]]) -> Clock | None:
         told = timestamp_guess.looks_like([text for column in cells for text in drawn(column)])
         if told is None or "take" in told.settings or "unit" in told.settings:
             continue
+        told = with_order(told, cells, samples)
         keys = {"take": "column", "column": [date.strip(), hour.strip()], **told.settings}
         seen = f"columns {date.strip()!r} and {hour.strip()!r}, {form_of(told.settings)}"
         clock = Clock(keys=keys, seen=seen, columns={date, hour}, guesses=order_guessed(told))

@@ -17,8 +17,8 @@ from amad.reading.numbers import NotReadableError, Numbers, is_text, numbers, sh
 
 LABEL = re.compile(r"labels?|(is[ _]?)?anomal(y|ies|ous)|attack|fault|is[ _]?fault", re.I)
 ROW_NUMBER = re.compile(
-    r"unnamed: ?\d+|__index_level_\d+__|#|nr|no|id|idx|index|seq|(row|line|record|sample|entry)"
-    r"([ _]?(id|no|nr|number|index))?",
+    r"(.*[.])?(unnamed: ?\d+|__index_level_\d+__|#|№|nr|no|id|idx|index|seq"
+    r"|(row|line|record|sample|entry)([ _]?(id|no|nr|number|index))?)",
     re.I,
 )
 TYPE = re.compile(
@@ -33,6 +33,10 @@ QUALITY = re.compile(
 )
 # What such a column may have behind the name of the column that it speaks of.
 QUALITY_OF = re.compile(r"^(.+?)[ _.:-]+(?:q|qual|st|status|state|flag|ok|valid)$", re.I)
+SCALED = (
+    "{!r} is read as its metadata tells, {}: if the file holds values and no counts, write it "
+    "without this metadata"
+)
 SEVERAL_UNITS = "tells several units"
 POSITION = re.compile(r"(.*[ _.-])?(lat|lon|lng|long|latitude|longitude|breite|länge)\b.*", re.I)
 GROUP = " '\u00a0\u202f"  # marks between thousands
@@ -71,14 +75,18 @@ class Columns:
 
 def decimal_of(samples: list[Sampled]) -> str | None:
     """A comma if it is the mark before fractions; None if nothing shows that it is."""
-    commas, points, thousands = _marks(samples)
-    return "," if commas > points or (thousands and not points) else None
+    return "," if _shows_comma(_marks(samples)) else None
+
+
+def _shows_comma(marks: tuple[int, int, int]) -> bool:
+    commas, points, thousands = marks
+    return commas > points or (thousands > 0 and points == 0)
 
 
 def of_other_decimal(samples: list[Sampled]) -> list[Sampled]:
     """The files whose fractions are written with another mark than those of most files."""
     told = {sample.path: _marks([sample]) for sample in samples}
-    comma = [s for s in samples if told[s.path][0] > told[s.path][1]]
+    comma = [s for s in samples if _shows_comma(told[s.path])]
     point = [s for s in samples if told[s.path][1] > told[s.path][0]]
     return min(comma, point, key=lambda found: sum(sample.size for sample in found))
 
@@ -111,6 +119,7 @@ def wide_columns(samples: list[Sampled], known: set[str], decimal: str | None) -
     shared = shared_columns(samples)
     there = {tidy(header) for header in [*shared, *known]}
     label = _label(samples, known)
+    scales = {tidy(h): scale for sample in samples for h, scale in sample.scales.items()}
     rest = [h for h in shared if h not in known and h != label]
     result = Columns(measured=[], label=label)
     for sample in samples:
@@ -158,6 +167,11 @@ def wide_columns(samples: list[Sampled], known: set[str], decimal: str | None) -
         f"column {header.strip()!r} {SEVERAL_UNITS} ({', '.join(units)}), which are not read"
         for header in rest
         if re.search("unit|uom|einheit", header, re.I) and len(units := _texts(shared[header])) > 1
+    ]
+    result.guesses += [
+        SCALED.format(header.strip(), scales[tidy(header)])
+        for header in result.measured
+        if tidy(header) in scales
     ]
     if label is not None and any(c.null_count for c in shared.get(label, [])):
         result.guesses.append(f"an empty cell of {label!r} counts as 0, a row without an anomaly")

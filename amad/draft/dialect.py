@@ -14,9 +14,13 @@ from amad.reading.layout import END_OF_HEADER, HEADER_WITHIN_LINES, NUMERIC
 from amad.reading.lines import blocks
 from amad.reading.unpack import unpacked
 
-DELIMITERS = ",;\t|"
+DELIMITERS = ",;\t|\x01"  # the last one is Hive's
 CLOCK = re.compile(r"(?<![+-]\d)(?<![+-])\d:\d\d|\d{4}([-/.])\d\d\1\d\d")  # a header holds no times
+# Under the names of a listing that SQL*Plus or sqlcmd printed.
+RULED = re.compile(r"-{2,}( +-{2,})+\s*")
 ALIGNED = re.compile(r"\S {2,}\S.* {2,}\S")
+# Tried in this order where a text is no UTF-8; zeros stand for bytes that cannot be decoded.
+ENCODINGS = ("cp1252", "cp932", "cp1252")
 LINES = 400  # lines that are looked at
 ROWS = 50  # rows after a line that show whether it is their header
 LEAST_FIT = 0.6  # share of these rows that must fit it
@@ -63,14 +67,28 @@ def _remedy(lines: list[str]) -> str:
         return "; each line stands in quotes as a whole: write the lines without them"
     if sum('\\"' in line for line in told) > len(told) / 2:
         return "; its quotes are marked with a backslash: double them instead"
+    if any(map(RULED.fullmatch, told)):
+        return (
+            "; it seems to be what a query printed on a screen: export its rows as CSV (in "
+            "SQL*Plus: SET MARKUP CSV ON; in sqlcmd: -s, -W)"
+        )
     if len(told) == 1:
         return "; it holds one line only"
     if len(told) > 1 and all(map(ALIGNED.search, told[:ROWS])):
         return "; its columns seem to be aligned by runs of spaces: write one comma instead of each"
-    rows = [_split(line, delimiter) for delimiter in DELIMITERS for line in told[:ROWS]]
-    if any(len(row) > 1 and _is_row(row) for row in rows):
+    tables = [[_split(line, delimiter) for line in told[:ROWS]] for delimiter in f"{DELIMITERS} "]
+    if any(map(_begins_at_once, tables)):
         return "; its rows begin at once: put a line with the columns' names before them"
     return ""
+
+
+def _begins_at_once(rows: list[list[str]]) -> bool:
+    """Is there no line of names: is a line all numbers and times, or is one column all numbers?"""
+    if any(len(row) > 1 and _is_row(row) for row in rows):
+        return True
+    widths = {len(row) for row in rows}
+    columns = zip(*rows, strict=True) if len(rows) > 1 and len(widths) == 1 != max(widths) else ()
+    return any(all(NUMERIC.fullmatch(x) and x.strip() for x in column) for column in columns)
 
 
 def _is_row(fields: list[str]) -> bool:
@@ -98,8 +116,10 @@ def _lines(path: Path) -> tuple[str, list[str]]:
     try:
         data.decode()
     except UnicodeDecodeError:
-        encoding = "cp1252"
-        data = _beginning(path, encoding)
+        for encoding in ENCODINGS:
+            data = _beginning(path, encoding)
+            if b"\0" not in data:
+                break
     lines = data.split(b"\n", LINES)[:LINES]
     return encoding, [line.decode(errors="replace") for line in lines]
 

@@ -5,27 +5,38 @@ import re
 from amad.reading.unpack import DECODE, EXPORT
 
 FRAMES = f"a log of raw CAN frames: {DECODE}"
+SERIES = "export the values over time, as CSV with a column of times"
+TABLE = "write it as CSV, with a header and a column for each key"
 PIVOT = "export it as CSV with a column per field"
 PAIR = r'[\w.-]+=("[^"]*"|[^\s,"]+)'  # a field of a line protocol
 LINE_PROTOCOL = rf"[\w.-]+(,[^\s,=]+=[^\s,=]+)* {PAIR}(,{PAIR})*( \d+)?$"
+KEY_VALUE = r'[\w.:-]+=("[^"]*"|[^\s,;|"]*)'  # a field of a log in the form of logfmt
+DATA_BYTE = r"(data[ _]?(bytes|[01])?|d[01]|b[01])"  # a header in a log of frames
 LOOKED_AT = 20  # lines
 # The first line begins so,
 FIRST = (
     (r"\[?\s*\{|\[\s*(\[|$)", f"JSON: {EXPORT}"),
-    (r"(?i)(?=.*\b(can)?id\b)(?=.*\b(dlc|len)\b).*\b(data[ _]?(bytes)?|d[01]|b[01])\b", FRAMES),
+    (
+        rf"(?i)(?=.*\b(can)?id\b)(?=.*\b(dlc|len)\b).*\b{DATA_BYTE}\b",
+        FRAMES,
+    ),
     (r"#(group|datatype|default),", f"annotated CSV of InfluxDB: {PIVOT}, without annotations"),
 )
 # or one of the first lines,
 ANY = (
-    (r"\(\d+\.\d+\) +\w+ +[0-9A-Fa-f]{3,8}#", FRAMES),  # candump
+    (r"\(\d+\.\d+\) +\w+ +[0-9A-Fa-f]{3,8}#", FRAMES),  # candump -l
+    (r"\s*(\([^)]*\) +)?\w+ +([RT]X [-BE ]+)?[0-9A-Fa-f]{3,8} +\[\d+\]", FRAMES),  # candump
     (r"\s*\d+\.\d+ +\d+ +[0-9A-Fa-f]+x? +[RT]x +[dr]\b", FRAMES),  # Vector's ASC
     (r";\$FILEVERSION|base (hex|dec) +timestamps", FRAMES),  # PEAK's TRC, Vector's ASC
+    (r"\s*\d+\) +\d+\.\d+ +([RT]x +)?[0-9A-Fa-f]{3,8} +\d ", FRAMES),  # PEAK's first TRC
+    (r"# (HELP|TYPE) \w+", f"what Prometheus reads, the values of one moment: {SERIES}"),
     (r"BO_ \d+ |NS_ ?:", "a CAN database (DBC), which describes signals and holds no values"),
 )
 # or most of them.
 MOST = (
     (r"[$!](G[ABLNPQ]|BD)[A-Z]{3},", "a log of NMEA sentences: export the positions as CSV"),
     (LINE_PROTOCOL, f"InfluxDB's line protocol: {PIVOT}"),
+    (rf"([^=,;|\t]* )?{KEY_VALUE}( +{KEY_VALUE})+\s*$", f"a log of key=value (logfmt): {TABLE}"),
 )
 
 

@@ -19,7 +19,7 @@ from amad.reading.batch import Resolve
 from amad.reading.fields import without_empty_end
 from amad.reading.headers import tidy
 from amad.reading.numbers import shown
-from amad.reading.parquet_file import fields_of
+from amad.reading.parquet_file import fields_of, scale_of
 from amad.reading.readers import FileRefusedError, read_batches
 from amad.reading.rules import is_left_out
 
@@ -50,6 +50,7 @@ class Sampled:
     nested: tuple[str, ...]  # headers of columns with several values per row
     nameless: tuple[int, ...]  # positions of columns without a header, except the last ones
     units: dict[str, str]  # tidied header -> what a line of units under the header tells
+    scales: dict[str, str]  # header -> how the metadata of a Parquet file makes values of it
     later: tuple[str, ...]  # headers that are only in a line of headers further below
     preamble: list[str]  # lines before the header
     rows: int  # of the sample
@@ -164,7 +165,13 @@ def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:
     with path.open("rb") as opened:
         is_parquet = opened.read(4) == b"PAR1"
     dialect = None if is_parquet else dialect_of(path)
-    headers, nested = _parquet_headers(path) if dialect is None else (dialect.headers, ())
+    headers, nested, scales = (
+        _parquet_headers(path) if dialect is None else (dialect.headers, (), {})
+    )
+    if any("\0" in header for header in headers):
+        raise FileRefusedError(
+            "its header holds zeros, or bytes that are neither UTF-8 nor cp1252: write it in UTF-8"
+        )
     known = _wanted(headers)
     if not known:
         raise FileRefusedError(
@@ -217,6 +224,7 @@ def _sampled(folder: Path, name: str, files: int, scratch: Path) -> Sampled:
         units={
             tidy(header): unit for batch in batches for header, unit in batch.units.items() if unit
         },
+        scales=scales,
         later=tuple(later),
         preamble=batches[0].preamble,
         rows=min(rows, most) if file == path else rows,
@@ -256,8 +264,8 @@ def _resolve(headers: tuple[str, ...], dialect: Dialect | None, later: dict[str,
     return resolve
 
 
-def _parquet_headers(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The columns with one value per row, and those with several.
+def _parquet_headers(path: Path) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, str]]:
+    """The columns with one value per row, those with several, and how values are made of some.
 
     The fields of a struct are named by their paths.
     """
@@ -271,4 +279,6 @@ def _parquet_headers(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
         for path, field in fields
         if pa.types.is_nested(field.type) and not pa.types.is_struct(field.type)
     )
-    return headers, tuple(map(".".join, several))
+    found = ((".".join(path), scale_of(field)) for path, field in fields)
+    scales = {header: str(scale) for header, scale in found if scale is not None}
+    return headers, tuple(map(".".join, several)), scales

@@ -32,7 +32,20 @@ UNPADDED = (
     "column {!r} has fractions of a second without the zeros before them, as in {} beside {}, so "
     "that milliseconds would be read as tenths or hundredths of a second: write all digits"
 )
-FRACTIONS = re.compile(rf"((date|time|ts|epoch|stamp)*[ _]?)({WORDS['ms']})", re.I)
+FINEST = {"ms": 3, "us": 6, "ns": 9}  # digits of a second
+# Names of columns of fractions, in which "of the time" or the like is left out.
+FRACTIONS = {
+    unit: re.compile(
+        rf"[ _.]*((date|time|ts|epoch|stamp)s?[ _.]?)*(offset[ _]?in[ _]?)?({words})"
+        r"([ _]?(offset|part))?",
+        re.I,
+    )
+    for unit, words in (
+        ("ms", rf"{WORDS['ms']}|milli(tm)?"),
+        ("us", rf"{WORDS['us']}|micro"),
+        ("ns", rf"{WORDS['ns']}|nano"),
+    )
+}
 
 
 def not_read(samples: list[Sampled], named: set[str], counting: set[str]) -> list[str]:
@@ -137,18 +150,34 @@ def beside(clock: Clock, samples: list[Sampled]) -> list[str]:
                 f"column {header.strip()!r} tells AM and PM, which is not read, so that times "
                 "after noon are twelve hours too early: write it into the column of the time"
             )
-        if not FRACTIONS.fullmatch(name_and_unit(header)[0].strip()):
+        digits = _digits(name_and_unit(header)[0].strip(), clock)
+        if not digits:
             continue
         with contextlib.suppress(NotReadableError):
             value_R = numbers(cells[0]).value_R
             value_R = value_R[~np.isnan(value_R)]
-            whole = len(value_R) and np.all((value_R >= 0) & (value_R < 1000))
+            whole = len(value_R) and np.all((value_R >= 0) & (value_R < 10**digits))
             if whole and np.all(value_R == np.round(value_R)) and np.any(np.diff(value_R) < 0):
+                clock.columns.add(header)
                 told.append(
-                    f"column {header.strip()!r} seems to tell the milliseconds of the times, which "
-                    "are read from one column or from a date and a time of day: write them into one"
+                    f"column {header.strip()!r} seems to tell fractions of a second, and times are "
+                    "read from one column or from a date and a time of day, so that several rows "
+                    "may have one time: write the whole time into one column"
                 )
     return told
+
+
+def _digits(name: str, clock: Clock) -> int:
+    """The digits of a second of which a column tells some, by its name; 0 if it tells none.
+
+    The beginning that it shares with a column of the times is left out.
+    """
+    rest = {name}
+    for column in TimestampRule(**clock.keys).columns:
+        alike = (at for at, (a, b) in enumerate(zip(name, column, strict=False)) if a != b)
+        rest.add(name[next(alike, min(len(name), len(column))) :])
+    told = (u for u, pattern in FRACTIONS.items() if any(map(pattern.fullmatch, rest)))
+    return FINEST.get(next(told, ""), 0)
 
 
 def _tells_noon(column: pa.Array) -> bool:

@@ -19,7 +19,7 @@ NAMED = re.compile(
     r"(vehicle|car|vin|device|mas?chine|truck|van|asset|entity|imei|fahrzeug|fin|plate|"
     r"license[ _]?plate|robot|turbine|host|server|service|registration|kfz|fzg|(kfz[ _-]?)?"
     r"kennzeichen|v[ée]hicule|veh[íi]culo|equipment|chassis|bike|scooter|tram|"
-    r"loco(motive)?|vessel|ship|boat|aircraft|drone|uav|excavator|logger|tracker|dongle|thing)"
+    r"ident|loco(motive)?|vessel|ship|boat|aircraft|drone|uav|excavator|logger|tracker|dongle|thing)"
     r"([ _-]?(id|no|nr|num|number|name|code|key|ref|tag)|[.](id|name|ref))?"
     r"|(bus|unit|serial|fleet|reg|tail|train|tractor|trailer|wagon)[ _.-]?(id|no|nr|number|name)"
     r"|id|uid|uuid|esn|vehicle[ _]?identification[ _]?(no|number)",

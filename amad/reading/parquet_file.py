@@ -3,7 +3,9 @@
 import contextlib
 import uuid
 from collections.abc import Iterator
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +25,29 @@ IS_BYTES = (
 )  # fmt: skip
 
 UNIT_KEYS = (b"unit", b"units", b"uom")
+SCALE_KEYS = (b"scale", b"scale_factor", b"factor", b"gain", b"multiplier")
+OFFSET_KEYS = (b"offset", b"add_offset")
+
+
+class Scale(NamedTuple):
+    """Values are ``factor`` times the whole numbers of a column, plus ``offset``."""
+
+    factor: Decimal
+    offset: Decimal
+
+    def __str__(self) -> str:
+        return f"{self.factor} times its whole numbers" + f" plus {self.offset}" * (
+            self.offset != 0
+        )
+
+    def values(self, column: pa.Array) -> pa.Array:
+        """float64, with as many decimals as the scale has."""
+        exponents = (number.as_tuple().exponent for number in self)
+        decimals = max(0, *(-e for e in exponents if isinstance(e, int)))
+        whole_R = pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        value_R = whole_R * float(self.factor) + float(self.offset)
+        return pa.array(np.rint(value_R * 10.0**decimals) / 10.0**decimals, from_pandas=True)
+
 
 Names = tuple[str, ...]  # the name of a column, then of the fields down into its structs
 
@@ -40,12 +65,17 @@ def read_parquet(path: Path, source: Source, resolve: Resolve) -> Iterator[RawBa
                 _check(headers[at], fields[at][1].type, headers)
             told = {name: _unit(fields[at][1]) for name, at in position.items()}
             units = {name: unit for name, unit in told.items() if unit}
+            found = {name: scale_of(fields[at][1]) for name, at in position.items()}
+            scales = {name: scale for name, scale in found.items() if scale is not None}
             size = max(1024, BATCH_CELLS // max(1, len(position)))
             done = 0
             for batch in file.iter_batches(batch_size=size, columns=sorted(set(names.values()))):
                 yield RawBatch(
                     row_R=np.arange(done + 1, done + 1 + batch.num_rows),
-                    columns={name: _taken(batch, fields[at][0]) for name, at in position.items()},
+                    columns={
+                        name: _taken(batch, fields[at][0], scales.get(name))
+                        for name, at in position.items()
+                    },
                     headers=names,
                     units=units,
                 )
@@ -61,9 +91,33 @@ def fields_of(schema: pa.Schema) -> list[tuple[Names, pa.Field]]:
 
 def _unit(field: pa.Field) -> str:
     """The unit that the metadata of a field tells; empty if it tells none."""
+    return _told(field, UNIT_KEYS)
+
+
+def scale_of(field: pa.Field) -> Scale | None:
+    """How the metadata of a field of whole numbers makes values of them; None if it does not.
+
+    Raises:
+        FileRefusedError: what it tells is no number.
+    """
+    if not pa.types.is_integer(field.type):
+        return None
+    told = [_told(field, SCALE_KEYS) or "1", _told(field, OFFSET_KEYS) or "0"]
+    try:
+        factor, offset = map(Decimal, told)
+    except InvalidOperation:
+        raise FileRefusedError(
+            f"unreadable scale: the metadata of column {field.name!r} tells {' and '.join(told)}, "
+            "which are no numbers; write numbers, or the values themselves"
+        ) from None
+    return None if (factor, offset) == (1, 0) else Scale(factor, offset)
+
+
+def _told(field: pa.Field, keys: tuple[bytes, ...]) -> str:
+    """What the metadata of a field tells under one of these keys; empty if nothing."""
     told = field.metadata or {}
-    units = (told[key] for key in told if key.lower() in UNIT_KEYS)
-    return next(units, b"").decode(errors="replace").strip()
+    texts = (told[key] for key in told if key.lower() in keys)
+    return next(texts, b"").decode(errors="replace").strip()
 
 
 def _refuse_others(start: bytes) -> None:
@@ -99,7 +153,7 @@ def _check(name: str, kind: pa.DataType, headers: list[str]) -> None:
         )
 
 
-def _taken(batch: pa.RecordBatch, path: Names) -> pa.Array:
+def _taken(batch: pa.RecordBatch, path: Names, scale: Scale | None) -> pa.Array:
     """A column without what only tells how it was stored; text is ``string``."""
     column = batch.column(batch.schema.names.index(path[0]))
     if len(path) > 1:
@@ -109,6 +163,8 @@ def _taken(batch: pa.RecordBatch, path: Names) -> pa.Array:
         column = column.storage
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
+    if scale is not None:
+        return scale.values(column)
     if is_text(column.type):
         return pc.cast(column, pa.string())
     if pa.types.is_float16(column.type):  # few functions of Arrow know it

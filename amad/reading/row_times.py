@@ -16,6 +16,7 @@ from amad.config import Fleet
 from amad.config.source import TimestampRule
 from amad.reading import times, timestamp_guess
 from amad.reading.clocks import DayCounter, LocalClock, Stopwatch, local_to_utc
+from amad.reading.day_month import OTHER_WAY, WAY_OUT, OtherWay, is_ordered
 from amad.reading.numbers import NotReadableError, flags, is_text, shown
 from amad.reading.readers import FileRefusedError, RawBatch, Resolve, read_batches
 from amad.reading.rules import reading_rules
@@ -78,6 +79,8 @@ class RowTimes:
         self._resolve = resolve
         self._days = DayCounter()
         self._watch = Stopwatch()
+        ordered = self._rule.take == "column" and is_ordered(self._rule.format)
+        self._order = OtherWay(path, _written_us(file)) if ordered else None
         self._midnight = self._midnight_us() if self._rule.take == "time_of_day" else 0
         self._start: int | None = None  # of the recording, UTC
         self._counted: dict[str, int] = {}  # vehicle of a column -> its rows, for take: index
@@ -154,6 +157,8 @@ class RowTimes:
         us_R, local_R = told.us_R, told.local_R
         if rule.take == "column" and is_text(column.type):
             _refuse_sums(us_R, good_R & (code_R >= 0), code_R, column, refuse)
+        if self._order is not None:
+            good_R &= ~self._refuse_other_way(us_R, good_R, column, refuse)
         if rule.take == "time_of_day":
             day_R = np.zeros(len(us_R), np.int64)
             day_R[good_R] = self._days.follow(us_R[good_R])
@@ -201,6 +206,19 @@ class RowTimes:
             form = self._rule.format
             why = timestamp_guess.describe(texts, f" is not of the form {form!r}" if form else "")
             refuse(told.unreadable_R, f"{NOT_READABLE}: {why}")
+
+    def _refuse_other_way(
+        self, us_R: np.ndarray, good_R: np.ndarray, column: pa.Array, refuse: Refuse
+    ) -> np.ndarray:
+        """Refuse rows whose day and month the file itself shows to be the other way round."""
+        assert self._order is not None, "the form of the times has an order"
+        bad_R, at = np.zeros(len(us_R), bool), np.flatnonzero(good_R)
+        bad_R[at], shows = self._order.shown(us_R[at])
+        if bad_R.any():
+            first = int(bad_R.argmax())
+            read = f"{shown(column[first])} is read as {times.date_of(us_R[first] // DAY_US)}"
+            refuse(bad_R, f"{OTHER_WAY}: {read}, and of the file, {shows}; {WAY_OUT}")
+        return bad_R
 
     def _refuse_outside(
         self, us_R: np.ndarray, good_R: np.ndarray, column: pa.Array, refuse: Refuse
@@ -306,7 +324,7 @@ class RowTimes:
                     "when it was last written tells only the end of the last recording"
                 )
             last = max(last, int(us_G.max(initial=0)))
-        return self._file.stat().st_mtime_ns // 1000 - last
+        return _written_us(self._file) - last
 
     def _by_index(self, batch: RawBatch, vehicles: list[str], code_R: np.ndarray) -> np.ndarray:
         """UTC (R,): row i of a vehicle is i periods after the start, whatever it holds."""
@@ -354,6 +372,11 @@ def _refuse_sums(
     if len(bad):
         bad_R = np.isin(np.arange(len(us_R)), bad)
         refuse(bad_R, f"{NOT_READABLE}: {shown(column[int(bad[0])])} {NO_MIDNIGHT}")
+
+
+def _written_us(file: Path) -> int:
+    """When the file was last written, in microseconds since 1970."""
+    return file.stat().st_mtime_ns // 1000
 
 
 def first_ahead(reason: str) -> str:

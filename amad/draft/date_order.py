@@ -1,0 +1,47 @@
+"""Whether the day or the month comes first in dates such as 03/08/2026, which do not tell it."""
+
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+
+from amad.config.source import TimestampRule
+from amad.draft.sample import Sampled
+from amad.draft.time_cells import drawn
+from amad.reading import times
+from amad.reading.day_month import OtherWay, following
+from amad.reading.timestamp_guess import Guess
+
+
+def with_order(told: Guess, columns: list[pa.Array], samples: list[Sampled]) -> Guess:
+    """The guess with the order that the files' paths and their times of writing show, if any.
+
+    columns: the cells of the dates in each file, which both forms of the guess read.
+    """
+    if not told.other_form:
+        return told
+    against, steps = {}, {}
+    for form in (told.settings["format"], told.other_form):
+        rule = TimestampRule(format=form)
+        read = {s.path: _read(column, rule) for column, s in zip(columns, samples, strict=True)}
+        against[form] = sum(_shows_other(read[sample.path], sample) for sample in samples)
+        steps[form] = following((path, int(us_R[0])) for path, us_R in read.items() if len(us_R))
+    first, second = sorted(against, key=lambda form: (against[form], -steps[form]))
+    sure = against[second] > len(samples) / 2 > against[first]
+    return dataclasses.replace(
+        told,
+        settings=told.settings | {"format": first},
+        other_form="" if sure else second,
+    )
+
+
+def _read(column: pa.Array, rule: TimestampRule) -> np.ndarray:
+    """Microseconds of some of the cells that can be read, from all over the column."""
+    read = times.times(pa.array(map(str, drawn(column)), pa.string()), rule)
+    return read.us_R[read.good_R]
+
+
+def _shows_other(us_R: np.ndarray, sample: Sampled) -> bool:
+    """Does the file show that these times take the day for the month?"""
+    written_us = sample.file.stat().st_mtime_ns // 1000
+    return bool(OtherWay(sample.path, written_us).shown(us_R)[0].any())
