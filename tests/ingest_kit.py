@@ -52,7 +52,7 @@ def line(vehicle: str = "a-1", seconds: float = 0.0, speed: object = 1.0, level:
 
 def of_lake(counts: IngestResult) -> dict:
     """What ingest told of the lake, without what it told of the run."""
-    of_run = ("files_read", "rows_added", "days_changed")
+    of_run = ("files_read", "rows_added", "days_changed", "first_rejected")
     return {key: value for key, value in counts.content().items() if key not in of_run}
 
 

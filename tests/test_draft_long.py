@@ -192,3 +192,12 @@ def test_exports_of_products_with_one_value_per_row(field, header):
     assert fleet.source.format == "csv_long" and len(fleet.channels) == 2
     done = field.ingest(fleet)
     assert (done.rows_lake, done.rows_rejected, len(done.vehicles)) == (2 * ROWS, 0, 2)
+
+
+def test_a_wide_file_beside_long_ones_is_left_out_and_named(field):
+    field.write("a.csv", long_lines("signal", "value"))
+    field.write("b.csv", ["time,speed,rpm", *(f"{stamp(n)},{n},{wave(n)}" for n in range(ROWS))])
+    assert (
+        "left out: b.csv: it is written otherwise than most: the others have one value per row"
+        in (field.draft()[1])
+    )

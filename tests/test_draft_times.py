@@ -358,9 +358,10 @@ def test_seconds_that_end_ten_years_before_their_file_was_written_may_count_from
     assert "guess: 'time' may count from 1980-01-06" in field.draft(force=True)[1]
 
 
-def test_another_column_of_times_in_digits_is_no_channel(field):
-    rows = [f"{1741075200 + n},{1741075201.25 + n},{n},{wave(n)}" for n in range(ROWS)]
-    field.write("a.csv", ["timestamp,server.timestamp,header.seq,speed", *rows])
+def test_other_columns_of_times_in_digits_are_no_channels(field):
+    rows = [f"{1741075200 + n},{1741075201.25 + n},{n},{n * 200_000}" for n in range(ROWS)]
+    rows = [f"{row},2400,{115_200_000 + n},{wave(n)}" for n, row in enumerate(rows)]
+    field.write("a.csv", ["timestamp,server.timestamp,header.seq,TimeUS,GWk,GMS,speed", *rows])
     fleet, told = field.draft()
     assert [channel.name for channel in fleet.channels] == ["speed"]
     assert "'server.timestamp' can be read as the time as well" in told
@@ -384,3 +385,9 @@ def test_names_of_zones_behind_dates_that_may_be_the_other_way_round(field):
 def test_text_without_a_digit_under_the_name_of_a_time_is_no_time(field):
     field.write("a.csv", ["time_status,speed", *(f"OK,{wave(n)}" for n in range(ROWS))])
     assert field.draft()[0].source.timestamp.take == "index"
+
+
+def test_spanish_times_begin_with_the_day(field):
+    lines = [line.replace("AM,", "a. m.,") for line in log("%d/%m/%Y %I:%M:%S %p")]
+    field.write("a.csv", lines)
+    assert field.draft()[0].source.timestamp.format == "%d/%m/%Y %I:%M:%S %p"

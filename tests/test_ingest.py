@@ -48,6 +48,7 @@ def test_rows_are_sorted_typed_and_in_their_day(yard):
         "files_gone": [], "files_twice": [], "vehicles_unknown": {}, "likely_doubles": [],
         "nulls_by_channel": {},
         "newest": {"a-1": at(DAY + 1)}, "files_read": 1, "rows_added": 3, "days_changed": 2,
+        "first_rejected": {},
     }  # fmt: skip
     assert seconds_of(lake.read("a-1")) == [2, 5, DAY + 1]
     assert lake.read("a-1")["level"].to_pylist() == [None, 2, 2]

@@ -38,6 +38,30 @@ def test_refused_files_and_unknown_vehicles_are_named_until_they_are_mended(yard
     assert counts.files_refused == [] == counts.files_gone
 
 
+def test_the_first_row_that_was_refused_for_a_reason_is_told_with_its_file(yard):
+    yard.csv("1.csv", [line(), line(seconds=1, speed="high"), line(seconds=2, level="low")])
+    yard.csv("2.csv", [line(seconds=3, speed="low")])
+    told = said(yard, yard.ingest(raw_fleet())[0])
+    why = "'high' is a word; if it stands for no value, list it in source.nulls"
+    assert f"speed is not a finite number: 2, such as row 2 of 1.csv: {why}" in told
+    assert "such as" not in said(yard, yard.ingest(raw_fleet())[0])  # nothing was read again
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (f"a-1,{at(1)},1,2\na-1,{at(2)},1,2\n", "the file has no header: put that of the other"),
+        ("\0" * 8192, "unreadable file: it holds zeros, as a crash"),
+        ("<!doctype html>\n<h1>502</h1>\n", "it is an HTML page"),
+    ],
+)
+def test_a_later_file_that_is_none_says_what_it_is(yard, data, why):
+    yard.csv("1.csv", [line()])
+    (yard.raw / "2.csv").write_text(data)
+    counts, _ = yard.ingest(raw_fleet())
+    assert why in counts.files_refused[0].reason and counts.rows_lake == 1
+
+
 def test_the_lock_of_an_open_file_is_no_raw_data_and_a_link_to_nothing_is_named(yard, capsys):
     yard.csv("1.csv", [line()])
     (yard.raw / "~$1.csv").write_bytes(b"\x04Anna\0")

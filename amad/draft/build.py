@@ -15,7 +15,7 @@ from amad.draft.clock_rule import Clock
 from amad.draft.columns import LABEL, decimal_of, of_other_decimal
 from amad.draft.dialect import ENCODINGS
 from amad.draft.figures import figures_of, is_sparse
-from amad.draft.long_columns import IN_HEADERS, VALUE, apart_in_names, columns_of
+from amad.draft.long_columns import IN_HEADERS, SIGNAL, VALUE, apart_in_names, columns_of
 from amad.draft.plan import Plan
 from amad.draft.sample import Sampled, list_files, look, suffix_of
 from amad.draft.trial import Trial, try_out
@@ -258,6 +258,8 @@ def _why_lacking(sample: Sampled, common: set[str]) -> str:
     missing = sorted(common - set(sample.columns))
     if len(missing) == len(common):
         return ANOTHER
+    if all(any(map(kind.fullmatch, missing)) for kind in (SIGNAL, VALUE)):
+        return OTHERWISE.format("the others have one value per row")
     twin_of = Headers([*sample.headers]).in_another_unit
     told = (IN_ANOTHER.format(twin, name) for name in missing if (twin := twin_of(name)))
     return LACKS.format(some(missing), next(told, ADD_IT))

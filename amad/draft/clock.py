@@ -113,12 +113,14 @@ def _found(samples: list[Sampled]) -> Clock:
         ]
         best.local = True
         best.columns |= days.columns | {days.keys["column"]}
-    others = [c.keys["column"] for _, c in found if c.take == best.take and c is not best]
-    if others:
-        names = ", ".join(map(repr, others))
+    others = {c.keys["column"]: c.take for _, c in found if c is not best}
+    if alike := [column for column, take in others.items() if take == best.take]:
+        names = ", ".join(map(repr, alike))
         best.guesses.append(f"{names} can be read as the time as well, and {best.seen} is taken")
     best.columns |= {header for header in named if is_time(columns[header][0])}
-    best.columns |= {h for h in columns if best.take == "column" and h.strip() in others}
+    if best.take == "column":  # the others, too, measure nothing but time
+        best.columns |= {h for h in columns if h.strip() in others}
+        best.columns |= {*of_receivers(columns), *of_calendar(columns)}
     return best
 
 

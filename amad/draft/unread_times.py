@@ -17,7 +17,7 @@ from amad.reading.numbers import NotReadableError, is_text, numbers, shown
 
 # The number of the week, or the time in it, as satellite receivers tell it.
 GPS_TIME = re.compile(
-    r"(gps|gnss)?[ _]*(week([ _]?(no|number))?|tow|i?tow|time[ _]of[ _]week)", re.I
+    r"(gps|gnss)?[ _]*(week([ _]?(no|number))?|tow|i?tow|time[ _]of[ _]week)|gwk|gms", re.I
 )
 PART_OF_TIME = re.compile(r"year|month|day|hour|minute|min|second|sec|ms|millisecond|microsecond")
 SHOWN = 3  # cells of a column in a message

@@ -71,7 +71,7 @@ def ingest(
             refuse_to_forget(raw, held_manifest(fleet, settings))
         manifest = None if rebuild else Manifest.read(lake)
         plan = make_plan(fleet, settings, manifest, raw, culprits)
-        done = {"files_read": 0, "rows_added": 0, "days_changed": 0}
+        done = {"files_read": 0, "rows_added": 0, "days_changed": 0, "first_rejected": {}}
         if plan is not None:
             with pending, full_disk_named(lake):
                 folder = fleet.source_folder(settings)
@@ -134,7 +134,8 @@ def sentences(result: IngestResult, fleet: str, folder: str) -> Iterator[str]:
         f"{count(result.days, 'vehicle-day')}"
     )
     for reason, rows in result.rejected_by_reason.items():
-        yield f"  rejected, {reason}: {rows:,}"
+        first = result.first_rejected.get(reason)
+        yield f"  rejected, {reason}: {rows:,}" + f", such as {first}" * bool(first)
     for what, lines in result.ignored.items():
         yield f"  no rows and left out, {what}: {lines:,}"
     if result.rows_short:

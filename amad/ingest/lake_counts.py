@@ -3,6 +3,7 @@
 import datetime
 from collections import Counter
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,11 +15,11 @@ from amad.telemetry.lake import Lake
 from amad.telemetry.manifest import IngestedFile
 
 
-def count_lake(lake: Lake, raw: Collection[RawFile], done: Mapping[str, int]) -> IngestResult:
+def count_lake(lake: Lake, raw: Collection[RawFile], done: Mapping[str, Any]) -> IngestResult:
     """Count a lake.
 
-    raw: the raw files that are in their folder. done: files_read, rows_added and days_changed of
-    the last run.
+    raw: the raw files that are in their folder. done: files_read, rows_added, days_changed and
+    first_rejected of the last run.
     """
     sums: dict[str, Counter] = {
         name: Counter() for name in ("rejected", "unknown", "nulls", "ignored")

@@ -89,8 +89,8 @@ class Loading:
     def run(self, run: RunUnits = in_process) -> dict:
         """Read the files of the plan and write all that changes; returns what was done.
 
-        ``{files_read, rows_added, days_changed}``: the lake's rows more than before, and the
-        vehicle-days that were written.
+        ``{files_read, rows_added, days_changed, first_rejected}``: the lake's rows more than
+        before, the vehicle-days that were written, the first refused row of each reason.
 
         Raises:
             DataError: the lake would be empty, or the file of culprits cannot be read.
@@ -123,6 +123,7 @@ class Loading:
             "files_read": len(self._plan.read),
             "rows_added": sum(days["rows"].to_pylist()) - before,
             "days_changed": self._parts.changed,
+            "first_rejected": self._log.first_rows,
         }
 
     def _read(self, number: int, file: RawFile) -> None:

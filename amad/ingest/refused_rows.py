@@ -22,13 +22,17 @@ class RejectedLog:
         self.counts: dict[str, Counter] = defaultdict(Counter)  # file -> reason -> rows
         self.ahead: dict[str, str] = {}  # file -> the first time that lay in the future
         self.first: tuple[str, str] | None = None  # reason and content of the first one
+        self.first_rows: dict[str, str] = {}  # reason -> the first row, and what is told of it
 
     def add(self, file: str, row: int | None, reason: str, content: str | None) -> None:
         """Note a row, or with ``row`` None a whole file, as refused.
 
         What follows a colon in ``reason`` is detail and not counted apart.
         """
-        self.counts[file][reason.split(":")[0]] += 1
+        kind, _, detail = reason.partition(":")
+        self.counts[file][kind] += 1
+        if row is not None and kind not in self.first_rows:
+            self.first_rows[kind] = f"row {row} of {file}" + f":{detail}" * bool(detail)
         if at := first_ahead(reason):
             self.ahead[file] = min(at, self.ahead.get(file, at))
         where = file if row is None else f"{file}, row {row}"

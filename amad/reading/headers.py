@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from functools import cached_property, lru_cache
 
 UNIT = re.compile(r"^(?P<name>.*\S)\s*[\[(](?P<unit>[^\[\]()]*)[\])]$")
+NUMBER = re.compile(r"[-+]?[\d.,]*\d[\d.,]*(e[-+]?\d+)?", re.I)
 
 
 class AmbiguousHeaderError(ValueError):
@@ -87,6 +88,11 @@ def _places(texts: Iterable[str]) -> dict[str, list[int]]:
 def find(name: str, headers: list[str]) -> int | None:
     """Position of one column in ``headers``; see ``Headers.find``."""
     return Headers(headers).find(name)
+
+
+def are_values(headers: list[str]) -> bool:
+    """Does this line rather hold values: are at least half of its fields numbers?"""
+    return 2 * sum(bool(NUMBER.fullmatch(header.strip())) for header in headers) >= len(headers)
 
 
 def name_and_unit(header: str) -> tuple[str, str]:

@@ -212,6 +212,10 @@ def find_header(lines: list[bytes], source: Source, resolve: Resolve) -> tuple[i
 
 
 def _suggest_encoding(lines: list[bytes], source: Source) -> None:
+    if all(b"\0" in line for line in lines if line.strip()):
+        raise FileRefusedError(
+            "unreadable file: it holds zeros, as a crash or a failed copy leaves: copy it again"
+        )
     for at, line in enumerate(lines, 1):
         try:
             line.decode()

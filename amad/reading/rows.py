@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from amad.config import ConfigError, Fleet
 from amad.config.source import Source
 from amad.reading.clocks import LocalClock
-from amad.reading.headers import AmbiguousHeaderError, Headers, name_and_unit
+from amad.reading.headers import AmbiguousHeaderError, Headers, are_values, name_and_unit
 from amad.reading.long_rows import LongRows
 from amad.reading.numbers import (
     NULL_WORDS,
@@ -39,6 +39,7 @@ SHORT_ROWS = (
     "{:,} rows have fewer fields than the header{}: their last columns count as missing; if a "
     "field in their middle is left out, values stand in wrong columns"
 )
+NO_HEADER = "if that is a row, the file has no header: put that of the other files before it"
 ADD_IT = "add what it lacks without values, or leave these channels out of the fleet file"
 
 
@@ -173,7 +174,8 @@ class FileParser:
                     raise FileRefusedError(f"another unit: {IN_ANOTHER.format(other, header)}")
             raise FileRefusedError(
                 f"missing column: {', '.join(map(repr, missing.values()))} not among the headers "
-                f"{', '.join(map(repr, headers))}" + f"; {ADD_IT}" * is_channel
+                f"{', '.join(map(repr, headers))}"
+                + (f"; {NO_HEADER}" if are_values(headers) else f"; {ADD_IT}" * is_channel)
             )
         told = {name: position for name, position in found.items() if position is not None}
         if self._long is not None:

@@ -252,7 +252,9 @@ def _forms(text: str) -> list[str]:
         if match:
             mark = match[1] if match.groups() else ""
             options = [f.format(mark) for f in forms]
-            if noon and mark == "/":  # American writers use both, and put the month first
+            if (
+                noon and mark == "/" and " " not in noon[0]
+            ):  # Spanish has a. m.; American writers use both, and put the month first
                 options[:2] = options[1::-1]
             return [form[: match.start()] + option + form[match.end() :] for option in options]
     return [form] if clock else []

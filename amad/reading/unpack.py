@@ -43,6 +43,7 @@ NO_TABLE = {
     b"ORC": f"an ORC file: {EXPORT}",
     b"FEA1": f"a Feather file: {EXPORT}",
     b"\x93NUMPY": f"a NumPy array: {EXPORT}",
+    b"<!doctype": f"an HTML page: {EXPORT}",
     b"<?xml": f"an XML document: {EXPORT}",
     b"<!DOCTYPE": f"an HTML page: {EXPORT}",
     b"<html": f"an HTML page: {EXPORT}",

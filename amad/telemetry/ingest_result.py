@@ -39,7 +39,8 @@ class IngestResult(Artifact):
     files: how many. vehicles_unknown: id -> rows of vehicles of no class. likely_doubles: ids that
     may be one vehicle. nulls_by_channel: channel -> values that stood for none. days: vehicle-days.
     newest: vehicle -> ISO time. Of this run: files_read, rows_added (to the lake), days_changed
-    (vehicle-days that were written).
+    (vehicle-days that were written), first_rejected (reason -> its first row, and what is told of
+    it).
     """
 
     FILE: ClassVar[str] = "ingest.json"
@@ -65,3 +66,4 @@ class IngestResult(Artifact):
     files_read: int = 0
     rows_added: int = 0
     days_changed: int = 0
+    first_rejected: dict[str, str] = {}
