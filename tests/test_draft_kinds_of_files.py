@@ -242,6 +242,7 @@ def test_slow_rows_pass_the_limits_of_their_draft(tmp_path, hours):
         (['VERSION ""', "NS_ :", "BO_ 100 Engine: 8 ECU"], "describes signals"),
         (['time,"speed', '(km/h)"', *(f"{stamp(n)},{n}" for n in range(60))], "on one line"),
         (["time,speed"], "one line only"),
+        (["<kml xmlns='x'>", "</kml>"], "it is XML or HTML: export"),
         (["LOGG\0\0"], "BLF .* DBC"),
         (["MDF     4.10"], "MDF recording: export its signals"),
         (["#ROSBAG V2.0"], "ROS bag"),

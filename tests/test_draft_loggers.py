@@ -100,3 +100,33 @@ def test_the_name_of_a_section_below_the_header_is_no_row(field):
     fleet, _ = field.draft()
     assert fleet.channels[0].nulls == []
     assert [row["velocity"] for row in rows_of(field, fleet)] == list(map(wave, range(ROWS)))
+
+
+def test_a_line_below_the_header_of_victron_names_the_zone(field):
+    below = ["Europe/Amsterdam (+01:00),Power,Voltage", '"",W,V']
+    rows = (f"{stamp(n)},{wave(n)},{wave(n + 5)}" for n in range(ROWS))
+    field.write("log.csv", ["timestamp,System [0],Battery [1]", *below, *rows])
+    fleet, told = field.draft()
+    assert fleet.source.timestamp.timezone == "Europe/Amsterdam"
+    assert "taken for Europe/Amsterdam, as a line below the header names that zone" in told
+
+
+def test_signals_that_each_have_a_time_are_named_before_times_are_made_up(field):
+    rows = (f"{n / 10:.2f};{wave(n)};{n / 10 + 0.05:.2f};{wave(n)}" for n in range(ROWS))
+    field.write("a.csv", ["time_speed;speed;time_rpm;rpm", *rows])
+    assert "the columns 'time_speed', 'time_rpm' tell a time for each signal" in field.refusal()
+
+
+def test_a_date_above_times_of_day_is_named_before_times_are_made_up(field):
+    rows = (f"{stamp(n)[11:]},{wave(n)}" for n in range(ROWS))
+    field.write("a.csv", ["Date: 2026-01-05", "Time,speed", *rows])
+    told = field.refusal()
+    assert "column 'Time' tells the time of day, and its date stands in the lines before" in told
+
+
+def test_a_start_before_the_header_has_the_order_that_the_path_shows(field):
+    rows = (f"{n / 10:.1f}\t{wave(n)}" for n in range(ROWS))
+    field.write("2026-01-05.txt", ["Start time:\t01/05/2026 08:00:00", "", "Time (s)\tAI 1", *rows])
+    fleet, told = field.draft()
+    assert rows_of(field, fleet)[0]["timestamp"] == MONDAY.replace(tzinfo=UTC)
+    assert "which is the day" not in told

@@ -269,12 +269,19 @@ def test_a_column_of_fractions_beside_the_time_is_named(field, header):
     assert [channel.name for channel in fleet.channels] == ["speed"]
 
 
-def test_a_time_in_an_unknown_unit_is_named_before_times_are_made_up(field):
-    field.write(
-        "a.csv", ["timestamp,speed", *(f"{177347520000 + n},{wave(n)}" for n in range(ROWS))]
-    )
+@pytest.mark.parametrize(
+    ("header", "first", "step"),
+    [
+        ("timestamp", 177_347_520_000, 1),
+        ("time_mjd", 61_045.3, 0.5),
+        ("JD", 2_461_045.5, 2**-10),
+    ],
+)
+def test_a_time_in_an_unknown_unit_is_named_before_times_are_made_up(field, header, first, step):
+    rows = (f"{first + n * step},{wave(n)}" for n in range(ROWS))
+    field.write("a.csv", [f"{header},speed", *rows])
     told = field.refusal()
-    assert "a.csv: column 'timestamp' has the name of a time, but '177347520000', '17734" in told
+    assert f"a.csv: column {header!r} has the name of a time, but '{first}', '" in told
 
 
 def test_a_time_before_a_trigger_is_below_zero(field):

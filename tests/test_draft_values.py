@@ -170,7 +170,7 @@ def test_the_words_of_a_historian_among_its_values_are_words_for_none(field):
 
 
 def test_positions_whose_side_stands_in_another_column_are_left_out(field):
-    lat = {"lat": lambda n: f"4812.{3000 + n}", "side": lambda n: "S"}
+    lat = {"lat": lambda n: f"4812.{3000 + n}", "side": lambda n: "N"}  # N is also no, or 0
     channels, told = drafted(field, log(**lat))
     assert list(channels) == ["Speed"] and "'lat' (N, S, E or W of side is not read" in told
 

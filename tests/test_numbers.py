@@ -43,6 +43,7 @@ def reasons(cells, decimal=None, **more):
         ([1.5, float("nan"), float("inf"), 1e39], [1.5, None, "bad", "bad"]),
         ([None, None], [None, None]),
         ([decimal.Decimal("1.25"), None], [1.25, None]),
+        ([decimal.Decimal("71.10"), decimal.Decimal("-0.07")], [71.1, -0.07]),
     ],
 )
 def test_numbers_of_any_column(cells, expected):

@@ -11,6 +11,7 @@ from amad.config.source import TimestampRule
 from amad.draft.clock_rule import NAMED, Clock, form_of, order_guessed
 from amad.draft.date_order import with_order
 from amad.draft.sample import Sampled, shared_columns
+from amad.draft.starts import in_preambles
 from amad.draft.time_cells import (
     LOOKED_AT,
     drawn,
@@ -48,6 +49,10 @@ SATELLITE = re.compile("gps|gnss", re.I)
 SINCE_1980 = (
     "{!r} may count from 1980-01-06, as satellite receivers do, and is read as counted from 1970: "
     "if the times are ten years too early, write them in UTC"
+)
+DATE_ABOVE = (
+    "column {!r} tells the time of day, and its date stands in the lines before the header, where "
+    "it is not read: write it into the file's name, as in log_2026-01-05.csv, or into a column"
 )
 FROM_1980_US = 315_964_800_000_000  # microseconds from 1970-01-01 to 1980-01-06
 GAP_SECONDS = 3600  # between two recordings without a clock
@@ -93,11 +98,14 @@ def _found(samples: list[Sampled]) -> Clock:
             else "no column tells the time"
         )
         counting = one_way(columns)
+        unread = not_read(samples, named, counting)
+        if hours and in_preambles(samples):
+            unread.append(DATE_ABOVE.format(hours[0].strip()))
         return Clock(
             keys={"take": "index", "start": START},
             seen=f"{why}: row i is i sampling periods after a start chosen here",
             guesses=["the start is made up"],
-            unread=not_read(samples, named, counting),
+            unread=unread,
             period=step_of(columns[hours[0]]) if hours else None,
             columns={*hours, *counting, *of_receivers(columns), *of_calendar(columns)},
         )
@@ -157,7 +165,7 @@ def _of_column(
         return None
     if take == "time_of_day":
         return of_day(header, samples, settings)
-    told = with_order(told, columns, samples)
+    told = with_order(told, list(map(drawn, columns)), samples)
     clock = _of_guess(header, told, texts)
     if is_number and (SATELLITE.search(header) or _seems_since_1980(columns, clock, samples)):
         clock.guesses.append(SINCE_1980.format(header.strip()))
@@ -285,7 +293,7 @@ def _of_two_columns(columns: dict[str, list[pa.Array]], samples: list[Sampled]) 
         told = timestamp_guess.looks_like([text for column in cells for text in drawn(column)])
         if told is None or "take" in told.settings or "unit" in told.settings:
             continue
-        told = with_order(told, cells, samples)
+        told = with_order(told, list(map(drawn, cells)), samples)
         keys = {"take": "column", "column": [date.strip(), hour.strip()], **told.settings}
         seen = f"columns {date.strip()!r} and {hour.strip()!r}, {form_of(told.settings)}"
         clock = Clock(keys=keys, seen=seen, columns={date, hour}, guesses=order_guessed(told))

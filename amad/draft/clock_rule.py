@@ -14,7 +14,8 @@ NAMED = re.compile(  # headers of times
 # A header that is nothing else.
 TIME = re.compile(
     r"(date|time|zeit|uhrzeit|datum|unix|epoch)?[ _]?"
-    r"(time|date|stamp|stempel|zeit|datum|epoch|ts)s?[ _]?\d{0,2}",
+    r"(time|date|stamp|stempel|zeit|datum|epoch|ts)s?[ _]?\d{0,2}"
+    r"|((date|time)[ _]?)?(m?jd|julian([ _]?(date|day))?|datenum|filetime)",
     re.I,
 )
 

@@ -130,10 +130,14 @@ def wide_columns(samples: list[Sampled], known: set[str], decimal: str | None) -
         result.left_out |= {header: _lacking(header, samples) for header in others}
         later = f"only below a later line of headers, as in {sample.path}"
         result.left_out |= {h: later for h in sample.later if tidy(h) not in there}
-    sides = [header for header in rest if _tells_side(shared[header])]
+    placed = any(POSITION.fullmatch(header.strip()) for header in rest)
+    sides = [header for header in rest if placed and _tells_side(shared[header])]
     for header in rest:
         if LABEL.fullmatch(name_and_unit(header)[0].strip()):
             result.left_out[header] = NO_LABEL
+            continue
+        if header in sides:
+            result.left_out[header] = "it tells N, S, E or W"
             continue
         unit = name_and_unit(header)[1] or _unit_in_line(header, samples)
         behind = [] if unit else _units_in_cells(shared[header])

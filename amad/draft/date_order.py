@@ -7,23 +7,22 @@ import pyarrow as pa
 
 from amad.config.source import TimestampRule
 from amad.draft.sample import Sampled
-from amad.draft.time_cells import drawn
 from amad.reading import times
 from amad.reading.day_month import OtherWay, following
 from amad.reading.timestamp_guess import Guess
 
 
-def with_order(told: Guess, columns: list[pa.Array], samples: list[Sampled]) -> Guess:
+def with_order(told: Guess, cells: list[list], samples: list[Sampled]) -> Guess:
     """The guess with the order that the files' paths and their times of writing show, if any.
 
-    columns: the cells of the dates in each file, which both forms of the guess read.
+    cells: some of each file's dates, which both forms of the guess read.
     """
     if not told.other_form:
         return told
     against, steps = {}, {}
     for form in (told.settings["format"], told.other_form):
         rule = TimestampRule(format=form)
-        read = {s.path: _read(column, rule) for column, s in zip(columns, samples, strict=True)}
+        read = {s.path: _read(dates, rule) for dates, s in zip(cells, samples, strict=True)}
         against[form] = sum(_shows_other(read[sample.path], sample) for sample in samples)
         steps[form] = following((path, int(us_R[0])) for path, us_R in read.items() if len(us_R))
     first, second = sorted(against, key=lambda form: (against[form], -steps[form]))
@@ -35,9 +34,9 @@ def with_order(told: Guess, columns: list[pa.Array], samples: list[Sampled]) -> 
     )
 
 
-def _read(column: pa.Array, rule: TimestampRule) -> np.ndarray:
-    """Microseconds of some of the cells that can be read, from all over the column."""
-    read = times.times(pa.array(map(str, drawn(column)), pa.string()), rule)
+def _read(dates: list, rule: TimestampRule) -> np.ndarray:
+    """Microseconds of those dates that can be read."""
+    read = times.times(pa.array(map(str, dates), pa.string()), rule)
     return read.us_R[read.good_R]
 
 

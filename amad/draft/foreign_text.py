@@ -15,6 +15,7 @@ DATA_BYTE = r"(data[ _]?(bytes|[01])?|d[01]|b[01])"  # a header in a log of fram
 LOOKED_AT = 20  # lines
 # The first line begins so,
 FIRST = (
+    (r"\s*<[A-Za-z!?]", f"XML or HTML: {EXPORT}"),
     (r"\[?\s*\{|\[\s*(\[|$)", f"JSON: {EXPORT}"),
     (
         rf"(?i)(?=.*\b(can)?id\b)(?=.*\b(dlc|len)\b).*\b{DATA_BYTE}\b",

@@ -2,6 +2,7 @@
 
 import re
 
+from amad.draft.date_order import with_order
 from amad.draft.sample import Sampled
 from amad.reading import timestamp_guess
 from amad.reading.time_forms import strptime
@@ -47,6 +48,7 @@ def in_preambles(samples: list[Sampled]) -> tuple[dict[str, str], timestamp_gues
                 matches = [re.search(pattern, preamble) for preamble in preambles]
                 starts = [match[1] for match in matches if match]
                 told = timestamp_guess.looks_like(starts) if all(matches) else None
+                told = told and with_order(told, [[start] for start in starts], samples)
                 if told is None or told.settings.get("take") or "unit" in told.settings:
                     continue
                 form = told.settings.get("format")

@@ -26,6 +26,7 @@ WAY_OUT = (
     "or write the fleet file by hand, with source.timestamp; a column that is not the time of the "
     "rows needs another name"
 )
+OF_SIGNAL = re.compile(r"(?:t|time|timestamp|zeit)[ _.](.+)|(.+)[ _.](?:t|time|timestamp|zeit)")
 FRACTION = r"\d:\d\d:\d\d[.,:](?P<fraction>\d{1,9})(?:\D|$)"  # of a second
 WHOLE_THOUSANDTHS = pa.array([3, 6], pa.int32())  # digits that Java writes beside nine
 UNPADDED = (
@@ -73,6 +74,11 @@ def not_read(samples: list[Sampled], named: set[str], counting: set[str]) -> lis
         told.append(
             f"the columns {', '.join(repr(h.strip()) for h in parts)} tell the time, which is read "
             "only from one or two columns: write it into one, as ISO 8601"
+        )
+    if own := _of_signals(columns):
+        told.append(
+            f"the columns {', '.join(map(repr, own))} tell a time for each signal, and a row is of "
+            "one time: write a row per value, with the columns time, signal and value"
         )
     told += [
         f"several columns have the name {header!r}, which is one of a time: give each its own"
@@ -124,6 +130,18 @@ def of_calendar(columns: dict[str, list[pa.Array]]) -> list[str]:
     if not {"year", "month", "day"} <= set(parts.values()):
         return []
     return [h for h, name in parts.items() if PART_OF_TIME.fullmatch(name)]
+
+
+def _of_signals(columns: dict[str, list[pa.Array]]) -> list[str]:
+    """Headers of times that each belong to another column: time_speed beside speed; several."""
+    names = {name_and_unit(header)[0].strip().lower() for header in columns}
+    own = [
+        header.strip()
+        for header in columns
+        for found in [OF_SIGNAL.fullmatch(name_and_unit(header)[0].strip().lower())]
+        if found and (found[1] or found[2]) in names
+    ]
+    return own if len(own) > 1 else []
 
 
 def one_way(columns: dict[str, list[pa.Array]]) -> set[str]:

@@ -14,6 +14,7 @@ from amad.draft.sample import Sampled, shared_columns
 from amad.draft.time_cells import LOOKED_AT, drawn
 from amad.draft.undated import LEAST
 from amad.reading import times, timestamp_guess
+from amad.reading.csv_file import MOST_UNIT_LINES
 from amad.reading.headers import name_and_unit
 from amad.reading.numbers import is_text, shown
 
@@ -62,6 +63,8 @@ def take_zone(clock: Clock, samples: list[Sampled]) -> None:
         return
     found = {"its header": _zones([header])}
     found["a line before the header"] = {z for s in samples for z in _zones(s.preamble)}
+    first = (cells[:MOST_UNIT_LINES].to_pylist() for cells in _times(clock, samples))
+    found["a line below the header"] = {z for cells in first for z in _zones(map(str, cells))}
     beside = {h: _texts(cells) for h, cells in shared_columns(samples).items() if _may_tell(h)}
     of_column = {h: texts for h, texts in beside.items() if texts and texts == _zones(texts)}
     found |= {f"column {h.strip()!r}": texts for h, texts in of_column.items()}
@@ -84,8 +87,7 @@ def take_zone(clock: Clock, samples: list[Sampled]) -> None:
 
 def _is_beside(clock: Clock, samples: list[Sampled]) -> bool:
     """Complete the rule where a column of text beside that of the times tells their offset."""
-    columns = shared_columns(samples)
-    time = next((cells for h, cells in columns.items() if h.strip() == clock.keys["column"]), [])
+    columns, time = shared_columns(samples), _times(clock, samples)
     if clock.take != "column" or not time or not all(is_text(cells.type) for cells in time):
         return False
     for header in filter(_may_tell, columns):
@@ -104,6 +106,12 @@ def _is_beside(clock: Clock, samples: list[Sampled]) -> bool:
             clock.columns |= {h for h in columns if h.strip() in keys["column"]}
             return True
     return False
+
+
+def _times(clock: Clock, samples: list[Sampled]) -> list[pa.Array]:
+    """The cells of the only column of the times in each file; none where there are two."""
+    columns = shared_columns(samples)
+    return next((cells for h, cells in columns.items() if h.strip() == clock.keys["column"]), [])
 
 
 def _may_tell(header: str) -> bool:

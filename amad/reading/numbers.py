@@ -100,8 +100,10 @@ def numbers(
             column, refused = _of_text(text, raw, decimal, unit, null_R)
     elif pa.types.is_boolean(column.type):
         column = pc.cast(column, pa.uint8())
-    elif pa.types.is_integer(column.type) or pa.types.is_decimal(column.type):
+    elif pa.types.is_integer(column.type):
         whole = True
+    elif pa.types.is_decimal(column.type):  # by its text, as Arrow's cast rounds the last digit
+        column, whole = pc.cast(pc.cast(column, pa.string()), pa.float64()), True
     elif not (pa.types.is_floating(column.type) or pa.types.is_null(column.type)):
         raise NotReadableError(f"it holds {column.type}, not numbers")
     value_R = pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False).copy()
