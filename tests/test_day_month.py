@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from ingest_kit import line, raw_fleet
 
 from amad.config.source import TimestampRule
-from amad.reading.day_month import FileDates, OtherWay, dates_in, is_ordered, other_way
+from amad.reading.date_line import DateLine
+from amad.reading.day_month import OtherWay, dates_in, is_ordered, other_way
+from amad.reading.rows import CleanRows
 
 MONTH_FIRST, DAY_FIRST = "%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S"
 DAY_FIRST_FLEET = {"source": {"timestamp": {"column": "timestamp", "format": DAY_FIRST}}}
@@ -49,14 +51,33 @@ def test_a_path_shows_the_other_order_only_where_the_file_is_of_that_day_alone()
     assert not of_all.shown(np.array([us(2026, 3, 8)]))[0].any()
 
 
-def test_files_out_of_line_are_told_and_late_ones_are_not():
-    dates = FileDates(TimestampRule(format=MONTH_FIRST), {"a-1": us(2026, 3, 31)})
-    for name, date in (("log_9", (2026, 1, 4)), ("log_10", (2026, 2, 4)), ("log_11", (2026, 4, 3))):
-        dates.add(f"{name}.csv", "a-1", us(*date))
-    dates.add("late.csv", "a-2", us(2026, 1, 4))
-    told = dates.sentences()
-    assert [text.split(" begins on ")[0] for text in told] == ["log_9.csv", "log_10.csv"]
-    assert "on 2026-04-01, it would follow the file before it" in told[0]
+def rows_at(*dates, vehicle="a-1"):
+    nothing = np.zeros((len(dates), 0))
+    time_T = np.array([us(*date) for date in dates])
+    code_T = np.zeros(len(dates), np.int64)
+    return CleanRows(
+        vehicles=[vehicle], code_T=code_T, timestamp_T=time_T, value_TC=nothing, label_T=None,
+        row_T=code_T,
+    )  # fmt: skip
+
+
+def test_dates_out_of_line_are_told_and_late_ones_are_not():
+    line = DateLine(TimestampRule(format=MONTH_FIRST), {"a-1": us(2026, 3, 31)})
+    line.add("log_9.csv", rows_at((2026, 1, 4), (2026, 2, 4)))
+    line.add("log_10.csv", rows_at((2026, 3, 4), (2026, 4, 4), (2026, 4, 5)))
+    line.add("late.csv", rows_at((2026, 1, 4), vehicle="a-2"))
+    told = line.sentences()
+    assert [text.split("; with day")[0] for text in told] == [
+        "log_9.csv has rows of 2026-01-04", "log_9.csv has rows of 2026-02-04",
+        "log_10.csv has rows of 2026-03-04",
+    ]  # fmt: skip
+    assert "other way round, of 2026-04-01, they would follow the rows before" in told[0]
+
+
+def test_dates_are_those_of_the_zone_of_the_logger():
+    line = DateLine(TimestampRule(format=DAY_FIRST, timezone="Asia/Tokyo"), {})
+    line.add("a.csv", rows_at((2026, 3, 7, 20), (2026, 8, 2, 20)))  # 8 March, then 3 August there
+    assert "with day and month the other way round, of 2026-03-08" in line.sentences()[0]
 
 
 def test_rows_that_the_path_shows_to_be_the_other_way_round_are_refused(yard):
@@ -88,7 +109,15 @@ def test_a_night_names_a_file_that_follows_only_the_other_way_round(yard, capsys
     yard.ingest(fleet)
     yard.csv("log_2.csv", ["a-1,03/08/2026 08:00:00,1,2"])
     assert yard.ingest(fleet)[0].rows_lake == 2
-    assert "log_2.csv begins on 2026-08-03; with day and month" in capsys.readouterr().err
+    assert "log_2.csv has rows of 2026-08-03; with day and month" in capsys.readouterr().err
+
+
+def test_a_log_that_changes_the_order_within_it_is_named(yard, capsys):
+    times = ["03/30/2026 08:00:00", "03/31/2026 08:00:00", "01/04/2026 08:00:00"]
+    yard.csv("log.csv", [f"a-1,{time},1,2" for time in times])
+    timestamp = {"column": "timestamp", "format": MONTH_FIRST}
+    assert yard.ingest(raw_fleet(source={"timestamp": timestamp}))[0].rows_in == 3
+    assert "log.csv has rows of 2026-01-04; with day and month" in capsys.readouterr().err
 
 
 def test_iso_times_have_one_order(yard):
@@ -116,5 +145,5 @@ def test_a_draft_takes_the_order_by_which_files_follow_each_other_and_names_the_
         field.write(f"log_{day}.csv", ["time,speed", *rows])
     fleet, told = field.draft()
     assert fleet.source.timestamp.format == MONTH_FIRST and "which is the day" in told
-    assert "guess: log_8.csv begins on 2026-08-03; with day and month the other" in told
-    assert "log_7.csv begins" not in told
+    assert "guess: log_8.csv has rows of 2026-08-03; with day and month the other" in told
+    assert "log_7.csv has rows" not in told

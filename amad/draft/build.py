@@ -176,7 +176,7 @@ def _finished(plan: Plan) -> Draft:
         plan.columns.guesses.append(ENCODING.format(dialect.encoding, _strange(plan.samples)))
     if plan.clock.local and trial.shows_twelve_hours:
         plan.clock.guesses.append(TWELVE_HOURS)
-    plan.clock.guesses += trial.out_of_line(plan.fleet().source.timestamp)
+    plan.clock.guesses += trial.out_of_line
     for channel in plan.channels:
         if not trial.nulls[channel.name]:  # such words stand only in rows that are refused
             channel.nulls = [null for null in channel.nulls if not isinstance(null, str)]

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from amad.config import Fleet
-from amad.config.source import TimestampRule
 from amad.draft.sample import Sampled
-from amad.reading.day_month import FileDates
+from amad.reading.date_line import DateLine
 from amad.reading.readers import FileRefusedError, read_batches
 from amad.reading.rows import CleanRows, FileParser
 from amad.reading.rules import PARTS, reading_rules
@@ -25,7 +24,6 @@ MOST_CONTRADICT = 0.1  # share of such rows that may contradict each other
 class Trial:
     """N clean rows of all files, file after file, with the values of the draft's C channels."""
 
-    paths: list[str]  # of the files, in the order in which they were read
     file_N: np.ndarray  # int64, the number of the file, rising
     vehicle_N: np.ndarray  # str
     time_N: np.ndarray  # int64 microseconds UTC
@@ -34,6 +32,7 @@ class Trial:
     refused: dict[str, str]  # path of a refused file -> why
     nulls: Counter  # channel -> cells with one of its words for "no value", in rows that were read
     short: dict[str, int]  # path -> rows with fewer fields than the header
+    out_of_line: list[str]  # what is told of dates that may be the other way round
 
     @property
     def rows(self) -> int:
@@ -88,14 +87,6 @@ class Trial:
         order_N = np.lexsort((self.time_N, number_N))
         return order_N, number_N[order_N]
 
-    def out_of_line(self, rule: TimestampRule) -> list[str]:
-        """What is told of files that only follow the file before with day and month exchanged."""
-        dates = FileDates(rule, {})
-        key = pd.DataFrame({"file": self.file_N, "vehicle": self.vehicle_N, "us": self.time_N})
-        for (file, vehicle), us in key.groupby(["file", "vehicle"])["us"].min().items():
-            dates.add(self.paths[file], str(vehicle), int(us))
-        return dates.sentences()
-
     @property
     def spans(self) -> list[tuple[int, int]]:
         """First and last time of each file."""
@@ -110,6 +101,7 @@ def try_out(fleet: Fleet, folder: Path, samples: list[Sampled], parts: dict[str,
     refused: dict[str, str] = {}
     short: dict[str, int] = {}
     index_rows: dict[str, int] = {}
+    dates = DateLine(reading_rules(fleet).timestamp, {})
     file: list[int] = []
     read: list[CleanRows] = []
     order = sorted(samples, key=lambda s: (PARTS.index(parts[s.path]), s.path))
@@ -120,6 +112,7 @@ def try_out(fleet: Fleet, folder: Path, samples: list[Sampled], parts: dict[str,
             for rows in _rows(parser, fleet, sample, reasons):
                 file.append(number)
                 read.append(rows)
+                dates.add(sample.path, rows)
             nulls.update(parser.nulls)
             if parser.short:
                 short[sample.path] = parser.short
@@ -129,7 +122,6 @@ def try_out(fleet: Fleet, folder: Path, samples: list[Sampled], parts: dict[str,
     values = [rows.value_TC for rows in read]
     times = [np.zeros(0, np.int64), *(rows.timestamp_T for rows in read)]
     return Trial(
-        paths=[sample.path for sample in order],
         file_N=np.repeat(np.array(file, np.int64), [len(rows.timestamp_T) for rows in read]),
         vehicle_N=np.concatenate([np.zeros(0, object), *names]).astype(str),
         time_N=np.concatenate(times),
@@ -138,6 +130,7 @@ def try_out(fleet: Fleet, folder: Path, samples: list[Sampled], parts: dict[str,
         refused=refused,
         nulls=nulls,
         short=short,
+        out_of_line=dates.sentences(),
     )
 
 

@@ -32,7 +32,7 @@ from amad.ingest.refused_rows import RejectedLog
 from amad.ingest.rolling_files import days_lost, entry_of, name_of, rolled_on, rows_before
 from amad.ingest.spill import Spill
 from amad.reading.clocks import LocalClock
-from amad.reading.day_month import FileDates
+from amad.reading.date_line import DateLine
 from amad.reading.readers import FileRefusedError, read_batches, refusing
 from amad.reading.rows import CleanRows, FileParser, RefusedRow
 from amad.reading.rules import reading_rules
@@ -75,7 +75,7 @@ class Loading:
         self._lateness = Lateness(followed.newest, pending.scratch("spill"))
         self._clock_errors = ClockErrors(fleet, plan.before, self._stays)
         self._clock = LocalClock(self._rules.timestamp.timezone, followed.newest)
-        self._file_dates = FileDates(self._rules.timestamp, followed.newest)
+        self._dates = DateLine(self._rules.timestamp, followed.newest)
         # Vehicles whose later rows have no place in time, where rows are told by their position.
         self._lost: set[str | None] = set(followed.lost)
         self._counts: dict[tuple, Counter] = defaultdict(Counter)  # (path, vehicle, date) -> counts
@@ -114,7 +114,7 @@ class Loading:
         if apart := without_rows(events, self._parts.days):
             known = count(len(apart), "known event")
             say(NO_ROWS.format(self._fleet.labels.culprits, known, ", ".join(apart[:3])))
-        for line in self._file_dates.sentences():
+        for line in self._dates.sentences():
             say(line)
         before = self._plan.before.rows() if self._plan.before is not None else 0
         if lost := days_lost(self._plan.before, self._parts.days):
@@ -141,6 +141,7 @@ class Loading:
                 rows = parser.rows
                 self._spill.add(clean, number)
                 self._lateness.add(clean)
+                self._dates.add(path, clean)
                 self._log_refused(path, bad, is_copy=original is not None)
         except FileRefusedError as error:
             refused = str(error)
@@ -154,8 +155,6 @@ class Loading:
             rows += 1
         first_of = self._end_rows(number, path)
         self._note_rolled(path, first_of)
-        for vehicle, days in first_of.items():
-            self._file_dates.add(path, vehicle, min(days.values(), default=None))
         test_start = {}
         if file.part == "test":  # a time that is told before the rows counts even if they do not
             test_start = {

@@ -9,25 +9,17 @@ Shape legend: R rows.
 
 import datetime
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from itertools import pairwise
-from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from amad.config.source import TimestampRule
 from amad.reading.time_forms import EPOCH
 from amad.reading.times import DAY_US, date_of
 
 IN_PATH = re.compile(r"(?<!\d)(?P<y>(?:19|20)\d\d)(?P<mark>[-_.]?)(?P<m>\d\d)(?P=mark)(?P<d>\d\d)")
-FAR_DAYS = 20  # the least between a day read and the day before, where the other order follows it
-TOLD = 3  # files that are named
-NEXT_DAYS = 2  # the most between two files of which one follows the other
+NEXT_DAYS = 2  # the most between two dates of which one follows the other
 OTHER_WAY = "timestamp seems to have day and month the other way round"
-OUT_OF_LINE = (
-    "{} begins on {}; with day and month the other way round, on {}, it would follow the file "
-    "before it: if so, {}"
-)
 WAY_OUT = "write all files in one order, or draft those in the other one as a fleet of their own"
 
 
@@ -98,56 +90,11 @@ def following(first: Iterable[tuple[str, int]]) -> int:
 
     first: path and first time of each file.
     """
-    days = [us // DAY_US for _, us in sorted(first, key=_in_counting_order)]
+    days = [us // DAY_US for _, us in sorted(first, key=in_counting_order)]
     return sum(0 <= day - before <= NEXT_DAYS for before, day in pairwise(days))
 
 
-class FileDates:
-    """Tells files whose dates follow those of the file before only the other way round.
-
-    rule: how the times are read. newest: vehicle -> its newest time that was known before.
-    """
-
-    def __init__(self, rule: TimestampRule, newest: Mapping[str, int]) -> None:
-        self._has_order = rule.take == "column" and is_ordered(rule.format)
-        self._zone = ZoneInfo(rule.timezone)
-        self._newest = newest
-        self._first: dict[str, list[tuple[str, int]]] = {}  # of each vehicle
-
-    def add(self, path: str, vehicle: str, first_us: int | None) -> None:
-        """Note the first time (UTC) of a vehicle in a file, if it has one there."""
-        if self._has_order and first_us is not None:
-            self._first.setdefault(vehicle, []).append((path, self._local(first_us)))
-
-    def sentences(self) -> list[str]:
-        """What is told of the first such files, and how many more there are."""
-        told = list(self._out_of_line())
-        more = [f"so does it for {len(told) - TOLD} more files"] if len(told) > TOLD else []
-        return told[:TOLD] + more
-
-    def _out_of_line(self) -> Iterator[str]:
-        for vehicle, first in sorted(self._first.items()):
-            newest = self._newest.get(vehicle)
-            last = None if newest is None else self._local(newest) // DAY_US
-            for path, us in sorted(first, key=_in_counting_order):
-                other_1, is_date_1 = other_way(np.array([us]))
-                day, other = us // DAY_US, int(other_1[0]) // DAY_US
-                if (
-                    last is not None
-                    and is_date_1[0]
-                    and 0 <= other - last <= NEXT_DAYS
-                    and not 0 <= day - last <= FAR_DAYS
-                ):
-                    yield OUT_OF_LINE.format(path, date_of(day), date_of(other), WAY_OUT)
-                    day = other
-                last = day
-
-    def _local(self, us: int) -> int:
-        told = datetime.datetime.fromtimestamp(us / 1e6, self._zone).replace(tzinfo=None)
-        return (told - EPOCH) // datetime.timedelta(microseconds=1)
-
-
-def _in_counting_order(first: tuple[str, int]) -> list[tuple[int, str]]:
+def in_counting_order(first: tuple[str, int]) -> list[tuple[int, str]]:
     """A key by the path that sorts ``log_9`` before ``log_10``."""
     parts = re.split(r"(\d+)", first[0])
     return [(int(part), "") if at % 2 else (0, part) for at, part in enumerate(parts)]
