@@ -64,12 +64,12 @@ def rows_at(*dates, vehicle="a-1"):
 def test_dates_out_of_line_are_told_and_late_ones_are_not():
     line = DateLine(TimestampRule(format=MONTH_FIRST), {"a-1": us(2026, 3, 31)})
     line.add("log_9.csv", rows_at((2026, 1, 4), (2026, 2, 4)))
-    line.add("log_10.csv", rows_at((2026, 3, 4), (2026, 4, 4), (2026, 4, 5)))
+    line.add("log_10.csv", rows_at((2026, 3, 4), (2026, 4, 4), (2026, 5, 4)))
     line.add("late.csv", rows_at((2026, 1, 4), vehicle="a-2"))
     told = line.sentences()
     assert [text.split("; with day")[0] for text in told] == [
         "log_9.csv has rows of 2026-01-04", "log_9.csv has rows of 2026-02-04",
-        "log_10.csv has rows of 2026-03-04",
+        "log_10.csv has rows of 2026-03-04", "so would 1 more date",
     ]  # fmt: skip
     assert "other way round, of 2026-04-01, they would follow the rows before" in told[0]
 
@@ -136,14 +136,19 @@ def test_a_draft_takes_the_order_that_the_files_show(field, shown):
     assert field.ingest(fleet).rows_lake == ROWS
 
 
-def test_a_draft_takes_the_order_by_which_files_follow_each_other_and_names_the_others(field):
+@pytest.mark.parametrize("files", [10, 1])
+def test_a_draft_takes_the_order_by_which_days_follow_each_other_and_names_the_others(field, files):
+    rows = []
     for day in range(1, 11):
         start = MONDAY.replace(month=3, day=day)
         form = MONTH_FIRST if day < 8 else DAY_FIRST
         times = [(start + timedelta(seconds=n)).strftime(form) for n in range(30)]
-        rows = (f"{time},{wave(n)}" for n, time in enumerate(times))
-        field.write(f"log_{day}.csv", ["time,speed", *rows])
+        rows.append([f"{time},{wave(n)}" for n, time in enumerate(times)])
+    if files == 1:
+        rows = [[line for lines in rows for line in lines]]
+    for day, lines in enumerate(rows, 1):
+        field.write(f"log_{day}.csv", ["time,speed", *lines])
     fleet, told = field.draft()
     assert fleet.source.timestamp.format == MONTH_FIRST and "which is the day" in told
-    assert "guess: log_8.csv has rows of 2026-08-03; with day and month the other" in told
-    assert "log_7.csv has rows" not in told
+    assert f"guess: log_{8 if files == 10 else 1}.csv has rows of 2026-08-03; with day and" in told
+    assert "has rows of 2026-03-07" not in told

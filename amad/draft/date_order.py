@@ -24,7 +24,7 @@ def with_order(told: Guess, cells: list[list], samples: list[Sampled]) -> Guess:
         rule = TimestampRule(format=form)
         read = {s.path: _read(dates, rule) for dates, s in zip(cells, samples, strict=True)}
         against[form] = sum(_shows_other(read[sample.path], sample) for sample in samples)
-        steps[form] = following((path, int(us_R[0])) for path, us_R in read.items() if len(us_R))
+        steps[form] = following((path, us) for path, us_R in read.items() for us in us_R.tolist())
     first, second = sorted(against, key=lambda form: (against[form], -steps[form]))
     sure = against[second] > len(samples) / 2 > against[first]
     return dataclasses.replace(

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from amad.config.source import TimestampRule
+from amad.config.wording import count
 from amad.reading.day_month import (
     NEXT_DAYS,
     WAY_OUT,
@@ -54,8 +55,8 @@ class DateLine:
     def sentences(self) -> list[str]:
         """What is told of the first such dates, and how many more there are."""
         told = list(self._out_of_line())
-        more = [f"so do {len(told) - TOLD} more dates"] if len(told) > TOLD else []
-        return told[:TOLD] + more
+        more = count(len(told) - TOLD, "more date")
+        return told[:TOLD] + [f"so would {more}"] * (len(told) > TOLD)
 
     def _out_of_line(self) -> Iterator[str]:
         for vehicle, dates in sorted(self._dates.items()):

@@ -85,16 +85,16 @@ class OtherWay:
         return np.abs((us_R // DAY_US)[:, None] - self._days).min(axis=1) > 1
 
 
-def following(first: Iterable[tuple[str, int]]) -> int:
-    """How many files begin on the day of the file before them, or up to two days later.
+def following(told: Iterable[tuple[str, int]]) -> int:
+    """How many of these times are one or two days after the one before.
 
-    first: path and first time of each file.
+    told: a file's path and a time in it; those of a file in their order.
     """
-    days = [us // DAY_US for _, us in sorted(first, key=in_counting_order)]
-    return sum(0 <= day - before <= NEXT_DAYS for before, day in pairwise(days))
+    days = [us // DAY_US for _, us in sorted(told, key=in_counting_order)]
+    return sum(0 < day - before <= NEXT_DAYS for before, day in pairwise(days))
 
 
-def in_counting_order(first: tuple[str, int]) -> list[tuple[int, str]]:
+def in_counting_order(told: tuple[str, int]) -> list[tuple[int, str]]:
     """A key by the path that sorts ``log_9`` before ``log_10``."""
-    parts = re.split(r"(\d+)", first[0])
+    parts = re.split(r"(\d+)", told[0])
     return [(int(part), "") if at % 2 else (0, part) for at, part in enumerate(parts)]
