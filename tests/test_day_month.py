@@ -152,3 +152,9 @@ def test_a_draft_takes_the_order_by_which_days_follow_each_other_and_names_the_o
     assert fleet.source.timestamp.format == MONTH_FIRST and "which is the day" in told
     assert f"guess: log_{8 if files == 10 else 1}.csv has rows of 2026-08-03; with day and" in told
     assert "has rows of 2026-03-07" not in told
+
+
+def test_spanish_times_begin_with_the_day(field):
+    lines = [line.replace("AM,", "a. m.,") for line in log("%d/%m/%Y %I:%M:%S %p")]
+    field.write("a.csv", lines)
+    assert field.draft()[0].source.timestamp.format == "%d/%m/%Y %I:%M:%S %p"

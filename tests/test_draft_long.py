@@ -201,3 +201,13 @@ def test_a_wide_file_beside_long_ones_is_left_out_and_named(field):
         "left out: b.csv: it is written otherwise than most: the others have one value per row"
         in (field.draft()[1])
     )
+
+
+def test_the_entities_of_a_house_may_be_signals(field):
+    rows = [
+        f"sensor.{name},{wave(n)},{stamp(n)}Z" for n in range(ROWS) for name in ("speed", "rpm")
+    ]
+    field.write("a.csv", ["entity_id,state,last_changed", *rows])
+    assert "if it names signals and no vehicles, give it the header signal" in field.draft()[1]
+    field.write("a.csv", ["signal,state,last_changed", *rows])
+    assert field.draft(force=True)[0].source.format == "csv_long"

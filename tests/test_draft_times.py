@@ -372,6 +372,7 @@ def test_other_columns_of_times_in_digits_are_no_channels(field):
     fleet, told = field.draft()
     assert [channel.name for channel in fleet.channels] == ["speed"]
     assert "'server.timestamp' can be read as the time as well" in told
+    assert "'TimeUS' runs as the time since a start does, and is no channel" in told
 
 
 def test_the_name_of_a_zone_in_the_header_is_taken(field):
@@ -392,9 +393,3 @@ def test_names_of_zones_behind_dates_that_may_be_the_other_way_round(field):
 def test_text_without_a_digit_under_the_name_of_a_time_is_no_time(field):
     field.write("a.csv", ["time_status,speed", *(f"OK,{wave(n)}" for n in range(ROWS))])
     assert field.draft()[0].source.timestamp.take == "index"
-
-
-def test_spanish_times_begin_with_the_day(field):
-    lines = [line.replace("AM,", "a. m.,") for line in log("%d/%m/%Y %I:%M:%S %p")]
-    field.write("a.csv", lines)
-    assert field.draft()[0].source.timestamp.format == "%d/%m/%Y %I:%M:%S %p"

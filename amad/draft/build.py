@@ -15,7 +15,7 @@ from amad.draft.clock_rule import Clock
 from amad.draft.columns import LABEL, decimal_of, of_other_decimal
 from amad.draft.dialect import ENCODINGS
 from amad.draft.figures import figures_of, is_sparse
-from amad.draft.long_columns import IN_HEADERS, SIGNAL, VALUE, apart_in_names, columns_of
+from amad.draft.long_columns import ANY_VALUE, IN_HEADERS, SIGNAL, VALUE, apart_in_names, columns_of
 from amad.draft.plan import Plan
 from amad.draft.sample import Sampled, list_files, look, suffix_of
 from amad.draft.trial import Trial, try_out
@@ -48,6 +48,10 @@ ANOTHER = "it has no column of the other files, so it is another table"
 SIGNALS = (
     "each file has one column of values: if they are signals of one vehicle, join them into one "
     "file with a column of the signals' names"
+)
+IN_OWNER = (
+    "{!r} is taken for the vehicle, and {!r} is all that is measured: if it names signals and no "
+    "vehicles, give it the header signal"
 )
 ENCODING = (
     "bytes that are no UTF-8 are read as {}{}; if that is wrong, set source.encoding, such as "
@@ -171,6 +175,9 @@ def _finished(plan: Plan) -> Draft:
     one_value = len(plan.channels) == 1 and VALUE.fullmatch(plan.channels[0].header)
     if one_value and plan.owner.keys["take"] == "path":
         plan.owner.guesses.append(SIGNALS)
+    measured = plan.channels[0].header
+    if plan.owner.columns and len(plan.channels) == 1 and ANY_VALUE.fullmatch(measured.strip()):
+        plan.owner.guesses += [IN_OWNER.format(h.strip(), measured) for h in plan.owner.columns]
     dialect = plan.samples[0].dialect
     if dialect is not None and dialect.encoding in ENCODINGS:
         plan.columns.guesses.append(ENCODING.format(dialect.encoding, _strange(plan.samples)))

@@ -50,6 +50,7 @@ SINCE_1980 = (
     "{!r} may count from 1980-01-06, as satellite receivers do, and is read as counted from 1970: "
     "if the times are ten years too early, write them in UTC"
 )
+RUNS = "{!r} runs as the time since a start does, and is no channel"
 DATE_ABOVE = (
     "column {!r} tells the time of day, and its date stands in the lines before the header, where "
     "it is not read: write it into the file's name, as in log_2026-01-05.csv, or into a column"
@@ -126,7 +127,9 @@ def _found(samples: list[Sampled]) -> Clock:
         names = ", ".join(map(repr, alike))
         best.guesses.append(f"{names} can be read as the time as well, and {best.seen} is taken")
     best.columns |= {header for header in named if is_time(columns[header][0])}
+    since = [column for column, take in others.items() if take == "elapsed" != best.take]
     if best.take == "column":  # the others, too, measure nothing but time
+        best.guesses += [RUNS.format(column) for column in since]
         best.columns |= {h for h in columns if h.strip() in others}
         best.columns |= {*of_receivers(columns), *of_calendar(columns)}
     return best

@@ -35,7 +35,7 @@ VALUE = re.compile(
 )
 # The only measured column of a file, whose name does not say what it measures.
 ANY_VALUE = re.compile(
-    rf"(.*[ _.]|num(eric|ber)?|float|double|dbl|real|int)?({VALUE.pattern}|v|payload)"
+    rf"(.*[ _.]|num(eric|ber)?|float|double|dbl|real|int)?({VALUE.pattern}|v|state)"
     r"([ _.]?:*(num(eric|ber)?|float|double|dbl|real|int|raw))?",
     re.I,
 )
