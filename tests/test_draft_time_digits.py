@@ -1,9 +1,9 @@
 """Times whose digits have zeros too few or too many, and clocks that stand still."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from draft_kit import ROWS, stamp, wave
+from draft_kit import MONDAY, ROWS, stamp, wave
 
 from amad.telemetry.lake import Lake
 
@@ -48,3 +48,18 @@ def test_a_time_of_day_in_digits_is_known_by_the_zero_before_it(field, name):
         lake = Lake(field.settings.fleet_dir("vans") / "lake", fleet)
         first = lake.read(*lake.vehicles())["timestamp"][0].as_py()
         assert first == datetime(2026, 1, 5, 8, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "form", ["%Y. %m. %d. %H:%M:%S", "%Y/%m/%d {0}%I:%M:%S", "%Y. %m. %d. {0} %I:%M:%S"]
+)
+@pytest.mark.parametrize("halves", [("上午", "下午"), ("오전", "오후")])
+def test_dates_that_begin_with_the_year_and_times_with_the_half_of_the_day(field, form, halves):
+    times = [MONDAY + timedelta(minutes=2 * n) for n in range(ROWS)]
+    told = [time.strftime(form.format(halves[time.hour >= 12])) for time in times]
+    field.write("a.csv", ["time,speed", *(f"{time},{wave(n)}" for n, time in enumerate(told))])
+    fleet, _ = field.draft()
+    assert field.ingest(fleet).rows_rejected == 0
+    rows = Lake(field.settings.fleet_dir("vans") / "lake", fleet).read("vans")
+    found = [time.replace(tzinfo=None) for time in rows["timestamp"].to_pylist()]
+    assert found == times

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from amad.config.source import TimestampRule
 from amad.reading.numbers import shown
-from amad.reading.time_forms import strptime
+from amad.reading.time_forms import HALVES, strptime
 from amad.reading.times import DAY_US, now_us, times
 
 SAMPLE = 60  # texts that are looked at
@@ -29,11 +29,14 @@ FULL_MONTHS = "january|february|march|april|june|july|august|september|october|n
 WEEKDAYS = "monday|tuesday|wednesday|thursday|friday|saturday|sunday"
 # Dates made of digits: a pattern, and the strptime forms that it may have.
 DATES = (
-    (r"\d{4}([-/. _])\d{1,2}\1\d{1,2}", ("%Y{0}%m{0}%d",)),
-    (r"\d{1,2}(\. ?)\d{1,2}\1\d{4}", ("%d{0}%m{0}%Y",)),
-    (r"\d{1,2}(\. ?)\d{1,2}\1\d{2}", ("%d{0}%m{0}%y",)),
-    (r"\d{1,2}([-/ ])\d{1,2}\1\d{4}", ("%d{0}%m{0}%Y", "%m{0}%d{0}%Y")),
-    (r"\d{1,2}([-/ ])\d{1,2}\1\d{2}", ("%d{0}%m{0}%y", "%m{0}%d{0}%y", "%y{0}%m{0}%d")),
+    (r"\d{4}(\. ?|[-/ _])\d{1,2}\1\d{1,2}", ("%Y{0}%m{0}%d",)),
+    (r"(?<!\d)\d{1,2}(\. ?)\d{1,2}\1\d{4}", ("%d{0}%m{0}%Y",)),
+    (r"(?<!\d)\d{1,2}(\. ?)\d{1,2}\1\d{2}(?!\d)", ("%d{0}%m{0}%y",)),
+    (r"(?<!\d)\d{1,2}([-/ ])\d{1,2}\1\d{4}", ("%d{0}%m{0}%Y", "%m{0}%d{0}%Y")),
+    (
+        r"(?<!\d)\d{1,2}([-/ ])\d{1,2}\1\d{2}(?!\d)",
+        ("%d{0}%m{0}%y", "%m{0}%d{0}%y", "%y{0}%m{0}%d"),
+    ),
     (r"(?<!\d)(?:19|20)\d{6}(?!\d)", ("%Y%m%d",)),
     (r"^\d{6}(?= %H)", ("%d%m%y", "%y%m%d", "%m%d%y")),
     (r"(?<!\d)(?:19|20)\d{2}([-/. ])\d{3}(?!\d)", ("%Y{0}%j",)),
@@ -218,7 +221,7 @@ def _forms(text: str) -> list[str]:
     form = re.sub(r"\d{1,2}[時时点]\d{1,2}分(\d{1,2}秒)?", _eastern, form)
     if "年" in form:
         return [form]
-    noon = re.search(r"(?<=[\d ])[ap]\.? ?m\.?(?![a-z])", form, re.I)
+    noon = re.search(rf"(?<=[\d ])[ap]\.? ?m\.?(?![a-z])|{'|'.join(HALVES)}", form, re.I)
     if noon:
         form = form[: noon.start()] + "%p" + form[noon.end() :]
     hour = "%I" if noon else "%H"
