@@ -211,3 +211,18 @@ def test_the_entities_of_a_house_may_be_signals(field):
     assert "if it names signals and no vehicles, give it the header signal" in field.draft()[1]
     field.write("a.csv", ["signal,state,last_changed", *rows])
     assert field.draft(force=True)[0].source.format == "csv_long"
+
+
+def test_a_signal_of_on_and_off_beside_one_of_fractions(field):
+    rows = (
+        f"{stamp(n)},{name},{value}"
+        for n in range(ROWS)
+        for name, value in (("speed", wave(n)), ("door", "on" if n % 9 else "off"))
+    )
+    field.write("a.csv", ["time,signal,value", *rows])
+    fleet, _ = field.draft()
+    done = field.ingest(fleet)
+    assert fleet.channel_names == ["door", "speed"] and (done.rows_lake, done.rows_rejected) == (
+        ROWS,
+        0,
+    )

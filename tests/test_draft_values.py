@@ -309,3 +309,9 @@ def test_rows_that_are_whole_are_not_told_as_short(field):
     field.write("a.csv", ["time,note,speed,", *rows])
     fleet, told = field.draft()
     assert field.ingest(fleet).rows_short == 0 and "fewer fields" not in told
+
+
+def test_a_truth_among_fractions_is_a_word_for_none(field):
+    fuel = {"fuel": lambda n: "N" if n % 50 == 7 else wave(n)}
+    channels, told = drafted(field, log(**fuel))
+    assert channels["fuel"].nulls == ["N"] and "not available': fuel N" in told

@@ -184,7 +184,7 @@ def _signals(
     names, values: the cells of the two columns in each file.
     """
     try:
-        read = [numbers(cells, decimal) for cells in values]
+        read = [numbers(cells, decimal, one_quantity=False) for cells in values]
     except NotReadableError:
         return None
     bad_N = np.concatenate([told.bad_R for told in read])

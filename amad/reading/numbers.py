@@ -6,7 +6,7 @@ A raw column is an Arrow array: text from a CSV file, any type from a Parquet fi
   minus signs of typesetters;
 - thousands in groups of three, separated by the mark that is not ``decimal`` (``1.234.567,8`` if
   ``decimal`` is a comma), an apostrophe or a space; and ``1,00,000`` as written in India;
-- true, false, t, f, yes, no, y, n, on and off, as 1 and 0;
+- true, false, t, f, yes, no, y, n, on and off, as 1 and 0, but not beside fractions;
 - a number with the channel's own unit behind it (``45 %``);
 - words for "no value", as null: an empty cell, -, ---, NaN, null, n/a and the like, and the words
   that the fleet file lists.
@@ -74,6 +74,7 @@ def numbers(
     nulls: Iterable[str] = (),
     known: Iterable[float] = (),
     unit: str = "",
+    one_quantity: bool = True,
 ) -> Numbers:
     """Read a column of R cells. Infinite values and numbers that cannot be held are refused.
 
@@ -84,6 +85,7 @@ def numbers(
         nulls: more words for "no value"; a word that is a number also stands for that number.
         known: numbers for "no value" that are kept, so that the profile can count them.
         unit: the channel's unit, which may follow a number in text.
+        one_quantity: are the cells of one, so that a truth beside fractions is none?
 
     Raises:
         NotReadableError: the column's type holds no numbers.
@@ -97,7 +99,7 @@ def numbers(
         if column is None:
             text = tidied(raw)
             null_R = flags(pc.is_in(text, pa.array(words, text.type)))
-            column, refused = _of_text(text, raw, decimal, unit, null_R)
+            column, refused = _of_text(text, raw, decimal, unit, null_R, one_quantity)
     elif pa.types.is_boolean(column.type):
         column = pc.cast(column, pa.uint8())
     elif pa.types.is_integer(column.type):
@@ -190,7 +192,12 @@ def _matches(text: pa.Array, pattern: str) -> np.ndarray:
 
 
 def _of_text(
-    text: pa.Array, raw: pa.Array, decimal: str | None, unit: str, null_R: np.ndarray
+    text: pa.Array,
+    raw: pa.Array,
+    decimal: str | None,
+    unit: str,
+    null_R: np.ndarray,
+    one_quantity: bool,
 ) -> tuple[pa.Array, list[tuple[np.ndarray, str]]]:
     """The slow way: tidied text as float64, null if it is no number, and which rows are refused."""
     nothing = pa.scalar(None, text.type)
@@ -222,12 +229,16 @@ def _of_text(
     else:
         lone_read = swapped_R.sum() <= lone_R.sum()
     read_R = plain_R | proof_R | (lone_R & lone_read)
+    truth_R = flags(pc.is_in(text, pa.array((*TRUE_WORDS, *FALSE_WORDS))))
+    if one_quantity and truth_R.any() and _matches(number, rf"{point}\d*[1-9]").any():
+        read_R &= ~truth_R  # beside fractions, N or off is no 0
 
     cleaned = pc.replace_substring_regex(number, rf"[' {other}]", "")
     cleaned = pc.replace_substring(cleaned, "d", "e")
     cleaned = pc.replace_substring(cleaned, ",", ".")  # only the decimal comma is left
     value = pc.cast(pc.if_else(pa.array(read_R), cleaned, nothing), pa.float64())
-    return value, list(_wrong(raw, number, known_R & ~read_R, swapped_R, lone_R, decimal))
+    bad_R = known_R & ~read_R
+    return value, list(_wrong(raw, number, bad_R, swapped_R, lone_R, truth_R, decimal))
 
 
 def _wrong(
@@ -236,6 +247,7 @@ def _wrong(
     bad_R: np.ndarray,
     swapped_R: np.ndarray,
     lone_R: np.ndarray,
+    truth_R: np.ndarray,
     decimal: str | None,
 ) -> Iterator[tuple[np.ndarray, str]]:
     """The rows of each kind of fault, and a sentence that quotes the first of them."""
@@ -244,6 +256,7 @@ def _wrong(
     names = {",": "comma", ".": "point"}
     mark, wanted = names[other], "." if other == "," else ","
     kinds = [
+        (truth_R, "is a word among fractions; if it stands for no value, list it in source.nulls"),
         (swapped_R, f"has a {mark}, but source.decimal is {wanted!r}"),
         (lone_R, f"has a {mark} that may set apart thousands or a fraction: see source.decimal"),
         (matches(r"^[+-]?0x[0-9a-f]+$"), "is hexadecimal, which is not read"),
