@@ -124,6 +124,9 @@ def test_missing_raw_data_is_told_with_how_to_obtain_it(home: Path, tmp_path: Pa
     (tmp_path / "empty").mkdir()
     found = findings(home, fleet="kit", data_dir=tmp_path / "empty")["raw data"]
     assert found.status == "fail" and "*.parquet" in found.finding
+    write_fleet(home, source=source | {"obtain": ""})
+    found = findings(home, fleet="kit", data_dir=tmp_path / "empty")["raw data"]
+    assert found.remedy.startswith("mount the folder again, bring the files back, or set AMAD")
 
 
 def test_a_fleet_in_order(scored: Path):

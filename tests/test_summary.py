@@ -56,3 +56,13 @@ def test_what_the_fleet_lacks_and_refuses_is_told(told):
     assert "from 4 files, 0 rejected" in text and "1 more file was refused: x.csv" in text
     assert "refused files: x.csv" in text and because in text
     assert "nothing: version 1 was refused" in text
+
+
+def test_what_is_scored_is_told_in_figures_that_may_be_added(told):
+    folder, lines_of = told
+    day = {"model_version": "3", "detector": "d", "vehicle_days": 2, "rows": 9, "scored": 9}
+    day |= {"alarms": 2, "incidents": 1, "sha256": "s"}
+    dates = ["2026-01-09", "2026-01-10"]  # an incident over midnight is one, and in both
+    receipt = {"dates": dates, "by_date": dict.fromkeys(dates, day), "rows": 18}
+    write_json(folder / "scoring.json", receipt)
+    assert "2026-01-09 to 2026-01-10 with version 3: 18 rows, 4 alarms" in lines_of()

@@ -108,8 +108,8 @@ def _scored(receipt: ScoringReceipt) -> list[str]:
     span = " to ".join(dict.fromkeys((str(dates[0]), str(dates[-1]))))
     versions = sorted({item.model_version for item in receipt.by_date.values()}, key=int)
     by = ("versions " if len(versions) > 1 else "version ") + ", ".join(versions)
-    rows, incidents = count(receipt.rows, "row"), count(receipt.incidents, "incident")
-    return [f"{span} with {by}: {rows}, {incidents}"]
+    alarms = sum(item.alarms for item in receipt.by_date.values())
+    return [f"{span} with {by}: {count(receipt.rows, 'row')}, {count(alarms, 'alarm')}"]
 
 
 def _where(stage: Stage) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ security policy allows nothing else. The same inputs give the same bytes.
 import base64
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cache, partial
@@ -37,9 +38,10 @@ from amad.report.unread import Unread
 from amad.report.usual_context import Driving, usual_context
 from amad.report.vehicle_trend import trend
 from amad.report.verdicts import Verdicts
-from amad.scores.job_log import JobLog, job_logs, left_undone
+from amad.scores.job_log import JobLog, job_logs
+from amad.scores.unscored import open_troubles
 from amad.telemetry.files import read_json
-from amad.telemetry.health import Health, fleet_health
+from amad.telemetry.health import Health, Trouble, fleet_health
 from amad.telemetry.lake import Lake
 from amad.windows.scaler import Scaler
 from amad.windows.store import FORMAT
@@ -136,8 +138,9 @@ def build_report(stage: Stage, out: Path | None = None) -> Report:
     archives = out is None and not run.unscored and not unread
     health = unread.read(lambda: fleet_health(stage.fleet, stage.settings, lake))
     jobs, _ = job_logs(stage.runs)
-    if jobs and health is not None:
-        health.troubles.extend(left_undone(jobs[-1]))
+    behind = [] if run.unscored else open_troubles(lake, jobs, stage.runs)
+    if health is not None:
+        health.troubles.extend(behind)
     made = waiting = 0
     if archives:
         made, waiting = _archive(sources, jobs)
@@ -147,7 +150,7 @@ def build_report(stage: Stage, out: Path | None = None) -> Report:
     newest = max((*run.dates, *sources.published.manifests), default=None)
     since = since_last(sources.published, newest, stage.fleet) if newest and run.dates else None
     links = archive.links(None, days, here) if days else ""
-    html, report = _page(sources, run, health, since, neighbours=links)
+    html, report = _page(sources, run, health, since, neighbours=links, behind=behind)
     archive.write_page(place, html)
     return replace(report, path=place, pages=made, waiting=waiting, unread=unread)
 
@@ -200,11 +203,12 @@ def _page(
     *,
     neighbours: str,
     facts: archive.Facts | None = None,
+    behind: Sequence[Trouble] = (),
 ) -> tuple[str, Report]:
     """A page as HTML, and what it shows.
 
     since: what is new on the newest date; None where nothing is scored, or that date is damaged.
-    facts: of a page of the archive.
+    facts: of a page of the archive. behind: why newer scores may be missing.
     """
     stage, published, evidence = sources.stage, sources.published, sources.evidence
     fleet = stage.fleet
@@ -250,6 +254,7 @@ def _page(
             promise=table(achieved, run.dates, window, published, figures),
             cards=cards(evidence, run, incidents, coverage, sources.data_hash),
             health=health,
+            behind=behind,
             archived=facts is not None,
             drift=drift,
             unread=[] if facts else sources.unread,

@@ -66,7 +66,7 @@ class Coverage:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringRun:
-    """A finished scoring job and the folder of its tables.
+    """What a scoring job published, whether it got to its end or not, and where it lies.
 
     unscored: why there is no job yet, for a fleet without a champion; else empty.
     """
@@ -81,6 +81,8 @@ class ScoringRun:
     def last(cls, stage: Stage) -> Self:
         """The last job with a date that still counts; an empty run for a fleet without a champion.
 
+        A job that was killed or failed counts with the dates that it published before.
+
         Raises:
             DataError: the fleet was never scored, though it has a champion.
         """
@@ -89,7 +91,7 @@ class ScoringRun:
         for path in unreadable:
             say(f"the job log {path} is damaged and left out; delete it")
         for job in reversed(jobs):
-            if job.status == "done" and job.dates and job.model_version:
+            if job.is_shown and job.model_version:
                 version, dates = job.model_version, sorted(set(job.dates))
                 dates = [d for d in dates if not partitions.was_set_aside(runs, d, version)]
                 if dates:
@@ -102,11 +104,7 @@ class ScoringRun:
     @classmethod
     def of_date(cls, runs: Path, day: date, version: str, jobs: list[JobLog]) -> Self:
         """One date, with the newest of the jobs that scored it with this version, if any did."""
-        own = [
-            job
-            for job in jobs
-            if job.status == "done" and day in job.dates and job.model_version == version
-        ]
+        own = [job for job in jobs if day in job.dates and job.model_version == version]
         return cls(job=own[-1] if own else None, version=version, dates=[day], runs=runs)
 
     @property

@@ -5,6 +5,7 @@ shared file system without locks two jobs may overlap; even then no partition is
 ``partitions``.
 """
 
+import fcntl
 import os
 import socket
 import uuid
@@ -122,6 +123,11 @@ class JobLog(Artifact):
         """All fields, also those that still have their default."""
         return self.model_dump(mode="json")
 
+    @property
+    def is_shown(self) -> bool:
+        """Has it ended, in whichever way, with dates that a page can show?"""
+        return self.status != "running" and bool(self.dates) and self.model_version is not None
+
     def add(self, manifest: PartitionManifest) -> None:
         """Add a date that was published."""
         self.dates.append(manifest.date)
@@ -202,13 +208,19 @@ def scoring_lock(runs: Path, fleet: str) -> Iterator[None]:
         lock.release()
 
 
-def lock_is_free(runs: Path) -> bool:
-    """Is the fleet's scoring lock free? Then no job of it is running."""
+def _lock_is_free(runs: Path) -> bool:
+    """Is the fleet's scoring lock free? Then no job of it is running.
+
+    Whoever may only read the file can ask.
+    """
     try:
-        with FileLock(runs / "scoring.lock", timeout=0):
-            return True
-    except Timeout:
+        with (runs / "scoring.lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return True
+    except OSError:
         return False
+    return True
 
 
 def save(runs: Path, log: JobLog) -> None:
@@ -218,6 +230,9 @@ def save(runs: Path, log: JobLog) -> None:
 
 def job_logs(runs: Path) -> tuple[list[JobLog], list[Path]]:
     """The logs of a fleet's scoring jobs, the newest last, and the files that are damaged.
+
+    The newest one that still says ``running``, while no job holds the lock, is returned as
+    ``killed``, as the next job notes in it.
 
     Raises:
         PermissionError: a log may not be read, so it is not known to be damaged.
@@ -234,7 +249,10 @@ def job_logs(runs: Path) -> tuple[list[JobLog], list[Path]]:
             unreadable.append(path)
         else:
             logs.append(log)
-    return sorted(logs, key=lambda log: (log.number, log.started, log.id)), unreadable
+    logs.sort(key=lambda log: (log.number, log.started, log.id))
+    if logs and logs[-1].status == "running" and _lock_is_free(runs):
+        logs[-1].status = "killed"
+    return logs, unreadable
 
 
 def last_look(jobs: Sequence[JobLog]) -> JobLog | None:
@@ -243,10 +261,15 @@ def last_look(jobs: Sequence[JobLog]) -> JobLog | None:
 
 
 def left_undone(job: JobLog) -> list[Trouble]:
-    """A finding for each vehicle-day or date that a job could not score."""
+    """A finding for a job that did not get to its end, and each day or date it could not score."""
+    whole = []
+    if job.status in ("failed", "killed"):
+        why = f": {job.error}" if job.error else ""
+        text = f"{'failed' if job.status == 'failed' else 'was killed'}{why}"
+        whole = [Trouble(kind="unscored", subject="The last scoring job", text=text)]
     found = [(item.vehicle, item.date, item.reason) for item in job.failed]
     found += [(str(item.date), item.date, item.reason) for item in job.refused]
-    return [
+    return whole + [
         Trouble(kind="unscored", subject=subject, text=f"was not scored: {reason}", since=day)
         for subject, day, reason in found
     ]

@@ -60,5 +60,4 @@ class ScoringReceipt(Artifact):
     dates: list[date]
     by_date: dict[date, PublishedDate] = {}
     rows: int = 0
-    incidents: int = 0
     no_champion: str | None = None

@@ -184,14 +184,14 @@ def _pages(folder: Path) -> list[tuple[date, Path]]:
 
 def _newest_job_dates(runs: Path) -> list[date]:
     """The dates of the job that the report shows, which stay."""
-    jobs = [job for job in job_logs(runs)[0] if job.status == "done" and job.dates]
+    jobs = [job for job in job_logs(runs)[0] if job.is_shown]
     return jobs[-1].dates if jobs else []
 
 
 def _old_jobs(runs: Path, first: date) -> list[Path]:
     """The logs of jobs that began before ``first``, but for the last and the last with dates."""
     jobs = job_logs(runs)[0]
-    with_dates = [job.id for job in jobs if job.status == "done" and job.dates]
+    with_dates = [job.id for job in jobs if job.is_shown]
     kept = {*with_dates[-1:], *(job.id for job in jobs[-1:])}
     start = datetime(first.year, first.month, first.day, tzinfo=UTC)
     return [

@@ -29,7 +29,8 @@ def packages(settings: Settings) -> Finding:
     """Installed versions against the lock."""
     lock = settings.home / "requirements.lock"
     if not lock.is_file():
-        return warn(f"there is no {lock} to compare with", "set AMAD_HOME")
+        remedy = "put that of amad's checkout there, or leave it if the packages came otherwise"
+        return warn(f"there is no {lock} to compare with", remedy)
     missing, other, compared = [], [], 0
     for line in lock.read_text(encoding="utf-8").splitlines():
         name, pinned, wanted = line.partition("#")[0].strip().partition("==")
@@ -96,7 +97,8 @@ def raw_data(stage: Stage) -> Finding:
         there = folder.is_dir()
         return ok(f"simulated{f', in {folder}' if there else ' at the first run'}")
     obtain = " ".join(source.obtain.split())
-    remedy = f"{obtain} Then set AMAD_DATA_DIR (now {stage.settings.data_dir})".strip()
+    before = f"{obtain} Then" if obtain else "mount the folder again, bring the files back, or"
+    remedy = f"{before} set AMAD_DATA_DIR (now {stage.settings.data_dir})"
     if not source.is_stored and not folder.is_dir():
         return fail(f"there is no folder {folder}", remedy)
     place = fleet.source_place(stage.settings)

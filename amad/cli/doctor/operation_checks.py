@@ -12,7 +12,7 @@ from pathlib import Path
 from amad.cli.doctor.check import Finding, fail, ok, warn
 from amad.config import Stage, read_params
 from amad.config.wording import count, some, whole_pipeline
-from amad.scores.job_log import job_logs, lock_is_free
+from amad.scores.job_log import job_logs
 from amad.scores.receipts import ScoringReceipt
 from amad.telemetry.files import listed
 
@@ -38,7 +38,7 @@ def last_scoring(stage: Stage) -> Finding:
     schedule = "look at its log: journalctl -u 'amad-score@*', runs/nightly.log or the RayJob's"
     if last.status == "failed":
         return fail(f"job {last.id} failed: {last.error}", schedule)
-    if last.status == "killed" or (last.status == "running" and lock_is_free(runs)):
+    if last.status == "killed":
         return fail(
             f"job {last.id} on {last.host} was killed",
             f"run 'amad score': it continues where that one stopped; {schedule}",
@@ -71,20 +71,18 @@ def last_scoring(stage: Stage) -> Finding:
 def freshness(stage: Stage) -> Finding:
     """Is every date scored that ``amad score`` scores without being asked for it?"""
     from amad.scores.partitions import manifests
+    from amad.scores.unscored import first_date, unscored_dates
     from amad.telemetry.lake import Lake
 
-    folder = stage.folder / "lake"
-    scored = set(manifests(stage.runs))
-    starts = [log.test_start for log in job_logs(stage.runs)[0] if log.test_start is not None]
-    if not folder.is_dir() or not scored or not starts:
+    folder, jobs = stage.folder / "lake", job_logs(stage.runs)[0]
+    if not folder.is_dir() or not manifests(stage.runs) or first_date(jobs, stage.runs) is None:
         return warn("nothing to compare yet", FIRST_SCORE)
-    dates = Lake(folder, stage.fleet).dates()
-    newest = dates[-1]
-    behind = [day for day in dates if day >= starts[-1] and day not in scored]
+    lake = Lake(folder, stage.fleet)
+    behind = unscored_dates(lake, jobs, stage.runs)
     if behind:
         many = f"{count(len(behind), 'date')} of the lake without scores: {some(behind, SHOWN)}"
         return warn(many, "run 'amad score'")
-    return ok(f"the newest date of the lake, {newest}, is scored")
+    return ok(f"the newest date of the lake, {lake.dates()[-1]}, is scored")
 
 
 def dvc(stage: Stage) -> Finding:

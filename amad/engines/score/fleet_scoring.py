@@ -11,6 +11,7 @@ from pathlib import Path
 
 from amad.config import ClusterProfile, ConfigError, DataError, Fleet, Stage
 from amad.config.console import say
+from amad.config.fleet import Missing
 from amad.config.wording import count, registering, some, whole_pipeline
 from amad.detect.daily import check_contract
 from amad.detect.storage import load_detector
@@ -83,20 +84,36 @@ def _model(fleet: Fleet, champion: Champion, folder: Path) -> Model:
             f"and thresholds it knows; {registering(fleet.name)} for a detector of its own"
         )
     for what in learnt_otherwise(detector.fleet, fleet):
-        say(
-            f"the champion, version {version}, learnt {what}: if its values changed, they look "
-            f"abnormal; {whole_pipeline(fleet.name)} for a detector that knows them"
-        )
+        say(f"the champion, version {version}, {what}; {whole_pipeline(fleet.name)} for another")
     return Model(version=version, digest=champion.digest, folder=folder, detector=detector)
 
 
 def learnt_otherwise(learnt: Fleet, now: Fleet) -> Iterator[str]:
-    """Which unit or kind of a channel the fleet file tells otherwise than the model's own did."""
+    """What the fleet file tells otherwise than the model's own did, and what follows from it."""
     for before, channel in zip(learnt.channels, now.channels, strict=True):
         for key in ("unit", "kind"):
             then, told = getattr(before, key), getattr(channel, key)
             if then and told and then != told:
-                yield f"{channel.name} with {key} {then}, and the fleet file says {told}"
+                yield (
+                    f"learnt {channel.name} with {key} {then}, and the fleet file says {told}: if "
+                    "its values changed, they look abnormal"
+                )
+        if before.range != channel.range:
+            yield _goes_on(f"{channel.name} with range", before.range, channel.range)
+    if learnt.period_seconds != now.period_seconds:
+        yield _goes_on("period_seconds", learnt.period_seconds, now.period_seconds)
+    for key in Missing.model_fields:
+        then, told = getattr(learnt.missing, key), getattr(now.missing, key)
+        if then != told:
+            yield _goes_on(f"missing.{key}", then, told)
+
+
+def _goes_on(what: str, then: object, told: object) -> str:
+    old, new = (
+        "none" if value is None else str(list(value) if isinstance(value, tuple) else value)
+        for value in (then, told)
+    )
+    return f"learnt {what} {old}, and the fleet file says {new}: it goes on with {old}"
 
 
 def _score_dates(

@@ -6,21 +6,20 @@ judges no data: a vehicle-day that no job has judged as it is counts as it did b
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from typing import Literal
 
-from amad.config import DataError, Stage
+from amad.config import Stage
 from amad.config.wording import some
 from amad.engines.score.lake_snapshot import DAMAGED, Snapshot, take_snapshot
 from amad.engines.score.watermark import is_over, newest_row
 from amad.notify.grouping import causes, causes_on
 from amad.notify.published import Window, read_window
 from amad.scores import partitions
-from amad.scores.job_log import JobLog, job_logs, lock_is_free
+from amad.scores.job_log import JobLog, job_logs
 from amad.scores.partition_manifest import PartitionManifest
-from amad.scores.retention import Retention
+from amad.scores.unscored import first_date
 from amad.telemetry.checksums import Checksums
 
 State = Literal["scored", "quarantined", "not scored", "stale", "incomplete", "damaged", "refused"]
@@ -155,9 +154,7 @@ def read_ledger(stage: Stage) -> Ledger:
     snapshot = take_snapshot(stage, look=True)
     logs, unreadable = job_logs(runs)
     version = next((log.model_version for log in reversed(logs) if log.model_version), "0")
-    if logs and logs[-1].status == "running" and lock_is_free(runs):
-        logs[-1].status = "killed"  # as the next job notes in the log
-    first, touches = _first(logs, stage), _touches(logs)
+    first, touches = first_date(logs, runs), _touches(logs)
     found = partitions.begun(runs)
     newest = newest_row(snapshot.lake)
     lateness = stage.profile.allowed_lateness_hours
@@ -192,15 +189,6 @@ def _count_causes(entries: list[DateEntry], window: Window) -> None:
     for entry in entries:
         if entry.date in window.dates:
             entry.causes = len(causes_on(found, [entry.date])) if entry.incidents else 0
-
-
-def _first(logs: list[JobLog], stage: Stage) -> date | None:
-    """The first date that jobs score without being asked for it."""
-    starts = [log.test_start for log in logs if log.test_start is not None]
-    kept = None
-    with suppress(DataError):  # the job says what to do about it
-        kept = Retention.read(stage.runs)
-    return max([*starts[-1:], *([kept.first] if kept else [])], default=None)
 
 
 def _entry(

@@ -37,9 +37,8 @@ def score(stage: Stage, request: ScoringRequest) -> ScoringReceipt:
     if request.dates is None and (why := _without_champion(stage)):
         say(f"nothing is scored: {why}")
         receipt = ScoringReceipt(
-            fleet=name, model_version=None, dates=[], by_date={}, rows=0, incidents=0,
-            no_champion=why,
-        )  # fmt: skip
+            fleet=name, model_version=None, dates=[], by_date={}, rows=0, no_champion=why
+        )
         receipt.write(stage.folder)
         return receipt
     log = score_fleet(stage, request)
@@ -51,7 +50,6 @@ def score(stage: Stage, request: ScoringRequest) -> ScoringReceipt:
         dates=sorted(dates),
         by_date=dates,
         rows=sum(item.rows for item in dates.values()),
-        incidents=sum(item.incidents for item in dates.values()),
     )
     receipt.write(stage.folder)
     say(_done(log))
