@@ -12,6 +12,8 @@ from stop_kit import KILL, stopped
 from amad.cli.__main__ import run
 from amad.cli.doctor import diagnose
 from amad.config import DataError, PartlyDoneError, ServiceError, usable_error
+from amad.config.console import never_silent
+from amad.notify.delivery import tell
 from amad.notify.sinks import http
 from amad.scores.receipts import ScoringReceipt
 
@@ -194,6 +196,15 @@ def test_doctor_names_a_missing_secret_and_a_sink_that_was_not_told(yard, web, m
     assert run(["score"]) == 7
     assert found()[0] == "warn" and "answered 400" in found()[1]
     assert run(["notify"]) == 0
-    assert found()[0] == "ok" and "webhook were told" in found()[1]
+    assert found()[0] == "ok" and "told after job" in found()[1] and "webhook" in found()[1]
     yard.log(1)  # as of a job that was killed before it told anybody
     assert found()[0] == "warn" and "nobody was told after job 2026" in found()[1]
+
+
+def test_a_sink_that_is_slow_is_named_while_it_is_waited_for(yard, web, capsys):
+    yard.sinks(webhook={"url": web.url}, timeout_seconds=0.3)
+    yard.publish(0, an_incident())
+    web.fail = ["hang"]
+    with never_silent(0.1):
+        tell(yard.stage)
+    assert "s after: telling the sink webhook" in capsys.readouterr().err

@@ -19,7 +19,7 @@ from amad.config import (
     Stage,
     usable_error,
 )
-from amad.config.console import say
+from amad.config.console import say, waiting_for
 from amad.config.digest import json_digest
 from amad.config.sinks import Sinks, load_sinks, missing_secrets
 from amad.config.wording import count
@@ -171,12 +171,14 @@ def tell(stage: Stage, *, well: bool | None = True) -> dict[str, Outcome]:
         jobs = _ended(stage.runs)
         news = News.read(stage, sinks, jobs)
         for channel in channels(sinks, stage):
-            outcomes[channel.name] = _guarded(_deliver, channel, news)
+            with waiting_for(f"telling the sink {channel.name}"):
+                outcomes[channel.name] = _guarded(_deliver, channel, news)
         if jobs:
             jobs[-1].hushed = news.reasons
         if well is not None:
             for name, work in watchers(stage, sinks, jobs, news.window, outcomes, well).items():
-                outcomes[name] = _guarded(work)
+                with waiting_for(f"telling the sink {name}"):
+                    outcomes[name] = _guarded(work)
         for name, outcome in outcomes.items():
             say(f"{name}: {outcome}")
         if news.reasons:
@@ -290,7 +292,8 @@ def _lock(runs: Path, fleet: str) -> Iterator[None]:
     runs.mkdir(parents=True, exist_ok=True)
     lock = FileLock(runs / "told.lock")
     try:
-        lock.acquire(timeout=LOCK_SECONDS)
+        with waiting_for("waiting for another job that tells the same sinks"):
+            lock.acquire(timeout=LOCK_SECONDS)
     except Timeout:
         raise NotifyError(
             f"fleet {fleet}: another job is telling its sinks; 'amad notify' tells what is left"

@@ -23,4 +23,4 @@ def sinks(stage: Stage) -> Finding:
         return warn(f"nobody was told after job {jobs[-1].id}", remedy)
     if failed := [f"{name} {line}" for name, line in told.items() if line.startswith("failed")]:
         return warn("; ".join(failed), "mend that, then run 'amad notify'")
-    return ok(f"{', '.join(told)} were told after job {jobs[-1].id}")
+    return ok(f"told after job {jobs[-1].id}: {', '.join(told)}")
