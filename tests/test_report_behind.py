@@ -49,7 +49,7 @@ def test_dates_that_no_job_has_come_to_are_named(stage: Stage):
     ("status", "error", "told"),
     [
         ("failed", "the store does not answer; start it", "failed: the store does not answer"),
-        ("killed", None, "was killed"),
+        ("killed", "interrupted; run the command again to go on", "was killed."),
     ],
 )
 def test_a_job_that_did_not_get_to_its_end_is_named_with_its_error(

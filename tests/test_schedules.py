@@ -100,6 +100,13 @@ def test_a_night_goes_on_where_it_can_and_returns_the_first_code(stub):
     assert stub([NIGHT])[0] != 0, "nothing would be scored, and nobody told"
 
 
+def test_a_command_that_takes_too_long_is_stopped_and_the_night_says_why(stub):
+    code, said, ran = stub(["sh", str(NIGHT), "one"], "score 124\n", NIGHT_DEADLINE="2h")
+    assert code == 124 and ran[-2:] == ["report --fleet one", "status --fleet one"]
+    assert "amad score --fleet one ends with code 124: NIGHT_DEADLINE, 2h, was over" in said
+    assert said.count("NIGHT_DEADLINE") == 1
+
+
 def test_drift_and_export_run_where_they_are_asked_for_and_something_was_scored(stub):
     asked = {"NIGHT_DRIFT": "yes", "NIGHT_EXPORT": "sqlite:////a b/fleet.db"}
     code, _, ran = stub([NIGHT, "one"], **asked)

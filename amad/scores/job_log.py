@@ -264,8 +264,7 @@ def left_undone(job: JobLog) -> list[Trouble]:
     """A finding for a job that did not get to its end, and each day or date it could not score."""
     whole = []
     if job.status in ("failed", "killed"):
-        why = f": {job.error}" if job.error else ""
-        text = f"{'failed' if job.status == 'failed' else 'was killed'}{why}"
+        text = "was killed" if job.status == "killed" else f"failed: {job.error}"
         whole = [Trouble(kind="unscored", subject="The last scoring job", text=text)]
     found = [(item.vehicle, item.date, item.reason) for item in job.failed]
     found += [(str(item.date), item.date, item.reason) for item in job.refused]

@@ -18,7 +18,9 @@ run() {
     echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) amad $* begins"
     timeout -k 60 "${NIGHT_DEADLINE:-4h}" amad "$@"
     ended=$?
-    echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) amad $* ends with code $ended"
+    why=
+    [ "$ended" != 124 ] || why=": NIGHT_DEADLINE, ${NIGHT_DEADLINE:-4h}, was over"
+    echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) amad $* ends with code $ended$why"
     left=$((left - 1))
     if [ "$ended" != 4 ] || [ "$left" = 0 ]; then return "$ended"; fi
     sleep "${NIGHT_PAUSE:-600}"

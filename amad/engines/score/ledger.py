@@ -99,12 +99,12 @@ class Ledger:
         if self.job is None:
             return "no job has run yet: run 'amad score', which needs a registered model"
         if self.job.status in ("failed", "killed"):
-            how = "failed" if self.job.status == "failed" else "was killed"
-            if self.job.error:
+            if self.job.status == "failed" and self.job.error:
                 return (
-                    f"the last job {how}: {self.job.error}. Once that is mended, run 'amad score' "
+                    f"the last job failed: {self.job.error}. Once that is mended, run 'amad score' "
                     "again"
                 )
+            how = "failed" if self.job.status == "failed" else "was killed"
             return f"the last job {how}; run 'amad score' again"
         return None
 
