@@ -259,3 +259,7 @@ def test_a_wrong_csv_names_its_line_and_keeps_nothing(yard, tmp_path, capsys, co
     assert words.format(name) in told and str(file) in told
     assert read_feedback(yard.runs).incidents == {}
     assert run(["feedback", "--csv", str(tmp_path / "none.csv")]) == 3
+    assert f"there is no file {tmp_path / 'none.csv'}" in capsys.readouterr().err
+    file.write_text("incident,verdict\nä,true\n", encoding="latin-1")
+    assert run(["feedback", "--csv", str(file)]) == 3
+    assert "save it as CSV in UTF-8" in capsys.readouterr().err

@@ -57,7 +57,7 @@ def test_a_job_that_did_not_get_to_its_end_is_named_with_its_error(
 ):
     later_job(stage, status=status, error=error)
     page = page_of(stage)
-    assert f"{NOTE}The last scoring job {told}" in page
+    assert f"{NOTE}the last scoring job {told}" in page
     assert 'href="#health">All 2 findings' in page and "2026-01-11" in page
 
 
@@ -68,7 +68,7 @@ def test_a_job_that_was_killed_is_known_before_the_next_one_notes_it(stage: Stag
         assert job_logs(stage.runs)[0][-1].status == "running"
     assert job_logs(stage.runs)[0][-1].status == "killed"
     lock.chmod(0o444)  # as for somebody who may only look
-    assert "The last scoring job was killed" in page_of(stage)
+    assert "the last scoring job was killed" in page_of(stage)
 
 
 def test_what_a_job_published_before_it_was_killed_is_shown(stage: Stage):

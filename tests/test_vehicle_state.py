@@ -1,5 +1,7 @@
 """The state of a vehicle saves time, and no byte of a score depends on it."""
 
+import resource
+import signal
 from dataclasses import asdict
 from datetime import date, timedelta
 
@@ -175,3 +177,17 @@ def test_a_quarantined_day_leaves_no_state_and_the_day_after_knows_none(nights):
     fresh: dict[date, DayState] = {}
     scored(nights, DAYS[3], fresh, out)
     assert fresh == {}
+
+
+def test_a_state_that_finds_no_room_is_told_with_its_file_and_the_way_out(nights, tmp_path, capsys):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (256, before[1]))
+    try:
+        kept(nights, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    told = capsys.readouterr().err
+    assert f"{VEHICLE}.arrow: file too large; raise the limit" in told
+    assert "are computed again by the next job" in told and "Errno" not in told

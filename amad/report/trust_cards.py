@@ -214,6 +214,7 @@ def _alarms(
     counted = f"{text.count(len(incidents), 'incident')} on {text.count(days, 'vehicle-day')}"
     if promised is None:
         return card("unknown", headline, f"{counted}; what is promised is unknown.")
+    headline += f", {text.number(promised, 2)} promised"
     normal = None
     if found.metrics:
         normal = found.metrics.operating_point.normal_test.incidents_per_vehicle_day

@@ -142,8 +142,10 @@ def read_verdicts(file: Path) -> list[Said]:
     """
     try:
         text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file} cannot be read as UTF-8 text ({error})") from None
+    except FileNotFoundError:
+        raise DataError(f"there is no file {file}; name the one that the report saved") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file} is not UTF-8 text ({error}); save it as CSV in UTF-8") from None
     # Strict: a quote that is never closed would take the lines after it for a note.
     lines = csv.DictReader(io.StringIO(text, newline=""), restkey="", strict=True)
     try:

@@ -265,7 +265,7 @@ def left_undone(job: JobLog) -> list[Trouble]:
     whole = []
     if job.status in ("failed", "killed"):
         text = "was killed" if job.status == "killed" else f"failed: {job.error}"
-        whole = [Trouble(kind="unscored", subject="The last scoring job", text=text)]
+        whole = [Trouble(kind="unscored", subject="the last scoring job", text=text)]
     found = [(item.vehicle, item.date, item.reason) for item in job.failed]
     found += [(str(item.date), item.date, item.reason) for item in job.refused]
     return whole + [

@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from amad.config import usable_error
 from amad.config.console import say
 from amad.config.digest import json_digest
 from amad.detect.alarms import DAY_US
@@ -96,7 +97,8 @@ class VehicleStates:
         try:
             _write(self.file(vehicle), rows)
         except OSError as error:
-            say(f"{error}; the days of {vehicle} are computed again by the next job")
+            why = usable_error(error) or error
+            say(f"{why}; the days of {vehicle} are computed again by the next job")
 
     def _made_of(self, vehicle: str, quarantined: frozenset[date]) -> Callable[[date], str]:
         """What the state of a day is made of, as a hash."""
