@@ -223,9 +223,11 @@ def metrics(text: str) -> dict[str, float]:
 def test_prometheus_reads_the_state_of_the_last_job(yard, web):
     yard.sinks(prometheus={"textfile": "metrics/{fleet}.prom", "pushgateway": web.url}, file={})
     yard.publish(0, an_incident("van-1", hour=23.8, hours=0.2), an_incident("van-2"))
+    failed = [{"date": "2026-01-09", "vehicle": "van-3", "reason": "its file is damaged"}]
     yard.log(
-        0, rows=576, scored=500, alarms=20, incidents=2, health={"silent": ["van-9 is silent"]}
-    )
+        0, rows=576, scored=500, alarms=20, incidents=2, failed=failed,
+        health={"silent": ["van-9 is silent"]},
+    )  # fmt: skip
     ingested = {
         "rows_in": 200, "rows_lake": 190, "rows_merged": 0, "rows_rejected": 10,
         "rejected_by_reason": {}, "vehicles": {"van-1": 190}, "files": 1,
@@ -238,6 +240,7 @@ def test_prometheus_reads_the_state_of_the_last_job(yard, web):
     assert found["amad_job_seconds"] == 90 and found["amad_job_ok"] == 1
     assert found["amad_health_findings silent"] == 1
     assert found["amad_health_findings quarantined"] == 0
+    assert found["amad_health_findings unscored"] == 1
     assert found["amad_silent_vehicles"] == 1 and found["amad_refused_share"] == 0.05
     assert found["amad_open_causes high"] == 1 and found["amad_open_causes critical"] == 0
     assert found["amad_score 1"] == 7.0 and found["amad_score 0.5"] == 1.0

@@ -256,6 +256,17 @@ def test_the_overview_shows_what_was_quarantined(home: Path):
     assert "50 %" in page.text, "of the vehicle's rows"
 
 
+def test_vehicles_without_a_score_are_not_counted_as_quiet(home: Path):
+    some_days = (("van-02", 0), ("van-02", 1))
+    page = made(home, {}, quarantined=some_days)
+    assert "no incident on 2 vehicles; 1 vehicle without a score." in page.text
+    stage = stage_of(kit(home), Settings(home=home))
+    assert "on 0 of 2 vehicles, 1 without a score; " in str(build_report(stage))
+    page = made(home, {}, quarantined=(*some_days, ("bev-01", 0), ("bev-01", 1)))
+    assert "No row of 2 vehicles has a score So nothing can be said" in page.text
+    assert "Nothing new since" not in page.text and "No incident on 2" not in page.text
+
+
 def test_the_verdict_is_plain_and_says_whose_it_is(home: Path):
     fleet = kit(home)
     page = made(home, {0: [an_incident(fleet, "bev-01", 0, 200, 120)]})

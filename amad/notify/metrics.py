@@ -19,7 +19,7 @@ from amad.notify.published import Window
 from amad.notify.sinks import http
 from amad.notify.sinks.outcome import NotTakenError, RefusedError
 from amad.scores import partitions
-from amad.scores.job_log import JobLog, last_look
+from amad.scores.job_log import JobLog, last_look, left_undone
 from amad.telemetry.files import staged
 from amad.telemetry.health import KINDS
 from amad.telemetry.ingest_result import IngestResult
@@ -67,6 +67,8 @@ def job_metrics(
         gauges.set("silent_vehicles", "Silent vehicles", len(looked.health.get("silent", [])))
         for kind in KINDS:
             many = len(looked.health.get(kind.name, []))
+            if kind.name == "unscored":  # the log has these under failed and refused
+                many = len(left_undone(jobs[-1]))
             gauges.set("health_findings", "Findings under fleet health", many, kind=kind.name)
     with suppress(DataError):  # a damaged file of an earlier stage is told by `amad doctor`
         _of_input(gauges, IngestResult.read(stage.folder))

@@ -53,8 +53,9 @@ TOLD = 6  # findings of one kind that are shown at once; the others can be unfol
 class Report:
     """What a page shows.
 
-    affected: vehicles with incidents. causes: of these, those that are told as one counted once.
-    troubles: findings under Fleet health. unscored: why nothing is scored, empty where something
+    without_scores: vehicles without a scored row. affected: those with incidents. causes: of
+    the incidents, those that are told as one counted once. troubles: findings under Fleet health.
+    unscored: why nothing is scored, empty where something
     is. pages: of single dates that were made with it. waiting: scored dates that have no page yet.
     unread: of each file that the page does without, how to mend it.
     """
@@ -63,6 +64,7 @@ class Report:
     path: Path
     dates: list[date]
     vehicles: int
+    without_scores: int
     affected: int
     incidents: int
     causes: int
@@ -79,8 +81,11 @@ class Report:
         dates = " to ".join(dict.fromkeys((str(self.dates[0]), str(self.dates[-1]))))
         told = (
             f"report of {dates}: {of_causes(self.causes, self.incidents)} on {self.affected} of "
-            f"{text.count(self.vehicles, 'vehicle')}; {health}"
+            f"{text.count(self.vehicles, 'vehicle')}"
         )
+        if self.without_scores:
+            told += f", {self.without_scores:,} without a score"
+        told += f"; {health}"
         if self.pages:
             told += f"; {text.count(self.pages, 'page')} of single dates made"
         if self.waiting:
@@ -228,6 +233,7 @@ def _page(
     drift = None if facts else sources.unread.read(lambda: Drift.read(stage.runs))
     style, script = (_asset(name) for name in ("style.css", "page.js"))
     affected = len({i.vehicle for i in incidents})
+    without_scores = sum(not item.total.scored for item in coverage.values())
     level_of = {i.incident_id: i.level for i in incidents}  # the worst first
     sets = by_cause(causes(window) if window else [], level_of)
     worst = [level_of[names[0]] for names in sets.values()]
@@ -265,6 +271,7 @@ def _page(
             open_count=sum(not open_.isdisjoint(names) for names in sets.values()),
             affected=affected,
             vehicles=len(coverage),
+            without_scores=without_scores,
             style=style,
             script=script,
             style_hash=_hash(style),
@@ -276,6 +283,7 @@ def _page(
         path=Path(),
         dates=run.dates,
         vehicles=len(coverage),
+        without_scores=without_scores,
         affected=affected,
         incidents=len(incidents),
         causes=len(sets),
