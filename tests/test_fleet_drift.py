@@ -255,7 +255,7 @@ def test_a_retraining_ends_at_the_gate(place, monkeypatch, capfd):
     assert run(["retrain", "--force"]) == 0
     told = capfd.readouterr().out
     assert "fleet nights is retrained: by --force" in told
-    assert "version 2 is the challenger; refused: no proven gain on it" in told
+    assert "version 2 is the challenger; refused: no proven gain on the champion" in told
     assert told.rstrip().endswith("version 1 is the champion")
 
     (home / "data" / FLEET / "detector" / "detector.json").unlink()

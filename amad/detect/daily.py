@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from amad.config import DataError, Fleet
-from amad.config.wording import some
+from amad.config.wording import some, whole_pipeline
 from amad.detect.deviations import Deviations
 from amad.detect.incidents import Incident, incidents_of, with_context
 from amad.detect.levels import NO_LEVELS, Levels
@@ -179,11 +179,16 @@ def check_contract(detector: "Detector", fleet: Fleet) -> None:
         new = [name for name in ours if name not in theirs]
         sides = (("of the model alone", gone), ("of the fleet file alone", new))
         differing = "; ".join(f"{whose}: {some(names)}" for whose, names in sides if names)
-        rename = "keep the name of a channel whose header changed and set its 'column', or "
+        keep = ""
+        if gone:
+            keep = f"put {'it' if len(gone) == 1 else 'them'} back"
+            if new:
+                keep = "keep the name of a channel whose header changed and set its 'column'"
+            keep += ", or "
         raise DataError(
             f"fleet {fleet.name}: the model was made for other channels than the fleet file names "
-            f"({differing or 'the same in another order'}); {rename if gone and new else ''}"
-            "train and register a model of the present contract"
+            f"({differing or 'the same in another order'}); {keep}{whole_pipeline(fleet.name)} "
+            "for a model of these channels"
         )
 
 

@@ -149,7 +149,8 @@ def decide(
         against.text("challenger", f"champion (version {champion_version}, same data)")
     )
     return decision.end(
-        against.wins, "it beats the champion" if against.wins else "no proven gain on it"
+        against.wins,
+        "it beats the champion" if against.wins else "no proven gain on the champion",
     )
 
 
