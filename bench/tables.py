@@ -57,9 +57,10 @@ def main(arguments: list[str] | None = None) -> None:
         "# Every method on every fleet", "", NOTE, "", *_overview(fleets), "",
         *_point_adjusted(fleets),
     ]  # fmt: skip
-    pages["network"] = ["# What the network adds", "", NOTE, "", *_shares(fleets), "", OLDER, ""]
+    pages["network"] = ["# What the network adds", "", NOTE, "", *_shares(fleets), ""]
     if votes := _read(options.results / "vote.json"):
         pages["network"] += _votes(votes)
+    pages["network"] += [OLDER, ""]
     if vehicles := _read(options.results / "per_vehicle.json"):
         pages["network"] += _per_vehicle(vehicles)
     if sizes := _read(options.results / "fleet_size.json"):
