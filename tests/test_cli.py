@@ -351,7 +351,7 @@ def test_the_summary_tells_the_stages_apart(home: Path):
     }  # fmt: skip
     versions = {"2026-01-09": "10", "2026-01-10": "3"}
     (folder / "scoring.json").write_text(json.dumps(
-        {"dates": list(versions), "model_version": "3", "rows": 1200, "incidents": 4,
+        {"dates": list(versions), "model_version": "3", "rows": 1200,
          "by_date": {day: published | {"model_version": n} for day, n in versions.items()}}
     ))  # fmt: skip
     (folder / "report.html").write_text("page")
@@ -360,9 +360,9 @@ def test_the_summary_tells_the_stages_apart(home: Path):
     assert "0.650 [0.600, 0.700]  the detector" in text
     assert text.index("the detector") < text.index("the best baseline") < text.index("chance")
     assert "1 of 4 vehicle-days quarantined (gaps)" in text
-    assert "2026-01-09 to 2026-01-10 with versions 3, 10: 1,200 rows, 4 incidents" in text
+    assert "2026-01-09 to 2026-01-10 with versions 3, 10: 1,200 rows, 18 alarms" in text
     assert "1,200 rows of 2 vehicles from 2 files, 0 rejected" in text
-    assert "version 3: promoted" in text and "1,200 rows, 4 incidents" in text
+    assert "version 3: promoted" in text and "1,200 rows, 18 alarms" in text
     assert f"mlflow ui --backend-store-uri sqlite:///{settings.home}/mlflow.db" in text
     assert "http://127.0.0.1:5000/#/models/amad-kit?workflowType=machine_learning" in text
     assert str(folder / "report.html") in text

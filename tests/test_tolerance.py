@@ -143,7 +143,7 @@ def test_the_folds_do_not_know_themselves(monkeypatch: pytest.MonkeyPatch) -> No
     member.coefficients[OWNER] = {}
     [again_TC] = member.fit_tolerance(OWNER, [train], [wild_TC], 4)
     assert (again_TC[REACH:1000] != tolerance_TC[REACH:1000]).mean() > 0.9
-    monkeypatch.setattr(tolerance_module, "_root_mean_square", lambda error_TC: np.ones(3))
+    monkeypatch.setattr(tolerance_module, "root_mean_square", lambda error_TC: np.ones(3))
     found = []
     for errors_TC in (error_TC, wild_TC):
         [found_TC] = member.fit_tolerance(OWNER, [train], [errors_TC], 4)
