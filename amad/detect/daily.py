@@ -180,11 +180,10 @@ def check_contract(detector: "Detector", fleet: Fleet) -> None:
         sides = (("of the model alone", gone), ("of the fleet file alone", new))
         differing = "; ".join(f"{whose}: {some(names)}" for whose, names in sides if names)
         keep = ""
-        if gone:
-            keep = f"put {'it' if len(gone) == 1 else 'them'} back"
-            if new:
-                keep = "keep the name of a channel whose header changed and set its 'column'"
-            keep += ", or "
+        if gone and new:
+            keep = "keep the name of a channel whose header changed and set its 'column', or "
+        elif gone:
+            keep = f"put {'it' if len(gone) == 1 else 'them'} back, or "
         raise DataError(
             f"fleet {fleet.name}: the model was made for other channels than the fleet file names "
             f"({differing or 'the same in another order'}); {keep}{whole_pipeline(fleet.name)} "

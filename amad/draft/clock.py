@@ -182,7 +182,7 @@ def _seems_since_1980(columns: list[pa.Array], clock: Clock, samples: list[Sampl
     for cells, sample in zip(columns, samples, strict=True):
         read = times.times(pa.array(map(str, drawn(cells)), pa.string()), rule)
         last_us = int(read.us_R[read.good_R].max(initial=0)) + FROM_1980_US
-        since_us = sample.file.stat().st_mtime_ns // 1000 - last_us
+        since_us = times.written_us(sample.file) - last_us
         if not -times.DAY_US <= since_us <= YEAR_US:
             return False
     return True

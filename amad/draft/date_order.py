@@ -42,5 +42,5 @@ def _read(dates: list, rule: TimestampRule) -> np.ndarray:
 
 def _shows_other(us_R: np.ndarray, sample: Sampled) -> bool:
     """Does the file show that these times take the day for the month?"""
-    written_us = sample.file.stat().st_mtime_ns // 1000
-    return bool(OtherWay(sample.path, written_us).shown(us_R)[0].any())
+    bad_R, _ = OtherWay(sample.path, times.written_us(sample.file)).shown(us_R)
+    return bool(bad_R.any())

@@ -80,7 +80,7 @@ class RowTimes:
         self._days = DayCounter()
         self._watch = Stopwatch()
         ordered = self._rule.take == "column" and is_ordered(self._rule.format)
-        self._order = OtherWay(path, _written_us(file)) if ordered else None
+        self._order = OtherWay(path, times.written_us(file)) if ordered else None
         self._midnight = self._midnight_us() if self._rule.take == "time_of_day" else 0
         self._start: int | None = None  # of the recording, UTC
         self._counted: dict[str, int] = {}  # vehicle of a column -> its rows, for take: index
@@ -324,7 +324,7 @@ class RowTimes:
                     "when it was last written tells only the end of the last recording"
                 )
             last = max(last, int(us_G.max(initial=0)))
-        return _written_us(self._file) - last
+        return times.written_us(self._file) - last
 
     def _by_index(self, batch: RawBatch, vehicles: list[str], code_R: np.ndarray) -> np.ndarray:
         """UTC (R,): row i of a vehicle is i periods after the start, whatever it holds."""
@@ -372,11 +372,6 @@ def _refuse_sums(
     if len(bad):
         bad_R = np.isin(np.arange(len(us_R)), bad)
         refuse(bad_R, f"{NOT_READABLE}: {shown(column[int(bad[0])])} {NO_MIDNIGHT}")
-
-
-def _written_us(file: Path) -> int:
-    """When the file was last written, in microseconds since 1970."""
-    return file.stat().st_mtime_ns // 1000
 
 
 def first_ahead(reason: str) -> str:

@@ -11,6 +11,7 @@ import datetime
 import math
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -73,6 +74,11 @@ class Times:
 def now_us() -> int:
     """The time, in microseconds since 1970."""
     return time.time_ns() // 1000
+
+
+def written_us(file: Path) -> int:
+    """When a file was last written, in microseconds since 1970."""
+    return file.stat().st_mtime_ns // 1000
 
 
 def times(column: pa.Array, rule: TimestampRule) -> Times:
