@@ -3,7 +3,8 @@
 Every detector and baseline uses this one implementation. docs/explanation/detector.md has the
 formulas and the reasons for them.
 
-    residual_TC -> z2_TC = (residual / cross-fitted train scale)^2
+    residual_TC -> z2_TC = (residual / cross-fitted train scale)^2; the scale is the root mean square,
+    and more for a channel of events (``amad.detect.event_channels``)
     habituation (members between channels only): z2 / exp(mean of ln max(z2 / 10, 1) over the last
     hour), so that a deviation that lasts does not hide a new one
     mean term:  mean over channels of z2
@@ -27,6 +28,7 @@ import numpy as np
 
 from amad.config.params import DetectParams
 from amad.detect.contributions import Contributions, Term
+from amad.detect.event_channels import events_scale
 from amad.detect.sliding import Piece, chunks, pieces, pieces_of, sliding
 from amad.windows.series import Series
 
@@ -68,7 +70,8 @@ class Calibration:
     A channel without a measured train row is NaN in every (C,) array and gives no evidence.
     """
 
-    scale_C: np.ndarray  # cross-fitted root mean square residual, floored, in scaled units
+    scale_C: np.ndarray  # of cross-fitted residuals in scaled units, floored: their root mean
+    # square, or what suits a channel of events
     ordinary_C: np.ndarray  # train mean of z2
     tail_C: np.ndarray  # train 99 % quantile of smoothed z2, floored
     tail_ordinary_C: np.ndarray  # train mean of sqrt(smoothed z2 / tail)
@@ -222,6 +225,8 @@ class EvidenceChain:
 
         z2_TC = np.square(np.where(known_TC, residual_TC, 0.0), dtype=np.float64)
         scale_C = np.maximum(np.sqrt(z2_TC.sum(axis=0) / count_C), self.params.floor)
+        for c in np.flatnonzero(usable_C):
+            scale_C[c] = max(scale_C[c], events_scale(z2_TC[known_TC[:, c], c]))
         scale_C = moved("scale_C", scale_C, own_C, log=True)
         z2_TC = np.minimum(z2_TC / scale_C**2, Z2_CAP)
         ordinary_C = np.where(known_TC, z2_TC, 0.0).sum(axis=0) / count_C

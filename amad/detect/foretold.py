@@ -27,12 +27,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from amad.detect.event_channels import (
+    LEAST_ROWS,
+    LEAST_VARIANCE,
+    is_of_events,
+    share_of_others,
+)
 from amad.detect.members import Member
 from amad.windows.series import Series
 
-LEAST_ROWS = 30  # train rows of a channel that tell how much of it is explained
-LEAST_VARIANCE = 1e-8  # in scaled units: a channel with less does not vary
-LARGEST = 0.01  # of the rows: those with the largest errors
 EVEN_ODDS = 8.0  # R2 / (1 - R2) of the past at which both kinds of members weigh the same
 STEEPNESS = 6.0  # of B in the logarithm of the odds
 EVEN_FROM, EVEN_TO = 0.6, 0.9  # share of the squared error in the other rows; 0.92 in normal noise
@@ -91,9 +94,14 @@ def best_foretold(members: Iterable[Member], foretold: Mapping[str, Foretold]) -
 
 
 def foretold_by(residual_TC: np.ndarray, group: Sequence[Series]) -> Foretold:
-    """What the member with these residuals foretells of the group's rows."""
-    explained, even = explained_share(residual_TC, group), evenness(residual_TC)
-    return Foretold(explained, even, explained * even)
+    """What the member with these residuals foretells of the group's rows.
+
+    No channel of events counts in how firmly the channels foretell each other: nothing foretells
+    it, however firm the relations of the others are.
+    """
+    others_TC = np.where(is_of_events(residual_TC), np.nan, residual_TC)
+    firm = explained_share(others_TC, group) * evenness(others_TC)
+    return Foretold(explained_share(residual_TC, group), evenness(residual_TC), firm)
 
 
 def explained_share(residual_TC: np.ndarray, group: Sequence[Series]) -> float:
@@ -117,20 +125,15 @@ def explained_share(residual_TC: np.ndarray, group: Sequence[Series]) -> float:
 def evenness(residual_TC: np.ndarray) -> float:
     """How evenly a member's squared error is spread over the rows, 0 to 1.
 
-    Of a channel, the share of it that lies outside the ``LARGEST`` of the known rows. The mean over
-    the channels that err is 0 up to ``EVEN_FROM`` and 1 from ``EVEN_TO`` on.
+    Of a channel, the share of it that lies outside the 1 % of the known rows with the largest
+    errors. The mean over the channels that err is 0 up to ``EVEN_FROM`` and 1 from ``EVEN_TO`` on.
     """
-    shares = []
-    for residual_T in residual_TC.T:
-        square_R = np.square(residual_T[np.isfinite(residual_T)], dtype=np.float64)
-        if len(square_R) < LEAST_ROWS or square_R.mean() < LEAST_VARIANCE:
-            continue
-        others = len(square_R) - max(1, round(LARGEST * len(square_R)))
-        square_R.partition(others)
-        shares.append(square_R[:others].sum() / square_R.sum())
-    if not shares:
+    square_TC = np.square(residual_TC, dtype=np.float64)
+    shares = [share_of_others(square_T[np.isfinite(square_T)]) for square_T in square_TC.T]
+    known = [share for share in shares if np.isfinite(share)]
+    if not known:
         return 0.0
-    return float(np.clip((np.mean(shares) - EVEN_FROM) / (EVEN_TO - EVEN_FROM), 0.0, 1.0))
+    return float(np.clip((np.mean(known) - EVEN_FROM) / (EVEN_TO - EVEN_FROM), 0.0, 1.0))
 
 
 def odds(share: float) -> float:

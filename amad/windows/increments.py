@@ -133,7 +133,7 @@ def _of_last_steps(
     """The pace after each step, and whether the counter is fine (see the top of this module)."""
     known_K, at_K = np.isfinite(step_K), np.arange(len(step_K))
     first_K = np.maximum.accumulate(np.where(known_K, 0, at_K + 1))
-    near_K = np.searchsorted(row_K - took_K, row_K - LONGEST)
+    near_K = np.searchsorted(row_K, row_K - LONGEST)
     first_K = np.maximum(np.maximum(first_K, near_K), at_K - STEPS + 1)
     count_K = np.maximum(at_K - first_K + 1, 1)
     total_K, all_took_K, slow_K = (
