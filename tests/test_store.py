@@ -12,6 +12,7 @@ from amad.telemetry.files import read_json, write_json
 from amad.windows.scaler import Scaler
 from amad.windows.series import TEST, TRAIN
 from amad.windows.store import WindowStore, write_store
+from amad.windows.vehicle_file import VehicleFile
 
 FLEET = small_fleet()
 ODD = "b/odd name, too long for a file: " + "ü" * 90
@@ -93,6 +94,23 @@ def test_a_failed_write_leaves_the_old_store(tmp_path: Path) -> None:
         write_store(tmp_path / "store", broken(), FLEET, Scaler.fit(series, FLEET, "class"), {})
     assert WindowStore.open(tmp_path / "store").digest == before
     assert [p.name for p in tmp_path.iterdir()] == ["store"]
+
+
+def test_a_file_that_cannot_be_written_is_not_left_open(tmp_path: Path, monkeypatch) -> None:
+    opened, real = [], Path.open
+
+    def noted(self: Path, *arguments: str):
+        opened.append(real(self, *arguments))
+        return opened[-1]
+
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Path, "open", noted)
+    monkeypatch.setattr("amad.windows.vehicle_file.pa.ipc.new_file", full)
+    with pytest.raises(OSError, match="no space"):
+        VehicleFile.create(tmp_path / "a.arrow", rows=3, channels=2, labels=False)
+    assert [file.closed for file in opened] == [True]
 
 
 def test_store_json_is_plain_and_names_the_parts(tmp_path: Path) -> None:

@@ -72,6 +72,8 @@ def lose_values(
 ) -> np.ndarray:
     """Set to NaN what single sensors fail to report: seconds now and then, hours in an outage."""
     rows, channels = value_TC.shape
+    if not channels:
+        return value_TC
     count = rng.poisson(4 * hours)
     first = rng.integers(0, rows, count)
     channel = rng.integers(0, channels, count)

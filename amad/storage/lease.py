@@ -162,8 +162,10 @@ def _newest(objects: Objects) -> Listed | None:
 
 
 def _read(objects: Objects, lease: Listed | None) -> dict:
+    """What a lease says; nothing where there is none, or it is damaged."""
+    content = None if lease is None else objects.read(lease.key)
     with suppress(ValueError):
-        found = json.loads((lease and objects.read(lease.key)) or b"{}")
+        found = json.loads(content or b"{}")
         return found if isinstance(found, dict) else {}
     return {}
 

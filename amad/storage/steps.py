@@ -89,7 +89,7 @@ def step(stage: Stage, work: str) -> Iterator[None]:
         except BaseException:
             try:
                 put(True)
-            except ServiceError as second:
+            except Exception as second:  # the first error counts
                 say(str(second))
             raise
         else:

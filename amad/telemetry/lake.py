@@ -159,12 +159,7 @@ class Lake:
         with self.open_day(vehicle, date) as file:
             # Starting threads for so few rows costs more than it gives.
             table = file.read(columns, use_threads=False)
-        table = check(table, schema, str(self.part(vehicle, date)))
-        for name in self.withheld(vehicle, date):
-            if name in schema.names:
-                nulls = pa.nulls(table.num_rows, schema.field(name).type)
-                table = table.set_column(schema.names.index(name), schema.field(name), nulls)
-        return table
+        return self._as_read(table, schema, vehicle, date)
 
     def batches(
         self, vehicle: str, dates: Iterable[datetime.date], rows: int
@@ -174,7 +169,18 @@ class Lake:
             with self.open_day(vehicle, date) as file:
                 for batch in file.iter_batches(rows, use_threads=False):
                     table = pa.Table.from_batches([batch])
-                    yield check(table, self.schema, str(self.part(vehicle, date)))
+                    yield self._as_read(table, self.schema, vehicle, date)
+
+    def _as_read(
+        self, table: pa.Table, schema: pa.Schema, vehicle: str, date: datetime.date
+    ) -> pa.Table:
+        """Rows of a part, checked, with null in the channels that ``without`` withholds."""
+        table = check(table, schema, str(self.part(vehicle, date)))
+        for name in self.withheld(vehicle, date):
+            if name in schema.names:
+                nulls = pa.nulls(table.num_rows, schema.field(name).type)
+                table = table.set_column(schema.names.index(name), schema.field(name), nulls)
+        return table
 
     @contextmanager
     def open_day(self, vehicle: str, date: datetime.date) -> Iterator[pq.ParquetFile]:

@@ -121,14 +121,14 @@ def epoch_batches(
     window once. Up to ``world_size - 1`` windows that cannot be divided evenly are left out.
 
     Raises:
-        DataError: there are fewer windows than ranks.
+        DataError: an epoch has fewer windows than ranks.
     """
-    count = min(len(index), max_windows or len(index))
-    count -= count % world_size
+    most = min(len(index), max_windows or len(index))
+    count = most - most % world_size
     if count == 0:
         raise DataError(
-            f"{len(index)} train windows cannot be shared out over {world_size} workers; "
-            "use fewer workers"
+            f"an epoch has {most} windows (see train.max_windows), which cannot be shared out over "
+            f"{world_size} workers; use fewer workers"
         )
     rng = np.random.default_rng([seed, epoch])
     drawn = rng.choice(len(index), size=count, replace=False)

@@ -16,6 +16,7 @@ Shape legend: T rows of a vehicle, C channels, N vehicles.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -76,12 +77,12 @@ class Scaler:
         """``fit``, of what was learnt of each vehicle, maybe elsewhere."""
         names, coded = fleet.channel_names, categorical(fleet)
         counts = {c: [item.counts[c] for item in told] for c in coded}
-        codes = _placed(counts, [item.moments for item in told])
+        codes, moments_of = _placed(counts, [item.moments for item in told])
         fleet_moments = Moments.none(len(names))
         class_moments: dict[str, Moments] = {}
         vehicle_moments: dict[str, tuple[str, Moments]] = {}
-        for item in told:
-            kind, moments = item.vehicle_class, item.moments
+        for item, moments in zip(told, moments_of, strict=True):
+            kind = item.vehicle_class
             fleet_moments += moments
             class_moments[kind] = class_moments.get(kind, Moments.none(len(names))) + moments
             if normalise == "vehicle" and item.rows >= fleet.missing.min_segment_rows:
@@ -318,9 +319,11 @@ def is_unseen(value: np.ndarray) -> np.ndarray:
     return np.isclose(value, UNSEEN, rtol=1e-5, atol=0)
 
 
-def _placed(counts: Mapping[int, list[CodeCounts]], moments: Sequence[Moments]) -> dict[int, Codes]:
-    """The codes of each categorical channel; its moments become those of its places, in place."""
-    found = {}
+def _placed(
+    counts: Mapping[int, list[CodeCounts]], moments: Sequence[Moments]
+) -> tuple[dict[int, Codes], list[Moments]]:
+    """The codes of each categorical channel, and the moments with those of places for codes."""
+    found, of_places = {}, deepcopy(list(moments))
     mean_VC = np.array([m.mean_C for m in moments])
     spread_VC = np.array([m.spread_C for m in moments])
     spread_VC[:, list(counts)] = 0.0  # the numbers of other codes tell nothing
@@ -328,12 +331,12 @@ def _placed(counts: Mapping[int, list[CodeCounts]], moments: Sequence[Moments]) 
         if not (placed := places(of_vehicles, mean_VC, spread_VC)):
             continue
         found[c] = codes = Codes.of(placed)
-        for own, item in zip(of_vehicles, moments, strict=True):
+        for own, item in zip(of_vehicles, of_places, strict=True):
             place_K = codes.placed(own.code_K, 0.0)
             rows = max(int(own.count_K.sum()), 1)
             item.mean_C[c] = own.count_K @ place_K / rows
             item.square_C[c] = own.count_K @ np.square(place_K - item.mean_C[c])
-    return found
+    return found, of_places
 
 
 def _figures(
