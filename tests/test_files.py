@@ -37,7 +37,9 @@ def test_a_damaged_json_file_is_told_with_its_name_and_the_way_out(content, tmp_
 
 def test_a_damaged_table_is_told_with_its_name_and_the_way_out(tmp_path):
     path = tmp_path / "t.parquet"
-    write_parquet(pa.table({"vehicle": ["v"] * 999, "rows": range(999)}, schema=SCHEMA), path)
+    write_parquet(
+        pa.table({"vehicle": ["v"] * 999, "rows": range(999)}, schema=SCHEMA), path, SCHEMA
+    )
     whole = path.read_bytes()
     for content in (b"", whole[:-9], whole[: len(whole) // 2], b"PAR1" + bytes(99) + b"PAR1"):
         path.write_bytes(content)
@@ -52,7 +54,6 @@ def test_a_missing_file_is_none_or_told(tmp_path):
     assert read_json(tmp_path / "a", "run x") is None
     for read in (
         lambda: read_json(tmp_path / "a", "run x", required=True),
-        lambda: read_table(tmp_path / "a", None, "run x"),
         lambda: read_table(tmp_path / "a", SCHEMA, "run x"),
     ):
         with pytest.raises(DataError, match="a is missing; run x"):
@@ -100,12 +101,12 @@ def test_a_sealed_file_knows_a_changed_digit(tmp_path):
 
 def test_a_changed_bit_of_a_table_never_changes_what_is_read(tmp_path):
     path, table = tmp_path / "state.parquet", pa.table({"value": [n / 7 for n in range(500)]})
-    write_parquet(table, path)
+    write_parquet(table, path, table.schema)
     whole, told = path.read_bytes(), 0
     for at in range(0, len(whole), 41):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
         try:
-            assert read_table(path, None, "run `amad x`") == table
+            assert read_table(path, table.schema, "run `amad x`") == table
         except DataError as error:
             assert "state.parquet is damaged" in str(error) and "amad x" in str(error)
             told += 1

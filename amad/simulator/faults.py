@@ -3,6 +3,7 @@
 Shape legend: T rows, C channels, N rows of the fault.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -90,7 +91,14 @@ def settled(
     )
 
 
-def _spike(x_T, fault, size, scale, rng):
+# Each shape gives the rows (N,) of a fault in one channel. x_T: the channel. size: s with its sign.
+# scale: the channel's normal spread.
+Shape = Callable[[np.ndarray, Fault, float, float, np.random.Generator], np.ndarray]
+
+
+def _spike(
+    x_T: np.ndarray, fault: Fault, size: float, scale: float, rng: np.random.Generator
+) -> np.ndarray:
     n = fault.end - fault.start
     hit_N = rng.random(n) < 0.1
     hit_N[[0, -1]] = True
@@ -98,30 +106,42 @@ def _spike(x_T, fault, size, scale, rng):
     return x_T[fault.start : fault.end] + size * sign_N * hit_N * rng.uniform(0.7, 1.3, n)
 
 
-def _level_shift(x_T, fault, size, scale, rng):
+def _level_shift(
+    x_T: np.ndarray, fault: Fault, size: float, scale: float, rng: np.random.Generator
+) -> np.ndarray:
     return x_T[fault.start : fault.end] + size
 
 
-def _drift(x_T, fault, size, scale, rng):
+def _drift(
+    x_T: np.ndarray, fault: Fault, size: float, scale: float, rng: np.random.Generator
+) -> np.ndarray:
     n = fault.end - fault.start
     return x_T[fault.start : fault.end] + size * np.arange(1, n + 1) / n
 
 
-def _stuck(x_T, fault, size, scale, rng):
+def _stuck(
+    x_T: np.ndarray, fault: Fault, size: float, scale: float, rng: np.random.Generator
+) -> np.ndarray:
     return np.full(fault.end - fault.start, x_T[fault.start])
 
 
-def _noise_burst(x_T, fault, size, scale, rng):
+def _noise_burst(
+    x_T: np.ndarray, fault: Fault, size: float, scale: float, rng: np.random.Generator
+) -> np.ndarray:
     n = fault.end - fault.start
     return x_T[fault.start : fault.end] + size * rng.standard_normal(n)
 
 
-def _delay(x_T, fault, size, scale, rng):
+def _delay(
+    x_T: np.ndarray, fault: Fault, size: float, scale: float, rng: np.random.Generator
+) -> np.ndarray:
     lag = max(1, round(2 * fault.strength))
     return x_T[np.maximum(np.arange(fault.start, fault.end) - lag, 0)]
 
 
-def _decoupling(x_T, fault, size, scale, rng):
+def _decoupling(
+    x_T: np.ndarray, fault: Fault, size: float, scale: float, rng: np.random.Generator
+) -> np.ndarray:
     """Of 48 other times, one of the four that look most alike: mean, spread and both ends."""
     n = fault.end - fault.start
     own_N = x_T[fault.start : fault.end]
@@ -140,7 +160,9 @@ def _decoupling(x_T, fault, size, scale, rng):
     return other_SN[rng.choice(alike)]
 
 
-def _degradation(x_T, fault, size, scale, rng):
+def _degradation(
+    x_T: np.ndarray, fault: Fault, size: float, scale: float, rng: np.random.Generator
+) -> np.ndarray:
     n = fault.end - fault.start
     onset_N = 0.5 - 0.5 * np.cos(np.pi * np.minimum(np.arange(1, n + 1) / (0.7 * n), 1))
     x_N = x_T[fault.start : fault.end]
@@ -148,7 +170,7 @@ def _degradation(x_T, fault, size, scale, rng):
     return x_N + onset_N * (size - gain * (x_N - x_N.mean()))
 
 
-_SHAPES = {
+_SHAPES: dict[str, Shape] = {
     "spike": _spike,
     "level_shift": _level_shift,
     "drift": _drift,

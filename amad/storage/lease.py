@@ -80,7 +80,7 @@ def held(objects: Objects, work: str) -> Iterator[Lease]:
 
     def beat() -> None:
         while not over.wait(BEAT):
-            with suppress(ServiceError):  # whoever puts asks whether the lease is still held
+            with suppress(Exception):  # whoever puts asks whether the lease is still held
                 lease.renew()
 
     beats = threading.Thread(target=beat, name="lease", daemon=True)

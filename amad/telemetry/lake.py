@@ -77,12 +77,12 @@ class Lake:
         self.schema = lake_schema(fleet)
         manifest = Manifest.read(self.path)
         if manifest is None:
-            raise DataError(f"there is no lake in {self.path}; run `amad ingest` first")
+            raise DataError(f"there is no lake in {self.path}; run 'amad ingest' first")
         same = manifest.contract == lake_contract(fleet)
         if not same and not (any_classes and manifest.reading == reading_contract(fleet)):
             raise DataError(
                 f"the lake in {self.path} was written under another version of fleet "
-                f"{fleet.name}'s file; run `amad ingest` to write it anew"
+                f"{fleet.name}'s file; run 'amad ingest' to write it anew"
             )
         self.manifest = manifest
         self._day_table = self._table(DAYS_FILE, DAYS)
@@ -168,8 +168,7 @@ class Lake:
         for date in dates:
             with self.open_day(vehicle, date) as file:
                 for batch in file.iter_batches(rows, use_threads=False):
-                    table = pa.Table.from_batches([batch])
-                    yield self._as_read(table, self.schema, vehicle, date)
+                    yield self._as_read(pa.table(batch), self.schema, vehicle, date)
 
     def _as_read(
         self, table: pa.Table, schema: pa.Schema, vehicle: str, date: datetime.date
@@ -255,11 +254,7 @@ class Lake:
         return table.slice(first, max(0, last - first))
 
     def _part_since(
-        self,
-        vehicle: str,
-        date: datetime.date,
-        columns: Sequence[str] | None,
-        start_us: int | None,
+        self, vehicle: str, date: datetime.date, columns: Sequence[str] | None, start_us: int | None
     ) -> pa.Table:
         """The rows of a day, from ``start_us`` on at least."""
         end = self._ends.get(vehicle)
