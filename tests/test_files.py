@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from amad.config import DataError
-from amad.telemetry import files
+from amad.telemetry import disk, files
 from amad.telemetry.files import listed, read_json, read_table, staged, write_json, write_parquet
 from tests.closed_folders import close_folders
 
@@ -58,6 +58,18 @@ def test_a_missing_file_is_none_or_told(tmp_path):
     ):
         with pytest.raises(DataError, match="a is missing; run x"):
             read()
+
+
+def test_a_file_of_a_storage_is_brought_however_it_is_read(tmp_path, monkeypatch):
+    folder = tmp_path / "lake"
+    folder.mkdir()
+    monkeypatch.setattr(disk, "_bring", {folder: lambda path: bool(path.write_bytes(b"x"))})
+    assert disk.read_bytes(folder / "a") == b"x"
+    with disk.open_to_read(folder / "b") as file:
+        assert file.read() == b"x"
+    for read in (disk.read_bytes, disk.open_to_read):
+        with pytest.raises(FileNotFoundError):
+            read(tmp_path / "c")
 
 
 def test_content_is_on_the_disk_before_its_name_is(tmp_path, monkeypatch):

@@ -136,9 +136,13 @@ def test_a_changed_bit_of_a_vehicle_is_told_before_a_stage_begins(tmp_path: Path
     file.write_bytes(content)
     with pytest.raises(DataError, match=r"a-1\.arrow is damaged .*run the stage prepare"):
         WindowStore.checked(tmp_path / "store")
-    file.unlink()
-    with pytest.raises(DataError, match=r"a-1\.arrow is damaged .*run the stage prepare"):
-        WindowStore.checked(tmp_path / "store")
+    opened = WindowStore.open(tmp_path / "store")
+    for damage in (lambda: file.write_bytes(content[:-9]), file.unlink):
+        damage()
+        with pytest.raises(DataError, match=r"a-1\.arrow is damaged .*run the stage prepare"):
+            WindowStore.checked(tmp_path / "store")
+        with pytest.raises(DataError, match=r"a-1\.arrow is damaged .*run the stage prepare"):
+            opened.series("a-1")
 
 
 def test_a_store_of_another_format_is_refused_with_the_way_out(tmp_path: Path) -> None:
