@@ -16,7 +16,7 @@ from amad.config import Fleet
 from amad.telemetry.counter_events import RECENT
 from amad.windows import build, vehicle_file
 from amad.windows.build import build_store
-from amad.windows.codes import MOST_CODES, CodeCounts, CodeTally
+from amad.windows.codes import MOST_CODES, CodeTally
 from amad.windows.learning import Learnt, TrainRows
 from amad.windows.resample import Resampler, to_series
 from amad.windows.series import TRAIN, Series
@@ -219,10 +219,11 @@ def test_a_channel_that_never_moves_has_no_spread_whatever_its_digits() -> None:
 def test_a_tally_of_too_many_codes_is_empty_whichever_piece_has_them() -> None:
     value_TC = np.arange(2.0 * (MOST_CODES + 1)).reshape(-1, 2)
     valid_TC = np.ones(value_TC.shape, np.uint8)
-    tally = CodeTally(0, 2)
+    tally, whole = CodeTally(0, 2), CodeTally(0, 2)
     for rows in (slice(0, 100), slice(100, None), slice(0, 5)):
         tally.add(value_TC[rows], valid_TC[rows])
-    for counts in (tally.counts(), CodeCounts.of(value_TC, valid_TC, 0)):
+    whole.add(value_TC, valid_TC)
+    for counts in (tally.counts(), whole.counts()):
         assert counts.has_many and len(counts.code_K) == len(counts.total_KC) == 0
 
 

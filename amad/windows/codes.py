@@ -38,13 +38,6 @@ class CodeCounts:
     known_KC: np.ndarray
     has_many: bool
 
-    @classmethod
-    def of(cls, value_TC: np.ndarray, valid_TC: np.ndarray, channel: int) -> "CodeCounts":
-        """Count the codes of one channel."""
-        tally = CodeTally(channel, value_TC.shape[1])
-        tally.add(value_TC, valid_TC)
-        return tally.counts()
-
 
 class CodeTally:
     """Counts the codes of one channel, and sums the others by them, in pieces of rows."""
