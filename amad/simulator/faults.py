@@ -96,9 +96,7 @@ def settled(
 Shape = Callable[[np.ndarray, Fault, float, float, np.random.Generator], np.ndarray]
 
 
-def _spike(
-    x_T: np.ndarray, fault: Fault, size: float, scale: float, rng: np.random.Generator
-) -> np.ndarray:
+def _spike(x_T, fault, size, scale, rng):
     n = fault.end - fault.start
     hit_N = rng.random(n) < 0.1
     hit_N[[0, -1]] = True
@@ -106,42 +104,30 @@ def _spike(
     return x_T[fault.start : fault.end] + size * sign_N * hit_N * rng.uniform(0.7, 1.3, n)
 
 
-def _level_shift(
-    x_T: np.ndarray, fault: Fault, size: float, scale: float, rng: np.random.Generator
-) -> np.ndarray:
+def _level_shift(x_T, fault, size, scale, rng):
     return x_T[fault.start : fault.end] + size
 
 
-def _drift(
-    x_T: np.ndarray, fault: Fault, size: float, scale: float, rng: np.random.Generator
-) -> np.ndarray:
+def _drift(x_T, fault, size, scale, rng):
     n = fault.end - fault.start
     return x_T[fault.start : fault.end] + size * np.arange(1, n + 1) / n
 
 
-def _stuck(
-    x_T: np.ndarray, fault: Fault, size: float, scale: float, rng: np.random.Generator
-) -> np.ndarray:
+def _stuck(x_T, fault, size, scale, rng):
     return np.full(fault.end - fault.start, x_T[fault.start])
 
 
-def _noise_burst(
-    x_T: np.ndarray, fault: Fault, size: float, scale: float, rng: np.random.Generator
-) -> np.ndarray:
+def _noise_burst(x_T, fault, size, scale, rng):
     n = fault.end - fault.start
     return x_T[fault.start : fault.end] + size * rng.standard_normal(n)
 
 
-def _delay(
-    x_T: np.ndarray, fault: Fault, size: float, scale: float, rng: np.random.Generator
-) -> np.ndarray:
+def _delay(x_T, fault, size, scale, rng):
     lag = max(1, round(2 * fault.strength))
     return x_T[np.maximum(np.arange(fault.start, fault.end) - lag, 0)]
 
 
-def _decoupling(
-    x_T: np.ndarray, fault: Fault, size: float, scale: float, rng: np.random.Generator
-) -> np.ndarray:
+def _decoupling(x_T, fault, size, scale, rng):
     """Of 48 other times, one of the four that look most alike: mean, spread and both ends."""
     n = fault.end - fault.start
     own_N = x_T[fault.start : fault.end]
@@ -160,9 +146,7 @@ def _decoupling(
     return other_SN[rng.choice(alike)]
 
 
-def _degradation(
-    x_T: np.ndarray, fault: Fault, size: float, scale: float, rng: np.random.Generator
-) -> np.ndarray:
+def _degradation(x_T, fault, size, scale, rng):
     n = fault.end - fault.start
     onset_N = 0.5 - 0.5 * np.cos(np.pi * np.minimum(np.arange(1, n + 1) / (0.7 * n), 1))
     x_N = x_T[fault.start : fault.end]
