@@ -202,7 +202,7 @@ def describe(days: int, home: Path) -> dict:
     }  # fmt: skip
     began = time.process_time()
     for name, table in tables.items():
-        write_parquet(table, home / name)
+        write_parquet(table, home / name, table.schema)
     files = {
         path: IngestedFile(bytes=1_000_000, sha256=sha, part="all", rows=7200)
         for path, sha in zip(paths, hashes, strict=True)

@@ -10,6 +10,7 @@ from amad.engines.shared.unit_engines import unit_engine
 from amad.telemetry.files import read_table
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import QUARANTINE
+from amad.telemetry.validation import Validation
 from amad.windows.build import build_store, quarantined_days
 from amad.windows.store import PARTS
 from pipelines import follows_storage, stage_main
@@ -24,8 +25,7 @@ def run(params: Params, settings: Settings) -> dict:
     """
     stage = Stage.of(params, settings)
     fleet, folder = stage.fleet, stage.folder
-    remedy = "run `amad validate`"
-    table = read_table(folder / "quarantine.parquet", QUARANTINE, remedy)
+    table = read_table(folder / "quarantine.parquet", QUARANTINE, Validation.REMEDY)
     lake = Lake(folder / "lake", fleet)
     days = quarantined_days(table)
     normalise = params.prepare.normalise

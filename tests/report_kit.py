@@ -21,7 +21,7 @@ from amad.scores.partition_manifest import Provenance
 from amad.telemetry.files import write_json, write_parquet
 from amad.telemetry.lake import Lake
 from amad.telemetry.profile import profile
-from amad.telemetry.schemas import QUARANTINE, SCORES, TIMESTAMP
+from amad.telemetry.schemas import PROFILE, QUARANTINE, SCORES, TIMESTAMP
 from amad.windows.build import build_store
 
 SECOND = 1_000_000
@@ -192,8 +192,8 @@ def _scores(
 def write_profile(fleet: Fleet, settings: Settings) -> None:
     """What the stage validate measures of the lake as it is; nothing is quarantined."""
     folder = settings.fleet_dir(fleet.name)
-    write_parquet(profile(Lake(folder / "lake", fleet), fleet), folder / "profile.parquet")
-    write_parquet(QUARANTINE.empty_table(), folder / "quarantine.parquet")
+    write_parquet(profile(Lake(folder / "lake", fleet), fleet), folder / "profile.parquet", PROFILE)
+    write_parquet(QUARANTINE.empty_table(), folder / "quarantine.parquet", QUARANTINE)
 
 
 def write_verdicts(fleet: Fleet, settings: Settings, version: str = VERSION) -> None:

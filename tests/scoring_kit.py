@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import torch
 import yaml
 from shared_kit import made_once
-from windows_kit import split_bounds
+from windows_kit import split_series
 
 from amad.config import Fleet, Params, Settings, Stage, load_fleet
 from amad.detect.build_detector import build_detector
@@ -34,7 +34,6 @@ from amad.scores.job_log import JobLog
 from amad.telemetry.files import write_json, write_parquet
 from amad.telemetry.lake import Lake
 from amad.telemetry.schemas import INCIDENTS, PROFILE, QUARANTINE
-from amad.windows.resample import to_series
 from amad.windows.scaler import Scaler
 from amad.windows.series import CALIBRATION, TRAIN, Series
 from amad.windows.store import WindowStore, write_store
@@ -167,12 +166,7 @@ def validated(
 
 def series_of(fleet: Fleet, lake: Lake) -> list[Series]:
     """Every vehicle on its grid, split in time."""
-    found = []
-    for vehicle in lake.vehicles():
-        table = lake.read(vehicle)
-        stamps = table["timestamp"].cast(pa.int64()).to_numpy()
-        found.append(to_series(table, fleet, vehicle, bounds=split_bounds(stamps, fleet)))
-    return found
+    return [split_series(lake.read(vehicle), fleet, vehicle) for vehicle in lake.vehicles()]
 
 
 def fit_detector(fleet: Fleet, lake: Lake, **detect: object) -> Detector:

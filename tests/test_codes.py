@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from windows_kit import series_of, small_fleet
 
-from amad.windows.codes import MOST_CODES, PRIOR_ROWS, UNSEEN, CodeCounts, Codes, places
+from amad.windows.codes import MOST_CODES, PRIOR_ROWS, UNSEEN, Codes, CodeTally, places
 from amad.windows.scaler import Scaler, is_unseen
 
 FLEET = small_fleet()
@@ -72,11 +72,12 @@ def test_a_rare_code_stays_near_the_middle():
     series = driving()
     value_TC = series.value_TC.copy()
     value_TC[0, [SPEED, GEAR]] = 1000, 9
-    counts = CodeCounts.of(value_TC, series.valid_TC, GEAR)
+    tally = CodeTally(GEAR, value_TC.shape[1])
+    tally.add(value_TC, series.valid_TC)
     away = (1000 - value_TC[:, SPEED].mean()) / value_TC[:, SPEED].std()
     mean_VC, spread_VC = value_TC.mean(axis=0)[None], value_TC.std(axis=0)[None]
     spread_VC[:, GEAR] = 0
-    place, rows = places([counts], mean_VC, spread_VC)[9.0]
+    place, rows = places([tally.counts()], mean_VC, spread_VC)[9.0]
     assert rows == 1 and 0 < abs(place) < 1.1 * away / (PRIOR_ROWS + 1) + 0.1
 
 

@@ -207,6 +207,8 @@ def test_a_temporary_experiment_has_the_raw_data_and_the_store_of_its_project(ho
     ("content", "said"),
     [
         ({"worker": 2}, ["worker: unknown key", "min_workers"]),
+        ({"cpus": 0}, ["cpus", "greater than or equal to 1"]),
+        ({"address": ""}, ["address", "at least 1 character"]),
         ({"device": "tpu"}, ["device", "'cpu' or 'cuda'", "'tpu'"]),
         ({"backend": "nccl"}, ["backend: nccl needs device: cuda"]),
         ({"workers": 2, "min_workers": 3}, ["min_workers is 3, above workers (2)"]),

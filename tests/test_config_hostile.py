@@ -149,6 +149,7 @@ def time_rule(**rule: object) -> dict:
         ({"simulator": {"seed": -1}}, ["source.simulator.seed", "-1"]),
         ({"simulator": {"vehicles": 10**20}}, ["vehicles", "too large"]),
         ({"simulator": {"hours_per_day": float("nan")}}, ["source.simulator.hours_per_day"]),
+        ({"simulator": {"hours_per_day": 1e-6}}, ["source.simulator.hours_per_day", "0.01"]),
     ],
 )
 def test_a_source_that_cannot_be_read_is_refused_at_load(source, said, home):

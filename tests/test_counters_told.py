@@ -6,6 +6,7 @@ from amad.telemetry import profile as profiles
 from amad.telemetry.files import write_json, write_parquet
 from amad.telemetry.health import fleet_health
 from amad.telemetry.profile import profile
+from amad.telemetry.schemas import PROFILE
 from tests.ingest_kit import Yard, at, raw_fleet
 
 DAY = 86_400
@@ -25,7 +26,7 @@ def told(yard: Yard, days: dict[str, list[list[float]]]):
     found, lake = yard.ingest(fleet)
     folder, table = yard.settings.fleet_dir(fleet.name), profile(lake, fleet)
     write_json(folder / "ingest.json", found.content())
-    write_parquet(table, folder / "profile.parquet")
+    write_parquet(table, folder / "profile.parquet", PROFILE)
     return fleet_health(fleet, yard.settings), table.to_pylist()
 
 

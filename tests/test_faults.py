@@ -191,10 +191,6 @@ def test_relations_break_between_channels_that_have_one():
     assert {f.channels for _, f in made} == {(0,), (1,)}, "2 and 3 are coupled to nothing"
     made = injected_cases(series(value_TC), [True] * C, 30, 1, types=["degradation"])
     assert {f.channels for _, f in made} == {(0, 1)}
-    made = injected_cases(
-        series(value_TC), [True] * C, 30, 1, types=["decoupling"], coupled_pairs=[(2, 3)]
-    )
-    assert {f.channels for _, f in made} == {(2,), (3,)}
 
 
 def test_strength_is_in_units_of_the_train_spread():

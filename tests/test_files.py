@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from amad.config import DataError
-from amad.telemetry import files
+from amad.telemetry import disk, files
 from amad.telemetry.files import listed, read_json, read_table, staged, write_json, write_parquet
 from tests.closed_folders import close_folders
 
@@ -37,7 +37,9 @@ def test_a_damaged_json_file_is_told_with_its_name_and_the_way_out(content, tmp_
 
 def test_a_damaged_table_is_told_with_its_name_and_the_way_out(tmp_path):
     path = tmp_path / "t.parquet"
-    write_parquet(pa.table({"vehicle": ["v"] * 999, "rows": range(999)}, schema=SCHEMA), path)
+    write_parquet(
+        pa.table({"vehicle": ["v"] * 999, "rows": range(999)}, schema=SCHEMA), path, SCHEMA
+    )
     whole = path.read_bytes()
     for content in (b"", whole[:-9], whole[: len(whole) // 2], b"PAR1" + bytes(99) + b"PAR1"):
         path.write_bytes(content)
@@ -52,11 +54,22 @@ def test_a_missing_file_is_none_or_told(tmp_path):
     assert read_json(tmp_path / "a", "run x") is None
     for read in (
         lambda: read_json(tmp_path / "a", "run x", required=True),
-        lambda: read_table(tmp_path / "a", None, "run x"),
         lambda: read_table(tmp_path / "a", SCHEMA, "run x"),
     ):
         with pytest.raises(DataError, match="a is missing; run x"):
             read()
+
+
+def test_a_file_of_a_storage_is_brought_however_it_is_read(tmp_path, monkeypatch):
+    folder = tmp_path / "lake"
+    folder.mkdir()
+    monkeypatch.setattr(disk, "_bring", {folder: lambda path: bool(path.write_bytes(b"x"))})
+    assert disk.read_bytes(folder / "a") == b"x"
+    with disk.open_to_read(folder / "b") as file:
+        assert file.read() == b"x"
+    for read in (disk.read_bytes, disk.open_to_read):
+        with pytest.raises(FileNotFoundError):
+            read(tmp_path / "c")
 
 
 def test_content_is_on_the_disk_before_its_name_is(tmp_path, monkeypatch):
@@ -100,12 +113,12 @@ def test_a_sealed_file_knows_a_changed_digit(tmp_path):
 
 def test_a_changed_bit_of_a_table_never_changes_what_is_read(tmp_path):
     path, table = tmp_path / "state.parquet", pa.table({"value": [n / 7 for n in range(500)]})
-    write_parquet(table, path)
+    write_parquet(table, path, table.schema)
     whole, told = path.read_bytes(), 0
     for at in range(0, len(whole), 41):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
         try:
-            assert read_table(path, None, "run `amad x`") == table
+            assert read_table(path, table.schema, "run `amad x`") == table
         except DataError as error:
             assert "state.parquet is damaged" in str(error) and "amad x" in str(error)
             told += 1

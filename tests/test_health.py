@@ -13,7 +13,7 @@ from amad.reading import times
 from amad.telemetry.files import write_json, write_parquet
 from amad.telemetry.health import KINDS, fleet_health
 from amad.telemetry.profile import profile
-from amad.telemetry.schemas import QUARANTINE
+from amad.telemetry.schemas import PROFILE, QUARANTINE
 from tests.ingest_kit import START, Yard, at, raw_fleet
 
 DAY = 86_400
@@ -29,7 +29,7 @@ def health(yard: Yard, fleet=None, rebuild=False, **counts):
     found, lake = yard.ingest(fleet, rebuild=rebuild)
     folder = yard.settings.fleet_dir(fleet.name)
     write_json(folder / "ingest.json", found.content() | counts)
-    write_parquet(profile(lake, fleet), folder / "profile.parquet")
+    write_parquet(profile(lake, fleet), folder / "profile.parquet", PROFILE)
     return fleet_health(fleet, yard.settings)
 
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 import pytest
-from windows_kit import START, split_bounds
+from windows_kit import START, split_series
 
 from amad.config import Fleet, Params
 from amad.detect.build_members import build_members
@@ -20,7 +20,6 @@ from amad.report.incident_plot import unseen_codes
 from amad.scores.job_log import JobLog
 from amad.scores.partition_manifest import PartitionManifest
 from amad.telemetry.schemas import TIMESTAMP
-from amad.windows.resample import to_series
 from amad.windows.scaler import Scaler
 from amad.windows.series import CALIBRATION, TRAIN
 
@@ -73,10 +72,7 @@ def table_of(values: dict[str, np.ndarray], begin: int = 0) -> pa.Table:
 def detector() -> Detector:
     """Learnt from two vehicles."""
     tables = {v: table_of(drive(6, n, 1e5 * n)) for n, v in enumerate(("v-1", "v-2"), 1)}
-    series = []
-    for vehicle, table in tables.items():
-        stamps = table["timestamp"].cast(pa.int64()).to_numpy()
-        series.append(to_series(table, FLEET, vehicle, bounds=split_bounds(stamps, FLEET)))
+    series = [split_series(table, FLEET, vehicle) for vehicle, table in tables.items()]
     params = Params.model_validate({"fleet": "kinds", "detect": {"members": MEMBERS}}).detect
     scaler = Scaler.fit(series, FLEET, "vehicle")
     scaled = [scaler.apply(item) for item in series]

@@ -64,6 +64,16 @@ def test_a_range_holds_its_start_and_not_its_end(start, end, keep, lake):
     assert seconds_of(lake.read("a-1", *bounds, keep_us=keep_us)) == expected
 
 
+def test_a_channel_that_is_withheld_is_null_however_a_day_is_read(lake):
+    first = datetime.date(2026, 1, 5)
+    blind = lake.without({("a-1", first): ["speed"]})
+    [piece] = blind.batches("a-1", [first], 100)
+    for table in (blind.read_day("a-1", first), blind.read("a-1").slice(0, 4), piece):
+        assert table["speed"].null_count == 4
+    [next_day] = blind.batches("a-1", [first + datetime.timedelta(days=1)], 100)
+    assert next_day["speed"].null_count == 0 and lake.read("a-1")["speed"].null_count == 0
+
+
 def test_what_a_lake_keeps_of_a_day_is_not_read_again(lake, monkeypatch):
     """Unless there is no room for it, or more is asked for than was kept."""
     lake, midnight = Lake(lake.path, raw_fleet()), START_US + DAY * SECOND

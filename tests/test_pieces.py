@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ingest_kit import Yard, at, raw_fleet
-from windows_kit import SECOND, START, lake_table, series_of, small_fleet, split_bounds
+from windows_kit import SECOND, START, lake_table, outline_of, series_of, small_fleet
 
 from amad.config import Fleet
 from amad.telemetry.counter_events import RECENT
 from amad.windows import build, vehicle_file
 from amad.windows.build import build_store
-from amad.windows.codes import MOST_CODES, CodeCounts, CodeTally
+from amad.windows.codes import MOST_CODES, CodeTally
 from amad.windows.learning import Learnt, TrainRows
 from amad.windows.resample import Resampler, to_series
-from amad.windows.series import TEST, TRAIN, Series
+from amad.windows.series import TRAIN, Series
 from amad.windows.short_history import LEAST_SPREAD, stretch_rows
-from amad.windows.split import SplitBounds, outline
+from amad.windows.split import RowSplit, SplitBounds, outline
 from amad.windows.vehicle_file import VehicleFile, read_series
 
 FIELDS = ("timestamp_T", "value_TC", "valid_TC", "segment_T", "split_T", "label_T")
@@ -95,9 +95,8 @@ def test_a_series_in_pieces_is_the_whole_series(
         test_us=START + (calibration + length) * SECOND,
     )
     for fleet in (small_fleet(), kinds_fleet()):
-        whole = to_series(table, fleet, "a-1", bounds=bounds)
-        unsplit = replace(whole, split_T=np.full(whole.rows, TEST, np.uint8))
-        assert_same(in_pieces(table, fleet, cuts, bounds), unsplit)
+        whole = Resampler(fleet, "a-1", bounds).add(table, last=True)
+        assert_same(in_pieces(table, fleet, cuts, bounds), whole)
 
 
 def test_a_counter_in_pieces_keeps_its_pace_over_thousands_of_rows() -> None:
@@ -133,14 +132,17 @@ def test_the_outline_by_days_is_that_of_the_whole(
     day_R = time_R // (DAY * SECOND)
     days = [time_R[day_R == day] for day in range(day_R[0], day_R[-1] + 1)]
     found = outline(len(days), days.__getitem__, fleet, test_us)
-    bounds = split_bounds(time_R, fleet, test_us)
-    whole = to_series(table, fleet, "a-1", bounds=bounds)
-    assert found.bounds == bounds and found.rows == whole.rows
-    np.testing.assert_array_equal(found.split.parts(0, whole.rows), whole.split_T)
-    middle = whole.rows // 2
+    whole = to_series(table, fleet, "a-1")
+    assert found == outline_of(time_R, fleet, test_us) and found.rows == whole.rows
+    borders = [found.bounds.calibration_us, found.bounds.test_us]
+    calibration, test = np.searchsorted(whole.timestamp_T, borders).tolist()
+    assert found.split == RowSplit(
+        calibration=calibration, test=test, purge_rows=fleet.split.purge_rows
+    )
+    split_T, middle = found.split.parts(0, whole.rows), whole.rows // 2
     parts = [found.split.parts(0, middle), found.split.parts(middle, whole.rows)]
-    np.testing.assert_array_equal(np.concatenate(parts), whole.split_T)
-    assert found.split.train_rows == (whole.split_T == TRAIN).sum()
+    np.testing.assert_array_equal(np.concatenate(parts), split_T)
+    assert found.split.train_rows == (split_T == TRAIN).sum()
 
 
 def train_series(rows: int = 5000) -> Series:
@@ -217,10 +219,11 @@ def test_a_channel_that_never_moves_has_no_spread_whatever_its_digits() -> None:
 def test_a_tally_of_too_many_codes_is_empty_whichever_piece_has_them() -> None:
     value_TC = np.arange(2.0 * (MOST_CODES + 1)).reshape(-1, 2)
     valid_TC = np.ones(value_TC.shape, np.uint8)
-    tally = CodeTally(0, 2)
+    tally, whole = CodeTally(0, 2), CodeTally(0, 2)
     for rows in (slice(0, 100), slice(100, None), slice(0, 5)):
         tally.add(value_TC[rows], valid_TC[rows])
-    for counts in (tally.counts(), CodeCounts.of(value_TC, valid_TC, 0)):
+    whole.add(value_TC, valid_TC)
+    for counts in (tally.counts(), whole.counts()):
         assert counts.has_many and len(counts.code_K) == len(counts.total_KC) == 0
 
 

@@ -134,7 +134,7 @@ def test_the_stage_needs_validate_and_says_what_it_left_out(
     )
     yard.csv("a.csv", drive("a-1", range(3), level="3") + drive("a-2", range(1), 12, level="4"))
     yard.ingest(fleet)
-    with pytest.raises(DataError, match="is missing; run `amad validate`"):
+    with pytest.raises(DataError, match="is missing; run 'amad validate'"):
         prepare.run(Params(fleet="tiny"), yard.settings)
     folder = yard.settings.fleet_dir("tiny")
     write_parquet(quarantine(("a-1", 1)), folder / "quarantine.parquet", QUARANTINE)

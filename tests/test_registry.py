@@ -336,7 +336,7 @@ def test_the_pyfunc_loads_without_pickle_and_scores_as_the_detector_does(place, 
         scored = detector.score(detector.scaler.apply(series))
         stamps = table["timestamp"].cast("int64").to_numpy()
         own = out[out["vehicle"] == vehicle].sort_values("timestamp")
-        row = row_of(series, stamps)
+        row = row_of(series, stamps, fleet.period_us)
         np.testing.assert_allclose(own["score"].to_numpy(), scored.score_T[row], rtol=1e-5)
         np.testing.assert_array_equal(own["alarm"], scored.alarm_T[row])
 

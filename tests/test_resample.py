@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from windows_kit import SECOND, START, lake_table, small_fleet, split_bounds
+from windows_kit import SECOND, START, lake_table, outline_of, small_fleet
 
-from amad.windows.resample import row_of, to_series
+from amad.windows.resample import Resampler, row_of, to_series
 from amad.windows.series import CALIBRATION, PURGED, TEST, TRAIN
 from amad.windows.split import SplitBounds
 
@@ -80,23 +80,23 @@ def test_period_longer_than_the_gap_limit_keeps_neighbours_together() -> None:
 
 
 def test_an_empty_table_is_an_empty_series() -> None:
-    series = to_series(
-        lake_table([]), FLEET, "a-1", bounds=SplitBounds(calibration_us=0, test_us=0)
-    )
+    bounds = SplitBounds(calibration_us=0, test_us=0)
+    series = Resampler(FLEET, "a-1", bounds).add(lake_table([]), last=True)
     assert series.rows == 0 and series.segments() == []
-    assert row_of(series, np.array([START])).tolist() == [-1]
+    assert row_of(series, np.array([START]), SECOND).tolist() == [-1]
 
 
 def test_row_of_finds_the_bin_of_each_lake_row() -> None:
     series = to_series(lake_table([0, 1.9, 20], speed=[1, 2, 3]), FLEET, "a-1")
     stamps = START + np.array([-1, 0, 0.5, 1.9, 2, 20.4, 21]) * SECOND
-    assert row_of(series, stamps.astype(np.int64)).tolist() == [-1, 0, 0, 1, -1, 2, -1]
+    assert row_of(series, stamps.astype(np.int64), SECOND).tolist() == [-1, 0, 0, 1, -1, 2, -1]
+    one = series.rows_between(0, 1)
+    assert row_of(one, stamps.astype(np.int64), SECOND).tolist() == [-1, 0, 0, -1, -1, -1, -1]
 
 
 def test_split_follows_the_shares_and_purges_before_each_border() -> None:
     stamp_R = START + np.arange(100) * SECOND
-    bounds = split_bounds(stamp_R, FLEET)
-    split_T = bounds.split(stamp_R)
+    split_T = outline_of(stamp_R, FLEET).split.parts(0, 100)
     counts = [int((split_T == part).sum()) for part in (TRAIN, CALIBRATION, TEST, PURGED)]
     assert counts == [52, 12, 30, 6]
     order = split_T[split_T != PURGED]
@@ -106,7 +106,7 @@ def test_split_follows_the_shares_and_purges_before_each_border() -> None:
 def test_a_border_takes_at_most_a_third_of_a_short_part() -> None:
     fleet = FLEET.model_copy(update={"split": FLEET.split.model_copy(update={"purge_rows": 100})})
     stamp_R = START + np.arange(400) * SECOND
-    split_T = split_bounds(stamp_R, fleet, test_us=int(stamp_R[340])).split(stamp_R)
+    split_T = outline_of(stamp_R, fleet, test_us=int(stamp_R[340])).split.parts(0, 400)
     counts = [int((split_T == part).sum()) for part in (TRAIN, CALIBRATION, TEST, PURGED)]
     # 340 rows before the test part, of which 0.15 / 0.7 are 73: 267 - 89 to train, 73 - 24 after
     assert counts == [178, 49, 60, 113]
@@ -114,8 +114,7 @@ def test_a_border_takes_at_most_a_third_of_a_short_part() -> None:
 
 def test_a_given_start_of_the_test_part_is_kept_whole() -> None:
     stamp_R = START + np.arange(100) * SECOND
-    bounds = split_bounds(stamp_R, FLEET, test_us=int(stamp_R[50]))
-    split_T = bounds.split(stamp_R)
+    split_T = outline_of(stamp_R, FLEET, test_us=int(stamp_R[50])).split.parts(0, 100)
     assert (split_T[50:] == TEST).all() and (split_T[:50] != TEST).all()
     # calibration_share 0.15 and test_share 0.3: 0.15 / 0.7 of what is not test
     assert (split_T[:50] == CALIBRATION).sum() == round(50 * 0.15 / 0.7) - 3
@@ -140,7 +139,7 @@ def test_the_grid_is_regular_and_keeps_every_measured_bin(data: tuple) -> None:
     for first, last in series.segments():
         assert (np.diff(series.timestamp_T[first:last]) == SECOND).all()
     stamps = (START + np.array(seconds) * SECOND).astype(np.int64)
-    row = row_of(series, stamps)
+    row = row_of(series, stamps, SECOND)
     assert (row >= 0).all() and (series.timestamp_T[row] == stamps // SECOND * SECOND).all()
     measured = {int(r) for r, value in zip(row, speed, strict=True) if value is not None}
     assert set(np.flatnonzero(series.valid_TC[:, SPEED]).tolist()) == measured
@@ -170,9 +169,13 @@ def test_no_row_of_a_later_part_changes_an_earlier_one(
                 for value, late in zip(values, later, strict=True)
             ]
 
-        one = to_series(lake_table(seconds, speed=speed, gear=gear), FLEET, "a-1", bounds=bounds)
-        table = lake_table(seconds, speed=changed(speed), gear=changed(gear))
-        two = to_series(table, FLEET, "a-1", bounds=bounds)
+        one, two = (
+            Resampler(FLEET, "a-1", bounds).add(table, last=True)
+            for table in (
+                lake_table(seconds, speed=speed, gear=gear),
+                lake_table(seconds, speed=changed(speed), gear=changed(gear)),
+            )
+        )
         before = one.timestamp_T < border
         np.testing.assert_array_equal(one.value_TC[before], two.value_TC[before])
         np.testing.assert_array_equal(one.valid_TC[before], two.valid_TC[before])

@@ -98,8 +98,11 @@ def test_one_worker_and_two_draw_the_same_windows() -> None:
 
 def test_more_workers_than_windows_is_refused() -> None:
     index = WindowIndex([numbered([10], [TRAIN])], 10, 1)
-    with pytest.raises(DataError, match="fewer workers"):
+    with pytest.raises(DataError, match=r"an epoch has 1 windows .* over 2 workers; use fewer"):
         epoch_batches(index, 4, 7, 0, 0, 2)
+    index = WindowIndex([numbered([50], [TRAIN])], 10, 1)
+    with pytest.raises(DataError, match=r"an epoch has 3 windows .*train\.max_windows"):
+        epoch_batches(index, 4, 7, 0, 0, 4, max_windows=3)
 
 
 def test_a_store_gathers_what_the_scaled_series_hold(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The scaler: train rows only, floors, fallbacks, JSON."""
 
 import json
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from windows_kit import series_of, small_fleet
 
+from amad.windows.learning import Learnt
 from amad.windows.scaler import Scaler
 from amad.windows.series import CALIBRATION, TEST, TRAIN
 
@@ -35,6 +37,17 @@ def test_class_figures_are_those_of_the_pooled_cells() -> None:
     pooled = np.concatenate([item.value_TC for item in series]).astype(float)
     np.testing.assert_allclose(mean_C, pooled.mean(0), rtol=1e-5)
     np.testing.assert_allclose(scale_C, pooled.std(0), rtol=1e-5)
+
+
+def test_what_was_learnt_of_vehicles_stays_as_it_is() -> None:
+    gear_TC = values(3)
+    gear_TC[:, 2] = np.round(gear_TC[:, 2] / 10)
+    told = [Learnt.of(series_of(gear_TC, f"a-{n}"), FLEET) for n in range(2)]
+    before = deepcopy(told[0].moments)
+    scaler = Scaler.of(told, FLEET, "vehicle")
+    assert "gear" in scaler.codes
+    np.testing.assert_array_equal(told[0].moments.mean_C, before.mean_C)
+    np.testing.assert_array_equal(told[0].moments.square_C, before.square_C)
 
 
 @given(st.integers(0, 1000), st.sampled_from([CALIBRATION, TEST]))

@@ -12,7 +12,14 @@ from amad.detect.detector import Detector
 from amad.detect.learnt_figures import ALLOWANCE, SHORT_ROWS, own_share, prior_rows
 from amad.windows import Scaler
 from amad.windows.series import CALIBRATION, TEST, TRAIN, Series
-from amad.windows.short_history import LONG_ROWS, unknown_share
+from amad.windows.short_history import (
+    LENGTHS,
+    LONG_ROWS,
+    Known,
+    Stretches,
+    shrunk,
+    unknown_share,
+)
 from bench.carry_over_tables import short_histories_table
 from bench.short_histories import cut_history
 
@@ -179,6 +186,18 @@ def test_a_history_is_long_once_its_stretches_differ_less_than_the_vehicles() ->
     assert Scaler.from_json(earlier).long_rows == {}, "a model that is in use"
     own_C = young.value_TC.mean(axis=0)
     assert (np.abs(shown.figures(YOUNG, "b")[0] - own_C) > 0.1).all(), "moved towards the class"
+
+
+@pytest.mark.parametrize("rows", [4000, 9000, 15_360, 20_000, 49_000])
+def test_a_history_of_any_length_lies_between_its_own_figures_and_the_class(rows: int) -> None:
+    """Also one longer than the longest stretch that is compared."""
+    figures = {name: (np.full(1, level), np.ones(1)) for name, level in OFFSET.items()}
+    vague = Stretches(*(np.full((len(LENGTHS), 1), error) for error in (9.0, 0.0, 0.1)))
+    known = Known(figures, dict.fromkeys(figures, vague), longest=100_000)
+    assert known.long_rows == 50_000, "no stretch tells one vehicle from another"
+    mean_C, scale_C = shrunk(YOUNG, figures[YOUNG], rows, known, np.zeros(1, bool))
+    assert np.mean([OFFSET[name] for name in LONG]) <= mean_C[0] <= OFFSET[YOUNG]
+    assert scale_C[0] >= 1.0, "what is unknown of the mean widens the scale"
 
 
 def test_the_benchmark_cuts_the_oldest_train_rows() -> None:

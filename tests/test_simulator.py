@@ -329,6 +329,16 @@ def test_an_unknown_channel_is_named_with_the_known_ones(tmp_path: Path):
     assert not (tmp_path / "raw").exists()
 
 
+@pytest.mark.parametrize("name", [c.GEAR, c.CHARGE])
+def test_a_vehicle_without_a_sensor_that_breaks_has_no_such_fault(name: str, tmp_path: Path):
+    """It may have no channel at all, where all are those of other classes."""
+    whole = demo(days=4, hours_per_day=1, fault_free_days=0)
+    fleet = whole.model_copy(update={"channels": [whole.channel_by_name[name]]})
+    assert simulate(fleet, tmp_path / "raw")["rows"] > 0
+    listed = (tmp_path / "raw" / "faults.csv").read_text().splitlines()[1:]
+    assert all(line.startswith("bev-") for line in listed) and bool(listed) == (name == c.CHARGE)
+
+
 def test_a_fleet_without_a_simulated_class_is_refused(tmp_path: Path):
     content = demo().model_dump()
     content["vehicle_classes"] = [{"name": n, "vehicles": [f"truck-{n}-*"]} for n in c.KINDS]

@@ -37,10 +37,11 @@ from storage_nights_kit import (
     whole_night,
 )
 
-from amad.config import ServiceError
+from amad.config import DataError, ServiceError
 from amad.storage import edit, lease, look, put_finished, state, step, steps
 from amad.storage.objects import Objects
 from amad.storage.roots import Root
+from amad.storage.scratch import Scratch
 from pipelines import ingest, score, validate
 
 BUCKET = "amad-fleets"
@@ -342,6 +343,34 @@ def test_a_storage_that_is_away_is_told(tmp_path: Path, address: str, monkeypatc
 def refused(self: Objects, *_: object) -> None:
     with self._told():
         raise PermissionError("403")
+
+
+def test_a_disk_that_may_not_be_written_is_not_the_storage_s_fault(tmp_path: Path, monkeypatch):
+    objects, real = Objects(str(tmp_path / "store")), Path.open
+    objects.put("data/a", b"1")
+
+    def closed(self: Path, *arguments: str):
+        if "here" in self.parts:
+            raise PermissionError(13, "Permission denied", str(self))
+        return real(self, *arguments)
+
+    monkeypatch.setattr(Path, "open", closed)
+    with pytest.raises(PermissionError, match="here/a"):
+        objects.download("data/a", tmp_path / "here" / "a")
+
+
+def test_the_error_of_a_step_is_told_also_where_its_work_cannot_be_put(
+    tmp_path: Path, monkeypatch, capsys
+):
+    one = small(tmp_path, "one", str(tmp_path / "store"))
+
+    def unreadable(*_: object, **__: object) -> None:
+        raise DataError("data/lake/a cannot be read")
+
+    monkeypatch.setattr(Scratch, "put", unreadable)
+    with pytest.raises(ZeroDivisionError), step(stage_of(one), "ingest"):
+        raise ZeroDivisionError
+    assert "data/lake/a cannot be read" in capsys.readouterr().err
 
 
 def test_a_folder_is_a_storage_as_well(tmp_path: Path):

@@ -12,6 +12,7 @@ from amad.telemetry.files import read_json, write_json
 from amad.windows.scaler import Scaler
 from amad.windows.series import TEST, TRAIN
 from amad.windows.store import WindowStore, write_store
+from amad.windows.vehicle_file import VehicleFile
 
 FLEET = small_fleet()
 ODD = "b/odd name, too long for a file: " + "ü" * 90
@@ -95,6 +96,23 @@ def test_a_failed_write_leaves_the_old_store(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["store"]
 
 
+def test_a_file_that_cannot_be_written_is_not_left_open(tmp_path: Path, monkeypatch) -> None:
+    opened, real = [], Path.open
+
+    def noted(self: Path, *arguments: str):
+        opened.append(real(self, *arguments))
+        return opened[-1]
+
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Path, "open", noted)
+    monkeypatch.setattr("amad.windows.vehicle_file.pa.ipc.new_file", full)
+    with pytest.raises(OSError, match="no space"):
+        VehicleFile.create(tmp_path / "a.arrow", rows=3, channels=2, labels=False)
+    assert [file.closed for file in opened] == [True]
+
+
 def test_store_json_is_plain_and_names_the_parts(tmp_path: Path) -> None:
     write(tmp_path / "store")
     content = json.loads((tmp_path / "store" / "store.json").read_text())
@@ -118,9 +136,13 @@ def test_a_changed_bit_of_a_vehicle_is_told_before_a_stage_begins(tmp_path: Path
     file.write_bytes(content)
     with pytest.raises(DataError, match=r"a-1\.arrow is damaged .*run the stage prepare"):
         WindowStore.checked(tmp_path / "store")
-    file.unlink()
-    with pytest.raises(DataError, match=r"a-1\.arrow is damaged .*run the stage prepare"):
-        WindowStore.checked(tmp_path / "store")
+    opened = WindowStore.open(tmp_path / "store")
+    for damage in (lambda: file.write_bytes(content[:-9]), file.unlink):
+        damage()
+        with pytest.raises(DataError, match=r"a-1\.arrow is damaged .*run the stage prepare"):
+            WindowStore.checked(tmp_path / "store")
+        with pytest.raises(DataError, match=r"a-1\.arrow is damaged .*run the stage prepare"):
+            opened.series("a-1")
 
 
 def test_a_store_of_another_format_is_refused_with_the_way_out(tmp_path: Path) -> None:

@@ -1,20 +1,30 @@
 """Small fleets and tables for the tests of the windows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 
 from amad.config import Fleet
 from amad.telemetry.schemas import TIMESTAMP
+from amad.windows.resample import Resampler
 from amad.windows.series import TRAIN, Series
-from amad.windows.split import SplitBounds, outline
+from amad.windows.split import Outline, outline
 
 SECOND = 1_000_000
 START = 1_767_571_200 * SECOND  # 2026-01-05, a midnight
 
 
-def split_bounds(timestamp_R: np.ndarray, fleet: Fleet, test_us: int | None = None) -> SplitBounds:
-    """The split of a vehicle whose rows are all of one day; test_us: see ``outline``."""
-    return outline(1, lambda day: timestamp_R, fleet, test_us).bounds
+def outline_of(timestamp_R: np.ndarray, fleet: Fleet, test_us: int | None = None) -> Outline:
+    """The outline of a vehicle whose rows are read as those of one day."""
+    return outline(1, lambda day: timestamp_R, fleet, test_us)
+
+
+def split_series(table: pa.Table, fleet: Fleet, vehicle: str) -> Series:
+    """The vehicle's lake rows on the grid, divided into the parts of the split."""
+    found = outline_of(table["timestamp"].cast(pa.int64()).to_numpy(), fleet)
+    series = Resampler(fleet, vehicle, found.bounds).add(table, last=True)
+    return replace(series, split_T=found.split.parts(0, series.rows))
 
 
 def small_fleet(**changes: object) -> Fleet:

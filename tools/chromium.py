@@ -92,9 +92,9 @@ class Browser:
         self.call("Input.dispatchKeyEvent", type="keyDown", **own, **typed)
         self.call("Input.dispatchKeyEvent", type="keyUp", **own)
 
-    def picture(self, file: Path, whole: bool = False) -> None:
-        """Save a picture of the window, or of the whole page."""
-        found = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+    def picture(self, file: Path) -> None:
+        """Save a picture of the window."""
+        found = self.call("Page.captureScreenshot", format="png")
         file.write_bytes(base64.b64decode(found["data"]))
 
     def close(self) -> None:

@@ -17,6 +17,8 @@ INTERVAL_SECONDS = 0.5
 
 def main(command: list[str]) -> int:
     """Run ``command``, print the peak to standard error, and return the exit code."""
+    if not command:
+        sys.exit("name a command to run: python -m tools.peak_memory COMMAND ...")
     running = subprocess.Popen(command)
     peak_bytes = 0
     while running.poll() is None:

@@ -16,16 +16,16 @@ COLOURS = 256
 PAGE, PICTURE = Path("data/demo/report.html"), Path("docs/images/report.png")
 
 
-def main(page: Path = PAGE, picture: Path = PICTURE) -> None:
-    """Write the picture of a page, small enough for git."""
+def main() -> None:
+    """Write the picture of the page, small enough for git."""
     if CHROMIUM is None:
         sys.exit("no Chromium is installed: apt-get install chromium")
-    if not page.is_file():
-        sys.exit(f"{page} is missing: run 'make repro'")
+    if not PAGE.is_file():
+        sys.exit(f"{PAGE} is missing: run 'make repro'")
     with tempfile.TemporaryDirectory() as profile, browser(Path(profile)) as tab:
-        tab.show(page, SIZE)
-        tab.picture(picture)
-    Image.open(picture).convert("RGB").quantize(COLOURS).save(picture, optimize=True)
+        tab.show(PAGE, SIZE)
+        tab.picture(PICTURE)
+    Image.open(PICTURE).convert("RGB").quantize(COLOURS).save(PICTURE, optimize=True)
 
 
 if __name__ == "__main__":

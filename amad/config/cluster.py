@@ -23,9 +23,9 @@ ADDRESSES = ("storage", "checkpoints", "tracking_uri")
 class ClusterProfile(Strict):
     """Where the work runs: one file in ``conf/cluster/``."""
 
-    address: str | None = None
+    address: str | None = Field(None, min_length=1)
     """Address of a running Ray cluster; default: a local Ray is started"""
-    cpus: int | None = None
+    cpus: int | None = Field(None, ge=1)
     """CPUs of the local Ray; default: all"""
     object_store_mb: int = Field(200, ge=80)
     """Memory of the local Ray's object store, in MB"""

@@ -22,7 +22,7 @@ def number(value: float | None, digits: int = 3) -> str:
     if size >= 1e7 or 0 < size < 1e-4:
         return f"{value:.{digits - 1}e}"
     decimals = 0 if size == 0 else max(0, digits - 1 - math.floor(math.log10(size)))
-    text = f"{value:,.{decimals}f}"
+    text = f"{value + 0.0:,.{decimals}f}"  # of -0.0, too, no more than 0
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 

@@ -227,7 +227,7 @@ class SimulatorSettings(Strict):
     """Number of days"""
     start: datetime = datetime(2026, 1, 5, tzinfo=UTC)
     """First day"""
-    hours_per_day: float = Field(1.2, gt=0, le=24)
+    hours_per_day: float = Field(1.2, ge=0.01, le=24)
     """Hours per day that a vehicle drives and reports"""
     seed: Seed = 7
     """Seed by which vehicles, drives and faults are drawn"""

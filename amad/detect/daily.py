@@ -144,7 +144,7 @@ def _scored_rows(
     fleet = detector.fleet.model_copy(update=classes)
     assert detector.scaler is not None, "a saved detector has its scaler"
     time_R = table["timestamp"].cast(pa.int64()).to_numpy()
-    row_R = row_of(series, time_R)
+    row_R = row_of(series, time_R, fleet.period_us)
     assert (row_R >= first).all(), "every lake row lies in a bin of the grid"
     has_C = np.array(fleet.has_channel(series.vehicle_class))
     channels = [channel for channel, has in zip(fleet.channels, has_C, strict=True) if has]

@@ -30,9 +30,9 @@ class InnovationMember(Member):
     LIMIT = 5.0  # root mean squares
     LAGS = range(1, 6)
 
-    def __init__(self, name: str = "innovation", weight: float = 1.0) -> None:
-        super().__init__(name, weight)
-        self.past = RidgeMember(f"{name}_past", self.LAGS)
+    def __init__(self) -> None:
+        super().__init__("innovation")
+        self.past = RidgeMember("innovation_past", self.LAGS)
         self.context_rows = self.past.context_rows
 
     def summarise(self, series: Series) -> Arrays:

@@ -187,8 +187,8 @@ class RidgeMember(Member):
 
     PENALTY = 1e-3  # of the squared coefficients, per row; scaled channels have about unit variance
 
-    def __init__(self, name: str, lags: Sequence[int], weight: float = 1.0) -> None:
-        super().__init__(name, weight)
+    def __init__(self, name: str, lags: Sequence[int]) -> None:
+        super().__init__(name)
         self.lags = tuple(lags)
         self.context_rows = max(0, *self.lags)
         self.lookahead_rows = max(0, *(-lag for lag in self.lags))

@@ -131,7 +131,8 @@ def _duration(kind: str, rng: np.random.Generator) -> int:
 def _channels(kind: str, scene: Scene, rng: np.random.Generator) -> tuple[int, ...]:
     """Columns that the fault shows in; empty where the vehicle has none of them."""
     if kind in SENSOR_FAULTS:
-        return (int(rng.choice(np.flatnonzero(scene.instruments.faulty_C))),)
+        faulty = np.flatnonzero(scene.instruments.faulty_C)
+        return (int(rng.choice(faulty)),) if len(faulty) else ()
     names = {
         "overheating": (c.COOLANT, c.OIL, c.MOTOR_COOLANT, c.MOTOR_TEMPERATURE),
         "alternator_failure": (c.VOLTAGE, c.CURRENT),

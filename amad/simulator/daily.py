@@ -14,7 +14,7 @@ from amad.config.source import SimulatorSettings
 from amad.simulator.breakdowns import Scene, break_down
 from amad.simulator.catalogue import SENSORS
 from amad.simulator.cycle import DAY_SECONDS, Day, drive_day
-from amad.simulator.dynamics import day_of
+from amad.simulator.dynamics import true_channels
 from amad.simulator.faults import Fault
 from amad.simulator.sensing import Instruments, arrive, lose_values
 from amad.simulator.thermal import air_temperature
@@ -58,7 +58,7 @@ def readings(fleet: Fleet, vehicle: Individual, state: State, number: int) -> Re
     day = drive_day(vehicle.model, vehicle.style, plan.hours_per_day, charger, draws("drive"))
     air_T = air_temperature(plan.seed, date_.toordinal(), day.second_T)
     rests = _rests(day, state, number)
-    true = day_of(vehicle, day, state, rests, air_T, draws("consumers"))
+    true = true_channels(vehicle, day, state, rests, air_T, draws("consumers"))
 
     sensors = SENSORS[vehicle.kind]
     instruments = Instruments.of(sensors, vehicle.noise_factor)

@@ -19,7 +19,7 @@ G, AIR_DENSITY = 9.81, 1.22
 ACCESSORIES = 12.0  # Nm at the crankshaft for pumps, alternator and air conditioning
 
 
-def day_of(
+def true_channels(
     vehicle: Individual, day: Day, state: State, gaps: list[float], air_T: np.ndarray,
     rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:  # fmt: skip

@@ -3,6 +3,7 @@
 Shape legend: T rows, C channels, N rows of the fault.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -90,6 +91,11 @@ def settled(
     )
 
 
+# Each shape gives the rows (N,) of a fault in one channel. x_T: the channel. size: s with its sign.
+# scale: the channel's normal spread.
+Shape = Callable[[np.ndarray, Fault, float, float, np.random.Generator], np.ndarray]
+
+
 def _spike(x_T, fault, size, scale, rng):
     n = fault.end - fault.start
     hit_N = rng.random(n) < 0.1
@@ -148,7 +154,7 @@ def _degradation(x_T, fault, size, scale, rng):
     return x_N + onset_N * (size - gain * (x_N - x_N.mean()))
 
 
-_SHAPES = {
+_SHAPES: dict[str, Shape] = {
     "spike": _spike,
     "level_shift": _level_shift,
     "drift": _drift,

@@ -70,8 +70,11 @@ class Arrival:
 def lose_values(
     value_TC: np.ndarray, hours: float, outages: bool, rng: np.random.Generator
 ) -> np.ndarray:
-    """Set to NaN what single sensors fail to report: seconds now and then, hours in an outage."""
+    """A copy, NaN where a sensor fails to report: seconds now and then, hours in an outage."""
+    value_TC = value_TC.copy()
     rows, channels = value_TC.shape
+    if not channels:
+        return value_TC
     count = rng.poisson(4 * hours)
     first = rng.integers(0, rows, count)
     channel = rng.integers(0, channels, count)

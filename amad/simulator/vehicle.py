@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 import numpy as np
+import pyarrow as pa
 
 from amad.simulator.catalogue import MODELS, Model, kind_of
 
@@ -78,4 +79,4 @@ class State:
     charge: float = 80.0  # percent
     odometer: float = 0.0  # km
     faults: int = 0  # made so far
-    late: list = field(default_factory=list)  # tables of rows that arrive with the next file
+    late: list[pa.Table] = field(default_factory=list)  # rows that arrive with the next file

@@ -3,6 +3,7 @@
 ``leases/<number>.json`` names who holds the fleet. The highest number counts. Taking the lease is
 creating the next number, which the storage grants to one machine alone. Its holder writes it again
 every ``BEAT`` seconds; when that stops for ``EXPIRES`` seconds, anybody may create the next number.
+Whether it has stopped is told by the clock of the storage, since that of a machine may be wrong.
 """
 
 import json
@@ -21,6 +22,7 @@ from amad.config.console import say
 from amad.storage.objects import Listed, Objects
 
 LEASES = "leases"
+CLOCK = f"{LEASES}/clock.json"  # an object that is written to see what time the storage has
 BEAT, EXPIRES = 20.0, 120.0  # seconds
 
 
@@ -80,7 +82,7 @@ def held(objects: Objects, work: str) -> Iterator[Lease]:
 
     def beat() -> None:
         while not over.wait(BEAT):
-            with suppress(ServiceError):  # whoever puts asks whether the lease is still held
+            with suppress(Exception):  # whoever puts asks whether the lease is still held
                 lease.renew()
 
     beats = threading.Thread(target=beat, name="lease", daemon=True)
@@ -109,17 +111,26 @@ def _born(process: psutil.Process) -> float:
 
 
 def holder_of(objects: Objects) -> str | None:
-    """Who holds the lease, as a text for people; None where nobody does or has for too long."""
+    """Who holds the lease, as a text for people; None where nobody does or has for too long.
+
+    Nothing is written for it, so that is told by the clock of this machine.
+    """
     newest = _newest(objects)
     holder = _read(objects, newest)
-    if newest is None or holder.get("released") or _silent(newest) > EXPIRES:
+    if newest is None or holder.get("released") or _silent(newest, datetime.now(UTC)) > EXPIRES:
         return None
     return _named(holder)
 
 
-def _silent(lease: Listed) -> float:
+def _silent(lease: Listed, now: datetime) -> float:
     """Seconds since the last sign of life of whoever holds a lease."""
-    return (datetime.now(UTC) - lease.modified).total_seconds()
+    return (now - lease.modified).total_seconds()
+
+
+def _now(objects: Objects) -> datetime:
+    """The time by the clock of the storage."""
+    objects.put(CLOCK, b"{}")
+    return next(item.modified for item in objects.list(LEASES) if item.key == CLOCK)
 
 
 def _refuse_if_held(objects: Objects, newest: Listed | None, at_once: bool = False) -> None:
@@ -127,7 +138,7 @@ def _refuse_if_held(objects: Objects, newest: Listed | None, at_once: bool = Fal
     holder = _read(objects, newest)
     if newest is None or (not at_once and holder.get("released")):
         return
-    if not at_once and (_silent(newest) > EXPIRES or _is_dead(holder)):
+    if not at_once and (_is_dead(holder) or _silent(newest, _now(objects)) > EXPIRES):
         say(f"{_named(holder)} ended without giving back {objects.address}: taken over")
         return
     raise ServiceError(
@@ -158,12 +169,15 @@ def _named(holder: dict) -> str:
 
 
 def _newest(objects: Objects) -> Listed | None:
-    return max(objects.list(LEASES), key=_number, default=None)
+    leases = (item for item in objects.list(LEASES) if item.key != CLOCK)
+    return max(leases, key=_number, default=None)
 
 
 def _read(objects: Objects, lease: Listed | None) -> dict:
+    """What a lease says; nothing where there is none, or it is damaged."""
+    content = None if lease is None else objects.read(lease.key)
     with suppress(ValueError):
-        found = json.loads((lease and objects.read(lease.key)) or b"{}")
+        found = json.loads(content or b"{}")
         return found if isinstance(found, dict) else {}
     return {}
 

@@ -114,9 +114,9 @@ class Objects:
         """
         import obstore
 
+        digest = hashlib.sha256()
         with staged(target) as stage:
-            with self._told(missing=True), stage.open("wb") as file:
-                digest = hashlib.sha256()
+            with stage.open("wb") as file, self._told(missing=True):
                 for piece in obstore.get(self._store, key).stream():
                     file.write(piece)
                     digest.update(piece)

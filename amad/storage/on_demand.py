@@ -9,7 +9,7 @@ from pathlib import Path
 
 from amad.config import ServiceError
 from amad.storage.objects import Objects
-from amad.storage.roots import Held, file_key
+from amad.storage.roots import FileContent, file_key
 from amad.telemetry import lake
 
 # Artifact -> which of the files in its folders still belong to it, by what lies on this disk. What
@@ -28,7 +28,7 @@ class StoredFiles:
     address: str
     name: str
     place: Path
-    files: Mapping[str, Held]
+    files: Mapping[str, FileContent]
 
     def __call__(self, path: Path) -> bool:
         """Bring a file to its place; False where the artifact has none of this path.
@@ -37,11 +37,11 @@ class StoredFiles:
             ServiceError: the storage does not answer, or the file is gone or damaged there.
         """
         name = f"{self.name}/{path.relative_to(self.place).as_posix()}"
-        held = self.files.get(name)
-        if held is None:
+        file = self.files.get(name)
+        if file is None:
             return False
         try:
-            Objects(self.address).download(file_key(name, held.sha256), path, held.sha256)
+            Objects(self.address).download(file_key(name, file.sha256), path, file.sha256)
         except FileNotFoundError:
             raise ServiceError(
                 f"{self.address} does not have {name} any more as it was when this command began; "

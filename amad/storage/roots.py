@@ -20,7 +20,7 @@ ROOTS, MANIFESTS = "roots", "manifests"
 KEPT = 10  # roots that stay, to see what happened
 
 
-class Held(NamedTuple):
+class FileContent(NamedTuple):
     """The content of a file: its hash and its size."""
 
     sha256: str
@@ -136,12 +136,12 @@ def manifest_key(name: str, sha256: str) -> str:
     return f"{MANIFESTS}/{name}-{sha256[:DIGITS]}.json"
 
 
-def manifest_text(files: Mapping[str, Held]) -> bytes:
+def manifest_text(files: Mapping[str, FileContent]) -> bytes:
     """The manifest of a folder. files: by path below ``data`` and ``runs``."""
-    return json.dumps({path: list(held) for path, held in sorted(files.items())}, indent=0).encode()
+    return json.dumps({path: list(file) for path, file in sorted(files.items())}, indent=0).encode()
 
 
-def read_manifest(objects: Objects, name: str, sha256: str) -> dict[str, Held]:
+def read_manifest(objects: Objects, name: str, sha256: str) -> dict[str, FileContent]:
     """The files of a version of a folder, as ``manifest_text`` was given them.
 
     Raises:
@@ -154,4 +154,4 @@ def read_manifest(objects: Objects, name: str, sha256: str) -> dict[str, Held]:
         raise FileNotFoundError(key)
     if sha256_of(text) != sha256:
         raise objects.damaged(key)
-    return {path: Held(*held) for path, held in json.loads(text).items()}
+    return {path: FileContent(*file) for path, file in json.loads(text).items()}

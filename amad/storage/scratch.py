@@ -18,7 +18,7 @@ from amad.storage.objects import Objects
 from amad.storage.on_demand import ON_DEMAND, StoredFiles
 from amad.storage.roots import (
     Content,
-    Held,
+    FileContent,
     Root,
     commit,
     file_key,
@@ -58,8 +58,9 @@ class Scratch:
         if found.get("address") != objects.address:
             found = {}
         self._known: dict[str, str] = found.get("artifacts", {})
-        self._manifests: dict[str, dict[str, Held]] = {}  # by key
-        self._stored: dict[str, dict[str, Held]] = {}  # all files of those that come when read
+        self._manifests: dict[str, dict[str, FileContent]] = {}  # by key
+        # Of each artifact that comes when it is read, all of its files.
+        self._stored: dict[str, dict[str, FileContent]] = {}
         self._unfinished: set[str] = set(found.get("unfinished", ()))
 
     @property
@@ -82,20 +83,20 @@ class Scratch:
         """
         for attempt in range(3):
             root = Root.newest(self._objects)
-            held = {name: item for name, item in root.artifacts.items() if wanted(name)}
+            stored = {name: item for name, item in root.artifacts.items() if wanted(name)}
             if root.number == 0:  # nothing was ever put, or the roots were deleted
                 self._known = {}
-            names = set(held) | {name for name in self._known if wanted(name)}
+            names = set(stored) | {name for name in self._known if wanted(name)}
             same = all(
-                (held[name].sha256 if name in held else None) == self._known.get(name)
+                (stored[name].sha256 if name in stored else None) == self._known.get(name)
                 for name in names
             )
             # Nobody else has put anything since a step was cut short here: it goes on.
             kept = {name for name in self._unfinished if same and self._place(name).exists()}
-            for name in names - set(held) - kept:
+            for name in names - set(stored) - kept:
                 self._remove(name)
             try:
-                self._fetch({name: item for name, item in held.items() if name not in kept})
+                self._fetch({name: item for name, item in stored.items() if name not in kept})
                 break
             except FileNotFoundError as error:
                 if attempt == 2 or Root.newest(self._objects).number == root.number:
@@ -104,14 +105,14 @@ class Scratch:
                         f"({' '.join(str(error).split())[:200]}); bring it back (an earlier "
                         "version of it, where the bucket keeps versions)"
                     ) from None
-        for name in ON_DEMAND.keys() & held.keys():
-            self._bring_when_read(name, held[name])
+        for name in ON_DEMAND.keys() & stored.keys():
+            self._bring_when_read(name, stored[name])
         self._known = {name: sha for name, sha in self._known.items() if name not in names}
-        self._known |= {name: item.sha256 for name, item in held.items()}
+        self._known |= {name: item.sha256 for name, item in stored.items()}
         if for_work:
             here = {name for name in self._here() if wanted(name)}
             self._unfinished = {name for name in self._unfinished if not wanted(name)}
-            self._unfinished |= here | set(held)
+            self._unfinished |= here | set(stored)
         self._remember()
         return root
 
@@ -138,7 +139,7 @@ class Scratch:
             for name in base.artifacts
             if wanted(name) and name not in here and name not in unfinished
         }
-        files: dict[str, Held] = {}
+        files: dict[str, FileContent] = {}
         manifests: dict[str, bytes] = {}
         for name in here:
             found = self._files(name) | self._elsewhere(name)
@@ -154,7 +155,7 @@ class Scratch:
             for key, text in manifests.items():
                 self._objects.put(key, text)
             base = commit(self._objects, base, changed, work, lease)
-            named = {file_key(path, held.sha256) for path, held in files.items()} | set(manifests)
+            named = {file_key(path, file.sha256) for path, file in files.items()} | set(manifests)
             self._objects.delete(sorted(set(there) - named))
         for name, item in changed.items():
             self._known.pop(name, None)
@@ -169,12 +170,12 @@ class Scratch:
         self._remember()
         return base
 
-    def _put_missing(self, files: dict[str, Held], there: dict[str, int]) -> None:
+    def _put_missing(self, files: dict[str, FileContent], there: dict[str, int]) -> None:
         """Put the files that the storage does not have. there: the size of each of its objects."""
         missing = {
-            path: held
-            for path, held in files.items()
-            if there.get(file_key(path, held.sha256)) != held.bytes
+            path: file
+            for path, file in files.items()
+            if there.get(file_key(path, file.sha256)) != file.bytes
         }
         self._objects.all_at_once(
             lambda path: self._objects.put(file_key(path, missing[path].sha256), self._place(path)),
@@ -207,7 +208,7 @@ class Scratch:
         Raises:
             FileNotFoundError: an object is gone.
         """
-        missing: dict[str, Held] = {}
+        missing: dict[str, FileContent] = {}
         for name, content in wanted.items():
             place = self._place(name)
             if content.folder:
@@ -222,13 +223,13 @@ class Scratch:
                 place.mkdir(parents=True, exist_ok=True)
                 # DVC compares the folders that its stages make, so to these all files belong.
                 if name in ON_DEMAND and "DVC_STAGE" not in os.environ:
-                    files = {p: held for p, held in files.items() if p in here or _is_direct(p)}
+                    files = {p: file for p, file in files.items() if p in here or _is_direct(p)}
             else:
-                files = {name: Held(content.sha256, 0)}
+                files = {name: FileContent(content.sha256, 0)}
             missing |= {
-                path: held
-                for path, held in files.items()
-                if self._sums.of(self._place(path)) != held.sha256
+                path: file
+                for path, file in files.items()
+                if self._sums.of(self._place(path)) != file.sha256
             }
         self._objects.all_at_once(
             lambda path: self._objects.download(
@@ -246,21 +247,21 @@ class Scratch:
             place: StoredFiles(address=address, name=name, place=place, files=files)
         })  # fmt: skip
 
-    def _manifest(self, name: str, content: Content) -> dict[str, Held]:
+    def _manifest(self, name: str, content: Content) -> dict[str, FileContent]:
         """The files of a version of a folder; it is read once."""
         key = manifest_key(name, content.sha256)
         if key not in self._manifests:
             self._manifests[key] = read_manifest(self._objects, name, content.sha256)
         return self._manifests[key]
 
-    def _elsewhere(self, name: str) -> dict[str, Held]:
+    def _elsewhere(self, name: str) -> dict[str, FileContent]:
         """The files of an artifact that belong to it and were never fetched."""
         if name not in self._stored:
             return {}
         stays = {f"{name}/{path.as_posix()}" for path in ON_DEMAND[name](self._place(name))}
         return {
-            path: held
-            for path, held in self._stored[name].items()
+            path: file
+            for path, file in self._stored[name].items()
             if path in stays and not self._place(path).exists()
         }
 
@@ -283,7 +284,7 @@ class Scratch:
             if f"{top}/{path.name}" not in LOCAL and not path.is_symlink()
         ]
 
-    def _files(self, name: str) -> dict[str, Held]:
+    def _files(self, name: str) -> dict[str, FileContent]:
         """The content of every file of an artifact, by path; what no writer has finished is not."""
         found = {}
         for path in self._paths(name):
@@ -293,7 +294,7 @@ class Scratch:
             sha256 = self._sums.of(file)
             if sha256 is None:
                 raise DataError(f"{file} cannot be read; see that this user may read it")
-            found[path] = Held(sha256, file.stat().st_size)
+            found[path] = FileContent(sha256, file.stat().st_size)
         return found
 
     def _paths(self, name: str) -> Iterator[str]:
@@ -320,7 +321,7 @@ class Scratch:
         write_json(self._memory, content)
 
 
-def _content(name: str, files: dict[str, Held]) -> tuple[Content, bytes]:
+def _content(name: str, files: dict[str, FileContent]) -> tuple[Content, bytes]:
     """The content of an artifact, and the text of its manifest; a single file has none."""
     if name in files:
         return Content(sha256=files[name].sha256, folder=False), b""

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
 
 from filelock import FileLock, Timeout
 
@@ -89,7 +88,7 @@ def step(stage: Stage, work: str) -> Iterator[None]:
         except BaseException:
             try:
                 put(True)
-            except ServiceError as second:
+            except Exception as second:  # the first error counts
                 say(str(second))
             raise
         else:
@@ -187,16 +186,13 @@ def _needed_by(work: str) -> Callable[[str], bool]:
 def _lock(stage: Stage, seconds: float) -> Iterator[None]:
     """Keep other processes of this machine from changing what is fetched."""
     stage.runs.mkdir(parents=True, exist_ok=True)
-    file: Path = stage.runs / "storage.lock"
-    lock = FileLock(file)
+    file = stage.runs / "storage.lock"
     try:
-        lock.acquire(timeout=seconds)
+        locked = FileLock(file).acquire(timeout=seconds)
     except Timeout:
         raise BusyError(
             f"another process of this machine has held {file} for {seconds:.0f} s; wait until it "
             "has ended, then start again"
         ) from None
-    try:
+    with locked:
         yield
-    finally:
-        lock.release()

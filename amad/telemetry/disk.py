@@ -80,6 +80,7 @@ def open_to_read(path: Path) -> pa.NativeFile:
         FileNotFoundError: there is none.
     """
     if _drivers is None:
+        bring(path)
         return pa.OSFile(str(path))
     return pa.PythonFile(_Pieces(_drivers, path), mode="r")
 

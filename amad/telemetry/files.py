@@ -200,8 +200,8 @@ def seal(content: dict) -> str:
     return json_digest(kept)
 
 
-def write_parquet(table, path: Path, schema=None, **options) -> None:
-    """Write a Parquet file in one piece, after checking it against ``schema`` where given.
+def write_parquet(table: "pa.Table", path: Path, schema: "pa.Schema") -> None:
+    """Write a Parquet file in one piece, after checking it against ``schema``.
 
     Each page has a checksum: ``read_table`` refuses a file of which one bit has changed.
     """
@@ -209,10 +209,9 @@ def write_parquet(table, path: Path, schema=None, **options) -> None:
 
     from amad.telemetry.schemas import check
 
-    if schema is not None:
-        check(table, schema, str(path))
+    check(table, schema, str(path))
     with staged(path) as stage:
-        pq.write_table(table, stage, compression="zstd", write_page_checksum=True, **options)
+        pq.write_table(table, stage, compression="zstd", write_page_checksum=True)
 
 
 @overload
@@ -234,7 +233,7 @@ def read_json(
 
     A seal that it was written with is compared and left out of what is returned.
 
-    remedy: what the reader of the error should do, as the end of a sentence: "run `amad train`".
+    remedy: what the reader of the error should do, as the end of a sentence: "run 'amad train'".
 
     Raises:
         DataError: the file is damaged, or missing though ``required``; names it and the remedy.
@@ -258,8 +257,8 @@ def read_json(
     return content
 
 
-def read_table(path: Path, schema: "pa.Schema | None", remedy: str) -> "pa.Table":
-    """The table in a Parquet file of state, checked against ``schema`` where given.
+def read_table(path: Path, schema: "pa.Schema", remedy: str) -> "pa.Table":
+    """The table in a Parquet file of state, checked against ``schema``.
 
     Raises:
         DataError: the file is missing or damaged, or it has other columns; names it and the remedy.
@@ -280,8 +279,6 @@ def read_table(path: Path, schema: "pa.Schema | None", remedy: str) -> "pa.Table
         raise
     except (OSError, ValueError, pa.ArrowException) as error:
         raise damaged(path, remedy, str(error)) from None
-    if schema is None:
-        return table
     try:
         return check(table, schema, str(path))
     except DataError as error:

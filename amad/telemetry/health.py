@@ -282,9 +282,9 @@ def _resets(counters: list[CounterFinding]) -> list[str]:
     ]
 
 
-def _by_vehicle(times: Counter[str]) -> str:
-    often = times.most_common()
-    return some(f"{name} ({count(number, 'time')})" for name, number in often if number)
+def _by_vehicle(often: Counter[str]) -> str:
+    counted = often.most_common()
+    return some(f"{name} ({count(number, 'time')})" for name, number in counted if number)
 
 
 def _from_ingest(ingested: IngestResult) -> list[Trouble]:
@@ -338,13 +338,11 @@ def _judged(runs: Path, fleet: Fleet, lake: Lake) -> dict[tuple[str, date], list
     except DataError:  # the next job judges its days again
         return {}
     columns = (lake.day_table()[name].to_pylist() for name in ("vehicle", "date", "sha256"))
-    now = {(vehicle, day): sha for vehicle, day, sha in zip(*columns, strict=True)}
-    found = {}
-    for name, (sha, _) in judged.days.items():
-        vehicle, day = name[11:], date.fromisoformat(name[:10])
-        if now.get((vehicle, day)) == sha:
-            found[vehicle, day] = judged.failures(vehicle, day)
-    return found
+    return {
+        (vehicle, day): judged.failures(vehicle, day)
+        for vehicle, day, sha256 in zip(*columns, strict=True)
+        if judged.reasons(vehicle, day, sha256) is not None
+    }
 
 
 def _failed(rows: list[dict], fleet: Fleet, lake: Lake) -> list[Trouble]:

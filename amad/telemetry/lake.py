@@ -77,12 +77,12 @@ class Lake:
         self.schema = lake_schema(fleet)
         manifest = Manifest.read(self.path)
         if manifest is None:
-            raise DataError(f"there is no lake in {self.path}; run `amad ingest` first")
+            raise DataError(f"there is no lake in {self.path}; run 'amad ingest' first")
         same = manifest.contract == lake_contract(fleet)
         if not same and not (any_classes and manifest.reading == reading_contract(fleet)):
             raise DataError(
                 f"the lake in {self.path} was written under another version of fleet "
-                f"{fleet.name}'s file; run `amad ingest` to write it anew"
+                f"{fleet.name}'s file; run 'amad ingest' to write it anew"
             )
         self.manifest = manifest
         self._day_table = self._table(DAYS_FILE, DAYS)
@@ -159,12 +159,7 @@ class Lake:
         with self.open_day(vehicle, date) as file:
             # Starting threads for so few rows costs more than it gives.
             table = file.read(columns, use_threads=False)
-        table = check(table, schema, str(self.part(vehicle, date)))
-        for name in self.withheld(vehicle, date):
-            if name in schema.names:
-                nulls = pa.nulls(table.num_rows, schema.field(name).type)
-                table = table.set_column(schema.names.index(name), schema.field(name), nulls)
-        return table
+        return self._as_read(table, schema, vehicle, date)
 
     def batches(
         self, vehicle: str, dates: Iterable[datetime.date], rows: int
@@ -173,8 +168,18 @@ class Lake:
         for date in dates:
             with self.open_day(vehicle, date) as file:
                 for batch in file.iter_batches(rows, use_threads=False):
-                    table = pa.Table.from_batches([batch])
-                    yield check(table, self.schema, str(self.part(vehicle, date)))
+                    yield self._as_read(pa.table(batch), self.schema, vehicle, date)
+
+    def _as_read(
+        self, table: pa.Table, schema: pa.Schema, vehicle: str, date: datetime.date
+    ) -> pa.Table:
+        """Rows of a part, checked, with null in the channels that ``without`` withholds."""
+        table = check(table, schema, str(self.part(vehicle, date)))
+        for name in self.withheld(vehicle, date):
+            if name in schema.names:
+                nulls = pa.nulls(table.num_rows, schema.field(name).type)
+                table = table.set_column(schema.names.index(name), schema.field(name), nulls)
+        return table
 
     @contextmanager
     def open_day(self, vehicle: str, date: datetime.date) -> Iterator[pq.ParquetFile]:
@@ -249,11 +254,7 @@ class Lake:
         return table.slice(first, max(0, last - first))
 
     def _part_since(
-        self,
-        vehicle: str,
-        date: datetime.date,
-        columns: Sequence[str] | None,
-        start_us: int | None,
+        self, vehicle: str, date: datetime.date, columns: Sequence[str] | None, start_us: int | None
     ) -> pa.Table:
         """The rows of a day, from ``start_us`` on at least."""
         end = self._ends.get(vehicle)

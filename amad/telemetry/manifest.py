@@ -52,7 +52,7 @@ class Manifest(Artifact):
 
     FILE: ClassVar[str] = "_manifest.json"
     REMEDY: ClassVar[str] = (
-        "put it back from a copy, or run `amad ingest --rebuild`, which reads the raw files that "
+        "put it back from a copy, or run 'amad ingest --rebuild', which reads the raw files that "
         "are there anew"
     )
 

@@ -38,13 +38,6 @@ class CodeCounts:
     known_KC: np.ndarray
     has_many: bool
 
-    @classmethod
-    def of(cls, value_TC: np.ndarray, valid_TC: np.ndarray, channel: int) -> "CodeCounts":
-        """Count the codes of one channel."""
-        tally = CodeTally(channel, value_TC.shape[1])
-        tally.add(value_TC, valid_TC)
-        return tally.counts()
-
 
 class CodeTally:
     """Counts the codes of one channel, and sums the others by them, in pieces of rows."""
@@ -102,8 +95,9 @@ def places(
 ) -> dict[float, tuple[float, int]]:
     """The place of each code and its number of rows, from the counts of V vehicles.
 
-    mean_VC, spread_VC: of the other channels in the train rows of each vehicle; a channel with
-    spread 0 tells nothing. Empty if the channel has no code, or more than ``MOST_CODES``.
+    mean_VC, spread_VC: of all channels in the train rows of each vehicle; one with spread 0, as
+    channels of codes are given here, tells nothing. Empty if the channel has no code, or more than
+    ``MOST_CODES``.
     """
     code_K = np.unique(np.concatenate([c.code_K for c in counts])) if counts else np.zeros(0)
     if not 0 < len(code_K) <= MOST_CODES or any(own.has_many for own in counts):

@@ -27,7 +27,6 @@ def injected_cases(
     cases: int,
     seed: int,
     types: Sequence[str] = FAULT_TYPES,
-    coupled_pairs: Sequence[tuple[int, int]] | None = None,
 ) -> list[tuple[Series, Fault]]:
     """Copies of ``series``, each with one fault and with ``label_T`` 1 in the fault's rows only.
 
@@ -39,8 +38,8 @@ def injected_cases(
     ``series.behaviour`` tells which these are.
 
     has_channel_C: which channels the vehicle has; of these, only channels that vary get a fault.
-    coupled_pairs: pairs of coupled channels; default: those with a correlation of at least 0.5. A
-    decoupling takes a channel of a pair, a degradation a channel with its partners.
+    Channels with a correlation of at least ``COUPLED`` are partners: a decoupling takes a channel
+    that has one, a degradation a channel with its partners.
     seed: the same arguments give the same cases.
 
     Returns:
@@ -57,7 +56,7 @@ def injected_cases(
     usable = np.flatnonzero(np.asarray(has_channel_C, bool) & (scale_C > 1e-6))
     if len(usable) == 0 or not types:
         return []
-    partners = _partners(series, usable, coupled_pairs)
+    partners = _partners(series, usable)
     offset = np.random.default_rng([seed, len(types)]).random()
     made = []
     for case in range(cases):
@@ -107,13 +106,8 @@ def _spread(series: Series) -> np.ndarray:
     return np.std(value_TC, axis=0, dtype=np.float64)
 
 
-def _partners(
-    series: Series, usable: np.ndarray, pairs: Sequence[tuple[int, int]] | None
-) -> dict[int, list[int]]:
+def _partners(series: Series, usable: np.ndarray) -> dict[int, list[int]]:
     """For each usable channel, the channels coupled to it, the closest first."""
-    if pairs is not None:
-        both = [*pairs, *((b, a) for a, b in pairs)]
-        return {int(c): [b for a, b in both if a == c and b in usable] for c in usable}
     r_CC = np.corrcoef(series.value_TC[:, usable], rowvar=False).reshape(len(usable), -1)
     r_CC = np.abs(np.nan_to_num(r_CC))
     np.fill_diagonal(r_CC, 0)

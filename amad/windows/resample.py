@@ -31,7 +31,7 @@ Shape legend: R rows of the lake, K occupied bins, T rows of the grid, C channel
 import datetime
 from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -92,7 +92,8 @@ class Resampler:
     The series is the same however its rows are cut, as long as no bin is. A row is given out when
     no later one can change it.
 
-    bounds: of the split, over which no value is carried backwards.
+    bounds: of the split, over which no value is carried backwards; None: there is no split. The
+    series says nothing of it: all its rows are in the test part.
 
     Example::
 
@@ -215,18 +216,15 @@ class Resampler:
         return kept
 
 
-def to_series(
-    table: pa.Table, fleet: Fleet, vehicle: str, *, bounds: SplitBounds | None = None
-) -> Series:
+def to_series(table: pa.Table, fleet: Fleet, vehicle: str) -> Series:
     """The vehicle's lake rows on the regular grid, in engineering units, float64.
 
-    Counters and angles are given as their increment per period.
+    Counters and angles are given as their increment per period. Every row is in the test part.
 
-    table: of the lake schema, sorted by timestamp. bounds: default: every row is in the test part.
-    Values from which nothing can be imputed are NaN; channels that the class lacks are 0.
+    table: of the lake schema, sorted by timestamp. Values from which nothing can be imputed are
+    NaN; channels that the class lacks are 0.
     """
-    series = Resampler(fleet, vehicle, bounds).add(table, last=True)
-    return replace(series, split_T=bounds.split(series.timestamp_T)) if bounds else series
+    return Resampler(fleet, vehicle).add(table, last=True)
 
 
 def without_days(table: pa.Table, days: Collection[datetime.date]) -> pa.Table:
@@ -237,18 +235,13 @@ def without_days(table: pa.Table, days: Collection[datetime.date]) -> pa.Table:
     return table.filter(pc.invert(pc.is_in(table["timestamp"].cast(pa.date32()), left_out)))
 
 
-def row_of(series: Series, timestamps_us: np.ndarray) -> np.ndarray:
-    """The series row whose bin holds each timestamp (int64 microseconds); -1 if there is none.
-
-    The period is taken from the series, whose rows within a segment are one period apart.
-    """
+def row_of(series: Series, timestamps_us: np.ndarray, period_us: int) -> np.ndarray:
+    """The series row whose bin holds each timestamp (int64 microseconds); -1 if there is none."""
     timestamps_us = np.asarray(timestamps_us, np.int64)
     if series.rows == 0:
         return np.full(len(timestamps_us), -1, np.int64)
     row = np.searchsorted(series.timestamp_T, timestamps_us, side="right") - 1
-    steps = np.diff(series.timestamp_T)
-    period = int(steps.min()) if len(steps) else np.iinfo(np.int64).max
-    late = timestamps_us - series.timestamp_T[np.maximum(row, 0)] >= period
+    late = timestamps_us - series.timestamp_T[np.maximum(row, 0)] >= period_us
     return np.where((row < 0) | late, -1, row)
 
 

@@ -48,7 +48,7 @@ class WindowIndex:
         position = np.arange(len(starts), dtype=np.int32)
         self.vehicle_W = np.repeat(position, [len(rows) for rows in starts])
         if len(self.row_W) == 0:
-            raise DataError(none_fits(window, split))
+            raise DataError(_none_fits(window, split))
 
     def __len__(self) -> int:
         """W."""
@@ -79,11 +79,11 @@ def why_none_fits(store: WindowStore, window: int) -> str:
     for split in (TRAIN, CALIBRATION):
         series = (store.series(vehicle) for vehicle in store.vehicles)
         if not any(len(_window_starts(item, window, window, split)) for item in series):
-            return none_fits(window, split)
+            return _none_fits(window, split)
     return ""
 
 
-def none_fits(window: int, split: int) -> str:
+def _none_fits(window: int, split: int) -> str:
     """What to say where no window fits into a part."""
     part = {TRAIN: "train", CALIBRATION: "calibration", TEST: "test"}[split]
     return (
@@ -121,14 +121,14 @@ def epoch_batches(
     window once. Up to ``world_size - 1`` windows that cannot be divided evenly are left out.
 
     Raises:
-        DataError: there are fewer windows than ranks.
+        DataError: an epoch has fewer windows than ranks.
     """
-    count = min(len(index), max_windows or len(index))
-    count -= count % world_size
+    most = min(len(index), max_windows or len(index))
+    count = most - most % world_size
     if count == 0:
         raise DataError(
-            f"{len(index)} train windows cannot be shared out over {world_size} workers; "
-            "use fewer workers"
+            f"an epoch has {most} windows (see train.max_windows), which cannot be shared out over "
+            f"{world_size} workers; use fewer workers"
         )
     rng = np.random.default_rng([seed, epoch])
     drawn = rng.choice(len(index), size=count, replace=False)

@@ -15,7 +15,8 @@ none of its increments, which is what is scaled here.
 Shape legend: T rows of a vehicle, C channels, N vehicles.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -27,9 +28,10 @@ from amad.windows.series import Behaviour, Series
 from amad.windows.short_history import Known, shrunk
 
 CLASS_SHARE, RANGE_SHARE = 0.1, 0.01  # least scale, of the spread of the class and of the range
+NEVER_SHARE = 0.1  # scale of what never moved in the fleet, of the range
 CONSTANT = 1e-6  # a spread below this share of the physical range counts as none
-CHUNK = 2048  # rows that are scaled at once; they stay in the processor's cache
 DIGITS = 1e-9  # and so does one below this share of the mean; float64 is more precise than that
+CHUNK = 2048  # rows that are scaled at once; they stay in the processor's cache
 
 
 def serving(vehicle: str, vehicle_class: str, knows: Callable[[str, str], bool]) -> tuple[str, str]:
@@ -72,28 +74,23 @@ class Scaler:
         return cls.of([Learnt.of(item, fleet) for item in series], fleet, normalise)
 
     @classmethod
-    def of(cls, told: Sequence[Learnt], fleet: Fleet, normalise: str) -> "Scaler":
+    def of(cls, learnt: Sequence[Learnt], fleet: Fleet, normalise: str) -> "Scaler":
         """``fit``, of what was learnt of each vehicle, maybe elsewhere."""
         names, coded = fleet.channel_names, categorical(fleet)
-        counts = {c: [item.counts[c] for item in told] for c in coded}
-        codes = _placed(counts, [item.moments for item in told])
+        counts = {c: [item.counts[c] for item in learnt] for c in coded}
+        codes, moments_of = _placed(counts, [item.moments for item in learnt])
         fleet_moments = Moments.none(len(names))
         class_moments: dict[str, Moments] = {}
         vehicle_moments: dict[str, tuple[str, Moments]] = {}
-        for item in told:
-            kind, moments = item.vehicle_class, item.moments
+        for item, moments in zip(learnt, moments_of, strict=True):
+            kind = item.vehicle_class
             fleet_moments += moments
             class_moments[kind] = class_moments.get(kind, Moments.none(len(names))) + moments
             if normalise == "vehicle" and item.rows >= fleet.missing.min_segment_rows:
                 vehicle_moments[item.vehicle] = (kind, moments)
 
-        ranges = [
-            None if item.is_increment or c in codes else item.range
-            for c, item in enumerate(fleet.channels)
-        ]
-        width_C = np.array([limits[1] - limits[0] if limits else 0.0 for limits in ranges])
-        middle_C = np.array([sum(limits) / 2 if limits else 0.0 for limits in ranges])
-        never_C = np.where(width_C > 0, 0.1 * width_C, 1.0)
+        width_C, middle_C = _ranges(fleet, codes)
+        never_C = np.where(width_C > 0, NEVER_SHARE * width_C, 1.0)
         top = _figures(fleet_moments, middle_C, np.zeros(len(names)), never_C, width_C)
         classes = {
             name: _figures(moments, top[0], top[1], top[1], width_C)
@@ -104,28 +101,15 @@ class Scaler:
             for name, (kind, moments) in sorted(vehicle_moments.items())
         }
         coded_C = np.isin(np.arange(len(names)), coded)
-        long_rows = {}
-        for kind in classes:
-            like = {item.vehicle: item for item in told if item.vehicle_class == kind}
-            own = {name: figures for name, figures in vehicles.items() if name in like}
-            if not own:
-                continue
-            longest = max(like[name].rows for name in own)
-            known = Known(own, {name: like[name].stretches for name in own}, longest)
-            long_rows[kind] = known.long_rows
-            for name in own:
-                if like[name].rows < known.long_rows:
-                    vehicles[name] = shrunk(name, own[name], like[name].rows, known, coded_C)
-        has = {k.name: np.array(fleet.has_channel(k.name)) for k in fleet.vehicle_classes}
-        tables = {"vehicle": vehicles, "class": classes, "fleet": {"": top}}
-        named = {names[c]: known for c, known in codes.items()}
-        increments = [item.name for item in fleet.channels if item.is_increment]
+        long_rows = _move_short_histories(vehicles, learnt, coded_C)
         return cls(
             channels=names,
-            tables=tables,
-            has_channel=has,
-            codes=named,
-            increments=increments,
+            tables={"vehicle": vehicles, "class": classes, "fleet": {"": top}},
+            has_channel={
+                k.name: np.array(fleet.has_channel(k.name)) for k in fleet.vehicle_classes
+            },
+            codes={names[c]: known for c, known in codes.items()},
+            increments=[item.name for item in fleet.channels if item.is_increment],
             long_rows=long_rows,
         )
 
@@ -281,7 +265,7 @@ class Scaler:
             has_channel=has,
             codes=codes,
             increments=list(content["increments"]),
-            long_rows=content.get("long_rows", {}),  # scalers of before have none
+            long_rows=content.get("long_rows", {}),  # an earlier release wrote none
         )
 
 
@@ -318,9 +302,11 @@ def is_unseen(value: np.ndarray) -> np.ndarray:
     return np.isclose(value, UNSEEN, rtol=1e-5, atol=0)
 
 
-def _placed(counts: Mapping[int, list[CodeCounts]], moments: Sequence[Moments]) -> dict[int, Codes]:
-    """The codes of each categorical channel; its moments become those of its places, in place."""
-    found = {}
+def _placed(
+    counts: Mapping[int, list[CodeCounts]], moments: Sequence[Moments]
+) -> tuple[dict[int, Codes], list[Moments]]:
+    """The codes of each categorical channel, and the moments with those of places for codes."""
+    found, of_places = {}, deepcopy(list(moments))
     mean_VC = np.array([m.mean_C for m in moments])
     spread_VC = np.array([m.spread_C for m in moments])
     spread_VC[:, list(counts)] = 0.0  # the numbers of other codes tell nothing
@@ -328,12 +314,49 @@ def _placed(counts: Mapping[int, list[CodeCounts]], moments: Sequence[Moments]) 
         if not (placed := places(of_vehicles, mean_VC, spread_VC)):
             continue
         found[c] = codes = Codes.of(placed)
-        for own, item in zip(of_vehicles, moments, strict=True):
+        for own, item in zip(of_vehicles, of_places, strict=True):
             place_K = codes.placed(own.code_K, 0.0)
             rows = max(int(own.count_K.sum()), 1)
             item.mean_C[c] = own.count_K @ place_K / rows
             item.square_C[c] = own.count_K @ np.square(place_K - item.mean_C[c])
-    return found
+    return found, of_places
+
+
+def _ranges(fleet: Fleet, codes: Collection[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Width and middle of the physical range of each channel, (C,); 0 where there is none.
+
+    What is scaled of an increment, or in ``codes`` of the place of a code, has none.
+    """
+    ranges = [
+        None if item.is_increment or c in codes else item.range
+        for c, item in enumerate(fleet.channels)
+    ]
+    width_C = np.array([limits[1] - limits[0] if limits else 0.0 for limits in ranges])
+    return width_C, np.array([sum(limits) / 2 if limits else 0.0 for limits in ranges])
+
+
+def _move_short_histories(
+    vehicles: dict[str, tuple[np.ndarray, np.ndarray]],
+    learnt: Sequence[Learnt],
+    coded_C: np.ndarray,
+) -> dict[str, int]:
+    """Move the figures of short histories towards those of their class, in place.
+
+    Returns: the ``long_rows`` of each class in which vehicles have figures of their own.
+    """
+    long_rows = {}
+    for kind in sorted({item.vehicle_class for item in learnt}):
+        like = {item.vehicle: item for item in learnt if item.vehicle_class == kind}
+        own = {name: figures for name, figures in vehicles.items() if name in like}
+        if not own:
+            continue
+        longest = max(like[name].rows for name in own)
+        known = Known(own, {name: like[name].stretches for name in own}, longest)
+        long_rows[kind] = known.long_rows
+        for name in own:
+            if like[name].rows < known.long_rows:
+                vehicles[name] = shrunk(name, own[name], like[name].rows, known, coded_C)
+    return long_rows
 
 
 def _figures(

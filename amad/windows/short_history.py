@@ -12,7 +12,8 @@ give what there is to learn (empirical Bayes; Morris 1983, "Parametric Empirical
 
 D is the variance of the means of the vehicles of the class. Without rows this is the scale of an
 unknown vehicle. The errors fade to none at ``long_rows``, from which on own figures count alone.
-They also do where no two other vehicles have histories of twice as many rows.
+They also do where no two other vehicles have histories of twice as many rows, and from twice the
+longest of ``LENGTHS`` on.
 
 How many rows are a long history depends on the class, too. At a row per second, 2,000 rows are a
 single drive, and vehicles of one model differ less than their drives do. So a history is long once
@@ -173,7 +174,7 @@ def shrunk(
     categorical channels, whose own figures count by their share of ``known.long_rows``.
     """
     last = max((n for n, length in enumerate(LENGTHS) if length <= rows), default=0)
-    above = math.log(max(rows / LENGTHS[last], 1.0)) / math.log(2.0)
+    above = math.log(min(max(rows / LENGTHS[last], 1.0), 2.0)) / math.log(2.0)
     unknown = unknown_share(rows, known.long_rows)
     low = _at(own, unknown, known.others(vehicle, last), coded_C)
     high = own
@@ -184,8 +185,13 @@ def shrunk(
     return mean_C, scale_C
 
 
-def _at(own, unknown: float, others: tuple[np.ndarray, np.ndarray, np.ndarray], coded_C):
-    """``shrunk`` with the errors of stretches of one length; others: see ``Known``."""
+def _at(
+    own: tuple[np.ndarray, np.ndarray],
+    unknown: float,
+    others: tuple[np.ndarray, np.ndarray, np.ndarray],
+    coded_C: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """``shrunk`` with the errors of stretches of one length; others: see ``Known.others``."""
     mean_VC, log_VC, errors_3VC = others
     if len(mean_VC) < KNOWN_VEHICLES:
         return own

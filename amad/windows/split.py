@@ -54,20 +54,10 @@ class RowSplit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitBounds:
-    """Borders of a vehicle's split in microseconds: train < calibration_us <= ... < test_us <= ...
-
-    purge_rows: see ``RowSplit``.
-    """
+    """The times in microseconds at which the calibration and the test part begin."""
 
     calibration_us: int
     test_us: int
-    purge_rows: int = 0
-
-    def split(self, timestamp_T: np.ndarray) -> np.ndarray:
-        """The part of each row, uint8 (T,); timestamp_T is sorted and of the whole series."""
-        first, second = np.searchsorted(timestamp_T, [self.calibration_us, self.test_us])
-        split = RowSplit(calibration=int(first), test=int(second), purge_rows=self.purge_rows)
-        return split.parts(0, len(timestamp_T))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,13 +162,13 @@ class _Days:
 
 
 def outline(
-    days: int, times: Callable[[int], np.ndarray], fleet: Fleet, test_us: int | None = None
+    days: int, times: Callable[[int], np.ndarray], fleet: Fleet, test_us: int | None
 ) -> Outline:
     """The outline of a vehicle's series, by the shares of ``fleet.split`` over its occupied bins.
 
     days: their number. times: the timestamps of the n-th day, int64 microseconds, sorted. test_us:
-    start of the test part if the data defines it; the rows before it are then divided into train
-    and calibration in the ratio of their shares.
+    start of the test part if the data defines it, else None; the rows before it are then divided
+    into train and calibration in the ratio of their shares.
     """
     seen, split = _Days(days, times, fleet), fleet.split
     if test_us is None:
@@ -191,7 +181,6 @@ def outline(
     bounds = SplitBounds(
         calibration_us=min(seen.border_us(before - calibration), test_us),
         test_us=test_us,
-        purge_rows=split.purge_rows,
     )
     rows = RowSplit(
         calibration=seen.before(bounds.calibration_us)[1],

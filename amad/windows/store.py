@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from amad.config import DataError, Fleet
 from amad.config.digest import DIGITS, file_sha256, json_digest
@@ -251,11 +252,16 @@ class WindowStore:
         """The vehicle in engineering units: read-only views into the mapped file, nothing copied.
 
         Raises:
-            DataError: the store holds no such vehicle.
+            DataError: the store holds no such vehicle, or its file is damaged or missing.
         """
         entry = self._entry(vehicle)
         file = file_of(self.path, vehicle)
-        return read_series(file, vehicle, entry["class"], len(self.channels))
+        try:
+            return read_series(file, vehicle, entry["class"], len(self.channels))
+        except PermissionError:
+            raise
+        except (OSError, pa.ArrowException) as error:
+            raise damaged(file, REMEDY, str(error)) from None
 
     def scaled(self, vehicle: str) -> Series:
         """The vehicle in scaled units, a new array of values."""

@@ -11,6 +11,7 @@ Shape legend: T rows of a vehicle, C channels.
 
 import mmap
 from collections.abc import Iterator
+from contextlib import ExitStack
 from io import BufferedRandom
 from pathlib import Path
 from types import TracebackType
@@ -48,8 +49,6 @@ class VehicleFile:
     def create(cls, path: Path, *, rows: int, channels: int, labels: bool) -> "VehicleFile":
         """Write all of the file but its rows, and leave it open."""
         names = [name for name in COLUMNS if labels or name != "label"]
-        file = path.open("w+b")
-        sink = _Sink(file)
         columns = {}
         for name in names:
             width = channels if name in WIDE else 1
@@ -62,8 +61,12 @@ class VehicleFile:
             )
         columns["timestamp"] = columns["timestamp"].view(TIMESTAMP)
         batch = pa.record_batch(columns)
-        with pa.PythonFile(sink, mode="w") as out, pa.ipc.new_file(out, batch.schema) as writer:
-            writer.write_batch(batch)
+        with ExitStack() as on_error:
+            file = on_error.enter_context(path.open("w+b"))
+            sink = _Sink(file)
+            with pa.PythonFile(sink, mode="w") as out, pa.ipc.new_file(out, batch.schema) as writer:
+                writer.write_batch(batch)
+            on_error.pop_all()
         return cls(file, dict(zip(names, sink.skipped, strict=False)), channels)
 
     @classmethod

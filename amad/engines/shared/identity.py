@@ -6,6 +6,7 @@ train nothing and return the old weights, so the name follows from the content.
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 from amad.config.digest import json_digest, text_digest
 from amad.telemetry.files import read_json, write_json
@@ -38,7 +39,7 @@ class RunState:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def get(self, key: str):
+    def get(self, key: str) -> Any:
         """The fact, or None."""
         return self._read().get(key)
 
