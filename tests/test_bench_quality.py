@@ -210,10 +210,10 @@ def test_a_method_that_turns_out_to_look_ahead_is_left_out(run, monkeypatch):
 
 
 def test_a_method_that_cannot_be_built_fails_by_itself(run, monkeypatch):
-    monkeypatch.setitem(AMAD, "amad", replace(AMAD["amad"], changes={"model.kernel": "magic"}))
+    monkeypatch.setitem(AMAD, "amad", replace(AMAD["amad"], changes={"model.skip": "magic"}))
     report = run.again("amad", "pca", more=("--forms", "offline", "--protocols", "test"))
     content = report["fleets"]["pumps"]["protocols"]["test"]["offline"]
-    assert "model.kernel" in content["failed"]["amad"] and "pca" in content["methods"]
+    assert "model.skip" in content["failed"]["amad"] and "pca" in content["methods"]
 
 
 def test_a_fleet_without_its_data_is_told_and_the_rest_goes_on(run, tmp_path):
@@ -253,8 +253,8 @@ def test_groups_of_methods():
 
 def test_forms_of_amad_change_what_they_say():
     params = kit_params(members=["ridge", "ridge_long", "amad"])
-    online = settings_of("gaussian", "online", 9, params)
-    assert online.model.kernel == "gaussian" and online.seed == 9
+    online = settings_of("no_skip", "online", 9, params)
+    assert online.model.skip == "none" and online.seed == 9
     assert online.detect.smoothing == "trailing" and online.model.direction == "past"
     offline = settings_of("amad_without_network", "offline", 9, params)
     assert offline.detect.members == ["ridge", "ridge_long"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from amad.config import ConfigError, Fleet
+from amad.config import Fleet
 from amad.config.params import DetectParams
 from amad.detect.scorer import RawScore, Scorer
 from amad.windows.scaler import Scaler
@@ -37,9 +37,6 @@ class CriterionScorer(Scorer):
     D / (1 - D), which for one layer and head is the discrepancy itself. A channel's contribution to
     a row is its share of the squared error. Only the threshold is learnt. Segments shorter than a
     window have no score.
-
-    Raises:
-        ConfigError: the network has only one view, so there is no association discrepancy.
     """
 
     def __init__(
@@ -52,11 +49,6 @@ class CriterionScorer(Scorer):
     ) -> None:
         """network: None where a subclass trains one in ``learn``."""
         super().__init__(params, fleet, scaler, name)
-        if network is not None and not network.two_views:
-            raise ConfigError(
-                f"{name}: with model.kernel {network.params.kernel!r} the network has one view "
-                "alone, so no association discrepancy and no criterion; choose a kernel"
-            )
         self.network = network
 
     @property

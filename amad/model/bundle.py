@@ -16,7 +16,7 @@ from amad.model.network import Amad
 from amad.telemetry.files import damaged, read_json, staged, write_json
 from amad.windows.scaler import Scaler
 
-FORMAT = 7
+FORMAT = 8
 WEIGHTS, CONTENT = "weights.safetensors", "bundle.json"
 REMEDY = "train again"
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from amad.config.params import ModelParams
-from amad.model.attention import MixupAttention
+from amad.model.attention import MakeKernel, MixupAttention
+from amad.model.kernel import AutoMask
 from amad.model.levels import FLEET, Levels
 from amad.model.skip import LinearSkip
 
@@ -23,9 +24,9 @@ class AmadOutput:
     """What the network says about a batch of windows.
 
     recon_BLC: reconstruction in scaled units. discrepancy_BL: association discrepancy in [0, 1),
-    mean over layers and heads; None where it was not asked for or there is no kernel. local_BLD,
-    global_BLD: the two views of the last layer, before they are mixed. unit_BLC: the unit of
-    each error, in scaled units: the error that the linear skip should have; 1 without a skip.
+    mean over layers and heads; None where it was not asked for. local_BLD, global_BLD: the two
+    views of the last layer, before they are mixed. unit_BLC: the unit of each error, in scaled
+    units: the error that the linear skip should have; 1 without a skip.
     """
 
     recon_BLC: Tensor
@@ -52,21 +53,23 @@ class Amad(nn.Module):
     add to that. At visible values there is no skip, which could simply be copied.
 
     levels: those of the linear skip; default: one, the fleet's. block: rows of a hidden block that
-    the linear skip is made for.
+    the linear skip is made for. kernel: of the local view; another than AutoMask is for comparison.
     """
 
     def __init__(
-        self, channels: int, params: ModelParams, levels: Levels | None = None, block: int = 5
+        self,
+        channels: int,
+        params: ModelParams,
+        levels: Levels | None = None,
+        block: int = 5,
+        kernel: MakeKernel = AutoMask,
     ) -> None:
         super().__init__()
         assert channels >= 1
         self.channels, self.params = channels, params
         self.levels = levels or Levels()
         self.embed = nn.Linear(3 * 2 * channels, params.width)
-        layers = [_Layer(params) for _ in range(params.layers)]
-        self.layers = nn.ModuleList(layers)
-        # Whether there are a local and a global view, which Max-Min and the contrast compare.
-        self.two_views = layers[0].attention.two_views
+        self.layers = nn.ModuleList(_Layer(params, kernel) for _ in range(params.layers))
         self.norm = nn.LayerNorm(params.width)
         self.head = nn.Linear(params.width, channels)
         position_LD = sinusoids(params.window, params.width)
@@ -101,11 +104,10 @@ class Amad(nn.Module):
         for layer in self.layers:
             token_BLD, local_BLD, global_BLD, discrepancy_BL = layer(token_BLD, need_discrepancy)
             distances.append(discrepancy_BL)
-        known = need_discrepancy and distances[0] is not None
         return AmadOutput(
             recon_BLC=skip_BLC + unit_BLC * self.head(self.norm(token_BLD)),
             unit_BLC=unit_BLC,
-            discrepancy_BL=torch.stack(distances).mean(0) if known else None,
+            discrepancy_BL=torch.stack(distances).mean(0) if need_discrepancy else None,
             local_BLD=local_BLD,
             global_BLD=global_BLD,
         )
@@ -127,10 +129,10 @@ class Amad(nn.Module):
 
 
 class _Layer(nn.Module):
-    def __init__(self, params: ModelParams) -> None:
+    def __init__(self, params: ModelParams, kernel: MakeKernel) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(params.width)
-        self.attention = MixupAttention(params)
+        self.attention = MixupAttention(params, kernel)
         self.feed_norm = nn.LayerNorm(params.width)
         self.feed_in = nn.Linear(params.width, 2 * params.width)
         self.feed_out = nn.Linear(2 * params.width, params.width)

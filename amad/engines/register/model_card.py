@@ -109,7 +109,7 @@ def _training(params: Params, training: TrainResult, metrics: EvaluationMetrics)
     return (
         "## Training\n"
         f"- members {', '.join(params.detect.members)}; network: window {model.window}, width "
-        f"{model.width}, {model.layers} layers, {model.heads} heads, kernel {model.kernel}\n"
+        f"{model.width}, {model.layers} layers, {model.heads} heads\n"
         f"- mask {mask.family} at {mask.ratio:.2g}, contrast {loss.contrast:.2g} at temperature "
         f"{loss.temperature:.2g}, Max-Min {loss.maxmin:.2g}; "
         f"{count(params.train.epochs, 'epoch')} of "
