@@ -4,7 +4,7 @@ Writes the pages of docs/results from the measurements in bench/results, so that
 table is typed. The first page, index.md, is bench/reading.md, which says what the figures mean,
 with the first table at its marker. There is a page per fleet, and one each for the comparison of
 all methods, how they carry over to other fleets and to kinds that nobody tuned on, the network, the
-ablations, the machine's limits and fourteen nights of the scoring job.
+machine's limits and fourteen nights of the scoring job.
 """
 
 import json
@@ -20,7 +20,7 @@ from bench.carry_over_tables import carry_over_tables, headline, short_histories
 from bench.options import parser_of
 from bench.quality.figures import RELATION
 from bench.quality.methods import FLOOR
-from bench.quality.tables import ablations, methods_table, named, or_dash, signed, table
+from bench.quality.tables import methods_table, named, or_dash, signed, table
 
 RESULTS, READING, PAGES = Path("bench/results"), Path("bench/reading.md"), Path("docs/results")
 MARKER = "<!-- The first table stands here. -->"
@@ -65,9 +65,6 @@ def main(arguments: list[str] | None = None) -> None:
         pages["network"] += _per_vehicle(vehicles)
     if sizes := _read(options.results / "fleet_size.json"):
         pages["network"] += _fleet_size(sizes)
-    if found := _read(options.results / "quality_ablations.json"):
-        pages["ablations"] = _ablations(found)
-        pages["ablations"][3:3] = ["", OLDER]  # below the title and the note
     pages["carry_over"] = ["# Does it carry over?", "", NOTE, ""]
     if carry_over:
         pages["carry_over"] += carry_over_tables(carry_over)
@@ -310,27 +307,6 @@ def _faults(methods: Mapping[str, dict]) -> list[str]:
               for m in rivals if scored),
         ])  # fmt: skip
     return [*table(head, rows), ""]
-
-
-def _ablations(report: dict) -> list[str]:
-    train = report["params"]["train"]
-    windows = train["max_windows"]
-    windows = "200 windows per vehicle" if windows == "auto" else f"{windows} windows"
-    lines = [
-        "# Ablations",
-        "",
-        NOTE,
-        "",
-        f"`python -m bench.quality`, {report['seeds']} seeds, {train['epochs']} epochs of "
-        f"{windows}. The last three columns are of the network by itself.",
-        "",
-    ]
-    for name, fleet in report["fleets"].items():
-        for protocol, forms in fleet.get("protocols", {}).items():
-            for form, content in forms.items():
-                title = f"{name}: {TITLES[protocol]}, {form}"
-                lines += [f"## {title}", "", *ablations(content["methods"])]
-    return lines
 
 
 if __name__ == "__main__":

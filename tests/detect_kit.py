@@ -7,15 +7,22 @@ from windows_kit import START, series_of
 
 from amad.config import Fleet
 from amad.config.params import DetectParams
+from amad.detect.build_members import build_members
 from amad.detect.combine import add_ranges, predicted
 from amad.detect.detector import Detector
 from amad.detect.foretold import Foretold
+from amad.detect.members import Member
 from amad.detect.storage import detector_digest, load_detector, save_detector
 from amad.windows.series import Series
 
 CLOSED_FORM = ["innovation", "two_sided", "relation", "window_range_32", "window_range_256"]
 C = 5
-LINEAR = DetectParams(members=["ridge", "ridge_long"], baseline_rows=300)
+LINEAR = DetectParams(members=["innovation", "two_sided"], baseline_rows=300)
+
+
+def linear_members() -> list[Member]:
+    """The members that ``LINEAR`` names: two in closed form, over time."""
+    return build_members(LINEAR)
 
 
 def fleet_of(**changes: object) -> Fleet:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from detect_kit import linear_members
 from evaluation_kit import kit_fleet, kit_params
 from quality_kit import write_fleet, write_params
 from stop_kit import CONTEXT
 
 from amad.baselines import baseline_names
 from amad.config import ConfigError, Settings
-from amad.detect.build_members import linear_members
 from amad.detect.detector import Detector
 from amad.evaluation import vote
 from bench.quality import fleets, jobs, plan, pool
@@ -252,16 +252,16 @@ def test_groups_of_methods():
 
 
 def test_forms_of_amad_change_what_they_say():
-    params = kit_params(members=["ridge", "ridge_long", "amad"])
+    params = kit_params(members=["innovation", "two_sided", "amad"])
     online = settings_of("no_skip", "online", 9, params)
     assert online.model.skip == "none" and online.seed == 9
     assert online.detect.smoothing == "trailing" and online.model.direction == "past"
     offline = settings_of("amad_without_network", "offline", 9, params)
-    assert offline.detect.members == ["ridge", "ridge_long"]
+    assert offline.detect.members == ["innovation", "two_sided"]
     assert alone(params).detect.members == ["amad"] and alone(alone(params)) is None
     assert is_random("amad_with_network", params)
     assert is_random("amad", params), "whether its network votes is to be decided"
-    silent = kit_params(members=["ridge", "ridge_long", "amad"], amad_weight=0.0)
+    silent = kit_params(members=["innovation", "two_sided", "amad"], amad_weight=0.0)
     assert not is_random("amad", silent) and not is_random("amad_without_network", params)
 
 

@@ -40,7 +40,7 @@ from amad.windows.short_history import LONG_ROWS
 pytestmark = pytest.mark.slow
 
 X = 3  # the channel that is still in train
-MEMBERS = ("ridge", "two_sided", "relation")
+MEMBERS = ("innovation", "two_sided", "relation")
 PARAMS = LINEAR.model_copy(update={"members": list(MEMBERS), "alarm_budget": 0.01})
 DAY = 86_400_000_000
 T = np.arange(2000)
@@ -312,7 +312,9 @@ class Nights:
         return table if columns is None else table.select(columns)
 
     def detector(self) -> Detector:
-        params = DetectParams(members=["ridge", "relation"], baseline_rows=200, alarm_budget=1.0)
+        params = DetectParams(
+            members=["innovation", "relation"], baseline_rows=200, alarm_budget=1.0
+        )
         stamps = self.table["timestamp"].cast(pa.int64()).to_numpy()
         series = to_series(self.table, self.fleet, "a-1", bounds=split_bounds(stamps, self.fleet))
         scaler = Scaler.fit([series], self.fleet, "vehicle")

@@ -5,12 +5,12 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from detect_kit import linear_members
 from evaluation_kit import FAULTS, kit_events, kit_fleet, kit_params, kit_store
 
 from amad import metrics
 from amad.config.params import ModelParams
 from amad.detect.build_detector import build_detector
-from amad.detect.build_members import linear_members
 from amad.detect.detector import Detector
 from amad.evaluation.harness import (
     RANDOM_SEEDS,
@@ -257,9 +257,9 @@ def with_a_network(store, fleet, params) -> Detector:
 @pytest.mark.parametrize(
     ("members", "weight", "other"),
     [
-        (["ridge", "relation", "amad"], 1.0, "amad_without_network"),
-        (["ridge", "relation", "amad"], 0.0, "amad_with_network"),
-        (["ridge"], 1.0, None),
+        (["innovation", "relation", "amad"], 1.0, "amad_without_network"),
+        (["innovation", "relation", "amad"], 0.0, "amad_with_network"),
+        (["innovation"], 1.0, None),
         (["amad"], 1.0, None),
     ],
 )
@@ -283,7 +283,7 @@ def test_the_networks_share_is_that_of_the_same_members(labelled, members, weigh
     beside = other_form(detector, params.detect)
     rest = [m.name for m in (beside if weight else detector).members]
     both = [m.name for m in (detector if weight else beside).members]
-    assert rest == ["ridge", "relation"] and both == members
+    assert rest == ["innovation", "relation"] and both == members
     beside.fit(*fitting_parts(store))
     assert content["methods"][other]["per_unit"] == per_unit_metrics(
         store, beside, fleet, kit_events()
@@ -295,7 +295,7 @@ def test_the_networks_share_is_that_of_the_same_members(labelled, members, weigh
 
 def test_a_detector_without_a_bundle_is_judged_without_a_share(labelled):
     store, detector, fleet, _, _ = labelled
-    params = beside_ridge(kit_params(members=["ridge", "amad"], amad_weight=0.0))
+    params = beside_ridge(kit_params(members=["innovation", "amad"], amad_weight=0.0))
     content = evaluate(store, detector, fleet, params, kit_events())
     assert content["share_of_amad"] is None and "amad_with_network" not in content["methods"]
 

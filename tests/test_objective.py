@@ -131,7 +131,7 @@ def test_it_hides_what_training_hid_in_the_detector_that_the_settings_name(store
     assert injected_objective(network, store, silent, 4, 7, 3000) == found["mixed"] != alone
 
 
-@pytest.mark.parametrize("members", [["amad"], ["ridge", "relation", "amad"]])
+@pytest.mark.parametrize("members", [["amad"], ["innovation", "relation", "amad"]])
 @pytest.mark.parametrize("family", ["time", "channel", "mixed"])
 def test_a_case_is_scored_as_the_detector_scores_it_with_the_network_voting(
     store, network, monkeypatch, family, members

@@ -6,12 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from detect_kit import LINEAR, C, fleet_of, waves
+from detect_kit import (
+    LINEAR,
+    C,
+    fleet_of,
+    linear_members,
+    waves,
+)
 from model_kit import toy_fleet, toy_params, toy_series
 from windows_kit import series_of, small_fleet
 
 from amad.detect.alarms import merge_alarms
-from amad.detect.build_members import linear_members
 from amad.detect.detector import Detector
 from amad.detect.learnt_figures import FLEET, SHORT_ROWS, without_history
 from amad.detect.members import AmadMember, RidgeMember

@@ -26,7 +26,7 @@ VEHICLE_WINDOWS = 200  # per epoch; with fewer the network's share of a larger f
 LEAST_WINDOWS, MOST_WINDOWS = 2_400, 20_000  # per epoch: those of 12 vehicles, and of 100
 MERGED_PERIODS = 12  # alarms of one incident are at least allowed to be this far apart
 MemberName = Literal[
-    "innovation", "ridge", "ridge_long", "two_sided", "relation", "window_range", "amad"
+    "innovation", "two_sided", "relation", "window_range", "amad"
 ]  # fmt: skip
 Direction = Literal["both", "past"]
 Auto = Literal["auto"]
