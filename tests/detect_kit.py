@@ -7,11 +7,10 @@ from windows_kit import START, series_of
 
 from amad.config import Fleet
 from amad.config.params import DetectParams
-from amad.detect.build_members import build_members
 from amad.detect.combine import add_ranges, predicted
 from amad.detect.detector import Detector
 from amad.detect.foretold import Foretold
-from amad.detect.members import Member
+from amad.detect.members import Member, RidgeMember
 from amad.detect.storage import detector_digest, load_detector, save_detector
 from amad.windows.series import Series
 
@@ -21,8 +20,8 @@ LINEAR = DetectParams(members=["innovation", "two_sided"], baseline_rows=300)
 
 
 def linear_members() -> list[Member]:
-    """The members that ``LINEAR`` names: two in closed form, over time."""
-    return build_members(LINEAR)
+    """Two members that look back in their own channel alone: the baseline ``linear``."""
+    return [RidgeMember("ridge", range(1, 6)), RidgeMember("ridge_long", range(10, 30))]
 
 
 def fleet_of(**changes: object) -> Fleet:

@@ -33,7 +33,9 @@ from bench.quality.methods import (
 pytestmark = pytest.mark.slow
 
 DOCS = Path(__file__).resolve().parent.parent / "docs/reference/benchmark.md"
-METHODS = ("pca", "linear", "amad", "amad_with_network", "amad_alone", "amad_without_network")
+METHODS = (
+    "pca", "linear", "relation", "amad", "amad_with_network", "amad_alone", "amad_without_network",
+)  # fmt: skip
 
 
 class Run:
@@ -134,16 +136,16 @@ def test_one_vehicle_without_labels_is_judged_by_cases(run):
     assert set(content["methods"]["pca"]["by_fault"]) >= {"stuck", "spike"}
 
 
-def test_without_the_network_is_linear_and_alone_is_the_network(run):
+def test_without_the_network_is_the_other_member_and_alone_is_the_network(run):
     for protocol in ("test", "unseen"):
         own = run.methods(protocol)
-        assert own["amad_without_network"]["per_unit"] == own["linear"]["per_unit"]
+        assert own["amad_without_network"]["per_unit"] == own["relation"]["per_unit"]
         assert own["amad_alone"]["per_unit"] == own["amad_with_network"]["alone"]["per_unit"]
         (weight,) = {vote["weight"] for vote in own["amad"]["votes"]}
-        decided = {0.0: own["linear"], 1.0: own["amad_with_network"]}[weight]
+        decided = {0.0: own["relation"], 1.0: own["amad_with_network"]}[weight]
         assert own["amad"]["per_unit"] == decided["per_unit"]
         voting = own["amad_with_network"]
-        assert voting["mean"] != own["linear"]["mean"] != own["amad_alone"]["mean"]
+        assert voting["mean"] != own["relation"]["mean"] != own["amad_alone"]["mean"]
         difference = voting["difference"]["linear"]["vus_pr"][0]
         both = [m["mean"]["vus_pr"] for m in (voting, own["linear"])]
         assert difference == pytest.approx(both[0] - both[1], abs=2e-6)

@@ -13,7 +13,6 @@ from detect_kit import (
     broken_relation,
     coupled,
     fleet_of,
-    linear_members,
     parts,
     waves,
     with_values,
@@ -35,7 +34,7 @@ VEHICLES = ["a-1", "a-2", "b-1"]
 def linear(vehicles: list[str] = VEHICLES, rows: int = 2000, **params: object) -> Detector:
     train, calibration = parts(vehicles, rows)
     scaler = Scaler.fit(train, fleet_of(), "vehicle")
-    detector = Detector(linear_members(), LINEAR.model_copy(update=params), fleet_of(), scaler)
+    detector = Detector(build_members(LINEAR), LINEAR.model_copy(update=params), fleet_of(), scaler)
     return detector.fit(train, calibration)
 
 
@@ -89,7 +88,7 @@ def test_a_lower_budget_gives_a_higher_threshold() -> None:
 def test_levels_serve_vehicles_that_were_never_seen() -> None:
     train, calibration = parts(VEHICLES)
     train.append(waves("b-2", SHORT_ROWS - 1))
-    detector = Detector(linear_members(), LINEAR, fleet_of(), None).fit(train, calibration)
+    detector = Detector(build_members(LINEAR), LINEAR, fleet_of(), None).fit(train, calibration)
     assert detector.owner_of(waves("a-2", 100)) == "vehicle/a-2"
     assert detector.owner_of(waves("b-2", 100)) == "class/b", "too few train rows of its own"
     assert detector.owner_of(waves("a-9", 100)) == "class/a"
@@ -222,7 +221,7 @@ def test_a_file_that_lacks_is_told(tmp_path: Path) -> None:
 
 def test_without_normal_rows_the_error_names_the_way_out() -> None:
     train, calibration = parts(["b-1"])
-    detector = Detector(linear_members(), LINEAR, fleet_of(), None)
+    detector = Detector(build_members(LINEAR), LINEAR, fleet_of(), None)
     with pytest.raises(DataError, match="no train rows"):
         detector.fit([], calibration)
     with pytest.raises(DataError, match="calibration_share"):

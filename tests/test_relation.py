@@ -40,7 +40,7 @@ def test_it_finds_what_the_own_past_does_not_and_names_the_channel(
 ) -> None:
     past, relation, both = (
         detector(*names, smoothing=smoothing)
-        for names in (["innovation"], ["relation"], ["innovation", "relation"])
+        for names in (["ridge"], ["relation"], ["ridge", "relation"])
     )
     series = broken_relation(kind, coupled("b-1", 1200, seed=3), FAULT, 2)
     quiet_T = past.score(coupled("b-1", seed=2)).score_T
@@ -217,7 +217,7 @@ def test_trailing_it_depends_on_no_later_row() -> None:
     [online] = members_of("relation", smoothing="trailing")
     [offline] = members_of("relation")
     assert (online.lookahead_rows, offline.lookahead_rows) == (0, 28)
-    both = detector("innovation", "relation", smoothing="trailing")
+    both = detector("ridge", "relation", smoothing="trailing")
     assert both.lookahead_rows == 0
     score_T, contribution_TC, _ = both.raw_score(series)
     later_T, later_TC, _ = both.raw_score(later)
@@ -296,7 +296,7 @@ def test_a_channel_that_is_gone_does_not_blame_the_others(
     smoothing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(RelationMember, "PENALTIES", (400.0,))  # so that noise tells nothing
-    found = fitted(members_of("innovation", "relation", smoothing=smoothing), smoothing=smoothing)
+    found = fitted(members_of("ridge", "relation", smoothing=smoothing), smoothing=smoothing)
     member = found.members[-1]
     quiet = coupled("b-1", 1200, seed=3)
     gone = held(quiet, FAULT, 0)

@@ -15,8 +15,8 @@ from amad.windows.series import Series
 
 def test_the_score_is_the_share_of_each_kind_and_what_exceeds_their_thresholds() -> None:
     series = broken_relation("stuck", coupled("b-1", 1200, seed=3), FAULT, 2)
-    time, relation = detector("innovation"), detector("relation")
-    combined = detector("innovation", "relation")
+    time, relation = detector("ridge"), detector("relation")
+    combined = detector("ridge", "relation")
     figures = combined.figures["vehicle/b-1"]
     share, threshold = figures.foretold.between_share, figures.excess_threshold
     assert 0 < share < 1 and min(threshold.values()) > 0
@@ -37,12 +37,12 @@ def test_the_score_is_the_share_of_each_kind_and_what_exceeds_their_thresholds()
 
 
 def test_a_negative_threshold_makes_no_contribution_larger_than_the_members_own() -> None:
-    combined = fitted(members_of("innovation", "relation"))
+    combined = fitted(members_of("ridge", "relation"))
     figures = combined.figures["vehicle/b-1"]
     figures.excess_threshold.update(relation=-5.0, ridge=np.inf)
     share = figures.foretold.between_share
     series = coupled("b-1", 600, seed=3)
-    time_TC, own_TC = (detector(name).raw_score(series)[1] for name in ("innovation", "relation"))
+    time_TC, own_TC = (detector(name).raw_score(series)[1] for name in ("ridge", "relation"))
     score_T, contribution_TC, _ = combined.raw_score(series)
     np.testing.assert_allclose(
         contribution_TC, (1 - share) * time_TC + (EXCESS_WEIGHT + share) * own_TC, atol=1e-9
@@ -58,7 +58,7 @@ def test_an_offset_against_firm_relations_is_heard_where_the_past_explains_half(
         shared_T = np.convolve(rng.normal(size=rows + 3), np.ones(4) / 2, "valid")
         return series.with_values(shared_T[:, None] + 0.3 * rng.normal(size=series.value_TC.shape))
 
-    model = fitted(members_of("innovation", "relation"), [slow(4000, 1)], [slow(2000, 2)])
+    model = fitted(members_of("ridge", "relation"), [slow(4000, 1)], [slow(2000, 2)])
     foretold = model.figures["vehicle/b-1"].foretold
     assert 0.4 < foretold.explained < 0.8 and foretold.firm > 0.8
     seen = slow(1500, 3)
@@ -71,8 +71,8 @@ def test_an_offset_against_firm_relations_is_heard_where_the_past_explains_half(
 
 def test_several_between_channels_share_one_vote() -> None:
     series = broken_relation("stuck", coupled("b-1", 1200, seed=3), FAULT, 2)
-    twice = [*members_of("innovation"), RelationMember(weight=3.0), RelationMember("again")]
-    both, other = fitted(twice), detector("innovation", "relation")
+    twice = [*members_of("ridge"), RelationMember(weight=3.0), RelationMember("again")]
+    both, other = fitted(twice), detector("ridge", "relation")
     for owner, figures in both.figures.items():  # two of three members say what is explained
         both.figures[owner] = replace(figures, foretold=other.figures[owner].foretold)
     ours, once = both.raw_score(series), other.raw_score(series)
@@ -89,9 +89,9 @@ def test_alone_its_evidence_is_the_score() -> None:
     assert scored.score_T.min() < 0, "evidence in full, not its excess"
 
 
-@pytest.mark.parametrize(("silent", "other"), [(0, "relation"), (1, "innovation")])
+@pytest.mark.parametrize(("silent", "other"), [(0, "relation"), (1, "ridge")])
 def test_where_one_kind_has_nothing_to_say_the_other_is_the_score(silent: int, other: str) -> None:
-    combined = fitted(members_of("innovation", "relation"))
+    combined = fitted(members_of("ridge", "relation"))
     member = combined.members[silent]
     for coefficients in member.coefficients.values():
         for name, value in coefficients.items():
@@ -110,7 +110,7 @@ def test_the_threshold_is_a_quantile_of_held_out_evidence(vehicle: str, owner: s
     relation = detector("relation")
     held_out = replace(coupled("b-1", seed=2, begin=2000), vehicle=vehicle)
     assert relation.owner_of(held_out) == owner
-    threshold = detector("innovation", "relation").figures[owner].excess_threshold["relation"]
+    threshold = detector("ridge", "relation").figures[owner].excess_threshold["relation"]
     expected = np.quantile(combined_of(relation, held_out), EXCESS_QUANTILE)
     assert threshold == pytest.approx(expected)
 
@@ -120,9 +120,9 @@ def test_an_unknown_vehicle_has_the_threshold_of_its_class_or_the_fleets(
     vehicle: str, owner: str
 ) -> None:
     time, relation, combined = (
-        detector("innovation"),
+        detector("ridge"),
         detector("relation"),
-        detector("innovation", "relation"),
+        detector("ridge", "relation"),
     )
     seen = coupled("b-1", 1200, seed=3)
     series = replace(
@@ -133,7 +133,7 @@ def test_an_unknown_vehicle_has_the_threshold_of_its_class_or_the_fleets(
     figures = combined.figures[owner]
     share, threshold = figures.foretold.between_share, figures.excess_threshold
     excess_T = np.maximum(evidence_T - threshold["relation"], 0)
-    more_T = EXCESS_WEIGHT * (excess_T + np.maximum(time_T - threshold["innovation"], 0))
+    more_T = EXCESS_WEIGHT * (excess_T + np.maximum(time_T - threshold["ridge"], 0))
     expected_T = (1 - share) * time_T + share * evidence_T + more_T
     np.testing.assert_allclose(combined_of(combined, series), expected_T, atol=1e-9)
     assert excess_T[INSIDE].any()
@@ -147,9 +147,7 @@ def test_what_calibration_rows_show_raises_the_threshold_if_there_are_enough_of_
         calibration = coupled("b-1", rows, seed=2, begin=2000)
         if kind:
             calibration = broken_relation(kind, calibration, slice(rows // 5, rows // 2), 2)
-        found = fitted(
-            members_of("innovation", "relation"), [coupled("b-1", seed=1)], [calibration]
-        )
+        found = fitted(members_of("ridge", "relation"), [coupled("b-1", seed=1)], [calibration])
         return {
             name: figures.excess_threshold["relation"] for name, figures in found.figures.items()
         }
@@ -168,7 +166,7 @@ def test_the_order_of_the_vehicles_does_not_matter() -> None:
     vehicles = [f"b-{i:02d}" for i in range(20)]
     train = [coupled(v, 200, seed=1) for v in vehicles]
     calibration = [coupled(v, 60, seed=2, begin=200) for v in vehicles]
-    one = fitted(members_of("innovation", "relation"), train, calibration)
-    other = fitted(members_of("innovation", "relation"), train[::-1], calibration[::-1])
+    one = fitted(members_of("ridge", "relation"), train, calibration)
+    other = fitted(members_of("ridge", "relation"), train[::-1], calibration[::-1])
     assert one.figures[FLEET].excess_threshold == other.figures[FLEET].excess_threshold
     assert one.threshold == other.threshold

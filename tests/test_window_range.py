@@ -239,13 +239,13 @@ def test_few_rows_give_no_residual_and_no_range(rows: int) -> None:
 
 
 def test_a_window_that_a_vehicle_never_fills_is_left_out_and_the_others_serve_it() -> None:
-    members, healthy = members_of("innovation", "window_range"), [coupled("b-1", seed=2)]
+    members, healthy = members_of("ridge", "window_range"), [coupled("b-1", seed=2)]
     detector = fitted(members, [coupled("b-1", seed=1)], healthy)
-    assert set(detector.figures["vehicle/b-1"].calibration) == {"innovation", *NAMES}
-    members = members_of("innovation", "window_range")
+    assert set(detector.figures["vehicle/b-1"].calibration) == {"ridge", *NAMES}
+    members = members_of("ridge", "window_range")
     detector = fitted(members, [coupled(v, 200, seed=1) for v in ("b-1", "b-2")], healthy)
     # 200 rows are cut into four folds of 50 rows, less than a window of 256.
-    assert set(detector.figures["vehicle/b-2"].calibration) == {"innovation", NAMES[0]}
+    assert set(detector.figures["vehicle/b-2"].calibration) == {"ridge", NAMES[0]}
     scored = detector.score(coupled("b-2", 300, seed=3))
     assert scored.left_out == NAMES[1:] and np.isfinite(scored.score_T).all()
     scored = detector.score(in_segments(40, 40))
@@ -253,7 +253,7 @@ def test_a_window_that_a_vehicle_never_fills_is_left_out_and_the_others_serve_it
 
 
 def test_a_level_shift_keeps_its_evidence_for_as_long_as_it_lasts() -> None:
-    detector = fitted(members_of("innovation", "window_range"))
+    detector = fitted(members_of("ridge", "window_range"))
     series = coupled("b-1", 4500, seed=3)
     shift = slice(1000, 4000)
     series = with_values(series, shift, 1, series.value_TC[shift, 1] + 12.0)
@@ -265,7 +265,7 @@ def test_a_level_shift_keeps_its_evidence_for_as_long_as_it_lasts() -> None:
         assert early > figures.excess_threshold[name] + 1 and late == pytest.approx(early, abs=0.3)
         assert (contributions[1200:3800].argmax(axis=1) == 1).all()
         assert np.median(evidence_T[4300:]) < figures.excess_threshold[name]
-    past_T = evidence["innovation"][0]
+    past_T = evidence["ridge"][0]
     assert np.median(past_T[3500:3800]) < past_T[1000:1010].max() - 2, "its own past soon explains"
 
 
@@ -280,7 +280,7 @@ def test_it_counts_where_nothing_predicts_and_hardly_where_the_others_explain_th
                 s.with_values(rng.normal(size=s.value_TC.shape).astype(np.float32))
                 for s in (train, calibration, new)
             )
-        detector = fitted(members_of("innovation", "window_range"), [train], [calibration])
+        detector = fitted(members_of("ridge", "window_range"), [train], [calibration])
         assert detector.owner_of(new) == f"vehicle/{vehicle}"
         found[vehicle] = detector.figures[f"vehicle/{vehicle}"].foretold.explained
     assert found["b-1"] < 0.02 and found["b-2"] > 0.6
