@@ -12,6 +12,7 @@ from amad import metrics
 from amad.config.params import ModelParams
 from amad.detect.build_detector import build_detector
 from amad.detect.detector import Detector
+from amad.evaluation.chance import poisson_interval
 from amad.evaluation.harness import (
     RANDOM_SEEDS,
     examine,
@@ -332,7 +333,7 @@ def test_chance_is_that_of_fewer_alarms_where_fewer_are_proven(labelled):
     _, _, fleet, params, evaluation = labelled
     amad, random = (evaluation.results[name] for name in ("amad", "random"))
     truth = [replace(finding, days=0.1, chance=0.0) for finding in amad.truth]
-    least, promised = metrics.poisson_interval(2, 0.95)[1] / 10.0, params.detect.alarm_budget
+    least, promised = poisson_interval(2, 0.95)[1] / 10.0, params.detect.alarm_budget
     for days, rate in ((10.0, least), (0.1, promised)):
         quiet = replace(
             amad, truth=truth, normal=Rate(incidents=2, days=days, rows=1, alarm_rows=0)

@@ -15,7 +15,7 @@ from amad.detect.learnt_figures import SHORT_ROWS
 from amad.evaluation import objective
 from amad.evaluation.objective import InjectedObjective
 from amad.model.bundle import Bundle
-from amad.model.levels import Levels
+from amad.model.owners import Owners
 from amad.model.network import Amad
 from amad.windows.scaler import Scaler
 from amad.windows.series import CALIBRATION, TRAIN
@@ -30,7 +30,7 @@ class Interpolator(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.nothing = torch.nn.Parameter(torch.zeros(1))
-        self.params, self.levels = kit_params().model, Levels()
+        self.params, self.owners = kit_params().model, Owners()
 
     def forward(self, x_BLC, hidden_BLC=None, need_discrepancy=True, level_B=None):
         seen_BLC = torch.where(hidden_BLC, torch.nan, x_BLC)

@@ -17,8 +17,8 @@ from amad.evaluation.evaluation_metrics import Vote
 from amad.evaluation.vote import decide_vote, judged_vote
 from amad.metrics import bootstrap_mean, bootstrap_mean_of_groups, bootstrap_nested_mean
 from amad.model.bundle import Bundle
-from amad.model.levels import Levels
 from amad.model.network import Amad
+from amad.model.owners import Owners
 from amad.windows.series import CALIBRATION, TRAIN
 from amad.windows.store import WindowStore, write_store
 
@@ -32,11 +32,11 @@ class Between(torch.nn.Module):
     def __init__(self, inner: Amad, at: float) -> None:
         super().__init__()
         self.inner, self.at = inner, at
-        self.params, self.levels, self.linear = inner.params, inner.levels, inner.linear
+        self.params, self.owners, self.linear = inner.params, inner.owners, inner.linear
         self.channels = inner.channels
 
-    def forward(self, x_BLC, hidden_BLC=None, need_discrepancy=True, level_B=None):
-        skip_BLC = self.inner(x_BLC, hidden_BLC, level_B=level_B).recon_BLC
+    def forward(self, x_BLC, hidden_BLC=None, need_discrepancy=True, owner_B=None):
+        skip_BLC = self.inner(x_BLC, hidden_BLC, owner_B=owner_B).recon_BLC
         return SimpleNamespace(recon_BLC=torch.lerp(skip_BLC, x_BLC, self.at))
 
 
@@ -48,7 +48,7 @@ def store(tmp_path_factory) -> WindowStore:
 @pytest.fixture(scope="module")
 def untrained(store) -> Amad:
     torch.manual_seed(0)
-    network = Amad(4, PARAMS.model, Levels.of(store))
+    network = Amad(4, PARAMS.model, Owners.of(store))
     network.linear.fit(store)
     return network.eval()
 

@@ -103,7 +103,7 @@ def visible_passes(
     from amad.model.residual import gather_tiles
 
     window = network.params.window
-    level = network.levels.index(series.vehicle, series.vehicle_class)
+    owner = network.owners.index(series.vehicle, series.vehicle_class)
     network.eval()
     for at in range(0, len(todo), BATCH):
         part = todo[at : at + BATCH]
@@ -113,7 +113,7 @@ def visible_passes(
                 x_BLC,
                 ~valid_BLC,
                 need_discrepancy=need_discrepancy,
-                level_B=torch.full((len(part),), level),
+                owner_B=torch.full((len(part),), owner),
             )
             error_BLC = (x_BLC - output.recon_BLC).numpy()
             weight_BL = None

@@ -64,16 +64,16 @@ class Objective(nn.Module):
         hidden_BLC: Tensor,
         counted_BLC: Tensor,
         mean_count: Tensor | None = None,
-        level_B: Tensor | None = None,
+        owner_B: Tensor | None = None,
     ) -> Losses:
         """Losses of a batch of scaled windows.
 
         hidden_BLC, counted_BLC: bool, what the network may not see, and the cells whose errors are
         the reconstruction loss; see ``hidden_and_counted``. mean_count: what the squared error is
         divided by; default: the counted cells of this batch. Several workers give the mean over all
-        of them, so that their averaged gradient is that of the whole batch. level_B: see ``Amad``.
+        of them, so that their averaged gradient is that of the whole batch. owner_B: see ``Amad``.
         """
-        output = self.network(x_BLC, hidden_BLC, self.use_maxmin, level_B)
+        output = self.network(x_BLC, hidden_BLC, self.use_maxmin, owner_B)
         error_sum, error_count = squared_error(
             x_BLC / output.unit_BLC, output.recon_BLC / output.unit_BLC, counted_BLC
         )
