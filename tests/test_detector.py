@@ -187,8 +187,7 @@ def test_a_detector_with_a_member_that_is_gone_is_refused_in_a_sentence(tmp_path
     detector = linear()
     detector.params = detector.params.model_copy(update={"members": ["relation", "ridge"]})
     save_detector(detector, tmp_path / "d")
-    expected = r"no longer has the setting detect\.members\.1 of this detector \('ridge'\); run the"
-    with pytest.raises(DataError, match=expected):
+    with pytest.raises(DataError, match=r"setting detect\.members\.1 of this detector \('ridge'\)"):
         load_detector(tmp_path / "d")
 
 

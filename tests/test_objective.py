@@ -15,8 +15,8 @@ from amad.detect.learnt_figures import SHORT_ROWS
 from amad.evaluation import objective
 from amad.evaluation.objective import InjectedObjective
 from amad.model.bundle import Bundle
-from amad.model.owners import Owners
 from amad.model.network import Amad
+from amad.model.owners import Owners
 from amad.windows.scaler import Scaler
 from amad.windows.series import CALIBRATION, TRAIN
 from amad.windows.store import WindowStore, write_store
