@@ -23,9 +23,9 @@ from amad.model.kernel import AutoMask
 from amad.model.views import two_views
 
 LOGIT_RANGE = 20.0  # below the largest of a row; what is cut off has less than 1e-8 of its weight
-# Makes the kernel of a layer: called with x_BLD, that gives psi_BLHR and phi_HLR.
-MakeKernel = Callable[[ModelParams], nn.Module]
 CACHED_MAP = 2**18  # elements of a map that the cache of a CPU core holds: 1.6 times faster
+# From the settings to the kernel of a layer, a module that gives psi_BLHR and phi_HLR for x_BLD.
+MakeKernel = Callable[[ModelParams], nn.Module]
 
 
 class MixupAttention(nn.Module):
